@@ -40,6 +40,7 @@ from suite.compose.sweeps import checked_parts, overrides_of
 from suite.configuration.files import conf_dir, no_choice
 
 PLACES_OF_PARTS = ("sweep", "parts")
+SEED = "seed"
 
 
 def compose(arguments: Sequence[str]) -> list[SweepPoint]:
@@ -96,7 +97,7 @@ def hand_over(task: Callable[[Any], Any], arguments: Sequence[str]) -> Path | No
 
 def _compose_parts(parts: Sequence[Mapping[str, Any]], arguments: Sequence[str], alone: Alone) -> list[SweepPoint]:
     """Compose one part after the other, and refuse what does not apply to any point of one unless the command line is
-    why."""
+    why. Seeds that no part names are outermost: an interrupted sweep has then run every part equally often."""
     typed = typed_keys(arguments)
     composed: list[SweepPoint] = []
     unknown: list[set[str]] = []
@@ -114,7 +115,10 @@ def _compose_parts(parts: Sequence[Mapping[str, Any]], arguments: Sequence[str],
         unknown.append(inapplicable & typed)
     for key in sorted(set.intersection(*unknown)):
         raise ValueError(refusal_of(key, points))
-    return composed
+    if any(SEED in part for part in parts):
+        return composed
+    seeds = list(dict.fromkeys(point.settings[SEED] for point in composed))
+    return sorted(composed, key=lambda point: seeds.index(point.settings[SEED]))
 
 
 def _parts(arguments: Sequence[str]) -> list[dict[str, Any]]:

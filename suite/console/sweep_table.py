@@ -11,8 +11,8 @@ from suite.records.case import telling_apart, value_of
 from suite.records.record import Status
 
 SEED = "seed"
-MOST_ROWS = 40
-"""Beyond, the runs that differ in their seed alone share a row."""
+MOST_RUNS, MOST_ROWS = 40, 64
+"""Beyond so many runs, those that differ in their seed alone share a row; of rows so many are shown."""
 LEAST_TELLING = 10
 """The rank of the last of the headline values; settings have rank 0."""
 
@@ -25,7 +25,7 @@ def sweep_lines(entries: Sequence[Entry], *, width: int | None, colour: bool) ->
     names = telling_apart([entry.record.case for entry in entries])
     if not entries:
         return []
-    is_big = len(entries) > MOST_ROWS and SEED in names
+    is_big = len(entries) > MOST_RUNS and SEED in names
     names = [name for name in names if not (is_big and name == SEED)]
     rows: dict[tuple[str, ...], list[Entry]] = {}
     for number, entry in enumerate(entries):

@@ -27,7 +27,8 @@ NOT_IN_A_PLAN = {
     "matmul_precision": "set around every case",
     "backend": "located by the attention workload",
     "algorithm": "a file of settings that are read",
-    "trial": "a tuned sweep's rates are drawn by it",
+    "trial": "a tuned sweep's settings are drawn by it",
+    "rank": "a sweep of the best trials takes its settings by it",
 }
 
 

@@ -46,6 +46,12 @@ def test_parts_are_cross_products_and_share_the_points_left_out(sweep):
     ]
 
 
+def test_seeds_that_parts_share_are_outermost(sweep):
+    arguments = sweep("parts: [{batch: '1,2'}, {batch: 4}]", "hydra: {sweeper: {params: {seed: '7,3'}}}")
+    found = named(*arguments, *SMALL, among=("batch", "seed"))
+    assert found == [f"batch={batch} seed={seed}" for seed in (7, 3) for batch in (1, 2, 4)]
+
+
 def test_parts_run_as_one_sweep_and_a_shared_case_runs_once(sweep, tmp_path):
     arguments = sweep("parts: [{seq_len: '1,2'}, {workload: wrong, seq_len: 2}]", "seed: 5")
     assert main([*arguments, "measure=smoke", "workload=behaving"]) == 0

@@ -265,15 +265,15 @@ CHANGES = (
     Change(
         what="scored at another temperature than sampled",
         file=SCORING,
-        before="model.logits(h_NTD)) / temperature",
-        after="model.logits(h_NTD))",
+        before="tempered(scope.leaves(model.logits(h_NTD)), temperature)",
+        after="scope.leaves(model.logits(h_NTD))",
         trains=True,
     ),
     Change(
         what="sampled at another temperature than asked",
         file=SAMPLING,
-        before="if temperature == 1.0 else logits_NV / temperature",
-        after="if temperature == 1.0 else logits_NV",
+        before="tempered(self._model.logits(h_BD), temperature)",
+        after="self._model.logits(h_BD)",
         trains=True,
     ),
     Change(

@@ -23,6 +23,7 @@ from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import LABEL, MOST, MOST_STEPS, Pairs, Run, number_of
 from suite.report.plot.plots import height_px, is_wide
 from suite.report.table import Column, table
+from suite.statistics.factorial import is_crossed
 
 COMPLETIONS, TOKENS, UPDATES, CPU, WALL, JOULES = "completions", "tokens", "updates", "cpu", "wall", "joules"
 BUDGETS = (COMPLETIONS, TOKENS, UPDATES, CPU, WALL, JOULES)
@@ -40,7 +41,10 @@ SHARED = ("task", "policy", "attention", "dtype", "device", "threads", COMPLETIO
 """Settings in which all arms of an experiment agree."""
 SHARED_BELOW = ("task.", "policy.", "attention.", "base.", "eval_")
 """And those that say more of them."""
-FOLLOWS = {"steps": SHAPE, "kl_coef": (ALGORITHM,), "critic_lr": (ALGORITHM,)}
+FOLLOWS = {
+    "steps": SHAPE,
+    **dict.fromkeys(("kl_coef", "kl_type", "use_kl_in_reward", "scale_rewards", "critic_lr"), (ALGORITHM,)),
+}
 """Settings that are said only where arms that agree in these differ in them."""
 STYLES = {
     (SUPERVISION, "outcome"): Style(colour=BLUE),
@@ -48,6 +52,8 @@ STYLES = {
     (REWARD_SOURCE, "ground_truth"): Style(colour=BLUE),
     (REWARD_SOURCE, "majority"): Style(colour=GREEN, dash="dashdot", marker="diamond"),
 }
+CROSSED = ("scale_rewards", "kl_coef", "kl_type", "use_kl_in_reward", "format_reward", "format_weight")
+"""Settings that the factors of a factorial design are made of, beside the algorithm."""
 MOST_LINES = 12
 
 OfSteps = Mapping[str, Mapping[int, float]]
@@ -236,8 +242,11 @@ def algorithms(results: Results) -> Sequence[RlExperiment]:
     def is_shown(arms: Sequence[RlArm]) -> bool:
         return len(arms) > 1 or arms[0].setting not in of_recipes
 
-    named_by = functools.partial(named, lead=ALGORITHM)
-    found = split(results, by_rl_alone(results), tells_arms_apart, named_by, is_shown)
+    # Sixty arms are no comparison of algorithms: report/rl/why.py tells what each of their settings is worth.
+    large = [experiment for experiment in factorials(results) if len(experiment.arms) > MOST_LINES]
+    left = {run for experiment in large for arm in experiment.arms for run in arm.runs}
+    runs = [run for run in by_rl_alone(results) if run not in left]
+    found = split(results, runs, tells_arms_apart, functools.partial(named, lead=ALGORITHM), is_shown)
     made = []
     for experiment in found:
         arms = chosen(experiment)
@@ -245,6 +254,33 @@ def algorithms(results: Results) -> Sequence[RlExperiment]:
         ppo = [arm for arm in arms if arm.value(ALGORITHM) == "ppo" and arm.value(SHAPE[1]) != "1"]
         made.append(replace(experiment, baseline=next(iter([*ppo, *arms]), None)))
     return most_arms_first(made)
+
+
+@functools.lru_cache(maxsize=1)
+def factorials(results: Results) -> Sequence[RlExperiment]:
+    """Return the experiments in which two or more of algorithm, deviation, KL and format are crossed, and nothing else
+    differs but what belongs to an algorithm."""
+    of_algorithm = belongs_to(DESIGN, ALGORITHM)
+
+    def beside(arm: RlArm) -> Pairs:
+        case = arm.first.record.case  # what another case names, the algorithm's own file may set
+        own = [pair for pair in arm.key if pair[0] in case.axes or pair[0] in case.extras]
+        return tuple(pair for pair in own if pair[0] not in CROSSED and not of_algorithm(pair[0]))
+
+    named_by = functools.partial(named, lead=ALGORITHM)
+    every = split(results, by_rl_alone(results), tells_arms_apart, named_by)
+    alike = [(experiment, arms) for experiment in every for arms in grouped(experiment.arms, beside).values()]
+    crossed = [(experiment, arms) for experiment, arms in alike if is_crossed({cell_of(arm.first) for arm in arms})]
+    return most_arms_first(replace(experiment, arms=arms) for experiment, arms in crossed)
+
+
+def cell_of(run: RlRun) -> tuple[str, str, str, str]:
+    """Return the levels of a run's algorithm, deviation, KL (`none`, `loss 0.04`) and format (a weight, or `gate`)."""
+    coefficient, weight = number_of(run.axis("kl_coef")), number_of(run.setting("format_weight"))
+    place = "reward" if run.setting("use_kl_in_reward") == "true" else "loss"
+    kl = f"{place} {coefficient:g}" if coefficient else "none"
+    form = "gate" if run.setting("format_reward") == "gate" else "" if weight is None else f"{weight:g}"
+    return run.value(ALGORITHM), run.setting("scale_rewards"), kl, form
 
 
 def most_arms_first(found: Iterable[RlExperiment]) -> list[RlExperiment]:

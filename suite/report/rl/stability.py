@@ -105,7 +105,7 @@ def _table(experiment: RlExperiment) -> Table:
         column("rl_stability.drawdown", lambda arm: max(_falls(arm), default=None), "{:.1f}".format),
     ]
     for metric in MEASURES:
-        mean, text = partial(_mean, metric), _text_of(metric)
+        mean, text = partial(mean_of_steps, metric), _text_of(metric)
         columns.append(column(f"rl_stability.{metric}", mean, text, only_where_known=True))
     note = say("rl_stability.note", share=numbers.percent(ENDING))
     return design.table_of(experiment, "rl_stability.table", experiment.arms, columns, note=note)
@@ -116,16 +116,17 @@ def _falls(arm: RlArm) -> list[float]:
     return [100 * worst_drawdown(curve.accuracy) for curve in design.curves_of(arm)]
 
 
-def _mean(metric: str, arm: RlArm) -> float | None:
+def mean_of_steps(metric: str, arm: RlArm) -> float | None:
     """Return the mean over the steps at the end, or over all, of the runs that ended."""
     means, begins = [], 0.0 if metric in OVER_ALL else 1 - ENDING
-    for series in filter(None, (_series(metric, run) for run in arm.ended)):
+    for series in filter(None, (series_of(metric, run) for run in arm.ended)):
         end = max(series)
         means.append(fmean(value for step, value in series.items() if step >= begins * (end + 1) or step == end))
     return fmean(means) if means else None
 
 
-def _series(metric: str, run: RlRun) -> Mapping[int, float]:
+def series_of(metric: str, run: RlRun) -> Mapping[int, float]:
+    """Return a metric of a run by step, of a share the numbers that it can be."""
     values = run.of_step.get(metric, {})
     return design.within(values) if metric in SHARES else values
 
@@ -138,10 +139,10 @@ def _figure(experiment: RlExperiment) -> Figure:
     """Draw each metric over the steps; beside the format the accuracy, dotted."""
     arms, views = design.chosen(experiment), dict[Text, Any]()
     for metric in VIEWS:
-        title, series, text = say(f"rl_stability.axis.{metric}"), partial(_series, metric), _text_of(metric)
+        title, series, text = say(f"rl_stability.axis.{metric}"), partial(series_of, metric), _text_of(metric)
         lines = step_lines(arms, series, text, has_band=metric != "format")
         if metric == "format":
-            second, series = say("rl_stability.accuracy"), partial(_series, "accuracy")
+            second, series = say("rl_stability.accuracy"), partial(series_of, "accuracy")
             lines += step_lines(arms, series, text, second=second)
         yaxis = shares(title, rangemode="tozero") if metric in SHARES else linear(title)
         views[say(f"rl_stability.view.{metric}")] = over_steps(lines, yaxis)

@@ -1,0 +1,128 @@
+"""Effects, interactions and leaders of a factorial design, from invented final accuracies."""
+
+from itertools import product
+
+import pytest
+
+from suite.report.rl import design, efficiency, why
+from tests.report.reading import results_of, rows_of, said
+from tests.report.rl.runs import details, named, run, section_of
+
+NOISE = (0.0, 0.01, 0.02, 0.03, 0.04)
+KLS = {"none": {}, "loss": {"kl_coef": 0.04}, "reward": {"kl_coef": 0.04, "use_kl_in_reward": True}}
+FORMATS = {"0.1": {"format_weight": 0.1}, "gate": {"format_reward": "gate"}}
+
+
+def cell(algorithm, final, seed, *, kl="none", form="0.1", deviation=None, more=None, **axes):
+    settings = {"use_kl_in_reward": False, **KLS[kl], **FORMATS[form], "scale_rewards": deviation}
+    coefficient = settings.pop("kl_coef", 0.0)
+    record = run(
+        [0.1, 0.2, final + NOISE[seed]], algorithm=algorithm, seed=seed, kl_coef=coefficient, more=more, **axes
+    )
+    return named(record, **{name: value for name, value in settings.items() if value is not None})
+
+
+def study(seeds=5, kls=tuple(KLS), forms=tuple(FORMATS)):
+    """Dividing by the batch's deviation is worth 20 points to GRPO, and 10 more without a KL."""
+    records = []
+    for seed, kl, form in product(range(seeds), kls, forms):
+        for deviation, worth in (("group", 0.0), ("batch", 0.3 if kl == "none" else 0.2)):
+            jitter = 0.002 * ((seed + len(kl)) % 3)
+            records.append(cell("grpo", 0.4 + worth + jitter, seed, kl=kl, form=form, deviation=deviation))
+        critic = {"explained_variance": 0.25, "gradient_norm": 1.5}
+        records.append(cell("ppo", 0.6, seed, kl=kl, form=form, critic_lr=1e-3, more=critic))
+    return records
+
+
+def by_title(section):
+    return {table.title.rpartition(" · ")[2]: rows_of(table) for table in section.tables}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return results_of(tmp_path_factory.mktemp("study"), *study())
+
+
+@pytest.fixture(scope="module")
+def section(results):
+    return said(why.build(results))
+
+
+def test_an_effect_is_averaged_over_the_other_settings(section):
+    rows = by_title(section)["what each setting is worth"]
+    (batch,) = [row for row in rows if row["Level"] == "the batch’s deviation"]
+    # 30 points without a KL, 20 under each of two others.
+    assert batch["Difference (points)"].startswith("+23.3 (")
+    assert (batch["Algorithm"], batch["In words"], batch["Pairs"]) == ("GRPO", "higher", "5")
+    (arm,) = [row for row in rows if row["Algorithm"] == "at equal settings" and row["Level"] == "GRPO · group"]
+    assert (arm["Against"], arm["In words"]) == ("PPO", "lower")
+
+
+def test_the_number_of_comparisons_stands_with_each_table(section):
+    effects, leaders = section.tables[:2]
+    # GRPO: 1 of deviation, 2 of KL, 1 of format; PPO: 3; 2 arms.
+    assert "9 comparisons are corrected together: the smallest p must be below 0.0056" in effects.note
+    assert "12 comparisons" in leaders.note
+
+
+def test_interactions_are_sorted_by_size(section):
+    first, *_ = by_title(section)["what depends on what"]
+    assert first["Difference (points)"].startswith("-10.")
+    assert first["Under"] in ("a KL of 0.04 in the loss", "a KL of 0.04 in the reward")
+
+
+def test_a_leader_leads_alone_only_by_the_rule(section):
+    rows = {(row["KL"], row["Format"]): row for row in by_title(section)["who leads under which setting"]}
+    alone, level = rows["no KL", "gate"], rows["loss 0.04", "0.1"]
+    assert (alone["Leader"], alone["In words"], alone["Not below it"]) == ("GRPO · batch", "higher", "none")
+    assert (level["In words"], level["Not below it"]) == ("alike (within 2 points)", "PPO")
+    assert "In 2 of 6 combinations of KL and format one arm leads all others by the rule." in section.explanation
+
+
+def test_sentences_come_from_the_records(section):
+    assert "GRPO, the batch’s deviation instead of the group’s deviation: +23.3 (" in section.explanation
+    assert "At equal settings, GRPO · group against PPO: -19." in section.explanation
+    (detail,) = details(section)
+    assert "changes what" in detail or "changes the distance" in detail
+
+
+def test_effects_that_the_rule_tells_are_filled(section):
+    forest, cells = (figure.views[0].figure for figure in section.figures)
+    filled = {(trace["name"], trace["marker"]["symbol"]) for trace in forest["data"]}
+    assert ("GRPO", "circle") in filled
+    assert ("PPO", "circle-open") in filled
+    # Without a KL the batch's deviation leads alone; with one it is not told from PPO.
+    assert [text.endswith("•") for text in cells["data"][1]["text"][:6]] == [False, False, True, False, False, True]
+    assert [text.endswith("•") for text in cells["data"][1]["text"][6:9]] == [True, False, True]
+
+
+def test_few_seeds_say_nothing(tmp_path):
+    section = section_of(why, tmp_path, *study(seeds=2, kls=("none", "loss")))
+    assert {row["In words"] for row in by_title(section)["what each setting is worth"]} == {"few seeds (2)"}
+    assert section.headlines == []
+    assert "points" not in section.explanation.partition("one observation.")[2]
+
+
+def test_readings_stand_beside_each_arm(section):
+    rows = [row for row in by_title(section)["critic, gradient and clipping"] if row["Arm"] == "PPO"]
+    assert {(row["Critic explains"], row["Gradient norm"]) for row in rows} == {("0.25", "1.5")}
+
+
+def test_large_factorials_are_no_comparison_of_algorithms(results):
+    assert len(design.factorials(results)[0].arms) == 18
+    assert design.algorithms(results) == []
+    assert efficiency.build(results) is None
+
+
+def test_settings_that_are_not_crossed_give_no_section(tmp_path):
+    assert why.build(results_of(tmp_path, cell("grpo", 0.5, 0, kl="loss"), cell("ppo", 0.5, 0, kl="reward"))) is None
+
+
+def test_a_small_factorial_stays_with_the_algorithms_too(tmp_path):
+    results = results_of(tmp_path, *study(seeds=1, kls=("none", "loss"), forms=("0.1",)))
+    assert len(design.algorithms(results)[0].arms) == 6
+    assert why.build(results) is not None
+
+
+def test_the_section_stands_in_chinese(results):
+    assert said(why.build(results), "zh").title == "RL：差别从何而来"
