@@ -90,6 +90,7 @@ RL_METRICS = (
     seeded("clip_fraction_low", "", "Share of tokens clipped at the lower end"),
     seeded("clip_fraction_high", "", "Share of tokens clipped at the upper end"),
     seeded("gradient_norm", "", "Norm of the policy's gradient before clipping, mean over the updates"),
+    seeded("gradient_clipped", "", "Share of the updates whose gradient of the policy was longer than max_grad_norm"),
     seeded("critic_gradient_norm", "", "Norm of the critic's gradient before clipping, mean over the updates"),
     seeded("explained_variance", "", "Share of the returns' variance that the critic's values explain"),
     seeded("policy_loss", "", "Loss of the policy, mean over the updates"),

@@ -212,7 +212,8 @@ class Learner:
         return seen
 
     def _step_policy(self) -> dict[str, float]:
-        return {"gradient_norm": self._optimiser.update("the policy")}
+        norm = self._optimiser.update("the policy")
+        return {"gradient_norm": norm, "gradient_clipped": float(norm > self._plan.max_grad_norm)}
 
     def _critic_gradients(self, minibatch: TrainingBatch) -> dict[str, float]:
         if self.critic is None or self.critic.shares_trunk:

@@ -33,8 +33,9 @@ VIEWS = (
     "gradient_norm",
     "explained_variance",
 )
-SHARES = ("groups_without_signal", "format", "accuracy", "truncated", "clip_fraction_low", "clip_fraction_high")
-OVER_ALL = ("clip_fraction_low", "clip_fraction_high", "gradient_norm")
+CLIPPED = ("clip_fraction_low", "clip_fraction_high", "gradient_clipped")
+SHARES = ("groups_without_signal", "format", "accuracy", "truncated", *CLIPPED)
+OVER_ALL = (*CLIPPED, "gradient_norm")
 MEASURES = (
     *("entropy", "kl_reference", *OVER_ALL, "explained_variance"),
     *("groups_without_signal", "completion_length", "truncated"),

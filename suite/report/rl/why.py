@@ -27,7 +27,7 @@ from suite.report.plot.marks import Point, Series, faint
 from suite.report.plot.scales import linear
 from suite.report.rl import design
 from suite.report.rl.contrasts import BOUNDS
-from suite.report.rl.design import RlArm, RlExperiment, RlRun
+from suite.report.rl.design import RlArm, RlExperiment
 from suite.report.rl.stability import mean_of_steps
 from suite.report.table import Column, column, table
 from suite.statistics.factorial import Cell, effect, interaction, levels_of
@@ -43,7 +43,7 @@ KL_PLACES = ("none", "loss", "reward")
 REFERENCE_ALGORITHM = "ppo"
 MOST_SAID = 3
 MAP_ROW_PX, MAP_FRAME_PX = 26, 110
-READINGS = ("explained_variance", "gradient_norm", "clip_fraction_low", "clip_fraction_high")
+READINGS = ("explained_variance", "gradient_norm", "gradient_clipped", "clip_fraction_low", "clip_fraction_high")
 
 Of = tuple[str, str, str]
 """A factor, a level of it and its reference."""
@@ -448,10 +448,9 @@ def _readings(factorial: Factorial) -> Table:
         column("rl_why.format", lambda cell: _short(FORMAT, cell[2])),
         column("rl.seeds", lambda cell: len(factorial.cells[cell].ended), numbers.count),
         column("rl_efficiency.accuracy", partial(_mean, factorial), numbers.percent),
-        column("rl_why.above_clip", lambda cell: _above_clip(factorial.cells[cell]), numbers.percent),
     ]
     for metric in READINGS:
-        text = numbers.percent if metric.startswith("clip") else plain
+        text = numbers.percent if "clip" in metric else plain
         columns.append(
             column(f"rl_stability.{metric}", partial(_reading, factorial, metric), text, only_where_known=True)
         )
@@ -464,17 +463,6 @@ def _reading(factorial: Factorial, metric: str, cell: Cell) -> float | None:
 
 def _mean(factorial: Factorial, cell: Cell) -> float | None:
     return factorial.cells[cell].mean(design.final)
-
-
-def _above_clip(arm: RlArm) -> float | None:
-    """Return the share of steps whose mean gradient norm is above the norm to which it is clipped."""
-    shares = [share for run in arm.ended if (share := _share_above(run)) is not None]
-    return fmean(shares) if shares else None
-
-
-def _share_above(run: RlRun) -> float | None:
-    norms, most = run.of_step.get("gradient_norm", {}).values(), number_of(run.setting("max_grad_norm"))
-    return fmean(norm > most for norm in norms) if norms and most is not None else None
 
 
 def _forest(factorial: Factorial, effects: Sequence[Effect]) -> Figure | None:
