@@ -210,7 +210,17 @@ def test_hydra_is_imported_by_composing_alone():
     assert importers == {"suite/compose"}
 
 
-JUDGES = {"compress", "compress_design", "claims", "evolution", "experiment", "families", "stages", "tiers", "why"}
+JUDGES = {
+    "compress",
+    "compress_design",
+    "claims",
+    "evolution",
+    "experiment",
+    "factorial",
+    "families",
+    "stages",
+    "tiers",
+}
 """Modules of the report that hold arms against each other, all by suite.statistics.paired."""
 INTERVALS = {"mean_of_seeds": {"formats"}, "stratified_bootstrap": {"curves", "efficiency"}}
 """Intervals of one arm, and who makes them: for bands of curves, profiles, and the cells of means."""

@@ -204,7 +204,7 @@ def _from_median(arm: RlArm) -> dict[RlRun, float]:
 def two_rewards(results: Results) -> Verdict | None:
     """Rule whether accuracy rises under GRPO with both rewards; and tell what it is without the one for the format."""
     findings = []
-    for experiment in design.algorithms(results):
+    for experiment in _of_algorithms(results):
         arms = [arm for arm in _untuned(experiment) if arm.value(ALGORITHM) == GRPO and _is_outcome(arm)]
         for arm in arms:
             if _pays_format(arm):
@@ -370,7 +370,7 @@ def cost_decides(results: Results) -> Verdict | None:
     One such arm bears the claim out. On one device money is seconds times a price, which turns no order round.
     """
     findings, prices = list[Finding](), list[Text]()
-    for experiment in design.algorithms(results):
+    for experiment in _of_algorithms(results):
         arms, clock = _untuned(experiment), design.clock_of(experiment)
         for reference in arms:
             beside = [arm for arm in arms if arm is not reference and agree(arm, reference, (ALGORITHM,))]
@@ -400,9 +400,14 @@ def _told_price(arm: RlArm, experiment: RlExperiment) -> Text:
     return say("claim.cost.price", where=experiment.name, arm=arm.name, cost=cost, count=len(prices)) if prices else ""
 
 
+def _of_algorithms(results: Results) -> list[RlExperiment]:
+    """Return every experiment with algorithms, those that cross settings in many arms too."""
+    return [*design.algorithms(results), *design.large_factorials(results)]
+
+
 def beside_ppo(results: Results) -> Iterator[Pair]:
     """Yield GRPO and each PPO that agree in every setting that both have, but for tuning trials."""
-    for experiment in design.algorithms(results):
+    for experiment in _of_algorithms(results):
         arms = _untuned(experiment)
         for arm in arms:
             for other in arms:

@@ -243,8 +243,7 @@ def algorithms(results: Results) -> Sequence[RlExperiment]:
         return len(arms) > 1 or arms[0].setting not in of_recipes
 
     # Sixty arms are no comparison of algorithms: report/rl/why.py tells what each of their settings is worth.
-    large = [experiment for experiment in factorials(results) if len(experiment.arms) > MOST_LINES]
-    left = {run for experiment in large for arm in experiment.arms for run in arm.runs}
+    left = {run for experiment in large_factorials(results) for arm in experiment.arms for run in arm.runs}
     runs = [run for run in by_rl_alone(results) if run not in left]
     found = split(results, runs, tells_arms_apart, functools.partial(named, lead=ALGORITHM), is_shown)
     made = []
@@ -272,6 +271,11 @@ def factorials(results: Results) -> Sequence[RlExperiment]:
     alike = [(experiment, arms) for experiment in every for arms in grouped(experiment.arms, beside).values()]
     crossed = [(experiment, arms) for experiment, arms in alike if is_crossed({cell_of(arm.first) for arm in arms})]
     return most_arms_first(replace(experiment, arms=arms) for experiment, arms in crossed)
+
+
+def large_factorials(results: Results) -> list[RlExperiment]:
+    """Return those of more arms than a figure shows."""
+    return [experiment for experiment in factorials(results) if len(experiment.arms) > MOST_LINES]
 
 
 def cell_of(run: RlRun) -> tuple[str, str, str, str]:

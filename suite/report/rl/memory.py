@@ -27,8 +27,8 @@ from suite.report.plot.rows import bars, stacked
 from suite.report.plot.scales import byte_steps, decimal_ticks, linear, log, shares, ticked
 from suite.report.rl import memory_design as design
 from suite.report.rl.memory_design import MODELS, PARAMETERS, TITLED, MemoryArm, MemoryExperiment, Part, Saving, written
+from suite.report.rl.memory_published import published_table
 from suite.report.table import Column, column, columns_of, label_column, table
-from suite.theory.published import NEEDS, SAVING, PublishedMemory, published_memory
 
 R = TypeVar("R")
 Rows = Sequence[tuple[Mapping[Part, float], Mapping[str, Text]]]
@@ -64,7 +64,6 @@ OVER = (PARAMETERS, "seq_len", "num_generations", "prompts_per_step", "micro_bat
 """Axes of a curve: the policy's parameters, or a setting whose values are numbers."""
 COUNT_UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
 GPUS_GB = (24, 40, 80, 141)
-SHARDS, ANY = "shards", "any"
 OF_A_PEAK = ("precision", "dtype", "seq_len", "prompts_per_step", "num_generations", "minibatch", "micro_batch")
 """Without these and `checkpointing` a saving of memory says nothing."""
 
@@ -85,7 +84,7 @@ def build(results: Results) -> Section | None:
             _gpus_table(design.answered(arms), results),
             _savings_table(saved, results),
             _checks_table(design.checks(found), results),
-            _published_table(found, saved),
+            published_table(found, saved),
             _peaks_table("owner", arms, results),
             _peaks_table("kind", arms, results),
         ],
@@ -308,14 +307,14 @@ def _table(
 def _to_fit(found: Iterable[MemoryExperiment]) -> list[MemoryArm]:
     """Return projections; how many devices are needed depends on everything but how many there are."""
     arms = [arm for arm in design.arms_in(found) if not arm.first.is_measured]
-    return [same[0] for same in grouped(arms, lambda arm: (without(arm.setting, [SHARDS]), arm.key)).values()]
+    return [same[0] for same in grouped(arms, lambda arm: (without(arm.setting, [design.SHARDS]), arm.key)).values()]
 
 
 def _fits_table(name: str, arms: Sequence[MemoryArm], results: Results) -> Table | None:
     if not any(design.devices_needed(size, arm) for arm in arms for size in GPUS_GB):
         return None
     columns: list[Column[MemoryArm]] = [
-        column("rl_memory.on_one", partial(_peak_of_one, 1), numbers.bytes_iec),
+        column("rl_memory.on_one", partial(design.peak_of_one, 1), numbers.bytes_iec),
         *(column(say("rl_memory.gpu", size=gb), partial(design.devices_needed, gb), numbers.count) for gb in GPUS_GB),
         column("rl_memory.smallest", _smallest, kind=Kind.NUMBER),
     ]
@@ -325,7 +324,7 @@ def _fits_table(name: str, arms: Sequence[MemoryArm], results: Results) -> Table
         low, high = numbers.bytes_iec(min(known)), numbers.bytes_iec(max(known))
         reserve = low if low == high else say("rl.range", low=low, high=high)
     note = say("rl_memory.fits_note", reserve=reserve)
-    return _table(name, arms, columns, results, arm_of=lambda arm: arm, but=SHARDS, note=note)
+    return _table(name, arms, columns, results, arm_of=lambda arm: arm, but=design.SHARDS, note=note)
 
 
 def _gpus_table(arms: Sequence[MemoryArm], results: Results) -> Table | None:
@@ -355,10 +354,6 @@ def _gpus_table(arms: Sequence[MemoryArm], results: Results) -> Table | None:
 def _above_0(value: float | None, sign: int = 1) -> float | None:
     """Return a number, or with -1 its opposite, where that is above 0."""
     return sign * value if value is not None and 0 < sign * value < MOST else None
-
-
-def _peak_of_one(shards: int, arm: MemoryArm) -> float | None:
-    return noted(arm.first.record, f"shards_{shards}", "peak_bytes_per_device")
 
 
 def _smallest(arm: MemoryArm) -> Text:
@@ -422,63 +417,6 @@ def _held_at_peak(place: int, name: str, arm: MemoryArm) -> float | None:
     """Return the sum of the parts whose owner, or kind, is called so: the first or the second name of a part."""
     parts = arm.first.phases[arm.first.peak_phase].parts
     return sum(value for part, value in parts.items() if part[place] == name) or None
-
-
-def _published_table(found: Sequence[MemoryExperiment], saved: Sequence[Saving]) -> Table:
-    """Lay out published figures, each beside the most usual of our comparable projections."""
-    projections = [arm for arm in design.arms_in(found) if not arm.first.is_measured]
-    usual = design.usual_of([arm.setting for arm in projections])
-    projections.sort(key=lambda arm: len(design.unusual(arm.setting, usual)))
-    shares = {saving.arm: saving.share for saving in reversed(saved) if saving.arm.first.has_reference}
-    rows = []
-    for figure in published_memory():
-        theirs = _quantity(figure, figure.count, figure.peak, figure.share)
-        rows.append((figure, theirs, *_ours(figure, projections, shares)))
-    return table(
-        say("rl_memory.published"),
-        rows,
-        [
-            column("rl_memory.what", lambda row: say(f"rl_memory.what.{row[0].kind}")),
-            column("published.problem", lambda row: row[0].problem, kind=Kind.LONG),
-            column("published.figure", lambda row: row[1], kind=Kind.NUMBER),
-            column("rl_memory.ours", lambda row: row[2], kind=Kind.NUMBER),
-            column("rl_memory.our_settings", lambda row: row[3], kind=Kind.LONG),
-            column("published.source", lambda row: row[0].source, kind=Kind.LONG),
-            column("column.notes", lambda row: row[0].note, kind=Kind.LONG),
-        ],
-        note=say("rl_memory.published_note"),
-    )
-
-
-def _quantity(figure: PublishedMemory, count: int | None, peak: Text, share: float | None) -> Text:
-    """Write what a figure is of: a set of GPUs, a peak or a saving; nothing where it is not known."""
-    if figure.kind == NEEDS:
-        return "" if count is None else say("rl_memory.set", count=count, size=figure.gpu_gb)
-    if figure.kind == SAVING:
-        return "" if share is None else numbers.percent(share)
-    return peak
-
-
-def _ours(
-    figure: PublishedMemory, projections: Sequence[MemoryArm], shares: Mapping[MemoryArm, float]
-) -> tuple[Text, Text]:
-    """Return what the first comparable projection says, and its settings; nothing where none is.
-
-    It says its peak for each number of shards, whatever its own.
-    """
-    like = dict(figure.like or {})
-    shards = like.pop(SHARDS, 1)
-    for arm in projections if figure.like is not None else ():
-        settings, peak = arm.first.case_settings, _peak_of_one(shards, arm)
-        written_peak = "" if peak is None else numbers.bytes_iec(peak)
-        text = _quantity(figure, design.devices_needed(figure.gpu_gb, arm), written_peak, shares.get(arm))
-        if text and all(_is_as(settings.get(name, ""), wanted) for name, wanted in like.items()):
-            return text, ", ".join(f"{name}={value}" for name, value in settings.items() if value)
-    return "", ""
-
-
-def _is_as(value: str, wanted: Any) -> bool:
-    return bool(value) if wanted == ANY else value == ("" if wanted is None else str(wanted))
 
 
 def _headline(pair: Sequence[Saving], arms: Sequence[MemoryArm]) -> Headline:

@@ -38,7 +38,7 @@ SLACK = 1 + 1e-9
 PARAMETERS = "parameters"
 BATCH_THAT_FITS = ("rollout_batch", "fit")
 """A setting that is said even where nobody names it: older cases sampled all at once, as nobody named either."""
-GPUS = "gpus"
+GPUS, SHARDS = "gpus", "shards"
 
 Part = tuple[str, str]
 """Owner and kind."""
@@ -352,3 +352,8 @@ def _setting(step: StepMemory, name: str) -> str:
     """Return a setting of the case, or one that its record resolved."""
     found = step.case_settings.get(name) or text_of(step.record.settings.get(name))
     return found or (_setting(step, OTHERWISE[name]) if name in OTHERWISE else "")
+
+
+def peak_of_one(shards: int, arm: MemoryArm) -> float | None:
+    """Return the peak of each of several devices that share a step."""
+    return noted(arm.first.record, f"shards_{shards}", "peak_bytes_per_device")

@@ -62,7 +62,7 @@ def test_the_number_of_comparisons_stands_with_each_table(section):
     effects, leaders = section.tables[:2]
     # GRPO: 1 of deviation, 2 of KL, 1 of format; PPO: 3; 2 arms.
     assert "9 comparisons are corrected together: the smallest p must be below 0.0056" in effects.note
-    assert "12 comparisons" in leaders.note
+    assert "18 comparisons" in leaders.note
 
 
 def test_interactions_are_sorted_by_size(section):
