@@ -110,7 +110,15 @@ def _imports(module: str, path: Path) -> tuple[str, ...]:
     except (SyntaxError, ValueError):
         return ()
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    return tuple(name for node in ast.walk(tree) for name in _imported(node, package))
+    return tuple(name for node in _statements(tree.body) for name in _imported(node, package))
+
+
+def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Yield statements and those inside them. Nothing is imported in an expression, and most of a tree is that."""
+    for node in body:
+        yield node
+        for inner in ("body", "orelse", "finalbody", "handlers", "cases"):
+            yield from _statements(getattr(node, inner, ()))
 
 
 def _imported(node: ast.AST, package: str) -> Iterator[str]:

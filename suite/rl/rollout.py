@@ -138,9 +138,15 @@ def rollout(plan: RlPlan, policy: Decoder, meter: Meter, round_: int, *, copies:
 
 
 def scores_of(plan: RlPlan, items: Sequence[Item], samples: Samples) -> list[Score]:
-    """Score each completion by the task, its end token aside."""
-    completions = completions_of(plan, samples)
-    return [plan.task.score(item, completion) for item, completion in zip(items, completions, strict=True)]
+    """Score each completion by the task, its end token aside; once where a group has the same one several times."""
+    scores: dict[tuple[int, tuple[str, ...]], Score] = {}
+    found = []
+    for item, completion in zip(items, completions_of(plan, samples), strict=True):
+        key = id(item), tuple(completion)
+        if key not in scores:
+            scores[key] = plan.task.score(item, completion)
+        found.append(scores[key])
+    return found
 
 
 def completions_of(plan: RlPlan, sampled: "Samples | Experience") -> list[Sequence[str]]:

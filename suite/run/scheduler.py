@@ -150,8 +150,12 @@ def _is_taken(run_folder: Path) -> bool:
 
 def _own_modules(jobs: Sequence[Job]) -> list[str]:
     """Return modules that every worker will need. Other packages' are left to their case, which may fail alone."""
-    modules = {job.settings["workload"]["_target_"].rpartition(".")[0] for job in jobs if not job.is_projection}
-    return sorted(module for module in modules if module.startswith("suite."))
+    workloads = [job.settings["workload"] for job in jobs if not job.is_projection]
+    modules = {workload["_target_"].rpartition(".")[0] for workload in workloads}
+    own = {module for module in modules if module.startswith("suite.")}
+    # torch's first optimiser imports it, which takes a case of training 1.7 s of processor time.
+    optimisers = {"torch._dynamo"} if any(workload.get("course") for workload in workloads) else set()
+    return sorted(own | optimisers)
 
 
 class JobQueue:
