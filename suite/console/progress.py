@@ -4,6 +4,7 @@ In a terminal a live line stands below the cases that ended; where there is none
 is. rich draws both; every text of a record is made harmless before.
 """
 
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -62,6 +63,8 @@ class Terminal:
         self._running: dict[str, tuple[Case, float]] = {}
         """Cases by id and when they started, the first before the others."""
         self._has_header = False
+        self._first_s = math.inf
+        """When the first case began."""
         self._said_at = time.monotonic()
         console = Console(markup=False, emoji=False, highlight=False)
         is_live = self._width is not None and not console.is_dumb_terminal
@@ -127,7 +130,9 @@ class Terminal:
         elif not self._has_header:
             self._has_header = True
             say(*self._in_columns(" " * len(self._count()), self._names, Text("result")))
-        self._running[case.id] = case, time.monotonic()
+        now_s = time.monotonic()
+        self._first_s = min(self._first_s, now_s)
+        self._running[case.id] = case, now_s
         self._show_progress()
 
     def notice(self, text: str) -> None:
@@ -198,9 +203,13 @@ class Terminal:
         told = ", ".join(f"{counts[status]} {status}" for status in Status if counts[status])
         new = [one.record for one, was_there in self._ended if not was_there]
         before = f"; {len(self._ended) - len(new)} recorded before" if len(new) < len(self._ended) else ""
-        took = f"; took {numbers.duration(sum(map(cost_s, new)))}" if new else ""
+        took = f"; took {numbers.duration(self._took_s(new))}" if new else ""
         many = "1 case" if len(self._ended) == 1 else f"{len(self._ended)} cases"
         return [f"{many}: {told}{before}{took}"] if self._ended else []
+
+    def _took_s(self, new: Sequence[Record]) -> float:
+        """Return the seconds of the cases that ran now: what each took, or side by side from the first one's begin."""
+        return sum(map(cost_s, new)) if self._workers == 1 else time.monotonic() - self._first_s
 
     def _reasons(self) -> list[str]:
         """Say why cases are not ok, each reason once: they have scrolled away."""

@@ -19,9 +19,9 @@ from tests.report.quality_records import arm
 ROOT = Path(__file__).parents[2]
 
 
-def swept(*records, stored=()):
+def swept(*records, stored=(), workers=1):
     """What a sweep of these records prints, some of them recorded before."""
-    with Terminal([record.case for record in (*stored, *records)], is_sweep=True) as terminal:
+    with Terminal([record.case for record in (*stored, *records)], is_sweep=True, workers=workers) as terminal:
         terminal.recorded([StoredRecord(record=record, folder=Path("results") / "x") for record in stored])
         for record in records:
             terminal.started(record.case)
@@ -33,6 +33,12 @@ def took(record, seconds):
     return replace(
         record, provenance={**record.provenance, "duration_s": seconds + 1, "durations_s": {"ceilings": 1.0}}
     )
+
+
+def test_side_by_side_cases_take_what_the_clock_says(capsys):
+    swept(took(build(), 2000.0), took(build(attention="gqa"), 3000.0), workers=2)
+    (ended,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("2 cases")]
+    assert " min" not in ended
 
 
 def test_outside_a_terminal_there_are_plain_lines_and_a_table(capsys):
