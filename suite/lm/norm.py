@@ -30,7 +30,8 @@ class _RmsNorm(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, gain_D: Tensor, eps: float) -> Tensor:
         rate = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().mul_(1 / x.shape[-1]).add_(eps).rsqrt_()
         ctx.save_for_backward(x, gain_D, rate)
-        return (x * rate).mul_(gain_D)
+        y: Tensor = (x * rate).mul_(gain_D)
+        return y
 
     @staticmethod
     @once_differentiable
