@@ -44,8 +44,8 @@ UNNAMED: Mapping[str, Mapping[str, Any]] = {
 
 
 def cases(longest: int) -> Iterator[tuple[str, Objective]]:
-    for name in choices("algorithm"):
-        yield name, objective(longest, **read_choice("algorithm", name))
+    for name, settings in _algorithms().items():
+        yield name, objective(longest, **settings)
     for name, changes in UNNAMED.items():
         yield name, objective(longest, **changes)
 
@@ -55,6 +55,11 @@ def objective(longest: int, **changes: Any) -> Objective:
     settings = {**_settings(), **changes}
     weights = reward_from(settings, longest_completion=longest).weights
     return objective_from(settings, longest_completion=longest, reward_weights=weights)
+
+
+@functools.cache
+def _algorithms() -> Mapping[str, Mapping[str, Any]]:
+    return {name: read_choice("algorithm", name) for name in choices("algorithm")}
 
 
 @functools.cache
