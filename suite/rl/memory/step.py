@@ -5,8 +5,8 @@ once: a rollout is the prompts' prefill and its last token, when caches are full
 and two micro-batches, since the further ones hold no more. What stays from one to the next is there from the beginning:
 AdamW's moments, and the experience of all completions. Rollouts come last, as many and as large as they are asked for.
 
-Simplifications: an operator's inner workspace is not seen; norms are those of torch on a CPU, which keep more for the
-way back than fused ones; no allocator rounds or fragments.
+Simplifications: an operator's inner workspace is not seen; norms in bfloat16 are those of
+torch on a CPU, which keep more for the way back than fused ones; no allocator rounds or fragments.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -36,6 +36,7 @@ from suite.records.holdings import (
     REFERENCE,
     REWARD_MODEL,
 )
+from suite.records.metrics import PHASES
 from suite.rl.critic import Critic
 from suite.rl.learner import Learner, TrainingBatch
 from suite.rl.memory.models import Models
@@ -43,7 +44,7 @@ from suite.rl.memory.plan import ALL, COPY, NONE, SHARDS, SHARED, RlMemoryPlan
 from suite.rl.rollout import Experience
 from suite.rl.tasks.task import Score
 
-ROLLOUT, SCORE, UPDATE = "rollout", "score", "update"
+ROLLOUT, SCORE, UPDATE = PHASES
 
 
 def rollout_phase(rows: int) -> str:

@@ -4,7 +4,7 @@ import pytest
 
 from suite.rl.memory.work import bound_s, step_work
 from suite.theory.roofline import Ceilings
-from tests.rl.memory.cases import TINY, plan
+from tests.rl.memory.cases import SMALLER, TINY, plan
 
 BLOCKS = 2 * (16 * 16 * 2 + 16 * 8 * 2 + 3 * 16 * 24)
 """Multiplied weights of the blocks: queries and output, keys and values, the MLP."""
@@ -14,8 +14,8 @@ CORE = 2 * 2 * 2 * PAIRS * (8 + 8)
 """FLOPs of attention of one whole text: two layers of two heads of width 8."""
 
 
-def work(phase, batch=16, **changes):
-    return step_work(plan("grpo", micro_batch=1, geometry=TINY | {"qkv_bias": False}, **changes), batch)[phase]
+def work(phase, batch=16, algorithm="grpo", **changes):
+    return step_work(plan(algorithm, micro_batch=1, geometry=TINY | {"qkv_bias": False}, **changes), batch)[phase]
 
 
 def test_an_update_is_three_passes_and_what_is_recomputed():
@@ -43,3 +43,11 @@ def test_a_pass_takes_the_longer_of_its_two_times():
     assert score.flops == 2 * BLOCKS * 12 + CORE + 2 * HEAD * 8
     assert bound_s([score], Ceilings(flops_per_s=1.0, bytes_per_s=1e30)) == pytest.approx(16 * score.flops)
     assert bound_s([score], Ceilings(flops_per_s=1e30, bytes_per_s=1.0)) == pytest.approx(16 * score.traffic_bytes)
+
+
+def test_a_smaller_critic_has_less_to_score_and_to_train():
+    for phase in ("score", "update"):
+        own, smaller = (work(phase, algorithm="ppo", **changes) for changes in ({}, SMALLER))
+        assert len(own) == len(smaller)
+        less = [theirs.flops < ours.flops for ours, theirs in zip(own, smaller, strict=True) if ours.flops]
+        assert less.count(True) == 1
