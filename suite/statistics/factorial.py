@@ -56,6 +56,20 @@ def effect(
     return compare(ours, theirs, bounds=bounds, margin=margin)
 
 
+def simple_effects(cells: Cells, factor: int, level: str, reference: str) -> list[float]:
+    """Return what a level adds to its reference in each cell that both have, as the mean over the seeds of `effect`.
+
+    They tell whether that average stands for its parts, and no more: none is judged.
+    """
+    levels = level, reference
+    shared, seeds = _shared(cells, {factor: levels})
+    found = []
+    for cell in shared if seeds else ():
+        ours, theirs = (_means(cells, [cell], seeds, {factor: at}) for at in levels)
+        found.append(float(np.mean([ours[seed] - theirs[seed] for seed in seeds])))
+    return found
+
+
 def interaction(
     cells: Cells,
     factor: int,

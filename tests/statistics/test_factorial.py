@@ -2,7 +2,7 @@
 
 import pytest
 
-from suite.statistics.factorial import effect, interaction, is_crossed, levels_of
+from suite.statistics.factorial import effect, interaction, is_crossed, levels_of, simple_effects
 from suite.statistics.paired import Outcome
 
 SEEDS = [str(seed) for seed in range(5)]
@@ -22,6 +22,7 @@ def test_an_effect_is_the_mean_over_the_other_factors_cells():
     # (0.1 + 0.4) / 2 in every seed, whatever its base.
     assert found.differences == pytest.approx([0.25] * 5)
     assert found.pairs == 5
+    assert simple_effects(cells(), 0, "b", "a") == pytest.approx([0.1, 0.4])
     assert effect(cells(), 1, "y", "x").mean == pytest.approx((0.2 + 0.5) / 2)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations, product
 from statistics import fmean
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from suite.report.blocks import Text, dotted, say
 from suite.report.model.by_setting import belongs_to
@@ -20,7 +20,7 @@ from suite.report.model.run import number_of
 from suite.report.rl import design
 from suite.report.rl.contrasts import BOUNDS
 from suite.report.rl.design import RlArm, RlExperiment
-from suite.statistics.factorial import Cell, effect, interaction, levels_of
+from suite.statistics.factorial import Cell, effect, interaction, levels_of, simple_effects
 from suite.statistics.paired import SHARE_MARGIN, Comparison, Outcome, compare, judge_together
 
 ARM, DEVIATION, KL, FORMAT = "arm", "deviation", "kl", "format"
@@ -90,6 +90,8 @@ class Effect:
     names: tuple[Text, Text]
     style: Style
     found: Comparison
+    parts: Sequence[float]
+    """Its mean in each combination of the other settings, over which it is averaged."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -144,21 +146,25 @@ def effects_of(factorial: Factorial) -> list[Effect]:
     found = []
     for algorithm in factorial.algorithms:
         cells = factorial.within(algorithm)
+        style = style_of(ALGORITHM, algorithm.partition(" ")[0])
         for of in _levels(cells, WITHIN):
-            place, name = WITHIN.index(of[0]), algorithm_name(algorithm)
             names = level_name(*of[:2]), level_name(of[0], of[2])
-            compared = effect(cells, place, *of[1:], bounds=BOUNDS, margin=SHARE_MARGIN)
-            found.append((name, of, names, style_of(ALGORITHM, algorithm.partition(" ")[0]), compared))
+            found += _effect(cells, WITHIN, of, algorithm=algorithm_name(algorithm), names=names, style=style)
     for of in _levels(factorial.scores, BETWEEN, _arm_reference(factorial)):
         if of[0] == ARM:
-            names = factorial.arms[of[1]].name, factorial.arms[of[2]].name
-            compared = effect(factorial.scores, 0, *of[1:], bounds=BOUNDS, margin=SHARE_MARGIN)
-            found.append(("", of, names, factorial.arms[of[1]].style, compared))
-    return _judged(
-        Effect(algorithm=name, of=of, names=names, style=style, found=compared)
-        for name, of, names, style, compared in found
-        if compared is not None
-    )
+            arm, reference = (factorial.arms[key] for key in of[1:])
+            names = arm.name, reference.name
+            found += _effect(factorial.scores, BETWEEN, of, algorithm="", names=names, style=arm.style)
+    return _judged(found)
+
+
+def _effect(cells: Mapping[Cell, Mapping[str, float]], factors: Sequence[str], of: Of, **more: Any) -> list[Effect]:
+    """Return one effect, or none where no seed has all that it takes."""
+    place = factors.index(of[0])
+    compared = effect(cells, place, *of[1:], bounds=BOUNDS, margin=SHARE_MARGIN)
+    if compared is None:
+        return []
+    return [Effect(of=of, found=compared, parts=simple_effects(cells, place, *of[1:]), **more)]
 
 
 def interactions_of(factorial: Factorial) -> list[Interaction]:

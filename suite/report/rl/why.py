@@ -147,8 +147,14 @@ def _effects_table(factorial: Factorial, effects: Sequence[Effect]) -> Table:
         column("rl_why.level", lambda row: row.names[0]),
         column("rl_why.reference", lambda row: row.names[1]),
         *_judged_columns(),
+        column("rl_why.parts", _parts, kind=Kind.NUMBER),
     ]
     return _table(factorial, "rl_why.effects", effects, columns, note=_corrected(effects, "rl_why.effects_note"))
+
+
+def _parts(row: Effect) -> Text:
+    """Tell between which means an effect lies in the single combinations of the other settings."""
+    return say("rl.range", low=points(min(row.parts)), high=points(max(row.parts)))
 
 
 def _interactions_table(factorial: Factorial, rows: Sequence[Interaction]) -> Table:

@@ -53,6 +53,7 @@ def test_an_effect_is_averaged_over_the_other_settings(section):
     (batch,) = [row for row in rows if row["Level"] == "the batch’s deviation"]
     # 30 points without a KL, 20 under each of two others.
     assert batch["Difference (points)"].startswith("+23.3 (")
+    assert batch["In single combinations (points)"] == "+20.0 to +30.0"
     assert (batch["Algorithm"], batch["In words"], batch["Pairs"]) == ("GRPO", "higher", "5")
     (arm,) = [row for row in rows if row["Algorithm"] == "at equal settings" and row["Level"] == "GRPO · group"]
     assert (arm["Against"], arm["In words"]) == ("PPO", "lower")
