@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 from suite.rl.advantages import Estimated, Estimator, Scored
-from suite.rl.conformance import oracle
+from suite.rl.conformance import oracle, problems
 from suite.rl.conformance.cases import Ledger, formula, formula_settings, objective
-from suite.rl.conformance.oracle import Completion, Problem, Table, another_policy, one_choice, short_sequences
+from suite.rl.conformance.oracle import Completion
+from suite.rl.conformance.problems import Problem, Table, another_policy, one_choice, short_sequences
 from suite.rl.conformance.production import batch_of, differentiate_draws
 from suite.rl.losses import kl_estimates
 from suite.rl.objective import AGGREGATIONS, KL_TYPES, Objective
@@ -47,12 +48,12 @@ class Draws:
     @classmethod
     def of(cls, problem: Problem, size: int) -> "Draws":
         groups = list(itertools.combinations_with_replacement(range(len(problem.paths)), size))
-        chances = [oracle.probability(path, problem.sampled_SK) for path in problem.paths]
+        chances = [problems.probability(path, problem.sampled_SK) for path in problem.paths]
         return cls(
             problem=problem,
             groups=groups,
             weights=[_orders(group) * math.prod(chances[path] for path in group) for group in groups],
-            scores=[[oracle.score(s, k, problem.policy_SK) for s, k in path] for path in problem.paths],
+            scores=[[problems.score(s, k, problem.policy_SK) for s, k in path] for path in problem.paths],
         )
 
     def completions(self, group: Sequence[int], objective: Objective, values: Sequence[float]) -> list[Completion]:
@@ -88,7 +89,7 @@ def _check_estimators(ledger: Ledger, draws: Draws, device: torch.device) -> Non
     """Compare with the gradient of the reward less the KL's price. The sum over a completion's tokens is what the
     policy-gradient theorem asks for, so only the estimator is judged here."""
     problem, share = draws.problem, (GROUP_SIZE - 1) / GROUP_SIZE
-    perfect = oracle.exact_values(problem, KL_COEF)
+    perfect = problems.exact_values(problem, KL_COEF)
     of_grpo = {"adv_estimator": "grpo"}
     for name, settings, factor in (
         ("rloo", {"adv_estimator": "rloo"}, 1.0),
@@ -136,7 +137,7 @@ def _check_maxrl(ledger: Ledger, draws: Draws, device: torch.device) -> None:
     """Check rewards of 0 and 1, of which the expectation is known in closed form: it is the true gradient, longer the
     smaller the chance of a 1 is."""
     problem = dataclasses.replace(draws.problem, rewards=[0.0, 1.0, 0.0, 1.0])
-    success = sum(oracle.probability(problem.paths[path], problem.policy_SK) for path in (1, 3))
+    success = sum(problems.probability(problem.paths[path], problem.policy_SK) for path in (1, 3))
     wanted = objective(problem.longest, adv_estimator="maxrl", loss_agg_mode="seq-mean-token-sum")
     factor = oracle.likelihood_factor(success, GROUP_SIZE)
     _check(ledger, "estimator maxrl", dataclasses.replace(draws, problem=problem), wanted, device, factor=factor)
@@ -192,7 +193,7 @@ def _check(
         draws, objective, values, device, estimate or ESTIMATORS.load(objective.adv_estimator)
     )
     price = objective.kl_coef if objective.use_kl_in_reward else 0.0
-    true = oracle.reward_gradient(draws.problem, price).ravel()
+    true = problems.reward_gradient(draws.problem, price).ravel()
     ledger.note(span, **against(moments, true))
     if clipped:
         ledger.note(span, clip_fraction_low=clipped[0], clip_fraction_high=clipped[1])
@@ -316,7 +317,7 @@ def _orders(group: Sequence[int]) -> int:
 def check_divergences(ledger: Ledger, seed: int, device: torch.device) -> None:
     problem = one_choice(seed)
     other = problem.off_policy(another_policy(problem, seed))
-    true = oracle.divergence(problem.policy_SK[0].tolist(), problem.reference_SK[0].tolist())
+    true = problems.divergence(problem.policy_SK[0].tolist(), problem.reference_SK[0].tolist())
     ledger.note("kl", true_value=true)
     for kl_type in KL_TYPES:
         _check_in_the_loss(ledger, problem, kl_type, device, where="on policy")
@@ -335,9 +336,9 @@ def _check_in_the_loss(ledger: Ledger, problem: Problem, kl_type: str, device: t
     (slopes_NT,) = torch.autograd.grad(values_NT.sum(), log_p)
     values, slopes = (np.array(part[:, 0].tolist()) for part in (values_NT, slopes_NT))
     weights = np.exp(problem.sampled_SK[0])
-    scores_KK = np.array([oracle.score(0, choice, problem.policy_SK)[0] for choice in range(len(p))])
+    scores_KK = np.array([problems.score(0, choice, problem.policy_SK)[0] for choice in range(len(p))])
     span = f"kl {kl_type} in the loss, {where}"
-    true, gradient = oracle.divergence(p, q), np.array(oracle.divergence_gradient(p, q))
+    true, gradient = problems.divergence(p, q), np.array(problems.divergence_gradient(p, q))
     mean = float(weights @ values)
     moments = moments_of(slopes[:, None] * scores_KK, weights)
     ledger.note(span, value_bias=mean - true, value_variance=float(weights @ (values - mean) ** 2))
@@ -357,7 +358,7 @@ def _check_in_the_loss(ledger: Ledger, problem: Problem, kl_type: str, device: t
     if where == "on policy" and kl_type == "k1":
         ledger.expect(span, "no gradient at all", float(np.abs(moments.mean).max()) / size)
     if where == "on policy" and kl_type == "k3":
-        reverse = np.array(oracle.reverse_divergence_gradient(p, q))
+        reverse = np.array(problems.reverse_divergence_gradient(p, q))
         ledger.expect(span, "the reverse divergence's gradient", float(np.abs(moments.mean - reverse).max()) / size)
 
 
@@ -369,11 +370,11 @@ def _check_in_the_reward(ledger: Ledger, problem: Problem, kl_type: str, device:
     settings = {"adv_estimator": "rloo", "kl_type": kl_type, "kl_coef": 1.0, "use_kl_in_reward": True}
     wanted = objective(1, loss_agg_mode="seq-mean-token-sum", **settings)
     moments, _ = enumerated(Draws.of(without, 2), wanted, problem.values_S, device, ESTIMATORS.load("rloo"))
-    gradient = -np.array(oracle.divergence_gradient(p, q))
+    gradient = -np.array(problems.divergence_gradient(p, q))
     span, size = f"kl {kl_type} in the reward", float(np.abs(gradient).max())
     ledger.note(span, **against(moments, gradient))
     by_formula = -sum(
-        np.exp(a) * oracle.kl_estimate(kl_type, a, b, a) * oracle.score(0, choice, problem.policy_SK)[0]
+        np.exp(a) * oracle.kl_estimate(kl_type, a, b, a) * problems.score(0, choice, problem.policy_SK)[0]
         for choice, (a, b) in enumerate(zip(p, q, strict=True))
     )
     ledger.expect(span, "the expected gradient", float(np.abs(moments.mean - by_formula).max()) / size)

@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from suite.rl.conformance import oracle
+from suite.rl.conformance import oracle, problems
 from suite.rl.conformance.cases import formula_settings, objective
 from suite.rl.conformance.gradients import Draws, loss_of, slopes_of
 from suite.rl.conformance.layouts import random_completions
-from suite.rl.conformance.oracle import another_policy, log_softmax, one_choice, short_sequences
+from suite.rl.conformance.problems import another_policy, log_softmax, one_choice, short_sequences
 from suite.rl.objective import AGGREGATIONS, KL_TYPES
 
 LITTLE = 1e-6
@@ -39,23 +39,23 @@ def test_the_gradient_of_the_expected_reward_is_its_slope():
 
     def worth(policy_SK):
         return sum(
-            oracle.probability(path, policy_SK)
+            problems.probability(path, policy_SK)
             * (reward - 0.1 * sum(policy_SK[s][k] - problem.reference_SK[s][k] for s, k in path))
             for path, reward in zip(problem.paths, problem.rewards, strict=True)
         )
 
     wanted = differences(worth, problem.policy_SK)
-    np.testing.assert_allclose(oracle.reward_gradient(problem, 0.1), wanted, atol=1e-9)
+    np.testing.assert_allclose(problems.reward_gradient(problem, 0.1), wanted, atol=1e-9)
 
 
 def test_the_gradients_of_both_divergences_are_their_slopes():
     problem = one_choice(0)
     p, q = problem.policy_SK[0], problem.reference_SK[0]
-    assert oracle.divergence(p, q) == pytest.approx(0.329885, abs=5e-7)
-    forward = differences(lambda policy_SK: oracle.divergence(policy_SK[0], q), problem.policy_SK)[0]
-    reverse = differences(lambda policy_SK: oracle.divergence(q, policy_SK[0]), problem.policy_SK)[0]
-    np.testing.assert_allclose(oracle.divergence_gradient(p, q), forward, atol=1e-9)
-    np.testing.assert_allclose(oracle.reverse_divergence_gradient(p, q), reverse, atol=1e-9)
+    assert problems.divergence(p, q) == pytest.approx(0.329885, abs=5e-7)
+    forward = differences(lambda policy_SK: problems.divergence(policy_SK[0], q), problem.policy_SK)[0]
+    reverse = differences(lambda policy_SK: problems.divergence(q, policy_SK[0]), problem.policy_SK)[0]
+    np.testing.assert_allclose(problems.divergence_gradient(p, q), forward, atol=1e-9)
+    np.testing.assert_allclose(problems.reverse_divergence_gradient(p, q), reverse, atol=1e-9)
 
 
 @pytest.mark.parametrize("kl_type", KL_TYPES)
@@ -96,7 +96,7 @@ def test_maxrl_follows_the_truncated_logarithm():
 
 def test_every_draw_is_there_once():
     problem = short_sequences(0)
-    assert sum(oracle.probability(path, problem.policy_SK) for path in problem.paths) == pytest.approx(1, abs=1e-14)
+    assert sum(problems.probability(path, problem.policy_SK) for path in problem.paths) == pytest.approx(1, abs=1e-14)
     draws = Draws.of(problem.off_policy(another_policy(problem, 0)), 4)
     assert len(set(draws.groups)) == 35
     assert sum(draws.weights) == pytest.approx(1, abs=1e-14)
@@ -104,8 +104,8 @@ def test_every_draw_is_there_once():
 
 def test_a_perfect_critic_says_what_is_still_to_be_expected():
     problem = short_sequences(0)
-    from_the_start, _, before_the_last = oracle.exact_values(problem, 0.0)
-    chances = [oracle.probability(path, problem.policy_SK) for path in problem.paths]
+    from_the_start, _, before_the_last = problems.exact_values(problem, 0.0)
+    chances = [problems.probability(path, problem.policy_SK) for path in problem.paths]
     assert from_the_start == pytest.approx(np.dot(chances, problem.rewards))
     last = np.exp(problem.policy_SK[2])  # going on is the fourth path, ending the third
     assert before_the_last == pytest.approx(last[0] * problem.rewards[3] + last[1] * problem.rewards[2])
