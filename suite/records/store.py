@@ -184,13 +184,27 @@ def _readings_in(folder: Path, record: Record, room: Room) -> list[Reading]:
     if record.files.get(SAMPLES) not in (None, hashlib.sha256(content).hexdigest()):
         raise CorruptRecordError(f"{SAMPLES} is not the file that {RECORD} was written with")
     room.grow(len(content))
-    rows = READINGS.rows_of(content, take=lambda rows: room.take(READING_BYTES * rows))
-    return [_reading_today(row) for row in rows]
-
-
-def _reading_today(row: dict[str, Any]) -> Reading:
-    metric = row["metric"]
-    return Reading(**{**row, "span": span_today(row["span"]), "metric": aliases.METRICS.get(metric, metric)})
+    found = list[Reading]()
+    for columns in READINGS.columns_in(content, take=lambda rows: room.take(READING_BYTES * rows)):
+        spans = {span: span_today(span) for span in set(columns["span"])}
+        metrics = {metric: aliases.METRICS.get(metric, metric) for metric in set(columns["metric"])}
+        found += [
+            Reading(
+                step=step,
+                span=spans[span],
+                metric=metrics[metric],
+                value=value,
+                wall_s=wall_s,
+                thread_cpu_s=thread_cpu_s,
+                process_cpu_s=process_cpu_s,
+                involuntary_switches=switches,
+                launch=launch,
+            )
+            for step, span, metric, value, wall_s, thread_cpu_s, process_cpu_s, switches, launch in zip(
+                *columns.values(), strict=True
+            )
+        ]
+    return found
 
 
 def read_contents(roots: Iterable[Path], *, with_readings: bool = True, room: Room | None = None) -> Contents:

@@ -30,6 +30,8 @@ BYTES_A_LETTER = 4
 UNCHECKED_BYTES = 4 << 20
 """Snappy makes at most 22 bytes of one, so that pages of a smaller file need no look."""
 BATCH_ROWS = 1 << 16
+Columns = dict[str, list[Any]]
+"""Values by the name of their column."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,22 +57,26 @@ class TableFile:
         pq.write_table(pa.table(columns, schema=self.columns), written)
         return written.getvalue()
 
-    def rows_of(self, content: bytes, take: Callable[[int], None] = lambda rows: None) -> Iterator[dict[str, Any]]:
-        """Yield the rows one by one. Raises CorruptRecordError, on the way too, for a file that is none of ours.
+    def rows_of(self, content: bytes) -> Iterator[dict[str, Any]]:
+        """Yield the rows one by one. Raises CorruptRecordError, on the way too, for a file that is none of ours."""
+        for columns in self.columns_in(content):
+            for row in zip(*columns.values(), strict=True):
+                yield dict(zip(columns, row, strict=True))
+
+    def columns_in(self, content: bytes, take: Callable[[int], None] = lambda rows: None) -> Iterator[Columns]:
+        """Yield the values of every column, in their order, some rows at a time.
 
         `take`: told of so many rows before they are made.
         """
         for batch in self.batches_of(content):
             take(batch.num_rows)
-            columns = {
+            yield {
                 name: _values(batch.column(name)) if name in batch.schema.names else [None] * batch.num_rows
                 for name in self.columns.names
             }
-            for row in zip(*columns.values(), strict=True):
-                yield dict(zip(columns, row, strict=True))
 
     def batches_of(self, content: bytes) -> Iterator[pa.RecordBatch]:
-        """Yield the same in columns, some rows at a time, and texts as dictionaries."""
+        """Yield the same as arrays, and texts as dictionaries."""
         try:
             rows = 0
             for batch in self._opened(content).iter_batches(batch_size=BATCH_ROWS, use_threads=False):
