@@ -60,10 +60,14 @@ def value_loss(
     return 0.5 * losses_NT.sum() / max(tokens, 1)
 
 
+ROUNDING = 1e-5
+"""Of returns, which are sums of advantages and values in float32, beside the largest of them."""
+
+
 def explained_variance(values_NT: Tensor, returns_NT: Tensor, mask_NT: Tensor) -> float | None:
-    """Return 1 − Var(R − V) / Var(R) over the mask; None where the returns do not vary, since there is nothing to
-    explain."""
-    returns, errors = returns_NT[mask_NT > 0], (returns_NT - values_NT)[mask_NT > 0]
-    if len(returns) < 2 or bool((returns == returns[0]).all()):
+    """Return 1 − Var(R − V) / Var(R) over the mask; None where the returns do not vary by more than their rounding,
+    since there is nothing to explain."""
+    returns, values = returns_NT[mask_NT > 0], values_NT[mask_NT > 0]
+    if len(returns) < 2 or float(returns.max() - returns.min()) <= ROUNDING * max(1.0, float(values.abs().max())):
         return None
-    return float(1 - errors.var() / returns.var())
+    return float(1 - (returns - values).var() / returns.var())

@@ -39,4 +39,5 @@ def test_a_perfect_critic_explains_all_a_constant_none():
 
 def test_returns_that_do_not_vary_leave_nothing_to_explain():
     assert explained_variance(VALUES, torch.ones_like(VALUES), MASK) is None
+    assert explained_variance(VALUES, 1 + 1e-7 * RETURNS, MASK) is None
     assert explained_variance(VALUES, RETURNS, mask_of([1, 0], 3)) is None

@@ -5,7 +5,7 @@ An end such as an empty answer in perfect form is a result: it stands here and i
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 from suite.records import numbers
@@ -36,6 +36,8 @@ VIEWS = (
 CLIPPED = ("clip_fraction_low", "clip_fraction_high", "gradient_clipped")
 SHARES = ("groups_without_signal", "format", "accuracy", "truncated", *CLIPPED)
 OVER_ALL = (*CLIPPED, "gradient_norm")
+UNBOUNDED = ("explained_variance",)
+"""One run whose returns hardly vary has a share of minus any size."""
 MEASURES = (
     *("entropy", "kl_reference", *OVER_ALL, "explained_variance"),
     *("groups_without_signal", "completion_length", "truncated"),
@@ -118,12 +120,14 @@ def _falls(arm: RlArm) -> list[float]:
 
 
 def mean_of_steps(metric: str, arm: RlArm) -> float | None:
-    """Return the mean over the steps at the end, or over all, of the runs that ended."""
+    """Return the mean over the steps at the end, or over all, of the runs that ended; the median of what has no bound
+    below."""
     means, begins = [], 0.0 if metric in OVER_ALL else 1 - ENDING
+    mean = median if metric in UNBOUNDED else fmean
     for series in filter(None, (series_of(metric, run) for run in arm.ended)):
         end = max(series)
-        means.append(fmean(value for step, value in series.items() if step >= begins * (end + 1) or step == end))
-    return fmean(means) if means else None
+        means.append(mean(value for step, value in series.items() if step >= begins * (end + 1) or step == end))
+    return mean(means) if means else None
 
 
 def series_of(metric: str, run: RlRun) -> Mapping[int, float]:
