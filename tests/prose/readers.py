@@ -16,7 +16,17 @@ from suite.notebook.runs import Runs
 from suite.report.model.results import read_results
 from suite.report.model.run import extras
 from suite.report.page.texts import load_texts
-from suite.statistics.paired import Outcome, compare
+from suite.report.rl import design
+from suite.report.rl.factorial import (
+    algorithm_name,
+    duels_of,
+    effects_of,
+    factorial_of,
+    interactions_of,
+    level_name,
+)
+from suite.report.rl.stability import mean_of_steps
+from suite.statistics.paired import TOLD_APART, Outcome, compare
 from suite.statistics.seeds import mean_of_seeds
 from suite.theory.hardware import load_hardware
 from suite.theory.sign_map import DTYPE, duel
@@ -143,13 +153,49 @@ def efficiency():
     return [[str(cells[place]) for place in wanted] for cells in first.rows]
 
 
-def against_ppo(arm, held, verdict):
-    """Return an arm's points over PPO where completions or CPU seconds are equal, with the page's verdict."""
-    (text,) = [
-        differs for name, equal, differs, words, _ in efficiency()
-        if name.startswith(arm) and equal.startswith(held) and words.startswith(verdict)
+@functools.cache
+def crossed():
+    """Return the study of crossed settings as a table of cells, its effects, and the duels of its arms."""
+    (experiment,) = design.factorials(read_results([REFERENCE / "cpu_rl_why"]))
+    cells = factorial_of(experiment)
+    return cells, effects_of(cells), duels_of(cells)
+
+
+def effect(factor, level, verdict, algorithm="grpo"):
+    """Return what a level of a setting is worth within an algorithm, or an arm against PPO at equal settings."""
+    _, effects, _ = crossed()
+    (found,) = [
+        one.found for one in effects
+        if one.of[:2] == (factor, level) and one.algorithm == (algorithm and algorithm_name(algorithm))
     ]  # fmt: skip
-    return text.replace("-", "−").replace(" (", " points (")
+    assert found.outcome is verdict, found.outcome
+    return points(found.mean, found.interval.low, found.interval.high)
+
+
+def changed_where_unpaid(verdict):
+    """Return what not paying the form changes about the worth of the batch's deviation within GRPO."""
+    names = level_name("deviation", "batch"), level_name("deviation", "group")
+    others = level_name("format", "0"), level_name("format", "0.1")
+    (found,) = [row.found for row in interactions() if (row.names, row.others) == (names, others)]
+    assert found.outcome is verdict, found.outcome
+    return points(found.mean, found.interval.low, found.interval.high)
+
+
+@functools.cache
+def interactions():
+    return interactions_of(crossed()[0])
+
+
+def interactions_told():
+    return f"{sum(row.found.outcome in TOLD_APART for row in interactions())} of {len(interactions())}"
+
+
+def explained():
+    """Return what PPO's critic explains in the arms that end above one half, the least and the most of it."""
+    cells = crossed()[0].cells.items()
+    learnt = [arm for cell, arm in cells if cell[0].startswith("ppo") and arm.mean(design.final) > 0.5]
+    shares = [mean_of_steps("explained_variance", arm) for arm in learnt]
+    return f"{min(shares):.2f} to {max(shares):.2f}"
 
 
 def peak(algorithm, **wanted):

@@ -1,5 +1,9 @@
 """Tables in prose, each filled whole from the records of one folder."""
 
+from suite.report.page.texts import load_texts
+from suite.report.rl import design
+from suite.report.rl.factorial import of_leaders
+from suite.statistics.paired import Outcome
 from tests.prose import readers
 from tests.prose.readers import (
     ACCURACY,
@@ -123,6 +127,29 @@ def ppo():
     titles = [title.replace("s completions", "").replace(" s cpu seconds", " CPU seconds") for title in titles]
     lines = [[arm, *cells[1:3], *cells[4:]] for arm, cells in arms.items()]
     return laid_out(["arm (5 seeds)", titles[0], "less PPO (points)", titles[1], "less PPO (points)"], lines)
+
+
+def why():
+    """Return the mean accuracy of every combination of settings; the leader, and whom the rule does not tell from it,
+    in bold."""
+    cells, _, duels = readers.crossed()
+    below = {
+        (duel.setting, duel.other)
+        for same in of_leaders(duels).values()
+        for duel in same
+        if duel.found.outcome is Outcome.HIGHER
+    }
+    kls = {"none": "none", "loss 0.04": "in the loss", "reward 0.04": "in the reward"}
+    forms = {"0": "not paid", "0.1": "weight 0.1", "1": "weight 1", "gate": "as a gate"}
+    lines = []
+    for setting in cells.settings:
+        means = {arm: cells.cells[arm, *setting].mean(design.final) for arm in cells.arms}
+        shown = {arm: share(mean) for arm, mean in means.items()}
+        is_dead = max(means.values()) < 0.05
+        bold = [text if is_dead or (setting, arm) in below else f"**{text}**" for arm, text in shown.items()]
+        lines.append([kls[setting[0]], forms[setting[1]], *bold])
+    names = [load_texts("en").render(level.name).replace(" · ", ", ") for level in cells.arms.values()]
+    return laid_out(["KL", "format", *names], lines)
 
 
 def recipes():

@@ -7,7 +7,7 @@ import pytest
 import suite
 from tests.prose.documents import MARKED, documents, filled
 from tests.prose.figures import FIGURES
-from tests.prose.readers import REFERENCE, ROOT, against_ppo, recipe
+from tests.prose.readers import REFERENCE, ROOT, effect, recipe
 
 pytestmark = pytest.mark.skipif(not REFERENCE.exists(), reason="the records are a part of a checkout alone")
 
@@ -73,8 +73,8 @@ def test_a_figure_that_was_changed_is_filled_anew(tmp_path):
 def test_prose_cannot_give_another_verdict_than_the_records():
     with pytest.raises(AssertionError, match="higher"):
         recipe("distill", "tiny", "open")
-    with pytest.raises(ValueError, match="not enough values"):
-        against_ppo("GRPO ·", "Completions", "higher")
+    with pytest.raises(AssertionError, match="open"):
+        effect("arm", "reinforce_plus_plus |", "alike", "")
 
 
 def test_both_languages_show_the_same_figures():
