@@ -208,6 +208,13 @@ def saved(**wanted):
     return share(1 - peak("grpo", **wanted) / peak("ppo", **wanted))
 
 
+def held(algorithm, num_generations=8):
+    """Return the measured peak of a step of the small policy's RL, over its phases."""
+    found = rows("cpu_rl_owners", algorithm=algorithm, num_generations=num_generations)
+    peaks = found.groupby("case_id")["held_peak_bytes"].max()
+    return f"{peaks.max() / 2**20:.1f} MiB"  # of PPO's two critics the whole one holds more
+
+
 @functools.cache
 def rules():
     """Return how often each rule was wrong in the gate's self-test: by rule and slowdown, with Wilson's interval."""
