@@ -61,7 +61,7 @@ def value_loss(
 
 
 ROUNDING = 1e-5
-"""Of returns, which are sums of advantages and values in float32, beside the largest of them."""
+"""The spread of equal returns, which are sums of advantages and values in float32, beside the largest value."""
 
 
 def explained_variance(values_NT: Tensor, returns_NT: Tensor, mask_NT: Tensor) -> float | None:
