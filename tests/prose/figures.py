@@ -77,6 +77,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "table.tiers": tables.tiers,
     "table.ppo": tables.ppo,
     "table.why": tables.why,
+    "table.ppo_settings": tables.ppo_settings,
     "table.recipes": tables.recipes,
     "table.memory": tables.memory,
     "table.gate": tables.gate,

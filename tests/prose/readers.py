@@ -208,6 +208,13 @@ def saved(**wanted):
     return share(1 - peak("grpo", **wanted) / peak("ppo", **wanted))
 
 
+@functools.cache
+def ppo_arms():
+    """Return the arms of PPO in which one setting at a time is another."""
+    (experiment,) = design.algorithms(read_results([REFERENCE / "cpu_rl_ppo"]))
+    return experiment.arms
+
+
 def held(algorithm, num_generations=8):
     """Return the measured peak of a step of the small policy's RL, over its phases."""
     found = rows("cpu_rl_owners", algorithm=algorithm, num_generations=num_generations)

@@ -3,7 +3,8 @@
 from suite.report.page.texts import load_texts
 from suite.report.rl import design
 from suite.report.rl.factorial import of_leaders
-from suite.statistics.paired import Outcome
+from suite.report.rl.stability import mean_of_steps
+from suite.statistics.paired import TOLD_APART, Outcome, compare, judge_together
 from tests.prose import readers
 from tests.prose.readers import (
     ACCURACY,
@@ -150,6 +151,36 @@ def why():
         lines.append([kls[setting[0]], forms[setting[1]], *bold])
     names = [load_texts("en").render(level.name).replace(" · ", ", ") for level in cells.arms.values()]
     return laid_out(["KL", "format", *names], lines)
+
+
+def ppo_settings():
+    """Return what each change to PPO comes to, less PPO as it is, and what its critic explains."""
+    changed = {
+        "as in `sweep=rl`": {},
+        "the critic warmed alone for 10 steps": {"critic_warmup_steps": "10"},
+        "λ 0.95, the critic's 1": {"lam": "0.95"},
+        "λ by length, α 1, the critic's 1": {"lam": "", "lam_alpha": "1.0"},
+        "λ by length, α 0.05, which is 0 up to 20 tokens": {"lam": "", "lam_alpha": "0.05"},
+        "four passes over a rollout": {"inner_epochs": "4"},
+        "the critic's rate 0.0003": {"critic_lr": "0.0003"},
+        "the critic's rate 0.003": {"critic_lr": "0.003"},
+        "a critic of a quarter of the size": {"critic_model": "tiny"},
+        "values not clipped": {"cliprange_value": ""},
+    }
+    usual = dict.fromkeys(("critic_warmup_steps", "lam_alpha", "critic_model"), "")
+    usual |= {"critic_lr": "0.001", "inner_epochs": "1", "lam": "1.0", "cliprange_value": "0.5"}
+    of_settings = {tuple(map(arm.first.setting, usual)): arm for arm in readers.ppo_arms()}
+    found = {name: of_settings[tuple((usual | change).values())] for name, change in changed.items()}
+    plain, *others = found.values()
+    scores = plain.by_seed(design.final)
+    judged = judge_together([compare(arm.by_seed(design.final), scores, margin=0.02) for arm in others])
+    lines = []
+    for (name, arm), one in zip(found.items(), [None, *judged], strict=True):
+        differs = readers.points(one.mean, one.interval.low, one.interval.high).replace(" points", "") if one else ""
+        is_apart = one is not None and one.outcome in TOLD_APART
+        explains = f"{mean_of_steps('explained_variance', arm):.2f}"
+        lines.append([name, share(arm.mean(design.final)), f"**{differs}**" if is_apart else differs, explains])
+    return laid_out(["PPO (10 seeds)", "ends at", "less the first (points)", "critic explains"], lines)
 
 
 def recipes():
