@@ -108,7 +108,7 @@ def test_old_settings_are_read_under_todays_names():
     assert len(told) == 6
 
 
-def test_old_metrics_are_read_under_todays_names():
+def test_old_metrics_and_spans_are_read_under_todays_names():
     folder, _ = next(committed(REFERENCE / "cpu" / "quality"))
     before = pq.read_table(io.BytesIO(read_file(folder / SAMPLES, LARGEST_TABLE_BYTES))).to_pylist()
     after = read_record(folder).readings
@@ -120,6 +120,9 @@ def test_old_metrics_are_read_under_todays_names():
         "recoverable": "linear_probe_accuracy",
     }
     assert {reading.metric for reading in after} <= METRICS.keys()
+    spans = {(row["span"], reading.span) for row, reading in zip(before, after, strict=True)}
+    changed = {(old.partition("/")[0], new.partition("/")[0]) for old, new in spans if old != new}
+    assert changed == {("knocked_out", "head_ablation")}
 
 
 def test_todays_names_are_those_of_the_suite():
