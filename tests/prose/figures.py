@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from suite.report.rl import design
 from suite.statistics.paired import Outcome
 from tests.prose import conf_reference, tables
 from tests.prose.readers import (
@@ -12,6 +13,8 @@ from tests.prose.readers import (
     STEP,
     cached,
     changed_where_unpaid,
+    collapsed,
+    cost_of_completion,
     difference,
     effect,
     explained,
@@ -20,6 +23,8 @@ from tests.prose.readers import (
     mean_share,
     mebibytes,
     median_s,
+    of_eleven,
+    of_one_base,
     prefilled,
     recipe,
     rules,
@@ -62,6 +67,12 @@ FIGURES: dict[str, Callable[[], str]] = {
     "why.batch_unpaid": lambda: changed_where_unpaid(Outcome.LOWER),
     "why.interactions": interactions_told,
     "why.explained": explained,
+    "rl.cost": cost_of_completion,
+    "rl.collapsed": lambda: collapsed("cpu/rl"),
+    "rl.one_base_grpo": lambda: of_one_base("GRPO · 32 × 8"),
+    "rl.one_base_lambda": lambda: of_one_base("PPO λ 0.95 · 32 × 8"),
+    "rl.one_base_others": of_one_base,
+    "rl.eleven": lambda: of_eleven(Outcome.OPEN),
     "memory.saved": saved,
     "memory.saved_long": lambda: saved(seq_len=16_384, checkpointing=False),
     "owners.ppo": lambda: held("ppo"),
@@ -75,7 +86,8 @@ FIGURES: dict[str, Callable[[], str]] = {
     "table.decode": tables.decode,
     "table.call_form": tables.call_form,
     "table.tiers": tables.tiers,
-    "table.ppo": tables.ppo,
+    "table.rl_completions": lambda: tables.rl(design.COMPLETIONS),
+    "table.rl_seconds": lambda: tables.rl(design.CPU),
     "table.why": tables.why,
     "table.ppo_settings": tables.ppo_settings,
     "table.recipes": tables.recipes,

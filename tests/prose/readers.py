@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import suite
-from suite.configuration.files import locate, read_yaml
 from suite.notebook.runs import Runs
 from suite.report.model.results import read_results
 from suite.report.model.run import extras
 from suite.report.page.texts import load_texts
-from suite.report.rl import design
+from suite.report.rl import design, efficiency
+from suite.report.rl.contrasts import at_equal_budgets
 from suite.report.rl.factorial import (
     algorithm_name,
     duels_of,
@@ -26,6 +26,7 @@ from suite.report.rl.factorial import (
     level_name,
 )
 from suite.report.rl.stability import mean_of_steps
+from suite.statistics.learning import is_collapsed
 from suite.statistics.paired import TOLD_APART, Outcome, compare
 from suite.statistics.seeds import mean_of_seeds
 from suite.theory.hardware import load_hardware
@@ -142,15 +143,61 @@ def recipe(name, policy, verdict):
 
 
 @functools.cache
-def efficiency():
-    """Return the page's rows of arms against PPO: arm, what is held equal, difference, verdict, accuracy."""
-    (build,) = [
-        locate(dotted) for dotted in read_yaml("report.yaml")["sections"] if dotted.endswith("efficiency.build")
-    ]
-    (first, *_) = load_texts("en").render_block(build(read_results([REFERENCE / "cpu/rl"]))).tables
-    titles = [head.title for head in first.columns]
-    wanted = [titles.index(title) for title in ("Arm", "Held equal", "Difference (points)", "In words", "Accuracy")]
-    return [[str(cells[place]) for place in wanted] for cells in first.rows]
+def compared(folder):
+    """Return the algorithms of a folder by task: the experiment, and its arms beside its reference at equal budgets."""
+    experiments = [one for one in design.algorithms(read_results([REFERENCE / folder])) if len(one.arms) > 1]
+    found = {dict(experiment.key)["task"]: (experiment, at_equal_budgets(experiment)) for experiment in experiments}
+    assert len(found) == len(experiments), "a task has several experiments"
+    return found
+
+
+@functools.cache
+def over_tasks(folder):
+    """Return the experiment of a folder's arms that ran on all tasks, and their final accuracies, a row a seed."""
+    (found,) = efficiency.over_tasks([experiment for experiment, _ in compared(folder).values()], has_labels=False)
+    return found
+
+
+def arms_of_sort():
+    """Return the arms of sorting by name, of as many completions; and the one of groups of 11, which has more."""
+    found = design.algorithms(read_results([REFERENCE / "cpu/rl"]))
+    of_task = [experiment for experiment in found if dict(experiment.key)["task"] == "sort"]
+    (alike, (eleven,)) = [experiment.arms for experiment in of_task]
+    return {load_texts("en").render(arm.name): arm for arm in alike}, eleven
+
+
+def of_one_base(*names):
+    """Return where arms end from the base model from which GRPO ends lowest, the least and the most of them."""
+    alike, _ = arms_of_sort()
+    finals = {name: arm.by_seed(design.final) for name, arm in alike.items()}
+    of_grpo = finals["GRPO · 32 × 8"]
+    seed = min(of_grpo, key=of_grpo.__getitem__)
+    ends = [finals[name][seed] for name in names or finals.keys() - {"GRPO · 32 × 8", "PPO λ 0.95 · 32 × 8"}]
+    return share(ends[0]) if len(ends) == 1 else f"{min(ends) * 100:.0f} to {share(max(ends))}"
+
+
+def of_eleven(verdict):
+    """Return what GRPO with groups of 11 ends at, less PPO: after as many steps, on more completions."""
+    alike, eleven = arms_of_sort()
+    return difference(eleven.by_seed(design.final), alike["PPO · 32 × 8"].by_seed(design.final), verdict)
+
+
+def cost_of_completion():
+    """Return what a completion costs GRPO of PPO's CPU time, the least and the most over tasks."""
+    found = []
+    for experiment, _ in compared("cpu/rl").values():
+        arms = {load_texts("en").render(arm.name): arm for arm in experiment.arms}
+        both = [
+            arms[name].mean(lambda run: run.curve.spent[design.CPU][-1]) for name in ("GRPO · 32 × 8", "PPO · 32 × 8")
+        ]
+        found.append(both[0] / both[1])
+    return f"{min(found):.2f} to {max(found):.2f}"
+
+
+def collapsed(folder):
+    """Return how many runs collapsed, and how many there are."""
+    runs = [run for run in design.training_runs(read_results([REFERENCE / folder])) if run.curve]
+    return f"{sum(is_collapsed(run.curve.accuracy) for run in runs)} of {len(runs)}"
 
 
 @functools.cache

@@ -1,10 +1,13 @@
 """Tables in prose, each filled whole from the records of one folder."""
 
+from statistics import fmean
+
 from suite.report.page.texts import load_texts
 from suite.report.rl import design
 from suite.report.rl.factorial import of_leaders
 from suite.report.rl.stability import mean_of_steps
 from suite.statistics.paired import TOLD_APART, Outcome, compare, judge_together
+from suite.statistics.scores import iqm, stratified_bootstrap
 from tests.prose import readers
 from tests.prose.readers import (
     ACCURACY,
@@ -12,7 +15,6 @@ from tests.prose.readers import (
     STEP,
     by_seed,
     cached,
-    efficiency,
     mean_share,
     mebibytes,
     median_s,
@@ -116,18 +118,43 @@ def tiers():
     return laid_out(["", "cache of a token", "asked sometimes", "asked rarely", "of that still in the cache"], lines)
 
 
-def ppo():
-    """Return each arm's accuracy beside PPO's, at equal completions and at equal CPU seconds."""
-    arms = {}
-    for arm, held, differs, words, accuracy in efficiency():
-        is_apart = words.startswith(("higher", "lower"))
-        differs = differs.replace("-", "−")
-        arms.setdefault(arm, []).extend([held, accuracy, f"**{differs}**" if is_apart else differs])
-    held = next(iter(arms.values()))
-    titles = [f"at {' '.join(reversed(held[place].split(': '))).lower()}" for place in (0, 3)]
-    titles = [title.replace("s completions", "").replace(" s cpu seconds", " CPU seconds") for title in titles]
-    lines = [[arm, *cells[1:3], *cells[4:]] for arm, cells in arms.items()]
-    return laid_out(["arm (5 seeds)", titles[0], "less PPO (points)", titles[1], "less PPO (points)"], lines)
+TASKS = {"sort": "sort four digits", "addition": "add two numbers", "postfix": "write a postfix program"}
+
+
+def rl(budget):
+    """Return where each arm ends on each task, and by how much above PPO, where all have spent as much of a budget."""
+    found = readers.compared("cpu/rl")
+    (_, over) = readers.over_tasks("cpu/rl")
+    titles, lines = ["arm (10 seeds)"], {}
+    for task, title in TASKS.items():
+        experiment, every = found[task]
+        rows = [row for row in every if row.quantity.name == budget]
+        held = rows[0].held
+        titles.append(title if budget == design.COMPLETIONS else f"{title}, {readers.number(held)} s")
+        reference, quantity = experiment.baseline, rows[0].quantity
+        lines.setdefault(_plain(reference), []).append(share(reference.mean(quantity.value)))
+        for row in rows:
+            lines.setdefault(_plain(row.arm), []).append(_ends_less(row.values, row.found))
+    if budget == design.COMPLETIONS:
+        titles.append("all three: mean of the middle half")
+        for arm, scores in over.items():
+            lines[_plain(arm)].append(_spread(stratified_bootstrap(iqm, scores)))
+    return laid_out(titles, [[name, *cells] for name, cells in lines.items()])
+
+
+def _plain(arm):
+    return load_texts("en").render(arm.name)
+
+
+def _ends_less(values, found):
+    """Return where an arm ends and what that is less its reference, in bold if told apart, after ≈ if alike."""
+    differs = readers.points(found.mean, found.interval.low, found.interval.high).replace(" points", "")
+    shown = f"**{differs}**" if found.outcome in TOLD_APART else differs
+    return f"{share(fmean(values))}, {'≈ ' if found.outcome is Outcome.ALIKE else ''}{shown}"
+
+
+def _spread(found):
+    return f"{share(found.estimate)} ({found.low * 100:.0f}–{found.high * 100:.0f})"
 
 
 def why():

@@ -44,18 +44,18 @@ def build(results: Results) -> Section | None:
     if not found:
         return None
     compared = {experiment: rows for experiment, rows in found.items() if rows}
-    over_tasks = _over_tasks(list(found), has_labels=results.several)
+    of_tasks = over_tasks(list(found), has_labels=results.several)
     return section(
         "rl_efficiency",
         figures=[
             *(_figure(experiment, rows) for experiment, rows in list(found.items())[:MOST_FIGURES]),
-            *(_profiles(experiment, scores) for experiment, scores in over_tasks),
+            *(_profiles(experiment, scores) for experiment, scores in of_tasks),
         ],
         tables=[
             *with_rule(told_once(map(_contrasts, compared.values()))),
             *told_once(map(_arrivals, found)),
             *map(_tuning, found),
-            *(_tasks_table(experiment, scores) for experiment, scores in over_tasks),
+            *(_tasks_table(experiment, scores) for experiment, scores in of_tasks),
         ],
         headlines=_headlines(compared),
     )
@@ -182,14 +182,18 @@ def _mean_final(arm: RlArm) -> float:
     return arm.mean(design.final) or 0.0
 
 
-def _over_tasks(found: Sequence[RlExperiment], *, has_labels: bool) -> list[OverTasks]:
-    """Return experiments of which at least two arms ran on all of at least two tasks."""
+def over_tasks(found: Sequence[RlExperiment], *, has_labels: bool) -> list[OverTasks]:
+    """Return experiments of which at least two arms ran on all of at least two tasks.
+
+    A task's base model may read as much as the task needs; one task under several of them is not several tasks.
+    """
     alike = grouped(found, lambda experiment: tuple(pair for pair in experiment.key if not _is_of_task(pair)))
     titles = titles_of(list(alike), design.DESIGN, has_labels=has_labels)
     made: list[OverTasks] = []
     for key, of_tasks in alike.items():
         scores = _scored(of_tasks)
-        if len(of_tasks) > 1 and len(scores) > 1:
+        tasks = {tuple(pair for pair in experiment.key if pair[0].startswith("task")) for experiment in of_tasks}
+        if len(scores) > 1 and 1 < len(of_tasks) == len(tasks):
             title, settings = titles[key]
             for experiment in of_tasks:
                 (_, task), *more = filter(_is_of_task, experiment.key)
@@ -199,7 +203,7 @@ def _over_tasks(found: Sequence[RlExperiment], *, has_labels: bool) -> list[Over
 
 
 def _is_of_task(pair: tuple[str, str]) -> bool:
-    return pair[0].partition(".")[0] == "task"
+    return pair[0].partition(".")[0] in ("task", "base")
 
 
 def _scored(of_tasks: Sequence[RlExperiment]) -> dict[RlArm, NDArray[np.float64]]:
