@@ -29,11 +29,11 @@ def positive_number(settings: Mapping[str, Any], name: str, *, where: str = "") 
     return float(value)
 
 
-def not_negative(settings: Mapping[str, Any], name: str) -> float:
+def not_negative(settings: Mapping[str, Any], name: str, *, where: str = "") -> float:
     """Return a number of at least zero from the settings. Raises ValueError, in one sentence, for anything else."""
-    value = _given(settings, name)
+    value = _given(settings, name, where)
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-        raise ValueError(f"{name} must be a number of at least 0; got {value!r}")
+        raise ValueError(f"{where}{name} must be a number of at least 0; got {value!r}")
     return float(value)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from suite.configuration.values import positive_number, whole_number
+from suite.configuration.values import not_negative, positive_number, whole_number
 from suite.rl.registry import STAGES
 
 RL = "rl"
@@ -16,10 +16,12 @@ NEEDS = {
     "sft": ("examples",),
     "own": ("rollouts",),
     "own_unfiltered": ("rollouts",),
-    "preference": ("rollouts", "preference_beta"),
+    "preference": ("rollouts", "preference_beta", "rpo_alpha"),
     "distill": ("rollouts", "teacher"),
 }
 """Options that a recipe must have beside its stages, for the kinds that read them."""
+NUMBERS = {"preference_beta": positive_number, "rpo_alpha": not_negative}
+"""Those of them that need not be whole."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +94,8 @@ def _check(stage: Mapping[str, Any], options: Mapping[str, Any]) -> None:
     for name in NEEDS.get(stage["kind"], ()):
         if name not in options:
             raise ValueError(f"recipe.{name} must be given for a stage of kind {stage['kind']}; got none")
-        if name == "preference_beta":
-            positive_number(options, name, where="recipe.")
+        if name in NUMBERS:
+            NUMBERS[name](options, name, where="recipe.")
             continue
         if name != "teacher":
             whole_number(options, name, at_least=1, where="recipe.")

@@ -12,7 +12,7 @@ from tests.rl.cases import plan, recipe
 
 RL = {"kind": "rl", "share": 1.0}
 PPO = {"prompts_per_step": 16, "adv_estimator": "gae"}
-PAIRS = {"stages": [{"kind": "preference", "share": 1.0}], "rollouts": 2}
+PAIRS = {"stages": [{"kind": "preference", "share": 1.0}], "rollouts": 2, "rpo_alpha": 1.0}
 
 
 def half(kind):
@@ -83,6 +83,10 @@ def test_a_recipe_names_the_code_of_all_its_stages():
         ),
         ({"recipe": PAIRS}, "recipe.preference_beta must be given for a stage of kind preference; got none"),
         ({"recipe": {**PAIRS, "preference_beta": 0}}, "recipe.preference_beta must be a number above 0; got 0"),
+        (
+            {"recipe": {**PAIRS, "preference_beta": 0.1, "rpo_alpha": -1}},
+            "recipe.rpo_alpha must be a number of at least 0; got -1",
+        ),
         (
             {"recipe": {**PAIRS, "preference_beta": 0.1}, "num_generations": 1, **PPO},
             "num_generations must be at least 2 for a stage of kind preference, which compares the completions of one",

@@ -175,7 +175,7 @@ def test_a_resumed_run_of_several_stages_ends_as_unbroken(tmp_path, dies_after):
     steps = {"sft": 14, "own": 2, "preference": 2, "rl": 1, "corpus": 1}
     stages = [{"kind": kind, "share": count / 20} for kind, count in steps.items()]
     asked = {"steps": 20, "eval_every": 20, "checkpoint_seconds": 1e-9, "lr": 0.02, "warmup_updates": 0}
-    asked["recipe"] = {"stages": stages, "examples": 10, "rollouts": 8, "preference_beta": 0.1}
+    asked["recipe"] = {"stages": stages, "examples": 10, "rollouts": 8, "preference_beta": 0.1, "rpo_alpha": 1.0}
     _, unbroken, _ = in_process(tmp_path / "unbroken", "ppo", **asked)
     for kept in ("examples_kept", "pairs_kept"):
         assert next(reading.value for reading in unbroken if reading.metric == kept) > 0

@@ -1,5 +1,6 @@
 """Preferences, on which DeepSeek-R1 ends beside what is right: DPO (arXiv 2305.18290 eq. 7) on pairs of the policy's
-own completions.
+own completions, and beside it the preferred one's negative log-likelihood, a token (Iterative RPO, arXiv 2404.19733 eq.
+1), since DPO asks for a difference alone and may lower both.
 
 R1 asks reward models that learnt from people. Here a prompt's preferred completion is the shortest of those that are
 right by the key and in the asked form; it stands against the first that is not, and against the longest that is. The
@@ -76,7 +77,7 @@ class PreferenceStage:
         self._plan: RlPlan = at.plan
         self._policy, self._first, options = at.policy, at.planned.first, at.plan.recipe.options
         self._rollouts: int = options["rollouts"]
-        self._beta = float(options["preference_beta"])
+        self._beta, self._alpha = float(options["preference_beta"]), float(options["rpo_alpha"])
         limits = Limits(warmup_updates=at.plan.warmup_updates, max_grad_norm=at.plan.max_grad_norm)
         self._optimiser = Optimiser(at.policy, lr=at.plan.lr, limits=limits)
         self._pairs: Pairs | None = None
@@ -136,30 +137,34 @@ class PreferenceStage:
 
     def _update(self, pairs: Pairs, places: Sequence[int]) -> dict[str, float]:
         """Train on every minibatch in its turn, and return what is to be noted: means over updates or pairs."""
-        losses, norms, margins, size = [], [], [], self._plan.minibatch // 2
+        losses, norms, margins, likelihoods, size = [], [], [], [], self._plan.minibatch // 2
         for start in range(0, len(places), size):
             with attribute_to(POLICY, ACTIVATIONS):
-                loss, margins_K = self._gradient(pairs, places[start : start + size])
+                loss, margins_K, likelihoods_K = self._gradient(pairs, places[start : start + size])
             losses.append(loss)
             margins += margins_K
+            likelihoods += likelihoods_K
             norms.append(self._optimiser.update("the policy"))
         seen = {"updates": float(len(losses))}
         if losses:
             seen |= {"preference_loss": mean(losses), "gradient_norm": mean(norms), "preference_margin": mean(margins)}
+            seen["example_loss"] = -mean(likelihoods)
             seen["preference_accuracy"] = mean([float(margin > 0) for margin in margins])
         return seen
 
-    def _gradient(self, pairs: Pairs, places: Sequence[int]) -> tuple[float, list[float]]:
-        """Leave the gradient of the mean loss over the pairs in the parameters. Return that loss, and the margins."""
-        total, margins = 0.0, []
+    def _gradient(self, pairs: Pairs, places: Sequence[int]) -> tuple[float, list[float], list[float]]:
+        """Leave the gradient of the mean loss over the pairs in the parameters. Return DPO's mean loss, its margins and
+        the preferred completions' log-likelihoods, a token."""
+        total, margins, likelihoods = 0.0, [], []
         for rows in _rows(places, self._plan.micro_batch):
             log_p_K2, reference_K2 = self._log_probs(pairs, rows).reshape(-1, 2), pairs.reference_N[rows].reshape(-1, 2)
             losses_K, margins_K = preference_loss(log_p_K2, reference_K2, self._beta)
-            loss = losses_K.sum() / len(places)
-            loss.backward()
-            total += float(loss.detach())
+            likelihoods_K = log_p_K2[:, 0] / pairs.mask_NT[rows[::2]].sum(dim=1)
+            ((losses_K - self._alpha * likelihoods_K).sum() / len(places)).backward()
+            total += float(losses_K.detach().sum()) / len(places)
             margins += margins_K.detach().tolist()
-        return total, margins
+            likelihoods += likelihoods_K.detach().tolist()
+        return total, margins, likelihoods
 
     def _log_probs(self, pairs: Pairs, rows: Tensor) -> Tensor:
         """Return the log-probabilities of whole completions by the policy as it is now."""

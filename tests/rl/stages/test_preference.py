@@ -22,7 +22,12 @@ from tests.rl.cases import plan, settings
 from tests.rl.test_step_memory import held, stepped
 
 BETA = 0.3
-ALONE = {"stages": [{"kind": "preference", "share": 1.0}], "rollouts": 2, "preference_beta": BETA}
+ALONE = {
+    "stages": [{"kind": "preference", "share": 1.0}],
+    "rollouts": 2,
+    "preference_beta": BETA,
+    "rpo_alpha": 0.0,
+}
 RIGHT, FORMLESS, WRONG = Score(accuracy=1, format=1), Score(accuracy=1, format=0), Score(accuracy=0, format=1)
 
 
@@ -83,25 +88,30 @@ def noted(stage, meter, step):
 
 
 def literal(policy, reference, pairs, places):
-    """The mean over pairs of -log sigmoid(beta[(log pi - log ref)(chosen) - (log pi - log ref)(rejected)])."""
-    losses, margins = [], []
+    """The mean over pairs of -log sigmoid(beta[(log pi - log ref)(chosen) - (log pi - log ref)(rejected)]), and of -log
+    pi(chosen), a token."""
+    losses, margins, examples = [], [], []
     for place in places:
-        margin = 0.0
+        margin, logs = 0.0, []
         for sign, row in ((1, 2 * place), (-1, 2 * place + 1)):
             given, completion = pairs["prompts_NS"][row], pairs["tokens_NT"][row][pairs["mask_NT"][row] > 0]
             text = torch.cat((given, completion))[None]
             for model, side in ((policy, sign), (reference, -sign)):
                 probabilities = model.logits(model(text))[0].softmax(dim=-1)
                 for at in range(len(given), text.shape[1]):
-                    margin = margin + BETA * side * probabilities[at - 1, text[0, at]].log()
+                    log = probabilities[at - 1, text[0, at]].log()
+                    margin = margin + BETA * side * log
+                    logs += [log] if sign == 1 and model is policy else []
+        examples.append(-sum(logs) / len(logs))
         losses.append(-torch.log(1 / (1 + torch.exp(-margin))))
         margins.append(float(margin.detach()))
-    return sum(losses) / len(losses), margins
+    return sum(losses) / len(losses), margins, sum(examples) / len(examples)
 
 
 @pytest.mark.usefixtures("every_other_is_right")
-def test_loss_and_gradient_are_the_literal_formulas():
-    policy, stage, meter = begun(lr=0.01, warmup_updates=0)
+@pytest.mark.parametrize("alpha", [0, 0.7])
+def test_loss_and_gradient_are_the_literal_formulas(alpha):
+    policy, stage, meter = begun(lr=0.01, warmup_updates=0, recipe={**ALONE, "rpo_alpha": alpha})
     reference = copy.deepcopy(policy).requires_grad_(False)
     first = noted(stage, meter, 0)
     assert first["preference_loss"] == pytest.approx(math.log(2), abs=1e-12)
@@ -110,11 +120,14 @@ def test_loss_and_gradient_are_the_literal_formulas():
     assert (second["updates"], second["completions"]) == (1, 0)
 
     pairs, seed = stage.state()["pairs"], settings()["seed"]
-    loss, margins = literal(before, reference, pairs, pool_places(int(first["pairs_kept"]), 1, 8, seed, 0))
+    loss, margins, example_loss = literal(
+        before, reference, pairs, pool_places(int(first["pairs_kept"]), 1, 8, seed, 0)
+    )
     assert second["preference_loss"] == pytest.approx(float(loss.detach()), rel=1e-9)
     assert second["preference_margin"] == pytest.approx(sum(margins) / len(margins), rel=1e-9)
     assert second["preference_accuracy"] == sum(margin > 0 for margin in margins) / len(margins) > 0.5
-    gradients = torch.autograd.grad(loss, list(before.parameters()))
+    assert second["example_loss"] == pytest.approx(float(example_loss.detach()), rel=1e-9)
+    gradients = torch.autograd.grad(loss + alpha * example_loss, list(before.parameters()))
     norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
     assert second["gradient_norm"] == pytest.approx(float(norm), rel=1e-9)
 
