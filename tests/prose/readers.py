@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 import suite
 from suite.notebook.runs import Runs
@@ -26,6 +27,7 @@ from suite.report.rl.factorial import (
     level_name,
 )
 from suite.report.rl.stability import mean_of_steps
+from suite.report.rl.stages import stages_of
 from suite.statistics.learning import is_collapsed
 from suite.statistics.paired import TOLD_APART, Outcome, compare
 from suite.statistics.seeds import mean_of_seeds
@@ -130,16 +132,30 @@ def difference(ours: Mapping[str, float], theirs: Mapping[str, float], verdict: 
 
 
 @functools.cache
-def recipes_compared():
-    return suite.load(REFERENCE / "cpu/recipes").compare(by="recipe", against="r1_zero")
+def recipes_compared(against="r1_zero"):
+    """Return recipes beside one of them; an arm is called by its recipe, and where it has none by DPO's settings."""
+    frame = suite.load(REFERENCE / "cpu/recipes").compare(by="recipe", against=against)
+    names = {"r1_preference (rpo_alpha=1.0)": "r1_preference", "r1_preference (rpo_alpha=0)": "dpo"}
+    return frame.assign(arm=frame["arm"].astype(str).replace(names))
 
 
-def recipe(name, policy, verdict):
-    """Return what a recipe adds to R1-Zero on sorting, with the verdict after Holm's correction."""
-    frame = recipes_compared()
-    (found,) = frame[(frame["arm"] == name) & (frame["task"] == "sort") & (frame["policy"] == policy)].itertuples()
+def recipe(name, policy, verdict, task="sort", against="r1_zero"):
+    """Return what a recipe adds to another, with the verdict after Holm's correction."""
+    frame = recipes_compared(against)
+    (found,) = frame[(frame["arm"] == name) & (frame["task"] == task) & (frame["policy"] == policy)].itertuples()
     assert found.outcome == verdict, found.outcome
     return points(found.difference, found.low, found.high)
+
+
+def preferred_loss():
+    """Return the loss on a token of what was preferred, in DPO's first step and in its last, mean over seeds."""
+    found = []
+    for run in design.training_runs(read_results([REFERENCE / "cpu/recipes"])):
+        if run.value("recipe.rpo_alpha") == "0":
+            (*_, (_, begins, ends)) = stages_of(run)
+            found.append((run.of_step["example_loss"][begins], run.of_step["example_loss"][ends - 1]))
+    assert all(last > first for first, last in found)
+    return " to ".join(f"{fmean(losses):.3f}" for losses in zip(*found, strict=True))
 
 
 @functools.cache
@@ -149,6 +165,13 @@ def compared(folder):
     found = {dict(experiment.key)["task"]: (experiment, at_equal_budgets(experiment)) for experiment in experiments}
     assert len(found) == len(experiments), "a task has several experiments"
     return found
+
+
+def told_apart(*tasks):
+    """Return how many comparisons with PPO are told apart on these tasks, at equal completions and at equal seconds."""
+    told = {design.COMPLETIONS, design.CPU}
+    rows = [row for task in tasks for row in compared("cpu/rl")[task][1] if row.quantity.name in told]
+    return f"{sum(row.outcome in TOLD_APART for row in rows)} of {len(rows)}"
 
 
 @functools.cache

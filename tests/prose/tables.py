@@ -220,6 +220,9 @@ def recipes():
             "r1_zero": "R1-Zero",
             "cold_start": "cold start, RL",
             "r1": "R1",
+            "r1_unfiltered": "R1 unfiltered",
+            "r1_preference": "R1, preferences",
+            "dpo": "R1, DPO alone",
         },
         "tiny": {"base": "base reads on", "sft": "SFT", "r1_zero": "R1-Zero", "distill": "distilled from R1"},
     }
@@ -232,7 +235,7 @@ def recipes():
             ends = dict(zip(found["arm"], found["mean"], strict=True))
             ends["r1_zero"] = found["mean_of_other"].mean()
             if len(found):
-                lines.append([title, *(share(ends[recipe]) for recipe in titles)])
+                lines.append([title, *(share(ends[recipe]) if recipe in ends else "" for recipe in titles)])
         parts.append(laid_out([f"`policy={policy}`", *titles.values()], lines))
     return "".join(parts).replace("\n\n\n\n", "\n\n")
 
