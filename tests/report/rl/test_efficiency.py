@@ -7,7 +7,7 @@ import pytest
 from suite.records.case import Case
 from suite.report.rl import efficiency
 from tests.report.reading import results_of, rows_of, said
-from tests.report.rl.runs import arms, details, rows, run, section_of
+from tests.report.rl.runs import arms, details, named, rows, run, section_of
 
 
 def test_arms_are_compared_with_ppo_by_how_often_and_how_much(tmp_path):
@@ -125,10 +125,11 @@ def test_a_curve_is_the_mean_over_the_mean_spent(tmp_path):
     assert (band["hoverinfo"], max(band["y"]), min(band["y"])) == ("skip", 0.8, 0.1)
 
 
-def test_two_tasks_give_an_interquartile_mean_and_a_profile(tmp_path):
+@pytest.mark.parametrize("updates", [{"sort": 300, "add": 300}, {"sort": 300, "add": 1000}])
+def test_two_tasks_give_an_interquartile_mean_and_a_profile(tmp_path, updates):
     finals = {"sort": (0.1, 0.5), "add": (0.7, 0.9)}
     records = [
-        run([0.0, final], algorithm=algorithm, task=task, seed=seed)
+        named(run([0.0, final], algorithm=algorithm, task=task, seed=seed), **{"base.updates": updates[task]})
         for algorithm in ("grpo", "ppo")
         for task, of_seeds in finals.items()
         for seed, final in enumerate(of_seeds)
@@ -140,6 +141,17 @@ def test_two_tasks_give_an_interquartile_mean_and_a_profile(tmp_path):
     assert (grpo["Interquartile mean"], grpo["Mean"], ppo["Mean"]) == ("60 %", "55 %", "55 %")
     profile = section.figures[-1].views[0].figure["data"][-1]
     assert [profile["y"][profile["x"].index(tau)] for tau in (0.0, 0.1, 0.6, 0.9)] == [1.0, 0.75, 0.5, 0.0]
+
+
+def test_one_task_under_two_base_models_is_not_two_tasks(tmp_path):
+    records = [
+        named(run([0.0, 0.5], algorithm=algorithm, seed=seed), **{"base.updates": updates})
+        for algorithm in ("grpo", "ppo")
+        for updates in (300, 1000)
+        for seed in (0, 1)
+    ]
+    section = section_of(efficiency, tmp_path, *records)
+    assert not any("over tasks" in part.title for part in (*section.tables, *section.figures))
 
 
 def test_of_many_trials_the_best_of_each_algorithm_is_drawn(tmp_path):
