@@ -7,8 +7,10 @@ from typing import Any
 
 from suite.lm.decoder import Decoder
 from suite.lm.training import Example
+from suite.measure.memory_tracker import attribute_to
 from suite.measure.meter import Meter
 from suite.measure.rng import python_rng
+from suite.records.holdings import EXPERIENCE, NOBODY
 from suite.rl.base import documents
 from suite.rl.plan import RlPlan
 from suite.rl.rollout import NOTHING_SAMPLED, Experience, rollout, rollout_readings
@@ -84,6 +86,7 @@ class Sampled(Pool):
         super().__init__(plan, [], first=first)
         self._sampler, self._filtered = sampler, filtered
 
+    @attribute_to(NOBODY, EXPERIENCE)
     def prepare(self, meter: Meter) -> Mapping[str, float]:
         if meter.step != self._first:
             return super().prepare(meter)
