@@ -44,6 +44,7 @@ ACCURACY, IN_CACHE = "answer_accuracy", "linear_probe_accuracy"
 LAYER = {"span": "layer", "geometry": "deepseek-v2-lite", "dtype": "float32"}
 STEP = {**LAYER, "phase": "decode", "seq_len": 16_384}
 RATE = re.compile(r"^    ([\w+%]+): .*?(\d+ of \d+), [\d.]+% \[([\d.]+)%, ([\d.]+)%\]")
+GRPO_GROUPED, PPO_GROUPED, PPO_95 = "GRPO · 32 × 8", "PPO · 32 × 8", "PPO λ 0.95 · 32 × 8"
 TIERS = {"task": "tiers", "match": "heads", "updates": 1200}
 GATE = "the gate (its verdicts of these runs)"
 RANK_16, RANK_24, MQA = "attention.kv_lora_rank=16", "attention.kv_lora_rank=24", None
@@ -187,39 +188,51 @@ def over_tasks(folder):
     return found
 
 
+def arm_name(arm):
+    return load_texts("en").render(arm.name)
+
+
 def arms_of_sort():
     """Return the arms of sorting by name, of as many completions; and the one of groups of 11, which has more."""
     found = design.algorithms(whole("cpu/rl"))
     of_task = [experiment for experiment in found if dict(experiment.key)["task"] == "sort"]
     (alike, (eleven,)) = [experiment.arms for experiment in of_task]
-    return {load_texts("en").render(arm.name): arm for arm in alike}, eleven
+    return {arm_name(arm): arm for arm in alike}, eleven
 
 
-def of_one_base(*names):
-    """Return where arms end from the base model from which GRPO ends lowest, the least and the most of them."""
-    alike, _ = arms_of_sort()
-    finals = {name: arm.by_seed(design.final) for name, arm in alike.items()}
-    of_grpo = finals["GRPO · 32 × 8"]
-    seed = min(of_grpo, key=of_grpo.__getitem__)
-    ends = [finals[name][seed] for name in names or finals.keys() - {"GRPO · 32 × 8", "PPO λ 0.95 · 32 × 8"}]
-    return share(ends[0]) if len(ends) == 1 else f"{min(ends) * 100:.0f} to {share(max(ends))}"
+def of_one_base(name=None):
+    """Return where an arm ends from the base model from which GRPO ends lowest, which is most of what it lacks of PPO;
+    without a name, the least and the most of the arms that lack less."""
+    finals = {name: arm.by_seed(design.final) for name, arm in arms_of_sort()[0].items()}
+    of_ppo, seed = finals.pop(PPO_GROUPED), min(finals[GRPO_GROUPED], key=finals[GRPO_GROUPED].__getitem__)
+    if name:
+        lacks = {seed: of_ppo[seed] - final for seed, final in finals[name].items()}
+        assert lacks[seed] > sum(lacks.values()) / 2 > 0, lacks
+        return share(finals[name][seed])
+    ends = [of_ppo[seed], *(of_seed[seed] for arm, of_seed in finals.items() if arm not in (GRPO_GROUPED, PPO_95))]
+    return f"{min(ends) * 100:.0f} to {share(max(ends))}"
+
+
+def ahead_without_critic():
+    """Return how many of the arms of sorting that have no critic are told above PPO at equal CPU seconds."""
+    rows = [row for row in compared("cpu/rl")["sort"][1] if row.quantity.name == design.CPU]
+    outcomes = {arm_name(row.arm): row.outcome for row in rows if not row.arm.value("critic_lr").strip("-")}
+    assert outcomes[GRPO_GROUPED] is Outcome.OPEN
+    return f"{sum(outcome is Outcome.HIGHER for outcome in outcomes.values())} of {len(outcomes)}"
 
 
 def of_eleven(verdict):
     """Return what GRPO with groups of 11 ends at, less PPO: after as many steps, on more completions."""
     alike, eleven = arms_of_sort()
-    return difference(eleven.by_seed(design.final), alike["PPO · 32 × 8"].by_seed(design.final), verdict)
+    return difference(eleven.by_seed(design.final), alike[PPO_GROUPED].by_seed(design.final), verdict)
 
 
 def cost_of_completion():
     """Return what a completion costs GRPO of PPO's CPU time, the least and the most over tasks."""
     found = []
     for experiment, _ in compared("cpu/rl").values():
-        arms = {load_texts("en").render(arm.name): arm for arm in experiment.arms}
-        both = [
-            arms[name].mean(lambda run: run.curve.spent[design.CPU][-1]) for name in ("GRPO · 32 × 8", "PPO · 32 × 8")
-        ]
-        found.append(both[0] / both[1])
+        cpu_s = {arm_name(arm): arm.mean(lambda run: run.curve.spent[design.CPU][-1]) for arm in experiment.arms}
+        found.append(cpu_s[GRPO_GROUPED] / cpu_s[PPO_GROUPED])
     return f"{min(found):.2f} to {max(found):.2f}"
 
 

@@ -13,6 +13,7 @@ from tests.prose.readers import (
     ACCURACY,
     IN_CACHE,
     STEP,
+    arm_name,
     by_seed,
     cached,
     mean_share,
@@ -132,25 +133,24 @@ def rl(budget):
         held = rows[0].held
         titles.append(title if budget == design.COMPLETIONS else f"{title}, {readers.number(held)} s")
         reference, quantity = experiment.baseline, rows[0].quantity
-        lines.setdefault(_plain(reference), []).append(share(reference.mean(quantity.value)))
+        lines.setdefault(arm_name(reference), []).append(share(reference.mean(quantity.value)))
         for row in rows:
-            lines.setdefault(_plain(row.arm), []).append(_ends_less(row.values, row.found))
+            lines.setdefault(arm_name(row.arm), []).append(_ends_less(row.values, row.found))
     if budget == design.COMPLETIONS:
         titles.append("all three: mean of the middle half")
         for arm, scores in over.items():
-            lines[_plain(arm)].append(_spread(stratified_bootstrap(iqm, scores)))
+            lines[arm_name(arm)].append(_spread(stratified_bootstrap(iqm, scores)))
     return laid_out(titles, [[name, *cells] for name, cells in lines.items()])
-
-
-def _plain(arm):
-    return load_texts("en").render(arm.name)
 
 
 def _ends_less(values, found):
     """Return where an arm ends and what that is less its reference, in bold if told apart, after ≈ if alike."""
+    return f"{share(fmean(values))}, {'≈ ' if found.outcome is Outcome.ALIKE else ''}{_less(found)}"
+
+
+def _less(found):
     differs = readers.points(found.mean, found.interval.low, found.interval.high).replace(" points", "")
-    shown = f"**{differs}**" if found.outcome in TOLD_APART else differs
-    return f"{share(fmean(values))}, {'≈ ' if found.outcome is Outcome.ALIKE else ''}{shown}"
+    return f"**{differs}**" if found.outcome in TOLD_APART else differs
 
 
 def _spread(found):
@@ -203,10 +203,8 @@ def ppo_settings():
     judged = judge_together([compare(arm.by_seed(design.final), scores, margin=0.02) for arm in others])
     lines = []
     for (name, arm), one in zip(found.items(), [None, *judged], strict=True):
-        differs = readers.points(one.mean, one.interval.low, one.interval.high).replace(" points", "") if one else ""
-        is_apart = one is not None and one.outcome in TOLD_APART
         explains = f"{mean_of_steps('explained_variance', arm):.2f}"
-        lines.append([name, share(arm.mean(design.final)), f"**{differs}**" if is_apart else differs, explains])
+        lines.append([name, share(arm.mean(design.final)), _less(one) if one else "", explains])
     return laid_out(["PPO (10 seeds)", "ends at", "less the first (points)", "critic explains"], lines)
 
 
