@@ -13,6 +13,7 @@ from statistics import fmean
 
 import suite
 from suite.notebook.runs import Runs
+from suite.report.model.labels import ALGORITHM, rank_of
 from suite.report.model.results import read_results
 from suite.report.model.run import extras
 from suite.report.page.texts import load_texts
@@ -240,6 +241,58 @@ def collapsed(folder):
     """Return how many runs collapsed, and how many there are."""
     runs = [run for run in design.training_runs(whole(folder)) if run.curve]
     return f"{sum(is_collapsed(run.curve.accuracy) for run in runs)} of {len(runs)}"
+
+
+def _finals(folder, setting):
+    """Return where the runs of a folder end, by algorithm, by this setting's value and by seed."""
+    found = {}
+    for run in sorted(design.training_runs(whole(folder)), key=lambda run: int(run.setting(setting))):
+        of_algorithm = found.setdefault(run.value(ALGORITHM), {})
+        of_algorithm.setdefault(run.setting(setting), {})[run.seed] = design.final(run)
+    return dict(sorted(found.items(), key=lambda item: rank_of(ALGORITHM, item[0])))
+
+
+@functools.cache
+def trials_of(folder):
+    """Return each algorithm's tuning trials: the mean of each over its seeds."""
+    of_algorithm = _finals(folder, "trial")
+    return {name: [fmean(ends.values()) for ends in of_trial.values()] for name, of_trial in of_algorithm.items()}
+
+
+@functools.cache
+def chosen_of(folder):
+    """Return what tuning chose of each algorithm, best first: where each ends on fresh seeds."""
+    return {name: list(of_rank.values()) for name, of_rank in _finals(folder, "rank").items()}
+
+
+def range_of_trials():
+    """Return where trials end: the least and the most of each algorithm, as ranges over algorithms."""
+    ends = trials_of("cpu_rl_tuned/trials").values()
+    lowest, highest = {share(min(means)) for means in ends}, [max(means) for means in ends]
+    (low,) = lowest
+    return f"{low} and {min(highest) * 100:.0f} to {share(max(highest))}"
+
+
+def defaults_end(divides):
+    """Return where the field's settings end that divide by the group's deviation, or do not; without VAPO, whose λ is 0
+    here."""
+    ((experiment, _),) = compared("cpu_rl_defaults").values()
+    ends = [
+        arm.mean(design.final)
+        for arm in experiment.arms
+        if (arm.first.setting("scale_rewards") == "group") == divides and arm.value(ALGORITHM) != "vapo"
+    ]
+    return f"{min(ends) * 100:.0f} to {share(max(ends))}"
+
+
+def grpo_chosen():
+    """Return what tuning chose for GRPO: its deviation and its KL."""
+    runs = design.training_runs(whole("cpu_rl_tuned/fresh"))
+    of_grpo = [run for run in runs if run.value(ALGORITHM) == "grpo" and run.setting("rank") == "1"]
+    ((deviation, strength),) = {(run.setting("scale_rewards"), run.setting("kl_coef")) for run in of_grpo}
+    assert deviation == "none"
+    assert float(strength) == 0
+    return "no deviation, and pays for no KL"
 
 
 @functools.cache

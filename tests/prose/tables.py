@@ -2,10 +2,12 @@
 
 from statistics import fmean
 
+from suite.report.model.labels import ALGORITHM, label_of
 from suite.report.page.texts import load_texts
 from suite.report.rl import design
 from suite.report.rl.factorial import of_leaders
 from suite.report.rl.stability import mean_of_steps
+from suite.statistics.learning import expected_best, expected_best_band
 from suite.statistics.paired import TOLD_APART, Outcome, compare, judge_together
 from suite.statistics.scores import iqm, stratified_bootstrap
 from tests.prose import readers
@@ -155,6 +157,55 @@ def _less(found):
 
 def _spread(found):
     return f"{share(found.estimate)} ({found.low * 100:.0f}–{found.high * 100:.0f})"
+
+
+def defaults():
+    """Return where the field's own settings of each algorithm end, best first, less TRL's defaults of GRPO."""
+    ((experiment, _),) = readers.compared("cpu_rl_defaults").values()
+    arms = {arm.value(ALGORITHM): arm for arm in experiment.arms}
+    first = arms.pop("trl_default")
+    scores = first.by_seed(design.final)
+    judged = judge_together([compare(arm.by_seed(design.final), scores, margin=0.02) for arm in arms.values()])
+    found = sorted(
+        [(first, None), *zip(arms.values(), judged, strict=True)], key=lambda one: -one[0].mean(design.final)
+    )
+    lines = []
+    for arm, differs in found:
+        estimator, scale = arm.first.setting("adv_estimator"), arm.first.setting("scale_rewards")
+        ends = sorted(arm.by_seed(design.final).values())
+        between = f"{ends[0] * 100:.0f}–{ends[-1] * 100:.0f}"
+        advantages = f"{estimator}, {scale}" if scale else estimator
+        less = _less(differs) if differs else ""
+        lines.append([arm_name(arm), f"`{advantages}`", share(fmean(ends)), between, less])
+    titles = ["algorithm (10 seeds)", "advantages", "ends at", "seeds", "less TRL's default (points)"]
+    return laid_out(titles, lines)
+
+
+def tuned():
+    """Return what as many trials come to for each algorithm: the best expected of them, and the best on fresh seeds."""
+    trials, fresh = readers.trials_of("cpu_rl_tuned/trials"), readers.chosen_of("cpu_rl_tuned/fresh")
+    others = [name for name in fresh if name != "ppo"]
+    judged = judge_together([compare(fresh[name][0], fresh["ppo"][0], margin=0.02) for name in others])
+    differs = dict(zip(others, judged, strict=True))
+    lines = []
+    for name, chosen in fresh.items():
+        means, most = trials[name], len(trials[name])
+        best = _spread(expected_best_band(means, most))
+        first, *next_two = [list(of_seed.values()) for of_seed in chosen]
+        ends = _ends_less(first, differs[name]).split(", ") if name in differs else [share(fmean(first)), ""]
+        mean = share(expected_best(means, 1))
+        lines.append(
+            [label_of(ALGORITHM, name), mean, best, *ends, " and ".join(share(fmean(one)) for one in next_two)]
+        )
+    titles = [
+        "algorithm",
+        "a trial's mean",
+        "best of eight",
+        "its choice on fresh seeds",
+        "less PPO's (points)",
+        "next two",
+    ]
+    return laid_out(titles, lines)
 
 
 def why():
