@@ -114,7 +114,7 @@ def expected_best_band(trials: ArrayLike, k: int, *, level: float = 0.95) -> Est
 
     Raises ValueError unless 1 <= k <= n and n >= 2.
     """
-    scores_R = _series(trials, "trials")
+    scores_R = np.sort(_series(trials, "trials"))  # so that their order does not change what is drawn
     chance_R = _chance_of_best(len(scores_R), k)
     return stratified_bootstrap(
         lambda drawn_RT: np.sort(drawn_RT[..., 0], axis=-1) @ chance_R, scores_R[:, None], level=level

@@ -119,6 +119,11 @@ def test_the_band_of_the_expected_best_is_of_other_trials():
     assert [band.low, band.high] == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.02)
 
 
+def test_the_order_of_trials_does_not_change_their_band():
+    trials = [0.66, 0.94, 0.94, 0.0, 0.82, 0.76, 0.87, 0.1]
+    assert expected_best_band(trials, 8) == expected_best_band(trials[::-1], 8)
+
+
 # --- what is refused
 
 
