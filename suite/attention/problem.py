@@ -60,6 +60,8 @@ class Backend:
     name: ClassVar[str]
     form: str | None = None
     """Its choice for this problem, where it has one; for the record."""
+    built: str | None = None
+    """A compiler's flags, where one was asked for it here; for the record."""
 
     def __init__(self, problem: Problem) -> None:
         self.check(problem)

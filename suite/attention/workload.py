@@ -59,8 +59,12 @@ class AttentionWorkload:
 
     def facts(self) -> Mapping[str, Any]:
         backend = self.work.backend
-        form = {} if backend.form is None else {"backend_form": backend.form}
-        return {"backend": backend.name, **form, **self.plan.facts(), **self.work.facts()}
+        said = {"backend": backend.name, "backend_form": backend.form, "backend_built": backend.built}
+        return {
+            **{name: text for name, text in said.items() if text is not None},
+            **self.plan.facts(),
+            **self.work.facts(),
+        }
 
     def warnings(self, operators: Mapping[str, Sequence[str]]) -> Iterable[str]:
         if MATH_PATH in operators["kernel"]:

@@ -157,7 +157,7 @@ def outcome(change, folder):
             "workload": "attention",
             "attention": "mla",
             "geometry": "tiny",
-            "backend": "auto",
+            "backend": "sdpa_folded",
             "measure": "smoke",
             "telemetry": "off",
         }

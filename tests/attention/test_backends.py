@@ -96,9 +96,10 @@ def test_folded_refuses_a_narrower_value_with_both_widths():
         SdpaFolded(replace(DECODE, value_layout=ValueLayout.SEPARATE))
 
 
-def test_auto_takes_folded_where_it_fits_and_eager_elsewhere():
-    assert choose(DECODE).name == "sdpa_folded"
-    assert choose(replace(DECODE, value_layout=ValueLayout.SEPARATE)).name == "eager"
+def test_auto_prefills_folded_where_it_fits():
+    prefill = replace(DECODE, query_len=128)
+    assert choose(prefill).name == "sdpa_folded"
+    assert choose(replace(prefill, value_layout=ValueLayout.SEPARATE)).name == "eager"
 
 
 @pytest.mark.parametrize("value_layout", [ValueLayout.SEPARATE, ValueLayout.SUFFIX_OF_BUFFER])
@@ -113,28 +114,53 @@ def test_eager_multiplies_16_bits_in_a_roomy_cache_by_group(value_layout, query_
     assert ("addmm" in operators(Eager, problem)) == (dtype is not torch.float32)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize(("eager_s", "name"), [(0.8, "eager"), (0.95, "sdpa_folded"), (1.7, "sdpa_folded")])
-def test_auto_decodes_16_bits_by_the_faster_on_the_very_inputs(monkeypatch, dtype, eager_s, name):
-    monkeypatch.setattr(auto, "least_s", lambda backend, *inputs: {"eager": eager_s, "sdpa_folded": 1.0}[backend.name])
-    problem = replace(DECODE, query_len=3, dtype=dtype)
-    chosen = choose(problem).autotuned(*inputs(problem))
-    assert chosen.name == name
-    assert chosen.form == f"eager tried at {eager_s:.2f} of sdpa_folded's time"
+def chosen(monkeypatch, times_s, **changes):
+    """What `auto` takes where the backends it tries take so long."""
+    monkeypatch.setattr(auto, "least_s", lambda backend, *inputs: times_s[backend.name])
+    problem = replace(DECODE, **changes)
+    return choose(problem).autotuned(*inputs(problem))
 
 
+@needs_compiler
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(
-    "other", [{"dtype": torch.float32}, {"query_len": 128}, {"query_len": 2048, "seq_len": 1 << 20, "heads": 64}]
+    ("folded_s", "eager_s", "name"), [(0.95, 2.0, "cpp"), (0.8, 0.7, "eager"), (0.5, 0.6, "sdpa_folded")]
 )
-def test_auto_does_not_try_float32_prefills_or_huge_scores(other):
-    assert not auto._is_tried(replace(DECODE, **{"dtype": torch.bfloat16, **other}))
+def test_auto_decodes_by_the_fastest_on_the_very_inputs(monkeypatch, dtype, folded_s, eager_s, name):
+    times_s = {"cpp": 1.0, "sdpa_folded": folded_s, "eager": eager_s}
+    found = chosen(monkeypatch, times_s, query_len=3, dtype=dtype)
+    assert found.name == name
+    assert found.form.endswith(
+        "; ".join(
+            f"{other} tried at {other_s / times_s[name]:.2f} of its time"
+            for other, other_s in times_s.items()
+            if other != name
+        )
+    )
+
+
+@pytest.mark.parametrize(("eager_s", "name"), [(0.8, "eager"), (0.95, "sdpa_folded"), (1.7, "sdpa_folded")])
+def test_auto_says_what_it_did_not_try(monkeypatch, eager_s, name):
+    found = chosen(monkeypatch, {"eager": eager_s, "sdpa_folded": 1.0}, dtype=torch.float16)
+    assert found.name == name
+    assert found.form.endswith("not tried: cpp computes float32, bfloat16; got float16")
+
+
+def test_auto_may_have_one_way_only(monkeypatch):
+    def tried(**changes):
+        return [backend.name for backend in choose(replace(DECODE, query_len=5, **changes))._computing()]
+
+    assert tried(value_layout=ValueLayout.SEPARATE) == ["eager"]
+    assert tried() == ["sdpa_folded", "eager"]
+    monkeypatch.setattr(auto, "MOST_SCORES", 4 * 5 * 127)
+    assert tried() == ["sdpa_folded"]
 
 
 @pytest.mark.parametrize("attention", ["mha", "gqa", "mla", "mla_latent", "mla_expanded"])
 def test_a_workload_settles_what_auto_leaves_open(attention):
     workload = prepared(attention=attention, dtype="bfloat16")
-    assert workload.facts()["backend"] in ("eager", "sdpa_folded")
-    assert "eager tried at " in workload.facts()["backend_form"]
+    assert workload.facts()["backend"] in ("cpp", "eager", "sdpa_folded")
+    assert " tried at " in workload.facts()["backend_form"]
     assert workload.check()
 
 

@@ -111,7 +111,7 @@ def test_a_workload_reads_what_it_says_it_uses_and_nothing_else(workload):
         (["sequ_len=64"], "there is no setting 'sequ_len'; did you mean seq_len or query_len?"),
         (["geometry=deepseek-v2-lit"], "got 'deepseek-v2-lit'; did you mean deepseek-v2-lite"),
         (["-m", "sweep=dem"], "got 'dem'; did you mean demo"),
-        (["~backend"], "backend must be one of auto, compiled_eager, eager"),
+        (["~backend"], "backend must be one of auto, compiled_eager, cpp, eager"),
         (["~measure"], "measure must be one of precise, smoke, standard; got ~measure, which takes it away"),
         (["workload=null"], "workload must be one of attention, compress"),
         (["leave_out=[{phase: decode}]"], "leave_out is of a sweep, which needs -m"),

@@ -1,28 +1,29 @@
 """The written rule by which `backend=auto` chooses. The record names what it chose.
 
 On a CPU:
-- Where the value is neither as wide as the key nor in one buffer with it, eager: sdpa_folded does not fit.
-- decode in bfloat16 and float16: both are tried on the very inputs, and eager is taken where it is clearly faster.
-  Which it is depends on the CPU's instructions: on one with AVX512-BF16 eager took 0.35 to 0.80 of sdpa_folded's time
-  from 1,024 tokens on (results/reference/cpu/call_form), on one with matrix units (AMX) it took longer. Eager is the
-  coarser, as it rounds its weights to 16 bits; the check bounds that.
-- train: eager up to SHORT tokens where the value is narrower than the key, since widening it costs a backward pass of
-  its own; sdpa_folded beyond, as eager stores every score (results/reference/cpu/train: absorbed MLA's kernel took 286
+- decode: cpp, sdpa_folded and eager, those of them that compute the problem, are tried on the very inputs. The first of
+  them is taken unless another is clearly faster: cpp is one kernel for all variants, and eager the coarser of torch's
+  forms in 16 bits, as it rounds its weights. Which is fastest depends on the CPU's instructions, the head layout and
+  the number of threads (results/reference/cpu/call_form).
+- prefill: sdpa_folded, and eager where the value is neither as wide as the key nor in one buffer with it.
+- train: the same; and eager up to SHORT tokens where the value is narrower than the key, since widening it costs a
+  backward pass of its own, while eager stores every score (results/reference/cpu/train: absorbed MLA's kernel took 286
   ms eager and 350 ms folded at 512 tokens in float32, 1,098 and 1,038 ms at 1,024; in bfloat16 eager stays ahead).
-- otherwise sdpa_folded.
+On other devices sdpa_folded, and eager where it does not fit.
 """
 
 import time
+from collections.abc import Iterator
 
-import torch
 from torch import Tensor
 
+from suite.attention.backends.cpp import Cpp
 from suite.attention.backends.eager import Eager
 from suite.attention.backends.sdpa_folded import SdpaFolded
 from suite.attention.problem import Backend, Problem
+from suite.measure.workload import UnsupportedError
 
 SHORT = 512
-TRIED_DTYPES = (torch.bfloat16, torch.float16)
 TRIES = 3
 CLEARLY = 0.9
 MOST_SCORES = 1 << 28
@@ -30,30 +31,53 @@ MOST_SCORES = 1 << 28
 
 
 def choose(problem: Problem) -> Backend:
-    """Return the backend for a problem, ready to be called or, where both are to be tried, to be autotuned."""
+    """Return the backend for a problem, ready to be called or, where several are to be tried, to be autotuned."""
+    if _is_tried(problem):
+        return Undecided(problem)
     trains_widened = problem.needs_gradient and problem.v_dim < problem.qk_dim
     if not SdpaFolded.fits(problem) or (trains_widened and problem.seq_len <= SHORT):
         return Eager(problem)
-    return Undecided(problem) if _is_tried(problem) else SdpaFolded(problem)
+    return SdpaFolded(problem)
 
 
 def _is_tried(problem: Problem) -> bool:
     decodes = not problem.needs_gradient and not (problem.is_prefill and problem.needs_mask)
-    scores = problem.batch * problem.heads * problem.query_len * problem.seq_len
-    return problem.device.type == "cpu" and decodes and problem.dtype in TRIED_DTYPES and scores <= MOST_SCORES
+    return problem.device.type == "cpu" and decodes
 
 
 class Undecided(Backend):
     name = "auto"
 
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        self._refused = ""
+
     def autotuned(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
-        """Return eager where it is clearly faster on these inputs, else sdpa_folded; its `form` has the factor."""
-        eager, folded = Eager(self.problem), SdpaFolded(self.problem)
-        share = least_s(eager, q_BHSd, k_BGTd, v_BGTv) / least_s(folded, q_BHSd, k_BGTd, v_BGTv)
-        chosen: Backend = eager if share < CLEARLY else folded
-        tried = f"eager tried at {share:.2f} of sdpa_folded's time"
-        chosen.form = tried if chosen.form is None else f"{chosen.form}; {tried}"
+        """Return the first that computes the problem, or another that is clearly faster on these inputs; its `form`
+        has how the others fared."""
+        first, *others = tried = list(self._computing())
+        times_s = {backend.name: least_s(backend, q_BHSd, k_BGTd, v_BGTv) for backend in tried}
+        chosen = min(others, key=lambda backend: times_s[backend.name], default=first)
+        if times_s[chosen.name] >= CLEARLY * times_s[first.name]:
+            chosen = first
+        compared = [
+            f"{backend.name} tried at {times_s[backend.name] / times_s[chosen.name]:.2f} of its time"
+            for backend in tried if backend is not chosen
+        ]  # fmt: skip
+        chosen.form = "; ".join(filter(None, [chosen.form, *compared, self._refused])) or None
         return chosen
+
+    def _computing(self) -> Iterator[Backend]:
+        """Yield the backends that compute the problem, in the order of preference."""
+        try:
+            yield Cpp(self.problem)
+        except UnsupportedError as refusal:
+            self._refused = f"not tried: {refusal}"
+        if SdpaFolded.fits(self.problem):
+            yield SdpaFolded(self.problem)
+        scores = self.problem.batch * self.problem.heads * self.problem.query_len * self.problem.seq_len
+        if scores <= MOST_SCORES or not SdpaFolded.fits(self.problem):
+            yield Eager(self.problem)
 
 
 def least_s(backend: Backend, *inputs: Tensor) -> float:

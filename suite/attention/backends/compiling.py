@@ -8,8 +8,6 @@ import torch
 from torch import Tensor
 from torch._dynamo.exc import TorchDynamoException
 from torch._inductor import config
-from torch._inductor.cpp_builder import get_cpp_compiler
-from torch._inductor.exc import InvalidCxxCompiler
 
 from suite.attention.backends import needs
 from suite.attention.problem import Backend, Problem
@@ -40,10 +38,7 @@ class CompiledBackend(Backend):
     def needs_compiler(self, problem: Problem) -> None:
         """Raise AbsentError where torch has no compiler for the problem's device."""
         if problem.device.type == "cpu":
-            try:
-                get_cpp_compiler()
-            except (InvalidCxxCompiler, RuntimeError) as error:  # the second is what Windows gives
-                raise needs.AbsentError(f"{self.name} needs a C++ compiler, and torch finds none") from error
+            needs.cpp_compiler(self.name)
             return
         needs.cuda(self.name, problem.device, OLDEST_FOR_TRITON)
         needs.package(self.name, "triton", "triton")

@@ -40,6 +40,17 @@ def cuda(backend: str, device: torch.device, at_least: tuple[int, int], *, exact
         )
 
 
+def cpp_compiler(backend: str) -> None:
+    """Raise AbsentError where torch has no C++ compiler for kernels of this machine's CPU."""
+    from torch._inductor.cpp_builder import get_cpp_compiler  # takes a second to import
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except (InvalidCxxCompiler, RuntimeError) as error:  # the second is what Windows gives
+        raise AbsentError(f"{backend} needs a C++ compiler, and torch finds none") from error
+
+
 def dtype(backend: str, got: torch.dtype, allowed: Iterable[torch.dtype]) -> None:
     """Raise UnsupportedError, with the choices, for a dtype that is none of them."""
     if got not in allowed:

@@ -1,0 +1,58 @@
+"""The suite's own decode kernel for CPUs, in C++, for every variant; `suite.attention.cpp_decode.kernel` says how it
+works.
+"""
+
+import torch
+from torch import Tensor
+
+from suite.attention.backends import needs
+from suite.attention.cpp_decode import kernel
+from suite.attention.problem import Backend, Problem
+from suite.measure.workload import UnsupportedError
+
+MOST_NEW_TOKENS = 4
+
+
+class Cpp(Backend):
+    name = "cpp"
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        pairs, rows = problem.batch * problem.kv_heads, problem.heads_per_group * problem.query_len
+        self._splits = kernel.splits_for(pairs, problem.seq_len, torch.get_num_threads())
+        self._products = kernel.products_for(problem.dtype, rows, problem.qk_dim, problem.v_dim)
+        parts = f", the context in {self._splits} parts" if self._splits > 1 else ""
+        self.form = f"products of {kernel.PRODUCTS[self._products]}{parts}"
+        self.built = kernel.flags()
+
+    def check(self, problem: Problem) -> None:
+        if problem.needs_gradient:
+            raise UnsupportedError("cpp has no backward pass")
+        if problem.query_len > MOST_NEW_TOKENS:
+            raise UnsupportedError(
+                f"cpp decodes 1 to {MOST_NEW_TOKENS} new tokens at a time; got query_len={problem.query_len}"
+            )
+        needs.dtype(self.name, problem.dtype, kernel.FUNCTIONS)
+        if problem.device.type != "cpu":
+            raise UnsupportedError(f"cpp runs on CPUs only; got device={problem.device.type}")
+        if not kernel.is_built():
+            needs.cpp_compiler(self.name)
+        try:
+            kernel.library()
+        except (
+            RuntimeError,
+            OSError,
+        ) as error:  # of the compiler; of the loader
+            lines = str(error).strip().splitlines()
+            said = next((line for line in lines if "error:" in line), lines[0])
+            raise needs.AbsentError(f"cpp cannot be built here ({said})") from error
+
+    def autotuned(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
+        if any(x.stride(3) != 1 for x in (q_BHSd, k_BGTd, v_BGTv)):
+            raise UnsupportedError("cpp wants the columns of a query, a key and a value side by side")
+        return self
+
+    def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
+        return kernel.decode(
+            q_BHSd, k_BGTd, v_BGTv, scale=self.problem.scale, products=self._products, splits=self._splits
+        )

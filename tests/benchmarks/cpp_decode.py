@@ -1,0 +1,96 @@
+"""The C++ decode kernel beside torch's best form of each variant, and beside what the CPU allows.
+
+    OMP_NUM_THREADS=1 python tests/benchmarks/cpp_decode.py [tokens of context] [rounds]
+
+One new token; forms take turns, each one's least time of all rounds counts: thread CPU time with one thread, wall time
+with more. The share is of the roofline of this very run's ceilings, of which the memory's is that of as many bytes.
+"""
+
+import sys
+import time
+
+import torch
+
+from suite.attention.backends.cpp import Cpp
+from suite.attention.backends.eager import Eager
+from suite.attention.backends.sdpa_folded import SdpaFolded
+from suite.attention.problem import Problem, ValueLayout
+from suite.measure.devices.ceilings import measure_ceilings
+
+VARIANTS = {
+    "MHA, 16 heads": (16, 16, 128, 128, ValueLayout.SEPARATE),
+    "GQA, 32 heads on 8": (32, 8, 128, 128, ValueLayout.SEPARATE),
+    "GQA, 16 heads on 2": (16, 2, 128, 128, ValueLayout.SEPARATE),
+    "MQA, 16 heads": (16, 1, 128, 128, ValueLayout.SEPARATE),
+    "MLA, 16 heads": (16, 1, 576, 512, ValueLayout.PREFIX_OF_KEY),
+    "MLA, full keys and values": (16, 16, 192, 128, ValueLayout.SUFFIX_OF_BUFFER),
+}
+
+
+def main(seq_len, rounds):
+    threads = torch.get_num_threads()
+    print(f"{seq_len:,} tokens, {threads} thread(s), the best of {rounds} rounds, ms")
+    for dtype in (torch.float32, torch.bfloat16):
+        ceilings = measure_ceilings(dtype, threads)
+        shares = {}
+        for name, sizes in VARIANTS.items():
+            problem, inputs = drawn(*sizes, seq_len, dtype)
+            found = {one.name: one for one in (Cpp(problem), SdpaFolded(problem), Eager(problem))}
+            least = least_s(found, inputs, rounds, time.thread_time if threads == 1 else time.perf_counter)
+            shares[name] = bound_s(problem, ceilings) / least["cpp"]
+            torchs = min(least["sdpa_folded"], least["eager"])
+            torch_share = bound_s(problem, ceilings) / torchs
+            times = ", ".join(f"{form} {seconds * 1e3:.2f}" for form, seconds in least.items())
+            print(
+                f"{str(dtype).removeprefix('torch.')}, {name}: {times}; torch's best takes {torchs / least['cpp']:.2f} "
+                f"times cpp's; share of the roofline {shares[name]:.2f}, torch's {torch_share:.2f}; "
+                f"{found['cpp'].form}",
+                flush=True,
+            )
+        print(f"shares of the roofline: {min(shares.values()):.2f} to {max(shares.values()):.2f}")
+
+
+def drawn(heads, kv_heads, qk_dim, v_dim, value_layout, seq_len, dtype):
+    problem = Problem(
+        batch=1,
+        heads=heads,
+        kv_heads=kv_heads,
+        query_len=1,
+        seq_len=seq_len,
+        qk_dim=qk_dim,
+        v_dim=v_dim,
+        value_layout=value_layout,
+        scale=qk_dim**-0.5,
+        dtype=dtype,
+        device=torch.device("cpu"),
+    )
+    q = torch.randn(1, heads, 1, qk_dim).to(dtype)
+    behind = v_dim if value_layout is ValueLayout.SUFFIX_OF_BUFFER else 0
+    cache = torch.randn(1, kv_heads, seq_len, qk_dim + behind).to(dtype)
+    if value_layout is ValueLayout.SEPARATE:
+        return problem, (q, cache, torch.randn(1, kv_heads, seq_len, v_dim).to(dtype))
+    return problem, (q, cache[..., :qk_dim], cache[..., -v_dim:] if behind else cache[..., :v_dim])
+
+
+def bound_s(problem, ceilings):
+    """Return the roofline's time: of the products, or of the cache's bytes, whichever is longer."""
+    width = problem.qk_dim + (0 if problem.value_layout is ValueLayout.PREFIX_OF_KEY else problem.v_dim)
+    nbytes = problem.kv_heads * problem.seq_len * width * problem.dtype.itemsize
+    flops = 2 * problem.heads * problem.seq_len * (problem.qk_dim + problem.v_dim)
+    return ceilings.at(nbytes).bound_s(flops=flops, traffic_bytes=nbytes)
+
+
+def least_s(found, inputs, rounds, clock):
+    least = dict.fromkeys(found, float("inf"))
+    for _ in range(rounds):
+        for name, backend in found.items():
+            backend(*inputs)
+            start = clock()
+            backend(*inputs)
+            least[name] = min(least[name], clock() - start)
+    return least
+
+
+if __name__ == "__main__":
+    with torch.inference_mode():
+        main(*(int(given) for given in (*sys.argv[1:], *("16384", "5")[len(sys.argv) - 1 :])))
