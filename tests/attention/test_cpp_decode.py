@@ -15,6 +15,7 @@ from suite.attention.check import compare, reference_rows, relative_error
 from suite.attention.cpp_decode import kernel
 from suite.attention.problem import ValueLayout, visible_keys
 from suite.measure.workload import UnsupportedError
+from tests.kernels import decode_cases
 from tests.kernels.shapes import GQA_8, LARGE_BLOCKS, SHAPES, drawn
 
 PRODUCTS = range(kernel.products_for(torch.bfloat16, rows=16, d=128, v=128) + 1)
@@ -188,3 +189,9 @@ def test_what_is_no_number_stays_so(dtype, most, seq_len):
                 output = decoded(problem, inputs, products=products, splits=splits)
                 assert output[0, : problem.heads_per_group].isnan().all()
                 assert output[0, problem.heads_per_group :].isfinite().all()
+
+
+def test_every_line_that_is_to_be_wrong_is_there():
+    right = decode_cases.sources(decode_cases.CHANGES[0])
+    for change in (*decode_cases.CHANGES[1:], *decode_cases.IN_TILES):
+        assert decode_cases.sources(change) != right

@@ -50,10 +50,12 @@ CHANGES = (
     ),
     Change("total not brought to a new maximum", "rows.h", "total *= factor;", ""),
     Change("weights of keys not seen left as they were", "rows.h", "std::fill(s + seen, s + keys, 0.0f);", ""),
-    Change("values read at the pace of keys", "rows.h", "v + t * z.v_t, z.v_t, keys", "v + t * z.k_t, z.v_t, keys"),
+    Change("values read at the pace of keys", "rows.h", "v + t * z.v_t, keys", "v + t * z.k_t, keys"),
     Change("scores not scaled in the softmax", "rows.h", "fmsub(load(s + j), scale,", "fmsub(load(s + j), Vec(1.0f),"),
     Change("lengths of sequences ignored", "decode.cpp", "lengths ? lengths[b] : z.seq_len", "z.seq_len"),
-    Change("parts joined by their maxima alone", "decode.cpp", "most[r] + std::log(total[r])", "most[r]"),
+    Change(
+        "parts joined by their maxima alone", "decode.cpp", "x.most.data()[r] + std::log(total)", "x.most.data()[r]"
+    ),
     Change("every part begins with the first key", "decode.cpp", "std::min(length, split * each)", "int64_t(0)"),
 )
 IN_TILES = (
@@ -62,17 +64,14 @@ IN_TILES = (
     ),
     Change("weights not turned to rows", "tiles.h", "transpose(pairs);", ""),
     Change("the second tile of rows is the first", "tiles.h", "query + next_query + c * ROWS", "query + c * ROWS"),
-    Change("the left value for the right", "tiles.h", "TILE + TILE, right)", "TILE + TILE, left)"),
+    Change("the left value for the right", "tiles.h", "pair + TILE, right)", "pair + TILE, left)"),
 )
 """These are made on a CPU with AMX only."""
 
 
 def build(folder, flags, change=CHANGES[0]):
     """Return the path of a program of the kernel, with a change in it, and of its cases."""
-    texts = {name: (Path(kernel.__file__).parent / name).read_text(encoding="utf-8") for name in kernel.SOURCES}
-    if change.before:
-        assert texts[change.file].count(change.before) == 1, change
-        texts[change.file] = texts[change.file].replace(change.before, change.after)
+    texts = sources(change)
     source, program = Path(folder, "cases.cpp"), Path(folder, "cases")
     cases = Path(__file__).with_name("decode_cases.cpp").read_text(encoding="utf-8")
     source.write_text("".join(texts.values()) + cases, encoding="utf-8")
@@ -82,6 +81,15 @@ def build(folder, flags, change=CHANGES[0]):
     command = [get_cpp_compiler(), *usual, *flags, *headers, str(source), "-o", str(program), *libraries]
     subprocess.run(command, check=True)
     return program
+
+
+def sources(change):
+    """Return the kernel's sources by name, with a change in them."""
+    texts = {name: (Path(kernel.__file__).parent / name).read_text(encoding="utf-8") for name in kernel.SOURCES}
+    if change.before:
+        assert texts[change.file].count(change.before) == 1, change
+        texts[change.file] = texts[change.file].replace(change.before, change.after)
+    return texts
 
 
 def run(program):
