@@ -47,40 +47,25 @@ class Buffer {
   int64_t count_;
 };
 
-// Rows of keys or of values that are fetched into the first cache while others are multiplied. What a CPU fetches by
-// itself ends with a page, of which a block of keys is many.
-template <typename T>
-struct Rows {
-  const T* from;
-  int64_t stride, width;
-
-  // Fetches the share of one step: of `count` rows from `first` on, whose columns pass `step` at a time, this row's.
-  // Rows without gaps are fetched in the order of their addresses, which memory likes best.
-  void fetch(int64_t first, int64_t count, int64_t row, int64_t column, int64_t step) const {
-    constexpr int64_t LINE = 64 / static_cast<int64_t>(sizeof(T));
-    if (width == stride) {
-      const int64_t at = column * count + row * step;
-      if (at < count * width && at % LINE == 0) __builtin_prefetch(from + first * stride + at);
-    } else if (column < width && column % LINE == 0) {
-      __builtin_prefetch(from + (first + row) * stride + column);
-    }
-  }
-};
-
-// Keys further on, and the values of those that are scored meanwhile, unless they lie in the keys.
+// What is fetched into the first cache while keys are scored: the same columns of keys further on, and of these keys'
+// values. What a CPU fetches by itself ends with a page, of which a block of keys is many.
 template <typename T>
 struct Ahead {
-  Rows<T> keys, values;
+  const T *k, *v;
+  int64_t k_t, v_t, width;  // of a value, 0 where it lies in the key
 
-  // `after`: keys from the first that is scored to the first that is fetched.
-  Ahead(const Sizes& z, const T* k, const T* v, int64_t t, int64_t after)
-      : keys{k + (t + after) * z.k_t, z.k_t, z.d}, values{v + t * z.v_t, z.v_t, k == v ? 0 : z.v} {}
-
-  void fetch(int64_t first, int64_t count, int64_t row, int64_t column, int64_t step) const {
-    keys.fetch(first, count, row, column, step);
-    values.fetch(first, count, row, column, step);
+  void fetch(int64_t key, int64_t column) const {
+    if (column % (64 / static_cast<int64_t>(sizeof(T))) != 0) return;  // of a line of the cache its first column
+    __builtin_prefetch(k + key * k_t + column);
+    if (column < width) __builtin_prefetch(v + key * v_t + column);
   }
 };
+
+// `keys`: from the first one that is scored on to the first one that is fetched.
+template <typename T>
+inline Ahead<T> ahead_of(const Sizes& z, const T* k, const T* v, int64_t t, int64_t keys) {
+  return {k + (t + keys) * z.k_t, v + t * z.v_t, z.k_t, z.v_t, k == v ? 0 : z.v};
+}
 
 // A row is a query of a head in the group and a new token, the tokens of a head side by side.
 template <typename T>

@@ -85,7 +85,7 @@ struct Vectors {
 #pragma GCC unroll 16
       for (int j = 0; j < K; ++j) {
         const Vec key = load(k + j * stride + c);
-        if constexpr (FETCHES) ahead.fetch(first, K, j, c, W);
+        if constexpr (FETCHES) ahead.fetch(first + j, c);
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) acc[r][j] = at::vec::fmadd(row[r], key, acc[r][j]);
       }
@@ -168,7 +168,7 @@ struct Pairs {
 #pragma GCC unroll 16
       for (int j = 0; j < K; ++j) {
         const __m512bh key = load(k + j * stride + c, d - c);
-        if constexpr (FETCHES) ahead.fetch(first, K, j, c, 32);
+        if constexpr (FETCHES) ahead.fetch(first + j, c);
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) acc[r][j] = _mm512_dpbf16_ps(acc[r][j], row[r], key);
       }
@@ -305,7 +305,7 @@ inline void attend(const Sizes& z, Scratch<P>& x, const T* q, const T* k, const 
     for (int64_t j = 0; j < keys; j += NEAR) {
       const T* near = k + (t + j) * z.k_t;
       const int64_t there = std::min(NEAR, keys - j);
-      const Ahead<T> ahead(z, k, v, t + j, NEAR);
+      const Ahead<T> ahead = ahead_of(z, k, v, t + j, NEAR);
       in_pieces<4>(z.rows, [&](auto R, int64_t r) {
         score_keys<P, R>(z, x.query.data() + r * z.d, r, near, there, x.scores.data() + r * KEYS + j, ahead);
       });

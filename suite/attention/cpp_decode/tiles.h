@@ -83,7 +83,7 @@ inline void score(const BFloat16* keys, int64_t stride, const BFloat16* query, i
     _tile_zero(3);
   }
   for (int64_t c = 0; c < d; c += DEEP) {
-    for (int64_t j = 0; ahead != nullptr && j < 2 * ROWS; ++j) ahead->fetch(0, 2 * ROWS, j, c, DEEP);
+    for (int64_t j = 0; ahead != nullptr && j < 2 * ROWS; ++j) ahead->fetch(j, c);
     _tile_loadd(4, keys + c, stride * 2);
     _tile_loadd(6, query + c * ROWS, 64);
     _tile_dpbf16ps(0, 4, 6);
@@ -213,7 +213,7 @@ inline void attend(const Sizes& z, Scratch& x, const BFloat16* q, const BFloat16
         stride = x.d;
       }
       float* scores = x.scores.data() + chunk * DEEP * ROWS;
-      const Ahead<BFloat16> ahead(z, k, v, t + chunk * DEEP, DEEP);
+      const Ahead<BFloat16> ahead = ahead_of(z, k, v, t + chunk * DEEP, DEEP);
       for (int64_t tile = 0; tile < x.row_tiles; tile += 2) {
         const BFloat16* query = x.query.data() + tile * ROWS * x.d;
         const auto score_them = tile + 2 <= x.row_tiles ? score<2> : score<1>;
