@@ -16,6 +16,7 @@ from suite.attention.backends.eager import Eager
 from suite.attention.backends.sdpa_folded import SdpaFolded
 from suite.attention.problem import Problem, ValueLayout
 from suite.measure.devices.ceilings import measure_ceilings
+from suite.records.environment import commit, cpu_model
 
 VARIANTS = {
     "MHA, 16 heads": (16, 16, 128, 128, ValueLayout.SEPARATE),
@@ -29,7 +30,8 @@ VARIANTS = {
 
 def main(seq_len, rounds):
     threads = torch.get_num_threads()
-    print(f"{seq_len:,} tokens, {threads} thread(s), the best of {rounds} rounds, ms")
+    where = f"{cpu_model()}, torch {torch.__version__}, {str(commit().get('commit'))[:7]}"
+    print(f"{where}: {seq_len:,} tokens, {threads} thread(s), the best of {rounds} rounds, ms")
     for dtype in (torch.float32, torch.bfloat16):
         ceilings = measure_ceilings(dtype, threads)
         shares = {}
