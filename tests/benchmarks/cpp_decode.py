@@ -1,6 +1,7 @@
 """The C++ decode kernel beside torch's best form of each variant, and beside what the CPU allows.
 
     OMP_NUM_THREADS=1 python tests/benchmarks/cpp_decode.py [tokens of context] [rounds]
+    OMP_NUM_THREADS=2 python tests/benchmarks/cpp_decode.py    # and what several threads take of one's time
 
 One new token; forms take turns, each one's least time of all rounds counts: thread CPU time with one thread, wall time
 with more. The share is of the roofline of this very run's ceilings, of which the memory's is that of as many bytes.
@@ -8,6 +9,7 @@ with more. The share is of the roofline of this very run's ceilings, of which th
 
 import sys
 import time
+from pathlib import Path
 
 import torch
 
@@ -18,6 +20,7 @@ from suite.attention.problem import Problem, ValueLayout
 from suite.measure.devices.ceilings import measure_ceilings
 from suite.records.environment import commit, cpu_model
 
+PRESSURE = Path("/proc/pressure/cpu")
 VARIANTS = {
     "MHA, 16 heads": (16, 16, 128, 128, ValueLayout.SEPARATE),
     "GQA, 32 heads on 8": (32, 8, 128, 128, ValueLayout.SEPARATE),
@@ -43,13 +46,19 @@ def main(seq_len, rounds):
             torchs = min(least["sdpa_folded"], least["eager"])
             torch_share = bound_s(problem, ceilings) / torchs
             times = ", ".join(f"{form} {seconds * 1e3:.2f}" for form, seconds in least.items())
+            beside = (
+                f"; one thread takes {one_thread_s(problem, inputs, rounds) / least['cpp']:.2f} times as long"
+                if threads > 1
+                else ""
+            )
             print(
                 f"{str(dtype).removeprefix('torch.')}, {name}: {times}; torch's best takes {torchs / least['cpp']:.2f} "
                 f"times cpp's; share of the roofline {shares[name]:.2f}, torch's {torch_share:.2f}; "
-                f"{found['cpp'].form}",
+                f"{found['cpp'].form}{beside}",
                 flush=True,
             )
         print(f"shares of the roofline: {min(shares.values()):.2f} to {max(shares.values()):.2f}")
+    print(f"pressure on the CPU: {PRESSURE.read_text().splitlines()[0] if PRESSURE.exists() else 'not known'}")
 
 
 def drawn(heads, kv_heads, qk_dim, v_dim, value_layout, seq_len, dtype):
@@ -80,6 +89,14 @@ def bound_s(problem, ceilings):
     nbytes = problem.kv_heads * problem.seq_len * width * problem.dtype.itemsize
     flops = 2 * problem.heads * problem.seq_len * (problem.qk_dim + problem.v_dim)
     return ceilings.at(nbytes).bound_s(flops=flops, traffic_bytes=nbytes)
+
+
+def one_thread_s(problem, inputs, rounds):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    least = least_s({"cpp": Cpp(problem)}, inputs, rounds, time.perf_counter)
+    torch.set_num_threads(threads)
+    return least["cpp"]
 
 
 def least_s(found, inputs, rounds, clock):

@@ -106,6 +106,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "gate.false": lambda: rules()[GATE]["identical"],
     "gate.found": lambda: rules()[GATE]["+5%"],
     "table.decode": tables.decode,
+    "table.cpp_decode": tables.cpp_decode,
     "table.call_form": tables.call_form,
     "table.tiers": tables.tiers,
     "table.rl_completions": lambda: tables.rl(design.COMPLETIONS),

@@ -47,6 +47,7 @@ STEP = {**LAYER, "phase": "decode", "seq_len": 16_384}
 RATE = re.compile(r"^    ([\w+%]+): .*?(\d+ of \d+), [\d.]+% \[([\d.]+)%, ([\d.]+)%\]")
 GRPO_GROUPED, PPO_GROUPED, PPO_95 = "GRPO · 32 × 8", "PPO · 32 × 8", "PPO λ 0.95 · 32 × 8"
 TIERS = {"task": "tiers", "match": "heads", "updates": 1200}
+CPP = re.compile(r"^(\w+), (.+): cpp ([\d.]+), sdpa_folded ([\d.]+), eager ([\d.]+);.* roofline ([\d.]+), torch")
 GATE = "the gate (its verdicts of these runs)"
 RANK_16, RANK_24, MQA = "attention.kv_lora_rank=16", "attention.kv_lora_rank=24", None
 
@@ -375,6 +376,19 @@ def rules():
         elif line.startswith("  "):
             rule = line.strip()
             found.setdefault(rule, {})
+    return found
+
+
+@functools.cache
+def cpp_decode():
+    """Return what a decode step takes by variant and dtype: by our C++ kernel and torch's best form (ms), and the
+    former's share of the roofline."""
+    found = {}
+    for line in (REFERENCE / "cpu/cpp_decode.txt").read_text(encoding="utf-8").splitlines():
+        if match := CPP.search(line):
+            dtype, variant, *times_ms, share_of_bound = match.groups()
+            ours_ms, *torchs_ms = map(float, times_ms)
+            found.setdefault(variant, {})[dtype] = ours_ms, min(torchs_ms), float(share_of_bound)
     return found
 
 

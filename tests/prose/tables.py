@@ -121,6 +121,20 @@ def tiers():
     return laid_out(["", "cache of a token", "asked sometimes", "asked rarely", "of that still in the cache"], lines)
 
 
+def cpp_decode():
+    """Return a decode step of each variant by our kernel in C++ and by torch's best form, in both dtypes."""
+    dtypes = ("float32", "bfloat16")
+    lines = []
+    for variant, of_dtype in readers.cpp_decode().items():
+        cells = [
+            f"{readers.number(ours)} ms, {torchs / ours:.2f}, {bound:.0%}".replace("%", " %")
+            for ours, torchs, bound in map(of_dtype.get, dtypes)
+        ]
+        lines.append([variant, *cells])
+    assert all(torchs > ours for of_dtype in readers.cpp_decode().values() for ours, torchs, _ in of_dtype.values())
+    return laid_out(["one layer's kernel, one new token, 16,384 tokens", *dtypes], lines)
+
+
 TASKS = {"sort": "sort four digits", "addition": "add two numbers", "postfix": "write a postfix program"}
 
 
