@@ -148,12 +148,22 @@ def test_auto_says_what_it_did_not_try(monkeypatch, eager_s, name):
 
 def test_auto_may_have_one_way_only(monkeypatch):
     def tried(**changes):
-        return [backend.name for backend in choose(replace(DECODE, query_len=5, **changes))._computing()]
+        problem = replace(DECODE, query_len=5, **changes)
+        return [backend.name for backend in choose(problem)._computing(*inputs(problem))]
 
     assert tried(value_layout=ValueLayout.SEPARATE) == ["eager"]
     assert tried() == ["sdpa_folded", "eager"]
     monkeypatch.setattr(auto, "MOST_SCORES", 4 * 5 * 127)
     assert tried() == ["sdpa_folded"]
+
+
+@needs_compiler
+def test_auto_leaves_out_a_kernel_that_wants_another_layout():
+    problem = replace(DECODE, query_len=3)
+    q, k, v = inputs(problem)
+    found = choose(problem).autotuned(q.mT.contiguous().mT, k, v)
+    assert found.name != "cpp"
+    assert found.form.endswith("not tried: cpp wants the columns of a query, a key and a value side by side")
 
 
 @pytest.mark.parametrize("attention", ["mha", "gqa", "mla", "mla_latent", "mla_expanded"])

@@ -1,5 +1,6 @@
 """The C++ decode kernel against float64: the same bound as every run's check."""
 
+import os
 import shutil
 import sys
 from dataclasses import replace
@@ -169,6 +170,15 @@ def test_what_is_built_is_kept_for_its_cpu(monkeypatch, tmp_path):
         with monkeypatch.context() as changed:
             changed.setattr(kernel, name, other)
             assert not kernel.is_built()
+
+
+def test_a_user_without_a_name_has_a_folder(monkeypatch):
+    def nameless():
+        raise KeyError("getpwuid(): uid not found: 1234")
+
+    monkeypatch.setattr(kernel.getpass, "getuser", nameless)
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    assert kernel._path().parent.name == f"torchinductor_uid_{os.getuid()}"
 
 
 def test_the_value_may_lie_anywhere():

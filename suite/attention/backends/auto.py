@@ -4,7 +4,7 @@ On a CPU:
 - decode: cpp, sdpa_folded and eager, those of them that compute the problem, are tried on the very inputs. The first of
   them is taken unless another is clearly faster: cpp is one kernel for all variants, and eager the coarser of torch's
   forms in 16 bits, as it rounds its weights. Which is fastest depends on the CPU's instructions, the head layout and
-  the number of threads (results/reference/cpu/call_form).
+  the number of threads (results/reference/cpu/cpp_decode.txt and call_form).
 - prefill: sdpa_folded, and eager where the value is neither as wide as the key nor in one buffer with it.
 - train: the same; and eager up to SHORT tokens where the value is narrower than the key, since widening it costs a
   backward pass of its own, while eager stores every score (results/reference/cpu/train: absorbed MLA's kernel took 286
@@ -55,7 +55,7 @@ class Undecided(Backend):
     def autotuned(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
         """Return the first that computes the problem, or another that is clearly faster on these inputs; its `form`
         has how the others fared."""
-        first, *others = tried = list(self._computing())
+        first, *others = tried = list(self._computing(q_BHSd, k_BGTd, v_BGTv))
         times_s = {backend.name: least_s(backend, q_BHSd, k_BGTd, v_BGTv) for backend in tried}
         chosen = min(others, key=lambda backend: times_s[backend.name], default=first)
         if times_s[chosen.name] >= CLEARLY * times_s[first.name]:
@@ -67,10 +67,10 @@ class Undecided(Backend):
         chosen.form = "; ".join(filter(None, [chosen.form, *compared, self._refused])) or None
         return chosen
 
-    def _computing(self) -> Iterator[Backend]:
-        """Yield the backends that compute the problem, in the order of preference."""
+    def _computing(self, *inputs: Tensor) -> Iterator[Backend]:
+        """Yield the backends that compute the problem of these inputs, in the order of preference."""
         try:
-            yield Cpp(self.problem)
+            yield Cpp(self.problem).autotuned(*inputs)
         except UnsupportedError as refusal:
             self._refused = f"not tried: {refusal}"
         if SdpaFolded.fits(self.problem):

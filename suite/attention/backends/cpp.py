@@ -39,10 +39,7 @@ class Cpp(Backend):
             needs.cpp_compiler(self.name)
         try:
             kernel.library()
-        except (
-            RuntimeError,
-            OSError,
-        ) as error:  # of the compiler; of the loader
+        except (RuntimeError, OSError) as error:  # the compiler's, and the loader's
             lines = str(error).strip().splitlines()
             said = next((line for line in lines if "error:" in line), lines[0])
             raise needs.AbsentError(f"cpp cannot be built here ({said})") from error

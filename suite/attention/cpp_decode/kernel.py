@@ -125,12 +125,19 @@ def flags() -> str:
 
 def _path() -> Path:
     """Return the kernel's file, in the folder of torch's own compiled kernels."""
-    default = Path(tempfile.gettempdir(), f"torchinductor_{getpass.getuser()}")
-    folder = Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR") or default)
+    folder = Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR") or Path(tempfile.gettempdir(), f"torchinductor_{_user()}"))
     # The flags say "native": a folder that machines share must tell their CPUs apart.
     asked = [os.environ.get(name, "") for name in ("ATEN_CPU_CAPABILITY", "CXX")]
     key = hashlib.sha256("\n".join((_text(), torch.__version__, _instructions(), *asked)).encode()).hexdigest()
     return folder / f"suite_decode_{key[:KEY_LENGTH]}.so"
+
+
+def _user() -> str:
+    """Return who runs this, as torch names its folder: a container's user may have a number alone."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid_{os.getuid()}"
 
 
 def _build(path: Path) -> None:
