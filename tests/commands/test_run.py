@@ -68,7 +68,7 @@ def test_the_cache_counted_on_the_tensors_equals_the_closed_form(tmp_path, capsy
 
 
 def test_a_record_tells_cold_from_warm_and_traces_when_asked(tmp_path, capsys):
-    code, (record,) = run(tmp_path, *SMALL, "measure.cold_steps=1", "profile=true", *UNWATCHED)
+    code, (record,) = run(tmp_path, *SMALL, "backend=sdpa_folded", "measure.cold_steps=1", "profile=true", *UNWATCHED)
     assert code == 0
     assert set(record.files) == {"samples.parquet", "trace.json.gz", ".hydra/overrides.yaml"}
     assert "telemetry" not in record.provenance
