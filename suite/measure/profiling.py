@@ -33,6 +33,7 @@ WRAPPERS = frozenset(
     ("cat", "contiguous", "linear", "matmul", "rms_norm", "scaled_dot_product_attention", "softmax", "stack")
 )
 """Operators that only hand on to the one that did the work, which is listed itself."""
+OURS, TORCHS = "suite::", "aten::"
 COMPILED = "## Call CompiledFxGraph"
 """The profiler's name of whatever torch.compile made."""
 
@@ -111,8 +112,8 @@ def worth_naming(names: Iterator[str]) -> list[str]:
 
     The digest that ends a compiled graph's name is cut off, since it differs from run to run.
     """
-    seen = [name for name in names if name.startswith(("aten::", COMPILED))]
-    short = {name.removeprefix("aten::") if name.startswith("aten::") else "CompiledFxGraph" for name in seen}
+    seen = [name for name in names if name.startswith((OURS, TORCHS, COMPILED))]
+    short = {"CompiledFxGraph" if name.startswith(COMPILED) else name.partition("::")[2] for name in seen}
     return sorted(short - VIEWS - WRAPPERS)
 
 

@@ -13,6 +13,7 @@ from torch._inductor.exc import InvalidCxxCompiler
 from suite.attention.backends import auto, compiled_eager, sdpa_folded
 from suite.attention.backends.auto import choose
 from suite.attention.backends.compiled_eager import CompiledEager
+from suite.attention.backends.cpp import Cpp
 from suite.attention.backends.eager import Eager
 from suite.attention.backends.flex import Flex
 from suite.attention.backends.sdpa import Sdpa
@@ -155,6 +156,11 @@ def test_auto_may_have_one_way_only(monkeypatch):
     assert tried() == ["sdpa_folded", "eager"]
     monkeypatch.setattr(auto, "MOST_SCORES", 4 * 5 * 127)
     assert tried() == ["sdpa_folded"]
+
+
+@needs_compiler
+def test_our_kernel_is_named_among_what_ran():
+    assert "cpp_decode" in operators(Cpp, DECODE)
 
 
 @needs_compiler
