@@ -77,7 +77,7 @@ def build(folder, flags, change=CHANGES[0]):
     source.write_text("".join(texts.values()) + cases, encoding="utf-8")
     headers = [f"-isystem{path}" for path in include_paths()]
     libraries = [f"{TORCH_LIB_PATH}/libtorch_cpu.so", "-lc10", f"-L{TORCH_LIB_PATH}", f"-Wl,-rpath,{TORCH_LIB_PATH}"]
-    usual = ("-std=c++20", "-O1", "-fopenmp", "-Wall", "-Wno-psabi")
+    usual = ("-std=c++20", "-O1", "-fopenmp", "-Wall", "-Wno-psabi", "-Wno-unused-variable")
     command = [get_cpp_compiler(), *usual, *flags, *headers, str(source), "-o", str(program), *libraries]
     subprocess.run(command, check=True)
     return program
