@@ -157,6 +157,14 @@ def test_it_says_why_it_cannot_be_built(monkeypatch, unbuilt):
         Cpp(GQA_8)
 
 
+def test_it_says_that_nothing_can_be_kept(monkeypatch, unbuilt):
+    taken = unbuilt / "file"
+    taken.write_text("")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(taken / "folder"))
+    with pytest.raises(UnsupportedError, match=r"^cpp cannot be built here \(\[Errno \d+\] .*folder'\)$"):
+        Cpp(GQA_8)
+
+
 def test_what_is_built_is_kept_for_its_cpu(monkeypatch, tmp_path):
     kernel.library()
     built = kernel._path()

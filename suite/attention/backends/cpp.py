@@ -35,11 +35,11 @@ class Cpp(Backend):
         needs.dtype(self.name, problem.dtype, kernel.FUNCTIONS)
         if problem.device.type != "cpu":
             raise UnsupportedError(f"cpp runs on CPUs only; got device={problem.device.type}")
-        if not kernel.is_built():
-            needs.cpp_compiler(self.name)
         try:
+            if not kernel.is_built():
+                needs.cpp_compiler(self.name)
             kernel.library()
-        except (RuntimeError, OSError) as error:  # the compiler's, and the loader's
+        except (RuntimeError, OSError) as error:  # the compiler's; the loader's, and of a folder that cannot be written
             lines = str(error).strip().splitlines()
             said = next((line for line in lines if "error:" in line), lines[0])
             raise needs.AbsentError(f"cpp cannot be built here ({said})") from error
