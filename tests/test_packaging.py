@@ -128,7 +128,10 @@ def configuration_files():
 def test_the_wheel_carries_the_configuration_and_the_page(built):
     names = set(zipfile.ZipFile(built[0]).namelist())
     assert {f"suite/{name}" for name in configuration_files()} <= names
-    assert {path.relative_to(ROOT).as_posix() for path in (ROOT / "suite").rglob("*.html")} <= names
+    for kind in ("*.html", "*.h", "*.cpp"):
+        files = {path.relative_to(ROOT).as_posix() for path in (ROOT / "suite").rglob(kind)}
+        assert files
+        assert files <= names
     assert {"suite/report/page/page.html", "suite/py.typed", "suite/texts/report/en/latency.yaml"} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not any(name.startswith(("tests/", "conf/")) for name in names)

@@ -37,10 +37,10 @@ class Change:
 
 CHANGES = (
     Change("nothing", "rows.h", "", ""),
-    Change("a new token does not see itself", "common.h", "row % z.query_len + 1 - from", "row % z.query_len - from"),
+    Change("a new token does not see itself", "problem.h", "row % z.query_len + 1 - from", "row % z.query_len - from"),
     Change(
         "new tokens and heads of a query swapped",
-        "common.h",
+        "problem.h",
         "row / z.query_len * z.q_h + row % z.query_len * z.q_s",
         "row / z.query_len * z.q_s + row % z.query_len * z.q_h",
     ),

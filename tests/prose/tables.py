@@ -200,6 +200,7 @@ def tuned():
     trials, fresh = readers.trials_of("cpu_rl_tuned/trials"), readers.chosen_of("cpu_rl_tuned/fresh")
     others = [name for name in fresh if name != "ppo"]
     judged = judge_together([compare(fresh[name][0], fresh["ppo"][0], margin=0.02) for name in others])
+    assert {one.outcome for one in judged} == {Outcome.OPEN}, "the README says that none is told from PPO's, nor alike"
     differs = dict(zip(others, judged, strict=True))
     lines = []
     for name, chosen in fresh.items():

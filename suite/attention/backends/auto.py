@@ -13,7 +13,6 @@ On other devices sdpa_folded, and eager where it does not fit.
 """
 
 import time
-from collections.abc import Iterator
 
 from torch import Tensor
 
@@ -48,14 +47,11 @@ def _is_tried(problem: Problem) -> bool:
 class Undecided(Backend):
     name = "auto"
 
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem)
-        self._refused = ""
-
     def autotuned(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
         """Return the first that computes the problem, or another that is clearly faster on these inputs; its `form`
         has how the others fared."""
-        first, *others = tried = list(self._computing(q_BHSd, k_BGTd, v_BGTv))
+        tried, refusals = self._computing(q_BHSd, k_BGTd, v_BGTv)
+        first, *others = tried
         times_s = {backend.name: least_s(backend, q_BHSd, k_BGTd, v_BGTv) for backend in tried}
         chosen = min(others, key=lambda backend: times_s[backend.name], default=first)
         if times_s[chosen.name] >= CLEARLY * times_s[first.name]:
@@ -64,20 +60,23 @@ class Undecided(Backend):
             f"{backend.name} tried at {times_s[backend.name] / times_s[chosen.name]:.2f} of its time"
             for backend in tried if backend is not chosen
         ]  # fmt: skip
-        chosen.form = "; ".join(filter(None, [chosen.form, *compared, self._refused])) or None
+        chosen.form = "; ".join(filter(None, [chosen.form, *compared, *refusals])) or None
         return chosen
 
-    def _computing(self, *inputs: Tensor) -> Iterator[Backend]:
-        """Yield the backends that compute the problem of these inputs, in the order of preference."""
+    def _computing(self, *inputs: Tensor) -> tuple[list[Backend], list[str]]:
+        """Return the backends that compute the problem of these inputs, in the order of preference, and why ours is not
+        among them."""
+        problem, found, refusals = self.problem, list[Backend](), list[str]()
         try:
-            yield Cpp(self.problem).autotuned(*inputs)
+            found.append(Cpp(problem).autotuned(*inputs))
         except UnsupportedError as refusal:
-            self._refused = f"not tried: {refusal}"
-        if SdpaFolded.fits(self.problem):
-            yield SdpaFolded(self.problem)
-        scores = self.problem.batch * self.problem.heads * self.problem.query_len * self.problem.seq_len
-        if scores <= MOST_SCORES or not SdpaFolded.fits(self.problem):
-            yield Eager(self.problem)
+            refusals.append(f"not tried: {refusal}")
+        fits = SdpaFolded.fits(problem)
+        if fits:
+            found.append(SdpaFolded(problem))
+        if not fits or problem.batch * problem.heads * problem.query_len * problem.seq_len <= MOST_SCORES:
+            found.append(Eager(problem))
+        return found, refusals
 
 
 def least_s(backend: Backend, *inputs: Tensor) -> float:

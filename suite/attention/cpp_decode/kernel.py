@@ -32,10 +32,10 @@ import torch
 from torch import Tensor
 from torch._C._profiler import _RecordFunctionFast as Watched  # torch.profiler.record_function takes ten microseconds
 
-SOURCES = ("common.h", "rows.h", "tiles.h", "decode.cpp")
+SOURCES = ("problem.h", "rows.h", "tiles.h", "decode.cpp")
 FUNCTIONS = {torch.float32: "decode_float", torch.bfloat16: "decode_bfloat16"}
 PRODUCTS = ("vectors", "AVX512-BF16's pairs", "AMX's tiles")
-"""The kernel's ways to multiply, as `common.h` numbers them."""
+"""The kernel's ways to multiply, as `problem.h` numbers them."""
 OPERATOR = "suite::cpp_decode"
 """The kernel's name for torch's profiler."""
 KEY_LENGTH = 16
@@ -49,7 +49,7 @@ NUMBERS = (
 
 
 class Sizes(ctypes.Structure):
-    """The sizes of a problem and the strides of its tensors, as `common.h` has them."""
+    """The sizes of a problem and the strides of its tensors, as `problem.h` has them."""
 
     _fields_ = (*((name, ctypes.c_int64) for name in NUMBERS), ("scale", ctypes.c_float))
 

@@ -1,3 +1,4 @@
+// The problem: its sizes, its rows, which keys they see, and how keys and values are brought to them.
 #include <ATen/cpu/vec/functional.h>
 #include <ATen/cpu/vec/vec.h>
 #include <c10/util/BFloat16.h>
