@@ -71,7 +71,11 @@ class Backend:
         """Raise UnsupportedError for a problem that this backend does not compute. By default every one is."""
 
     def autotuned(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> "Backend":
-        """Return this backend, or its choice if it can only choose by inputs as they will come. Called once."""
+        """Return this backend ready to be called, or its choice if it can only choose by inputs as they will come.
+
+        Called once, before any call. What takes long, such as a kernel's build, belongs here: backends are also set up
+        to learn whether they would run. Raises UnsupportedError as setting up does.
+        """
         return self
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:

@@ -21,13 +21,17 @@ PRODUCTS = range(kernel.products_for(torch.bfloat16, rows=16, d=128, v=128) + 1)
 every_shape = pytest.mark.parametrize("shape", [*SHAPES.values(), *LARGE_BLOCKS.values()], ids=[*SHAPES, *LARGE_BLOCKS])
 
 
+def ready(problem, inputs):
+    return Cpp(problem).autotuned(*inputs)
+
+
 def decoded(problem, inputs, **settings):
     return kernel.decode(*inputs, scale=problem.scale, **settings)
 
 
 def agrees(problem, inputs=None, **settings):
     inputs = drawn(problem) if inputs is None else inputs
-    output = decoded(problem, inputs, **settings) if settings else Cpp(problem)(*inputs)
+    output = decoded(problem, inputs, **settings) if settings else ready(problem, inputs)(*inputs)
     assert output.dtype == problem.dtype
     comparison = compare(output, *inputs, problem, torch.Generator().manual_seed(0))
     assert comparison.passed, comparison
@@ -84,7 +88,7 @@ def test_new_tokens_see_the_context_and_those_before_them():
     problem = replace(GQA_8, query_len=3, seq_len=40)
     q, k, v = drawn(problem)
     expected = reference_rows(q, k, v, visible_keys(3, 40, problem.device), problem.scale)
-    assert relative_error(Cpp(problem)(q, k, v), expected) < 1e-6
+    assert relative_error(ready(problem, (q, k, v))(q, k, v), expected) < 1e-6
 
 
 def test_a_large_score_does_not_overflow():
@@ -99,15 +103,16 @@ def test_threads_share_heads_and_then_the_context(monkeypatch):
     assert kernel.splits_for(1, 600, 8) == 2
     problem = replace(SHAPES["MLA absorbed"], seq_len=1000)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    assert Cpp(problem).form == "products of vectors, the context in 3 parts"
-    agrees(problem)
     inputs = drawn(problem)
-    assert torch.equal(Cpp(problem)(*inputs), Cpp(problem)(*inputs))
+    assert ready(problem, inputs).form == "products of vectors, the context in 3 parts"
+    agrees(problem, inputs)
+    assert torch.equal(ready(problem, inputs)(*inputs), ready(problem, inputs)(*inputs))
 
 
 def test_the_same_inputs_give_the_same_bits():
     problem = replace(GQA_8, query_len=3)
-    inputs, backend = drawn(problem), Cpp(problem)
+    inputs = drawn(problem)
+    backend = ready(problem, inputs)
     first = backend(*inputs)
     assert torch.equal(first, backend(*inputs))
     assert first.data_ptr() != backend(*inputs).data_ptr()
@@ -119,11 +124,12 @@ def test_columns_that_lie_apart_are_refused(place):
     inputs = list(drawn(problem))
     inputs[place] = inputs[place].mT.contiguous().mT
     with pytest.raises(UnsupportedError, match="columns of a query, a key and a value side by side"):
-        Cpp(problem).autotuned(*inputs)
+        ready(problem, inputs)
 
 
 def test_a_record_will_say_how_it_was_built():
-    backend = Cpp(replace(GQA_8, dtype=torch.bfloat16))
+    problem = replace(GQA_8, dtype=torch.bfloat16)
+    backend = ready(problem, drawn(problem))
     assert backend.form == f"products of {kernel.PRODUCTS[PRODUCTS[-1]]}"
     assert "-O3" in backend.built.split()
 
@@ -137,6 +143,11 @@ def unbuilt(monkeypatch, tmp_path):
     kernel.library.cache_clear()
 
 
+def test_whether_it_would_run_is_known_without_building(monkeypatch, unbuilt):
+    monkeypatch.setattr(CppCodeCache, "load", lambda text: pytest.fail("it was built"))
+    Cpp(GQA_8)
+
+
 def test_it_says_that_there_is_no_compiler(unbuilt, no_compiler):
     with pytest.raises(UnsupportedError, match=r"^cpp needs a C\+\+ compiler"):
         Cpp(GQA_8)
@@ -148,7 +159,7 @@ def test_it_says_why_it_cannot_be_built(monkeypatch, unbuilt):
 
     monkeypatch.setattr(CppCodeCache, "load", broken)
     with pytest.raises(UnsupportedError, match=r"^cpp cannot be built here \(a.cpp:1: fatal error: no such file\)$"):
-        Cpp(GQA_8)
+        ready(GQA_8, drawn(GQA_8))
 
 
 def test_it_says_that_nothing_can_be_kept(monkeypatch, unbuilt):
@@ -156,7 +167,7 @@ def test_it_says_that_nothing_can_be_kept(monkeypatch, unbuilt):
     taken.write_text("")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(taken / "folder"))
     with pytest.raises(UnsupportedError, match=r"^cpp cannot be built here \(\[Errno \d+\] .*folder'\)$"):
-        Cpp(GQA_8)
+        ready(GQA_8, drawn(GQA_8))
 
 
 def test_what_is_built_is_kept_for_its_cpu(monkeypatch, tmp_path):

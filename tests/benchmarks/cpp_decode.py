@@ -40,7 +40,7 @@ def main(seq_len, rounds):
         shares = {}
         for name, sizes in VARIANTS.items():
             problem, inputs = drawn(*sizes, seq_len, dtype)
-            found = {one.name: one for one in (Cpp(problem), SdpaFolded(problem), Eager(problem))}
+            found = {one.name: one for one in (Cpp(problem).autotuned(*inputs), SdpaFolded(problem), Eager(problem))}
             least = least_s(found, inputs, rounds, time.thread_time if threads == 1 else time.perf_counter)
             shares[name] = bound_s(problem, ceilings) / least["cpp"]
             torchs = min(least["sdpa_folded"], least["eager"])
@@ -94,7 +94,7 @@ def bound_s(problem, ceilings):
 def one_thread_s(problem, inputs, rounds):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    least = least_s({"cpp": Cpp(problem)}, inputs, rounds, time.perf_counter)
+    least = least_s({"cpp": Cpp(problem).autotuned(*inputs)}, inputs, rounds, time.perf_counter)
     torch.set_num_threads(threads)
     return least["cpp"]
 

@@ -16,15 +16,6 @@ MOST_NEW_TOKENS = 4
 class Cpp(Backend):
     name = "cpp"
 
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem)
-        pairs, rows = problem.batch * problem.kv_heads, problem.heads_per_group * problem.query_len
-        self._splits = kernel.splits_for(pairs, problem.seq_len, torch.get_num_threads())
-        self._products = kernel.products_for(problem.dtype, rows, problem.qk_dim, problem.v_dim)
-        parts = f", the context in {self._splits} parts" if self._splits > 1 else ""
-        self.form = f"products of {kernel.PRODUCTS[self._products]}{parts}"
-        self.built = kernel.flags()
-
     def check(self, problem: Problem) -> None:
         if problem.needs_gradient:
             raise UnsupportedError("cpp has no backward pass")
@@ -35,18 +26,26 @@ class Cpp(Backend):
         needs.dtype(self.name, problem.dtype, kernel.FUNCTIONS)
         if problem.device.type != "cpu":
             raise UnsupportedError(f"cpp runs on CPUs only; got device={problem.device.type}")
+        if not kernel.is_built():
+            needs.cpp_compiler(self.name)
+
+    def autotuned(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
+        """Return this backend with its kernel, which is built here where no process has built it yet."""
+        if any(x.stride(3) != 1 for x in (q_BHSd, k_BGTd, v_BGTv)):
+            raise UnsupportedError("cpp wants the columns of a query, a key and a value side by side")
         try:
-            if not kernel.is_built():
-                needs.cpp_compiler(self.name)
             kernel.library()
         except (RuntimeError, OSError) as error:  # the compiler's; the loader's, and of a folder that cannot be written
             lines = str(error).strip().splitlines()
             said = next((line for line in lines if "error:" in line), lines[0])
             raise needs.AbsentError(f"cpp cannot be built here ({said})") from error
-
-    def autotuned(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
-        if any(x.stride(3) != 1 for x in (q_BHSd, k_BGTd, v_BGTv)):
-            raise UnsupportedError("cpp wants the columns of a query, a key and a value side by side")
+        problem = self.problem
+        pairs, rows = problem.batch * problem.kv_heads, problem.heads_per_group * problem.query_len
+        self._splits = kernel.splits_for(pairs, problem.seq_len, torch.get_num_threads())
+        self._products = kernel.products_for(problem.dtype, rows, problem.qk_dim, problem.v_dim)
+        parts = f", the context in {self._splits} parts" if self._splits > 1 else ""
+        self.form = f"products of {kernel.PRODUCTS[self._products]}{parts}"
+        self.built = kernel.flags()
         return self
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:

@@ -12,9 +12,9 @@ key-value head, and the new tokens beside them. From this follows what the kerne
 - Pieces of work are key-value heads of sequences. Where threads outnumber them the context is cut too, and the parts
   are joined by the logarithms of their sums of exponentials (T. Dao et al., "Flash-Decoding").
 
-It is built for the CPU at hand at its first use, in some ten seconds, by the machinery with which torch compiles its
-own kernels, and is kept beside those (TORCHINDUCTOR_CACHE_DIR). Importing that machinery and asking it for the flags
-takes three seconds, so other processes load the kernel by its name.
+It is built for the CPU at hand at its first use, in ten to twenty seconds, by the machinery with which torch compiles
+its own kernels, and is kept beside those (TORCHINDUCTOR_CACHE_DIR). Importing that machinery and asking it for the
+flags takes three seconds, so other processes load the kernel by its name.
 """
 
 import ctypes
@@ -145,13 +145,16 @@ def _user() -> str:
 
 
 def _build(path: Path) -> None:
-    from torch._inductor.codecache import CppCodeCache  # takes seconds to import
+    from torch._inductor import config  # with what follows takes seconds to import
+    from torch._inductor.codecache import CppCodeCache
     from torch._inductor.cpp_builder import CppTorchDeviceOptions
     from torch._inductor.cpu_vec_isa import pick_vec_isa
 
-    # torch's own key knows the flags and not the CPU.
-    built = CppCodeCache.load(f"{_text()}// {path.stem}")
-    options = CppTorchDeviceOptions(vec_isa=pick_vec_isa(), device_type="cpu")
+    # Else torch first compiles a small program for each set of instructions, which takes longer than the kernel does.
+    with config.patch({"cpp.vec_isa_ok": True}):
+        # torch's own key knows the flags and not the CPU.
+        built = CppCodeCache.load(f"{_text()}// {path.stem}")
+        options = CppTorchDeviceOptions(vec_isa=pick_vec_isa(), device_type="cpu")
     path.parent.mkdir(parents=True, exist_ok=True)
     _write(path.with_suffix(".txt"), " ".join(f"-{flag}" for flag in options.get_cflags()).encode())
     _write(path, Path(built._name).read_bytes())
