@@ -5,6 +5,7 @@
 
 One new token; forms take turns, each one's least time of all rounds counts: thread CPU time with one thread, wall time
 with more. The share is of the roofline of this very run's ceilings, of which the memory's is that of as many bytes.
+Last, the CPU's row of the sign map: GQA's time over absorbed MLA's by torch's best form of each, by cpp, by the roofline.
 """
 
 import sys
@@ -39,11 +40,11 @@ def main(seq_len, rounds):
         ceilings = measure_ceilings(dtype, threads)
         shares = {}
         for name, sizes in VARIANTS.items():
-            problem, inputs = drawn(*sizes, seq_len, dtype)
-            found = {one.name: one for one in (Cpp(problem).autotuned(*inputs), SdpaFolded(problem), Eager(problem))}
-            least = least_s(found, inputs, rounds, time.thread_time if threads == 1 else time.perf_counter)
+            problem, inputs = drawn(*sizes, seq_len=seq_len, dtype=dtype)
+            found = forms(problem, inputs)
+            least = least_s(found, inputs, rounds, clock())
             shares[name] = bound_s(problem, ceilings) / least["cpp"]
-            torchs = min(least["sdpa_folded"], least["eager"])
+            torchs = torchs_s(least)
             torch_share = bound_s(problem, ceilings) / torchs
             times = ", ".join(f"{form} {seconds * 1e3:.2f}" for form, seconds in least.items())
             beside = (
@@ -58,15 +59,47 @@ def main(seq_len, rounds):
                 flush=True,
             )
         print(f"shares of the roofline: {min(shares.values()):.2f} to {max(shares.values()):.2f}")
+    signs(seq_len, rounds, ceilings)
     print(f"pressure on the CPU: {PRESSURE.read_text().splitlines()[0] if PRESSURE.exists() else 'not known'}")
 
 
-def drawn(heads, kv_heads, qk_dim, v_dim, value_layout, seq_len, dtype):
+def signs(seq_len, rounds, ceilings):
+    """Print the row for bfloat16: DeepSeek-V3's latent against 8 key-value heads, of 128 heads in as many parts."""
+    for parts in (1, 2, 4, 8):
+        heads = 128 // parts
+        pair = (heads, 8 // parts, 128, 128, ValueLayout.SEPARATE), (heads, 1, 576, 512, ValueLayout.PREFIX_OF_KEY)
+        for query_len in (1, 2, 4):
+            times_s = []
+            for sizes in pair:
+                problem, inputs = drawn(*sizes, seq_len=seq_len, dtype=torch.bfloat16, query_len=query_len)
+                least = least_s(forms(problem, inputs), inputs, rounds, clock())
+                times_s.append((torchs_s(least), least["cpp"], bound_s(problem, ceilings)))
+            torchs, cpps, bounds = (gqa / mla for gqa, mla in zip(*times_s, strict=True))
+            print(
+                f"bfloat16, {heads} heads, {8 // parts} key-value heads, {query_len} new token(s): GQA over MLA "
+                f"{torchs:.2f} by torch's best forms, {cpps:.2f} by cpp, {bounds:.2f} by the roofline",
+                flush=True,
+            )
+
+
+def forms(problem, inputs):
+    return {one.name: one for one in (Cpp(problem).autotuned(*inputs), SdpaFolded(problem), Eager(problem))}
+
+
+def clock():
+    return time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
+
+
+def torchs_s(least):
+    return min(least["sdpa_folded"], least["eager"])
+
+
+def drawn(heads, kv_heads, qk_dim, v_dim, value_layout, *, seq_len, dtype, query_len=1):
     problem = Problem(
         batch=1,
         heads=heads,
         kv_heads=kv_heads,
-        query_len=1,
+        query_len=query_len,
         seq_len=seq_len,
         qk_dim=qk_dim,
         v_dim=v_dim,
@@ -75,7 +108,7 @@ def drawn(heads, kv_heads, qk_dim, v_dim, value_layout, seq_len, dtype):
         dtype=dtype,
         device=torch.device("cpu"),
     )
-    q = torch.randn(1, heads, 1, qk_dim).to(dtype)
+    q = torch.randn(1, heads, query_len, qk_dim).to(dtype)
     behind = v_dim if value_layout is ValueLayout.SUFFIX_OF_BUFFER else 0
     cache = torch.randn(1, kv_heads, seq_len, qk_dim + behind).to(dtype)
     if value_layout is ValueLayout.SEPARATE:
@@ -87,7 +120,7 @@ def bound_s(problem, ceilings):
     """Return the roofline's time: of the products, or of the cache's bytes, whichever is longer."""
     width = problem.qk_dim + (0 if problem.value_layout is ValueLayout.PREFIX_OF_KEY else problem.v_dim)
     nbytes = problem.kv_heads * problem.seq_len * width * problem.dtype.itemsize
-    flops = 2 * problem.heads * problem.seq_len * (problem.qk_dim + problem.v_dim)
+    flops = 2 * problem.heads * problem.query_len * problem.seq_len * (problem.qk_dim + problem.v_dim)
     return ceilings.at(nbytes).bound_s(flops=flops, traffic_bytes=nbytes)
 
 
