@@ -5,7 +5,7 @@
 
 One new token; forms take turns, each one's least time of all rounds counts: thread CPU time with one thread, wall time
 with more. The share is of the roofline of this very run's ceilings, of which the memory's is that of as many bytes.
-Last, the CPU's row of the sign map: GQA's time over absorbed MLA's by torch's best form of each, by cpp, by the roofline.
+Last, the CPU's row of the sign map: the time of GQA over absorbed MLA's, by torch's best forms, cpp, the roofline.
 """
 
 import sys

@@ -48,6 +48,7 @@ RATE = re.compile(r"^    ([\w+%]+): .*?(\d+ of \d+), [\d.]+% \[([\d.]+)%, ([\d.]
 GRPO_GROUPED, PPO_GROUPED, PPO_95 = "GRPO · 32 × 8", "PPO · 32 × 8", "PPO λ 0.95 · 32 × 8"
 TIERS = {"task": "tiers", "match": "heads", "updates": 1200}
 CPP = re.compile(r"^(\w+), (.+): cpp ([\d.]+), sdpa_folded ([\d.]+), eager ([\d.]+);.* roofline ([\d.]+), torch")
+SIGNS = re.compile(r"GQA over MLA ([\d.]+) by torch's best forms, ([\d.]+) by cpp")
 GATE = "the gate (its verdicts of these runs)"
 RANK_16, RANK_24, MQA = "attention.kv_lora_rank=16", "attention.kv_lora_rank=24", None
 
@@ -390,6 +391,13 @@ def cpp_decode():
             ours_ms, *torchs_ms = map(float, times_ms)
             found.setdefault(variant, {})[dtype] = ours_ms, min(torchs_ms), float(share_of_bound)
     return found
+
+
+def gqa_ahead():
+    """Return in how many cells of the CPU's sign row GQA takes less time than absorbed MLA."""
+    cells = SIGNS.findall((REFERENCE / "cpu/cpp_decode.txt").read_text(encoding="utf-8"))
+    by_torch, by_cpp = (sum(float(ratio) < 1 for ratio in ratios) for ratios in zip(*cells, strict=True))
+    return f"{by_torch} of {len(cells)} cells by torch's best forms and in {by_cpp} by `cpp`"
 
 
 def _percent(text):
