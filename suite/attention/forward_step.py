@@ -66,11 +66,11 @@ class ForwardStep:
         kernel = torch.inference_mode()(self._kernel)
         return {"layer": torch.inference_mode()(self._layer), "kernel": lambda: kernel(*self.projected)}
 
-    def rotated_runs(self, span: str, least_bytes: int) -> RotatedRuns:
+    def rotated_runs(self, span: str, least_bytes: int, most_bytes: int) -> RotatedRuns:
         """Return runs: the kernel's rotate over copies of its inputs; the layer has one cache and one set of
         weights."""
         if span == "kernel":
-            return rotated(torch.inference_mode()(self._kernel), self.projected, least_bytes)
+            return rotated(torch.inference_mode()(self._kernel), self.projected, least_bytes, most_bytes)
         return RotatedRuns(runs=[self.parts()[span]])
 
     def _layer(self) -> Tensor:

@@ -79,7 +79,7 @@ class TrainingStep:
     def _kernel(self) -> None:
         gradients(self.backend, self.projected, self._do_BHSv, self.problem)
 
-    def rotated_runs(self, span: str, least_bytes: int) -> None:
+    def rotated_runs(self, span: str, least_bytes: int, most_bytes: int) -> None:
         """Return None: a backward pass is captured under rules of its own, and a training step is seldom short."""
 
     def _drawn_like_output(self, problem: Problem) -> torch.Tensor:

@@ -80,5 +80,5 @@ class AttentionWorkload:
     def parts(self) -> Mapping[str, Callable[[], object]]:
         return self.work.parts()
 
-    def rotated_runs(self, span: str, least_bytes: int) -> RotatedRuns | None:
-        return self.work.rotated_runs(span, least_bytes)
+    def rotated_runs(self, span: str, least_bytes: int, most_bytes: int) -> RotatedRuns | None:
+        return self.work.rotated_runs(span, least_bytes, most_bytes)

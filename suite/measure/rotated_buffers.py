@@ -1,7 +1,9 @@
 """The same work on inputs that lie in different memory each time, so that no run finds its own in a cache.
 
 Inside a CUDA graph nothing can flush between two runs. So the work rotates over as many copies of the inputs as
-together exceed twice the cache: when the first one comes again, the others have pushed it out.
+together exceed twice the cache: when the first one comes again, the others have pushed it out. Inputs that exceed it
+alone rotate too: a graph of one run would be timed with its own launch, and a plot over lengths would have a step where
+the one kind of graph ends and the other begins.
 """
 
 import functools
@@ -12,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+LEAST_COPIES, LEAST_RUNS = 4, 10
+"""Sets of inputs where memory allows, and runs in a graph, whose own launch then weighs a tenth."""
 MOST_COPIES = 512
 """Tiny inputs would need thousands, and a graph as long."""
 
@@ -19,23 +23,27 @@ MOST_COPIES = 512
 @dataclass(frozen=True, kw_only=True)
 class RotatedRuns:
     runs: Sequence[Callable[[], object]]
-    """The same work, each on memory of its own, which it keeps."""
+    """The same work, each on memory that the one before it did not read, and which it keeps."""
+    copies: int = 1
+    """Sets of inputs among them."""
     rotated_bytes: int = 0
-    """Bytes that the runs read together where they rotate; 0 for a single run, which leaves flushing to others."""
+    """Bytes that all copies hold where the runs rotate; 0 for a single run, which leaves flushing to others."""
 
 
-def rotated(work: Callable[..., object], inputs: Sequence[Tensor], least_bytes: int) -> RotatedRuns:
-    """Return runs of `work` on the inputs and on as many copies as together hold `least_bytes`.
+def rotated(work: Callable[..., object], inputs: Sequence[Tensor], least_bytes: int, most_bytes: int) -> RotatedRuns:
+    """Return runs of `work` on the inputs and on as many copies as together hold `least_bytes`, LEAST_COPIES at least
+    as long as the copies take no more than `most_bytes`; they come again until there are LEAST_RUNS.
 
-    There is a single run, on the inputs themselves, where they alone hold that much, or would take more than
-    MOST_COPIES copies.
+    There is a single run, on the inputs themselves, where that would take more than MOST_COPIES, or more memory.
     """
     nbytes = read_bytes(inputs)
-    count = math.ceil(least_bytes / nbytes)
-    if not 1 < count <= MOST_COPIES:
+    wanted = max(LEAST_COPIES, math.ceil(least_bytes / nbytes))
+    copies = min(wanted, 1 + most_bytes // held_bytes(inputs))
+    if wanted > MOST_COPIES or copies == 1 or copies * nbytes < least_bytes:
         return RotatedRuns(runs=[functools.partial(work, *inputs)])
-    sets = [inputs, *(copied(inputs) for _ in range(count - 1))]
-    return RotatedRuns(runs=[functools.partial(work, *buffers) for buffers in sets], rotated_bytes=count * nbytes)
+    sets = [inputs, *(copied(inputs) for _ in range(copies - 1))]
+    runs = [functools.partial(work, *buffers) for buffers in sets] * math.ceil(LEAST_RUNS / copies)
+    return RotatedRuns(runs=runs, copies=copies, rotated_bytes=copies * nbytes)
 
 
 def copied(tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -57,3 +65,9 @@ def read_bytes(tensors: Sequence[Tensor]) -> int:
         pointer = tensor.untyped_storage().data_ptr()
         largest[pointer] = max(largest.get(pointer, 0), tensor.numel() * tensor.element_size())
     return sum(largest.values())
+
+
+def held_bytes(tensors: Sequence[Tensor]) -> int:
+    """Return the bytes of the memory that the tensors lie in, which is what a copy takes."""
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
+    return sum(storages.values())

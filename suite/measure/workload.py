@@ -80,6 +80,6 @@ class Workload(Protocol):
 class GraphableWorkload(Protocol):
     """A workload whose spans can also be captured in a graph, on a device that has such a thing."""
 
-    def rotated_runs(self, span: str, least_bytes: int) -> RotatedRuns | None:
-        """Return a span's work, rotating over copies of its inputs that together hold `least_bytes` where it can; None
-        where it cannot be captured. Each run returns its output."""
+    def rotated_runs(self, span: str, least_bytes: int, most_bytes: int) -> RotatedRuns | None:
+        """Return a span's work, rotating over copies of its inputs that together hold `least_bytes` where it can and
+        they take no more than `most_bytes`; None where it cannot be captured. Each run returns its output."""

@@ -47,12 +47,12 @@ def test_rotated_runs_exceed_twice_the_cache_and_compute_alike(attention):
     work = workload.work
     expected = work.backend(*work.projected)
     settled, work.backend = work.backend, lambda *inputs: seen.append(inputs) or settled(*inputs)
-    found = workload.rotated_runs("kernel", 2 * L2_BYTES)
+    found = workload.rotated_runs("kernel", 2 * L2_BYTES, 1 << 30)
     outputs = [run() for run in found.runs]
-    assert found.rotated_bytes == sum(map(read_bytes, seen)) >= 2 * L2_BYTES
+    assert found.rotated_bytes == sum(map(read_bytes, seen[: found.copies])) >= 2 * L2_BYTES
     assert len(found.runs) == len(seen) > 1
     for index, which in enumerate("qkv"):
-        spans = sorted(addresses(inputs[index]) for inputs in seen)
+        spans = sorted(addresses(inputs[index]) for inputs in seen[: found.copies])
         assert all(end <= start for (_, end), (start, _) in pairwise(spans)), which
     for output in outputs:
         assert torch.equal(output, expected)
@@ -74,17 +74,22 @@ def test_memory_that_inputs_share_counts_once():
     assert read_bytes([key, key[:, :3], torch.zeros(5)]) == 160 + 20
 
 
-def test_large_and_tiny_inputs_run_once_on_their_own():
-    inputs = [torch.ones(100)]
-    for least_bytes in (0, 400, 400 * MOST_COPIES + 1):
-        found = rotated(lambda x: x, inputs, least_bytes)
-        assert [run().data_ptr() for run in found.runs] == [inputs[0].data_ptr()]
-        assert found.rotated_bytes == 0
-    assert len(rotated(lambda x: x, inputs, 401).runs) == 2
+def test_copies_grow_with_the_cache_and_shrink_with_memory():
+    inputs, much = [torch.ones(100)], 1 << 20
+    for least_bytes, most_bytes, copies, runs in (
+        *((400, much, 4, 12), (2400, much, 6, 12), (6000, much, 15, 15), (2000, 1600, 5, 10)),
+        *((500, 400, 2, 10), (500, 399, 1, 1), (1200, 400, 1, 1), (400 * MOST_COPIES + 1, much, 1, 1)),
+    ):
+        found = rotated(lambda x: x, inputs, least_bytes, most_bytes)
+        addresses_in_turn = [run().data_ptr() for run in found.runs]
+        assert (found.copies, len(found.runs)) == (copies, runs)
+        assert len(set(addresses_in_turn)) == copies
+        assert addresses_in_turn[:copies] * (runs // copies) == addresses_in_turn
+        assert found.rotated_bytes == (400 * copies if copies > 1 else 0)
 
 
 def test_a_layer_is_captured_and_a_training_step_is_not():
     workload = prepared("mla")
-    (run,) = workload.rotated_runs("layer", 2 * L2_BYTES).runs
+    (run,) = workload.rotated_runs("layer", 2 * L2_BYTES, 1 << 30).runs
     assert run().shape == (1, 1, workload.plan.hidden_size)
-    assert prepared("gqa", phase="train", query_len=None).rotated_runs("kernel", 1) is None
+    assert prepared("gqa", phase="train", query_len=None).rotated_runs("kernel", 1, 1) is None

@@ -75,7 +75,7 @@ class Cuda(Device):
         captured = captured_step(workload, ceilings)
         return replace(
             captured,
-            probes=[nvtx_range, CudaFlush(l2_bytes()), event_clock(captured.runs)],
+            probes=[CudaFlush(l2_bytes()), nvtx_range, event_clock(captured.runs)],
             facts={"cold": "every_run", "cuda_graph": captured.facts},
         )
 

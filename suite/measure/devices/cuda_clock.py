@@ -65,22 +65,27 @@ def event_clock(runs: Mapping[str, int]) -> Probe:
 
 
 class CudaFlush:
-    """A probe that writes twice the L2 before the clock starts.
+    """A probe that reads twice the L2 before the clock starts.
 
-    It does so twice: between the two, a probe that was warm before is read again. What proves the first flush would
-    otherwise stand between the flush and the span, which would then wait for its launch.
+    It only reads: lines that were written stay in the L2 until others need their place, so that after a flush that
+    writes the span would wait for them to be written back, up to a whole L2 of them.
+
+    Three times: before the first one the device is idle, and would wait for the host to launch the probe whose warm
+    time is taken; between the others that probe is read again. What proves the flush would otherwise stand between it
+    and the span, which would then wait for its own launch.
     """
 
     def __init__(self, cache_bytes: int) -> None:
-        self._filler = torch.empty(FLUSH_OVER_L2 * cache_bytes, dtype=torch.uint8, device="cuda")
+        self._filler = torch.ones(FLUSH_OVER_L2 * cache_bytes // FLOAT_BYTES, device="cuda")
         self._probe = torch.ones(cache_bytes // PROBE_SHARE // FLOAT_BYTES, device="cuda")
 
     def __call__(self, span: str) -> Callable[[], Seen]:
+        self._filler.sum()
         self._probe.sum()
         warm = self._read()
-        self._filler.zero_()
+        self._filler.sum()
         cold = self._read()
-        self._filler.zero_()
+        self._filler.sum()
 
         def stop() -> Seen:
             # The clock has stopped by now, so all of these events have happened.
@@ -98,7 +103,7 @@ class CudaFlush:
 
 
 def nvtx_range(span: str) -> Callable[[], Seen]:
-    """Mark a span for nsys; a probe."""
+    """Mark a span for nsys; a probe that stands behind the flush, which is no part of the span."""
     torch.cuda.nvtx.range_push(f"span {span}")
 
     def stop() -> Seen:

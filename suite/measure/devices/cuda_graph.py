@@ -4,6 +4,9 @@ A span that the workload can run on several sets of inputs is captured once for 
 timed whole and divided by the number of runs; see suite.measure.rotated_buffers. Others are captured alone and
 replayed with a flush before each replay. What a graph computes is compared with the same work outside it: a kernel that
 was launched past the capture would leave a graph that does nothing, fast.
+
+In a rotated graph a kernel that is launched early (programmatic dependent launch) may begin while its neighbour still
+runs, as it would in a server's graph. The record says how many runs stood side by side.
 """
 
 import functools
@@ -21,8 +24,11 @@ from suite.measure.rotated_buffers import RotatedRuns
 from suite.measure.workload import GraphableWorkload, Workload
 from suite.theory.roofline import MeasuredCeilings
 
-SHORT_S = 100e-6
-"""Predicted time below which a span is captured: chosen, not measured: launching from Python may take longer."""
+SHORT_S = 2e-3
+"""Predicted time below which a span is captured: chosen, not measured. The prediction is of the roofline, which knows
+nothing of launches: a layer has fifteen to twenty, of which each may take Python 20 µs and more."""
+ROOM = 0.5
+"""Share of the free memory that copies of a span's inputs may take."""
 REPLAY_ERROR = 0.05
 """Relative difference above which a graph did not do the work. Whether that is right was checked before."""
 _FAILED: list[torch.cuda.CUDAGraph] = []
@@ -94,7 +100,8 @@ def _step(spans: Mapping[str, _Span], meter: Meter) -> None:
 def _runs_of(workload: GraphableWorkload, span: str) -> RotatedRuns | str:
     """Return the runs of a span that can be captured, or why there are none."""
     try:
-        return workload.rotated_runs(span, FLUSH_OVER_L2 * l2_bytes()) or NOT_OFFERED
+        room_bytes = int(ROOM * torch.cuda.mem_get_info()[0])
+        return workload.rotated_runs(span, FLUSH_OVER_L2 * l2_bytes(), room_bytes) or NOT_OFFERED
     except torch.OutOfMemoryError:
         return "cannot be captured (no memory for copies of its inputs)"
 
@@ -104,14 +111,16 @@ def _capture_span(rotated: RotatedRuns) -> _Span:
     try:
         graph, outputs = _capture(rotated.runs)
         graph.replay()
-        is_same = all(agrees(outputs[index], _output(rotated.runs[index])) for index in (0, -1))
+        # Copied, since work that keeps one output for all its runs would be compared with itself.
+        replayed = {index: outputs[index].clone() for index in (0, -1)}
+        is_same = all(agrees(output, _output(rotated.runs[index])) for index, output in replayed.items())
         torch.cuda.synchronize()
     except RuntimeError as error:
         torch.cuda.synchronize()  # raises where the failure has made the device unusable
         return _Span(work=rotated.runs[0], fact=f"cannot be captured ({str(error).splitlines()[0]})")
     if not is_same:
         return _Span(work=rotated.runs[0], fact="captured, but the graph does not compute what the work does")
-    fact = {"turns": len(rotated.runs), "rotated_bytes": rotated.rotated_bytes}
+    fact = {"turns": len(rotated.runs), "copies": rotated.copies, "rotated_bytes": rotated.rotated_bytes}
     return _Span(work=graph.replay, runs=len(rotated.runs), fact=fact, keeps=[rotated, outputs])
 
 

@@ -182,5 +182,5 @@ def test_a_graph_computes_what_the_work_does():
     from suite.measure.rotated_buffers import rotated
 
     inputs = [torch.randn(256, 256, device="cuda") for _ in range(2)]
-    span = _capture_span(rotated(torch.mm, inputs, 10 * 2 * 256 * 256 * 4))
-    assert (span.runs, span.fact) == (10, {"turns": 10, "rotated_bytes": 10 * 2 * 256 * 256 * 4})
+    span = _capture_span(rotated(torch.mm, inputs, 10 * 2 * 256 * 256 * 4, 1 << 30))
+    assert (span.runs, span.fact) == (10, {"turns": 10, "copies": 10, "rotated_bytes": 10 * 2 * 256 * 256 * 4})

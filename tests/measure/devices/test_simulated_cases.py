@@ -1,0 +1,85 @@
+"""Whole cases as `device=cuda`, from their settings to their readings, on a device whose times are known."""
+
+from collections import Counter
+
+import pytest
+
+from suite.configuration.files import read_choice, read_yaml
+from suite.measure.devices import device_for
+from suite.measure.runner import measure_case
+from suite.records.record import Status
+from suite.theory.roofline import MeasuredCeilings
+from tests.measure.devices.simulated_cuda import BYTES_PER_S, simulated_cuda
+from tests.measure.stateful_runs import in_process
+from tests.rl import cases
+
+CEILINGS = MeasuredCeilings(flops_per_s=1e15, bytes_per_s_by_size={1 << 20: BYTES_PER_S})
+VARIANTS = ("mha", "gqa", "mqa", "mla", "mla_absorbed", "mla_latent", "mla_expanded")
+STEPS = 3
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")  # by torch._dynamo, of itself
+
+
+@pytest.fixture
+def chip(monkeypatch):
+    with simulated_cuda(monkeypatch) as chip:
+        yield chip
+
+
+def measured(**changes):
+    groups = {"workload": "attention", "geometry": "tiny", "measure": "smoke", "telemetry": "off"}
+    asked = {**groups, **{name: changes.pop(name) for name in ("attention", "backend")}}
+    chosen = {group: read_choice(group, name) for group, name in asked.items()}
+    chosen["measure"] |= {"min_steps": STEPS, "max_steps": STEPS}
+    run = {key: value for key, value in read_yaml("run.yaml").items() if key not in ("defaults", "hydra")}
+    settings = {**run, "dtype": "float32", "seq_len": 64, "device": "cuda", **changes, **chosen}
+    readings, facts, warnings = [], {}, []
+
+    def send(**message):
+        readings.extend(message.get("readings", ()))
+        facts.update(message.get("facts", {}))
+        warnings.extend([message["warning"]] if "warning" in message else [])
+
+    outcome = measure_case(send, settings=settings, ceilings=CEILINGS, takes_energy=False, launches=1)
+    assert device_for("cuda", 1).reset() is None
+    return outcome, readings, facts, warnings
+
+
+@pytest.mark.parametrize("phase", ["decode", "prefill"])
+@pytest.mark.parametrize("attention", VARIANTS)
+@pytest.mark.parametrize("backend", ["eager", "sdpa_folded"])
+def test_every_variant_is_captured_and_its_kernel_rotates(chip, backend, attention, phase):
+    outcome, readings, facts, warnings = measured(backend=backend, attention=attention, phase=phase)
+    if outcome[0] is Status.UNSUPPORTED:
+        assert (backend, phase) == ("sdpa_folded", "prefill")
+        return
+    assert (outcome, warnings) == ((Status.OK, None), [])
+    assert (facts["clock"], facts["cold"]) == ("cuda_events", "every_run")
+    counts = Counter((reading.span, reading.metric) for reading in readings)
+    for span in ("layer", "kernel"):
+        assert counts[span, "latency_s"] == counts[span, "flush_probe_ratio"] == STEPS
+        assert counts[span, "peak_bytes"] == 1
+    assert facts["cuda_graph"]["layer"]["turns"] == 1
+    assert facts["cuda_graph"]["kernel"]["copies"] > 1
+
+
+@pytest.mark.parametrize("attention", ["gqa", "mla"])
+def test_a_training_step_is_launched_in_every_run(chip, attention):
+    outcome, readings, facts, _ = measured(backend="eager", attention=attention, phase="train")
+    assert outcome == (Status.OK, None)
+    assert facts["cuda_graph"] == {"layer": "not offered by the workload", "kernel": "not offered by the workload"}
+    assert {reading.span for reading in readings if reading.metric == "latency_s"} == {"layer", "kernel"}
+
+
+@pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
+def test_training_by_rewards_learns_the_same_as_on_a_cpu(chip, tmp_path, algorithm):
+    settings = cases.settings(algorithm, track_memory=True, steps=1)
+    found = {}
+    for device in ("cpu", "cuda"):
+        (tmp_path / device).mkdir()
+        outcome, found[device], facts = in_process({**settings, "device": device}, tmp_path / device)
+        assert outcome == (Status.OK, None)
+    assert facts["clock"] == "wall"
+    of_seed = [[(one.metric, one.value) for one in readings if one.metric == "reward"] for readings in found.values()]
+    assert of_seed[0] == of_seed[1] != []
+    metrics = {device: {one.metric for one in readings} for device, readings in found.items()}
+    assert metrics["cuda"] - metrics["cpu"] == {"allocator_peak_bytes"}

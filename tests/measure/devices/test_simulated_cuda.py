@@ -1,0 +1,142 @@
+"""The CUDA clock, its flush and its graphs on a device whose times are known."""
+
+from statistics import median
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from suite.measure.devices import cuda, device_for
+from suite.measure.meter import Meter
+from suite.measure.rotated_buffers import RotatedRuns, rotated
+from suite.theory.roofline import MeasuredCeilings
+from tests.measure.devices.simulated_cuda import BYTES_PER_S, L2_BYTES, LAUNCH_S, LINE_BYTES, START_S, simulated_cuda
+
+CEILINGS = MeasuredCeilings(flops_per_s=1e15, bytes_per_s_by_size={1 << 20: BYTES_PER_S})
+STEPS = 5
+
+
+@pytest.fixture
+def chip(monkeypatch):
+    with simulated_cuda(monkeypatch) as chip:
+        yield chip
+
+
+class Reads:
+    """A workload of one span that reads `nbytes`."""
+
+    def __init__(self, nbytes, *, launches=1, graphable=True, work=None):
+        self.inputs = [torch.ones(nbytes // 4)]
+        self.launches, self.work = launches, work or self._read
+        costs = {"kernel": {"flops": 1.0, "traffic_bytes": float(nbytes)}}
+        self.plan = SimpleNamespace(constants=lambda: costs)
+        if graphable:
+            self.rotated_runs = lambda span, least_bytes, most_bytes: rotated(
+                self.work, self.inputs, least_bytes, most_bytes
+            )
+
+    def _read(self, values):
+        for _ in range(self.launches):
+            out = values.sum()
+        return out
+
+    def parts(self):
+        return {"kernel": lambda: self.work(*self.inputs)}
+
+    def step(self, meter):
+        with meter.span("kernel"):
+            self.work(*self.inputs)
+
+
+def timed(workload):
+    device = device_for("cuda", 1)
+    setup = device.timed(workload, CEILINGS)
+    meter = Meter(*setup.probes)
+    for _ in range(STEPS):
+        setup.step(meter)
+    found = {
+        metric: [reading.value for reading in meter.readings if reading.metric == metric]
+        for metric in ("latency_s", "flush_probe_ratio")
+    }
+    return found, [*setup.warnings, *device.warnings(meter.readings)], setup.facts["cuda_graph"]["kernel"]
+
+
+def read_s(nbytes):
+    return nbytes / BYTES_PER_S
+
+
+@pytest.mark.parametrize("over_l2", [0.5, 1, 2, 4, 16])
+def test_a_read_takes_what_its_bytes_take_at_every_size(chip, over_l2):
+    nbytes = int(over_l2 * L2_BYTES)
+    found, warnings, captured = timed(Reads(nbytes))
+    assert found["latency_s"] == pytest.approx([read_s(nbytes)] * STEPS, rel=0.1)
+    assert captured == {"turns": 12, "copies": 4, "rotated_bytes": 4 * nbytes}
+    assert not warnings
+
+
+def test_without_a_graph_the_flush_leaves_nothing_behind(chip):
+    nbytes = L2_BYTES // 2
+    found, warnings, captured = timed(Reads(nbytes, graphable=False))
+    assert found["latency_s"] == pytest.approx([read_s(nbytes) + START_S] * STEPS, rel=0.02)
+    assert captured == "not offered by the workload"
+    assert not warnings
+
+
+def test_what_work_wrote_is_written_back_before_the_next_span(chip):
+    target = torch.ones(L2_BYTES // 8)
+    found, _, _ = timed(Reads(L2_BYTES // 2, graphable=False, work=lambda values: target.copy_(values[: len(target)])))
+    assert found["latency_s"] == pytest.approx([read_s(L2_BYTES // 2) + START_S] * STEPS, rel=0.1)
+
+
+def test_the_probe_shows_a_flush_and_its_absence(chip, monkeypatch):
+    found, _, _ = timed(Reads(L2_BYTES, graphable=False))
+    assert median(found["flush_probe_ratio"]) > 4
+    monkeypatch.setattr(cuda, "l2_bytes", lambda: L2_BYTES // 4)
+    _, warnings, _ = timed(Reads(L2_BYTES, graphable=False))
+    assert any("may not be cold" in warning for warning in warnings)
+
+
+def test_a_layer_of_many_launches_does_not_wait_for_the_host(chip):
+    layer = Reads(16 * LINE_BYTES, launches=200)
+    layer.rotated_runs = lambda span, least_bytes, most_bytes: RotatedRuns(runs=[layer.parts()["kernel"]])
+    found, warnings, captured = timed(layer)
+    assert captured == {"turns": 1, "copies": 1, "rotated_bytes": 0}
+    assert max(found["latency_s"]) < 200 * 0.5 * LAUNCH_S
+    assert not warnings
+    assert any(
+        "waited for it" in warning for warning in timed(Reads(16 * LINE_BYTES, launches=200, graphable=False))[1]
+    )
+
+
+def test_copies_leave_room(chip, monkeypatch):
+    nbytes = 2 * L2_BYTES
+    for free_copies, copies in ((8, 4), (4, 3), (2, 2), (1, 1)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda free=free_copies: (free * nbytes, 1 << 40))
+        assert timed(Reads(nbytes))[2]["copies"] == copies
+
+
+def test_work_that_escapes_a_capture_is_found(chip):
+    out = torch.zeros(64)
+
+    def work(values):
+        out.zero_()
+        out.numpy()[:] = values.numpy()  # a kernel of a library that knows nothing of torch's stream
+        return out
+
+    _, warnings, captured = timed(Reads(256, work=work))
+    assert captured == "captured, but the graph does not compute what the work does"
+    assert any(captured in warning for warning in warnings)
+
+
+def test_work_that_waits_for_the_device_is_not_captured(chip):
+    _, _, captured = timed(Reads(L2_BYTES, work=lambda values: values * values.sum().item()))
+    assert captured.startswith("cannot be captured (CUDA error: operation not permitted when stream is capturing")
+    assert chip.capturing is None
+
+
+def test_the_range_for_a_timeline_holds_the_span_alone(chip, monkeypatch):
+    launch = chip.launch
+    monkeypatch.setattr(chip, "launch", lambda *what, **how: chip.ranges.append("kernel") or launch(*what, **how))
+    timed(Reads(L2_BYTES, graphable=False))
+    first = chip.ranges.index("span kernel")
+    assert chip.ranges[first : first + 3] == ["span kernel", "kernel", "end"]
