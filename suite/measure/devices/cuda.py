@@ -98,7 +98,8 @@ class Cuda(Device):
             host_shares = [
                 reading.thread_cpu_s / reading.value
                 for reading in readings
-                if reading.span == span and reading.thread_cpu_s is not None
+                # An empty graph takes no time at all.
+                if reading.span == span and reading.thread_cpu_s is not None and reading.value > 0
             ]
             if host_shares and (ratio := median(host_shares)) > 1:
                 yield (

@@ -29,7 +29,7 @@ def measured(**changes):
     groups = {"workload": "attention", "geometry": "tiny", "measure": "smoke", "telemetry": "off"}
     asked = {**groups, **{name: changes.pop(name) for name in ("attention", "backend")}}
     chosen = {group: read_choice(group, name) for group, name in asked.items()}
-    chosen["measure"] |= {"min_steps": STEPS, "max_steps": STEPS}
+    chosen["measure"] |= {"min_steps": STEPS, "max_steps": STEPS, "max_seconds": 1000.0}
     run = {key: value for key, value in read_yaml("run.yaml").items() if key not in ("defaults", "hydra")}
     settings = {**run, "dtype": "float32", "seq_len": 64, "device": "cuda", **changes, **chosen}
     readings, facts, warnings = [], {}, []
