@@ -7,13 +7,14 @@ Under capture nothing is executed, and what a kernel would have made is not a nu
 """
 
 import contextlib
+import functools
 import itertools
 from collections import OrderedDict
 from types import SimpleNamespace
 
 import torch
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves, tree_map
 
 from suite.measure.devices import cuda_clock
@@ -41,14 +42,15 @@ SYNCHRONISING = {"item", "_local_scalar_dense", "is_nonzero", "nonzero", "equal"
 class Chip:
     """A device with one queue: its clock, the host's, and its L2."""
 
-    def __init__(self):
+    def __init__(self, l2_bytes):
+        self.l2_bytes, self.launch_s = l2_bytes, LAUNCH_S
         self.host_s = self.device_s = 0.0
         self.capturing = None
         self.ranges = []
         self._lines = OrderedDict()
 
-    def launch(self, reads, writes, *, host_s=LAUNCH_S, start_s=START_S):
-        self.host_s += host_s
+    def launch(self, reads, writes, *, host_s=None, start_s=START_S):
+        self.host_s += self.launch_s if host_s is None else host_s
         self.device_s = max(self.device_s, self.host_s) + start_s + self._traffic_bytes(reads, writes) / BYTES_PER_S
 
     def mark(self):
@@ -69,7 +71,7 @@ class Chip:
                 if line not in self._lines and not is_written:
                     lines += 1
                 self._lines[line] = self._lines.pop(line, False) or is_written
-                while len(self._lines) > L2_BYTES // LINE_BYTES:
+                while len(self._lines) > self.l2_bytes // LINE_BYTES:
                     _, is_dirty = self._lines.popitem(last=False)
                     lines += is_dirty
         return lines * LINE_BYTES
@@ -101,7 +103,7 @@ class Kernels(TorchDispatchMode):
         if _writes(func):
             if self.chip.capturing is None:
                 return run(self.chip, func, args, kwargs)
-            self.chip.capturing.append((func, args, kwargs, None))
+            self.chip.capturing.append((functools.partial(run, self.chip, func, args, kwargs), None))
             made = _written(func, args, kwargs)
             return made[0] if len(made) == 1 else made
         made = func(*args, **kwargs)
@@ -114,7 +116,7 @@ class Kernels(TorchDispatchMode):
         for tensor in tensors_in(made):
             if tensor.is_floating_point():
                 tensor.fill_(torch.nan)
-        self.chip.capturing.append((func, args, kwargs, made))
+        self.chip.capturing.append((functools.partial(run, self.chip, func, args, kwargs), made))
         return made
 
 
@@ -125,6 +127,23 @@ def run(chip, func, args, kwargs, **times_s):
     read = [tensor for tensor in tensors_in((args, kwargs)) if tensor.data_ptr() not in addresses]
     chip.launch(read, written, **times_s)
     return made
+
+
+def replayable(chip, call):
+    """Return a call that is one kernel, whatever it does on the CPU: it waits for a graph's replay under capture."""
+
+    def kernel(args, kwargs, **times_s):
+        with _disable_current_modes():
+            call(*args, **kwargs)
+        chip.launch(tensors_in((args, kwargs)), [], **times_s)
+
+    def called(*args, **kwargs):
+        if chip.capturing is None:
+            kernel(args, kwargs)
+        else:
+            chip.capturing.append((functools.partial(kernel, args, kwargs), None))
+
+    return called
 
 
 def tensors_in(values):
@@ -154,9 +173,9 @@ def on_the_cpu(value):
 
 
 @contextlib.contextmanager
-def simulated_cuda(monkeypatch):
+def simulated_cuda(monkeypatch, *, l2_bytes=L2_BYTES):
     """Give the Chip that `torch.cuda` speaks of meanwhile."""
-    chip = Chip()
+    chip = Chip(l2_bytes)
 
     class Event:
         def __init__(self, *, enable_timing=False):
@@ -182,9 +201,9 @@ def simulated_cuda(monkeypatch):
         def replay(self):
             chip.host_s += GRAPH_LAUNCH_S
             chip.device_s = max(chip.device_s, chip.host_s) + GRAPH_START_S
-            with torch.inference_mode(), torch.utils._python_dispatch._disable_current_modes():
-                for func, args, kwargs, made in self.kernels:
-                    again = run(chip, func, args, kwargs, host_s=0.0, start_s=NODE_START_S)
+            with torch.inference_mode(), _disable_current_modes():
+                for kernel, made in self.kernels:
+                    again = kernel(host_s=0.0, start_s=NODE_START_S)
                     for old, new in zip(tensors_in(made), tensors_in(again), strict=made is not None):
                         old.copy_(new)
 
@@ -201,7 +220,7 @@ def simulated_cuda(monkeypatch):
         major=9,
         minor=0,
         total_memory=80 << 30,
-        L2_cache_size=L2_BYTES,
+        L2_cache_size=l2_bytes,
         multi_processor_count=4,
         shared_memory_per_block_optin=227 << 10,
         uuid="00000000-0000-0000-0000-000000000000",

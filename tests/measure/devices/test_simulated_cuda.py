@@ -82,6 +82,12 @@ def test_without_a_graph_the_flush_leaves_nothing_behind(chip):
     assert not warnings
 
 
+def test_a_slow_host_is_ahead_of_the_device_all_the_same(chip):
+    chip.launch_s = 10 * LAUNCH_S
+    found, _, _ = timed(Reads(L2_BYTES // 2, graphable=False))
+    assert found["latency_s"] == pytest.approx([read_s(L2_BYTES // 2) + START_S] * STEPS, rel=0.02)
+
+
 def test_what_work_wrote_is_written_back_before_the_next_span(chip):
     target = torch.ones(L2_BYTES // 8)
     found, _, _ = timed(Reads(L2_BYTES // 2, graphable=False, work=lambda values: target.copy_(values[: len(target)])))
