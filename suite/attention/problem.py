@@ -4,6 +4,7 @@ Legend of the shapes in this package: B batch, H query heads, G key-value heads,
 d width over which a query is scored, v width of a value, D hidden width, c width of MLA's latent.
 """
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
@@ -48,6 +49,10 @@ class Problem:
     def needs_mask(self) -> bool:
         """With one new token every key is visible."""
         return self.query_len > 1
+
+    def forward_mode(self) -> AbstractContextManager[object]:
+        """Return torch's mode for a first call as later ones will be: what is compiled is compiled for one mode."""
+        return torch.no_grad() if self.needs_gradient else torch.inference_mode()
 
 
 class Backend:

@@ -36,7 +36,11 @@ def probe() -> dict[str, Any]:
 
 
 def _failures(group: str, load: Callable[[Mapping[str, Any]], object]) -> dict[str, str | None]:
-    """Return for each choice in a group None if the code behind it can be used here, else why it cannot."""
+    """Return for each choice in a group None if the code behind it can be used here, else why it cannot.
+
+    Behind some stand other packages, which may raise anything: one that is broken is a reason, and no end of the probe.
+    """
+    from suite.attention.backends.needs import in_a_line
     from suite.measure.workload import UnsupportedError
 
     found: dict[str, str | None] = {}
@@ -46,6 +50,8 @@ def _failures(group: str, load: Callable[[Mapping[str, Any]], object]) -> dict[s
             found[name] = None
         except (ValueError, UnsupportedError) as error:
             found[name] = str(error)
+        except Exception as error:
+            found[name] = in_a_line(error)
     return found
 
 

@@ -17,10 +17,12 @@ from suite.attention.backends.flash_mla import FlashMla
 from suite.attention.backends.flashinfer import FlashInfer
 from suite.attention.check import reference_rows
 from suite.attention.problem import ValueLayout, visible_keys
+from suite.measure.workload import UnsupportedError
 from tests.attention.test_refusals import ABSORBED, CPU, GQA
 
 SMALL = replace(GQA, batch=2, heads=4, kv_heads=2, seq_len=64, device=CPU)
 LATENT = replace(ABSORBED, batch=2, heads=3, seq_len=128, device=CPU)
+EXPANDED = replace(SMALL, kv_heads=4, query_len=50, seq_len=50, qk_dim=192, value_layout=ValueLayout.SUFFIX_OF_BUFFER)
 
 
 def attended(q_BSHd, k_BTGd, v_BTGv, scale, causal):
@@ -61,20 +63,38 @@ def flash_mla_with_kvcache(q, cache, block_table, lengths, v_dim, schedule, spli
 class Wrapper:
     def __init__(self, workspace, layout=None, **settings):
         assert layout in (None, "HND")
+        assert not workspace.any()
+        self.settings = settings
 
     def table(self, indptr, indices):
         return indices.view(len(indptr) - 1, -1)
 
 
-class BatchDecodeWithPagedKVCacheWrapper(Wrapper):
+class OldDecode(Wrapper):
+    """Up to some version, one new token a sequence."""
+
     def plan(self, indptr, indices, last_page_len, heads, kv_heads, width, page, *, sm_scale, **dtypes):
+        assert dtypes.keys() == {"q_data_type", "kv_data_type"}
         assert indptr.diff().tolist() == [len(indices) // (len(indptr) - 1)] * (len(indptr) - 1)
         assert set(last_page_len.tolist()) == {page}
-        self.planned = (self.table(indptr, indices), sm_scale)
+        self.planned = (1, self.table(indptr, indices), sm_scale)
 
     def run(self, q, pages):
-        table, scale = self.planned
-        return attended(q[:, None], *(from_pages(one, table) for one in pages), scale, False)[:, 0]
+        queries, table, scale = self.planned
+        q = q.unflatten(0, (-1, queries))
+        return attended(q, *(from_pages(one, table) for one in pages), scale, queries > 1).flatten(0, 1)
+
+
+class BatchDecodeWithPagedKVCacheWrapper(OldDecode):
+    """Like the real one it takes any name, and hands it on."""
+
+    def plan(self, *tables, **settings):
+        self._plan_impl(*tables, **settings)
+
+    def _plan_impl(self, *tables, q_len_per_req=1, **settings):
+        super().plan(*tables, **settings)
+        assert q_len_per_req == 1 or self.settings["use_tensor_cores"]
+        self.planned = (q_len_per_req, *self.planned[1:])
 
 
 class BatchPrefillWithPagedKVCacheWrapper(Wrapper):
@@ -86,6 +106,18 @@ class BatchPrefillWithPagedKVCacheWrapper(Wrapper):
         queries, table, scale = self.planned
         q = q.unflatten(0, (-1, queries))
         return attended(q, *(from_pages(one, table) for one in pages), scale, True).flatten(0, 1)
+
+
+class BatchPrefillWithRaggedKVCacheWrapper(Wrapper):
+    def plan(self, qo_indptr, kv_indptr, heads, kv_heads, width, *, head_dim_vo, causal, sm_scale, **dtypes):
+        assert torch.equal(qo_indptr, kv_indptr)
+        assert causal
+        self.planned = (int(kv_indptr[1]), head_dim_vo, sm_scale)
+
+    def run(self, q, k, v):
+        tokens, value_width, scale = self.planned
+        assert v.shape[-1] == value_width
+        return attended(*(x.unflatten(0, (-1, tokens)) for x in (q, k, v)), scale, True).flatten(0, 1)
 
 
 class BatchMLAPagedAttentionWrapper(Wrapper):
@@ -116,9 +148,13 @@ def installed(monkeypatch):
 
 
 def drawn(problem):
-    """Lay tensors out as in a cache with room for 16 more tokens."""
+    """Lay tensors out as in a cache with room for 16 more tokens; an expanded prefill's, one sequence after another."""
     torch.manual_seed(0)
     q = torch.randn(problem.batch, problem.query_len, problem.heads, problem.qk_dim).to(problem.dtype).transpose(1, 2)
+    if problem.qk_dim != problem.v_dim and problem.value_layout is not ValueLayout.PREFIX_OF_KEY:
+        size = (problem.batch, problem.seq_len, problem.kv_heads, problem.qk_dim + problem.v_dim)
+        both = torch.randn(size).to(problem.dtype).transpose(1, 2)
+        return (q, *both.split((problem.qk_dim, problem.v_dim), dim=-1))
     size = (problem.batch, problem.kv_heads, problem.seq_len + 16, problem.qk_dim)
     k, v = (torch.randn(size).to(problem.dtype)[:, :, : problem.seq_len] for _ in range(2))
     return (q, k, k[..., : problem.v_dim]) if problem.value_layout is ValueLayout.PREFIX_OF_KEY else (q, k, v)
@@ -135,16 +171,86 @@ def drawn(problem):
         (FlashMla, replace(LATENT, query_len=2), None),
         (FlashMla, replace(LATENT, batch=1), None),
         (FlashInfer, SMALL, "BatchDecodeWithPagedKVCacheWrapper"),
-        (FlashInfer, replace(SMALL, query_len=3), "BatchPrefillWithPagedKVCacheWrapper"),
+        (FlashInfer, replace(SMALL, query_len=3), "BatchDecodeWithPagedKVCacheWrapper"),
+        (FlashInfer, replace(SMALL, kv_heads=4, query_len=2), "BatchDecodeWithPagedKVCacheWrapper"),
+        (FlashInfer, replace(SMALL, query_len=5), "BatchPrefillWithPagedKVCacheWrapper"),
         (FlashInfer, replace(SMALL, query_len=64), "BatchPrefillWithPagedKVCacheWrapper"),
+        (FlashInfer, EXPANDED, "BatchPrefillWithRaggedKVCacheWrapper"),
         (FlashInfer, LATENT, "BatchMLAPagedAttentionWrapper"),
         (FlashInfer, replace(LATENT, query_len=2), "BatchMLAPagedAttentionWrapper"),
     ],
 )
 def test_a_kernel_of_another_package_gets_what_it_documents(backend, problem, form):
-    inputs, kernel = drawn(problem), backend(problem)
+    inputs = drawn(problem)
+    kernel = backend(problem).autotuned(*inputs)
     assert kernel.form == form
-    for _ in range(2):  # the first call looks at how the cache lies
+    for _ in range(2):
         output = kernel(*inputs)
         assert output.shape == (problem.batch, problem.heads, problem.query_len, problem.v_dim)
         torch.testing.assert_close(output, Eager(problem)(*inputs), rtol=0.02, atol=0.02)
+
+
+def test_an_older_flashinfer_decodes_several_tokens_by_fa2(monkeypatch):
+    problem = replace(SMALL, query_len=3)
+    inputs = drawn(problem)
+    monkeypatch.setattr(STAND_INS, "BatchDecodeWithPagedKVCacheWrapper", OldDecode)
+    kernel = FlashInfer(problem).autotuned(*inputs)
+    assert kernel.form == "BatchPrefillWithPagedKVCacheWrapper, backend fa2"
+    assert kernel._kernel.settings == {"backend": "fa2"}
+    torch.testing.assert_close(kernel(*inputs), Eager(problem)(*inputs), rtol=0.02, atol=0.02)
+    assert FlashInfer(SMALL).form == "OldDecode"
+    assert not FlashInfer(replace(SMALL, query_len=5))._kernel.settings
+
+
+def test_flashinfer_plans_before_any_call_and_once(monkeypatch):
+    planned, plan = [], BatchDecodeWithPagedKVCacheWrapper.plan
+    monkeypatch.setattr(
+        BatchDecodeWithPagedKVCacheWrapper, "plan", lambda self, *a, **k: planned.append(self) or plan(self, *a, **k)
+    )
+    inputs = drawn(SMALL)
+    kernel = FlashInfer(SMALL).autotuned(*inputs)
+    assert len(planned) == 1
+    kernel(*inputs)
+    assert len(planned) == 1
+
+
+def test_flashinfer_copies_no_keys_of_an_expanded_prefill():
+    roomy = replace(EXPANDED, seq_len=40, query_len=40)
+    q, k, v = (x[:, :, :40] for x in drawn(EXPANDED))
+    with pytest.raises(UnsupportedError, match="right behind those of the one before, which 2 sequences here have not"):
+        FlashInfer(roomy).autotuned(q, k, v)
+    one = [x[:1] for x in (q, k, v)]
+    assert FlashInfer(replace(roomy, batch=1)).autotuned(*one)(*one).shape == (1, 4, 40, 128)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no such tile\nand more"), AssertionError(), AttributeError("run")])
+def test_whatever_a_package_raises_is_a_reason(monkeypatch, error):
+    def broken(*arguments, **settings):
+        raise error
+
+    monkeypatch.setattr(BatchDecodeWithPagedKVCacheWrapper, "_plan_impl", broken)
+    with pytest.raises(UnsupportedError) as refusal:
+        FlashInfer(SMALL).autotuned(*drawn(SMALL))
+    said = ": ".join(filter(None, [type(error).__name__, str(error).partition("\n")[0]]))
+    assert str(refusal.value) == f"flashinfer: the package flashinfer-python fails on this problem ({said})"
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("2 GB"), torch.AcceleratorError("illegal access"), MemoryError()]
+)
+def test_exhausted_memory_and_a_lost_device_are_no_refusal(monkeypatch, error):
+    def broken(*arguments, **settings):
+        raise error
+
+    monkeypatch.setattr(BatchDecodeWithPagedKVCacheWrapper, "run", broken)
+    with pytest.raises(type(error)):
+        FlashInfer(SMALL).autotuned(*drawn(SMALL))
+
+
+def test_a_package_without_its_functions_is_a_reason(monkeypatch):
+    monkeypatch.setitem(sys.modules, "flash_attn", types.ModuleType("flash_attn"))  # as FlashAttention-4 alone has it
+    with pytest.raises(needs.AbsentError) as refusal:
+        FlashAttn(SMALL)
+    assert str(refusal.value).startswith(
+        "flash_attn cannot use the package flash-attn (AttributeError: module 'flash_attn'"
+    )

@@ -54,6 +54,9 @@ PROBLEMS = {
     "expanded prefill": replace(
         GQA, kv_heads=32, qk_dim=192, value_layout=ValueLayout.SUFFIX_OF_BUFFER, query_len=4096
     ),
+    "expanded prefill ragged": replace(
+        GQA, kv_heads=32, qk_dim=192, value_layout=ValueLayout.SUFFIX_OF_BUFFER, query_len=4090, seq_len=4090
+    ),
     "narrow value apart": replace(GQA, kv_heads=32, qk_dim=192),
     "width 100": replace(GQA, qk_dim=100, v_dim=100),
 }
@@ -81,11 +84,14 @@ TABLE = {
     "flashinfer": {
         **dict.fromkeys(("GQA", "GQA by threes", "two tokens", "prefill", "absorbed", "absorbed two tokens"), RUNS),
         "GQA ragged": "seq_len must be a multiple of 16; got 4090",
+        "expanded prefill ragged": RUNS,
+        "absorbed ragged": "seq_len must be a multiple of 16; got 4090",
         "train": NO_GRADIENT,
         "float32": "got float32",
         "cpu": "got device=cpu",
         "absorbed 256": "of widths 576 and 512; got 1 of 320 and 256",
-        "expanded": "of one width, 64, 128, 256; got 192 and 128",
+        "expanded prefill": RUNS,
+        "expanded": "of one width, 64, 128, 256, or in a prefill of 192 and 128; got 192 and 128",
         "width 100": "got 100 and 100",
     },
     "flash_mla": {
@@ -191,14 +197,17 @@ def test_without_its_package_a_backend_names_it(monkeypatch, hopper, name, distr
     assert str(refusal.value) == f"{name} needs the package {distribution}, which is not installed"
 
 
-def test_a_package_that_cannot_be_loaded_is_a_reason(monkeypatch):
+@pytest.mark.parametrize("error", [ImportError("undefined symbol\nmore"), AttributeError("undefined symbol")])
+def test_a_package_that_cannot_be_loaded_is_a_reason(monkeypatch, error):
     def broken(module):
-        raise ImportError("undefined symbol")
+        raise error
 
     monkeypatch.setattr(needs.importlib.util, "find_spec", lambda module: module)
     monkeypatch.setattr(needs.importlib, "import_module", broken)
-    with pytest.raises(needs.AbsentError, match=r"flash-attn, which cannot be loaded \(undefined symbol\)"):
+    with pytest.raises(needs.AbsentError) as refusal:
         needs.package("flash_attn", "flash_attn", "flash-attn")
+    said = f"{type(error).__name__}: undefined symbol"
+    assert str(refusal.value) == f"flash_attn needs the package flash-attn, which cannot be loaded ({said})"
 
 
 @pytest.mark.parametrize(

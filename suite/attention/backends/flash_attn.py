@@ -7,17 +7,18 @@ import torch
 from torch import Tensor
 
 from suite.attention.backends import needs
-from suite.attention.problem import Backend, Problem
+from suite.attention.backends.packaged import PackagedBackend
+from suite.attention.problem import Problem
 from suite.measure.workload import UnsupportedError
 
 WIDEST = 256
 
 
-class FlashAttn(Backend):
+class FlashAttn(PackagedBackend):
     name = "flash_attn"
+    distribution = "flash-attn"
 
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem)
+    def set_up(self, problem: Problem) -> None:
         import flash_attn
 
         # The first splits the context and has no backward pass; whole sequences have rows enough without splits.
@@ -36,7 +37,7 @@ class FlashAttn(Backend):
                 f"flash_attn takes heads up to {WIDEST} wide, in multiples of 8; got {problem.qk_dim}"
             )
         needs.cuda(self.name, problem.device, (8, 0))
-        needs.package(self.name, "flash_attn", "flash-attn")
+        needs.package(self.name, "flash_attn", self.distribution)
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
         q_BSHd, k_BTGd, v_BTGv = (x.transpose(1, 2) for x in (q_BHSd, k_BGTd, v_BGTv))

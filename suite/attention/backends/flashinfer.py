@@ -1,10 +1,15 @@
-"""The package FlashInfer: grouped-query attention, and absorbed MLA at 512 + 64, over a cache in pages of 16 tokens.
+"""The package FlashInfer: grouped-query attention, and MLA at DeepSeek's widths, absorbed and in an expanded prefill.
 
-Our cache is passed in such pages without a copy (suite.attention.pages). How it lies is looked at once, and the kernel
-planned for it, at the first call, which is a check and not timed. Queries are copied where a layer's heads do not stand
-side by side in memory.
+Its decode kernels fuse the heads of a group and split the context, so they get up to 4 new tokens, as a server that
+verifies drafts has them. Older versions plan one token a sequence only: there its FA2 kernel for prefill serves, which
+does both too. The FA3 kernel, which it takes on Hopper where nothing is said, does neither.
+
+Our cache is passed in pages of 16 tokens without a copy (suite.attention.pages), and an expanded prefill's keys and
+values as they are. How they lie is looked at once, and the kernel planned for it and compiled, before any call. Queries
+are copied where a layer's heads do not stand side by side in memory.
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -12,111 +17,122 @@ import torch
 from torch import Tensor
 
 from suite.attention.backends import needs
+from suite.attention.backends.packaged import PackagedBackend
 from suite.attention.pages import Pages, paged
-from suite.attention.problem import Backend, Problem, ValueLayout
+from suite.attention.problem import Problem, ValueLayout
 from suite.measure.workload import UnsupportedError
 
 PAGE_TOKENS = 16
 WORKSPACE_BYTES = 128 << 20  # what its documentation recommends
 HEAD_WIDTHS = (64, 128, 256)
 LATENT_WIDTHS = (576, 512)
+EXPANDED_WIDTHS = (192, 128)
+MOST_DECODED = 4
+
+Run = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-class FlashInfer(Backend):
+class FlashInfer(PackagedBackend):
     name = "flashinfer"
+    distribution = "flashinfer-python"
 
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem)
+    def set_up(self, problem: Problem) -> None:
         import flashinfer
 
-        workspace = torch.empty(WORKSPACE_BYTES, dtype=torch.uint8, device=problem.device)
-        self._pages: Pages | None = None
+        # Zeros: some of its kernels count in the workspace, from what they find there.
+        workspace = torch.zeros(WORKSPACE_BYTES, dtype=torch.uint8, device=problem.device)
+        decode = flashinfer.BatchDecodeWithPagedKVCacheWrapper
         self._kernel: Any
-        self._planned: Callable[[Pages], Callable[[Tensor, Tensor, Tensor], Tensor]]
+        self._planned: Callable[[Tensor, Tensor], Run]
+        settings = ""
         if problem.value_layout is ValueLayout.PREFIX_OF_KEY:
             self._kernel, self._planned = flashinfer.mla.BatchMLAPagedAttentionWrapper(workspace), self._latent
-        elif problem.query_len == 1:
-            # Faster for large groups, says its documentation; without matrix units it knows few sizes of group.
-            self._kernel = flashinfer.BatchDecodeWithPagedKVCacheWrapper(
-                workspace, "HND", use_tensor_cores=problem.heads_per_group > 1
-            )
+        elif problem.qk_dim != problem.v_dim:
+            self._kernel, self._planned = flashinfer.BatchPrefillWithRaggedKVCacheWrapper(workspace), self._expanded
+        elif problem.query_len == 1 or (problem.query_len <= MOST_DECODED and plans_several_tokens(decode)):
+            # Matrix units are faster for large groups, says its documentation; without them it knows few sizes of
+            # group, and one token.
+            rows = problem.heads_per_group * problem.query_len
+            self._kernel = decode(workspace, "HND", use_tensor_cores=rows > 1)
             self._planned = self._decode
         else:
-            self._kernel = flashinfer.BatchPrefillWithPagedKVCacheWrapper(workspace, "HND")
-            self._planned = self._append
-        self.form = type(self._kernel).__name__
+            splits = {"backend": "fa2"} if problem.query_len <= MOST_DECODED else {}
+            self._kernel = flashinfer.BatchPrefillWithPagedKVCacheWrapper(workspace, "HND", **splits)
+            self._planned, settings = self._append, ", backend fa2" if splits else ""
+        self.form = type(self._kernel).__name__ + settings
 
     def check(self, problem: Problem) -> None:
         if problem.needs_gradient:
             raise UnsupportedError("flashinfer has no backward pass")
         needs.dtype(self.name, problem.dtype, (torch.bfloat16, torch.float16))
-        widths = (problem.qk_dim, problem.v_dim)
+        widths, in_pages = (problem.qk_dim, problem.v_dim), True
         if problem.value_layout is ValueLayout.PREFIX_OF_KEY:
             if widths != LATENT_WIDTHS or problem.kv_heads != 1:
                 raise UnsupportedError(
                     f"flashinfer takes a value in the key from one key-value head of widths {LATENT_WIDTHS[0]} and "
                     f"{LATENT_WIDTHS[1]}; got {problem.kv_heads} of {widths[0]} and {widths[1]}"
                 )
+        elif problem.needs_mask and problem.is_prefill and widths == EXPANDED_WIDTHS:
+            in_pages = False
         elif widths[0] != widths[1] or widths[0] not in HEAD_WIDTHS:
             raise UnsupportedError(
-                f"flashinfer takes keys and values of one width, {', '.join(map(str, HEAD_WIDTHS))}; "
-                f"got {widths[0]} and {widths[1]}"
+                f"flashinfer takes keys and values of one width, {', '.join(map(str, HEAD_WIDTHS))}, or in a prefill "
+                f"of {EXPANDED_WIDTHS[0]} and {EXPANDED_WIDTHS[1]}; got {widths[0]} and {widths[1]}"
             )
-        if problem.seq_len % PAGE_TOKENS:
+        if in_pages and problem.seq_len % PAGE_TOKENS:
             raise UnsupportedError(
                 f"flashinfer is given whole pages: seq_len must be a multiple of {PAGE_TOKENS}; got {problem.seq_len}"
             )
         needs.cuda(self.name, problem.device, (8, 0))
-        needs.package(self.name, "flashinfer", "flashinfer-python")
+        needs.package(self.name, "flashinfer", self.distribution)
+
+    def plan(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> None:
+        self._run = self._planned(k_BGTd, v_BGTv)
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
-        if self._pages is None:
-            self._pages = paged(k_BGTd, PAGE_TOKENS)
-            self._run = self._planned(self._pages)
         problem = self.problem
         q_NHd = q_BHSd.transpose(1, 2).reshape(-1, problem.heads, problem.qk_dim)
-        if problem.value_layout is ValueLayout.PREFIX_OF_KEY:
-            latent, rotary = self._pages.of(k_BGTd)[:, 0].split((problem.v_dim, problem.qk_dim - problem.v_dim), dim=-1)
-            o_NHv = self._run(q_NHd, latent, rotary)
-        else:
-            o_NHv = self._run(q_NHd, self._pages.of(k_BGTd), self._pages.of(v_BGTv))
+        o_NHv = self._run(q_NHd, k_BGTd, v_BGTv)
         return o_NHv.view(problem.batch, problem.query_len, problem.heads, problem.v_dim).transpose(1, 2)
 
-    def _decode(self, pages: Pages) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        self._plan_grouped(pages)
-        return self._grouped
+    def _decode(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Run:
+        several = {"q_len_per_req": self.problem.query_len} if self.problem.query_len > 1 else {}
+        return self._grouped(k_BGTd, **several)
 
-    def _append(self, pages: Pages) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        self._plan_grouped(pages, self._multiples(self.problem.query_len), causal=True)
-        return self._grouped
+    def _append(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Run:
+        return self._grouped(k_BGTd, self._multiples(self.problem.query_len), causal=True)
 
-    def _plan_grouped(self, pages: Pages, *queries: Tensor, **mask: bool) -> None:
-        problem = self.problem
+    def _grouped(self, k_BGTd: Tensor, *queries: Tensor, **settings: int) -> Run:
+        problem, pages = self.problem, paged(k_BGTd, PAGE_TOKENS)
         self._kernel.plan(
             *queries,
-            self._multiples(pages.table_BP.shape[1]),
-            pages.table_BP.flatten(),
+            *self._tables(pages),
             self._filled(PAGE_TOKENS),
             problem.heads,
             problem.kv_heads,
             problem.qk_dim,
             PAGE_TOKENS,
-            **mask,
+            **settings,
             q_data_type=problem.dtype,
             kv_data_type=problem.dtype,
             sm_scale=problem.scale,
         )
 
-    def _latent(self, pages: Pages) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        problem = self.problem
+        def run(q_NHd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
+            o_NHv: Tensor = self._kernel.run(q_NHd, (pages.of(k_BGTd), pages.of(v_BGTv)))
+            return o_NHv
+
+        return run
+
+    def _latent(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Run:
+        problem, pages = self.problem, paged(k_BGTd, PAGE_TOKENS)
+        parts = (problem.v_dim, problem.qk_dim - problem.v_dim)
         self._kernel.plan(
             self._multiples(problem.query_len),
-            self._multiples(pages.table_BP.shape[1]),
-            pages.table_BP.flatten(),
+            *self._tables(pages),
             self._filled(problem.seq_len),
             problem.heads,
-            problem.v_dim,
-            problem.qk_dim - problem.v_dim,
+            *parts,
             PAGE_TOKENS,
             problem.needs_mask,
             problem.scale,
@@ -124,16 +140,44 @@ class FlashInfer(Backend):
             problem.dtype,
         )
 
-        def attend(q_NHd: Tensor, latent: Tensor, rotary: Tensor) -> Tensor:
-            q_parts = q_NHd.split((problem.v_dim, problem.qk_dim - problem.v_dim), dim=-1)
-            o_NHv: Tensor = self._kernel.run(*q_parts, latent, rotary)
+        def run(q_NHd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
+            latent_and_rotary = pages.of(k_BGTd)[:, 0].split(parts, dim=-1)
+            o_NHv: Tensor = self._kernel.run(*q_NHd.split(parts, dim=-1), *latent_and_rotary)
             return o_NHv
 
-        return attend
+        return run
 
-    def _grouped(self, q_NHd: Tensor, k_pages: Tensor, v_pages: Tensor) -> Tensor:
-        o_NHv: Tensor = self._kernel.run(q_NHd, (k_pages, v_pages))
-        return o_NHv
+    def _expanded(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Run:
+        problem = self.problem
+        for x_BGTd in (k_BGTd, v_BGTv):
+            if problem.batch > 1 and x_BGTd.stride(0) != problem.seq_len * x_BGTd.stride(2):
+                raise UnsupportedError(
+                    "flashinfer takes the keys and values of an expanded prefill with each sequence's tokens right "
+                    f"behind those of the one before, which {problem.batch} sequences here have not"
+                )
+        starts = self._multiples(problem.seq_len)
+        self._kernel.plan(
+            starts,
+            starts,
+            problem.heads,
+            problem.kv_heads,
+            problem.qk_dim,
+            head_dim_vo=problem.v_dim,
+            causal=True,
+            q_data_type=problem.dtype,
+            kv_data_type=problem.dtype,
+            sm_scale=problem.scale,
+        )
+
+        def run(q_NHd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
+            o_NHv: Tensor = self._kernel.run(q_NHd, *(x.transpose(1, 2).flatten(0, 1) for x in (k_BGTd, v_BGTv)))
+            return o_NHv
+
+        return run
+
+    def _tables(self, pages: Pages) -> tuple[Tensor, Tensor]:
+        """Return the begin of each sequence's pages and the end of the last, and all pages."""
+        return self._multiples(pages.table_BP.shape[1]), pages.table_BP.flatten()
 
     def _multiples(self, of: int) -> Tensor:
         """Return the begin of each sequence's part, and the end of the last."""
@@ -141,3 +185,10 @@ class FlashInfer(Backend):
 
     def _filled(self, with_: int) -> Tensor:
         return torch.full((self.problem.batch,), with_, dtype=torch.int32, device=self.problem.device)
+
+
+def plans_several_tokens(decode_wrapper: Any) -> bool:
+    """Return whether this version's decode kernel takes several new tokens a sequence. `plan` takes any name and hands
+    it on, so the method behind it is asked."""
+    planned_by = getattr(decode_wrapper, "_plan_impl", decode_wrapper.plan)
+    return "q_len_per_req" in inspect.signature(planned_by).parameters

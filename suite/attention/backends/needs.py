@@ -1,10 +1,14 @@
 """Requirements of a backend: a package, a CUDA device, a compiler. They are asked for after the problem was
 looked at, so that what a backend refuses in itself it refuses everywhere in the same words.
+
+Here too is the boundary to other projects' code, which may raise anything at all: one package in a bad state costs its
+own cases, each with a sentence, and never the run.
 """
 
 import importlib
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -22,8 +26,30 @@ def package(backend: str, module: str, distribution: str) -> None:
         raise AbsentError(f"{backend} needs the package {distribution}, which is not installed")
     try:
         importlib.import_module(module)
-    except (ImportError, OSError) as error:  # built for another torch, or another CUDA
-        raise AbsentError(f"{backend} needs the package {distribution}, which cannot be loaded ({error})") from error
+    except Exception as error:  # built for another torch, or another CUDA; half installed; without a driver at hand
+        raise AbsentError(
+            f"{backend} needs the package {distribution}, which cannot be loaded ({in_a_line(error)})"
+        ) from error
+
+
+@contextmanager
+def explained(failure: str, as_a: type[UnsupportedError] = UnsupportedError) -> Iterator[None]:
+    """Raise `as_a`, with `failure` and what was raised, where another project's code raises anything. Memory that is
+    exhausted and a device that is lost pass as they are: they say nothing of the backend."""
+    try:
+        yield
+    except (UnsupportedError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError):
+        raise
+    except Exception as error:
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()  # raises in its turn where the device is lost
+        raise as_a(f"{failure} ({in_a_line(error)})") from error
+
+
+def in_a_line(error: Exception) -> str:
+    """Return the class of an error, and the first line of its message if it has one."""
+    first_line = str(error).strip().partition("\n")[0]
+    return ": ".join(filter(None, [type(error).__name__, first_line]))
 
 
 def cuda(backend: str, device: torch.device, at_least: tuple[int, int], *, exactly: bool = False) -> None:
