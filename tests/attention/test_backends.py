@@ -1,5 +1,6 @@
 """Which operators really run, and what is refused."""
 
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from torch._dynamo.exc import TorchDynamoException
 from torch._dynamo.utils import counters
 from torch._inductor.cpp_builder import get_cpp_compiler
-from torch._inductor.exc import InvalidCxxCompiler
+from torch._inductor.exc import CppCompileError, InvalidCxxCompiler
 
 from suite.attention.backends import auto, compiled_eager, sdpa_folded
 from suite.attention.backends.auto import choose
@@ -250,14 +251,26 @@ def test_a_kernel_by_name_refuses_in_torchs_words():
         SdpaFlash(DECODE).autotuned(q, k, k)
 
 
-def test_what_cannot_be_compiled_is_a_reason(monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        TorchDynamoException("out of resource\nand much more"),
+        CppCompileError(["g++"], "out of resource"),
+        subprocess.CalledProcessError(255, "ptxas"),
+        AssertionError(),
+    ],
+)
+def test_what_cannot_be_compiled_is_a_reason(monkeypatch, error):
     def compiled(*inputs, **settings):
-        raise TorchDynamoException("out of shared memory\nand much more")
+        raise error
 
     monkeypatch.setattr(compiled_eager, "compiled", lambda function: compiled)
     monkeypatch.setattr(CompiledEager, "check", lambda self, problem: None)
-    with pytest.raises(UnsupportedError, match=r"compiled_eager cannot be compiled .* \(out of shared memory\)$"):
+    with pytest.raises(UnsupportedError) as refusal:
         CompiledEager(DECODE).autotuned(*inputs(DECODE))
+    said = str(error).partition("\n")[0]
+    reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    assert str(refusal.value) == f"compiled_eager cannot be compiled for this problem ({reason})"
 
 
 @needs_compiler

@@ -6,12 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._dynamo.exc import TorchDynamoException
 from torch._inductor import config
 
 from suite.attention.backends import needs
 from suite.attention.problem import Backend, Problem
-from suite.measure.workload import UnsupportedError
 
 OLDEST_FOR_TRITON = (7, 0)
 
@@ -23,16 +21,14 @@ class CompiledBackend(Backend):
     """A backend that compiles for the very inputs before anything is timed, or tells why it cannot."""
 
     def autotuned(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
-        # As it will be timed: for each of torch's modes it compiles anew.
-        mode = torch.no_grad() if self.problem.needs_gradient else torch.inference_mode()
-        try:
-            with mode, warnings.catch_warnings():
-                # torch compiles through its own deprecated parts.
-                warnings.simplefilter("ignore", DeprecationWarning)
-                self(q_BHSd, k_BGTd, v_BGTv)
-        except TorchDynamoException as error:
-            first_line = str(error).strip().partition("\n")[0]
-            raise UnsupportedError(f"{self.name} cannot be compiled for this problem ({first_line})") from error
+        with (
+            needs.explained(f"{self.name} cannot be compiled for this problem"),
+            self.problem.forward_mode(),
+            warnings.catch_warnings(),
+        ):
+            # torch compiles through its own deprecated parts.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self(q_BHSd, k_BGTd, v_BGTv)
         return self
 
     def needs_compiler(self, problem: Problem) -> None:
