@@ -9,6 +9,7 @@ from torch._dynamo.exc import TorchDynamoException
 from torch._dynamo.utils import counters
 from torch._inductor.cpp_builder import get_cpp_compiler
 from torch._inductor.exc import CppCompileError, InvalidCxxCompiler
+from torch.nn.attention import SDPBackend
 
 from suite.attention.backends import auto, compiled_eager, sdpa_folded
 from suite.attention.backends.auto import choose
@@ -17,7 +18,7 @@ from suite.attention.backends.cpp import Cpp
 from suite.attention.backends.eager import Eager
 from suite.attention.backends.flex import Flex
 from suite.attention.backends.sdpa import Sdpa
-from suite.attention.backends.sdpa_by_name import SdpaFlash
+from suite.attention.backends.sdpa_by_name import SdpaCudnn, SdpaEfficient, SdpaFlash
 from suite.attention.backends.sdpa_folded import SdpaFolded
 from suite.attention.problem import Problem, ValueLayout
 from suite.measure.meter import Meter
@@ -242,6 +243,23 @@ def test_a_kernel_by_name_is_the_folded_form_with_it_alone(query_len, value_layo
     ran = operators(SdpaFlash, problem)
     assert FLASH in ran
     assert MATH not in ran
+
+
+@pytest.mark.parametrize("query_len", [1, 3, 128])
+@pytest.mark.parametrize("value_layout", list(ValueLayout))
+@pytest.mark.parametrize("backend", [SdpaCudnn, SdpaEfficient])
+def test_a_kernel_for_any_widths_gets_the_value_as_it_is(monkeypatch, backend, value_layout, query_len):
+    problem = replace(DECODE, query_len=query_len, value_layout=value_layout)
+    monkeypatch.setattr(backend, "check", lambda self, problem: None)  # it wants a device
+    monkeypatch.setattr(backend, "kernel", SDPBackend.MATH)  # which torch has on a CPU, for any widths too
+    passed, attend = [], sdpa_folded.F.scaled_dot_product_attention
+    monkeypatch.setattr(
+        sdpa_folded.F, "scaled_dot_product_attention", lambda q, k, v, **s: passed.append(v) or attend(q, k, v, **s)
+    )
+    drawn = inputs(problem)
+    torch.testing.assert_close(backend(problem)(*drawn), Eager(problem)(*drawn), rtol=1e-4, atol=1e-5)
+    assert passed[0].shape[-1] == problem.v_dim
+    assert passed[0].data_ptr() == drawn[2].data_ptr()
 
 
 def test_a_kernel_by_name_refuses_in_torchs_words():

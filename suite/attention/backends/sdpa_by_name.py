@@ -68,6 +68,7 @@ class SdpaFlash(SdpaByName):
 class SdpaEfficient(SdpaByName):
     name = "sdpa_efficient"
     kernel = SDPBackend.EFFICIENT_ATTENTION
+    widens = False
 
     def check(self, problem: Problem) -> None:
         super().check(problem)
@@ -76,13 +77,19 @@ class SdpaEfficient(SdpaByName):
 
 
 class SdpaCudnn(SdpaByName):
+    """cuDNN's kernel: on Hopper it takes the widths 192 and 128 of expanded MLA, and no value widened to 192."""
+
     name = "sdpa_cudnn"
     kernel = SDPBackend.CUDNN_ATTENTION
+    widens = False
 
     def check(self, problem: Problem) -> None:
         super().check(problem)
         needs.dtype(self.name, problem.dtype, HALVES)
         self.at_most_wide(problem)
-        if problem.qk_dim % 8:
-            raise UnsupportedError(f"sdpa_cudnn takes heads whose width is a multiple of 8; got {problem.qk_dim}")
+        if problem.qk_dim % 8 or problem.v_dim % 8:
+            raise UnsupportedError(
+                f"sdpa_cudnn takes keys and values whose width is a multiple of 8; "
+                f"got {problem.qk_dim} and {problem.v_dim}"
+            )
         needs.cuda(self.name, problem.device, (8, 0))

@@ -2,8 +2,10 @@
 
 One rule: query heads that share a key-value head are folded together, the value is a view as wide as the key (absorbed
 MLA passes the latent as both and keeps the first columns of the result; expanded MLA a window that ends with the value
-and keeps the last ones), the scale is explicit. In decoding the heads become query rows; in a prefill, where rows must
-stay in order for the causal mask, they become heads over one key-value head that is expanded without a copy.
+and keeps the last ones), the scale is explicit. Torch's flash kernels, on CPUs and on CUDA devices, want that width;
+the others do not, and where they are called by name they get the value as it is. In decoding the heads become query
+rows; in a prefill, where rows must stay in order for the causal mask, they become heads over one key-value head that
+is expanded without a copy.
 
 In bfloat16 a single query row a head, which is MHA's decoding, is slow where MKL has no bfloat16 instructions to use:
 4.7 times as slow as the same row passed twice, while elsewhere passing it twice takes 2.2 times as long. A probe
@@ -12,6 +14,7 @@ decides, once a process, and the record says what it chose.
 
 import functools
 import time
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -23,6 +26,8 @@ from suite.measure.workload import UnsupportedError
 
 class SdpaFolded(Backend):
     name = "sdpa_folded"
+    widens: ClassVar[bool] = True
+    """Its kernel wants a value as wide as the key."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
@@ -41,9 +46,11 @@ class SdpaFolded(Backend):
         rows = problem.heads_per_group * problem.query_len
         return rows == 1 and problem.dtype is torch.bfloat16 and problem.device.type == "cpu"
 
-    @staticmethod
-    def fits(problem: Problem) -> bool:
-        """Return whether a view as wide as the key can hold the value."""
+    @classmethod
+    def fits(cls, problem: Problem) -> bool:
+        """Return whether a view as wide as the key can hold the value, or none has to."""
+        if not cls.widens:
+            return True
         if problem.value_layout is ValueLayout.SEPARATE:
             return problem.qk_dim == problem.v_dim
         return problem.qk_dim >= problem.v_dim
@@ -60,6 +67,8 @@ class SdpaFolded(Backend):
 
     def _as_wide_as_the_key(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
         """Return a view, without a copy, that holds the value's columns first or last."""
+        if not self.widens:
+            return v_BGTv
         if self.problem.value_layout is ValueLayout.PREFIX_OF_KEY:
             return k_BGTd
         if self.problem.value_layout is ValueLayout.SEPARATE:
@@ -70,6 +79,8 @@ class SdpaFolded(Backend):
 
     def _cut(self, o: Tensor) -> Tensor:
         """Return the value's own columns of a result."""
+        if not self.widens:
+            return o
         if self.problem.value_layout is ValueLayout.SUFFIX_OF_BUFFER:
             return o[..., self.problem.qk_dim - self.problem.v_dim :]
         return o[..., : self.problem.v_dim]
