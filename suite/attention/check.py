@@ -143,6 +143,16 @@ def gradients(attended: Attend, inputs: Sequence[Tensor], do_BHSv: Tensor, probl
     return torch.autograd.grad(attended(*inputs), by, do_BHSv)
 
 
+def one_pass(attended: Attend, problem: Problem, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> None:
+    """Call `attended` once, and where the problem needs a gradient its backward pass too."""
+    if not problem.needs_gradient:
+        attended(q_BHSd, k_BGTd, v_BGTv)
+        return
+    do_BHSv = q_BHSd.new_ones(*q_BHSd.shape[:-1], problem.v_dim)
+    with torch.enable_grad():
+        gradients(attended, leaves(q_BHSd, k_BGTd, v_BGTv, problem), do_BHSv, problem)
+
+
 def relative_error(candidate: Tensor, reference: Tensor) -> float:
     """Return the Frobenius norm of the difference over that of the reference, in float64."""
     return float((candidate.double() - reference).norm() / reference.norm())

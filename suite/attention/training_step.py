@@ -6,6 +6,7 @@ are checked at a reduced length of the same shapes, since a float64 backward pas
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -31,8 +32,11 @@ class TrainingStep:
         length = min(forward.seq_len, LONGEST_CHECKED)
         self._checked = replace(forward, batch=1, query_len=length, seq_len=length)
         self._checked_problem = layer.problem(self._checked)
-        # The very kernel that is timed: what chose it might choose another at this length.
-        self.checked_backend = type(backend)(self._checked_problem)
+
+    @cached_property
+    def checked_backend(self) -> Backend:
+        """The very kernel that is timed: what chose it might choose another at this length."""
+        return type(self.backend)(self._checked_problem)
 
     def constants(self) -> Sequence[Reading]:
         return ()

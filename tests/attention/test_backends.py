@@ -11,12 +11,14 @@ from torch._inductor.cpp_builder import get_cpp_compiler
 from torch._inductor.exc import CppCompileError, InvalidCxxCompiler
 from torch.nn.attention import SDPBackend
 
+from suite.attention import check
 from suite.attention.backends import auto, compiled_eager, sdpa_folded
 from suite.attention.backends.auto import choose
 from suite.attention.backends.compiled_eager import CompiledEager
 from suite.attention.backends.cpp import Cpp
 from suite.attention.backends.eager import Eager
 from suite.attention.backends.flex import Flex
+from suite.attention.backends.needs import AbsentError
 from suite.attention.backends.sdpa import Sdpa
 from suite.attention.backends.sdpa_by_name import SdpaCudnn, SdpaEfficient, SdpaFlash
 from suite.attention.backends.sdpa_folded import SdpaFolded
@@ -160,6 +162,131 @@ def test_auto_may_have_one_way_only(monkeypatch):
     assert tried() == ["sdpa_folded"]
 
 
+class Named(Eager):
+    """An installed backend, as far as `auto` can tell."""
+
+    def __init_subclass__(cls, *, name):
+        cls.name = name
+
+
+class OurKernel(Named, name="triton"):
+    form = "two splits"
+
+
+class Package(Named, name="flashinfer"):
+    pass
+
+
+class NotMine(Named, name="flash_mla"):
+    def check(self, problem):
+        raise UnsupportedError("flash_mla is not for this problem")
+
+
+class Absent(Named, name="flash_attn"):
+    def check(self, problem):
+        raise AbsentError("flash_attn is not here")
+
+
+class Failing(Named, name="fa3"):
+    def __call__(self, *inputs):
+        raise KeyError("sm_90")
+
+
+@pytest.mark.parametrize(
+    ("package_s", "eager_s", "name", "form"),
+    [
+        (0.95, 2.0, "triton", "two splits; flashinfer tried at 0.95 of its time; eager tried at 2.00 of its time"),
+        (0.50, 0.8, "flashinfer", "triton tried at 2.00 of its time; eager tried at 1.60 of its time"),
+    ],
+)
+def test_auto_tries_on_a_gpu_what_is_installed(monkeypatch, package_s, eager_s, name, form):
+    monkeypatch.setattr(auto, "DECODING", (OurKernel, Package, NotMine, Absent, Failing, Eager))
+    times_s = {"triton": 1.0, "flashinfer": package_s, "eager": eager_s}
+    found = chosen(monkeypatch, times_s, device=torch.device("cuda"))
+    assert found.name == name
+    assert (
+        found.form
+        == f"{form}; not tried: flash_attn is not here; not tried: fa3 fails on these inputs (KeyError: 'sm_90')"
+    )
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
+def test_auto_without_packages_decodes_by_torch_on_a_gpu(monkeypatch):
+    latent = {"qk_dim": 576, "v_dim": 512, "dtype": torch.bfloat16, "device": torch.device("cuda")}
+    found = chosen(monkeypatch, {"sdpa_folded": 1.0, "eager": 0.5}, **latent)
+    assert found.name == "eager"
+    tried, *not_tried = found.form.split("; not tried: ")
+    assert tried == "sdpa_folded tried at 2.00 of its time"
+    assert [reason.partition(" needs ")[0] for reason in not_tried] == ["triton", "flashinfer", "flash_mla"]
+
+
+@pytest.mark.parametrize("needs_gradient", [False, True])
+def test_auto_falls_to_its_rule_where_no_fast_path_computes(needs_gradient):
+    changes = {"query_len": 128, "v_dim": 40, "value_layout": ValueLayout.SEPARATE, "dtype": torch.float64}
+    problem = replace(DECODE, **changes, needs_gradient=needs_gradient, device=torch.device("cuda"))
+    found = choose(problem).autotuned(*inputs(problem))
+    assert found.name == "sdpa_folded"
+    assert found.form == "not tried: sdpa_flash computes bfloat16, float16; got float64"
+
+
+@pytest.mark.parametrize("changes", [{"query_len": 128}, {"query_len": 128, "needs_gradient": True}])
+def test_auto_tries_torchs_fast_paths_on_rows(monkeypatch, changes):
+    fast = [type(kind.__name__, (kind,), {"check": lambda self, problem: None}) for kind in auto.ROWS[1:3]]
+    monkeypatch.setattr(auto, "ROWS", [auto.ROWS[0], *fast])
+    for kind in fast:  # torch has no other on a CPU
+        monkeypatch.setattr(kind, "kernel", SDPBackend.FLASH_ATTENTION)
+        monkeypatch.setattr(kind, "widens", True)
+    times_s = {"sdpa_efficient": 1.0, "sdpa_cudnn": 2.0}
+    found = chosen(monkeypatch, times_s, **changes, device=torch.device("cuda"))
+    assert found.name == "sdpa_efficient"
+    assert found.form.startswith("sdpa_cudnn tried at 2.00 of its time; not tried: sdpa_flash computes bfloat16")
+
+
+def test_a_try_takes_the_clock_of_its_device(monkeypatch):
+    monkeypatch.setattr(auto, "event_s", lambda work: work() or 7.0)
+    monkeypatch.setattr(auto, "wall_s", lambda work: work() or 8.0)
+    for device, seconds in (("cuda", 7.0), ("cpu", 8.0)):
+        backend = Eager(replace(DECODE, device=torch.device(device)))
+        assert auto.least_s(backend, *inputs(DECODE)) == seconds
+
+
+def test_a_try_in_training_has_a_backward_pass():
+    problem, ran = replace(DECODE, query_len=128, needs_gradient=True), []
+
+    class Watched(Eager):
+        def __call__(self, *inputs):
+            output = super().__call__(*inputs)
+            output.register_hook(lambda gradient: ran.append(gradient.shape))
+            return output
+
+    with torch.no_grad():  # as a workload is prepared
+        auto.least_s(Watched(problem), *inputs(problem))
+    assert ran == [(1, 4, 128, 32)] * auto.TRIES
+
+
+def test_a_try_on_a_gpu_is_what_the_device_took_behind_flushes(monkeypatch):
+    queue = []
+
+    class Event:
+        def __init__(self, *, enable_timing):
+            assert enable_timing
+
+        def record(self):
+            queue.append("event")
+
+        def synchronize(self):
+            pass
+
+        def elapsed_time(self, end):
+            return 3.0  # milliseconds
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(auto, "l2_bytes", lambda: 1 << 20)
+    monkeypatch.setattr(auto, "CudaFlush", lambda size: lambda span: queue.append(f"flush of {size}"))
+    assert auto.event_s(lambda: queue.append("work")) == 3e-3
+    assert queue == [*[f"flush of {1 << 20}"] * auto.FLUSHES_AHEAD, "event", "work", "event"]
+
+
 @needs_compiler
 def test_our_kernel_is_named_among_what_ran():
     assert "cpp_decode" in operators(Cpp, DECODE)
@@ -179,6 +306,15 @@ def test_a_workload_settles_what_auto_leaves_open(attention):
     workload = prepared(attention=attention, dtype="bfloat16")
     assert workload.facts()["backend"] in ("cpp", "eager", "sdpa_folded")
     assert " tried at " in workload.facts()["backend_form"]
+    assert workload.check()
+
+
+def test_a_training_step_checks_the_kernel_that_was_tried(monkeypatch):
+    monkeypatch.setattr(auto, "tried_for", lambda problem: (SdpaFolded, Eager))
+    monkeypatch.setattr(auto, "least_s", lambda backend, *inputs: {"sdpa_folded": 2.0, "eager": 1.0}[backend.name])
+    workload = prepared(phase="train", seq_len=300)
+    assert workload.facts()["backend_form"] == "sdpa_folded tried at 2.00 of its time"
+    assert type(workload.work.checked_backend) is type(workload.work.backend) is Eager
     assert workload.check()
 
 
@@ -243,6 +379,20 @@ def test_a_kernel_by_name_is_the_folded_form_with_it_alone(query_len, value_layo
     ran = operators(SdpaFlash, problem)
     assert FLASH in ran
     assert MATH not in ran
+
+
+def test_a_kernel_by_name_without_a_backward_pass_is_refused(monkeypatch):
+    problem = replace(DECODE, query_len=128, needs_gradient=True)
+
+    def no_plan(*arguments):
+        raise RuntimeError("cuDNN Frontend error: no valid execution plans\nand where")
+
+    monkeypatch.setattr(check, "gradients", no_plan)
+    with (
+        torch.no_grad(),
+        pytest.raises(UnsupportedError, match=r"RuntimeError: cuDNN Frontend error: no valid execution plans$"),
+    ):
+        SdpaFlash(problem).autotuned(*inputs(problem))
 
 
 @pytest.mark.parametrize("query_len", [1, 3, 128])

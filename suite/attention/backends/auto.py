@@ -1,47 +1,77 @@
-"""The written rule by which `backend=auto` chooses. The record names what it chose.
+"""The written rule by which `backend=auto` chooses. The record names what it chose, and how the others fared.
 
-On a CPU:
-- decode: cpp, sdpa_folded and eager, those of them that compute the problem, are tried on the very inputs. The first of
-  them is taken unless another is clearly faster: cpp is one kernel for all variants, and eager the coarser of torch's
-  forms in 16 bits, as it rounds its weights. Which is fastest depends on the CPU's instructions, the head layout and
-  the number of threads (results/reference/cpu/cpp_decode.txt and call_form).
+Where it tries, it tries on the very inputs: the first backend of a list that computes the problem is taken unless
+another of the list is clearly faster.
+
+- Decoding on a CPU: cpp, sdpa_folded, eager. cpp is one kernel for all variants, and eager the coarser of torch's forms
+  in 16 bits, as it rounds its weights. Which is fastest depends on the CPU's instructions, the head layout and the
+  number of threads (results/reference/cpu/cpp_decode.txt and call_form).
+- Decoding on other devices: triton, flashinfer, flash_mla, fa3, flash_attn, sdpa_folded, eager. Torch's own forms split
+  no context, so that few sequences leave most of a GPU idle.
+- Prefill and training on other devices: torch's kernels sdpa_flash, sdpa_cudnn and sdpa_efficient, then fa3 and
+  flash_attn. In training a backward pass is tried too.
+
+Where nothing is tried, or nothing that is computes the problem:
 - prefill: sdpa_folded, and eager where the value is neither as wide as the key nor in one buffer with it.
 - train: the same; and eager up to SHORT tokens where the value is narrower than the key, since widening it costs a
   backward pass of its own, while eager stores every score (results/reference/cpu/train: absorbed MLA's kernel took 286
   ms eager and 350 ms folded at 512 tokens in float32, 1,098 and 1,038 ms at 1,024; in bfloat16 eager stays ahead).
-On other devices sdpa_folded, and eager where it does not fit.
+
+A GPU is timed by events in its own queue, with a cold L2 as a record's runs have it.
 """
 
 import time
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
 from suite.attention.backends.cpp import Cpp
 from suite.attention.backends.eager import Eager
+from suite.attention.backends.flash_attn import FlashAttn
+from suite.attention.backends.flash_mla import FlashMla
+from suite.attention.backends.flashinfer import FlashInfer
+from suite.attention.backends.needs import AbsentError, explained
+from suite.attention.backends.sdpa_by_name import SdpaCudnn, SdpaEfficient, SdpaFlash
 from suite.attention.backends.sdpa_folded import SdpaFolded
+from suite.attention.backends.triton import Triton
+from suite.attention.check import one_pass
 from suite.attention.problem import Backend, Problem
+from suite.measure.devices.cuda_clock import CudaFlush, event_clock, l2_bytes
 from suite.measure.workload import UnsupportedError
 
+DECODING_ON_A_CPU = (Cpp, SdpaFolded, Eager)
+DECODING = (Triton, FlashInfer, FlashMla, FlashAttn, SdpaFolded, Eager)
+ROWS = (SdpaFlash, SdpaCudnn, SdpaEfficient, FlashAttn)
+"""Prefill and training: every token of a sequence is a row."""
 SHORT = 512
 TRIES = 3
 CLEARLY = 0.9
 MOST_SCORES = 1 << 28
-"""Eager stores them all: more are not tried."""
+"""Eager stores them all: more are not tried where another computes the problem."""
+FLUSHES_AHEAD = 8
+"""Flushes before a try on a GPU: they last longer than its launches, for which the graphs of a record's runs need not
+wait."""
 
 
 def choose(problem: Problem) -> Backend:
     """Return the backend for a problem, ready to be called or, where several are to be tried, to be autotuned."""
-    if _is_tried(problem):
-        return Undecided(problem)
+    return Undecided(problem) if tried_for(problem) else by_rule(problem)
+
+
+def tried_for(problem: Problem) -> Sequence[type[Backend]]:
+    """Return what is tried for a problem, in the order of preference."""
+    decodes = not problem.needs_gradient and not (problem.is_prefill and problem.needs_mask)
+    if problem.device.type == "cpu":
+        return DECODING_ON_A_CPU if decodes else ()
+    return DECODING if decodes else ROWS
+
+
+def by_rule(problem: Problem) -> Backend:
+    """Return the backend for a problem for which nothing is tried."""
     trains_widened = problem.needs_gradient and problem.v_dim < problem.qk_dim
     if not SdpaFolded.fits(problem) or (trains_widened and problem.seq_len <= SHORT):
         return Eager(problem)
     return SdpaFolded(problem)
-
-
-def _is_tried(problem: Problem) -> bool:
-    decodes = not problem.needs_gradient and not (problem.is_prefill and problem.needs_mask)
-    return problem.device.type == "cpu" and decodes
 
 
 class Undecided(Backend):
@@ -51,10 +81,12 @@ class Undecided(Backend):
         """Return the first that computes the problem, or another that is clearly faster on these inputs; its `form`
         has how the others fared."""
         tried, refusals = self._computing(q_BHSd, k_BGTd, v_BGTv)
-        first, *others = tried
-        times_s = {backend.name: least_s(backend, q_BHSd, k_BGTd, v_BGTv) for backend in tried}
+        first, *others = tried or [by_rule(self.problem)]
+        times_s = {}
+        if others:
+            times_s = {backend.name: least_s(backend, q_BHSd, k_BGTd, v_BGTv) for backend in tried}
         chosen = min(others, key=lambda backend: times_s[backend.name], default=first)
-        if times_s[chosen.name] >= CLEARLY * times_s[first.name]:
+        if others and times_s[chosen.name] >= CLEARLY * times_s[first.name]:
             chosen = first
         compared = [
             f"{backend.name} tried at {times_s[backend.name] / times_s[chosen.name]:.2f} of its time"
@@ -64,27 +96,46 @@ class Undecided(Backend):
         return chosen
 
     def _computing(self, *inputs: Tensor) -> tuple[list[Backend], list[str]]:
-        """Return the backends that compute the problem of these inputs, in the order of preference, and why ours is not
-        among them."""
+        """Return the backends that compute the problem of these inputs, in the order of preference; and why the first
+        is not among them, or another that lacks something here or fails."""
         problem, found, refusals = self.problem, list[Backend](), list[str]()
-        try:
-            found.append(Cpp(problem).autotuned(*inputs))
-        except UnsupportedError as refusal:
-            refusals.append(f"not tried: {refusal}")
-        fits = SdpaFolded.fits(problem)
-        if fits:
-            found.append(SdpaFolded(problem))
-        if not fits or problem.batch * problem.heads * problem.query_len * problem.seq_len <= MOST_SCORES:
-            found.append(Eager(problem))
+        scores = problem.batch * problem.heads * problem.query_len * problem.seq_len
+        kinds = tried_for(problem)
+        for kind in kinds:
+            if kind is Eager and found and scores > MOST_SCORES:
+                continue
+            backend: Backend | None = None
+            try:
+                with explained(f"{kind.name} fails on these inputs"):
+                    backend = kind(problem)
+                    backend = backend.autotuned(*inputs)
+                    one_pass(backend, problem, *inputs)
+                found.append(backend)
+            except UnsupportedError as refusal:
+                if backend is not None or kind is kinds[0] or isinstance(refusal, AbsentError):
+                    refusals.append(f"not tried: {refusal}")
         return found, refusals
 
 
 def least_s(backend: Backend, *inputs: Tensor) -> float:
-    """Return the shortest time of a few calls after a first one."""
-    backend(*inputs)
-    times_s = []
-    for _ in range(TRIES):
-        start = time.perf_counter()
-        backend(*inputs)
-        times_s.append(time.perf_counter() - start)
-    return min(times_s)
+    """Return the shortest time of a few passes, forward or in training forward and backward."""
+    timed = wall_s if backend.problem.device.type == "cpu" else event_s
+    return min(timed(lambda: one_pass(backend, backend.problem, *inputs)) for _ in range(TRIES))
+
+
+def wall_s(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def event_s(work: Callable[[], object]) -> float:
+    """Return the device's own time, with the host far enough ahead to have launched the work when it begins."""
+    flush, clock = CudaFlush(l2_bytes()), event_clock({})
+    for _ in range(FLUSHES_AHEAD):
+        flush("tried")
+    stop = clock("tried")
+    work()
+    (seen,) = stop()
+    seconds: float = seen["value"]
+    return seconds

@@ -14,11 +14,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from suite.attention.backends import needs
 from suite.attention.backends.sdpa_folded import SdpaFolded
+from suite.attention.check import one_pass
 from suite.attention.problem import Backend, Problem
 from suite.measure.workload import UnsupportedError
 
 HALVES = (torch.bfloat16, torch.float16)
 WIDEST = 256
+REFUSED = ("No available kernel", "No viable backend", "cuDNN Frontend error")
+"""Words of torch's errors where a kernel does not take a problem; the last, where cuDNN finds no plan for it."""
 
 
 class SdpaByName(SdpaFolded):
@@ -28,11 +31,12 @@ class SdpaByName(SdpaFolded):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                self(q_BHSd, k_BGTd, v_BGTv)
+                one_pass(self, self.problem, q_BHSd, k_BGTd, v_BGTv)
             except RuntimeError as error:
-                if "No available kernel" not in str(error) and "No viable backend" not in str(error):
+                if not any(words in str(error) for words in REFUSED):
                     raise
                 reasons = " ".join(str(warning.message).partition(" (Triggered internally")[0] for warning in caught)
+                reasons = reasons or needs.in_a_line(error)
                 raise UnsupportedError(f"{self.name}: torch has no such kernel for this problem. {reasons}") from error
         return self
 
