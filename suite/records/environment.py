@@ -43,6 +43,7 @@ RECORDED_PACKAGES = (
     "nvidia-ml-py",
     "triton",
     "flash-attn",
+    "flash-attn-3",
     "flash-mla",
     "flashinfer-python",
 )

@@ -217,7 +217,7 @@ def test_auto_without_packages_decodes_by_torch_on_a_gpu(monkeypatch):
     assert found.name == "eager"
     tried, *not_tried = found.form.split("; not tried: ")
     assert tried == "sdpa_folded tried at 2.00 of its time"
-    assert [reason.partition(" needs ")[0] for reason in not_tried] == ["triton", "flashinfer", "flash_mla"]
+    assert [reason.partition(" needs ")[0] for reason in not_tried] == ["triton", "flashinfer", "flash_mla", "fa3"]
 
 
 @pytest.mark.parametrize("needs_gradient", [False, True])

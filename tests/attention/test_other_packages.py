@@ -12,6 +12,7 @@ import torch
 
 from suite.attention.backends import needs
 from suite.attention.backends.eager import Eager
+from suite.attention.backends.fa3 import Fa3
 from suite.attention.backends.flash_attn import FlashAttn
 from suite.attention.backends.flash_mla import FlashMla
 from suite.attention.backends.flashinfer import FlashInfer
@@ -45,6 +46,26 @@ def flash_attn_with_kvcache(q, k_cache, v_cache, *, softmax_scale, causal):
 def flash_attn_func(q, k, v, *, softmax_scale, causal):
     assert q.shape[1] == k.shape[1]
     return attended(q, k, v, softmax_scale, causal)
+
+
+class FlashAttention3:
+    """Its functions have the same names, and take a query in two parts where a value lies in the key."""
+
+    @staticmethod
+    def flash_attn_with_kvcache(q, k_cache, v_cache, *, softmax_scale, causal, qv=None):
+        if qv is not None:
+            q, k_cache = torch.cat((q, qv), dim=-1), torch.cat((k_cache, v_cache), dim=-1)
+        return attended(q, k_cache, v_cache, softmax_scale, causal)
+
+    @classmethod
+    def flash_attn_func(cls, q, k, v, **settings):
+        return cls.flash_attn_with_kvcache(q, k, v, **settings)
+
+
+class OlderFlashAttention3(FlashAttention3):
+    @classmethod
+    def flash_attn_func(cls, q, k, v, **settings):
+        return cls.flash_attn_with_kvcache(q, k, v, **settings), "sums"
 
 
 def get_mla_metadata(cache_seqlens, queries_per_head, key_value_heads):
@@ -143,6 +164,7 @@ STAND_INS.mla = types.SimpleNamespace(BatchMLAPagedAttentionWrapper=BatchMLAPage
 def installed(monkeypatch):
     for name in ("flash_attn", "flash_mla", "flashinfer"):
         monkeypatch.setitem(sys.modules, name, STAND_INS)
+    monkeypatch.setitem(sys.modules, "flash_attn_interface", FlashAttention3)
     monkeypatch.setattr(needs, "package", lambda *arguments: None)
     monkeypatch.setattr(needs, "cuda", lambda *arguments, **settings: None)
 
@@ -167,6 +189,15 @@ def drawn(problem):
         (FlashAttn, replace(SMALL, query_len=3), "flash_attn_with_kvcache"),
         (FlashAttn, replace(SMALL, query_len=64), "flash_attn_func"),
         (FlashAttn, replace(SMALL, query_len=64, needs_gradient=True), "flash_attn_func"),
+        (Fa3, SMALL, "flash_attn_with_kvcache"),
+        (Fa3, replace(SMALL, query_len=3), "flash_attn_with_kvcache"),
+        (Fa3, replace(SMALL, query_len=64), "flash_attn_func"),
+        (Fa3, EXPANDED, "flash_attn_func"),
+        (Fa3, replace(EXPANDED, query_len=1), "flash_attn_with_kvcache"),
+        (Fa3, LATENT, "flash_attn_with_kvcache with qv"),
+        (Fa3, replace(LATENT, query_len=2), "flash_attn_with_kvcache with qv"),
+        (Fa3, replace(LATENT, query_len=128), "flash_attn_func with qv"),
+        (Fa3, replace(LATENT, qk_dim=40, v_dim=32), "flash_attn_with_kvcache"),
         (FlashMla, LATENT, None),
         (FlashMla, replace(LATENT, query_len=2), None),
         (FlashMla, replace(LATENT, batch=1), None),
@@ -188,6 +219,13 @@ def test_a_kernel_of_another_package_gets_what_it_documents(backend, problem, fo
         output = kernel(*inputs)
         assert output.shape == (problem.batch, problem.heads, problem.query_len, problem.v_dim)
         torch.testing.assert_close(output, Eager(problem)(*inputs), rtol=0.02, atol=0.02)
+
+
+def test_an_older_flash_attention_3_returns_its_sums_too(monkeypatch):
+    monkeypatch.setitem(sys.modules, "flash_attn_interface", OlderFlashAttention3)
+    inputs = drawn(EXPANDED)
+    kernel = Fa3(EXPANDED).autotuned(*inputs)
+    torch.testing.assert_close(kernel(*inputs), Eager(EXPANDED)(*inputs), rtol=0.02, atol=0.02)
 
 
 def test_an_older_flashinfer_decodes_several_tokens_by_fa2(monkeypatch):

@@ -60,6 +60,13 @@ PROBLEMS = {
     "narrow value apart": replace(GQA, kv_heads=32, qk_dim=192),
     "width 100": replace(GQA, qk_dim=100, v_dim=100),
     "value of 100": replace(GQA, v_dim=100),
+    "value of 64": replace(GQA, v_dim=64),
+    "key of 64": replace(GQA, qk_dim=64, v_dim=512),
+    "key of 64 train": replace(GQA, qk_dim=64, v_dim=512, query_len=4096, needs_gradient=True),
+    "width 264": replace(GQA, qk_dim=264, v_dim=264),
+    "absorbed wide rotary": replace(ABSORBED, qk_dim=640),
+    "absorbed 128": replace(ABSORBED, qk_dim=136, v_dim=72),
+    "latent apart": replace(ABSORBED, value_layout=ValueLayout.SEPARATE),
 }
 RUNS = None
 NO_GRADIENT, WIDTHS = "has no backward pass", "as wide as the key"
@@ -105,6 +112,23 @@ TABLE = {
         "absorbed float32": "got float32",
         "expanded": "got 32 of widths 192 and 128",
     },
+    "fa3": {
+        **dict.fromkeys(("GQA", "GQA ragged", "GQA by threes", "two tokens", "prefill", "train", "absorbed"), RUNS),
+        **dict.fromkeys(("absorbed ragged", "absorbed two tokens", "absorbed prefill", "absorbed 256"), RUNS),
+        **dict.fromkeys(("expanded", "expanded prefill", "narrow value apart", "key of 64"), RUNS),
+        "float32": "computes bfloat16, float16; got float32",
+        "cpu": "CUDA devices only; got device=cpu",
+        "width 100": "in multiples of 8; got a key of 100 and a value of 100",
+        "value of 100": "in multiples of 8; got a key of 128 and a value of 100",
+        "value of 64": "got a key of 128 and a value of 64 in a tensor of its own",
+        "absorbed 1984": "got a key of 2048 and a value of 1984 in the first columns of the key",
+        "absorbed wide rotary": "a key up to 64 wider; got a key of 640 and a value of 512 in the first",
+        "absorbed 128": "or a value of 256 to 512 in the first columns of a key up to 64 wider; got a key of 136 and",
+        "latent apart": "got a key of 576 and a value of 512 in a tensor of its own",
+        "width 264": "fa3 takes one width up to 256",
+        "absorbed train": "has no backward pass for absorbed MLA",
+        "key of 64 train": "has a backward pass up to widths of 256; got a value of 512",
+    },
     "sdpa_flash": {
         **dict.fromkeys(("GQA", "GQA ragged", "prefill", "train", "expanded", "expanded prefill", "cpu"), RUNS),
         "two tokens": "takes no mask on CUDA devices, which new tokens after a context need; got query_len=2 of",
@@ -142,9 +166,9 @@ TABLE = {
     },
 }
 FOR_CUDA = {"triton": GQA, "flash_attn": GQA, "flashinfer": GQA, "flash_mla": ABSORBED, "sdpa_flash": GQA}
-FOR_CUDA |= {"sdpa_efficient": GQA, "sdpa_cudnn": GQA, "compiled_eager": GQA, "flex": GQA}
+FOR_CUDA |= {"fa3": ABSORBED, "sdpa_efficient": GQA, "sdpa_cudnn": GQA, "compiled_eager": GQA, "flex": GQA}
 PACKAGES = {"triton": "triton", "flash_attn": "flash-attn", "flashinfer": "flashinfer-python", "flash_mla": "flash-mla"}
-PACKAGES |= {"compiled_eager": "triton", "flex": "triton"}
+PACKAGES |= {"fa3": "flash-attn-3", "compiled_eager": "triton", "flex": "triton"}
 
 
 @pytest.fixture
@@ -218,6 +242,7 @@ def test_a_package_that_cannot_be_loaded_is_a_reason(monkeypatch, error):
         ("flash_attn", (7, 5), "8.0 or above; got 7.5"),
         ("flash_mla", (8, 0), "9.0; got 8.0"),
         ("flash_mla", (10, 0), "9.0; got 10.0"),
+        ("fa3", (10, 0), "9.0; got 10.0"),
         ("triton", (7, 5), "8.0 or above; got 7.5"),
         ("flex", (6, 1), "7.0 or above; got 6.1"),
     ],

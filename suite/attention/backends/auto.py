@@ -27,6 +27,7 @@ from torch import Tensor
 
 from suite.attention.backends.cpp import Cpp
 from suite.attention.backends.eager import Eager
+from suite.attention.backends.fa3 import Fa3
 from suite.attention.backends.flash_attn import FlashAttn
 from suite.attention.backends.flash_mla import FlashMla
 from suite.attention.backends.flashinfer import FlashInfer
@@ -40,8 +41,8 @@ from suite.measure.devices.cuda_clock import CudaFlush, event_clock, l2_bytes
 from suite.measure.workload import UnsupportedError
 
 DECODING_ON_A_CPU = (Cpp, SdpaFolded, Eager)
-DECODING = (Triton, FlashInfer, FlashMla, FlashAttn, SdpaFolded, Eager)
-ROWS = (SdpaFlash, SdpaCudnn, SdpaEfficient, FlashAttn)
+DECODING = (Triton, FlashInfer, FlashMla, Fa3, FlashAttn, SdpaFolded, Eager)
+ROWS = (SdpaFlash, SdpaCudnn, SdpaEfficient, Fa3, FlashAttn)
 """Prefill and training: every token of a sequence is a row."""
 SHORT = 512
 TRIES = 3
