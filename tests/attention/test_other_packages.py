@@ -142,14 +142,17 @@ class BatchPrefillWithRaggedKVCacheWrapper(Wrapper):
 
 
 class BatchMLAPagedAttentionWrapper(Wrapper):
-    def plan(self, qo_indptr, indptr, indices, lengths, heads, latent, rotary, page, causal, scale, q_dtype, k_dtype):
-        assert set(lengths.tolist()) == {self.table(indptr, indices).shape[1] * page}
-        self.planned = (int(qo_indptr[1]), self.table(indptr, indices), causal, scale)
+    def plan(self, *, qo_indptr, kv_indptr, kv_indices, kv_len_arr, page_size, causal, sm_scale, **sizes):
+        table = self.table(kv_indptr, kv_indices)
+        assert set(kv_len_arr.tolist()) == {table.shape[1] * page_size}
+        assert sizes.pop("q_data_type") is sizes.pop("kv_data_type") is torch.bfloat16
+        assert sizes == {"num_heads": 3, "head_dim_ckv": 512, "head_dim_kpe": 64}
+        self.planned = (int(qo_indptr[1]), table, causal, sm_scale)
 
-    def run(self, q_nope, q_pe, ckv, kpe):
+    def run(self, *, q_nope, q_pe, ckv_cache, kpe_cache):
         queries, table, causal, scale = self.planned
         q = torch.cat((q_nope, q_pe), dim=-1).unflatten(0, (-1, queries))
-        latent, rotary = (from_pages(one[:, None], table) for one in (ckv, kpe))
+        latent, rotary = (from_pages(one[:, None], table) for one in (ckv_cache, kpe_cache))
         return attended(q, torch.cat((latent, rotary), dim=-1), latent, scale, causal).flatten(0, 1)
 
 
@@ -182,35 +185,36 @@ def drawn(problem):
     return (q, k, k[..., : problem.v_dim]) if problem.value_layout is ValueLayout.PREFIX_OF_KEY else (q, k, v)
 
 
-@pytest.mark.parametrize(
-    ("backend", "problem", "form"),
-    [
-        (FlashAttn, SMALL, "flash_attn_with_kvcache"),
-        (FlashAttn, replace(SMALL, query_len=3), "flash_attn_with_kvcache"),
-        (FlashAttn, replace(SMALL, query_len=64), "flash_attn_func"),
-        (FlashAttn, replace(SMALL, query_len=64, needs_gradient=True), "flash_attn_func"),
-        (Fa3, SMALL, "flash_attn_with_kvcache"),
-        (Fa3, replace(SMALL, query_len=3), "flash_attn_with_kvcache"),
-        (Fa3, replace(SMALL, query_len=64), "flash_attn_func"),
-        (Fa3, EXPANDED, "flash_attn_func"),
-        (Fa3, replace(EXPANDED, query_len=1), "flash_attn_with_kvcache"),
-        (Fa3, LATENT, "flash_attn_with_kvcache with qv"),
-        (Fa3, replace(LATENT, query_len=2), "flash_attn_with_kvcache with qv"),
-        (Fa3, replace(LATENT, query_len=128), "flash_attn_func with qv"),
-        (Fa3, replace(LATENT, qk_dim=40, v_dim=32), "flash_attn_with_kvcache"),
-        (FlashMla, LATENT, None),
-        (FlashMla, replace(LATENT, query_len=2), None),
-        (FlashMla, replace(LATENT, batch=1), None),
-        (FlashInfer, SMALL, "BatchDecodeWithPagedKVCacheWrapper"),
-        (FlashInfer, replace(SMALL, query_len=3), "BatchDecodeWithPagedKVCacheWrapper"),
-        (FlashInfer, replace(SMALL, kv_heads=4, query_len=2), "BatchDecodeWithPagedKVCacheWrapper"),
-        (FlashInfer, replace(SMALL, query_len=5), "BatchPrefillWithPagedKVCacheWrapper"),
-        (FlashInfer, replace(SMALL, query_len=64), "BatchPrefillWithPagedKVCacheWrapper"),
-        (FlashInfer, EXPANDED, "BatchPrefillWithRaggedKVCacheWrapper"),
-        (FlashInfer, LATENT, "BatchMLAPagedAttentionWrapper"),
-        (FlashInfer, replace(LATENT, query_len=2), "BatchMLAPagedAttentionWrapper"),
-    ],
+CASES = (
+    (FlashAttn, SMALL, "flash_attn_with_kvcache"),
+    (FlashAttn, replace(SMALL, query_len=3), "flash_attn_with_kvcache"),
+    (FlashAttn, replace(SMALL, query_len=64), "flash_attn_func"),
+    (FlashAttn, replace(SMALL, query_len=64, needs_gradient=True), "flash_attn_func"),
+    (Fa3, SMALL, "flash_attn_with_kvcache"),
+    (Fa3, replace(SMALL, query_len=3), "flash_attn_with_kvcache"),
+    (Fa3, replace(SMALL, query_len=64), "flash_attn_func"),
+    (Fa3, EXPANDED, "flash_attn_func"),
+    (Fa3, replace(EXPANDED, query_len=1), "flash_attn_with_kvcache"),
+    (Fa3, LATENT, "flash_attn_with_kvcache with qv"),
+    (Fa3, replace(LATENT, query_len=2), "flash_attn_with_kvcache with qv"),
+    (Fa3, replace(LATENT, query_len=128), "flash_attn_func with qv"),
+    (Fa3, replace(LATENT, qk_dim=40, v_dim=32), "flash_attn_with_kvcache"),
+    (FlashMla, LATENT, None),
+    (FlashMla, replace(LATENT, query_len=2), None),
+    (FlashMla, replace(LATENT, batch=1), None),
+    (FlashInfer, SMALL, "BatchDecodeWithPagedKVCacheWrapper"),
+    (FlashInfer, replace(SMALL, query_len=3), "BatchDecodeWithPagedKVCacheWrapper"),
+    (FlashInfer, replace(SMALL, kv_heads=4, query_len=2), "BatchDecodeWithPagedKVCacheWrapper"),
+    (FlashInfer, replace(SMALL, query_len=5), "BatchPrefillWithPagedKVCacheWrapper"),
+    (FlashInfer, replace(SMALL, query_len=64), "BatchPrefillWithPagedKVCacheWrapper"),
+    (FlashInfer, EXPANDED, "BatchPrefillWithRaggedKVCacheWrapper"),
+    (FlashInfer, LATENT, "BatchMLAPagedAttentionWrapper"),
+    (FlashInfer, replace(LATENT, query_len=2), "BatchMLAPagedAttentionWrapper"),
 )
+"""An adapter, a problem, and what its form then is."""
+
+
+@pytest.mark.parametrize(("backend", "problem", "form"), CASES)
 def test_a_kernel_of_another_package_gets_what_it_documents(backend, problem, form):
     inputs = drawn(problem)
     kernel = backend(problem).autotuned(*inputs)

@@ -127,22 +127,26 @@ class FlashInfer(PackagedBackend):
     def _latent(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Run:
         problem, pages = self.problem, paged(k_BGTd, PAGE_TOKENS)
         parts = (problem.v_dim, problem.qk_dim - problem.v_dim)
+        starts, all_pages = self._tables(pages)
         self._kernel.plan(
-            self._multiples(problem.query_len),
-            *self._tables(pages),
-            self._filled(problem.seq_len),
-            problem.heads,
-            *parts,
-            PAGE_TOKENS,
-            problem.needs_mask,
-            problem.scale,
-            problem.dtype,
-            problem.dtype,
+            qo_indptr=self._multiples(problem.query_len),
+            kv_indptr=starts,
+            kv_indices=all_pages,
+            kv_len_arr=self._filled(problem.seq_len),
+            num_heads=problem.heads,
+            head_dim_ckv=problem.v_dim,
+            head_dim_kpe=problem.qk_dim - problem.v_dim,
+            page_size=PAGE_TOKENS,
+            causal=problem.needs_mask,
+            sm_scale=problem.scale,
+            q_data_type=problem.dtype,
+            kv_data_type=problem.dtype,
         )
 
         def run(q_NHd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
-            latent_and_rotary = pages.of(k_BGTd)[:, 0].split(parts, dim=-1)
-            o_NHv: Tensor = self._kernel.run(*q_NHd.split(parts, dim=-1), *latent_and_rotary)
+            q_nope, q_pe = q_NHd.split(parts, dim=-1)
+            latent, rotary = pages.of(k_BGTd)[:, 0].split(parts, dim=-1)
+            o_NHv: Tensor = self._kernel.run(q_nope=q_nope, q_pe=q_pe, ckv_cache=latent, kpe_cache=rotary)
             return o_NHv
 
         return run
