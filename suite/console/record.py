@@ -40,6 +40,9 @@ BY_OTHERS = {
     "other work was running": "other work on the CPU",
     "was throttled in": "throttling of the GPU",
     "computing on": "other processes on the GPU",
+    "is shared by MPS": "other processes on the GPU",
+    "also draws": "other processes on the GPU",
+    "were held before": "other processes on the GPU",
 }
 """Words of a warning that says who disturbed a case, and the kind that they are counted under."""
 

@@ -13,6 +13,8 @@ from typing import Any
 import pynvml
 
 PCI_DRIVERS = Path("/sys/bus/pci/drivers")
+UNREADABLE = (pynvml.NVMLError, UnicodeDecodeError)
+"""Errors of one question to NVML: its own, and the bindings' where a text is no text."""
 
 
 class State(StrEnum):
@@ -93,8 +95,8 @@ def find_gpus(platform: str = sys.platform, pci_drivers: Path = PCI_DRIVERS) -> 
     return FoundGpus(state=State(gpus[0].state.partition(":")[0]), why=why, gpus=gpus)
 
 
-def reason_of(error: pynvml.NVMLError) -> str:
-    """Return the state that an error stands for; one without a name of its own brings NVML's text behind a colon."""
+def reason_of(error: Exception) -> str:
+    """Return the state that an error stands for; one without a name of its own brings its text behind a colon."""
     if isinstance(error, pynvml.NVMLError_GpuIsLost | pynvml.NVMLError_ResetRequired):
         return State.LOST
     if isinstance(error, pynvml.NVMLError_NotSupported | pynvml.NVMLError_FunctionNotFound):
@@ -119,7 +121,7 @@ def _shown(index: int) -> ShownGpu:
     for fact, ask in asked.items():
         try:
             facts[fact] = ask(handle)
-        except pynvml.NVMLError as error:
+        except UNREADABLE as error:
             missing[fact] = reason_of(error)
     state = State.LOST if State.LOST in missing.values() else State.MEASURED
     return ShownGpu(label=label, state=state, handle=handle, missing=missing, **facts)

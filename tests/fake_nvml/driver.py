@@ -45,7 +45,8 @@ class Script:
 
     def __init__(self, path: Path, *lines: str) -> None:
         self.epoch_s = time.monotonic()
-        path.write_text("\n".join([f"epoch {self.epoch_s!r}", *lines]) + "\n")
+        text = "\n".join([f"epoch {self.epoch_s!r}", *lines]) + "\n"
+        path.write_bytes(text.encode(errors="surrogateescape"))
 
 
 @functools.cache

@@ -10,6 +10,10 @@
  *   lost I T                    it falls off the bus at T
  *   mig I                       it is split
  *   process I PID BYTES         a compute process on it
+ *   mps I PID BYTES             a client of MPS on it
+ *   graphics I PID BYTES        a process that draws on it
+ *   name I TEXT                 its name, of any bytes
+ *   held I BYTES                memory that processes hold before any of these (0)
  *   error SYMBOL CODE [I]       that function (or `field_186`) answers CODE, on every GPU or on one
  *
  * Without FAKE_NVML it answers as a machine without the library does. All numbers besides are plain constants.
@@ -20,7 +24,7 @@
 #include <time.h>
 
 enum { OK = 0, NOT_INITIALISED = 1, INVALID = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, TOO_SMALL = 7, NO_LIBRARY = 12,
-       LOST = 15, MOST = 32, MOST_DEVICES = 8 };
+       LOST = 15, MOST = 32, MOST_DEVICES = 8, COMPUTE = 0, MPS = 1, GRAPHICS = 2, KINDS = 3 };
 
 typedef struct { int count; double at[MOST], value[MOST]; } Trace;
 typedef struct { unsigned pid; unsigned long long bytes; } Process;
@@ -29,8 +33,10 @@ typedef struct {
     unsigned domain, bus, slot, pci_id, architecture;
     Trace power_w, reasons;
     double lost_at_s;
-    int mig, process_count;
-    Process processes[MOST];
+    int mig, process_counts[KINDS];
+    Process processes[KINDS][MOST];
+    char name[96];
+    unsigned long long held_bytes;
 } Device;
 typedef struct { char symbol[64]; int code, device; } Failure;
 
@@ -75,19 +81,26 @@ static int read_script(const char *path)
         Failure *failure = &fake.failures[fake.failure_count];
         Process process;
         double seconds;
+        char word[96];
         if (sscanf(line, "epoch %lf", &seconds) == 1) fake.epoch_s = seconds;
         else if (sscanf(line, "update %lf", &seconds) == 1) fake.update_s = seconds;
         else if (sscanf(line, "device %95s %x:%x:%x %x %u", next->uuid, &next->domain, &next->bus, &next->slot,
                         &next->pci_id, &next->architecture) == 6) {
             next->lost_at_s = 1e300;
+            strcpy(next->name, "Test GPU");
             fake.device_count++;
         }
         else if (sscanf(line, "power %d %n", &index, &used) == 1) read_trace(&fake.devices[index].power_w, line + used);
         else if (sscanf(line, "reasons %d %n", &index, &used) == 1) read_trace(&fake.devices[index].reasons, line + used);
         else if (sscanf(line, "lost %d %lf", &index, &seconds) == 2) fake.devices[index].lost_at_s = seconds;
         else if (sscanf(line, "mig %d", &index) == 1) fake.devices[index].mig = 1;
-        else if (sscanf(line, "process %d %u %llu", &index, &process.pid, &process.bytes) == 3)
-            fake.devices[index].processes[fake.devices[index].process_count++] = process;
+        else if (sscanf(line, "name %d %95[^\n]", &index, word) == 2) strcpy(fake.devices[index].name, word);
+        else if (sscanf(line, "held %d %llu", &index, &process.bytes) == 2) fake.devices[index].held_bytes = process.bytes;
+        else if (sscanf(line, "%15s %d %u %llu", word, &index, &process.pid, &process.bytes) == 4) {
+            int kind = !strcmp(word, "process") ? COMPUTE : !strcmp(word, "mps") ? MPS : GRAPHICS;
+            Device *device = &fake.devices[index];
+            device->processes[kind][device->process_counts[kind]++] = process;
+        }
         else if (sscanf(line, "error %63s %d %d", failure->symbol, &failure->code, &failure->device) >= 2) {
             if (sscanf(line, "error %*s %*d %d", &failure->device) != 1) failure->device = -1;
             fake.failure_count++;
@@ -171,7 +184,7 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, Device **device)
     return answer(__func__, *device);
 }
 
-int nvmlDeviceGetName(Device *device, char *text, unsigned length) { ANSWER(device); snprintf(text, length, "Test GPU"); return OK; }
+int nvmlDeviceGetName(Device *device, char *text, unsigned length) { ANSWER(device); snprintf(text, length, "%s", device->name); return OK; }
 int nvmlDeviceGetUUID(Device *device, char *text, unsigned length) { ANSWER(device); snprintf(text, length, "%s", device->uuid); return OK; }
 int nvmlDeviceGetArchitecture(Device *device, unsigned *value) { ANSWER(device); *value = device->architecture; return OK; }
 
@@ -191,6 +204,15 @@ int nvmlDeviceGetMemoryInfo(Device *device, Memory *memory)
 {
     ANSWER(device);
     *memory = (Memory){ 80ULL << 30, 75ULL << 30, 5ULL << 30 };
+    return OK;
+}
+
+typedef struct { unsigned version; unsigned long long total, reserved, free, used; } Memory2;
+int nvmlDeviceGetMemoryInfo_v2(Device *device, Memory2 *memory)
+{
+    ANSWER(device);
+    unsigned long long total = 80ULL << 30, reserved = 600ULL << 20, used = device->held_bytes;
+    *memory = (Memory2){ memory->version, total, reserved, total - reserved - used, used };
     return OK;
 }
 
@@ -228,16 +250,20 @@ int nvmlDeviceGetCurrentClocksEventReasons(Device *device, unsigned long long *r
 }
 
 typedef struct { unsigned pid; unsigned long long bytes; unsigned instance, compute; } ProcessInfo;
-int nvmlDeviceGetComputeRunningProcesses_v3(Device *device, unsigned *count, ProcessInfo *infos)
+static int list(Device *device, int kind, unsigned *count, ProcessInfo *infos)
 {
-    ANSWER(device);
     unsigned room = *count;
-    *count = device->process_count;
+    *count = device->process_counts[kind];
     if (room < *count) return TOO_SMALL;
     for (unsigned i = 0; i < *count && infos; i++)
-        infos[i] = (ProcessInfo){ device->processes[i].pid, device->processes[i].bytes, ~0u, ~0u };
+        infos[i] = (ProcessInfo){ device->processes[kind][i].pid, device->processes[kind][i].bytes, ~0u, ~0u };
     return OK;
 }
+
+int nvmlDeviceGetComputeRunningProcesses_v2(Device *device, unsigned *count, ProcessInfo *infos) { ANSWER(device); return list(device, COMPUTE, count, infos); }
+int nvmlDeviceGetComputeRunningProcesses_v3(Device *device, unsigned *count, ProcessInfo *infos) { ANSWER(device); return list(device, COMPUTE, count, infos); }
+int nvmlDeviceGetMPSComputeRunningProcesses_v3(Device *device, unsigned *count, ProcessInfo *infos) { ANSWER(device); return list(device, MPS, count, infos); }
+int nvmlDeviceGetGraphicsRunningProcesses_v3(Device *device, unsigned *count, ProcessInfo *infos) { ANSWER(device); return list(device, GRAPHICS, count, infos); }
 
 typedef struct { unsigned id, scope; long long at, latency; int type, code; union { double d; unsigned u; unsigned long long ull; } value; } Field;
 int nvmlDeviceGetFieldValues(Device *device, int count, Field *fields)

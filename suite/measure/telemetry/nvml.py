@@ -4,20 +4,26 @@
 A100's chip), by NVML's own documentation; the instant power of newer ones is field 186. Each goes under its own name.
 """
 
+import functools
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pynvml
 
 from suite.measure.telemetry.source import Seen, Source, Target
-from suite.records.nvml import ShownGpu, State, find_gpus, reason_of
+from suite.records.nvml import UNREADABLE, ShownGpu, State, find_gpus, reason_of
 
 GA100_PCI_IDS = range(0x2080, 0x2100)
 MILLI, KILO, MEGA, PERCENT = 1e-3, 1e3, 1e6, 1e-2
 MAPPED = Path("/proc/self/maps")
 
+OTHERS, BY_MPS, DRAWING = OF_PROCESSES = "other_processes", "mps_processes", "graphics_processes"
+KINDS = dict(zip(OF_PROCESSES, ("Compute", "MPSCompute", "Graphics"), strict=True))
+"""NVML's names of the kinds of processes. Those of MPS and those that draw are counted with ours among them."""
+
+T = TypeVar("T")
 Read = Callable[[Any], float]
 
 
@@ -37,6 +43,21 @@ def _event_reasons(handle: Any) -> float:
         return float(pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle))
     except pynvml.NVMLError_FunctionNotFound:  # older drivers know them by their older name
         return float(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
+
+
+def _held_bytes(handle: Any) -> float:
+    """Return the memory that processes hold. The first version of the structure counts the driver's own too."""
+    return float(pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2).used)
+
+
+def _pids(kind: str, handle: Any) -> set[int]:
+    """Return the processes of a kind. Where the version is missing, the bindings' unversioned call raises no
+    NVMLError."""
+    try:
+        listed = getattr(pynvml, f"nvmlDeviceGet{kind}RunningProcesses_v3")(handle)
+    except pynvml.NVMLError_FunctionNotFound:
+        listed = getattr(pynvml, f"nvmlDeviceGet{kind}RunningProcesses_v2")(handle)
+    return {process.pid for process in listed}
 
 
 READS: Mapping[str, Read] = {
@@ -66,7 +87,9 @@ class Gpu:
         self.shown, self.label = shown, shown.label
         self._handle = shown.handle
         self.state, self.missing = shown.state, dict(shown.missing)
-        self.other_processes: int | None = None
+        self._most: dict[str, int] = {}
+        """The most processes of each kind at one time."""
+        self._held_before_bytes: float | None = None
         self.power_usage_is: str | None = None
         self._reads: dict[str, Read] = {"power_instant_w": _instant_power_w, **READS}
         if not shown.is_readable:
@@ -79,9 +102,10 @@ class Gpu:
         else:
             self._reads["power_average_w" if averages else "power_instant_w"] = _power_usage_w
         self.power_usage_is = {True: "average over 1 s", False: "instant", None: "unknown"}[averages]
+        self._held_before_bytes = self._read("held_before_bytes", _held_bytes)
 
     def begin(self) -> None:
-        self.other_processes = None
+        self._most = {}
 
     def sample(self, *, pid: int | None, is_used: bool, is_slow_tick: bool) -> Iterable[Seen]:
         reads = {**self._reads, **SLOW_READS} if is_used and is_slow_tick else self._reads
@@ -91,11 +115,8 @@ class Gpu:
             value = self._read(quantity, read)
             if value is not None:
                 yield Seen(self.label, quantity, value)
-        if is_slow_tick and self._answers:
-            count = self._read("other_processes", lambda handle: self._count_others(handle, pid, is_used=is_used))
-            if count is not None:
-                self.other_processes = max(self.other_processes or 0, int(count))
-                yield Seen(self.label, "other_processes", count)
+        if is_slow_tick and (others := self._others(pid, is_used=is_used)) is not None:
+            yield Seen(self.label, "other_processes", float(others))
 
     def facts(self, *, is_used: bool) -> dict[str, Any]:
         facts = {
@@ -104,7 +125,8 @@ class Gpu:
             "state": str(self.state),
             "power_usage_is": self.power_usage_is,
             "missing": dict(self.missing),
-            "other_processes": self.other_processes,
+            "held_before_bytes": self._held_before_bytes,
+            **{name: most for name, most in self._most.items() if most or name == OTHERS},
         }
         return {name: fact for name, fact in facts.items() if fact is not None}
 
@@ -112,13 +134,13 @@ class Gpu:
     def _answers(self) -> bool:
         return self.state in (State.MEASURED, State.MIG)
 
-    def _read(self, quantity: str, read: Read) -> float | None:
+    def _read(self, quantity: str, read: Callable[[Any], T]) -> T | None:
         """The value now; None, and never asked again, where it cannot be read."""
         if quantity in self.missing:
             return None
         try:
             return read(self._handle)
-        except pynvml.NVMLError as error:
+        except UNREADABLE as error:
             reason = reason_of(error)
             if reason == State.LOST:
                 self.state = State.LOST
@@ -139,13 +161,22 @@ class Gpu:
             return architecture > pynvml.NVML_DEVICE_ARCH_AMPERE if is_known else None
         return None if self.shown.pci is None else self.shown.pci.pciDeviceId >> 16 not in GA100_PCI_IDS
 
-    @staticmethod
-    def _count_others(handle: Any, pid: int | None, *, is_used: bool) -> float:
-        pids = [process.pid for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle)]
-        others = [other for other in pids if other != pid]
+    def _others(self, pid: int | None, *, is_used: bool) -> int | None:
+        """Count the processes of each kind, and return how many others compute, MPS's clients among them."""
+        found: dict[str, set[int]] = {}
+        for quantity, kind in KINDS.items():
+            if self._answers and (pids := self._read(quantity, functools.partial(_pids, kind))) is not None:
+                found[quantity] = pids
+        if OTHERS not in found:
+            return None
+        computing = found[OTHERS] | found.get(BY_MPS, set())
+        others = computing - {pid}
         # Inside a container NVML names processes by the host's numbers: the one that is not found is ours.
-        is_hidden_among_them = is_used and len(others) == len(pids) > 0
-        return float(len(others) - is_hidden_among_them)
+        is_hidden_among_them = is_used and len(others) == len(computing) > 0
+        count = len(others) - is_hidden_among_them
+        counts = {OTHERS: count, **{name: len(found.get(name, ())) for name in (BY_MPS, DRAWING)}}
+        self._most = {name: max(count, self._most.get(name, 0)) for name, count in counts.items()}
+        return count
 
 
 class Nvml(Source):
@@ -181,7 +212,7 @@ def _driver_version() -> str:
     """Return the driver's version, or in its place the reason why it has none."""
     try:
         return str(pynvml.nvmlSystemGetDriverVersion())
-    except pynvml.NVMLError as error:
+    except UNREADABLE as error:
         return reason_of(error)
 
 

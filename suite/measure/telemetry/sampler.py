@@ -13,6 +13,7 @@ from typing import Any
 from suite.configuration.files import locate
 from suite.configuration.values import one_of, positive_number
 from suite.measure.telemetry.source import Seen, Source, Target
+from suite.records import numbers
 from suite.records.nvml import State
 from suite.records.telemetry import Mark, Sample
 
@@ -38,6 +39,9 @@ OTHER_REASONS = {
     "sync_boost": 0x10,
     "display_clock_setting": 0x100,
 }
+HELD_BY_OTHERS_BYTES = 200 << 20
+"""Memory of a GPU that was held before; a container hides whose it is. Chosen: less than another's CUDA context takes,
+which are 300 MB and more."""
 PRESSED_ABOVE = 0.1
 STOLEN_ABOVE = 0.05
 """Shares of the time between two samples, chosen: of 1,199 samples of one-thread cases on an idle machine with two
@@ -153,6 +157,12 @@ class Watch:
             if others := gpu.get("other_processes"):
                 processes = "process was" if others == 1 else "processes were"
                 found.append(f"{others} other {processes} computing on {label}")
+            if gpu.get("mps_processes"):
+                found.append(f"{label} is shared by MPS: its power, memory and clocks are those of all its clients")
+            if gpu.get("graphics_processes"):
+                found.append(f"{label} also draws: a graphics process holds memory and time of it")
+            if (held := gpu.get("held_before_bytes", 0)) > HELD_BY_OTHERS_BYTES:
+                found.append(f"{numbers.bytes_iec(held)} of {label}'s memory were held before anything ran here")
             if gpu["state"] in HELD_AGAINST:
                 found.append(f"{label} {HELD_AGAINST[gpu['state']]}")
         return found

@@ -1,6 +1,9 @@
 """The unmodified nvidia-ml-py over a library of our own: values, units, states, and which GPU is torch's."""
 
 import hashlib
+import json
+import subprocess
+import sys
 import time
 
 import pytest
@@ -136,6 +139,52 @@ def test_only_quantities_that_a_gpu_does_not_tell_are_missing(play, symbol, miss
     assert isinstance(energy_counter(identity), EnergyCounter)
 
 
+OF_A_FUNCTION = {
+    "nvmlDeviceGetName": {"name"},
+    "nvmlDeviceGetUUID": {"uuid"},
+    "nvmlDeviceGetPciInfo_v3": {"pci"},
+    "nvmlDeviceGetMemoryInfo": {"memory_used_bytes"},
+    "nvmlDeviceGetMemoryInfo_v2": {"held_before_bytes"},
+    "nvmlDeviceGetUtilizationRates": {"utilisation_share"},
+    "nvmlDeviceGetPowerUsage": {"power_average_w"},
+    "nvmlDeviceGetFieldValues": {"power_instant_w"},
+    "nvmlDeviceGetTotalEnergyConsumption": {"energy_j"},
+    "nvmlDeviceGetTemperature": {"temperature_c"},
+    "nvmlDeviceGetClockInfo": {"sm_clock_hz", "memory_clock_hz"},
+    "nvmlDeviceGetPcieThroughput": {"pcie_sent_bytes_per_s", "pcie_received_bytes_per_s"},
+    "nvmlDeviceGetCurrentClocksEventReasons": {"event_reasons"},
+    "nvmlDeviceGetMPSComputeRunningProcesses_v3": {"mps_processes"},
+    "nvmlDeviceGetGraphicsRunningProcesses_v3": {"graphics_processes"},
+}
+"""What is missing without a function. Without another nothing is: a second one answers, or it says nothing of a GPU."""
+CANNOT_DO_WITHOUT = {"nvmlInitWithFlags", "nvmlDeviceGetCount_v2", "nvmlDeviceGetHandleByIndex_v2"}
+
+
+def test_a_library_without_any_one_function_loses_that_alone(play):
+    play(*TWO, "power 0 0:100", "process 0 100 1")
+    command = [sys.executable, "-m", "tests.fake_nvml.without_a_function"]
+    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    found = {one["without"]: one for one in map(json.loads, said.splitlines())}
+    assert set(found) > {*OF_A_FUNCTION, *CANNOT_DO_WITHOUT, "nvmlDeviceGetComputeRunningProcesses_v3"}
+    for name, one in found.items():
+        if name in CANNOT_DO_WITHOUT:
+            assert (one["state"], one["gpus"]) in {("failed", 0), ("missing_counter", 0)}
+            continue
+        missing = OF_A_FUNCTION.get(name, set())
+        unread = missing & set(QUANTITIES) | ({"power_average_w"} if name == "nvmlDeviceGetArchitecture" else set())
+        assert (one["state"], one["gpus"], set(one["missing"])) == ("measured", 2, missing), name
+        assert set(one["quantities"]) == set(found["nvmlShutdown"]["quantities"]) - unread, name
+
+
+def test_a_name_that_is_no_text_is_missing_alone(play):
+    play(*TWO, "name 0 \udcff")
+    nvml = Nvml()
+    assert len(seen(nvml)) > 20
+    first, second = nvml.facts(IN_USE)["devices"].values()
+    assert first["missing"]["name"].startswith("failed: 'utf-8' codec can't decode")
+    assert (second["name"], second["missing"]) == ("Test GPU", {})
+
+
 @pytest.mark.parametrize(
     ("architecture", "line"),
     [
@@ -261,6 +310,8 @@ def test_a_run_on_the_cpu_uses_no_gpu(play):
     [
         ([], IN_USE, 0),
         (["process 0 100 1", "process 0 7 1"], IN_USE, 1),
+        (["process 0 7 1", "mps 0 100 1"], IN_USE, 1),  # the server of MPS computes, and ours is its client
+        (["process 0 7 1", "process 0 100 1", "mps 0 100 1", "mps 0 8 1"], IN_USE, 2),
         (["process 0 8 1", "process 0 7 1"], IN_USE, 1),  # ours has another number outside the container
         (["process 0 8 1", "process 0 7 1"], Target(pid=100), 2),
     ],
@@ -270,6 +321,18 @@ def test_other_processes_on_the_gpu_are_counted(play, lines, target, others):
     nvml = Nvml()
     assert seen(nvml, target)["gpu0", "other_processes"] == others
     assert nvml.facts(target)["devices"]["gpu0"]["other_processes"] == others
+
+
+def test_processes_that_ended_are_counted_until_the_next_case(play):
+    play(device(), "process 0 7 1", "process 0 8 1")
+    nvml = Nvml()
+    seen(nvml)
+    play(device())
+    find_gpus()  # which reads the script anew
+    assert seen(nvml)["gpu0", "other_processes"] == 0
+    assert nvml.facts(IN_USE)["devices"]["gpu0"]["other_processes"] == 1
+    nvml.begin()
+    assert "other_processes" not in nvml.facts(IN_USE)["devices"]["gpu0"]
 
 
 def test_the_library_that_was_loaded_is_named_by_its_digest(play):

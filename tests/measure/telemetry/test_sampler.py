@@ -112,6 +112,27 @@ def test_an_unused_gpus_throttles_give_no_warning(play):
 
 
 @driver.needs_gcc
+def test_a_gpu_that_others_hold_is_named_in_the_warnings(play):
+    lines = ["process 0 7 1", "mps 0 100 1", "graphics 0 9 1", f"held 0 {3 << 29}"]
+    play(device(), device(SECOND, "0:ca:0"), *lines, "graphics 1 9 1", f"held 1 {200 << 20}")
+    watch = watched(0.1, USED, {"pid": 100})
+    assert watch.warnings() == [
+        "1 other process was computing on gpu0",
+        "gpu0 is shared by MPS: its power, memory and clocks are those of all its clients",
+        "gpu0 also draws: a graphics process holds memory and time of it",
+        "1.50 GiB of gpu0's memory were held before anything ran here",
+    ]
+    first, second = watch.facts()["devices"].values()
+    counted = {name: first[name] for name in ("mps_processes", "graphics_processes", "held_before_bytes")}
+    assert counted == {"mps_processes": 1, "graphics_processes": 1, "held_before_bytes": 3 << 29}
+    assert "mps_processes" not in second
+    watch.on_message({"cuda_device": {"uuid": SECOND, "pci": None}})
+    assert [warning for warning in watch.warnings() if "gpu1" in warning] == [
+        "gpu1 also draws: a graphics process holds memory and time of it"
+    ]
+
+
+@driver.needs_gcc
 def test_other_processes_and_a_lost_or_split_gpu_give_warnings(play):
     play(device(), device(SECOND, "0:ca:0"), "process 0 7 1", "process 0 8 1", "lost 0 0.05", "mig 1")
     watch = watched(0.1, USED, {"cuda_device": {"uuid": SECOND, "pci": None}})
