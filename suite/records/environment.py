@@ -10,6 +10,7 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,8 @@ from suite.records.limits import cpu_limit, memory_limit_bytes, usable_cpus
 from suite.records.nvml import FoundGpus, find_gpus
 
 GIT_TIMEOUT_S = 10
+BUNDLED = "COMMIT"
+"""The file of a bundle (`make gpu-bundle`) that names the commit it was made of."""
 UNNAMED_GPU = "a GPU that does not give its name"
 RECORDED_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -93,17 +96,29 @@ def source_digest() -> str:
 
 @functools.cache
 def commit() -> dict[str, Any]:
-    """Return the commit of the checkout that this package lies in, and whether it was changed; empty outside a
-    checkout."""
-    root = Path(__file__).resolve().parents[2]
+    """Return the commit of the checkout that this package lies in, and whether it was changed; of a bundle without git
+    the commit that it was made of. Empty elsewhere."""
+    return commit_of(Path(__file__).resolve().parents[2])
+
+
+def commit_of(root: Path) -> dict[str, Any]:
+    """Return the same of the folder that the package lies in. A bundle does not know whether it was changed since."""
     if not (root / ".git").exists():
-        return {}
+        return _bundled(root / BUNDLED)
     try:
         sha = git(root, "rev-parse", "HEAD", timeout_s=GIT_TIMEOUT_S)
         dirty = bool(git(root, "status", "--porcelain", "--untracked-files=no", timeout_s=GIT_TIMEOUT_S))
     except (OSError, subprocess.SubprocessError):
         return {}
     return {"commit": sha, "dirty": dirty}
+
+
+def _bundled(path: Path) -> dict[str, Any]:
+    try:
+        sha = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return {}
+    return {"commit": sha} if re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", sha) else {}
 
 
 @functools.cache

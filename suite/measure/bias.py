@@ -1,0 +1,202 @@
+"""How much of a measured time is the way of measuring it? One plain read, timed in every way, on a GPU.
+
+    python -m suite.measure.bias [--out FILE]
+
+A flush that writes leaves up to a whole L2 of dirty lines, which are written back while the span behind it runs; one
+that reads leaves nothing to do. A graph of one run starts behind its flush, one of many runs over copies of the input
+starts once for all of them, and no copy is in the cache when its turn comes again. The bytes of a read are known, so
+its time shows what each way adds. Our own clock must agree with the flush by reads within TOLERANCE, and its probe must
+show that the cache was cold.
+
+Prints a line a size; ends with 1 where our clock is off, and with 3 where there is no GPU.
+"""
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from suite.measure.devices.cuda import FLUSHED
+from suite.measure.devices.cuda_clock import FLUSH_OVER_L2, CudaFlush, event_clock, l2_bytes
+from suite.measure.meter import Meter
+from suite.process.streams import ended
+from suite.records.store import write_named
+
+TOLERANCE = 0.03
+SIZES_BYTES = (16_000_000, 64_000_000, 151_000_000, 537_000_000)
+"""Bytes that are read. The third is the cache of MLA with 128 heads at 16,384 tokens and a batch of 8."""
+FLOAT_BYTES = 4
+STEPS = 60
+ROTATED_OVER_L2, LEAST_COPIES = 5, 4
+OURS, WARM = "ours", "warm"
+WRITE, READ, WRITE_THEN_READ = "flush by a write", "flush by a read", "flush by a write, then a read"
+GRAPH_WRITE, GRAPH_READ = f"graph, {WRITE}", f"graph, {READ}"
+ROTATED = "graph of copies"
+RATIOS = {
+    "ours_over_read_flush": (OURS, READ),
+    "write_over_read_flush": (WRITE, READ),
+    "write_over_read_flush_in_a_graph": (GRAPH_WRITE, GRAPH_READ),
+    "graph_over_launched": (GRAPH_READ, READ),
+    "single_graph_over_copies": (GRAPH_READ, ROTATED),
+    "cold_over_warm": (READ, WARM),
+}
+"""What each ratio is of."""
+AGREES, IS_OFF, CANNOT_SAY = 0, 1, 3
+
+Work = Callable[[], object]
+
+
+def main(out: Path | None) -> int:
+    """Measure, print and write; the exit code."""
+    if not torch.cuda.is_available():
+        print("bias: needs a GPU that torch finds; there is none here")
+        return CANNOT_SAY
+    with torch.inference_mode():
+        launch_s = _launches()
+        times = {size: _times(size) for size in SIZES_BYTES}
+        probe = _flush_probe()
+    for name, seconds in launch_s.items():
+        print(f"bias: one tiny kernel, {name}: {seconds * 1e6:.2f} us")
+    print(f"bias: our flush, cold over warm reads of its probe: {probe:.2f}, where {FLUSHED} is asked for")
+    for size, of_size in times.items():
+        print(line(size, of_size))
+    if out is not None:
+        content = {
+            "schema": 1,
+            "gpu": torch.cuda.get_device_name(),
+            "l2_bytes": l2_bytes(),
+            "tolerance": TOLERANCE,
+            "flush_probe_ratio": probe,
+            "launch_s": launch_s,
+            "reads": {size: {"latency_s": of_size, **ratios_of(of_size)} for size, of_size in times.items()},
+        }
+        write_named(out, (json.dumps(content, indent=1) + "\n").encode())
+    reasons = faults(times, probe)
+    print(f"bias: {'; '.join(reasons) or 'our clock agrees with a flush by reads'}")
+    return IS_OFF if reasons else AGREES
+
+
+def ratios_of(times_s: Mapping[str, float]) -> dict[str, float]:
+    """Return by name how many times as long one way takes as another."""
+    return {name: times_s[way] / times_s[other] for name, (way, other) in RATIOS.items()}
+
+
+def line(size_bytes: int, times_s: Mapping[str, float]) -> str:
+    """Return a size's times with the rates that they would mean, in one line."""
+    ways = [f"{way} {time * 1e6:.1f} us ({size_bytes / time / 1e12:.2f} TB/s)" for way, time in times_s.items()]
+    return f"bias: {size_bytes / 1e6:.0f} MB: {', '.join(ways)}"
+
+
+def faults(times: Mapping[int, Mapping[str, float]], flush_probe_ratio: float) -> list[str]:
+    """Return what is wrong with our own clock, in words; none where nothing is."""
+    found = []
+    for size, times_s in times.items():
+        ratio = ratios_of(times_s)["ours_over_read_flush"]
+        if not abs(ratio - 1) <= TOLERANCE:
+            found.append(f"our clock gives {ratio:.3f} times the time behind a flush by reads at {size / 1e6:.0f} MB")
+    if not flush_probe_ratio >= FLUSHED:
+        found.append(f"the flush's probe shows {flush_probe_ratio:.2f} times a warm read, less than {FLUSHED}")
+    return found
+
+
+def copies_for(size_bytes: int, cache_bytes: int) -> int:
+    """Return how many copies of an input are rotated, so that none is in the cache when its turn comes again."""
+    return max(LEAST_COPIES, math.ceil(ROTATED_OVER_L2 * cache_bytes / size_bytes))
+
+
+def by_events(run: Work, flush: Work) -> float:
+    """Return the median time between two events around a run behind a flush, in seconds."""
+    run()
+    pairs = []
+    for _ in range(STEPS):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        flush()
+        begin.record()
+        run()
+        end.record()
+        pairs.append((begin, end))
+    torch.cuda.synchronize()
+    return median(begin.elapsed_time(end) / 1e3 for begin, end in pairs)
+
+
+def _times(size_bytes: int) -> dict[str, float]:
+    copies = [_floats(size_bytes) for _ in range(copies_for(size_bytes, l2_bytes()))]
+    filler = torch.zeros(FLUSH_OVER_L2 * l2_bytes() // FLOAT_BYTES, device="cuda")
+    read = copies[0].sum
+
+    def write_then_read() -> None:
+        filler.zero_()
+        filler.sum()
+
+    single, rotated = _graph([read]), _graph([copy.sum for copy in copies])
+    return {
+        OURS: _by_our_clock(read),
+        WARM: by_events(read, lambda: None),
+        WRITE: by_events(read, filler.zero_),
+        READ: by_events(read, filler.sum),
+        WRITE_THEN_READ: by_events(read, write_then_read),
+        GRAPH_WRITE: by_events(single.replay, filler.zero_),
+        GRAPH_READ: by_events(single.replay, filler.sum),
+        ROTATED: by_events(rotated.replay, filler.sum) / len(copies),
+    }
+
+
+def _launches() -> dict[str, float]:
+    """Return what a kernel that does next to nothing takes, launched in each way."""
+    one, filler = _floats(FLOAT_BYTES), torch.zeros(FLUSH_OVER_L2 * l2_bytes() // FLOAT_BYTES, device="cuda")
+    touch, many = one.neg_, 100
+    return {
+        "launched": by_events(touch, filler.sum),
+        "in a graph": by_events(_graph([touch]).replay, filler.sum),
+        f"in a graph of {many}": by_events(_graph([touch] * many).replay, filler.sum) / many,
+    }
+
+
+def _flush_probe() -> float:
+    return median(_by_our_meter(_floats(FLOAT_BYTES).neg_, "flush_probe_ratio"))
+
+
+def _by_our_clock(run: Work) -> float:
+    return median(_by_our_meter(run, "latency_s"))
+
+
+def _by_our_meter(run: Work, metric: str) -> list[float]:
+    """Return the readings of one metric, taken as a case's are."""
+    run()
+    meter = Meter(CudaFlush(l2_bytes()), event_clock({}))
+    for _ in range(STEPS):
+        with meter.span("read"):
+            run()
+    return [reading.value for reading in meter.readings if reading.metric == metric]
+
+
+def _graph(runs: Sequence[Work]) -> torch.cuda.CUDAGraph:
+    """Capture runs, one after another; the graph keeps their outputs' memory, and nothing looks at it."""
+    stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+    torch.cuda.synchronize()
+    with torch.cuda.stream(stream):
+        for run in runs[:1]:
+            run()  # libraries set themselves up for each stream, which must not be captured
+        torch.cuda.synchronize()
+        graph.capture_begin()
+        try:
+            for run in runs:
+                run()
+        finally:
+            graph.capture_end()
+    return graph
+
+
+def _floats(size_bytes: int) -> torch.Tensor:
+    return torch.ones(size_bytes // FLOAT_BYTES, device="cuda")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--out", type=Path)
+    sys.exit(ended(lambda: main(parser.parse_args().out)))

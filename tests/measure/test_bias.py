@@ -1,0 +1,89 @@
+"""The arithmetic of the ways of measuring; what they give on a GPU no CPU can show."""
+
+import itertools
+
+import pytest
+import torch
+
+from suite.measure import bias
+from suite.measure.bias import FLUSHED, OURS, RATIOS, READ, TOLERANCE, by_events, copies_for, faults, line, ratios_of
+
+GOOD = {way: 50e-6 for ways in RATIOS.values() for way in ways}
+WRITTEN_BACK = {**GOOD, bias.WRITE: 67e-6, bias.GRAPH_WRITE: 68e-6, bias.ROTATED: 40e-6, bias.WARM: 20e-6, OURS: 51e-6}
+
+
+def test_each_ratio_is_of_the_ways_that_its_name_says():
+    assert ratios_of(WRITTEN_BACK) == pytest.approx(
+        {
+            "ours_over_read_flush": 51 / 50,
+            "write_over_read_flush": 67 / 50,
+            "write_over_read_flush_in_a_graph": 68 / 50,
+            "graph_over_launched": 1.0,
+            "single_graph_over_copies": 50 / 40,
+            "cold_over_warm": 50 / 20,
+        }
+    )
+
+
+def test_a_line_says_the_rate_that_each_time_would_mean():
+    assert line(151_000_000, {READ: 50e-6, OURS: 75.5e-6}) == (
+        "bias: 151 MB: flush by a read 50.0 us (3.02 TB/s), ours 75.5 us (2.00 TB/s)"
+    )
+
+
+@pytest.mark.parametrize("ours_s", [(1 + TOLERANCE * 0.99) * 50e-6, (1 - TOLERANCE * 0.99) * 50e-6])
+def test_a_clock_within_the_tolerance_has_no_fault(ours_s):
+    assert faults({1: {**GOOD, OURS: ours_s}}, FLUSHED) == []
+
+
+@pytest.mark.parametrize("ours_s", [67e-6, 40e-6, float("nan")])
+def test_a_clock_that_is_off_at_one_size_is_named(ours_s):
+    (fault,) = faults({16_000_000: GOOD, 151_000_000: {**GOOD, OURS: ours_s}}, FLUSHED)
+    assert fault == f"our clock gives {ours_s / 50e-6:.3f} times the time behind a flush by reads at 151 MB"
+
+
+@pytest.mark.parametrize("ratio", [FLUSHED - 0.01, float("nan")])
+def test_a_flush_that_its_probe_does_not_show_is_a_fault(ratio):
+    (fault,) = faults({1: GOOD}, ratio)
+    assert fault.endswith(f"{ratio:.2f} times a warm read, less than {FLUSHED}")
+
+
+def test_copies_leave_the_cache_before_their_turn_comes_again():
+    mega, l2_bytes = 1_000_000, 50 << 20
+    for size in bias.SIZES_BYTES:
+        copies = copies_for(size, l2_bytes)
+        assert copies >= 4
+        assert (copies - 1) * size > 2 * l2_bytes
+    assert (copies_for(16 * mega, l2_bytes), copies_for(537 * mega, l2_bytes)) == (17, 4)
+
+
+def test_only_the_run_lies_between_the_two_events(monkeypatch):
+    device_ms, durations_ms = [0.0], itertools.chain([500.0], itertools.cycle([1.0, 2.0, 9.0]))
+
+    class Event:
+        def __init__(self, enable_timing):
+            assert enable_timing
+
+        def record(self):
+            self.at_ms = device_ms[0]
+
+        def elapsed_time(self, end):
+            return end.at_ms - self.at_ms
+
+    def work(take):
+        def run():
+            device_ms[0] += take()
+
+        return run
+
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    measured_s = by_events(work(lambda: next(durations_ms)), work(lambda: 30.0))
+    assert measured_s == pytest.approx(0.002)  # neither the first run's, which sets things up, nor the flush's
+
+
+def test_without_a_gpu_it_says_so_and_writes_nothing(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert bias.main(tmp_path / "bias.json") == bias.CANNOT_SAY
+    assert capsys.readouterr().out == "bias: needs a GPU that torch finds; there is none here\n"
+    assert not (tmp_path / "bias.json").exists()
