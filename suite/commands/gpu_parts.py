@@ -194,13 +194,13 @@ def _finished(command: Sequence[str], log: Path, seconds: float) -> int | None:
                     process.wait()
 
 
-def _recorded(folder: Path) -> tuple[str, Counter[str]]:
+def _recorded(folder: Path) -> tuple[str, dict[str, int]]:
     """Count the runs of each status in a folder, in words, and those that carry each warning."""
     contents = read_contents([folder], with_readings=False)
     counts = Counter[str](stored.record.status for stored in contents.stored)
     counts["damaged"] = len(contents.damaged)
     said = ", ".join(f"{counts[name]} {name}" for name in (*Status, "damaged") if counts[name]) or "no run"
-    return said, Counter(warning for stored in contents.stored for warning in warnings_of(stored.record))
+    return said, dict(Counter(warning for stored in contents.stored for warning in warnings_of(stored.record)))
 
 
 def _last_line(log: Path) -> str:

@@ -140,7 +140,10 @@ def test_each_parts_seconds_and_warnings_are_packed(tmp_path, monkeypatch):
     def part(part, plan, out, budget, device, checkpoint):
         if part["name"] == "second":
             raise KeyboardInterrupt
-        return Ended(name="first", how="done", text=f"see {tmp_path}/a/log", warnings={"gpu0 was throttled": 2})
+        return Ended(name="first", how="done", text=f"see {tmp_path}/a/log", warnings=_recorded(out / "first")[1])
+
+    for number in range(2):
+        store(tmp_path / "first", build(seq_len=16 << number, provenance={"warnings": ["gpu0 was throttled"]}))
 
     monkeypatch.setattr(gpu_parts, "read_yaml", lambda name: SHORT)
     monkeypatch.setattr(gpu_parts, "_examine", lambda out, budget: {})
