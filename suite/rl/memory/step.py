@@ -6,7 +6,8 @@ and two micro-batches, since the further ones hold no more. What stays from one 
 AdamW's moments, and the experience of all completions. Rollouts come last, as many and as large as they are asked for.
 
 Simplifications: an operator's inner workspace is not seen; norms in bfloat16 are those of
-torch on a CPU, which keep more for the way back than fused ones; no allocator rounds or fragments.
+torch on a CPU, which keep more for the way back than fused ones; groups of heads are shared by the kernel itself, while
+a GPU in float32 keeps their output twice (suite.lm.attend.knows_groups); no allocator rounds or fragments.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
