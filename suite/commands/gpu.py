@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from suite.process.signals import Interruptions
 from suite.process.streams import ended
 from suite.records.plain_text import complain
 
@@ -41,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from suite.commands.gpu_parts import Budget, run_parts
 
     options.out.mkdir(parents=True, exist_ok=True)
-    return run_parts(options.out, Budget(options.budget_s), options.device, options.checkpoint)
+    with Interruptions():  # a polite kill ends the part that runs, too
+        return run_parts(options.out, Budget(options.budget_s), options.device, options.checkpoint)
 
 
 if __name__ == "__main__":

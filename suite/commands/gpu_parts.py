@@ -5,6 +5,7 @@ goes on from there. After each of them everything so far is packed into one file
 """
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -29,6 +30,7 @@ LEAST_S = 10.0
 """A part does not begin with less time left: its worker would hardly start."""
 ENDING_S = 5.0
 """Kept from the budget for what stops and packs."""
+NUMBER = re.compile(r"\b\d+(?:\.\d+)?")
 GRACE_S = 20.0
 """After which a part that was told to stop is killed."""
 
@@ -43,7 +45,7 @@ class Ended:
     text: str
     is_bad: bool = False
     warnings: Mapping[str, int] = field(default_factory=dict)
-    """How many of its runs carry each warning."""
+    """How many of its runs carry each warning, whose numbers are left out."""
     wall_s: float = 0.0
 
 
@@ -200,7 +202,8 @@ def _recorded(folder: Path) -> tuple[str, dict[str, int]]:
     counts = Counter[str](stored.record.status for stored in contents.stored)
     counts["damaged"] = len(contents.damaged)
     said = ", ".join(f"{counts[name]} {name}" for name in (*Status, "damaged") if counts[name]) or "no run"
-    return said, dict(Counter(warning for stored in contents.stored for warning in warnings_of(stored.record)))
+    warnings = (warning for stored in contents.stored for warning in warnings_of(stored.record))
+    return said, dict(Counter(NUMBER.sub("#", warning) for warning in warnings))
 
 
 def _last_line(log: Path) -> str:

@@ -1,6 +1,8 @@
 """`make gpu` without a GPU: what it would run, how it stops, and what it says where it cannot run."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -25,6 +27,7 @@ from suite.compose.compose import compose
 from suite.compose.sweeps import is_left_out
 from suite.configuration.files import choices, conf_dir, read_yaml
 from suite.run.job import job_of
+from tests.conftest import heard
 from tests.lm.checkpoint.test_sizes import LLAMA
 from tests.records.factory import build, store
 
@@ -162,11 +165,23 @@ def test_each_parts_seconds_and_warnings_are_packed(tmp_path, monkeypatch):
 
 def test_runs_of_a_part_are_counted_with_what_they_warn_of(tmp_path):
     warned = {"provenance": {"warnings": ["gpu0 was throttled", "2 others"]}}
-    for number, given in enumerate((warned, {"provenance": {"warnings": ["2 others"]}}, {"status": "failed"})):
+    for number, given in enumerate((warned, {"provenance": {"warnings": ["1.5 others"]}}, {"status": "failed"})):
         store(tmp_path, build(seq_len=16 << number, **given))
     said, warnings = _recorded(tmp_path)
     assert said == "2 ok, 1 failed"
-    assert warnings == {"gpu0 was throttled": 1, "2 others": 2}
+    assert warnings == {"gpu0 was throttled": 1, "# others": 2}
+
+
+def test_a_polite_kill_ends_the_part_that_runs(tmp_path, monkeypatch, capsys):
+    def part(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+        pytest.fail("the signal was not heard")
+
+    monkeypatch.setattr(gpu_parts, "_examine", lambda out, budget: {})
+    monkeypatch.setattr(gpu_parts, "_part", part)
+    with heard(signal.SIGTERM):
+        assert main(["--out", str(tmp_path), "--device", "cpu"]) == gpu_parts.INTERRUPTED
+    assert capsys.readouterr().out.endswith("interrupted: what was recorded is kept\n")
 
 
 def test_a_foreign_file_of_parts_is_refused(tmp_path):
