@@ -164,6 +164,8 @@ class OnTheCpu(TorchFunctionMode):
     """Tensors for the device lie on the CPU."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is torch.device:
+            return func(*args, **(kwargs or {}))
         return func(*tree_map(on_the_cpu, args), **tree_map(on_the_cpu, kwargs or {}))
 
 

@@ -1,5 +1,6 @@
 """Whole cases as `device=cuda`, from their settings to their readings, on a device whose times are known."""
 
+import re
 from collections import Counter
 
 import pytest
@@ -60,6 +61,15 @@ def test_every_variant_is_captured_and_its_kernel_rotates(chip, backend, attenti
         assert counts[span, "peak_bytes"] == 1
     assert facts["cuda_graph"]["layer"]["turns"] == 1
     assert facts["cuda_graph"]["kernel"]["copies"] > 1
+
+
+@pytest.mark.parametrize("phase", ["decode", "prefill"])
+def test_auto_takes_the_fastest_by_the_devices_own_clock(chip, phase):
+    outcome, _, facts, _ = measured(backend="auto", attention="gqa", phase=phase, dtype="bfloat16")
+    assert outcome == (Status.OK, None)
+    assert facts["backend"] == ("sdpa_folded" if phase == "decode" else "sdpa_flash")
+    tried = r"eager tried at \d\.\d\d of its time" if phase == "decode" else "not tried"
+    assert re.search(tried, facts["backend_form"])
 
 
 @pytest.mark.parametrize("attention", ["gqa", "mla"])

@@ -1,11 +1,13 @@
 """The CUDA clock, its flush and its graphs on a device whose times are known."""
 
+import json
 from statistics import median
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from suite.measure import bias
 from suite.measure.devices import cuda, device_for
 from suite.measure.meter import Meter
 from suite.measure.rotated_buffers import RotatedRuns, rotated
@@ -145,3 +147,15 @@ def test_the_range_for_a_timeline_holds_the_span_alone(chip, monkeypatch):
     timed(Reads(L2_BYTES, graphable=False))
     first = chip.ranges.index("span kernel")
     assert chip.ranges[first : first + 3] == ["span kernel", "kernel", "end"]
+
+
+def test_the_check_of_our_clock_tells_a_flush_by_writes_from_one_by_reads(chip, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(bias, "SIZES_BYTES", (L2_BYTES // 2, 4 * L2_BYTES))
+    monkeypatch.setattr(bias, "STEPS", STEPS)
+    assert bias.main(tmp_path / "bias.json") == bias.AGREES
+    assert "our clock agrees" in capsys.readouterr().out
+    small, _ = json.loads((tmp_path / "bias.json").read_bytes())["reads"].values()
+    assert small["ours_over_read_flush"] == pytest.approx(1, abs=0.03)
+    assert small["write_over_read_flush"] > 1.5
+    assert small["single_graph_over_copies"] > 1.1
+    assert small["cold_over_warm"] > 2
