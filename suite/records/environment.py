@@ -50,6 +50,7 @@ RECORDED_PACKAGES = (
     "flash-attn-3",
     "flash-mla",
     "flashinfer-python",
+    "sglang",
 )
 
 

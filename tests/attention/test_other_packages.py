@@ -3,6 +3,7 @@
 Whether the packages do, tests/kernels/test_on_device.py tries on a CUDA device.
 """
 
+import itertools
 import sys
 import types
 from dataclasses import replace
@@ -16,6 +17,7 @@ from suite.attention.backends.fa3 import Fa3
 from suite.attention.backends.flash_attn import FlashAttn
 from suite.attention.backends.flash_mla import FlashMla
 from suite.attention.backends.flashinfer import FlashInfer
+from suite.attention.backends.sglang import Sglang
 from suite.attention.check import reference_rows
 from suite.attention.problem import ValueLayout, visible_keys
 from suite.measure.workload import UnsupportedError
@@ -66,6 +68,36 @@ class OlderFlashAttention3(FlashAttention3):
     @classmethod
     def flash_attn_func(cls, q, k, v, **settings):
         return cls.flash_attn_with_kvcache(q, k, v, **settings), "sums"
+
+
+class CountSplits:
+    """A Triton kernel: it is launched on a grid."""
+
+    def __getitem__(self, grid):
+        assert grid == (1,)
+        return self.launch
+
+    @staticmethod
+    def launch(splits, lengths, sequences, tokens_each, heads, kv_heads, most, multiprocessors, *, MAX_NUM_SEQ):
+        assert (sequences, tokens_each, multiprocessors) == (len(lengths), 1, 132)
+        assert MAX_NUM_SEQ == 256
+        splits.fill_(most - 1)
+
+
+def decode_attention_fwd(q, k, v, o, starts, tokens, part, part_lse, splits, most, scale, k_scale, v_scale, *, has_mla):
+    assert has_mla
+    assert (k_scale, v_scale) == (1, 1)
+    assert v.data_ptr() == k.data_ptr()
+    assert part.shape == (*q.shape[:2], most, v.shape[-1])
+    assert part.is_contiguous()
+    assert part_lse.shape == part.shape[:3]
+    assert set(splits.tolist()) == {most - 1}
+    for sequence, (begin, end) in enumerate(itertools.pairwise(starts.tolist())):
+        mine = tokens[begin:end]
+        o[sequence] = attended(q[sequence][None, None], k[mine][None], v[mine][None], scale, False)[0, 0]
+
+
+SGLANG = "sglang.kernels.ops.attention"
 
 
 def get_mla_metadata(cache_seqlens, queries_per_head, key_value_heads):
@@ -160,7 +192,16 @@ STAND_INS = types.SimpleNamespace(
     **{name: value for name, value in globals().items() if "_with_" in name or "With" in name}
 )
 STAND_INS.flash_attn_func, STAND_INS.get_mla_metadata = flash_attn_func, get_mla_metadata
+STAND_INS.decode_attention_fwd, STAND_INS.get_num_kv_splits_triton = decode_attention_fwd, CountSplits()
 STAND_INS.mla = types.SimpleNamespace(BatchMLAPagedAttentionWrapper=BatchMLAPagedAttentionWrapper)
+
+
+def on_hopper(monkeypatch):
+    """Every package and a device seem to be there."""
+    h100 = types.SimpleNamespace(multi_processor_count=132)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: h100)
+    monkeypatch.setattr(needs, "package", lambda *arguments: None)
+    monkeypatch.setattr(needs, "cuda", lambda *arguments, **settings: None)
 
 
 @pytest.fixture(autouse=True)
@@ -168,8 +209,9 @@ def installed(monkeypatch):
     for name in ("flash_attn", "flash_mla", "flashinfer"):
         monkeypatch.setitem(sys.modules, name, STAND_INS)
     monkeypatch.setitem(sys.modules, "flash_attn_interface", FlashAttention3)
-    monkeypatch.setattr(needs, "package", lambda *arguments: None)
-    monkeypatch.setattr(needs, "cuda", lambda *arguments, **settings: None)
+    for name in ("decode_attention", "metadata"):
+        monkeypatch.setitem(sys.modules, f"{SGLANG}.{name}", STAND_INS)
+    on_hopper(monkeypatch)
 
 
 def drawn(problem):
@@ -199,6 +241,8 @@ CASES = (
     (Fa3, replace(LATENT, query_len=2), "flash_attn_with_kvcache with qv"),
     (Fa3, replace(LATENT, query_len=128), "flash_attn_func with qv"),
     (Fa3, replace(LATENT, qk_dim=40, v_dim=32), "flash_attn_with_kvcache"),
+    (Sglang, LATENT, "at most 8 splits"),
+    (Sglang, replace(LATENT, batch=1, seq_len=100), "at most 8 splits"),
     (FlashMla, LATENT, None),
     (FlashMla, replace(LATENT, query_len=2), None),
     (FlashMla, replace(LATENT, batch=1), None),

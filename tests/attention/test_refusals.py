@@ -65,6 +65,7 @@ PROBLEMS = {
     "key of 64 train": replace(GQA, qk_dim=64, v_dim=512, query_len=4096, needs_gradient=True),
     "width 264": replace(GQA, qk_dim=264, v_dim=264),
     "absorbed wide rotary": replace(ABSORBED, qk_dim=640),
+    "absorbed one head": replace(ABSORBED, heads=1),
     "absorbed 128": replace(ABSORBED, qk_dim=136, v_dim=72),
     "latent apart": replace(ABSORBED, value_layout=ValueLayout.SEPARATE),
 }
@@ -129,6 +130,17 @@ TABLE = {
         "absorbed train": "has no backward pass for absorbed MLA",
         "key of 64 train": "has a backward pass up to widths of 256; got a value of 512",
     },
+    "sglang": {
+        **dict.fromkeys(("absorbed", "absorbed ragged"), RUNS),
+        "GQA": "one key-value head 576 wide with the value in its first 512 columns; got 8 of widths 128 and 128",
+        "absorbed 256": "got 1 of widths 320 and 256, the value in the first columns of the key",
+        "latent apart": "got 1 of widths 576 and 512, the value in a tensor of its own",
+        "absorbed two tokens": "one new token a sequence; got query_len=2",
+        "absorbed one head": "for several query heads; got 1",
+        "absorbed train": NO_GRADIENT,
+        "absorbed float32": "got float32",
+        "cpu absorbed": "got device=cpu",
+    },
     "sdpa_flash": {
         **dict.fromkeys(("GQA", "GQA ragged", "prefill", "train", "expanded", "expanded prefill", "cpu"), RUNS),
         "two tokens": "takes no mask on CUDA devices, which new tokens after a context need; got query_len=2 of",
@@ -166,9 +178,16 @@ TABLE = {
     },
 }
 FOR_CUDA = {"triton": GQA, "flash_attn": GQA, "flashinfer": GQA, "flash_mla": ABSORBED, "sdpa_flash": GQA}
-FOR_CUDA |= {"fa3": ABSORBED, "sdpa_efficient": GQA, "sdpa_cudnn": GQA, "compiled_eager": GQA, "flex": GQA}
+FOR_CUDA |= {
+    "fa3": ABSORBED,
+    "sglang": ABSORBED,
+    "sdpa_efficient": GQA,
+    "sdpa_cudnn": GQA,
+    "compiled_eager": GQA,
+    "flex": GQA,
+}
 PACKAGES = {"triton": "triton", "flash_attn": "flash-attn", "flashinfer": "flashinfer-python", "flash_mla": "flash-mla"}
-PACKAGES |= {"fa3": "flash-attn-3", "compiled_eager": "triton", "flex": "triton"}
+PACKAGES |= {"fa3": "flash-attn-3", "sglang": "sglang", "compiled_eager": "triton", "flex": "triton"}
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import zipfile
 from pathlib import Path
 
 FETCHED = Path(__file__).parents[2] / ".contracts"
-WHEEL = ("--no-deps", "--only-binary=:all:", "--python-version=3.12", "--platform=manylinux_2_28_x86_64")
+WHEEL = ("--no-deps", "--only-binary=:all:", "--python-version=3.12")
+WHEEL += ("--platform=manylinux_2_34_x86_64", "--platform=manylinux_2_28_x86_64", "--platform=manylinux2014_x86_64")
 FETCHING_S = 600
 
 
