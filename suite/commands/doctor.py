@@ -210,7 +210,11 @@ def _ask_torch() -> tuple[dict[str, Any] | None, str | None]:
         return None, f"torch did not answer within {PROBE_TIMEOUT_S} s"
     if ended.returncode != 0:
         last_line = (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1]
-        return None, f"torch is installed but cannot be used ({scrub(last_line)})"
+        if not ended.stdout:
+            return None, f"torch is installed but cannot be used ({scrub(last_line)})"
+        reason = f"unknown: a package that a backend needs ended the process that asked ({scrub(last_line)})"
+        packages = {f"{group}s": dict.fromkeys(choices(group), reason) for group in ("backend", "workload")}
+        return {**json.loads(ended.stdout.splitlines()[0]), **packages}, None
     found: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
     return found, None
 

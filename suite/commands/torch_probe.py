@@ -1,7 +1,8 @@
 """Questions to torch: its devices, the backends that it can set up, and the speed of one thread in each dtype.
 
-`suite doctor` runs this in a process of its own, as it imports no torch itself. Prints one JSON object. The rates are a
-quick look, not the ceilings that a record carries.
+`suite doctor` runs this in a process of its own, as it imports no torch itself. Prints torch's own facts as one JSON
+object, and all of them as a second: what another package's library does to the process cannot take the first away. The
+rates are a quick look, not the ceilings that a record carries.
 """
 
 import json
@@ -19,8 +20,8 @@ LONGEST_PRODUCT_S = 0.1
 """The next size is tried only if it will probably stay below this."""
 
 
-def probe() -> dict[str, Any]:
-    """Facts of torch, a matrix-product rate for each dtype, and why a backend or workload cannot be loaded."""
+def of_torch() -> dict[str, Any]:
+    """Facts of torch, among them whether it finds a GPU, and a matrix-product rate for each dtype."""
     import torch
 
     torch.set_num_threads(1)
@@ -30,9 +31,12 @@ def probe() -> dict[str, Any]:
         "cuda_available": torch.cuda.is_available(),
         "cuda_built": torch.version.cuda,
         "matmul_flops_per_s": {dtype: _rate(getattr(torch, dtype)) for dtype in DTYPES},
-        "backends": _failures("backend", _build_backend),
-        "workloads": _failures("workload", _load_workload),
     }
+
+
+def of_packages() -> dict[str, Any]:
+    """Tell why a backend or a workload cannot be loaded."""
+    return {"backends": _failures("backend", _build_backend), "workloads": _failures("workload", _load_workload)}
 
 
 def _failures(group: str, load: Callable[[Mapping[str, Any]], object]) -> dict[str, str | None]:
@@ -128,4 +132,6 @@ def _product_s(a: Any, b: Any) -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(probe()))
+    facts = of_torch()
+    print(json.dumps(facts), flush=True)
+    print(json.dumps({**facts, **of_packages()}))

@@ -1,5 +1,7 @@
 import json
 import re
+import signal
+import subprocess
 import sys
 from contextlib import redirect_stdout
 from io import StringIO
@@ -108,6 +110,19 @@ def test_a_broken_torch_is_a_reason_and_no_traceback(monkeypatch, tmp_path):
     facts = examine()
     assert not facts["runs_possible"]
     assert "libtorch_cpu.so is broken" in facts["why_no_runs"]
+
+
+def test_a_package_that_ends_the_probe_leaves_torch_known(monkeypatch, probed):
+    printed = json.dumps({name: fact for name, fact in probed.items() if name not in ("backends", "workloads")})
+    ended = subprocess.CompletedProcess([], -signal.SIGSEGV, stdout=f"{printed}\n", stderr="")
+    monkeypatch.undo()
+    monkeypatch.setattr(doctor_module.subprocess, "run", lambda command, **settings: ended)
+    found, problem = doctor_module._ask_torch()
+    assert problem is None
+    assert found["version"] == probed["version"]
+    reason = "unknown: a package that a backend needs ended the process that asked (exit code -11)"
+    assert found["backends"] == dict.fromkeys(choices("backend"), reason)
+    assert found["workloads"] == dict.fromkeys(choices("workload"), reason)
 
 
 def test_a_backend_that_cannot_be_loaded_says_why(probed):
