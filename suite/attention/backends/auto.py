@@ -23,6 +23,7 @@ A GPU is timed by events in its own queue, with a cold L2 as a record's runs hav
 import time
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
 
 from suite.attention.backends.cpp import Cpp
@@ -115,6 +116,8 @@ class Undecided(Backend):
             except UnsupportedError as refusal:
                 if backend is not None or kind is kinds[0] or isinstance(refusal, AbsentError):
                     refusals.append(f"not tried: {refusal}")
+            except torch.OutOfMemoryError:
+                refusals.append(f"not tried: {kind.name} needs more memory than there is")
         return found, refusals
 
 
