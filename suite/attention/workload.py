@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from suite.attention.forward_step import ForwardStep
+from suite.attention.kept import kept_bytes
 from suite.attention.layer import AttentionLayer
 from suite.attention.problem import Backend
 from suite.attention.training_step import TrainingStep
@@ -71,8 +72,12 @@ class AttentionWorkload:
             yield f"kernel: {self.work.backend.name} fell to torch's math path, which is no fused kernel"
 
     def check(self) -> Iterable[Reading]:
+        """Check, and count what the backend keeps: by now it was called, and has all that it makes at its first
+        call."""
         self.work.draw()
-        return self.work.check()
+        readings = self.work.check()
+        kept = kept_bytes(self.work.backend, self.work.problem.device, besides=self.work.projected)
+        return [*readings, Reading(step=0, span="kernel", metric="kept_bytes", value=kept)]
 
     def step(self, meter: Meter) -> None:
         self.work.run(meter)

@@ -45,7 +45,7 @@ class Ended:
     text: str
     is_bad: bool = False
     warnings: Mapping[str, int] = field(default_factory=dict)
-    """How many of its runs carry each warning, whose numbers are left out."""
+    """The number of its runs that carry each warning, whose own numbers are left out."""
     wall_s: float = 0.0
 
 

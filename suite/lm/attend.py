@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from suite.attention.problem import ValueLayout
 
 FLASH_WIDEST, FLASH_BYTES = 256, 2
-"""What FlashAttention in torch takes on a GPU: the widest head, and an element's bytes."""
+"""The widest head that torch's FlashAttention takes on a GPU, and the bytes of its elements."""
 
 
 def attend(

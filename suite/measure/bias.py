@@ -1,4 +1,4 @@
-"""How much of a measured time is the way of measuring it? One plain read, timed in every way, on a GPU.
+"""The share of a measured time that is the way of measuring it: one plain read, timed in every way, on a GPU.
 
     python -m suite.measure.bias [--out FILE]
 
@@ -45,7 +45,7 @@ RATIOS = {
     "single_graph_over_copies": (GRAPH_READ, ROTATED),
     "cold_over_warm": (READ, WARM),
 }
-"""What each ratio is of."""
+"""The two ways that each ratio is of."""
 AGREES, IS_OFF, CANNOT_SAY = 0, 1, 3
 
 Work = Callable[[], object]

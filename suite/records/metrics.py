@@ -193,6 +193,9 @@ METRICS = {
         _metric("cache_bytes_mha", "B", "KV cache of one layer under MHA", Better.NEITHER, exact=True),
         _metric("parameter_count", "", "Parameters of one layer", Better.NEITHER, exact=True),
         _metric("peak_bytes", "B", "Allocator peak above what was allocated before", Better.LOWER, exact=True),
+        _metric(
+            "kept_bytes", "B", "Memory that a backend keeps between calls, beside the peak", Better.LOWER, exact=True
+        ),
         _metric("match_residual", "", "Share by which match=params or match=cache misses", Better.NEITHER, exact=True),
         _metric("flops_with_recomputation", "FLOP", "FLOPs if scores are computed again", Better.NEITHER, exact=True),
         _metric("cold_latency_s", "s", "Latency after the caches were flushed", Better.LOWER),

@@ -36,6 +36,7 @@ def _size(span: str, metric: str, timing: Timing) -> float | None:
 
 
 BY_FORMULA, COUNTED = partial(_size, "case", "cache_bytes"), partial(_size, "case", "cache_bytes_counted")
+KEPT = partial(_size, KERNEL, "kept_bytes")
 LAYER_PEAK, KERNEL_PEAK = partial(_size, LAYER, "peak_bytes"), partial(_size, KERNEL, "peak_bytes")
 
 
@@ -76,6 +77,7 @@ COLUMNS: list[Column[Timing]] = [
     column("memory.equal", _equal),
     column("memory.kernel_peak", KERNEL_PEAK, numbers.bytes_iec),
     column("memory.layer_peak", LAYER_PEAK, numbers.bytes_iec),
+    column("memory.kept", lambda timing: KEPT(timing) or None, numbers.bytes_iec, only_where_known=True),
 ]
 
 

@@ -30,6 +30,19 @@ def test_a_row_has_the_cache_its_formula_and_both_peaks(tmp_path):
     assert (row["Peak of the kernel"], row["Peak of the whole layer"]) == ("1.00 MiB", "3.00 MiB")
 
 
+def test_what_a_backend_keeps_has_a_column_where_any_does(tmp_path):
+    def kept(value):
+        record = sized(build(seq_len=1024 + value))
+        reading = Reading(step=0, span="kernel", metric="kept_bytes", value=value)
+        return replace(record, readings=[*record.readings, reading])
+
+    name = "Kept by the backend, beside the peaks"
+    (with_one,) = section_of(tmp_path / "one", kept(0), kept(1 << 20)).tables
+    assert [row[name] for row in rows_of(with_one)] == ["–", "1.00 MiB"]
+    (without,) = section_of(tmp_path / "none", kept(0), sized(build())).tables
+    assert name not in rows_of(without)[0]
+
+
 def test_a_cache_that_differs_by_a_byte_is_listed_in_sight(tmp_path):
     section = section_of(tmp_path, sized(build()), sized(build(seq_len=8192), counted=CACHE + 1))
     differing, folded = section.tables
