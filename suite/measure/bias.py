@@ -121,7 +121,8 @@ def by_events(run: Work, flush: Work) -> float:
         end.record()
         pairs.append((begin, end))
     torch.cuda.synchronize()
-    return median(begin.elapsed_time(end) / 1e3 for begin, end in pairs)
+    times_s: list[float] = [begin.elapsed_time(end) / 1e3 for begin, end in pairs]
+    return median(times_s)
 
 
 def _times(size_bytes: int) -> dict[str, float]:
