@@ -24,12 +24,15 @@ The branch around the scores is always taken. On chips whose matrix units take 6
 the compiler gives the warps of a product whose result feeds another one rows and no columns, and with eight warps on 64
 rows both halves would compute all scores: 1.5 times the arithmetic of absorbed MLA. It does not look out of a branch.
 
-Offsets of a tile are 32-bit, those of its beginning 64-bit: a cache may hold more than 2^31 elements.
+Offsets of rows are 64-bit: a cache may hold more than 2^31 elements.
 Importing this needs the package triton.
 """
 
 import triton
 import triton.language as tl
+
+COUNTS = ("seq_len", "keys_per_split", "rows", "kv_heads", "pairs", "splits")
+"""Parameters of which one compiled kernel takes all values: Triton makes another for 1 and for multiples of 16."""
 
 
 @triton.jit
@@ -48,7 +51,7 @@ def tile(row_ptr, row_is, stride_d, BEGIN: tl.constexpr, WIDTH: tl.constexpr, BL
     return tl.load(row_ptr[:, None] + (BEGIN + column)[None, :] * stride_d, mask=mask, other=0.0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=COUNTS)
 def attend_split(
     q_ptr,
     k_ptr,
@@ -113,13 +116,16 @@ def attend_split(
     v_tile = v_ptr + batch * v_stride_b + group * v_stride_g + begin.to(tl.int64) * v_stride_t
     offset = tl.arange(0, KEY_BLOCK)
     for start in range(begin, end, KEY_BLOCK):
-        key_is = start + offset < end
-        k_row = k_tile + offset * k_stride_t
+        # From `start` each time: a pointer that moved on would keep its row's offsets in registers from turn to turn.
+        key_is = offset < end - start
+        token_in_split = (start - begin + offset).to(tl.int64)
+        k_row = k_tile + token_in_split * k_stride_t
         k_first = tile(k_row, key_is, k_stride_d, 0, FIRST, FIRST_BLOCK)
         if REST > 0:
             k_rest = tile(k_row, key_is, k_stride_d, FIRST, REST, REST_BLOCK)
         new_peak = peak
-        weights = tl.zeros([ROW_BLOCK, KEY_BLOCK], k_ptr.dtype.element_ty)
+        # A number that is not known: zeros would be laid out in shared memory for the branch that is never taken.
+        weights = tl.full([ROW_BLOCK, KEY_BLOCK], scale_log2, k_ptr.dtype.element_ty)
         goes_in = rows > 0 if BRANCH else True
         if goes_in:
             scores = product(q_first, tl.trans(k_first), AS_FLOAT) * scale_log2
@@ -127,7 +133,7 @@ def attend_split(
                 # Scaled apart: added unscaled, the compiler would chain the two products.
                 scores += product(q_rest, tl.trans(k_rest), AS_FLOAT) * scale_log2
             # Splits are whole blocks: only the context's end cuts one, and this hides what lies behind it too.
-            seen = (start + offset)[None, :] <= last_seen[:, None]
+            seen = offset[None, :] <= (last_seen - start)[:, None]
             scores = tl.where(seen, scores, float("-inf"))
             new_peak = tl.maximum(peak, tl.max(scores, axis=1))
             # A row may see no key of a split: its peak stays -inf, and -inf - -inf is no number.
@@ -140,11 +146,9 @@ def attend_split(
         if VALUE_IN_KEY:
             v_block = k_first
         else:
-            v_block = tile(v_tile + offset * v_stride_t, key_is, v_stride_d, 0, VALUE, VALUE_BLOCK)
+            v_block = tile(v_tile + token_in_split * v_stride_t, key_is, v_stride_d, 0, VALUE, VALUE_BLOCK)
         summed += product(weights, v_block, AS_FLOAT)
         peak = new_peak
-        k_tile += KEY_BLOCK * k_stride_t
-        v_tile += KEY_BLOCK * v_stride_t
 
     value = tl.arange(0, VALUE_BLOCK)
     divisor = tl.where(total == 0.0, 1.0, total) if QUERY_LEN > 1 else total
@@ -157,7 +161,7 @@ def attend_split(
     )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=COUNTS)
 def join_splits(
     part_ptr,
     part_lse_ptr,

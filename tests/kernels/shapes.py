@@ -50,11 +50,12 @@ def drawn(problem, *, spare=3, behind=float("nan")):
         ValueLayout.SUFFIX_OF_BUFFER: [problem.qk_dim + problem.v_dim],
         ValueLayout.SEPARATE: [problem.qk_dim, problem.v_dim],
     }
-    kept = [torch.randn(*size, width) for width in widths[problem.value_layout]]
+    kept = [torch.randn(*size, width, device=problem.device) for width in widths[problem.value_layout]]
     for tensor in kept:
         tensor[:, :, problem.seq_len :] = behind
     views = [tensor.to(problem.dtype)[:, :, : problem.seq_len] for tensor in kept]
-    q = torch.randn(problem.batch, problem.query_len, problem.heads, problem.qk_dim).to(problem.dtype).transpose(1, 2)
+    size = (problem.batch, problem.query_len, problem.heads, problem.qk_dim)
+    q = torch.randn(*size, device=problem.device).to(problem.dtype).transpose(1, 2)
     if problem.value_layout is ValueLayout.SEPARATE:
         return q, *views
     (kept,) = views

@@ -4,14 +4,22 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import yaml
 
-H100_SHARED_BYTES = 227 << 10
+SHARED_BYTES, RESERVED_BYTES, REGISTERS = 228 << 10, 1 << 10, 64 << 10
+"""Of a multiprocessor of an H100. So much of its shared memory is reserved for each program."""
+MOST_REGISTERS = 255
+"""Of a thread."""
+GOLDEN = yaml.safe_load(Path(__file__).with_name("h100.yaml").read_text(encoding="utf-8"))
+KERNEL = GOLDEN.pop("kernel")
+AGAIN = ".kernels/bin/python -m tests.kernels.compile_for_h100 --write"
 
 
 @pytest.fixture(scope="module")
-def said():
+def compiled():
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     command = [sys.executable, "-W", "ignore", "-m", "tests.kernels.compile_for_h100"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -19,20 +27,54 @@ def said():
     return json.loads(ended.stdout)
 
 
-def test_every_launch_fits_into_a_multiprocessor(said):
-    assert {name: one["shared_bytes"] for name, one in said.items() if one["shared_bytes"] > H100_SHARED_BYTES} == {}
+@pytest.fixture(scope="module")
+def said(compiled):
+    return compiled["kernels"]
+
+
+def test_the_compiler_says_what_the_golden_list_has(compiled, said):
+    golden = GOLDEN.get(compiled["triton"])
+    assert golden is not None, f"no figures of Triton {compiled['triton']}, only of {', '.join(GOLDEN)}; {AGAIN}"
+    assert list(said) == list(golden), AGAIN
+    for name, figures in golden.items():
+        assert {quantity: said[name][quantity] for quantity in figures} == figures, f"{name}; {AGAIN}"
+
+
+def test_every_version_was_compiled_from_this_very_kernel(compiled):
+    assert compiled["kernel"] == KERNEL, AGAIN
+    assert all(list(golden) == list(compiled["kernels"]) for golden in GOLDEN.values()), AGAIN
+
+
+@pytest.mark.parametrize("version", GOLDEN)
+def test_no_kernel_spills_registers(version):
+    assert {name: of for name, of in GOLDEN[version].items() if of["spilled_bytes"] != [0, 0]} == {}
+    assert max(of["registers"] for of in GOLDEN[version].values()) <= MOST_REGISTERS
+
+
+@pytest.mark.parametrize("version", GOLDEN)
+def test_as_many_programs_fit_as_a_launch_counts_on(version):
+    for name, of in GOLDEN[version].items():
+        registers = -(-of["registers"] // 8) * 8 * of["threads"]
+        assert of["programs"] * registers <= REGISTERS, name
+        assert of["programs"] * (of["shared_bytes"] + RESERVED_BYTES) <= SHARED_BYTES, name
 
 
 def test_16_bits_use_matrix_units_and_large_blocks_wide_ones(said):
-    for name, one in said.items():
-        if "float32" in name or name == "joining":
-            assert one["wide_products"] == one["products"] == 0, name
+    for name, of in said.items():
+        if "float32" in name or name.startswith("join"):
+            assert of["products"] == {}, name
         else:
-            assert (one["wide_products"] if one["row_block"] >= 64 else one["products"]) > 0, name
+            kind = "wgmma" if of["row_block"] >= 64 else "mma"
+            assert {product.split()[0] for product in of["products"]} == {kind}, name
 
 
 def test_where_all_warps_share_rows_no_score_is_computed_twice(said):
-    shared = {name: one["warps_of_products"] for name, one in said.items() if one["branches"]}
-    assert "MLA absorbed, 128 heads" in shared
+    shared = {name: of["warps_of_products"] for name, of in said.items() if of["branches"] and of["warps_of_products"]}
+    assert shared
     for name, warps in shared.items():
         assert set(warps) == {"[4, 2]"}, name
+
+
+def test_every_sweep_of_make_gpu_is_in_the_list(said):
+    askers = {asker for of in said.values() for asker in of["for"]}
+    assert {"gpu_check, mla", "gpu_lengths, mqa", "gpu_sign_map, mla_absorbed"} <= askers

@@ -1,0 +1,138 @@
+"""The kernels that `backend=triton` launches on an H100: for the sweeps that `make gpu` runs, and some problems beside.
+
+Each sweep is composed as a run composes it, its layer projects inputs that have shapes and strides and no memory
+(torch's device meta), and the backend is called with them. What it then launches is noted down instead of being run.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from unittest.mock import patch
+
+import torch
+
+from suite.attention import triton_decode
+from suite.attention.backends import needs
+from suite.attention.backends import triton as backend_module
+from suite.attention.backends.triton import Triton
+from suite.attention.forward_step import ForwardStep
+from suite.attention.problem import Problem, ValueLayout
+from suite.attention.triton_launch import Chip, Launch
+from suite.attention.workload import DTYPES, AttentionWorkload
+from suite.compose.compose import compose
+from suite.compose.point import SweepPoint
+from suite.configuration.files import conf_dir, locate
+from suite.measure.workload import UnsupportedError
+from suite.theory.attention_plan import AttentionPlan
+from tests.kernels.shapes import drawn
+
+H100 = Chip(multiprocessors=132, shared_bytes=227 << 10)
+META = torch.device("meta")
+KERNELS = ("attend_split", "join_splits")
+GQA_8 = Problem(
+    batch=1,
+    heads=128,
+    kv_heads=8,
+    query_len=1,
+    seq_len=16384,
+    qk_dim=128,
+    v_dim=128,
+    value_layout=ValueLayout.SEPARATE,
+    scale=0.09,
+    dtype=torch.bfloat16,
+    device=META,
+)
+ABSORBED = replace(GQA_8, kv_heads=1, qk_dim=576, v_dim=512, value_layout=ValueLayout.PREFIX_OF_KEY)
+BESIDE = {
+    "MHA": replace(GQA_8, kv_heads=128),
+    "GQA-8": GQA_8,
+    "MQA": replace(GQA_8, kv_heads=1),
+    "MLA expanded": replace(GQA_8, kv_heads=128, qk_dim=192, value_layout=ValueLayout.SUFFIX_OF_BUFFER),
+    "MLA absorbed, 16 heads": replace(ABSORBED, heads=16),
+    "MLA absorbed, 32 heads": replace(ABSORBED, heads=32, dtype=torch.float16),
+    "MLA absorbed, 128 heads": ABSORBED,
+    "MLA absorbed, 128 heads, 4 new tokens": replace(ABSORBED, query_len=4),
+    "keys of 256": replace(GQA_8, kv_heads=1, qk_dim=256, v_dim=256),
+    "keys of 512": replace(GQA_8, kv_heads=1, qk_dim=512, v_dim=512),
+    "GQA-8, float32": replace(GQA_8, dtype=torch.float32),
+    "MHA, float32": replace(GQA_8, kv_heads=128, dtype=torch.float32),
+    "keys of 256, float32": replace(GQA_8, kv_heads=1, qk_dim=256, v_dim=256, dtype=torch.float32),
+    "MLA absorbed, float32": replace(ABSORBED, dtype=torch.float32),
+    "MLA expanded, float32": replace(
+        GQA_8, kv_heads=128, qk_dim=192, value_layout=ValueLayout.SUFFIX_OF_BUFFER, dtype=torch.float32
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """A call of a kernel that was noted down."""
+
+    kernel: Any
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+    launch: Launch
+
+
+def launched() -> Iterator[tuple[str, Call]]:
+    """Yield who asks, and the call, for every sweep `gpu_*` and every problem beside."""
+    for sweep in sorted(path.stem for path in (conf_dir() / "sweep").glob("gpu_*.yaml")):
+        for point in _points(sweep):
+            if locate(point.settings["workload"]["_target_"]) is AttentionWorkload:
+                for call in _calls(*_inputs_of(AttentionPlan(point.settings))):
+                    yield f"{sweep}, {point.chosen['attention']}", call
+    for name, problem in BESIDE.items():
+        for call in _calls(problem, drawn(problem)):
+            yield name, call
+
+
+def _points(sweep: str) -> list[SweepPoint]:
+    with tempfile.TemporaryDirectory() as folder:
+        return compose(["-m", f"sweep={sweep}", f"hydra.sweep.dir={folder}"])
+
+
+def _inputs_of(plan: AttentionPlan) -> tuple[Problem, tuple[torch.Tensor, ...]]:
+    generator = torch.Generator()
+    layer_class = locate(plan.attention["_target_"])
+    layer = layer_class(
+        plan.shape, positions=plan.forward.seq_len, dtype=DTYPES[plan.dtype], device=META, generator=generator
+    )
+    step = ForwardStep(layer, None, plan.forward, generator)
+    step.draw()
+    return step.problem, step.projected
+
+
+def _calls(problem: Problem, inputs: tuple[torch.Tensor, ...]) -> list[Call]:
+    """Return the calls for one problem; none where the backend refuses it."""
+    with _noted() as calls:
+        try:
+            backend = Triton(problem)
+        except UnsupportedError:
+            return []
+        backend(*inputs)
+    return [
+        Call(kernel=kernel, arguments=given, options=named, launch=backend.launch) for kernel, given, named in calls
+    ]
+
+
+@contextmanager
+def _noted() -> Iterator[list[Any]]:
+    """Let the backend take the device meta for an H100, and note its calls of kernels."""
+    calls: list[Any] = []
+
+    class Noting:
+        def __init__(self, kernel: Any) -> None:
+            self._kernel = kernel
+
+        def __getitem__(self, grid: Any) -> Any:
+            return lambda *given, **named: calls.append((self._kernel, given, named))
+
+    noting = {name: Noting(getattr(triton_decode, name)) for name in KERNELS}
+    with (
+        patch.object(needs, "cuda", lambda *_: None),
+        patch.object(backend_module, "_chip", lambda device: H100),
+        patch.multiple(triton_decode, **noting),
+    ):
+        yield calls
