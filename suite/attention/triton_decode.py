@@ -16,6 +16,8 @@ and query, result and partial results beside them. From this follows what the ke
 - Why the value in the key is not loaded: absorbed MLA's value is the first c of the key's c + d_r columns. The tile
   that was multiplied by the queries is multiplied by the weights where it lies, on chip. A load of its own would cost
   c/(c + d_r) of the traffic once more: 1.89 times the bytes at 512 + 64, for numbers that are there already.
+- Why a second kernel joins the parts, and not the program that ends last: that one would read them through a single
+  multiprocessor, 8.4 MB for one sequence of MLA at 128 heads, which are 64 parts of 64 rows.
 
 A width that is no power of two is scored as two parts, 576 = 512 + 64 and 192 = 128 + 64, instead of being padded to
 1,024 and 256: see `suite.attention.triton_launch`.

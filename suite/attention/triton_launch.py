@@ -3,11 +3,14 @@
 - Widths. A tile is as wide as a power of two. A key is scored in two parts: where the value lies in it, the value's
   columns and the rest; elsewhere the greatest power of two in its width and the rest. What is still no power of two is
   filled up on chip, which costs arithmetic and no traffic.
-- Rows. All rows of a key-value head in one block where they fit, since each block reads the cache again: up to 128 for
-  tiles up to 128 wide, up to 64 beyond, where 64 × 512 sums fill half the registers; 16 in float32, which is multiplied
-  without matrix units.
-- Keys. As many as leave room for two further blocks of them to be under way beside the one that is multiplied. What
-  does not fit the chip's shared memory is halved, keys before rows.
+- Rows. All rows of a key-value head in one block where they fit, since each block reads the cache again, if only from
+  the L2 cache: up to 64, where 64 × 512 sums fill half the registers, and two programs of 64 × 128 share a
+  multiprocessor that one of 128 × 128 would have alone. Up to 32 of 512 where matrix units take 16 rows at once; 16 in
+  float32, which is multiplied without matrix units.
+- Keys. 64, or 32 where few rows meet wide keys; half as many in float32. With 64 rows, eight warps take 32 keys of them
+  each, and the scores' matrix instruction takes about as long for 16 columns as for 32. One or two further blocks of
+  keys are under way beside the one that is multiplied. What does not fit the chip's shared memory is halved, keys
+  before rows.
 - Splits. The fewest whose waves of programs take nearly as little time as those of any number, each of LEAST_KEYS at
   least: every further one writes, and has read, its rows' sums in float32.
 
@@ -23,18 +26,24 @@ import torch
 from suite.attention.problem import Problem, ValueLayout
 
 WIDEST = 512
+HOPPER, WIDE_PRODUCTS = 9, (9, 10)
+"""The generation whose warps share a product's rows, and those whose matrix units take 64 rows at once."""
 LEAST_KEYS = 128
 """Tokens in a split, at least: the sums of 64 rows of 512, written and read, are as much as 227 cached tokens of
 absorbed MLA."""
-NEARLY = 0.9
-MOST_PROGRAMS_EACH = 2
-"""Programs on a multiprocessor at once: one multiplies while the other waits."""
+NEARLY = 0.97
+MOST_PROGRAMS_EACH, MOST_SMALL_PROGRAMS_EACH = 2, 3
+"""Programs on a multiprocessor at once: one multiplies while others wait. Small ones have 16 rows and four warps."""
+RESERVED_BYTES = 1 << 10
+"""Shared memory that is taken beside a program's own."""
 ALL_REGISTERS = 128 * 128
 """Sums of one program from which on it leaves no registers for a second."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chip:
+    generation: int
+    """Major number of its compute capability."""
     multiprocessors: int
     shared_bytes: int
     """Shared memory that one program may take."""
@@ -53,11 +62,8 @@ class Launch:
     stages: int
     programs: int
     """Programs on a multiprocessor at once, which the splits count on."""
-
-    @property
-    def branches(self) -> bool:
-        """Return whether eight warps share 64 rows, two of them each row; see `suite.attention.triton_decode`."""
-        return self.row_block == 64 and self.warps == 8
+    branches: bool
+    """Eight warps share the 64 rows of a matrix instruction, two of them each; see `suite.attention.triton_decode`."""
 
     def __str__(self) -> str:
         parts = f"{self.first} + {self.rest}" if self.rest else f"{self.first}"
@@ -89,18 +95,23 @@ def launch_for(problem: Problem, chip: Chip) -> Launch:
     is_float = problem.dtype is torch.float32
     rows = problem.heads_per_group * problem.query_len
 
-    row_block = min(power_of_two(rows), 16 if is_float else 128 if widest <= 128 else 64)
-    key_block = (32 if is_float else 64) if widest <= 128 else (16 if is_float else 32)
+    most_rows = 16 if is_float else 64 if widest < WIDEST or chip.generation in WIDE_PRODUCTS else 32
+    row_block = min(power_of_two(rows), most_rows)
+    key_block = 64 if widest <= 128 or (row_block == 64 and (in_key or widest < WIDEST)) else 32
+    if is_float:
+        key_block //= 2
     warps = 8 if widest == WIDEST or row_block * widest >= ALL_REGISTERS or (is_float and widest > 128) else 4
-    stages = 2 if is_float or (row_block * widest == 64 * WIDEST and not in_key) else 3
+    stages = 2 if is_float or (row_block == 64 and widest > 128) else 3
 
     key_bytes = (power_of_two(first) + (power_of_two(rest) if rest else 0)) * problem.dtype.itemsize
     token_bytes = key_bytes + (0 if in_key else power_of_two(problem.v_dim) * problem.dtype.itemsize)
 
     def shared_bytes() -> int:
-        # Below 64 rows the block that is multiplied stands in registers. The last term: weights on their way to others.
+        # Below 64 rows the block that is multiplied stands in registers. Weights are on their way to other warps, but
+        # where four have 64 rows each multiplies by its own.
         blocks = stages if row_block >= 64 else stages - 1
-        return row_block * key_bytes + blocks * key_block * token_bytes + row_block * key_block * 4
+        weight_bytes = 0 if row_block == 64 and warps == 4 else row_block * key_block * problem.dtype.itemsize
+        return row_block * key_bytes + blocks * key_block * token_bytes + weight_bytes
 
     while shared_bytes() > chip.shared_bytes and row_block > 16:
         if key_block > 16:
@@ -109,8 +120,9 @@ def launch_for(problem: Problem, chip: Chip) -> Launch:
             row_block //= 2
 
     programs = problem.batch * problem.kv_heads * math.ceil(rows / row_block)
-    fit = 1 if row_block * widest >= ALL_REGISTERS else chip.shared_bytes // shared_bytes()
-    each = max(1, min(MOST_PROGRAMS_EACH, fit))
+    fit = (chip.shared_bytes + RESERVED_BYTES) // (shared_bytes() + RESERVED_BYTES)
+    most = MOST_SMALL_PROGRAMS_EACH if row_block == 16 and warps == 4 else MOST_PROGRAMS_EACH
+    each = 1 if row_block * widest >= ALL_REGISTERS else max(1, min(most, fit))
     blocks, least = math.ceil(problem.seq_len / key_block), math.ceil(LEAST_KEYS / key_block)
     keys_per_split = key_block * _blocks_per_split(blocks, least, programs, chip.multiprocessors * each)
     return Launch(
@@ -123,6 +135,7 @@ def launch_for(problem: Problem, chip: Chip) -> Launch:
         warps=warps,
         stages=stages,
         programs=each,
+        branches=chip.generation == HOPPER and row_block == 64 and warps == 8,
     )
 
 

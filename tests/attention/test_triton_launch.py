@@ -9,8 +9,10 @@ from suite.attention.problem import ValueLayout
 from suite.attention.triton_launch import Chip, key_parts, launch_for
 from tests.attention.test_refusals import ABSORBED, GQA
 
-H100 = Chip(multiprocessors=132, shared_bytes=227 << 10)
-SMALL = Chip(multiprocessors=128, shared_bytes=99 << 10)
+H100 = Chip(generation=9, multiprocessors=132, shared_bytes=227 << 10)
+A100 = Chip(generation=8, multiprocessors=108, shared_bytes=163 << 10)
+B200 = Chip(generation=10, multiprocessors=148, shared_bytes=227 << 10)
+SMALL = Chip(generation=8, multiprocessors=128, shared_bytes=99 << 10)
 
 
 @pytest.mark.parametrize(
@@ -45,15 +47,31 @@ def test_one_sequence_keeps_an_h100_busy_and_many_are_not_split():
         one = launch_for(replace(problem, seq_len=65536), H100)
         row_blocks = -(-problem.heads_per_group // one.row_block)
         assert problem.kv_heads * row_blocks * one.splits >= 0.85 * H100.multiprocessors
-    assert launch_for(replace(GQA, batch=256), H100).splits == 1
+    assert launch_for(replace(GQA, batch=99), H100).splits == 1  # two whole waves of three programs each
 
 
 def test_heads_of_one_latent_share_a_block_of_rows():
     assert launch_for(replace(ABSORBED, heads=16), H100).row_block == 16
     assert launch_for(replace(ABSORBED, heads=32), H100).row_block == 32
     assert launch_for(replace(ABSORBED, heads=128), H100).row_block == 64
-    assert launch_for(replace(GQA, heads=128, kv_heads=1), H100).row_block == 128
+    assert launch_for(replace(GQA, heads=128, kv_heads=1), H100).row_block == 64
     assert launch_for(replace(ABSORBED, heads=128, dtype=torch.float32), H100).row_block == 16
+
+
+def test_small_programs_are_three_on_a_multiprocessor():
+    assert launch_for(GQA, H100).programs == 3
+    assert launch_for(GQA, SMALL).programs == 1
+    assert launch_for(replace(ABSORBED, heads=16), H100).programs == 2
+    assert launch_for(replace(GQA, heads=128, kv_heads=1), H100).programs == 2
+    assert launch_for(replace(ABSORBED, heads=128), H100).programs == 1
+
+
+def test_waves_of_programs_are_nearly_full():
+    for batch in (1, 3, 7, 40, 256):
+        launch = launch_for(replace(GQA, batch=batch, seq_len=65536), H100)
+        programs, places = batch * GQA.kv_heads * launch.splits, H100.multiprocessors * launch.programs
+        least = 65536 * batch * GQA.kv_heads / places
+        assert least >= 0.95 * -(-programs // places) * launch.keys_per_split
 
 
 def test_a_chip_with_less_memory_gets_smaller_blocks():
@@ -61,9 +79,18 @@ def test_a_chip_with_less_memory_gets_smaller_blocks():
     assert small.row_block * small.key_block < large.row_block * large.key_block
 
 
+def test_eight_warps_share_64_rows_on_hopper_only():
+    problem = replace(ABSORBED, heads=128)
+    assert launch_for(problem, H100).branches
+    assert not launch_for(replace(GQA, heads=128, kv_heads=1), H100).branches
+    for latent in (problem, replace(problem, qk_dim=320, v_dim=256)):
+        assert not any(launch_for(latent, chip).branches for chip in (A100, SMALL, B200))
+    assert [launch_for(problem, chip).row_block for chip in (A100, SMALL, B200)] == [32, 32, 64]
+
+
 def test_a_launch_says_what_was_chosen():
     launch = launch_for(replace(ABSORBED, heads=128, seq_len=16384), H100)
     assert str(launch) == (
-        "64 splits of 256 keys; blocks of 64 rows by 32 keys, scored in 512 + 64 columns; 8 warps, 3 stages"
+        "64 splits of 256 keys; blocks of 64 rows by 64 keys, scored in 512 + 64 columns; 8 warps, 2 stages"
     )
     assert str(launch_for(replace(GQA, seq_len=64), H100)).startswith("1 split; ")

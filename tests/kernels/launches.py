@@ -28,7 +28,7 @@ from suite.measure.workload import UnsupportedError
 from suite.theory.attention_plan import AttentionPlan
 from tests.kernels.shapes import drawn
 
-H100 = Chip(multiprocessors=132, shared_bytes=227 << 10)
+H100 = Chip(generation=9, multiprocessors=132, shared_bytes=227 << 10)
 META = torch.device("meta")
 KERNELS = ("attend_split", "join_splits")
 GQA_8 = Problem(
@@ -47,13 +47,16 @@ GQA_8 = Problem(
 ABSORBED = replace(GQA_8, kv_heads=1, qk_dim=576, v_dim=512, value_layout=ValueLayout.PREFIX_OF_KEY)
 BESIDE = {
     "MHA": replace(GQA_8, kv_heads=128),
+    "MHA, keys of 64": replace(GQA_8, kv_heads=128, qk_dim=64, v_dim=64),
     "GQA-8": GQA_8,
+    "GQA-8, 4 new tokens": replace(GQA_8, query_len=4),
     "MQA": replace(GQA_8, kv_heads=1),
     "MLA expanded": replace(GQA_8, kv_heads=128, qk_dim=192, value_layout=ValueLayout.SUFFIX_OF_BUFFER),
     "MLA absorbed, 16 heads": replace(ABSORBED, heads=16),
     "MLA absorbed, 32 heads": replace(ABSORBED, heads=32, dtype=torch.float16),
     "MLA absorbed, 128 heads": ABSORBED,
     "MLA absorbed, 128 heads, 4 new tokens": replace(ABSORBED, query_len=4),
+    "MLA absorbed, 128 heads, a latent of 256": replace(ABSORBED, qk_dim=320, v_dim=256),
     "keys of 256": replace(GQA_8, kv_heads=1, qk_dim=256, v_dim=256),
     "keys of 512": replace(GQA_8, kv_heads=1, qk_dim=512, v_dim=512),
     "GQA-8, float32": replace(GQA_8, dtype=torch.float32),

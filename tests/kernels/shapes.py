@@ -34,7 +34,9 @@ SHAPES = {
     "eight columns": replace(GQA_8, heads=4, kv_heads=2, qk_dim=8, v_dim=8),
 }
 LARGE_BLOCKS = {
-    "MQA in two blocks of 128 rows": replace(GQA_8, batch=1, heads=136, kv_heads=1, qk_dim=64, v_dim=64),
+    "MQA in three blocks of 64 rows, the last not full": replace(
+        GQA_8, batch=1, heads=136, kv_heads=1, qk_dim=64, v_dim=64
+    ),
     "MLA absorbed in a block of 64 rows": replace(ABSORBED, heads=50),
     "MLA absorbed in two, with a cut": replace(ABSORBED, heads=24, query_len=3, seq_len=65),
     "keys of 256 in a block of 64 rows": replace(GQA_8, batch=1, heads=40, kv_heads=1, qk_dim=256, v_dim=200),

@@ -26,7 +26,9 @@ every_shape = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def short_splits(monkeypatch):
     """Several splits in a short context, each of several blocks in float32."""
     monkeypatch.setattr(triton_launch, "LEAST_KEYS", 40)
-    monkeypatch.setattr(backend_module, "INTERPRETED_CHIP", Chip(multiprocessors=64, shared_bytes=227 << 10))
+    monkeypatch.setattr(
+        backend_module, "INTERPRETED_CHIP", Chip(generation=9, multiprocessors=64, shared_bytes=227 << 10)
+    )
 
 
 def agrees(problem, inputs=None):
@@ -55,7 +57,7 @@ def test_every_shape_agrees_in_16_bits(shape, dtype, query_len):
 @pytest.mark.parametrize("shape", LARGE_BLOCKS.values(), ids=LARGE_BLOCKS)
 def test_many_rows_of_16_bits_share_large_blocks(shape):
     problem = replace(shape, dtype=torch.float16)
-    assert Triton(problem).launch.row_block in (64, 128)
+    assert Triton(problem).launch.row_block == 64
     assert Triton(problem).launch.splits > 1
     agrees(problem)
 
@@ -78,6 +80,17 @@ def test_one_split_needs_no_joining(monkeypatch):
         problem = replace(GQA_8, query_len=query_len, dtype=torch.bfloat16)
         assert Triton(problem).launch.splits == 1
         agrees(problem)
+
+
+@pytest.mark.parametrize("query_len", [1, 2])
+def test_64_rows_of_absorbed_mla_go_through_blocks(monkeypatch, query_len):
+    monkeypatch.setattr(triton_launch, "LEAST_KEYS", 1 << 20)
+    problem = replace(SHAPES["MLA absorbed"], heads=64 // query_len, query_len=query_len, dtype=torch.float16)
+    launch = Triton(problem).launch
+    assert launch.branches
+    assert launch.splits == 1
+    assert launch.key_block < problem.seq_len < 2 * launch.key_block
+    agrees(problem)
 
 
 def test_new_tokens_see_the_context_and_those_before_them():

@@ -17,7 +17,7 @@ from suite.measure.workload import UnsupportedError
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 MOST_NEW_TOKENS = 4
-INTERPRETED_CHIP = Chip(multiprocessors=4, shared_bytes=227 << 10)
+INTERPRETED_CHIP = Chip(generation=9, multiprocessors=4, shared_bytes=227 << 10)
 """Small, so that a test's few programs are split."""
 JOINED_COLUMNS, SPLITS_AT_ONCE = 128, 16
 """Columns of a part and parts of a row that the joining kernel holds at once."""
@@ -122,4 +122,8 @@ def _chip(device: torch.device) -> Chip:
 
     index = torch.cuda.current_device() if device.index is None else device.index
     found = driver.active.utils.get_device_properties(index)
-    return Chip(multiprocessors=found["multiprocessor_count"], shared_bytes=found["max_shared_mem"])
+    return Chip(
+        generation=torch.cuda.get_device_capability(index)[0],
+        multiprocessors=found["multiprocessor_count"],
+        shared_bytes=found["max_shared_mem"],
+    )
