@@ -97,7 +97,7 @@ def launch_for(problem: Problem, chip: Chip) -> Launch:
 
     most_rows = 16 if is_float else 64 if widest < WIDEST or chip.generation in WIDE_PRODUCTS else 32
     row_block = min(power_of_two(rows), most_rows)
-    key_block = 64 if widest <= 128 or (row_block == 64 and (in_key or widest < WIDEST)) else 32
+    key_block = 64 if widest <= 128 or row_block == 64 else 32
     if is_float:
         key_block //= 2
     warps = 8 if widest == WIDEST or row_block * widest >= ALL_REGISTERS or (is_float and widest > 128) else 4

@@ -61,9 +61,17 @@ def test_heads_of_one_latent_share_a_block_of_rows():
 def test_small_programs_are_three_on_a_multiprocessor():
     assert launch_for(GQA, H100).programs == 3
     assert launch_for(GQA, SMALL).programs == 1
+    assert launch_for(replace(GQA, heads=16 * GQA.kv_heads, query_len=2, qk_dim=64, v_dim=64), H100).programs == 2
     assert launch_for(replace(ABSORBED, heads=16), H100).programs == 2
     assert launch_for(replace(GQA, heads=128, kv_heads=1), H100).programs == 2
     assert launch_for(replace(ABSORBED, heads=128), H100).programs == 1
+
+
+def test_each_program_takes_a_kilobyte_of_shared_memory_more():
+    own, reserved = 71_680, 1024
+    for too_few in (0, 1):
+        chip = replace(H100, shared_bytes=3 * (own + reserved) - reserved - too_few)
+        assert launch_for(GQA, chip).programs == 3 - too_few
 
 
 def test_waves_of_programs_are_nearly_full():
