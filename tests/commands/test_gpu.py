@@ -195,13 +195,13 @@ def test_where_the_doctor_says_nothing_of_torch_torch_is_asked(monkeypatch):
 
     def answer(command, **_):
         asked.append(command)
-        return subprocess.CompletedProcess(command, 0 if len(asked) == 1 else 1)
+        return subprocess.CompletedProcess(command, (0, 1, -11)[len(asked) - 1])
 
     monkeypatch.setattr(subprocess, "run", answer)
-    assert [_has_gpu({}, Budget(60)), _has_gpu({"torch": None}, Budget(60))] == [True, False]
+    assert [_has_gpu(facts, Budget(60)) for facts in ({}, {"torch": None}, {})] == [True, False, False]
     assert "torch.cuda.is_available()" in asked[0][-1]
     assert [_has_gpu({"torch": {"cuda_available": said}}, Budget(60)) for said in (True, False)] == [True, False]
-    assert len(asked) == 2
+    assert len(asked) == 3
 
 
 def test_a_python_lacking_something_hears_it_before_any_import(monkeypatch, capsys, tmp_path):

@@ -65,7 +65,7 @@ def test_a_bundle_names_the_commit_that_it_was_made_of(tmp_path):
     assert commit_of(tmp_path) == {}  # a checkout that git cannot read
 
 
-@pytest.mark.parametrize("content", [b"", b"main", b"0" * 39, b"\xff" * 40, b"/home/someone/" + b"0" * 40])
+@pytest.mark.parametrize("content", [b"", b"main", b"0" * 39, b"\xff" * 40, b"/home/someone/" + b"0" * 40, b"0" * 41])
 def test_a_file_that_is_no_commit_is_not_taken_for_one(content, tmp_path):
     (tmp_path / "COMMIT").write_bytes(content)
     assert commit_of(tmp_path) == {}
