@@ -11,7 +11,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves, tree_map_only
 
 HOST, DEVICE = torch.device("cpu"), torch.device("cuda", 0)
 MAY_MIX = ("to", "copy_", "__getitem__", "__setitem__")
@@ -29,10 +28,9 @@ class SecondDevice(TorchFunctionMode):
 
     def put(self, made):
         """Know the tensors in this as lying on the device, and return it."""
-        for tensor in tree_leaves(made):
-            if isinstance(tensor, Tensor):
-                storage = tensor.untyped_storage()
-                self._there[storage._cdata] = storage
+        for tensor in _tensors((made,)):
+            storage = tensor.untyped_storage()
+            self._there[storage._cdata] = storage
         return made
 
     def has(self, tensor):
@@ -45,8 +43,9 @@ class SecondDevice(TorchFunctionMode):
         if func == Tensor.device.__get__:
             return DEVICE if self.has(args[0]) else HOST
         asked = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.device)]
-        args, kwargs = tree_map_only(torch.device, lambda device: HOST, (args, kwargs))
-        given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        args = [HOST if isinstance(value, torch.device) else value for value in args]
+        kwargs |= {name: HOST for name, value in kwargs.items() if isinstance(value, torch.device)}
+        given = list(_tensors((*args, *kwargs.values())))
         there = [self.has(tensor) for tensor in given]
         left = [tensor for tensor, is_there in zip(given, there, strict=True) if not is_there and tensor.dim()]
         if left and any(there) and func.__name__ not in MAY_MIX:
@@ -57,6 +56,16 @@ class SecondDevice(TorchFunctionMode):
             made = made.clone()  # on two devices it would be a copy
         is_there = asked[-1].type == "cuda" if asked else any(there)
         return self.put(made) if is_there else made
+
+
+def _tensors(values):
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)
+        elif isinstance(value, Mapping):
+            yield from _tensors(value.values())
 
 
 def install(mode, monkeypatch):
