@@ -84,17 +84,18 @@ class CountSplits:
         splits.fill_(most - 1)
 
 
-def decode_attention_fwd(q, k, v, o, starts, tokens, part, part_lse, splits, most, scale, k_scale, v_scale, *, has_mla):
-    assert has_mla
-    assert (k_scale, v_scale) == (1, 1)
-    assert v.data_ptr() == k.data_ptr()
-    assert part.shape == (*q.shape[:2], most, v.shape[-1])
-    assert part.is_contiguous()
-    assert part_lse.shape == part.shape[:3]
-    assert set(splits.tolist()) == {most - 1}
-    for sequence, (begin, end) in enumerate(itertools.pairwise(starts.tolist())):
-        mine = tokens[begin:end]
-        o[sequence] = attended(q[sequence][None, None], k[mine][None], v[mine][None], scale, False)[0, 0]
+def decode_attention_fwd(*, q, o, k_buffer, v_buffer, kv_indptr, kv_indices, sm_scale, **settings):
+    parts, most = settings.pop("attn_logits"), settings.pop("max_kv_splits")
+    assert parts.shape == (*q.shape[:2], most, v_buffer.shape[-1])
+    assert parts.is_contiguous()
+    assert settings.pop("attn_lse").shape == parts.shape[:3]
+    assert set(settings.pop("num_kv_splits").tolist()) == {most - 1}
+    assert settings == {"k_scale": 1, "v_scale": 1, "has_mla": True}
+    assert v_buffer.data_ptr() == k_buffer.data_ptr()
+    for sequence, (begin, end) in enumerate(itertools.pairwise(kv_indptr.tolist())):
+        mine = kv_indices[begin:end]
+        k, v = k_buffer[mine][None], v_buffer[mine][None]
+        o[sequence] = attended(q[sequence][None, None], k, v, sm_scale, False)[0, 0]
 
 
 SGLANG = "sglang.kernels.ops.attention"

@@ -49,7 +49,7 @@ SHORT = 512
 TRIES = 3
 CLEARLY = 0.9
 MOST_SCORES = 1 << 28
-"""Eager stores them all: more are not tried where another computes the problem."""
+"""Eager stores them all: more are not tried."""
 FLUSHES_AHEAD = 8
 """Flushes before a try on a GPU: they last longer than its launches, for which the graphs of a record's runs need not
 wait."""
@@ -104,7 +104,7 @@ class Undecided(Backend):
         scores = problem.batch * problem.heads * problem.query_len * problem.seq_len
         kinds = tried_for(problem)
         for kind in kinds:
-            if kind is Eager and found and scores > MOST_SCORES:
+            if kind is Eager and scores > MOST_SCORES:
                 continue
             backend: Backend | None = None
             try:

@@ -76,19 +76,19 @@ class Sglang(PackagedBackend):
         pool_TGd = self._tokens.of(k_BGTd)[:, :, 0]
         o_BHv = q_BHSd.new_empty(*q_BHSd.shape[:2], self.problem.v_dim)
         self._attend(
-            q_BHSd[:, :, 0],
-            pool_TGd,
-            pool_TGd[..., : self.problem.v_dim],
-            o_BHv,
-            self._starts,
-            self._indices,
-            self._part,
-            self._part_lse,
-            self._splits_B,
-            MOST_SPLITS,
-            self.problem.scale,
-            1.0,
-            1.0,
+            q=q_BHSd[:, :, 0],
+            k_buffer=pool_TGd,
+            v_buffer=pool_TGd[..., : self.problem.v_dim],
+            o=o_BHv,
+            kv_indptr=self._starts,
+            kv_indices=self._indices,
+            attn_logits=self._part,
+            attn_lse=self._part_lse,
+            num_kv_splits=self._splits_B,
+            max_kv_splits=MOST_SPLITS,
+            sm_scale=self.problem.scale,
+            k_scale=1.0,
+            v_scale=1.0,
             has_mla=True,
         )
         return o_BHv[:, :, None]
