@@ -149,7 +149,7 @@ def test_the_range_for_a_timeline_holds_the_span_alone(chip, monkeypatch):
     assert chip.ranges[first : first + 3] == ["span kernel", "kernel", "end"]
 
 
-def test_the_check_of_our_clock_tells_a_flush_by_writes_from_one_by_reads(chip, monkeypatch, tmp_path, capsys):
+def test_a_flush_by_writes_is_told_from_one_by_reads(chip, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(bias, "SIZES_BYTES", (L2_BYTES // 2, 4 * L2_BYTES))
     monkeypatch.setattr(bias, "STEPS", STEPS)
     assert bias.main(tmp_path / "bias.json") == bias.AGREES
