@@ -24,6 +24,7 @@ import torch
 from suite.measure.devices.cuda import FLUSHED
 from suite.measure.devices.cuda_clock import FLUSH_OVER_L2, CudaFlush, event_clock, l2_bytes
 from suite.measure.meter import Meter
+from suite.measure.rotated_buffers import LEAST_COPIES
 from suite.process.streams import ended
 from suite.records.store import write_named
 
@@ -32,7 +33,7 @@ SIZES_BYTES = (16_000_000, 64_000_000, 151_000_000, 537_000_000)
 """Bytes that are read. The third is the cache of MLA with 128 heads at 16,384 tokens and a batch of 8."""
 FLOAT_BYTES = 4
 STEPS = 60
-ROTATED_OVER_L2, LEAST_COPIES = 5, 4
+ROTATED_OVER_L2 = 5
 OURS, WARM = "ours", "warm"
 WRITE, READ, WRITE_THEN_READ = "flush by a write", "flush by a read", "flush by a write, then a read"
 GRAPH_WRITE, GRAPH_READ = f"graph, {WRITE}", f"graph, {READ}"
