@@ -20,9 +20,11 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from torch import Tensor
 
 from suite.measure.devices.cuda import FLUSHED
 from suite.measure.devices.cuda_clock import FLUSH_OVER_L2, CudaFlush, event_clock, l2_bytes
+from suite.measure.devices.cuda_graph import captured
 from suite.measure.meter import Meter
 from suite.measure.rotated_buffers import LEAST_COPIES
 from suite.process.streams import ended
@@ -177,20 +179,8 @@ def _by_our_meter(run: Work, metric: str) -> list[float]:
     return [reading.value for reading in meter.readings if reading.metric == metric]
 
 
-def _graph(runs: Sequence[Work]) -> torch.cuda.CUDAGraph:
-    """Capture runs, one after another; the graph keeps their outputs' memory, and nothing looks at it."""
-    stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
-    torch.cuda.synchronize()
-    with torch.cuda.stream(stream):
-        for run in runs[:1]:
-            run()  # libraries set themselves up for each stream, which must not be captured
-        torch.cuda.synchronize()
-        graph.capture_begin()
-        try:
-            for run in runs:
-                run()
-        finally:
-            graph.capture_end()
+def _graph(runs: Sequence[Callable[[], Tensor]]) -> torch.cuda.CUDAGraph:
+    graph, _ = captured(runs)
     return graph
 
 

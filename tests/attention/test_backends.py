@@ -19,6 +19,7 @@ from suite.attention.backends.cpp import Cpp
 from suite.attention.backends.eager import Eager
 from suite.attention.backends.flex import Flex
 from suite.attention.backends.needs import AbsentError
+from suite.attention.backends.packaged import PackagedBackend
 from suite.attention.backends.sdpa import Sdpa
 from suite.attention.backends.sdpa_by_name import SdpaCudnn, SdpaEfficient, SdpaFlash
 from suite.attention.backends.sdpa_folded import SdpaFolded
@@ -187,7 +188,12 @@ class Absent(Named, name="flash_attn"):
         raise AbsentError("flash_attn is not here")
 
 
-class Failing(Named, name="fa3"):
+class Failing(PackagedBackend):
+    name, distribution = "fa3", "flash-attn-3"
+
+    def set_up(self, problem):
+        pass
+
     def __call__(self, *inputs):
         raise KeyError("sm_90")
 
@@ -212,9 +218,19 @@ def test_auto_tries_on_a_gpu_what_is_installed(monkeypatch, package_s, eager_s, 
     assert found.form.split("; not tried: ") == [
         form,
         "flash_attn is not here",
-        "fa3 fails on these inputs (KeyError: 'sm_90')",
+        "fa3: the package flash-attn-3 fails on this problem (KeyError: 'sm_90')",
         "sdpa_folded needs more memory than there is",
     ]
+
+
+def test_a_bug_of_ours_is_no_refusal(monkeypatch):
+    class Wrong(Named, name="cpp"):
+        def __call__(self, *inputs):
+            raise AssertionError("a bug")
+
+    monkeypatch.setattr(auto, "DECODING_ON_A_CPU", (Wrong, Eager))
+    with pytest.raises(AssertionError, match=r"^a bug$"):
+        choose(DECODE).autotuned(*inputs(DECODE))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")

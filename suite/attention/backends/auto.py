@@ -32,7 +32,7 @@ from suite.attention.backends.fa3 import Fa3
 from suite.attention.backends.flash_attn import FlashAttn
 from suite.attention.backends.flash_mla import FlashMla
 from suite.attention.backends.flashinfer import FlashInfer
-from suite.attention.backends.needs import AbsentError, explained
+from suite.attention.backends.needs import AbsentError
 from suite.attention.backends.sdpa_by_name import SdpaCudnn, SdpaEfficient, SdpaFlash
 from suite.attention.backends.sdpa_folded import SdpaFolded
 from suite.attention.backends.triton import Triton
@@ -99,7 +99,8 @@ class Undecided(Backend):
 
     def _computing(self, *inputs: Tensor) -> tuple[list[Backend], list[str]]:
         """Return the backends that compute the problem of these inputs, in the order of preference; and why the first
-        is not among them, or another that lacks something here or fails."""
+        is not among them, or another that lacks something here or fails. An error that is no refusal is a bug, and is
+        raised."""
         problem, found, refusals = self.problem, list[Backend](), list[str]()
         scores = problem.batch * problem.heads * problem.query_len * problem.seq_len
         kinds = tried_for(problem)
@@ -108,10 +109,9 @@ class Undecided(Backend):
                 continue
             backend: Backend | None = None
             try:
-                with explained(f"{kind.name} fails on these inputs"):
-                    backend = kind(problem)
-                    backend = backend.autotuned(*inputs)
-                    one_pass(backend, problem, *inputs)
+                backend = kind(problem)
+                backend = backend.autotuned(*inputs)
+                one_pass(backend, problem, *inputs)
                 found.append(backend)
             except UnsupportedError as refusal:
                 if backend is not None or kind is kinds[0] or isinstance(refusal, AbsentError):

@@ -1,8 +1,8 @@
 """The base of backends that call another package's kernel.
 
 Some of them compile at a first call, for minutes, or plan for the lengths of a batch, and each raises errors of its own
-for a problem or a device that it does not take. So its set-up, its plan and a first call on the very inputs come before
-anything is timed, and whatever they raise becomes the reason why the case is not run.
+for a problem or a device that it does not take. So its set-up, its plan and a first pass over the very inputs come
+before anything is timed, and whatever they raise becomes the reason why the case is not run.
 """
 
 from abc import ABC, abstractmethod
@@ -11,6 +11,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from suite.attention.backends import needs
+from suite.attention.check import one_pass
 from suite.attention.problem import Backend, Problem
 
 
@@ -34,5 +35,5 @@ class PackagedBackend(Backend, ABC):
         failure = f"{self.name}: the package {self.distribution} fails on this problem"
         with needs.explained(failure), self.problem.forward_mode():
             self.plan(q_BHSd, k_BGTd, v_BGTv)
-            self(q_BHSd, k_BGTd, v_BGTv)
+            one_pass(self, self.problem, q_BHSd, k_BGTd, v_BGTv)
         return self

@@ -109,7 +109,7 @@ def _runs_of(workload: GraphableWorkload, span: str) -> RotatedRuns | str:
 def _capture_span(rotated: RotatedRuns) -> _Span:
     """Return the span as a graph, or as it was, with the reason, where it cannot be one."""
     try:
-        graph, outputs = _capture(rotated.runs)
+        graph, outputs = captured(rotated.runs)
         graph.replay()
         # Copied, since work that keeps one output for all its runs would be compared with itself.
         replayed = {index: outputs[index].clone() for index in (0, -1)}
@@ -124,7 +124,7 @@ def _capture_span(rotated: RotatedRuns) -> _Span:
     return _Span(work=graph.replay, runs=len(rotated.runs), fact=fact, keeps=[rotated, outputs])
 
 
-def _capture(runs: Sequence[Callable[[], object]]) -> tuple[torch.cuda.CUDAGraph, Sequence[Tensor]]:
+def captured(runs: Sequence[Callable[[], object]]) -> tuple[torch.cuda.CUDAGraph, Sequence[Tensor]]:
     """Capture all runs, one after another, in one graph; return it and the outputs, emptied."""
     stream, graph = _capture_stream(), torch.cuda.CUDAGraph()
     torch.cuda.synchronize()
