@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from suite.attention.backends.eager import attend
-from suite.attention.problem import Problem, ValueLayout, visible_keys
+from suite.attention.problem import Problem, ValueLayout, operands, visible_keys
 from suite.measure.workload import IncorrectError
 from suite.records.record import Reading
 
@@ -53,22 +53,20 @@ class Comparison:
         return self.error <= self.allowed
 
 
-def compare(
-    o_BHSv: Tensor,
-    q_BHSd: Tensor,
-    k_BGTd: Tensor,
-    v_BGTv: Tensor,
-    problem: Problem,
-    generator: torch.Generator,
-) -> Comparison:
-    """Return the error of `o_BHSv`, and the error allowed: twice eager's own on the same rows and what rounding adds,
-    within the dtype's bound."""
+def compare(o_BHSv: Tensor, inputs: Sequence[Tensor], problem: Problem, generator: torch.Generator) -> Comparison:
+    """Return the error of `o_BHSv`, which a kernel made of `inputs`, and the error allowed: twice eager's own on the
+    same rows and what rounding adds, within the dtype's bound."""
     positions = _positions(problem, generator)
     last_seen_R1 = (positions + problem.seq_len - problem.query_len)[:, None]
-    visible_RT = torch.arange(problem.seq_len, device=problem.device) <= last_seen_R1
-    q_BHRd = q_BHSd[:, :, positions]
-    reference = reference_rows(q_BHRd, k_BGTd, v_BGTv, visible_RT, problem.scale)
-    eager = attend(q_BHRd, k_BGTd, v_BGTv, scale=problem.scale, hidden_ST=~visible_RT)
+    keys_T = torch.arange(problem.seq_len, device=problem.device)
+    visible_RT = keys_T <= last_seen_R1
+    if problem.window is not None:
+        visible_RT &= keys_T > last_seen_R1 - problem.window
+    found = operands(inputs, problem)
+    k_BGTd, v_BGTv, sink_H = found.k_BGTd, found.v_BGTv, found.sink_H
+    q_BHRd = found.q_BHSd[:, :, positions]
+    reference = reference_rows(q_BHRd, k_BGTd, v_BGTv, visible_RT, problem.scale, sink_H)
+    eager = attend(q_BHRd, k_BGTd, v_BGTv, scale=problem.scale, hidden_ST=~visible_RT, sink_H=sink_H)
     return Comparison(
         error=relative_error(o_BHSv[:, :, positions], reference),
         allowed=_allowed(relative_error(eager, reference), problem),
@@ -80,7 +78,7 @@ def _allowed(eagers_error: float, problem: Problem) -> float:
     return min(2 * eagers_error + rounding, LARGEST_ERROR[problem.dtype])
 
 
-Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+Attend = Callable[..., Tensor]
 
 
 def compare_gradients(
@@ -90,7 +88,7 @@ def compare_gradients(
 
     A value that lies in the key has no gradient of its own: the key's holds both.
     """
-    visible_SS = visible_keys(problem.query_len, problem.seq_len, problem.device)
+    visible_SS = visible_keys(problem.query_len, problem.seq_len, problem.device, problem.window)
 
     def eager(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return attend(q, k, v, scale=problem.scale, hidden_ST=~visible_SS)
@@ -143,11 +141,12 @@ def gradients(attended: Attend, inputs: Sequence[Tensor], do_BHSv: Tensor, probl
     return torch.autograd.grad(attended(*inputs), by, do_BHSv)
 
 
-def one_pass(attended: Attend, problem: Problem, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> None:
+def one_pass(attended: Attend, problem: Problem, *inputs: Tensor) -> None:
     """Call `attended` once, and where the problem needs a gradient its backward pass too."""
     if not problem.needs_gradient:
-        attended(q_BHSd, k_BGTd, v_BGTv)
+        attended(*inputs)
         return
+    q_BHSd, k_BGTd, v_BGTv = inputs
     do_BHSv = q_BHSd.new_ones(*q_BHSd.shape[:-1], problem.v_dim)
     with torch.enable_grad():
         gradients(attended, leaves(q_BHSd, k_BGTd, v_BGTv, problem), do_BHSv, problem)
@@ -158,21 +157,34 @@ def relative_error(candidate: Tensor, reference: Tensor) -> float:
     return float((candidate.double() - reference).norm() / reference.norm())
 
 
-def reference_rows(q_BHRd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor, visible_RT: Tensor, scale: float) -> Tensor:
-    """Compute attention of the given query rows in float64, keys streamed in blocks with a running maximum; o_BHRv."""
+def reference_rows(
+    q_BHRd: Tensor,
+    k_BGTd: Tensor,
+    v_BGTv: Tensor,
+    visible_RT: Tensor,
+    scale: float,
+    sink_H: Tensor | None = None,
+) -> Tensor:
+    """Compute attention of the given query rows in float64, keys streamed in blocks with a running maximum; o_BHRv.
+
+    `sink_H`: a logit of each head that takes its share of the softmax and has no value.
+    """
     batch, heads, rows, width = q_BHRd.shape
     groups = k_BGTd.shape[1]
     by_group = (batch, groups, heads // groups * rows)  # query head h uses key-value head h // (H / G)
     q = (q_BHRd.double() * scale).reshape(*by_group, width)
-    peak = q.new_full((*by_group, 1), float("-inf"))
+    # A finite start: a row that sees no key of the first block, as behind a window, weighs that block by 0.
+    peak = q.new_full((*by_group, 1), torch.finfo(torch.float64).min)
     total = torch.zeros_like(peak)
+    if sink_H is not None:  # a key without a value, which every row sees before all others
+        peak = sink_H.double().view(groups, -1, 1).expand(batch, -1, -1, rows).reshape(*by_group, 1)
+        total = torch.ones_like(peak)
     summed = q.new_zeros(*by_group, v_BGTv.shape[-1])
     for start in range(0, k_BGTd.shape[2], KEY_BLOCK):
         block = slice(start, start + KEY_BLOCK)
         k, v = k_BGTd[:, :, block].double(), v_BGTv[:, :, block].double()
         by_row = (q @ k.mT).unflatten(2, (-1, rows))
         scores = by_row.masked_fill(~visible_RT[:, block], float("-inf")).flatten(2, 3)
-        # Every row sees key 0, so from the first block on the running maximum is finite.
         new_peak = torch.maximum(peak, scores.amax(dim=-1, keepdim=True))
         weights, kept = (scores - new_peak).exp(), (peak - new_peak).exp()
         total = total * kept + weights.sum(dim=-1, keepdim=True)

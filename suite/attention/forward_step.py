@@ -44,7 +44,7 @@ class ForwardStep:
     def check(self) -> Sequence[Reading]:
         with torch.inference_mode():
             output = self.backend(*self.projected)
-            comparison = compare(output, *self.projected, self.problem, self._generator)
+            comparison = compare(output, self.projected, self.problem, self._generator)
             self.cache.spoil_spare_slots(self._generator)
             again = self.backend(*self.projected)
             readings = readings_if_passed({"": comparison})
@@ -76,5 +76,5 @@ class ForwardStep:
     def _layer(self) -> Tensor:
         return self.layer.output(self.backend(*self.layer.project(self._x_BSD, self.cache, self._start)))
 
-    def _kernel(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
-        return self.backend(q_BHSd, k_BGTd, v_BGTv)
+    def _kernel(self, *inputs: Tensor) -> Tensor:
+        return self.backend(*inputs)

@@ -61,9 +61,9 @@ class AttentionLayer(torch.nn.Module, ABC):
     @abstractmethod
     def project(
         self, x_BSD: Tensor, cache: Cache | None, start: int, positions_S: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return queries of the new tokens, and keys and values of all; write the new tokens to the cache from `start`
-        on.
+    ) -> tuple[Tensor, ...]:
+        """Return the kernel's inputs, as `problem` names them: queries of the new tokens, keys and values of all. Write
+        the new tokens to the cache from `start` on.
 
         Without a cache, as in training, the new tokens are all there are. `positions_S`: the new tokens' rotary
         positions where they are not `start` and those that follow it.

@@ -28,9 +28,10 @@ def layer_readings(
     new = x_BSD.shape[1]
     chosen = torch.linspace(0, new - 1, min(new, MOST_TOKENS), device=x_BSD.device).round().long()
     positions = start + chosen
-    q, k, v = projected
+    q, k, v = projected[:3]
+    rows = k.shape[2] - new + chosen  # of the keys that are kept, which need not be all
     o_BHNv = o_BHSv[:, :, chosen]
-    ours = (q[:, :, chosen], k[:, :, positions], v[:, :, positions], layer.output(o_BHNv))
+    ours = (q[:, :, chosen], k[:, :, rows], v[:, :, rows], layer.output(o_BHNv))
     exact = (
         *definition.projected(layer, x_BSD[:, chosen].double(), positions),
         definition.output(layer, o_BHNv.double()),

@@ -4,6 +4,7 @@ Legend of the shapes in this package: B batch, H query heads, G key-value heads,
 d width over which a query is scored, v width of a value, D hidden width, c width of MLA's latent.
 """
 
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
@@ -11,6 +12,8 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+
+from suite.measure.workload import UnsupportedError
 
 
 class ValueLayout(Enum):
@@ -35,6 +38,19 @@ class Problem:
     dtype: torch.dtype
     device: torch.device
     needs_gradient: bool = False
+    window: int | None = None
+    """Most keys that a query sees, its own the last of them. None: all up to its own."""
+    has_sinks: bool = False
+    """A fourth input, sink_H: a logit of each head that takes its share of the softmax and has no value."""
+
+    @property
+    def beyond_plain(self) -> Mapping[str, str]:
+        """Return what the problem has beside plain causal attention, by the name that a backend computes it under."""
+        found = {
+            "window": f"window of {self.window} keys" if self.window is not None else "",
+            "sinks": "attention sinks" if self.has_sinks else "",
+        }
+        return {name: phrase for name, phrase in found.items() if phrase}
 
     @property
     def heads_per_group(self) -> int:
@@ -47,8 +63,8 @@ class Problem:
 
     @property
     def needs_mask(self) -> bool:
-        """With one new token every key is visible."""
-        return self.query_len > 1
+        """With one new token every key is visible, unless more are kept than its window has."""
+        return self.query_len > 1 or (self.window is not None and self.window < self.seq_len)
 
     def forward_mode(self) -> AbstractContextManager[object]:
         """Return torch's mode for a first call as later ones will be: what is compiled is compiled for one mode."""
@@ -63,19 +79,24 @@ class Backend:
     """
 
     name: ClassVar[str]
+    computes: ClassVar[frozenset[str]] = frozenset()
+    """What it computes beside plain causal attention, by the names of `Problem.beyond_plain`."""
     form: str | None = None
     """Its choice for this problem, where it has one; for the record."""
     built: str | None = None
     """A compiler's flags, where one was asked for it here; for the record."""
 
     def __init__(self, problem: Problem) -> None:
+        for name, phrase in problem.beyond_plain.items():
+            if name not in self.computes:
+                raise UnsupportedError(f"{self.name} computes no {phrase}")
         self.check(problem)
         self.problem = problem
 
     def check(self, problem: Problem) -> None:
         """Raise UnsupportedError for a problem that this backend does not compute. By default every one is."""
 
-    def autotuned(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> "Backend":
+    def autotuned(self, *inputs: Tensor) -> "Backend":
         """Return this backend ready to be called, or its choice if it can only choose by inputs as they will come.
 
         Called once, before any call. What takes long, such as a kernel's build, belongs here: backends are also set up
@@ -84,10 +105,34 @@ class Backend:
         return self
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
-        """Return o_BHSv, causal, with the last query seeing every key."""
+        """Return o_BHSv, causal, with the last query seeing every key, or as many as its window has.
+
+        A backend that computes more than plain attention takes the inputs of that too; see `Operands`.
+        """
         raise AssertionError(f"{type(self).__name__} does not say how it computes")
 
 
-def visible_keys(query_len: int, seq_len: int, device: torch.device) -> Tensor:
-    """Return causal visibility as booleans, [query_len, seq_len], with the last query seeing every key."""
-    return torch.ones(query_len, seq_len, dtype=torch.bool, device=device).tril(seq_len - query_len)
+@dataclass(frozen=True, kw_only=True)
+class Operands:
+    """A kernel's inputs written out: whole keys and values of every group, whatever form they came in."""
+
+    q_BHSd: Tensor
+    k_BGTd: Tensor
+    v_BGTv: Tensor
+    sink_H: Tensor | None = None
+
+
+def operands(inputs: Sequence[Tensor], problem: Problem) -> Operands:
+    """Return the inputs of a kernel written out: queries, keys and values, then sinks where the problem has them."""
+    q_BHSd, k_BGTd, v_BGTv, *more = inputs
+    sink_H = more.pop() if problem.has_sinks else None
+    assert not more, "an input that the problem does not name"
+    return Operands(q_BHSd=q_BHSd, k_BGTd=k_BGTd, v_BGTv=v_BGTv, sink_H=sink_H)
+
+
+def visible_keys(query_len: int, seq_len: int, device: torch.device, window: int | None = None) -> Tensor:
+    """Return causal visibility as booleans, [query_len, seq_len], with the last query seeing every key, or the last
+    `window` of them."""
+    own = seq_len - query_len
+    visible_ST = torch.ones(query_len, seq_len, dtype=torch.bool, device=device).tril(own)
+    return visible_ST if window is None else visible_ST.triu(own - window + 1)

@@ -53,17 +53,19 @@ class TrainingStep:
         self._wanted = (self._x_BSD, *layer.parameters())
         self._dy_BSD = layer.drawn_input(forward, self._generator)
         with torch.no_grad():
-            self.projected = leaves(*layer.project(self._x_BSD, None, 0), self.problem)
+            q_BHSd, k_BGSd, v_BGSv = layer.project(self._x_BSD, None, 0)
+            self.projected = leaves(q_BHSd, k_BGSd, v_BGSv, self.problem)
         self._do_BHSv = self._drawn_like_output(self.problem)
 
     def check(self) -> Sequence[Reading]:
         with torch.no_grad():
             output = self.backend(*self.projected)
-            comparison = compare(output, *self.projected, self.problem, self._generator)
+            comparison = compare(output, self.projected, self.problem, self._generator)
             around = layer_readings(self.layer, self._x_BSD, self.projected, 0, output)
-            short = self.layer.project(self.layer.drawn_input(self._checked, self._generator), None, 0)
+            q_BHSd, k_BGSd, v_BGSv = self.layer.project(self.layer.drawn_input(self._checked, self._generator), None, 0)
         problem = self._checked_problem
-        by_gradient = compare_gradients(self.checked_backend, *short, self._drawn_like_output(problem), problem)
+        do_BHSv = self._drawn_like_output(problem)
+        by_gradient = compare_gradients(self.checked_backend, q_BHSd, k_BGSd, v_BGSv, do_BHSv, problem)
         return [*readings_if_passed({"": comparison, **by_gradient}), *around]
 
     def run(self, meter: Meter) -> None:

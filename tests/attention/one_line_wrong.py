@@ -52,15 +52,15 @@ CHANGES = (
     Change(
         what="mask aligned to the top left",
         file="problem.py",
-        before=".tril(seq_len - query_len)",
+        before=".tril(own)",
         after=".tril()",
         settings={"query_len": 3},
     ),
     Change(
         what="newest token masked",
         file="problem.py",
-        before=".tril(seq_len - query_len)",
-        after=".tril(seq_len - query_len - 1)",
+        before=".tril(own)",
+        after=".tril(own - 1)",
         settings={"query_len": 3},
     ),
     Change(
@@ -125,7 +125,7 @@ CHANGES = (
     Change(
         what="softmax left out",
         file=EAGER,
-        before="_hide(scores_NRT, hidden_ST).softmax(dim=-1)",
+        before="_softmax(_hide(scores_NRT, hidden_ST), sink_NR1)",
         after="_hide(scores_NRT, hidden_ST)",
         settings={"backend": "eager"},
     ),

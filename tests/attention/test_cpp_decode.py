@@ -33,7 +33,7 @@ def agrees(problem, inputs=None, **settings):
     inputs = drawn(problem) if inputs is None else inputs
     output = decoded(problem, inputs, **settings) if settings else ready(problem, inputs)(*inputs)
     assert output.dtype == problem.dtype
-    comparison = compare(output, *inputs, problem, torch.Generator().manual_seed(0))
+    comparison = compare(output, inputs, problem, torch.Generator().manual_seed(0))
     assert comparison.passed, comparison
 
 
@@ -81,7 +81,7 @@ def test_sequences_may_end_before_their_slots(dtype):
         for b, length in enumerate(lengths.tolist()):
             one = replace(problem, batch=1, seq_len=length)
             inputs = (q[b : b + 1], k[b : b + 1, :, :length], v[b : b + 1, :, :length])
-            assert compare(outputs[b : b + 1], *inputs, one, torch.Generator().manual_seed(0)).passed
+            assert compare(outputs[b : b + 1], inputs, one, torch.Generator().manual_seed(0)).passed
 
 
 def test_new_tokens_see_the_context_and_those_before_them():

@@ -79,5 +79,5 @@ def test_every_backend_agrees_with_float64_or_is_refused(name, problem):
         backend = locate(read_choice("backend", name)["_target_"])(problem).autotuned(*inputs)
     except UnsupportedError as error:
         pytest.skip(str(error))
-    comparison = compare(backend(*inputs), *inputs, problem, torch.Generator(problem.device).manual_seed(0))
+    comparison = compare(backend(*inputs), inputs, problem, torch.Generator(problem.device).manual_seed(0))
     assert comparison.passed, comparison

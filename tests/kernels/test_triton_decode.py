@@ -35,7 +35,7 @@ def agrees(problem, inputs=None):
     inputs = drawn(problem) if inputs is None else inputs
     output = Triton(problem)(*inputs)
     assert output.dtype == problem.dtype
-    comparison = compare(output, *inputs, problem, torch.Generator().manual_seed(0))
+    comparison = compare(output, inputs, problem, torch.Generator().manual_seed(0))
     # The interpreter cuts bfloat16 off where a device rounds.
     assert comparison.error <= comparison.allowed * (3 if problem.dtype is torch.bfloat16 else 1), comparison
 

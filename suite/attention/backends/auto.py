@@ -12,6 +12,7 @@ another of the list is clearly faster.
   flash_attn. In training a backward pass is tried too.
 
 Where nothing is tried, or nothing that is computes the problem:
+- what is beyond plain attention, such as sinks: eager.
 - prefill: sdpa_folded, and eager where the value is neither as wide as the key nor in one buffer with it.
 - train: the same; and eager up to SHORT tokens where the value is narrower than the key, since widening it costs a
   backward pass of its own, while eager stores every score (results/reference/cpu/train: absorbed MLA's kernel took 286
@@ -70,6 +71,8 @@ def tried_for(problem: Problem) -> Sequence[type[Backend]]:
 
 def by_rule(problem: Problem) -> Backend:
     """Return the backend for a problem for which nothing is tried."""
+    if problem.beyond_plain:
+        return Eager(problem)
     trains_widened = problem.needs_gradient and problem.v_dim < problem.qk_dim
     if not SdpaFolded.fits(problem) or (trains_widened and problem.seq_len <= SHORT):
         return Eager(problem)
@@ -78,15 +81,16 @@ def by_rule(problem: Problem) -> Backend:
 
 class Undecided(Backend):
     name = "auto"
+    computes = frozenset({"window", "sinks"})
 
-    def autotuned(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
+    def autotuned(self, *inputs: Tensor) -> Backend:
         """Return the first that computes the problem, or another that is clearly faster on these inputs; its `form`
         has how the others fared."""
-        tried, refusals = self._computing(q_BHSd, k_BGTd, v_BGTv)
+        tried, refusals = self._computing(*inputs)
         first, *others = tried or [by_rule(self.problem)]
         times_s = {}
         if others:
-            times_s = {backend.name: least_s(backend, q_BHSd, k_BGTd, v_BGTv) for backend in tried}
+            times_s = {backend.name: least_s(backend, *inputs) for backend in tried}
         chosen = min(others, key=lambda backend: times_s[backend.name], default=first)
         if others and times_s[chosen.name] >= CLEARLY * times_s[first.name]:
             chosen = first

@@ -20,7 +20,7 @@ config.compile_threads = 1
 class CompiledBackend(Backend):
     """A backend that compiles for the very inputs before anything is timed, or tells why it cannot."""
 
-    def autotuned(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
+    def autotuned(self, *inputs: Tensor) -> Backend:
         with (
             needs.explained(f"{self.name} cannot be compiled for this problem"),
             self.problem.forward_mode(),
@@ -28,7 +28,7 @@ class CompiledBackend(Backend):
         ):
             # torch compiles through its own deprecated parts.
             warnings.simplefilter("ignore", DeprecationWarning)
-            self(q_BHSd, k_BGTd, v_BGTv)
+            self(*inputs)
         return self
 
     def needs_compiler(self, problem: Problem) -> None:

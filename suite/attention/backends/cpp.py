@@ -29,9 +29,9 @@ class Cpp(Backend):
         if not kernel.is_built():
             needs.cpp_compiler(self.name)
 
-    def autotuned(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
+    def autotuned(self, *inputs: Tensor) -> Backend:
         """Return this backend with its kernel, which is built here where no process has built it yet."""
-        if any(x.stride(3) != 1 for x in (q_BHSd, k_BGTd, v_BGTv)):
+        if any(x.stride(3) != 1 for x in inputs):
             raise UnsupportedError("cpp wants the columns of a query, a key and a value side by side")
         try:
             kernel.library()

@@ -9,44 +9,69 @@ with 16 groups of 16,384 keys in bfloat16: 87 ms batched, 10 ms one by one, and 
 import torch
 from torch import Tensor
 
-from suite.attention.problem import Backend, Problem, visible_keys
+from suite.attention.problem import Backend, Problem, operands, visible_keys
 
 
 class Eager(Backend):
     name = "eager"
+    computes = frozenset({"window", "sinks"})
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
         self._hidden_ST = None
         if problem.needs_mask:
-            self._hidden_ST = ~visible_keys(problem.query_len, problem.seq_len, problem.device)
+            self._hidden_ST = ~visible_keys(problem.query_len, problem.seq_len, problem.device, problem.window)
 
-    def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
-        return attend(q_BHSd, k_BGTd, v_BGTv, scale=self.problem.scale, hidden_ST=self._hidden_ST)
+    def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor, *more: Tensor) -> Tensor:
+        found = operands((q_BHSd, k_BGTd, v_BGTv, *more), self.problem)
+        scale, hidden_ST = self.problem.scale, self._hidden_ST
+        return attend(found.q_BHSd, found.k_BGTd, found.v_BGTv, scale=scale, hidden_ST=hidden_ST, sink_H=found.sink_H)
 
 
-def attend(q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor, *, scale: float, hidden_ST: Tensor | None) -> Tensor:
+def attend(
+    q_BHSd: Tensor,
+    k_BGTd: Tensor,
+    v_BGTv: Tensor,
+    *,
+    scale: float,
+    hidden_ST: Tensor | None,
+    sink_H: Tensor | None = None,
+) -> Tensor:
     """Compute attention with the heads of a group folded into query rows, so that the cache is read once a group.
 
-    `hidden_ST`: True where a query must not see a key. Returns o_BHSv.
+    `hidden_ST`: True where a query must not see a key. `sink_H`: a logit of each head that takes its share of the
+    softmax. Returns o_BHSv.
     """
     batch, heads, queries, width = q_BHSd.shape
     groups = k_BGTd.shape[1]
     q_NRd = q_BHSd.reshape(batch * groups, heads // groups * queries, width)
     k_NTd, v_NTv = k_BGTd.flatten(0, 1), v_BGTv.flatten(0, 1)
+    sink_NR1 = None
+    if sink_H is not None:
+        sink_NR1 = sink_H.view(groups, -1, 1).expand(batch, -1, -1, queries).reshape(len(q_NRd), -1, 1)
     if _batches_badly(k_NTd, v_NTv):
-        parts = zip(q_NRd, k_NTd, v_NTv, strict=True)
-        o_NRv = torch.stack([_attend_one(q_Rd, k_Td, v_Tv, scale, hidden_ST) for q_Rd, k_Td, v_Tv in parts])
+        sinks = [None] * len(q_NRd) if sink_NR1 is None else sink_NR1
+        parts = zip(q_NRd, k_NTd, v_NTv, sinks, strict=True)
+        o_NRv = torch.stack([_attend_one(*part, scale, hidden_ST) for part in parts])
     else:
         nothing = q_NRd.new_zeros(1, 1, 1)
         scores_NRT = torch.baddbmm(nothing, q_NRd, k_NTd.mT, beta=0, alpha=scale)
-        o_NRv = torch.bmm(_hide(scores_NRT, hidden_ST).softmax(dim=-1), v_NTv)
+        o_NRv = torch.bmm(_softmax(_hide(scores_NRT, hidden_ST), sink_NR1), v_NTv)
     return o_NRv.view(batch, heads, queries, -1)
 
 
-def _attend_one(q_Rd: Tensor, k_Td: Tensor, v_Tv: Tensor, scale: float, hidden_ST: Tensor | None) -> Tensor:
+def _attend_one(
+    q_Rd: Tensor, k_Td: Tensor, v_Tv: Tensor, sink_R1: Tensor | None, scale: float, hidden_ST: Tensor | None
+) -> Tensor:
     scores_RT = torch.addmm(q_Rd.new_zeros(1, 1), q_Rd, k_Td.mT, beta=0, alpha=scale)
-    return torch.mm(_hide(scores_RT, hidden_ST).softmax(dim=-1), v_Tv)
+    return torch.mm(_softmax(_hide(scores_RT, hidden_ST), sink_R1), v_Tv)
+
+
+def _softmax(scores: Tensor, sink: Tensor | None) -> Tensor:
+    """Return the keys' weights; a sink, a logit for each row of scores, takes its share and is dropped."""
+    if sink is None:
+        return scores.softmax(dim=-1)
+    return torch.cat((scores, sink), dim=-1).softmax(dim=-1)[..., :-1]
 
 
 def _hide(scores: Tensor, hidden_ST: Tensor | None) -> Tensor:

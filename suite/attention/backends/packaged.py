@@ -31,9 +31,9 @@ class PackagedBackend(Backend, ABC):
     def plan(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> None:
         """Prepare for inputs that lie in memory as these do. By default there is nothing to prepare."""
 
-    def autotuned(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
+    def autotuned(self, *inputs: Tensor) -> Backend:
         failure = f"{self.name}: the package {self.distribution} fails on this problem"
         with needs.explained(failure), self.problem.forward_mode():
-            self.plan(q_BHSd, k_BGTd, v_BGTv)
-            one_pass(self, self.problem, q_BHSd, k_BGTd, v_BGTv)
+            self.plan(*inputs)
+            one_pass(self, self.problem, *inputs)
         return self

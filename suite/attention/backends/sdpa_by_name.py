@@ -27,11 +27,11 @@ REFUSED = ("No available kernel", "No viable backend", "cuDNN Frontend error")
 class SdpaByName(SdpaFolded):
     kernel: ClassVar[SDPBackend]
 
-    def autotuned(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
+    def autotuned(self, *inputs: Tensor) -> Backend:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                one_pass(self, self.problem, q_BHSd, k_BGTd, v_BGTv)
+                one_pass(self, self.problem, *inputs)
             except RuntimeError as error:
                 if not any(words in str(error) for words in REFUSED):
                     raise

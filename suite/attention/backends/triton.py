@@ -61,10 +61,10 @@ class Triton(Backend):
             )
         needs.package(self.name, "triton", "triton")
 
-    def autotuned(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
+    def autotuned(self, *inputs: Tensor) -> Backend:
         """Return this backend with its kernels compiled."""
         with needs.explained("triton cannot compile or run its kernel for this problem"), torch.inference_mode():
-            self(q_BHSd, k_BGTd, v_BGTv)
+            self(*inputs)
         return self
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
