@@ -188,6 +188,7 @@ METRICS = {
         _metric("latency_s", "s", "Latency", Better.LOWER),
         _metric("flops", "FLOP", "Useful FLOPs", Better.LOWER, exact=True),
         _metric("traffic_bytes", "B", "Least memory traffic", Better.LOWER, exact=True),
+        _metric("exchanged_bytes", "B", "Sent to other devices around the kernel", Better.LOWER, exact=True),
         _metric("cache_bytes", "B", "KV cache of one layer", Better.LOWER, exact=True),
         _metric("cache_bytes_counted", "B", "KV cache of one layer, counted on the tensors", Better.LOWER, exact=True),
         _metric("cache_bytes_mha", "B", "KV cache of one layer under MHA", Better.NEITHER, exact=True),

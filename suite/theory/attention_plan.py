@@ -11,7 +11,9 @@ from suite.configuration.files import in_phase, locate
 from suite.configuration.values import one_of, whole_number
 from suite.theory import shapes
 from suite.theory.geometry import Geometry, geometry_from
+from suite.theory.latent_shapes import ReexpandedShape
 from suite.theory.matching import MATCHES, Match, UnmatchedError, matched
+from suite.theory.parallel import WAYS, exchanged_elements, heads_shared_by, rank_pass
 from suite.theory.roofline import MeasuredCeilings
 
 ELEMENT_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
@@ -31,14 +33,15 @@ class AttentionPlan:
         self.device: str = one_of(settings, "device", ("cpu", "cuda"))
         self.threads = whole_number(settings, "threads", at_least=1)
         self.seed = whole_number(settings, "seed", at_least=0)
-        tp = whole_number(settings, "tp", at_least=1)
+        self.tp = tp = whole_number(settings, "tp", at_least=1)
         seq_len = whole_number(settings, "seq_len", at_least=1)
         query_len = whole_number(settings, "query_len", at_least=1) if self.phase == "decode" else seq_len
         if query_len > seq_len:
             raise ValueError(
                 f"query_len must be at most seq_len, which counts all tokens; got {query_len} and {seq_len}"
             )
-        self.forward = shapes.Pass(
+        self.parallel: str = one_of({"parallel": "tp", **settings}, "parallel", WAYS)
+        whole = shapes.Pass(
             batch=whole_number(settings, "batch", at_least=1),
             query_len=query_len,
             seq_len=seq_len,
@@ -46,16 +49,25 @@ class AttentionPlan:
             cache_dtype=one_of(settings, "cache_dtype", (None, *shapes.QUANTISED_DTYPES)),
             is_training=self.phase == "train",
         )
+        self.forward = rank_pass(self.parallel, tp, whole)
         geometry = geometry_from(settings["geometry"])
         self.attention = in_phase(settings["attention"], self.phase)
         self.hidden_size = geometry.hidden_size
         self.refusal: str | None = None
         """The reason why a case that is right in itself cannot be laid out; it then has no shape."""
         try:
-            self.match = laid_over(match, geometry, self.attention, tp)
+            self.match = laid_over(match, geometry, self.attention, heads_shared_by(self.parallel, tp))
+            self.around = self.match.shape
+            if self.parallel == "dcp":  # the weights stay shared by heads
+                if self.shape.mode == ReexpandedShape.mode:
+                    raise ValueError(
+                        "parallel=dcp shares a cache that is attended to as it lies; attention=mla_latent, which "
+                        "expands it at every step, takes tp or dp"
+                    )
+                self.around = laid_over(match, geometry, self.attention, tp).shape
         except UnmatchedError as error:
             self.refusal = str(error)
-        self.mha_shape = shapes.grouped_shape(geometry, tp=tp, kv_heads="all")
+        self.mha_shape = shapes.grouped_shape(geometry, tp=heads_shared_by(self.parallel, tp), kv_heads="all")
 
     @property
     def shape(self) -> shapes.LayerShape:
@@ -70,11 +82,11 @@ class AttentionPlan:
             "traffic_bytes": shapes.kernel_bytes(shape, forward),
         }
         layer: dict[str, float] = {
-            "flops": shapes.layer_flops(shape, forward),
-            "traffic_bytes": shapes.layer_bytes(shape, forward),
+            "flops": shapes.layer_flops(shape, forward, self.around),
+            "traffic_bytes": shapes.layer_bytes(shape, forward, self.around),
         }
         case: dict[str, float] = {
-            "parameter_count": shape.parameter_count,
+            "parameter_count": self.around.parameter_count,
             "tokens": forward.batch * forward.query_len,
         }
         if forward.is_training:
@@ -82,6 +94,8 @@ class AttentionPlan:
         else:
             case["cache_bytes"] = shapes.cache_bytes(shape, forward)
             case["cache_bytes_mha"] = shapes.cache_bytes(self.mha_shape, forward)
+        if sent := exchanged_elements(self.parallel, self.tp, shape, forward):
+            kernel["exchanged_bytes"] = sent * forward.element_bytes
         if self.match.residual is not None:
             case["match_residual"] = self.match.residual
         return {"kernel": kernel, "layer": layer, "case": case}
@@ -95,7 +109,7 @@ class AttentionPlan:
         """Count weights, cache and the new tokens' input; in training the weights' gradients instead of a cache."""
         forward, element_bytes = self.forward, ELEMENT_BYTES[self.dtype]
         input_elements = forward.batch * forward.query_len * self.hidden_size
-        kept = self.shape.parameter_count * element_bytes
+        kept = self.around.parameter_count * element_bytes
         beside = kept if forward.is_training else shapes.cache_bytes(self.shape, forward)
         return kept + beside + input_elements * element_bytes
 

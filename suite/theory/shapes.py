@@ -159,15 +159,17 @@ def kernel_bytes(shape: LayerShape, forward: Pass) -> int:
     return forward.times_forward * (context + _query_and_output_bytes(shape, forward))
 
 
-def layer_flops(shape: LayerShape, forward: Pass) -> int:
-    return kernel_flops(shape, forward) + forward.times_forward * shape.projection_flops(forward)
+def layer_flops(shape: LayerShape, forward: Pass, around: LayerShape | None = None) -> int:
+    """Count the whole layer's FLOPs. `around`: the share of the layer whose projections count, where it is another than
+    the kernel's."""
+    return kernel_flops(shape, forward) + forward.times_forward * (around or shape).projection_flops(forward)
 
 
-def layer_bytes(shape: LayerShape, forward: Pass) -> int:
-    """Return the least traffic of the whole layer: the kernel's, the cache's preparation, and each parameter read
-    once."""
+def layer_bytes(shape: LayerShape, forward: Pass, around: LayerShape | None = None) -> int:
+    """Return the least traffic of the whole layer: the kernel's, the cache's preparation, and each parameter of
+    `around` read once."""
     context = forward.batch * forward.seq_len * shape.layer_bytes_per_token(forward)
-    parameters = shape.parameter_count * forward.element_bytes
+    parameters = (around or shape).parameter_count * forward.element_bytes
     return forward.times_forward * (context + _query_and_output_bytes(shape, forward) + parameters)
 
 
