@@ -77,6 +77,8 @@ def answer(record: Record, status: str, summary: Summary) -> list[str]:
     lines += _what_ran(record)
     lines += _checks(record)
     lines += [line for span in SPANS for line in (*_timing(record, span), *_projection(record, span))]
+    if "expected_by" in facts:
+        lines.append(row("expected", facts["expected_by"]))
     lines += [row(name, text) for name, text in summary.lines]
     if (cold := str(facts.get("cold"))) in COLD:
         lines.append(row("cold", COLD[cold]))
@@ -184,4 +186,15 @@ def _projection(record: Record, span: str) -> Sequence[str]:
         return ()
     regime = BOUND_BY[ceilings.regime(flops=flops, traffic_bytes=traffic)]
     peaks = f"{ceilings.flops_per_s / 1e12:,.4g} TFLOP/s and {ceilings.bytes_per_s / 1e9:,.4g} GB/s"
-    return (row(span, f"{numbers.seconds(bound_s)} at least, bound by {regime}: projected from {peaks}, not measured"),)
+    least = f"{numbers.seconds(bound_s)} at least, bound by {regime}: projected from {peaks}, not measured"
+    return (row(span, least), *_expected(record, span))
+
+
+def _expected(record: Record, span: str) -> Sequence[str]:
+    """Return what is expected of a good kernel; the record says once by which fit."""
+    expected_s, low_s, high_s = (constant(record, span, f"expected{end}_s") for end in ("", "_low", "_high"))
+    if expected_s is None:
+        return ()
+    known = low_s is not None and high_s is not None
+    ends = f"nine in ten within {numbers.seconds_range(low_s or 0, high_s or 0)}" if known else "no error is published"
+    return (row("", f"{numbers.seconds(expected_s)} expected of a good kernel ({ends})"),)

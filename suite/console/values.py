@@ -83,7 +83,7 @@ def timed_spans(record: Record) -> list[str]:
 
 
 def timed_values(record: Record, spans: Sequence[str] = SPANS) -> list[Value]:
-    """Return the latency of spans, or the least they take where the record projects them."""
+    """Return the latency of spans; where the record projects them the least they take, and what is expected."""
     found = []
     for span in spans:
         bound_s, warm = constant(record, span, "bound_s"), latency(record, span)
@@ -92,6 +92,9 @@ def timed_values(record: Record, spans: Sequence[str] = SPANS) -> list[Value]:
             found.append(Value(key=key, title=span, number=warm.median, write=numbers.seconds, interval=warm))
         elif bound_s is not None:
             found.append(Value(key=f"{span}_bound_s", title=span, number=bound_s, write=_at_least))
+            if (expected_s := constant(record, span, "expected_s")) is not None:
+                key = f"{span}_expected_s"
+                found.append(Value(key=key, title=f"{span} expected", number=expected_s, write=numbers.seconds))
     return found
 
 

@@ -202,6 +202,9 @@ METRICS = {
         _metric("cold_latency_s", "s", "Latency after the caches were flushed", Better.LOWER),
         _metric("flush_probe_ratio", "", "Time to read a small probe after a flush, over warm", Better.NEITHER),
         _metric("bound_s", "s", "Least time at the specification's ceilings", Better.LOWER, exact=True),
+        _metric("expected_s", "s", "Time expected of a good kernel on the device", Better.LOWER, exact=True),
+        _metric("expected_low_s", "s", "Lower end of nine in ten such kernels", Better.LOWER, exact=True),
+        _metric("expected_high_s", "s", "Upper end of nine in ten such kernels", Better.LOWER, exact=True),
         _metric("relative_error", "", "Relative Frobenius error against float64", Better.LOWER),
         _metric("allowed_error", "", "Largest error that passes", Better.NEITHER),
         *(

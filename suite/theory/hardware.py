@@ -18,6 +18,8 @@ class Hardware:
     bytes_per_s: float
     dense_flops_per_s: dict[str, float]
     """Peak without sparsity, by torch's dtype name. A dtype the device lacks is absent."""
+    matmul_flops_per_s: dict[str, float]
+    """Best rate of a large matrix product that others measured; absent where nobody did."""
 
     def ceilings(self, dtype: str) -> Ceilings | None:
         """Return the specification's ceilings for a dtype, or None where the device does not have it."""
@@ -33,16 +35,18 @@ def load_hardware(name: str) -> Hardware:
 
 def hardware_from(content: Mapping[str, Any]) -> Hardware:
     """Return a device from the contents of its file."""
-    peaks = {
-        dtype: content["dense_tflops"][short] * 1e12
-        for dtype, short in SPECIFICATION_DTYPES.items()
-        if content["dense_tflops"].get(short) is not None
-    }
+
+    def by_dtype(key: str) -> dict[str, float]:
+        rates = content.get(key) or {}
+        found = {dtype: rates.get(short) for dtype, short in SPECIFICATION_DTYPES.items()}
+        return {dtype: rate * 1e12 for dtype, rate in found.items() if rate is not None}
+
     return Hardware(
         name=str(content["name"]),
         memory_bytes=int(content["memory_gb"] * 1e9),
         bytes_per_s=content["mem_bw_gbs"] * 1e9,
-        dense_flops_per_s=peaks,
+        dense_flops_per_s=by_dtype("dense_tflops"),
+        matmul_flops_per_s=by_dtype("measured_matmul_tflops"),
     )
 
 

@@ -1,12 +1,15 @@
 """An attention case on a device that is not here: its closed forms against the specification's two ceilings.
 
-The result is the least time that the published peaks allow. It is no measurement and its records say so.
+The result is the least time that the published peaks allow and, where others measured such kernels on the device, the
+time that is expected of a good one (calibration.py). It is no measurement and its records say so.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from suite.theory.attention_plan import SPANS, AttentionPlan
+from suite.theory.calibration import Expected, load_calibration, read_calibration
 from suite.theory.hardware import hardware_from, hardware_names
 
 
@@ -16,6 +19,13 @@ class ProjectionPlan(AttentionPlan):
         if settings.get("hardware") is None:
             raise ValueError(f"hardware must be one of {', '.join(hardware_names())}; got none")
         hardware = hardware_from(settings["hardware"])
+        own = settings.get("calibration")
+        self.calibration = load_calibration(hardware.name) if own is None else read_calibration(Path(str(own)))
+        if self.calibration is not None and self.calibration.name != hardware.name:
+            raise ValueError(
+                f"calibration must be of the device that hardware names, {hardware.name}; got one of "
+                f"{self.calibration.name}"
+            )
         ceilings = hardware.ceilings(self.dtype)
         if ceilings is None:
             has = ", ".join(hardware.dense_flops_per_s)
@@ -23,8 +33,25 @@ class ProjectionPlan(AttentionPlan):
         else:
             self.ceilings = ceilings
 
+    def expected(self) -> dict[str, Expected]:
+        """Return the times that are expected of good kernels, by span; none where nothing is known of them."""
+        known, of = self.calibration, (self.shape, self.forward, self.dtype)
+        found = {} if known is None else {"kernel": known.expected(*of), "layer": known.expected_layer(*of, self.around)}
+        return {span: expected for span, expected in found.items() if expected is not None}
+
+    def facts(self) -> dict[str, Any]:
+        """Return also which fit the expected times come from, or why there are none."""
+        kernel = self.expected().get("kernel")
+        if self.calibration is None:
+            said = "nothing: the device has no calibration"
+        elif kernel is None:
+            said = f"nothing: {self.calibration.unknown(self.shape, self.forward, self.dtype)}"
+        else:
+            said = kernel.family
+        return {**super().facts(), "expected_by": said}
+
     def constants(self) -> dict[str, dict[str, float]]:
-        """Return the closed forms with the ceilings, and the least time that both together allow."""
+        """Return the closed forms with the ceilings, the least time that both together allow, and the expected one."""
         constants = super().constants()
         for span in SPANS:
             flops, traffic_bytes = constants[span]["flops"], constants[span]["traffic_bytes"]
@@ -33,4 +60,7 @@ class ProjectionPlan(AttentionPlan):
                 "ceiling_bytes_per_s": self.ceilings.bytes_per_s,
                 "bound_s": self.ceilings.bound_s(flops=flops, traffic_bytes=traffic_bytes),
             }
+        for span, expected in self.expected().items():
+            times_s = {"": expected.seconds, "_low": expected.low, "_high": expected.high}
+            constants[span] |= {f"expected{end}_s": time_s for end, time_s in times_s.items() if time_s is not None}
         return constants

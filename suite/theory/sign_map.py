@@ -4,12 +4,14 @@ MLA reads a smaller cache but computes more for each byte of it. So it wins whil
 arithmetic does: on devices with a low ridge point, with several new tokens a step, with many heads. Tensor parallelism
 shares out GQA's groups and MLA's heads, but each rank keeps MLA's whole latent (GLA's argument, arXiv 2505.21487).
 
-Both sides are an idea of the device at its best, by specification; records have the speed that a kernel really reaches.
+The bound is an idea of the device at its best, by specification. Where others measured both kernels on a device,
+what is expected of good ones stands beside it (calibration.py); records have the speed that a kernel really reaches.
 """
 
 import functools
 from dataclasses import dataclass, replace
 
+from suite.theory.calibration import Calibration, Expected
 from suite.theory.geometry import Geometry, load_geometry
 from suite.theory.latent_shapes import absorbed_shape
 from suite.theory.roofline import Ceilings
@@ -39,6 +41,19 @@ class Duel:
         return self.gqa_s / self.mla_s
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExpectedDuel:
+    """Both sides of one cell as they are expected of good kernels."""
+
+    gqa: Expected
+    mla: Expected
+
+    @property
+    def speedup(self) -> float:
+        """Speed of MLA's kernel as a multiple of GQA's."""
+        return self.gqa.seconds / self.mla.seconds
+
+
 def duel(ceilings: Ceilings, *, heads: int, query_len: int, tp: int) -> Duel:
     """Return the least times of one decode step's kernels on one of `tp` ranks.
 
@@ -49,6 +64,24 @@ def duel(ceilings: Ceilings, *, heads: int, query_len: int, tp: int) -> Duel:
     gqa_s, gqa_regime = _bound(gqa, forward, ceilings)
     mla_s, mla_regime = _bound(mla, forward, ceilings)
     return Duel(gqa_s=gqa_s, mla_s=mla_s, gqa_regime=gqa_regime, mla_regime=mla_regime)
+
+
+def expected_duel(
+    calibration: Calibration | None,
+    *,
+    heads: int,
+    query_len: int,
+    tp: int,
+    batch: int = 1,
+    seq_len: int = CONTEXT_TOKENS,
+) -> ExpectedDuel | None:
+    """Return the times of one decode step's kernels that are expected of good ones on one of `tp` ranks.
+
+    None where the device has no calibration of both, or one of other sizes. Raises ValueError as `duel` does.
+    """
+    forward = Pass(batch=batch, query_len=query_len, seq_len=seq_len, element_bytes=ELEMENT_BYTES)
+    gqa, mla = (calibration and calibration.expected(shape, forward, DTYPE) for shape in rivals(heads, tp))
+    return ExpectedDuel(gqa=gqa, mla=mla) if gqa and mla else None
 
 
 def rivals(heads: int, tp: int) -> tuple[LayerShape, LayerShape]:

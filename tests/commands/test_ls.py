@@ -6,7 +6,7 @@ from suite.commands.ls import GROUPS, list_options, run_help
 from suite.configuration.comments import described, settings_of
 from suite.configuration.files import choices, groups, read_settings, read_yaml
 
-DATA = {"published", "published_quality", "published_training", "settings"}
+DATA = {"calibration", "published", "published_quality", "published_training", "settings"}
 """Groups of conf/ that no run chooses from."""
 
 

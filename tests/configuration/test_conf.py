@@ -70,6 +70,7 @@ def test_every_yaml_below_conf_is_in_a_known_group():
         "conf",
         "attention",
         "backend",
+        "calibration",
         "geometry",
         "hardware",
         "measure",

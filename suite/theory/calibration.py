@@ -1,0 +1,471 @@
+"""Times that good kernels are expected to take: a floor, and a share of the roofline, as others measured them.
+
+The roofline bound is what no kernel can beat, and kernels miss it by different amounts: absorbed MLA by more than GQA,
+and each at short contexts, where launching takes longer than reading. Of the decode kernels that people serve with,
+time = floor + bound / share predicts most cells within a tenth on a card where the two were fitted. So three numbers
+stand beside each other: bound (at least), expected (with its error), measured.
+
+A fit knows one new token. With several, arithmetic may bind where memory did: so the bound's two sides have shares of
+their own. Memory's is the family's. Arithmetic's is the highest rate at which a family of the same kernel was seen to
+compute: for MLA that of 128 heads, since fewer never come near the card's peak; for GQA, where no family does, that of
+its prefill. Simplifications: queries and outputs are not counted, as in the fits; what several new tokens add to the
+floor is not known; a layer takes its kernel's time and that of its matrices, one after the other.
+"""
+
+import functools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from suite.configuration.files import choices, read_choice
+from suite.theory.hardware import hardware_names, load_hardware
+from suite.theory.latent_shapes import AbsorbedShape, ExpandedShape
+from suite.theory.roofline import Ceilings
+from suite.theory.shapes import (
+    GroupedShape,
+    LayerShape,
+    Pass,
+    kernel_bytes,
+    kernel_flops,
+    layer_bytes,
+    layer_flops,
+)
+
+DTYPE, ELEMENT_BYTES = "bfloat16", 2
+"""All that is fitted is measured in it."""
+GQA, MLA, EXPANDED = KERNELS = ("gqa", "mla", "mla_expanded")
+WIDTHS = {GQA: (128, 128), MLA: (576, 512), EXPANDED: (192, 128)}
+"""Widths of score and value where a fit does not state them."""
+PREFILL = {GQA: "GQA prefill", EXPANDED: "MLA expanded prefill"}
+"""Families of prefill."""
+FEWEST_TOKENS = 512
+"""Of context; below it kernels are slower than two numbers say."""
+LEAST_PREFILL_FLOPS = 2e11
+"""Of a prefill whose share was measured."""
+NEAR_PEAK = 0.5
+"""A family computes at a rate that says something of arithmetic if its bound's arithmetic takes this part of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """A time that a good kernel is expected to take."""
+
+    seconds: float
+    low: float | None
+    """Nine in ten of the cells that the fit had not seen lie between both ends; None where no error is published."""
+    high: float | None
+    family: str
+    """The fit that it comes from, as `GQA 64/8`: heads and key-value heads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kernel:
+    """The sizes by which families of decode kernels differ."""
+
+    kernel: str
+    heads: int
+    kv_heads: int
+    qk_dim: int
+    v_dim: int
+
+    @property
+    def family(self) -> str:
+        sizes = str(self.heads) if self.kernel == MLA else f"{self.heads}/{self.kv_heads}"
+        return f"{self.kernel.upper()} {sizes}"
+
+    @property
+    def flops_per_token(self) -> int:
+        """FLOPs of one new token for each token of the context."""
+        return 2 * self.heads * (self.qk_dim + self.v_dim)
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Bytes of the cache for each token of the context. MLA's value is a part of its key."""
+        width = self.qk_dim if self.kernel == MLA else self.qk_dim + self.v_dim
+        return self.kv_heads * width * ELEMENT_BYTES
+
+    def distance(self, other: "Kernel") -> tuple[float, float, float]:
+        """Return how far another one is: in heads per group, then in heads, then in groups, as logarithms."""
+        heads, groups = math.log(other.heads / self.heads), math.log(other.kv_heads / self.kv_heads)
+        return round(abs(heads - groups), 9), abs(heads), abs(groups)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """The two numbers of a family, and how well they predict cells that they were not fitted on."""
+
+    of: Kernel
+    share: float
+    """Of the roofline bound at one new token."""
+    floor_s: float
+    median_error: float
+    """These three: |ln(predicted / measured)|."""
+    p90_error: float
+    largest_error: float
+    cells: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A decode kernel that somebody timed."""
+
+    of: Kernel
+    batch: int
+    seq_len: int
+    time_s: float
+    query_len: int = 1
+    by: str = ""
+
+    @property
+    def work(self) -> dict[str, float]:
+        """Return FLOPs and bytes by the closed forms, as Ceilings take them."""
+        pairs = self.query_len * (2 * self.seq_len - self.query_len + 1) // 2
+        return {
+            "flops": float(self.batch * pairs * self.of.flops_per_token),
+            "traffic_bytes": float(self.batch * self.seq_len * self.of.bytes_per_token),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speedup:
+    """Measured speed of absorbed MLA over GQA at as many heads: the median over cells of so many cached tokens."""
+
+    heads: int
+    kv_heads: int
+    tokens: tuple[int, int]
+    """Cached tokens of all sequences, from and below."""
+    speedup: float
+    cells: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """The fits of one device."""
+
+    name: str
+    source: str
+    made: str
+    decode: Sequence[Fit]
+    prefill: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    """Share of the peak by length of the prompt, by kernel."""
+    arithmetic: Mapping[str, float] = field(default_factory=dict)
+    """Share of the peak that a decode kernel reaches where its fits do not say."""
+    speedups: Sequence[Speedup] = ()
+    measured: Sequence[Cell] = ()
+
+    @functools.cached_property
+    def ceilings(self) -> Ceilings:
+        ceilings = load_hardware(self.name).ceilings(DTYPE)
+        assert ceilings is not None, self.name
+        return ceilings
+
+    @property
+    def matmul_share(self) -> float | None:
+        """The share of the peak that others measured a large matrix product at; None where none is known."""
+        hardware = load_hardware(self.name)
+        measured = hardware.matmul_flops_per_s.get(DTYPE)
+        return None if measured is None else measured / hardware.dense_flops_per_s[DTYPE]
+
+    def has(self, *kernels: str) -> bool:
+        """Return whether decode kernels of all these names were fitted."""
+        return set(kernels) <= {fit.of.kernel for fit in self.decode}
+
+    def unknown(self, shape: LayerShape, forward: Pass, dtype: str) -> str | None:
+        """Return in words why nothing is expected of a kernel, which is outside what was measured; None where it is
+        inside."""
+        if dtype != DTYPE or forward.cache_dtype is not None:
+            return f"its calibration is of {DTYPE}, cache included"
+        if forward.is_training:
+            return "its calibration has no training"
+        if is_prefill(forward):
+            return self._unknown_prefill(shape, forward)
+        kernel = decode_kernel(shape)
+        if kernel is None:
+            return "its calibration has decode kernels of grouped attention and of absorbed MLA alone"
+        return self._unknown_decode(Cell(of=kernel, time_s=0, **_sizes(forward)))
+
+    def expected(self, shape: LayerShape, forward: Pass, dtype: str) -> Expected | None:
+        """Return the kernel's time; None for what `unknown` gives a reason for."""
+        if self.unknown(shape, forward, dtype) is not None:
+            return None
+        bound_s = self.ceilings.bound_s(flops=kernel_flops(shape, forward), traffic_bytes=kernel_bytes(shape, forward))
+        if is_prefill(forward):
+            kernel = prefill_kernel(shape)
+            assert kernel is not None
+            # Shares of prefill are of the peak, not of the bound, which memory may set in short prompts.
+            arithmetic_s = kernel_flops(shape, forward) / self.ceilings.flops_per_s
+            seconds = max(bound_s, arithmetic_s / interpolated(self.prefill[kernel], forward.seq_len))
+            return Expected(seconds=seconds, low=None, high=None, family=PREFILL[kernel])
+        kernel_sizes = decode_kernel(shape)
+        assert kernel_sizes is not None
+        found = self.expected_cell(Cell(of=kernel_sizes, time_s=0, **_sizes(forward)))
+        assert found is not None
+        assert found.low is not None
+        assert found.high is not None
+        # Many new tokens at a short context: queries and outputs, which the fits do not count, may weigh more.
+        low, seconds, high = (max(bound_s, time_s) for time_s in (found.low, found.seconds, found.high))
+        return replace(found, seconds=seconds, low=low, high=high)
+
+    def expected_cell(self, cell: Cell) -> Expected | None:
+        """Return the time of a decode kernel by its sizes; None outside what was measured."""
+        return None if self._unknown_decode(cell) else self.decoded(cell.of, **cell.work)
+
+    def decoded(self, kernel: Kernel, *, flops: float, traffic_bytes: float) -> Expected:
+        """Return the time that the nearest family takes for so much work, no shorter than the bound."""
+        fit = self.nearest(kernel)
+        memory_s, arithmetic_s = traffic_bytes / self.ceilings.bytes_per_s, flops / self.ceilings.flops_per_s
+        by_memory = memory_s / self._memory_share(fit)
+        share = self._arithmetic_share(fit)
+        seconds = fit.floor_s + (by_memory if share is None else max(by_memory, arithmetic_s / share))
+        reach, least_s = math.exp(fit.p90_error), max(memory_s, arithmetic_s)
+        return Expected(seconds=seconds, low=max(least_s, seconds / reach), high=seconds * reach, family=fit.of.family)
+
+    def expected_layer(
+        self, shape: LayerShape, forward: Pass, dtype: str, around: LayerShape | None = None
+    ) -> Expected | None:
+        """Return the whole layer's time: its kernel's, then that of the rest at the share of a large matrix product.
+
+        A simplification, since a decode step reads its matrices rather than computes with them. The ends are the
+        kernel's. None where either is not known.
+        """
+        kernel, share = self.expected(shape, forward, dtype), self.matmul_share
+        if kernel is None or share is None:
+            return None
+        rest_s = self.ceilings.bound_s(
+            flops=layer_flops(shape, forward, around) - kernel_flops(shape, forward),
+            traffic_bytes=layer_bytes(shape, forward, around) - kernel_bytes(shape, forward),
+        )
+        low, high = (None if end is None else end + rest_s / share for end in (kernel.low, kernel.high))
+        return replace(kernel, seconds=kernel.seconds + rest_s / share, low=low, high=high)
+
+    def nearest(self, kernel: Kernel) -> Fit:
+        """Return the fit of the nearest family. There must be one of the same widths."""
+        return min(self._alike(kernel), key=lambda fit: fit.of.distance(kernel))
+
+    def _alike(self, kernel: Kernel) -> list[Fit]:
+        key = (kernel.kernel, kernel.qk_dim, kernel.v_dim)
+        return [fit for fit in self.decode if (fit.of.kernel, fit.of.qk_dim, fit.of.v_dim) == key]
+
+    def _unknown_decode(self, cell: Cell) -> str | None:
+        if not self.has(cell.of.kernel):
+            return f"its calibration has no {cell.of.kernel.upper()} kernels"
+        if not self._alike(cell.of):
+            widths = f"{cell.of.qk_dim} and {cell.of.v_dim}"
+            return f"its calibration has no {cell.of.kernel.upper()} kernel with heads of widths {widths}"
+        if cell.seq_len < FEWEST_TOKENS:
+            return f"its calibration begins at {FEWEST_TOKENS} tokens of context"
+        fit, work = self.nearest(cell.of), cell.work
+        memory_s = work["traffic_bytes"] / self.ceilings.bytes_per_s
+        arithmetic_s = work["flops"] / self.ceilings.flops_per_s
+        if self._arithmetic_share(fit) is None and arithmetic_s / NEAR_PEAK > memory_s / self._memory_share(fit):
+            return "its calibration does not say how fast this kernel computes where arithmetic limits it"
+        return None
+
+    def _unknown_prefill(self, shape: LayerShape, forward: Pass) -> str | None:
+        kernel = prefill_kernel(shape)
+        shares = self.prefill.get(kernel or "")
+        if kernel is None or not shares or (shape.qk_dim, shape.v_dim) != WIDTHS[kernel]:
+            return "its calibration has no prefill of this kernel"
+        if forward.seq_len < min(shares):
+            return f"its calibration of prefill begins at {min(shares)} tokens"
+        if kernel_flops(shape, forward) < LEAST_PREFILL_FLOPS:
+            return f"its calibration of prefill begins at {LEAST_PREFILL_FLOPS / 1e12:g} TFLOP of work"
+        return None
+
+    def _parts(self, fit: Fit) -> tuple[float, float]:
+        """Return how long one new token's memory traffic and arithmetic take at least, of a token of context."""
+        kernel = fit.of
+        return kernel.bytes_per_token / self.ceilings.bytes_per_s, kernel.flops_per_token / self.ceilings.flops_per_s
+
+    def _memory_share(self, fit: Fit) -> float:
+        """Return a family's share of the bandwidth; of one that arithmetic limits, that of the nearest that it does
+        not."""
+        bound = [other for other in self._alike(fit.of) if self._parts(other)[0] >= self._parts(other)[1]]
+        return min(bound, key=lambda other: other.of.distance(fit.of), default=fit).share
+
+    def _arithmetic_share(self, fit: Fit) -> float | None:
+        """Return a family's share of the peak: its own where arithmetic limits it, else the highest that its kernel is
+        known to reach."""
+        memory_s, arithmetic_s = self._parts(fit)
+        if arithmetic_s > memory_s:
+            return fit.share
+        known = []
+        for other in self._alike(fit.of):
+            memory_s, arithmetic_s = self._parts(other)
+            if arithmetic_s >= NEAR_PEAK * memory_s:
+                known.append(other.share * arithmetic_s / max(memory_s, arithmetic_s))
+        of_prompts = self.prefill.get(fit.of.kernel, {})
+        known += [self.arithmetic[fit.of.kernel]] if fit.of.kernel in self.arithmetic else []
+        known += [of_prompts[max(of_prompts)]] if of_prompts else []
+        return max(known, default=None)
+
+
+def _sizes(forward: Pass) -> dict[str, int]:
+    return {"batch": forward.batch, "seq_len": forward.seq_len, "query_len": forward.query_len}
+
+
+def is_prefill(forward: Pass) -> bool:
+    """Return whether a pass is over a whole prompt."""
+    return forward.query_len == forward.seq_len > 1
+
+
+def decode_kernel(shape: LayerShape) -> Kernel | None:
+    """Return the sizes of a decode kernel that calibrations may have; None of another."""
+    widths = {"qk_dim": shape.qk_dim, "v_dim": shape.v_dim}
+    # Not their subclasses, which read or compute something else.
+    if type(shape) is GroupedShape:
+        return Kernel(kernel=GQA, heads=shape.num_heads, kv_heads=shape.kv_heads, **widths)
+    if type(shape) is AbsorbedShape:
+        return Kernel(kernel=MLA, heads=shape.num_heads, kv_heads=1, **widths)
+    return None
+
+
+def prefill_kernel(shape: LayerShape) -> str | None:
+    """Return the name of a prefill kernel that calibrations may have; None of another."""
+    if type(shape) is GroupedShape:
+        return GQA
+    return EXPANDED if isinstance(shape, ExpandedShape) else None
+
+
+def interpolated(shares: Mapping[int, float], tokens: int) -> float:
+    """Return a share between two lengths, straight over the length's logarithm; beyond the longest its own."""
+    lengths = sorted(shares)
+    if tokens >= lengths[-1]:
+        return shares[lengths[-1]]
+    above = next(length for length in lengths if length > tokens)
+    below = max(length for length in lengths if length <= tokens)
+    part = math.log(tokens / below) / math.log(above / below)
+    return shares[below] + part * (shares[above] - shares[below])
+
+
+_in_force: dict[str, Calibration] = {}
+"""Calibrations of a user's own, by device, in place of those of conf/calibration."""
+
+
+@contextmanager
+def calibrated_by(file: Path | None) -> Iterator[None]:
+    """Use a file of `suite calibrate` instead of conf/calibration for its device meanwhile; None changes nothing."""
+    own = None if file is None else read_calibration(file)
+    before = dict(_in_force)
+    if own is not None:
+        _in_force[own.name] = own
+    try:
+        yield
+    finally:
+        _in_force.clear()
+        _in_force.update(before)
+
+
+def load_calibration(name: str) -> Calibration | None:
+    """Return a device's calibration by the name of conf/hardware; None where there is none."""
+    return _in_force.get(name) or (_packaged(name) if name in choices("calibration") else None)
+
+
+@functools.cache
+def _packaged(name: str) -> Calibration:
+    return calibration_from(read_choice("calibration", name))
+
+
+def known_calibrations() -> list[Calibration]:
+    """Return those of all devices."""
+    return [found for name in hardware_names() if (found := load_calibration(name))]
+
+
+def read_calibration(file: Path) -> Calibration:
+    """Read a file that `suite calibrate` wrote. Raises ValueError, in one sentence, for what is none."""
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return calibration_from(content)
+    except OSError as error:
+        raise ValueError(
+            f"calibration must be a file that can be read; got {str(file)!r} ({error.strerror})"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"calibration must be a file that suite calibrate wrote; got {str(file)!r} ({reason})"
+        ) from error
+
+
+def calibration_from(content: Mapping[str, Any]) -> Calibration:
+    """Return a calibration from the contents of its file. Raises ValueError or what a wrong type raises."""
+    fits = [_fit(row) for row in content["decode"]]
+    name = str(content["name"])
+    if name not in hardware_names() or load_hardware(name).ceilings(DTYPE) is None:
+        raise ValueError(f"name must be a device of conf/hardware with a {DTYPE} peak; got {name!r}")
+    if not fits:
+        raise ValueError("decode must have a row at least; got none")
+    if len({fit.of for fit in fits}) < len(fits):
+        raise ValueError("decode must have one row for each kernel and its sizes; got two of one")
+    return Calibration(
+        name=name,
+        source=str(content["source"]),
+        made=str(content["made"]),
+        decode=fits,
+        prefill={
+            row["kernel"]: {int(tokens): _share(share) for tokens, share in row["shares"].items()}
+            for row in content.get("prefill", ())
+        },
+        arithmetic={kernel: _share(share) for kernel, share in content.get("arithmetic", {}).items()},
+        speedups=[
+            Speedup(**{**row, "tokens": (row["tokens"][0], row["tokens"][1])}) for row in content.get("speedups", ())
+        ],
+        measured=[
+            Cell(
+                of=_kernel(row),
+                batch=row["batch"],
+                seq_len=row["seq_len"],
+                time_s=row["best_us"] * 1e-6,
+                by=row["by"],
+            )
+            for row in content.get("measured", ())
+        ],
+    )
+
+
+def _kernel(row: Mapping[str, Any]) -> Kernel:
+    kernel = row["kernel"]
+    if kernel not in (GQA, MLA):
+        raise ValueError(f"kernel must be {GQA} or {MLA}; got {kernel!r}")
+    qk_dim, v_dim = row.get("qk_dim", WIDTHS[kernel][0]), row.get("v_dim", WIDTHS[kernel][1])
+    sizes = {"heads": row["heads"], "kv_heads": row["kv_heads"], "qk_dim": qk_dim, "v_dim": v_dim}
+    for name, size in sizes.items():
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1; got {size!r}")
+    return Kernel(kernel=kernel, **sizes)
+
+
+def _fit(row: Mapping[str, Any]) -> Fit:
+    return Fit(
+        of=_kernel(row),
+        share=_share(row["share"]),
+        floor_s=_number(row, "floor_us") * 1e-6,
+        median_error=_number(row, "median_error"),
+        p90_error=_number(row, "p90_error"),
+        largest_error=_number(row, "largest_error"),
+        cells=int(_number(row, "cells")),
+    )
+
+
+def _share(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise ValueError(f"a share must be above 0 and at most 1; got {value!r}")
+    return float(value)
+
+
+def _number(row: Mapping[str, Any], name: str) -> float:
+    value = row[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ValueError(f"{name} must be a number of at least 0; got {value!r}")
+    return float(value)
+
+
+def relative_errors(cells: Sequence[tuple[Calibration, Cell]]) -> list[float]:
+    """Return |expected / measured - 1| of the cells of which something is expected, sorted."""
+    found = [(calibration.expected_cell(cell), cell) for calibration, cell in cells]
+    return sorted(abs(expected.seconds / cell.time_s - 1) for expected, cell in found if expected is not None)
