@@ -35,8 +35,10 @@ class ProjectionPlan(AttentionPlan):
 
     def expected(self) -> dict[str, Expected]:
         """Return the times that are expected of good kernels, by span; none where nothing is known of them."""
-        known, of = self.calibration, (self.shape, self.forward, self.dtype)
-        found = {} if known is None else {"kernel": known.expected(*of), "layer": known.expected_layer(*of, self.around)}
+        if (known := self.calibration) is None:
+            return {}
+        of = (self.shape, self.forward, self.dtype)
+        found = {"kernel": known.expected(*of), "layer": known.expected_layer(*of, self.around)}
         return {span: expected for span, expected in found.items() if expected is not None}
 
     def facts(self) -> dict[str, Any]:
