@@ -20,6 +20,7 @@ from suite.records.case import Case, telling_apart, value_of
 from suite.records.claim import NAME_LENGTH, alone_in, claim_new_folder
 from suite.records.derived import FIRST_YEAR, started_at
 from suite.records.environment import machine_id
+from suite.records.impossible import impossible_timings
 from suite.records.pack import PACK
 from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.privacy import scrubbed
@@ -328,6 +329,7 @@ def _faults(run: StoredRecord) -> Iterable[str]:
         yield f"status {record.status} has no reason"
     if record.provenance.get("started_at") is not None and not started_at(record):
         yield f"started_at is no time between {FIRST_YEAR} and now, so that any other run counts as newer"
+    yield from impossible_timings(record)
 
 
 def _faults_of_files(run: StoredRecord) -> Iterable[str]:

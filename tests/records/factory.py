@@ -32,7 +32,7 @@ AXES = {
 CONSTANTS = {
     ("layer", "flops"): 2e8,
     ("layer", "traffic_bytes"): 3e7,
-    ("kernel", "flops"): 1.4e8,
+    ("kernel", "flops"): 1.1e8,
     ("kernel", "traffic_bytes"): 5e6,
     ("kernel", "relative_error"): 0.002,
     ("kernel", "allowed_error"): 0.02,
