@@ -46,9 +46,11 @@ def geometry_from(settings: Mapping[str, Any], where: str = "geometry.") -> Geom
     """
     kind = one_of(settings, "attention", ATTENTION_KINDS, where=where)
     sizes = ["hidden_size", "num_layers", "num_heads"]
-    sizes += ["kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim"] if kind == "mla" else ["head_dim"]
+    sizes += ["kv_lora_rank", "qk_nope_head_dim", "v_head_dim"] if kind == "mla" else ["head_dim"]
     sizes += [] if kind in UNGROUPED_KINDS else ["num_kv_heads"]
     checked = {size: whole_number(settings, size, at_least=1, where=where) for size in sizes}
+    if kind == "mla":  # 0 where nothing is rotated
+        checked["qk_rope_head_dim"] = whole_number(settings, "qk_rope_head_dim", at_least=0, where=where)
     if settings.get("q_lora_rank") is not None:
         checked["q_lora_rank"] = whole_number(settings, "q_lora_rank", at_least=1, where=where)
     heads, kv_heads = checked["num_heads"], settings.get("num_kv_heads")

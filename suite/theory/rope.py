@@ -33,6 +33,8 @@ class Yarn:
     beta_slow: float = 1.0
     mscale: float = 1.0
     mscale_all_dim: float = 0.0
+    truncate: bool = True
+    """The ramp's ends are whole pairs."""
 
     def frequencies(self, plain: list[float], theta: float) -> list[float]:
         """Keep fast pairs, slow down slow ones by the factor, and blend with a ramp over the pairs between."""
@@ -42,8 +44,10 @@ class Yarn:
             """Return the pair, as a fraction, that turns so often over the original length."""
             return width * math.log(self.original_max_position / (times * 2 * math.pi)) / (2 * math.log(theta))
 
-        low = max(math.floor(pair_that_turns(self.beta_fast)), 0)
-        high = min(math.ceil(pair_that_turns(self.beta_slow)), width - 1)
+        low, high = pair_that_turns(self.beta_fast), pair_that_turns(self.beta_slow)
+        if self.truncate:
+            low, high = math.floor(low), math.ceil(high)
+        low, high = max(low, 0), min(high, width - 1)
         # Equal bounds would divide by zero; the published implementations widen them by the same small step.
         span = high - low or 0.001
         slowed = [min(max((pair - low) / span, 0.0), 1.0) for pair in range(len(plain))]
@@ -76,7 +80,9 @@ class Llama3:
 
     def _scaled(self, frequency: float) -> float:
         turns = self.original_max_position * frequency / (2 * math.pi)
-        kept = (turns - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor)
+        between = self.high_freq_factor - self.low_freq_factor
+        # Equal factors leave nothing between, as Llama 4 Scout's do.
+        kept = (turns - self.low_freq_factor) / between if between else float(turns > self.low_freq_factor)
         kept = min(max(kept, 0.0), 1.0)
         return (1 - kept) * frequency / self.factor + kept * frequency
 
@@ -111,7 +117,13 @@ def rope_from(settings: Mapping[str, Any], where: str) -> Rope:
         return Rope(theta=theta)
     inside = f"{where}rope_scaling."
     kind = SCALINGS[one_of({"type": None, **scaling}, "type", SCALINGS, where=inside)]
-    given = {name: positive_number(scaling, name, where=inside) for name in scaling if name != "type"}
+    given = {
+        name: one_of(scaling, name, (True, False), where=inside)
+        if name == "truncate"
+        else positive_number(scaling, name, where=inside)
+        for name in scaling
+        if name != "type"
+    }
     try:
         return Rope(theta=theta, scaling=kind(**given))
     except TypeError as error:

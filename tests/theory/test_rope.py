@@ -32,7 +32,12 @@ def test_models_that_ship_with_scaled_frequencies_have_them():
     scaled = {name: rope.scaling for name in geometry_names() if (rope := load_geometry(name).rope).scaling}
     assert {name: (type(scaling), scaling.factor) for name, scaling in scaled.items()} == {
         **dict.fromkeys(("deepseek-v2", "deepseek-v2-lite", "deepseek-v3"), (Yarn, 40)),
-        "kimi-k2": (Yarn, 32),
+        **dict.fromkeys(("kimi-k2", "gpt-oss-20b", "gpt-oss-120b"), (Yarn, 32)),
+        "deepseek-v3.2": (Yarn, 40),
+        "kimi-k2.5": (Yarn, 64),
+        "mistral-small-4": (Yarn, 128),
+        "ministral-3-8b": (Yarn, 16),
+        "llama-4-scout": (Llama3, 16),
         **dict.fromkeys(("llama-3.1-8b", "llama-3.1-70b", "llama-3.1-405b"), (Llama3, 8)),
         **dict.fromkeys(("llama-3.2-1b", "llama-3.2-3b"), (Llama3, 32)),
     }
@@ -77,3 +82,18 @@ def test_a_factor_of_one_changes_nothing():
 def test_scaling_that_is_wrong_in_itself_is_refused_by_name(scaling, words):
     with pytest.raises(ValueError, match=words.replace(".", r"\.")):
         geometry_from({**read_choice("geometry", "deepseek-v3"), "rope_scaling": scaling})
+
+
+def test_equal_factors_of_llama3_leave_nothing_between():
+    rope = Rope(theta=500_000.0, scaling=Llama3(factor=16.0, original_max_position=8192.0, high_freq_factor=1.0))
+    plain = Rope(theta=500_000.0).frequencies(128)
+    ratios = {after / before for after, before in zip(rope.frequencies(128), plain, strict=True)}
+    assert ratios == {1.0, 1 / 16}
+
+
+def test_a_ramp_that_is_not_truncated_begins_between_pairs():
+    plain = [150_000.0 ** (-2 * pair / 64) for pair in range(32)]
+    yarn = {"factor": 32.0, "original_max_position": 4096.0}
+    # Pairs that turn 32 times and once over 4,096 positions: 8.1 and 17.4 of 32.
+    whole, cut = (Yarn(**yarn, truncate=value).frequencies(plain, 150_000.0) for value in (True, False))
+    assert [place for place in range(32) if whole[place] != pytest.approx(cut[place], rel=1e-9)] == list(range(9, 18))

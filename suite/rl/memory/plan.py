@@ -10,6 +10,7 @@ from suite.records.holdings import CRITIC, POLICY, REFERENCE, REWARD_MODEL
 from suite.rl.objective import LearningPlan
 from suite.theory.decoder_shape import DecoderShape, decoder_shape
 from suite.theory.gpus import Gpus, gpus_from
+from suite.theory.layer_plan import plan_from
 from suite.theory.shapes import Pass, cache_bytes
 
 BF16, MIXED, FLOAT32 = PRECISIONS = "bf16", "mixed", "float32"
@@ -19,6 +20,7 @@ FIT, ALL = "fit", "all"
 COMPUTED = "computed"
 SHARDS = (1, 2, 4, 8)
 EXPERTS = "the decoder of this suite is dense, and this {} has experts"
+KINDS = "the decoder of this suite has equal layers of plain attention, and this {} has other ones"
 ELEMENT_BYTES = {BF16: 2, MIXED: 2, FLOAT32: 4}
 """Bytes of an element that is computed with; a mixed recipe trains in float32 beside it."""
 TRAINED_BYTES = {BF16: 2, MIXED: 4, FLOAT32: 4}
@@ -41,7 +43,7 @@ class RlMemoryPlan(LearningPlan):
         attention = in_phase(settings["attention"], "train")
         self.training_shape: DecoderShape = decoder_shape(geometry, attention, vocab_size=vocab_size, where="geometry.")
         """The shape by which whole texts are computed: latent attention's is expanded, other attention has one way."""
-        self.refusal = EXPERTS.format("geometry") if "moe" in geometry else None
+        self.refusal = _refusal(geometry, "geometry", "geometry.")
         self.seq_len = whole_number(settings, "seq_len", at_least=3)
         self.prompt_len = whole_number(settings, "prompt_len", at_least=1, at_most=self.seq_len - 2)
         super().__init__(settings, longest_completion=self.completion_len)
@@ -51,8 +53,7 @@ class RlMemoryPlan(LearningPlan):
                 decoder_shape(self.critic_sizes, way, vocab_size=vocab_size, where="critic_sizes.")
                 for way in (settings["attention"], attention)
             )
-            if "moe" in self.critic_sizes:
-                self.refusal = self.refusal or EXPERTS.format("critic's geometry")
+            self.refusal = self.refusal or _refusal(self.critic_sizes, "critic's geometry", "critic_sizes.")
 
         self.minibatch = self.completions
         if settings["minibatch"] is not None:
@@ -172,3 +173,11 @@ def _rollout_batch(settings: Mapping[str, Any]) -> int | str:
     if isinstance(given, bool) or not isinstance(given, int) or given < 1:
         raise ValueError(f"rollout_batch must be {FIT}, {ALL} or a whole number of at least 1; got {given!r}")
     return given
+
+
+def _refusal(geometry: Mapping[str, Any], named: str, where: str) -> str | None:
+    """Say why this suite's decoder is no model of a geometry's; None where it is."""
+    if "moe" in geometry:
+        return EXPERTS.format(named)
+    uneven = "layers" in geometry and not plan_from(geometry, where).is_uniform
+    return KINDS.format(named) if uneven else None
