@@ -1,0 +1,272 @@
+"""The largest batch of one model beside its weights on a few devices, and the tokens a second that it gives at most.
+
+A server's throughput is set by memory twice: what the weights leave bounds the batch, and each step reads all of the
+batch's cache. So a smaller cache pays by a larger batch, and a layer's speed at one batch says nothing of that.
+
+Counted: all parameters, at one width; the cache in 16 bits, whole pages of it where an engine keeps pages; a step's
+arithmetic and traffic, of a mixture of experts those weights that a batch is expected to touch when routing is even.
+Not counted: activations and workspaces (`memory_share` leaves room for them), traffic between devices, scheduling.
+
+Devices share a model by `parallel`: under tp and dcp all weights by heads, rows and experts; under dp attention's
+weights are whole on each device, and the rest is shared (with expert parallelism, as DeepSeek serves it).
+"""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from suite.configuration.values import one_of, positive_number, whole_number
+from suite.records import numbers
+from suite.theory.calibration import Calibration, load_calibration
+from suite.theory.hardware import hardware_from, hardware_names
+from suite.theory.layer_kinds import (
+    NO_WORK,
+    CompressedLayers,
+    FullLayers,
+    LatentLayers,
+    LayerKind,
+    StateLayers,
+    Work,
+)
+from suite.theory.layer_plan import LayerPlan, plan_from
+from suite.theory.parallel import WAYS
+from suite.theory.parameters import parameters_from
+from suite.theory.roofline import MeasuredCeilings
+from suite.theory.rope import Rope
+from suite.theory.shapes import GroupedShape, LayerShape, Pass
+
+WEIGHT_BYTES = {"bfloat16": 2.0, "fp8": 1.0, "int4": 0.5}
+"""Bytes of a parameter. Scales of narrow types are left out."""
+DTYPE, ELEMENT_BYTES = "bfloat16", 2
+"""Of the cache, and of all arithmetic."""
+
+
+class CapacityPlan:
+    """The settings of workload=capacity, checked, with what follows from them. Raises ValueError for wrong ones."""
+
+    dtype = DTYPE
+    device = "cpu"
+    threads = 1
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        if settings.get("hardware") is None:
+            raise ValueError(f"hardware must be one of {', '.join(hardware_names())}; got none")
+        hardware, geometry = hardware_from(settings["hardware"]), settings["geometry"]
+        self.devices = whole_number(settings, "tp", at_least=1)
+        self.way: str = one_of(settings, "parallel", WAYS)
+        self.seq_len = whole_number(settings, "seq_len", at_least=1)
+        self.query_len = whole_number(settings, "query_len", at_least=1)
+        if self.query_len > self.seq_len:
+            raise ValueError(
+                f"query_len must be at most seq_len, which counts all tokens; got {self.query_len} and {self.seq_len}"
+            )
+        self.page = 1 if settings["page"] is None else whole_number(settings, "page", at_least=1)
+        share = positive_number(settings, "memory_share")
+        if share > 1:
+            raise ValueError(f"memory_share must be at most 1; got {share}")
+        weights: str = one_of(settings, "weights", WEIGHT_BYTES)
+        self.refusal: str | None = None
+        ceilings = hardware.ceilings(DTYPE)
+        if ceilings is None:
+            self.refusal = f"{hardware.name} has no published {DTYPE} peak"
+            return
+        self.ceilings, self.calibration = ceilings, load_calibration(hardware.name)
+        self.model = SharedModel(geometry, way=self.way, devices=self.devices, weight_bytes=WEIGHT_BYTES[weights])
+        room = hardware.memory_bytes * share - self.model.weight_bytes
+        self.cache_bytes = self.model.cache_bytes(-(-self.seq_len // self.page) * self.page)
+        on_one = int(room // self.cache_bytes) if room > 0 else 0
+        self.batch = on_one * (self.devices if self.way == "dp" else 1)
+        if not self.batch:
+            weigh, keeps = map(numbers.bytes_iec, (self.model.weight_bytes, self.cache_bytes))
+            most = f"{share:.0%} of a device's {numbers.bytes_iec(hardware.memory_bytes)}"
+            left = f"leave {numbers.bytes_iec(room)} of" if room > 0 else "do not fit into"
+            self.refusal = f"the weights, {weigh} on each device, {left} {most}; one sequence keeps {keeps}"
+
+    def constants(self) -> dict[str, dict[str, float]]:
+        """Return sizes on one device, the largest batch of all, and the least and the expected time of its step."""
+        work = self.model.step(self.batch, self.query_len, self.seq_len)
+        bound_s = self.ceilings.bound_s(flops=work.flops, traffic_bytes=work.traffic_bytes)
+        tokens = self.batch * self.query_len
+        step = {
+            "flops": work.flops,
+            "traffic_bytes": work.traffic_bytes,
+            "ceiling_flops_per_s": self.ceilings.flops_per_s,
+            "ceiling_bytes_per_s": self.ceilings.bytes_per_s,
+            "bound_s": bound_s,
+            "most_tokens_per_s": tokens / bound_s,
+        }
+        if isinstance(expected := self._expected_s(), float):
+            step |= {"expected_s": expected, "expected_tokens_per_s": tokens / expected}
+        return {
+            "case": {
+                "weight_bytes": self.model.weight_bytes,
+                "sequence_bytes": self.cache_bytes,
+                "largest_batch": self.batch,
+                "tokens": tokens,
+            },
+            "step": step,
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """Return the parameters, and where no time is expected the reason."""
+        counted = self.model.parameters
+        expected = self._expected_s()
+        shape = f"{counted.total / 1e9:,.4g}B parameters, {counted.active / 1e9:,.4g}B of them for a token"
+        return {"shape": shape, **({"expected_by": expected} if isinstance(expected, str) else {})}
+
+    def least_bytes(self) -> float:
+        raise AssertionError("nothing runs")
+
+    def predicted_step_s(self, measured: MeasuredCeilings) -> float:
+        raise AssertionError("nothing runs")
+
+    def _expected_s(self) -> float | str:
+        """Return the time of a step that is expected of good kernels; else the reason why none is."""
+        if self.calibration is None:
+            return "nothing: the device has no calibration"
+        if self.calibration.matmul_share is None:
+            return "nothing: no matrix product was measured on the device"
+        kernels = self.model.expected_kernels_s(self.calibration, self.batch, self.query_len, self.seq_len)
+        if isinstance(kernels, str):
+            return f"nothing: {kernels}"
+        rest = self.model.rest(self.batch, self.query_len, self.seq_len)
+        rest_s = self.ceilings.bound_s(flops=rest.flops, traffic_bytes=rest.traffic_bytes)
+        return kernels + rest_s / self.calibration.matmul_share
+
+
+class SharedModel:
+    """A published model as one of several devices holds it. Raises ValueError where it cannot be shared so."""
+
+    def __init__(self, settings: Mapping[str, Any], *, way: str, devices: int, weight_bytes: float) -> None:
+        self._way, self._devices, self._weight_bytes = way, devices, weight_bytes
+        self.parameters = parameters_from(settings)
+        self._whole = plan_from(settings)
+        experts = settings.get("moe") or {}
+        self._routed, self._picked = experts.get("n_routed", 0), experts.get("top_k", 0)
+        self._vocabulary = settings["vocab_size"] * settings["hidden_size"]
+        if way == "dcp" and devices > 1:
+            for layer in self._whole.layers:
+                if type(layer) not in (FullLayers, LatentLayers) or getattr(layer, "indexer", None):
+                    raise ValueError(
+                        f"parallel must be tp or dp for layers of kind {layer.kind}, or with an indexer; got 'dcp'"
+                    )
+        by_heads = LayerPlan(name="", layers=tuple(shared_by_heads(layer, devices) for layer in self._whole.layers))
+        self._of_weights = self._whole if way == "dp" else by_heads
+        """Layers whose weights lie here."""
+        self._of_kernels = by_heads if way == "tp" else self._whole
+        """Layers whose kernels run here, over a share of the sequences or of the context under dp and dcp."""
+
+    @functools.cached_property
+    def weight_bytes(self) -> float:
+        """Bytes of the weights on one device."""
+        counted = self.parameters
+        attention = sum(
+            layer.count * (layer.matrix_parameters + layer.vector_parameters) for layer in self._of_weights.layers
+        )
+        shared = counted.total - counted.attention - counted.norms
+        return self._weight_bytes * (attention + counted.norms + shared / self._devices)
+
+    def cache_bytes(self, tokens: int) -> int:
+        """Return the bytes that one sequence keeps on one device that it lies on."""
+        return self._of_kernels.cache_bytes(-(-tokens // self._devices) if self._way == "dcp" else tokens)
+
+    def step(self, batch: int, query_len: int, seq_len: int) -> Work:
+        """Return the work of one device in a step of `query_len` new tokens of each sequence of the whole batch."""
+        return self._kernels(batch, query_len, seq_len) + self.rest(batch, query_len, seq_len)
+
+    def rest(self, batch: int, query_len: int, seq_len: int) -> Work:
+        """Return the same without attention's kernels: projections, MLPs and the head."""
+        here = self._pass(batch, query_len, seq_len).tokens
+        matrices = sum(layer.count * layer.matrix_parameters for layer in self._of_weights.layers)
+        vectors = sum(layer.count * layer.vector_parameters for layer in self._of_weights.layers)
+        counted, tokens = self.parameters, batch * query_len
+        mlps = (counted.mlps - counted.idle + self._vocabulary) / self._devices
+        touched = (counted.mlps - self._untouched(tokens) + self._vocabulary) / self._devices
+        return Work(
+            flops=round(2 * here * matrices + 2 * tokens * mlps),
+            traffic_bytes=round(self._weight_bytes * (matrices + vectors + touched)),
+        )
+
+    def expected_kernels_s(self, calibration: Calibration, batch: int, query_len: int, seq_len: int) -> float | str:
+        """Return the time expected of all layers' kernels, one after the other; else which of them is not known."""
+        total_s, forward = 0.0, self._pass(batch, query_len, seq_len)
+        for layer in self._of_kernels.layers:
+            known = plain_shape(layer)
+            if known is None:
+                return f"no calibration knows layers of kind {layer.kind}" + " with an indexer" * bool(
+                    getattr(layer, "indexer", None)
+                )
+            shape, window = known
+            seen = forward if window is None else replace(forward, seq_len=min(seq_len, window + query_len - 1))
+            if (why := calibration.unknown(shape, seen, DTYPE)) is not None:
+                return why
+            expected = calibration.expected(shape, seen, DTYPE)
+            assert expected is not None
+            total_s += layer.count * expected.seconds
+        return total_s
+
+    def _kernels(self, batch: int, query_len: int, seq_len: int) -> Work:
+        forward = self._pass(batch, query_len, seq_len)
+        return sum((layer.kernel(forward) * layer.count for layer in self._of_kernels.layers), NO_WORK)
+
+    def _pass(self, batch: int, query_len: int, seq_len: int) -> Pass:
+        return Pass(
+            batch=batch // self._devices if self._way == "dp" else batch,
+            query_len=query_len,
+            seq_len=-(-seq_len // self._devices) if self._way == "dcp" else seq_len,
+            element_bytes=ELEMENT_BYTES,
+        )
+
+    def _untouched(self, tokens: int) -> float:
+        """Return the parameters of experts that none of so many evenly routed tokens is expected to meet."""
+        if not self._routed:
+            return 0.0
+        missed = 1 - self._picked / self._routed
+        of_all_experts = self.parameters.idle / missed if missed else 0.0
+        return of_all_experts * missed**tokens
+
+
+def shared_by_heads(layer: LayerKind, devices: int) -> LayerKind:
+    """Return a layer as one tensor-parallel device has it: its share of the heads, and all that belongs to every head.
+
+    Raises ValueError where the heads do not divide.
+    """
+
+    def share(count: int, name: str) -> int:
+        if count % devices:
+            raise ValueError(f"{name} must be a multiple of tp; got {count} and {devices}")
+        return count // devices
+
+    if isinstance(layer, FullLayers):
+        groups = -(-layer.num_kv_heads // devices)
+        return replace(layer, num_heads=share(layer.num_heads, "num_heads"), num_kv_heads=groups)
+    if isinstance(layer, LatentLayers):
+        heads = share(layer.geometry.num_heads, "num_heads")
+        return replace(layer, geometry=replace(layer.geometry, num_heads=heads, num_kv_heads=heads))
+    if isinstance(layer, CompressedLayers):
+        heads, groups = share(layer.num_heads, "num_heads"), share(layer.o_groups, "o_groups")
+        return replace(layer, num_heads=heads, o_groups=groups)
+    if isinstance(layer, StateLayers):
+        keys, values = share(layer.key_heads, "key_heads"), share(layer.value_heads, "value_heads")
+        return replace(layer, key_heads=keys, value_heads=values)
+    return layer
+
+
+def plain_shape(layer: LayerKind) -> tuple[LayerShape, int | None] | None:
+    """Return the closed forms of a layer whose kernel is plain attention, and its window; None of another."""
+    if getattr(layer, "indexer", None) is not None:
+        return None
+    if isinstance(layer, LatentLayers):
+        return layer.absorbed, layer.window
+    if isinstance(layer, FullLayers) and layer.head_dim == layer.v_head_dim and not layer.keys_are_values:
+        shape = GroupedShape(
+            hidden_size=layer.hidden_size,
+            num_heads=layer.num_heads,
+            kv_heads=layer.num_kv_heads,
+            head_dim=layer.head_dim,
+            rope=Rope(theta=1.0),
+            rule="",
+        )
+        return shape, getattr(layer, "window", None)
+    return None
