@@ -13,7 +13,7 @@ from suite.theory import shapes
 from suite.theory.geometry import Geometry, geometry_from
 from suite.theory.latent_shapes import ReexpandedShape
 from suite.theory.matching import MATCHES, Match, UnmatchedError, matched
-from suite.theory.parallel import WAYS, exchanged_elements, heads_shared_by, rank_pass
+from suite.theory.parallel import exchanged_elements, heads_shared_by, rank_pass
 from suite.theory.roofline import MeasuredCeilings
 
 ELEMENT_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
@@ -40,7 +40,7 @@ class AttentionPlan:
             raise ValueError(
                 f"query_len must be at most seq_len, which counts all tokens; got {query_len} and {seq_len}"
             )
-        self.parallel: str = one_of({"parallel": "tp", **settings}, "parallel", WAYS)
+        self.parallel = self.way_of(settings)
         whole = shapes.Pass(
             batch=whole_number(settings, "batch", at_least=1),
             query_len=query_len,
@@ -68,6 +68,11 @@ class AttentionPlan:
         except UnmatchedError as error:
             self.refusal = str(error)
         self.mha_shape = shapes.grouped_shape(geometry, tp=heads_shared_by(self.parallel, tp), kv_heads="all")
+
+    @staticmethod
+    def way_of(settings: Mapping[str, Any]) -> str:
+        """Return how devices share the layer; one that runs is its heads' share."""
+        return "tp"
 
     @property
     def shape(self) -> shapes.LayerShape:

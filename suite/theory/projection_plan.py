@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from suite.configuration.values import one_of
 from suite.theory.attention_plan import SPANS, AttentionPlan
 from suite.theory.calibration import Expected, load_calibration, read_calibration
 from suite.theory.hardware import hardware_from, hardware_names
+from suite.theory.parallel import WAYS
 
 
 class ProjectionPlan(AttentionPlan):
@@ -32,6 +34,12 @@ class ProjectionPlan(AttentionPlan):
             self.refusal = f"{hardware.name} has no published {self.dtype} peak; it has {has}"
         else:
             self.ceilings = ceilings
+
+    @staticmethod
+    def way_of(settings: Mapping[str, Any]) -> str:
+        """Return how devices share the layer. Raises ValueError for a way that does not exist."""
+        way: str = one_of(settings, "parallel", WAYS)
+        return way
 
     def expected(self) -> dict[str, Expected]:
         """Return the times that are expected of good kernels, by span; none where nothing is known of them."""

@@ -12,6 +12,7 @@ from tests.commands.test_run import ELSEWHERE, FOREIGN, SMALL, cases
 APPLICABLE = {
     "attention": ["device=cuda"],
     "projection": ["hardware=h20-96gb"],
+    "capacity": ["hardware=h200-sxm-141gb"],
     "rl": ["algorithm=ppo", "device=cuda"],
     "rl_conformance": ["device=cuda"],
     "quality": ["device=cuda"],
@@ -101,7 +102,7 @@ def test_a_workload_reads_what_it_says_it_uses_and_nothing_else(workload):
         (["geometry.vocab_size=9"], "geometry.vocab_size changes nothing under workload=attention"),
         (["algorithm=grpo"], "algorithm is a setting of workload=rl or rl_memory, and none of workload=attention"),
         (["task=sort"], "task is a setting of workload=quality or rl"),
-        (["hardware=h100"], "hardware is a setting of workload=projection, and"),
+        (["hardware=h100"], "hardware is a setting of workload=capacity or projection, and"),
         (["method=svd"], "no setting 'method' of this workload; workload=compress has it"),
         (
             ["attention=gqa", "attention.kv_lora_rank=4"],
@@ -113,7 +114,7 @@ def test_a_workload_reads_what_it_says_it_uses_and_nothing_else(workload):
         (["-m", "sweep=dem"], "got 'dem'; did you mean demo"),
         (["~backend"], "backend must be one of auto, compiled_eager, cpp, eager"),
         (["~measure"], "measure must be one of precise, smoke, standard; got ~measure, which takes it away"),
-        (["workload=null"], "workload must be one of attention, compress"),
+        (["workload=null"], "workload must be one of attention, capacity, compress"),
         (["leave_out=[{phase: decode}]"], "leave_out is of a sweep, which needs -m"),
         (["report=true"], "report is of a sweep, which needs -m"),
     ],

@@ -3,7 +3,7 @@
 import pytest
 
 from suite.configuration.files import read_choice, read_yaml
-from suite.theory.attention_plan import AttentionPlan
+from suite.theory.projection_plan import ProjectionPlan
 
 DEVICES = 8
 
@@ -12,7 +12,7 @@ def plan(variant, way="tp", devices=DEVICES, **changes):
     run = {key: value for key, value in read_yaml("run.yaml").items() if key not in ("defaults", "hydra")}
     sizes = {"dtype": "bfloat16", "batch": 8, "seq_len": 65_536, "parallel": way, "tp": devices, **changes}
     options = {"attention": read_choice("attention", variant), "geometry": read_choice("geometry", "deepseek-v3")}
-    return AttentionPlan({**run, **options, **sizes})
+    return ProjectionPlan({**run, **options, **sizes, "hardware": read_choice("hardware", "h100-sxm5-80gb")})
 
 
 def costs(variant, *way, **changes):

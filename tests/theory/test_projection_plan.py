@@ -11,7 +11,7 @@ def plan(**changes):
     run = {key: value for key, value in read_yaml("run.yaml").items() if key not in ("defaults", "hydra")}
     groups = {"attention": "mla", "geometry": "deepseek-v3"}
     chosen = {group: read_choice(group, name) for group, name in groups.items()}
-    return ProjectionPlan({**run, **chosen, "dtype": "float32", **changes})
+    return ProjectionPlan({**run, **chosen, "dtype": "float32", "parallel": "tp", **changes})
 
 
 @pytest.mark.parametrize("name", hardware_names())
