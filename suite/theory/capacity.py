@@ -224,7 +224,8 @@ class SharedModel:
             return 0.0
         missed = 1 - self._picked / self._routed
         of_all_experts = self.parameters.idle / missed if missed else 0.0
-        return of_all_experts * missed**tokens
+        share: float = missed**tokens
+        return of_all_experts * share
 
 
 def shared_by_heads(layer: LayerKind, devices: int) -> LayerKind:
