@@ -14,6 +14,10 @@ from suite.process.streams import refusing
 DONE = 0
 Folders = Annotated[list[Path] | None, typer.Argument(metavar="[FOLDER]...", help="By default results/.")]
 
+Calibrated = Annotated[
+    Path | None, typer.Option(help="A file of suite calibrate, in the place of conf/calibration's for its device.")
+]
+
 
 class Language(StrEnum):
     """The languages of texts."""
@@ -128,6 +132,7 @@ def application() -> typer.Typer:
         overwrite: Annotated[
             bool, typer.Option("--overwrite", help="Replace a page in the usual place that is of other folders.")
         ] = False,
+        calibration: Calibrated = None,
         show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     ) -> None:
         def command() -> int:
@@ -138,7 +143,13 @@ def application() -> typer.Typer:
             if show and format is not Format.html:
                 raise ValueError(f"--open shows a page, which needs --format html; got {format.value!r}")
             path, code = write_report(
-                results or [], label or [], format=format.value, lang=lang.value, out=out, overwrite=overwrite
+                results or [],
+                label or [],
+                format=format.value,
+                lang=lang.value,
+                out=out,
+                overwrite=overwrite,
+                calibration=calibration,
             )
             print(f"Written: {path}")
             if show and not webbrowser.open(path.resolve().as_uri()):
@@ -180,11 +191,12 @@ def application() -> typer.Typer:
         topic: Annotated[str, typer.Argument(metavar="TOPIC", help="mla or gqa.")],
         geometry: Annotated[str | None, typer.Option(help="A published model's sizes, by name.")] = None,
         lang: Annotated[Language, typer.Option(help="The text's language.")] = Language.en,
+        calibration: Calibrated = None,
     ) -> None:
         def command() -> int:
             from suite.commands.explain import explain as explained
 
-            print(explained(topic, geometry=geometry, lang=lang.value), end="")
+            print(explained(topic, geometry=geometry, lang=lang.value, calibration=calibration), end="")
             return DONE
 
         finish(command)

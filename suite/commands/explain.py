@@ -6,16 +6,18 @@ that no language can claim a number of its own.
 
 import functools
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from suite.configuration.files import read_choice, read_text
 from suite.configuration.values import one_of
+from suite.theory.calibration import GQA, WIDTHS, calibrated_by, load_calibration
 from suite.theory.geometry import Geometry, geometry_from, geometry_names, load_geometry
 from suite.theory.hardware import load_hardware
 from suite.theory.latent_shapes import absorbed_shape
 from suite.theory.roofline import Ceilings
-from suite.theory.shapes import LayerShape, Pass, cache_bytes, grouped_shape
+from suite.theory.shapes import GroupedShape, LayerShape, Pass, cache_bytes, grouped_shape
 
 DEFAULT_GEOMETRY = {"mla": "deepseek-v3", "gqa": "llama-3.1-8b"}
 DEVICES = {"H100": "h100-sxm5-80gb", "H200": "h200-sxm-141gb", "H20": "h20-96gb"}
@@ -27,12 +29,16 @@ LISTED = 5
 """Smaller models named before the list ends in dots."""
 
 
-def explain(topic: str, *, geometry: str | None = None, lang: str = "en") -> str:
-    """Write the text for a topic. Raises ValueError, naming the choices, for an unknown topic, geometry or language."""
+def explain(topic: str, *, geometry: str | None = None, lang: str = "en", calibration: Path | None = None) -> str:
+    """Write the text for a topic. `calibration`: a file of `suite calibrate`.
+
+    Raises ValueError, naming the choices, for an unknown topic, geometry or language, and for a file that is none.
+    """
     topic = one_of({"topic": topic}, "topic", DEFAULT_GEOMETRY)
     words = read_text("explain", lang)
     sizes = load_geometry(geometry or DEFAULT_GEOMETRY[topic])
-    text: str = words[topic].format_map(_facts(sizes, words))
+    with calibrated_by(calibration):
+        text: str = words[topic].format_map(_facts(sizes, words))
     return text
 
 
@@ -61,8 +67,12 @@ def _facts(geometry: Geometry, words: Mapping[str, Any]) -> dict[str, str]:
         "gqa_elements": f"{gqa.cache_elements_per_token:,}",
         "heads_a_group": str(geometry.num_heads // gqa.kv_heads),
         "table": _table(shapes, geometry.num_layers, words),
-        "speed": _speed_against(gqa, mla),
-        "speed_mha": _speed_against(mha, gqa),
+        "context": f"{CONTEXT:,}",
+        "speed": _ratios(decode_speedups(gqa, mla)),
+        "speed_mha": _ratios(decode_speedups(mha, gqa)),
+        "expected": _ratios(expected_speedups(gqa, mla)) or words["not_calibrated"],
+        "expected_mha": _ratios(expected_speedups(mha, gqa)) or words["not_calibrated"],
+        "measured": _measured(gqa, words),
         "ranks": str(RANKS),
         "gqa_rank": f"{gqa_rank:,}",
         "mla_rank": f"{mla_rank:,}",
@@ -108,10 +118,9 @@ def _on_ranks(geometry: Geometry, groups: int) -> tuple[int, int]:
     return 2 * max(1, groups // RANKS) * width, absorbed_shape(geometry).cache_elements_per_token
 
 
-def _speed_against(before: LayerShape, after: LayerShape) -> str:
-    """Write how many times faster a decode step of `after` can be than one of `before`, by each device's peaks."""
-    ratios = decode_speedups(before, after)
-    return ", ".join(f"{device} {ratio:.1f}×" if ratio >= 1 else f"{device} {ratio:.2f}×" for device, ratio in ratios)
+def _ratios(ratios: Sequence[tuple[str, float]]) -> str:
+    """Write how many times as fast a decode step is, by device or size."""
+    return ", ".join(f"{name} {ratio:.1f}×" if ratio >= 1 else f"{name} {ratio:.2f}×" for name, ratio in ratios)
 
 
 def decode_speedups(before: LayerShape, after: LayerShape) -> list[tuple[str, float]]:
@@ -123,6 +132,32 @@ def decode_speedups(before: LayerShape, after: LayerShape) -> list[tuple[str, fl
         return _ceilings(device).bound_s(flops=flops, traffic_bytes=traffic)
 
     return [(device, bound_s(before, device) / bound_s(after, device)) for device in DEVICES]
+
+
+def expected_speedups(before: LayerShape, after: LayerShape) -> list[tuple[str, float]]:
+    """Return the same of the times expected of good kernels, for each device that has a calibration of both."""
+    found = []
+    for device, name in DEVICES.items():
+        calibration = load_calibration(name)
+        times = [calibration and calibration.expected(shape, _decode_step(), DTYPE) for shape in (before, after)]
+        if times[0] and times[1]:
+            found.append((device, times[0].seconds / times[1].seconds))
+    return found
+
+
+def _measured(gqa: GroupedShape, words: Mapping[str, Any]) -> str:
+    """Write how many times as fast others measured MLA at these heads, on the first device of which they say it."""
+    for device, name in DEVICES.items():
+        calibration = load_calibration(name)
+        of_sizes = [
+            found
+            for found in (calibration.speedups if calibration else ())
+            if (found.heads, found.kv_heads, gqa.head_dim) == (gqa.num_heads, gqa.kv_heads, WIDTHS[GQA][1])
+        ]
+        ranges = [("–".join(f"{tokens // 1024}k" for tokens in found.tokens), found.speedup) for found in of_sizes]
+        if ranges:
+            return f"{device}: {_ratios(ranges)}"
+    return str(words["not_measured"])
 
 
 def _table(shapes: dict[str, LayerShape], num_layers: int, words: Mapping[str, Any]) -> str:

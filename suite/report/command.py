@@ -14,6 +14,7 @@ from suite.report.page.csv import readings_csv, tables_csv
 from suite.report.page.markdown import markdown
 from suite.report.page.page import page
 from suite.report.page.texts import Texts, foreign_sections, load_texts
+from suite.theory.calibration import calibrated_by
 
 DONE, BROKEN = 0, 4
 RESULTS = Path("results")
@@ -32,12 +33,14 @@ def report(
     lang: str = "en",
     out: Path | None = None,
     overwrite: bool = False,
+    calibration: Path | None = None,
 ) -> tuple[Path, int]:
     """Write the report and return where it went and the exit code: 4 where a run's folder is damaged, else 0.
 
     `labels` name the results folders in their order; without any, each folder's own name does. No folders are those of
     `default_folders`. A page in the default place that was made of other folders is replaced only with `overwrite`.
-    Raises ValueError, in one sentence, for a format, language, folder or label that does not fit, and for such a page.
+    `calibration`: a file of `suite calibrate`. Raises ValueError, in one sentence, for a format, language, folder,
+    label or file that does not fit, and for such a page.
     """
     if format not in WRITERS:
         raise ValueError(f"format must be one of {', '.join(WRITERS)}; got {format!r}")
@@ -55,7 +58,8 @@ def report(
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     # A foreign record may hold half a surrogate pair, which UTF-8 cannot write.
-    write_named(path, (part.encode(errors="replace") for part in write(read, texts, made_of)))
+    with calibrated_by(calibration):
+        write_named(path, (part.encode(errors="replace") for part in write(read, texts, made_of)))
     return path, BROKEN if read.damaged else DONE
 
 

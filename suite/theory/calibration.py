@@ -44,9 +44,9 @@ WIDTHS = {GQA: (128, 128), MLA: (576, 512), EXPANDED: (192, 128)}
 PREFILL = {GQA: "GQA prefill", EXPANDED: "MLA expanded prefill"}
 """Families of prefill."""
 FEWEST_TOKENS = 512
-"""Of context; below it kernels are slower than two numbers say."""
+"""The shortest context; below it kernels are slower than two numbers say."""
 LEAST_PREFILL_FLOPS = 2e11
-"""Of a prefill whose share was measured."""
+"""The least work of a prefill whose share was measured."""
 NEAR_PEAK = 0.5
 """A family computes at a rate that says something of arithmetic if its bound's arithmetic takes this part of it."""
 
@@ -101,13 +101,14 @@ class Fit:
 
     of: Kernel
     share: float
-    """Of the roofline bound at one new token."""
+    """The part of the time, without its floor, that the roofline bound is, at one new token."""
     floor_s: float
     median_error: float
     """These three: |ln(predicted / measured)|."""
     p90_error: float
     largest_error: float
     cells: int
+    """Those fitted on and those not seen."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,7 +75,7 @@ def test_one_new_token_takes_what_its_fit_says(calibration):
 
 
 @pytest.mark.parametrize("device", BOTH)
-def test_the_sizes_of_the_sources_rows_are_those_of_the_closed_forms(device):
+def test_the_closed_forms_count_as_the_source_does(device):
     """The source counts 512 bytes a token and key-value head of GQA, 1,152 of MLA."""
     for fit in load_calibration(device).decode:
         kernel = fit.of
@@ -139,7 +139,7 @@ def test_a_size_that_was_not_fitted_has_the_nearest_family(kernel, family):
     assert load_calibration(H100).nearest(kernel).of.family == family
 
 
-def test_a_family_that_arithmetic_limits_lends_no_share_of_the_bandwidth():
+def test_a_family_bound_by_arithmetic_lends_no_bandwidth():
     """On an H200 128 heads are bound by arithmetic; 96 heads, which are not, read as 64 do."""
     calibration = load_calibration(H200)
     expected = calibration.decoded(mla(96), flops=0, traffic_bytes=4.8e9)
