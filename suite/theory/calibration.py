@@ -144,9 +144,9 @@ class Speedup:
     cells: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Calibration:
-    """The fits of one device."""
+    """The fits of one device. Equal only to itself, so that what follows from it can be cached."""
 
     name: str
     source: str
@@ -220,8 +220,8 @@ class Calibration:
         """Return the time that the nearest family takes for so much work, no shorter than the bound."""
         fit = self.nearest(kernel)
         memory_s, arithmetic_s = traffic_bytes / self.ceilings.bytes_per_s, flops / self.ceilings.flops_per_s
-        by_memory = memory_s / self._memory_share(fit)
-        share = self._arithmetic_share(fit)
+        memory_share, share = self._shares[fit]
+        by_memory = memory_s / memory_share
         seconds = fit.floor_s + (by_memory if share is None else max(by_memory, arithmetic_s / share))
         reach, least_s = math.exp(fit.p90_error), max(memory_s, arithmetic_s)
         return Expected(seconds=seconds, low=max(least_s, seconds / reach), high=seconds * reach, family=fit.of.family)
@@ -263,7 +263,8 @@ class Calibration:
         fit, work = self.nearest(cell.of), cell.work
         memory_s = work["traffic_bytes"] / self.ceilings.bytes_per_s
         arithmetic_s = work["flops"] / self.ceilings.flops_per_s
-        if self._arithmetic_share(fit) is None and arithmetic_s / NEAR_PEAK > memory_s / self._memory_share(fit):
+        memory_share, share = self._shares[fit]
+        if share is None and arithmetic_s / NEAR_PEAK > memory_s / memory_share:
             return "its calibration does not say how fast this kernel computes where arithmetic limits it"
         return None
 
@@ -282,6 +283,11 @@ class Calibration:
         """Return how long one new token's memory traffic and arithmetic take at least, of a token of context."""
         kernel = fit.of
         return kernel.bytes_per_token / self.ceilings.bytes_per_s, kernel.flops_per_token / self.ceilings.flops_per_s
+
+    @functools.cached_property
+    def _shares(self) -> dict[Fit, tuple[float, float | None]]:
+        """Return each family's share of the bandwidth, and of the peak where that is known."""
+        return {fit: (self._memory_share(fit), self._arithmetic_share(fit)) for fit in self.decode}
 
     def _memory_share(self, fit: Fit) -> float:
         """Return a family's share of the bandwidth; of one that arithmetic limits, that of the nearest that it does

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from suite.configuration.files import choices, read_choice
+from suite.configuration.files import choices, full_name, read_choice
 from suite.theory.roofline import Ceilings
 
 SPECIFICATION_DTYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
@@ -52,6 +52,13 @@ def hardware_from(content: Mapping[str, Any]) -> Hardware:
 
 def hardware_names() -> tuple[str, ...]:
     return choices("hardware")
+
+
+@functools.cache
+def hardware_reported_as(name: str) -> str | None:
+    """Return a device by the name that its driver reports, which is one of its aliases; None for an unknown one."""
+    found = full_name("hardware", name)
+    return found if found in hardware_names() else None
 
 
 @functools.cache

@@ -11,7 +11,7 @@ what is expected of good ones stands beside it (calibration.py); records have th
 import functools
 from dataclasses import dataclass, replace
 
-from suite.theory.calibration import Calibration, Expected
+from suite.theory.calibration import GQA, MLA, Calibration, Expected
 from suite.theory.geometry import Geometry, load_geometry
 from suite.theory.latent_shapes import absorbed_shape
 from suite.theory.roofline import Ceilings
@@ -24,6 +24,8 @@ CONTEXT_TOKENS = 131_072
 """Queries and outputs are left out, as they vanish beside a long context's cache: here they would add at most 3 % to
 MLA's bytes (16 new tokens, 128 heads)."""
 DTYPE, ELEMENT_BYTES = "bfloat16", 2
+CELLS = 1 << 13
+"""Kept of each kind, which is more than one page's: it asks for each several times."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,7 @@ class ExpectedDuel:
         return self.gqa.seconds / self.mla.seconds
 
 
+@functools.lru_cache(maxsize=CELLS)
 def duel(ceilings: Ceilings, *, heads: int, query_len: int, tp: int) -> Duel:
     """Return the least times of one decode step's kernels on one of `tp` ranks.
 
@@ -66,6 +69,7 @@ def duel(ceilings: Ceilings, *, heads: int, query_len: int, tp: int) -> Duel:
     return Duel(gqa_s=gqa_s, mla_s=mla_s, gqa_regime=gqa_regime, mla_regime=mla_regime)
 
 
+@functools.lru_cache(maxsize=CELLS)
 def expected_duel(
     calibration: Calibration | None,
     *,
@@ -80,10 +84,13 @@ def expected_duel(
     None where the device has no calibration of both, or one of other sizes. Raises ValueError as `duel` does.
     """
     forward = Pass(batch=batch, query_len=query_len, seq_len=seq_len, element_bytes=ELEMENT_BYTES)
-    gqa, mla = (calibration and calibration.expected(shape, forward, DTYPE) for shape in rivals(heads, tp))
+    if calibration is None or not calibration.has(GQA, MLA):
+        return None
+    gqa, mla = (calibration.expected(shape, forward, DTYPE) for shape in rivals(heads, tp))
     return ExpectedDuel(gqa=gqa, mla=mla) if gqa and mla else None
 
 
+@functools.cache
 def rivals(heads: int, tp: int) -> tuple[LayerShape, LayerShape]:
     """Return GQA's and absorbed MLA's shape on one of `tp` ranks. Raises ValueError as `duel` does."""
     geometry = sized(heads)

@@ -1,8 +1,11 @@
 """Who wins where, MLA or GQA: the map that the closed forms draw, and measured pairs beside the same rule.
 
+A device with a calibration of both kernels is coloured by what is expected of good ones, any other by the bound; each
+row says which. How well the expected times fit every measured cell stands below the map.
 A pair is two records that agree in everything but the variant. One of the map's own sizes stands on the map.
 """
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +17,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import ceilings_of
+from suite.records.timed_kernels import timed_kernel
 from suite.report.attention.groups import axes_of, lines_of, told_apart
 from suite.report.attention.timings import (
     CONTEXT,
@@ -40,10 +44,19 @@ from suite.report.plot.text import figure_text, short_names
 from suite.report.table import column, columns_of, label_column, table
 from suite.statistics.intervals import ratio_of_medians
 from suite.theory.attention_plan import ELEMENT_BYTES
+from suite.theory.calibration import (
+    Calibration,
+    known_calibrations,
+    load_calibration,
+    relative_errors,
+)
+from suite.theory.calibration import (
+    Cell as KernelCell,
+)
 from suite.theory.hardware import known_hardware
 from suite.theory.roofline import Ceilings
 from suite.theory.shapes import Pass
-from suite.theory.sign_map import CONTEXT_TOKENS, duel, exact_quantities
+from suite.theory.sign_map import CONTEXT_TOKENS, Duel, duel, exact_quantities, expected_duel
 from suite.theory.sign_map import DTYPE as MAP_DTYPE
 
 RANKS, HEADS, QUERY_LENS = (1, 2, 4, 8), (128, 64, 32, 16), (1, 2, 4, 8, 16)
@@ -117,6 +130,33 @@ class Pair:
         forward = Pass(batch=batch, query_len=query_len, seq_len=seq_len, element_bytes=element_bytes)
         noted = [(timing.amount("flops"), timing.amount("cache_bytes", "case")) for timing in (self.gqa, self.mla)]
         return (rank_heads * tp, tp, query_len) if noted == exact_quantities(rank_heads * tp, tp, forward) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Errors:
+    """Expected against measured times of one device, published ones or those of one label."""
+
+    device: str
+    cells: Sequence[tuple[Calibration, KernelCell]]
+    label: str = ""
+
+    @functools.cached_property
+    def values(self) -> list[float]:
+        """Return |expected / measured - 1| of each cell of which something is expected, sorted."""
+        return relative_errors(self.cells)
+
+    @property
+    def median(self) -> float:
+        return median(self.values)
+
+    @property
+    def p90(self) -> float:
+        """Return the error that nine in ten do not pass."""
+        return self.values[math.ceil(0.9 * len(self.values)) - 1]
+
+    @property
+    def whose(self) -> Text:
+        return self.label or say("signmap.published")
 
 
 def _bound_s(timing: Timing) -> float | None:
@@ -246,8 +286,10 @@ def build(results: Results) -> Section:
     """Build the map from specifications, with rows for machines whose pairs have its sizes, and the other pairs."""
     devices, pairs = known_devices(), measured_pairs(results)
     measured = machines(pairs)
+    errors = calibration_errors(results)
     explanation = [
         say("signmap.explanation", context=numbers.count(CONTEXT_TOKENS)),
+        *map(_error_sentence, errors),
         "" if pairs else say("signmap.no_pairs"),
         say("signmap.on_map") if measured else "",
     ]
@@ -256,7 +298,41 @@ def build(results: Results) -> Section:
         "signmap",
         explanation=joined("sentence", explanation),
         figures=[*(_map(devices, measured, tp) for tp in RANKS), elsewhere],
-        tables=[pair_table(pairs, results), _map_table(devices)],
+        tables=[pair_table(pairs, results), _map_table(devices), _error_table(errors)],
+    )
+
+
+def calibration_errors(results: Results) -> list[Errors]:
+    """Return how far expected times are from measured cells, by device: those published with the calibration, then
+    those of these records."""
+    found = [
+        Errors(device=known.name, cells=[(known, cell) for cell in known.measured]) for known in known_calibrations()
+    ]
+    timed = [(current.label, kernel) for current in results.records if (kernel := timed_kernel(current.record))]
+    for (label, device), of_both in grouped(timed, lambda item: (item[0], item[1][0])).items():
+        calibration = load_calibration(device)
+        cells = [(calibration, cell) for _, (_, cell) in of_both] if calibration else []
+        found.append(Errors(device=device, label=label, cells=cells))
+    return [errors for errors in found if errors.values]
+
+
+def _error_sentence(errors: Errors) -> Text:
+    fields = {"device": errors.device, "whose": errors.whose, "cells": numbers.count(len(errors.values))}
+    return say("signmap.errors", median=numbers.percent(errors.median), most=numbers.percent(errors.p90), **fields)
+
+
+def _error_table(errors: Sequence[Errors]) -> Table:
+    return table(
+        say("signmap.error_table"),
+        errors,
+        [
+            column("signmap.device", lambda row: row.device, kind=Kind.CODE),
+            column("signmap.whose", lambda row: row.whose),
+            column("signmap.cells", lambda row: len(row.values), numbers.count),
+            column("signmap.median_error", lambda row: row.median, numbers.percent),
+            column("signmap.p90_error", lambda row: row.p90, numbers.percent),
+        ],
+        note=say("signmap.error_note"),
     )
 
 
@@ -280,13 +356,29 @@ def _rows(devices: Sequence[Device], heads: int, tp: int) -> list[Row]:
     lines: list[Row] = []
     for name, ceilings in devices:
         named = f"{name} · {ceilings.ridge_flops_per_byte:.0f}"
-        duels = [duel(ceilings, heads=heads, query_len=count, tp=tp) for count in QUERY_LENS]
-        hovers: list[Text] = []
-        for count, outcome in zip(QUERY_LENS, duels, strict=True):
-            regimes = {"mla": say(f"regime.{outcome.mla_regime}"), "gqa": say(f"regime.{outcome.gqa_regime}")}
-            hovers.append(say("signmap.hover", row=named, count=count, ratio=ratio(outcome.speedup), **regimes))
-        lines.append((named, [outcome.speedup for outcome in duels], hovers))
+        where = [{"heads": heads, "query_len": count, "tp": tp} for count in QUERY_LENS]
+        bounds = [duel(ceilings, **one) for one in where]
+        expected = [expected_duel(load_calibration(name), **one) for one in where]
+        hovers = [
+            _hover(named, count, bound, found.speedup if found else None)
+            for count, bound, found in zip(QUERY_LENS, bounds, expected, strict=True)
+        ]
+        is_expected = all(expected)
+        shown = [
+            found.speedup if found and is_expected else bound.speedup
+            for bound, found in zip(bounds, expected, strict=True)
+        ]
+        lines.append((dotted(named, say("signmap.expected") if is_expected else ""), shown, hovers))
     return lines
+
+
+def _hover(row: str, count: int, bound: Duel, expected: float | None) -> Text:
+    regimes = {"mla": say(f"regime.{bound.mla_regime}"), "gqa": say(f"regime.{bound.gqa_regime}")}
+    at_best = say("signmap.hover", row=row, count=count, ratio=ratio(bound.speedup), **regimes)
+    of_good = (
+        say("signmap.hover_uncalibrated") if expected is None else say("signmap.hover_expected", ratio=ratio(expected))
+    )
+    return joined("notes", [at_best, of_good])
 
 
 def _machine_rows(measured: Mapping[str, Mapping[Cell, Pair]], heads: int, tp: int) -> list[Row]:
@@ -333,15 +425,24 @@ def _heat(lines: Sequence[Row]) -> dict[str, Any]:
 
 
 def _map_table(devices: Sequence[Device]) -> Table:
-    def speedup(query_len: int, row: tuple[int, int, Device]) -> float:
-        heads, tp, (_, ceilings) = row
-        return duel(ceilings, heads=heads, query_len=query_len, tp=tp).speedup
+    def speedup(query_len: int, row: tuple[int, int, Device, bool]) -> float | None:
+        heads, tp, (name, ceilings), is_expected = row
+        where = {"heads": heads, "query_len": query_len, "tp": tp}
+        found = expected_duel(load_calibration(name), **where) if is_expected else duel(ceilings, **where)
+        return found.speedup if found else None
 
+    rows = [
+        (heads, tp, device, is_expected)
+        for heads, tp, device in product(HEADS, RANKS, devices)
+        for is_expected in (True, False)
+        if not is_expected or speedup(1, (heads, tp, device, True))
+    ]
     return table(
         say("signmap.table"),
-        [(heads, tp, device) for heads in HEADS for tp in RANKS for device in devices],
+        rows,
         [
             column("signmap.device", lambda row: row[2][0], kind=Kind.CODE),
+            column("signmap.by", lambda row: say("signmap.expected" if row[3] else "signmap.bound")),
             column("signmap.ridge", lambda row: row[2][1].ridge_flops_per_byte, numbers.count),
             column("signmap.rank_heads", lambda row: row[0], numbers.count),
             column("signmap.tp", lambda row: row[1], numbers.count),
