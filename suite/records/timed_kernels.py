@@ -1,4 +1,4 @@
-"""The decode kernel that a record timed on a GPU that conf/hardware knows, by the sizes that calibrations speak of.
+"""The decode kernel of a record, by the sizes that calibrations speak of, and its time where a known GPU ran it.
 
 They follow from the exact quantities that a record notes, so nothing that its settings name is loaded: a record may be
 foreign. What cannot be such a kernel is None.
@@ -6,6 +6,7 @@ foreign. What cannot be such a kernel is None.
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 from suite.records.derived import by_launch, constant
 from suite.records.record import Evidence, Record, Status
@@ -21,18 +22,24 @@ LARGEST = 1 << 31
 
 def timed_kernel(record: Record) -> tuple[str, Cell] | None:
     """Return the device's name in conf/hardware, and its cell with the median of the kernel's timings."""
-    axes = record.case.axes
-    is_such = record.case.workload == "attention" and record.evidence is Evidence.MEASURED
-    if not is_such or record.status is not Status.OK or axes.get("phase") != "decode" or axes.get("dtype") != DTYPE:
-        return None
-    device, kernel = _device(record), _kernel(record)
+    is_measured = record.evidence is Evidence.MEASURED and record.status is Status.OK
+    device, cell = _device(record), decode_cell(record) if is_measured else None
     timed = [reading for reading in record.readings if (reading.span, reading.metric) == (KERNEL, "latency_s")]
     usable = [reading for reading in timed if 0 < reading.value < math.inf]
-    if device is None or kernel is None or not usable:
+    if device is None or cell is None or not usable:
+        return None
+    time_s, by = launched_interval(by_launch(usable)).median, str(record.provenance.get("backend") or "")
+    return device, replace(cell, time_s=time_s, by=by)
+
+
+def decode_cell(record: Record) -> Cell | None:
+    """Return the kernel of an attention case in decode and bfloat16, without its time."""
+    axes = record.case.axes
+    kernel = _kernel(record) if record.case.workload == "attention" and axes.get("phase") == "decode" else None
+    if kernel is None or axes.get("dtype") != DTYPE:
         return None
     batch, seq_len, query_len = (_size(axes.get(name)) for name in ("batch", "seq_len", "query_len"))
-    time_s, by = launched_interval(by_launch(usable)).median, str(record.provenance.get("backend") or "")
-    return device, Cell(of=kernel, batch=batch, seq_len=seq_len, query_len=query_len, time_s=time_s, by=by)
+    return Cell(of=kernel, batch=batch, seq_len=seq_len, query_len=query_len, time_s=0)
 
 
 def _device(record: Record) -> str | None:

@@ -234,15 +234,20 @@ class Calibration:
         A simplification, since a decode step reads its matrices rather than computes with them. The ends are the
         kernel's. None where either is not known.
         """
-        kernel, share = self.expected(shape, forward, dtype), self.matmul_share
-        if kernel is None or share is None:
-            return None
-        rest_s = self.ceilings.bound_s(
+        kernel = self.expected(shape, forward, dtype)
+        return kernel and self.with_rest(
+            kernel,
             flops=layer_flops(shape, forward, around) - kernel_flops(shape, forward),
             traffic_bytes=layer_bytes(shape, forward, around) - kernel_bytes(shape, forward),
         )
-        low, high = (None if end is None else end + rest_s / share for end in (kernel.low, kernel.high))
-        return replace(kernel, seconds=kernel.seconds + rest_s / share, low=low, high=high)
+
+    def with_rest(self, kernel: Expected, *, flops: float, traffic_bytes: float) -> Expected | None:
+        """Return a kernel's time and that of so much work of matrices; None where their share is not known."""
+        if self.matmul_share is None:
+            return None
+        rest_s = self.ceilings.bound_s(flops=flops, traffic_bytes=traffic_bytes) / self.matmul_share
+        low, high = (None if end is None else end + rest_s for end in (kernel.low, kernel.high))
+        return replace(kernel, seconds=kernel.seconds + rest_s, low=low, high=high)
 
     def nearest(self, kernel: Kernel) -> Fit:
         """Return the fit of the nearest family. There must be one of the same widths."""

@@ -1,19 +1,22 @@
 """One case on every device that is known: measured where it ran, projected where only a specification is.
 
 A projection is the least time that two published ceilings allow for the closed forms that a measured record holds, or
-what a projected record says. The two are told apart everywhere: a solid marker and a row that says so was measured, a
-hollow one was computed. projection.py has the projections that no measured case stands beside.
+what a projected record says. A device on which others measured such kernels has a second row, of the time that is
+expected of a good one. All are told apart everywhere: a solid marker and a row that says so was measured, a hollow one
+was computed. projection.py has the projections that no measured case stands beside.
 """
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from suite.records import numbers
+from suite.records.derived import constant
 from suite.records.record import Evidence
+from suite.records.timed_kernels import decode_cell
 from suite.report.attention.groups import axes_of, titles_of, usual_context
-from suite.report.attention.timings import LAYER, Timing, by_span, is_plausible, span_title, timings, timings_of
+from suite.report.attention.timings import KERNEL, LAYER, Timing, by_span, is_plausible, span_title, timings, timings_of
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped, without
 from suite.report.model.labels import case_facets, rank, variant_label, variant_style
@@ -25,6 +28,7 @@ from suite.report.plot.plots import LEGEND_ROW_PX, plot
 from suite.report.plot.scales import categories, roomy_time_axis
 from suite.report.plot.text import figure_text, short_names
 from suite.report.table import Column, column, plain, table
+from suite.theory.calibration import known_calibrations
 from suite.theory.hardware import least_times_s
 
 NOT_SHARED = ("attention", "hardware", "seq_len", "backend", "device", "threads")
@@ -35,16 +39,23 @@ FRAME_PX, ROW_PX, LARGEST_PX, LEAST_PX = 140, 22, 13, 7
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A row: a machine that ran cases, or a device that is known by its specification alone."""
+    """A row: a machine that ran cases, or a device that is known by its specification, or by others' measurements."""
 
     name: str
     is_measured: bool = False
+    is_expected: bool = False
     label: str = ""
     threads: str = ""
 
     @property
+    def row_name(self) -> str:
+        """Return a device's name, marked where its times are expected ones."""
+        return f"≈ {self.name}" if self.is_expected else self.name
+
+    @property
     def evidence(self) -> Text:
-        return say("evidence.measured" if self.is_measured else "evidence.projected")
+        is_computed = "evidence.expected" if self.is_expected else "evidence.projected"
+        return say("evidence.measured" if self.is_measured else is_computed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +95,7 @@ class Compared:
             parts += [] if is_said else [place.name or numbers.NOTHING]
             parts += [f"threads={place.threads}"] if len(threads) > 1 and place.threads else []
             names[place] = " · ".join(parts)
-        return names | {place: place.name for place in places if not place.is_measured}
+        return names | {place: place.row_name for place in places if not place.is_measured}
 
 
 def build(results: Results) -> Section | None:
@@ -153,12 +164,32 @@ def _compared(found: Sequence[Timing], projected: Sequence[Timing]) -> Compared:
         if flops and traffic:
             allowed = least_times_s(flops=flops, traffic_bytes=traffic, dtype=timing.axis("dtype"))
             times += [DeviceTime(place=Place(name=name), timing=timing, time_s=s) for name, s in allowed.items()]
+            times += _expected(timing, flops, traffic)
     known = [(Place(name=timing.axis("hardware")), timing) for timing in projected if timing.tokens == tokens]
     times += [DeviceTime(place=place, timing=timing, time_s=timing.median_s) for place, timing in known]
+    times += [
+        DeviceTime(place=replace(place, is_expected=True), timing=timing, time_s=expected_s)
+        for place, timing in known
+        if (expected_s := timing.amount("expected_s"))
+    ]
     # The last counts: the fastest of what was measured, and a projected record before what a measured one allows.
     counting = {(time.place, time.variant, time.timing.span): time for time in times if is_plausible(time.time_s)}
     of_spans = {span: [time for time in counting.values() if time.timing.span == span] for span in by_span(at)}
     return Compared(tokens=tokens, times=of_spans)
+
+
+def _expected(timing: Timing, flops: float, traffic_bytes: float) -> Iterable[DeviceTime]:
+    """Yield the time of a measured case that is expected of good kernels on each device with a calibration of them."""
+    cell = decode_cell(timing.record)
+    for known in known_calibrations() if cell else ():
+        expected = known.expected_cell(cell)
+        if expected and timing.span == LAYER:
+            rest = {"flops": flops, "traffic_bytes": traffic_bytes}
+            of_kernel = {name: constant(timing.record, KERNEL, name) or 0 for name in rest}
+            left = {name: amount - of_kernel[name] for name, amount in rest.items()}
+            expected = known.with_rest(expected, **left) if min(left.values()) >= 0 else None
+        if expected:
+            yield DeviceTime(place=Place(name=known.name, is_expected=True), timing=timing, time_s=expected.seconds)
 
 
 def _place(timing: Timing) -> Place:

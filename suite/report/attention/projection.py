@@ -1,4 +1,5 @@
-"""Least times on devices that are not here: each projected case under its device's two published ceilings.
+"""Least times on devices that are not here: each projected case under its device's two published ceilings; and what is
+expected of good kernels there, where the device has a calibration.
 
 Nothing on it was measured. A record may be foreign: what it lacks is a dash, and a time no device could have is none.
 """
@@ -18,6 +19,7 @@ from suite.report.attention.timings import (
     VARIANT,
     Timing,
     in_order,
+    is_plausible,
     row_facets,
     span_title,
 )
@@ -99,7 +101,25 @@ def _dots(found: Sequence[Timing], results: Results) -> dict[str, Any]:
 
 def _hover(timing: Timing) -> Text:
     time, tokens = numbers.seconds(timing.median_s), numbers.count(timing.tokens or 0)
-    return say("projection.hover", time=time, regime=REGIME.written(timing), tokens=tokens)
+    least = say("projection.hover", time=time, regime=REGIME.written(timing), tokens=tokens)
+    expected = _expected(timing)
+    return joined("notes", [least, say("projection.hover_expected", time=expected) if expected else ""])
+
+
+def _expected(timing: Timing) -> str:
+    """Write what is expected of a good kernel, with its ends where an error is published; empty where nothing is."""
+    found = [timing.amount(f"expected{end}_s") for end in ("", "_low", "_high")]
+    expected_s, low_s, high_s = (value if value and is_plausible(value) else None for value in found)
+    if expected_s is None:
+        return ""
+    ends = f" ({numbers.seconds_range(low_s, high_s)})" if low_s and high_s else ""
+    return f"{numbers.seconds(expected_s)}{ends}"
+
+
+def _expected_by(timing: Timing) -> str:
+    """Return the fit that a record's expected times come from; empty where it gives none."""
+    said = str(timing.record.provenance.get("expected_by") or "")
+    return said if _expected(timing) else ""
 
 
 def _table(title: Text, settings: Text, found: Sequence[Timing], results: Results) -> Table:
@@ -122,10 +142,12 @@ def _table(title: Text, settings: Text, found: Sequence[Timing], results: Result
     of_spans: list[Column[Spans]] = []
     for span in SPANS:
         time: Column[Timing] = column(span_title(span), lambda timing: timing.median_s, numbers.seconds)
-        of_spans += columns_of(methodcaller("get", span), [time, speed, REGIME])
+        expected: Column[Timing] = column("projection.expected", _expected, kind=Kind.NUMBER, only_where_known=True)
+        of_spans += columns_of(methodcaller("get", span), [time, expected, speed, REGIME])
     kept: list[Column[Timing]] = [
         column("projection.cache", lambda timing: timing.amount("cache_bytes", "case"), numbers.bytes_iec),
         column("projection.of_mha", lambda timing: timing.cache_share, numbers.percent),
+        column("projection.expected_by", _expected_by, kind=Kind.CODE, only_where_known=True),
     ]
     return table(
         title,

@@ -1,8 +1,11 @@
 """Measured beside projected: told apart, and projected from the record's own closed forms."""
 
+from dataclasses import replace
+
 import plotly.graph_objects
 import pytest
 
+from suite.records.record import Reading
 from suite.report.attention.hardware import build as build_section
 from suite.report.attention.projection import build as build_projection
 from suite.theory.hardware import load_hardware
@@ -57,6 +60,35 @@ def test_the_table_names_every_device_with_its_evidence(tmp_path):
     assert (rows[0]["Device"], rows[0]["Evidence"], rows[0]["MLA"]) == ("A processor", "measured", "2.00 ms")
     assert {row["Evidence"] for row in rows[1:]} == {"projected"}
     assert kernel.folded
+
+
+def with_quantities(record, span, **amounts):
+    kept = [one for one in record.readings if (one.span, one.metric) not in {(span, name) for name in amounts}]
+    new = [Reading(step=0, span=span, metric=name, value=value) for name, value in amounts.items()]
+    return replace(record, readings=kept + new)
+
+
+def test_what_is_expected_has_rows_of_its_own(tmp_path):
+    """128 heads and one token after 4,096: 1.41 µs of traffic and a floor on an H100, then 3e7 bytes of a layer."""
+    mla = build(settings={"geometry": {"num_heads": 128}})
+    kernel = {"flops": 2176 * 128 * 4096.0, "traffic_bytes": 4096 * 1152.0}
+    mla = with_quantities(mla, "kernel", **kernel)
+    mla = with_quantities(mla, "layer", flops=kernel["flops"] + 2e8, traffic_bytes=kernel["traffic_bytes"] + 3e7)
+    (figure,) = section_of(tmp_path, mla, build(attention="mha")).figures
+    kernel_s = 25e-6 + 4096 * 1152 / 3.35e12 / 0.8
+    of_layer, of_kernel = (marks_of(figure, view)["triangle-up-open"] for view in (0, 1))
+    assert of_kernel["≈ h100-sxm5-80gb"] == pytest.approx(kernel_s, rel=1e-4)
+    assert of_layer["≈ h100-sxm5-80gb"] == pytest.approx(kernel_s + 3e7 / 3.35e12 / (794.5 / 989.4), rel=1e-4)
+    assert "≈ h20-96gb" not in of_kernel
+    assert "circle-open" not in marks_of(figure, 1) or "≈ h100-sxm5-80gb" not in marks_of(figure, 1)["circle-open"]
+
+
+def test_a_table_says_which_times_are_expected(tmp_path):
+    record = with_quantities(projected("mla", "h100-sxm5-80gb", 7e-6, 3e-6), "layer", expected_s=9e-6)
+    rows = rows_of(section_of(tmp_path, build(), record).tables[0])
+    assert [(row["Device"], row["MLA"]) for row in rows if row["Evidence"] == "expected"] == [
+        ("≈ h100-sxm5-80gb", "9.00 µs")
+    ]
 
 
 def test_a_projected_record_stands_beside_measured_ones_once(tmp_path):

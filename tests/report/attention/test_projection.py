@@ -78,6 +78,28 @@ def test_a_marker_says_its_time_what_limits_it_and_its_context(tmp_path):
     assert trace["hovertext"] == ["2.00 ms at least, limited by arithmetic, 4,096 tokens"]
 
 
+def test_what_is_expected_stands_beside_the_bound(tmp_path):
+    times = {"expected_s": 3e-3, "expected_low_s": 2.5e-3, "expected_high_s": 3.6e-3}
+    new = [Reading(step=0, span="layer", metric=name, value=value) for name, value in times.items()]
+    record = projected()
+    known = replace(record, readings=[*record.readings, *new], provenance={"expected_by": "MLA 16"})
+    section = section_of(tmp_path, known, projected("gqa"))
+    hover = section.figures[0].views[0].figure["data"][1]["hovertext"]
+    assert hover == [
+        "2.00 ms at least, limited by arithmetic, 4,096 tokens; 3.00 ms (2.50–3.60 ms) expected of a good kernel"
+    ]
+    titles = [column.title for column in section.tables[0].columns]
+    rows = {row[titles.index("Variant")]: row for row in section.tables[0].rows}
+    assert [rows[name][titles.index("Expected")] for name in ("MLA", "GQA")] == ["3.00 ms (2.50–3.60 ms)", "–"]
+    assert rows["MLA"][titles.index("Expected by")] == "MLA 16"
+
+
+def test_without_a_calibration_there_is_the_bound_alone(tmp_path):
+    section = section_of(tmp_path, projected())
+    assert "Expected" not in [column.title for column in section.tables[0].columns]
+    assert "elsewhere there is the bound alone" in section.explanation
+
+
 def test_the_figure_shows_the_context_of_the_most_cases(tmp_path):
     records = [projected(variant, seq_len=tokens) for variant in ("mla", "gqa") for tokens in (1024, 4096)]
     (figure,) = section_of(tmp_path, *records, projected(seq_len=8192)).figures
