@@ -201,6 +201,22 @@ def application() -> typer.Typer:
 
         finish(command)
 
+    @app.command(help="Times expected of a GPU's kernels, fitted to a machine's own records.")
+    def calibrate(
+        results: Annotated[
+            list[Path] | None, typer.Option(help="A folder of results, by default results/gpu; may be repeated.")
+        ] = None,
+        out: Annotated[
+            Path | None, typer.Option(help="A file for the fits, which --calibration of report and explain takes.")
+        ] = None,
+    ) -> None:
+        def command() -> int:
+            from suite.commands.calibrate import calibrate as fit
+
+            return fit(results or [Path("results/gpu")], out=out)
+
+        finish(command)
+
     app.add_typer(_results(), name="results")
     app.add_typer(gate_application(finish), name="gate")
     return app

@@ -6,30 +6,55 @@ foreign. What cannot be such a kernel is None.
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from suite.records.derived import by_launch, constant
 from suite.records.record import Evidence, Record, Status
 from suite.statistics.intervals import launched_interval
-from suite.theory.calibration import DTYPE, ELEMENT_BYTES, GQA, MLA, Cell, Kernel
+from suite.theory.calibration import DTYPE, ELEMENT_BYTES, EXPANDED, GQA, LEAST_PREFILL_FLOPS, MLA, WIDTHS, Cell, Kernel
 from suite.theory.hardware import hardware_reported_as
 
 KERNEL = "kernel"
 KERNELS = {"mha": GQA, "gqa": GQA, "mqa": GQA, "mla": MLA, "mla_absorbed": MLA}
 """Variants and their decode kernels. MHA and MQA are GQA."""
+PREFILL_KERNELS = {"mha": GQA, "gqa": GQA, "mqa": GQA, "mla": EXPANDED, "mla_expanded": EXPANDED}
+"""Variants and their prefill kernels; MLA expands there."""
+SHORTEST_PREFILL = 1024
 LARGEST = 1 << 31
 
 
 def timed_kernel(record: Record) -> tuple[str, Cell] | None:
     """Return the device's name in conf/hardware, and its cell with the median of the kernel's timings."""
-    is_measured = record.evidence is Evidence.MEASURED and record.status is Status.OK
-    device, cell = _device(record), decode_cell(record) if is_measured else None
-    timed = [reading for reading in record.readings if (reading.span, reading.metric) == (KERNEL, "latency_s")]
-    usable = [reading for reading in timed if 0 < reading.value < math.inf]
-    if device is None or cell is None or not usable:
+    device, cell, time_s = _device(record), decode_cell(record), _median_s(record)
+    if device is None or cell is None or time_s is None:
         return None
-    time_s, by = launched_interval(by_launch(usable)).median, str(record.provenance.get("backend") or "")
-    return device, replace(cell, time_s=time_s, by=by)
+    return device, replace(cell, time_s=time_s, by=str(record.provenance.get("backend") or ""))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimedPrefill:
+    """A prefill kernel of known widths that a GPU of conf/hardware ran."""
+
+    device: str
+    kernel: str
+    seq_len: int
+    flops: float
+    time_s: float
+
+
+def timed_prefill(record: Record) -> TimedPrefill | None:
+    """Return the prefill kernel that a record timed, if it is one whose share of the peak a calibration may hold."""
+    axes, device, flops = record.case.axes, _device(record), constant(record, KERNEL, "flops")
+    is_such = record.case.workload == "attention" and axes.get("phase") == "prefill" and axes.get("dtype") == DTYPE
+    kernel = PREFILL_KERNELS.get(str(axes.get("attention"))) if is_such else None
+    heads, (batch, seq_len) = _heads(record), (_size(axes.get(name)) for name in ("batch", "seq_len"))
+    time_s = _median_s(record)
+    if device is None or kernel is None or time_s is None or not all((flops, heads, batch, seq_len)):
+        return None
+    width = (flops or 0) / (batch * heads * seq_len * (seq_len + 1))
+    is_known = width == sum(WIDTHS[kernel]) and seq_len >= SHORTEST_PREFILL and (flops or 0) >= LEAST_PREFILL_FLOPS
+    found = {"device": device, "kernel": kernel, "seq_len": seq_len, "flops": flops or 0, "time_s": time_s}
+    return TimedPrefill(**found) if is_known else None
 
 
 def decode_cell(record: Record) -> Cell | None:
@@ -40,6 +65,21 @@ def decode_cell(record: Record) -> Cell | None:
         return None
     batch, seq_len, query_len = (_size(axes.get(name)) for name in ("batch", "seq_len", "query_len"))
     return Cell(of=kernel, batch=batch, seq_len=seq_len, query_len=query_len, time_s=0)
+
+
+def _median_s(record: Record) -> float | None:
+    """Return the median of what was measured of the kernel; None where nothing was."""
+    is_measured = record.evidence is Evidence.MEASURED and record.status is Status.OK
+    timed = [reading for reading in record.readings if (reading.span, reading.metric) == (KERNEL, "latency_s")]
+    usable = [reading for reading in timed if 0 < reading.value < math.inf]
+    return launched_interval(by_launch(usable)).median if usable and is_measured else None
+
+
+def _heads(record: Record) -> int:
+    """Return the query heads of one rank; 0 where a record does not say."""
+    geometry, tp = record.settings.get("geometry"), _size(record.case.axes.get("tp"))
+    heads = _size(geometry.get("num_heads")) if isinstance(geometry, Mapping) else 0
+    return heads // tp if tp and heads % tp == 0 else 0
 
 
 def _device(record: Record) -> str | None:
@@ -53,17 +93,16 @@ def _device(record: Record) -> str | None:
 
 def _kernel(record: Record) -> Kernel | None:
     """Find widths and groups from FLOPs and from the cache's bytes: 2 B H N (d_qk + d_v), and B S elements."""
-    axes, geometry = record.case.axes, record.settings.get("geometry")
+    axes, heads = record.case.axes, _heads(record)
     name = KERNELS.get(str(axes.get("attention")))
-    heads = _size(geometry.get("num_heads")) if isinstance(geometry, Mapping) else 0
-    batch, seq_len, query_len, tp = (_size(axes.get(axis)) for axis in ("batch", "seq_len", "query_len", "tp"))
+    batch, seq_len, query_len = (_size(axes.get(axis)) for axis in ("batch", "seq_len", "query_len"))
     flops, cache_bytes = constant(record, KERNEL, "flops"), constant(record, "case", "cache_bytes")
     if name is None or axes.get("cache_dtype") is not None or not flops or not cache_bytes:
         return None
-    if not all((heads, batch, tp, query_len)) or heads % tp or query_len > seq_len:
+    if not all((heads, batch, query_len)) or query_len > seq_len:
         return None
-    of_rank, pairs = heads // tp, query_len * (2 * seq_len - query_len + 1) // 2
-    both = _whole(flops / (2 * batch * of_rank * pairs))
+    pairs = query_len * (2 * seq_len - query_len + 1) // 2
+    both = _whole(flops / (2 * batch * heads * pairs))
     elements = _whole(cache_bytes / (ELEMENT_BYTES * batch * seq_len))
     if not both or not elements:
         return None
@@ -71,7 +110,7 @@ def _kernel(record: Record) -> Kernel | None:
         sizes = {"kv_heads": 1, "qk_dim": elements, "v_dim": both - elements}
     else:
         sizes = {"kv_heads": _whole(elements / both), "qk_dim": _whole(both / 2), "v_dim": _whole(both / 2)}
-    return Kernel(kernel=name, heads=of_rank, **sizes) if min(sizes.values()) > 0 else None
+    return Kernel(kernel=name, heads=heads, **sizes) if min(sizes.values()) > 0 else None
 
 
 def _size(value: object) -> int:

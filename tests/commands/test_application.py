@@ -42,6 +42,7 @@ def test_help_lists_the_commands_that_exist_and_no_other(monkeypatch, capsys):
         "compare",
         "doctor",
         "explain",
+        "calibrate",
         "results",
         "gate",
     ]

@@ -1,0 +1,139 @@
+"""`suite calibrate`: a device's calibration from a machine's own records, in the place of others' measurements."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import yaml
+
+import suite
+from suite.console.table import Column, has_colour, table_lines, terminal_width
+from suite.records import numbers
+from suite.records.plain_text import say
+from suite.records.store import read_contents, write_named
+from suite.records.timed_kernels import TimedPrefill, timed_kernel, timed_prefill
+from suite.report.model.experiment import grouped
+from suite.theory.calibration import DTYPE, WIDTHS, Cell, Fit, Kernel
+from suite.theory.calibration_fit import FEWEST_CELLS, fitted, usable
+from suite.theory.hardware import load_hardware
+from suite.theory.roofline import Ceilings
+
+DONE, BROKEN = 0, 4
+MADE = (
+    "decode: bfloat16, one new token; of each batch and context the fastest backend; floor and share fitted on every "
+    "second cell with at least 512 cached tokens and a bound of at least 2 µs, errors on the others"
+)
+
+
+def calibrate(folders: Sequence[Path], *, out: Path | None) -> int:
+    """Print the fits of every known GPU whose decode kernels the folders' records timed, and write them to a file.
+
+    Returns 4 where a run is damaged, else 0. Raises ValueError, in one sentence, for a folder that is not there, where
+    there is nothing to fit, and for a file where the records are of several devices.
+    """
+    for folder in folders:
+        if not folder.is_dir():
+            raise ValueError(f"results must be folders that exist; got {str(folder)!r}")
+    contents = read_contents(folders)
+    records = [stored.record for stored in contents.stored]
+    timed = grouped(filter(None, map(timed_kernel, records)), lambda found: found[0])
+    if not timed:
+        raise ValueError(
+            f"calibrate needs decode kernels in {DTYPE} that a GPU of conf/hardware was timed at; the {len(records)} "
+            f"records of {', '.join(map(str, folders))} have none"
+        )
+    if out is not None and len(timed) > 1:
+        raise ValueError(f"out takes the fits of one device; the records are of {', '.join(timed)}")
+    families = {device: _families(device, [cell for _, cell in found]) for device, found in timed.items()}
+    fits = {device: _fits(device, of_device) for device, of_device in families.items()}
+    if not any(fits.values()):
+        raise ValueError(
+            f"calibrate needs {FEWEST_CELLS} cells of one family, each of one new token after 512 or more and no "
+            f"faster than its bound; got {_counted(families)}"
+        )
+    for device, of_device in fits.items():
+        say(*_printed(device, of_device))
+        if few := {family: cells for family, cells in families[device].items() if len(cells) < FEWEST_CELLS}:
+            say(f"left out, with fewer than {FEWEST_CELLS} cells: {_counted({device: few})}")
+    if out is not None:
+        ((device, of_device),) = fits.items()
+        prefill = [found for record in records if (found := timed_prefill(record)) and found.device == device]
+        content = _content(device, of_device, _prefill_rows(prefill, _ceilings(device)), len(records))
+        text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=1000, allow_unicode=True)
+        write_named(out, text.encode())
+        say(f"Written: {out}")
+    return BROKEN if contents.damaged else DONE
+
+
+def _ceilings(device: str) -> Ceilings:
+    ceilings = load_hardware(device).ceilings(DTYPE)
+    assert ceilings is not None, device
+    return ceilings
+
+
+def _families(device: str, cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    """Return the cells that a fit may take, by family; a family that has none stays."""
+    kept = grouped(usable(cells, _ceilings(device)), lambda cell: cell.of)
+    return {_name(of): kept.get(of, []) for of in dict.fromkeys(cell.of for cell in cells)}
+
+
+def _fits(device: str, families: dict[str, list[Cell]]) -> list[Fit]:
+    found = [fitted(cells, _ceilings(device)) for cells in families.values() if len(cells) >= FEWEST_CELLS]
+    return sorted(found, key=lambda fit: (fit.of.kernel, fit.of.heads, fit.of.kv_heads, fit.of.qk_dim))
+
+
+def _name(kernel: Kernel) -> str:
+    is_usual = (kernel.qk_dim, kernel.v_dim) == WIDTHS[kernel.kernel]
+    return kernel.family + ("" if is_usual else f" of widths {kernel.qk_dim} and {kernel.v_dim}")
+
+
+def _counted(families: dict[str, dict[str, list[Cell]]]) -> str:
+    return ", ".join(f"{len(cells)} of {name}" for of in families.values() for name, cells in of.items())
+
+
+def _printed(device: str, fits: Sequence[Fit]) -> Iterable[str]:
+    columns = [
+        Column(title="kernel", cells=[_name(fit.of) for fit in fits], is_name=True),
+        Column(title="share", cells=[numbers.percent(fit.share) for fit in fits], is_number=True),
+        Column(title="floor", cells=[numbers.seconds(fit.floor_s) for fit in fits], is_number=True),
+        Column(title="median error", cells=[numbers.percent(fit.median_error) for fit in fits], is_number=True),
+        Column(title="90 % within", cells=[numbers.percent(fit.p90_error) for fit in fits], is_number=True),
+        Column(title="cells", cells=[str(fit.cells) for fit in fits], is_number=True),
+    ]
+    yield f"{device}: a decode kernel takes its floor and its bound divided by its share. Errors: of cells not fitted."
+    yield from table_lines(columns, width=terminal_width(), colour=has_colour())
+
+
+def _prefill_rows(timed: Sequence[TimedPrefill], ceilings: Ceilings) -> list[dict[str, Any]]:
+    """Return the median share of the peak by kernel and length, of the fastest backend of each case."""
+    rows = []
+    for kernel, of_kernel in grouped(timed, lambda found: found.kernel).items():
+        cases = grouped(of_kernel, lambda found: (found.seq_len, found.flops))
+        rates = [(tokens, max(flops / found.time_s for found in of)) for (tokens, flops), of in cases.items()]
+        possible = grouped([rate for rate in rates if rate[1] <= ceilings.flops_per_s], lambda rate: rate[0])
+        shares = {
+            tokens: round(median(rate for _, rate in possible[tokens]) / ceilings.flops_per_s, 3)
+            for tokens in sorted(possible)
+        }
+        rows += [{"kernel": kernel, "shares": shares, "cells": sum(map(len, possible.values()))}] if shares else []
+    return rows
+
+
+def _content(device: str, fits: Sequence[Fit], prefill: Sequence[dict[str, Any]], count: int) -> dict[str, Any]:
+    """Return what a file of conf/calibration holds."""
+    rows = [
+        {
+            **{name: getattr(fit.of, name) for name in ("kernel", "heads", "kv_heads", "qk_dim", "v_dim")},
+            "share": round(fit.share, 4),
+            "floor_us": round(fit.floor_s * 1e6, 2),
+            "median_error": round(fit.median_error, 4),
+            "p90_error": round(fit.p90_error, 4),
+            "largest_error": round(fit.largest_error, 4),
+            "cells": fit.cells,
+        }
+        for fit in fits
+    ]
+    source = f"suite calibrate {suite.__version__}, of {count} records"
+    content = {"name": device, "source": source, "made": MADE, "decode": rows}
+    return content | ({"prefill": list(prefill)} if prefill else {})

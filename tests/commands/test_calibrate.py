@@ -1,0 +1,230 @@
+"""Calibrations refitted from records, made by the record store as a GPU's runs leave them."""
+
+from dataclasses import replace
+
+import pytest
+
+from suite.commands.calibrate import calibrate
+from suite.commands.explain import explain
+from suite.configuration.files import read_choice
+from suite.records.record import Evidence, Reading, Status
+from suite.records.timed_kernels import timed_kernel, timed_prefill
+from suite.report.command import report
+from suite.theory.calibration import Cell, decode_kernel, read_calibration
+from suite.theory.geometry import load_geometry
+from suite.theory.hardware import load_hardware
+from suite.theory.latent_shapes import absorbed_shape, expanded_once_shape
+from suite.theory.shapes import Pass, cache_bytes, grouped_shape, kernel_flops
+from tests.records.factory import build, store
+from tests.theory.test_projection_plan import plan
+
+V3 = load_geometry("deepseek-v3")
+H100 = {"gpus": ["NVIDIA H100 80GB HBM3"]}
+SHAPES = {"mla": absorbed_shape(V3), "gqa": grouped_shape(V3, kv_heads=8)}
+TRUTH = {"mla": (0.62, 31e-6), "gqa": (0.83, 12e-6)}
+CASES = [(batch, seq_len) for batch in (1, 4, 16, 64) for seq_len in (8192, 16_384, 65_536)]
+CEILINGS = load_hardware("h100-sxm5-80gb").ceilings("bfloat16")
+
+
+def timed(attention, batch, seq_len, time_s, *, shape=None, phase="decode", environment=H100, **facts):
+    """A record of a kernel's time, with the exact quantities of its shape."""
+    shape = shape or SHAPES[attention]
+    forward = Pass(
+        batch=batch,
+        query_len=1 if phase == "decode" else seq_len,
+        seq_len=seq_len,
+        element_bytes=2,
+        **facts.pop("of", {}),
+    )
+    sizes = {"attention": attention, "batch": batch, "seq_len": seq_len, "phase": phase, "device": "cuda"}
+    record = build(
+        latencies_s=(time_s / 0.4,) * 3,  # the factory's kernel takes 0.4 of a layer
+        environment=environment,
+        settings={"geometry": {"num_heads": V3.num_heads}},
+        **(sizes | facts),
+    )
+    amounts = {("kernel", "flops"): kernel_flops(shape, forward), ("case", "cache_bytes"): cache_bytes(shape, forward)}
+    kept = [one for one in record.readings if (one.span, one.metric) not in amounts]
+    new = [Reading(step=0, span=span, metric=name, value=float(value)) for (span, name), value in amounts.items()]
+    return replace(record, readings=kept + new)
+
+
+def predicted_s(attention, batch, seq_len):
+    share, floor_s = TRUTH[attention]
+    cell = Cell(of=decode_kernel(SHAPES[attention]), batch=batch, seq_len=seq_len, time_s=0)
+    return floor_s + CEILINGS.bound_s(**cell.work) / share
+
+
+def records_of(*names, cases=CASES):
+    return [timed(name, *case, predicted_s(name, *case)) for name in names for case in cases]
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory):
+    """A calibration file of records that were timed with a known share and floor; they lie in `gpu` beside it."""
+    folder = tmp_path_factory.mktemp("mine")
+    store(folder / "gpu", *records_of("mla", "gqa"))
+    assert calibrate([folder / "gpu"], out=folder / "mine.yaml") == 0
+    return folder / "mine.yaml"
+
+
+def test_a_fit_recovers_the_share_and_the_floor(mine):
+    fits = {fit.of.kernel: fit for fit in read_calibration(mine).decode}
+    for name, (share, floor_s) in TRUTH.items():
+        assert fits[name].of == decode_kernel(SHAPES[name])
+        assert fits[name].share == pytest.approx(share, rel=0.01)
+        assert fits[name].floor_s == pytest.approx(floor_s, rel=0.02)
+        assert fits[name].cells == len(CASES)
+        assert fits[name].p90_error < 0.01
+
+
+def test_the_fits_are_printed_as_a_table(tmp_path, capsys):
+    store(tmp_path, *records_of("mla"), *records_of("gqa", cases=CASES[:3]))
+    assert calibrate([tmp_path], out=None) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("h100-sxm5-80gb: a decode kernel takes its floor")
+    (row,) = [line.split() for line in shown.splitlines() if line.startswith("MLA 128")]
+    assert row[-1] == "12"
+    assert "left out, with fewer than 6 cells: 3 of GQA 128/8" in shown
+
+
+def test_errors_are_of_the_cells_that_were_not_fitted(tmp_path):
+    """Every second cell by its bound is 30 % slower: half are fitted to nothing, and the others' error says so."""
+    cases = sorted(CASES, key=lambda case: (case[0] * case[1], case[0]))
+    slower = [timed("mla", *case, predicted_s("mla", *case) * (1.3 if n % 2 else 1)) for n, case in enumerate(cases)]
+    store(tmp_path / "gpu", *slower)
+    calibrate([tmp_path / "gpu"], out=tmp_path / "mine.yaml")
+    (fit,) = read_calibration(tmp_path / "mine.yaml").decode
+    assert fit.share == pytest.approx(0.62, rel=0.02)
+    assert fit.median_error == pytest.approx(0.262, abs=0.01)  # ln 1.3
+
+
+def test_the_fastest_backend_of_a_case_counts(tmp_path):
+    slow = [timed("mla", *case, predicted_s("mla", *case) * 3, backend="eager") for case in CASES]
+    store(tmp_path / "gpu", *records_of("mla"), *slow)
+    calibrate([tmp_path / "gpu"], out=tmp_path / "mine.yaml")
+    (fit,) = read_calibration(tmp_path / "mine.yaml").decode
+    assert fit.share == pytest.approx(0.62, rel=0.01)
+
+
+def test_a_kernel_faster_than_its_bound_is_no_cell(tmp_path):
+    impossible = [timed("gqa", *case, predicted_s("gqa", *case) / 10) for case in CASES]
+    store(tmp_path, *impossible)
+    with pytest.raises(ValueError, match="no faster than its bound; got 0 of GQA 128/8"):
+        calibrate([tmp_path], out=None)
+
+
+def test_prompts_give_shares_by_length(tmp_path):
+    shape = expanded_once_shape(V3)
+    passes = {tokens: Pass(batch=4, query_len=tokens, seq_len=tokens, element_bytes=2) for tokens in (2048, 4096)}
+    flops = {tokens: kernel_flops(shape, forward) for tokens, forward in passes.items()}
+    prompts = [
+        timed("mla_expanded", 4, tokens, of / 989.4e12 / 0.5, shape=shape, phase="prefill", query_len=None)
+        for tokens, of in flops.items()
+    ]
+    store(tmp_path / "gpu", *records_of("mla"), *prompts)
+    calibrate([tmp_path / "gpu"], out=tmp_path / "mine.yaml")
+    assert read_calibration(tmp_path / "mine.yaml").prefill == {"mla_expanded": {2048: 0.5, 4096: 0.5}}
+
+
+# --- what it refuses
+
+
+def test_records_without_a_known_gpu_are_refused_in_a_sentence(tmp_path):
+    store(tmp_path, build(), timed("mla", 1, 8192, 1e-3, environment={"gpus": ["A card"]}))
+    with pytest.raises(ValueError, match="calibrate needs decode kernels in bfloat16") as caught:
+        calibrate([tmp_path], out=None)
+    assert "the 2 records of" in str(caught.value)
+
+
+def test_too_few_cells_are_refused_with_their_count(tmp_path):
+    store(tmp_path, *records_of("mla", cases=CASES[:5]))
+    with pytest.raises(ValueError, match=r"calibrate needs 6 cells of one family.*got 5 of MLA 128"):
+        calibrate([tmp_path], out=None)
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="results must be folders that exist"):
+        calibrate([tmp_path / "none"], out=None)
+
+
+def test_a_file_takes_one_device(tmp_path):
+    h200 = [timed("mla", *case, predicted_s("mla", *case), environment={"gpus": ["NVIDIA H200"]}) for case in CASES]
+    store(tmp_path, *records_of("mla"), *h200)
+    with pytest.raises(ValueError, match="one device; the records are of h100-sxm5-80gb, h200-sxm-141gb"):
+        calibrate([tmp_path], out=tmp_path / "mine.yaml")
+    assert calibrate([tmp_path], out=None) == 0
+
+
+# --- which records are cells
+
+
+def test_a_record_gives_the_sizes_of_its_kernel():
+    for name, shape in SHAPES.items():
+        device, cell = timed_kernel(timed(name, 4, 8192, 5e-5))
+        assert (device, cell.of) == ("h100-sxm5-80gb", decode_kernel(shape))
+        assert (cell.batch, cell.seq_len, cell.query_len) == (4, 8192, 1)
+        assert cell.time_s == pytest.approx(5e-5)
+
+
+def test_one_rank_has_its_share_of_the_heads():
+    shape = absorbed_shape(V3, tp=4)
+    _, cell = timed_kernel(timed("mla", 1, 8192, 5e-5, shape=shape, tp=4))
+    assert cell.of == decode_kernel(shape)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"device": "cpu"},
+        {"dtype": "float16"},
+        {"cache_dtype": "int8"},
+        {"attention": "mla_expanded"},
+        {"phase": "prefill"},
+        {"batch": 10**400},
+        {"tp": 3},
+        {"query_len": 0},
+        {"seq_len": None},
+    ],
+)
+def test_other_cases_are_no_cells(change):
+    record = timed("mla", 1, 8192, 5e-5)
+    assert timed_kernel(record) is not None
+    assert timed_kernel(replace(record, case=replace(record.case, axes={**record.case.axes, **change}))) is None
+
+
+def test_what_was_not_measured_is_no_cell():
+    record = timed("mla", 1, 8192, 5e-5)
+    for other in (
+        replace(record, evidence=Evidence.PROJECTED),
+        replace(record, status=Status.FAILED),
+        replace(record, settings={}),
+        replace(record, readings=[one for one in record.readings if one.metric != "latency_s"]),
+    ):
+        assert timed_kernel(other) is None
+        assert timed_prefill(other) is None
+
+
+# --- what takes the file
+
+
+def test_explain_report_and_projections_take_the_file(mine, tmp_path):
+    assert "131,072 tokens: H100 2.4×" in explain("mla")
+    own = f"{predicted_s('gqa', 1, 131_072) / predicted_s('mla', 1, 131_072):.1f}×"
+    assert own == "2.0×"
+    assert f"131,072 tokens: H100 {own}" in explain("mla", calibration=mine)
+    path, code = report([mine.parent / "gpu"], [], format="csv", out=tmp_path / "page.csv", calibration=mine)
+    assert code == 0
+    # The file has no published cells of an H100, and its own records' fit.
+    title = "signmap,Expected against measured decode kernels,,"
+    rows = [line.removeprefix(title) for line in path.read_text().splitlines() if line.startswith(title)]
+    assert {"1,Device,h200-sxm-141gb", "2,Device,h100-sxm5-80gb", "2,Cells of,gpu", "2,Cells,24"} <= set(rows)
+    assert not any(row.startswith("3,") for row in rows)
+
+
+def test_a_projection_by_a_file_is_of_its_device(mine):
+    settings = {"hardware": read_choice("hardware", "h100-sxm5-80gb"), "dtype": "bfloat16", "calibration": str(mine)}
+    kernel = plan(**settings, seq_len=8192).constants()["kernel"]
+    assert kernel["expected_s"] == pytest.approx(predicted_s("mla", 1, 8192), rel=0.02)
+    with pytest.raises(ValueError, match="calibration must be of the device that hardware names, h200-sxm-141gb"):
+        plan(**(settings | {"hardware": read_choice("hardware", "h200-sxm-141gb")}))
