@@ -12,8 +12,8 @@ from suite.console.table import Column, has_colour, table_lines, terminal_width
 from suite.records import numbers
 from suite.records.plain_text import say
 from suite.records.store import read_contents, write_named
-from suite.records.timed_kernels import TimedPrefill, timed_kernel, timed_prefill
 from suite.report.model.experiment import grouped
+from suite.report.model.timed_kernels import TimedPrefill, timed_kernel, timed_prefill
 from suite.theory.calibration import DTYPE, WIDTHS, Cell, Fit, Kernel
 from suite.theory.calibration_fit import FEWEST_CELLS, fitted, usable
 from suite.theory.hardware import load_hardware

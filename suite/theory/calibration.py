@@ -113,13 +113,14 @@ class Fit:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A decode kernel that somebody timed."""
+    """A decode kernel with its batch and context."""
 
     of: Kernel
     batch: int
     seq_len: int
-    time_s: float
     query_len: int = 1
+    time_s: float = 0.0
+    """0 where nobody timed it."""
     by: str = ""
 
     @property
@@ -185,32 +186,27 @@ class Calibration:
             return "its calibration has no training"
         if is_prefill(forward):
             return self._unknown_prefill(shape, forward)
-        kernel = decode_kernel(shape)
-        if kernel is None:
+        cell = decode_cell(shape, forward)
+        if cell is None:
             return "its calibration has decode kernels of grouped attention and of absorbed MLA alone"
-        return self._unknown_decode(Cell(of=kernel, time_s=0, **_sizes(forward)))
+        return self._unknown_decode(cell)
 
     def expected(self, shape: LayerShape, forward: Pass, dtype: str) -> Expected | None:
         """Return the kernel's time; None for what `unknown` gives a reason for."""
         if self.unknown(shape, forward, dtype) is not None:
             return None
-        bound_s = self.ceilings.bound_s(flops=kernel_flops(shape, forward), traffic_bytes=kernel_bytes(shape, forward))
+        flops, traffic_bytes = kernel_flops(shape, forward), kernel_bytes(shape, forward)
+        bound_s = self.ceilings.bound_s(flops=flops, traffic_bytes=traffic_bytes)
         if is_prefill(forward):
             kernel = prefill_kernel(shape)
             assert kernel is not None
             # Shares of prefill are of the peak, not of the bound, which memory may set in short prompts.
-            arithmetic_s = kernel_flops(shape, forward) / self.ceilings.flops_per_s
-            seconds = max(bound_s, arithmetic_s / interpolated(self.prefill[kernel], forward.seq_len))
-            return Expected(seconds=seconds, low=None, high=None, family=PREFILL[kernel])
-        kernel_sizes = decode_kernel(shape)
-        assert kernel_sizes is not None
-        found = self.expected_cell(Cell(of=kernel_sizes, time_s=0, **_sizes(forward)))
-        assert found is not None
-        assert found.low is not None
-        assert found.high is not None
+            of_peak = self.ceilings.flops_per_s * interpolated(self.prefill[kernel], forward.seq_len)
+            return Expected(seconds=max(bound_s, flops / of_peak), low=None, high=None, family=PREFILL[kernel])
+        cell = decode_cell(shape, forward)
+        assert cell is not None
         # Many new tokens at a short context: queries and outputs, which the fits do not count, may weigh more.
-        low, seconds, high = (max(bound_s, time_s) for time_s in (found.low, found.seconds, found.high))
-        return replace(found, seconds=seconds, low=low, high=high)
+        return _at_least(bound_s, self.decoded(cell.of, **cell.work))
 
     def expected_cell(self, cell: Cell) -> Expected | None:
         """Return the time of a decode kernel by its sizes; None outside what was measured."""
@@ -223,8 +219,9 @@ class Calibration:
         memory_share, share = self._shares[fit]
         by_memory = memory_s / memory_share
         seconds = fit.floor_s + (by_memory if share is None else max(by_memory, arithmetic_s / share))
-        reach, least_s = math.exp(fit.p90_error), max(memory_s, arithmetic_s)
-        return Expected(seconds=seconds, low=max(least_s, seconds / reach), high=seconds * reach, family=fit.of.family)
+        reach = math.exp(fit.p90_error)
+        found = Expected(seconds=seconds, low=seconds / reach, high=seconds * reach, family=fit.of.family)
+        return _at_least(max(memory_s, arithmetic_s), found)
 
     def expected_layer(
         self, shape: LayerShape, forward: Pass, dtype: str, around: LayerShape | None = None
@@ -317,8 +314,10 @@ class Calibration:
         return max(known, default=None)
 
 
-def _sizes(forward: Pass) -> dict[str, int]:
-    return {"batch": forward.batch, "seq_len": forward.seq_len, "query_len": forward.query_len}
+def _at_least(bound_s: float, found: Expected) -> Expected:
+    """Return the same, no part of it shorter than the bound."""
+    low, high = (None if end is None else max(bound_s, end) for end in (found.low, found.high))
+    return replace(found, seconds=max(bound_s, found.seconds), low=low, high=high)
 
 
 def is_prefill(forward: Pass) -> bool:
@@ -335,6 +334,14 @@ def decode_kernel(shape: LayerShape) -> Kernel | None:
     if type(shape) is AbsorbedShape:
         return Kernel(kernel=MLA, heads=shape.num_heads, kv_heads=1, **widths)
     return None
+
+
+def decode_cell(shape: LayerShape, forward: Pass) -> Cell | None:
+    """Return a kernel in a decode step, without its time; None of one that calibrations do not have."""
+    kernel = decode_kernel(shape)
+    if kernel is None:
+        return None
+    return Cell(of=kernel, batch=forward.batch, seq_len=forward.seq_len, query_len=forward.query_len)
 
 
 def prefill_kernel(shape: LayerShape) -> str | None:

@@ -8,8 +8,8 @@ from suite.commands.calibrate import calibrate
 from suite.commands.explain import explain
 from suite.configuration.files import read_choice
 from suite.records.record import Evidence, Reading, Status
-from suite.records.timed_kernels import timed_kernel, timed_prefill
 from suite.report.command import report
+from suite.report.model.timed_kernels import timed_kernel, timed_prefill
 from suite.theory.calibration import Cell, decode_kernel, read_calibration
 from suite.theory.geometry import load_geometry
 from suite.theory.hardware import load_hardware
@@ -51,7 +51,7 @@ def timed(attention, batch, seq_len, time_s, *, shape=None, phase="decode", envi
 
 def predicted_s(attention, batch, seq_len):
     share, floor_s = TRUTH[attention]
-    cell = Cell(of=decode_kernel(SHAPES[attention]), batch=batch, seq_len=seq_len, time_s=0)
+    cell = Cell(of=decode_kernel(SHAPES[attention]), batch=batch, seq_len=seq_len)
     return floor_s + CEILINGS.bound_s(**cell.work) / share
 
 

@@ -65,7 +65,7 @@ def test_the_median_error_over_80_measured_cells_is_a_tenth(device):
 def test_one_new_token_takes_what_its_fit_says(calibration):
     for fit in calibration.decode:
         for batch, seq_len in product((1, 64), (1024, 65_536)):
-            cell = Cell(of=fit.of, batch=batch, seq_len=seq_len, time_s=1)
+            cell = Cell(of=fit.of, batch=batch, seq_len=seq_len)
             bound_s = calibration.ceilings.bound_s(**cell.work)
             expected = calibration.expected_cell(cell)
             assert expected.seconds == pytest.approx(fit.floor_s + bound_s / fit.share)

@@ -14,7 +14,6 @@ from typing import Any
 from suite.records import numbers
 from suite.records.derived import constant
 from suite.records.record import Evidence
-from suite.records.timed_kernels import decode_cell
 from suite.report.attention.groups import axes_of, titles_of, usual_context
 from suite.report.attention.timings import KERNEL, LAYER, Timing, by_span, is_plausible, span_title, timings, timings_of
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
@@ -23,6 +22,7 @@ from suite.report.model.labels import case_facets, rank, variant_label, variant_
 from suite.report.model.machine_labels import plain_name
 from suite.report.model.results import Results
 from suite.report.model.run import Pairs, machine_name
+from suite.report.model.timed_kernels import decode_cell
 from suite.report.plot.marks import Point, Series, meaning
 from suite.report.plot.plots import LEGEND_ROW_PX, plot
 from suite.report.plot.scales import categories, roomy_time_axis
@@ -181,8 +181,8 @@ def _compared(found: Sequence[Timing], projected: Sequence[Timing]) -> Compared:
 def _expected(timing: Timing, flops: float, traffic_bytes: float) -> Iterable[DeviceTime]:
     """Yield the time of a measured case that is expected of good kernels on each device with a calibration of them."""
     cell = decode_cell(timing.record)
-    for known in known_calibrations() if cell else ():
-        expected = known.expected_cell(cell)
+    for known in known_calibrations():
+        expected = cell and known.expected_cell(cell)
         if expected and timing.span == LAYER:
             rest = {"flops": flops, "traffic_bytes": traffic_bytes}
             of_kernel = {name: constant(timing.record, KERNEL, name) or 0 for name in rest}

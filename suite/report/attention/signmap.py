@@ -17,7 +17,6 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import ceilings_of
-from suite.records.timed_kernels import timed_kernel
 from suite.report.attention.groups import axes_of, lines_of, told_apart
 from suite.report.attention.timings import (
     CONTEXT,
@@ -36,6 +35,7 @@ from suite.report.model.formats import ratio
 from suite.report.model.labels import GREY, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import extras, mapping
+from suite.report.model.timed_kernels import timed_kernel
 from suite.report.plot.heatmap import colour_bar, diverging, heatmap, shading
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.rows import drawn_of, rows
@@ -364,7 +364,7 @@ def _rows(devices: Sequence[Device], heads: int, tp: int) -> list[Row]:
             for count, bound, found in zip(QUERY_LENS, bounds, expected, strict=True)
         ]
         is_expected = all(expected)
-        shown = [
+        shown: list[float | None] = [
             found.speedup if found and is_expected else bound.speedup
             for bound, found in zip(bounds, expected, strict=True)
         ]

@@ -53,8 +53,9 @@ def timed_prefill(record: Record) -> TimedPrefill | None:
         return None
     width = (flops or 0) / (batch * heads * seq_len * (seq_len + 1))
     is_known = width == sum(WIDTHS[kernel]) and seq_len >= SHORTEST_PREFILL and (flops or 0) >= LEAST_PREFILL_FLOPS
-    found = {"device": device, "kernel": kernel, "seq_len": seq_len, "flops": flops or 0, "time_s": time_s}
-    return TimedPrefill(**found) if is_known else None
+    if not is_known:
+        return None
+    return TimedPrefill(device=device, kernel=kernel, seq_len=seq_len, flops=flops or 0, time_s=time_s)
 
 
 def decode_cell(record: Record) -> Cell | None:
@@ -64,7 +65,7 @@ def decode_cell(record: Record) -> Cell | None:
     if kernel is None or axes.get("dtype") != DTYPE:
         return None
     batch, seq_len, query_len = (_size(axes.get(name)) for name in ("batch", "seq_len", "query_len"))
-    return Cell(of=kernel, batch=batch, seq_len=seq_len, query_len=query_len, time_s=0)
+    return Cell(of=kernel, batch=batch, seq_len=seq_len, query_len=query_len)
 
 
 def _median_s(record: Record) -> float | None:
