@@ -195,16 +195,21 @@ class Calibration:
         """Return the kernel's time; None for what `unknown` gives a reason for."""
         if self.unknown(shape, forward, dtype) is not None:
             return None
-        flops, traffic_bytes = kernel_flops(shape, forward), kernel_bytes(shape, forward)
-        bound_s = self.ceilings.bound_s(flops=flops, traffic_bytes=traffic_bytes)
         if is_prefill(forward):
             kernel = prefill_kernel(shape)
             assert kernel is not None
+            flops, traffic_bytes = kernel_flops(shape, forward), kernel_bytes(shape, forward)
             # Shares of prefill are of the peak, not of the bound, which memory may set in short prompts.
             of_peak = self.ceilings.flops_per_s * interpolated(self.prefill[kernel], forward.seq_len)
-            return Expected(seconds=max(bound_s, flops / of_peak), low=None, high=None, family=PREFILL[kernel])
+            seconds = max(flops / of_peak, traffic_bytes / self.ceilings.bytes_per_s)
+            return Expected(seconds=seconds, low=None, high=None, family=PREFILL[kernel])
+        return self.decoded_shape(shape, forward)
+
+    def decoded_shape(self, shape: LayerShape, forward: Pass) -> Expected:
+        """Return the time of a decode kernel of which something is known, however many new tokens there are."""
         cell = decode_cell(shape, forward)
         assert cell is not None
+        bound_s = self.ceilings.bound_s(flops=kernel_flops(shape, forward), traffic_bytes=kernel_bytes(shape, forward))
         # Many new tokens at a short context: queries and outputs, which the fits do not count, may weigh more.
         return _at_least(bound_s, self.decoded(cell.of, **cell.work))
 

@@ -2,6 +2,8 @@
 
 Absorbing does more work for every query-key pair, re-expanding does its extra work once for every token of the context:
 few new tokens favour the first, many the second. Both modes have the same weights and the same outputs.
+
+By the bound both compute at the peak. Good kernels do not, and not equally: what is expected of them stands beside it.
 """
 
 import math
@@ -12,11 +14,20 @@ from itertools import pairwise, product
 from typing import Any
 
 from suite.theory.attention_plan import ELEMENT_BYTES
+from suite.theory.calibration import (
+    DTYPE,
+    EXPANDED,
+    Calibration,
+    Expected,
+    decode_kernel,
+    interpolated,
+    load_calibration,
+)
 from suite.theory.geometry import Geometry, load_geometry
 from suite.theory.hardware import load_hardware
-from suite.theory.latent_shapes import absorbed_shape, reexpanded_shape
+from suite.theory.latent_shapes import AbsorbedShape, absorbed_shape, reexpanded_shape
 from suite.theory.roofline import Ceilings
-from suite.theory.shapes import LayerShape, Pass, layer_bytes, layer_flops
+from suite.theory.shapes import LayerShape, Pass, kernel_bytes, kernel_flops, layer_bytes, layer_flops
 
 Cost = Callable[[LayerShape, Pass], float]
 
@@ -46,6 +57,43 @@ def roofline_crossover(
 
     return _first_cheaper(
         geometry, bound_s, tp=tp, sizes=sizes, batch=batch, seq_len=seq_len, element_bytes=element_bytes
+    )
+
+
+def expected_crossover(geometry: Geometry, calibration: Calibration, *, seq_len: int) -> int | None:
+    """Return the fewest new tokens at which re-expanding the whole layer is expected to take less time, or None.
+
+    None too where nothing is known of either mode at this context. Re-expanding's kernel is taken to compute at the
+    share of the peak that a prefill of as long a prompt reaches, after absorbing's own floor: simplifications, since
+    nobody measured it with so few new tokens.
+    """
+    shares = calibration.prefill.get(EXPANDED, {})
+    forward = Pass(batch=1, query_len=1, seq_len=seq_len, element_bytes=ELEMENT_BYTES[DTYPE])
+    is_known = calibration.expected_layer(absorbed_shape(geometry), forward, DTYPE) is not None
+    if not is_known or not shares or seq_len < min(shares):
+        return None
+    of_peak = calibration.ceilings.flops_per_s * interpolated(shares, seq_len)
+    kernel_sizes = decode_kernel(absorbed_shape(geometry))
+    assert kernel_sizes is not None
+    floor_s = calibration.nearest(kernel_sizes).floor_s
+
+    def expected_s(shape: LayerShape, forward: Pass) -> float:
+        flops, traffic_bytes = kernel_flops(shape, forward), kernel_bytes(shape, forward)
+        if isinstance(shape, AbsorbedShape):
+            kernel = calibration.decoded_shape(shape, forward)
+        else:
+            kernel_s = floor_s + max(flops / of_peak, traffic_bytes / calibration.ceilings.bytes_per_s)
+            kernel = Expected(seconds=kernel_s, low=None, high=None, family=EXPANDED)
+        rest = {
+            "flops": layer_flops(shape, forward) - flops,
+            "traffic_bytes": layer_bytes(shape, forward) - traffic_bytes,
+        }
+        layer = calibration.with_rest(kernel, **rest)
+        assert layer is not None
+        return layer.seconds
+
+    return _first_cheaper(
+        geometry, expected_s, tp=1, sizes={}, batch=1, seq_len=seq_len, element_bytes=ELEMENT_BYTES[DTYPE]
     )
 
 
@@ -97,14 +145,35 @@ def bracket(ratios: Sequence[tuple[int, float]]) -> Bracket | None:
     return Bracket(low=passing[0][0][0], at=low * (high / low) ** share, high=passing[-1][1][0])
 
 
+@dataclass(frozen=True, kw_only=True)
+class SpecifiedCrossover:
+    """The crossover of a known model on a known device: the fewest new tokens, or None."""
+
+    device: str
+    geometry: str
+    tokens: int
+    by_flops: int | None
+    by_roofline: int | None
+    expected: int | None
+    """None also where the device has no calibration."""
+
+
 def specified_crossovers(
-    geometries: Iterable[str], devices: Iterable[str], contexts: Iterable[int], dtype: str
-) -> list[tuple[str, str, int, int | None, int | None]]:
-    """Return device, geometry, context, and both crossovers of known models on devices that have the dtype."""
+    geometries: Iterable[str], devices: Iterable[str], contexts: Iterable[int]
+) -> list[SpecifiedCrossover]:
+    """Return the crossovers of known models on devices that have a bfloat16 peak."""
     found = []
     for name, device, tokens in product(geometries, devices, contexts):
-        geometry, ceilings = load_geometry(name), load_hardware(device).ceilings(dtype)
+        geometry, ceilings = load_geometry(name), load_hardware(device).ceilings(DTYPE)
         assert ceilings is not None, device
-        bound = roofline_crossover(geometry, ceilings, seq_len=tokens, element_bytes=ELEMENT_BYTES[dtype])
-        found.append((device, name, tokens, flops_crossover(geometry, seq_len=tokens), bound))
+        calibration = load_calibration(device)
+        crossover = SpecifiedCrossover(
+            device=device,
+            geometry=name,
+            tokens=tokens,
+            by_flops=flops_crossover(geometry, seq_len=tokens),
+            by_roofline=roofline_crossover(geometry, ceilings, seq_len=tokens, element_bytes=ELEMENT_BYTES[DTYPE]),
+            expected=calibration and expected_crossover(geometry, calibration, seq_len=tokens),
+        )
+        found.append(crossover)
     return found

@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from suite.theory.crossover import flops_crossover, roofline_crossover
+from suite.theory.calibration import load_calibration
+from suite.theory.crossover import expected_crossover, flops_crossover, roofline_crossover
 from suite.theory.geometry import load_geometry
 from suite.theory.hardware import load_hardware
 from suite.theory.latent_shapes import absorbed_shape, reexpanded_shape
 from suite.theory.roofline import Ceilings
-from suite.theory.shapes import Pass, layer_bytes, layer_flops
+from suite.theory.shapes import Pass, cache_bytes, kernel_bytes, kernel_flops, layer_bytes, layer_flops
 
 V3, LITE = load_geometry("deepseek-v3"), load_geometry("deepseek-v2-lite")
 DEVICES = [load_hardware(name).ceilings("bfloat16") for name in ("h100-sxm5-80gb", "h20-96gb", "l4")]
@@ -68,6 +69,35 @@ def test_trying_every_number_finds_the_same_single_crossing(name, ceilings, seq_
     assert by_bound == sorted(by_bound)
     assert flops_crossover(geometry, seq_len=seq_len) == first(by_flops)
     assert roofline_crossover(geometry, ceilings, seq_len=seq_len, element_bytes=2) == first(by_bound)
+
+
+@pytest.mark.parametrize(("seq_len", "share", "expected"), [(1024, 0.37, 113), (4096, 0.53, 105)])
+def test_good_kernels_are_expected_to_cross_earlier(seq_len, share, expected):
+    """V3 on an H100, every number tried: the rates of its calibration, written out and not read from it."""
+    peak, bandwidth, matmul, floor_s = 989.4e12, 3.35e12, 794.5 / 989.4, 25e-6
+    arithmetic = 0.8 * (2176 * 128 / peak) / (1152 / bandwidth)
+
+    def layer_s(shape, forward, kernel_s):
+        rest = (layer_flops(shape, forward) - kernel_flops(shape, forward)) / peak
+        return kernel_s + max(rest, (layer_bytes(shape, forward) - kernel_bytes(shape, forward)) / bandwidth) / matmul
+
+    cheaper = []
+    for count in range(1, 300):
+        forward = Pass(batch=1, query_len=count, seq_len=seq_len, element_bytes=2)
+        absorbed, again = absorbed_shape(V3), reexpanded_shape(V3)
+        of_cache = cache_bytes(absorbed, forward) / bandwidth / 0.8
+        absorbed_s = floor_s + max(of_cache, kernel_flops(absorbed, forward) / peak / arithmetic)
+        again_s = max(kernel_flops(again, forward) / peak / share, kernel_bytes(again, forward) / bandwidth) + floor_s
+        cheaper.append(layer_s(again, forward, again_s) < layer_s(absorbed, forward, absorbed_s))
+    assert cheaper == sorted(cheaper)
+    assert first(cheaper) == expected == expected_crossover(V3, load_calibration("h100-sxm5-80gb"), seq_len=seq_len)
+
+
+def test_no_crossover_is_expected_outside_what_was_measured():
+    h100, a100 = load_calibration("h100-sxm5-80gb"), load_calibration("a100-80gb-sxm4")
+    assert expected_crossover(V3, h100, seq_len=1023) is None
+    assert expected_crossover(V3, a100, seq_len=4096) is None
+    assert expected_crossover(replace(V3, kv_lora_rank=256), h100, seq_len=4096) is None
 
 
 def test_bound_by_compute_the_roofline_crosses_with_the_flops():

@@ -1,7 +1,7 @@
 """When a server should re-expand MLA's latent instead of absorbing: by FLOPs, by the roofline, and measured."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from statistics import median
 from typing import Any
@@ -31,6 +31,7 @@ DEVICES = ("h100-sxm5-80gb", "h20-96gb")
 GEOMETRIES = {"deepseek-v2-lite": ("dot", "circle", 5), "deepseek-v3": ("dash", "circle-open", 10)}
 """Dash, marker and size of each geometry: lines that lie on each other are still seen."""
 CONTEXTS = tuple(1 << power for power in range(8, 18))
+EXPECTED = GREEN
 COLOURS = (BLUE, VERMILION, PURPLE, ORANGE, GREEN)
 MARKERS = ("circle", "square", "diamond", "triangle-up", "cross")
 BY_FLOPS = {"color": "rgba(128, 128, 128, 0.45)", "width": 7, "dash": "solid"}
@@ -47,6 +48,8 @@ class Crossing:
     """The settings that it shares with crossings at other contexts: for a specification the device and the geometry."""
     tokens: int
     predicted: Predicted
+    expected: int | None = None
+    """Of good kernels, on a device with a calibration."""
     measured: Bracket | None = None
     tried: Sequence[int] = ()
     timings: Sequence[Timing] = ()
@@ -57,8 +60,13 @@ def build(results: Results) -> Section:
     """Build it from known devices' specifications, and from records that hold both modes."""
     measured = crossings(results)
     specified = [
-        Crossing(series=(device, name), tokens=tokens, predicted=(by_flops, bound))
-        for device, name, tokens, by_flops, bound in specified_crossovers(GEOMETRIES, DEVICES, CONTEXTS, "bfloat16")
+        Crossing(
+            series=(found.device, found.geometry),
+            tokens=found.tokens,
+            predicted=(found.by_flops, found.by_roofline),
+            expected=found.expected,
+        )
+        for found in specified_crossovers(GEOMETRIES, DEVICES, CONTEXTS)
     ]
     views = {"crossover.these_records": _measured(measured, results), "crossover.specifications": _specified(specified)}
     figure = Figure(
@@ -95,6 +103,7 @@ def build(results: Results) -> Section:
             column("latency.context", lambda crossing: crossing.tokens, numbers.count),
             by_flops,
             column("crossover.by_roofline", lambda crossing: crossing.predicted[1], numbers.count),
+            column("crossover.expected", lambda crossing: crossing.expected, numbers.count),
         ],
         note=say("crossover.specified_note"),
         folded=True,
@@ -163,6 +172,11 @@ def _specified(found: Sequence[Crossing]) -> list[Series]:
         dash, marker, size = GEOMETRIES[geometry]
         style = Style(colour=COLOURS[DEVICES.index(device)], dash=dash, marker=marker)
         series.append(_by_roofline(dotted(device, geometry), line, style, {}, size))
+        expected = [_point(crossing.tokens, crossing.expected) for crossing in line if crossing.expected is not None]
+        if expected:
+            named = say("crossover.expected_of", series=dotted(device, geometry))
+            drawn = replace(style, colour=EXPECTED)
+            series.append(Series(name=named, points=expected, style=drawn, mode="lines+markers", size=size))
     return series
 
 

@@ -39,7 +39,16 @@ def test_known_devices_are_predicted_without_records(tmp_path):
     names = [trace["name"] for trace in section.figures[0].views[0].figure["data"]]
     assert names[0] == "by FLOPs"
     assert "h20-96gb · deepseek-v3" in names
+    assert [name for name in names if name.startswith("expected")] == [
+        "expected · h100-sxm5-80gb · deepseek-v2-lite",
+        "expected · h100-sxm5-80gb · deepseek-v3",
+    ]
     (table,) = section.tables
+    of_v3 = [row for row in rows_of(table) if row["Geometry"] == "deepseek-v3" and row["Context (tokens)"] == "4,096"]
+    assert [(row["Device"], row["By the roofline"], row["Expected"]) for row in of_v3] == [
+        ("h100-sxm5-80gb", "185", "105"),
+        ("h20-96gb", "168", "–"),
+    ]
     by_flops = {row["Context (tokens)"]: row["By FLOPs"] for row in rows_of(table)}
     assert [by_flops[tokens] for tokens in ("256", "512", "1,024", "4,096", "16,384")] == [
         "119",
