@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 
 import suite
 from suite.notebook.runs import Runs
@@ -32,8 +32,9 @@ from suite.report.rl.stages import stages_of
 from suite.statistics.learning import is_collapsed
 from suite.statistics.paired import TOLD_APART, Outcome, compare
 from suite.statistics.seeds import mean_of_seeds
+from suite.theory.calibration import load_calibration, relative_errors
 from suite.theory.hardware import load_hardware
-from suite.theory.sign_map import DTYPE, duel
+from suite.theory.sign_map import CONTEXT_TOKENS, DTYPE, KV_HEADS, duel, expected_duel
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "results" / "reference"
@@ -126,6 +127,30 @@ def cached(attention):
 def speedup(query_len=1, tp=1, device="h100-sxm5-80gb"):
     """Return how many times as fast as GQA-8's kernel absorbed MLA's can be at 128 heads, by the specification."""
     return duel(load_hardware(device).ceilings(DTYPE), heads=128, query_len=query_len, tp=tp).speedup
+
+
+def expected_speedup(query_len=1, tp=1, device="h100-sxm5-80gb", tokens=CONTEXT_TOKENS):
+    """Return the same as it is expected of the best public kernels, for one sequence of so many tokens."""
+    calibration = load_calibration(device)
+    return expected_duel(calibration, heads=128, query_len=query_len, tp=tp, seq_len=tokens).speedup
+
+
+def measured_speedup(tokens, device="h100-sxm5-80gb"):
+    """Return the same as others measured it: the median of cells with so many cached tokens of all sequences."""
+    (found,) = [
+        one
+        for one in load_calibration(device).speedups
+        if (one.heads, one.kv_heads) == (128, KV_HEADS) and one.tokens[0] <= tokens < one.tokens[1]
+    ]
+    return found.speedup
+
+
+def calibration_error(device):
+    """Return the median error of expected times against the cells that others measured."""
+    calibration = load_calibration(device)
+    errors = relative_errors([(calibration, cell) for cell in calibration.measured])
+    assert len(errors) == len(calibration.measured) > 50
+    return f"{median(errors) * 100:.1f} %"
 
 
 def tier(attention, settings, name="rarely", **wanted):

@@ -49,7 +49,7 @@ class Crossing:
     tokens: int
     predicted: Predicted
     expected: int | None = None
-    """Of good kernels, on a device with a calibration."""
+    """The number that is expected of good kernels, on a device with a calibration."""
     measured: Bracket | None = None
     tried: Sequence[int] = ()
     timings: Sequence[Timing] = ()
