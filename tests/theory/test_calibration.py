@@ -108,8 +108,8 @@ def test_three_cells_of_an_h100_turn_from_mla_to_gqa():
 
 
 def test_half_the_latents_heads_gain_what_the_gla_paper_measured():
-    """Two latents of 64 heads each, as wide in all: about 1.2 times as fast as FlashMLA, with two tokens above 2. By the
-    rates that the paper names it is 1.23 and 2.14 (benchmarks/expected.py); MLA's kernels are faster since."""
+    """Two latents of 64 heads each, as wide in all: about 1.2 times as fast as FlashMLA, with two tokens above 2. By
+    the rates that the paper names it is 1.23 and 2.14 (benchmarks/expected.py); MLA's kernels are faster since."""
     calibration, tokens = load_calibration(H100), 1 << 24
     traffic, flops_of_mla, flops_of_gla = 1152 * tokens, 2176 * 128 * tokens, 2 * (320 + 256) * 128 * tokens
 
