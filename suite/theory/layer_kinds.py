@@ -431,8 +431,8 @@ class LatentLayers(LayerKind):
 class CompressedLayers(LayerKind):
     """DeepSeek-V4's: one row, key and value at once, for each `every` tokens beside a window of whole ones.
 
-    An indexer picks among the rows. Rows are made with a gate, whose values for the tokens that have no row yet wait in
-    the cache; where windows of rows overlap (`overlaps`), a token enters two rows.
+    An indexer picks among the rows. Rows are made with a gate; values and gates of tokens that have no row yet wait in
+    the cache. Where windows of rows overlap (`overlaps`), a token enters two rows.
     """
 
     kind = "compressed"
@@ -463,6 +463,8 @@ class CompressedLayers(LayerKind):
             kept += [Kept(elements=row, every=self.every) for *_, row in self._makers]
             waiting = sum(values + gates for values, gates, _ in self._makers)
             kept.append(Kept(elements=waiting, at_most=self.every - 1))
+            if self.overlaps:  # the half of the last tokens with a row that enters the next row, too
+                kept.append(Kept(elements=waiting // 2, at_most=self.every))
         return kept
 
     @property
