@@ -4,18 +4,20 @@ The texts lie in `suite/texts/explain`, a file a language, with a placeholder wh
 that no language can claim a number of its own.
 """
 
-import functools
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from suite.configuration.files import read_choice, read_text
+from suite.configuration.files import read_text
 from suite.configuration.values import one_of
+from suite.records import numbers
 from suite.theory.calibration import GQA, WIDTHS, calibrated_by, load_calibration
-from suite.theory.geometry import Geometry, geometry_from, geometry_names, load_geometry
+from suite.theory.geometry import Geometry, load_geometry
 from suite.theory.hardware import load_hardware
 from suite.theory.latent_shapes import absorbed_shape
+from suite.theory.layer_plan import load_plan
+from suite.theory.published import published_caches
 from suite.theory.roofline import Ceilings
 from suite.theory.shapes import GroupedShape, LayerShape, Pass, cache_bytes, grouped_shape
 
@@ -84,9 +86,17 @@ def _facts(geometry: Geometry, words: Mapping[str, Any]) -> dict[str, str]:
 def _notes(geometry: Geometry, words: Mapping[str, Any]) -> str:
     """Say how the variants that the model itself does not have are laid over it, and which limits its figures have."""
     notes = ["latent_model" if geometry.is_latent else "grouped_model"]
-    if _has_window(geometry.name):
-        notes.append("window")
-    return "\n".join(words[note].format(geometry=geometry.name) for note in notes)
+    plan = load_plan(geometry.name)
+    if len(plan.layers) > 1 or plan.fixed_bytes:
+        notes.append("plan")
+    facts = {
+        "geometry": geometry.name,
+        "growth": numbers.bytes_iec(plan.growth_bytes),
+        "fixed": numbers.bytes_iec(plan.fixed_bytes),
+        "context": f"{CONTEXT:,}",
+        "whole": f"{plan.cache_bytes(CONTEXT) / 1e9:.1f}",
+    }
+    return "\n".join(words[note].format(**facts) for note in notes)
 
 
 def decode_intensity(shape: LayerShape) -> float:
@@ -178,31 +188,11 @@ def _table(shapes: dict[str, LayerShape], num_layers: int, words: Mapping[str, A
 
 
 def _smaller_than(elements: int, name: str, words: Mapping[str, Any]) -> str:
-    """Published models whose own attention caches fewer elements a token and layer, as text."""
-    smaller = {other: count for other, count in _published_elements().items() if count < elements and other != name}
-    listed = [f"{other} {count:,}" for other, count in sorted(smaller.items(), key=lambda item: item[1])]
+    """Published models that cache fewer elements a token and layer, averaged over their layers, as text."""
+    per_layer = {model.name: model.plan.growth_elements_per_layer for model in published_caches()}
+    smaller = {other: count for other, count in per_layer.items() if 0 < count < elements and other != name}
+    listed = [f"{other} {count:,.0f}" for other, count in sorted(smaller.items(), key=lambda item: item[1])]
     return ", ".join(listed[:LISTED] + ["…"] * (len(listed) > LISTED)) or str(words["none"])
-
-
-@functools.cache
-def _published_elements() -> dict[str, int]:
-    """Elements that each published model's own attention caches a token and layer."""
-    elements = {}
-    for name in geometry_names():
-        content = read_choice("geometry", name)
-        if content["family"] == "synthetic":
-            continue
-        geometry = geometry_from(content)
-        own = (
-            absorbed_shape(geometry) if geometry.is_latent else grouped_shape(geometry, kv_heads=geometry.num_kv_heads)
-        )
-        elements[name] = own.cache_elements_per_token
-    return elements
-
-
-def _has_window(name: str) -> bool:
-    """Tell whether some layers of the model keep only a window: the closed forms here count every token."""
-    return bool(read_choice("geometry", name).get("sliding_window"))
 
 
 def _right(text: str, width: int) -> str:

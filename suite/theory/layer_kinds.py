@@ -170,6 +170,11 @@ class LayerKind(ABC):
         return ()
 
     @property
+    def has_window(self) -> bool:
+        """True if a token leaves the cache again."""
+        return False
+
+    @property
     def state_bytes(self) -> int:
         """Bytes of the recurrent state of one layer and sequence."""
         return 0
@@ -305,6 +310,10 @@ class WindowLayers(FullLayers):
     chunked: bool = False
 
     @property
+    def has_window(self) -> bool:
+        return True
+
+    @property
     def kept(self) -> Sequence[Kept]:
         return (Kept(elements=self.row_elements, at_most=self.window),)
 
@@ -367,6 +376,10 @@ class LatentLayers(LayerKind):
     def __post_init__(self) -> None:
         object.__setattr__(self, "absorbed", absorbed_shape(self.geometry))
         object.__setattr__(self, "expanded", expanded_once_shape(self.geometry))
+
+    @property
+    def has_window(self) -> bool:
+        return self.window is not None
 
     @property
     def kept(self) -> Sequence[Kept]:

@@ -15,8 +15,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from suite.configuration.files import choices, read_choice, read_yaml
-from suite.theory.geometry import Geometry, geometry_from, geometry_names, load_geometry
+from suite.theory.geometry import Geometry, geometry_names, load_geometry
 from suite.theory.latent_shapes import absorbed_shape
+from suite.theory.layer_plan import LayerPlan, plan_from
+from suite.theory.parameters import Parameters, parameters_from
 from suite.theory.roofline import Ceilings
 from suite.theory.shapes import LayerShape, Pass, grouped_shape, kernel_bytes, kernel_flops
 
@@ -26,8 +28,9 @@ ELEMENT_BYTES = {"fp16": 2, "bf16": 2, "fp8": 1}
 TIMES_FORWARD = {"forward": 1.0, "backward": 2.5, "forward_backward": 3.5}
 """FLOPs as multiples of the forward pass's, in FlashAttention's convention
 (benchmarks/benchmark_flash_attention.py)."""
-SERVED_BYTES = 2
-"""Bytes of bfloat16, in which all published models are served."""
+GROUPED, LATENT, WINDOWS, STATES, COMPRESSED = CACHE_FAMILIES = ("grouped", "latent", "windows", "states", "compressed")
+BOUNDED = {"compressed": COMPRESSED, "state": STATES, "window": WINDOWS, "latent": LATENT, "full": GROUPED}
+"""The family of a model by its kinds of layers, the first that it has."""
 NEEDS, PEAK, SAVING = KINDS = ("needs", "peak", "saving")
 ANY_GROUPED_GEOMETRY = "llama-2-7b"
 """Its sizes are replaced by a figure's own; the rest of it does not count in a kernel."""
@@ -190,43 +193,43 @@ def _figure(
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCache:
-    """The cache of a token in one layer of a published model, and in all of them."""
+    """What a published model keeps, as a constant and a slope, and its parameters."""
 
     name: str
     variant: str
-    elements: int
-    elements_mha: int
-    layers: int
-    sliding_window: bool
-    """Some layers keep only a window, so the figure is an upper bound."""
+    plan: LayerPlan
+    parameters: Parameters
 
     @property
-    def bytes_per_token(self) -> int:
-        return self.elements * self.layers * SERVED_BYTES
+    def family(self) -> str:
+        """The kind of its layers that bounds its cache most; one of CACHE_FAMILIES."""
+        kinds = {"window" if layer.has_window else layer.kind for layer in self.plan.layers}
+        return next(family for kind, family in BOUNDED.items() if kind in kinds)
 
-    @property
-    def share_of_mha(self) -> float:
-        return self.elements / self.elements_mha
+    def share_of_mha(self, tokens: int) -> float:
+        """Return its cache over that of MHA in each of its attention layers."""
+        return self.plan.cache_bytes(tokens) / (tokens * self.plan.mha_growth_bytes)
 
 
 @functools.cache
 def published_caches() -> tuple[ModelCache, ...]:
-    """Return every published geometry, the smallest cache first."""
+    """Return every published geometry, the one that grows least first."""
     geometries = {name: read_choice("geometry", name) for name in geometry_names()}
     found = [_model(name, settings) for name, settings in geometries.items() if settings["family"] != "synthetic"]
-    return tuple(sorted(found, key=lambda model: model.bytes_per_token))
+    return tuple(sorted(found, key=lambda model: (model.plan.growth_bytes, model.plan.fixed_bytes)))
+
+
+def published_cache(name: str) -> ModelCache:
+    (model,) = (model for model in published_caches() if model.name == name)
+    return model
 
 
 def _model(name: str, settings: Mapping[str, Any]) -> ModelCache:
-    geometry = geometry_from(settings)
-    shape = absorbed_shape(geometry) if geometry.is_latent else grouped_shape(geometry, kv_heads=geometry.num_kv_heads)
     return ModelCache(
         name=name,
-        variant=geometry.attention,
-        elements=shape.cache_elements_per_token,
-        elements_mha=grouped_shape(geometry, kv_heads="all").cache_elements_per_token,
-        layers=geometry.num_layers,
-        sliding_window=settings.get("sliding_window") is not None,
+        variant=settings["attention"],
+        plan=plan_from(settings),
+        parameters=parameters_from(settings),
     )
 
 

@@ -44,7 +44,7 @@ def test_mla_is_explained_with_the_closed_forms_numbers(lang):
     assert row(text, "GQA-8")[1:4] == ["4,096", "32.7", "16.0"]
     assert row(text, "MQA")[1:4] == ["512", "4.1", "128.0"]
     assert row(text, "MLA")[1:4] == ["1,152", "9.2", "241.8"]
-    for part in ("H100 295", "H200 206", "H20 37", "H20 0.54×", "minicpm3-4b 288", "qwen2.5-0.5b 256"):
+    for part in ("H100 295", "H200 206", "H20 37", "H20 0.54×", "deepseek-v4-pro 81", "nemotron-3-super 85"):
         assert part in text
     assert "suite run -m attention=mha,gqa,mqa,mla geometry=deepseek-v3 " in text
 
@@ -68,6 +68,12 @@ def test_every_geometry_can_be_explained():
         text = explain(topic, geometry=name, lang=lang)
         assert name in text
         assert "{" not in text
+
+
+def test_a_model_of_several_kinds_is_told_with_its_constant_and_slope():
+    text = explain("gqa", geometry="qwen3.5-397b-a17b")
+    assert "As it ships, qwen3.5-397b-a17b keeps\n183 MiB and 30.0 KiB a token, 4.2 GB at 131,072 tokens" in text
+    assert "As it ships" not in explain("gqa", geometry="llama-3.1-8b")
 
 
 def test_all_languages_have_the_same_texts_and_placeholders():

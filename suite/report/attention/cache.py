@@ -1,96 +1,236 @@
-"""The cache of a token in published models, from closed forms: the reason why MLA and grouped heads exist."""
+"""The caches of published models, from closed forms: the reason why MLA and grouped heads exist, and what came after.
 
-from collections.abc import Sequence
+A cache is a constant and a slope: full windows and recurrent states do not grow. The figures show the best known
+models, the tables all of them.
+"""
+
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from suite.records import numbers
-from suite.report.blocks import Figure, Section, View, say, section
+from suite.report.blocks import Figure, Headline, Kind, Section, Text, View, joined, say, section
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import rank, variant_label, variant_style
+from suite.report.model.labels import BLUE, GREEN, ORANGE, PURPLE, VERMILION, Style, variant_label
 from suite.report.model.results import Results
-from suite.report.plot.marks import Point
-from suite.report.plot.plots import plot
+from suite.report.plot.marks import Point, Series
+from suite.report.plot.plots import height_px, plot
 from suite.report.plot.rows import bars
-from suite.report.plot.scales import categories, linear
+from suite.report.plot.scales import byte_axis, categories, linear, token_axis
 from suite.report.table import Column, column, table
-from suite.theory.published import ModelCache, published_caches
+from suite.theory.layer_kinds import LayerKind
+from suite.theory.published import (
+    CACHE_FAMILIES,
+    COMPRESSED,
+    GROUPED,
+    LATENT,
+    STATES,
+    WINDOWS,
+    ModelCache,
+    published_cache,
+    published_caches,
+)
 
 LONG_CONTEXT_TOKENS = 131_072
 MEMORY_GB = (24, 40, 80, 141)
 """Decimal, as devices are sold: an RTX 4090, an A100, an H100, an H200."""
+CONTEXTS = tuple(1 << power for power in range(10, 21))
+LATENT_MODEL, HYBRID_MODEL, COMPRESSED_MODEL = PREMISE = "deepseek-v3", "qwen3.5-397b-a17b", "deepseek-v4-pro"
+"""The article's model, and two of 2026 that keep less."""
+LINES = ("llama-3.1-70b", "gpt-oss-120b", "gemma-4-31b", "kimi-k3", "nemotron-3-super", "glm-5", *PREMISE)
+BARS = (
+    *LINES,
+    "deepseek-v3.2",
+    "deepseek-v4-flash",
+    "gemma-3-27b",
+    "glm-5.3-flash",
+    "kimi-k2.5",
+    "llama-2-7b",
+    "llama-3.1-405b",
+    "llama-3.1-8b",
+    "llama-4-maverick",
+    "mimo-v2-flash",
+    "minimax-m2.5",
+    "minimax-m3",
+    "mistral-small-4",
+    "qwen2.5-72b",
+    "qwen3-235b-a22b",
+    "qwen3-32b",
+    "step-3.7-flash",
+)
+"""Best known models, of every family; the tables have all."""
+STYLES: Mapping[str, Style] = {
+    GROUPED: Style(colour=GREEN, dash="dashdot"),
+    LATENT: Style(colour=BLUE, dash="solid"),
+    WINDOWS: Style(colour=ORANGE, dash="dot"),
+    STATES: Style(colour=PURPLE, dash="dash"),
+    COMPRESSED: Style(colour=VERMILION, dash="longdash"),
+}
 
 
 def build(results: Results) -> Section:
     """Build it from the models' published geometries; no record is needed."""
     models = published_caches()
-    figure = Figure(
+    drawn = [model for model in models if model.name in BARS]
+    growth = Figure(
         title=say("cache.figure"),
-        caption=say("cache.caption"),
-        views=[View(title="", figure=_bars(models))],
-        height_px=90 + 19 * len(models),
+        caption=say("cache.caption", count=numbers.count(len(models))),
+        views=[View(title="", figure=_bars(drawn))],
+        height_px=110 + 22 * len(drawn),
+        wide=True,
+    )
+    over_context = Figure(
+        title=say("cache.over_context"),
+        caption=say("cache.over_context_caption"),
+        views=[View(title="", figure=_lines([published_cache(name) for name in LINES]))],
+        height_px=height_px(len(LINES)) + 60,
         wide=True,
     )
     kept = table(say("cache.table"), models, [*NAMED, *KEPT], note=say("cache.note"), folded=True)
+    weights = table(say("cache.weights"), models, [*NAMED, *WEIGHTS], note=say("cache.weights_note"), folded=True)
     fits = table(say("cache.fits"), models, [*NAMED, *FITS], note=say("cache.fits_note"), folded=True)
-    return section("cache", figures=[figure], tables=[kept, fits])
+    return section("cache", figures=[growth, over_context], tables=[kept, fits, weights], headlines=[_premise()])
+
+
+def _premise() -> Headline:
+    """Say what has become of the article's premise, that a latent is what keeps least."""
+    latent, hybrid, compressed = (published_cache(name).plan for name in PREMISE)
+    full = next(layer for layer in hybrid.layers if layer.kind == "full")
+    fields = {
+        "latent": numbers.bytes_iec(latent.growth_bytes),
+        "hybrid": numbers.bytes_iec(hybrid.growth_bytes),
+        "compressed": numbers.bytes_iec(compressed.growth_bytes),
+    }
+    beside = (hybrid.fixed_bytes - latent.fixed_bytes) / (latent.growth_bytes - hybrid.growth_bytes)
+    detail = say(
+        "cache.premise.detail",
+        tokens=numbers.count(LONG_CONTEXT_TOKENS),
+        state=numbers.bytes_iec(hybrid.state_bytes),
+        full=numbers.count(full.count),
+        layers=numbers.count(sum(layer.count for layer in hybrid.layers)),
+        even=numbers.count(beside),
+        latent_long=numbers.bytes_iec(latent.cache_bytes(LONG_CONTEXT_TOKENS)),
+        hybrid_long=numbers.bytes_iec(hybrid.cache_bytes(LONG_CONTEXT_TOKENS)),
+        compressed_long=numbers.bytes_iec(compressed.cache_bytes(LONG_CONTEXT_TOKENS)),
+        **fields,
+    )
+    return Headline(text=say("cache.premise", **fields), detail=detail)
+
+
+def family_name(family: str) -> Text:
+    return say(f"cache.family.{family}")
 
 
 def _bars(models: Sequence[ModelCache]) -> dict[str, Any]:
-    of_variants = grouped(sorted(models, key=lambda model: rank(model.variant)), lambda model: model.variant)
+    of_families = grouped(sorted(models, key=_family_rank), lambda model: model.family)
     drawn = [
         bars(
-            variant_label(variant),
-            list(map(_point, of_variant)),
-            colour=variant_style(variant).colour,
-            facets={"variant": variant_label(variant)},
+            family_name(family),
+            list(map(_bar, of_family)),
+            colour=STYLES[family].colour,
             textposition="outside",
             cliponaxis=False,
         )
-        for variant, of_variant in of_variants.items()
+        for family, of_family in of_families.items()
     ]
+    most = max(model.plan.growth_bytes for model in models) / 1024
     return plot(
         drawn,
-        xaxis=linear(say("cache.axis"), rangemode="tozero"),
-        yaxis=categories([marked_name(model) for model in models], showgrid=False),
+        xaxis=linear(say("cache.axis"), range=[0, 1.18 * most]),
+        yaxis=categories([model.name for model in models], showgrid=False),
         bargap=0.3,
-        margin={"l": 8, "r": 64, "t": 8, "b": 8, "pad": 4},
+        barmode="overlay",
+        margin={"l": 8, "r": 8, "t": 8, "b": 8, "pad": 4},
     )
 
 
-def _point(model: ModelCache) -> Point:
-    size, name = numbers.bytes_iec(model.bytes_per_token), marked_name(model)
-    return Point(x=model.bytes_per_token / 1024, y=name, text=size, hover=f"{name}: {size}")
+def _family_rank(model: ModelCache) -> int:
+    return CACHE_FAMILIES.index(model.family)
 
 
-def marked_name(model: ModelCache) -> str:
-    """Return a model's name, marked where its cache is an upper bound."""
-    return model.name + (" †" if model.sliding_window else "")
+def _bar(model: ModelCache) -> Point:
+    size = _constant_and_slope(model)
+    hover = say("cache.hover", model=model.name, kept=size, kinds=_kinds(model))
+    return Point(
+        x=model.plan.growth_bytes / 1024,
+        y=model.name,
+        text=size,
+        hover=hover,
+        facets={"variant": variant_label(model.variant)},
+    )
 
 
-def _long_context_bytes(model: ModelCache) -> float:
-    return model.bytes_per_token * LONG_CONTEXT_TOKENS
+def _constant_and_slope(model: ModelCache) -> str:
+    growth, fixed = numbers.bytes_iec(model.plan.growth_bytes), model.plan.fixed_bytes
+    return f"{numbers.bytes_iec(fixed)} + {growth}" if fixed else growth
+
+
+def _lines(models: Sequence[ModelCache]) -> dict[str, Any]:
+    """Draw caches over context, on axes where a constant is level and a slope rises by as much as the context."""
+    of_families = grouped(sorted(models, key=_family_rank), lambda model: model.family)
+    series = [
+        Series(
+            name=model.name,
+            points=[_at(model, tokens) for tokens in CONTEXTS],
+            style=STYLES[family],
+            ordinal=ordinal,
+            mode="lines",
+            facets={"variant": variant_label(model.variant)},
+        )
+        for family, of_family in of_families.items()
+        for ordinal, model in enumerate(of_family)
+    ]
+    sizes = [point.y for line in series for point in line.points]
+    return plot(
+        series, xaxis=token_axis(say("latency.context"), CONTEXTS[::2]), yaxis=byte_axis(say("cache.kept_axis"), sizes)
+    )
+
+
+def _at(model: ModelCache, tokens: int) -> Point:
+    size = model.plan.cache_bytes(tokens)
+    hover = say("cache.at", tokens=numbers.count(tokens), size=numbers.bytes_iec(size))
+    return Point(x=tokens, y=size, hover=hover)
+
+
+def _kinds(model: ModelCache) -> Text:
+    """Say how many layers of each kind it has."""
+    return joined("list", [_kind(layer) for layer in model.plan.layers])
+
+
+def _kind(layer: LayerKind) -> Text:
+    window = getattr(layer, "window", None)
+    kind = layer.kind if window is None or layer.kind in ("window", "compressed") else f"{layer.kind}_window"
+    return say(f"cache.kind.{kind}", count=numbers.count(layer.count), window=numbers.count(window or 0))
 
 
 def _gib(size: float) -> str:
     return f"{size / 1024**3:,.2f}"
 
 
-def _tokens_in(size_gb: int, model: ModelCache) -> int:
+def _billions(count: float) -> str:
+    return f"{count / 1e9:,.1f}" if count >= 1e10 else f"{count / 1e9:,.2f}"
+
+
+def _tokens_in(size_gb: int, model: ModelCache) -> Text:
     """Return whole tokens of context whose cache fits."""
-    return int(size_gb * 1e9 // model.bytes_per_token)
+    tokens = model.plan.tokens_in(size_gb * 1e9)
+    return say("cache.any") if tokens is None else numbers.count(tokens)
 
 
 NAMED: list[Column[ModelCache]] = [
-    column("column.model", marked_name),
+    column("column.model", lambda model: model.name),
     column("column.variant", lambda model: variant_label(model.variant), facet="variant"),
+    column("cache.family", lambda model: family_name(model.family)),
 ]
 KEPT: list[Column[ModelCache]] = [
-    column("cache.elements", lambda model: model.elements, numbers.count),
-    column("cache.layers", lambda model: model.layers, numbers.count),
-    column("cache.per_token", lambda model: model.bytes_per_token, numbers.bytes_iec),
-    column("cache.long_context", _long_context_bytes, _gib),
-    column("cache.mha_long_context", lambda model: _long_context_bytes(model) / model.share_of_mha, _gib),
-    column("cache.of_mha", lambda model: model.share_of_mha, numbers.percent),
+    column("cache.layers", _kinds),
+    column("cache.per_token", lambda model: model.plan.growth_bytes, numbers.bytes_iec),
+    column("cache.constant", lambda model: model.plan.fixed_bytes or None, numbers.bytes_iec),
+    column("cache.long_context", lambda model: model.plan.cache_bytes(LONG_CONTEXT_TOKENS), _gib),
+    column("cache.of_mha", lambda model: model.share_of_mha(LONG_CONTEXT_TOKENS), numbers.percent),
 ]
-FITS = [column(say("cache.fits_in", size=gb), partial(_tokens_in, gb), numbers.count) for gb in MEMORY_GB]
+WEIGHTS: list[Column[ModelCache]] = [
+    column("cache.total", lambda model: model.parameters.total, _billions),
+    column("cache.active", lambda model: model.parameters.active, _billions),
+]
+FITS = [column(say("cache.fits_in", size=gb), partial(_tokens_in, gb), kind=Kind.NUMBER) for gb in MEMORY_GB]

@@ -4,8 +4,8 @@ import pytest
 
 from suite.report.attention import cache
 from suite.report.model.results import read_results
-from suite.theory.published import published_caches
-from tests.report.reading import said
+from suite.theory.published import CACHE_FAMILIES, published_cache, published_caches
+from tests.report.reading import rows_of, said
 
 
 def fits(tmp_path):
@@ -23,8 +23,10 @@ def test_the_tokens_that_fit_are_whole_and_the_memory_is_decimal(tmp_path):
 
 def test_every_published_model_is_listed_with_every_memory(tmp_path):
     rows = fits(tmp_path)
-    assert len(rows) == len(published_caches())
+    assert len(rows) == len(published_caches()) > 85
     assert all(row[f"{size} GB"] != "0" for row in rows.values() for size in (24, 40, 80, 141))
+    assert {name for name, row in rows.items() if row["24 GB"] == "any"} == {"mistral-7b-v0.1"}
+    assert "tiny" not in rows
 
 
 @pytest.mark.parametrize(
@@ -33,12 +35,51 @@ def test_every_published_model_is_listed_with_every_memory(tmp_path):
     [("deepseek-v3", 68.625), ("deepseek-v2-lite", 30.375), ("llama-2-7b", 512), ("llama-3-8b", 128)],
 )
 def test_the_cache_of_a_published_model_is_the_known_one(model, kib_per_token):
-    (found,) = [one for one in published_caches() if one.name == model]
-    assert found.bytes_per_token == kib_per_token * 1024
+    assert published_cache(model).plan.growth_bytes == kib_per_token * 1024
 
 
-def test_sliding_windows_are_marked_and_synthetic_left_out():
-    marked = {model.name for model in published_caches() if cache.marked_name(model).endswith("†")}
-    assert {"gemma-2-2b", "mistral-7b-v0.1"} <= marked
-    assert "mistral-7b-v0.3" not in marked
-    assert "tiny" not in {model.name for model in published_caches()}
+@pytest.mark.parametrize(
+    ("model", "family"),
+    [
+        ("deepseek-v4-pro", "compressed"),
+        ("nemotron-3-super", "states"),
+        ("gemma-2-2b", "windows"),
+        ("dots3-note", "windows"),
+        ("glm-5", "latent"),
+        ("minimax-m3", "grouped"),
+    ],
+)
+def test_a_model_belongs_to_what_bounds_its_cache_most(model, family):
+    assert published_cache(model).family == family
+
+
+def test_a_row_has_the_constant_beside_the_slope(tmp_path):
+    kept, _, weights = said(cache.build(read_results([tmp_path]))).tables
+    rows = {row["Model"]: row for row in rows_of(kept)}
+    hybrid = rows["qwen3.5-397b-a17b"]
+    assert (hybrid["Layers"], hybrid["Per token"], hybrid["Constant"]) == (
+        "15 full, 45 with a state",
+        "30.0 KiB",
+        "183 MiB",
+    )
+    assert hybrid["GiB at 131,072 tokens"] == "3.93"
+    assert rows["llama-3-8b"]["Constant"] == "–"
+    parameters = {row["Model"]: row for row in rows_of(weights)}["gpt-oss-120b"]
+    assert (parameters["Total, billions"], parameters["Active, billions"]) == ("116.8", "5.13")
+
+
+def test_the_headline_has_the_three_slopes_and_where_two_meet(tmp_path):
+    (headline,) = said(cache.build(read_results([tmp_path]))).headlines
+    assert headline.text == "DeepSeek-V3’s latent keeps 68.6 KiB a token, a GQA hybrid 30.0 KiB, V4-Pro 9.62 KiB"
+    latent, hybrid = (published_cache(name).plan for name in ("deepseek-v3", "qwen3.5-397b-a17b"))
+    assert "a state of 180 MiB, less than the latent’s 68.6 KiB from 4,856 tokens on" in headline.detail
+    assert latent.cache_bytes(4855) < hybrid.cache_bytes(4855)
+    assert latent.cache_bytes(4857) > hybrid.cache_bytes(4857)
+
+
+def test_figures_draw_the_best_known_of_every_family(tmp_path):
+    bars, lines = cache.build(read_results([tmp_path])).figures
+    drawn = {name for trace in bars.views[0].figure["data"] for name in trace["y"]}
+    assert drawn == set(cache.BARS)
+    assert {published_cache(name).family for name in cache.LINES} == set(CACHE_FAMILIES)
+    assert len(lines.views[0].figure["data"]) == len(cache.LINES)
