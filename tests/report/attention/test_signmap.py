@@ -124,13 +124,13 @@ def test_devices_with_bfloat16_are_sorted_by_ridge_point():
 def test_a_measured_pair_stands_beside_its_prediction(tmp_path):
     gqa, mla = pair(settings=LLAMA, tp=2)
     gqa = with_quantities(gqa, "case", cache_bytes=1.0, cache_bytes_mha=4.0)
-    # 2e9 B/s: 8 ms of memory traffic against 1 ms; 1.4e8 FLOP at 1e11 FLOP/s, 1.4 ms, is what limits MLA.
+    # 2e9 B/s: 8 ms of memory traffic against 1 ms; 1.1e8 FLOP at 1e11 FLOP/s, 1.1 ms, is what limits MLA.
     gqa = with_quantities(gqa, flops=1e6, traffic_bytes=1.6e7, ceiling_bytes_per_s=2e9)
     mla = with_quantities(mla, traffic_bytes=2e6, ceiling_bytes_per_s=2e9)
     section = section_of(tmp_path, gqa, mla)
     (row,) = rows_of(section.tables[0])
     assert not section.tables[0].folded
-    assert row["Predicted"] == "5.71×"
+    assert row["Predicted"] == "7.27×"
     assert (row["Measured"], row["Measured range"]) == ("3.00×", "2.70–3.33×")
     # 32 heads on two ranks, and a quarter of MHA's cache.
     assert (row["Heads"], row["KV heads"], row["tp"]) == ("16", "4", "2")
