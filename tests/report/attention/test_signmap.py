@@ -138,7 +138,7 @@ def test_a_measured_pair_stands_beside_its_prediction(tmp_path):
     assert (row["New tokens a step"], row["Dtype"]) == ("1", "bfloat16")
     figure = section.figures[-1].views[0].figure
     predicted, measured = figure["data"][1:]
-    assert predicted["x"] == [pytest.approx(math.log2(8 / 1.4), rel=1e-4)]
+    assert predicted["x"] == [pytest.approx(math.log2(8 / 1.1), rel=1e-4)]
     assert measured["x"] == [pytest.approx(math.log2(3), rel=1e-4)]
     assert (predicted["name"], measured["name"]) == ("Predicted", "Measured")
 
