@@ -173,7 +173,7 @@ def specified_crossovers(
             tokens=tokens,
             by_flops=flops_crossover(geometry, seq_len=tokens),
             by_roofline=roofline_crossover(geometry, ceilings, seq_len=tokens, element_bytes=ELEMENT_BYTES[DTYPE]),
-            expected=calibration and expected_crossover(geometry, calibration, seq_len=tokens),
+            expected=None if calibration is None else expected_crossover(geometry, calibration, seq_len=tokens),
         )
         found.append(crossover)
     return found

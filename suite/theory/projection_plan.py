@@ -11,7 +11,7 @@ from typing import Any
 from suite.configuration.values import one_of
 from suite.theory.attention_plan import SPANS, AttentionPlan
 from suite.theory.calibration import Expected, load_calibration, read_calibration
-from suite.theory.hardware import hardware_from, hardware_names
+from suite.theory.hardware import hardware_from, hardware_names, load_hardware
 from suite.theory.parallel import WAYS
 
 
@@ -20,7 +20,7 @@ class ProjectionPlan(AttentionPlan):
         super().__init__(settings)
         if settings.get("hardware") is None:
             raise ValueError(f"hardware must be one of {', '.join(hardware_names())}; got none")
-        hardware = hardware_from(settings["hardware"])
+        self.hardware = hardware = hardware_from(settings["hardware"])
         own = settings.get("calibration")
         self.calibration = load_calibration(hardware.name) if own is None else read_calibration(Path(str(own)))
         if self.calibration is not None and self.calibration.name != hardware.name:
@@ -41,24 +41,26 @@ class ProjectionPlan(AttentionPlan):
         way: str = one_of(settings, "parallel", WAYS)
         return way
 
+    def unknown(self) -> str | None:
+        """Return in words why nothing is expected of a good kernel; None where something is."""
+        if self.calibration is None:
+            return "the device has no calibration"
+        if self.hardware != load_hardware(self.hardware.name):
+            return "its calibration is of another specification"
+        return self.calibration.unknown(self.shape, self.forward, self.dtype)
+
     def expected(self) -> dict[str, Expected]:
         """Return the times that are expected of good kernels, by span; none where nothing is known of them."""
-        if (known := self.calibration) is None:
+        if self.calibration is None or self.unknown():
             return {}
-        of = (self.shape, self.forward, self.dtype)
+        known, of = self.calibration, (self.shape, self.forward, self.dtype)
         found = {"kernel": known.expected(*of), "layer": known.expected_layer(*of, self.around)}
         return {span: expected for span, expected in found.items() if expected is not None}
 
     def facts(self) -> dict[str, Any]:
         """Return also which fit the expected times come from, or why there are none."""
         kernel = self.expected().get("kernel")
-        if self.calibration is None:
-            said = "nothing: the device has no calibration"
-        elif kernel is None:
-            said = f"nothing: {self.calibration.unknown(self.shape, self.forward, self.dtype)}"
-        else:
-            said = kernel.family
-        return {**super().facts(), "expected_by": said}
+        return {**super().facts(), "expected_by": kernel.family if kernel else f"nothing: {self.unknown()}"}
 
     def constants(self) -> dict[str, dict[str, float]]:
         """Return the closed forms with the ceilings, the least time that both together allow, and the expected one."""

@@ -117,6 +117,19 @@ def test_a_projection_runs_nothing_and_says_that_it_is_one(tmp_path):
     assert "not measured" in shown
 
 
+def test_a_projection_tells_what_is_expected_and_by_what(tmp_path, capsys):
+    arguments = ("workload=projection", "hardware=h100", "geometry=deepseek-v3", "seq_len=131072")
+    code, (record,) = run(tmp_path, *arguments)
+    values = {(reading.span, reading.metric): reading.value for reading in record.readings}
+    assert code == 0
+    assert values["kernel", "bound_s"] < values["kernel", "expected_low_s"] < values["kernel", "expected_s"]
+    assert record.provenance["expected_by"] == "MLA 128"
+    assert "calibration" not in record.case.id
+    shown = capsys.readouterr().out
+    assert "81.3 µs expected of a good kernel (nine in ten within 66.3–99.7 µs)" in shown
+    assert "expected   MLA 128" in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
