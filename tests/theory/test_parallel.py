@@ -34,6 +34,19 @@ def test_heads_are_shared_out_and_the_latent_is_not():
     assert DEVICES * costs("gqa", "tp")["case"]["cache_bytes"] == costs("gqa", devices=1)["case"]["cache_bytes"]
 
 
+@pytest.mark.parametrize("way", ["dp", "dcp"])
+def test_mla_so_shared_stands_to_gqa_as_on_one_device(way):
+    sizes = {"batch": 8, "seq_len": 131_072, "query_len": 1}
+    groups = {"attention": {**read_choice("attention", "gqa"), "kv_heads": 8}}
+
+    def ratio(way, devices):
+        mla, gqa = costs("mla_absorbed", way, devices, **sizes), costs("gqa", "tp", devices, **sizes, **groups)
+        return gqa["kernel"]["bound_s"] / mla["kernel"]["bound_s"]
+
+    assert ratio(way, DEVICES) == pytest.approx(ratio("tp", 1), rel=1e-3)
+    assert ratio("tp", DEVICES) < 0.5 < 3.5 < ratio("tp", 1)
+
+
 def test_weights_are_whole_under_dp_and_shared_under_dcp():
     weights = {way: costs("mla", way)["case"]["parameter_count"] for way in ("tp", "dp", "dcp")}
     assert weights["dp"] == costs("mla", devices=1)["case"]["parameter_count"]

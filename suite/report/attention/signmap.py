@@ -346,7 +346,7 @@ def _map(devices: Sequence[Device], measured: Mapping[str, Mapping[Cell, Pair]],
     views = {heads: _rows(devices, heads, tp) + _machine_rows(measured, heads, tp) for heads in HEADS}
     return Figure(
         title=say("signmap.alone") if tp == 1 else say("signmap.rank", tp=tp),
-        caption=say("signmap.caption"),
+        caption=joined("sentence", [say("signmap.caption"), say("signmap.shared") if tp > 1 else ""]),
         views=[View(title=say("signmap.heads", heads=heads), figure=_heat(lines)) for heads, lines in views.items()],
         height_px=FRAME_PX + ROW_PX * max(map(len, views.values())),
     )
