@@ -43,7 +43,7 @@ def test_mla_so_shared_stands_to_gqa_as_on_one_device(way):
         mla, gqa = costs("mla_absorbed", way, devices, **sizes), costs("gqa", "tp", devices, **sizes, **groups)
         return gqa["kernel"]["bound_s"] / mla["kernel"]["bound_s"]
 
-    assert ratio(way, DEVICES) == pytest.approx(ratio("tp", 1), rel=1e-3)
+    assert ratio(way, DEVICES) == pytest.approx(ratio("tp", 1), rel=0.02)  # queries and outputs
     assert ratio("tp", DEVICES) < 0.5 < 3.5 < ratio("tp", 1)
 
 
