@@ -193,7 +193,7 @@ def _figure(
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCache:
-    """What a published model keeps, as a constant and a slope, and its parameters."""
+    """Cache of a published model, as a constant and a slope, and its parameters."""
 
     name: str
     variant: str

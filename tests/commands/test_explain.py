@@ -70,7 +70,7 @@ def test_every_geometry_can_be_explained():
         assert "{" not in text
 
 
-def test_a_model_of_several_kinds_is_told_with_its_constant_and_slope():
+def test_a_model_of_several_kinds_is_explained_as_it_ships():
     text = explain("gqa", geometry="qwen3.5-397b-a17b")
     assert "As it ships, qwen3.5-397b-a17b keeps\n183 MiB and 30.0 KiB a token, 4.2 GB at 131,072 tokens" in text
     assert "As it ships" not in explain("gqa", geometry="llama-3.1-8b")

@@ -4,6 +4,7 @@ A cache is a constant and a slope: full windows and recurrent states do not grow
 models, the tables all of them.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -59,6 +60,8 @@ BARS = (
     "step-3.7-flash",
 )
 """Best known models, of every family; the tables have all."""
+ROOM = 1.3
+"""Widths of the widest bar: its size is written beside it."""
 STYLES: Mapping[str, Style] = {
     GROUPED: Style(colour=GREEN, dash="dashdot"),
     LATENT: Style(colour=BLUE, dash="solid"),
@@ -136,7 +139,7 @@ def _bars(models: Sequence[ModelCache]) -> dict[str, Any]:
     most = max(model.plan.growth_bytes for model in models) / 1024
     return plot(
         drawn,
-        xaxis=linear(say("cache.axis"), range=[0, 1.18 * most]),
+        xaxis=linear(say("cache.axis"), range=[0, ROOM * most]),
         yaxis=categories([model.name for model in models], showgrid=False),
         bargap=0.3,
         barmode="overlay",
@@ -181,9 +184,9 @@ def _lines(models: Sequence[ModelCache]) -> dict[str, Any]:
         for ordinal, model in enumerate(of_family)
     ]
     sizes = [point.y for line in series for point in line.points]
-    return plot(
-        series, xaxis=token_axis(say("latency.context"), CONTEXTS[::2]), yaxis=byte_axis(say("cache.kept_axis"), sizes)
-    )
+    contexts = token_axis(say("latency.context"), CONTEXTS[::2])
+    ends = [math.log10(CONTEXTS[0]), math.log10(CONTEXTS[-1]) + 0.05]
+    return plot(series, xaxis={**contexts, "range": ends}, yaxis=byte_axis(say("cache.kept_axis"), sizes))
 
 
 def _at(model: ModelCache, tokens: int) -> Point:
