@@ -12,12 +12,24 @@ Symbols: D hidden width, H query heads, G key-value heads, d head width, p a que
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from suite.theory.geometry import Geometry
+from suite.theory.indexer import Indexer
 from suite.theory.latent_shapes import absorbed_shape, expanded_once_shape
+from suite.theory.layer_work import (
+    NO_WORK,
+    Kept,
+    Work,
+    attend,
+    capped_pairs,
+    chunked_pairs,
+    compressed_pairs,
+    rows_picked,
+    rows_seen,
+)
 from suite.theory.shapes import LayerShape, Pass, kernel_bytes, kernel_flops
 
 SERVED_BYTES, STATE_BYTES = 2, 4
@@ -26,134 +38,6 @@ ELEMENT, HEAD = GATES = ("element", "head")
 """Widths of an output gate: one number an element of the heads' outputs, or one a head."""
 ALL_HEADS = "all_heads"
 """A norm over the queries (and keys) of all heads at once; `true` is one that every head shares."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """FLOPs and least traffic."""
-
-    flops: int
-    traffic_bytes: int
-
-    def __add__(self, other: "Work") -> "Work":
-        return Work(flops=self.flops + other.flops, traffic_bytes=self.traffic_bytes + other.traffic_bytes)
-
-    def __mul__(self, times: int) -> "Work":
-        return Work(flops=self.flops * times, traffic_bytes=self.traffic_bytes * times)
-
-
-NO_WORK = Work(flops=0, traffic_bytes=0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kept:
-    """Elements that every `every`-th token leaves in the cache, of the last `at_most` tokens or of all."""
-
-    elements: int
-    every: int = 1
-    at_most: int | None = None
-
-    @property
-    def growth_elements(self) -> float:
-        return self.elements / self.every if self.at_most is None else 0.0
-
-    def elements_at(self, tokens: int) -> int:
-        tokens = tokens if self.at_most is None else min(tokens, self.at_most)
-        return self.elements * (tokens // self.every)
-
-
-def _between(total: Callable[[int], int], forward: Pass) -> int:
-    """Sum over the pass's queries of what each sees, from the sum over the first n positions of a sequence."""
-    return total(forward.seq_len) - total(forward.seq_len - forward.query_len)
-
-
-def capped_pairs(forward: Pass, cap: int | None) -> int:
-    """Query-key pairs of one head and sequence where a query sees at most `cap` tokens: the sum of min(p, cap)."""
-
-    def total(count: int) -> int:
-        whole = count if cap is None else min(count, cap)
-        return whole * (whole + 1) // 2 + (count - whole) * whole
-
-    return _between(total, forward)
-
-
-def chunked_pairs(forward: Pass, chunk: int) -> int:
-    """Return the same where a query sees only its own chunk of the sequence: the sum of (p - 1) % chunk + 1."""
-
-    def total(count: int) -> int:
-        chunks, rest = divmod(count, chunk)
-        return chunks * chunk * (chunk + 1) // 2 + rest * (rest + 1) // 2
-
-    return _between(total, forward)
-
-
-def compressed_pairs(forward: Pass, every: int, cap: int | None = None) -> int:
-    """Return the same where a query sees one row for each `every` tokens, of at most `cap`: the sum of
-    min(p // every, cap)."""
-
-    def uncapped(count: int) -> int:
-        blocks, rest = divmod(count, every)
-        return every * blocks * (blocks - 1) // 2 + blocks * (rest + 1)
-
-    def total(count: int) -> int:
-        if cap is None or count < cap * every:
-            return uncapped(count)
-        return uncapped(cap * every - 1) + cap * (count - cap * every + 1)
-
-    return _between(total, forward)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Indexer:
-    """A small attention that only scores, and so picks the tokens that the layer attends to (DeepSeek-V3.2)."""
-
-    heads: int
-    head_dim: int
-    top_k: int
-    """Tokens that a query picks; rows, in a compressed layer."""
-    every: int = 1
-    """Tokens of which one key is made."""
-    block: int = 1
-    """Tokens that are picked together, by their best score. Keys are kept for each token all the same."""
-    shared: bool = False
-    """It picks what the last layer's with an indexer of its own picked, and has no weights, keys or work."""
-    weighted: bool = True
-    """Heads' scores are weighted by the token and summed; else each group of heads picks its own."""
-
-    @property
-    def kept(self) -> tuple[Kept, ...]:
-        """Keys, and keys and gates of the tokens whose common key is not made yet."""
-        if self.shared:
-            return ()
-        keys = Kept(elements=self.head_dim, every=self.every)
-        return (keys, Kept(elements=2 * self.head_dim, at_most=self.every - 1)) if self.every > 1 else (keys,)
-
-    def matrix_parameters(self, hidden_size: int, query_rank: int | None) -> int:
-        """Projections of queries (from the query's latent where there is one), of the key and of the weights, and the
-        gate by which keys are pooled."""
-        if self.shared:
-            return 0
-        queries = (query_rank or hidden_size) * self.heads * self.head_dim
-        keys = self.head_dim * (2 if self.every > 1 else 1)
-        return queries + hidden_size * (keys + (self.heads if self.weighted else 0))
-
-    @property
-    def vector_parameters(self) -> int:
-        """A layer norm's gain and bias on the key, or a norm each on query and key; biases of pooling by place."""
-        pooling = self.every * self.head_dim if self.every > 1 else 0
-        return 0 if self.shared else 2 * self.head_dim + pooling
-
-    def work(self, forward: Pass) -> Work:
-        """Score every query against every key; the weighted sum over heads is left out."""
-        if self.shared:
-            return NO_WORK
-        pairs = compressed_pairs(forward, self.every)
-        keys = forward.batch * (forward.seq_len // self.every) * self.head_dim
-        queries = forward.tokens * self.heads * self.head_dim
-        return Work(
-            flops=2 * forward.batch * self.heads * self.head_dim * pairs,
-            traffic_bytes=(keys + queries) * forward.element_bytes,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,25 +103,6 @@ class LayerKind(ABC):
         return SERVED_BYTES * sum(kept.elements_at(tokens) for kept in self.kept) + self.state_bytes
 
 
-def _attend(forward: Pass, *, heads: int, qk_dim: int, v_dim: int, pairs: int, row_elements: int, rows: int) -> Work:
-    """Work of a kernel over so many pairs of one head and sequence, which reads so many rows of a sequence."""
-    around = forward.tokens * heads * (qk_dim + v_dim)
-    return Work(
-        flops=2 * forward.batch * heads * pairs * (qk_dim + v_dim),
-        traffic_bytes=(forward.batch * rows * row_elements + around) * forward.element_bytes,
-    )
-
-
-def _rows_seen(forward: Pass, window: int | None) -> int:
-    """Rows of a sequence that the queries together see, where each sees a window."""
-    return forward.seq_len if window is None else min(forward.seq_len, window + forward.query_len - 1)
-
-
-def _rows_picked(forward: Pass, picked: int, of: int) -> int:
-    """Rows of `of` that are read where each query picks its own."""
-    return min(of, picked * forward.query_len)
-
-
 @dataclass(frozen=True, kw_only=True)
 class FullLayers(LayerKind):
     """Attention with key-value heads over all tokens."""
@@ -292,10 +157,10 @@ class FullLayers(LayerKind):
             "row_elements": self.row_elements,
         }
         if self.indexer is None:
-            return _attend(forward, pairs=forward.pairs, rows=forward.seq_len, **sizes)
+            return attend(forward, pairs=forward.pairs, rows=forward.seq_len, **sizes)
         picked = self.indexer.top_k
-        rows = _rows_picked(forward, picked, forward.seq_len)
-        return _attend(forward, pairs=capped_pairs(forward, picked), rows=rows, **sizes) + self.indexer.work(forward)
+        rows = rows_picked(forward, picked, forward.seq_len)
+        return attend(forward, pairs=capped_pairs(forward, picked), rows=rows, **sizes) + self.indexer.work(forward)
 
     def describe(self) -> str:
         return f"{self.num_heads} heads, {self.num_kv_heads} x {self.head_dim}"
@@ -318,14 +183,14 @@ class WindowLayers(FullLayers):
         return (Kept(elements=self.row_elements, at_most=self.window),)
 
     def kernel(self, forward: Pass) -> Work:
-        return _attend(
+        return attend(
             forward,
             heads=self.num_heads,
             qk_dim=self.head_dim,
             v_dim=self.v_head_dim,
             pairs=chunked_pairs(forward, self.window) if self.chunked else capped_pairs(forward, self.window),
             row_elements=self.row_elements,
-            rows=_rows_seen(forward, self.window),
+            rows=rows_seen(forward, self.window),
         )
 
 
@@ -345,14 +210,14 @@ class SharedLayers(FullLayers):
         return super().matrix_parameters - self.hidden_size * self.row_elements
 
     def kernel(self, forward: Pass) -> Work:
-        return _attend(
+        return attend(
             forward,
             heads=self.num_heads,
             qk_dim=self.head_dim,
             v_dim=self.v_head_dim,
             pairs=capped_pairs(forward, self.window),
             row_elements=self.row_elements,
-            rows=_rows_seen(forward, self.window),
+            rows=rows_seen(forward, self.window),
         )
 
 
@@ -420,10 +285,10 @@ class LatentLayers(LayerKind):
                 flops=kernel_flops(shape, forward),
                 traffic_bytes=kernel_bytes(shape, forward) + forward.batch * forward.seq_len * written,
             )
-        rows = _rows_seen(forward, self.window)
+        rows = rows_seen(forward, self.window)
         if self.indexer is not None:
-            rows = _rows_picked(forward, bound, rows)
-        core = _attend(
+            rows = rows_picked(forward, bound, rows)
+        core = attend(
             forward,
             heads=self.geometry.num_heads,
             qk_dim=self.absorbed.qk_dim,
@@ -503,13 +368,13 @@ class CompressedLayers(LayerKind):
         return norms + biases + self.num_heads  # the sinks
 
     def kernel(self, forward: Pass) -> Work:
-        pairs, rows = capped_pairs(forward, self.window), _rows_seen(forward, self.window)
+        pairs, rows = capped_pairs(forward, self.window), rows_seen(forward, self.window)
         if self.every is not None:
             made, picked = forward.seq_len // self.every, self.indexer.top_k if self.indexer else None
             pairs += compressed_pairs(forward, self.every, picked)
-            rows += made if picked is None else _rows_picked(forward, picked, made)
+            rows += made if picked is None else rows_picked(forward, picked, made)
         sizes = {"heads": self.num_heads, "qk_dim": self.head_dim, "v_dim": self.head_dim}
-        core = _attend(forward, pairs=pairs, rows=rows, row_elements=self.head_dim, **sizes)
+        core = attend(forward, pairs=pairs, rows=rows, row_elements=self.head_dim, **sizes)
         return core + (self.indexer.work(forward) if self.indexer else NO_WORK)
 
     def describe(self) -> str:

@@ -15,21 +15,20 @@ from typing import Any
 from suite.configuration.files import read_choice
 from suite.configuration.values import one_of, whole_number
 from suite.theory.geometry import geometry_from
+from suite.theory.indexer import Indexer
 from suite.theory.latent_shapes import LATENT_SIZES
 from suite.theory.layer_kinds import (
-    NO_WORK,
     SERVED_BYTES,
     CompressedLayers,
     FullLayers,
-    Indexer,
     LatentLayers,
     LayerKind,
     MlpLayers,
     SharedLayers,
     StateLayers,
     WindowLayers,
-    Work,
 )
+from suite.theory.layer_work import NO_WORK, Work
 from suite.theory.shapes import Pass
 
 KINDS = ("full", "window", "latent", "compressed", "shared", "state", "mlp")

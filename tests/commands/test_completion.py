@@ -39,4 +39,4 @@ def test_bash_completes_commands_and_options_of_runs(tmp_path):
         return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.split()
 
     assert completed("suite res") == ["results"]
-    assert completed("suite run geometry=deepseek-v") == [f"geometry=deepseek-{v}" for v in ("v2", "v2-lite", "v3")]
+    assert completed("suite run geometry=deepseek-v3") == [f"geometry=deepseek-{v}" for v in ("v3", "v3.2")]

@@ -8,17 +8,11 @@ import pytest
 from suite.configuration.files import read_choice
 from suite.theory import shapes
 from suite.theory.geometry import geometry_from, geometry_names
+from suite.theory.indexer import Indexer
 from suite.theory.latent_shapes import absorbed_shape, expanded_once_shape
-from suite.theory.layer_kinds import (
-    CompressedLayers,
-    FullLayers,
-    Indexer,
-    LatentLayers,
-    capped_pairs,
-    chunked_pairs,
-    compressed_pairs,
-)
+from suite.theory.layer_kinds import CompressedLayers, FullLayers, LatentLayers
 from suite.theory.layer_plan import load_plan, plan_from
+from suite.theory.layer_work import capped_pairs, chunked_pairs, compressed_pairs
 from suite.theory.shapes import Pass, grouped_shape
 
 KIB, MIB = 1024, 1024**2

@@ -45,6 +45,13 @@ def test_experts_are_right_in_themselves_and_not_projected():
     )
 
 
+def test_layers_that_are_not_alike_are_not_projected():
+    said = "the decoder of this suite has equal layers of plain attention, and this geometry has other ones"
+    assert plan(geometry=read_choice("geometry", "gemma-4-31b")).refusal == said
+    assert plan(geometry=read_choice("geometry", "qwen3.5-27b")).refusal == said
+    assert plan(geometry=read_choice("geometry", "gemma-2-2b")).refusal is None
+
+
 def test_parameters_are_counted_by_owner():
     counts = plan(reward_model="own").parameter_counts()
     assert counts["policy"] == counts["reference"]
