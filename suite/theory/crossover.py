@@ -17,6 +17,7 @@ from suite.theory.attention_plan import ELEMENT_BYTES
 from suite.theory.calibration import (
     DTYPE,
     EXPANDED,
+    GQA,
     Calibration,
     Expected,
     decode_kernel,
@@ -27,7 +28,7 @@ from suite.theory.geometry import Geometry, load_geometry
 from suite.theory.hardware import load_hardware
 from suite.theory.latent_shapes import AbsorbedShape, absorbed_shape, reexpanded_shape
 from suite.theory.roofline import Ceilings
-from suite.theory.shapes import LayerShape, Pass, kernel_bytes, kernel_flops, layer_bytes, layer_flops
+from suite.theory.shapes import LayerShape, Pass, grouped_shape, kernel_bytes, kernel_flops, layer_bytes, layer_flops
 
 Cost = Callable[[LayerShape, Pass], float]
 
@@ -63,26 +64,30 @@ def roofline_crossover(
 def expected_crossover(geometry: Geometry, calibration: Calibration, *, seq_len: int) -> int | None:
     """Return the fewest new tokens at which re-expanding the whole layer is expected to take less time, or None.
 
-    None too where nothing is known of either mode at this context. Re-expanding's kernel is taken to compute at the
-    share of the peak that a prefill of as long a prompt reaches, after absorbing's own floor: simplifications, since
-    nobody measured it with so few new tokens.
+    None too where nothing is known of either mode at this context. Re-expanding's kernel is taken to read as MHA's of
+    as many heads, to compute at the share of the peak that a prefill of as long a prompt reaches, and to have
+    absorbing's floor: simplifications, since nobody measured it with so few new tokens.
     """
     shares = calibration.prefill.get(EXPANDED, {})
     forward = Pass(batch=1, query_len=1, seq_len=seq_len, element_bytes=ELEMENT_BYTES[DTYPE])
     is_known = calibration.expected_layer(absorbed_shape(geometry), forward, DTYPE) is not None
-    if not is_known or not shares or seq_len < min(shares):
+    latent, mha = (
+        decode_kernel(shape) for shape in (absorbed_shape(geometry), grouped_shape(geometry, kv_heads="all"))
+    )
+    assert latent is not None
+    assert mha is not None
+    if not is_known or not calibration.has(GQA) or not shares or seq_len < min(shares):
         return None
     of_peak = calibration.ceilings.flops_per_s * interpolated(shares, seq_len)
-    kernel_sizes = decode_kernel(absorbed_shape(geometry))
-    assert kernel_sizes is not None
-    floor_s = calibration.nearest(kernel_sizes).floor_s
+    of_bandwidth = calibration.ceilings.bytes_per_s * calibration.nearest(mha).share
+    floor_s = calibration.nearest(latent).floor_s
 
     def expected_s(shape: LayerShape, forward: Pass) -> float:
         flops, traffic_bytes = kernel_flops(shape, forward), kernel_bytes(shape, forward)
         if isinstance(shape, AbsorbedShape):
             kernel = calibration.decoded_shape(shape, forward)
         else:
-            kernel_s = floor_s + max(flops / of_peak, traffic_bytes / calibration.ceilings.bytes_per_s)
+            kernel_s = floor_s + max(flops / of_peak, traffic_bytes / of_bandwidth)
             kernel = Expected(seconds=kernel_s, low=None, high=None, family=EXPANDED)
         rest = {
             "flops": layer_flops(shape, forward) - flops,

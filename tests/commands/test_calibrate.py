@@ -99,6 +99,17 @@ def test_errors_are_of_the_cells_that_were_not_fitted(tmp_path):
     assert fit.median_error == pytest.approx(0.262, abs=0.01)  # ln 1.3
 
 
+def test_a_few_odd_cells_do_not_bend_the_fit(tmp_path):
+    """Two of twelve take five times as long, one of each half."""
+    cases = sorted(CASES, key=lambda case: (case[0] * case[1], case[0]))
+    odd = [timed("mla", *case, predicted_s("mla", *case) * (5 if n in (4, 5) else 1)) for n, case in enumerate(cases)]
+    store(tmp_path / "gpu", *odd)
+    calibrate([tmp_path / "gpu"], out=tmp_path / "mine.yaml")
+    (fit,) = read_calibration(tmp_path / "mine.yaml").decode
+    assert fit.share == pytest.approx(0.62, rel=0.02)
+    assert fit.median_error < 0.01 < fit.largest_error
+
+
 def test_the_fastest_backend_of_a_case_counts(tmp_path):
     slow = [timed("mla", *case, predicted_s("mla", *case) * 3, backend="eager") for case in CASES]
     store(tmp_path / "gpu", *records_of("mla"), *slow)

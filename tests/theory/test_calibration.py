@@ -140,6 +140,16 @@ def test_a_size_that_was_not_fitted_has_the_nearest_family(kernel, family):
     assert load_calibration(H100).nearest(kernel).of.family == family
 
 
+def test_of_families_as_far_in_heads_the_nearer_in_groups_counts():
+    calibration = load_calibration(H100)
+    reversed_ = replace(calibration, decode=calibration.decode[::-1])
+    assert reversed_.nearest(gqa(16, 8)) == calibration.nearest(gqa(16, 8))
+
+
+def test_512_tokens_of_context_are_enough():
+    assert load_calibration(H100).expected(absorbed_shape(V3), decoded(seq_len=FEWEST_TOKENS), "bfloat16") is not None
+
+
 def test_a_family_bound_by_arithmetic_lends_no_bandwidth():
     """On an H200 128 heads are bound by arithmetic; 96 heads, which are not, read as 64 do."""
     calibration = load_calibration(H200)

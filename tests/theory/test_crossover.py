@@ -71,11 +71,17 @@ def test_trying_every_number_finds_the_same_single_crossing(name, ceilings, seq_
     assert roofline_crossover(geometry, ceilings, seq_len=seq_len, element_bytes=2) == first(by_bound)
 
 
-@pytest.mark.parametrize(("seq_len", "share", "expected"), [(1024, 0.37, 113), (4096, 0.53, 105)])
-def test_good_kernels_are_expected_to_cross_earlier(seq_len, share, expected):
-    """V3 on an H100, every number tried: the rates of its calibration, written out and not read from it."""
-    peak, bandwidth, matmul, floor_s = 989.4e12, 3.35e12, 794.5 / 989.4, 25e-6
-    arithmetic = 0.8 * (2176 * 128 / peak) / (1152 / bandwidth)
+@pytest.mark.parametrize(
+    ("device", "seq_len", "share", "expected"),
+    [("h100-sxm5-80gb", 1024, 0.37, 120), ("h100-sxm5-80gb", 4096, 0.53, 112), ("h200-sxm-141gb", 1024, 0.38, 83)],
+)
+def test_good_kernels_are_expected_to_cross_earlier(device, seq_len, share, expected):
+    """V3, every number tried: the rates of a device's calibration, written out and not read from it."""
+    peak, matmul = 989.4e12, 794.5 / 989.4
+    bandwidth, of_latent, arithmetic, of_heads, floor_s = {
+        "h100-sxm5-80gb": (3.35e12, 0.80, 0.8 * (2176 * 128 / peak) / (1152 / 3.35e12), 0.92, 25e-6),
+        "h200-sxm-141gb": (4.8e12, 0.91, 0.67, 0.91, 22e-6),
+    }[device]
 
     def layer_s(shape, forward, kernel_s):
         rest = (layer_flops(shape, forward) - kernel_flops(shape, forward)) / peak
@@ -85,12 +91,13 @@ def test_good_kernels_are_expected_to_cross_earlier(seq_len, share, expected):
     for count in range(1, 300):
         forward = Pass(batch=1, query_len=count, seq_len=seq_len, element_bytes=2)
         absorbed, again = absorbed_shape(V3), reexpanded_shape(V3)
-        of_cache = cache_bytes(absorbed, forward) / bandwidth / 0.8
+        of_cache = cache_bytes(absorbed, forward) / bandwidth / of_latent
         absorbed_s = floor_s + max(of_cache, kernel_flops(absorbed, forward) / peak / arithmetic)
-        again_s = max(kernel_flops(again, forward) / peak / share, kernel_bytes(again, forward) / bandwidth) + floor_s
+        of_keys = kernel_bytes(again, forward) / bandwidth / of_heads
+        again_s = floor_s + max(kernel_flops(again, forward) / peak / share, of_keys)
         cheaper.append(layer_s(again, forward, again_s) < layer_s(absorbed, forward, absorbed_s))
     assert cheaper == sorted(cheaper)
-    assert first(cheaper) == expected == expected_crossover(V3, load_calibration("h100-sxm5-80gb"), seq_len=seq_len)
+    assert first(cheaper) == expected == expected_crossover(V3, load_calibration(device), seq_len=seq_len)
 
 
 def test_no_crossover_is_expected_outside_what_was_measured():

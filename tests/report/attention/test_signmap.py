@@ -96,6 +96,7 @@ def test_errors_of_published_cells_are_printed_by_device(tmp_path):
         ("h200-sxm-141gb", "published by others", "80"),
     ]
     assert [row["Median error"] for row in rows] == ["6.5 %", "5.3 %"]
+    assert [row["90 % within"] for row in rows] == ["27 %", "19 %"]
     assert (
         "On h100-sxm5-80gb expected times miss 80 measured cells (published by others) by 6.5 %" in section.explanation
     )
