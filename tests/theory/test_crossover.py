@@ -71,33 +71,44 @@ def test_trying_every_number_finds_the_same_single_crossing(name, ceilings, seq_
     assert roofline_crossover(geometry, ceilings, seq_len=seq_len, element_bytes=2) == first(by_bound)
 
 
+RATES = {
+    ("h100-sxm5-80gb", 128): {"bandwidth": 3.35e12, "of_latent": 0.80, "of_peak": 0.655, "floor_s": 25e-6},
+    ("h100-sxm5-80gb", 16): {"bandwidth": 3.35e12, "of_latent": 0.91, "of_peak": 0.655, "floor_s": 16e-6},
+    ("h200-sxm-141gb", 128): {"bandwidth": 4.8e12, "of_latent": 0.91, "of_peak": 0.67, "floor_s": 22e-6},
+}
+"""What the calibrations say of absorbed MLA, by device and heads."""
+
+
 @pytest.mark.parametrize(
-    ("device", "seq_len", "share", "expected"),
-    [("h100-sxm5-80gb", 1024, 0.37, 120), ("h100-sxm5-80gb", 4096, 0.53, 112), ("h200-sxm-141gb", 1024, 0.38, 83)],
+    ("geometry", "device", "seq_len", "share", "expected"),
+    [
+        (V3, "h100-sxm5-80gb", 1024, 0.37, 120),
+        (V3, "h100-sxm5-80gb", 4096, 0.53, 112),
+        (V3, "h200-sxm-141gb", 1024, 0.38, 83),
+        (LITE, "h100-sxm5-80gb", 1024, 0.37, 128),
+    ],
 )
-def test_good_kernels_are_expected_to_cross_earlier(device, seq_len, share, expected):
-    """V3, every number tried: the rates of a device's calibration, written out and not read from it."""
-    peak, matmul = 989.4e12, 794.5 / 989.4
-    bandwidth, of_latent, arithmetic, of_heads, floor_s = {
-        "h100-sxm5-80gb": (3.35e12, 0.80, 0.8 * (2176 * 128 / peak) / (1152 / 3.35e12), 0.92, 25e-6),
-        "h200-sxm-141gb": (4.8e12, 0.91, 0.67, 0.91, 22e-6),
-    }[device]
+def test_good_kernels_are_expected_to_cross_earlier(geometry, device, seq_len, share, expected):
+    """Every number tried, by rates that are written out and not read from the calibration."""
+    peak, matmul, of_keys = 989.4e12, 794.5 / 989.4, 0.92 if "h100" in device else 0.91
+    rates = RATES[device, geometry.num_heads]
 
     def layer_s(shape, forward, kernel_s):
         rest = (layer_flops(shape, forward) - kernel_flops(shape, forward)) / peak
-        return kernel_s + max(rest, (layer_bytes(shape, forward) - kernel_bytes(shape, forward)) / bandwidth) / matmul
+        traffic = (layer_bytes(shape, forward) - kernel_bytes(shape, forward)) / rates["bandwidth"]
+        return rates["floor_s"] + kernel_s + max(rest, traffic) / matmul
 
     cheaper = []
     for count in range(1, 300):
         forward = Pass(batch=1, query_len=count, seq_len=seq_len, element_bytes=2)
-        absorbed, again = absorbed_shape(V3), reexpanded_shape(V3)
-        of_cache = cache_bytes(absorbed, forward) / bandwidth / of_latent
-        absorbed_s = floor_s + max(of_cache, kernel_flops(absorbed, forward) / peak / arithmetic)
-        of_keys = kernel_bytes(again, forward) / bandwidth / of_heads
-        again_s = floor_s + max(kernel_flops(again, forward) / peak / share, of_keys)
+        absorbed, again = absorbed_shape(geometry), reexpanded_shape(geometry)
+        of_cache = cache_bytes(absorbed, forward) / rates["bandwidth"] / rates["of_latent"]
+        absorbed_s = max(of_cache, kernel_flops(absorbed, forward) / peak / rates["of_peak"])
+        by_memory = kernel_bytes(again, forward) / rates["bandwidth"] / of_keys
+        again_s = max(kernel_flops(again, forward) / peak / share, by_memory)
         cheaper.append(layer_s(again, forward, again_s) < layer_s(absorbed, forward, absorbed_s))
     assert cheaper == sorted(cheaper)
-    assert first(cheaper) == expected == expected_crossover(V3, load_calibration(device), seq_len=seq_len)
+    assert first(cheaper) == expected == expected_crossover(geometry, load_calibration(device), seq_len=seq_len)
 
 
 def test_no_crossover_is_expected_outside_what_was_measured():
