@@ -28,7 +28,7 @@ FREE_TEXTS = (
     "cuda_graph",
 )
 """The keys under which records and judgements quote what a person or a program said."""
-PATH_SETTINGS = ("checkpoint", "calibration")
+PATH_SETTINGS = ("checkpoint", "calibration_file")
 """Settings that may hold a path, which then may be a relative one."""
 SHORTEST_SECRET = 8
 """Shorter values of variables ("1", "en_US") are words that mean nothing by themselves."""

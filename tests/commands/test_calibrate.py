@@ -6,8 +6,11 @@ import pytest
 
 from suite.commands.calibrate import calibrate
 from suite.commands.explain import explain
+from suite.commands.run import main
 from suite.configuration.files import read_choice
+from suite.records import numbers
 from suite.records.record import Evidence, Reading, Status
+from suite.records.store import read_contents
 from suite.report.command import report
 from suite.report.model.timed_kernels import timed_kernel, timed_prefill
 from suite.theory.calibration import Cell, decode_kernel, read_calibration
@@ -233,9 +236,22 @@ def test_explain_report_and_projections_take_the_file(mine, tmp_path):
     assert not any(row.startswith("3,") for row in rows)
 
 
+def test_a_projection_takes_the_file_on_the_command_line(mine, tmp_path, capsys):
+    sizes = ["hardware=h100", "geometry=deepseek-v3", "seq_len=8192"]
+    assert main(["workload=projection", *sizes, f"calibration_file={mine}", f"hydra.run.dir={tmp_path}"]) == 0
+    assert f"{numbers.seconds(predicted_s('mla', 1, 8192))} expected of a good kernel" in capsys.readouterr().out
+    (stored,) = read_contents([tmp_path]).stored
+    assert str(mine.parent) not in stored.record.case.id
+    assert "mine.yaml" in stored.record.case.id
+
+
 def test_a_projection_by_a_file_is_of_its_device(mine):
-    settings = {"hardware": read_choice("hardware", "h100-sxm5-80gb"), "dtype": "bfloat16", "calibration": str(mine)}
+    settings = {
+        "hardware": read_choice("hardware", "h100-sxm5-80gb"),
+        "dtype": "bfloat16",
+        "calibration_file": str(mine),
+    }
     kernel = plan(**settings, seq_len=8192).constants()["kernel"]
     assert kernel["expected_s"] == pytest.approx(predicted_s("mla", 1, 8192), rel=0.02)
-    with pytest.raises(ValueError, match="calibration must be of the device that hardware names, h200-sxm-141gb"):
+    with pytest.raises(ValueError, match="calibration_file must be of the device that hardware names, h200-sxm-141gb"):
         plan(**(settings | {"hardware": read_choice("hardware", "h200-sxm-141gb")}))
