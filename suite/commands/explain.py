@@ -12,7 +12,7 @@ from typing import Any
 from suite.configuration.files import read_text
 from suite.configuration.values import one_of
 from suite.records import numbers
-from suite.theory.calibration import GQA, WIDTHS, calibrated_by, load_calibration
+from suite.theory.calibration import GQA, WIDTHS, Expected, calibrated_by, load_calibration
 from suite.theory.geometry import Geometry, load_geometry
 from suite.theory.hardware import load_hardware
 from suite.theory.latent_shapes import absorbed_shape
@@ -72,8 +72,8 @@ def _facts(geometry: Geometry, words: Mapping[str, Any]) -> dict[str, str]:
         "context": f"{CONTEXT:,}",
         "speed": _ratios(decode_speedups(gqa, mla)),
         "speed_mha": _ratios(decode_speedups(mha, gqa)),
-        "expected": _ratios(expected_speedups(gqa, mla)) or words["not_calibrated"],
-        "expected_mha": _ratios(expected_speedups(mha, gqa)) or words["not_calibrated"],
+        "expected": _expected(gqa, mla, words),
+        "expected_mha": _expected(mha, gqa, words),
         "measured": _measured(gqa, words),
         "ranks": str(RANKS),
         "gqa_rank": f"{gqa_rank:,}",
@@ -144,15 +144,27 @@ def decode_speedups(before: LayerShape, after: LayerShape) -> list[tuple[str, fl
     return [(device, bound_s(before, device) / bound_s(after, device)) for device in DEVICES]
 
 
-def expected_speedups(before: LayerShape, after: LayerShape) -> list[tuple[str, float]]:
-    """Return the same of the times expected of good kernels, for each device that has a calibration of both."""
-    found = []
+def expected_times(before: LayerShape, after: LayerShape) -> dict[str, tuple[Expected, Expected]]:
+    """Return both times of a decode step that are expected of good kernels, by device with a calibration of both."""
+    found = {}
     for device, name in DEVICES.items():
         calibration = load_calibration(name)
-        times = [calibration and calibration.expected(shape, _decode_step(), DTYPE) for shape in (before, after)]
-        if times[0] and times[1]:
-            found.append((device, times[0].seconds / times[1].seconds))
+        if calibration is not None:
+            first, second = (calibration.expected(shape, _decode_step(), DTYPE) for shape in (before, after))
+            if first and second:
+                found[device] = first, second
     return found
+
+
+def _expected(before: LayerShape, after: LayerShape, words: Mapping[str, Any]) -> str:
+    """Write how many times as fast a decode step of `after` is expected to be, and by which fits."""
+    times = expected_times(before, after)
+    families = dict.fromkeys(", ".join(found.family for found in both) for both in times.values())
+    ratios = _ratios([(device, first.seconds / second.seconds) for device, (first, second) in times.items()])
+    if not times:
+        return str(words["not_calibrated"])
+    unknown = [words["unknown"].format(device=device) for device in DEVICES if device not in times]
+    return ", ".join([f"{ratios} ({'; '.join(families)})", *unknown])
 
 
 def _measured(gqa: GroupedShape, words: Mapping[str, Any]) -> str:

@@ -49,6 +49,20 @@ def test_mla_is_explained_with_the_closed_forms_numbers(lang):
     assert "suite run -m attention=mha,gqa,mqa,mla geometry=deepseek-v3 " in text
 
 
+@pytest.mark.parametrize(("lang", "unknown"), [("en", "H20 unknown"), ("zh", "H20 未知")])
+def test_mlas_speed_is_told_in_three_numbers(lang, unknown):
+    text = explain("mla", lang=lang)
+    assert "H100 3.6×, H200 3.0×, H20 0.54×" in text
+    assert f"H100 2.4×, H200 1.8× (GQA 128/8, MLA 128), {unknown}" in text
+    assert "4k–32k 0.69×, 32k–128k 1.6×, 128k–512k 2.1×" in text
+
+
+def test_sizes_that_nobody_measured_are_said_to_be_unknown():
+    text = explain("mla", geometry="qwen2.5-0.5b")
+    assert "not known at these sizes" in text
+    assert "none at these sizes" in text
+
+
 def test_gqa_is_explained_at_llamas_own_groups():
     text = explain("gqa")
     assert row(text, "GQA-8")[1:4] == ["4,096", "17.2", "4.0"]

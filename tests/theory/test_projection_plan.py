@@ -30,7 +30,7 @@ def test_a_device_gives_the_least_time_or_names_what_it_lacks(name, dtype):
 H100 = {"hardware": read_choice("hardware", "h100-sxm5-80gb"), "dtype": "bfloat16", "seq_len": 131_072}
 
 
-def test_what_is_expected_of_good_kernels_stands_beside_the_bound():
+def test_what_is_expected_stands_beside_the_bound():
     projected = plan(**H100)
     kernel, layer = (projected.constants()[span] for span in ("kernel", "layer"))
     expected = projected.calibration.expected(projected.shape, projected.forward, "bfloat16")
@@ -57,7 +57,7 @@ def test_a_prompts_time_is_expected_without_an_error():
         ({"cache_dtype": "fp8"}, "nothing: its calibration is of bfloat16, cache included"),
     ],
 )
-def test_where_nothing_is_known_the_bound_stands_alone_and_says_so(change, why):
+def test_where_nothing_is_known_the_bound_stands_alone(change, why):
     projected = plan(**(H100 | change))
     assert projected.facts()["expected_by"] == why
     for span in ("kernel", "layer"):

@@ -56,7 +56,7 @@ from suite.theory.calibration import (
 from suite.theory.hardware import known_hardware
 from suite.theory.roofline import Ceilings
 from suite.theory.shapes import Pass
-from suite.theory.sign_map import CONTEXT_TOKENS, Duel, duel, exact_quantities, expected_duel
+from suite.theory.sign_map import CONTEXT_TOKENS, Duel, ExpectedDuel, duel, exact_quantities, expected_duel
 from suite.theory.sign_map import DTYPE as MAP_DTYPE
 
 RANKS, HEADS, QUERY_LENS = (1, 2, 4, 8), (128, 64, 32, 16), (1, 2, 4, 8, 16)
@@ -360,8 +360,7 @@ def _rows(devices: Sequence[Device], heads: int, tp: int) -> list[Row]:
         bounds = [duel(ceilings, **one) for one in where]
         expected = [expected_duel(load_calibration(name), **one) for one in where]
         hovers = [
-            _hover(named, count, bound, found.speedup if found else None)
-            for count, bound, found in zip(QUERY_LENS, bounds, expected, strict=True)
+            _hover(named, count, bound, found) for count, bound, found in zip(QUERY_LENS, bounds, expected, strict=True)
         ]
         is_expected = all(expected)
         shown: list[float | None] = [
@@ -372,12 +371,13 @@ def _rows(devices: Sequence[Device], heads: int, tp: int) -> list[Row]:
     return lines
 
 
-def _hover(row: str, count: int, bound: Duel, expected: float | None) -> Text:
+def _hover(row: str, count: int, bound: Duel, expected: ExpectedDuel | None) -> Text:
     regimes = {"mla": say(f"regime.{bound.mla_regime}"), "gqa": say(f"regime.{bound.gqa_regime}")}
     at_best = say("signmap.hover", row=row, count=count, ratio=ratio(bound.speedup), **regimes)
-    of_good = (
-        say("signmap.hover_uncalibrated") if expected is None else say("signmap.hover_expected", ratio=ratio(expected))
-    )
+    if expected is None:
+        return joined("notes", [at_best, say("signmap.hover_uncalibrated")])
+    families = {"mla": expected.mla.family, "gqa": expected.gqa.family}
+    of_good = say("signmap.hover_expected", ratio=ratio(expected.speedup), **families)
     return joined("notes", [at_best, of_good])
 
 

@@ -84,7 +84,7 @@ def test_a_row_says_whether_it_is_expected_or_the_bound(tmp_path):
     assert {name.split(" · ")[0] for name in rows if name.endswith(" · expected")} == CALIBRATED
     for_four = rows["h100-sxm5-80gb · 295 · expected"][2]
     assert "1.1× at best at 4 new tokens, MLA limited by arithmetic" in for_four
-    assert for_four.endswith("; 0.77× expected of good kernels")
+    assert for_four.endswith("; 0.77× expected of good kernels, by MLA 128 and GQA 128/8")
     assert rows["h20-96gb · 37"][0].endswith("nothing is known of good kernels there")
 
 
