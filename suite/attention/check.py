@@ -34,6 +34,9 @@ PARTS = {
     "k": "the layer's keys",
     "v": "the layer's values",
     "y": "the layer's output",
+    "iq": "the indexer's queries",
+    "iw": "the indexer's head weights",
+    "ik": "the indexer's keys",
     "scale": "the layer's factor on the scores",
     "dq": "dQ",
     "dk": "dK",
@@ -69,11 +72,12 @@ def compare(o_BHSv: Tensor, inputs: Sequence[Tensor], problem: Problem, generato
     eager = attend(q_BHRd, k_BGTd, v_BGTv, scale=problem.scale, hidden_ST=~visible_RT, sink_H=sink_H)
     return Comparison(
         error=relative_error(o_BHSv[:, :, positions], reference),
-        allowed=_allowed(relative_error(eager, reference), problem),
+        allowed=allowed_error(relative_error(eager, reference), problem),
     )
 
 
-def _allowed(eagers_error: float, problem: Problem) -> float:
+def allowed_error(eagers_error: float, problem: Problem) -> float:
+    """Return twice eager's own error and what rounding adds, within the dtype's bound."""
     rounding = ROUNDING * math.sqrt(max(1.0, problem.seq_len / ROUNDING_KEYS))
     return min(2 * eagers_error + rounding, LARGEST_ERROR[problem.dtype])
 
@@ -104,7 +108,7 @@ def compare_gradients(
     return {
         f"d{letter}": Comparison(
             error=relative_error(our, reference),
-            allowed=_allowed(relative_error(plain, reference), problem),
+            allowed=allowed_error(relative_error(plain, reference), problem),
         )
         for letter, our, plain, reference in zip("qkv", ours, eagers, references, strict=False)
     }

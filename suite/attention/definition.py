@@ -10,7 +10,7 @@ A definition belongs to one class: a subclass that changes the layer states its 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +24,9 @@ ROWS_AT_ONCE = 1024
 class Definition(ABC):
     """`layer` is of the class that states it; x_BND are hidden states of N tokens in float64."""
 
+    parts: ClassVar[Sequence[str]] = ("q", "k", "v")
+    """The tensors that it projects, by their names in check.PARTS, in the order in which the layer has them too."""
+
     @staticmethod
     @abstractmethod
     def scale(layer: Any) -> float:
@@ -32,8 +35,8 @@ class Definition(ABC):
     @staticmethod
     @abstractmethod
     def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
-        """Return queries, keys and values of these tokens, as the kernel is to see them: [batch, heads, N, width]
-        each."""
+        """Return queries, keys and values of these tokens, as the kernel is to see them, and what the variant has
+        beside: [batch, heads, N, width] each, and one for each of `parts`."""
 
     @staticmethod
     def output(layer: Any, o_BHNv: Tensor) -> Tensor:
@@ -86,6 +89,29 @@ class AbsorbedDefinition(ExpandedDefinition):
         return Definition.output(layer, torch.einsum("bhnc,hoc->bhno", o_BHNc, w_uv))
 
 
+class IndexedDefinition(AbsorbedDefinition):
+    """The same with an indexer's queries, head weights and key: DeepSeek-V3.2-Exp."""
+
+    parts = (*AbsorbedDefinition.parts, "iq", "iw", "ik")
+
+    @staticmethod
+    def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
+        shape = layer.shape
+        rotary, width, heads = shape.qk_rope_head_dim, shape.index_head_dim, shape.index_heads
+
+        def turned(x_BHNi: Tensor) -> Tensor:
+            first = apply_rope(x_BHNi[..., :rotary], positions_N, shape.rope, neighbours=False)
+            return torch.cat((first, x_BHNi[..., rotary:]), dim=-1)
+
+        queries = _heads(product(_query_input(layer, x_BND), layer.w_iq), width)
+        weights = _heads(product(x_BND, layer.w_iw), 1) / math.sqrt(heads * width)
+        key = product(x_BND, layer.w_ik)
+        key = (key - key.mean(-1, keepdim=True)) / (key.var(-1, keepdim=True, correction=0) + 1e-6).sqrt()
+        key = key * layer.index_norm.double() + layer.index_norm_bias.double()
+        of_mla = AbsorbedDefinition.projected(layer, x_BND, positions_N)
+        return *of_mla, turned(queries), weights, turned(key[:, None])
+
+
 def product(x_BNi: Tensor, weight: Tensor) -> Tensor:
     """Return x Wᵀ in float64."""
     return torch.cat([x_BNi @ rows.double().mT for rows in weight.split(ROWS_AT_ONCE)], dim=-1)
@@ -117,12 +143,17 @@ def _scale(width: int, rope: Rope) -> float:
 def _latent_parts(layer: Any, x_BND: Tensor, positions_N: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the query's two parts, the latent as it is cached, and the rotary key that all heads share."""
     shape = layer.shape
-    query_in = x_BND if shape.q_lora_rank is None else normed(product(x_BND, layer.w_qa), layer.q_norm)
-    q_BHNe = _heads(product(query_in, layer.w_q), shape.qk_nope_head_dim + shape.qk_rope_head_dim)
+    q_BHNe = _heads(product(_query_input(layer, x_BND), layer.w_q), shape.qk_nope_head_dim + shape.qk_rope_head_dim)
     q_n, q_r = q_BHNe.split((shape.qk_nope_head_dim, shape.qk_rope_head_dim), dim=-1)
     latent, k_r = product(x_BND, layer.w_kva).split((shape.kv_lora_rank, shape.qk_rope_head_dim), dim=-1)
     q_r, k_r = (apply_rope(part, positions_N, shape.rope, neighbours=True) for part in (q_r, k_r[:, None]))
     return q_n, q_r, normed(latent, layer.kv_norm) if shape.latent_norm else latent, k_r
+
+
+def _query_input(layer: Any, x_BND: Tensor) -> Tensor:
+    if layer.shape.q_lora_rank is None:
+        return x_BND
+    return normed(product(x_BND, layer.w_qa), layer.q_norm)
 
 
 def _heads(x_BNE: Tensor, width: int) -> Tensor:

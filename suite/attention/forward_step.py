@@ -39,7 +39,7 @@ class ForwardStep:
         with torch.inference_mode():
             self.cache.fill(self._generator)
             self._x_BSD = layer.drawn_input(forward, self._generator)
-            self.projected = layer.project(self._x_BSD, self.cache, self._start)
+            self.projected = self.kernel_inputs = layer.project(self._x_BSD, self.cache, self._start)
 
     def check(self) -> Sequence[Reading]:
         with torch.inference_mode():

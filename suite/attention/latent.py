@@ -79,7 +79,7 @@ class LatentAttention(AttentionLayer):
 
     def project(
         self, x_BSD: Tensor, cache: Cache | None, start: int, positions_S: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         shape = self.shape
         cos_Sr, sin_Sr = self.angles_at(x_BSD, start, positions_S)
         latent_BSc, k_r = linear(x_BSD, self.w_kva).split((shape.kv_lora_rank, shape.qk_rope_head_dim), dim=-1)
@@ -92,10 +92,19 @@ class LatentAttention(AttentionLayer):
             new = slice(start, start + x_BSD.shape[1])
             k_BGTd, v_BGTv = self.cached_keys_and_values(latent_BSc, k_r_BSr, cache, new)
 
-        q_BSE = linear(self._query_input(x_BSD), self.w_q)
+        query_in = self._query_input(x_BSD)
+        q_BSE = linear(query_in, self.w_q)
         q_BHSe = q_BSE.view(*q_BSE.shape[:2], shape.num_heads, -1).transpose(1, 2)
         q_n, q_r = q_BHSe.split((shape.qk_nope_head_dim, shape.qk_rope_head_dim), dim=-1)
-        return self.query(q_n, rotate_neighbours(q_r, cos_Sr, sin_Sr)), k_BGTd, v_BGTv
+        beside = self.project_beside(x_BSD, query_in, cache, start, (cos_Sr, sin_Sr))
+        return self.query(q_n, rotate_neighbours(q_r, cos_Sr, sin_Sr)), k_BGTd, v_BGTv, *beside
+
+    def project_beside(
+        self, x_BSD: Tensor, query_in: Tensor, cache: Cache | None, start: int, angles: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, ...]:
+        """Return what a variant projects beside queries, keys and values. `query_in`: the input of the query's own
+        projection."""
+        return ()
 
     def query(self, q_n: Tensor, q_r: Tensor) -> Tensor:
         """Return the query that the kernel scores: the two parts of each head side by side."""
@@ -158,7 +167,7 @@ class AbsorbedLatentAttention(LatentAttention):
         self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice
     ) -> tuple[Tensor, Tensor]:
         write_latent(latent_BSc, k_r_BSr, cache, new)
-        (k_BGTd,) = cache.views()
+        k_BGTd = cache.views()[0]
         return k_BGTd, k_BGTd[..., : self.shape.kv_lora_rank]
 
     def keys_and_values(self, latent_BSc: Tensor, k_r_BSr: Tensor) -> tuple[Tensor, Tensor]:
@@ -229,9 +238,9 @@ class ReexpandingLatentAttention(ExpandedOnceLatentAttention):
 
 
 def write_latent(latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice) -> None:
-    """Join the latent and the rotated shared key, side by side in the cache's one tensor."""
+    """Join the latent and the rotated shared key, side by side in the cache's first tensor."""
     width = latent_BSc.shape[-1]
-    (cached,) = cache.tensors
+    cached = cache.tensors[0]
     cached[:, 0, new, :width] = latent_BSc
     cached[:, 0, new, width:] = k_r_BSr
 

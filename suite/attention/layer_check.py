@@ -19,8 +19,8 @@ def layer_readings(
 ) -> list[Reading]:
     """Return errors around the kernel at a few of the new tokens, whose positions begin at `start`.
 
-    `projected`: the queries, keys and values that the layer made; `o_BHSv`: the kernel's output. No readings where the
-    layer's class states no definition. Raises IncorrectError.
+    `projected`: what the layer projected, as its definition names it; `o_BHSv`: the kernel's output. No readings where
+    the layer's class states no definition. Raises IncorrectError.
     """
     definition = layer.stated_definition()
     if definition is None:
@@ -28,17 +28,17 @@ def layer_readings(
     new = x_BSD.shape[1]
     chosen = torch.linspace(0, new - 1, min(new, MOST_TOKENS), device=x_BSD.device).round().long()
     positions = start + chosen
-    q, k, v = projected[:3]
-    rows = k.shape[2] - new + chosen  # of the keys that are kept, which need not be all
     o_BHNv = o_BHSv[:, :, chosen]
-    ours = (q[:, :, chosen], k[:, :, rows], v[:, :, rows], layer.output(o_BHNv))
+    parts = projected[: len(definition.parts)]
+    # The last rows are the new tokens': a query has no others, and keys that are kept need not be all.
+    ours = (*(part[:, :, part.shape[2] - new + chosen] for part in parts), layer.output(o_BHNv))
     exact = (
         *definition.projected(layer, x_BSD[:, chosen].double(), positions),
         definition.output(layer, o_BHNv.double()),
     )
     comparisons = {
         part: Comparison(error=relative_error(our, their), allowed=LARGEST_ERROR[layer.dtype])
-        for part, our, their in zip("qkvy", ours, exact, strict=True)
+        for part, our, their in zip((*definition.parts, "y"), ours, exact, strict=True)
     }
     comparisons["scale"] = Comparison(error=abs(layer.scale / definition.scale(layer) - 1), allowed=SCALE_ERROR)
     return readings_if_passed(comparisons, span="layer")

@@ -80,7 +80,7 @@ class Backend:
 
     name: ClassVar[str]
     computes: ClassVar[frozenset[str]] = frozenset()
-    """Names in `Problem.beyond_plain` of all that it computes beside plain causal attention."""
+    """Names of `Problem.beyond_plain` that it computes beside plain causal attention."""
     form: str | None = None
     """Its choice for this problem, where it has one; for the record."""
     built: str | None = None

@@ -54,7 +54,7 @@ class TrainingStep:
         self._dy_BSD = layer.drawn_input(forward, self._generator)
         with torch.no_grad():
             q_BHSd, k_BGSd, v_BGSv = layer.project(self._x_BSD, None, 0)
-            self.projected = leaves(q_BHSd, k_BGSd, v_BGSv, self.problem)
+            self.projected = self.kernel_inputs = leaves(q_BHSd, k_BGSd, v_BGSv, self.problem)
         self._do_BHSv = self._drawn_like_output(self.problem)
 
     def check(self) -> Sequence[Reading]:

@@ -9,6 +9,7 @@ from suite.attention.forward_step import ForwardStep
 from suite.attention.kept import kept_bytes
 from suite.attention.layer import AttentionLayer
 from suite.attention.problem import Backend
+from suite.attention.selected_step import SelectedStep
 from suite.attention.training_step import TrainingStep
 from suite.configuration.files import locate
 from suite.measure.meter import Meter
@@ -49,11 +50,13 @@ class AttentionWorkload:
         self.work: ForwardStep | TrainingStep
         if plan.forward.is_training:
             self.work = TrainingStep(layer, backend, plan.forward, generator)
+        elif plan.shape.before_kernel(plan.forward):
+            self.work = SelectedStep(layer, backend, plan.forward, generator)
         else:
             self.work = ForwardStep(layer, backend, plan.forward, generator)
         self.work.draw()
         with torch.no_grad():
-            self.work.backend = backend.autotuned(*self.work.projected)
+            self.work.backend = backend.autotuned(*self.work.kernel_inputs)
 
     def constants(self) -> Iterable[Reading]:
         return [*constant_readings(self.plan.constants()), *self.work.constants()]
@@ -76,7 +79,9 @@ class AttentionWorkload:
         call."""
         self.work.draw()
         readings = self.work.check()
-        kept = kept_bytes(self.work.backend, self.work.problem.device, besides=self.work.projected)
+        kept = kept_bytes(
+            self.work.backend, self.work.problem.device, besides=(*self.work.projected, *self.work.kernel_inputs)
+        )
         return [*readings, Reading(step=0, span="kernel", metric="kept_bytes", value=kept)]
 
     def step(self, meter: Meter) -> None:

@@ -138,7 +138,9 @@ def _what_ran(record: Record) -> Sequence[str]:
 def _checks(record: Record) -> Sequence[str]:
     kernel = {"": "kernel", "_dq": "dQ", "_dk": "dK", "_dv": "dV"}
     errors = [text for suffix, name in kernel.items() if (text := _error(record, "kernel", suffix, name))]
-    around = [(error, part) for part in "qkvy" if (error := noted(record, "layer", f"relative_error_{part}"))]
+    errors += [text for text in [_error(record, "indexer", "", "indexer's choice")] if text]
+    parts = (*"qkvy", "iq", "iw", "ik")
+    around = [(error, part) for part in parts if (error := noted(record, "layer", f"relative_error_{part}"))]
     if around:
         errors.append(_error(record, "layer", f"_{max(around)[1]}", "around it"))
     errors += [text for text in [_error(record, "layer", "", "layer")] if text]

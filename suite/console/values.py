@@ -10,7 +10,7 @@ from suite.records.derived import by_launch, constant, roofline
 from suite.records.record import Record
 from suite.statistics.intervals import Interval, launched_interval
 
-SPANS = ("layer", "kernel")
+SPANS = ("layer", "indexer", "kernel")
 MOST_SPANS = 3
 """Spans of a foreign workload that are headline values; it may have many."""
 

@@ -216,6 +216,7 @@ METRICS = {
             metric
             for of, whose in (
                 *(("q", "the layer's queries"), ("k", "the layer's keys"), ("v", "the layer's values")),
+                *(("iq", "the indexer's queries"), ("iw", "its head weights"), ("ik", "its keys")),
                 *(("y", "the layer's output"), ("scale", "the layer's factor on the scores")),
                 *(("dq", "the queries' gradient"), ("dk", "the keys' gradient"), ("dv", "the values' gradient")),
             )

@@ -5,6 +5,7 @@ from the same object.
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from suite.configuration.files import in_phase, locate
@@ -18,7 +19,6 @@ from suite.theory.roofline import MeasuredCeilings
 
 ELEMENT_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 PHASES = ("prefill", "decode", "train")
-SPANS = ("layer", "kernel")
 NO_SIZES = ("_target_", "shape", "cache_size", "fixed", "mode", "in_phase")
 """Keys under `attention` that are no sizes of the variant."""
 
@@ -67,6 +67,8 @@ class AttentionPlan:
                 self.around = laid_over(match, geometry, self.attention, tp).shape
         except UnmatchedError as error:
             self.refusal = str(error)
+        else:
+            self.refusal = self.shape.refusal(self.forward)
         self.mha_shape = shapes.grouped_shape(geometry, tp=heads_shared_by(self.parallel, tp), kv_heads="all")
 
     @staticmethod
@@ -78,9 +80,14 @@ class AttentionPlan:
     def shape(self) -> shapes.LayerShape:
         return self.match.shape
 
+    @property
+    def spans(self) -> tuple[str, ...]:
+        """The timed spans: the layer, what comes before its kernel, and the kernel."""
+        return ("layer", *self.shape.before_kernel(self.forward), "kernel")
+
     def constants(self) -> dict[str, dict[str, float]]:
-        """Return exact quantities by span: FLOPs and traffic of the kernel and the layer, and the size of weights and
-        cache."""
+        """Return exact quantities by span: FLOPs and traffic of the layer and of each part that is timed, and the sizes
+        of weights and cache."""
         shape, forward = self.shape, self.forward
         kernel: dict[str, float] = {
             "flops": shapes.kernel_flops(shape, forward),
@@ -103,7 +110,8 @@ class AttentionPlan:
             kernel["exchanged_bytes"] = sent * forward.element_bytes
         if self.match.residual is not None:
             case["match_residual"] = self.match.residual
-        return {"kernel": kernel, "layer": layer, "case": case}
+        before = {span: asdict(work) for span, work in shape.before_kernel(forward).items()}
+        return {**before, "kernel": kernel, "layer": layer, "case": case}
 
     def facts(self) -> dict[str, Any]:
         """Return the variant's shape over the geometry and its mode, for a record's provenance."""
@@ -120,7 +128,7 @@ class AttentionPlan:
 
     def predicted_step_s(self, measured: MeasuredCeilings) -> float:
         """Return the least time of one step, which runs every span once."""
-        costs = [self.constants()[span] for span in SPANS]
+        costs = [self.constants()[span] for span in self.spans]
         return sum(
             measured.at(cost["traffic_bytes"]).bound_s(flops=cost["flops"], traffic_bytes=cost["traffic_bytes"])
             for cost in costs

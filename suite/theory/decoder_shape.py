@@ -8,7 +8,7 @@ from suite.configuration.values import one_of, positive_number, whole_number
 from suite.theory.attention_plan import laid_over
 from suite.theory.geometry import geometry_from
 from suite.theory.latent_shapes import AbsorbedShape, LatentShape
-from suite.theory.shapes import LayerShape
+from suite.theory.shapes import LayerShape, Pass
 
 NORM_EPS = 1e-6
 
@@ -74,6 +74,9 @@ def decoder_shape(
     geometry = geometry_from(sizes, where=where)
     laid = laid_over(match, geometry, attention, 1)
     layer = laid.shape
+    step = Pass(batch=1, query_len=1, seq_len=1, element_bytes=1, is_training=True)
+    if (refusal := layer.refusal(step)) is not None:
+        raise ValueError(f"a language model trains its attention: {refusal}")
     has_bias = one_of(sizes, "qkv_bias", (True, False), where=where) and not isinstance(layer, LatentShape)
     return DecoderShape(
         layer=layer,

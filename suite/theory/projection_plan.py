@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.configuration.values import one_of
-from suite.theory.attention_plan import SPANS, AttentionPlan
+from suite.theory.attention_plan import AttentionPlan
 from suite.theory.calibration import Expected, load_calibration, read_calibration
 from suite.theory.hardware import hardware_from, hardware_names, load_hardware
 from suite.theory.parallel import WAYS
@@ -65,7 +65,7 @@ class ProjectionPlan(AttentionPlan):
     def constants(self) -> dict[str, dict[str, float]]:
         """Return the closed forms with the ceilings, the least time that both together allow, and the expected one."""
         constants = super().constants()
-        for span in SPANS:
+        for span in self.spans:
             flops, traffic_bytes = constants[span]["flops"], constants[span]["traffic_bytes"]
             constants[span] |= {
                 "ceiling_flops_per_s": self.ceilings.flops_per_s,

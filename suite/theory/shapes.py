@@ -13,7 +13,7 @@ Symbols: D hidden width, H query heads, G key-value heads, d head width. MLA's s
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -77,6 +77,14 @@ class Rows:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Work:
+    """A part of a forward pass: its FLOPs and its least traffic."""
+
+    flops: int
+    traffic_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class LayerShape(ABC):
     """The closed forms of every variant. Counts are exact; elements become bytes with the pass's dtype."""
 
@@ -91,6 +99,10 @@ class LayerShape(ABC):
     def describe_mode(self, forward: Pass) -> str | None:
         """Return the mode in a sentence; None where there is one way only."""
         return self.mode
+
+    def refusal(self, forward: Pass) -> str | None:
+        """Return the reason why the variant has no such pass, in a sentence; None where it has."""
+        return None
 
     @property
     @abstractmethod
@@ -122,6 +134,18 @@ class LayerShape(ABC):
         """Return the least traffic between cache and kernel for each token of the context, the kernel's reads
         included."""
         return self.kernel_bytes_per_token(forward)
+
+    def attended_bytes(self, forward: Pass) -> int:
+        """Return the bytes of keys and values that the kernel reads in a forward pass."""
+        return forward.batch * forward.seq_len * self.kernel_bytes_per_token(forward)
+
+    def moved_bytes(self, forward: Pass) -> int:
+        """Return the least traffic between cache and kernel in a forward pass, the kernel's reads included."""
+        return forward.batch * forward.seq_len * self.layer_bytes_per_token(forward)
+
+    def before_kernel(self, forward: Pass) -> Mapping[str, Work]:
+        """Return the work between projections and kernel, by the span in which it is timed."""
+        return {}
 
     @property
     @abstractmethod
@@ -155,22 +179,23 @@ def kernel_flops(shape: LayerShape, forward: Pass) -> int:
 
 def kernel_bytes(shape: LayerShape, forward: Pass) -> int:
     """Return the least traffic of the kernel: keys and values read once, the queries read and the outputs written."""
-    context = forward.batch * forward.seq_len * shape.kernel_bytes_per_token(forward)
-    return forward.times_forward * (context + _query_and_output_bytes(shape, forward))
+    return forward.times_forward * (shape.attended_bytes(forward) + _query_and_output_bytes(shape, forward))
 
 
 def layer_flops(shape: LayerShape, forward: Pass, around: LayerShape | None = None) -> int:
     """Count the whole layer's FLOPs. `around`: the share of the layer whose projections count, where it is another than
     the kernel's."""
-    return kernel_flops(shape, forward) + forward.times_forward * (around or shape).projection_flops(forward)
+    before = sum(work.flops for work in shape.before_kernel(forward).values())
+    projections = (around or shape).projection_flops(forward)
+    return kernel_flops(shape, forward) + forward.times_forward * (before + projections)
 
 
 def layer_bytes(shape: LayerShape, forward: Pass, around: LayerShape | None = None) -> int:
-    """Return the least traffic of the whole layer: the kernel's, the cache's preparation, and each parameter of
-    `around` read once."""
-    context = forward.batch * forward.seq_len * shape.layer_bytes_per_token(forward)
-    parameters = (around or shape).parameter_count * forward.element_bytes
-    return forward.times_forward * (context + _query_and_output_bytes(shape, forward) + parameters)
+    """Return the least traffic of the whole layer: the kernel's and what comes before it, the cache's preparation, and
+    each parameter of `around` read once."""
+    before = sum(work.traffic_bytes for work in shape.before_kernel(forward).values())
+    moved = shape.moved_bytes(forward) + before + _query_and_output_bytes(shape, forward)
+    return forward.times_forward * (moved + (around or shape).parameter_count * forward.element_bytes)
 
 
 def _query_and_output_bytes(shape: LayerShape, forward: Pass) -> int:

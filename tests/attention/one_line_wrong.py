@@ -24,10 +24,13 @@ class Change:
     before: str
     after: str
     settings: dict = field(default_factory=dict)
+    sizes: dict = field(default_factory=dict)
+    """Of the variant."""
 
 
 FOLDED, EAGER = "backends/sdpa_folded.py", "backends/eager.py"
 GQA, EXPANDED = {"attention": "gqa"}, {"attention": "mla_expanded"}
+DSA = {"file": "indexed.py", "settings": {"attention": "mla_dsa"}, "sizes": {"top_k": 8, "index_heads": 3}}
 CHANGES = (
     Change(what="nothing", file=FOLDED, before="", after=""),
     Change(
@@ -129,6 +132,24 @@ CHANGES = (
         after="_hide(scores_NRT, hidden_ST)",
         settings={"backend": "eager"},
     ),
+    Change(what="indexer's ReLU left out", before=".mT).relu_().view", after=".mT).view", **DSA),
+    Change(what="the worst tokens chosen", before="-1, sorted=False", after="-1, largest=False, sorted=False", **DSA),
+    Change(what="indexer's key not turned", before="self._turn(ik_BSi, angles)", after="ik_BSi", **DSA),
+    Change(
+        what="indexer's factor lost", before="* (shape.index_heads * shape.index_head_dim) ** -0.5", after="", **DSA
+    ),
+    Change(
+        what="the row behind the chosen one",
+        before="chosen_SK.flatten(), out",
+        after="chosen_SK.flatten() // 2, out",
+        **DSA,
+    ),
+    Change(
+        what="indexer's key kept elsewhere",
+        before="[:, :, start : start + x",
+        after="[:, :, start - 1 : start - 1 + x",
+        **DSA,
+    ),
 )
 
 
@@ -162,6 +183,7 @@ def outcome(change, folder):
             "telemetry": "off",
         }
         chosen = {group: read_choice(group, changes.get(group, name)) for group, name in groups.items()}
+        chosen["attention"] |= change.sizes
         run = {key: value for key, value in read_yaml("run.yaml").items() if key not in ("defaults", "hydra")}
         settings = {**run, "dtype": "float32", "seq_len": 40, **changes, **chosen}
         ceilings = MeasuredCeilings(flops_per_s=1e11, bytes_per_s_by_size={1 << 20: 1e10})

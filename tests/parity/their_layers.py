@@ -48,25 +48,25 @@ def llama_layer(ours: GroupedAttention, geometry: Mapping[str, Any], implementat
     )
     weights = {"q_proj": ours.w_q, "k_proj": ours.w_k, "v_proj": ours.w_v, "o_proj": ours.w_o}
     return TheirLayer(
-        attention=_holding(weights, llama.LlamaAttention, config),
+        attention=holding(_named(weights), llama.LlamaAttention, config),
         rotary=llama.LlamaRotaryEmbedding(config),
         config=config,
     )
 
 
 def deepseek_v3_layer(ours: LatentAttention, geometry: Mapping[str, Any], implementation: str) -> TheirLayer:
-    config = DeepseekV3Config(**_latent_sizes(ours, geometry), attn_implementation=implementation)
+    config = DeepseekV3Config(**latent_sizes(ours, geometry), attn_implementation=implementation)
     return TheirLayer(
-        attention=_holding(_latent_weights(ours), v3.DeepseekV3Attention, config),
+        attention=holding(_named(latent_weights(ours)), v3.DeepseekV3Attention, config),
         rotary=v3.DeepseekV3RotaryEmbedding(config),
         config=config,
     )
 
 
 def deepseek_v2_layer(ours: LatentAttention, geometry: Mapping[str, Any], implementation: str) -> TheirLayer:
-    config = DeepseekV2Config(**_latent_sizes(ours, geometry), attn_implementation=implementation)
+    config = DeepseekV2Config(**latent_sizes(ours, geometry), attn_implementation=implementation)
     return TheirLayer(
-        attention=_holding(_latent_weights(ours), v2.DeepseekV2Attention, config),
+        attention=holding(_named(latent_weights(ours)), v2.DeepseekV2Attention, config),
         rotary=v2.DeepseekV2RotaryEmbedding(config),
         config=config,
     )
@@ -86,7 +86,7 @@ def _rope(geometry: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _latent_sizes(ours: LatentAttention, geometry: Mapping[str, Any]) -> dict[str, Any]:
+def latent_sizes(ours: LatentAttention, geometry: Mapping[str, Any]) -> dict[str, Any]:
     shape = ours.shape
     return {
         "hidden_size": shape.hidden_size,
@@ -101,7 +101,7 @@ def _latent_sizes(ours: LatentAttention, geometry: Mapping[str, Any]) -> dict[st
     }
 
 
-def _latent_weights(ours: LatentAttention) -> dict[str, Tensor]:
+def latent_weights(ours: LatentAttention) -> dict[str, Tensor]:
     query = {"q_proj": ours.w_q}
     if ours.shape.q_lora_rank is not None:
         query = {"q_a_proj": ours.w_qa, "q_a_layernorm": ours.q_norm, "q_b_proj": ours.w_q}
@@ -114,9 +114,14 @@ def _latent_weights(ours: LatentAttention) -> dict[str, Tensor]:
     }
 
 
-def _holding(weights: Mapping[str, Tensor], attention_class: type, config: PreTrainedConfig) -> torch.nn.Module:
+def holding(weights: Mapping[str, Tensor], attention_class: type, config: PreTrainedConfig) -> torch.nn.Module:
     """Their layer, with our tensors themselves as its weights: every one of its own must be given."""
     with torch.device("meta"):
         attention = attention_class(config, layer_idx=0)
-    attention.load_state_dict({f"{name}.weight": weight for name, weight in weights.items()}, strict=True, assign=True)
+    attention.load_state_dict(dict(weights), strict=True, assign=True)
     return attention.requires_grad_(False).eval()
+
+
+def _named(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Every matrix as theirs are called."""
+    return {f"{name}.weight": weight for name, weight in weights.items()}

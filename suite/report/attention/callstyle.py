@@ -21,6 +21,7 @@ from suite.report.attention.timings import (
     clock_names,
     row_facets,
     span_title,
+    spans_of,
     timings_of,
 )
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, say, section
@@ -182,7 +183,7 @@ def _table(computations: Sequence[Forms], results: Results) -> Table:
         return median_s / min(known) if median_s else None
 
     times: list[Column[tuple[Form, Forms]]] = []
-    for span in SPANS:
+    for span in spans_of(timing for form, _ in rows for timing in form.values()):
         medians: Column[Form] = column(span_title(span), partial(_median_s, span), numbers.seconds)
         times += columns_of(lambda row: row[0], [medians])
         times.append(column("callstyle.over_best", partial(over_best, span), numbers.times))

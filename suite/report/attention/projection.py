@@ -15,13 +15,13 @@ from suite.report.attention.lines import span_views
 from suite.report.attention.timings import (
     CONTEXT,
     REGIME,
-    SPANS,
     VARIANT,
     Timing,
     in_order,
     is_plausible,
     row_facets,
     span_title,
+    spans_of,
 )
 from suite.report.blocks import Figure, Kind, Section, Table, Text, dotted, joined, say, section
 from suite.report.model.experiment import grouped
@@ -140,7 +140,7 @@ def _table(title: Text, settings: Text, found: Sequence[Timing], results: Result
         over, lambda timing: base_s.get(_place(timing), 0) / timing.median_s or None, numbers.times
     )
     of_spans: list[Column[Spans]] = []
-    for span in SPANS:
+    for span in spans_of(found):
         time: Column[Timing] = column(span_title(span), lambda timing: timing.median_s, numbers.seconds)
         expected: Column[Timing] = column("projection.expected", _expected, kind=Kind.NUMBER, only_where_known=True)
         of_spans += columns_of(methodcaller("get", span), [time, expected, speed, REGIME])

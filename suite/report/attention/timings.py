@@ -20,7 +20,7 @@ from suite.report.model.run import PLAUSIBLE_S, Run, extras, tokens_of
 from suite.report.table import Column, column
 from suite.statistics.intervals import ONE_LAUNCH_REACH, Interval, launched_interval
 
-SPANS = LAYER, KERNEL = ("layer", "kernel")
+SPANS = LAYER, INDEXER, KERNEL = ("layer", "indexer", "kernel")
 OF_A_VARIANT = "attention."
 PLAUSIBLE_RATE = (1e-3, 1e24)
 """No device has other FLOP/s, B/s or FLOP/B; a figure's axis would not bear them."""
@@ -138,7 +138,13 @@ def in_order(found: Iterable[Timing]) -> list[Timing]:
 def by_span(found: Iterable[Timing]) -> dict[str, list[Timing]]:
     """Return timings by their span, the whole layer first."""
     spans = grouped(found, lambda timing: timing.span)
-    return {span: spans[span] for span in sorted(spans, key=lambda span: (span not in SPANS, span != LAYER, span))}
+    return {span: spans[span] for span in (*SPANS, *sorted(spans)) if span in spans}
+
+
+def spans_of(found: Iterable[Timing]) -> list[str]:
+    """Return the spans that have a column in a table: the layer and its kernel always, others where a row has them."""
+    known = {LAYER, KERNEL, *(timing.span for timing in found)}
+    return [span for span in SPANS if span in known]
 
 
 def span_title(span: str) -> Text:
