@@ -34,6 +34,7 @@ PARTS = {
     "k": "the layer's keys",
     "v": "the layer's values",
     "y": "the layer's output",
+    "rows": "the new tokens' rows in the quantised cache",
     "iq": "the indexer's queries",
     "iw": "the indexer's head weights",
     "ik": "the indexer's keys",
@@ -69,6 +70,8 @@ def compare(o_BHSv: Tensor, inputs: Sequence[Tensor], problem: Problem, generato
     k_BGTd, v_BGTv, sink_H = found.k_BGTd, found.v_BGTv, found.sink_H
     q_BHRd = found.q_BHSd[:, :, positions]
     reference = reference_rows(q_BHRd, k_BGTd, v_BGTv, visible_RT, problem.scale, sink_H)
+    # A quantised cache is restored in float32, and eager would have it in the dtype that it computes in.
+    k_BGTd, v_BGTv = k_BGTd.to(problem.dtype), v_BGTv.to(problem.dtype)
     eager = attend(q_BHRd, k_BGTd, v_BGTv, scale=problem.scale, hidden_ST=~visible_RT, sink_H=sink_H)
     return Comparison(
         error=relative_error(o_BHSv[:, :, positions], reference),

@@ -39,7 +39,7 @@ class ForwardStep:
         with torch.inference_mode():
             self.cache.fill(self._generator)
             self._x_BSD = layer.drawn_input(forward, self._generator)
-            self.projected = self.kernel_inputs = layer.project(self._x_BSD, self.cache, self._start)
+            self.projected = self.kernel_inputs = self._project()
 
     def check(self) -> Sequence[Reading]:
         with torch.inference_mode():
@@ -74,7 +74,10 @@ class ForwardStep:
         return RotatedRuns(runs=[self.parts()[span]])
 
     def _layer(self) -> Tensor:
-        return self.layer.output(self.backend(*self.layer.project(self._x_BSD, self.cache, self._start)))
+        return self.layer.output(self.backend(*self._project()))
+
+    def _project(self) -> tuple[Tensor, ...]:
+        return self.layer.project(self._x_BSD, self.cache, self._start)
 
     def _kernel(self, *inputs: Tensor) -> Tensor:
         return self.backend(*inputs)

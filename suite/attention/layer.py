@@ -11,6 +11,7 @@ from torch import Tensor
 from suite.attention.cache import Cache
 from suite.attention.definition import Definition
 from suite.attention.problem import Problem, ValueLayout
+from suite.attention.quantised import DTYPES, QuantisedCache
 from suite.theory.shapes import LayerShape, Pass
 
 
@@ -104,6 +105,19 @@ class AttentionLayer(torch.nn.Module, ABC):
         return torch.empty(size, dtype=self.dtype, device=self.device).normal_(generator=generator)
 
     def new_cache(self, forward: Pass) -> Cache:
+        if forward.cache_dtype is not None:
+            rotary = sum(rows.elements for rows in self.shape.cache_rows if rows.is_rotary)
+            *widths, last = self.cache_widths
+            return QuantisedCache(
+                batch=forward.batch,
+                kv_heads=self.cache_heads,
+                length=forward.seq_len,
+                widths=(*widths, last - rotary),
+                rotary=rotary,
+                dtype=DTYPES[forward.cache_dtype],
+                rotary_dtype=torch.float16 if self.dtype is torch.float16 else torch.bfloat16,
+                device=self.device,
+            )
         return Cache(
             batch=forward.batch,
             kv_heads=self.cache_heads,
@@ -127,6 +141,7 @@ class AttentionLayer(torch.nn.Module, ABC):
             dtype=self.dtype,
             device=self.device,
             needs_gradient=forward.is_training,
+            cache_dtype=DTYPES.get(forward.cache_dtype or ""),
         )
 
     def init_weight(self, *size: int) -> torch.nn.Parameter:

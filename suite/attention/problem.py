@@ -13,6 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from suite.attention.quantised import restored
 from suite.measure.workload import UnsupportedError
 
 
@@ -40,6 +41,8 @@ class Problem:
     needs_gradient: bool = False
     window: int | None = None
     """Most keys that a query sees, its own the last of them. None: all up to its own."""
+    cache_dtype: torch.dtype | None = None
+    """The dtype of keys and values in eight bits, whose scales are further inputs (suite.attention.quantised)."""
     has_sinks: bool = False
     """A fourth input, sink_H: a logit of each head that takes its share of the softmax and has no value."""
 
@@ -49,6 +52,7 @@ class Problem:
         found = {
             "window": f"window of {self.window} keys" if self.window is not None else "",
             "sinks": "attention sinks" if self.has_sinks else "",
+            "quantised_cache": f"cache in {str(self.cache_dtype).removeprefix('torch.')}" if self.cache_dtype else "",
         }
         return {name: phrase for name, phrase in found.items() if phrase}
 
@@ -123,9 +127,15 @@ class Operands:
 
 
 def operands(inputs: Sequence[Tensor], problem: Problem) -> Operands:
-    """Return the inputs of a kernel written out: queries, keys and values, then sinks where the problem has them."""
+    """Return the inputs of a kernel written out: queries, keys and values, then scales of a quantised cache and the
+    rotary key that stands apart, then sinks where the problem has them. What was quantised is float32 at least."""
     q_BHSd, k_BGTd, v_BGTv, *more = inputs
     sink_H = more.pop() if problem.has_sinks else None
+    if problem.cache_dtype is not None:
+        k_scales_BGTn, v_scales_BGTn, *rotary, held = *more, torch.promote_types(problem.dtype, torch.float32)
+        k_BGTd = restored(k_BGTd, k_scales_BGTn, held)
+        v_BGTv, more = restored(v_BGTv, v_scales_BGTn, held), []
+        k_BGTd = torch.cat((k_BGTd, *(part.to(held) for part in rotary)), dim=-1)
     assert not more, "an input that the problem does not name"
     return Operands(q_BHSd=q_BHSd, k_BGTd=k_BGTd, v_BGTv=v_BGTv, sink_H=sink_H)
 

@@ -9,12 +9,12 @@ from suite.attention.forward_step import ForwardStep
 from suite.attention.kept import kept_bytes
 from suite.attention.layer import AttentionLayer
 from suite.attention.problem import Backend
+from suite.attention.quantised_step import QuantisedStep, require_quantisable
 from suite.attention.selected_step import SelectedStep
 from suite.attention.training_step import TrainingStep
 from suite.configuration.files import locate
 from suite.measure.meter import Meter
 from suite.measure.rotated_buffers import RotatedRuns
-from suite.measure.workload import UnsupportedError
 from suite.records.record import Reading, constant_readings
 from suite.theory.attention_plan import ELEMENT_BYTES, AttentionPlan
 
@@ -32,11 +32,6 @@ class AttentionWorkload:
 
     def prepare(self) -> None:
         plan = self.plan
-        if plan.forward.cache_dtype is not None:
-            raise UnsupportedError(
-                f"cache_dtype={plan.forward.cache_dtype} is known to the closed forms alone (workload=projection): "
-                f"no backend reads a quantised cache"
-            )
         device = torch.device(plan.device)
         generator = torch.Generator(device).manual_seed(plan.seed)
         layer: AttentionLayer = self._layer_class(
@@ -46,10 +41,14 @@ class AttentionWorkload:
             device=device,
             generator=generator,
         )
+        if plan.forward.cache_dtype is not None:
+            require_quantisable(layer, plan.forward)
         backend: Backend = self._backend_for(layer.problem(plan.forward))
         self.work: ForwardStep | TrainingStep
         if plan.forward.is_training:
             self.work = TrainingStep(layer, backend, plan.forward, generator)
+        elif plan.forward.cache_dtype is not None:
+            self.work = QuantisedStep(layer, backend, plan.forward, generator)
         elif plan.shape.before_kernel(plan.forward):
             self.work = SelectedStep(layer, backend, plan.forward, generator)
         else:

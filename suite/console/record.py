@@ -144,6 +144,9 @@ def _checks(record: Record) -> Sequence[str]:
     if around:
         errors.append(_error(record, "layer", f"_{max(around)[1]}", "around it"))
     errors += [text for text in [_error(record, "layer", "", "layer")] if text]
+    quantised = noted(record, "kernel", "cache_error")
+    if quantised is not None:
+        errors.append(f"the quantised cache {quantised:.2g} against an unquantised one")
     return (row("check", f"relative error against float64: {', '.join(errors)}"),) if errors else ()
 
 

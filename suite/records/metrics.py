@@ -212,10 +212,12 @@ METRICS = {
         _metric("expected_high_s", "s", "Upper end of nine in ten such kernels", Better.LOWER, exact=True),
         _metric("relative_error", "", "Relative Frobenius error against float64", Better.LOWER),
         _metric("allowed_error", "", "Largest error that passes", Better.NEITHER),
+        _metric("cache_error", "", "Relative Frobenius error that a quantised cache makes of the output", Better.LOWER),
         *(
             metric
             for of, whose in (
                 *(("q", "the layer's queries"), ("k", "the layer's keys"), ("v", "the layer's values")),
+                ("rows", "the new tokens' rows in a quantised cache"),
                 *(("iq", "the indexer's queries"), ("iw", "its head weights"), ("ik", "its keys")),
                 *(("y", "the layer's output"), ("scale", "the layer's factor on the scores")),
                 *(("dq", "the queries' gradient"), ("dk", "the keys' gradient"), ("dv", "the values' gradient")),

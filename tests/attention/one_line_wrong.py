@@ -31,6 +31,9 @@ class Change:
 FOLDED, EAGER = "backends/sdpa_folded.py", "backends/eager.py"
 GQA, EXPANDED = {"attention": "gqa"}, {"attention": "mla_expanded"}
 DSA = {"file": "indexed.py", "settings": {"attention": "mla_dsa"}, "sizes": {"top_k": 8, "index_heads": 3}}
+DEQUANTISING = {"file": "backends/dequantising.py"}
+INT8 = DEQUANTISING | {"settings": {"backend": "dequantising", "cache_dtype": "int8", **GQA}}
+FP8 = DEQUANTISING | {"settings": {"backend": "dequantising", "cache_dtype": "fp8"}}
 CHANGES = (
     Change(what="nothing", file=FOLDED, before="", after=""),
     Change(
@@ -149,6 +152,19 @@ CHANGES = (
         before="[:, :, start : start + x",
         after="[:, :, start - 1 : start - 1 + x",
         **DSA,
+    ),
+    Change(what="rows kept unscaled", before="part = part / scale", after="pass", **INT8 | {"file": "quantised.py"}),
+    Change(what="keys' scale forgotten", before="k_scales_nNK1.to(held) * problem", after="problem", **INT8),
+    Change(
+        what="values' scale forgotten", before="weights_NKR * v_scales_nNK1.to(held)", after="weights_NKR[None]", **INT8
+    ),
+    Change(what="float8's sign lost", before="~0x7FFF | 0x7F << shift", after="0x7F << shift", **FP8),
+    Change(what="rotary key's factor lost", before="alpha=problem.scale", after="alpha=1.0", **FP8),
+    Change(
+        what="quantised rows written one slot early",
+        before="self.cache.write(self._start,",
+        after="self.cache.write(self._start - 1,",
+        **INT8 | {"file": "quantised_step.py"},
     ),
 )
 

@@ -67,6 +67,8 @@ PROBLEMS = {
     "absorbed wide rotary": replace(ABSORBED, qk_dim=640),
     "absorbed one head": replace(ABSORBED, heads=1),
     "absorbed 128": replace(ABSORBED, qk_dim=136, v_dim=72),
+    "cpu int8": replace(GQA, device=CPU, cache_dtype=torch.int8),
+    "train int8": replace(GQA, query_len=4096, needs_gradient=True, cache_dtype=torch.int8),
     "latent apart": replace(ABSORBED, value_layout=ValueLayout.SEPARATE),
 }
 RUNS = None
@@ -170,6 +172,11 @@ TABLE = {
         "prefill": "1 to 4 new tokens at a time; got query_len=4096",
         "train": NO_GRADIENT,
         "cpu float16": "cpp computes float32, bfloat16; got float16",
+    },
+    "dequantising": {
+        "cpu int8": RUNS,
+        "GQA": "dequantising reads a quantised cache; got cache_dtype=null",
+        "train int8": NO_GRADIENT,
     },
     "flex": {
         **dict.fromkeys(("GQA", "two tokens", "prefill", "train", "float32", "absorbed", "expanded", "cpu"), RUNS),

@@ -133,7 +133,7 @@ def test_a_projection_tells_what_is_expected_and_by_what(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["cache_dtype=fp8"], "no backend reads a quantised cache"),
+        (["cache_dtype=fp8", "phase=prefill"], "cache_dtype=fp8 is read in decoding"),
         (["match=cache", "attention=mha"], "has none"),
         (["backend=flex", "phase=train"], "no backward pass"),
         (["backend=flex", "dtype=float64"], "got float64"),

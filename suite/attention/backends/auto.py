@@ -12,7 +12,8 @@ another of the list is clearly faster.
   flash_attn. In training a backward pass is tried too.
 
 Where nothing is tried, or nothing that is computes the problem:
-- what is beyond plain attention, such as sinks: eager.
+- a quantised cache: dequantising, which alone reads one.
+- what is else beyond plain attention, such as sinks: eager.
 - prefill: sdpa_folded, and eager where the value is neither as wide as the key nor in one buffer with it.
 - train: the same; and eager up to SHORT tokens where the value is narrower than the key, since widening it costs a
   backward pass of its own, while eager stores every score (results/reference/cpu/train: absorbed MLA's kernel took 286
@@ -28,6 +29,7 @@ import torch
 from torch import Tensor
 
 from suite.attention.backends.cpp import Cpp
+from suite.attention.backends.dequantising import Dequantising
 from suite.attention.backends.eager import Eager
 from suite.attention.backends.fa3 import Fa3
 from suite.attention.backends.flash_attn import FlashAttn
@@ -58,6 +60,8 @@ wait."""
 
 def choose(problem: Problem) -> Backend:
     """Return the backend for a problem, ready to be called or, where several are to be tried, to be autotuned."""
+    if problem.cache_dtype is not None:
+        return Dequantising(problem)
     return Undecided(problem) if tried_for(problem) else by_rule(problem)
 
 

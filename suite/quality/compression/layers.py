@@ -4,18 +4,15 @@ These are real layers: later tokens have no more of a token than its part of the
 or token by token. Shapes as in suite/attention/problem.py; r: the latent's elements.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
+from suite.attention import quantised
 from suite.attention.cache import Cache
 from suite.attention.grouped import GroupedAttention
 from suite.attention.linear import linear
 from suite.quality.compression.low_rank import Factors
 from suite.theory.shapes import SCALE_BYTES, SCALED_ELEMENTS
-
-LARGEST_INT8 = 127
 
 
 class CompressedAttention(GroupedAttention):
@@ -88,19 +85,12 @@ class Int8Attention(CompressedAttention):
 
 def rounded(rows: Tensor) -> Tensor:
     """Return each row's elements as int8, and behind them the bytes of its scales."""
-    parts: list[Tensor] = []
-    scales: list[Tensor] = []
-    for part in rows.float().split(SCALED_ELEMENTS, dim=-1):
-        scale = part.abs().amax(dim=-1, keepdim=True) / LARGEST_INT8  # 0 for zeros, which are then read as 0
-        parts.append((part / scale).round().to(torch.int8))
-        scales.append(scale)
-    return torch.cat((*parts, torch.cat(scales, dim=-1).view(torch.int8)), dim=-1)
+    elements, scales = quantised.quantised(rows, torch.int8)
+    return torch.cat((elements, scales.view(torch.int8)), dim=-1)
 
 
 def restored(rows: Tensor, dtype: torch.dtype) -> Tensor:
     """Return the numbers that `rounded` rows stand for."""
     count = -(-rows.shape[-1] // (SCALED_ELEMENTS + SCALE_BYTES))
     whole, bytes_of_scales = rows.split((rows.shape[-1] - SCALE_BYTES * count, SCALE_BYTES * count), dim=-1)
-    scales: Sequence[Tensor] = bytes_of_scales.contiguous().view(torch.float32).split(1, dim=-1)
-    parts = whole.split(SCALED_ELEMENTS, dim=-1)
-    return torch.cat([(part * scale).to(dtype) for part, scale in zip(parts, scales, strict=True)], dim=-1)
+    return quantised.restored(whole, bytes_of_scales.contiguous().view(torch.float32), dtype)

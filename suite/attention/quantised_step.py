@@ -1,0 +1,119 @@
+"""Decoding from a cache in eight bits: new tokens are quantised as they are written, and the kernel reads eight bits.
+
+The kernel is checked against float64 on the numbers that the cache stands for, as any other. Beside that stands what
+quantising itself does: the new tokens' rows against those that were projected, and the output against float64
+attention over keys and values that were never quantised, which is recorded as `cache_error`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from suite.attention.check import Comparison, compare, readings_if_passed, relative_error
+from suite.attention.forward_step import ForwardStep
+from suite.attention.layer import AttentionLayer
+from suite.attention.layer_check import layer_readings
+from suite.attention.problem import Backend, ValueLayout, operands
+from suite.attention.quantised import QuantisedCache
+from suite.measure.workload import IncorrectError, UnsupportedError
+from suite.records.record import Reading
+from suite.theory.shapes import Pass, cache_bytes
+
+LARGEST_ROW_ERROR = {torch.int8: 0.02, torch.float8_e4m3fn: 1 / 16}
+"""Relative error of a quantised row. int8: a number is off by 1/254 of the largest of 128, at most; three times what
+drawn rows show. float8: half of what its last bit is worth, at most."""
+LARGEST_CACHE_ERROR = {torch.int8: 0.05, torch.float8_e4m3fn: 0.15}
+"""Chosen: four times what the output of drawn inputs shows. A row with the wrong scale is far beyond."""
+
+
+class QuantisedStep(ForwardStep):
+    """Spans: the whole layer, which quantises the new tokens and writes them, and the kernel alone."""
+
+    cache: QuantisedCache
+
+    def __init__(self, layer: AttentionLayer, backend: Backend, forward: Pass, generator: torch.Generator) -> None:
+        super().__init__(layer, backend, forward, generator)
+        self._unquantised: tuple[Tensor, ...] = ()
+        """Queries, keys and values without a quantised cache, until the check has used them."""
+
+    def facts(self) -> dict[str, Any]:
+        written = "allocated ahead; the new tokens are quantised and written within the time, and nothing is copied"
+        return {**super().facts(), "cache": written}
+
+    def draw(self) -> None:
+        layer, forward = self.layer, self._forward
+        with torch.inference_mode():
+            plain = layer.new_cache(replace(forward, cache_dtype=None))
+            plain.fill(self._generator)
+            self._x_BSD = layer.drawn_input(forward, self._generator)
+            self._unquantised = layer.project(self._x_BSD, plain, self._start)
+            self.cache.write(0, *self._rows(*(kept[:, :, : self._start] for kept in self._unquantised[1:])))
+            self.cache.spoil_spare_slots(self._generator)
+            self.projected = self.kernel_inputs = self._project()
+
+    def check(self) -> Sequence[Reading]:
+        layer, problem = self.layer, self.problem
+        with torch.inference_mode():
+            output = self.backend(*self.projected)
+            comparison = compare(output, self.projected, problem, self._generator)
+            plain = replace(problem, cache_dtype=None)
+            error = compare(output, self._unquantised, plain, self._generator).error
+            written = self._compare_written()
+            self.cache.spoil_spare_slots(self._generator)
+            again = self.backend(*self.projected)
+            readings = readings_if_passed({"": comparison})
+            readings += readings_if_passed({"rows": written}, span="layer")
+            readings += layer_readings(layer, self._x_BSD, self._unquantised, self._start, output)
+        self._unquantised = ()
+        readings.append(Reading(step=0, span="kernel", metric="cache_error", value=error))
+        assert problem.cache_dtype is not None
+        if not error <= (most := LARGEST_CACHE_ERROR[problem.cache_dtype]):
+            raise IncorrectError(
+                f"relative error {error:.3g} against float64 with an unquantised cache is above {most:.3g}", readings
+            )
+        if not torch.equal(output, again):
+            raise IncorrectError(
+                "the output changes with cache slots past the length, which nothing may read", readings
+            )
+        return readings
+
+    def _compare_written(self) -> Comparison:
+        """Compare the new tokens' rows in the cache with those that were projected."""
+        found = operands(self.projected, self.problem)
+        kept = self._rows(found.k_BGTd, found.v_BGTv)
+        errors = [
+            relative_error(ours[:, :, self._start :], exact[:, :, self._start :].double())
+            for ours, exact in zip(kept, self._rows(*self._unquantised[1:]), strict=True)
+        ]
+        assert self.problem.cache_dtype is not None
+        return Comparison(error=max(errors), allowed=LARGEST_ROW_ERROR[self.problem.cache_dtype])
+
+    def _project(self) -> tuple[Tensor, ...]:
+        q_BHSd, *new = self.layer.project(self._x_BSD, None, self._start)
+        self.cache.write(self._start, *self._rows(*new))
+        return q_BHSd, *self.cache.kernel_inputs()
+
+    def _rows(self, k_BGTd: Tensor, v_BGTv: Tensor) -> tuple[Tensor, ...]:
+        """Return what the cache keeps of keys and values: the keys alone where the value lies in them."""
+        return (k_BGTd,) if self.layer.value_layout is ValueLayout.PREFIX_OF_KEY else (k_BGTd, v_BGTv)
+
+
+def require_quantisable(layer: AttentionLayer, forward: Pass) -> None:
+    """Raise UnsupportedError where a pass has no quantised cache to read, or the variant's is not one of keys and
+    values as its kernel reads them."""
+    if forward.is_training or (forward.query_len == forward.seq_len and forward.query_len > 1):
+        raise UnsupportedError(
+            f"cache_dtype={forward.cache_dtype} is read in decoding (phase=decode): elsewhere keys and values are read "
+            f"as they are projected"
+        )
+    kinds = (ValueLayout.SEPARATE, ValueLayout.PREFIX_OF_KEY)
+    one = replace(forward, query_len=1, seq_len=1)
+    fits = layer.value_layout in kinds and not layer.shape.before_kernel(forward)
+    if not fits or layer.new_cache(one).counted_bytes() != cache_bytes(layer.shape, one):
+        raise UnsupportedError(
+            f"cache_dtype={forward.cache_dtype} is kept for grouped attention and absorbed MLA, whose kernel "
+            f"reads what is cached; got {layer.shape.describe_mode(forward) or type(layer).__name__}"
+        )
