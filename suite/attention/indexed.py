@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from suite.attention.cache import Cache
 from suite.attention.definition import IndexedDefinition
 from suite.attention.latent import INNER_NORM_EPS, AbsorbedLatentAttention
+from suite.attention.layer import SelectingLayer
 from suite.attention.linear import linear
 from suite.attention.problem import Problem, visible_keys
 from suite.attention.rotary import rotate_halves
@@ -30,7 +31,7 @@ from suite.theory.shapes import Pass
 KEY_BLOCK = 4096
 
 
-class IndexedLatentAttention(AbsorbedLatentAttention):
+class IndexedLatentAttention(AbsorbedLatentAttention, SelectingLayer):
     shape: IndexedShape
     definition = IndexedDefinition
 
@@ -77,16 +78,15 @@ class IndexedLatentAttention(AbsorbedLatentAttention):
             return x
         return torch.cat((rotate_halves(x[..., :width], *angles), x[..., width:]), dim=-1)
 
-    def select(self, iq_BNSi: Tensor, iw_BNS1: Tensor, ik_B1Ti: Tensor) -> Tensor:
-        """Return the numbers of the tokens that each new one attends to, chosen_BSK."""
-        scores_BST = index_scores(iq_BNSi, iw_BNS1, ik_B1Ti)
+    def select(self, *scored: Tensor) -> Tensor:
+        scores_BST = index_scores(*scored)
         new, tokens = scores_BST.shape[1:]
         if new > 1:
             scores_BST = scores_BST.masked_fill(~visible_keys(new, tokens, scores_BST.device), float("-inf"))
         return scores_BST.topk(min(tokens, self.shape.top_k), dim=-1, sorted=False).indices
 
     def gather(self, q_BHSd: Tensor, k_B1Td: Tensor, chosen_BSK: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the inputs of the problem over the chosen tokens: each new token is a sequence of its own."""
+        """Return the kernel's inputs, over the chosen tokens: each new token is a sequence of its own."""
         batch, new, count = chosen_BSK.shape
         rows_BJd = k_B1Td.new_empty(batch, new * count, k_B1Td.shape[-1])
         for rows_Jd, k_Td, chosen_SK in zip(rows_BJd, k_B1Td[:, 0], chosen_BSK, strict=True):
@@ -95,9 +95,9 @@ class IndexedLatentAttention(AbsorbedLatentAttention):
         q_NH1d = q_BHSd.transpose(1, 2).flatten(0, 1)[:, :, None]
         return q_NH1d, k_N1Kd, k_N1Kd[..., : self.shape.kv_lora_rank]
 
-    def unfold(self, o_NH1v: Tensor, new: int) -> Tensor:
-        """Return the kernel's output as of the layer's own sequences, o_BHSv."""
-        return o_NH1v[:, :, 0].unflatten(0, (-1, new)).transpose(1, 2)
+    def unfold(self, o: Tensor, new: int) -> Tensor:
+        o_BSHv = o[:, :, 0].view(-1, new, *o.shape[1::2])
+        return o_BSHv.transpose(1, 2)
 
     def problem(self, forward: Pass) -> Problem:
         """Return the problem over the chosen tokens."""

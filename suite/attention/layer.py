@@ -157,3 +157,20 @@ class AttentionLayer(torch.nn.Module, ABC):
     def ones(self, width: int) -> torch.nn.Parameter:
         """Return the gain of a norm."""
         return torch.nn.Parameter(torch.ones(width, dtype=self.dtype, device=self.device), requires_grad=False)
+
+
+class SelectingLayer(AttentionLayer):
+    """A layer that chooses which tokens its kernel attends to. It projects queries, keys and values, and behind them
+    what the choice is made from; its problem is the one over the chosen tokens."""
+
+    @abstractmethod
+    def select(self, *scored: Tensor) -> Tensor:
+        """Return the numbers of the tokens that each new one attends to, chosen_BSK."""
+
+    @abstractmethod
+    def gather(self, q_BHSd: Tensor, k_BGTd: Tensor, chosen_BSK: Tensor) -> tuple[Tensor, ...]:
+        """Return the kernel's inputs, over the chosen tokens."""
+
+    @abstractmethod
+    def unfold(self, o: Tensor, new: int) -> Tensor:
+        """Return the kernel's output as of the layer's own sequences, of so many new tokens each; o_BHSv."""

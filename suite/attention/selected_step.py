@@ -1,8 +1,7 @@
 """Decoding by a variant that chooses among the cached tokens, such as DSA's: its choice is timed apart from its kernel.
 
-Such a layer projects queries, keys and values and behind them what the choice is made from, and has `select`, `gather`
-and `unfold`; its `problem` is the one over the chosen tokens. What it chooses is checked by scores and not by numbers:
-where two tokens score alike to the last digits, either may be chosen.
+What it chooses is checked by scores and not by numbers: where two tokens score alike to the last digits, either may be
+chosen.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from suite.attention.check import (
     relative_error,
 )
 from suite.attention.forward_step import ForwardStep
+from suite.attention.layer import SelectingLayer
 from suite.attention.layer_check import layer_readings
 from suite.attention.problem import Problem, visible_keys
 from suite.measure.meter import Meter
@@ -34,22 +34,25 @@ class SelectedStep(ForwardStep):
     """Spans: the whole layer, the choice from what was projected for it, and the gathering of the chosen rows with the
     kernel over them."""
 
+    layer: SelectingLayer
+
     def draw(self) -> None:
         super().draw()
         with torch.inference_mode():
-            self.chosen_BSK = self.layer.select(*self.projected[3:])
-            self.kernel_inputs = self.layer.gather(*self.projected[:2], self.chosen_BSK)
+            q_BHSd, k_BGTd, _, *scored = self.projected
+            self.chosen_BSK = self.layer.select(*scored)
+            self.kernel_inputs = self.layer.gather(q_BHSd, k_BGTd, self.chosen_BSK)
 
     def check(self) -> Sequence[Reading]:
-        layer, scored = self.layer, self.projected[3:]
+        layer, (q_BHSd, k_BGTd, v_BGTv, *scored) = self.layer, self.projected
         with torch.inference_mode():
             self.chosen_BSK = chosen = layer.select(*scored)
-            output = self._kernel(*self.projected[:2], chosen)
+            output = self._kernel(q_BHSd, k_BGTd, chosen)
             choice = compare_choice(chosen, *scored, dtype=layer.dtype)
-            comparison = compare_over_chosen(output, *self.projected[:3], chosen, self.problem)
+            comparison = compare_over_chosen(output, q_BHSd, k_BGTd, v_BGTv, chosen, self.problem)
             self.cache.spoil_spare_slots(self._generator)
             again = layer.select(*scored)
-            output_again = self._kernel(*self.projected[:2], again)
+            output_again = self._kernel(q_BHSd, k_BGTd, again)
             readings = readings_if_passed({"": choice}, span=INDEXER)
             readings += readings_if_passed({"": comparison})
             readings += layer_readings(layer, self._x_BSD, self.projected, self._start, output)
@@ -69,9 +72,9 @@ class SelectedStep(ForwardStep):
                 self._kernel(*self.projected[:2], self.chosen_BSK)
 
     def parts(self) -> dict[str, Callable[[], object]]:
-        layer, select, kernel = map(torch.inference_mode(), (self._layer, self.layer.select, self._kernel))
+        select, kernel = torch.inference_mode()(self.layer.select), torch.inference_mode()(self._kernel)
         return {
-            "layer": layer,
+            "layer": torch.inference_mode()(self._layer),
             INDEXER: lambda: select(*self.projected[3:]),
             "kernel": lambda: kernel(*self.projected[:2], self.chosen_BSK),
         }
@@ -88,7 +91,8 @@ class SelectedStep(ForwardStep):
         q, k, _, *scored = self.layer.project(self._x_BSD, self.cache, self._start)
         return self.layer.output(self._kernel(q, k, self.layer.select(*scored)))
 
-    def _kernel(self, q_BHSd: Tensor, k_BGTd: Tensor, chosen_BSK: Tensor) -> Tensor:
+    def _kernel(self, *inputs: Tensor) -> Tensor:
+        q_BHSd, k_BGTd, chosen_BSK = inputs
         o = self.backend(*self.layer.gather(q_BHSd, k_BGTd, chosen_BSK))
         return self.layer.unfold(o, q_BHSd.shape[2])
 

@@ -9,6 +9,7 @@ Symbols beside those of latent_shapes.py: H_i index heads of width d_i; one inde
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from suite.configuration.values import whole_number
 from suite.theory.geometry import Geometry
@@ -128,4 +129,5 @@ def indexed_shape(
             f"attention.index_head_dim must be at least qk_rope_head_dim, since that many of its columns are rotated; "
             f"got {own['index_head_dim']} and {mla.qk_rope_head_dim}"
         )
-    return IndexedShape(**vars(mla), **own)
+    fields: dict[str, Any] = vars(mla) | own
+    return IndexedShape(**fields)

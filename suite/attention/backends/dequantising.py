@@ -54,16 +54,10 @@ class Dequantising(Backend):
         if problem.needs_gradient:
             raise UnsupportedError("dequantising has no backward pass")
 
-    def __call__(
-        self,
-        q_BHSd: Tensor,
-        k_BGTd: Tensor,
-        v_BGTv: Tensor,
-        k_scales_BGTn: Tensor,
-        v_scales_BGTn: Tensor,
-        rotary_BGTr: Tensor | None = None,
-    ) -> Tensor:
+    def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor, *more: Tensor) -> Tensor:
+        """Return o_BHSv. Further inputs: scales of keys and of values, and the rotary key where it stands apart."""
         problem = self.problem
+        k_scales_BGTn, v_scales_BGTn, *rotary = more
         held = torch.promote_types(problem.dtype, torch.float32)
         q_NRd = q_BHSd.reshape(self._pairs, -1, problem.qk_dim)
         width = k_BGTd.shape[-1]
@@ -76,7 +70,7 @@ class Dequantising(Backend):
             block = slice(start, start + self._keys)
             k_nNKi, k_scales_nNK1 = self._widened(k_BGTd[:, :, block], k_scales_BGTn[:, :, block])
             scores_NKR = (products(k_nNKi, q_nNiR) * (k_scales_nNK1.to(held) * problem.scale)).sum(dim=0)
-            if rotary_BGTr is not None:
+            for rotary_BGTr in rotary:
                 rotary_NKr = rotary_BGTr[:, :, block].flatten(0, 1)
                 wide_NKr = self._wide_rotary[: rotary_NKr.numel()].view(rotary_NKr.shape).copy_(rotary_NKr)
                 scores_NKR.add_(torch.bmm(wide_NKr, q_NrR), alpha=problem.scale)
@@ -120,9 +114,10 @@ def in_blocks(x_NRd: Tensor) -> Tensor:
     """Return rows in blocks of as many columns as share a scale, x_nNRi; the last block is filled up with zeros."""
     columns = min(x_NRd.shape[-1], SCALED_ELEMENTS)
     filled_NRd = F.pad(x_NRd, (0, -x_NRd.shape[-1] % columns))
-    return filled_NRd.unflatten(2, (-1, columns)).permute(2, 0, 1, 3)
+    return filled_NRd.reshape(*x_NRd.shape[:2], -1, columns).permute(2, 0, 1, 3)
 
 
 def products(a_nNij: Tensor, b_nNjk: Tensor) -> Tensor:
     """Multiply the matrices of all blocks and pairs."""
-    return torch.bmm(a_nNij.flatten(0, 1), b_nNjk.flatten(0, 1)).unflatten(0, a_nNij.shape[:2])
+    out = torch.bmm(a_nNij.flatten(0, 1), b_nNjk.flatten(0, 1))
+    return out.view(*a_nNij.shape[:2], *out.shape[1:])
