@@ -21,20 +21,18 @@ from suite.records import numbers
 from suite.theory.calibration import Calibration, load_calibration
 from suite.theory.hardware import hardware_from, hardware_names
 from suite.theory.layer_kinds import (
-    NO_WORK,
     CompressedLayers,
     FullLayers,
     LatentLayers,
     LayerKind,
     StateLayers,
-    Work,
 )
 from suite.theory.layer_plan import LayerPlan, plan_from
 from suite.theory.parallel import WAYS
 from suite.theory.parameters import parameters_from
 from suite.theory.roofline import MeasuredCeilings
 from suite.theory.rope import Rope
-from suite.theory.shapes import GroupedShape, LayerShape, Pass
+from suite.theory.shapes import NO_WORK, GroupedShape, LayerShape, Pass, Work
 
 WEIGHT_BYTES = {"bfloat16": 2.0, "fp8": 1.0, "int4": 0.5}
 """Bytes of a parameter. Scales of narrow types are left out."""

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from suite.theory.layer_work import NO_WORK, Kept, Work, compressed_pairs
-from suite.theory.shapes import Pass
+from suite.theory.layer_work import Kept, compressed_pairs
+from suite.theory.shapes import NO_WORK, Pass, Work
 
 
 @dataclass(frozen=True, kw_only=True)

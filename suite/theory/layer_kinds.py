@@ -19,18 +19,8 @@ from typing import ClassVar
 from suite.theory.geometry import Geometry
 from suite.theory.indexer import Indexer
 from suite.theory.latent_shapes import absorbed_shape, expanded_once_shape
-from suite.theory.layer_work import (
-    NO_WORK,
-    Kept,
-    Work,
-    attend,
-    capped_pairs,
-    chunked_pairs,
-    compressed_pairs,
-    rows_picked,
-    rows_seen,
-)
-from suite.theory.shapes import LayerShape, Pass, kernel_bytes, kernel_flops
+from suite.theory.layer_work import Kept, attend, capped_pairs, chunked_pairs, compressed_pairs, rows_picked, rows_seen
+from suite.theory.shapes import NO_WORK, LayerShape, Pass, Work, kernel_bytes, kernel_flops
 
 SERVED_BYTES, STATE_BYTES = 2, 4
 """Bytes of an element of the cache, and of a recurrent state."""

@@ -28,8 +28,7 @@ from suite.theory.layer_kinds import (
     StateLayers,
     WindowLayers,
 )
-from suite.theory.layer_work import NO_WORK, Work
-from suite.theory.shapes import Pass
+from suite.theory.shapes import NO_WORK, Pass, Work
 
 KINDS = ("full", "window", "latent", "compressed", "shared", "state", "mlp")
 CELLS = ("gated_delta", "kda", "mamba2")

@@ -6,24 +6,7 @@ A pass is one of suite.theory.shapes: the last query sees every token, and p is 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from suite.theory.shapes import Pass
-
-
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """FLOPs and least traffic."""
-
-    flops: int
-    traffic_bytes: int
-
-    def __add__(self, other: "Work") -> "Work":
-        return Work(flops=self.flops + other.flops, traffic_bytes=self.traffic_bytes + other.traffic_bytes)
-
-    def __mul__(self, times: int) -> "Work":
-        return Work(flops=self.flops * times, traffic_bytes=self.traffic_bytes * times)
-
-
-NO_WORK = Work(flops=0, traffic_bytes=0)
+from suite.theory.shapes import Pass, Work
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -83,6 +83,15 @@ class Work:
     flops: int
     traffic_bytes: int
 
+    def __add__(self, other: "Work") -> "Work":
+        return Work(flops=self.flops + other.flops, traffic_bytes=self.traffic_bytes + other.traffic_bytes)
+
+    def __mul__(self, times: int) -> "Work":
+        return Work(flops=self.flops * times, traffic_bytes=self.traffic_bytes * times)
+
+
+NO_WORK = Work(flops=0, traffic_bytes=0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class LayerShape(ABC):
