@@ -15,6 +15,10 @@ ANSWERS = {ROOT / "README.md": "## Four answers", ROOT / "reports" / "README.zh.
 NUMBER = re.compile(r"(?<![\w.,-])[+−]?\d[\d.,]*(?:B\b)?(?: ?[%×])?(?![\w-])")
 SETTINGS = {
     "16,384": "tokens of context of the committed records",
+    "131,072": "tokens of context of the sign map; cached tokens of all sequences (conf/calibration)",
+    "32,768": "cached tokens of all sequences (conf/calibration)",
+    "3.5": "Qwen3.5's own number",
+    "397B": "Qwen3.5-397B's size",
     "128": "heads of the sign map; bytes a token of rank 24 and of MQA",
     "8": "new tokens a step, and ranks, of the sign map; DeepSeek-V2's report has 7 of 8 cells",
     "7": "DeepSeek-V2's report, table 9 (conf/claims.yaml)",
@@ -66,8 +70,8 @@ def test_a_number_that_no_record_holds_is_found():
 
 
 def test_a_figure_that_was_changed_is_filled_anew(tmp_path):
-    changed = "<!--=cache.mla-->35 MiB<!--/-->, <!--=map.h20-->9×<!--/-->"
-    assert filled(tmp_path / "x.md", changed) == "<!--=cache.mla-->36 MiB<!--/-->, <!--=map.h20-->0.54×<!--/-->"
+    changed = "<!--=cache.mla-->35 MiB<!--/-->, <!--=map.h100-->9×<!--/-->"
+    assert filled(tmp_path / "x.md", changed) == "<!--=cache.mla-->36 MiB<!--/-->, <!--=map.h100-->3.6×<!--/-->"
 
 
 def test_prose_cannot_give_another_verdict_than_the_records():
