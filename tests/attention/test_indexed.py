@@ -137,6 +137,14 @@ def test_each_span_of_dsa_is_timed():
         work()
 
 
+def test_the_indexer_rotates_over_copies_and_the_kernel_does_not():
+    workload = workload_of()
+    indexer, kernel = (workload.rotated_runs(span, 1 << 16, 1 << 30) for span in ("indexer", "kernel"))
+    assert indexer.copies > 1
+    assert torch.equal(indexer.runs[0](), indexer.runs[1]())
+    assert (kernel.copies, len(kernel.runs)) == (1, 1)
+
+
 def test_a_choice_of_other_tokens_is_incorrect():
     workload = workload_of()
     select = workload.work.layer.select

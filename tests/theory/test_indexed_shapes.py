@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from suite.configuration.files import read_choice
+from suite.theory.decoder_shape import decoder_shape
 from suite.theory.geometry import load_geometry
 from suite.theory.indexed_shapes import INDEXER, indexed_shape
 from suite.theory.latent_shapes import absorbed_shape
@@ -102,6 +104,12 @@ def test_at_deepseek_v3s_sizes_the_published_cache_and_saving():
 def test_what_dsa_does_not_run_is_refused(settings, reason):
     refusal = plan_of("mla_dsa", "tiny", **settings).refusal
     assert refusal is None if reason is None else reason in refusal
+
+
+def test_a_language_model_refuses_what_it_cannot_train():
+    sizes = read_choice("geometry", "tiny")
+    with pytest.raises(ValueError, match="a language model trains its attention: the indexer"):
+        decoder_shape(sizes, read_choice("attention", "mla_dsa"), vocab_size=8, where="policy.")
 
 
 def test_dsa_names_its_spans_and_sizes_that_are_wrong():

@@ -56,6 +56,17 @@ def test_without_projected_records_there_is_no_section(tmp_path):
     assert section_of(tmp_path, build(), refused, claimed) is None
 
 
+def test_an_indexer_has_columns_where_a_row_has_one(tmp_path):
+    record = projected("mla_dsa")
+    indexer = Reading(step=0, span="indexer", metric="bound_s", value=3e-4)
+    record = replace(record, readings=[*record.readings, indexer])
+    (with_one,) = section_of(tmp_path / "a", record, projected()).tables
+    (without_one,) = section_of(tmp_path / "b", projected()).tables
+    assert [column.title for column in with_one.columns].count("Indexer") == 1
+    assert "300 µs" in with_one.rows[1]
+    assert "Indexer" not in [column.title for column in without_one.columns]
+
+
 @pytest.mark.parametrize(("lang", "words"), [("en", "not measured"), ("zh", "并非实测")])
 def test_everything_says_that_it_is_not_measured(tmp_path, lang, words):
     section = section_of(tmp_path, projected(), lang=lang)
