@@ -184,7 +184,7 @@ def _lines(models: Sequence[ModelCache]) -> dict[str, Any]:
         for ordinal, model in enumerate(of_family)
     ]
     sizes = [point.y for line in series for point in line.points]
-    contexts = token_axis(say("latency.context"), CONTEXTS[::2])
+    contexts = token_axis(say("latency.context"), CONTEXTS[::3])
     ends = [math.log10(CONTEXTS[0]), math.log10(CONTEXTS[-1]) + 0.05]
     return plot(series, xaxis={**contexts, "range": ends}, yaxis=byte_axis(say("cache.kept_axis"), sizes))
 
