@@ -19,7 +19,7 @@ from suite.report.plot.plots import height_px, plot
 from suite.report.plot.rows import bars
 from suite.report.plot.scales import byte_axis, categories, linear, token_axis
 from suite.report.table import Column, column, table
-from suite.theory.layer_kinds import LayerKind
+from suite.theory.layer_kinds import SERVED_BYTES, LayerKind
 from suite.theory.published import (
     CACHE_FAMILIES,
     COMPRESSED,
@@ -31,8 +31,11 @@ from suite.theory.published import (
     published_cache,
     published_caches,
 )
+from suite.theory.shapes import Pass
 
 LONG_CONTEXT_TOKENS = 131_072
+STEP = Pass(batch=1, query_len=1, seq_len=LONG_CONTEXT_TOKENS, element_bytes=SERVED_BYTES)
+"""A decode step of one sequence."""
 MEMORY_GB = (24, 40, 80, 141)
 """Decimal, as devices are sold: an RTX 4090, an A100, an H100, an H200."""
 CONTEXTS = tuple(1 << power for power in range(10, 21))
@@ -92,7 +95,9 @@ def build(results: Results) -> Section:
     kept = table(say("cache.table"), models, [*NAMED, *KEPT], note=say("cache.note"), folded=True)
     weights = table(say("cache.weights"), models, [*NAMED, *WEIGHTS], note=say("cache.weights_note"), folded=True)
     fits = table(say("cache.fits"), models, [*NAMED, *FITS], note=say("cache.fits_note"), folded=True)
-    return section("cache", figures=[growth, over_context], tables=[kept, fits, weights], headlines=[_premise()])
+    step = table(say("cache.step"), models, [*NAMED, *WORK], note=say("cache.step_note"), folded=True)
+    tables = [kept, fits, weights, step]
+    return section("cache", figures=[growth, over_context], tables=tables, headlines=[_premise()])
 
 
 def _premise() -> Headline:
@@ -210,6 +215,16 @@ def _gib(size: float) -> str:
     return f"{size / 1024**3:,.2f}"
 
 
+def _gflop(count: float) -> str:
+    return f"{count:,.1f}"
+
+
+def _intensity(model: ModelCache) -> float:
+    """Return FLOP per byte of a decode step between the projections."""
+    work = model.plan.kernel(STEP)
+    return float(round(work.flops / work.traffic_bytes))
+
+
 def _billions(count: float) -> str:
     return f"{count / 1e9:,.1f}" if count >= 1e10 else f"{count / 1e9:,.2f}"
 
@@ -235,5 +250,10 @@ KEPT: list[Column[ModelCache]] = [
 WEIGHTS: list[Column[ModelCache]] = [
     column("cache.total", lambda model: model.parameters.total, _billions),
     column("cache.active", lambda model: model.parameters.active, _billions),
+]
+WORK: list[Column[ModelCache]] = [
+    column("cache.step_flops", lambda model: model.plan.kernel(STEP).flops / 1e9, _gflop),
+    column("cache.step_bytes", lambda model: model.plan.kernel(STEP).traffic_bytes, numbers.bytes_iec),
+    column("cache.step_intensity", _intensity, numbers.plain_tick),
 ]
 FITS = [column(say("cache.fits_in", size=gb), partial(_tokens_in, gb), kind=Kind.NUMBER) for gb in MEMORY_GB]

@@ -54,7 +54,7 @@ def test_a_model_belongs_to_what_bounds_its_cache_most(model, family):
 
 
 def test_a_row_has_the_constant_beside_the_slope(tmp_path):
-    kept, _, weights = said(cache.build(read_results([tmp_path]))).tables
+    kept, _, weights, step = said(cache.build(read_results([tmp_path]))).tables
     rows = {row["Model"]: row for row in rows_of(kept)}
     hybrid = rows["qwen3.5-397b-a17b"]
     assert (hybrid["Layers"], hybrid["Per token"], hybrid["Constant"]) == (
@@ -66,6 +66,11 @@ def test_a_row_has_the_constant_beside_the_slope(tmp_path):
     assert rows["llama-3-8b"]["Constant"] == "–"
     parameters = {row["Model"]: row for row in rows_of(weights)}["gpt-oss-120b"]
     assert (parameters["Total, billions"], parameters["Active, billions"]) == ("116.8", "5.13")
+    steps = {row["Model"]: row for row in rows_of(step)}
+    dense, sparse = steps["deepseek-v3"], steps["deepseek-v3.2"]
+    assert (dense["GFLOP"], dense["Traffic"], dense["FLOP/B"]) == ("2,226.9", "8.59 GiB", "241")
+    # A thirtieth of the core and 64 heads of the indexer over all tokens.
+    assert (sparse["GFLOP"], sparse["Traffic"]) == ("165.8", "2.06 GiB")
 
 
 def test_the_headline_has_the_three_slopes_and_where_two_meet(tmp_path):
