@@ -26,7 +26,7 @@ class Cache:
         dtype: torch.dtype,
         device: torch.device,
     ) -> None:
-        self.length = length
+        self.length = self.room = length
         capacity = length + SPARE_SLOTS
         self.tensors = [torch.empty(batch, kv_heads, capacity, width, dtype=dtype, device=device) for width in widths]
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from suite.attention.backends.eager import attend
-from suite.attention.problem import Problem, ValueLayout, operands, visible_keys
+from suite.attention.problem import Problem, ValueLayout, operands
 from suite.measure.workload import IncorrectError
 from suite.records.record import Reading
 
@@ -62,7 +62,7 @@ def compare(o_BHSv: Tensor, inputs: Sequence[Tensor], problem: Problem, generato
     same rows and what rounding adds, within the dtype's bound."""
     positions = _positions(problem, generator)
     last_seen_R1 = (positions + problem.seq_len - problem.query_len)[:, None]
-    keys_T = torch.arange(problem.seq_len, device=problem.device)
+    keys_T = (torch.arange(problem.seq_len, device=problem.device) - problem.oldest_row) % problem.seq_len
     visible_RT = keys_T <= last_seen_R1
     if problem.window is not None:
         visible_RT &= keys_T > last_seen_R1 - problem.window
@@ -95,7 +95,7 @@ def compare_gradients(
 
     A value that lies in the key has no gradient of its own: the key's holds both.
     """
-    visible_SS = visible_keys(problem.query_len, problem.seq_len, problem.device, problem.window)
+    visible_SS = problem.visible_keys()
 
     def eager(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return attend(q, k, v, scale=problem.scale, hidden_ST=~visible_SS)

@@ -121,7 +121,7 @@ class AttentionLayer(torch.nn.Module, ABC):
         return Cache(
             batch=forward.batch,
             kv_heads=self.cache_heads,
-            length=forward.seq_len,
+            length=self.shape.cached_tokens(forward),
             widths=self.cache_widths,
             dtype=self.cache_dtype,
             device=self.device,

@@ -28,10 +28,12 @@ def layer_readings(
     new = x_BSD.shape[1]
     chosen = torch.linspace(0, new - 1, min(new, MOST_TOKENS), device=x_BSD.device).round().long()
     positions = start + chosen
+    cached = projected[1].shape[2]
     o_BHNv = o_BHSv[:, :, chosen]
     parts = projected[: len(definition.parts)]
-    # The last rows are the new tokens': a query has no others, and keys that are kept need not be all.
-    ours = (*(part[:, :, part.shape[2] - new + chosen] for part in parts), layer.output(o_BHNv))
+    # A query has the new tokens alone; a cache that keeps fewer tokens than there are goes round.
+    rows = [positions % cached if part.shape[2] == cached else chosen for part in parts]
+    ours = (*(part[:, :, row] for part, row in zip(parts, rows, strict=True)), layer.output(o_BHNv))
     exact = (
         *definition.projected(layer, x_BSD[:, chosen].double(), positions),
         definition.output(layer, o_BHNv.double()),

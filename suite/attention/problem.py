@@ -41,6 +41,8 @@ class Problem:
     needs_gradient: bool = False
     window: int | None = None
     """Most keys that a query sees, its own the last of them. None: all up to its own."""
+    oldest_row: int = 0
+    """Row of the oldest key, of a cache that goes round: the others follow it, from its end to its beginning."""
     cache_dtype: torch.dtype | None = None
     """The dtype of keys and values in eight bits, whose scales are further inputs (suite.attention.quantised)."""
     has_sinks: bool = False
@@ -70,6 +72,11 @@ class Problem:
         """With one new token every key is visible, unless more are kept than its window has."""
         return self.query_len > 1 or (self.window is not None and self.window < self.seq_len)
 
+    def visible_keys(self) -> Tensor:
+        """Return the keys that each query sees as booleans, [query_len, seq_len], in the order of the keys' rows."""
+        visible_ST = visible_keys(self.query_len, self.seq_len, self.device, self.window)
+        return visible_ST.roll(self.oldest_row, dims=-1)
+
     def forward_mode(self) -> AbstractContextManager[object]:
         """Return torch's mode for a first call as later ones will be: what is compiled is compiled for one mode."""
         return torch.no_grad() if self.needs_gradient else torch.inference_mode()
@@ -84,7 +91,7 @@ class Backend:
 
     name: ClassVar[str]
     computes: ClassVar[frozenset[str]] = frozenset()
-    """Names of `Problem.beyond_plain` that it computes beside plain causal attention."""
+    """Names of `Problem.beyond_plain` that it computes."""
     form: str | None = None
     """Its choice for this problem, where it has one; for the record."""
     built: str | None = None

@@ -16,6 +16,7 @@ from suite.attention.layer import AttentionLayer
 from suite.attention.layer_check import compared, layer_readings
 from suite.attention.problem import Backend, Problem
 from suite.measure.meter import Meter
+from suite.measure.workload import UnsupportedError
 from suite.records.record import Reading
 from suite.theory.shapes import Pass
 
@@ -28,6 +29,8 @@ class TrainingStep:
     def __init__(self, layer: AttentionLayer, backend: Backend, forward: Pass, generator: torch.Generator) -> None:
         self.layer, self.backend, self._forward, self._generator = layer, backend, forward, generator
         self.problem = layer.problem(forward)
+        if self.problem.has_sinks:
+            raise UnsupportedError("attention sinks are not trained here: their own gradient would not be checked")
         layer.requires_grad_(True)
         length = min(forward.seq_len, LONGEST_CHECKED)
         self._checked = replace(forward, batch=1, query_len=length, seq_len=length)

@@ -9,6 +9,7 @@ from suite.theory.attention_plan import laid_over
 from suite.theory.geometry import geometry_from
 from suite.theory.latent_shapes import AbsorbedShape, LatentShape
 from suite.theory.shapes import LayerShape, Pass
+from suite.theory.window_shapes import WindowShape
 
 NORM_EPS = 1e-6
 
@@ -77,6 +78,10 @@ def decoder_shape(
     step = Pass(batch=1, query_len=1, seq_len=1, element_bytes=1, is_training=True)
     if (refusal := layer.refusal(step)) is not None:
         raise ValueError(f"a language model trains its attention: {refusal}")
+    if isinstance(layer, WindowShape):
+        raise ValueError(
+            "attention must be a variant that sees whole contexts where a language model is built; got attention=window"
+        )
     has_bias = one_of(sizes, "qkv_bias", (True, False), where=where) and not isinstance(layer, LatentShape)
     return DecoderShape(
         layer=layer,

@@ -54,6 +54,17 @@ class Pass:
         """Query-key pairs of one head and one sequence under the causal mask."""
         return self.query_len * (2 * self.seq_len - self.query_len + 1) // 2
 
+    @property
+    def is_whole(self) -> bool:
+        """Every token is a new one, as in a prefill and in training."""
+        return self.query_len == self.seq_len
+
+    def pairs_within(self, window: int) -> int:
+        """Return the pairs that remain where a query sees its own key and the `window` - 1 before it."""
+        behind = (self.seq_len - window, self.seq_len - self.query_len - window)
+        hidden, of_older_queries = (max(0, count) * (max(0, count) + 1) // 2 for count in behind)
+        return self.pairs - (hidden - of_older_queries)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
@@ -135,6 +146,18 @@ class LayerShape(ABC):
     def cache_bytes_per_token(self, forward: Pass) -> int:
         return sum(rows.bytes(forward) for rows in self.cache_rows)
 
+    def cached_tokens(self, forward: Pass) -> int:
+        """Return the tokens of a sequence that the cache keeps."""
+        return forward.seq_len
+
+    def read_tokens(self, forward: Pass) -> int:
+        """Return the tokens of a sequence whose keys and values the kernel reads."""
+        return forward.seq_len
+
+    def pairs(self, forward: Pass) -> int:
+        """Return the query-key pairs of one head and one sequence."""
+        return forward.pairs
+
     def kernel_bytes_per_token(self, forward: Pass) -> int:
         """Return the bytes of keys and values that the kernel reads for each token of the context."""
         return self.cache_bytes_per_token(forward)
@@ -146,11 +169,11 @@ class LayerShape(ABC):
 
     def attended_bytes(self, forward: Pass) -> int:
         """Return the bytes of keys and values that the kernel reads in a forward pass."""
-        return forward.batch * forward.seq_len * self.kernel_bytes_per_token(forward)
+        return forward.batch * self.read_tokens(forward) * self.kernel_bytes_per_token(forward)
 
     def moved_bytes(self, forward: Pass) -> int:
         """Return the least traffic between cache and kernel in a forward pass, the kernel's reads included."""
-        return forward.batch * forward.seq_len * self.layer_bytes_per_token(forward)
+        return forward.batch * self.read_tokens(forward) * self.layer_bytes_per_token(forward)
 
     def before_kernel(self, forward: Pass) -> Mapping[str, Work]:
         """Return the work between projections and kernel, by the span in which it is timed."""
@@ -162,11 +185,11 @@ class LayerShape(ABC):
 
     def core_flops(self, forward: Pass) -> int:
         """Count the kernel's FLOPs in a forward pass: scores and weighted sums."""
-        return 2 * forward.batch * self.num_heads * forward.pairs * (self.qk_dim + self.v_dim)
+        return 2 * forward.batch * self.num_heads * self.pairs(forward) * (self.qk_dim + self.v_dim)
 
     def recomputation_flops(self, forward: Pass) -> int:
         """Count the FLOPs of a kernel that computes its scores again in the backward pass instead of storing them."""
-        return 2 * forward.batch * self.num_heads * forward.pairs * self.qk_dim
+        return 2 * forward.batch * self.num_heads * self.pairs(forward) * self.qk_dim
 
     @abstractmethod
     def projection_flops(self, forward: Pass) -> int:
@@ -178,8 +201,8 @@ class LayerShape(ABC):
 
 
 def cache_bytes(shape: LayerShape, forward: Pass) -> int:
-    """Return the bytes that one layer keeps for `seq_len` tokens of every sequence."""
-    return forward.batch * forward.seq_len * shape.cache_bytes_per_token(forward)
+    """Return the bytes that one layer keeps of `seq_len` tokens of every sequence."""
+    return forward.batch * shape.cached_tokens(forward) * shape.cache_bytes_per_token(forward)
 
 
 def kernel_flops(shape: LayerShape, forward: Pass) -> int:

@@ -25,7 +25,7 @@ class Change:
     after: str
     settings: dict = field(default_factory=dict)
     sizes: dict = field(default_factory=dict)
-    """Of the variant."""
+    """The variant's own."""
 
 
 FOLDED, EAGER = "backends/sdpa_folded.py", "backends/eager.py"
@@ -34,6 +34,7 @@ DSA = {"file": "indexed.py", "settings": {"attention": "mla_dsa"}, "sizes": {"to
 DEQUANTISING = {"file": "backends/dequantising.py"}
 INT8 = DEQUANTISING | {"settings": {"backend": "dequantising", "cache_dtype": "int8", **GQA}}
 FP8 = DEQUANTISING | {"settings": {"backend": "dequantising", "cache_dtype": "fp8"}}
+WINDOW = {"attention": "window", "query_len": 3, "backend": "eager"}
 CHANGES = (
     Change(what="nothing", file=FOLDED, before="", after=""),
     Change(
@@ -72,7 +73,7 @@ CHANGES = (
     Change(
         what="no causal mask in a prefill",
         file=FOLDED,
-        before="is_causal=True",
+        before="is_causal=self._mask_11RT is None",
         after="is_causal=False",
         settings={"phase": "prefill", **GQA},
     ),
@@ -166,6 +167,38 @@ CHANGES = (
         after="self.cache.write(self._start - 1,",
         **INT8 | {"file": "quantised_step.py"},
     ),
+    Change(
+        what="window one key too wide",
+        file="problem.py",
+        before=".triu(own - window + 1)",
+        after=".triu(own - window)",
+        settings=WINDOW,
+        sizes={"window": 7},
+    ),
+    Change(
+        what="rows of a cache that goes round taken for their order",
+        file="problem.py",
+        before="visible_ST.roll(self.oldest_row, dims=-1)",
+        after="visible_ST",
+        settings=WINDOW,
+        sizes={"window": 7},
+    ),
+    Change(
+        what="new tokens written one row late in a cache that goes round",
+        file="window.py",
+        before="row = first % room",
+        after="row = (first + 1) % room",
+        settings=WINDOW,
+        sizes={"window": 7},
+    ),
+    Change(
+        what="sinks left out of the softmax",
+        file=EAGER,
+        before="torch.cat((scores, sink), dim=-1).softmax(dim=-1)[..., :-1]",
+        after="scores.softmax(dim=-1)",
+        settings={**WINDOW, "query_len": 1},
+        sizes={"sinks": True},
+    ),
 )
 
 
@@ -199,7 +232,7 @@ def outcome(change, folder):
             "telemetry": "off",
         }
         chosen = {group: read_choice(group, changes.get(group, name)) for group, name in groups.items()}
-        chosen["attention"] |= change.sizes
+        chosen["attention"] = {**chosen["attention"], **change.sizes}
         run = {key: value for key, value in read_yaml("run.yaml").items() if key not in ("defaults", "hydra")}
         settings = {**run, "dtype": "float32", "seq_len": 40, **changes, **chosen}
         ceilings = MeasuredCeilings(flops_per_s=1e11, bytes_per_s_by_size={1 << 20: 1e10})

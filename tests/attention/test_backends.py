@@ -384,7 +384,15 @@ def test_flex_scores_and_masks_as_eager_does(monkeypatch, query_len, kv_heads, v
     monkeypatch.setattr(torch, "compile", lambda function, **settings: function)
     problem = replace(DECODE, query_len=query_len, kv_heads=kv_heads, value_layout=value_layout)
     drawn = inputs(problem)
-    torch.testing.assert_close(Flex(problem)(*drawn), Eager(problem)(*drawn), rtol=1e-4, atol=1e-5)
+    for same in (problem, replace(problem, window=20), replace(problem, window=126, oldest_row=50)):
+        torch.testing.assert_close(Flex(same)(*drawn), Eager(same)(*drawn), rtol=1e-4, atol=1e-5)
+
+
+def test_flex_skips_blocks_of_keys_outside_a_window(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda function, **settings: function)
+    problem = replace(DECODE, query_len=1024, seq_len=1024)
+    whole, windowed = (Flex(one)._block_mask.sparsity() for one in (problem, replace(problem, window=128)))
+    assert (whole, windowed) == (pytest.approx(100 * 28 / 64), pytest.approx(100 * (64 - 15) / 64))
 
 
 def test_flex_says_that_it_has_no_compiler(no_compiler):

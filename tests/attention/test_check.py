@@ -9,8 +9,10 @@ from suite.attention import check
 from suite.attention.backends.eager import attend
 from suite.attention.problem import visible_keys
 from suite.attention.workload import AttentionWorkload
-from suite.configuration.files import read_choice, read_yaml
+from suite.configuration.files import choices, read_choice, read_yaml
 from suite.measure.workload import IncorrectError, UnsupportedError
+
+SMALL = {"window": {"window": 7}}
 
 
 def settings(**changes):
@@ -22,6 +24,14 @@ def settings(**changes):
 
 def prepared(**changes):
     workload = AttentionWorkload(settings(**changes))
+    workload.prepare()
+    return workload
+
+
+def with_sizes(attention, **changes):
+    """A prepared variant, of sizes of its own that a case of forty tokens shows."""
+    own = SMALL.get(attention, {}) | changes.pop("sizes", {})
+    workload = AttentionWorkload({**settings(**changes), "attention": read_choice("attention", attention) | own})
     workload.prepare()
     return workload
 
@@ -69,6 +79,56 @@ def test_a_kernel_that_reads_past_the_length_is_incorrect():
         workload.check()
 
 
+@pytest.mark.parametrize("backend", ["sdpa", "sdpa_folded"])
+@pytest.mark.parametrize(("phase", "query_len"), [("prefill", 1), ("decode", 3), ("train", 1)])
+def test_a_window_passes_by_each_backend_that_masks(backend, phase, query_len):
+    assert with_sizes("window", backend=backend, phase=phase, query_len=query_len).check()
+
+
+@pytest.mark.parametrize(("phase", "query_len"), [("prefill", 1), ("decode", 1), ("decode", 3)])
+def test_sinks_are_eagers_alone_and_are_not_trained(phase, query_len):
+    sinks = {"sinks": True}
+    assert with_sizes("window", sizes=sinks, phase=phase, query_len=query_len).work.backend.name == "eager"
+    assert with_sizes("window", sizes=sinks, phase=phase, query_len=query_len, backend="eager").check()
+    with pytest.raises(UnsupportedError, match=r"^sdpa_folded computes no attention sinks$"):
+        with_sizes("window", sizes=sinks, phase=phase, query_len=query_len, backend="sdpa_folded")
+    with pytest.raises(UnsupportedError, match=r"^attention sinks are not trained here"):
+        with_sizes("window", sizes=sinks, phase="train", backend="eager")
+
+
+@pytest.mark.parametrize("sinks", [False, True])
+@pytest.mark.parametrize("query_len", [1, 3, 40])
+def test_a_wrong_window_or_sink_is_incorrect(sinks, query_len):
+    phase = "prefill" if query_len == 40 else "decode"
+    workload = with_sizes("window", sizes={"sinks": sinks}, phase=phase, query_len=query_len, backend="eager")
+    right, problem = workload.work.backend, workload.work.problem
+    hidden_ST = ~problem.visible_keys()
+    wrong = {
+        "a key too many": lambda q, k, v, *sink: attend(
+            q, k, v, scale=problem.scale, hidden_ST=hidden_ST & ~_begin(problem), sink_H=(*sink, None)[0]
+        ),
+        "a key too few": lambda q, k, v, *sink: attend(
+            q, k, v, scale=problem.scale, hidden_ST=hidden_ST | _begin(problem, later=1), sink_H=(*sink, None)[0]
+        ),
+        "sinks left out": lambda q, k, v, *sink: attend(q, k, v, scale=problem.scale, hidden_ST=hidden_ST),
+    }
+    assert workload.check()
+    for way, kernel in wrong.items():
+        if (way == "sinks left out" and not sinks) or (way == "a key too many" and problem.window is None):
+            continue
+        workload.work.backend = kernel
+        with pytest.raises(IncorrectError, match="relative error"):
+            workload.check()
+    workload.work.backend = right
+
+
+def _begin(problem, later=0):
+    """The key before each query's window, or one so much later."""
+    own = problem.seq_len - problem.query_len - (problem.window or problem.seq_len) + later
+    before_ST = torch.ones(problem.query_len, problem.seq_len, dtype=torch.bool).tril(own).triu(own)
+    return before_ST.roll(problem.oldest_row, dims=-1)
+
+
 LARGEST = {"float64": 1e-13, "float32": 1e-5, "bfloat16": 3e-2, "float16": 5e-3}
 
 
@@ -110,11 +170,11 @@ def test_a_score_factor_off_by_more_than_rounding_is_incorrect():
         workload.check()
 
 
-@pytest.mark.parametrize("attention", ["mha", "gqa", "mqa", "mla", "mla_absorbed", "mla_latent", "mla_expanded"])
+@pytest.mark.parametrize("attention", choices("attention"))
 @pytest.mark.parametrize(("phase", "query_len"), [("prefill", 1), ("decode", 1), ("decode", 3), ("train", 1)])
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
 def test_right_kernels_pass(attention, phase, query_len, dtype):
-    readings = prepared(attention=attention, phase=phase, query_len=query_len, dtype=dtype).check()
+    readings = with_sizes(attention, phase=phase, query_len=query_len, dtype=dtype).check()
     values = {reading.metric: reading.value for reading in readings}
     checked = [metric for metric in values if metric.startswith("relative_error")]
     by_gradient = 0 if phase != "train" else 2 if attention == "mla_absorbed" else 3

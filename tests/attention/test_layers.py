@@ -17,6 +17,7 @@ from suite.attention.latent import (
     ExpandedOnceLatentAttention,
     ReexpandingLatentAttention,
 )
+from suite.attention.window import WindowAttention
 from suite.theory.geometry import load_geometry
 from suite.theory.latent_shapes import (
     AbsorbedShape,
@@ -30,6 +31,7 @@ from suite.theory.latent_shapes import (
 )
 from suite.theory.rope import Rope, Yarn
 from suite.theory.shapes import GroupedShape, Pass, cache_bytes, grouped_shape
+from suite.theory.window_shapes import WindowShape, window_shape
 
 TINY = load_geometry("tiny")
 YARN = Yarn(factor=4.0, original_max_position=16.0, mscale=1.0, mscale_all_dim=0.7)
@@ -49,6 +51,10 @@ SHAPES = {
     "mla_yarn": absorbed_shape(SCALED),
     "mla_latent_yarn": reexpanded_shape(SCALED),
     "mla_expanded_yarn": expanded_shape(SCALED),
+    "window": window_shape(TINY, kv_heads=2, window=5),
+    "window_of_one": window_shape(TINY, kv_heads=2, window=1),
+    "window_with_sinks": window_shape(SCALED, kv_heads=2, window=5, sinks=True),
+    "window_beyond_the_context": window_shape(TINY, kv_heads=2, window=99, sinks=True),
 }
 OF_WHOLE_PROMPTS = {"mla_deployed": expanded_once_shape(TINY), "mla_deployed_yarn": expanded_once_shape(SCALED)}
 ALL_SHAPES = SHAPES | OF_WHOLE_PROMPTS
@@ -58,6 +64,7 @@ CLASSES = {
     ExpandedShape: ExpandedLatentAttention,
     ExpandedOnceShape: ExpandedOnceLatentAttention,
     GroupedShape: GroupedAttention,
+    WindowShape: WindowAttention,
 }
 BACKENDS = [Eager, Sdpa, SdpaFolded]
 BOUNDS = {torch.float64: 1e-13, torch.float32: 3e-6, torch.bfloat16: 3e-2}
@@ -76,18 +83,21 @@ def a_pass(query_len, seq_len, batch=2, dtype=torch.float64):
 
 def forward(layer, backend, x_BSD, cache, start, seq_len):
     """One pass over new tokens, with the cache cut to what is there so far."""
-    cache.length = seq_len
+    cache.length = min(seq_len, cache.room)
     problem = layer.problem(a_pass(x_BSD.shape[1], seq_len, batch=x_BSD.shape[0]))
     return layer.output(backend(problem)(*layer.project(x_BSD, cache, start)))
 
 
-def attention(q, k, v, scale):
+def attention(q, k, v, scale, window=None, sinks=None):
     """[batch, head, token, width] each, causal from the first token, with explicit loops over heads and queries."""
     out = torch.zeros(*q.shape[:3], v.shape[-1], dtype=torch.float64)
     for head in range(q.shape[1]):
         for query in range(q.shape[2]):
-            scores = (k[:, head, : query + 1] @ q[:, head, query, :, None])[..., 0] * scale
-            out[:, head, query] = (scores.softmax(-1)[:, None] @ v[:, head, : query + 1])[:, 0]
+            seen = slice(max(0, query + 1 - (window or query + 1)), query + 1)
+            shares = ((k[:, head, seen] @ q[:, head, query, :, None])[..., 0] * scale).exp()
+            sink = 0 if sinks is None else sinks[head].double().exp()
+            shares /= shares.sum(-1, keepdim=True) + sink
+            out[:, head, query] = (shares[:, None] @ v[:, head, seen])[:, 0]
     return out
 
 
@@ -103,15 +113,24 @@ def by_definition(layer, x_BSD, positions=None):
     q, k, v = definition.projected(layer, x_BSD.double(), positions)
     share = shape.num_heads // k.shape[1]
     k, v = (torch.stack([part[:, h // share] for h in range(shape.num_heads)], dim=1) for part in (k, v))
-    return definition.output(layer, attention(q, k, v, shape.rope.score_factor / math.sqrt(width)))
+    beside = getattr(shape, "window", None), getattr(layer, "sink_H", None)
+    return definition.output(layer, attention(q, k, v, shape.rope.score_factor / math.sqrt(width), *beside))
 
 
 def error(candidate, reference):
     return float((candidate.double() - reference).norm() / reference.norm())
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("variant", ALL_SHAPES)
+def each_by(variants):
+    """Each variant with each backend that computes it."""
+    beyond = {variant: layer_of(variant).problem(a_pass(17, 17)).beyond_plain for variant in variants}
+    pairs = [
+        (variant, backend) for variant in variants for backend in BACKENDS if backend.computes >= set(beyond[variant])
+    ]
+    return pytest.mark.parametrize(("variant", "backend"), pairs)
+
+
+@each_by(ALL_SHAPES)
 @pytest.mark.parametrize("dtype", BOUNDS)
 def test_a_prefill_equals_the_definition(variant, backend, dtype):
     layer = layer_of(variant, dtype)
@@ -120,14 +139,13 @@ def test_a_prefill_equals_the_definition(variant, backend, dtype):
     assert error(out, by_definition(layer, x_BSD)) < BOUNDS[dtype]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("variant", SHAPES)
+@each_by(SHAPES)
 @pytest.mark.parametrize("new_tokens", [1, 2, 3])
 @pytest.mark.parametrize("dtype", BOUNDS)
 def test_decoding_step_by_step_equals_one_pass(variant, backend, new_tokens, dtype):
     layer = layer_of(variant, dtype)
     x_BSD = torch.randn(2, 19, 64, generator=torch.Generator().manual_seed(2), dtype=torch.float64).to(dtype)
-    cache = layer.new_cache(a_pass(19, 19))
+    cache = layer.new_cache(a_pass(new_tokens, 19))
     parts = [forward(layer, backend, x_BSD[:, :7], cache, 0, 7)]
     for start in range(7, 19, new_tokens):
         end = start + new_tokens
@@ -169,7 +187,7 @@ def test_gqa_with_a_key_value_head_for_each_query_head_is_mha(backend, dtype):
 def test_positions_may_have_gaps_with_a_cache_and_without(variant):
     layer, positions = layer_of(variant, positions=2000), torch.tensor([0, 1, 2, 700, 701, 1999])
     x_BSD = torch.randn(2, 6, 64, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    backend = SdpaFolded(layer.problem(a_pass(6, 6)))
+    backend = Eager(layer.problem(a_pass(6, 6)))
     for cache in (None, layer.new_cache(a_pass(6, 6))):
         out = layer.output(backend(*layer.project(x_BSD, cache, 0, positions)))
         assert error(out, by_definition(layer, x_BSD, positions)) < 1e-13
@@ -185,9 +203,10 @@ def test_without_norm_and_rotary_part_the_projection_is_cached():
 
 @pytest.mark.parametrize("variant", ALL_SHAPES)
 def test_parameters_and_cache_are_those_of_the_closed_forms(variant):
-    layer, forward_pass = layer_of(variant), a_pass(1, 33)
+    layer = layer_of(variant)
     assert sum(parameter.numel() for parameter in layer.parameters()) == layer.shape.parameter_count
-    assert layer.new_cache(forward_pass).counted_bytes() == cache_bytes(layer.shape, forward_pass)
+    for forward_pass in (a_pass(1, 33), a_pass(3, 33), a_pass(33, 33)):
+        assert layer.new_cache(forward_pass).counted_bytes() == cache_bytes(layer.shape, forward_pass)
 
 
 def test_a_single_token_attends_to_itself():

@@ -75,6 +75,14 @@ def test_a_decoder_that_is_absorbed_in_every_phase_is_refused():
         decoder_shape(sizes, absorbed, vocab_size=VOCABULARY, where="policy.")
 
 
+def test_a_decoder_of_a_window_is_refused():
+    sizes, window = read_choice("policy", "small"), read_choice("attention", "window")
+    with pytest.raises(
+        ValueError, match=r"attention must be a variant that sees whole contexts .* got attention=window"
+    ):
+        decoder_shape(sizes, window, vocab_size=VOCABULARY, where="policy.")
+
+
 def test_mla_trains_expanded_and_decodes_absorbed():
     model = decoder("mla", dtype=torch.float64)
     assert model.modes() == {"trained": "ExpandedLatentAttention", "decoded": "AbsorbedLatentAttention"}

@@ -16,19 +16,28 @@ from transformers import DynamicCache, modeling_rope_utils
 from suite.attention.backends.eager import Eager
 from suite.attention.grouped import GroupedAttention
 from suite.attention.latent import AbsorbedLatentAttention, ExpandedLatentAttention, ReexpandingLatentAttention
+from suite.attention.window import WindowAttention
 from suite.configuration.files import read_choice
 from suite.theory.geometry import geometry_from
 from suite.theory.latent_shapes import absorbed_shape, expanded_shape, reexpanded_shape
 from suite.theory.shapes import Pass, cache_bytes, grouped_shape
+from suite.theory.window_shapes import window_shape
 from tests.parity import their_layers
-from tests.parity.their_layers import deepseek_v2_layer, deepseek_v3_layer, evens_then_odds, llama_layer
+from tests.parity.their_layers import (
+    deepseek_v2_layer,
+    deepseek_v3_layer,
+    evens_then_odds,
+    gpt_oss_layer,
+    llama_layer,
+    mistral_layer,
+)
 
 MODES = {
     "absorbed": (AbsorbedLatentAttention, absorbed_shape),
     "expanded": (ExpandedLatentAttention, expanded_shape),
     "re-expanding": (ReexpandingLatentAttention, reexpanded_shape),
 }
-BATCH, TOKENS, CONTEXT = 2, 19, 7
+BATCH, TOKENS, CONTEXT, WINDOW = 2, 19, 7, 5
 CONTIGUOUS = torch.arange(TOKENS)
 GAPPED = torch.tensor([0, 1, 2, 700, 701, 5000, 5001, 5002, 5003, 5600, 5601, *range(5700, 5707), 6000])
 CUTS = {"a whole pass": 0, "one by one": 1, "two by two": 2, "three by three": 3}
@@ -52,7 +61,8 @@ class TorchInFloat64(types.ModuleType):
 
 @pytest.fixture
 def islands_lifted(monkeypatch):
-    for module in (their_layers.llama, their_layers.v2, their_layers.v3, modeling_rope_utils):
+    modules = [getattr(their_layers, name) for name in ("llama", "mistral", "gpt_oss", "v2", "v3")]
+    for module in (*modules, modeling_rope_utils):
         monkeypatch.setattr(module, "torch", TorchInFloat64("torch"))
 
 
@@ -78,6 +88,10 @@ def grouped(kv_heads, geometry, dtype=torch.float64):
     return built(GroupedAttention, grouped_shape(geometry_from(geometry), kv_heads=kv_heads), dtype)
 
 
+def windowed(geometry, dtype=torch.float64, sinks=True):
+    return built(WindowAttention, window_shape(geometry_from(geometry), kv_heads=2, window=WINDOW, sinks=sinks), dtype)
+
+
 def built(layer_class, shape, dtype):
     generator = torch.Generator().manual_seed(7)
     positions = int(GAPPED.max()) + 1
@@ -96,20 +110,27 @@ def parts(new_tokens):
     return [(0, CONTEXT), *((start, start + new_tokens) for start in starts)]
 
 
-def added_mask(query_len, seq_len, dtype):
+def added_mask(query_len, seq_len, dtype, window=TOKENS):
     lowest = torch.full((query_len, seq_len), torch.finfo(dtype).min, dtype=dtype)
-    return lowest.triu(seq_len - query_len + 1)[None, None]
+    own = seq_len - query_len
+    return (lowest.triu(own + 1) + lowest.tril(own - window))[None, None]
+
+
+def window_mask(query_len, seq_len, dtype):
+    """Their cache keeps what the next token sees beside itself."""
+    older = min(seq_len - query_len, WINDOW - 1)
+    return added_mask(query_len, older + query_len, dtype, WINDOW)
 
 
 def error(ours, theirs, *, positions=GAPPED, new_tokens=0, mask_of=added_mask):
     """Relative Frobenius error of our layer against theirs, over every token."""
     x_BSD = torch.randn(BATCH, TOKENS, 64, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     x_BSD = x_BSD.to(ours.dtype)
-    our_cache, their_cache = ours.new_cache(a_pass(TOKENS, TOKENS)), DynamicCache()
+    our_cache, their_cache = ours.new_cache(a_pass(new_tokens or TOKENS, TOKENS)), DynamicCache(config=theirs.config)
     got, wanted = [], []
     for start, end in parts(new_tokens):
         x, at = x_BSD[:, start:end], positions[start:end]
-        our_cache.length = end
+        our_cache.length = min(end, our_cache.room)
         backend = Eager(ours.problem(a_pass(end - start, end)))
         got.append(ours.output(backend(*ours.project(x, our_cache, start, at))))
         wanted.append(theirs(x, at, their_cache, mask_of(end - start, end, ours.dtype)))
@@ -157,6 +178,17 @@ def test_grouped_attention_equals_llama(kv_heads, rope, new_tokens, dtype):
     geometry = geometry_of(rope, attention="mha", head_dim=64)
     ours = grouped(kv_heads, geometry, dtype)
     assert error(ours, llama_layer(ours, geometry, "eager"), new_tokens=new_tokens) < BOUNDS[dtype]
+
+
+@pytest.mark.parametrize(("layer_of", "sinks"), [(mistral_layer, False), (gpt_oss_layer, True)])
+@every_cut
+@every_dtype
+@pytest.mark.usefixtures("islands_lifted")
+def test_a_window_equals_mistrals_and_with_sinks_gpt_oss(layer_of, sinks, new_tokens, dtype):
+    geometry = geometry_of("llama-3.1-8b", attention="mha", head_dim=64)
+    ours = windowed(geometry, dtype, sinks=sinks)
+    theirs = layer_of(ours, geometry, "eager")
+    assert error(ours, theirs, new_tokens=new_tokens, mask_of=window_mask) < BOUNDS[dtype]
 
 
 @every_cut
@@ -227,6 +259,19 @@ def test_without_llamas_scaling_ours_is_not_theirs():
     geometry = geometry_of("llama-3.2-1b", attention="mha", head_dim=64)
     ours = grouped(2, {**geometry, "rope_scaling": None})
     assert error(ours, llama_layer(ours, geometry, "eager")) > 1e-2
+
+
+def test_sinks_that_they_have_not_show():
+    geometry = geometry_of(None, attention="mha", head_dim=64)
+    ours = windowed(geometry)
+    assert error(ours, mistral_layer(ours, geometry, "eager"), mask_of=window_mask) > 1e-1
+
+
+def test_a_window_that_is_one_token_wider_shows():
+    geometry = geometry_of(None, attention="mha", head_dim=64)
+    ours = windowed(geometry)
+    theirs = gpt_oss_layer(ours, geometry, "eager")
+    assert error(ours, theirs, mask_of=lambda *sizes: added_mask(*sizes, WINDOW + 1)) > 1e-2
 
 
 @pytest.mark.parametrize(

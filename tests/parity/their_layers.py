@@ -9,13 +9,24 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DeepseekV2Config, DeepseekV3Config, DynamicCache, LlamaConfig, PreTrainedConfig
+from transformers import (
+    DeepseekV2Config,
+    DeepseekV3Config,
+    DynamicCache,
+    GptOssConfig,
+    LlamaConfig,
+    MistralConfig,
+    PreTrainedConfig,
+)
 from transformers.models.deepseek_v2 import modeling_deepseek_v2 as v2
 from transformers.models.deepseek_v3 import modeling_deepseek_v3 as v3
+from transformers.models.gpt_oss import modeling_gpt_oss as gpt_oss
 from transformers.models.llama import modeling_llama as llama
+from transformers.models.mistral import modeling_mistral as mistral
 
 from suite.attention.grouped import GroupedAttention
 from suite.attention.latent import LatentAttention
+from suite.attention.window import WindowAttention
 
 THEIR_NAMES = {"type": "rope_type", "original_max_position": "original_max_position_embeddings"}
 
@@ -37,19 +48,37 @@ class TheirLayer:
 
 
 def llama_layer(ours: GroupedAttention, geometry: Mapping[str, Any], implementation: str) -> TheirLayer:
-    shape = ours.shape
-    config = LlamaConfig(
-        hidden_size=shape.hidden_size,
-        num_attention_heads=shape.num_heads,
-        num_key_value_heads=shape.kv_heads,
-        head_dim=shape.head_dim,
-        **_rope(geometry),
+    config = LlamaConfig(**_grouped_sizes(ours, geometry), attn_implementation=implementation)
+    return TheirLayer(
+        attention=holding(_named(_grouped_weights(ours)), llama.LlamaAttention, config),
+        rotary=llama.LlamaRotaryEmbedding(config),
+        config=config,
+    )
+
+
+def mistral_layer(ours: WindowAttention, geometry: Mapping[str, Any], implementation: str) -> TheirLayer:
+    config = MistralConfig(
+        **_grouped_sizes(ours, geometry), sliding_window=ours.shape.window, attn_implementation=implementation
+    )
+    return TheirLayer(
+        attention=holding(_named(_grouped_weights(ours)), mistral.MistralAttention, config),
+        rotary=mistral.MistralRotaryEmbedding(config),
+        config=config,
+    )
+
+
+def gpt_oss_layer(ours: WindowAttention, geometry: Mapping[str, Any], implementation: str) -> TheirLayer:
+    config = GptOssConfig(
+        **_grouped_sizes(ours, geometry),
+        sliding_window=ours.shape.window,
+        layer_types=["sliding_attention"],
+        num_hidden_layers=1,
+        attention_bias=False,  # ours has none
         attn_implementation=implementation,
     )
-    weights = {"q_proj": ours.w_q, "k_proj": ours.w_k, "v_proj": ours.w_v, "o_proj": ours.w_o}
     return TheirLayer(
-        attention=holding(_named(weights), llama.LlamaAttention, config),
-        rotary=llama.LlamaRotaryEmbedding(config),
+        attention=holding({**_named(_grouped_weights(ours)), "sinks": ours.sink_H}, gpt_oss.GptOssAttention, config),
+        rotary=gpt_oss.GptOssRotaryEmbedding(config),
         config=config,
     )
 
@@ -84,6 +113,21 @@ def _rope(geometry: Mapping[str, Any]) -> dict[str, Any]:
         "rope_parameters": {"rope_theta": geometry["rope_theta"], **parameters},
         "max_position_embeddings": geometry["max_position"],
     }
+
+
+def _grouped_sizes(ours: GroupedAttention, geometry: Mapping[str, Any]) -> dict[str, Any]:
+    shape = ours.shape
+    return {
+        "hidden_size": shape.hidden_size,
+        "num_attention_heads": shape.num_heads,
+        "num_key_value_heads": shape.kv_heads,
+        "head_dim": shape.head_dim,
+        **_rope(geometry),
+    }
+
+
+def _grouped_weights(ours: GroupedAttention) -> dict[str, Tensor]:
+    return {"q_proj": ours.w_q, "k_proj": ours.w_k, "v_proj": ours.w_v, "o_proj": ours.w_o}
 
 
 def latent_sizes(ours: LatentAttention, geometry: Mapping[str, Any]) -> dict[str, Any]:

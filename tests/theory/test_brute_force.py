@@ -9,6 +9,7 @@ import pytest
 from suite.theory.geometry import load_geometry
 from suite.theory.latent_shapes import absorbed_shape, expanded_once_shape, expanded_shape, reexpanded_shape
 from suite.theory.shapes import Pass, cache_bytes, grouped_shape, kernel_bytes, kernel_flops, layer_bytes, layer_flops
+from suite.theory.window_shapes import window_shape
 
 TINY = load_geometry("tiny")
 GEOMETRIES = (TINY, replace(TINY, hidden_size=40, num_heads=6, num_kv_heads=6, v_head_dim=10))
@@ -21,6 +22,8 @@ VARIANTS = {
     "mla_latent": lambda geometry: reexpanded_shape(geometry, qk_rope_head_dim=6, v_head_dim=9),
     "mla_expanded": lambda geometry: expanded_shape(geometry, qk_rope_head_dim=6, v_head_dim=9),
     "mla_deployed": lambda geometry: expanded_once_shape(geometry, qk_rope_head_dim=6, v_head_dim=9),
+    "window": lambda geometry: window_shape(geometry, kv_heads=2, window=4),
+    "window with sinks": lambda geometry: window_shape(geometry, kv_heads=2, window=3, sinks=True),
 }
 PASSES = list(itertools.product((1, 3), (1, 2, 5), (0, 4, 11), (None, "fp8"))) + list(
     itertools.product((1, 3), (1, 5), ("training",), (None,))
@@ -37,7 +40,7 @@ class Counter:
     def pairs(self):
         s, f = self.s, self.f
         for batch, head, query, key in itertools.product(*map(range, (f.batch, s.num_heads, f.query_len, f.seq_len))):
-            if key <= query + self.past:
+            if query + self.past - getattr(s, "window", f.seq_len) < key <= query + self.past:
                 yield batch, head, query, key
 
     def widths(self):
@@ -104,8 +107,17 @@ class Counter:
             return [(s.kv_lora_rank, False), (s.qk_rope_head_dim, True)]
         return [(s.head_dim, False)] * (2 * s.kv_heads)
 
+    def kept_tokens(self):
+        """Tokens whose rows this pass reads; after a whole prompt those of the last window."""
+        s, f = self.s, self.f
+        if not self.variant.startswith("window"):
+            return f.batch * f.seq_len
+        if not self.past:
+            return f.batch * len(range(f.seq_len)[-s.window :])
+        return len({(batch, key) for batch, _, _, key in self.pairs()})
+
     def kept_bytes(self):
-        tokens, element = self.f.batch * self.f.seq_len, self.f.element_bytes
+        tokens, element = self.kept_tokens(), self.f.element_bytes
         if self.f.cache_dtype is None:
             return tokens * sum(width for width, _ in self.kept()) * element
         return tokens * sum(width * 2 if apart else width + 4 * math.ceil(width / 128) for width, apart in self.kept())
@@ -114,12 +126,17 @@ class Counter:
 def expected(variant, shape, forward):
     counter = Counter(variant, shape, forward)
     element, passes = forward.element_bytes, 3 if forward.is_training else 1
-    is_apart = variant in ("mla_latent", "mla_deployed")  # what the kernel reads is not what the cache keeps
+    is_long_prompt = variant.startswith("window") and forward.is_whole and forward.seq_len > shape.window
+    is_apart = (
+        variant in ("mla_latent", "mla_deployed") or is_long_prompt
+    )  # what the kernel reads is not what the cache keeps
     reads = len(counter.attended()) * element if is_apart or not forward.cache_dtype else None
     reads = counter.kept_bytes() if reads is None else reads
     kernel = passes * (reads + counter.queries_and_outputs() * element)
     layer = kernel + passes * shape.parameter_count * element
-    if variant == "mla_deployed" and not forward.is_training:  # what is kept is written beside what the kernel reads
+    if (
+        variant == "mla_deployed" or is_long_prompt
+    ) and not forward.is_training:  # what is kept is written beside what the kernel reads
         layer += counter.kept_bytes()
     if variant == "mla_latent":  # the latent is read, what is expanded is written first; the rotary key is not expanded
         tokens, s = forward.batch * forward.seq_len, shape

@@ -9,6 +9,7 @@ from suite.theory.geometry import load_geometry
 from suite.theory.latent_shapes import absorbed_shape, expanded_once_shape, expanded_shape, reexpanded_shape
 from suite.theory.roofline import Ceilings, MeasuredCeilings
 from suite.theory.shapes import Pass, cache_bytes, grouped_shape, kernel_bytes, layer_bytes, layer_flops
+from suite.theory.window_shapes import window_shape
 
 V3 = load_geometry("deepseek-v3")
 
@@ -215,3 +216,34 @@ def test_bytes_a_token_and_layer_are_those_of_glas_table_5(tp, mha, gqa_4, mla):
 def test_an_fp8_latent_is_as_large_as_flashmla_lays_it():
     forward = Pass(batch=1, query_len=1, seq_len=1, element_bytes=2, cache_dtype="fp8")
     assert cache_bytes(absorbed_shape(V3), forward) == 656
+
+
+def test_a_windows_cache_and_step_do_not_grow_with_the_context():
+    shape = window_shape(load_geometry("llama-3.1-8b"), window=128)
+    steps = [Pass(batch=2, query_len=1, seq_len=tokens, element_bytes=2) for tokens in (64, 128, 4096, 65_536)]
+    assert [cache_bytes(shape, step) for step in steps] == [2 * kept * 2 * 8 * 128 * 2 for kept in (64, 128, 128, 128)]
+    assert len({(kernel_bytes(shape, step), layer_flops(shape, step)) for step in steps[1:]}) == 1
+    assert cache_bytes(shape, replace(steps[-1], query_len=3)) == cache_bytes(shape, steps[-1]) // 128 * 130
+
+
+@pytest.mark.parametrize("tp", [1, 4])
+def test_a_window_as_wide_as_the_context_costs_what_gqa_does(tp):
+    geometry = load_geometry("llama-3.1-8b")
+    windowed, grouped = window_shape(geometry, tp=tp, window=64), grouped_shape(geometry, tp=tp)
+    for step in (Pass(batch=1, query_len=query_len, seq_len=64, element_bytes=2) for query_len in (1, 3, 64)):
+        for form in (cache_bytes, kernel_bytes, layer_bytes, layer_flops):
+            assert form(windowed, step) == form(grouped, step)
+    assert window_shape(geometry, tp=tp, sinks=True).parameter_count == grouped.parameter_count + 32 // tp
+
+
+@pytest.mark.parametrize(("query_len", "seq_len", "window"), [(1, 9, 4), (3, 9, 4), (9, 9, 4), (9, 9, 1), (5, 9, 20)])
+def test_pairs_within_a_window_are_counted(query_len, seq_len, window):
+    forward, past = Pass(batch=1, query_len=query_len, seq_len=seq_len, element_bytes=4), seq_len - query_len
+    own = range(past, seq_len)
+    assert forward.pairs_within(window) == sum(1 for at in own for key in range(seq_len) if at - window < key <= at)
+
+
+@pytest.mark.parametrize(("name", "value"), [("window", 0), ("window", None), ("sinks", "yes")])
+def test_a_windows_wrong_sizes_are_refused(name, value):
+    with pytest.raises(ValueError, match=rf"attention\.{name} must be .*; got {value!r}"):
+        window_shape(load_geometry("tiny"), **{name: value})

@@ -13,7 +13,7 @@ another of the list is clearly faster.
 
 Where nothing is tried, or nothing that is computes the problem:
 - a quantised cache: dequantising, which alone reads one.
-- what is else beyond plain attention, such as sinks: eager.
+- what else is beyond plain attention and a window, such as sinks: eager.
 - prefill: sdpa_folded, and eager where the value is neither as wide as the key nor in one buffer with it.
 - train: the same; and eager up to SHORT tokens where the value is narrower than the key, since widening it costs a
   backward pass of its own, while eager stores every score (results/reference/cpu/train: absorbed MLA's kernel took 286
@@ -75,7 +75,7 @@ def tried_for(problem: Problem) -> Sequence[type[Backend]]:
 
 def by_rule(problem: Problem) -> Backend:
     """Return the backend for a problem for which nothing is tried."""
-    if problem.beyond_plain:
+    if not SdpaFolded.computes.issuperset(problem.beyond_plain):
         return Eager(problem)
     trains_widened = problem.needs_gradient and problem.v_dim < problem.qk_dim
     if not SdpaFolded.fits(problem) or (trains_widened and problem.seq_len <= SHORT):
@@ -85,7 +85,7 @@ def by_rule(problem: Problem) -> Backend:
 
 class Undecided(Backend):
     name = "auto"
-    computes = frozenset({"window", "sinks"})
+    computes = Eager.computes
 
     def autotuned(self, *inputs: Tensor) -> Backend:
         """Return the first that computes the problem, or another that is clearly faster on these inputs; its `form`

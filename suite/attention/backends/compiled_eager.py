@@ -7,7 +7,7 @@ from torch import Tensor
 
 from suite.attention.backends.compiling import CompiledBackend, compiled
 from suite.attention.backends.eager import attend
-from suite.attention.problem import Problem, visible_keys
+from suite.attention.problem import Problem
 
 
 class CompiledEager(CompiledBackend):
@@ -18,7 +18,7 @@ class CompiledEager(CompiledBackend):
         self._attend = compiled(attend)
         self._hidden_ST = None
         if problem.needs_mask:
-            self._hidden_ST = ~visible_keys(problem.query_len, problem.seq_len, problem.device)
+            self._hidden_ST = ~problem.visible_keys()
 
     def check(self, problem: Problem) -> None:
         self.needs_compiler(problem)

@@ -22,15 +22,22 @@ DECODED_BELOW = 128
 
 class Flex(CompiledBackend):
     name = "flex"
+    computes = frozenset({"window"})
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
         self._attend = compiled(flex_attention)
         self._block_mask = None
         if problem.needs_mask:
-            past = problem.seq_len - problem.query_len
+            past, keys, oldest = problem.seq_len - problem.query_len, problem.seq_len, problem.oldest_row
+            window = keys if problem.window is None else problem.window
+
+            def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+                behind = query + past - (key - oldest) % keys
+                return (behind >= 0) & (behind < window)
+
             self._block_mask = create_block_mask(
-                lambda batch, head, query, key: key <= query + past,
+                sees,
                 None,
                 None,
                 problem.query_len,

@@ -7,19 +7,20 @@ cache. Elsewhere it falls to the math path without a word: the record lists the 
 from torch import Tensor
 from torch.nn import functional as F
 
-from suite.attention.problem import Backend, Problem, visible_keys
+from suite.attention.problem import Backend, Problem
 
 
 class Sdpa(Backend):
     name = "sdpa"
+    computes = frozenset({"window"})
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
         # is_causal is aligned to the top left: right for a prefill, wrong for new tokens after a context.
-        self._is_causal = problem.needs_mask and problem.is_prefill
+        self._is_causal = problem.needs_mask and problem.is_prefill and problem.window is None
         self._mask_ST = None
         if problem.needs_mask and not self._is_causal:
-            self._mask_ST = visible_keys(problem.query_len, problem.seq_len, problem.device)
+            self._mask_ST = problem.visible_keys()
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(

@@ -25,6 +25,7 @@ REFUSED = ("No available kernel", "No viable backend", "cuDNN Frontend error")
 
 
 class SdpaByName(SdpaFolded):
+    computes = frozenset()
     kernel: ClassVar[SDPBackend]
 
     def autotuned(self, *inputs: Tensor) -> Backend:

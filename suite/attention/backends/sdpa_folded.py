@@ -5,7 +5,7 @@ MLA passes the latent as both and keeps the first columns of the result; expande
 and keeps the last ones), the scale is explicit. Torch's flash kernels, on CPUs and on CUDA devices, want that width;
 the others do not, and where they are called by name they get the value as it is. In decoding the heads become query
 rows; in a prefill, where rows must stay in order for the causal mask, they become heads over one key-value head that
-is expanded without a copy.
+is expanded without a copy; a window's mask is one for all heads, and nothing is left out for it.
 
 In bfloat16 a single query row a head, which is MHA's decoding, is slow where MKL has no bfloat16 instructions to use:
 4.7 times as slow as the same row passed twice, while elsewhere passing it twice takes 2.2 times as long. A probe
@@ -20,12 +20,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from suite.attention.problem import Backend, Problem, ValueLayout, visible_keys
+from suite.attention.problem import Backend, Problem, ValueLayout
 from suite.measure.workload import UnsupportedError
 
 
 class SdpaFolded(Backend):
     name = "sdpa_folded"
+    computes = frozenset({"window"})
     widens: ClassVar[bool] = True
     """Its kernel wants a value as wide as the key."""
 
@@ -33,9 +34,10 @@ class SdpaFolded(Backend):
         super().__init__(problem)
         self._attend = self._prefill if problem.is_prefill and problem.needs_mask else self._decode
         self._mask_11RT = None
-        if problem.needs_mask and not problem.is_prefill:
-            mask_ST = visible_keys(problem.query_len, problem.seq_len, problem.device)
-            self._mask_11RT = mask_ST.repeat(problem.heads_per_group, 1)[None, None]
+        if problem.needs_mask and (not problem.is_prefill or problem.window is not None):
+            # In a prefill heads are no rows, and share the mask.
+            times = 1 if problem.is_prefill else problem.heads_per_group
+            self._mask_11RT = problem.visible_keys().repeat(times, 1)[None, None]
         self._twice = self._has_one_row(problem) and twice_is_faster(problem.dtype)
         if self._has_one_row(problem):
             self.form = "the one query row a head is passed " + ("twice" if self._twice else "once")
@@ -100,7 +102,12 @@ class SdpaFolded(Backend):
         problem = self.problem
         q_NRSd = q_BHSd.reshape(-1, problem.heads_per_group, problem.query_len, problem.qk_dim)
         o_NRSd = F.scaled_dot_product_attention(
-            q_NRSd, self._expanded(k_BGTd), self._expanded(wide_BGTd), is_causal=True, scale=problem.scale
+            q_NRSd,
+            self._expanded(k_BGTd),
+            self._expanded(wide_BGTd),
+            attn_mask=self._mask_11RT,
+            is_causal=self._mask_11RT is None,
+            scale=problem.scale,
         )
         o_NRSv = self._cut(o_NRSd)
         return o_NRSv.reshape(problem.batch, problem.heads, problem.query_len, problem.v_dim)
