@@ -57,7 +57,7 @@ class GroupedDefinition(Definition):
 
 
 class ExpandedDefinition(Definition):
-    """MLA as DeepSeek-V2's report writes it first: full keys and values of every head."""
+    """MLA as DeepSeek-V2's report writes it first: full keys and values of every head, each from its own latent."""
 
     @staticmethod
     def scale(layer: Any) -> float:
@@ -66,22 +66,34 @@ class ExpandedDefinition(Definition):
     @staticmethod
     def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
         q_n, q_r, latent_BNc, k_r_B1Nr = _latent_parts(layer, x_BND, positions_N)
-        expanded = torch.einsum("bnc,hoc->bhno", latent_BNc, layer.w_kvb.double())
+        latents = layer.shape.latent_heads
+        w_kvb_GPoc = layer.w_kvb.double().unflatten(0, (latents, -1))  # P heads of a latent
+        by_latent = torch.einsum("bngc,gpoc->bgpno", latent_BNc.unflatten(-1, (latents, -1)), w_kvb_GPoc)
+        expanded = by_latent.flatten(1, 2)
         k_n, v_BHNv = expanded.split((layer.shape.qk_nope_head_dim, layer.shape.v_head_dim), dim=-1)
         k_r = k_r_B1Nr.expand(-1, layer.shape.num_heads, -1, -1)
         return torch.cat((q_n, q_r), dim=-1), torch.cat((k_n, k_r), dim=-1), v_BHNv
 
 
 class AbsorbedDefinition(ExpandedDefinition):
-    """The same with W_UK moved to the query and W_UV to the output: only the scale stays."""
+    """The same with W_UK moved to the query and W_UV to the output: only the scale stays. Of two latents, the second's
+    queries and keys have their rotary part first."""
 
     @staticmethod
     def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
         q_n, q_r, latent_BNc, k_r_B1Nr = _latent_parts(layer, x_BND, positions_N)
         w_uk = layer.w_kvb[:, : layer.shape.qk_nope_head_dim].double()
         absorbed = torch.einsum("bhni,hic->bhnc", q_n, w_uk)
-        latent_B1Nc = latent_BNc[:, None]
-        return torch.cat((absorbed, q_r), dim=-1), torch.cat((latent_B1Nc, k_r_B1Nr), dim=-1), latent_B1Nc
+        latents = layer.shape.latent_heads
+        latent_BGNc = latent_BNc.unflatten(-1, (latents, -1)).transpose(1, 2)
+        queries, keys = [], []
+        for latent, (q_BPNc, q_r_BPNr) in enumerate(
+            zip(absorbed.chunk(latents, 1), q_r.chunk(latents, 1), strict=True)
+        ):
+            order = -1 if latents == 2 and latent == 1 else 1
+            queries.append(torch.cat((q_BPNc, q_r_BPNr)[::order], dim=-1))
+            keys.append(torch.cat((latent_BGNc[:, latent, None], k_r_B1Nr)[::order], dim=-1))
+        return torch.cat(queries, dim=1), torch.cat(keys, dim=1), latent_BGNc
 
     @staticmethod
     def output(layer: Any, o_BHNc: Tensor) -> Tensor:
@@ -147,7 +159,10 @@ def _latent_parts(layer: Any, x_BND: Tensor, positions_N: Tensor) -> tuple[Tenso
     q_n, q_r = q_BHNe.split((shape.qk_nope_head_dim, shape.qk_rope_head_dim), dim=-1)
     latent, k_r = product(x_BND, layer.w_kva).split((shape.kv_lora_rank, shape.qk_rope_head_dim), dim=-1)
     q_r, k_r = (apply_rope(part, positions_N, shape.rope, neighbours=True) for part in (q_r, k_r[:, None]))
-    return q_n, q_r, normed(latent, layer.kv_norm) if shape.latent_norm else latent, k_r
+    if shape.latent_norm:
+        latents = (shape.latent_heads, -1)
+        latent = normed(latent.unflatten(-1, latents), layer.kv_norm.unflatten(0, latents)).flatten(-2)
+    return q_n, q_r, latent, k_r
 
 
 def _query_input(layer: Any, x_BND: Tensor) -> Tensor:

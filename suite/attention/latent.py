@@ -10,6 +10,12 @@ DeepSeek-V2 report (arXiv 2405.04434), section 2.1 and appendix C.
 - Re-expanding: the latent is cached, and all of it is expanded again at every step. The value is then a window of the
   up-projection's own output, and only the keys are put together.
 
+Grouped latent attention (GLA, arXiv 2505.21487, section 3.3; Dao-AILab/grouped-latent-attention) has several latents in
+the place of one, each normed by itself and of an equal share of the heads. Absorbed, each is a key-value head, which
+lies beside the rotary key that all share. Two latents lie on either side of one rotary key, [latent | rotary | latent]:
+keys and values are strided views of that buffer, and the second latent's queries have their rotary part first. More
+latents have a rotary key each. Everything else is MLA's, which is GLA with one latent.
+
 Two departures, for asking what they are good for: without a rotary part (d_r = 0) queries and keys have one part, and
 without its norm the latent is cached as it is projected.
 
@@ -63,7 +69,7 @@ class LatentAttention(AttentionLayer):
         self.w_kva = self.init_weight(shape.kv_lora_rank + shape.qk_rope_head_dim, shape.hidden_size)
         if shape.latent_norm:
             self.kv_norm = self.ones(shape.kv_lora_rank)
-        self.w_kvb = self.init_weight(heads, shape.qk_nope_head_dim + shape.v_head_dim, shape.kv_lora_rank)
+        self.w_kvb = self.init_weight(heads, shape.qk_nope_head_dim + shape.v_head_dim, shape.latent_dim)
         self.w_o = self.init_weight(shape.hidden_size, heads * shape.v_head_dim)
         self.cos_Sr, self.sin_Sr = angles(positions, shape.qk_rope_head_dim, shape.rope, dtype=dtype, device=device)
 
@@ -84,7 +90,7 @@ class LatentAttention(AttentionLayer):
         cos_Sr, sin_Sr = self.angles_at(x_BSD, start, positions_S)
         latent_BSc, k_r = linear(x_BSD, self.w_kva).split((shape.kv_lora_rank, shape.qk_rope_head_dim), dim=-1)
         if shape.latent_norm:
-            latent_BSc = F.rms_norm(latent_BSc, (shape.kv_lora_rank,), self.kv_norm, INNER_NORM_EPS)
+            latent_BSc = self._normed(latent_BSc)
         k_r_BSr = rotate_neighbours(k_r, cos_Sr, sin_Sr)
         if cache is None:
             k_BGTd, v_BGTv = self.keys_and_values(latent_BSc, k_r_BSr)
@@ -113,6 +119,27 @@ class LatentAttention(AttentionLayer):
     def output(self, o_BHSv: Tensor) -> Tensor:
         return linear(o_BHSv.transpose(1, 2).flatten(2), self.w_o)
 
+    def split_latents(self, kept_BGTe: Tensor) -> tuple[Tensor, Tensor]:
+        """Return keys and values of absorbed attention as views of rows that `write_latents` wrote."""
+        c, d_r = self.shape.latent_dim, self.shape.qk_rope_head_dim
+        if self.shape.latent_heads != 2:
+            return kept_BGTe, kept_BGTe[..., :c]
+        kept_BTe = kept_BGTe[:, 0]
+        k_BTGd, v_BTGc = kept_BTe.unfold(-1, c + d_r, c), kept_BTe.unfold(-1, c, c + d_r)
+        return k_BTGd.transpose(1, 2), v_BTGc.transpose(1, 2)
+
+    def write_latents(self, latent_BSc: Tensor, k_r_BSr: Tensor, into_BGSe: Tensor) -> None:
+        """Write a token's latents and its rotated shared key side by side, in one row or in one for each latent."""
+        c, d_r, latents = self.shape.latent_dim, self.shape.qk_rope_head_dim, self.shape.latent_heads
+        if latents > 2:
+            into_BGSe[..., :c] = latent_BSc.unflatten(-1, (latents, c)).transpose(1, 2)
+            into_BGSe[..., c:] = k_r_BSr[:, None]
+            return
+        into_BGSe[:, 0, :, :c] = latent_BSc[..., :c]
+        into_BGSe[:, 0, :, c : c + d_r] = k_r_BSr
+        if latents == 2:
+            into_BGSe[:, 0, :, c + d_r :] = latent_BSc[..., c:]
+
     def write_expanded(self, latent_BTc: Tensor, k_r_BTr: Tensor, into_BHTe: Tensor) -> None:
         """Return every head's key and value of the given tokens, as [k without rotary | rotary | v]."""
         d_n, d_r = self.shape.qk_nope_head_dim, self.shape.qk_rope_head_dim
@@ -126,10 +153,21 @@ class LatentAttention(AttentionLayer):
         return expanded_BHTe[..., : self.shape.qk_head_dim], expanded_BHTe[..., self.shape.qk_head_dim :]
 
     def _up(self, latent_BTc: Tensor) -> Tensor:
-        """Return every head's key without its rotary part, then its value. One product for all heads, since a product
-        for each took nearly twice as long in bfloat16."""
-        up_BTE = F.linear(latent_BTc, self.w_kvb.flatten(0, 1))
+        """Return every head's key without its rotary part, then its value. One product for all heads of a latent, since
+        a product for each took nearly twice as long in bfloat16."""
+        latents = self.shape.latent_heads
+        parts = zip(latent_BTc.chunk(latents, dim=-1), self.w_kvb.chunk(latents), strict=True)
+        products = [F.linear(part_BTc, weight_Hoc.flatten(0, 1)) for part_BTc, weight_Hoc in parts]
+        up_BTE = products[0] if latents == 1 else torch.cat(products, dim=-1)
         return up_BTE.view(*up_BTE.shape[:2], self.shape.num_heads, -1).transpose(1, 2)
+
+    def _normed(self, latent_BSc: Tensor) -> Tensor:
+        """Norm each latent by itself: a rank that has some of them must not need the others."""
+        latents, c = self.shape.latent_heads, self.shape.latent_dim
+        if latents == 1:
+            return F.rms_norm(latent_BSc, (c,), self.kv_norm, INNER_NORM_EPS)
+        normed_BSGc = F.rms_norm(latent_BSc.unflatten(-1, (latents, c)), (c,), eps=INNER_NORM_EPS)
+        return (normed_BSGc * self.kv_norm.view(latents, c)).flatten(-2)
 
     def _query_input(self, x_BSD: Tensor) -> Tensor:
         rank = self.shape.q_lora_rank
@@ -146,8 +184,12 @@ class LatentAttention(AttentionLayer):
 
 
 class AbsorbedLatentAttention(LatentAttention):
-    value_layout = ValueLayout.PREFIX_OF_KEY
     definition = AbsorbedDefinition
+
+    @property
+    def value_layout(self) -> ValueLayout:
+        is_between = self.shape.latent_heads == 2 and self.shape.qk_rope_head_dim > 0
+        return ValueLayout.ENDS_OF_KEY if is_between else ValueLayout.PREFIX_OF_KEY
 
     def for_training(self) -> "ExpandedLatentAttention":
         """Return the expanded mode: without a cache to keep small, narrower heads are cheaper."""
@@ -157,25 +199,36 @@ class AbsorbedLatentAttention(LatentAttention):
 
     @property
     def kv_heads(self) -> int:
-        return 1
+        return self.shape.latent_heads
+
+    @property
+    def cache_heads(self) -> int:
+        return self.shape.rotary_copies
 
     @property
     def cache_widths(self) -> tuple[int, ...]:
-        return (self.shape.latent_elements,)
+        return (self.shape.latent_elements // self.cache_heads,)
 
     def cached_keys_and_values(
         self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice
     ) -> tuple[Tensor, Tensor]:
-        write_latent(latent_BSc, k_r_BSr, cache, new)
-        k_BGTd = cache.views()[0]
-        return k_BGTd, k_BGTd[..., : self.shape.kv_lora_rank]
+        self.write_latents(latent_BSc, k_r_BSr, cache.tensors[0][:, :, new])
+        return self.split_latents(cache.views()[0])
 
     def keys_and_values(self, latent_BSc: Tensor, k_r_BSr: Tensor) -> tuple[Tensor, Tensor]:
-        k_BGSd = with_rotary(latent_BSc, k_r_BSr)[:, None]
-        return k_BGSd, k_BGSd[..., : self.shape.kv_lora_rank]
+        if self.shape.latent_heads == 1:
+            return self.split_latents(with_rotary(latent_BSc, k_r_BSr)[:, None])
+        batch, tokens, _ = latent_BSc.shape
+        rows_BGSe = latent_BSc.new_empty(batch, self.cache_heads, tokens, *self.cache_widths)
+        self.write_latents(latent_BSc, k_r_BSr, rows_BGSe)
+        return self.split_latents(rows_BGSe)
 
     def query(self, q_n: Tensor, q_r: Tensor) -> Tensor:
-        return super().query(self._per_head(q_n, self.w_kvb[:, : self.shape.qk_nope_head_dim]), q_r)
+        q_BHSd = super().query(self._per_head(q_n, self.w_kvb[:, : self.shape.qk_nope_head_dim]), q_r)
+        if self.value_layout is not ValueLayout.ENDS_OF_KEY:
+            return q_BHSd
+        first, second = q_BHSd.chunk(2, dim=1)
+        return torch.cat((first, second.roll(q_r.shape[-1], dims=-1)), dim=1)
 
     def output(self, o_BHSc: Tensor) -> Tensor:
         return super().output(self._per_head(o_BHSc, self.w_kvb[:, self.shape.qk_nope_head_dim :].mT))
@@ -212,17 +265,17 @@ class ExpandedOnceLatentAttention(ExpandedLatentAttention):
 
     @property
     def cache_heads(self) -> int:
-        return 1
+        return self.shape.rotary_copies
 
     @property
     def cache_widths(self) -> tuple[int, ...]:
-        return (self.shape.latent_elements,)
+        return (self.shape.latent_elements // self.cache_heads,)
 
     def cached_keys_and_values(
         self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice
     ) -> tuple[Tensor, Tensor]:
         assert new.start == 0, "what came before would have to be expanded again"
-        write_latent(latent_BSc, k_r_BSr, cache, new)
+        self.write_latents(latent_BSc, k_r_BSr, cache.tensors[0][:, :, new])
         return self.keys_and_values(latent_BSc, k_r_BSr)
 
 
@@ -232,17 +285,9 @@ class ReexpandingLatentAttention(ExpandedOnceLatentAttention):
     def cached_keys_and_values(
         self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice
     ) -> tuple[Tensor, Tensor]:
-        write_latent(latent_BSc, k_r_BSr, cache, new)
+        self.write_latents(latent_BSc, k_r_BSr, cache.tensors[0][:, :, new])
         c, d_r = self.shape.kv_lora_rank, self.shape.qk_rope_head_dim
         return self.keys_and_values(*cache.views()[0][:, 0].split((c, d_r), dim=-1))
-
-
-def write_latent(latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice) -> None:
-    """Join the latent and the rotated shared key, side by side in the cache's first tensor."""
-    width = latent_BSc.shape[-1]
-    cached = cache.tensors[0]
-    cached[:, 0, new, :width] = latent_BSc
-    cached[:, 0, new, width:] = k_r_BSr
 
 
 def with_rotary(plain: Tensor, rotary: Tensor) -> Tensor:

@@ -31,13 +31,16 @@ class AttentionLayer(torch.nn.Module, ABC):
     cos_Sr: Tensor
     """Cosines of the rotary embedding, [positions, rotary width / 2]; `sin_Sr` has the sines."""
     sin_Sr: Tensor
-    value_layout: ClassVar[ValueLayout]
     definition: ClassVar[type[Definition] | None] = None
     """The definition that the check compares the layer's projections with; see `stated_definition`."""
 
     def __init__(self, *, dtype: torch.dtype, device: torch.device, generator: torch.Generator) -> None:
         super().__init__()
         self.dtype, self.device, self._generator = dtype, device, generator
+
+    @property
+    @abstractmethod
+    def value_layout(self) -> ValueLayout: ...
 
     @property
     @abstractmethod

@@ -22,6 +22,7 @@ class ValueLayout(Enum):
 
     SEPARATE = "in a tensor of its own"
     PREFIX_OF_KEY = "in the first columns of the key"
+    ENDS_OF_KEY = "in the first columns of the first key-value head's key and in the last of the second's"
     SUFFIX_OF_BUFFER = "behind enough columns of one buffer to make it as wide as the key"
 
 

@@ -3,6 +3,10 @@
 Symbols: c the latent's width, d_n and d_r the parts of a query-key head without and with rotary embedding, d_v the
 value head. Source of the forms: DeepSeek-V2 report (arXiv 2405.04434), section 2.1 and appendix C. Which mode is
 cheaper depends on the phase, so each is a variant, and a deployment changes from one to another with the phase.
+
+Grouped latent attention (GLA, arXiv 2505.21487, section 3.3) cuts the latent into several, each c / latent_heads wide
+and of an equal share of the heads: absorbed, it is as many key-value heads. MLA is the one with one latent. A
+tensor-parallel rank keeps its own latents and the rotary key, where MLA's keeps all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,6 +32,8 @@ class LatentShape(LayerShape):
     v_head_dim: int
     latent_norm: bool
     """The latent is normed before it is cached, as DeepSeek's is."""
+    latent_heads: int = 1
+    """Latents that `kv_lora_rank` is the width of together."""
     keeps: ClassVar[str] = "the latent"
     """The content of the cache, for people."""
     computes: ClassVar[str]
@@ -48,8 +54,21 @@ class LatentShape(LayerShape):
         return sum(rows.elements for rows in self.latent_rows)
 
     @property
+    def latent_dim(self) -> int:
+        """Width of one latent."""
+        return self.kv_lora_rank // self.latent_heads
+
+    @property
+    def rotary_copies(self) -> int:
+        """Times that a token's rotary key is kept. It has to lie beside each latent: two share one between them."""
+        return 1 if self.latent_heads <= 2 else self.latent_heads
+
+    @property
     def latent_rows(self) -> Sequence[Rows]:
-        return (Rows(width=self.kv_lora_rank), Rows(width=self.qk_rope_head_dim, is_rotary=True))
+        return (
+            Rows(width=self.latent_dim, count=self.latent_heads),
+            Rows(width=self.qk_rope_head_dim, count=self.rotary_copies, is_rotary=True),
+        )
 
     @property
     def expanded_elements(self) -> int:
@@ -66,7 +85,7 @@ class LatentShape(LayerShape):
     @property
     def _up_weights(self) -> int:
         """W_UK and W_UV together, which stand in the parameters as W_kvb."""
-        return self.kv_lora_rank * self.num_heads * (self.qk_nope_head_dim + self.v_head_dim)
+        return self.latent_dim * self.num_heads * (self.qk_nope_head_dim + self.v_head_dim)
 
     @property
     def _plain_weights(self) -> int:
@@ -84,11 +103,14 @@ class LatentShape(LayerShape):
     def describe(self) -> str:
         lora = f"query rank {self.q_lora_rank}" if self.q_lora_rank else "no query rank"
         norm = "" if self.latent_norm else " without a norm"
+        latent = f"latent {self.kv_lora_rank}"
+        if self.latent_heads > 1:
+            latent = f"{self.latent_heads} latents of {self.latent_dim}"
         rotary, beside = ", no rotary part", ""
         if self.qk_rope_head_dim:
             rotary, beside = f" + rotary {self.qk_rope_head_dim}", f" + {self.qk_rope_head_dim}"
         return (
-            f"{self.num_heads} heads, latent {self.kv_lora_rank}{norm}{rotary}, "
+            f"{self.num_heads} heads, {latent}{norm}{rotary}, "
             f"head {self.qk_nope_head_dim}{beside} / {self.v_head_dim}, {lora} ({self.rule})"
         )
 
@@ -102,11 +124,11 @@ class AbsorbedShape(LatentShape):
 
     @property
     def qk_dim(self) -> int:
-        return self.latent_elements
+        return self.latent_dim + self.qk_rope_head_dim
 
     @property
     def v_dim(self) -> int:
-        return self.kv_lora_rank
+        return self.latent_dim
 
     @property
     def cache_rows(self) -> Sequence[Rows]:
@@ -182,9 +204,11 @@ MAY_BE_NONE = ("q_lora_rank", "qk_rope_head_dim")
 """Sizes that 0 takes away."""
 
 
-def absorbed_shape(geometry: Geometry, *, tp: int = 1, latent_norm: bool = True, **sizes: int | None) -> AbsorbedShape:
-    """Lay absorbed MLA over a geometry; see `_sizes` for how it is laid."""
-    return AbsorbedShape(**_sizes(geometry, tp, latent_norm, sizes))
+def absorbed_shape(
+    geometry: Geometry, *, tp: int = 1, latent_norm: bool = True, latent_heads: int = 1, **sizes: int | None
+) -> AbsorbedShape:
+    """Lay absorbed MLA or GLA over a geometry; see `_sizes` for how it is laid."""
+    return AbsorbedShape(**_sizes(geometry, tp, latent_norm, sizes, latent_heads))
 
 
 def reexpanded_shape(
@@ -195,10 +219,10 @@ def reexpanded_shape(
 
 
 def expanded_once_shape(
-    geometry: Geometry, *, tp: int = 1, latent_norm: bool = True, **sizes: int | None
+    geometry: Geometry, *, tp: int = 1, latent_norm: bool = True, latent_heads: int = 1, **sizes: int | None
 ) -> ExpandedOnceShape:
-    """Lay MLA as it is deployed for whole prompts over a geometry; see `_sizes` for how it is laid."""
-    return ExpandedOnceShape(**_sizes(geometry, tp, latent_norm, sizes))
+    """Lay MLA or GLA as it is deployed for whole prompts over a geometry; see `_sizes` for how it is laid."""
+    return ExpandedOnceShape(**_sizes(geometry, tp, latent_norm, sizes, latent_heads))
 
 
 def expanded_shape(geometry: Geometry, *, tp: int = 1, latent_norm: bool = True, **sizes: int | None) -> ExpandedShape:
@@ -206,13 +230,16 @@ def expanded_shape(geometry: Geometry, *, tp: int = 1, latent_norm: bool = True,
     return ExpandedShape(**_sizes(geometry, tp, latent_norm, sizes))
 
 
-def _sizes(geometry: Geometry, tp: int, latent_norm: bool, sizes: Mapping[str, int | None]) -> dict[str, Any]:
+def _sizes(
+    geometry: Geometry, tp: int, latent_norm: bool, sizes: Mapping[str, int | None], latent_heads: int = 1
+) -> dict[str, Any]:
     """Lay MLA over a geometry, matched by heads.
 
     Sizes that are None are the geometry's own; on an MHA or GQA geometry with heads of width d they follow
     DeepSeek-V2's ratios: c = 4d, d_n = d_v = d, d_r = d/2, no query rank. `q_lora_rank=0` takes the query rank away,
-    `qk_rope_head_dim=0` the rotary part, `latent_norm=False` the latent's norm. The latent is replicated over
-    tensor-parallel ranks. Raises ValueError for sizes that are wrong in themselves.
+    `qk_rope_head_dim=0` the rotary part, `latent_norm=False` the latent's norm. `latent_heads` cuts the latent, and
+    tensor-parallel ranks share the latents among them; one that several ranks need is replicated. Raises ValueError for
+    sizes that are wrong in themselves.
     """
     own: dict[str, Any]
     if geometry.is_latent:
@@ -238,7 +265,16 @@ def _sizes(geometry: Geometry, tp: int, latent_norm: bool, sizes: Mapping[str, i
     rotary = own["qk_rope_head_dim"]
     if rotary % 2:
         raise ValueError(f"attention.qk_rope_head_dim must be even, since rotary embedding turns pairs; got {rotary}")
+    latents = whole_number({"latent_heads": latent_heads}, "latent_heads", at_least=1, where="attention.")
+    for name, size in (("geometry.num_heads", geometry.num_heads), ("attention.kv_lora_rank", own["kv_lora_rank"])):
+        if size % latents:
+            raise ValueError(f"{name} must be a multiple of attention.latent_heads; got {size} and {latents}")
+    if latents % tp and tp % latents:
+        raise ValueError(f"tp must divide attention.latent_heads or be a multiple of it; got {tp} and {latents}")
+    of_rank = max(1, latents // tp)
+    own["kv_lora_rank"] = own["kv_lora_rank"] // latents * of_rank
     return {
+        "latent_heads": of_rank,
         "hidden_size": geometry.hidden_size,
         "num_heads": rank_share(geometry.num_heads, tp),
         "rope": geometry.rope,

@@ -82,18 +82,19 @@ def _by_cache(
     def elements(size: int) -> int:
         return build(geometry, **{**sizes, cache_size: size}).cache_elements_per_token
 
-    size = _nearest(_choices(cache_size, geometry, target), elements, target)
+    size = _nearest(_choices(cache_size, geometry, target, sizes), elements, target)
     residual = elements(size) / target - 1
     described = f"{cache_size} set to {size}: {residual:+.1%} of the {target:,} elements that the model itself keeps"
     return _accepted(build(geometry, tp=tp, **{**sizes, cache_size: size}), residual, described)
 
 
-def _choices(cache_size: str, geometry: Geometry, target: int) -> Sequence[int]:
+def _choices(cache_size: str, geometry: Geometry, target: int, sizes: Mapping[str, Any]) -> Sequence[int]:
     """Return the sizes to choose from, ascending. Each unit of a size keeps one element at least, so none exceeds the
     target."""
     if cache_size == "kv_heads":
         return [groups for groups in range(1, geometry.num_heads + 1) if geometry.num_heads % groups == 0]
-    return range(1, target + 1)
+    least = sizes.get("latent_heads", 1)  # latents are equally wide
+    return range(least, target + 1, least)
 
 
 def _nearest(choices: Sequence[int], elements: Callable[[int], int], target: int) -> int:

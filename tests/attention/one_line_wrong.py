@@ -126,7 +126,7 @@ CHANGES = (
     Change(
         what="latent cached before its norm",
         file="latent.py",
-        before="latent_BSc = F.rms_norm(latent_BSc, (shape.kv_lora_rank,), self.kv_norm, INNER_NORM_EPS)",
+        before="latent_BSc = self._normed(latent_BSc)",
         after="pass",
     ),
     Change(
@@ -190,6 +190,34 @@ CHANGES = (
         after="row = (first + 1) % room",
         settings=WINDOW,
         sizes={"window": 7},
+    ),
+    Change(
+        what="second latent's queries in the first's order",
+        file="latent.py",
+        before="torch.cat((first, second.roll(q_r.shape[-1], dims=-1)), dim=1)",
+        after="q_BHSd",
+        settings={"attention": "gla"},
+    ),
+    Change(
+        what="both latents' values taken from the key's first columns",
+        file="latent.py",
+        before="kept_BTe.unfold(-1, c, c + d_r)",
+        after="kept_BTe.unfold(-1, c, c)[:, :, :2]",
+        settings={"attention": "gla", "backend": "eager"},
+    ),
+    Change(
+        what="every head's key and value from the first latent",
+        file="latent.py",
+        before="latent_BTc.chunk(latents, dim=-1)",
+        after="[latent_BTc[..., : self.shape.latent_dim]] * latents",
+        settings={"attention": "gla", "phase": "prefill"},
+    ),
+    Change(
+        what="latents normed together",
+        file="latent.py",
+        before="F.rms_norm(latent_BSc.unflatten(-1, (latents, c)), (c,), eps=INNER_NORM_EPS)",
+        after="F.rms_norm(latent_BSc, (latents * c,), eps=INNER_NORM_EPS).unflatten(-1, (latents, c))",
+        settings={"attention": "gla"},
     ),
     Change(
         what="sinks left out of the softmax",

@@ -28,6 +28,7 @@ from suite.measure.meter import Meter
 from suite.measure.profiling import AllocatorProbe
 from suite.measure.workload import UnsupportedError
 from tests.attention.test_check import prepared
+from tests.kernels import shapes
 
 DECODE = Problem(
     batch=1,
@@ -57,6 +58,8 @@ needs_compiler = pytest.mark.skipif(not has_compiler(), reason="flex needs a C++
 
 def inputs(problem):
     q = torch.randn(problem.batch, problem.heads, problem.query_len, problem.qk_dim).to(problem.dtype)
+    if problem.value_layout is ValueLayout.ENDS_OF_KEY:
+        return shapes.drawn(problem)
     buffer = torch.randn(problem.batch, problem.kv_heads, problem.seq_len, problem.qk_dim + problem.v_dim)
     k, v = buffer.to(problem.dtype).split((problem.qk_dim, problem.v_dim), dim=-1)
     return (q, k, k[..., : problem.v_dim]) if problem.value_layout is ValueLayout.PREFIX_OF_KEY else (q, k, v)
@@ -76,6 +79,7 @@ def operators(backend, problem):
     [
         (1, 32, ValueLayout.PREFIX_OF_KEY),
         (2, 40, ValueLayout.SEPARATE),
+        (2, 32, ValueLayout.ENDS_OF_KEY),
         (4, 40, ValueLayout.SEPARATE),
         (4, 32, ValueLayout.SUFFIX_OF_BUFFER),
         (4, 8, ValueLayout.SUFFIX_OF_BUFFER),
@@ -92,9 +96,26 @@ def test_plain_sdpa_falls_to_math_where_the_value_is_narrower():
     assert MATH in operators(Sdpa, DECODE)
 
 
-def test_folded_copies_neither_keys_nor_values_of_a_cache():
-    assert "clone" not in operators(SdpaFolded, DECODE)
-    assert "copy_" not in operators(SdpaFolded, DECODE)
+@pytest.mark.parametrize("changes", [{}, {"kv_heads": 2, "value_layout": ValueLayout.ENDS_OF_KEY}])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_folded_copies_neither_keys_nor_values_of_a_cache(changes, batch):
+    ran = operators(SdpaFolded, replace(DECODE, batch=batch, **changes))
+    assert "clone" not in ran
+    assert "copy_" not in ran
+
+
+@pytest.mark.parametrize("backend", [Eager, SdpaFolded, Sdpa])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_latents_around_one_rotary_key_are_two_heads(backend, dtype, batch):
+    sizes = {"kv_heads": 2, "query_len": 3, "value_layout": ValueLayout.ENDS_OF_KEY}
+    problem = replace(DECODE, dtype=dtype, batch=batch, **sizes)
+    drawn = inputs(problem)
+    apart = Eager(replace(problem, value_layout=ValueLayout.SEPARATE))(*(x.contiguous() for x in drawn))
+    tolerance = {} if dtype is torch.float32 else {"rtol": 0.02, "atol": 0.02}
+    torch.testing.assert_close(backend(problem)(*drawn), apart, **tolerance)
+    if backend is Eager:
+        assert ("addmm" in operators(Eager, problem)) == (batch > 1 or dtype is torch.bfloat16)
 
 
 def test_folded_refuses_a_narrower_value_with_both_widths():
@@ -430,7 +451,8 @@ def test_a_kernel_by_name_without_a_backward_pass_is_refused(monkeypatch):
 @pytest.mark.parametrize("value_layout", list(ValueLayout))
 @pytest.mark.parametrize("backend", [SdpaCudnn, SdpaEfficient])
 def test_a_kernel_for_any_widths_gets_the_value_as_it_is(monkeypatch, backend, value_layout, query_len):
-    problem = replace(DECODE, query_len=query_len, value_layout=value_layout)
+    kv_heads = 2 if value_layout is ValueLayout.ENDS_OF_KEY else 1
+    problem = replace(DECODE, kv_heads=kv_heads, query_len=query_len, value_layout=value_layout)
     monkeypatch.setattr(backend, "check", lambda self, problem: None)  # it wants a device
     monkeypatch.setattr(backend, "kernel", SDPBackend.MATH)  # which torch has on a CPU, for any widths too
     passed, attend = [], sdpa_folded.F.scaled_dot_product_attention

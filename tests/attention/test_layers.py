@@ -18,6 +18,8 @@ from suite.attention.latent import (
     ReexpandingLatentAttention,
 )
 from suite.attention.window import WindowAttention
+from suite.configuration.files import in_phase, locate, read_choice
+from suite.theory.attention_plan import laid_over
 from suite.theory.geometry import load_geometry
 from suite.theory.latent_shapes import (
     AbsorbedShape,
@@ -51,12 +53,19 @@ SHAPES = {
     "mla_yarn": absorbed_shape(SCALED),
     "mla_latent_yarn": reexpanded_shape(SCALED),
     "mla_expanded_yarn": expanded_shape(SCALED),
+    "gla": absorbed_shape(TINY, latent_heads=2),
+    "gla_of_four": absorbed_shape(SCALED, latent_heads=4, q_lora_rank=24),
+    "gla_without_both": absorbed_shape(TINY, latent_heads=2, qk_rope_head_dim=0, latent_norm=False),
     "window": window_shape(TINY, kv_heads=2, window=5),
-    "window_of_one": window_shape(TINY, kv_heads=2, window=1),
     "window_with_sinks": window_shape(SCALED, kv_heads=2, window=5, sinks=True),
     "window_beyond_the_context": window_shape(TINY, kv_heads=2, window=99, sinks=True),
 }
-OF_WHOLE_PROMPTS = {"mla_deployed": expanded_once_shape(TINY), "mla_deployed_yarn": expanded_once_shape(SCALED)}
+OF_WHOLE_PROMPTS = {
+    "mla_deployed": expanded_once_shape(TINY),
+    "mla_yarn_deployed": expanded_once_shape(SCALED),
+    "gla_deployed": expanded_once_shape(TINY, latent_heads=2),
+    "gla_of_four_deployed": expanded_once_shape(SCALED, latent_heads=4, q_lora_rank=24),
+}
 ALL_SHAPES = SHAPES | OF_WHOLE_PROMPTS
 CLASSES = {
     AbsorbedShape: AbsorbedLatentAttention,
@@ -153,10 +162,10 @@ def test_decoding_step_by_step_equals_one_pass(variant, backend, new_tokens, dty
     assert error(torch.cat(parts, dim=1), by_definition(layer, x_BSD)) < BOUNDS[dtype]
 
 
-@pytest.mark.parametrize("variant", ["mla", "mla_yarn"])
+@pytest.mark.parametrize("variant", ["mla", "mla_yarn", "gla", "gla_of_four"])
 @pytest.mark.parametrize("dtype", BOUNDS)
 def test_absorbed_decoding_goes_on_from_a_deployed_prefill(variant, dtype):
-    prefill, decode = layer_of(variant.replace("mla", "mla_deployed"), dtype), layer_of(variant, dtype)
+    prefill, decode = layer_of(f"{variant}_deployed", dtype), layer_of(variant, dtype)
     x_BSD = torch.randn(2, 9, 64, generator=torch.Generator().manual_seed(5), dtype=torch.float64).to(dtype)
     cache = prefill.new_cache(a_pass(9, 9))
     parts = [forward(prefill, SdpaFolded, x_BSD[:, :7], cache, 0, 7)]
@@ -181,6 +190,45 @@ def test_gqa_with_a_key_value_head_for_each_query_head_is_mha(backend, dtype):
     )
     outs = [forward(layer, backend, x_BSD, layer.new_cache(a_pass(9, 9)), 0, 9) for layer in (gqa, grouped)]
     assert torch.equal(*outs)
+
+
+def test_gla_with_one_latent_is_mla():
+    gla, mla = read_choice("attention", "gla"), read_choice("attention", "mla")
+    x_BSD = torch.randn(2, 9, 64, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    for phase in ("prefill", "decode", "train"):
+        ours, theirs = in_phase({**gla, "latent_heads": 1}, phase), in_phase(mla, phase)
+        outs = []
+        for option in (ours, theirs):
+            layer_class = locate(option["_target_"])
+            shape = laid_over("heads", TINY, option, 1).shape
+            made = {"dtype": torch.float64, "device": CPU, "generator": torch.Generator().manual_seed(7)}
+            layer = layer_class(shape, positions=64, **made)
+            outs.append(forward(layer, SdpaFolded, x_BSD, layer.new_cache(a_pass(9, 9)), 0, 9))
+        assert torch.equal(*outs)
+
+
+def test_gla_is_mla_whose_heads_read_a_part_of_the_latent():
+    own = {"qk_rope_head_dim": 8, "latent_norm": False}
+    made = {"positions": 64, "dtype": torch.float64, "device": CPU, "generator": torch.Generator().manual_seed(7)}
+    gla = AbsorbedLatentAttention(absorbed_shape(TINY, latent_heads=2, **own), **made)
+    mla = AbsorbedLatentAttention(absorbed_shape(TINY, **own), **made)
+    for name in ("w_q", "w_kva", "w_o"):
+        setattr(mla, name, getattr(gla, name))
+    mla.w_kvb.data.zero_()
+    for latent, heads in enumerate((slice(2), slice(2, 4))):
+        mla.w_kvb.data[heads, :, 16 * latent : 16 * (latent + 1)] = gla.w_kvb.data[heads]
+    x_BSD = torch.randn(2, 9, 64, dtype=torch.float64)
+    outs = [forward(layer, Eager, x_BSD, layer.new_cache(a_pass(9, 9)), 0, 9) for layer in (gla, mla)]
+    assert error(*outs) < 1e-13
+
+
+def test_two_latents_are_read_where_they_are_cached():
+    layer = layer_of("gla")
+    cache = layer.new_cache(a_pass(1, 9))
+    _, k_BGTd, v_BGTv = layer.project(torch.randn(2, 1, 64, dtype=torch.float64), cache, 8)
+    assert (k_BGTd.shape, v_BGTv.shape) == ((2, 2, 9, 24), (2, 2, 9, 16))
+    storages = {x.untyped_storage().data_ptr() for x in (*cache.tensors, k_BGTd, v_BGTv)}
+    assert len(storages) == 1
 
 
 @pytest.mark.parametrize("variant", ALL_SHAPES)

@@ -31,6 +31,9 @@ SHAPES = {
     "a value wider than its key": replace(GQA_8, heads=4, kv_heads=2, qk_dim=24, v_dim=40),
     "odd sizes in the key": replace(ABSORBED, heads=5, qk_dim=30, v_dim=21),
     "the value is the key": replace(ABSORBED, heads=4, qk_dim=32, v_dim=32),
+    "two latents around a rotary key": replace(
+        GQA_8, kv_heads=2, qk_dim=80, v_dim=64, value_layout=ValueLayout.ENDS_OF_KEY
+    ),
     "eight columns": replace(GQA_8, heads=4, kv_heads=2, qk_dim=8, v_dim=8),
 }
 LARGE_BLOCKS = {
@@ -46,11 +49,13 @@ LARGE_BLOCKS = {
 def drawn(problem, *, spare=3, behind=float("nan")):
     """Inputs as a layer's cache holds them: slots behind the context hold what nobody may read."""
     torch.manual_seed(problem.seq_len)
-    size = (problem.batch, problem.kv_heads, problem.seq_len + spare)
+    has_one_row = problem.value_layout is ValueLayout.ENDS_OF_KEY
+    size = (problem.batch, 1 if has_one_row else problem.kv_heads, problem.seq_len + spare)
     widths = {
         ValueLayout.PREFIX_OF_KEY: [problem.qk_dim],
         ValueLayout.SUFFIX_OF_BUFFER: [problem.qk_dim + problem.v_dim],
         ValueLayout.SEPARATE: [problem.qk_dim, problem.v_dim],
+        ValueLayout.ENDS_OF_KEY: [problem.qk_dim + problem.v_dim],
     }
     kept = [torch.randn(*size, width, device=problem.device) for width in widths[problem.value_layout]]
     for tensor in kept:
@@ -63,4 +68,7 @@ def drawn(problem, *, spare=3, behind=float("nan")):
     (kept,) = views
     if problem.value_layout is ValueLayout.PREFIX_OF_KEY:
         return q, kept, kept[..., : problem.v_dim]
+    if has_one_row:
+        steps = ((problem.qk_dim, problem.v_dim), (problem.v_dim, problem.qk_dim))
+        return q, *(kept[:, 0].unfold(-1, width, step).transpose(1, 2) for width, step in steps)
     return q, kept[..., : problem.qk_dim], kept[..., problem.qk_dim :]

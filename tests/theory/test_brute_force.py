@@ -22,6 +22,11 @@ VARIANTS = {
     "mla_latent": lambda geometry: reexpanded_shape(geometry, qk_rope_head_dim=6, v_head_dim=9),
     "mla_expanded": lambda geometry: expanded_shape(geometry, qk_rope_head_dim=6, v_head_dim=9),
     "mla_deployed": lambda geometry: expanded_once_shape(geometry, qk_rope_head_dim=6, v_head_dim=9),
+    "gla": lambda geometry: absorbed_shape(geometry, latent_heads=2, qk_rope_head_dim=6),
+    "gla of two heads a latent": lambda geometry: absorbed_shape(
+        replace(geometry, num_heads=6), latent_heads=3, kv_lora_rank=33
+    ),
+    "gla_deployed": lambda geometry: expanded_once_shape(geometry, latent_heads=2, qk_rope_head_dim=6, v_head_dim=9),
     "window": lambda geometry: window_shape(geometry, kv_heads=2, window=4),
     "window with sinks": lambda geometry: window_shape(geometry, kv_heads=2, window=3, sinks=True),
 }
@@ -36,6 +41,8 @@ class Counter:
     def __init__(self, variant, shape, forward):
         self.variant, self.s, self.f = variant, shape, forward
         self.past = forward.seq_len - forward.query_len
+        self.is_latent = variant.startswith(("mla", "gla"))
+        self.is_expanded = self.is_latent and variant.endswith(("_latent", "_expanded", "_deployed"))
 
     def pairs(self):
         s, f = self.s, self.f
@@ -45,10 +52,10 @@ class Counter:
 
     def widths(self):
         s = self.s
-        if self.variant.startswith("mla_"):
+        if self.is_expanded:
             return s.qk_nope_head_dim + s.qk_rope_head_dim, s.v_head_dim
-        if self.variant.startswith("mla"):
-            return s.kv_lora_rank + s.qk_rope_head_dim, s.kv_lora_rank
+        if self.is_latent:
+            return s.kv_lora_rank // s.latent_heads + s.qk_rope_head_dim, s.kv_lora_rank // s.latent_heads
         return s.head_dim, s.head_dim
 
     def kernel_multiply_adds(self):
@@ -61,7 +68,7 @@ class Counter:
         """Rows, inner width and columns of every matrix product around the kernel."""
         s, f = self.s, self.f
         new, hidden, heads = f.batch * f.query_len, s.hidden_size, s.num_heads
-        if not self.variant.startswith("mla"):
+        if not self.is_latent:
             yield from [(new, hidden, heads * s.head_dim), (new, heads * s.head_dim, hidden)]
             yield from [(new, hidden, s.kv_heads * s.head_dim)] * 2
             return
@@ -73,8 +80,8 @@ class Counter:
         yield new, heads * s.v_head_dim, hidden
         expanded = f.batch * f.seq_len if self.variant == "mla_latent" else new
         for _ in range(heads):  # absorbing W_UK and W_UV for the new tokens, or expanding keys and values with them
-            yield expanded, s.qk_nope_head_dim, s.kv_lora_rank
-            yield expanded, s.kv_lora_rank, s.v_head_dim
+            yield expanded, s.qk_nope_head_dim, s.kv_lora_rank // s.latent_heads
+            yield expanded, s.kv_lora_rank // s.latent_heads, s.v_head_dim
 
     def layer_multiply_adds(self):
         passes = 3 if self.f.is_training else 1
@@ -86,11 +93,13 @@ class Counter:
         scored, summed = self.widths()
         touched = set()
         for batch, head, _, key in self.pairs():
-            if self.variant in ("mla", "mla of query rank 24"):
-                touched |= {("latent", batch, key, column) for column in range(scored)}
-                touched |= {("latent", batch, key, column) for column in range(summed)}
+            if self.is_latent and not self.is_expanded:
+                latent = head * self.s.latent_heads // self.s.num_heads
+                beside = latent if self.s.latent_heads > 2 else "between"
+                touched |= {("latent", batch, key, latent, column) for column in range(summed)}
+                touched |= {("rotary", batch, key, beside, column) for column in range(scored - summed)}
                 continue
-            group = head if self.variant.startswith("mla_") else head * self.s.kv_heads // self.s.num_heads
+            group = head if self.is_expanded else head * self.s.kv_heads // self.s.num_heads
             touched |= {("key", batch, group, key, column) for column in range(scored)}
             touched |= {("value", batch, group, key, column) for column in range(summed)}
         return touched
@@ -103,8 +112,9 @@ class Counter:
         s = self.s
         if self.variant == "mla_expanded":
             return [(s.qk_nope_head_dim, False), (s.qk_rope_head_dim, True), (s.v_head_dim, False)] * s.num_heads
-        if self.variant.startswith("mla"):
-            return [(s.kv_lora_rank, False), (s.qk_rope_head_dim, True)]
+        if self.is_latent:
+            beside = 1 if s.latent_heads <= 2 else s.latent_heads
+            return [(s.kv_lora_rank // s.latent_heads, False)] * s.latent_heads + [(s.qk_rope_head_dim, True)] * beside
         return [(s.head_dim, False)] * (2 * s.kv_heads)
 
     def kept_tokens(self):
@@ -127,16 +137,14 @@ def expected(variant, shape, forward):
     counter = Counter(variant, shape, forward)
     element, passes = forward.element_bytes, 3 if forward.is_training else 1
     is_long_prompt = variant.startswith("window") and forward.is_whole and forward.seq_len > shape.window
-    is_apart = (
-        variant in ("mla_latent", "mla_deployed") or is_long_prompt
-    )  # what the kernel reads is not what the cache keeps
+    is_deployed = variant.endswith("_deployed")
+    # Where they are apart, the kernel reads something else than the cache keeps.
+    is_apart = variant == "mla_latent" or is_deployed or is_long_prompt
     reads = len(counter.attended()) * element if is_apart or not forward.cache_dtype else None
     reads = counter.kept_bytes() if reads is None else reads
     kernel = passes * (reads + counter.queries_and_outputs() * element)
     layer = kernel + passes * shape.parameter_count * element
-    if (
-        variant == "mla_deployed" or is_long_prompt
-    ) and not forward.is_training:  # what is kept is written beside what the kernel reads
+    if (is_deployed or is_long_prompt) and not forward.is_training:  # what is kept is written beside it
         layer += counter.kept_bytes()
     if variant == "mla_latent":  # the latent is read, what is expanded is written first; the rotary key is not expanded
         tokens, s = forward.batch * forward.seq_len, shape
@@ -156,7 +164,7 @@ def expected(variant, shape, forward):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_closed_form_is_what_counting_gives(variant, geometry, batch, query_len, context, cache_dtype):
     is_training = context == "training"
-    if variant == "mla_deployed" and context not in (0, "training"):
+    if variant.endswith("_deployed") and context not in (0, "training"):
         context = 0  # it is a form of whole prompts
     forward = Pass(
         batch=batch,

@@ -205,12 +205,15 @@ def test_elements_a_token_are_those_of_deepseek_v2s_table_9():
     assert absorbed_shape(large).cache_elements_per_token * large.num_layers == 34_560
 
 
-@pytest.mark.parametrize(("tp", "mha", "gqa_4", "mla"), [(1, 8192, 2048, 1152), (2, 4096, 1024, 1152)])
-def test_bytes_a_token_and_layer_are_those_of_glas_table_5(tp, mha, gqa_4, mla):
+@pytest.mark.parametrize(
+    ("tp", "mha", "gqa_4", "gla_2", "mla"), [(1, 8192, 2048, 1152, 1152), (2, 4096, 1024, 640, 1152)]
+)
+def test_bytes_a_token_and_layer_are_those_of_glas_table_5(tp, mha, gqa_4, gla_2, mla):
     # arXiv 2505.21487, the 1,471M models: 16 heads of width 128 in bfloat16, MLA with a latent of 512 + 64.
     lite, forward = load_geometry("deepseek-v2-lite"), Pass(batch=1, query_len=1, seq_len=1, element_bytes=2)
     grouped = [grouped_shape(lite, tp=tp, kv_heads=kv_heads) for kv_heads in ("all", 4)]
-    assert [cache_bytes(shape, forward) for shape in (*grouped, absorbed_shape(lite, tp=tp))] == [mha, gqa_4, mla]
+    latent = [absorbed_shape(lite, tp=tp, latent_heads=latent_heads) for latent_heads in (2, 1)]
+    assert [cache_bytes(shape, forward) for shape in (*grouped, *latent)] == [mha, gqa_4, gla_2, mla]
 
 
 def test_an_fp8_latent_is_as_large_as_flashmla_lays_it():
@@ -247,3 +250,39 @@ def test_pairs_within_a_window_are_counted(query_len, seq_len, window):
 def test_a_windows_wrong_sizes_are_refused(name, value):
     with pytest.raises(ValueError, match=rf"attention\.{name} must be .*; got {value!r}"):
         window_shape(load_geometry("tiny"), **{name: value})
+
+
+def test_latents_share_the_up_projection_and_the_ranks_share_them():
+    whole = {latents: absorbed_shape(V3, latent_heads=latents) for latents in (1, 2, 4)}
+    assert whole[1] == absorbed_shape(V3)
+    assert whole[1].parameter_count - whole[2].parameter_count == 256 * 128 * (128 + 128)
+    assert [shape.cache_elements_per_token for shape in whole.values()] == [576, 576, 512 + 4 * 64]
+    assert (whole[2].qk_dim, whole[2].v_dim) == (320, 256)
+    assert "128 heads, 2 latents of 256 + rotary 64" in whole[2].describe()
+    ranks = [absorbed_shape(V3, latent_heads=2, tp=tp) for tp in (2, 4, 8)]
+    assert [(rank.latent_heads, rank.kv_lora_rank, rank.qk_dim) for rank in ranks] == [(1, 256, 320)] * 3
+    assert [rank.num_heads for rank in ranks] == [64, 32, 16]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ({"latent_heads": 0}, r"attention\.latent_heads must be a whole number of at least 1; got 0"),
+        ({"latent_heads": 3}, r"geometry\.num_heads must be a multiple of attention\.latent_heads; got 128 and 3"),
+        ({"latent_heads": 2, "kv_lora_rank": 511}, r"attention\.kv_lora_rank must be a multiple .*; got 511 and 2"),
+    ],
+)
+def test_latents_that_do_not_divide_are_refused(sizes, words):
+    with pytest.raises(ValueError, match=words):
+        absorbed_shape(V3, **sizes)
+
+
+def test_ranks_that_do_not_share_the_latents_are_refused():
+    with pytest.raises(ValueError, match=r"tp must divide attention\.latent_heads or be a multiple of it; got 3 and 4"):
+        absorbed_shape(replace(V3, num_heads=132), latent_heads=4, tp=3)
+
+
+@pytest.mark.parametrize("shape_of", [reexpanded_shape, expanded_shape])
+def test_modes_that_nobody_serves_have_one_latent(shape_of):
+    with pytest.raises(ValueError, match=r"attention\.latent_heads is no size of MLA"):
+        shape_of(V3, latent_heads=2)

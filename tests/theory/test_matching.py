@@ -71,6 +71,20 @@ def test_a_latent_without_a_rotary_part_takes_its_share_too():
         assert (found.shape.kv_lora_rank, found.residual) == (kept, 0.0)
 
 
+@pytest.mark.parametrize(("geometry", "latents", "rank"), [("llama-3.1-8b", 2, 1984), ("llama-3.1-8b", 4, 1792)])
+def test_latents_take_the_groups_cache_in_equal_parts(geometry, latents, rank):
+    found = match("cache", absorbed_shape, load_geometry(geometry), "kv_lora_rank", latent_heads=latents)
+    assert (found.shape.kv_lora_rank, found.residual) == (rank, 0.0)
+
+
+def test_latents_without_a_whole_share_of_the_heads_are_left_out():
+    geometry = replace(load_geometry("deepseek-v2-lite"), num_heads=18)
+    found = match("params", absorbed_shape, geometry, latent_heads=6, kv_lora_rank=516)
+    assert found.shape.num_heads % 6 == 0
+    rank = match("params", absorbed_shape, geometry, latent_heads=6, kv_lora_rank=516, tp=2).shape
+    assert (rank.latent_heads, rank.kv_lora_rank, rank.num_heads) == (3, 258, found.shape.num_heads // 2)
+
+
 def test_on_a_latent_geometry_groups_take_the_nearest_divisor():
     found = match("cache", grouped_shape, load_geometry("deepseek-v3"), "kv_heads", kv_heads=None)
     assert found.shape.kv_heads == 2

@@ -71,7 +71,7 @@ class SdpaFolded(Backend):
         """Return a view, without a copy, that holds the value's columns first or last."""
         if not self.widens:
             return v_BGTv
-        if self.problem.value_layout is ValueLayout.PREFIX_OF_KEY:
+        if self.problem.value_layout in (ValueLayout.PREFIX_OF_KEY, ValueLayout.ENDS_OF_KEY):
             return k_BGTd
         if self.problem.value_layout is ValueLayout.SEPARATE:
             return v_BGTv
@@ -83,9 +83,13 @@ class SdpaFolded(Backend):
         """Return the value's own columns of a result."""
         if not self.widens:
             return o
+        before, v_dim = self.problem.qk_dim - self.problem.v_dim, self.problem.v_dim
         if self.problem.value_layout is ValueLayout.SUFFIX_OF_BUFFER:
-            return o[..., self.problem.qk_dim - self.problem.v_dim :]
-        return o[..., : self.problem.v_dim]
+            return o[..., before:]
+        if self.problem.value_layout is ValueLayout.ENDS_OF_KEY:
+            first, second = o.reshape(self.problem.batch, 2, -1, self.problem.qk_dim).unbind(1)
+            return torch.stack((first[..., :v_dim], second[..., before:]), dim=1)
+        return o[..., :v_dim]
 
     def _decode(self, q_BHSd: Tensor, k_BGTd: Tensor, wide_BGTd: Tensor) -> Tensor:
         problem = self.problem
