@@ -1,6 +1,7 @@
 """A cache that is allocated once and written in place: no step pays for copying it.
 
-A grouped layer keeps two tensors, keys and values; an absorbed MLA layer keeps one, whose first columns are the value.
+A grouped layer keeps two tensors, keys and values; an absorbed MLA layer keeps one, whose first columns are the value;
+a tied layer keeps the states of its groups and a rotary key that they share.
 """
 
 from collections.abc import Sequence
@@ -14,13 +15,13 @@ GARBAGE_SIZE = 1e4
 
 
 class Cache:
-    """Tensors of shape [batch, kv_heads, capacity, width], one for each width."""
+    """Tensors of shape [batch, kv_heads, capacity, width], one for each width; `kv_heads` may be a number for each."""
 
     def __init__(
         self,
         *,
         batch: int,
-        kv_heads: int,
+        kv_heads: int | Sequence[int],
         length: int,
         widths: Sequence[int],
         dtype: torch.dtype,
@@ -28,7 +29,9 @@ class Cache:
     ) -> None:
         self.length = self.room = length
         capacity = length + SPARE_SLOTS
-        self.tensors = [torch.empty(batch, kv_heads, capacity, width, dtype=dtype, device=device) for width in widths]
+        heads = [kv_heads] * len(widths) if isinstance(kv_heads, int) else kv_heads
+        sizes = [(batch, count, capacity, width) for count, width in zip(heads, widths, strict=True)]
+        self.tensors = [torch.empty(size, dtype=dtype, device=device) for size in sizes]
 
     def views(self) -> list[Tensor]:
         """Return the tensors up to the length, without the spare slots."""

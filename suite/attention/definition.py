@@ -56,6 +56,24 @@ class GroupedDefinition(Definition):
         return apply_rope(q, positions_N, rope, neighbours=False), apply_rope(k, positions_N, rope, neighbours=False), v
 
 
+class TiedDefinition(Definition):
+    """A group's value is its state, its key the first half of that and a rotary key that all groups share."""
+
+    @staticmethod
+    def scale(layer: Any) -> float:
+        return _scale(layer.shape.head_dim, layer.shape.rope)
+
+    @staticmethod
+    def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
+        width, rope = layer.shape.head_dim, layer.shape.rope
+        q_n, q_r = _heads(product(x_BND, layer.w_q), width).chunk(2, dim=-1)
+        state_BGNd = _heads(product(x_BND, layer.w_kv), width)
+        k_r = product(x_BND, layer.w_kr)[:, None].expand(-1, state_BGNd.shape[1], -1, -1)
+        q_r, k_r = (apply_rope(part, positions_N, rope, neighbours=False) for part in (q_r, k_r))
+        k_n, _ = state_BGNd.chunk(2, dim=-1)
+        return torch.cat((q_n, q_r), dim=-1), torch.cat((k_n, k_r), dim=-1), state_BGNd
+
+
 class ExpandedDefinition(Definition):
     """MLA as DeepSeek-V2's report writes it first: full keys and values of every head, each from its own latent."""
 

@@ -48,7 +48,7 @@ class ForwardStep:
             self.cache.spoil_spare_slots(self._generator)
             again = self.backend(*self.projected)
             readings = readings_if_passed({"": comparison})
-            readings += layer_readings(self.layer, self._x_BSD, self.projected, self._start, output)
+            readings += layer_readings(self.layer, self.problem, self._x_BSD, self.projected, self._start, output)
         if not torch.equal(output, again):
             raise IncorrectError(
                 "the output changes with cache slots past the length, which nothing may read", readings

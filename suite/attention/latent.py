@@ -10,7 +10,7 @@ DeepSeek-V2 report (arXiv 2405.04434), section 2.1 and appendix C.
 - Re-expanding: the latent is cached, and all of it is expanded again at every step. The value is then a window of the
   up-projection's own output, and only the keys are put together.
 
-Grouped latent attention (GLA, arXiv 2505.21487, section 3.3; Dao-AILab/grouped-latent-attention) has several latents in
+Grouped latent attention (GLA, arXiv 2505.21487; Dao-AILab/grouped-latent-attention) has several latents in
 the place of one, each normed by itself and of an equal share of the heads. Absorbed, each is a key-value head, which
 lies beside the rotary key that all share. Two latents lie on either side of one rotary key, [latent | rotary | latent]:
 keys and values are strided views of that buffer, and the second latent's queries have their rotary part first. More

@@ -48,8 +48,9 @@ class AttentionLayer(torch.nn.Module, ABC):
         """Key-value heads as the kernel sees them."""
 
     @property
-    def cache_heads(self) -> int:
-        """Heads of the tensors that are cached; the kernel's, unless they are made anew at every step."""
+    def cache_heads(self) -> int | Sequence[int]:
+        """Heads of the tensors that are cached, of all or of each; the kernel's, unless they are made anew at every
+        step."""
         return self.kv_heads
 
     @property

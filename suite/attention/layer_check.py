@@ -7,6 +7,7 @@ from torch import Tensor
 
 from suite.attention.check import LARGEST_ERROR, Comparison, readings_if_passed, relative_error
 from suite.attention.layer import AttentionLayer
+from suite.attention.problem import Problem, joined_key
 from suite.records.record import Reading
 
 MOST_TOKENS = 4
@@ -15,7 +16,7 @@ SCALE_ERROR = 1e-13
 
 
 def layer_readings(
-    layer: AttentionLayer, x_BSD: Tensor, projected: Sequence[Tensor], start: int, o_BHSv: Tensor
+    layer: AttentionLayer, problem: Problem, x_BSD: Tensor, projected: Sequence[Tensor], start: int, o_BHSv: Tensor
 ) -> list[Reading]:
     """Return errors around the kernel at a few of the new tokens, whose positions begin at `start`.
 
@@ -29,11 +30,12 @@ def layer_readings(
     chosen = torch.linspace(0, new - 1, min(new, MOST_TOKENS), device=x_BSD.device).round().long()
     positions = start + chosen
     cached = projected[1].shape[2]
-    o_BHNv = o_BHSv[:, :, chosen]
-    parts = projected[: len(definition.parts)]
     # A query has the new tokens alone; a cache that keeps fewer tokens than there are goes round.
-    rows = [positions % cached if part.shape[2] == cached else chosen for part in parts]
-    ours = (*(part[:, :, row] for part, row in zip(parts, rows, strict=True)), layer.output(o_BHNv))
+    found = [x[:, :, positions % cached if x.shape[2] == cached else chosen] for x in projected if x.dim() > 1]
+    if problem.shared_key_dim:
+        found[1] = joined_key(found[1], found.pop())
+    o_BHNv = o_BHSv[:, :, chosen]
+    ours = (*found[: len(definition.parts)], layer.output(o_BHNv))
     exact = (
         *definition.projected(layer, x_BSD[:, chosen].double(), positions),
         definition.output(layer, o_BHNv.double()),

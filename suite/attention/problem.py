@@ -47,7 +47,11 @@ class Problem:
     cache_dtype: torch.dtype | None = None
     """The dtype of keys and values in eight bits, whose scales are further inputs (suite.attention.quantised)."""
     has_sinks: bool = False
-    """A fourth input, sink_H: a logit of each head that takes its share of the softmax and has no value."""
+    """A last input, sink_H: a logit of each head that takes its share of the softmax and has no value."""
+
+    shared_key_dim: int = 0
+    """Last columns of a key that all groups share: an input of their own, k_B1Tr, behind keys without them and
+    values."""
 
     @property
     def beyond_plain(self) -> Mapping[str, str]:
@@ -56,6 +60,7 @@ class Problem:
             "window": f"window of {self.window} keys" if self.window is not None else "",
             "sinks": "attention sinks" if self.has_sinks else "",
             "quantised_cache": f"cache in {str(self.cache_dtype).removeprefix('torch.')}" if self.cache_dtype else "",
+            "shared_key": "key part that groups share" if self.shared_key_dim else "",
         }
         return {name: phrase for name, phrase in found.items() if phrase}
 
@@ -135,8 +140,9 @@ class Operands:
 
 
 def operands(inputs: Sequence[Tensor], problem: Problem) -> Operands:
-    """Return the inputs of a kernel written out: queries, keys and values, then scales of a quantised cache and the
-    rotary key that stands apart, then sinks where the problem has them. What was quantised is float32 at least."""
+    """Return the inputs of a kernel written out: queries, keys and values, then the part of the keys that groups
+    share, or scales of a quantised cache and the rotary key that stands apart, then sinks, where the problem has them.
+    What was quantised is float32 at least."""
     q_BHSd, k_BGTd, v_BGTv, *more = inputs
     sink_H = more.pop() if problem.has_sinks else None
     if problem.cache_dtype is not None:
@@ -144,8 +150,15 @@ def operands(inputs: Sequence[Tensor], problem: Problem) -> Operands:
         k_BGTd = restored(k_BGTd, k_scales_BGTn, held)
         v_BGTv, more = restored(v_BGTv, v_scales_BGTn, held), []
         k_BGTd = torch.cat((k_BGTd, *(part.to(held) for part in rotary)), dim=-1)
+    if problem.shared_key_dim:
+        k_BGTd = joined_key(k_BGTd, more.pop())
     assert not more, "an input that the problem does not name"
     return Operands(q_BHSd=q_BHSd, k_BGTd=k_BGTd, v_BGTv=v_BGTv, sink_H=sink_H)
+
+
+def joined_key(k_BGTd: Tensor, shared_B1Tr: Tensor) -> Tensor:
+    """Return keys whose last columns are shared by all groups, written out."""
+    return torch.cat((k_BGTd, shared_B1Tr.expand(-1, k_BGTd.shape[1], -1, -1)), dim=-1)
 
 
 def visible_keys(query_len: int, seq_len: int, device: torch.device, window: int | None = None) -> Tensor:

@@ -66,7 +66,7 @@ class QuantisedStep(ForwardStep):
             again = self.backend(*self.projected)
             readings = readings_if_passed({"": comparison})
             readings += readings_if_passed({"rows": written}, span="layer")
-            readings += layer_readings(layer, self._x_BSD, self._unquantised, self._start, output)
+            readings += layer_readings(layer, self.problem, self._x_BSD, self._unquantised, self._start, output)
         self._unquantised = ()
         readings.append(Reading(step=0, span="kernel", metric="cache_error", value=error))
         assert problem.cache_dtype is not None

@@ -55,7 +55,7 @@ class SelectedStep(ForwardStep):
             output_again = self._kernel(q_BHSd, k_BGTd, again)
             readings = readings_if_passed({"": choice}, span=INDEXER)
             readings += readings_if_passed({"": comparison})
-            readings += layer_readings(layer, self._x_BSD, self.projected, self._start, output)
+            readings += layer_readings(layer, self.problem, self._x_BSD, self.projected, self._start, output)
         if not (torch.equal(chosen, again) and torch.equal(output, output_again)):
             raise IncorrectError(
                 "the output changes with cache slots past the length, which nothing may read", readings

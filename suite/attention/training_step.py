@@ -64,7 +64,7 @@ class TrainingStep:
         with torch.no_grad():
             output = self.backend(*self.projected)
             comparison = compare(output, self.projected, self.problem, self._generator)
-            around = layer_readings(self.layer, self._x_BSD, self.projected, 0, output)
+            around = layer_readings(self.layer, self.problem, self._x_BSD, self.projected, 0, output)
             q_BHSd, k_BGSd, v_BGSv = self.layer.project(self.layer.drawn_input(self._checked, self._generator), None, 0)
         problem = self._checked_problem
         do_BHSv = self._drawn_like_output(problem)

@@ -21,19 +21,20 @@ def attend(
     seen.
 
     A single new token's heads are folded into the query rows of the key-value head that they share, so that the cache
-    is read once. The fused CPU kernel wants values as wide as keys: absorbed MLA passes the key for both, expanded MLA
-    a value that zeros make as wide. Where no fused kernel knows groups, each becomes a sequence of its own: else torch
-    would hold all scores.
+    is read once. The fused CPU kernel wants values as wide as keys: absorbed MLA and GLA pass the key for both,
+    expanded MLA a value that zeros make as wide. Where no fused kernel knows groups, each becomes a sequence of its
+    own: else torch would hold all scores.
     """
     batch, heads, tokens, _ = q_BHSd.shape
     kv_heads, v_dim = k_BGTd.shape[1], v_BGTv.shape[-1]
-    if value_layout is ValueLayout.PREFIX_OF_KEY:
+    if value_layout in (ValueLayout.PREFIX_OF_KEY, ValueLayout.ENDS_OF_KEY):
         v_BGTv = k_BGTd
     elif v_dim < k_BGTd.shape[-1]:
         v_BGTv = F.pad(v_BGTv, (0, k_BGTd.shape[-1] - v_dim))
     has_groups = kv_heads < heads
     if has_groups and tokens > 1 and not knows_groups(q_BHSd, has_mask=mask_B1ST is not None):
-        return _attend_by_group(q_BHSd, k_BGTd, v_BGTv, scale=scale, mask_B1ST=mask_B1ST)[..., :v_dim]
+        o = _attend_by_group(q_BHSd, k_BGTd, v_BGTv, scale=scale, mask_B1ST=mask_B1ST)
+        return _values_columns(o, v_dim, value_layout)
     folds = has_groups and tokens == 1
     if folds:
         q_BHSd = q_BHSd.reshape(batch, kv_heads, heads // kv_heads, -1)
@@ -48,7 +49,14 @@ def attend(
     )
     if folds:
         o = o.reshape(batch, heads, 1, -1)
-    return o[..., :v_dim]
+    return _values_columns(o, v_dim, value_layout)
+
+
+def _values_columns(o_BHSd: Tensor, v_dim: int, value_layout: ValueLayout) -> Tensor:
+    if value_layout is ValueLayout.ENDS_OF_KEY:
+        first, second = o_BHSd.chunk(2, dim=1)
+        return torch.cat((first[..., :v_dim], second[..., -v_dim:]), dim=1)
+    return o_BHSd[..., :v_dim]
 
 
 def knows_groups(q_BHSd: Tensor, *, has_mask: bool) -> bool:

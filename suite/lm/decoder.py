@@ -21,6 +21,7 @@ from suite.attention.cache import Cache
 from suite.attention.grouped import GroupedAttention
 from suite.attention.layer import AttentionLayer
 from suite.attention.linear import linear, linear_in_parts
+from suite.attention.problem import joined_key
 from suite.configuration.files import locate
 from suite.lm.attend import attend
 from suite.lm.norm import rms_norm
@@ -84,7 +85,8 @@ class Block(torch.nn.Module):
         mask_B1ST: Tensor | None,
         first: int = 0,
     ) -> Tensor:
-        q, k, v = layer.project(self.attention_input(x_BSD), cache, start)
+        q, k, v, *shared = layer.project(self.attention_input(x_BSD), cache, start)
+        k = joined_key(k, *shared) if shared else k  # torch's fused kernel takes whole keys alone
         o_BHSv = attend(q, k, v, scale=layer.scale, value_layout=layer.value_layout, mask_B1ST=mask_B1ST)
         if first:
             x_BSD, o_BHSv = x_BSD[:, first:], o_BHSv[:, :, first:]
@@ -115,7 +117,7 @@ class Decoder(torch.nn.Module):
         ]
         if shape.qkv_bias:
             for layer in layers:
-                assert isinstance(layer, GroupedAttention), "latent attention has no biases"
+                assert isinstance(layer, GroupedAttention), "grouped heads alone have biases"
                 layer.add_biases()
         for layer in layers[1:]:  # one table for all: at long contexts one a layer would be gigabytes
             layer.cos_Sr, layer.sin_Sr = layers[0].cos_Sr, layers[0].sin_Sr

@@ -7,8 +7,8 @@ from typing import Any
 from suite.configuration.values import one_of, positive_number, whole_number
 from suite.theory.attention_plan import laid_over
 from suite.theory.geometry import geometry_from
-from suite.theory.latent_shapes import AbsorbedShape, LatentShape
-from suite.theory.shapes import LayerShape, Pass
+from suite.theory.latent_shapes import AbsorbedShape
+from suite.theory.shapes import GroupedShape, LayerShape, Pass
 from suite.theory.window_shapes import WindowShape
 
 NORM_EPS = 1e-6
@@ -61,8 +61,8 @@ def decoder_shape(
     """Lay an attention variant over a decoder's sizes. `where`: the settings' group and a dot, as `policy.`; `match`:
     the quantity that every layer shares with other variants' (suite.theory.matching).
 
-    A published geometry says too whether its head is tied (`tie_embeddings`) and has `qkv_bias` and `norm_eps`. Latent
-    attention laid over it has no biases, whatever it says.
+    A published geometry says too whether its head is tied (`tie_embeddings`) and has `qkv_bias` and `norm_eps`. Only
+    grouped heads laid over it have biases, whatever it says.
 
     Raises ValueError, in one sentence, for sizes that are wrong in themselves, UnmatchedError where no size matches.
     """
@@ -82,7 +82,7 @@ def decoder_shape(
         raise ValueError(
             "attention must be a variant that sees whole contexts where a language model is built; got attention=window"
         )
-    has_bias = one_of(sizes, "qkv_bias", (True, False), where=where) and not isinstance(layer, LatentShape)
+    has_bias = one_of(sizes, "qkv_bias", (True, False), where=where) and isinstance(layer, GroupedShape)
     return DecoderShape(
         layer=layer,
         num_layers=geometry.num_layers,

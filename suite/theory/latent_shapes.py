@@ -4,7 +4,7 @@ Symbols: c the latent's width, d_n and d_r the parts of a query-key head without
 value head. Source of the forms: DeepSeek-V2 report (arXiv 2405.04434), section 2.1 and appendix C. Which mode is
 cheaper depends on the phase, so each is a variant, and a deployment changes from one to another with the phase.
 
-Grouped latent attention (GLA, arXiv 2505.21487, section 3.3) cuts the latent into several, each c / latent_heads wide
+Grouped latent attention (GLA, arXiv 2505.21487) cuts the latent into several, each c / latent_heads wide
 and of an equal share of the heads: absorbed, it is as many key-value heads. MLA is the one with one latent. A
 tensor-parallel rank keeps its own latents and the rotary key, where MLA's keeps all.
 """

@@ -220,6 +220,27 @@ CHANGES = (
         settings={"attention": "gla"},
     ),
     Change(
+        what="the shared part of tied keys' scores without their scale",
+        file=EAGER,
+        before="begun_NRT.baddbmm_(q_NRd, k_NTd.mT, beta=scale, alpha=scale)",
+        after="begun_NRT.baddbmm_(q_NRd, k_NTd.mT, beta=1.0, alpha=scale)",
+        settings={"attention": "gta", "backend": "eager"},
+    ),
+    Change(
+        what="tied keys taken from the state's other half",
+        file="tied.py",
+        before="return q_BHSd, state_BGTd[..., :plain], state_BGTd",
+        after="return q_BHSd, state_BGTd[..., plain:], state_BGTd",
+        settings={"attention": "gta", "backend": "eager"},
+    ),
+    Change(
+        what="tied queries' first half turned in the place of their second",
+        file="tied.py",
+        before="(q_BHSd[..., :plain], rotate_halves(q_BHSd[..., plain:], *angles))",
+        after="(rotate_halves(q_BHSd[..., :plain], *angles), q_BHSd[..., plain:])",
+        settings={"attention": "gta", "phase": "prefill"},
+    ),
+    Change(
         what="sinks left out of the softmax",
         file=EAGER,
         before="torch.cat((scores, sink), dim=-1).softmax(dim=-1)[..., :-1]",

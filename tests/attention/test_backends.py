@@ -23,7 +23,7 @@ from suite.attention.backends.packaged import PackagedBackend
 from suite.attention.backends.sdpa import Sdpa
 from suite.attention.backends.sdpa_by_name import SdpaCudnn, SdpaEfficient, SdpaFlash
 from suite.attention.backends.sdpa_folded import SdpaFolded
-from suite.attention.problem import Problem, ValueLayout
+from suite.attention.problem import Problem, ValueLayout, joined_key
 from suite.measure.meter import Meter
 from suite.measure.profiling import AllocatorProbe
 from suite.measure.workload import UnsupportedError
@@ -116,6 +116,22 @@ def test_latents_around_one_rotary_key_are_two_heads(backend, dtype, batch):
     torch.testing.assert_close(backend(problem)(*drawn), apart, **tolerance)
     if backend is Eager:
         assert ("addmm" in operators(Eager, problem)) == (batch > 1 or dtype is torch.bfloat16)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_key_part_that_groups_share_is_never_written_out(dtype, batch):
+    problem = replace(DECODE, batch=batch, kv_heads=2, query_len=3, value_layout=ValueLayout.SEPARATE, dtype=dtype)
+    state_BGTd = torch.randn(batch, 2, problem.seq_len + 3, 32).to(dtype)[:, :, : problem.seq_len]
+    shared_B1Tr = torch.randn(batch, 1, problem.seq_len + 3, 8).to(dtype)[:, :, : problem.seq_len]
+    q_BHSd, probe = torch.randn(batch, 4, 3, 40).to(dtype), AllocatorProbe()
+    kernel = Eager(replace(problem, shared_key_dim=8))
+    with torch.inference_mode(), Meter(probe).span("kernel"):
+        output = kernel(q_BHSd, state_BGTd, state_BGTd, shared_B1Tr)
+    assert not {"clone", "expand"} & set(probe.operators[0])
+    expected = Eager(problem)(q_BHSd, joined_key(state_BGTd, shared_B1Tr), state_BGTd)
+    tolerance = {} if dtype is torch.float32 else {"rtol": 0.02, "atol": 0.02}
+    torch.testing.assert_close(output, expected, **tolerance)
 
 
 def test_folded_refuses_a_narrower_value_with_both_widths():

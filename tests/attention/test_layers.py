@@ -9,7 +9,7 @@ import torch
 from suite.attention.backends.eager import Eager
 from suite.attention.backends.sdpa import Sdpa
 from suite.attention.backends.sdpa_folded import SdpaFolded
-from suite.attention.definition import ExpandedDefinition, GroupedDefinition
+from suite.attention.definition import ExpandedDefinition
 from suite.attention.grouped import GroupedAttention
 from suite.attention.latent import (
     AbsorbedLatentAttention,
@@ -17,6 +17,7 @@ from suite.attention.latent import (
     ExpandedOnceLatentAttention,
     ReexpandingLatentAttention,
 )
+from suite.attention.tied import TiedAttention
 from suite.attention.window import WindowAttention
 from suite.configuration.files import in_phase, locate, read_choice
 from suite.theory.attention_plan import laid_over
@@ -33,6 +34,7 @@ from suite.theory.latent_shapes import (
 )
 from suite.theory.rope import Rope, Yarn
 from suite.theory.shapes import GroupedShape, Pass, cache_bytes, grouped_shape
+from suite.theory.tied_shapes import TiedShape, tied_shape
 from suite.theory.window_shapes import WindowShape, window_shape
 
 TINY = load_geometry("tiny")
@@ -56,6 +58,8 @@ SHAPES = {
     "gla": absorbed_shape(TINY, latent_heads=2),
     "gla_of_four": absorbed_shape(SCALED, latent_heads=4, q_lora_rank=24),
     "gla_without_both": absorbed_shape(TINY, latent_heads=2, qk_rope_head_dim=0, latent_norm=False),
+    "gta": tied_shape(TINY, kv_heads=2),
+    "gta_of_one": tied_shape(SCALED, kv_heads=1),
     "window": window_shape(TINY, kv_heads=2, window=5),
     "window_with_sinks": window_shape(SCALED, kv_heads=2, window=5, sinks=True),
     "window_beyond_the_context": window_shape(TINY, kv_heads=2, window=99, sinks=True),
@@ -74,6 +78,7 @@ CLASSES = {
     ExpandedOnceShape: ExpandedOnceLatentAttention,
     GroupedShape: GroupedAttention,
     WindowShape: WindowAttention,
+    TiedShape: TiedAttention,
 }
 BACKENDS = [Eager, Sdpa, SdpaFolded]
 BOUNDS = {torch.float64: 1e-13, torch.float32: 3e-6, torch.bfloat16: 3e-2}
@@ -113,12 +118,9 @@ def attention(q, k, v, scale, window=None, sinks=None):
 def by_definition(layer, x_BSD, positions=None):
     """The whole layer in float64: MLA of every mode expanded to full keys and values, GQA's heads repeated."""
     shape, positions = layer.shape, torch.arange(x_BSD.shape[1]) if positions is None else positions
-    is_grouped = isinstance(layer, GroupedAttention)
-    definition, width = (
-        (GroupedDefinition, shape.head_dim)
-        if is_grouped
-        else (ExpandedDefinition, shape.qk_nope_head_dim + shape.qk_rope_head_dim)
-    )
+    definition, width = ExpandedDefinition, getattr(shape, "qk_head_dim", None)
+    if width is None:
+        definition, width = layer.definition, shape.head_dim
     q, k, v = definition.projected(layer, x_BSD.double(), positions)
     share = shape.num_heads // k.shape[1]
     k, v = (torch.stack([part[:, h // share] for h in range(shape.num_heads)], dim=1) for part in (k, v))
@@ -132,10 +134,12 @@ def error(candidate, reference):
 
 def each_by(variants):
     """Each variant with each backend that computes it."""
-    beyond = {variant: layer_of(variant).problem(a_pass(17, 17)).beyond_plain for variant in variants}
-    pairs = [
-        (variant, backend) for variant in variants for backend in BACKENDS if backend.computes >= set(beyond[variant])
-    ]
+    passes = [a_pass(*sizes) for sizes in ((17, 17), (1, 17), (3, 17))]
+    beyond = {
+        variant: {name for one in passes for name in layer_of(variant).problem(one).beyond_plain}
+        for variant in variants
+    }
+    pairs = [(variant, backend) for variant in variants for backend in BACKENDS if backend.computes >= beyond[variant]]
     return pytest.mark.parametrize(("variant", "backend"), pairs)
 
 
@@ -229,6 +233,28 @@ def test_two_latents_are_read_where_they_are_cached():
     assert (k_BGTd.shape, v_BGTv.shape) == ((2, 2, 9, 24), (2, 2, 9, 16))
     storages = {x.untyped_storage().data_ptr() for x in (*cache.tensors, k_BGTd, v_BGTv)}
     assert len(storages) == 1
+
+
+@pytest.mark.parametrize("backend", [Sdpa, SdpaFolded])
+def test_whole_keys_of_tied_states_are_for_every_backend(backend):
+    layer = layer_of("gta")
+    x_BSD = torch.randn(2, 9, 64, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    for cache in (None, layer.new_cache(a_pass(9, 9))):
+        out = layer.output(backend(layer.problem(a_pass(9, 9)))(*layer.project(x_BSD, cache, 0)))
+        assert error(out, by_definition(layer, x_BSD)) < 1e-13
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("dtype", BOUNDS)
+def test_a_tied_state_is_read_where_it_is_cached(batch, dtype):
+    layer = layer_of("gta", dtype)
+    cache = layer.new_cache(a_pass(1, 9, batch=batch))
+    x_BSD = torch.randn(batch, 1, 64, generator=torch.Generator().manual_seed(6)).to(dtype)
+    _, k_BGTd, v_BGTv, k_B1Tr = layer.project(x_BSD, cache, 8)
+    states, rotary = cache.tensors
+    assert {k_BGTd.data_ptr(), v_BGTv.data_ptr()} == {states.data_ptr()}
+    assert k_B1Tr.data_ptr() == rotary.data_ptr()
+    assert (k_BGTd.shape, v_BGTv.shape, k_B1Tr.shape) == ((batch, 2, 9, 8), (batch, 2, 9, 16), (batch, 1, 9, 8))
 
 
 @pytest.mark.parametrize("variant", ALL_SHAPES)

@@ -234,6 +234,24 @@ def test_a_backend_refuses_what_it_does_not_compute(hopper, packages, name, prob
     assert str(refusal.value).startswith(name)
 
 
+@pytest.mark.parametrize("name", [name for name in choices("backend") if name != "auto"])
+@pytest.mark.parametrize(
+    ("beyond", "phrase"),
+    [
+        ({"window": 100}, "window of 100 keys"),
+        ({"has_sinks": True}, "attention sinks"),
+        ({"shared_key_dim": 64}, "key part that groups share"),
+    ],
+)
+def test_what_is_beyond_plain_attention_is_refused_first(name, beyond, phrase):
+    backend, problem = locate(read_choice("backend", name)["_target_"]), replace(GQA, **beyond)
+    if backend.computes >= set(problem.beyond_plain):
+        return
+    with pytest.raises(UnsupportedError) as refusal:
+        backend(problem)
+    assert str(refusal.value) == f"{name} computes no {phrase}"
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
 @pytest.mark.parametrize(("name", "problem"), FOR_CUDA.items(), ids=FOR_CUDA)
 def test_without_a_device_every_backend_for_one_says_so(name, problem):

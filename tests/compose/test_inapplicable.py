@@ -106,7 +106,7 @@ def test_a_workload_reads_what_it_says_it_uses_and_nothing_else(workload):
         (["method=svd"], "no setting 'method' of this workload; workload=compress has it"),
         (
             ["attention=gqa", "attention.kv_lora_rank=4"],
-            "attention=mla, mla_absorbed, mla_dsa, mla_expanded or mla_latent has it",
+            "attention=gla, mla, mla_absorbed, mla_dsa, mla_expanded or mla_latent has it",
         ),
         (["attention=gqa", "attention.kv_head=4"], "no setting 'attention.kv_head'; did you mean attention.kv_heads?"),
         (["sequ_len=64"], "there is no setting 'sequ_len'; did you mean seq_len or query_len?"),

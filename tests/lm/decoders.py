@@ -13,6 +13,7 @@ VARIANTS = {
     "mla": {"kv_lora_rank": 32},
     "mla_latent": {"q_lora_rank": 24},
     "mla_expanded": {},
+    "gta": {"kv_heads": 2},
     "gla": {"kv_lora_rank": 32},
 }
 VOCABULARY = 64

@@ -9,6 +9,7 @@ import pytest
 from suite.theory.geometry import load_geometry
 from suite.theory.latent_shapes import absorbed_shape, expanded_once_shape, expanded_shape, reexpanded_shape
 from suite.theory.shapes import Pass, cache_bytes, grouped_shape, kernel_bytes, kernel_flops, layer_bytes, layer_flops
+from suite.theory.tied_shapes import tied_shape
 from suite.theory.window_shapes import window_shape
 
 TINY = load_geometry("tiny")
@@ -27,6 +28,7 @@ VARIANTS = {
         replace(geometry, num_heads=6), latent_heads=3, kv_lora_rank=33
     ),
     "gla_deployed": lambda geometry: expanded_once_shape(geometry, latent_heads=2, qk_rope_head_dim=6, v_head_dim=9),
+    "gta": lambda geometry: tied_shape(replace(geometry, v_head_dim=12), kv_heads=2),
     "window": lambda geometry: window_shape(geometry, kv_heads=2, window=4),
     "window with sinks": lambda geometry: window_shape(geometry, kv_heads=2, window=3, sinks=True),
 }
@@ -70,7 +72,10 @@ class Counter:
         new, hidden, heads = f.batch * f.query_len, s.hidden_size, s.num_heads
         if not self.is_latent:
             yield from [(new, hidden, heads * s.head_dim), (new, heads * s.head_dim, hidden)]
-            yield from [(new, hidden, s.kv_heads * s.head_dim)] * 2
+            if self.variant == "gta":
+                yield from [(new, hidden, s.kv_heads * s.head_dim), (new, hidden, s.head_dim // 2)]
+            else:
+                yield from [(new, hidden, s.kv_heads * s.head_dim)] * 2
             return
         wide = heads * (s.qk_nope_head_dim + s.qk_rope_head_dim)
         yield from (
@@ -100,6 +105,10 @@ class Counter:
                 touched |= {("rotary", batch, key, beside, column) for column in range(scored - summed)}
                 continue
             group = head if self.is_expanded else head * self.s.kv_heads // self.s.num_heads
+            if self.variant == "gta" and self.past:  # the state is value and key, and a rotary key is for all groups
+                touched |= {("state", batch, group, key, column) for column in range(summed)}
+                touched |= {("rotary", batch, key, column) for column in range(scored // 2)}
+                continue
             touched |= {("key", batch, group, key, column) for column in range(scored)}
             touched |= {("value", batch, group, key, column) for column in range(summed)}
         return touched
@@ -115,6 +124,8 @@ class Counter:
         if self.is_latent:
             beside = 1 if s.latent_heads <= 2 else s.latent_heads
             return [(s.kv_lora_rank // s.latent_heads, False)] * s.latent_heads + [(s.qk_rope_head_dim, True)] * beside
+        if self.variant == "gta":
+            return [(s.head_dim, False)] * s.kv_heads + [(s.head_dim // 2, True)]
         return [(s.head_dim, False)] * (2 * s.kv_heads)
 
     def kept_tokens(self):
@@ -137,7 +148,7 @@ def expected(variant, shape, forward):
     counter = Counter(variant, shape, forward)
     element, passes = forward.element_bytes, 3 if forward.is_training else 1
     is_long_prompt = variant.startswith("window") and forward.is_whole and forward.seq_len > shape.window
-    is_deployed = variant.endswith("_deployed")
+    is_deployed = variant.endswith("_deployed") or (variant == "gta" and forward.is_whole)
     # Where they are apart, the kernel reads something else than the cache keeps.
     is_apart = variant == "mla_latent" or is_deployed or is_long_prompt
     reads = len(counter.attended()) * element if is_apart or not forward.cache_dtype else None

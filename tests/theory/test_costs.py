@@ -9,6 +9,7 @@ from suite.theory.geometry import load_geometry
 from suite.theory.latent_shapes import absorbed_shape, expanded_once_shape, expanded_shape, reexpanded_shape
 from suite.theory.roofline import Ceilings, MeasuredCeilings
 from suite.theory.shapes import Pass, cache_bytes, grouped_shape, kernel_bytes, layer_bytes, layer_flops
+from suite.theory.tied_shapes import tied_shape
 from suite.theory.window_shapes import window_shape
 
 V3 = load_geometry("deepseek-v3")
@@ -206,14 +207,16 @@ def test_elements_a_token_are_those_of_deepseek_v2s_table_9():
 
 
 @pytest.mark.parametrize(
-    ("tp", "mha", "gqa_4", "gla_2", "mla"), [(1, 8192, 2048, 1152, 1152), (2, 4096, 1024, 640, 1152)]
+    ("tp", "mha", "gqa_4", "gta_4", "gla_2", "mla"),
+    [(1, 8192, 2048, 1152, 1152, 1152), (2, 4096, 1024, 640, 640, 1152)],
 )
-def test_bytes_a_token_and_layer_are_those_of_glas_table_5(tp, mha, gqa_4, gla_2, mla):
+def test_bytes_a_token_and_layer_are_those_of_glas_table_5(tp, mha, gqa_4, gta_4, gla_2, mla):
     # arXiv 2505.21487, the 1,471M models: 16 heads of width 128 in bfloat16, MLA with a latent of 512 + 64.
     lite, forward = load_geometry("deepseek-v2-lite"), Pass(batch=1, query_len=1, seq_len=1, element_bytes=2)
     grouped = [grouped_shape(lite, tp=tp, kv_heads=kv_heads) for kv_heads in ("all", 4)]
     latent = [absorbed_shape(lite, tp=tp, latent_heads=latent_heads) for latent_heads in (2, 1)]
-    assert [cache_bytes(shape, forward) for shape in (*grouped, *latent)] == [mha, gqa_4, gla_2, mla]
+    shapes = (*grouped, tied_shape(lite, tp=tp, kv_heads=4), *latent)
+    assert [cache_bytes(shape, forward) for shape in shapes] == [mha, gqa_4, gta_4, gla_2, mla]
 
 
 def test_an_fp8_latent_is_as_large_as_flashmla_lays_it():
@@ -252,7 +255,7 @@ def test_a_windows_wrong_sizes_are_refused(name, value):
         window_shape(load_geometry("tiny"), **{name: value})
 
 
-def test_latents_share_the_up_projection_and_the_ranks_share_them():
+def test_ranks_share_latents_and_heads_the_up_projection():
     whole = {latents: absorbed_shape(V3, latent_heads=latents) for latents in (1, 2, 4)}
     assert whole[1] == absorbed_shape(V3)
     assert whole[1].parameter_count - whole[2].parameter_count == 256 * 128 * (128 + 128)
@@ -286,3 +289,18 @@ def test_ranks_that_do_not_share_the_latents_are_refused():
 def test_modes_that_nobody_serves_have_one_latent(shape_of):
     with pytest.raises(ValueError, match=r"attention\.latent_heads is no size of MLA"):
         shape_of(V3, latent_heads=2)
+
+
+def test_a_cached_tied_state_is_read_once_a_new_one_twice():
+    shape, step = tied_shape(load_geometry("llama-3.1-8b")), Pass(batch=1, query_len=1, seq_len=9, element_bytes=2)
+    assert shape.kernel_bytes_per_token(step) == 2 * (8 * 128 + 64)
+    prompt = replace(step, query_len=9)
+    assert shape.kernel_bytes_per_token(prompt) == 2 * (2 * 8 * 128)
+    assert shape.layer_bytes_per_token(prompt) == 2 * (2 * 8 * 128 + 8 * 128 + 64)
+    assert shape.layer_bytes_per_token(replace(prompt, is_training=True)) == 2 * (2 * 8 * 128)
+    assert [shape.describe_mode(one)[:10] for one in (step, prompt)] == ["attention ", "whole keys"]
+
+
+def test_half_a_head_of_odd_pairs_is_refused():
+    with pytest.raises(ValueError, match=r"geometry\.head_dim must be a multiple of 4, .*; got 14"):
+        tied_shape(replace(load_geometry("tiny"), v_head_dim=14))

@@ -9,6 +9,7 @@ from suite.theory.latent_shapes import absorbed_shape, expanded_once_shape, expa
 from suite.theory.matching import LARGEST_RESIDUAL, UnmatchedError, matched
 from suite.theory.rope import Rope
 from suite.theory.shapes import grouped_shape
+from suite.theory.tied_shapes import tied_shape
 
 
 def match(rule, build, geometry, cache_size=None, tp=1, **sizes):
@@ -83,6 +84,11 @@ def test_latents_without_a_whole_share_of_the_heads_are_left_out():
     assert found.shape.num_heads % 6 == 0
     rank = match("params", absorbed_shape, geometry, latent_heads=6, kv_lora_rank=516, tp=2).shape
     assert (rank.latent_heads, rank.kv_lora_rank, rank.num_heads) == (3, 258, found.shape.num_heads // 2)
+
+
+def test_on_a_latent_geometry_four_tied_states_keep_as_much():
+    found = match("cache", tied_shape, load_geometry("deepseek-v2-lite"), "kv_heads")
+    assert (found.shape.kv_heads, found.residual) == (4, 0.0)
 
 
 def test_on_a_latent_geometry_groups_take_the_nearest_divisor():

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from suite.attention.problem import Backend, Problem, operands
+from suite.attention.problem import Backend, Problem
 
 
 class Eager(Backend):
     name = "eager"
-    computes = frozenset({"window", "sinks"})
+    computes = frozenset({"window", "sinks", "shared_key"})
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
@@ -25,9 +25,11 @@ class Eager(Backend):
             self._hidden_ST = ~problem.visible_keys()
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor, *more: Tensor) -> Tensor:
-        found = operands((q_BHSd, k_BGTd, v_BGTv, *more), self.problem)
-        scale, hidden_ST = self.problem.scale, self._hidden_ST
-        return attend(found.q_BHSd, found.k_BGTd, found.v_BGTv, scale=scale, hidden_ST=hidden_ST, sink_H=found.sink_H)
+        problem, others = self.problem, list(more)
+        sink_H = others.pop() if problem.has_sinks else None
+        shared_B1Tr = others.pop() if problem.shared_key_dim else None
+        beside = {"hidden_ST": self._hidden_ST, "sink_H": sink_H, "shared_B1Tr": shared_B1Tr}
+        return attend(q_BHSd, k_BGTd, v_BGTv, scale=problem.scale, **beside)
 
 
 def attend(
@@ -38,35 +40,60 @@ def attend(
     scale: float,
     hidden_ST: Tensor | None,
     sink_H: Tensor | None = None,
+    shared_B1Tr: Tensor | None = None,
 ) -> Tensor:
     """Compute attention with the heads of a group folded into query rows, so that the cache is read once a group.
 
     `hidden_ST`: True where a query must not see a key. `sink_H`: a logit of each head that takes its share of the
-    softmax. Returns o_BHSv.
+    softmax. `shared_B1Tr`: last columns of the keys, which all groups share and `k_BGTd` lacks; scores are then the sum
+    of two products, and no key is written out. Returns o_BHSv.
     """
     batch, heads, queries, width = q_BHSd.shape
     groups = k_BGTd.shape[1]
     q_NRd = q_BHSd.reshape(batch * groups, heads // groups * queries, width)
+    begun_NRT = None
+    if shared_B1Tr is not None:
+        q_NRd, q_NRr = q_NRd.split((k_BGTd.shape[-1], shared_B1Tr.shape[-1]), dim=-1)
+        begun_NRT = _products(q_NRr.reshape(batch, -1, q_NRr.shape[-1]), shared_B1Tr[:, 0]).view(*q_NRd.shape[:2], -1)
     sink_NR1 = None
     if sink_H is not None:
         sink_NR1 = sink_H.view(groups, -1, 1).expand(batch, -1, -1, queries).reshape(len(q_NRd), -1, 1)
     if _shares_columns(k_BGTd) or _batches_badly(k_BGTd.flatten(0, 1), v_BGTv.flatten(0, 1)):
-        sinks = [None] * len(q_NRd) if sink_NR1 is None else sink_NR1
-        parts = zip(q_NRd, _one_by_one(k_BGTd), _one_by_one(v_BGTv), sinks, strict=True)
+        sinks, begun = ([None] * len(q_NRd) if part is None else part for part in (sink_NR1, begun_NRT))
+        parts = zip(q_NRd, _one_by_one(k_BGTd), _one_by_one(v_BGTv), sinks, begun, strict=True)
         o_NRv = torch.stack([_attend_one(*part, scale, hidden_ST) for part in parts])
     else:
         k_NTd, v_NTv = k_BGTd.flatten(0, 1), v_BGTv.flatten(0, 1)
-        nothing = q_NRd.new_zeros(1, 1, 1)
-        scores_NRT = torch.baddbmm(nothing, q_NRd, k_NTd.mT, beta=0, alpha=scale)
+        if begun_NRT is None:
+            scores_NRT = torch.baddbmm(q_NRd.new_zeros(1, 1, 1), q_NRd, k_NTd.mT, beta=0, alpha=scale)
+        else:
+            scores_NRT = begun_NRT.baddbmm_(q_NRd, k_NTd.mT, beta=scale, alpha=scale)
         o_NRv = torch.bmm(_softmax(_hide(scores_NRT, hidden_ST), sink_NR1), v_NTv)
     return o_NRv.view(batch, heads, queries, -1)
 
 
 def _attend_one(
-    q_Rd: Tensor, k_Td: Tensor, v_Tv: Tensor, sink_R1: Tensor | None, scale: float, hidden_ST: Tensor | None
+    q_Rd: Tensor,
+    k_Td: Tensor,
+    v_Tv: Tensor,
+    sink_R1: Tensor | None,
+    begun_RT: Tensor | None,
+    scale: float,
+    hidden_ST: Tensor | None,
 ) -> Tensor:
-    scores_RT = torch.addmm(q_Rd.new_zeros(1, 1), q_Rd, k_Td.mT, beta=0, alpha=scale)
+    if begun_RT is None:
+        scores_RT = torch.addmm(q_Rd.new_zeros(1, 1), q_Rd, k_Td.mT, beta=0, alpha=scale)
+    else:
+        scores_RT = begun_RT.addmm_(q_Rd, k_Td.mT, beta=scale, alpha=scale)
     return torch.mm(_softmax(_hide(scores_RT, hidden_ST), sink_R1), v_Tv)
+
+
+def _products(q_BRr: Tensor, k_BTr: Tensor) -> Tensor:
+    """Return the products of each sequence, one by one: in 16 bits a batch of them would copy the keys."""
+    scores_BRT = q_BRr.new_empty(*q_BRr.shape[:2], k_BTr.shape[1])
+    for q_Rr, k_Tr, scores_RT in zip(q_BRr, k_BTr, scores_BRT, strict=True):
+        torch.mm(q_Rr, k_Tr.mT, out=scores_RT)
+    return scores_BRT
 
 
 def _softmax(scores: Tensor, sink: Tensor | None) -> Tensor:
