@@ -1,4 +1,4 @@
-"""Every layer against its definition in float64 and the plainest attention between: loops over heads and queries."""
+"""Every layer against its definition in float64 and the plainest attention between: a loop over queries."""
 
 import math
 from dataclasses import replace
@@ -103,15 +103,13 @@ def forward(layer, backend, x_BSD, cache, start, seq_len):
 
 
 def attention(q, k, v, scale, window=None, sinks=None):
-    """[batch, head, token, width] each, causal from the first token, with explicit loops over heads and queries."""
+    """[batch, head, token, width] each, causal from the first token, with an explicit loop over queries."""
     out = torch.zeros(*q.shape[:3], v.shape[-1], dtype=torch.float64)
-    for head in range(q.shape[1]):
-        for query in range(q.shape[2]):
-            seen = slice(max(0, query + 1 - (window or query + 1)), query + 1)
-            shares = ((k[:, head, seen] @ q[:, head, query, :, None])[..., 0] * scale).exp()
-            sink = 0 if sinks is None else sinks[head].double().exp()
-            shares /= shares.sum(-1, keepdim=True) + sink
-            out[:, head, query] = (shares[:, None] @ v[:, head, seen])[:, 0]
+    for query in range(q.shape[2]):
+        seen = slice(max(0, query + 1 - (window or query + 1)), query + 1)
+        shares = ((k[:, :, seen] @ q[:, :, query, :, None])[..., 0] * scale).exp()
+        shares /= shares.sum(-1, keepdim=True) + (0 if sinks is None else sinks.double().exp()[:, None])
+        out[:, :, query] = (shares[:, :, None] @ v[:, :, seen])[:, :, 0]
     return out
 
 
