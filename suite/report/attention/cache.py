@@ -206,9 +206,18 @@ def _kinds(model: ModelCache) -> Text:
 
 
 def _kind(layer: LayerKind) -> Text:
-    window = getattr(layer, "window", None)
-    kind = layer.kind if window is None or layer.kind in ("window", "compressed") else f"{layer.kind}_window"
-    return say(f"cache.kind.{kind}", count=numbers.count(layer.count), window=numbers.count(window or 0))
+    window, every = getattr(layer, "window", None), getattr(layer, "every", None)
+    kind = layer.kind
+    if kind == "compressed":
+        kind = "window" if every is None else kind
+    elif window is not None and kind != "window":
+        kind = f"{kind}_window"
+    return say(
+        f"cache.kind.{kind}",
+        count=numbers.count(layer.count),
+        window=numbers.count(window or 0),
+        every=numbers.count(every or 0),
+    )
 
 
 def _gib(size: float) -> str:

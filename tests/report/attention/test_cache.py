@@ -63,6 +63,8 @@ def test_a_row_has_the_constant_beside_the_slope(tmp_path):
         "183 MiB",
     )
     assert hybrid["GiB at 131,072 tokens"] == "3.93"
+    compressed = "21 with one row for 4 tokens, 20 with one row for 128 tokens, 2 with a window of 128"
+    assert rows["deepseek-v4-flash"]["Layers"] == compressed
     assert rows["llama-3-8b"]["Constant"] == "–"
     parameters = {row["Model"]: row for row in rows_of(weights)}["gpt-oss-120b"]
     assert (parameters["Total, billions"], parameters["Active, billions"]) == ("116.8", "5.13")
