@@ -111,7 +111,8 @@ def require_quantisable(layer: AttentionLayer, forward: Pass) -> None:
         )
     kinds = (ValueLayout.SEPARATE, ValueLayout.PREFIX_OF_KEY)
     one = replace(forward, query_len=1, seq_len=1)
-    fits = layer.value_layout in kinds and not layer.shape.before_kernel(forward)
+    keeps_all = isinstance(layer.cache_heads, int) and layer.shape.cached_tokens(forward) == forward.seq_len
+    fits = keeps_all and layer.value_layout in kinds and not layer.shape.before_kernel(forward)
     if not fits or layer.new_cache(one).counted_bytes() != cache_bytes(layer.shape, one):
         raise UnsupportedError(
             f"cache_dtype={forward.cache_dtype} is kept for grouped attention and absorbed MLA, whose kernel "

@@ -50,11 +50,9 @@ class IndexedShape(AbsorbedShape):
         """Return how many tokens the last new one attends to."""
         return min(forward.seq_len, self.top_k)
 
-    def chosen_pairs(self, forward: Pass) -> int:
-        """Return the query-key pairs of one head and one sequence among chosen tokens."""
-        first = forward.seq_len - forward.query_len + 1  # keys that the first new token sees
-        below = min(max(self.top_k - first, 0), forward.query_len)  # new tokens that see fewer than top_k
-        return below * (2 * first + below - 1) // 2 + (forward.query_len - below) * self.top_k
+    def pairs(self, forward: Pass) -> int:
+        """Return the query-key pairs of one head and one sequence among chosen tokens, as many as a window has."""
+        return forward.pairs_within(self.top_k)
 
     @property
     def index_rows(self) -> Rows:
@@ -67,7 +65,7 @@ class IndexedShape(AbsorbedShape):
     def attended_bytes(self, forward: Pass) -> int:
         """Count the rows of the latent that are chosen, no row of a sequence twice while others are left, and their
         numbers."""
-        pairs = self.chosen_pairs(forward)
+        pairs = self.pairs(forward)
         row = sum(rows.bytes(forward) for rows in self.latent_rows)
         return forward.batch * (min(pairs, forward.seq_len) * row + pairs * CHOICE_BYTES)
 
@@ -75,16 +73,13 @@ class IndexedShape(AbsorbedShape):
         """Count what the kernel reads: nothing is prepared for it."""
         return self.attended_bytes(forward)
 
-    def core_flops(self, forward: Pass) -> int:
-        return 2 * forward.batch * self.num_heads * self.chosen_pairs(forward) * (self.qk_dim + self.v_dim)
-
     def before_kernel(self, forward: Pass) -> Mapping[str, Work]:
         """Return the indexer's work: a product with every visible index key and a weighted sum over index heads. The
         choice itself multiplies nothing; its result is written."""
         multiply_adds = forward.batch * forward.pairs * self.index_heads * (self.index_head_dim + 1)
         keys = forward.batch * forward.seq_len * self.index_rows.bytes(forward)
         queries = forward.tokens * self.index_heads * (self.index_head_dim + 1) * forward.element_bytes
-        choices = forward.batch * self.chosen_pairs(forward) * CHOICE_BYTES
+        choices = forward.batch * self.pairs(forward) * CHOICE_BYTES
         return {INDEXER: Work(flops=2 * multiply_adds, traffic_bytes=keys + queries + choices)}
 
     @property
@@ -115,7 +110,7 @@ def indexed_shape(
     top_k: int,
     index_heads: int,
     index_head_dim: int,
-    **sizes: int | None,
+    **sizes: Any,
 ) -> IndexedShape:
     """Lay absorbed MLA with an indexer over a geometry; see latent_shapes for how MLA is laid.
 

@@ -33,12 +33,7 @@ def _between(total: Callable[[int], int], forward: Pass) -> int:
 
 def capped_pairs(forward: Pass, cap: int | None) -> int:
     """Count query-key pairs of a head and sequence where a query sees at most `cap` tokens: the sum of min(p, cap)."""
-
-    def total(count: int) -> int:
-        whole = count if cap is None else min(count, cap)
-        return whole * (whole + 1) // 2 + (count - whole) * whole
-
-    return _between(total, forward)
+    return forward.pairs if cap is None else forward.pairs_within(cap)
 
 
 def chunked_pairs(forward: Pass, chunk: int) -> int:

@@ -170,7 +170,7 @@ def test_a_score_factor_off_by_more_than_rounding_is_incorrect():
         workload.check()
 
 
-@pytest.mark.parametrize("attention", choices("attention"))
+@pytest.mark.parametrize("attention", sorted({*choices("attention")} - {"mla_dsa"}))  # test_indexed.py has that
 @pytest.mark.parametrize(("phase", "query_len"), [("prefill", 1), ("decode", 1), ("decode", 3), ("train", 1)])
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
 def test_right_kernels_pass(attention, phase, query_len, dtype):
