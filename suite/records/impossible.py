@@ -6,12 +6,12 @@ what was written without one.
 """
 
 from collections.abc import Iterable
+from statistics import median
 
 from suite.configuration.files import full_name
 from suite.records import numbers
 from suite.records.derived import by_launch, ceilings_of, constant
 from suite.records.record import Evidence, Record, Status
-from suite.statistics.intervals import launched_interval
 from suite.theory.hardware import hardware_names, load_hardware
 from suite.theory.roofline import Ceilings
 
@@ -31,7 +31,7 @@ def impossible_timings(record: Record) -> Iterable[str]:
         if flops is None or traffic is None or found is None:
             continue
         readings = (reading for reading in record.readings if (reading.span, reading.metric) == (span, "latency_s"))
-        median_s = launched_interval(by_launch(readings)).median
+        median_s = median(map(median, by_launch(readings)))
         ceilings, slack, name = found
         bound_s = ceilings.bound_s(flops=flops, traffic_bytes=traffic)
         if median_s * slack < bound_s:

@@ -17,7 +17,6 @@ from dataclasses import replace
 from typing import Any
 
 from suite.configuration.values import one_of, positive_number, whole_number
-from suite.records import numbers
 from suite.theory.calibration import Calibration, load_calibration
 from suite.theory.hardware import hardware_from, hardware_names
 from suite.theory.layer_kinds import (
@@ -37,7 +36,7 @@ from suite.theory.shapes import NO_WORK, GroupedShape, LayerShape, Pass, Work
 WEIGHT_BYTES = {"bfloat16": 2.0, "fp8": 1.0, "int4": 0.5}
 """Bytes of a parameter. Scales of narrow types are left out."""
 DTYPE, ELEMENT_BYTES = "bfloat16", 2
-"""Of the cache, and of all arithmetic."""
+"""Type of the cache and of all arithmetic."""
 
 
 class CapacityPlan:
@@ -76,9 +75,9 @@ class CapacityPlan:
         on_one = int(room // self.cache_bytes) if room > 0 else 0
         self.batch = on_one * (self.devices if self.way == "dp" else 1)
         if not self.batch:
-            weigh, keeps = map(numbers.bytes_iec, (self.model.weight_bytes, self.cache_bytes))
-            most = f"{share:.0%} of a device's {numbers.bytes_iec(hardware.memory_bytes)}"
-            left = f"leave {numbers.bytes_iec(room)} of" if room > 0 else "do not fit into"
+            weigh, keeps = _gib(self.model.weight_bytes), _gib(self.cache_bytes)
+            most = f"{share:.0%} of a device's {_gib(hardware.memory_bytes)}"
+            left = f"leave {_gib(room)} of" if room > 0 else "do not fit into"
             self.refusal = f"the weights, {weigh} on each device, {left} {most}; one sequence keeps {keeps}"
 
     def constants(self) -> dict[str, dict[str, float]]:
@@ -224,6 +223,10 @@ class SharedModel:
         of_all_experts = self.parameters.idle / missed if missed else 0.0
         share: float = missed**tokens
         return of_all_experts * share
+
+
+def _gib(size: float) -> str:
+    return f"{size / 2**30:,.0f} GiB"
 
 
 def shared_by_heads(layer: LayerKind, devices: int) -> LayerKind:

@@ -43,7 +43,7 @@ def test_pages_round_a_sequence_up():
     assert costs(seq_len=32_769)["case"]["sequence_bytes"] < costs(seq_len=32_832)["case"]["sequence_bytes"]
 
 
-def test_the_latent_is_on_every_device_unless_sequences_or_context_are_shared():
+def test_tp_puts_the_latent_on_every_device_and_dp_does_not():
     sizes = {"weights": "fp8", "tp": 8}
     found = {way: costs("deepseek-v3", "h200-sxm-141gb", parallel=way, **sizes) for way in ("tp", "dp", "dcp")}
     latent = 61 * 576 * 2 * 32_768
@@ -69,7 +69,7 @@ def test_a_batch_touches_the_experts_that_even_routing_gives():
         assert model._untouched(tokens) == pytest.approx(expected, rel=1e-9)
 
 
-def test_expected_times_are_longer_than_the_least_or_said_to_be_unknown():
+def test_expected_times_are_longer_than_the_least_or_unknown():
     found = costs("deepseek-v3", "h200-sxm-141gb", weights="fp8", tp=8, parallel="dp")
     assert found["step"]["bound_s"] < found["step"]["expected_s"] < 3 * found["step"]["bound_s"]
     hybrid = plan("qwen3.5-397b-a17b", "h200-sxm-141gb", weights="int4", tp=2)
@@ -85,9 +85,9 @@ def test_expected_times_are_longer_than_the_least_or_said_to_be_unknown():
     [
         (
             {"geometry": "deepseek-v3"},
-            "the weights, 1.22 TiB on each device, do not fit into 90% of a device's 74.5 GiB",
+            "the weights, 1,250 GiB on each device, do not fit into 90% of a device's 75 GiB",
         ),
-        ({"seq_len": 1 << 20}, "leave 52.1 GiB of 90% of a device's 74.5 GiB; one sequence keeps 128 GiB"),
+        ({"seq_len": 1 << 20}, "leave 52 GiB of 90% of a device's 75 GiB; one sequence keeps 128 GiB"),
         ({"hardware": "t4"}, "t4 has no published bfloat16 peak"),
     ],
 )

@@ -26,7 +26,7 @@ def record(geometry, hardware="h200-sxm-141gb", **changes):
     )
 
 
-def test_the_table_has_batch_and_tokens_a_second_the_fastest_first(tmp_path):
+def test_the_table_has_the_fastest_model_first(tmp_path):
     results = read(tmp_path, record("deepseek-v3", parallel="tp"), record("deepseek-v3"), record("qwen3.5-397b-a17b"))
     rows = table_of(results, "capacity")
     assert [row["Model"] for row in rows] == ["qwen3.5-397b-a17b", "deepseek-v3", "deepseek-v3"]
