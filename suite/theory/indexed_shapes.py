@@ -116,7 +116,7 @@ def indexed_shape(
 
     Raises ValueError for sizes that are wrong in themselves.
     """
-    mla = absorbed_shape(geometry, tp=tp, latent_norm=latent_norm, **sizes)
+    mla = absorbed_shape(geometry, tp=tp, latent_norm=latent_norm, latent_heads=1, **sizes)
     given = {"top_k": top_k, "index_heads": index_heads, "index_head_dim": index_head_dim}
     own = {name: whole_number(given, name, at_least=1, where="attention.") for name in given}
     if own["index_head_dim"] < mla.qk_rope_head_dim:

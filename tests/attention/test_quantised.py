@@ -145,7 +145,7 @@ def test_an_unquantised_context_that_differs_is_incorrect():
         workload.check()
 
 
-@pytest.mark.parametrize("attention", ["mla_expanded", "mla_latent", "mla_dsa"])
+@pytest.mark.parametrize("attention", ["mla_expanded", "mla_latent", "mla_dsa", "gla", "gta", "window"])
 def test_other_caches_are_not_quantised(attention):
     with pytest.raises(UnsupportedError, match="kept for grouped attention and absorbed MLA"):
         prepared(attention=attention, cache_dtype="int8")
