@@ -16,6 +16,7 @@ NUMBER = re.compile(r"(?<![\w.,-])[+−]?\d[\d.,]*(?:B\b)?(?: ?[%×])?(?![\w-])"
 SETTINGS = {
     "16,384": "tokens of context of the committed records",
     "131,072": "tokens of context of the sign map; cached tokens of all sequences (conf/calibration)",
+    "4,096": "cached tokens of all sequences (conf/calibration)",
     "32,768": "cached tokens of all sequences (conf/calibration)",
     "3.5": "Qwen3.5's own number",
     "397B": "Qwen3.5-397B's size",
