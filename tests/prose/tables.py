@@ -2,6 +2,7 @@
 
 from statistics import fmean
 
+from suite.records.numbers import bytes_iec
 from suite.report.model.labels import ALGORITHM, label_of
 from suite.report.page.texts import load_texts
 from suite.report.rl import design
@@ -95,6 +96,90 @@ def call_form():
         for form, latency_s in found.items()
     ]
     return laid_out(["MLA, one new token, 16,384 tokens, float32", "layer", "× best"], lines)
+
+
+VARIANTS = {
+    "mha": "MHA, 16 key-value heads",
+    "gqa": "GQA, 2 key-value heads",
+    "gta": "GTA, 2 tied states and a rotary key",
+    "mla": "MLA, latent 512 + 64",
+    "gla": "GLA, two latents of 256 + 64",
+    "window": "sliding window of 128, 2 key-value heads",
+}
+
+
+def variants():
+    """Return the newer variants' decode kernels beside MHA's, GQA's and MLA's, the largest cache first."""
+    where = {"phase": "decode", "seq_len": 65_536}
+
+    def kernel(variant, dtype):
+        found = [
+            readers.one(
+                "cpu_variants/variants", f"latency_s{end}", **where, span="kernel", attention=variant, dtype=dtype
+            )
+            for end in ("", "_low", "_high")
+        ]
+        return readers.ranged([seconds * 1e3 for seconds in found], "{} ms")
+
+    kept = {
+        variant: readers.one(
+            "cpu_variants/variants", "cache_bytes", **where, span="case", attention=variant, dtype="bfloat16"
+        )
+        for variant in VARIANTS
+    }
+    lines = [
+        [VARIANTS[variant], bytes_iec(kept[variant]), kernel(variant, "float32"), kernel(variant, "bfloat16")]
+        for variant in sorted(kept, key=lambda variant: -kept[variant])
+    ]
+    return laid_out(["a decode kernel at 65,536 tokens", "cache a layer, bfloat16", "float32", "bfloat16"], lines)
+
+
+def sparse():
+    """Return MLA over all tokens and over those that an indexer of 8 or 64 heads chooses."""
+    arms = {
+        "MLA, over all tokens": ("mla", None),
+        "2,048 chosen by 8 index heads": ("mla_dsa", "attention.index_heads=8"),
+        "2,048 chosen by 64 index heads": ("mla_dsa", "attention.index_heads=64"),
+    }
+
+    def spent(variant, settings, span, tokens, dtype):
+        where = {"attention": variant, "settings": settings, "span": span, "seq_len": tokens, "dtype": dtype}
+        found = rows("cpu_variants/variants_sparse", **where)["latency_s"].dropna()
+        return f"{readers.number(found.item() * 1e3)} ms" if len(found) else "–"
+
+    shown = {
+        "layer, float32": ("layer", "float32"),
+        "its indexer": ("indexer", "float32"),
+        "its kernel": ("kernel", "float32"),
+        "layer, bfloat16": ("layer", "bfloat16"),
+    }
+    lines = [
+        [name, f"{tokens:,}", *(spent(*arm, span, tokens, dtype) for span, dtype in shown.values())]
+        for tokens in (4096, 16_384, 65_536)
+        for name, arm in arms.items()
+    ]
+    return laid_out(["one new token", "tokens", *shown], lines)
+
+
+def eight_bits():
+    """Return what a cache in eight bits saves, costs and errs by."""
+    where = {"seq_len": 16_384, "dtype": "float32"}
+
+    def line(variant, kind):
+        found = {**where, "attention": variant, "cache_dtype": kind}
+        kept = readers.one("cpu_variants/cache_dtype", "cache_bytes_counted", **found, span="case")
+        spent_s = readers.one("cpu_variants/cache_dtype", "latency_s", **found, span="kernel")
+        error = rows("cpu_variants/cache_dtype", **found, span="kernel").get("cache_error")
+        erred = "" if kind is None or error is None else f"{error.item():.1%}".replace("%", " %")
+        return [
+            f"{variant.upper()}, {kind or 'float32'}",
+            mebibytes(kept),
+            f"{readers.number(spent_s * 1e3)} ms",
+            erred or "–",
+        ]
+
+    lines = [line(variant, kind) for variant in ("gqa", "mla") for kind in (None, "int8", "fp8")]
+    return laid_out(["cache of 16,384 tokens", "a layer", "kernel", "error of the output"], lines)
 
 
 def tiers():
