@@ -212,5 +212,5 @@ def test_tab_completion_of_one_word_commands_knows_the_choices():
     program = "import sys; from suite.__main__ import run_alone; sys.exit(run_alone())"
     command = [sys.executable, "-c", program, "--shell-completion", "query=bash"]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, env=environment)
-    modes = ["attention=mla_absorbed", "attention=mla_expanded", "attention=mla_latent"]
+    modes = [f"attention=mla_{mode}" for mode in ("absorbed", "dsa", "expanded", "latent")]
     assert ended.stdout.split() == ["attention=mla", *modes], ended.stderr

@@ -36,8 +36,9 @@ def every_record():
 
 
 def of_mla():
-    """Those of MLA that say no mode."""
+    """Those of MLA's modes that say none."""
     runs = [(content, record) for content, record in every_record() if " attention=mla" in content["case"]["id"]]
+    runs = [(content, record) for content, record in runs if " attention=mla_dsa" not in content["case"]["id"]]
     return [(content, record) for content, record in runs if "mode" not in content["settings"]["attention"]]
 
 
@@ -80,10 +81,16 @@ def test_moved_code_leaves_a_record_comparable():
         assert comparable(moved) == comparable(record.settings), content["case"]["id"]
 
 
+def computing_code(settings):
+    """Return the suite's code that a case names, without what watches it, and without names of settings."""
+    named = (name for name in code_named_in(settings) if name.startswith("suite."))
+    return [name for name in named if not name.startswith("suite.measure.telemetry.")]
+
+
 def test_no_two_records_are_told_apart_by_code_alone():
     classes = {(record.case.id, as_text(comparable(record.settings))) for _, record in every_record()}
     by_code = {
-        (record.case.id, as_text(comparable(record.settings)), *sorted(code_named_in(record.settings)))
+        (record.case.id, as_text(comparable(record.settings)), *sorted(computing_code(record.settings)))
         for _, record in every_record()
     }
     assert len(classes) == len(by_code)
