@@ -226,7 +226,8 @@ class SharedModel:
 
 
 def _gib(size: float) -> str:
-    return f"{size / 2**30:,.0f} GiB"
+    gib = size / 2**30
+    return f"{gib:,.0f} GiB" if gib >= 1000 else f"{gib:.3g} GiB"
 
 
 def shared_by_heads(layer: LayerKind, devices: int) -> LayerKind:
