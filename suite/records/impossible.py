@@ -8,11 +8,10 @@ what was written without one.
 from collections.abc import Iterable
 from statistics import median
 
-from suite.configuration.files import full_name
 from suite.records import numbers
 from suite.records.derived import by_launch, ceilings_of, constant
 from suite.records.record import Evidence, Record, Status
-from suite.theory.hardware import hardware_names, load_hardware
+from suite.theory.hardware import hardware_reported_as, load_hardware
 from suite.theory.roofline import Ceilings
 
 SPECIFIED_SLACK = 1.1
@@ -53,8 +52,8 @@ def _limits(record: Record, span: str) -> tuple[Ceilings, float, str] | None:
     # A product of float32 may be told to take a faster type, whose peak is another.
     is_exact = record.settings.get("matmul_precision") in (None, "highest")
     if record.case.axes.get("device") == "cuda" and is_exact and isinstance(gpus, list) and gpus:
-        name = full_name("hardware", str(gpus[0]))
-        known = load_hardware(name).ceilings(str(record.case.axes.get("dtype"))) if name in hardware_names() else None
+        name = hardware_reported_as(str(gpus[0]))
+        known = load_hardware(name).ceilings(str(record.case.axes.get("dtype"))) if name else None
         if known is not None:
             return known, SPECIFIED_SLACK, f"the specification of {name}"
     measured = ceilings_of(record, span)

@@ -33,6 +33,10 @@ class Geometry:
     qk_nope_head_dim: int | None = None
     qk_rope_head_dim: int | None = None
     v_head_dim: int | None = None
+    index_heads: int | None = None
+    """This and the two that follow: the indexer of the model's own latent layers, where they have one."""
+    index_head_dim: int | None = None
+    top_k: int | None = None
 
     @property
     def is_latent(self) -> bool:
@@ -60,6 +64,7 @@ def geometry_from(settings: Mapping[str, Any], where: str = "geometry.") -> Geom
             f"got {kv_heads!r}; attention.kv_heads sets GQA's"
         )
     checked.setdefault("num_kv_heads", heads)
+    checked |= _indexer_of(settings)
     geometry = Geometry(name=str(settings["name"]), attention=kind, rope=rope_from(settings, where), **checked)
     if geometry.num_heads % geometry.num_kv_heads:
         raise ValueError(
@@ -67,6 +72,20 @@ def geometry_from(settings: Mapping[str, Any], where: str = "geometry.") -> Geom
             f"got {geometry.num_heads} and {geometry.num_kv_heads}"
         )
     return geometry
+
+
+def _indexer_of(settings: Mapping[str, Any]) -> dict[str, int]:
+    """Return the sizes of the first indexer among the latent layers, as attention's settings name them; none where
+    there is none, or one that pools its keys."""
+    for layer in settings.get("layers") or ():
+        indexer = layer.get("indexer") or {}
+        if layer.get("kind") == "latent" and {"heads", "head_dim", "top_k"} == indexer.keys():
+            return {
+                "index_heads": indexer["heads"],
+                "index_head_dim": indexer["head_dim"],
+                "top_k": indexer["top_k"],
+            }
+    return {}
 
 
 @functools.cache

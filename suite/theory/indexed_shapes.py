@@ -16,6 +16,8 @@ from suite.theory.geometry import Geometry
 from suite.theory.latent_shapes import AbsorbedShape, absorbed_shape
 from suite.theory.shapes import Pass, Rows, Work
 
+DEEPSEEK_V3_2 = {"top_k": 2048, "index_heads": 64, "index_head_dim": 128}
+"""DeepSeek-V3.2-Exp, config_671B_v3.2.json; transformers 5.24, DeepseekV32Config."""
 INDEXER = "indexer"
 """The span of the scores over all tokens and the choice among them."""
 CHOICE_BYTES = 4
@@ -107,18 +109,23 @@ def indexed_shape(
     *,
     tp: int = 1,
     latent_norm: bool = True,
-    top_k: int,
-    index_heads: int,
-    index_head_dim: int,
+    top_k: int | None = None,
+    index_heads: int | None = None,
+    index_head_dim: int | None = None,
     **sizes: Any,
 ) -> IndexedShape:
     """Lay absorbed MLA with an indexer over a geometry; see latent_shapes for how MLA is laid.
 
-    Raises ValueError for sizes that are wrong in themselves.
+    Sizes of the indexer that are None are the geometry's own, else DeepSeek-V3.2's. Raises ValueError for sizes that
+    are wrong in themselves.
     """
     mla = absorbed_shape(geometry, tp=tp, latent_norm=latent_norm, latent_heads=1, **sizes)
     given = {"top_k": top_k, "index_heads": index_heads, "index_head_dim": index_head_dim}
-    own = {name: whole_number(given, name, at_least=1, where="attention.") for name in given}
+    sized = {
+        name: next(one for one in (size, getattr(geometry, name), DEEPSEEK_V3_2[name]) if one is not None)
+        for name, size in given.items()
+    }
+    own = {name: whole_number(sized, name, at_least=1, where="attention.") for name in sized}
     if own["index_head_dim"] < mla.qk_rope_head_dim:
         raise ValueError(
             f"attention.index_head_dim must be at least qk_rope_head_dim, since that many of its columns are rotated; "

@@ -82,7 +82,7 @@ def test_the_indexers_weights_are_beside_mlas(rank):
 
 
 def test_at_deepseek_v3s_sizes_the_published_cache_and_saving():
-    shape = indexed_shape(load_geometry("deepseek-v3"), top_k=2048, index_heads=64, index_head_dim=128)
+    shape = indexed_shape(load_geometry("deepseek-v3"))
     forward = Pass(batch=1, query_len=1, seq_len=131_072, element_bytes=2)
     assert cache_bytes(shape, replace(forward, seq_len=1)) == 2 * (576 + 128)
     assert cache_bytes(shape, replace(forward, seq_len=1, cache_dtype="fp8")) == 656 + 132
@@ -119,3 +119,13 @@ def test_dsa_names_its_spans_and_sizes_that_are_wrong():
         indexed_shape(TINY, top_k=8, index_heads=3, index_head_dim=6)
     with pytest.raises(ValueError, match=r"attention\.top_k"):
         shape_of(0)
+
+
+def test_an_indexer_has_the_geometrys_sizes_and_what_is_set():
+    def sizes(geometry, **settings):
+        shape = indexed_shape(load_geometry(geometry), **settings)
+        return shape.index_heads, shape.index_head_dim, shape.top_k
+
+    assert sizes("deepseek-v2-lite") == sizes("deepseek-v3.2") == (64, 128, 2048)
+    assert sizes("glm-5") == (32, 128, 2048)
+    assert sizes("glm-5", index_heads=8, top_k=512) == (8, 128, 512)
