@@ -48,7 +48,6 @@ class Problem:
     """The dtype of keys and values in eight bits, whose scales are further inputs (suite.attention.quantised)."""
     has_sinks: bool = False
     """A last input, sink_H: a logit of each head that takes its share of the softmax and has no value."""
-
     shared_key_dim: int = 0
     """Last columns of a key that all groups share: an input of their own, k_B1Tr, behind keys without them and
     values."""

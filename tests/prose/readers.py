@@ -12,7 +12,10 @@ from pathlib import Path
 from statistics import fmean, median
 
 import suite
+from suite.console.compare import by_setting
+from suite.console.summary import Entry, summary_of
 from suite.notebook.runs import Runs
+from suite.records.store import read_contents
 from suite.report.model.labels import ALGORITHM, rank_of
 from suite.report.model.results import read_results
 from suite.report.model.run import extras
@@ -143,6 +146,15 @@ def measured_speedup(tokens, device="h100-sxm5-80gb"):
         if (one.heads, one.kv_heads) == (128, KV_HEADS) and one.tokens[0] <= tokens < one.tokens[1]
     ]
     return found.speedup
+
+
+@functools.cache
+def chosen_tokens(outcome):
+    """Return in how many cells MLA over chosen tokens is told faster or slower than over all, by `suite compare`."""
+    stored = read_contents([REFERENCE / "cpu_variants/variants_sparse"]).stored
+    entries = [Entry(record=run.record, summary=summary_of(run.record)) for run in stored]
+    verdicts = by_setting(entries, "attention", "mla")
+    return f"{sum(verdict.outcome == outcome for verdict in verdicts)} of {len(verdicts)}"
 
 
 def calibration_error(device):
