@@ -33,4 +33,4 @@ def summary(record: Record) -> Summary:
     if expected is not None:
         found = Value(key="expected_tokens_per_s", title="tokens/s expected", number=expected, write=numbers.count)
         values.insert(2, found)
-    return Summary(lines=lines, values=values, cost=Cost(says="serves a token in", number=1 / most))
+    return Summary(lines=lines, values=values, cost=Cost(says="serves", number=1 / most))
