@@ -5,7 +5,7 @@ import math
 import pytest
 
 from suite.configuration.files import read_choice, read_settings
-from suite.theory.capacity import CapacityPlan
+from suite.theory.capacity import CapacityPlan, SharedModel
 
 GB = 1e9
 
@@ -111,3 +111,20 @@ def test_a_model_that_does_not_fit_is_refused_with_the_sizes(changes, said):
 def test_wrong_settings_are_one_sentence(changes, said):
     with pytest.raises(ValueError, match=said):
         plan(**changes)
+
+
+def test_a_token_is_multiplied_by_its_own_experts_alone():
+    settings = read_choice("geometry", "deepseek-v3")
+    model = SharedModel(settings, way="tp", devices=1, weight_bytes=1.0)
+    per_token = model.rest(64, 1, 4096).flops / (2 * 64)
+    vectors = 61 * (512 + 1536)  # the norms of latent and query
+    assert per_token == model.parameters.active - model.parameters.norms - vectors
+
+
+def test_an_expected_step_is_its_kernels_and_its_matrices():
+    found = costs()
+    batch, kept = 13, 32_768 * 2 * 8 * 128 * 2
+    kernel_s = 8e-6 + batch * kept / 3.35e12 / 0.9
+    matrices = 8_030_261_248 - 128_256 * 4096 - 65 * 4096
+    rest_s = 2 * matrices / 3.35e12 / (794.5 / 989.4)
+    assert found["step"]["expected_s"] == pytest.approx(32 * kernel_s + rest_s, rel=1e-6)
