@@ -95,6 +95,8 @@ class Table:
     title: Text
     columns: Sequence[Head]
     rows: Sequence[Sequence[Text]]
+    family: Text = ""
+    """The title of tables that differ in their subject alone; a reader sees one, and chooses."""
     note: Text = ""
     settings: Text = ""
     """The settings that tell it from tables of the same title."""
@@ -121,6 +123,10 @@ class Figure:
     """One plain sentence that says what the figure shows."""
     views: Sequence[View]
     height_px: int
+    family: Text = ""
+    """The title of figures that differ in their subject alone; a reader sees one, and chooses."""
+    finding: Text = ""
+    """One sentence with what it shows of these records, the number in it; its headline. Empty where nothing is told."""
     wide: bool = False
     settings: Text = ""
     """The settings that tell it from figures of the same title."""
@@ -136,6 +142,86 @@ class Headline:
     """The point, in fewer than LONGEST_TITLE characters."""
     detail: Text = ""
     """The numbers behind it, with their conditions."""
+
+
+class Badge(StrEnum):
+    """The place where a verdict's numbers come from."""
+
+    HERE = "here"
+    """Measured on the machine that wrote the page."""
+    ELSEWHERE = "elsewhere"
+    """Measured on another machine."""
+    PROJECTED = "projected"
+    """Computed: no machine ran it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lead:
+    """The one number of a verdict, with what a small figure draws of it."""
+
+    about: Text
+    """The quantity and the case, in one short phrase."""
+    written: Text
+    """The number as people read it."""
+    interval: Text = ""
+    """Its 95 % interval as people read it; empty where nothing varies."""
+    count: Text = ""
+    """The number of its pairs, seeds or launches, with the word for them."""
+    value: float
+    ends: tuple[float, float] | None = None
+    neutral: float = 0.0
+    """The value that says neither way: 0 of a difference, 1 of a ratio, whose axis is logarithmic."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ruling:
+    """A claim of the article beside what records say of it."""
+
+    id: str
+    claim: Text
+    outcome: str
+    """One of suite.report.answers.claims.VERDICTS."""
+    word: Text
+    """The verdict, in a word or with what it depends on."""
+    badge: Badge | None = None
+    """None where nothing was measured."""
+    machine: Text = ""
+    lead: Lead | None = None
+    flips: Text = ""
+    """The settings or sizes from which the verdict is another."""
+    text: Text = ""
+    """The numbers behind it."""
+    rule: Text = ""
+    """The rule by which it was decided, in a sentence or two."""
+    supporting: Sequence[Text] = ()
+    """The literature's evidence for the claim, each with its source."""
+    opposing: Sequence[Text] = ()
+    """Against it, or qualifying it."""
+    commands: Sequence[str] = ()
+    """Commands that measure it again."""
+    section: str = ""
+    """Id of the section that shows the evidence."""
+    elsewhere: "Ruling | None" = None
+    """The verdict of the reference records, where this one was measured here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """A question that people come with, and its answer."""
+
+    question: Text
+    ruling: Ruling
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """The first view of the page."""
+
+    cards: Sequence[Card]
+    rulings: Sequence[Ruling]
+    """All claims, in the order of conf/claims.yaml."""
+    reproduced: Text = ""
+    """A sentence on the verdicts of the reference records that came out the same on this machine; empty without any."""
 
 
 @dataclass(frozen=True, kw_only=True)

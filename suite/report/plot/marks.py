@@ -29,6 +29,8 @@ class Point:
     """Written beside it."""
     facets: Mapping[str, Text] = field(default_factory=dict)
     """Its subject, where the points of a series differ in it."""
+    runs: Sequence[str] = ()
+    """Run keys of the records that it is made of, where the points of a series differ in them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,8 @@ class Series:
     mode: str = "markers"
     """One of Plotly's modes: lines, markers, lines+markers, with +text for texts beside the points."""
     facets: Facets = field(default_factory=dict)
+    runs: Sequence[str] = ()
+    """Run keys of the records that every point is made of."""
     in_legend: bool = True
     group: Text = ""
     """Series of one group are shown and hidden together; its own name where empty."""
@@ -76,6 +80,7 @@ def trace(series: Series) -> dict[str, Any]:
         **({"marker": marker} if "markers" in series.mode else {}),
         **hovering(points),
         **about(series.facets, [point.facets for point in points]),
+        **made_of(series),
         **series.more,
     }
 
@@ -129,6 +134,13 @@ def about(facets: Facets, of_points: Sequence[Mapping[str, Text]]) -> dict[str, 
         for name, value in known.items()
     }
     return {"meta": meta} if meta else {}
+
+
+def made_of(series: Series) -> dict[str, Any]:
+    """Return the run keys behind a series, or behind each of its points; the page puts numbers in their place."""
+    if any(point.runs for point in series.points):
+        return {"customdata": [[*series.runs, *point.runs] for point in series.points]}
+    return {"customdata": [list(series.runs)]} if series.runs else {}
 
 
 def short(value: Any) -> Any:
