@@ -8,6 +8,7 @@ resuming uses it.
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -62,6 +63,12 @@ class Case:
 def _pairs(case: Case) -> dict[str, Any]:
     """Return all that the id says, in its order."""
     return {"workload": case.workload, **case.axes, **dict(sorted(case.extras.items()))}
+
+
+def command_of(case: Case) -> str:
+    """Return the command line that runs a case again; what does not apply to it is left unsaid."""
+    pairs = [(name, value) for name, value in _pairs(case).items() if value is not None]
+    return shlex.join(["suite", "run", *(f"{name}={as_typed(value)}" for name, value in pairs)])
 
 
 def telling_apart(cases: Sequence[Case]) -> list[str]:

@@ -232,6 +232,8 @@ class Section:
     figures: Sequence[Figure] = ()
     tables: Sequence[Table] = ()
     headlines: Sequence[Headline] = ()
+    view: str = ""
+    """The view of conf/report.yaml that it stands in; of ours the file says it."""
 
 
 def section(

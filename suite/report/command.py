@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 
 from suite.configuration.files import locate, read_yaml
@@ -17,6 +18,8 @@ from suite.report.page.texts import Texts, foreign_sections, load_texts
 from suite.theory.calibration import calibrated_by
 
 DONE, BROKEN = 0, 4
+ELSE_IN = "trust"
+"""The view of sections of other packages that name none."""
 RESULTS = Path("results")
 HEAD_BYTES = 1 << 14
 MADE_OF = re.compile(rb'<meta name="suite-folders" content="([0-9a-f]{16})">')
@@ -48,7 +51,7 @@ def report(
     path, made_of = out or Path("reports") / default, digest_of_folders(results or [RESULTS])
     if path.exists() and not path.is_file():
         raise ValueError(f"out must be a file, not a folder or a device; got {str(path)!r}")
-    texts = load_texts(lang)
+    load_texts(lang)  # refuses a language that is not there before anything is read
     read = read_results(results or default_folders(), labels)
     is_page_of_others = format == "html" and path.exists() and _said_to_be_of(path) != made_of
     if out is None and not overwrite and is_page_of_others:
@@ -59,7 +62,7 @@ def report(
     path.parent.mkdir(parents=True, exist_ok=True)
     # A foreign record may hold half a surrogate pair, which UTF-8 cannot write.
     with calibrated_by(calibration):
-        write_named(path, (part.encode(errors="replace") for part in write(read, texts, made_of)))
+        write_named(path, (part.encode(errors="replace") for part in write(read, lang, made_of)))
     return path, BROKEN if read.damaged else DONE
 
 
@@ -83,10 +86,25 @@ def default_folders() -> list[Path]:
     return [RESULTS] if runs_lie_directly_here or not folders else folders
 
 
+def build_views(results: Results) -> dict[str, list[Section]]:
+    """Build the sections that have something to say, by the views of conf/report.yaml.
+
+    Those of other packages come last, in the view that they name, or else in Trust.
+    """
+    views = {
+        view: [section for name in dotted if (section := locate(name)(results))]
+        for view, dotted in read_yaml("report.yaml")["views"].items()
+    }
+    for point in foreign_sections():
+        if section := locate(point.value.replace(":", "."))(results):
+            views[section.view if section.view in views else ELSE_IN].append(section)
+    return views
+
+
 def build_sections(results: Results) -> list[Section]:
-    """Build the sections that have something to say: those of conf/report.yaml, then those of other packages."""
-    dotted = [*read_yaml("report.yaml")["sections"], *(point.value.replace(":", ".") for point in foreign_sections())]
-    return [section for name in dotted if (section := locate(name)(results))]
+    """Build all of them, and those that are tables alone."""
+    alone = [section for name in read_yaml("report.yaml")["tables_only"] if (section := locate(name)(results))]
+    return [*alone, *chain.from_iterable(build_views(results).values())]
 
 
 def render_sections(results: Results, texts: Texts) -> list[Section]:
@@ -94,18 +112,22 @@ def render_sections(results: Results, texts: Texts) -> list[Section]:
     return [texts.section(section) for section in build_sections(results)]
 
 
-def _html(results: Results, texts: Texts, made_of: str) -> Iterable[str]:
-    return [page(render_sections(results, texts), results, texts, made_of)]
+def _html(results: Results, lang: str, made_of: str) -> Iterable[str]:
+    return [page(build_views(results), results, lang=lang, made_of=made_of)]
 
 
-def _markdown(results: Results, texts: Texts, _: str) -> Iterable[str]:
+def _markdown(results: Results, lang: str, _: str) -> Iterable[str]:
     wanted = read_yaml("report.yaml")["markdown"]
-    return [markdown([section for section in render_sections(results, texts) if section.id in wanted])]
+    return [markdown([section for section in render_sections(results, load_texts(lang)) if section.id in wanted])]
 
 
-WRITERS: dict[str, tuple[str, Callable[[Results, Texts, str], Iterable[str]]]] = {
+def _csv(results: Results, lang: str, _: str) -> Iterable[str]:
+    return tables_csv(render_sections(results, load_texts(lang)))
+
+
+WRITERS: dict[str, tuple[str, Callable[[Results, str, str], Iterable[str]]]] = {
     "html": ("index.html", _html),
     "markdown": ("index.md", _markdown),
-    "csv": ("index.csv", lambda results, texts, _: tables_csv(render_sections(results, texts))),
-    "readings": ("readings.csv", lambda results, texts, _: readings_csv(results)),
+    "csv": ("index.csv", _csv),
+    "readings": ("readings.csv", lambda results, *_: readings_csv(results)),
 }

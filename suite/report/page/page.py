@@ -1,17 +1,14 @@
-"""One HTML file that needs nothing else: no network, no fonts, plotly.js in it once and only where there is a figure.
+"""One HTML file that needs nothing else: no network, no fonts, every language and all records in it.
 
-Text is escaped by jinja2. Scripts are allowed by their hash alone (Content-Security-Policy), so that text which slipped
-through would still not run, and the page can load or send nothing. plotly.js stands in it compressed, as data: the page
-inflates it and runs it, which the policy allows for that very text.
+The frame is small. Each view of each language, the runs and plotly.js stand in it compressed, as data, and are unpacked
+when they are asked for: so the first view is there at once, however much the others hold. Scripts are allowed by their
+hash alone (Content-Security-Policy), so that text which slipped through would still not run, and the page can load or
+send nothing; the policy allows plotly.js by its very text. Text is put into the page as text, never as markup.
 """
 
-import base64
 import functools
-import gzip
-import hashlib
-import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +16,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from suite import __version__
-from suite.records import numbers
-from suite.report.blocks import Section
+from suite.report.blocks import Answers, Section
 from suite.report.model.results import Results
-from suite.report.page.filters import choices, table_facets
-from suite.report.page.texts import Texts
-from suite.report.plot.text import figure_text
+from suite.report.page.content import answers_content, view_content
+from suite.report.page.packed import in_script, packed, packed_text, policy
+from suite.report.page.ran import ran_content
+from suite.report.page.runs import run_numbers, runs_content
+from suite.report.page.texts import LANGUAGES, Texts, load_texts
 
 HERE = Path(__file__).parent
 COMMENT = re.compile(r"/\*[*!].*?\*/", re.DOTALL)
@@ -33,48 +31,102 @@ PLOTLY_CONFIG = {
     "plotlyServerURL": "",
     "displaylogo": False,
     "responsive": True,
-    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+    "displayModeBar": False,
 }
-SCRIPTS = ("values", "saving", "controls", "tables", "traces", "points", "figures", "page")
-"""Files in scripts/, which become one: the last starts what the others define."""
-SAFE_IN_SCRIPT = str.maketrans(
-    {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+STYLES = ("base", "frame", "answers", "section", "table", "runs", "print")
+SCRIPTS = (
+    "values",
+    "parts",
+    "saving",
+    "address",
+    "traces",
+    "points",
+    "tables",
+    "choices",
+    "figures",
+    "pinned",
+    "section",
+    "answers",
+    "runs",
+    "dropped",
+    "page",
 )
+"""Files in scripts/, which become one: the last starts what the others define."""
+WORDS = ("page", "decide", "column", "clock", "span")
+"""First parts of the keys of sentences that scripts say."""
 
 
-def page(sections: Sequence[Section], results: Results, texts: Texts, made_of: str = "") -> str:
-    """Return the whole page, as text. `made_of`: a digest of the folders that it was asked for."""
+def page(
+    views: Mapping[str, Sequence[Section]],
+    results: Results,
+    *,
+    answers: Answers | None = None,
+    decide: Any = None,
+    lang: str = "en",
+    made_of: str = "",
+) -> str:
+    """Return the whole page, as text, that opens in a language.
+
+    `views`: sections by view, not yet rendered. `decide`: the data of the chooser. `made_of`: a digest of the folders
+    that it was asked for.
+    """
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    plotly_js = _plotly_js() if any(section.figures for section in sections) else ""
-    parts = [(HERE / "scripts" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
-    script = "\n".join(['"use strict";\n(() => {', *parts, "})();"])
-    fields = {"records": numbers.count(len(results.records)), "labels": texts("punctuation.list").join(results.labels)}
+    languages = {name: load_texts(name) for name in LANGUAGES}
+    has_figures = any(section.figures for sections in views.values() for section in sections)
+    libraries = {"hyparquet": _part("vendor", "hyparquet.min.js"), **({"plotly": _plotly_js()} if has_figures else {})}
+    runs = runs_content(results)
+    blocks = {f"{name}/{view}": content for name, view, content in _contents(views, answers, results, languages)}
+    blocks |= {"runs": runs["lines"], "records": runs["records"], "decide": decide}
+    script = "\n".join(['"use strict";\n(() => {', *(_part("scripts", f"{name}.js") for name in SCRIPTS), "})();"])
     return environment.get_template("page.html").render(
-        texts=texts,
+        texts=languages[lang],
         version=__version__,
-        intro=texts("page.intro", **fields) if results.records else texts("page.no_records"),
-        headlines=[headline for section in sections for headline in section.headlines],
-        sections=sections,
-        choices=choices(sections),
-        script=Markup(script),
-        plotly=_packed(plotly_js) if plotly_js else "",
-        plotly_version=_plotly_version(plotly_js),
-        notices=_notices(plotly_js) if plotly_js else "",
-        policy=_policy(filter(None, [script, plotly_js])),
-        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
-        config=in_script(PLOTLY_CONFIG),
-        figure_text=figure_text,
-        facets_of_table=table_facets,
-        in_script=in_script,
         made_of=made_of,
+        policy=policy([script, *libraries.values()]),
+        style=Markup("".join(_part("css", f"{name}.css") for name in STYLES)),
+        frame=in_script(_frame(views, languages, lang)),
+        blocks={name: packed(content) for name, content in blocks.items() if content is not None},
+        libraries={name: packed_text(source) for name, source in libraries.items()},
+        notices=_notices(libraries.values()),
+        script=Markup(script),
     )
 
 
-def in_script(value: Any) -> Markup:
-    """Return plain data as JSON that cannot end the script element it stands in."""
-    return Markup(json.dumps(value, ensure_ascii=False, allow_nan=False).translate(SAFE_IN_SCRIPT))
+def _contents(
+    views: Mapping[str, Sequence[Section]], answers: Answers | None, results: Results, languages: Mapping[str, Texts]
+) -> Any:
+    """Yield the content of each view in each language."""
+    numbers = run_numbers(results)
+    for name, texts in languages.items():
+        for view, sections in views.items():
+            yield name, view, view_content(sections, texts, languages["en"], numbers)
+        yield name, "answers", {**answers_content(answers, texts), "ran": ran_content(results, texts)}
+
+
+def _frame(views: Mapping[str, Sequence[Section]], languages: Mapping[str, Texts], lang: str) -> dict[str, Any]:
+    """Return what the scripts need before anything is opened: what there is, and what they say."""
+    return {
+        "version": __version__,
+        "plotlyConfig": PLOTLY_CONFIG,
+        "lang": lang,
+        "views": {view: [section.id for section in sections] for view, sections in views.items()},
+        "languages": {
+            name: {
+                "titles": {
+                    section.id: texts.render(section.title) for sections in views.values() for section in sections
+                },
+                "words": {key: sentence for key, sentence in texts.sentences.items() if key.partition(".")[0] in WORDS},
+            }
+            for name, texts in languages.items()
+        },
+    }
+
+
+@functools.cache
+def _part(folder: str, name: str) -> str:
+    return (HERE / folder / name).read_text(encoding="utf-8")
 
 
 @functools.cache
@@ -87,30 +139,13 @@ def _plotly_js() -> str:
     return source
 
 
-def _plotly_version(source: str) -> str:
-    """Return it as its own first comment gives it; empty where it does not."""
-    found = re.search(r"plotly\.js v(\S+)", source[:1000])
-    return found[1] if found else ""
-
-
-def _notices(source: str) -> str:
-    """Return the licences of plotly.js and what is bundled in it: packed as it is, nobody could read them there."""
-    notices = [text for text in COMMENT.findall(source) if re.search("licen[cs]e|copyright", text, re.IGNORECASE)]
+def _notices(sources: Iterable[str]) -> str:
+    """Return the licences of what is bundled in the page: packed as it is, nobody could read them there."""
+    notices = [
+        text
+        for source in sources
+        for text in COMMENT.findall(source)
+        if re.search("licen[cs]e|copyright", text, re.IGNORECASE)
+    ]
     # What plotly.js names as its own licence and does not hold.
-    mit = (HERE / "mit.txt").read_text(encoding="utf-8")
-    return "\n\n".join([*(notice.replace("\\n", "\n") for notice in notices), mit])
-
-
-@functools.cache
-def _packed(source: str) -> str:
-    """Return it less than half as long, and the same each time: a page that is written twice does not differ."""
-    return base64.b64encode(gzip.compress(source.encode(), mtime=0)).decode()
-
-
-def _policy(scripts: Iterable[str]) -> str:
-    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
-    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
-    return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
-        "base-uri 'none'; form-action 'none'"
-    )
+    return "\n\n".join([*(notice.replace("\\n", "\n") for notice in notices), _part("vendor", "mit.txt")])

@@ -7,10 +7,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from suite.configuration.files import read_sentences, read_text
+from suite.configuration.files import languages, read_sentences, read_text
 from suite.report.blocks import Joined, Say, Section, Text, View
 from suite.report.plot.text import figure_text
 
+LANGUAGES = languages("report")
 SECTIONS = "mla_grpo_suite.sections"
 """The group of entry points in which other packages name sections of theirs."""
 
@@ -59,7 +60,12 @@ class Texts:
         return self._inside(value, self.render_block)
 
     def _render_figure(self, value: Any) -> Any:
-        """Return a figure in this language; what is not our own in it is made harmless."""
+        """Return a figure in this language; what is not our own in it is made harmless, but for what nobody draws."""
+        if isinstance(value, Mapping):
+            return {
+                name: self.render_block(item) if name == "meta" else self._render_figure(item)
+                for name, item in value.items()
+            }
         is_text = isinstance(value, Say | Joined)
         return self.render(value, figure_text) if is_text else self._inside(value, self._render_figure)
 

@@ -1,132 +1,153 @@
-// Draws each figure when it comes near, and every one before printing; text and grid follow the light or dark setting.
-const PLOTLY_CONFIG = JSON.parse(document.getElementById("plotly-config")?.textContent ?? "{}");
+// Figures, drawn when they come near, and all of a view before printing; text and grid follow the theme.
 
-// plotly.js stands in the page compressed. The policy of the page allows the very text that comes out, by its hash.
-async function loadPlotly() {
-  const packed = document.getElementById("plotly");
-  const bytes = Uint8Array.from(atob(packed.textContent), (character) => character.charCodeAt(0));
-  const inflated = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const script = document.createElement("script");
-  script.textContent = await new Response(inflated).text();
-  document.head.append(script);
-  packed.remove();
+function runPlotly() {
+  return runLibrary("plotly");
 }
 
-function prepareFigures(elements) {
-  const dark = window.matchMedia("(prefers-color-scheme: dark)");
-  let isLoaded = false;
+// A figure of several panels has several axes.
+function themedLayout(layout) {
+  const style = getComputedStyle(document.documentElement);
+  const value = (name) => style.getPropertyValue(name).trim();
+  const axis = { gridcolor: value("--line"), linecolor: value("--line"), zerolinecolor: value("--line") };
+  return merged(layout, {
+    font: { color: value("--ink"), family: getComputedStyle(document.body).fontFamily },
+    hoverlabel: { bgcolor: value("--soft"), bordercolor: value("--line"), font: { color: value("--ink") } },
+    ...Object.fromEntries(Object.keys(layout).filter((key) => /^[xy]axis/.test(key)).map((key) => [key, axis])),
+  });
+}
 
-  // A figure of several panels has several axes.
-  const colours = (layout) => {
-    const style = getComputedStyle(document.documentElement);
-    const value = (name) => style.getPropertyValue(name).trim();
-    const axis = { gridcolor: value("--line"), linecolor: value("--line"), zerolinecolor: value("--line") };
-    return {
-      font: { color: value("--ink"), family: getComputedStyle(document.body).fontFamily },
-      hoverlabel: { bgcolor: value("--soft"), bordercolor: value("--line"), font: { color: value("--ink") } },
-      modebar: { bgcolor: "rgba(0,0,0,0)", color: value("--quiet"), activecolor: value("--accent") },
-      ...Object.fromEntries(Object.keys(layout).filter((key) => /^[xy]axis/.test(key)).map((key) => [key, axis])),
-    };
-  };
-  const merged = (base, extra) => {
-    const result = { ...base };
-    for (const [key, value] of Object.entries(extra)) {
-      const both = value && typeof value === "object" && base[key] && typeof base[key] === "object";
-      result[key] = both ? merged(base[key], value) : value;
+function merged(base, extra) {
+  const result = { ...base };
+  for (const [key, value] of Object.entries(extra)) {
+    const both = value && typeof value === "object" && base[key] && typeof base[key] === "object";
+    result[key] = both ? merged(base[key], value) : value;
+  }
+  return result;
+}
+
+const drawnFigures = new Map();
+const nearFigures = new IntersectionObserver(
+  (entries) => {
+    for (const { target } of entries.filter((entry) => entry.isIntersecting)) {
+      nearFigures.unobserve(target);
+      // Each in a task of its own, so that a click between two is answered.
+      setTimeout(() => drawnFigures.get(target)?.draw());
     }
-    return result;
-  };
+  },
+  { rootMargin: "400px" },
+);
 
-  const say = ({ plot }, text) => {
-    if (isLoaded) Plotly.purge(plot);
+// One family of figures: its heading, what can be switched, the plot, and what is said of it.
+// `here`: the address of the section with what is chosen, and what it is told when a view is switched.
+function figureElement(family, place, here) {
+  let [content, chosen, shown] = [family[0], {}, 0];
+  const id = slug(family[0].key);
+  const over = h("p", { class: "over" });
+  const heading = h("h3");
+  const settings = h("p", { class: "settings" });
+  const switches = h("div", { class: "switch", role: "group", "aria-label": word("page.views") });
+  const plot = h("div", { class: "plot" });
+  const pinned = h("aside", { class: "pinned", hidden: true, "aria-live": "polite" });
+  const caption = h("figcaption");
+  const source = h("p", { class: "source" });
+  const address = () => wholeAddress([...here.path(), id], here.params());
+  const view = () => content.views[shown].figure;
+  const filtered = () => filteredFigure(view(), chosen);
+  const rows = () => figureRows(filtered());
+  const title = () => content.finding || (content.family || content.title);
+  const tools = h(
+    "div",
+    { class: "tools" },
+    quietButton(word("page.csv"), () => saveCsv(rows(), [here.id, id, content.views[shown].title])),
+    quietButton(word("page.picture"), () => savePicture()),
+    doneButton(word("page.link"), word("page.copied"), () => copyText(address())),
+    doneButton(word("page.markdown"), word("page.copied"), () => copyText(inMarkdown(title(), rows(), address()))),
+  );
+  const element = h("figure", { id, tabindex: "-1" }, over, heading, settings, switches, plot, pinned, h("div", { class: "under" }, caption, source), tools);
+
+  const savePicture = async () => {
+    await runPlotly();
+    const size = { width: plot.clientWidth, height: plot.clientHeight, scale: 2 };
+    const style = getComputedStyle(document.documentElement);
+    const picture = { ...(await plot.layout), paper_bgcolor: style.getPropertyValue("--paper").trim() };
+    const address = await Plotly.toImage({ data: plot.data, layout: picture }, { format: "png", ...size });
+    const bytes = Uint8Array.from(atob(address.split(",")[1]), (character) => character.charCodeAt(0));
+    save(new Blob([bytes], { type: "image/png" }), `${fileName([here.id, id, content.views[shown].title])}.png`);
+  };
+  const say = (text) => {
+    if (window.Plotly) Plotly.purge(plot);
     plot.textContent = text;
     plot.classList.toggle("empty", text !== "");
   };
-  const draw = (figure) => {
-    const { data, layout, isEmpty } = filteredFigure(figure.view(), figure.chosen);
-    figure.isDrawn = true;
-    if (isEmpty || figure.plot.classList.contains("empty")) say(figure, isEmpty ? WORDS.nothing : "");
+  const draw = async () => {
+    try {
+      await runPlotly();
+    } catch {
+      return say(word("page.no_figures"));
+    }
+    if (!plot.isConnected) return;
+    const { data, layout, isEmpty } = filtered();
+    if (isEmpty || plot.classList.contains("empty")) say(isEmpty ? word("page.nothing") : "");
     if (isEmpty) return;
-    const themed = merged(layout, colours(layout));
+    const themed = themedLayout(layout);
     // What a reader hid by the legend stays hidden while the view is the same.
-    themed.legend = { ...themed.legend, uirevision: `view ${figure.shown}` };
+    themed.legend = { ...themed.legend, uirevision: `${content.title} ${content.settings} ${shown}` };
     // Plotly writes into the traces that it is given.
-    Plotly.react(figure.plot, structuredClone(data), themed, PLOTLY_CONFIG);
+    const drawn = structuredClone(data).map((trace, index) => ({ ...trace, uid: String(index) }));
+    await Plotly.react(plot, drawn, themed, FRAME.plotlyConfig);
+    plot.removeAllListeners?.("plotly_click");
+    plot.on("plotly_click", ({ points: [point] }) => pin(pinned, point, data[point.curveNumber]));
   };
-
-  const figures = elements.map((element) => {
-    const views = [...element.querySelectorAll("script")].map((script) => script.textContent);
-    const facets = JSON.parse(element.dataset.facets);
-    const buttons = [...element.querySelectorAll(".views button")];
-    const figure = {
-      element,
-      plot: element.querySelector(".plot"),
-      shown: 0,
-      chosen: {},
-      isDrawn: false,
-      parsed: [],
-      view(index = figure.shown) {
-        const parse = () => {
-          const view = JSON.parse(views[index]);
-          view.data.forEach((trace, place) => (trace.uid = String(place)));
-          return view;
-        };
-        return (figure.parsed[index] ??= parse());
-      },
-      // Hides what does not match and returns how many figures are left: it or none. Where the shown view has nothing
-      // left, the first that has takes its place.
-      filter(chosen) {
-        figure.chosen = chosen;
-        const holds = (index) => !filteredFigure(figure.view(index), chosen).isEmpty;
-        const first = holds(figure.shown) ? figure.shown : views.findIndex((_, index) => holds(index));
-        element.hidden = !fits(facets, chosen) || first < 0;
-        show(Math.max(first, 0));
-        return element.hidden ? 0 : 1;
-      },
-    };
-    const show = (index) => {
-      figure.shown = index;
-      buttons.forEach((one, place) => one.setAttribute("aria-pressed", String(place === index)));
-      redraw(figure);
-    };
-    buttons.forEach((button, index) => button.addEventListener("click", () => show(index)));
-    const save = quietButton(WORDS.csv, () => {
-      const name = [element.closest("section").id, element.dataset.title, buttons[figure.shown]?.textContent ?? ""];
-      saveCsv(figureRows(filteredFigure(figure.view(), figure.chosen)), name);
-    });
-    element.querySelector(".head").append(save);
-    return figure;
-  });
-
-  const near = new IntersectionObserver(
-    (entries) => {
-      for (const entry of entries.filter((one) => one.isIntersecting)) {
-        near.unobserve(entry.target);
-        const figure = figures.find((one) => one.plot === entry.target);
-        // Each in a task of its own, so that a click between two is answered.
-        setTimeout(() => figure.isDrawn || draw(figure));
-      }
-    },
-    { rootMargin: "600px" },
-  );
-  // Drawn anew as soon as it is near, which may be now.
-  const redraw = (figure) => {
-    figure.isDrawn = false;
-    if (!isLoaded) return;
-    near.unobserve(figure.plot);
-    near.observe(figure.plot);
+  const later = () => {
+    nearFigures.unobserve(plot);
+    nearFigures.observe(plot);
   };
-
-  const begin = () => {
-    isLoaded = true;
-    figures.forEach(redraw);
-    dark.addEventListener("change", () => figures.forEach(redraw));
-    window.addEventListener("beforeprint", () =>
-      figures.filter((figure) => !figure.isDrawn && !figure.element.hidden).forEach(draw),
+  const show = () => {
+    const named = content.family || content.title;
+    over.textContent = content.finding ? named : "";
+    over.hidden = !content.finding;
+    heading.textContent = title();
+    settings.textContent = [content.family && content.title !== content.family ? content.title : "", content.settings].filter(Boolean).join(" · ");
+    settings.hidden = !settings.textContent;
+    switches.hidden = content.views.length < 2;
+    switches.replaceChildren(
+      ...content.views.map(({ title }, index) =>
+        h("button", { type: "button", "aria-pressed": String(index === shown), onclick: () => switchTo(index) }, title),
+      ),
     );
+    plot.style.height = `${content.height}px`;
+    caption.textContent = content.caption;
+    pinned.hidden = true;
+    here.sourceOf(runsOfFigure(view())).then((text) => (source.textContent = text));
+    later();
   };
-  const giveUp = () => figures.forEach((figure) => say(figure, WORDS.no_figures));
-  // The page answers first: to run plotly.js takes longer than all else.
-  if (figures.length) setTimeout(() => loadPlotly().then(begin, giveUp), 100);
-  return figures;
+  const switchTo = (index) => {
+    shown = index;
+    here.change({ [`show-${place}`]: index ? String(index) : null });
+    show();
+    switches.children[index].focus();
+  };
+  drawnFigures.set(plot, { draw });
+  return {
+    element,
+    id,
+    draw,
+    redraw: later,
+    // Shows the member that fits, and of it what was chosen.
+    choose(wished, filters, params) {
+      content = pick(family, wished);
+      chosen = filters;
+      shown = Math.min(Number(params[`show-${place}`] ?? 0) || 0, content.views.length - 1);
+      show();
+      return content.facets;
+    },
+  };
+}
+
+function forgetFigures(plots) {
+  for (const plot of plots) {
+    nearFigures.unobserve(plot);
+    if (window.Plotly) Plotly.purge(plot);
+    drawnFigures.delete(plot);
+  }
 }

@@ -1,119 +1,106 @@
-// Tables that sort, filter and copy. The rows stand in the page, so that they are there without this script; of a long
-// table it leaves the first in place and puts the others back on demand, since a browser lays out thousands slowly.
+// Tables that sort, filter and copy. Of a long one the first rows are laid out, of a wide one the first columns, until
+// somebody asks for the others; what scrolls has a shadow at the side where there is more.
 const MOST_ROWS_UNFILTERED = 16;
 const MOST_ROWS_SHOWN = 200;
+const MOST_COLUMNS_SHOWN = 6;
 
-function prepareTable(element) {
-  const [body] = element.querySelector("table").tBodies;
-  const headers = [...element.querySelectorAll("th")];
-  const titles = headers.map((th) => th.textContent);
-  const facets = JSON.parse(element.dataset.facets);
-  const columns = headers.map((th, index) => [th.dataset.facet, index]).filter(([facet]) => facet);
-  const rows = [...body.rows].map((tr) => ({
-    tr,
-    facets: tr.dataset.facets ? JSON.parse(tr.dataset.facets) : {},
-    matches: true,
-  }));
+// `content`: columns with title, kind and facet, rows of texts, rowFacets, note. Returns the element, and functions that
+// leave only the rows about what was chosen and that lay out everything, as paper needs it.
+function tableElement(content, { name, address, terms = {}, cells = null }) {
+  const titles = content.columns.map((column) => column.title);
+  const facetColumns = content.columns.map((column, index) => [column.facet, index]).filter(([facet]) => facet);
+  const rows = content.rows.map((texts, index) => ({ texts, index, facets: content.rowFacets?.[index] ?? {}, matches: true }));
   const sorted = { column: null, descending: false };
-  let order = rows;
-  let needle = "";
-  let most = MOST_ROWS_SHOWN;
+  let [order, needle, mostRows, mostColumns] = [rows, "", MOST_ROWS_SHOWN, MOST_COLUMNS_SHOWN];
+  if (titles.length === MOST_COLUMNS_SHOWN + 1) mostColumns = Infinity;
 
-  const showAll = () => {
-    most = Infinity;
-    show();
-  };
-  const more = quietButton("", showAll);
-  const summary = element.querySelector("summary .quiet");
-  const count = summary ?? document.createElement("output");
-  const whole = count.textContent;
-  const texts = (row) => [...row.tr.cells].map((cell) => cell.textContent);
-  const found = () => order.filter((row) => row.matches && (!needle || textOf(row).includes(needle)));
-  const textOf = (row) => (row.text ??= texts(row).join("\n").toLowerCase());
+  const body = h("tbody");
+  const heads = content.columns.map((column, index) =>
+    h("th", { class: column.kind, scope: "col" }, h("button", { type: "button", onclick: () => sort(index) }, column.title)),
+  );
+  const scroll = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": content.title }, h("table", {}, h("thead", {}, h("tr", {}, heads)), body));
+  const frame = h("div", { class: "scroller" }, scroll);
+  const count = h("output");
+  const moreRows = quietButton("", () => ((mostRows = Infinity), show()), { class: "quiet-button more" });
+  const moreColumns = quietButton("", () => ((mostColumns = Infinity), show()));
+
+  const textOf = (row) => (row.text ??= row.texts.join("\n").toLowerCase());
+  const found = () => order.filter((row) => row.matches && needle.split(/\s+/).every((part) => textOf(row).includes(part)));
+  const cellOf = (row, index) => h("td", { class: content.columns[index].kind }, cells?.(row.index, index) ?? cut(row.texts[index]));
   const show = () => {
     const visible = found();
-    body.replaceChildren(...visible.slice(0, most).map((row) => row.tr));
-    count.textContent =
-      visible.length < rows.length ? filled(WORDS.rows_shown, { shown: visible.length, all: rows.length }) : whole;
-    more.hidden = visible.length <= most;
-    more.textContent = filled(WORDS.show_all, { count: visible.length });
+    const columns = titles.slice(0, mostColumns);
+    heads.forEach((head, index) => (head.hidden = index >= mostColumns));
+    body.replaceChildren(...visible.slice(0, mostRows).map((row) => h("tr", {}, columns.map((_, index) => cellOf(row, index)))));
+    count.textContent = visible.length < rows.length ? word("page.rows_shown", { shown: visible.length, all: rows.length }) : "";
+    moreRows.hidden = visible.length <= mostRows;
+    moreRows.textContent = word("page.show_all", { count: visible.length });
+    moreColumns.hidden = mostColumns >= titles.length;
+    moreColumns.textContent = word("page.more_columns", { count: titles.length - mostColumns });
+    shade();
   };
-
   const sort = (column) => {
     const again = sorted.column === column;
     if (again && sorted.descending) sorted.column = null;
     else Object.assign(sorted, { column, descending: again });
-    headers.forEach((th, index) => {
-      if (index !== sorted.column) th.removeAttribute("aria-sort");
-      else th.setAttribute("aria-sort", sorted.descending ? "descending" : "ascending");
+    heads.forEach((head, index) => {
+      if (index !== sorted.column) head.removeAttribute("aria-sort");
+      else head.setAttribute("aria-sort", sorted.descending ? "descending" : "ascending");
     });
     order = rows;
     if (sorted.column !== null) {
-      const cells = rows.map((row) => row.tr.cells[column].textContent);
-      const isNumber = headers[column].classList.contains("number");
-      order = sortedIndices(cells, { isNumber, descending: sorted.descending }).map((index) => rows[index]);
+      const texts = rows.map((row) => row.texts[column]);
+      const isNumber = content.columns[column].kind === "number";
+      order = sortedIndices(texts, { isNumber, descending: sorted.descending }).map((index) => rows[index]);
     }
     show();
   };
-  headers.forEach((th, index) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.append(...th.childNodes);
-    button.addEventListener("click", () => sort(index));
-    th.append(button);
-  });
+  const shade = () => {
+    frame.toggleAttribute("data-left", scroll.scrollLeft > 1);
+    frame.toggleAttribute("data-right", scroll.scrollLeft + scroll.clientWidth < scroll.scrollWidth - 1);
+    frame.toggleAttribute("data-below", scroll.scrollTop + scroll.clientHeight < scroll.scrollHeight - 1);
+  };
+  scroll.addEventListener("scroll", shade, { passive: true });
+  new ResizeObserver(shade).observe(scroll);
 
-  const tools = document.createElement("div");
-  tools.className = "tools";
-  if (rows.length > MOST_ROWS_UNFILTERED) {
-    const input = document.createElement("input");
-    input.type = "search";
-    input.placeholder = WORDS.filter_rows;
-    input.setAttribute("aria-label", WORDS.filter_rows);
-    input.addEventListener("input", () => {
-      needle = input.value.trim().toLowerCase();
-      show();
-    });
-    tools.append(input, ...(summary ? [] : [count]));
-  }
-  const seen = () => [titles, ...found().map(texts)];
-  const copy = quietButton(WORDS.copy, async (button) => {
-    await copyText(separated(seen(), "\t"));
-    button.textContent = WORDS.copied;
-    setTimeout(() => (button.textContent = WORDS.copy), 1500);
+  const seen = () => [titles, ...found().map((row) => row.texts)];
+  const search = h("input", { type: "search", placeholder: word("page.filter_rows"), "aria-label": word("page.filter_rows") });
+  search.addEventListener("input", () => {
+    needle = search.value.trim().toLowerCase();
+    show();
   });
-  const save = quietButton(WORDS.csv, () => saveCsv(seen(), [element.closest("section").id, element.dataset.title]));
-  copy.setAttribute("aria-live", "polite");
-  tools.append(copy, save);
-  element.querySelector(".scroll").before(tools);
-  element.querySelector(".scroll").after(more);
-  more.classList.add("more");
-  if (rows.length > most) show();
-  else more.hidden = true;
-
-  const rowMatches = (row, chosen) =>
-    columns.every(([facet, index]) => !(facet in chosen) || row.tr.cells[index].textContent === chosen[facet].text) &&
-    Object.entries(row.facets).every(([facet, of]) => !(facet in chosen) || [of].flat().includes(chosen[facet].text));
+  const tools = h(
+    "div",
+    { class: "tools" },
+    rows.length > MOST_ROWS_UNFILTERED && search,
+    count,
+    h("span", { class: "gap" }),
+    moreColumns,
+    doneButton(word("page.copy"), word("page.copied"), () => copyText(separated(seen(), "\t"))),
+    doneButton(word("page.markdown"), word("page.copied"), () => copyText(inMarkdown(content.title, seen(), address()))),
+    quietButton(word("page.csv"), () => saveCsv(seen(), name)),
+  );
+  show();
   return {
-    element,
-    all: rows.length,
-    showAll,
-    // Hides what does not match and returns how many rows are left.
+    element: h("div", { class: "table" }, tools, frame, moreRows, content.note && h("p", { class: "note" }, content.note)),
+    rows: rows.length,
+    showAll() {
+      [mostRows, mostColumns] = [Infinity, Infinity];
+      show();
+    },
+    // Leaves the rows about what was chosen, and returns how many they are.
     filter(chosen) {
-      const fitsWhole = fits(facets, chosen);
-      let left = 0;
       for (const row of rows) {
-        row.matches = fitsWhole && rowMatches(row, chosen);
-        left += row.matches;
+        row.matches =
+          facetColumns.every(([facet, index]) => !(facet in chosen) || row.texts[index] === (terms[chosen[facet]] ?? chosen[facet])) &&
+          Object.entries(row.facets).every(([facet, of]) => !(facet in chosen) || [of].flat().includes(chosen[facet]));
       }
-      element.hidden = left === 0 && rows.length > 0;
-      if (left > 0) show();
-      return left;
+      show();
+      return rows.filter((row) => row.matches).length;
     },
   };
 }
 
-// Whether nothing that these facets say is other than what was chosen.
-function fits(facets, chosen) {
-  return Object.entries(facets).every(([facet, value]) => !(facet in chosen) || value === chosen[facet].text);
+function cut(text) {
+  return text.length > 1000 ? `${text.slice(0, 999)}…` : text;
 }

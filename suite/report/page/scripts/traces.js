@@ -1,7 +1,6 @@
-// What the filters leave of a figure's data, without drawing it.
+// What a choice leaves of a figure's data, without drawing it.
 
-// A trace says what it shows in its `meta`: a text for all of it, or a list with a text for each point. Such texts are
-// written as figures write them, so they are compared with what the choice is called in figures.
+// A trace says what it shows in its `meta`: a text for all of it, or a list with a text for each point.
 function filteredFigure(figure, chosen) {
   const names = Object.keys(chosen);
   const told = figure.data.filter((trace) => holdsPoints(trace) && names.some((name) => name in (trace.meta ?? {})));
@@ -44,8 +43,8 @@ function filteredTrace(trace, chosen) {
   let kept = null;
   for (const [name, choice] of Object.entries(chosen)) {
     const said = trace.meta?.[name];
-    if (typeof said === "string" && said !== choice.figure) return null;
-    if (Array.isArray(said)) kept = (kept ?? [...said.keys()]).filter((index) => said[index] === choice.figure);
+    if (typeof said === "string" && said !== choice) return null;
+    if (Array.isArray(said)) kept = (kept ?? [...said.keys()]).filter((index) => said[index] === choice);
   }
   if (kept === null) return trace;
   return kept.length ? { ...withPoints(trace, kept, trace.x.length), kept: kept.length } : null;
@@ -67,4 +66,14 @@ function barEnds(trace, index, letter) {
 // An entry of the legend alone has a single point that is nowhere.
 function holdsPoints(trace) {
   return trace.type === "heatmap" || (trace.y ?? []).some((value, index) => value !== null && trace.x[index] !== null);
+}
+
+// The runs that a point is made of, by their place in the list; of a trace without points of its own all of its.
+function runsOf(trace, index) {
+  const every = trace.customdata ?? [];
+  return every.length === (trace.x ?? []).length ? (every[index] ?? []) : (every[0] ?? []);
+}
+
+function runsOfFigure(figure) {
+  return [...new Set(figure.data.flatMap((trace) => trace.customdata ?? []).flat())];
 }

@@ -1,0 +1,108 @@
+"""Sections as plain data, in a language, for the scripts that draw them.
+
+What a reader can choose by, a facet, is written in English whatever the language, so that an address works in each;
+`terms` says what it is called.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from suite.report.blocks import Answers, Figure, Section, Table
+from suite.report.page.facets import table_facets
+from suite.report.page.texts import Texts
+
+Numbers = Mapping[str, int]
+"""The place in the page's list of runs, by run key."""
+
+
+def view_content(sections: Iterable[Section], texts: Texts, english: Texts, numbers: Numbers) -> dict[str, Any]:
+    """Return the sections of a view, and what its facets are called where that is not their English name."""
+    terms: dict[str, str] = {}
+    content = [_section(section, texts, english, numbers, terms) for section in sections]
+    return {"sections": content, "terms": terms}
+
+
+def answers_content(answers: Answers | None, texts: Texts) -> dict[str, Any]:
+    """Return the answers in a language; nothing of none."""
+    return {} if answers is None else asdict(texts.render_block(answers))
+
+
+def _section(section: Section, texts: Texts, english: Texts, numbers: Numbers, terms: dict[str, str]) -> dict[str, Any]:
+    said, keyed = texts.section(section), english.section(section)
+    return {
+        "id": section.id,
+        "title": said.title,
+        "explanation": said.explanation,
+        "headlines": [asdict(headline) for headline in said.headlines],
+        "figures": [_figure(*pair, numbers, terms) for pair in zip(said.figures, keyed.figures, strict=True)],
+        "tables": [_table(*pair, terms) for pair in zip(said.tables, keyed.tables, strict=True)],
+    }
+
+
+def _figure(said: Figure, keyed: Figure, numbers: Numbers, terms: dict[str, str]) -> dict[str, Any]:
+    _learn(said.facets, keyed.facets, terms)
+    return {
+        "title": said.title,
+        "key": str(keyed.family or keyed.title),
+        "family": said.family,
+        "finding": said.finding,
+        "caption": said.caption,
+        "settings": said.settings,
+        "height": said.height_px,
+        "facets": keyed.facets,
+        "views": [
+            {"title": ours.title, "figure": _numbered(ours.figure, theirs.figure, numbers, terms)}
+            for ours, theirs in zip(said.views, keyed.views, strict=True)
+        ],
+    }
+
+
+def _numbered(
+    figure: Mapping[str, Any], keyed: Mapping[str, Any], numbers: Numbers, terms: dict[str, str]
+) -> dict[str, Any]:
+    """Return a figure whose points say by number which runs they are made of, and by English words what about."""
+    data = []
+    for trace, english in zip(figure["data"], keyed["data"], strict=True):
+        done = dict(trace)
+        if "meta" in trace:
+            _learn(trace["meta"], english["meta"], terms)
+            done["meta"] = english["meta"]
+        if "customdata" in trace:
+            done["customdata"] = [[numbers[key] for key in keys if key in numbers] for keys in trace["customdata"]]
+        data.append(done)
+    return {**figure, "data": data}
+
+
+def _table(said: Table, keyed: Table, terms: dict[str, str]) -> dict[str, Any]:
+    _learn(said.facets, keyed.facets, terms)
+    facets, row_facets = table_facets(keyed)
+    for ours, theirs in zip(said.row_facets, keyed.row_facets, strict=True):
+        _learn(ours, theirs, terms)
+    for place, column in enumerate(said.columns):
+        if column.facet:
+            for ours, theirs in zip(said.rows, keyed.rows, strict=True):
+                _learn({column.facet: ours[place]}, {column.facet: theirs[place]}, terms)
+    return {
+        "title": said.title,
+        "key": str(keyed.family or keyed.title),
+        "family": said.family,
+        "settings": said.settings,
+        "note": said.note,
+        "folded": said.folded,
+        "facets": facets,
+        "columns": [{"title": head.title, "kind": str(head.kind), "facet": head.facet} for head in said.columns],
+        "rows": [list(row) for row in said.rows],
+        "rowFacets": list(row_facets),
+    }
+
+
+def _learn(said: Mapping[str, Any], keyed: Mapping[str, Any], terms: dict[str, str]) -> None:
+    """Note what a facet's value is called, where it is not its English name."""
+    for name, key in keyed.items():
+        pairs = [(key, said[name])] if isinstance(key, str) else zip(key, said[name], strict=True)
+        terms.update({english: ours for english, ours in _texts(pairs) if english != ours})
+
+
+def _texts(pairs: Iterable[Sequence[Any]]) -> Iterable[tuple[str, str]]:
+    return ((first, second) for first, second in pairs if isinstance(first, str) and isinstance(second, str))

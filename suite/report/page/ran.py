@@ -1,0 +1,59 @@
+"""The page's first line: what was run, where and when, and how it ended."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from suite.records import numbers
+from suite.records.derived import started_at
+from suite.records.environment import machine_id
+from suite.records.record import Record, Status
+from suite.report.model.machine_labels import plain_name
+from suite.report.model.results import Results
+from suite.report.model.run import clip_text, machine_name
+from suite.report.page.texts import Texts
+
+REFUSED = (Status.UNSUPPORTED, Status.OUT_OF_MEMORY)
+MOST_NAMED = 2
+
+
+def ran_content(results: Results, texts: Texts) -> dict[str, Any]:
+    """Return a sentence on the runs of this machine, and one on those of others; empty where there are none."""
+    here = machine_id()
+    records = [current.record for current in results.records]
+    own = [record for record in records if record.environment.get("machine_id") == here]
+    others = [record for record in records if record.environment.get("machine_id") != here]
+    return {
+        "here": _sentence("page.ran_here", own, texts) if own else "",
+        "elsewhere": _sentence("page.ran_elsewhere", others, texts) if others else "",
+        "nothing": "" if records else texts("page.no_records"),
+    }
+
+
+def _sentence(key: str, records: Sequence[Record], texts: Texts) -> str:
+    ended = Counter(record.status for record in records)
+    refused = sum(ended[status] for status in REFUSED)
+    days = sorted(filter(None, (started_at(record)[:10] for record in records)))
+    commits = list(dict.fromkeys(_commit(record) for record in sorted(records, key=started_at, reverse=True)))
+    machines = list(dict.fromkeys(plain_name(machine_name(record)) for record in records))
+    return texts(
+        key,
+        cases=numbers.count(len(records)),
+        machines=_few(machines, texts),
+        days="–".join(dict.fromkeys([days[0], days[-1]])) if days else numbers.NOTHING,
+        commits=_few([commit for commit in commits if commit], texts),
+        ok=numbers.count(ended[Status.OK]),
+        refused=numbers.count(refused),
+        failed=numbers.count(len(records) - ended[Status.OK] - refused),
+    )
+
+
+def _few(names: Sequence[str], texts: Texts) -> str:
+    """Return the first names, and how many more there are."""
+    shown = texts("punctuation.list").join(names[:MOST_NAMED]) or numbers.NOTHING
+    more = len(names) - MOST_NAMED
+    return texts("page.and_more", names=shown, count=more) if more > 0 else shown
+
+
+def _commit(record: Record) -> str:
+    return clip_text(record.provenance.get("commit"))[:7]

@@ -1,0 +1,106 @@
+"""Every run of the page as plain data: its case, its record, its numbers, and the command that repeats it.
+
+A run's record stands in the page whole, its timings too, so that what is downloaded is what was recorded. Of the series
+that training leaves, hundreds of readings each, stands the last value: they are in the run's folder.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from suite.records.case import command_of
+from suite.records.derived import by_launch, started_at
+from suite.records.privacy import scrubbed
+from suite.records.record import Reading, Record
+from suite.report.attention.timings import is_plausible
+from suite.report.model.experiment import grouped
+from suite.report.model.machine_labels import plain_name
+from suite.report.model.results import Results
+from suite.report.model.run import clip_text, machine_name
+from suite.statistics.intervals import launched_interval
+
+TIMED = ("latency_s", "cold_latency_s")
+MOST_READINGS = 1000
+"""Of a run whose timings stand in the page."""
+
+
+def runs_content(results: Results) -> dict[str, Any]:
+    """Return all runs: a line of each for lists, and apart from them the records, whose parts are often alike."""
+    pool = Pool()
+    lines, records = [], []
+    for label, record in results.every:
+        lines.append(_line(label, record))
+        records.append({"record": pool.put(scrubbed(record.as_json(), is_ours=False)), "readings": _readings(record)})
+    return {"lines": lines, "records": {"pool": pool.values, "runs": records}}
+
+
+def run_numbers(results: Results) -> dict[str, int]:
+    """Return the place of each run key in the list; of one that was measured again, the last."""
+    return {record.run_key: place for place, (_, record) in enumerate(results.every)}
+
+
+class Pool:
+    """JSON values that many records share, each held once."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self._places: dict[str, int] = {}
+
+    def put(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a record whose objects, and theirs, are places in the pool: `{"@": 3}`."""
+        return {key: self._held(value, depth=2) for key, value in record.items()}
+
+    def _held(self, value: Any, depth: int) -> Any:
+        if not isinstance(value, Mapping) or not value:
+            return value
+        inner = {key: self._held(part, depth - 1) for key, part in value.items()} if depth else value
+        text = json.dumps(inner, sort_keys=False)
+        if text not in self._places:
+            self._places[text] = len(self.values)
+            self.values.append(inner)
+        return {"@": self._places[text]}
+
+
+def _line(label: str, record: Record) -> dict[str, Any]:
+    """Return what a list and a point's card say of a run."""
+    commit = record.provenance.get("commit")
+    return {
+        "key": record.run_key[:12],
+        "label": label,
+        "case": record.case.id,
+        "status": str(record.status),
+        "reason": clip_text(record.reason, 300),
+        "evidence": str(record.evidence),
+        "machine": plain_name(machine_name(record)),
+        "at": started_at(record),
+        "commit": clip_text(commit)[:12] + "+" * (record.provenance.get("dirty") is True),
+        "clock": clip_text(record.provenance.get("clock")),
+        "command": command_of(record.case),
+        "numbers": _numbers(record.readings),
+    }
+
+
+def _numbers(readings: Sequence[Reading]) -> list[list[Any]]:
+    """Return for each span and metric: how many readings, the value, and of repeated timings the ends of its interval."""
+    found = []
+    for (span, metric), same in grouped(readings, lambda reading: (reading.span, reading.metric)).items():
+        usable = [reading for reading in same if reading.metric not in TIMED or is_plausible(reading.value)]
+        if not usable:
+            continue
+        if metric in TIMED:
+            interval = launched_interval(by_launch(usable))
+            ends = [interval.low, interval.high] if interval.count > 1 else []
+            found.append([span, metric, interval.count, interval.median, *ends])
+        else:
+            value = usable[-1].value
+            found.append([span, metric, len(usable), value if abs(value) < float("inf") else str(value)])
+    return found
+
+
+def _readings(record: Record) -> list[list[Any]]:
+    """Return the values of each repeated timing, in the order in which they were taken; none of a run of many steps."""
+    if len(record.readings) > MOST_READINGS:
+        return []
+    timed = [reading for reading in record.readings if reading.metric in TIMED]
+    every = grouped(timed, lambda reading: (reading.span, reading.metric))
+    return [[span, metric, [reading.value for reading in same]] for (span, metric), same in every.items()]

@@ -1,0 +1,118 @@
+// The first view: questions with their answers, and every claim of the article with its verdict.
+function answersElement(content, route) {
+  const { ran } = content;
+  const lines = [ran.here, ran.elsewhere, ran.nothing].filter(Boolean);
+  if (!content.cards) return h("section", { class: "answers" }, h("h1", {}, word("page.title")), lines.map((line) => h("p", {}, line)));
+  return h(
+    "section",
+    { class: "answers" },
+    h("h1", {}, word("page.title")),
+    h("p", { class: "ran" }, content.reproduced && h("strong", {}, content.reproduced), " ", lines.join(" ")),
+    h("div", { class: "cards" }, content.cards.map(cardElement)),
+    claimsElement(content.rulings, route),
+  );
+}
+
+function verdictElement(ruling) {
+  return h("span", { class: `verdict ${ruling.outcome}` }, ruling.word);
+}
+
+function cardElement({ question, ruling }) {
+  const { lead } = ruling;
+  return h(
+    "article",
+    { class: "card" },
+    h("h2", {}, question),
+    h("p", {}, verdictElement(ruling), " ", badgeElement(ruling)),
+    lead && h("p", { class: "number" }, h("strong", {}, lead.written), lead.interval && ` ${lead.interval}`, lead.count && h("span", { class: "quiet" }, ` ${lead.count}`)),
+    lead && h("p", { class: "about" }, lead.about),
+    lead && leadFigure(lead),
+    ruling.flips && h("p", { class: "flips" }, ruling.flips),
+    h("p", { class: "why" }, linkTo(pathOf(ruling.section), word("page.why")), " · ", linkTo(["answers", ruling.id], word("page.the_claim"))),
+  );
+}
+
+function badgeElement(ruling) {
+  if (!ruling.badge) return null;
+  const machine = ruling.badge === "elsewhere" && ruling.machine ? ` · ${ruling.machine}` : "";
+  return h("span", { class: `badge ${ruling.badge}` }, word(`page.badge.${ruling.badge}`) + machine);
+}
+
+// The number on its axis, the interval as a bar, and the value that says neither way as a rule.
+function leadFigure({ value, ends, neutral, written }) {
+  const toAxis = neutral === 1 ? Math.log2 : Number;
+  const marks = [value, ...(ends ?? []), neutral].map(toAxis);
+  if (!marks.every(Number.isFinite)) return null;
+  const reach = 1.15 * Math.max(...marks.map((mark) => Math.abs(mark - toAxis(neutral))), 1e-9);
+  const [width, height] = [240, 26];
+  const x = (number) => width / 2 + ((toAxis(number) - toAxis(neutral)) / reach) * (width / 2 - 8);
+  const svg = (tag, attributes) => {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    Object.entries(attributes).forEach(([name, said]) => element.setAttribute(name, said));
+    return element;
+  };
+  const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "lead", role: "img", "aria-label": written });
+  picture.append(svg("line", { x1: 0, x2: width, y1: height / 2, y2: height / 2, class: "axis" }));
+  picture.append(svg("line", { x1: width / 2, x2: width / 2, y1: 3, y2: height - 3, class: "neutral" }));
+  if (ends) picture.append(svg("line", { x1: x(ends[0]), x2: x(ends[1]), y1: height / 2, y2: height / 2, class: "interval" }));
+  picture.append(svg("circle", { cx: x(value), cy: height / 2, r: 5, class: "value" }));
+  return h("figure", { class: "lead" }, picture, h("figcaption", {}, word(neutral === 1 ? "page.rule_one" : "page.rule_zero")));
+}
+
+function pathOf(section) {
+  const view = Object.keys(FRAME.views).find((name) => FRAME.views[name].includes(section));
+  return view ? [view, section] : ["answers"];
+}
+
+// Every claim as a row that opens, with a switch for each verdict.
+function claimsElement(rulings, route) {
+  const outcomes = [...new Map(rulings.map((ruling) => [ruling.outcome, word(`page.outcome.${ruling.outcome}`)]))];
+  const chosen = outcomes.some(([outcome]) => outcome === route.params.verdict) ? route.params.verdict : "";
+  const list = h("div", { class: "claims" }, rulings.map((ruling) => claimElement(ruling, ruling.id === route.path[1])));
+  const show = (outcome) => {
+    rulings.forEach((ruling, place) => (list.children[place].hidden = outcome !== "" && ruling.outcome !== outcome));
+    buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.value === outcome)));
+  };
+  const buttons = [["", word("page.all_claims", { count: rulings.length })], ...outcomes.map(([outcome, name]) => [outcome, `${name} ${rulings.filter((one) => one.outcome === outcome).length}`])].map(
+    ([outcome, name]) =>
+      h("button", { type: "button", value: outcome, onclick: () => {
+        const params = { ...readAddress().params };
+        if (outcome) params.verdict = outcome;
+        else delete params.verdict;
+        replaceAddress(readAddress().path, params);
+        show(outcome);
+      } }, name),
+  );
+  show(chosen);
+  return h("div", { id: "claims" }, h("h2", {}, word("page.claims")), h("div", { class: "switch", role: "group", "aria-label": word("page.filters") }, buttons), list);
+}
+
+function claimElement(ruling, isOpen) {
+  const { lead } = ruling;
+  const part = (title, ...content) => content.flat().filter(Boolean).length > 0 && h("div", { class: "part" }, h("h3", {}, title), content);
+  const works = (found) => found.length > 0 && h("ul", {}, found.map((work) => h("li", {}, work)));
+  const same = ruling.elsewhere && h("p", { class: "quiet" }, word("page.elsewhere", { word: ruling.elsewhere.word, number: ruling.elsewhere.lead?.written ?? "" }));
+  return h(
+    "details",
+    { class: "claim", id: ruling.id, open: isOpen },
+    h(
+      "summary",
+      {},
+      h("span", { class: "said" }, ruling.claim),
+      verdictElement(ruling),
+      h("span", { class: "number" }, lead ? h("strong", {}, lead.written) : "–", lead && h("span", { class: "quiet" }, ` ${lead.about}`)),
+    ),
+    h(
+      "div",
+      { class: "evidence" },
+      h("p", {}, badgeElement(ruling), " ", lead && `${lead.about}: ${[lead.written, lead.interval, lead.count].filter(Boolean).join(" ")}.`, " ", ruling.flips),
+      same,
+      part(word("page.behind"), ruling.text && h("p", {}, ruling.text)),
+      part(word("page.rule"), ruling.rule && h("p", {}, ruling.rule)),
+      part(word("page.for"), works(ruling.supporting)),
+      part(word("page.against"), works(ruling.opposing)),
+      part(word("page.again"), ruling.commands.map(commandElement)),
+      ruling.section && h("p", { class: "why" }, linkTo(pathOf(ruling.section), word("page.why"))),
+    ),
+  );
+}

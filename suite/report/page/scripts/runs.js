@@ -1,0 +1,119 @@
+// Every run: a list that is searched, and each with its record, its timings and the command that repeats it.
+const MOST_RUNS_LISTED = 100;
+
+function runsElement(lines, route, dropped) {
+  const every = [...dropped.map((run) => run.line), ...lines];
+  const search = h("input", { type: "search", placeholder: word("page.find_run"), "aria-label": word("page.find_run"), value: route.params.find ?? "" });
+  const list = h("ul", { class: "runs" });
+  const count = h("output");
+  const more = quietButton("", () => show(Infinity), { class: "quiet-button more" });
+  const show = (most = MOST_RUNS_LISTED) => {
+    const parts = search.value.trim().toLowerCase().split(/\s+/);
+    const found = every.filter((line) => parts.every((part) => searched(line).includes(part)));
+    list.replaceChildren(...found.slice(0, most).map(runLine));
+    count.textContent = word("page.runs_found", { found: found.length, all: every.length });
+    more.hidden = found.length <= most;
+    more.textContent = word("page.show_all", { count: found.length });
+  };
+  search.addEventListener("input", () => {
+    const params = { ...readAddress().params, find: search.value.trim() };
+    replaceAddress(["trust", "runs"], params);
+    show();
+  });
+  show();
+  return h("section", { class: "every-run" }, h("h1", {}, word("page.runs")), h("div", { class: "tools" }, search, count, h("span", { class: "gap" }), dropButton()), list, more);
+}
+
+function searched(line) {
+  return (line.searched ??= [line.case, line.status, line.machine, line.label, line.key, line.commit, line.at].join(" ").toLowerCase());
+}
+
+function runLine(line) {
+  const timed = line.numbers.filter(([, metric]) => metric === "latency_s").map(([span, , , median]) => `${spanName(span)} ${seconds(median)}`);
+  return h(
+    "li",
+    {},
+    linkTo(["trust", "run", line.key], shortCase(line.case)),
+    h("span", { class: "quiet" }, [line.status === "ok" ? "" : line.status, timed.length < 4 ? timed.join(", ") : "", line.label, line.at.slice(0, 10)].filter(Boolean).join(" · ")),
+  );
+}
+
+// A case without what does not apply to it.
+function shortCase(text) {
+  return text.split(" ").filter((pair) => !pair.endsWith("=null")).join(" ");
+}
+
+async function runElement(key, dropped) {
+  const lines = (await block("runs")) ?? [];
+  const own = dropped.find((run) => run.line.key === key);
+  const place = lines.findLastIndex((line) => line.key === key);
+  if (!own && place < 0) return h("section", {}, h("h1", {}, word("page.no_such_run", { key })));
+  const { line, record, readings } = own ?? { line: lines[place], ...recordOf(await block("records"), place) };
+  const name = fileName(["run", line.key]);
+  const text = JSON.stringify(record, null, 1);
+  return h(
+    "section",
+    { class: "run" },
+    h("h1", {}, shortCase(line.case)),
+    h("p", {}, [line.status, line.reason, line.label, line.machine, line.at, line.commit].filter(Boolean).join(" · ")),
+    h("p", {}, word("page.repeat")),
+    commandElement(line.command),
+    comparedRuns(line, lines, dropped),
+    h("h2", {}, word("page.numbers")),
+    numbersTable(line, name).element,
+    readings.length > 0 && h("h2", {}, word("page.readings")),
+    readings.map(([span, metric, values]) => readingsElement(span, metric, values, name)),
+    readings.length === 0 && h("p", { class: "quiet" }, word("page.readings_in_folder")),
+    h("h2", {}, word("page.record")),
+    h("div", { class: "tools" }, quietButton("record.json", () => save(new Blob([text], { type: "application/json" }), "record.json"))),
+    h("pre", { class: "record", tabindex: "0" }, text),
+  );
+}
+
+// A record with its parts in their places again.
+function recordOf({ pool, runs }, place) {
+  const back = (value) => {
+    if (!value || typeof value !== "object" || Array.isArray(value)) return value;
+    if (Object.keys(value).length === 1 && "@" in value) return back(pool[value["@"]]);
+    return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, back(part)]));
+  };
+  return { record: back(runs[place].record), readings: runs[place].readings };
+}
+
+function numbersTable(line, name) {
+  const columns = ["span", "metric", "value", "interval", "count"].map((key) => ({ title: word(`page.number.${key}`), kind: ["span", "metric"].includes(key) ? "code" : "number" }));
+  const written = (value) => (typeof value === "number" ? String(Number(value.toPrecision(6))) : value);
+  const rows = line.numbers.map(([span, metric, count, value, low, high]) => [span, metric, written(value), low === undefined ? "–" : `${written(low)}–${written(high)}`, String(count)]);
+  return tableElement({ title: word("page.numbers"), columns, rows }, { name: [name, "numbers"], address: () => location.href });
+}
+
+// All timings in the order in which they were taken, as dots, and as a file.
+function readingsElement(span, metric, values, name) {
+  const [width, height] = [720, 90];
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const picture = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  picture.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  picture.setAttribute("role", "img");
+  picture.setAttribute("aria-label", `${span} ${metric}`);
+  for (const [index, value] of values.slice(0, 500).entries()) {
+    const dot = document.createElementNS("http://www.w3.org/2000/svg", "circle");
+    dot.setAttribute("cx", String(4 + ((width - 8) * index) / Math.max(values.length - 1, 1)));
+    dot.setAttribute("cy", String(height - 6 - ((height - 12) * (value - low)) / (high - low || 1)));
+    dot.setAttribute("r", "2.5");
+    picture.append(dot);
+  }
+  const rows = () => [["span", "metric", "place", "value"], ...values.map((value, place) => [span, metric, String(place), String(value)])];
+  return h("div", { class: "readings" }, h("p", {}, `${spanName(span)} · ${metric}: ${seconds(low)}–${seconds(high)}, n = ${values.length} `, quietButton(word("page.csv"), () => saveCsv(rows(), [name, span, metric]))), picture);
+}
+
+// Other runs of the same case on this page, beside this one: the ratio of medians, which decides nothing by itself.
+function comparedRuns(line, lines, dropped) {
+  const others = [...dropped.map((run) => run.line), ...lines].filter((other) => other.case === line.case && other.key !== line.key);
+  if (!others.length) return null;
+  const median = (of, span) => of.numbers.find((found) => found[0] === span && found[1] === "latency_s")?.[3];
+  const spans = line.numbers.filter(([, metric]) => metric === "latency_s").map(([span]) => span);
+  return h("div", { class: "compared" }, h("h2", {}, word("page.same_case")), h("ul", {}, others.map((other) => {
+    const ratios = spans.filter((span) => median(other, span)).map((span) => `${spanName(span)} ${(median(line, span) / median(other, span)).toFixed(2)}×`);
+    return h("li", {}, linkTo(["trust", "run", other.key], `${other.label} · ${other.machine} · ${other.at.slice(0, 10)}`), " ", ratios.join(", "));
+  })), h("p", { class: "quiet" }, word("page.same_case_note")));
+}
