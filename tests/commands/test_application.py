@@ -8,6 +8,7 @@ import pytest
 import suite
 from suite import __main__ as command_line
 from tests.records.factory import build, store
+from tests.report.reading import whole_text
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -147,7 +148,7 @@ def test_report_takes_several_results_and_names_its_output(monkeypatch, capsys, 
     page = tmp_path / "page.html"
     assert called(monkeypatch, "report", *arguments, "--lang", "zh", "--out", str(page)) == 0
     assert str(page) in capsys.readouterr().out
-    written = page.read_text(encoding="utf-8")
+    written = whole_text(page.read_text(encoding="utf-8"))
     assert all(words in written for words in ("one", "two", "KV 缓存"))
 
 

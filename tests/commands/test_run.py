@@ -26,6 +26,7 @@ from suite.theory.geometry import geometry_names
 from tests.conftest import heard
 from tests.records.factory import committed
 from tests.records.test_code import forget_code
+from tests.report.reading import whole_text
 
 ROOT = Path(__file__).parents[2]
 needs_process_groups = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to process groups")
@@ -534,7 +535,7 @@ def test_a_sweep_ends_with_what_became_of_its_cases_and_its_page(tmp_path, capsy
     assert ["killed", "2", "failed", "-"] in rows
     assert "2 failed: the worker was killed by SIGKILL" in said
     assert said.endswith("records: results/odd\npage: reports/odd.html\n")
-    assert "flux capacitor" in Path("reports/odd.html").read_text(encoding="utf-8")
+    assert "flux capacitor" in whole_text(Path("reports/odd.html").read_text(encoding="utf-8"))
 
 
 def test_in_json_the_records_alone_stand_on_standard_output(tmp_path, capsys, monkeypatch):

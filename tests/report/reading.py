@@ -1,5 +1,9 @@
-"""Records on disk and back as a section gets them, and a section's tables as a test reads them."""
+"""Records on disk and back as a section gets them, a section's tables and a page's parts as a test reads them."""
 
+import base64
+import gzip
+import json
+import re
 from collections.abc import Sequence
 
 from suite.records.record import Record
@@ -58,3 +62,28 @@ def telemetry(**said) -> dict:
 def said(section: Section | None, lang: str = "en") -> Section | None:
     """A section in a language; None of none."""
     return None if section is None else load_texts(lang).section(section)
+
+
+def blocks_of(page: str) -> dict:
+    """The parts that stand in a page compressed, by name: `en/speed`, `runs`."""
+    packed = re.findall(r'data-block="([^"]*)">(.*?)</script>', page)
+    return {name: json.loads(gzip.decompress(base64.b64decode(content))) for name, content in packed}
+
+
+def whole_text(page: str) -> str:
+    """All that a page holds, its compressed parts too, without libraries."""
+    without = re.sub(r'data-(?:block|library)="[^"]*">.*?</script>', "", page)
+    return without + json.dumps(blocks_of(page), ensure_ascii=False)
+
+
+def figures_of(page: str) -> list[dict]:
+    """The figures that a page holds, in every view and language."""
+    views = [content for name, content in blocks_of(page).items() if "sections" in content]
+    sections = [section for view in views for section in view["sections"]]
+    return [view["figure"] for section in sections for figure in section["figures"] for view in figure["views"]]
+
+
+def sections_of(page: str, lang: str = "en") -> set[str]:
+    """The ids of the sections of a page."""
+    views = [content for name, content in blocks_of(page).items() if name.startswith(f"{lang}/")]
+    return {section["id"] for view in views for section in view.get("sections", ())}

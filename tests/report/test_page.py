@@ -1,25 +1,27 @@
-"""What the page holds besides its sections: one script, plotly.js compressed, and what a reader can filter by."""
+"""What the page holds: a small frame, and compressed its views in both languages, its runs and two libraries."""
 
 import base64
 import gzip
 import json
 import re
-from html.parser import HTMLParser
 
-import pytest
 from plotly.offline import get_plotlyjs
 
+from suite.configuration.files import read_yaml
+from suite.records.privacy import scrubbed
 from suite.records.record import Status
-from suite.report.blocks import Head, Section, Table
-from suite.report.command import render_sections, report
+from suite.report.blocks import Head, Section, Table, say
+from suite.report.command import report
 from suite.report.model.labels import record_facets
-from suite.report.page.filters import choices, table_facets
+from suite.report.page.content import view_content
+from suite.report.page.facets import table_facets
 from suite.report.page.page import page as written
+from suite.report.page.runs import runs_content
 from suite.report.page.texts import load_texts
 from tests.records.factory import build, store
-from tests.report.reading import results_of
+from tests.report.reading import blocks_of, figures_of, results_of
 
-EN = load_texts("en")
+EN, ZH = load_texts("en"), load_texts("zh")
 
 
 def page_of(tmp_path, *records, **options):
@@ -28,37 +30,21 @@ def page_of(tmp_path, *records, **options):
     return path.read_text(encoding="utf-8")
 
 
-class Options(HTMLParser):
-    """The selects of the page by name, with what can be chosen."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.selects = {}
-        self.feed(page)
-
-    def handle_starttag(self, tag, attributes):
-        attributes = dict(attributes)
-        if tag == "select":
-            self.selects[attributes["name"]] = []
-        elif tag == "option":
-            list(self.selects.values())[-1].append(attributes["value"])
+def frame_of(page):
+    return json.loads(re.search(r'id="frame">(.*?)</script>', page)[1])
 
 
 def test_plotly_stands_in_the_page_compressed_and_whole(tmp_path):
     page = page_of(tmp_path, build())
-    (packed,) = re.findall(r'id="plotly">(.*?)</script>', page)
+    (packed,) = re.findall(r'data-library="plotly">(.*?)</script>', page)
     assert gzip.decompress(base64.b64decode(packed)).decode() == get_plotlyjs()
     assert len(packed) < 0.45 * len(get_plotlyjs())
 
 
-@pytest.mark.parametrize("lang", ["en", "zh"])
-def test_the_licences_of_what_the_page_holds_are_there_to_read(tmp_path, lang):
-    page = page_of(tmp_path, build(), lang=lang)
-    (version, notices) = re.search(
-        r"plotly\.js (\d+\.\d+\.\d+).*?</summary><pre lang=\"en\">(.*?)</pre>", page, re.DOTALL
-    ).groups()
-    assert f"plotly.js v{version}" in get_plotlyjs()[:100]
-    for text in ("Copyright 2012", "Plotly, Inc.", "MapLibre", "Permission is hereby granted", "WITHOUT WARRANTY"):
+def test_the_licences_of_what_the_page_holds_are_there_to_read(tmp_path):
+    page = page_of(tmp_path, build())
+    notices = re.search(r"<pre lang=\"en\">(.*?)</pre>", page, re.DOTALL)[1]
+    for text in ("Copyright 2012", "Plotly, Inc.", "MapLibre", "hyparquet", "Permission is hereby granted"):
         assert text in notices
 
 
@@ -68,11 +54,10 @@ def test_a_page_that_is_written_twice_is_the_same(tmp_path):
     assert path.read_text(encoding="utf-8") == first
 
 
-def test_a_page_without_figures_has_its_table_script_no_plotly(tmp_path):
-    page = written([a_section()], results_of(tmp_path, build()), EN)
+def test_a_page_without_figures_has_one_script_and_no_plotly(tmp_path):
+    page = written({"speed": [a_section()]}, results_of(tmp_path, build()))
     assert page.count("<script>") == 1
-    assert 'id="plotly"' not in page
-    assert 'id="words"' in page
+    assert 'data-library="plotly"' not in page
 
 
 def a_section(**facets):
@@ -80,19 +65,18 @@ def a_section(**facets):
     return Section(id="a", title="A", explanation="", tables=[table])
 
 
-def test_only_what_has_two_values_can_be_chosen(tmp_path):
-    page = page_of(tmp_path, build(), build(attention="mha"), build(dtype="float32", phase="prefill"))
-    selects = Options(page).selects
-    assert selects["dtype"] == ["", "bfloat16", "float32"]
-    assert selects["phase"] == ["", "decode", "prefill"]
-    assert {"MHA", "MLA"} < set(selects["variant"])
-    assert "geometry" not in selects
-    assert "label" not in selects
+def test_every_view_stands_in_both_languages(tmp_path):
+    page = page_of(tmp_path, build())
+    views = read_yaml("report.yaml")["views"]
+    assert {f"{lang}/{view}" for lang in ("en", "zh") for view in views} < blocks_of(page).keys()
+    assert list(frame_of(page)["views"]) == list(views)
 
 
-def test_a_dash_is_no_choice():
-    two = a_section(row_facets=[{"geometry": "x"}, {"geometry": ["y", "z"]}])
-    assert choices([two]) == {"geometry": ["x", "y", "z"]}
+def test_the_page_opens_in_the_language_that_was_asked_for(tmp_path):
+    page = page_of(tmp_path, build(), lang="zh")
+    assert '<html lang="zh-CN">' in page
+    assert frame_of(page)["lang"] == "zh"
+    assert frame_of(page)["languages"]["zh"]["words"]["page.copied"] == "已复制"
 
 
 def test_what_all_rows_share_is_said_once_for_the_table():
@@ -101,32 +85,43 @@ def test_what_all_rows_share_is_said_once_for_the_table():
     assert table_facets(table) == ({"dtype": "float32", "geometry": "x"}, [{"phase": "decode"}, {"phase": "prefill"}])
 
 
+def test_facets_are_english_whatever_the_language():
+    section = a_section(facets={"phase": say("phase.decode")})
+    content = view_content([section], ZH, EN, {})
+    assert content["sections"][0]["tables"][0]["facets"] == {"phase": "decode"}
+    assert content["terms"] == {"decode": ZH("phase.decode")}
+
+
 def test_facets_are_what_people_see():
     record = build(attention="mla_latent", phase="train", geometry=None)
     facets = {name: EN.render(text) for name, text in record_facets(record).items()}
     assert facets == {"variant": "MLA (latent)", "phase": "training", "dtype": "bfloat16"}
 
 
-def test_every_trace_is_about_something_that_can_be_chosen(tmp_path):
-    records = [
-        build(attention=attention, seq_len=seq_len, dtype=dtype, phase=phase)
-        for attention in ("gqa", "mla", "mla_latent")
-        for seq_len in (1024, 4096)
-        for dtype in ("float32", "bfloat16")
-        for phase in ("decode", "prefill")
-    ]
-    refused = build(status=Status.FAILED, reason="it broke", seq_len=8192)
-    sections = render_sections(results_of(tmp_path, a=[*records, refused], b=records), EN)
-    offered = choices(sections)
-    figures = [view.figure for section in sections for figure in section.figures for view in figure.views]
-    told_by = [trace["meta"] for figure in figures for trace in figure["data"] if "meta" in trace]
-    assert len(told_by) > 30
-    for meta in told_by:
-        for facet, said in meta.items():
-            assert facet not in offered or set([said] if isinstance(said, str) else said) <= set(offered[facet])
+def test_points_name_runs_that_the_page_has(tmp_path):
+    page = page_of(tmp_path, *(build(attention=name, seq_len=size) for name in ("gqa", "mla") for size in (64, 4096)))
+    lines = blocks_of(page)["runs"]
+    numbers = {number for figure in figures_of(page) for trace in figure["data"] for number in numbers_in(trace)}
+    assert len(lines) == 4
+    assert numbers <= set(range(4))
 
 
-def test_the_scripts_words_are_those_of_the_pages_language(tmp_path):
-    page = page_of(tmp_path, build(), lang="zh")
-    (words,) = re.findall(r'id="words">(.*?)</script>', page)
-    assert json.loads(words)["show_all"] == "显示全部 {count} 行"
+def numbers_in(trace):
+    return [number for numbers in trace.get("customdata", ()) for number in numbers]
+
+
+def test_a_runs_record_stands_in_the_page_whole(tmp_path):
+    results = results_of(tmp_path, build(), build(attention="mha"), build(status=Status.FAILED, reason="it broke"))
+    held = runs_content(results)["records"]
+
+    def back(value):
+        if isinstance(value, dict):
+            return back(held["pool"][value["@"]]) if value.keys() == {"@"} else {k: back(v) for k, v in value.items()}
+        return value
+
+    expected = [json.loads(json.dumps(scrubbed(record.as_json(), is_ours=False))) for _, record in results.every]
+    assert [back(run["record"]) for run in held["runs"]] == expected
+    timed = {}
+    for reading in results.every[0][1].readings:
+        timed.setdefault((reading.span, reading.metric), []).append(reading.value)
+    assert {(span, metric): values for span, metric, values in held["runs"][0]["readings"]}.items() <= timed.items()

@@ -38,7 +38,11 @@ def in_the_code():
                 said |= {f"{key}.title"} if name == "section" else set()
                 found |= {f"{key}.title", f"{key}.explanation"} if name == "section" else set()
     page = (CODE / "page" / "page.html").read_text(encoding="utf-8")
+    scripts = "".join(path.read_text(encoding="utf-8") for path in (CODE / "page" / "scripts").glob("*.js"))
     said |= set(re.findall(r"texts\('([a-z_.]*[a-z_])'", page)) | {f"punctuation.{name}" for name in PUNCTUATION}
+    found |= set(re.findall(r"\"([a-z_]+\.[a-z_.]+)\"", scripts))
+    parts = [re.split(r"\$\{[^}]*\}", key) for key in re.findall(r"`([a-z_]+\.[a-z_.]*\$\{[^`]*)`", scripts)]
+    patterns += [".+".join(map(re.escape, of_key)) for of_key in parts]
     found |= said
     found |= {key + suffix for key in found for suffix in suffixes}
     return found, [re.compile(pattern) for pattern in patterns], said

@@ -1,16 +1,17 @@
 """Sections as plain data, in a language, for the scripts that draw them.
 
-What a reader can choose by, a facet, is written in English whatever the language, so that an address works in each;
-`terms` says what it is called.
+What a reader can choose by, a facet, has a key: its English name as a figure may hold it, whatever the language, so that
+an address works in each. `terms` says what it is called.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from suite.report.blocks import Answers, Figure, Section, Table
 from suite.report.page.facets import table_facets
 from suite.report.page.texts import Texts
+from suite.report.plot.text import figure_text
 
 Numbers = Mapping[str, int]
 """The place in the page's list of runs, by run key."""
@@ -20,7 +21,7 @@ def view_content(sections: Iterable[Section], texts: Texts, english: Texts, numb
     """Return the sections of a view, and what its facets are called where that is not their English name."""
     terms: dict[str, str] = {}
     content = [_section(section, texts, english, numbers, terms) for section in sections]
-    return {"sections": content, "terms": terms}
+    return {"sections": content, "terms": {key: term for key, term in terms.items() if key != term}}
 
 
 def answers_content(answers: Answers | None, texts: Texts) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def _figure(said: Figure, keyed: Figure, numbers: Numbers, terms: dict[str, str]
         "caption": said.caption,
         "settings": said.settings,
         "height": said.height_px,
-        "facets": keyed.facets,
+        "facets": _keys(keyed.facets),
         "views": [
             {"title": ours.title, "figure": _numbered(ours.figure, theirs.figure, numbers, terms)}
             for ours, theirs in zip(said.views, keyed.views, strict=True)
@@ -81,8 +82,8 @@ def _table(said: Table, keyed: Table, terms: dict[str, str]) -> dict[str, Any]:
         _learn(ours, theirs, terms)
     for place, column in enumerate(said.columns):
         if column.facet:
-            for ours, theirs in zip(said.rows, keyed.rows, strict=True):
-                _learn({column.facet: ours[place]}, {column.facet: theirs[place]}, terms)
+            for row, english in zip(said.rows, keyed.rows, strict=True):
+                _learn({column.facet: row[place]}, {column.facet: english[place]}, terms)
     return {
         "title": said.title,
         "key": str(keyed.family or keyed.title),
@@ -90,10 +91,10 @@ def _table(said: Table, keyed: Table, terms: dict[str, str]) -> dict[str, Any]:
         "settings": said.settings,
         "note": said.note,
         "folded": said.folded,
-        "facets": facets,
+        "facets": _keys(facets),
         "columns": [{"title": head.title, "kind": str(head.kind), "facet": head.facet} for head in said.columns],
         "rows": [list(row) for row in said.rows],
-        "rowFacets": list(row_facets),
+        "rowFacets": list(map(_keys, row_facets)),
     }
 
 
@@ -101,8 +102,11 @@ def _learn(said: Mapping[str, Any], keyed: Mapping[str, Any], terms: dict[str, s
     """Note what a facet's value is called, where it is not its English name."""
     for name, key in keyed.items():
         pairs = [(key, said[name])] if isinstance(key, str) else zip(key, said[name], strict=True)
-        terms.update({english: ours for english, ours in _texts(pairs) if english != ours})
+        terms.update({figure_text(english): ours for english, ours in pairs if isinstance(english, str)})
 
 
-def _texts(pairs: Iterable[Sequence[Any]]) -> Iterable[tuple[str, str]]:
-    return ((first, second) for first, second in pairs if isinstance(first, str) and isinstance(second, str))
+def _keys(facets: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: figure_text(value) if isinstance(value, str) else list(map(figure_text, value))
+        for name, value in facets.items()
+    }

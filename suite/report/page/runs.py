@@ -5,6 +5,7 @@ that training leaves, hundreds of readings each, stands the last value: they are
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ from suite.statistics.intervals import launched_interval
 
 TIMED = ("latency_s", "cold_latency_s")
 MOST_READINGS = 1000
-"""Of a run whose timings stand in the page."""
+"""Readings up to which the timings of a run stand in the page."""
 
 
 def runs_content(results: Results) -> dict[str, Any]:
@@ -81,7 +82,7 @@ def _line(label: str, record: Record) -> dict[str, Any]:
 
 
 def _numbers(readings: Sequence[Reading]) -> list[list[Any]]:
-    """Return for each span and metric: how many readings, the value, and of repeated timings the ends of its interval."""
+    """Return the count and the value of each span and metric, and of repeated timings the ends of the interval."""
     found = []
     for (span, metric), same in grouped(readings, lambda reading: (reading.span, reading.metric)).items():
         usable = [reading for reading in same if reading.metric not in TIMED or is_plausible(reading.value)]
@@ -92,8 +93,7 @@ def _numbers(readings: Sequence[Reading]) -> list[list[Any]]:
             ends = [interval.low, interval.high] if interval.count > 1 else []
             found.append([span, metric, interval.count, interval.median, *ends])
         else:
-            value = usable[-1].value
-            found.append([span, metric, len(usable), value if abs(value) < float("inf") else str(value)])
+            found.append([span, metric, len(usable), _plain(usable[-1].value)])
     return found
 
 
@@ -103,4 +103,9 @@ def _readings(record: Record) -> list[list[Any]]:
         return []
     timed = [reading for reading in record.readings if reading.metric in TIMED]
     every = grouped(timed, lambda reading: (reading.span, reading.metric))
-    return [[span, metric, [reading.value for reading in same]] for (span, metric), same in every.items()]
+    return [[span, metric, [_plain(reading.value) for reading in same]] for (span, metric), same in every.items()]
+
+
+def _plain(value: float) -> float | str:
+    """Return a number as JSON has it: one that is not finite is a text."""
+    return value if math.isfinite(value) else str(value)

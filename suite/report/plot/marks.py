@@ -129,7 +129,11 @@ def about(facets: Facets, of_points: Sequence[Mapping[str, Text]]) -> dict[str, 
     """Return what a trace is about: a text for all of it, or one for each point. Scripts filter the page by it."""
     differing = [name for name in FACETS if any(of_point.get(name) for of_point in of_points)]
     known = {**facets, **{name: [of_point.get(name, "") for of_point in of_points] for name in differing}}
-    return {"meta": known} if known else {}
+    meta = {
+        name: [figure_text(text) for text in value] if isinstance(value, list | tuple) else figure_text(value)
+        for name, value in known.items()
+    }
+    return {"meta": meta} if meta else {}
 
 
 def made_of(series: Series) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from suite.records.store import read_contents
 from suite.records.telemetry import Mark, gpus_of, read_series, telemetry_of
 from tests.fake_nvml import driver
 from tests.fake_nvml.driver import FIRST, SECOND, device
+from tests.report.reading import whole_text
 
 SMALL = ("geometry=tiny", "seq_len=64", "measure=smoke", "telemetry.period_s=0.02")
 
@@ -50,8 +51,8 @@ def test_throttled_and_lost_gpus_are_named_from_record_to_page(tmp_path):
     # What a GPU that it does not use has spent is none of the case's.
     assert not any(reading.metric.startswith("energy") for reading in record.readings)
     suite(tmp_path, "report", "--results", str(tmp_path / "results"), "--out", str(tmp_path / "page.html"))
-    page = (tmp_path / "page.html").read_text()
-    power = page[page.index('<section id="power"') :]
+    page = whole_text((tmp_path / "page.html").read_text())
+    power = page[page.index('"id": "power"') :]
     assert "Power and energy" in power
     assert "gpu0" in power
     assert "the device was lost" in power

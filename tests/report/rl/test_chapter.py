@@ -12,7 +12,7 @@ from suite.report.command import render_sections
 from suite.report.page.texts import load_texts
 from suite.report.rl import attention, claims, conformance, cost, efficiency, evolution, feedback, stability, stages
 from tests.records.factory import build
-from tests.report.reading import results_of, results_with_series, rows_of, said, samples, telemetry
+from tests.report.reading import results_of, results_with_series, rows_of, said, samples, sections_of, telemetry
 from tests.report.rl.runs import CONFORMANCE, arms, conformance_record, failed, named, run, thinking
 from tests.report.rl_records import only, study
 from tests.report.test_hostile import EVIL, page_of, parsed, texts
@@ -138,10 +138,11 @@ def test_hostile_names_of_training_runs_are_shown_as_text(tmp_path):
         conformance_record({EVIL: {EVIL: 1.0, "gradient_bias": 1.0}}, dtype=EVIL),
     ]
     records = [replace(one, case=replace(one.case, extras={EVIL: EVIL, "task.digits": EVIL})) for one in records]
-    elements = parsed(page_of(tmp_path, *records, labels=[EVIL]))
+    page = page_of(tmp_path, *records, labels=[EVIL])
+    elements = parsed(page)
     assert "b" not in elements.tags
-    ours = {"#rl_efficiency", "#rl_cost", "#rl_stability", "#rl_attention", "#rl_conformance"}
-    assert ours <= {value for name, value in elements.attributes if name == "href"}
+    ours = {"rl_efficiency", "rl_cost", "rl_stability", "rl_attention", "rl_conformance"}
+    assert ours <= sections_of(page)
     templates = {"%{hovertext}<extra>%{fullData.name}</extra>", "%{y}: %{text}<extra>%{fullData.name}</extra>"}
     for text in set(texts([data for data in elements.data if "data" in data])) - templates:
         assert not re.search(r"[<>$]|%\{", text)
