@@ -1,7 +1,7 @@
 """Sections as plain data, in a language, for the scripts that draw them.
 
-What a reader can choose by, a facet, has a key: its English name as a figure may hold it, whatever the language, so that
-an address works in each. `terms` says what it is called.
+What a reader can choose by, a facet, has a key: its English name as a figure may hold it, whatever the language. So an
+address works in each. `terms` says what it is called.
 """
 
 from collections.abc import Iterable, Mapping
