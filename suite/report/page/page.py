@@ -52,7 +52,7 @@ SCRIPTS = (
     "page",
 )
 """Files in scripts/, which become one: the last starts what the others define."""
-WORDS = ("page", "decide", "column", "clock", "span")
+WORDS = ("page", "decide", "column", "clock", "span", "phase")
 """First parts of the keys of sentences that scripts say."""
 
 

@@ -85,6 +85,27 @@ function droppedRun(record, readings = []) {
   return { line, record, readings: timed.map(([name, values]) => [...name.split("\n"), values.map(([, value]) => value)]) };
 }
 
+// Dropped runs as points of a figure that takes them, where they are about the same.
+function droppedTraces(joins, facets) {
+  if (!joins) return [];
+  return droppedRuns.flatMap(({ line, record }) => {
+    const { axes } = record.case;
+    const median = line.numbers.find(([span, metric]) => span === joins.span && metric === "latency_s")?.[3];
+    const about = { geometry: axes.geometry, dtype: axes.dtype, phase: FRAME.languages.en.words[`phase.${axes.phase}`] };
+    const isOther = Object.entries(about).some(([name, value]) => facets[name] && facets[name] !== value);
+    if (isOther || !median || !axes.seq_len) return [];
+    const name = `${harmless(axes.attention ?? "")} · ${word("page.dropped_label")}`;
+    const marker = { symbol: "star", size: 13, color: "#CC79A7", line: { width: 1 } };
+    return [{ type: "scatter", mode: "markers", name, x: [axes.seq_len], y: [median], marker, hovertext: [`${name}: ${seconds(median)}`], hoverinfo: "text" }];
+  });
+}
+
+// Text of a record inside a figure: Plotly reads tags and templates in it (suite/report/plot/text.py).
+function harmless(text) {
+  const alike = { "<": "‹", ">": "›", "{": "｛", "}": "｝", $: "＄" };
+  return String(text).slice(0, 80).replace(/[<>{}$]/g, (sign) => alike[sign]).replaceAll("&", "&amp;");
+}
+
 function medianOf(values) {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;

@@ -86,7 +86,8 @@ function figureElement(family, place, here) {
       return say(word("page.no_figures"));
     }
     if (!plot.isConnected) return;
-    const { data, layout, isEmpty } = filtered();
+    const { data: own, layout, isEmpty } = filtered();
+    const data = [...own, ...droppedTraces(layout.meta?.joins, content.facets)];
     if (isEmpty || plot.classList.contains("empty")) say(isEmpty ? word("page.nothing") : "");
     if (isEmpty) return;
     const themed = themedLayout(layout);
@@ -118,7 +119,7 @@ function figureElement(family, place, here) {
     plot.style.height = `${content.height}px`;
     caption.textContent = content.caption;
     pinned.hidden = true;
-    here.sourceOf(runsOfFigure(view())).then((text) => (source.textContent = text));
+    sourceOf(runsOfFigure(view())).then((text) => (source.textContent = text));
     later();
   };
   const switchTo = (index) => {

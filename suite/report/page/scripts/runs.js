@@ -56,6 +56,8 @@ async function runElement(key, dropped) {
     { class: "run" },
     h("h1", {}, shortCase(line.case)),
     h("p", {}, [line.status, line.reason, line.label, line.machine, line.at, line.commit].filter(Boolean).join(" · ")),
+    numbersOf(line),
+    checkElement(line),
     h("p", {}, word("page.repeat")),
     commandElement(line.command),
     comparedRuns(line, lines, dropped),
@@ -80,10 +82,20 @@ function recordOf({ pool, runs }, place) {
   return { record: back(runs[place].record), readings: runs[place].readings };
 }
 
+// How far its output lay from the reference, beside how far it may.
+function checkElement(line) {
+  const noted = (span, metric) => line.numbers.find((found) => found[0] === span && found[1] === metric)?.[3];
+  const checks = [...new Set(line.numbers.map(([span]) => span))]
+    .filter((span) => noted(span, "relative_error") !== undefined && noted(span, "allowed_error") !== undefined)
+    .map((span) => word("page.checked", { span: spanName(span), error: noted(span, "relative_error").toPrecision(2), allowed: noted(span, "allowed_error").toPrecision(2) }));
+  return checks.length > 0 && h("p", {}, word("page.check", { checks: checks.join("; ") }));
+}
+
 function numbersTable(line, name) {
   const columns = ["span", "metric", "value", "interval", "count"].map((key) => ({ title: word(`page.number.${key}`), kind: ["span", "metric"].includes(key) ? "code" : "number" }));
   const written = (value) => (typeof value === "number" ? String(Number(value.toPrecision(6))) : value);
-  const rows = line.numbers.map(([span, metric, count, value, low, high]) => [span, metric, written(value), low === undefined ? "–" : `${written(low)}–${written(high)}`, String(count)]);
+  const isTiming = ([, metric]) => metric.endsWith("latency_s");
+  const rows = [...line.numbers.filter(isTiming), ...line.numbers.filter((one) => !isTiming(one))].map(([span, metric, count, value, low, high]) => [span, metric, written(value), low === undefined ? "–" : `${written(low)}–${written(high)}`, String(count)]);
   return tableElement({ title: word("page.numbers"), columns, rows }, { name: [name, "numbers"], address: () => location.href });
 }
 

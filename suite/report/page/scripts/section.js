@@ -11,7 +11,6 @@ function sectionElement(content, terms, route) {
       params = Object.fromEntries(Object.entries({ ...params, ...changed }).filter(([, value]) => value !== null));
       replaceAddress(path(), params);
     },
-    sourceOf,
   };
   const families = familiesOf(content.figures);
   const tableFamilies = familiesOf(content.tables);
@@ -55,11 +54,14 @@ function sectionElement(content, terms, route) {
   return { element, figures, showAll: () => tables.forEach((table) => table.showAll()) };
 }
 
-// What is said before the first figure stays short; the whole stands under it.
+// What is said before the first figure stays short; the whole stands under it. A Chinese sign counts as half a word.
 const MOST_WORDS = 60;
+const WORD = /[\p{Script=Han}]{1,2}|[^\s\p{Script=Han}]+|\s+/gu;
 function short(text) {
-  const words = text.split(" ");
-  return words.length > MOST_WORDS ? `${words.slice(0, MOST_WORDS).join(" ")} …` : text;
+  const parts = text.match(WORD) ?? [];
+  let words = 0;
+  const end = parts.findIndex((part) => (words += part.trim() ? 1 : 0) > MOST_WORDS);
+  return end < 0 ? text : `${parts.slice(0, end).join("").trimEnd()} …`;
 }
 
 function readingElement(content) {
