@@ -9,7 +9,7 @@ from playwright.sync_api import sync_playwright
 
 from suite.records.record import Status
 from suite.report.command import report
-from tests.browser.looking import PATIENCE_MS, wait_until
+from tests.browser.looking import PATIENCE_MS
 from tests.records.factory import build, store
 from tests.report import hostile_folders
 
@@ -112,8 +112,8 @@ class Watch:
     def __init__(self, browser):
         self.complaints, self._browser, self._contexts = [], browser, []
 
-    def open(self, path, *, width=DESKTOP, scheme="light", script=None):
-        """The page, once plotly.js runs in it, or can be seen not to."""
+    def open(self, path, *, address="", width=DESKTOP, scheme="light", script=None, is_whole=True):
+        """The page, once it shows what the address behind the # names."""
         self._contexts.append(self._browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme))
         page = self._contexts[-1].new_page()
         page.set_default_timeout(2 * PATIENCE_MS)
@@ -123,8 +123,9 @@ class Watch:
         page.on("request", lambda request: self._is_foreign(request.url) and self.complaints.append(request.url))
         if script:
             page.add_init_script(script)
-        page.goto(path.as_uri())
-        wait_until(page, "window.Plotly !== undefined || document.querySelector('.plot.empty') !== null")
+        page.goto(path.as_uri() + address)
+        if is_whole:
+            page.locator("#main h1, #main .quiet, #main section").first.wait_for(state="attached")
         return page
 
     def end(self):

@@ -4,7 +4,21 @@ watched in every test (conftest.py)."""
 import pytest
 
 from tests.browser.conftest import DESKTOP, PHONE
-from tests.browser.looking import EVERY_RESULT, figure_of, saved_rows, shown, table_of, traces, wait_until
+from tests.browser.looking import figure_of, go, section, sections, wait_until
+
+TALLEST_PX, MOST_NODES, MOST_WORDS = 6000, 10_000, 150
+WORDS_BEFORE_A_FIGURE = """() => {
+  const figure = document.querySelector("#main figure");
+  if (!figure) return 0;
+  const range = document.createRange();
+  range.setStart(document.querySelector("#main"), 0);
+  range.setEndBefore(figure);
+  const before = range.cloneContents();
+  before.querySelectorAll("option").forEach((option) => option.remove());
+  return before.textContent.split(/\\s+/).filter(Boolean).length;
+}"""
+SCROLLS_WITHOUT_A_SIGN = """() => [...document.querySelectorAll(".scroll")].filter(
+  (box) => box.scrollWidth > box.clientWidth + 1 && !box.parentElement.hasAttribute("data-right")).length"""
 
 each_way = pytest.mark.parametrize(
     ("width", "scheme"), [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")]
@@ -12,27 +26,74 @@ each_way = pytest.mark.parametrize(
 
 
 @each_way
-def test_figures_are_drawn_when_near_and_nothing_is_too_wide(open_page, ordinary, width, scheme):
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_no_view_is_too_tall_too_wide_or_too_wordy(open_page, ordinary, width, scheme, lang):
     page = open_page(ordinary, width=width, scheme=scheme)
-    assert page.locator(".plot .main-svg").count() < page.locator(".plot").count()
-    for place in range(page.locator("#memory figure").count()):
-        figure_of(page, "memory", place)
-    page.evaluate("document.querySelectorAll('details').forEach(details => (details.open = true))")
-    table = table_of(page, "latency", EVERY_RESULT)
-    table.locator("th button", has_text="Median").click()
-    assert table.locator("th[aria-sort=ascending]").inner_text() == "Median"
-    rows, _ = saved_rows(page, figure_of(page, "latency").locator(".head button"))
-    assert len(rows) > 1
-    page.locator(".filters select[name=variant]").select_option("MLA")
-    assert page.locator(".filters output").inner_text().endswith(" rows")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("document.querySelectorAll('*').length") < MOST_NODES
+    for view, name in [*sections(page), ("answers", ""), ("decide", ""), ("trust", "runs")]:
+        go(page, f"{view}/{name}?lang={lang}" if name else f"{view}?lang={lang}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        assert page.evaluate(WORDS_BEFORE_A_FIGURE) <= MOST_WORDS, name
+        assert page.evaluate("document.querySelectorAll('*').length") < MOST_NODES, name
+        if width == DESKTOP:
+            assert page.evaluate("document.documentElement.scrollHeight") <= TALLEST_PX, name
+        page.evaluate("document.querySelectorAll('main details').forEach(details => (details.open = true))")
+        wait_until(page, "!document.querySelector('details.table:not(:has(table))')")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        wait_until(page, f"({SCROLLS_WITHOUT_A_SIGN})() === 0")
 
 
-def test_the_bar_stays_in_sight_on_a_desk_and_not_on_a_phone(open_page, ordinary):
-    for width, stays in ((DESKTOP, True), (PHONE, False)):
-        page = open_page(ordinary, width=width)
-        page.evaluate("scrollTo({ top: 3000, behavior: 'instant' })")
-        assert (page.locator(".filters").bounding_box()["y"] >= 0) == stays
+def test_each_view_has_an_address_and_the_back_button_leads_back(open_page, ordinary):
+    page = open_page(ordinary)
+    for name in ("Decide", "Speed", "Memory", "Trust"):
+        page.locator(".views a", has_text=name).click()
+        wait_until(page, "name => document.querySelector('.views [aria-current]').textContent === name", name)
+        assert page.evaluate("location.hash").startswith(f"#/{name.lower()}")
+    page.go_back()
+    wait_until(page, "document.querySelector('.views [aria-current]').textContent === 'Memory'")
+    page.go_back()
+    wait_until(page, "document.querySelector('.views [aria-current]').textContent === 'Speed'")
+
+
+def test_an_address_that_is_opened_shows_what_it_names(open_page, ordinary):
+    page = open_page(ordinary, address="#/speed/latency?lang=zh&theme=dark&dtype=float32")
+    assert page.locator("html").get_attribute("lang") == "zh-CN"
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+    assert page.locator(".choices select[name=dtype]").input_value() == "float32"
+
+
+def test_an_address_of_nothing_shows_the_answers(open_page, ordinary):
+    page = open_page(ordinary, address="#/nowhere/at/all")
+    assert page.locator(".views [aria-current]").inner_text() == "Answers"
+
+
+def test_language_and_theme_are_switched_and_last(open_page, ordinary):
+    page = open_page(ordinary)
+    page.locator(".switches button", has_text="中文").click()
+    wait_until(page, "document.documentElement.lang === 'zh-CN'")
+    page.locator(".switches button").last.click()
+    wait_until(page, "document.documentElement.dataset.theme === 'dark'")
+    page.locator(".views a").nth(2).click()
+    wait_until(page, "document.querySelector('#section-latency') !== null")
+    assert page.evaluate("location.hash") == "#/speed?lang=zh&theme=dark"
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 26)"
+
+
+def test_a_copied_link_leads_to_the_figure_as_it_is(open_page, ordinary):
+    page = open_page(
+        ordinary,
+        script="Object.defineProperty(navigator, 'clipboard', { value: { writeText: async (t) => (window.copied = t) } })",
+    )
+    figure = figure_of(page, "latency", 0)
+    page.locator(".choices select[name=dtype]").select_option("float32")
+    figure.locator(".tools button", has_text="Link").click()
+    wait_until(page, "window.copied")
+    address = page.evaluate("window.copied")
+    assert address.startswith("file://")
+    again = open_page(ordinary, address="#" + address.split("#")[1])
+    assert again.locator(".choices select[name=dtype]").input_value() == "float32"
+    assert again.evaluate("decodeURIComponent(location.hash)").split("?")[0].endswith(f"/{figure.get_attribute('id')}")
 
 
 def test_the_colours_follow_the_setting_while_the_page_is_open(open_page, ordinary):
@@ -40,17 +101,16 @@ def test_the_colours_follow_the_setting_while_the_page_is_open(open_page, ordina
     figure = figure_of(page, "latency")
     before = figure.locator(".plot").evaluate("plot => plot.layout.font.color")
     page.emulate_media(color_scheme="dark")
-    wait_until(page, "before => document.querySelector('#latency .plot').layout.font.color !== before", arg=before)
-    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 26)"
+    wait_until(page, "before => document.querySelector('#main .plot').layout.font.color !== before", arg=before)
 
 
 def test_a_hidden_line_stays_hidden_when_the_colours_change(open_page, ordinary):
     page = open_page(ordinary)
     figure = figure_of(page, "latency")
     figure.locator(".legendtoggle").first.click()
-    wait_until(page, "document.querySelector('#latency .plot').data[0].visible === 'legendonly'")
+    wait_until(page, "document.querySelector('#main .plot').data[0].visible === 'legendonly'")
     page.emulate_media(color_scheme="dark")
-    wait_until(page, "document.querySelector('#latency .plot').layout.font.color === '#e4e7eb'")
+    wait_until(page, "document.querySelector('#main .plot').layout.font.color === '#e4e7eb'")
     state = figure.locator(".plot").evaluate("plot => plot._fullData.map(trace => trace.visible)")
     assert state[0] == "legendonly"
     assert set(state[1:]) == {True}
@@ -58,29 +118,19 @@ def test_a_hidden_line_stays_hidden_when_the_colours_change(open_page, ordinary)
 
 def test_a_print_has_every_figure_and_open_table_and_no_tools(open_page, ordinary):
     page = open_page(ordinary)
+    section(page, "latency")
     page.emulate_media(media="print")
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-    assert page.locator(".plot:not(:has(.main-svg))").count() == 0
+    wait_until(page, "document.querySelectorAll('.plot:not(:has(.main-svg))').length === 0")
     assert page.locator("main details:not([open])").count() == 0
     assert page.locator(".more:not([hidden])").count() == 0
-    for tools in (".filters", ".tools", "nav", ".views", ".head button"):
+    for tools in (".choices", ".tools", "nav", ".switch"):
         assert not page.locator(tools).first.is_visible()
 
 
-def test_printing_draws_what_the_filters_leave(open_page, ordinary):
-    page = open_page(ordinary)
-    page.locator(".filters select[name=phase]").select_option("prefill")
-    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-    drawn = shown(page, "#latency figure")
-    assert 0 < drawn.count() < page.locator("#latency figure").count()
-    assert drawn.locator(".main-svg").count() >= drawn.count()
-
-
-def test_without_decompression_the_tables_still_answer(open_page, ordinary):
-    page = open_page(ordinary, script="delete window.DecompressionStream")
-    assert page.get_by_text("This browser cannot unpack the figures").first.is_visible()
-    table_of(page, "latency", EVERY_RESULT).locator("th button").first.click()
-    assert page.locator("th[aria-sort]").count() == 1
+def test_without_decompression_the_page_says_so(watch, ordinary):
+    page = watch.open(ordinary, script="delete window.DecompressionStream", is_whole=False)
+    page.get_by_text("This browser cannot unpack the page").wait_for()
 
 
 def test_the_page_runs_no_script_but_its_own(open_page, ordinary, watch):
@@ -93,22 +143,33 @@ def test_the_page_runs_no_script_but_its_own(open_page, ordinary, watch):
     assert "Content Security Policy" in watch.complaints.pop()
 
 
-def test_a_view_is_switched_by_its_button(open_page, ordinary):
-    page = open_page(ordinary)
-    figure = figure_of(page, "latency")
-    layer = traces(figure)[0]["y"]
-    kernel = figure.locator(".views button", has_text="Kernel")
-    kernel.click()
-    wait_until(page, "y => document.querySelector('#latency .plot').data[0].y[0] !== y", arg=layer[0])
-    assert kernel.get_attribute("aria-pressed") == "true"
-    assert traces(figure)[0]["y"] == pytest.approx([0.4 * value for value in layer], rel=1e-4)
+def test_a_page_without_records_says_how_to_make_some(open_page, tmp_path):
+    from suite.report.command import report
+
+    (tmp_path / "results").mkdir()
+    path, _ = report([tmp_path / "results"], [], out=tmp_path / "page.html")
+    page = open_page(path)
+    assert page.get_by_text("suite demo").is_visible()
+    go(page, "quality")
+    assert page.get_by_text("These records say nothing of this.").is_visible()
 
 
-def test_the_legend_hides_a_line_and_shows_one_alone(open_page, ordinary):
+def test_the_keyboard_alone_leads_everywhere(open_page, ordinary):
     page = open_page(ordinary)
-    figure = figure_of(page, "latency")
-    plot = "document.querySelector('#latency .plot')"
-    figure.locator(".legendtoggle").first.click()
-    wait_until(page, f"{plot}.data[0].visible === 'legendonly'")
-    figure.locator(".legendtoggle").nth(1).dblclick()
-    wait_until(page, f"{plot}._fullData.every((trace, place) => (trace.visible === true) === (place === 1))")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    page.locator(".views a").nth(2).focus()
+    page.keyboard.press("Enter")
+    wait_until(page, "document.querySelector('#section-latency') !== null")
+    page.locator(".choices select").first.focus()
+    page.keyboard.press("ArrowDown")
+    wait_until(page, "location.hash.includes('?')")
+    summary = page.locator("details.table summary").first
+    summary.focus()
+    page.keyboard.press("Enter")
+    page.locator("details.table[open] table").first.wait_for(state="visible")
+    page.locator("details.table[open] th button").first.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("th[aria-sort=ascending]").count() == 1

@@ -6,13 +6,14 @@ async function pin(card, point, trace) {
   const index = point.pointIndex ?? point.pointNumber;
   const numbers = trace ? runsOf(trace, Array.isArray(index) ? index[1] : index) : [];
   const text = [trace?.hovertext, trace?.text].map((texts) => (Array.isArray(index) ? texts?.[index[0]]?.[index[1]] : texts?.[index])).find(Boolean);
-  card.replaceChildren(
+  const parts = [
     h("button", { type: "button", class: "close", "aria-label": word("page.close"), onclick: () => (card.hidden = true) }, "×"),
     h("p", {}, h("strong", {}, unescaped(trace?.name ?? "")), text ? ` ${unescaped(text)}` : ""),
     ...numbers.slice(0, MOST_RUNS_PINNED).map((number) => pinnedRun(lines[number], numbers.length === 1)),
     numbers.length > MOST_RUNS_PINNED && h("p", { class: "quiet" }, word("page.more_runs", { count: numbers.length - MOST_RUNS_PINNED })),
     !numbers.length && h("p", { class: "quiet" }, word("page.of_no_run")),
-  );
+  ];
+  card.replaceChildren(...parts.filter(Boolean));
   card.hidden = false;
 }
 

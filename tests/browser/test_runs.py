@@ -1,0 +1,63 @@
+"""Every run can be found, opened, repeated and taken away as it was recorded; others join by being dropped."""
+
+import json
+
+import pytest
+
+from suite.records.store import read_contents
+from tests.browser.conftest import written
+from tests.browser.looking import go, saved_rows, wait_until
+from tests.records.factory import build, store
+
+
+def test_runs_are_found_by_words_and_counted(open_page, ordinary):
+    page = open_page(ordinary, address="#/trust/runs")
+    assert page.locator(".every-run output").inner_text() == "98 of 98 runs"
+    page.locator(".every-run input[type=search]").fill("llama prefill float32 before")
+    wait_until(page, "document.querySelectorAll('ul.runs li').length === 6")
+    again = open_page(ordinary, address=page.evaluate("location.hash"))
+    assert again.locator("ul.runs li").count() == 6
+
+
+def test_a_runs_downloads_are_its_record(open_page, tmp_path):
+    path = written(tmp_path, ("runs", [build(latencies_s=(1.25e-3, 1.5e-3, 0.1 + 0.2))]))
+    (stored,) = read_contents([tmp_path / "runs"]).stored
+    page = open_page(path, address=f"#/trust/run/{stored.record.run_key[:12]}")
+    with page.expect_download() as download:
+        page.locator("button", has_text="record.json").click()
+    assert json.loads(download.value.path().read_text()) == stored.record.as_json()
+    rows, _ = saved_rows(page, page.locator(".readings button").first)
+    recorded = [
+        reading.value for reading in stored.record.readings if (reading.span, reading.metric) == ("layer", "latency_s")
+    ]
+    assert [float(row[3]) for row in rows[1:]] == recorded
+
+
+def test_a_dropped_record_joins_the_runs_and_the_figures(open_page, tmp_path):
+    path = written(
+        tmp_path, ("runs", [build(seq_len=size, attention=name) for size in (64, 4096) for name in ("gqa", "mla")])
+    )
+    store(tmp_path / "dropped", build(seq_len=512, latencies_s=(3e-3, 4e-3, 5e-3)))
+    page = open_page(path, address="#/trust/runs")
+    page.locator("input[type=file]").set_input_files(tmp_path / "dropped")
+    page.get_by_text("Runs that joined this page: 1.").wait_for()
+    page.locator("ul.runs a").first.click()
+    page.get_by_text("The command that runs it again").wait_for()
+    assert "n = 3" in page.locator(".readings").first.inner_text()
+    go(page, "speed/latency")
+    wait_until(page, "document.querySelector('#main .plot').data?.some(trace => trace.name.endsWith('dropped'))")
+    point = page.evaluate("document.querySelector('#main .plot').data.find(trace => trace.name.endsWith('dropped'))")
+    assert (point["x"], point["y"]) == ([512], [pytest.approx(4e-3)])
+
+
+def test_what_is_no_record_is_refused_in_a_sentence(open_page, ordinary, tmp_path):
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "record.json").write_text('{"schema": 7}')
+    page = open_page(ordinary, address="#/trust/runs")
+    page.locator("input[type=file]").set_input_files(tmp_path / "bad")
+    page.get_by_text("holds no record of this suite").wait_for()
+
+
+def test_a_run_that_is_not_there_is_said_to_be_missing(open_page, ordinary):
+    page = open_page(ordinary, address="#/trust/run/abcdef")
+    assert page.get_by_text("No run abcdef is on this page.").is_visible()
