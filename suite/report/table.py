@@ -81,6 +81,7 @@ def table(
     rows: Iterable[R],
     columns: Iterable[Column[R]],
     *,
+    family: Text = "",
     note: Text = "",
     settings: Text = "",
     folded: bool = False,
@@ -100,6 +101,7 @@ def table(
     ]
     return Table(
         title=title,
+        family=family,
         settings=settings,
         columns=[head for head, _ in kept],
         rows=[[cells[place] for _, cells in kept] for place in range(len(shown))],

@@ -3,12 +3,14 @@
 No record has it by guessing: where no counter could resolve a step, there is no reading, and so no point here.
 """
 
+from collections.abc import Sequence
+
 from suite.records import numbers
 from suite.records.derived import cost_per_million_tokens, joules_per_token
 from suite.report.attention.groups import groups
 from suite.report.attention.lines import Metric, line_figure, span_tables
 from suite.report.attention.timings import Timing, timings
-from suite.report.blocks import Kind, Section, joined, say, section
+from suite.report.blocks import Kind, Section, Text, joined, say, section
 from suite.report.model.formats import plain
 from suite.report.model.results import Results
 from suite.report.model.run import clip_text, mapping
@@ -24,7 +26,7 @@ def build(results: Results) -> Section | None:
     found = groups(known, lambda timing: timing.tokens is not None)
     costs = say("energy.cost_note") if any(_cost(timing) is not None for timing in known) else ""
     note = joined("sentence", [say("energy.note"), costs])
-    figures = [line_figure(METRIC, group, results) for group in found]
+    figures = [line_figure(METRIC, group) for group in found]
     tables = [table for group in found for table in span_tables(METRIC, group, results, COLUMNS, note)]
     return section("energy", figures=figures, tables=tables) if found else None
 
@@ -35,13 +37,25 @@ def _joules(timing: Timing) -> float | None:
     return joules if joules is not None and PLAUSIBLE_J[0] < joules < PLAUSIBLE_J[1] else None
 
 
+def finding(order: Sequence[Timing]) -> Text:
+    """Say which variant takes least; a counter's difference over one window has no interval, so no order is claimed."""
+    if len(order) < 2:
+        return ""
+    least, *_, most = order
+    low_j, high_j = _joules(least) or 0.0, _joules(most) or 0.0
+    fields = {"tokens": numbers.count(least.tokens or 0), "least": least.sized_variant, "most": most.sized_variant}
+    return say("energy.finding", low=numbers.joules(low_j), high=numbers.joules(high_j), **fields)
+
+
 METRIC = Metric(
+    family="energy.family",
     caption="energy.caption",
     title="energy.axis",
     hover="energy.hover",
     value=_joules,
     text=numbers.joules,
     axis=lambda title, joules: log(title, decimal_ticks(joules, numbers.joules_tick)),
+    finding=finding,
 )
 
 

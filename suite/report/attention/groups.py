@@ -1,4 +1,4 @@
-"""Cases that may stand in one figure, how a figure is called, and what tells cases apart."""
+"""Cases that may stand in one figure, how it is called, by what a reader chooses it, and what tells cases apart."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -8,8 +8,8 @@ from typing import TypeVar
 from suite.report.attention.timings import Timing, in_order
 from suite.report.blocks import Text, dotted, say
 from suite.report.model.experiment import grouped, without
-from suite.report.model.labels import phase_name
-from suite.report.model.run import Pairs
+from suite.report.model.labels import case_facets, phase_name
+from suite.report.model.run import LABEL, Pairs
 
 K = TypeVar("K")
 LINE_AXES = ("attention", "backend", "seq_len")
@@ -18,15 +18,21 @@ TITLE_AXES = ("geometry", "phase", "dtype", "device")
 """Axes that are a figure's title by their value alone."""
 USUAL = {"query_len": 1, "threads": 1}
 """Axes that are told where they are anything else, whether cases differ in them or not."""
-MOST_FIGURES = 8
+CHOSEN_AXES = ("device", "query_len", "tp", "batch", "match", "cache_dtype", "threads")
+"""Axes by which a reader chooses a figure, besides those that are facets everywhere."""
+PHASES = ("decode", "prefill", "train")
+"""In the order in which figures stand."""
+USUAL_VARIANTS = {"mha", "gqa", "mqa", "mla"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Timings of cases that differ in variant, backend and context alone; or of all cases that have no figure."""
+    """Timings under one label that differ in variant, backend and context alone; or all cases that have no figure."""
 
     title: Text
     settings: Text = ""
+    facets: Mapping[str, Text] = field(default_factory=dict)
+    """The subject by which a reader chooses it; empty for what has no figure."""
     timings: Sequence[Timing]
     """In the order of tables."""
     drawn: Sequence[Timing] = ()
@@ -40,12 +46,15 @@ class Group:
 
 
 def groups(found: Iterable[Timing], is_drawable: Callable[[Timing], bool]) -> list[Group]:
-    """Return a group for each figure; in the last one is what has none."""
+    """Return a group for each figure, the most telling first; in the last one is what has none."""
     keyed = by_key(found)
     drawable = {key: [timing for timing in of_key if is_drawable(timing)] for key, of_key in keyed.items()}
-    drawn = worth_drawing({key: of_key for key, of_key in drawable.items() if of_key})
+    drawn = sorted(
+        worth_drawing({key: of for key, of in drawable.items() if of}), key=lambda key: _order(drawable[key])
+    )
+    facets = chosen_by(drawn)
     kept = [
-        Group(title=title, settings=settings, timings=in_order(keyed[key]), drawn=drawable[key])
+        Group(title=title, settings=settings, facets=facets[key], timings=in_order(keyed[key]), drawn=drawable[key])
         for key, (title, settings) in titles_of(drawn).items()
     ]
     titles = titles_of(keyed)
@@ -53,9 +62,52 @@ def groups(found: Iterable[Timing], is_drawable: Callable[[Timing], bool]) -> li
     return [*kept, *([Group(title=say("latency.others"), timings=list(names), names=names)] if names else [])]
 
 
+def _order(found: Sequence[Timing]) -> tuple[int, int, int]:
+    """Sort by phase, then those with most of the usual variants, then those with most contexts."""
+    phase, variants = found[0].axis("phase"), {timing.variant for timing in found}
+    at = PHASES.index(phase) if phase in PHASES else len(PHASES)
+    return at, -len(variants & USUAL_VARIANTS), -len({timing.tokens for timing in found})
+
+
 def by_key(found: Iterable[Timing]) -> dict[Pairs, list[Timing]]:
-    """Return timings by the axes that those of one figure share, sorted by these."""
-    return dict(sorted(grouped(found, lambda timing: axes_of(timing, LINE_AXES)).items()))
+    """Return timings by the axes that those of one figure share and by their label, sorted by these."""
+
+    def key(timing: Timing) -> Pairs:
+        # Another width or number of heads is another model.
+        sizes = [setting.partition("=")[::2] for setting in timing.shared_extras if setting.startswith("geometry.")]
+        return (*axes_of(timing, LINE_AXES), *sizes, (LABEL, timing.label))
+
+    return dict(sorted(grouped(found, key).items()))
+
+
+def chosen_by(keys: Iterable[Pairs]) -> dict[Pairs, dict[str, Text]]:
+    """Return for each group the facets by which a reader chooses it: those of every case, and what else differs.
+
+    What a group has no value of is its default: a selector needs a word for it.
+    """
+    axes = {key: dict(key) for key in keys}
+    # A prompt has no new tokens a step, so passes differ in that without a choice.
+    of_pass = grouped(axes.values(), lambda of: of.get("phase")).values()
+    differing = {
+        name for alike in of_pass for of in alike for name in of if len({str(other.get(name)) for other in alike}) > 1
+    }
+    rest = {key: _rest(of, differing) for key, of in axes.items()}
+    facets: dict[Pairs, dict[str, Text]] = {}
+    for key, of in axes.items():
+        chosen: dict[str, Text] = {name: of.get(name) or _DEFAULT for name in CHOSEN_AXES if name in differing}
+        label: dict[str, Text] = {LABEL: of[LABEL]} if LABEL in of else {}
+        settings: dict[str, Text] = {"settings": rest[key] or _DEFAULT} if any(rest.values()) else {}
+        facets[key] = {**case_facets(of), **chosen, **label, **settings}
+    return facets
+
+
+_DEFAULT = say("facet.default")
+
+
+def _rest(axes: Mapping[str, str], differing: Collection[str]) -> str:
+    """Return the settings in which groups differ that no facet of their own says."""
+    known = {*CHOSEN_AXES, *TITLE_AXES, LABEL}
+    return ", ".join(f"{name}={value}" for name, value in axes.items() if name in differing - known and value)
 
 
 def axes_of(timing: Timing, besides: Collection[str]) -> Pairs:
@@ -66,17 +118,20 @@ def axes_of(timing: Timing, besides: Collection[str]) -> Pairs:
 def worth_drawing(found: Mapping[Pairs, Sequence[Timing]]) -> list[Pairs]:
     """Return the groups that get a figure, in their order.
 
-    None that differs only in its new tokens from one with more variants, none of a single context where others have
-    several, and MOST_FIGURES at most: those with the most variants.
+    None that differs only in its new tokens from one with more variants, and none of a single context where others have
+    several.
     """
     variants = {key: len({timing.variant for timing in of_key}) for key, of_key in found.items()}
     contexts = {key: len({timing.tokens for timing in of_key} - {None}) for key, of_key in found.items()}
     fewest = min(2, max(contexts.values(), default=0))
-    alike = grouped(found, lambda key: without(key, ["query_len"])).values()
-    most = {key for keys in alike for key in keys if variants[key] == max(variants[other] for other in keys)}
-    fit = [key for key in found if key in most and contexts[key] >= fewest]
-    kept = sorted(fit, key=lambda key: -variants[key])[:MOST_FIGURES]
-    return [key for key in fit if key in kept]
+    alike = grouped(found, lambda key: without(key, ["query_len", LABEL])).values()
+    fullest = {key: max(keys, key=lambda other: variants[other]) for keys in alike for key in keys}
+
+    def is_telling(key: Pairs) -> bool:
+        best = fullest[key]
+        return variants[key] == variants[best] or dict(key).get("query_len") == dict(best).get("query_len")
+
+    return [key for key in found if is_telling(key) and contexts[key] >= fewest]
 
 
 def titles_of(keys: Iterable[Pairs]) -> dict[Pairs, tuple[Text, Text]]:
@@ -90,7 +145,7 @@ def titles_of(keys: Iterable[Pairs]) -> dict[Pairs, tuple[Text, Text]]:
         for name, value in key:
             # An axis that a case lacks differs from one it has only where nothing before it tells the two apart.
             given = {other.get(name) or value for other in by_key.values()} | {other.get(name, "") for other in alike}
-            if name not in TITLE_AXES and value and len(given) > 1:
+            if name not in (*TITLE_AXES, LABEL) and value and len(given) > 1:
                 differences.append(f"{name}={value}")
         geometry, phase, *rest = heads
         titles[key] = dotted(geometry, phase_name(phase), *rest), dotted(*differences)

@@ -5,32 +5,20 @@ from itertools import pairwise
 from operator import attrgetter
 
 from suite.records import numbers
-from suite.report.attention.groups import by_key, groups, told_apart, worth_drawing
-from suite.report.attention.lines import Metric, interval_level, line_figure, span_tables
-from suite.report.attention.timings import LAYER, REGIME, SHARE, Timing, clock_names, timings
+from suite.report.attention.groups import Group, groups, told_apart
+from suite.report.attention.lines import Metric, interval_level, line_figure, ranked, span_tables
+from suite.report.attention.timings import REGIME, SHARE, Timing, clock_names, timings
 from suite.report.blocks import Headline, Kind, Section, Text, joined, say, section
-from suite.report.model.experiment import grouped
+from suite.report.model.formats import times_range
 from suite.report.model.labels import phase_name, variant_label
 from suite.report.model.results import Results
 from suite.report.plot.scales import time_axis
 from suite.report.table import Column, column, columns_of
-from suite.statistics.intervals import ONE_LAUNCH_GAP, Interval, may_be_equal
+from suite.statistics.intervals import ONE_LAUNCH_GAP, Interval, may_be_equal, ratio_of_medians
 
-BASELINE = "mha"
-MOST_HEADLINES, FEWEST_OF_A_LABEL, FEW_VARIANTS = 6, 2, 3
-"""With fewer variants a finding is left to the section where others say more."""
+BASELINE, LATENT = "mha", "mla"
 SAID = ("attention", "backend", "geometry", "phase", "dtype", "seq_len")
 WANTED_LEVEL = 0.95
-
-METRIC = Metric(
-    caption="latency.caption",
-    title="latency.axis",
-    hover="latency.hover",
-    value=attrgetter("median_s"),
-    text=numbers.seconds,
-    axis=time_axis,
-    has_intervals=True,
-)
 
 
 def build(results: Results) -> Section | None:
@@ -39,9 +27,50 @@ def build(results: Results) -> Section | None:
     tables = []
     for group in found:
         note = say("latency.table", clock=clock_names(group.timings))
-        tables += span_tables(METRIC, group, results, COLUMNS, note, results.several)
-    figures = [line_figure(METRIC, group, results) for group in found]
-    return section("latency", figures=figures, tables=tables, headlines=headlines(results)) if found else None
+        tables += span_tables(METRIC, group, results, COLUMNS, note)
+    figures = [line_figure(METRIC, group) for group in found]
+    return section("latency", figures=figures, tables=tables, headlines=headlines(found, results)) if found else None
+
+
+def finding(order: Sequence[Timing]) -> Text:
+    """Say which variant is fastest and by how much, or that the order is not told apart; and what MLA takes."""
+    if not order:
+        return ""
+    first, *others = order
+    fields = {"tokens": numbers.count(first.tokens or 0), "first": first.sized_variant}
+    time = numbers.seconds(first.median_s)
+    if not others:
+        return say("finding.latency.alone", time=time, **fields)
+    second = others[0]
+    over = ratio_of_medians(second.interval, first.interval)
+    latent = next((timing for timing in others[1:] if timing.variant.partition("_")[0] == LATENT), None)
+    fields |= {"second": second.sized_variant, "ratio": numbers.times(over.ratio)}
+    has_few = min(first.interval.level, second.interval.level) < WANTED_LEVEL
+    key = "apart" if not _is_open(first, second) else "few" if has_few and over.is_told_apart else "near"
+    order_of_two = say(f"finding.latency.{key}", time=time, range=times_range(over.low, over.high), **fields)
+    if latent is None or LATENT in (first.variant, second.variant):
+        return order_of_two
+    ratio = numbers.times(latent.median_s / first.median_s)
+    return joined("notes", [order_of_two, say("finding.latency.latent", variant=latent.sized_variant, ratio=ratio)])
+
+
+def _is_open(first: Timing, second: Timing) -> bool:
+    """Return whether the order of two may be chance."""
+    is_reached = min(first.interval.level, second.interval.level) >= WANTED_LEVEL
+    return may_be_equal(first.interval, second.interval) or not is_reached
+
+
+METRIC = Metric(
+    family="latency.family",
+    caption="latency.caption",
+    title="latency.axis",
+    hover="latency.hover",
+    value=attrgetter("median_s"),
+    text=numbers.seconds,
+    axis=time_axis,
+    has_intervals=True,
+    finding=finding,
+)
 
 
 def _interval(timing: Timing) -> Interval | None:
@@ -61,59 +90,42 @@ def _notes(timing: Timing) -> Text:
     return joined("notes", [note for note, holds in notes.items() if holds])
 
 
-INTERVAL: list[Column[Interval]] = [
-    column("column.interval", lambda interval: numbers.seconds_range(interval.low, interval.high), kind=Kind.NUMBER),
-    column("column.level", interval_level, kind=Kind.NUMBER),
-]
+RANGE: Column[Interval] = column(
+    "column.interval", lambda interval: numbers.seconds_range(interval.low, interval.high), kind=Kind.NUMBER
+)
+LEVEL: Column[Interval] = column("column.level", interval_level, kind=Kind.NUMBER)
 COLUMNS: list[Column[Timing]] = [
     column("column.median", lambda timing: timing.median_s, numbers.seconds),
-    *columns_of(_interval, INTERVAL),
+    *columns_of(_interval, [RANGE]),
     column("column.count", lambda timing: timing.interval.count, numbers.count),
+    *columns_of(_interval, [LEVEL]),
     SHARE,
     REGIME,
     column("column.notes", _notes, kind=Kind.LONG),
 ]
 
 
-def headlines(results: Results) -> list[Headline]:
-    """Return who is fastest at the longest context that several variants share; every label has its part of them."""
-    most = max(FEWEST_OF_A_LABEL, MOST_HEADLINES // max(1, len(results.labels)))
-    found: list[Sequence[Timing]] = []
-    for label in results.labels:
-        own = by_key(timing for timing in timings(results) if timing.label == label)
-        ranked = [_ranked(own[key]) for key in worth_drawing(own)]
-        longest = max(map(len, ranked), default=0)
-        telling = [ranking for ranking in ranked if len(ranking) >= min(FEW_VARIANTS, longest) > 0]
-        found += sorted(telling, key=lambda ranking: -len(ranking))[:most]
-    first = {ranked[0]: ranked[:1] for ranked in found}
+def headlines(found: Sequence[Group], results: Results) -> list[Headline]:
+    """Return who is fastest at the longest context that several variants share, for the first figure of each pass."""
+    of_pass: dict[str, Sequence[Timing]] = {}
+    for group in found:
+        order = ranked(group.drawn, METRIC.value)
+        if len({timing.variant for timing in order}) > 1:
+            of_pass.setdefault(order[0].axis("phase"), order)
+    first = {order[0]: order[:1] for order in of_pass.values()}
     settings = told_apart(first, besides=SAID, extras_of=lambda timing: timing.shared_extras)
-    return [_headline(ranked, settings, results) for ranked in found]
-
-
-def _ranked(found: Iterable[Timing]) -> list[Timing]:
-    """Return at the longest context that at least two variants have the fastest timing of each, the fastest first.
-
-    A variant in sizes of its own counts apart.
-    """
-    measured = [timing for timing in found if timing.span == LAYER and timing.tokens is not None and timing.is_measured]
-    slowest_first = sorted(measured, key=lambda timing: -timing.median_s)
-    cases = grouped(slowest_first, lambda timing: (timing.tokens or 0, timing.shared_extras))
-    shared = [key for key, case in cases.items() if len({timing.variant for timing in case}) > 1]
-    best = {timing.sized_variant: timing for timing in cases[max(shared)]} if shared else {}
-    return sorted(best.values(), key=lambda timing: timing.median_s)
+    return [_headline(order, settings, results) for order in of_pass.values()]
 
 
 def _headline(ranked: Sequence[Timing], settings: Mapping[Timing, str], results: Results) -> Headline:
     first, second, *_ = ranked
-    level = min(first.interval.level, second.interval.level)
-    is_open = may_be_equal(first.interval, second.interval) or level < WANTED_LEVEL
     case = {
         "phase": phase_name(first.axis("phase")),
         "geometry": first.axis("geometry"),
         "dtype": first.axis("dtype"),
         "tokens": numbers.count(first.tokens or 0),
     }
-    key = "finding.latency.open" if is_open else "finding.latency.fastest"
+    key = "finding.latency.open" if _is_open(first, second) else "finding.latency.fastest"
     detail = say(
         "finding.latency",
         settings=say("finding.settings", settings=settings[first]) if settings[first] else "",

@@ -1,14 +1,13 @@
-"""A line a variant against the context, and the same cases under several labels: latency, memory and energy alike."""
+"""A line a variant against the context, of which a reader chooses model, pass and type: latency, memory and energy."""
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from suite.records import numbers
-from suite.report.attention.groups import Group, any_of
+from suite.report.attention.groups import Group, axes_of
 from suite.report.attention.timings import (
     CONTEXT,
     LAYER,
@@ -17,7 +16,6 @@ from suite.report.attention.timings import (
     Timing,
     by_span,
     clock_names,
-    one_launch_reach,
     row_facets,
     span_title,
 )
@@ -28,25 +26,24 @@ from suite.report.model.results import Results
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import Axis, plot
 from suite.report.plot.scales import token_axis
-from suite.report.table import Column, column, columns_of, label_column, plain, table
+from suite.report.table import Column, column, label_column, table
 from suite.statistics.intervals import Interval, may_be_equal
 
-HEIGHT_PX = 400
-LEGEND_PX, LEGEND_ROW_PX = 480, 19
-MOST_LINES = 12
+HEIGHT_PX = 420
+LEGEND_PX, LEGEND_ROW_PX = 340, 19
+MOST_LINES = 8
 
 Columns = Sequence[Column[Timing]]
-ByLabel = Mapping[str, Timing]
-"""One case under each label that has it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
     """A number of a timing that is drawn against the context."""
 
+    family: str
     caption: str
     title: str
-    """The title of its axis; this, the caption and the hover text are keys of the texts."""
+    """The title of its axis; this, the family, the caption and the hover text are keys of the texts."""
     hover: str
     value: Callable[[Timing], float | None]
     text: Callable[[float], str]
@@ -54,6 +51,8 @@ class Metric:
     """Makes the axis from its title and all values."""
     has_intervals: bool = False
     """It is the median itself, whose interval is drawn and says what may be equal."""
+    finding: Callable[[Sequence[Timing]], Text] = lambda ranked: ""
+    """Says what the best of each variant at the longest shared context tell, the least first."""
 
     def point(self, timing: Timing) -> Point:
         """Return a timing's point of a figure."""
@@ -67,31 +66,52 @@ class Metric:
             count=interval.count,
         )
         ends = (interval.low, interval.high) if self.has_intervals else None
-        return Point(x=timing.tokens, y=value, ends=ends, hover=hover)
+        return Point(x=timing.tokens, y=value, ends=ends, hover=hover, runs=(timing.record.run_key,))
 
 
-def line_figure(metric: Metric, group: Group, results: Results) -> Figure | None:
+def line_figure(metric: Metric, group: Group) -> Figure | None:
     """Draw a group, a view a span; None where it has nothing to draw."""
     if not group.drawn:
         return None
     drawn, clock = one_backend_each(group.drawn), clock_names(group.drawn)
 
     def draw(part: Sequence[Timing]) -> dict[str, Any]:
-        lines = _lines(metric, part, results)
+        lines = _lines(metric, part)
         values = [value for line in lines for point in line.points for value in (point.y, *(point.ends or ()))]
         contexts = token_axis(say("latency.context"), [timing.tokens or 0 for timing in part])
-        return plot(lines, xaxis=contexts, yaxis=metric.axis(say(metric.title, clock=clock), values))
+        # Tells the page which timings of a dropped record belong here.
+        joins = {"meta": {"joins": {"span": part[0].span}}} if metric.has_intervals else {}
+        return plot(lines, xaxis=contexts, yaxis=metric.axis(say(metric.title, clock=clock), values), **joins)
 
     views = span_views(drawn, draw)
     left_out = say("latency.one_backend") if len(drawn) < len(group.drawn) else ""
     return Figure(
         title=group.title,
+        family=say(metric.family),
+        finding=metric.finding(ranked(group.drawn, metric.value)),
         settings=group.settings,
         caption=joined("sentence", [say(metric.caption, clock=clock), left_out]),
         views=views,
         height_px=_height_px(views),
-        facets=row_facets(drawn[0]),
+        facets=group.facets,
     )
+
+
+def ranked(found: Iterable[Timing], value: Callable[[Timing], float | None]) -> list[Timing]:
+    """Return at the longest context that at least two variants have the best timing of each, the least first.
+
+    A variant in sizes of its own counts apart. Where only one variant is, its longest context.
+    """
+    values = {
+        timing: known
+        for timing in found
+        if timing.span == LAYER and timing.tokens is not None and timing.is_measured and (known := value(timing))
+    }
+    most_first = sorted(values, key=lambda timing: -values[timing])
+    cases = grouped(most_first, lambda timing: (timing.tokens or 0, timing.shared_extras))
+    shared = [key for key, case in cases.items() if len({timing.variant for timing in case}) > 1]
+    best = {timing.sized_variant: timing for timing in cases[max(shared or cases)]} if cases else {}
+    return sorted(best.values(), key=lambda timing: values[timing])
 
 
 def interval_level(interval: Interval) -> Text:
@@ -110,7 +130,7 @@ def one_backend_each(found: Sequence[Timing]) -> list[Timing]:
 
     Of the backends with the most contexts it is the fastest at the longest.
     """
-    lines = grouped(found, lambda timing: (timing.span, timing.variant, timing.label, *timing.chosen_line[1:]))
+    lines = grouped(found, lambda timing: (timing.span, timing.variant, *timing.chosen_line[1:]))
     backends = {key: grouped(line, lambda timing: timing.chosen_line[0]) for key, line in lines.items()}
     drawn = Counter(span for (span, *_), of_line in backends.items() for _ in of_line)
     if max(drawn.values(), default=0) <= MOST_LINES or len({key[1:] for key in lines}) == 1:
@@ -123,11 +143,11 @@ def one_backend_each(found: Sequence[Timing]) -> list[Timing]:
     return [timing for line in chosen for timing in line]
 
 
-def _lines(metric: Metric, found: Sequence[Timing], results: Results) -> list[Series]:
+def _lines(metric: Metric, found: Sequence[Timing]) -> list[Series]:
     """Return a line for each variant and what else tells its points apart."""
 
     def key(timing: Timing) -> tuple[str, ...]:
-        return timing.variant, *timing.chosen_line, *([timing.label] if results.several else [])
+        return timing.variant, *timing.chosen_line
 
     lines = grouped(sorted(found, key=lambda timing: timing.tokens or 0), key)
     shared = set.intersection(*(set(rest) for _, *rest in lines))
@@ -139,79 +159,66 @@ def _lines(metric: Metric, found: Sequence[Timing], results: Results) -> list[Se
             style=variant_style(variant),
             ordinal=[key[0] for key in keys[:place]].count(variant),
             mode="lines+markers",
-            facets={"variant": variant_label(variant), "label": lines[variant, *rest][0].label},
+            facets={"variant": variant_label(variant)},
         )
         for place, (variant, *rest) in enumerate(keys)
     ]
 
 
 def _height_px(views: Sequence[View]) -> int:
-    """Return the height in one of two columns, so that a long legend leaves the plot its room."""
+    """Return the height on a narrow screen, so that a long legend leaves the plot its room."""
     names = [[len(trace["name"]) for trace in view.figure["data"]] for view in views]
     rows = max(math.ceil(len(part) / max(1, LEGEND_PX // (55 + 7 * max(part)))) for part in names)
     return HEIGHT_PX + LEGEND_ROW_PX * max(0, rows - 2)
 
 
-def span_tables(
-    metric: Metric, group: Group, results: Results, columns: Columns, note: Text, folded: bool = False
-) -> list[Table | None]:
-    """Lay out for each span what several labels share, then all of it."""
-    tables = []
-    for span, of_span in by_span(group.timings).items():
-        is_folded = folded or span != LAYER
-        tables.append(label_comparison(metric, group, of_span, results))
-        tables.append(case_table(group, of_span, results, columns, span, note=note, folded=is_folded))
-    return tables
+def span_tables(metric: Metric, group: Group, results: Results, columns: Columns, note: Text) -> list[Table]:
+    """Lay out all of a group, a table for each span."""
+    return [
+        case_table(
+            group,
+            of_span,
+            results,
+            [columns[0], *compared(metric, of_span), *columns[1:]],
+            span,
+            note=note,
+            folded=True,
+        )
+        for span, of_span in by_span(group.timings).items()
+    ]
 
 
 def case_table(
     group: Group, found: Sequence[Timing], results: Results, columns: Columns, span: str = "", **more: Any
 ) -> Table:
     """Lay out a group's cases, each named by what it is. `span`: the one that all timings are of."""
-    title = dotted(group.title, span_title(span))
-    named = [*_group_column(group), CONTEXT, VARIANT, LINE, *label_column(results.several)]
-    return table(title, found, [*named, *columns], settings=group.settings, facets_of=row_facets, **more)
+    said = span_title(span) if span else say("table.cases")
+    title = dotted(group.title, span_title(span)) if group.names else said
+    named = [*_group_column(group), VARIANT, CONTEXT]
+    rest = [LINE, *(label_column(results.several) if group.names else [])]
+    about = {"family": title, "settings": dotted(group.title, group.settings), "facets": group.facets}
+    shown = about if group.facets else {"facets_of": row_facets}
+    return table(title, found, [*named, *columns, *rest], **shown, **more)
 
 
 def _group_column(group: Group) -> list[Column[Timing]]:
     return [column("column.group", group.names.get)] if group.names else []
 
 
-def label_comparison(metric: Metric, group: Group, of_span: Sequence[Timing], results: Results) -> Table | None:
-    """Lay out the cases that at least two labels have, a label a column, over the first label."""
-    known = [timing for timing in of_span if metric.value(timing) is not None]
-    cases = grouped(known, lambda timing: timing.record.case.id).values()
-    shared: list[ByLabel] = [
-        {timing.label: timing for timing in case} for case in cases if len({timing.label for timing in case}) > 1
-    ]
-    if not shared:
-        return None
-    first, *others = [label for label in results.labels if any(label in case for case in shared)]
+def compared(metric: Metric, found: Sequence[Timing]) -> list[Column[Timing]]:
+    """Return a column that sets each timing beside the least of its case, "≈" where the two may be one."""
 
-    def of_label(label: str, case: ByLabel) -> float | None:
-        return metric.value(case[label]) if label in case else None
+    def case(timing: Timing) -> tuple[object, ...]:
+        return axes_of(timing, ("attention", "backend")), timing.shared_extras, timing.label
 
-    def ratio(label: str, case: ByLabel) -> Text:
-        over, under = of_label(label, case), of_label(first, case)
-        if not over or not under:
+    least = {key: min(alike, key=lambda t: metric.value(t) or math.inf) for key, alike in grouped(found, case).items()}
+
+    def over(timing: Timing) -> Text:
+        best = least[case(timing)]
+        value, of_best = metric.value(timing), metric.value(best)
+        if not value or not of_best or timing is best:
             return ""
-        is_open = metric.has_intervals and may_be_equal(case[first].interval, case[label].interval)
-        return f"{'≈ ' * is_open}{numbers.times(over / under)}"
+        is_open = metric.has_intervals and may_be_equal(best.interval, timing.interval)
+        return f"{'≈ ' * is_open}{numbers.times(value / of_best)}"
 
-    titles = {label: say("label_comparison.over", label=label, first=first) for label in others}
-    judged = say("label_comparison.open", reach=one_launch_reach()) if metric.has_intervals else ""
-    settings: Column[Timing] = column("column.settings", lambda timing: ", ".join(timing.chosen_line), kind=Kind.CODE)
-    span = known[0].span
-    return table(
-        say("label_comparison.title", title=dotted(group.title, span_title(span))),
-        shared,
-        [
-            *columns_of(any_of, [*_group_column(group), CONTEXT, VARIANT, settings]),
-            *(column(plain(label), partial(of_label, label), metric.text) for label in (first, *others)),
-            *(column(title, partial(ratio, label), kind=Kind.NUMBER) for label, title in titles.items()),
-        ],
-        settings=group.settings,
-        note=joined("sentence", [say("label_comparison.note", label=first), judged, say("label_comparison.next")]),
-        folded=span != LAYER,
-        facets_of=lambda case: row_facets(any_of(case)),
-    )
+    return [column("table.over_least", over, kind=Kind.NUMBER)]

@@ -7,7 +7,7 @@ from functools import partial
 from suite.records import numbers
 from suite.records.derived import noted
 from suite.report.attention.groups import Group, groups
-from suite.report.attention.lines import Metric, case_table, label_comparison, line_figure
+from suite.report.attention.lines import Metric, case_table, line_figure
 from suite.report.attention.timings import KERNEL, LAYER, Timing, one_a_record, timings
 from suite.report.blocks import Section, Table, Text, say, section
 from suite.report.model.results import Results
@@ -22,11 +22,8 @@ def build(results: Results) -> Section | None:
     """Build it from the sizes that records note; None where none does."""
     found = groups(timings(results), lambda timing: bool(timing.tokens and _peak(timing)))
     tables: list[Table | None] = [_differing(found, results)]
-    for group in found:
-        layers = [timing for timing in group.timings if timing.span == LAYER]
-        tables.append(label_comparison(METRIC, group, layers, results))
-        tables.append(case_table(group, _cases(group), results, COLUMNS, folded=True))
-    figures = [line_figure(METRIC, group, results) for group in found]
+    tables += [case_table(group, _cases(group), results, COLUMNS, folded=True) for group in found]
+    figures = [line_figure(METRIC, group) for group in found]
     return section("memory", figures=figures, tables=tables) if any(map(_cases, found)) else None
 
 
@@ -50,8 +47,25 @@ def _axis(title: Text, peaks: Sequence[float]) -> Axis:
     return byte_axis(title, peaks, range=[math.log10(low) - 0.05, math.log10(high) + 0.05])
 
 
+def finding(order: Sequence[Timing]) -> Text:
+    """Say which variant's step needs least; the peak is counted to the byte, so nothing of it is chance."""
+    if len(order) < 2:
+        return ""
+    least, *_, most = ((timing, _peak(timing) or 0.0) for timing in order)
+    fields = {"tokens": numbers.count(order[0].tokens or 0), "ratio": numbers.times(most[1] / least[1])}
+    names = {"least": least[0].sized_variant, "most": most[0].sized_variant, "size": numbers.bytes_iec(least[1])}
+    return say("memory.finding", **fields, **names) if most[1] > least[1] else say("memory.alike", **fields, **names)
+
+
 METRIC = Metric(
-    caption="memory.caption", title="memory.axis", hover="memory.hover", value=_peak, text=numbers.bytes_iec, axis=_axis
+    family="memory.family",
+    caption="memory.caption",
+    title="memory.axis",
+    hover="memory.hover",
+    value=_peak,
+    text=numbers.bytes_iec,
+    axis=_axis,
+    finding=finding,
 )
 
 

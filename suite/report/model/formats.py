@@ -37,6 +37,11 @@ def ratio(value: float) -> str:
     return f"{value:,.1f}×" if value >= 1 else f"{value:.2f}×"
 
 
+def times_range(low: float, high: float) -> str:
+    """Write the ends of a ratio's interval: 1.05–1.31×."""
+    return f"{numbers.times(low).rstrip('×')}–{numbers.times(high)}"
+
+
 def with_range(value: float, interval: Estimate | None, text: Callable[[float], str], to: Text = "") -> Text:
     """Write a value with the ends of its interval, whose unit is said once. `to`: stands between them."""
     if interval is None:

@@ -25,7 +25,7 @@ COLOURS = {
     "grey": GREY,
 }
 VARIANT, ALGORITHM, RECIPE = "attention", "algorithm", "recipe"
-FACETS = ("algorithm", "variant", "geometry", "phase", "dtype", "label")
+FACETS = ("algorithm", "variant", "geometry", "phase", "dtype", "label", "device", "told")
 """Facets by which a reader can filter the page. Each is called as its column is: column.variant and so on."""
 
 

@@ -119,14 +119,14 @@ def run_columns(results: Results) -> list[Column[TelemetryRun]]:
     ]
 
 
-def _settings(run: TelemetryRun) -> str:
+def run_settings(run: Run) -> str:
     """Return what else tells runs apart; of training runs that stands in no other column."""
     backend = str(run.record.provenance.get("backend") or run.axis("backend"))
     training = [f"{name}={value}" for name in OF_TRAINING if (value := run.axis(name))]
     return ", ".join(filter(None, [run.axis("dtype"), backend, *extras(run.record), *training]))
 
 
-SETTINGS = column("column.settings", _settings, kind=Kind.CODE)
+SETTINGS: Column[TelemetryRun] = column("column.settings", run_settings, kind=Kind.CODE)
 
 
 def run_name(record: Record) -> Text:

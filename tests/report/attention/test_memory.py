@@ -60,13 +60,14 @@ def test_peaks_are_drawn_against_context_one_line_a_variant(tmp_path):
     assert [view.title for view in figure.views] == ["Whole layer", "Kernel"]
 
 
-def test_results_side_by_side_have_lines_and_rows_of_their_own(tmp_path):
+def test_each_result_has_a_figure_of_its_own(tmp_path):
     section = section_of(tmp_path, before=[sized(build())], after=[sized(build(), layer=2 << 20)])
-    assert [t["name"] for t in section.figures[0].views[0].figure["data"]] == ["MLA · after", "MLA · before"]
-    both, each = section.tables
-    assert [row["Results"] for row in rows_of(each)] == ["after", "before"]
-    (row,) = rows_of(both)
-    assert (row["before"], row["after"], row["after / before"]) == ("3.00 MiB", "2.00 MiB", "0.667×")
+    assert [figure.facets["label"] for figure in section.figures] == ["after", "before"]
+
+
+def test_a_figure_finds_what_needs_least(tmp_path):
+    section = section_of(tmp_path, sized(build(), layer=2 << 20), sized(build(attention="mha"), layer=6 << 20))
+    assert section.figures[0].finding == "At 4,096 tokens MLA needs least, 2.00 MiB; MHA needs 3.00× as much"
 
 
 def test_a_long_legend_makes_the_figure_higher(tmp_path):
