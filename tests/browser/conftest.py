@@ -18,6 +18,9 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 QUIET = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
 DESKTOP, PHONE = 1440, 390
 
+CATCH_CLIPBOARD = (
+    "Object.defineProperty(navigator, 'clipboard', { value: { writeText: async (t) => (window.copied = t) } })"
+)
 EVIL = (
     '=cmd|1</script><script>window.pwned = 1</script><img src="x" onerror="window.pwned = 1">'
     '<a href="javascript:window.pwned = 1">x</a><!--%{x}'

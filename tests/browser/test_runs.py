@@ -27,16 +27,13 @@ def test_a_runs_downloads_are_its_record(open_page, tmp_path):
         page.locator("button", has_text="record.json").click()
     assert json.loads(download.value.path().read_text()) == stored.record.as_json()
     rows, _ = saved_rows(page, page.locator(".readings button").first)
-    recorded = [
-        reading.value for reading in stored.record.readings if (reading.span, reading.metric) == ("layer", "latency_s")
-    ]
-    assert [float(row[3]) for row in rows[1:]] == recorded
+    layer = [one for one in stored.record.readings if (one.span, one.metric) == ("layer", "latency_s")]
+    assert [float(row[3]) for row in rows[1:]] == [reading.value for reading in layer]
 
 
 def test_a_dropped_record_joins_the_runs_and_the_figures(open_page, tmp_path):
-    path = written(
-        tmp_path, ("runs", [build(seq_len=size, attention=name) for size in (64, 4096) for name in ("gqa", "mla")])
-    )
+    known = [build(seq_len=size, attention=name) for size in (64, 4096) for name in ("gqa", "mla")]
+    path = written(tmp_path, ("runs", known))
     store(tmp_path / "dropped", build(seq_len=512, latencies_s=(3e-3, 4e-3, 5e-3)))
     page = open_page(path, address="#/trust/runs")
     page.locator("input[type=file]").set_input_files(tmp_path / "dropped")

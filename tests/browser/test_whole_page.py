@@ -3,7 +3,7 @@ watched in every test (conftest.py)."""
 
 import pytest
 
-from tests.browser.conftest import DESKTOP, PHONE
+from tests.browser.conftest import CATCH_CLIPBOARD, DESKTOP, PHONE
 from tests.browser.looking import figure_of, go, section, sections, wait_until
 
 TALLEST_PX, MOST_NODES, MOST_WORDS = 6000, 10_000, 150
@@ -81,10 +81,7 @@ def test_language_and_theme_are_switched_and_last(open_page, ordinary):
 
 
 def test_a_copied_link_leads_to_the_figure_as_it_is(open_page, ordinary):
-    page = open_page(
-        ordinary,
-        script="Object.defineProperty(navigator, 'clipboard', { value: { writeText: async (t) => (window.copied = t) } })",
-    )
+    page = open_page(ordinary, script=CATCH_CLIPBOARD)
     figure = figure_of(page, "latency", 0)
     page.locator(".choices select[name=dtype]").select_option("float32")
     figure.locator(".tools button", has_text="Link").click()

@@ -1,5 +1,5 @@
 // Every run: a list that is searched, and each with its record, its timings and the command that repeats it.
-const MOST_RUNS_LISTED = 100;
+const MOST_RUNS_LISTED = 60;
 
 function runsElement(lines, route, dropped) {
   const every = [...dropped.map((run) => run.line), ...lines];
