@@ -92,7 +92,8 @@ class Kernel:
     def distance(self, other: "Kernel") -> tuple[float, float, float]:
         """Return how far another one is: in heads per group, then in heads, then in groups, as logarithms."""
         heads, groups = math.log(other.heads / self.heads), math.log(other.kv_heads / self.kv_heads)
-        return round(abs(heads - groups), 9), abs(heads), abs(groups)
+        per_group, of_heads, of_groups = (round(abs(apart), 9) for apart in (heads - groups, heads, groups))
+        return per_group, of_heads, of_groups
 
 
 @dataclass(frozen=True, kw_only=True)

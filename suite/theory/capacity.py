@@ -3,7 +3,7 @@
 A server's throughput is set by memory twice: what the weights leave bounds the batch, and each step reads all of the
 batch's cache. So a smaller cache pays by a larger batch, and a layer's speed at one batch says nothing of that.
 
-Counted: all parameters, at one width; the cache in 16 bits, whole pages of it where an engine keeps pages; a step's
+Counted: all parameters, at one width; the cache, whole pages of it where an engine keeps pages; a step's
 arithmetic and traffic, of a mixture of experts those weights that a batch is expected to touch when routing is even.
 Not counted: activations and workspaces (`memory_share` leaves room for them), traffic between devices, scheduling.
 
@@ -36,7 +36,7 @@ from suite.theory.shapes import NO_WORK, GroupedShape, LayerShape, Pass, Work
 WEIGHT_BYTES = {"bfloat16": 2.0, "fp8": 1.0, "int4": 0.5}
 """Bytes of a parameter. Scales of narrow types are left out."""
 DTYPE, ELEMENT_BYTES = "bfloat16", 2
-"""Type of the cache and of all arithmetic."""
+"""Type of all arithmetic, and of a cache that is not quantised."""
 
 
 class CapacityPlan:
@@ -70,15 +70,10 @@ class CapacityPlan:
             return
         self.ceilings, self.calibration = ceilings, load_calibration(hardware.name)
         self.model = SharedModel(geometry, way=self.way, devices=self.devices, weight_bytes=WEIGHT_BYTES[weights])
-        room = hardware.memory_bytes * share - self.model.weight_bytes
         self.cache_bytes = self.model.cache_bytes(-(-self.seq_len // self.page) * self.page)
-        on_one = int(room // self.cache_bytes) if room > 0 else 0
-        self.batch = on_one * (self.devices if self.way == "dp" else 1)
+        self.batch = self.model.largest_batch(hardware.memory_bytes * share, self.cache_bytes)
         if not self.batch:
-            weigh, keeps = _gib(self.model.weight_bytes), _gib(self.cache_bytes)
-            most = f"{share:.0%} of a device's {_gib(hardware.memory_bytes)}"
-            left = f"leave {_gib(room)} of" if room > 0 else "do not fit into"
-            self.refusal = f"the weights, {weigh} on each device, {left} {most}; one sequence keeps {keeps}"
+            self.refusal = no_room(self.model.weight_bytes, self.cache_bytes, hardware.memory_bytes, share)
 
     def constants(self) -> dict[str, dict[str, float]]:
         """Return sizes on one device, the largest batch of all, and the least and the expected time of its step."""
@@ -120,23 +115,26 @@ class CapacityPlan:
 
     def _expected_s(self) -> float | str:
         """Return the time of a step that is expected of good kernels; else the reason why none is."""
-        if self.calibration is None:
-            return "nothing: the device has no calibration"
-        if self.calibration.matmul_share is None:
-            return "nothing: no matrix product was measured on the device"
-        kernels = self.model.expected_kernels_s(self.calibration, self.batch, self.query_len, self.seq_len)
-        if isinstance(kernels, str):
-            return f"nothing: {kernels}"
-        rest = self.model.rest(self.batch, self.query_len, self.seq_len)
-        rest_s = self.ceilings.bound_s(flops=rest.flops, traffic_bytes=rest.traffic_bytes)
-        return kernels + rest_s / self.calibration.matmul_share
+        found = self.model.expected_s(self.calibration, self.batch, self.query_len, self.seq_len)
+        return f"nothing: {found}" if isinstance(found, str) else found
 
 
 class SharedModel:
-    """A published model as one of several devices holds it. Raises ValueError where it cannot be shared so."""
+    """A published model as one of several devices holds it. Raises ValueError where it cannot be shared so.
 
-    def __init__(self, settings: Mapping[str, Any], *, way: str, devices: int, weight_bytes: float) -> None:
-        self._way, self._devices, self._weight_bytes = way, devices, weight_bytes
+    `cache_dtype`: as that of a Pass.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        *,
+        way: str,
+        devices: int,
+        weight_bytes: float,
+        cache_dtype: str | None = None,
+    ) -> None:
+        self._way, self._devices, self._weight_bytes, self._cache_dtype = way, devices, weight_bytes, cache_dtype
         self.parameters = parameters_from(settings)
         self._whole = plan_from(settings)
         experts = settings.get("moe") or {}
@@ -166,7 +164,19 @@ class SharedModel:
 
     def cache_bytes(self, tokens: int) -> int:
         """Return the bytes that one sequence keeps on one device that it lies on."""
-        return self._of_kernels.cache_bytes(-(-tokens // self._devices) if self._way == "dcp" else tokens)
+        here = -(-tokens // self._devices) if self._way == "dcp" else tokens
+        return self._of_kernels.cache_bytes(here, self._cache_dtype)
+
+    @property
+    def token_bytes(self) -> float:
+        """Bytes that a token adds in the long run to the cache of the whole model, however it is shared."""
+        return self._whole.token_bytes(self._cache_dtype)
+
+    def largest_batch(self, memory_bytes: float, sequence_bytes: int) -> int:
+        """Return the most sequences over all devices, each of which has so much memory, where one keeps so much."""
+        room = memory_bytes - self.weight_bytes
+        on_one = int(room // sequence_bytes) if room > 0 else 0
+        return on_one * (self._devices if self._way == "dp" else 1)
 
     def step(self, batch: int, query_len: int, seq_len: int) -> Work:
         """Return the work of one device in a step of `query_len` new tokens of each sequence of the whole batch."""
@@ -184,6 +194,20 @@ class SharedModel:
             flops=round(2 * here * matrices + 2 * tokens * mlps),
             traffic_bytes=round(self._weight_bytes * (matrices + vectors + touched)),
         )
+
+    def expected_s(self, calibration: Calibration | None, batch: int, query_len: int, seq_len: int) -> float | str:
+        """Return the time of a step that is expected of good kernels, one after the other; else the reason why none
+        is."""
+        if calibration is None:
+            return "the device has no calibration"
+        if calibration.matmul_share is None:
+            return "no matrix product was measured on the device"
+        kernels = self.expected_kernels_s(calibration, batch, query_len, seq_len)
+        if isinstance(kernels, str):
+            return kernels
+        rest = self.rest(batch, query_len, seq_len)
+        rest_s = calibration.ceilings.bound_s(flops=rest.flops, traffic_bytes=rest.traffic_bytes)
+        return kernels + rest_s / calibration.matmul_share
 
     def expected_kernels_s(self, calibration: Calibration, batch: int, query_len: int, seq_len: int) -> float | str:
         """Return the time expected of all layers' kernels, one after the other; else which of them is not known."""
@@ -213,6 +237,7 @@ class SharedModel:
             query_len=query_len,
             seq_len=-(-seq_len // self._devices) if self._way == "dcp" else seq_len,
             element_bytes=ELEMENT_BYTES,
+            cache_dtype=self._cache_dtype,
         )
 
     def _untouched(self, tokens: int) -> float:
@@ -223,6 +248,16 @@ class SharedModel:
         of_all_experts = self.parameters.idle / missed if missed else 0.0
         share: float = missed**tokens
         return of_all_experts * share
+
+
+def no_room(weight_bytes: float, sequence_bytes: int, memory_bytes: int, share: float) -> str:
+    """Say why not a single sequence fits beside the weights."""
+    room = memory_bytes * share - weight_bytes
+    left = f"leave {_gib(room)} of" if room > 0 else "do not fit into"
+    return (
+        f"the weights, {_gib(weight_bytes)} on each device, {left} {share:.0%} of a device's {_gib(memory_bytes)}; "
+        f"one sequence keeps {_gib(sequence_bytes)}"
+    )
 
 
 def _gib(size: float) -> str:

@@ -20,6 +20,7 @@ class Hardware:
     """Peak without sparsity, by torch's dtype name. A dtype the device lacks is absent."""
     matmul_flops_per_s: dict[str, float]
     """Best rate of a large matrix product that others measured; absent where nobody did."""
+    tdp_w: float | None = None
 
     def ceilings(self, dtype: str) -> Ceilings | None:
         """Return the specification's ceilings for a dtype, or None where the device does not have it."""
@@ -47,6 +48,7 @@ def hardware_from(content: Mapping[str, Any]) -> Hardware:
         bytes_per_s=content["mem_bw_gbs"] * 1e9,
         dense_flops_per_s=by_dtype("dense_tflops"),
         matmul_flops_per_s=by_dtype("measured_matmul_tflops"),
+        tdp_w=content.get("tdp_w"),
     )
 
 

@@ -28,8 +28,12 @@ class Indexer:
         """Keys, and keys and gates of the tokens whose common key is not made yet."""
         if self.shared:
             return ()
-        keys = Kept(elements=self.head_dim, every=self.every)
-        return (keys, Kept(elements=2 * self.head_dim, at_most=self.every - 1)) if self.every > 1 else (keys,)
+        waiting = Kept(elements=2 * self.head_dim, at_most=self.every - 1)
+        return (self._keys, waiting) if self.every > 1 else (self._keys,)
+
+    @property
+    def _keys(self) -> Kept:
+        return Kept(elements=self.head_dim, every=self.every, width=self.head_dim)
 
     def matrix_parameters(self, hidden_size: int, query_rank: int | None) -> int:
         """Count projections of queries (from their latent where there is one), of the key and of the weights, and the
@@ -51,9 +55,10 @@ class Indexer:
         if self.shared:
             return NO_WORK
         pairs = compressed_pairs(forward, self.every)
-        keys = forward.batch * (forward.seq_len // self.every) * self.head_dim
+        keys = forward.batch * (forward.seq_len // self.every)
+        key_bytes = self._keys.row_bytes(forward.element_bytes, forward.cache_dtype)
         queries = forward.tokens * self.heads * self.head_dim
         return Work(
             flops=2 * forward.batch * self.heads * self.head_dim * pairs,
-            traffic_bytes=(keys + queries) * forward.element_bytes,
+            traffic_bytes=keys * key_bytes + queries * forward.element_bytes,
         )

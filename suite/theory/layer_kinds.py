@@ -3,27 +3,38 @@
 Models of 2026 are no stack of equal layers. Some layers keep every token, some a window, some one row for several
 tokens, some a state of fixed size. suite.theory.layer_plan adds them up to a model.
 
-Everything is counted in the elements' own 16 bits, in which the reference implementations keep it, an indexer's keys
-among them (engines may keep those as a byte with a scale: 132 bytes of DeepSeek-V3.2's 256). Recurrent states are
-float32, as all their configurations say. Sources of the kinds: DeepSeek-V3.2 (sparse attention with an indexer),
-DeepSeek-V4 (compressed rows), Gated DeltaNet (arXiv 2412.06464), KDA (arXiv 2510.26692), Mamba-2 (arXiv 2405.21060).
+Where no other type of the cache is asked for, everything is counted in the elements' own 16 bits, in which the
+reference implementations keep it, an indexer's keys among them. A quantised cache keeps those as bytes with a scale
+too (132 bytes of DeepSeek-V3.2's 256); what waits to be compressed and what a convolution needs stays as it is.
+Recurrent states are float32, as all their configurations say. Sources of the kinds: DeepSeek-V3.2 (sparse attention
+with an indexer), DeepSeek-V4 (compressed rows), Gated DeltaNet (arXiv 2412.06464), KDA (arXiv 2510.26692), Mamba-2
+(arXiv 2405.21060).
 
 Symbols: D hidden width, H query heads, G key-value heads, d head width, p a query's position counted from 1.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from suite.theory.geometry import Geometry
 from suite.theory.indexer import Indexer
 from suite.theory.latent_shapes import absorbed_shape, expanded_once_shape
-from suite.theory.layer_work import Kept, attend, capped_pairs, chunked_pairs, compressed_pairs, rows_picked, rows_seen
+from suite.theory.layer_work import (
+    SERVED_BYTES,
+    Kept,
+    attend,
+    capped_pairs,
+    chunked_pairs,
+    compressed_pairs,
+    rows_picked,
+    rows_seen,
+)
 from suite.theory.shapes import NO_WORK, LayerShape, Pass, Work, kernel_bytes, kernel_flops
 
-SERVED_BYTES, STATE_BYTES = 2, 4
-"""Bytes of an element of the cache, and of a recurrent state."""
+STATE_BYTES = 4
+"""Bytes of an element of a recurrent state."""
 ELEMENT, HEAD = GATES = ("element", "head")
 """Widths of an output gate: one number an element of the heads' outputs, or one a head."""
 ALL_HEADS = "all_heads"
@@ -84,13 +95,13 @@ class LayerKind(ABC):
         )
         return self.kernel(forward) + around
 
-    @property
-    def growth_bytes(self) -> float:
-        return SERVED_BYTES * sum(kept.growth_elements for kept in self.kept)
+    def token_bytes(self, cache_dtype: str | None = None) -> float:
+        """Return the bytes that a token adds to one layer's cache in the long run."""
+        return sum(kept.growth_bytes(cache_dtype) for kept in self.kept)
 
-    def cache_bytes(self, tokens: int) -> int:
+    def cache_bytes(self, tokens: int, cache_dtype: str | None = None) -> int:
         """Return the bytes that one layer keeps of a sequence."""
-        return SERVED_BYTES * sum(kept.elements_at(tokens) for kept in self.kept) + self.state_bytes
+        return sum(kept.bytes_at(tokens, cache_dtype) for kept in self.kept) + self.state_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,8 +128,17 @@ class FullLayers(LayerKind):
         return self.num_kv_heads * (self.head_dim + (0 if self.keys_are_values else self.v_head_dim))
 
     @property
+    def rows(self) -> Sequence[Kept]:
+        """Keys and values of a token, whoever keeps them."""
+        widths = (self.head_dim,) if self.keys_are_values else (self.head_dim, self.v_head_dim)
+        return [Kept(elements=self.num_kv_heads * width, width=width) for width in widths]
+
+    @property
     def kept(self) -> Sequence[Kept]:
-        return (Kept(elements=self.row_elements), *(self.indexer.kept if self.indexer else ()))
+        return (*self.rows, *(self.indexer.kept if self.indexer else ()))
+
+    def row_bytes(self, forward: Pass) -> int:
+        return sum(rows.row_bytes(forward.element_bytes, forward.cache_dtype) for rows in self.rows)
 
     @property
     def mha_elements(self) -> int:
@@ -144,7 +164,7 @@ class FullLayers(LayerKind):
             "heads": self.num_heads,
             "qk_dim": self.head_dim,
             "v_dim": self.v_head_dim,
-            "row_elements": self.row_elements,
+            "row_bytes": self.row_bytes(forward),
         }
         if self.indexer is None:
             return attend(forward, pairs=forward.pairs, rows=forward.seq_len, **sizes)
@@ -170,7 +190,7 @@ class WindowLayers(FullLayers):
 
     @property
     def kept(self) -> Sequence[Kept]:
-        return (Kept(elements=self.row_elements, at_most=self.window),)
+        return [replace(rows, at_most=self.window) for rows in self.rows]
 
     def kernel(self, forward: Pass) -> Work:
         return attend(
@@ -179,7 +199,7 @@ class WindowLayers(FullLayers):
             qk_dim=self.head_dim,
             v_dim=self.v_head_dim,
             pairs=chunked_pairs(forward, self.window) if self.chunked else capped_pairs(forward, self.window),
-            row_elements=self.row_elements,
+            row_bytes=self.row_bytes(forward),
             rows=rows_seen(forward, self.window),
         )
 
@@ -206,7 +226,7 @@ class SharedLayers(FullLayers):
             qk_dim=self.head_dim,
             v_dim=self.v_head_dim,
             pairs=capped_pairs(forward, self.window),
-            row_elements=self.row_elements,
+            row_bytes=self.row_bytes(forward),
             rows=rows_seen(forward, self.window),
         )
 
@@ -238,8 +258,11 @@ class LatentLayers(LayerKind):
 
     @property
     def kept(self) -> Sequence[Kept]:
-        rows = Kept(elements=self.absorbed.cache_elements_per_token, at_most=self.window)
-        return (rows, *(self.indexer.kept if self.indexer else ()))
+        rows = [
+            Kept(elements=rows.elements, at_most=self.window, width=None if rows.is_rotary else rows.width)
+            for rows in self.absorbed.cache_rows
+        ]
+        return (*rows, *(self.indexer.kept if self.indexer else ()))
 
     @property
     def mha_elements(self) -> int:
@@ -284,7 +307,7 @@ class LatentLayers(LayerKind):
             qk_dim=self.absorbed.qk_dim,
             v_dim=self.absorbed.v_dim,
             pairs=capped_pairs(forward, bound),
-            row_elements=self.absorbed.cache_elements_per_token,
+            row_bytes=self.absorbed.cache_bytes_per_token(forward),
             rows=rows,
         )
         return core + (self.indexer.work(forward) if self.indexer else NO_WORK)
@@ -326,14 +349,18 @@ class CompressedLayers(LayerKind):
 
     @property
     def kept(self) -> Sequence[Kept]:
-        kept = [Kept(elements=self.head_dim, at_most=self.window)]
+        kept = [replace(self._row, at_most=self.window)]
         if self.every is not None:
-            kept += [Kept(elements=row, every=self.every) for *_, row in self._makers]
+            kept += [Kept(elements=row, every=self.every, width=row) for *_, row in self._makers]
             waiting = sum(values + gates for values, gates, _ in self._makers)
             kept.append(Kept(elements=waiting, at_most=self.every - 1))
             if self.overlaps:  # the half of the last tokens with a row that enters the next row, too
                 kept.append(Kept(elements=waiting // 2, at_most=self.every))
         return kept
+
+    @property
+    def _row(self) -> Kept:
+        return Kept(elements=self.head_dim, width=self.head_dim)
 
     @property
     def mha_elements(self) -> int:
@@ -364,7 +391,8 @@ class CompressedLayers(LayerKind):
             pairs += compressed_pairs(forward, self.every, picked)
             rows += made if picked is None else rows_picked(forward, picked, made)
         sizes = {"heads": self.num_heads, "qk_dim": self.head_dim, "v_dim": self.head_dim}
-        core = attend(forward, pairs=pairs, rows=rows, row_elements=self.head_dim, **sizes)
+        row_bytes = self._row.row_bytes(forward.element_bytes, forward.cache_dtype)
+        core = attend(forward, pairs=pairs, rows=rows, row_bytes=row_bytes, **sizes)
         return core + (self.indexer.work(forward) if self.indexer else NO_WORK)
 
     def describe(self) -> str:

@@ -18,7 +18,6 @@ from suite.theory.geometry import geometry_from
 from suite.theory.indexer import Indexer
 from suite.theory.latent_shapes import LATENT_SIZES
 from suite.theory.layer_kinds import (
-    SERVED_BYTES,
     CompressedLayers,
     FullLayers,
     LatentLayers,
@@ -28,6 +27,7 @@ from suite.theory.layer_kinds import (
     StateLayers,
     WindowLayers,
 )
+from suite.theory.layer_work import SERVED_BYTES
 from suite.theory.shapes import NO_WORK, Pass, Work
 
 KINDS = ("full", "window", "latent", "compressed", "shared", "state", "mlp")
@@ -44,7 +44,11 @@ class LayerPlan:
     @property
     def growth_bytes(self) -> float:
         """Bytes that a token adds, once windows are full."""
-        return sum(layer.count * layer.growth_bytes for layer in self.layers)
+        return self.token_bytes()
+
+    def token_bytes(self, cache_dtype: str | None = None) -> float:
+        """Return the same for a cache of another type."""
+        return sum(layer.count * layer.token_bytes(cache_dtype) for layer in self.layers)
 
     @property
     def state_bytes(self) -> int:
@@ -55,16 +59,16 @@ class LayerPlan:
     def fixed_bytes(self) -> int:
         """Bytes that do not grow: states, full windows, and rows that wait to be compressed."""
         capped = sum(
-            layer.count * SERVED_BYTES * kept.elements_at(kept.at_most)
+            layer.count * kept.bytes_at(kept.at_most)
             for layer in self.layers
             for kept in layer.kept
             if kept.at_most is not None
         )
         return self.state_bytes + capped
 
-    def cache_bytes(self, tokens: int) -> int:
-        """Return the bytes that one sequence of so many tokens keeps."""
-        return sum(layer.count * layer.cache_bytes(tokens) for layer in self.layers)
+    def cache_bytes(self, tokens: int, cache_dtype: str | None = None) -> int:
+        """Return the bytes that one sequence of so many tokens keeps. `cache_dtype`: as that of a Pass."""
+        return sum(layer.count * layer.cache_bytes(tokens, cache_dtype) for layer in self.layers)
 
     def tokens_in(self, size_bytes: float) -> int | None:
         """Return the longest context whose cache fits, by bisection, since windows bend the line; None for any."""

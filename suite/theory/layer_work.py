@@ -6,7 +6,10 @@ A pass is one of suite.theory.shapes: the last query sees every token, and p is 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from suite.theory.shapes import Pass, Work
+from suite.theory.shapes import Pass, Work, quantised_bytes
+
+SERVED_BYTES = 2
+"""Bytes of an element of a cache that is not quantised."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,14 +19,23 @@ class Kept:
     elements: int
     every: int = 1
     at_most: int | None = None
+    width: int | None = None
+    """Width of the rows that they are, where a quantised cache has them as bytes with scales; None of what stays in 16
+    bits."""
 
-    @property
-    def growth_elements(self) -> float:
-        return self.elements / self.every if self.at_most is None else 0.0
+    def growth_bytes(self, cache_dtype: str | None = None) -> float:
+        """Return the bytes that a token adds in the long run."""
+        return self.row_bytes(SERVED_BYTES, cache_dtype) / self.every if self.at_most is None else 0.0
 
-    def elements_at(self, tokens: int) -> int:
+    def bytes_at(self, tokens: int, cache_dtype: str | None = None) -> int:
         tokens = tokens if self.at_most is None else min(tokens, self.at_most)
-        return self.elements * (tokens // self.every)
+        return self.row_bytes(SERVED_BYTES, cache_dtype) * (tokens // self.every)
+
+    def row_bytes(self, element_bytes: int, cache_dtype: str | None) -> int:
+        """Return the bytes of what one `every`-th token leaves."""
+        if cache_dtype is None or self.width is None:
+            return self.elements * element_bytes
+        return self.elements // self.width * quantised_bytes(self.width)
 
 
 def _between(total: Callable[[int], int], forward: Pass) -> int:
@@ -62,12 +74,12 @@ def compressed_pairs(forward: Pass, every: int, cap: int | None = None) -> int:
     return _between(total, forward)
 
 
-def attend(forward: Pass, *, heads: int, qk_dim: int, v_dim: int, pairs: int, row_elements: int, rows: int) -> Work:
+def attend(forward: Pass, *, heads: int, qk_dim: int, v_dim: int, pairs: int, row_bytes: int, rows: int) -> Work:
     """Return the work of a kernel over so many pairs of a head and sequence, which reads so many rows of a sequence."""
     around = forward.tokens * heads * (qk_dim + v_dim)
     return Work(
         flops=2 * forward.batch * heads * pairs * (qk_dim + v_dim),
-        traffic_bytes=(forward.batch * rows * row_elements + around) * forward.element_bytes,
+        traffic_bytes=forward.batch * rows * row_bytes + around * forward.element_bytes,
     )
 
 

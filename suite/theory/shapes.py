@@ -84,7 +84,12 @@ class Rows:
             return self.elements * forward.element_bytes
         if self.is_rotary:
             return self.elements * ROTARY_BYTES
-        return self.count * (self.width + SCALE_BYTES * math.ceil(self.width / SCALED_ELEMENTS))
+        return self.count * quantised_bytes(self.width)
+
+
+def quantised_bytes(width: int) -> int:
+    """Return the bytes of a row of a quantised cache, with its scales."""
+    return width + SCALE_BYTES * math.ceil(width / SCALED_ELEMENTS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -108,7 +108,7 @@ def test_sparse_attention_scores_all_and_attends_to_few():
 
 def test_a_shared_indexer_has_no_weights_keys_or_work():
     own, shared = load_plan("glm-5.2").layers
-    assert shared.growth_bytes == 2 * 576 == own.growth_bytes - 2 * 128
+    assert shared.token_bytes() == 2 * 576 == own.token_bytes() - 2 * 128
     assert own.matrix_parameters - shared.matrix_parameters == 2048 * 32 * 128 + 6144 * (128 + 32)
     assert own.kernel(STEP).flops - shared.kernel(STEP).flops == 2 * 2 * 32 * 128 * 4096
 

@@ -19,7 +19,8 @@ from suite.report.plot.plots import height_px, plot
 from suite.report.plot.rows import bars
 from suite.report.plot.scales import byte_axis, categories, linear, token_axis
 from suite.report.table import Column, column, table
-from suite.theory.layer_kinds import SERVED_BYTES, LayerKind
+from suite.theory.layer_kinds import LayerKind
+from suite.theory.layer_work import SERVED_BYTES
 from suite.theory.published import (
     CACHE_FAMILIES,
     COMPRESSED,
