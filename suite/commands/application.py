@@ -201,6 +201,68 @@ def application() -> typer.Typer:
 
         finish(command)
 
+    @app.command(help="Which attention over a model fits on your devices, and which is fastest or cheapest.")
+    def choose(
+        gpus: Annotated[str, typer.Option(help="A count and a device, or the GB of one: 4xh100, 4x80.")],
+        context: Annotated[str, typer.Option(help="Tokens of a sequence, as 32768 or 32k.")],
+        model: Annotated[str | None, typer.Option(help="A published model's sizes, by name or a short one.")] = None,
+        sizes: Annotated[
+            str | None, typer.Option(help="A model of your own: hidden_size=4096,num_layers=32,… instead of --model.")
+        ] = None,
+        batch: Annotated[int | None, typer.Option(help="Sequences, by default as many as fit.")] = None,
+        new_tokens: Annotated[str, typer.Option(help="New tokens of a sequence in a step.")] = "1",
+        parallel: Annotated[
+            str | None, typer.Option(help="How all devices share the model: tp (the default), dp or dcp.")
+        ] = None,
+        weights: Annotated[str, typer.Option(help="bfloat16, fp8 or int4.")] = "bfloat16",
+        cache_dtype: Annotated[str, typer.Option(help="bfloat16, fp8 or int8.")] = "bfloat16",
+        price: Annotated[float | None, typer.Option(help="Of a device for an hour.")] = None,
+        watts: Annotated[float | None, typer.Option(help="Of a device; by default its specification's.")] = None,
+        sort: Annotated[str, typer.Option(help="fits, fastest or cheapest: what comes first.")] = "fits",
+        as_json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")] = False,
+    ) -> None:
+        def command() -> int:
+            from suite.commands.choose import choose as chosen
+
+            given = {
+                **{"gpus": gpus, "context": context, "model": model, "sizes": sizes, "batch": batch},
+                **{"new_tokens": new_tokens, "parallel": parallel, "weights": weights, "cache_dtype": cache_dtype},
+                **{"price": price, "watts": watts},
+            }
+            return chosen(given, sort=sort, as_json=as_json)
+
+        finish(command)
+
+    @app.command(help="Whether a step of RL fits on your GPUs, what it holds, and the smallest set that takes it.")
+    def fit(
+        algorithm: Annotated[str, typer.Option(help="As suite ls algorithm names them: grpo, ppo, ….")],
+        gpus: Annotated[str, typer.Option(help="1, 2, 4 or 8, and a device or the GB of one: 4x80, 8xh100.")],
+        model: Annotated[
+            str | None, typer.Option(help="A published dense model's sizes, by name or a short one.")
+        ] = None,
+        sizes: Annotated[
+            str | None, typer.Option(help="A model of your own: hidden_size=4096,num_layers=32,… instead of --model.")
+        ] = None,
+        seq_len: Annotated[str, typer.Option(help="Tokens of a prompt and its completion.")] = "2048",
+        prompt_len: Annotated[str, typer.Option(help="Of them the prompt's.")] = "256",
+        group: Annotated[int, typer.Option(help="Completions of a prompt.")] = 8,
+        prompts: Annotated[int, typer.Option(help="Prompts of a step.")] = 16,
+        lora_rank: Annotated[int | None, typer.Option(help="Of adapters; by default all weights are trained.")] = None,
+        precision: Annotated[str, typer.Option(help="bf16, mixed or float32.")] = "bf16",
+        as_json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")] = False,
+    ) -> None:
+        def command() -> int:
+            from suite.commands.fit import fit as fitted
+
+            given = {
+                **{"algorithm": algorithm, "gpus": gpus, "model": model, "sizes": sizes, "seq_len": seq_len},
+                **{"prompt_len": prompt_len, "group": group, "prompts": prompts, "lora_rank": lora_rank},
+                "precision": precision,
+            }
+            return fitted(given, as_json=as_json)
+
+        finish(command)
+
     @app.command(help="Times expected of a GPU's kernels, fitted to a machine's own records.")
     def calibrate(
         results: Annotated[

@@ -3,7 +3,7 @@
 Hydra completes a command of one word. `suite-run` is that, so the line is handed to it with `suite run` shortened.
 """
 
-COMMANDS = "calibrate compare completion demo doctor explain gate ls report results run"
+COMMANDS = "calibrate choose compare completion demo doctor explain fit gate ls report results run"
 BASH = """\
 _suite() {
   if [ "${COMP_WORDS[1]}" = run ] && [ "$COMP_CWORD" -gt 1 ]; then

@@ -1,4 +1,4 @@
-"""The chooser: which attention over a model fits on so many devices, and which of those is the fastest or the cheapest.
+"""The chooser: which attention over a model fits on so many devices, and which is the fastest or the cheapest.
 
 MHA, MQA, GQA and MLA are laid over the whole model as `suite explain` lays them over its main attention: each layer that
 mixes tokens becomes one, windows and recurrent states too, and all else stays. Beside them stands the model as it is.
@@ -139,7 +139,7 @@ def question_from(given: Mapping[str, Any]) -> Question:
     """
     known = {"price": None, "watts": None, "batch": None, "new_tokens": 1, "weights": DTYPE, "cache_dtype": DTYPE}
     asked = {**known, "model": None, "sizes": None, "parallel": None, **given}
-    name, settings = _model(asked)
+    name, settings = asked_model(asked)
     gpus = gpus_named(asked["gpus"])
     way = _way(asked["parallel"], gpus.count)
     context = whole_number(asked, "context", at_least=2)
@@ -295,7 +295,7 @@ def own_model(sizes: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _model(asked: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+def asked_model(asked: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     if (asked["model"] is None) == (asked["sizes"] is None):
         raise ValueError(
             "a question is of one model: say model or sizes; got " + ("both" if asked["model"] else "none")
@@ -331,7 +331,8 @@ def _own_variant(geometry: Geometry, plan: LayerPlan) -> tuple[str | None, int |
     return {geometry.num_heads: MHA, 1: MQA}.get(groups, GQA), groups
 
 
-OWN_ATTENTION = ("layers", "attention", "head_dim", "num_kv_heads", *LATENT_SIZES) + (
+OWN_ATTENTION = (
+    *("layers", "attention", "head_dim", "num_kv_heads", *LATENT_SIZES),
     *("qk_norm", "qkv_bias", "o_bias", "sinks", "output_gate"),
 )
 """Settings of a model that are its own attention's, which a variant has not."""

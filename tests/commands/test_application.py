@@ -43,6 +43,8 @@ def test_help_lists_the_commands_that_exist_and_no_other(monkeypatch, capsys):
         "compare",
         "doctor",
         "explain",
+        "choose",
+        "fit",
         "calibrate",
         "results",
         "gate",
