@@ -292,9 +292,12 @@ class Calibration:
         kernel = fit.of
         return kernel.bytes_per_token / self.ceilings.bytes_per_s, kernel.flops_per_token / self.ceilings.flops_per_s
 
+    def shares_of(self, fit: Fit) -> tuple[float, float | None]:
+        """Return a family's share of the bandwidth, and of the peak where that is known."""
+        return self._shares[fit]
+
     @functools.cached_property
     def _shares(self) -> dict[Fit, tuple[float, float | None]]:
-        """Return each family's share of the bandwidth, and of the peak where that is known."""
         return {fit: (self._memory_share(fit), self._arithmetic_share(fit)) for fit in self.decode}
 
     def _memory_share(self, fit: Fit) -> float:

@@ -24,6 +24,7 @@ from suite.theory.layer_kinds import (
     FullLayers,
     LatentLayers,
     LayerKind,
+    MlpLayers,
     StateLayers,
 )
 from suite.theory.layer_plan import LayerPlan, plan_from
@@ -142,7 +143,7 @@ class SharedModel:
         self._vocabulary = settings["vocab_size"] * settings["hidden_size"]
         if way == "dcp" and devices > 1:
             for layer in self._whole.layers:
-                if type(layer) not in (FullLayers, LatentLayers) or getattr(layer, "indexer", None):
+                if type(layer) not in (FullLayers, LatentLayers, MlpLayers) or getattr(layer, "indexer", None):
                     raise ValueError(
                         f"parallel must be tp or dp for layers of kind {layer.kind}, or with an indexer; got 'dcp'"
                     )
@@ -213,6 +214,8 @@ class SharedModel:
         """Return the time expected of all layers' kernels, one after the other; else which of them is not known."""
         total_s, forward = 0.0, self._pass(batch, query_len, seq_len)
         for layer in self._of_kernels.layers:
+            if isinstance(layer, MlpLayers):
+                continue
             known = plain_shape(layer)
             if known is None:
                 return f"no calibration knows layers of kind {layer.kind}" + " with an indexer" * bool(

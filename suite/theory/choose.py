@@ -1,7 +1,8 @@
 """The chooser: which attention over a model fits on so many devices, and which is the fastest or the cheapest.
 
-MHA, MQA, GQA and MLA are laid over the whole model as `suite explain` lays them over its main attention: each layer that
-mixes tokens becomes one, windows and recurrent states too, and all else stays. Beside them stands the model as it is.
+MHA, MQA, GQA and MLA are laid over the whole model as `suite explain` lays them over its main attention: each layer
+that mixes tokens becomes one, windows and recurrent states too, and all else stays. Beside them stands the model as it
+is.
 
 The answers are suite.theory.capacity's: weights and cache decide whether a batch fits, and a step takes its bound at
 least and its calibration's time where the device has one. Energy is that of devices which draw the given watts all the

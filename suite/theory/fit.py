@@ -99,13 +99,14 @@ def fit_question_from(given: Mapping[str, Any]) -> FitQuestion:
     group, prompts = (whole_number(asked, size, at_least=1) for size in ("group", "prompts"))
     if group * prompts < gpus.count:
         raise ValueError(f"group x prompts must be at least the GPUs; got {group} x {prompts} and {gpus.count}")
+    prompt_len = whole_number(asked, "prompt_len", at_least=1, at_most=seq_len - 2)
     return FitQuestion(
         algorithm=algorithm,
         name=name,
         model=model_sizes(settings),
         gpus=gpus,
         seq_len=seq_len,
-        prompt_len=whole_number(asked, "prompt_len", at_least=1, at_most=seq_len - 2),
+        prompt_len=prompt_len,
         group=group,
         prompts=prompts,
         lora_rank=optional_whole_number(asked, "lora_rank"),

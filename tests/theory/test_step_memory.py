@@ -8,7 +8,7 @@ import pytest
 from suite.configuration.files import read_choice
 from suite.records.holdings import KINDS, OTHER, OWNERS, PEAK
 from suite.records.record import Status
-from suite.report.model.results import read_results
+from suite.records.store import read_contents
 from suite.rl.memory.plan import COMPUTED_DTYPE, ELEMENT_BYTES, RlMemoryPlan
 from suite.rl.memory.plan import TRAINED_BYTES as PLANS_TRAINED_BYTES
 from suite.rl.memory.workload import DIVIDED as PROJECTIONS_DIVIDED
@@ -30,7 +30,7 @@ from suite.theory.step_memory import (
 )
 from tests.rl.memory.cases import settings
 
-REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference" / "cpu"
+PROJECTED = (Path(__file__).resolve().parents[2] / "results" / "reference" / "cpu").glob("rl_memory*")
 REACH = {
     "checkpointing": True,
     "engine": "shared",
@@ -66,8 +66,8 @@ def in_reach(record):
 
 def test_every_recorded_update_is_met_within_the_stated_share():
     apart = []
-    for current in read_results([REFERENCE], ["here"]).records:
-        record = current.record
+    for stored in read_contents(PROJECTED).stored:
+        record = stored.record
         if record.case.workload != "rl_memory" or record.status is not Status.OK or not in_reach(record):
             continue
         (peak,) = (one.value for one in record.readings if one.metric == PEAK and one.span == UPDATE)
@@ -103,13 +103,11 @@ STEP = {"seq_len": 300, "prompt_len": 40, "prompts_per_step": 4, "num_generation
 @pytest.mark.parametrize(
     ("algorithm", "geometry", "changes"),
     [
-        ("ppo", SMALL, {}),
-        ("grpo", TIED, {"precision": "mixed"}),
-        ("dr_grpo", SMALL, {"precision": "float32"}),
-        ("grpo", SMALL, {"lora_rank": 4, "precision": "mixed"}),
-        ("ppo", TIED | {"vocab_size": 300}, {"prompts_per_step": 2}),
+        ("ppo", TIED, {"precision": "mixed"}),
+        ("grpo", SMALL, {"lora_rank": 4}),
+        ("dr_grpo", SMALL | {"vocab_size": 300}, {"prompts_per_step": 2}),
     ],
-    ids=["plain", "tied, mixed", "float32", "LoRA, mixed", "one pass, few words"],
+    ids=["tied, mixed", "LoRA", "one pass, few words"],
 )
 def test_projections_made_anew_are_met_on_any_number_of_devices(algorithm, geometry, changes):
     composed = settings(algorithm, geometry=geometry, **STEP | changes)

@@ -1,0 +1,1 @@
+"""The chooser on the page: the data that its script computes from."""

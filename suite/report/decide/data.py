@@ -1,0 +1,139 @@
+"""The data of the page's chooser: models, devices, calibrations and algorithms, as small as the closed forms allow.
+
+suite/report/page/scripts/choose.js computes the answers of suite.theory.choose and suite.theory.fit from it alone; a
+test asks both the same questions. A field at its default is left out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from suite.configuration.files import choices, read_choice, read_settings
+from suite.theory.calibration import DTYPE, FEWEST_TOKENS, Calibration, load_calibration
+from suite.theory.capacity import WEIGHT_BYTES
+from suite.theory.choose import CACHE_DTYPES, ORDERS, OWN, SIZES, short_names, usual_groups, variants_of
+from suite.theory.fit import BESIDE, DEFAULTS, GPU_GIGABYTES, SHARDS, algorithm_named
+from suite.theory.geometry import geometry_from
+from suite.theory.hardware import Hardware, known_hardware
+from suite.theory.latent_shapes import absorbed_shape
+from suite.theory.layer_kinds import LatentLayers, LayerKind
+from suite.theory.layer_plan import plan_from
+from suite.theory.parallel import WAYS
+from suite.theory.parameters import parameters_from
+from suite.theory.step_memory import MOST_APART, PRECISIONS, model_sizes
+
+LATENT = ("q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
+SHAPES = ("absorbed", "expanded", "geometry")
+"""Fields of a layer that follow from others."""
+
+
+def decide_data() -> dict[str, Any]:
+    """Return all that the chooser knows, as plain data."""
+    memory = read_settings("rl_memory")
+    return {
+        "models": {name: _model(name) for name in choices("geometry")},
+        "devices": {device.name: _device(device) for device in known_hardware()},
+        "algorithms": {name: _algorithm(name) for name in choices("algorithm")},
+        "short_models": _shorter("geometry"),
+        "short_devices": _shorter("hardware"),
+        "weights": WEIGHT_BYTES,
+        "cache_dtypes": CACHE_DTYPES,
+        "ways": WAYS,
+        "orders": ORDERS,
+        "sizes": list(SIZES),
+        "precisions": PRECISIONS,
+        "dtype": DTYPE,
+        "fewest_tokens": FEWEST_TOKENS,
+        "memory_share": read_settings("capacity")["memory_share"],
+        "reserve_bytes": memory["reserve_bytes_per_device"],
+        "shards": SHARDS,
+        "gigabytes": GPU_GIGABYTES,
+        "beside": BESIDE,
+        "step": DEFAULTS,
+        "most_apart": MOST_APART,
+    }
+
+
+def _model(name: str) -> dict[str, Any]:
+    settings = read_choice("geometry", name)
+    geometry, counted = geometry_from(settings), parameters_from(settings)
+    experts = settings.get("moe") or {}
+    own = variants_of(settings)[0]
+    assert own.variant == OWN
+    shape = absorbed_shape(geometry)
+    found = {
+        "hidden": geometry.hidden_size,
+        "heads": geometry.num_heads,
+        "width": geometry.v_head_dim if geometry.is_latent else geometry.head_dim,
+        "groups": usual_groups(geometry),
+        "like": own.like,
+        "kv_heads": own.kv_heads,
+        "latent": [getattr(shape, size) for size in LATENT],
+        "table": settings["vocab_size"] * settings["hidden_size"],
+        "mlps": counted.mlps,
+        "idle": counted.idle,
+        "norms": counted.norms,
+        "rest": counted.embeddings + counted.head + counted.other,
+        "experts": [experts["n_routed"], experts["top_k"]] if experts.get("n_routed") else None,
+        "layers": [_layer(layer) for layer in plan_from(settings).layers],
+        "rl": _rl(settings),
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def _layer(layer: LayerKind) -> dict[str, Any]:
+    """Return a layer's sizes; of a latent one those of its geometry."""
+    defaults = {field.name: field.default for field in fields(layer)}
+    sizes = {name: getattr(layer, name) for name in defaults if name not in (*SHAPES, "hidden_size")}
+    if isinstance(layer, LatentLayers):
+        sizes |= {"num_heads": layer.geometry.num_heads, "latent": [getattr(layer.geometry, size) for size in LATENT]}
+    indexer = sizes.pop("indexer", None)
+    if indexer is not None:
+        sizes["indexer"] = _without_defaults(indexer)
+    told = {name: value for name, value in sizes.items() if value is not None and value != defaults.get(name)}
+    return {"kind": layer.kind, **told}
+
+
+def _without_defaults(one: Any) -> dict[str, Any]:
+    defaults = {field.name: field.default for field in fields(one)}
+    return {name: value for name, value in asdict(one).items() if value != defaults[name]}
+
+
+def _rl(settings: Mapping[str, Any]) -> list[int] | None:
+    """Return the sizes that a step's memory follows from, in the order of ModelSizes; None of a model that it is not
+    of."""
+    try:
+        return [int(value) for value in asdict(model_sizes(settings)).values()]
+    except ValueError:
+        return None
+
+
+def _device(device: Hardware) -> dict[str, Any]:
+    ceilings = device.ceilings(DTYPE)
+    found: dict[str, Any] = {"memory": device.memory_bytes, "watts": device.tdp_w, "bytes_per_s": device.bytes_per_s}
+    if ceilings is not None:
+        found["flops_per_s"] = ceilings.flops_per_s
+    calibration = load_calibration(device.name)
+    if calibration is not None:
+        found["calibration"] = _calibration(calibration)
+    return found
+
+
+def _calibration(known: Calibration) -> dict[str, Any]:
+    """Return the fits as rows: kernel, heads, key-value heads, two widths, floor, shares of bandwidth and of the
+    peak."""
+    rows = []
+    for fit in known.decode:
+        kernel = fit.of
+        sizes = [kernel.kernel, kernel.heads, kernel.kv_heads, kernel.qk_dim, kernel.v_dim]
+        rows.append([*sizes, fit.floor_s, *known.shares_of(fit)])
+    return {"matmul_share": known.matmul_share, "fits": rows}
+
+
+def _algorithm(name: str) -> list[Any]:
+    known = algorithm_named(name)
+    return [known.label, known.has_critic, known.has_reference, known.kl_in_loss]
+
+
+def _shorter(group: str) -> dict[str, str]:
+    return {short: name for short, name in short_names(group).items() if short != name}
