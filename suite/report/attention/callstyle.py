@@ -52,10 +52,7 @@ Forms = Sequence[Form]
 
 def build(results: Results) -> Section | None:
     """Build it from every computation that was measured in at least two forms; None without any."""
-    records = [list(timings_of(current, workloads=(OURS, FOREIGN))) for current in results.records]
-    forms = [{timing.span: timing for timing in found} for found in records if found]
-    subjects = grouped(forms, lambda form: (_family(form), *map(any_of(form).axis, SUBJECT)))
-    found = [_computations(subjects[key]) for key in sorted(subjects, key=lambda key: (rank(key[0]), key))]
+    found = computations(results)
     figures = [
         _figure(most, computations, results)
         for computations in found
@@ -66,7 +63,18 @@ def build(results: Results) -> Section | None:
     return section("callstyle", figures=figures, tables=tables) if tables else None
 
 
-def _family(form: Form) -> str:
+def computations(results: Results, workloads: Sequence[str] = (OURS, FOREIGN)) -> list[list[Forms]]:
+    """Return each computation that was measured in several forms, those of one family, geometry, phase and dtype
+    together.
+    """
+    records = [list(timings_of(current, workloads=workloads)) for current in results.records]
+    forms = [{timing.span: timing for timing in found} for found in records if found]
+    subjects = grouped(forms, lambda form: (family_of(form), *map(any_of(form).axis, SUBJECT)))
+    return [_computations(subjects[key]) for key in sorted(subjects, key=lambda key: (rank(key[0]), key))]
+
+
+def family_of(form: Form) -> str:
+    """Return the variant without its mode."""
     return any_of(form).variant.partition("_")[0]
 
 
@@ -127,7 +135,7 @@ def _settings(computations: Sequence[Forms]) -> dict[Timing, str]:
 def _title(form: Form, tokens: int | None = None) -> Text:
     geometry, phase, dtype = map(any_of(form).axis, SUBJECT)
     sentence = say("callstyle.tokens", tokens=numbers.count(tokens)) if tokens else ""
-    return dotted(variant_label(_family(form)), geometry, phase_name(phase), sentence, dtype)
+    return dotted(variant_label(family_of(form)), geometry, phase_name(phase), sentence, dtype)
 
 
 def _figure(forms: Forms, computations: Sequence[Forms], results: Results) -> Figure:

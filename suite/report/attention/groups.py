@@ -115,6 +115,19 @@ def axes_of(timing: Timing, besides: Collection[str]) -> Pairs:
     return tuple((name, timing.axis(name)) for name in timing.record.case.axes if name not in besides)
 
 
+def side_by_side(found: Iterable[Timing], first: str, other: str) -> list[tuple[Timing, Timing]]:
+    """Return timings of two variants that agree in everything else; each in all its own sizes."""
+
+    def case(timing: Timing) -> tuple[object, ...]:
+        return timing.label, timing.span, axes_of(timing, ["attention"]), timing.shared_extras
+
+    pairs: list[tuple[Timing, Timing]] = []
+    for alike in grouped([timing for timing in found if timing.variant in (first, other)], case).values():
+        sides = [[timing for timing in alike if timing.variant == variant] for variant in (first, other)]
+        pairs += [(one, beside) for one in sides[0] for beside in sides[1]]
+    return pairs
+
+
 def worth_drawing(found: Mapping[Pairs, Sequence[Timing]]) -> list[Pairs]:
     """Return the groups that get a figure, in their order.
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import ceilings_of
-from suite.report.attention.groups import axes_of, lines_of, told_apart
+from suite.report.attention.groups import axes_of, lines_of, side_by_side, told_apart
 from suite.report.attention.timings import (
     CONTEXT,
     DTYPE,
@@ -171,11 +171,7 @@ def measured_pairs(results: Results) -> list[Pair]:
     """Return every measured decode case that both GQA and MLA have, by its axes; each in all its own sizes."""
     kernels = [timing for timing in timings(results) if timing.span == KERNEL and timing.is_measured and timing.tokens]
     fit = [timing for timing in kernels if timing.axis("phase") == "decode" and timing.axis("match") == "heads"]
-    cases = grouped(fit, lambda timing: (timing.label, axes_of(timing, ["attention"]), timing.shared_extras))
-    pairs = []
-    for case in cases.values():
-        sides = [[timing for timing in case if timing.variant == variant] for variant in ("gqa", "mla")]
-        pairs += [Pair(gqa=gqa, mla=mla) for gqa, mla in product(*sides)]
+    pairs = [Pair(gqa=gqa, mla=mla) for gqa, mla in side_by_side(fit, "gqa", "mla")]
     return sorted(pairs, key=lambda pair: (*pair.series, pair.mla.tokens or 0))
 
 

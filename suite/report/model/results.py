@@ -2,8 +2,8 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from suite.gate.output.files import JUDGEMENT, read_judgement
@@ -72,6 +72,22 @@ class Results:
     @property
     def several(self) -> bool:
         return len(self.labels) > 1
+
+    def narrowed(self, is_wanted: Callable[[Record], bool]) -> "Results":
+        """Return the results of some records alone, and itself where those are all."""
+        records = [current for current in self.records if is_wanted(current.record)]
+        if len(records) == len(self.records):
+            return self
+        labels = {current.label for current in records}
+        return replace(
+            self,
+            labels=[label for label in self.labels if label in labels],
+            records=records,
+            every=[(label, record) for label, record in self.every if is_wanted(record)],
+            damaged=[unread for unread in self.damaged if unread.label in labels],
+            unfinished=[unread for unread in self.unfinished if unread.label in labels],
+            judgements=[judged for judged in self.judgements if judged.label in labels],
+        )
 
 
 def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_readings: bool = True) -> Results:

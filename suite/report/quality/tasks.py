@@ -20,7 +20,6 @@ from suite.report.plot.scales import linear, shares, ticked
 from suite.report.plot.text import figure_text
 from suite.report.quality import design, layout
 from suite.report.quality.cache import NEAREST, SizeLine, at_nearest_cache, bytes_axis, faded, lines_of, nearest_table
-from suite.report.quality.claims import quality_claims
 from suite.report.quality.design import QualityArm, QualityContrast, QualityExperiment, QualityRun
 from suite.report.quoted import quoted_tables
 from suite.report.table import Column, column, columns_of, plain, table
@@ -36,7 +35,7 @@ SMALLEST_PX, LARGEST_PX = 9, 24
 
 
 def build(results: Results) -> Section | None:
-    """Lay out what the records say of claims, and of every task but the tiers."""
+    """Lay out every task but the tiers."""
     every, found = design.quality_experiments(results), design.task_experiments(results)
     if not every:
         return None
@@ -51,7 +50,7 @@ def build(results: Results) -> Section | None:
         "quality",
         explanation=joined("sentence", [say("quality.explanation"), _sizes(every)]),
         figures=[_differences(found), *_over_settings(found, has_labels=results.several), _pareto(found)],
-        tables=[quality_claims(results), *with_rule(tables), *quoted],
+        tables=[*with_rule(tables), *quoted],
         headlines=[_headline(found, label, has_label=results.several) for label in results.labels],
     )
 

@@ -1,4 +1,4 @@
-"""Claims of the article on reinforcement learning, and the functions that rule on them.
+"""Rulings on the article's claims on reinforcement learning.
 
 Each takes the comparisons that a section of the chapter lays out, of runs that agree in everything but what the claim
 is about, and rules by them. What no seed can vary, as a projected size or what a formula says, is told as such.
@@ -10,22 +10,24 @@ from functools import partial
 from statistics import median
 from typing import Any
 
-from suite.configuration.files import locate
 from suite.records import numbers
 from suite.records.aliases import CAME_LATER
 from suite.records.case import value_under
 from suite.records.record import Record
-from suite.report.blocks import Section, Text, joined, say, section
-from suite.report.claims import (
-    CONTRADICTED,
-    DEFINED,
-    DEPENDS,
-    LEFT_OPEN,
-    SUPPORTED,
-    Verdict,
-    claims_of,
-    claims_table,
+from suite.report.answers.claims import CONTRADICTED, DEFINED, DEPENDS, LEFT_OPEN, SUPPORTED, Verdict
+from suite.report.answers.leads import lead_of_size
+from suite.report.answers.rulings import (
+    ABOUT,
+    Finding,
+    between,
+    machine_of,
+    rule,
+    setting_name,
+    settings_of,
+    tell,
+    together,
 )
+from suite.report.blocks import Lead, Text, joined, say
 from suite.report.model.experiment import Contrast, Quantity, contrast
 from suite.report.model.formats import mean_with_range, plain, points, signed
 from suite.report.model.labels import ALGORITHM, RECIPE
@@ -37,7 +39,6 @@ from suite.report.rl.cost import cost_s, price_of
 from suite.report.rl.design import REWARD_SOURCE, STEPS, SUPERVISION, RlArm, RlExperiment, RlRun
 from suite.report.rl.efficiency import LEVELS
 from suite.report.rl.memory_design import Saving
-from suite.report.rl.rulings import ABOUT, Finding, between, rule, setting_name, settings_of, tell, together
 from suite.statistics.learning import is_collapsed, to_threshold, worst_drawdown
 from suite.statistics.paired import SHARE_MARGIN, TOLD_APART, Comparison, Outcome, changes
 
@@ -61,19 +62,6 @@ Pair = tuple[RlExperiment, RlArm, RlArm]
 """An arm, and the arm that it is compared with; both of one experiment."""
 
 
-def build(results: Results) -> Section | None:
-    """Build it where there is any run of reinforcement learning, or its memory."""
-    if not design.training_runs(results) and not memory_design.memory_experiments(results):
-        return None
-    found = []
-    for claim in claims_of("rl"):
-        decide: Callable[[Results], Verdict | None] = locate(claim["decided_by"])
-        verdict = decide(results)
-        found.append((claim, {} if verdict is None else {"": verdict}))
-    note = say("rl_claims.note")
-    return section("rl_claims", tables=[claims_table(say("claim.table"), found, note=note, has_labels=False)])
-
-
 def cheaper(results: Results) -> Verdict | None:
     """Rule on GRPO as cheaper than PPO: in memory, in seconds a completion, and in seconds to a level of accuracy."""
     saved = [
@@ -93,7 +81,39 @@ def cheaper(results: Results) -> Verdict | None:
         cost = Quantity[RlRun](name="cost", value=cost_s, text=numbers.seconds, difference=_seconds)
         findings += _less(pair, cost, f"cost_{clock}")
         findings += [finding for level in LEVELS for finding in _until(pair, clock, level, _seconds)]
-    return rule(findings, *facts, *_not_reached(pairs), known=known)
+    verdict = rule(findings, *facts, *_not_reached(pairs), known=known)
+    if verdict is None or not saved:
+        return verdict
+    typical, least = _typical(saved), min(saved, key=lambda saving: saving.share)
+    step = typical.arm.first
+    return replace(
+        verdict,
+        lead=_memory_lead(typical),
+        flips=verdict.flips if verdict.outcome == DEPENDS else _least_saved(saved, least),
+        machine=machine_of(typical.arm) if step.is_measured else verdict.machine,
+        is_projected=not step.is_measured,
+    )
+
+
+def _typical(saved: Sequence[Saving]) -> Saving:
+    """Return the saving of the largest model that is its median."""
+    most = max(saving.arm.first.parameters or 0.0 for saving in saved)
+    alike = [saving for saving in saved if (saving.arm.first.parameters or 0.0) == most]
+    return sorted(alike, key=lambda saving: saving.share)[len(alike) // 2]
+
+
+def _memory_lead(saving: Saving) -> Lead:
+    """Return what GRPO's peak is of PPO's."""
+    ours, theirs = saving.arm.first, saving.baseline.first
+    about = say("answer.about.memory", model=ours.model, evidence=say(f"evidence.{ours.evidence}"))
+    peaks = {"ours": numbers.bytes_iec(ours.peak), "theirs": numbers.bytes_iec(theirs.peak)}
+    return lead_of_size(1 - saving.share, about, say("answer.memory", share=numbers.percent(1 - saving.share), **peaks))
+
+
+def _least_saved(saved: Sequence[Saving], least: Saving) -> Text:
+    fields = {"least": numbers.percent(least.share), "model": least.arm.first.model, "count": len(saved)}
+    less = sum(saving.share > 0 for saving in saved)
+    return say("answer.flips.memory", less=less, tokens=least.arm.value("seq_len") or numbers.NOTHING, **fields)
 
 
 def _not_reached(pairs: Sequence[Pair]) -> list[Text]:
@@ -240,7 +260,16 @@ def _risen(arm: RlArm, experiment: RlExperiment, about: str, found: Comparison |
     if found is None:
         return []
     settings = settings_of(arm) | {ABOUT: about}
-    return [Finding(experiment=experiment, name=arm.name, found=found, text=points, settings=settings)]
+    return [
+        Finding(
+            experiment=experiment,
+            name=arm.name,
+            found=found,
+            text=points,
+            settings=settings,
+            machine=machine_of(arm),
+        )
+    ]
 
 
 def step_feedback(results: Results) -> Verdict | None:
@@ -254,7 +283,7 @@ def step_feedback(results: Results) -> Verdict | None:
     verdict = rule(findings, say("claim.steps.formula"))
     if verdict is None or verdict.outcome != SUPPORTED:
         return verdict if findings else None
-    return replace(verdict, outcome=DEPENDS, on=setting_name(SUPERVISION))
+    return replace(verdict, outcome=DEPENDS, on=setting_name(SUPERVISION), flips=say("answer.flips.supervision"))
 
 
 def no_labels(results: Results) -> Verdict | None:
@@ -304,7 +333,7 @@ def distillation(results: Results) -> Verdict | None:
 
 def stages_add(results: Results) -> Verdict | None:
     """Rule whether each stage adds: fine-tuning to the base model, RL to fine-tuning, R1's second half to its first."""
-    return rule(_recipes(results, "sft_base", "cold_sft", "r1_cold"))
+    return rule(_recipes(results, "sft_base", "cold_sft", "r1_cold"), lead_about=["cold_sft"])
 
 
 def filtering(results: Results) -> Verdict | None:
@@ -318,7 +347,10 @@ def _recipes(results: Results, *asked: str) -> list[Finding]:
 
 def _of_recipes(pair: Pair, about: str, *, must_learn: bool = False) -> list[Finding]:
     found = _contrast_at(pair, STEPS)
-    return [between(found, pair[0], about, must_learn=must_learn, but=(RECIPE,))] if found else []
+    if found is None:
+        return []
+    finding = between(found, pair[0], about, must_learn=must_learn, but=(RECIPE,))
+    return [replace(finding, measure="accuracy_at_steps")]
 
 
 def recipe_pairs(results: Results, about: str) -> Iterator[Pair]:
@@ -390,7 +422,14 @@ def cost_decides(results: Results) -> Verdict | None:
     outcome = SUPPORTED if turned else CONTRADICTED if len(apart) == len(outcomes) else LEFT_OPEN
     fields = {"turned": turned, "apart": len(apart), "count": len(outcomes)}
     money = say("claim.cost.prices", told=joined("notes", prices)) if prices else say("claim.cost.no_price")
-    return Verdict(outcome=outcome, text=joined("sentence", [say("claim.cost.turned", **fields), *tell(judged), money]))
+    return Verdict(
+        outcome=outcome,
+        text=joined("sentence", [say("claim.cost.turned", **fields), *tell(judged), money]),
+        lead=lead_of_size(turned, say("answer.about.turned"), say("answer.turned", **fields), neutral=0.0),
+        flips=say("answer.flips.price") if not prices else "",
+        machine=judged[0].machine,
+        suffices=any(finding.found.is_tested for finding in judged),
+    )
 
 
 def _told_price(arm: RlArm, experiment: RlExperiment) -> Text:

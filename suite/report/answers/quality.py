@@ -1,19 +1,22 @@
-"""Claims on quality, and the functions that rule on them.
+"""Rulings on the article's claims on quality.
 
 Comparisons of many arms on several tasks are counted, not pooled: that MLA is lower on one task and level on three is
 the answer. Those that told nothing apart, since both answer all or neither learnt it, decide nothing and are counted.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
 
-from suite.configuration.files import locate
 from suite.records import numbers
-from suite.report.blocks import Table, Text, joined, say
-from suite.report.claims import CONTRADICTED, LEFT_OPEN, MIXED, SUPPORTED, Claim, Verdict, claims_of, claims_table
+from suite.report.answers.claims import CONTRADICTED, LEFT_OPEN, MIXED, SUPPORTED, Verdict
+from suite.report.answers.leads import lead_of_pairs, lead_of_shares
+from suite.report.answers.rulings import machine_of
+from suite.report.blocks import Lead, Text, joined, say
 from suite.report.evidence import verdict_of
 from suite.report.model.experiment import grouped, of_outcome
+from suite.report.model.formats import points
 from suite.report.model.results import Results
 from suite.report.quality import design, families
 from suite.report.quality.cache import at_nearest_cache, is_same_cache
@@ -34,7 +37,7 @@ FEWEST_FIRST = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """The evidence of a label, by which claims are decided."""
+    """The evidence by which claims are decided."""
 
     families: Sequence[Family]
     tasks: Sequence[QualityExperiment]
@@ -42,33 +45,19 @@ class Evidence:
     """A sentence for each real model with a smaller cache, on what it loses."""
 
 
-def evidence_of(results: Results) -> dict[str, Evidence]:
-    """Return the evidence of each label that has runs of workload=quality."""
-    return {
-        label: Evidence(
-            families=[family for family in families.families(results) if family.main.label == label],
-            tasks=[experiment for experiment in design.task_experiments(results) if experiment.label == label],
-            compressed=[compressed_told(model) for model in compress_experiments(results) if model.label == label],
-        )
-        for label in dict.fromkeys(experiment.label for experiment in design.quality_experiments(results))
-    }
+@functools.lru_cache(maxsize=1)
+def evidence_of(results: Results) -> Evidence:
+    """Return the evidence that runs of workload=quality give."""
+    return Evidence(
+        families=families.families(results),
+        tasks=design.task_experiments(results),
+        compressed=[compressed_told(model) for model in compress_experiments(results)],
+    )
 
 
-def quality_claims(results: Results) -> Table:
-    """Return the table of the claims on quality, each label's evidence ruled on by itself."""
-    evidence = evidence_of(results)
-    found = [(claim, _decide(claim, evidence)) for claim in claims_of("quality")]
-    return claims_table(say("claim.table"), found, note=say("claim.note"), has_labels=len(evidence) > 1)
-
-
-def _decide(claim: Claim, evidence: Mapping[str, Evidence]) -> dict[str, Verdict]:
-    """Return what the records of each label say of a claim."""
-    decide: Callable[[Evidence], Verdict | None] = locate(claim["decided_by"])
-    return {label: verdict for label, of_label in evidence.items() if (verdict := decide(of_label)) is not None}
-
-
-def lower_ceiling(evidence: Evidence) -> Verdict | None:
+def lower_ceiling(results: Results) -> Verdict | None:
     """Rule on MLA below MHA, by its usual rank and by smaller ones, and beside other caches of its size."""
+    evidence = evidence_of(results)
     usual = _against_mha(evidence, lambda arm: design.is_plain_mla(arm) and design.has_default_rank(arm))
     narrow = _against_mha(evidence, lambda arm: design.is_plain_mla(arm) and not design.has_default_rank(arm))
     if not usual and not narrow:
@@ -78,22 +67,79 @@ def lower_ceiling(evidence: Evidence) -> Verdict | None:
     by_rank = {"usual": usual, "narrow": narrow, "level": [*filter(is_same_cache, of_tasks), *of_tiers]}
     counts = {name: _counted(found) for name, found in by_rank.items() if found}
     sentences: list[Text] = [say(f"claim.ceiling.{name}", counted=counted) for name, counted in counts.items()]
-    outcome = _by_lower([*usual, *narrow])
+    deciding = usual
     if not of_outcome(usual, *JUDGED):
         # A latent that was starved on purpose says nothing of one that was not.
         sentences.append(say("claim.ceiling.no_usual"))
-        outcome = MIXED if outcome == SUPPORTED else outcome
-    return Verdict(outcome=outcome, text=joined("sentence", sentences))
+        deciding = narrow or usual
+    outcome = _by_lower(deciding)
+    outcome = MIXED if outcome == SUPPORTED and deciding is not usual else outcome
+    return _verdict(outcome, deciding, sentences, flips=_starved(narrow))
 
 
-def gqa_between(evidence: Evidence) -> Verdict | None:
+def _starved(narrow: Sequence[QualityContrast]) -> Text:
+    """Say how many latents of other ranks lose, and which loses most."""
+    lower = sorted(of_outcome(narrow, Outcome.LOWER), key=lambda pair: pair.found.mean)
+    if not lower:
+        return say("answer.flips.no_narrow", total=len(narrow)) if narrow else ""
+    widest = max(lower, key=lambda pair: design.latent_rank(pair.arm) or 0)
+    named = {"name": widest.arm.name, "size": _size_of(widest), "where": _experiment_name(widest)}
+    return say("answer.flips.narrow", lower=len(lower), total=len(narrow), **named)
+
+
+def _verdict(
+    outcome: str, found: Sequence[QualityContrast], sentences: Iterable[Text], *, flips: Text = ""
+) -> Verdict:
+    """Return a verdict on comparisons of arms, the lead of which is the one that is told best."""
+    first = most_telling(found, outcome)
+    return Verdict(
+        outcome=outcome,
+        text=joined("sentence", sentences),
+        lead=lead_of(first),
+        flips=flips or _spread(found),
+        machine=machine_of(first.arm),
+        suffices=any(pair.found.is_tested for pair in found),
+    )
+
+
+def most_telling(found: Sequence[QualityContrast], outcome: str) -> QualityContrast:
+    """Return the comparison that leads a verdict: one that was tested and bears it out, of the most pairs, and of as
+    many the one that lies furthest apart.
+    """
+    wanted = {SUPPORTED: [Outcome.LOWER], CONTRADICTED: [Outcome.HIGHER, Outcome.ALIKE], MIXED: [Outcome.LOWER]}
+    bearing = of_outcome(found, *wanted.get(outcome, [])) or [pair for pair in found if pair.found.is_tested] or found
+
+    def place(pair: QualityContrast) -> tuple[int, float]:
+        return pair.found.pairs, abs(pair.found.mean)
+
+    return max(bearing, key=place)
+
+
+def lead_of(pair: QualityContrast) -> Lead:
+    """Return a comparison of arms as the one number of a verdict; of a loss more is worse."""
+    name = say("claim.less", arm=pair.arm.name, other=pair.other.name)
+    is_loss = pair.quantity is design.LOSS
+    measure = say("claim.about.loss" if is_loss else "claim.about.answered")
+    about = say("answer.about", name=name, measure=measure, where=_experiment_name(pair))
+    return lead_of_pairs(pair.found, pair.quantity.difference, about, sign=-1 if is_loss else 1)
+
+
+def _spread(found: Sequence[QualityContrast]) -> Text:
+    """Count how comparisons ended."""
+    counts = {outcome: len(of_outcome(found, outcome)) for outcome in Outcome}
+    return joined("notes", [say(f"verdict.count.{outcome}", count=count) for outcome, count in counts.items() if count])
+
+
+def gqa_between(results: Results) -> Verdict | None:
     """Rule on GQA and MQA, with heads as wide as MHA's, below MHA."""
+    evidence = evidence_of(results)
     found = _against_mha(evidence, lambda arm: arm.first.attention in ("gqa", "mqa") and arm.first.is_wide)
-    return Verdict(outcome=_by_lower(found), text=_counted(found)) if found else None
+    return _verdict(_by_lower(found), found, [_counted(found)]) if found else None
 
 
-def full_context(evidence: Evidence) -> Verdict | None:
+def full_context(results: Results) -> Verdict | None:
     """Rule on MLA below MHA on tasks that need the whole context, and not on recall of single pairs."""
+    evidence = evidence_of(results)
     by_task = grouped(evidence.tasks, lambda experiment: experiment.value("task"))
     whole = [experiment for task in FULL_CONTEXT for experiment in by_task.get(task, ())]
     found = design.longest_against_mha(whole, design.is_plain_mla)
@@ -108,12 +154,13 @@ def full_context(evidence: Evidence) -> Verdict | None:
     outcome = _by_lower(found)
     if outcome == SUPPORTED and _by_lower(look_ups) != CONTRADICTED:
         outcome = MIXED
-    return Verdict(outcome=outcome, text=joined("sentence", sentences))
+    return _verdict(outcome, found, sentences)
 
 
-def heads_specialise(evidence: Evidence) -> Verdict | None:
+def heads_specialise(results: Results) -> Verdict | None:
     """Rule whether for each attribute one head carries most of it, and not one head all of them."""
-    parts, compared = [], []
+    evidence = evidence_of(results)
+    parts, compared, leads = [], [], list[tuple[Lead, str]]()
     for arm in [arm for family in evidence.families for arm in family.looked_into]:
         found = carried(arm)
         most = changes([falls.share for falls in found], less=MOST_OF_IT)
@@ -124,31 +171,47 @@ def heads_specialise(evidence: Evidence) -> Verdict | None:
         compared += [most, several]
         fields = {"share": largest_share(found), "alike": numbers.percent(1 / heads), "first": first_heads(found)}
         parts.append(say("claim.heads.of", name=arm.name, **fields, heads=heads, count=len(found)))
+        about = say("answer.about.heads", name=arm.name, heads=heads)
+        leads.append((lead_of_shares([falls.share for falls in found], about, neutral=MOST_OF_IT), machine_of(arm)))
     if not parts:
         return None
     judged = judge_together(compared)
     outcomes = [_specialised(*pair) for pair in zip(judged[::2], judged[1::2], strict=True)]
-    return Verdict(outcome=_together(outcomes), text=say("claim.heads", told=joined("notes", parts)))
+    lead, machine = leads[0]
+    counts = {"supported": outcomes.count(SUPPORTED), "contradicted": outcomes.count(CONTRADICTED)}
+    return Verdict(
+        outcome=_together(outcomes),
+        text=say("claim.heads", told=joined("notes", parts)),
+        lead=lead,
+        flips=say("answer.flips.heads", total=len(outcomes), **counts),
+        machine=machine,
+        suffices=any(one.is_tested for one in judged),
+    )
 
 
-def information_tiers(evidence: Evidence) -> Verdict | None:
+def information_tiers(results: Results) -> Verdict | None:
     """Rule whether latents hold what is asked often and drop what is asked rarely, and other narrow caches do not.
 
     What a real model loses stands beside it and decides nothing: it was not trained with its latent.
     """
+    evidence = evidence_of(results)
     of_latents = [family for family in evidence.families if any(map(design.is_latent, family.main.arms))]
     if not of_latents:
         return None
     ruled = [_tiers_of(family) for family in of_latents]
     sentences = [*(verdict.text for verdict in ruled), *evidence.compressed]
-    return Verdict(outcome=_together([verdict.outcome for verdict in ruled]), text=joined("sentence", sentences))
+    outcome = _together([verdict.outcome for verdict in ruled])
+    first = next((verdict for verdict in ruled if verdict.outcome == outcome), ruled[0])
+    suffices = any(verdict.suffices for verdict in ruled)
+    return replace(first, outcome=outcome, text=joined("sentence", sentences), suffices=suffices)
 
 
-def grading_automatic(evidence: Evidence) -> Verdict | None:
+def grading_automatic(results: Results) -> Verdict | None:
     """Rule whether the grading follows what training asks, by itself.
 
     That a trained decoder does not regrade is arithmetic, and told by what it loses where the queries are reversed.
     """
+    evidence = evidence_of(results)
     sentences: list[Text] = []
     follows: list[QualityContrast] = []
     fixed: list[QualityArm] = []
@@ -166,7 +229,17 @@ def grading_automatic(evidence: Evidence) -> Verdict | None:
         trained, turned = (arm.mean(families.mix_share(mix)) or 0.0 for mix in ("trained", REVERSED))
         shares = {"trained": numbers.percent(trained), "reversed": numbers.percent(turned)}
         sentences.append(say("claim.grading.asked", name=arm.name, **shares))
-    return Verdict(outcome=_follows_outcome(follows, fixed), text=joined("sentence", sentences))
+    outcome = _follows_outcome(follows, fixed)
+    first = max(follows, key=lambda pair: (pair.found.is_tested, pair.found.pairs, abs(pair.found.mean)))
+    about = say("answer.about.reversed", name=first.arm.name)
+    return Verdict(
+        outcome=outcome,
+        text=joined("sentence", sentences),
+        lead=lead_of_pairs(first.found, first.quantity.difference, about),
+        flips=say("answer.flips.grading", fixed=len(fixed)) if fixed else _spread(follows),
+        machine=machine_of(first.arm),
+        suffices=any(pair.found.is_tested for pair in follows),
+    )
 
 
 def _against_mha(evidence: Evidence, chosen: Callable[[QualityArm], bool]) -> list[QualityContrast]:
@@ -236,7 +309,24 @@ def _tiers_of(family: Family) -> Verdict:
         outcome = SUPPORTED if is_own or is_more else MIXED
     else:
         outcome = CONTRADICTED if of_latents and all(grading.rules_out_higher for grading in of_latents) else LEFT_OPEN
-    return Verdict(outcome=outcome, text=joined("sentence", sentences))
+    told = {arm: gradings[arm] for arm in latents if arm in gradings}
+    first = max(told, key=lambda arm: (is_graded(told[arm]), told[arm].pairs, told[arm].mean), default=None)
+    lead = None
+    if first is not None:
+        about = say("answer.about.tiers", name=first.name)
+        lead = lead_of_pairs(told[first], points, about)
+    graded = {
+        "latents": sum(is_graded(gradings.get(arm)) for arm in latents),
+        "others": sum(is_graded(gradings.get(arm)) for arm in others),
+    }
+    return Verdict(
+        outcome=outcome,
+        text=joined("sentence", sentences),
+        lead=lead,
+        flips=say("answer.flips.tiers", of_latents=len(latents), of_others=len(others), **graded),
+        machine=machine_of(first) if first else "",
+        suffices=len(of_latents) > 0,
+    )
 
 
 def _graded(key: str, arms: Sequence[QualityArm], gradings: Mapping[QualityArm, Comparison]) -> Text:

@@ -1,0 +1,70 @@
+"""The one number that leads a verdict: of pairs a mean difference, of timings a ratio, of closed forms a size."""
+
+from collections.abc import Callable, Sequence
+
+from suite.records import numbers
+from suite.report.blocks import Lead, Text, say
+from suite.report.model.formats import nats, points, share_interval
+from suite.statistics.intervals import Interval, Ratio
+from suite.statistics.paired import Comparison
+
+Written = Callable[[float], str]
+
+
+def lead_of_pairs(
+    found: Comparison, text: Written, about: Text, *, unit: str = "", pair: str = "seed", sign: int = 1
+) -> Lead:
+    """Return a mean difference over pairs. `sign`: -1 for a quantity whose sign was turned, as a loss."""
+    interval, mean = found.interval, sign * found.mean
+    low_high = None if interval is None else tuple(sorted(sign * end for end in (interval.low, interval.high)))
+    ends = None if low_high is None else (low_high[0], low_high[1])
+    return Lead(
+        about=about,
+        written=_with_unit(text(mean), text),
+        interval="" if ends is None else say("answer.interval", low=text(ends[0]), high=text(ends[1])),
+        count=say(f"answer.count.{pair}", count=found.pairs),
+        value=mean,
+        ends=ends,
+    )
+
+
+def _with_unit(written: str, text: Written) -> Text:
+    """Return a number with its unit, which a column's title says elsewhere."""
+    if text is points:
+        return say("claim.points", points=written)
+    return say("claim.nats", nats=written) if text is nats else written
+
+
+def lead_of_shares(shares: Sequence[float], about: Text, *, neutral: float) -> Lead:
+    """Return a mean share over seeds."""
+    mean, interval = sum(shares) / len(shares), share_interval(shares)
+    ends = None if interval is None else (interval.low, interval.high)
+    return Lead(
+        about=about,
+        written=numbers.percent(mean),
+        interval="" if ends is None else say("answer.interval", low=f"{100 * ends[0]:.0f}", high=f"{100 * ends[1]:.0f}"),
+        count=say("answer.count.seed", count=len(shares)),
+        value=mean,
+        ends=ends,
+        neutral=neutral,
+    )
+
+
+def lead_of_times(ratio: Ratio, about: Text, of: Sequence[Interval], *, text: Written = numbers.times, neutral: float = 1.0) -> Lead:
+    """Return a ratio of two medians within the ends that both intervals leave it."""
+    low, high = text(ratio.low), text(ratio.high)
+    launches, readings = min(one.launches for one in of), min(one.count for one in of)
+    return Lead(
+        about=about,
+        written=text(ratio.ratio),
+        interval=say("answer.interval", low=low, high=high),
+        count=say("answer.count.launch", count=launches) if launches > 1 else say("answer.count.reading", count=readings),
+        value=ratio.ratio,
+        ends=(ratio.low, ratio.high),
+        neutral=neutral,
+    )
+
+
+def lead_of_size(value: float, about: Text, written: Text, *, neutral: float = 1.0, count: Text = "") -> Lead:
+    """Return a size or a count that nothing varies."""
+    return Lead(about=about, written=written, value=value, neutral=neutral, count=count)
