@@ -213,11 +213,12 @@ def test_hydra_is_imported_by_composing_alone():
 JUDGES = {
     "compress",
     "compress_design",
-    "claims",
     "evolution",
     "experiment",
     "factorial",
     "families",
+    "quality",
+    "rl",
     "stages",
     "tiers",
 }

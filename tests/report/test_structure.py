@@ -13,8 +13,9 @@ LAYERS = (
     ("model",),
     ("plot",),
     ("table",),
-    ("claims", "evidence", "quoted"),
+    ("evidence", "quoted"),
     ("attention", "quality", "rl", "runs"),
+    ("answers",),
     ("page",),
     ("command",),
 )

@@ -88,7 +88,7 @@ def _laid_out(claim: Claim, verdict: Verdict, badge: Badge | None) -> Ruling:
         outcome=verdict.outcome,
         word=verdict_word(verdict),
         badge=badge,
-        machine=verdict.machine,
+        machine="" if badge is Badge.PROJECTED else verdict.machine,
         lead=verdict.lead,
         flips=verdict.flips,
         text=verdict.text,

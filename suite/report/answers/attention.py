@@ -7,7 +7,9 @@ Sizes and counts need no statistics: they are what was counted on the real cache
 import ast
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import suite
@@ -15,16 +17,16 @@ from suite.records import numbers
 from suite.records.derived import noted
 from suite.report.answers.claims import CONTRADICTED, DEPENDS, LEFT_OPEN, MIXED, SUPPORTED, Verdict
 from suite.report.answers.leads import lead_of_size, lead_of_times
-from suite.report.answers.rulings import ABOUT, Ruled, explaining, setting_name, told_flips
+from suite.report.answers.rulings import ABOUT, Ruled, explaining, setting_name, told_flips, value_text
 from suite.report.attention import callstyle, memory
 from suite.report.attention.groups import axes_of, side_by_side
-from suite.report.attention.timings import KERNEL, LAYER, Timing, one_a_record, timings
+from suite.report.attention.timings import KERNEL, LAYER, Timing, one_a_record, span_title, timings
 from suite.report.blocks import Lead, Text, joined, say
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import phase_name, rank, variant_label
 from suite.report.model.machine_labels import plain_name
 from suite.report.model.results import Results
-from suite.report.model.run import machine_name, mapping
+from suite.report.model.run import machine_name, mapping, number_of
 from suite.statistics.intervals import Ratio, ratio_of_medians
 from suite.theory.attention_plan import ELEMENT_BYTES
 from suite.theory.geometry import load_geometry
@@ -39,6 +41,7 @@ SHIPPED = "deepseek-v3"
 """The published model whose sizes closed forms take."""
 KEPT_HEADS = {"mha": "all", "gqa8": 8, "gqa2": 2}
 """Key-value heads of the caches that MLA's is compared with."""
+TURNING = ("seq_len", "query_len", "heads")
 MOST_TOLD = 3
 HALF = 0.5
 SERVED = "bfloat16"
@@ -57,7 +60,7 @@ class Compared:
     mla: Timing
     other: Timing
     ratio: Ratio
-    """How many times as much the other takes: above 1 speaks for MLA."""
+    """The other's time over MLA's: above 1 speaks for MLA."""
 
     @property
     def ruling(self) -> str:
@@ -67,7 +70,9 @@ class Compared:
 
     @functools.cached_property
     def settings(self) -> dict[str, str]:
-        axes = {name: self.mla.axis(name) for name in ("phase", "query_len", "seq_len", "dtype", "geometry", "tp", "batch")}
+        axes = {
+            name: self.mla.axis(name) for name in ("phase", "query_len", "seq_len", "dtype", "geometry", "tp", "batch")
+        }
         heads = mapping(self.mla.record.settings, "geometry").get("num_heads")
         own = {"versus": self.other.variant, "heads": str(heads or ""), "machine": machine_of(self.mla)}
         return {name: value for name, value in {**axes, **own}.items() if value}
@@ -93,8 +98,52 @@ def faster_inference(results: Results) -> Verdict | None:
         sentences.append(_counted("answer.told.kernel", kernels))
     if absorbed := [pair for pair in beside(results, "prefill", (ABSORBED,)) if pair.mla.span == LAYER]:
         sentences.append(_counted("answer.told.absorbed", absorbed))
-    sentences.append(_ranges(layers))
+    sentences += [_ranges(layers), *_turns(found)]
     return _of_timings(layers, sentences)
+
+
+def _turns(found: Sequence[Compared]) -> list[Text]:
+    """Tell the first contexts, numbers of new tokens and of heads at which MLA changes sides with all else the same."""
+    told = []
+    for name in TURNING:
+        alike = grouped(found, partial(_without, name))
+        turns = [turn for same in alike.values() for turn in _turns_of(name, same)]
+        fields = {"told": joined("notes", turns[:MOST_TOLD]), "count": len(turns)}
+        told += [say("answer.told.turns", name=setting_name(name), **fields)] if turns else []
+    return told
+
+
+def _without(name: str, pair: Compared) -> tuple[object, ...]:
+    """Return what a pair is about but for a setting."""
+    return pair.mla.span, *sorted((key, value) for key, value in pair.settings.items() if key != name)
+
+
+def _turns_of(name: str, same: Sequence[Compared]) -> list[Text]:
+    """Return the values between which MLA turns from faster to slower, or back."""
+    ordered = sorted(
+        (pair for pair in same if pair.ruling != LEFT_OPEN),
+        key=lambda pair: number_of(pair.settings.get(name, "")) or 0.0,
+    )
+    turns = []
+    for pair, after in pairwise(ordered):
+        if pair.ruling != after.ruling:
+            sides = {"first": value_text(name, pair.settings[name]), "then": value_text(name, after.settings[name])}
+            fields = {
+                "geometry": pair.settings["geometry"],
+                "dtype": pair.settings["dtype"],
+                "other": variant_label(pair.other.variant),
+            }
+            way = "slower" if after.ruling == CONTRADICTED else "faster"
+            turns.append(
+                say(
+                    f"answer.told.turn.{way}",
+                    span=span_title(pair.mla.span),
+                    phase=phase_name(pair.mla.axis("phase")),
+                    **sides,
+                    **fields,
+                )
+            )
+    return turns
 
 
 def cheaper_training(results: Results) -> Verdict | None:
@@ -164,14 +213,19 @@ def _of_timings(found: Sequence[Compared], sentences: Sequence[Text], known: Seq
         text=joined("sentence", sentences),
         on=joined("list", map(setting_name, names)),
         lead=_lead(first),
-        flips=told_flips(ruled, names or ["versus", "phase"]),
+        flips=told_flips(
+            ruled,
+            [*dict.fromkeys([*names, *["phase"] * (len({one.value("phase") for one in ruled}) > 1)])] or ["versus"],
+        ),
         machine=machine_of(first.mla),
         suffices=any(min(pair.mla.interval.count, pair.other.interval.count) > 1 for pair in found),
     )
 
 
 def _lead_pair(found: Sequence[Compared], outcome: str) -> Compared:
-    """Return the pair that leads: told apart, one new token in decode, against GQA, the longest context, as served."""
+    """Return the pair that leads: told apart over several launches, one new token, in decode, against GQA, as served;
+    of those the longest context.
+    """
     bearing = [pair for pair in found if pair.ruling == outcome] or found
 
     def place(pair: Compared) -> tuple[bool, ...]:
@@ -179,7 +233,9 @@ def _lead_pair(found: Sequence[Compared], outcome: str) -> Compared:
         plain = len(mla.shared_extras) == 0 and mla.axis("tp") in ("", "1")
         return (
             pair.ratio.is_told_apart,
-            plain and mla.axis("query_len") in ("", "1"),
+            plain and mla.axis("query_len") in ("", "0", "1"),
+            mla.axis("phase") == "decode",
+            min(mla.interval.launches, pair.other.interval.launches) > 1,
             pair.other.variant == "gqa",
             mla.axis("dtype") == SERVED,
         )
@@ -216,7 +272,10 @@ def _ranges(found: Sequence[Compared]) -> Text:
     parts = []
     for (rival, phase), pairs in grouped(found, lambda pair: (pair.other.variant, pair.mla.axis("phase"))).items():
         by_ratio = sorted(pairs, key=lambda pair: pair.ratio.ratio)
-        ends = [(numbers.times(pair.ratio.ratio), numbers.count(pair.mla.tokens or 0)) for pair in (by_ratio[0], by_ratio[-1])]
+        ends = [
+            (numbers.times(pair.ratio.ratio), numbers.count(pair.mla.tokens or 0))
+            for pair in (by_ratio[0], by_ratio[-1])
+        ]
         (low, at_low), (high, at_high) = ends
         fields = {"low": low, "at_low": at_low, "high": high, "at_high": at_high}
         parts.append(say("answer.told.range", other=variant_label(rival), phase=phase_name(phase), **fields))
@@ -253,7 +312,10 @@ def less_kv_memory(results: Results) -> Verdict:
     first = next((one for one in counted if (one.mode, one.rival) == ("latent", "mha")), forms[0])
     sentences = [say("answer.told.cached", told=joined("notes", map(_told_cache, counted)))] if counted else []
     sentences.append(say("answer.told.cached_forms", model=SHIPPED, told=joined("notes", map(_told_cache, forms))))
-    larger = list({(one.mode, one.rival): one for one in every if one.ratio > 1}.values())
+    larger: dict[tuple[str, Text], Cached] = {}
+    for one in every:
+        if one.ratio > 1:
+            larger.setdefault((one.mode, one.other), one)
     return Verdict(
         outcome=DEPENDS if len(outcomes) > 1 else next(iter(outcomes)),
         text=joined("sentence", sentences),
@@ -263,7 +325,7 @@ def less_kv_memory(results: Results) -> Verdict:
             say("answer.about.cache", other=first.other, where=first.where),
             say("answer.of", share=numbers.percent(first.ratio), other=first.other),
         ),
-        flips=say("answer.flips.cache", told=joined("notes", map(_told_cache, larger[:MOST_TOLD]))),
+        flips=say("answer.flips.cache", told=joined("notes", map(_told_cache, list(larger.values())[:MOST_TOLD]))),
         machine=machine_of(first.timing) if first.timing else "",
         is_projected=first.timing is None,
     )
@@ -277,7 +339,10 @@ def counted_caches(results: Results) -> list[Cached]:
     """Return the caches that records counted, each geometry and rival once."""
     found = one_a_record(timing for timing in timings(results) if timing.axis("phase") == "decode" and timing.tokens)
     kept = [timing for timing in found if memory.COUNTED(timing) and not timing.axis("cache_dtype")]
-    cases = grouped(kept, lambda timing: (axes_of(timing, ["attention", "backend", "query_len"]), timing.shared_extras, timing.label))
+    cases = grouped(
+        kept,
+        lambda timing: (axes_of(timing, ["attention", "backend", "query_len"]), timing.shared_extras, timing.label),
+    )
     caches: dict[tuple[object, ...], Cached] = {}
     for case in cases.values():
         for mla in case:
@@ -288,10 +353,24 @@ def counted_caches(results: Results) -> list[Cached]:
                     ratio = (memory.COUNTED(mla) or 0.0) / (memory.COUNTED(other) or 1.0)
                     key = (mode, other.variant, geometry, heads, mla.axis("tp"))
                     name = _grouped_name(other)
-                    where = joined(", ", [geometry, heads, f"tp {mla.axis('tp')}" if mla.axis("tp") not in ("", "1") else ""])
+                    where = joined(
+                        ", ", [geometry, heads, f"tp {mla.axis('tp')}" if mla.axis("tp") not in ("", "1") else ""]
+                    )
                     cached = Cached(other=name, where=where, ratio=ratio, mode=mode, rival=other.variant, timing=mla)
                     caches.setdefault(key, cached)
-    return sorted(caches.values(), key=lambda one: (one.mode != "latent", rank(one.rival), len(str(one.where)), str(one.where)))
+    return sorted(caches.values(), key=_cache_place)
+
+
+def _cache_place(one: Cached) -> tuple[object, ...]:
+    """Sort caches: latents first, then by rival, those of models with a latent of their own before others."""
+    geometry = mapping(one.timing.record.settings, "geometry") if one.timing else {}
+    return (
+        one.mode != "latent",
+        rank(one.rival),
+        geometry.get("attention") != "mla",
+        len(str(one.where)),
+        str(one.where),
+    )
 
 
 def _grouped_name(timing: Timing) -> str:
@@ -371,7 +450,9 @@ def heavy(results: Results) -> Verdict | None:
     longest = max(shares, key=_longest)
     of_case = [one for one in shares if one.case == longest.case]
     ruled = [Ruled(settings={"seq_len": str(one.tokens), **dict(one.case)}, ruling=one.ruling) for one in shares]
-    at_longest = [one for one in shares if one.tokens == max(other.tokens for other in shares if other.case == one.case)]
+    at_longest = [
+        one for one in shares if one.tokens == max(other.tokens for other in shares if other.case == one.case)
+    ]
     outcomes = {one.ruling for one in at_longest} - {LEFT_OPEN}
     outcome = DEPENDS if len(outcomes) > 1 else next(iter(outcomes), LEFT_OPEN)
     differing = [name for name, _ in longest.case if len({one.value(name) for one in ruled}) > 1]
@@ -379,10 +460,18 @@ def heavy(results: Results) -> Verdict | None:
     about = {"geometry": longest.layer.axis("geometry"), "dtype": longest.layer.axis("dtype")}
     return Verdict(
         outcome=outcome,
-        text=joined("sentence", [say("answer.told.heavy", told=joined("notes", map(_told_share, sorted(of_case, key=_longest))), **about), _others(shares)]),
+        text=joined(
+            "sentence",
+            [
+                say(
+                    "answer.told.heavy", told=joined("notes", map(_told_share, sorted(of_case, key=_longest))), **about
+                ),
+                _others(shares),
+            ],
+        ),
         on=joined("list", map(setting_name, names)),
         lead=lead_of_times(
-            longest.ratio,
+            replace(longest.ratio, high=min(longest.ratio.high, 1.0)),
             say("answer.about.heavy", tokens=numbers.count(longest.tokens), **about),
             [longest.kernel.interval, longest.layer.interval],
             text=numbers.percent,
@@ -396,7 +485,7 @@ def heavy(results: Results) -> Verdict | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """What attention over MHA's cache takes of one decode step of a layer."""
+    """The part of one decode step of a layer that attention over MHA's cache takes."""
 
     kernel: Timing
     layer: Timing
@@ -474,7 +563,7 @@ def _half_at(shares: Sequence[Share]) -> Text:
 
 @dataclass(frozen=True, kw_only=True)
 class Code:
-    """What a layer's file holds: lines that are code, and weights that are matrices."""
+    """The contents of a layer's file: lines that are code, and weights that are matrices."""
 
     lines: int
     matrices: int
@@ -487,11 +576,19 @@ def code_of(file: str) -> Code:
     lines, matrices = set[int](), 0
     for top in tree.body:
         if isinstance(top, ast.ClassDef | ast.FunctionDef):
-            strings = {id(node.value) for node in ast.walk(top) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)}
+            strings = {
+                id(node.value)
+                for node in ast.walk(top)
+                if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+            }
             for node in ast.walk(top):
                 if isinstance(node, ast.expr | ast.stmt) and id(node) not in strings and not _is_string(node):
                     lines.add(node.lineno)
-                is_matrix = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "init_weight"
+                is_matrix = (
+                    isinstance(node, ast.Call)
+                    and isinstance(node.func, ast.Attribute)
+                    and node.func.attr == "init_weight"
+                )
                 matrices += is_matrix
     return Code(lines=len(lines), matrices=matrices)
 
@@ -502,7 +599,7 @@ def _is_string(node: ast.AST) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """How far apart the slowest and the fastest form of one computation lie."""
+    """The slowest and the fastest form of one computation."""
 
     family: str
     slowest: Timing
@@ -516,7 +613,11 @@ class Spread:
     @property
     def case(self) -> tuple[object, ...]:
         timing = self.slowest
-        return timing.label, timing.span, tuple(map(timing.axis, ("geometry", "phase", "dtype", "seq_len", "query_len", "threads")))
+        return (
+            timing.label,
+            timing.span,
+            tuple(map(timing.axis, ("geometry", "phase", "dtype", "seq_len", "query_len", "threads"))),
+        )
 
 
 def spreads(results: Results) -> list[Spread]:
@@ -542,7 +643,8 @@ def hard_to_implement(results: Results) -> Verdict | None:
     of_mla = [one for one in found if one.family == "mla"]
     if not of_mla:
         return None
-    code = SUPPORTED if mla.lines >= MANY_LINES * others.lines else LEFT_OPEN
+    times = mla.lines / others.lines
+    code = SUPPORTED if times >= MANY_LINES else CONTRADICTED if times <= 1 else LEFT_OPEN
     pairs = [(one, other) for one in of_mla for other in found if other.family in RIVALS and other.case == one.case]
     wider = [(one, other) for one, other in pairs if one.ratio.low > other.ratio.high]
     narrower = [(one, other) for one, other in pairs if one.ratio.high < other.ratio.low]
@@ -550,7 +652,12 @@ def hard_to_implement(results: Results) -> Verdict | None:
     outcome = code if code == spread else MIXED if SUPPORTED in (code, spread) else LEFT_OPEN
     widest = max(of_mla, key=lambda one: one.ratio.ratio)
     beside_it = [other for one, other in pairs if one is widest]
-    fields = {"lines": mla.lines, "other_lines": others.lines, "matrices": mla.matrices, "other_matrices": others.matrices}
+    fields = {
+        "lines": mla.lines,
+        "other_lines": others.lines,
+        "matrices": mla.matrices,
+        "other_matrices": others.matrices,
+    }
     counts = {"wider": len(wider), "narrower": len(narrower), "total": len(pairs)}
     about = say(
         "answer.about.spread",
@@ -559,7 +666,10 @@ def hard_to_implement(results: Results) -> Verdict | None:
         tokens=numbers.count(widest.slowest.tokens or 0),
         dtype=widest.slowest.axis("dtype"),
     )
-    told = [say("answer.told.beside", name=variant_label(other.family), ratio=numbers.times(other.ratio.ratio)) for other in beside_it]
+    told = [
+        say("answer.told.beside", name=variant_label(other.family), ratio=numbers.times(other.ratio.ratio))
+        for other in beside_it
+    ]
     return Verdict(
         outcome=outcome,
         text=joined(

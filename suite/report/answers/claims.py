@@ -30,7 +30,7 @@ class Verdict:
     lead: Lead | None = None
     """The single most telling comparison."""
     flips: Text = ""
-    """Where the outcome is another, in a line."""
+    """The conditions under which the outcome is another, in a line."""
     machine: Text = ""
     """The machines whose measurements decided it; empty where closed forms or projections did."""
     is_projected: bool = False

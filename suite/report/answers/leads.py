@@ -42,7 +42,9 @@ def lead_of_shares(shares: Sequence[float], about: Text, *, neutral: float) -> L
     return Lead(
         about=about,
         written=numbers.percent(mean),
-        interval="" if ends is None else say("answer.interval", low=f"{100 * ends[0]:.0f}", high=f"{100 * ends[1]:.0f}"),
+        interval=""
+        if ends is None
+        else say("answer.interval", low=f"{100 * ends[0]:.0f}", high=f"{100 * ends[1]:.0f}"),
         count=say("answer.count.seed", count=len(shares)),
         value=mean,
         ends=ends,
@@ -50,7 +52,9 @@ def lead_of_shares(shares: Sequence[float], about: Text, *, neutral: float) -> L
     )
 
 
-def lead_of_times(ratio: Ratio, about: Text, of: Sequence[Interval], *, text: Written = numbers.times, neutral: float = 1.0) -> Lead:
+def lead_of_times(
+    ratio: Ratio, about: Text, of: Sequence[Interval], *, text: Written = numbers.times, neutral: float = 1.0
+) -> Lead:
     """Return a ratio of two medians within the ends that both intervals leave it."""
     low, high = text(ratio.low), text(ratio.high)
     launches, readings = min(one.launches for one in of), min(one.count for one in of)
@@ -58,7 +62,9 @@ def lead_of_times(ratio: Ratio, about: Text, of: Sequence[Interval], *, text: Wr
         about=about,
         written=text(ratio.ratio),
         interval=say("answer.interval", low=low, high=high),
-        count=say("answer.count.launch", count=launches) if launches > 1 else say("answer.count.reading", count=readings),
+        count=say("answer.count.launch", count=launches)
+        if launches > 1
+        else say("answer.count.reading", count=readings),
         value=ratio.ratio,
         ends=(ratio.low, ratio.high),
         neutral=neutral,

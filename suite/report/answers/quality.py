@@ -87,9 +87,7 @@ def _starved(narrow: Sequence[QualityContrast]) -> Text:
     return say("answer.flips.narrow", lower=len(lower), total=len(narrow), **named)
 
 
-def _verdict(
-    outcome: str, found: Sequence[QualityContrast], sentences: Iterable[Text], *, flips: Text = ""
-) -> Verdict:
+def _verdict(outcome: str, found: Sequence[QualityContrast], sentences: Iterable[Text], *, flips: Text = "") -> Verdict:
     """Return a verdict on comparisons of arms, the lead of which is the one that is told best."""
     first = most_telling(found, outcome)
     return Verdict(
@@ -120,7 +118,9 @@ def lead_of(pair: QualityContrast) -> Lead:
     name = say("claim.less", arm=pair.arm.name, other=pair.other.name)
     is_loss = pair.quantity is design.LOSS
     measure = say("claim.about.loss" if is_loss else "claim.about.answered")
-    about = say("answer.about", name=name, measure=measure, where=_experiment_name(pair))
+    task = pair.arm.first.task
+    where = say("claim.rarely", title=task) if pair.about == design.RARELY else task
+    about = say("answer.about", name=name, measure=measure, where=where)
     return lead_of_pairs(pair.found, pair.quantity.difference, about, sign=-1 if is_loss else 1)
 
 
@@ -310,7 +310,9 @@ def _tiers_of(family: Family) -> Verdict:
     else:
         outcome = CONTRADICTED if of_latents and all(grading.rules_out_higher for grading in of_latents) else LEFT_OPEN
     told = {arm: gradings[arm] for arm in latents if arm in gradings}
-    first = max(told, key=lambda arm: (is_graded(told[arm]), told[arm].pairs, told[arm].mean), default=None)
+    first = max(
+        told, key=lambda arm: (is_graded(told[arm]), told[arm].pairs, design.latent_rank(arm) or 0), default=None
+    )
     lead = None
     if first is not None:
         about = say("answer.about.tiers", name=first.name)

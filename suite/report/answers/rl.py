@@ -20,10 +20,12 @@ from suite.report.answers.rulings import (
     ABOUT,
     Finding,
     between,
+    extras_of,
     machine_of,
     rule,
     setting_name,
     settings_of,
+    short_name,
     tell,
     together,
 )
@@ -84,12 +86,12 @@ def cheaper(results: Results) -> Verdict | None:
     verdict = rule(findings, *facts, *_not_reached(pairs), known=known)
     if verdict is None or not saved:
         return verdict
-    typical, least = _typical(saved), min(saved, key=lambda saving: saving.share)
+    typical = _typical(saved)
     step = typical.arm.first
     return replace(
         verdict,
         lead=_memory_lead(typical),
-        flips=verdict.flips if verdict.outcome == DEPENDS else _least_saved(saved, least),
+        flips=verdict.flips if verdict.outcome == DEPENDS else _least_saved(_of_evidence(saved, step.is_measured)),
         machine=machine_of(typical.arm) if step.is_measured else verdict.machine,
         is_projected=not step.is_measured,
     )
@@ -110,7 +112,9 @@ def _memory_lead(saving: Saving) -> Lead:
     return lead_of_size(1 - saving.share, about, say("answer.memory", share=numbers.percent(1 - saving.share), **peaks))
 
 
-def _least_saved(saved: Sequence[Saving], least: Saving) -> Text:
+def _least_saved(saved: Sequence[Saving]) -> Text:
+    """Say in how many cases GRPO holds less, and where it saves least."""
+    least = min(saved, key=lambda saving: saving.share)
     fields = {"least": numbers.percent(least.share), "model": least.arm.first.model, "count": len(saved)}
     less = sum(saving.share > 0 for saving in saved)
     return say("answer.flips.memory", less=less, tokens=least.arm.value("seq_len") or numbers.NOTHING, **fields)
@@ -268,6 +272,8 @@ def _risen(arm: RlArm, experiment: RlExperiment, about: str, found: Comparison |
             text=points,
             settings=settings,
             machine=machine_of(arm),
+            short=short_name(arm),
+            extras=extras_of(arm),
         )
     ]
 

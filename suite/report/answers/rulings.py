@@ -11,22 +11,23 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
+from suite.records import numbers
 from suite.report.answers.claims import CONTRADICTED, DEPENDS, LEFT_OPEN, SUPPORTED, Verdict
 from suite.report.answers.leads import lead_of_pairs
-from suite.report.blocks import Lead, Say, Text, joined, say, say_or
+from suite.report.blocks import Lead, Say, Text, dotted, joined, say, say_or
 from suite.report.model.experiment import Arm, Contrast, Experiment, R, grouped
-from suite.report.model.formats import with_range
+from suite.report.model.formats import points, with_range
 from suite.report.model.labels import ALGORITHM, RECIPE, label_of, phase_name, variant_label
 from suite.report.model.machine_labels import plain_name
-from suite.report.model.run import LABEL, Pairs, machine_name
-from suite.statistics.paired import JUDGED, Comparison, Outcome, judge_together
+from suite.report.model.run import LABEL, Pairs, machine_name, number_of
+from suite.statistics.paired import JUDGED, TOLD_APART, Comparison, Outcome, judge_together
 
 ABOUT = "about"
 """The measure of a finding, among the settings that a verdict may depend on."""
 OTHER = "other "
 """Begins the name of a setting of the arm that is compared with."""
-MOST_NAMED, MOST_ON, MOST_GROUPS = 4, 2, 6
-"""Findings of one measure that are told one by one, settings that a verdict names, and groups that are counted."""
+MOST_NAMED, MOST_GROUPS = 4, 4
+"""Findings of one measure that are told one by one, and groups that are counted."""
 LEAST_GAIN = 0.02
 """The share of rulings that a second setting must explain beside the first to be named."""
 OTHER_WAY = {Outcome.HIGHER: Outcome.LOWER, Outcome.LOWER: Outcome.HIGHER}
@@ -34,14 +35,17 @@ OTHER_WAY = {Outcome.HIGHER: Outcome.LOWER, Outcome.LOWER: Outcome.HIGHER}
 
 @dataclass(frozen=True, kw_only=True)
 class Ruled:
-    """What one comparison says of a claim, and the settings that it was made at."""
+    """The word of one comparison on a claim, and the settings that it was made at."""
 
     settings: Mapping[str, str]
     ruling: str
     """SUPPORTED, CONTRADICTED or LEFT_OPEN."""
 
     def value(self, name: str) -> str:
-        return self.settings.get(name) or self.settings.get(OTHER + name, "")
+        """Return a setting of either arm; numbers that are equal are written alike."""
+        value = self.settings.get(name) or self.settings.get(OTHER + name, "")
+        number = number_of(value)
+        return value if number is None else f"{number:g}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,10 +67,18 @@ class Finding:
     """The machine that its first run ran on."""
     measure: str = ""
     """The word for its measure where its name says already what is compared."""
+    short: Text = ""
+    """The arms by their algorithm or recipe alone."""
+    extras: int = 0
+    """Settings that the arms' cases name besides the axes: the fewer, the nearer to the defaults."""
 
     @property
     def about(self) -> str:
         return self.settings[ABOUT]
+
+    @property
+    def ruled(self) -> Ruled:
+        return Ruled(settings=self.settings, ruling=self.ruling)
 
     @property
     def ruling(self) -> str:
@@ -105,7 +117,21 @@ def between(
         supports=supports,
         must_learn=must_learn,
         machine=machine_of(contrast.arm),
+        short=say("claim.less", arm=short_name(contrast.arm), other=short_name(contrast.other)),
+        extras=extras_of(contrast.arm) + extras_of(contrast.other),
     )
+
+
+def short_name(arm: Arm[Any]) -> Text:
+    """Return an arm's recipe, where it is trained in another than RL alone, else its algorithm, else its name."""
+    key = dict(arm.key)
+    name = RECIPE if RECIPE in key else ALGORITHM if ALGORITHM in key else ""
+    return label_of(name, key[name]) if name else arm.name
+
+
+def extras_of(arm: Arm[Any]) -> int:
+    """Count the settings that an arm's case names besides the axes."""
+    return len(arm.first.record.case.extras)
 
 
 def machine_of(arm: Arm[Any]) -> str:
@@ -143,7 +169,7 @@ def rule(
     judged, known = together(findings), known or {}
     if not judged and not known:
         return None
-    ruled = [Ruled(settings=finding.settings, ruling=finding.ruling) for finding in judged if finding.supports]
+    ruled = [finding.ruled for finding in judged if finding.supports]
     ruled += [Ruled(settings={ABOUT: about}, ruling=ruling) for about, ruling in known.items()]
     outcome, names = settle(ruled)
     lead = most_telling(judged, outcome, lead_about)
@@ -152,7 +178,7 @@ def rule(
         text=joined("sentence", [*facts, *tell(judged)]),
         on=joined("list", map(setting_name, names)),
         lead=lead and lead_of(lead),
-        flips=told_flips(ruled, names),
+        flips=told_flips(ruled, names) if names or lead is None else _far_end(judged, lead),
         machine=lead.machine if lead else "",
         suffices=bool(known) or any(finding.found.is_tested for finding in judged if finding.supports),
     )
@@ -168,7 +194,7 @@ def settle(ruled: Sequence[Ruled]) -> tuple[str, list[str]]:
 
 def depends_on(telling: Sequence[Ruled]) -> list[str]:
     """Return the settings that turn the ruling round with all else the same; where no two comparisons differ so little,
-    those in which the most alike of unlike rulings differ. Of many those that explain the most rulings.
+    those in which the most alike of unlike rulings differ. Of many the one or two that explain the most rulings.
     """
     differences = []
     for one, other in combinations(telling, 2):
@@ -180,21 +206,25 @@ def depends_on(telling: Sequence[Ruled]) -> list[str]:
     alone = {name for names in differences if len(names) == 1 for name in names}
     # Nobody asks on which machine it depends where the task differs, too.
     least = min(differences, key=len)
-    return sorted(explaining(telling, sorted(alone or (least - {LABEL} if len(least) > 1 else least))))
+    names = explaining(telling, sorted(alone or (least - {LABEL} if len(least) > 1 else least)))
+    if _told_by(telling, names) == _told_by(telling, []):
+        # They turn single pairs round, and tell nothing of the rest: what comes in several settings at once does.
+        every = {_own(name) for one in telling for name in one.settings}
+        names = explaining(telling, sorted(name for name in every if len({one.value(name) for one in telling}) > 1))
+    return sorted(names)
 
 
 def explaining(telling: Sequence[Ruled], names: Sequence[str]) -> list[str]:
-    """Return those of the settings, MOST_ON at most, by whose values the most rulings can be told; of as many the
-    first.
+    """Return the setting by whose values the most rulings can be told, or two of them where those tell more by
+    LEAST_GAIN; of as many the first.
     """
-    chosen: list[str] = []
-    while len(chosen) < min(MOST_ON, len(names)):
-        told = {name: _told_by(telling, [*chosen, name]) for name in names if name not in chosen}
-        best = max(told, key=lambda name: told[name])
-        if chosen and told[best] - _told_by(telling, chosen) < LEAST_GAIN * len(telling):
-            break
-        chosen.append(best)
-    return chosen
+    told = {(name,): _told_by(telling, [name]) for name in names}
+    best = max(told, key=lambda one: told[one], default=())
+    if len(names) < 2 or told[best] == len(telling):
+        return [*best]
+    pairs = {pair: _told_by(telling, pair) for pair in combinations(names, 2)}
+    two = max(pairs, key=lambda pair: pairs[pair])
+    return [*two] if pairs[two] - told[best] >= LEAST_GAIN * len(telling) else [*best]
 
 
 def _told_by(telling: Sequence[Ruled], names: Sequence[str]) -> int:
@@ -221,9 +251,38 @@ def told_flips(ruled: Sequence[Ruled], names: Sequence[str]) -> Text:
     parts = []
     for values, group in by_size:
         named = joined(", ", [value_text(name, value) for name, value in zip(by, values, strict=True)])
-        fields = {"total": len(group), "supported": _count(group, SUPPORTED), "contradicted": _count(group, CONTRADICTED)}
+        fields = {
+            "total": len(group),
+            "supported": _count(group, SUPPORTED),
+            "contradicted": _count(group, CONTRADICTED),
+        }
         parts.append(say("answer.flips.of", where=named, **fields))
     return joined("notes", parts)
+
+
+def _far_end(findings: Sequence[Finding], lead: Finding) -> Text:
+    """Count what the findings of the lead's measure say, and tell the one furthest the other way; before it the one at
+    the plainest settings, in the middle of several, where the lead is at others.
+    """
+    same = [finding for finding in findings if finding.about == lead.about and finding.supports]
+    if len(same) < 2:
+        return told_flips([finding.ruled for finding in findings if finding.supports], [])
+    rulings = [finding.ruling for finding in same]
+    fields = {"total": len(same), "supported": rulings.count(SUPPORTED), "contradicted": rulings.count(CONTRADICTED)}
+    furthest = max(same, key=lambda finding: -finding.found.mean if lead.found.mean > 0 else finding.found.mean)
+    tested = [finding for finding in same if finding.found.is_tested]
+    plain = _in_the_middle([one for one in tested if one.extras == min(other.extras for other in tested)])
+    sentences = [say("answer.flips.far", told=_briefly(furthest), **fields)]
+    is_elsewhere = plain is not None and plain.extras < lead.extras and lead.name != lead.short
+    sentences += [say("answer.flips.plain", told=_briefly(plain))] if plain and is_elsewhere else []
+    return joined("sentence", sentences)
+
+
+def _briefly(finding: Finding) -> Text:
+    """Tell a finding's number and what may be said of it."""
+    lead = lead_of(finding)
+    fields = {"value": lead.written, "interval": lead.interval or numbers.NOTHING}
+    return say("answer.flips.told", said=say(f"claim.said.{finding.found.outcome}"), where=_where(finding), **fields)
 
 
 def value_text(name: str, value: str) -> Text:
@@ -241,26 +300,43 @@ def value_text(name: str, value: str) -> Text:
 
 
 def most_telling(findings: Sequence[Finding], outcome: str, about: Collection[str] = ()) -> Finding | None:
-    """Return the finding that leads a verdict: of those that bear it out the one at the plainest settings, with the
-    most pairs, and of as many the one that is told apart most clearly.
+    """Return the finding that leads a verdict: one that was tested, bears it out and tells apart, nearest to the
+    defaults and of the most pairs. Of several such the one in the middle: the largest would promise too much.
     """
     decisive = [finding for finding in findings if finding.supports]
     bearing = [finding for finding in decisive if finding.ruling == outcome] or decisive
     wanted = [finding for finding in bearing if finding.about in about] or bearing
-    first = wanted[0].about if wanted and not about else None
 
-    def place(finding: Finding) -> tuple[bool, bool, int, int, float]:
+    def place(finding: Finding) -> tuple[bool, bool, int, int]:
         found = finding.found
-        clear = abs(found.mean) / found.error if found.error else abs(found.mean) * 1e9
-        return found.is_tested, first in (None, finding.about), -len(finding.settings), found.pairs, clear
+        return found.is_tested, found.outcome in TOLD_APART, -finding.extras, found.pairs
 
-    return max(wanted, key=place, default=None)
+    best = max(map(place, wanted), default=None)
+    alike = [
+        finding for finding in wanted if place(finding) == best and finding.about == _first_about(wanted, best, place)
+    ]
+    return _in_the_middle(alike)
+
+
+def _in_the_middle(findings: Sequence[Finding]) -> Finding | None:
+    in_order = sorted(findings, key=lambda finding: finding.found.mean)
+    return in_order[len(in_order) // 2] if in_order else None
+
+
+def _first_about(findings: Sequence[Finding], best: Any, place: Callable[[Finding], Any]) -> str:
+    return next(finding.about for finding in findings if place(finding) == best)
+
+
+def _where(finding: Finding) -> Text:
+    """Return the task and the policy of a finding."""
+    named = dotted(*filter(None, map(finding.experiment.value, ("task", "policy"))))
+    return named or finding.experiment.title
 
 
 def lead_of(finding: Finding) -> Lead:
     """Return a finding as the one number of a verdict."""
     measure = say(f"claim.about.{finding.measure or finding.about}")
-    about = say("answer.about", name=finding.name, measure=measure, where=finding.experiment.title)
+    about = say("answer.about", name=finding.short, measure=measure, where=_where(finding))
     return lead_of_pairs(finding.found, finding.text, about)
 
 
@@ -282,7 +358,8 @@ def tell(findings: Sequence[Finding]) -> list[Text]:
             low, high = (_told(finding, names[finding.experiment.key]) for finding in (by_size[0], by_size[-1]))
             fields = {"counted": joined("notes", counted), "total": len(same), "low": low, "high": high}
             parts = [say("claim.range", **fields)]
-        sentences.append(say("claim.measured", about=say(f"claim.about.{about}"), told=joined("notes", parts)))
+        measured = "claim.measured_points" if same[0].text is points else "claim.measured"
+        sentences.append(say(measured, about=say(f"claim.about.{about}"), told=joined("notes", parts)))
     return sentences
 
 

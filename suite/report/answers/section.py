@@ -39,5 +39,4 @@ def _number(ruling: Ruling) -> Text:
 def _machine(ruling: Ruling) -> Text:
     if ruling.badge is None:
         return numbers.NOTHING
-    name = ruling.machine if ruling.badge != "projected" else ""
-    return joined(", ", [say(f"claim.badge.{ruling.badge}"), name])
+    return joined("list", [say(f"claim.badge.{ruling.badge}"), ruling.machine])

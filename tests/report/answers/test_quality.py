@@ -2,10 +2,9 @@
 
 import pytest
 
-from suite.configuration.files import languages, locate
-from suite.report.claims import VERDICTS, claims_of
+from suite.configuration.files import locate
+from suite.report.answers.claims import claims, verdict_word
 from suite.report.page.texts import load_texts
-from suite.report.quality import tasks
 from tests.report.quality_records import (
     ALL_HEADS_ALIKE,
     ONE_FOR_ALL,
@@ -20,10 +19,9 @@ from tests.report.quality_records import (
     thirds,
     tiers,
 )
-from tests.report.reading import rows_of, said
 
 EN = load_texts("en")
-CLAIMS = claims_of("quality")
+CLAIMS = {claim["id"]: claim["decided_by"] for claim in claims() if ".answers.quality." in claim["decided_by"]}
 HIGH, LOW = [0.90, 0.92, 0.91, 0.90, 0.92], [0.50, 0.51, 0.49, 0.50, 0.50]
 NEAR = [0.90, 0.93, 0.90, 0.90, 0.92]
 """Less HIGH: 0, 1, -1, 0, 0 points. Student's t with four degrees of freedom is 2.776 at 97.5 %, the standard error
@@ -34,20 +32,14 @@ SELDOM = [0.13, 0.51, 1.0, 1.0, 1.0]
 """Below 1: by 87, 49, 0, 0, 0 points. The mean is 27.2, its standard error 39.7 / √5: -22.1 to +76.5."""
 
 
-def row_of(claim, *records, **labelled):
-    """The row of the claim with this id, under one label."""
-    (row,) = rows_with(claim, *records, **labelled)
-    return row
-
-
-def rows_with(claim, *records, **labelled):
-    rows = rows_of(said(tasks.build(in_memory(*records, **labelled))).tables[0])
-    return [row for row in rows if row["Claim"] == EN(f"claim.{claim}")]
+def verdict_on(claim, *records):
+    return locate(CLAIMS[claim])(in_memory(*records))
 
 
 def ruling(claim, *records):
-    row = row_of(claim, *records)
-    return row["Here"], row["What the records say"]
+    """The verdict's word, and the numbers behind it."""
+    found = verdict_on(claim, *records)
+    return ("not measured here", "") if found is None else (EN.render(verdict_word(found)), EN.render(found.text))
 
 
 def test_what_comes_after_longer_training_is_no_lower_ceiling():
@@ -63,44 +55,24 @@ def test_what_comes_after_longer_training_is_no_lower_ceiling():
     assert "both answer 99 % or more in 1" in ruling("mla-lower-ceiling", *tiers_short, *tiers_longer)[1]
 
 
-def test_each_claim_has_its_sentences_and_a_function():
-    for claim in CLAIMS:
-        assert callable(locate(claim["decided_by"]))
-        for one in claim.get("literature", ()):
-            assert one["says"] in ("for", "against", "qualifies")
-            assert one["what"]
-            assert one["source"]
-        for lang in languages("report"):
-            assert {f"claim.{claim['id']}", f"claim.needs.{claim['id']}"} <= load_texts(lang).sentences.keys()
-    assert {f"claim.outcome.{one}" for one in VERDICTS} <= EN.sentences.keys()
-
-
-@pytest.mark.parametrize("claim", [claim["id"] for claim in CLAIMS])
-def test_a_claim_without_its_records_says_which_are_missing(claim):
-    here, said = ruling(claim, *recall(HIGH, attention="mha"))
-    assert here == "not measured here"
-    assert said.startswith("No records of")
-
-
-def test_literature_stands_beside_the_verdict_for_and_against():
-    row = row_of("mla-lower-ceiling", *recall(HIGH, attention="mha"))
-    assert "downstream 59.1 (MLA) against 60.1 (MHA) at 1.47B (arXiv 2505.21487, table 5)" in row["Literature for it"]
-    assert "(DeepSeek-V2 report, table 9)" in row["Literature against or qualifying"]
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_a_claim_without_its_records_has_no_verdict(claim):
+    assert verdict_on(claim, *recall(HIGH, attention="mha")) is None
 
 
 @pytest.mark.parametrize(
     ("usual", "narrow", "here"),
     [
         (LOW, LOW, "supported"),
-        (NEAR, LOW, "supported in part"),
+        (NEAR, LOW, "contradicted"),
         (NEAR, NEAR, "contradicted"),
         (None, LOW, "supported in part"),
         (None, NEAR, "contradicted"),
         (None, WIDE, "not told apart"),
         (WIDE, WIDE, "not told apart"),
         (WIDE, NEAR, "not told apart"),
-        (NEAR, WIDE, "not told apart"),
-        (WIDE, LOW, "supported in part"),
+        (NEAR, WIDE, "contradicted"),
+        (WIDE, LOW, "not told apart"),
         ([0.5], [0.5], "not told apart"),
         (LOW[:4], LOW[:4], "not told apart"),
         (NEAR[:4], NEAR[:4], "not told apart"),
@@ -310,9 +282,3 @@ def test_wide_intervals_leave_open_whether_grading_follows():
     assert ruling("grading-automatic", *uneven, *swapped(SELDOM, 16), *swapped(SELDOM, 8))[0] == "not told apart"
     assert ruling("grading-automatic", *uneven, *swapped(SELDOM, 16), *swapped(level, 8))[0] == "not told apart"
     assert ruling("grading-automatic", *uneven, *swapped(level[:4], 16))[0] == "not told apart"
-
-
-def test_several_results_have_a_row_each_if_they_say_something():
-    told = [*recall(HIGH, attention="mha"), *recall(LOW, **mla(None))]
-    found = rows_with("mla-lower-ceiling", old=told, new=[*told[:5], *recall(NEAR, **mla(None))], other=told[:1])
-    assert [(row["Results"], row["Here"]) for row in found] == [("old", "supported"), ("new", "contradicted")]

@@ -2,17 +2,15 @@
 
 import pytest
 
-from suite.configuration.files import choices, languages, locate, read_yaml
-from suite.report.claims import claims_of
+from suite.configuration.files import locate
+from suite.report.answers.claims import claims, verdict_word
 from suite.report.page.texts import load_texts
-from suite.report.rl import claims
 from tests.report.quality_records import in_memory
-from tests.report.reading import rows_of, said
 from tests.report.rl.runs import fed, named, run, staged, thinking
 from tests.report.rl_memory_records import memory_record
 
 EN = load_texts("en")
-CLAIMS = [claim["id"] for claim in claims_of("rl")]
+CLAIMS = {claim["id"]: claim["decided_by"] for claim in claims() if ".answers.rl." in claim["decided_by"]}
 HIGH, MIDDLE, LOW = [0.90, 0.92, 0.91, 0.90, 0.92], [0.70, 0.71, 0.69, 0.70, 0.70], [0.50, 0.51, 0.49, 0.50, 0.50]
 NEAR = [0.90, 0.93, 0.90, 0.90, 0.92]
 """Less HIGH: 0, 1, -1, 0, 0 points, so the interval is -0.88 to +0.88 and excludes two points."""
@@ -21,12 +19,14 @@ BARE = [named(run([0.1, 0.2]), recipe="sft")]
 """A record of RL that bears on no claim but the one of samples."""
 
 
-def ruling(claim, *records, lang="en"):
-    texts = load_texts(lang)
-    rows = rows_of(said(claims.build(in_memory(*records)), lang).tables[0])
-    title, verdict, sentence = (texts(f"claim.{name}") for name in ("claim", "verdict", "here"))
-    (row,) = [row for row in rows if row[title] == texts(f"claim.{claim}")]
-    return row[verdict], row[sentence]
+def verdict_on(claim, *records):
+    return locate(CLAIMS[claim])(in_memory(*records))
+
+
+def ruling(claim, *records):
+    """The verdict's word, and the numbers behind it."""
+    found = verdict_on(claim, *records)
+    return (NONE, "") if found is None else (EN.render(verdict_word(found)), EN.render(found.text))
 
 
 def finals(algorithm, values, extras=None, **axes):
@@ -133,20 +133,12 @@ def test_a_claim_is_ruled_for_against_or_left_open(claim):
 
 
 @pytest.mark.parametrize("claim", sorted({*CLAIMS} - {"grpo-compares-samples"}))
-def test_a_claim_on_rl_without_its_records_says_so(claim):
-    verdict, sentence = ruling(claim, *BARE)
-    assert verdict == NONE
-    assert sentence.startswith("No records of")
-    assert ruling(claim, *BARE, lang="zh")[1].startswith("没有")
+def test_a_claim_on_rl_without_its_records_has_no_verdict(claim):
+    assert verdict_on(claim, *BARE) is None
 
 
-def test_each_claim_on_rl_is_tested_and_can_be_run_again():
+def test_each_claim_on_rl_is_tested():
     assert {*CASES, "grpo-step-feedback", "grpo-compares-samples"} == {*CLAIMS}
-    for claim in read_yaml("claims.yaml")["claims"]:
-        assert callable(locate(claim["decided_by"]))
-        assert {*claim.get("sweeps", ())} <= {*choices("sweep")}
-        for lang in languages("report"):
-            assert {f"claim.{claim['id']}", f"claim.needs.{claim['id']}"} <= load_texts(lang).sentences.keys()
 
 
 def test_one_policy_is_sampled_by_definition():
@@ -175,9 +167,12 @@ def test_a_setting_that_turns_the_order_is_named():
     verdict, sentence = ruling("grpo-sample-efficient", *one)
     assert verdict == "depends on the deviation that rewards are divided by"
     assert "GRPO · scale_rewards=batch less PPO +21.0 (+19.8 to +22.2), n = 5, higher" in sentence
-    both = ruling("grpo-sample-efficient", *one, *at(1, group=LOW, batch=LOW))
-    assert both[0] == "depends on the weight of the format reward, the deviation that rewards are divided by"
-    assert "batch has 1 of 3 for the claim and 1 against; group has 0 of 2 for the claim and 2 against." in both[1]
+    both = [*one, *at(1, group=LOW, batch=LOW)]
+    verdict, _ = ruling("grpo-sample-efficient", *both)
+    assert verdict == "depends on the weight of the format reward, the deviation that rewards are divided by"
+    flips = EN.render(verdict_on("grpo-sample-efficient", *both).flips)
+    assert "reward 0.1, the deviation that rewards are divided by batch: 1 for, 0 against" in flips
+    assert "reward 1, the deviation that rewards are divided by batch: 0 for, 1 against" in flips
 
 
 def test_arms_at_other_settings_are_not_compared():

@@ -1,20 +1,17 @@
 """What the page says of a real model's compressed cache, from runs whose numbers can be added up by hand."""
 
 import math
-import re
 from dataclasses import replace
 
-import plotly.graph_objects
 import pytest
 
 from suite.configuration.files import languages
 from suite.quality.compression.plan import LOW_RANK as SUITES_LOW_RANK
 from suite.quality.compression.plan import METHODS as SUITES_METHODS
 from suite.quality.compression.text import CLASSES as SUITES_CLASSES
-from suite.records.case import Case
-from suite.records.record import Reading, Status
+from suite.records.record import Status
+from suite.report.answers.quality import information_tiers
 from suite.report.blocks import LONGEST_TITLE
-from suite.report.command import render_sections
 from suite.report.page.texts import load_texts
 from suite.report.quality import compress
 from suite.report.quality.compress_design import (
@@ -26,10 +23,9 @@ from suite.report.quality.compress_design import (
     compress_experiments,
 )
 from tests.records.factory import build
-from tests.report.compress_records import COUNTS, OWN, WEIGHTS, compress_record
+from tests.report.compress_records import OWN, WEIGHTS, compress_record
 from tests.report.quality_records import arm, in_memory, mla
-from tests.report.reading import rows_of, said, sections_of
-from tests.report.test_hostile import EVIL, page_of, parsed, texts
+from tests.report.reading import rows_of, said
 
 EN = load_texts("en")
 A_LITTLE, NOTICEABLE = (
@@ -380,10 +376,11 @@ def test_several_results_stand_side_by_side_and_are_never_paired():
 
 def test_a_real_model_stands_beside_the_claim_without_deciding():
     records = [*tiers(1.0, attention="mha"), *tiers(0.2, **mla(16))]
-    alone, with_model = claim_row(*records), claim_row(*records, *study())
-    assert alone["Here"] == with_model["Here"]
-    assert with_model["What the records say"].startswith(alone["What the records say"])
-    told = with_model["What the records say"].removeprefix(alone["What the records say"])
+    alone, with_model = information_tiers(in_memory(*records)), information_tiers(in_memory(*records, *study()))
+    assert alone.outcome == with_model.outcome
+    first, second = EN.render(alone.text), EN.render(with_model.text)
+    assert second.startswith(first)
+    told = second.removeprefix(first)
     assert f"a real model whose cache was cut without training it again ({WEIGHTS})" in told
     assert told.endswith("over its own loss, rare words +25.0 %, then frequent words +12.5 %.")
 
@@ -391,63 +388,3 @@ def test_a_real_model_stands_beside_the_claim_without_deciding():
 def tiers(rarely, **axes):
     nudges = (0.0, 0.01, -0.01, 0.005, -0.005)
     return arm([(1.0, 1.0, min(1.0, rarely + nudge)) for nudge in nudges], **axes)
-
-
-def claim_row(*records):
-    tables = [table for section in render_sections(in_memory(*records), EN) for table in section.tables]
-    (claims,) = [table for table in tables if table.title == EN("claim.table")]
-    (row,) = [row for row in rows_of(claims) if row["Claim"] == EN("claim.information-tiers")]
-    return row
-
-
-def test_every_record_can_be_missing():
-    every = study()
-    for left in [every[:1], every[1:2], every[2:4], every[4:], every[::3]]:
-        assert section_of(*left) is not None
-
-
-def test_metrics_can_be_missing_or_senseless():
-    record = study()[2]
-    wild = [
-        replace(one, value=value) for one in record.readings for value in (float("nan"), float("inf"), -1.0, 1e300, 0.0)
-    ]
-    odd = [Reading(step=1 << 40, span="text", metric="text_loss", value=1)]
-    odd += [
-        Reading(step=0, span=f"layer {name}", metric="retained_variance", value=0.5) for name in ("x", "9" * 30, "²")
-    ]
-    far = compress_record("svd", 64, added={"rare": 1e6})
-    for left in (
-        replace(record, readings=[one for one in record.readings if one.metric.startswith("text_")]),
-        replace(record, readings=[one for one in record.readings if one.span == "text"]),
-        replace(record, readings=[*record.readings, *wild, *odd]),
-        replace(record, case=Case(workload="compress", axes={"rank": "x", "method": None}, extras={})),
-        far,
-    ):
-        assert section_of(compress_record(), left) is not None
-    assert table_of(section_of(compress_record(), far), "Every method")[1]["Perplexity"] == "–"
-
-
-@pytest.mark.parametrize("lang", languages("report"))
-def test_every_figure_is_one_that_plotly_accepts(lang):
-    section = section_of(*study(), lang=lang)
-    figures = [view.figure for one in section.figures for view in one.views]
-    assert len(figures) == 7
-    for figure in figures:
-        plotly.graph_objects.Figure(figure)
-
-
-def test_hostile_text_stays_text(tmp_path):
-    evil = compress_record(EVIL, 192, checkpoint=EVIL, weights=EVIL, extras={"x": EVIL})
-    spans = [Reading(step=0, span=f"text/{EVIL}", metric="text_loss", value=0.5)]
-    page = page_of(tmp_path, replace(evil, readings=[*evil.readings, *spans]), *study())
-    elements = parsed(page)
-    assert "compress" in sections_of(page)
-    assert "b" not in elements.tags
-    ours = {"%{hovertext}<extra>%{fullData.name}</extra>", "%{y}: %{text}<extra>%{fullData.name}</extra>"}
-    for text in set(texts([data for data in elements.data if "data" in data])) - ours:
-        assert not re.search(r"[<>$]|%\{", text)
-
-
-def test_the_counts_of_these_records_are_what_the_tests_add_up():
-    assert sum(tokens for tokens, _ in COUNTS.values()) == 50
-    assert sum(OWN[name] * (words or tokens) for name, (tokens, words) in COUNTS.items()) == 128

@@ -10,14 +10,14 @@ from suite.configuration.files import languages
 from suite.records.record import Reading
 from suite.report.command import render_sections
 from suite.report.page.texts import load_texts
-from suite.report.rl import attention, claims, conformance, cost, efficiency, evolution, feedback, stability, stages
+from suite.report.rl import attention, conformance, cost, efficiency, evolution, feedback, stability, stages
 from tests.records.factory import build
 from tests.report.reading import results_of, results_with_series, rows_of, said, samples, sections_of, telemetry
 from tests.report.rl.runs import CONFORMANCE, arms, conformance_record, failed, named, run, thinking
 from tests.report.rl_records import only, study
 from tests.report.test_hostile import EVIL, page_of, parsed, texts
 
-SECTIONS = (claims, efficiency, cost, stability, attention, stages, evolution, feedback, conformance)
+SECTIONS = (efficiency, cost, stability, attention, stages, evolution, feedback, conformance)
 EN = load_texts("en")
 
 
@@ -40,7 +40,7 @@ def test_without_such_records_there_are_no_such_sections(tmp_path):
 
 def test_without_recipes_or_thoughts_there_are_no_sections(tmp_path):
     results = results_of(tmp_path, run([0.1, 0.2]), named(run([0.1, 0.2], seed=2), recipe="r1_zero"))
-    assert [section.id for section in found_in(results)] == ["rl_claims", "rl_efficiency", "rl_cost", "rl_stability"]
+    assert [section.id for section in found_in(results)] == ["rl_efficiency", "rl_cost", "rl_stability"]
 
 
 def test_training_runs_change_no_other_section(tmp_path):
@@ -48,7 +48,7 @@ def test_training_runs_change_no_other_section(tmp_path):
     training = [*arms({"grpo": (0.6, 0.7), "ppo": (0.5, 0.6)}), failed(seed=9), conformance_record(CONFORMANCE)]
     mixed = by_id(results_of(tmp_path / "mixed", *others, *training))
     alone = by_id(results_of(tmp_path / "alone", *others))
-    ours = {"rl_claims", "rl_efficiency", "rl_cost", "rl_stability", "rl_conformance", "coverage", "provenance"}
+    ours = {"claims", "rl_efficiency", "rl_cost", "rl_stability", "rl_conformance", "coverage", "provenance"}
     assert {name: one for name, one in mixed.items() if name not in ours} == {
         name: one for name, one in alone.items() if name not in ours
     }
@@ -171,7 +171,7 @@ def test_plotly_accepts_the_figures_of_a_whole_study(tmp_path):
     results = results_of(tmp_path, *study(seeds=2, steps=8))
     for lang in languages("report"):
         found = found_in(results, lang)
-        assert [section.id for section in found] == ["rl_claims", "rl_efficiency", "rl_cost", "rl_stability"]
+        assert [section.id for section in found] == ["rl_efficiency", "rl_cost", "rl_stability"]
         assert len(found[3].figures[0].views) == 7
         assert all(figure.caption for section in found for figure in section.figures)
         accepted(found)

@@ -1,0 +1,136 @@
+"""Answers of a page: which machine's verdict stands first, what stands beside it, and that no claim lacks a part."""
+
+from dataclasses import replace
+
+import pytest
+
+from suite.configuration.files import choices, languages, locate, read_yaml
+from suite.report.answers.answers import QUESTIONS, build_answers
+from suite.report.answers.claims import DEFINED, SUPPORTED, UNMEASURED, VERDICTS, claims
+from suite.report.answers.section import build as build_section
+from suite.report.blocks import Badge
+from suite.report.page.texts import load_texts
+from tests.records.factory import build
+from tests.report.quality_records import in_memory
+from tests.report.reading import rows_of, said
+
+EN = load_texts("en")
+CLAIMS = claims()
+HERE = "a1b2c3d4"
+
+
+def speeds(mla_s, mha_s, machine=HERE, cpu="A processor"):
+    environment = {"machine_id": machine, "cpu": cpu}
+    times = (("mla", mla_s), ("mha", mha_s))
+    return [build(attention=name, latencies_s=(s,) * 7, environment=environment) for name, s in times]
+
+
+def elsewhere(mla_s, mha_s):
+    return speeds(mla_s, mha_s, machine="ffff0000", cpu="Another processor")
+
+
+def answered(*records, here=HERE):
+    found = build_answers(in_memory(*records), here)
+    return found, {ruling.id: ruling for ruling in found.rulings}
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim["id"])
+def test_each_claim_has_a_rule_texts_a_section_and_commands(claim):
+    assert callable(locate(claim["decided_by"]))
+    assert {*claim.get("sweeps", ())} <= {*choices("sweep")}
+    assert claim.get("sweeps") or claim.get("overrides") or claim["evidence"] == "definition"
+    keys = {f"claim.{part}{claim['id']}" for part in ("", "needs.", "compares.")}
+    for lang in languages("report"):
+        sentences = load_texts(lang).sentences.keys()
+        assert {*keys, f"claim.evidence.{claim['evidence']}", f"{claim['section']}.title"} <= sentences
+    for work in claim.get("literature", ()):
+        assert work["says"] in ("for", "against", "qualifies")
+        assert work["what"]
+        assert work["source"]
+
+
+def test_there_are_twenty_seven_claims_and_six_questions():
+    names = [claim["id"] for claim in CLAIMS]
+    assert len(names) == len({*names}) == 27
+    assert len(QUESTIONS) == len({*QUESTIONS} & {*names}) == 6
+    for lang in languages("report"):
+        keys = {f"answer.question.{name}" for name in QUESTIONS} | {f"claim.outcome.{one}" for one in VERDICTS}
+        assert keys <= load_texts(lang).sentences.keys()
+
+
+def test_a_claims_section_is_one_that_the_report_builds():
+    modules = {dotted.split(".")[-2] for dotted in read_yaml("report.yaml")["sections"]}
+    names = {"quality": "tasks", "quality_tiers": "tiers"}
+    for claim in CLAIMS:
+        assert names.get(claim["section"], claim["section"].removeprefix("rl_")) in modules, claim["id"]
+
+
+def test_this_machines_verdict_stands_first_and_others_beside_it():
+    """The share of MHA's kernel is the same on both, and their second verdict in common."""
+    found, rulings = answered(*speeds(1e-3, 3e-3), *elsewhere(3e-3, 1e-3))
+    ruling = rulings["mla-faster-inference"]
+    assert (ruling.outcome, ruling.badge, ruling.machine) == (SUPPORTED, Badge.HERE, "A processor")
+    assert (ruling.elsewhere.outcome, ruling.elsewhere.machine) == ("contradicted", "Another processor")
+    assert EN.render(found.reproduced) == "1 of 2 verdicts reproduced on this machine."
+    agreed, _ = answered(*speeds(1e-3, 3e-3), *elsewhere(1e-3, 2e-3))
+    assert EN.render(agreed.reproduced) == "2 of 2 verdicts reproduced on this machine."
+
+
+def test_too_few_records_here_leave_the_verdict_to_others():
+    single = [replace(record, readings=record.readings[:-12]) for record in speeds(1e-3, 3e-3)]
+    found, rulings = answered(*single, *elsewhere(3e-3, 1e-3))
+    ruling = rulings["mla-faster-inference"]
+    assert (ruling.badge, ruling.machine, ruling.elsewhere) == (Badge.ELSEWHERE, "Another processor", None)
+    assert found.reproduced == ""
+
+
+def test_without_records_closed_forms_and_definitions_rule():
+    found, rulings = answered()
+    badges = {name: ruling.badge for name, ruling in rulings.items() if ruling.outcome != UNMEASURED}
+    assert badges == {
+        "mla-less-kv-memory": Badge.PROJECTED,
+        "mla-lowers-compute": Badge.PROJECTED,
+        "grpo-compares-samples": None,
+    }
+    assert rulings["grpo-compares-samples"].outcome == DEFINED
+    missing = rulings["grpo-stable"]
+    assert (missing.badge, EN.render(missing.text)) == (None, "No records of GRPO beside PPO at equal settings.")
+    assert found.reproduced == ""
+
+
+def test_a_card_is_the_ruling_of_its_claim():
+    found, rulings = answered(*speeds(1e-3, 3e-3))
+    questions = [EN.render(card.question) for card in found.cards]
+    assert questions[0] == "Does MLA decode faster?"
+    assert questions[-1] == "What do R1’s stages add?"
+    assert [card.ruling for card in found.cards] == [rulings[name] for name in QUESTIONS]
+
+
+def test_a_ruling_says_its_rule_its_literature_and_its_commands():
+    _, rulings = answered(*speeds(1e-3, 3e-3))
+    ruling = rulings["mla-lower-ceiling"]
+    assert any("downstream 59.1 (MLA) against 60.1 (MHA) at 1.47B" in EN.render(work) for work in ruling.supporting)
+    assert any("DeepSeek-V2 report, table 9" in EN.render(work) for work in ruling.opposing)
+    assert ruling.commands == ["suite run -m sweep=quality", "suite run -m sweep=quality_full"]
+    assert "ratio of rank to width" in EN.render(ruling.rule)
+    assert "Student’s t" in EN.render(ruling.rule)
+
+
+@pytest.mark.parametrize("lang", languages("report"))
+def test_the_table_has_a_row_for_each_claim_in_each_language(lang):
+    section = said(build_section(in_memory(*speeds(1e-3, 3e-3))), lang)
+    rows = rows_of(section.tables[0])
+    texts = load_texts(lang)
+    assert [row[texts("claim.claim")] for row in rows] == [texts(f"claim.{claim['id']}") for claim in CLAIMS]
+    (row,) = [row for row in rows if row[texts("claim.claim")] == texts("claim.mla-faster-inference")]
+    assert row[texts("claim.verdict")] == texts("claim.outcome.supported")
+    assert "3.00×" in row[texts("claim.number")]
+    assert row[texts("claim.machine")].startswith(texts("claim.badge.elsewhere"))
+    assert row[texts("claim.machine")].endswith("A processor")
+
+
+def test_results_narrow_to_records_and_their_labels():
+    results = in_memory(ours=speeds(1e-3, 3e-3), theirs=elsewhere(1e-3, 2e-3))
+    narrowed = results.narrowed(lambda record: record.environment["machine_id"] == HERE)
+    assert (narrowed.labels, len(narrowed.records), len(narrowed.every)) == (["ours"], 2, 2)
+    assert results.narrowed(lambda record: True) is results

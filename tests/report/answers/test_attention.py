@@ -1,0 +1,175 @@
+"""What the page rules of each claim on attention, from made-up timings and from closed forms."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from suite.records.record import Reading
+from suite.report.answers import attention
+from suite.report.answers.claims import CONTRADICTED, DEPENDS, LEFT_OPEN, MIXED, SUPPORTED, verdict_word
+from suite.report.page.texts import load_texts
+from tests.records.factory import build
+from tests.report.quality_records import in_memory
+
+EN = load_texts("en")
+ELEMENTS = {"mha": 4096, "gqa": 512, "mla": 576, "mla_expanded": 5120}
+"""Kept of a token by DeepSeek-V2-Lite's 16 heads."""
+HEADS = {"geometry": {"name": "deepseek-v2-lite", "attention": "mla", "num_heads": 16}}
+
+
+def timed(variant, seconds, **facts):
+    return build(attention=variant, latencies_s=(seconds,) * 7, settings=HEADS, **facts)
+
+
+def with_sizes(record, span="case", **sizes):
+    kept = [one for one in record.readings if (one.span, one.metric) not in {(span, name) for name in sizes}]
+    new = [Reading(step=0, span=span, metric=name, value=value) for name, value in sizes.items()]
+    return replace(record, readings=kept + new)
+
+
+def cached(variant, **facts):
+    tokens = 4096 * 2
+    return with_sizes(timed(variant, 1e-3, **facts), cache_bytes_counted=tokens * ELEMENTS[variant])
+
+
+def kernel_share(tokens, share, **facts):
+    """A decode step of MHA whose kernel takes this share."""
+    record = timed("mha", 1e-3, seq_len=tokens, **facts)
+    readings = [
+        replace(one, value=share * 1e-3) if (one.span, one.metric) == ("kernel", "latency_s") else one
+        for one in record.readings
+    ]
+    sizes = {"cache_bytes_counted": tokens * 8192, "parameter_count": 1 << 24}
+    return with_sizes(replace(record, readings=readings), **sizes)
+
+
+@pytest.mark.parametrize(
+    ("rivals", "outcome", "on"),
+    [
+        ({"mha": 3e-3, "gqa": 2e-3}, SUPPORTED, ""),
+        ({"mha": 0.5e-3, "gqa": 0.4e-3}, CONTRADICTED, ""),
+        ({"mha": 1.01e-3, "gqa": 0.99e-3}, LEFT_OPEN, ""),
+        ({"mha": 3e-3, "gqa": 0.4e-3}, DEPENDS, "what it is compared with"),
+    ],
+)
+def test_mla_is_faster_than_both_rivals_or_it_depends(rivals, outcome, on):
+    records = [timed("mla", 1e-3), *(timed(name, seconds) for name, seconds in rivals.items())]
+    found = attention.faster_inference(in_memory(*records))
+    assert (found.outcome, EN.render(found.on)) == (outcome, on)
+    assert found.machine == "A processor"
+
+
+def test_the_lead_of_speed_is_a_decode_against_gqa():
+    records = [timed(name, seconds) for name, seconds in (("mla", 1e-3), ("mha", 3e-3), ("gqa", 0.5e-3))]
+    found = attention.faster_inference(in_memory(*records))
+    assert (found.lead.value, found.lead.neutral) == (0.5, 1.0)
+    assert found.lead.ends[0] < 0.5 < found.lead.ends[1] < 1
+    assert EN.render(found.lead.about).startswith("MLA’s speed over GQA’s: decode of a layer, 4,096 tokens")
+    assert EN.render(found.flips) == "against MHA: 1 for, 0 against of 1; against GQA: 0 for, 1 against of 1"
+
+
+def test_where_mla_changes_sides_is_told_with_all_else_the_same():
+    records = [timed("mla", 1e-3, query_len=count) for count in (1, 2, 4)]
+    records += [timed("gqa", seconds, query_len=count) for count, seconds in ((1, 2e-3), (2, 1e-3), (4, 0.5e-3))]
+    found = attention.faster_inference(in_memory(*records))
+    assert EN.render(found.on) == "the number of new tokens"
+    assert "against GQA faster at 1 new tokens, slower at 4 new tokens" in EN.render(found.text)
+
+
+def test_a_prefill_counts_as_it_is_deployed():
+    prompt = {"phase": "prefill", "query_len": None}
+    records = [timed("mha", 2e-3, **prompt), timed("mla_absorbed", 4e-3, **prompt)]
+    assert attention.faster_inference(in_memory(*records)) is None
+    found = attention.faster_inference(in_memory(*records, timed("mla_expanded", 1e-3, **prompt)))
+    assert found.outcome == SUPPORTED
+    assert (
+        "Absorbed in a prefill, which nobody deploys: prefill against MHA faster in 0 and slower in 1 of 1"
+        in EN.render(found.text)
+    )
+
+
+def test_a_single_reading_suffices_for_no_verdict_on_speed():
+    records = [build(attention=name, latencies_s=(s,), settings=HEADS) for name, s in (("mla", 1e-3), ("mha", 9e-3))]
+    found = attention.faster_inference(in_memory(*records))
+    assert (found.outcome, found.suffices) == (LEFT_OPEN, False)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "peak", "outcome"),
+    [(2e-3, 2.0, SUPPORTED), (0.5e-3, 0.5, CONTRADICTED), (2e-3, 0.5, DEPENDS), (1e-3, 1.0, LEFT_OPEN)],
+)
+def test_training_is_ruled_on_by_time_and_by_peak(seconds, peak, outcome):
+    def trained(variant, seconds, peak):
+        return with_sizes(timed(variant, seconds, phase="train", query_len=None), span="layer", peak_bytes=peak)
+
+    found = attention.cheaper_training(in_memory(trained("mla", 1e-3, 1e6), trained("mha", seconds, peak * 1e6)))
+    assert found.outcome == outcome
+
+
+def test_a_cache_is_smaller_or_larger_by_what_stands_beside_it():
+    counted = attention.less_kv_memory(in_memory(*map(cached, ELEMENTS)))
+    assert EN.render(verdict_word(counted)) == "depends on what it is compared with"
+    assert (counted.lead.value, counted.is_projected, counted.machine) == (576 / 4096, False, "A processor")
+    assert "latent 1.12× GQA-2’s (deepseek-v2-lite); expanded 1.25× MHA’s" in EN.render(counted.flips)
+
+
+def test_closed_forms_rule_on_caches_without_records():
+    found = attention.less_kv_memory(in_memory())
+    assert (found.outcome, found.is_projected, found.machine) == (DEPENDS, True, "")
+    assert found.lead.value == 576 / 32768
+    assert EN.render(found.flips) == "Larger: latent 1.12× GQA-2’s (deepseek-v3); expanded 1.25× MHA’s (deepseek-v3)."
+
+
+def test_compute_is_contradicted_by_closed_forms_with_its_turn():
+    found = attention.lowers_compute(in_memory())
+    assert (found.outcome, found.lead.value, found.is_projected) == (CONTRADICTED, 4.25, True)
+    text = EN.render(found.text)
+    assert "4.25× MHA’s FLOPs" in text
+    assert "3.40× those of MLA’s own expanded form" in text
+    assert "1.25× MHA’s" in text
+    # A layer of MHA has 4 D H d weights; the kernels differ by 2 H (2 c + d_r - 2 d) FLOPs a token of context.
+    weights = 4 * 7168 * 128 * 128
+    mla = 7168 * 1536 + 1536 * 128 * 192 + 7168 * 576 + 512 * 128 * 256 + 128 * 128 * 7168
+    tokens = math.ceil((weights - mla) / (128 * (2 * 512 + 64 - 2 * 128)))
+    assert f"MHA’s below {tokens:,} tokens" in EN.render(found.flips)
+
+
+def test_mha_is_heavy_where_its_cache_takes_most_of_a_step():
+    short, long = kernel_share(1024, 0.2), kernel_share(16384, 0.8)
+    found = attention.heavy(in_memory(short, long))
+    assert (found.outcome, found.lead.value, found.lead.neutral) == (SUPPORTED, pytest.approx(0.8), 0.5)
+    assert EN.render(found.flips) == "Less than half up to 1,024 tokens, more from 16,384 on."
+    assert "16,384 tokens 80 % and 80 %" in EN.render(found.text)
+    assert attention.heavy(in_memory(short)).outcome == CONTRADICTED
+    assert attention.heavy(in_memory(kernel_share(1024, 0.5))).outcome == LEFT_OPEN
+    assert attention.heavy(in_memory(timed("mla", 1e-3))) is None
+
+
+@pytest.mark.parametrize(
+    ("slowest", "lines", "outcome"),
+    [
+        (50e-3, 200, SUPPORTED),
+        (50e-3, 150, MIXED),
+        (5e-3, 200, MIXED),
+        (1.5e-3, 150, LEFT_OPEN),
+        (1.5e-3, 90, CONTRADICTED),
+    ],
+)
+def test_mla_is_hard_by_its_lines_and_by_its_spread(slowest, lines, outcome, monkeypatch):
+    codes = {"latent.py": attention.Code(lines=lines, matrices=5), "grouped.py": attention.Code(lines=100, matrices=4)}
+    monkeypatch.setattr(attention, "code_of", codes.get)
+    records = [
+        timed(variant, seconds, backend=backend, provenance={"backend": backend})
+        for variant, times in (("mla", (1e-3, slowest)), ("mha", (1e-3, 5e-3)))
+        for backend, seconds in zip(("sdpa_folded", "sdpa"), times, strict=True)
+    ]
+    found = attention.hard_to_implement(in_memory(*records))
+    assert found.outcome == outcome
+    assert found.lead.value == pytest.approx(slowest / 1e-3)
+
+
+def test_code_counts_lines_without_words_about_them():
+    mla, grouped = attention.code_of("latent.py"), attention.code_of("grouped.py")
+    assert (mla.matrices, grouped.matrices) == (5, 4)
+    assert grouped.lines < mla.lines < 300

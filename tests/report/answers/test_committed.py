@@ -1,0 +1,52 @@
+"""Every claim's verdict over parts of the committed records: what the page says of them cannot change unseen."""
+
+from pathlib import Path
+
+import pytest
+
+from suite.report.answers.answers import build_answers
+from suite.report.answers.claims import UNMEASURED
+from suite.report.blocks import Badge
+from suite.report.model.results import read_results
+from suite.report.page.texts import load_texts
+
+REFERENCE = Path(__file__).parents[3] / "results/reference"
+FOLDERS = [
+    *(f"cpu/{name}" for name in ("train", "call_form", "quality", "quality_full", "recipes", "evolution")),
+    *("cpu/rl_memory_8b", "cpu_rl_feedback", "cpu_rl_owners"),
+]
+EN = load_texts("en")
+VERDICTS = {
+    "mla-less-kv-memory": "depends on what it is compared with",
+    "mla-faster-inference": "depends on what it is compared with",
+}
+
+
+@pytest.fixture(scope="module")
+def rulings():
+    answers = build_answers(read_results([REFERENCE / name for name in FOLDERS]), "")
+    return {ruling.id: ruling for ruling in answers.rulings}
+
+
+def test_every_claim_has_a_verdict(rulings):
+    assert len(rulings) == 27
+    assert {name: EN.render(ruling.word) for name, ruling in rulings.items()} == VERDICTS
+
+
+def test_every_verdict_that_was_measured_has_its_number(rulings):
+    measured = [ruling for ruling in rulings.values() if ruling.badge is not None]
+    assert len(measured) == 26
+    for ruling in measured:
+        assert ruling.lead is not None, ruling.id
+        assert ruling.flips != "", ruling.id
+        assert bool(ruling.machine) is (ruling.badge is not Badge.PROJECTED), ruling.id
+        assert ruling.outcome != UNMEASURED
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_leads_and_flips_are_short_and_in_words(rulings, lang):
+    texts = load_texts(lang)
+    for ruling in rulings.values():
+        lead = texts.render_block(ruling.lead)
+        assert lead is None or len(lead.about) <= 140, lead.about
+        assert len(texts.render(ruling.flips)) <= 330, texts.render(ruling.flips)
