@@ -6,7 +6,7 @@ Sizes and counts need no statistics: they are what was counted on the real cache
 
 import ast
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -39,7 +39,7 @@ ABSORBED, EXPANDED = "mla_absorbed", "mla_expanded"
 RIVALS = ("mha", "gqa")
 SHIPPED = "deepseek-v3"
 """The published model whose sizes closed forms take."""
-KEPT_HEADS = {"mha": "all", "gqa8": 8, "gqa2": 2}
+KEPT_HEADS: Mapping[str, int | str] = {"mha": "all", "gqa8": 8, "gqa2": 2}
 """Key-value heads of the caches that MLA's is compared with."""
 TURNING = ("seq_len", "query_len", "heads")
 MOST_TOLD = 3
@@ -104,7 +104,7 @@ def faster_inference(results: Results) -> Verdict | None:
 
 def _turns(found: Sequence[Compared]) -> list[Text]:
     """Tell the first contexts, numbers of new tokens and of heads at which MLA changes sides with all else the same."""
-    told = []
+    told = list[Text]()
     for name in TURNING:
         alike = grouped(found, partial(_without, name))
         turns = [turn for same in alike.values() for turn in _turns_of(name, same)]
@@ -124,7 +124,7 @@ def _turns_of(name: str, same: Sequence[Compared]) -> list[Text]:
         (pair for pair in same if pair.ruling != LEFT_OPEN),
         key=lambda pair: number_of(pair.settings.get(name, "")) or 0.0,
     )
-    turns = []
+    turns = list[Text]()
     for pair, after in pairwise(ordered):
         if pair.ruling != after.ruling:
             sides = {"first": value_text(name, pair.settings[name]), "then": value_text(name, after.settings[name])}

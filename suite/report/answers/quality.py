@@ -230,14 +230,14 @@ def grading_automatic(results: Results) -> Verdict | None:
         shares = {"trained": numbers.percent(trained), "reversed": numbers.percent(turned)}
         sentences.append(say("claim.grading.asked", name=arm.name, **shares))
     outcome = _follows_outcome(follows, fixed)
-    first = max(follows, key=lambda pair: (pair.found.is_tested, pair.found.pairs, abs(pair.found.mean)))
-    about = say("answer.about.reversed", name=first.arm.name)
+    clearest = max(follows, key=lambda pair: (pair.found.is_tested, pair.found.pairs, abs(pair.found.mean)))
+    about = say("answer.about.reversed", name=clearest.arm.name)
     return Verdict(
         outcome=outcome,
         text=joined("sentence", sentences),
-        lead=lead_of_pairs(first.found, first.quantity.difference, about),
+        lead=lead_of_pairs(clearest.found, clearest.quantity.difference, about),
         flips=say("answer.flips.grading", fixed=len(fixed)) if fixed else _spread(follows),
-        machine=machine_of(first.arm),
+        machine=machine_of(clearest.arm),
         suffices=any(pair.found.is_tested for pair in follows),
     )
 

@@ -172,14 +172,14 @@ def rule(
     ruled = [finding.ruled for finding in judged if finding.supports]
     ruled += [Ruled(settings={ABOUT: about}, ruling=ruling) for about, ruling in known.items()]
     outcome, names = settle(ruled)
-    lead = most_telling(judged, outcome, lead_about)
+    first = most_telling(judged, outcome, lead_about)
     return Verdict(
         outcome=outcome,
         text=joined("sentence", [*facts, *tell(judged)]),
         on=joined("list", map(setting_name, names)),
-        lead=lead and lead_of(lead),
-        flips=told_flips(ruled, names) if names or lead is None else _far_end(judged, lead),
-        machine=lead.machine if lead else "",
+        lead=lead_of(first) if first else None,
+        flips=told_flips(ruled, names) if names or first is None else _far_end(judged, first),
+        machine=first.machine if first else "",
         suffices=bool(known) or any(finding.found.is_tested for finding in judged if finding.supports),
     )
 
@@ -206,25 +206,25 @@ def depends_on(telling: Sequence[Ruled]) -> list[str]:
     alone = {name for names in differences if len(names) == 1 for name in names}
     # Nobody asks on which machine it depends where the task differs, too.
     least = min(differences, key=len)
-    names = explaining(telling, sorted(alone or (least - {LABEL} if len(least) > 1 else least)))
-    if _told_by(telling, names) == _told_by(telling, []):
+    chosen = explaining(telling, sorted(alone or (least - {LABEL} if len(least) > 1 else least)))
+    if _told_by(telling, chosen) == _told_by(telling, []):
         # They turn single pairs round, and tell nothing of the rest: what comes in several settings at once does.
         every = {_own(name) for one in telling for name in one.settings}
-        names = explaining(telling, sorted(name for name in every if len({one.value(name) for one in telling}) > 1))
-    return sorted(names)
+        chosen = explaining(telling, sorted(name for name in every if len({one.value(name) for one in telling}) > 1))
+    return sorted(chosen)
 
 
 def explaining(telling: Sequence[Ruled], names: Sequence[str]) -> list[str]:
     """Return the setting by whose values the most rulings can be told, or two of them where those tell more by
-    LEAST_GAIN; of as many the first.
+    LEAST_GAIN; of as many the first. There is one at least.
     """
-    told = {(name,): _told_by(telling, [name]) for name in names}
-    best = max(told, key=lambda one: told[one], default=())
-    if len(names) < 2 or told[best] == len(telling):
-        return [*best]
+    told = {name: _told_by(telling, [name]) for name in names}
+    best = max(told, key=lambda name: told[name])
     pairs = {pair: _told_by(telling, pair) for pair in combinations(names, 2)}
+    if not pairs:
+        return [best]
     two = max(pairs, key=lambda pair: pairs[pair])
-    return [*two] if pairs[two] - told[best] >= LEAST_GAIN * len(telling) else [*best]
+    return [*two] if pairs[two] - told[best] >= max(1, LEAST_GAIN * len(telling)) else [best]
 
 
 def _told_by(telling: Sequence[Ruled], names: Sequence[str]) -> int:
