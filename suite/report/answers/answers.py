@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import lru_cache, partial
 
 from suite.configuration.files import locate
-from suite.records.record import Record
+from suite.records.record import Evidence, Record
 from suite.report.answers.claims import (
     DEFINED,
     UNMEASURED,
@@ -38,7 +38,7 @@ Verdicts = Mapping[str, Verdict]
 @lru_cache(maxsize=1)
 def build_answers(results: Results, here: str) -> Answers:
     """Rule on every claim. `here`: the `machine_id` of this machine, whose records come first."""
-    own, others = results.narrowed(partial(_is_of, here)), results.narrowed(lambda record: not _is_of(here, record))
+    own, others = results.narrowed(partial(_is_of, here)), results.narrowed(partial(_is_of_another, here))
     # One after the other: sections cache what they read of the last results alone. Closed forms need no records.
     ours = verdicts_on(own) if own.records else {}
     theirs = verdicts_on(others) if others.records or not own.records else {}
@@ -58,7 +58,12 @@ def verdicts_on(results: Results) -> dict[str, Verdict]:
 
 
 def _is_of(machine: str, record: Record) -> bool:
-    return str(record.environment.get("machine_id") or "") == machine
+    """Return whether a record is a machine's: what is projected is every machine's."""
+    return record.evidence is Evidence.PROJECTED or str(record.environment.get("machine_id") or "") == machine
+
+
+def _is_of_another(machine: str, record: Record) -> bool:
+    return record.evidence is Evidence.PROJECTED or not _is_of(machine, record)
 
 
 def _ruling(claim: Claim, ours: Verdicts, theirs: Verdicts) -> Ruling:

@@ -178,23 +178,31 @@ def _peak_ratio(pair: Compared) -> float | None:
 
 def beside(results: Results, phase: str, variants: Sequence[str] = ()) -> list[Compared]:
     """Compare MLA's timings of a phase with MHA's and GQA's that agree in everything else; as it is deployed unless
-    other variants are named. Where `auto` chose the kernel of both, named backends are left out.
+    other variants are named. Where `auto` chose no kernel of both, each is taken with its fastest backend.
     """
     of_phase = [
         timing
         for timing in timings(results)
         if timing.is_measured and timing.tokens and timing.axis("phase") == phase and timing.span in (LAYER, KERNEL)
     ]
-    chosen = [timing for timing in of_phase if timing.axis("backend") == "auto"]
-    pairs = [
+    by_auto = [timing for timing in of_phase if timing.axis("backend") == "auto"]
+    pairs = _beside(by_auto, variants or DEPLOYED[phase])
+    return pairs or _beside(_fastest(of_phase), variants or DEPLOYED[phase])
+
+
+def _beside(timed: Sequence[Timing], variants: Sequence[str]) -> list[Compared]:
+    return [
         Compared(mla=mla, other=other, ratio=ratio_of_medians(other.interval, mla.interval))
-        for timed in (chosen, of_phase)
-        for variant in variants or DEPLOYED[phase]
+        for variant in variants
         for rival in RIVALS
-        for mla, other in side_by_side(timed, variant, rival)
+        for mla, other in side_by_side(timed, variant, rival, ["attention", "backend"])
     ]
-    of_auto = [pair for pair in pairs if pair.mla.axis("backend") == "auto"]
-    return list({(pair.mla, pair.other): pair for pair in of_auto or pairs}.values())
+
+
+def _fastest(timed: Sequence[Timing]) -> list[Timing]:
+    """Return each case by the backend that is fastest at it."""
+    cases = grouped(timed, lambda timing: (timing.label, timing.span, axes_of(timing, ["backend"]), timing.line[1:]))
+    return [min(alike, key=lambda timing: timing.median_s) for alike in cases.values()]
 
 
 def _of_timings(found: Sequence[Compared], sentences: Sequence[Text], known: Sequence[Ruled] = ()) -> Verdict:
@@ -683,4 +691,5 @@ def hard_to_implement(results: Results) -> Verdict | None:
         lead=lead_of_times(widest.ratio, about, [widest.slowest.interval, widest.fastest.interval]),
         flips=say("answer.flips.code", **fields, **counts),
         machine=machine_of(widest.slowest),
+        suffices=bool(pairs),
     )

@@ -115,9 +115,10 @@ def _memory_lead(saving: Saving) -> Lead:
 def _least_saved(saved: Sequence[Saving]) -> Text:
     """Say in how many cases GRPO holds less, and where it saves least."""
     least = min(saved, key=lambda saving: saving.share)
-    fields = {"least": numbers.percent(least.share), "model": least.arm.first.model, "count": len(saved)}
-    less = sum(saving.share > 0 for saving in saved)
-    return say("answer.flips.memory", less=less, tokens=least.arm.value("seq_len") or numbers.NOTHING, **fields)
+    fields = {"least": numbers.percent(least.share), "model": least.arm.first.model}
+    less, tokens = sum(saving.share > 0 for saving in saved), least.arm.value("seq_len")
+    told = say("answer.flips.memory_at", tokens=tokens, **fields) if tokens else say("answer.flips.memory_of", **fields)
+    return say("answer.flips.memory", less=less, count=len(saved), told=told)
 
 
 def _not_reached(pairs: Sequence[Pair]) -> list[Text]:

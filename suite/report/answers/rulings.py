@@ -15,11 +15,12 @@ from suite.records import numbers
 from suite.report.answers.claims import CONTRADICTED, DEPENDS, LEFT_OPEN, SUPPORTED, Verdict
 from suite.report.answers.leads import lead_of_pairs
 from suite.report.blocks import Lead, Say, Text, dotted, joined, say, say_or
-from suite.report.model.experiment import Arm, Contrast, Experiment, R, grouped
+from suite.report.model.experiment import Arm, Contrast, Experiment, grouped
 from suite.report.model.formats import points, with_range
 from suite.report.model.labels import ALGORITHM, RECIPE, label_of, phase_name, variant_label
 from suite.report.model.machine_labels import plain_name
 from suite.report.model.run import LABEL, Pairs, machine_name, number_of
+from suite.report.rl.design import RlArm, RlExperiment, RlRun
 from suite.statistics.paired import JUDGED, TOLD_APART, Comparison, Outcome, judge_together
 
 ABOUT = "about"
@@ -68,7 +69,7 @@ class Finding:
     measure: str = ""
     """The word for its measure where its name says already what is compared."""
     short: Text = ""
-    """The arms by their algorithm or recipe alone."""
+    """The arms by their algorithm or recipe alone, where that tells them apart."""
     extras: int = 0
     """Settings that the arms' cases name besides the axes: the fewer, the nearer to the defaults."""
 
@@ -97,8 +98,8 @@ class Finding:
 
 
 def between(
-    contrast: Contrast[R],
-    experiment: Experiment[R],
+    contrast: Contrast[RlRun],
+    experiment: RlExperiment,
     about: str,
     *,
     supports: Outcome | None = Outcome.HIGHER,
@@ -106,7 +107,9 @@ def between(
     but: Collection[str] = (),
 ) -> Finding:
     """Return a finding of one arm less another. `but`: settings that its measure says already."""
-    other = {OTHER + name: value for name, value in contrast.other.key}
+    arms, other = (contrast.arm, contrast.other), {OTHER + name: value for name, value in contrast.other.key}
+    told = next((name for name in (RECIPE, ALGORITHM) if len({arm.first.value(name) for arm in arms}) > 1), "")
+    names = [short_name(arm, told) for arm in arms] if told else []
     settings = {**settings_of(contrast.arm), **other}
     return Finding(
         experiment=experiment,
@@ -117,16 +120,14 @@ def between(
         supports=supports,
         must_learn=must_learn,
         machine=machine_of(contrast.arm),
-        short=say("claim.less", arm=short_name(contrast.arm), other=short_name(contrast.other)),
+        short=say("claim.less", arm=names[0], other=names[1]) if names else "",
         extras=extras_of(contrast.arm) + extras_of(contrast.other),
     )
 
 
-def short_name(arm: Arm[Any]) -> Text:
-    """Return an arm's recipe, where it is trained in another than RL alone, else its algorithm, else its name."""
-    key = dict(arm.key)
-    name = RECIPE if RECIPE in key else ALGORITHM if ALGORITHM in key else ""
-    return label_of(name, key[name]) if name else arm.name
+def short_name(arm: RlArm, name: str = ALGORITHM) -> Text:
+    """Return an arm's algorithm, or its recipe."""
+    return label_of(name, arm.first.value(name))
 
 
 def extras_of(arm: Arm[Any]) -> int:
@@ -139,7 +140,7 @@ def machine_of(arm: Arm[Any]) -> str:
     return plain_name(machine_name(arm.first.record))
 
 
-def settings_of(arm: Arm[R]) -> dict[str, str]:
+def settings_of(arm: RlArm) -> dict[str, str]:
     """Return all settings of an arm."""
     return dict((*arm.setting, *arm.key))
 
@@ -179,7 +180,8 @@ def rule(
         on=joined("list", map(setting_name, names)),
         lead=lead_of(first) if first else None,
         flips=told_flips(ruled, names) if names or first is None else _far_end(judged, first),
-        machine=first.machine if first else "",
+        # What is projected on any machine is no measurement of this one.
+        machine=first.machine if first and (first.found.is_tested or not known) else "",
         suffices=bool(known) or any(finding.found.is_tested for finding in judged if finding.supports),
     )
 
@@ -295,8 +297,8 @@ def value_text(name: str, value: str) -> Text:
         return say("answer.value.versus", value=variant_label(value))
     if name.removeprefix(OTHER) in (ALGORITHM, RECIPE):
         return label_of(name.removeprefix(OTHER), value)
-    written = value or say("claim.none")
-    return Say(f"answer.value.{name}", (("value", written),), otherwise=joined(" ", [setting_name(name), written]))
+    written = value or say("answer.value.default")
+    return Say(f"answer.value.{name}", (("value", written),), otherwise=joined(" = ", [setting_name(name), written]))
 
 
 def most_telling(findings: Sequence[Finding], outcome: str, about: Collection[str] = ()) -> Finding | None:
@@ -336,7 +338,8 @@ def _where(finding: Finding) -> Text:
 def lead_of(finding: Finding) -> Lead:
     """Return a finding as the one number of a verdict."""
     measure = say(f"claim.about.{finding.measure or finding.about}")
-    about = say("answer.about", name=finding.short, measure=measure, where=_where(finding))
+    fields = {"measure": measure, "where": _where(finding)}
+    about = say("answer.about", name=finding.short, **fields) if finding.short else say("answer.about.alone", **fields)
     return lead_of_pairs(finding.found, finding.text, about)
 
 

@@ -115,11 +115,15 @@ def axes_of(timing: Timing, besides: Collection[str]) -> Pairs:
     return tuple((name, timing.axis(name)) for name in timing.record.case.axes if name not in besides)
 
 
-def side_by_side(found: Iterable[Timing], first: str, other: str) -> list[tuple[Timing, Timing]]:
-    """Return timings of two variants that agree in everything else; each in all its own sizes."""
+def side_by_side(
+    found: Iterable[Timing], first: str, other: str, besides: Collection[str] = ("attention",)
+) -> list[tuple[Timing, Timing]]:
+    """Return timings of two variants that agree in everything else; each in all its own sizes. `besides`: the axes in
+    which they may differ.
+    """
 
     def case(timing: Timing) -> tuple[object, ...]:
-        return timing.label, timing.span, axes_of(timing, ["attention"]), timing.shared_extras
+        return timing.label, timing.span, axes_of(timing, besides), timing.shared_extras
 
     pairs: list[tuple[Timing, Timing]] = []
     for alike in grouped([timing for timing in found if timing.variant in (first, other)], case).values():

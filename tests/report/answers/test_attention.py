@@ -66,7 +66,7 @@ def test_the_lead_of_speed_is_a_decode_against_gqa():
     assert (found.lead.value, found.lead.neutral) == (0.5, 1.0)
     assert found.lead.ends[0] < 0.5 < found.lead.ends[1] < 1
     assert EN.render(found.lead.about).startswith("MLA’s speed over GQA’s: decode of a layer, 4,096 tokens")
-    assert EN.render(found.flips) == "against MHA: 1 for, 0 against of 1; against GQA: 0 for, 1 against of 1"
+    assert EN.render(found.flips) == "against MHA: 1 of 1 for, 0 against; against GQA: 0 of 1 for, 1 against"
 
 
 def test_where_mla_changes_sides_is_told_with_all_else_the_same():
@@ -87,6 +87,13 @@ def test_a_prefill_counts_as_it_is_deployed():
         "Absorbed in a prefill, which nobody deploys: prefill against MHA faster in 0 and slower in 1 of 1"
         in EN.render(found.text)
     )
+
+
+def test_without_auto_each_variant_has_its_fastest_backend():
+    records = [timed("mla", 1e-3, backend="flash_mla"), timed("mla", 9e-3, backend="eager")]
+    records += [timed("gqa", 4e-3, backend="eager"), timed("gqa", 2e-3, backend="fa3")]
+    found = attention.faster_inference(in_memory(*records))
+    assert (found.outcome, found.lead.value) == (SUPPORTED, 2.0)
 
 
 def test_a_single_reading_suffices_for_no_verdict_on_speed():

@@ -171,8 +171,8 @@ def test_a_setting_that_turns_the_order_is_named():
     verdict, _ = ruling("grpo-sample-efficient", *both)
     assert verdict == "depends on the weight of the format reward, the deviation that rewards are divided by"
     flips = EN.render(verdict_on("grpo-sample-efficient", *both).flips)
-    assert "reward 0.1, the deviation that rewards are divided by batch: 1 for, 0 against" in flips
-    assert "reward 1, the deviation that rewards are divided by batch: 0 for, 1 against" in flips
+    assert "reward = 0.1, the deviation that rewards are divided by = batch: 1 of 2 for, 0 against" in flips
+    assert "reward = 1, the deviation that rewards are divided by = batch: 0 of 1 for, 1 against" in flips
 
 
 def test_arms_at_other_settings_are_not_compared():

@@ -172,6 +172,6 @@ def test_plotly_accepts_the_figures_of_a_whole_study(tmp_path):
     for lang in languages("report"):
         found = found_in(results, lang)
         assert [section.id for section in found] == ["rl_efficiency", "rl_cost", "rl_stability"]
-        assert len(found[3].figures[0].views) == 7
+        assert len(found[2].figures[0].views) == 7
         assert all(figure.caption for section in found for figure in section.figures)
         accepted(found)
