@@ -282,3 +282,30 @@ def test_wide_intervals_leave_open_whether_grading_follows():
     assert ruling("grading-automatic", *uneven, *swapped(SELDOM, 16), *swapped(SELDOM, 8))[0] == "not told apart"
     assert ruling("grading-automatic", *uneven, *swapped(SELDOM, 16), *swapped(level, 8))[0] == "not told apart"
     assert ruling("grading-automatic", *uneven, *swapped(level[:4], 16))[0] == "not told apart"
+
+
+def test_shipped_ranks_lead_and_starved_ones_are_where_it_flips():
+    records = [*recall(HIGH, attention="mha"), *recall(NEAR, **mla(None)), *recall(LOW, **mla(8))]
+    found = verdict_on("mla-lower-ceiling", *records)
+    assert found.outcome == "contradicted"
+    assert EN.render(found.lead.about).startswith("MLA rank 64 less MHA: share answered (recall")
+    assert EN.render(found.flips).startswith(
+        "Starved on purpose: lower in 1 of 1 at other ranks, the widest of them MLA rank 8 -41.0"
+    )
+    few = [*recall(HIGH[:3], attention="mha"), *recall(LOW[:3], **mla(None))]
+    assert not verdict_on("mla-lower-ceiling", *few).suffices
+
+
+def test_a_loss_leads_with_its_own_sign():
+    records = [
+        record
+        for seed in range(5)
+        for record in (
+            *arm([0.5], seeds=[seed], task="plays", attention="mha", loss=1.5 + seed / 50),
+            *arm([0.5], seeds=[seed], task="plays", loss=1.7 + 0.03 * seed, **mla(None)),
+        )
+    ]
+    lead = verdict_on("mla-lower-ceiling", *records).lead
+    assert lead.value == pytest.approx(0.22)
+    assert lead.ends[0] < 0.22 < lead.ends[1]
+    assert EN.render(lead.written) == "+0.220 nats of loss"

@@ -56,6 +56,7 @@ def thoughts(algorithm, last, corrections=(0.5, 0.5, 0.5)):
     ]
 
 
+WIDE = [0.13, 0.51, 0.96, 0.90, 0.95]
 FAST, SLOW = [0.25, 0.26, 0.24, 0.25, 0.25], [0.5, 0.51, 0.49, 0.5, 0.52]
 LONG, SHORT = [14.0, 15.0, 14.5, 14.0, 15.0], [6.0, 5.0, 5.5, 6.0, 5.0]
 GIB = 1 << 30
@@ -222,3 +223,54 @@ def test_a_price_gives_each_run_its_cost():
     for record in records:
         record.settings["price_per_device_hour"] = 1800.0
     assert "PPO 2 (2 to 2), n = 5" in ruling("cost-decides", *records)[1]
+
+
+def lead_on(claim, *records):
+    found = verdict_on(claim, *records)
+    return EN.render(found.lead.about), EN.render(found.lead.written), found.lead.ends
+
+
+def test_a_verdict_leads_with_its_number_and_interval():
+    about, written, ends = lead_on("grpo-sample-efficient", *CASES["grpo-sample-efficient"][0](0))
+    assert about == "GRPO less PPO: Accuracy at equal completions (sort · small)"
+    assert written == "+41.0 points"
+    assert ends[0] < 0.41 < ends[1]
+    about, *_ = lead_on("r1-zero-without-sft", *CASES["r1-zero-without-sft"][0](0))
+    assert about == "R1-Zero less Base: accuracy at equal steps (sort · small)"
+
+
+def test_few_seeds_suffice_for_no_verdict():
+    supporting, _ = CASES["grpo-sample-efficient"]
+    assert verdict_on("grpo-sample-efficient", *supporting(0)).suffices
+    assert not verdict_on("grpo-sample-efficient", *supporting(2)).suffices
+
+
+def test_of_several_that_bear_it_out_the_middle_one_leads():
+    def at(weight, values):
+        extras = {"format_weight": weight}
+        return [*finals("grpo", values, extras), *finals("ppo", LOW, extras)]
+
+    much = [0.96, 0.97, 0.95, 0.96, 0.96]
+    _, written, _ = lead_on("grpo-sample-efficient", *at(0.1, much), *at(0.2, HIGH), *at(0.3, MIDDLE))
+    assert written == "+41.0 points"
+
+
+def test_the_comparison_nearest_to_the_contrary_is_told():
+    sort = [*recipe("r1_zero", LOW), *recipe("distill", HIGH)]
+    other = [*recipe("r1_zero", HIGH, task="addition"), *recipe("distill", NEAR, task="addition")]
+    flips = EN.render(verdict_on("distillation-lifts-small-models", *sort).flips)
+    assert flips == "1 compared, none the other way."
+    found = verdict_on("cold-start-helps", *sort[:5], *recipe("cold_start", HIGH), *other[:5], *recipe("r1", WIDE))
+    assert found.outcome == "supported"
+    assert "R1 less R1-Zero at equal steps: 0 of 1 for, 0 against" in EN.render(found.flips)
+
+
+def test_memory_leads_with_the_share_that_grpo_holds():
+    def peak(algorithm, size, geometry="llama-3.1-8b"):
+        parts = {("policy", "parameters"): size * GIB}
+        return memory_record({"update": parts}, algorithm=algorithm, geometry=geometry)
+
+    found = verdict_on("grpo-cheaper", peak("grpo", 6), peak("ppo", 10))
+    assert (found.lead.value, found.lead.neutral, found.is_projected, found.machine) == (0.6, 1.0, True, "")
+    assert EN.render(found.lead.written) == "60 % (6.00 GiB against 10.0 GiB)"
+    assert EN.render(found.flips).startswith("Less in 1 of 1 cases; least 40 %")
