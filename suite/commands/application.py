@@ -225,9 +225,17 @@ def application() -> typer.Typer:
             from suite.commands.choose import choose as chosen
 
             given = {
-                **{"gpus": gpus, "context": context, "model": model, "sizes": sizes, "batch": batch},
-                **{"new_tokens": new_tokens, "parallel": parallel, "weights": weights, "cache_dtype": cache_dtype},
-                **{"price": price, "watts": watts},
+                "gpus": gpus,
+                "context": context,
+                "model": model,
+                "sizes": sizes,
+                "batch": batch,
+                "new_tokens": new_tokens,
+                "parallel": parallel,
+                "weights": weights,
+                "cache_dtype": cache_dtype,
+                "price": price,
+                "watts": watts,
             }
             return chosen(given, sort=sort, as_json=as_json)
 
@@ -255,8 +263,15 @@ def application() -> typer.Typer:
             from suite.commands.fit import fit as fitted
 
             given = {
-                **{"algorithm": algorithm, "gpus": gpus, "model": model, "sizes": sizes, "seq_len": seq_len},
-                **{"prompt_len": prompt_len, "group": group, "prompts": prompts, "lora_rank": lora_rank},
+                "algorithm": algorithm,
+                "gpus": gpus,
+                "model": model,
+                "sizes": sizes,
+                "seq_len": seq_len,
+                "prompt_len": prompt_len,
+                "group": group,
+                "prompts": prompts,
+                "lora_rank": lora_rank,
                 "precision": precision,
             }
             return fitted(given, as_json=as_json)

@@ -7,9 +7,12 @@ from itertools import chain
 from pathlib import Path
 
 from suite.configuration.files import locate, read_yaml
+from suite.records.environment import machine_id
 from suite.records.pack import PACK
 from suite.records.store import RECORD, write_named
+from suite.report.answers.answers import build_answers
 from suite.report.blocks import Section
+from suite.report.decide.data import decide_data
 from suite.report.model.results import Results, read_results
 from suite.report.page.csv import readings_csv, tables_csv
 from suite.report.page.markdown import markdown
@@ -113,7 +116,8 @@ def render_sections(results: Results, texts: Texts) -> list[Section]:
 
 
 def _html(results: Results, lang: str, made_of: str) -> Iterable[str]:
-    return [page(build_views(results), results, lang=lang, made_of=made_of)]
+    answers = build_answers(results, machine_id())
+    return [page(build_views(results), results, answers=answers, decide=decide_data(), lang=lang, made_of=made_of)]
 
 
 def _markdown(results: Results, lang: str, _: str) -> Iterable[str]:

@@ -15,7 +15,6 @@ from tests.browser.looking import (
     wait_until,
 )
 
-
 SUBJECT = "document.querySelector('#main figure .settings').textContent"
 
 

@@ -35,7 +35,7 @@ def _sentence(key: str, records: Sequence[Record], texts: Texts) -> str:
     refused = sum(ended[status] for status in REFUSED)
     days = sorted(filter(None, (started_at(record)[:10] for record in records)))
     commits = list(dict.fromkeys(_commit(record) for record in sorted(records, key=started_at, reverse=True)))
-    machines = list(dict.fromkeys(plain_name(machine_name(record)) for record in records))
+    machines = list(dict.fromkeys(filter(None, (plain_name(machine_name(record)) for record in records))))
     return texts(
         key,
         cases=numbers.count(len(records)),
