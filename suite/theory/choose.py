@@ -9,6 +9,7 @@ least and its calibration's time where the device has one. Energy is that of dev
 while, by default the specification's most; so it is an upper end where a step waits for memory.
 """
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -266,6 +267,7 @@ def model_named(name: str) -> str:
     return found
 
 
+@functools.cache
 def short_names(group: str) -> dict[str, str]:
     """Return the short names of a group's options: aliases, and each run of a name's parts that no other name has."""
     runs: dict[str, list[str]] = {}

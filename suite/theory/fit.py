@@ -4,6 +4,7 @@ The sizes are those of suite.theory.step_memory, the settings of a step workload
 weights, gradients and moments as FSDP and ZeRO-3 do. What a device's context and its allocator take off is kept free.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,6 +69,7 @@ class Fit:
     first."""
 
 
+@functools.cache
 def algorithm_named(name: str) -> Algorithm:
     """Return an algorithm by its name. Raises ValueError with near names for another."""
     if name not in choices("algorithm"):
@@ -114,6 +116,12 @@ def fit_question_from(given: Mapping[str, Any]) -> FitQuestion:
     )
 
 
+@functools.cache
+def reserve_bytes() -> int:
+    """Return what a device's context and its allocator's rounding take off its memory."""
+    return int(read_settings("rl_memory")["reserve_bytes_per_device"])
+
+
 def fits_of(question: FitQuestion) -> list[Fit]:
     """Answer for the algorithm that is asked, and then for those beside it."""
     names = dict.fromkeys((question.algorithm, *BESIDE))
@@ -121,7 +129,7 @@ def fits_of(question: FitQuestion) -> list[Fit]:
 
 
 def _fit(question: FitQuestion, algorithm: Algorithm) -> Fit:
-    reserve = read_settings("rl_memory")["reserve_bytes_per_device"]
+    reserve = reserve_bytes()
     found = {
         shards: step_peak(_step(question, algorithm, shards))
         for shards in SHARDS

@@ -14,7 +14,7 @@ COUNTS = (1, 1, 2, 2, 4, 4, 8, 8, 8, 3, 16)
 
 
 def serving_questions(count=MANY):
-    """Every model is asked, most more than once; own sizes, refusals and caches in eight bits are among them."""
+    """Ask every model, most of them more than once, with own sizes, refusals and caches in eight bits among them."""
     chance = random.Random(SEED)
     models = [*choices("geometry"), *chance.choices(choices("geometry"), k=count)]
     return [_serving(chance, model) for model in models[: count - count // 10]] + [

@@ -7,12 +7,10 @@ from pathlib import Path
 import pytest
 
 import suite.report.page
-from suite.configuration.files import read_text
-from suite.report.decide.data import decide_data
+from suite.report.decide.data import decide_data, decide_words
 from tests.browser.questions import order_of, rl_answer, rl_questions, serving_answer, serving_questions
 
 SCRIPT = Path(suite.report.page.__file__).parent / "scripts" / "choose.js"
-MOST_BYTES = 150_000
 ASK = """([data, words, serving, orders, rl]) => {
   const said = (answer) => {
     const told = (why) => why && sayWhy(words, why);
@@ -37,7 +35,7 @@ def of_page(browser):
     page.add_script_tag(content=SCRIPT.read_text(encoding="utf-8"))
     serving = serving_questions()
     orders = [order_of(at) for at in range(len(serving))]
-    asked = [decide_data(), dict(read_text("report", "en")), serving, orders, rl_questions()]
+    asked = [decide_data(), decide_words("en"), serving, orders, rl_questions()]
     found = page.evaluate(ASK, json.loads(json.dumps(asked)))
     page.close()
     return found
@@ -80,7 +78,3 @@ def test_the_page_fits_rl_as_python_does(of_page):
     assert differences(asked, zip(answers, of_page["fits"], strict=True), lambda _, both: apart(*both)) == {}
     fitting = [answer["fits"] for found in answers for answer in found.get("answers", ())]
     assert 50 < sum(fitting) < len(fitting) - 50
-
-
-def test_its_data_is_small():
-    assert len(json.dumps(decide_data(), separators=(",", ":"))) < MOST_BYTES

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from suite.configuration.files import choices, read_choice, read_settings
+from suite.configuration.files import choices, read_choice, read_settings, read_text
 from suite.theory.calibration import DTYPE, FEWEST_TOKENS, Calibration, load_calibration
 from suite.theory.capacity import WEIGHT_BYTES
 from suite.theory.choose import CACHE_DTYPES, ORDERS, OWN, SIZES, short_names, usual_groups, variants_of
-from suite.theory.fit import BESIDE, DEFAULTS, GPU_GIGABYTES, SHARDS, algorithm_named
+from suite.theory.fit import BESIDE, DEFAULTS, GPU_GIGABYTES, SHARDS, algorithm_named, reserve_bytes
 from suite.theory.geometry import geometry_from
 from suite.theory.hardware import Hardware, known_hardware
 from suite.theory.latent_shapes import absorbed_shape
@@ -29,7 +29,6 @@ SHAPES = ("absorbed", "expanded", "geometry")
 
 def decide_data() -> dict[str, Any]:
     """Return all that the chooser knows, as plain data."""
-    memory = read_settings("rl_memory")
     return {
         "models": {name: _model(name) for name in choices("geometry")},
         "devices": {device.name: _device(device) for device in known_hardware()},
@@ -45,13 +44,18 @@ def decide_data() -> dict[str, Any]:
         "dtype": DTYPE,
         "fewest_tokens": FEWEST_TOKENS,
         "memory_share": read_settings("capacity")["memory_share"],
-        "reserve_bytes": memory["reserve_bytes_per_device"],
+        "reserve_bytes": reserve_bytes(),
         "shards": SHARDS,
         "gigabytes": GPU_GIGABYTES,
         "beside": BESIDE,
         "step": DEFAULTS,
         "most_apart": MOST_APART,
     }
+
+
+def decide_words(lang: str) -> dict[str, str]:
+    """Return the sentences of the chooser's script in one language, by their keys."""
+    return {key: text for key, text in read_text("report", lang).items() if key.startswith("decide.")}
 
 
 def _model(name: str) -> dict[str, Any]:

@@ -1,0 +1,336 @@
+// The view that decides: a form, one sentence, a table of variants, and which GPUs hold a step of RL. `state` has the
+// parameters of the address that are not the default, as text; `change` is told them when the reader changes one.
+const DECIDE_DEFAULTS = {
+  model: "llama-3.1-70b", sizes: "", device: "h100-sxm5-80gb", count: "4", context: "32k", batch: "", new_tokens: "1",
+  parallel: "tp", weights: "bfloat16", cache: "bfloat16", price: "", watts: "", order: "fits", more: "",
+  rl_model: "llama-3.1-8b", algorithm: "ppo", seq_len: "2048", prompt_len: "256", group: "8", prompts: "16", lora: "",
+  precision: "bf16",
+};
+
+function decideView(root, data, words, state, change) {
+  const say = (key, fields = {}) => words[`decide.${key}`].replace(/\{(\w+)\}/g, (_, name) => String(fields[name]));
+  const now = { ...DECIDE_DEFAULTS };
+  for (const name of Object.keys(now)) if (typeof state[name] === "string") now[name] = state[name];
+
+  // ---- elements
+  function element(tag, attributes = {}, ...children) {
+    const made = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (name === "text") made.textContent = value;
+      else if (value !== null && value !== false) made.setAttribute(name, value === true ? "" : value);
+    }
+    made.append(...children.filter((child) => child !== null));
+    return made;
+  }
+
+  function set(name, value) {
+    now[name] = value;
+    show();
+    change(Object.fromEntries(Object.entries(now).filter(([key, text]) => text !== DECIDE_DEFAULTS[key])));
+  }
+
+  function field(name, label, control) {
+    control.name = name;
+    control.value = now[name];
+    control.addEventListener("input", () => set(name, control.value.trim()));
+    return element("label", { class: "decide-field" }, element("span", { text: say(label) }), control);
+  }
+
+  function select(name, label, options, written = (option) => option) {
+    return field(name, label, element("select", {}, ...options.map((option) => element("option", { value: option, text: written(option) }))));
+  }
+
+  function entry(name, label, more = {}) {
+    return field(name, label, element("input", { type: "text", autocomplete: "off", spellcheck: "false", ...more }));
+  }
+
+  const number = (name, label, more = {}) => entry(name, label, { inputmode: "decimal", class: "decide-number", ...more });
+
+  function searched(name, label, options) {
+    const list = element("datalist", { id: `decide-${name}` }, ...options.map((option) => element("option", { value: option })));
+    return element("div", {}, entry(name, label, { list: list.id }), list);
+  }
+
+  // ---- numbers as the suite writes them
+  function digits(value) {
+    if (value === 0) return "0";
+    const rounded = Number(value.toPrecision(3)), places = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(rounded))));
+    return rounded.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places });
+  }
+
+  function inUnits(value, units) {
+    const [size, unit] = units.find(([least]) => value >= least) ?? units.at(-1);
+    return `${digits(value / size)} ${unit}`;
+  }
+
+  const BYTES = [[2 ** 40, "TiB"], [2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"], [1, "B"]];
+  const written = {
+    count: (value) => Math.round(value).toLocaleString("en-US"),
+    bytes: (value) => inUnits(value, BYTES),
+    seconds: (value) => inUnits(value, [[1, "s"], [1e-3, "ms"], [1e-6, "µs"]]),
+    joules: (value) => inUnits(value, [[1e6, "MJ"], [1e3, "kJ"], [1, "J"]]),
+    money: (value) => value.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 }),
+  };
+
+  // ---- what is typed
+  function tokens(text) {
+    const found = /^(\d+)([km]?)$/i.exec(text.replaceAll(",", ""));
+    return found ? Number(found[1]) * { "": 1, k: 1024, m: 1024 ** 2 }[found[2].toLowerCase()] : NaN;
+  }
+
+  const optional = (text) => (text === "" ? null : Number(text.replaceAll(",", "")));
+
+  function positive(text) {
+    const value = optional(text);
+    return value !== null && value > 0 ? value : null;
+  }
+
+  function sizesOf(text) {
+    if (!text) return null;
+    return Object.fromEntries(text.split(",").map((part) => part.split("=")).map(([name, size]) => [name, Number(size)]));
+  }
+
+  const gpus = () => `${now.count || 0}x${now.device}`;
+
+  function question() {
+    return {
+      ...(now.sizes ? { sizes: sizesOf(now.sizes) } : { model: now.model }),
+      gpus: gpus(), context: tokens(now.context), batch: optional(now.batch), new_tokens: tokens(now.new_tokens),
+      way: now.parallel, weights: now.weights, cache_dtype: now.cache, price: positive(now.price), watts: positive(now.watts),
+    };
+  }
+
+  function step() {
+    return {
+      algorithm: now.algorithm, model: now.rl_model, gpus: gpus(), seq_len: tokens(now.seq_len),
+      prompt_len: tokens(now.prompt_len), group: tokens(now.group), prompts: tokens(now.prompts),
+      lora_rank: positive(now.lora), precision: now.precision,
+    };
+  }
+
+  // ---- names
+  function kind(variant, groups) {
+    return variant === "gqa" ? `GQA-${groups}` : variant.toUpperCase();
+  }
+
+  function nameOf(answer) {
+    if (answer.variant !== "own") return kind(answer.variant, answer.kv_heads);
+    return answer.like ? say("as_it_is_like", { variant: kind(answer.like, answer.kv_heads) }) : say("as_it_is");
+  }
+
+  function devicesOf({ count, name, memory }) {
+    return `${count} × ${name ?? `${memory / 1e9} GB`}`;
+  }
+
+  function refusalOf(why, options) {
+    const asked = String(why.model ?? "").toLowerCase();
+    const near = why.key === "refused.model" && asked ? options.filter((name) => name.includes(asked)).slice(0, 5) : [];
+    const meant = near.length ? say("near", { names: near.join(say("list")) }) : "";
+    return sayWhy(words, why) + meant;
+  }
+
+  // ---- tables: a column is a title, a cell of an answer, and whether it waits until all are shown
+  function table(caption, columns, rows, { opened, bar = null }) {
+    const most = bar ? Math.max(...rows.map((row) => bar(row) ?? 0)) : 0;
+    const head = columns.map(([title, , more]) => element("th", { scope: "col", text: title, hidden: Boolean(more && !opened) }));
+    const lines = rows.map((row) => element("tr", { class: row.fits === false ? "decide-not" : null }, ...columns.map(([title, cell, more], at) => {
+      const made = element(at ? "td" : "th", { scope: at ? null : "row", "data-title": title, text: cell(row) ?? "–", hidden: Boolean(more && !opened) });
+      if (!at && bar && bar(row)) {
+        const drawn = element("span", { class: "decide-bar", "aria-hidden": "true" });
+        drawn.style.width = `${(100 * bar(row)) / most}%`;
+        made.append(drawn);
+      }
+      return made;
+    })));
+    const made = element("table", { class: "decide-table" }, element("caption", { text: caption }),
+      element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...lines));
+    return element("div", { class: "decide-box", tabindex: opened ? "0" : null }, made);
+  }
+
+  const cell = (name, write) => (answer) => (answer[name] === null ? null : write(answer[name]));
+
+  function serving() {
+    const found = chooseAnswers(data, question(), now.order);
+    if (found.refusal) return [element("p", { class: "decide-answer", role: "alert", text: refusalOf(found.refusal, Object.keys(data.models)) })];
+    const priced = found.answers.some((answer) => answer.cost_per_million !== null);
+    const opened = now.more !== "";
+    const columns = [
+      [say("variant"), nameOf],
+      [say("largest"), cell("largest_batch", written.count)],
+      [say("token_bytes"), cell("token_bytes", written.bytes)],
+      [say(found.by === "expected" ? "expected" : "bound"), cell(found.by === "expected" ? "expected_s" : "bound_s", written.seconds)],
+      [say("rate"), cell("tokens_per_s", written.count)],
+      priced ? [say("cost"), cell("cost_per_million", written.money)] : [say("energy"), cell("joules_per_million", written.joules)],
+      [say("sequence_bytes"), cell("sequence_bytes", written.bytes), true],
+      [say("weight_bytes"), cell("weight_bytes", written.bytes), true],
+      [say("step_batch"), cell("batch", written.count), true],
+      found.by === "expected" ? [say("bound"), cell("bound_s", written.seconds), true] : [say("expected"), cell("expected_s", written.seconds), true],
+      ...(priced ? [[say("energy"), cell("joules_per_million", written.joules), true]] : []),
+    ];
+    const bar = {
+      fits: (answer) => answer.largest_batch,
+      fastest: (answer) => answer.tokens_per_s,
+      cheapest: (answer) => answer.cost_per_million ?? answer.joules_per_million,
+    }[now.order];
+    return [
+      element("p", { class: "decide-answer", text: sentence(found) }),
+      table(say("table"), columns, found.answers, { opened, bar }),
+      element("ul", { class: "decide-notes" }, ...notes(found).map((text) => element("li", { text }))),
+      element("p", { class: "decide-command" }, element("span", { text: say("copy") }), element("code", { text: command() })),
+    ];
+  }
+
+  function sentence(found) {
+    const fitting = found.answers.filter((answer) => answer.fits), devices = devicesOf(found.gpus);
+    const fields = { devices, model: now.sizes ? say("own_model") : found.model };
+    if (!fitting.length) return say("answer_none", fields);
+    const [best, ...rest] = fitting;
+    const costs = (answer) => answer.cost_per_million !== null || answer.joules_per_million !== null;
+    const known = { fits: true, fastest: best.tokens_per_s !== null, cheapest: fitting.every(costs) }[now.order];
+    const ruled = known ? now.order : "fits";
+    const first = say(`answer_${ruled}`, { ...fields, ...numbersOf(best), best: nameOf(best) });
+    const others = rest.map((answer) => say(`other_${ruled}`, { ...numbersOf(answer), variant: nameOf(answer) }));
+    const not = found.answers.filter((answer) => !answer.fits).map(nameOf);
+    return [
+      first,
+      others.length ? say("others", { others: others.join(say("list")) }) : "",
+      not.length ? say("not_with", { others: not.join(say("list")) }) : "",
+    ].filter(Boolean).join(say("then"));
+  }
+
+  function numbersOf(answer) {
+    const { cost_per_million: money, joules_per_million: joules, tokens_per_s: rate } = answer;
+    return {
+      largest: written.count(answer.largest_batch),
+      batch: written.count(answer.batch),
+      rate: rate === null ? "" : written.count(rate),
+      cost: money !== null ? written.money(money) : joules !== null ? written.joules(joules) : "",
+    };
+  }
+
+  function notes(found) {
+    const lines = [[say(`by_${found.by ?? "none"}`), found.by && found.watts ? say("at_watts", { watts: found.watts }) : ""].filter(Boolean).join(say("then"))];
+    const reasons = new Map();
+    for (const answer of found.answers) {
+      const why = answer.why ?? answer.expected_why;
+      if (!why) continue;
+      const text = say(answer.why ? "does_not_fit" : "not_expected", { why: sayWhy(words, why) });
+      reasons.set(text, [...(reasons.get(text) ?? []), nameOf(answer)]);
+    }
+    return [...lines, ...[...reasons].map(([text, names]) => say("of", { names: names.join(say("list")), text }))];
+  }
+
+  function command() {
+    const parts = ["suite choose", now.sizes ? `--sizes ${now.sizes}` : `--model ${now.model}`, `--gpus ${gpus()}`, `--context ${now.context}`];
+    const named = { batch: "--batch", new_tokens: "--new-tokens", parallel: "--parallel", weights: "--weights", cache: "--cache-dtype", price: "--price", watts: "--watts", order: "--sort" };
+    for (const [name, option] of Object.entries(named)) if (now[name] !== DECIDE_DEFAULTS[name]) parts.push(`${option} ${now[name]}`);
+    return parts.join(" ");
+  }
+
+  function setsOf(fit) {
+    const told = fit.sets.slice(0, 2).map(([count, gigabytes]) => say("rl_set", { count, gigabytes }));
+    return told.length ? told.join(say("or")) : say("rl_no_set");
+  }
+
+  function training() {
+    const found = fitAnswers(data, step());
+    if (found.refusal) return [element("p", { class: "decide-answer", role: "alert", text: refusalOf(found.refusal, Object.keys(data.models).filter((name) => data.models[name].rl)) })];
+    const [asked] = found.answers, said = {
+      algorithm: asked.label, model: found.model, devices: devicesOf(found.gpus), peak: written.bytes(asked.peak_bytes),
+      spare: written.bytes(Math.abs(asked.spare_bytes)), sets: setsOf(asked),
+    };
+    const columns = [
+      [say("algorithm"), (fit) => fit.label],
+      [say("rl_fit"), (fit) => say(fit.fits ? "yes" : "no")],
+      [say("rl_peak"), cell("peak_bytes", written.bytes)],
+      [say("rl_phase"), (fit) => say(`phase_${fit.phase}`)],
+      [say("rl_sets"), setsOf],
+    ];
+    const parts = Object.entries(asked.parts).map(([label, size]) => ({ label, size })).sort((a, b) => b.size - a.size);
+    const partName = ({ label }) => {
+      const [owner, one] = label.split("/");
+      return say("owned", { owner: say(`owner_${owner}`), kind: say(`kind_${one}`) });
+    };
+    const held = [[say("part"), partName], [say("rl_peak"), (part) => written.bytes(part.size)]];
+    return [
+      element("p", { class: "decide-answer", text: say(asked.fits ? "rl_fits" : "rl_not", said) }),
+      table(say("rl_table"), columns, found.answers, { opened: true, bar: (fit) => fit.peak_bytes }),
+      element("details", {}, element("summary", { text: say("rl_parts") }),
+        table(say("rl_parts"), held, parts, { opened: true, bar: (part) => part.size })),
+    ];
+  }
+
+  // ---- the form, once; results anew at each change
+  const served = element("div", { class: "decide-result", "aria-live": "polite" });
+  const trained = element("div", { class: "decide-result", "aria-live": "polite" });
+  const orders = data.orders.map((order) => element("button", { type: "button", text: say(order), "aria-pressed": "false" }));
+  orders.forEach((button, at) => button.addEventListener("click", () => set("order", data.orders[at])));
+  const all = element("button", { type: "button", text: say("more"), "aria-pressed": "false" });
+  all.addEventListener("click", () => set("more", now.more ? "" : "all"));
+
+  function show() {
+    orders.forEach((button, at) => button.setAttribute("aria-pressed", String(data.orders[at] === now.order)));
+    all.setAttribute("aria-pressed", String(now.more !== ""));
+    const open = trained.querySelector("details")?.open;
+    served.replaceChildren(...serving());
+    trained.replaceChildren(...training());
+    if (open && trained.querySelector("details")) trained.querySelector("details").open = true;
+  }
+
+  function ownSizes() {
+    const box = element("details", { class: "decide-own", open: now.sizes !== "" }, element("summary", { text: say("own") }));
+    const given = sizesOf(now.sizes) ?? {};
+    const inputs = data.sizes.map((name) => {
+      const input = element("input", { type: "text", inputmode: "numeric", class: "decide-number", name });
+      input.value = given[name] ?? "";
+      input.addEventListener("input", tell);
+      return input;
+    });
+    function tell() {
+      const filled = inputs.filter((input) => input.value.trim());
+      set("sizes", filled.map((input) => `${input.name}=${input.value.trim()}`).join(","));
+    }
+    box.append(element("div", { class: "decide-form" }, ...inputs.map((input) =>
+      element("label", { class: "decide-field" }, element("span", { text: say(input.name) }), input))));
+    return box;
+  }
+
+  const devices = Object.keys(data.devices), dense = Object.keys(data.models).filter((name) => data.models[name].rl);
+  const algorithms = Object.keys(data.algorithms);
+  root.classList.add("decide");
+  root.replaceChildren(
+    element("section", {},
+      element("h2", { text: say("title") }),
+      element("form", { class: "decide-form" },
+        searched("model", "model", Object.keys(data.models)),
+        select("device", "device", devices),
+        number("count", "count"),
+        number("context", "context", { inputmode: "text" }),
+        number("batch", "batch", { placeholder: say("batch_hint") }),
+        number("new_tokens", "new_tokens"),
+        select("parallel", "parallel", data.ways),
+        select("weights", "weights", Object.keys(data.weights)),
+        select("cache", "cache_dtype", data.cache_dtypes),
+        number("price", "price"),
+        number("watts", "watts", { placeholder: "TDP" })),
+      ownSizes(),
+      element("div", { class: "decide-orders", role: "group", "aria-label": say("order") }, ...orders, all),
+      served,
+      element("p", { class: "explanation", text: say("explanation") })),
+    element("section", {},
+      element("h2", { text: say("rl_title") }),
+      element("form", { class: "decide-form" },
+        select("algorithm", "algorithm", algorithms, (name) => data.algorithms[name][0]),
+        searched("rl_model", "model", dense),
+        number("seq_len", "seq_len", { inputmode: "text" }),
+        number("prompt_len", "prompt_len"),
+        number("group", "group"),
+        number("prompts", "prompts"),
+        number("lora", "lora_rank", { placeholder: say("lora_hint") }),
+        select("precision", "precision", data.precisions)),
+      trained,
+      element("p", { class: "explanation", text: say("rl_explanation", { share: 100 * data.most_apart }) })),
+  );
+  root.querySelectorAll("form").forEach((form) => form.addEventListener("submit", (event) => event.preventDefault()));
+  show();
+}

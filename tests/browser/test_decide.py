@@ -1,0 +1,103 @@
+"""The view that decides, in an empty page: what it says, what it hands to the address, and whether it fits a phone."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import suite.report.page
+from suite.report.decide.data import decide_data, decide_words
+
+HERE = Path(suite.report.page.__file__).parent
+SHOW = """([data, words, state]) => {
+  window.told = [];
+  decideView(document.querySelector("main"), data, words, state, (changed) => window.told.push(changed));
+}"""
+MOST_HIGH, MOST_NODES = 6000, 10_000
+
+
+@pytest.fixture
+def decide(browser):
+    pages, complaints = [], []
+
+    def open_view(*, lang="en", width=1440, **state):
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        pages.append(page)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.set_content("<main></main>")
+        for style in (HERE / "page.css", HERE / "css" / "decide.css"):
+            page.add_style_tag(content=style.read_text(encoding="utf-8"))
+        scripts = [(HERE / "scripts" / f"{name}.js").read_text(encoding="utf-8") for name in ("choose", "decide")]
+        page.add_script_tag(content='"use strict";\n' + "\n".join(scripts))
+        page.evaluate(SHOW, json.loads(json.dumps([decide_data(), decide_words(lang), state])))
+        return page
+
+    yield open_view
+    for page in pages:
+        page.close()
+    assert complaints == []
+
+
+def answers(page):
+    return page.locator(".decide-answer").all_text_contents()
+
+
+def test_it_answers_in_a_sentence_and_six_columns(decide):
+    page = decide()
+    serving, training = answers(page)
+    assert serving == (
+        "On 4 × h100-sxm5-80gb, llama-3.1-70b fits with MQA up to batch 27. "
+        "Then as it is (GQA-8) up to 13, MLA up to 11, MHA up to 1."
+    )
+    assert training.startswith("PPO of llama-3.1-8b fits on 4 × h100-sxm5-80gb: 32.2 GiB on each, 40.9 GiB to spare.")
+    table = page.locator("table").first
+    assert table.locator("th[scope=col]:visible").count() == 6
+    page.get_by_role("button", name="All columns").click()
+    assert table.locator("th[scope=col]:visible").count() == 10
+    assert page.evaluate("document.documentElement.scrollHeight") < MOST_HIGH
+    assert page.locator("*").count() < MOST_NODES
+
+
+def test_what_is_changed_is_told_without_defaults(decide):
+    page = decide(context="8k", order="fastest")
+    page.get_by_label("Price of a device").fill("2")
+    page.get_by_label("Tokens of a sequence").fill("32k")
+    page.get_by_role("button", name="Cheapest").focus()
+    page.keyboard.press("Enter")
+    page.get_by_label("Algorithm").select_option("grpo")
+    told = page.evaluate("window.told")
+    assert told[0] == {"context": "8k", "order": "fastest", "price": "2"}
+    assert told[-1] == {"order": "cheapest", "price": "2", "algorithm": "grpo"}
+    assert "is cheapest with MQA: 2.13 for a million tokens." in answers(page)[0]
+    assert answers(page)[1].startswith("GRPO of llama-3.1-8b fits")
+
+
+def test_sizes_of_ones_own_and_refusals_answer_as_they_are_typed(decide):
+    page = decide(
+        sizes="hidden_size=8192,num_layers=80,num_heads=64,num_kv_heads=8,head_dim=128,intermediate_size=28672"
+    )
+    assert answers(page)[0] == "sizes.vocab_size must be a whole number of at least 1"
+    page.get_by_label("Vocabulary").fill("128256")
+    assert "a model of these sizes fits with MQA up to batch 27" in answers(page)[0]
+    page = decide(model="qwen2.5", rl_model="deepseek-v3", context="x", count="3")
+    assert answers(page)[0].startswith("model must be a geometry; got qwen2.5; did you mean qwen2.5-0.5b, ")
+    assert answers(page)[1] == "gpus must be 1, 2, 4, 8 in number; got 3"
+    page.get_by_label("Model").first.fill("8b")
+    assert answers(page)[0] == "context must be a whole number of at least 2"
+
+
+def test_text_of_the_address_stays_text(decide):
+    page = decide(model='<img src=x onerror="window.pwned=1">', rl_model="<b>8b</b>")
+    assert answers(page)[0].startswith("model must be a geometry; got <img src=x")
+    assert page.locator("main img, main b").count() == 0
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_phone_shows_it_without_scrolling_sideways(decide, lang):
+    page = decide(lang=lang, width=390, more="all", price="2", model="deepseek-v3", device="h200-sxm-141gb", count="8")
+    page.locator("summary").last.click()
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    widest = (
+        "Math.max(...[...document.querySelectorAll('.decide-box')].map((box) => box.scrollWidth - box.clientWidth))"
+    )
+    assert page.evaluate(widest) <= 0
