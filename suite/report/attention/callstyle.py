@@ -3,7 +3,6 @@
 A form is what the caller can choose: MLA's mode and the backend, or another library's own layer.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -26,23 +25,25 @@ from suite.report.attention.timings import (
 )
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, say, section
 from suite.report.model.experiment import grouped
+from suite.report.model.formats import times_range
 from suite.report.model.labels import OTHER, phase_name, rank, variant_label, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import extras
-from suite.report.plot.marks import Point
+from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import plot
-from suite.report.plot.rows import bars
-from suite.report.plot.scales import categories, time_axis
+from suite.report.plot.scales import categories, roomy_time_axis
 from suite.report.plot.text import figure_text
 from suite.report.table import Column, column, columns_of, label_column, table
+from suite.statistics.intervals import ratio_of_medians
 
 OURS, FOREIGN = "attention", "transformers"
+LATENT = "mla"
 SUBJECT = ("geometry", "phase", "dtype")
 AGREE = ("match", "seq_len", "query_len", "batch", "tp", "cache_dtype", "device", "threads")
 """With family and SUBJECT, what must be equal for two forms to compute the same thing."""
 DAGGER = "†"
-ROOM_FOR_TEXT = 0.55
-"""Room to the right of the longest bar, as a share of it: its text fits on a narrow screen too."""
+MARGIN = {"l": 8, "r": 40, "t": 18, "b": 8, "pad": 2}
+"""The ratio stands above its dot, that of the worst near the right edge."""
 
 Form = Mapping[str, Timing]
 """A case as it was called, by span; one at least."""
@@ -53,12 +54,16 @@ Forms = Sequence[Form]
 def build(results: Results) -> Section | None:
     """Build it from every computation that was measured in at least two forms; None without any."""
     found = computations(results)
-    figures = [
-        _figure(most, computations, results)
+    telling = [
+        (most, computations)
         for computations in found
         for label in results.labels
         if (most := _most_telling([forms for forms in computations if any_of(forms[0]).label == label]))
     ]
+    # MLA has the most forms, and it is what readers come for.
+    telling.sort(key=lambda pair: (family_of(pair[0][0]) != LATENT, -len(pair[0])))
+    found.sort(key=lambda computations: not telling or computations is not telling[0][1])
+    figures = [_figure(most, computations, results) for most, computations in telling]
     tables = [_table(computations, results) for computations in found if computations]
     return section("callstyle", figures=figures, tables=tables) if tables else None
 
@@ -144,41 +149,65 @@ def _figure(forms: Forms, computations: Sequence[Forms], results: Results) -> Fi
     drawn = {span: part for span, part in by_span.items() if len(part) > 1}
     return Figure(
         title=_title(forms[0], first.tokens),
+        family=say("callstyle.family"),
+        finding=_finding(drawn[LAYER]),
         settings=dotted(_settings(computations)[first], first.label if results.several else ""),
         caption=say("callstyle.caption_foreign" if any(map(_is_foreign, forms)) else "callstyle.caption"),
-        views=[View(title=span_title(span), figure=_bars(part, span)) for span, part in drawn.items()],
-        height_px=80 + 34 * len(forms),
-        facets={**row_facets(first), "label": first.label},
+        views=[View(title=span_title(span), figure=_dots(part, span)) for span, part in drawn.items()],
+        height_px=90 + 34 * len(forms),
+        facets=_facets(forms[0], results),
     )
 
 
-def _bars(forms: Forms, span: str) -> dict[str, Any]:
+def _facets(form: Form, results: Results) -> dict[str, Text]:
+    label: dict[str, Text] = {"label": any_of(form).label} if results.several else {}
+    return {"variant": variant_label(family_of(form)), **row_facets(any_of(form)), **label}
+
+
+def _finding(forms: Forms) -> Text:
+    """Say which form is best and how much slower the worst is, or that the two are not told apart."""
+    worst, *_, best = forms
+    over = ratio_of_medians(worst[LAYER].interval, best[LAYER].interval)
+    tokens = numbers.count(any_of(best).tokens or 0)
+    fields = {"tokens": tokens, "best": _name(best), "worst": _name(worst), "range": times_range(over.low, over.high)}
+    is_single = 1 in (worst[LAYER].interval.count, best[LAYER].interval.count)
+    key = "apart" if over.is_told_apart else "once" if is_single else "open"
+    time = numbers.seconds(best[LAYER].median_s)
+    return say(f"callstyle.finding.{key}", time=time, ratio=numbers.times(over.ratio), **fields)
+
+
+def _dots(forms: Forms, span: str) -> dict[str, Any]:
     timings = {figure_text(_name(form)): form[span] for form in forms}
-    medians = [timing.median_s for timing in timings.values()]
-    best = min(medians)
-    points = [
-        Point(
-            x=timing.median_s,
-            y=name,
-            text=say("callstyle.ratio", ratio=numbers.times(timing.median_s / best))
-            if timing.median_s > best
-            else say("callstyle.best"),
-            hover=f"{name}: {numbers.seconds(timing.median_s)}",
-            facets={"variant": variant_label(timing.variant)},
+    best = min(timing.median_s for timing in timings.values())
+    series = [
+        Series(
+            name=name,
+            points=[_point(name, timing, best)],
+            style=OTHER if _is_foreign(form) else variant_style(timing.variant),
+            mode="markers+text",
+            along="x",
+            size=11,
+            more={"textposition": "top center", "textfont": {"size": 11}, "cliponaxis": False},
         )
-        for name, timing in timings.items()
+        for (name, timing), form in zip(timings.items(), forms, strict=True)
     ]
-    first, last = math.log10(best / 2), math.log10(max(medians))
-    ends = [first, last + ROOM_FOR_TEXT * (last - first)]
     title = say("callstyle.axis", clock=clock_names(timings.values()))
-    colours = [(OTHER if _is_foreign(form) else variant_style(form[span].variant)).colour for form in forms]
+    ends = [end for timing in timings.values() for end in (timing.interval.low, timing.interval.high)]
     return plot(
-        [bars("", points, colour=colours, textposition="outside", textfont={"size": 11}, cliponaxis=False)],
-        # Ticks as for a decade at least: the plot is narrow beside its long names.
-        xaxis=time_axis(title, [10**first, 10 ** max(ends[1], first + 1)], range=ends),
-        yaxis=categories(list(timings), showgrid=False),
-        bargap=0.35,
-        showlegend=False,
+        series, xaxis=roomy_time_axis(title, ends), yaxis=categories(list(timings)), showlegend=False, margin=MARGIN
+    )
+
+
+def _point(name: str, timing: Timing, best: float) -> Point:
+    ratio = say("callstyle.ratio", ratio=numbers.times(timing.median_s / best))
+    interval = timing.interval
+    return Point(
+        x=timing.median_s,
+        y=name,
+        ends=(interval.low, interval.high),
+        text=ratio if timing.median_s > best else say("callstyle.best"),
+        hover=f"{name}: {numbers.seconds(timing.median_s)} ({numbers.seconds_range(interval.low, interval.high)})",
+        runs=(timing.record.run_key,),
     )
 
 
@@ -196,20 +225,21 @@ def _table(computations: Sequence[Forms], results: Results) -> Table:
         times += columns_of(lambda row: row[0], [medians])
         times.append(column("callstyle.over_best", partial(over_best, span), numbers.times))
     return table(
-        _title(first),
+        say("callstyle.table"),
         rows,
         [
-            column("latency.context", lambda row: any_of(row[0]).tokens, numbers.count),
-            column("column.settings", lambda row: settings[any_of(row[1][0])], kind=Kind.CODE, only_where_known=True),
-            *columns_of(lambda row: any_of(row[0]), label_column(results.several)),
             column("callstyle.form", lambda row: _name(row[0])),
+            column("latency.context", lambda row: any_of(row[0]).tokens, numbers.count),
             *times,
             column("callstyle.ran", lambda row: _ran(any_of(row[0])), kind=Kind.CODE),
+            *columns_of(lambda row: any_of(row[0]), label_column(results.several)),
+            column("column.settings", lambda row: settings[any_of(row[1][0])], kind=Kind.CODE, only_where_known=True),
         ],
+        family=say("callstyle.table"),
+        settings=_title(first),
         note=say("callstyle.note_foreign" if any(_is_foreign(form) for form, _ in rows) else "callstyle.note"),
         folded=True,
-        facets=row_facets(any_of(first)),
-        facets_of=lambda row: {"variant": variant_label(any_of(row[0]).variant)},
+        facets={name: text for name, text in _facets(first, results).items() if name != "label"},
     )
 
 

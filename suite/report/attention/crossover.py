@@ -71,6 +71,7 @@ def build(results: Results) -> Section:
     views = {"crossover.these_records": _measured(measured, results), "crossover.specifications": _specified(specified)}
     figure = Figure(
         title=say("crossover.figure"),
+        finding=_finding(measured or specified),
         caption=say("crossover.caption"),
         views=[View(title=say(key), figure=_plot(series)) for key, series in views.items() if series],
         height_px=420,
@@ -80,13 +81,13 @@ def build(results: Results) -> Section:
         say("crossover.measured_table"),
         measured,
         [
-            *columns_of(lambda crossing: crossing.timings[0], [GEOMETRY, DTYPE]),
-            column("column.backend", lambda crossing: lines_of(crossing.timings), kind=Kind.CODE),
-            *columns_of(lambda crossing: crossing.timings[0], [*label_column(results.several), CONTEXT]),
-            by_flops,
-            column("crossover.by_measured_ceilings", lambda crossing: crossing.predicted[1], numbers.count),
+            *columns_of(lambda crossing: crossing.timings[0], [GEOMETRY, DTYPE, CONTEXT]),
             column("crossover.measured", lambda crossing: _said(crossing.measured), kind=Kind.NUMBER),
             column("crossover.between", lambda crossing: _between(crossing.measured), kind=Kind.NUMBER),
+            by_flops,
+            column("crossover.by_measured_ceilings", lambda crossing: crossing.predicted[1], numbers.count),
+            *columns_of(lambda crossing: crossing.timings[0], label_column(results.several)),
+            column("column.backend", lambda crossing: lines_of(crossing.timings), kind=Kind.CODE),
             column(
                 "crossover.tried", lambda crossing: joined("list", map(numbers.count, crossing.tried)), kind=Kind.LONG
             ),
@@ -183,11 +184,12 @@ def _specified(found: Sequence[Crossing]) -> list[Series]:
 def _measured(found: Sequence[Crossing], results: Results) -> list[Series]:
     lines = grouped(found, lambda crossing: crossing.series)
     shared = set.intersection(*map(set, lines)) if lines else set()
+    every = [_heads(line) for line in lines.values()]
     drawn: dict[object, Series] = {}
     for ordinal, ((label, *settings), line) in enumerate(lines.items()):
         first = line[0].timings[0]
         style = Style(colour=COLOURS[ordinal % len(COLOURS)], dash="dash", marker=MARKERS[ordinal % len(MARKERS)])
-        heads = [label if results.several else "", first.axis("geometry"), first.axis("dtype")]
+        heads = [text for text in _heads(line) if len(lines) == 1 or any(text not in of for of in every)]
         # Geometry and type, then what else tells the series from the others.
         own = [setting for setting in settings if setting not in shared]
         others = [setting for setting in own if not setting.startswith(("geometry=", "dtype="))]
@@ -195,8 +197,30 @@ def _measured(found: Sequence[Crossing], results: Results) -> list[Series]:
         drawn.setdefault(str([(crossing.tokens, crossing.predicted[0]) for crossing in line]), _by_flops(line))
         drawn[ordinal, "bound"] = _by_roofline(say("crossover.bound", series=name), line, style, about)
         named = say("crossover.points", series=name)
-        drawn[ordinal, "points"] = Series(name=named, points=_points(line), style=style, facets=about, size=10)
+        runs = [timing.record.run_key for crossing in line for timing in crossing.timings]
+        more: dict[str, Any] = {"style": style, "facets": about, "size": 10, "runs": list(dict.fromkeys(runs))}
+        drawn[ordinal, "points"] = Series(name=named, points=_points(line), **more)
     return [series for series in drawn.values() if any(point.y is not None for point in series.points)]
+
+
+def _heads(line: Sequence[Crossing]) -> list[str]:
+    """Return what a series is called by: its label, geometry and dtype."""
+    first = line[0].timings[0]
+    return [first.label, first.axis("geometry"), first.axis("dtype")]
+
+
+def _finding(found: Sequence[Crossing]) -> Text:
+    """Say from where on re-expanding is cheaper at the longest context, measured where it was, and by FLOPs."""
+    longest = max(found, key=lambda crossing: (crossing.measured is not None, crossing.tokens))
+    by_flops, by_roofline = map(_shown, longest.predicted)
+    fields = {"tokens": numbers.count(longest.tokens), "flops": by_flops}
+    if longest.measured is None or not longest.timings:
+        return say("crossover.finding_computed", device=longest.series[0], roofline=by_roofline, **fields)
+    between = _between(longest.measured)
+    measured = (
+        say("crossover.range", count=_said(longest.measured), range=between) if between else _said(longest.measured)
+    )
+    return say("crossover.finding", measured=measured, dtype=longest.timings[0].axis("dtype"), **fields)
 
 
 def _by_flops(line: Sequence[Crossing]) -> Series:

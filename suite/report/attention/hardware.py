@@ -14,11 +14,11 @@ from typing import Any
 from suite.records import numbers
 from suite.records.derived import constant
 from suite.records.record import Evidence
-from suite.report.attention.groups import axes_of, titles_of, usual_context
+from suite.report.attention.groups import axes_of, chosen_by, titles_of, usual_context
 from suite.report.attention.timings import KERNEL, LAYER, Timing, by_span, is_plausible, span_title, timings, timings_of
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped, without
-from suite.report.model.labels import case_facets, rank, variant_label, variant_style
+from suite.report.model.labels import rank, variant_label, variant_style
 from suite.report.model.machine_labels import plain_name
 from suite.report.model.results import Results
 from suite.report.model.run import Pairs, machine_name
@@ -33,8 +33,9 @@ from suite.theory.hardware import least_times_s
 
 NOT_SHARED = ("attention", "hardware", "seq_len", "backend", "device", "threads")
 """Axes that two cases need not share to stand in one figure."""
-MOST_GROUPS, FEWEST_VARIANTS = 2, 2
-FRAME_PX, ROW_PX, LARGEST_PX, LEAST_PX = 140, 22, 13, 7
+MOST_GROUPS, FEWEST_VARIANTS = 6, 2
+FRAME_PX, ROW_PX, LARGEST_PX, LEAST_PX = 130, 20, 12, 7
+LATENT = "mla"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +66,13 @@ class DeviceTime:
     place: Place
     timing: Timing
     time_s: float
+    is_bound: bool = False
+    """The least time that the ceilings allow which the machine's own run measured."""
+
+    @property
+    def is_solid(self) -> bool:
+        """Return whether it was measured."""
+        return self.place.is_measured and not self.is_bound
 
     @property
     def variant(self) -> tuple[tuple[int, str], str]:
@@ -102,12 +110,15 @@ def build(results: Results) -> Section | None:
     """Build it from what was measured on several machines, of several variants or beside a projection."""
     found = compared(results)
     figures, tables = [], []
+    choices = chosen_by(found)
     for key, (title, settings) in titles_of(found).items():
-        comparison, facets = found[key], case_facets(dict(key))
+        comparison, facets = found[key], choices[key]
         title = dotted(title, say("callstyle.tokens", tokens=numbers.count(comparison.tokens)))
         entries = max(len({time.variant for time in of_span}) for of_span in comparison.times.values()) + 2
         figure = Figure(
             title=title,
+            family=say("hardware.family"),
+            finding=_finding(comparison),
             settings=settings,
             caption=say("hardware.caption"),
             views=[
@@ -119,9 +130,7 @@ def build(results: Results) -> Section | None:
             facets=facets,
         )
         figures.append(figure)
-        tables += [
-            _table(dotted(title, span_title(span)), settings, comparison, span, facets) for span in comparison.times
-        ]
+        tables += [_table(title, settings, comparison, span, facets) for span in comparison.times]
     return section("hardware", figures=figures, tables=tables) if found else None
 
 
@@ -160,6 +169,9 @@ def _compared(found: Sequence[Timing], projected: Sequence[Timing]) -> Compared:
     at = sorted((timing for timing in found if timing.tokens == tokens), key=lambda timing: -timing.median_s)
     times = [DeviceTime(place=_place(timing), timing=timing, time_s=timing.median_s) for timing in at]
     for timing in at:
+        if share := timing.roofline[0]:
+            least_s = share * timing.median_s
+            times.append(DeviceTime(place=_place(timing), timing=timing, time_s=least_s, is_bound=True))
         flops, traffic = timing.amount("flops"), timing.amount("traffic_bytes")
         if flops and traffic:
             allowed = least_times_s(flops=flops, traffic_bytes=traffic, dtype=timing.axis("dtype"))
@@ -173,7 +185,9 @@ def _compared(found: Sequence[Timing], projected: Sequence[Timing]) -> Compared:
         if (expected_s := timing.amount("expected_s"))
     ]
     # The last counts: the fastest of what was measured, and a projected record before what a measured one allows.
-    counting = {(time.place, time.variant, time.timing.span): time for time in times if is_plausible(time.time_s)}
+    counting = {
+        (time.place, time.variant, time.timing.span, time.is_bound): time for time in times if is_plausible(time.time_s)
+    }
     of_spans = {span: [time for time in counting.values() if time.timing.span == span] for span in by_span(at)}
     return Compared(tokens=tokens, times=of_spans)
 
@@ -199,24 +213,47 @@ def _place(timing: Timing) -> Place:
 
 
 def _ordered(times: Iterable[DeviceTime]) -> list[Place]:
-    """Return measured places first, then by their least time."""
+    """Return measured places first, then devices by their least time, expected times below the bound."""
     fastest_first = sorted(times, key=lambda time: (not time.place.is_measured, time.time_s, time.place.name))
-    return list(dict.fromkeys(time.place for time in fastest_first))
+    devices = list(dict.fromkeys((time.place.is_measured, time.place.name) for time in fastest_first))
+    places = dict.fromkeys(time.place for time in fastest_first)
+    return sorted(places, key=lambda place: (devices.index((place.is_measured, place.name)), place.is_expected))
+
+
+def _finding(comparison: Compared) -> Text:
+    """Say what MLA takes where it was measured, beside the bound there, and what is expected where it is least."""
+    of_layer = comparison.times.get(LAYER, ())
+    latent = [time for time in of_layer if time.timing.variant.partition("_")[0] == LATENT] or list(of_layer)
+    measured = min((time for time in latent if time.is_solid), key=lambda time: time.time_s, default=None)
+    if measured is None:
+        return ""
+    own = [time for time in latent if time.variant == measured.variant]
+    bound = next((time for time in own if time.is_bound and time.place == measured.place), None)
+    others = [time for time in own if not time.place.is_measured]
+    expected = [time for time in others if time.place.is_expected] or others
+    best = min(expected, key=lambda time: time.time_s, default=None)
+    ratio = measured.time_s / bound.time_s if bound else 0.0
+    fields = {"variant": measured.variant[1], "machine": measured.place.name or measured.place.label}
+    said = say("hardware.finding", time=numbers.seconds(measured.time_s), **fields)
+    over = say("hardware.over_bound", ratio=numbers.times(ratio)) if ratio else ""
+    key = "hardware.expected" if best and best.place.is_expected else "hardware.bound"
+    there = say(key, time=numbers.seconds(best.time_s), device=best.place.name) if best else ""
+    return joined("list", [said, over, there])
 
 
 def _dots(times: Sequence[DeviceTime], names: Mapping[Place, str]) -> dict[str, Any]:
     short = zip(names, short_names(names.values()), strict=True)
     rows = {place: figure_text(f"● {name}" if place.is_measured else name) for place, name in short}
     series: list[Series] = []
-    ordered = sorted(times, key=lambda time: (time.variant, not time.place.is_measured))
+    ordered = sorted(times, key=lambda time: (time.variant, not time.is_solid))
     for ordinal, (variant, of_variant) in enumerate(grouped(ordered, lambda time: time.variant).items()):
         attention = of_variant[0].timing.variant
-        for is_measured, part in grouped(of_variant, lambda time: time.place.is_measured).items():
+        for is_solid, part in grouped(of_variant, lambda time: time.is_solid).items():
             line = Series(
                 name=variant[1],
                 points=[_point(time, rows[time.place], names[time.place]) for time in part],
                 style=variant_style(attention),
-                ordinal=0 if is_measured else 1,
+                ordinal=0 if is_solid else 1,
                 facets={"variant": variant_label(attention)},
                 in_legend=part[0] is of_variant[0],
                 size=marker_px(ordinal),
@@ -228,8 +265,9 @@ def _dots(times: Sequence[DeviceTime], names: Mapping[Place, str]) -> dict[str, 
 
 
 def _point(time: DeviceTime, row: str, name: str) -> Point:
-    hover = joined("", [f"{numbers.seconds(time.time_s)} ", time.place.evidence, f", {name}"])
-    return Point(x=time.time_s, y=row, hover=hover)
+    evidence = say("hardware.own_bound") if time.is_bound else time.place.evidence
+    hover = joined("", [f"{numbers.seconds(time.time_s)} ", evidence, f", {name}"])
+    return Point(x=time.time_s, y=row, hover=hover, runs=(time.timing.record.run_key,))
 
 
 def marker_px(ordinal: int) -> int:
@@ -239,7 +277,7 @@ def marker_px(ordinal: int) -> int:
 
 def _table(title: Text, settings: Text, comparison: Compared, span: str, facets: Mapping[str, Text]) -> Table:
     of_span = comparison.times[span]
-    times_s = {(time.place, time.variant): time.time_s for time in of_span}
+    times_s = {(time.place, time.variant): time.time_s for time in of_span if not time.is_bound}
 
     def column_of(variant: tuple[tuple[int, str], str]) -> Column[Place]:
         return column(plain(variant[1]), lambda place: times_s.get((place, variant)), numbers.seconds)
@@ -249,5 +287,6 @@ def _table(title: Text, settings: Text, comparison: Compared, span: str, facets:
         column("fact.evidence", lambda place: place.evidence),
         *map(column_of, sorted({time.variant for time in of_span})),
     ]
-    note, is_folded = say("hardware.note"), span != LAYER
-    return table(title, _ordered(of_span), columns, settings=settings, note=note, folded=is_folded, facets=facets)
+    note, about = say("hardware.note"), {"settings": dotted(title, settings), "facets": facets}
+    named = span_title(span)
+    return table(named, _ordered(of_span), columns, family=named, note=note, folded=span != LAYER, **about)

@@ -46,7 +46,8 @@ def finding(order: Sequence[Timing]) -> Text:
     latent = next((timing for timing in others[1:] if timing.variant.partition("_")[0] == LATENT), None)
     fields |= {"second": second.sized_variant, "ratio": numbers.times(over.ratio)}
     has_few = min(first.interval.level, second.interval.level) < WANTED_LEVEL
-    key = "apart" if not _is_open(first, second) else "few" if has_few and over.is_told_apart else "near"
+    is_beyond = not over.low <= 1 <= over.high
+    key = "apart" if not _is_open(first, second) else "few" if has_few and is_beyond else "near"
     order_of_two = say(f"finding.latency.{key}", time=time, range=times_range(over.low, over.high), **fields)
     if latent is None or LATENT in (first.variant, second.variant):
         return order_of_two

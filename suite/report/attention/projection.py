@@ -9,17 +9,17 @@ from operator import methodcaller
 from typing import Any
 
 from suite.records import numbers
-from suite.report.attention.groups import any_of, titles_of, usual_context
+from suite.report.attention.groups import any_of, chosen_by, titles_of, usual_context
 from suite.report.attention.hardware import FRAME_PX, ROW_PX, compared, marker_px, projected_groups
 from suite.report.attention.lines import span_views
 from suite.report.attention.timings import (
     CONTEXT,
+    LAYER,
     REGIME,
     VARIANT,
     Timing,
     in_order,
     is_plausible,
-    row_facets,
     span_title,
     spans_of,
 )
@@ -33,7 +33,7 @@ from suite.report.plot.scales import categories, roomy_time_axis
 from suite.report.plot.text import figure_text
 from suite.report.table import Column, column, columns_of, label_column, table
 
-BASELINE = "mha"
+BASELINE, LATENT = "mha", "mla"
 Spans = Mapping[str, Timing]
 """One projected case, by span."""
 
@@ -43,15 +43,15 @@ def build(results: Results) -> Section | None:
     found, beside = projected_groups(results), compared(results)
     if not found:
         return None
-    titles = titles_of(found)
+    titles, choices = titles_of(found), chosen_by(found)
     contexts = {key: {timing.tokens for timing in of_key} for key, of_key in found.items()}
     drawn = [key for key in found if key not in beside or beside[key].tokens not in contexts[key]]
     moved = say("projection.beside_measured") if len(drawn) < len(found) else ""
     return section(
         "projection",
         explanation=joined("sentence", [say("projection.explanation"), moved]),
-        figures=[_figure(*titles[key], found[key], results) for key in drawn],
-        tables=[_table(*titles[key], found[key], results) for key in found],
+        figures=[_figure(*titles[key], choices[key], found[key], results) for key in drawn],
+        tables=[_table(*titles[key], choices[key], found[key], results) for key in found],
     )
 
 
@@ -59,7 +59,9 @@ def _device(timing: Timing) -> str:
     return timing.axis("hardware") or numbers.NOTHING
 
 
-def _figure(title: Text, settings: Text, found: Sequence[Timing], results: Results) -> Figure | None:
+def _figure(
+    title: Text, settings: Text, facets: Mapping[str, Text], found: Sequence[Timing], results: Results
+) -> Figure | None:
     """Draw the longest of the contexts that have the most cases."""
     tokens = usual_context((timing.tokens, timing) for timing in found)
     if tokens is None:
@@ -70,12 +72,24 @@ def _figure(title: Text, settings: Text, found: Sequence[Timing], results: Resul
     names = max(len(view.figure["data"]) for view in views)
     return Figure(
         title=dotted(title, say("callstyle.tokens", tokens=numbers.count(tokens))),
+        family=say("projection.family"),
+        finding=_finding([timing for timing in drawn if timing.span == LAYER] or drawn),
         settings=settings,
         caption=say("projection.caption"),
         views=views,
         height_px=FRAME_PX + LEGEND_ROW_PX * names + ROW_PX * len(set(map(_device, drawn))),
-        facets=row_facets(drawn[0]),
+        facets=facets,
     )
+
+
+def _finding(drawn: Sequence[Timing]) -> Text:
+    """Say the least time of MLA, or of the variant that has it, and where."""
+    latent = [timing for timing in drawn if timing.variant == LATENT] or drawn
+    least = min(latent, key=lambda timing: timing.median_s)
+    fields = {"variant": least.sized_variant, "device": _device(least), "regime": REGIME.written(least)}
+    expected = _expected(least)
+    said = say("projection.finding", time=numbers.seconds(least.median_s), **fields)
+    return joined("notes", [said, say("projection.hover_expected", time=expected) if expected else ""])
 
 
 def _dots(found: Sequence[Timing], results: Results) -> dict[str, Any]:
@@ -86,7 +100,7 @@ def _dots(found: Sequence[Timing], results: Results) -> dict[str, Any]:
     series = [
         Series(
             name=dotted(name, label if has_labels else ""),
-            points=[Point(x=timing.median_s, y=figure_text(_device(timing)), hover=_hover(timing)) for timing in line],
+            points=list(map(_point, line)),
             style=variant_style(line[0].variant),
             ordinal=results.labels.index(label),
             facets={"variant": variant_label(line[0].variant), "label": label},
@@ -97,6 +111,11 @@ def _dots(found: Sequence[Timing], results: Results) -> dict[str, Any]:
     devices = dict.fromkeys(figure_text(_device(timing)) for timing in fastest_first)
     axis = roomy_time_axis(say("projection.axis"), [timing.median_s for timing in found])
     return plot(series, xaxis=axis, yaxis=categories(list(devices)))
+
+
+def _point(timing: Timing) -> Point:
+    row, runs = figure_text(_device(timing)), (timing.record.run_key,)
+    return Point(x=timing.median_s, y=row, hover=_hover(timing), runs=runs)
 
 
 def _hover(timing: Timing) -> Text:
@@ -122,16 +141,14 @@ def _expected_by(timing: Timing) -> str:
     return said if _expected(timing) else ""
 
 
-def _table(title: Text, settings: Text, found: Sequence[Timing], results: Results) -> Table:
+def _table(title: Text, settings: Text, facets: Mapping[str, Text], found: Sequence[Timing], results: Results) -> Table:
     has_mha = any(timing.variant == BASELINE for timing in found)
     compared_with = [timing for timing in found if timing.variant == BASELINE or not has_mha]
     base_s = {place: max(timing.median_s for timing in at) for place, at in grouped(compared_with, _place).items()}
     ordered = sorted(in_order(found), key=lambda timing: (timing.tokens or 0, _device(timing)))
     cases = grouped(ordered, lambda timing: id(timing.current)).values()
-    named = [
-        CONTEXT,
-        column("signmap.device", _device, kind=Kind.CODE),
-        VARIANT,
+    named = [column("signmap.device", _device, kind=Kind.CODE), VARIANT, CONTEXT]
+    rest = [
         column("column.settings", lambda timing: timing.own_sizes, kind=Kind.CODE, only_where_known=True),
         *label_column(results.several),
     ]
@@ -150,12 +167,13 @@ def _table(title: Text, settings: Text, found: Sequence[Timing], results: Result
         column("projection.expected_by", _expected_by, kind=Kind.CODE, only_where_known=True),
     ]
     return table(
-        title,
+        say("projection.table"),
         [{timing.span: timing for timing in case} for case in cases],
-        [*columns_of(any_of, named), *of_spans, *columns_of(any_of, kept)],
-        settings=settings,
+        [*columns_of(any_of, named), *of_spans, *columns_of(any_of, [*kept, *rest])],
+        family=say("projection.table"),
+        settings=dotted(title, settings),
         note=say("projection.note_mha" if has_mha else "projection.note_slowest"),
-        facets=row_facets(found[0]),
+        facets=facets,
     )
 
 

@@ -3,7 +3,7 @@
 After Williams, Waterman and Patterson, "Roofline: an insightful visual performance model" (CACM 2009).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from suite.report.attention.lines import span_views
 from suite.report.attention.timings import (
     BACKEND,
     CONTEXT,
+    LAYER,
     PHASE,
     REGIME,
     SHARE,
@@ -27,7 +28,7 @@ from suite.report.attention.timings import (
     span_title,
     timings,
 )
-from suite.report.blocks import Figure, Kind, Section, Text, dotted, say, section
+from suite.report.blocks import Figure, Kind, Section, Text, dotted, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import GREY, Style, phase_name, rank, variant_label, variant_style
 from suite.report.model.results import Results
@@ -38,15 +39,13 @@ from suite.report.plot.scales import decimal_ticks, log
 from suite.report.table import Column, column, label_column, plain, table
 
 FILLINGS, UNKNOWN_FILLING = {"decode": 0, "prefill": 1, "train": 3}, 2
-SIZES = (10, 7, 5)
-"""Markers of several results in one figure."""
 ALIKE = 1.05
 """Two measurements of one ceiling differ by as much."""
 AXES_OF_COLUMNS = ("attention", "backend", "geometry", "phase", "seq_len", "dtype", "device", "threads")
 
 
 def build(results: Results) -> Section | None:
-    """Build it, a figure for each machine, dtype and number of threads; None where no record counts its work."""
+    """Build it, one figure of each machine, dtype and number of threads; None where no record counts its work."""
 
     def key(timing: Timing) -> tuple[str, str, str, str]:
         return machine_name(timing.record), timing.axis("dtype"), timing.axis("threads"), machine_id(timing.current)
@@ -58,18 +57,26 @@ def build(results: Results) -> Section | None:
         drawn = [timing for timing in found if _flops_per_s(timing) and _intensity(timing)]
         if any(_flops_per_s(timing) or _bytes_per_s(timing) or _cold_over_warm(timing) for timing in found):
             is_shared = names.count((name, dtype, threads)) > 1
-            title, several = dotted(name, dtype), len({timing.label for timing in drawn}) > 1
+            title, machine_said = dotted(name, dtype), dotted(name, machine[:8] if is_shared else "")
             about: dict[str, Any] = {
                 "settings": dotted(f"threads={threads}" if threads else "", machine[:8] if is_shared else ""),
-                "facets": {"dtype": dtype},
+                "facets": {"machine": machine_said, "dtype": dtype, **({"threads": threads} if threads else {})},
             }
-            caption = say("roofline.caption_several" if several else "roofline.caption")
-            views = span_views(drawn, lambda part: _plot(part, results))
-            figures.append(Figure(title=title, caption=caption, views=views, height_px=500, **about))
+            figure = Figure(
+                title=title,
+                family=say("roofline.family"),
+                finding=_finding(drawn),
+                caption=say("roofline.caption"),
+                views=span_views(drawn, _plot),
+                height_px=520,
+                **about,
+            )
+            figures.append(figure)
             for span, part in by_span(in_order(found)).items():
                 rows = sorted(part, key=lambda timing: (timing.axis("geometry"), timing.axis("phase")))
-                named, note = dotted(title, span_title(span)), say("roofline.note")
-                tables.append(table(named, rows, _columns(rows, results), note=note, folded=True, **about))
+                named, note = span_title(span), say("roofline.note")
+                columns = _columns(rows, results)
+                tables.append(table(named, rows, columns, family=named, note=note, folded=True, **about))
     return section("roofline", figures=figures, tables=tables) if tables else None
 
 
@@ -101,32 +108,44 @@ def _cold_over_warm(timing: Timing) -> float | None:
     return cold / timing.median_s if isinstance(cold, float) else None
 
 
-def _plot(found: Sequence[Timing], results: Results) -> dict[str, Any]:
-    labels = [label for label in results.labels if any(timing.label == label for timing in found)]
-    sizes = {label: SIZES[place % len(SIZES)] for place, label in enumerate(labels)}
+def _finding(found: Sequence[Timing]) -> Text:
+    """Say how much of its roofline each pass reaches, in the median of its cases."""
+    layers = [timing for timing in found if timing.span == LAYER and timing.roofline[0]]
+    shares = {
+        phase: [timing.roofline[0] or 0.0 for timing in of]
+        for phase, of in grouped(layers, lambda timing: timing.axis("phase")).items()
+    }
+    said = [
+        say("roofline.reached", phase=phase_name(phase), share=numbers.percent(float(np.median(of))), count=len(of))
+        for phase, of in sorted(shares.items())
+    ]
+    return say("roofline.finding", passes=joined("list", said)) if said else ""
+
+
+def _plot(found: Sequence[Timing]) -> dict[str, Any]:
     groups = grouped(found, lambda timing: (timing.variant, timing.axis("phase"), timing.label))
     keys = sorted(groups, key=lambda key: (rank(key[0]), key))
-    series = [*_roof(found), *(_points(groups[key], sizes) for key in keys)]
+    series = [*_roof(found), *(_points(groups[key]) for key in keys)]
     points = [point for line in series for point in line.points]
     return plot(
-        [*_legend(keys, sizes), *series],
+        [*_legend(keys), *series],
         xaxis=log(say("roofline.intensity"), decimal_ticks([point.x for point in points], numbers.plain_tick)),
         yaxis=log(say("roofline.achieved"), decimal_ticks([point.y for point in points], numbers.plain_tick)),
     )
 
 
-def _points(found: Sequence[Timing], sizes: Mapping[str, int]) -> Series:
+def _points(found: Sequence[Timing]) -> Series:
     first = found[0]
     variant, phase = variant_label(first.variant), phase_name(first.axis("phase"))
     return Series(
-        name=dotted(variant, phase, first.label if len(sizes) > 1 else ""),
+        name=dotted(variant, phase),
         points=list(map(_point, found)),
         style=variant_style(first.variant),
         ordinal=FILLINGS.get(first.axis("phase"), UNKNOWN_FILLING),
         facets={"variant": variant, "phase": phase, "label": first.label},
         group=variant,
         in_legend=False,
-        size=sizes[first.label],
+        size=8,
         more={"opacity": 0.85},
     )
 
@@ -135,11 +154,12 @@ def _point(timing: Timing) -> Point:
     geometry, fields = timing.axis("geometry"), {"tokens": CONTEXT, "flops": FLOPS, "bytes": BYTES, "share": SHARE}
     hover = say("roofline.hover", geometry=geometry, **{name: known.written(timing) for name, known in fields.items()})
     rate = (_flops_per_s(timing) or 0) / 1e9
-    return Point(x=_intensity(timing), y=rate, hover=hover, facets={"geometry": geometry})
+    about, runs = {"geometry": geometry}, (timing.record.run_key,)
+    return Point(x=_intensity(timing), y=rate, hover=hover, facets=about, runs=runs)
 
 
-def _legend(keys: Iterable[tuple[str, str, str]], sizes: Mapping[str, int]) -> list[dict[str, Any]]:
-    """Return what colour, filling and size mean, once each: a line for every series would be dozens."""
+def _legend(keys: Iterable[tuple[str, str, str]]) -> list[dict[str, Any]]:
+    """Return what colour and filling mean, once each: a line for every series would be dozens."""
     variants, phases, _ = (dict.fromkeys(part) for part in zip(*keys, strict=True))
     entries = []
     for variant in variants:
@@ -148,8 +168,7 @@ def _legend(keys: Iterable[tuple[str, str, str]], sizes: Mapping[str, int]) -> l
     for phase in phases:
         title, filling = phase_name(phase), FILLS[FILLINGS.get(phase, UNKNOWN_FILLING)]
         entries.append(meaning(title, facets={"phase": title}, symbol="circle" + filling))
-    labels = sizes if len(sizes) > 1 else ()
-    return entries + [meaning(label, facets={"label": label}, symbol="circle", size=sizes[label]) for label in labels]
+    return entries
 
 
 def _roof(found: Sequence[Timing]) -> list[Series]:
@@ -183,18 +202,18 @@ BYTES = column(plain("GB/s"), _bytes_per_s, numbers.giga)
 def _columns(found: Sequence[Timing], results: Results) -> list[Column[Timing]]:
     settings = told_apart({timing: [timing] for timing in found}, besides=AXES_OF_COLUMNS)
     return [
-        CONTEXT,
-        column("column.settings", settings.get, kind=Kind.CODE, only_where_known=True),
-        column("column.geometry", lambda timing: timing.axis("geometry"), facet="geometry"),
-        PHASE,
         VARIANT,
-        BACKEND,
-        *label_column(results.several),
+        PHASE,
+        CONTEXT,
+        column("column.geometry", lambda timing: timing.axis("geometry"), facet="geometry"),
+        SHARE,
         column("roofline.warm", lambda timing: timing.median_s, numbers.seconds),
+        REGIME,
         column("roofline.cold", _cold, numbers.seconds),
         column("roofline.cold_over_warm", _cold_over_warm, numbers.times),
         FLOPS,
         BYTES,
-        SHARE,
-        REGIME,
+        BACKEND,
+        *label_column(results.several),
+        column("column.settings", settings.get, kind=Kind.CODE, only_where_known=True),
     ]

@@ -29,12 +29,12 @@ from suite.report.attention.timings import (
     row_facets,
     timings,
 )
-from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
+from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped
-from suite.report.model.formats import ratio
+from suite.report.model.formats import ratio, times_range
 from suite.report.model.labels import GREY, variant_style
 from suite.report.model.results import Results
-from suite.report.model.run import extras, mapping
+from suite.report.model.run import LABEL, extras, mapping
 from suite.report.model.timed_kernels import timed_kernel
 from suite.report.plot.heatmap import colour_bar, diverging, heatmap, shading
 from suite.report.plot.marks import Point, Series
@@ -63,7 +63,7 @@ RANKS, HEADS, QUERY_LENS = (1, 2, 4, 8), (128, 64, 32, 16), (1, 2, 4, 8, 16)
 FRAME_PX, ROW_PX = 110, 19
 TICKS = [(-2.0, "0.25×"), (-1.0, "0.5×"), (0.0, "1×"), (1.0, "2×"), (2.0, "4×")]
 AXES_OF_COLUMNS = ("attention", "geometry", "dtype", "query_len", "seq_len")
-PAIR_PX, MOST_DRAWN = 54, 24
+PAIR_PX, MOST_DRAWN = 54, 14
 REACH = 2.0
 """Colours end at 1/4 and 4 times: log2 of what the closed forms can give, 0.24 to 3.6."""
 MOST_OF_A_SIZE = 1 << 20
@@ -73,8 +73,9 @@ RING = {"symbol": "circle-open", "color": GREY, "line": {"width": 2.5}, "size": 
 Device = tuple[str, Ceilings]
 Cell = tuple[int, int, int]
 """A cell of the map: heads of the whole layer, ranks and new tokens."""
-Row = tuple[Text, list[float | None], list[Text]]
-"""A line of the map: its name, and a ratio and what hovering says for each number of new tokens."""
+Row = tuple[Text, list[float | None], list[Text], list[Sequence[str]]]
+"""A line of the map: its name, and a ratio, what hovering says and the runs for each number of new tokens."""
+NO_RUNS: list[Sequence[str]] = [()] * len(QUERY_LENS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +94,15 @@ class Pair:
         """Return the ratio's ends within both medians' intervals, as far as these may be compared."""
         found = ratio_of_medians(self.gqa.interval, self.mla.interval)
         return found.low, found.high
+
+    @property
+    def is_told_apart(self) -> bool:
+        """Return whether the two are not of one speed."""
+        return ratio_of_medians(self.gqa.interval, self.mla.interval).is_told_apart
+
+    @property
+    def runs(self) -> tuple[str, str]:
+        return self.gqa.record.run_key, self.mla.record.run_key
 
     @property
     def predicted(self) -> float | None:
@@ -204,28 +214,46 @@ def ratio_colours() -> dict[str, Any]:
     return diverging(variant_style("gqa").colour, variant_style("mla").colour, REACH)
 
 
-def pair_figure(pairs: Sequence[Pair], results: Results) -> Figure | None:
-    """Draw the longest context of each series; None without pairs."""
+def pair_figures(pairs: Sequence[Pair], results: Results) -> list[Figure]:
+    """Draw the longest context of each series, a figure for each label and dtype."""
     longest = list({pair.series: pair for pair in pairs}.values())
+    found = grouped(longest, lambda pair: (pair.mla.label, pair.mla.axis("dtype")))
+    return [_pair_figure(found[key], results) for key in sorted(found, key=lambda key: (key[1], -len(found[key])))]
+
+
+def _pair_figure(longest: Sequence[Pair], results: Results) -> Figure:
     drawn, left_out = drawn_of(longest, MOST_DRAWN)
+    label, dtype = longest[0].mla.label, longest[0].mla.axis("dtype")
+    facets: dict[str, Text] = {"dtype": dtype, **({LABEL: label} if results.several else {})}
     return Figure(
-        title=say("signmap.measured"),
+        title=dotted(label if results.several else "", dtype),
+        family=say("signmap.measured"),
+        finding=_found(longest),
         caption=joined("sentence", [say("signmap.measured_caption", reach=one_launch_reach()), left_out]),
-        views=[View(title="", figure=_dumbbells(drawn, results))] if drawn else [],
+        views=[View(title="", figure=_dumbbells(drawn))],
         height_px=100 + PAIR_PX * len(drawn),
         wide=True,
+        facets=facets,
     )
 
 
-def _dumbbells(pairs: Sequence[Pair], results: Results) -> dict[str, Any]:
+def _found(pairs: Sequence[Pair]) -> Text:
+    """Say in how many pairs which kernel was faster."""
+    apart = [pair for pair in pairs if pair.is_told_apart]
+    mla = sum(pair.measured > 1 for pair in apart)
+    fields = {"mla": mla, "gqa": len(apart) - mla, "open": len(pairs) - len(apart), "count": len(pairs)}
+    return say("signmap.found", **{name: numbers.count(count) for name, count in fields.items()})
+
+
+def _dumbbells(pairs: Sequence[Pair]) -> dict[str, Any]:
     settings = settings_of(pairs)
-    names = [_name(pair, settings[pair], results) for pair in pairs]
+    names = [_name(pair, settings[pair]) for pair in pairs]
 
     def point(row: int, value: float, *ends: float) -> Point:
-        about = {**row_facets(pairs[row].mla), "label": pairs[row].mla.label}
+        about = {"geometry": pairs[row].mla.axis("geometry")}
         hover = joined(": ", [names[row], ratio(value)])
         low_high = (math.log2(ends[0]), math.log2(ends[1])) if ends else None
-        return Point(x=math.log2(value), y=row, ends=low_high, hover=hover, facets=about)
+        return Point(x=math.log2(value), y=row, ends=low_high, hover=hover, facets=about, runs=pairs[row].runs)
 
     measured = [point(row, pair.measured, *pair.ends) for row, pair in enumerate(pairs)]
     predicted = [point(row, pair.predicted) for row, pair in enumerate(pairs) if pair.predicted is not None]
@@ -241,11 +269,10 @@ def _dumbbells(pairs: Sequence[Pair], results: Results) -> dict[str, Any]:
     return rows(names, drawn, xaxis=axis, shift_px=17, meta={"log2": "x"})
 
 
-def _name(pair: Pair, settings: str, results: Results) -> Text:
+def _name(pair: Pair, settings: str) -> Text:
     mla = pair.mla
     sizes = say("signmap.row", count=mla.axis("query_len"), context=numbers.count(mla.tokens or 0))
-    # On a narrow screen the end is cut off.
-    return dotted(mla.axis("geometry"), sizes, settings, mla.label if results.several else "", mla.axis("dtype"))
+    return dotted(mla.axis("geometry"), sizes, settings)
 
 
 def pair_table(pairs: Sequence[Pair], results: Results) -> Table:
@@ -256,14 +283,15 @@ def pair_table(pairs: Sequence[Pair], results: Results) -> Table:
         pairs,
         [
             *columns_of(mla, [GEOMETRY]),
-            column("signmap.rank_heads", lambda pair: pair.heads, numbers.count),
-            column("signmap.rank_kv_heads", lambda pair: pair.kv_heads, numbers.count),
             column("signmap.new_tokens", lambda pair: pair.mla.axis("query_len"), kind=Kind.NUMBER),
-            column("signmap.tp", lambda pair: pair.mla.axis("tp"), kind=Kind.NUMBER),
-            *columns_of(mla, [CONTEXT, DTYPE]),
-            column("signmap.predicted", lambda pair: pair.predicted, numbers.times),
+            *columns_of(mla, [CONTEXT]),
             column("signmap.measured_ratio", lambda pair: pair.measured, numbers.times),
             column("signmap.range", _range, kind=Kind.NUMBER),
+            column("signmap.predicted", lambda pair: pair.predicted, numbers.times),
+            column("signmap.rank_heads", lambda pair: pair.heads, numbers.count),
+            column("signmap.rank_kv_heads", lambda pair: pair.kv_heads, numbers.count),
+            column("signmap.tp", lambda pair: pair.mla.axis("tp"), kind=Kind.NUMBER),
+            *columns_of(mla, [DTYPE]),
             column("column.backend", lambda pair: lines_of((pair.gqa, pair.mla)), kind=Kind.CODE),
             column("column.settings", settings_of(pairs).get, kind=Kind.CODE),
             *columns_of(mla, label_column(results.several)),
@@ -274,8 +302,7 @@ def pair_table(pairs: Sequence[Pair], results: Results) -> Table:
 
 
 def _range(pair: Pair) -> str:
-    low, high = map(numbers.times, pair.ends)
-    return f"{low.rstrip('×')}–{high}"
+    return times_range(*pair.ends)
 
 
 def build(results: Results) -> Section:
@@ -289,12 +316,18 @@ def build(results: Results) -> Section:
         "" if pairs else say("signmap.no_pairs"),
         say("signmap.on_map") if measured else "",
     ]
-    elsewhere = pair_figure([pair for pair in pairs if pair.cell is None], results)
+    elsewhere = pair_figures([pair for pair in pairs if pair.cell is None], results)
+    cells = list(product(RANKS, HEADS))
     return section(
         "signmap",
         explanation=joined("sentence", explanation),
-        figures=[*(_map(devices, measured, tp) for tp in RANKS), elsewhere],
-        tables=[pair_table(pairs, results), _map_table(devices), _error_table(errors)],
+        figures=[*(_map(devices, measured, heads, tp) for tp, heads in cells), *elsewhere],
+        tables=[
+            pair_table(pairs, results),
+            *(_map_table(devices, heads, tp) for tp, heads in cells),
+            _error_table(errors),
+        ],
+        headlines=[Headline(text=_found(pairs))] if pairs else [],
     )
 
 
@@ -338,14 +371,33 @@ def known_devices() -> list[Device]:
     return sorted(found, key=lambda device: (device[1].ridge_flops_per_byte, device[0]))
 
 
-def _map(devices: Sequence[Device], measured: Mapping[str, Mapping[Cell, Pair]], tp: int) -> Figure:
-    views = {heads: _rows(devices, heads, tp) + _machine_rows(measured, heads, tp) for heads in HEADS}
+def _map(devices: Sequence[Device], measured: Mapping[str, Mapping[Cell, Pair]], heads: int, tp: int) -> Figure:
+    computed, own = _rows(devices, heads, tp), _machine_rows(measured, heads, tp)
     return Figure(
-        title=say("signmap.alone") if tp == 1 else say("signmap.rank", tp=tp),
+        title=dotted(
+            say("signmap.heads", heads=heads), say("signmap.alone") if tp == 1 else say("signmap.rank", tp=tp)
+        ),
+        family=say("signmap.family"),
+        finding=_map_finding(computed, [cells.get((heads, tp, QUERY_LENS[0])) for cells in measured.values()]),
         caption=joined("sentence", [say("signmap.caption"), say("signmap.shared") if tp > 1 else ""]),
-        views=[View(title=say("signmap.heads", heads=heads), figure=_heat(lines)) for heads, lines in views.items()],
-        height_px=FRAME_PX + ROW_PX * max(map(len, views.values())),
+        views=[View(title="", figure=_heat(computed + own))],
+        height_px=FRAME_PX + ROW_PX * len(computed + own),
+        facets={"heads": str(heads), "tp": str(tp)},
     )
+
+
+def _map_finding(computed: Sequence[Row], measured: Iterable[Pair | None]) -> Text:
+    """Say on how many devices MLA's kernel is faster, and what the first machine measured with one new token."""
+    first, last = ([row[1][place] or 0.0 for row in computed] for place in (0, -1))
+    wins = {
+        "one": numbers.count(sum(value > 1 for value in first)),
+        "last": numbers.count(sum(value > 1 for value in last)),
+        "devices": numbers.count(len(computed)),
+        "most": QUERY_LENS[-1],
+    }
+    pair = next((pair for pair in measured if pair), None)
+    seen = say("signmap.seen", ratio=ratio(pair.measured), range=times_range(*pair.ends)) if pair else ""
+    return joined("notes", [say("signmap.finding", **wins), seen])
 
 
 def _rows(devices: Sequence[Device], heads: int, tp: int) -> list[Row]:
@@ -363,7 +415,7 @@ def _rows(devices: Sequence[Device], heads: int, tp: int) -> list[Row]:
             found.speedup if found and is_expected else bound.speedup
             for bound, found in zip(bounds, expected, strict=True)
         ]
-        lines.append((dotted(named, say("signmap.expected") if is_expected else ""), shown, hovers))
+        lines.append((dotted(named, say("signmap.expected") if is_expected else ""), shown, hovers, NO_RUNS))
     return lines
 
 
@@ -389,9 +441,10 @@ def _machine_rows(measured: Mapping[str, Mapping[Cell, Pair]], heads: int, tp: i
             predicted = [None if pair is None else pair.predicted for pair in pairs]
             ratios = [None if pair is None else pair.measured for pair in pairs]
             hovers = ["" if value is None else joined(": ", [computed, ratio(value)]) for value in predicted]
-            lines.append((" " * (1 + len(lines)), [None] * len(pairs), [""] * len(pairs)))
-            lines.append((computed, predicted, hovers))
-            lines.append((seen, ratios, [_measured_hover(seen, pair) for pair in pairs]))
+            runs = [() if pair is None else pair.runs for pair in pairs]
+            lines.append((" " * (1 + len(lines)), [None] * len(pairs), [""] * len(pairs), NO_RUNS))
+            lines.append((computed, predicted, hovers, NO_RUNS))
+            lines.append((seen, ratios, [_measured_hover(seen, pair) for pair in pairs], runs))
     return lines
 
 
@@ -405,7 +458,7 @@ def _measured_hover(name: Text, pair: Pair | None) -> Text:
 
 
 def _heat(lines: Sequence[Row]) -> dict[str, Any]:
-    names, ratios, hovers = zip(*lines, strict=True)
+    names, ratios, hovers, runs = zip(*lines, strict=True)
     return heatmap(
         list(map(str, QUERY_LENS)),
         names,
@@ -415,35 +468,36 @@ def _heat(lines: Sequence[Row]) -> dict[str, Any]:
         colours=ratio_colours() | {"colorbar": colour_bar(say("signmap.scale"), TICKS)},
         title=say("signmap.new_tokens"),
         upwards=True,
+        runs=runs,
         meta={"log2": "z"},
         margin={"l": 8, "r": 4, "t": 8, "b": 44, "pad": 2},
     )
 
 
-def _map_table(devices: Sequence[Device]) -> Table:
-    def speedup(query_len: int, row: tuple[int, int, Device, bool]) -> float | None:
-        heads, tp, (name, ceilings), is_expected = row
+def _map_table(devices: Sequence[Device], heads: int, tp: int) -> Table:
+    def speedup(query_len: int, row: tuple[Device, bool]) -> float | None:
+        (name, ceilings), is_expected = row
         where = {"heads": heads, "query_len": query_len, "tp": tp}
         found = expected_duel(load_calibration(name), **where) if is_expected else duel(ceilings, **where)
         return found.speedup if found else None
 
     rows = [
-        (heads, tp, device, is_expected)
-        for heads, tp, device in product(HEADS, RANKS, devices)
+        (device, is_expected)
+        for device in devices
         for is_expected in (True, False)
-        if not is_expected or speedup(1, (heads, tp, device, True))
+        if not is_expected or speedup(1, (device, True))
     ]
     return table(
         say("signmap.table"),
         rows,
         [
-            column("signmap.device", lambda row: row[2][0], kind=Kind.CODE),
-            column("signmap.by", lambda row: say("signmap.expected" if row[3] else "signmap.bound")),
-            column("signmap.ridge", lambda row: row[2][1].ridge_flops_per_byte, numbers.count),
-            column("signmap.rank_heads", lambda row: row[0], numbers.count),
-            column("signmap.tp", lambda row: row[1], numbers.count),
+            column("signmap.device", lambda row: row[0][0], kind=Kind.CODE),
+            column("signmap.by", lambda row: say("signmap.expected" if row[1] else "signmap.bound")),
             *(column(say("signmap.with_new", count=n), partial(speedup, n), numbers.times) for n in QUERY_LENS),
+            column("signmap.ridge", lambda row: row[0][1].ridge_flops_per_byte, numbers.count),
         ],
+        family=say("signmap.table"),
         note=say("signmap.note"),
         folded=True,
+        facets={"heads": str(heads), "tp": str(tp)},
     )

@@ -1,6 +1,6 @@
 """A map of cells with a number in each."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from suite.report.blocks import Text
@@ -25,25 +25,36 @@ def heatmap(
     title: Text,
     text_px: int = 11,
     upwards: bool = False,
+    runs: Sequence[Sequence[Sequence[str]]] = (),
     **more: Any,
 ) -> dict[str, Any]:
     """Draw rows of cells below their columns' names, the first row on top unless `upwards`.
 
-    `colours`: Plotly's scale, its ends, and a colour bar. `title`: of the columns.
+    `colours`: Plotly's scale, its ends, and a colour bar. `title`: of the columns. `runs`: run keys behind each cell; a
+    row that has any is a trace of its own, since a trace names its runs by column.
     """
     names, heads = ([figure_text(text) for text in of] for of in (rows, columns))
-    cells = {
-        "type": "heatmap",
-        "x": heads,
-        "y": names,
-        "z": [list(row) for row in values],
-        "hovertext": [[figure_text(text) for text in row] for row in hovers],
-        "hoverongaps": False,
-        "hoverinfo": "text",
-        "xgap": 2,
-        "ygap": 2,
-        **colours,
-    }
+    own = [place for place, of_row in enumerate(runs) if any(of_row)]
+
+    def cells(places: Collection[int], **more: Any) -> dict[str, Any]:
+        # Every trace has all rows: Plotly lays those of a part out from the first category on.
+        none: list[Any] = [None] * len(heads)
+        return {
+            "type": "heatmap",
+            "x": heads,
+            "y": names,
+            "z": [list(row) if place in places else none for place, row in enumerate(values)],
+            "hovertext": [
+                [figure_text(text) for text in row] if place in places else none for place, row in enumerate(hovers)
+            ],
+            "hoverongaps": False,
+            "hoverinfo": "text",
+            "xgap": 2,
+            "ygap": 2,
+            **colours,
+            **more,
+        }
+
     # Texts of the cells themselves would not follow the page's own colour.
     shown = {
         "type": "scatter",
@@ -56,10 +67,16 @@ def heatmap(
     }
     ends = [-0.5, len(names) - 0.5]
     shared = {"type": "category", "automargin": True, "showgrid": False, "ticks": ""}
+    made = [cells([place], customdata=[list(keys) for keys in runs[place]], showscale=False) for place in own]
     return plot(
-        [cells, shown],
+        [cells(set(range(len(names))) - set(own)), *made, shown],
         xaxis={**shared, "side": "top", "range": [-0.5, len(heads) - 0.5], "title": {"text": title, "standoff": 4}},
-        yaxis={**shared, "range": ends if upwards else ends[::-1], "tickfont": {"size": 10}, "dtick": 1},
+        yaxis={
+            **shared,
+            "range": ends if upwards else ends[::-1],
+            "tickfont": {"size": 10},
+            "dtick": 1,
+        },
         showlegend=False,
         **more,
     )

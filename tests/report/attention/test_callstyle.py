@@ -8,7 +8,7 @@ import pytest
 from suite.records.case import Case
 from suite.report.attention.callstyle import build as build_section
 from tests.records.factory import build
-from tests.report.reading import results_of, said
+from tests.report.reading import results_of, rows_of, said
 
 FUSED = "_scaled_dot_product_flash_attention_for_cpu"
 MATH = "_scaled_dot_product_attention_math"
@@ -32,25 +32,44 @@ def section_of(tmp_path, *records, **labelled):
     return said(build_section(results_of(tmp_path, *records, **labelled)))
 
 
-def bars_of(figure, view=0):
-    (trace,) = figure.views[view].figure["data"]
+def dots_of(figure, view=0):
     plotly.graph_objects.Figure(figure.views[view].figure)
-    return list(zip(trace["y"], trace["text"], strict=True))
+    return [(*trace["y"], *trace["text"]) for trace in figure.views[view].figure["data"]]
+
+
+def forms_of(table, *columns):
+    """The form of each row, and the cells of some columns."""
+    return [[row[name] for name in ("Form", *columns)] for row in rows_of(table)]
 
 
 def test_the_worst_form_is_first_and_each_says_its_ratio(tmp_path):
     section = section_of(tmp_path, form(latency_s=1e-3), form(backend="sdpa", latency_s=12e-3), form("mla_expanded"))
     (figure,) = section.figures
     assert figure.title == "MLA · deepseek-v2-lite · decode · 4,096 tokens · bfloat16"
-    assert bars_of(figure)[0] == ("MLA · sdpa", "12.0× best")
-    assert {text for _, text in bars_of(figure)[1:]} == {"best"}
+    assert dots_of(figure)[0] == ("MLA · sdpa", "12.0× best")
+    assert {text for _, text in dots_of(figure)[1:]} == {"best"}
+
+
+def test_a_figure_finds_the_best_form_or_says_it_cannot(tmp_path):
+    (apart,) = section_of(tmp_path / "a", form(), form(backend="sdpa", latency_s=3e-3)).figures
+    (alike,) = section_of(tmp_path / "b", form(), form(backend="sdpa", latency_s=1.02e-3)).figures
+    assert apart.finding.endswith("MLA · sdpa_folded is best, 1.00 ms; MLA · sdpa takes 3.00× (2.70–3.33×) as long")
+    assert "not told apart" in alike.finding
+
+
+def test_a_dot_has_its_interval_and_its_run(tmp_path):
+    records = [form(), form(backend="sdpa", latency_s=3e-3)]
+    (figure,) = section_of(tmp_path, *records).figures
+    worst, best = figure.views[0].figure["data"]
+    assert best["error_x"]["array"] == [0]
+    assert [worst["customdata"], best["customdata"]] == [[[record.run_key]] for record in reversed(records)]
 
 
 def test_a_row_says_what_the_kernel_ran_and_marks_the_math_path(tmp_path):
     slow = form(backend="sdpa", latency_s=3e-3, ran=("bmm", MATH))
     section = section_of(tmp_path, slow, form(), form(backend="eager", latency_s=2e-3, ran=("_softmax", "bmm")))
     (table,) = section.tables
-    assert [row[1:] for row in table.rows] == [
+    assert [[row[0], *row[2:]] for row in table.rows] == [
         ["MLA · sdpa", "3.00 ms", "3.00×", "1.20 ms", "3.00×", f"{MATH} (math path)"],
         ["MLA · eager", "2.00 ms", "2.00×", "800 µs", "2.00×", "separate operators"],
         ["MLA · sdpa_folded", "1.00 ms", "1.00×", "400 µs", "1.00×", FUSED],
@@ -66,12 +85,12 @@ def test_modes_left_to_auto_are_tabled_and_not_drawn(tmp_path):
     auto = [form(asked="auto"), form("mla_expanded", "eager", 5e-4, asked="auto")]
     section = section_of(tmp_path, *auto)
     assert section.figures == []
-    assert [row[1] for row in section.tables[0].rows] == ["MLA · sdpa_folded", "MLA (expanded) · eager"]
+    assert forms_of(section.tables[0]) == [["MLA · sdpa_folded"], ["MLA (expanded) · eager"]]
 
 
 def test_a_form_that_auto_chose_and_somebody_named_is_shown_once(tmp_path):
     section = section_of(tmp_path, form(asked="auto"), form(latency_s=2e-3), form(backend="sdpa"))
-    assert [row[1:3] for row in section.tables[0].rows] == [
+    assert forms_of(section.tables[0], "Whole layer") == [
         ["MLA · sdpa_folded", "2.00 ms"],
         ["MLA · sdpa", "1.00 ms"],
     ]
@@ -80,7 +99,7 @@ def test_a_form_that_auto_chose_and_somebody_named_is_shown_once(tmp_path):
 def test_another_librarys_layer_is_marked_and_explained(tmp_path):
     section = section_of(tmp_path, form(asked="auto"), foreign(5e-3))
     (figure,) = section.figures
-    assert bars_of(figure)[0] == ("transformers 5.24 eager †", "5.00× best")
+    assert dots_of(figure)[0] == ("transformers 5.24 eager †", "5.00× best")
     assert [view.title for view in figure.views] == ["Whole layer"]
     assert "†" in figure.caption
     assert "parity environment" in section.tables[0].note
@@ -92,22 +111,22 @@ def test_the_figure_shows_the_context_of_the_most_forms(tmp_path):
     most = [form(seq_len=tokens) for tokens in (1024, 2048)]
     (figure,) = section_of(tmp_path, *records, *most).figures
     assert "2,048 tokens" in figure.title
-    assert len(bars_of(figure)) == 3
+    assert len(dots_of(figure)) == 3
 
 
 def test_results_side_by_side_are_compared_within_themselves(tmp_path):
     here = [form(), form(backend="sdpa", latency_s=2e-3)]
     section = section_of(tmp_path, here=here, there=[form(latency_s=4e-3), form(backend="sdpa", latency_s=6e-3)])
-    assert [figure.settings for figure in section.figures] == ["here", "there"]
-    assert [bars_of(figure)[0][1] for figure in section.figures] == ["2.00× best", "1.50× best"]
-    assert [row[1] for row in section.tables[0].rows] == ["here", "here", "there", "there"]
+    assert [figure.facets["label"] for figure in section.figures] == ["here", "there"]
+    assert [dots_of(figure)[0][1] for figure in section.figures] == ["2.00× best", "1.50× best"]
+    assert [row["Results"] for row in rows_of(section.tables[0])] == ["here", "here", "there", "there"]
 
 
 def test_a_setting_that_tells_sets_apart_is_said(tmp_path):
     sets = [form(backend=name, batch=batch) for name in ("sdpa", "eager") for batch in (1, 8)]
     section = section_of(tmp_path, *sets)
     assert "batch=" in section.figures[0].settings
-    assert {row[1] for row in section.tables[0].rows} == {"batch=1", "batch=8"}
+    assert {row["Settings"] for row in rows_of(section.tables[0])} == {"batch=1", "batch=8"}
 
 
 @pytest.mark.parametrize("value", [float("nan"), -1.0, 1e300])
@@ -120,7 +139,7 @@ def test_forms_timed_in_no_common_span_are_not_drawn(tmp_path):
     kernel_only = replace(record, readings=[reading for reading in record.readings if reading.span == "kernel"])
     section = section_of(tmp_path, kernel_only, foreign(1e-3))
     assert section.figures == []
-    assert [row[1:3] for row in section.tables[0].rows] == [
+    assert forms_of(section.tables[0], "Whole layer") == [
         ["transformers 5.24 eager †", "1.00 ms"],
         ["MLA · sdpa", "–"],
     ]
@@ -128,4 +147,4 @@ def test_forms_timed_in_no_common_span_are_not_drawn(tmp_path):
 
 def test_a_hostile_name_is_made_harmless_in_the_figure(tmp_path):
     section = section_of(tmp_path, form(), form(backend="<b>%{x}</b>", latency_s=2e-3, seq_len=4096))
-    assert bars_of(section.figures[0])[0][0] == "MLA · ‹b›%｛x｝‹/b›"
+    assert dots_of(section.figures[0])[0][0] == "MLA · ‹b›%｛x｝‹/b›"

@@ -97,10 +97,11 @@ def test_series_stay_apart_and_only_what_differs_names_them(tmp_path):
     section = section_of(tmp_path, *records)
     names = [trace["name"] for trace in section.figures[0].views[0].figure["data"] if trace["mode"] == "markers"]
     assert sorted(names) == [
-        "measured · deepseek-v2-lite · bfloat16 · backend=auto",
-        "measured · deepseek-v2-lite · bfloat16 · backend=eager",
-        "measured · deepseek-v2-lite · float32 · backend=auto",
+        "measured · bfloat16 · backend=auto",
+        "measured · bfloat16 · backend=eager",
+        "measured · float32 · backend=auto",
     ]
+    assert section.figures[0].finding.endswith("from 128 (64–256) new tokens on, measured in bfloat16; 168 by FLOPs")
 
 
 def test_one_mode_alone_or_a_prefill_measures_no_crossover(tmp_path):

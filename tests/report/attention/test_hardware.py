@@ -47,6 +47,19 @@ def test_solid_is_measured_and_hollow_is_specified(tmp_path):
     assert "v100-sxm2-32gb" not in rows  # which has no bfloat16
 
 
+def test_a_machine_has_its_own_bound_and_a_finding(tmp_path):
+    (figure,) = section_of(tmp_path, build(latencies_s=(4e-3,) * 6), build(attention="mha")).figures
+    assert marks_of(figure)["triangle-up-open"]["● A processor"] == pytest.approx(2e-3)
+    assert figure.finding.startswith("MLA: 4.00 ms measured on A processor, 2.00× its bound there, ")
+
+
+def test_expected_times_stand_below_the_bound_of_their_device(tmp_path):
+    record = with_quantities(projected("mla", "h100-sxm5-80gb", 7e-6, 3e-6), "layer", expected_s=9e-6)
+    (figure,) = section_of(tmp_path, build(), record).figures
+    rows = figure.views[0].figure["layout"]["yaxis"]["categoryarray"]
+    assert rows.index("≈ h100-sxm5-80gb") == rows.index("h100-sxm5-80gb") + 1
+
+
 def test_the_fastest_backend_of_each_machine_counts(tmp_path):
     here = [build(backend=name, latencies_s=(time,) * 6) for name, time in (("eager", 9e-3), ("sdpa", 5e-3))]
     there = [build(device="cuda", threads=None, latencies_s=(1e-4,) * 6, environment=H100)]
@@ -122,7 +135,8 @@ def test_kinds_of_case_differ_in_more_than_their_dtype(tmp_path):
         for batch in (1, 2)
     ]
     figures = section_of(tmp_path, *records).figures
-    assert len(figures) == 2
+    assert len(figures) == 4
+    assert len({tuple(figure.facets.items()) for figure in figures}) == 4
     assert {figure.facets["dtype"] for figure in figures} == {"bfloat16"}
 
 

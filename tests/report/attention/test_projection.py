@@ -124,7 +124,8 @@ def test_a_row_has_both_times_limits_cache_and_speed(tmp_path):
     assert [column.title for column in table.columns][3:6] == ["Whole layer", "vs MHA", "Limited by"]
     # 4,096 tokens of 576 elements of the 4,096 that MHA keeps.
     cells = ["2.00 ms", "3.00×", "arithmetic", "1.00 ms", "5.00×", "arithmetic", "4.50 MiB", "14 %"]
-    assert table.rows[1] == ["4,096", "h20-96gb", "MLA", *cells]
+    assert table.rows[1] == ["h20-96gb", "MLA", "4,096", *cells]
+    assert section.figures[0].finding == "Computed: MLA takes at least 2.00 ms on h20-96gb, limited by arithmetic"
 
 
 def test_without_mha_the_slowest_variant_is_the_baseline(tmp_path):
@@ -146,7 +147,7 @@ def test_results_side_by_side_differ_by_name_and_filling(tmp_path):
     assert markers(section.figures[0]) == {"MLA · here": {"h20-96gb": 2e-3}, "MLA · there": {"h20-96gb": 3e-3}}
     symbols = [trace["marker"]["symbol"] for trace in section.figures[0].views[0].figure["data"]]
     assert symbols == ["triangle-up", "triangle-up-open"]
-    assert [row[3] for row in section.tables[0].rows] == ["here", "there"]
+    assert [row[-1] for row in section.tables[0].rows] == ["here", "there"]
 
 
 def test_many_rows_are_folded_and_devices_get_their_room(tmp_path):
@@ -158,7 +159,7 @@ def test_many_rows_are_folded_and_devices_get_their_room(tmp_path):
 def test_what_a_record_lacks_is_a_dash(tmp_path):
     bare = without(projected(kernel_s=float("nan"), hardware=None), "flops", "cache_bytes")
     (table,) = section_of(tmp_path, bare).tables
-    assert table.rows == [["4,096", "–", "MLA", "2.00 ms", "1.00×", "–", "–", "–", "–", "–", "–"]]
+    assert table.rows == [["–", "MLA", "4,096", "2.00 ms", "1.00×", "–", "–", "–", "–", "–", "–"]]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 0.0, 1e300])
@@ -171,7 +172,7 @@ def test_a_time_that_no_device_could_have_is_left_out(tmp_path, value):
 def test_a_context_that_cannot_be_drawn_is_tabled_alone(tmp_path):
     section = section_of(tmp_path, projected(seq_len="many"))
     assert section.figures == []
-    assert section.tables[0].rows[0][0] == "–"
+    assert section.tables[0].rows[0][2] == "–"
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])

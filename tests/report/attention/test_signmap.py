@@ -44,10 +44,18 @@ def with_quantities(record, span="kernel", **constants):
     return replace(record, readings=kept + new)
 
 
+def map_of(section, tp, heads):
+    (figure,) = [one for one in section.figures if one.facets == {"heads": str(heads), "tp": str(tp)}]
+    return figure
+
+
+def maps(section):
+    return [figure for figure in section.figures if "heads" in figure.facets]
+
+
 def cells(section, tp, heads):
     """Text by device and new tokens."""
-    figure = section.figures[signmap.RANKS.index(tp)].views[signmap.HEADS.index(heads)].figure
-    texts = figure["data"][1]
+    (texts,) = [trace for trace in map_of(section, tp, heads).views[0].figure["data"] if trace["type"] == "scatter"]
     devices = [row.split(" · ")[0] for row in texts["y"]]
     return dict(zip(zip(devices, map(int, texts["x"]), strict=True), texts["text"], strict=True))
 
@@ -62,20 +70,29 @@ def test_the_map_needs_no_records_and_shows_the_claimed_ratios(tmp_path):
     assert "nothing measured stands beside the map" in section.explanation
 
 
-def test_every_combination_is_a_view_and_in_the_table(tmp_path):
+def test_every_combination_is_a_figure_and_a_table_of_its_own(tmp_path):
     section = section_of(tmp_path)
     devices = len(signmap.known_devices())
-    assert [len(figure.views) for figure in section.figures] == [4] * 4
-    table = section.tables[0]
-    assert table.folded
-    assert len(table.rows) == 4 * 4 * (devices + len(CALIBRATED))
-    first = [row for row in rows_of(table) if (row["Heads"], row["tp"]) == ("128", "1")]
-    by_device = {(row["Device"], row["By"]): (row["Ridge (FLOP/byte)"], row["1 new"]) for row in first}
+    facets = [{"heads": str(heads), "tp": str(tp)} for tp in signmap.RANKS for heads in signmap.HEADS]
+    assert [figure.facets for figure in section.figures] == facets
+    assert len({figure.family for figure in section.figures}) == 1
+    tables = section.tables[:-1]
+    assert [table.facets for table in tables] == facets
+    assert all(table.folded and len(table.rows) == devices + len(CALIBRATED) for table in tables)
+    by_device = {(row["Device"], row["By"]): (row["Ridge (FLOP/byte)"], row["1 new"]) for row in rows_of(tables[0])}
     assert by_device["h20-96gb", "bound"] == ("37", "0.544×")
     assert (by_device["h100-sxm5-80gb", "bound"], by_device["h100-sxm5-80gb", "expected"]) == (
         ("295", "3.56×"),
         ("295", "2.36×"),
     )
+
+
+def test_a_map_finds_on_how_many_devices_mla_is_faster(tmp_path):
+    known = len(signmap.known_devices())
+    section = section_of(tmp_path, *on_the_map())
+    said = f"faster on {known - 1} of {known} devices with one new token, on 0 with 16; measured 3.0× (2.70–3.33×)"
+    assert map_of(section, tp=1, heads=128).finding.endswith(said)
+    assert "measured" not in map_of(section, tp=1, heads=64).finding
 
 
 def test_a_row_says_whether_it_is_expected_or_the_bound(tmp_path):
@@ -168,12 +185,16 @@ def test_a_machine_on_the_map_has_two_rows(tmp_path):
     assert [alone["results: MEASURED", count] for count in signmap.QUERY_LENS] == ["3.0×", "", "3.0×", "", ""]
     assert ("results: MEASURED", 1) in cells(section, tp=2, heads=32)
     assert ("results: MEASURED", 1) not in cells(section, tp=1, heads=64)
-    heat = section.figures[0].views[0].figure["data"][0]
+    computed, heat, _ = map_of(section, tp=1, heads=128).views[0].figure["data"]
+    assert heat["y"] == computed["y"]
     assert heat["y"][-2:] == ["results: computed · 2", "results: MEASURED"]
-    assert heat["z"][-1][1] is None
+    assert computed["z"][-1] == [None] * 5
+    assert [value is None for value in heat["z"][-1]] == [False, True, False, True, True]
     assert heat["hovertext"][-1][0].startswith("results: MEASURED: 3.0× at 1 new tokens after 16,384, 2.7× to 3.3×")
+    # A click on a measured cell names the runs of both variants.
+    assert [len(runs) for runs in heat["customdata"]] == [2, 0, 2, 0, 0]
     # Drawn on the map, so not once more below it; the table has all.
-    assert len(section.figures) == len(signmap.RANKS)
+    assert maps(section) == section.figures
     assert len(section.tables[0].rows) == 3
     assert "own records hold the same sizes" in section.explanation
 
@@ -201,7 +222,7 @@ def test_a_pair_of_other_sizes_is_not_on_the_map(tmp_path, side, quantity):
     records[side] = with_quantities(records[side], span, **{quantity: value + 2})
     section = section_of(tmp_path, *records)
     assert not any("MEASURED" in name for name, _ in cells(section, tp=1, heads=128))
-    assert len(section.figures) == len(signmap.RANKS) + 1
+    assert len(section.figures) == len(maps(section)) + 1
 
 
 def test_a_pair_without_ceilings_is_shown_without_a_prediction(tmp_path):
@@ -216,12 +237,16 @@ def test_the_figure_shows_the_longest_context_of_each_pair(tmp_path):
     section = section_of(tmp_path, *pair(seq_len=1024), *pair(seq_len=16384), *pair(seq_len=4096))
     assert [row["Context (tokens)"] for row in rows_of(section.tables[0])] == ["1,024", "4,096", "16,384"]
     (name,) = [one["text"] for one in section.figures[-1].views[0].figure["layout"]["annotations"]]
-    assert name == "deepseek-v2-lite · 1 new of 16,384 · bfloat16"
+    assert name == "deepseek-v2-lite · 1 new of 16,384"
 
 
 def test_what_tells_pairs_apart_and_several_threads_are_said(tmp_path):
     section = section_of(tmp_path, *pair(threads=2, tp=1), *pair(threads=2, tp=2))
     assert [row["Settings"] for row in rows_of(section.tables[0])] == ["tp=1, threads=2", "tp=2, threads=2"]
+
+
+def without_pairs(section):
+    return maps(section) == section.figures and not any("Measured" in table.title for table in section.tables)
 
 
 @pytest.mark.parametrize(
@@ -230,20 +255,20 @@ def test_what_tells_pairs_apart_and_several_threads_are_said(tmp_path):
 def test_cases_that_differ_otherwise_are_no_pair(tmp_path, other):
     both_differ = {"phase", "match"} & set(other)
     gqa = build(attention="gqa", **(other if both_differ else {}))
-    assert len(section_of(tmp_path, gqa, build(**other)).tables) == 2
+    assert without_pairs(section_of(tmp_path, gqa, build(**other)))
 
 
 def test_projected_records_and_other_variants_are_no_points(tmp_path):
     gqa, mla = pair()
     projected = replace(gqa, evidence=Evidence.PROJECTED)
-    assert len(section_of(tmp_path, projected, mla, build(attention="mha"), build(attention="mqa")).tables) == 2
+    assert without_pairs(section_of(tmp_path, projected, mla, build(attention="mha"), build(attention="mqa")))
 
 
 def test_hundreds_of_pairs_are_drawn_in_part_and_that_is_said(tmp_path):
     records = [one for batch in range(1, 31) for one in pair(batch=batch)]
     section = section_of(tmp_path, *records)
     assert len(section.figures[-1].views[0].figure["layout"]["annotations"]) == signmap.MOST_DRAWN
-    assert "6 more are in the table only" in section.figures[-1].caption
+    assert "16 more are in the table only" in section.figures[-1].caption
     assert len(section.tables[0].rows) == 30
 
 
