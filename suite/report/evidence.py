@@ -48,15 +48,24 @@ def p_columns(of: Callable[[R], Comparison | None]) -> list[Column[R]]:
 
 
 def with_rule(tables: Sequence[Table]) -> list[Table]:
-    """Return a section's tables; the first that judges arms says in its note how all verdicts come about."""
+    """Return a section's tables; the first that judges arms, or all of its family, say in their notes how all verdicts
+    come about.
+    """
     heads = [[head.title for head in table.columns] for table in tables]
     first = next((place for place, titles in enumerate(heads) if say(IN_WORDS) in titles), None)
     if first is None:
         return list(tables)
     sentences = [say("verdict.note")]
     sentences += [say("verdict.flips_note")] if any(say("verdict.flips") in titles for titles in heads) else []
-    note = joined("sentence", [tables[first].note, *sentences])
-    return [replace(table, note=note) if place == first else table for place, table in enumerate(tables)]
+    family = tables[first].family
+
+    def ruled(place: int) -> bool:
+        return place == first or (family != "" and tables[place].family == family)
+
+    return [
+        replace(table, note=joined("sentence", [table.note, *sentences])) if ruled(place) else table
+        for place, table in enumerate(tables)
+    ]
 
 
 def _p(p: float) -> str:

@@ -110,9 +110,3 @@ def table(
         facets=facets or {},
         row_facets=[facets_of(row) for row in shown] if facets_of else (),
     )
-
-
-def told_once(tables: Iterable[Table]) -> list[Table]:
-    """Return tables of one kind: the first is open and says how to read them, the others are folded."""
-    found = list(tables)
-    return [*found[:1], *(replace(other, note="", folded=True) for other in found[1:])]

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from suite.records.derived import started_at
 from suite.report.blocks import Text, dotted
-from suite.report.model.labels import ALGORITHM, OTHER, RECIPE, VARIANT, Style, label_of
+from suite.report.model.labels import ALGORITHM, OTHER, RECIPE, VARIANT, Style, label_of, setting_text
 from suite.report.model.results import CurrentRecord
 from suite.report.model.run import LABEL, SEED, Pairs, Run, case_key, named_in, number_of
 from suite.statistics.paired import Comparison, Outcome, compare, judge_together
@@ -33,6 +33,8 @@ class Arm(Generic[R]):
     runs: Sequence[R]
     """In the order of their seeds."""
     name: Text = ""
+    called: Text = ""
+    """Its name in figures and sentences, which stands beside the others of its experiment; its own where empty."""
     style: Style = OTHER
 
     @property
@@ -49,6 +51,11 @@ class Arm(Generic[R]):
     def failed(self) -> int:
         """Return how many seeds did not end well."""
         return len(self.runs) - len(self.ended)
+
+    @property
+    def short_name(self) -> Text:
+        """Return its name for a legend or a sentence."""
+        return self.called or self.name
 
     @property
     def label(self) -> str:
@@ -132,11 +139,9 @@ class Design(Generic[R]):
     defaults: Mapping[str, str] = field(default_factory=dict)
     """Values of settings that nobody names: to name the default says no more than to name none."""
     heads: Sequence[str] = ()
-    """Settings whose values a title begins with; the first is what experiments of other titles differ in, too."""
+    """Settings whose values a title is made of."""
     unsaid: Collection[tuple[str, str]] = ()
     """Settings and values that an experiment has where its title says nothing else."""
-    called: Callable[[str], str] = str
-    """Gives the name of a setting by which experiments are told apart."""
 
 
 def runs_of(
@@ -182,19 +187,17 @@ def experiments(
 
 
 def titles_of(keys: Sequence[Pairs], design: Design[Any], *, has_labels: bool) -> dict[Pairs, tuple[Text, Text]]:
-    """Return a title for each experiment, and the settings that tell it from others of the same first head."""
+    """Return a title for each experiment, and in plain words the settings that tell it from others of that title."""
     heads = [*design.heads, *([LABEL] if has_labels else [])]
     titles: dict[Pairs, tuple[Text, Text]] = {}
     for key in keys:
         settings = dict(key)
-        alike = [other for other in keys if not heads or dict(other).get(heads[0]) == settings.get(heads[0])]
-        differ = differing(alike) - {*heads, LABEL}
+        alike = [other for other in keys if all(dict(other).get(name) == settings.get(name) for name in heads)]
+        differ = differing(alike) - {LABEL}
         names = [name for name in dict.fromkeys(name for other in alike for name, _ in other) if name in differ]
         values = {name: settings.get(name) or design.defaults.get(name, "") for name in names}
         differences = [
-            f"{design.called(name)}={value}"
-            for name, value in values.items()
-            if value and (name, value) not in design.unsaid
+            setting_text(name, value) for name, value in values.items() if value and (name, value) not in design.unsaid
         ]
         titles[key] = dotted(*(_head(name, settings.get(name, "")) for name in heads)), dotted(*differences)
     return titles

@@ -24,7 +24,7 @@ def nats(difference: float) -> str:
 
 def signed(difference: float) -> str:
     """Write a difference in the unit that its column names, with its sign."""
-    return f"{difference:+.2f}"
+    return f"{round(difference, 2) + 0.0:+.2f}"
 
 
 def plain(value: float) -> str:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from suite.configuration.files import choices, read_look
+from suite.records import numbers
 from suite.records.record import Record
-from suite.report.blocks import Text, say_or
+from suite.report.blocks import Say, Text, say_or
 
 BLUE, SKY, GREEN, ORANGE, VERMILION, PURPLE = "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7"
 GREY = "#808080"
@@ -24,8 +25,13 @@ COLOURS = {
     "purple": PURPLE,
     "grey": GREY,
 }
+LONGEST_COUNT = 16
+"""Digits of a setting from which it is no count."""
 VARIANT, ALGORITHM, RECIPE = "attention", "algorithm", "recipe"
-FACETS = ("algorithm", "variant", "geometry", "phase", "dtype", "label", "device", "told")
+FACETS = (
+    *("algorithm", "variant", "geometry", "phase", "dtype", "label", "device", "told"),
+    *("task", "policy", "setting"),
+)
 """Facets by which a reader can filter the page. Each is called as its column is: column.variant and so on."""
 
 
@@ -125,6 +131,12 @@ def name_facets(axes: Mapping[str, Any]) -> dict[str, Text]:
 def record_facets(record: Record) -> dict[str, Text]:
     """Return both of a record's case."""
     return case_facets(record.case.axes) | name_facets(record.case.axes)
+
+
+def setting_text(name: str, value: str) -> Text:
+    """Return a setting in plain words; `name=value` of one that nobody has words for."""
+    written = numbers.count(int(value)) if value.isdecimal() and len(value) < LONGEST_COUNT else value
+    return Say(f"setting.{name}.{value}", otherwise=Say(f"setting.{name}", (("value", written),), f"{name}={value}"))
 
 
 def phase_name(phase: str) -> Text:

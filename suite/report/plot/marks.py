@@ -14,6 +14,8 @@ FILLS = ("", "-open", "-dot", "-open-dot")
 """Several series of one style differ by the filling of their markers, and by their dash."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 HOVER = "%{hovertext}<extra>%{fullData.name}</extra>"
+VALUES = "%{xaxis.title.text} %{x:.0f}: %{y}<extra>%{fullData.name}</extra>"
+"""A hover text that a browser fills in: a sentence for each point of a long line would be most of the page."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,9 +145,9 @@ def made_of(series: Series) -> dict[str, Any]:
     return {"customdata": [list(series.runs)]} if series.runs else {}
 
 
-def short(value: Any) -> Any:
+def short(value: Any, digits: int = DIGITS) -> Any:
     """Return a number with as many digits as a screen shows; anything else as it is."""
-    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+    return float(f"{value:.{digits}g}") if isinstance(value, float) else value
 
 
 def faint(colour: str, opacity: float) -> str:

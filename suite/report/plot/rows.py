@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from suite.records import numbers
 from suite.report.blocks import Facets, Text, say
-from suite.report.plot.marks import Point, Series, about, error_bars, hovering, short
+from suite.report.plot.marks import Point, Series, about, error_bars, hovering, made_of, short
 from suite.report.plot.plots import Axis, layout, plot
 from suite.report.plot.text import figure_text
 
@@ -78,6 +78,7 @@ def bars(
         **hovering(points),
         "marker": {"color": colour, **({"pattern": marked} if pattern else {})},
         **about(facets or {}, [point.facets for point in points]),
+        **made_of(Series(name=name, points=points)),
         **more,
     }
 

@@ -199,7 +199,6 @@ DESIGN = Design(
     defaults={FREQUENCY: SKEWED, LATENT_NORM: "true"},
     heads=("task",),
     unsaid={("match", "heads")},
-    called=lambda name: name.removeprefix(TASK_SETTING),
 )
 
 

@@ -282,7 +282,7 @@ def _over_setting(name: str, found: Sequence[QualityExperiment], *, has_labels: 
     """Draw experiments that agree in all but a setting; with how many they are."""
     by_rest = grouped(found, lambda experiment: without(experiment.key, [name]))
     titles = titles_of([*by_rest], design.DESIGN, has_labels=has_labels)
-    called = design.DESIGN.called(name)
+    called = name.removeprefix(design.TASK_SETTING)
     for rest, alike in by_rest.items():
         values = {number_of(experiment.value(name)): experiment for experiment in alike}
         by_value = {value: experiment for value, experiment in values.items() if value is not None}

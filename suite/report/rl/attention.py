@@ -1,11 +1,12 @@
 """The effect of the attention variant on reinforcement learning: the accuracy reached and the cost of a completion."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from suite.records import numbers
-from suite.report.blocks import Figure, Kind, Section, Table, Text, say, section
+from suite.report.blocks import Figure, Kind, Section, Table, Text, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import ends_of, percent_range, share_interval
 from suite.report.model.labels import ALGORITHM, VARIANT, rank, style_of, variant_label
@@ -16,12 +17,13 @@ from suite.report.plot.rows import bars, rows
 from suite.report.plot.scales import linear, shares
 from suite.report.rl import design
 from suite.report.rl.cost import cost_s
+from suite.report.rl.curves import runs_behind
 from suite.report.rl.design import RlArm, RlExperiment, RlRun
 from suite.report.table import Column, column
 from suite.statistics.scores import Estimate
 
 OF_A_VARIANT = "attention."
-NAME_PX, BAR_PX = 28, 15
+NAME_PX, BAR_PX, MOST_TOLD = 28, 15, 4
 
 
 def build(results: Results) -> Section | None:
@@ -65,8 +67,28 @@ def _figure(experiment: RlExperiment) -> Figure:
     }
     names, variants = {arm.name for arm in arms}, set(map(variant_name, arms))
     height_px = 110 + len(names) * (NAME_PX + BAR_PX * len(variants))
-    caption = say("rl_attention.caption", clock=clock)
-    return design.figure_of(experiment, caption, views, height_px=height_px, wide=True)
+    more: dict[str, Any] = {"finding": _finding(arms), "height_px": height_px, "wide": True}
+    return design.figure_of(
+        experiment, say("rl_attention.by_variant"), say("rl_attention.caption", clock=clock), views, **more
+    )
+
+
+def _short_names(arms: Sequence[RlArm]) -> dict[Text, Text]:
+    """Return the first part of each name where that is enough."""
+    firsts = {arm.name: str(arm.name).partition(design.NAMES)[0] for arm in arms}
+    counts = Counter(firsts.values())
+    return {name: first if counts[first] == 1 else name for name, first in firsts.items()}
+
+
+def _finding(arms: Sequence[RlArm]) -> Text:
+    """Tell how the variants of the first algorithm end: their seeds are no pairs, so nothing is judged."""
+    name = arms[0].name
+    told = []
+    for arm in [arm for arm in arms if arm.name == name][:MOST_TOLD]:
+        accuracy = numbers.percent(arm.mean(design.final) or 0.0)
+        told.append(say("rl_attention.finding_of", variant=variant_label(arm.value(VARIANT)), accuracy=accuracy))
+    count = min(len(arm.ended) for arm in arms)
+    return say("rl_attention.finding", arm=_short_names(arms)[name], told=joined("list", told), count=count)
 
 
 def _bars(
@@ -85,12 +107,22 @@ def _bars(
             fields["cost"] = numbers.NOTHING if cost is None else numbers.seconds(cost)
             hover = say("rl_attention.hover", count=len(arm.ended), **fields)
             facets, ends = {ALGORITHM: arm.facets.get(ALGORITHM, "")}, ends_of(interval) if has_intervals else None
-            points.append(Point(x=arm.mean(value), y=names.index(arm.name), ends=ends, hover=hover, facets=facets))
+            points.append(
+                Point(
+                    x=arm.mean(value),
+                    y=names.index(arm.name),
+                    ends=ends,
+                    hover=hover,
+                    facets=facets,
+                    runs=runs_behind(arm),
+                )
+            )
         facets = {name: text for name, text in own[0].facets.items() if name != ALGORITHM}
         colour, place = style_of(VARIANT, own[0].value(VARIANT)).colour, variants.index(variant) - len(variants) / 2
         offset = width * place + width / 10
         traces.append(bars(variant, points, colour=colour, width=0.8 * width, offset=offset, facets=facets))
-    return rows(names, traces, xaxis=xaxis, shift_px=BAR_PX * len(variants) / 2 + NAME_PX / 3)
+    short = _short_names(arms)
+    return rows([short[name] for name in names], traces, xaxis=xaxis, shift_px=BAR_PX * len(variants) / 2 + NAME_PX / 3)
 
 
 def _table(experiment: RlExperiment) -> Table:
@@ -98,9 +130,9 @@ def _table(experiment: RlExperiment) -> Table:
     columns: list[Column[RlArm]] = [
         column("rl.arm", lambda arm: arm.name),
         column("column.variant", variant_name),
-        column("rl.seeds", lambda arm: len(arm.ended), numbers.count),
         column("rl_attention.accuracy", lambda arm: arm.mean(design.final), numbers.percent),
         column("column.interval", lambda arm: percent_range(_interval(arm)), kind=Kind.NUMBER),
+        column("rl.seeds", lambda arm: len(arm.ended), numbers.count),
         column(cost, lambda arm: arm.mean(cost_s), numbers.seconds),
         column("rl_attention.parameters", lambda arm: arm.first.constant("policy_parameter_count"), numbers.count),
     ]

@@ -10,16 +10,19 @@ import numpy as np
 from suite.records import numbers
 from suite.report.blocks import Kind, Table, Text, joined, say
 from suite.report.evidence import difference, p_columns, verdict_of
-from suite.report.model.experiment import Contrast, Quantity, contrast, judged
+from suite.report.model.experiment import Contrast, Quantity, contrast, grouped, judged
 from suite.report.model.formats import points
+from suite.report.model.labels import ALGORITHM
 from suite.report.rl import design
 from suite.report.rl.curves import amount, budget_name
 from suite.report.rl.design import RlArm, RlExperiment, RlRun
 from suite.report.table import Column, column, table
 from suite.statistics.learning import at_budget
-from suite.statistics.paired import SHARE_MARGIN, Comparison, Outcome
+from suite.statistics.paired import SHARE_MARGIN, TOLD_APART, Comparison, Outcome
 from suite.statistics.scores import probability_of_improvement
 
+PAIR = "grpo", "ppo"
+"""The algorithm that people ask of, and the one that they compare it with."""
 BOUNDS = (0.0, 1.0)
 """Bounds of an accuracy: the answer to a prompt of these tasks cannot be guessed."""
 
@@ -98,16 +101,17 @@ def improvement(row: Beside) -> float | None:
 
 def budget_columns() -> list[Column[Beside]]:
     """Return how often an arm beats its reference, by how much, and what may be said of it."""
-    apart, pairs, *judged_so = difference_columns("rl_efficiency.difference")
+    apart, in_words, pairs, *tested = difference_columns("rl_efficiency.difference")
     return [
         column("rl.arm", lambda row: row.arm.name),
         column("rl_efficiency.held", _held),
-        column("rl_efficiency.improvement", improvement, "{:.2f}".format),
         apart,
+        in_words,
         pairs,
         column("rl_efficiency.accuracy", lambda row: row.arm.mean(row.quantity.value), numbers.percent),
         column("rl_efficiency.of_reference", lambda row: row.reference.mean(row.quantity.value), numbers.percent),
-        *judged_so,
+        column("rl_efficiency.improvement", improvement, "{:.2f}".format),
+        *tested,
     ]
 
 
@@ -117,11 +121,11 @@ def _held(row: Beside) -> Text:
 
 
 def difference_columns(title: str) -> list[Column[Beside]]:
-    """Return the difference from the reference and over how many pairs it is; then the verdict."""
+    """Return the difference from the reference, the verdict on it and over how many pairs it is."""
     return [
         column(title, lambda row: difference(row.contrast) if row.contrast else None, kind=Kind.NUMBER),
-        column("rl_efficiency.pairs", lambda row: row.found.pairs if row.found else 0, numbers.count),
         column("rl_efficiency.in_words", lambda row: verdict_of(row.contrast) if row.contrast else None),
+        column("rl_efficiency.pairs", lambda row: row.found.pairs if row.found else 0, numbers.count),
         *p_columns(lambda row: row.found),
     ]
 
@@ -130,6 +134,47 @@ def table_of_experiments(title: Text, rows: Sequence[Beside], **more: Any) -> Ta
     """Return a table of arms of several experiments."""
     columns = [column("column.group", lambda row: row.experiment.name), *budget_columns()]
     return table(title, rows, columns, facets_of=lambda row: row.arm.facets, **more)
+
+
+def finding(rows: Sequence[Beside], at: Text, *, unit: Text, better: Outcome = Outcome.HIGHER) -> Text:
+    """Return how GRPO differs, where it is beside another; else the largest difference that the rule tells, the better
+    ones first, or that it tells none. With how many arms it tells apart.
+
+    `at`: what is held equal. `unit`: of the difference.
+    """
+    known = [row for row in rows if row.contrast]
+    tested = [row for row in known if row.contrast and row.contrast.found.is_tested]
+    if not known:
+        return ""
+    told = [row for row in tested if row.outcome in TOLD_APART]
+    asked = asked_rows(tested)
+
+    def telling(row: Beside) -> tuple[bool, float]:
+        assert row.found is not None
+        return row.outcome is better, abs(row.found.mean)
+
+    first = max(asked or told or tested or known, key=telling)
+    assert first.contrast is not None
+    words = {"arm": first.arm.short_name, "reference": first.reference.short_name}
+    words |= {"difference": difference(first.contrast), "unit": unit, "at": at}
+    pairs, counts = first.contrast.found.pairs, tally(row.outcome for row in tested)
+    if not tested:
+        return say("rl.finding.untested", verdict=verdict_of(first.contrast), **words)
+    if len(tested) > 1 and not (asked or told):
+        return say("rl.finding.open", pairs=pairs, **words, **counts)
+    words["told"] = say(f"rl.is.{first.outcome}", arm=words["arm"])
+    return say(f"rl.finding.{'told' if len(tested) > 1 else 'one'}", pairs=pairs, **words, **counts)
+
+
+def asked_rows(rows: Iterable[Beside]) -> list[Beside]:
+    """Return GRPO beside PPO, in groups of one shape where an experiment has several; at most one of an experiment."""
+    pairs = [row for row in rows if (row.arm.value(ALGORITHM), row.reference.value(ALGORITHM)) == PAIR]
+
+    def differences(row: Beside) -> int:
+        return sum(row.arm.value(name) != row.reference.value(name) for name in design.SHAPE)
+
+    of_experiment = grouped(pairs, lambda row: row.experiment)
+    return [min(same, key=differences) for same in of_experiment.values()]
 
 
 def reference_of(rows: Sequence[Beside], lead: str) -> tuple[str, Text]:

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from suite.records import numbers
 from suite.report.blocks import Text, dotted, say
 from suite.report.model.formats import ends_of, percent_range
-from suite.report.plot.marks import Point, Series
+from suite.report.plot.marks import VALUES, Point, Series, short
 from suite.report.plot.plots import Axis, banded
 from suite.report.plot.scales import linear, shares
 from suite.report.rl import design
@@ -18,7 +19,11 @@ from suite.report.rl.design import RlArm, RlExperiment, RlRun
 from suite.statistics.scores import Estimate, mean, stratified_bootstrap
 
 SUFFIXES = {design.CPU: " s", design.WALL: " s", design.JOULES: " J"}
-MOST_POINTS = 80
+MOST_POINTS = 60
+MOST_BANDS = 4
+"""Lines whose bands can be told from each other."""
+STEP_DIGITS = 4
+"""Significant ones of a number of a step."""
 
 
 @functools.lru_cache(maxsize=4096)
@@ -50,6 +55,10 @@ def over_budgets(experiment: RlExperiment) -> dict[Text, Any]:
     arms, figures = design.chosen(experiment), {}
     for budget in design.known_budgets(experiment, *design.BUDGETS):
         points = {arm: evaluations(arm, budget, bootstrap_interval) for arm in arms}
+        if len(arms) > MOST_BANDS:
+            points = {
+                arm: {at: replace(one, ends=None) for at, one in of_arm.items()} for arm, of_arm in points.items()
+            }
         lines = [arm_series(arm, list(of_arm.values()), arms) for arm, of_arm in points.items()]
         figures[budget_name(budget)] = banded(lines, xaxis=budget_axis(budget), yaxis=accuracy_axis())
     return figures
@@ -83,12 +92,17 @@ def arm_series(arm: RlArm, points: Sequence[Point], arms: Sequence[RlArm], *, se
 
     `second`: what a line shows that is drawn dotted and thin beside the arm's first one.
     """
-    look: dict[str, Any] = {"name": arm.name, "mode": "lines", "facets": arm.facets}
+    look: dict[str, Any] = {"name": arm.short_name, "mode": "lines", "facets": arm.facets, "runs": runs_behind(arm)}
     if second:
         line = {"color": arm.style.colour, "dash": "dot", "width": 1.25}
-        look |= {"name": dotted(arm.name, second), "in_legend": False, "more": {"line": line}}
+        look |= {"name": dotted(arm.short_name, second), "in_legend": False, "more": {"line": line}}
     ordinal = [other for other in arms if other.style == arm.style].index(arm)
-    return Series(points=points, style=arm.style, ordinal=ordinal, group=arm.name, **look | more)
+    return Series(points=points, style=arm.style, ordinal=ordinal, group=arm.short_name, **look | more)
+
+
+def runs_behind(arm: RlArm) -> list[str]:
+    """Return the run keys of an arm's seeds."""
+    return [run.record.run_key for run in arm.ended]
 
 
 def by_step(arm: RlArm, series_of: Callable[[RlRun], Mapping[int, float]]) -> dict[float, list[float]]:
@@ -103,25 +117,25 @@ def by_step(arm: RlArm, series_of: Callable[[RlRun], Mapping[int, float]]) -> di
 def step_lines(
     arms: Sequence[RlArm],
     series_of: Callable[[RlRun], Mapping[int, float]],
-    text: Callable[[float], str],
     *,
     has_band: bool = True,
     second: Text = "",
 ) -> list[Series]:
-    """Return lines of arms over the steps: the mean of the seeds, and where asked a band between their extremes."""
+    """Return lines of arms over the steps: the mean of the seeds, and where asked, and few enough to be seen, a band
+    between their extremes.
+    """
     lines = []
     for arm in arms:
         points = []
         for step, values in by_step(arm, series_of).items():
-            value, low, high = fmean(values), min(values), max(values)
-            fields = {"value": text(value), "low": text(low), "high": text(high), "count": len(values)}
-            ends = (low, high) if has_band and not second and len(values) > 1 else None
-            hover = say("rl_stability.hover", step=numbers.count(step), **fields)
-            points.append(Point(x=step, y=value, ends=ends, hover=hover))
+            value, *ends = (short(number, STEP_DIGITS) for number in (fmean(values), min(values), max(values)))
+            is_wide = has_band and not second and len(values) > 1 and len(arms) <= MOST_BANDS
+            points.append(Point(x=step, y=value, ends=(ends[0], ends[1]) if is_wide else None))
         lines += [arm_series(arm, points, arms, second=second)] if points else []
-    return lines
+    return [replace(line, more={**line.more, "hoverinfo": "all", "hovertemplate": VALUES}) for line in lines]
 
 
 def over_steps(lines: Sequence[Series], yaxis: Axis) -> dict[str, Any]:
     """Draw numbers over the steps."""
-    return banded(lines, xaxis=linear(say("rl_stability.step"), separatethousands=True), yaxis=yaxis)
+    axis = {"hoverformat": ".3~g", **yaxis} if "tickformat" not in yaxis else {"hoverformat": ".0%", **yaxis}
+    return banded(lines, xaxis=linear(say("rl_stability.step"), separatethousands=True), yaxis=axis)

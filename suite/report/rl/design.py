@@ -18,7 +18,21 @@ from suite.records.record import STEP, Record, Status
 from suite.report.blocks import Figure, Table, Text, View, dotted, joined, say
 from suite.report.model.by_setting import belongs_to
 from suite.report.model.experiment import Arm, Design, Experiment, arms_of, differing, experiments, grouped, runs_of
-from suite.report.model.labels import ALGORITHM, BLUE, GREEN, OTHER, RECIPE, VERMILION, Look, Style, looks, name_facets
+from suite.report.model.labels import (
+    ALGORITHM,
+    BLUE,
+    GREEN,
+    OTHER,
+    RECIPE,
+    VARIANT,
+    VERMILION,
+    Look,
+    Style,
+    looks,
+    name_facets,
+    setting_text,
+    variant_label,
+)
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import LABEL, MOST, MOST_STEPS, Pairs, Run, number_of
 from suite.report.plot.plots import height_px, is_wide
@@ -55,6 +69,8 @@ STYLES = {
 CROSSED = ("scale_rewards", "kl_coef", "kl_type", "use_kl_in_reward", "format_reward", "format_weight")
 """Settings that the factors of a factorial design are made of, beside the algorithm."""
 MOST_LINES = 12
+NAMES = " · "
+"""Between the parts of an arm's name."""
 
 OfSteps = Mapping[str, Mapping[int, float]]
 """Numbers by step, of several metrics or spans."""
@@ -251,8 +267,11 @@ def algorithms(results: Results) -> Sequence[RlExperiment]:
         arms = chosen(experiment)
         # PPO on grouped prompts differs from the others in nothing but the algorithm.
         ppo = [arm for arm in arms if arm.value(ALGORITHM) == "ppo" and arm.value(SHAPE[1]) != "1"]
-        made.append(replace(experiment, baseline=next(iter([*ppo, *arms]), None)))
-    return most_arms_first(made)
+        made.append(beside(experiment, next(iter([*ppo, *arms]), None)))
+    # People come with the question which of the two is better.
+    return sorted(
+        most_arms_first(made), key=lambda of: not {"grpo", "ppo"} <= {arm.value(ALGORITHM) for arm in of.arms}
+    )
 
 
 @functools.lru_cache(maxsize=1)
@@ -289,7 +308,7 @@ def cell_of(run: RlRun) -> tuple[str, str, str, str]:
 
 def most_arms_first(found: Iterable[RlExperiment]) -> list[RlExperiment]:
     """Sort experiments by how many arms figures show, then by seeds and name."""
-    return sorted(found, key=lambda of: (-len(chosen(of)), -most_seeds(of), str(of.name)))
+    return sorted(found, key=lambda of: (-len(chosen(of)), -most_seeds(of), of.key))
 
 
 def by_rl_alone(results: Results) -> list[RlRun]:
@@ -302,8 +321,8 @@ def values_of(results: Results, name: str) -> list[RlExperiment]:
     """Return the experiments whose arms agree in all but one setting and what belongs to it."""
     named_by = functools.partial(named, lead=name)
     found = split(results, training_runs(results), belongs_to(DESIGN, name), named_by, lambda arms: len(arms) > 1)
-    made = [replace(experiment, baseline=default_arm(experiment, name)) for experiment in found]
-    return sorted(made, key=lambda experiment: str(experiment.name))
+    made = [beside(experiment, default_arm(experiment, name)) for experiment in found]
+    return sorted(made, key=lambda experiment: experiment.key)
 
 
 def default_arm(experiment: RlExperiment, name: str) -> RlArm | None:
@@ -357,6 +376,30 @@ def within(values: Mapping[int, float], most: float = 1.0) -> dict[int, float]:
 def curves_of(arm: RlArm) -> list[Curve]:
     """Return the curves of the runs that have one."""
     return [run.curve for run in arm.runs if run.curve is not None]
+
+
+def beside(experiment: RlExperiment, baseline: RlArm | None) -> RlExperiment:
+    """Return an experiment with a baseline, and its arms called by what they have unlike that: their first part, and
+    where others have the same what the baseline has not. So a legend stays short; tables hold the whole names.
+    """
+    parts = {arm: str(arm.name).split(NAMES) for arm in experiment.arms}
+    usual = set(parts[baseline]) if baseline else set()
+    firsts = Counter(of_arm[0] for of_arm in parts.values())
+    unlike = {
+        arm: (first, *(part for part in rest if part not in usual)) if firsts[first] > 1 else (first,)
+        for arm, (first, *rest) in parts.items()
+    }
+    counts = Counter(unlike.values())
+    called = {
+        arm: replace(arm, called=dotted(*map(_in_words, unlike[arm] if counts[unlike[arm]] == 1 else parts[arm])))
+        for arm in experiment.arms
+    }
+    return replace(experiment, arms=[*called.values()], baseline=called[baseline] if baseline else None)
+
+
+def _in_words(part: str) -> Text:
+    name, is_setting, value = part.partition("=")
+    return setting_text(name, value) if is_setting else part
 
 
 def arrived_of(count: int, arm: RlArm) -> Text:
@@ -415,27 +458,49 @@ def caption_of(experiment: RlExperiment, of_seeds: str, of_one: str, *more: Text
     return joined("sentence", [first, say("rl.best_drawn") if is_picked(experiment) else "", *more])
 
 
-def figure_of(experiment: RlExperiment, caption: Text, views: Mapping[Text, Any], **more: Any) -> Figure:
-    """Return a figure of an experiment, with those views in which anything is drawn."""
+def facets_of(experiment: Experiment[Any]) -> dict[str, Text]:
+    """Return what tells an experiment from others, by which a reader chooses one."""
+    named = {name: experiment.value(name) for name in ("task", "policy", VARIANT)}
+    variant = named.pop(VARIANT)
+    found = {**named, "variant": variant_label(variant) if variant else "", LABEL: experiment.label}
+    return {name: text for name, text in found.items() if text} | {"setting": experiment.settings or say("rl.usual")}
+
+
+def figure_of(
+    experiment: RlExperiment, title: Text, caption: Text, views: Mapping[Text, Any], *, finding: Text = "", **more: Any
+) -> Figure:
+    """Return a figure of an experiment, with those views in which anything is drawn. Figures of one title are a family,
+    of which a reader chooses one.
+    """
     lines = len(chosen(experiment))
     return Figure(
+        title=title,
+        family=title,
+        finding=finding,
         caption=caption,
-        settings=experiment.settings,
-        views=[View(title=title, figure=figure) for title, figure in views.items() if figure["data"]],
-        facets=experiment.facets,
-        **{"title": experiment.title, "height_px": height_px(lines), "wide": is_wide(lines), **more},
+        settings=experiment.name,
+        views=[View(title=name, figure=figure) for name, figure in views.items() if figure["data"]],
+        facets=facets_of(experiment),
+        **{"height_px": height_px(lines), "wide": is_wide(lines), **more},
     )
 
 
 def table_of(
     experiment: RlExperiment,
-    title: str | Text,
+    title: str,
     rows: Iterable[R],
     columns: Iterable[Column[R]],
     arm: Callable[[R], Any] = lambda row: row,
     **more: Any,
 ) -> Table:
-    """Return a table of an experiment. `title`: its key, or any other text. `arm`: of a row that is none."""
-    heading = say(title, title=experiment.title) if isinstance(title, str) else title
-    more = {"settings": experiment.settings, **more}
-    return table(heading, rows, columns, facets_of=lambda row: arm(row).facets, **more)
+    """Return a table of an experiment, one of a family by its title's key. `arm`: of a row that is none."""
+    shown = list(rows)
+    named = {row_algorithm(arm(row)) for row in shown}
+    more = {"settings": experiment.name, "facets": facets_of(experiment), **more}
+    # What all rows share would tell the tables of a family apart.
+    of_row = (lambda row: {ALGORITHM: row_algorithm(arm(row))}) if len(named) > 1 else None
+    return replace(table(say(title), shown, columns, facets_of=of_row, **more), family=say(title))
+
+
+def row_algorithm(arm: Arm[Any]) -> Text:
+    return arm.facets.get(ALGORITHM, "")

@@ -4,9 +4,11 @@ A budget is always named: who is ahead at equal completions need not be at equal
 and no completions.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,22 +18,31 @@ from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, do
 from suite.report.evidence import with_rule
 from suite.report.model.experiment import grouped, titles_of
 from suite.report.model.formats import percent_range
-from suite.report.model.labels import ALGORITHM, label_of
+from suite.report.model.labels import ALGORITHM, label_of, setting_text
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point
 from suite.report.plot.plots import banded
 from suite.report.plot.scales import shares
 from suite.report.rl import curves, design
-from suite.report.rl.contrasts import Beside, at_equal_budgets, budget_columns, by_outcome, reference_of, tally
+from suite.report.rl.contrasts import (
+    Beside,
+    asked_rows,
+    at_equal_budgets,
+    budget_columns,
+    finding,
+    reference_of,
+    tally,
+)
 from suite.report.rl.design import RlArm, RlExperiment
-from suite.report.table import Column, column, table, told_once
+from suite.report.table import Column, column
 from suite.statistics.learning import Arrivals, arrivals, expected_best, expected_best_band, to_threshold
+from suite.statistics.paired import Outcome
 from suite.statistics.scores import bootstrap_profile, iqm, mean, stratified_bootstrap
 
 LEVELS = (0.5, 0.7)
 TRIALS = (1, 2, 4, 8, 16)
 """Numbers of a tuning sweep's trials after which the best is told."""
-MOST_FIGURES, MOST_HEADLINES, FEWEST_SEEDS = 6, 2, 2
+MOST_FIGURES, FEWEST_SEEDS = 12, 2
 
 OverTasks = tuple[RlExperiment, Mapping[RlArm, NDArray[np.float64]]]
 """Experiments that differ in their task alone, as one; final accuracies of its arms, a row a seed of all tasks."""
@@ -52,8 +63,8 @@ def build(results: Results) -> Section | None:
             *(_profiles(experiment, scores) for experiment, scores in of_tasks),
         ],
         tables=[
-            *with_rule(told_once(map(_contrasts, compared.values()))),
-            *told_once(map(_arrivals, found)),
+            *with_rule([*map(_contrasts, compared.values())]),
+            *map(_arrivals, found),
             *map(_tuning, found),
             *(_tasks_table(experiment, scores) for experiment, scores in of_tasks),
         ],
@@ -62,20 +73,43 @@ def build(results: Results) -> Section | None:
 
 
 def _headlines(compared: Mapping[RlExperiment, Sequence[Beside]]) -> list[Headline]:
-    """Tell of the experiments with the most arms. Arms that were picked by their scores cannot be judged by them."""
-    found, telling = [], [experiment for experiment in compared if not design.is_picked(experiment)]
-    for experiment in telling[:MOST_HEADLINES]:
-        rows = compared[experiment]
+    """Tell how GRPO stands against PPO in all experiments; else of the one with the most arms. Arms that were picked by
+    their scores cannot be judged by them.
+    """
+    telling = {of: rows for of, rows in compared.items() if not design.is_picked(of)}
+    asked = [row for rows in telling.values() for row in asked_rows(_at_completions(rows))]
+    if asked:
+        outcomes = Counter(row.outcome for row in asked)
+        told = [say(f"verdict.count.{outcome}", count=outcomes[outcome]) for outcome in Outcome if outcomes[outcome]]
+        point = say("rl_efficiency.point_asked", told=joined("list", told))
+        return [Headline(text=point, detail=say("rl_efficiency.asked_of", count=len(asked)))]
+    for rows in telling.values():
         counts = {budget: tally(row.outcome for row in same) for budget, same in _by_told_budget(rows).items()}
         parts = [say(f"rl_efficiency.point.{budget}", **count) for budget, count in counts.items() if count["count"]]
-        point = say("rl_efficiency.point_few", arms=len(experiment.arms))
         if parts:
-            most = max(count["count"] for count in counts.values())
-            reference, _ = reference_of(rows, ALGORITHM)
-            point = say("rl_efficiency.point", count=most, reference=reference, told=joined("list", parts))
-        detail = say("rl_efficiency.headline", title=experiment.name, said=_said(experiment, rows))
-        found.append(Headline(text=point, detail=detail))
-    return found
+            most, (reference, _) = max(count["count"] for count in counts.values()), reference_of(rows, ALGORITHM)
+            return [
+                Headline(text=say("rl_efficiency.point", count=most, reference=reference, told=joined("list", parts)))
+            ]
+        return [Headline(text=say("rl_efficiency.point_few", arms=len(rows[0].experiment.arms)))]
+    return []
+
+
+def _at_completions(rows: Sequence[Beside]) -> list[Beside]:
+    return [row for row in rows if row.quantity.name == design.COMPLETIONS]
+
+
+def _finding(experiment: RlExperiment, rows: Sequence[Beside]) -> Text:
+    """Tell what differs at equal completions; else how the best arm ends."""
+    same = _at_completions(rows)
+    # Arms that were picked by their scores cannot be judged by them.
+    is_picked = design.is_picked(experiment)
+    if same and not is_picked:
+        return finding(same, say("rl_efficiency.at.completions"), unit=say("rl.points"))
+    best = max(design.drawn(experiment), key=_mean_final)
+    fields = {"accuracy": numbers.percent(_mean_final(best)), "count": len(best.ended)}
+    kind = "picked" if is_picked else "best"
+    return say(f"rl_efficiency.finding.{kind}", arm=best.short_name, **fields)
 
 
 def _by_told_budget(rows: Sequence[Beside]) -> dict[str, list[Beside]]:
@@ -84,37 +118,22 @@ def _by_told_budget(rows: Sequence[Beside]) -> dict[str, list[Beside]]:
     return grouped((row for row in rows if row.quantity.name in told_of), lambda row: row.quantity.name)
 
 
-def _said(experiment: RlExperiment, rows: Sequence[Beside]) -> Text:
-    """Say how many seeds there are, and the outcome at each budget that is held equal."""
-    arms = design.chosen(experiment)
-    counts = sorted({len(arm.ended) for arm in arms})
-    seeds = say("rl.range", low=counts[0], high=counts[-1]) if len(counts) > 1 else str(counts[0])
-    parts: list[Text] = [say("rl_efficiency.seeds", arms=len(arms), seeds=seeds)]
-    for budget, same in _by_told_budget(rows).items():
-        names = by_outcome([(row.arm.name, row.outcome) for row in same])
-        if names and not design.is_picked(experiment):
-            held, reference = say(f"rl_efficiency.at_equal.{budget}"), same[0].reference.name
-            parts.append(say("rl_efficiency.outcome", held=held, reference=reference, told=names))
-    return joined("sentence", parts)
-
-
 def _figure(experiment: RlExperiment, rows: Sequence[Beside]) -> Figure:
     keys = "rl_efficiency.caption", "rl_efficiency.caption_single"
-    caption = design.caption_of(experiment, *keys, _said(experiment, rows))
-    return design.figure_of(experiment, caption, curves.over_budgets(experiment))
+    caption, views = design.caption_of(experiment, *keys), curves.over_budgets(experiment)
+    return design.figure_of(experiment, say("rl_efficiency.over"), caption, views, finding=_finding(experiment, rows))
 
 
 def _contrasts(rows: Sequence[Beside]) -> Table:
-    experiment, (reference, whole) = rows[0].experiment, reference_of(rows, ALGORITHM)
+    experiment = rows[0].experiment
     return design.table_of(
         experiment,
-        say("rl_efficiency.comparisons", title=experiment.title, reference=reference),
+        "rl_efficiency.comparisons",
         rows,
         budget_columns(),
         lambda row: row.arm,
-        settings=dotted(experiment.settings, whole),
+        settings=dotted(experiment.name, say("rl.reference_is", arm=rows[0].reference.name)),
         note=say("rl_efficiency.comparisons_note"),
-        folded=design.is_picked(experiment),
     )
 
 
@@ -165,8 +184,8 @@ def _tuning(experiment: RlExperiment) -> Table | None:
         columns.append(column(say("rl_efficiency.best_of", count=count), best, numbers.percent))
     columns.append(column("column.interval", partial(_band, most), kind=Kind.NUMBER))
     columns.append(column("rl_efficiency.best_arm", lambda arms: max(arms, key=_mean_final).name))
-    title, note = say("rl_efficiency.tuning", title=experiment.title), say("rl_efficiency.tuning_note")
-    return table(title, trials.values(), columns, settings=experiment.settings, note=note)
+    rows, note = list(trials.values()), say("rl_efficiency.tuning_note")
+    return design.table_of(experiment, "rl_efficiency.tuning", rows, columns, lambda arms: arms[0], note=note)
 
 
 def _best_of(count: int, arms: Sequence[RlArm]) -> float | None:
@@ -197,7 +216,7 @@ def over_tasks(found: Sequence[RlExperiment], *, has_labels: bool) -> list[OverT
             title, settings = titles[key]
             for experiment in of_tasks:
                 (_, task), *more = filter(_is_of_task, experiment.key)
-                settings = dotted(settings, " ".join([task, *(f"{name}={value}" for name, value in more)]))
+                settings = dotted(settings, joined("list", [task, *(setting_text(*pair) for pair in more)]))
             made.append((replace(of_tasks[0], key=key, arms=list(scores), title=title, settings=settings), scores))
     return made
 
@@ -231,8 +250,13 @@ def _profiles(experiment: RlExperiment, scores: Mapping[RlArm, NDArray[np.float6
         lines.append(curves.arm_series(arm, points, experiment.arms))
     xaxis = shares(say("rl_efficiency.threshold"), range=[0, 1])
     figure = banded(lines, xaxis=xaxis, yaxis=shares(say("rl_efficiency.above"), range=[0, 1.02]))
-    title, caption = say("rl_efficiency.profiles", title=experiment.title), say("rl_efficiency.profiles_caption")
-    return design.figure_of(experiment, caption, {"": figure}, title=title, wide=True)
+    best = max(scores, key=lambda arm: iqm(scores[arm]))
+    middle = stratified_bootstrap(iqm, scores[best])
+    fields: dict[str, Any] = {"arm": best.short_name, "middle": numbers.percent(middle.estimate)}
+    fields["interval"] = percent_range(middle)
+    told = say("rl_efficiency.finding.tasks", tasks=scores[best].shape[1], count=len(scores[best]), **fields)
+    title, caption = say("rl_efficiency.profiles"), say("rl_efficiency.profiles_caption")
+    return design.figure_of(experiment, title, caption, {"": figure}, finding=told, wide=True)
 
 
 def _tasks_table(experiment: RlExperiment, scores: Mapping[RlArm, NDArray[np.float64]]) -> Table:

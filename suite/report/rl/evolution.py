@@ -6,7 +6,7 @@ The base model already does both as often as its corpus does: what training adds
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import product
+from itertools import product, starmap
 from statistics import fmean
 from typing import Any
 
@@ -24,9 +24,9 @@ from suite.report.plot.scales import linear, shares
 from suite.report.rl import curves, design
 from suite.report.rl.contrasts import Beside, beside_reference, by_outcome, difference_columns, tally
 from suite.report.rl.design import RlArm, RlExperiment, RlRun
-from suite.report.table import Column, column, columns_of, told_once
+from suite.report.table import Column, column, columns_of
 from suite.statistics.learning import to_threshold
-from suite.statistics.paired import SHARE_MARGIN, Comparison, changes, judge_together
+from suite.statistics.paired import SHARE_MARGIN, TOLD_APART, Comparison, changes, judge_together
 
 LENGTH, CORRECTIONS, ACCURACY = "thought_length", "corrections", "accuracy"
 VIEWS = (LENGTH, CORRECTIONS, ACCURACY)
@@ -34,7 +34,9 @@ LEVELS = (0.25, 0.5, 0.75)
 OFTEN = 0.01
 SEQUENCE_MEAN = "grpo"
 """Its loss is a mean over each sequence before it is one over them; the token mean stands against it."""
-MOST_FIGURES = 4
+MOST_FIGURES = 10
+LEAST_SAID = 0.005
+"""Tokens of change that two digits show."""
 
 Changes = Mapping[str, Mapping[RlArm, Comparison]]
 """Comparisons by metric and arm."""
@@ -47,11 +49,8 @@ def build(results: Results) -> Section | None:
         return None
     changed = {experiment: changes_of(experiment.arms) for experiment in found}
     levels = filter(None, map(at_levels, found))
-    tables = [
-        *told_once(_changes(experiment, of_arms) for experiment, of_arms in changed.items()),
-        *told_once(map(_levels, levels)),
-    ]
-    figures = map(_figure, found[:MOST_FIGURES])
+    tables = [*starmap(_changes, changed.items()), *map(_levels, levels)]
+    figures = starmap(_figure, list(changed.items())[:MOST_FIGURES])
     return section("rl_evolution", figures=figures, tables=with_rule(tables), headlines=[_headline(changed)])
 
 
@@ -114,18 +113,32 @@ def _length_at(level: float, run: RlRun) -> float | None:
     return None if step is None else held_out(LENGTH, run).get(int(step))
 
 
-def _figure(experiment: RlExperiment) -> Figure:
+def _finding(experiment: RlExperiment, changed: Changes) -> Text:
+    """Tell the largest change of the length of thought that the rule tells, or that it tells none."""
+    tested = {arm: found for arm, found in changed[LENGTH].items() if found.is_tested}
+    if not tested:
+        return ""
+    told = {arm: found for arm, found in tested.items() if found.outcome in TOLD_APART}
+    arm, first = max((told or tested).items(), key=lambda item: abs(item[1].mean))
+    fields = {"change": with_range(first.mean, first.interval, signed), "pairs": first.pairs}
+    counts = tally(found.outcome for found in tested.values())
+    kind = "told" if told else "open" if abs(first.mean) >= LEAST_SAID else "none"
+    return say(f"rl_evolution.finding.{kind}", arm=arm.short_name, **fields, **counts)
+
+
+def _figure(experiment: RlExperiment, changed: Changes) -> Figure:
     """Draw sampled completions as a line over the steps, greedy answers to held-out prompts dotted beside it."""
     arms, views, second = experiment.arms, dict[Text, Any](), say("rl_evolution.held_out")
     for metric in [metric for metric in VIEWS if metric != CORRECTIONS or corrects(arms)]:
-        text, series, beside = _text_of(metric), partial(sampled, metric), partial(held_out, metric)
-        lines = curves.step_lines(arms, series, text) + curves.step_lines(arms, beside, text, second=second)
+        series, beside = partial(sampled, metric), partial(held_out, metric)
+        lines = curves.step_lines(arms, series) + curves.step_lines(arms, beside, second=second)
         scale = linear if metric == LENGTH else shares
         yaxis = scale(say(f"rl_evolution.axis.{metric}"), rangemode="tozero")
         views[say(f"rl_evolution.view.{metric}")] = curves.over_steps(lines, yaxis)
     views[say("rl_evolution.view.path")] = _path(arms)
     caption = design.caption_of(experiment, "rl_evolution.caption", "rl_evolution.caption_single")
-    return design.figure_of(experiment, caption, views)
+    finding = _finding(experiment, changed)
+    return design.figure_of(experiment, say("rl_evolution.over"), caption, views, finding=finding)
 
 
 def _text_of(metric: str) -> Callable[[float], str]:
@@ -150,9 +163,10 @@ def _path(arms: Sequence[RlArm]) -> dict[str, Any]:
 def _changes(experiment: RlExperiment, changed: Changes) -> Table:
     columns: list[Column[RlArm]] = [
         column("rl.arm", lambda arm: arm.name),
+        *columns_of(changed[LENGTH].get, _change_columns(LENGTH)),
         column("rl.seeds", lambda arm: len(arm.ended), numbers.count),
     ]
-    for metric in VIEWS:
+    for metric in (CORRECTIONS, ACCURACY):
         columns += columns_of(changed[metric].get, _change_columns(metric))
     columns += [
         column("rl_evolution.sampled_length", partial(_ends_of_samples, LENGTH), kind=Kind.NUMBER),
@@ -192,7 +206,7 @@ def _levels(rows: Sequence[Beside]) -> Table:
         column("rl_evolution.length_there", lambda row: mean_with_range(row.values, plain), kind=Kind.NUMBER),
         *difference_columns("rl_evolution.less_reference"),
     ]
-    settings = dotted(experiment.settings, say("rl.reference_is", arm=reference.name))
+    settings = dotted(experiment.name, say("rl.reference_is", arm=reference.name))
     more = {"settings": settings, "note": say("rl_evolution.levels_note")}
     return design.table_of(experiment, "rl_evolution.levels", rows, columns, lambda row: row.arm, **more)
 

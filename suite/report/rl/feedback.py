@@ -5,17 +5,16 @@ other, with every other setting the same.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from suite.records import numbers
-from suite.report.blocks import Figure, Headline, Section, Text, dotted, joined, say, section
+from suite.report.blocks import Figure, Headline, Section, Text, joined, say, section
 from suite.report.evidence import with_rule
 from suite.report.model.results import Results
 from suite.report.plot.scales import shares
 from suite.report.rl import curves, design
-from suite.report.rl.contrasts import Beside, at_equal_budgets, by_outcome, table_of_experiments, tally
+from suite.report.rl.contrasts import Beside, at_equal_budgets, by_outcome, finding, table_of_experiments, tally
 from suite.report.rl.design import REWARD_SOURCE, SUPERVISION, RlExperiment
 
 SETTINGS = (SUPERVISION, REWARD_SOURCE)
-MOST_FIGURES = 6
+MOST_FIGURES = 12
 STEP_REWARD = "step_reward"
 
 
@@ -26,8 +25,9 @@ def build(results: Results) -> Section | None:
         return None
     figures, rows = [], dict[str, list[Beside]]()
     for name, experiments in found.items():
-        figures += [_figure(name, experiment) for experiment in experiments if design.drawn(experiment)]
-        rows[name] = [row for experiment in experiments for row in at_equal_budgets(experiment)]
+        compared = {experiment: at_equal_budgets(experiment) for experiment in experiments if design.drawn(experiment)}
+        figures += [_figure(name, experiment, of_it) for experiment, of_it in compared.items()]
+        rows[name] = [row for of_it in compared.values() for row in of_it]
     tables = [
         table_of_experiments(say(f"rl_feedback.table.{name}"), of_setting, note=say(f"rl_feedback.note.{name}"))
         for name, of_setting in rows.items()
@@ -36,14 +36,16 @@ def build(results: Results) -> Section | None:
     return section("rl_feedback", figures=figures[:MOST_FIGURES], tables=with_rule(tables), headlines=[_headline(rows)])
 
 
-def _figure(name: str, experiment: RlExperiment) -> Figure:
+def _figure(name: str, experiment: RlExperiment, rows: Sequence[Beside]) -> Figure:
     arms = design.chosen(experiment)
     # What process supervision pays for, which all arms are told to have whoever is paid for it.
-    steps = curves.step_lines(arms, lambda run: design.within(run.of_step.get(STEP_REWARD, {})), numbers.percent)
+    steps = curves.step_lines(arms, lambda run: design.within(run.of_step.get(STEP_REWARD, {})))
     checked = curves.over_steps(steps, shares(say("rl_feedback.steps_axis"), rangemode="tozero"))
     views = curves.over_budgets(experiment) | {say("rl_feedback.steps"): checked}
     caption = design.caption_of(experiment, "rl_efficiency.caption", "rl_efficiency.caption_single")
-    return design.figure_of(experiment, caption, views, title=dotted(experiment.title, name))
+    counted = [row for row in rows if row.quantity.name == design.COMPLETIONS]
+    told = finding(counted, say("rl_efficiency.at.completions"), unit=say("rl.points"))
+    return design.figure_of(experiment, say(f"rl_feedback.table.{name}"), caption, views, finding=told)
 
 
 def _headline(found: Mapping[str, Sequence[Beside]]) -> Headline | None:

@@ -5,25 +5,30 @@ An end such as an empty answer in perfect form is a result: it stands here and i
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import starmap
 from statistics import fmean, median
 from typing import Any
 
 from suite.records import numbers
-from suite.report.blocks import Figure, Kind, Section, Table, Text, joined, say, section
-from suite.report.model.formats import plain
+from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, say, section
+from suite.report.evidence import with_rule
+from suite.report.model.experiment import Quantity
+from suite.report.model.formats import plain, points
 from suite.report.model.results import Results
 from suite.report.plot.scales import linear, shares
 from suite.report.rl import design
+from suite.report.rl.contrasts import Beside, beside_reference, difference_columns, finding
 from suite.report.rl.curves import over_steps, step_lines
 from suite.report.rl.design import RlArm, RlExperiment, RlRun
-from suite.report.table import Column, column, table, told_once
+from suite.report.table import Column, column, columns_of, table
 from suite.statistics.learning import is_collapsed, worst_drawdown
+from suite.statistics.paired import SHARE_MARGIN, Outcome
 
 FORMED, UNLEARNT = 0.9, 0.1
 """From so much form, and below so much accuracy, a run that ends there has learnt the form alone."""
 ENDING = 0.1
 """The share of the steps that "at the end" means."""
-MOST_FIGURES = 4
+MOST_FIGURES = 10
 VIEWS = (
     "entropy",
     "kl_reference",
@@ -54,19 +59,28 @@ def build(results: Results) -> Section | None:
         return None
     runs = [(experiment, arm, run) for experiment in found for arm in experiment.arms for run in arm.runs]
     hacked = [row for row in runs if is_form_alone(row[2])]
-    sentence = say(
-        "rl_stability.said",
-        runs=numbers.count(len(runs)),
-        failed=numbers.count(sum(not run.is_ok for *_, run in runs)),
-        collapsed=numbers.count(sum(_collapsed(arm) for experiment in found for arm in experiment.arms)),
-        hacked=numbers.count(len(hacked)),
-    )
+    counts = {
+        "runs": len(runs),
+        "failed": sum(not run.is_ok for *_, run in runs),
+        "collapsed": sum(_collapsed(arm) for experiment in found for arm in experiment.arms),
+        "hacked": len(hacked),
+    }
+    said = say("rl_stability.said", **{name: numbers.count(count) for name, count in counts.items()})
+    falls = {experiment: _fall_contrasts(experiment) for experiment in found}
     return section(
         "rl_stability",
-        explanation=joined("sentence", [say("rl_stability.explanation"), sentence]),
-        figures=[figure for figure in map(_figure, found) if figure.views][:MOST_FIGURES],
-        tables=[_hacked(hacked), *told_once(map(_table, found))],
+        figures=[figure for figure in starmap(_figure, falls.items()) if figure.views][:MOST_FIGURES],
+        tables=[*with_rule([*starmap(_table, falls.items())]), _hacked(hacked)],
+        headlines=[Headline(text=said)],
     )
+
+
+def _fall_contrasts(experiment: RlExperiment) -> list[Beside]:
+    """Compare the worst fall of every arm with the baseline's, in points of accuracy; a lower one is steadier."""
+    if experiment.baseline is None:
+        return []
+    others = [arm for arm in design.drawn(experiment) if arm is not experiment.baseline]
+    return beside_reference(experiment, others, [(0.0, FALL)])
 
 
 def is_form_alone(run: RlRun) -> bool:
@@ -98,14 +112,15 @@ def _hacked(hacked: Sequence[Hacked]) -> Table:
     return table(say("rl_stability.hacked"), hacked, columns, facets_of=lambda row: row[1].facets, note=note)
 
 
-def _table(experiment: RlExperiment) -> Table:
+def _table(experiment: RlExperiment, rows: Sequence[Beside]) -> Table:
+    of_arm = {row.arm: row for row in rows}
     columns: list[Column[RlArm]] = [
         column("rl.arm", lambda arm: arm.name),
-        column("column.runs", lambda arm: len(arm.runs), numbers.count),
-        # A run without an evaluation may have given a result.
-        column("rl_stability.failed", lambda arm: sum(not run.is_ok for run in arm.runs), numbers.count),
-        column("rl_stability.collapsed", lambda arm: design.arrived_of(_collapsed(arm), arm), kind=Kind.NUMBER),
         column("rl_stability.drawdown", lambda arm: max(_falls(arm), default=None), "{:.1f}".format),
+        *columns_of(of_arm.get, difference_columns("rl_stability.less_reference")[:2]),
+        column("rl_stability.collapsed", lambda arm: design.arrived_of(_collapsed(arm), arm), kind=Kind.NUMBER),
+        # A run without an evaluation may have given a result.
+        column("rl_stability.failed", _failed, kind=Kind.NUMBER),
     ]
     for metric in MEASURES:
         mean, text = partial(mean_of_steps, metric), _text_of(metric)
@@ -114,9 +129,24 @@ def _table(experiment: RlExperiment) -> Table:
     return design.table_of(experiment, "rl_stability.table", experiment.arms, columns, note=note)
 
 
+def _failed(arm: RlArm) -> Text:
+    failed = sum(not run.is_ok for run in arm.runs)
+    return say("rl_efficiency.arrived_of", arrived=failed, runs=len(arm.runs))
+
+
+def _worst_fall(run: RlRun) -> float | None:
+    return None if run.curve is None else worst_drawdown(run.curve.accuracy)
+
+
+FALL = Quantity(
+    name="fall", value=_worst_fall, text=numbers.percent, difference=points, unit="points", margin=SHARE_MARGIN
+)
+"""The largest fall of held-out accuracy from its best so far."""
+
+
 def _falls(arm: RlArm) -> list[float]:
     """Return the largest fall of each seed, in percentage points."""
-    return [100 * worst_drawdown(curve.accuracy) for curve in design.curves_of(arm)]
+    return [100 * fall for fall in arm.values(_worst_fall)]
 
 
 def mean_of_steps(metric: str, arm: RlArm) -> float | None:
@@ -140,16 +170,20 @@ def _text_of(metric: str) -> Callable[[float], str]:
     return numbers.percent if metric in SHARES else plain
 
 
-def _figure(experiment: RlExperiment) -> Figure:
+def _figure(experiment: RlExperiment, rows: Sequence[Beside]) -> Figure:
     """Draw each metric over the steps; beside the format the accuracy, dotted."""
     arms, views = design.chosen(experiment), dict[Text, Any]()
     for metric in VIEWS:
-        title, series, text = say(f"rl_stability.axis.{metric}"), partial(series_of, metric), _text_of(metric)
-        lines = step_lines(arms, series, text, has_band=metric != "format")
+        title, series = say(f"rl_stability.axis.{metric}"), partial(series_of, metric)
+        lines = step_lines(arms, series, has_band=metric != "format")
         if metric == "format":
             second, series = say("rl_stability.accuracy"), partial(series_of, "accuracy")
-            lines += step_lines(arms, series, text, second=second)
+            lines += step_lines(arms, series, second=second)
         yaxis = shares(title, rangemode="tozero") if metric in SHARES else linear(title)
         views[say(f"rl_stability.view.{metric}")] = over_steps(lines, yaxis)
     caption = design.caption_of(experiment, "rl_stability.caption", "rl_stability.caption_single")
-    return design.figure_of(experiment, caption, views)
+    told = finding(rows, "", unit=say("rl_stability.points"), better=Outcome.LOWER)
+    if not told and (falls := experiment.baseline and _falls(experiment.baseline)):
+        fields = {"fall": f"{max(falls):.1f}", "count": len(falls)}
+        told = say("rl_stability.finding", arm=experiment.baseline.short_name, **fields)
+    return design.figure_of(experiment, say("rl_stability.over"), caption, views, finding=told)

@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from suite.records import numbers
-from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, say_or, section
+from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, dotted, joined, say, say_or, section
 from suite.report.evidence import p_columns, verdict, with_rule
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import ends_of, percent_range, points, share_interval, with_range
@@ -25,17 +25,25 @@ from suite.report.plot.plots import plot
 from suite.report.plot.scales import linear
 from suite.report.quoted import quoted_tables
 from suite.report.rl import curves, design
-from suite.report.rl.contrasts import Beside, at_equal_budgets, by_outcome, reference_of, table_of_experiments, tally
+from suite.report.rl.contrasts import (
+    Beside,
+    at_equal_budgets,
+    by_outcome,
+    finding,
+    reference_of,
+    table_of_experiments,
+    tally,
+)
 from suite.report.rl.design import STEPS, RlArm, RlExperiment, RlRun
-from suite.report.table import Column, column, columns_of, told_once
-from suite.statistics.paired import SHARE_MARGIN, Comparison, changes, judge_together
+from suite.report.table import Column, column, columns_of
+from suite.statistics.paired import SHARE_MARGIN, TOLD_APART, Comparison, changes, judge_together
 
 COUNTED = ("completions", "examples_kept", "pairs_kept", "examples", "updates")
 """Metrics of the steps that a stage's spending is told by."""
 PREFERRED = "preference_accuracy"
 R1, PARTS_OF_R1 = "r1", ("cold_start", "r1_unfiltered", "r1_preference")
 """R1, and the recipes that leave out or add one thing, which only beside R1 say what that does."""
-MOST_FIGURES, MOST_STAGES = 6, 16
+MOST_FIGURES, MOST_STAGES, ROW_PX = 12, 16, 31
 SIDES = ("top left", "top right")
 """Names of neighbouring stages, of which one may be short, do not lie over each other."""
 
@@ -85,11 +93,11 @@ def build(results: Results) -> Section | None:
     return section(
         "rl_stages",
         figures=[
-            *(_over_training(experiment, found) for experiment in list(found)[:MOST_FIGURES]),
-            _added(found),
+            *(_over_training(experiment, found, rows) for experiment in list(found)[:MOST_FIGURES]),
+            *(_added(experiment, gains) for experiment, gains in list(found.items())[:MOST_FIGURES]),
         ],
         tables=[
-            *with_rule([*told_once(_table(experiment, gains) for experiment, gains in found.items()), *contrasts]),
+            *with_rule([*contrasts, *(_table(experiment, gains) for experiment, gains in found.items())]),
             *quoted_tables("published_training", **quoted),
         ],
         headlines=[_headline(rows)],
@@ -120,7 +128,7 @@ def recipes(results: Results) -> Sequence[RlExperiment]:
     made = []
     for experiment in found:
         first = next(iter(design.drawn(experiment)), None)
-        made.append(replace(experiment, baseline=design.default_arm(experiment, RECIPE) or first))
+        made.append(design.beside(experiment, design.default_arm(experiment, RECIPE) or first))
     return design.most_arms_first(made)
 
 
@@ -194,22 +202,28 @@ def teacher_s(run: RlRun) -> float | None:
     return seconds if isinstance(seconds, int | float) and 0 < seconds < MOST and run.ended else None
 
 
-def _over_training(experiment: RlExperiment, found: Mapping[RlExperiment, Gains]) -> Figure:
+def _over_training(experiment: RlExperiment, found: Mapping[RlExperiment, Gains], rows: Sequence[Beside]) -> Figure:
     """Draw accuracy over a run with the ends of its stages marked."""
     budgets = design.known_budgets(experiment, STEPS, design.clock_of(experiment))
     views = {curves.budget_name(budget): _marked_lines(found[experiment], budget) for budget in budgets}
     caption = design.caption_of(experiment, "rl_stages.caption", "rl_stages.caption_single")
-    return design.figure_of(experiment, caption, views, wide=len(found) == 1)
+    at_steps = [row for row in rows if row.experiment is experiment and row.quantity.name == STEPS]
+    told = finding(at_steps, say("rl_stages.at_equal"), unit=say("rl.points"))
+    return design.figure_of(experiment, say("rl_stages.over"), caption, views, finding=told, wide=len(found) == 1)
 
 
 def _marked_lines(gains: Gains, budget: str) -> dict[str, Any]:
-    """Draw every evaluation faintly, and marks where stages begin and end; of several each has its name at its end."""
-    arms, lines, marks = list(gains), [], []
+    """Draw every evaluation faintly, and marks where stages begin and end; a stage before the last has its name at its
+    end, once where several recipes share it.
+    """
+    arms, lines, marks, written = list(gains), [], [], set[tuple[int, Text]]()
     for arm, of_arm in gains.items():
         every = [replace(point, hover="") for point in curves.evaluations(arm, budget, lambda _: None).values()]
         lines.append(curves.arm_series(arm, every, arms, in_legend=False, more={"opacity": 0.55}))
         names: dict[int, Text] = {gain.begins: "" for gain in of_arm[:1]}
-        names |= {gain.ends: "" if gain.is_only else gain.kind for gain in of_arm}
+        names |= {gain.ends: gain.kind if gain is not of_arm[-1] else "" for gain in of_arm}
+        names |= {step: "" for step, name in names.items() if (step, name) in written}
+        written |= {*names.items()}
         points = [
             replace(point, text=names[step], hover=joined(" ", [names[step], point.hover]))
             for step, point in curves.evaluations(arm, budget, share_interval).items()
@@ -221,16 +235,17 @@ def _marked_lines(gains: Gains, budget: str) -> dict[str, Any]:
     return plot([*lines, *marks], xaxis=curves.budget_axis(budget), yaxis=curves.accuracy_axis())
 
 
-def _added(found: Mapping[RlExperiment, Gains]) -> Figure:
+def _added(experiment: RlExperiment, gains: Gains) -> Figure:
     """Draw a row for each stage: its mean gain in points, with the interval."""
-    titles, views, most = [experiment.title for experiment in found], [], 0
-    for experiment, gains in found.items():
-        every = [gain for of_arm in gains.values() for gain in of_arm]
-        title = experiment.title if titles.count(experiment.title) == 1 else experiment.name
-        views.append(View(title=title if len(found) > 1 else "", figure=_rows(every)))
-        most = max(most, len(every))
-    size: dict[str, Any] = {"height_px": plot_rows.height_px(most), "wide": True}
-    return Figure(title=say("rl_stages.added"), caption=say("rl_stages.added_caption"), views=views, **size)
+    every = [gain for of_arm in gains.values() for gain in of_arm]
+    told = sorted((gain for gain in every if gain.added.outcome in TOLD_APART), key=lambda gain: -gain.added.mean)
+    first = next(iter(told or sorted(every, key=lambda gain: -gain.added.mean)))
+    fields = {"stage": dotted(first.arm.short_name, first.name), "added": first.points, "pairs": first.added.pairs}
+    fields |= {"told": len(told)} if told else {}
+    kind = "told" if told else "open"
+    said = say(f"rl_stages.finding.{kind}", count=len(every), **fields)
+    caption, size = say("rl_stages.added_caption"), {"height_px": plot_rows.height_px(len(every), ROW_PX), "wide": True}
+    return design.figure_of(experiment, say("rl_stages.added"), caption, {"": _rows(every)}, finding=said, **size)
 
 
 def _rows(gains: Sequence[Gain]) -> dict[str, Any]:
@@ -241,7 +256,7 @@ def _rows(gains: Sequence[Gain]) -> dict[str, Any]:
         points[gain.arm].append(Point(x=100 * gain.added.mean, y=row, ends=ends, hover=hover, facets=gain.arm.facets))
     look: dict[str, Any] = {"mode": "markers", "along": "x", "facets": {}}
     series = [curves.arm_series(arm, of_arm, list(points), **look) for arm, of_arm in points.items()]
-    names, title = [dotted(gain.arm.name, gain.name) for gain in gains], say("rl_stages.added_axis")
+    names, title = [dotted(gain.arm.short_name, gain.name) for gain in gains], say("rl_stages.added_axis")
     return plot_rows.rows(names, series, xaxis=linear(title, zeroline=True), showlegend=False)
 
 
@@ -253,12 +268,12 @@ def _table(experiment: RlExperiment, gains: Gains) -> Table:
     columns: list[Column[Gain]] = [
         column("rl_stages.recipe", lambda gain: gain.arm.name),
         column("rl_stages.stage", lambda gain: gain.placed),
-        column("rl_stages.steps", lambda gain: gain.ends - gain.begins, numbers.count),
-        column("rl_stages.before", lambda gain: _share(gain.added.theirs), kind=Kind.NUMBER),
         column("rl_stages.after", lambda gain: _share(gain.added.ours), kind=Kind.NUMBER),
         column("rl_stages.points", lambda gain: gain.points, kind=Kind.NUMBER),
-        column("rl.seeds", lambda gain: gain.added.pairs, numbers.count),
         column("rl_efficiency.in_words", lambda gain: verdict(gain.added)),
+        column("rl.seeds", lambda gain: gain.added.pairs, numbers.count),
+        column("rl_stages.before", lambda gain: _share(gain.added.theirs), kind=Kind.NUMBER),
+        column("rl_stages.steps", lambda gain: gain.ends - gain.begins, numbers.count),
         *p_columns(lambda gain: gain.added),
         column(curves.budget_name(clock), lambda gain: gain.spent[clock], numbers.seconds),
         *columns_of(lambda gain: gain.spent, counted),

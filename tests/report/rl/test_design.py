@@ -5,12 +5,15 @@ from dataclasses import replace
 import pytest
 
 from suite.report.model.results import read_results
+from suite.report.page.texts import load_texts
 from suite.report.rl import design
 from suite.report.rl.design import algorithms
 from tests.records.factory import store
 from tests.report.reading import results_of
 from tests.report.rl.runs import named, run
 from tests.report.rl_records import PPO, rl_record
+
+EN = load_texts("en")
 
 
 def test_an_evaluation_stands_at_what_was_spent_before_it(tmp_path):
@@ -54,12 +57,12 @@ def test_names_tell_what_differs_but_for_what_follows(tmp_path):
 
 def test_runs_of_another_task_device_or_length_are_no_comparison(tmp_path):
     records = [run([0.1, 0.2]), run([0.1, 0.2], task="add"), run([0.1, 0.2, 0.3]), run([0.1, 0.2], device="cuda")]
-    titles = [one.name for one in algorithms(results_of(tmp_path, *records))]
+    titles = [EN.render(one.name) for one in algorithms(results_of(tmp_path, *records))]
     assert titles == [
         "add · small · MHA",
-        "sort · small · MHA · device=cpu · completions=10",
-        "sort · small · MHA · device=cpu · completions=20",
-        "sort · small · MHA · device=cuda · completions=10",
+        "sort · small · MHA · cpu · 10 completions",
+        "sort · small · MHA · cpu · 20 completions",
+        "sort · small · MHA · cuda · 10 completions",
     ]
 
 
@@ -109,7 +112,7 @@ def test_a_setting_that_says_something_still_does(tmp_path):
         rl_record(algorithm=name, extras=extras) for name in ("grpo", "rloo") for extras in ({}, {"task.digits": 3})
     ]
     found = algorithms(results_of(tmp_path, *both))
-    assert [one.name for one in found] == ["sort · small · MHA", "sort · small · MHA · task.digits=3"]
+    assert [EN.render(one.name) for one in found] == ["sort · small · MHA", "sort · small · MHA · 3 digits"]
 
 
 def test_of_two_alike_the_one_of_the_same_sitting_counts(tmp_path):

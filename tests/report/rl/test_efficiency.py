@@ -7,7 +7,7 @@ import pytest
 from suite.records.case import Case
 from suite.report.rl import efficiency
 from tests.report.reading import results_of, rows_of, said
-from tests.report.rl.runs import arms, details, named, rows, run, section_of
+from tests.report.rl.runs import arms, named, rows, run, section_of
 
 
 def test_arms_are_compared_with_ppo_by_how_often_and_how_much(tmp_path):
@@ -36,22 +36,23 @@ def test_where_the_interval_holds_zero_arms_are_not_told_apart(tmp_path):
     results = results_of(tmp_path, *records)
     section = said(efficiency.build(results))
     assert rows_of(section.tables[0])[0]["In words"] == "not told apart (5 pairs)"
-    told = "Arms: 2; seeds of each: 5. At equal completions, against PPO: GRPO not told apart."
-    assert told in section.figures[0].caption
-    assert details(section)[0].startswith(f"sort · small · MHA: {told}")
-    assert section.headlines[0].text == "Arms that beat PPO, of 1: 0 at equal completions, 0 at equal CPU seconds"
+    assert section.figures[0].finding.startswith("GRPO is not told apart at equal completions: +0.0 (")
+    assert section.figures[0].finding.endswith("points from PPO, n = 5")
+    assert section.headlines[0].text == "GRPO against PPO at equal completions: not told apart in 1"
 
 
-def test_headlines_tell_of_the_two_largest_experiments(tmp_path):
-    asked = {"add": ("ppo", "grpo"), "copy": ("ppo", "grpo"), "sort": ("ppo", "grpo", "rloo")}
+def test_the_headline_tells_how_grpo_stands_everywhere(tmp_path):
+    finals = {"add": {"grpo": 0.8, "ppo": 0.2}, "copy": {"grpo": 0.2, "ppo": 0.8}, "sort": {"rloo": 0.2, "ppo": 0.8}}
     records = [
-        run([0.1, 0.2, 0.5], algorithm=algorithm, seed=seed, task=task)
-        for task, algorithms in asked.items()
-        for algorithm in algorithms
-        for seed in (0, 1)
+        run([0.1, final + 0.01 * seed], algorithm=algorithm, seed=seed, task=task)
+        for task, of_algorithms in finals.items()
+        for algorithm, final in of_algorithms.items()
+        for seed in range(5)
     ]
-    told = details(section_of(efficiency, tmp_path, *records))
-    assert [detail.split(" · ")[0] for detail in told] == ["sort", "add"]
+    section = section_of(efficiency, tmp_path, *records)
+    text = "GRPO against PPO at equal completions: higher in 1, lower in 1"
+    assert [headline.text for headline in section.headlines] == [text]
+    assert [figure.facets["task"] for figure in section.figures] == ["add", "copy", "sort"]
 
 
 def test_among_many_arms_more_is_asked_of_each(tmp_path):
@@ -59,15 +60,14 @@ def test_among_many_arms_more_is_asked_of_each(tmp_path):
     ours = {"ppo": (0.1, 0.1, 0.1, 0.1, 0.1), "grpo": (0.2, 0.3, 0.4, 0.5, 0.6)}
     others = dict.fromkeys(("rloo", "dr_grpo", "grpo_token_mean"), (0.15, 0.05, 0.1, 0.15, 0.06))
     for finals, p, outcome, told in (
-        (ours, "0.026", "higher", "GRPO higher."),
-        (ours | others, "0.106", "not told apart (5 pairs)", "GRPO, GRPO token mean, Dr. GRPO, RLOO not told apart."),
+        (ours, "0.026", "higher", "GRPO is higher at equal completions"),
+        (ours | others, "0.106", "not told apart (5 pairs)", "GRPO is not told apart at equal completions"),
     ):
         results = results_of(tmp_path / str(len(finals)), *arms(finals))
         section = said(efficiency.build(results))
         (row, at_cpu) = [row for row in rows_of(section.tables[0]) if row["Arm"] == "GRPO"]
         assert (row["In words"], row["p (t, Holm)"], at_cpu["In words"]) == (outcome, p, outcome)
-        assert f"At equal completions, against PPO: {told}" in section.figures[0].caption
-        assert f"At equal completions, against PPO: {told}" in details(section)[0]
+        assert section.figures[0].finding.startswith(told)
         assert [table.note.count("after Holm’s correction") for table in section.tables] == [1, 0]
 
 
@@ -83,8 +83,8 @@ def test_ppo_on_grouped_prompts_is_the_reference(tmp_path):
     grouped = [run([0.1, 0.3], algorithm="ppo", seed=seed) for seed in (0, 1)]
     section = section_of(efficiency, tmp_path, *lone, *grouped)
     assert (section.tables[0].title, section.tables[0].settings) == (
-        "sort · small · MHA · against PPO",
-        "reference: PPO · 5 × 2",
+        "Against the reference",
+        "sort · small · MHA · reference: PPO · 5 × 2",
     )
     assert rows_of(section.tables[0])[0]["Arm"] == "PPO · 10 × 1"
 
@@ -93,7 +93,7 @@ def test_a_single_seed_has_no_interval_and_decides_nothing(tmp_path):
     section = section_of(efficiency, tmp_path, *arms({"grpo": (0.6,), "ppo": (0.5,)}))
     row = rows_of(section.tables[0])[0]
     assert (row["P(arm > ref.)"], row["Difference (points)"], row["In words"]) == ("1.00", "+10.0", "few seeds (1)")
-    assert "At equal completions" not in section.figures[0].caption
+    assert section.figures[0].finding.endswith("points from PPO, few seeds (1)")
     assert all("fill" not in trace for trace in section.figures[0].views[0].figure["data"])
     assert "single seed" in section.figures[0].caption
 
@@ -151,7 +151,9 @@ def test_one_task_under_two_base_models_is_not_two_tasks(tmp_path):
         for seed in (0, 1)
     ]
     section = section_of(efficiency, tmp_path, *records)
-    assert not any("over tasks" in part.title for part in (*section.tables, *section.figures))
+    assert not any(
+        "all tasks" in part.title or "over tasks" in part.title for part in (*section.tables, *section.figures)
+    )
 
 
 def test_of_many_trials_the_best_of_each_algorithm_is_drawn(tmp_path):
@@ -165,9 +167,9 @@ def test_of_many_trials_the_best_of_each_algorithm_is_drawn(tmp_path):
     ]
     section = section_of(efficiency, tmp_path, *records)
     lines = [trace["name"] for trace in section.figures[0].views[0].figure["data"] if "fill" not in trace]
-    assert lines == ["PPO · lr=0.0006 · trial=5", "GRPO · lr=0.0009 · trial=8"]
+    assert lines == ["PPO", "GRPO · rate 0.0009 · trial 8"]
     assert "the best of each algorithm is drawn" in section.figures[0].caption
-    assert "At equal" not in section.figures[0].caption
+    assert section.figures[0].finding.endswith("picked by that very score, so not judged")
     ppo, grpo = rows_of(section.tables[-1])
     # The best of one draw is the mean. Of 5 trials the best of two: the sum of k (2k - 1) / 25 tenths, 95 / 25.
     assert (ppo["Trials"], ppo["Best of 1"], ppo["Best of 2"], ppo["Best of 8"]) == ("5", "30 %", "38 %", "–")

@@ -18,8 +18,10 @@ def test_thought_is_told_from_the_first_evaluation_to_the_last(tmp_path):
     (row,) = rows_of(section.tables[0])
     assert (row["Thought (tokens)"], row["Corrections"], row["Sampled thought"]) == ("2 → 4.4", "50 % → 25 %", "3 → 3")
     # 2, 3, 2, 3, 2: the standard error is 0.548 / √5 = 0.245.
-    assert section.tables[0].rows[0][3:5] == ["+2.40 (+1.72 to +3.08)", "higher"]
+    assert section.tables[0].rows[0][2:5] == ["+2.40 (+1.72 to +3.08)", "higher", "5"]
     assert section.tables[0].rows[0][6:8] == ["-25.0 (-25.0 to -25.0)", "lower"]
+    finding = "GRPO’s thought changes by +2.40 (+1.72 to +3.08) tokens, n = 5; of 1 arms 1 longer, 0 shorter"
+    assert section.figures[0].finding == finding
     assert [view.title for view in section.figures[0].views] == [
         "Thought",
         "Corrections",
@@ -35,7 +37,7 @@ def test_experiments_with_self_correction_come_first(tmp_path):
     silent = [thinking([2.0, 2.0], [0.1, 0.2], algorithm=name, task="addition") for name in ("grpo", "ppo")]
     silent = [replace(one, readings=[r for r in one.readings if r.metric != "corrections"]) for one in silent]
     section = section_of(evolution, tmp_path, *silent, thinking([2.0, 2.0], [0.1, 0.2], [0.0, 0.5]))
-    assert [figure.title for figure in section.figures] == ["sort · small · MHA", "addition · small · MHA"]
+    assert [figure.facets["task"] for figure in section.figures] == ["sort", "addition"]
     assert ["Corrections" in [view.title for view in figure.views] for figure in section.figures] == [True, False]
 
 
@@ -50,7 +52,7 @@ def test_thought_at_a_level_is_that_of_the_first_arrival(tmp_path):
     ]
     section = section_of(evolution, tmp_path, *records)
     quarter, of_token_mean, half, late = rows_of(section.tables[1])
-    assert section.tables[1].settings == "reference: GRPO"
+    assert section.tables[1].settings == "sort · small · MHA · reference: GRPO"
     assert (quarter["Thought there (tokens)"], quarter["Less reference"]) == ("6 (6 to 6)", "–")
     assert (of_token_mean["Thought there (tokens)"], of_token_mean["Less reference"]) == (
         "4 (4 to 4)",
