@@ -29,8 +29,8 @@ LONGEST_COUNT = 16
 """Digits of a setting from which it is no count."""
 VARIANT, ALGORITHM, RECIPE = "attention", "algorithm", "recipe"
 FACETS = (
-    *("algorithm", "variant", "geometry", "phase", "dtype", "label", "device", "told"),
-    *("task", "policy", "setting"),
+    *("algorithm", "variant", "geometry", "model", "phase", "dtype", "label", "device", "told"),
+    *("task", "policy", "setting", "evidence"),
 )
 """Facets by which a reader can filter the page. Each is called as its column is: column.variant and so on."""
 

@@ -33,7 +33,7 @@ PLOTLY_CONFIG = {
     "responsive": True,
     "displayModeBar": False,
 }
-STYLES = ("base", "frame", "answers", "section", "table", "runs", "print")
+STYLES = ("base", "frame", "answers", "section", "table", "decide", "runs", "print")
 SCRIPTS = (
     "values",
     "parts",
@@ -47,6 +47,8 @@ SCRIPTS = (
     "pinned",
     "section",
     "answers",
+    "choose",
+    "decide",
     "runs",
     "dropped",
     "page",

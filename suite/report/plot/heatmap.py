@@ -26,12 +26,13 @@ def heatmap(
     text_px: int = 11,
     upwards: bool = False,
     runs: Sequence[Sequence[Sequence[str]]] = (),
+    behind: Sequence[str] = (),
     **more: Any,
 ) -> dict[str, Any]:
     """Draw rows of cells below their columns' names, the first row on top unless `upwards`.
 
     `colours`: Plotly's scale, its ends, and a colour bar. `title`: of the columns. `runs`: run keys behind each cell; a
-    row that has any is a trace of its own, since a trace names its runs by column.
+    row that has any is a trace of its own, since a trace names its runs by column. `behind`: those behind every cell.
     """
     names, heads = ([figure_text(text) for text in of] for of in (rows, columns))
     own = [place for place, of_row in enumerate(runs) if any(of_row)]
@@ -69,7 +70,7 @@ def heatmap(
     shared = {"type": "category", "automargin": True, "showgrid": False, "ticks": ""}
     made = [cells([place], customdata=[list(keys) for keys in runs[place]], showscale=False) for place in own]
     return plot(
-        [cells(set(range(len(names))) - set(own)), *made, shown],
+        [cells(set(range(len(names))) - set(own), **({"customdata": [list(behind)]} if behind else {})), *made, shown],
         xaxis={**shared, "side": "top", "range": [-0.5, len(heads) - 0.5], "title": {"text": title, "standoff": 4}},
         yaxis={
             **shared,

@@ -6,6 +6,7 @@ column, and stands over the projection of the same model where there is one.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import cycle
 from typing import Any, TypeVar
@@ -17,7 +18,7 @@ from suite.records.metrics import PHASES
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model import labels
 from suite.report.model.experiment import differing, grouped, without
-from suite.report.model.labels import ALGORITHM, Style
+from suite.report.model.labels import ALGORITHM, Style, setting_text
 from suite.report.model.results import Results
 from suite.report.model.run import MOST, Pairs, number_of
 from suite.report.plot import rows as by_row
@@ -31,8 +32,8 @@ from suite.report.rl.memory_published import published_table
 from suite.report.table import Column, column, columns_of, label_column, table
 
 R = TypeVar("R")
-Rows = Sequence[tuple[Mapping[Part, float], Mapping[str, Text]]]
-"""The parts of each bar, and its facets."""
+Rows = Sequence[tuple[Mapping[Part, float], MemoryArm]]
+"""The parts of each bar, and whose it is."""
 STRIPS = dict(zip(OWNERS, ("#57606a", "#afb8c1", "#818b98", "#c8d1da", "#6e7781"), strict=True))
 """Greys that differ from their neighbours'."""
 LOOKS = {
@@ -63,7 +64,7 @@ LEAST_SHARE = 0.005
 OVER = (PARAMETERS, "seq_len", "num_generations", "prompts_per_step", "micro_batch", "shards")
 """Axes of a curve: the policy's parameters, or a setting whose values are numbers."""
 COUNT_UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
-GPUS_GB = (24, 40, 80, 141)
+GPUS_GB = (24, 48, 80, 141)
 OF_A_PEAK = ("precision", "dtype", "seq_len", "prompts_per_step", "num_generations", "minibatch", "micro_batch")
 """Without these and `checkpointing` a saving of memory says nothing."""
 
@@ -74,13 +75,12 @@ def build(results: Results) -> Section | None:
     if not found:
         return None
     drawn, saved = design.drawn_experiments(found), design.savings(found)
-    arms, to_fit, drawn_to_fit = design.arms_in(found), _to_fit(found), _to_fit(drawn)
+    arms = design.arms_in(found)
     return section(
         "rl_memory",
         figures=[*(_bars(experiment, found) for experiment in drawn), *map(_curves, design.telling_pairs(saved))],
         tables=[
-            _fits_table("fits", drawn_to_fit, results),
-            _fits_table("fits_all", to_fit, results) if len(to_fit) > len(drawn_to_fit) else None,
+            *(_fits_table(same, results) for same in _of_models(_to_fit(found), drawn)),
             _gpus_table(design.answered(arms), results),
             _savings_table(saved, results),
             _checks_table(design.checks(found), results),
@@ -98,7 +98,7 @@ def _algorithm(arm: MemoryArm) -> str:
 
 def _own(arms: Iterable[MemoryArm]) -> list[Text]:
     """Say what arms alone have, once for each name."""
-    owned = {arm.name: ", ".join(design.own_settings(arm)) for arm in arms}
+    owned = {arm.name: joined("list", design.own_settings(arm)) for arm in arms}
     return [say("rl_memory.own", arm=name, settings=settings) for name, settings in owned.items() if settings]
 
 
@@ -113,16 +113,35 @@ def _bars(experiment: MemoryExperiment, found: Sequence[MemoryExperiment]) -> Fi
     of_model = differing([other.key for other in found if design.first_of(other).model == first.model])
     rest = written(experiment.key, {name for name, _ in experiment.key} - of_model - TITLED)
     sentences = [say(f"rl_memory.caption.{first.evidence}")]
-    sentences += [say("rl_memory.also", settings=", ".join(rest))] if rest else []
+    sentences += [say("rl_memory.also", settings=joined("list", rest))] if rest else []
     return Figure(
-        title=dotted(experiment.title, say(f"evidence.{first.evidence}")),
-        settings=experiment.settings,
+        title=say("rl_memory.held"),
+        family=say("rl_memory.held"),
+        finding=_holds(experiment),
+        settings=dotted(experiment.name, say(f"evidence.{first.evidence}")),
         caption=joined("sentence", [*sentences, *_own(arms)]),
         views=views,
         height_px=FRAME_PX + ROW_PX * len(arms) + LEGEND_ROW_PX * -(-len(kinds) // 2),
         wide=True,
-        facets=experiment.facets,
+        facets=_facets(first),
     )
+
+
+def _facets(step: design.StepMemory) -> dict[str, Text]:
+    """Return what a reader chooses a case by."""
+    return {"model": step.model, "evidence": say(f"evidence.{step.evidence}"), "label": step.label}
+
+
+def _holds(experiment: MemoryExperiment) -> Text:
+    """Tell what an algorithm without a critic saves of PPO's peak, GRPO first; else what the first arm holds."""
+    saved = design.savings([experiment])
+    if saved:
+        first = max(saved, key=lambda saving: saving.arm.first.has_reference)
+        ways = "less" if first.share >= 0 else "more"
+        return say(f"rl_memory.finding_pair.{ways}", **_fields(first))
+    arm = experiment.arms[0]
+    phase = say(f"rl.phase.{arm.first.peak_phase}")
+    return say("rl_memory.finding", arm=arm.name, peak=numbers.bytes_iec(arm.first.peak), phase=phase)
 
 
 def _stacks(arms: Sequence[MemoryArm], phase: str = "") -> dict[str, Any]:
@@ -134,7 +153,7 @@ def _stacks(arms: Sequence[MemoryArm], phase: str = "") -> dict[str, Any]:
     shown = [arm for arm in arms if not phase or phase in arm.first.phases]
     drawn = {arm: arm.first.phases[phase or arm.first.peak_phase] for arm in shown}
     longest = max(held.peak for held in drawn.values())
-    rows = [(_drawn_parts(held.parts, longest), {"algorithm": _algorithm(arm)}) for arm, held in drawn.items()]
+    rows = [(_drawn_parts(held.parts, longest), arm) for arm, held in drawn.items()]
     every = [(owner, kind) for owner in (*OWNERS, NOBODY) for kind in (*KINDS, OTHER)]
     present = [part for part in every if any(part in parts for parts, _ in rows)]
     first = {kind: owner for owner, kind in reversed(present)}
@@ -166,22 +185,30 @@ def _drawn_parts(parts: Mapping[Part, float], longest: float) -> dict[Part, floa
 
 def _segment(part: Part, rows: Rows, *, in_legend: bool) -> dict[str, Any]:
     (owner, kind), points = part, []
-    for row, (held, facets) in enumerate(rows):
+    for row, (held, arm) in enumerate(rows):
         if part in held:
             size, share = numbers.bytes_iec(held[part]), numbers.percent(held[part] / sum(held.values()))
             hover = say("rl_memory.hover", owner=say(f"rl_memory.owner.{owner}"), size=size, share=share)
-            points.append(Point(x=held[part], y=row, hover=hover, facets=facets))
+            points.append(Point(x=held[part], y=row, hover=hover, facets=_algorithm_facet(arm), runs=_runs(arm)))
     colour, pattern = LOOKS[kind]
     name = say(f"rl_memory.kind.{kind}")
     return bars(name, points, colour=colour, pattern=pattern, width=BAR, in_legend=in_legend)
 
 
+def _algorithm_facet(arm: MemoryArm) -> dict[str, Text]:
+    return {ALGORITHM: _algorithm(arm)}
+
+
+def _runs(arm: MemoryArm) -> list[str]:
+    return [run.record.run_key for run in arm.runs]
+
+
 def _strip(owner: str, rows: Rows) -> dict[str, Any]:
     name, points = say(f"rl_memory.owner.{owner}"), []
-    for row, (held, facets) in enumerate(rows):
+    for row, (held, arm) in enumerate(rows):
         if size := sum(value for part, value in held.items() if part[0] == owner):
             text = joined(" ", [name, numbers.bytes_iec(size)])
-            points.append(Point(x=size, y=row + STRIP_DOWN, text=text, facets=facets))
+            points.append(Point(x=size, y=row + STRIP_DOWN, text=text, facets=_algorithm_facet(arm)))
     inside: dict[str, Any] = {"textposition": "inside", "insidetextanchor": "middle", "textangle": 0}
     looks: dict[str, Any] = {"colour": STRIPS[owner], "width": STRIP, "in_legend": False, "textfont": {"size": 11}}
     return bars(name, points, **looks, **inside)
@@ -194,9 +221,10 @@ def _curves(pair: Sequence[Saving]) -> Figure | None:
         return None
     arm, baseline, most = pair[0].arm, pair[0].baseline, max(map(len, drawn.values()))
     usual = design.usual_of([saving.arm.setting for saving in pair])
-    settings = [f"{name}={usual[name]}" for name, _ in arm.setting if usual.get(name) and name not in TITLED]
+    kept = tuple((name, usual[name]) for name, _ in arm.setting if name in usual)
+    settings = written(kept, {name for name, _ in kept} - TITLED)
     sentences = [say("rl_memory.saving_caption", **_fields(pair[0]))]
-    sentences += [say("rl_memory.usual_is", settings=", ".join(settings))] if settings else []
+    sentences += [say("rl_memory.usual_is", settings=joined("list", settings))] if settings else []
     views, yaxis = [], shares(say("rl_memory.saving_axis"), rangemode="tozero")
     for over, lines in drawn.items():
         xs = sorted({point.x for line in lines for point in line.points})
@@ -204,9 +232,15 @@ def _curves(pair: Sequence[Saving]) -> Figure | None:
         xaxis = log(say(f"rl_memory.over.{over}"), ticks)
         figure = plot(lines, xaxis=xaxis, yaxis=yaxis, showlegend=len(lines) > 1)
         views.append(View(title=say(f"rl_memory.view.{over}"), figure=figure))
+    shares_of_pair, evidence = [saving.share for saving in pair], say(f"evidence.{arm.first.evidence}")
+    low, high = (numbers.percent(end) for end in (min(shares_of_pair), max(shares_of_pair)))
+    named = say("rl_memory.pair", **_fields(pair[0]))
     return Figure(
-        title=say("rl_memory.saving", **_fields(pair[0]), evidence=say(f"evidence.{arm.first.evidence}")),
-        settings=dotted(*(side.name for side in (arm, baseline) if side.name != _algorithm(side))),
+        title=say("rl_memory.saving"),
+        family=say("rl_memory.saving"),
+        finding=say("rl_memory.finding_saving", low=low, high=high, count=len(pair), **_fields(pair[0])),
+        settings=dotted(named, evidence, *(side.name for side in (arm, baseline) if side.name != _algorithm(side))),
+        facets={"evidence": evidence, "setting": named},
         caption=joined("sentence", [*sentences, *_own([baseline])]),
         views=views,
         height_px=height_px(most),
@@ -230,13 +264,14 @@ def _lines_over(over: str, found: Sequence[Saving]) -> list[Series]:
     lines = []
     for key, style in zip(kept, LINES, strict=False):
         names = differing(kept) & (odd[key] | models)
-        differences = [value if name in TITLED else f"{name}={value}" for name, value in key if name in names]
+        differences = [value if name in TITLED else setting_text(name, value) for name, value in key if name in names]
         points = []
         for x, saving in sorted(of_rest[key].items()):
-            facets = {name: text for name, text in saving.arm.facets.items() if name != ALGORITHM}
+            facets = {"model": saving.arm.first.model}
             hover = say("rl_memory.saving_hover", **_fields(saving))
-            points.append(Point(x=x, y=saving.share, hover=hover, facets=facets))
-        name = ", ".join(differences) or say("rl_memory.usual")
+            runs = [*_runs(saving.arm), *_runs(saving.baseline)]
+            points.append(Point(x=x, y=saving.share, hover=hover, facets=facets, runs=runs))
+        name = joined("list", differences) or say("rl_memory.usual")
         lines.append(Series(name=name, points=points, style=style, mode="lines+markers", size=8))
     return lines
 
@@ -263,17 +298,19 @@ def parameters(value: float) -> str:
 def _table(
     name: str,
     rows: Sequence[R],
-    columns: Iterable[Column[R]],
+    columns: Sequence[Column[R]],
     results: Results,
     *,
     arm_of: Callable[[R], MemoryArm],
+    named: Sequence[Column[MemoryArm]] = (),
     has_evidence: bool = False,
     but: str = "",
     owners: Sequence[MemoryArm] | None = None,
     note: Text = "",
-    folded: bool = False,
+    **more: Any,
 ) -> Table:
-    """Lay out cases by their model, their algorithm and how they differ; then what a table says of them.
+    """Lay out cases by their model and their algorithm, or as `named` says it; then what a table says of them, and how
+    they differ.
 
     Its note ends with what all cases agree in, and what an arm alone has, neither of which a row says.
     """
@@ -282,25 +319,28 @@ def _table(
         keys = [arm.setting for arm in same]
         own_names[workload] = differing(keys) - {*TITLED, but}
         alike = written(keys[0], {name for name, _ in keys[0]} - own_names[workload] - {*TITLED, but})
-        sentences += [say(f"rl_memory.alike.{workload}", settings=", ".join(alike))] if alike else []
+        sentences += [say(f"rl_memory.alike.{workload}", settings=joined("list", alike))] if alike else []
 
-    def settings(arm: MemoryArm) -> str:
-        return ", ".join(written(arm.setting, own_names[arm.first.workload]))
+    def settings(arm: MemoryArm) -> Text:
+        return joined("list", written(arm.setting, own_names[arm.first.workload]))
 
-    of_case = [
+    usual = [
         column("column.model", lambda arm: arm.first.model),
         column("column.algorithm", lambda arm: arm.name),
+    ]
+    of_case = [
         column("column.settings", settings, kind=Kind.LONG, only_where_known=True),
         *([column("fact.evidence", lambda arm: say(f"evidence.{arm.first.evidence}"))] if has_evidence else []),
         *label_column(results.several),
     ]
+    algorithms = {_algorithm(arm) for arm in arms}
     return table(
         say(f"rl_memory.{name}"),
         rows,
-        [*columns_of(arm_of, of_case), *columns],
+        [*columns_of(arm_of, named or usual), *columns, *columns_of(arm_of, of_case)],
         note=joined("sentence", [*sentences, *_own(arms if owners is None else owners)]),
-        folded=folded,
-        facets_of=lambda row: arm_of(row).facets,
+        facets_of=(lambda row: _algorithm_facet(arm_of(row))) if len(algorithms) > 1 else None,
+        **more,
     )
 
 
@@ -310,13 +350,27 @@ def _to_fit(found: Iterable[MemoryExperiment]) -> list[MemoryArm]:
     return [same[0] for same in grouped(arms, lambda arm: (without(arm.setting, [design.SHARDS]), arm.key)).values()]
 
 
-def _fits_table(name: str, arms: Sequence[MemoryArm], results: Results) -> Table | None:
+def _of_models(arms: Sequence[MemoryArm], drawn: Sequence[MemoryExperiment]) -> list[Sequence[MemoryArm]]:
+    """Return the cases of each model, those that figures show first; models in the figures' order."""
+    shown = {arm for experiment in drawn for arm in experiment.arms}
+    models = {arm.first.model: place for place, arm in reversed([*enumerate(design.arms_in(drawn))])}
+    of_model = grouped(arms, lambda arm: (arm.first.model, arm.label))
+    places = sorted(of_model, key=lambda key: models.get(key[0], len(models)))
+    return [sorted(of_model[key], key=lambda arm: arm not in shown) for key in places]
+
+
+def _fits_table(arms: Sequence[MemoryArm], results: Results) -> Table | None:
+    """Lay out, for one model, how many GPUs of each size hold each case."""
     if not any(design.devices_needed(size, arm) for arm in arms for size in GPUS_GB):
         return None
+    told = differing([arm.setting for arm in arms]) - {*TITLED, design.SHARDS}
+    named: Column[MemoryArm] = column(
+        "column.algorithm", lambda arm: joined("list", [arm.name, *written(arm.setting, told)])
+    )
     columns: list[Column[MemoryArm]] = [
-        column("rl_memory.on_one", partial(design.peak_of_one, 1), numbers.bytes_iec),
         *(column(say("rl_memory.gpu", size=gb), partial(design.devices_needed, gb), numbers.count) for gb in GPUS_GB),
         column("rl_memory.smallest", _smallest, kind=Kind.NUMBER),
+        column("rl_memory.on_one", partial(design.peak_of_one, 1), numbers.bytes_iec),
     ]
     stated = [number_of(arm.first.setting("reserve_bytes_per_device")) for arm in arms]
     reserve: Text = say("rl_memory.reserve_unknown")
@@ -324,7 +378,10 @@ def _fits_table(name: str, arms: Sequence[MemoryArm], results: Results) -> Table
         low, high = numbers.bytes_iec(min(known)), numbers.bytes_iec(max(known))
         reserve = low if low == high else say("rl.range", low=low, high=high)
     note = say("rl_memory.fits_note", reserve=reserve)
-    return _table(name, arms, columns, results, arm_of=lambda arm: arm, but=design.SHARDS, note=note)
+    first = arms[0].first
+    more: dict[str, Any] = {"settings": first.model, "facets": _facets(first), "note": note}
+    found = _table("fits", arms, columns, results, arm_of=lambda arm: arm, named=[named], but=design.SHARDS, **more)
+    return replace(found, family=found.title)
 
 
 def _gpus_table(arms: Sequence[MemoryArm], results: Results) -> Table | None:
@@ -367,11 +424,11 @@ def _smallest(arm: MemoryArm) -> Text:
 
 def _savings_table(found: Sequence[Saving], results: Results) -> Table:
     columns: list[Column[Saving]] = [
-        column("rl_memory.parameters", lambda saving: saving.arm.first.parameters, parameters),
         column("rl_memory.against", lambda saving: saving.baseline.name),
-        column("rl_memory.baseline_peak", lambda saving: saving.baseline.first.peak, numbers.bytes_iec),
-        column("rl_memory.peak", lambda saving: saving.arm.first.peak, numbers.bytes_iec),
         column("rl_memory.saved", lambda saving: saving.share, numbers.percent),
+        column("rl_memory.peak", lambda saving: saving.arm.first.peak, numbers.bytes_iec),
+        column("rl_memory.baseline_peak", lambda saving: saving.baseline.first.peak, numbers.bytes_iec),
+        column("rl_memory.parameters", lambda saving: saving.arm.first.parameters, parameters),
     ]
     owners = [saving.baseline for saving in found]
     return _table(
@@ -406,7 +463,7 @@ def _peaks_table(by: str, arms: Sequence[MemoryArm], results: Results) -> Table:
     for name in names:
         held = partial(_held_at_peak, place, name)
         columns.append(column(f"rl_memory.{by}.{name}", held, numbers.bytes_iec, only_where_known=True))
-    return _table(f"by_{by}", arms, columns, results, arm_of=lambda arm: arm, has_evidence=True, folded=True)
+    return _table(f"by_{by}", arms, columns, results, arm_of=lambda arm: arm, has_evidence=True)
 
 
 def _peak_in(phase: str, arm: MemoryArm) -> float | None:
@@ -433,6 +490,6 @@ def _headline(pair: Sequence[Saving], arms: Sequence[MemoryArm]) -> Headline:
         arm=first.arm.name,
         baseline=first.baseline.name,
         items=joined("list", [say(f"rl_memory.headline.{ways[saving]}", **_fields(saving)) for saving in alike]),
-        settings=say("finding.settings", settings=", ".join(settings)) if settings else "",
+        settings=say("finding.settings", settings=joined("list", settings)) if settings else "",
     )
     return Headline(text=say(f"rl_memory.point.{evidence}.{ways[first]}", **_fields(first)), detail=detail)

@@ -17,7 +17,7 @@ from suite.records.metrics import PHASES
 from suite.records.record import Record, Status
 from suite.report.blocks import Text, dotted
 from suite.report.model.experiment import Arm, Design, Experiment, arms_of, differing, experiments, grouped, runs_of
-from suite.report.model.labels import ALGORITHM, label_of, rank_of
+from suite.report.model.labels import ALGORITHM, label_of, rank_of, setting_text
 from suite.report.model.results import Results
 from suite.report.model.run import LABEL, MOST, MOST_STEPS, SEED, Pairs, Run, defaults_in, named_in, number_of, text_of
 from suite.report.rl.design import OfSteps, numbers_by_step
@@ -31,14 +31,16 @@ FACTORS = (ALGORITHM, "kl_coef", "critic_model")
 """Settings of an algorithm, in which arms of one experiment may differ."""
 UNSAID = (SEED, "threads", "track_memory", "lr", "critic_lr", "lam")
 """Settings that change no size: of records that differ in them alone, the one that held most counts."""
-MOST_PROJECTED, MOST_MEASURED = 3, 2
-"""Experiments that are drawn."""
+MOST_PROJECTED, MOST_MEASURED = 16, 4
+"""Experiments that are drawn, one for each model."""
 SLACK = 1 + 1e-9
 """Rounding of sums."""
 PARAMETERS = "parameters"
 BATCH_THAT_FITS = ("rollout_batch", "fit")
 """A setting that is said even where nobody names it: older cases sampled all at once, as nobody named either."""
 GPUS, SHARDS = "gpus", "shards"
+COUNTS = (1, 2, 4, 8)
+"""Numbers of devices that a projection divides its states among."""
 
 Part = tuple[str, str]
 """Owner and kind."""
@@ -191,20 +193,29 @@ def _bound_to_an_algorithm(records: Iterable[Record]) -> set[str]:
     return ({name for _, name in given} & {name for _, name in empty}) - sometimes
 
 
-def written(key: Pairs, names: Collection[str]) -> list[str]:
-    """Write these settings of a key."""
-    return [f"{name}={value}" for name, value in key if name in names and value]
+def written(key: Pairs, names: Collection[str]) -> list[Text]:
+    """Write these settings of a key in plain words."""
+    return [setting_text(name, value) for name, value in key if name in names and value]
 
 
-def own_settings(arm: MemoryArm) -> list[str]:
+def own_settings(arm: MemoryArm) -> list[Text]:
     """Write what other algorithms cannot have, such as the order in which a critic is updated."""
     return written(arm.key, {name for name, _ in arm.key} - {*FACTORS})
 
 
 def devices_needed(size_gb: int, arm: MemoryArm) -> int | None:
-    """Return the fewest such GPUs that hold an arm; None where no number that was tried does."""
+    """Return the fewest such GPUs that hold an arm; None where no number that was tried does.
+
+    A record says it for some sizes, and for the others the peak on each number of devices and what is kept back.
+    """
     count = noted(arm.first.record, f"gpu_{size_gb}", "devices_needed")
-    return int(count) if count is not None and 1 <= count <= MOST_STEPS else None
+    if count is not None:
+        return int(count) if 1 <= count <= MOST_STEPS else None
+    reserve = number_of(arm.first.setting("reserve_bytes_per_device"))
+    if reserve is None:
+        return None
+    peaks = {shards: peak for shards in COUNTS if (peak := peak_of_one(shards, arm)) is not None}
+    return min((shards for shards, peak in peaks.items() if peak <= size_gb * 1e9 - reserve), default=None)
 
 
 def answered(arms: Iterable[MemoryArm]) -> list[MemoryArm]:

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from suite.records import numbers
-from suite.report.blocks import Kind, Table, Text, say
+from suite.report.blocks import Kind, Table, Text, joined, say
+from suite.report.model.labels import setting_text
 from suite.report.rl import memory_design as design
 from suite.report.rl.memory_design import MemoryArm, MemoryExperiment, Saving
 from suite.report.table import column, table
@@ -62,7 +63,7 @@ def _ours(
         written_peak = "" if peak is None else numbers.bytes_iec(peak)
         text = _quantity(figure, design.devices_needed(figure.gpu_gb, arm), written_peak, shares.get(arm))
         if text and all(_is_as(settings.get(name, ""), wanted) for name, wanted in like.items()):
-            return text, ", ".join(f"{name}={value}" for name, value in settings.items() if value)
+            return text, joined("list", [setting_text(name, value) for name, value in settings.items() if value])
     return "", ""
 
 

@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 from suite.records import numbers
-from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
+from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, dotted, joined, say, section
 from suite.report.evidence import p_columns, verdict, with_rule
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import ends_of, plain, points, with_range
@@ -18,6 +18,7 @@ from suite.report.plot.heatmap import OPACITY, heatmap
 from suite.report.plot.marks import Point, Series, faint
 from suite.report.plot.scales import linear
 from suite.report.rl import design
+from suite.report.rl.curves import runs_behind
 from suite.report.rl.factorial import (
     ARM,
     DEVIATION,
@@ -33,6 +34,7 @@ from suite.report.rl.factorial import (
     factorial_of,
     interactions_of,
     leaders_alone,
+    level_name,
     level_short,
     of_leaders,
 )
@@ -42,7 +44,7 @@ from suite.statistics.factorial import Cell
 from suite.statistics.paired import ALPHA, TOLD_APART, Comparison, Outcome
 
 MOST_SAID = 3
-MAP_ROW_PX, MAP_FRAME_PX = 26, 110
+ROW_PX, MAP_ROW_PX, MAP_FRAME_PX = 32, 26, 110
 READINGS = ("explained_variance", "gradient_norm", "gradient_clipped", "clip_fraction_low", "clip_fraction_high")
 
 
@@ -129,16 +131,16 @@ def _corrected(rows: Sequence[Effect] | Sequence[Interaction] | Sequence[Duel], 
 def _judged_columns() -> list[Column[Any]]:
     return [
         column("rl_efficiency.difference", lambda row: _difference(row.found), kind=Kind.NUMBER),
-        column("rl_efficiency.pairs", lambda row: row.found.pairs, numbers.count),
         column("rl_efficiency.in_words", lambda row: verdict(row.found)),
+        column("rl_efficiency.pairs", lambda row: row.found.pairs, numbers.count),
         *p_columns(lambda row: row.found),
     ]
 
 
 def _table(factorial: Factorial, title: str, rows: Sequence[Any], columns: Sequence[Column[Any]], **more: Any) -> Table:
     experiment = factorial.experiment
-    heading = say(title, title=experiment.title)
-    return table(heading, rows, columns, settings=experiment.settings, facets=experiment.facets, **more)
+    facets = design.facets_of(experiment)
+    return replace(table(say(title), rows, columns, settings=experiment.name, facets=facets, **more), family=say(title))
 
 
 def _effects_table(factorial: Factorial, effects: Sequence[Effect]) -> Table:
@@ -160,14 +162,16 @@ def _parts(row: Effect) -> Text:
 def _interactions_table(factorial: Factorial, rows: Sequence[Interaction]) -> Table:
     columns: list[Column[Interaction]] = [
         column("column.algorithm", lambda row: row.algorithm or say("rl_why.equal")),
-        column("rl_why.level", lambda row: row.names[0]),
-        column("rl_why.reference", lambda row: row.names[1]),
-        column("rl_why.other", lambda row: row.others[0]),
-        column("rl_why.reference", lambda row: row.others[1]),
+        column("rl_why.level", lambda row: _pair(row.names)),
+        column("rl_why.other", lambda row: _pair(row.others)),
         *_judged_columns(),
     ]
     note = _corrected(rows, "rl_why.interactions_note")
     return _table(factorial, "rl_why.interactions", rows, columns, note=note, folded=True)
+
+
+def _pair(names: tuple[Text, Text]) -> Text:
+    return say("rl_why.row.arm", level=names[0], reference=names[1])
 
 
 def _leaders(factorial: Factorial, duels: Sequence[Duel]) -> Table:
@@ -180,13 +184,16 @@ def _leaders(factorial: Factorial, duels: Sequence[Duel]) -> Table:
         same = [other for other in of_setting[duel.setting] if other.found.outcome is not Outcome.HIGHER]
         return joined("list", [factorial.arms[other.other].name for other in same])
 
+    *judged_so, by_t, by_flips = _judged_columns()
+    tested = [by_t, by_flips]
     columns: list[Column[Duel]] = [
         column("rl_why.kl", lambda duel: level_short(KL, duel.setting[0])),
         column("rl_why.format", lambda duel: level_short(FORMAT, duel.setting[1])),
         column("rl_why.leader", lambda duel: factorial.arms[duel.better].name),
+        *judged_so,
         column("rl_efficiency.accuracy", lambda duel: _mean(factorial, (duel.better, *duel.setting)), numbers.percent),
         column("rl_why.next", lambda duel: factorial.arms[duel.other].name),
-        *_judged_columns(),
+        *tested,
         column("rl_why.level_with", level_with),
     ]
     firsts = [same[0] for same in of_setting.values()]
@@ -201,8 +208,8 @@ def _readings(factorial: Factorial) -> Table:
         column("rl.arm", lambda cell: factorial.arms[cell[0]].name),
         column("rl_why.kl", lambda cell: level_short(KL, cell[1])),
         column("rl_why.format", lambda cell: level_short(FORMAT, cell[2])),
-        column("rl.seeds", lambda cell: len(factorial.cells[cell].ended), numbers.count),
         column("rl_efficiency.accuracy", partial(_mean, factorial), numbers.percent),
+        column("rl.seeds", lambda cell: len(factorial.cells[cell].ended), numbers.count),
     ]
     for metric in READINGS:
         text = numbers.percent if "clip" in metric else plain
@@ -234,18 +241,29 @@ def _forest(factorial: Factorial, effects: Sequence[Effect]) -> Figure | None:
     for (name, is_told), rows in grouped(enumerate(effects), drawn_as).items():
         drawn = [_point(place, row) for place, row in rows]
         style = replace(rows[0][1].style, marker="circle")
-        series.append(Series(name=name, points=drawn, style=style, ordinal=int(not is_told), along="x"))
+        look: dict[str, Any] = {"style": style, "ordinal": int(not is_told), "along": "x"}
+        series.append(Series(name=name, points=drawn, runs=[] if series else _runs(factorial), **look))
     names = [dotted(row.algorithm, _row_name(row)) for row in effects]
     figure = plot_rows.rows(names, series, xaxis=linear(say("rl_why.axis"), zeroline=True), showlegend=False)
-    return Figure(
-        title=say("rl_why.effects", title=factorial.experiment.title),
-        caption=say("rl_why.forest_caption"),
-        settings=factorial.experiment.settings,
-        views=[View(title="", figure=figure)],
-        height_px=plot_rows.height_px(len(effects), row_px=36),
-        wide=True,
-        facets=factorial.experiment.facets,
-    )
+    size: dict[str, Any] = {"height_px": plot_rows.height_px(len(effects), row_px=ROW_PX), "wide": True}
+    caption, finding = say("rl_why.forest_caption"), _largest(effects)
+    return design.figure_of(factorial.experiment, say("rl_why.effects"), caption, {"": figure}, finding=finding, **size)
+
+
+def _largest(effects: Sequence[Effect]) -> Text:
+    """Tell the largest effect that the rule tells from nothing; else that it tells none."""
+    tested = [row for row in effects if row.found.is_tested]
+    if not tested:
+        return ""
+    told = [row for row in tested if row.found.outcome in TOLD_APART]
+    first = max(told or tested, key=lambda row: abs(row.found.mean))
+    fields = {"effect": dotted(first.algorithm, _row_name(first)), "difference": _difference(first.found)}
+    return say(f"rl_why.finding.{'told' if told else 'open'}", count=len(tested), pairs=first.found.pairs, **fields)
+
+
+def _runs(factorial: Factorial) -> list[str]:
+    """Return the run keys of all cells."""
+    return [key for arm in factorial.cells.values() for key in runs_behind(arm)]
 
 
 def _row_name(row: Effect) -> Text:
@@ -282,16 +300,16 @@ def _map(factorial: Factorial, duels: Sequence[Duel]) -> Figure:
         colours={"colorscale": scale, "zmin": 0, "zmax": 100, "showscale": False},
         title=say("rl_why.map_axis"),
         text_px=12,
+        behind=_runs(factorial),
     )
-    return Figure(
-        title=say("rl_why.map", title=factorial.experiment.title),
-        caption=say("rl_why.map_caption"),
-        settings=factorial.experiment.settings,
-        views=[View(title="", figure=figure)],
-        height_px=MAP_FRAME_PX + MAP_ROW_PX * len(factorial.settings),
-        wide=True,
-        facets=factorial.experiment.facets,
-    )
+    alone, best = len(leaders_alone(duels)), max(factorial.cells, key=lambda cell: _mean(factorial, cell) or 0.0)
+    fields: dict[str, Any] = {"arm": factorial.arms[best[0]].name, "count": len(factorial.cells[best].ended)}
+    fields |= {"kl": level_name(KL, best[1]), "form": level_name(FORMAT, best[2])}
+    accuracy = numbers.percent(_mean(factorial, best) or 0.0)
+    finding = say("rl_why.finding.map", accuracy=accuracy, alone=alone, settings=len(factorial.settings), **fields)
+    size: dict[str, Any] = {"height_px": MAP_FRAME_PX + MAP_ROW_PX * len(factorial.settings), "wide": True}
+    caption = say("rl_why.map_caption")
+    return design.figure_of(factorial.experiment, say("rl_why.map"), caption, {"": figure}, finding=finding, **size)
 
 
 def _grid(factorial: Factorial) -> list[list[Cell]]:

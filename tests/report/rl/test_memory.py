@@ -77,7 +77,9 @@ def test_without_such_records_there_is_no_such_section(tmp_path):
 
 def test_a_bar_is_a_peak_stacked_by_owner_and_kind(tmp_path):
     (figure,) = section_of(tmp_path, ppo(), grpo()).figures[:1]
-    assert figure.title == "llama-3.1-8b · projected"
+    assert (figure.facets["model"], figure.facets["evidence"]) == ("llama-3.1-8b", "projected")
+    assert figure.finding == "GRPO holds 60.0 GiB at the peak, PPO 100 GiB: 40 % less"
+    assert {tuple(keys[0]) for trace in figure.views[0].figure["data"] for keys in trace.get("customdata", ())}
     assert [view.title for view in figure.views] == ["Peak of a step", "Rollout", "Update", "Score"]
     assert bars(figure.views[0]) == pytest.approx(
         {
@@ -91,18 +93,18 @@ def test_a_bar_is_a_peak_stacked_by_owner_and_kind(tmp_path):
     names = [note["text"] for note in figure.views[0].figure["layout"]["annotations"]]
     assert names == ["PPO: 100 GiB (Update)", "GRPO: 60.0 GiB (Score)"]
     assert "Projected, not measured" in figure.caption
-    assert "micro_batch=1" in figure.caption
-    assert figure.caption.endswith("PPO has critic=own.")
+    assert "micro-batch 1" in figure.caption
+    assert figure.caption.endswith("PPO has a critic of its own.")
 
 
 def test_a_title_names_the_model_and_settings_stand_below_it(tmp_path):
     figures = section_of(tmp_path, ppo(), grpo(), grpo(seq_len=4096), ppo(geometry="tiny", parameters=1.0)).figures
     assert [(one.title, one.settings) for one in figures[:2]] == [
-        ("llama-3.1-8b · projected", "seq_len=1024"),
-        ("tiny · projected", ""),
+        ("What is held at the peak of a step", "llama-3.1-8b · 1,024 tokens · projected"),
+        ("What is held at the peak of a step", "tiny · projected"),
     ]
-    assert "attention=gqa, precision=bf16, num_generations=8" in figures[0].caption
-    assert "attention=gqa, precision=bf16, seq_len=1024" in figures[1].caption
+    assert "gqa attention, bf16, groups of 8" in figures[0].caption
+    assert "gqa attention, bf16, 1,024 tokens" in figures[1].caption
 
 
 def test_the_legend_names_kinds_and_strips_name_owners(tmp_path):
@@ -134,7 +136,7 @@ def test_of_a_run_the_step_that_held_most_speaks(tmp_path):
     section = section_of(tmp_path, run(more=later))
     row = table(section, "Peaks by phase and owner")[0]
     assert (row["Peak of a step"], row["Rollout"], row["Policy"]) == ("60.0 GiB", "40.0 GiB", "60.0 GiB")
-    assert section.figures[0].title == "tiny · measured"
+    assert section.figures[0].settings == "tiny · measured"
     assert "Measured on the tensors of a run" in section.figures[0].caption
 
 
@@ -158,8 +160,8 @@ def test_arms_differ_in_a_critics_setting_and_in_no_other(tmp_path):
     records = [ppo(), ppo(critic="shared_trunk"), ppo(seq_len=4096), grpo(), grpo(micro_batch=4)]
     rows = table(section_of(tmp_path, *records), "What the critic costs")
     assert [(row["Algorithm"], row["Against"]) for row in rows] == [
-        ("GRPO", "PPO · critic=own"),
-        ("GRPO", "PPO · critic=shared_trunk"),
+        ("GRPO", "PPO · a critic of its own"),
+        ("GRPO", "PPO · a critic on the policy’s trunk"),
     ]
 
 
@@ -167,17 +169,14 @@ def test_a_curve_names_what_is_unusual_in_it(tmp_path):
     models = ("qwen2.5-0.5b", "llama-3.1-8b")
     section = section_of(tmp_path, *sweep(models, seq_len=(4096,), micro_batch=(16,)))
     with_reference, without = section.figures[2:]
-    assert (with_reference.title, without.title) == (
-        "Saving of GRPO against PPO · projected",
-        "Saving of Dr. GRPO against PPO · projected",
-    )
+    assert [one.facets["setting"] for one in (with_reference, without)] == ["GRPO against PPO", "Dr. GRPO against PPO"]
     assert [view.title for view in with_reference.views] == ["Model size", "Context", "Micro-batch"]
     lines = {trace["name"]: trace for trace in with_reference.views[0].figure["data"]}
-    assert set(lines) == {"usual settings", "seq_len=4096", "micro_batch=16"}
+    assert set(lines) == {"usual settings", "4,096 tokens", "micro-batch 16"}
     assert lines["usual settings"]["x"] == [494e6, 8.03e9]
     assert lines["usual settings"]["hovertext"][1] == "llama-3.1-8b: 44 % saved, 138 GiB to 77.2 GiB"
-    assert lines["micro_batch=16"]["y"][0] < lines["usual settings"]["y"][0] < 0.5
-    assert "Usual settings, where a line does not say otherwise: seq_len=1024, micro_batch=1." in with_reference.caption
+    assert lines["micro-batch 16"]["y"][0] < lines["usual settings"]["y"][0] < 0.5
+    assert "Usual settings, where a line does not say otherwise: 1,024 tokens, micro-batch 1." in with_reference.caption
     by_context = [trace["name"] for trace in with_reference.views[1].figure["data"]]
     assert sorted(by_context) == ["llama-3.1-8b", "qwen2.5-0.5b"]
 
@@ -191,19 +190,25 @@ def test_which_gpus_fit_and_the_smallest_set_of_them(tmp_path):
     fits = table(section, "Which GPUs fit")
     assert [row["Algorithm"] for row in fits] == ["PPO", "GRPO"]
     assert fits[0] == {
-        "Model": "llama-3.1-8b",
         "Algorithm": "PPO",
-        "Peak on one device": "100 GiB",
         "24 GB": "8",
-        "40 GB": "–",
+        "48 GB": "–",
         "80 GB": "2",
         "141 GB": "1",
         "Smallest set": "1 × 141 GB",
+        "Peak on one device": "100 GiB",
     }
-    assert set(list(fits[1].values())[2:]) == {"–"}
+    assert set(list(fits[1].values())[1:]) == {"–"}
     assert "1.50 GiB are kept back" in section.tables[0].note
     more = grpo(constants=found, settings={"reserve_bytes_per_device": 2 * GIB})
     assert "1.50 GiB to 2.00 GiB are kept back" in section_of(tmp_path / "more", *records, more).tables[0].note
+
+
+def test_a_size_that_no_record_names_is_told_by_its_peaks(tmp_path):
+    peaks = {f"shards_{count}": {"peak_bytes_per_device": 120e9 / count} for count in (1, 2, 4, 8)}
+    record = grpo(constants=peaks, settings={"reserve_bytes_per_device": 1e6})
+    (row,) = table(section_of(tmp_path, record), "Which GPUs fit")
+    assert [row[f"{size} GB"] for size in (24, 48, 80, 141)] == ["8", "4", "2", "1"]
 
 
 def test_a_run_is_compared_with_projection_and_allocator(tmp_path):
@@ -244,7 +249,7 @@ def test_beside_a_published_figure_stands_a_comparable_one(tmp_path):
     assert len(rows) == len(published_memory())
     row = rows["EasyR1, GRPO, 7B, bfloat16, all weights"]
     assert (row["What"], row["Published"], row["Ours, projected"]) == ("needs", "4 × 40 GB", "4 × 40 GB")
-    assert "seq_len=4096" in row["Our settings"]
+    assert "4,096 tokens" in row["Our settings"]
     assert all(row["Source"] for row in rows.values())
     others = [row for row in rows.values() if row["Problem"] != "EasyR1, GRPO, 7B, bfloat16, all weights"]
     assert {row["Ours, projected"] for row in others} == {"–"}
@@ -273,14 +278,14 @@ def test_a_smaller_critic_is_one_more_to_save_against(tmp_path):
     small = ppo(extras={"critic_model": "qwen2.5-0.5b"}, settings={"critic_model": "qwen2.5-0.5b"})
     rows = table(section_of(tmp_path, ppo(), small, grpo()), "What the critic costs")
     assert len(rows) == 2
-    assert sum("critic_model=qwen2.5-0.5b" in str(row) for row in rows) == 1
+    assert sum("critic qwen2.5-0.5b" in str(row) for row in rows) == 1
 
 
 def test_all_at_once_and_a_batch_that_fits_are_two_cases(tmp_path):
     fit, all_at_once = ppo(settings={"rollout_batch": "fit"}), grpo(settings={"rollout_batch": None})
     section = section_of(tmp_path, fit, all_at_once)
     rows = table(section, "Peaks by phase and owner")
-    assert sum("rollout_batch=fit" in str(row) for row in rows) == 1
+    assert sum("as many completions at once as fit" in str(row) for row in rows) == 1
     assert not section.headlines
 
 
@@ -295,13 +300,12 @@ def test_a_headline_says_whether_a_saving_was_projected(tmp_path):
     projected, measured = section_of(tmp_path, ppo(), grpo(), run(PPO_RUN, **PPO), run()).headlines
     assert projected.text == "GRPO is projected to hold 40 % less than PPO at llama-3.1-8b’s peak"
     assert projected.detail == (
-        "GRPO in place of PPO, projected peak of a step (precision=bf16, seq_len=1024, num_generations=8, "
-        "prompts_per_step=8, micro_batch=1, checkpointing=true, critic=own): "
-        "40 % less at llama-3.1-8b (100 GiB to 60.0 GiB)."
+        "GRPO in place of PPO: 40 % less at llama-3.1-8b (100 GiB to 60.0 GiB); projected peak of a step (bf16, "
+        "1,024 tokens, groups of 8, 8 prompts a step, micro-batch 1, activations recomputed, a critic of its own)."
     )
     assert measured.text == "GRPO held 50 % more than PPO at tiny’s measured peak"
     assert "measured peak of a step" in measured.detail
-    assert measured.detail.endswith("50 % more at tiny (20.0 GiB to 30.0 GiB).")
+    assert "50 % more at tiny (20.0 GiB to 30.0 GiB);" in measured.detail
 
 
 def test_a_tracked_run_is_in_no_comparison_of_time(tmp_path):
@@ -352,7 +356,9 @@ def test_hostile_names_in_records_are_shown_as_text(tmp_path):
     results = results_of(tmp_path, *records, run(policy=EVIL))
     section = said(memory.build(results))
     assert [len(figure.views) for figure in section.figures] == [4, 4, 3, 1]
-    for text in set(texts([view.figure for figure in section.figures for view in figure.views])) - {TEMPLATE}:
+    traces = [trace for figure in section.figures for view in figure.views for trace in view.figure["data"]]
+    drawn = [{name: value for name, value in trace.items() if name != "meta"} for trace in traces]
+    for text in set(texts(drawn)) - {TEMPLATE}:
         assert not re.search(r"[<>$]|%\{", text)
 
 

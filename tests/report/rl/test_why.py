@@ -35,7 +35,7 @@ def study(seeds=5, kls=tuple(KLS), forms=tuple(FORMATS)):
 
 
 def by_title(section):
-    return {table.title.rpartition(" · ")[2]: rows_of(table) for table in section.tables}
+    return {table.title: rows_of(table) for table in section.tables}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def section(results):
 
 
 def test_an_effect_is_averaged_over_the_other_settings(section):
-    rows = by_title(section)["what each setting is worth"]
+    rows = by_title(section)["What each setting is worth"]
     (batch,) = [row for row in rows if row["Level"] == "the batch’s deviation"]
     # 30 points without a KL, 20 under each of two others.
     assert batch["Difference (points)"].startswith("+23.3 (")
@@ -67,13 +67,13 @@ def test_the_number_of_comparisons_stands_with_each_table(section):
 
 
 def test_interactions_are_sorted_by_size(section):
-    first, *_ = by_title(section)["what depends on what"]
+    first, *_ = by_title(section)["What depends on what"]
     assert first["Difference (points)"].startswith("-10.")
-    assert first["Under"] in ("a KL of 0.04 in the loss", "a KL of 0.04 in the reward")
+    assert first["Under"] in (f"a KL of 0.04 in the {place} against no KL" for place in ("loss", "reward"))
 
 
 def test_a_leader_leads_alone_only_by_the_rule(section):
-    rows = {(row["KL"], row["Format"]): row for row in by_title(section)["who leads under which setting"]}
+    rows = {(row["KL"], row["Format"]): row for row in by_title(section)["Who leads under which setting"]}
     alone, level = rows["no KL", "gate"], rows["loss 0.04", "0.1"]
     assert (alone["Leader"], alone["In words"], alone["Not below it"]) == ("GRPO · batch", "higher", "none")
     assert (level["In words"], level["Not below it"]) == ("alike (within 2 points)", "PPO")
@@ -99,13 +99,13 @@ def test_effects_that_the_rule_tells_are_filled(section):
 
 def test_few_seeds_say_nothing(tmp_path):
     section = section_of(why, tmp_path, *study(seeds=2, kls=("none", "loss")))
-    assert {row["In words"] for row in by_title(section)["what each setting is worth"]} == {"few seeds (2)"}
+    assert {row["In words"] for row in by_title(section)["What each setting is worth"]} == {"few seeds (2)"}
     assert section.headlines == []
     assert "points" not in section.explanation.partition("one observation.")[2]
 
 
 def test_readings_stand_beside_each_arm(section):
-    rows = [row for row in by_title(section)["critic, gradient and clipping"] if row["Arm"] == "PPO"]
+    rows = [row for row in by_title(section)["Critic, gradient and clipping"] if row["Arm"] == "PPO"]
     assert {(row["Critic explains"], row["Gradient norm"]) for row in rows} == {("0.25", "1.5")}
 
 
