@@ -15,7 +15,8 @@ suite measures attention variants (MHA, MQA, GQA, MLA) on your own hardware: che
   suite explain mla                            what MLA saves and what it costs, in twenty lines
 
 Further: suite ls (settings and their options), suite compare, suite report, suite gate (what a change made slower),
-suite results, suite doctor (what runs here, and why the rest does not), suite --help.
+suite results, suite choose and suite fit (what fits on which GPUs), suite doctor (what runs here, and why the rest
+does not), suite --help.
 """
 
 DONE = 0

@@ -20,7 +20,9 @@ def choose(given: Mapping[str, Any], *, sort: str, as_json: bool) -> int:
     Raises ValueError, in one sentence, for a wrong question.
     """
     order: str = one_of({"sort": sort}, "sort", ORDERS)
-    read = {name: tokens_from(value, name) if name in TOKENS else value for name, value in given.items()}
+    read: dict[str, Any] = {
+        name: tokens_from(value, name) if name in TOKENS else value for name, value in given.items()
+    }
     question = question_from(read | {"sizes": sizes_from(read["sizes"]) if read.get("sizes") else None})
     found = answers_to(question, order)
     if as_json:

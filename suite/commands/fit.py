@@ -23,7 +23,9 @@ def fit(given: Mapping[str, Any], *, as_json: bool) -> int:
 
     Raises ValueError, in one sentence, for a wrong question.
     """
-    read = {name: tokens_from(value, name) if name.endswith("_len") else value for name, value in given.items()}
+    read: dict[str, Any] = {
+        name: tokens_from(value, name) if name.endswith("_len") else value for name, value in given.items()
+    }
     question = fit_question_from(read | {"sizes": sizes_from(read["sizes"]) if read.get("sizes") else None})
     found = fits_of(question)
     if as_json:

@@ -1,4 +1,4 @@
-"""Whether a step of RL fits on GPUs, in the words that a terminal shows."""
+"""A step of RL on given GPUs, in the words that a terminal shows."""
 
 from collections.abc import Sequence
 

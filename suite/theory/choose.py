@@ -22,7 +22,7 @@ from suite.theory.capacity import DTYPE, WEIGHT_BYTES, SharedModel, no_room
 from suite.theory.geometry import Geometry, geometry_from
 from suite.theory.gpus import Gpus, gpus_from
 from suite.theory.latent_shapes import LATENT_SIZES, absorbed_shape
-from suite.theory.layer_kinds import FullLayers, LatentLayers, MlpLayers
+from suite.theory.layer_kinds import FullLayers, LatentLayers, LayerKind, MlpLayers
 from suite.theory.layer_plan import LayerPlan, plan_from
 from suite.theory.parallel import WAYS
 from suite.theory.shapes import QUANTISED_DTYPES, grouped_shape
@@ -72,7 +72,7 @@ PREFERRED = {
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What is asked. Checked by `question_from`."""
+    """A question about serving, as `question_from` checks it."""
 
     name: str
     """The model's."""
@@ -88,28 +88,28 @@ class Question:
     weights: str
     cache_dtype: str
     price: float | None
-    """Of a device for an hour, in any currency."""
+    """The price of a device for an hour, in any currency."""
     watts: float | None
-    """Of a device, by default its specification's."""
+    """The draw of a device, by default its specification's most."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What is found for one variant; None for what is not known or does not apply."""
+    """The answer for one variant; None for a size that is not known or does not apply."""
 
     variant: str
     """One of VARIANTS."""
     kv_heads: int | None = None
-    """Of grouped attention, in all layers."""
+    """Those of grouped attention, in all layers."""
     like: str | None = None
     """The variant that the model as it is is."""
     fits: bool = False
     why: str | None = None
     """The reason why it does not fit."""
     token_bytes: float | None = None
-    """What a token adds to the cache of the whole model."""
+    """Bytes that a token adds to the cache of the whole model."""
     sequence_bytes: int | None = None
-    """What one sequence keeps on a device that holds it."""
+    """Bytes that one sequence keeps on a device that holds it."""
     weight_bytes: float | None = None
     """On each device."""
     parameters: int | None = None
@@ -323,14 +323,15 @@ def _own_variant(geometry: Geometry, plan: LayerPlan) -> tuple[str | None, int |
     mixing = [layer for layer in plan.layers if not isinstance(layer, MlpLayers)]
     if len(mixing) != 1 or getattr(mixing[0], "indexer", None):
         return None, None
-    (layer,) = mixing
+    layer: LayerKind = mixing[0]
     if type(layer) is LatentLayers and layer.window is None:
         return MLA, None
     width = geometry.v_head_dim if geometry.is_latent else geometry.head_dim
-    plain = type(layer) is FullLayers and not layer.keys_are_values
-    if not plain or (layer.num_heads, layer.head_dim, layer.v_head_dim) != (geometry.num_heads, width, width):
+    if type(layer) is not FullLayers or layer.keys_are_values:
         return None, None
-    groups = layer.num_kv_heads
+    if (layer.num_heads, layer.head_dim, layer.v_head_dim) != (geometry.num_heads, width, width):
+        return None, None
+    groups: int = layer.num_kv_heads
     return {geometry.num_heads: MHA, 1: MQA}.get(groups, GQA), groups
 
 

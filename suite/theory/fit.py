@@ -25,7 +25,7 @@ DEFAULTS = {"seq_len": 2048, "prompt_len": 256, "group": 8, "prompts": 16, "lora
 
 @dataclass(frozen=True, kw_only=True)
 class Algorithm:
-    """What an algorithm holds memory for."""
+    """An algorithm, with the models that it holds memory for."""
 
     name: str
     label: str
@@ -36,7 +36,7 @@ class Algorithm:
 
 @dataclass(frozen=True, kw_only=True)
 class FitQuestion:
-    """What is asked. Checked by `fit_question_from`."""
+    """A question about a step of RL, as `fit_question_from` checks it."""
 
     algorithm: str
     name: str
@@ -52,13 +52,13 @@ class FitQuestion:
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """Whether one algorithm's step fits, and what would hold it."""
+    """The answer for one algorithm: if its step fits, and the sets that hold it."""
 
     algorithm: str
     label: str
     fits: bool
     peak_bytes: float
-    """Of each device."""
+    """Bytes of each device."""
     spare_bytes: float
     """Below 0 where it does not fit."""
     phase: str
