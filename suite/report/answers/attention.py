@@ -684,12 +684,14 @@ def hard_to_implement(results: Results) -> Verdict | None:
             "sentence",
             [
                 say("answer.told.code", **fields),
-                say("answer.told.spread", **counts),
+                say("answer.told.spread", **counts) if pairs else "",
                 say("answer.told.beside_it", told=joined("notes", told)) if told else "",
             ],
         ),
         lead=lead_of_times(widest.ratio, about, [widest.slowest.interval, widest.fastest.interval]),
-        flips=say("answer.flips.code", **fields, **counts),
+        flips=joined(
+            "sentence", [say("answer.flips.code", **fields), say("answer.told.spread", **counts) if pairs else ""]
+        ),
         machine=machine_of(widest.slowest),
         suffices=bool(pairs),
     )

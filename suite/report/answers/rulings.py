@@ -252,7 +252,7 @@ def told_flips(ruled: Sequence[Ruled], names: Sequence[str]) -> Text:
     by_size = sorted(groups.items(), key=lambda item: -sum(one.ruling != LEFT_OPEN for one in item[1]))[:MOST_GROUPS]
     parts = []
     for values, group in by_size:
-        named = joined(", ", [value_text(name, value) for name, value in zip(by, values, strict=True)])
+        named = joined("list", [value_text(name, value) for name, value in zip(by, values, strict=True)])
         fields = {
             "total": len(group),
             "supported": _count(group, SUPPORTED),
