@@ -46,7 +46,19 @@ MOST_TOLD = 3
 HALF = 0.5
 SERVED = "bfloat16"
 """The dtype that models are served in, which leads where there are several."""
-TIMED_SETTINGS = ("versus", "phase", "query_len", "heads", "seq_len", "dtype", "geometry", "tp", "machine", "batch")
+TIMED_SETTINGS = (
+    "versus",
+    "phase",
+    "query_len",
+    "heads",
+    "seq_len",
+    "dtype",
+    "geometry",
+    "tp",
+    "match",
+    "machine",
+    "batch",
+)
 """Settings that a verdict on timings may depend on; of those that tell as much the first."""
 MANY_LINES = 2.0
 """A layer of so many times as many lines is harder to write, by any reading."""
@@ -71,7 +83,8 @@ class Compared:
     @functools.cached_property
     def settings(self) -> dict[str, str]:
         axes = {
-            name: self.mla.axis(name) for name in ("phase", "query_len", "seq_len", "dtype", "geometry", "tp", "batch")
+            name: self.mla.axis(name)
+            for name in ("phase", "query_len", "seq_len", "dtype", "geometry", "tp", "batch", "match")
         }
         heads = mapping(self.mla.record.settings, "geometry").get("num_heads")
         own = {"versus": self.other.variant, "heads": str(heads or ""), "machine": machine_of(self.mla)}
@@ -346,7 +359,8 @@ def _told_cache(one: Cached) -> Text:
 def counted_caches(results: Results) -> list[Cached]:
     """Return the caches that records counted, each geometry and rival once."""
     found = one_a_record(timing for timing in timings(results) if timing.axis("phase") == "decode" and timing.tokens)
-    kept = [timing for timing in found if memory.COUNTED(timing) and not timing.axis("cache_dtype")]
+    of_equal_heads = [timing for timing in found if timing.axis("match") in ("", "heads")]
+    kept = [timing for timing in of_equal_heads if memory.COUNTED(timing) and not timing.axis("cache_dtype")]
     cases = grouped(
         kept,
         lambda timing: (axes_of(timing, ["attention", "backend", "query_len"]), timing.shared_extras, timing.label),

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from suite.configuration.files import choices, languages, locate, read_yaml
+from suite.records.record import Reading
 from suite.report.answers.answers import QUESTIONS, build_answers
 from suite.report.answers.claims import DEFINED, SUPPORTED, UNMEASURED, VERDICTS, claims
 from suite.report.answers.section import build as build_section
@@ -13,10 +14,13 @@ from suite.report.page.texts import load_texts
 from tests.records.factory import build
 from tests.report.quality_records import in_memory
 from tests.report.reading import rows_of, said
+from tests.report.rl.runs import run
+from tests.report.rl_memory_records import memory_record
 
 EN = load_texts("en")
 CLAIMS = claims()
-HERE = "a1b2c3d4"
+HERE, COUNTED = "a1b2c3d4", "cache_bytes_counted"
+OTHER = {"machine_id": "ffff0000", "cpu": "Another processor"}
 
 
 def speeds(mla_s, mha_s, machine=HERE, cpu="A processor"):
@@ -135,3 +139,32 @@ def test_results_narrow_to_records_and_their_labels():
     narrowed = results.narrowed(lambda record: record.environment["machine_id"] == HERE)
     assert (narrowed.labels, len(narrowed.records), len(narrowed.every)) == (["ours"], 2, 2)
     assert results.narrowed(lambda record: True) is results
+
+
+def test_what_was_measured_elsewhere_goes_before_closed_forms():
+    counted = [build(attention=name, environment={"machine_id": "ffff0000"}) for name in ("mla", "mha")]
+    cached = [
+        replace(record, readings=[*record.readings, Reading(step=0, span="case", metric=COUNTED, value=size)])
+        for record, size in zip(counted, (576.0, 4096.0), strict=True)
+    ]
+    _, rulings = answered(build(attention="mqa"), *cached)
+    ruling = rulings["mla-less-kv-memory"]
+    assert (ruling.badge, ruling.lead.value) == (Badge.ELSEWHERE, 576 / 4096)
+
+
+def test_what_is_projected_on_one_machine_holds_on_every():
+    parts = [{("policy", "parameters"): size << 30} for size in (6, 10)]
+    names = zip(("grpo", "ppo"), parts, strict=True)
+    projected = [memory_record({"update": part}, algorithm=name, geometry="llama-3.1-8b") for name, part in names]
+    ours = [replace(record, environment={"machine_id": HERE}) for record in projected]
+    theirs = [
+        replace(
+            run([0.1, 0.2, 0.9], algorithm=name, seed=seed, cpu_s=(0.25, 0.25, cost + seed / 100)), environment=OTHER
+        )
+        for name, cost in (("grpo", 0.25), ("ppo", 0.5))
+        for seed in range(5)
+    ]
+    _, rulings = answered(*ours, *theirs)
+    ruling = rulings["grpo-cheaper"]
+    assert (ruling.badge, ruling.machine, ruling.lead.value) == (Badge.PROJECTED, "", 0.6)
+    assert "CPU seconds for 1,000 completions" in EN.render(ruling.text)

@@ -114,6 +114,15 @@ def test_training_is_ruled_on_by_time_and_by_peak(seconds, peak, outcome):
     assert found.outcome == outcome
 
 
+def test_training_may_depend_on_the_rule_of_matching():
+    records = [
+        timed(variant, seconds, phase="train", query_len=None, match=match)
+        for match, mha_s in (("heads", 2e-3), ("params", 0.5e-3))
+        for variant, seconds in (("mla", 1e-3), ("mha", mha_s))
+    ]
+    assert EN.render(attention.cheaper_training(in_memory(*records)).on) == "the rule of matching"
+
+
 def test_a_cache_is_smaller_or_larger_by_what_stands_beside_it():
     counted = attention.less_kv_memory(in_memory(*map(cached, ELEMENTS)))
     assert EN.render(verdict_word(counted)) == "depends on what it is compared with"
