@@ -12,13 +12,15 @@ from typing import Any
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Text, View, joined, say, section
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import BLUE, GREEN, ORANGE, PURPLE, VERMILION, Style, variant_label
+from suite.report.model.labels import BLUE, GREEN, ORANGE, PURPLE, VERMILION, Style, variant_label, variant_style
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import height_px, plot
 from suite.report.plot.rows import bars
 from suite.report.plot.scales import byte_axis, categories, linear, token_axis
 from suite.report.table import Column, column, table
+from suite.theory.geometry import load_geometry
+from suite.theory.latent_shapes import absorbed_shape
 from suite.theory.layer_kinds import LayerKind
 from suite.theory.layer_work import SERVED_BYTES
 from suite.theory.published import (
@@ -32,7 +34,7 @@ from suite.theory.published import (
     published_cache,
     published_caches,
 )
-from suite.theory.shapes import Pass
+from suite.theory.shapes import Pass, grouped_shape
 
 LONG_CONTEXT_TOKENS = 131_072
 STEP = Pass(batch=1, query_len=1, seq_len=LONG_CONTEXT_TOKENS, element_bytes=SERVED_BYTES)
@@ -42,6 +44,10 @@ MEMORY_GB = (24, 40, 80, 141)
 CONTEXTS = tuple(1 << power for power in range(10, 21))
 LATENT_MODEL, HYBRID_MODEL, COMPRESSED_MODEL = PREMISE = "deepseek-v3", "qwen3.5-397b-a17b", "deepseek-v4-pro"
 """The article's model, and two of 2026 that keep less."""
+GROUPED_MODEL = "llama-3.1-70b"
+"""The best known model of grouped heads."""
+SIZES_OF = ("deepseek-v3", "deepseek-v2-lite", "llama-3.1-70b", "llama-3.1-8b")
+"""Models whose sizes every variant is given."""
 LINES = ("llama-3.1-70b", "gpt-oss-120b", "gemma-4-31b", "kimi-k3", "nemotron-3-super", "glm-5", *PREMISE)
 BARS = (
     *LINES,
@@ -64,6 +70,8 @@ BARS = (
     "step-3.7-flash",
 )
 """Best known models, of every family; the tables have all."""
+GIB = 1024**3
+MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8, "pad": 4}
 ROOM = 1.3
 """Widths of the widest bar: its size is written beside it."""
 STYLES: Mapping[str, Style] = {
@@ -81,24 +89,55 @@ def build(results: Results) -> Section:
     drawn = [model for model in models if model.name in BARS]
     growth = Figure(
         title=say("cache.figure"),
+        finding=_growth_finding(drawn),
         caption=say("cache.caption", count=numbers.count(len(models))),
-        views=[View(title="", figure=_bars(drawn))],
+        views=[
+            View(title=say("cache.a_token"), figure=_bars(drawn)),
+            View(title=say("cache.in_all", tokens=numbers.count(LONG_CONTEXT_TOKENS)), figure=_totals(drawn)),
+        ],
         height_px=110 + 22 * len(drawn),
         wide=True,
     )
     over_context = Figure(
         title=say("cache.over_context"),
+        finding=_long_finding([published_cache(name) for name in LINES]),
         caption=say("cache.over_context_caption"),
         views=[View(title="", figure=_lines([published_cache(name) for name in LINES]))],
         height_px=height_px(len(LINES)) + 60,
         wide=True,
     )
-    kept = table(say("cache.table"), models, [*NAMED, *KEPT], note=say("cache.note"), folded=True)
+    kept = table(say("cache.table"), models, [*NAMED, *KEPT, *LAYERS], note=say("cache.note"), folded=True)
     weights = table(say("cache.weights"), models, [*NAMED, *WEIGHTS], note=say("cache.weights_note"), folded=True)
     fits = table(say("cache.fits"), models, [*NAMED, *FITS], note=say("cache.fits_note"), folded=True)
     step = table(say("cache.step"), models, [*NAMED, *WORK], note=say("cache.step_note"), folded=True)
     tables = [kept, fits, weights, step]
-    return section("cache", figures=[growth, over_context], tables=tables, headlines=[_premise()])
+    figures = [growth, over_context, *map(_of_variants, SIZES_OF)]
+    return section("cache", figures=figures, tables=tables, headlines=[_premise()])
+
+
+def _growth_finding(drawn: Sequence[ModelCache]) -> Text:
+    """Say which model a token costs least, beside the article's latent and the best known grouped heads."""
+    least, latent, grouped = (min(drawn, key=_growth), published_cache(LATENT_MODEL), published_cache(GROUPED_MODEL))
+    sizes = {"size": least, "latent": latent, "grouped": grouped}
+    said = {name: numbers.bytes_iec(_growth(model)) for name, model in sizes.items()}
+    return say("cache.finding", model=least.name, latent_model=latent.name, grouped_model=grouped.name, **said)
+
+
+def _growth(model: ModelCache) -> float:
+    return model.plan.growth_bytes
+
+
+def _long_finding(models: Sequence[ModelCache]) -> Text:
+    kept = {model.name: model.plan.cache_bytes(LONG_CONTEXT_TOKENS) for model in models}
+    least, most = min(kept, key=kept.__getitem__), max(kept, key=kept.__getitem__)
+    return say(
+        "cache.long_finding",
+        tokens=numbers.count(LONG_CONTEXT_TOKENS),
+        least=least,
+        most=most,
+        low=numbers.bytes_iec(kept[least]),
+        high=numbers.bytes_iec(kept[most]),
+    )
 
 
 def _premise() -> Headline:
@@ -149,7 +188,7 @@ def _bars(models: Sequence[ModelCache]) -> dict[str, Any]:
         yaxis=categories([model.name for model in models], showgrid=False),
         bargap=0.3,
         barmode="overlay",
-        margin={"l": 8, "r": 8, "t": 8, "b": 8, "pad": 4},
+        margin=MARGIN,
     )
 
 
@@ -166,6 +205,105 @@ def _bar(model: ModelCache) -> Point:
         text=size,
         hover=hover,
         facets={"variant": variant_label(model.variant)},
+    )
+
+
+def _totals(models: Sequence[ModelCache]) -> dict[str, Any]:
+    """Draw what a long context keeps: what grows with it, and behind it, patterned, what was there from the start."""
+    ordered = sorted(models, key=lambda model: model.plan.cache_bytes(LONG_CONTEXT_TOKENS))
+    of_families = grouped(sorted(ordered, key=_family_rank), lambda model: model.family)
+
+    def part(family: str, of_family: Sequence[ModelCache], is_constant: bool) -> dict[str, Any]:
+        points = [_share(model, is_constant) for model in of_family]
+        named = "cache.constant_part" if is_constant else f"cache.family.{family}"
+        return bars(
+            say(named),
+            points,
+            colour=STYLES[family].colour,
+            pattern="/" if is_constant else "",
+            in_legend=not is_constant,
+            textposition="outside",
+            cliponaxis=False,
+        )
+
+    drawn = [
+        part(family, of_family, is_constant)
+        for family, of_family in of_families.items()
+        for is_constant in (True, False)
+        if not is_constant or any(model.plan.fixed_bytes for model in of_family)
+    ]
+    most = max(model.plan.cache_bytes(LONG_CONTEXT_TOKENS) for model in models) / GIB
+    return plot(
+        drawn,
+        xaxis=linear(say("cache.total_axis", tokens=numbers.count(LONG_CONTEXT_TOKENS)), range=[0, ROOM * most]),
+        yaxis=categories([model.name for model in ordered], showgrid=False),
+        bargap=0.3,
+        barmode="stack",
+        margin=MARGIN,
+    )
+
+
+def _share(model: ModelCache, is_constant: bool) -> Point:
+    """Return the constant, or what lies beyond it with the whole written behind it."""
+    whole = model.plan.cache_bytes(LONG_CONTEXT_TOKENS)
+    constant = min(whole, model.plan.fixed_bytes)
+    size = constant if is_constant else whole - constant
+    hover = say("cache.at", tokens=numbers.count(LONG_CONTEXT_TOKENS), size=numbers.bytes_iec(size))
+    text = "" if is_constant else numbers.bytes_iec(whole)
+    return Point(x=size / GIB, y=model.name, text=text, hover=hover, facets={"variant": variant_label(model.variant)})
+
+
+def _of_variants(name: str) -> Figure:
+    """Draw what each variant would keep of one model's sizes, all its layers alike."""
+    geometry = load_geometry(name)
+    shapes = {
+        "mha": grouped_shape(geometry, kv_heads="all"),
+        "gqa": grouped_shape(geometry),
+        "mqa": grouped_shape(geometry, kv_heads=1),
+        "mla": absorbed_shape(geometry),
+    }
+    kept = {variant: geometry.num_layers * shape.cache_bytes_per_token(STEP) for variant, shape in shapes.items()}
+    least = min(kept, key=kept.__getitem__)
+    points = {
+        variant: Point(
+            x=size / 1024,
+            y=variant_label(variant),
+            text=joined(" ", [numbers.bytes_iec(size), f"({numbers.percent(size / kept['mha'])})"]),
+            hover=say("cache.of_variant", variant=variant_label(variant), size=numbers.bytes_iec(size)),
+        )
+        for variant, size in kept.items()
+    }
+    figure = plot(
+        [
+            bars(
+                variant_label(variant),
+                [point],
+                colour=variant_style(variant).colour,
+                textposition="outside",
+                cliponaxis=False,
+            )
+            for variant, point in points.items()
+        ],
+        xaxis=linear(say("cache.axis"), range=[0, ROOM * kept["mha"] / 1024]),
+        yaxis=categories([variant_label(variant) for variant in kept], showgrid=False),
+        bargap=0.3,
+        showlegend=False,
+        barmode="overlay",
+        margin=MARGIN,
+    )
+    fields = {
+        "model": name,
+        "gqa": numbers.times(kept["gqa"] / kept["mla"]),
+        "mha": numbers.times(kept["mha"] / kept["mla"]),
+    }
+    return Figure(
+        title=name,
+        family=say("cache.variants"),
+        finding=say("cache.variants_finding", least=variant_label(least), **fields),
+        caption=say("cache.variants_caption"),
+        views=[View(title="", figure=figure)],
+        height_px=230,
+        facets={"geometry": name},
     )
 
 
@@ -248,10 +386,12 @@ def _tokens_in(size_gb: int, model: ModelCache) -> Text:
 NAMED: list[Column[ModelCache]] = [
     column("column.model", lambda model: model.name),
     column("column.variant", lambda model: variant_label(model.variant), facet="variant"),
+]
+LAYERS: list[Column[ModelCache]] = [
     column("cache.family", lambda model: family_name(model.family)),
+    column("cache.layers", _kinds),
 ]
 KEPT: list[Column[ModelCache]] = [
-    column("cache.layers", _kinds),
     column("cache.per_token", lambda model: model.plan.growth_bytes, numbers.bytes_iec),
     column("cache.constant", lambda model: model.plan.fixed_bytes or None, numbers.bytes_iec),
     column("cache.long_context", lambda model: model.plan.cache_bytes(LONG_CONTEXT_TOKENS), _gib),

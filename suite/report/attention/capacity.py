@@ -15,7 +15,7 @@ from suite.report.plot.rows import drawn_of, height_px, rows
 from suite.report.plot.scales import decimal_ticks, log
 from suite.report.table import Column, column, label_column, table
 
-MOST_DRAWN = 24
+MOST_DRAWN = 16
 MOST = 1e18
 """Above it a size or a rate is no device's."""
 
@@ -30,16 +30,17 @@ def build(results: Results) -> Section | None:
     names, common = _told_apart(drawn)
     figure = Figure(
         title=say("capacity.figure"),
+        finding=_finding(fit),
         caption=joined("sentence", [say("capacity.caption"), left_out]),
         settings=common,
         views=[View(title="", figure=_dots(drawn, names))] if drawn else [],
         height_px=height_px(len(drawn)),
     )
     kept = table(
-        say("capacity.table"), fit, [*NAMED, *SIZES, *label_column(results.several)], note=say("capacity.note")
+        say("capacity.table"), fit, [*NAMED, *SIZES, *REST, *label_column(results.several)], note=say("capacity.note")
     )
     refused = [current for current in found if current.record.status is not Status.OK]
-    reasons = table(say("capacity.refused"), refused, [*NAMED, WHY, *label_column(results.several)], folded=True)
+    reasons = table(say("capacity.refused"), refused, [*NAMED, WHY, *REST, *label_column(results.several)], folded=True)
     return section("capacity", figures=[figure], tables=[kept, reasons])
 
 
@@ -85,6 +86,16 @@ def _parts(current: CurrentRecord) -> list[Text]:
     return [_axis(current, "geometry"), way, _count(current) + device, _axis(current, "weights"), context]
 
 
+def _finding(fit: Sequence[CurrentRecord]) -> Text:
+    """Say what serves most, with its batch."""
+    if not fit:
+        return ""
+    best = fit[0]
+    batch, rate = _amount("case", "largest_batch", best.record) or 0, _most(best) or 0
+    fields = {"model": _axis(best, "geometry"), "share": _share(best), "batch": numbers.count(batch)}
+    return say("capacity.finding", rate=numbers.count(rate), **fields)
+
+
 def _told_apart(found: Sequence[CurrentRecord]) -> tuple[list[Text], Text]:
     """Return the rows' names by what they differ in, and what all have in common."""
     parts = [_parts(current) for current in found]
@@ -97,7 +108,13 @@ def _told_apart(found: Sequence[CurrentRecord]) -> tuple[list[Text], Text]:
 def _dots(found: Sequence[CurrentRecord], names: Sequence[Text]) -> dict[str, Any]:
     def series(key: str, symbol: str, value: Any) -> Series:
         points = [
-            Point(x=rate, y=place, hover=say(f"capacity.hover_{key}", rate=numbers.count(rate)))
+            Point(
+                x=rate,
+                y=place,
+                hover=say(f"capacity.hover_{key}", rate=numbers.count(rate)),
+                facets={"geometry": _axis(current, "geometry")},
+                runs=(current.record.run_key,),
+            )
             for place, current in enumerate(found)
             if (rate := value(current)) is not None
         ]
@@ -114,16 +131,18 @@ def _dots(found: Sequence[CurrentRecord], names: Sequence[Text]) -> dict[str, An
 NAMED: list[Column[CurrentRecord]] = [
     column("column.model", lambda current: _axis(current, "geometry")),
     column("signmap.device", _share, kind=Kind.CODE),
-    column("capacity.weights", lambda current: _axis(current, "weights"), kind=Kind.CODE),
     column("latency.context", _tokens, numbers.count),
 ]
+REST: list[Column[CurrentRecord]] = [
+    column("capacity.weights", lambda current: _axis(current, "weights"), kind=Kind.CODE)
+]
 SIZES: list[Column[CurrentRecord]] = [
+    column("capacity.batch", lambda current: _amount("case", "largest_batch", current.record), numbers.count),
+    column("capacity.most", _most, numbers.count),
+    column("capacity.expected", _expected, numbers.count),
     column("capacity.weight_bytes", lambda current: _amount("case", "weight_bytes", current.record), numbers.bytes_iec),
     column(
         "capacity.sequence_bytes", lambda current: _amount("case", "sequence_bytes", current.record), numbers.bytes_iec
     ),
-    column("capacity.batch", lambda current: _amount("case", "largest_batch", current.record), numbers.count),
-    column("capacity.most", _most, numbers.count),
-    column("capacity.expected", _expected, numbers.count),
 ]
 WHY: Column[CurrentRecord] = column("capacity.why", lambda current: current.record.reason or "", kind=Kind.LONG)

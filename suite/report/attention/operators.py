@@ -6,7 +6,7 @@ from suite.records import numbers
 from suite.records.derived import operators_of
 from suite.records.privacy import without_paths
 from suite.report.attention.timings import BACKEND, KERNEL, PHASE, Timing, one_a_record, timings
-from suite.report.blocks import Kind, Section, Text, joined, say, section
+from suite.report.blocks import Headline, Kind, Section, Text, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import rank, variant_label
 from suite.report.model.results import Results
@@ -43,10 +43,10 @@ def build(results: Results) -> Section | None:
     shared: list[Column[Timing]] = [
         PHASE,
         BACKEND,
-        *label_column(results.several),
         column("column.dtype", lambda timing: timing.axis("dtype"), facet="dtype"),
         column("operators.flag", lambda timing: say("operators.math") if MATH_PATH in _ran(timing) else ""),
         column("operators.ran", lambda timing: without_paths(", ".join(_ran(timing)))),
+        *label_column(results.several),
     ]
     columns: list[Column[Cases]] = [
         column("column.variant", lambda cases: joined("list", map(variant_label, _variants(cases)))),
@@ -56,7 +56,11 @@ def build(results: Results) -> Section | None:
         column("column.cases", len, numbers.count),
     ]
     rows = [found[ran] for ran in sorted(found, key=widest.__getitem__)]
-    return section("operators", tables=[table(say("operators.table"), rows, columns, facets_of=_facets)])
+    fell = sum(len(cases) for (ran, *_), cases in found.items() if MATH_PATH in ran)
+    counts = {"fell": numbers.count(fell), "count": numbers.count(sum(map(len, found.values())))}
+    headline = Headline(text=say("operators.headline" if fell else "operators.none", **counts))
+    tables = [table(say("operators.table"), rows, columns, facets_of=_facets)]
+    return section("operators", tables=tables, headlines=[headline])
 
 
 def _ran(timing: Timing) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from operator import itemgetter
 from suite.records import numbers
 from suite.records.privacy import scrub
 from suite.records.record import Status
-from suite.report.blocks import Kind, Section, Table, joined, say, section
+from suite.report.blocks import Headline, Kind, Section, Table, joined, say, section
 from suite.report.model.labels import record_facets
 from suite.report.model.results import CurrentRecord, Results, Unread
 from suite.report.table import Column, column, columns_of, plain, table
@@ -27,7 +27,14 @@ def build(results: Results) -> Section | None:
         "coverage",
         explanation=joined("sentence", sentences),
         tables=[_counts(results), *_refused(results), *_unread(results)],
+        headlines=[_headline(results)],
     )
+
+
+def _headline(results: Results) -> Headline:
+    ran = sum(current.record.status is Status.OK for current in results.records)
+    counts = {"ran": numbers.count(ran), "count": numbers.count(len(results.records))}
+    return Headline(text=say("coverage.headline" if ran < len(results.records) else "coverage.all_ran", **counts))
 
 
 def _counts(results: Results) -> Table:

@@ -24,10 +24,10 @@ TELLING = 0.05
 """A run with a larger share of marked samples is to be compared with care."""
 STOLEN = 0.01
 """Less stolen time moves no median."""
-MOST_DRAWN, MOST_REASONS, MOST_OTHERS, MOST_TICKS = 16, 8, 1 << 20, 1 << 40
+MOST_DRAWN, MOST_REASONS, MOST_OTHERS, MOST_TICKS = 20, 8, 1 << 20, 1 << 40
 STEAL = "steal"
 COLOURS = {Mark.THROTTLED: VERMILION, Mark.PRESSURED: PURPLE, STEAL: SKY}
-FRAME_PX, ROW_PX, NAME_SHIFT_PX = 110, 48, 16
+FRAME_PX, ROW_PX, NAME_SHIFT_PX = 110, 36, 12
 BAR, OFFSET = 0.2, -0.1
 """In rows. A row's first bar lies under its name, the next ones below it."""
 
@@ -64,11 +64,12 @@ def build(results: Results) -> Section | None:
         return None
     found = [disturbed for run in runs for disturbed in _disturbed(run)]
     found.sort(key=lambda disturbed: (-disturbed.worst, -disturbed.others))
-    sentences = [say("disturbance.explanation"), _warning(found, len(runs), samples), _cost(runs)]
+    warning = _warning(found, len(runs), samples)
+    sentences = [say("disturbance.explanation"), warning, _cost(runs)]
     return section(
         "disturbance",
         explanation=joined("sentence", sentences),
-        figures=[_figure([disturbed for disturbed in found if disturbed.shares])],
+        figures=[_figure([disturbed for disturbed in found if disturbed.shares], warning)],
         tables=[_table(found, results)],
     )
 
@@ -106,12 +107,13 @@ def _cost(runs: Sequence[TelemetryRun]) -> Text:
     return say("disturbance.cost", share=numbers.percent(median(shares))) if shares else ""
 
 
-def _figure(found: Sequence[Disturbed]) -> Figure | None:
+def _figure(found: Sequence[Disturbed], warning: Text) -> Figure | None:
     if not found:
         return None
     drawn, left_out = drawn_of(found, MOST_DRAWN)
     return Figure(
         title=say("disturbance.figure"),
+        finding=warning,
         caption=joined("sentence", [say("disturbance.caption"), left_out]),
         views=[View(title="", figure=_bars(drawn))],
         height_px=FRAME_PX + ROW_PX * len(drawn),
@@ -120,15 +122,15 @@ def _figure(found: Sequence[Disturbed]) -> Figure | None:
 
 
 def _bars(drawn: Sequence[Disturbed]) -> dict[str, Any]:
-    several = len({disturbed.run.label for disturbed in drawn}) > 1
-    names = [_row_name(disturbed, has_label=several) for disturbed in drawn]
+    names = _row_names(drawn)
     series = []
     for mark in dict.fromkeys(mark for disturbed in drawn for mark in disturbed.shares):
         points, offsets = [], []
         for row, disturbed in enumerate(drawn):
             if (marked := disturbed.shares.get(mark)) is not None:
                 hover = joined(": ", [names[row], numbers.percent(marked)])
-                points.append(Point(x=100 * marked, y=row, hover=hover, facets=disturbed.run.facets))
+                about, runs = disturbed.run.facets, (disturbed.run.record.run_key,)
+                points.append(Point(x=100 * marked, y=row, hover=hover, facets=about, runs=runs))
                 offsets.append(OFFSET + BAR * list(disturbed.shares).index(mark))
         name, colour = say_or(f"mark.{mark}", mark), COLOURS.get(mark, GREY)
         series.append(bars(name, points, colour=colour, width=BAR, offset=offsets))
@@ -137,21 +139,34 @@ def _bars(drawn: Sequence[Disturbed]) -> dict[str, Any]:
     return rows(names, series, xaxis=xaxis, shift_px=NAME_SHIFT_PX)
 
 
-def _row_name(disturbed: Disturbed, *, has_label: bool) -> Text:
+def _row_names(drawn: Sequence[Disturbed]) -> list[Text]:
+    """Name each row by its run, and by its device and label where these differ."""
+    parts = [_parts(disturbed) for disturbed in drawn]
+    has_device, *_, has_label = (len(set(map(repr, part))) > 1 for part in zip(*parts, strict=True))
+    return [dotted(*named[not has_device : len(named) if has_label else -1]) for named in parts]
+
+
+def _parts(disturbed: Disturbed) -> list[Text]:
     run = disturbed.run
-    variant, label = variant_label(run.axis("attention")), run.label if has_label else ""
-    return dotted(disturbed.device, variant, run_name(run.record), label)
+    of_cache = f"cache {cached}" if (cached := run.axis("cache_dtype")) else ""
+    variant = variant_label(run.axis("attention"))
+    return [disturbed.device, variant, run_name(run.record), run.axis("dtype"), of_cache, run.label]
 
 
 def _table(found: Sequence[Disturbed], results: Results) -> Table:
     has_more = any(disturbed.reasons or disturbed.others for disturbed in found)
+    geometry, variant, phase, context, *label = columns_of(lambda disturbed: disturbed.run, run_columns(results))
     return table(
         say("disturbance.table"),
         found,
         [
-            *columns_of(lambda disturbed: disturbed.run, run_columns(results)),
-            column("signmap.device", lambda disturbed: disturbed.device, kind=Kind.CODE),
+            variant,
+            context,
             *map(_share_column, (*Mark, STEAL)),
+            phase,
+            geometry,
+            column("signmap.device", lambda disturbed: disturbed.device, kind=Kind.CODE),
+            *label,
             column("disturbance.reasons", lambda disturbed: disturbed.reasons, kind=Kind.CODE, only_where_known=True),
             column(
                 "disturbance.others", lambda disturbed: disturbed.others or None, numbers.count, only_where_known=True

@@ -39,7 +39,7 @@ from suite.report.table import Column, column, table
 
 LONGEST_NAME, LONGEST_REASON, DATE_LENGTH = 300, 1000, 16
 LATENCY = "latency_s"
-MOST_DRAWN, FRAME_PX, ROW_PX, NAME_SHIFT_PX = 40, 110, 36, 14
+MOST_DRAWN, FRAME_PX, ROW_PX, NAME_SHIFT_PX = 20, 110, 36, 14
 PLAUSIBLE = (1e-3, 1e3)
 """A ratio beyond is in the table alone, since the axis would not bear it."""
 LEAST_REACH = 1.03
@@ -185,11 +185,13 @@ def _figure(key: str, found: Sequence[Row], shown: Shown) -> Figure:
     drawn, left_out = drawn_of(found, MOST_DRAWN)
     return Figure(
         title=say(key),
+        finding=say("gate.finding", counts=_counts(shown.judgement)),
         settings=shown.label,
         caption=joined("sentence", [say(f"{key}_caption"), say("gate.caption"), left_out]),
         views=[View(title="", figure=_forest(drawn, shown.judged.label))],
         height_px=FRAME_PX + ROW_PX * len(drawn),
         wide=True,
+        facets={"label": shown.judged.label},
     )
 
 

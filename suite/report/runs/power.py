@@ -25,7 +25,7 @@ SOURCES = ("nvml", "rapl")
 MEASURED = "measured"
 MOST_FIGURES, HEIGHT_PX = 4, 400
 LONGEST_WHY, MOST_WAYS = 200, 24
-MOST_POINTS = 600
+MOST_POINTS = 240
 """In a longer series the lowest and the highest of neighbours are drawn: no peak is lost."""
 MOST_PHASES = 40
 PHASE_COLOURS = {
@@ -43,6 +43,7 @@ MARKS: Mapping[str, Style] = {
 }
 OTHER_MARK = Style(colour=labels.GREY, marker="diamond-open")
 HEADROOM = 1.1
+LINE: dict[str, Any] = {"style": Style(colour=labels.BLUE), "mode": "lines"}
 
 Drawn = tuple[TelemetryRun, Power]
 
@@ -88,13 +89,22 @@ def _figure(key: tuple[str, Text], drawn: Sequence[Drawn], results: Results) -> 
         say("power.thinned") if any(len(power.samples) > MOST_POINTS for _, power in longest.values()) else "",
     ]
     names = max(len(view.figure["data"]) for view in views)
+    run, power = longest[min(longest, key=rank)]
+    facets: dict[str, Text] = {"device": device, **({"label": label} if results.several else {})}
     return Figure(
         title=device,
+        family=say("power.family"),
+        finding=say(
+            "power.finding",
+            run=dotted(variant_label(run.axis(VARIANT)), telemetry.run_name(run.record)),
+            mean=numbers.watts(power.mean_w),
+            peak=numbers.watts(power.peak_w),
+        ),
         settings=label if results.several else "",
         caption=joined("sentence", caption),
         views=views,
         height_px=HEIGHT_PX + LEGEND_ROW_PX * -(-names // 2),
-        facets={"label": label},
+        facets=facets,
     )
 
 
@@ -104,7 +114,7 @@ def _plot(run: TelemetryRun, power: Power) -> dict[str, Any]:
     colours = {phase: PHASE_COLOURS.get(phase, labels.GREY) for phase, _, _ in phases}
     points, quantity = list(map(_point, _thinned(power.samples))), say(f"power.quantity.{power.quantity}")
     series: list[Series | Mapping[str, Any]] = [
-        Series(name=quantity, points=points, style=Style(colour=labels.BLUE), mode="lines", facets=facets),
+        Series(name=quantity, points=points, facets=facets, runs=(run.record.run_key,), **LINE),
         *([_energy(power, facets)] if len(power.counter) > 1 else []),
     ]
     for mark in dict.fromkeys(sample.mark for sample in power.samples if sample.mark):

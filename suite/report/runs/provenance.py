@@ -10,7 +10,7 @@ from suite.records import numbers
 from suite.records.derived import started_at, warnings_of
 from suite.records.privacy import scrub
 from suite.records.record import Record
-from suite.report.blocks import Joined, Kind, Say, Section, Table, Text, joined, say, say_or, section
+from suite.report.blocks import Headline, Joined, Kind, Say, Section, Table, Text, joined, say, say_or, section
 from suite.report.model.experiment import grouped
 from suite.report.model.results import Results
 from suite.report.table import Column, column, columns_of, plain, table
@@ -28,7 +28,18 @@ Fact = tuple[str, Mapping[str, Text]]
 
 def build(results: Results) -> Section | None:
     """Build it from every record; None without any."""
-    return section("provenance", tables=[_facts(results), _warnings(results)]) if results.records else None
+    if not results.records:
+        return None
+    return section("provenance", tables=[_facts(results), _warnings(results)], headlines=[_headline(results)])
+
+
+def _headline(results: Results) -> Headline:
+    records = [current.record for current in results.records]
+    machines = {str(record.environment.get("machine_id") or "") for record in records}
+    commits = {str(record.provenance.get("commit") or "") for record in records} - {""}
+    counts = {"records": len(records), "machines": len(machines), "commits": len(commits)}
+    said = {name: numbers.count(count) for name, count in counts.items()}
+    return Headline(text=say("provenance.headline", dates=_dates(records) or numbers.NOTHING, **said))
 
 
 def _facts(results: Results) -> Table:

@@ -85,8 +85,31 @@ def test_the_headline_has_the_three_slopes_and_where_two_meet(tmp_path):
 
 
 def test_figures_draw_the_best_known_of_every_family(tmp_path):
-    bars, lines = cache.build(read_results([tmp_path])).figures
-    drawn = {name for trace in bars.views[0].figure["data"] for name in trace["y"]}
-    assert drawn == set(cache.BARS)
+    bars, lines, *variants = cache.build(read_results([tmp_path])).figures
+    for view in bars.views:
+        assert {name for trace in view.figure["data"] for name in trace["y"]} == set(cache.BARS)
+    assert [figure.facets["geometry"] for figure in variants] == list(cache.SIZES_OF)
     assert {published_cache(name).family for name in cache.LINES} == set(CACHE_FAMILIES)
     assert len(lines.views[0].figure["data"]) == len(cache.LINES)
+
+
+def test_figures_say_who_keeps_least(tmp_path):
+    growth, long, deepseek, lite, *_ = said(cache.build(read_results([tmp_path]))).figures
+    assert growth.finding == (
+        "deepseek-v4-flash adds least, 6.72 KiB a token; deepseek-v3’s latent 68.6 KiB, llama-3.1-70b’s groups 320 KiB"
+    )
+    assert long.finding.endswith("nemotron-3-super keeps 1.16 GiB of a sequence, llama-3.1-70b 40.0 GiB")
+    # 16 groups of 2 x 128 elements beside 512 + 64; 128 heads of as many.
+    assert deepseek.finding == "At deepseek-v3’s sizes GQA keeps 7.11× what MLA keeps, MHA 56.9×; MQA keeps least"
+    # Two groups of a small model are less than its latent.
+    assert "GQA keeps 0.889× what MLA keeps" in lite.finding
+
+
+def test_a_long_context_is_its_constant_and_what_grew(tmp_path):
+    growth, *_ = said(cache.build(read_results([tmp_path]))).figures
+    kept = {}
+    for trace in growth.views[1].figure["data"]:
+        for name, size in zip(trace["y"], trace["x"], strict=True):
+            kept[name] = kept.get(name, 0) + size * 1024**3
+    for name, size in kept.items():
+        assert size == pytest.approx(published_cache(name).plan.cache_bytes(cache.LONG_CONTEXT_TOKENS), rel=1e-3)

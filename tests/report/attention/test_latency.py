@@ -140,7 +140,7 @@ def test_a_figure_finds_the_fastest_or_says_it_cannot(tmp_path, mha_s, finding):
     assert section_of(results).figures[0].finding == finding
 
 
-def test_a_finding_says_what_mla_takes_where_it_is_not_among_the_first(tmp_path):
+def test_a_finding_says_what_mla_takes_behind_others(tmp_path):
     times = {"mqa": 1e-3, "gqa": 2e-3, "mha": 3e-3, "mla": 4e-3}
     records = [build(attention=name, latencies_s=(time,) * 6) for name, time in times.items()]
     assert section_of(read(tmp_path, *records)).figures[0].finding.endswith("as long; MLA 4.00×")

@@ -40,6 +40,8 @@ def test_the_worst_run_comes_first_and_the_page_warns(tmp_path):
     plotly.graph_objects.Figure(section.figures[0].views[0].figure)
     (bars,) = section.figures[0].views[0].figure["data"]
     assert (bars["x"], bars["y"]) == ([30.0, 13.0, 2.0], [0, 1, 2])
+    assert [len(keys) for keys in bars["customdata"]] == [1, 1, 1]
+    assert section.figures[0].finding.startswith("2 of 4 runs")
 
 
 def test_what_an_unused_gpu_does_disturbs_no_case(tmp_path):
@@ -66,7 +68,7 @@ def test_stolen_time_and_marks_of_the_series_count_too(tmp_path):
 
 
 def test_of_many_disturbed_runs_the_worst_are_drawn(tmp_path):
-    section = section_of(tmp_path, *[throttled(n / 100, seq_len=1024 * n) for n in range(1, 21)])
-    assert len(section.tables[0].rows) == 20
-    assert len(section.figures[0].views[0].figure["data"][0]["x"]) == 16
+    section = section_of(tmp_path, *[throttled(n / 100, seq_len=1024 * n) for n in range(1, 25)])
+    assert len(section.tables[0].rows) == 24
+    assert len(section.figures[0].views[0].figure["data"][0]["x"]) == 20
     assert "4 more are in the table only." in section.figures[0].caption

@@ -159,12 +159,12 @@ def test_each_results_folder_has_its_newest(tmp_path):
     assert "two: Newest: after two against" in section.explanation
 
 
-def test_of_hundreds_the_worst_forty_are_drawn(tmp_path):
+def test_of_hundreds_the_worst_twenty_are_drawn(tmp_path):
     many = [timing(Outcome.SLOWER, 1 + n / 1000, case=case_id(seq_len=n)) for n in range(300)]
     section = section_of(tmp_path, judgement(*many))
     (figure,) = section.figures
-    assert traces_of(figure)["slower"]["x"] == pytest.approx([1 + n / 1000 for n in range(299, 259, -1)])
-    assert "260 more are in the table only." in figure.caption
+    assert traces_of(figure)["slower"]["x"] == pytest.approx([1 + n / 1000 for n in range(299, 279, -1)])
+    assert "280 more are in the table only." in figure.caption
     assert (len(section.tables[0].rows), section.tables[0].folded) == (300, True)
 
 
