@@ -17,7 +17,7 @@ from suite.report.plot.plots import Axis
 from suite.report.plot.scales import byte_axis
 from suite.report.quality import design
 from suite.report.quality.design import QualityArm, QualityContrast, QualityExperiment
-from suite.report.quality.layout import bytes_text, share_columns
+from suite.report.quality.layout import bytes_text, runs_behind, share_columns, variant_facet
 from suite.report.table import Column, column, table
 
 LARGEST_RATIO = 1.5
@@ -52,10 +52,8 @@ def is_same_cache(found: QualityContrast) -> bool:
     return abs(math.log(cache_ratio(found.arm, found.other))) <= math.log(EQUAL_RATIO)
 
 
-NEAREST: list[Column[QualityContrast]] = [
-    column("quality.latent", lambda found: found.arm.name),
+CACHES: list[Column[QualityContrast]] = [
     column("quality.bytes", lambda found: design.cache_bytes(found.arm), bytes_text),
-    column("quality.against", lambda found: found.other.name),
     column(
         "quality.bytes_over",
         lambda found: "=" if is_same_cache(found) else numbers.times(cache_ratio(found.arm, found.other)),
@@ -65,17 +63,15 @@ NEAREST: list[Column[QualityContrast]] = [
 
 
 def nearest_table(
-    key: str, found: Iterable[QualityContrast], of_arms: Sequence[Column[QualityContrast]], settings: Text = ""
+    key: str, found: Iterable[QualityContrast], about: Sequence[Column[QualityContrast]], **more: Any
 ) -> Table:
-    """Lay out comparisons at the nearest cache. `of_arms`: the columns that say what is compared."""
-    return table(
-        say(key),
-        found,
-        [*of_arms, *share_columns("quality.answered", "quality.other_answered")],
-        note=say(f"{key}_note"),
-        settings=settings,
-        facets_of=lambda pair: {"label": pair.arm.label},
-    )
+    """Lay out comparisons at the nearest cache. `about`: the columns that say which tasks or tiers they are of."""
+    names: list[Column[QualityContrast]] = [
+        column("quality.latent", lambda found: found.arm.name),
+        column("quality.against", lambda found: found.other.name),
+    ]
+    columns = [*names, *about, *share_columns("quality.answered", "quality.other_answered"), *CACHES]
+    return replace(table(say(key), found, columns, note=say(f"{key}_note"), **more), family=say(key))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +119,7 @@ class SizeLine:
             style=first.style,
             ordinal=self.ordinal,
             mode=mode,
-            facets=first.facets,
+            facets=variant_facet(first),
             more={
                 # Marks of a latent and of grouped heads often lie on each other.
                 "textposition": "top center" if design.is_latent(first) else "bottom center",
@@ -157,5 +153,6 @@ def faded(drawn: Mapping[QualityArm, Sequence[Point]], mode: str) -> list[Series
         place = alike.index(arm)
         opacity = round(1 - (1 - FAINTEST) * place / max(1, len(alike) - 1), 2)
         looks: dict[str, Any] = {"style": arm.style, "ordinal": place, "more": {"opacity": opacity}}
-        series.append(Series(name=arm.name, points=points, mode=mode, size=8, facets=arm.facets, **looks))
+        looks |= {"facets": variant_facet(arm), "runs": runs_behind(arm)}
+        series.append(Series(name=arm.name, points=points, mode=mode, size=8, **looks))
     return series

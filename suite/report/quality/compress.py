@@ -1,6 +1,7 @@
 """A published model with a smaller cache, read on held-out plays: what it costs, and which words pay first."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Any, TypeVar
 
@@ -65,7 +66,19 @@ def _perplexity(experiment: CompressExperiment) -> Figure:
             views["close_up"] = lambda run: run.times if run.is_near else None
     drawn = [(name, _plot(experiment, name, value)) for name, value in views.items()]
     shown = [View(title=say(f"compress.view.{name}"), figure=figure) for name, figure in drawn if figure]
-    return _figure("perplexity", experiment, shown, height_px(len(experiment.others) + 1))
+    return _figure("perplexity", experiment, shown, height_px(len(experiment.others) + 1), _cheapest(experiment))
+
+
+def _cheapest(experiment: CompressExperiment) -> Text:
+    """Tell what eight bits cost, else what the best latent costs where it holds, with the windows that it rests on."""
+    eight_bits = [run for run in design.runs_in(experiment) if run.method == design.INT8 and run.times]
+    best = design.best_latent(experiment)
+    held = design.holds_until(best) if best else None
+    run = next(iter([*eight_bits, *([held] if held else [])]), None)
+    if run is None or run.times is None:
+        return ""
+    fields = {"name": run.name, "share": _share(run), "change": run.times.written(design.change_text)}
+    return say("compress.finding", count=len(run.text[ALL]), **fields)
 
 
 def _classes(experiment: CompressExperiment) -> Figure:
@@ -76,20 +89,31 @@ def _classes(experiment: CompressExperiment) -> Figure:
             title = say("compress.close_up", view=view) if is_close_up else view
             views.append(View(title=title, figure=_classes_plot(experiment, measure, is_close_up=is_close_up)))
     views = [view for view in views if view.figure]
-    return _figure("classes", experiment, views, panels_height_px(len(design.latents(experiment))))
+    best = design.best_latent(experiment)
+    rises = [rise for rise in design.rises_in(experiment) if rise.arm is best]
+    told = _ranked(rises[0], is_brief=True) if rises else None
+    finding = say("compress.finding_first", name=rises[0].run.name, told=told) if told else ""
+    return _figure("classes", experiment, views, panels_height_px(len(design.latents(experiment))), finding)
 
 
-def _figure(name: str, experiment: CompressExperiment, views: Sequence[View], height: int) -> Figure:
+def _facets(experiment: CompressExperiment) -> dict[str, Text]:
+    """Return what a reader chooses an experiment by."""
+    return {"label": experiment.label, "setting": dotted(experiment.title, experiment.settings) or say("rl.usual")}
+
+
+def _figure(name: str, experiment: CompressExperiment, views: Sequence[View], height: int, finding: Text) -> Figure:
     has_intervals = any(len(run.text[ALL]) > 1 for run in design.runs_in(experiment))
     caption = [say(f"compress.{name}_caption"), "" if has_intervals else say("compress.one_window")]
     return Figure(
-        title=dotted(say(f"compress.{name}_figure"), experiment.title),
-        settings=experiment.settings,
+        title=say(f"compress.{name}_figure"),
+        family=say(f"compress.{name}_figure"),
+        finding=finding,
+        settings=experiment.name,
         caption=_with_origin(joined("sentence", caption), experiment),
         views=views,
         height_px=height,
         wide=True,
-        facets={"label": experiment.label},
+        facets=_facets(experiment),
     )
 
 
@@ -131,7 +155,8 @@ def _points(arm: MethodArm, value: ValueOf) -> list[Point]:
     for run in arm.runs:
         if run.cache_bytes and (found := value(run)) is not None:
             ends, rank = ends_of(found.interval), str(run.rank or "")
-            points.append(Point(x=run.cache_bytes, y=found.mean, ends=ends, text=rank, hover=_hover(run)))
+            runs = [run.record.run_key]
+            points.append(Point(x=run.cache_bytes, y=found.mean, ends=ends, text=rank, hover=_hover(run), runs=runs))
     return points
 
 
@@ -172,7 +197,8 @@ def _classes_plot(experiment: CompressExperiment, measure: Measure, *, is_close_
             if (value := design.value_of(run.added(name, measure.per))) is not None:
                 sentence = say(f"compress.hover.{measure.name}", value=value.written(measure.text))
                 hover = joined(": ", [run.name, sentence])
-                points.append(Point(x=run.cache_bytes, y=value.mean, ends=ends_of(value.interval), hover=hover))
+                ends, keys = ends_of(value.interval), [run.record.run_key]
+                points.append(Point(x=run.cache_bytes, y=value.mean, ends=ends, hover=hover, runs=keys))
         return Series(
             name=say(f"compress.class.{name}"),
             points=points,
@@ -205,17 +231,10 @@ def _table(
     columns: Sequence[Column[R]],
     *,
     note: Text,
-    folded: bool = False,
 ) -> Table:
-    return table(
-        dotted(say(f"compress.table.{name}"), experiment.title),
-        rows,
-        columns,
-        note=_with_origin(note, experiment),
-        settings=experiment.settings,
-        folded=folded,
-        facets=experiment.facets,
-    )
+    title, note = say(f"compress.table.{name}"), _with_origin(note, experiment)
+    found = table(title, rows, columns, note=note, settings=experiment.name, facets=_facets(experiment))
+    return replace(found, family=title)
 
 
 def _first_losses(experiment: CompressExperiment) -> Table:
@@ -332,13 +351,13 @@ def _methods(experiment: CompressExperiment) -> Table:
         [(arm, run) for arm in experiment.arms for run in arm.runs],
         [
             *METHOD_COLUMNS,
-            column("quality.bytes", lambda row: row[1].cache_bytes, numbers.count),
-            column("compress.of_own", lambda row: row[1].share_of_own, numbers.percent),
-            column("compress.of_mha", lambda row: row[1].share_of_mha, numbers.percent),
+            column("compress.change", lambda row: _change(row[1]), kind=Kind.NUMBER),
             column(
                 "compress.perplexity", lambda row: _said(row[1].perplexity, design.perplexity_text), kind=Kind.NUMBER
             ),
-            column("compress.change", lambda row: _change(row[1]), kind=Kind.NUMBER),
+            column("quality.bytes", lambda row: row[1].cache_bytes, numbers.count),
+            column("compress.of_own", lambda row: row[1].share_of_own, numbers.percent),
+            column("compress.of_mha", lambda row: row[1].share_of_mha, numbers.percent),
             *map(_added_column, CLASSES),
             column("compress.logits", lambda row: row[1].logits_change, lambda change: f"{change:.2g}"),
             column("quality.decode", lambda row: decoded(row[1]), kind=Kind.NUMBER),
@@ -372,7 +391,6 @@ def _layers(experiment: CompressExperiment) -> Table:
             column("compress.lose_least", lambda row: _lost(row[1].kept, 1, is_least=True)),
         ],
         note=say("compress.layers_note"),
-        folded=True,
     )
 
 

@@ -5,7 +5,7 @@ is skewed, and most often where it is reversed.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from suite.report.blocks import Text, dotted, say, say_or
@@ -33,6 +33,8 @@ class Family:
 
     name: Text
     """The settings that tell it from other families; empty where it stands alone."""
+    facets: Mapping[str, Text]
+    """Its label and its settings, by which a reader chooses it."""
     main: QualityExperiment
     """Skewed queries, with the number of updates that most variants have."""
     uneven: Sequence[QualityExperiment]
@@ -103,7 +105,8 @@ def families(results: Results) -> Sequence[Family]:
         if uneven := [experiment for experiment in alike if not experiment.value(design.FREQUENCY)]:
             main = max(uneven, key=lambda tried: (len(tried.arms), sum(len(arm.ended) for arm in tried.arms)))
             arms = sorted((arm for experiment in alike for arm in experiment.arms), key=design.order)
-            found.append(Family(name=dotted(*titles[rest]), main=main, uneven=uneven, arms=arms))
+            facets = {"label": main.label, "setting": titles[rest][1] or say("rl.usual")}
+            found.append(Family(name=dotted(*titles[rest]), facets=facets, main=main, uneven=uneven, arms=arms))
     return sorted(found, key=lambda family: (-len(family.main.arms), family.main.key))
 
 

@@ -20,7 +20,7 @@ from suite.report.plot.heatmap import heatmap
 from suite.report.plot.marks import faint
 from suite.report.quality.design import QualityArm, QualityRun, last
 from suite.report.quality.families import Family
-from suite.report.quality.layout import NAME, arm_table
+from suite.report.quality.layout import NAME, arm_table, runs_behind
 from suite.report.table import column, columns_of
 
 ATTRIBUTE = re.compile(r"attribute ([1-9]\d?)")
@@ -98,11 +98,24 @@ def heads_figure(family: Family) -> Figure:
     shown = [(arm, falls[0]) for arm in family.looked_into if (falls := falls_by_seed(arm))][:MOST_MAPS]
     return Figure(
         title=say("quality_tiers.heads"),
+        family=say("quality_tiers.heads"),
+        finding=_finding(family),
         settings=family.name,
+        facets=family.facets,
         caption=say("quality_tiers.heads_caption", seed=next((falls.seed for _, falls in shown), "")),
-        views=[View(title=arm.name, figure=_map(falls)) for arm, falls in shown],
+        views=[View(title=arm.name, figure=_map(falls, runs_behind(arm))) for arm, falls in shown],
         height_px=FRAME_PX + ROW_PX * max((len(falls.heads) for _, falls in shown), default=0),
     )
+
+
+def _finding(family: Family) -> Text:
+    """Tell how much of an attribute one head carries in the first variant that is drawn, beside all heads alike."""
+    found = [(arm, falls) for arm in family.looked_into if (falls := carried(arm))]
+    if not found:
+        return ""
+    arm, falls = found[0]
+    fields = {"name": arm.name, "share": largest_share(falls), "heads": first_heads(falls), "count": len(falls)}
+    return say("quality_tiers.finding_heads", alike=numbers.percent(1 / len(falls[0].heads)), **fields)
 
 
 def heads_table(family: Family) -> Table:
@@ -120,6 +133,7 @@ def heads_table(family: Family) -> Table:
         ],
         lambda row: row[0],
         settings=family.name,
+        facets=family.facets,
     )
 
 
@@ -133,7 +147,7 @@ def first_heads(found: Sequence[Falls]) -> str:
     return f"{fmean(falls.first_heads for falls in found):.1f}"
 
 
-def _map(falls: Falls) -> dict[str, Any]:
+def _map(falls: Falls, runs: Sequence[str]) -> dict[str, Any]:
     attributes = [name.rpartition(" ")[2] for name in falls.attributes]
     heads = _head_names(falls.heads)
     written = [[f"{100 * value:.0f}".replace("-0", "0") for value in row] for row in falls.fall]
@@ -151,6 +165,7 @@ def _map(falls: Falls) -> dict[str, Any]:
         colours={"colorscale": scale, "zmin": 0, "zmax": 100, "showscale": False},
         title=say("quality_tiers.attributes"),
         text_px=12,
+        runs=runs,
     )
 
 

@@ -12,6 +12,7 @@ from suite.report.model.formats import ends_of, nats, share_interval, share_with
 from suite.report.plot.marks import Point
 from suite.report.quality.design import ALL, LOSS, QualityArm, QualityContrast, cache_bytes, share_of
 from suite.report.table import Column, column, table
+from suite.statistics.paired import TOLD_APART, Outcome
 
 R = TypeVar("R")
 MOST_NAMED = 3
@@ -51,11 +52,36 @@ def bytes_text(size: float) -> str:
 def figure(key: str, views: Sequence[View], arms: Iterable[QualityArm], caption: Text = "", **more: Any) -> Figure:
     """Lay out a figure whose title and caption stand under `key`; it says where no arm has a second seed.
 
+    Figures of one key are a family, of which a reader chooses one.
+
     `caption`: in the place of the one under `key`. `more`: anything else of a Figure.
     """
     is_single = all(len(arm.ended) == 1 for arm in arms)
     sentences = [caption or say(f"{key}_caption"), say("quality.one_seed") if is_single else ""]
-    return Figure(**{"title": say(key), "caption": joined("sentence", sentences), "views": views, **more})
+    return Figure(title=say(key), family=say(key), caption=joined("sentence", sentences), views=views, **more)
+
+
+def finding(pairs: Sequence[QualityContrast], about: Text = "") -> Text:
+    """Return the largest difference that the rule tells, or that it tells none, with how many it tells; empty of none.
+
+    Where nothing was tested, the largest difference with the reason. `about`: the questions, else the task is named.
+    """
+    if not pairs:
+        return ""
+    tested = [pair for pair in pairs if pair.found.is_tested]
+    told = [pair for pair in tested if pair.outcome in TOLD_APART]
+    first = max(told or tested or pairs, key=lambda pair: abs(pair.found.mean))
+    counts = {name: sum(pair.outcome is of for pair in told) for name, of in OUTCOMES.items()}
+    fields: dict[str, Any] = {"arm": first.arm.name, "other": first.other.name, "verdict": verdict_of(first)}
+    fields |= {"about": about or first.arm.first.task, "difference": difference_text(first), "pairs": first.found.pairs}
+    fields["unit"] = say(f"quality.unit.{first.quantity.unit}")
+    kind = "untested" if not tested else "told" if told else "open"
+    return say(f"quality.finding.{kind}", count=len(tested or pairs), **counts, **fields)
+
+
+def runs_behind(*arms: QualityArm) -> list[str]:
+    """Return the run keys of arms."""
+    return [run.record.run_key for arm in arms for run in arm.ended]
 
 
 def arm_table(
@@ -67,7 +93,13 @@ def arm_table(
 ) -> Table:
     """Lay out rows about an arm each; title and note stand under `key`. `more`: anything else of a table."""
     fields = {"title": say(key), "note": say(f"{key}_note"), **more}
-    return table(rows=rows, columns=columns, facets_of=lambda row: arm_of(row).facets, **fields)
+    laid_out = table(rows=rows, columns=columns, facets_of=lambda row: variant_facet(arm_of(row)), **fields)
+    return replace(laid_out, family=laid_out.title)
+
+
+def variant_facet(arm: QualityArm) -> dict[str, Text]:
+    """Return the variant of a row; what all rows of a table share would tell it from others of its family."""
+    return {"variant": arm.facets.get("variant", "")}
 
 
 def share_point(place: float, values: Sequence[float], hover: str, *, along: str = "y", **fields: object) -> Point:
@@ -80,24 +112,22 @@ def share_point(place: float, values: Sequence[float], hover: str, *, along: str
 EXPERIMENT: Column[QualityArm] = column("quality.experiment", lambda arm: arm.first.experiment_name)
 NAME: Column[QualityArm] = column("column.variant", lambda arm: arm.name)
 SEEDS: Column[QualityArm] = column("rl.seeds", seeds_text, kind=Kind.NUMBER)
-ARM: list[Column[QualityArm]] = [
-    NAME,
+SIZES: list[Column[QualityArm]] = [
     column("quality.bytes", cache_bytes, bytes_text),
     column("quality.parameters", lambda arm: arm.first.constant("model_parameter_count"), numbers.count),
-    SEEDS,
 ]
-VERDICT: list[Column[QualityContrast]] = [
-    column("rl_efficiency.in_words", verdict_of),
-    *p_columns(lambda found: found.found),
-]
+VERDICT: Column[QualityContrast] = column("rl_efficiency.in_words", verdict_of)
+TESTED: list[Column[QualityContrast]] = p_columns(lambda found: found.found)
+OUTCOMES = {"higher": Outcome.HIGHER, "lower": Outcome.LOWER}
 
 
 def share_columns(ours: str, theirs: str) -> list[Column[QualityContrast]]:
-    """Return the columns of a comparison by a share; under the first two titles the arms' own."""
+    """Return the columns of a comparison by a share; under the two titles the arms' own."""
     return [
+        column("quality.difference", difference_text, kind=Kind.NUMBER),
+        VERDICT,
+        column("rl.seeds", lambda found: found.found.pairs, numbers.count),
         column(ours, lambda found: share_with_range(found.found.ours), kind=Kind.NUMBER),
         column(theirs, lambda found: share_with_range(found.found.theirs), kind=Kind.NUMBER),
-        column("quality.difference", difference_text, kind=Kind.NUMBER),
-        column("rl.seeds", lambda found: found.found.pairs, numbers.count),
-        *VERDICT,
+        *TESTED,
     ]

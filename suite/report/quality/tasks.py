@@ -19,17 +19,17 @@ from suite.report.plot.rows import rows
 from suite.report.plot.scales import linear, shares, ticked
 from suite.report.plot.text import figure_text
 from suite.report.quality import design, layout
-from suite.report.quality.cache import NEAREST, SizeLine, at_nearest_cache, bytes_axis, faded, lines_of, nearest_table
+from suite.report.quality.cache import SizeLine, at_nearest_cache, bytes_axis, faded, lines_of, nearest_table
 from suite.report.quality.design import QualityArm, QualityContrast, QualityExperiment, QualityRun
 from suite.report.quoted import quoted_tables
-from suite.report.table import Column, column, columns_of, plain, table
+from suite.report.table import Column, column, columns_of, plain
 from suite.statistics.learning import Arrivals, arrivals, to_threshold
 from suite.statistics.paired import JUDGED, Outcome
 
 LEVEL = 0.95
 TAKEN_AWAY = {design.ROPE_DIM: "0", design.LATENT_NORM: "false"}
 """Parts that MLA can do without, and the value that says so."""
-MOST_KINDS, MOST_ROWS, MOST_SETTINGS, MOST_TASKS, FEWEST = 6, 10, 4, 8, 2
+MOST_KINDS, MOST_SETTINGS, MOST_TASKS, MOST_PX, FEWEST = 6, 8, 16, 880, 2
 NAME_PX, DOT_PX, FRAME_PX = 30, 12, 130
 SMALLEST_PX, LARGEST_PX = 9, 24
 
@@ -49,7 +49,7 @@ def build(results: Results) -> Section | None:
     return section(
         "quality",
         explanation=joined("sentence", [say("quality.explanation"), _sizes(every)]),
-        figures=[_differences(found), *_over_settings(found, has_labels=results.several), _pareto(found)],
+        figures=[_differences(found), *_pareto(found), *_over_settings(found, has_labels=results.several)],
         tables=[*with_rule(tables), *quoted],
         headlines=[_headline(found, label, has_label=results.several) for label in results.labels],
     )
@@ -98,21 +98,29 @@ def _task_table(of_task: Sequence[QualityExperiment]) -> Table:
     later: Column[QualityContrast] = column("quality.later", _later, kind=Kind.NUMBER)
     is_told_by_one = arms[0].first.telling != design.ALL
     hops, told_by = say("quality.task_note_two_hop"), say("quality.task_note_loss" if by_loss else "quality.task_note")
-    return table(
-        say("quality.task", task=arms[0].first.task),
+    answered: Column[QualityArm] = column("quality.answered", layout.answered_text, kind=Kind.NUMBER)
+    return layout.arm_table(
+        "quality.task",
         arms,
         [
+            layout.NAME,
             layout.EXPERIMENT,
-            *layout.ARM,
-            column("quality.answered", layout.answered_text, kind=Kind.NUMBER),
-            *([loss] if by_loss else []),
-            *columns_of(against.get, [less, *layout.VERDICT]),
+            loss if by_loss else answered,
+            *columns_of(against.get, [less, layout.VERDICT]),
+            layout.SEEDS,
+            *([answered] if by_loss else []),
+            *layout.SIZES,
             *columns_of(arrivals_of, ARRIVED),
-            *columns_of(against.get, [later]),
+            *columns_of(against.get, [later, *layout.TESTED]),
         ],
         note=joined("sentence", [hops if is_told_by_one else "", told_by]),
-        facets_of=lambda arm: arm.facets,
+        **_of_task(arms[0]),
     )
+
+
+def _of_task(arm: QualityArm) -> dict[str, Any]:
+    """Return what tells a table of a task from those of others."""
+    return {"settings": arm.first.task, "facets": {"task": arm.first.task}}
 
 
 def _loss_text(arm: QualityArm) -> Text | None:
@@ -158,15 +166,15 @@ def _kinds_tables(of_task: Sequence[QualityExperiment]) -> list[Table]:
     kinds = list(dict.fromkeys(kind for arm in arms for kind in arm.first.answered if kind != design.ALL))
     if not 1 < len(kinds) <= MOST_KINDS:
         return []
-    columns, title = [layout.EXPERIMENT, layout.NAME], say("quality.kinds", task=arms[0].first.task)
+    columns = [layout.NAME, layout.EXPERIMENT]
     for kind in kinds:
         columns.append(column(plain(clip_text(kind)), partial(layout.answered_text, kind=kind), kind=Kind.NUMBER))
-    return [layout.arm_table("quality.kinds", arms, columns, folded=True, title=title)]
+    return [layout.arm_table("quality.kinds", arms, columns, **_of_task(arms[0]))]
 
 
 def _pairs_table(found: Sequence[QualityExperiment]) -> Table:
     pairs = [pair for experiment in found for pair in at_nearest_cache(experiment)]
-    return nearest_table("quality.pairs", pairs, [*columns_of(lambda pair: pair.arm, [layout.EXPERIMENT]), *NEAREST])
+    return nearest_table("quality.pairs", pairs, columns_of(lambda pair: pair.arm, [layout.EXPERIMENT]))
 
 
 def _parts_table(every: Sequence[QualityExperiment]) -> Table:
@@ -180,11 +188,11 @@ def _parts_table(every: Sequence[QualityExperiment]) -> Table:
         "quality.contrasts",
         judged(found),
         [
-            column("quality.experiment", _experiment_and_tier),
-            column("quality.taken_away", _taken_away),
             column("column.variant", lambda pair: pair.other.name),
-            column("quality.bytes", _both_caches, kind=Kind.NUMBER),
+            column("quality.taken_away", _taken_away),
+            column("quality.experiment", _experiment_and_tier),
             *layout.share_columns("quality.without", "quality.with_it"),
+            column("quality.bytes", _both_caches, kind=Kind.NUMBER),
         ],
         lambda pair: pair.arm,
     )
@@ -219,13 +227,16 @@ def _both_caches(found: QualityContrast) -> str:
 def _differences(found: Sequence[QualityExperiment]) -> Figure | None:
     """Ask three questions, a view each: is it narrower, smaller or worse at what it keeps?"""
     matched = grouped(found, lambda experiment: experiment.value("match"))
-    views, arms, heights, is_cut = [], [], [], False
+    views, arms, heights, is_cut, asked = [], [], [], False, list[QualityContrast]()
     for match in ("heads", "cache", "params"):
         every = [*map(at_nearest_cache, matched.get("heads", ()))] if match == "cache" else []
         for experiment in matched.get(match, ()):
             every.append([pair for pair in design.against_mha(experiment) if design.is_plain(pair.arm)])
         if known := [pairs for pairs in every if pairs]:
-            drawn, is_cut = known[:MOST_ROWS], is_cut or len(known) > MOST_ROWS
+            row_px = NAME_PX + DOT_PX * len(_by_name(known))
+            most = max(1, (MOST_PX - FRAME_PX) // row_px)
+            drawn, is_cut = known[:most], is_cut or len(known) > most
+            asked = asked or [pair for pairs in known for pair in pairs]
             figure = _differences_plot(drawn, say(f"quality.axis.{match}"))
             views.append(View(title=say(f"quality.match.{match}"), figure=figure))
             arms += [pair.arm for pairs in drawn for pair in pairs]
@@ -233,7 +244,8 @@ def _differences(found: Sequence[QualityExperiment]) -> Figure | None:
     if not views:
         return None
     caption = joined("sentence", [say("quality.differences_caption"), say("quality.not_drawn") if is_cut else ""])
-    return layout.figure("quality.differences", views, arms, caption, height_px=max(heights), wide=True)
+    size: dict[str, Any] = {"height_px": max(heights), "wide": True}
+    return layout.figure("quality.differences", views, arms, caption, finding=layout.finding(asked), **size)
 
 
 def _by_name(rows: Iterable[Sequence[QualityContrast]]) -> dict[Text, QualityArm]:
@@ -254,7 +266,15 @@ def _differences_plot(found: Sequence[Sequence[QualityContrast]], axis_title: Te
         offset, ordinal = each * (line - (len(arms) - 1) / 2), drawn[:line].count(drawn[line])
         points = [_dot(pair, place + offset) for place, pair in dots if pair.arm.name == name]
         series.append(
-            Series(name=name, points=points, style=arm.style, ordinal=ordinal, facets=arm.facets, along="x", size=8)
+            Series(
+                name=name,
+                points=points,
+                style=arm.style,
+                ordinal=ordinal,
+                facets=layout.variant_facet(arm),
+                along="x",
+                size=8,
+            )
         )
     return rows(
         [row[0].arm.first.experiment_name for row in found],
@@ -268,7 +288,8 @@ def _differences_plot(found: Sequence[Sequence[QualityContrast]], axis_title: Te
 def _dot(found: QualityContrast, y: float) -> Point:
     outcome = {"difference": layout.difference_text(found), "said": verdict_of(found)}
     hover = say("quality.difference_hover", title=found.arm.first.experiment_name, other=found.other.name, **outcome)
-    return Point(x=100 * found.found.mean, y=y, ends=ends_of(found.found.interval, factor=100), hover=hover)
+    runs = layout.runs_behind(found.arm, found.other)
+    return Point(x=100 * found.found.mean, y=y, ends=ends_of(found.found.interval, factor=100), hover=hover, runs=runs)
 
 
 def _over_settings(found: Sequence[QualityExperiment], *, has_labels: bool) -> list[Figure]:
@@ -287,10 +308,16 @@ def _over_setting(name: str, found: Sequence[QualityExperiment], *, has_labels: 
         values = {number_of(experiment.value(name)): experiment for experiment in alike}
         by_value = {value: experiment for value, experiment in values.items() if value is not None}
         if len(by_value) > 1:
-            title, settings = titles[rest]
             views = [view for view in _views_over(figure_text(called), by_value) if view.figure["data"]]
             arms = [arm for experiment in by_value.values() for arm in experiment.arms]
-            looks = {"title": dotted(title, called), "settings": settings}
+            first, hardest = arms[0], by_value[max(by_value)]
+            facets = {
+                "task": first.first.task,
+                "label": first.label,
+                "setting": dotted(figure_text(called), titles[rest][1]),
+            }
+            looks = {"settings": dotted(*titles[rest], figure_text(called)), "facets": facets}
+            looks["finding"] = layout.finding(design.against_mha(hardest))
             height = height_px(len(views[0].figure["data"]))
             yield len(by_value), layout.figure("quality.over", views, arms, height_px=height, **looks)
 
@@ -324,14 +351,31 @@ def _arrival(value: float, arm: QualityArm) -> Point | None:
     return Point(x=value, y=found.median, hover=hover)
 
 
-def _pareto(found: Sequence[QualityExperiment]) -> Figure:
+def _pareto(found: Sequence[QualityExperiment]) -> list[Figure]:
     """Draw, of each task and label, the experiment with the most arms, and of as many the last: it is the hardest."""
     of_task = grouped(found, lambda experiment: (experiment.label, experiment.value("task"))).values()
     best = [max(reversed(alike), key=lambda experiment: len(experiment.arms)) for alike in of_task]
     drawn = [experiment for experiment in best if len(qualities(experiment)) >= FEWEST][:MOST_TASKS]
-    views = [View(title=experiment.title, figure=_pareto_plot(experiment)) for experiment in drawn]
-    arms = [arm for experiment in drawn for arm in experiment.arms]
-    return layout.figure("quality.pareto", views, arms, height_px=height_px(6), wide=True)
+    return [_pareto_figure(experiment) for experiment in drawn]
+
+
+def _pareto_figure(experiment: QualityExperiment) -> Figure:
+    front = front_of(qualities(experiment))
+    first = front[0]
+    value = _loss_text(first) if design.is_by_loss(first) else layout.answered_text(first)
+    told = say(
+        "quality.finding_front",
+        name=first.name,
+        value=value,
+        bytes=numbers.count(design.cache_bytes(first) or 0),
+        pairs=len(first.ended),
+        front=len(front),
+        count=len(experiment.arms),
+    )
+    facets = {"task": experiment.value("task"), "label": experiment.label}
+    more: dict[str, Any] = {"finding": told, "facets": facets, "settings": experiment.name, "wide": True}
+    views = [View(title="", figure=_pareto_plot(experiment))]
+    return layout.figure("quality.pareto", views, experiment.arms, height_px=height_px(6), **more)
 
 
 def qualities(experiment: QualityExperiment) -> dict[QualityArm, float]:
@@ -354,12 +398,17 @@ def _pareto_plot(experiment: QualityExperiment) -> dict[str, Any]:
     by_loss, found = design.is_by_loss(experiment.arms[0]), qualities(experiment)
     front, sizes = front_of(found), _sizes_px([*found])
     points = {
-        arm: Point(x=design.cache_bytes(arm), y=abs(quality), hover=_standing(arm, is_on_front=arm in front))
+        arm: Point(
+            x=design.cache_bytes(arm),
+            y=abs(quality),
+            hover=_standing(arm, is_on_front=arm in front),
+            runs=layout.runs_behind(arm),
+        )
         for arm, quality in found.items()
     }
     beaten_by_none = Series(
         name=say("quality.front"),
-        points=[replace(points[arm], hover="") for arm in front],
+        points=[replace(points[arm], hover="", runs=()) for arm in front],
         mode="lines",
         more={"line": {"color": GREY, "dash": "dot", "width": 1.5, "shape": "hv"}},
     )

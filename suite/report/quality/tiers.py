@@ -23,7 +23,7 @@ from suite.report.plot.rows import height_px as rows_height_px
 from suite.report.plot.rows import rows
 from suite.report.plot.scales import linear, shares
 from suite.report.quality import design, families, layout
-from suite.report.quality.cache import NEAREST, bytes_axis, faded, lines_of, nearest_table
+from suite.report.quality.cache import bytes_axis, faded, lines_of, nearest_table
 from suite.report.quality.design import QualityArm, QualityContrast, Value
 from suite.report.quality.families import MIXES, REVERSED, UNIFORM, Family, asked_of, mix_share
 from suite.report.quality.heads import heads_figure, heads_table
@@ -61,6 +61,11 @@ def build(results: Results) -> Section | None:
     )
 
 
+def _of(family: Family) -> dict[str, Any]:
+    """Return what tells a family's figures and tables from those of others."""
+    return {"settings": family.name, "facets": family.facets}
+
+
 def recoverable(tier: str) -> Value:
     """Return what gives the share of a tier that a linear reader finds in a run's cache."""
     return lambda run: design.last(run.recoverable, tier)
@@ -90,8 +95,24 @@ def _by_bytes(family: Family) -> Figure | None:
     caption = say("quality_tiers.by_bytes_caption", updates=numbers.count(family.usual_updates))
     height = panels_height_px(len(family.tiers))
     return layout.figure(
-        "quality_tiers.by_bytes", drawn, arms, caption, height_px=height, wide=True, settings=family.name
+        "quality_tiers.by_bytes",
+        drawn,
+        arms,
+        caption,
+        finding=_nearest_finding(family),
+        height_px=height,
+        wide=True,
+        **_of(family),
     )
+
+
+def _nearest_finding(family: Family) -> Text:
+    """Tell how latents stand beside grouped heads of the same cache in the rarest tier; else what a variant answers."""
+    if found := layout.finding(families.rare_contrasts(family), say(f"quality_tiers.asked.{design.RARELY}")):
+        return found
+    arm = next((arm for arm in family.main.arms if design.is_plain_mla(arm)), family.main.arms[0])
+    answers = " / ".join(_percents(arm, family))
+    return say("quality_tiers.finding", name=arm.name, answers=answers, count=len(arm.ended))
 
 
 def _marks(arms: Sequence[QualityArm], value: Value, what: str) -> Marks:
@@ -100,7 +121,8 @@ def _marks(arms: Sequence[QualityArm], value: Value, what: str) -> Marks:
         size, values = design.cache_bytes(arm) or 0.0, arm.values(value)
         if values:
             written = numbers.count(size)
-            marks[arm] = layout.share_point(size, values, hover, name=arm.name, what=say(what), bytes=written)
+            point = layout.share_point(size, values, hover, name=arm.name, what=say(what), bytes=written)
+            marks[arm] = replace(point, runs=layout.runs_behind(arm))
     return marks
 
 
@@ -123,8 +145,20 @@ def _forms_figure(family: Family) -> Figure:
     parts = [[arm for arms in found for arm in arms]] if 0 < len(found) <= MOST_TOGETHER else found[:MOST_VIEWS]
     views = [View(title=arms[0].name if len(parts) > 1 else "", figure=_forms_plot(arms, family)) for arms in parts]
     drawn = [arm for arms in parts for arm in arms]
-    height = rows_height_px(max(map(len, parts), default=0))
-    return layout.figure("quality_tiers.forms", views, drawn, height_px=height, wide=True, settings=family.name)
+    more = {"height_px": rows_height_px(max(map(len, parts), default=0)), "wide": True, **_of(family)}
+    return layout.figure("quality_tiers.forms", views, drawn, finding=_best_form(family), **more)
+
+
+def _best_form(family: Family) -> Text:
+    """Tell which way of training changes the third tier most, and how many ways the rule tells from skewed queries."""
+    against = families.form_contrasts(family)
+    if not against:
+        return ""
+    told = [pair for pair in against.values() if pair.outcome in TOLD_APART]
+    first = max(told or against.values(), key=lambda pair: abs(pair.found.mean))
+    fields = {"name": first.arm.name, "form": family.form_of(first.arm), "verdict": verdict_of(first)}
+    fields |= {"difference": layout.difference_text(first), "pairs": first.found.pairs}
+    return say("quality_tiers.finding_forms", told=len(told), count=len(against), **fields)
 
 
 def _forms_plot(arms: Sequence[QualityArm], family: Family) -> dict[str, Any]:
@@ -135,7 +169,7 @@ def _forms_plot(arms: Sequence[QualityArm], family: Family) -> dict[str, Any]:
         for row, arm in enumerate(arms):
             if values := arm.values(design.share_of(tier)):
                 point = layout.share_point(row + offset, values, "quality_tiers.hover", along="x", name=name)
-                points.append(replace(point, facets=arm.facets))
+                points.append(replace(point, facets=layout.variant_facet(arm), runs=layout.runs_behind(arm)))
         series.append(Series(name=name, points=points, style=TIER_STYLES[tier], along="x", size=10))
     names = [dotted(arm.name, family.form_of(arm)) for arm in arms]
     return rows(names, series, xaxis=shares(say("quality.axis.answered"), range=[-0.02, 1.04]), shift_px=19)
@@ -150,7 +184,19 @@ def _curves(family: Family) -> Figure:
         for tier in reversed(family.tiers)
         if (curves := {arm: curve for arm in arms if (curve := _curve(arm, tier))})
     ]
-    return layout.figure("quality_tiers.curves", views, arms, height_px=height_px(len(arms)), settings=family.name)
+    finding = _last_learnt(family)
+    return layout.figure(
+        "quality_tiers.curves", views, arms, finding=finding, height_px=height_px(len(arms)), **_of(family)
+    )
+
+
+def _last_learnt(family: Family) -> Text:
+    """Tell how many variants answer the rarest tier in the end."""
+    tier = family.tiers[-1]
+    means = [mean for arm in family.main.arms if (mean := arm.mean(design.share_of(tier))) is not None]
+    learnt = sum(mean >= 1 - ALL_BUT for mean in means)
+    fields = {"tier": say(f"quality_tiers.asked.{tier}"), "updates": numbers.count(family.usual_updates)}
+    return say("quality_tiers.finding_curves", learnt=learnt, count=len(means), **fields)
 
 
 def _curve(arm: QualityArm, tier: str) -> list[Point]:
@@ -163,7 +209,7 @@ def _curve(arm: QualityArm, tier: str) -> list[Point]:
 
 def _pairs_table(family: Family) -> Table:
     tier: Column[QualityContrast] = column("quality_tiers.tier", lambda pair: say(f"quality_tiers.tier.{pair.about}"))
-    return nearest_table("quality_tiers.pairs", families.tier_contrasts(family), [*NEAREST, tier], settings=family.name)
+    return nearest_table("quality_tiers.pairs", families.tier_contrasts(family), [tier], **_of(family))
 
 
 def _forms_table(family: Family) -> Table:
@@ -175,17 +221,19 @@ def _forms_table(family: Family) -> Table:
         [
             layout.NAME,
             column("quality_tiers.form", family.form_of),
+            *columns_of(against.get, [less, layout.VERDICT]),
             layout.SEEDS,
             *_tier_columns(family),
-            *columns_of(against.get, [less, *layout.VERDICT]),
+            *columns_of(against.get, layout.TESTED),
         ],
-        settings=family.name,
+        **_of(family),
     )
 
 
 def _variants_table(family: Family) -> Table:
-    columns = [*layout.ARM, *_tier_columns(family), column("quality.decode", design.decode_s, numbers.seconds)]
-    return layout.arm_table("quality_tiers.by_variant", family.main.arms, columns, settings=family.name)
+    columns = [layout.NAME, *_tier_columns(family), layout.SEEDS, *layout.SIZES]
+    columns.append(column("quality.decode", design.decode_s, numbers.seconds))
+    return layout.arm_table("quality_tiers.by_variant", family.main.arms, columns, **_of(family))
 
 
 def _tier_columns(family: Family) -> list[Column[QualityArm]]:
@@ -201,7 +249,7 @@ def _mixes_table(family: Family) -> Table:
         column(f"quality_tiers.mix.{mix}", partial(_shares, value=mix_share(mix)), kind=Kind.NUMBER) for mix in MIXES
     ]
     columns = [layout.NAME, *shares, column("quality_tiers.reversed_less", _reversed_less, kind=Kind.NUMBER)]
-    return layout.arm_table("quality_tiers.mixes", rows, columns, settings=family.name, folded=True)
+    return layout.arm_table("quality_tiers.mixes", rows, columns, **_of(family))
 
 
 def _shares(arm: QualityArm, value: Value) -> Text | None:
@@ -241,8 +289,7 @@ def _cached_table(family: Family) -> Table:
             *p_columns(lambda row: None if row not in found or _is_answered(found[row]) else found[row]),
         ],
         lambda row: row[0],
-        settings=family.name,
-        folded=True,
+        **_of(family),
     )
 
 

