@@ -165,7 +165,7 @@ def _map(falls: Falls, runs: Sequence[str]) -> dict[str, Any]:
         colours={"colorscale": scale, "zmin": 0, "zmax": 100, "showscale": False},
         title=say("quality_tiers.attributes"),
         text_px=12,
-        runs=runs,
+        behind=runs,
     )
 
 

@@ -316,7 +316,7 @@ def _over_setting(name: str, found: Sequence[QualityExperiment], *, has_labels: 
                 "label": first.label,
                 "setting": dotted(figure_text(called), titles[rest][1]),
             }
-            looks = {"settings": dotted(*titles[rest], figure_text(called)), "facets": facets}
+            looks: dict[str, Any] = {"settings": dotted(*titles[rest], figure_text(called)), "facets": facets}
             looks["finding"] = layout.finding(design.against_mha(hardest))
             height = height_px(len(views[0].figure["data"]))
             yield len(by_value), layout.figure("quality.over", views, arms, height_px=height, **looks)

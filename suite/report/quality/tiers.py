@@ -145,7 +145,7 @@ def _forms_figure(family: Family) -> Figure:
     parts = [[arm for arms in found for arm in arms]] if 0 < len(found) <= MOST_TOGETHER else found[:MOST_VIEWS]
     views = [View(title=arms[0].name if len(parts) > 1 else "", figure=_forms_plot(arms, family)) for arms in parts]
     drawn = [arm for arms in parts for arm in arms]
-    more = {"height_px": rows_height_px(max(map(len, parts), default=0)), "wide": True, **_of(family)}
+    more: dict[str, Any] = {"height_px": rows_height_px(max(map(len, parts), default=0)), "wide": True, **_of(family)}
     return layout.figure("quality_tiers.forms", views, drawn, finding=_best_form(family), **more)
 
 
@@ -157,7 +157,7 @@ def _best_form(family: Family) -> Text:
     told = [pair for pair in against.values() if pair.outcome in TOLD_APART]
     first = max(told or against.values(), key=lambda pair: abs(pair.found.mean))
     fields = {"name": first.arm.name, "form": family.form_of(first.arm), "verdict": verdict_of(first)}
-    fields |= {"difference": layout.difference_text(first), "pairs": first.found.pairs}
+    fields["difference"] = layout.difference_text(first)
     return say("quality_tiers.finding_forms", told=len(told), count=len(against), **fields)
 
 

@@ -244,8 +244,8 @@ def _profiles(experiment: RlExperiment, scores: Mapping[RlArm, NDArray[np.float6
         profile, points = bootstrap_profile(scores_RT, np.linspace(0, 1, 41)), []
         columns = (profile.thresholds, profile.shares, profile.low, profile.high)
         for threshold, share, low, high in zip(*map(np.ndarray.tolist, columns), strict=True):
-            fields = {"share": numbers.percent(share), "threshold": numbers.percent(threshold)}
-            hover = say("rl_efficiency.profiles_hover", **fields)
+            values = {"share": numbers.percent(share), "threshold": numbers.percent(threshold)}
+            hover = say("rl_efficiency.profiles_hover", **values)
             points.append(Point(x=threshold, y=share, ends=(low, high), hover=hover))
         lines.append(curves.arm_series(arm, points, experiment.arms))
     xaxis = shares(say("rl_efficiency.threshold"), range=[0, 1])

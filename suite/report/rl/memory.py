@@ -324,11 +324,11 @@ def _table(
     def settings(arm: MemoryArm) -> Text:
         return joined("list", written(arm.setting, own_names[arm.first.workload]))
 
-    usual = [
+    usual: list[Column[MemoryArm]] = [
         column("column.model", lambda arm: arm.first.model),
         column("column.algorithm", lambda arm: arm.name),
     ]
-    of_case = [
+    of_case: list[Column[MemoryArm]] = [
         column("column.settings", settings, kind=Kind.LONG, only_where_known=True),
         *([column("fact.evidence", lambda arm: say(f"evidence.{arm.first.evidence}"))] if has_evidence else []),
         *label_column(results.several),

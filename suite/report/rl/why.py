@@ -231,7 +231,7 @@ def _forest(factorial: Factorial, effects: Sequence[Effect]) -> Figure | None:
     """Draw a row for each effect, filled where the rule tells it from nothing."""
     if not effects:
         return None
-    series = []
+    series: list[Series] = []
 
     def drawn_as(item: tuple[int, Effect]) -> tuple[Text, bool]:
         row = item[1]
