@@ -33,7 +33,7 @@ def test_a_subject_is_chosen_of_figures_that_differ_in_it(open_page, ordinary, f
     wait_until(page, f"subject => {SUBJECT} === subject", subject)
 
 
-def test_one_figure_is_shown_of_those_that_differ_in_their_subject(open_page, ordinary):
+def test_of_figures_of_one_family_one_is_shown(open_page, ordinary):
     page = open_page(ordinary)
     assert section(page, "latency").locator("figure").count() == 1
 

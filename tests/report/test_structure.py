@@ -15,7 +15,7 @@ LAYERS = (
     ("table",),
     ("evidence", "quoted"),
     ("attention", "quality", "rl", "runs"),
-    ("answers",),
+    ("answers", "decide"),
     ("page",),
     ("command",),
 )
