@@ -109,7 +109,7 @@ def _memory_lead(saving: Saving) -> Lead:
     ours, theirs = saving.arm.first, saving.baseline.first
     about = say("answer.about.memory", model=ours.model, evidence=say(f"evidence.{ours.evidence}"))
     peaks = {"ours": numbers.bytes_iec(ours.peak), "theirs": numbers.bytes_iec(theirs.peak)}
-    return lead_of_size(1 - saving.share, about, say("answer.memory", share=numbers.percent(1 - saving.share), **peaks))
+    return lead_of_size(1 - saving.share, about, numbers.percent(1 - saving.share), count=say("answer.memory", **peaks))
 
 
 def _least_saved(saved: Sequence[Saving]) -> Text:
