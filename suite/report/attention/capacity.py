@@ -6,12 +6,12 @@ from typing import Any
 from suite.records import numbers
 from suite.records.derived import constant
 from suite.records.record import Record, Status
-from suite.report.blocks import Figure, Kind, Section, Text, View, dotted, joined, say, section
+from suite.report.blocks import Figure, Kind, Section, Text, View, joined, say, section
 from suite.report.model.labels import BLUE
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import MOST_TOKENS
 from suite.report.plot.marks import Point, Series
-from suite.report.plot.rows import drawn_of, height_px, rows
+from suite.report.plot.rows import drawn_of, height_px, rows, told_apart
 from suite.report.plot.scales import decimal_ticks, log
 from suite.report.table import Column, column, label_column, table
 
@@ -27,7 +27,7 @@ def build(results: Results) -> Section | None:
     if not found:
         return None
     drawn, left_out = drawn_of(fit, MOST_DRAWN)
-    names, common = _told_apart(drawn)
+    names, common = told_apart([_parts(current) for current in drawn])
     figure = Figure(
         title=say("capacity.figure"),
         finding=_finding(fit),
@@ -94,15 +94,6 @@ def _finding(fit: Sequence[CurrentRecord]) -> Text:
     batch, rate = _amount("case", "largest_batch", best.record) or 0, _most(best) or 0
     fields = {"model": _axis(best, "geometry"), "share": _share(best), "batch": numbers.count(batch)}
     return say("capacity.finding", rate=numbers.count(rate), **fields)
-
-
-def _told_apart(found: Sequence[CurrentRecord]) -> tuple[list[Text], Text]:
-    """Return the rows' names by what they differ in, and what all have in common."""
-    parts = [_parts(current) for current in found]
-    shared = [len(set(map(repr, column))) == 1 for column in zip(*parts, strict=True)]
-    names = [dotted(*(part for part, is_one in zip(row, shared, strict=True) if not is_one)) for row in parts]
-    common = dotted(*(part for part, is_one in zip(parts[0], shared, strict=True) if is_one)) if parts else ""
-    return (names if len(found) > 1 else [dotted(*row) for row in parts]), common if len(found) > 1 else ""
 
 
 def _dots(found: Sequence[CurrentRecord], names: Sequence[Text]) -> dict[str, Any]:

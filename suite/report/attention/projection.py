@@ -95,14 +95,14 @@ def _finding(drawn: Sequence[Timing]) -> Text:
 def _dots(found: Sequence[Timing], results: Results) -> dict[str, Any]:
     """Draw a row for each device, the fastest on top, and a marker for each variant."""
     fastest_first = sorted(found, key=lambda timing: (timing.median_s, _device(timing)))
-    has_labels = len({timing.label for timing in found}) > 1
+    labels = [label for label in results.labels if any(timing.label == label for timing in found)]
     lines = grouped(in_order(found), lambda timing: (timing.sized_variant, timing.label))
     series = [
         Series(
-            name=dotted(name, label if has_labels else ""),
+            name=dotted(name, label if len(labels) > 1 else ""),
             points=list(map(_point, line)),
             style=variant_style(line[0].variant),
-            ordinal=results.labels.index(label),
+            ordinal=labels.index(label),
             facets={"variant": variant_label(line[0].variant), "label": label},
             size=marker_px(place),
         )

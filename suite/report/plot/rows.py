@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from suite.records import numbers
-from suite.report.blocks import Facets, Text, say
+from suite.report.blocks import Facets, Text, dotted, say
 from suite.report.plot.marks import Point, Series, about, error_bars, hovering, made_of, short
 from suite.report.plot.plots import Axis, layout, plot
 from suite.report.plot.text import figure_text
@@ -37,6 +37,15 @@ def rows(
     ]
     yaxis = {"range": [len(names) - 0.5, -0.8], "visible": False}
     return plot(series, xaxis=xaxis, yaxis=yaxis, annotations=named, **more)
+
+
+def told_apart(parts: Sequence[Sequence[Text]]) -> tuple[list[Text], Text]:
+    """Return rows' names by the parts in which they differ, and the parts that all share; all are a single row's."""
+    if len(parts) < 2:
+        return [dotted(*row) for row in parts], ""
+    shared = [len(set(map(repr, column))) == 1 for column in zip(*parts, strict=True)]
+    names = [dotted(*(part for part, is_one in zip(row, shared, strict=True) if not is_one)) for row in parts]
+    return names, dotted(*(part for part, is_one in zip(parts[0], shared, strict=True) if is_one))
 
 
 def drawn_of(found: Sequence[T], most: int) -> tuple[Sequence[T], Text]:

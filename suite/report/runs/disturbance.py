@@ -10,14 +10,14 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.telemetry import Mark
-from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, say_or, section
+from suite.report.blocks import Figure, Kind, Section, Table, Text, View, joined, say, say_or, section
 from suite.report.model.labels import GREY, PURPLE, SKY, VERMILION, case_facets, variant_label
 from suite.report.model.results import Results
 from suite.report.model.run import clip_text, mapping, share
 from suite.report.plot.marks import Point
-from suite.report.plot.rows import bars, drawn_of, rows
+from suite.report.plot.rows import bars, drawn_of, rows, told_apart
 from suite.report.plot.scales import linear
-from suite.report.runs.telemetry import CPU, SETTINGS, TelemetryRun, run_columns, run_name, telemetry_runs
+from suite.report.runs.telemetry import CPU, SETTINGS, TelemetryRun, name_parts, run_columns, telemetry_runs
 from suite.report.table import Column, column, columns_of, table
 
 TELLING = 0.05
@@ -111,18 +111,19 @@ def _figure(found: Sequence[Disturbed], warning: Text) -> Figure | None:
     if not found:
         return None
     drawn, left_out = drawn_of(found, MOST_DRAWN)
+    names, shared = told_apart([_parts(disturbed) for disturbed in drawn])
     return Figure(
         title=say("disturbance.figure"),
+        settings=shared,
         finding=warning,
         caption=joined("sentence", [say("disturbance.caption"), left_out]),
-        views=[View(title="", figure=_bars(drawn))],
+        views=[View(title="", figure=_bars(drawn, names))],
         height_px=FRAME_PX + ROW_PX * len(drawn),
         wide=True,
     )
 
 
-def _bars(drawn: Sequence[Disturbed]) -> dict[str, Any]:
-    names = _row_names(drawn)
+def _bars(drawn: Sequence[Disturbed], names: Sequence[Text]) -> dict[str, Any]:
     series = []
     for mark in dict.fromkeys(mark for disturbed in drawn for mark in disturbed.shares):
         points, offsets = [], []
@@ -139,18 +140,11 @@ def _bars(drawn: Sequence[Disturbed]) -> dict[str, Any]:
     return rows(names, series, xaxis=xaxis, shift_px=NAME_SHIFT_PX)
 
 
-def _row_names(drawn: Sequence[Disturbed]) -> list[Text]:
-    """Name each row by its run, and by its device and label where these differ."""
-    parts = [_parts(disturbed) for disturbed in drawn]
-    has_device, *_, has_label = (len(set(map(repr, part))) > 1 for part in zip(*parts, strict=True))
-    return [dotted(*named[not has_device : len(named) if has_label else -1]) for named in parts]
-
-
 def _parts(disturbed: Disturbed) -> list[Text]:
     run = disturbed.run
     of_cache = f"cache {cached}" if (cached := run.axis("cache_dtype")) else ""
     variant = variant_label(run.axis("attention"))
-    return [disturbed.device, variant, run_name(run.record), run.axis("dtype"), of_cache, run.label]
+    return [disturbed.device, variant, *name_parts(run.record), run.axis("dtype"), of_cache, run.label]
 
 
 def _table(found: Sequence[Disturbed], results: Results) -> Table:

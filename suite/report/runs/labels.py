@@ -25,9 +25,9 @@ from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import LABEL, PLAUSIBLE_S, Run
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import rule
-from suite.report.plot.rows import drawn_of, rows
+from suite.report.plot.rows import drawn_of, rows, told_apart
 from suite.report.plot.scales import Ticks, log
-from suite.report.runs.telemetry import run_name, run_settings
+from suite.report.runs.telemetry import name_parts, run_settings
 from suite.report.table import Column, column, columns_of, plain, table
 from suite.statistics.intervals import Interval, Ratio, launched_interval, ratio_of_medians
 
@@ -63,10 +63,15 @@ class Shared:
         return next(iter(self.by_label.values()))
 
     @property
-    def name(self) -> Text:
+    def parts(self) -> list[Text]:
+        """Return the parts of its name."""
         first = self.first
-        span = say_or(f"span.{first.span}", first.span)
-        return dotted(variant_label(first.axis("attention")), run_name(first.record), first.axis("dtype"), span)
+        variant, span = variant_label(first.axis("attention")), say_or(f"span.{first.span}", first.span)
+        return [variant, *name_parts(first.record), first.axis("dtype"), span]
+
+    @property
+    def name(self) -> Text:
+        return dotted(*self.parts)
 
     @property
     def told(self) -> Text:
@@ -135,6 +140,7 @@ def _figure(first: str, label: str, found: Sequence[Shared]) -> Figure:
         return not ratio.is_told_apart, -abs(math.log(ratio.ratio))
 
     drawn, left_out = drawn_of(sorted(found, key=distance), MOST_DRAWN)
+    names, in_all = told_apart([shared.parts for shared in drawn])
     ratios = [shared.ratio(label) for shared in found]
     fields = {
         "label": label,
@@ -146,15 +152,16 @@ def _figure(first: str, label: str, found: Sequence[Shared]) -> Figure:
     return Figure(
         title=say("labels.over", **fields),
         family=say("labels.family"),
+        settings=in_all,
         finding=say("labels.finding", **fields),
         caption=joined("sentence", [say("labels.caption", **fields), left_out]),
-        views=[View(title="", figure=_forest(label, drawn))],
+        views=[View(title="", figure=_forest(label, drawn, names))],
         height_px=FRAME_PX + ROW_PX * len(drawn),
         facets={LABEL: dotted(label, first)},
     )
 
 
-def _forest(label: str, drawn: Sequence[Shared]) -> dict[str, Any]:
+def _forest(label: str, drawn: Sequence[Shared], names: Sequence[Text]) -> dict[str, Any]:
     kinds: dict[str, tuple[Style, list[Point]]] = {"slower": (BEHIND, []), "faster": (AHEAD, []), "open": (OPEN, [])}
     for row, shared in enumerate(drawn):
         ratio, timed = shared.ratio(label), shared.by_label[label]
@@ -176,9 +183,7 @@ def _forest(label: str, drawn: Sequence[Shared]) -> dict[str, Any]:
     ends = [end for line in series for point in line.points for end in point.ends or ()]
     low, high = min([1 / STEPS[0], *ends]) / ROOM, max([STEPS[0], *ends]) * ROOM
     axis = log(say("labels.axis"), _ticks(low, high), range=[math.log10(low), math.log10(high)])
-    return rows(
-        [shared.name for shared in drawn], series, xaxis=axis, shift_px=NAME_SHIFT_PX, shapes=[rule(x=1, solid=True)]
-    )
+    return rows(names, series, xaxis=axis, shift_px=NAME_SHIFT_PX, shapes=[rule(x=1, solid=True)])
 
 
 def _ticks(low: float, high: float) -> Ticks:

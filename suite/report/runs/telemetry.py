@@ -131,12 +131,17 @@ SETTINGS: Column[TelemetryRun] = column("column.settings", run_settings, kind=Ki
 
 def run_name(record: Record) -> Text:
     """Name a run in a figure, without its variant: model, phase, context; a training run by its algorithm and seed."""
+    return dotted(*name_parts(record))
+
+
+def name_parts(record: Record) -> list[Text]:
+    """Return the parts of a run's name; of training runs one fewer have something."""
     algorithm, tokens = axis(record, ALGORITHM), tokens_of(record)
     if algorithm:
         seed = axis(record, "seed") or numbers.NOTHING
-        return dotted(axis(record, "task"), say("rl.run", algorithm=label_of(ALGORITHM, algorithm), seed=seed))
+        return [axis(record, "task"), say("rl.run", algorithm=label_of(ALGORITHM, algorithm), seed=seed), ""]
     context = "" if tokens is None else say("callstyle.tokens", tokens=numbers.count(tokens))
-    return dotted(axis(record, "geometry"), phase_name(axis(record, "phase")), context)
+    return [axis(record, "geometry"), phase_name(axis(record, "phase")), context]
 
 
 @functools.lru_cache(maxsize=1)
