@@ -246,7 +246,8 @@ def _profiles(experiment: RlExperiment, scores: Mapping[RlArm, NDArray[np.float6
         for threshold, share, low, high in zip(*map(np.ndarray.tolist, columns), strict=True):
             values = {"share": numbers.percent(share), "threshold": numbers.percent(threshold)}
             hover = say("rl_efficiency.profiles_hover", **values)
-            points.append(Point(x=threshold, y=share, ends=(low, high), hover=hover))
+            ends = (low, high) if len(scores) <= curves.MOST_BANDS else None
+            points.append(Point(x=threshold, y=share, ends=ends, hover=hover))
         lines.append(curves.arm_series(arm, points, experiment.arms))
     xaxis = shares(say("rl_efficiency.threshold"), range=[0, 1])
     figure = banded(lines, xaxis=xaxis, yaxis=shares(say("rl_efficiency.above"), range=[0, 1.02]))

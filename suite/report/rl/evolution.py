@@ -215,7 +215,8 @@ def _headline(found: Mapping[RlExperiment, Changes]) -> Headline | None:
     """Tell of the first experiment in which the length of thought is judged."""
     for experiment, changed in found.items():
         length, corrections = (
-            [(arm.name, change.outcome) for arm, change in changed[metric].items()] for metric in (LENGTH, CORRECTIONS)
+            [(arm.short_name, change.outcome) for arm, change in changed[metric].items()]
+            for metric in (LENGTH, CORRECTIONS)
         )
         if by_length := by_outcome(length):
             fields = {"length": by_length, "corrections": by_outcome(corrections) or numbers.NOTHING}

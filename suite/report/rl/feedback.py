@@ -2,7 +2,6 @@
 other, with every other setting the same.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from suite.report.blocks import Figure, Headline, Section, Text, joined, say, section
@@ -63,6 +62,7 @@ def _headline(found: Mapping[str, Sequence[Beside]]) -> Headline | None:
 
 
 def _named(row: Beside, rows: Sequence[Beside]) -> Text:
-    """Return an experiment's name, and the arm's where it has several."""
-    has_several = Counter(other.experiment for other in rows)[row.experiment] > 1
-    return joined(" ", [row.experiment.name, f"({row.arm.name})" if has_several else ""])
+    """Return an arm's name, with what tells its experiment from the others of the sentence."""
+    has_several = len({other.experiment.title for other in rows}) > 1
+    where = joined(" ", [row.experiment.title if has_several else "", row.experiment.settings])
+    return say("rl_feedback.named", arm=row.arm.short_name, where=where) if where else row.arm.short_name

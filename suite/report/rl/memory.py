@@ -363,9 +363,11 @@ def _fits_table(arms: Sequence[MemoryArm], results: Results) -> Table | None:
     """Lay out, for one model, how many GPUs of each size hold each case."""
     if not any(design.devices_needed(size, arm) for arm in arms for size in GPUS_GB):
         return None
-    told = differing([arm.setting for arm in arms]) - {*TITLED, design.SHARDS}
+    usual = design.usual_of([arm.setting for arm in arms])
+    told = {name: value for name, value in usual.items() if name not in {*TITLED, design.SHARDS}}
     named: Column[MemoryArm] = column(
-        "column.algorithm", lambda arm: joined("list", [arm.name, *written(arm.setting, told)])
+        "column.algorithm",
+        lambda arm: joined("list", [arm.name, *written(arm.setting, design.unusual(arm.setting, told))]),
     )
     columns: list[Column[MemoryArm]] = [
         *(column(say("rl_memory.gpu", size=gb), partial(design.devices_needed, gb), numbers.count) for gb in GPUS_GB),
@@ -377,7 +379,9 @@ def _fits_table(arms: Sequence[MemoryArm], results: Results) -> Table | None:
     if known := [value for value in stated if value is not None]:
         low, high = numbers.bytes_iec(min(known)), numbers.bytes_iec(max(known))
         reserve = low if low == high else say("rl.range", low=low, high=high)
-    note = say("rl_memory.fits_note", reserve=reserve)
+    settings = joined("list", written(tuple(told.items()), told))
+    sentences = [say("rl_memory.fits_note", reserve=reserve)]
+    note = joined("sentence", [*sentences, say("rl_memory.usual_is", settings=settings) if settings else ""])
     first = arms[0].first
     more: dict[str, Any] = {"settings": first.model, "facets": _facets(first), "note": note}
     found = _table("fits", arms, columns, results, arm_of=lambda arm: arm, named=[named], but=design.SHARDS, **more)

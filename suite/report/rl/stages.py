@@ -302,7 +302,7 @@ def _headline(rows: Sequence[Beside]) -> Headline | None:
     """Tell how recipes end on the task with the most of them, of those that are judged."""
     for experiment, same in grouped(rows, lambda row: row.experiment).items():
         at_steps = [row for row in same if row.quantity.name == STEPS]
-        if names := by_outcome([(row.arm.name, row.outcome) for row in at_steps]):
+        if names := by_outcome([(row.arm.short_name, row.outcome) for row in at_steps]):
             reference, _ = reference_of(at_steps, RECIPE)
             point = say("rl_stages.point", reference=reference, **tally(row.outcome for row in at_steps))
             whole = at_steps[0].reference.name

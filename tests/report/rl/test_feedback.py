@@ -25,8 +25,8 @@ def test_a_reward_is_compared_with_all_else_the_same(tmp_path):
     )
     assert [row["Group"].split(" · ")[0] for row in majority] == ["addition", "addition"]
     assert majority[0]["In words"] == "not told apart (5 pairs)"
-    paid = "process against outcome supervision: sort · small · MHA · GRPO higher"
-    voted = "majority vote against the key: addition · small · MHA · GRPO not told apart"
+    paid = "process against outcome supervision: process supervision higher"
+    voted = "majority vote against the key: the group’s vote not told apart"
     assert f"At equal completions: {paid}; {voted}." in details(section)
 
 

@@ -176,7 +176,7 @@ def test_a_curve_names_what_is_unusual_in_it(tmp_path):
     assert lines["usual settings"]["x"] == [494e6, 8.03e9]
     assert lines["usual settings"]["hovertext"][1] == "llama-3.1-8b: 44 % saved, 138 GiB to 77.2 GiB"
     assert lines["micro-batch 16"]["y"][0] < lines["usual settings"]["y"][0] < 0.5
-    assert "Usual settings, where a line does not say otherwise: 1,024 tokens, micro-batch 1." in with_reference.caption
+    assert "Where nothing else is said: 1,024 tokens, micro-batch 1." in with_reference.caption
     by_context = [trace["name"] for trace in with_reference.views[1].figure["data"]]
     assert sorted(by_context) == ["llama-3.1-8b", "qwen2.5-0.5b"]
 
