@@ -115,9 +115,21 @@ def render_sections(results: Results, texts: Texts) -> list[Section]:
     return [texts.section(section) for section in build_sections(results)]
 
 
+def whole_page(results: Results, *, here: str, lang: str = "en", made_of: str = "") -> str:
+    """Return the page as text. `here`: the id of the machine whose records are called this machine's."""
+    return page(
+        build_views(results),
+        results,
+        here=here,
+        answers=build_answers(results, here),
+        decide=decide_data(),
+        lang=lang,
+        made_of=made_of,
+    )
+
+
 def _html(results: Results, lang: str, made_of: str) -> Iterable[str]:
-    answers = build_answers(results, machine_id())
-    return [page(build_views(results), results, answers=answers, decide=decide_data(), lang=lang, made_of=made_of)]
+    return [whole_page(results, here=machine_id(), lang=lang, made_of=made_of)]
 
 
 def _markdown(results: Results, lang: str, _: str) -> Iterable[str]:

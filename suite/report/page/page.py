@@ -62,6 +62,7 @@ def page(
     views: Mapping[str, Sequence[Section]],
     results: Results,
     *,
+    here: str = "",
     answers: Answers | None = None,
     decide: Any = None,
     lang: str = "en",
@@ -69,8 +70,8 @@ def page(
 ) -> str:
     """Return the whole page, as text, that opens in a language.
 
-    `views`: sections by view, not yet rendered. `decide`: the data of the chooser. `made_of`: a digest of the folders
-    that it was asked for.
+    `views`: sections by view, not yet rendered. `here`: the id of this machine. `decide`: the data of the chooser.
+    `made_of`: a digest of the folders that it was asked for.
     """
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -79,7 +80,8 @@ def page(
     has_figures = any(section.figures for sections in views.values() for section in sections)
     libraries = {"hyparquet": _part("vendor", "hyparquet.min.js"), **({"plotly": _plotly_js()} if has_figures else {})}
     runs = runs_content(results)
-    blocks = {f"{name}/{view}": content for name, view, content in _contents(views, answers, results, languages)}
+    contents = _contents(views, answers, results, here, languages)
+    blocks = {f"{name}/{view}": content for name, view, content in contents}
     blocks |= {"runs": runs["lines"], "records": runs["records"], "decide": decide}
     script = "\n".join(['"use strict";\n(() => {', *(_part("scripts", f"{name}.js") for name in SCRIPTS), "})();"])
     return environment.get_template("page.html").render(
@@ -97,14 +99,18 @@ def page(
 
 
 def _contents(
-    views: Mapping[str, Sequence[Section]], answers: Answers | None, results: Results, languages: Mapping[str, Texts]
-) -> Any:
+    views: Mapping[str, Sequence[Section]],
+    answers: Answers | None,
+    results: Results,
+    here: str,
+    languages: Mapping[str, Texts],
+) -> Iterable[tuple[str, str, Any]]:
     """Yield the content of each view in each language."""
     numbers = run_numbers(results)
     for name, texts in languages.items():
         for view, sections in views.items():
             yield name, view, view_content(sections, texts, languages["en"], numbers)
-        yield name, "answers", {**answers_content(answers, texts), "ran": ran_content(results, texts)}
+        yield name, "answers", {**answers_content(answers, texts), "ran": ran_content(results, here, texts)}
 
 
 def _frame(views: Mapping[str, Sequence[Section]], languages: Mapping[str, Texts], lang: str) -> dict[str, Any]:

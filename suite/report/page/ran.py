@@ -6,7 +6,6 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import started_at
-from suite.records.environment import machine_id
 from suite.records.record import Record, Status
 from suite.report.model.machine_labels import plain_name
 from suite.report.model.results import Results
@@ -17,9 +16,8 @@ REFUSED = (Status.UNSUPPORTED, Status.OUT_OF_MEMORY)
 MOST_NAMED = 2
 
 
-def ran_content(results: Results, texts: Texts) -> dict[str, Any]:
+def ran_content(results: Results, here: str, texts: Texts) -> dict[str, Any]:
     """Return a sentence on the runs of this machine, and one on those of others; empty where there are none."""
-    here = machine_id()
     records = [current.record for current in results.records]
     own = [record for record in records if record.environment.get("machine_id") == here]
     others = [record for record in records if record.environment.get("machine_id") != here]
