@@ -116,6 +116,9 @@ class Answer:
     largest_batch: int | None = None
     batch: int | None = None
     """The batch of the step."""
+    flops: int | None = None
+    """This and the traffic: of a step, on each device."""
+    traffic_bytes: int | None = None
     bound_s: float | None = None
     expected_s: float | None = None
     expected_why: str | None = None
@@ -411,9 +414,8 @@ def _times(question: Question, model: SharedModel, batch: int) -> dict[str, Any]
     work = model.step(*sizes)
     bound_s = ceilings.bound_s(flops=work.flops, traffic_bytes=work.traffic_bytes)
     expected = model.expected_s(load_calibration(device.name), *sizes)
-    if isinstance(expected, str):
-        return {"bound_s": bound_s, "expected_why": expected}
-    return {"bound_s": bound_s, "expected_s": expected}
+    found = {"flops": work.flops, "traffic_bytes": work.traffic_bytes, "bound_s": bound_s}
+    return found | ({"expected_why": expected} if isinstance(expected, str) else {"expected_s": expected})
 
 
 def _clock(fitting: Sequence[Answer]) -> str | None:

@@ -3,37 +3,42 @@
 import random
 from dataclasses import asdict
 
-from suite.configuration.files import choices
+from suite.configuration.files import choices, read_choice
 from suite.theory.choose import ORDERS, SIZES, answers_to, question_from
 from suite.theory.fit import fit_question_from, fits_of
 from suite.theory.parallel import WAYS
+from suite.theory.step_memory import model_sizes
 
 SEED, MANY = 27, 200
-DEVICES = ("h100", "h100", "h200", "h200", "h200", "b200", "a100", "gb200", "l40s", "v100", "mi300x", "80", "141", "24")
-COUNTS = (1, 1, 2, 2, 4, 4, 8, 8, 8, 3, 16)
+DEVICES = ("h100", "h200", "b200", "a100", "gb200", "l40s", "v100", "mi300x", "80", "141", "24")
+COUNTS = (1, 2, 4, 8, 8, 3, 16)
+ROOMY = {"gpus": ("8xh200", "8xh200", "8xb200", "16xh200"), "weights": ("int4",)}
+"""Devices on which nearly every model fits, so that its kinds of layers have times."""
 
 
 def serving_questions(count=MANY):
-    """Ask every model, most of them more than once, with own sizes, refusals and caches in eight bits among them."""
+    """Ask every model where it fits, then at random, with own sizes, refusals and caches in eight bits among them."""
     chance = random.Random(SEED)
-    models = [*choices("geometry"), *chance.choices(choices("geometry"), k=count)]
-    return [_serving(chance, model) for model in models[: count - count // 10]] + [
-        _serving(chance, None) for _ in range(count // 10)
-    ]
+    models, own = choices("geometry"), count // 10
+    found = [_serving(chance, model, **{name: chance.choice(of) for name, of in ROOMY.items()}) for model in models]
+    found += [_serving(chance, chance.choice(models)) for _ in range(count - len(models) - own - 1)]
+    # At the context at which an indexer begins to pick among rows.
+    found.append(_serving(chance, "deepseek-v4-pro", gpus="16xb200", weights="int4", context=4096, batch=1, way="tp"))
+    return found + [_serving(chance, None) for _ in range(own)]
 
 
-def _serving(chance, model):
-    context = chance.choice([64, 513, 4096, 4096, 32_768, 32_768, 131_071])
+def _serving(chance, model, **given):
     asked = {
         "gpus": f"{chance.choice(COUNTS)}x{chance.choice(DEVICES)}",
-        "context": context,
-        "batch": chance.choice([None, None, None, 1, 8, 17, 64]),
-        "new_tokens": chance.choice([1, 1, 1, 2, 4, 100]),
-        "way": chance.choice(WAYS),
-        "weights": chance.choice(["bfloat16", "fp8", "int4", "int4"]),
+        "context": chance.choice([64, 513, 4096, 32_768, 131_071]),
+        "batch": chance.choice([None, None, None, 1, 8, 16]),
+        "new_tokens": chance.choice([1, 1, 1, 2, 4, 20]),
+        "way": chance.choice(("tp", *WAYS)),
+        "weights": chance.choice(["bfloat16", "fp8", "int4"]),
         "cache_dtype": chance.choice(["bfloat16", "bfloat16", "bfloat16", "fp8", "int8"]),
         "price": chance.choice([None, 2.5]),
         "watts": chance.choice([None, 350]),
+        **given,
     }
     return asked | ({"sizes": _sizes(chance)} if model is None else {"model": model})
 
@@ -54,25 +59,36 @@ def _sizes(chance):
 
 
 def rl_questions(count=MANY):
+    """Ask dense models mostly, of many words and of few, with refusals among them."""
     chance = random.Random(SEED)
+    dense = [name for name in choices("geometry") if _is_dense(name)]
     return [
         {
             "algorithm": chance.choice(choices("algorithm")),
-            "gpus": f"{chance.choice([1, 1, 2, 3, 4, 8])}x{chance.choice(['80', 'h100', '24', 'h200'])}",
+            "gpus": f"{chance.choice([1, 2, 4, 8, 8, 3])}x{chance.choice(['80', 'h100', '24', 'h200'])}",
             "seq_len": chance.choice([64, 2048, 20_480]),
-            "prompt_len": chance.choice([16, 63, 256]),
+            "prompt_len": chance.choice([16, 62, 63]),
             "group": chance.choice([1, 8, 64]),
             "prompts": chance.choice([1, 16]),
             "lora_rank": chance.choice([None, None, 16]),
-            "precision": chance.choice(["bf16", "bf16", "mixed", "float32"]),
-            **(
-                {"sizes": _sizes(chance)}
-                if chance.random() < 0.1
-                else {"model": chance.choice([*choices("geometry"), "8b", "70b", "7b", "0.5b", "72b"])}
-            ),
+            "precision": chance.choice(["bf16", "mixed", "float32"]),
+            **_rl_model(chance, dense),
         }
         for _ in range(count)
     ]
+
+
+def _is_dense(name):
+    try:
+        return bool(model_sizes(read_choice("geometry", name)))
+    except ValueError:
+        return False
+
+
+def _rl_model(chance, dense):
+    if chance.random() < 0.2:
+        return {"sizes": _sizes(chance)}
+    return {"model": chance.choice([*dense, "8b", "70b", "llama-2-7b", "llama-2-7b", "deepseek-v3", "gemma-4-31b"])}
 
 
 def serving_answer(asked, order):

@@ -96,6 +96,7 @@ SMALL = {
     "rope_theta": 10000,
     "tie_embeddings": False,
 }
+WIDE = SMALL | {"vocab_size": 300, "hidden_size": 512, "intermediate_size": 2048, "num_heads": 8}
 TIED = SMALL | {"tie_embeddings": True}
 STEP = {"seq_len": 300, "prompt_len": 40, "prompts_per_step": 4, "num_generations": 4, "micro_batch": 1}
 
@@ -105,7 +106,7 @@ STEP = {"seq_len": 300, "prompt_len": 40, "prompts_per_step": 4, "num_generation
     [
         ("ppo", TIED, {"precision": "mixed"}),
         ("grpo", SMALL, {"lora_rank": 4}),
-        ("dr_grpo", SMALL | {"vocab_size": 300}, {"prompts_per_step": 2}),
+        ("dr_grpo", WIDE, {"prompts_per_step": 2, "seq_len": 100}),
     ],
     ids=["tied, mixed", "LoRA", "one pass, few words"],
 )

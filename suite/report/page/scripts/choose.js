@@ -413,7 +413,8 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
   function answerOf(data, asked, gpus, model, laid) {
     const empty = {
       variant: laid.variant, kv_heads: laid.kv_heads, like: laid.like, fits: false, why: null, token_bytes: null,
-      sequence_bytes: null, weight_bytes: null, parameters: null, largest_batch: null, batch: null, bound_s: null,
+      sequence_bytes: null, weight_bytes: null, parameters: null, largest_batch: null, batch: null, flops: null, traffic_bytes: null,
+      bound_s: null,
       expected_s: null, expected_why: null, tokens_per_s: null, joules_per_million: null, cost_per_million: null,
     };
     const narrow = asked.cache_dtype !== data.dtype, share = data.memory_share, way = asked.way;
@@ -440,9 +441,10 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
     const sizes = [batch, asked.new_tokens, asked.context];
     if (!gpus.device) return { expected_why: { key: "unknown.name" } };
     if (!gpus.device.flops_per_s) return { expected_why: { key: "unknown.peak", device: gpus.name, dtype: data.dtype } };
-    const bound_s = boundOf(gpus.device, shared.step(...sizes));
+    const work = shared.step(...sizes);
+    const found = { flops: work.flops, traffic_bytes: work.bytes, bound_s: boundOf(gpus.device, work) };
     const expected = expectedOf(data, gpus.device, shared, ...sizes, narrow);
-    return typeof expected === "number" ? { bound_s, expected_s: expected } : { bound_s, expected_why: expected };
+    return { ...found, ...(typeof expected === "number" ? { expected_s: expected } : { expected_why: expected }) };
   }
 
   function pricedAnswer(answer, asked, gpus, by, watts) {
