@@ -102,6 +102,7 @@ def fit_question_from(given: Mapping[str, Any]) -> FitQuestion:
     if group * prompts < gpus.count:
         raise ValueError(f"group x prompts must be at least the GPUs; got {group} x {prompts} and {gpus.count}")
     prompt_len = whole_number(asked, "prompt_len", at_least=1, at_most=seq_len - 2)
+    lora_rank = optional_whole_number(asked, "lora_rank")
     return FitQuestion(
         algorithm=algorithm,
         name=name,
@@ -111,7 +112,7 @@ def fit_question_from(given: Mapping[str, Any]) -> FitQuestion:
         prompt_len=prompt_len,
         group=group,
         prompts=prompts,
-        lora_rank=optional_whole_number(asked, "lora_rank"),
+        lora_rank=lora_rank,
         precision=one_of(asked, "precision", PRECISIONS),
     )
 

@@ -36,8 +36,8 @@ def _serving(chance, model, **given):
         "way": chance.choice(("tp", *WAYS)),
         "weights": chance.choice(["bfloat16", "fp8", "int4"]),
         "cache_dtype": chance.choice(["bfloat16", "bfloat16", "bfloat16", "fp8", "int8"]),
-        "price": chance.choice([None, 2.5]),
-        "watts": chance.choice([None, 350]),
+        "price": chance.choice([*[None] * 9, *[2.5] * 9, 0, -1]),
+        "watts": chance.choice([*[None] * 9, *[350] * 9, 0]),
         **given,
     }
     return asked | ({"sizes": _sizes(chance)} if model is None else {"model": model})
@@ -70,7 +70,7 @@ def rl_questions(count=MANY):
             "prompt_len": chance.choice([16, 62, 63]),
             "group": chance.choice([1, 8, 64]),
             "prompts": chance.choice([1, 16]),
-            "lora_rank": chance.choice([None, None, 16]),
+            "lora_rank": chance.choice([None, None, None, 16, 16, 0]),
             "precision": chance.choice(["bf16", "mixed", "float32"]),
             **_rl_model(chance, dense),
         }

@@ -84,6 +84,15 @@ def test_sizes_of_ones_own_and_refusals_answer_as_they_are_typed(decide):
     assert answers(page)[1] == "gpus must be 1, 2, 4, 8 in number; got 3"
     page.get_by_label("Model").first.fill("8b")
     assert answers(page)[0] == "context must be a whole number of at least 2"
+    page = decide(
+        model="constructor", rl_model="__proto__", weights="none", device="toString", precision="x", order="x"
+    )
+    assert [answer.split(";")[0] for answer in answers(page)] == ["model must be a geometry"] * 2
+    page = decide(price="free", lora="1.5")
+    assert answers(page) == [
+        "price must be a number of at least 0; got NaN",
+        "lora_rank must be a whole number of at least 1; got 1.5",
+    ]
 
 
 def test_text_of_the_address_stays_text(decide):

@@ -104,7 +104,7 @@ STEP = {"seq_len": 300, "prompt_len": 40, "prompts_per_step": 4, "num_generation
 @pytest.mark.parametrize(
     ("algorithm", "geometry", "changes"),
     [
-        ("ppo", TIED, {"precision": "mixed"}),
+        ("grpo", TIED, {"precision": "mixed"}),
         ("grpo", SMALL, {"lora_rank": 4}),
         ("dr_grpo", WIDE, {"prompts_per_step": 2, "seq_len": 100}),
     ],

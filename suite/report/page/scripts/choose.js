@@ -325,9 +325,14 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
   }
 
   // ---- the model that is asked, and the variants laid over it
+  function named(text, full, short) {
+    if (Object.hasOwn(full, text)) return text;
+    return Object.hasOwn(short, text) ? short[text] : null;
+  }
+
   function modelOf(data, question) {
     if (!question.sizes) {
-      const name = question.model in data.models ? question.model : data.short_models[question.model];
+      const name = named(question.model, data.models, data.short_models);
       return name ? { name, model: data.models[name] } : { refusal: { key: "refused.model", model: question.model } };
     }
     const sizes = question.sizes, wrong = data.sizes.find((name) => !(Number.isInteger(sizes[name]) && sizes[name] > 0));
@@ -378,7 +383,7 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
     if (!found || Number(found[1]) < 1) return { refusal: { key: "refused.gpus", gpus: String(text) } };
     const count = Number(found[1]), one = found[2];
     if (/^\d+(\.\d+)?$/.test(one) && Number(one) > 0) return { count, memory: Math.floor(Number(one) * 1e9), device: null };
-    const name = one in data.devices ? one : data.short_devices[one];
+    const name = named(one, data.devices, data.short_devices);
     if (!name) return { refusal: { key: "refused.gpus", gpus: String(text) } };
     return { count, memory: data.devices[name].memory, device: data.devices[name], name };
   }
@@ -407,6 +412,10 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
     if (way === "dcp" && devices > 1 && ceilDiv(context, devices) <= query) return { key: "refused.dcp", context, devices, query };
     if (batch !== null && (!Number.isInteger(batch) || batch < 1)) return { key: "refused.batch" };
     if (way === "dp" && batch !== null && batch % devices) return { key: "refused.dp", batch, devices };
+    for (const [name, least] of [["price", 0], ["watts", Number.MIN_VALUE]]) {
+      const got = asked[name] ?? null;
+      if (got !== null && !(got >= least)) return { key: `refused.${name}`, got };
+    }
     return null;
   }
 
@@ -610,7 +619,7 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
   function fitAnswers(data, question) {
     const asked = { ...data.step, ...question };
     const found = modelOf(data, asked), gpus = gpusOf(data, asked.gpus);
-    const wrong = (asked.algorithm in data.algorithms ? null : { key: "refused.algorithm", algorithm: asked.algorithm })
+    const wrong = (Object.hasOwn(data.algorithms, asked.algorithm) ? null : { key: "refused.algorithm", algorithm: asked.algorithm })
       ?? found.refusal ?? gpus.refusal ?? stepRefusal(data, asked, gpus);
     if (wrong) return { refusal: wrong };
     if (!found.model.rl) return { refusal: { key: "refused.dense", model: found.name } };
@@ -625,6 +634,8 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
     if (![group, prompts].every((size) => Number.isInteger(size) && size > 0)) return { key: "refused.completions" };
     if (group * prompts < gpus.count) return { key: "refused.few", group, prompts, count: gpus.count };
     if (!Number.isInteger(prompt) || prompt < 1 || prompt > seq - 2) return { key: "refused.prompt", most: seq - 2, got: prompt };
+    const rank = asked.lora_rank ?? null;
+    if (rank !== null && !(Number.isInteger(rank) && rank > 0)) return { key: "refused.lora", got: rank };
     return null;
   }
 

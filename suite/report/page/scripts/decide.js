@@ -12,6 +12,8 @@ function decideView(root, data, words, state, change) {
   const now = { ...DECIDE_DEFAULTS };
   for (const name of Object.keys(now)) if (typeof state[name] === "string") now[name] = state[name];
 
+  if (!data.orders.includes(now.order)) now.order = DECIDE_DEFAULTS.order;
+
   // ---- elements
   function element(tag, attributes = {}, ...children) {
     const made = document.createElement(tag);
@@ -37,6 +39,7 @@ function decideView(root, data, words, state, change) {
   }
 
   function select(name, label, options, written = (option) => option) {
+    if (!options.includes(now[name])) now[name] = DECIDE_DEFAULTS[name];
     return field(name, label, element("select", {}, ...options.map((option) => element("option", { value: option, text: written(option) }))));
   }
 
@@ -80,11 +83,6 @@ function decideView(root, data, words, state, change) {
 
   const optional = (text) => (text === "" ? null : Number(text.replaceAll(",", "")));
 
-  function positive(text) {
-    const value = optional(text);
-    return value !== null && value > 0 ? value : null;
-  }
-
   function sizesOf(text) {
     if (!text) return null;
     return Object.fromEntries(text.split(",").map((part) => part.split("=")).map(([name, size]) => [name, Number(size)]));
@@ -96,7 +94,7 @@ function decideView(root, data, words, state, change) {
     return {
       ...(now.sizes ? { sizes: sizesOf(now.sizes) } : { model: now.model }),
       gpus: gpus(), context: tokens(now.context), batch: optional(now.batch), new_tokens: tokens(now.new_tokens),
-      way: now.parallel, weights: now.weights, cache_dtype: now.cache, price: positive(now.price), watts: positive(now.watts),
+      way: now.parallel, weights: now.weights, cache_dtype: now.cache, price: optional(now.price), watts: optional(now.watts),
     };
   }
 
@@ -104,7 +102,7 @@ function decideView(root, data, words, state, change) {
     return {
       algorithm: now.algorithm, model: now.rl_model, gpus: gpus(), seq_len: tokens(now.seq_len),
       prompt_len: tokens(now.prompt_len), group: tokens(now.group), prompts: tokens(now.prompts),
-      lora_rank: positive(now.lora), precision: now.precision,
+      lora_rank: optional(now.lora), precision: now.precision,
     };
   }
 
