@@ -104,7 +104,7 @@ def chosen_by(keys: Iterable[Pairs]) -> dict[Pairs, dict[str, Text]]:
 _DEFAULT = say("facet.default")
 
 
-def _rest(axes: Mapping[str, str], differing: Collection[str]) -> str:
+def _rest(axes: Mapping[str, str], differing: set[str]) -> str:
     """Return the settings in which groups differ that no facet of their own says."""
     known = {*CHOSEN_AXES, *TITLE_AXES, LABEL}
     return ", ".join(f"{name}={value}" for name, value in axes.items() if name in differing - known and value)

@@ -238,7 +238,7 @@ def _finding(comparison: Compared) -> Text:
     over = say("hardware.over_bound", ratio=numbers.times(ratio)) if ratio else ""
     key = "hardware.expected" if best and best.place.is_expected else "hardware.bound"
     there = say(key, time=numbers.seconds(best.time_s), device=best.place.name) if best else ""
-    return joined("list", [said, over, there])
+    return joined("notes", [said, over, there])
 
 
 def _dots(times: Sequence[DeviceTime], names: Mapping[Place, str]) -> dict[str, Any]:
@@ -287,6 +287,14 @@ def _table(title: Text, settings: Text, comparison: Compared, span: str, facets:
         column("fact.evidence", lambda place: place.evidence),
         *map(column_of, sorted({time.variant for time in of_span})),
     ]
-    note, about = say("hardware.note"), {"settings": dotted(title, settings), "facets": facets}
     named = span_title(span)
-    return table(named, _ordered(of_span), columns, family=named, note=note, folded=span != LAYER, **about)
+    return table(
+        named,
+        _ordered(of_span),
+        columns,
+        family=named,
+        note=say("hardware.note"),
+        settings=dotted(title, settings),
+        folded=span != LAYER,
+        facets=facets,
+    )

@@ -1,7 +1,9 @@
 """Published figures of kernels, each as a share of its card's roofline: how far a good kernel comes."""
 
+from statistics import median
+
 from suite.records import numbers
-from suite.report.blocks import Kind, Section, Text, say, section
+from suite.report.blocks import Headline, Kind, Section, Text, say, section
 from suite.report.model.results import Results
 from suite.report.table import Column, column, table
 from suite.theory.published import PublishedFigure, published_figures
@@ -13,14 +15,11 @@ def build(results: Results) -> Section | None:
         return None
     figures = published_figures()
     shares = [figure.share for figure in figures]
-    explanation = say(
-        "published.explanation",
-        count=numbers.count(len(figures)),
-        low=numbers.percent(min(shares)),
-        high=numbers.percent(max(shares)),
-    )
+    ends = {"low": numbers.percent(min(shares)), "high": numbers.percent(max(shares))}
+    explanation = say("published.explanation", count=numbers.count(len(figures)), **ends)
+    headline = Headline(text=say("published.headline", middle=numbers.percent(median(shares)), **ends))
     rows = table(say("published.table"), figures, COLUMNS, note=say("published.note"), folded=True)
-    return section("published", explanation=explanation, tables=[rows])
+    return section("published", explanation=explanation, tables=[rows], headlines=[headline])
 
 
 def _problem(figure: PublishedFigure) -> Text:
@@ -43,10 +42,10 @@ COLUMNS: list[Column[PublishedFigure]] = [
     column("published.kernel", lambda figure: figure.kernel),
     column("signmap.device", lambda figure: figure.gpu, kind=Kind.CODE),
     column("column.phase", lambda figure: say(f"published.pass.{figure.kind}")),
-    column("published.problem", _problem),
-    column("published.figure", lambda figure: f"{figure.published:,g} {figure.unit}", kind=Kind.NUMBER),
     column("column.roofline", lambda figure: figure.share, numbers.percent),
     column("column.regime", lambda figure: say(f"regime.{figure.regime}")),
+    column("published.figure", lambda figure: f"{figure.published:,g} {figure.unit}", kind=Kind.NUMBER),
+    column("published.problem", _problem),
     column("published.bound", lambda figure: figure.bound_s, numbers.seconds),
     column("published.time", lambda figure: figure.time_s, numbers.seconds),
     column("column.dtype", lambda figure: figure.dtype, kind=Kind.CODE),

@@ -441,7 +441,7 @@ def _machine_rows(measured: Mapping[str, Mapping[Cell, Pair]], heads: int, tp: i
             predicted = [None if pair is None else pair.predicted for pair in pairs]
             ratios = [None if pair is None else pair.measured for pair in pairs]
             hovers = ["" if value is None else joined(": ", [computed, ratio(value)]) for value in predicted]
-            runs = [() if pair is None else pair.runs for pair in pairs]
+            runs: list[Sequence[str]] = [() if pair is None else pair.runs for pair in pairs]
             lines.append((" " * (1 + len(lines)), [None] * len(pairs), [""] * len(pairs), NO_RUNS))
             lines.append((computed, predicted, hovers, NO_RUNS))
             lines.append((seen, ratios, [_measured_hover(seen, pair) for pair in pairs], runs))

@@ -149,7 +149,8 @@ def _parts(disturbed: Disturbed) -> list[Text]:
 
 def _table(found: Sequence[Disturbed], results: Results) -> Table:
     has_more = any(disturbed.reasons or disturbed.others for disturbed in found)
-    geometry, variant, phase, context, *label = columns_of(lambda disturbed: disturbed.run, run_columns(results))
+    of_run: list[Column[Disturbed]] = columns_of(lambda disturbed: disturbed.run, run_columns(results))
+    geometry, variant, phase, context, *label = of_run
     return table(
         say("disturbance.table"),
         found,

@@ -50,7 +50,7 @@ def test_solid_is_measured_and_hollow_is_specified(tmp_path):
 def test_a_machine_has_its_own_bound_and_a_finding(tmp_path):
     (figure,) = section_of(tmp_path, build(latencies_s=(4e-3,) * 6), build(attention="mha")).figures
     assert marks_of(figure)["triangle-up-open"]["● A processor"] == pytest.approx(2e-3)
-    assert figure.finding.startswith("MLA: 4.00 ms measured on A processor, 2.00× its bound there, ")
+    assert figure.finding.startswith("MLA: 4.00 ms measured on A processor; 2.00× its bound there; ")
 
 
 def test_expected_times_stand_below_the_bound_of_their_device(tmp_path):
