@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any
 
 from suite.report.blocks import Facets, Text
-from suite.report.model.labels import FACETS, GREY, OTHER, Style
+from suite.report.model.labels import BLUE, FACETS, GREEN, GREY, ORANGE, OTHER, PURPLE, SKY, VERMILION, Style
 from suite.report.plot.text import figure_text
 
 DIGITS = 5
@@ -13,6 +14,13 @@ DIGITS = 5
 FILLS = ("", "-open", "-dot", "-open-dot")
 """Several series of one style differ by the filling of their markers, and by their dash."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+MARKERS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star", "pentagon", "hexagon")
+COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
+LINES = [
+    Style(colour=colour, dash=dash, marker=marker)
+    for colour, dash, marker in zip(cycle(COLOURS), cycle(DASHES), MARKERS)
+]
+"""Styles of lines that no option's own style tells apart, in their order."""
 HOVER = "%{hovertext}<extra>%{fullData.name}</extra>"
 VALUES = "%{xaxis.title.text} %{x:.0f}: %{y}<extra>%{fullData.name}</extra>"
 """A hover text that a browser fills in: a sentence for each point of a long line would be most of the page."""

@@ -31,6 +31,8 @@ TAKEN_AWAY = {design.ROPE_DIM: "0", design.LATENT_NORM: "false"}
 """Parts that MLA can do without, and the value that says so."""
 MOST_KINDS, MOST_SETTINGS, MOST_TASKS, MOST_PX, FEWEST = 6, 8, 16, 880, 2
 NAME_PX, DOT_PX, FRAME_PX = 30, 12, 130
+SIZES = ("triangle-down", "triangle-left", "triangle-right", "star", "hexagon", "pentagon", "hexagram")
+"""Markers of the sizes of a variant behind its first, that no variant has as its own."""
 SMALLEST_PX, LARGEST_PX = 9, 24
 
 
@@ -269,8 +271,7 @@ def _differences_plot(found: Sequence[Sequence[QualityContrast]], axis_title: Te
             Series(
                 name=name,
                 points=points,
-                style=arm.style,
-                ordinal=ordinal,
+                style=replace(arm.style, marker=_marker(arm.style.marker, ordinal)),
                 facets=layout.variant_facet(arm),
                 along="x",
                 size=8,
@@ -283,6 +284,11 @@ def _differences_plot(found: Sequence[Sequence[QualityContrast]], axis_title: Te
         shapes=[rule(x=0, solid=True)],
         shift_px=DOT_PX * len(arms) / 2 + NAME_PX / 3,
     )
+
+
+def _marker(usual: str, ordinal: int) -> str:
+    """Return a marker for one of several sizes of a variant, which a small dot within would not tell apart."""
+    return usual if ordinal == 0 else f"{SIZES[(ordinal - 1) % len(SIZES)]}{'-open' * (ordinal > len(SIZES))}"
 
 
 def _dot(found: QualityContrast, y: float) -> Point:

@@ -35,6 +35,7 @@ from suite.report.model.labels import (
 )
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import LABEL, MOST, MOST_STEPS, Pairs, Run, number_of
+from suite.report.plot.marks import LINES
 from suite.report.plot.plots import height_px, is_wide
 from suite.report.table import Column, table
 from suite.statistics.factorial import is_crossed
@@ -69,6 +70,8 @@ STYLES = {
 CROSSED = ("scale_rewards", "kl_coef", "kl_type", "use_kl_in_reward", "format_reward", "format_weight")
 """Settings that the factors of a factorial design are made of, beside the algorithm."""
 MOST_LINES = 12
+MOST_OF_A_STYLE = 2
+"""Lines of one colour that their dashes tell apart."""
 NAMES = " · "
 """Between the parts of an arm's name."""
 
@@ -394,6 +397,9 @@ def beside(experiment: RlExperiment, baseline: RlArm | None) -> RlExperiment:
         arm: replace(arm, called=dotted(*map(_in_words, unlike[arm] if counts[unlike[arm]] == 1 else parts[arm])))
         for arm in experiment.arms
     }
+    if MOST_OF_A_STYLE < len(called) <= len(LINES) and len({arm.style for arm in called.values()}) == 1:
+        styles = iter(LINES)  # lines of one colour, which dashes alone would have to tell apart
+        called = {arm: replace(named, style=next(styles)) for arm, named in called.items()}
     return replace(experiment, arms=[*called.values()], baseline=called[baseline] if baseline else None)
 
 

@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import cycle
 from typing import Any, TypeVar
 
 from suite.records import holdings, numbers
@@ -18,11 +17,11 @@ from suite.records.metrics import PHASES
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model import labels
 from suite.report.model.experiment import differing, grouped, without
-from suite.report.model.labels import ALGORITHM, Style, setting_text
+from suite.report.model.labels import ALGORITHM, setting_text
 from suite.report.model.results import Results
 from suite.report.model.run import MOST, Pairs, number_of
 from suite.report.plot import rows as by_row
-from suite.report.plot.marks import DASHES, Point, Series
+from suite.report.plot.marks import LINES, Point, Series
 from suite.report.plot.plots import LEGEND_ROW_PX, height_px, is_wide, plot
 from suite.report.plot.rows import bars, stacked
 from suite.report.plot.scales import byte_steps, decimal_ticks, linear, log, shares, ticked
@@ -49,13 +48,6 @@ LOOKS = {
     OTHER: ("#8c959f", ""),
 }
 """Colour and pattern of a kind."""
-MARKERS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star")
-COLOURS = (labels.BLUE, labels.VERMILION, labels.GREEN, labels.ORANGE, labels.PURPLE, labels.SKY)
-LINES = [
-    Style(colour=colour, dash=dash, marker=marker)
-    for colour, dash, marker in zip(cycle(COLOURS), cycle(DASHES), MARKERS)
-]
-"""Styles of the lines of a plot, in their order."""
 FRAME_PX, ROW_PX, NAME_SHIFT_PX = 110, 78, 26
 BAR, STRIP, STRIP_DOWN = 0.34, 0.24, 0.31
 """Heights of the bar and of the strip below it, and the distance of their middles, in rows."""
