@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import cycle
 from typing import Any
 
 from suite.report.blocks import Facets, Text
@@ -17,8 +16,12 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 MARKERS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star", "pentagon", "hexagon")
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
 LINES = [
-    Style(colour=colour, dash=dash, marker=marker)
-    for colour, dash, marker in zip(cycle(COLOURS), cycle(DASHES), MARKERS)
+    Style(
+        colour=COLOURS[place % len(COLOURS)],
+        dash=DASHES[(place + place // len(COLOURS)) % len(DASHES)],
+        marker=MARKERS[place % len(MARKERS)],
+    )
+    for place in range(len(COLOURS) * 2)
 ]
 """Styles of lines that no option's own style tells apart, in their order."""
 HOVER = "%{hovertext}<extra>%{fullData.name}</extra>"

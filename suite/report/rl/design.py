@@ -7,7 +7,7 @@ completions that were planned agree. Each section asks one question of them, and
 import functools
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, TypeVar
@@ -382,14 +382,16 @@ def curves_of(arm: RlArm) -> list[Curve]:
 
 
 def beside(experiment: RlExperiment, baseline: RlArm | None) -> RlExperiment:
-    """Return an experiment with a baseline, and its arms called by what they have unlike that: their first part, and
-    where others have the same what the baseline has not. So a legend stays short; tables hold the whole names.
+    """Return an experiment with a baseline, and its arms called by what they have unlike most: their first part, and
+    where others have the same what few of all arms and few of those have. So a legend stays short; tables hold the
+    whole names.
     """
     parts = {arm: str(arm.name).split(NAMES) for arm in experiment.arms}
-    usual = set(parts[baseline]) if baseline else set()
-    firsts = Counter(of_arm[0] for of_arm in parts.values())
+    of_first = grouped(parts.values(), lambda of_arm: of_arm[0])
+    everywhere = _most_have(parts.values())
+    usual = {first: everywhere | _most_have(alike) for first, alike in of_first.items()}
     unlike = {
-        arm: (first, *(part for part in rest if part not in usual)) if firsts[first] > 1 else (first,)
+        arm: (first, *(part for part in rest if part not in usual[first])) if len(of_first[first]) > 1 else (first,)
         for arm, (first, *rest) in parts.items()
     }
     counts = Counter(unlike.values())
@@ -401,6 +403,12 @@ def beside(experiment: RlExperiment, baseline: RlArm | None) -> RlExperiment:
         styles = iter(LINES)  # lines of one colour, which dashes alone would have to tell apart
         called = {arm: replace(named, style=next(styles)) for arm, named in called.items()}
     return replace(experiment, arms=[*called.values()], baseline=called[baseline] if baseline else None)
+
+
+def _most_have(names: Collection[Sequence[str]]) -> set[str]:
+    """Return the parts behind the first that more than half of the names have."""
+    counts = Counter(part for _, *rest in names for part in rest)
+    return {part for part, count in counts.items() if 2 * count > len(names)}
 
 
 def _in_words(part: str) -> Text:

@@ -169,3 +169,17 @@ def test_an_arm_that_one_machine_has_whole_keeps_its_times(tmp_path):
         ("sort · small · MHA · reference (Intel Xeon Processor)", 1),
     ]
     assert all(design.known_budgets(one, "cpu") for one in found)
+
+
+def test_a_legend_leaves_out_what_most_arms_share(tmp_path):
+    shapes = ({}, {"prompts_per_step": 10, "num_generations": 1})
+    records = [run([0.1, 0.2], algorithm="ppo", lam=0.9, **shape) for shape in shapes]
+    records += [run([0.1, 0.2], algorithm=name) for name in ("grpo", "rloo")]
+    (found,) = algorithms(results_of(tmp_path, *records))
+    names = {arm.name: EN.render(arm.short_name) for arm in found.arms}
+    assert names == {
+        "PPO · 10 × 1 · lam=0.9": "PPO · 10 × 1",
+        "PPO · 5 × 2 · lam=0.9": "PPO",
+        "GRPO · 5 × 2": "GRPO",
+        "RLOO · 5 × 2": "RLOO",
+    }
