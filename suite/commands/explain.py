@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from suite.commands import explain_rl
 from suite.configuration.files import read_text
 from suite.configuration.values import one_of
 from suite.records import numbers
@@ -21,7 +22,7 @@ from suite.theory.published import published_caches
 from suite.theory.roofline import Ceilings
 from suite.theory.shapes import GroupedShape, LayerShape, Pass, cache_bytes, grouped_shape
 
-DEFAULT_GEOMETRY = {"mla": "deepseek-v3", "gqa": "llama-3.1-8b"}
+DEFAULT_GEOMETRY = {"mla": "deepseek-v3", "gqa": "llama-3.1-8b", "grpo": "llama-3.1-8b", "ppo": "llama-3.1-8b"}
 DEVICES = {"H100": "h100-sxm5-80gb", "H200": "h200-sxm-141gb", "H20": "h20-96gb"}
 DTYPE, ELEMENT_BYTES = "bfloat16", 2
 CONTEXT = 131_072
@@ -39,8 +40,12 @@ def explain(topic: str, *, geometry: str | None = None, lang: str = "en", calibr
     topic = one_of({"topic": topic}, "topic", DEFAULT_GEOMETRY)
     words = read_text("explain", lang)
     sizes = load_geometry(geometry or DEFAULT_GEOMETRY[topic])
-    with calibrated_by(calibration):
-        text: str = words[topic].format_map(_facts(sizes, words))
+    if topic in explain_rl.CLAIMS:
+        facts = explain_rl.facts_of(topic, sizes.name, words, _in_columns)
+    else:
+        with calibrated_by(calibration):
+            facts = _facts(sizes, words)
+    text: str = words[topic].format_map(facts)
     return text
 
 
@@ -195,6 +200,11 @@ def _table(shapes: dict[str, LayerShape], num_layers: int, words: Mapping[str, A
         ]
         per_token = f"{shape.cache_elements_per_token * ELEMENT_BYTES:,}"
         rows.append([name, per_token, f"{whole_gb:.1f}", f"{decode_intensity(shape):.1f}", *bound_by])
+    return _in_columns(rows)
+
+
+def _in_columns(rows: Sequence[Sequence[str]]) -> str:
+    """Write rows below each other, flush right."""
     widths = [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join("  " + "  ".join(map(_right, row, widths)) for row in rows)
 
