@@ -12,10 +12,12 @@ BUNDLED := Makefile README.md LICENSE pyproject.toml conf suite tests
 # that what a file's tests share is made once or twice.
 ON_ALL_CPUS := -n logical --maxprocesses=4 --dist worksteal
 
-.PHONY: help demo test figures parity test-kernels contracts browser gpu gpu-bundle clean
+.PHONY: help demo reproduce test figures parity test-kernels contracts browser gpu gpu-bundle clean
 
 help:
 	@echo 'make demo          install what is needed into .venv, measure a small sweep and write its page'
+	@echo 'make reproduce     run the sweeps that decide the claims again, in about 100 minutes on two cores, and write their page'
+	@echo '                   beside the reference records; interrupted, it goes on from there: suite demo --full'
 	@echo 'make test          install the development tools too, then format, lint, type and test'
 	@echo 'make figures       fill the numbers in prose, and the reference of settings in conf/README.md, from records and YAML'
 	@echo 'make parity        install transformers, TRL and torchrl into .parity and rliable into .rliable, and compare the'
@@ -37,6 +39,9 @@ demo: .venv/.runtime
 	@$(BIN)/suite demo; code=$$?; \
 	if [ -f reports/index.html ]; then echo "The page: $$(pwd)/reports/index.html"; fi; \
 	exit $$code
+
+reproduce: .venv/.runtime
+	@$(BIN)/suite demo --full
 
 test: .venv/.dev
 	$(BIN)/ruff format --check .

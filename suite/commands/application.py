@@ -75,13 +75,19 @@ def application() -> typer.Typer:
 
     @app.command(help="The main job: a small sweep, then its page.")
     def demo(
-        full: Annotated[bool, typer.Option("--full", help="Measure precisely; takes many minutes.")] = False,
+        full: Annotated[
+            bool, typer.Option("--full", help="The sweeps that decide the claims, in their place: make reproduce.")
+        ] = False,
         again: Annotated[bool, typer.Option("--again", help="Measure what is recorded already, too.")] = False,
     ) -> None:
         def command() -> int:
+            if full:
+                from suite.commands.reproduce import reproduce
+
+                return reproduce(again=again)
             from suite.commands.demo import demo as run_demo
 
-            return run_demo(full=full, again=again)
+            return run_demo(again=again)
 
         finish(command)
 
@@ -188,7 +194,7 @@ def application() -> typer.Typer:
 
     @app.command(help="Twenty lines with numbers computed for a model.")
     def explain(
-        topic: Annotated[str, typer.Argument(metavar="TOPIC", help="mla or gqa.")],
+        topic: Annotated[str, typer.Argument(metavar="TOPIC", help="mla, gqa, grpo or ppo.")],
         geometry: Annotated[str | None, typer.Option(help="A published model's sizes, by name.")] = None,
         lang: Annotated[Language, typer.Option(help="The text's language.")] = Language.en,
         calibration: Calibrated = None,

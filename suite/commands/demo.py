@@ -17,28 +17,25 @@ from suite.records.store import read_contents, read_record
 from suite.report.command import report
 
 TIMED, LEARNT = ("demo", "demo_prefill"), ("demo_rl", "demo_quality")
-PRECISELY = ("measure=precise", "measure.max_seconds=20")
 RESULTS, PAGE = Path("results/demo"), Path("reports/index.html")
 REFERENCE = Path("results/reference/cpu")
 """A part of a checkout, not of an installed package."""
 BASELINE, LATENT = "mha", "mla"
 
 
-def arguments_of(sweep: str, *, full: bool, again: bool) -> list[str]:
-    """Return what `suite run` is told for one of the sweeps. Only timed ones can be measured precisely."""
-    precisely = PRECISELY if full and sweep in TIMED else ()
-    anew = ("resume=false",) if again else ()
-    return ["-m", f"sweep={sweep}", f"hydra.sweep.dir={RESULTS}", *anew, *precisely]
+def arguments_of(sweep: str, *, again: bool) -> list[str]:
+    """Return what `suite run` is told for one of the sweeps."""
+    return ["-m", f"sweep={sweep}", f"hydra.sweep.dir={RESULTS}", *(("resume=false",) if again else ())]
 
 
-def demo(*, full: bool = False, again: bool = False) -> int:
+def demo(*, again: bool = False) -> int:
     """Run the demo sweeps, write the page and say the answer; returns the worst exit code.
 
-    `full` measures precisely, for minutes. `again` measures what is recorded already, too.
+    `again` measures what is recorded already, too.
     """
     codes = []
     for sweep in (*TIMED, *LEARNT):
-        code = run(arguments_of(sweep, full=full, again=again))
+        code = run(arguments_of(sweep, again=again))
         if code in (2, 130):
             return code
         codes.append(code)

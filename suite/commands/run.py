@@ -19,6 +19,7 @@ from suite.compose.inapplicable import note_unused
 from suite.compose.point import SweepPoint
 from suite.compose.sweeps import is_left_out, without_left_out
 from suite.configuration.values import true_or_false, whole_number
+from suite.console.eta import SeveralSweeps
 from suite.console.progress import Terminal
 from suite.console.summary import summary_by
 from suite.process.streams import ReaderLeftError, ended, said_by_system
@@ -32,14 +33,14 @@ JSON = "--json"
 """A flag of this command and none of Hydra's."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the cases that the arguments name; return the exit code."""
+def main(argv: Sequence[str] | None = None, *, several: SeveralSweeps | None = None) -> int:
+    """Run the cases that the arguments name; return the exit code. `several`: where other sweeps follow."""
     arguments = sys.argv[1:] if argv is None else argv
     try:
         if {"--help", "-h"} & set(arguments):
             run_help(arguments)
             return DONE
-        return _run_in_json(arguments) if JSON in arguments else _run(arguments)
+        return _run_in_json(arguments) if JSON in arguments else _run(arguments, several=several)
     except SystemExit as asked:  # Hydra's own help, and its 1 for what it does not find
         return USAGE if asked.code else DONE
     except ReaderLeftError:  # the command line ends quietly
@@ -61,7 +62,9 @@ def _run_in_json(arguments: Sequence[str]) -> int:
     return code
 
 
-def _run(arguments: Sequence[str], terminals: list[Terminal] | None = None) -> int:
+def _run(
+    arguments: Sequence[str], terminals: list[Terminal] | None = None, several: SeveralSweeps | None = None
+) -> int:
     """`terminals`: takes the one that was told of the cases, for which the suite must run them itself."""
     try:
         if terminals is not None and (engines := other_engines(arguments)[0]):
@@ -80,7 +83,7 @@ def _run(arguments: Sequence[str], terminals: list[Terminal] | None = None) -> i
         resume, wants_page = (all(_switches(points, name)) for name in ("resume", "report"))
         workers = _workers(points)
         refuse_workers(jobs, workers)
-        terminal = _terminal(jobs, left, workers)
+        terminal = _terminal(jobs, left, workers, several)
     except REFUSALS as error:
         complain(f"suite run: {sentence(error)}")
         return USAGE
@@ -120,11 +123,13 @@ def run_case(config: Any) -> float | None:
     return objective_of(outcome.records, point.settings["objective"])
 
 
-def _terminal(jobs: Sequence[Job], points: Sequence[SweepPoint], workers: int) -> Terminal:
+def _terminal(
+    jobs: Sequence[Job], points: Sequence[SweepPoint], workers: int, several: SeveralSweeps | None = None
+) -> Terminal:
     """Make a terminal for these jobs. Raises ValueError for a workload whose summary cannot be loaded."""
     summaries = {job.case.workload: summary_by(point.summary) for job, point in zip(jobs, points, strict=True)}
     cases = list({job.case.id: job.case for job in jobs}.values())
-    return Terminal(cases, is_sweep=points[0].is_sweep, workers=workers, summaries=summaries)
+    return Terminal(cases, is_sweep=points[0].is_sweep, workers=workers, summaries=summaries, several=several)
 
 
 def _refuse_of_a_sweep(points: Sequence[SweepPoint]) -> None:

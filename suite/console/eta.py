@@ -1,4 +1,4 @@
-"""The time that the rest of a sweep takes, from what its done cases took."""
+"""The time that the rest of a sweep takes, from what its done cases took, and that of the sweeps that follow it."""
 
 from collections.abc import Sequence
 from statistics import mean
@@ -29,3 +29,26 @@ def _predicted_s(case: Case, done: Sequence[tuple[Case, float]]) -> float:
 def _shared_axes(case: Case, other: Case) -> int:
     axes, others = ({"workload": one.workload, **one.axes, **one.extras} for one in (case, other))
     return sum(name in others and others[name] == value for name, value in axes.items())
+
+
+class SeveralSweeps:
+    """The time of sweeps that run one after the other, each with an estimate made beforehand.
+
+    Another machine is slower or faster than the one of the estimates by about one factor, so what the ended sweeps took
+    corrects the rest.
+    """
+
+    def __init__(self, expected_s: Sequence[float]) -> None:
+        self._expected_s, self._took_s = [*expected_s], list[float]()
+
+    def ended(self, took_s: float) -> None:
+        """Take what the current sweep's cases took; 0 where none ran here, which says nothing of the pace."""
+        self._took_s.append(took_s)
+
+    def left_s(self, own_left_s: float | None, *, undone: float) -> float:
+        """Return the seconds left of all. `own_left_s`: of the current sweep, None while none of its cases is done;
+        `undone`: the share of its cases that wait."""
+        ran = [pair for pair in zip(self._took_s, self._expected_s, strict=False) if pair[0] > 0]
+        pace = sum(took for took, _ in ran) / sum(expected for _, expected in ran) if ran else 1.0
+        current_s, *later_s = self._expected_s[len(self._took_s) :]
+        return (pace * current_s * undone if own_left_s is None else own_left_s) + pace * sum(later_s)

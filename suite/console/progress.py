@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 from rich.table import Column as LiveColumn
 from rich.text import Text
 
-from suite.console.eta import remaining_s
+from suite.console.eta import SeveralSweeps, remaining_s
 from suite.console.record import DISTURBED, answer, disturbances_of, marks_of, other_warnings_of, row, watched
 from suite.console.summary import Entry, Summarise, Summary, stored_json, summary_of
 from suite.console.sweep_table import sweep_lines, values_of
@@ -48,9 +48,11 @@ class Terminal:
         is_sweep: bool,
         workers: int = 1,
         summaries: Mapping[str, Summarise] = MappingProxyType({}),
+        several: SeveralSweeps | None = None,
     ) -> None:
-        """Take what is to run. `summaries`: by workload; of others those that the suite's own YAML names."""
-        self._summaries = summaries
+        """Take what is to run. `summaries`: by workload; of others those that the suite's own YAML names. `several`:
+        where other sweeps follow this one."""
+        self._summaries, self._several = summaries, several
         self._waiting = {case.id: case for case in cases}
         self._total, self._is_sweep, self._workers = len(cases), is_sweep, workers
         self._names, self._shared = telling_apart(cases), shared(cases)
@@ -155,6 +157,8 @@ class Terminal:
         """Print what a sweep came to."""
         if not self._is_sweep:
             return
+        if self._several is not None:
+            self._several.ended(sum(cost_s(one.record) for one, _ in self._ended) / self._workers)
         # At the end, when no case is measured any more, the report's model may take its time to load.
         from suite.console.compare import headline
 
@@ -194,8 +198,12 @@ class Terminal:
     def _left(self) -> str:
         done = [(one.record.case, cost_s(one.record)) for one, _ in self._ended]
         left_s = remaining_s(list(self._waiting.values()), done)
-        at_once = max(1, min(self._workers, len(self._waiting)))
-        return "" if left_s is None else f"; about {numbers.duration(left_s / at_once)} left"
+        own_s = None if left_s is None else left_s / max(1, min(self._workers, len(self._waiting)))
+        told = [] if own_s is None else [f"about {numbers.duration(own_s)} left"]
+        if self._several is not None:
+            all_s = self._several.left_s(own_s, undone=len(self._waiting) / self._total)
+            told.append(f"of all sweeps about {numbers.duration(all_s)}")
+        return "".join(f"{'; ' if place == 0 else ', '}{part}" for place, part in enumerate(told))
 
     def _counts(self) -> list[str]:
         """Say how many cases ended how, and what they took."""

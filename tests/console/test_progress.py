@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from suite.console.eta import SeveralSweeps
 from suite.console.progress import Terminal
 from suite.records.record import Status
 from suite.records.store import StoredRecord
@@ -110,6 +111,18 @@ def test_a_line_now_and_then_says_how_far_it_is(capsys, monkeypatch):
     monkeypatch.setattr("suite.console.progress.PLAIN_PROGRESS_EVERY_S", 0)
     swept(took(build(), 90.0), took(build(attention="gqa"), 30.0))
     assert "1 of 2 done: 1 ok; about 1 min 30 s left" in capsys.readouterr().out
+
+
+def test_the_time_left_of_all_sweeps_is_said_too(capsys, monkeypatch):
+    monkeypatch.setattr("suite.console.progress.PLAIN_PROGRESS_EVERY_S", 0)
+    first, second = took(build(), 90.0), took(build(attention="gqa"), 30.0)
+    several = SeveralSweeps([120.0, 600.0])
+    with Terminal([first.case, second.case], is_sweep=True, several=several) as terminal:
+        terminal.started(first.case)
+        terminal.finished(first, Path("results") / "x")
+    assert "; about 1 min 30 s left, of all sweeps about 11 min 30 s" in capsys.readouterr().out
+    terminal.summary(Path("results"))
+    assert several.left_s(0.0, undone=0.0) == 0.0
 
 
 def test_two_parallel_cases_share_a_header_and_the_time_left(capsys, monkeypatch):
