@@ -1,41 +1,25 @@
-"""The view that decides, in an empty page: what it says, what it hands to the address, and whether it fits a phone."""
+"""The view that decides: what it says, what it hands to the address, and whether it fits a phone."""
 
-import json
-from pathlib import Path
+from urllib.parse import parse_qsl, quote, urlencode
 
 import pytest
 
-import suite.report.page
-from suite.report.decide.data import decide_data, decide_words
-
-HERE = Path(suite.report.page.__file__).parent
-SHOW = """([data, words, state]) => {
-  window.told = [];
-  decideView(document.querySelector("main"), data, words, state, (changed) => window.told.push(changed));
-}"""
 MOST_HIGH, MOST_NODES = 6000, 10_000
 
 
 @pytest.fixture
-def decide(browser):
-    pages, complaints = [], []
-
-    def open_view(*, lang="en", width=1440, **state):
-        page = browser.new_page(viewport={"width": width, "height": 900})
-        pages.append(page)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.set_content("<main></main>")
-        for style in (HERE / "page.css", HERE / "css" / "decide.css"):
-            page.add_style_tag(content=style.read_text(encoding="utf-8"))
-        scripts = [(HERE / "scripts" / f"{name}.js").read_text(encoding="utf-8") for name in ("choose", "decide")]
-        page.add_script_tag(content='"use strict";\n' + "\n".join(scripts))
-        page.evaluate(SHOW, json.loads(json.dumps([decide_data(), decide_words(lang), state])))
+def decide(open_page, ordinary):
+    def open_view(width=1440, **state):
+        page = open_page(ordinary, address=f"#/decide?{urlencode(state, quote_via=quote)}", width=width)
+        page.locator(".decide-answer").first.wait_for()
         return page
 
-    yield open_view
-    for page in pages:
-        page.close()
-    assert complaints == []
+    return open_view
+
+
+def told(page):
+    """The parameters in the address."""
+    return dict(parse_qsl(page.evaluate("location.hash").partition("?")[2]))
 
 
 def answers(page):
@@ -61,13 +45,12 @@ def test_it_answers_in_a_sentence_and_six_columns(decide):
 def test_what_is_changed_is_told_without_defaults(decide):
     page = decide(context="8k", order="fastest")
     page.get_by_label("Price of a device").fill("2")
+    assert told(page) == {"context": "8k", "order": "fastest", "price": "2"}
     page.get_by_label("Tokens of a sequence").fill("32k")
     page.get_by_role("button", name="Cheapest").focus()
     page.keyboard.press("Enter")
     page.get_by_label("Algorithm").select_option("grpo")
-    told = page.evaluate("window.told")
-    assert told[0] == {"context": "8k", "order": "fastest", "price": "2"}
-    assert told[-1] == {"order": "cheapest", "price": "2", "algorithm": "grpo"}
+    assert told(page) == {"order": "cheapest", "price": "2", "algorithm": "grpo"}
     assert "is cheapest with MQA: 2.13 for a million tokens." in answers(page)[0]
     assert answers(page)[1].startswith("GRPO of llama-3.1-8b fits")
 
@@ -98,13 +81,13 @@ def test_sizes_of_ones_own_and_refusals_answer_as_they_are_typed(decide):
 def test_text_of_the_address_stays_text(decide):
     page = decide(model='<img src=x onerror="window.pwned=1">', rl_model="<b>8b</b>")
     assert answers(page)[0].startswith("model must be a geometry; got <img src=x")
-    assert page.locator("main img, main b").count() == 0
+    assert page.locator(".decide img, .decide b").count() == 0
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_a_phone_shows_it_without_scrolling_sideways(decide, lang):
     page = decide(lang=lang, width=390, more="all", price="2", model="deepseek-v3", device="h200-sxm-141gb", count="8")
-    page.locator("summary").last.click()
+    page.locator(".decide summary").last.click()
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     widest = (
         "Math.max(...[...document.querySelectorAll('.decide-box')].map((box) => box.scrollWidth - box.clientWidth))"
