@@ -84,6 +84,13 @@ def test_text_of_the_address_stays_text(decide):
     assert page.locator(".decide img, .decide b").count() == 0
 
 
+def test_a_table_that_is_cut_has_a_sign_of_it(decide):
+    page = decide(width=800, more="all", price="2")
+    page.locator(".scroller[data-right] .decide-box").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") == 800
+    assert page.title().startswith("What fits, and what it costs")
+
+
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_a_phone_shows_it_without_scrolling_sideways(decide, lang):
     page = decide(lang=lang, width=390, more="all", price="2", model="deepseek-v3", device="h200-sxm-141gb", count="8")

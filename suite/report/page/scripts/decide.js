@@ -142,7 +142,15 @@ function decideView(root, data, words, state, change) {
     })));
     const made = element("table", { class: "decide-table" }, element("caption", { text: caption }),
       element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...lines));
-    return element("div", { class: "decide-box", tabindex: opened ? "0" : null }, made);
+    const box = element("div", { class: "decide-box", tabindex: opened ? "0" : null }, made);
+    const frame = element("div", { class: "scroller" }, box);
+    const shade = () => {
+      frame.toggleAttribute("data-left", box.scrollLeft > 1);
+      frame.toggleAttribute("data-right", box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
+    };
+    box.addEventListener("scroll", shade, { passive: true });
+    new ResizeObserver(shade).observe(box);
+    return frame;
   }
 
   const cell = (name, write) => (answer) => (answer[name] === null ? null : write(answer[name]));
@@ -298,7 +306,7 @@ function decideView(root, data, words, state, change) {
   root.classList.add("decide");
   root.replaceChildren(
     element("section", {},
-      element("h2", { text: say("title") }),
+      element("h1", { text: say("title") }),
       element("form", { class: "decide-form" },
         searched("model", "model", Object.keys(data.models)),
         select("device", "device", devices),
@@ -314,7 +322,7 @@ function decideView(root, data, words, state, change) {
       ownSizes(),
       element("div", { class: "decide-orders", role: "group", "aria-label": say("order") }, ...orders, all),
       served,
-      element("p", { class: "explanation", text: say("explanation") })),
+      element("p", { class: "note", text: say("explanation") })),
     element("section", {},
       element("h2", { text: say("rl_title") }),
       element("form", { class: "decide-form" },
@@ -327,7 +335,7 @@ function decideView(root, data, words, state, change) {
         number("lora", "lora_rank", { placeholder: say("lora_hint") }),
         select("precision", "precision", data.precisions)),
       trained,
-      element("p", { class: "explanation", text: say("rl_explanation", { share: 100 * data.most_apart }) })),
+      element("p", { class: "note", text: say("rl_explanation", { share: 100 * data.most_apart }) })),
   );
   root.querySelectorAll("form").forEach((form) => form.addEventListener("submit", (event) => event.preventDefault()));
   show();
