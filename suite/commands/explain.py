@@ -14,6 +14,7 @@ from suite.configuration.files import read_text
 from suite.configuration.values import one_of
 from suite.records import numbers
 from suite.theory.calibration import GQA, WIDTHS, Expected, calibrated_by, load_calibration
+from suite.theory.choose import usual_groups
 from suite.theory.geometry import Geometry, load_geometry
 from suite.theory.hardware import load_hardware
 from suite.theory.latent_shapes import absorbed_shape
@@ -51,7 +52,7 @@ def explain(topic: str, *, geometry: str | None = None, lang: str = "en", calibr
 
 def _facts(geometry: Geometry, words: Mapping[str, Any]) -> dict[str, str]:
     """Return every placeholder's text."""
-    gqa = grouped_shape(geometry, kv_heads=_groups(geometry))
+    gqa = grouped_shape(geometry, kv_heads=usual_groups(geometry))
     mla = absorbed_shape(geometry)
     mha = grouped_shape(geometry, kv_heads="all")
     shapes: dict[str, LayerShape] = {
@@ -118,13 +119,6 @@ def _ceilings(device: str) -> Ceilings:
     ceilings = load_hardware(DEVICES[device]).ceilings(DTYPE)
     assert ceilings is not None, device
     return ceilings
-
-
-def _groups(geometry: Geometry) -> int:
-    """Return the geometry's own groups where it has them, else the usual eight, or the nearest divisor below."""
-    if geometry.attention == "gqa":
-        return geometry.num_kv_heads
-    return max(count for count in range(1, 9) if geometry.num_heads % count == 0 and count < max(2, geometry.num_heads))
 
 
 def _on_ranks(geometry: Geometry, groups: int) -> tuple[int, int]:

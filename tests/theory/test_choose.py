@@ -2,7 +2,6 @@
 
 import pytest
 
-from suite.commands.explain import _groups
 from suite.configuration.files import choices, read_choice, read_settings
 from suite.theory.capacity import CapacityPlan
 from suite.theory.choose import (
@@ -15,10 +14,8 @@ from suite.theory.choose import (
     short_names,
     sizes_from,
     tokens_from,
-    usual_groups,
     variants_of,
 )
-from suite.theory.geometry import load_geometry
 from suite.theory.layer_plan import load_plan, plan_from
 
 ASKED = {"model": "llama-3.1-70b", "gpus": "4xh100", "context": 32_768, "parallel": "tp4"}
@@ -58,11 +55,6 @@ def test_a_variant_is_laid_over_all_layers_that_mix_tokens():
     for laid in variants_of(hybrid)[1:]:
         first, second = plan_from(laid.settings).layers
         assert (first.count + blocks, second.kind) == (hybrid["num_layers"], "mlp")
-
-
-@pytest.mark.parametrize("name", choices("geometry"))
-def test_groups_are_those_that_explain_lays(name):
-    assert usual_groups(load_geometry(name)) == _groups(load_geometry(name))
 
 
 def test_an_eight_bit_cache_has_a_byte_an_element_and_its_scales():

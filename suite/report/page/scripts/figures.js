@@ -139,6 +139,9 @@ function figureElement(family, place, here) {
       content = pick(family, wished);
       chosen = filters;
       shown = Math.min(Number(params[`show-${place}`] ?? 0) || 0, content.views.length - 1);
+      const holds = (index) => !filteredFigure(content.views[index].figure, chosen).isEmpty;
+      // Where nothing of it is left, the first view that has something takes its place.
+      if (!holds(shown)) shown = Math.max(content.views.findIndex((_, index) => holds(index)), 0);
       show();
       return content.facets;
     },
