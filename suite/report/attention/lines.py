@@ -12,6 +12,7 @@ from suite.report.attention.timings import (
     CONTEXT,
     LAYER,
     LINE,
+    OF_A_VARIANT,
     VARIANT,
     Timing,
     by_span,
@@ -154,7 +155,9 @@ def _lines(metric: Metric, found: Sequence[Timing]) -> list[Series]:
     keys = sorted(lines, key=lambda key: (rank(key[0]), key))
     return [
         Series(
-            name=dotted(variant_label(variant), *(part for part in rest if part not in shared)),
+            name=dotted(
+                variant_label(variant), *(part.removeprefix(OF_A_VARIANT) for part in rest if part not in shared)
+            ),
             points=list(map(metric.point, lines[variant, *rest])),
             style=variant_style(variant),
             ordinal=[key[0] for key in keys[:place]].count(variant),
