@@ -394,11 +394,12 @@ def beside(experiment: RlExperiment, baseline: RlArm | None) -> RlExperiment:
         arm: (first, *(part for part in rest if part not in usual[first])) if len(of_first[first]) > 1 else (first,)
         for arm, (first, *rest) in parts.items()
     }
-    counts = Counter(unlike.values())
-    called = {
-        arm: replace(arm, called=dotted(*map(_in_words, unlike[arm] if counts[unlike[arm]] == 1 else parts[arm])))
-        for arm in experiment.arms
-    }
+    for alike in grouped(unlike, unlike.__getitem__).values():
+        shared = set.intersection(*(set(parts[arm]) for arm in alike))
+        unlike |= {
+            arm: tuple(part for part in parts[arm] if part in unlike[arm] or part not in shared) for arm in alike
+        }
+    called = {arm: replace(arm, called=dotted(*map(_in_words, unlike[arm]))) for arm in experiment.arms}
     if MOST_OF_A_STYLE < len(called) <= len(LINES) and len({arm.style for arm in called.values()}) == 1:
         styles = iter(LINES)  # lines of one colour, which dashes alone would have to tell apart
         called = {arm: replace(named, style=next(styles)) for arm, named in called.items()}

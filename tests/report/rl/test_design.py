@@ -175,11 +175,13 @@ def test_a_legend_leaves_out_what_most_arms_share(tmp_path):
     shapes = ({}, {"prompts_per_step": 10, "num_generations": 1})
     records = [run([0.1, 0.2], algorithm="ppo", lam=0.9, **shape) for shape in shapes]
     records += [run([0.1, 0.2], algorithm=name) for name in ("grpo", "rloo")]
+    records += [named(run([0.1, 0.2], algorithm="ppo", lam=0.9), inner_epochs=2)]
     (found,) = algorithms(results_of(tmp_path, *records))
     names = {arm.name: EN.render(arm.short_name) for arm in found.arms}
     assert names == {
         "PPO · 10 × 1 · lam=0.9": "PPO · 10 × 1",
         "PPO · 5 × 2 · lam=0.9": "PPO",
+        "PPO · 5 × 2 · lam=0.9 · inner_epochs=2": "PPO · 2 epochs",
         "GRPO · 5 × 2": "GRPO",
         "RLOO · 5 × 2": "RLOO",
     }
