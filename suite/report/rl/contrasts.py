@@ -1,6 +1,6 @@
 """Arms of reinforcement learning beside a reference on a shared base model, each where both have spent as much."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -136,11 +136,18 @@ def table_of_experiments(title: Text, rows: Sequence[Beside], **more: Any) -> Ta
     return table(title, rows, columns, facets_of=lambda row: row.arm.facets, **more)
 
 
-def finding(rows: Sequence[Beside], at: Text, *, unit: Text, better: Outcome = Outcome.HIGHER) -> Text:
+def finding(
+    rows: Sequence[Beside],
+    at: Text,
+    *,
+    unit: Text,
+    better: Outcome = Outcome.HIGHER,
+    said: Callable[[Outcome], str] = lambda outcome: f"rl.is.{outcome}",
+) -> Text:
     """Return how GRPO differs, where it is beside another; else the largest difference that the rule tells, the better
     ones first, or that it tells none. With how many arms it tells apart.
 
-    `at`: what is held equal. `unit`: of the difference.
+    `at`: what is held equal. `unit`: of the difference. `said`: the key of an outcome's sentence.
     """
     known = [row for row in rows if row.contrast]
     tested = [row for row in known if row.contrast and row.contrast.found.is_tested]
@@ -162,7 +169,7 @@ def finding(rows: Sequence[Beside], at: Text, *, unit: Text, better: Outcome = O
         return say("rl.finding.untested", verdict=verdict_of(first.contrast), **words)
     if len(tested) > 1 and not (asked or told):
         return say("rl.finding.open", pairs=pairs, **words, **counts)
-    words["told"] = say(f"rl.is.{first.outcome}", arm=words["arm"])
+    words["told"] = say(said(first.outcome), arm=words["arm"])
     return say(f"rl.finding.{'told' if len(tested) > 1 else 'one'}", pairs=pairs, **words, **counts)
 
 

@@ -100,7 +100,7 @@ def _share(phase: str, arm: RlArm) -> float:
 def _finding(experiment: RlExperiment, arms: Sequence[RlArm], rows: Sequence[Beside]) -> Text:
     """Tell the arm that differs most by the rule; else which costs least."""
     unit = say("rl_cost.unit", clock=design.clock_name(experiment))
-    if told := finding(rows, "", unit=unit, better=Outcome.LOWER):
+    if told := finding(rows, "", unit=unit, better=Outcome.LOWER, said=lambda outcome: f"rl_cost.is.{outcome}"):
         return told
     least = min(arms, key=_cost)
     fields = {"cost": numbers.seconds(_cost(least)), "clock": design.clock_name(experiment), "count": len(least.runs)}

@@ -70,6 +70,8 @@ STYLES = {
 CROSSED = ("scale_rewards", "kl_coef", "kl_type", "use_kl_in_reward", "format_reward", "format_weight")
 """Settings that the factors of a factorial design are made of, beside the algorithm."""
 MOST_LINES = 12
+USUAL = "trl_default"
+"""The algorithm that others are compared with where PPO is not among them: GRPO as most people run it."""
 MOST_OF_A_STYLE = 2
 """Lines of one colour that their dashes tell apart."""
 NAMES = " · "
@@ -270,7 +272,8 @@ def algorithms(results: Results) -> Sequence[RlExperiment]:
         arms = chosen(experiment)
         # PPO on grouped prompts differs from the others in nothing but the algorithm.
         ppo = [arm for arm in arms if arm.value(ALGORITHM) == "ppo" and arm.value(SHAPE[1]) != "1"]
-        made.append(beside(experiment, next(iter([*ppo, *arms]), None)))
+        usual = [arm for arm in arms if arm.value(ALGORITHM) == USUAL]
+        made.append(beside(experiment, next(iter([*ppo, *usual, *arms]), None)))
     # People come with the question which of the two is better.
     return sorted(
         most_arms_first(made), key=lambda of: not {"grpo", "ppo"} <= {arm.value(ALGORITHM) for arm in of.arms}

@@ -182,7 +182,13 @@ def _figure(experiment: RlExperiment, rows: Sequence[Beside]) -> Figure:
         yaxis = shares(title, rangemode="tozero") if metric in SHARES else linear(title)
         views[say(f"rl_stability.view.{metric}")] = over_steps(lines, yaxis)
     caption = design.caption_of(experiment, "rl_stability.caption", "rl_stability.caption_single")
-    told = finding(rows, "", unit=say("rl_stability.points"), better=Outcome.LOWER)
+    told = finding(
+        rows,
+        "",
+        unit=say("rl_stability.points"),
+        better=Outcome.LOWER,
+        said=lambda outcome: f"rl_stability.is.{outcome}",
+    )
     if not told and (falls := experiment.baseline and _falls(experiment.baseline)):
         fields = {"fall": f"{max(falls):.1f}", "count": len(falls)}
         told = say("rl_stability.finding", arm=experiment.baseline.short_name, **fields)
