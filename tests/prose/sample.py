@@ -1,4 +1,4 @@
-"""The sample of the page and README's picture of it, from the committed records: reports/sample.html and answers.png.
+"""The sample of the page, and the pictures of it in READMEs, from the committed records: reports/sample.html and beside.
 
 Needs what `make browser` installs. No machine is called the reader's: every record was taken elsewhere.
 """
@@ -11,9 +11,17 @@ from suite.report.command import whole_page
 from suite.report.model.results import read_results
 from tests.prose.readers import REFERENCE, ROOT
 
-SAMPLE, PICTURE = ROOT / "reports/sample.html", ROOT / "reports/answers.png"
+REPORTS = ROOT / "reports"
+SAMPLE = REPORTS / "sample.html"
 FOLDERS = {"reference CPU": "cpu", "variants": "cpu_variants", "feedback": "cpu_rl_feedback"}
-WIDTH_PX, HEIGHT_PX = 1240, 860
+WIDTH_PX, HEIGHT_PX = 1240, 800
+PICTURES = {
+    "answers.png": ("answers", None),
+    "answers.zh.png": ("answers?lang=zh", None),
+    "decode.png": ("speed/latency", "figure"),
+    "tiers.png": ("quality/quality_tiers", "figure"),
+}
+"""The address of each, and what of it is shown: all that a window holds, or the first of its kind."""
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -23,10 +31,13 @@ def main():
     with sync_playwright() as playwright:
         found = next(path for name in CHROMIUM if (path := shutil.which(name)))
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": WIDTH_PX, "height": HEIGHT_PX})
-        page.goto(SAMPLE.as_uri())
-        page.locator(".cards").wait_for()
-        page.screenshot(path=PICTURE)
+        for name, (address, part) in PICTURES.items():
+            page = browser.new_page(viewport={"width": WIDTH_PX, "height": HEIGHT_PX})
+            page.goto(f"{SAMPLE.as_uri()}#/{address}")
+            shown = page.locator("main .cards, main .main-svg").first
+            shown.wait_for(state="attached", timeout=60_000)
+            (page.locator(f"main {part}").first if part else page).screenshot(path=REPORTS / name)
+            page.close()
         browser.close()
 
 
