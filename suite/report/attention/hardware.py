@@ -213,11 +213,11 @@ def _place(timing: Timing) -> Place:
 
 
 def _ordered(times: Iterable[DeviceTime]) -> list[Place]:
-    """Return measured places first, then devices by their least time, expected times below the bound."""
+    """Return measured places first, then devices by their least time, the expected ones below the bound."""
     fastest_first = sorted(times, key=lambda time: (not time.place.is_measured, time.time_s, time.place.name))
     devices = list(dict.fromkeys((time.place.is_measured, time.place.name) for time in fastest_first))
     places = dict.fromkeys(time.place for time in fastest_first)
-    return sorted(places, key=lambda place: (devices.index((place.is_measured, place.name)), place.is_expected))
+    return sorted(places, key=lambda place: devices.index((place.is_measured, place.name)))
 
 
 def _finding(comparison: Compared) -> Text:

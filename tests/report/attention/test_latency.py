@@ -157,6 +157,15 @@ def test_figures_are_one_family_told_apart_by_their_facets(tmp_path):
     assert {(dict(of)["batch"], dict(of)["label"]) for of in facets} == {("1", "a"), ("8", "a"), ("1", "b"), ("8", "b")}
 
 
+def test_another_number_of_heads_is_another_model(tmp_path):
+    records = [
+        build(attention=name, extras={"geometry.num_heads": heads}) for name in ("mla", "mha") for heads in (16, 64)
+    ]
+    figures = section_of(read(tmp_path, *records)).figures
+    assert [figure.facets["settings"] for figure in figures] == ["geometry.num_heads=16", "geometry.num_heads=64"]
+    assert [trace["name"] for trace in figures[0].views[0].figure["data"]] == ["MHA", "MLA"]
+
+
 def test_points_name_their_runs_and_views_the_span_they_show(tmp_path):
     record = build()
     (figure,) = section_of(read(tmp_path, record)).figures

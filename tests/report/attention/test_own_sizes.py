@@ -32,7 +32,7 @@ def test_a_headline_names_the_size_of_the_variant_that_has_one(tmp_path):
 def test_lines_and_rows_say_the_size_and_never_that_it_is_none(tmp_path):
     section = said(build_latency(ragged(tmp_path)))
     drawn = [trace["name"] for trace in section.figures[0].views[0].figure["data"]]
-    assert drawn == ["GQA · attention.kv_heads=1", "GQA · attention.kv_heads=2", "MLA"]
+    assert drawn == ["GQA · kv_heads=1", "GQA · kv_heads=2", "MLA"]
     assert not any("None" in cell for table in section.tables for row in table.rows for cell in row)
 
 

@@ -60,6 +60,15 @@ def test_one_launch_is_apart_only_beyond_what_repeats_show(tmp_path, slower_s, w
     assert section.figures[0].views[0].figure["data"][0]["meta"]["told"] == [word] * 2
 
 
+def test_what_is_told_apart_and_furthest_stands_on_top(tmp_path):
+    times = {1024: 3.1e-3, 2048: 4e-3, 4096: 6e-3}
+    first = [build(seq_len=tokens, latencies_s=(3e-3,) * 9) for tokens in times]
+    other = [build(seq_len=tokens, latencies_s=(time_s,) * 9) for tokens, time_s in times.items()]
+    figure = section_of(tmp_path, a=first, b=other).figures[0].views[0].figure
+    names = [one["text"].split(" ")[0] for one in figure["layout"]["annotations"]]
+    assert names == ["4,096", "4,096", "2,048", "2,048", "1,024", "1,024"]
+
+
 def test_points_name_the_runs_of_both_labels(tmp_path):
     one, other = build(latencies_s=SLOW), build(latencies_s=FAST, provenance={"started_at": "2026-05-01"})
     section = section_of(tmp_path, a=[one], b=[other])
