@@ -3,6 +3,7 @@
 Nothing is left out of the numbers for it: a reader has to see which of them to compare with care.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -11,7 +12,9 @@ from typing import Any
 from suite.records import numbers
 from suite.records.telemetry import Mark
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, joined, say, say_or, section
+from suite.report.model.experiment import grouped
 from suite.report.model.labels import GREY, PURPLE, SKY, VERMILION, case_facets, variant_label
+from suite.report.model.outcome import outcome_of
 from suite.report.model.results import Results
 from suite.report.model.run import clip_text, mapping, share
 from suite.report.plot.marks import Point
@@ -44,6 +47,10 @@ class Disturbed:
     """Processes of others on the GPU."""
 
     @property
+    def workload(self) -> str:
+        return workload_of(self.run)
+
+    @property
     def worst(self) -> float:
         return max(self.shares.values(), default=0.0)
 
@@ -56,6 +63,11 @@ class Disturbed:
         return ", ".join(f"{name} {numbers.percent(known[name])}" for name in ranked)
 
 
+def workload_of(run: TelemetryRun) -> str:
+    """Return the name of a run's workload."""
+    return run.record.case.workload
+
+
 def build(results: Results) -> Section | None:
     """Build it from the runs with telemetry; None where nothing was sampled."""
     runs = telemetry_runs(results)
@@ -66,11 +78,14 @@ def build(results: Results) -> Section | None:
     found.sort(key=lambda disturbed: (-disturbed.worst, -disturbed.others))
     warning = _warning(found, len(runs), samples)
     sentences = [say("disturbance.explanation"), warning, _cost(runs)]
+    # Before others those whose result is a time, which a disturbance moves.
+    ordered = sorted(found, key=lambda disturbed: outcome_of(disturbed.workload) is not None)
+    by_workload, counts = grouped(ordered, lambda disturbed: disturbed.workload), Counter(map(workload_of, runs))
     return section(
         "disturbance",
         explanation=joined("sentence", sentences),
-        figures=[_figure([disturbed for disturbed in found if disturbed.shares], warning)],
-        tables=[_table(found, results)],
+        figures=[_figure(workload, of, counts[workload]) for workload, of in by_workload.items()],
+        tables=[_table(workload, of, results) for workload, of in by_workload.items()],
     )
 
 
@@ -107,19 +122,22 @@ def _cost(runs: Sequence[TelemetryRun]) -> Text:
     return say("disturbance.cost", share=numbers.percent(median(shares))) if shares else ""
 
 
-def _figure(found: Sequence[Disturbed], warning: Text) -> Figure | None:
-    if not found:
+def _figure(workload: str, found: Sequence[Disturbed], runs: int) -> Figure | None:
+    marked = [disturbed for disturbed in found if disturbed.shares]
+    if not marked:
         return None
-    drawn, left_out = drawn_of(found, MOST_DRAWN)
+    drawn, left_out = drawn_of(marked, MOST_DRAWN)
     names, shared = told_apart([_parts(disturbed) for disturbed in drawn])
     return Figure(
-        title=say("disturbance.figure"),
+        title=workload,
+        family=say("disturbance.figure"),
         settings=shared,
-        finding=warning,
+        finding=_warning(found, runs, 0),
         caption=joined("sentence", [say("disturbance.caption"), left_out]),
         views=[View(title="", figure=_bars(drawn, names))],
         height_px=FRAME_PX + ROW_PX * len(drawn),
         wide=True,
+        facets={"workload": workload},
     )
 
 
@@ -147,7 +165,7 @@ def _parts(disturbed: Disturbed) -> list[Text]:
     return [disturbed.device, variant, *name_parts(run.record), run.axis("dtype"), of_cache, run.label]
 
 
-def _table(found: Sequence[Disturbed], results: Results) -> Table:
+def _table(workload: str, found: Sequence[Disturbed], results: Results) -> Table:
     has_more = any(disturbed.reasons or disturbed.others for disturbed in found)
     of_run: list[Column[Disturbed]] = columns_of(lambda disturbed: disturbed.run, run_columns(results))
     geometry, variant, phase, context, *label = of_run
@@ -168,7 +186,10 @@ def _table(found: Sequence[Disturbed], results: Results) -> Table:
             ),
             *columns_of(lambda disturbed: disturbed.run, [SETTINGS]),
         ],
+        family=say("disturbance.table"),
+        settings=workload,
         note=say("disturbance.note" if has_more else "disturbance.note_short"),
+        facets={"workload": workload},
         facets_of=lambda disturbed: case_facets(disturbed.run.record.case.axes),
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 from suite.records import numbers
 from suite.records.derived import started_at
 from suite.records.telemetry import Mark, Sample
-from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, say_or, section
+from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, say_or, section
 from suite.report.model import labels
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import VARIANT, Style, case_facets, rank, record_facets, variant_label
@@ -56,7 +56,8 @@ def build(results: Results) -> Section | None:
     powers = [(run, power) for run in sorted(runs, key=telemetry.run_order) for power in run.powers]
     return section(
         "power",
-        explanation=say("power.explanation" if powers else "power.nothing", count=numbers.count(len(runs))),
+        explanation=say("power.explanation" if powers else "power.nothing"),
+        headlines=[] if powers else [Headline(text=say("power.none", count=numbers.count(len(runs))))],
         figures=_figures(powers, results),
         tables=[_table(powers, results), _missing(runs)],
     )

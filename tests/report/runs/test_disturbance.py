@@ -5,6 +5,7 @@ import plotly.graph_objects
 from suite.report.runs.disturbance import build
 from tests.records.factory import build as record_of
 from tests.report.reading import results_of, results_with_series, rows_of, said, samples, telemetry
+from tests.report.rl_records import rl_record
 
 
 def section_of(tmp_path, *records):
@@ -72,3 +73,10 @@ def test_of_many_disturbed_runs_the_worst_are_drawn(tmp_path):
     assert len(section.tables[0].rows) == 24
     assert len(section.figures[0].views[0].figure["data"][0]["x"]) == 20
     assert "4 more are in the table only." in section.figures[0].caption
+
+
+def test_each_workload_has_its_worst_and_those_run_for_time_come_first(tmp_path):
+    watched = telemetry(marked_share={"gpu0": {"throttled": 0.9}})
+    figures = section_of(tmp_path, rl_record(provenance=watched), throttled(0.3), throttled(0.01, seq_len=64)).figures
+    assert [figure.facets["workload"] for figure in figures] == ["attention", "rl"]
+    assert [figure.finding.split(" had")[0] for figure in figures] == ["1 of 2 runs", "1 of 1 runs"]

@@ -31,7 +31,7 @@ def test_where_nothing_gave_power_each_state_is_a_row(tmp_path):
     records = [record_of(seq_len=1024 * n, provenance=sources) for n in range(1, 6)]
     section = said(build(results_of(tmp_path, *records)))
     assert section.figures == []
-    assert section.explanation.startswith("No power was measured in these 5 runs.")
+    assert section.headlines[0].text == "No power was measured in these 5 runs"
     (table,) = section.tables
     assert table.rows == [
         ["GPU power (NVML)", "no NVIDIA driver", "libnvidia-ml.so.1 is not here", "5"],
