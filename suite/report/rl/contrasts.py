@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from suite.records import numbers
-from suite.report.blocks import Kind, Table, Text, joined, say
+from suite.report.blocks import Joined, Kind, Table, Text, joined, say
 from suite.report.evidence import difference, p_columns, verdict_of
 from suite.report.model.experiment import Contrast, Quantity, contrast, grouped, judged
 from suite.report.model.formats import points
@@ -162,7 +162,10 @@ def finding(
 
     first = max(asked or told or tested or known, key=telling)
     assert first.contrast is not None
-    words = {"arm": first.arm.short_name, "reference": first.reference.short_name}
+    reference = first.reference.short_name
+    has_parts = isinstance(reference, Joined) or (isinstance(reference, str) and design.NAMES in reference)
+    # A name of several parts stands in the table.
+    words = {"arm": first.arm.short_name, "reference": say("rl.the_reference") if has_parts else reference}
     words |= {"difference": difference(first.contrast), "unit": unit, "at": at}
     pairs, counts = first.contrast.found.pairs, tally(row.outcome for row in tested)
     if not tested:

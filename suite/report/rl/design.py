@@ -70,6 +70,7 @@ STYLES = {
 CROSSED = ("scale_rewards", "kl_coef", "kl_type", "use_kl_in_reward", "format_reward", "format_weight")
 """Settings that the factors of a factorial design are made of, beside the algorithm."""
 MOST_LINES = 12
+TRIAL = "trial="
 USUAL = "trl_default"
 """The algorithm that others are compared with where PPO is not among them: GRPO as most people run it."""
 MOST_OF_A_STYLE = 2
@@ -397,6 +398,9 @@ def beside(experiment: RlExperiment, baseline: RlArm | None) -> RlExperiment:
         arm: (first, *(part for part in rest if part not in usual[first])) if len(of_first[first]) > 1 else (first,)
         for arm, (first, *rest) in parts.items()
     }
+    # A trial's number says which settings were drawn for it.
+    numbered = {arm: (of_arm[0], of_arm[-1]) for arm, of_arm in parts.items() if of_arm[-1].startswith(TRIAL)}
+    unlike |= numbered if len(set(numbered.values())) == len(numbered) else {}
     for alike in grouped(unlike, unlike.__getitem__).values():
         shared = set.intersection(*(set(parts[arm]) for arm in alike))
         unlike |= {

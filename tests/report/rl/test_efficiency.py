@@ -167,7 +167,7 @@ def test_of_many_trials_the_best_of_each_algorithm_is_drawn(tmp_path):
     ]
     section = section_of(efficiency, tmp_path, *records)
     lines = [trace["name"] for trace in section.figures[0].views[0].figure["data"] if "fill" not in trace]
-    assert lines == ["PPO · rate 0.0006 · trial 5", "GRPO · rate 0.0009 · trial 8"]
+    assert lines == ["PPO · trial 5", "GRPO · trial 8"]
     assert "the best of each algorithm is drawn" in section.figures[0].caption
     assert section.figures[0].finding.endswith("picked by that very score, so not judged")
     ppo, grpo = rows_of(section.tables[-1])
