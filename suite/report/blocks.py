@@ -127,6 +127,8 @@ class Figure:
     """The title of figures that differ in their subject alone; a reader sees one, and chooses."""
     finding: Text = ""
     """One sentence with what it shows of these records, the number in it; its headline. Empty where nothing is told."""
+    source: Text = ""
+    """The origin of its numbers, where no run stands behind it."""
     wide: bool = False
     settings: Text = ""
     """The settings that tell it from figures of the same title."""

@@ -49,6 +49,7 @@ def _figure(said: Figure, keyed: Figure, numbers: Numbers, terms: dict[str, str]
         "family": said.family,
         "finding": said.finding,
         "caption": said.caption,
+        "source": said.source,
         "settings": said.settings,
         "height": said.height_px,
         "facets": _keys(keyed.facets),

@@ -188,6 +188,7 @@ def _figure(key: str, found: Sequence[Row], shown: Shown) -> Figure:
         finding=say("gate.finding", counts=_counts(shown.judgement)),
         settings=shown.label,
         caption=joined("sentence", [say(f"{key}_caption"), say("gate.caption"), left_out]),
+        source=say("gate.source", label=shown.judged.label, at=shown.judged.at[:10]),
         views=[View(title="", figure=_forest(drawn, shown.judged.label))],
         height_px=FRAME_PX + ROW_PX * len(drawn),
         wide=True,

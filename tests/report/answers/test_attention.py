@@ -66,7 +66,9 @@ def test_the_lead_of_speed_is_a_decode_against_gqa():
     assert (found.lead.value, found.lead.neutral) == (0.5, 1.0)
     assert found.lead.ends[0] < 0.5 < found.lead.ends[1] < 1
     assert EN.render(found.lead.about).startswith("MLA’s speed over GQA’s: decode of a layer, 4,096 tokens")
-    assert EN.render(found.flips) == "against MHA: 1 of 1 for, 0 against; against GQA: 0 of 1 for, 1 against"
+    assert (
+        EN.render(found.flips) == "against MHA: for it 1 of 1, against it 0; against GQA: for it 0 of 1, against it 1"
+    )
 
 
 def test_where_mla_changes_sides_is_told_with_all_else_the_same():

@@ -172,8 +172,8 @@ def test_a_setting_that_turns_the_order_is_named():
     verdict, _ = ruling("grpo-sample-efficient", *both)
     assert verdict == "depends on the weight of the format reward, the deviation that rewards are divided by"
     flips = EN.render(verdict_on("grpo-sample-efficient", *both).flips)
-    assert "reward = 0.1, the deviation that rewards are divided by = batch: 1 of 2 for, 0 against" in flips
-    assert "reward = 1, the deviation that rewards are divided by = batch: 0 of 1 for, 1 against" in flips
+    assert "reward = 0.1, the deviation that rewards are divided by = batch: for it 1 of 2, against it 0" in flips
+    assert "reward = 1, the deviation that rewards are divided by = batch: for it 0 of 1, against it 1" in flips
 
 
 def test_arms_at_other_settings_are_not_compared():
@@ -262,7 +262,7 @@ def test_the_comparison_nearest_to_the_contrary_is_told():
     assert flips == "1 compared, none the other way."
     found = verdict_on("cold-start-helps", *sort[:5], *recipe("cold_start", HIGH), *other[:5], *recipe("r1", WIDE))
     assert found.outcome == "supported"
-    assert "R1 less R1-Zero at equal steps: 0 of 1 for, 0 against" in EN.render(found.flips)
+    assert "R1 less R1-Zero at equal steps: for it 0 of 1, against it 0" in EN.render(found.flips)
 
 
 def test_memory_leads_with_the_share_that_grpo_holds():
@@ -272,5 +272,5 @@ def test_memory_leads_with_the_share_that_grpo_holds():
 
     found = verdict_on("grpo-cheaper", peak("grpo", 6), peak("ppo", 10))
     assert (found.lead.value, found.lead.neutral, found.is_projected, found.machine) == (0.6, 1.0, True, "")
-    assert EN.render(found.lead.written) == "60 % (6.00 GiB against 10.0 GiB)"
+    assert EN.render(found.lead.written) == "60 %"
     assert EN.render(found.flips).startswith("Less in 1 of 1 cases; least 40 %")

@@ -119,7 +119,7 @@ function figureElement(family, place, here) {
     plot.style.height = `${content.height}px`;
     caption.textContent = content.caption;
     pinned.hidden = true;
-    sourceOf(runsOfFigure(view())).then((text) => (source.textContent = text));
+    sourceOf(runsOfFigure(view()), content.source).then((text) => (source.textContent = text));
     later();
   };
   const switchTo = (index) => {

@@ -21,10 +21,12 @@ function sectionElement(content, terms, route) {
   const form = h("form", { class: "choices", hidden: !choices.length, "aria-label": word("page.filters"), autocomplete: "off" }, [...selects.values()].map((select) => h("label", {}, word(`column.${select.name}`), select)));
 
   const apply = (latest) => {
-    const usual = Object.assign({}, ...[...tableFamilies, ...families].reverse().map((family) => family[0].facets));
+    const usual = Object.assign({}, ...[...families, ...tableFamilies].reverse().map((family) => family[0].facets));
     const isOne = (name) => choices.find((choice) => choice.name === name)?.isOne;
     const known = (name) => choices.some((choice) => choice.name === name && choice.values.has(params[name]));
-    const names = [...new Set([latest, ...selects.keys()])].filter((name) => name && isOne(name));
+    // What was chosen counts more than what is usual.
+    const asked = [...selects.keys()].filter((name) => known(name));
+    const names = [...new Set([latest, ...asked, ...selects.keys()])].filter((name) => name && isOne(name));
     const wished = Object.fromEntries(names.map((name) => [name, known(name) ? params[name] : usual[name]]));
     const filters = Object.fromEntries([...selects.keys()].filter((name) => !isOne(name) && known(name)).map((name) => [name, params[name]]));
     const taken = { ...wished };
@@ -49,7 +51,7 @@ function sectionElement(content, terms, route) {
     figures.map((figure) => figure.element),
     readingElement(content),
     tables.map((table) => table.element),
-    !figures.length && !tables.length && h("p", { class: "quiet" }, word("page.nothing")),
+    !figures.length && !tables.length && !content.headlines.length && h("p", { class: "quiet" }, word("page.nothing_here")),
   );
   return { element, figures, showAll: () => tables.forEach((table) => table.showAll()) };
 }
@@ -67,6 +69,7 @@ function short(text) {
 function readingElement(content) {
   const details = content.headlines.map(({ text, detail }) => detail && h("p", {}, text && h("strong", {}, text), " ", detail));
   const open = !content.figures.length;
+  if (!content.explanation && !details.some(Boolean)) return null;
   return h("details", { class: "reading", open }, h("summary", {}, word("page.how_to_read")), h("p", {}, content.explanation), details);
 }
 
@@ -123,9 +126,10 @@ function tableFamily(family, { here, terms, isOpen }) {
 }
 
 // Where a figure's numbers come from: measured or computed, on which machines, when and at which commit.
-async function sourceOf(numbers) {
+// `otherwise`: what is said where no run stands behind it.
+async function sourceOf(numbers, otherwise) {
   const lines = (await block("runs")) ?? [];
-  if (!numbers.length) return word("page.source_none");
+  if (!numbers.length) return otherwise || word("page.source_none");
   const runs = numbers.map((number) => lines[number]);
   const distinct = (values) => [...new Set(values.filter(Boolean))];
   const few = (values) => (values.length > 2 ? `${values.slice(0, 2).join(", ")} …` : values.join(", "));
