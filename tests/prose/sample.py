@@ -1,4 +1,4 @@
-"""The sample of the page, and the pictures of it in READMEs, from the committed records: reports/sample.html and beside.
+"""The sample of the page and the pictures of it in READMEs, from the committed records, all in reports/.
 
 Needs what `make browser` installs. No machine is called the reader's: every record was taken elsewhere.
 """

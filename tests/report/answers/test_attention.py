@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from suite.records.record import Reading
-from suite.report.answers import attention
+from suite.report.answers import attention_code, attention_sizes, attention_time
 from suite.report.answers.claims import CONTRADICTED, DEPENDS, LEFT_OPEN, MIXED, SUPPORTED, verdict_word
 from suite.report.page.texts import load_texts
 from tests.records.factory import build
@@ -55,14 +55,14 @@ def kernel_share(tokens, share, **facts):
 )
 def test_mla_is_faster_than_both_rivals_or_it_depends(rivals, outcome, on):
     records = [timed("mla", 1e-3), *(timed(name, seconds) for name, seconds in rivals.items())]
-    found = attention.faster_inference(in_memory(*records))
+    found = attention_time.faster_inference(in_memory(*records))
     assert (found.outcome, EN.render(found.on)) == (outcome, on)
     assert found.machine == "A processor"
 
 
 def test_the_lead_of_speed_is_a_decode_against_gqa():
     records = [timed(name, seconds) for name, seconds in (("mla", 1e-3), ("mha", 3e-3), ("gqa", 0.5e-3))]
-    found = attention.faster_inference(in_memory(*records))
+    found = attention_time.faster_inference(in_memory(*records))
     assert (found.lead.value, found.lead.neutral) == (0.5, 1.0)
     assert found.lead.ends[0] < 0.5 < found.lead.ends[1] < 1
     assert EN.render(found.lead.about).startswith("MLA’s speed over GQA’s: decode of a layer, 4,096 tokens")
@@ -74,7 +74,7 @@ def test_the_lead_of_speed_is_a_decode_against_gqa():
 def test_where_mla_changes_sides_is_told_with_all_else_the_same():
     records = [timed("mla", 1e-3, query_len=count) for count in (1, 2, 4)]
     records += [timed("gqa", seconds, query_len=count) for count, seconds in ((1, 2e-3), (2, 1e-3), (4, 0.5e-3))]
-    found = attention.faster_inference(in_memory(*records))
+    found = attention_time.faster_inference(in_memory(*records))
     assert EN.render(found.on) == "the number of new tokens"
     assert "against GQA faster at 1 new tokens, slower at 4 new tokens" in EN.render(found.text)
 
@@ -82,8 +82,8 @@ def test_where_mla_changes_sides_is_told_with_all_else_the_same():
 def test_a_prefill_counts_as_it_is_deployed():
     prompt = {"phase": "prefill", "query_len": None}
     records = [timed("mha", 2e-3, **prompt), timed("mla_absorbed", 4e-3, **prompt)]
-    assert attention.faster_inference(in_memory(*records)) is None
-    found = attention.faster_inference(in_memory(*records, timed("mla_expanded", 1e-3, **prompt)))
+    assert attention_time.faster_inference(in_memory(*records)) is None
+    found = attention_time.faster_inference(in_memory(*records, timed("mla_expanded", 1e-3, **prompt)))
     assert found.outcome == SUPPORTED
     assert (
         "Absorbed in a prefill, which nobody deploys: prefill against MHA faster in 0 and slower in 1 of 1"
@@ -94,13 +94,13 @@ def test_a_prefill_counts_as_it_is_deployed():
 def test_without_auto_each_variant_has_its_fastest_backend():
     records = [timed("mla", 1e-3, backend="flash_mla"), timed("mla", 9e-3, backend="eager")]
     records += [timed("gqa", 4e-3, backend="eager"), timed("gqa", 2e-3, backend="fa3")]
-    found = attention.faster_inference(in_memory(*records))
+    found = attention_time.faster_inference(in_memory(*records))
     assert (found.outcome, found.lead.value) == (SUPPORTED, 2.0)
 
 
 def test_a_single_reading_suffices_for_no_verdict_on_speed():
     records = [build(attention=name, latencies_s=(s,), settings=HEADS) for name, s in (("mla", 1e-3), ("mha", 9e-3))]
-    found = attention.faster_inference(in_memory(*records))
+    found = attention_time.faster_inference(in_memory(*records))
     assert (found.outcome, found.suffices) == (LEFT_OPEN, False)
 
 
@@ -112,7 +112,7 @@ def test_training_is_ruled_on_by_time_and_by_peak(seconds, peak, outcome):
     def trained(variant, seconds, peak):
         return with_sizes(timed(variant, seconds, phase="train", query_len=None), span="layer", peak_bytes=peak)
 
-    found = attention.cheaper_training(in_memory(trained("mla", 1e-3, 1e6), trained("mha", seconds, peak * 1e6)))
+    found = attention_time.cheaper_training(in_memory(trained("mla", 1e-3, 1e6), trained("mha", seconds, peak * 1e6)))
     assert found.outcome == outcome
 
 
@@ -122,25 +122,25 @@ def test_training_may_depend_on_the_rule_of_matching():
         for match, mha_s in (("heads", 2e-3), ("params", 0.5e-3))
         for variant, seconds in (("mla", 1e-3), ("mha", mha_s))
     ]
-    assert EN.render(attention.cheaper_training(in_memory(*records)).on) == "the rule of matching"
+    assert EN.render(attention_time.cheaper_training(in_memory(*records)).on) == "the rule of matching"
 
 
 def test_a_cache_is_smaller_or_larger_by_what_stands_beside_it():
-    counted = attention.less_kv_memory(in_memory(*map(cached, ELEMENTS)))
+    counted = attention_sizes.less_kv_memory(in_memory(*map(cached, ELEMENTS)))
     assert EN.render(verdict_word(counted)) == "depends on what it is compared with"
     assert (counted.lead.value, counted.is_projected, counted.machine) == (576 / 4096, False, "A processor")
     assert "latent 1.12× GQA-2’s (deepseek-v2-lite); expanded 1.25× MHA’s" in EN.render(counted.flips)
 
 
 def test_closed_forms_rule_on_caches_without_records():
-    found = attention.less_kv_memory(in_memory())
+    found = attention_sizes.less_kv_memory(in_memory())
     assert (found.outcome, found.is_projected, found.machine) == (DEPENDS, True, "")
     assert found.lead.value == 576 / 32768
     assert EN.render(found.flips) == "Larger: latent 1.12× GQA-2’s (deepseek-v3); expanded 1.25× MHA’s (deepseek-v3)."
 
 
 def test_compute_is_contradicted_by_closed_forms_with_its_turn():
-    found = attention.lowers_compute(in_memory())
+    found = attention_sizes.lowers_compute(in_memory())
     assert (found.outcome, found.lead.value, found.is_projected) == (CONTRADICTED, 4.25, True)
     text = EN.render(found.text)
     assert "4.25× MHA’s FLOPs" in text
@@ -155,13 +155,13 @@ def test_compute_is_contradicted_by_closed_forms_with_its_turn():
 
 def test_mha_is_heavy_where_its_cache_takes_most_of_a_step():
     short, long = kernel_share(1024, 0.2), kernel_share(16384, 0.8)
-    found = attention.heavy(in_memory(short, long))
+    found = attention_time.heavy(in_memory(short, long))
     assert (found.outcome, found.lead.value, found.lead.neutral) == (SUPPORTED, pytest.approx(0.8), 0.5)
     assert EN.render(found.flips) == "Less than half up to 1,024 tokens, more from 16,384 on."
     assert "16,384 tokens 80 % and 80 %" in EN.render(found.text)
-    assert attention.heavy(in_memory(short)).outcome == CONTRADICTED
-    assert attention.heavy(in_memory(kernel_share(1024, 0.5))).outcome == LEFT_OPEN
-    assert attention.heavy(in_memory(timed("mla", 1e-3))) is None
+    assert attention_time.heavy(in_memory(short)).outcome == CONTRADICTED
+    assert attention_time.heavy(in_memory(kernel_share(1024, 0.5))).outcome == LEFT_OPEN
+    assert attention_time.heavy(in_memory(timed("mla", 1e-3))) is None
 
 
 @pytest.mark.parametrize(
@@ -175,19 +175,22 @@ def test_mha_is_heavy_where_its_cache_takes_most_of_a_step():
     ],
 )
 def test_mla_is_hard_by_its_lines_and_by_its_spread(slowest, lines, outcome, monkeypatch):
-    codes = {"latent.py": attention.Code(lines=lines, matrices=5), "grouped.py": attention.Code(lines=100, matrices=4)}
-    monkeypatch.setattr(attention, "code_of", codes.get)
+    codes = {
+        "latent.py": attention_code.Code(lines=lines, matrices=5),
+        "grouped.py": attention_code.Code(lines=100, matrices=4),
+    }
+    monkeypatch.setattr(attention_code, "code_of", codes.get)
     records = [
         timed(variant, seconds, backend=backend, provenance={"backend": backend})
         for variant, times in (("mla", (1e-3, slowest)), ("mha", (1e-3, 5e-3)))
         for backend, seconds in zip(("sdpa_folded", "sdpa"), times, strict=True)
     ]
-    found = attention.hard_to_implement(in_memory(*records))
+    found = attention_code.hard_to_implement(in_memory(*records))
     assert found.outcome == outcome
     assert found.lead.value == pytest.approx(slowest / 1e-3)
 
 
 def test_code_counts_lines_without_words_about_them():
-    mla, grouped = attention.code_of("latent.py"), attention.code_of("grouped.py")
+    mla, grouped = attention_code.code_of("latent.py"), attention_code.code_of("grouped.py")
     assert (mla.matrices, grouped.matrices) == (5, 4)
     assert grouped.lines < mla.lines < 300

@@ -1,46 +1,35 @@
-"""Rulings on the article's claims on attention: what MLA's cache, its speed and its code cost beside MHA's and GQA's.
+"""Rulings on the article's claims on attention's time: decoding, training, and what MHA takes of a step.
 
 Timings are told apart by the ratio of two medians within both intervals over launches, as the sign map compares them.
-Sizes and counts need no statistics: they are what was counted on the real cache, or follow from a closed form.
 """
 
-import ast
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 
-import suite
 from suite.records import numbers
 from suite.records.derived import noted
-from suite.report.answers.claims import CONTRADICTED, DEPENDS, LEFT_OPEN, MIXED, SUPPORTED, Verdict
-from suite.report.answers.leads import lead_of_size, lead_of_times
+from suite.report.answers.claims import CONTRADICTED, DEPENDS, LEFT_OPEN, SUPPORTED, Verdict
+from suite.report.answers.leads import lead_of_times
 from suite.report.answers.rulings import ABOUT, Ruled, explaining, setting_name, told_flips, value_text
-from suite.report.attention import callstyle, memory
+from suite.report.attention import memory
 from suite.report.attention.groups import axes_of, side_by_side
-from suite.report.attention.timings import KERNEL, LAYER, Timing, one_a_record, span_title, timings
+from suite.report.attention.timings import KERNEL, LAYER, Timing, span_title, timings
 from suite.report.blocks import Lead, Text, joined, say
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import phase_name, rank, variant_label
+from suite.report.model.labels import phase_name, variant_label
 from suite.report.model.machine_labels import plain_name
 from suite.report.model.results import Results
 from suite.report.model.run import machine_name, mapping, number_of
 from suite.statistics.intervals import Ratio, ratio_of_medians
 from suite.theory.attention_plan import ELEMENT_BYTES
-from suite.theory.geometry import load_geometry
-from suite.theory.latent_shapes import absorbed_shape, expanded_once_shape, expanded_shape
-from suite.theory.shapes import LayerShape, Pass, grouped_shape, kernel_flops, layer_flops
 
 DEPLOYED = {"decode": ("mla",), "prefill": ("mla", "mla_expanded"), "train": ("mla", "mla_expanded")}
 """MLA as one deploys it, by phase: absorbed in decode, expanded in a prefill and in training."""
 ABSORBED, EXPANDED = "mla_absorbed", "mla_expanded"
 RIVALS = ("mha", "gqa")
-SHIPPED = "deepseek-v3"
-"""The published model whose sizes closed forms take."""
-KEPT_HEADS: Mapping[str, int | str] = {"mha": "all", "gqa8": 8, "gqa2": 2}
-"""Key-value heads of the caches that MLA's is compared with."""
 TURNING = ("seq_len", "query_len", "heads")
 MOST_TOLD = 3
 HALF = 0.5
@@ -60,9 +49,6 @@ TIMED_SETTINGS = (
     "batch",
 )
 """Settings that a verdict on timings may depend on; of those that tell as much the first."""
-MANY_LINES = 2.0
-"""A layer of so many times as many lines is harder to write, by any reading."""
-CODE = Path(suite.__file__).parent / "attention"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,164 +289,6 @@ def _ranges(found: Sequence[Compared]) -> Text:
     return say("answer.told.ranges", told=joined("notes", parts))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cached:
-    """The bytes that MLA keeps of a token and layer beside another cache's."""
-
-    other: Text
-    where: Text
-    ratio: float
-    mode: str = "latent"
-    """`latent`, or `expanded` for keys and values written out."""
-    rival: str = "mha"
-    timing: Timing | None = None
-    """The record that was counted; None for a closed form."""
-    elements: tuple[float, float] | None = None
-
-
-def less_kv_memory(results: Results) -> Verdict:
-    """Rule on the size of MLA's cache beside MHA's and GQA's, counted on real caches and by closed forms."""
-    counted, forms = counted_caches(results), caches_by_form()
-    every = [*counted, *forms]
-    ruled = [
-        Ruled(
-            settings={"versus": f"{one.mode}_{one.rival}"},
-            ruling=SUPPORTED if one.ratio < 1 else CONTRADICTED if one.ratio > 1 else LEFT_OPEN,
-        )
-        for one in every
-    ]
-    outcomes = {one.ruling for one in ruled if one.ruling != LEFT_OPEN}
-    first = next((one for one in counted if (one.mode, one.rival) == ("latent", "mha")), forms[0])
-    sentences = [say("answer.told.cached", told=joined("notes", map(_told_cache, counted)))] if counted else []
-    sentences.append(say("answer.told.cached_forms", model=SHIPPED, told=joined("notes", map(_told_cache, forms))))
-    larger: dict[tuple[str, Text], Cached] = {}
-    for one in every:
-        if one.ratio > 1:
-            larger.setdefault((one.mode, one.other), one)
-    return Verdict(
-        outcome=DEPENDS if len(outcomes) > 1 else next(iter(outcomes)),
-        text=joined("sentence", sentences),
-        on=setting_name("versus"),
-        lead=lead_of_size(
-            first.ratio,
-            say("answer.about.cache", other=first.other, where=first.where),
-            say("answer.of", share=numbers.percent(first.ratio), other=first.other),
-        ),
-        flips=say("answer.flips.cache", told=joined("notes", map(_told_cache, list(larger.values())[:MOST_TOLD]))),
-        machine=machine_of(first.timing) if first.timing else "",
-        is_projected=first.timing is None,
-    )
-
-
-def _told_cache(one: Cached) -> Text:
-    return say(f"answer.told.cache.{one.mode}", other=one.other, where=one.where, ratio=numbers.times(one.ratio))
-
-
-def counted_caches(results: Results) -> list[Cached]:
-    """Return the caches that records counted, each geometry and rival once."""
-    found = one_a_record(timing for timing in timings(results) if timing.axis("phase") == "decode" and timing.tokens)
-    of_equal_heads = [timing for timing in found if timing.axis("match") in ("", "heads")]
-    kept = [timing for timing in of_equal_heads if memory.COUNTED(timing) and not timing.axis("cache_dtype")]
-    cases = grouped(
-        kept,
-        lambda timing: (axes_of(timing, ["attention", "backend", "query_len"]), timing.shared_extras, timing.label),
-    )
-    caches: dict[tuple[object, ...], Cached] = {}
-    for case in cases.values():
-        for mla in case:
-            for other in case:
-                if mla.variant in ("mla", EXPANDED) and other.variant in RIVALS and not mla.own_sizes + other.own_sizes:
-                    mode = "expanded" if mla.variant == EXPANDED else "latent"
-                    geometry, heads = mla.axis("geometry"), ", ".join(mla.shared_extras)
-                    ratio = (memory.COUNTED(mla) or 0.0) / (memory.COUNTED(other) or 1.0)
-                    key = (mode, other.variant, geometry, heads, mla.axis("tp"))
-                    name = _grouped_name(other)
-                    where = joined(
-                        ", ", [geometry, heads, f"tp {mla.axis('tp')}" if mla.axis("tp") not in ("", "1") else ""]
-                    )
-                    cached = Cached(other=name, where=where, ratio=ratio, mode=mode, rival=other.variant, timing=mla)
-                    caches.setdefault(key, cached)
-    return sorted(caches.values(), key=_cache_place)
-
-
-def _cache_place(one: Cached) -> tuple[object, ...]:
-    """Sort caches: latents first, then by rival, those of models with a latent of their own before others."""
-    geometry = mapping(one.timing.record.settings, "geometry") if one.timing else {}
-    return (
-        one.mode != "latent",
-        rank(one.rival),
-        geometry.get("attention") != "mla",
-        len(str(one.where)),
-        str(one.where),
-    )
-
-
-def _grouped_name(timing: Timing) -> str:
-    """Return a variant with its key-value heads, by what its cache is of MHA's: GQA-2."""
-    heads, share = mapping(timing.record.settings, "geometry").get("num_heads"), timing.cache_share
-    if timing.variant != "gqa" or not isinstance(heads, int) or not share:
-        return variant_label(timing.variant)
-    tp = timing.axis("tp")
-    return f"{variant_label('gqa')}-{share * heads / int(tp if tp.isdecimal() else 1):.0f}"
-
-
-def caches_by_form() -> list[Cached]:
-    """Return MLA's cache beside others by closed form, at a published model's sizes."""
-    geometry, forward = load_geometry(SHIPPED), _step(1)
-    latent, wide = absorbed_shape(geometry), expanded_shape(geometry)
-    grouped_caches = {name: grouped_shape(geometry, kv_heads=heads) for name, heads in KEPT_HEADS.items()}
-    names = {"mha": variant_label("mha"), "gqa8": "GQA-8", "gqa2": "GQA-2"}
-
-    def cached(ours: LayerShape, name: str, mode: str) -> Cached:
-        ratio = ours.cache_bytes_per_token(forward) / grouped_caches[name].cache_bytes_per_token(forward)
-        return Cached(other=names[name], where=SHIPPED, ratio=ratio, mode=mode, rival=name)
-
-    return [*(cached(latent, name, "latent") for name in KEPT_HEADS), cached(wide, "mha", "expanded")]
-
-
-def _step(seq_len: int, query_len: int = 1) -> Pass:
-    return Pass(batch=1, query_len=query_len, seq_len=seq_len, element_bytes=2)
-
-
-def lowers_compute(results: Results) -> Verdict:
-    """Rule on MLA's FLOPs by closed forms, at DeepSeek's sizes: of the kernel, in which the context counts.
-
-    A whole layer's FLOPs are told beside it: there MLA's smaller projections count until the context outgrows them.
-    """
-    geometry = load_geometry(SHIPPED)
-    absorbed, expanded = absorbed_shape(geometry), expanded_once_shape(geometry)
-    mha, gqa = (grouped_shape(geometry, kv_heads=KEPT_HEADS[name]) for name in ("mha", "gqa8"))
-    forward, prompt = _step(1), _step(4096, 4096)
-    decode = [kernel_flops(absorbed, forward) / kernel_flops(other, forward) for other in (mha, expanded)]
-    prefill = kernel_flops(expanded, prompt) / kernel_flops(mha, prompt)
-    costs_more = min(decode) > 1 and prefill > 1
-    saves = max(decode) < 1 and prefill < 1
-    evens = {name: _evens_at(absorbed, other) for name, other in (("mha", mha), ("gqa", gqa))}
-    fields = {
-        "mha": numbers.times(decode[0]),
-        "expanded": numbers.times(decode[1]),
-        "prefill": numbers.times(prefill),
-        "even_mha": numbers.count(evens["mha"]),
-        "even_gqa": numbers.count(evens["gqa"]),
-        "model": SHIPPED,
-    }
-    return Verdict(
-        outcome=CONTRADICTED if costs_more else SUPPORTED if saves else DEPENDS,
-        text=say("answer.told.compute", **fields),
-        on=setting_name("phase"),
-        lead=lead_of_size(decode[0], say("answer.about.compute", model=SHIPPED), numbers.times(decode[0])),
-        flips=say("answer.flips.compute", **fields),
-        is_projected=True,
-    )
-
-
-def _evens_at(ours: LayerShape, theirs: LayerShape) -> int:
-    """Return the context from which a decode step of a whole layer takes more FLOPs, which grow evenly with it."""
-    first, second = ([layer_flops(shape, _step(tokens)) for tokens in (1, 2)] for shape in (ours, theirs))
-    slope, ahead = (first[1] - first[0]) - (second[1] - second[0]), second[0] - first[0]
-    return max(1, 1 + -(-ahead // slope)) if slope > 0 else 0
-
-
 def heavy(results: Results) -> Verdict | None:
     """Rule on what MHA pays for its context: the share of a decode step's time and memory that its cache takes.
 
@@ -581,131 +409,3 @@ def _half_at(shares: Sequence[Share]) -> Text:
     if not above or not below:
         return say("answer.flips.heavy_none", least=numbers.count(min(one.tokens for one in shares)))
     return say("answer.flips.heavy", below=numbers.count(max(below)), above=numbers.count(min(above)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Code:
-    """The contents of a layer's file: lines that are code, and weights that are matrices."""
-
-    lines: int
-    matrices: int
-
-
-@functools.cache
-def code_of(file: str) -> Code:
-    """Count a layer's lines of code, without imports, docstrings and comments, and its matrices."""
-    tree = ast.parse((CODE / file).read_text(encoding="utf-8"))
-    lines, matrices = set[int](), 0
-    for top in tree.body:
-        if isinstance(top, ast.ClassDef | ast.FunctionDef):
-            strings = {
-                id(node.value)
-                for node in ast.walk(top)
-                if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-            }
-            for node in ast.walk(top):
-                if isinstance(node, ast.expr | ast.stmt) and id(node) not in strings and not _is_string(node):
-                    lines.add(node.lineno)
-                is_matrix = (
-                    isinstance(node, ast.Call)
-                    and isinstance(node.func, ast.Attribute)
-                    and node.func.attr == "init_weight"
-                )
-                matrices += is_matrix
-    return Code(lines=len(lines), matrices=matrices)
-
-
-def _is_string(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spread:
-    """The slowest and the fastest form of one computation."""
-
-    family: str
-    slowest: Timing
-    fastest: Timing
-    forms: int
-
-    @property
-    def ratio(self) -> Ratio:
-        return ratio_of_medians(self.slowest.interval, self.fastest.interval)
-
-    @property
-    def case(self) -> tuple[object, ...]:
-        timing = self.slowest
-        return (
-            timing.label,
-            timing.span,
-            tuple(map(timing.axis, ("geometry", "phase", "dtype", "seq_len", "query_len", "threads"))),
-        )
-
-
-def spreads(results: Results) -> list[Spread]:
-    """Return the spread of each computation over the forms of a call, its modes among them, of whole layers."""
-    found = []
-    for of_subject in callstyle.computations(results, (callstyle.OURS,)):
-        for forms in of_subject:
-            layers = sorted((form[LAYER] for form in forms if LAYER in form), key=lambda timing: timing.median_s)
-            if len({timing.backend for timing in layers}) > 1:
-                family = callstyle.family_of(forms[0])
-                found.append(Spread(family=family, slowest=layers[-1], fastest=layers[0], forms=len(layers)))
-    return found
-
-
-def hard_to_implement(results: Results) -> Verdict | None:
-    """Rule on how hard MLA is to write: by the lines of its layer over MHA's, and by the spread of speed over forms of
-    a call beside those of MHA and GQA.
-
-    Each of the two bears the claim out where MLA's is larger, the lines by MANY_LINES; both together support it.
-    """
-    mla, others = code_of("latent.py"), code_of("grouped.py")
-    found = spreads(results)
-    of_mla = [one for one in found if one.family == "mla"]
-    if not of_mla:
-        return None
-    times = mla.lines / others.lines
-    code = SUPPORTED if times >= MANY_LINES else CONTRADICTED if times <= 1 else LEFT_OPEN
-    pairs = [(one, other) for one in of_mla for other in found if other.family in RIVALS and other.case == one.case]
-    wider = [(one, other) for one, other in pairs if one.ratio.low > other.ratio.high]
-    narrower = [(one, other) for one, other in pairs if one.ratio.high < other.ratio.low]
-    spread = SUPPORTED if wider and not narrower else CONTRADICTED if narrower and not wider else LEFT_OPEN
-    outcome = code if code == spread else MIXED if SUPPORTED in (code, spread) else LEFT_OPEN
-    widest = max(of_mla, key=lambda one: one.ratio.ratio)
-    beside_it = [other for one, other in pairs if one is widest]
-    fields = {
-        "lines": mla.lines,
-        "other_lines": others.lines,
-        "matrices": mla.matrices,
-        "other_matrices": others.matrices,
-    }
-    counts = {"wider": len(wider), "narrower": len(narrower), "total": len(pairs)}
-    about = say(
-        "answer.about.spread",
-        forms=widest.forms,
-        geometry=widest.slowest.axis("geometry"),
-        tokens=numbers.count(widest.slowest.tokens or 0),
-        dtype=widest.slowest.axis("dtype"),
-    )
-    told = [
-        say("answer.told.beside", name=variant_label(other.family), ratio=numbers.times(other.ratio.ratio))
-        for other in beside_it
-    ]
-    return Verdict(
-        outcome=outcome,
-        text=joined(
-            "sentence",
-            [
-                say("answer.told.code", **fields),
-                say("answer.told.spread", **counts) if pairs else "",
-                say("answer.told.beside_it", told=joined("notes", told)) if told else "",
-            ],
-        ),
-        lead=lead_of_times(widest.ratio, about, [widest.slowest.interval, widest.fastest.interval]),
-        flips=joined(
-            "sentence", [say("answer.flips.code", **fields), say("answer.told.spread", **counts) if pairs else ""]
-        ),
-        machine=machine_of(widest.slowest),
-        suffices=bool(pairs),
-    )

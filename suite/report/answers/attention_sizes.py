@@ -1,0 +1,187 @@
+"""Rulings on the article's claims on attention's sizes: MLA's cache and its FLOPs beside MHA's and GQA's.
+
+Sizes need no statistics: they are what was counted on the real cache, or follow from a closed form.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from suite.records import numbers
+from suite.report.answers.attention_time import EXPANDED, MOST_TOLD, RIVALS, machine_of
+from suite.report.answers.claims import CONTRADICTED, DEPENDS, LEFT_OPEN, SUPPORTED, Verdict
+from suite.report.answers.leads import lead_of_size
+from suite.report.answers.rulings import Ruled, setting_name
+from suite.report.attention import memory
+from suite.report.attention.groups import axes_of
+from suite.report.attention.timings import Timing, one_a_record, timings
+from suite.report.blocks import Text, joined, say
+from suite.report.model.experiment import grouped
+from suite.report.model.labels import rank, variant_label
+from suite.report.model.results import Results
+from suite.report.model.run import mapping
+from suite.theory.geometry import load_geometry
+from suite.theory.latent_shapes import absorbed_shape, expanded_once_shape, expanded_shape
+from suite.theory.shapes import LayerShape, Pass, grouped_shape, kernel_flops, layer_flops
+
+SHIPPED = "deepseek-v3"
+"""The published model whose sizes closed forms take."""
+KEPT_HEADS: Mapping[str, int | str] = {"mha": "all", "gqa8": 8, "gqa2": 2}
+"""Key-value heads of the caches that MLA's is compared with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cached:
+    """The bytes that MLA keeps of a token and layer beside another cache's."""
+
+    other: Text
+    where: Text
+    ratio: float
+    mode: str = "latent"
+    """`latent`, or `expanded` for keys and values written out."""
+    rival: str = "mha"
+    timing: Timing | None = None
+    """The record that was counted; None for a closed form."""
+    elements: tuple[float, float] | None = None
+
+
+def less_kv_memory(results: Results) -> Verdict:
+    """Rule on the size of MLA's cache beside MHA's and GQA's, counted on real caches and by closed forms."""
+    counted, forms = counted_caches(results), caches_by_form()
+    every = [*counted, *forms]
+    ruled = [
+        Ruled(
+            settings={"versus": f"{one.mode}_{one.rival}"},
+            ruling=SUPPORTED if one.ratio < 1 else CONTRADICTED if one.ratio > 1 else LEFT_OPEN,
+        )
+        for one in every
+    ]
+    outcomes = {one.ruling for one in ruled if one.ruling != LEFT_OPEN}
+    first = next((one for one in counted if (one.mode, one.rival) == ("latent", "mha")), forms[0])
+    sentences = [say("answer.told.cached", told=joined("notes", map(_told_cache, counted)))] if counted else []
+    sentences.append(say("answer.told.cached_forms", model=SHIPPED, told=joined("notes", map(_told_cache, forms))))
+    larger: dict[tuple[str, Text], Cached] = {}
+    for one in every:
+        if one.ratio > 1:
+            larger.setdefault((one.mode, one.other), one)
+    return Verdict(
+        outcome=DEPENDS if len(outcomes) > 1 else next(iter(outcomes)),
+        text=joined("sentence", sentences),
+        on=setting_name("versus"),
+        lead=lead_of_size(
+            first.ratio,
+            say("answer.about.cache", other=first.other, where=first.where),
+            say("answer.of", share=numbers.percent(first.ratio), other=first.other),
+        ),
+        flips=say("answer.flips.cache", told=joined("notes", map(_told_cache, list(larger.values())[:MOST_TOLD]))),
+        machine=machine_of(first.timing) if first.timing else "",
+        is_projected=first.timing is None,
+    )
+
+
+def _told_cache(one: Cached) -> Text:
+    return say(f"answer.told.cache.{one.mode}", other=one.other, where=one.where, ratio=numbers.times(one.ratio))
+
+
+def counted_caches(results: Results) -> list[Cached]:
+    """Return the caches that records counted, each geometry and rival once."""
+    found = one_a_record(timing for timing in timings(results) if timing.axis("phase") == "decode" and timing.tokens)
+    of_equal_heads = [timing for timing in found if timing.axis("match") in ("", "heads")]
+    kept = [timing for timing in of_equal_heads if memory.COUNTED(timing) and not timing.axis("cache_dtype")]
+    cases = grouped(
+        kept,
+        lambda timing: (axes_of(timing, ["attention", "backend", "query_len"]), timing.shared_extras, timing.label),
+    )
+    caches: dict[tuple[object, ...], Cached] = {}
+    for case in cases.values():
+        for mla in case:
+            for other in case:
+                if mla.variant in ("mla", EXPANDED) and other.variant in RIVALS and not mla.own_sizes + other.own_sizes:
+                    mode = "expanded" if mla.variant == EXPANDED else "latent"
+                    geometry, heads = mla.axis("geometry"), ", ".join(mla.shared_extras)
+                    ratio = (memory.COUNTED(mla) or 0.0) / (memory.COUNTED(other) or 1.0)
+                    key = (mode, other.variant, geometry, heads, mla.axis("tp"))
+                    name = _grouped_name(other)
+                    where = joined(
+                        ", ", [geometry, heads, f"tp {mla.axis('tp')}" if mla.axis("tp") not in ("", "1") else ""]
+                    )
+                    cached = Cached(other=name, where=where, ratio=ratio, mode=mode, rival=other.variant, timing=mla)
+                    caches.setdefault(key, cached)
+    return sorted(caches.values(), key=_cache_place)
+
+
+def _cache_place(one: Cached) -> tuple[object, ...]:
+    """Sort caches: latents first, then by rival, those of models with a latent of their own before others."""
+    geometry = mapping(one.timing.record.settings, "geometry") if one.timing else {}
+    return (
+        one.mode != "latent",
+        rank(one.rival),
+        geometry.get("attention") != "mla",
+        len(str(one.where)),
+        str(one.where),
+    )
+
+
+def _grouped_name(timing: Timing) -> str:
+    """Return a variant with its key-value heads, by what its cache is of MHA's: GQA-2."""
+    heads, share = mapping(timing.record.settings, "geometry").get("num_heads"), timing.cache_share
+    if timing.variant != "gqa" or not isinstance(heads, int) or not share:
+        return variant_label(timing.variant)
+    tp = timing.axis("tp")
+    return f"{variant_label('gqa')}-{share * heads / int(tp if tp.isdecimal() else 1):.0f}"
+
+
+def caches_by_form() -> list[Cached]:
+    """Return MLA's cache beside others by closed form, at a published model's sizes."""
+    geometry, forward = load_geometry(SHIPPED), _step(1)
+    latent, wide = absorbed_shape(geometry), expanded_shape(geometry)
+    grouped_caches = {name: grouped_shape(geometry, kv_heads=heads) for name, heads in KEPT_HEADS.items()}
+    names = {"mha": variant_label("mha"), "gqa8": "GQA-8", "gqa2": "GQA-2"}
+
+    def cached(ours: LayerShape, name: str, mode: str) -> Cached:
+        ratio = ours.cache_bytes_per_token(forward) / grouped_caches[name].cache_bytes_per_token(forward)
+        return Cached(other=names[name], where=SHIPPED, ratio=ratio, mode=mode, rival=name)
+
+    return [*(cached(latent, name, "latent") for name in KEPT_HEADS), cached(wide, "mha", "expanded")]
+
+
+def _step(seq_len: int, query_len: int = 1) -> Pass:
+    return Pass(batch=1, query_len=query_len, seq_len=seq_len, element_bytes=2)
+
+
+def lowers_compute(results: Results) -> Verdict:
+    """Rule on MLA's FLOPs by closed forms, at DeepSeek's sizes: of the kernel, in which the context counts.
+
+    A whole layer's FLOPs are told beside it: there MLA's smaller projections count until the context outgrows them.
+    """
+    geometry = load_geometry(SHIPPED)
+    absorbed, expanded = absorbed_shape(geometry), expanded_once_shape(geometry)
+    mha, gqa = (grouped_shape(geometry, kv_heads=KEPT_HEADS[name]) for name in ("mha", "gqa8"))
+    forward, prompt = _step(1), _step(4096, 4096)
+    decode = [kernel_flops(absorbed, forward) / kernel_flops(other, forward) for other in (mha, expanded)]
+    prefill = kernel_flops(expanded, prompt) / kernel_flops(mha, prompt)
+    costs_more = min(decode) > 1 and prefill > 1
+    saves = max(decode) < 1 and prefill < 1
+    evens = {name: _evens_at(absorbed, other) for name, other in (("mha", mha), ("gqa", gqa))}
+    fields = {
+        "mha": numbers.times(decode[0]),
+        "expanded": numbers.times(decode[1]),
+        "prefill": numbers.times(prefill),
+        "even_mha": numbers.count(evens["mha"]),
+        "even_gqa": numbers.count(evens["gqa"]),
+        "model": SHIPPED,
+    }
+    return Verdict(
+        outcome=CONTRADICTED if costs_more else SUPPORTED if saves else DEPENDS,
+        text=say("answer.told.compute", **fields),
+        on=setting_name("phase"),
+        lead=lead_of_size(decode[0], say("answer.about.compute", model=SHIPPED), numbers.times(decode[0])),
+        flips=say("answer.flips.compute", **fields),
+        is_projected=True,
+    )
+
+
+def _evens_at(ours: LayerShape, theirs: LayerShape) -> int:
+    """Return the context from which a decode step of a whole layer takes more FLOPs, which grow evenly with it."""
+    first, second = ([layer_flops(shape, _step(tokens)) for tokens in (1, 2)] for shape in (ours, theirs))
+    slope, ahead = (first[1] - first[0]) - (second[1] - second[0]), second[0] - first[0]
+    return max(1, 1 + -(-ahead // slope)) if slope > 0 else 0
