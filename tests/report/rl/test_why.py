@@ -126,4 +126,4 @@ def test_a_small_factorial_stays_with_the_algorithms_too(tmp_path):
 
 
 def test_the_section_stands_in_chinese(results):
-    assert said(why.build(results), "zh").title == "RL：差别从何而来"
+    assert said(why.build(results), "zh").title == "差别从何而来"

@@ -4,7 +4,10 @@ const EVERYWHERE = ["lang", "theme"];
 
 function readAddress() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
-  return { path: path.split("/").filter(Boolean).map(decodeURIComponent), params: Object.fromEntries(new URLSearchParams(query)) };
+  return {
+    path: path.split("/").filter(Boolean).map(decodeURIComponent),
+    params: Object.fromEntries(new URLSearchParams(query)),
+  };
 }
 
 // The part behind the #, for a link.
@@ -37,7 +40,10 @@ function pointLink(link) {
   const path = JSON.parse(link.dataset.path);
   const kept = path[0] === (now[0] ?? "answers") && path.length > 1 ? params : lasting(params);
   const isView = Object.keys(kept).filter((name) => !name.startsWith("show-"));
-  link.href = addressOf(path, { ...Object.fromEntries(isView.map((name) => [name, kept[name]])), ...JSON.parse(link.dataset.params) });
+  link.href = addressOf(path, {
+    ...Object.fromEntries(isView.map((name) => [name, kept[name]])),
+    ...JSON.parse(link.dataset.params),
+  });
 }
 
 function wholeAddress(path, params) {

@@ -2,7 +2,13 @@
 function answersElement(content, route) {
   const { ran } = content;
   const lines = [ran.here, ran.elsewhere, ran.nothing].filter(Boolean);
-  if (!content.cards) return h("section", { class: "answers" }, h("h1", {}, word("page.title")), lines.map((line) => h("p", {}, line)));
+  if (!content.cards)
+    return h(
+      "section",
+      { class: "answers" },
+      h("h1", {}, word("page.title")),
+      lines.map((line) => h("p", {}, line)),
+    );
   return h(
     "section",
     { class: "answers" },
@@ -24,11 +30,24 @@ function cardElement({ question, ruling }) {
     { class: "card" },
     h("h2", {}, question),
     h("p", {}, verdictElement(ruling), " ", badgeElement(ruling)),
-    lead && h("p", { class: "number" }, h("strong", {}, lead.written), lead.interval && ` ${lead.interval}`, lead.count && h("span", { class: "quiet" }, ` ${lead.count}`)),
+    lead &&
+      h(
+        "p",
+        { class: "number" },
+        h("strong", {}, lead.written),
+        lead.interval && ` ${lead.interval}`,
+        lead.count && h("span", { class: "quiet" }, ` ${lead.count}`),
+      ),
     lead && h("p", { class: "about" }, lead.about),
     lead && leadFigure(lead),
     ruling.flips && h("p", { class: "flips" }, ruling.flips),
-    h("p", { class: "why" }, linkTo(pathOf(ruling.section), word("page.why")), " · ", linkTo(["answers", ruling.id], word("page.the_claim"))),
+    h(
+      "p",
+      { class: "why" },
+      linkTo(pathOf(ruling.section), word("page.why")),
+      " · ",
+      linkTo(["answers", ruling.id], word("page.the_claim")),
+    ),
   );
 }
 
@@ -54,9 +73,15 @@ function leadFigure({ value, ends, neutral, written }) {
   const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "lead", role: "img", "aria-label": written });
   picture.append(svg("line", { x1: 0, x2: width, y1: height / 2, y2: height / 2, class: "axis" }));
   picture.append(svg("line", { x1: width / 2, x2: width / 2, y1: 3, y2: height - 3, class: "neutral" }));
-  if (ends) picture.append(svg("line", { x1: x(ends[0]), x2: x(ends[1]), y1: height / 2, y2: height / 2, class: "interval" }));
+  if (ends)
+    picture.append(svg("line", { x1: x(ends[0]), x2: x(ends[1]), y1: height / 2, y2: height / 2, class: "interval" }));
   picture.append(svg("circle", { cx: x(value), cy: height / 2, r: 5, class: "value" }));
-  return h("figure", { class: "lead" }, picture, h("figcaption", {}, word(neutral === 1 ? "page.rule_one" : "page.rule_zero")));
+  return h(
+    "figure",
+    { class: "lead" },
+    picture,
+    h("figcaption", {}, word(neutral === 1 ? "page.rule_one" : "page.rule_zero")),
+  );
 }
 
 function pathOf(section) {
@@ -68,30 +93,66 @@ function pathOf(section) {
 function claimsElement(rulings, route) {
   const outcomes = [...new Map(rulings.map((ruling) => [ruling.outcome, word(`page.outcome.${ruling.outcome}`)]))];
   const chosen = outcomes.some(([outcome]) => outcome === route.params.verdict) ? route.params.verdict : "";
-  const list = h("div", { class: "claims" }, rulings.map((ruling) => claimElement(ruling, ruling.id === route.path[1])));
+  const list = h(
+    "div",
+    { class: "claims" },
+    rulings.map((ruling) => claimElement(ruling, ruling.id === route.path[1])),
+  );
   const show = (outcome) => {
     rulings.forEach((ruling, place) => (list.children[place].hidden = outcome !== "" && ruling.outcome !== outcome));
     buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.value === outcome)));
   };
-  const buttons = [["", word("page.all_claims", { count: rulings.length })], ...outcomes.map(([outcome, name]) => [outcome, `${name} ${rulings.filter((one) => one.outcome === outcome).length}`])].map(
-    ([outcome, name]) =>
-      h("button", { type: "button", value: outcome, onclick: () => {
-        const params = { ...readAddress().params };
-        if (outcome) params.verdict = outcome;
-        else delete params.verdict;
-        replaceAddress(readAddress().path, params);
-        show(outcome);
-      } }, name),
+  const buttons = [
+    ["", word("page.all_claims", { count: rulings.length })],
+    ...outcomes.map(([outcome, name]) => [
+      outcome,
+      `${name} ${rulings.filter((one) => one.outcome === outcome).length}`,
+    ]),
+  ].map(([outcome, name]) =>
+    h(
+      "button",
+      {
+        type: "button",
+        value: outcome,
+        onclick: () => {
+          const params = { ...readAddress().params };
+          if (outcome) params.verdict = outcome;
+          else delete params.verdict;
+          replaceAddress(readAddress().path, params);
+          show(outcome);
+        },
+      },
+      name,
+    ),
   );
   show(chosen);
-  return h("div", { id: "claims" }, h("h2", {}, word("page.claims")), h("div", { class: "switch", role: "group", "aria-label": word("page.filters") }, buttons), list);
+  return h(
+    "div",
+    { id: "claims" },
+    h("h2", {}, word("page.claims")),
+    h("div", { class: "switch", role: "group", "aria-label": word("page.filters") }, buttons),
+    list,
+  );
 }
 
 function claimElement(ruling, isOpen) {
   const { lead } = ruling;
-  const part = (title, ...content) => content.flat().filter(Boolean).length > 0 && h("div", { class: "part" }, h("h3", {}, title), content);
-  const works = (found) => found.length > 0 && h("ul", {}, found.map((work) => h("li", {}, work)));
-  const same = ruling.elsewhere && h("p", { class: "quiet" }, word("page.elsewhere", { word: ruling.elsewhere.word, number: ruling.elsewhere.lead?.written ?? "" }));
+  const part = (title, ...content) =>
+    content.flat().filter(Boolean).length > 0 && h("div", { class: "part" }, h("h3", {}, title), content);
+  const works = (found) =>
+    found.length > 0 &&
+    h(
+      "ul",
+      {},
+      found.map((work) => h("li", {}, work)),
+    );
+  const same =
+    ruling.elsewhere &&
+    h(
+      "p",
+      { class: "quiet" },
+      word("page.elsewhere", { word: ruling.elsewhere.word, number: ruling.elsewhere.lead?.written ?? "" }),
+    );
   return h(
     "details",
     { class: "claim", id: ruling.id, open: isOpen },
@@ -100,12 +161,25 @@ function claimElement(ruling, isOpen) {
       {},
       h("span", { class: "said" }, ruling.claim),
       verdictElement(ruling),
-      h("span", { class: "number" }, lead ? h("strong", {}, lead.written) : "–", lead && h("span", { class: "quiet" }, ` ${lead.about}`)),
+      h(
+        "span",
+        { class: "number" },
+        lead ? h("strong", {}, lead.written) : "–",
+        lead && h("span", { class: "quiet" }, ` ${lead.about}`),
+      ),
     ),
     h(
       "div",
       { class: "evidence" },
-      h("p", {}, badgeElement(ruling), " ", lead && `${lead.about}: ${[lead.written, lead.interval, lead.count].filter(Boolean).join(" ")}.`, " ", ruling.flips),
+      h(
+        "p",
+        {},
+        badgeElement(ruling),
+        " ",
+        lead && `${lead.about}: ${[lead.written, lead.interval, lead.count].filter(Boolean).join(" ")}.`,
+        " ",
+        ruling.flips,
+      ),
       same,
       part(word("page.behind"), ruling.text && h("p", {}, ruling.text)),
       part(word("page.rule"), ruling.rule && h("p", {}, ruling.rule)),

@@ -48,7 +48,8 @@ function choicesIn(families, tables, keyOf) {
   for (const content of families.flat()) {
     for (const { figure } of content.views ?? []) {
       for (const { meta } of figure.data) {
-        for (const [name, said] of Object.entries(meta ?? {})) [said].flat().forEach((value) => add(name, value, false));
+        for (const [name, said] of Object.entries(meta ?? {}))
+          [said].flat().forEach((value) => add(name, value, false));
       }
     }
   }
@@ -67,6 +68,9 @@ function choicesIn(families, tables, keyOf) {
 function pick(family, wished) {
   const names = Object.keys(wished);
   const score = (content) =>
-    names.reduce((sum, name, place) => sum + (content.facets[name] === wished[name] ? 2 ** (names.length - place) : 0), 0);
+    names.reduce(
+      (sum, name, place) => sum + (content.facets[name] === wished[name] ? 2 ** (names.length - place) : 0),
+      0,
+    );
   return family.reduce((best, content) => (score(content) > score(best) ? content : best));
 }

@@ -1,7 +1,13 @@
 // The chooser's closed forms, as suite/theory/choose.py and suite/theory/fit.py have them, from the data of
 // suite/report/decide/data.py. Pure functions: a test asks Python and them the same two hundred questions.
 const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
-  const ELEMENT = 2, SCALED = 128, SCALE = 4, STATE = 4, NEAR_PEAK = 0.5, MILLION = 1e6, HOUR = 3600;
+  const ELEMENT = 2,
+    SCALED = 128,
+    SCALE = 4,
+    STATE = 4,
+    NEAR_PEAK = 0.5,
+    MILLION = 1e6,
+    HOUR = 3600;
   const sum = (items, of) => items.reduce((total, item) => total + of(item), 0);
   const ceilDiv = (a, b) => Math.ceil(a / b);
 
@@ -10,7 +16,9 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
   const quantised = (width) => width + SCALE * ceilDiv(width, SCALED);
 
   function rowBytes(rows, narrow) {
-    return narrow && rows.width !== null ? (rows.elements / rows.width) * quantised(rows.width) : rows.elements * ELEMENT;
+    return narrow && rows.width !== null
+      ? (rows.elements / rows.width) * quantised(rows.width)
+      : rows.elements * ELEMENT;
   }
 
   function bytesAt(rows, tokens, narrow) {
@@ -86,10 +94,13 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
   // ---- kinds of layers: parameters, cache, work of the kernel, and what a calibration may know of it
   function grouped(layer, hidden) {
     const { num_heads: heads, num_kv_heads: groups, head_dim: score, v_head_dim: value } = layer;
-    const indexer = indexerOf(layer.indexer), window = layer.window ?? null;
+    const indexer = indexerOf(layer.indexer),
+      window = layer.window ?? null;
     const widths = layer.keys_are_values ? [score] : [score, value];
     const rows = widths.map((width) => keptRows(groups * width, { width }));
-    const cached = sum(rows, (one) => one.elements), queries = heads * score, outputs = heads * value;
+    const cached = sum(rows, (one) => one.elements),
+      queries = heads * score,
+      outputs = heads * value;
     const gate = { element: outputs, head: heads }[layer.output_gate] ?? 0;
     const own = layer.kind === "shared" ? 0 : cached;
     const norms = { true: 2 * score, all_heads: queries + groups * score }[layer.qk_norm] ?? 0;
@@ -103,18 +114,26 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
         const sizes = { heads, score, value, row: sum(rows, (one) => rowBytes(one, pass.narrow)) };
         if (indexer) {
           const seen = Math.min(pass.seq, indexer.top_k * pass.query);
-          return add(attend(pass, { ...sizes, pairs: cappedPairs(pass, indexer.top_k), rows: seen }), indexer.work(pass));
+          return add(
+            attend(pass, { ...sizes, pairs: cappedPairs(pass, indexer.top_k), rows: seen }),
+            indexer.work(pass),
+          );
         }
         const pairs = layer.chunked ? chunkedPairs(pass, window) : cappedPairs(pass, window);
         return attend(pass, { ...sizes, pairs, rows: rowsSeen(pass, window) });
       },
-      plain: indexer || score !== value || layer.keys_are_values ? null : { kernel: "gqa", heads, groups, score, value, window },
+      plain:
+        indexer || score !== value || layer.keys_are_values
+          ? null
+          : { kernel: "gqa", heads, groups, score, value, window },
     };
   }
 
   function latent(layer, hidden) {
-    const heads = layer.num_heads, [rank, width, plain, rotary, value] = layer.latent;
-    const indexer = indexerOf(layer.indexer), window = layer.window ?? null;
+    const heads = layer.num_heads,
+      [rank, width, plain, rotary, value] = layer.latent;
+    const indexer = indexerOf(layer.indexer),
+      window = layer.window ?? null;
     const bound = indexer ? indexer.top_k : window;
     const rows = [keptRows(width, { width, atMost: window }), keptRows(rotary, { atMost: window })];
     const query = plain + rotary;
@@ -138,10 +157,13 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
   }
 
   function compressed(layer, hidden) {
-    const { num_heads: heads, head_dim: width, window, q_lora_rank: rank } = layer, every = layer.every ?? null;
-    const indexer = indexerOf(layer.indexer), times = layer.overlaps ? 2 : 1;
+    const { num_heads: heads, head_dim: width, window, q_lora_rank: rank } = layer,
+      every = layer.every ?? null;
+    const indexer = indexerOf(layer.indexer),
+      times = layer.overlaps ? 2 : 1;
     const makers = every === null ? [] : [width, ...(indexer ? [indexer.head_dim] : [])];
-    const row = keptRows(width, { width }), waiting = sum(makers, (one) => 2 * times * one);
+    const row = keptRows(width, { width }),
+      waiting = sum(makers, (one) => 2 * times * one);
     const kept = [{ ...row, atMost: window }];
     if (every !== null) {
       kept.push(...makers.map((one) => keptRows(one, { every, width: one })), keptRows(waiting, { atMost: every - 1 }));
@@ -155,9 +177,11 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
       matrix: rank * (hidden + outputs) + hidden * width + out + hidden * waiting + picks,
       vector: rank + width + sum(makers, (one) => one) + sum(makers, (one) => (every ?? 0) * times * one) + heads,
       kernel: (pass) => {
-        let pairs = cappedPairs(pass, window), rows = rowsSeen(pass, window);
+        let pairs = cappedPairs(pass, window),
+          rows = rowsSeen(pass, window);
         if (every !== null) {
-          const made = Math.floor(pass.seq / every), picked = indexer ? indexer.top_k : null;
+          const made = Math.floor(pass.seq / every),
+            picked = indexer ? indexer.top_k : null;
           pairs += compressedPairs(pass, every, picked);
           rows += picked === null ? made : Math.min(made, picked * pass.query);
         }
@@ -170,12 +194,17 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
 
   function recurrent(layer, hidden) {
     const { key_heads: keyHeads, value_heads: heads, key_dim: key, value_dim: value, cell } = layer;
-    const convolved = 2 * keyHeads * key + heads * value, outputs = heads * value, cells = heads * key * value;
+    const convolved = 2 * keyHeads * key + heads * value,
+      outputs = heads * value,
+      cells = heads * key * value;
     const factored = (width, rank) => (rank ? rank * (hidden + width) : hidden * width);
     const matrix = {
       mamba2: () => hidden * (convolved + outputs + heads + outputs),
       gated_delta: () => hidden * (convolved + outputs + 2 * heads + outputs),
-      kda: () => hidden * (convolved + heads + outputs) + factored(keyHeads * key, layer.decay_rank) + factored(outputs, layer.gate_rank),
+      kda: () =>
+        hidden * (convolved + heads + outputs) +
+        factored(keyHeads * key, layer.decay_rank) +
+        factored(outputs, layer.gate_rank),
     }[cell]();
     const taps = convolved * layer.taps;
     const vector = {
@@ -200,13 +229,27 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
   const KINDS = { full: grouped, window: grouped, shared: grouped, latent, compressed, state: recurrent, mlp: blank };
 
   function shapeOf(layer, hidden) {
-    return { state: 0, ...KINDS[layer.kind](layer, hidden), kind: layer.kind, count: layer.count, indexer: Boolean(layer.indexer) };
+    return {
+      state: 0,
+      ...KINDS[layer.kind](layer, hidden),
+      kind: layer.kind,
+      count: layer.count,
+      indexer: Boolean(layer.indexer),
+    };
   }
 
   // One device's share of the heads; a refusal where they do not divide.
   function sharedByHeads(layer, devices) {
-    const divided = { full: ["num_heads"], window: ["num_heads"], shared: ["num_heads"], latent: ["num_heads"], mlp: [] };
-    const names = { ...divided, compressed: ["num_heads", "o_groups"], state: ["key_heads", "value_heads"] }[layer.kind];
+    const divided = {
+      full: ["num_heads"],
+      window: ["num_heads"],
+      shared: ["num_heads"],
+      latent: ["num_heads"],
+      mlp: [],
+    };
+    const names = { ...divided, compressed: ["num_heads", "o_groups"], state: ["key_heads", "value_heads"] }[
+      layer.kind
+    ];
     const shared = { ...layer };
     for (const name of names) {
       if (layer[name] % devices) return { refusal: { key: "why.heads", name, count: layer[name], devices } };
@@ -227,9 +270,11 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
     if (refused) return refused;
     const whole = layers.map((layer) => shapeOf(layer, model.hidden));
     const byHeads = parts.map((part) => shapeOf(part.shared, model.hidden));
-    const ofWeights = way === "dp" ? whole : byHeads, ofKernels = way === "tp" ? byHeads : whole;
+    const ofWeights = way === "dp" ? whole : byHeads,
+      ofKernels = way === "tp" ? byHeads : whole;
     const attention = (of) => sum(of, (layer) => layer.count * (layer.matrix + layer.vector));
-    const { mlps, norms, rest, table } = model, idle = model.idle ?? 0;
+    const { mlps, norms, rest, table } = model,
+      idle = model.idle ?? 0;
 
     function untouched(tokens) {
       if (!model.experts) return 0;
@@ -245,10 +290,12 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
     });
 
     function around(batch, query, seq) {
-      const pass = passOf(batch, query, seq), tokens = batch * query;
+      const pass = passOf(batch, query, seq),
+        tokens = batch * query;
       const matrices = sum(ofWeights, (layer) => layer.count * layer.matrix);
       const vectors = sum(ofWeights, (layer) => layer.count * layer.vector);
-      const met = (mlps - idle + table) / devices, touched = (mlps - untouched(tokens) + table) / devices;
+      const met = (mlps - idle + table) / devices,
+        touched = (mlps - untouched(tokens) + table) / devices;
       return {
         flops: 2 * pass.batch * query * matrices + 2 * tokens * met,
         bytes: weight * (matrices + vectors + touched),
@@ -264,14 +311,20 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
       tokenBytes: sum(whole, (layer) => layer.count * sum(layer.kept, (rows) => growth(rows, narrow))),
       sequenceBytes: (tokens) => {
         const here = way === "dcp" ? ceilDiv(tokens, devices) : tokens;
-        return sum(ofKernels, (layer) => layer.count * (sum(layer.kept, (rows) => bytesAt(rows, here, narrow)) + layer.state));
+        return sum(
+          ofKernels,
+          (layer) => layer.count * (sum(layer.kept, (rows) => bytesAt(rows, here, narrow)) + layer.state),
+        );
       },
       step: (batch, query, seq) => {
         const pass = passOf(batch, query, seq);
-        return ofKernels.reduce((work, layer) => {
-          const one = layer.kernel(pass);
-          return add(work, { flops: one.flops * layer.count, bytes: one.bytes * layer.count });
-        }, around(batch, query, seq));
+        return ofKernels.reduce(
+          (work, layer) => {
+            const one = layer.kernel(pass);
+            return add(work, { flops: one.flops * layer.count, bytes: one.bytes * layer.count });
+          },
+          around(batch, query, seq),
+        );
       },
     };
   }
@@ -287,7 +340,8 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
     for (const layer of model.kernels) {
       if (layer.kind === "mlp") continue;
       if (!layer.plain) return { key: layer.indexer ? "unknown.indexed" : "unknown.kind", kind: layer.kind };
-      const pass = model.passOf(batch, query, seq), { window } = layer.plain;
+      const pass = model.passOf(batch, query, seq),
+        { window } = layer.plain;
       if (window !== null) pass.seq = Math.min(seq, window + query - 1);
       const found = expectedKernel(data, device, layer.plain, pass, narrow);
       if (typeof found !== "number") return found;
@@ -308,7 +362,8 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
     const width = one.kernel === "mla" ? one.score : one.score + one.value;
     const cache = pass.batch * pass.seq * one.groups * width * ELEMENT;
     const flops = pass.batch * pairsOf(pass) * 2 * one.heads * (one.score + one.value);
-    const memory = cache / device.bytes_per_s, arithmetic = flops / device.flops_per_s;
+    const memory = cache / device.bytes_per_s,
+      arithmetic = flops / device.flops_per_s;
     if (share === null && arithmetic / NEAR_PEAK > memory / memoryShare) return { key: "unknown.arithmetic" };
     const slower = share === null ? memory / memoryShare : Math.max(memory / memoryShare, arithmetic / share);
     const around = pass.batch * pass.query * one.heads * (one.score + one.value) * ELEMENT;
@@ -317,7 +372,8 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
 
   function nearest(fits, one) {
     const apart = ([, heads, groups]) => {
-      const ofHeads = Math.log(heads / one.heads), ofGroups = Math.log(groups / one.groups);
+      const ofHeads = Math.log(heads / one.heads),
+        ofGroups = Math.log(groups / one.groups);
       return [ofHeads - ofGroups, ofHeads, ofGroups].map((size) => Math.round(Math.abs(size) * 1e9));
     };
     const before = (a, b) => a[0] - b[0] || a[1] - b[1] || a[2] - b[2];
@@ -335,17 +391,24 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
       const name = named(question.model, data.models, data.short_models);
       return name ? { name, model: data.models[name] } : { refusal: { key: "refused.model", model: question.model } };
     }
-    const sizes = question.sizes, wrong = data.sizes.find((name) => !(Number.isInteger(sizes[name]) && sizes[name] > 0));
+    const sizes = question.sizes,
+      wrong = data.sizes.find((name) => !(Number.isInteger(sizes[name]) && sizes[name] > 0));
     if (wrong) return { refusal: { key: "refused.size", name: wrong } };
     const { hidden_size: hidden, num_layers: count, num_heads: heads, num_kv_heads: groups, head_dim: width } = sizes;
     if (heads % groups) return { refusal: { key: "refused.groups", heads, groups } };
     if (width % 4) return { refusal: { key: "refused.width", width } };
-    const table = sizes.vocab_size * hidden, inner = sizes.intermediate_size;
-    const divisors = [...Array(8).keys()].map((at) => at + 1).filter((size) => heads % size === 0 && size < Math.max(2, heads));
+    const table = sizes.vocab_size * hidden,
+      inner = sizes.intermediate_size;
+    const divisors = [...Array(8).keys()]
+      .map((at) => at + 1)
+      .filter((size) => heads % size === 0 && size < Math.max(2, heads));
     const block = hidden * width * (2 * heads + 2 * groups) + 3 * hidden * inner + 2 * hidden;
     const maps = 2 * (hidden + heads * width) + 2 * (hidden + groups * width) + 2 * hidden + 3 * inner;
     const model = {
-      hidden, heads, width, table,
+      hidden,
+      heads,
+      width,
+      table,
       groups: groups === heads ? Math.max(...divisors) : groups,
       like: groups === 1 ? "mqa" : groups === heads ? "mha" : "gqa",
       kv_heads: groups,
@@ -354,19 +417,40 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
       norms: (2 * count + 1) * hidden,
       rest: 2 * table,
       layers: [{ kind: "full", count, num_heads: heads, num_kv_heads: groups, head_dim: width, v_head_dim: width }],
-      rl: [hidden, count, inner, sizes.vocab_size, 0, block, heads * width, groups * width, heads * width, width, 2 * groups * width, maps],
+      rl: [
+        hidden,
+        count,
+        inner,
+        sizes.vocab_size,
+        0,
+        block,
+        heads * width,
+        groups * width,
+        heads * width,
+        width,
+        2 * groups * width,
+        maps,
+      ],
     };
     return { name: "own", model };
   }
 
   function variantsOf(model) {
-    const blocks = sum(model.layers.filter((layer) => layer.kind === "mlp"), (layer) => layer.count);
+    const blocks = sum(
+      model.layers.filter((layer) => layer.kind === "mlp"),
+      (layer) => layer.count,
+    );
     const count = sum(model.layers, (layer) => layer.count) - blocks;
     const rest = blocks ? [{ kind: "mlp", count: blocks }] : [];
     const own = { variant: "own", kv_heads: model.kv_heads ?? null, like: model.like ?? null, layers: model.layers };
-    const found = [own], seen = new Set([own.kv_heads]);
+    const found = [own],
+      seen = new Set([own.kv_heads]);
     const sizes = { kind: "full", count, num_heads: model.heads, head_dim: model.width, v_head_dim: model.width };
-    for (const [variant, groups] of [["mha", model.heads], ["gqa", model.groups], ["mqa", 1]]) {
+    for (const [variant, groups] of [
+      ["mha", model.heads],
+      ["gqa", model.groups],
+      ["mqa", 1],
+    ]) {
       if (seen.has(groups)) continue;
       seen.add(groups);
       found.push({ variant, kv_heads: groups, like: null, layers: [{ ...sizes, num_kv_heads: groups }, ...rest] });
@@ -381,8 +465,10 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
   function gpusOf(data, text) {
     const found = /^(\d+)x(.+)$/.exec(text ?? "");
     if (!found || Number(found[1]) < 1) return { refusal: { key: "refused.gpus", gpus: String(text) } };
-    const count = Number(found[1]), one = found[2];
-    if (/^\d+(\.\d+)?$/.test(one) && Number(one) > 0) return { count, memory: Math.floor(Number(one) * 1e9), device: null };
+    const count = Number(found[1]),
+      one = found[2];
+    if (/^\d+(\.\d+)?$/.test(one) && Number(one) > 0)
+      return { count, memory: Math.floor(Number(one) * 1e9), device: null };
     const name = named(one, data.devices, data.short_devices);
     if (!name) return { refusal: { key: "refused.gpus", gpus: String(text) } };
     return { count, memory: data.devices[name].memory, device: data.devices[name], name };
@@ -391,7 +477,8 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
   // The answers to a question with the fields of suite.theory.choose.Question, the best by `order` first; or a refusal.
   function chooseAnswers(data, question, order = "fits") {
     const asked = { new_tokens: 1, batch: null, way: "tp", weights: data.dtype, cache_dtype: data.dtype, ...question };
-    const found = modelOf(data, asked), gpus = gpusOf(data, asked.gpus);
+    const found = modelOf(data, asked),
+      gpus = gpusOf(data, asked.gpus);
     const wrong = found.refusal ?? gpus.refusal ?? refusalOf(asked, gpus);
     if (wrong) return { refusal: wrong };
     const answers = variantsOf(found.model).map((laid) => answerOf(data, asked, gpus, found.model, laid));
@@ -406,13 +493,19 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
   }
 
   function refusalOf(asked, gpus) {
-    const { context, new_tokens: query, batch, way } = asked, devices = gpus.count;
+    const { context, new_tokens: query, batch, way } = asked,
+      devices = gpus.count;
     if (!Number.isInteger(context) || context < 2) return { key: "refused.context" };
-    if (!Number.isInteger(query) || query < 1 || query >= context) return { key: "refused.new_tokens", most: context - 1, got: query };
-    if (way === "dcp" && devices > 1 && ceilDiv(context, devices) <= query) return { key: "refused.dcp", context, devices, query };
+    if (!Number.isInteger(query) || query < 1 || query >= context)
+      return { key: "refused.new_tokens", most: context - 1, got: query };
+    if (way === "dcp" && devices > 1 && ceilDiv(context, devices) <= query)
+      return { key: "refused.dcp", context, devices, query };
     if (batch !== null && (!Number.isInteger(batch) || batch < 1)) return { key: "refused.batch" };
     if (way === "dp" && batch !== null && batch % devices) return { key: "refused.dp", batch, devices };
-    for (const [name, least] of [["price", 0], ["watts", Number.MIN_VALUE]]) {
+    for (const [name, least] of [
+      ["price", 0],
+      ["watts", Number.MIN_VALUE],
+    ]) {
       const got = asked[name] ?? null;
       if (got !== null && !(got >= least)) return { key: `refused.${name}`, got };
     }
@@ -421,25 +514,55 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
 
   function answerOf(data, asked, gpus, model, laid) {
     const empty = {
-      variant: laid.variant, kv_heads: laid.kv_heads, like: laid.like, fits: false, why: null, token_bytes: null,
-      sequence_bytes: null, weight_bytes: null, parameters: null, largest_batch: null, batch: null, flops: null, traffic_bytes: null,
+      variant: laid.variant,
+      kv_heads: laid.kv_heads,
+      like: laid.like,
+      fits: false,
+      why: null,
+      token_bytes: null,
+      sequence_bytes: null,
+      weight_bytes: null,
+      parameters: null,
+      largest_batch: null,
+      batch: null,
+      flops: null,
+      traffic_bytes: null,
       bound_s: null,
-      expected_s: null, expected_why: null, tokens_per_s: null, joules_per_million: null, cost_per_million: null,
+      expected_s: null,
+      expected_why: null,
+      tokens_per_s: null,
+      joules_per_million: null,
+      cost_per_million: null,
     };
-    const narrow = asked.cache_dtype !== data.dtype, share = data.memory_share, way = asked.way;
-    const shared = sharedModel(model, laid.layers, { way, devices: gpus.count, weight: data.weights[asked.weights], narrow });
+    const narrow = asked.cache_dtype !== data.dtype,
+      share = data.memory_share,
+      way = asked.way;
+    const shared = sharedModel(model, laid.layers, {
+      way,
+      devices: gpus.count,
+      weight: data.weights[asked.weights],
+      narrow,
+    });
     if (shared.refusal) return { ...empty, why: shared.refusal };
-    const sequence = shared.sequenceBytes(asked.context), weights = shared.weightBytes;
+    const sequence = shared.sequenceBytes(asked.context),
+      weights = shared.weightBytes;
     const room = gpus.memory * share - weights;
     let onOne = room > 0 ? Math.floor(room / sequence) : 0;
     if (onOne > 0 && onOne * sequence > room) onOne -= 1;
     const largest = onOne * (way === "dp" ? gpus.count : 1);
     const answer = {
-      ...empty, token_bytes: shared.tokenBytes, sequence_bytes: sequence, weight_bytes: weights,
-      parameters: shared.parameters, largest_batch: largest,
+      ...empty,
+      token_bytes: shared.tokenBytes,
+      sequence_bytes: sequence,
+      weight_bytes: weights,
+      parameters: shared.parameters,
+      largest_batch: largest,
     };
     if (!largest) {
-      return { ...answer, why: { key: room > 0 ? "why.room" : "why.weights", weights, room, share, memory: gpus.memory, sequence } };
+      return {
+        ...answer,
+        why: { key: room > 0 ? "why.room" : "why.weights", weights, room, share, memory: gpus.memory, sequence },
+      };
     }
     const batch = asked.batch ?? largest;
     if (batch > largest) return { ...answer, why: { key: "why.batch", largest, batch } };
@@ -449,7 +572,8 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
   function timesOf(data, asked, gpus, shared, batch, narrow) {
     const sizes = [batch, asked.new_tokens, asked.context];
     if (!gpus.device) return { expected_why: { key: "unknown.name" } };
-    if (!gpus.device.flops_per_s) return { expected_why: { key: "unknown.peak", device: gpus.name, dtype: data.dtype } };
+    if (!gpus.device.flops_per_s)
+      return { expected_why: { key: "unknown.peak", device: gpus.name, dtype: data.dtype } };
     const work = shared.step(...sizes);
     const found = { flops: work.flops, traffic_bytes: work.bytes, bound_s: boundOf(gpus.device, work) };
     const expected = expectedOf(data, gpus.device, shared, ...sizes, narrow);
@@ -459,7 +583,8 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
   function pricedAnswer(answer, asked, gpus, by, watts) {
     const seconds = by === null ? null : answer[`${by}_s`];
     if (seconds === null || answer.batch === null) return answer;
-    const rate = (answer.batch * asked.new_tokens) / seconds, price = asked.price ?? null;
+    const rate = (answer.batch * asked.new_tokens) / seconds,
+      price = asked.price ?? null;
     return {
       ...answer,
       tokens_per_s: rate,
@@ -483,22 +608,52 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
   }
 
   // ---- a step of RL, as suite.theory.step_memory
-  const COMPUTED = { bf16: 2, mixed: 2, float32: 4 }, TRAINED = { bf16: 2, mixed: 4, float32: 4 };
+  const COMPUTED = { bf16: 2, mixed: 2, float32: 4 },
+    TRAINED = { bf16: 2, mixed: 4, float32: 4 };
   const DIVIDED = ["parameters", "gradients", "optimiser"];
 
   function rlModel(rl) {
     const [hidden, layers, inner, words, tied, block, queries, keys, outputs, angles, cached, adapted] = rl;
-    const table = words * hidden, trunk = table + layers * block + hidden;
+    const table = words * hidden,
+      trunk = table + layers * block + hidden;
     const parameters = trunk + (tied ? 0 : table);
-    return { hidden, layers, inner, words, tied, block, queries, keys, outputs, angles, cached, adapted, table, trunk, parameters };
+    return {
+      hidden,
+      layers,
+      inner,
+      words,
+      tied,
+      block,
+      queries,
+      keys,
+      outputs,
+      angles,
+      cached,
+      adapted,
+      table,
+      trunk,
+      parameters,
+    };
   }
 
   function stepOf(model, [, hasCritic, hasReference, inLoss], asked, shards) {
-    const completion = asked.seq_len - asked.prompt_len, completions = asked.group * asked.prompts;
+    const completion = asked.seq_len - asked.prompt_len,
+      completions = asked.group * asked.prompts;
     const rank = asked.lora_rank ?? null;
     return {
-      model, hasCritic, hasReference, inLoss, shards, completion, completions, rank, seq: asked.seq_len, prompt: asked.prompt_len,
-      computed: COMPUTED[asked.precision], trained: TRAINED[asked.precision], precision: asked.precision,
+      model,
+      hasCritic,
+      hasReference,
+      inLoss,
+      shards,
+      completion,
+      completions,
+      rank,
+      seq: asked.seq_len,
+      prompt: asked.prompt_len,
+      computed: COMPUTED[asked.precision],
+      trained: TRAINED[asked.precision],
+      precision: asked.precision,
       addsUp: ceilDiv(completions, shards) > 1,
     };
   }
@@ -512,7 +667,8 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
   }
 
   function staticParts(step) {
-    const { model, computed, trained, rank } = step, held = {};
+    const { model, computed, trained, rank } = step,
+      held = {};
     for (const owner of step.hasCritic ? ["policy", "critic"] : ["policy"]) {
       const count = trainedCount(step, owner);
       held[`${owner}/parameters`] = trained * count + (rank === null ? 0 : computed * wholeOf(step, owner));
@@ -529,19 +685,31 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
   }
 
   function updatesOf(step, owner) {
-    const { model, computed, trained, precision, addsUp } = step, all = step.rank === null, isPolicy = owner === "policy";
-    const gradients = trained * trainedCount(step, owner), casts = precision === "mixed" && all;
-    const stream = all ? trained : computed, seen = step.seq - 1, scored = step.completion;
-    const states = scored * model.hidden, inputs = model.layers * seen * model.hidden * stream;
-    const tail = states * (stream === 2 ? (all ? 10 : 6) : 8), table = trained * model.table, made = [];
-    const moment = (ofGradients, activations, { logits = 0, gathered = 0 } = {}) => made.push({
-      [`${owner}/gradients`]: ofGradients, [`${owner}/activations`]: activations,
-      [`${owner}/logits`]: logits, [`${owner}/gathered`]: gathered,
-    });
+    const { model, computed, trained, precision, addsUp } = step,
+      all = step.rank === null,
+      isPolicy = owner === "policy";
+    const gradients = trained * trainedCount(step, owner),
+      casts = precision === "mixed" && all;
+    const stream = all ? trained : computed,
+      seen = step.seq - 1,
+      scored = step.completion;
+    const states = scored * model.hidden,
+      inputs = model.layers * seen * model.hidden * stream;
+    const tail = states * (stream === 2 ? (all ? 10 : 6) : 8),
+      table = trained * model.table,
+      made = [];
+    const moment = (ofGradients, activations, { logits = 0, gathered = 0 } = {}) =>
+      made.push({
+        [`${owner}/gradients`]: ofGradients,
+        [`${owner}/activations`]: activations,
+        [`${owner}/logits`]: logits,
+        [`${owner}/gathered`]: gathered,
+      });
     const before = addsUp ? gradients : 0;
     if (isPolicy) {
       const logits = scored * model.words * (precision === "bf16" ? 2 : 4);
-      const narrowed = casts ? 2 * states : 0, head = casts ? 2 * model.table : 0;
+      const narrowed = casts ? 2 * states : 0,
+        head = casts ? 2 * model.table : 0;
       moment(before, inputs + tail, { logits: 3 * logits + narrowed, gathered: head });
       if (all) {
         const becomes = addsUp || model.tied ? 0 : table;
@@ -555,8 +723,11 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
       const rows = layer === model.layers - 1 ? scored : seen;
       const ofBlock = waits + blockOf(step, seen, rows) + (layer + 1) * seen * model.hidden * stream;
       let kept = before;
-      if (!addsUp && all) kept = trained * (model.layers - 1 - layer) * model.block + (isPolicy && !model.tied ? table : 0);
-      moment(kept, ofBlock + rows * model.inner * computed * (casts ? 4 : 6), { gathered: casts ? 2 * model.block : 0 });
+      if (!addsUp && all)
+        kept = trained * (model.layers - 1 - layer) * model.block + (isPolicy && !model.tied ? table : 0);
+      moment(kept, ofBlock + rows * model.inner * computed * (casts ? 4 : 6), {
+        gathered: casts ? 2 * model.block : 0,
+      });
       if (!all) continue;
       const matrix = model.inner * model.hidden;
       if (addsUp) {
@@ -571,8 +742,11 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
   }
 
   function blockOf(step, seen, rows) {
-    const { model, precision } = step, all = step.rank === null, { hidden, queries, outputs, keys } = model;
-    const attended = queries + outputs + 2 * keys, angles = 4 * model.angles * step.seq;
+    const { model, precision } = step,
+      all = step.rank === null,
+      { hidden, queries, outputs, keys } = model;
+    const attended = queries + outputs + 2 * keys,
+      angles = 4 * model.angles * step.seq;
     if (precision === "float32") return 4 * (seen * (hidden + attended) + angles + rows * 4 * hidden);
     if (precision === "mixed" && all) {
       return seen * (6 * hidden + 6 * queries + 2 * outputs + 10 * keys) + 4 * angles + rows * 22 * hidden;
@@ -582,11 +756,14 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
   }
 
   function momentsOf(step) {
-    const { model, computed } = step, fixed = staticParts(step), moments = [];
+    const { model, computed } = step,
+      fixed = staticParts(step),
+      moments = [];
     for (const owner of step.hasCritic ? ["policy", "critic"] : ["policy"]) {
       moments.push(...updatesOf(step, owner).map((held) => ["update", { ...fixed, ...held }]));
     }
-    if (step.hasReference) moments.push(["score", { ...fixed, "reference/logits": 2 * step.completion * model.words * computed }]);
+    if (step.hasReference)
+      moments.push(["score", { ...fixed, "reference/logits": 2 * step.completion * model.words * computed }]);
     const prompt = step.prompt * computed * (4 * model.inner + 4 * model.hidden);
     const cache = model.layers * model.cached * (step.seq + step.prompt) * computed;
     moments.push(["rollout", { ...fixed, "policy/kv_cache": cache, "policy/activations": prompt }]);
@@ -618,45 +795,63 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
   // Whether an algorithm's step fits, and those beside it, with the fields of suite.theory.fit.Fit; or a refusal.
   function fitAnswers(data, question) {
     const asked = { ...data.step, ...question };
-    const found = modelOf(data, asked), gpus = gpusOf(data, asked.gpus);
-    const wrong = (Object.hasOwn(data.algorithms, asked.algorithm) ? null : { key: "refused.algorithm", algorithm: asked.algorithm })
-      ?? found.refusal ?? gpus.refusal ?? stepRefusal(data, asked, gpus);
+    const found = modelOf(data, asked),
+      gpus = gpusOf(data, asked.gpus);
+    const wrong =
+      (Object.hasOwn(data.algorithms, asked.algorithm)
+        ? null
+        : { key: "refused.algorithm", algorithm: asked.algorithm }) ??
+      found.refusal ??
+      gpus.refusal ??
+      stepRefusal(data, asked, gpus);
     if (wrong) return { refusal: wrong };
     if (!found.model.rl) return { refusal: { key: "refused.dense", model: found.name } };
-    const model = rlModel(found.model.rl), names = new Set([asked.algorithm, ...data.beside]);
+    const model = rlModel(found.model.rl),
+      names = new Set([asked.algorithm, ...data.beside]);
     return { model: found.name, gpus, answers: [...names].map((name) => fitOf(data, asked, gpus, model, name)) };
   }
 
   function stepRefusal(data, asked, gpus) {
     const { seq_len: seq, prompt_len: prompt, group, prompts } = asked;
-    if (!data.shards.includes(gpus.count)) return { key: "refused.count", counts: data.shards.join(", "), count: gpus.count };
+    if (!data.shards.includes(gpus.count))
+      return { key: "refused.count", counts: data.shards.join(", "), count: gpus.count };
     if (!Number.isInteger(seq) || seq < 3) return { key: "refused.seq_len" };
     if (![group, prompts].every((size) => Number.isInteger(size) && size > 0)) return { key: "refused.completions" };
     if (group * prompts < gpus.count) return { key: "refused.few", group, prompts, count: gpus.count };
-    if (!Number.isInteger(prompt) || prompt < 1 || prompt > seq - 2) return { key: "refused.prompt", most: seq - 2, got: prompt };
+    if (!Number.isInteger(prompt) || prompt < 1 || prompt > seq - 2)
+      return { key: "refused.prompt", most: seq - 2, got: prompt };
     const rank = asked.lora_rank ?? null;
     if (rank !== null && !(Number.isInteger(rank) && rank > 0)) return { key: "refused.lora", got: rank };
     return null;
   }
 
   function fitOf(data, asked, gpus, model, name) {
-    const algorithm = data.algorithms[name], counts = data.shards.filter((shards) => shards <= asked.group * asked.prompts);
+    const algorithm = data.algorithms[name],
+      counts = data.shards.filter((shards) => shards <= asked.group * asked.prompts);
     const peaks = new Map(counts.map((shards) => [shards, peakOf(stepOf(model, algorithm, asked, shards))]));
-    const here = peaks.get(gpus.count), spare = gpus.memory - data.reserve_bytes - here.bytes;
+    const here = peaks.get(gpus.count),
+      spare = gpus.memory - data.reserve_bytes - here.bytes;
     const sets = data.gigabytes
       .map((size) => [counts.find((shards) => peaks.get(shards).bytes <= size * 1e9 - data.reserve_bytes), size])
       .filter(([count]) => count !== undefined)
       .sort((a, b) => a[0] * a[1] - b[0] * b[1] || a[0] - b[0]);
     return {
-      algorithm: name, label: algorithm[0], fits: spare >= 0, peak_bytes: here.bytes, spare_bytes: spare, phase: here.phase,
-      parts: here.parts, sets,
+      algorithm: name,
+      label: algorithm[0],
+      fits: spare >= 0,
+      peak_bytes: here.bytes,
+      spare_bytes: spare,
+      phase: here.phase,
+      parts: here.parts,
+      sets,
     };
   }
 
   // ---- reasons in words: `words` has a template a key, under "decide."
   // Three digits as Python's ".3g" has them: an exact half goes to the even digit.
   function general(value) {
-    const [digits, power] = value.toExponential(40).split("e"), kept = digits.slice(0, 4);
+    const [digits, power] = value.toExponential(40).split("e"),
+      kept = digits.slice(0, 4);
     if (/^50*$/.test(digits.slice(4)) && Number(kept.at(-1)) % 2 === 0) return general(Number(`${kept}e${power}`));
     if (value !== 0 && Math.abs(value) < 1e-4) {
       const [mantissa, exponent] = value.toExponential(2).split("e");
@@ -671,7 +866,11 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
   }
 
   const WRITTEN = {
-    weights: bytesOf, room: bytesOf, memory: bytesOf, sequence: bytesOf, share: (value) => String(Math.round(100 * value)),
+    weights: bytesOf,
+    room: bytesOf,
+    memory: bytesOf,
+    sequence: bytesOf,
+    share: (value) => String(Math.round(100 * value)),
     largest: (value) => value.toLocaleString("en-US"),
   };
 

@@ -1,9 +1,27 @@
 // The view that decides: a form, one sentence, a table of variants, and which GPUs hold a step of RL. `state` has the
 // parameters of the address that are not the default, as text; `change` is told them when the reader changes one.
 const DECIDE_DEFAULTS = {
-  model: "llama-3.1-70b", sizes: "", device: "h100-sxm5-80gb", count: "4", context: "32k", batch: "", new_tokens: "1",
-  parallel: "tp", weights: "bfloat16", cache: "bfloat16", price: "", watts: "", order: "fits", more: "",
-  rl_model: "llama-3.1-8b", algorithm: "ppo", seq_len: "2048", prompt_len: "256", group: "8", prompts: "16", lora: "",
+  model: "llama-3.1-70b",
+  sizes: "",
+  device: "h100-sxm5-80gb",
+  count: "4",
+  context: "32k",
+  batch: "",
+  new_tokens: "1",
+  parallel: "tp",
+  weights: "bfloat16",
+  cache: "bfloat16",
+  price: "",
+  watts: "",
+  order: "fits",
+  more: "",
+  rl_model: "llama-3.1-8b",
+  algorithm: "ppo",
+  seq_len: "2048",
+  prompt_len: "256",
+  group: "8",
+  prompts: "16",
+  lora: "",
   precision: "bf16",
 };
 
@@ -40,24 +58,34 @@ function decideView(root, data, words, state, change) {
 
   function select(name, label, options, written = (option) => option) {
     if (!options.includes(now[name])) now[name] = DECIDE_DEFAULTS[name];
-    return field(name, label, element("select", {}, ...options.map((option) => element("option", { value: option, text: written(option) }))));
+    return field(
+      name,
+      label,
+      element("select", {}, ...options.map((option) => element("option", { value: option, text: written(option) }))),
+    );
   }
 
   function entry(name, label, more = {}) {
     return field(name, label, element("input", { type: "text", autocomplete: "off", spellcheck: "false", ...more }));
   }
 
-  const number = (name, label, more = {}) => entry(name, label, { inputmode: "decimal", class: "decide-number", ...more });
+  const number = (name, label, more = {}) =>
+    entry(name, label, { inputmode: "decimal", class: "decide-number", ...more });
 
   function searched(name, label, options) {
-    const list = element("datalist", { id: `decide-${name}` }, ...options.map((option) => element("option", { value: option })));
+    const list = element(
+      "datalist",
+      { id: `decide-${name}` },
+      ...options.map((option) => element("option", { value: option })),
+    );
     return element("div", {}, entry(name, label, { list: list.id }), list);
   }
 
   // ---- numbers as the suite writes them
   function digits(value) {
     if (value === 0) return "0";
-    const rounded = Number(value.toPrecision(3)), places = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(rounded))));
+    const rounded = Number(value.toPrecision(3)),
+      places = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(rounded))));
     return rounded.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places });
   }
 
@@ -66,12 +94,28 @@ function decideView(root, data, words, state, change) {
     return `${digits(value / size)} ${unit}`;
   }
 
-  const BYTES = [[2 ** 40, "TiB"], [2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"], [1, "B"]];
+  const BYTES = [
+    [2 ** 40, "TiB"],
+    [2 ** 30, "GiB"],
+    [2 ** 20, "MiB"],
+    [2 ** 10, "KiB"],
+    [1, "B"],
+  ];
   const written = {
     count: (value) => Math.round(value).toLocaleString("en-US"),
     bytes: (value) => inUnits(value, BYTES),
-    seconds: (value) => inUnits(value, [[1, "s"], [1e-3, "ms"], [1e-6, "µs"]]),
-    joules: (value) => inUnits(value, [[1e6, "MJ"], [1e3, "kJ"], [1, "J"]]),
+    seconds: (value) =>
+      inUnits(value, [
+        [1, "s"],
+        [1e-3, "ms"],
+        [1e-6, "µs"],
+      ]),
+    joules: (value) =>
+      inUnits(value, [
+        [1e6, "MJ"],
+        [1e3, "kJ"],
+        [1, "J"],
+      ]),
     money: (value) => value.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 }),
   };
 
@@ -85,7 +129,12 @@ function decideView(root, data, words, state, change) {
 
   function sizesOf(text) {
     if (!text) return null;
-    return Object.fromEntries(text.split(",").map((part) => part.split("=")).map(([name, size]) => [name, Number(size)]));
+    return Object.fromEntries(
+      text
+        .split(",")
+        .map((part) => part.split("="))
+        .map(([name, size]) => [name, Number(size)]),
+    );
   }
 
   const gpus = () => `${now.count || 0}x${now.device}`;
@@ -93,16 +142,29 @@ function decideView(root, data, words, state, change) {
   function question() {
     return {
       ...(now.sizes ? { sizes: sizesOf(now.sizes) } : { model: now.model }),
-      gpus: gpus(), context: tokens(now.context), batch: optional(now.batch), new_tokens: tokens(now.new_tokens),
-      way: now.parallel, weights: now.weights, cache_dtype: now.cache, price: optional(now.price), watts: optional(now.watts),
+      gpus: gpus(),
+      context: tokens(now.context),
+      batch: optional(now.batch),
+      new_tokens: tokens(now.new_tokens),
+      way: now.parallel,
+      weights: now.weights,
+      cache_dtype: now.cache,
+      price: optional(now.price),
+      watts: optional(now.watts),
     };
   }
 
   function step() {
     return {
-      algorithm: now.algorithm, model: now.rl_model, gpus: gpus(), seq_len: tokens(now.seq_len),
-      prompt_len: tokens(now.prompt_len), group: tokens(now.group), prompts: tokens(now.prompts),
-      lora_rank: optional(now.lora), precision: now.precision,
+      algorithm: now.algorithm,
+      model: now.rl_model,
+      gpus: gpus(),
+      seq_len: tokens(now.seq_len),
+      prompt_len: tokens(now.prompt_len),
+      group: tokens(now.group),
+      prompts: tokens(now.prompts),
+      lora_rank: optional(now.lora),
+      precision: now.precision,
     };
   }
 
@@ -130,18 +192,36 @@ function decideView(root, data, words, state, change) {
   // ---- tables: a column is a title, a cell of an answer, and whether it waits until all are shown
   function table(caption, columns, rows, { opened, bar = null }) {
     const most = bar ? Math.max(...rows.map((row) => bar(row) ?? 0)) : 0;
-    const head = columns.map(([title, , more]) => element("th", { scope: "col", text: title, hidden: Boolean(more && !opened) }));
-    const lines = rows.map((row) => element("tr", { class: row.fits === false ? "decide-not" : null }, ...columns.map(([title, cell, more], at) => {
-      const made = element(at ? "td" : "th", { scope: at ? null : "row", "data-title": title, text: cell(row) ?? "–", hidden: Boolean(more && !opened) });
-      if (!at && bar && bar(row)) {
-        const drawn = element("span", { class: "decide-bar", "aria-hidden": "true" });
-        drawn.style.width = `${(100 * bar(row)) / most}%`;
-        made.append(drawn);
-      }
-      return made;
-    })));
-    const made = element("table", { class: "decide-table" }, element("caption", { text: caption }),
-      element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...lines));
+    const head = columns.map(([title, , more]) =>
+      element("th", { scope: "col", text: title, hidden: Boolean(more && !opened) }),
+    );
+    const lines = rows.map((row) =>
+      element(
+        "tr",
+        { class: row.fits === false ? "decide-not" : null },
+        ...columns.map(([title, cell, more], at) => {
+          const made = element(at ? "td" : "th", {
+            scope: at ? null : "row",
+            "data-title": title,
+            text: cell(row) ?? "–",
+            hidden: Boolean(more && !opened),
+          });
+          if (!at && bar && bar(row)) {
+            const drawn = element("span", { class: "decide-bar", "aria-hidden": "true" });
+            drawn.style.width = `${(100 * bar(row)) / most}%`;
+            made.append(drawn);
+          }
+          return made;
+        }),
+      ),
+    );
+    const made = element(
+      "table",
+      { class: "decide-table" },
+      element("caption", { text: caption }),
+      element("thead", {}, element("tr", {}, ...head)),
+      element("tbody", {}, ...lines),
+    );
     const box = element("div", { class: "decide-box", tabindex: opened ? "0" : null }, made);
     const frame = element("div", { class: "scroller" }, box);
     const shade = () => {
@@ -157,20 +237,34 @@ function decideView(root, data, words, state, change) {
 
   function serving() {
     const found = chooseAnswers(data, question(), now.order);
-    if (found.refusal) return [element("p", { class: "decide-answer", role: "alert", text: refusalOf(found.refusal, Object.keys(data.models)) })];
+    if (found.refusal)
+      return [
+        element("p", {
+          class: "decide-answer",
+          role: "alert",
+          text: refusalOf(found.refusal, Object.keys(data.models)),
+        }),
+      ];
     const priced = found.answers.some((answer) => answer.cost_per_million !== null);
     const opened = now.more !== "";
     const columns = [
       [say("variant"), nameOf],
       [say("largest"), cell("largest_batch", written.count)],
       [say("token_bytes"), cell("token_bytes", written.bytes)],
-      [say(found.by === "expected" ? "expected" : "bound"), cell(found.by === "expected" ? "expected_s" : "bound_s", written.seconds)],
+      [
+        say(found.by === "expected" ? "expected" : "bound"),
+        cell(found.by === "expected" ? "expected_s" : "bound_s", written.seconds),
+      ],
       [say("rate"), cell("tokens_per_s", written.count)],
-      priced ? [say("cost"), cell("cost_per_million", written.money)] : [say("energy"), cell("joules_per_million", written.joules)],
+      priced
+        ? [say("cost"), cell("cost_per_million", written.money)]
+        : [say("energy"), cell("joules_per_million", written.joules)],
       [say("sequence_bytes"), cell("sequence_bytes", written.bytes), true],
       [say("weight_bytes"), cell("weight_bytes", written.bytes), true],
       [say("step_batch"), cell("batch", written.count), true],
-      found.by === "expected" ? [say("bound"), cell("bound_s", written.seconds), true] : [say("expected"), cell("expected_s", written.seconds), true],
+      found.by === "expected"
+        ? [say("bound"), cell("bound_s", written.seconds), true]
+        : [say("expected"), cell("expected_s", written.seconds), true],
       ...(priced ? [[say("energy"), cell("joules_per_million", written.joules), true]] : []),
     ];
     const bar = {
@@ -182,12 +276,18 @@ function decideView(root, data, words, state, change) {
       element("p", { class: "decide-answer", text: sentence(found) }),
       table(say("table"), columns, found.answers, { opened, bar }),
       element("ul", { class: "decide-notes" }, ...notes(found).map((text) => element("li", { text }))),
-      element("p", { class: "decide-command" }, element("span", { text: say("copy") }), element("code", { text: command() })),
+      element(
+        "p",
+        { class: "decide-command" },
+        element("span", { text: say("copy") }),
+        element("code", { text: command() }),
+      ),
     ];
   }
 
   function sentence(found) {
-    const fitting = found.answers.filter((answer) => answer.fits), devices = devicesOf(found.gpus);
+    const fitting = found.answers.filter((answer) => answer.fits),
+      devices = devicesOf(found.gpus);
     const fields = { devices, model: now.sizes ? say("own_model") : found.model };
     if (!fitting.length) return say("answer_none", fields);
     const [best, ...rest] = fitting;
@@ -201,7 +301,9 @@ function decideView(root, data, words, state, change) {
       first,
       others.length ? say("others", { others: others.join(say("list")) }) : "",
       not.length ? say("not_with", { others: not.join(say("list")) }) : "",
-    ].filter(Boolean).join(say("then"));
+    ]
+      .filter(Boolean)
+      .join(say("then"));
   }
 
   function numbersOf(answer) {
@@ -215,7 +317,11 @@ function decideView(root, data, words, state, change) {
   }
 
   function notes(found) {
-    const lines = [[say(`by_${found.by ?? "none"}`), found.by && found.watts ? say("at_watts", { watts: found.watts }) : ""].filter(Boolean).join(say("then"))];
+    const lines = [
+      [say(`by_${found.by ?? "none"}`), found.by && found.watts ? say("at_watts", { watts: found.watts }) : ""]
+        .filter(Boolean)
+        .join(say("then")),
+    ];
     const reasons = new Map();
     for (const answer of found.answers) {
       const why = answer.why ?? answer.expected_why;
@@ -227,9 +333,24 @@ function decideView(root, data, words, state, change) {
   }
 
   function command() {
-    const parts = ["suite choose", now.sizes ? `--sizes ${now.sizes}` : `--model ${now.model}`, `--gpus ${gpus()}`, `--context ${now.context}`];
-    const named = { batch: "--batch", new_tokens: "--new-tokens", parallel: "--parallel", weights: "--weights", cache: "--cache-dtype", price: "--price", watts: "--watts", order: "--sort" };
-    for (const [name, option] of Object.entries(named)) if (now[name] !== DECIDE_DEFAULTS[name]) parts.push(`${option} ${now[name]}`);
+    const parts = [
+      "suite choose",
+      now.sizes ? `--sizes ${now.sizes}` : `--model ${now.model}`,
+      `--gpus ${gpus()}`,
+      `--context ${now.context}`,
+    ];
+    const named = {
+      batch: "--batch",
+      new_tokens: "--new-tokens",
+      parallel: "--parallel",
+      weights: "--weights",
+      cache: "--cache-dtype",
+      price: "--price",
+      watts: "--watts",
+      order: "--sort",
+    };
+    for (const [name, option] of Object.entries(named))
+      if (now[name] !== DECIDE_DEFAULTS[name]) parts.push(`${option} ${now[name]}`);
     return parts.join(" ");
   }
 
@@ -240,11 +361,26 @@ function decideView(root, data, words, state, change) {
 
   function training() {
     const found = fitAnswers(data, step());
-    if (found.refusal) return [element("p", { class: "decide-answer", role: "alert", text: refusalOf(found.refusal, Object.keys(data.models).filter((name) => data.models[name].rl)) })];
-    const [asked] = found.answers, said = {
-      algorithm: asked.label, model: found.model, devices: devicesOf(found.gpus), peak: written.bytes(asked.peak_bytes),
-      spare: written.bytes(Math.abs(asked.spare_bytes)), sets: setsOf(asked),
-    };
+    if (found.refusal)
+      return [
+        element("p", {
+          class: "decide-answer",
+          role: "alert",
+          text: refusalOf(
+            found.refusal,
+            Object.keys(data.models).filter((name) => data.models[name].rl),
+          ),
+        }),
+      ];
+    const [asked] = found.answers,
+      said = {
+        algorithm: asked.label,
+        model: found.model,
+        devices: devicesOf(found.gpus),
+        peak: written.bytes(asked.peak_bytes),
+        spare: written.bytes(Math.abs(asked.spare_bytes)),
+        sets: setsOf(asked),
+      };
     const columns = [
       [say("algorithm"), (fit) => fit.label],
       [say("rl_fit"), (fit) => say(fit.fits ? "yes" : "no")],
@@ -252,24 +388,35 @@ function decideView(root, data, words, state, change) {
       [say("rl_phase"), (fit) => say(`phase_${fit.phase}`)],
       [say("rl_sets"), setsOf],
     ];
-    const parts = Object.entries(asked.parts).map(([label, size]) => ({ label, size })).sort((a, b) => b.size - a.size);
+    const parts = Object.entries(asked.parts)
+      .map(([label, size]) => ({ label, size }))
+      .sort((a, b) => b.size - a.size);
     const partName = ({ label }) => {
       const [owner, one] = label.split("/");
       return say("owned", { owner: say(`owner_${owner}`), kind: say(`kind_${one}`) });
     };
-    const held = [[say("part"), partName], [say("rl_peak"), (part) => written.bytes(part.size)]];
+    const held = [
+      [say("part"), partName],
+      [say("rl_peak"), (part) => written.bytes(part.size)],
+    ];
     return [
       element("p", { class: "decide-answer", text: say(asked.fits ? "rl_fits" : "rl_not", said) }),
       table(say("rl_table"), columns, found.answers, { opened: true, bar: (fit) => fit.peak_bytes }),
-      element("details", {}, element("summary", { text: say("rl_parts") }),
-        table(say("rl_parts"), held, parts, { opened: true, bar: (part) => part.size })),
+      element(
+        "details",
+        {},
+        element("summary", { text: say("rl_parts") }),
+        table(say("rl_parts"), held, parts, { opened: true, bar: (part) => part.size }),
+      ),
     ];
   }
 
   // ---- the form, once; results anew at each change
   const served = element("div", { class: "decide-result", "aria-live": "polite" });
   const trained = element("div", { class: "decide-result", "aria-live": "polite" });
-  const orders = data.orders.map((order) => element("button", { type: "button", text: say(order), "aria-pressed": "false" }));
+  const orders = data.orders.map((order) =>
+    element("button", { type: "button", text: say(order), "aria-pressed": "false" }),
+  );
   orders.forEach((button, at) => button.addEventListener("click", () => set("order", data.orders[at])));
   const all = element("button", { type: "button", text: say("more"), "aria-pressed": "false" });
   all.addEventListener("click", () => set("more", now.more ? "" : "all"));
@@ -284,7 +431,11 @@ function decideView(root, data, words, state, change) {
   }
 
   function ownSizes() {
-    const box = element("details", { class: "decide-own", open: now.sizes !== "" }, element("summary", { text: say("own") }));
+    const box = element(
+      "details",
+      { class: "decide-own", open: now.sizes !== "" },
+      element("summary", { text: say("own") }),
+    );
     const given = sizesOf(now.sizes) ?? {};
     const inputs = data.sizes.map((name) => {
       const input = element("input", { type: "text", inputmode: "numeric", class: "decide-number", name });
@@ -296,18 +447,30 @@ function decideView(root, data, words, state, change) {
       const filled = inputs.filter((input) => input.value.trim());
       set("sizes", filled.map((input) => `${input.name}=${input.value.trim()}`).join(","));
     }
-    box.append(element("div", { class: "decide-form" }, ...inputs.map((input) =>
-      element("label", { class: "decide-field" }, element("span", { text: say(input.name) }), input))));
+    box.append(
+      element(
+        "div",
+        { class: "decide-form" },
+        ...inputs.map((input) =>
+          element("label", { class: "decide-field" }, element("span", { text: say(input.name) }), input),
+        ),
+      ),
+    );
     return box;
   }
 
-  const devices = Object.keys(data.devices), dense = Object.keys(data.models).filter((name) => data.models[name].rl);
+  const devices = Object.keys(data.devices),
+    dense = Object.keys(data.models).filter((name) => data.models[name].rl);
   const algorithms = Object.keys(data.algorithms);
   root.classList.add("decide");
   root.replaceChildren(
-    element("section", {},
+    element(
+      "section",
+      {},
       element("h1", { text: say("title") }),
-      element("form", { class: "decide-form" },
+      element(
+        "form",
+        { class: "decide-form" },
         searched("model", "model", Object.keys(data.models)),
         select("device", "device", devices),
         number("count", "count"),
@@ -318,14 +481,20 @@ function decideView(root, data, words, state, change) {
         select("weights", "weights", Object.keys(data.weights)),
         select("cache", "cache_dtype", data.cache_dtypes),
         number("price", "price"),
-        number("watts", "watts", { placeholder: "TDP" })),
+        number("watts", "watts", { placeholder: "TDP" }),
+      ),
       ownSizes(),
       element("div", { class: "decide-orders", role: "group", "aria-label": say("order") }, ...orders, all),
       served,
-      element("p", { class: "note", text: say("explanation") })),
-    element("section", {},
+      element("p", { class: "note", text: say("explanation") }),
+    ),
+    element(
+      "section",
+      {},
       element("h2", { text: say("rl_title") }),
-      element("form", { class: "decide-form" },
+      element(
+        "form",
+        { class: "decide-form" },
         select("algorithm", "algorithm", algorithms, (name) => data.algorithms[name][0]),
         searched("rl_model", "model", dense),
         number("seq_len", "seq_len", { inputmode: "text" }),
@@ -333,9 +502,11 @@ function decideView(root, data, words, state, change) {
         number("group", "group"),
         number("prompts", "prompts"),
         number("lora", "lora_rank", { placeholder: say("lora_hint") }),
-        select("precision", "precision", data.precisions)),
+        select("precision", "precision", data.precisions),
+      ),
       trained,
-      element("p", { class: "note", text: say("rl_explanation", { share: 100 * data.most_apart }) })),
+      element("p", { class: "note", text: say("rl_explanation", { share: 100 * data.most_apart }) }),
+    ),
   );
   root.querySelectorAll("form").forEach((form) => form.addEventListener("submit", (event) => event.preventDefault()));
   show();

@@ -20,7 +20,7 @@ async function filesOf(entry, path = "") {
   if (entry.isFile) return [[path + entry.name, await new Promise((done, fail) => entry.file(done, fail))]];
   const reader = entry.createReader();
   const found = [];
-  for (let some; (some = await new Promise((done, fail) => reader.readEntries(done, fail))).length; ) {
+  for (let some; (some = await new Promise((done, fail) => reader.readEntries(done, fail))).length;) {
     for (const one of some) found.push(...(await filesOf(one, `${path}${entry.name}/`)));
   }
   return found;
@@ -35,7 +35,10 @@ async function join(files) {
     if (path.split("/").at(-1) !== RECORD) continue;
     try {
       const readings = byPath.get(path.slice(0, -RECORD.length) + SAMPLES);
-      const run = await droppedRun(JSON.parse(await file.text()), readings && (await readingsOf(await readings.arrayBuffer())));
+      const run = await droppedRun(
+        JSON.parse(await file.text()),
+        readings && (await readingsOf(await readings.arrayBuffer())),
+      );
       const known = droppedRuns.findIndex((other) => other.line.key === run.line.key);
       droppedRuns.splice(known < 0 ? droppedRuns.length : known, known < 0 ? 0 : 1, run);
       joined += 1;
@@ -44,8 +47,14 @@ async function join(files) {
     }
   }
   const nothing = joined || refused.length ? "" : word("page.dropped_nothing");
-  tell([joined ? word("page.dropped", { count: joined }) : "", ...refused.slice(0, 3), nothing].filter(Boolean).join(" "));
-  if (joined) location.hash = addressOf(["trust", "runs"], { ...lasting(readAddress().params), find: word("page.dropped_label") });
+  tell(
+    [joined ? word("page.dropped", { count: joined }) : "", ...refused.slice(0, 3), nothing].filter(Boolean).join(" "),
+  );
+  if (joined)
+    location.hash = addressOf(["trust", "runs"], {
+      ...lasting(readAddress().params),
+      find: word("page.dropped_label"),
+    });
   if (joined) show();
 }
 
@@ -55,7 +64,8 @@ async function readingsOf(content) {
 }
 
 function droppedRun(record, readings = []) {
-  if (record?.schema !== 1 || typeof record.case?.id !== "string" || typeof record.run_key !== "string") throw new Error(word("page.dropped_no_record"));
+  if (record?.schema !== 1 || typeof record.case?.id !== "string" || typeof record.run_key !== "string")
+    throw new Error(word("page.dropped_no_record"));
   const every = new Map();
   for (const { span, metric, value, step } of readings) {
     const name = `${span}\n${metric}`;
@@ -82,7 +92,11 @@ function droppedRun(record, readings = []) {
     command: `suite run ${shortCase(record.case.id)}`,
     numbers,
   };
-  return { line, record, readings: timed.map(([name, values]) => [...name.split("\n"), values.map(([, value]) => value)]) };
+  return {
+    line,
+    record,
+    readings: timed.map(([name, values]) => [...name.split("\n"), values.map(([, value]) => value)]),
+  };
 }
 
 // Dropped runs as points of a figure that takes them, where they are about the same.
@@ -91,19 +105,37 @@ function droppedTraces(joins, facets) {
   return droppedRuns.flatMap(({ line, record }) => {
     const { axes } = record.case;
     const median = line.numbers.find(([span, metric]) => span === joins.span && metric === "latency_s")?.[3];
-    const about = { geometry: axes.geometry, dtype: axes.dtype, phase: FRAME.languages.en.words[`phase.${axes.phase}`] };
+    const about = {
+      geometry: axes.geometry,
+      dtype: axes.dtype,
+      phase: FRAME.languages.en.words[`phase.${axes.phase}`],
+    };
     const isOther = Object.entries(about).some(([name, value]) => facets[name] && facets[name] !== value);
     if (isOther || !median || !axes.seq_len) return [];
     const name = `${harmless(axes.attention ?? "")} · ${word("page.dropped_label")}`;
     const marker = { symbol: "star", size: 13, color: "#CC79A7", line: { width: 1 } };
-    return [{ type: "scatter", mode: "markers", name, x: [axes.seq_len], y: [median], marker, hovertext: [`${name}: ${seconds(median)}`], hoverinfo: "text" }];
+    return [
+      {
+        type: "scatter",
+        mode: "markers",
+        name,
+        x: [axes.seq_len],
+        y: [median],
+        marker,
+        hovertext: [`${name}: ${seconds(median)}`],
+        hoverinfo: "text",
+      },
+    ];
   });
 }
 
 // Text of a record inside a figure: Plotly reads tags and templates in it (suite/report/plot/text.py).
 function harmless(text) {
   const alike = { "<": "‹", ">": "›", "{": "｛", "}": "｝", $: "＄" };
-  return String(text).slice(0, 80).replace(/[<>{}$]/g, (sign) => alike[sign]).replaceAll("&", "&amp;");
+  return String(text)
+    .slice(0, 80)
+    .replace(/[<>{}$]/g, (sign) => alike[sign])
+    .replaceAll("&", "&amp;");
 }
 
 function medianOf(values) {
@@ -113,14 +145,36 @@ function medianOf(values) {
 }
 
 function dropButton() {
-  const input = h("input", { type: "file", multiple: true, webkitdirectory: true, class: "offscreen", tabindex: "-1", "aria-hidden": "true" });
-  input.addEventListener("change", () => join([...input.files].map((file) => [file.webkitRelativePath || file.name, file])));
-  return h("span", {}, quietButton(word("page.add_record"), () => input.click()), input);
+  const input = h("input", {
+    type: "file",
+    multiple: true,
+    webkitdirectory: true,
+    class: "offscreen",
+    tabindex: "-1",
+    "aria-hidden": "true",
+  });
+  input.addEventListener("change", () =>
+    join([...input.files].map((file) => [file.webkitRelativePath || file.name, file])),
+  );
+  return h(
+    "span",
+    {},
+    quietButton(word("page.add_record"), () => input.click()),
+    input,
+  );
 }
 
 function tell(text) {
   document.querySelector(".told")?.remove();
-  document.body.append(h("p", { class: "told", role: "status" }, text, " ", quietButton("×", (button) => button.parentElement.remove())));
+  document.body.append(
+    h(
+      "p",
+      { class: "told", role: "status" },
+      text,
+      " ",
+      quietButton("×", (button) => button.parentElement.remove()),
+    ),
+  );
 }
 
 window.addEventListener("dragover", (event) => event.preventDefault());

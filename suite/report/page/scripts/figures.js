@@ -4,6 +4,13 @@ function runPlotly() {
   return runLibrary("plotly");
 }
 
+// On a narrow screen a legend has a line for each entry, and the figure grows by them.
+const [NARROW_PX, LEGEND_ROW_PX] = [560, 17];
+function legendEntries(data) {
+  const shown = data.filter((trace) => trace.showlegend !== false && trace.name);
+  return new Set(shown.map((trace) => trace.legendgroup ?? trace.name)).size;
+}
+
 // A figure of several panels has several axes.
 function themedLayout(layout) {
   const style = getComputedStyle(document.documentElement);
@@ -12,7 +19,11 @@ function themedLayout(layout) {
   return merged(layout, {
     font: { color: value("--ink"), family: getComputedStyle(document.body).fontFamily },
     hoverlabel: { bgcolor: value("--soft"), bordercolor: value("--line"), font: { color: value("--ink") } },
-    ...Object.fromEntries(Object.keys(layout).filter((key) => /^[xy]axis/.test(key)).map((key) => [key, axis])),
+    ...Object.fromEntries(
+      Object.keys(layout)
+        .filter((key) => /^[xy]axis/.test(key))
+        .map((key) => [key, axis]),
+    ),
   });
 }
 
@@ -54,7 +65,7 @@ function figureElement(family, place, here) {
   const view = () => content.views[shown].figure;
   const filtered = () => filteredFigure(view(), chosen);
   const rows = () => figureRows(filtered());
-  const title = () => content.finding || (content.family || content.title);
+  const title = () => content.finding || content.family || content.title;
   const tools = h(
     "div",
     { class: "tools" },
@@ -63,7 +74,18 @@ function figureElement(family, place, here) {
     doneButton(word("page.link"), word("page.copied"), () => copyText(address())),
     doneButton(word("page.markdown"), word("page.copied"), () => copyText(inMarkdown(title(), rows(), address()))),
   );
-  const element = h("figure", { id, tabindex: "-1" }, over, heading, settings, switches, plot, pinned, h("div", { class: "under" }, caption, source), tools);
+  const element = h(
+    "figure",
+    { id, tabindex: "-1" },
+    over,
+    heading,
+    settings,
+    switches,
+    plot,
+    pinned,
+    h("div", { class: "under" }, caption, source),
+    tools,
+  );
 
   const savePicture = async () => {
     await runPlotly();
@@ -91,8 +113,11 @@ function figureElement(family, place, here) {
     if (isEmpty || plot.classList.contains("empty")) say(isEmpty ? word("page.nothing") : "");
     if (isEmpty) return;
     const themed = themedLayout(layout);
+    const added = NARROW_PX > plot.clientWidth && layout.showlegend !== false ? LEGEND_ROW_PX * legendEntries(data) : 0;
+    plot.style.height = `${content.height + added}px`;
     // What a reader hid by the legend stays hidden while the view is the same.
-    themed.legend = { ...themed.legend, uirevision: `${content.title} ${content.settings} ${shown}` };
+    const revision = `${content.title} ${content.settings} ${shown}`;
+    themed.legend = { ...themed.legend, uirevision: revision, ...(added ? { maxheight: 1 } : {}) };
     // Plotly writes into the traces that it is given.
     const drawn = structuredClone(data).map((trace, index) => ({ ...trace, uid: String(index) }));
     await Plotly.react(plot, drawn, themed, FRAME.plotlyConfig);
@@ -108,7 +133,9 @@ function figureElement(family, place, here) {
     over.textContent = content.finding ? named : "";
     over.hidden = !content.finding;
     heading.textContent = title();
-    settings.textContent = [content.family && content.title !== content.family ? content.title : "", content.settings].filter(Boolean).join(" · ");
+    settings.textContent = [content.family && content.title !== content.family ? content.title : "", content.settings]
+      .filter(Boolean)
+      .join(" · ");
     settings.hidden = !settings.textContent;
     switches.hidden = content.views.length < 2;
     switches.replaceChildren(
@@ -141,7 +168,11 @@ function figureElement(family, place, here) {
       shown = Math.min(Number(params[`show-${place}`] ?? 0) || 0, content.views.length - 1);
       const holds = (index) => !filteredFigure(content.views[index].figure, chosen).isEmpty;
       // Where nothing of it is left, the first view that has something takes its place.
-      if (!holds(shown)) shown = Math.max(content.views.findIndex((_, index) => holds(index)), 0);
+      if (!holds(shown))
+        shown = Math.max(
+          content.views.findIndex((_, index) => holds(index)),
+          0,
+        );
       show();
       return content.facets;
     },

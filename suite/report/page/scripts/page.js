@@ -24,7 +24,9 @@ function applyTheme(params) {
 }
 
 function frameElements(route) {
-  const views = VIEWS.map((view) => linkTo([view], title(view), { more: { "aria-current": view === route.view ? "page" : null } }));
+  const views = VIEWS.map((view) =>
+    linkTo([view], title(view), { more: { "aria-current": view === route.view ? "page" : null } }),
+  );
   const languages = Object.keys(FRAME.languages).filter((name) => name !== LANG);
   const theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
   const skip = h("button", { type: "button", class: "skip", onclick: () => main.focus() }, word("page.skip"));
@@ -35,7 +37,13 @@ function frameElements(route) {
     h(
       "div",
       { class: "switches" },
-      languages.map((name) => quietButton(FRAME.languages[name].words["page.language"], () => switchAlways("lang", name === FRAME.lang ? null : name), { lang: FRAME.languages[name].words["page.lang"] })),
+      languages.map((name) =>
+        quietButton(
+          FRAME.languages[name].words["page.language"],
+          () => switchAlways("lang", name === FRAME.lang ? null : name),
+          { lang: FRAME.languages[name].words["page.lang"] },
+        ),
+      ),
       quietButton(word(`page.theme.${theme}`), () => switchAlways("theme", theme)),
     ),
   );
@@ -46,10 +54,28 @@ function frameElements(route) {
   const sections = document.getElementById("sections");
   sections.hidden = links.length < 2;
   sections.setAttribute("aria-label", word("page.sections"));
-  const select = h("select", { "aria-label": word("page.sections") }, links.map(([path, text]) => h("option", { value: path[1], selected: isHere(path) }, text)));
-  select.addEventListener("change", () => (location.hash = addressOf([route.view, select.value], lasting(readAddress().params))));
-  sections.replaceChildren(select, h("ul", {}, links.map(([path, text]) => h("li", {}, linkTo(path, text, { more: { "aria-current": isHere(path) ? "page" : null } })))));
-  document.getElementById("made").replaceChildren(h("p", {}, word("page.units"), " ", word("page.made", { version: FRAME.version })));
+  const select = h(
+    "select",
+    { "aria-label": word("page.sections") },
+    links.map(([path, text]) => h("option", { value: path[1], selected: isHere(path) }, text)),
+  );
+  select.addEventListener(
+    "change",
+    () => (location.hash = addressOf([route.view, select.value], lasting(readAddress().params))),
+  );
+  sections.replaceChildren(
+    select,
+    h(
+      "ul",
+      {},
+      links.map(([path, text]) =>
+        h("li", {}, linkTo(path, text, { more: { "aria-current": isHere(path) ? "page" : null } })),
+      ),
+    ),
+  );
+  document
+    .getElementById("made")
+    .replaceChildren(h("p", {}, word("page.units"), " ", word("page.made", { version: FRAME.version })));
   document.getElementById("licences").textContent = word("page.licences");
 }
 
@@ -65,7 +91,10 @@ async function show() {
   LANG = FRAME.languages[route.params.lang] ? route.params.lang : FRAME.lang;
   document.documentElement.lang = word("page.lang");
   applyTheme(route.params);
-  if (FRAME.views[route.view].length && (!route.part || ![...FRAME.views[route.view], RUNS_PAGE, "run"].includes(route.part))) {
+  if (
+    FRAME.views[route.view].length &&
+    (!route.part || ![...FRAME.views[route.view], RUNS_PAGE, "run"].includes(route.part))
+  ) {
     route.path[1] = route.part = FRAME.views[route.view][0];
   }
   if (route.view === "trust" && !route.part) route.path[1] = route.part = RUNS_PAGE;
@@ -94,7 +123,8 @@ async function show() {
 async function viewElement(route) {
   if (route.view === "answers") return { element: answersElement(await block(`${LANG}/answers`), route) };
   if (route.view === "decide") return decideElement(route);
-  if (route.view === "trust" && route.part === RUNS_PAGE) return { element: runsElement((await block("runs")) ?? [], route, droppedRuns) };
+  if (route.view === "trust" && route.part === RUNS_PAGE)
+    return { element: runsElement((await block("runs")) ?? [], route, droppedRuns) };
   if (route.view === "trust" && route.part === "run") return { element: await runElement(route.rest[0], droppedRuns) };
   const { sections, terms } = await block(`${LANG}/${route.view}`);
   const content = sections.find((section) => section.id === route.part);
@@ -105,9 +135,12 @@ async function viewElement(route) {
 async function decideElement(route) {
   const data = await block("decide");
   const root = h("section", { class: "decide" });
-  if (!data || typeof decideView !== "function") return { element: h("p", { class: "quiet" }, word("page.nothing_here")) };
+  if (!data || typeof decideView !== "function")
+    return { element: h("p", { class: "quiet" }, word("page.nothing_here")) };
   const state = Object.fromEntries(Object.entries(route.params).filter(([name]) => !EVERYWHERE.includes(name)));
-  decideView(root, data, FRAME.languages[LANG].words, state, (changed) => replaceAddress(["decide"], { ...changed, ...lasting(readAddress().params) }));
+  decideView(root, data, FRAME.languages[LANG].words, state, (changed) =>
+    replaceAddress(["decide"], { ...changed, ...lasting(readAddress().params) }),
+  );
   return { element: root };
 }
 

@@ -5,12 +5,19 @@ async function pin(card, point, trace) {
   const lines = (await block("runs")) ?? [];
   const index = point.pointIndex ?? point.pointNumber;
   const numbers = trace ? runsOf(trace, Array.isArray(index) ? index[1] : index) : [];
-  const text = [trace?.hovertext, trace?.text].map((texts) => (Array.isArray(index) ? texts?.[index[0]]?.[index[1]] : texts?.[index])).find(Boolean);
+  const text = [trace?.hovertext, trace?.text]
+    .map((texts) => (Array.isArray(index) ? texts?.[index[0]]?.[index[1]] : texts?.[index]))
+    .find(Boolean);
   const parts = [
-    h("button", { type: "button", class: "close", "aria-label": word("page.close"), onclick: () => (card.hidden = true) }, "×"),
+    h(
+      "button",
+      { type: "button", class: "close", "aria-label": word("page.close"), onclick: () => (card.hidden = true) },
+      "×",
+    ),
     h("p", {}, h("strong", {}, unescaped(trace?.name ?? "")), text ? ` ${unescaped(text)}` : ""),
     ...numbers.slice(0, MOST_RUNS_PINNED).map((number) => pinnedRun(lines[number], numbers.length === 1)),
-    numbers.length > MOST_RUNS_PINNED && h("p", { class: "quiet" }, word("page.more_runs", { count: numbers.length - MOST_RUNS_PINNED })),
+    numbers.length > MOST_RUNS_PINNED &&
+      h("p", { class: "quiet" }, word("page.more_runs", { count: numbers.length - MOST_RUNS_PINNED })),
     !numbers.length && h("p", { class: "quiet" }, word("page.of_no_run")),
   ];
   card.replaceChildren(...parts.filter(Boolean));
@@ -23,7 +30,12 @@ function pinnedRun(line, isAlone) {
   return h(
     "div",
     { class: "run" },
-    h("p", {}, linkTo(["trust", "run", line.key], name), ` · ${line.machine} · ${line.at.slice(0, 10)} · ${line.commit}`),
+    h(
+      "p",
+      {},
+      linkTo(["trust", "run", line.key], name),
+      ` · ${line.machine} · ${line.at.slice(0, 10)} · ${line.commit}`,
+    ),
     isAlone && numbersOf(line),
     commandElement(line.command),
   );
@@ -33,10 +45,14 @@ function pinnedRun(line, isAlone) {
 function numbersOf(line) {
   const timed = line.numbers.filter(([, metric]) => metric === "latency_s");
   const clock = hasWord(`clock.${line.clock}`) ? word(`clock.${line.clock}`) : line.clock;
-  return h("p", {}, timed.map(([span, , count, median, low, high]) => {
-    const range = low === undefined ? "" : ` (${seconds(low)}–${seconds(high)})`;
-    return h("span", { class: "timing" }, `${spanName(span)}: ${seconds(median)}${range}, n = ${count}; ${clock}. `);
-  }));
+  return h(
+    "p",
+    {},
+    timed.map(([span, , count, median, low, high]) => {
+      const range = low === undefined ? "" : ` (${seconds(low)}–${seconds(high)})`;
+      return h("span", { class: "timing" }, `${spanName(span)}: ${seconds(median)}${range}, n = ${count}; ${clock}. `);
+    }),
+  );
 }
 
 function spanName(span) {
@@ -44,10 +60,20 @@ function spanName(span) {
 }
 
 function seconds(value) {
-  const [unit, scale] = [["s", 1], ["ms", 1e-3], ["µs", 1e-6], ["ns", 1e-9]].find(([, size]) => value >= size) ?? ["ns", 1e-9];
+  const [unit, scale] = [
+    ["s", 1],
+    ["ms", 1e-3],
+    ["µs", 1e-6],
+    ["ns", 1e-9],
+  ].find(([, size]) => value >= size) ?? ["ns", 1e-9];
   return `${Number((value / scale).toPrecision(3))} ${unit}`;
 }
 
 function commandElement(command) {
-  return h("div", { class: "command" }, h("code", {}, command), doneButton(word("page.copy"), word("page.copied"), () => copyText(command)));
+  return h(
+    "div",
+    { class: "command" },
+    h("code", {}, command),
+    doneButton(word("page.copy"), word("page.copied"), () => copyText(command)),
+  );
 }

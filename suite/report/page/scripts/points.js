@@ -14,7 +14,12 @@ function cellRows(traces, layout) {
       line.map((value, column) => [trace.y[row], trace.x[column], plain(value), trace.hovertext?.[row]?.[column]]),
     ),
   );
-  const header = [word("page.row"), titleOf(layout.xaxis) ?? word("page.column"), word("page.value"), word("page.text")];
+  const header = [
+    word("page.row"),
+    titleOf(layout.xaxis) ?? word("page.column"),
+    word("page.value"),
+    word("page.text"),
+  ];
   return [header, ...cells.filter(([, , value]) => value !== null)];
 }
 
@@ -28,7 +33,12 @@ function pointRows(traces, layout) {
   };
   const known = (trace) => [...trace.x.keys()].filter((index) => trace.x[index] !== null && trace.y[index] !== null);
   const axes = [titleOf(layout.xaxis) ?? "x", titleOf(layout.yaxis) ?? "y"];
-  const header = [word("page.series"), ...axes, ...(hasBars ? [word("page.low"), word("page.high")] : []), word("page.text")];
+  const header = [
+    word("page.series"),
+    ...axes,
+    ...(hasBars ? [word("page.low"), word("page.high")] : []),
+    word("page.text"),
+  ];
   return [header, ...traces.flatMap((trace) => known(trace).map((index) => rowOf(trace, index)))];
 }
 

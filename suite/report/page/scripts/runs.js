@@ -3,7 +3,12 @@ const MOST_RUNS_LISTED = 60;
 
 function runsElement(lines, route, dropped) {
   const every = [...dropped.map((run) => run.line), ...lines];
-  const search = h("input", { type: "search", placeholder: word("page.find_run"), "aria-label": word("page.find_run"), value: route.params.find ?? "" });
+  const search = h("input", {
+    type: "search",
+    placeholder: word("page.find_run"),
+    "aria-label": word("page.find_run"),
+    value: route.params.find ?? "",
+  });
   const list = h("ul", { class: "runs" });
   const count = h("output");
   const more = quietButton("", () => show(Infinity), { class: "quiet-button more" });
@@ -21,26 +26,51 @@ function runsElement(lines, route, dropped) {
     show();
   });
   show();
-  return h("section", { class: "every-run" }, h("h1", {}, word("page.runs")), h("div", { class: "tools" }, search, count, h("span", { class: "gap" }), dropButton()), list, more);
+  return h(
+    "section",
+    { class: "every-run" },
+    h("h1", {}, word("page.runs")),
+    h("div", { class: "tools" }, search, count, h("span", { class: "gap" }), dropButton()),
+    list,
+    more,
+  );
 }
 
 function searched(line) {
-  return (line.searched ??= [line.case, line.status, line.machine, line.label, line.key, line.commit, line.at].join(" ").toLowerCase());
+  return (line.searched ??= [line.case, line.status, line.machine, line.label, line.key, line.commit, line.at]
+    .join(" ")
+    .toLowerCase());
 }
 
 function runLine(line) {
-  const timed = line.numbers.filter(([, metric]) => metric === "latency_s").map(([span, , , median]) => `${spanName(span)} ${seconds(median)}`);
+  const timed = line.numbers
+    .filter(([, metric]) => metric === "latency_s")
+    .map(([span, , , median]) => `${spanName(span)} ${seconds(median)}`);
   return h(
     "li",
     {},
     linkTo(["trust", "run", line.key], shortCase(line.case)),
-    h("span", { class: "quiet" }, [line.status === "ok" ? "" : line.status, timed.length < 4 ? timed.join(", ") : "", line.label, line.at.slice(0, 10)].filter(Boolean).join(" · ")),
+    h(
+      "span",
+      { class: "quiet" },
+      [
+        line.status === "ok" ? "" : line.status,
+        timed.length < 4 ? timed.join(", ") : "",
+        line.label,
+        line.at.slice(0, 10),
+      ]
+        .filter(Boolean)
+        .join(" · "),
+    ),
   );
 }
 
 // A case without what does not apply to it.
 function shortCase(text) {
-  return text.split(" ").filter((pair) => !pair.endsWith("=null")).join(" ");
+  return text
+    .split(" ")
+    .filter((pair) => !pair.endsWith("=null"))
+    .join(" ");
 }
 
 async function runElement(key, dropped) {
@@ -67,7 +97,11 @@ async function runElement(key, dropped) {
     readings.map(([span, metric, values]) => readingsElement(span, metric, values, name)),
     readings.length === 0 && h("p", { class: "quiet" }, word("page.readings_in_folder")),
     h("h2", {}, word("page.record")),
-    h("div", { class: "tools" }, quietButton("record.json", () => save(new Blob([text], { type: "application/json" }), "record.json"))),
+    h(
+      "div",
+      { class: "tools" },
+      quietButton("record.json", () => save(new Blob([text], { type: "application/json" }), "record.json")),
+    ),
     h("pre", { class: "record", tabindex: "0" }, text),
   );
 }
@@ -87,16 +121,36 @@ function checkElement(line) {
   const noted = (span, metric) => line.numbers.find((found) => found[0] === span && found[1] === metric)?.[3];
   const checks = [...new Set(line.numbers.map(([span]) => span))]
     .filter((span) => noted(span, "relative_error") !== undefined && noted(span, "allowed_error") !== undefined)
-    .map((span) => word("page.checked", { span: spanName(span), error: noted(span, "relative_error").toPrecision(2), allowed: noted(span, "allowed_error").toPrecision(2) }));
+    .map((span) =>
+      word("page.checked", {
+        span: spanName(span),
+        error: noted(span, "relative_error").toPrecision(2),
+        allowed: noted(span, "allowed_error").toPrecision(2),
+      }),
+    );
   return checks.length > 0 && h("p", {}, word("page.check", { checks: checks.join("; ") }));
 }
 
 function numbersTable(line, name) {
-  const columns = ["span", "metric", "value", "interval", "count"].map((key) => ({ title: word(`page.number.${key}`), kind: ["span", "metric"].includes(key) ? "code" : "number" }));
+  const columns = ["span", "metric", "value", "interval", "count"].map((key) => ({
+    title: word(`page.number.${key}`),
+    kind: ["span", "metric"].includes(key) ? "code" : "number",
+  }));
   const written = (value) => (typeof value === "number" ? String(Number(value.toPrecision(6))) : value);
   const isTiming = ([, metric]) => metric.endsWith("latency_s");
-  const rows = [...line.numbers.filter(isTiming), ...line.numbers.filter((one) => !isTiming(one))].map(([span, metric, count, value, low, high]) => [span, metric, written(value), low === undefined ? "–" : `${written(low)}–${written(high)}`, String(count)]);
-  return tableElement({ title: word("page.numbers"), columns, rows }, { name: [name, "numbers"], address: () => location.href });
+  const rows = [...line.numbers.filter(isTiming), ...line.numbers.filter((one) => !isTiming(one))].map(
+    ([span, metric, count, value, low, high]) => [
+      span,
+      metric,
+      written(value),
+      low === undefined ? "–" : `${written(low)}–${written(high)}`,
+      String(count),
+    ],
+  );
+  return tableElement(
+    { title: word("page.numbers"), columns, rows },
+    { name: [name, "numbers"], address: () => location.href },
+  );
 }
 
 // All timings in the order in which they were taken, as dots, and as a file.
@@ -114,18 +168,51 @@ function readingsElement(span, metric, values, name) {
     dot.setAttribute("r", "2.5");
     picture.append(dot);
   }
-  const rows = () => [["span", "metric", "place", "value"], ...values.map((value, place) => [span, metric, String(place), String(value)])];
-  return h("div", { class: "readings" }, h("p", {}, `${spanName(span)} · ${metric}: ${seconds(low)}–${seconds(high)}, n = ${values.length} `, quietButton(word("page.csv"), () => saveCsv(rows(), [name, span, metric]))), picture);
+  const rows = () => [
+    ["span", "metric", "place", "value"],
+    ...values.map((value, place) => [span, metric, String(place), String(value)]),
+  ];
+  return h(
+    "div",
+    { class: "readings" },
+    h(
+      "p",
+      {},
+      `${spanName(span)} · ${metric}: ${seconds(low)}–${seconds(high)}, n = ${values.length} `,
+      quietButton(word("page.csv"), () => saveCsv(rows(), [name, span, metric])),
+    ),
+    picture,
+  );
 }
 
 // Other runs of the same case on this page, beside this one: the ratio of medians, which decides nothing by itself.
 function comparedRuns(line, lines, dropped) {
-  const others = [...dropped.map((run) => run.line), ...lines].filter((other) => other.case === line.case && other.key !== line.key);
+  const others = [...dropped.map((run) => run.line), ...lines].filter(
+    (other) => other.case === line.case && other.key !== line.key,
+  );
   if (!others.length) return null;
   const median = (of, span) => of.numbers.find((found) => found[0] === span && found[1] === "latency_s")?.[3];
   const spans = line.numbers.filter(([, metric]) => metric === "latency_s").map(([span]) => span);
-  return h("div", { class: "compared" }, h("h2", {}, word("page.same_case")), h("ul", {}, others.map((other) => {
-    const ratios = spans.filter((span) => median(other, span)).map((span) => `${spanName(span)} ${(median(line, span) / median(other, span)).toFixed(2)}×`);
-    return h("li", {}, linkTo(["trust", "run", other.key], `${other.label} · ${other.machine} · ${other.at.slice(0, 10)}`), " ", ratios.join(", "));
-  })), h("p", { class: "quiet" }, word("page.same_case_note")));
+  return h(
+    "div",
+    { class: "compared" },
+    h("h2", {}, word("page.same_case")),
+    h(
+      "ul",
+      {},
+      others.map((other) => {
+        const ratios = spans
+          .filter((span) => median(other, span))
+          .map((span) => `${spanName(span)} ${(median(line, span) / median(other, span)).toFixed(2)}×`);
+        return h(
+          "li",
+          {},
+          linkTo(["trust", "run", other.key], `${other.label} · ${other.machine} · ${other.at.slice(0, 10)}`),
+          " ",
+          ratios.join(", "),
+        );
+      }),
+    ),
+    h("p", { class: "quiet" }, word("page.same_case_note")),
+  );
 }

@@ -17,7 +17,11 @@ function separated(rows, delimiter) {
 
 // A table of Markdown under a line of its own, with where it comes from.
 function inMarkdown(title, rows, address) {
-  const cell = (text) => String(text ?? "").replaceAll("|", "\\|").replaceAll("\n", " ").replaceAll("<", "&lt;");
+  const cell = (text) =>
+    String(text ?? "")
+      .replaceAll("|", "\\|")
+      .replaceAll("\n", " ")
+      .replaceAll("<", "&lt;");
   const line = (row) => `| ${row.map(cell).join(" | ")} |\n`;
   const [head, ...body] = rows;
   return `**${cell(title)}**\n\n${line(head)}${line(head.map(() => "---"))}${body.map(line).join("")}\n${address}\n`;
@@ -35,7 +39,11 @@ function save(blob, name) {
 }
 
 function fileName(parts) {
-  const name = parts.join("-").toLowerCase().replace(/[^a-z0-9.]+/g, "-").replace(/^[-.]+|[-.]+$/g, "");
+  const name = parts
+    .join("-")
+    .toLowerCase()
+    .replace(/[^a-z0-9.]+/g, "-")
+    .replace(/^[-.]+|[-.]+$/g, "");
   return name.slice(0, 100);
 }
 

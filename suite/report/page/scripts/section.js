@@ -1,6 +1,9 @@
 // One section: its finding, what can be chosen, its figures, and behind them how to read it and the tables.
 function sectionElement(content, terms, route) {
-  const keyOf = ((byName) => (text) => byName.get(text) ?? text)(new Map(Object.entries(terms).map(([key, text]) => [text, key])));
+  const keyOf = (
+    (byName) => (text) =>
+      byName.get(text) ?? text
+  )(new Map(Object.entries(terms).map(([key, text]) => [text, key])));
   const path = () => [route.view, content.id];
   let params = { ...route.params };
   const here = {
@@ -16,9 +19,15 @@ function sectionElement(content, terms, route) {
   const tableFamilies = familiesOf(content.tables);
   const choices = choicesIn([...families, ...tableFamilies], content.tables, keyOf);
   const figures = families.map((family, place) => figureElement(family, place, here));
-  const tables = tableFamilies.map((family, place) => tableFamily(family, { here, terms, isOpen: !figures.length && place === 0 }));
+  const tables = tableFamilies.map((family, place) =>
+    tableFamily(family, { here, terms, isOpen: !figures.length && place === 0 }),
+  );
   const selects = new Map(choices.map((choice) => [choice.name, selectElement(choice, terms)]));
-  const form = h("form", { class: "choices", hidden: !choices.length, "aria-label": word("page.filters"), autocomplete: "off" }, [...selects.values()].map((select) => h("label", {}, word(`column.${select.name}`), select)));
+  const form = h(
+    "form",
+    { class: "choices", hidden: !choices.length, "aria-label": word("page.filters"), autocomplete: "off" },
+    [...selects.values()].map((select) => h("label", {}, word(`column.${select.name}`), select)),
+  );
 
   const apply = (latest) => {
     const usual = Object.assign({}, ...[...families, ...tableFamilies].reverse().map((family) => family[0].facets));
@@ -28,7 +37,9 @@ function sectionElement(content, terms, route) {
     const asked = [...selects.keys()].filter((name) => known(name));
     const names = [...new Set([latest, ...asked, ...selects.keys()])].filter((name) => name && isOne(name));
     const wished = Object.fromEntries(names.map((name) => [name, known(name) ? params[name] : usual[name]]));
-    const filters = Object.fromEntries([...selects.keys()].filter((name) => !isOne(name) && known(name)).map((name) => [name, params[name]]));
+    const filters = Object.fromEntries(
+      [...selects.keys()].filter((name) => !isOne(name) && known(name)).map((name) => [name, params[name]]),
+    );
     const taken = { ...wished };
     [...figures, ...tables].reverse().forEach((part) => Object.assign(taken, part.choose(wished, filters, params)));
     for (const [name, select] of selects) select.value = isOne(name) ? (taken[name] ?? "") : (filters[name] ?? "");
@@ -46,12 +57,20 @@ function sectionElement(content, terms, route) {
     { id: `section-${content.id}` },
     h("h1", {}, content.title),
     first && h("p", { class: "headline" }, first.text && h("strong", {}, first.text), " ", short(first.detail)),
-    others.length > 0 && h("ul", { class: "headlines" }, others.map((one) => h("li", {}, one.text || short(one.detail)))),
+    others.length > 0 &&
+      h(
+        "ul",
+        { class: "headlines" },
+        others.map((one) => h("li", {}, one.text || short(one.detail))),
+      ),
     form,
     figures.map((figure) => figure.element),
     readingElement(content),
     tables.map((table) => table.element),
-    !figures.length && !tables.length && !content.headlines.length && h("p", { class: "quiet" }, word("page.nothing_here")),
+    !figures.length &&
+      !tables.length &&
+      !content.headlines.length &&
+      h("p", { class: "quiet" }, word("page.nothing_here")),
   );
   return { element, figures, showAll: () => tables.forEach((table) => table.showAll()) };
 }
@@ -67,10 +86,18 @@ function short(text) {
 }
 
 function readingElement(content) {
-  const details = content.headlines.map(({ text, detail }) => detail && h("p", {}, text && h("strong", {}, text), " ", detail));
+  const details = content.headlines.map(
+    ({ text, detail }) => detail && h("p", {}, text && h("strong", {}, text), " ", detail),
+  );
   const open = !content.figures.length;
   if (!content.explanation && !details.some(Boolean)) return null;
-  return h("details", { class: "reading", open }, h("summary", {}, word("page.how_to_read")), h("p", {}, content.explanation), details);
+  return h(
+    "details",
+    { class: "reading", open },
+    h("summary", {}, word("page.how_to_read")),
+    h("p", {}, content.explanation),
+    details,
+  );
 }
 
 function selectElement({ name, isOne, values }, terms) {
@@ -98,7 +125,11 @@ function tableFamily(family, { here, terms, isOpen }) {
     const left = made.filter(filters);
     title.textContent = content.title;
     count.textContent = word("page.rows", { count: left });
-    details.replaceChildren(details.firstChild, content.settings && h("p", { class: "settings" }, content.settings), made.element);
+    details.replaceChildren(
+      details.firstChild,
+      content.settings && h("p", { class: "settings" }, content.settings),
+      made.element,
+    );
     return left;
   };
   let filters = {};

@@ -9,30 +9,54 @@ const MOST_COLUMNS_SHOWN = 6;
 function tableElement(content, { name, address, terms = {}, cells = null }) {
   const titles = content.columns.map((column) => column.title);
   const facetColumns = content.columns.map((column, index) => [column.facet, index]).filter(([facet]) => facet);
-  const rows = content.rows.map((texts, index) => ({ texts, index, facets: content.rowFacets?.[index] ?? {}, matches: true }));
+  const rows = content.rows.map((texts, index) => ({
+    texts,
+    index,
+    facets: content.rowFacets?.[index] ?? {},
+    matches: true,
+  }));
   const sorted = { column: null, descending: false };
   let [order, needle, mostRows, mostColumns] = [rows, "", MOST_ROWS_SHOWN, MOST_COLUMNS_SHOWN];
   if (titles.length === MOST_COLUMNS_SHOWN + 1) mostColumns = Infinity;
 
   const body = h("tbody");
   const heads = content.columns.map((column, index) =>
-    h("th", { class: column.kind, scope: "col" }, h("button", { type: "button", onclick: () => sort(index) }, column.title)),
+    h(
+      "th",
+      { class: column.kind, scope: "col" },
+      h("button", { type: "button", onclick: () => sort(index) }, column.title),
+    ),
   );
-  const scroll = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": content.title }, h("table", {}, h("thead", {}, h("tr", {}, heads)), body));
+  const scroll = h(
+    "div",
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": content.title },
+    h("table", {}, h("thead", {}, h("tr", {}, heads)), body),
+  );
   const frame = h("div", { class: "scroller" }, scroll);
   const count = h("output");
   const moreRows = quietButton("", () => ((mostRows = Infinity), show()), { class: "quiet-button more" });
   const moreColumns = quietButton("", () => ((mostColumns = Infinity), show()));
 
   const textOf = (row) => (row.text ??= row.texts.join("\n").toLowerCase());
-  const found = () => order.filter((row) => row.matches && needle.split(/\s+/).every((part) => textOf(row).includes(part)));
-  const cellOf = (row, index) => h("td", { class: content.columns[index].kind }, cells?.(row.index, index) ?? cut(row.texts[index]));
+  const found = () =>
+    order.filter((row) => row.matches && needle.split(/\s+/).every((part) => textOf(row).includes(part)));
+  const cellOf = (row, index) =>
+    h("td", { class: content.columns[index].kind }, cells?.(row.index, index) ?? cut(row.texts[index]));
   const show = () => {
     const visible = found();
     const columns = titles.slice(0, mostColumns);
     heads.forEach((head, index) => (head.hidden = index >= mostColumns));
-    body.replaceChildren(...visible.slice(0, mostRows).map((row) => h("tr", {}, columns.map((_, index) => cellOf(row, index)))));
-    count.textContent = visible.length < rows.length ? word("page.rows_shown", { shown: visible.length, all: rows.length }) : "";
+    body.replaceChildren(
+      ...visible.slice(0, mostRows).map((row) =>
+        h(
+          "tr",
+          {},
+          columns.map((_, index) => cellOf(row, index)),
+        ),
+      ),
+    );
+    count.textContent =
+      visible.length < rows.length ? word("page.rows_shown", { shown: visible.length, all: rows.length }) : "";
     moreRows.hidden = visible.length <= mostRows;
     moreRows.textContent = word("page.show_all", { count: visible.length });
     moreColumns.hidden = mostColumns >= titles.length;
@@ -64,7 +88,11 @@ function tableElement(content, { name, address, terms = {}, cells = null }) {
   new ResizeObserver(shade).observe(scroll);
 
   const seen = () => [titles, ...found().map((row) => row.texts)];
-  const search = h("input", { type: "search", placeholder: word("page.filter_rows"), "aria-label": word("page.filter_rows") });
+  const search = h("input", {
+    type: "search",
+    placeholder: word("page.filter_rows"),
+    "aria-label": word("page.filter_rows"),
+  });
   search.addEventListener("input", () => {
     needle = search.value.trim().toLowerCase();
     show();
@@ -77,12 +105,21 @@ function tableElement(content, { name, address, terms = {}, cells = null }) {
     h("span", { class: "gap" }),
     moreColumns,
     doneButton(word("page.copy"), word("page.copied"), () => copyText(separated(seen(), "\t"))),
-    doneButton(word("page.markdown"), word("page.copied"), () => copyText(inMarkdown(content.title, seen(), address()))),
+    doneButton(word("page.markdown"), word("page.copied"), () =>
+      copyText(inMarkdown(content.title, seen(), address())),
+    ),
     quietButton(word("page.csv"), () => saveCsv(seen(), name)),
   );
   show();
   return {
-    element: h("div", { class: "table" }, tools, frame, moreRows, content.note && h("p", { class: "note" }, content.note)),
+    element: h(
+      "div",
+      { class: "table" },
+      tools,
+      frame,
+      moreRows,
+      content.note && h("p", { class: "note" }, content.note),
+    ),
     rows: rows.length,
     showAll() {
       [mostRows, mostColumns] = [Infinity, Infinity];
@@ -92,7 +129,9 @@ function tableElement(content, { name, address, terms = {}, cells = null }) {
     filter(chosen) {
       for (const row of rows) {
         row.matches =
-          facetColumns.every(([facet, index]) => !(facet in chosen) || row.texts[index] === (terms[chosen[facet]] ?? chosen[facet])) &&
+          facetColumns.every(
+            ([facet, index]) => !(facet in chosen) || row.texts[index] === (terms[chosen[facet]] ?? chosen[facet]),
+          ) &&
           Object.entries(row.facets).every(([facet, of]) => !(facet in chosen) || [of].flat().includes(chosen[facet]));
       }
       show();

@@ -1,8 +1,16 @@
 // Numbers in tables, as suite/records/numbers.py writes them, read back: a column sorts by value, not by text.
 const UNITS = {
-  ns: 1e-9, "µs": 1e-6, ms: 1e-3, s: 1,
-  B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3, TiB: 1024 ** 4,
-  "%": 0.01, "×": 1,
+  ns: 1e-9,
+  µs: 1e-6,
+  ms: 1e-3,
+  s: 1,
+  B: 1,
+  KiB: 1024,
+  MiB: 1024 ** 2,
+  GiB: 1024 ** 3,
+  TiB: 1024 ** 4,
+  "%": 0.01,
+  "×": 1,
 };
 const FIRST_NUMBER = /-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?/i;
 const LAST_UNIT = /(\p{L}+|%|×)$/u;
