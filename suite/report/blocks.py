@@ -212,6 +212,8 @@ class Card:
     """A question that people come with, and its answer."""
 
     question: Text
+    answer: Text
+    """The verdict as an answer to the question."""
     ruling: Ruling
 
 

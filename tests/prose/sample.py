@@ -14,7 +14,7 @@ from tests.prose.readers import REFERENCE, ROOT
 REPORTS = ROOT / "reports"
 SAMPLE = REPORTS / "sample.html"
 FOLDERS = {"reference CPU": "cpu", "variants": "cpu_variants", "feedback": "cpu_rl_feedback"}
-WIDTH_PX, HEIGHT_PX = 1240, 800
+WIDTH_PX, HEIGHT_PX = 1240, 990
 PICTURES = {
     "answers.png": ("answers", None),
     "answers.zh.png": ("answers?lang=zh", None),

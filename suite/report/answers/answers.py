@@ -19,7 +19,7 @@ from suite.report.answers.claims import (
     literature,
     verdict_word,
 )
-from suite.report.blocks import Answers, Badge, Card, Ruling, Text, joined, say
+from suite.report.blocks import Answers, Badge, Card, Ruling, Text, joined, say, say_or
 from suite.report.model.results import Results
 
 QUESTIONS = (
@@ -43,8 +43,14 @@ def build_answers(results: Results, here: str) -> Answers:
     ours = verdicts_on(own) if own.records else {}
     theirs = verdicts_on(others) if others.records or not own.records else {}
     rulings = {claim["id"]: _ruling(claim, ours, theirs) for claim in claims()}
-    cards = [Card(question=say(f"answer.question.{name}"), ruling=rulings[name]) for name in QUESTIONS]
+    cards = [_card(rulings[name]) for name in QUESTIONS]
     return Answers(cards=cards, rulings=list(rulings.values()), reproduced=_reproduced(ours, theirs))
+
+
+def _card(ruling: Ruling) -> Card:
+    """Return the question that a claim answers, with the verdict as its answer."""
+    answer = say_or(f"answer.card.{ruling.id}.{ruling.outcome}", ruling.word)
+    return Card(question=say(f"answer.question.{ruling.id}"), answer=answer, ruling=ruling)
 
 
 def verdicts_on(results: Results) -> dict[str, Verdict]:

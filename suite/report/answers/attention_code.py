@@ -1,4 +1,4 @@
-"""The ruling on whether MLA is hard to implement: by lines and matrices of its layer, and by what a call's form costs."""
+"""The ruling on whether MLA is hard to implement: by its lines and matrices, and by what a form of call costs."""
 
 import ast
 import functools

@@ -75,7 +75,7 @@ def test_of_many_disturbed_runs_the_worst_are_drawn(tmp_path):
     assert "4 more are in the table only." in section.figures[0].caption
 
 
-def test_each_workload_has_its_worst_and_those_run_for_time_come_first(tmp_path):
+def test_each_workload_has_its_worst_the_timed_first(tmp_path):
     watched = telemetry(marked_share={"gpu0": {"throttled": 0.9}})
     figures = section_of(tmp_path, rl_record(provenance=watched), throttled(0.3), throttled(0.01, seq_len=64)).figures
     assert [figure.facets["workload"] for figure in figures] == ["attention", "rl"]

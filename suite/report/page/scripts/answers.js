@@ -19,17 +19,17 @@ function answersElement(content, route) {
   );
 }
 
-function verdictElement(ruling) {
-  return h("span", { class: `verdict ${ruling.outcome}` }, ruling.word);
+function verdictElement(ruling, said = ruling.word) {
+  return h("span", { class: `verdict ${ruling.outcome}` }, said);
 }
 
-function cardElement({ question, ruling }) {
+function cardElement({ question, answer, ruling }) {
   const { lead } = ruling;
   return h(
     "article",
     { class: "card" },
     h("h2", {}, question),
-    h("p", {}, verdictElement(ruling), " ", badgeElement(ruling)),
+    h("p", {}, verdictElement(ruling, answer), " ", badgeElement(ruling)),
     lead &&
       h(
         "p",
