@@ -69,8 +69,8 @@ def workload_of(run: TelemetryRun) -> str:
 
 
 def build(results: Results) -> Section | None:
-    """Build it from the runs with telemetry; None where nothing was sampled."""
-    runs = telemetry_runs(results)
+    """Build it from measured runs with telemetry, since nothing moves a projection; None where nothing was sampled."""
+    runs = [run for run in telemetry_runs(results) if run.is_measured]
     samples = sum(run.moments or _count(run.telemetry.get("ticks"), MOST_TICKS) for run in runs)
     if not samples:
         return None
