@@ -8,7 +8,8 @@ from typing import Any
 
 from suite.configuration.files import read_choice, read_settings, read_yaml
 from suite.records import numbers
-from suite.theory.fit import GPU_GIGABYTES, SHARDS, algorithm_named, reserve_bytes
+from suite.theory.fit import algorithm_named, reserve_bytes
+from suite.theory.gpus import GPU_GIGABYTES, SHARDS
 from suite.theory.layer_plan import load_plan
 from suite.theory.step_memory import (
     BF16,

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from suite.console.table import Column
 from suite.records import numbers
-from suite.theory.fit import SHARDS, Fit, FitQuestion
+from suite.theory.fit import Fit, FitQuestion
+from suite.theory.gpus import SHARDS
 
 MOST_PARTS = 6
 

@@ -12,12 +12,9 @@ from typing import Any
 from suite.configuration.files import choices, no_choice, read_choice, read_look, read_settings
 from suite.configuration.values import one_of, optional_whole_number, whole_number
 from suite.theory.choose import asked_model, gpus_named
-from suite.theory.gpus import Gpus
+from suite.theory.gpus import GPU_GIGABYTES, SHARDS, Gpus
 from suite.theory.step_memory import PRECISIONS, ModelSizes, StepSizes, model_sizes, step_peak
 
-SHARDS = (1, 2, 4, 8)
-GPU_GIGABYTES = (24, 40, 80, 141)
-"""Decimal, as they are sold."""
 BESIDE = ("ppo", "vapo", "grpo", "dr_grpo")
 """Shown beside what is asked: with critic and reference, with either, and with neither."""
 DEFAULTS = {"seq_len": 2048, "prompt_len": 256, "group": 8, "prompts": 16, "lora_rank": None, "precision": "bf16"}

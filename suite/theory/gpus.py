@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from suite.configuration.files import did_you_mean, full_name
 from suite.theory.hardware import Hardware, hardware_names, load_hardware
 
+SHARDS = (1, 2, 4, 8)
+"""Devices that may share a step of RL."""
+GPU_GIGABYTES = (24, 40, 80, 141)
+"""Memory of a GPU as it is sold, in decimal units."""
 WRITTEN = re.compile(r"(\d+)x(.+)")
 GIGABYTES = re.compile(r"\d+(\.\d+)?")
 

@@ -12,8 +12,9 @@ from suite.configuration.files import choices, read_choice, read_settings, read_
 from suite.theory.calibration import DTYPE, FEWEST_TOKENS, Calibration, load_calibration
 from suite.theory.capacity import WEIGHT_BYTES
 from suite.theory.choose import CACHE_DTYPES, ORDERS, OWN, SIZES, short_names, usual_groups, variants_of
-from suite.theory.fit import BESIDE, DEFAULTS, GPU_GIGABYTES, SHARDS, algorithm_named, reserve_bytes
+from suite.theory.fit import BESIDE, DEFAULTS, algorithm_named, reserve_bytes
 from suite.theory.geometry import geometry_from
+from suite.theory.gpus import GPU_GIGABYTES, SHARDS
 from suite.theory.hardware import Hardware, known_hardware
 from suite.theory.latent_shapes import absorbed_shape
 from suite.theory.layer_kinds import LatentLayers, LayerKind

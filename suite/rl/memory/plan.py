@@ -9,7 +9,7 @@ from suite.configuration.values import not_negative, one_of, optional_whole_numb
 from suite.records.holdings import CRITIC, POLICY, REFERENCE, REWARD_MODEL
 from suite.rl.objective import LearningPlan
 from suite.theory.decoder_shape import DecoderShape, decoder_shape
-from suite.theory.gpus import Gpus, gpus_from
+from suite.theory.gpus import SHARDS, Gpus, gpus_from
 from suite.theory.layer_plan import plan_from
 from suite.theory.shapes import Pass, cache_bytes
 
@@ -18,7 +18,6 @@ DEVICE, OFFLOADED, NONE = "device", "offloaded", "none"
 SHARED, COPY = "shared", "copy"
 FIT, ALL = "fit", "all"
 COMPUTED = "computed"
-SHARDS = (1, 2, 4, 8)
 EXPERTS = "the decoder of this suite is dense, and this {} has experts"
 KINDS = "the decoder of this suite has equal layers of plain attention, and this {} has other ones"
 ELEMENT_BYTES = {BF16: 2, MIXED: 2, FLOAT32: 4}

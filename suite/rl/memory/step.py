@@ -41,9 +41,10 @@ from suite.records.metrics import PHASES
 from suite.rl.critic import Critic
 from suite.rl.learner import Learner, TrainingBatch
 from suite.rl.memory.models import Models
-from suite.rl.memory.plan import ALL, COPY, NONE, SHARDS, SHARED, RlMemoryPlan
+from suite.rl.memory.plan import ALL, COPY, NONE, SHARED, RlMemoryPlan
 from suite.rl.rollout import Experience
 from suite.rl.tasks.task import Score
+from suite.theory.gpus import SHARDS
 
 ROLLOUT, SCORE, UPDATE = PHASES
 

@@ -25,16 +25,14 @@ from suite.records.holdings import (
     held_readings,
 )
 from suite.records.record import Reading, constant_readings
-from suite.rl.memory.plan import COMPUTED_DTYPE, FIT, NONE, SHARDS, SHARED, RlMemoryPlan
+from suite.rl.memory.plan import COMPUTED_DTYPE, FIT, NONE, SHARED, RlMemoryPlan
 from suite.rl.memory.step import ROLLOUT, SCORE, UPDATE, SimulatedStep, rollout_phase, update_phase
 from suite.rl.memory.work import bound_s, step_work
-from suite.theory.gpus import Gpus
+from suite.theory.gpus import GPU_GIGABYTES, SHARDS, Gpus
 
 OwnedTensors = Mapping[tuple[str, str], int]
 """Bytes by owner and kind."""
 DIVIDED = (PARAMETERS, GRADIENTS, OPTIMISER, OPTIMISER_TEMPORARIES)
-GPU_GIGABYTES = (24, 40, 80, 141)
-"""Decimal, as they are sold."""
 Phases = dict[str, dict[tuple[str, str], int]]
 """Bytes of one device by owner and kind at each phase's peak."""
 GPUS = "gpus"
