@@ -300,9 +300,8 @@ def heavy(results: Results) -> Verdict | None:
     longest = max(shares, key=_longest)
     of_case = [one for one in shares if one.case == longest.case]
     ruled = [Ruled(settings={"seq_len": str(one.tokens), **dict(one.case)}, ruling=one.ruling) for one in shares]
-    at_longest = [
-        one for one in shares if one.tokens == max(other.tokens for other in shares if other.case == one.case)
-    ]
+    by_case = grouped(shares, lambda one: one.case)
+    at_longest = [one for same in by_case.values() for one in same if one.tokens == max(other.tokens for other in same)]
     outcomes = {one.ruling for one in at_longest} - {LEFT_OPEN}
     outcome = DEPENDS if len(outcomes) > 1 else next(iter(outcomes), LEFT_OPEN)
     differing = [name for name, _ in longest.case if len({one.value(name) for one in ruled}) > 1]
@@ -347,7 +346,7 @@ class Share:
     def tokens(self) -> int:
         return self.layer.tokens or 0
 
-    @property
+    @functools.cached_property
     def case(self) -> tuple[tuple[str, str], ...]:
         """Return what it shares with other contexts."""
         return (*axes_of(self.layer, ["attention", "seq_len"]), ("machine", machine_of(self.layer)))

@@ -11,7 +11,7 @@ from typing import Any
 
 from suite.records.case import command_of
 from suite.records.derived import by_launch, started_at
-from suite.records.privacy import scrubbed
+from suite.records.privacy import FREE_TEXTS, scrubbed
 from suite.records.record import Reading, Record
 from suite.report.attention.timings import is_plausible
 from suite.report.model.experiment import grouped
@@ -31,7 +31,7 @@ def runs_content(results: Results) -> dict[str, Any]:
     lines, records = [], []
     for label, record in results.every:
         lines.append(_line(label, record))
-        records.append({"record": pool.put(scrubbed(record.as_json(), is_ours=False)), "readings": _readings(record)})
+        records.append({"record": pool.put(record.as_json()), "readings": _readings(record)})
     return {"lines": lines, "records": {"pool": pool.values, "runs": records}}
 
 
@@ -41,7 +41,7 @@ def run_numbers(results: Results) -> dict[str, int]:
 
 
 class Pool:
-    """JSON values that many records share, each held once."""
+    """Objects that many records share, each held once, as it may leave this machine."""
 
     def __init__(self) -> None:
         self.values: list[Any] = []
@@ -49,16 +49,16 @@ class Pool:
 
     def put(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Return a record whose objects, and theirs, are places in the pool: `{"@": 3}`."""
-        return {key: self._held(value, depth=2) for key, value in record.items()}
+        return {key: self._held(key, value, depth=2) for key, value in record.items()}
 
-    def _held(self, value: Any, depth: int) -> Any:
-        if not isinstance(value, Mapping) or not value:
-            return value
-        inner = {key: self._held(part, depth - 1) for key, part in value.items()} if depth else value
-        text = json.dumps(inner, sort_keys=False)
+    def _held(self, key: str, value: Any, depth: int) -> Any:
+        if not isinstance(value, Mapping) or not value or key in FREE_TEXTS:
+            return scrubbed({key: value}, is_ours=False)[key]
+        inner = {name: self._held(name, part, depth - 1) for name, part in value.items()} if depth else value
+        text = f"{key} {json.dumps(inner)}"
         if text not in self._places:
             self._places[text] = len(self.values)
-            self.values.append(inner)
+            self.values.append(inner if depth else scrubbed({key: inner}, is_ours=False)[key])
         return {"@": self._places[text]}
 
 
