@@ -87,7 +87,7 @@ def test_what_all_rows_share_is_said_once_for_the_table():
 
 def test_facets_are_english_whatever_the_language():
     section = a_section(facets={"phase": say("phase.decode")})
-    content = view_content([section], ZH, EN, {})
+    content = view_content([ZH.section(section)], [EN.section(section)], {})
     assert content["sections"][0]["tables"][0]["facets"] == {"phase": "decode"}
     assert content["terms"] == {"decode": ZH("phase.decode")}
 

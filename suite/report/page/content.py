@@ -17,10 +17,13 @@ Numbers = Mapping[str, int]
 """The place in the page's list of runs, by run key."""
 
 
-def view_content(sections: Iterable[Section], texts: Texts, english: Texts, numbers: Numbers) -> dict[str, Any]:
-    """Return the sections of a view, and what its facets are called where that is not their English name."""
+def view_content(said: Iterable[Section], keyed: Iterable[Section], numbers: Numbers) -> dict[str, Any]:
+    """Return the sections of a view, and what its facets are called where that is not their English name.
+
+    `said`: the sections in the reader's language; `keyed`: the same in English.
+    """
     terms: dict[str, str] = {}
-    content = [_section(section, texts, english, numbers, terms) for section in sections]
+    content = [_section(*pair, numbers, terms) for pair in zip(said, keyed, strict=True)]
     return {"sections": content, "terms": {key: term for key, term in terms.items() if key != term}}
 
 
@@ -29,10 +32,9 @@ def answers_content(answers: Answers | None, texts: Texts) -> dict[str, Any]:
     return {} if answers is None else asdict(texts.render_block(answers))
 
 
-def _section(section: Section, texts: Texts, english: Texts, numbers: Numbers, terms: dict[str, str]) -> dict[str, Any]:
-    said, keyed = texts.section(section), english.section(section)
+def _section(said: Section, keyed: Section, numbers: Numbers, terms: dict[str, str]) -> dict[str, Any]:
     return {
-        "id": section.id,
+        "id": said.id,
         "title": said.title,
         "explanation": said.explanation,
         "headlines": [asdict(headline) for headline in said.headlines],

@@ -107,9 +107,11 @@ def _contents(
 ) -> Iterable[tuple[str, str, Any]]:
     """Yield the content of each view in each language."""
     numbers = run_numbers(results)
+    keyed = {view: [languages["en"].section(section) for section in sections] for view, sections in views.items()}
     for name, texts in languages.items():
         for view, sections in views.items():
-            yield name, view, view_content(sections, texts, languages["en"], numbers)
+            said = keyed[view] if name == "en" else [texts.section(section) for section in sections]
+            yield name, view, view_content(said, keyed[view], numbers)
         yield name, "answers", {**answers_content(answers, texts), "ran": ran_content(results, here, texts)}
 
 
