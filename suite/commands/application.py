@@ -142,13 +142,10 @@ def application() -> typer.Typer:
         show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     ) -> None:
         def command() -> int:
-            import gc
             import webbrowser
 
             from suite.report.command import report as write_report
 
-            # The process ends with the page. Looking for cycles among millions of numbers took a tenth of its time.
-            gc.disable()
             if show and format is not Format.html:
                 raise ValueError(f"--open shows a page, which needs --format html; got {format.value!r}")
             path, code = write_report(

@@ -1,7 +1,9 @@
 """`suite report`: read results, build what was asked for, write it in one step."""
 
+import gc
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
@@ -64,9 +66,21 @@ def report(
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     # A foreign record may hold half a surrogate pair, which UTF-8 cannot write.
-    with calibrated_by(calibration):
+    with calibrated_by(calibration), _no_search_for_cycles():
         write_named(path, (part.encode(errors="replace") for part in write(read, lang, made_of)))
     return path, BROKEN if read.damaged else DONE
+
+
+@contextmanager
+def _no_search_for_cycles() -> Iterator[None]:
+    """Keep the garbage collector off: among millions of numbers it took a tenth of the time, and found nothing."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def digest_of_folders(folders: Iterable[Path]) -> str:
