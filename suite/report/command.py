@@ -33,6 +33,19 @@ KEPT = ("baseline", "reference")
 """Folders of records that were committed, from other machines: shown when they are asked for."""
 
 
+@contextmanager
+def _no_search_for_cycles() -> Iterator[None]:
+    """Keep the garbage collector off: among millions of numbers it took a tenth of the time, and found nothing."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@_no_search_for_cycles()
 def report(
     results: Sequence[Path],
     labels: Sequence[str],
@@ -66,21 +79,9 @@ def report(
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     # A foreign record may hold half a surrogate pair, which UTF-8 cannot write.
-    with calibrated_by(calibration), _no_search_for_cycles():
+    with calibrated_by(calibration):
         write_named(path, (part.encode(errors="replace") for part in write(read, lang, made_of)))
     return path, BROKEN if read.damaged else DONE
-
-
-@contextmanager
-def _no_search_for_cycles() -> Iterator[None]:
-    """Keep the garbage collector off: among millions of numbers it took a tenth of the time, and found nothing."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def digest_of_folders(folders: Iterable[Path]) -> str:
