@@ -10,12 +10,13 @@ from plotly.offline import get_plotlyjs
 from suite.configuration.files import read_yaml
 from suite.records.privacy import scrubbed
 from suite.records.record import Status
-from suite.report.blocks import Head, Section, Table, say
+from suite.report.blocks import Figure, Head, Section, Table, View, say
 from suite.report.command import report
 from suite.report.model.labels import record_facets
 from suite.report.page.content import view_content
 from suite.report.page.facets import table_facets
 from suite.report.page.page import page as written
+from suite.report.page.ran import ran_content
 from suite.report.page.runs import runs_content
 from suite.report.page.texts import load_texts
 from tests.records.factory import build, store
@@ -90,6 +91,22 @@ def test_facets_are_english_whatever_the_language():
     content = view_content([ZH.section(section)], [EN.section(section)], {})
     assert content["sections"][0]["tables"][0]["facets"] == {"phase": "decode"}
     assert content["terms"] == {"decode": ZH("phase.decode")}
+
+
+def test_a_figures_facets_are_english_too():
+    view = View(title="", figure={"data": [], "layout": {}})
+    figure = Figure(title="F", caption="", views=[view], height_px=1, facets={"phase": say("phase.decode")})
+    section = Section(id="a", title="A", explanation="", figures=[figure])
+    content = view_content([ZH.section(section)], [EN.section(section)], {})
+    assert content["sections"][0]["figures"][0]["facets"] == {"phase": "decode"}
+
+
+def test_the_first_line_tells_this_machine_from_others(tmp_path):
+    results = results_of(tmp_path, build(environment={"machine_id": "a" * 16}))
+    here, others = ran_content(results, "a" * 16, EN), ran_content(results, "b" * 16, EN)
+    assert here["here"].startswith("On this machine")
+    assert here["elsewhere"] == others["here"] == ""
+    assert others["elsewhere"].startswith("Reference records")
 
 
 def test_facets_are_what_people_see():
