@@ -129,7 +129,6 @@ class Figure:
     """One sentence with what it shows of these records, the number in it; its headline. Empty where nothing is told."""
     source: Text = ""
     """The origin of its numbers, where no run stands behind it."""
-    wide: bool = False
     settings: Text = ""
     """The settings that tell it from figures of the same title."""
     facets: Mapping[str, Text] = field(default_factory=dict)

@@ -96,7 +96,6 @@ def build(results: Results) -> Section:
             View(title=say("cache.in_all", tokens=numbers.count(LONG_CONTEXT_TOKENS)), figure=_totals(drawn)),
         ],
         height_px=110 + 22 * len(drawn),
-        wide=True,
     )
     over_context = Figure(
         title=say("cache.over_context"),
@@ -104,7 +103,6 @@ def build(results: Results) -> Section:
         caption=say("cache.over_context_caption"),
         views=[View(title="", figure=_lines([published_cache(name) for name in LINES]))],
         height_px=height_px(len(LINES)) + 60,
-        wide=True,
     )
     kept = table(say("cache.table"), models, [*NAMED, *KEPT, *LAYERS], note=say("cache.note"), folded=True)
     weights = table(say("cache.weights"), models, [*NAMED, *WEIGHTS], note=say("cache.weights_note"), folded=True)

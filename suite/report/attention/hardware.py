@@ -126,7 +126,6 @@ def build(results: Results) -> Section | None:
                 for span, part in comparison.times.items()
             ],
             height_px=FRAME_PX + ROW_PX * len(comparison.names) + LEGEND_ROW_PX * -(-entries // 2),
-            wide=True,
             facets=facets,
         )
         figures.append(figure)

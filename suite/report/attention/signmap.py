@@ -232,7 +232,6 @@ def _pair_figure(longest: Sequence[Pair], results: Results) -> Figure:
         caption=joined("sentence", [say("signmap.measured_caption", reach=one_launch_reach()), left_out]),
         views=[View(title="", figure=_dumbbells(drawn))],
         height_px=100 + PAIR_PX * len(drawn),
-        wide=True,
         facets=facets,
     )
 

@@ -13,7 +13,6 @@ Axis = dict[str, Any]
 HEIGHT_PX, LEGEND_ROW_PX, LEGEND_COLUMNS = 380, 19, 3
 PANEL_PX, FRAME_PX, GAP = 190, 130, 0.035
 BAND_OPACITY, STRETCH_OPACITY = 0.11, 0.18
-NARROW_LINES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,11 +126,6 @@ def stretch(begin: float, end: float, colour: str) -> dict[str, Any]:
 def height_px(entries: int) -> int:
     """Return the height of a wide plot whose legend has as many entries."""
     return HEIGHT_PX + LEGEND_ROW_PX * -(-entries // LEGEND_COLUMNS)
-
-
-def is_wide(lines: int) -> bool:
-    """Return whether a plot of so many lines needs the page's whole width."""
-    return lines > NARROW_LINES
 
 
 def panels_height_px(count: int) -> int:

@@ -112,7 +112,6 @@ def _figure(name: str, experiment: CompressExperiment, views: Sequence[View], he
         caption=_with_origin(joined("sentence", caption), experiment),
         views=views,
         height_px=height,
-        wide=True,
         facets=_facets(experiment),
     )
 

@@ -246,7 +246,7 @@ def _differences(found: Sequence[QualityExperiment]) -> Figure | None:
     if not views:
         return None
     caption = joined("sentence", [say("quality.differences_caption"), say("quality.not_drawn") if is_cut else ""])
-    size: dict[str, Any] = {"height_px": max(heights), "wide": True}
+    size: dict[str, Any] = {"height_px": max(heights)}
     return layout.figure("quality.differences", views, arms, caption, finding=layout.finding(asked), **size)
 
 
@@ -379,7 +379,7 @@ def _pareto_figure(experiment: QualityExperiment) -> Figure:
         count=len(experiment.arms),
     )
     facets = {"task": experiment.value("task"), "label": experiment.label}
-    more: dict[str, Any] = {"finding": told, "facets": facets, "settings": experiment.name, "wide": True}
+    more: dict[str, Any] = {"finding": told, "facets": facets, "settings": experiment.name}
     views = [View(title="", figure=_pareto_plot(experiment))]
     return layout.figure("quality.pareto", views, experiment.arms, height_px=height_px(6), **more)
 

@@ -101,7 +101,6 @@ def _by_bytes(family: Family) -> Figure | None:
         caption,
         finding=_nearest_finding(family),
         height_px=height,
-        wide=True,
         **_of(family),
     )
 
@@ -145,7 +144,7 @@ def _forms_figure(family: Family) -> Figure:
     parts = [[arm for arms in found for arm in arms]] if 0 < len(found) <= MOST_TOGETHER else found[:MOST_VIEWS]
     views = [View(title=arms[0].name if len(parts) > 1 else "", figure=_forms_plot(arms, family)) for arms in parts]
     drawn = [arm for arms in parts for arm in arms]
-    more: dict[str, Any] = {"height_px": rows_height_px(max(map(len, parts), default=0)), "wide": True, **_of(family)}
+    more: dict[str, Any] = {"height_px": rows_height_px(max(map(len, parts), default=0)), **_of(family)}
     return layout.figure("quality_tiers.forms", views, drawn, finding=_best_form(family), **more)
 
 

@@ -67,7 +67,7 @@ def _figure(experiment: RlExperiment) -> Figure:
     }
     names, variants = {arm.name for arm in arms}, set(map(variant_name, arms))
     height_px = 110 + len(names) * (NAME_PX + BAR_PX * len(variants))
-    more: dict[str, Any] = {"finding": _finding(arms), "height_px": height_px, "wide": True}
+    more: dict[str, Any] = {"finding": _finding(arms), "height_px": height_px}
     return design.figure_of(
         experiment, say("rl_attention.by_variant"), say("rl_attention.caption", clock=clock), views, **more
     )

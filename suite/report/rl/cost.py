@@ -121,7 +121,6 @@ def _figure(experiment: RlExperiment, arms: Sequence[RlArm], told: Sequence[Besi
     figure = rows([arm.short_name for arm in arms], traces, xaxis=xaxis, **stacked())
     more: dict[str, Any] = {
         "height_px": height_px(len(arms)),
-        "wide": False,
         "finding": _finding(experiment, arms, told),
     }
     caption = say("rl_cost.caption", clock=clock)

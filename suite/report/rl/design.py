@@ -36,7 +36,7 @@ from suite.report.model.labels import (
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import LABEL, MOST, MOST_STEPS, Pairs, Run, number_of
 from suite.report.plot.marks import LINES
-from suite.report.plot.plots import height_px, is_wide
+from suite.report.plot.plots import height_px
 from suite.report.table import Column, table
 from suite.statistics.factorial import is_crossed
 
@@ -503,7 +503,7 @@ def figure_of(
         settings=experiment.name,
         views=[View(title=name, figure=figure) for name, figure in views.items() if figure["data"]],
         facets=facets_of(experiment),
-        **{"height_px": height_px(lines), "wide": is_wide(lines), **more},
+        **{"height_px": height_px(lines), **more},
     )
 
 

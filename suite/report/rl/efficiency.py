@@ -257,7 +257,7 @@ def _profiles(experiment: RlExperiment, scores: Mapping[RlArm, NDArray[np.float6
     fields["interval"] = percent_range(middle)
     told = say("rl_efficiency.finding.tasks", tasks=scores[best].shape[1], count=len(scores[best]), **fields)
     title, caption = say("rl_efficiency.profiles"), say("rl_efficiency.profiles_caption")
-    return design.figure_of(experiment, title, caption, {"": figure}, finding=told, wide=True)
+    return design.figure_of(experiment, title, caption, {"": figure}, finding=told)
 
 
 def _tasks_table(experiment: RlExperiment, scores: Mapping[RlArm, NDArray[np.float64]]) -> Table:

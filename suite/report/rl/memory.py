@@ -22,7 +22,7 @@ from suite.report.model.results import Results
 from suite.report.model.run import MOST, Pairs, number_of
 from suite.report.plot import rows as by_row
 from suite.report.plot.marks import LINES, Point, Series
-from suite.report.plot.plots import LEGEND_ROW_PX, height_px, is_wide, plot
+from suite.report.plot.plots import LEGEND_ROW_PX, height_px, plot
 from suite.report.plot.rows import bars, stacked
 from suite.report.plot.scales import byte_steps, decimal_ticks, linear, log, shares, ticked
 from suite.report.rl import memory_design as design
@@ -114,7 +114,6 @@ def _bars(experiment: MemoryExperiment, found: Sequence[MemoryExperiment]) -> Fi
         caption=joined("sentence", [*sentences, *_own(arms)]),
         views=views,
         height_px=FRAME_PX + ROW_PX * len(arms) + LEGEND_ROW_PX * -(-len(kinds) // 2),
-        wide=True,
         facets=_facets(first),
     )
 
@@ -236,7 +235,6 @@ def _curves(pair: Sequence[Saving]) -> Figure | None:
         caption=joined("sentence", [*sentences, *_own([baseline])]),
         views=views,
         height_px=height_px(most),
-        wide=is_wide(most),
     )
 
 

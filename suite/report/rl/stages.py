@@ -209,7 +209,7 @@ def _over_training(experiment: RlExperiment, found: Mapping[RlExperiment, Gains]
     caption = design.caption_of(experiment, "rl_stages.caption", "rl_stages.caption_single")
     at_steps = [row for row in rows if row.experiment is experiment and row.quantity.name == STEPS]
     told = finding(at_steps, say("rl_stages.at_equal"), unit=say("rl.points"))
-    return design.figure_of(experiment, say("rl_stages.over"), caption, views, finding=told, wide=len(found) == 1)
+    return design.figure_of(experiment, say("rl_stages.over"), caption, views, finding=told)
 
 
 def _marked_lines(gains: Gains, budget: str) -> dict[str, Any]:
@@ -244,7 +244,7 @@ def _added(experiment: RlExperiment, gains: Gains) -> Figure:
     fields |= {"told": len(told)} if told else {}
     kind = "told" if told else "open"
     said = say(f"rl_stages.finding.{kind}", count=len(every), **fields)
-    caption, size = say("rl_stages.added_caption"), {"height_px": plot_rows.height_px(len(every), ROW_PX), "wide": True}
+    caption, size = say("rl_stages.added_caption"), {"height_px": plot_rows.height_px(len(every), ROW_PX)}
     return design.figure_of(experiment, say("rl_stages.added"), caption, {"": _rows(every)}, finding=said, **size)
 
 

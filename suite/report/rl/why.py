@@ -245,7 +245,7 @@ def _forest(factorial: Factorial, effects: Sequence[Effect]) -> Figure | None:
         series.append(Series(name=name, points=drawn, runs=[] if series else _runs(factorial), **look))
     names = [dotted(row.algorithm, _row_name(row)) for row in effects]
     figure = plot_rows.rows(names, series, xaxis=linear(say("rl_why.axis"), zeroline=True), showlegend=False)
-    size: dict[str, Any] = {"height_px": plot_rows.height_px(len(effects), row_px=ROW_PX), "wide": True}
+    size: dict[str, Any] = {"height_px": plot_rows.height_px(len(effects), row_px=ROW_PX)}
     caption, finding = say("rl_why.forest_caption"), _largest(effects)
     return design.figure_of(factorial.experiment, say("rl_why.effects"), caption, {"": figure}, finding=finding, **size)
 
@@ -307,7 +307,7 @@ def _map(factorial: Factorial, duels: Sequence[Duel]) -> Figure:
     fields |= {"kl": level_name(KL, best[1]), "form": level_name(FORMAT, best[2])}
     accuracy = numbers.percent(_mean(factorial, best) or 0.0)
     finding = say("rl_why.finding.map", accuracy=accuracy, alone=alone, settings=len(factorial.settings), **fields)
-    size: dict[str, Any] = {"height_px": MAP_FRAME_PX + MAP_ROW_PX * len(factorial.settings), "wide": True}
+    size: dict[str, Any] = {"height_px": MAP_FRAME_PX + MAP_ROW_PX * len(factorial.settings)}
     caption = say("rl_why.map_caption")
     return design.figure_of(factorial.experiment, say("rl_why.map"), caption, {"": figure}, finding=finding, **size)
 

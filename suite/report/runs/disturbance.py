@@ -136,7 +136,6 @@ def _figure(workload: str, found: Sequence[Disturbed], runs: int) -> Figure | No
         caption=joined("sentence", [say("disturbance.caption"), left_out]),
         views=[View(title="", figure=_bars(drawn, names))],
         height_px=FRAME_PX + ROW_PX * len(drawn),
-        wide=True,
         facets={"workload": workload},
     )
 

@@ -191,7 +191,6 @@ def _figure(key: str, found: Sequence[Row], shown: Shown) -> Figure:
         source=say("gate.source", label=shown.judged.label, at=shown.judged.at[:10]),
         views=[View(title="", figure=_forest(drawn, shown.judged.label))],
         height_px=FRAME_PX + ROW_PX * len(drawn),
-        wide=True,
         facets={"label": shown.judged.label},
     )
 
