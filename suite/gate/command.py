@@ -21,7 +21,7 @@ from suite.gate.selftest import TWO_WORKERS, Plan, noise_of, selftest, table
 from suite.gate.side_by_side import revisions
 from suite.gate.side_by_side.against import RevisionComparison
 from suite.gate.side_by_side.timing import LAUNCHES
-from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerError
+from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerError, interpreter
 from suite.gate.stored.folders import judge_stored
 from suite.gate.verdict import BROKEN, PASSED, Judgement, Outcome, Verdict
 from suite.process.signals import Interruptions
@@ -58,9 +58,19 @@ def reported(judge: Callable[[], int]) -> int:
 
 
 def gate_against(
-    revision: str, *, sweep: str, chosen: Sequence[str], seconds: float, inconclusive: str, out: Path | None
+    revision: str,
+    *,
+    sweep: str,
+    chosen: Sequence[str],
+    seconds: float,
+    inconclusive: str,
+    out: Path | None,
+    python: Path | None = None,
 ) -> int:
-    """Judge the working tree by a revision of its repository. Raises ValueError for what cannot be asked."""
+    """Judge the working tree by a revision of its repository. Raises ValueError for what cannot be asked.
+
+    `python`: the interpreter that runs the cases, where it is another than the judge's.
+    """
     _check_seconds(seconds)
     top, tolerances = revisions.repository(Path.cwd()), _tolerances()
     with Interruptions() as interruptions, temporary_folder("gate") as folder:
@@ -75,6 +85,7 @@ def gate_against(
             seconds=seconds,
             tolerances=tolerances,
             folder=folder,
+            python=interpreter(python or Path(sys.executable)),
         )
         _say(
             f"the working tree against {revision} ({(before.side.commit or '')[:9]}), sweep={sweep}: at most "

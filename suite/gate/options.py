@@ -40,6 +40,9 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
             Inconclusive.passes
         ),
         out: Annotated[Path | None, typer.Option(help="Where to write it, by default below results/gate/.")] = None,
+        python: Annotated[
+            Path | None, typer.Option(help="The Python that runs the cases, by default this command's own.")
+        ] = None,
     ) -> None:
         if context.invoked_subcommand is not None:
             return
@@ -56,6 +59,7 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
                         seconds=seconds,
                         inconclusive=inconclusive.value,
                         out=out,
+                        python=python,
                     )
                 )
             if against is None and baseline is not None and candidate is not None:

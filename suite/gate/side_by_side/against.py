@@ -4,6 +4,7 @@ A case is judged if each revision holds a module that its settings name code of.
 compared with itself, and found to be the same.
 """
 
+import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -42,6 +43,8 @@ class RevisionComparison:
     tolerances: Tolerances
     folder: Path
     """A folder for whatever the workers print."""
+    python: str = sys.executable
+    """The interpreter of the workers."""
     verdicts: list[Verdict] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     code: dict[str, str] = field(default_factory=dict)
@@ -62,6 +65,7 @@ class RevisionComparison:
             trees=(self.before.folder, self.after.folder),
             worker=worker_of(self.after.folder),
             logs=self.folder,
+            python=self.python,
         )
         if _requirements(self.before.folder) != _requirements(self.after.folder):
             self.warnings.append(

@@ -100,6 +100,8 @@ class Revisions:
     """The script, from the newer tree."""
     logs: Path
     """A folder for whatever the workers print."""
+    python: str = sys.executable
+    """The interpreter of the workers."""
     slowed: tuple[float, float] = (0.0, 0.0)
     """Shares by which each side's work is made to take longer; for the self-test."""
     in_one_process: bool = False
@@ -111,7 +113,9 @@ class Revisions:
         with ExitStack() as stack:
             started = SIDES[:1] if self.in_one_process else SIDES
             workers = [
-                stack.enter_context(WorkerClient(tree, self.worker, self.logs / f"{side}.log"))
+                stack.enter_context(
+                    WorkerClient([self.python, "-P", self.worker, tree], tree, self.logs / f"{side}.log")
+                )
                 for tree, side in zip(self.trees, started, strict=False)
             ]
             for side, worker in zip(started, workers, strict=True):

@@ -3,10 +3,10 @@
 import json
 import os
 import select
+import shutil
 import subprocess
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -42,18 +42,30 @@ class FailedError(Exception):
     """A case that failed; its worker lives on."""
 
 
+def interpreter(python: Path) -> str:
+    """Return the path of a Python to run workers with; a link stays one, since by it a Python knows its environment.
+
+    Raises ValueError where it is none that can be run.
+    """
+    found = shutil.which(python)
+    if found is None:
+        raise ValueError(f"python must be an interpreter that can be run; got {str(python)!r}")
+    return str(Path.cwd() / found)
+
+
 class WorkerClient:
     """A worker for one tree. Use as a context manager: its end is the worker's."""
 
-    def __init__(self, tree: Path, worker: Path, log: Path) -> None:
+    def __init__(self, command: Sequence[str | Path], tree: Path, log: Path, protocol: int = PROTOCOL) -> None:
         """Start it. `greet` waits for its first answer, `hello`, so that two can start at once.
 
-        `worker`: the script, from the newer tree. `log`: a file for whatever it prints.
+        `command`: a Python, its options, the worker's script and its arguments. `log`: a file for whatever it prints.
         """
+        self._protocol = protocol
         self._log = log
         with log.open("wb") as stderr:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", str(worker), str(tree)],
+                [str(part) for part in command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -88,8 +100,8 @@ class WorkerClient:
         hello = self._received()
         if "error" in hello:
             raise WorkerError(f"the worker cannot start: {hello['error']}")
-        if hello.get("protocol") != PROTOCOL:
-            raise WorkerError(f"the worker speaks protocol {hello.get('protocol')!r}, this gate {PROTOCOL}")
+        if hello.get("protocol") != self._protocol:
+            raise WorkerError(f"the worker speaks protocol {hello.get('protocol')!r}, this gate {self._protocol}")
         return hello
 
     def ask(self, do: str, **arguments: Any) -> Mapping[str, Any]:

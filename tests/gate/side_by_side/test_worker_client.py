@@ -20,7 +20,7 @@ CASES = {"good": {}, "raising": {"build": "raise"}, "endless": {"sample": "hang"
 @contextmanager
 def started(folder, told, script=LIGHT_WORKER):
     (folder / "cases.json").write_text(json.dumps(told))
-    with WorkerClient(folder, script, folder / "log") as client:
+    with WorkerClient([sys.executable, "-P", script, folder], folder, folder / "log") as client:
         yield client
 
 
