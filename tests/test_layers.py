@@ -199,6 +199,20 @@ def test_the_process_that_starts_runs_holds_no_torch():
         assert "torch" not in names, module
 
 
+IN_THE_GATES_GROUP = {"numpy", "yaml", "psutil", "typer", "filelock", "pynvml"}
+"""What the packages of pyproject.toml's group `gate` are imported as."""
+
+
+@needs_fork
+def test_the_gate_needs_the_packages_of_its_group_alone():
+    modules = ["suite.commands.application", *modules_of("suite.gate")]
+    others = {name for module in modules for name in reached_from(module) if name.partition(".")[0] != "suite"}
+    assert others - sys.stdlib_module_names - {"__future__"} <= IN_THE_GATES_GROUP
+    for module, names in imported_by(["suite.commands.application", "suite.gate.command"]).items():
+        assert isinstance(names, list), names
+        assert not {"pyarrow", "pandas", "plotly", "torch"} & set(names), module
+
+
 def test_hydra_is_imported_by_composing_alone():
     importers = set()
     for path in (ROOT / "suite").rglob("*.py"):

@@ -53,19 +53,22 @@ def top_level(distribution):
     return {Path(distribution.locate_file(part)) for part in parts - {"..", "__pycache__"}}
 
 
-@pytest.fixture(scope="module")
-def reading_python(tmp_path_factory):
-    """A Python that has what the `reading` group needs and no more."""
-    folder = tmp_path_factory.mktemp("reading")
+def python_with(folder, group):
+    """A Python that has what a group of pyproject.toml needs and no more."""
     venv.create(folder, symlinks=True, with_pip=False)
     site_packages = next(folder.glob("lib/python*/site-packages"))
-    for distribution in closure(PYPROJECT["dependency-groups"]["reading"]).values():
+    for distribution in closure(PYPROJECT["dependency-groups"][group]).values():
         for path in top_level(distribution):
             if not (site_packages / path.name).exists():
                 (site_packages / path.name).symlink_to(path)
     for name in ("suite", "conf"):
         (site_packages / name).symlink_to(ROOT / name)
     return folder / "bin/python"
+
+
+@pytest.fixture(scope="module")
+def reading_python(tmp_path_factory):
+    return python_with(tmp_path_factory.mktemp("reading"), "reading")
 
 
 @pytest.fixture
@@ -103,6 +106,20 @@ def test_explain_and_report_work_where_nothing_can_run(reading_python, alone, tm
     reported = run(reading_python, "-m", "suite", "report", "--results", "empty", "--out", "x.html", **alone)
     assert reported.returncode == 0, reported.stderr
     assert (tmp_path / "x.html").stat().st_size > 0
+
+
+@needs_links
+def test_the_gates_group_judges_and_says_what_it_lacks(alone, tmp_path):
+    gate_python = python_with(tmp_path / "python", "gate")
+    find = "import importlib.util as u; print([m for m in ('torch', 'pyarrow', 'pandas') if u.find_spec(m)])"
+    assert run(gate_python, "-c", find, **alone).stdout.strip() == "[]"
+    (tmp_path / "empty").mkdir()
+    judged = run(gate_python, "-m", "suite", "gate", "--baseline", "empty", "--candidate", "empty", **alone)
+    assert judged.returncode == 2
+    assert (
+        judged.stderr
+        == "suite: folders of stored records need pyarrow, which is not installed here: pip install pyarrow\n"
+    )
 
 
 # --- the wheel and the sdist
@@ -174,12 +191,14 @@ def test_changelog_and_citation_name_the_package_version():
     assert citation["license"] == PYPROJECT["project"]["license"]
 
 
-def test_the_reading_group_is_all_needs_but_those_of_runs():
+def test_groups_of_needs_are_all_but_those_of_runs_and_pages():
     def names(requirements):
         return {re.match(r"[\w-]+", requirement)[0] for requirement in requirements}
 
     needed = names(PYPROJECT["project"]["dependencies"])
-    assert needed - names(PYPROJECT["dependency-groups"]["reading"]) == {"torch", "hydra-core", "rich"}
+    reading, gate = (names(PYPROJECT["dependency-groups"][group]) for group in ("reading", "gate"))
+    assert needed - reading == {"torch", "hydra-core", "rich"}
+    assert reading - gate == {"pandas", "pyarrow", "plotly", "jinja2"}
 
 
 # --- what others' code gets to run, and under which terms

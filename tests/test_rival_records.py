@@ -2,15 +2,18 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from suite.gate.rules.decision import Benchmark, Sample
-from suite.gate.selftest import ABOUT, ONE_PROCESS, RUNS, TWO_WORKERS, Kind
+from suite.gate.selftest import ABOUT, ONE_PROCESS, RUNS, TABLE, TWO_WORKERS, Kind
 from suite.gate.side_by_side.rounds import SAMPLES
 from tests.benchmarks import gate_calibration, rival_rules
+from tests.benchmarks.selftest_tables import samples_of, tables_in
 
+STORED = Path(__file__).parents[1] / "results" / "reference" / "cpu" / "gate" / "selftest"
 BENCHMARKS = [Benchmark(case=case, span="layer", clock="thread_cpu") for case in ("a", "b")]
 
 
@@ -44,7 +47,7 @@ def samples(generator, slower, launches=2, rounds=12, between=0.0):
 
 def write_table(folder, kind, slower, seed, **more):
     content = SAMPLES.content(samples(np.random.default_rng(seed), slower, **more))
-    (folder / f"{kind.name}.parquet").write_bytes(content)
+    (folder / f"{kind.name}{TABLE}").write_bytes(content)
 
 
 def write_line(folder, kind, outcomes):
@@ -86,6 +89,13 @@ def test_rules_are_counted_by_injected_change_beside_the_gate(folder):
     assert lines[-3] == f"  {rival_rules.OURS}"
     assert lines[-2].startswith("    identical: runs with any slower 1 of 3, 33.3% [6.1%, 79.2%]; benchmarks 1 of 6,")
     assert lines[-1].startswith("    +10%: found 1 of 2,")
+
+
+def test_stored_samples_in_parquet_are_still_read():
+    tables = tables_in(STORED)
+    assert len(tables) == 223
+    first = next(samples_of(tables["two_workers-10-0019"]))
+    assert Sample(**first).case.startswith("workload=")
 
 
 def test_each_clock_has_its_own_times(folder):

@@ -1,6 +1,7 @@
 """`suite gate`: judge, show the answer in every place where people look for it, and return the exit code."""
 
 import datetime
+import importlib.util
 import itertools
 import os
 import shutil
@@ -98,7 +99,9 @@ def gate_against(
 
 
 def gate_stored(baseline: Path, candidate: Path, *, inconclusive: str, out: Path | None) -> int:
-    """Judge one folder of records by another."""
+    """Judge one folder of records by another. Raises ValueError where what reads them is not installed."""
+    if importlib.util.find_spec("pyarrow") is None:
+        raise ValueError("folders of stored records need pyarrow, which is not installed here: pip install pyarrow")
     judgement = judge_stored(
         baseline,
         candidate,

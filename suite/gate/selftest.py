@@ -34,7 +34,8 @@ from suite.records.store import write_whole
 from suite.records.temporary import remove_abandoned, temporary_folder
 from suite.statistics.proportions import wilson
 
-ABOUT, RUNS = "selftest.json", "runs.jsonl"
+ABOUT, RUNS, TABLE = "selftest.json", "runs.jsonl", ".csv.gz"
+"""Files of the folder, and what ends the name of each run's samples."""
 SHARES = (0.03, 0.05, 0.10)
 TWO_WORKERS, ONE_PROCESS = "two_workers", "one_process"
 FORMS = {TWO_WORKERS: "two workers", ONE_PROCESS: "one process"}
@@ -212,7 +213,7 @@ def _run(
         seed=random.Random(kind.name).getrandbits(32),
     )
     timing.run()
-    write_whole(folder / f"{kind.name}.parquet", SAMPLES.content(timing.rounds.samples))
+    write_whole(folder / f"{kind.name}{TABLE}", SAMPLES.content(timing.rounds.samples))
     around = timing.rounds.surroundings
     pressures = [surroundings.cpu_pressure for surroundings in around if surroundings.cpu_pressure is not None]
     closed = timing.decisions.close(timing.rounds.samples)

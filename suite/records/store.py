@@ -16,8 +16,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from suite.records import aliases
 from suite.records.aliases import span_today
 from suite.records.metrics import METRICS
@@ -27,7 +25,7 @@ from suite.records.record import FILES, TRACE, CorruptRecordError, Reading, Reco
 from suite.records.record import RECORD as RECORD
 from suite.records.record import SAMPLES as SAMPLES
 from suite.records.strict_json import strict_json
-from suite.records.tables import LARGEST_TABLE_BYTES, TableFile, schema_of
+from suite.records.tables import FLOAT, INT, LARGEST_TABLE_BYTES, TEXT, TableFile
 from suite.records.walk import Damage, folders_below
 
 if TYPE_CHECKING:
@@ -45,17 +43,17 @@ LONGEST_RECORD_BYTES, LARGEST_TRACE_BYTES = 1 << 20, 1 << 30
 READINGS = TableFile(
     name=SAMPLES,
     rows="readings",
-    columns=schema_of(
-        ("step", pa.int64()),
-        ("span", pa.string()),
-        ("metric", pa.string()),
-        ("value", pa.float64()),
-        ("wall_s", pa.float64()),
-        ("thread_cpu_s", pa.float64()),
-        ("process_cpu_s", pa.float64()),
-        ("involuntary_switches", pa.int64()),
-        ("launch", pa.int64()),
-    ),
+    types={
+        "step": INT,
+        "span": TEXT,
+        "metric": TEXT,
+        "value": FLOAT,
+        "wall_s": FLOAT,
+        "thread_cpu_s": FLOAT,
+        "process_cpu_s": FLOAT,
+        "involuntary_switches": INT,
+        "launch": INT,
+    },
     required=("step", "span", "metric", "value"),
     later=("launch",),
 )

@@ -6,19 +6,22 @@ a few bytes. Arrow allocates what a page's header says, and ends the whole proce
 the footer and the headers are read here first, structs of Thrift's compact protocol with the field numbers of
 apache/parquet-format (FileMetaData, ColumnMetaData, PageHeader). Reading starts no threads: one of Arrow's may still
 let go of a buffer of Python's when the interpreter ends, and that aborts it (apache/arrow#34314).
+
+Arrow is imported where a table is written or read: the gate imports what lies beside it, and installs without it.
 """
 
 import functools
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any
 
 from suite.records.plain_text import one_line
 from suite.records.record import SCHEMA, CorruptRecordError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
 LARGEST_TABLE_BYTES, MOST_ROWS = 96 << 20, 2_000_000
 """The largest of results/reference have 446 kB and 36,899 rows: telemetry of 20 quantities, ten times a second, for
@@ -32,6 +35,8 @@ UNCHECKED_BYTES = 4 << 20
 BATCH_ROWS = 1 << 16
 Columns = dict[str, list[Any]]
 """Values by the name of their column."""
+INT, FLOAT, TEXT = "int64", "float64", "string"
+"""Arrow's names of the types that our columns have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,14 +46,26 @@ class TableFile:
     name: str
     rows: str
     """The name of a row, in the plural."""
-    columns: pa.Schema
+    types: Mapping[str, str]
+    """Arrow's name of each column's type."""
     required: Sequence[str]
     """Columns without empty places."""
     later: Sequence[str] = ()
     """Columns that older files lack. All of their places are empty then."""
 
+    @functools.cached_property
+    def columns(self) -> "pa.Schema":
+        """Return the columns with the version that every file carries."""
+        import pyarrow as pa
+
+        columns = [(name, pa.type_for_alias(kind)) for name, kind in self.types.items()]
+        return pa.schema(columns, metadata={"schema": str(SCHEMA)})
+
     def content(self, rows: Sequence[Any]) -> bytes:
         """Return the file of rows whose attributes are the columns."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         columns = {
             name: pa.array([getattr(row, name) for row in rows], self.columns.field(name).type)
             for name in self.columns.names
@@ -75,8 +92,10 @@ class TableFile:
                 for name in self.columns.names
             }
 
-    def batches_of(self, content: bytes) -> Iterator[pa.RecordBatch]:
+    def batches_of(self, content: bytes) -> "Iterator[pa.RecordBatch]":
         """Yield the same as arrays, and texts as dictionaries."""
+        import pyarrow as pa
+
         try:
             rows = 0
             for batch in self._opened(content).iter_batches(batch_size=BATCH_ROWS, use_threads=False):
@@ -90,7 +109,10 @@ class TableFile:
         except (OSError, pa.ArrowException, OverflowError, MemoryError) as error:
             raise CorruptRecordError(f"{self.name} cannot be read ({error.__class__.__name__})") from error
 
-    def _opened(self, content: bytes) -> pq.ParquetFile:
+    def _opened(self, content: bytes) -> "pq.ParquetFile":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         try:
             chunks = chunks_of(content)
         except CorruptRecordError as error:
@@ -112,7 +134,7 @@ class TableFile:
             raise of_another
         return file
 
-    def _check(self, batch: pa.RecordBatch) -> None:
+    def _check(self, batch: "pa.RecordBatch") -> None:
         if any(batch.column(name).null_count for name in self.required):
             *others, last = self.required
             raise CorruptRecordError(f"{self.name} has {self.rows} without a {', '.join(others)} or {last}")
@@ -130,11 +152,13 @@ class TableFile:
 
     @functools.cached_property
     def _texts(self) -> list[str]:
-        return [column.name for column in self.columns if column.type == pa.string()]
+        return [name for name, kind in self.types.items() if kind == TEXT]
 
     @functools.cached_property
-    def _as_read(self) -> tuple[pa.Schema, pa.Schema]:
+    def _as_read(self) -> "tuple[pa.Schema, pa.Schema]":
         """Return the schema today, and that of older files."""
+        import pyarrow as pa
+
         columns = [
             column.with_type(pa.dictionary(pa.int32(), pa.string())) if column.name in self._texts else column
             for column in self.columns
@@ -143,13 +167,10 @@ class TableFile:
         return pa.schema(columns, self.columns.metadata), pa.schema(older, self.columns.metadata)
 
 
-def schema_of(*columns: tuple[str, pa.DataType]) -> pa.Schema:
-    """Return columns with the version that every file carries."""
-    return pa.schema(list(columns), metadata={"schema": str(SCHEMA)})
-
-
-def _values(column: pa.Array) -> list[Any]:
+def _values(column: "pa.Array") -> list[Any]:
     """Return objects of Python, one for each different text."""
+    import pyarrow as pa
+
     if isinstance(column, pa.DictionaryArray):
         texts = column.dictionary.to_pylist()
         return [None if index is None else texts[index] for index in _values(column.indices)]

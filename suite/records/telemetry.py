@@ -11,25 +11,23 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from suite.records.record import TELEMETRY as TELEMETRY
 from suite.records.record import CorruptRecordError, Record
 from suite.records.store import read_file
-from suite.records.tables import LARGEST_TABLE_BYTES, TableFile, schema_of
+from suite.records.tables import FLOAT, LARGEST_TABLE_BYTES, TEXT, TableFile
 
 SERIES = TableFile(
     name=TELEMETRY,
     rows="samples",
-    columns=schema_of(
-        ("time_s", pa.float64()),
-        ("unix_s", pa.float64()),
-        ("phase", pa.string()),
-        ("device", pa.string()),
-        ("quantity", pa.string()),
-        ("value", pa.float64()),
-        ("mark", pa.string()),
-    ),
+    types={
+        "time_s": FLOAT,
+        "unix_s": FLOAT,
+        "phase": TEXT,
+        "device": TEXT,
+        "quantity": TEXT,
+        "value": FLOAT,
+        "mark": TEXT,
+    },
     required=("time_s", "unix_s", "phase", "device", "quantity", "value"),
 )
 QUANTITIES = {

@@ -27,11 +27,10 @@ from numpy.typing import NDArray
 
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_LAUNCHES, LEAST_ROUNDS, Benchmark
 from suite.gate.selftest import ABOUT, TWO_WORKERS, read_runs
-from suite.gate.side_by_side.rounds import SAMPLES
 from suite.records.record import CorruptRecordError
 from suite.statistics.launches import effects
 from suite.statistics.student import t_quantile
-from tests.benchmarks.selftest_tables import tables_in
+from tests.benchmarks.selftest_tables import samples_of, tables_in
 
 BLOCKS = (1, 2, 3)
 RESAMPLES = 400
@@ -75,7 +74,7 @@ def read(folder: Path) -> list[list[Launches]]:
 
 def _log_ratios(table: Path | zipfile.Path, columns: Mapping[tuple[str, str], str]) -> list[Launches]:
     times: dict[tuple[str, str], dict[int, dict[int, dict[int, float]]]] = {}
-    for sample in SAMPLES.rows_of(table.read_bytes()):
+    for sample in samples_of(table):
         key = sample["case"], sample["span"]
         if sample["launch"] <= LEAST_LAUNCHES:
             rounds = times.setdefault(key, {}).setdefault(sample["launch"], {})

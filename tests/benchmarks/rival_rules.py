@@ -21,12 +21,11 @@ from numpy.typing import NDArray
 
 from suite.gate.rules.decision import AFTER, BEFORE
 from suite.gate.selftest import TWO_WORKERS, read_runs
-from suite.gate.side_by_side.rounds import SAMPLES
 from suite.gate.verdict import Outcome
 from suite.records.record import CorruptRecordError
 from suite.statistics.proportions import wilson
 from tests.benchmarks.rules import RULES, Rule
-from tests.benchmarks.selftest_tables import tables_in
+from tests.benchmarks.selftest_tables import samples_of, tables_in
 
 CLOCKS = ("wall_s", "thread_cpu_s")
 OURS = "the gate (its verdicts of these runs)"
@@ -72,7 +71,7 @@ def read(folder: Path) -> tuple[list[Run], int]:
 
 def _run(line: Mapping[str, object], table: Path | zipfile.Path) -> Run:
     times: dict[tuple[str, str], dict[str, tuple[list[float], list[float]]]] = {}
-    for sample in SAMPLES.rows_of(table.read_bytes()):
+    for sample in samples_of(table):
         clocks = times.setdefault((sample["case"], sample["span"]), {clock: ([], []) for clock in CLOCKS})
         for clock, sides in clocks.items():
             sides[sample["arm"]].append(sample[clock])

@@ -231,7 +231,7 @@ def test_a_run_keeps_its_samples_and_what_the_gate_said(one_run, tmp_path, form)
     line = one_run(Kind(form=form, slowed=0.1, index=7))
     assert FakeRevisions.asked == ((0.0, 0.1), form == ONE_PROCESS)
     assert json.loads(json.dumps(line)) == line
-    samples = list(SAMPLES.rows_of((tmp_path / f"{form}-10-0007.parquet").read_bytes()))
+    samples = list(SAMPLES.rows_of((tmp_path / f"{form}-10-0007.csv.gz").read_bytes()))
     assert len(samples) >= 2 * 2 * LEAST_ROUNDS
     assert (line["name"], line["form"], line["slowed"], line["index"]) == (f"{form}-10-0007", form, 0.1, 7)
     (one,) = line["benchmarks"]

@@ -3,7 +3,6 @@
 import os
 import random
 import time
-import typing
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,14 +10,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
-import pyarrow as pa
 import pynvml
 
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_ROUNDS, Benchmark, Sample
+from suite.gate.side_by_side.csv_table import CsvTable
 from suite.gate.side_by_side.revisions import SIDES, key_of
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
 from suite.records.nvml import ShownGpu, find_gpus
-from suite.records.tables import TableFile, schema_of
 
 T = TypeVar("T")
 PRESSURE = Path("/proc/pressure/cpu")
@@ -50,25 +48,8 @@ class Surroundings:
     gpu_event_reasons: int | None
 
 
-def _columns(row: type) -> pa.Schema:
-    """Return a column for each field of a class, in its order."""
-    types = {str: pa.string(), int: pa.int64(), float: pa.float64()}
-    hints = typing.get_type_hints(row)
-    return schema_of(*((name, types[next(iter(typing.get_args(hint)), hint)]) for name, hint in hints.items()))
-
-
-SAMPLES = TableFile(
-    name="rounds.parquet",
-    rows="samples",
-    columns=_columns(Sample),
-    required=("launch", "round", "case", "span", "arm", "wall_s"),
-)
-SURROUNDINGS = TableFile(
-    name="surroundings.parquet",
-    rows="rounds",
-    columns=_columns(Surroundings),
-    required=("launch", "round", "measured_s"),
-)
+SAMPLES = CsvTable(name="rounds.csv.gz", row=Sample)
+SURROUNDINGS = CsvTable(name="surroundings.csv.gz", row=Surroundings)
 
 
 @dataclass(kw_only=True)
