@@ -112,18 +112,18 @@ class Revisions:
         """Start two fresh workers, before and after. Raises WorkerError where one does not start."""
         with ExitStack() as stack:
             started = SIDES[:1] if self.in_one_process else SIDES
-            workers = [
-                stack.enter_context(
-                    WorkerClient([self.python, "-P", self.worker, tree], tree, self.logs / f"{side}.log")
-                )
-                for tree, side in zip(self.trees, started, strict=False)
-            ]
+            workers = [stack.enter_context(self.start(side)) for side in range(len(started))]
             for side, worker in zip(started, workers, strict=True):
                 try:
                     worker.greet()
                 except WorkerError as error:
                     raise WorkerError(f"{side}: {error}") from error
             yield workers * 2 if self.in_one_process else workers
+
+    def start(self, side: int) -> WorkerClient:
+        """Start the worker of one side, which is then to be greeted."""
+        tree = self.trees[side]
+        return WorkerClient([self.python, "-P", self.worker, tree], tree, self.logs / f"{SIDES[side]}.log")
 
     def build(
         self, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int, *, examine: bool

@@ -63,6 +63,8 @@ class Rounds:
     launches: int = 0
     _number: int = 0
     """The next round's number in its launch."""
+    _least: int = LEAST_ROUNDS
+    """The number of rounds that the launch has at least."""
 
     def take(self, workers: Sequence[WorkerClient], benchmarks: Sequence[Benchmark], *, seconds: float) -> None:
         """Take more rounds of the launch: each benchmark once a round and side, until the time is over.
@@ -71,7 +73,7 @@ class Rounds:
         """
         begun, before_s = time.monotonic(), self.measured_s
         reads_gpu = any(benchmark.clock == "device" for benchmark in benchmarks)
-        while self._number < LEAST_ROUNDS or time.monotonic() - begun < seconds:
+        while self._number < self._least or time.monotonic() - begun < seconds:
             for benchmark in self.order.sample(benchmarks, len(benchmarks)):
                 # Both samples of a round or none.
                 self.samples += [
@@ -85,6 +87,11 @@ class Rounds:
     def begin_launch(self) -> None:
         self.launches += 1
         self._number = 0
+        self.begin_turn()
+
+    def begin_turn(self) -> None:
+        """Let the next rounds be at least LEAST_ROUNDS, as for each benchmark that is measured by itself."""
+        self._least = self._number + LEAST_ROUNDS
 
     def _sample(self, worker: WorkerClient, benchmark: Benchmark, side: int, position: int) -> Sample:
         try:

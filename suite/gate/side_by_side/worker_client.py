@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 import psutil
@@ -56,10 +57,18 @@ def interpreter(python: Path) -> str:
 class WorkerClient:
     """A worker for one tree. Use as a context manager: its end is the worker's."""
 
-    def __init__(self, command: Sequence[str | Path], tree: Path, log: Path, protocol: int = PROTOCOL) -> None:
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        tree: Path,
+        log: Path,
+        protocol: int = PROTOCOL,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         """Start it. `greet` waits for its first answer, `hello`, so that two can start at once.
 
         `command`: a Python, its options, the worker's script and its arguments. `log`: a file for whatever it prints.
+        `environment`: variables that hold whatever the user has said.
         """
         self._protocol = protocol
         self._log = log
@@ -70,7 +79,7 @@ class WorkerClient:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 cwd=tree,
-                env={**STEADY_ALLOCATOR, **os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")},
+                env={**STEADY_ALLOCATOR, "OMP_NUM_THREADS": "1", **os.environ, **environment},
                 # A Ctrl-C is for the parent, which then closes the pipe.
                 start_new_session=True,
             )
