@@ -150,7 +150,7 @@ def busy(count: int) -> Iterator[None]:
 def _identical(folder: Path) -> Revisions:
     """Return the working tree as both revisions."""
     tree = revisions.after(revisions.repository(Path.cwd()), folder).folder
-    return Revisions(trees=(tree, tree), worker=revisions.worker_of(tree), logs=folder)
+    return Revisions(trees=(tree, tree), logs=folder)
 
 
 def _expanded(identical: Revisions, sweep: str) -> tuple[list[BenchmarkCase], list[Benchmark]]:

@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 from suite.gate.side_by_side import worker
 
 CODE = {"light": "light.py"}
@@ -20,6 +22,7 @@ CODE = {"light": "light.py"}
 class Worker:
     def hello(self, tree):
         told = json.loads((Path(tree) / "cases.json").read_text())
+        self.expanded = told.get("expanded", ...)
         self.cases, self.protocol = told["cases"], told.get("protocol", worker.PROTOCOL)
         print("a package that greets whoever imports it")
         os.write(1, b'{"protocol": "none of this is an answer"}\n')
@@ -29,6 +32,8 @@ class Worker:
         return {"protocol": self.protocol, "environment": {}}
 
     def expand(self, arguments):
+        if self.expanded is not ...:
+            return {"cases": self.expanded}
         asked = [one.partition("=")[2].strip("'") for one in arguments if one.startswith("name=")]
         if unknown := set(asked) - self.cases.keys():
             raise ValueError(f"there is no case {unknown}")
@@ -50,7 +55,12 @@ class Worker:
     def build(self, id, settings, examine, slowed):
         case = self.cases[settings["name"]]
         end(case.get("build"))
-        exact = {"readings": {"case": {"flops": case.get("flops", 1.0)}}, "operators": {}}
+        exact = {
+            "readings": {"case": {"flops": case.get("flops", 1.0)}},
+            "operators": {},
+            "parts": {},
+            "coverage": None,
+        }
         spans = case.get("spans", ["work"])
         ran = case.get("ran", case.get("code", CODE))
         return {"spans": spans, "clock": "thread_cpu", "code": ran, **exact}
@@ -58,10 +68,16 @@ class Worker:
     def sample(self, id, span):
         case = self.cases[id.partition("name=")[2]]
         end(case.get("sample"))
-        time.sleep(0.0005)
         taken_s = case.get("seconds", 1e-3) * (1 + random.uniform(0, case.get("noise", 0.001)))
+        until_s = time.thread_time() + taken_s
+        while time.thread_time() < until_s:  # the judge's own clocks are asked, too
+            pass
         clocks = dict.fromkeys(worker.CLOCKS, taken_s)
-        return {**clocks, "involuntary_switches": 0, "calls": 1}
+        sample = {**clocks, "involuntary_switches": 0, "calls": 1} | case.get("answer", {})
+        return {name: value for name, value in sample.items() if name != case.get("lacks")}
+
+    def recheck(self, id, seed, calls):
+        return {"parts": {}}
 
 
 def end(how):

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -59,14 +58,11 @@ def repository(folder: Path) -> Repository:
 
 
 def light(folder: Path, before: Mapping[str, object], after: Mapping[str, object]) -> Repository:
-    """A repository whose worker needs no torch, with the cases of `before` in its HEAD and of `after` in its files.
+    """A repository with the cases of `before` in its HEAD and of `after` in its files, for the worker of `with_light`.
 
     What a case is told by is said in light_worker.py.
     """
     made = repository(folder)
-    script = made.folder / "suite" / "gate" / "worker.py"
-    script.parent.mkdir(parents=True)
-    shutil.copy(LIGHT_WORKER, script)
-    made.commit({"cases.json": json.dumps(before), ".gitignore": "results/\n"})
+    made.commit({"cases.json": json.dumps(before), ".gitignore": "results/gate/\n"})
     made.write({"cases.json": json.dumps(after)})
     return made

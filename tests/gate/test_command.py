@@ -1,7 +1,9 @@
 """`suite gate` from the command line to its exit code, with workers that need no torch."""
 
 import json
+import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,15 +20,34 @@ from suite import __main__ as command_line
 from suite.gate import command
 from suite.gate.output.files import JUDGEMENT, read_judgement
 from suite.gate.rules.acceptances import ACCEPTED, read_acceptances
+from suite.gate.side_by_side import revisions
 from suite.gate.verdict import Outcome
 from suite.records.record import Status
 from suite.records.temporary import remove_abandoned
 from tests.conftest import heard
-from tests.gate.repositories import light, repository
+from tests.gate.repositories import LIGHT_WORKER, light, repository
 from tests.gate.stored_runs import run, stored
 from tests.hostile.texts import TEXTS, harmful
 
 ROOT = Path(__file__).parents[2]
+LIGHTLY = """
+import sys
+from pathlib import Path
+
+from suite.__main__ import main
+from suite.gate.side_by_side import revisions
+
+revisions.WORKER = Path(sys.argv.pop(1))
+sys.exit(main())
+"""
+"""The command, with the worker that needs no torch."""
+
+
+@pytest.fixture(autouse=True)
+def light_worker(monkeypatch):
+    monkeypatch.setattr(revisions, "WORKER", LIGHT_WORKER)
+
+
 needs_pipes = pytest.mark.skipif(sys.platform == "win32", reason="waits for a pipe as Windows cannot")
 GOOD = {"seconds": 1e-3}
 CASES = {"one": GOOD, "two": GOOD, "three": GOOD}
@@ -151,6 +172,37 @@ def test_a_case_that_kills_its_worker_is_broken_alone(tmp_path, monkeypatch):
 
 
 @needs_pipes
+def test_a_worker_that_answers_nonsense_is_broken_and_no_traceback(tmp_path, monkeypatch, capsys):
+    nonsense = {
+        "minus": {"answer": {"thread_cpu_s": -1}},
+        "nan": {"answer": {"wall_s": math.nan}},
+        "constant": {"answer": {"thread_cpu_s": 1e-9, "process_cpu_s": 1e-9}},
+        "long": {"answer": {"wall_s": 1e3}},
+        "huge": {"answer": {"calls": 10**30}},
+        "missing": {"lacks": "thread_cpu_s"},
+        "spans": {"spans": "work"},
+        "flops": {"flops": "many"},
+    }
+    good = {"cases": dict.fromkeys([*nonsense, "two"], GOOD)}
+    code, found = judged(monkeypatch, tmp_path, good, {"cases": nonsense | {"two": GOOD}})
+    assert code == 4
+    assert {name for name, outcomes in found.items() if "broken" in outcomes} == nonsense.keys()
+    assert "Traceback" not in capsys.readouterr().err
+    for one in read_judgement(tmp_path / "out").verdicts:
+        if one.outcome is Outcome.BROKEN:
+            assert re.search(
+                r"after: .*(cannot be|is no JSON object|the kernel counted|by the judge's own clock)", one.reason
+            ), one.reason
+
+
+@needs_pipes
+@pytest.mark.parametrize("cases", [None, [1], {"one": {"code": 1}}])
+def test_a_sweep_that_is_told_as_nonsense_is_broken(tmp_path, monkeypatch, cases):
+    code, found = judged(monkeypatch, tmp_path, {"cases": CASES}, {"cases": CASES, "expanded": cases})
+    assert (code, found) == (4, {"every case": {"broken"}})
+
+
+@needs_pipes
 @pytest.mark.parametrize(("more", "expected"), [((), 0), (("--inconclusive", "fail"), 3)])
 def test_what_is_inconclusive_passes_unless_it_is_asked_to_fail(tmp_path, monkeypatch, more, expected):
     untimed = {"cases": {"one": UNTIMED}}
@@ -188,7 +240,8 @@ def test_ctrl_c_and_a_kill_leave_no_worker_and_no_file(tmp_path, monkeypatch):
 def timing(repo, folder):
     """A gate in a process of its own, whose trees lie in `folder`."""
     folder.mkdir()
-    command = [sys.executable, "-m", "suite", "gate", "--against", "HEAD", "--out", str(folder / "out")]
+    gate = ["gate", "--against", "HEAD", "--out", str(folder / "out")]
+    command = [sys.executable, "-c", LIGHTLY, str(LIGHT_WORKER), *gate]
     environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
     own = {"cwd": repo.folder, "env": environment, "start_new_session": True}
     with heard(signal.SIGINT):
@@ -209,7 +262,7 @@ def until(process, words):
 
 def workers_of(folder):
     lines = (one.info["cmdline"] or [] for one in psutil.process_iter(["cmdline"]))
-    return [line for line in lines if any(part.startswith(str(folder)) and "worker.py" in part for part in line)]
+    return [line for line in lines if str(LIGHT_WORKER) in line and line[-1].startswith(str(folder))]
 
 
 def wait_until(condition):

@@ -30,12 +30,10 @@ from suite.gate.selftest import (
     read_runs,
     table,
 )
-from suite.gate.side_by_side import worker
 from suite.gate.side_by_side.revisions import BenchmarkCase
 from suite.gate.side_by_side.rounds import SAMPLES
-from suite.gate.side_by_side.worker_client import FailedError
+from suite.gate.side_by_side.worker_client import FailedError, Spent
 from suite.statistics.proportions import wilson
-from tests.gate.repositories import repository
 
 PLAN = Plan(sweep="gate", seconds=30.0, identical_runs=3, slowed_runs=2, one_process_runs=0, busy=0)
 BENCHMARKS = [Benchmark(case="a", span="layer", clock="thread_cpu")]
@@ -68,14 +66,6 @@ def test_a_plan_has_each_kind_of_run_as_often_as_it_says():
     }
     assert len({one.name for one in found}) == len(found)
     assert Kind(form=TWO_WORKERS, slowed=0.05, index=3).name == "two_workers-05-0003"
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs Linux or macOS, as the command says")
-def test_in_another_repository_the_installed_worker_is_started(tmp_path, monkeypatch):
-    repo = repository(tmp_path / "checkout")
-    repo.commit({"a": "b"})
-    monkeypatch.chdir(repo.folder)
-    assert selftest._identical(tmp_path).worker == Path(worker.__file__)
 
 
 def test_kinds_take_turns_in_one_random_order():
@@ -202,7 +192,7 @@ class FakeRevisions:
     @contextmanager
     def launched(self):
         type(self).asked = (self.slowed, self.in_one_process)
-        yield [SimpleNamespace(ask=lambda do, id, span: self.sample(id.startswith("after")))] * 2
+        yield [SimpleNamespace(ask_timed=lambda do, id, span: self.sample(id.startswith("after")))] * 2
 
     def build(self, *ignored, examine):
         if self.fails:
@@ -212,7 +202,7 @@ class FakeRevisions:
         time.sleep(0.001)
         seconds = 1 + self.slowed[side]
         clocks = dict.fromkeys(("wall_s", "thread_cpu_s", "process_cpu_s"), seconds)
-        return {**clocks, "involuntary_switches": 0, "calls": 1}
+        return {**clocks, "involuntary_switches": 0, "calls": 1}, Spent(wall_s=1e9, cpu_s=None)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from suite.gate.rules.exact import Exact, judge_exact
 from suite.gate.rules.fingerprint import changed_settings
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.side_by_side.pairing import Expanded, check_can_be_timed, command_of, expanded_from, paired
-from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, Revisions, Tree, worker_of
+from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, Revisions, Tree
 from suite.gate.side_by_side.rounds import SAMPLES, SURROUNDINGS
 from suite.gate.side_by_side.timing import Say, TimingComparison
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
@@ -63,7 +63,6 @@ class RevisionComparison:
         """
         revisions = Revisions(
             trees=(self.before.folder, self.after.folder),
-            worker=worker_of(self.after.folder),
             logs=self.folder,
             python=self.python,
         )

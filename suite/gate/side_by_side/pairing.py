@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from suite.gate.rules.fingerprint import is_judged_by_seed
+from suite.gate.side_by_side.answers import BadAnswerError, checked_cases
 from suite.records.case import Case
 
 BEFORE_A_QUOTE = re.compile(r"(\\*)('|$)")
@@ -44,12 +45,15 @@ class Paired:
 
 
 def expanded_from(answer: Mapping[str, Any]) -> list[Expanded]:
-    """Return the cases of a worker's answer to `expand`."""
+    """Return the cases of a worker's answer to `expand`. Raises BadAnswerError for what no case can be."""
     expanded = []
-    for content in answer["cases"]:
+    for content in checked_cases(answer):
         settings = content["settings"]
         called = Case(workload=content["workload"], axes=content["axes"], extras=content["extras"])
-        case = called.today(settings)
+        try:
+            case = called.today(settings)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise BadAnswerError(f"the worker's answer to `expand` has a case that cannot be: {error}") from error
         old_id = None if case.id == called.id else called.id
         expanded.append(Expanded(case=case, settings=settings, code=content["code"], called=old_id))
     return expanded

@@ -17,12 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from suite.gate.side_by_side.answers import checked_build
 from suite.gate.side_by_side.worker_client import WorkerClient, WorkerError
 from suite.gate.verdict import Side
 from suite.records.git import git
 
 SIDES = ("before", "after")
 WORKING_TREE = "working tree"
+WORKER = Path(__file__).with_name("worker.py")
+"""The judge's own, for both sides: a worker out of the newer tree would time itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +99,6 @@ class Revisions:
     """Two trees and the way to start their workers."""
 
     trees: tuple[Path, Path]
-    worker: Path
-    """The script, from the newer tree."""
     logs: Path
     """A folder for whatever the workers print."""
     python: str = sys.executable
@@ -123,15 +124,16 @@ class Revisions:
     def start(self, side: int) -> WorkerClient:
         """Start the worker of one side, which is then to be greeted."""
         tree = self.trees[side]
-        return WorkerClient([self.python, "-P", self.worker, tree], tree, self.logs / f"{SIDES[side]}.log")
+        return WorkerClient([self.python, *_options(), WORKER, tree], tree, self.logs / f"{SIDES[side]}.log")
 
     def build(
         self, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int, *, examine: bool
     ) -> Mapping[str, Any]:
-        """Let a side build a case. Raises as WorkerClient.ask."""
-        return workers[side].ask(
+        """Let a side build a case. Raises as WorkerClient.ask, and BadAnswerError for what cannot be."""
+        answer = workers[side].ask(
             "build", id=key_of(case.id, side), settings=case.settings[side], examine=examine, slowed=self.slowed[side]
         )
+        return checked_build(answer, examined=examine)
 
 
 def key_of(case: str, side: int) -> str:
@@ -139,7 +141,9 @@ def key_of(case: str, side: int) -> str:
     return f"{SIDES[side]} {case}"
 
 
-def worker_of(tree: Path) -> Path:
-    """Return the worker's script that a tree brings, in today's place or an older one, or the installed script."""
-    in_tree = [tree / "suite" / "gate" / place for place in ("side_by_side/worker.py", "worker.py")]
-    return next((path for path in in_tree if path.exists()), Path(__file__).with_name("worker.py"))
+def _options() -> list[str]:
+    """Return the options of a worker's Python, by which no file of a tree runs before the worker's first line.
+
+    With site and PYTHONPATH, which the worker opens itself, there could be a tree's `sitecustomize.py`, or `queue.py`.
+    """
+    return ["-S", "-E", "-P", *(["-s"] if os.environ.get("PYTHONNOUSERSITE") else [])]

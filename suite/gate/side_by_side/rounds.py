@@ -3,16 +3,18 @@
 import os
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any, TypeVar
 
 import psutil
 import pynvml
 
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_ROUNDS, Benchmark, Sample
+from suite.gate.side_by_side.answers import UNEXPLAINED, BadAnswerError, checked_sample, unexplained
 from suite.gate.side_by_side.csv_table import CsvTable
 from suite.gate.side_by_side.revisions import SIDES, key_of
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
@@ -57,6 +59,11 @@ class Rounds:
     """All samples, over all launches."""
 
     order: random.Random
+    counts_cpu: bool = True
+    """A worker's CPU time, as the kernel counted, must fit the calls that it tells of. Not where a request does more
+    than what is timed, as the set-up of another project's benchmark."""
+    least_s: Mapping[Benchmark, float] = field(default_factory=dict)
+    """Times that no machine goes below, by the work that must be done."""
     samples: list[Sample] = field(default_factory=list)
     surroundings: list[Surroundings] = field(default_factory=list)
     measured_s: float = 0.0
@@ -65,6 +72,8 @@ class Rounds:
     """The next round's number in its launch."""
     _least: int = LEAST_ROUNDS
     """The number of rounds that the launch has at least."""
+    _unexplained: dict[tuple[Benchmark, int], list[float]] = field(default_factory=dict)
+    """CPU time of each sample of this launch beside that of its calls."""
 
     def take(self, workers: Sequence[WorkerClient], benchmarks: Sequence[Benchmark], *, seconds: float) -> None:
         """Take more rounds of the launch: each benchmark once a round and side, until the time is over.
@@ -83,10 +92,12 @@ class Rounds:
             self.measured_s = before_s + time.monotonic() - begun
             self.surroundings.append(look_around(self.launches, self._number, self.measured_s, reads_gpu=reads_gpu))
             self._number += 1
+        self._check_cpu_time()
 
     def begin_launch(self) -> None:
         self.launches += 1
         self._number = 0
+        self._unexplained.clear()
         self.begin_turn()
 
     def begin_turn(self) -> None:
@@ -95,10 +106,17 @@ class Rounds:
 
     def _sample(self, worker: WorkerClient, benchmark: Benchmark, side: int, position: int) -> Sample:
         try:
-            answer = worker.ask("sample", id=key_of(benchmark.case, side), span=benchmark.span)
+            answer, spent = worker.ask_timed("sample", id=key_of(benchmark.case, side), span=benchmark.span)
+            sample = checked_sample(answer, spent, benchmark.clock)
+            if sample[benchmark.column] < self.least_s.get(benchmark, 0.0):
+                raise BadAnswerError(
+                    f"the worker tells {benchmark.column} of {sample[benchmark.column]:.3g}, and no machine does the "
+                    f"work of {benchmark.span} in less than {self.least_s[benchmark]:.3g} s"
+                )
         except (WorkerError, FailedError, UnsupportedHereError) as error:
             raise BrokenSampleError(benchmark.case, f"{SIDES[side]}: {error}") from error
-        clocks = ("wall_s", "thread_cpu_s", "process_cpu_s", "involuntary_switches", "calls")
+        if benchmark.clock != "device":  # where a call does every span of its case
+            self._unexplained.setdefault((benchmark, side), []).append(unexplained(sample, spent))
         return Sample(
             launch=self.launches,
             round=self._number,
@@ -106,9 +124,21 @@ class Rounds:
             span=benchmark.span,
             arm=side,
             position=position,
-            device_s=answer.get("device_s"),
-            **{name: answer[name] for name in clocks},
+            **sample,
         )
+
+    def _check_cpu_time(self) -> None:
+        """Raise BrokenSampleError where a worker used far more CPU time than its samples of this launch tell.
+
+        By the median: any one sample may hold a collection of garbage, or a compiler.
+        """
+        for (benchmark, side), shares in self._unexplained.items():
+            if self.counts_cpu and (share := median(shares)) > 1:
+                reason = (
+                    f"{SIDES[side]}: the kernel counted {share * UNEXPLAINED:.3g} times the CPU time that the worker "
+                    f"tells of its calls of {benchmark.span}"
+                )
+                raise BrokenSampleError(benchmark.case, reason)
 
 
 def look_around(launch: int, number: int, measured_s: float, *, reads_gpu: bool) -> Surroundings:

@@ -1,9 +1,12 @@
 """One side of a comparison: a process that builds the cases of the tree under test and samples them when asked.
 
-Run by path, from the newer of two trees, as `python -P worker.py TREE`: an import then means the tree's package, at its
-top or in its `src/`, or the installed one where the tree holds none, and of each case it is told which. So both sides
-are timed by this very file, and a change of the suite's own clocks does not show as a change of what they time. It
-imports nothing of the suite up here and asks little of it.
+Run by path, as `python -S -E -P worker.py TREE`, from where the judge lies and never out of a tree: both sides are
+timed by this very file. An import means the tree's package, at its top or in its `src/`, or the installed one where the
+tree holds none, and of each case it is told which. It imports nothing of the suite up here and asks little of it.
+
+The tree's code runs in this process, so nothing here looks up what that could replace by one line: clocks and the rest
+are bound before anything of the tree, of PYTHONPATH or of site-packages is imported. What code in this process can
+do all the same, the judge bounds from outside, see `answers.py`.
 
 It reads requests from its standard input and answers each with a line of JSON: see `PROTOCOL`, which a change of either
 raises. It ends when that pipe closes, in whatever it is.
@@ -15,21 +18,31 @@ import json
 import os
 import queue
 import signal
+import site
 import sys
 import threading
-import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.machinery import PathFinder
+from os import write
 from pathlib import Path
-from statistics import median
+from time import perf_counter, process_time, thread_time
+from types import BuiltinFunctionType
 from typing import Any
 
-PROTOCOL = 2
+try:
+    import resource
+except ImportError:  # Windows has none, and judges stored records all the same
+    getrusage, OF_THREAD = None, 0
+else:
+    getrusage, OF_THREAD = resource.getrusage, getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
+
+PROTOCOL = 3
 LEAST_SAMPLE_S = 0.003
 """Shorter work is done several times a sample: a clock is read to a microsecond."""
 MOST_CALLS = 200
 CLOCKS = ("wall_s", "thread_cpu_s", "process_cpu_s")
+CEILING_SIZE, TIMES_COVERED = 384, 3
 NAMES_CODE = ("_target_", "plan", "shape")
 """Settings whose value is the dotted name of an object."""
 PLACES = {
@@ -61,18 +74,29 @@ class RefusedError(Exception):
 
 
 def main(tree: str) -> None:
-    sys.path[:0] = [tree, str(Path(tree, "src"))]
-    # Before the finders of editable installs, of which some come first and know the user's checkout alone.
-    sys.meta_path.insert(0, PathFinder)
+    _find_packages()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's matter
     requests = _requests()
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    answers = os.dup(1)
     os.dup2(2, 1)  # whatever the tree prints is no answer
     worker = Worker()
     _answer(answers, lambda: worker.hello(tree))
     while (request := requests.get()) is not None:
         do = getattr(worker, request.pop("do"))
         _answer(answers, lambda do=do, request=request: do(**request))  # type: ignore[misc]
+
+
+def _find_packages() -> None:
+    """Do what Python left out by -S and -E: search PYTHONPATH, and run the .pth files and sitecustomize.
+
+    Any of them may lead to a file of the tree, as where it is installed editable, and now finds the clocks bound.
+    """
+    if sys.flags.no_site:
+        searched = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+        sys.path[:0] = [str(Path.cwd() / part) for part in searched]
+        site.main()
+    # Before the finders of editable installs, of which some come first and know the user's checkout alone.
+    sys.meta_path.insert(0, PathFinder)
 
 
 def _requests() -> "queue.SimpleQueue[dict[str, Any] | None]":
@@ -92,7 +116,7 @@ def _requests() -> "queue.SimpleQueue[dict[str, Any] | None]":
     return waiting
 
 
-def _answer(answers: Any, do: Callable[[], dict[str, Any]]) -> None:
+def _answer(answers: int, do: Callable[[], dict[str, Any]]) -> None:
     try:
         answer = do()
     except RefusedError as refusal:
@@ -102,9 +126,17 @@ def _answer(answers: Any, do: Callable[[], dict[str, Any]]) -> None:
     except Exception as error:  # the boundary of the process: the parent decides what a failure means
         traceback.print_exc()
         answer = {"error": f"{type(error).__name__}: {error}".strip().splitlines()[0]}
+    line = (_encoded(answer) + "\n").encode()
     with contextlib.suppress(BrokenPipeError):
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+        while line:
+            line = line[write(answers, line) :]
+
+
+def _encoded(answer: Mapping[str, Any]) -> str:
+    """Return an answer as JSON, with nothing of the json module where all are numbers, as in a sample."""
+    if all(type(value) in (int, float) for value in answer.values()):
+        return "{" + ", ".join(f'"{name}": {value!r}' for name, value in answer.items()) + "}"
+    return json.dumps(answer)
 
 
 class Worker:
@@ -115,17 +147,19 @@ class Worker:
         self._tree = Path()
 
     def hello(self, tree: str) -> dict[str, Any]:
-        import torch
+        import torch  # before the tree can be found, which may hold another
 
+        torch.set_num_interop_threads(1)
+        ceilings = _ceilings()
+        self._tree = Path(tree).resolve()
+        sys.path[:0] = [tree, str(Path(tree, "src"))]
         import suite
         from suite.records.environment import environment
 
-        torch.set_num_interop_threads(1)
-        self._tree = Path(tree).resolve()
         is_held = any((self._tree / folder / "suite").is_dir() for folder in ("", "src"))
         if is_held and _file_in(self._tree, suite.__name__) is None:
             raise RuntimeError("the tree holds a package `suite`, but another one was imported")
-        return {"protocol": PROTOCOL, "environment": environment()}
+        return {"protocol": PROTOCOL, "environment": environment(), **ceilings}
 
     def expand(self, arguments: list[str]) -> dict[str, Any]:
         """Return the cases that Hydra makes of a command line, each with the settings it would run with."""
@@ -164,6 +198,10 @@ class Worker:
     def sample(self, id: str, span: str) -> dict[str, Any]:
         return self._built[id].sample(span)
 
+    def recheck(self, id: str, seed: int, calls: int) -> dict[str, Any]:
+        """Check a case after it was timed, on fresh inputs, and tell the operators of a call that the judge chose."""
+        return _guarded(lambda: self._built[id].recheck(seed, calls))
+
 
 class Built:
     """A prepared case. `slowed` makes each of its spans take that share longer, to try the gate."""
@@ -175,8 +213,9 @@ class Built:
         from suite.measure.meter import Meter
         from suite.measure.precision import set_matmul_precision
 
-        self._meter = Meter
-        self.workload = _of_tree("locate")(settings["workload"]["_target_"])(settings)
+        self._meter, self._settings = Meter, settings
+        self._class = _of_tree("locate")(settings["workload"]["_target_"])
+        self.workload = self._class(settings)
         plan = self.workload.plan
         if plan.refusal is not None:
             raise RefusedError(plan.refusal)
@@ -213,17 +252,69 @@ class Built:
             exact.setdefault(reading.span, {})[reading.metric] = reading.value
         spans = [reading.span for reading in profiled.readings]
         ran = watcher.seen().get("operators", [])
-        return {"readings": exact, "operators": dict(zip(spans, map(list, ran), strict=True))}
+        return {
+            "readings": exact,
+            "operators": dict(zip(spans, map(list, ran), strict=True)),
+            "parts": self._parts_operators(),
+            "coverage": self._coverage(),
+        }
+
+    def recheck(self, seed: int, calls: int) -> dict[str, Any]:
+        """Check the output of what was timed, and of the case as it is built now with another seed.
+
+        What counts calls to do less from some call on does so in one of the two. `calls`: how many go before the one
+        that is watched.
+        """
+        import torch
+
+        parts = self._parts_operators(calls)
+        list(self.workload.check())
+        if self.clock != "device":  # whose memory need not hold two
+            torch.manual_seed(seed)
+            fresh = self._class({**self._settings, "seed": seed})
+            fresh.prepare()
+            list(fresh.check())
+        return {"parts": parts}
+
+    def _parts_operators(self, calls: int = 0) -> dict[str, list[str]]:
+        """Return the operators of each timed part; none on a device, where it may be a graph."""
+        ran = {}
+        for span, work in {} if self.clock == "device" else self._parts.items():
+            for _ in range(calls):
+                work()
+            watcher = self.device.watcher()
+            stop = watcher(span)
+            work()
+            stop()
+            ran[span] = list(watcher.seen().get("operators", [[]])[0])
+        return ran
+
+    def _coverage(self) -> float | None:
+        """Return the CPU time of all timed parts as a share of the whole step's; None where nothing is timed so."""
+        if self.clock == "device" or not self._parts:
+            return None
+        meter, parts = self._meter(), tuple(self._parts.values())
+
+        def least_s(work: Callable[[], object]) -> float:
+            taken = []
+            for _ in range(TIMES_COVERED):
+                begun = process_time()
+                work()
+                taken.append(process_time() - begun)
+            return min(taken)
+
+        return sum(map(least_s, parts)) / max(least_s(lambda: self.workload.step(meter)), 1e-9)
 
     def sample(self, span: str) -> dict[str, Any]:
         """Return medians over LEAST_SAMPLE_S of calls, after one that finds the other side's data in the caches."""
         taken = self._sampled(span)
         next(taken)
-        begun = time.perf_counter()
+        begun = perf_counter()
         calls = [next(taken)]
-        while time.perf_counter() - begun < LEAST_SAMPLE_S and len(calls) < MOST_CALLS:
+        while perf_counter() - begun < LEAST_SAMPLE_S and len(calls) < MOST_CALLS:
             calls.append(next(taken))
-        clocks = {name: median(call[name] for call in calls) for name in calls[0] if name != "involuntary_switches"}
+        _check_clocks()
+        clocks = {name: _median([call[name] for call in calls]) for name in calls[0] if name != "involuntary_switches"}
         return {
             **clocks,
             "involuntary_switches": sum(call["involuntary_switches"] for call in calls),
@@ -234,14 +325,14 @@ class Built:
         work = self._parts[span]
         while True:
             switches = _involuntary_switches()
-            process, thread, wall = time.process_time(), time.thread_time(), time.perf_counter()
+            process, thread, wall = process_time(), thread_time(), perf_counter()
             work()
             if self._slowed:
-                until = time.thread_time() + self._slowed * (time.thread_time() - thread)
-                while time.thread_time() < until:
+                until = thread_time() + self._slowed * (thread_time() - thread)
+                while thread_time() < until:
                     pass
-            wall_s = time.perf_counter() - wall
-            thread_cpu_s, process_cpu_s = time.thread_time() - thread, time.process_time() - process
+            wall_s = perf_counter() - wall
+            thread_cpu_s, process_cpu_s = thread_time() - thread, process_time() - process
             yield {
                 "wall_s": wall_s,
                 "thread_cpu_s": thread_cpu_s,
@@ -326,6 +417,47 @@ def _guarded(work: Callable[[], Any]) -> Any:
         raise RefusedError(str(refusal)) from refusal
 
 
+def _ceilings() -> dict[str, float]:
+    """Return the rates of one thread here, in floating-point operations and bytes per second, at their best.
+
+    The bytes are those of a copy that stays in a core's cache.
+    """
+    import torch
+
+    def best_s(work: Callable[[], object], times: int) -> float:
+        taken = []
+        for _ in range(times):
+            begun = perf_counter()
+            work()
+            taken.append(perf_counter() - begun)
+        return min(taken)
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    squares = [torch.ones(CEILING_SIZE, CEILING_SIZE, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)]
+    source, target = (torch.ones(1 << 16) for _ in range(2))
+    product_s = min(best_s(lambda square=square: square @ square, 3) for square in squares)  # type: ignore[misc]
+    copy_s = best_s(lambda: target.copy_(source), 50)
+    torch.set_num_threads(threads)
+    return {"flops_per_s": 2 * CEILING_SIZE**3 / product_s, "bytes_per_s": 2 * source.nbytes / copy_s}
+
+
+def _median(values: list[float], order: Callable[[list[float]], list[float]] = sorted) -> float:
+    """Return the median, by nothing that another module holds."""
+    values, half = order(values), len(values) // 2
+    return values[half] if len(values) % 2 else (values[half - 1] + values[half]) / 2
+
+
+CLOCKS_BOUND = (perf_counter, thread_time, process_time)
+assert all(type(clock) is BuiltinFunctionType for clock in CLOCKS_BOUND)
+
+
+def _check_clocks(bound: Sequence[object] = CLOCKS_BOUND) -> None:
+    """Raise RuntimeError where a clock of this file is another than it began with."""
+    if (perf_counter, thread_time, process_time) != bound:
+        raise RuntimeError("the tree replaced a clock of the worker")
+
+
 def _cpu_clock(threads: int) -> str:
     """Return the clock for a number of threads: one thread's own CPU time, or that of all of them."""
     return "thread_cpu" if threads == 1 else "process_cpu"
@@ -333,9 +465,7 @@ def _cpu_clock(threads: int) -> str:
 
 def _involuntary_switches() -> int:
     """Count how often the scheduler took the CPU from this thread so far; on macOS from the process."""
-    import resource  # Windows has none, and judges stored records all the same
-
-    return resource.getrusage(getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)).ru_nivcsw
+    return getrusage(OF_THREAD).ru_nivcsw
 
 
 if __name__ == "__main__":

@@ -5,9 +5,11 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any
@@ -18,7 +20,7 @@ from suite.gate.side_by_side.worker import PROTOCOL
 
 LONGEST_ANSWER_S = 600.0
 LONGEST_COMPLAINT, LONGEST_LINE = 600, 80
-MOST_AT_ONCE_BYTES = 1 << 16
+MOST_AT_ONCE_BYTES, MOST_ANSWER_BYTES = 1 << 16, 64 << 20
 STEADY_ALLOCATOR = {
     # glibc adapts its thresholds to what was freed before, so that one process may return a buffer to the system at
     # every step, and fault it in again, and the next keep it: seen to make launches of one code differ by 16 %.
@@ -41,6 +43,15 @@ class UnsupportedHereError(Exception):
 
 class FailedError(Exception):
     """A case that failed; its worker lives on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """The time of a request by the judge's own clocks."""
+
+    wall_s: float
+    cpu_s: float | None
+    """All threads of the worker's process, as the kernel counted; None where it does not say, or only in ticks."""
 
 
 def interpreter(python: Path) -> str:
@@ -109,7 +120,7 @@ class WorkerClient:
         hello = self._received()
         if "error" in hello:
             raise WorkerError(f"the worker cannot start: {hello['error']}")
-        if hello.get("protocol") != self._protocol:
+        if hello.get("protocol") != self._protocol or hello["protocol"] is True:
             raise WorkerError(f"the worker speaks protocol {hello.get('protocol')!r}, this gate {self._protocol}")
         return hello
 
@@ -120,6 +131,25 @@ class WorkerClient:
         """
         self.begin(do, **arguments)
         return self.answer()
+
+    def ask_timed(self, do: str, **arguments: Any) -> tuple[Mapping[str, Any], Spent]:
+        """Return the answer as `ask` does, and the time that it took from outside."""
+        begun_s, begun_cpu_s = time.perf_counter(), self._cpu_s()
+        answer = self.ask(do, **arguments)
+        wall_s, cpu_s = time.perf_counter() - begun_s, self._cpu_s()
+        is_known = cpu_s is not None and begun_cpu_s is not None
+        return answer, Spent(wall_s=wall_s, cpu_s=cpu_s - begun_cpu_s if is_known else None)  # type: ignore[operator]
+
+    def _cpu_s(self) -> float | None:
+        """Return the CPU time that the kernel counted for the worker so far.
+
+        `clock_getcpuclockid(3)` makes a clock's number of a process's so; psutil counts in ticks of 10 ms.
+        """
+        if sys.platform != "linux":
+            return None
+        with suppress(OSError):
+            return time.clock_gettime(~self._process.pid << 3 | 2)
+        return None
 
     def begin(self, do: str, **arguments: Any) -> None:
         """Send a request alone, so that both workers can be busy at once with what is not timed."""
@@ -145,9 +175,9 @@ class WorkerClient:
             raise WorkerError(self._death())
         try:
             answer = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             answer = None
-        if not isinstance(answer, dict):  # the worker is the newer tree's, which may say anything
+        if not isinstance(answer, dict):  # the tree under test runs there, and may say anything
             self._process.kill()
             raise WorkerError(
                 f"the worker's answer is no JSON object: {line[:LONGEST_LINE].decode(errors='replace')!r}"
@@ -167,6 +197,9 @@ class WorkerClient:
             if not part:
                 break
             received += part
+            if len(received) > MOST_ANSWER_BYTES:
+                self._process.kill()
+                raise WorkerError(f"the worker's answer is longer than {MOST_ANSWER_BYTES >> 20} MiB")
         return received
 
     def _is_stopped(self) -> bool:

@@ -16,7 +16,7 @@ from suite.gate.output.files import JUDGEMENT, read_judgement
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.side_by_side import revisions
 from suite.gate.side_by_side.against import RevisionComparison
-from suite.gate.side_by_side.revisions import Revisions, worker_of
+from suite.gate.side_by_side.revisions import Revisions
 from suite.gate.verdict import Outcome
 from tests.gate.repositories import repository
 from tests.test_foreign_variant import readmes_variant
@@ -262,7 +262,7 @@ def flat(tmp_path_factory):
     changed = (code.replace(TURNED, COPIED), settings.replace("kv_heads: null", "kv_heads: 1"))
     repo.write(dict(zip(readmes_variant(), changed, strict=True)))
     before, after = revisions.before(repo.folder, "HEAD", folder), revisions.after(repo.folder, folder)
-    trees = Revisions(trees=(before.folder, after.folder), worker=worker_of(after.folder), logs=folder)
+    trees = Revisions(trees=(before.folder, after.folder), logs=folder)
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("PYTHONPATH", str(repo.folder), prepend=os.pathsep)
         with trees.launched() as workers:

@@ -9,13 +9,14 @@ import pytest
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_ROUNDS, Benchmark
 from suite.gate.side_by_side import rounds
 from suite.gate.side_by_side.rounds import SAMPLES, SURROUNDINGS, BrokenSampleError, Rounds, Surroundings
-from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerError
+from suite.gate.side_by_side.worker_client import FailedError, Spent, UnsupportedHereError, WorkerError
 from suite.records.nvml import FoundGpus, State
 from suite.records.record import CorruptRecordError
 from tests.fake_nvml.driver import FIRST, SECOND, device, needs_gcc
 
 TWO = [Benchmark(case="a", span="layer", clock="thread_cpu"), Benchmark(case="b", span="kernel", clock="wall")]
 CLOCKS = {"wall_s": 0.25, "thread_cpu_s": 0.5, "process_cpu_s": 0.75, "involuntary_switches": 3, "calls": 7}
+LONG = Spent(wall_s=1e9, cpu_s=None)
 
 
 class Clock:
@@ -40,13 +41,13 @@ class FakeWorker:
     def __init__(self, dies_at=None, error=None, clock=None):
         self.asked, self.dies_at, self.error, self.clock = [], dies_at, error, clock or SimpleNamespace(now_s=0)
 
-    def ask(self, do, **said):
+    def ask_timed(self, do, **said):
         assert do == "sample"
         self.asked.append((said["id"], said["span"]))
         self.clock.now_s += 0.25
         if self.error is not None and len(self.asked) >= self.dies_at:
             raise self.error
-        return CLOCKS
+        return CLOCKS, LONG
 
 
 def taken(workers, seconds=0.0, benchmarks=TWO, launches=1, seed=0):
@@ -99,9 +100,9 @@ def test_the_position_is_the_turn_within_the_round():
     calls = []
 
     class Noting(FakeWorker):
-        def ask(self, do, **said):
+        def ask_timed(self, do, **said):
             calls.append(("before", "after").index(said["id"].split()[0]))
-            return super().ask(do, **said)
+            return super().ask_timed(do, **said)
 
     made = taken([Noting(), Noting()])
     assert [one.arm for one in made.samples] == calls

@@ -13,7 +13,7 @@ from suite.gate.rules.tolerances import Tolerances
 from suite.gate.side_by_side import rounds
 from suite.gate.side_by_side.revisions import BenchmarkCase
 from suite.gate.side_by_side.timing import INTERIM_ANALYSES, LAUNCHES, TimingComparison
-from suite.gate.side_by_side.worker_client import FailedError, WorkerError
+from suite.gate.side_by_side.worker_client import FailedError, Spent, WorkerError
 from suite.gate.verdict import Outcome
 
 SECONDS = 30.0
@@ -25,7 +25,7 @@ class FakeWorker:
     def __init__(self, sides):
         self.sides = sides
 
-    def ask(self, do, *, id, span):
+    def ask_timed(self, do, *, id, span):
         assert do == "sample"
         name, case = id.split()
         sides = self.sides
@@ -37,7 +37,8 @@ class FakeWorker:
         seconds = (1 + slower) * sides.order.lognormvariate(0, sides.noise)
         waits = sides.waits.get(case, 0) * (name == "after")
         cpu = {"thread_cpu_s": seconds, "process_cpu_s": seconds}
-        return {"wall_s": seconds + waits, **cpu, "involuntary_switches": 0, "calls": 1}
+        answer = {"wall_s": seconds + waits, **cpu, "involuntary_switches": 0, "calls": 1}
+        return answer, Spent(wall_s=1e9, cpu_s=None)
 
 
 class FakeRevisions:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from suite.gate.side_by_side import worker
 from suite.gate.side_by_side.worker import CLOCKS, LEAST_SAMPLE_S, MOST_CALLS, RefusedError, Worker, _code_of
 from tests.conftest import FOREIGN
 
@@ -20,6 +21,11 @@ def worker_for(tree):
 def build(made, workload, *, examine=True, slowed=0.0):
     told = {"workload": {"_target_": f"misbehaving.{workload}"}, **SETTINGS}
     return made.build("a case", told, examine, slowed)
+
+
+def with_clock(monkeypatch, thread_time):
+    monkeypatch.setattr(worker, "thread_time", thread_time)
+    monkeypatch.setattr(worker, "_check_clocks", lambda: None)
 
 
 def test_a_case_is_examined_once_and_then_sampled_by_every_clock():
@@ -94,7 +100,7 @@ def test_the_first_call_after_a_switch_is_no_part_of_a_sample(monkeypatch):
     made = worker_for(FOREIGN)
     build(made, "Behaving", examine=False)
     made._built["a case"]._parts = {"work": work}
-    monkeypatch.setattr("time.thread_time", lambda: now_s)
+    with_clock(monkeypatch, lambda: now_s)
     samples = [made.sample("a case", "work") for _ in range(2)]
     assert [(sample["thread_cpu_s"], sample["calls"]) for sample in samples] == [(1.0, 1), (1.0, 1)]
 
@@ -112,7 +118,7 @@ def test_an_injected_slowdown_takes_that_share_longer(monkeypatch):
     made = worker_for(FOREIGN)
     build(made, "Behaving", examine=False, slowed=0.5)
     made._built["a case"]._parts = {"work": lambda: passes(1.0)}
-    monkeypatch.setattr("time.thread_time", lambda: passes(0.001))
+    with_clock(monkeypatch, lambda: passes(0.001))
     assert made.sample("a case", "work")["thread_cpu_s"] == pytest.approx(1.5, abs=0.01)
 
 
