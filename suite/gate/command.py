@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from suite.gate.output.files import JUDGEMENT, without_secrets, write_judgement
 from suite.gate.output.github import annotations, markdown
@@ -23,6 +24,7 @@ from suite.gate.side_by_side import revisions
 from suite.gate.side_by_side.against import RevisionComparison
 from suite.gate.side_by_side.timing import LAUNCHES
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerError, interpreter
+from suite.gate.stored.benchmark_json import holds_benchmarks, judge_benchmarks
 from suite.gate.stored.folders import judge_stored
 from suite.gate.verdict import BROKEN, PASSED, Judgement, Outcome, Verdict
 from suite.process.signals import Interruptions
@@ -98,18 +100,24 @@ def gate_against(
             return _finish(_with_acceptances(judgement), out, comparison.tables())
 
 
-def gate_stored(baseline: Path, candidate: Path, *, inconclusive: str, out: Path | None) -> int:
-    """Judge one folder of records by another. Raises ValueError where what reads them is not installed."""
+def gate_stored(baseline: Sequence[Path], candidate: Sequence[Path], *, inconclusive: str, out: Path | None) -> int:
+    """Judge one folder of records by another, or files of pytest-benchmark by files.
+
+    Raises ValueError for several folders of records, and where what reads those is not installed.
+    """
+    how: dict[str, Any] = {
+        "tolerances": _tolerances(),
+        "accepted": ACCEPTED,
+        "inconclusive_fails": inconclusive == "fail",
+    }
+    if any(map(holds_benchmarks, (*baseline, *candidate))):
+        return _finish(judge_benchmarks(baseline, candidate, **how), out)
+    for option, folders in (("baseline", baseline), ("candidate", candidate)):
+        if len(folders) > 1:
+            raise ValueError(f"{option} must be one folder of records, which may lie at any depth; got {len(folders)}")
     if importlib.util.find_spec("pyarrow") is None:
         raise ValueError("folders of stored records need pyarrow, which is not installed here: pip install pyarrow")
-    judgement = judge_stored(
-        baseline,
-        candidate,
-        tolerances=_tolerances(),
-        accepted=ACCEPTED,
-        inconclusive_fails=inconclusive == "fail",
-    )
-    return _finish(judgement, out)
+    return _finish(judge_stored(baseline[0], candidate[0], **how), out)
 
 
 def gate_accept(case: str, *, span: str, metric: str, reason: str, ceiling: float, expires: str) -> int:

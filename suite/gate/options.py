@@ -1,6 +1,6 @@
 """The options of `suite gate`, each command handed to `suite.gate.command`, which is imported when one runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,16 @@ class Inconclusive(StrEnum):
     fails = "fail"
 
 
+MEASURES = {"sweep": "--sweep", "set_": "--set", "seconds": "--seconds", "python": "--python"}
+"""Options of a measuring form, by the name of their parameter."""
 Sweep = Annotated[str, typer.Option(help="The named sweep whose cases judge.")]
+
+
+def _refuse(context: typer.Context, options: Mapping[str, str], why: str) -> None:
+    """Raise ValueError for an option that was given where it does nothing."""
+    for name, option in options.items():
+        if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE":
+            raise ValueError(f"{option} is for {why}")
 
 
 def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer:
@@ -28,8 +37,13 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         against: Annotated[
             str | None, typer.Option(metavar="REV", help="Compare the working tree with this revision, here and now.")
         ] = None,
-        baseline: Annotated[Path | None, typer.Option(help="Stored records from before the change.")] = None,
-        candidate: Annotated[Path | None, typer.Option(help="Stored records from after it.")] = None,
+        baseline: Annotated[
+            list[Path] | None,
+            typer.Option(help="Stored records from before the change, or pytest-benchmark's JSON; may be repeated."),
+        ] = None,
+        candidate: Annotated[
+            list[Path] | None, typer.Option(help="The same from after it; may be repeated for JSON.")
+        ] = None,
         sweep: Sweep = "gate",
         set_: Annotated[
             list[str] | None,
@@ -50,7 +64,7 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         def command() -> int:
             from suite.gate.command import gate_against, gate_stored, reported
 
-            if against is not None and baseline is None and candidate is None:
+            if against is not None and not baseline and not candidate:
                 return reported(
                     lambda: gate_against(
                         against,
@@ -62,9 +76,13 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
                         python=python,
                     )
                 )
-            if against is None and baseline is not None and candidate is not None:
+            if against is None and baseline and candidate:
+                _refuse(context, MEASURES, "times of --against, and --baseline and --candidate are stored")
                 return reported(lambda: gate_stored(baseline, candidate, inconclusive=inconclusive.value, out=out))
-            raise ValueError("gate needs either --against REV, or both --baseline FOLDER and --candidate FOLDER")
+            raise ValueError(
+                "gate needs either --against REV, or both --baseline PATH and --candidate PATH, folders of records or "
+                "JSON of pytest-benchmark"
+            )
 
         finish(command)
 

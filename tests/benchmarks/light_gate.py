@@ -22,7 +22,8 @@ from tests.test_foreign_variant import readmes_variant
 ROOT = Path(__file__).parents[2]
 LARGEST_BYTES, LONGEST_S = 60_000_000, 20.0
 PIP = ("-m", "pip", "--quiet", "--disable-pip-version-check")
-UNCACHED = ("install", "--no-cache-dir")
+UNCACHED = ("install", "--no-cache-dir", "--no-compile")
+"""Python compiles what it imports; all of numpy takes pip several seconds."""
 GROUP = ("--group", f"{ROOT / 'pyproject.toml'}:gate")
 BUILDS_WITH = "hatchling"
 SECONDS = "20"

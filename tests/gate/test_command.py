@@ -275,12 +275,15 @@ def wait_until(condition):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "gate needs either --against REV, or both --baseline FOLDER and --candidate FOLDER"),
+        ([], "gate needs either --against REV, or both --baseline PATH and --candidate PATH"),
         (["--baseline", "a"], "gate needs either"),
         (["--against", "HEAD", "--baseline", "a", "--candidate", "b"], "gate needs either"),
         (["--against", "HEAD", "--seconds", "0"], "seconds must be a number from 1 to below 86400; got 0"),
         (["--against", "HEAD", "--seconds", "nan"], "seconds must be a number from 1 to below 86400; got nan"),
         (["--against", "HEAD", "--seconds", "inf"], "seconds must be a number from 1 to below 86400; got inf"),
+        (["--baseline", "a.json", "--candidate", "b.json", "--sweep", "gate"], "--sweep is for times of --against"),
+        (["--baseline", "a", "--candidate", "b", "--set", "x=1"], "--set is for times of --against"),
+        (["--baseline", "x", "--candidate", "y", "--candidate", "z"], "candidate must be one folder of records"),
         (["--against", "nope"], "against must be a revision that git knows here; got 'nope'"),
         (["--against", "-x"], "against must be a revision that git knows here; got '-x'"),
         (["accept", "a case", "--reason", " ", "--ceiling", "1.1", "--expires", "2999-12-31"], "reason must be"),

@@ -1,0 +1,262 @@
+"""pytest-benchmark's files: a file is one draw, and whatever cannot be judged is never green."""
+
+import json
+
+import pytest
+
+from suite.gate.output.files import read_judgement, write_judgement
+from suite.gate.rules.tolerances import Tolerances
+from suite.gate.stored import benchmark_json
+from suite.gate.stored.benchmark_json import holds_benchmarks, judge_benchmarks
+from suite.gate.verdict import LATENCY, Outcome
+from tests.gate.stored.benchmark_files import COMMIT, MACHINE, benchmark, content, write
+
+HOSTS = ["b", "c", "d", "e", "f"]
+
+
+def stored(folder, *, names=("t.py::test_a",), times_s=(1.00e-3, 1.01e-3, 0.99e-3, 1.005e-3, 0.995e-3), **more):
+    """A folder of runs, whose rounds lie around these times."""
+    for index, time_s in enumerate(times_s):
+        runs = [benchmark(name, data=[time_s * share for share in (0.9, 1, 1.2)]) for name in names]
+        write(folder / "Linux-CPython" / f"{index:04d}_x.json", *runs, at=f"2026-01-0{index + 1}", **more)
+    return folder
+
+
+def judged(before, after, **more):
+    return judge_benchmarks(
+        before if isinstance(before, list) else [before],
+        after if isinstance(after, list) else [after],
+        tolerances=Tolerances(),
+        **more,
+    )
+
+
+def only(judgement):
+    (verdict,) = judgement.verdicts
+    return verdict
+
+
+@pytest.mark.parametrize(
+    ("time_s", "outcome", "code"),
+    [(1.001e-3, Outcome.SAME, 0), (1.5e-3, Outcome.SLOWER, 1), (0.6e-3, Outcome.FASTER, 0)],
+)
+def test_a_run_is_judged_by_the_spread_of_five_stored_ones(tmp_path, time_s, outcome, code):
+    base = stored(tmp_path / "base")
+    new = write(tmp_path / "new.json", benchmark(data=[time_s] * 7), at="2026-02-01")
+    judgement = judged(base, new)
+    verdict = only(judgement)
+    assert (verdict.outcome, judgement.exit_code) == (outcome, code)
+    assert (verdict.case, verdict.metric, verdict.clock, verdict.launches) == (
+        "t.py::test_a",
+        LATENCY,
+        "perf_counter",
+        5,
+    )
+    assert verdict.after == pytest.approx(time_s)
+    assert (judgement.form, judgement.before.label, judgement.after.label) == ("stored", "base", "new.json")
+    assert judgement.before.commit == COMMIT["id"]
+    write_judgement(judgement, tmp_path / "out", {})
+    assert read_judgement(tmp_path / "out").exit_code == code
+    assert "a-host" not in (tmp_path / "out" / "judgement.json").read_text()
+
+
+def test_a_single_run_s_rounds_are_no_repeats(tmp_path):
+    base = write(tmp_path / "base.json", benchmark(data=[1e-3 + index * 1e-9 for index in range(5000)]))
+    new = write(tmp_path / "new.json", benchmark(data=[3e-3] * 5000))
+    judgement = judged(base, new)
+    assert only(judgement).outcome is Outcome.INCONCLUSIVE
+    assert only(judgement).reason.endswith("there are 1")
+    assert judgement.exit_code == 0
+    assert judged(base, new, inconclusive_fails=True).exit_code == 3
+
+
+def test_a_copied_run_counts_once_and_is_no_candidate(tmp_path):
+    base = stored(tmp_path / "base", times_s=[1e-3] * 5)
+    new = write(tmp_path / "new.json", benchmark(data=[1e-3]))
+    assert only(judged(base, new)).reason.endswith("there are 1")
+    copy = write(tmp_path / "copy.json", benchmark(data=[1e-3 * share for share in (0.9, 1, 1.2)]))
+    assert only(judged(base, copy)).outcome is Outcome.INCOMPARABLE
+    overlapping = judged(base, base)
+    assert overlapping.exit_code == 4
+    assert "overlap" in overlapping.worst_first[0].reason
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"cpu": {"brand_raw": "Another"}}, "CPU model: A CPU 3000 before, Another now"),
+        ({"cpu": {}}, "CPU model: A CPU 3000 before, not recorded now"),
+        ({"machine": "aarch64"}, "architecture: x86_64 before, aarch64 now"),
+        ({"python_version": "3.13.0"}, "Python: 3.12.1 before, 3.13.0 now"),
+        ({"python_implementation": "PyPy"}, "Python implementation: CPython before, PyPy now"),
+        ({"node": "another"}, "fewer than 5 other hosts"),
+    ],
+)
+def test_another_machine_or_python_is_incomparable(tmp_path, facts, words):
+    new = write(tmp_path / "new.json", benchmark(), machine=MACHINE | facts)
+    judgement = judged(stored(tmp_path / "base"), new)
+    assert judgement.exit_code == 3
+    assert words in only(judgement).reason
+
+
+def test_what_drifts_or_is_shown_alone_is_compared(tmp_path):
+    machine = MACHINE | {"release": "6.2", "cpu": MACHINE["cpu"] | {"hz_actual": [1, 0]}}
+    judgement = judged(stored(tmp_path / "base"), write(tmp_path / "new.json", benchmark(data=[1e-3]), machine=machine))
+    assert judgement.exit_code == 0
+    assert judgement.differences == {"release": ["6.1", "6.2"]}
+
+
+def test_a_cpu_that_neither_side_names_is_not_taken_for_one(tmp_path):
+    machine = MACHINE | {"cpu": {}}
+    new = write(tmp_path / "new.json", benchmark(), machine=machine)
+    assert only(judged(stored(tmp_path / "base", machine=machine), new)).reason.endswith("CPU model: not recorded")
+
+
+def test_hosts_of_one_model_are_draws_where_they_are_enough(tmp_path):
+    for host in HOSTS:
+        stored(tmp_path / "base" / host, machine=MACHINE | {"node": host})
+    new = write(tmp_path / "new.json", benchmark(data=[1e-3]))
+    # Copies of each other count once, so that one host is left.
+    assert only(judged(tmp_path / "base", new)).outcome is Outcome.INCOMPARABLE
+    for index, host in enumerate(HOSTS):
+        times_s = [(1 + (index + run / 7) / 200) * 1e-3 for run in range(3)]
+        stored(tmp_path / "many" / host, times_s=times_s, machine=MACHINE | {"node": host})
+    verdict = only(judged(tmp_path / "many", new))
+    assert (verdict.outcome, verdict.launches) == (Outcome.SAME, len(HOSTS))
+
+
+def test_another_timer_is_incomparable(tmp_path):
+    new = write(tmp_path / "new.json", benchmark(timer="process_time"))
+    verdict = only(judged(stored(tmp_path / "base"), new))
+    assert verdict.outcome is Outcome.INCOMPARABLE
+    assert verdict.reason.endswith("timer: perf_counter before, process_time now")
+
+
+def test_older_files_of_another_python_are_left_out_and_said(tmp_path):
+    stored(tmp_path / "base" / "new")
+    stored(tmp_path / "base" / "old", times_s=[9e-3, 8e-3], machine=MACHINE | {"python_version": "3.9.1"})
+    judgement = judged(tmp_path / "base", write(tmp_path / "new.json", benchmark(data=[1e-3])))
+    assert only(judgement).outcome is Outcome.SAME
+    assert judgement.warnings == [
+        "2 of 7 stored files are of another machine or Python than the candidate, and left out"
+    ]
+
+
+def test_a_benchmark_that_is_gone_is_missing_and_one_more_is_new(tmp_path):
+    base = stored(tmp_path / "base", names=["t.py::test_a", "t.py::test_b"])
+    new = write(tmp_path / "new.json", benchmark(data=[1e-3]), benchmark("t.py::test_c"))
+    judgement = judged(base, new)
+    assert {verdict.case: verdict.outcome for verdict in judgement.verdicts} == {
+        "t.py::test_a": Outcome.SAME,
+        "t.py::test_b": Outcome.MISSING,
+        "t.py::test_c": Outcome.NEW,
+    }
+    assert judgement.exit_code == 4
+
+
+def test_files_that_share_no_benchmark_are_broken(tmp_path):
+    judgement = judged(stored(tmp_path / "base"), write(tmp_path / "new.json", benchmark("u.py::test_b")))
+    assert judgement.worst_first[0].reason == "no benchmark stands on both sides, so nothing was judged"
+    assert judgement.exit_code == 4
+
+
+def test_several_files_of_a_candidate_are_repeats_of_one_machine(tmp_path):
+    base = stored(tmp_path / "base")
+    files = [write(tmp_path / f"{index}.json", benchmark(data=[(1 + index / 1e3) * 1e-3])) for index in range(3)]
+    assert only(judged(base, files)).after == pytest.approx(1.001e-3)
+    files += [write(tmp_path / "4.json", benchmark(), machine=MACHINE | {"node": "another"})]
+    assert only(judged(base, files)).outcome is Outcome.INCOMPARABLE
+
+
+@pytest.mark.parametrize("value", [0, -1e-3, 1e-11, 1e8, True, "1e-3", None, [1.0]])
+@pytest.mark.parametrize("side", ["base", "new"])
+def test_a_time_that_is_none_is_broken(tmp_path, value, side):
+    base, new = stored(tmp_path / "base"), write(tmp_path / "new.json", benchmark(data=[1e-3]))
+    bad = benchmark(data=[1e-3, value, 1e-3])
+    write(new if side == "new" else base / "Linux-CPython" / "0009_x.json", bad)
+    judgement = judged(base, new)
+    assert only(judgement).outcome is Outcome.BROKEN
+    assert judgement.exit_code == 4
+
+
+SUMMARY = benchmark(stats={"median": 1e-3, "rounds": 5})
+NO_DATA = (
+    "it holds no raw data, and a summary is not judged: save it with --benchmark-json, or with --benchmark-save-data"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "it is not JSON"),
+        ("{", "it is not JSON"),
+        ("[]", "it is no file of pytest-benchmark"),
+        ('{"benchmarks": 3}', "it is no file of pytest-benchmark"),
+        ('{"benchmarks": [3]}', "it is no file of pytest-benchmark"),
+        (json.dumps(content(version="3.4.1")), "it must be of pytest-benchmark 4 or 5; got '3.4.1'"),
+        (json.dumps(content(version=5)), "it must be of pytest-benchmark 4 or 5; got '5'"),
+        (json.dumps(content()), "it holds no benchmark: they were disabled, skipped, or failed"),
+        (json.dumps(content(SUMMARY)), NO_DATA),
+        (json.dumps(content(benchmark(stats=None))), NO_DATA),
+        (json.dumps(content(benchmark(), benchmark())), "'t.py::test_a' stands in it twice"),
+        (json.dumps(content(benchmark(fullname=None))), "a benchmark must have a fullname"),
+        (json.dumps(content(benchmark("\ud800"))), "a benchmark must have a fullname"),
+        (json.dumps(content(benchmark("a" * 2001))), "a benchmark must have a fullname"),
+        (json.dumps(content(benchmark(data=[float("nan")]))), "it has a number that is not finite"),
+        (json.dumps(content(benchmark(data=[float("inf")]))), "it has a number that is not finite"),
+        (json.dumps(content(benchmark(data=[10**30]))), "it has a whole number of more than 20 digits"),
+        ("[" * 50_000, "it has more than 32 levels"),
+        ("[]," * 250_000, "it holds more than 200,000 objects and lists"),
+    ],
+    ids=range(19),
+)
+def test_a_file_that_cannot_be_judged_by_is_broken(tmp_path, text, words):
+    base, new = stored(tmp_path / "base"), tmp_path / "new.json"
+    new.write_text(text, encoding="utf-8")
+    judgement = judged(base, new)
+    assert judgement.exit_code == 4
+    assert only(judgement).reason.startswith(f"new.json: {words}")
+    assert judged(new, base / "Linux-CPython" / "0000_x.json").exit_code == 4
+
+
+def test_a_large_file_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    new = write(tmp_path / "new.json", benchmark())
+    monkeypatch.setattr(benchmark_json, "LARGEST_BYTES", 100)
+    judgement = judged(stored(tmp_path / "base"), new)
+    assert judgement.exit_code == 4
+    assert any(verdict.reason.startswith("new.json: ") for verdict in judgement.verdicts)
+    monkeypatch.undo()
+    monkeypatch.setattr(benchmark_json, "MOST_FILES", 3)
+    judgement = judged(stored(tmp_path / "base"), new)
+    assert judgement.worst_first[0].reason == "there are 5 files, and at most 3 are read"
+
+
+def test_what_is_not_there_or_holds_nothing_is_broken(tmp_path):
+    base = stored(tmp_path / "base")
+    assert judged(base, tmp_path / "gone.json").exit_code == 4
+    (tmp_path / "empty").mkdir()
+    judgement = judged(base, tmp_path / "empty")
+    assert only(judgement).reason == "empty holds no file that ends with .json"
+
+
+def test_files_of_benchmarks_are_told_from_records(tmp_path):
+    base = stored(tmp_path / "base")
+    assert holds_benchmarks(base)
+    assert holds_benchmarks(base / "Linux-CPython" / "0000_x.json")
+    assert holds_benchmarks(tmp_path / "gone.json")
+    (tmp_path / "records" / "run").mkdir(parents=True)
+    (tmp_path / "records" / "run" / "record.json").write_text("{}")
+    (tmp_path / "records" / "run" / "more.json").write_text("{}")
+    assert not holds_benchmarks(tmp_path / "records")
+    assert not holds_benchmarks(tmp_path / "gone")
+
+
+def test_an_acceptance_lets_a_slower_benchmark_pass(tmp_path):
+    base, new = stored(tmp_path / "base"), write(tmp_path / "new.json", benchmark(data=[1.5e-3]))
+    accepted = tmp_path / "accepted.yaml"
+    accepted.write_text(
+        "schema: 1\naccepted:\n- {case: 't.py::test_a', span: '*', metric: '*', reason: checks more, ceiling: 2.0, "
+        "expires: 2999-01-01, added: 2026-01-01}\n"
+    )
+    judgement = judged(base, new, accepted=accepted)
+    assert only(judgement).outcome is Outcome.ACCEPTED
