@@ -205,6 +205,12 @@ def test_groups_of_needs_are_all_but_those_of_runs_and_pages():
 
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.y*ml"))
+ACTIONS = [ROOT / "action.yml", *sorted((ROOT / ".github/actions").rglob("action.yml"))]
+MAY_DO = {
+    ("release", "publish"): {"id-token": "write"},
+    ("perf", "comment"): {"contents": "read", "pull-requests": "write"},
+}
+"""What jobs may do beyond reading the repository."""
 
 
 @pytest.fixture(params=WORKFLOWS, ids=lambda path: path.name)
@@ -212,16 +218,23 @@ def workflow(request):
     return yaml.safe_load(request.param.read_text(encoding="utf-8"))
 
 
-def steps_of(workflow):
-    return [step for job in workflow["jobs"].values() for step in job["steps"]]
+def steps_of(content):
+    """Return the steps of a workflow or of a composite action."""
+    jobs = content["jobs"].values() if "jobs" in content else [content["runs"]]
+    return [step for job in jobs for step in job["steps"]]
 
 
 def test_every_action_is_pinned_by_commit_and_says_its_version():
-    lines = [line for path in WORKFLOWS for line in path.read_text(encoding="utf-8").splitlines() if "uses:" in line]
-    parsed = [step for path in WORKFLOWS for step in steps_of(yaml.safe_load(path.read_text())) if "uses" in step]
+    texts = [path.read_text(encoding="utf-8") for path in (*WORKFLOWS, *ACTIONS)]
+    lines = [line for text in texts for line in text.splitlines() if "uses:" in line]
+    parsed = [step for text in texts for step in steps_of(yaml.safe_load(text)) if "uses" in step]
     assert len(lines) == len(parsed) > 5
-    for line in lines:
-        assert re.fullmatch(r" *- uses: [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line), line
+    foreign = [line for line in lines if "uses: ./" not in line]  # ours lie in a checkout, which is pinned
+    for line in foreign:
+        assert re.fullmatch(r" *(- )?uses: [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line), line
+    assert len(set(map(str.lstrip, (line.partition("uses:")[2] for line in foreign)))) == len(
+        {line.partition("uses:")[2].partition("@")[0] for line in foreign}
+    ), "each action has one version"
 
 
 def test_no_checkout_leaves_its_token_behind(workflow):
@@ -230,10 +243,24 @@ def test_no_checkout_leaves_its_token_behind(workflow):
     assert all(step["with"]["persist-credentials"] is False for step in checkouts)
 
 
-def test_a_workflow_reads_and_publishing_alone_gets_an_identity(workflow):
+def test_a_workflow_reads_and_two_jobs_alone_may_do_more(workflow):
     assert workflow["permissions"] == {"contents": "read"}
-    granted = {name: job["permissions"] for name, job in workflow["jobs"].items() if "permissions" in job}
-    assert granted == ({"publish": {"id-token": "write"}} if workflow["name"] == "release" else {})
+    granted = {
+        (workflow["name"], name): job["permissions"] for name, job in workflow["jobs"].items() if "permissions" in job
+    }
+    assert granted == {job: may for job, may in MAY_DO.items() if job[0] == workflow["name"]}
+
+
+def test_who_may_comment_runs_no_code_of_a_pull_request():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/perf.yml").read_text(encoding="utf-8"))["jobs"]
+    checkout, comment = jobs["comment"]["steps"]
+    assert (
+        checkout["with"]["ref"]
+        == jobs["gate"]["steps"][0]["with"]["ref"]
+        == "${{ github.event.pull_request.base.sha }}"
+    )
+    assert comment == {"uses": "./judge/.github/actions/comment"}
+    assert jobs["gate"]["steps"][-1]["uses"] == "./judge"
 
 
 def test_who_gets_an_identity_runs_no_code_of_ours():
@@ -245,8 +272,10 @@ def test_who_gets_an_identity_runs_no_code_of_ours():
     ]
 
 
-def test_no_script_of_a_workflow_has_a_text_put_into_it(workflow):
-    assert not [step["run"] for step in steps_of(workflow) if "${{" in step.get("run", "")]
+@pytest.mark.parametrize("path", [*WORKFLOWS, *ACTIONS], ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_no_script_of_a_step_has_a_text_put_into_it(path):
+    steps = steps_of(yaml.safe_load(path.read_text(encoding="utf-8")))
+    assert not [step["run"] for step in steps if "${{" in step.get("run", "")]
 
 
 def test_the_licence_names_who_holds_the_rights():

@@ -42,8 +42,8 @@ LONGEST_TEXT, ROOM_FOR_COUNT = 4000, 40
 DATA = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
 PROPERTY = {**DATA, **str.maketrans({":": "%3A", ",": "%2C"})}
 MOST_BYTES = 1 << 20
-FOR_ROWS = MOST_BYTES // 3
-"""Bytes for each of the two tables."""
+TEXTS = 3
+"""Parts of about the same room: the two tables, and the text around them."""
 LONGEST_CELL, MOST_LINES = 600, 20
 """Characters of a cell and lines of a list. Escaping makes up to eight bytes of a character, so that the text around
 the tables fits too."""
@@ -111,20 +111,21 @@ def _escaped(text: str, signs: Mapping[int, str]) -> str:
     return obeyed_by_nobody(one_line(clip_text(text, LONGEST_TEXT).translate(signs)))
 
 
-def markdown(judgement: Judgement) -> str:
-    """Return the whole summary, at most 1 MiB as UTF-8."""
+def markdown(judgement: Judgement, most_bytes: int = MOST_BYTES) -> str:
+    """Return the whole summary. As UTF-8 each of its tables has at most a third of these bytes."""
     names = short_names(verdict.case for verdict in judgement.verdicts)
     not_same = [verdict for verdict in judgement.worst_first if verdict.outcome is not Outcome.SAME]
     same = [verdict for verdict in judgement.worst_first if verdict.outcome is Outcome.SAME]
     shared = shared_settings(verdict.case for verdict in judgement.verdicts)
     command = accept_command(judgement.worst_first) if advice(judgement) == ACCEPT else ""
+    room = most_bytes // TEXTS
     parts = [
         f"## Performance gate: {MEANINGS[judgement.exit_code]}",
         f"{_text(compared(judgement))}: **{tally(judgement)}** (exit code {judgement.exit_code}).",
         f"Every case: {_text(shared)}" if shared else "",
-        _table(not_same, names) if not_same else "",
+        _table(not_same, names, room) if not_same else "",
         # Markdown inside HTML is read as such behind an empty line.
-        f"<details><summary>{len(same):,} same</summary>\n\n{_table(same, names)}\n\n</details>" if same else "",
+        f"<details><summary>{len(same):,} same</summary>\n\n{_table(same, names, room)}\n\n</details>" if same else "",
         _lines("Warnings", judgement.warnings),
         _lines("What differs around them", [f"{name}: {old} → {new}" for name, old, new in differences(judgement)]),
         _lines("Judged with", facts(judgement)),
@@ -133,9 +134,9 @@ def markdown(judgement: Judgement) -> str:
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _table(verdicts: Sequence[Verdict], names: Mapping[str, str]) -> str:
-    """Return as many rows as there is room for, and a sentence on the others."""
-    rows, room = [], FOR_ROWS
+def _table(verdicts: Sequence[Verdict], names: Mapping[str, str], room: int) -> str:
+    """Return as many rows as there is room for, in bytes, and a sentence on the others."""
+    rows = []
     for verdict in verdicts:
         row = _row(verdict, names[verdict.case])
         room -= len(row.encode()) + 1
@@ -143,7 +144,7 @@ def _table(verdicts: Sequence[Verdict], names: Mapping[str, str]) -> str:
             break
         rows.append(row)
     left_out = len(verdicts) - len(rows)
-    note = f"\n\n{left_out:,} more rows are left out, since GitHub shows no longer summary; {WHERE_ALL_STAND}"
+    note = f"\n\n{left_out:,} more rows are left out, since GitHub takes no longer text; {WHERE_ALL_STAND}"
     return "\n".join([_cells(COLUMNS), RULE, *rows]) + (note if left_out else "")
 
 

@@ -1,0 +1,51 @@
+"""The comment on a pull request, written anew from the judgement that an artifact brings.
+
+The job that may comment runs no code of the pull request, but the artifact comes from a job that did: its Markdown
+could call people, command robots or show foreign pictures. So only the judgement is read, as the data of anybody, and
+every text in it is escaped again. The comment is no proof: the exit code of the job that judged is.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from suite.gate.output.files import read_judgement
+from suite.gate.output.github import markdown
+from suite.gate.verdict import CorruptJudgementError
+
+MOST_CHARACTERS = 65_536
+"""The length of a comment's body that GitHub takes."""
+NO_JUDGEMENT = (
+    "## Performance gate: no judgement\n\nThe job that judges has left none that can be read; its log says why.\n"
+)
+CUT = "\n\nThe rest is left out, since GitHub takes no longer text.\n"
+NAME = re.compile(r"[\w.-]{1,100}", re.ASCII)
+
+
+def comment(folder: Path, name: str, run: str) -> str:
+    """Return the body: a marker that only a comment of this name begins with, the judgement, and where it comes from.
+
+    `name`: the artifact's. `run`: the address of the workflow's run. Raises ValueError for a name of other signs.
+    """
+    if not NAME.fullmatch(name):
+        raise ValueError(f"name must be up to 100 letters, digits and signs of -_. in ASCII; got {name!r}")
+    try:
+        text = markdown(read_judgement(folder), MOST_CHARACTERS)
+    except CorruptJudgementError:
+        text = NO_JUDGEMENT
+    first, last = f"{marker(name)}\n", f"\n[The run]({run}) has the whole answer, and its check the exit code.\n"
+    room = MOST_CHARACTERS - len(first) - len(last)
+    if len(text) > room:  # at the end of a line, so that no sign is parted from its escape
+        text = text[: text.rindex("\n", 0, room - len(CUT))] + CUT
+    return first + text + last
+
+
+def marker(name: str) -> str:
+    """Return the first line of a comment, which nobody sees, and by which a later run finds it."""
+    return f"<!-- suite gate: {name} -->"
+
+
+if __name__ == "__main__":
+    folder, name, run = sys.argv[1:]
+    print(json.dumps({"body": comment(Path(folder), name, run)}))

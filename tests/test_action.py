@@ -1,0 +1,494 @@
+"""The GitHub action: its steps run here in their order, as a runner runs them, with a stand-in as the judge."""
+
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+
+from suite.gate.output.comment import MOST_CHARACTERS, NO_JUDGEMENT, comment, marker
+from suite.gate.output.files import write_judgement
+from suite.gate.verdict import Outcome
+from tests.gate.canary import CHANGES, make
+from tests.gate.judgements import hostile, judgement, timing
+from tests.gate.repositories import QUIET, Repository, repository
+
+ROOT = Path(__file__).resolve().parents[1]
+ACTION, COMMENT = ROOT / "action.yml", ROOT / ".github/actions/comment/action.yml"
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="the action is for Linux and macOS"),
+    pytest.mark.skipif(not ACTION.exists(), reason="the action is a part of a checkout alone"),
+]
+
+JUDGE = """\
+#!{python}
+import json, os, sys
+from pathlib import Path
+arguments = sys.argv[1:]
+told = {{"arguments": arguments, "environment": dict(os.environ), "folder": os.getcwd()}}
+Path({record!r}).write_text(json.dumps(told))
+if "--out" in arguments and {summary!r}:
+    Path(arguments[arguments.index("--out") + 1], "summary.md").write_text({summary!r})
+sys.exit({code} if "--version" not in arguments else 0)
+"""
+
+
+def executable(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+@dataclass
+class Runner:
+    """A runner of composite actions, as far as these two need one."""
+
+    folder: Path
+    """A folder for temporary files of the run."""
+    workspace: Path
+    event: dict = field(default_factory=dict)
+    event_name: str = "pull_request"
+    environment: dict = field(default_factory=dict)
+    summary: str = ""
+    log: str = ""
+    uses: dict = field(default_factory=dict)
+    """Inputs of the other actions that were reached, by name of the step."""
+    artifact: dict = field(default_factory=dict)
+    """Files that an artifact brings where one is fetched, by name."""
+
+    def run(self, action, **inputs):
+        """Run the steps and return the exit code of the first that failed, and the action's outputs."""
+        content = yaml.safe_load(action.read_text(encoding="utf-8"))
+        github = {"event": self.event, "token": "a-token", "repository": "us/it"}
+        contexts = {"github": github, "inputs": {}, "steps": {}}
+        defaults = {name: given.get("default", "") for name, given in content["inputs"].items()}
+        assert inputs.keys() <= defaults.keys()
+        contexts["inputs"] = {name: filled(value, contexts) for name, value in {**defaults, **inputs}.items()}
+        failed = 0
+        for step in content["runs"]["steps"]:
+            condition = step.get("if", "")
+            if (failed and "always()" not in condition) or not holds(condition, contexts):
+                continue
+            if "uses" in step:
+                self.uses[step["name"]] = given = {key: filled(text, contexts) for key, text in step["with"].items()}
+                for name, left in self.artifact.items() if "download-artifact" in step["uses"] else ():
+                    Path(given["path"], name).write_bytes(left)
+                continue
+            code, outputs = self._run(step, action.parent, contexts)
+            contexts["steps"][step.get("id", "")] = {"outputs": outputs}
+            failed = failed or code
+        outputs = {name: filled(given["value"], contexts) for name, given in content.get("outputs", {}).items()}
+        return failed, outputs
+
+    def _run(self, step, action, contexts):
+        given = {name: filled(value, contexts) for name, value in step.get("env", {}).items()}
+        files = {f"GITHUB_{name}": self.folder / f"file-{name}" for name in ("OUTPUT", "STEP_SUMMARY", "ENV", "PATH")}
+        for file in files.values():
+            file.write_text("")
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "GITHUB_"))},
+            **QUIET,
+            **{name: str(file) for name, file in files.items()},
+            "RUNNER_TEMP": str(self.folder),
+            "RUNNER_OS": "Linux",
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_ACTION_PATH": str(action),
+            "GITHUB_EVENT_NAME": self.event_name,
+            "GITHUB_SERVER_URL": "https://github.example",
+            "GITHUB_REPOSITORY": "us/it",
+            "GITHUB_RUN_ID": "7",
+            **given,
+            **self.environment,
+        }
+        ended = subprocess.run(
+            ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+            cwd=self.workspace / filled(step.get("working-directory", "."), contexts),
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.log += ended.stdout + ended.stderr
+        self.summary += files["GITHUB_STEP_SUMMARY"].read_text()
+        pairs = [line.partition("=") for line in files["GITHUB_OUTPUT"].read_text().splitlines()]
+        return ended.returncode, {name: value for name, _, value in pairs}
+
+
+def filled(text, contexts):
+    """Put the values of expressions into a text."""
+    return re.sub(r"\$\{\{(.*?)\}\}", lambda found: str(value(found[1], contexts)), str(text))
+
+
+def value(expression, contexts):
+    """Return what a path, or the first of several that is not empty, leads to."""
+    for path in expression.split("||"):
+        found = contexts
+        for name in path.strip().split("."):
+            found = (found or {}).get(name, "")
+        if found != "":
+            return found
+    return ""
+
+
+def holds(condition, contexts):
+    for term in filter(None, condition.split(" && ")):
+        if term != "always()":
+            path, sign, text = re.fullmatch(r"(\S+) ([!=]=) '(.*)'", term).groups()
+            if (value(path, contexts) == text) != (sign == "=="):
+                return False
+    return True
+
+
+@dataclass
+class PullRequest:
+    """A repository with a pull request whose merge base lies five commits back, and a runner's clone of it."""
+
+    origin: Repository
+    base: str
+    head: str
+    merge_base: str
+    runner: Runner
+    record: Path
+
+    def judged(self):
+        return json.loads(self.record.read_text())
+
+    def judge_says(self, code, summary="## Performance gate\n"):
+        judge = self.runner.folder / "suite-judge"
+        text = JUDGE.format(python=sys.executable, record=str(self.record), code=code, summary=summary)
+        executable(judge / "bin/python", text)
+        (judge / "source").write_text(f"{ROOT}\n")
+
+    def checked_out(self, commit, depth="--depth=1"):
+        """Fetch one commit alone, as actions/checkout does."""
+        shutil.rmtree(self.runner.workspace, ignore_errors=True)
+        clone = repository(self.runner.workspace)
+        clone.git("remote", "add", "origin", self.origin.folder.as_uri())
+        clone.git("fetch", "--quiet", "--no-tags", *[depth] * bool(depth), "origin", commit)
+        clone.git("checkout", "--quiet", "--detach", commit)
+        return clone
+
+
+@pytest.fixture
+def pull_request(tmp_path):
+    origin = repository(tmp_path / "origin")
+    for number in range(3):
+        merge_base = origin.commit({"a": str(number)})
+    origin.git("checkout", "--quiet", "-b", "feature")
+    for number in range(5):
+        head = origin.commit({"b": str(number)})
+    origin.git("checkout", "--quiet", "main")
+    for number in range(3):
+        base = origin.commit({"c": str(number)})
+    (tmp_path / "temp").mkdir()
+    runner = Runner(folder=tmp_path / "temp", workspace=tmp_path / "work")
+    runner.event = {"pull_request": {"base": {"sha": base}, "head": {"sha": head}}}
+    made = PullRequest(origin, base, head, merge_base, runner, tmp_path / "record.json")
+    made.judge_says(0)
+    made.checked_out(head)
+    return made
+
+
+# --- the action
+
+
+def test_the_merge_base_is_found_in_a_clone_of_one_commit(pull_request):
+    code, outputs = pull_request.runner.run(ACTION)
+    assert (code, outputs["exit-code"], outputs["verdict"]) == (0, "0", "passed"), pull_request.runner.log
+    arguments = pull_request.judged()["arguments"]
+    assert arguments[:7] == ["-I", "-m", "suite", "gate", "pytest", "--against", pull_request.merge_base]
+    assert arguments[arguments.index("--python") + 1] == "python"
+    assert arguments[arguments.index("--out") + 1] == outputs["folder"]
+    assert pull_request.runner.summary == "## Performance gate\n"
+
+
+@pytest.mark.parametrize(("code", "word"), [(1, "worse"), (3, "cannot-judge"), (4, "broken"), (70, "broken")])
+def test_the_judges_exit_code_is_the_steps(pull_request, code, word):
+    pull_request.judge_says(code)
+    ended, outputs = pull_request.runner.run(ACTION)
+    assert (ended, outputs["exit-code"], outputs["verdict"]) == (code, str(code), word)
+    kept = pull_request.runner.uses["Keep the judgement"]
+    names = [Path(line).name for line in kept["path"].split()]
+    assert names == ["judgement.json", "summary.md", "junit.xml"]
+    assert (kept["name"], Path(kept["path"].split()[0]).parent) == ("suite-gate", Path(outputs["folder"]))
+
+
+def test_a_judge_without_an_answer_still_leaves_a_summary(pull_request):
+    pull_request.judge_says(2, summary="")
+    assert pull_request.runner.run(ACTION)[0] == 2
+    assert "Exit code 2: the log of this step says why." in pull_request.runner.summary
+
+
+def refused(pull_request, **inputs):
+    """Return the sentence of a run that ends with 3 before the judge is asked."""
+    code, outputs = pull_request.runner.run(ACTION, **inputs)
+    assert (code, outputs["exit-code"], outputs["verdict"]) == (3, "3", "cannot-judge"), pull_request.runner.log
+    assert not pull_request.record.exists()
+    (sentence,) = re.findall("^::error title=gate::(.*)$", pull_request.runner.log, re.MULTILINE)
+    assert f"## Performance gate: cannot judge\n\n{sentence}\n" in pull_request.runner.summary
+    assert "Keep the judgement" in pull_request.runner.uses
+    return sentence
+
+
+def test_a_merge_commit_is_refused_with_what_to_write(pull_request):
+    origin = pull_request.origin
+    origin.git("checkout", "--quiet", "--detach", pull_request.base)
+    origin.git("merge", "--quiet", "--no-ff", "--message", "merged", pull_request.head)
+    pull_request.checked_out(origin.git("rev-parse", "HEAD"))
+    assert "give actions/checkout ref: ${{ github.event.pull_request.head.sha }}" in refused(pull_request)
+
+
+def test_histories_without_a_common_commit_are_refused(pull_request):
+    origin = pull_request.origin
+    origin.git("checkout", "--quiet", "--orphan", "alone")
+    pull_request.runner.event["pull_request"]["head"]["sha"] = head = origin.commit({"d": ""})
+    pull_request.checked_out(head)
+    assert refused(pull_request).endswith("have no commit in common")
+
+
+def test_an_origin_that_gives_no_history_is_refused(pull_request):
+    pull_request.origin.folder.rename(pull_request.origin.folder.with_name("gone"))
+    assert "cannot be fetched from origin" in refused(pull_request)
+
+
+def test_a_run_beside_secrets_is_refused(pull_request):
+    pull_request.runner.event_name = "pull_request_target"
+    assert "use pull_request" in refused(pull_request)
+
+
+def test_an_event_without_a_base_needs_a_revision(pull_request):
+    pull_request.runner.event, pull_request.runner.event_name = {}, "push"
+    assert refused(pull_request) == "the event push has no base to compare with: give one as against"
+
+
+def test_an_older_answer_does_not_pass_for_this_one(pull_request):
+    folder = pull_request.runner.workspace / "out"
+    folder.mkdir()
+    (folder / "judgement.json").write_text("{}")
+    pull_request.runner.event_name = "pull_request_target"
+    refused(pull_request, out="out")
+    assert not (folder / "judgement.json").exists()
+
+
+def test_a_base_that_a_cut_history_hides_is_still_found(tmp_path, pull_request):
+    """A short way leads to an older common commit, and the way to the newest one is longer than the first fetch."""
+    origin = pull_request.origin
+    origin.git("checkout", "--quiet", "main")
+    older = pull_request.merge_base
+    newest = origin.git("rev-parse", "HEAD")
+    origin.git("checkout", "--quiet", "-b", "long")
+    tip = newest
+    for number in range(60):
+        tip = origin.git("commit-tree", f"{newest}^{{tree}}", "-p", tip, "-m", str(number))
+    head = origin.git("commit-tree", f"{newest}^{{tree}}", "-p", tip, "-p", older, "-m", "both")
+    origin.git("update-ref", "refs/heads/long", head)
+    pull_request.runner.event["pull_request"]["head"]["sha"] = head
+    clone = pull_request.checked_out(head)
+    clone.git("fetch", "--quiet", "--depth=20", "origin", head, newest)
+    assert clone.git("merge-base", head, newest) == older  # what a clone that lacks commits says
+    assert pull_request.runner.run(ACTION)[0] == 0
+    assert pull_request.judged()["arguments"][6] == newest
+
+
+def test_a_named_revision_may_be_a_branch_of_origin(pull_request):
+    assert pull_request.runner.run(ACTION, against="main")[0] == 0
+    assert pull_request.judged()["arguments"][6] == pull_request.base
+    pull_request.record.unlink()
+    assert "names no revision here and none of origin's: nowhere" in refused(pull_request, against="nowhere")
+
+
+def test_no_input_becomes_a_command_or_an_option(pull_request):
+    hostile_text = '$(touch hacked); `touch hacked`; "; touch hacked #'
+    refused(pull_request, against=hostile_text)
+    paths = f"--trust-candidate-settings\n\ntests/a b.py::test[{hostile_text}]\n"
+    assert pull_request.runner.run(ACTION, paths=paths, python=hostile_text)[0] == 0
+    arguments = pull_request.judged()["arguments"]
+    assert arguments[arguments.index("--") + 1 :] == paths.split("\n")[:1] + paths.split("\n")[2:3]
+    assert arguments[arguments.index("--python") + 1] == hostile_text
+    assert not list(pull_request.runner.folder.parent.rglob("hacked"))
+
+
+def test_the_suites_own_form_takes_a_sweep_and_settings(pull_request):
+    assert pull_request.runner.run(ACTION, form="suite", set="attention=mine\nseq_len=64", seconds="9")[0] == 0
+    arguments = pull_request.judged()["arguments"]
+    assert "pytest" not in arguments
+    assert arguments[-6:] == ["--sweep", "gate", "--set", "attention=mine", "--set", "seq_len=64"]
+    assert arguments[arguments.index("--seconds") + 1] == "9"
+    assert pull_request.runner.run(ACTION, form="other")[0] == 2
+
+
+def test_a_reviewer_may_trust_what_a_candidate_sets(pull_request):
+    assert pull_request.runner.run(ACTION, **{"trust-candidate-settings": "true"})[0] == 0
+    assert "--trust-candidate-settings" in pull_request.judged()["arguments"]
+    assert pull_request.runner.run(ACTION)[0] == 0
+    assert "--trust-candidate-settings" not in pull_request.judged()["arguments"]
+
+
+def test_what_is_measured_gets_no_word_with_the_runner(pull_request):
+    pull_request.runner.environment["PYTHONPATH"] = "/of/the/project"
+    assert pull_request.runner.run(ACTION)[0] == 0
+    environment = pull_request.judged()["environment"]
+    assert not {f"GITHUB_{name}" for name in ("ENV", "OUTPUT", "PATH", "STATE", "STEP_SUMMARY")} & environment.keys()
+    assert "a-token" not in json.dumps(environment)
+    assert environment["PYTHONPATH"] == "/of/the/project"  # for the project's Python; the judge's own has -I
+    assert "-I" in pull_request.judged()["arguments"]
+
+
+def test_a_private_repository_is_fetched_with_the_token(pull_request, tmp_path):
+    real, seen = shutil.which("git"), tmp_path / "seen"
+    executable(
+        tmp_path / "bin/git", f'#!/bin/sh\n[ "$1" != fetch ] || echo "$GIT_CONFIG_VALUE_0" >>{seen}\nexec {real} "$@"\n'
+    )
+    pull_request.runner.environment["PATH"] = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    assert pull_request.runner.run(ACTION)[0] == 0
+    assert set(seen.read_text().split("\n")) == {"AUTHORIZATION: basic eC1hY2Nlc3MtdG9rZW46YS10b2tlbg==", ""}
+    assert "eC1hY2Nlc3M" not in (pull_request.runner.workspace / ".git/config").read_text()
+
+
+# --- the comment
+
+
+GH = """\
+#!{python}
+import json, os, sys
+from pathlib import Path
+record, arguments = Path({record!r}), sys.argv[1:]
+calls = json.loads(record.read_text()) if record.exists() else []
+body = json.loads(Path(arguments[-1]).read_text())["body"] if "--input" in arguments else ""
+record.write_text(json.dumps([*calls, {{"arguments": arguments, "body": body, "marker": os.environ.get("MARKER")}}]))
+if "--jq" in arguments:
+    print({found!r})
+"""
+
+
+@dataclass
+class Commenting:
+    runner: Runner
+    record: Path
+
+    def gh_finds(self, found):
+        """Let `gh` find these ids of earlier comments."""
+        executable(
+            self.record.with_name("bin") / "gh",
+            GH.format(python=sys.executable, record=str(self.record), found=found),
+        )
+
+    def calls(self):
+        return json.loads(self.record.read_text()) if self.record.exists() else []
+
+
+@pytest.fixture
+def commenting(tmp_path):
+    runner = Runner(folder=tmp_path / "temp", workspace=tmp_path)
+    executable(tmp_path / "temp/suite-judge/bin/python", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (tmp_path / "temp/suite-judge/source").write_text(f"{ROOT}\n")
+    runner.event = {"pull_request": {"number": 12, "head": {"repo": {"full_name": "us/it"}}}}
+    runner.environment["PATH"] = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    made = Commenting(runner, tmp_path / "calls.json")
+    made.gh_finds("")
+    return made
+
+
+def left_by(judged, folder):
+    """Return the files of a judgement, as an artifact has them."""
+    write_judgement(judged, folder, {})
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_judgement_is_posted_on_the_pull_request(commenting, tmp_path):
+    commenting.runner.artifact = left_by(judgement(timing(Outcome.SLOWER, 1.052)), tmp_path / "left")
+    assert commenting.runner.run(COMMENT)[0] == 0, commenting.runner.log
+    asked, posted = commenting.calls()
+    assert asked["marker"] == marker("suite-gate")
+    assert posted["arguments"][:5] == ["api", "--silent", "--method", "POST", "repos/us/it/issues/12/comments"]
+    first, second, *_ = posted["body"].splitlines()
+    assert (first, second) == ("<!-- suite gate: suite-gate -->", "## Performance gate: slower or worse")
+    assert "[The run](https://github.example/us/it/actions/runs/7)" in posted["body"]
+
+
+def test_an_earlier_comment_is_renewed(commenting, tmp_path):
+    commenting.runner.artifact = left_by(judgement(timing()), tmp_path / "left")
+    commenting.gh_finds("345\n678")
+    assert commenting.runner.run(COMMENT, artifact="other")[0] == 0, commenting.runner.log
+    asked, posted = commenting.calls()
+    assert asked["marker"] == posted["body"].splitlines()[0] == "<!-- suite gate: other -->"
+    assert posted["arguments"][:5] == ["api", "--silent", "--method", "PATCH", "repos/us/it/issues/comments/345"]
+
+
+def test_a_fork_gets_a_sentence_and_no_comment(commenting):
+    commenting.runner.event["pull_request"]["head"]["repo"]["full_name"] = "them/it"
+    assert commenting.runner.run(COMMENT)[0] == 0
+    assert "a pull request from a fork has no right to write one" in commenting.runner.summary
+    assert not commenting.calls()
+
+
+@pytest.mark.parametrize("left", [{}, {"judgement.json": b"[" * 100_000, "summary.md": b"@everyone /merge"}])
+def test_what_is_no_judgement_is_not_shown(commenting, left):
+    commenting.runner.artifact = left
+    assert commenting.runner.run(COMMENT)[0] == 0, commenting.runner.log
+    body = commenting.calls()[-1]["body"]
+    assert body.startswith(f"{marker('suite-gate')}\n{NO_JUDGEMENT}")
+    assert "everyone" not in body
+
+
+def test_the_token_is_for_the_step_that_posts_alone():
+    steps = yaml.safe_load(COMMENT.read_text(encoding="utf-8"))["runs"]["steps"]
+    assert [step["name"] for step in steps if "token" in json.dumps(step)] == ["Post the comment"]
+
+
+def test_a_comment_calls_nobody_and_is_as_long_as_github_takes(tmp_path):
+    worst = "@octocat ![](https://a.example) <img src=x> `x`" * 20
+    many = [timing(outcome, 1.1, case=f"{n} {worst}", reason=worst) for outcome in Outcome for n in range(40)]
+    write_judgement(judgement(*many, warnings=[worst] * 100), tmp_path / "many", {})
+    write_judgement(hostile(), tmp_path / "hostile", {})
+    longest = comment(tmp_path / "many", "gate", "https://run.example")
+    assert 40_000 < len(longest) <= MOST_CHARACTERS
+    assert longest.endswith("\n[The run](https://run.example) has the whole answer, and its check the exit code.\n")
+    for text in (longest, comment(tmp_path / "hostile", "gate", "https://run.example")):
+        shown = "\n".join(text.splitlines()[1:-1])
+        assert not re.search(r"@\w", shown)
+        assert not re.search(r"(?<!\\)[`\[]|<(?!/?(details|summary)>)", shown)
+
+
+# --- the Python of the judge
+
+
+def test_a_python_that_is_too_old_is_no_judge(tmp_path):
+    for name in ("python3.12", "python3.13", "python3.11", "python3"):
+        executable(tmp_path / name, "#!/bin/sh\nexit 1\n")
+    script = ROOT / ".github/actions/judge.sh"
+
+    def found(path):
+        output = tmp_path / "output"
+        output.write_text("")
+        subprocess.run(["bash", script, "find"], check=True, env={"PATH": path, "GITHUB_OUTPUT": str(output)})
+        return output.read_text()
+
+    tools = f"{tmp_path}:/usr/bin:/bin"
+    executable(tmp_path / "python", "#!/bin/sh\nexit 1\n")
+    assert found(tools) == "python=\n"
+    executable(tmp_path / "python", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    assert found(tools) == f"python={tmp_path / 'python'}\n"
+
+
+# --- the canary
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_canarys_project_has_one_change(change, tmp_path):
+    make(change, tmp_path / "made")
+    made = Repository(tmp_path / "made")
+    (changed,) = made.git("diff", "--name-only", "HEAD~1", "HEAD").splitlines()
+    assert changed == {"slowed": "src/canary/work.py", "same": "README.md"}[change]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--benchmark-disable"]
+    source = {**os.environ, "PYTHONPATH": "src"}
+    ended = subprocess.run(command, cwd=made.folder, env=source, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout
