@@ -29,16 +29,15 @@ pytestmark = [
 ]
 
 JUDGE = """\
-#!{python}
-import json, os, sys
-from pathlib import Path
-arguments = sys.argv[1:]
-told = {{"arguments": arguments, "environment": dict(os.environ), "folder": os.getcwd()}}
-Path({record!r}).write_text(json.dumps(told))
-if "--out" in arguments and {summary!r}:
-    Path(arguments[arguments.index("--out") + 1], "summary.md").write_text({summary!r})
-sys.exit({code} if "--version" not in arguments else 0)
+#!/bin/sh
+[ "$*" != "-I -m suite --version" ] || exit 0
+printf '%s\\0' "$@" >{record}.arguments
+env -0 >{record}.environment
+while [ "$1" != --out ]; do shift; done
+[ -z "{summary}" ] || echo "{summary}" >"$2/summary.md"
+exit {code}
 """
+"""A stand-in for the judge's Python, which writes down how it was called."""
 
 
 def executable(path, text):
@@ -158,13 +157,18 @@ class PullRequest:
     runner: Runner
     record: Path
 
-    def judged(self):
-        return json.loads(self.record.read_text())
+    def arguments(self):
+        """Return what the judge was called with."""
+        return self.record.with_suffix(".arguments").read_text().split("\0")[:-1]
 
-    def judge_says(self, code, summary="## Performance gate\n"):
+    def environment(self):
+        """Return what the judge found in its environment."""
+        lines = self.record.with_suffix(".environment").read_text().split("\0")[:-1]
+        return dict(line.split("=", 1) for line in lines)
+
+    def judge_says(self, code, summary="## Performance gate"):
         judge = self.runner.folder / "suite-judge"
-        text = JUDGE.format(python=sys.executable, record=str(self.record), code=code, summary=summary)
-        executable(judge / "bin/python", text)
+        executable(judge / "bin/python", JUDGE.format(record=self.record, code=code, summary=summary))
         (judge / "source").write_text(f"{ROOT}\n")
 
     def checked_out(self, commit, depth="--depth=1"):
@@ -177,21 +181,39 @@ class PullRequest:
         return clone
 
 
+HISTORY = "".join(
+    f"commit refs/heads/{branch}\nmark :{mark}\ncommitter a <a@b.example> {mark} +0000\ndata 0\n"
+    + (f"from :{parent}\n" if parent else "")
+    + f"M 644 inline {branch}\ndata 2\n{mark:02d}\n"
+    for mark, (branch, parent) in enumerate(
+        [
+            *(("main", mark) for mark in range(3)),
+            *(("feature", mark) for mark in range(3, 8)),
+            ("main", 3),
+            ("main", 9),
+        ],
+        start=1,
+    )
+)
+"""What `git fast-import` makes: three commits, then five on a branch and two on main."""
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory):
+    origin = repository(tmp_path_factory.mktemp("history") / "origin")
+    origin.git("fast-import", "--quiet", given=HISTORY.encode())
+    return origin
+
+
 @pytest.fixture
-def pull_request(tmp_path):
-    origin = repository(tmp_path / "origin")
-    for number in range(3):
-        merge_base = origin.commit({"a": str(number)})
-    origin.git("checkout", "--quiet", "-b", "feature")
-    for number in range(5):
-        head = origin.commit({"b": str(number)})
-    origin.git("checkout", "--quiet", "main")
-    for number in range(3):
-        base = origin.commit({"c": str(number)})
+def pull_request(tmp_path, history):
+    shutil.copytree(history.folder, tmp_path / "origin")
+    origin = Repository(tmp_path / "origin")
+    base, head, merge_base = origin.git("rev-parse", "main", "feature", "main~2").splitlines()
     (tmp_path / "temp").mkdir()
     runner = Runner(folder=tmp_path / "temp", workspace=tmp_path / "work")
     runner.event = {"pull_request": {"base": {"sha": base}, "head": {"sha": head}}}
-    made = PullRequest(origin, base, head, merge_base, runner, tmp_path / "record.json")
+    made = PullRequest(origin, base, head, merge_base, runner, tmp_path / "judge")
     made.judge_says(0)
     made.checked_out(head)
     return made
@@ -203,7 +225,7 @@ def pull_request(tmp_path):
 def test_the_merge_base_is_found_in_a_clone_of_one_commit(pull_request):
     code, outputs = pull_request.runner.run(ACTION)
     assert (code, outputs["exit-code"], outputs["verdict"]) == (0, "0", "passed"), pull_request.runner.log
-    arguments = pull_request.judged()["arguments"]
+    arguments = pull_request.arguments()
     assert arguments[:7] == ["-I", "-m", "suite", "gate", "pytest", "--against", pull_request.merge_base]
     assert arguments[arguments.index("--python") + 1] == "python"
     assert arguments[arguments.index("--out") + 1] == outputs["folder"]
@@ -231,7 +253,7 @@ def refused(pull_request, **inputs):
     """Return the sentence of a run that ends with 3 before the judge is asked."""
     code, outputs = pull_request.runner.run(ACTION, **inputs)
     assert (code, outputs["exit-code"], outputs["verdict"]) == (3, "3", "cannot-judge"), pull_request.runner.log
-    assert not pull_request.record.exists()
+    assert not list(pull_request.record.parent.glob("judge.*"))
     (sentence,) = re.findall("^::error title=gate::(.*)$", pull_request.runner.log, re.MULTILINE)
     assert f"## Performance gate: cannot judge\n\n{sentence}\n" in pull_request.runner.summary
     assert "Keep the judgement" in pull_request.runner.uses
@@ -295,13 +317,14 @@ def test_a_base_that_a_cut_history_hides_is_still_found(tmp_path, pull_request):
     clone.git("fetch", "--quiet", "--depth=20", "origin", head, newest)
     assert clone.git("merge-base", head, newest) == older  # what a clone that lacks commits says
     assert pull_request.runner.run(ACTION)[0] == 0
-    assert pull_request.judged()["arguments"][6] == newest
+    assert pull_request.arguments()[6] == newest
 
 
 def test_a_named_revision_may_be_a_branch_of_origin(pull_request):
     assert pull_request.runner.run(ACTION, against="main")[0] == 0
-    assert pull_request.judged()["arguments"][6] == pull_request.base
-    pull_request.record.unlink()
+    assert pull_request.arguments()[6] == pull_request.base
+    for file in pull_request.record.parent.glob("judge.*"):
+        file.unlink()
     assert "names no revision here and none of origin's: nowhere" in refused(pull_request, against="nowhere")
 
 
@@ -310,7 +333,7 @@ def test_no_input_becomes_a_command_or_an_option(pull_request):
     refused(pull_request, against=hostile_text)
     paths = f"--trust-candidate-settings\n\ntests/a b.py::test[{hostile_text}]\n"
     assert pull_request.runner.run(ACTION, paths=paths, python=hostile_text)[0] == 0
-    arguments = pull_request.judged()["arguments"]
+    arguments = pull_request.arguments()
     assert arguments[arguments.index("--") + 1 :] == paths.split("\n")[:1] + paths.split("\n")[2:3]
     assert arguments[arguments.index("--python") + 1] == hostile_text
     assert not list(pull_request.runner.folder.parent.rglob("hacked"))
@@ -318,7 +341,7 @@ def test_no_input_becomes_a_command_or_an_option(pull_request):
 
 def test_the_suites_own_form_takes_a_sweep_and_settings(pull_request):
     assert pull_request.runner.run(ACTION, form="suite", set="attention=mine\nseq_len=64", seconds="9")[0] == 0
-    arguments = pull_request.judged()["arguments"]
+    arguments = pull_request.arguments()
     assert "pytest" not in arguments
     assert arguments[-6:] == ["--sweep", "gate", "--set", "attention=mine", "--set", "seq_len=64"]
     assert arguments[arguments.index("--seconds") + 1] == "9"
@@ -327,19 +350,19 @@ def test_the_suites_own_form_takes_a_sweep_and_settings(pull_request):
 
 def test_a_reviewer_may_trust_what_a_candidate_sets(pull_request):
     assert pull_request.runner.run(ACTION, **{"trust-candidate-settings": "true"})[0] == 0
-    assert "--trust-candidate-settings" in pull_request.judged()["arguments"]
+    assert "--trust-candidate-settings" in pull_request.arguments()
     assert pull_request.runner.run(ACTION)[0] == 0
-    assert "--trust-candidate-settings" not in pull_request.judged()["arguments"]
+    assert "--trust-candidate-settings" not in pull_request.arguments()
 
 
 def test_what_is_measured_gets_no_word_with_the_runner(pull_request):
     pull_request.runner.environment["PYTHONPATH"] = "/of/the/project"
     assert pull_request.runner.run(ACTION)[0] == 0
-    environment = pull_request.judged()["environment"]
+    environment = pull_request.environment()
     assert not {f"GITHUB_{name}" for name in ("ENV", "OUTPUT", "PATH", "STATE", "STEP_SUMMARY")} & environment.keys()
     assert "a-token" not in json.dumps(environment)
     assert environment["PYTHONPATH"] == "/of/the/project"  # for the project's Python; the judge's own has -I
-    assert "-I" in pull_request.judged()["arguments"]
+    assert "-I" in pull_request.arguments()
 
 
 def test_a_private_repository_is_fetched_with_the_token(pull_request, tmp_path):
