@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -51,7 +51,8 @@ def light_worker(monkeypatch):
 needs_pipes = pytest.mark.skipif(sys.platform == "win32", reason="waits for a pipe as Windows cannot")
 GOOD = {"seconds": 1e-3}
 CASES = {"one": GOOD, "two": GOOD, "three": GOOD}
-SLOWER = {"cases": CASES | {"two": {"seconds": 2e-3}}}
+SLOWER = {"cases": CASES | {"two": {"seconds": 1.8e-3}}}
+LATER = str((datetime.now(UTC) + timedelta(days=300)).date())
 EMPTY = {"cases": {}}
 UNTIMED = {"spans": []}
 ELSEWHERE = {"code": {"light": None}}
@@ -107,9 +108,9 @@ def test_a_slower_case_fails_and_passes_once_accepted(tmp_path, monkeypatch, cap
     assert "two" in summary.read_text()
     assert "suite gate accept 'workload=light name=two' --reason … --ceiling … --expires …" in shown
 
-    accepted = ("accept", "workload=light name=two", "--ceiling", "2.5", "--expires", "2999-12-31")
+    accepted = ("accept", "workload=light name=two", "--ceiling", "2", "--expires", LATER)
     assert called(monkeypatch, *accepted, "--reason", "it's checked, twice [now], and costs this") == 0
-    (entry,) = read_acceptances(ACCEPTED)
+    (entry,) = read_acceptances(ACCEPTED, datetime.now(UTC).date())
     assert entry.reason == "it's checked, twice [now], and costs this"
     assert called(monkeypatch, "--against", "HEAD", "--seconds", "1", "--out", str(tmp_path / "again")) == 0
     assert outcomes(tmp_path / "again")["two"] == {"same", "accepted"}
@@ -286,8 +287,11 @@ def wait_until(condition):
         (["--baseline", "x", "--candidate", "y", "--candidate", "z"], "candidate must be one folder of records"),
         (["--against", "nope"], "against must be a revision that git knows here; got 'nope'"),
         (["--against", "-x"], "against must be a revision that git knows here; got '-x'"),
-        (["accept", "a case", "--reason", " ", "--ceiling", "1.1", "--expires", "2999-12-31"], "reason must be"),
-        (["accept", "a case", "--reason", "why", "--ceiling", "1", "--expires", "2999-12-31"], "ceiling must be"),
+        (["accept", "a case", "--reason", " ", "--ceiling", "1.1", "--expires", LATER], "reason must be"),
+        (["accept", "*", "--reason", "why", "--ceiling", "1.1", "--expires", LATER], "* alone accepts everything"),
+        (["accept", "a case", "--reason", "why", "--ceiling", "9", "--expires", LATER], "and at most 2"),
+        (["accept", "a case", "--reason", "why", "--ceiling", "1.1", "--expires", "2999-12-31"], "at most 366 days"),
+        (["accept", "a case", "--reason", "why", "--ceiling", "1", "--expires", LATER], "ceiling must be"),
         (["accept", "a case", "--reason", "why", "--ceiling", "1.1", "--expires", "2000-01-01"], "expires must be"),
     ],
 )

@@ -2,11 +2,10 @@
 
 The file is under version control, so that who accepts what is seen in a review. Nothing in it is ever ignored in
 silence: an entry that expired, does not reach far enough or matches nothing is said, and a file that cannot be read is
-a broken verdict.
+a broken verdict. What an entry may say is bounded, since whoever writes one may be who made the regression.
 """
 
 import datetime
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -23,6 +22,8 @@ from suite.records.store import read_file, write_named
 
 ACCEPTED = Path("results/baseline/accepted.yaml")
 SCHEMA = 1
+HIGHEST_CEILING, LONGEST_DAYS, MOST_CASES = 2.0, 366, 4
+"""The most that one entry accepts: twice as much, for a year, of so many cases of a judgement."""
 ANY, MISSING = "*", "missing"
 """`missing` in place of a metric accepts that a case or a quantity is gone."""
 ABOUT = """\
@@ -63,10 +64,10 @@ class Acceptance:
         if MISSING in (metric, self.metric) and metric != self.metric:
             return False
         pairs = ((self.case, verdict.case), (self.span, verdict.span), (self.metric, metric))
-        return all(pattern == text or matches(pattern, text) for pattern, text in pairs)
+        return all(_is_meant(pattern, text) for pattern, text in pairs)
 
 
-def read_acceptances(path: Path) -> list[Acceptance]:
+def read_acceptances(path: Path, today: datetime.date) -> list[Acceptance]:
     """Read every entry, in the file's order; none where there is no file. Raises CorruptAcceptancesError."""
     if not path.exists():
         return []
@@ -76,13 +77,14 @@ def read_acceptances(path: Path) -> list[Acceptance]:
             raise ValueError(f"schema must be {SCHEMA}; got {content['schema']!r}")
         if content.keys() != {"schema", "accepted"} or not isinstance(content["accepted"], list):
             raise ValueError(f"it must hold schema and accepted, a list; got {', '.join(map(str, content))}")
-        found = [_acceptance(entry) for entry in content["accepted"]]
+        found = [_acceptance(entry, today) for entry in content["accepted"]]
     except (
         CorruptRecordError,
         ValueError,
         TypeError,
         KeyError,
         AttributeError,
+        OverflowError,
         RecursionError,
         yaml.YAMLError,
     ) as error:
@@ -119,11 +121,12 @@ def accept(
             "ceiling": ceiling,
             "expires": expires,
             "added": today,
-        }
+        },
+        today,
     )
     if entry.expires < today:
         raise ValueError(f"expires must be today, {today}, or later; got {entry.expires}")
-    entries = read_acceptances(path)
+    entries = read_acceptances(path, today)
     position = next((index for index, old in enumerate(entries) if old.quantity == entry.quantity), len(entries))
     entries[position : position + 1] = [entry]
     content = {"schema": SCHEMA, "accepted": [asdict(entry) for entry in entries]}
@@ -144,7 +147,9 @@ def apply(
         ]
         for verdict in verdicts
     ]
-    judged = [_judged(verdict, entries, today) for verdict, entries in zip(verdicts, meant, strict=True)]
+    cases = {verdict.case for verdict in verdicts}
+    breadths = {entry: sum(_is_meant(entry.case, case) for case in cases) for entry in acceptances}
+    judged = [_judged(verdict, entries, breadths, today) for verdict, entries in zip(verdicts, meant, strict=True)]
     used = {entry for entries in meant for entry in entries}
     warnings = []
     for entry in acceptances:
@@ -152,23 +157,31 @@ def apply(
             warnings.append(f"the acceptance of {entry.name} matches no regression here and can be removed")
         elif entry.expires < today:
             warnings.append(f"the acceptance of {entry.name} expired on {entry.expires}")
+        elif breadths[entry] > 1:
+            warnings.append(f"the acceptance of {entry.name} matches {breadths[entry]} of {len(cases)} cases")
     return judged, warnings
 
 
 def apply_file(verdicts: Sequence[Verdict], path: Path | None, today: datetime.date) -> tuple[list[Verdict], list[str]]:
     """Apply a file's entries. One that cannot be read accepts nothing, and is a broken verdict of its own."""
     try:
-        return apply(verdicts, [] if path is None else read_acceptances(path), today)
+        return apply(verdicts, [] if path is None else read_acceptances(path, today), today)
     except CorruptAcceptancesError as error:
         broken = Verdict(case="acceptances", outcome=Outcome.BROKEN, reason=str(error))
         return [*verdicts, broken], []
 
 
-def _judged(verdict: Verdict, entries: Sequence[Acceptance], today: datetime.date) -> Verdict:
+def _is_meant(pattern: str, text: str) -> bool:
+    return pattern == text or matches(pattern, text)
+
+
+def _judged(
+    verdict: Verdict, entries: Sequence[Acceptance], breadths: Mapping[Acceptance, int], today: datetime.date
+) -> Verdict:
     """Accept by the first entry that reaches far enough; else keep the outcome, and say what each entry lacks."""
     lacking = []
     for entry in entries:
-        lack = _lack(verdict, entry, today)
+        lack = _lack(verdict, entry, breadths[entry], today)
         if lack is None:
             reason = f"{verdict.reason}; accepted until {entry.expires}: {entry.reason}"
             return replace(verdict, outcome=Outcome.ACCEPTED, reason=reason)
@@ -176,10 +189,12 @@ def _judged(verdict: Verdict, entries: Sequence[Acceptance], today: datetime.dat
     return replace(verdict, reason="; ".join([verdict.reason, *lacking]))
 
 
-def _lack(verdict: Verdict, entry: Acceptance, today: datetime.date) -> str | None:
+def _lack(verdict: Verdict, entry: Acceptance, breadth: int, today: datetime.date) -> str | None:
     """Say why an entry that means this verdict does not accept it; None where it does."""
     if entry.expires < today:
         return f"its acceptance expired on {entry.expires}"
+    if breadth > MOST_CASES:
+        return f"its acceptance matches {breadth} cases, and may match {MOST_CASES} at most: name them"
     if verdict.outcome is Outcome.MISSING:
         return None
     ratio = verdict.worse_by
@@ -196,7 +211,7 @@ def _is_neither(verdict: Verdict) -> bool:
     return metric is not None and metric.better is Better.NEITHER
 
 
-def _acceptance(content: Mapping[str, Any]) -> Acceptance:
+def _acceptance(content: Mapping[str, Any], today: datetime.date) -> Acceptance:
     """Check an entry. Raises ValueError, in one sentence, for what none may say."""
     known = [field.name for field in fields(Acceptance)]
     if not isinstance(content, dict) or content.keys() != set(known):
@@ -206,9 +221,23 @@ def _acceptance(content: Mapping[str, Any]) -> Acceptance:
             raise ValueError(f"{name} must be a text that says something; got {content[name]!r}")
     ceiling = content["ceiling"]
     is_number = isinstance(ceiling, int | float) and not isinstance(ceiling, bool)
-    if not is_number or not 1 < ceiling < math.inf:
-        raise ValueError(f"ceiling must be a finite ratio above 1, where 1.1 is 10 % more; got {ceiling!r}")
+    if not is_number or not 1 < ceiling <= HIGHEST_CEILING:
+        raise ValueError(
+            f"ceiling must be a ratio above 1 and at most {HIGHEST_CEILING:g}, where 1.1 is 10 % more; got {ceiling!r}"
+        )
+    if not content["case"].replace(ANY, "").strip():
+        raise ValueError(
+            f"case must name what may be slower, since * alone accepts everything; got {content['case']!r}"
+        )
     dates = {name: _date(name, content[name]) for name in ("expires", "added")}
+    tomorrow = today + datetime.timedelta(days=1)  # as it is somewhere already
+    if dates["added"] > tomorrow:
+        raise ValueError(f"added must be today, {today}, or earlier; got {dates['added']}")
+    latest = dates["added"] + datetime.timedelta(days=LONGEST_DAYS)
+    if dates["expires"] > latest:
+        raise ValueError(
+            f"expires must be at most {LONGEST_DAYS} days after it is added, {latest}; got {dates['expires']}"
+        )
     return Acceptance(**{**content, **dates, "ceiling": float(ceiling)})
 
 

@@ -25,6 +25,8 @@ FAIL, SHOW = "fail", "show"
 NOISE = Path("results/baseline/noise")
 NOISE_SCHEMA = 1
 NOISE_KEYS = ("case", "span", "metric")
+MOST_NOISE = 0.2
+"""Of a benchmark that differs from itself by more, nothing can be said by time."""
 MOST_BYTES = 4 << 20
 ABOUT_NOISE = """\
 # The gate's own noise: the relative difference that identical code showed on this kind of machine.
@@ -149,11 +151,11 @@ def save_noise(
 ) -> None:
     """Write learnt noise, as shares. `machine`: what kind it is; `made`: when and how it was learnt.
 
-    Raises ValueError for a noise that is no share from 0 to below 1: such a benchmark cannot be gated at all.
+    Raises ValueError for a noise that is no share up to MOST_NOISE: such a benchmark cannot be gated at all.
     """
     for quantity, value in noise.items():
-        if not _is_share(value):
-            raise ValueError(f"noise of {' '.join(quantity)} must be a share from 0 to below 1; got {value!r}")
+        if not _is_share(value) or value > MOST_NOISE:
+            raise ValueError(f"noise of {' '.join(quantity)} must be a share from 0 to {MOST_NOISE}; got {value!r}")
     rows = [
         {**dict(zip(NOISE_KEYS, quantity, strict=True)), "noise": float(share)} for quantity, share in noise.items()
     ]
@@ -176,8 +178,8 @@ def read_noise(path: Path) -> dict[Quantity, float]:
             case, span, metric = (row[key] for key in NOISE_KEYS)
             if not all(isinstance(part, str) for part in (case, span, metric)) or (case, span, metric) in found:
                 raise ValueError(f"case, span and metric must be texts, and stand once; got {row!r}")
-            if not _is_share(row["noise"]):
-                raise ValueError(f"noise must be a share from 0 to below 1; got {row['noise']!r}")
+            if not _is_share(row["noise"]) or row["noise"] > MOST_NOISE:
+                raise ValueError(f"noise must be a share from 0 to {MOST_NOISE}; got {row['noise']!r}")
             found[case, span, metric] = float(row["noise"])
     except (CorruptRecordError, ValueError, TypeError, KeyError, RecursionError, yaml.YAMLError) as error:
         raise CorruptNoiseError(f"{path.name} is no file of noise ({' '.join(str(error).split())})") from error

@@ -79,15 +79,15 @@ def outcome(verdict, *entries, today=TODAY):
 def test_a_reason_survives_its_file_exactly(path, text):
     written = add(path, reason=text)
     assert written.reason == text
-    assert read_acceptances(path) == [written]
+    assert read_acceptances(path, TODAY) == [written]
 
 
 @pytest.mark.parametrize(
-    "case", [ID, "workload=attention seq_len=4096 cache_dtype=null", "a: b", "*", "[1]", "2026-01-01"]
+    "case", [ID, "workload=attention seq_len=4096 cache_dtype=null", "a: b", "*x", "[1]", "2026-01-01"]
 )
 def test_an_id_survives_its_file_exactly_and_matches_itself(path, case):
     add(path, case)
-    (read,) = read_acceptances(path)
+    (read,) = read_acceptances(path, TODAY)
     assert read.case == case
     assert outcome(slower(case=case), read) is Outcome.ACCEPTED
 
@@ -97,7 +97,7 @@ def test_an_entry_of_the_same_quantity_is_replaced_in_its_place(path):
         add(path, case)
     add(path, "second", reason="another", ceiling=1.5)
     add(path, "second", metric="latency_s")
-    assert [(one.case, one.metric, one.reason) for one in read_acceptances(path)] == [
+    assert [(one.case, one.metric, one.reason) for one in read_acceptances(path, TODAY)] == [
         ("first", "*", "wider heads"),
         ("second", "*", "another"),
         ("third", "*", "wider heads"),
@@ -111,7 +111,7 @@ def test_what_people_write_by_hand_is_read(path):
         "schema: 1\naccepted:\n- case: a.py::t[x-1]\n  span: layer\n  metric: latency_s\n  reason: why\n"
         "  ceiling: 2\n  expires: 2026-06-30\n  added: '2026-03-01'\n"
     )
-    assert read_acceptances(path) == [
+    assert read_acceptances(path, TODAY) == [
         entry(case="a.py::t[x-1]", span="layer", metric="latency_s", reason="why", ceiling=2.0)
     ]
 
@@ -123,7 +123,12 @@ def test_what_people_write_by_hand_is_read(path):
         ({"reason": " \n"}, "reason must be a text"),
         ({"case": ""}, "case must be a text"),
         ({"span": ""}, "span must be a text"),
-        ({"ceiling": 1.0}, "ceiling must be a finite ratio above 1.*got 1.0"),
+        ({"ceiling": 1.0}, "ceiling must be a ratio above 1 and at most 2.*got 1.0"),
+        ({"ceiling": 2.01}, "at most 2, where 1.1 is 10 % more; got 2.01"),
+        ({"ceiling": 1e6}, "got 1000000.0"),
+        *(({"case": case}, "since . alone accepts everything") for case in ("*", "**", " * ")),
+        ({"expires": "2027-03-03"}, "at most 366 days after it is added, 2027-03-02; got 2027-03-03"),
+        ({"expires": "9999-12-31"}, "at most 366 days"),
         ({"ceiling": 0.05}, "got 0.05"),
         ({"ceiling": float("inf")}, "got inf"),
         ({"ceiling": float("nan")}, "got nan"),
@@ -178,6 +183,11 @@ GOOD = {
         {"schema": 1, "accepted": [GOOD | {"expires": datetime.datetime(2026, 6, 30, 1)}]},
         {"schema": 1, "accepted": [GOOD | {"ceiling": "high"}]},
         {"schema": 1, "accepted": [GOOD | {"reason": 7}]},
+        {"schema": 1, "accepted": [GOOD | {"case": "*"}]},
+        {"schema": 1, "accepted": [GOOD | {"ceiling": 1e6}]},
+        {"schema": 1, "accepted": [GOOD | {"expires": "9999-12-31"}]},
+        {"schema": 1, "accepted": [GOOD | {"expires": "9999-12-31", "added": "9999-01-01"}]},
+        {"schema": 1, "accepted": [GOOD | {"expires": "9999-12-31", "added": "9999-12-31"}]},
     ],
 )
 def test_a_corrupt_file_is_never_ignored_nor_overwritten(path, content):
@@ -185,7 +195,7 @@ def test_a_corrupt_file_is_never_ignored_nor_overwritten(path, content):
     path.write_text(yaml.safe_dump(content))
     before = path.read_bytes()
     with pytest.raises(CorruptAcceptancesError, match=r"accepted\.yaml"):
-        read_acceptances(path)
+        read_acceptances(path, TODAY)
     with pytest.raises(CorruptAcceptancesError):
         add(path)
     assert path.read_bytes() == before
@@ -198,14 +208,14 @@ def test_bytes_that_are_no_yaml_are_corrupt(path, raw):
     path.parent.mkdir()
     path.write_bytes(raw)
     with pytest.raises(CorruptAcceptancesError):
-        read_acceptances(path)
+        read_acceptances(path, TODAY)
 
 
 def test_a_folder_in_the_files_place_is_corrupt(path):
-    assert read_acceptances(path) == []
+    assert read_acceptances(path, TODAY) == []
     path.mkdir(parents=True)
     with pytest.raises(CorruptAcceptancesError):
-        read_acceptances(path)
+        read_acceptances(path, TODAY)
 
 
 def test_a_slowdown_up_to_the_ceiling_is_accepted():
@@ -233,6 +243,20 @@ def test_an_expired_entry_accepts_nothing_and_warns():
     assert "expired on 2026-06-30" in judged.reason
     assert warnings == [f"the acceptance of {ID} expired on 2026-06-30"]
     assert outcome(slower(), entry(), today=datetime.date(2026, 6, 30)) is Outcome.ACCEPTED
+
+
+def test_an_entry_of_more_than_four_cases_accepts_none_of_them():
+    cases = [slower(case=f"seq_len={number}") for number in range(5)]
+    judged, warnings = apply(cases, [entry(case="seq_len=*")], TODAY)
+    assert {verdict.outcome for verdict in judged} == {Outcome.SLOWER}
+    assert judged[0].reason.endswith("its acceptance matches 5 cases, and may match 4 at most: name them")
+    assert warnings == ["the acceptance of seq_len=* matches 5 of 5 cases"]
+    judged, warnings = apply(cases[1:], [entry(case="seq_len=*")], TODAY)
+    assert {verdict.outcome for verdict in judged} == {Outcome.ACCEPTED}
+    assert warnings == ["the acceptance of seq_len=* matches 4 of 4 cases"]
+    same = [slower(case=f"seq_len={number}", outcome=Outcome.SAME) for number in range(1, 5)]
+    (judged, *_), _ = apply([cases[0], *same], [entry(case="seq_len=*")], TODAY)
+    assert judged.outcome is Outcome.SLOWER  # though only one of them is slower now
 
 
 def test_an_entry_that_matches_nothing_can_be_removed():

@@ -100,7 +100,7 @@ def test_noise_that_was_not_learnt_yet_is_none(tmp_path):
     assert Tolerances.load(tmp_path / "nothing.yaml").tolerance(*OF_CASE).minimum_effect == 0.02
 
 
-@pytest.mark.parametrize("value", [-0.1, 1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [-0.1, 0.21, 1.0, float("nan"), float("inf")])
 def test_a_noise_that_is_no_share_is_not_saved(tmp_path, value):
     with pytest.raises(ValueError, match="must be a share"):
         save_noise(tmp_path / "n.yaml", {OF_CASE: value}, machine={}, made={})
@@ -121,6 +121,7 @@ ROW = "{case: c, span: s, metric: latency_s, noise: 0.01}"
         "{schema: 1, noise: [{case: c, span: s, metric: latency_s}]}",
         "{schema: 1, noise: [{case: c, span: s, metric: latency_s, noise: 7}]}",
         "{schema: 1, noise: [{case: c, span: s, metric: latency_s, noise: true}]}",
+        "{schema: 1, noise: [{case: c, span: s, metric: latency_s, noise: 0.99}]}",
         "{schema: 1, noise: [{case: 1, span: s, metric: latency_s, noise: 0.1}]}",
         f"{{schema: 1, noise: [{ROW}, {ROW}]}}",
         "\x00",

@@ -244,7 +244,7 @@ def test_a_failed_seed_is_accepted_by_no_entry_for_an_accuracy(tmp_path):
     after = [rl_run(2, 0.8, minute=30, status=Status.FAILED, reason="the loss is nan"), *arm(USUAL[:2], minute=30)]
     folders = stored(tmp_path, arm(USUAL[:3]), after)
     path = tmp_path / "accepted.yaml"
-    plain = {"reason": "why", "ceiling": 9.0, "expires": "2999-12-31", "today": TODAY}
+    plain = {"reason": "why", "ceiling": 2.0, "expires": "2026-12-31", "today": TODAY}
     for metric, outcome in (("heldout_accuracy", Outcome.SLOWER), ("ok_runs", Outcome.ACCEPTED)):
         accept(path, ARM, metric=metric, **plain)
         found = [one for one in judge_stored(*folders, tolerances=SHIPPED, accepted=path).verdicts if one.before == 3]
@@ -255,7 +255,7 @@ def test_a_failed_seed_is_accepted_by_no_entry_for_an_accuracy(tmp_path):
 def test_a_fall_is_accepted_up_to_its_ceiling(tmp_path, ceiling, outcome):
     """From 0.76 to 0.66 is 1.15 times worse."""
     path = tmp_path / "accepted.yaml"
-    accept(path, ARM, metric="heldout_accuracy", reason="why", ceiling=ceiling, expires="2999-12-31", today=TODAY)
+    accept(path, ARM, metric="heldout_accuracy", reason="why", ceiling=ceiling, expires="2026-12-31", today=TODAY)
     judgement = judged(tmp_path, arm(USUAL), arm(moved([-0.1] * 5), minute=30), accepted=path)
     assert of(judgement, "last").outcome is outcome
 
