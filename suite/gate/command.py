@@ -18,10 +18,11 @@ from suite.gate.output.files import JUDGEMENT, without_secrets, write_judgement
 from suite.gate.output.github import annotations, markdown
 from suite.gate.output.terminal import lines as terminal_lines
 from suite.gate.rules.acceptances import ACCEPTED, CorruptAcceptancesError, accept, apply_file
-from suite.gate.rules.tolerances import CorruptNoiseError, Tolerances, machine_kind, noise_path, save_noise
+from suite.gate.rules.tolerances import NOISE, CorruptNoiseError, Tolerances, machine_kind, noise_path, save_noise
 from suite.gate.selftest import TWO_WORKERS, Plan, noise_of, selftest, table
 from suite.gate.side_by_side import revisions
 from suite.gate.side_by_side.against import RevisionComparison
+from suite.gate.side_by_side.settings import settings_of
 from suite.gate.side_by_side.timing import LAUNCHES
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerError, interpreter
 from suite.gate.stored.benchmark_json import holds_benchmarks, judge_benchmarks
@@ -69,27 +70,34 @@ def gate_against(
     inconclusive: str,
     out: Path | None,
     python: Path | None = None,
+    trust_settings: bool = False,
 ) -> int:
     """Judge the working tree by a revision of its repository. Raises ValueError for what cannot be asked.
 
-    `python`: the interpreter that runs the cases, where it is another than the judge's.
+    `python`: the interpreter that runs the cases, where it is another than the judge's. `trust_settings`: tolerances,
+    noise and acceptances are the working tree's, else the revision's.
     """
     _check_seconds(seconds)
-    top, tolerances = revisions.repository(Path.cwd()), _tolerances()
+    top = revisions.repository(Path.cwd())
     with Interruptions() as interruptions, temporary_folder("gate") as folder:
         if removed := remove_abandoned():
             _say(removed)
-        before = revisions.before(top, revision, folder)
+        before, after = revisions.before(top, revision, folder), revisions.after(top, folder)
+        settings = settings_of(before.folder, after.folder, top, sweep, is_trusted=trust_settings)
         comparison = RevisionComparison(
             before=before,
-            after=revisions.after(top, folder),
+            after=after,
             sweep=sweep,
             chosen=chosen,
             seconds=seconds,
-            tolerances=tolerances,
+            tolerances=Tolerances.load(settings.noise(_noise_name()), settings.tolerances),
+            verdicts=settings.verdicts(),
+            warnings=[*settings.warnings(top)],
             folder=folder,
             python=interpreter(python or Path(sys.executable)),
         )
+        for line in settings.differing:
+            _say(f"this change alters what it is judged by: {line}")
         _say(
             f"the working tree against {revision} ({(before.side.commit or '')[:9]}), sweep={sweep}: at most "
             f"{seconds:g} s of measuring in 2 to {len(LAUNCHES)} launches, each with about 3 s to start"
@@ -97,7 +105,7 @@ def gate_against(
         interrupted = _run(comparison)
         with interruptions.deferred():
             judgement = comparison.judgement(inconclusive_fails=inconclusive == "fail", interrupted=interrupted)
-            return _finish(_with_acceptances(judgement), out, comparison.tables())
+            return _finish(_with_acceptances(judgement, settings.accepted), out, comparison.tables())
 
 
 def gate_stored(baseline: Sequence[Path], candidate: Sequence[Path], *, inconclusive: str, out: Path | None) -> int:
@@ -106,7 +114,7 @@ def gate_stored(baseline: Sequence[Path], candidate: Sequence[Path], *, inconclu
     Raises ValueError for several folders of records, and where what reads those is not installed.
     """
     how: dict[str, Any] = {
-        "tolerances": _tolerances(),
+        "tolerances": Tolerances.load(NOISE / _noise_name()),
         "accepted": ACCEPTED,
         "inconclusive_fails": inconclusive == "fail",
     }
@@ -174,8 +182,8 @@ def _run(comparison: RevisionComparison) -> bool:
     return False
 
 
-def _with_acceptances(judgement: Judgement) -> Judgement:
-    verdicts, warnings = apply_file(judgement.verdicts, ACCEPTED, datetime.date.today())
+def _with_acceptances(judgement: Judgement, accepted: Path) -> Judgement:
+    verdicts, warnings = apply_file(judgement.verdicts, accepted, datetime.date.today())
     # A case that was not reached yet says nothing of an acceptance.
     more = () if judgement.interrupted else warnings
     return replace(judgement, verdicts=verdicts, warnings=[*judgement.warnings, *more])
@@ -209,8 +217,8 @@ def _new_folder(now: datetime.datetime) -> Path:
     return folder
 
 
-def _tolerances() -> Tolerances:
-    return Tolerances.load(noise_path(machine_kind(environment(), THREADS)))
+def _noise_name() -> str:
+    return noise_path(machine_kind(environment(), THREADS)).name
 
 
 def _check_seconds(seconds: float) -> None:

@@ -13,7 +13,8 @@ class Inconclusive(StrEnum):
     fails = "fail"
 
 
-MEASURES = {"sweep": "--sweep", "set_": "--set", "seconds": "--seconds", "python": "--python"}
+TRUST = {"trust_candidate_settings": "--trust-candidate-settings"}
+MEASURES = {"sweep": "--sweep", "set_": "--set", "seconds": "--seconds", "python": "--python", **TRUST}
 """Options of a measuring form, by the name of their parameter."""
 Sweep = Annotated[str, typer.Option(help="The named sweep whose cases judge.")]
 
@@ -50,6 +51,13 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
             typer.Option("--set", metavar="KEY=VALUE", help="A setting of every case; may be repeated."),
         ] = None,
         seconds: Annotated[float, typer.Option(help="The most measuring time of --against.")] = 120.0,
+        trust_candidate_settings: Annotated[
+            bool,
+            typer.Option(
+                "--trust-candidate-settings",
+                help="Judge by the working tree's tolerances, noise and acceptances, which differ and were reviewed.",
+            ),
+        ] = False,
         inconclusive: Annotated[Inconclusive, typer.Option(help="Exit status when noise hides the answer.")] = (
             Inconclusive.passes
         ),
@@ -74,6 +82,7 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
                         inconclusive=inconclusive.value,
                         out=out,
                         python=python,
+                        trust_settings=trust_candidate_settings,
                     )
                 )
             if against is None and baseline and candidate:

@@ -112,11 +112,24 @@ def test_a_slower_case_fails_and_passes_once_accepted(tmp_path, monkeypatch, cap
     assert called(monkeypatch, *accepted, "--reason", "it's checked, twice [now], and costs this") == 0
     (entry,) = read_acceptances(ACCEPTED, datetime.now(UTC).date())
     assert entry.reason == "it's checked, twice [now], and costs this"
-    assert called(monkeypatch, "--against", "HEAD", "--seconds", "1", "--out", str(tmp_path / "again")) == 0
+    again = ("--against", "HEAD", "--seconds", "1", "--out", str(tmp_path / "again"))
+    capsys.readouterr()
+    assert called(monkeypatch, *again) == 1  # as long as it is the change alone that says so
+    assert outcomes(tmp_path / "again") | {"one": 0, "three": 0} == {
+        "two": {"same", "slower"},
+        "settings": {"incomparable"},
+        "one": 0,
+        "three": 0,
+    }
+    said = "this change alters what it is judged by: results/baseline/accepted.yaml (acceptances, added)"
+    assert said in capsys.readouterr().out
+    assert called(monkeypatch, *again, "--trust-candidate-settings") == 0
     assert outcomes(tmp_path / "again")["two"] == {"same", "accepted"}
+    assert "the working tree's settings judge it: results/baseline/accepted.yaml" in capsys.readouterr().out
 
     ACCEPTED.write_text("schema: 1\naccepted: [", encoding="utf-8")
-    assert called(monkeypatch, "--against", "HEAD", "--seconds", "1", "--out", str(tmp_path / "corrupt")) == 4
+    corrupt = ("--against", "HEAD", "--seconds", "1", "--out", str(tmp_path / "corrupt"), "--trust-candidate-settings")
+    assert called(monkeypatch, *corrupt) == 4
     assert outcomes(tmp_path / "corrupt")["two"] == {"same", "slower"}
     assert outcomes(tmp_path / "corrupt")["acceptances"] == {"broken"}
     assert called(monkeypatch, *accepted, "--reason", "why") == 4  # it is not overwritten
@@ -170,6 +183,22 @@ def test_a_case_that_kills_its_worker_is_broken_alone(tmp_path, monkeypatch):
         assert "after: the worker " in one.reason
         assert ("ended with exit code 7" if "exit" in one.case else "was killed by signal 9") in one.reason
         assert one.reason.startswith("failed while it was timed") is ("sample" in one.case)
+
+
+@needs_pipes
+def test_settings_that_differ_cannot_judge_though_all_is_the_same(tmp_path, monkeypatch):
+    repo = light(tmp_path / "checkout", {"cases": {"one": GOOD}}, {"cases": {"one": GOOD}})
+    kind = repo.folder / "results/baseline/noise" / command._noise_name()
+    repo.write({str(kind.relative_to(repo.folder)): "{schema: 1, noise: []}"})
+    monkeypatch.chdir(repo.folder)
+    asked = ("--against", "HEAD", "--seconds", "1", "--out", str(tmp_path / "out"))
+    assert called(monkeypatch, *asked) == 3
+    assert outcomes(tmp_path / "out") == {"one": {"same"}, "settings": {"incomparable"}}
+    repo.git("add", "--all")
+    repo.git("commit", "--quiet", "--message", "learnt")
+    repo.write({str(kind.relative_to(repo.folder)): "no noise"})
+    assert called(monkeypatch, *asked) == 3  # the committed one counts
+    assert called(monkeypatch, *asked, "--trust-candidate-settings") == 4
 
 
 @needs_pipes
@@ -279,6 +308,16 @@ def wait_until(condition):
         ([], "gate needs either --against REV, or both --baseline PATH and --candidate PATH"),
         (["--baseline", "a"], "gate needs either"),
         (["--against", "HEAD", "--baseline", "a", "--candidate", "b"], "gate needs either"),
+        *(
+            (["--baseline", "a", "--candidate", "b", *more], f"{more[0]} is for times of --against")
+            for more in (
+                ["--seconds", "120"],
+                ["--sweep", "gate"],
+                ["--set", "a=b"],
+                ["--python", sys.executable],
+                ["--trust-candidate-settings"],
+            )
+        ),
         (["--against", "HEAD", "--seconds", "0"], "seconds must be a number from 1 to below 86400; got 0"),
         (["--against", "HEAD", "--seconds", "nan"], "seconds must be a number from 1 to below 86400; got nan"),
         (["--against", "HEAD", "--seconds", "inf"], "seconds must be a number from 1 to below 86400; got inf"),

@@ -73,9 +73,12 @@ class Tolerances:
     operators: str = FAIL
 
     @classmethod
-    def load(cls, noise: Path | None = None) -> "Tolerances":
-        """Read `conf/gate.yaml` and a file of learnt noise, which may not be there yet. Raises ValueError."""
-        path = conf_dir() / "gate.yaml"
+    def load(cls, noise: Path | None = None, path: Path | None = None) -> "Tolerances":
+        """Read `conf/gate.yaml` and a file of learnt noise, which may not be there yet. Raises ValueError.
+
+        `path`: another tree's file in place of the suite's own.
+        """
+        path = path or conf_dir() / "gate.yaml"
         try:
             settings = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError) as error:

@@ -20,6 +20,7 @@ from suite.gate.rules.tolerances import Tolerances
 from suite.gate.side_by_side.pairing import Expanded, check_can_be_timed, command_of, expanded_from, paired
 from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, Revisions, Tree
 from suite.gate.side_by_side.rounds import SAMPLES, SURROUNDINGS
+from suite.gate.side_by_side.settings import CASE as SETTINGS
 from suite.gate.side_by_side.timing import Say, TimingComparison
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
 from suite.gate.verdict import LATENCY, Judgement, Outcome, Verdict
@@ -72,8 +73,9 @@ class RevisionComparison:
             )
         with revisions.launched() as workers:
             cases = self._cases(workers)
-            if not cases and self.verdicts and all(verdict.outcome is Outcome.UNJUDGED for verdict in self.verdicts):
-                self.verdicts = [self._refusal()]
+            found = [verdict for verdict in self.verdicts if verdict.case != SETTINGS]
+            if not cases and found and all(verdict.outcome is Outcome.UNJUDGED for verdict in found):
+                self.verdicts = [*(verdict for verdict in self.verdicts if verdict.case == SETTINGS), self._refusal()]
                 return
             benchmarks = self._examine_all(revisions, workers, cases)
             if self.verdicts and not self.compared:  # as where each case is unsupported on both sides
@@ -300,7 +302,7 @@ def _other_meaning(old: Expanded) -> str:
 
 
 def _summary(verdicts: Sequence[Verdict]) -> str:
-    judged = [verdict for verdict in verdicts if verdict.outcome is not Outcome.UNJUDGED]
+    judged = [verdict for verdict in verdicts if verdict.outcome is not Outcome.UNJUDGED and verdict.case != SETTINGS]
     worse = [verdict for verdict in judged if verdict.outcome not in (Outcome.SAME, Outcome.NEW, Outcome.FASTER)]
     cases = len({verdict.case for verdict in judged})
     result = f"{len(worse)} to report" if worse else "nothing changed for the worse"

@@ -216,7 +216,9 @@ def test_each_case_gets_its_verdict_and_exit_code(judged, name, outcomes, said, 
 
 def test_every_case_is_in_the_judgement_and_the_worst_decides(judged):
     names = {one.case.split()[0].partition("=")[2] for one in judged.verdicts}
-    assert names == {*BOTH, "gone", "asked", "fresh"}
+    assert names == {*BOTH, "gone", "asked", "fresh", ""}
+    (settings,) = [one for one in judged.verdicts if one.case == "settings"]
+    assert "conf/sweep/some.yaml (the sweep, changed)" in settings.reason
     assert judged.exit_code == 4
     assert (judged.before.label, judged.after.label, judged.after.dirty) == ("HEAD", "working tree", True)
     assert judged.facts["chosen"] == ["hydra.searchpath=[file://conf]"]

@@ -1,0 +1,104 @@
+"""Settings by which a candidate is judged: the base revision's, so that a change cannot raise its own limits.
+
+They are the tolerances, the learnt noise, the acceptances, the sweep, and the judge itself where the one that runs lies
+in the checkout that it judges. What differs in any of them between the two revisions is named, and nothing is passed
+until somebody has said that the candidate's are meant.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from glob import escape
+from pathlib import Path
+
+from suite.gate.rules.acceptances import ACCEPTED
+from suite.gate.rules.tolerances import NOISE
+from suite.gate.verdict import Outcome, Verdict
+
+TOLERANCES, JUDGE = Path("conf/gate.yaml"), Path("suite/gate")
+CASE, OPTION = "settings", "--trust-candidate-settings"
+MOST_NAMED = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The files that judge, and what differs in them."""
+
+    folder: Path
+    """The tree that they are read from."""
+    differing: tuple[str, ...]
+    """What is told of each file that differs between the two revisions."""
+    is_trusted: bool
+    """True if somebody said that the candidate's are meant."""
+
+    @property
+    def tolerances(self) -> Path | None:
+        """Return the file of tolerances; None where the tree does not hold the suite, whose own then counts."""
+        path = self.folder / TOLERANCES
+        return path if path.exists() and (self.folder / JUDGE).is_dir() else None
+
+    @property
+    def accepted(self) -> Path:
+        return self.folder / ACCEPTED
+
+    def noise(self, name: str) -> Path:
+        return self.folder / NOISE / name
+
+    def warnings(self, checkout: Path) -> Iterator[str]:
+        """Yield sentences on settings that count though they differ, and on those that do not count."""
+        if self.is_trusted and self.differing:
+            yield f"by {OPTION} the working tree's settings judge it: {_listed(self.differing)}"
+        if (checkout / ACCEPTED).exists() and not self.accepted.exists():
+            yield f"{ACCEPTED.as_posix()} of the checkout is not in what judges, so nothing is accepted by it"
+
+    def verdicts(self) -> list[Verdict]:
+        """Return the verdict on settings that differ and that nobody has reviewed."""
+        if self.is_trusted or not self.differing:
+            return []
+        reason = f"this change alters what it is judged by: {_listed(self.differing)}; review that, then say {OPTION}"
+        return [Verdict(case=CASE, outcome=Outcome.INCOMPARABLE, reason=reason)]
+
+
+def _listed(differing: Sequence[str]) -> str:
+    more = len(differing) - MOST_NAMED
+    return ", ".join([*differing[:MOST_NAMED], *([f"and {more} more"] if more > 0 else [])])
+
+
+def settings_of(before: Path, after: Path, checkout: Path, sweep: str, *, is_trusted: bool) -> Settings:
+    """Compare the settings of two trees, the newer one a copy of the checkout.
+
+    `is_trusted`: the newer tree's are meant; else the older one's judge.
+    """
+    trees = (before, after)
+    differing = []
+    for about, names in (
+        ("tolerances", {TOLERANCES} if any((tree / JUDGE).is_dir() for tree in trees) else ()),
+        ("acceptances", {ACCEPTED}),
+        ("learnt noise", _found(trees, f"{NOISE}/*.yaml")),
+        ("the sweep", _found(trees, f"**/sweep/{escape(sweep)}.yaml")),
+        ("the judge", _judging(trees, checkout.resolve())),
+    ):
+        for name in sorted(names):
+            if how := _difference(*(tree / name for tree in trees)):
+                differing.append(f"{name.as_posix()} ({about}, {how})")
+    return Settings(folder=trees[is_trusted], differing=tuple(differing), is_trusted=is_trusted)
+
+
+def _found(trees: Iterable[Path], pattern: str) -> set[Path]:
+    return {path.relative_to(tree) for tree in trees for path in tree.glob(pattern)}
+
+
+def _judging(trees: Iterable[Path], checkout: Path) -> set[Path]:
+    """Return the files of the judge that runs, if it lies in the checkout: the gate's, and what was imported."""
+    modules = [module for name, module in sys.modules.items() if name.partition(".")[0] == "suite"]
+    files = {Path(file).resolve() for module in modules if (file := getattr(module, "__file__", None))}
+    running = {file.relative_to(checkout) for file in files if file.is_relative_to(checkout)}
+    return running | _found(trees, f"{JUDGE}/**/*.py") if running else set()
+
+
+def _difference(before: Path, after: Path) -> str:
+    """Return how a file differs; empty where it does not."""
+    old, new = (path.read_bytes() if path.is_file() else None for path in (before, after))
+    if old == new:
+        return ""
+    return "added" if old is None else "removed" if new is None else "changed"
