@@ -4,9 +4,11 @@ A case is judged if each revision holds a module that its settings name code of.
 compared with itself, and found to be the same.
 """
 
+import math
+import random
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -17,6 +19,7 @@ from suite.gate.rules.decision import AFTER, BEFORE, Benchmark
 from suite.gate.rules.exact import Exact, judge_exact
 from suite.gate.rules.fingerprint import changed_settings
 from suite.gate.rules.tolerances import Tolerances
+from suite.gate.side_by_side.answers import checked_ceilings
 from suite.gate.side_by_side.pairing import Expanded, check_can_be_timed, command_of, expanded_from, paired
 from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, Revisions, Tree
 from suite.gate.side_by_side.rounds import SAMPLES, SURROUNDINGS
@@ -26,6 +29,11 @@ from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereEr
 from suite.gate.verdict import LATENCY, Judgement, Outcome, Verdict
 from suite.records.metrics import METRICS
 
+FASTER = 4.0
+"""Times as fast as a product of matrices and a copy were measured here; nothing that was measured came near it."""
+DEVICE_FLOPS_PER_S, DEVICE_BYTES_PER_S = 2e16, 1e14
+"""Above any GPU that there is, in its lowest precision and out of its cache."""
+LEAST_COVERED = 2.0
 Built = Mapping[str, Any] | Exception
 Code = Mapping[str, str | None]
 """Modules as a worker lists them, each with its file in the tree; None for one that lies elsewhere."""
@@ -54,7 +62,13 @@ class RevisionComparison:
     """Modules that cases name and that do not lie in both revisions."""
     compared: bool = False
     """True once any quantity of any case was there on both sides to be compared."""
+    parts: dict[str, tuple[Mapping[str, Sequence[str]], Mapping[str, Sequence[str]]]] = field(default_factory=dict)
+    """Operators of each case's timed parts on both sides, before any timing."""
+    least_s: dict[Benchmark, float] = field(default_factory=dict)
+    """The time below which no machine does what a benchmark has to."""
     timing: TimingComparison | None = None
+    _drawn: random.Random = field(default_factory=random.SystemRandom)
+    """What the code under test cannot foresee."""
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def run(self, say: Say) -> None:
@@ -88,7 +102,9 @@ class RevisionComparison:
                 benchmarks=benchmarks,
                 tolerances=self.tolerances,
                 seconds=self.seconds,
+                recheck=self._recheck,
             )
+            self.timing.rounds.least_s = self.least_s
             say(f"timing: {len(benchmarks)} in at most {self.seconds:g} s of measuring")
             if all(worker.is_alive for worker in workers):
                 self.timing.launch(workers, say)
@@ -233,7 +249,27 @@ class RevisionComparison:
         for span in old["spans"]:
             if span not in new["spans"]:
                 self._add(case.id, Outcome.MISSING, "was timed before, and is not now", span=span)
-        return [Benchmark(case=case.id, span=span, clock=new["clock"]) for span in new["spans"] if span in old["spans"]]
+        if undone := [*work_undone(old, new)]:
+            for span, reason in undone:
+                self._add(case.id, Outcome.BROKEN, reason, span=span)
+            return []
+        self.parts[case.id] = (old["parts"], new["parts"])
+        benchmarks = [
+            Benchmark(case=case.id, span=span, clock=old["clock"]) for span in new["spans"] if span in old["spans"]
+        ]
+        for benchmark in benchmarks:
+            must = old["readings"].get(benchmark.span, {})  # the older side's: a change of it is judged above
+            self.least_s[benchmark] = least_s(must, checked_ceilings(workers[BEFORE].hello), benchmark.clock)
+        return benchmarks
+
+    def _recheck(self, revisions: Revisions, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int) -> None:
+        """Raise FailedError where a case that was timed by now computes something else, or does other work."""
+        told = revisions.recheck(workers, case, side, seed=self._drawn.getrandbits(31), calls=self._drawn.randrange(20))
+        for span, operators in self.parts[case.id][side].items():
+            if sorted(told.get(span, ())) != sorted(operators):
+                raise FailedError(
+                    f"{span} ran {_in_list(operators)} before it was timed, and {_in_list(told.get(span, ()))} after"
+                )
 
 
 def _built(revisions: Revisions, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int) -> Built:
@@ -255,6 +291,44 @@ def _unbuilt(old: Built, new: Built) -> tuple[Outcome, str]:
             return Outcome.SAME, f"unsupported on both sides: {new}"
         return Outcome.MISSING, f"ran before, and now is unsupported: {new}"
     return Outcome.NEW, f"runs now, and before did not: {old}"
+
+
+def work_undone(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield spans and reasons to doubt that a timed part still is what a step does, where before it was.
+
+    By the operators, and, since Python's own work has none, by the time of all parts beside that of a whole step.
+    """
+    for span in [span for span in new["spans"] if span in old["spans"]]:
+        lacking, lacked = (
+            set(side["operators"].get(span, ())) - set(side["parts"].get(span, ())) for side in (new, old)
+        )
+        if more := lacking - lacked:
+            yield span, f"its timed part leaves out what its span of a step runs: {_in_list(sorted(more))}"
+    if old["coverage"] and new["coverage"] is not None and new["coverage"] < old["coverage"] / LEAST_COVERED:
+        yield (
+            "",
+            (
+                f"its timed parts take {new['coverage']:.2g} times as long as a whole step, and before they took "
+                f"{old['coverage']:.2g} times as long"
+            ),
+        )
+
+
+def least_s(must: Mapping[str, float], ceilings: Mapping[str, float], clock: str) -> float:
+    """Return the time in which no machine does so many operations and moves so many bytes; 0 where nothing is known.
+
+    A worker's ceilings are of one thread, and were measured before it could find its tree.
+    """
+    flops, moved = (must.get(name, 0.0) for name in ("flops", "traffic_bytes"))
+    if clock == "device":
+        most_flops, most_bytes = DEVICE_FLOPS_PER_S, DEVICE_BYTES_PER_S
+    else:
+        most_flops, most_bytes = (FASTER * ceilings.get(name, math.inf) for name in ("flops_per_s", "bytes_per_s"))
+    return max(flops / most_flops, moved / most_bytes)
+
+
+def _in_list(operators: Sequence[str]) -> str:
+    return ", ".join(operators) or "nothing"
 
 
 def _unheld(old: Code, new: Code) -> tuple[Outcome, str] | None:

@@ -77,7 +77,7 @@ def checked_build(answer: Mapping[str, Any], *, examined: bool) -> Mapping[str, 
             raise _bad("build", "readings must be numbers by span and metric", readings)
         coverage = answer.get("coverage")
         for name, operators in (("operators", answer.get("operators")), ("parts", answer.get("parts"))):
-            check_operators("build", name, operators)
+            checked_operators("build", name, operators)
         if coverage is not None and not (_is_number(coverage) and 0 <= coverage < math.inf):
             raise _bad("build", "coverage must be a share, or null", coverage)
         _check_code("build", answer.get("code"))
@@ -99,10 +99,17 @@ def checked_cases(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return cases
 
 
-def check_operators(request: str, name: str, operators: Any) -> None:
-    """Raise BadAnswerError for what cannot be operators by span."""
+def checked_operators(request: str, name: str, operators: Any) -> Mapping[str, list[str]]:
+    """Return operators by span. Raises BadAnswerError for what cannot be such."""
     if not _are_named(operators) or not all(map(_are_texts, operators.values())):
         raise _bad(request, f"{name} must be lists of names by span", operators)
+    return operators  # type: ignore[no-any-return]
+
+
+def checked_ceilings(hello: Mapping[str, Any]) -> dict[str, float]:
+    """Return the rates that a worker measured as it began, by name; none of what is no rate."""
+    rates = {name: hello.get(name) for name in ("flops_per_s", "bytes_per_s")}
+    return {name: float(rate) for name, rate in rates.items() if _is_number(rate) and 0 < rate < math.inf}  # type: ignore[operator,arg-type]
 
 
 def _check_code(request: str, code: Any) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from suite.gate.side_by_side.answers import checked_build
+from suite.gate.side_by_side.answers import checked_build, checked_operators
 from suite.gate.side_by_side.worker_client import WorkerClient, WorkerError
 from suite.gate.verdict import Side
 from suite.records.git import git
@@ -134,6 +134,13 @@ class Revisions:
             "build", id=key_of(case.id, side), settings=case.settings[side], examine=examine, slowed=self.slowed[side]
         )
         return checked_build(answer, examined=examine)
+
+    def recheck(
+        self, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int, *, seed: int, calls: int
+    ) -> Mapping[str, Sequence[str]]:
+        """Let a side check a case again, and return the operators of its timed parts. Raises as `build`."""
+        answer = workers[side].ask("recheck", id=key_of(case.id, side), seed=seed, calls=calls)
+        return checked_operators("recheck", "parts", answer.get("parts"))
 
 
 def key_of(case: str, side: int) -> str:

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from statistics import median
 
@@ -15,6 +15,7 @@ from suite.gate.verdict import LATENCY, Outcome, Verdict
 from suite.statistics.launches import Effect
 
 Say = Callable[[str], None]
+Recheck = Callable[[Revisions, Sequence[WorkerClient], BenchmarkCase, int], None]
 LAUNCHES = (2, 2, 4, 6, 8, 8)
 """Parts of the cap for each launch: two short ones, after which a plain case is decided, then longer ones: each costs a
 start, and with a steady allocator launches of one code differ by little more than their rounds do."""
@@ -33,6 +34,8 @@ class TimingComparison:
     seconds: float
     """The cap on measuring time."""
     seed: int = 0
+    recheck: Recheck | None = None
+    """Looks at a case of a side once more at the end of each launch, and raises as WorkerClient.ask."""
     rounds: Rounds = field(init=False)
     decisions: Decisions = field(init=False)
     broken: dict[str, str] = field(default_factory=dict)
@@ -56,6 +59,7 @@ class TimingComparison:
         """Take one launch's rounds and analyse them, with workers that have built everything that is open."""
         share = LAUNCHES[min(self.rounds.launches, len(LAUNCHES) - 1)] / sum(LAUNCHES)
         ends_s = self.rounds.measured_s + share * self.seconds
+        timed = {benchmark.case for benchmark in self.decisions.open}
         self.rounds.begin_launch()
         while self._goes_on and self.rounds.measured_s < ends_s:
             try:
@@ -65,6 +69,7 @@ class TimingComparison:
                 self._leave_out(broken)
                 return
             self.decisions.interim_analysis(self.rounds.samples, self.rounds.measured_s)
+        self._recheck_all(workers, timed)
         count = len(self.decisions.benchmarks)
         say(
             f"{self.rounds.measured_s:.0f} s measured in {self.rounds.launches} launches: "
@@ -97,6 +102,20 @@ class TimingComparison:
                     self.revisions.build(workers, case, side, examine=False)
                 except (WorkerError, FailedError, UnsupportedHereError) as error:
                     raise BrokenSampleError(case.id, f"{SIDES[side]}: {error}") from error
+
+    def _recheck_all(self, workers: Sequence[WorkerClient], timed: Set[str]) -> None:
+        """Look at the cases that this launch timed; one that a worker does not survive ends the launch's look."""
+        if self.recheck is None:
+            return
+        for case in [case for case in self.cases if case.id in timed]:
+            for side in (BEFORE, AFTER):
+                try:
+                    self.recheck(self.revisions, workers, case, side)
+                except (FailedError, UnsupportedHereError) as error:
+                    self._leave_out(BrokenSampleError(case.id, f"{SIDES[side]}: when it had been timed: {error}"))
+                except WorkerError as error:
+                    self._leave_out(BrokenSampleError(case.id, f"{SIDES[side]}: {error}"))
+                    return
 
     def _leave_out(self, broken: BrokenSampleError) -> None:
         self.broken[broken.case] = broken.reason

@@ -82,6 +82,8 @@ class WorkerClient:
         `environment`: variables that hold whatever the user has said.
         """
         self._protocol = protocol
+        self.hello: Mapping[str, Any] = {}
+        """What the worker said of itself."""
         self._log = log
         with log.open("wb") as stderr:
             self._process = subprocess.Popen(
@@ -122,6 +124,7 @@ class WorkerClient:
             raise WorkerError(f"the worker cannot start: {hello['error']}")
         if hello.get("protocol") != self._protocol or hello["protocol"] is True:
             raise WorkerError(f"the worker speaks protocol {hello.get('protocol')!r}, this gate {self._protocol}")
+        self.hello = hello
         return hello
 
     def ask(self, do: str, **arguments: Any) -> Mapping[str, Any]:
