@@ -59,7 +59,7 @@ class Worker:
             "readings": {"case": {"flops": case.get("flops", 1.0)}},
             "operators": {},
             "parts": {},
-            "coverage": None,
+            "coverage": {},
         }
         spans = case.get("spans", ["work"])
         ran = case.get("ran", case.get("code", CODE))

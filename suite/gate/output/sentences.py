@@ -36,6 +36,8 @@ NOT_APPLIED = "null"
 SAYS_NOTHING_ALONE = {NOT_APPLIED, "true", "false", "auto", "none"}
 NAMED_WHEN_ALONE = 2
 """Settings that stand for a single case, of which nothing differs: its workload and its first axis."""
+SETTINGS = "settings"
+"""The case of a verdict on files that judge, and that differ between the two revisions."""
 LISTED_FACTS = ("sweep", "code", "target", "clock", "launches", "floor", "seconds", "started_at")
 
 
@@ -153,6 +155,8 @@ def advice(judgement: Judgement) -> str:
         return "Mend what is broken or missing and run it again: what cannot be looked at is never passed."
     if counts[Outcome.SLOWER]:
         return ACCEPT
+    if counts[Outcome.INCOMPARABLE] == 1 and any(verdict.case == SETTINGS for verdict in judgement.verdicts):
+        return "Review what the change alters of its own judging, then say --trust-candidate-settings."
     if counts[Outcome.INCOMPARABLE] and _is_of_arms(judgement, Outcome.INCOMPARABLE):
         return "Run both sides with the same settings on one machine: stored runs of paired seeds are compared there."
     if counts[Outcome.INCOMPARABLE]:

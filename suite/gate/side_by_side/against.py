@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from suite.gate.output.sentences import SETTINGS
 from suite.gate.rules.decision import AFTER, BEFORE, Benchmark
 from suite.gate.rules.exact import Exact, judge_exact
 from suite.gate.rules.fingerprint import changed_settings
@@ -23,7 +24,6 @@ from suite.gate.side_by_side.answers import checked_ceilings
 from suite.gate.side_by_side.pairing import Expanded, check_can_be_timed, command_of, expanded_from, paired
 from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, Revisions, Tree
 from suite.gate.side_by_side.rounds import SAMPLES, SURROUNDINGS
-from suite.gate.side_by_side.settings import CASE as SETTINGS
 from suite.gate.side_by_side.timing import Say, TimingComparison
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
 from suite.gate.verdict import LATENCY, Judgement, Outcome, Verdict
@@ -33,7 +33,8 @@ FASTER = 4.0
 """Times as fast as a product of matrices and a copy were measured here; nothing that was measured came near it."""
 DEVICE_FLOPS_PER_S, DEVICE_BYTES_PER_S = 2e16, 1e14
 """Above any GPU that there is, in its lowest precision and out of its cache."""
-LEAST_COVERED = 2.0
+LEAST_COVERED = 3.0
+"""Between two runs of the same code, shares of times at their least were seen to differ by less than twice."""
 Built = Mapping[str, Any] | Exception
 Code = Mapping[str, str | None]
 """Modules as a worker lists them, each with its file in the tree; None for one that lies elsewhere."""
@@ -259,7 +260,9 @@ class RevisionComparison:
         ]
         for benchmark in benchmarks:
             must = old["readings"].get(benchmark.span, {})  # the older side's: a change of it is judged above
-            self.least_s[benchmark] = least_s(must, checked_ceilings(workers[BEFORE].hello), benchmark.clock)
+            self.least_s[benchmark] = least_s(
+                must, checked_ceilings(workers[BEFORE].hello), case.settings[BEFORE], benchmark.clock
+            )
         return benchmarks
 
     def _recheck(self, revisions: Revisions, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int) -> None:
@@ -296,7 +299,7 @@ def _unbuilt(old: Built, new: Built) -> tuple[Outcome, str]:
 def work_undone(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield spans and reasons to doubt that a timed part still is what a step does, where before it was.
 
-    By the operators, and, since Python's own work has none, by the time of all parts beside that of a whole step.
+    By the operators, and, since Python's own work has none, by the time of a part beside that of its span.
     """
     for span in [span for span in new["spans"] if span in old["spans"]]:
         lacking, lacked = (
@@ -304,27 +307,26 @@ def work_undone(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tupl
         )
         if more := lacking - lacked:
             yield span, f"its timed part leaves out what its span of a step runs: {_in_list(sorted(more))}"
-    if old["coverage"] and new["coverage"] is not None and new["coverage"] < old["coverage"] / LEAST_COVERED:
-        yield (
-            "",
-            (
-                f"its timed parts take {new['coverage']:.2g} times as long as a whole step, and before they took "
-                f"{old['coverage']:.2g} times as long"
-            ),
-        )
+        before, now = (side["coverage"].get(span, 0.0) for side in (old, new))
+        if now < before / LEAST_COVERED:
+            yield (
+                span,
+                f"its timed part takes {now:.2g} times as long as its span of a step, and took {before:.2g} before",
+            )
 
 
-def least_s(must: Mapping[str, float], ceilings: Mapping[str, float], clock: str) -> float:
+def least_s(must: Mapping[str, float], ceilings: Mapping[str, float], settings: Mapping[str, Any], clock: str) -> float:
     """Return the time in which no machine does so many operations and moves so many bytes; 0 where nothing is known.
 
     A worker's ceilings are of one thread, and were measured before it could find its tree.
     """
-    flops, moved = (must.get(name, 0.0) for name in ("flops", "traffic_bytes"))
     if clock == "device":
         most_flops, most_bytes = DEVICE_FLOPS_PER_S, DEVICE_BYTES_PER_S
     else:
-        most_flops, most_bytes = (FASTER * ceilings.get(name, math.inf) for name in ("flops_per_s", "bytes_per_s"))
-    return max(flops / most_flops, moved / most_bytes)
+        is_whole = settings.get("dtype") == "float32" and settings.get("matmul_precision") in (None, "highest")
+        names = ("float32_flops_per_s" if is_whole else "flops_per_s", "bytes_per_s")
+        most_flops, most_bytes = (FASTER * ceilings.get(name, math.inf) for name in names)
+    return max(must.get("flops", 0.0) / most_flops, must.get("traffic_bytes", 0.0) / most_bytes)
 
 
 def _in_list(operators: Sequence[str]) -> str:

@@ -78,8 +78,10 @@ def checked_build(answer: Mapping[str, Any], *, examined: bool) -> Mapping[str, 
         coverage = answer.get("coverage")
         for name, operators in (("operators", answer.get("operators")), ("parts", answer.get("parts"))):
             checked_operators("build", name, operators)
-        if coverage is not None and not (_is_number(coverage) and 0 <= coverage < math.inf):
-            raise _bad("build", "coverage must be a share, or null", coverage)
+        if not _are_named(coverage) or not all(
+            _is_number(share) and 0 <= share < math.inf for share in coverage.values()
+        ):
+            raise _bad("build", "coverage must be shares by span", coverage)
         _check_code("build", answer.get("code"))
     return answer
 
@@ -108,7 +110,7 @@ def checked_operators(request: str, name: str, operators: Any) -> Mapping[str, l
 
 def checked_ceilings(hello: Mapping[str, Any]) -> dict[str, float]:
     """Return the rates that a worker measured as it began, by name; none of what is no rate."""
-    rates = {name: hello.get(name) for name in ("flops_per_s", "bytes_per_s")}
+    rates = {name: hello.get(name) for name in ("float32_flops_per_s", "flops_per_s", "bytes_per_s")}
     return {name: float(rate) for name, rate in rates.items() if _is_number(rate) and 0 < rate < math.inf}  # type: ignore[operator,arg-type]
 
 

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 
+from suite.gate.output.sentences import SETTINGS
 from suite.gate.rules.acceptances import ACCEPTED
 from suite.gate.rules.tolerances import NOISE
 from suite.gate.verdict import Outcome, Verdict
 
 TOLERANCES, JUDGE = Path("conf/gate.yaml"), Path("suite/gate")
-CASE, OPTION = "settings", "--trust-candidate-settings"
+OPTION = "--trust-candidate-settings"
 MOST_NAMED = 12
 
 
@@ -56,7 +57,7 @@ class Settings:
         if self.is_trusted or not self.differing:
             return []
         reason = f"this change alters what it is judged by: {_listed(self.differing)}; review that, then say {OPTION}"
-        return [Verdict(case=CASE, outcome=Outcome.INCOMPARABLE, reason=reason)]
+        return [Verdict(case=SETTINGS, outcome=Outcome.INCOMPARABLE, reason=reason)]
 
 
 def _listed(differing: Sequence[str]) -> str:

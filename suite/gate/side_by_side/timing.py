@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
@@ -15,6 +15,8 @@ from suite.gate.verdict import LATENCY, Outcome, Verdict
 from suite.statistics.launches import Effect
 
 Say = Callable[[str], None]
+WAITING = 1.5
+"""Wall time holds the work of others, which takes turns with both sides and moves their ratio by far less."""
 Recheck = Callable[[Revisions, Sequence[WorkerClient], BenchmarkCase, int], None]
 LAUNCHES = (2, 2, 4, 6, 8, 8)
 """Parts of the cap for each launch: two short ones, after which a plain case is decided, then longer ones: each costs a
@@ -35,7 +37,7 @@ class TimingComparison:
     """The cap on measuring time."""
     seed: int = 0
     recheck: Recheck | None = None
-    """Looks at a case of a side once more at the end of each launch, and raises as WorkerClient.ask."""
+    """Looks at a case of a side once more when a launch is over, and raises as WorkerClient.ask."""
     rounds: Rounds = field(init=False)
     decisions: Decisions = field(init=False)
     broken: dict[str, str] = field(default_factory=dict)
@@ -59,7 +61,6 @@ class TimingComparison:
         """Take one launch's rounds and analyse them, with workers that have built everything that is open."""
         share = LAUNCHES[min(self.rounds.launches, len(LAUNCHES) - 1)] / sum(LAUNCHES)
         ends_s = self.rounds.measured_s + share * self.seconds
-        timed = {benchmark.case for benchmark in self.decisions.open}
         self.rounds.begin_launch()
         while self._goes_on and self.rounds.measured_s < ends_s:
             try:
@@ -69,7 +70,7 @@ class TimingComparison:
                 self._leave_out(broken)
                 return
             self.decisions.interim_analysis(self.rounds.samples, self.rounds.measured_s)
-        self._recheck_all(workers, timed)
+        self._recheck_some(workers)
         count = len(self.decisions.benchmarks)
         say(
             f"{self.rounds.measured_s:.0f} s measured in {self.rounds.launches} launches: "
@@ -89,6 +90,10 @@ class TimingComparison:
             self._verdict(benchmark, closed.get(benchmark), by_wall.get(benchmark, (None,))[0])
             for benchmark in self.decisions.benchmarks
         ]
+        timed = [
+            _with_waiting(verdict, by_wall.get(benchmark, (None,))[0])
+            for verdict, benchmark in zip(timed, self.decisions.benchmarks, strict=True)
+        ]
         return timed + [
             Verdict(case=case, outcome=Outcome.BROKEN, reason=f"failed while it was timed: {reason}")
             for case, reason in self.broken.items()
@@ -103,16 +108,22 @@ class TimingComparison:
                 except (WorkerError, FailedError, UnsupportedHereError) as error:
                     raise BrokenSampleError(case.id, f"{SIDES[side]}: {error}") from error
 
-    def _recheck_all(self, workers: Sequence[WorkerClient], timed: Set[str]) -> None:
-        """Look at the cases that this launch timed; one that a worker does not survive ends the launch's look."""
-        if self.recheck is None:
+    def _recheck_some(self, workers: Sequence[WorkerClient]) -> None:
+        """Look once more at all cases that the second launch timed, and at one in each later one.
+
+        In the first they were checked when they were built. One that a worker does not survive ends the look.
+        """
+        launch = self.rounds.launches
+        timed = {sample.case for sample in self.rounds.samples if sample.launch == launch}
+        cases = [case for case in self.cases if case.id in timed]
+        if self.recheck is None or launch < 2 or not cases:
             return
-        for case in [case for case in self.cases if case.id in timed]:
+        for case in cases if launch == 2 else [random.SystemRandom().choice(cases)]:
             for side in (BEFORE, AFTER):
                 try:
                     self.recheck(self.revisions, workers, case, side)
                 except (FailedError, UnsupportedHereError) as error:
-                    self._leave_out(BrokenSampleError(case.id, f"{SIDES[side]}: when it had been timed: {error}"))
+                    self._leave_out(BrokenSampleError(case.id, f"{SIDES[side]}: checked again: {error}"))
                 except WorkerError as error:
                     self._leave_out(BrokenSampleError(case.id, f"{SIDES[side]}: {error}"))
                     return
@@ -161,6 +172,17 @@ def median_s(samples: Sequence[Sample], benchmark: Benchmark, side: int) -> floa
         if (sample.case, sample.span, sample.arm) == (benchmark.case, benchmark.span, side)
     ]
     return median(values) if values else None
+
+
+def _with_waiting(verdict: Verdict, by_wall: Effect | None) -> Verdict:
+    """Call what is far slower by wall time slower, though no CPU time says so: it sleeps, or another process works."""
+    if by_wall is None or not verdict.clock.endswith("_cpu") or verdict.ratio is None:
+        return verdict
+    least = math.exp(by_wall.bounds(LEVEL)[0])
+    if verdict.outcome is Outcome.SLOWER or least < WAITING * max(1.0, verdict.ratio):
+        return verdict
+    reason = f"takes {math.exp(by_wall.estimate):.3g} times as long by wall time, of which {verdict.clock} sees nothing"
+    return replace(verdict, outcome=Outcome.SLOWER, reason=reason)
 
 
 def _disagreement(benchmark: Benchmark, judged: Effect, by_wall: Effect | None, tolerance: Tolerance) -> Sequence[str]:

@@ -42,7 +42,8 @@ LEAST_SAMPLE_S = 0.003
 """Shorter work is done several times a sample: a clock is read to a microsecond."""
 MOST_CALLS = 200
 CLOCKS = ("wall_s", "thread_cpu_s", "process_cpu_s")
-CEILING_SIZE, TIMES_COVERED = 384, 3
+CEILING_SIZE = 384
+LEAST_COVERED, MOST_COVERED, COVERED_S = 3, 20, 0.05
 NAMES_CODE = ("_target_", "plan", "shape")
 """Settings whose value is the dotted name of an object."""
 PLACES = {
@@ -289,21 +290,34 @@ class Built:
             ran[span] = list(watcher.seen().get("operators", [[]])[0])
         return ran
 
-    def _coverage(self) -> float | None:
-        """Return the CPU time of all timed parts as a share of the whole step's; None where nothing is timed so."""
-        if self.clock == "device" or not self._parts:
-            return None
-        meter, parts = self._meter(), tuple(self._parts.values())
+    def _coverage(self) -> dict[str, float]:
+        """Return the CPU time of each timed part as a share of its span of a step, each at its least.
 
-        def least_s(work: Callable[[], object]) -> float:
-            taken = []
-            for _ in range(TIMES_COVERED):
-                begun = process_time()
+        What is work of Python alone has no operators to know it by.
+        """
+        least_s: dict[tuple[bool, str], float] = {}
+
+        def in_step(span: str, *, is_step: bool = True) -> Callable[[], Sequence[Mapping[str, Any]]]:
+            begun = process_time()
+
+            def stop() -> Sequence[Mapping[str, Any]]:
+                taken_s = process_time() - begun
+                least_s[is_step, span] = min(taken_s, least_s.get((is_step, span), taken_s))
+                return ()
+
+            return stop
+
+        begun, times, works = perf_counter(), 0, {} if self.clock == "device" else self._parts
+        while works and (times < LEAST_COVERED or (times < MOST_COVERED and perf_counter() - begun < COVERED_S)):
+            self.workload.step(self._meter(in_step))
+            for span, work in works.items():
+                stop = in_step(span, is_step=False)
                 work()
-                taken.append(process_time() - begun)
-            return min(taken)
-
-        return sum(map(least_s, parts)) / max(least_s(lambda: self.workload.step(meter)), 1e-9)
+                stop()
+            times += 1
+        return {
+            span: least_s[False, span] / max(least_s[True, span], 1e-9) for span in works if (True, span) in least_s
+        }
 
     def sample(self, span: str) -> dict[str, Any]:
         """Return medians over LEAST_SAMPLE_S of calls, after one that finds the other side's data in the caches."""
@@ -420,7 +434,7 @@ def _guarded(work: Callable[[], Any]) -> Any:
 def _ceilings() -> dict[str, float]:
     """Return the rates of one thread here, in floating-point operations and bytes per second, at their best.
 
-    The bytes are those of a copy that stays in a core's cache.
+    The bytes are those of a copy that stays in a core's cache; in two bytes a number, products may be much faster.
     """
     import torch
 
@@ -434,12 +448,17 @@ def _ceilings() -> dict[str, float]:
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    squares = [torch.ones(CEILING_SIZE, CEILING_SIZE, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)]
-    source, target = (torch.ones(1 << 16) for _ in range(2))
-    product_s = min(best_s(lambda square=square: square @ square, 3) for square in squares)  # type: ignore[misc]
+    whole, half = (torch.ones(CEILING_SIZE, CEILING_SIZE, dtype=dtype) for dtype in (torch.float32, torch.bfloat16))
+    source, target = torch.ones(1 << 16), torch.ones(1 << 16)
+    whole_s, half_s = best_s(lambda: whole @ whole, 4), best_s(lambda: half @ half, 4)
     copy_s = best_s(lambda: target.copy_(source), 50)
     torch.set_num_threads(threads)
-    return {"flops_per_s": 2 * CEILING_SIZE**3 / product_s, "bytes_per_s": 2 * source.nbytes / copy_s}
+    operations = 2 * CEILING_SIZE**3
+    return {
+        "float32_flops_per_s": operations / whole_s,
+        "flops_per_s": operations / min(whole_s, half_s),
+        "bytes_per_s": 2 * source.nbytes / copy_s,
+    }
 
 
 def _median(values: list[float], order: Callable[[list[float]], list[float]] = sorted) -> float:

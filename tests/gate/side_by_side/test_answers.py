@@ -23,7 +23,7 @@ BUILD = {
     "readings": {"case": {"flops": 1.0}},
     "operators": {"layer": ["mm"]},
     "parts": {"layer": ["mm"]},
-    "coverage": 1.0,
+    "coverage": {"layer": 1.0},
     "code": {"normed": None},
 }
 CASE = {"workload": "attention", "axes": {}, "extras": {}, "settings": {}, "code": {}}
@@ -84,7 +84,7 @@ def test_cpu_time_that_no_call_tells_of_is_counted_against_them(told_s, is_belie
         *({"clock": value} for value in (None, "sundial", 1, ["wall"])),
         *({"readings": value} for value in (None, [], {"case": 1}, {"case": {"flops": "1"}}, {"case": {"f": 10**400}})),
         *({name: value} for name in ("operators", "parts") for value in (None, [], {"layer": "mm"}, {"layer": [1]})),
-        *({"coverage": value} for value in ("1", math.nan, -1, True)),
+        *({"coverage": value} for value in (None, 1, *({"layer": share} for share in ("1", math.nan, -1, True)))),
         *({"code": value} for value in (None, ["normed"], {"normed": 1})),
     ],
 )

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from suite.gate.side_by_side.settings import CASE, settings_of
+from suite.gate.output.sentences import SETTINGS
+from suite.gate.side_by_side.settings import settings_of
 from suite.gate.verdict import Outcome
 
 ROOT = Path(__file__).parents[3]
@@ -40,7 +41,7 @@ def test_what_judges_and_differs_is_named_and_cannot_be_judged(tmp_path, name, a
     found = settings(tmp_path, *sides)
     assert found.differing == (f"{name} ({about}, {how})",)
     (verdict,) = found.verdicts()
-    assert (verdict.case, verdict.outcome) == (CASE, Outcome.INCOMPARABLE)
+    assert (verdict.case, verdict.outcome) == (SETTINGS, Outcome.INCOMPARABLE)
     assert verdict.reason == (
         f"this change alters what it is judged by: {name} ({about}, {how}); review that, then say "
         "--trust-candidate-settings"

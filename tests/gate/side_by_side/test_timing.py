@@ -225,6 +225,42 @@ def test_wall_time_too_is_judged_by_launches_of_all_benchmarks(clock):
     assert {case for case, one in verdicts.items() if one.notes} == {"b"}
 
 
+def test_what_waits_far_longer_is_slower_by_wall_time(clock):
+    """As where a call sleeps, or lets another process work."""
+    _, verdicts = judged(FakeRevisions(clock, waits={"b": 1.0}, noise=0.003))
+    assert verdicts["a"].outcome is Outcome.SAME
+    assert verdicts["b"].outcome is Outcome.SLOWER
+    assert re.fullmatch(
+        r"takes (1\.99|2|2\.01) times as long by wall time, .*thread_cpu sees nothing", verdicts["b"].reason
+    )
+
+
+def test_cases_are_looked_at_again_once_they_were_timed(clock):
+    looked = []
+
+    def recheck(revisions, workers, case, side):
+        looked.append((timing.rounds.launches, case.id, side))
+        if (case.id, side) == ("b", AFTER):
+            raise FailedError("it ran mm before, and nothing now")
+
+    timing = timing_of(FakeRevisions(clock, noise=0.2), "abc")
+    timing.recheck = recheck
+    timing.run()
+    assert [one for one in looked if one[0] <= 2] == [(2, case, side) for case in "abc" for side in (BEFORE, AFTER)]
+    later = {}
+    for launch, case, _ in looked:
+        later.setdefault(launch, set()).add(case)
+    assert later.keys() == set(range(2, timing.rounds.launches + 1))
+    assert all(len(cases) == 1 and cases < {"a", "c"} for launch, cases in later.items() if launch > 2)
+    broken = [one for one in timing.verdicts() if one.outcome is Outcome.BROKEN]
+    assert [(one.case, one.reason) for one in broken] == [
+        (
+            "b",
+            "failed while it was timed: after: checked again: it ran mm before, and nothing now",
+        )
+    ]
+
+
 def test_a_small_disagreement_below_the_floor_is_not_said(clock):
     _, verdicts = judged(FakeRevisions(clock, waits={"b": 0.015}, noise=0.001))
     assert verdicts["b"].notes == []
