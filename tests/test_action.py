@@ -453,13 +453,18 @@ def test_a_fork_gets_a_sentence_and_no_comment(commenting):
     assert not commenting.calls()
 
 
-@pytest.mark.parametrize("left", [{}, {"judgement.json": b"[" * 100_000, "summary.md": b"@everyone /merge"}])
-def test_what_is_no_judgement_is_not_shown(commenting, left):
-    commenting.runner.artifact = left
+def test_what_is_no_judgement_is_not_shown(commenting):
+    commenting.runner.artifact = {"judgement.json": b"[" * 100_000, "summary.md": b"@everyone /merge"}
     assert commenting.runner.run(COMMENT)[0] == 0, commenting.runner.log
     body = commenting.calls()[-1]["body"]
     assert body.startswith(f"{marker('suite-gate')}\n{NO_JUDGEMENT}")
     assert "everyone" not in body
+
+
+def test_a_missing_judgement_is_said(tmp_path):
+    assert NO_JUDGEMENT in comment(tmp_path / "none", "gate", "https://run.example")
+    with pytest.raises(ValueError, match="name must be"):
+        comment(tmp_path, "--> @everyone", "https://run.example")
 
 
 def test_the_token_is_for_the_step_that_posts_alone():
@@ -515,3 +520,30 @@ def test_the_canarys_project_has_one_change(change, tmp_path):
     source = {**os.environ, "PYTHONPATH": "src"}
     ended = subprocess.run(command, cwd=made.folder, env=source, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout
+
+
+# --- who reviews, and what the READMEs tell to paste
+
+
+def test_what_decides_of_others_work_has_owners_to_be():
+    lines = (ROOT / ".github/CODEOWNERS").read_text(encoding="utf-8").splitlines()
+    patterns = [line.split()[0] for line in lines if not line.startswith("#")]
+    assert {"/action.yml", "/.github/", "/suite/gate/", "/conf/gate.yaml", "/results/baseline/"} <= set(patterns)
+    assert all((ROOT / pattern.lstrip("/")).exists() for pattern in patterns)
+
+
+@pytest.mark.parametrize("name", ["README.md", "reports/README.zh.md", "suite/gate/README.md"])
+def test_what_a_stranger_pastes_is_a_workflow_with_our_inputs(name):
+    (block,) = re.findall(r"^```yaml\n(.*?)^```$", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    pasted = yaml.safe_load(block)
+    assert pasted["permissions"] == {"contents": "read"}
+    steps = [step for job in pasted["jobs"].values() for step in job["steps"]]
+    ours = {"OWNER/mla-grpo-suite@COMMIT": ACTION, "OWNER/mla-grpo-suite/.github/actions/comment@COMMIT": COMMENT}
+    used = [step for step in steps if step.get("uses") in ours]
+    assert used
+    for step in used:
+        assert step.get("with", {}).keys() <= yaml.safe_load(ours[step["uses"]].read_text())["inputs"].keys()
+    assert steps[0]["with"] == {"ref": "${{ github.event.pull_request.head.sha }}", "persist-credentials": False}
+    workflows = "".join(path.read_text(encoding="utf-8") for path in (ROOT / ".github/workflows").glob("*.yml"))
+    for line in re.findall(r"uses: (actions/.*)", block):
+        assert line in workflows
