@@ -20,7 +20,7 @@ options=(--against "$REVISION" --python "$PROJECT_PYTHON" --seconds "$MEASURING_
 [ "$TRUSTED" != true ] || options+=(--trust-candidate-settings)
 case "$FORM" in
   pytest)
-    gate+=(pytest "${options[@]}" --)
+    gate+=(pytest "${options[@]}" --prepare "$PREPARE" --)
     while IFS= read -r path; do
       [ -z "$path" ] || gate+=("$path")
     done <<<"$PATHS"
