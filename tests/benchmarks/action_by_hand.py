@@ -1,8 +1,8 @@
 """The GitHub action for real, without GitHub: `python -m tests.benchmarks.action_by_hand [--python 3.9's PYTHON]`.
 
-A fresh clone of this checkout's HEAD is the action, the canary's repository a stranger's, with an environment of its own,
-and a runner's shallow clone of a pull request is judged by the steps of action.yml: pip installs the judge, and the gate
-measures. Slowed code must end with 1 and identical code with 0. It takes about two minutes and needs an index of packages.
+A fresh clone of this checkout's HEAD is the action, the canary's repository a stranger's, with an environment of its
+own. A runner's shallow clone of a pull request is judged by the steps of action.yml: pip installs the judge, and the
+gate measures. Slowed code must end with 1 and identical code with 0. Two minutes, with an index of packages at hand.
 """
 
 import argparse
