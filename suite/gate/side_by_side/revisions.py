@@ -67,6 +67,10 @@ def before(top: Path, revision: str, into: Path) -> Tree:
     commit = resolved(top, revision)
     folder = into / "before"
     git(top, "clone", "--quiet", "--shared", "--no-checkout", "--", str(top), str(folder))
+    if (
+        git(top, "rev-parse", "--is-shallow-repository") == "true"
+    ):  # nothing is shared, and other revisions are left out
+        git(folder, "-c", "protocol.version=2", "fetch", "--quiet", "--depth=1", "origin", commit)
     git(folder, "checkout", "--quiet", "--detach", commit)
     if gone := git(folder, "ls-files", "--deleted"):  # where an object is damaged, git says so and still ends with 0
         raise OSError(f"git cannot check out all of {revision!r}; among what is missing is {gone.splitlines()[0]}")

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from suite.gate.side_by_side import revisions
-from tests.gate.repositories import repository
+from tests.gate.repositories import Repository, repository
 
 LIKE_A_NUMBER = re.compile(r"\d+e\d+")
 
@@ -94,6 +94,17 @@ def test_in_a_shallow_clone_the_sentence_tells_how_to_get_more(repo, tmp_path):
         revisions.before(shallow, "HEAD~2", tmp_path)
     (tmp_path / "into").mkdir()
     assert (revisions.before(shallow, "HEAD~1", tmp_path / "into").folder / "number").read_text() == "2"
+
+
+def test_a_shallow_clone_may_have_a_revision_off_its_branches(repo, tmp_path):
+    """As what `git fetch --depth=1 origin main` brings beside the head of a pull request."""
+    shallow = tmp_path / "shallow"
+    repo.git("clone", "--quiet", "--depth", "1", f"file://{repo.folder}", str(shallow))
+    oldest = repo.git("rev-list", "--max-parents=0", "HEAD")
+    Repository(shallow).git("fetch", "--quiet", "--depth=1", "origin", oldest)
+    (tmp_path / "into").mkdir()
+    tree = revisions.before(shallow, oldest, tmp_path / "into")
+    assert (tree.folder / "number").read_text() == "0"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows takes neither such names nor links")
