@@ -6,6 +6,7 @@ gate measures. Slowed code must end with 1 and identical code with 0. Two minute
 """
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
@@ -44,10 +45,18 @@ def main() -> int:
                 f"reached: {', '.join(runner.uses)}"
             )
             print("\n".join(f"   {path.name}" for path in sorted(Path(outputs["folder"]).iterdir())))
+            print(comment(folder / "temp/suite-judge/bin/python", outputs["folder"]))
             failed |= outputs["exit-code"] != EXPECTED[change]
         size = subprocess.run(["du", "-sm", folder / "temp/suite-judge"], capture_output=True, text=True, check=True)
         print(f"== the judge: {size.stdout.split()[0]} MB as installed")
     return int(failed)
+
+
+def comment(judge: Path, folder: str) -> str:
+    """Return the comment as the judge's own environment writes it."""
+    command = [judge, "-I", "-m", "suite.gate.output.comment", folder, "suite-gate", "https://run.example"]
+    body: str = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["body"]
+    return body
 
 
 def pull_request_of(change: str, folder: Path) -> Runner:
