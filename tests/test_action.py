@@ -187,6 +187,18 @@ def test_a_run_beside_secrets_is_refused(pull_request):
     assert "use pull_request" in refused(pull_request)
 
 
+def test_a_folder_without_a_checkout_is_refused(pull_request):
+    shutil.rmtree(pull_request.runner.workspace / ".git")
+    assert "actions/checkout comes first" in refused(pull_request)
+
+
+def test_a_merge_queue_has_a_head_and_a_base(pull_request):
+    shas = {"head_sha": pull_request.head, "base_sha": pull_request.base}
+    pull_request.runner.event, pull_request.runner.event_name = {"merge_group": shas}, "merge_group"
+    assert pull_request.runner.run(ACTION)[0] == 0
+    assert pull_request.arguments()[6] == pull_request.merge_base
+
+
 def test_an_event_without_a_base_needs_a_revision(pull_request):
     pull_request.runner.event, pull_request.runner.event_name = {}, "push"
     assert refused(pull_request) == "the event push has no base to compare with: give one as against"

@@ -24,7 +24,7 @@ install() {
   if [ "$(cat "$folder/source" 2>/dev/null || true)" != "$source" ]; then
     rm -rf -- "$folder"
     "$PYTHON" -I -m venv "$folder"
-    local pip=("$inside" -I -m pip --quiet --disable-pip-version-check install)
+    local pip=("$inside" -I -m pip --quiet --disable-pip-version-check install --no-compile)
     "${pip[@]}" 'pip>=25.1' # the first that knows groups
     "${pip[@]}" --group "$source/pyproject.toml:gate"
     "${pip[@]}" --no-deps "$source"

@@ -34,8 +34,8 @@ give folder "$folder"
 [ "$RUNNER_OS" != Windows ] || refuse 'the gate measures two revisions on Linux and macOS alone; this runner has Windows'
 [ "$GITHUB_EVENT_NAME" != pull_request_target ] ||
   refuse 'pull_request_target would run the code of a pull request beside secrets and a right to write; use pull_request'
-git rev-parse --git-dir >/dev/null 2>&1 ||
-  refuse 'no git repository here: actions/checkout comes before the gate, and working-directory lies in its checkout'
+said=$(git rev-parse --git-dir 2>&1) ||
+  refuse "no repository here (git says: $said): actions/checkout comes first, and working-directory lies in its checkout"
 
 # On a private repository a fetch needs a token, which `persist-credentials: false` has not left in the settings.
 if [ -n "$TOKEN" ] && ! git config --get-regexp '^http\..*\.extraheader$' >/dev/null; then
