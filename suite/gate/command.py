@@ -17,6 +17,8 @@ from typing import Any
 from suite.gate.output.files import JUDGEMENT, without_secrets, write_judgement
 from suite.gate.output.github import annotations, markdown
 from suite.gate.output.terminal import lines as terminal_lines
+from suite.gate.pytest_benchmark import project
+from suite.gate.pytest_benchmark.comparison import SuiteComparison
 from suite.gate.rules.acceptances import ACCEPTED, CorruptAcceptancesError, accept, apply_file
 from suite.gate.rules.tolerances import NOISE, CorruptNoiseError, Tolerances, machine_kind, noise_path, save_noise
 from suite.gate.selftest import TWO_WORKERS, Plan, noise_of, selftest, table
@@ -108,6 +110,55 @@ def gate_against(
             return _finish(_with_acceptances(judgement, settings.accepted), out, comparison.tables())
 
 
+def gate_pytest(
+    paths: Sequence[str],
+    *,
+    against: str,
+    python: Path | None,
+    seconds: float,
+    inconclusive: str,
+    out: Path | None,
+    prepare: str,
+    trusts_candidate: bool,
+) -> int:
+    """Judge the benchmarks of a project's tests by a revision of it. Raises ValueError for what cannot be asked.
+
+    `paths`: files, folders and node ids; what pytest's settings name where there is none. `prepare`: a command of the
+    shell that builds what git does not hold, in each tree.
+    """
+    _check_seconds(seconds)
+    start = Path.cwd()
+    top, tolerances = revisions.repository(start), _tolerances()
+    chosen, found = project.paths_in(start, paths), project.find_python(python, top, start)
+    with Interruptions() as interruptions, temporary_folder("gate") as folder:
+        if removed := remove_abandoned():
+            _say(removed)
+        before, after = revisions.before(top, against, folder), revisions.after(top, folder)
+        comparison = SuiteComparison(
+            before=before,
+            after=after,
+            revisions=project.ProjectRevisions(
+                trees=(before.folder, after.folder),
+                worker=project.worker_script(),
+                logs=folder,
+                python=found.path,
+                folder=start.resolve().relative_to(top.resolve()).as_posix(),
+                checkout=top,
+                paths=chosen,
+            ),
+            python=found,
+            seconds=seconds,
+            tolerances=tolerances,
+            trusts_candidate=trusts_candidate,
+            prepared=prepare,
+        )
+        _say(f"the working tree's benchmarks against {against} ({(before.side.commit or '')[:9]})")
+        interrupted = _run(comparison)
+        with interruptions.deferred():
+            judgement = comparison.judgement(inconclusive_fails=inconclusive == "fail", interrupted=interrupted)
+            return _finish(_with_acceptances(judgement), out, comparison.tables())
+
+
 def gate_stored(baseline: Sequence[Path], candidate: Sequence[Path], *, inconclusive: str, out: Path | None) -> int:
     """Judge one folder of records by another, or files of pytest-benchmark by files.
 
@@ -171,7 +222,7 @@ def gate_selftest(plan: Plan, *, out: Path, save: bool) -> int:
     return BROKEN if any(run["broken"] for run in runs) else PASSED
 
 
-def _run(comparison: RevisionComparison) -> bool:
+def _run(comparison: RevisionComparison | SuiteComparison) -> bool:
     """Run it and return whether it was interrupted. A worker that does not start is a broken verdict."""
     try:
         comparison.run(_say)

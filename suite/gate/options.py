@@ -95,6 +95,49 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
 
         finish(command)
 
+    @application.command("pytest", help="Judge any project's pytest-benchmark suite: two revisions, here and now.")
+    def pytest_benchmark(
+        against: Annotated[str, typer.Option(metavar="REV", help="The revision to compare the working tree with.")],
+        paths: Annotated[
+            list[str] | None,
+            typer.Argument(
+                metavar="[PATH]...", help="Files, folders or node ids; else what pytest's settings collect."
+            ),
+        ] = None,
+        python: Annotated[
+            Path | None,
+            typer.Option(help="The project's Python, by default that of .venv or venv, of VIRTUAL_ENV, or on PATH."),
+        ] = None,
+        seconds: Annotated[float, typer.Option(help="The most measuring time.")] = 120.0,
+        inconclusive: Annotated[Inconclusive, typer.Option(help="Exit status when noise hides the answer.")] = (
+            Inconclusive.passes
+        ),
+        prepare: Annotated[
+            str, typer.Option(metavar="COMMAND", help="A command that builds, run once in each of the two trees.")
+        ] = "",
+        trust: Annotated[
+            bool, typer.Option("--trust-candidate-settings", help="Judge a benchmark though its test changed.")
+        ] = False,
+        out: Annotated[Path | None, typer.Option(help="Where to write it, by default below results/gate/.")] = None,
+    ) -> None:
+        def command() -> int:
+            from suite.gate.command import gate_pytest, reported
+
+            return reported(
+                lambda: gate_pytest(
+                    paths or [],
+                    against=against,
+                    python=python,
+                    seconds=seconds,
+                    inconclusive=inconclusive.value,
+                    out=out,
+                    prepare=prepare,
+                    trusts_candidate=trust,
+                )
+            )
+
+        finish(command)
+
     @application.command(help="A regression that may stay, with a reason and a date.")
     def accept(
         case: Annotated[str, typer.Argument(help="The case as the gate names it; * stands for any text.")],

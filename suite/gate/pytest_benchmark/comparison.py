@@ -1,0 +1,315 @@
+"""Two revisions of somebody's benchmarks: collected, run once side by side, then timed until each is decided.
+
+A benchmark is judged if its test is the same in both revisions, and if code of both revisions ran for it. Whatever
+stands against that is its verdict, so that none is passed over in silence.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from suite.gate.pytest_benchmark.clock import Clock, clock_of
+from suite.gate.pytest_benchmark.project import ProjectPython, ProjectRevisions, prepare
+from suite.gate.pytest_benchmark.timing import SuiteTiming, least_s
+from suite.gate.rules.decision import AFTER, BEFORE, Benchmark
+from suite.gate.rules.tolerances import Tolerances
+from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, Tree
+from suite.gate.side_by_side.rounds import SAMPLES, SURROUNDINGS
+from suite.gate.side_by_side.timing import LAUNCHES, Say
+from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
+from suite.gate.verdict import LATENCY, Judgement, Outcome, Verdict
+
+TO_MEND = (
+    "let the tree's own files be imported: an editable install (pip install -e .), pytest's setting pythonpath, or "
+    "--prepare COMMAND, which builds in each tree, as 'python setup.py build_ext --inplace'"
+)
+MOST_NAMED = 3
+Opened = Mapping[str, Any] | Exception
+
+
+@dataclass(kw_only=True)
+class SuiteComparison:
+    """The comparison of two revisions of a suite as far as it has come, so that an interruption loses nothing of it."""
+
+    before: Tree
+    after: Tree
+    revisions: ProjectRevisions
+    python: ProjectPython
+    seconds: float
+    tolerances: Tolerances
+    trusts_candidate: bool
+    """True if a benchmark is judged though its test changed."""
+    prepared: str = ""
+    """The command that ran in each tree before."""
+    verdicts: list[Verdict] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    code: dict[str, str] = field(default_factory=dict)
+    """Code of the two revisions that ran for each benchmark."""
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    timing: SuiteTiming | None = None
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def run(self, say: Say) -> None:
+        """Compare the revisions. Raises WorkerError where a worker does not start."""
+        say(f"run by {self.python.versions} ({self.python.reason})")
+        if self.prepared:
+            say(f"prepared in each tree by: {self.prepared}")
+            prepare(self.prepared, self.revisions.trees, self.revisions.logs, self.python)
+        with self.revisions.launched() as workers:
+            collected = self._collected(workers)
+            cases = self._paired(*collected)
+            say(
+                f"{len(cases)} benchmarks to compare; a start with its collection takes "
+                f"{max(side['seconds'] for side in collected):.1f} s"
+            )
+            found = self._run_once_each(workers, cases)
+        if not found and self.verdicts and all(verdict.outcome is Outcome.UNJUDGED for verdict in self.verdicts):
+            self.verdicts = [self._refusal()]
+            return
+        self._say_costs(found, say)
+        self.timing = SuiteTiming(
+            revisions=self.revisions,
+            cases=[BenchmarkCase(id=one.case, settings=({}, {})) for one in found],
+            benchmarks=[one.benchmark for one in self._fitting(found)],
+            tolerances=self.tolerances,
+            seconds=self.seconds,
+        )
+        self.timing.run(say)
+
+    def judgement(self, *, inconclusive_fails: bool, interrupted: bool) -> Judgement:
+        """Return the judgement of whatever has been found by now."""
+        rounds = self.timing.rounds if self.timing else None
+        timed = self.timing.verdicts() if self.timing else []
+        return Judgement(
+            form="against",
+            before=self.before.side,
+            after=self.after.side,
+            verdicts=[self._told(verdict) for verdict in (*self.verdicts, *timed)],
+            warnings=self.warnings,
+            facts={
+                "started_at": self.started_at.isoformat(timespec="seconds"),
+                "suite": "pytest-benchmark",
+                "python": self.python.versions,
+                "chosen": list(self.revisions.paths),
+                "prepared": self.prepared,
+                "code": ", ".join(dict.fromkeys(self.code.values())),
+                "seconds": rounds.measured_s if rounds else 0.0,
+                "most_seconds": self.seconds,
+                "launches": rounds.launches if rounds else 0,
+                "floor": self.tolerances.default_minimum_effect,
+                "target": self.tolerances.default_equivalence_margin,
+                "clock": ", ".join(sorted({verdict.clock for verdict in timed if verdict.clock})),
+            },
+            inconclusive_fails=inconclusive_fails,
+            interrupted=interrupted,
+        )
+
+    def tables(self) -> dict[str, bytes]:
+        """Return every sample and the state of the machine beside it, as files by name."""
+        if self.timing is None or not self.timing.rounds.samples:
+            return {}
+        rounds = self.timing.rounds
+        return {
+            SAMPLES.name: SAMPLES.content(rounds.samples),
+            SURROUNDINGS.name: SURROUNDINGS.content(rounds.surroundings),
+        }
+
+    def _told(self, verdict: Verdict) -> Verdict:
+        notes = [*self.notes.get(verdict.case, ()), *verdict.notes]
+        return replace(verdict, code=self.code.get(verdict.case, ""), notes=notes)
+
+    def _add(self, case: str, outcome: Outcome, reason: str, **more: Any) -> None:
+        self.verdicts.append(Verdict(case=case, outcome=outcome, reason=reason, **more))
+
+    def _collected(self, workers: Sequence[WorkerClient]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """Return what each side collects: its benchmarks, its files, and what cannot be collected."""
+        for worker in workers:
+            worker.begin("collect")
+        answers = []
+        for side, worker in zip(SIDES, workers, strict=True):
+            try:
+                answers.append(worker.answer())
+            except (FailedError, WorkerError) as error:
+                raise WorkerError(f"pytest cannot collect {side}: {error}") from error
+        return answers[BEFORE], answers[AFTER]
+
+    def _paired(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+        """Return the ids of the benchmarks that both have and that are the same. The others get verdicts here."""
+        old, new = ({one["id"]: one for one in side["benchmarks"]} for side in (before, after))
+        for place, reason in after["failed"].items():
+            self._add(place, Outcome.BROKEN, f"cannot be collected now: {reason}")
+        for place, reason in before["failed"].items():
+            self.warnings.append(f"{place} cannot be collected in the revision before: {reason}")
+        for id in old.keys() - new.keys():
+            self._add(id, Outcome.MISSING, "a benchmark before, and none now")
+        for id in new.keys() - old.keys():
+            self._add(id, Outcome.NEW, "there is no such benchmark before")
+        self._note_files(new, before, after)
+        both = [id for id in new if id in old]
+        for id in both:
+            if new[id]["timer"]:
+                self._note(id, "its own timer is not used, but the gate's clocks")
+        return [id for id in both if self._is_same_test(id, old[id]["parts"], new[id]["parts"])]
+
+    def _is_same_test(self, id: str, old: Mapping[str, str], new: Mapping[str, str]) -> bool:
+        changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+        if not changed:
+            return True
+        reason = f"the benchmark itself changed: its {', '.join(changed)}"
+        if self.trusts_candidate:
+            self._note(id, reason)
+            return True
+        self._add(id, Outcome.INCOMPARABLE, f"{reason}; --trust-candidate-settings judges it all the same")
+        return False
+
+    def _note_files(self, new: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+        """Note which benchmarks stand in a file that changed, and say which conftest.py did."""
+        names = {**before["files"], **after["files"]}
+        changed = {name for name in names if before["files"].get(name) != after["files"].get(name)}
+        for id, one in new.items():
+            if one["file"] in changed:
+                self._note(id, f"{one['file']} differs elsewhere, and the benchmark may use what does")
+        for name in sorted(name for name in changed if Path(name).name == "conftest.py"):
+            self.warnings.append(f"{name} differs between the revisions, and benchmarks may use what does")
+
+    def _note(self, id: str, text: str) -> None:
+        self.notes.setdefault(id, []).append(text)
+
+    def _run_once_each(self, workers: Sequence[WorkerClient], cases: Sequence[str]) -> list["FoundBenchmark"]:
+        """Run each test once on both sides. One that takes a worker down is broken; the rest go on in another."""
+        found: list[FoundBenchmark] = []
+        for index, case in enumerate(cases):
+            following = cases[index + 1] if index + 1 < len(cases) else None
+            try:
+                found += self._run_once(workers, case, following)
+            except WorkerError as error:
+                self._add(case, Outcome.BROKEN, str(error))
+                with self.revisions.launched() as others:
+                    self._collected(others)
+                    return found + self._run_once_each(others, cases[index + 1 :])
+        return found
+
+    def _run_once(self, workers: Sequence[WorkerClient], case: str, following: str | None) -> list["FoundBenchmark"]:
+        old, new = (_run_to_end(workers[side], side, case, following) for side in (BEFORE, AFTER))
+        if isinstance(old, Exception) or isinstance(new, Exception):
+            self._add(case, *_not_run(old, new))
+            return []
+        unheld = _unheld(old["code"], new["code"])
+        if unheld is not None:
+            self._add(case, *unheld)
+            return []
+        self.code[case] = _in_words(old["code"], new["code"])
+        if not old["code"]["ran"] and not new["code"]["ran"]:
+            self._note(case, "no Python code of the revisions was seen to run in its call; named is what was imported")
+        clock = clock_of((old["probes"], new["probes"]))
+        if clock.note:
+            self._note(case, clock.note)
+        return [FoundBenchmark(case=case, clock=clock, sides=(old, new))]
+
+    def _refusal(self) -> Verdict:
+        """Return the verdict on a suite of which no benchmark runs code of the revisions."""
+        reasons = list(dict.fromkeys(verdict.reason for verdict in self.verdicts))
+        more = f"; and {len(reasons) - MOST_NAMED} other reasons" * (len(reasons) > MOST_NAMED)
+        return Verdict(
+            case="every benchmark",
+            outcome=Outcome.BROKEN,
+            reason=f"none of {len(self.verdicts)} can be judged: {'; '.join(reasons[:MOST_NAMED])}{more}",
+        )
+
+    def _say_costs(self, found: Sequence["FoundBenchmark"], say: Say) -> None:
+        setup_s, first_s, call_s = (
+            sum(one.largest(name) for one in found) for name in ("setup_s", "first_s", "call_s")
+        )
+        say(
+            f"each of {len(found)} benchmarks ran once: fixtures take {setup_s:.2g} s in all, first calls "
+            f"{first_s:.2g} s, later calls {call_s:.2g} s"
+        )
+        most_s = max(self.seconds, 0.0) + len(LAUNCHES) * setup_s
+        say(
+            f"timing: {len(found)} in at most {self.seconds:g} s of measuring in 2 to {len(LAUNCHES)} launches; with "
+            f"fixtures about {most_s:.0f} s at most, and the starts"
+        )
+
+    def _fitting(self, found: Sequence["FoundBenchmark"]) -> list["FoundBenchmark"]:
+        """Return the benchmarks whose fewest rounds fit into the time. The longest of the others are inconclusive."""
+        fitting, needed_s = [], 0.0
+        for one in sorted(found, key=lambda one: one.least_s):
+            needed_s += one.least_s
+            if needed_s <= self.seconds:
+                fitting.append(one)
+                continue
+            reason = (
+                f"a call takes {one.largest('call_s'):.2g} s, and the fewest rounds of it and of what is shorter need "
+                f"{needed_s:.0f} s: more --seconds, or fewer benchmarks"
+            )
+            self._add(one.case, Outcome.INCONCLUSIVE, reason, metric=LATENCY, clock=one.clock.name)
+        return [one for one in found if one in fitting]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundBenchmark:
+    """A benchmark that ran on both sides, with what was seen."""
+
+    case: str
+    clock: Clock
+    sides: tuple[Mapping[str, Any], Mapping[str, Any]]
+
+    @property
+    def benchmark(self) -> Benchmark:
+        return Benchmark(case=self.case, span="", clock=self.clock.name)
+
+    @property
+    def least_s(self) -> float:
+        return least_s([side["call_s"] for side in self.sides])
+
+    def largest(self, name: str) -> float:
+        return max(float(side[name]) for side in self.sides)
+
+
+def _run_to_end(worker: WorkerClient, side: int, case: str, following: str | None) -> Opened:
+    """Return a side's answer on a benchmark once its test has passed, or the error that it met."""
+    try:
+        answer = worker.ask("open", id=case, following=following, examine=True)
+        worker.ask("close")
+    except (FailedError, UnsupportedHereError) as error:
+        return error
+    except WorkerError as error:
+        raise WorkerError(f"{SIDES[side]}: {error}") from error
+    return answer
+
+
+def _not_run(old: Opened, new: Opened) -> tuple[Outcome, str]:
+    """Return the outcome and the reason of a benchmark that at least one side could not run."""
+    if isinstance(new, FailedError):
+        return Outcome.BROKEN, f"now {new}"
+    if isinstance(new, UnsupportedHereError):
+        if isinstance(old, UnsupportedHereError):
+            return Outcome.UNJUDGED, str(new)
+        return Outcome.MISSING, f"ran before, and now {new}"
+    return Outcome.NEW, f"runs now; before, {old}"
+
+
+def _unheld(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Outcome, str] | None:
+    """Return the outcome and the reason of a benchmark for which code of elsewhere runs in place of a revision's."""
+    elsewhere = {**old["elsewhere"], **new["elsewhere"]}
+    if elsewhere:
+        listed = [f"{name} {reason}" for name, reason in sorted(elsewhere.items())]
+        more = f", and {len(listed) - MOST_NAMED} more" * (len(listed) > MOST_NAMED)
+        return Outcome.UNJUDGED, f"{', '.join(listed[:MOST_NAMED])}{more}; {TO_MEND}"
+    if not old["imported"] or not new["imported"]:
+        sides = [side for side, code in zip(SIDES, (old, new), strict=True) if not code["imported"]]
+        where = "neither revision" if len(sides) == len(SIDES) else f"the revision {sides[0]}"
+        return Outcome.UNJUDGED, f"it runs no code of {where} but its own test; {TO_MEND}"
+    return None
+
+
+def _in_words(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Return `fastpkg (src/fastpkg/__init__.py)`, with both files where it moved."""
+    seen = [code["ran"] or code["imported"] for code in (old, new)]
+    files: dict[str, list[str]] = {}
+    for code in seen:
+        for name, file in code.items():
+            files.setdefault(name, []).append(file)
+    return ", ".join(f"{name} ({' → '.join(dict.fromkeys(found))})" for name, found in files.items())

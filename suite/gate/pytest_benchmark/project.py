@@ -1,0 +1,165 @@
+"""Somebody's project: the Python that runs its suite, the paths that are meant, the workers of two revisions."""
+
+import itertools
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from suite.gate.pytest_benchmark import worker
+from suite.gate.side_by_side.revisions import SIDES, Revisions
+from suite.gate.side_by_side.worker_client import WorkerClient, WorkerError, interpreter
+
+ENVIRONMENTS = (".venv", "venv")
+OLDEST = (3, 9)
+LONGEST_PREPARATION_S = 1800.0
+LONGEST_COMPLAINT = 600
+ASK = (
+    "import sys, pytest, pytest_benchmark as b; "
+    "print('.'.join(map(str, sys.version_info[:3])), pytest.__version__, b.__version__)"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectPython:
+    """An interpreter that has pytest and pytest-benchmark, and why it was chosen."""
+
+    path: str
+    reason: str
+    python: str
+    pytest: str
+    pytest_benchmark: str
+
+    @property
+    def versions(self) -> str:
+        return f"Python {self.python}, pytest {self.pytest}, pytest-benchmark {self.pytest_benchmark}"
+
+
+def find_python(asked: Path | None, top: Path, folder: Path) -> ProjectPython:
+    """Return the project's Python: the one asked for, or the first that has pytest-benchmark.
+
+    Looked for are the environments in the current folder and at the repository's top, the active environment, and
+    `python` on PATH. Raises ValueError where none can run the suite.
+    """
+    if asked is not None:
+        found = _probe(interpreter(asked), "--python")
+        if found is None:
+            raise ValueError(f"python must have pytest and pytest-benchmark; {str(asked)!r} cannot import both")
+        return found
+    tried = []
+    for reason, path in _candidates(top, folder):
+        found = _probe(path, reason)
+        if found is not None:
+            return found
+        tried.append(reason)
+    raise ValueError(
+        f"no Python here has pytest and pytest-benchmark (tried: {', '.join(tried) or 'none found'}); name the "
+        "project's own by --python"
+    )
+
+
+def _candidates(top: Path, folder: Path) -> Iterator[tuple[str, str]]:
+    for base in dict.fromkeys((folder, top)):
+        for name in ENVIRONMENTS:
+            path = base / name / "bin" / "python"
+            if path.exists():
+                yield f"{name} of the project", str(path)
+    if active := os.environ.get("VIRTUAL_ENV"):
+        yield "the active environment", str(Path(active, "bin", "python"))
+    yield "python on PATH", "python"
+
+
+def _probe(path: str, reason: str) -> ProjectPython | None:
+    """Ask a Python for its versions; None where it cannot import both. Raises ValueError for one that is too old."""
+    try:
+        ended = subprocess.run([path, "-c", ASK], capture_output=True, text=True, timeout=60, check=True)
+        python, pytest, benchmark = ended.stdout.split()[-3:]
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+    if tuple(map(int, python.split(".")[:2])) < OLDEST:
+        raise ValueError(f"python must be 3.9 or newer; {reason} is {python}")
+    return ProjectPython(path=path, reason=reason, python=python, pytest=pytest, pytest_benchmark=benchmark)
+
+
+def paths_in(folder: Path, paths: Sequence[str]) -> list[str]:
+    """Return paths and node ids relative to the folder where pytest runs. Raises ValueError for one that is not there.
+
+    An empty list stands for what the project's own settings collect.
+    """
+    found = []
+    for path in paths:
+        file, mark, name = path.partition("::")
+        if not (folder / file).exists():
+            raise ValueError(f"PATH must be a file, a folder or a node id that exists here; got {path!r}")
+        relative = os.path.relpath((folder / file).resolve(), folder.resolve())
+        found.append(f"{relative}{mark}{name}")
+    return found
+
+
+def prepare(command: str, trees: Sequence[Path], logs: Path, python: ProjectPython) -> None:
+    """Run a command of the shell in each tree, with the project's Python first on PATH. Raises WorkerError."""
+    path = os.pathsep.join([str(Path(python.path).parent), os.environ.get("PATH", os.defpath)])
+    for side, tree in zip(SIDES, trees, strict=True):
+        log = logs / f"prepare-{side}.log"
+        with log.open("wb") as output:
+            try:
+                ended = subprocess.run(
+                    ["sh", "-c", command],
+                    cwd=tree,
+                    env=os.environ | {"PATH": path},
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    timeout=LONGEST_PREPARATION_S,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired as error:
+                raise WorkerError(f"--prepare took more than {LONGEST_PREPARATION_S:g} s, {side}") from error
+        if ended.returncode != 0:
+            complaint = log.read_text(errors="replace").strip()[-LONGEST_COMPLAINT:]
+            raise WorkerError(f"--prepare failed {side} with exit code {ended.returncode}: {complaint}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectRevisions(Revisions):
+    """The two trees of a project, whose workers are pytest processes."""
+
+    folder: str
+    """Where pytest runs, relative to the tree."""
+    checkout: Path
+    """The user's own files, of which the workers must run none."""
+    paths: Sequence[str] = ()
+    _seeds: Iterator[int] = field(default_factory=itertools.count)
+
+    def start(self, side: int) -> WorkerClient:
+        tree, temporary = self.trees[side], self.logs / f"pytest-{SIDES[side]}"
+        for needed in (tree / self.folder, temporary):  # an older revision may lack the folder, and then has no test
+            needed.mkdir(parents=True, exist_ok=True)
+        asked = {
+            "tree": str(tree),
+            "folder": self.folder,
+            "checkout": str(self.checkout),
+            "paths": list(self.paths),
+            "temporary": str(temporary),
+        }
+        return WorkerClient(
+            [self.python, self.worker, json.dumps(asked)],
+            tree / self.folder,
+            self.logs / f"{SIDES[side]}.log",
+            worker.PROTOCOL,
+            self._environment(),
+        )
+
+    def _environment(self) -> Mapping[str, str]:
+        """Return variables that are the same on both sides of a launch.
+
+        Hashes differ from launch to launch, so that a lucky order of a set is a launch's and no revision's.
+        """
+        seed = next(self._seeds) // len(SIDES)
+        return {"PYTHONHASHSEED": str(seed), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def worker_script() -> Path:
+    return Path(worker.__file__)

@@ -1,0 +1,84 @@
+"""Benchmarks of a suite, timed launch after launch, one open at a time: pytest is in the middle of one test.
+
+Each is opened on both sides, sampled by turns in random order, and closed, so that its own asserts judge its value.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from suite.gate.pytest_benchmark.clock import is_unseen
+from suite.gate.pytest_benchmark.worker import LEAST_SAMPLE_S, LONG_CALL_S
+from suite.gate.rules.decision import LEAST_LAUNCHES, LEAST_ROUNDS, Benchmark
+from suite.gate.side_by_side.revisions import SIDES
+from suite.gate.side_by_side.rounds import BrokenSampleError
+from suite.gate.side_by_side.timing import LAUNCHES, Say, TimingComparison
+from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
+
+
+@dataclass(kw_only=True)
+class SuiteTiming(TimingComparison):
+    """The timing of a suite's benchmarks and its verdicts."""
+
+    def launch(self, workers: Sequence[WorkerClient], say: Say = lambda text: None) -> None:
+        """Take a turn of each benchmark that is open, in random order, and analyse them all."""
+        share = LAUNCHES[min(self.rounds.launches, len(LAUNCHES) - 1)] / sum(LAUNCHES)
+        ends_s = self.rounds.measured_s + share * self.seconds
+        self.rounds.begin_launch()
+        order = self.rounds.order.sample(self.decisions.open, len(self.decisions.open))
+        for left, (benchmark, following) in zip(
+            range(len(order), 0, -1), itertools.zip_longest(order, order[1:]), strict=True
+        ):
+            seconds = max(0.0, ends_s - self.rounds.measured_s) / left
+            try:
+                self._turn(workers, benchmark, following.case if following else None, seconds)
+            except BrokenSampleError as broken:
+                self._leave_out(broken)
+                return
+        self.decisions.interim_analysis(self.rounds.samples, self.rounds.measured_s)
+        count = len(self.decisions.benchmarks)
+        say(
+            f"{self.rounds.measured_s:.0f} s measured in {self.rounds.launches} launches: "
+            f"{count - len(self.decisions.open)} of {count} timings decided"
+        )
+
+    def _build(self, workers: Sequence[WorkerClient]) -> None:
+        """Collect the tests. A benchmark is opened in its turn."""
+        for side, worker in zip(SIDES, workers, strict=True):
+            try:
+                worker.ask("collect")
+            except (WorkerError, FailedError) as error:
+                raise WorkerError(f"pytest cannot collect {side} again: {error}") from error
+
+    def _turn(
+        self, workers: Sequence[WorkerClient], benchmark: Benchmark, following: str | None, seconds: float
+    ) -> None:
+        """Take the rounds of one benchmark in this launch. Raises BrokenSampleError."""
+        self._ask(workers, benchmark, "open", id=benchmark.case, following=following, examine=False)
+        first = len(self.rounds.samples)
+        self.rounds.begin_turn()
+        self.rounds.take(workers, [benchmark], seconds=seconds)
+        self._ask(workers, benchmark, "close")
+        for side, name in enumerate(SIDES):
+            taken = [sample for sample in self.rounds.samples[first:] if sample.arm == side]
+            clocks = {
+                clock: median(getattr(sample, clock) for sample in taken) for clock in ("thread_cpu_s", "process_cpu_s")
+            }
+            if is_unseen(benchmark.clock, **clocks):
+                raise BrokenSampleError(benchmark.case, f"{name}: it uses other threads now, as it did not at first")
+
+    def _ask(self, workers: Sequence[WorkerClient], benchmark: Benchmark, do: str, **arguments: object) -> None:
+        """Ask both sides at once for what is not timed."""
+        for request in (lambda worker: worker.begin(do, **arguments), WorkerClient.answer):
+            for side, worker in zip(SIDES, workers, strict=True):
+                try:
+                    request(worker)
+                except (WorkerError, FailedError, UnsupportedHereError) as error:
+                    raise BrokenSampleError(benchmark.case, f"{side}: {error}") from error
+
+
+def least_s(calls_s: Sequence[float]) -> float:
+    """Return the time that a benchmark needs at least: the fewest rounds in the fewest launches, on both sides."""
+    samples_s = sum(max(LEAST_SAMPLE_S, call_s) + min(call_s, LONG_CALL_S) for call_s in calls_s)
+    return LEAST_LAUNCHES * LEAST_ROUNDS * samples_s
