@@ -74,7 +74,7 @@ def _verdicts(judgement: Judgement, width: int, *, colour: bool) -> list[str]:
     by_outcome: dict[Outcome, list[Verdict]] = {}
     for verdict in judgement.worst_first:
         by_outcome.setdefault(verdict.outcome, []).append(verdict)
-    summed_up = {outcome: found for outcome, found in by_outcome.items() if outcome in SUMMED_UP and len(found) > FEW}
+    summed_up = {outcome: found for outcome, found in by_outcome.items() if _is_summed_up(outcome, found)}
     listed = [verdict for outcome, found in by_outcome.items() if outcome not in summed_up for verdict in found]
     names = _names(judgement)
     name_width = min(max((len(names[verdict.name]) for verdict in listed), default=0), int(WIDEST_NAME * width))
@@ -85,6 +85,12 @@ def _verdicts(judgement: Judgement, width: int, *, colour: bool) -> list[str]:
         for line in _verdict(verdict, names[verdict.name], (name_width, change_width), width, colour=colour)
     ]
     return rows + [line for outcome, found in summed_up.items() for line in _sum(outcome, found, width, colour=colour)]
+
+
+def _is_summed_up(outcome: Outcome, found: Sequence[Verdict]) -> bool:
+    """Return whether one line tells of them all. What is unjudged for reasons of its own is named one by one."""
+    reasons = {verdict.reason for verdict in found}
+    return outcome in SUMMED_UP and len(found) > FEW * (len(reasons) if outcome is Outcome.UNJUDGED else 1)
 
 
 def _names(judgement: Judgement) -> Mapping[str, str]:

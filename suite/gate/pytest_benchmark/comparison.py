@@ -4,6 +4,7 @@ A benchmark is judged if its test is the same in both revisions, and if code of 
 stands against that is its verdict, so that none is passed over in silence.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -49,6 +50,7 @@ class SuiteComparison:
     """Code of the two revisions that ran for each benchmark."""
     notes: dict[str, list[str]] = field(default_factory=dict)
     timing: SuiteTiming | None = None
+    _start_s: float = 0.0
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def run(self, say: Say) -> None:
@@ -57,18 +59,17 @@ class SuiteComparison:
         if self.prepared:
             say(f"prepared in each tree by: {self.prepared}")
             prepare(self.prepared, self.revisions.trees, self.revisions.logs, self.python)
+        begun_s = time.monotonic()
         with self.revisions.launched() as workers:
-            collected = self._collected(workers)
-            cases = self._paired(*collected)
-            say(
-                f"{len(cases)} benchmarks to compare; a start with its collection takes "
-                f"{max(side['seconds'] for side in collected):.1f} s"
-            )
+            cases = self._paired(*self._collected(workers))
+            self._start_s = time.monotonic() - begun_s
+            say(f"{len(cases)} benchmarks to compare; to start and to collect them took {self._start_s:.1f} s")
             found = self._run_once_each(workers, cases)
         if not found and self.verdicts and all(verdict.outcome is Outcome.UNJUDGED for verdict in self.verdicts):
             self.verdicts = [self._refusal()]
             return
-        self._say_costs(found, say)
+        if found:
+            self._say_costs(found, say)
         self.timing = SuiteTiming(
             revisions=self.revisions,
             cases=[BenchmarkCase(id=one.case, settings=({}, {})) for one in found],
@@ -223,13 +224,13 @@ class SuiteComparison:
             sum(one.largest(name) for one in found) for name in ("setup_s", "first_s", "call_s")
         )
         say(
-            f"each of {len(found)} benchmarks ran once: fixtures take {setup_s:.2g} s in all, first calls "
+            f"each of {len(found)} ran once and passed: fixtures took {setup_s:.2g} s in all, first calls "
             f"{first_s:.2g} s, later calls {call_s:.2g} s"
         )
-        most_s = max(self.seconds, 0.0) + len(LAUNCHES) * setup_s
+        launch_s = self._start_s + setup_s + first_s
         say(
-            f"timing: {len(found)} in at most {self.seconds:g} s of measuring in 2 to {len(LAUNCHES)} launches; with "
-            f"fixtures about {most_s:.0f} s at most, and the starts"
+            f"timing: about {self.seconds:g} s of measuring at most, in 2 to {len(LAUNCHES)} launches, each with about "
+            f"{launch_s:.1f} s to start: {self.seconds + len(LAUNCHES) * launch_s:.0f} s in all at most"
         )
 
     def _fitting(self, found: Sequence["FoundBenchmark"]) -> list["FoundBenchmark"]:

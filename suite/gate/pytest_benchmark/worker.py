@@ -126,7 +126,6 @@ class Worker:
         self._trees, self._paths = trees, paths
         self._requests, self._answers = requests, answers
         self._begun_s = perf_counter()
-        self._collect_s = 0.0
         self._items: dict[str, Any] = {}
         self._failed: dict[str, str] = {}
         """Files that cannot be collected, with the reason."""
@@ -156,8 +155,6 @@ class Worker:
             ],
             "files": {self._trees.relative(path): _digest(Path(path).read_bytes()) for path in self._trees.test_files},
             "failed": self._failed,
-            "absent": [path for path in self._paths if path not in self.existing()],
-            "seconds": self._collect_s,
         }
 
     def open(self, id: str, following: str | None, examine: bool) -> dict[str, Any]:
@@ -206,7 +203,6 @@ class Worker:
 
     def pytest_runtestloop(self, session: Any) -> bool:
         self._session = session
-        self._collect_s = perf_counter() - self._begun_s
         wanted = [item for item in session.items if set(FIXTURES) & set(getattr(item, "fixturenames", ()))]
         for item in filter(self._is_chosen, wanted):
             self._items.setdefault(item.nodeid, item)
@@ -670,11 +666,11 @@ def _file_of(item: Any) -> str:
 
 
 def _sentence(report: Any) -> str:
-    """Return the last words of what pytest says of a failure or a skip, on one line."""
+    """Return what pytest says of a failure or a skip, on one line."""
     told = report.longrepr
     crash = getattr(told, "reprcrash", None)
     if crash is not None:
-        return " ".join(str(crash.message).split())[:300]
+        return str(crash.message).strip().splitlines()[0][:300]
     if isinstance(told, tuple):
         return " ".join(str(told[-1]).split()).replace("Skipped: ", "", 1)
     lines = [line.lstrip("E ").strip() for line in str(told).strip().splitlines() if line.strip()]
