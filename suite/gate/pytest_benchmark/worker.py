@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-PROTOCOL = "pytest 1"
+PROTOCOL = 1
 LEAST_SAMPLE_S = 0.003
 LEAST_TURN_S = 0.0005
 """Shorter calls are done several times between two readings of the clocks, which cost about a microsecond."""
@@ -381,7 +381,7 @@ class Call:
             self._function(*args, **kwargs)
         finally:
             sys.setprofile(previous)
-            threading.setprofile(None)  # type: ignore[arg-type]
+            threading.setprofile(None)
         if self._teardown is not None:
             self._teardown(*args, **kwargs)
         return found
@@ -470,8 +470,9 @@ def _replace_rounds(worker: Worker) -> None:
         )
         return worker.measure(fixture, call)
 
-    BenchmarkFixture._raw, BenchmarkFixture._raw_pedantic = raw, raw_pedantic
-    BenchmarkFixture.weave = BenchmarkFixture.patch = worker.refuse_weaving
+    replaced = {"_raw": raw, "_raw_pedantic": raw_pedantic}
+    for name, method in {**replaced, **dict.fromkeys(("weave", "patch"), worker.refuse_weaving)}.items():
+        setattr(BenchmarkFixture, name, method)
 
 
 class Trees:
