@@ -139,7 +139,6 @@ def gate_pytest(
             after=after,
             revisions=project.ProjectRevisions(
                 trees=(before.folder, after.folder),
-                worker=project.worker_script(),
                 logs=folder,
                 python=found.path,
                 folder=start.resolve().relative_to(top.resolve()).as_posix(),

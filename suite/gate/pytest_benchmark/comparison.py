@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from suite.gate.pytest_benchmark.answers import checked_collection, checked_opening
 from suite.gate.pytest_benchmark.clock import Clock, clock_of
 from suite.gate.pytest_benchmark.project import ProjectPython, ProjectRevisions, prepare
 from suite.gate.pytest_benchmark.timing import SuiteTiming, least_s
@@ -131,7 +132,7 @@ class SuiteComparison:
         answers = []
         for side, worker in zip(SIDES, workers, strict=True):
             try:
-                answers.append(worker.answer())
+                answers.append(checked_collection(worker.answer()))
             except (FailedError, WorkerError) as error:
                 raise WorkerError(f"pytest cannot collect {side}: {error}") from error
         return answers[BEFORE], answers[AFTER]
@@ -196,6 +197,9 @@ class SuiteComparison:
         old, new = (_run_to_end(workers[side], side, case, following) for side in (BEFORE, AFTER))
         if isinstance(old, Exception) or isinstance(new, Exception):
             self._add(case, *_not_run(old, new))
+            return []
+        if old["is_set_up"] != new["is_set_up"]:
+            self._add(case, Outcome.BROKEN, "its call has a set-up of its own in one of the two revisions alone")
             return []
         unheld = _unheld(old["code"], new["code"])
         if unheld is not None:
@@ -272,7 +276,7 @@ class FoundBenchmark:
 def _run_to_end(worker: WorkerClient, side: int, case: str, following: str | None) -> Opened:
     """Return a side's answer on a benchmark once its test has passed, or the error that it met."""
     try:
-        answer = worker.ask("open", id=case, following=following, examine=True)
+        answer = checked_opening(worker.ask("open", id=case, following=following, examine=True), examined=True)
         worker.ask("close")
     except (FailedError, UnsupportedHereError) as error:
         return error

@@ -143,9 +143,10 @@ class ProjectRevisions(Revisions):
             "checkout": str(self.checkout),
             "paths": list(self.paths),
             "temporary": str(temporary),
+            "path": [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path],
         }
         return WorkerClient(
-            [self.python, self.worker, json.dumps(asked)],
+            [self.python, worker.__file__, json.dumps(asked)],
             tree / self.folder,
             self.logs / f"{SIDES[side]}.log",
             worker.PROTOCOL,
@@ -155,11 +156,8 @@ class ProjectRevisions(Revisions):
     def _environment(self) -> Mapping[str, str]:
         """Return variables that are the same on both sides of a launch.
 
-        Hashes differ from launch to launch, so that a lucky order of a set is a launch's and no revision's.
+        Hashes differ from launch to launch, so that a lucky order of a set is a launch's and no revision's. The worker
+        opens PYTHONPATH itself: with a relative one a tree's `sitecustomize.py` would run before its first line.
         """
         seed = next(self._seeds) // len(SIDES)
-        return {"PYTHONHASHSEED": str(seed), "PYTHONDONTWRITEBYTECODE": "1"}
-
-
-def worker_script() -> Path:
-    return Path(worker.__file__)
+        return {"PYTHONHASHSEED": str(seed), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": ""}

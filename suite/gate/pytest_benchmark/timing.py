@@ -4,13 +4,16 @@ Each is opened on both sides, sampled by turns in random order, and closed, so t
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
+from suite.gate.pytest_benchmark.answers import checked_opening
 from suite.gate.pytest_benchmark.clock import is_unseen
 from suite.gate.pytest_benchmark.worker import LEAST_SAMPLE_S, LONG_CALL_S
 from suite.gate.rules.decision import LEAST_LAUNCHES, LEAST_ROUNDS, Benchmark
+from suite.gate.side_by_side.answers import BadAnswerError
 from suite.gate.side_by_side.revisions import SIDES
 from suite.gate.side_by_side.rounds import BrokenSampleError
 from suite.gate.side_by_side.timing import LAUNCHES, Say, TimingComparison
@@ -55,9 +58,14 @@ class SuiteTiming(TimingComparison):
         self, workers: Sequence[WorkerClient], benchmark: Benchmark, following: str | None, seconds: float
     ) -> None:
         """Take the rounds of one benchmark in this launch. Raises BrokenSampleError."""
-        self._ask(workers, benchmark, "open", id=benchmark.case, following=following, examine=False)
+        opened = self._ask(workers, benchmark, "open", id=benchmark.case, following=following, examine=False)
+        try:
+            before, _ = (checked_opening(answer, examined=False) for answer in opened)
+        except BadAnswerError as error:
+            raise BrokenSampleError(benchmark.case, str(error)) from error
         first = len(self.rounds.samples)
         self.rounds.begin_turn()
+        self.rounds.counts_cpu = not before["is_set_up"]  # as the older revision says, which is not the candidate's
         self.rounds.take(workers, [benchmark], seconds=seconds)
         self._ask(workers, benchmark, "close")
         for side, name in enumerate(SIDES):
@@ -68,14 +76,18 @@ class SuiteTiming(TimingComparison):
             if is_unseen(benchmark.clock, **clocks):
                 raise BrokenSampleError(benchmark.case, f"{name}: it uses other threads now, as it did not at first")
 
-    def _ask(self, workers: Sequence[WorkerClient], benchmark: Benchmark, do: str, **arguments: object) -> None:
-        """Ask both sides at once for what is not timed."""
+    def _ask(
+        self, workers: Sequence[WorkerClient], benchmark: Benchmark, do: str, **arguments: object
+    ) -> list[Mapping[str, Any]]:
+        """Ask both sides at once for what is not timed. Raises BrokenSampleError."""
+        answers = []
         for request in (lambda worker: worker.begin(do, **arguments), WorkerClient.answer):
             for side, worker in zip(SIDES, workers, strict=True):
                 try:
-                    request(worker)
+                    answers.append(request(worker))
                 except (WorkerError, FailedError, UnsupportedHereError) as error:
                     raise BrokenSampleError(benchmark.case, f"{side}: {error}") from error
+        return answers[len(SIDES) :]
 
 
 def least_s(calls_s: Sequence[float]) -> float:

@@ -62,7 +62,7 @@ def main(argument: str) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)  # whatever the tree prints is no answer
     trees = Trees(asked["tree"], asked["folder"], asked["checkout"])
-    trees.come_first()
+    trees.come_first(asked["path"])
     worker = Worker(trees, asked["paths"], requests, answers)
     try:
         import pytest
@@ -227,7 +227,7 @@ class Worker:
         stats = fixture._make_stats(1)
         first_s = call.first()
         stats.update(first_s)
-        facts: dict[str, Any] = {"setup_s": setup_s, "first_s": first_s}
+        facts: dict[str, Any] = {"setup_s": setup_s, "first_s": first_s, "is_set_up": call.is_set_up}
         try:
             facts["call_s"] = call.calibrate(first_s)
             if self._examines:
@@ -312,7 +312,7 @@ class Call:
     ) -> None:
         self._worker, self._function, self._arguments = worker, function, arguments
         self._iterations = iterations
-        self._is_set_up = is_set_up
+        self.is_set_up = is_set_up
         self._teardown, self._disable_gc = teardown, disable_gc
         self._is_long = False
 
@@ -334,7 +334,7 @@ class Call:
     def calibrate(self, first_s: float) -> float:
         """Set how many calls a turn has, and return the wall time of one. A call with a set-up is a turn of its own."""
         call_s = first_s if first_s > LONG_CALL_S else min(self._turn()["wall_s"] for _ in range(2))
-        if not self._is_set_up:
+        if not self.is_set_up:
             for _ in range(8):  # a turn that was interrupted asks for fewer calls than it should
                 wanted = LEAST_TURN_S / max(call_s, 1e-9)
                 if wanted <= self._iterations:
@@ -485,14 +485,13 @@ class Trees:
         self._roots = [path for top in (self._folder, self._tree) for path in (top, str(Path(top, "src")))]
         self.test_files: set[str] = set()
 
-    def come_first(self) -> None:
-        """Let imports here, and in child processes, look into the tree before anything else."""
+    def come_first(self, given: Sequence[str]) -> None:
+        """Let imports here, and in child processes, look into the tree before anything else. `given`: PYTHONPATH."""
         here = _real(Path(__file__).parent)
-        others = [path for path in sys.path if _real(path or ".") != here]
+        others = [*given, *(path for path in sys.path if _real(path or ".") != here)]
         in_tree = [self._in_tree(path) for path in (*others, *_editable_folders())]
         roots = list(dict.fromkeys([*self._roots, *filter(None, in_tree)]))
         self._roots = [root for root in roots if Path(root).is_dir()]
-        given = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
         os.environ["PYTHONPATH"] = os.pathsep.join([*self._roots, *given])
         sys.path[:] = [*self._roots, *(path for path in others if path not in self._roots)]
         # Before the finders of editable installs, of which some come first and know the user's checkout alone.

@@ -73,7 +73,7 @@ class Rounds:
     _least: int = LEAST_ROUNDS
     """The number of rounds that the launch has at least."""
     _unexplained: dict[tuple[Benchmark, int], list[float]] = field(default_factory=dict)
-    """CPU time of each sample of this launch beside that of its calls."""
+    """CPU time of each sample of this launch, or turn, beside that of its calls."""
 
     def take(self, workers: Sequence[WorkerClient], benchmarks: Sequence[Benchmark], *, seconds: float) -> None:
         """Take more rounds of the launch: each benchmark once a round and side, until the time is over.
@@ -97,12 +97,12 @@ class Rounds:
     def begin_launch(self) -> None:
         self.launches += 1
         self._number = 0
-        self._unexplained.clear()
         self.begin_turn()
 
     def begin_turn(self) -> None:
         """Let the next rounds be at least LEAST_ROUNDS, as for each benchmark that is measured by itself."""
         self._least = self._number + LEAST_ROUNDS
+        self._unexplained.clear()
 
     def _sample(self, worker: WorkerClient, benchmark: Benchmark, side: int, position: int) -> Sample:
         try:
