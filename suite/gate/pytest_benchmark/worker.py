@@ -88,7 +88,10 @@ def main(argument: str) -> None:
 
 def _arguments(temporary: str) -> list[str]:
     """Return options that keep pytest in this process and out of the tree, whatever the project's settings say."""
-    folders = ["-o", f"cache_dir={temporary}/cache", f"--basetemp={temporary}/basetemp"]
+    folders = [
+        *("-o", f"cache_dir={temporary}/cache", f"--basetemp={temporary}/basetemp"),
+        f"--benchmark-storage=file://{temporary}/benchmarks",
+    ]
     for_plugins = {
         "xdist": ["-n0"],
         "pytest_cov": ["--no-cov"],
@@ -241,9 +244,8 @@ class Worker:
             if request["do"] == "close":
                 return call.last()
             self._answer(lambda: call.sample(stats))
-        import pytest
-
-        return pytest.exit("the judge hung up")
+        self._requests.put(None)  # for the loop over all tests, which then lets their fixtures end
+        return self._refuse("the judge hung up")
 
     def _refuse(self, reason: str) -> None:
         """End the test that is open, which cannot be judged for a reason."""

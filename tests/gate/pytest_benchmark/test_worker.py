@@ -1,0 +1,152 @@
+"""The worker by its pipe, and its source by the oldest Python that it must run on."""
+
+import ast
+import importlib.machinery
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from suite.gate.pytest_benchmark import worker
+from suite.gate.side_by_side.worker_client import UnsupportedHereError
+from tests.gate.pytest_benchmark import projects
+from tests.gate.pytest_benchmark.projects import worker_for
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="waits for a pipe as Windows cannot")
+FLAT = {
+    "flatpkg/__init__.py": "def fast(n):\n    return sum(range(n))\n",
+    "test_flat.py": """
+import time
+
+import flatpkg
+import pytest
+
+time.perf_counter = time.thread_time = time.process_time = lambda: 0.0
+TURNS = []
+
+
+@pytest.fixture(scope="session")
+def told():
+    yield
+    open("../ended", "w").close()
+
+
+def test_it(benchmark, told):
+    print("none of this is an answer")
+    assert benchmark(flatpkg.fast, 1000) == 499500
+
+
+def test_again(benchmark):
+    TURNS.append(1)
+    benchmark(flatpkg.fast, len(TURNS))
+
+
+def test_late(benchmark):
+    benchmark(lambda: TURNS.append(1) or 1 / max(0, 40 - len(TURNS)))
+""",
+}
+
+
+@pytest.fixture
+def flat(tmp_path):
+    return projects.write(tmp_path / "flat", FLAT)
+
+
+def opened(client, name, following=None):
+    return client.ask("open", id=f"test_flat.py::{name}", following=following, examine=True)
+
+
+def test_a_benchmark_is_sampled_within_its_test(flat, tmp_path):
+    with worker_for(flat, tmp_path / "logs") as (client, collected):
+        assert [benchmark["id"] for benchmark in collected["benchmarks"]] == [
+            f"test_flat.py::{name}" for name in ("test_it", "test_again", "test_late")
+        ]
+        facts = opened(client, "test_it")
+        assert facts["code"] == {
+            "ran": {"flatpkg": "flatpkg/__init__.py"},
+            "imported": {"flatpkg": "flatpkg/__init__.py"},
+            "elsewhere": {},
+        }
+        samples = [client.ask("sample", id="any", span="") for _ in range(3)]
+        # By clocks that the test has not replaced.
+        assert all(0 < sample["thread_cpu_s"] <= 1.1 * sample["process_cpu_s"] for sample in samples)
+        assert all(0 < sample["wall_s"] * sample["calls"] < 10 for sample in samples)
+        assert client.ask("close") == {}
+        for _ in range(2):  # a test can be opened again
+            assert opened(client, "test_again")["first_s"] > 0
+            assert client.ask("close") == {}
+        assert not list(flat.rglob("__pycache__"))
+        assert {path.name for path in flat.iterdir()} == {"flatpkg", "test_flat.py"}
+
+
+def test_a_late_failure_is_an_answer(flat, tmp_path):
+    with worker_for(flat, tmp_path / "logs") as (client, _):
+        with pytest.raises(UnsupportedHereError, match=r"cannot be repeated.*ZeroDivisionError: division by zero"):
+            opened(client, "test_late")
+        assert opened(client, "test_it")["call_s"] > 0
+
+
+def test_fixtures_end_when_the_judge_hangs_up(flat, tmp_path):
+    with worker_for(flat, tmp_path / "logs", "test_flat.py::test_it") as (client, collected):
+        assert len(collected["benchmarks"]) == 1
+        opened(client, "test_it")
+    assert (tmp_path / "ended").exists()
+
+
+def test_compiled_parts_of_the_installed_copy_are_missed(flat, tmp_path, monkeypatch):
+    compiled = f"flatpkg/_core{importlib.machinery.EXTENSION_SUFFIXES[0]}"
+    installed = projects.write(tmp_path / "installed", {**FLAT, compiled: "machine code"})
+    monkeypatch.setenv("PYTHONPATH", str(installed))
+    with worker_for(flat, tmp_path / "logs") as (client, _):
+        elsewhere = opened(client, "test_it")["code"]["elsewhere"]
+    assert elsewhere == {"flatpkg._core": "is compiled, and only the installed copy has it"}
+
+
+def test_modules_of_the_checkout_are_seen(flat, tmp_path, monkeypatch):
+    checkout = projects.write(tmp_path / "checkout", {"tools/helper.py": "HELP = 1\n"})
+    test = FLAT["test_flat.py"].replace(
+        "import time\n", f"import sys, time\nsys.path.append({str(checkout)!r} + '/tools')\nimport helper\n"
+    )
+    projects.write(flat, {"test_flat.py": test})
+    with worker_for(flat, tmp_path / "logs", checkout=checkout) as (client, _):
+        elsewhere = opened(client, "test_it")["code"]["elsewhere"]
+    assert elsewhere == {"helper": "was imported from the checkout"}
+
+
+def test_folders_of_the_checkout_on_the_path_become_the_trees(flat, tmp_path, monkeypatch):
+    checkout = projects.write(tmp_path / "checkout", {"lib/other.py": "raise RuntimeError\n"})
+    projects.write(flat, {"lib/other.py": "", "test_flat.py": "import other\n" + FLAT["test_flat.py"]})
+    monkeypatch.setenv("PYTHONPATH", str(checkout / "lib"))
+    with worker_for(flat, tmp_path / "logs", checkout=checkout) as (client, _):
+        code = opened(client, "test_it")["code"]
+    assert code["imported"] == {"flatpkg": "flatpkg/__init__.py", "other": "lib/other.py"}
+    assert not code["elsewhere"]
+
+
+def test_the_worker_is_one_file_for_python_3_9():
+    source = Path(worker.__file__).read_text(encoding="utf-8")
+    found = ast.parse(source, feature_version=(3, 9))
+    names = {
+        name.partition(".")[0]
+        for node in ast.walk(found)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert names <= sys.stdlib_module_names | {"pytest", "pytest_benchmark"}
+
+
+def test_python_3_9_compiles_and_imports_the_worker():
+    python = shutil.which("python3.9")
+    if python is None or subprocess.run([python, "-c", ""], check=False, capture_output=True).returncode:
+        pytest.skip("no python3.9 on PATH that runs")
+    command = [python, "-W", "error", "-c", "import runpy, sys; runpy.run_path(sys.argv[1])", worker.__file__]
+    ended = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ""}, check=False)
+    assert ended.returncode == 0, ended.stderr
