@@ -82,8 +82,9 @@ def main(argument: str) -> None:
     arguments = [*worker.existing(), *_arguments(asked["temporary"])]
     sys.argv = ["pytest", *arguments]
     code = pytest.main(arguments, plugins=[worker])
+    sys.stdout.flush()
     sys.stderr.flush()
-    sys.exit(int(code))
+    os._exit(int(code))  # what is left of the tree's threads and objects is nobody's
 
 
 def _arguments(temporary: str) -> list[str]:

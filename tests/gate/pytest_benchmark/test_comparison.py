@@ -7,6 +7,8 @@ import pytest
 
 from suite import __main__ as command_line
 from suite.gate.output.files import JUDGEMENT, read_judgement
+from suite.gate.pytest_benchmark.comparison import SuiteComparison
+from suite.gate.rules.tolerances import Tolerances
 from suite.gate.verdict import Outcome
 from tests.gate.pytest_benchmark import projects
 from tests.gate.repositories import repository
@@ -63,7 +65,9 @@ def test_a_slower_call_is_found_and_its_code_named(judged):
 def test_what_did_not_change_is_not_called_slower(judged):
     _, verdicts, _ = judged
     assert {verdicts[name].outcome for name in SAME_TEST} <= {Outcome.SAME, Outcome.INCONCLUSIVE}
-    assert all(verdicts[name].launches >= 2 and verdicts[name].rounds >= 16 for name in SAME_TEST)
+    timed = [verdicts[name] for name in SAME_TEST if verdicts[name].ratio is not None]
+    assert all(verdict.launches >= 2 and verdict.rounds >= 16 for verdict in timed)
+    assert len(timed) > 2  # the slowest may not fit into the time on a busy machine
     assert outcomes(verdicts, Outcome.SLOWER) == {"test_work"}
 
 
@@ -116,27 +120,20 @@ def test_what_came_or_went_is_said(judged):
     assert outcomes(verdicts, Outcome.NEW) == {"test_new"}
 
 
-def test_a_chosen_test_passes_with_another_set_up(tmp_path, monkeypatch, capsys):
-    files = {name: text for name, text in projects.tree(is_old=True).items() if "broken" not in name}
+def test_what_is_chosen_runs_in_prepared_trees(tmp_path, monkeypatch, capsys):
+    files = {name: text for name, text in projects.tree(is_old=True).items() if "test_" not in name}
     repo = repository(tmp_path / "checkout")
-    repo.commit(files | {"src/fastpkg/__init__.py": "from fastpkg.built import fast\n"})
-    changed = files["benchmarks/test_fast.py"].replace("(benchmark, n):", "(benchmark, n):  # as it was")
-    repo.write({"benchmarks/test_fast.py": changed})
+    test = "import fastpkg.built\n\n\ndef test_one(benchmark):\n    pass\n\n\ndef test_two(benchmark):\n    pass\n"
+    repo.commit(files | {"benchmarks/test_it.py": test})
     monkeypatch.chdir(repo.folder / "benchmarks")
-    code = called(
-        monkeypatch,
-        "pytest",
-        "test_fast.py::test_parameters",
-        *("--against", "HEAD", "--seconds", "1", "--python", sys.executable, "--out", str(tmp_path / "out")),
-        *("--prepare", "echo 'fast = lambda n: sum(range(n))' > src/fastpkg/built.py", "--trust-candidate-settings"),
-    )
-    verdicts = read_judgement(tmp_path / "out").verdicts
-    assert (code, {verdict.case for verdict in verdicts}) == (0, {FILE + f"test_parameters[{n}]" for n in (10, 2000)})
-    assert all("the benchmark itself changed: its test" in verdict.notes for verdict in verdicts)
-    said = capsys.readouterr().out
-    assert "prepared in each tree by: echo" in said
-    assert "first calls" in said
-    assert json.loads((tmp_path / "out" / JUDGEMENT).read_text())["facts"]["prepared"].startswith("echo")
+    given = ("--against", "HEAD", "--python", sys.executable, "--out", str(tmp_path / "out"))
+    assert called(monkeypatch, "pytest", "test_it.py::test_two", *given, "--prepare", "touch src/fastpkg/built.py") == 4
+    (verdict,) = read_judgement(tmp_path / "out").verdicts
+    assert verdict.reason == "none of 1 can be judged: it takes the fixture, and never calls benchmark"
+    assert "prepared in each tree by: touch src/fastpkg/built.py" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out" / JUDGEMENT).read_text())["facts"]["prepared"].startswith("touch")
+    assert called(monkeypatch, "pytest", "test_no.py", *given) == 2
+    assert "PATH must be a file, a folder or a node id that exists here" in capsys.readouterr().err
 
 
 def test_a_suite_of_installed_code_is_refused_before_timing(tmp_path, monkeypatch, capsys):
@@ -153,3 +150,26 @@ def test_a_suite_of_installed_code_is_refused_before_timing(tmp_path, monkeypatc
     assert verdict.outcome is Outcome.BROKEN
     assert "fastpkg lies in lib/, and what is installed was imported; let the tree's own files" in verdict.reason
     assert "timing:" not in capsys.readouterr().out
+
+
+def side(**parts):
+    """What a worker collects: a benchmark by each name, with the hash of its test."""
+    benchmarks = [{"id": id, "file": "t.py", "parts": {"test": hash}, "timer": id == "c"} for id, hash in parts.items()]
+    return {"benchmarks": benchmarks, "files": {"t.py": str(parts)}, "failed": {}}
+
+
+def test_a_changed_benchmark_is_judged_where_it_is_trusted():
+    for trusts, expected in ((False, ["a", "c"]), (True, ["a", "b", "c"])):
+        comparison = SuiteComparison(
+            before=None,
+            after=None,
+            revisions=None,
+            python=None,
+            seconds=1,
+            tolerances=Tolerances(),
+            trusts_candidate=trusts,
+        )
+        assert comparison._paired(side(a="1", b="1", c="1"), side(a="1", b="2", c="1")) == expected
+        assert [verdict.outcome for verdict in comparison.verdicts] == [Outcome.INCOMPARABLE] * (not trusts)
+        assert ("the benchmark itself changed: its test" in comparison.notes["b"]) == trusts
+        assert "its own timer is not used, but the gate's clocks" in comparison.notes["c"]
