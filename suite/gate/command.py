@@ -14,12 +14,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from suite.gate.output.benchmark_json import write_benchmark_json
 from suite.gate.output.files import JUDGEMENT, without_secrets, write_judgement
 from suite.gate.output.github import annotations, markdown
 from suite.gate.output.terminal import lines as terminal_lines
 from suite.gate.pytest_benchmark import project
 from suite.gate.pytest_benchmark.comparison import SuiteComparison
 from suite.gate.rules.acceptances import ACCEPTED, CorruptAcceptancesError, accept, apply_file
+from suite.gate.rules.decision import Sample
 from suite.gate.rules.tolerances import NOISE, CorruptNoiseError, Tolerances, machine_kind, noise_path, save_noise
 from suite.gate.selftest import TWO_WORKERS, Plan, noise_of, selftest, table
 from suite.gate.side_by_side import revisions
@@ -73,13 +75,16 @@ def gate_against(
     out: Path | None,
     python: Path | None = None,
     trust_settings: bool = False,
+    export: Path | None = None,
 ) -> int:
     """Judge the working tree by a revision of its repository. Raises ValueError for what cannot be asked.
 
     `python`: the interpreter that runs the cases, where it is another than the judge's. `trust_settings`: tolerances,
-    noise and acceptances are the working tree's, else the revision's.
+    noise and acceptances are the working tree's, else the revision's. `export`: a file that gets the samples as
+    pytest-benchmark's JSON.
     """
     _check_seconds(seconds)
+    check_export(export)
     top = revisions.repository(Path.cwd())
     with Interruptions() as interruptions, temporary_folder("gate") as folder:
         if removed := remove_abandoned():
@@ -107,7 +112,11 @@ def gate_against(
         interrupted = _run(comparison)
         with interruptions.deferred():
             judgement = comparison.judgement(inconclusive_fails=inconclusive == "fail", interrupted=interrupted)
-            return _finish(_with_acceptances(judgement, settings.accepted), out, comparison.tables())
+            judgement = _with_acceptances(judgement, settings.accepted)
+            if export is not None and not interrupted:
+                samples = comparison.timing.rounds.samples if comparison.timing else []
+                export_benchmark_json(export, judgement, samples, comparison.python)
+            return _finish(judgement, out, comparison.tables())
 
 
 def gate_pytest(
@@ -119,21 +128,25 @@ def gate_pytest(
     inconclusive: str,
     out: Path | None,
     prepare: str,
-    trusts_candidate: bool,
+    trust_settings: bool = False,
+    export: Path | None = None,
 ) -> int:
     """Judge the benchmarks of a project's tests by a revision of it. Raises ValueError for what cannot be asked.
 
     `paths`: files, folders and node ids; what pytest's settings name where there is none. `prepare`: a command of the
-    shell that builds what git does not hold, in each tree.
+    shell that builds what git does not hold, in each tree. `trust_settings` and `export` as above; the benchmarks' own
+    sources count among the settings.
     """
     _check_seconds(seconds)
+    check_export(export)
     start = Path.cwd()
-    top, tolerances = revisions.repository(start), _tolerances()
+    top = revisions.repository(start)
     chosen, found = project.paths_in(start, paths), project.find_python(python, top, start)
     with Interruptions() as interruptions, temporary_folder("gate") as folder:
         if removed := remove_abandoned():
             _say(removed)
         before, after = revisions.before(top, against, folder), revisions.after(top, folder)
+        settings = settings_of(before.folder, after.folder, top, None, is_trusted=trust_settings)
         comparison = SuiteComparison(
             before=before,
             after=after,
@@ -147,15 +160,35 @@ def gate_pytest(
             ),
             python=found,
             seconds=seconds,
-            tolerances=tolerances,
-            trusts_candidate=trusts_candidate,
+            tolerances=Tolerances.load(settings.noise(_noise_name()), settings.tolerances),
+            trusts_candidate=trust_settings,
+            verdicts=settings.verdicts(),
+            warnings=[*settings.warnings(top)],
             prepared=prepare,
         )
+        for line in settings.differing:
+            _say(f"this change alters what it is judged by: {line}")
         _say(f"the working tree's benchmarks against {against} ({(before.side.commit or '')[:9]})")
         interrupted = _run(comparison)
         with interruptions.deferred():
             judgement = comparison.judgement(inconclusive_fails=inconclusive == "fail", interrupted=interrupted)
-            return _finish(_with_acceptances(judgement), out, comparison.tables())
+            judgement = _with_acceptances(judgement, settings.accepted)
+            if export is not None and not interrupted:
+                samples = comparison.timing.rounds.samples if comparison.timing else []
+                export_benchmark_json(export, judgement, samples, found.path)
+            return _finish(judgement, out, comparison.tables())
+
+
+def check_export(export: Path | None) -> None:
+    """Raise ValueError for a folder in the place of a file that is to be written in the end."""
+    if export is not None and export.is_dir():
+        raise ValueError(f"export-benchmark-json must be a file; got the folder {str(export)!r}")
+
+
+def export_benchmark_json(path: Path, judgement: Judgement, samples: Sequence[Sample], python: str) -> None:
+    """Write the samples of both sides as pytest-benchmark's JSON, and say where."""
+    candidate, before = write_benchmark_json(path, judgement, samples, python)
+    _say(f"Written: {candidate}, and {before} for the revision before: pytest-benchmark compare {before} {candidate}")
 
 
 def gate_stored(baseline: Sequence[Path], candidate: Sequence[Path], *, inconclusive: str, out: Path | None) -> int:

@@ -14,8 +14,32 @@ class Inconclusive(StrEnum):
 
 
 TRUST = {"trust_candidate_settings": "--trust-candidate-settings"}
-MEASURES = {"sweep": "--sweep", "set_": "--set", "seconds": "--seconds", "python": "--python", **TRUST}
+Export = Annotated[
+    Path | None,
+    typer.Option(
+        "--export-benchmark-json",
+        metavar="PATH",
+        help="A file for the samples as pytest-benchmark's JSON; the revision's stand in NAME.before.json beside it.",
+    ),
+]
+MEASURES = {
+    "sweep": "--sweep",
+    "set_": "--set",
+    "seconds": "--seconds",
+    "python": "--python",
+    "export": "--export-benchmark-json",
+    **TRUST,
+}
 """Options of a measuring form, by the name of their parameter."""
+Hidden = Annotated[Inconclusive, typer.Option(help="Exit status when noise hides the answer.")]
+Out = Annotated[Path | None, typer.Option(help="Where to write it, by default below results/gate/.")]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust-candidate-settings",
+        help="Judge by what the change alters of its own judging: tolerances, noise, acceptances, benchmarks.",
+    ),
+]
 Sweep = Annotated[str, typer.Option(help="The named sweep whose cases judge.")]
 
 
@@ -51,20 +75,13 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
             typer.Option("--set", metavar="KEY=VALUE", help="A setting of every case; may be repeated."),
         ] = None,
         seconds: Annotated[float, typer.Option(help="The most measuring time of --against.")] = 120.0,
-        trust_candidate_settings: Annotated[
-            bool,
-            typer.Option(
-                "--trust-candidate-settings",
-                help="Judge by the working tree's tolerances, noise and acceptances, which differ and were reviewed.",
-            ),
-        ] = False,
-        inconclusive: Annotated[Inconclusive, typer.Option(help="Exit status when noise hides the answer.")] = (
-            Inconclusive.passes
-        ),
-        out: Annotated[Path | None, typer.Option(help="Where to write it, by default below results/gate/.")] = None,
+        trust_candidate_settings: Trust = False,
+        inconclusive: Hidden = Inconclusive.passes,
+        out: Out = None,
         python: Annotated[
             Path | None, typer.Option(help="The Python that runs the cases, by default this command's own.")
         ] = None,
+        export: Export = None,
     ) -> None:
         if context.invoked_subcommand is not None:
             return
@@ -83,6 +100,7 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
                         out=out,
                         python=python,
                         trust_settings=trust_candidate_settings,
+                        export=export,
                     )
                 )
             if against is None and baseline and candidate:
@@ -109,16 +127,13 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
             typer.Option(help="The project's Python, by default that of .venv or venv, of VIRTUAL_ENV, or on PATH."),
         ] = None,
         seconds: Annotated[float, typer.Option(help="The most measuring time.")] = 120.0,
-        inconclusive: Annotated[Inconclusive, typer.Option(help="Exit status when noise hides the answer.")] = (
-            Inconclusive.passes
-        ),
+        inconclusive: Hidden = Inconclusive.passes,
         prepare: Annotated[
             str, typer.Option(metavar="COMMAND", help="A command that builds, run once in each of the two trees.")
         ] = "",
-        trust: Annotated[
-            bool, typer.Option("--trust-candidate-settings", help="Judge a benchmark though its test changed.")
-        ] = False,
-        out: Annotated[Path | None, typer.Option(help="Where to write it, by default below results/gate/.")] = None,
+        trust: Trust = False,
+        out: Out = None,
+        export: Export = None,
     ) -> None:
         def command() -> int:
             from suite.gate.command import gate_pytest, reported
@@ -132,7 +147,8 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
                     inconclusive=inconclusive.value,
                     out=out,
                     prepare=prepare,
-                    trusts_candidate=trust,
+                    trust_settings=trust,
+                    export=export,
                 )
             )
 

@@ -75,8 +75,11 @@ def _gates(suite: Path, folder: Path) -> str:
     made = repository(folder / "foreign")
     made.commit({".gitignore": "results/\n", **{f"src/{name}": text for name, text in readmes_variant().items()}})
     made.commit({"NOTES.md": "a change of no code\n"})
+    exported, before = folder / "new.json", folder / "new.before.json"
     against = [suite, "gate", "--against", "HEAD~1", "--python", sys.executable, "--seconds", SECONDS, *CHOSEN]
-    said = _ended(against, cwd=made.folder)
+    said = _ended([*against, "--export-benchmark-json", exported], cwd=made.folder)
+    stored = _ended([suite, "gate", "--baseline", before, "--candidate", exported], cwd=made.folder)
+    assert " inconclusive" in stored  # one stored run tells no spread
     return next(line for line in said.splitlines() if " same" in line)
 
 

@@ -21,6 +21,7 @@ from suite.gate import command
 from suite.gate.output.files import JUDGEMENT, read_judgement
 from suite.gate.rules.acceptances import ACCEPTED, read_acceptances
 from suite.gate.side_by_side import revisions
+from suite.gate.stored.benchmark_json import read_run
 from suite.gate.verdict import Outcome
 from suite.records.record import Status
 from suite.records.temporary import remove_abandoned
@@ -83,7 +84,9 @@ def test_identical_code_passes_and_leaves_the_checkout_alone(tmp_path, monkeypat
     repo = light(tmp_path / "checkout", {"cases": CASES}, {"cases": CASES})
     digest = repo.digest()
     monkeypatch.chdir(repo.folder)
-    assert called(monkeypatch, "--against", "main", "--seconds", "1", "--out", str(tmp_path / "out")) == 0
+    exported = ("--export-benchmark-json", str(tmp_path / "new.json"))
+    assert called(monkeypatch, "--against", "main", "--seconds", "1", "--out", str(tmp_path / "out"), *exported) == 0
+    assert [len(read_run(tmp_path / name).timed) for name in ("new.json", "new.before.json")] == [len(CASES)] * 2
     assert outcomes(tmp_path / "out") == {name: {"same"} for name in CASES}
     assert repo.digest() == digest
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
@@ -324,6 +327,7 @@ def wait_until(condition):
         (["--baseline", "a.json", "--candidate", "b.json", "--sweep", "gate"], "--sweep is for times of --against"),
         (["--baseline", "a", "--candidate", "b", "--set", "x=1"], "--set is for times of --against"),
         (["--baseline", "x", "--candidate", "y", "--candidate", "z"], "candidate must be one folder of records"),
+        (["--against", "HEAD", "--export-benchmark-json", "."], "export-benchmark-json must be a file"),
         (["--against", "nope"], "against must be a revision that git knows here; got 'nope'"),
         (["--against", "-x"], "against must be a revision that git knows here; got '-x'"),
         (["accept", "a case", "--reason", " ", "--ceiling", "1.1", "--expires", LATER], "reason must be"),

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from suite.gate.output.sentences import SETTINGS
 from suite.gate.pytest_benchmark.answers import checked_collection, checked_opening
 from suite.gate.pytest_benchmark.clock import Clock, clock_of
 from suite.gate.pytest_benchmark.project import ProjectPython, ProjectRevisions, prepare
@@ -66,8 +67,9 @@ class SuiteComparison:
             self._start_s = time.monotonic() - begun_s
             say(f"{len(cases)} benchmarks to compare; to start and to collect them took {self._start_s:.1f} s")
             found = self._run_once_each(workers, cases)
-        if not found and self.verdicts and all(verdict.outcome is Outcome.UNJUDGED for verdict in self.verdicts):
-            self.verdicts = [self._refusal()]
+        told = [verdict for verdict in self.verdicts if verdict.case != SETTINGS]
+        if not found and told and all(verdict.outcome is Outcome.UNJUDGED for verdict in told):
+            self.verdicts = [*(verdict for verdict in self.verdicts if verdict.case == SETTINGS), self._refusal(told)]
             return
         if found:
             self._say_costs(found, say)
@@ -213,14 +215,14 @@ class SuiteComparison:
             self._note(case, clock.note)
         return [FoundBenchmark(case=case, clock=clock, sides=(old, new))]
 
-    def _refusal(self) -> Verdict:
-        """Return the verdict on a suite of which no benchmark runs code of the revisions."""
-        reasons = list(dict.fromkeys(verdict.reason for verdict in self.verdicts))
+    def _refusal(self, told: Sequence[Verdict]) -> Verdict:
+        """Return the verdict on a suite of which no benchmark runs code of the revisions. `told`: one on each."""
+        reasons = list(dict.fromkeys(verdict.reason for verdict in told))
         more = f"; and {len(reasons) - MOST_NAMED} other reasons" * (len(reasons) > MOST_NAMED)
         return Verdict(
             case="every benchmark",
             outcome=Outcome.BROKEN,
-            reason=f"none of {len(self.verdicts)} can be judged: {'; '.join(reasons[:MOST_NAMED])}{more}",
+            reason=f"none of {len(told)} can be judged: {'; '.join(reasons[:MOST_NAMED])}{more}",
         )
 
     def _say_costs(self, found: Sequence["FoundBenchmark"], say: Say) -> None:

@@ -19,7 +19,7 @@ from suite.records.plain_text import one_line
 from suite.records.record import CorruptRecordError
 
 LARGEST_FILE_BYTES, LARGEST_TEXT_BYTES = 16 << 20, 64 << 20
-"""Of the file, and of the text in it: the longest of the self-test have 52 kB and 400 kB."""
+"""The largest file, and the largest text in it: the longest of the self-test have 52 kB and 400 kB."""
 LONGEST_CELL = 2000
 LONGEST_INTEGER = 20
 

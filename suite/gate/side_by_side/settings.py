@@ -65,7 +65,7 @@ def _listed(differing: Sequence[str]) -> str:
     return ", ".join([*differing[:MOST_NAMED], *([f"and {more} more"] if more > 0 else [])])
 
 
-def settings_of(before: Path, after: Path, checkout: Path, sweep: str, *, is_trusted: bool) -> Settings:
+def settings_of(before: Path, after: Path, checkout: Path, sweep: str | None, *, is_trusted: bool) -> Settings:
     """Compare the settings of two trees, the newer one a copy of the checkout.
 
     `is_trusted`: the newer tree's are meant; else the older one's judge.
@@ -76,7 +76,7 @@ def settings_of(before: Path, after: Path, checkout: Path, sweep: str, *, is_tru
         ("tolerances", {TOLERANCES} if any((tree / JUDGE).is_dir() for tree in trees) else ()),
         ("acceptances", {ACCEPTED}),
         ("learnt noise", _found(trees, f"{NOISE}/*.yaml")),
-        ("the sweep", _found(trees, f"**/sweep/{escape(sweep)}.yaml")),
+        ("the sweep", _found(trees, f"**/sweep/{escape(sweep)}.yaml") if sweep else ()),
         ("the judge", _judging(trees, checkout.resolve())),
     ):
         for name in sorted(names):

@@ -30,7 +30,7 @@ from suite.records.walk import Damage, folders_below
 SUFFIX = ".json"
 VERSIONS = ("4.", "5.")
 LARGEST_BYTES, MOST_CONTAINERS, MOST_VALUES, MOST_FILES = 128 << 20, 200_000, 8_000_000, 1000
-"""Of one file, and files of one side. A benchmark of 5 µs has 200,000 rounds of about 40 bytes, and ten containers."""
+"""The most of one file, and of one side. A benchmark of 5 µs has 200,000 rounds of 40 bytes, and ten containers."""
 SHORTEST_S, LONGEST_S = 1e-10, 1e7
 """No clock sees less, which is shorter than a cycle, and nobody waits longer."""
 LONGEST_NAME = 2000
@@ -55,7 +55,7 @@ class Timed:
     median_s: float
     timer: str
     digest: bytes
-    """Of all rounds, which no two real runs share."""
+    """Stands for all rounds, which no two real runs share."""
 
 
 @dataclass(frozen=True, kw_only=True)

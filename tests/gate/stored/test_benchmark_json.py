@@ -1,5 +1,6 @@
 """pytest-benchmark's files: a file is one draw, and whatever cannot be judged is never green."""
 
+import datetime
 import json
 
 import pytest
@@ -253,10 +254,10 @@ def test_files_of_benchmarks_are_told_from_records(tmp_path):
 
 def test_an_acceptance_lets_a_slower_benchmark_pass(tmp_path):
     base, new = stored(tmp_path / "base"), write(tmp_path / "new.json", benchmark(data=[1.5e-3]))
-    accepted = tmp_path / "accepted.yaml"
+    accepted, today = tmp_path / "accepted.yaml", datetime.date.today()
     accepted.write_text(
         "schema: 1\naccepted:\n- {case: 't.py::test_a', span: '*', metric: '*', reason: checks more, ceiling: 2.0, "
-        "expires: 2999-01-01, added: 2026-01-01}\n"
+        f"expires: {today + datetime.timedelta(days=90)}, added: {today}}}\n"
     )
     judgement = judged(base, new, accepted=accepted)
     assert only(judgement).outcome is Outcome.ACCEPTED
