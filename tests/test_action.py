@@ -215,16 +215,11 @@ def test_an_older_answer_does_not_pass_for_this_one(pull_request):
 
 def test_a_base_that_a_cut_history_hides_is_still_found(tmp_path, pull_request):
     """A short way leads to an older common commit, and the way to the newest one is longer than the first fetch."""
-    origin = pull_request.origin
-    origin.git("checkout", "--quiet", "main")
-    older = pull_request.merge_base
-    newest = origin.git("rev-parse", "HEAD")
-    origin.git("checkout", "--quiet", "-b", "long")
-    tip = newest
-    for number in range(60):
-        tip = origin.git("commit-tree", f"{newest}^{{tree}}", "-p", tip, "-m", str(number))
-    head = origin.git("commit-tree", f"{newest}^{{tree}}", "-p", tip, "-p", older, "-m", "both")
-    origin.git("update-ref", "refs/heads/long", head)
+    origin, older, newest = pull_request.origin, pull_request.merge_base, pull_request.base
+    commit = "commit refs/heads/long\ncommitter a <a@b.example> 99 +0000\ndata 0\n"
+    history = f"{commit}from {newest}\n{commit * 60}{commit}merge {older}\n"
+    origin.git("fast-import", "--quiet", given=history.encode())
+    head = origin.git("rev-parse", "long")
     pull_request.runner.event["pull_request"]["head"]["sha"] = head
     clone = pull_request.checked_out(head)
     clone.git("fetch", "--quiet", "--depth=20", "origin", head, newest)
@@ -402,22 +397,22 @@ def test_a_comment_calls_nobody_and_is_as_long_as_github_takes(tmp_path):
 # --- the Python of the judge
 
 
-def test_a_python_that_is_too_old_is_no_judge(tmp_path):
+def test_the_judges_python_is_one_that_the_suite_supports(tmp_path):
     for name in ("python3.12", "python3.13", "python3.11", "python3"):
         executable(tmp_path / name, "#!/bin/sh\nexit 1\n")
-    script = ROOT / ".github/actions/judge.sh"
 
-    def found(path):
+    def found(version):
+        """Return the output where the one Python that works says that it has this version."""
+        told = f"import sys; sys.version_info = {version}; exec(sys.argv[1])"
+        executable(tmp_path / "python", f"#!/bin/sh\nexec {sys.executable} -I -c '{told}' \"$3\"\n")
         output = tmp_path / "output"
         output.write_text("")
-        subprocess.run(["bash", script, "find"], check=True, env={"PATH": path, "GITHUB_OUTPUT": str(output)})
+        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "GITHUB_OUTPUT": str(output)}
+        subprocess.run(["bash", ROOT / ".github/actions/judge.sh", "find"], check=True, env=environment)
         return output.read_text()
 
-    tools = f"{tmp_path}:/usr/bin:/bin"
-    executable(tmp_path / "python", "#!/bin/sh\nexit 1\n")
-    assert found(tools) == "python=\n"
-    executable(tmp_path / "python", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    assert found(tools) == f"python={tmp_path / 'python'}\n"
+    assert found((3, 10)) == found((3, 14)) == "python=\n"
+    assert found((3, 11)) == found((3, 13)) == f"python={tmp_path / 'python'}\n"
 
 
 # --- the canary
