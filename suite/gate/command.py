@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from suite.gate.history.badge import write_badge
 from suite.gate.output.benchmark_json import write_benchmark_json
 from suite.gate.output.files import JUDGEMENT, without_secrets, write_judgement
 from suite.gate.output.github import annotations, markdown
@@ -254,6 +255,12 @@ def gate_selftest(plan: Plan, *, out: Path, save: bool) -> int:
     return BROKEN if any(run["broken"] for run in runs) else PASSED
 
 
+def gate_badge(folder: Path, path: Path) -> int:
+    """Write the error rate of a self-test's runs as a badge. Raises ValueError for a folder without any."""
+    _say(f"{write_badge(folder, path)}, by the runs in {folder}")
+    return PASSED
+
+
 def _run(comparison: RevisionComparison | SuiteComparison) -> bool:
     """Run it and return whether it was interrupted. A worker that does not start is a broken verdict."""
     try:
@@ -274,6 +281,7 @@ def _with_acceptances(judgement: Judgement, accepted: Path) -> Judgement:
 
 def _finish(judgement: Judgement, out: Path | None, tables: Mapping[str, bytes] = MappingProxyType({})) -> int:
     """Show it in the terminal and to GitHub, and write it down."""
+    judgement = _with_machine(judgement)
     folder = out or _new_folder(datetime.datetime.now(datetime.UTC))
     write_judgement(judgement, folder, tables)
     is_terminal = sys.stdout.isatty()
@@ -287,6 +295,15 @@ def _finish(judgement: Judgement, out: Path | None, tables: Mapping[str, bytes] 
         with Path(summary).open("a", encoding="utf-8") as file:
             file.write(markdown(without_secrets(judgement)) + "\n")
     return judgement.exit_code
+
+
+def _with_machine(judgement: Judgement) -> Judgement:
+    """Name this machine where it measured; a history joins no series of two. Stored records name their own."""
+    if judgement.form == "stored":
+        return judgement
+    here = environment()
+    machine = {"machine": machine_kind(here, THREADS), "machine_id": here["machine_id"]}
+    return replace(judgement, facts={**machine, **judgement.facts})
 
 
 def _new_folder(now: datetime.datetime) -> Path:

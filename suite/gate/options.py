@@ -172,6 +172,38 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
 
         finish(command)
 
+    @application.command(help="Changes over many commits, from judgements in git notes and folders.")
+    def history(
+        places: Annotated[
+            list[Path] | None,
+            typer.Argument(help="Folders of judgements and files of pytest-benchmark, by default results/gate."),
+        ] = None,
+        rev: Annotated[str, typer.Option(metavar="REV", help="The commit whose first parents are looked at.")] = "HEAD",
+        commits: Annotated[int, typer.Option(help="The newest commits of them.")] = 200,
+        since: Annotated[
+            int | None,
+            typer.Option(metavar="N", help="Exit with 1 for a change for the worse in the newest N commits."),
+        ] = None,
+        save: Annotated[
+            bool, typer.Option("--save", help="Append the newest judgement to the git note of its commit, and no more.")
+        ] = False,
+        otava: Annotated[
+            bool, typer.Option("--otava", help="Let apache-otava find the changes, in stored values alone.")
+        ] = False,
+        out: Annotated[Path | None, typer.Option(help="Where to write history.json and summary.md.")] = None,
+    ) -> None:
+        def command() -> int:
+            from suite.gate.command import reported
+            from suite.gate.history.command import gate_history, gate_history_save
+
+            if save:
+                return reported(lambda: gate_history_save(places or []))
+            return reported(
+                lambda: gate_history(places or [], revision=rev, commits=commits, since=since, otava=otava, out=out)
+            )
+
+        finish(command)
+
     @application.command(help="How often the gate is wrong, on this machine.")
     def selftest(
         runs: Annotated[int, typer.Option(min=1, help="Runs of identical code.")] = 20,
@@ -188,10 +220,17 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         out: Annotated[Path, typer.Option(help="Where the runs are kept; the same folder goes on.")] = (
             Path("results/gate/selftest")
         ),
+        badge: Annotated[
+            Path | None,
+            typer.Option(metavar="PATH", help="Make no run: write the error rate of those in --out for shields.io."),
+        ] = None,
     ) -> None:
         def command() -> int:
-            from suite.gate.command import gate_selftest, reported
+            from suite.gate.command import gate_badge, gate_selftest, reported
             from suite.gate.selftest import Plan
+
+            if badge is not None:
+                return reported(lambda: gate_badge(out, badge))
 
             plan = Plan(
                 sweep=sweep,

@@ -31,12 +31,15 @@ QUIET = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 """git may otherwise refresh the index while it only looks, ask for a password, and speak another language."""
 
 
-def git(folder: Path, *arguments: str, timeout_s: float | None = None) -> str:
-    """Return what git prints, without its last line ends. Raises CalledProcessError where it fails."""
+def git(folder: Path, *arguments: str, timeout_s: float | None = None, given: str = "") -> str:
+    """Return what git prints, without its last line ends. Raises CalledProcessError where it fails.
+
+    `given`: what it reads from its standard input.
+    """
     environment = {name: value for name, value in os.environ.items() if name not in LOCAL_VARIABLES}
     ended = subprocess.run(
         ["git", *SETTINGS, "-C", str(folder), *arguments],
-        stdin=subprocess.DEVNULL,
+        input=os.fsencode(given),
         capture_output=True,
         check=True,
         timeout=timeout_s,

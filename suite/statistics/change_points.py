@@ -14,8 +14,9 @@ how often both are wrong.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,15 +31,18 @@ LEVEL = 0.98
 LEAST_STRETCH = 3
 """Points of the shortest stretch: one value or two that lie apart are no level."""
 FEWEST_VALUES, FEWEST_STEPS = 20, 3
-"""Of fewer values no order is rare enough for two dozen series; three steps are the fewest that show a spread."""
+"""Fewer values have no order that is rare enough for two dozen series; fewer steps show no spread."""
 ENOUGH_BEYOND = 10
-"""Orders that show as much by chance, after which no more are drawn: sequential Monte Carlo p-values, J. Besag and
+"""Draws that show as much by chance, after which there are no more: sequential Monte Carlo p-values, J. Besag and
 P. Clifford, Biometrika 78, 1991."""
 NONE_BEYOND = 3
-"""Times 1 / alpha orders, of which none shows as much, are enough too: chance does that in a twentieth of alpha."""
+"""Times 1 / alpha draws, of which none shows as much, are enough too: chance does that in a twentieth of alpha."""
 AS_RARE = 32
 """Ways to place the lower level's values, of all, that show a step as far apart; seen of 15 to 25 values."""
-MOST_ORDERS, ORDERS_AT_ONCE = 200_000, 100
+MOST_DRAWS, AT_ONCE = 200_000, 100
+ERROR_FREEDOM = 5
+"""Degrees of freedom of Student's t that ratios are taken to have in units of their errors. Those of 2,400 comparisons
+of identical code (results/reference/cpu/gate) spread by 1.19, and such a t by 1.29."""
 MOST_ERRORS = 3.0
 """Errors that a step counts at most, where its own comparison did not call it a change."""
 POWER = 0.9
@@ -79,7 +83,7 @@ def value_changes(series: Sequence[Sequence[float]], alpha: float = ALPHA) -> li
     found = [_shifted_stretch(values, each) for values in arrays]
     adjusted = holm([stretch.p for stretch in found])
     return [
-        _steps_between(values, _pruned(values, _bounds(values, 0, stretch, each), alpha)) if p < alpha else []
+        steps_at(list(values), _pruned(values, _bounds(values, 0, stretch, each), alpha)) if p < alpha else []
         for values, stretch, p in zip(arrays, found, adjusted, strict=True)
     ]
 
@@ -94,15 +98,15 @@ class Steps:
     called: Sequence[bool]
     """True if its own comparison called it a change."""
 
-    def widened(self) -> NDArray[np.float64]:
-        """Return errors that are no narrower than their median, nor than the steps themselves show.
-
-        A few launches tell their own spread badly. Neighbours' differences show it without what steadily moves.
-        """
+    def least_errors(self) -> NDArray[np.float64]:
+        """Return errors that are no narrower than their median: a few launches tell their own spread badly."""
         own = np.asarray(self.errors, dtype=float)
-        least = np.maximum(own, np.median(own))
-        apart = np.diff(np.asarray(self.ratios, dtype=float)) / np.hypot(least[1:], least[:-1])
-        return np.asarray(least * max(1.0, float(np.median(np.abs(apart))) / QUARTILE_OF_NORMAL))
+        return np.maximum(own, np.median(own))
+
+    def widened(self) -> NDArray[np.float64]:
+        """Return errors that are also no narrower than the steps themselves show."""
+        least = self.least_errors()
+        return np.asarray(least * _excess(np.asarray(self.ratios, dtype=float)[None, :], least)[0])
 
     def counted(self) -> NDArray[np.float64]:
         """Return the ratios as far as they count as evidence."""
@@ -126,7 +130,7 @@ def step_changes(series: Sequence[Steps], alpha: float = ALPHA) -> list[list[Cha
     if any(not error > 0 for steps in series for error in steps.errors):
         raise ValueError("errors of steps must be above zero")
     each = alpha / max(1, len(series))
-    found = [_moved_stretch(steps.counted(), steps.widened(), len(steps.ratios)) for steps in series]
+    found = [_moved_stretch(steps, 0, len(steps.ratios), each) for steps in series]
     adjusted = holm([stretch.p for stretch in found])
     return [
         [steps.sum(move.first, move.end) for move in _moves(steps, stretch, each)] if p < alpha else []
@@ -146,18 +150,19 @@ def visible_step(values: Sequence[float], changes: Sequence[Change], tests: int,
     deviation, freedom = _deviation(np.asarray(values, dtype=float), [change.first for change in changes])
     half = count // 2
     stretches = len(_stretches(count)[0])
-    return _margin(stretches * tests, freedom, alpha) * deviation * math.sqrt(1 / half + 1 / (count - half))
+    margin = t_quantile(1 - alpha / (2 * stretches * tests), freedom) + t_quantile(POWER, freedom)
+    return margin * deviation * math.sqrt(1 / half + 1 / (count - half))
 
 
 def visible_sum(steps: Steps, tests: int, alpha: float = ALPHA) -> float:
-    """Return the sum, spread over the whole series, that POWER of all such series would show."""
+    """Return the sum, spread over the whole series, that POWER of all such series would show.
+
+    By a normal distribution with Bonferroni's correction over all stretches, about what the test asks for.
+    """
     count = len(steps.ratios)
-    error = math.sqrt(float(np.sum(steps.widened() ** 2)))
-    return _margin(count * (count + 1) // 2 * tests, count - 1, alpha) * error
-
-
-def _margin(tests: int, freedom: int, alpha: float) -> float:
-    return t_quantile(1 - alpha / (2 * tests), freedom) + t_quantile(POWER, freedom)
+    stretches, normal = count * (count + 1) // 2, NormalDist()
+    margin = normal.inv_cdf(1 - alpha / (2 * stretches * tests)) + normal.inv_cdf(POWER)
+    return margin * math.sqrt(float(np.sum(steps.widened() ** 2)))
 
 
 def _stretches(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -190,15 +195,24 @@ def _shifted_stretch(values: NDArray[np.float64], alpha: float) -> _Stretch:
         return _Stretch(first=0, end=len(values), p=1.0)
     contrasts = _contrasts(values[None, :], starts, ends)[0]
     best = int(contrasts.argmax())
-    random = np.random.default_rng(0)
-    orders, beyond = 0, 0
+
+    def in_other_orders(random: np.random.Generator) -> NDArray[np.float64]:
+        drawn = random.permuted(np.tile(values, (AT_ONCE, 1)), axis=1)
+        return np.asarray(_contrasts(drawn, starts, ends).max(axis=1))
+
     # Where equal values are many, rounding must not tell two orders apart.
-    least = contrasts[best] * (1 - 1e-9)
-    while beyond < ENOUGH_BEYOND and orders < min((ENOUGH_BEYOND if beyond else NONE_BEYOND) / alpha, MOST_ORDERS):
-        drawn = random.permuted(np.tile(values, (ORDERS_AT_ONCE, 1)), axis=1)
-        beyond += int((_contrasts(drawn, starts, ends).max(axis=1) >= least).sum())
-        orders += ORDERS_AT_ONCE
-    return _Stretch(first=int(starts[best]), end=int(ends[best]), p=min(1.0, (beyond + 1) / (orders + 1)))
+    p = _p_by_chance(float(contrasts[best]) * (1 - 1e-9), in_other_orders, alpha)
+    return _Stretch(first=int(starts[best]), end=int(ends[best]), p=p)
+
+
+def _p_by_chance(seen: float, drawn: Callable[[np.random.Generator], NDArray[np.float64]], alpha: float) -> float:
+    """Return how often chance shows as much, as far as it takes to tell that from alpha."""
+    random = np.random.default_rng(0)
+    draws, beyond = 0, 0
+    while beyond < ENOUGH_BEYOND and draws < min((ENOUGH_BEYOND if beyond else NONE_BEYOND) / alpha, MOST_DRAWS):
+        beyond += int((drawn(random) >= seen).sum())
+        draws += AT_ONCE
+    return min(1.0, (beyond + 1) / (draws + 1))
 
 
 def _bounds(values: NDArray[np.float64], offset: int, stretch: _Stretch, alpha: float) -> list[int]:
@@ -230,8 +244,9 @@ def _p_of_step(values: NDArray[np.float64], bounds: Sequence[int], index: int) -
     return 1 - t_within(shift / error, freedom) if error > 0 else float(shift == 0)
 
 
-def _steps_between(values: NDArray[np.float64], bounds: Sequence[int]) -> list[Change]:
-    changes = []
+def steps_at(series: Sequence[float], bounds: Sequence[int]) -> list[Change]:
+    """Return the step at each bound, the place of the first value of a new level, with Student's interval."""
+    values, changes = np.asarray(series, dtype=float), []
     for index, bound in enumerate(bounds):
         shift, error, freedom = _step(values, bounds, index)
         half = t_quantile((1 + LEVEL) / 2, freedom) * error
@@ -254,25 +269,49 @@ def _deviation(values: NDArray[np.float64], bounds: Sequence[int]) -> tuple[floa
     return math.sqrt(sum(float(((part - part.mean()) ** 2).sum()) for part in parts) / freedom), freedom
 
 
-def _moved_stretch(steps: NDArray[np.float64], errors: NDArray[np.float64], of: int) -> _Stretch:
-    """Return the stretch whose sum is furthest beyond its error. `of`: steps of the whole series, which tell the
-    spread, and among all stretches of which this one was chosen."""
-    sums, variances = (np.concatenate([[0.0], np.cumsum(part)]) for part in (steps, errors**2))
-    starts, ends = np.triu_indices(len(steps) + 1, k=1)
-    t = np.abs(sums[ends] - sums[starts]) / np.sqrt(variances[ends] - variances[starts])
-    best = int(t.argmax())
-    p = (1 - t_within(float(t[best]), of - 1)) * of * (of + 1) / 2
-    return _Stretch(first=int(starts[best]), end=int(ends[best]), p=min(1.0, p))
+def _excess(rows: NDArray[np.float64], errors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how much wider than its errors each row scatters, at least 1, by the differences of neighbours.
+
+    What moves steadily, or once, is not in their median.
+    """
+    apart = np.abs(np.diff(rows, axis=1)) / np.hypot(errors[1:], errors[:-1])
+    return np.asarray(np.maximum(1.0, np.median(apart, axis=1) / QUARTILE_OF_NORMAL))[:, None]
+
+
+def _moved_stretch(steps: Steps, first: int, end: int, alpha: float) -> _Stretch:
+    """Return the stretch between two places whose sum is furthest beyond its error.
+
+    Its p is by whole series without any change, with the same errors and every one of their own stretches.
+    """
+    least, counted = steps.least_errors(), steps.counted()
+    count = len(least)
+    starts, ends = np.triu_indices(count + 1, k=1)
+
+    def beyond_errors(rows: NDArray[np.float64], errors: NDArray[np.float64]) -> NDArray[np.float64]:
+        none = np.zeros((len(rows), 1))
+        sums, variances = (np.concatenate([none, np.cumsum(part, axis=1)], axis=1) for part in (rows, errors**2))
+        return np.asarray(np.abs(sums[:, ends] - sums[:, starts]) / np.sqrt(variances[:, ends] - variances[:, starts]))
+
+    def without_change(random: np.random.Generator) -> NDArray[np.float64]:
+        rows = least * random.standard_t(ERROR_FREEDOM, size=(AT_ONCE, count))
+        errors = least * _excess(rows, least)
+        return np.asarray(beyond_errors(np.clip(rows, -MOST_ERRORS * errors, MOST_ERRORS * errors), errors).max(axis=1))
+
+    shown = beyond_errors(counted[None, :], steps.widened()[None, :])[0]
+    shown[(starts < first) | (ends > end)] = 0.0
+    best = int(shown.argmax())
+    return _Stretch(
+        first=int(starts[best]), end=int(ends[best]), p=_p_by_chance(float(shown[best]), without_change, alpha)
+    )
 
 
 def _moves(steps: Steps, stretch: _Stretch, alpha: float) -> list[_Stretch]:
     """Return a stretch beyond chance, and those before and after it, in their order."""
-    counted, errors = steps.counted(), steps.widened()
-    found, todo = [stretch], [(0, stretch.first), (stretch.end, len(counted))]
+    found, todo = [stretch], [(0, stretch.first), (stretch.end, len(steps.ratios))]
     while todo:
         first, end = todo.pop()
-        inner = _moved_stretch(counted[first:end], errors[first:end], len(counted)) if first < end else None
+        inner = _moved_stretch(steps, first, end, alpha) if first < end else None
         if inner is not None and inner.p < alpha:
-            found.append(_Stretch(first=first + inner.first, end=first + inner.end, p=inner.p))
-            todo += [(first, found[-1].first), (found[-1].end, end)]
+            found.append(inner)
+            todo += [(first, inner.first), (inner.end, end)]
     return sorted(found, key=lambda move: move.first)

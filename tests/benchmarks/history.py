@@ -115,8 +115,8 @@ def main() -> None:
             noise,
             str(points),
             f"{loss:.1%}",
-            chains(points, loss, noise, count, ALPHA),
-            chains(points, loss, noise, count, ALPHA / TOGETHER),
+            chains(points, loss, noise, count if loss == 0 else count // 5, ALPHA),
+            chains(points, loss, noise, count if loss == 0 else count // 5, ALPHA / TOGETHER),
         ]
         for noise in NOISES
         for points in (20, 50)

@@ -151,4 +151,5 @@ def _facts(new: Sequence[Record], tolerances: Tolerances) -> Mapping[str, Any]:
         "fewest_stored_runs": FEWEST_RUNS,
         "fewest_seeds": FEWEST_PAIRS,
         "machine": machine_kind(newest.environment, threads if isinstance(threads, int) else 1) if newest else "",
+        "machine_id": str(newest.environment.get("machine_id") or "") if newest else "",
     }

@@ -1,0 +1,84 @@
+"""`suite gate history`: read what was measured of a line of commits, or save the newest judgement beside its commit."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from suite.gate.history import output
+from suite.gate.history.commits import NOTES, Read, line_of, read_notes, save_note
+from suite.gate.history.findings import find
+from suite.gate.history.otava import otava_changes
+from suite.gate.history.series import lay_out
+from suite.gate.history.sources import newest_judgement, read_places
+from suite.gate.side_by_side.revisions import repository
+from suite.gate.verdict import BROKEN, PASSED, CorruptJudgementError
+from suite.records.plain_text import complain, say
+from suite.records.store import SUMMARY, Room, write_whole
+
+RESULTS = Path("results/gate")
+HISTORY = "history.json"
+
+
+def gate_history(
+    places: Sequence[Path],
+    *,
+    revision: str,
+    commits: int,
+    since: int | None,
+    otava: bool,
+    out: Path | None,
+) -> int:
+    """Show the changes over a line of commits and return the exit code. Raises ValueError for what cannot be asked.
+
+    `places`: folders and files besides the notes; by default results/gate where that is.
+    """
+    top = repository(Path.cwd())
+    line = line_of(top, revision, commits)
+    if since is not None and not 1 <= since <= commits:
+        raise ValueError(f"since must be from 1 to commits, {commits}; got {since}")
+    room = Room()
+    reads = [read_notes(top, line, room), read_places(places or [RESULTS] * RESULTS.is_dir(), room)]
+    read = Read(
+        snapshots=[snapshot for read in reads for snapshot in read.snapshots],
+        unreadable=[text for read in reads for text in read.unreadable],
+        left_out=[text for read in reads for text in read.left_out],
+    )
+    history = find(
+        lay_out(read.snapshots, line, chained=not otava),
+        line,
+        unreadable=read.unreadable,
+        remarks=read.left_out,
+        since=since,
+        detector=otava_changes if otava else None,
+    )
+    say("", *output.lines(history))
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(output.as_json(history), indent=1, allow_nan=False) + "\n"
+        for name, content in {SUMMARY: output.markdown(history), HISTORY: text}.items():
+            write_whole(out / name, content.encode())
+        say(f"Written: {out / HISTORY}, with {SUMMARY} beside it")
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(output.markdown(history) + "\n")
+    return history.exit_code
+
+
+def gate_history_save(places: Sequence[Path]) -> int:
+    """Append the newest judgement of a folder to the note of its commit. Raises ValueError where there is none."""
+    if len(places) > 1:
+        raise ValueError(f"--save takes one folder of judgements; got {len(places)}")
+    top = repository(Path.cwd())
+    try:
+        snapshot = newest_judgement(places[0] if places else RESULTS)
+    except CorruptJudgementError as error:
+        complain(f"suite gate: {error}")
+        return BROKEN
+    is_new = save_note(top, snapshot)
+    commit = snapshot.commit[:9]
+    if is_new:
+        say(f"{commit}: saved in a git note, here only; to share it: git push origin refs/notes/{NOTES}")
+    else:
+        say(f"{commit}: the judgement stands in its note already, and nothing was written")
+    return PASSED

@@ -1,0 +1,142 @@
+"""The commits that a history is laid out over, and the git notes on them.
+
+A note is one more object and one more reference, refs/notes/suite-gate, and touches no commit. Each judgement is a line
+of it, so that notes of two clones merge by lines: `git notes --ref=suite-gate merge -s cat_sort_uniq`. Nobody pushes it
+but the one who types `git push origin refs/notes/suite-gate`.
+"""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from subprocess import CalledProcessError
+
+from suite.gate.history.snapshot import Snapshot, snapshot_from_line
+from suite.gate.side_by_side.revisions import resolved
+from suite.records.git import git
+from suite.records.record import CorruptRecordError
+from suite.records.store import LETTER_BYTES, VALUE_BYTES, Room
+from suite.records.temporary import temporary_folder
+
+NOTES = "suite-gate"
+MOST_COMMITS = 10_000
+MOST_NOTE_BYTES, MOST_NOTES_BYTES = 8 << 20, 128 << 20
+"""The most of one note, and of all: a judgement of a hundred quantities is 20 kilobytes."""
+WRITER = ("-c", "user.name=suite gate", "-c", "user.email=suite-gate@localhost", "-c", "core.logAllRefUpdates=false")
+"""A note names no person, and leaves no log beside its reference."""
+
+
+@dataclass(frozen=True)
+class Commit:
+    id: str
+    subject: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """The first parents of a revision, oldest first."""
+
+    commits: Sequence[Commit]
+    revision: str
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        return {commit.id: place for place, commit in enumerate(self.commits)}
+
+
+@dataclass(kw_only=True)
+class Read:
+    """Snapshots of one place, what could not be read there, and what is left out, a sentence each."""
+
+    snapshots: list[Snapshot] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+
+def line_of(top: Path, revision: str, most: int) -> Line:
+    """Return the newest commits of a revision's line. Raises ValueError where git knows no such revision."""
+    if not 1 <= most <= MOST_COMMITS:
+        raise ValueError(f"commits must be from 1 to {MOST_COMMITS:,}; got {most}")
+    tip = resolved(top, revision)
+    listed = git(top, "log", "--first-parent", f"--max-count={most}", "--format=%H %s", "--no-notes", tip, "--")
+    commits = [Commit(*line.partition(" ")[::2]) for line in listed.split("\n")]
+    return Line(commits=commits[::-1], revision=revision)
+
+
+def read_notes(top: Path, line: Line, room: Room) -> Read:
+    """Read the notes on a line's commits. A damaged one is named, and the rest is read all the same."""
+    read = Read()
+    pairs = [pair.split() for pair in _notes(top, "list").splitlines()]
+    here = {commit: note for note, commit in pairs if commit in line.places}
+    if elsewhere := len(pairs) - len(here):
+        read.left_out.append(f"{elsewhere:,} {_plural(elsewhere, 'note is', 'notes are')} on commits of other lines")
+    blobs, too_large = _blobs(top, list(here.values()))
+    for commit, note in here.items():
+        if note in too_large:
+            read.unreadable.append(f"the note on {commit[:9]} is larger than what is read")
+        for text in dict.fromkeys(blobs.get(note, b"").splitlines()):
+            try:
+                if text.strip():
+                    read.snapshots.append(_snapshot(text, commit, room))
+            except (ValueError, CorruptRecordError) as error:
+                read.unreadable.append(f"a line of the note on {commit[:9]} cannot be read: it {error}")
+    return read
+
+
+def save_note(top: Path, snapshot: Snapshot) -> bool:
+    """Append a snapshot to the note of its commit, and return whether it was not there already.
+
+    Raises ValueError for a commit that is not in this repository.
+    """
+    try:
+        git(top, "cat-file", "-e", f"{snapshot.commit}^{{commit}}")
+    except CalledProcessError as error:
+        raise ValueError(f"the judged commit must be in this repository; it has no {snapshot.commit[:40]!r}") from error
+    line = snapshot.as_line()
+    with suppress(CalledProcessError):  # there is no note yet
+        if line in _notes(top, "show", snapshot.commit).splitlines():
+            return False
+    with temporary_folder("history") as folder:
+        text = folder / "line"
+        text.write_text(line + "\n", encoding="utf-8")
+        git(top, *WRITER, "notes", f"--ref={NOTES}", "append", "-F", str(text), snapshot.commit)
+    return True
+
+
+def _snapshot(text: bytes, commit: str, room: Room) -> Snapshot:
+    snapshot, values = snapshot_from_line(text)
+    room.take(VALUE_BYTES * values + LETTER_BYTES * len(text))
+    if snapshot.commit != commit:
+        raise ValueError("is of another commit")
+    return snapshot
+
+
+def _blobs(top: Path, objects: Sequence[str]) -> tuple[dict[str, bytes], set[str]]:
+    """Return the content of each object, as far as there is room, and those for which there is none."""
+    sizes, left, small = {}, MOST_NOTES_BYTES, []
+    for row in git(top, "cat-file", "--batch-check=%(objectname) %(objectsize)", given=_rows(objects)).splitlines():
+        name, _, size = row.partition(" ")
+        sizes[name] = int(size)
+        if sizes[name] <= min(MOST_NOTE_BYTES, left):
+            left -= sizes[name]
+            small.append(name)
+    found, content = {}, os.fsencode(git(top, "cat-file", "--batch", given=_rows(small)))
+    for name in small:  # each as `NAME blob SIZE`, and on lines of its own the content
+        begin = content.index(b"\n") + 1
+        found[name] = content[begin : begin + sizes[name]]
+        content = content[begin + sizes[name] + 1 :]
+    return found, sizes.keys() - found.keys()
+
+
+def _rows(objects: Sequence[str]) -> str:
+    return "".join(f"{name}\n" for name in objects)
+
+
+def _notes(top: Path, *arguments: str) -> str:
+    return git(top, "notes", f"--ref={NOTES}", *arguments)
+
+
+def _plural(count: int, one: str, many: str) -> str:
+    return one if count == 1 else many

@@ -1,0 +1,236 @@
+"""The history for a terminal, as Markdown, and as plain data."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from suite.gate.history.findings import EXACT, STORED, Finding, History, Total
+from suite.gate.history.series import Quantity
+from suite.gate.output.github import clip_text
+from suite.gate.output.sentences import in_unit, percent, short_names
+from suite.gate.verdict import BROKEN, CANNOT_JUDGE, PASSED, WORSE
+from suite.records.plain_text import in_markdown, one_line
+from suite.statistics.change_points import FEWEST_STEPS, FEWEST_VALUES
+
+SCHEMA = 1
+COMMIT_LENGTH, LONGEST_SUBJECT = 9, 60
+MOST_LISTED = 20
+"""Remarks, unreadable files and totals in the terminal; history.json has all findings."""
+MOST_ROWS = 200
+MEANINGS = {
+    PASSED: "no change for the worse",
+    WORSE: "a change for the worse",
+    CANNOT_JUDGE: "cannot judge: too few points in every series",
+    BROKEN: "something cannot be read, or no commit of this line was measured",
+}
+HEAD = ("", "change", "quantity", "at", "by")
+
+
+def lines(history: History) -> list[str]:
+    """Return the whole answer for a terminal, one change a line, worst first."""
+    names = _names(history)
+    rows = [HEAD, *(_row(finding, names, history) for finding in history.findings[:MOST_ROWS])]
+    more = len(history.findings) - MOST_ROWS
+    return [
+        about(history),
+        *(f"cannot be read: {one_line(text)}" for text in _some(history.unreadable)),
+        *(f"note: {one_line(text)}" for text in _some(history.remarks)),
+        *(f"note: {text}" for text in _short(history)),
+        "",
+        *(_columns(rows) if history.findings else []),
+        *([f"and {more:,} more, in history.json"] if more > 0 else []),
+        *_evidence(history),
+        *_totals(history, names),
+        "",
+        f"exit code {history.exit_code}: {_meaning(history)}",
+    ]
+
+
+def about(history: History) -> str:
+    """Return what was looked at: the line, its commits, how many have no measurement, and the series."""
+    commits, laid = len(history.line.commits), history.laid
+    without = commits - len(laid.measured)
+    kinds = [
+        (sum(chain.is_enough for chain in laid.chains), "of chained ratios against the parent"),
+        (sum(values.is_enough for values in laid.stored), "of stored values"),
+        (len(laid.exact), "of exact quantities that ever changed"),
+    ]
+    series = ", ".join(f"{count:,} {kind}" for count, kind in kinds if count) or "none with enough points"
+    return (
+        f"{one_line(history.line.revision)}: {commits:,} commits by first parents, {without:,} without a measurement; "
+        f"series: {series}"
+    )
+
+
+def markdown(history: History) -> str:
+    """Return the same for the summary of a job."""
+    names = _names(history)
+    parts = [
+        f"## Performance history: {_meaning(history)}",
+        f"{in_markdown(about(history))} (exit code {history.exit_code}).",
+    ]
+    if history.findings:
+        rows = [HEAD, *(_row(finding, names, history) for finding in history.findings[:MOST_ROWS])]
+        cells = [f"| {' | '.join(in_markdown(clip_text(cell, 400)) for cell in row)} |" for row in rows]
+        parts.append("\n".join([cells[0], "|---|---:|---|---|---|", *cells[1:]]))
+    texts = [
+        *_evidence(history),
+        *_totals(history, names),
+        *_short(history),
+        *(f"cannot be read: {text}" for text in _some(history.unreadable)),
+        *_some(history.remarks),
+    ]
+    parts.append("\n".join(f"- {in_markdown(clip_text(text, 600))}" for text in texts))
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def as_json(history: History) -> dict[str, Any]:
+    commits = history.line.commits
+    return {
+        "schema": SCHEMA,
+        "exit_code": history.exit_code,
+        "revision": history.line.revision,
+        "commits": [commit.id for commit in commits],
+        "measured": [commits[place].id for place in sorted(history.laid.measured)],
+        "since": history.since,
+        "findings": [
+            {
+                **asdict(finding),
+                "old": commits[finding.old].id,
+                "new": commits[finding.new].id,
+                "is_worse": finding.is_worse,
+            }
+            for finding in history.findings
+        ],
+        "totals": [
+            {**asdict(total), "old": commits[total.old].id, "new": commits[total.new].id} for total in history.totals
+        ],
+        "visible": [
+            {**asdict(one), "ratio": one.ratio if math.isfinite(one.ratio) else None} for one in history.visible
+        ],
+        "unreadable": list(history.unreadable),
+        "remarks": list(history.remarks),
+    }
+
+
+def _row(finding: Finding, names: dict[Quantity, str], history: History) -> tuple[str, ...]:
+    word = "worse" if finding.is_worse else "better"
+    return word, _change(finding), names[finding.quantity], _where(finding, history), finding.by
+
+
+def _change(finding: Finding) -> str:
+    if finding.by == EXACT:
+        metric = finding.quantity.metric
+        return f"{in_unit(finding.before, metric)} → {in_unit(finding.after, metric)}"
+    assert finding.ratio is not None
+    return _ratio(finding.ratio, finding.low, finding.high)
+
+
+def _ratio(ratio: float, low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return percent(ratio)
+    return f"{percent(ratio)} ({percent(low).removesuffix(' %')} to {percent(high).removesuffix(' %')})"
+
+
+def _where(finding: Finding, history: History) -> str:
+    """Return the commit, or the range of which each may have brought the change or a part of it."""
+    commits = history.line.commits
+    new, count = commits[finding.new], finding.new - finding.old
+    if count == 1:
+        return f"{new.id[:COMMIT_LENGTH]} {clip_text(one_line(new.subject), LONGEST_SUBJECT)}"
+    parts = f" in {finding.measured} comparisons" if finding.measured > 1 else ""
+    return f"{commits[finding.old].id[:COMMIT_LENGTH]}..{new.id[:COMMIT_LENGTH]}, {count} commits{parts}"
+
+
+def _evidence(history: History) -> list[str]:
+    """Say how small a change would have been found: without that, no change means nothing."""
+    found = {finding.quantity for finding in history.findings}
+    calm = [one for one in history.visible if one.quantity not in found]
+    if not calm:
+        return []
+    sentences = [f"no change in {len(calm):,} series" + (", in the others as listed" if found else "")]
+    blind = [one for one in calm if not math.isfinite(one.ratio)]
+    for is_stored, what in ((False, "losses that add up over a chain"), (True, "a step halfway through stored values")):
+        seen = [one.ratio for one in calm if (one.by == STORED) is is_stored and math.isfinite(one.ratio)]
+        if seen:
+            sentences.append(
+                f"{what} would have been found 9 times in 10 from {percent(max(seen))} on in every series "
+                f"({percent(min(seen))} in the calmest)"
+            )
+    if blind:
+        sentences.append(f"{len(blind):,} series are too short to show any step among so many")
+    return ["; ".join(sentences)]
+
+
+def _totals(history: History, names: dict[Quantity, str]) -> list[str]:
+    if not history.totals:
+        return []
+    shown = history.totals[:MOST_LISTED]
+    rows = [(_ratio(total.ratio, total.low, total.high), names[total.quantity], _span(total)) for total in shown]
+    more = len(history.totals) - len(shown)
+    title = "accumulated, whether beyond chance or not:"
+    return ["", title, *_columns(rows), *([f"and {more:,} more, in history.json"] if more else [])]
+
+
+def _span(total: Total) -> str:
+    commits = total.new - total.old
+    uncovered = commits - total.covered
+    gap = f", {uncovered:,} of them in no comparison" if uncovered else ""
+    return f"{total.links:,} comparisons over {commits:,} commits{gap}"
+
+
+def _short(history: History) -> list[str]:
+    """Name each machine whose series are too short."""
+    by_machine: dict[str, list[int]] = {}
+    for series in history.short:
+        by_machine.setdefault(series.quantity.machine, []).append(series.points)
+    need = f"{FEWEST_STEPS} ratios or {FEWEST_VALUES} stored values are needed"
+    return [
+        f"{one_line(machine) or 'a machine without a name'}: {len(points):,} series of at most {max(points):,} points "
+        f"are too short to be judged; {need}"
+        for machine, points in by_machine.items()
+    ]
+
+
+def _meaning(history: History) -> str:
+    code = history.exit_code
+    if code in (PASSED, WORSE) and history.since is not None:
+        return f"{MEANINGS[code]} in the newest {history.since:,} commits"
+    if code == PASSED and any(finding.is_worse for finding in history.findings):
+        return "listed only; with --since N a change for the worse in the newest N commits is exit code 1"
+    return MEANINGS[code]
+
+
+def _names(history: History) -> dict[Quantity, str]:
+    laid = history.laid
+    quantities = {series.quantity for series in (*laid.chains, *laid.stored, *laid.exact)}
+    cases = short_names(sorted({quantity.case for quantity in quantities}))
+    machines, clocks = ({getattr(one, name) for one in quantities} for name in ("machine", "clock"))
+    return {
+        one: one_line(
+            " · ".join(
+                filter(
+                    None,
+                    [
+                        cases[one.case],
+                        one.span,
+                        one.metric,
+                        one.clock if len(clocks - {""}) > 1 else "",
+                        one.machine if len(machines) > 1 else "",
+                    ],
+                )
+            )
+        )
+        for one in quantities
+    }
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _some(texts: Sequence[str]) -> Iterable[str]:
+    more = len(texts) - MOST_LISTED
+    return [*texts[:MOST_LISTED], *([f"and {more:,} more"] if more > 0 else [])]

@@ -1,0 +1,144 @@
+"""A judgement as the history keeps it: one line of JSON with the commit and each quantity, before and after.
+
+It is stored beside a commit and may be forwarded, so it holds what `without_secrets` leaves of a judgement and no more.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+from typing import Any
+
+from suite.gate.output.files import without_secrets
+from suite.gate.verdict import Judgement, Outcome
+from suite.records.strict_json import strict_json
+
+SCHEMA = 1
+STORED = "stored"
+"""The form of a judgement whose two sides were not measured side by side, so that its ratios are no steps."""
+CALLED = (Outcome.SLOWER, Outcome.FASTER, Outcome.ACCEPTED)
+"""Outcomes of a quantity that changed beyond chance."""
+LONGEST_TEXT = 2_000
+NUMBERS = ("before", "after", "ratio", "low", "high", "level")
+KEYS = ("schema", "form", "commit", "base", "at", "machine", "machine_id", "columns", "rows")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One quantity of one judgement. The ratio is after over before, with an interval of this confidence."""
+
+    case: str
+    span: str
+    metric: str
+    clock: str
+    called: bool
+    """True if the comparison found it changed beyond chance."""
+    before: float | None
+    after: float | None
+    ratio: float | None
+    low: float | None
+    high: float | None
+    level: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """One judgement of one commit."""
+
+    form: str
+    commit: str
+    base: str | None
+    """The commit that it was compared with; None for a measurement that was compared with nothing."""
+    at: str
+    """When it was measured, as ISO 8601 has it."""
+    machine: str
+    """The kind of the machine: its processor and threads, or its GPU."""
+    machine_id: str
+    measured: Sequence[Measured]
+
+    @property
+    def is_side_by_side(self) -> bool:
+        return self.base is not None and self.form != STORED
+
+    def as_line(self) -> str:
+        """Return one line of JSON, the same for the same judgement."""
+        content = {
+            "schema": SCHEMA,
+            **{name: getattr(self, name) for name in KEYS[1:7]},
+            "columns": list(COLUMNS),
+            "rows": [astuple(one) for one in self.measured],
+        }
+        return json.dumps(content, separators=(",", ":"), allow_nan=False)
+
+
+COLUMNS = tuple(field.name for field in fields(Measured))
+
+
+def snapshot_of(judgement: Judgement) -> Snapshot:
+    """Return the snapshot of a judgement. Raises ValueError for one that is not of a commit as it was committed."""
+    side = judgement.after
+    if side.commit is None:
+        raise ValueError("a judgement must name one commit for what it measured; this one names none")
+    if side.dirty:
+        raise ValueError(f"a judgement must be of files as they were committed; {side.commit[:9]} had others beside it")
+    if judgement.interrupted:
+        raise ValueError("a judgement must be whole; this one was cut short")
+    judgement = without_secrets(judgement)
+    facts = {name: _fact(judgement.facts.get(name)) for name in ("started_at", "machine", "machine_id")}
+    return Snapshot(
+        form=judgement.form,
+        commit=side.commit,
+        base=judgement.before.commit,
+        at=facts["started_at"],
+        machine=facts["machine"],
+        machine_id=facts["machine_id"],
+        measured=[
+            Measured(
+                **{name: getattr(verdict, name) for name in ("case", "span", "metric", "clock")},
+                called=verdict.outcome in CALLED,
+                **{name: _finite(getattr(verdict, name)) for name in NUMBERS},
+            )
+            for verdict in judgement.verdicts
+            if verdict.metric and verdict.after is not None
+        ],
+    )
+
+
+def snapshot_from_line(line: bytes) -> tuple[Snapshot, int]:
+    """Read a line and count its values. Raises ValueError, in a few words, for what `as_line` did not write."""
+    content, values = strict_json(line)
+    if not isinstance(content, dict) or content.keys() != set(KEYS) or content["schema"] != SCHEMA:
+        raise ValueError("is no line of suite gate history")
+    texts = {name: content[name] for name in KEYS[1:7] if name != "base" or content[name] is not None}
+    if not all(_is_text(text) for text in texts.values()):
+        raise ValueError("names its commit or its machine by what is no text")
+    rows = content["rows"]
+    if content["columns"] != list(COLUMNS) or not isinstance(rows, list):
+        raise ValueError("has other columns than suite gate history writes")
+    return Snapshot(**{"base": None} | texts, measured=[_measured(row) for row in rows]), values
+
+
+def _measured(row: Any) -> Measured:
+    if not isinstance(row, list) or len(row) != len(COLUMNS):
+        raise ValueError("has a row that does not fit its columns")
+    named = dict(zip(COLUMNS, row, strict=True))
+    numbers = [named[name] for name in NUMBERS if named[name] is not None]
+    if (
+        not all(_is_text(named[name]) for name in ("case", "span", "metric", "clock"))
+        or not isinstance(named["called"], bool)
+        or not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers)
+    ):
+        raise ValueError("has a value of another kind than its column")
+    return Measured(**named | {name: None if named[name] is None else float(named[name]) for name in NUMBERS})
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= LONGEST_TEXT
+
+
+def _fact(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
