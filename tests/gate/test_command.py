@@ -189,7 +189,7 @@ def test_a_case_that_kills_its_worker_is_broken_alone(tmp_path, monkeypatch):
 
 
 @needs_pipes
-def test_settings_that_differ_cannot_judge_though_all_is_the_same(tmp_path, monkeypatch):
+def test_settings_that_differ_cannot_judge(tmp_path, monkeypatch):
     repo = light(tmp_path / "checkout", {"cases": {"one": GOOD}}, {"cases": {"one": GOOD}})
     kind = repo.folder / "results/baseline/noise" / command._noise_name()
     repo.write({str(kind.relative_to(repo.folder)): "{schema: 1, noise: []}"})
@@ -205,7 +205,7 @@ def test_settings_that_differ_cannot_judge_though_all_is_the_same(tmp_path, monk
 
 
 @needs_pipes
-def test_a_worker_that_answers_nonsense_is_broken_and_no_traceback(tmp_path, monkeypatch, capsys):
+def test_nonsense_of_a_worker_is_broken_without_a_traceback(tmp_path, monkeypatch, capsys):
     nonsense = {
         "minus": {"answer": {"thread_cpu_s": -1}},
         "nan": {"answer": {"wall_s": math.nan}},

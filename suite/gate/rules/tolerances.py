@@ -26,7 +26,7 @@ NOISE = Path("results/baseline/noise")
 NOISE_SCHEMA = 1
 NOISE_KEYS = ("case", "span", "metric")
 MOST_NOISE = 0.2
-"""Of a benchmark that differs from itself by more, nothing can be said by time."""
+"""A benchmark that differs from itself by more cannot be judged by time."""
 MOST_BYTES = 4 << 20
 ABOUT_NOISE = """\
 # The gate's own noise: the relative difference that identical code showed on this kind of machine.

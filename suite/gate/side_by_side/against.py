@@ -69,7 +69,7 @@ class RevisionComparison:
     """The time below which no machine does what a benchmark has to."""
     timing: TimingComparison | None = None
     _drawn: random.Random = field(default_factory=random.SystemRandom)
-    """What the code under test cannot foresee."""
+    """The source of seeds and numbers that the code under test cannot foresee."""
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def run(self, say: Say) -> None:
@@ -269,10 +269,9 @@ class RevisionComparison:
         """Raise FailedError where a case that was timed by now computes something else, or does other work."""
         told = revisions.recheck(workers, case, side, seed=self._drawn.getrandbits(31), calls=self._drawn.randrange(20))
         for span, operators in self.parts[case.id][side].items():
-            if sorted(told.get(span, ())) != sorted(operators):
-                raise FailedError(
-                    f"{span} ran {_in_list(operators)} before it was timed, and {_in_list(told.get(span, ()))} after"
-                )
+            now = told.get(span, ())
+            if sorted(now) != sorted(operators):
+                raise FailedError(f"{span} ran {_in_list(operators)} before, and {_in_list(now)} now")
 
 
 def _built(revisions: Revisions, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int) -> Built:

@@ -25,11 +25,14 @@ PRESSURE = Path("/proc/pressure/cpu")
 
 
 class BrokenSampleError(Exception):
-    """A case that can be sampled no more."""
+    """A case that can be sampled no more.
 
-    def __init__(self, case: str, reason: str) -> None:
+    `is_disbelieved`: by what its worker told, which lives on and may sample the others.
+    """
+
+    def __init__(self, case: str, reason: str, *, is_disbelieved: bool = False) -> None:
         super().__init__(reason)
-        self.case, self.reason = case, reason
+        self.case, self.reason, self.is_disbelieved = case, reason, is_disbelieved
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +95,7 @@ class Rounds:
             self.measured_s = before_s + time.monotonic() - begun
             self.surroundings.append(look_around(self.launches, self._number, self.measured_s, reads_gpu=reads_gpu))
             self._number += 1
-        self._check_cpu_time()
+        self._check_cpu_time(benchmarks)
 
     def begin_launch(self) -> None:
         self.launches += 1
@@ -114,7 +117,9 @@ class Rounds:
                     f"work of {benchmark.span} in less than {self.least_s[benchmark]:.3g} s"
                 )
         except (WorkerError, FailedError, UnsupportedHereError) as error:
-            raise BrokenSampleError(benchmark.case, f"{SIDES[side]}: {error}") from error
+            self._number += 1  # what it had of this round stays
+            is_disbelieved = isinstance(error, BadAnswerError)
+            raise BrokenSampleError(benchmark.case, f"{SIDES[side]}: {error}", is_disbelieved=is_disbelieved) from error
         if benchmark.clock != "device":  # where a call does every span of its case
             self._unexplained.setdefault((benchmark, side), []).append(unexplained(sample, spent))
         return Sample(
@@ -127,18 +132,18 @@ class Rounds:
             **sample,
         )
 
-    def _check_cpu_time(self) -> None:
+    def _check_cpu_time(self, benchmarks: Sequence[Benchmark]) -> None:
         """Raise BrokenSampleError where a worker used far more CPU time than its samples of this launch tell.
 
         By the median: any one sample may hold a collection of garbage, or a compiler.
         """
         for (benchmark, side), shares in self._unexplained.items():
-            if self.counts_cpu and (share := median(shares)) > 1:
+            if self.counts_cpu and benchmark in benchmarks and (share := median(shares)) > 1:
                 reason = (
                     f"{SIDES[side]}: the kernel counted {share * UNEXPLAINED:.3g} times the CPU time that the worker "
                     f"tells of its calls of {benchmark.span}"
                 )
-                raise BrokenSampleError(benchmark.case, reason)
+                raise BrokenSampleError(benchmark.case, reason, is_disbelieved=True)
 
 
 def look_around(launch: int, number: int, measured_s: float, *, reads_gpu: bool) -> Surroundings:

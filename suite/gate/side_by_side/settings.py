@@ -28,7 +28,7 @@ class Settings:
     folder: Path
     """The tree that they are read from."""
     differing: tuple[str, ...]
-    """What is told of each file that differs between the two revisions."""
+    """Each file that differs between the two revisions, with its role and how it differs."""
     is_trusted: bool
     """True if somebody said that the candidate's are meant."""
 

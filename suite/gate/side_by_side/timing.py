@@ -42,6 +42,7 @@ class TimingComparison:
     decisions: Decisions = field(init=False)
     broken: dict[str, str] = field(default_factory=dict)
     """Cases that failed while they were timed, with the reason."""
+    _rechecked: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.rounds = Rounds(order=random.Random(self.seed))
@@ -68,7 +69,8 @@ class TimingComparison:
                 self.rounds.take(workers, self.decisions.open, seconds=chunk_s)
             except BrokenSampleError as broken:
                 self._leave_out(broken)
-                return
+                if not broken.is_disbelieved:
+                    return
             self.decisions.interim_analysis(self.rounds.samples, self.rounds.measured_s)
         self._recheck_some(workers)
         count = len(self.decisions.benchmarks)
@@ -109,16 +111,17 @@ class TimingComparison:
                     raise BrokenSampleError(case.id, f"{SIDES[side]}: {error}") from error
 
     def _recheck_some(self, workers: Sequence[WorkerClient]) -> None:
-        """Look once more at all cases that the second launch timed, and at one in each later one.
+        """Look once more at each case that was timed in a second launch, and at one in each later one.
 
         In the first they were checked when they were built. One that a worker does not survive ends the look.
         """
-        launch = self.rounds.launches
-        timed = {sample.case for sample in self.rounds.samples if sample.launch == launch}
+        launch, left = self.rounds.launches, {benchmark.case for benchmark in self.decisions.benchmarks}
+        timed = {sample.case for sample in self.rounds.samples if sample.launch == launch} & left
         cases = [case for case in self.cases if case.id in timed]
         if self.recheck is None or launch < 2 or not cases:
             return
-        for case in cases if launch == 2 else [random.SystemRandom().choice(cases)]:
+        for case in [case for case in cases if case.id not in self._rechecked] or [random.SystemRandom().choice(cases)]:
+            self._rechecked.add(case.id)
             for side in (BEFORE, AFTER):
                 try:
                     self.recheck(self.revisions, workers, case, side)

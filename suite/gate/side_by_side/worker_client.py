@@ -83,7 +83,7 @@ class WorkerClient:
         """
         self._protocol = protocol
         self.hello: Mapping[str, Any] = {}
-        """What the worker said of itself."""
+        """The worker's first answer."""
         self._log = log
         with log.open("wb") as stderr:
             self._process = subprocess.Popen(

@@ -25,6 +25,10 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="waits for a pip
 
 PACKAGE = """
 import os
+import threading
+import time
+
+import torch
 
 from suite.measure.workload import IncorrectError, UnsupportedError
 from suite.records.record import Reading
@@ -109,6 +113,126 @@ class Lost(Workload):
 class Empty(Workload):
     def constants(self):
         return []
+
+
+class Honest(Workload):
+    # One part, which is all of a step. What follows is so before, and cheats now.
+
+    def prepare(self):
+        if not IS_OLD:
+            self.cheat()
+
+    def cheat(self):
+        pass
+
+    def parts(self):
+        return {{"all": self.work}}
+
+    def work(self):
+        return sum(range(4000))
+
+
+class Emptied(Honest):
+    def step(self, meter):
+        with meter.span("all"):
+            self.work()
+
+    def parts(self):
+        return {{"all": self.work if IS_OLD else int}}
+
+
+class Leftout(Emptied):
+    def work(self):
+        return torch.ones(1000).sum()
+
+    def parts(self):
+        return {{"all": self.work if IS_OLD else lambda: torch.ones(1000)}}
+
+
+class Unnamed(Honest):
+    def parts(self):
+        return {{"all": self.work}} if IS_OLD else {{}}
+
+
+class Skipping(Honest):
+    taken = 0
+
+    def work(self):
+        Skipping.taken += 1
+        return None if Skipping.taken > 100 and not IS_OLD else torch.ones(1000).sum()
+
+
+class Forgetting(Honest):
+    taken = 0
+
+    def work(self):
+        Forgetting.taken += 1
+        return 0 if Forgetting.taken > 100 and not IS_OLD else sum(range(4000))
+
+    def check(self):
+        if self.work() != 7998000:
+            raise IncorrectError("the sum is off")
+        return []
+
+
+class Patching(Honest):
+    def cheat(self):
+        import json, statistics
+
+        for clock in ("perf_counter", "thread_time", "process_time"):
+            setattr(time, clock, lambda read=getattr(time, clock): read() / 10)
+        statistics.median = min
+        dumps = json.dumps
+        json.dumps = lambda answer: dumps(answer | ({{"thread_cpu_s": 1e-6}} if "calls" in answer else {{}}))
+
+    def work(self):
+        return sum(range(4000 if IS_OLD else 40_000))
+
+
+class Lying(Honest):
+    # Takes the worker's place and tells a tenth of what it took.
+    share = 0.1
+
+    def cheat(self):
+        import __main__
+
+        told = __main__.Built.sample
+
+        def sample(built, span):
+            answer = told(built, span)
+            if isinstance(built.workload, type(self)):
+                answer |= {{name: self.share * answer[name] for name in answer if name.endswith("_s")}}
+            return answer
+
+        __main__.Built.sample = sample
+
+
+class Idling(Lying):
+    # And works for longer than ten million operations take anywhere.
+    share = 1e-3
+
+    def work(self):
+        return sum(range(40_000))
+
+    def constants(self):
+        return [Reading(step=0, span="all", metric="flops", value=1e7)]
+
+
+class Sleeping(Honest):
+    def work(self):
+        if not IS_OLD:
+            time.sleep(0.001)
+        return sum(range(4000))
+
+
+class Threading(Honest):
+    # Works where the thread's own clock does not see it.
+    def work(self):
+        if IS_OLD:
+            return sum(range(20_000))
+        thread = threading.Thread(target=lambda: sum(range(100_000)))
+        thread.start()
+        thread.join()
 """
 SWEEP = """
 # @package _global_
@@ -118,6 +242,18 @@ hydra:
       workload: {}
 """
 BOTH = ("slower", "larger", "raising", "mended", "incorrect", "unsupported", "lost", "empty", "resized", "wider")
+CHEATS = {
+    "emptied": ("broken", "its timed part takes "),
+    "leftout": ("broken", "its timed part leaves out what its span of a step runs: sum"),
+    "unnamed": ("missing", "was timed before, and is not now"),
+    "skipping": ("broken", "after: checked again: all ran fill_, ones, sum before, and nothing now"),
+    "forgetting": ("broken", "after: checked again: IncorrectError: the sum is off"),
+    "patching": ("slower", "slower by more than the "),
+    "lying": ("broken", "after: the kernel counted "),
+    "idling": ("broken", "no machine does the work of all in less than "),
+    "sleeping": ("slower", ""),  # by either clock, since who slept finds cold caches
+    "threading": ("slower", "times as long by wall time, of which thread_cpu sees nothing"),
+}
 TARGETS = {"gone": "Workload", "asked": "Workload", "fresh": "Workload", "resized": "Workload", "wider": "Workload"}
 TO_FIND_IT = ("--set", "hydra.searchpath=[file://conf]", "--sweep", "some")
 
@@ -163,16 +299,16 @@ def judged(tmp_path_factory):
     installed.mkdir()
     file = str(repo.folder / "src" / "somebodys.py")
     (installed / "sitecustomize.py").write_text(EDITABLE.format(file=file), encoding="utf-8")
-    repo.commit(tree([*BOTH, "gone"], ["asked"], is_old=True))
+    repo.commit(tree([*BOTH, *CHEATS, "gone"], ["asked"], is_old=True))
     repo.git("rm", "--quiet", "conf/workload/gone.yaml")
-    repo.write(tree([*BOTH, "asked", "fresh"], is_old=False))
+    repo.write(tree([*BOTH, *CHEATS, "asked", "fresh"], is_old=False))
     digest = repo.digest()
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(repo.folder)
         patched.setenv("PYTHONPATH", str(installed), prepend=os.pathsep)
         out = str(folder / "out")
         patched.setattr(
-            sys, "argv", ["suite", "gate", "--against", "HEAD", *TO_FIND_IT, "--seconds", "4", "--out", out]
+            sys, "argv", ["suite", "gate", "--against", "HEAD", *TO_FIND_IT, "--seconds", "6", "--out", out]
         )
         code = command_line.main()
     assert repo.digest() == digest
@@ -214,9 +350,15 @@ def test_each_case_gets_its_verdict_and_exit_code(judged, name, outcomes, said, 
         assert any(one.reason.endswith(": workload.size") for one in found.verdicts)
 
 
+@pytest.mark.parametrize(("name", "outcome", "said"), [(name, *found) for name, found in CHEATS.items()])
+def test_a_candidate_that_cheats_is_never_green(judged, name, outcome, said):
+    verdicts = of(judged, name).verdicts
+    assert [one.reason for one in verdicts if str(one.outcome) == outcome and said in one.reason], verdicts
+
+
 def test_every_case_is_in_the_judgement_and_the_worst_decides(judged):
     names = {one.case.split()[0].partition("=")[2] for one in judged.verdicts}
-    assert names == {*BOTH, "gone", "asked", "fresh", ""}
+    assert names == {*BOTH, *CHEATS, "gone", "asked", "fresh", ""}
     (settings,) = [one for one in judged.verdicts if one.case == "settings"]
     assert "conf/sweep/some.yaml (the sweep, changed)" in settings.reason
     assert judged.exit_code == 4

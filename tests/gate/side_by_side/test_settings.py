@@ -58,7 +58,7 @@ def test_what_does_not_judge_may_differ(tmp_path):
     assert (found.differing, found.verdicts(), list(found.warnings(tmp_path / "after"))) == ((), [], [])
 
 
-def test_a_judge_that_lies_elsewhere_is_no_part_of_what_it_judges(tmp_path):
+def test_a_judge_that_lies_elsewhere_is_not_judged(tmp_path):
     before, after = ({GATE: "", "suite/records/plain_text.py": text} for text in "ab")
     assert settings(tmp_path, before, after, checkout=tmp_path / "after").differing == ()
 
