@@ -29,7 +29,8 @@ class Worker:
         os.system("echo and a child of its own")
         if "refuses" in told:
             raise ImportError(told["refuses"])
-        return {"protocol": self.protocol, "environment": {}}
+        clocks = [type(clock).__name__ for clock in worker.CLOCKS_BOUND]
+        return {"protocol": self.protocol, "environment": {}, "clocks": clocks, "now": type(time.thread_time).__name__}
 
     def expand(self, arguments):
         if self.expanded is not ...:

@@ -5,11 +5,12 @@ import itertools
 import os
 import re
 import sys
+import venv
 
 import pytest
 
 from suite.gate.side_by_side import revisions
-from tests.gate.repositories import Repository, repository
+from tests.gate.repositories import LIGHT_WORKER, Repository, repository
 
 LIKE_A_NUMBER = re.compile(r"\d+e\d+")
 
@@ -169,3 +170,34 @@ def test_a_repository_without_a_commit_is_refused(tmp_path):
     repo = repository(tmp_path / "repo")
     with pytest.raises(ValueError, match="got 'HEAD'"):
         revisions.after(repo.folder, tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="waits for a pipe as Windows cannot")
+@pytest.mark.parametrize("found_by", ["PYTHONPATH", "a .pth file"])
+def test_no_file_of_a_tree_runs_before_the_clocks_are_bound(tmp_path, monkeypatch, found_by):
+    """As where a checkout is installed editable: Python would run its sitecustomize.py, and find its queue.py first."""
+    patch = "import time\nread = time.thread_time\ntime.thread_time = lambda: read() / 10\n"
+    (tmp_path / "sitecustomize.py").write_text(patch)
+    (tmp_path / "queue.py").write_text("raise SystemExit('not this one')")
+    (tmp_path / "suite/gate/side_by_side").mkdir(parents=True)
+    (tmp_path / "suite/gate/side_by_side/worker.py").write_text("raise SystemExit('nor this one')")
+    (tmp_path / "cases.json").write_text('{"cases": {}}')
+    python = sys.executable
+    if found_by == "PYTHONPATH":
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    else:
+        python = environment_with(tmp_path / "environment", tmp_path)
+    monkeypatch.setattr(revisions, "WORKER", LIGHT_WORKER)
+    trees = revisions.Revisions(trees=(tmp_path, tmp_path), logs=tmp_path, python=python, in_one_process=True)
+    with trees.launched() as workers:
+        hello = workers[0].hello
+    assert hello["clocks"] == ["builtin_function_or_method"] * 3
+    assert hello["now"] == "function"  # so it did run, and too late
+
+
+def environment_with(folder, path):
+    """The Python of a virtual environment in which a .pth file names a path."""
+    venv.create(folder, with_pip=False, symlinks=True)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    (packages / "editable.pth").write_text(f"{path}\n")
+    return str(folder / "bin" / "python")

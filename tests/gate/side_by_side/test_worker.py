@@ -87,6 +87,37 @@ def test_all_of_the_suite_is_one_module(tmp_path):
     assert _code_of(told, tmp_path.resolve()) == {"suite": None}
 
 
+@pytest.mark.parametrize("clock", ["perf_counter", "thread_time", "process_time"])
+def test_a_clock_that_is_another_than_at_first_is_refused(monkeypatch, clock):
+    worker._check_clocks()
+    monkeypatch.setattr(worker, clock, lambda: 0.0)
+    with pytest.raises(RuntimeError, match=r"^the tree replaced a clock of the worker$"):
+        worker._check_clocks()
+
+
+def test_a_case_is_checked_again_as_it_is_and_as_it_is_built_anew(monkeypatch):
+    """What counts its calls does so for itself or for all that are ever built."""
+    pytest.importorskip("torch")
+    made, checked = worker_for(FOREIGN), []
+    build(made, "Behaving", examine=False)
+    timed = made._built["a case"].workload
+    monkeypatch.setattr(type(timed), "check", lambda self: checked.append((self is timed, self.settings["seed"])) or [])
+    assert made.recheck("a case", seed=7, calls=3) == {"parts": {"work": ["fill_", "sum"]}}
+    assert checked == [(True, 0), (False, 7)]
+
+
+def test_a_part_is_watched_at_the_call_that_the_judge_chose():
+    pytest.importorskip("torch")
+    made, calls = worker_for(FOREIGN), []
+    build(made, "Behaving", examine=False)
+    values = made._built["a case"].workload.values
+    made._built["a case"]._parts = {
+        "work": lambda: calls.append(1) or (values.sum() if len(calls) < 4 else values.sin())
+    }
+    assert made.recheck("a case", seed=0, calls=2)["parts"] == {"work": ["fill_", "sum"]}
+    assert made.recheck("a case", seed=0, calls=0)["parts"] == {"work": ["sin"]}
+
+
 def test_the_first_call_after_a_switch_is_no_part_of_a_sample(monkeypatch):
     """It finds the other side's data in the caches. The call behind it fills the sample by itself."""
     pytest.importorskip("torch")
