@@ -55,6 +55,8 @@ class Worker:
 
     def build(self, id, settings, examine, slowed):
         case = self.cases[settings["name"]]
+        if "writes" in case:
+            Path("..", "before", case["writes"]).write_text("another")
         end(case.get("build"))
         exact = {
             "readings": {"case": {"flops": case.get("flops", 1.0)}},

@@ -229,6 +229,13 @@ def test_nonsense_of_a_worker_is_broken_without_a_traceback(tmp_path, monkeypatc
 
 
 @needs_pipes
+def test_a_candidate_that_writes_into_the_older_tree_is_broken(tmp_path, monkeypatch):
+    writing = {"cases": {"one": GOOD | {"writes": "light.py"}}}
+    code, found = judged(monkeypatch, tmp_path, {"cases": {"one": GOOD}}, writing)
+    assert (code, found["every case"]) == (4, {"broken"})
+
+
+@needs_pipes
 @pytest.mark.parametrize("cases", [None, [1], {"one": {"code": 1}}])
 def test_a_sweep_that_is_told_as_nonsense_is_broken(tmp_path, monkeypatch, cases):
     code, found = judged(monkeypatch, tmp_path, {"cases": CASES}, {"cases": CASES, "expanded": cases})

@@ -22,7 +22,7 @@ from suite.gate.rules.fingerprint import changed_settings
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.side_by_side.answers import checked_ceilings
 from suite.gate.side_by_side.pairing import Expanded, check_can_be_timed, command_of, expanded_from, paired
-from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, Revisions, Tree
+from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, Revisions, Tree, files_of
 from suite.gate.side_by_side.rounds import SAMPLES, SURROUNDINGS
 from suite.gate.side_by_side.timing import Say, TimingComparison
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
@@ -81,6 +81,7 @@ class RevisionComparison:
             trees=(self.before.folder, self.after.folder),
             logs=self.folder,
             python=self.python,
+            older_files=files_of(self.before.folder),
         )
         if _requirements(self.before.folder) != _requirements(self.after.folder):
             self.warnings.append(

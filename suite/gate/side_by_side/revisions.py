@@ -24,6 +24,8 @@ from suite.records.git import git
 
 SIDES = ("before", "after")
 WORKING_TREE = "working tree"
+IMPORTED = (".py", ".pth")
+FileState = tuple[int, int, int]
 WORKER = Path(__file__).with_name("worker.py")
 """The judge's own, for both sides: a worker out of the newer tree would time itself."""
 
@@ -90,6 +92,18 @@ def after(top: Path, into: Path) -> Tree:
     return Tree(side=Side(label=WORKING_TREE, commit=resolved(top, "HEAD"), dirty=dirty), folder=folder)
 
 
+def files_of(tree: Path) -> dict[str, FileState]:
+    """Return the state of each file of a tree but git's own and compiled ones: no program can set a file's ctime."""
+    found = {}
+    for folder, folders, names in os.walk(tree):
+        folders[:] = [name for name in folders if name not in (".git", "__pycache__")]
+        for name in names:
+            path = Path(folder, name)
+            state = path.lstat()
+            found[path.relative_to(tree).as_posix()] = (state.st_ino, state.st_size, state.st_ctime_ns)
+    return found
+
+
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkCase:
     """A case that both revisions have, with the settings that each composed for it."""
@@ -111,10 +125,16 @@ class Revisions:
     """Shares by which each side's work is made to take longer; for the self-test."""
     in_one_process: bool = False
     """Both sides in one worker, which only identical trees allow; for the self-test."""
+    older_files: Mapping[str, FileState] | None = None
+    """The older tree's files as they were before any code ran; None where they may change."""
 
     @contextmanager
     def launched(self) -> Iterator[list[WorkerClient]]:
-        """Start two fresh workers, before and after. Raises WorkerError where one does not start."""
+        """Start two fresh workers, before and after.
+
+        Raises WorkerError where one does not start, and where somebody wrote into the older tree.
+        """
+        self.check_older_files()
         with ExitStack() as stack:
             started = SIDES[:1] if self.in_one_process else SIDES
             workers = [stack.enter_context(self.start(side)) for side in range(len(started))]
@@ -124,6 +144,17 @@ class Revisions:
                 except WorkerError as error:
                     raise WorkerError(f"{side}: {error}") from error
             yield workers * 2 if self.in_one_process else workers
+        self.check_older_files()
+
+    def check_older_files(self) -> None:
+        """Raise WorkerError where the older tree's code is another by now, as the newer one's could make it slower."""
+        now = {} if self.older_files is None else files_of(self.trees[0])
+        for name, state in (self.older_files or {}).items():
+            if now.get(name) != state:
+                raise WorkerError(f"{name} of the older revision was changed while it was measured")
+        added = [name for name in now if name not in (self.older_files or {}) and Path(name).suffix in IMPORTED]
+        if added:
+            raise WorkerError(f"{added[0]} came to the older revision while it was measured")
 
     def start(self, side: int) -> WorkerClient:
         """Start the worker of one side, which is then to be greeted."""

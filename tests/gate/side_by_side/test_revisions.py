@@ -10,6 +10,7 @@ import venv
 import pytest
 
 from suite.gate.side_by_side import revisions
+from suite.gate.side_by_side.worker_client import WorkerError
 from tests.gate.repositories import LIGHT_WORKER, Repository, repository
 
 LIKE_A_NUMBER = re.compile(r"\d+e\d+")
@@ -201,3 +202,34 @@ def environment_with(folder, path):
     (packages,) = folder.glob("lib/python*/site-packages")
     (packages / "editable.pth").write_text(f"{path}\n")
     return str(folder / "bin" / "python")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda tree: (tree / "code.py").write_text("slow"), r"code\.py of the older revision was changed"),
+        (lambda tree: touched(tree / "code.py", "CODE"), r"code\.py of the older revision was changed"),
+        (lambda tree: (tree / "code.py").unlink(), r"code\.py of the older revision was changed"),
+        (lambda tree: (tree / "torch.py").touch(), r"torch\.py came to the older revision"),
+        (lambda tree: (tree / "written").touch(), None),
+    ],
+)
+def test_whoever_writes_into_the_older_tree_is_found(tmp_path, change, said):
+    (tmp_path / "code.py").write_text("code")
+    trees = revisions.Revisions(trees=(tmp_path, tmp_path), logs=tmp_path, older_files=revisions.files_of(tmp_path))
+    trees.check_older_files()
+    change(tmp_path)
+    if said is None:
+        trees.check_older_files()
+        return
+    with pytest.raises(WorkerError, match=said):
+        trees.check_older_files()
+    with pytest.raises(WorkerError, match=said), trees.launched():
+        raise AssertionError
+
+
+def touched(path, text):
+    """Write as much as there was, and put the time back."""
+    before = path.stat()
+    path.write_text(text)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
