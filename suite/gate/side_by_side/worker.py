@@ -319,6 +319,11 @@ class Built:
             span: least_s[False, span] / max(least_s[True, span], 1e-9) for span in works if (True, span) in least_s
         }
 
+    def work(self, span: str) -> Callable[[], object]:
+        """Return the work of a span of a case on a CPU, for whoever brings a clock."""
+        work: Callable[[], object] = self._parts[span]
+        return work
+
     def sample(self, span: str) -> dict[str, Any]:
         """Return medians over LEAST_SAMPLE_S of calls, after one that finds the other side's data in the caches."""
         taken = self._sampled(span)
