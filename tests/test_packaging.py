@@ -149,7 +149,12 @@ def test_the_wheel_carries_the_configuration_and_the_page(built):
         files = {path.relative_to(ROOT).as_posix() for path in (ROOT / "suite").rglob(kind)}
         assert files
         assert files <= names
-    assert {"suite/report/page/page.html", "suite/py.typed", "suite/texts/report/en/latency.yaml"} <= names
+    assert {
+        "mla_grpo_suite_pytest.py",
+        "suite/report/page/page.html",
+        "suite/py.typed",
+        "suite/texts/report/en/latency.yaml",
+    } <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not any(name.startswith(("tests/", "conf/")) for name in names)
 

@@ -9,12 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 
+import mla_grpo_suite_pytest
 from suite.gate.side_by_side.pairing import Expanded
-from suite.pytest_plugin import pytest_configure
-from suite.pytest_plugin.items import Case
+from suite.pytest_plugin import Case
 from suite.records.case import Case as CaseOfRecord
 
 ROOT = Path(__file__).resolve().parents[1]
+PLUGIN = "mla_grpo_suite_pytest"
 FOREIGN = ROOT / "tests" / "foreign"
 NAMES = [f"workload=behaving seq_len={length} seed=5 · work" for length in (1, 2)]
 
@@ -22,7 +23,7 @@ NAMES = [f"workload=behaving seq_len={length} seed=5 · work" for length in (1, 
 def pytest_run(folder, *arguments):
     path = os.pathsep.join(map(str, (ROOT, FOREIGN)))
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV_"))}
-    command = [sys.executable, "-m", "pytest", "-p", "suite.pytest_plugin", "-p", "no:cacheprovider", *arguments]
+    command = [sys.executable, "-m", "pytest", "-p", PLUGIN, "-p", "no:cacheprovider", *arguments]
     settings = {**kept, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=settings)
 
@@ -94,7 +95,7 @@ def test_what_cannot_be_asked_of_pytest_is_refused(given, words):
     plugins = SimpleNamespace(hasplugin=lambda name: False, register=None)
     config = SimpleNamespace(getoption=given.get, pluginmanager=plugins)
     with pytest.raises(pytest.UsageError, match=words):
-        pytest_configure(config)
+        mla_grpo_suite_pytest.pytest_configure(config)
 
 
 @pytest.mark.parametrize(

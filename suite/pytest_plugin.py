@@ -1,4 +1,9 @@
-"""The items of `pytest --suite-sweep`, imported where the option is given."""
+"""The cases of a sweep as items of pytest, timed by pytest-benchmark: `pytest --suite-sweep=gate`.
+
+An item is one span of one case. It is built and checked as the gate's worker does, and handed to the fixture
+`benchmark` with the clock that the gate would judge it by, so that the options of pytest-benchmark mean what its users
+expect. The module mla_grpo_suite_pytest, which pytest loads, imports this where the option is given.
+"""
 
 import importlib.util
 import tempfile

@@ -1,9 +1,7 @@
-"""The cases of a sweep as items of pytest, timed by pytest-benchmark: `pytest --suite-sweep=gate`.
+"""pytest's plugin of mla-grpo-suite: `pytest --suite-sweep=gate` times a sweep's cases by pytest-benchmark.
 
-An item is one span of one case. It is built and checked as the gate's worker does, and handed to the fixture
-`benchmark` with the clock that the gate would judge it by, so that the options of pytest-benchmark mean what its users
-expect. pytest loads this module in every run where the package is installed: nothing is imported up here that it does
-not have, and without the option nothing is done.
+pytest loads this in every run where the package is installed. So it stands beside the package `suite`, whose name
+somebody's own tests may have too, imports nothing that pytest does not have, and does nothing without its option.
 """
 
 TYPE_CHECKING = False  # typing's own costs an import
@@ -27,7 +25,7 @@ def pytest_addoption(parser: "pytest.Parser") -> None:
 
 def pytest_configure(config: "pytest.Config") -> None:
     if config.getoption(OPTION) is not None:
-        from suite.pytest_plugin.items import SweepPlugin
+        from suite.pytest_plugin import SweepPlugin
 
         config.pluginmanager.register(SweepPlugin(config), "suite-sweep")
     elif config.getoption("suite_set"):
