@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +112,12 @@ class WorkerClient:
         self._process.kill()
         self._process.wait()
         self._pipe(self._process.stdout).close()
+
+    def stay_on(self, cpus: Set[int]) -> None:
+        """Let the worker's main thread run on these CPUs alone, where the system can say so."""
+        if sys.platform == "linux":
+            with suppress(ProcessLookupError):  # it has died, which the next request tells
+                os.sched_setaffinity(self._process.pid, cpus)
 
     @property
     def is_alive(self) -> bool:
