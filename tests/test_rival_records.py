@@ -1,16 +1,17 @@
 """What the scripts in tests/benchmarks make of a self-test's folder, from a few made runs."""
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from suite.gate.rules.decision import Benchmark, Sample
+from suite.gate.rules.decision import LEAST_ROUNDS, Benchmark, Sample
 from suite.gate.selftest import ABOUT, ONE_PROCESS, RUNS, TABLE, TWO_WORKERS, Kind
 from suite.gate.side_by_side.rounds import SAMPLES
-from tests.benchmarks import gate_calibration, rival_rules
+from tests.benchmarks import gate_shifts, gate_stored_tails, rival_rules
 from tests.benchmarks.selftest_tables import samples_of, tables_in
 
 STORED = Path(__file__).parents[1] / "results" / "reference" / "cpu" / "gate" / "selftest"
@@ -56,7 +57,7 @@ def write_line(folder, kind, outcomes):
         for one, outcome in zip(BENCHMARKS, outcomes, strict=False)
     ]
     with (folder / RUNS).open("a") as file:
-        file.write(json.dumps({"name": kind.name, **asdict(kind), "benchmarks": benchmarks}) + "\n")
+        file.write(json.dumps({"name": kind.name, **asdict(kind), "measured_s": 1.0, "benchmarks": benchmarks}) + "\n")
 
 
 def write_run(folder, slowed, index, outcomes, *, form=TWO_WORKERS, **more):
@@ -125,54 +126,34 @@ def test_a_folder_without_runs_is_refused(tmp_path):
     with pytest.raises(ValueError, match="holds no run"):
         rival_rules.read(tmp_path)
     with pytest.raises(ValueError, match=r"it has no selftest\.json"):
-        gate_calibration.read(tmp_path)
+        gate_shifts.read(tmp_path)
     (tmp_path / ABOUT).write_text('{"benchmarks": []}')
-    with pytest.raises(ValueError, match="holds no identical run"):
-        gate_calibration.read(tmp_path)
+    with pytest.raises(ValueError, match="holds no launch of identical code"):
+        gate_shifts.read(tmp_path)
 
 
-def test_calibration_reads_two_launches_of_identical_runs(folder):
+def test_simulation_takes_the_launches_in_which_all_ran(folder):
     write_run(folder, 0.0, 6, ("same", "same"), launches=3, rounds=9)
-    write_run(folder, 0.0, 7, ("same", "same"), launches=1)
-    runs = gate_calibration.read(folder)
-    assert [[[len(launch) for launch in one] for one in run] for run in runs] == [[[12, 12]] * 2] * 3 + [[[9, 9]] * 2]
+    write_run(folder, 0.0, 7, ("same", "same"), launches=1, rounds=LEAST_ROUNDS - 1)
+    recorded = gate_shifts.read(folder)
+    assert recorded.log_ratios_LBR.shape == (3 * 2 + 3, 2, 9)
     # Log-ratios of after over before, on the clock that judges.
-    (first, *_), *_ = runs[0][0][0], None
     taken = samples(np.random.default_rng(0), 0.0)
-    assert first == pytest.approx(np.log(taken[0].thread_cpu_s / taken[1].thread_cpu_s))
+    assert recorded.log_ratios_LBR[0, 0, 0] == pytest.approx(np.log(taken[0].thread_cpu_s / taken[1].thread_cpu_s))
+    # The runs took 1 s each, whatever their rounds.
+    assert recorded.round_s_B.mean() == pytest.approx(5 / (3 * 48 + 54 + 8))
 
 
-def test_errors_of_rounds_are_too_narrow_where_launches_differ():
-    generator = np.random.default_rng(1)
-    runs = [
-        [0.01 * (generator.normal(size=(2, 8)) + 2 * generator.normal(size=(2, 1))) for _ in range(4)]
-        for _ in range(25)
-    ]
-    shipped = [z for run in runs for z in gate_calibration.shipped(run)]
-    narrow = [z for run in runs for z in gate_calibration.bootstrapped(run, 1, resamples=100)]
-    assert 0.7 < np.std(shipped) < 1.8  # Student's with the four degrees that four benchmarks give has 1.4
-    assert np.std(narrow) > 1.5 * np.std(shipped)
+def test_simulation_prints_a_row_for_each_shift(folder, monkeypatch):
+    monkeypatch.setattr(gate_shifts, "SHIFTS", gate_shifts.SHIFTS[:2])
+    lines = list(gate_shifts.report(gate_shifts.read(folder), runs=2, slowed_runs=2, seconds=3.0))
+    assert lines[0].startswith("2 timings, their rounds from 6 recorded launches of 12; 2 runs of identical code and 2")
+    assert [line.split("  ")[0] for line in lines[3:]] == ["none", "one timing: normal, sd 1%"]
+    assert {len(re.split(r"\s{2,}", line)) for line in lines[2:]} == {12}
 
 
-@pytest.mark.parametrize("length", gate_calibration.BLOCKS)
-def test_the_bootstrap_of_independent_rounds_is_about_right(length):
-    generator = np.random.default_rng(2)
-    runs = [[generator.normal(size=(2, 30)) for _ in range(4)] for _ in range(25)]
-    z = [one for run in runs for one in gate_calibration.bootstrapped(run, length, resamples=100)]
-    assert np.std(z) == pytest.approx(1, abs=0.25)
-
-
-def test_neighbouring_rounds_that_are_alike_need_longer_blocks():
-    launch = np.repeat(np.random.default_rng(3).normal(size=10), 3)
-    alone, blocks = (gate_calibration.bootstrapped([[launch, launch]], length)[0] for length in (1, 3))
-    assert abs(blocks) < 0.8 * abs(alone)
-
-
-def test_calibration_prints_a_row_for_each_error(folder):
-    lines = list(gate_calibration.report(gate_calibration.read(folder)))
-    assert lines[0] == "3 identical runs of two workers, 6 benchmarks in them; rounds a launch: 12 to 12, median 12"
-    assert lines[2].startswith("Student with 2 degrees")
-    assert [line.split("  ")[0] for line in lines[3:]] == [
-        "as shipped, rounds and launches",
-        *(f"bootstrap within launches, blocks of {length}" for length in (1, 2, 3)),
-    ]
+def test_stored_tails_print_a_row_for_each_distribution(monkeypatch):
+    monkeypatch.setattr(gate_stored_tails, "VISIBLE_RUNS", 10)
+    lines = list(gate_stored_tails.report(runs=1))
+    assert len(lines) == 2 + 4 * 3 * 3
+    assert {len(re.split(r"\s{2,}", line)) for line in lines[1:]} == {5}

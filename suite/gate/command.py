@@ -22,13 +22,13 @@ from suite.gate.output.terminal import lines as terminal_lines
 from suite.gate.pytest_benchmark import project
 from suite.gate.pytest_benchmark.comparison import SuiteComparison
 from suite.gate.rules.acceptances import ACCEPTED, CorruptAcceptancesError, accept, apply_file
-from suite.gate.rules.decision import Sample
+from suite.gate.rules.decision import LEAST_LAUNCHES, Sample
 from suite.gate.rules.tolerances import NOISE, CorruptNoiseError, Tolerances, machine_kind, noise_path, save_noise
 from suite.gate.selftest import TWO_WORKERS, Plan, noise_of, selftest, table
 from suite.gate.side_by_side import revisions
 from suite.gate.side_by_side.against import RevisionComparison
 from suite.gate.side_by_side.settings import settings_of
-from suite.gate.side_by_side.timing import LAUNCHES
+from suite.gate.side_by_side.timing import most_launches
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerError, interpreter
 from suite.gate.stored.benchmark_json import holds_benchmarks, judge_benchmarks
 from suite.gate.stored.folders import judge_stored
@@ -108,7 +108,8 @@ def gate_against(
             _say(f"this change alters what it is judged by: {line}")
         _say(
             f"the working tree against {revision} ({(before.side.commit or '')[:9]}), sweep={sweep}: at most "
-            f"{seconds:g} s of measuring in 2 to {len(LAUNCHES)} launches, each with about 3 s to start"
+            f"{seconds:g} s of measuring in {LEAST_LAUNCHES} to {most_launches(seconds)} launches, each with about 3 s "
+            "to start"
         )
         interrupted = _run(comparison)
         with interruptions.deferred():

@@ -5,6 +5,7 @@ Functions, 26.7.3 and 26.7.4), so nothing is approximated: what is left is round
 """
 
 import math
+from functools import lru_cache
 
 
 def t_within(t: float, freedom: int) -> float:
@@ -30,6 +31,7 @@ def t_above(t: float, freedom: int) -> float:
     return half if t >= 0 else 1 - half
 
 
+@lru_cache  # a judgement asks the same few of each of its benchmarks
 def t_quantile(probability: float, freedom: int) -> float:
     """Return the t that T stays below with this probability. Raises ValueError unless it is between 0 and 1, exclusive.
 

@@ -222,10 +222,10 @@ def test_a_run_keeps_its_samples_and_what_the_gate_said(one_run, tmp_path, form)
     assert FakeRevisions.asked == ((0.0, 0.1), form == ONE_PROCESS)
     assert json.loads(json.dumps(line)) == line
     samples = list(SAMPLES.rows_of((tmp_path / f"{form}-10-0007.csv.gz").read_bytes()))
-    assert len(samples) >= 2 * 2 * LEAST_ROUNDS
+    assert len(samples) >= 2 * 4 * LEAST_ROUNDS
     assert (line["name"], line["form"], line["slowed"], line["index"]) == (f"{form}-10-0007", form, 0.1, 7)
     (one,) = line["benchmarks"]
-    assert (one["case"], one["span"], one["outcome"], one["launches"]) == ("a", "layer", "slower", 2)
+    assert (one["case"], one["span"], one["outcome"], one["launches"]) == ("a", "layer", "slower", 4)
     assert one["ratio"] == pytest.approx(1.1)
     assert one["error"] == 0
     assert line["broken"] == {}

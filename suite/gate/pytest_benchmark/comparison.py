@@ -16,11 +16,11 @@ from suite.gate.pytest_benchmark.answers import checked_collection, checked_open
 from suite.gate.pytest_benchmark.clock import Clock, clock_of
 from suite.gate.pytest_benchmark.project import ProjectPython, ProjectRevisions, prepare
 from suite.gate.pytest_benchmark.timing import SuiteTiming, least_s
-from suite.gate.rules.decision import AFTER, BEFORE, Benchmark
+from suite.gate.rules.decision import AFTER, BEFORE, LEAST_LAUNCHES, Benchmark
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, Tree
 from suite.gate.side_by_side.rounds import SAMPLES, SURROUNDINGS
-from suite.gate.side_by_side.timing import LAUNCHES, Say
+from suite.gate.side_by_side.timing import Say, most_launches
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
 from suite.gate.verdict import LATENCY, Judgement, Outcome, Verdict
 
@@ -233,10 +233,10 @@ class SuiteComparison:
             f"each of {len(found)} ran once and passed: fixtures took {setup_s:.2g} s in all, first calls "
             f"{first_s:.2g} s, later calls {call_s:.2g} s"
         )
-        launch_s = self._start_s + setup_s + first_s
+        launch_s, launches = self._start_s + setup_s + first_s, most_launches(self.seconds)
         say(
-            f"timing: about {self.seconds:g} s of measuring at most, in 2 to {len(LAUNCHES)} launches, each with about "
-            f"{launch_s:.1f} s to start: {self.seconds + len(LAUNCHES) * launch_s:.0f} s in all at most"
+            f"timing: about {self.seconds:g} s of measuring at most, in {LEAST_LAUNCHES} to {launches} launches, each "
+            f"with about {launch_s:.1f} s to start: {self.seconds + launches * launch_s:.0f} s in all at most"
         )
 
     def _fitting(self, found: Sequence["FoundBenchmark"]) -> list["FoundBenchmark"]:

@@ -19,7 +19,7 @@ from suite.gate.rules.decision import LEAST_LAUNCHES, LEAST_ROUNDS, Benchmark
 from suite.gate.side_by_side.answers import BadAnswerError
 from suite.gate.side_by_side.revisions import SIDES
 from suite.gate.side_by_side.rounds import BrokenSampleError
-from suite.gate.side_by_side.timing import LAUNCHES, Say, TimingComparison
+from suite.gate.side_by_side.timing import Say, TimingComparison
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
 
 
@@ -29,8 +29,7 @@ class SuiteTiming(TimingComparison):
 
     def launch(self, workers: Sequence[WorkerClient], say: Say = lambda text: None) -> None:
         """Take a turn of each benchmark that is open, in random order, and analyse them all."""
-        share = LAUNCHES[min(self.rounds.launches, len(LAUNCHES) - 1)] / sum(LAUNCHES)
-        ends_s = self.rounds.measured_s + share * self.seconds
+        ends_s = self.rounds.measured_s + self.launch_s
         self.rounds.begin_launch()
         order = self.rounds.order.sample(self.decisions.open, len(self.decisions.open))
         for left, (benchmark, following) in zip(

@@ -18,11 +18,13 @@ Say = Callable[[str], None]
 WAITING = 1.5
 """Wall time holds the work of others, which takes turns with both sides and moves their ratio by far less."""
 Recheck = Callable[[Revisions, Sequence[WorkerClient], BenchmarkCase, int], None]
-LAUNCHES = (2, 2, 4, 6, 8, 8)
-"""Parts of the cap for each launch: two short ones, after which a plain case is decided, then longer ones: each costs a
-start, and with a steady allocator launches of one code differ by little more than their rounds do."""
-INTERIM_ANALYSES = sum(LAUNCHES) // 2
-"""The number of analyses if the whole time is needed."""
+LAUNCH_S = 2.5
+"""Measuring time of a launch, about what its start costs: shorter ones would mostly start, and longer ones tell little
+more, since a launch counts once."""
+SHARE = 1 / 12
+"""The share of a short cap that a launch takes instead, so that enough launches fit to call a change."""
+GROWTH = 1 / 8
+"""A later launch lasts at least this share of all time before it, so that a long cap is not spent on starts."""
 
 
 @dataclass(kw_only=True)
@@ -60,18 +62,16 @@ class TimingComparison:
 
     def launch(self, workers: Sequence[WorkerClient], say: Say = lambda text: None) -> None:
         """Take one launch's rounds and analyse them, with workers that have built everything that is open."""
-        share = LAUNCHES[min(self.rounds.launches, len(LAUNCHES) - 1)] / sum(LAUNCHES)
-        ends_s = self.rounds.measured_s + share * self.seconds
+        ends_s = self.rounds.measured_s + self.launch_s
         self.rounds.begin_launch()
         while self._goes_on and self.rounds.measured_s < ends_s:
             try:
-                chunk_s = min(self.seconds / INTERIM_ANALYSES, ends_s - self.rounds.measured_s)
-                self.rounds.take(workers, self.decisions.open, seconds=chunk_s)
+                self.rounds.take(workers, self.decisions.open, seconds=ends_s - self.rounds.measured_s)
             except BrokenSampleError as broken:
                 self._leave_out(broken)
                 if not broken.is_disbelieved:
                     return
-            self.decisions.interim_analysis(self.rounds.samples, self.rounds.measured_s)
+        self.decisions.interim_analysis(self.rounds.samples, self.rounds.measured_s)
         self._recheck_some(workers)
         count = len(self.decisions.benchmarks)
         say(
@@ -80,13 +80,17 @@ class TimingComparison:
         )
 
     @property
+    def launch_s(self) -> float:
+        """The measuring time of the next launch."""
+        return _launch_s(self.rounds.measured_s, self.seconds)
+
+    @property
     def _goes_on(self) -> bool:
         return bool(self.decisions.open) and self.rounds.measured_s < self.seconds
 
     def verdicts(self) -> list[Verdict]:
         """Return the verdict on each benchmark and on each case that broke."""
         closed = self.decisions.close(self.rounds.samples)
-        # All at once, as in the analyses: a benchmark by itself would know little of how launches differ.
         by_wall = effects_of(self.rounds.samples, self.decisions.benchmarks, "wall_s")
         timed = [
             self._verdict(benchmark, closed.get(benchmark), by_wall.get(benchmark, (None,))[0])
@@ -115,10 +119,12 @@ class TimingComparison:
 
         In the first they were checked when they were built. One that a worker does not survive ends the look.
         """
+        if self.recheck is None or self.rounds.launches < 2:
+            return
         launch, left = self.rounds.launches, {benchmark.case for benchmark in self.decisions.benchmarks}
         timed = {sample.case for sample in self.rounds.samples if sample.launch == launch} & left
         cases = [case for case in self.cases if case.id in timed]
-        if self.recheck is None or launch < 2 or not cases:
+        if not cases:
             return
         for case in [case for case in cases if case.id not in self._rechecked] or [random.SystemRandom().choice(cases)]:
             self._rechecked.add(case.id)
@@ -156,7 +162,7 @@ class TimingComparison:
         return replace(
             verdict,
             outcome=decision.outcome,
-            reason=_sentence(decision.outcome, tolerance, self.rounds.measured_s),
+            reason=self._reason(decision, tolerance),
             ratio=math.exp(decision.effect.estimate),
             low=math.exp(low),
             high=math.exp(high),
@@ -165,6 +171,37 @@ class TimingComparison:
             launches=decision.launches,
             notes=_disagreement(benchmark, decision.effect, by_wall, tolerance),
         )
+
+    def _reason(self, decision: Decision, tolerance: Tolerance) -> str:
+        """Return the reason that stands beside the estimate and its interval."""
+        effect, margin = f"{tolerance.minimum_effect:.1%}", f"{tolerance.equivalence_margin:.1%}"
+        measured, needed = f"after {self.rounds.measured_s:.0f} s", self.decisions.launches_for_change
+        if decision.outcome is Outcome.INCONCLUSIVE and decision.launches < needed:
+            return (
+                f"{measured} it has run in {decision.launches} launches, and a change is called from {needed} on: "
+                "more --seconds"
+            )
+        sentences: Mapping[Outcome, str] = {
+            Outcome.SLOWER: f"slower by more than the {effect} that is allowed",
+            Outcome.FASTER: f"faster by more than {effect}",
+            Outcome.SAME: f"a change of {margin} is ruled out",
+            Outcome.INCONCLUSIVE: f"{measured} noise still hides a change of {margin}: more --seconds, or a calmer "
+            "machine",
+        }
+        return sentences[decision.outcome]
+
+
+def most_launches(seconds: float) -> int:
+    """Return the number of launches if this whole time is needed and no round is longer than its launch."""
+    count, measured_s = 0, 0.0
+    while measured_s < seconds - 1e-9:
+        count, measured_s = count + 1, measured_s + _launch_s(measured_s, seconds)
+    return count
+
+
+def _launch_s(measured_s: float, seconds: float) -> float:
+    at_first_s = min(LAUNCH_S, SHARE * seconds)
+    return min(max(at_first_s, GROWTH * measured_s), seconds - measured_s)
 
 
 def median_s(samples: Sequence[Sample], benchmark: Benchmark, side: int) -> float | None:
@@ -200,16 +237,3 @@ def _disagreement(benchmark: Benchmark, judged: Effect, by_wall: Effect | None, 
         f"wall time says {math.exp(by_wall.estimate) - 1:+.1%} ({math.exp(low) - 1:+.1%} to "
         f"{math.exp(high) - 1:+.1%}): waiting and lost parallelism are not in {benchmark.clock}"
     ]
-
-
-def _sentence(outcome: Outcome, tolerance: Tolerance, measured_s: float) -> str:
-    """Return the reason that stands beside the estimate and its interval."""
-    effect, margin = f"{tolerance.minimum_effect:.1%}", f"{tolerance.equivalence_margin:.1%}"
-    sentences: Mapping[Outcome, str] = {
-        Outcome.SLOWER: f"slower by more than the {effect} that is allowed",
-        Outcome.FASTER: f"faster by more than {effect}",
-        Outcome.SAME: f"a change of {margin} is ruled out",
-        Outcome.INCONCLUSIVE: f"after {measured_s:.0f} s noise still hides a change of {margin}: more --seconds, or a "
-        "calmer machine",
-    }
-    return sentences[outcome]

@@ -85,13 +85,13 @@ def test_a_sample_holds_what_the_worker_answered():
 
 
 def test_the_order_within_a_round_is_random_and_balanced():
-    made = taken([FakeWorker(), FakeWorker()], launches=50, seed=1)
+    made = taken([FakeWorker(), FakeWorker()], launches=80, seed=1)
     first = [one for one in made.samples if one.position == 0]
-    assert len(first) == len(made.samples) / 2 == 50 * 2 * LEAST_ROUNDS
+    assert len(first) == len(made.samples) / 2 == 80 * 2 * LEAST_ROUNDS
     assert 340 < sum(one.arm == BEFORE for one in first) < 460  # four standard deviations of a fair coin
     opening = [one.case for one in first[::2]]
     assert 160 < opening.count("a") < 240
-    assert [one.arm for one in taken([FakeWorker(), FakeWorker()], launches=50, seed=2).samples] != [
+    assert [one.arm for one in taken([FakeWorker(), FakeWorker()], launches=80, seed=2).samples] != [
         one.arm for one in made.samples
     ]
 

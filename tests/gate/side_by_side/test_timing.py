@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from suite.gate.rules.decision import AFTER, BEFORE, LEAST_ROUNDS, LEVEL, Benchmark
+from suite.gate.rules.decision import AFTER, BEFORE, LEAST_LAUNCHES, LEAST_ROUNDS, LEVEL, Benchmark
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.side_by_side import rounds
 from suite.gate.side_by_side.revisions import BenchmarkCase
-from suite.gate.side_by_side.timing import INTERIM_ANALYSES, LAUNCHES, TimingComparison
+from suite.gate.side_by_side.timing import GROWTH, LAUNCH_S, TimingComparison, most_launches
 from suite.gate.side_by_side.worker_client import FailedError, Spent, WorkerError
 from suite.gate.verdict import Outcome
 
@@ -90,11 +90,18 @@ def judged(sides, cases="ab", **more):
     return timing, {one.case: one for one in timing.verdicts()}
 
 
-def test_a_plain_case_is_decided_after_two_launches(clock):
+def test_the_same_is_decided_after_three_launches(clock):
+    timing, verdicts = judged(FakeRevisions(clock))
+    assert {case: one.outcome for case, one in verdicts.items()} == {"a": Outcome.SAME, "b": Outcome.SAME}
+    assert timing.rounds.launches == timing.revisions.ended == LEAST_LAUNCHES
+    assert timing.rounds.measured_s < SECONDS / 3
+    assert not timing.decisions.open
+
+
+def test_a_slowdown_takes_as_many_launches_as_it_needs(clock):
     timing, verdicts = judged(FakeRevisions(clock, slower={"b": 0.2}))
     assert {case: one.outcome for case, one in verdicts.items()} == {"a": Outcome.SAME, "b": Outcome.SLOWER}
-    assert timing.rounds.launches == timing.revisions.ended == 2
-    assert timing.rounds.measured_s < SECONDS / 5
+    assert timing.rounds.launches == verdicts["b"].launches == timing.decisions.launches_for_change == 5
     assert not timing.decisions.open
 
 
@@ -107,7 +114,7 @@ def test_only_what_is_open_is_built_and_measured_on(clock):
     assert [len({case for case, *_ in built}) for built in sides.built] == [
         sum(launch in of for of in launches_of.values()) for launch in range(1, len(sides.built) + 1)
     ]
-    assert {len({one.launches for one in verdicts.values()}), timing.rounds.launches > 2} == {2, True}
+    assert len({one.launches for one in verdicts.values()}) == 2
 
 
 def test_each_side_builds_with_the_settings_that_it_composed(clock):
@@ -124,10 +131,10 @@ def test_a_case_that_breaks_midway_is_left_out(clock):
     assert verdicts["b"].metric == ""
     assert (verdicts["a"].outcome, verdicts["c"].outcome) == (Outcome.SAME, Outcome.SLOWER)
     assert timing.broken == {"b": "after: no such kernel"}
-    assert timing.rounds.launches == timing.revisions.ended == 3
     assert {case for case, *_ in sides.built[2]} == {"a", "c"}
-    # The broken launch was too short to count, so two whole ones decided.
-    assert verdicts["a"].launches == 2
+    # The broken launch was too short to count, so as many whole ones decided.
+    assert verdicts["a"].launches == LEAST_LAUNCHES
+    assert timing.rounds.launches == timing.revisions.ended == verdicts["c"].launches + 1
 
 
 def test_a_case_that_does_not_build_is_left_out_untimed(clock):
@@ -135,8 +142,8 @@ def test_a_case_that_does_not_build_is_left_out_untimed(clock):
     timing, verdicts = judged(sides)
     assert verdicts["a"].reason == "failed while it was timed: after: it does not build"
     assert verdicts["b"].outcome is Outcome.SAME
-    assert {launch for launch, _ in sides.asked} == {2, 3}
-    assert timing.rounds.launches == 2
+    assert {launch for launch, _ in sides.asked} == {2, 3, 4}
+    assert timing.rounds.launches == LEAST_LAUNCHES
 
 
 def test_where_every_case_breaks_the_contest_ends(clock):
@@ -166,10 +173,10 @@ def test_at_the_cap_what_is_still_open_is_inconclusive(clock):
         "more --seconds, or a calmer machine"
     )
     assert one.low < one.ratio < one.high
-    assert one.launches == timing.rounds.launches == len(LAUNCHES)
+    assert one.launches == timing.rounds.launches >= timing.decisions.launches_for_change
 
 
-def test_a_cap_that_two_launches_do_not_fit_into_says_so(clock):
+def test_a_cap_that_three_launches_do_not_fit_into_says_so(clock):
     timing, verdicts = judged(FakeRevisions(clock, sample_s=2.0), seconds=10.0)
     assert timing.rounds.launches == 1
     one = verdicts["a"]
@@ -178,8 +185,18 @@ def test_a_cap_that_two_launches_do_not_fit_into_says_so(clock):
     assert one.before == pytest.approx(1, rel=0.05)
 
 
-def test_launches_share_the_cap_and_analyses_come_evenly(clock, monkeypatch):
-    timing = timing_of(FakeRevisions(clock, noise=1.0, sample_s=0.01))
+def test_launches_too_few_for_a_change_are_said(clock):
+    timing, verdicts = judged(FakeRevisions(clock, slower={"a": 0.3}, sample_s=0.5), seconds=34.0)
+    one = verdicts["a"]
+    assert one.outcome is Outcome.INCONCLUSIVE
+    assert one.launches == 4 < timing.decisions.launches_for_change
+    assert one.reason == "after 35 s it has run in 4 launches, and a change is called from 5 on: more --seconds"
+
+
+@pytest.mark.parametrize(("seconds", "first_s"), [(6.0, 0.5), (SECONDS, LAUNCH_S), (120.0, LAUNCH_S)])
+def test_launches_are_short_at_first_and_each_is_analysed(clock, monkeypatch, seconds, first_s):
+    timing = timing_of(FakeRevisions(clock, noise=1.0, sample_s=seconds / 3000), seconds=seconds)
+    round_s = 4 * seconds / 3000
     times_s = []
     analyse = timing.decisions.interim_analysis
 
@@ -189,21 +206,23 @@ def test_launches_share_the_cap_and_analyses_come_evenly(clock, monkeypatch):
 
     monkeypatch.setattr(timing.decisions, "interim_analysis", noted)
     timing.run()
-    # A round of 0.04 s may go beyond its share.
-    expected_s = [SECONDS / INTERIM_ANALYSES * number for number in range(1, INTERIM_ANALYSES + 1)]
-    assert times_s == pytest.approx(expected_s, abs=0.6)
-    spent = {}
+    ends_s = dict.fromkeys(range(1, timing.rounds.launches + 1))
     for around in timing.rounds.surroundings:
-        spent[around.launch] = around.measured_s
-    shares = [sum(LAUNCHES[: count + 1]) / sum(LAUNCHES) for count in range(len(LAUNCHES))]
-    assert list(spent.values()) == pytest.approx([SECONDS * share for share in shares], abs=0.6)
+        ends_s[around.launch] = around.measured_s
+    assert times_s == list(ends_s.values())
+    assert seconds <= times_s[-1] < seconds + LEAST_ROUNDS * round_s + 1e-6
+    assert most_launches(seconds) - 1 <= len(times_s) <= most_launches(seconds)
+    before_s = 0.0
+    for at_s in times_s[:-1]:
+        assert at_s - before_s == pytest.approx(max(first_s, GROWTH * before_s), abs=1.01 * round_s)
+        before_s = at_s
 
 
 def test_it_says_how_far_it_is_after_each_launch(clock):
     said = []
     timing_of(FakeRevisions(clock)).run(said.append)
-    assert said == ["2 s measured in 1 launches: 0 of 2 timings decided", said[1]]
-    assert said[1].endswith("in 2 launches: 2 of 2 timings decided")
+    assert said[0] == "3 s measured in 1 launches: 0 of 2 timings decided"
+    assert said[-1].endswith("in 3 launches: 2 of 2 timings decided")
 
 
 def test_wall_time_that_tells_another_story_is_said(clock):
@@ -216,13 +235,6 @@ def test_wall_time_that_tells_another_story_is_said(clock):
         "waiting and lost parallelism are not in thread_cpu",
         note,
     )
-
-
-def test_wall_time_too_is_judged_by_launches_of_all_benchmarks(clock):
-    """A benchmark's interval by two launches of its own alone would be 30 errors wide to either side."""
-    _, verdicts = judged(FakeRevisions(clock, waits={"b": 0.04}), "abcdefgh")
-    assert verdicts["b"].launches == 2
-    assert {case for case, one in verdicts.items() if one.notes} == {"b"}
 
 
 def test_what_waits_far_longer_is_slower_by_wall_time(clock):
@@ -298,8 +310,8 @@ def test_a_verdict_says_what_it_is_of(clock):
     _, verdicts = judged(FakeRevisions(clock, slower={"a": 0.1}), tolerances=tolerances, clock_name="process_cpu")
     one = verdicts["a"]
     assert (one.case, one.span, one.metric, one.clock) == ("a", "layer", "latency_s", "process_cpu")
-    assert (one.level, one.allowed, one.launches) == (LEVEL, pytest.approx(1.03), 2)
-    assert one.rounds >= 2 * LEAST_ROUNDS
+    assert (one.level, one.allowed, one.launches) == (LEVEL, pytest.approx(1.03), 5)
+    assert one.rounds >= 5 * LEAST_ROUNDS
     assert (one.before, one.after) == (pytest.approx(1, rel=0.02), pytest.approx(1.1, rel=0.02))
 
 

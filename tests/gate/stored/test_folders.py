@@ -14,6 +14,7 @@ from suite.gate.stored.case import compare_times
 from suite.gate.stored.folders import judge_stored
 from suite.gate.verdict import Outcome
 from suite.records.record import Evidence, Reading
+from tests.benchmarks import gate_stored_tails
 from tests.gate.stored_runs import ID, five, run, stored
 
 NOW = 30
@@ -63,7 +64,8 @@ def test_a_speedup_outside_the_stored_spread_is_faster(tmp_path):
 
 
 def test_a_change_below_the_floor_is_no_failure_however_sure(tmp_path):
-    verdict = times(judged(tmp_path, five(), [run(1.017e-3, minute=NOW)]))["layer"]
+    wide = Tolerances(default_minimum_effect=0.04, default_equivalence_margin=0.06)
+    verdict = times(judged(tmp_path, five(), [run(1.03e-3, minute=NOW)], tolerances=wide))["layer"]
     assert verdict.low > 1
     assert verdict.outcome is Outcome.SAME
 
@@ -90,17 +92,17 @@ def test_a_spread_that_could_hide_a_change_is_not_the_same():
 
 
 def test_a_prediction_is_wider_than_an_interval_of_the_mean():
-    """Computed by hand: t(4, 99 %) = 3.747, and a further run varies by s√(1 + 1/5) about the mean of five."""
+    """Computed by hand: t(2, 99 %) = 6.965, and a further run varies by s√(1 + 1/5) about the mean of five."""
     logs = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
     (verdict,) = judge_together([compare_times("c", "layer", np.exp(logs), [1.0], "wall")], Tolerances())
-    assert np.log(verdict.high) == pytest.approx(3.747 * logs.std(ddof=1) * np.sqrt(1.2), rel=1e-3)
+    assert np.log(verdict.high) == pytest.approx(6.965 * logs.std(ddof=1) * np.sqrt(1.2), rel=1e-3)
     assert verdict.ratio == pytest.approx(1.0)
 
 
 def test_the_error_is_spent_over_all_benchmarks():
-    """One alone fails at this p of 0.2 %; among fifty the same is what chance gives."""
+    """One alone fails at this p of 0.6 %; among fifty the same is what chance gives."""
     stored_s = np.exp([-0.02, -0.01, 0.0, 0.01, 0.02])
-    alone = compare_times("c", "layer", stored_s, [1.11], "wall")
+    alone = compare_times("c", "layer", stored_s, [1.18], "wall")
     calm = [compare_times(str(index), "layer", stored_s, [1.0], "wall") for index in range(49)]
     assert judge_together([alone], Tolerances())[0].outcome is Outcome.SLOWER
     assert judge_together([alone, *calm], Tolerances())[0].outcome is Outcome.INCONCLUSIVE
@@ -113,15 +115,10 @@ def test_stored_runs_without_any_spread_are_no_division_by_zero():
     assert (same.outcome, slower.outcome) == (Outcome.SAME, Outcome.SLOWER)
 
 
-def test_false_alarms_are_as_rare_as_promised():
-    """Identical code, spread as stored runs of a machine spread: one judgement of eight benchmarks in a hundred."""
-    generator = np.random.default_rng(0)
-    alarms = 0
-    for _ in range(300):
-        draws = np.exp(generator.normal(0, 0.05, size=(8, 6)))
-        comparisons = [compare_times(str(i), "s", row[:5], row[5:], "wall") for i, row in enumerate(draws)]
-        alarms += any(one.outcome is Outcome.SLOWER for one in judge_together(comparisons, Tolerances()))
-    assert alarms <= 8
+@pytest.mark.parametrize("runs", gate_stored_tails.RUNS)
+def test_false_alarms_are_as_rare_as_promised(runs):
+    """By the freedom of five stored runs, heavy tails would raise 20 to 30 alarms in so many judgements of 16 cases."""
+    assert gate_stored_tails.false_alarms(gate_stored_tails.RUNS[runs], stored=8, cases=16, runs=150) <= 5
 
 
 def test_fewer_than_five_stored_runs_judge_no_time(tmp_path):

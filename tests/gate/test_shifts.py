@@ -1,0 +1,57 @@
+"""Whole simulated runs of the gate on launches that shift: its own schedule, analyses and rule, without workers."""
+
+import numpy as np
+import pytest
+
+from suite.gate.verdict import Outcome
+from tests.benchmarks.gate_shifts import EACH, LAYOUTS, ONE, SHARED, Recorded, Shift, simulate
+
+RUNS = 60
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    """Sixteen benchmarks whose rounds spread by 2 %, and by 10 % in one of ten."""
+    generator = np.random.default_rng(0)
+    scale = np.where(generator.random((200, 16, 8)) < 0.1, 0.1, 0.02)
+    return Recorded(log_ratios_LBR=scale * generator.normal(size=scale.shape), round_s_B=np.full(16, 0.02))
+
+
+@pytest.mark.parametrize(
+    "shift",
+    [Shift(of=ONE, size=0.03), Shift(of=EACH, size=0.02), Shift(of=SHARED, size=0.03)],
+    ids=lambda shift: shift.name,
+)
+def test_launches_that_shift_raise_no_alarms(recorded, shift):
+    """A spread borrowed from other benchmarks raised 2 to 5 alarms in so many runs, and as many false gains."""
+    runs = simulate(recorded, shift, runs=RUNS)
+    assert sum({Outcome.SLOWER, Outcome.FASTER} & set(run.outcomes) != set() for run in runs) <= 1
+
+
+def test_layouts_of_memory_raise_no_alarms(recorded):
+    """Decided after four launches, one in 256 of sixteen timings would be: 6 of 100 runs, on either side."""
+    runs = simulate(recorded, Shift(of=EACH, form=LAYOUTS, size=0.1), runs=RUNS)
+    assert sum({Outcome.SLOWER, Outcome.FASTER} & set(run.outcomes) != set() for run in runs) <= 1
+
+
+def test_slowdowns_are_found_where_launches_do_not_shift(recorded):
+    outcomes = [outcome for run in simulate(recorded, Shift(), runs=15, slowed=0.05) for outcome in run.outcomes]
+    assert outcomes.count(Outcome.SLOWER) > 0.95 * len(outcomes)
+    assert outcomes.count(Outcome.SAME) < 0.05 * len(outcomes)
+
+
+def test_identical_code_is_the_same_in_half_the_cap(recorded):
+    runs = simulate(recorded, Shift(), runs=15)
+    assert {outcome for run in runs for outcome in run.outcomes} == {Outcome.SAME}
+    assert np.median([run.measured_s for run in runs]) < 15
+
+
+def test_a_shift_moves_whom_it_says_by_its_size():
+    generator, size = np.random.default_rng(1), 0.02
+    for form in ("normal, sd", "t3, sd"):
+        drawn = np.array([Shift(of=EACH, form=form, size=size).draw(generator, 4) for _ in range(5000)])
+        assert drawn.std() == pytest.approx(size, rel=0.25)
+    alone, shared, none = (Shift(of=of, size=size).draw(generator, 4) for of in (ONE, SHARED, ""))
+    assert (np.count_nonzero(alone), len(set(shared.tolist())), np.count_nonzero(none)) == (1, 1, 0)
+    layouts = Shift(of=EACH, form=LAYOUTS, size=size).draw(generator, 1000)
+    assert set(layouts.tolist()) == {-size, 0.0, size}
