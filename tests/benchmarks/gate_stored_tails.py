@@ -1,6 +1,6 @@
 """How often a judgement of stored times is wrong where runs of identical code have heavy tails, by simulation.
 
-    python -m tests.benchmarks.gate_stored_tails [--runs 10000]
+    python -m tests.benchmarks.gate_stored_tails [--runs 4000]
 
 Each judgement is the shipped one: `compare_times` of each case with its stored runs, and all of them together. The
 logarithms of all runs, stored or new, are drawn alike: normal, Student's t with three or two degrees, or normal with
@@ -46,7 +46,7 @@ RUNS: dict[str, Draw] = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--runs", type=int, default=4000)
     for line in report(parser.parse_args().runs):
         print(line, flush=True)
     return 0

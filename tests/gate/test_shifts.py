@@ -23,7 +23,7 @@ def recorded():
     ids=lambda shift: shift.name,
 )
 def test_launches_that_shift_raise_no_alarms(recorded, shift):
-    """A spread borrowed from other benchmarks raised 2 to 5 alarms in so many runs, and as many false gains."""
+    """With a spread borrowed from other benchmarks 6 to 14 of so many runs had one, or a false gain."""
     runs = simulate(recorded, shift, runs=RUNS)
     assert sum({Outcome.SLOWER, Outcome.FASTER} & set(run.outcomes) != set() for run in runs) <= 1
 

@@ -139,6 +139,8 @@ FIGURES: dict[str, Callable[[], str]] = {
     "table.recipes": tables.recipes,
     "table.memory": tables.memory,
     "table.gate": tables.gate,
+    "table.gate_shifts": tables.gate_shifts,
+    "table.gate_stored": tables.gate_stored,
     "conf.groups": conf_reference.groups,
     "conf.workload_settings": conf_reference.workload_settings,
 }

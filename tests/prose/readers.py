@@ -417,6 +417,20 @@ def rules():
     return found
 
 
+def simulated(name):
+    """Return the rows of a simulation's table by their heads."""
+    lines = (REFERENCE / f"cpu/gate/{name}.txt").read_text(encoding="utf-8").splitlines()
+    heads, *rows = [re.split(r"\s{2,}", line) for line in lines if "  " in line]
+    return [dict(zip(heads, row, strict=True)) for row in rows]
+
+
+def simulated_share(cell):
+    """Return a simulated count or share with Wilson's interval, as a table has it."""
+    share, low, high = map(_percent, re.findall(r"([\d.]+)%", cell))
+    counted = re.match(r"\d+ of \d+", cell)
+    return f"{counted[0] if counted else f'{share} %'} ({low}–{high} %)"
+
+
 @functools.cache
 def cpp_decode():
     """Return what a decode step takes by variant and dtype: by our C++ kernel and torch's best form (ms), and the

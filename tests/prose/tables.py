@@ -429,3 +429,53 @@ def gate():
         *(f"{one.replace('%', ' %')} found" for one in slowdowns[1:]),
     ]
     return laid_out(titles, lines)
+
+
+def gate_shifts():
+    """Return the gate's simulated error rates where launches of identical code shift, in the rows that tell most."""
+    names = {
+        "none": "nothing",
+        "one timing: normal, sd 3%": "one timing of sixteen, normal, 3 %",
+        "each its own: normal, sd 1%": "each its own, normal, 1 %",
+        "each its own: normal, sd 2%": "each its own, normal, 2 %",
+        "each its own: normal, sd 3%": "each its own, normal, 3 %",
+        "each its own: t3, sd 3%": "each its own, t with 3 degrees, 3 %",
+        "all as one: normal, sd 3%": "all as one, normal, 3 %",
+        "each its own: two layouts, 10%": "each its own, two layouts 10 % apart",
+    }
+    rows = {row["shift of a launch"]: row for row in readers.simulated("shifts")}
+    shares = ("false alarms", "+5% found", "+10% found", "+5% same")
+    lines = [
+        [name, *(readers.simulated_share(rows[shift][share]) for share in shares)] for shift, name in names.items()
+    ]
+    for line, shift in zip(lines, names, strict=True):
+        line.append(f"{rows[shift]['launches']}, {rows[shift]['s']} s")
+    titles = [
+        "what shifts",
+        "a false alarm in runs of identical code",
+        "+5 % found",
+        "+10 % found",
+        "+5 % called the same",
+    ]
+    return laid_out([*titles, "identical code takes"], lines)
+
+
+def gate_stored():
+    """Return a judgement's simulated false alarms by stored times: the most of any number of runs and cases."""
+    names = {
+        "normal": "normal",
+        "t3": "t with 3 degrees",
+        "t2": "t with 2 degrees",
+        "normal, every tenth fivefold": "normal, every tenth spread fivefold",
+    }
+    rows = readers.simulated("stored_tails")
+    lines = []
+    for runs, name in names.items():
+        of_runs = [row for row in rows if row["runs are"] == runs]
+        worst = max(of_runs, key=lambda row: int(row["false alarms"].split()[0]))
+        found = [row["90% found"].replace("%", " %") for row in of_runs if (row["stored"], row["cases"]) in FIVE_STORED]
+        lines.append([name, readers.simulated_share(worst["false alarms"]), *found])
+    return laid_out(["runs, spread by 2 %", "a false alarm, at most", "found of one case", "of one of sixteen"], lines)
+
+
+FIVE_STORED = (("5", "1"), ("5", "16"))
