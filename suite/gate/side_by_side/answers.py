@@ -55,8 +55,9 @@ def unexplained(sample: Mapping[str, Any], spent: Spent) -> float:
     if spent.cpu_s is None:
         return 0.0
     calls = sample["calls"] + 1
-    told_s = max(sample["thread_cpu_s"], sample["process_cpu_s"]) * calls
-    return spent.cpu_s / (UNEXPLAINED * told_s + UNEXPLAINED_S + UNEXPLAINED_CALL_S * calls)
+    told_s: float = max(sample["thread_cpu_s"], sample["process_cpu_s"]) * calls
+    share: float = spent.cpu_s / (UNEXPLAINED * told_s + UNEXPLAINED_S + UNEXPLAINED_CALL_S * calls)
+    return share
 
 
 def checked_build(answer: Mapping[str, Any], *, examined: bool) -> Mapping[str, Any]:
@@ -64,18 +65,19 @@ def checked_build(answer: Mapping[str, Any], *, examined: bool) -> Mapping[str, 
 
     `examined`: it tells the exact quantities and the code, too.
     """
-    spans, clock = answer.get("spans"), answer.get("clock")
+    spans: Any = answer.get("spans")
+    clock: Any = answer.get("clock")
     if not _are_texts(spans) or len(set(spans)) < len(spans):
         raise _bad("build", "spans must be a list of names, each once", spans)
     if clock not in (*JUDGING, *([] if spans else [None])):
         raise _bad("build", f"clock must be one of {', '.join(JUDGING)}", clock)
     if examined:
-        readings = answer.get("readings")
+        readings: Any = answer.get("readings")
+        coverage: Any = answer.get("coverage")
         if not _are_named(readings) or not all(
             _are_named(values) and all(map(_is_number, values.values())) for values in readings.values()
         ):
             raise _bad("build", "readings must be numbers by span and metric", readings)
-        coverage = answer.get("coverage")
         for name, operators in (("operators", answer.get("operators")), ("parts", answer.get("parts"))):
             checked_operators("build", name, operators)
         if not _are_named(coverage) or not all(
@@ -110,8 +112,8 @@ def checked_operators(request: str, name: str, operators: Any) -> Mapping[str, l
 
 def checked_ceilings(hello: Mapping[str, Any]) -> dict[str, float]:
     """Return the rates that a worker measured as it began, by name; none of what is no rate."""
-    rates = {name: hello.get(name) for name in ("float32_flops_per_s", "flops_per_s", "bytes_per_s")}
-    return {name: float(rate) for name, rate in rates.items() if _is_number(rate) and 0 < rate < math.inf}  # type: ignore[operator,arg-type]
+    rates: dict[str, Any] = {name: hello.get(name) for name in ("float32_flops_per_s", "flops_per_s", "bytes_per_s")}
+    return {name: float(rate) for name, rate in rates.items() if _is_number(rate) and 0 < rate < math.inf}
 
 
 def _check_code(request: str, code: Any) -> None:
@@ -120,7 +122,7 @@ def _check_code(request: str, code: Any) -> None:
 
 
 def _seconds(answer: Mapping[str, Any], name: str, *, is_judging: bool) -> float:
-    value = answer.get(name)
+    value: Any = answer.get(name)
     if not _is_number(value) or not math.isfinite(value) or value < 0 or (is_judging and value == 0):
         rule = "a finite number of seconds " + ("above 0" if is_judging else "from 0 on")
         raise _bad("sample", f"{name} must be {rule}", value)

@@ -30,6 +30,7 @@ from time import perf_counter, process_time, thread_time
 from types import BuiltinFunctionType
 from typing import Any
 
+getrusage: Any
 try:
     import resource
 except ImportError:  # Windows has none, and judges stored records all the same
@@ -201,7 +202,8 @@ class Worker:
 
     def recheck(self, id: str, seed: int, calls: int) -> dict[str, Any]:
         """Check a case after it was timed, on fresh inputs, and tell the operators of a call that the judge chose."""
-        return _guarded(lambda: self._built[id].recheck(seed, calls))
+        answer: dict[str, Any] = _guarded(lambda: self._built[id].recheck(seed, calls))
+        return answer
 
 
 class Built:
@@ -489,7 +491,8 @@ def _cpu_clock(threads: int) -> str:
 
 def _involuntary_switches() -> int:
     """Count how often the scheduler took the CPU from this thread so far; on macOS from the process."""
-    return getrusage(OF_THREAD).ru_nivcsw
+    switches: int = getrusage(OF_THREAD).ru_nivcsw
+    return switches
 
 
 if __name__ == "__main__":
