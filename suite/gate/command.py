@@ -23,7 +23,15 @@ from suite.gate.pytest_benchmark import project
 from suite.gate.pytest_benchmark.comparison import SuiteComparison
 from suite.gate.rules.acceptances import ACCEPTED, CorruptAcceptancesError, accept, apply_file
 from suite.gate.rules.decision import LEAST_LAUNCHES, Sample
-from suite.gate.rules.tolerances import NOISE, CorruptNoiseError, Tolerances, machine_kind, noise_path, save_noise
+from suite.gate.rules.tolerances import (
+    MOST_NOISE,
+    NOISE,
+    CorruptNoiseError,
+    Tolerances,
+    machine_kind,
+    noise_path,
+    save_noise,
+)
 from suite.gate.selftest import TWO_WORKERS, Plan, noise_of, selftest, table
 from suite.gate.side_by_side import revisions
 from suite.gate.side_by_side.against import RevisionComparison
@@ -251,7 +259,12 @@ def gate_selftest(plan: Plan, *, out: Path, save: bool) -> int:
             "busy": plan.busy,
             "source_digest": source_digest(),
         }
-        save_noise(path, noise_of(runs), machine={"cpu": cpu_model(), "threads": THREADS}, made=made)
+        learnt = noise_of(runs)
+        for quantity, share in learnt.items():
+            if share > MOST_NOISE:
+                _say(f"{' '.join(quantity)} differs from itself by {share:.0%}: above {MOST_NOISE:.0%} nothing is kept")
+        kept = {quantity: share for quantity, share in learnt.items() if share <= MOST_NOISE}
+        save_noise(path, kept, machine={"cpu": cpu_model(), "threads": THREADS}, made=made)
         _say(f"Written: {path}, which raises the floors of noisy benchmarks on this kind of machine")
     return BROKEN if any(run["broken"] for run in runs) else PASSED
 

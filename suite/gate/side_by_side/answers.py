@@ -12,7 +12,7 @@ from suite.gate.side_by_side.worker_client import Spent, WorkerError
 
 CLOCKS = ("wall_s", "thread_cpu_s", "process_cpu_s")
 JUDGING = ("wall", "thread_cpu", "process_cpu", "device")
-MOST_SHOWN = 60
+MOST_SHOWN, MOST_SPANS = 60, 100
 ROOM, ROOM_S = 1.001, 1e-3
 """Room for the difference of two clocks that are read one after the other."""
 UNEXPLAINED, UNEXPLAINED_S, UNEXPLAINED_CALL_S = 2.5, 1e-3, 20e-6
@@ -67,8 +67,8 @@ def checked_build(answer: Mapping[str, Any], *, examined: bool) -> Mapping[str, 
     """
     spans: Any = answer.get("spans")
     clock: Any = answer.get("clock")
-    if not _are_texts(spans) or len(set(spans)) < len(spans):
-        raise _bad("build", "spans must be a list of names, each once", spans)
+    if not _are_texts(spans) or len(set(spans)) < len(spans) or len(spans) > MOST_SPANS:
+        raise _bad("build", f"spans must be a list of names, each once and at most {MOST_SPANS}", spans)
     if clock not in (*JUDGING, *([] if spans else [None])):
         raise _bad("build", f"clock must be one of {', '.join(JUDGING)}", clock)
     if examined:

@@ -127,9 +127,10 @@ class WorkerClient:
         """Return what the worker says of itself. Raises WorkerError where it does not start or speaks otherwise."""
         hello = self._received()
         if "error" in hello:
-            raise WorkerError(f"the worker cannot start: {hello['error']}")
+            raise WorkerError(f"the worker cannot start: {_clipped(hello['error'])}")
         if hello.get("protocol") != self._protocol or hello["protocol"] is True:
-            raise WorkerError(f"the worker speaks protocol {hello.get('protocol')!r}, this gate {self._protocol}")
+            spoken = _clipped(repr(hello.get("protocol")))
+            raise WorkerError(f"the worker speaks protocol {spoken}, this gate {self._protocol}")
         self.hello = hello
         return hello
 
@@ -161,7 +162,16 @@ class WorkerClient:
         return None
 
     def begin(self, do: str, **arguments: Any) -> None:
-        """Send a request alone, so that both workers can be busy at once with what is not timed."""
+        """Send a request alone, so that both workers can be busy at once with what is not timed.
+
+        Raises WorkerError where an answer lies there already, which would be taken for the answer to this.
+        """
+        stdout = self._pipe(self._process.stdout).fileno()
+        if select.select([stdout], [], [], 0)[0]:
+            if os.read(stdout, 1):
+                self._process.kill()
+                raise WorkerError("the worker answered what nobody had asked")
+            raise WorkerError(self._death())
         try:
             stdin = self._pipe(self._process.stdin)
             stdin.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
@@ -173,9 +183,9 @@ class WorkerClient:
         """Return the answer to the request that `begin` sent."""
         answer = self._received()
         if "unsupported" in answer:
-            raise UnsupportedHereError(answer["unsupported"])
+            raise UnsupportedHereError(_clipped(answer["unsupported"]))
         if "error" in answer:
-            raise FailedError(answer["error"])
+            raise FailedError(_clipped(answer["error"]))
         return answer
 
     def _received(self) -> dict[str, Any]:
@@ -228,3 +238,9 @@ class WorkerClient:
     def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
         assert pipe is not None
         return pipe
+
+
+def _clipped(told: Any) -> str:
+    """Return what a worker told as a text that a sentence can hold."""
+    text = str(told)
+    return text if len(text) <= LONGEST_COMPLAINT else text[:LONGEST_COMPLAINT] + "…"

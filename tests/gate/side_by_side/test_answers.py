@@ -80,7 +80,7 @@ def test_cpu_time_that_no_call_tells_of_is_counted_against_them(told_s, is_belie
 @pytest.mark.parametrize(
     "changed",
     [
-        *({"spans": value} for value in (None, "layer", [1], ["layer", "layer"])),
+        *({"spans": value} for value in (None, "layer", [1], ["layer", "layer"], list(map(str, range(101))))),
         *({"clock": value} for value in (None, "sundial", 1, ["wall"])),
         *({"readings": value} for value in (None, [], {"case": 1}, {"case": {"flops": "1"}}, {"case": {"f": 10**400}})),
         *({name: value} for name in ("operators", "parts") for value in (None, [], {"layer": "mm"}, {"layer": [1]})),

@@ -95,7 +95,7 @@ def test_a_clock_that_is_another_than_at_first_is_refused(monkeypatch, clock):
         worker._check_clocks()
 
 
-def test_a_case_is_checked_again_as_it_is_and_as_it_is_built_anew(monkeypatch):
+def test_a_case_is_checked_again_as_it_is_and_anew(monkeypatch):
     """What counts its calls does so for itself or for all that are ever built."""
     pytest.importorskip("torch")
     made, checked = worker_for(FOREIGN), []

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from suite.gate.side_by_side import worker_client as module
-from suite.gate.side_by_side.worker_client import FailedError, WorkerClient, WorkerError
+from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
 from tests.gate.repositories import LIGHT_WORKER
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="waits for a pipe as Windows cannot")
@@ -82,7 +82,35 @@ def test_a_tree_that_cannot_be_imported_starts_no_worker(tmp_path):
         client.greet()
 
 
-@pytest.mark.parametrize("said", ["hello, world", "[1, 2]", "\udcff"])
+@pytest.mark.parametrize(("key", "error"), [("error", FailedError), ("unsupported", UnsupportedHereError)])
+def test_a_worker_s_sentence_is_clipped_whatever_it_is(tmp_path, key, error):
+    script = tmp_path / "worker.py"
+    script.write_text(
+        f"import json, sys\nsys.stdin.readline()\nprint(json.dumps({{{key!r}: ['x'] * 9999}}), flush=True)\n"
+    )
+    with started(tmp_path, {}, script) as client, pytest.raises(error) as raised:
+        client.ask("anything")
+    assert len(str(raised.value)) == module.LONGEST_COMPLAINT + 1
+
+
+def test_an_answer_that_nobody_asked_for_is_taken_for_no_other(tmp_path):
+    script = tmp_path / "worker.py"
+    script.write_text(
+        "import os, sys, time\nsys.stdin.readline()\nos.write(1, b'{}\\n')\ntime.sleep(0.05)\nos.write(1, b'{}\\n')\n"
+        "os.write(2, b'written')\ntime.sleep(60)\n"
+    )
+    with started(tmp_path, {}, script) as client:
+        assert client.ask("anything") == {}
+        deadline = time.monotonic() + 30
+        while (tmp_path / "log").read_bytes() != b"written":
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        with pytest.raises(WorkerError, match=r"^the worker answered what nobody had asked$"):
+            client.ask("anything else")
+        assert client._process.wait(timeout=5) < 0
+
+
+@pytest.mark.parametrize("said", ["hello, world", "[1, 2]", "\udcff", "[" * 100_000, "1" * 5000])
 def test_what_is_no_answer_ends_the_worker(tmp_path, said):
     script = tmp_path / "worker.py"
     line = os.fsencode(said) + b"\n"
