@@ -180,6 +180,8 @@ def read_run(path: Path) -> Run:
     text = read_file(path, LARGEST_BYTES, may_be_link=True)
     if text.count(b"{") + text.count(b"[") > MOST_CONTAINERS:
         raise CorruptRecordError(f"it holds more than {MOST_CONTAINERS:,} objects and lists")
+    if text.count(b",") > MOST_VALUES:  # before they take memory
+        raise CorruptRecordError(f"it has more than {MOST_VALUES:,} values")
     try:
         content, _ = strict_json(text, most_values=MOST_VALUES)
     except ValueError as error:

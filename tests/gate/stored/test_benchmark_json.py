@@ -227,6 +227,9 @@ def test_a_large_file_is_refused_before_it_is_read(tmp_path, monkeypatch):
     assert judgement.exit_code == 4
     assert any(verdict.reason.startswith("new.json: ") for verdict in judgement.verdicts)
     monkeypatch.undo()
+    monkeypatch.setattr(benchmark_json, "MOST_VALUES", 3)
+    assert any("it has more than 3 values" in verdict.reason for verdict in judged(new, new).verdicts)
+    monkeypatch.undo()
     monkeypatch.setattr(benchmark_json, "MOST_FILES", 3)
     judgement = judged(stored(tmp_path / "base"), new)
     assert judgement.worst_first[0].reason == "there are 5 files, and at most 3 are read"
