@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from suite.gate.history import output
-from suite.gate.history.commits import NOTES, Read, line_of, read_notes, save_note
+from suite.gate.history.commits import NOTES, Read, checkout_around, line_of, read_notes, save_note
 from suite.gate.history.findings import find
 from suite.gate.history.otava import otava_changes
 from suite.gate.history.series import lay_out
 from suite.gate.history.sources import newest_judgement, read_places
-from suite.gate.side_by_side.revisions import repository
 from suite.gate.verdict import BROKEN, PASSED, CorruptJudgementError
 from suite.records.plain_text import complain, say
 from suite.records.store import SUMMARY, Room, write_whole
@@ -33,7 +32,7 @@ def gate_history(
 
     `places`: folders and files besides the notes; by default results/gate where that is.
     """
-    top = repository(Path.cwd())
+    top = checkout_around(Path.cwd())
     line = line_of(top, revision, commits)
     if since is not None and not 1 <= since <= commits:
         raise ValueError(f"since must be from 1 to commits, {commits}; got {since}")
@@ -69,7 +68,7 @@ def gate_history_save(places: Sequence[Path]) -> int:
     """Append the newest judgement of a folder to the note of its commit. Raises ValueError where there is none."""
     if len(places) > 1:
         raise ValueError(f"--save takes one folder of judgements; got {len(places)}")
-    top = repository(Path.cwd())
+    top = checkout_around(Path.cwd())
     try:
         snapshot = newest_judgement(places[0] if places else RESULTS)
     except CorruptJudgementError as error:

@@ -55,11 +55,22 @@ class Read:
     left_out: list[str] = field(default_factory=list)
 
 
+def checkout_around(folder: Path) -> Path:
+    """Return the top of the checkout around a folder. Raises ValueError where there is none."""
+    try:
+        return Path(git(folder, "rev-parse", "--show-toplevel"))
+    except FileNotFoundError as error:
+        raise ValueError("a history needs git, which is not on PATH") from error
+    except CalledProcessError as error:
+        complaint = " ".join(os.fsdecode(error.stderr or b"").split())
+        raise ValueError(f"a history needs a git checkout around this folder; git says {complaint!r}") from error
+
+
 def line_of(top: Path, revision: str, most: int) -> Line:
     """Return the newest commits of a revision's line. Raises ValueError where git knows no such revision."""
     if not 1 <= most <= MOST_COMMITS:
         raise ValueError(f"commits must be from 1 to {MOST_COMMITS:,}; got {most}")
-    tip = resolved(top, revision)
+    tip = resolved(top, revision, "rev")
     listed = git(top, "log", "--first-parent", f"--max-count={most}", "--format=%H %s", "--no-notes", tip, "--")
     commits = [Commit(*line.partition(" ")[::2]) for line in listed.split("\n")]
     return Line(commits=commits[::-1], revision=revision)
@@ -71,7 +82,7 @@ def read_notes(top: Path, line: Line, room: Room) -> Read:
     pairs = [pair.split() for pair in _notes(top, "list").splitlines()]
     here = {commit: note for note, commit in pairs if commit in line.places}
     if elsewhere := len(pairs) - len(here):
-        read.left_out.append(f"{elsewhere:,} {_plural(elsewhere, 'note is', 'notes are')} on commits of other lines")
+        read.left_out.append(f"notes on commits that are not on this line: {elsewhere:,}")
     blobs, too_large = _blobs(top, list(here.values()))
     for commit, note in here.items():
         if note in too_large:
@@ -136,7 +147,3 @@ def _rows(objects: Sequence[str]) -> str:
 
 def _notes(top: Path, *arguments: str) -> str:
     return git(top, "notes", f"--ref={NOTES}", *arguments)
-
-
-def _plural(count: int, one: str, many: str) -> str:
-    return one if count == 1 else many

@@ -115,8 +115,8 @@ def lay_out(snapshots: Iterable[Snapshot], line: Line, *, chained: bool = True) 
     stored = [values for values in _stored(here, line.places) if _without_machine(values.quantity) not in replaced]
     left = {_without_machine(values.quantity) for values in stored if values.is_enough}
     remarks = [
-        *([f"{elsewhere:,} measurements are of commits that are not on this line"] if elsewhere else []),
-        *([f"{unnamed:,} measurements do not name their machine, and are left out"] if unnamed else []),
+        *([f"measurements of commits that are not on this line: {elsewhere:,}"] if elsewhere else []),
+        *([f"measurements that do not name their machine, and are left out: {unnamed:,}"] if unnamed else []),
     ]
     return Laid(
         # A chain of a link or two says less than many stored values.

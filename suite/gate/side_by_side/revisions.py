@@ -52,8 +52,11 @@ def repository(start: Path) -> Path:
         raise ValueError("--against needs git, which is not on PATH") from error
 
 
-def resolved(top: Path, revision: str) -> str:
-    """Return the commit that a revision names, as git understands it. Raises ValueError where it names none."""
+def resolved(top: Path, revision: str, name: str = "against") -> str:
+    """Return the commit that a revision names, as git understands it. Raises ValueError where it names none.
+
+    `name`: the option that it is the value of.
+    """
     with suppress(subprocess.CalledProcessError):
         # First as typed: what follows `:/` is a text to look for, to its end.
         named = git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", revision)
@@ -61,7 +64,7 @@ def resolved(top: Path, revision: str) -> str:
             return git(top, "rev-parse", "--verify", "--quiet", f"{named}^{{commit}}")
     shallow = git(top, "rev-parse", "--is-shallow-repository") == "true"
     hint = "; this clone is shallow, so fetch more of its history (in a CI checkout: fetch-depth: 0)"
-    raise ValueError(f"against must be a revision that git knows here; got {revision!r}{hint * shallow}")
+    raise ValueError(f"{name} must be a revision that git knows here; got {revision!r}{hint * shallow}")
 
 
 def before(top: Path, revision: str, into: Path) -> Tree:

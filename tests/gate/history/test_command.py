@@ -191,7 +191,7 @@ def test_what_is_of_no_commit_is_left_out_with_a_reason(tmp_path, line, history)
     code, shown = history(tmp_path / "a.json", tmp_path / "b.json")
     assert code == 4
     assert f"a.json is left out: {commits[0][:9]} was measured with uncommitted changes" in shown
-    assert "1 measurements are of commits that are not on this line" in shown
+    assert "measurements of commits that are not on this line: 1" in shown
     assert "exit code 4: something cannot be read, or no commit of this line was measured" in shown
 
 
@@ -205,7 +205,7 @@ def test_a_damaged_file_is_exit_code_4(tmp_path, line, history):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--rev", "nowhere"], "against must be a revision that git knows here; got 'nowhere'"),
+        (["--rev", "nowhere"], "rev must be a revision that git knows here; got 'nowhere'"),
         (["--commits", "0"], "commits must be from 1 to 10,000; got 0"),
         (["--since", "0"], "since must be from 1 to commits, 200; got 0"),
         (["missing"], "a place of measurements must be a folder or a file; got 'missing'"),
@@ -216,6 +216,21 @@ def test_what_cannot_be_asked_is_said_in_a_sentence(line, history, arguments, sa
     code, shown = history(*arguments)
     assert code == 2
     assert said in shown
+
+
+def test_a_history_needs_a_checkout(tmp_path, monkeypatch, history):
+    monkeypatch.chdir(tmp_path)
+    code, shown = history()
+    assert code == 2
+    assert "a history needs a git checkout around this folder" in shown
+
+
+def test_notes_of_other_lines_are_counted(line, history):
+    made, commits = line
+    made.git("notes", "--ref=suite-gate", "add", "-m", "of another line", commits[29])
+    code, shown = history("--rev", commits[20])
+    assert code == 4
+    assert "notes on commits that are not on this line: 1" in shown
 
 
 def test_a_judgement_with_uncommitted_changes_is_not_saved(tmp_path, line, history):
