@@ -20,6 +20,7 @@ from suite.gate.output.files import JUDGEMENT, without_secrets, write_judgement
 from suite.gate.output.github import annotations, markdown
 from suite.gate.output.terminal import lines as terminal_lines
 from suite.gate.pytest_benchmark import project
+from suite.gate.pytest_benchmark.callgrind import CountedRevisions, check_valgrind
 from suite.gate.pytest_benchmark.comparison import SuiteComparison
 from suite.gate.rules.acceptances import ACCEPTED, CorruptAcceptancesError, accept, apply_file
 from suite.gate.rules.decision import LEAST_LAUNCHES, Sample
@@ -140,15 +141,19 @@ def gate_pytest(
     prepare: str,
     trust_settings: bool = False,
     export: Path | None = None,
+    counts_instructions: bool = False,
 ) -> int:
     """Judge the benchmarks of a project's tests by a revision of it. Raises ValueError for what cannot be asked.
 
     `paths`: files, folders and node ids; what pytest's settings name where there is none. `prepare`: a command of the
     shell that builds what git does not hold, in each tree. `trust_settings` and `export` as above; the benchmarks' own
-    sources count among the settings.
+    sources count among the settings. `counts_instructions`: they judge in place of time.
     """
     _check_seconds(seconds)
     check_export(export)
+    if counts_instructions and export is not None:
+        raise ValueError("export-benchmark-json is for times; instructions stand in counts.json of the results")
+    valgrind = check_valgrind() if counts_instructions else None
     start = Path.cwd()
     top = revisions.repository(start)
     chosen, found = project.paths_in(start, paths), project.find_python(python, top, start)
@@ -157,17 +162,19 @@ def gate_pytest(
             _say(removed)
         before, after = revisions.before(top, against, folder), revisions.after(top, folder)
         settings = settings_of(before.folder, after.folder, top, None, is_trusted=trust_settings)
+        asked: dict[str, Any] = {
+            "trees": (before.folder, after.folder),
+            "logs": folder,
+            "python": found.path,
+            "folder": start.resolve().relative_to(top.resolve()).as_posix(),
+            "checkout": top,
+            "paths": chosen,
+        }
         comparison = SuiteComparison(
             before=before,
             after=after,
-            revisions=project.ProjectRevisions(
-                trees=(before.folder, after.folder),
-                logs=folder,
-                python=found.path,
-                folder=start.resolve().relative_to(top.resolve()).as_posix(),
-                checkout=top,
-                paths=chosen,
-            ),
+            revisions=project.ProjectRevisions(**asked),
+            counted=CountedRevisions(**asked, valgrind=valgrind) if valgrind else None,
             python=found,
             seconds=seconds,
             tolerances=Tolerances.load(settings.noise(_noise_name()), settings.tolerances),

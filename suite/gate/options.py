@@ -13,6 +13,11 @@ class Inconclusive(StrEnum):
     fails = "fail"
 
 
+class Clock(StrEnum):
+    time = "time"
+    instructions = "instructions"
+
+
 TRUST = {"trust_candidate_settings": "--trust-candidate-settings"}
 Export = Annotated[
     Path | None,
@@ -132,6 +137,9 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
             str, typer.Option(metavar="COMMAND", help="A command that builds, run once in each of the two trees.")
         ] = "",
         trust: Trust = False,
+        clock: Annotated[
+            Clock, typer.Option(help="What judges: time, or the instructions that valgrind counts of pure Python.")
+        ] = Clock.time,
         out: Out = None,
         export: Export = None,
     ) -> None:
@@ -149,6 +157,7 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
                     prepare=prepare,
                     trust_settings=trust,
                     export=export,
+                    counts_instructions=clock is Clock.instructions,
                 )
             )
 

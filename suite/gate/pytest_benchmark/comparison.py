@@ -13,6 +13,7 @@ from typing import Any
 
 from suite.gate.output.sentences import SETTINGS
 from suite.gate.pytest_benchmark.answers import checked_collection, checked_opening
+from suite.gate.pytest_benchmark.callgrind import CountedRevisions, InstructionCounting
 from suite.gate.pytest_benchmark.clock import Clock, clock_of
 from suite.gate.pytest_benchmark.project import ProjectPython, ProjectRevisions, prepare
 from suite.gate.pytest_benchmark.timing import SuiteTiming, least_s
@@ -51,7 +52,9 @@ class SuiteComparison:
     code: dict[str, str] = field(default_factory=dict)
     """Code of the two revisions that ran for each benchmark."""
     notes: dict[str, list[str]] = field(default_factory=dict)
-    timing: SuiteTiming | None = None
+    counted: CountedRevisions | None = None
+    """Workers that count instructions, where these judge in place of time."""
+    timing: SuiteTiming | InstructionCounting | None = None
     _start_s: float = 0.0
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -70,6 +73,12 @@ class SuiteComparison:
         told = [verdict for verdict in self.verdicts if verdict.case != SETTINGS]
         if not found and told and all(verdict.outcome is Outcome.UNJUDGED for verdict in told):
             self.verdicts = [*(verdict for verdict in self.verdicts if verdict.case == SETTINGS), self._refusal(told)]
+            return
+        if self.counted is not None:
+            self.timing = InstructionCounting(
+                revisions=self.counted, cases=self._countable(found), tolerances=self.tolerances
+            )
+            self.timing.run(say)
             return
         if found:
             self._say_costs(found, say)
@@ -112,6 +121,8 @@ class SuiteComparison:
 
     def tables(self) -> dict[str, bytes]:
         """Return every sample and the state of the machine beside it, as files by name."""
+        if isinstance(self.timing, InstructionCounting):
+            return self.timing.tables()
         if self.timing is None or not self.timing.rounds.samples:
             return {}
         rounds = self.timing.rounds
@@ -224,6 +235,14 @@ class SuiteComparison:
             outcome=Outcome.BROKEN,
             reason=f"none of {len(told)} can be judged: {'; '.join(reasons[:MOST_NAMED])}{more}",
         )
+
+    def _countable(self, found: Sequence["FoundBenchmark"]) -> list[str]:
+        """Return the benchmarks that can be repeated between two counts; the others are named."""
+        for one in found:
+            if one.sides[AFTER]["is_set_up"]:
+                reason = "its call has a set-up of its own, and instructions are counted of many calls in a row"
+                self._add(one.case, Outcome.UNJUDGED, reason)
+        return [one.case for one in found if not one.sides[AFTER]["is_set_up"]]
 
     def _say_costs(self, found: Sequence["FoundBenchmark"], say: Say) -> None:
         setup_s, first_s, call_s = (

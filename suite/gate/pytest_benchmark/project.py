@@ -146,12 +146,15 @@ class ProjectRevisions(Revisions):
             "path": [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path],
         }
         return WorkerClient(
-            [self.python, worker.__file__, json.dumps(asked)],
+            self.command(side, json.dumps(asked)),
             tree / self.folder,
             self.logs / f"{SIDES[side]}.log",
             worker.PROTOCOL,
             self._environment(),
         )
+
+    def command(self, side: int, argument: str) -> list[str]:
+        return [self.python, worker.__file__, argument]
 
     def _environment(self) -> Mapping[str, str]:
         """Return variables that are the same on both sides of a launch.

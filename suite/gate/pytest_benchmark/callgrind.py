@@ -1,0 +1,227 @@
+"""Instructions in place of time, for suites of pure Python: both revisions under valgrind, counted by callgrind.
+
+Other processes move no count, so a busy machine judges as well as a quiet one. A benchmark is called once and then
+several times more, and the difference of the two counts is what the further calls took: whatever surrounds them is in
+both. Counts of one code differ from launch to launch, as dictionaries are laid out by another seed of hashes; so there
+are several launches, each with one seed for both sides, and the spread between them is the error.
+
+Callgrind counts what Python and its extensions execute in this process. It sees no cache, no branch that was guessed
+wrongly, no waiting and no other process; and valgrind has no AVX-512, so that a library which chooses its code by the
+processor runs another path there.
+"""
+
+import json
+import math
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import mean, median, stdev
+
+from suite.gate.pytest_benchmark import counting_worker
+from suite.gate.pytest_benchmark.answers import checked_opening
+from suite.gate.pytest_benchmark.project import ProjectRevisions
+from suite.gate.rules.multiple_testing import Change, judge_together
+from suite.gate.rules.tolerances import Tolerance, Tolerances
+from suite.gate.side_by_side.answers import BadAnswerError
+from suite.gate.side_by_side.revisions import SIDES
+from suite.gate.side_by_side.rounds import Rounds
+from suite.gate.side_by_side.timing import Say
+from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
+from suite.gate.verdict import Outcome, Verdict
+
+COUNTS = "counts.json"
+CLOCK = METRIC = "instructions"
+LAUNCHES = 3
+USUAL = Tolerance(minimum_effect=0.01, equivalence_margin=0.02)
+"""One percent and two, where conf/gate.yaml says nothing of a case. Counts of one code in two folders differed by 0.3 %
+at most, and by the same sign in each launch, as their strings and dictionaries lie elsewhere."""
+LEAST_SPREAD = 0.001
+"""Three launches that agree to the last digit do not show that the fourth would."""
+SHARED_FREEDOM = 8
+"""Degrees of freedom that the spread of all benchmarks counts for, beside the two of three launches."""
+UNSEEN = "instructions see no cache, no waiting and no other process, and no AVX-512, which valgrind lacks"
+TOTALS = re.compile(rb"^totals: (\d+)$", re.MULTILINE)
+MOST_DUMP_BYTES = 256 << 20
+
+
+def check_valgrind() -> str:
+    """Return the path of valgrind. Raises ValueError, in a sentence, where instructions cannot be counted."""
+    if sys.platform != "linux":
+        raise ValueError("--clock instructions needs Linux, where valgrind runs")
+    found = shutil.which("valgrind")
+    if found is None:
+        raise ValueError("--clock instructions needs valgrind, which is not on PATH (apt-get install valgrind)")
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountedRevisions(ProjectRevisions):
+    """The two trees of a project, whose workers run under valgrind."""
+
+    valgrind: str
+
+    def command(self, side: int, argument: str) -> list[str]:
+        ask = [self.python, "-c", "import sys; print(sys.executable)"]  # `python` may be a script that starts another
+        python = subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip()
+        return [
+            *(
+                self.valgrind,
+                "--tool=callgrind",
+                "--instr-atstart=no",
+                "--vex-iropt-register-updates=allregs-at-mem-access",
+            ),
+            f"--callgrind-out-file={self.counts(side)}",
+            f"--log-file={self.logs / f'valgrind-{SIDES[side]}.log'}",
+            *(python, counting_worker.__file__, argument),
+        ]
+
+    def counts(self, side: int) -> Path:
+        """Return the file whose name, with a number behind it, each count of a side has."""
+        return self.logs / f"counts-{SIDES[side]}"
+
+
+@dataclass(kw_only=True)
+class InstructionCounting:
+    """The counts of a suite's benchmarks and their verdicts, in the place of its timing."""
+
+    revisions: CountedRevisions
+    cases: Sequence[str]
+    tolerances: Tolerances
+    rounds: Rounds = field(default_factory=lambda: Rounds(order=random.Random(0)))
+    counts: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    """Instructions of a call before and after, launch by launch."""
+    broken: dict[str, Verdict] = field(default_factory=dict)
+
+    def run(self, say: Say) -> None:
+        """Count in every launch. What breaks in one of them is left out of the others."""
+        begun_s = time.monotonic()
+        say(f"{LAUNCHES} launches under valgrind, in which everything takes 5 to 50 times as long")
+        for _ in range(LAUNCHES if self.cases else 0):
+            self.rounds.launches += 1
+            self._launch([case for case in self.cases if case not in self.broken])
+            self.rounds.measured_s = time.monotonic() - begun_s
+            say(
+                f"{self.rounds.measured_s:.0f} s: instructions counted in {self.rounds.launches} of {LAUNCHES} launches"
+            )
+
+    def verdicts(self) -> list[Verdict]:
+        whole = {case: found for case, found in self.counts.items() if len(found) > 1 and case not in self.broken}
+        shifts = {case: [math.log(after / before) for before, after in found] for case, found in whole.items()}
+        spreads = {case: stdev(found) for case, found in shifts.items()}
+        shared = max(LEAST_SPREAD, median(spreads.values())) if spreads else LEAST_SPREAD
+        changes = [
+            _change(case, found, shifts[case], max(spreads[case], _moderated(spreads[case], shared, len(found))))
+            for case, found in whole.items()
+        ]
+        judged = [replace(one, notes=[*one.notes, UNSEEN]) for one in judge_together(changes, self.tolerances)]
+        return [*self.broken.values(), *judged]
+
+    def tables(self) -> dict[str, bytes]:
+        """Return the counts of each launch, before and after, as a file by name."""
+        return {COUNTS: (json.dumps(self.counts, indent=1) + "\n").encode()} if self.counts else {}
+
+    def _launch(self, cases: Sequence[str]) -> None:
+        """Count each benchmark once. Where one breaks, a side may be within its call: the rest goes on in others."""
+        left = list(cases)
+        while left:
+            with self._workers() as workers:
+                while left:
+                    case = left.pop(0)
+                    try:
+                        found = self._count(workers, case)
+                        self.counts.setdefault(case, []).append(found)
+                    except (FailedError, UnsupportedHereError, WorkerError) as error:
+                        reason = f"under valgrind: {error}"
+                        self.broken[case] = Verdict(
+                            case=case, metric=METRIC, clock=CLOCK, outcome=Outcome.BROKEN, reason=reason
+                        )
+                        break
+
+    @contextmanager
+    def _workers(self) -> Iterator[list[WorkerClient]]:
+        for side in (0, 1):
+            for path in _dumps(self.revisions.counts(side)).values():
+                path.unlink()
+        with self.revisions.launched() as workers:
+            for worker in workers:
+                worker.begin("collect")
+            for worker in workers:
+                worker.answer()
+            yield workers
+
+    def _count(self, workers: Sequence[WorkerClient], case: str) -> tuple[float, float]:
+        """Return instructions a call, before and after."""
+        for worker in workers:
+            worker.begin("open", id=case, following=None, examine=False)
+        for worker in workers:
+            checked_opening(worker.answer(), examined=False)
+        for worker in workers:
+            worker.begin("sample")
+        more = [_more(worker.answer()) for worker in workers]
+        for worker in workers:
+            worker.ask("close")
+        before, after = (self._difference(side) / more[side] for side in (0, 1))
+        return before, after
+
+    def _difference(self, side: int) -> int:
+        """Return the instructions that the second of the two counts has more than the first, which are taken away."""
+        dumps = _dumps(self.revisions.counts(side))
+        few, many = (_total(dumps[number]) for number in sorted(dumps)[-2:]) if len(dumps) > 1 else (0, 0)
+        for path in dumps.values():
+            path.unlink()
+        if not 0 < few < many:
+            raise BadAnswerError(f"callgrind counted {few:,} instructions in one call, and {many:,} in several")
+        return many - few
+
+
+def _moderated(own: float, shared: float, launches: int) -> float:
+    """Return a spread between that of one benchmark, of few launches, and that of all."""
+    freedom = launches - 1
+    return math.sqrt((SHARED_FREEDOM * shared**2 + freedom * own**2) / (SHARED_FREEDOM + freedom))
+
+
+def _change(case: str, counts: Sequence[tuple[float, float]], shifts: Sequence[float], spread: float) -> Change:
+    before, after = (mean(side) for side in zip(*counts, strict=True))
+    return Change(
+        case=case,
+        span="",
+        metric=METRIC,
+        before=before,
+        after=after,
+        shift=mean(shifts),
+        error=spread / math.sqrt(len(shifts)),
+        freedom=SHARED_FREEDOM + len(shifts) - 1,
+        usual=USUAL,
+        values=f"{before:,.0f} instructions a call before, {after:,.0f} now",
+        runs="launches",
+        signed_margin=False,
+        launches=len(shifts),
+        clock=CLOCK,
+    )
+
+
+def _more(answer: Mapping[str, object]) -> int:
+    more = answer.get("more")
+    if not isinstance(more, int) or isinstance(more, bool) or not 1 <= more <= counting_worker.MOST_MORE:
+        raise BadAnswerError(f"the worker's answer to `sample` must tell its calls; got {str(more)[:60]!r}")
+    return more
+
+
+def _dumps(name: Path) -> dict[int, Path]:
+    """Return the counts that were written, by their numbers."""
+    found = {path: path.name.removeprefix(f"{name.name}.") for path in name.parent.glob(f"{name.name}.*")}
+    return {int(number): path for path, number in found.items() if number.isdecimal()}
+
+
+def _total(path: Path) -> int:
+    if path.stat().st_size > MOST_DUMP_BYTES:
+        raise BadAnswerError(f"a count of callgrind is larger than {MOST_DUMP_BYTES:,} bytes")
+    found = TOTALS.search(path.read_bytes())
+    return int(found[1]) if found else 0
