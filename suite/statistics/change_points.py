@@ -101,7 +101,7 @@ class Steps:
     def least_errors(self) -> NDArray[np.float64]:
         """Return errors that are no narrower than their median: a few launches tell their own spread badly."""
         own = np.asarray(self.errors, dtype=float)
-        return np.maximum(own, np.median(own))
+        return np.asarray(np.maximum(own, np.median(own)))
 
     def widened(self) -> NDArray[np.float64]:
         """Return errors that are also no narrower than the steps themselves show."""

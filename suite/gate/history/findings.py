@@ -103,7 +103,8 @@ class History:
     @cached_property
     def short(self) -> list[Chain | Values]:
         """Return the series with too few points to be judged."""
-        return [series for series in (*self.laid.chains, *self.laid.stored) if not series.is_enough]
+        every: list[Chain | Values] = [*self.laid.chains, *self.laid.stored]
+        return [series for series in every if not series.is_enough]
 
     @property
     def judged(self) -> int:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from suite.gate.history.findings import EXACT, STORED, Finding, History, Total
-from suite.gate.history.series import Quantity
+from suite.gate.history.series import Chain, Quantity, Values
 from suite.gate.output.github import clip_text
 from suite.gate.output.sentences import in_unit, percent, short_names
 from suite.gate.verdict import BROKEN, CANNOT_JUDGE, PASSED, WORSE
@@ -204,7 +204,8 @@ def _meaning(history: History) -> str:
 
 def _names(history: History) -> dict[Quantity, str]:
     laid = history.laid
-    quantities = {series.quantity for series in (*laid.chains, *laid.stored, *laid.exact)}
+    every: list[Chain | Values] = [*laid.chains, *laid.stored, *laid.exact]
+    quantities = {series.quantity for series in every}
     cases = short_names(sorted({quantity.case for quantity in quantities}))
     machines, clocks = ({getattr(one, name) for one in quantities} for name in ("machine", "clock"))
     return {

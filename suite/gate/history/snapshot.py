@@ -10,7 +10,7 @@ from dataclasses import astuple, dataclass, fields
 from typing import Any
 
 from suite.gate.output.files import without_secrets
-from suite.gate.verdict import Judgement, Outcome
+from suite.gate.verdict import Judgement, Outcome, Verdict
 from suite.records.strict_json import strict_json
 
 SCHEMA = 1
@@ -93,15 +93,15 @@ def snapshot_of(judgement: Judgement) -> Snapshot:
         machine=facts["machine"],
         machine_id=facts["machine_id"],
         measured=[
-            Measured(
-                **{name: getattr(verdict, name) for name in ("case", "span", "metric", "clock")},
-                called=verdict.outcome in CALLED,
-                **{name: _finite(getattr(verdict, name)) for name in NUMBERS},
-            )
-            for verdict in judgement.verdicts
-            if verdict.metric and verdict.after is not None
+            _of_verdict(verdict) for verdict in judgement.verdicts if verdict.metric and verdict.after is not None
         ],
     )
+
+
+def _of_verdict(verdict: Verdict) -> Measured:
+    fields: dict[str, Any] = {name: getattr(verdict, name) for name in ("case", "span", "metric", "clock")}
+    fields |= {name: _finite(getattr(verdict, name)) for name in NUMBERS}
+    return Measured(called=verdict.outcome in CALLED, **fields)
 
 
 def snapshot_from_line(line: bytes) -> tuple[Snapshot, int]:

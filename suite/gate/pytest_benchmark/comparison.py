@@ -13,7 +13,7 @@ from typing import Any
 
 from suite.gate.output.sentences import SETTINGS
 from suite.gate.pytest_benchmark.answers import checked_collection, checked_opening
-from suite.gate.pytest_benchmark.callgrind import CountedRevisions, InstructionCounting
+from suite.gate.pytest_benchmark.callgrind import USUAL, CountedRevisions, InstructionCounting
 from suite.gate.pytest_benchmark.clock import Clock, clock_of
 from suite.gate.pytest_benchmark.project import ProjectPython, ProjectRevisions, prepare
 from suite.gate.pytest_benchmark.timing import SuiteTiming, least_s
@@ -111,8 +111,8 @@ class SuiteComparison:
                 "seconds": rounds.measured_s if rounds else 0.0,
                 "most_seconds": self.seconds,
                 "launches": rounds.launches if rounds else 0,
-                "floor": self.tolerances.default_minimum_effect,
-                "target": self.tolerances.default_equivalence_margin,
+                "floor": USUAL.minimum_effect if self.counted else self.tolerances.default_minimum_effect,
+                "target": USUAL.equivalence_margin if self.counted else self.tolerances.default_equivalence_margin,
                 "clock": ", ".join(sorted({verdict.clock for verdict in timed if verdict.clock})),
             },
             inconclusive_fails=inconclusive_fails,

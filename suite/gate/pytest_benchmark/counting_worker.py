@@ -91,7 +91,7 @@ def main(argument: str) -> None:
                     gc.enable()
             return {"more": more}
 
-    worker.Call = CountedCall
+    worker.Call = CountedCall  # type: ignore[attr-defined]
     worker.main(argument)
 
 

@@ -4,6 +4,8 @@
 """
 
 import json
+import shutil
+import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -120,3 +122,27 @@ def test_valgrind_starts_the_real_interpreter(tmp_path):
     assert f"--callgrind-out-file={tmp_path / 'counts-after'}" in command
     assert Path(command[-3]).samefile(sys.executable)
     assert command[-2].endswith("counting_worker.py")
+
+
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="needs valgrind")
+def test_callgrind_counts_what_lies_between_requests(tmp_path):
+    """Ten times the work is ten times the instructions, less what surrounds it."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(callgrind.__file__).parent)!r})\n"
+        "from counting_worker import DUMP, START, STOP, ZERO, Valgrind\n"
+        "valgrind = Valgrind()\n"
+        "def work(times):\n"
+        "    for _ in range(times): sum(range(100))\n"
+        "valgrind.ask(START)\n"
+        "for times in (9, 9, 109, 209):\n"
+        "    valgrind.ask(ZERO)\n"
+        "    work(times)\n"
+        "    valgrind.ask(DUMP)\n"
+        "valgrind.ask(STOP)\n"
+    )
+    command = [*counting(tmp_path).revisions.command(0, "{}")[:-2], "-I", "-S", "-c", code]
+    subprocess.run(command, check=True, capture_output=True)
+    dumps = callgrind._dumps(tmp_path / "counts-before")
+    _, few, many, most = (callgrind._total(dumps[number]) for number in sorted(dumps))
+    assert few > 0
+    assert (most - many) / (many - few) == pytest.approx(1, abs=0.01)
