@@ -159,6 +159,8 @@ def advice(judgement: Judgement) -> str:
         return "Review what the change alters of its own judging, then say --trust-candidate-settings."
     if counts[Outcome.INCOMPARABLE] and _is_of_arms(judgement, Outcome.INCOMPARABLE):
         return "Run both sides with the same settings on one machine: stored runs of paired seeds are compared there."
+    if counts[Outcome.INCOMPARABLE] and judgement.form == "against":
+        return "Review what the change alters of its own benchmarks, then say --trust-candidate-settings."
     if counts[Outcome.INCOMPARABLE]:
         return "Compare both on one machine: suite gate --against REV measures them side by side."
     if counts[Outcome.INCONCLUSIVE] and _is_of_arms(judgement, Outcome.INCONCLUSIVE):

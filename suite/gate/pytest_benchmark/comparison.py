@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from suite.gate.output.sentences import SETTINGS
@@ -30,6 +29,8 @@ TO_MEND = (
     "--prepare COMMAND, which builds in each tree, as 'python setup.py build_ext --inplace'"
 )
 MOST_NAMED = 3
+SHORT_S = 2e-5
+"""To read the clocks takes about a microsecond."""
 Opened = Mapping[str, Any] | Exception
 
 
@@ -161,7 +162,7 @@ class SuiteComparison:
             self._add(id, Outcome.MISSING, "a benchmark before, and none now")
         for id in new.keys() - old.keys():
             self._add(id, Outcome.NEW, "there is no such benchmark before")
-        self._note_files(new, before, after)
+        self._warn_of_files(before, after)
         both = [id for id in new if id in old]
         for id in both:
             if new[id]["timer"]:
@@ -179,15 +180,11 @@ class SuiteComparison:
         self._add(id, Outcome.INCOMPARABLE, f"{reason}; --trust-candidate-settings judges it all the same")
         return False
 
-    def _note_files(self, new: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-        """Note which benchmarks stand in a file that changed, and say which conftest.py did."""
-        names = {**before["files"], **after["files"]}
-        changed = {name for name in names if before["files"].get(name) != after["files"].get(name)}
-        for id, one in new.items():
-            if one["file"] in changed:
-                self._note(id, f"{one['file']} differs elsewhere, and the benchmark may use what does")
-        for name in sorted(name for name in changed if Path(name).name == "conftest.py"):
-            self.warnings.append(f"{name} differs between the revisions, and benchmarks may use what does")
+    def _warn_of_files(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+        """Name the files of tests that differ, of which a benchmark that is the same may use a part that is not."""
+        names = sorted({**before["files"], **after["files"]})
+        if changed := [name for name in names if before["files"].get(name) != after["files"].get(name)]:
+            self.warnings.append(f"benchmarks may use what differs in the files of tests: {', '.join(changed)}")
 
     def _note(self, id: str, text: str) -> None:
         self.notes.setdefault(id, []).append(text)
@@ -224,6 +221,10 @@ class SuiteComparison:
         clock = clock_of((old["probes"], new["probes"]))
         if clock.note:
             self._note(case, clock.note)
+        if new["is_set_up"] and new["call_s"] < SHORT_S:
+            self._note(
+                case, f"a call takes {1e6 * new['call_s']:.2g} µs and is timed by itself: a part is the clock's own"
+            )
         return [FoundBenchmark(case=case, clock=clock, sides=(old, new))]
 
     def _refusal(self, told: Sequence[Verdict]) -> Verdict:

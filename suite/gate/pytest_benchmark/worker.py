@@ -308,13 +308,12 @@ class Call:
         function: Callable[..., Any],
         arguments: Callable[[], tuple[Sequence[Any], Mapping[str, Any]]],
         *,
-        iterations: int,
         is_set_up: bool,
         teardown: Callable[..., Any] | None,
         disable_gc: bool,
     ) -> None:
         self._worker, self._function, self._arguments = worker, function, arguments
-        self._iterations = iterations
+        self._iterations = 1
         self.is_set_up = is_set_up
         self._teardown, self._disable_gc = teardown, disable_gc
         self._is_long = False
@@ -335,7 +334,10 @@ class Call:
         return result
 
     def calibrate(self, first_s: float) -> float:
-        """Set how many calls a turn has, and return the wall time of one. A call with a set-up is a turn of its own."""
+        """Set how many calls a turn has, whatever number the test names, and return the wall time of one.
+
+        A call with a set-up is a turn of its own.
+        """
         call_s = first_s if first_s > LONG_CALL_S else min(self._turn()["wall_s"] for _ in range(2))
         if not self.is_set_up:
             for _ in range(8):  # a turn that was interrupted asks for fewer calls than it should
@@ -433,7 +435,6 @@ def _replace_rounds(worker: Worker) -> None:
             worker,
             function_to_benchmark,
             lambda: (args, kwargs),
-            iterations=1,
             is_set_up=False,
             teardown=None,
             disable_gc=fixture._disable_gc,
@@ -466,7 +467,6 @@ def _replace_rounds(worker: Worker) -> None:
             worker,
             target,
             arguments,
-            iterations=iterations,
             is_set_up=setup is not None or teardown is not None,
             teardown=teardown,
             disable_gc=fixture._disable_gc,

@@ -40,7 +40,7 @@ def judged(tmp_path_factory):
     digest = repo.digest()
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(repo.folder)
-        given = ("--against", "HEAD", "--seconds", "1.5", "--python", sys.executable, "--out", str(folder / "out"))
+        given = ("--against", "HEAD", "--seconds", "4", "--python", sys.executable, "--out", str(folder / "out"))
         code = called(patched, "pytest", *given)
     assert repo.digest() == digest
     judgement = read_judgement(folder / "out")
@@ -55,7 +55,7 @@ def test_a_slower_call_is_found_and_its_code_named(judged):
     code, verdicts, judgement = judged
     slower = verdicts["test_work"]
     assert slower.outcome is Outcome.SLOWER
-    assert slower.low > 5
+    assert slower.low > 1.02
     assert (slower.clock, slower.code) == ("thread_cpu", "fastpkg (src/fastpkg/__init__.py)")
     assert code == judgement.exit_code == 4  # for others are broken
     assert judgement.facts["code"] == slower.code
@@ -110,8 +110,8 @@ def test_a_benchmark_that_changed_itself_is_incomparable(judged):
     assert changed.keys() == {"test_asserts", "test_itself", "TestClass::test_fixture"}
     assert "its test;" in changed["test_itself"]
     assert "its fixture numbers;" in changed["TestClass::test_fixture"]
-    assert any("differs elsewhere" in note for note in verdicts["test_work"].notes)
-    assert any("benchmarks/conftest.py differs" in warning for warning in judgement.warnings)
+    files = "benchmarks/conftest.py, benchmarks/test_fast.py"
+    assert f"benchmarks may use what differs in the files of tests: {files}" in judgement.warnings
 
 
 def test_what_came_or_went_is_said(judged):
@@ -171,5 +171,5 @@ def test_a_changed_benchmark_is_judged_where_it_is_trusted():
         )
         assert comparison._paired(side(a="1", b="1", c="1"), side(a="1", b="2", c="1")) == expected
         assert [verdict.outcome for verdict in comparison.verdicts] == [Outcome.INCOMPARABLE] * (not trusts)
-        assert ("the benchmark itself changed: its test" in comparison.notes["b"]) == trusts
+        assert comparison.notes.get("b", []) == ["the benchmark itself changed: its test"] * trusts
         assert "its own timer is not used, but the gate's clocks" in comparison.notes["c"]
