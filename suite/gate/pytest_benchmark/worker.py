@@ -498,7 +498,7 @@ class Trees:
         os.environ["PYTHONPATH"] = os.pathsep.join([*self._roots, *given])
         sys.path[:] = [*self._roots, *(path for path in others if path not in self._roots)]
         # Before the finders of editable installs, of which some come first and know the user's checkout alone.
-        first = [
+        first: list[Any] = [
             importlib.machinery.BuiltinImporter,
             importlib.machinery.FrozenImporter,
             importlib.machinery.PathFinder,
