@@ -81,7 +81,9 @@ def imported_by(modules, preloaded=()):
     """For each module, what stands in sys.modules after importing it alone."""
     arguments = [json.dumps(part) for part in (list(preloaded), modules, sorted(WATCHED))]
     command = [sys.executable, "-W", "ignore", "-c", IMPORT_EACH, *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    path = os.pathsep.join([str(ROOT / "suite" / "pytest11"), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path}
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, env=environment)
     assert ended.returncode == 0, ended.stderr
     return dict(json.loads(line) for line in ended.stdout.splitlines())
 

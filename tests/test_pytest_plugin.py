@@ -21,7 +21,7 @@ NAMES = [f"workload=behaving seq_len={length} seed=5 · work" for length in (1, 
 
 
 def pytest_run(folder, *arguments):
-    path = os.pathsep.join(map(str, (ROOT, FOREIGN)))
+    path = os.pathsep.join(map(str, (ROOT, ROOT / "suite" / "pytest11", FOREIGN)))
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV_"))}
     command = [sys.executable, "-m", "pytest", "-p", PLUGIN, "-p", "no:cacheprovider", *arguments]
     settings = {**kept, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}

@@ -127,7 +127,7 @@ class ProjectRevisions(Revisions):
     """The two trees of a project, whose workers are pytest processes."""
 
     folder: str
-    """Where pytest runs, relative to the tree."""
+    """The folder in which pytest runs, relative to the tree."""
     checkout: Path
     """The user's own files, of which the workers must run none."""
     paths: Sequence[str] = ()

@@ -1,6 +1,6 @@
 """pytest's plugin of mla-grpo-suite: `pytest --suite-sweep=gate` times a sweep's cases by pytest-benchmark.
 
-pytest loads this in every run where the package is installed. So it stands beside the package `suite`, whose name
+pytest loads this in every run where the package is installed. So it is installed beside the package `suite`, whose name
 somebody's own tests may have too, imports nothing that pytest does not have, and does nothing without its option.
 """
 
