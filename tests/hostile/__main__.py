@@ -14,7 +14,7 @@ import sys
 import time
 from collections import Counter
 
-from tests.hostile import archives, folders, lines, models, streams
+from tests.hostile import archives, benchmarks, folders, lines, models, streams
 from tests.hostile.attempt import tried
 
 KINDS = {
@@ -23,6 +23,7 @@ KINDS = {
     "folders": folders.attempts,
     "records": folders.mutated,
     "archives": archives.attempts,
+    "benchmarks": benchmarks.attempts,
     "models": models.attempts,
 }
 LOADED = (

@@ -121,20 +121,25 @@ def rewritten(folder: Path, **files: bytes) -> None:
 def _some_values(chance: random.Random) -> Change:
     def change(folder: Path) -> None:
         content = json.loads((folder / RECORD).read_bytes())
-        for _ in range(chance.choice((1, 1, 1, 2, 5))):
-            holder = content
-            while True:
-                key = chance.choice(list(holder) if isinstance(holder, dict) else range(len(holder)))
-                inner = holder[key]
-                if not isinstance(inner, dict | list) or not inner or chance.random() < 0.2:
-                    break
-                holder = inner
-            _one_value(holder, key, chance)
+        change_values(content, chance)
         if chance.random() < 0.5 and isinstance(content.get("case"), dict):
             content["case"]["id"] = _id_of(content["case"])
         _written(folder, content)
 
     return change
+
+
+def change_values(content: Any, chance: random.Random) -> None:
+    """Change a few values of JSON, at any depth."""
+    for _ in range(chance.choice((1, 1, 1, 2, 5))):
+        holder = content
+        while True:
+            key = chance.choice(list(holder) if isinstance(holder, dict) else range(len(holder)))
+            inner = holder[key]
+            if not isinstance(inner, dict | list) or not inner or chance.random() < 0.2:
+                break
+            holder = inner
+        _one_value(holder, key, chance)
 
 
 def _one_value(holder: Any, key: Any, chance: random.Random) -> None:

@@ -11,6 +11,7 @@ run. The host's name is compared and never told.
 import datetime
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,7 +83,7 @@ class Runs:
     """Oldest first."""
     broken: Sequence[str] = field(default_factory=list)
     """A sentence for each that cannot be read, or that is not there."""
-    files: frozenset[Path] = frozenset()
+    files: frozenset[str] = frozenset()
 
 
 def holds_benchmarks(path: Path) -> bool:
@@ -140,10 +141,10 @@ def judge_benchmarks(
 def read_runs(paths: Sequence[Path]) -> Runs:
     """Read every file that the paths name, or that lies in their folders. Nothing found there raises."""
     broken: list[str] = []
-    files: dict[Path, Path] = {}
+    files: dict[str, Path] = {}
     for path in paths:
         for file in _files_of(path, broken):
-            files.setdefault(file.resolve(), file)
+            files.setdefault(os.path.realpath(file), file)
     if len(files) > MOST_FILES:
         broken.append(f"there are {len(files):,} files, and at most {MOST_FILES:,} are read")
     runs = []
@@ -152,10 +153,15 @@ def read_runs(paths: Sequence[Path]) -> Runs:
             runs.append(read_run(file))
         except CorruptRecordError as error:
             broken.append(f"{file.name}: {error}")
-    label = paths[0].resolve().name if len(paths) == 1 else f"{len(files)} files"
+    label = _name(paths[0]) if len(paths) == 1 else f"{len(files)} files"
     return Runs(
         label=label, runs=sorted(runs, key=lambda run: (run.at, run.name)), broken=broken, files=frozenset(files)
     )
+
+
+def _name(path: Path) -> str:
+    """Return a path's own name, also of `.`; a link may lead in a circle, at which `resolve` raises."""
+    return Path(os.path.realpath(path)).name
 
 
 def _files_of(path: Path, broken: list[str]) -> Iterator[Path]:
@@ -171,7 +177,7 @@ def _files_of(path: Path, broken: list[str]) -> Iterator[Path]:
     ]
     broken += [f"{damage.folder.name}: {damage.reason}" for damage in damaged]
     if not found:
-        broken.append(f"{path.resolve().name} holds no file that ends with {SUFFIX}")
+        broken.append(f"{_name(path)} holds no file that ends with {SUFFIX}")
     yield from found
 
 
