@@ -15,7 +15,7 @@ from tests.gate.stored.benchmark_files import COMMIT, MACHINE, benchmark, conten
 HOSTS = ["b", "c", "d", "e", "f"]
 
 
-def stored(folder, *, names=("t.py::test_a",), times_s=(1.00e-3, 1.01e-3, 0.99e-3, 1.005e-3, 0.995e-3), **more):
+def stored(folder, *, names=("t.py::test_a",), times_s=(1.000e-3, 1.001e-3, 0.999e-3, 1.0005e-3, 0.9995e-3), **more):
     """A folder of runs, whose rounds lie around these times."""
     for index, time_s in enumerate(times_s):
         runs = [benchmark(name, data=[time_s * share for share in (0.9, 1, 1.2)]) for name in names]
@@ -120,7 +120,7 @@ def test_hosts_of_one_model_are_draws_where_they_are_enough(tmp_path):
     # Copies of each other count once, so that one host is left.
     assert only(judged(tmp_path / "base", new)).outcome is Outcome.INCOMPARABLE
     for index, host in enumerate(HOSTS):
-        times_s = [(1 + (index + run / 7) / 200) * 1e-3 for run in range(3)]
+        times_s = [(1 + (index + run / 7) / 2000) * 1e-3 for run in range(3)]
         stored(tmp_path / "many" / host, times_s=times_s, machine=MACHINE | {"node": host})
     verdict = only(judged(tmp_path / "many", new))
     assert (verdict.outcome, verdict.launches) == (Outcome.SAME, len(HOSTS))
