@@ -68,7 +68,7 @@ def called(monkeypatch, *arguments):
 def judged(monkeypatch, tmp_path, before, after, *more):
     """The exit code, and outcomes of each case, of a light working tree against its HEAD."""
     monkeypatch.chdir(light(tmp_path / "checkout", before, after).folder)
-    code = called(monkeypatch, "--against", "HEAD", "--seconds", "1", "--out", str(tmp_path / "out"), *more)
+    code = called(monkeypatch, "--against", "HEAD", "--seconds", "3", "--out", str(tmp_path / "out"), *more)
     return code, outcomes(tmp_path / "out")
 
 
@@ -115,7 +115,7 @@ def test_a_slower_case_fails_and_passes_once_accepted(tmp_path, monkeypatch, cap
     assert called(monkeypatch, *accepted, "--reason", "it's checked, twice [now], and costs this") == 0
     (entry,) = read_acceptances(ACCEPTED, datetime.now(UTC).date())
     assert entry.reason == "it's checked, twice [now], and costs this"
-    again = ("--against", "HEAD", "--seconds", "1", "--out", str(tmp_path / "again"))
+    again = ("--against", "HEAD", "--seconds", "3", "--out", str(tmp_path / "again"))
     capsys.readouterr()
     assert called(monkeypatch, *again) == 1  # as long as it is the change alone that says so
     assert outcomes(tmp_path / "again") | {"one": 0, "three": 0} == {
@@ -131,7 +131,7 @@ def test_a_slower_case_fails_and_passes_once_accepted(tmp_path, monkeypatch, cap
     assert "the working tree's settings judge it: results/baseline/accepted.yaml" in capsys.readouterr().out
 
     ACCEPTED.write_text("schema: 1\naccepted: [", encoding="utf-8")
-    corrupt = ("--against", "HEAD", "--seconds", "1", "--out", str(tmp_path / "corrupt"), "--trust-candidate-settings")
+    corrupt = ("--against", "HEAD", "--seconds", "3", "--out", str(tmp_path / "corrupt"), "--trust-candidate-settings")
     assert called(monkeypatch, *corrupt) == 4
     assert outcomes(tmp_path / "corrupt")["two"] == {"same", "slower"}
     assert outcomes(tmp_path / "corrupt")["acceptances"] == {"broken"}

@@ -375,7 +375,7 @@ def test_twenty_times_the_work_is_found(judged):
     assert (slower.span, slower.metric, slower.clock) == ("a", "latency_s", "thread_cpu")
     assert 10 < slower.ratio < 40
     assert slower.low < slower.ratio < slower.high
-    assert slower.launches == 4
+    assert slower.launches >= 4
 
 
 def test_each_case_names_its_module_and_where_it_lies_in_src(judged):
