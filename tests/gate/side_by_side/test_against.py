@@ -206,6 +206,9 @@ class Lying(Honest):
 
         __main__.Built.sample = sample
 
+    def work(self):
+        return sum(range(20_000))
+
 
 class Idling(Lying):
     # And works for longer than ten million operations take anywhere.
@@ -219,10 +222,9 @@ class Idling(Lying):
 
 
 class Sleeping(Honest):
+    # As if another process worked for it.
     def work(self):
-        if not IS_OLD:
-            time.sleep(0.001)
-        return sum(range(4000))
+        return sum(range(4000)) if IS_OLD else time.sleep(0.003)
 
 
 class Threading(Honest):
@@ -230,7 +232,7 @@ class Threading(Honest):
     def work(self):
         if IS_OLD:
             return sum(range(20_000))
-        thread = threading.Thread(target=lambda: sum(range(100_000)))
+        thread = threading.Thread(target=lambda: sum(range(600_000)))
         thread.start()
         thread.join()
 """
@@ -251,7 +253,7 @@ CHEATS = {
     "patching": ("slower", "slower by more than the "),
     "lying": ("broken", "after: the kernel counted "),
     "idling": ("broken", "no machine does the work of all in less than "),
-    "sleeping": ("slower", ""),  # by either clock, since who slept finds cold caches
+    "sleeping": ("slower", "times as long by wall time, of which thread_cpu sees nothing"),
     "threading": ("slower", "times as long by wall time, of which thread_cpu sees nothing"),
 }
 TARGETS = {"gone": "Workload", "asked": "Workload", "fresh": "Workload", "resized": "Workload", "wider": "Workload"}
@@ -308,7 +310,7 @@ def judged(tmp_path_factory):
         patched.setenv("PYTHONPATH", str(installed), prepend=os.pathsep)
         out = str(folder / "out")
         patched.setattr(
-            sys, "argv", ["suite", "gate", "--against", "HEAD", *TO_FIND_IT, "--seconds", "6", "--out", out]
+            sys, "argv", ["suite", "gate", "--against", "HEAD", *TO_FIND_IT, "--seconds", "12", "--out", out]
         )
         code = command_line.main()
     assert repo.digest() == digest
