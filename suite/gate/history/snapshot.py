@@ -80,7 +80,10 @@ def snapshot_of(judgement: Judgement) -> Snapshot:
     if side.commit is None:
         raise ValueError("a judgement must name one commit for what it measured; this one names none")
     if side.dirty:
-        raise ValueError(f"a judgement must be of files as they were committed; {side.commit[:9]} had others beside it")
+        raise ValueError(
+            f"a judgement must be of files as they were committed; {side.commit[:9]} had others beside it (also files "
+            "that git does not know, as results/ without a line in .gitignore)"
+        )
     if judgement.interrupted:
         raise ValueError("a judgement must be whole; this one was cut short")
     judgement = without_secrets(judgement)
