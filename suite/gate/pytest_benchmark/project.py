@@ -3,13 +3,14 @@
 import itertools
 import json
 import os
+import random
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from suite.gate.pytest_benchmark import worker
-from suite.gate.side_by_side.revisions import SIDES, Revisions
+from suite.gate.side_by_side.revisions import FOLDERS, SIDES, Revisions
 from suite.gate.side_by_side.worker_client import WorkerClient, WorkerError, interpreter
 
 ENVIRONMENTS = (".venv", "venv")
@@ -134,7 +135,7 @@ class ProjectRevisions(Revisions):
     _seeds: Iterator[int] = field(default_factory=itertools.count)
 
     def start(self, side: int) -> WorkerClient:
-        tree, temporary = self.trees[side], self.logs / f"pytest-{SIDES[side]}"
+        tree, temporary = self.trees[side], self.logs / f"pytest-{FOLDERS[side]}"
         for needed in (tree / self.folder, temporary):  # an older revision may lack the folder, and then has no test
             needed.mkdir(parents=True, exist_ok=True)
         asked = {
@@ -143,6 +144,7 @@ class ProjectRevisions(Revisions):
             "checkout": str(self.checkout),
             "paths": list(self.paths),
             "temporary": str(temporary),
+            "padding": random.getrandbits(32),
             "path": [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path],
         }
         return WorkerClient(
