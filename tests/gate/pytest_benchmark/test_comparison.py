@@ -8,6 +8,7 @@ import pytest
 from suite import __main__ as command_line
 from suite.gate.output.files import JUDGEMENT, read_judgement
 from suite.gate.pytest_benchmark.comparison import SuiteComparison
+from suite.gate.rules.decision import LEAST_LAUNCHES, LEAST_ROUNDS, Decisions
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.verdict import Outcome
 from tests.gate.pytest_benchmark import projects
@@ -17,7 +18,6 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="waits for a pip
 FILE = "benchmarks/test_fast.py::"
 SAME_TEST = {
     "test_parameters[10]",
-    "test_parameters[2000]",
     "TestClass::test_pedantic",
     "test_threads",
     "test_children",
@@ -40,7 +40,8 @@ def judged(tmp_path_factory):
     digest = repo.digest()
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(repo.folder)
-        given = ("--against", "HEAD", "--seconds", "4", "--python", sys.executable, "--out", str(folder / "out"))
+        patched.setattr(Decisions, "launches_for_change", LEAST_LAUNCHES)  # the rule has tests of its own
+        given = ("--against", "HEAD", "--seconds", "3", "--python", sys.executable, "--out", str(folder / "out"))
         code = called(patched, "pytest", *given)
     assert repo.digest() == digest
     judgement = read_judgement(folder / "out")
@@ -66,7 +67,7 @@ def test_what_did_not_change_is_not_called_slower(judged):
     _, verdicts, _ = judged
     assert {verdicts[name].outcome for name in SAME_TEST} <= {Outcome.SAME, Outcome.INCONCLUSIVE}
     timed = [verdicts[name] for name in SAME_TEST if verdicts[name].ratio is not None]
-    assert all(verdict.launches >= 3 and verdict.rounds >= 15 for verdict in timed)
+    assert all(verdict.rounds >= LEAST_ROUNDS * verdict.launches >= LEAST_ROUNDS * LEAST_LAUNCHES for verdict in timed)
     assert len(timed) > 2  # the slowest may not fit into the time on a busy machine
     assert outcomes(verdicts, Outcome.SLOWER) == {"test_work"}
 
