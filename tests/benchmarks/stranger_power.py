@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -199,6 +200,7 @@ def gate(checkout: Path, slower_by: float, seconds: float, out: Path) -> dict[st
     """Judge the working tree, slowed by a share, as its user would."""
     for name, text in pieces(slower_by).items():
         (checkout / name).write_text(text, encoding="utf-8")
+    shutil.rmtree(out, ignore_errors=True)
     command = [sys.executable, "-m", "suite", "gate", "pytest", "--against", "HEAD", "--seconds", str(seconds)]
     begun = time.monotonic()
     root = str(Path(__file__).resolve().parents[2])
@@ -207,13 +209,14 @@ def gate(checkout: Path, slower_by: float, seconds: float, out: Path) -> dict[st
     ended = subprocess.run(
         [*command, "--out", str(out)], cwd=checkout, env=environment, capture_output=True, text=True, check=False
     )
-    if ended.returncode == 2:
-        raise SystemExit(ended.stderr)
     judgement = read_judgement(out)
+    if len(judgement.verdicts) != BENCHMARKS:  # what is broken is no rate
+        raise SystemExit(f"exit code {ended.returncode}: {ended.stdout}{ended.stderr}")
     return {
         "slower_by": slower_by,
         "exit_code": ended.returncode,
         "outcomes": {verdict.case: str(verdict.outcome) for verdict in judgement.verdicts},
+        "broken": [verdict.reason for verdict in judgement.verdicts if verdict.outcome is Outcome.BROKEN],
         "ratios": {verdict.case: verdict.ratio for verdict in judgement.verdicts},
         "code": judgement.facts["code"],
         "python": judgement.facts["python"],
@@ -229,6 +232,7 @@ def read(journal: Path) -> list[dict[str, Any]]:
 
 def told(run: Mapping[str, Any]) -> str:
     outcomes = ", ".join(f"{case.rpartition('::')[2]} {outcome}" for case, outcome in run["outcomes"].items())
+    outcomes = "; ".join([outcomes, *run["broken"]])
     return (
         f"+{run['slower_by']:.0%}: exit code {run['exit_code']}, {run['seconds']:.0f} s in {run['launches']} launches, "
         f"{run['whole_s']:.0f} s in all; {outcomes}"
