@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import mla_grpo_suite_pytest
 import pytest
 
-import mla_grpo_suite_pytest
 from suite.gate.side_by_side.pairing import Expanded
 from suite.pytest_plugin import Case
 from suite.records.case import Case as CaseOfRecord
