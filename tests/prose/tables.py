@@ -449,7 +449,7 @@ def gate_shifts():
         [name, *(readers.simulated_share(rows[shift][share]) for share in shares)] for shift, name in names.items()
     ]
     for line, shift in zip(lines, names, strict=True):
-        line.append(f"{rows[shift]['launches']}, {rows[shift]['s']} s")
+        line.append(f"{rows[shift]['launches']} launches, {rows[shift]['s']} s")
     titles = [
         "what shifts",
         "a false alarm in runs of identical code",
