@@ -87,16 +87,17 @@ def test_a_benchmark_is_sampled_within_its_test(flat, tmp_path):
 
 
 def test_a_late_failure_is_an_answer(flat, tmp_path):
-    with worker_for(flat, tmp_path / "logs") as (client, _):
+    chosen = ("test_flat.py::test_late", "test_flat.py::test_it")
+    with worker_for(flat, tmp_path / "logs", *chosen) as (client, collected):
+        assert len(collected["benchmarks"]) == len(chosen)
         with pytest.raises(UnsupportedHereError, match=r"cannot be repeated.*ZeroDivisionError: division by zero"):
             opened(client, "test_late")
         assert opened(client, "test_it")["call_s"] > 0
 
 
 def test_fixtures_end_when_the_judge_hangs_up(flat, tmp_path):
-    with worker_for(flat, tmp_path / "logs", "test_flat.py::test_it") as (client, collected):
-        assert len(collected["benchmarks"]) == 1
-        opened(client, "test_it")
+    with worker_for(flat, tmp_path / "logs") as (client, _):
+        opened(client, "test_it", following="test_flat.py::test_again")
     assert (tmp_path / "ended").exists()
 
 
