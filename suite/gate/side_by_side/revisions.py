@@ -98,11 +98,14 @@ def after(top: Path, into: Path) -> Tree:
 
 
 def files_of(tree: Path) -> dict[str, FileState]:
-    """Return the state of each file of a tree but git's own and compiled ones: no program can set a file's ctime."""
+    """Return the state of each file that Python imports from a tree: no program can set a file's ctime.
+
+    What a case writes beside its code, such as a cache, is its own matter.
+    """
     found = {}
     for folder, folders, names in os.walk(tree):
         folders[:] = [name for name in folders if name not in (".git", "__pycache__")]
-        for name in names:
+        for name in filter(lambda name: name.endswith(IMPORTED), names):
             path = Path(folder, name)
             state = path.lstat()
             found[path.relative_to(tree).as_posix()] = (state.st_ino, state.st_size, state.st_ctime_ns)
@@ -131,7 +134,7 @@ class Revisions:
     in_one_process: bool = False
     """Both sides in one worker, which only identical trees allow; for the self-test."""
     older_files: Mapping[str, FileState] | None = None
-    """The older tree's files as they were before any code ran; None where they may change."""
+    """The older tree's code as it was before any ran; None where it may change."""
 
     @contextmanager
     def launched(self) -> Iterator[list[WorkerClient]]:
@@ -153,12 +156,13 @@ class Revisions:
 
     def check_older_files(self) -> None:
         """Raise WorkerError where the older tree's code is another by now, as the newer one's could make it slower."""
-        now = {} if self.older_files is None else files_of(self.trees[0])
-        for name, state in (self.older_files or {}).items():
+        if self.older_files is None:
+            return
+        now = files_of(self.trees[0])
+        for name, state in self.older_files.items():
             if now.get(name) != state:
                 raise WorkerError(f"{name} of the older revision was changed while it was measured")
-        added = [name for name in now if name not in (self.older_files or {}) and Path(name).suffix in IMPORTED]
-        if added:
+        if added := sorted(now.keys() - self.older_files.keys()):
             raise WorkerError(f"{added[0]} came to the older revision while it was measured")
 
     def start(self, side: int) -> WorkerClient:
