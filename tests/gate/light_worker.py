@@ -56,7 +56,7 @@ class Worker:
     def build(self, id, settings, examine, slowed):
         case = self.cases[settings["name"]]
         if "writes" in case:
-            Path("..", "before", case["writes"]).write_text("another")
+            Path("..", "older", case["writes"]).write_text("another")
         end(case.get("build"))
         exact = {
             "readings": {"case": {"flops": case.get("flops", 1.0)}},
