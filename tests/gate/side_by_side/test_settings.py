@@ -1,10 +1,13 @@
 """A change does not alter what it is judged by, unless somebody says that this is meant."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from suite.gate.output.sentences import SETTINGS
+from suite.gate.side_by_side import settings as module
 from suite.gate.side_by_side.settings import settings_of
 from suite.gate.verdict import Outcome
 
@@ -53,7 +56,10 @@ def test_what_judges_and_differs_is_named_and_cannot_be_judged(tmp_path, name, a
     assert warning == f"by --trust-candidate-settings the working tree's settings judge it: {name} ({about}, {how})"
 
 
-def test_what_does_not_judge_may_differ(tmp_path):
+def test_what_does_not_judge_may_differ(tmp_path, monkeypatch):
+    # A judge imports no attention; a process of tests may have.
+    judge = {name: loaded for name, loaded in sys.modules.items() if not name.startswith("suite.attention")}
+    monkeypatch.setattr(module, "sys", SimpleNamespace(modules=judge))
     found = settings(tmp_path, {GATE: ""} | dict.fromkeys(OTHERS, "a"), {GATE: ""} | dict.fromkeys(OTHERS, "b"))
     assert (found.differing, found.verdicts(), list(found.warnings(tmp_path / "after"))) == ((), [], [])
 
