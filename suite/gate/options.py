@@ -69,10 +69,14 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         ] = None,
         baseline: Annotated[
             list[Path] | None,
-            typer.Option(help="Stored records from before the change, or pytest-benchmark's JSON; may be repeated."),
+            typer.Option(
+                metavar="PATH",
+                help="Stored records from before the change, or pytest-benchmark's JSON; may be repeated.",
+            ),
         ] = None,
         candidate: Annotated[
-            list[Path] | None, typer.Option(help="The same from after it; may be repeated for JSON.")
+            list[Path] | None,
+            typer.Option(metavar="PATH", help="The same from after it; may be repeated for JSON."),
         ] = None,
         sweep: Sweep = "gate",
         set_: Annotated[
@@ -118,14 +122,12 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
 
         finish(command)
 
-    @application.command("pytest", help="Judge any project's pytest-benchmark suite: two revisions, here and now.")
+    @application.command("pytest", help="Judge any project's pytest-benchmark suite.")
     def pytest_benchmark(
         against: Annotated[str, typer.Option(metavar="REV", help="The revision to compare the working tree with.")],
         paths: Annotated[
             list[str] | None,
-            typer.Argument(
-                metavar="[PATH]...", help="Files, folders or node ids; else what pytest's settings collect."
-            ),
+            typer.Argument(metavar="PATH", help="Files, folders or node ids; else what pytest's settings collect."),
         ] = None,
         python: Annotated[
             Path | None,
@@ -181,11 +183,13 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
 
         finish(command)
 
-    @application.command(help="Changes over many commits, from judgements in git notes and folders.")
+    @application.command(help="Find changes over many commits.")
     def history(
         places: Annotated[
             list[Path] | None,
-            typer.Argument(help="Folders of judgements and files of pytest-benchmark, by default results/gate."),
+            typer.Argument(
+                metavar="PATH", help="Folders of judgements and files of pytest-benchmark, by default results/gate."
+            ),
         ] = None,
         rev: Annotated[str, typer.Option(metavar="REV", help="The commit whose first parents are looked at.")] = "HEAD",
         commits: Annotated[int, typer.Option(help="The newest commits of them.")] = 200,

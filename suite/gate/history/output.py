@@ -32,16 +32,18 @@ def lines(history: History) -> list[str]:
     names = _names(history)
     rows = [HEAD, *(_row(finding, names, history) for finding in history.findings[:MOST_ROWS])]
     more = len(history.findings) - MOST_ROWS
+    found = [
+        *(_columns(rows) if history.findings else []),
+        *([f"and {more:,} more, in history.json"] if more > 0 else []),
+        *_evidence(history),
+        *_totals(history, names),
+    ]
     return [
         about(history),
         *(f"cannot be read: {one_line(text)}" for text in _some(history.unreadable)),
         *(f"note: {one_line(text)}" for text in _some(history.remarks)),
         *(f"note: {text}" for text in _short(history)),
-        "",
-        *(_columns(rows) if history.findings else []),
-        *([f"and {more:,} more, in history.json"] if more > 0 else []),
-        *_evidence(history),
-        *_totals(history, names),
+        *(["", *found] if found else []),
         "",
         f"exit code {history.exit_code}: {_meaning(history)}",
     ]
