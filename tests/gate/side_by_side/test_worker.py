@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from suite.gate.side_by_side import worker
-from suite.gate.side_by_side.worker import CLOCKS, LEAST_SAMPLE_S, MOST_CALLS, RefusedError, Worker, _code_of
+from suite.gate.side_by_side.worker import (
+    CLOCKS,
+    LEAST_SAMPLE_S,
+    LONG_CALL_S,
+    MOST_CALLS,
+    RefusedError,
+    Worker,
+    _code_of,
+)
 from tests.conftest import FOREIGN
 
 SETTINGS = {"seq_len": 1, "seed": 0}
@@ -118,22 +126,23 @@ def test_a_part_is_watched_at_the_call_that_the_judge_chose():
     assert made.recheck("a case", seed=0, calls=0)["parts"] == {"work": ["sin"]}
 
 
-def test_the_first_call_after_a_switch_is_no_part_of_a_sample(monkeypatch):
-    """It finds the other side's data in the caches. The call behind it fills the sample by itself."""
+@pytest.mark.parametrize(("call_s", "counted_s"), [(1.1 * LEAST_SAMPLE_S, 1.0), (1.1 * LONG_CALL_S, 9.0)])
+def test_the_first_call_after_a_switch_counts_if_it_is_long(monkeypatch, call_s, counted_s):
+    """It finds the other side's data in the caches, which is much of a short call. One call fills each sample here."""
     pytest.importorskip("torch")
     now_s, taken_s = 0.0, iter([9.0, 1.0, 9.0, 1.0])
 
     def work():
         nonlocal now_s
         now_s += next(taken_s)
-        time.sleep(1.1 * LEAST_SAMPLE_S)
+        time.sleep(call_s)
 
     made = worker_for(FOREIGN)
     build(made, "Behaving", examine=False)
     made._built["a case"]._parts = {"work": work}
     with_clock(monkeypatch, lambda: now_s)
-    samples = [made.sample("a case", "work") for _ in range(2)]
-    assert [(sample["thread_cpu_s"], sample["calls"]) for sample in samples] == [(1.0, 1), (1.0, 1)]
+    sample = made.sample("a case", "work")
+    assert (sample["thread_cpu_s"], sample["calls"]) == (counted_s, 1)
 
 
 def test_an_injected_slowdown_takes_that_share_longer(monkeypatch):
