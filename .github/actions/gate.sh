@@ -16,7 +16,8 @@ if [ -n "$REFUSAL" ]; then
 fi
 
 gate=("$JUDGE" -I -m suite gate)
-options=(--against "$REVISION" --python "$PROJECT_PYTHON" --seconds "$MEASURING_S" --inconclusive "$INCONCLUSIVE" --out "$FOLDER")
+options=(--against "$REVISION" --python "$PROJECT_PYTHON" --inconclusive "$INCONCLUSIVE" --out "$FOLDER")
+[ -z "$MEASURING_S" ] || options+=(--seconds "$MEASURING_S")
 [ "$TRUSTED" != true ] || options+=(--trust-candidate-settings)
 case "$FORM" in
   pytest)

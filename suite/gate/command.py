@@ -135,7 +135,7 @@ def gate_pytest(
     *,
     against: str,
     python: Path | None,
-    seconds: float,
+    seconds: float | None,
     inconclusive: str,
     out: Path | None,
     prepare: str,
@@ -149,8 +149,11 @@ def gate_pytest(
     shell that builds what git does not hold, in each tree. `trust_settings` and `export` as above; the benchmarks' own
     sources count among the settings. `counts_instructions`: they judge in place of time.
     """
-    _check_seconds(seconds)
+    if seconds is not None:
+        _check_seconds(seconds)
     check_export(export)
+    if counts_instructions and seconds is not None:
+        raise ValueError("seconds is for times; instructions are counted in launches of a fixed number")
     if counts_instructions and export is not None:
         raise ValueError("export-benchmark-json is for times; instructions stand in counts.json of the results")
     valgrind = check_valgrind() if counts_instructions else None

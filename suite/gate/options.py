@@ -133,7 +133,10 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
             Path | None,
             typer.Option(help="The project's Python, by default that of .venv or venv, of VIRTUAL_ENV, or on PATH."),
         ] = None,
-        seconds: Annotated[float, typer.Option(help="The most measuring time.")] = 120.0,
+        seconds: Annotated[
+            float | None,
+            typer.Option(help="The most measuring time, by default 120 or what a change of each needs to be called."),
+        ] = None,
         inconclusive: Hidden = Inconclusive.passes,
         prepare: Annotated[
             str, typer.Option(metavar="COMMAND", help="A command that builds, run once in each of the two trees.")

@@ -115,7 +115,8 @@ def percent(ratio: float) -> str:
 def values(verdict: Verdict) -> tuple[str, str]:
     """Return both values in the metric's unit; an exact quantity with all digits where fewer show no difference."""
     before, after = in_unit(verdict.before, verdict.metric), in_unit(verdict.after, verdict.metric)
-    if verdict.low is None and before == after and verdict.before != verdict.after:
+    is_exact = verdict.metric in METRICS and METRICS[verdict.metric].exact
+    if is_exact and before == after and verdict.before != verdict.after:
         return f"{verdict.before:,}", f"{verdict.after:,}"
     return before, after
 

@@ -74,8 +74,9 @@ def _verdicts(judgement: Judgement, width: int, *, colour: bool) -> list[str]:
     by_outcome: dict[Outcome, list[Verdict]] = {}
     for verdict in judgement.worst_first:
         by_outcome.setdefault(verdict.outcome, []).append(verdict)
-    summed_up = {outcome: found for outcome, found in by_outcome.items() if _is_summed_up(outcome, found)}
-    listed = [verdict for outcome, found in by_outcome.items() if outcome not in summed_up for verdict in found]
+    summed_up = [group for outcome, found in by_outcome.items() for group in _summed_up(outcome, found)]
+    told = {id(verdict) for group in summed_up for verdict in group}
+    listed = [verdict for found in by_outcome.values() for verdict in found if id(verdict) not in told]
     names = _names(judgement)
     name_width = min(max((len(names[verdict.name]) for verdict in listed), default=0), int(WIDEST_NAME * width))
     change_width = max((len(_change(verdict)) for verdict in listed), default=0)
@@ -84,13 +85,23 @@ def _verdicts(judgement: Judgement, width: int, *, colour: bool) -> list[str]:
         for verdict in listed
         for line in _verdict(verdict, names[verdict.name], (name_width, change_width), width, colour=colour)
     ]
-    return rows + [line for outcome, found in summed_up.items() for line in _sum(outcome, found, width, colour=colour)]
+    return rows + [line for group in summed_up for line in _sum(group, width, colour=colour)]
 
 
-def _is_summed_up(outcome: Outcome, found: Sequence[Verdict]) -> bool:
-    """Return whether one line tells of them all. What is unjudged for reasons of its own is named one by one."""
+def _summed_up(outcome: Outcome, found: Sequence[Verdict]) -> list[Sequence[Verdict]]:
+    """Return the verdicts of an outcome that one line tells of together.
+
+    What is unjudged for reasons of its own is named one by one, and so is a timing that has an estimate.
+    """
+    if outcome is Outcome.INCONCLUSIVE:
+        by_reason: dict[str, list[Verdict]] = {}
+        for verdict in found:
+            if verdict.ratio is None:
+                by_reason.setdefault(verdict.reason, []).append(verdict)
+        return [group for group in by_reason.values() if len(group) > FEW]
     reasons = {verdict.reason for verdict in found}
-    return outcome in SUMMED_UP and len(found) > FEW * (len(reasons) if outcome is Outcome.UNJUDGED else 1)
+    is_many = len(found) > FEW * (len(reasons) if outcome is Outcome.UNJUDGED else 1)
+    return [found] if outcome in SUMMED_UP and is_many else []
 
 
 def _names(judgement: Judgement) -> Mapping[str, str]:
@@ -125,13 +136,13 @@ def _change(verdict: Verdict) -> str:
     return " ".join(filter(None, [change(verdict), f"{before} → {after}" if is_exact else ""]))
 
 
-def _sum(outcome: Outcome, found: Sequence[Verdict], width: int, *, colour: bool) -> list[str]:
-    """Say how many verdicts have an outcome."""
-    end = worst_upper_end(found)
-    at_most = f"; by their intervals {end}" if end else ""
+def _sum(found: Sequence[Verdict], width: int, *, colour: bool) -> list[str]:
+    """Say how many verdicts have an outcome, which is that of the first."""
+    outcome, end = found[0].outcome, worst_upper_end(found)
+    what = {Outcome.UNJUDGED: "cases", Outcome.INCONCLUSIVE: "timings"}.get(outcome, "quantities")
     reasons = "; ".join(dict.fromkeys(verdict.reason for verdict in found))
-    count = f"{len(found):,} cases: {reasons}" if outcome is Outcome.UNJUDGED else f"{len(found):,} quantities{at_most}"
-    first, *rest = _wrapped(count, width, INDENT, INDENT)
+    more = f": {reasons}" if what != "quantities" else f"; by their intervals {end}" if end else ""
+    first, *rest = _wrapped(f"{len(found):,} {what}{more}", width, INDENT, INDENT)
     return [_coloured(outcome, first, colour=colour), *rest]
 
 

@@ -4,6 +4,7 @@ A benchmark is judged if its test is the same in both revisions, and if code of 
 stands against that is its verdict, so that none is passed over in silence.
 """
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ from suite.gate.pytest_benchmark.callgrind import USUAL, CountedRevisions, Instr
 from suite.gate.pytest_benchmark.clock import Clock, clock_of
 from suite.gate.pytest_benchmark.project import ProjectPython, ProjectRevisions, prepare
 from suite.gate.pytest_benchmark.timing import SuiteTiming, least_s
-from suite.gate.rules.decision import AFTER, BEFORE, LEAST_LAUNCHES, Benchmark
+from suite.gate.rules.decision import AFTER, BEFORE, LEAST_LAUNCHES, Benchmark, launches_for_change
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, Tree
 from suite.gate.side_by_side.rounds import SAMPLES, SURROUNDINGS
@@ -29,6 +30,8 @@ TO_MEND = (
     "--prepare COMMAND, which builds in each tree, as 'python setup.py build_ext --inplace'"
 )
 MOST_NAMED = 3
+USUAL_S = 120.0
+"""The least cap on measuring time, where none is said; as for the suite's own cases."""
 SHORT_S = 2e-5
 """To read the clocks takes about a microsecond."""
 Opened = Mapping[str, Any] | Exception
@@ -42,7 +45,8 @@ class SuiteComparison:
     after: Tree
     revisions: ProjectRevisions
     python: ProjectPython
-    seconds: float
+    seconds: float | None
+    """The cap on measuring time; None for as much as all benchmarks need to be called slower, and USUAL_S at least."""
     tolerances: Tolerances
     trusts_candidate: bool
     """True if a benchmark is judged though its test changed."""
@@ -81,14 +85,15 @@ class SuiteComparison:
             )
             self.timing.run(say)
             return
+        seconds = enough_s(found) if self.seconds is None else self.seconds
         if found:
-            self._say_costs(found, say)
+            self._say_costs(found, seconds, say)
         self.timing = SuiteTiming(
             revisions=self.revisions,
             cases=[BenchmarkCase(id=one.case, settings=({}, {})) for one in found],
-            benchmarks=[one.benchmark for one in self._fitting(found)],
+            benchmarks=[one.benchmark for one in self._fitting(found, seconds)],
             tolerances=self.tolerances,
-            seconds=self.seconds,
+            seconds=seconds,
         )
         self.timing.run(say)
 
@@ -110,7 +115,7 @@ class SuiteComparison:
                 "prepared": self.prepared,
                 "code": ", ".join(dict.fromkeys(self.code.values())),
                 "seconds": rounds.measured_s if rounds else 0.0,
-                "most_seconds": self.seconds,
+                "most_seconds": self.timing.seconds if isinstance(self.timing, SuiteTiming) else None,
                 "launches": rounds.launches if rounds else 0,
                 "floor": USUAL.minimum_effect if self.counted else self.tolerances.default_minimum_effect,
                 "target": USUAL.equivalence_margin if self.counted else self.tolerances.default_equivalence_margin,
@@ -245,7 +250,7 @@ class SuiteComparison:
                 self._add(one.case, Outcome.UNJUDGED, reason)
         return [one.case for one in found if not one.sides[AFTER]["is_set_up"]]
 
-    def _say_costs(self, found: Sequence["FoundBenchmark"], say: Say) -> None:
+    def _say_costs(self, found: Sequence["FoundBenchmark"], seconds: float, say: Say) -> None:
         setup_s, first_s, call_s = (
             sum(one.largest(name) for one in found) for name in ("setup_s", "first_s", "call_s")
         )
@@ -253,25 +258,33 @@ class SuiteComparison:
             f"each of {len(found)} ran once and passed: fixtures took {setup_s:.2g} s in all, first calls "
             f"{first_s:.2g} s, later calls {call_s:.2g} s"
         )
-        launch_s, launches = self._start_s + setup_s + first_s, most_launches(self.seconds)
+        launch_s, launches = self._start_s + setup_s + first_s, most_launches(seconds)
         say(
-            f"timing: about {self.seconds:g} s of measuring at most, in {LEAST_LAUNCHES} to {launches} launches, each "
-            f"with about {launch_s:.1f} s to start: {self.seconds + launches * launch_s:.0f} s in all at most"
+            f"timing: about {seconds:.0f} s of measuring at most, in {LEAST_LAUNCHES} to {launches} launches, each "
+            f"with about {launch_s:.1f} s to start: {seconds + launches * launch_s:.0f} s in all at most"
         )
 
-    def _fitting(self, found: Sequence["FoundBenchmark"]) -> list["FoundBenchmark"]:
-        """Return the benchmarks whose fewest rounds fit into the time. The longest of the others are inconclusive."""
-        fitting, needed_s = [], 0.0
-        for one in sorted(found, key=lambda one: one.least_s):
-            needed_s += one.least_s
-            if needed_s <= self.seconds:
-                fitting.append(one)
-                continue
-            reason = (
-                f"a call takes {one.largest('call_s'):.2g} s, and the fewest rounds of it and of what is shorter need "
-                f"{needed_s:.0f} s: more --seconds, or fewer benchmarks"
+    def _fitting(self, found: Sequence["FoundBenchmark"], seconds: float) -> list["FoundBenchmark"]:
+        """Return the benchmarks of which a change can be called within the time; the longer ones are inconclusive.
+
+        Raises ValueError where that is none.
+        """
+        launches, fitting, needed_s = launches_for_change(len(found)), [], 0.0
+        for one in sorted(found, key=lambda one: least_s(one.calls_s)):
+            needed_s += least_s(one.calls_s, launches)
+            fitting += [one] if needed_s <= seconds else []
+        if found and not fitting:
+            raise ValueError(
+                f"seconds must be at least {math.ceil(launches * min(least_s(one.calls_s, 1) for one in found))} for "
+                f"one of the {len(found)} benchmarks, and about {math.ceil(needed_s)} for all; got {seconds:g}"
             )
-            self._add(one.case, Outcome.INCONCLUSIVE, reason, metric=LATENCY, clock=one.clock.name)
+        reason = (
+            f"{len(found)} benchmarks need {math.ceil(needed_s)} s or more, and {seconds:g} s are enough for the "
+            f"{len(fitting)} of the shortest calls: more --seconds, or fewer benchmarks"
+        )
+        for one in found:
+            if one not in fitting:
+                self._add(one.case, Outcome.INCONCLUSIVE, reason, metric=LATENCY, clock=one.clock.name)
         return [one for one in found if one in fitting]
 
 
@@ -288,8 +301,8 @@ class FoundBenchmark:
         return Benchmark(case=self.case, span="", clock=self.clock.name)
 
     @property
-    def least_s(self) -> float:
-        return least_s([side["call_s"] for side in self.sides])
+    def calls_s(self) -> Sequence[float]:
+        return [side["call_s"] for side in self.sides]
 
     def largest(self, name: str) -> float:
         return max(float(side[name]) for side in self.sides)
@@ -340,3 +353,9 @@ def _in_words(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
         for name, file in code.items():
             files.setdefault(name, []).append(file)
     return ", ".join(f"{name} ({' → '.join(dict.fromkeys(found))})" for name, found in files.items())
+
+
+def enough_s(found: Sequence[FoundBenchmark]) -> float:
+    """Return a cap under which each benchmark has twice the time for the launches that a change needs."""
+    launches = launches_for_change(len(found))
+    return max(USUAL_S, math.ceil(2 * sum(least_s(one.calls_s, launches) for one in found)))

@@ -111,7 +111,7 @@ class SuiteTiming(TimingComparison):
         return answers[len(SIDES) :]
 
 
-def least_s(calls_s: Sequence[float]) -> float:
-    """Return the time that a benchmark needs at least: the fewest rounds in the fewest launches, on both sides."""
+def least_s(calls_s: Sequence[float], launches: int = LEAST_LAUNCHES) -> float:
+    """Return the time that a benchmark needs at least: the fewest rounds in so many launches, on both sides."""
     samples_s = sum(max(LEAST_SAMPLE_S, call_s) + min(call_s, LONG_CALL_S) for call_s in calls_s)
-    return LEAST_LAUNCHES * LEAST_ROUNDS * samples_s
+    return launches * LEAST_ROUNDS * samples_s

@@ -96,13 +96,8 @@ class Decisions:
 
     @property
     def launches_for_change(self) -> int:
-        """The launches that a benchmark must have run in before it is called slower or faster.
-
-        A program may settle at its start in a slow or a fast layout of memory. Then identical code draws the slow one
-        after and the fast one before in every one of k launches with a chance of up to 1 in 4^k, and nothing in the
-        launches tells that from a change. Over all benchmarks this may take half of the error.
-        """
-        return max(LEAST_LAUNCHES, math.ceil(math.log(2 * max(1, len(self.benchmarks)) / FAMILYWISE_ERROR, 4)))
+        """The launches that a benchmark must have run in before it is called slower or faster."""
+        return launches_for_change(len(self.benchmarks))
 
     def interim_analysis(self, samples: Sequence[Sample], measured_s: float) -> None:
         """Decide what can be decided now. `measured_s`: measuring time so far, which shares out the error."""
@@ -145,6 +140,16 @@ class Decisions:
         low, high = effect.bounds(LEVEL)
         margin = math.log1p(tolerance.equivalence_margin)
         return Outcome.SAME if -margin < low and high < margin else None
+
+
+def launches_for_change(benchmarks: int) -> int:
+    """Return the launches from which on a change is called, where there are so many benchmarks.
+
+    A program may settle at its start in a slow or a fast layout of memory. Then identical code draws the slow one after
+    and the fast one before in every one of k launches with a chance of up to 1 in 4^k, and nothing in the launches
+    tells that from a change. Over all benchmarks this may take half of the error.
+    """
+    return max(LEAST_LAUNCHES, math.ceil(math.log(2 * max(1, benchmarks) / FAMILYWISE_ERROR, 4)))
 
 
 def effects_of(

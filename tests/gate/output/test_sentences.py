@@ -38,6 +38,7 @@ def test_a_change_is_a_percentage_with_its_interval(ratio, low, high, text):
 
 def test_values_have_their_unit_and_enough_digits_to_differ():
     assert values(timing(ratio=1.1)) == ("1.50 ms", "1.65 ms")
+    assert values(replace(timing(ratio=1.0001), low=None, high=None)) == ("1.50 ms", "1.50 ms")
     assert values(exact()) == ("24.0 KiB", "30.0 KiB")
     assert values(exact(before=1e9, after=1e9 + 1)) == ("1,000,000,000.0", "1,000,000,001.0")
     assert values(whole()) == ("–", "–")

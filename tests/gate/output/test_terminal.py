@@ -1,6 +1,7 @@
 """The answer on a terminal: worst first, within its width, and at the end what to do."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -62,6 +63,15 @@ def test_many_that_are_unjudged_are_one_line_with_the_reason():
     assert "unjudged      9 cases: it runs what is installed here, suite, and" in text_of(
         judgement(*unjudged, timing())
     )
+
+
+def test_many_without_an_estimate_are_one_line_with_the_reason():
+    nothing = dict.fromkeys(("ratio", "low", "high"))
+    blind = [timing(Outcome.INCONCLUSIVE, case=case_id(seq_len=512 * n)) for n in range(1, 10)]
+    blind = [replace(verdict, **nothing, reason="too few launches") for verdict in blind]
+    told = judgement(*blind, *(timing(Outcome.INCONCLUSIVE, case=case_id(batch=n)) for n in range(1, 10)))
+    assert "inconclusive  9 timings: too few launches" in text_of(told)
+    assert outcomes(lines(told, width=200, colour=False)) == ["inconclusive"] * 10
 
 
 def test_what_differs_around_them_warnings_and_notes_are_said():

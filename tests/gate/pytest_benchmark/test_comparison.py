@@ -1,13 +1,15 @@
 """Two revisions of somebody's suite by the command line, with pytest processes and a package in `src/`."""
 
 import json
+import math
 import sys
 
 import pytest
 
 from suite import __main__ as command_line
 from suite.gate.output.files import JUDGEMENT, read_judgement
-from suite.gate.pytest_benchmark.comparison import SuiteComparison
+from suite.gate.pytest_benchmark.clock import Clock
+from suite.gate.pytest_benchmark.comparison import FoundBenchmark, SuiteComparison, enough_s
 from suite.gate.rules.decision import LEAST_LAUNCHES, LEAST_ROUNDS, Decisions
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.verdict import Outcome
@@ -159,18 +161,38 @@ def side(**parts):
     return {"benchmarks": benchmarks, "files": {"t.py": str(parts)}, "failed": {}}
 
 
+def bare(*, trusts=False):
+    """A comparison of nothing yet."""
+    sides = dict.fromkeys(("before", "after", "revisions", "python", "seconds"))
+    return SuiteComparison(**sides, tolerances=Tolerances(), trusts_candidate=trusts)
+
+
 def test_a_changed_benchmark_is_judged_where_it_is_trusted():
     for trusts, expected in ((False, ["a", "c"]), (True, ["a", "b", "c"])):
-        comparison = SuiteComparison(
-            before=None,
-            after=None,
-            revisions=None,
-            python=None,
-            seconds=1,
-            tolerances=Tolerances(),
-            trusts_candidate=trusts,
-        )
+        comparison = bare(trusts=trusts)
         assert comparison._paired(side(a="1", b="1", c="1"), side(a="1", b="2", c="1")) == expected
         assert [verdict.outcome for verdict in comparison.verdicts] == [Outcome.INCOMPARABLE] * (not trusts)
         assert comparison.notes.get("b", []) == ["the benchmark itself changed: its test"] * trusts
         assert "its own timer is not used, but the gate's clocks" in comparison.notes["c"]
+
+
+def test_time_that_calls_no_change_is_refused_or_times_fewer():
+    """A change of one in 40 is called from seven launches on, of five rounds with 3 ms and a call on each side."""
+    found = [
+        FoundBenchmark(case=f"t{call_ms}", clock=Clock(name="thread_cpu"), sides=({"call_s": call_ms / 1000},) * 2)
+        for call_ms in range(1, 41)
+    ]
+    needed_s = sum(7 * 5 * 2 * (max(3, call_ms) + call_ms) / 1000 for call_ms in range(1, 41))
+    assert enough_s(found) == max(120, math.ceil(2 * needed_s))
+    assert enough_s(found[:1]) == 120
+    comparison = bare()
+    assert comparison._fitting(found, needed_s + 0.01) == found
+    assert not comparison.verdicts
+    assert comparison._fitting(found, 1.0) == found[:2]
+    assert {(verdict.outcome, verdict.case) for verdict in comparison.verdicts} == {
+        (Outcome.INCONCLUSIVE, one.case) for one in found[2:]
+    }
+    (reason,) = {verdict.reason for verdict in comparison.verdicts}
+    assert reason.startswith(f"40 benchmarks need {math.ceil(needed_s)} s or more, and 1 s are enough for the 2 of")
+    with pytest.raises(ValueError, match=r"^seconds must be at least 1 for one of the 40 benchmarks, and about 116"):
+        comparison._fitting(found, 0.1)
