@@ -323,7 +323,8 @@ def _run_to_end(worker: WorkerClient, side: int, case: str, following: str | Non
 def _not_run(old: Opened, new: Opened) -> tuple[Outcome, str]:
     """Return the outcome and the reason of a benchmark that at least one side could not run."""
     if isinstance(new, FailedError):
-        return Outcome.BROKEN, f"now {new}"
+        when = "before and now" if isinstance(old, FailedError) else "now"
+        return Outcome.BROKEN, f"{when} {new}"
     if isinstance(new, UnsupportedHereError):
         if isinstance(old, UnsupportedHereError):
             return Outcome.UNJUDGED, str(new)

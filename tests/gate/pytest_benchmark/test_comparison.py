@@ -9,9 +9,10 @@ import pytest
 from suite import __main__ as command_line
 from suite.gate.output.files import JUDGEMENT, read_judgement
 from suite.gate.pytest_benchmark.clock import Clock
-from suite.gate.pytest_benchmark.comparison import FoundBenchmark, SuiteComparison, enough_s
+from suite.gate.pytest_benchmark.comparison import FoundBenchmark, SuiteComparison, _not_run, enough_s
 from suite.gate.rules.decision import LEAST_LAUNCHES, LEAST_ROUNDS, Decisions
 from suite.gate.rules.tolerances import Tolerances
+from suite.gate.side_by_side.worker_client import FailedError
 from suite.gate.verdict import Outcome
 from tests.gate.pytest_benchmark import projects
 from tests.gate.repositories import repository
@@ -174,6 +175,12 @@ def test_a_changed_benchmark_is_judged_where_it_is_trusted():
         assert [verdict.outcome for verdict in comparison.verdicts] == [Outcome.INCOMPARABLE] * (not trusts)
         assert comparison.notes.get("b", []) == ["the benchmark itself changed: its test"] * trusts
         assert "its own timer is not used, but the gate's clocks" in comparison.notes["c"]
+
+
+def test_a_test_that_fails_is_broken_and_said_to_have_failed_before():
+    failed = FailedError("the test fails: no module re2")
+    assert _not_run(failed, failed) == (Outcome.BROKEN, "before and now the test fails: no module re2")
+    assert _not_run({}, failed) == (Outcome.BROKEN, "now the test fails: no module re2")
 
 
 def test_time_that_calls_no_change_is_refused_or_times_fewer():
