@@ -11,11 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, median
 
-import suite
 from suite.console.compare import by_setting
 from suite.console.summary import Entry, summary_of
 from suite.notebook.runs import Runs
-from suite.records.store import read_contents
 from suite.report.model.labels import ALGORITHM, rank_of
 from suite.report.model.results import read_results
 from suite.report.model.run import extras
@@ -69,6 +67,13 @@ def unread(folder):
 def whole(folder):
     """Return a folder's records with all their readings, which takes ten milliseconds a record."""
     return read_results([REFERENCE / folder])
+
+
+class ReadRuns(Runs):
+    """Runs whose readings were read before, so that no frame of them reads those anew."""
+
+    def _read(self, workload):
+        return iter(self._named(workload))
 
 
 @functools.cache
@@ -151,7 +156,7 @@ def measured_speedup(tokens, device="h100-sxm5-80gb"):
 @functools.cache
 def chosen_tokens(outcome):
     """Return in how many cells MLA over chosen tokens is told faster or slower than over all, by `suite compare`."""
-    stored = read_contents([REFERENCE / "cpu_variants/variants_sparse"]).stored
+    stored = whole("cpu_variants/variants_sparse").records
     entries = [Entry(record=run.record, summary=summary_of(run.record)) for run in stored]
     verdicts = by_setting(entries, "attention", "mla")
     return f"{sum(verdict.outcome == outcome for verdict in verdicts)} of {len(verdicts)}"
@@ -181,7 +186,7 @@ def difference(ours: Mapping[str, float], theirs: Mapping[str, float], verdict: 
 @functools.cache
 def recipes_compared(against="r1_zero"):
     """Return recipes beside one of them; an arm is called by its recipe, and where it has none by DPO's settings."""
-    frame = suite.load(REFERENCE / "cpu/recipes").compare(by="recipe", against=against)
+    frame = ReadRuns(whole("cpu/recipes")).compare(by="recipe", against=against)
     names = {"r1_preference (rpo_alpha=1.0)": "r1_preference", "r1_preference (rpo_alpha=0)": "dpo"}
     return frame.assign(arm=frame["arm"].astype(str).replace(names))
 
