@@ -20,6 +20,7 @@ from suite import __main__ as command_line
 from suite.gate import command
 from suite.gate.output.files import JUDGEMENT, read_judgement
 from suite.gate.rules.acceptances import ACCEPTED, read_acceptances
+from suite.gate.rules.decision import LEAST_LAUNCHES, Decisions
 from suite.gate.side_by_side import revisions
 from suite.gate.stored.benchmark_json import read_run
 from suite.gate.verdict import Outcome
@@ -102,6 +103,7 @@ def test_a_slower_case_fails_and_passes_once_accepted(tmp_path, monkeypatch, cap
     summary = tmp_path / "summary"
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    monkeypatch.setattr(Decisions, "launches_for_change", LEAST_LAUNCHES)  # the rule has tests of its own
     code, found = judged(monkeypatch, tmp_path, {"cases": CASES}, SLOWER)
     assert code == 1
     assert found == {"one": {"same"}, "two": {"same", "slower"}, "three": {"same"}}

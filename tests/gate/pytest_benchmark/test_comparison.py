@@ -12,6 +12,7 @@ from suite.gate.pytest_benchmark.clock import Clock
 from suite.gate.pytest_benchmark.comparison import FoundBenchmark, SuiteComparison, _not_run, enough_s
 from suite.gate.rules.decision import LEAST_LAUNCHES, LEAST_ROUNDS, Decisions
 from suite.gate.rules.tolerances import Tolerances
+from suite.gate.side_by_side import timing
 from suite.gate.side_by_side.worker_client import FailedError
 from suite.gate.verdict import Outcome
 from tests.gate.pytest_benchmark import projects
@@ -43,7 +44,9 @@ def judged(tmp_path_factory):
     digest = repo.digest()
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(repo.folder)
-        patched.setattr(Decisions, "launches_for_change", LEAST_LAUNCHES)  # the rule has tests of its own
+        # The rule has tests of its own, and each launch starts two workers.
+        patched.setattr(Decisions, "launches_for_change", LEAST_LAUNCHES)
+        patched.setattr(timing, "SHARE", 1 / (LEAST_LAUNCHES + 1))
         given = ("--against", "HEAD", "--seconds", "3", "--python", sys.executable, "--out", str(folder / "out"))
         code = called(patched, "pytest", *given)
     assert repo.digest() == digest
