@@ -88,6 +88,17 @@ def imported_by(modules, preloaded=()):
     return dict(json.loads(line) for line in ended.stdout.splitlines())
 
 
+def held_after(modules):
+    """What stands in sys.modules after importing all of these into one process."""
+    look = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]; print(*sys.modules)"
+    command = [sys.executable, "-W", "ignore", "-c", look, *modules]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert ended.returncode == 0, ended.stderr
+    found = set(ended.stdout.split())
+    assert set(modules) <= found
+    return found
+
+
 def layer_of(module):
     return ".".join(module.split(".")[:2])
 
@@ -112,12 +123,17 @@ def imported_at_once(body):
 
 
 @functools.cache
+def tree_of(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
 def imports_of(module):
     """A module's own imports and those of the packages around it: modules of the suite, and other packages' names."""
     path = ROOT.joinpath(*module.split("."))
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     found = set()
-    for name in imported_at_once(ast.parse(path.read_text(encoding="utf-8")).body):
+    for name in imported_at_once(tree_of(path).body):
         while name.startswith("suite.") and not (ROOT / name.replace(".", "/")).is_dir() and not is_module(name):
             name = name.rpartition(".")[0]
         found.add(name if name.startswith("suite") else name.partition(".")[0])
@@ -153,8 +169,7 @@ def test_a_layer_imports_only_what_lies_below_it(layer):
 def lines_of_import(module):
     """The modules of the suite that a module names in any import line: in functions and for type checkers, too."""
     path = ROOT.joinpath(*module.split("."))
-    tree = ast.parse((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
+    for node in ast.walk(tree_of(path / "__init__.py" if path.is_dir() else path.with_suffix(".py"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -170,7 +185,7 @@ def circles(imports):
         for module in imports:
             if through in reached[module]:
                 reached[module] |= reached[through]
-    return {frozenset(b for b in imports if b in reached[a] and a in reached[b]) for a in imports if a in reached[a]}
+    return {frozenset(b for b in reached[a] if a in reached[b]) for a in imports if a in reached[a]}
 
 
 def test_no_modules_import_each_other_in_a_circle():
@@ -183,42 +198,31 @@ def test_no_modules_import_each_other_in_a_circle():
 @pytest.mark.parametrize("has_torch", [False, True])
 def test_no_package_brings_what_layers_may_not_import(has_torch):
     layers = [layer for layer in MAY_IMPORT if (layer in NEEDS_TORCH) is has_torch]
-    modules = [module for layer in layers for module in modules_of(layer)]
-    look = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]; print(*sys.modules)"
-    command = [sys.executable, "-W", "ignore", "-c", look, *modules]
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-    assert ended.returncode == 0, ended.stderr
-    found = set(ended.stdout.split())
-    assert set(modules) <= found
+    found = held_after([module for layer in layers for module in modules_of(layer)])
     assert not ({"hydra", "omegaconf"} if has_torch else RUNS_ONLY) & found
 
 
-@needs_fork
 def test_the_process_that_starts_runs_holds_no_torch():
     plans = ["suite.rl.plan", "suite.quality.plan", *modules_of("suite.quality.tasks")]
-    for module, names in imported_by(["suite.commands.run", *plans]).items():
-        assert isinstance(names, list), names
-        assert "torch" not in names, module
+    assert "torch" not in held_after(["suite.commands.run", *plans])
 
 
 IN_THE_GATES_GROUP = {"numpy", "yaml", "psutil", "typer", "filelock", "pynvml"}
 """What the packages of pyproject.toml's group `gate` are imported as."""
 
 
-@needs_fork
 def test_the_gate_needs_the_packages_of_its_group_alone():
     modules = ["suite.commands.application", *modules_of("suite.gate")]
     others = {name for module in modules for name in reached_from(module) if name.partition(".")[0] != "suite"}
     assert others - sys.stdlib_module_names - {"__future__"} <= IN_THE_GATES_GROUP
-    for module, names in imported_by(["suite.commands.application", "suite.gate.command"]).items():
-        assert isinstance(names, list), names
-        assert not {"pyarrow", "pandas", "plotly", "torch"} & set(names), module
+    held = held_after(["suite.commands.application", "suite.gate.command"])
+    assert not {"pyarrow", "pandas", "plotly", "torch"} & held
 
 
 def test_hydra_is_imported_by_composing_alone():
     importers = set()
     for path in (ROOT / "suite").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(path)):
             named = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             named += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if any(name.split(".")[0] in ("hydra", "omegaconf") for name in named):
@@ -246,7 +250,7 @@ INTERVALS = {"mean_of_seeds": {"formats"}, "stratified_bootstrap": {"curves", "e
 def test_the_report_judges_arms_by_the_one_rule_alone():
     judging = set()
     for path in (ROOT / "suite" / "report").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ImportFrom) and node.module == "suite.statistics.paired":
                 judging |= {path.stem for one in node.names if one.name in ("compare", "changes")}
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("suite.statistics"):
