@@ -95,12 +95,12 @@ def texts(value):
         yield value
 
 
-@pytest.fixture
-def hostile_page(tmp_path):
+@pytest.fixture(scope="module")
+def hostile_page(tmp_path_factory):
     everywhere = {"started_at": EVIL, "backend": EVIL, "clock": EVIL, "commit": EVIL, "warnings": [EVIL]}
     everywhere |= watched(EVIL)
     return page_of(
-        tmp_path,
+        tmp_path_factory.mktemp("hostile"),
         build(
             attention=EVIL, geometry=EVIL, phase=EVIL, provenance=everywhere, environment={"cpu": EVIL, "gpus": [EVIL]}
         ),

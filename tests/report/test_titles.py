@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from suite.report.blocks import LONGEST_TITLE
-from suite.report.command import build_sections
+from suite.report.command import _no_search_for_cycles, build_sections
 from suite.report.model.results import read_results
 from suite.report.page.texts import load_texts
 
@@ -16,6 +16,7 @@ SETTING = re.compile(r"\w=\S")
 
 
 @pytest.fixture(scope="module")
+@_no_search_for_cycles()
 def built():
     return build_sections(read_results([REFERENCE / name for name in FOLDERS]))
 
