@@ -1,5 +1,6 @@
 """Documents that hold figures, and how their markers are filled."""
 
+import functools
 import re
 
 from tests.prose.figures import FIGURES
@@ -28,9 +29,15 @@ def filled(path, text):
     return MARKED.sub(lambda match: f"{match[1]}{said(match[2], is_chinese='.zh' in path.suffixes)}{match[4]}", text)
 
 
+@functools.cache
+def read_once(name):
+    """Return a figure's text in English; several documents show most of them."""
+    return FIGURES[name]()
+
+
 def said(name, *, is_chinese=False):
     """Return a figure's text. Raises KeyError for a name that figures.py does not have."""
-    text = FIGURES[name]()
+    text = read_once(name)
     for english, chinese in IN_CHINESE.items() if is_chinese else ():
         text = re.sub(english, chinese, text)
     return text

@@ -1,11 +1,11 @@
 """READMEs: their figures are the records', the reference of settings is the YAML's, links lead somewhere."""
 
-import gc
 import re
 
 import pytest
 
 import suite
+from suite.report.command import _no_search_for_cycles
 from tests.prose.documents import MARKED, documents, filled
 from tests.prose.figures import FIGURES
 from tests.prose.readers import REFERENCE, ROOT, effect, recipe
@@ -51,15 +51,7 @@ def unmarked(text):
     return [number for number in found if number not in SETTINGS]
 
 
-@pytest.fixture
-def _uncollected():
-    """Keep millions of readings without a search for circles among them, which takes a quarter of the time."""
-    gc.disable()
-    yield
-    gc.enable()
-
-
-@pytest.mark.usefixtures("_uncollected")
+@_no_search_for_cycles()
 def test_every_figure_in_prose_is_what_the_records_say():
     """And none of another verdict; all in one test, for which the records are read once."""
     differing = [path.relative_to(ROOT) for path in documents() if filled(path, read(path)) != read(path)]

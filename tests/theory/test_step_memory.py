@@ -98,7 +98,7 @@ SMALL = {
 }
 WIDE = SMALL | {"vocab_size": 300, "hidden_size": 512, "intermediate_size": 2048, "num_heads": 8}
 TIED = SMALL | {"tie_embeddings": True}
-STEP = {"seq_len": 300, "prompt_len": 40, "prompts_per_step": 4, "num_generations": 4, "micro_batch": 1}
+STEP = {"seq_len": 300, "prompt_len": 40, "prompts_per_step": 2, "num_generations": 4, "micro_batch": 1}
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ STEP = {"seq_len": 300, "prompt_len": 40, "prompts_per_step": 4, "num_generation
     [
         ("grpo", TIED, {"precision": "mixed"}),
         ("grpo", SMALL, {"lora_rank": 4}),
-        ("dr_grpo", WIDE, {"prompts_per_step": 2, "seq_len": 100}),
+        ("dr_grpo", WIDE, {"seq_len": 100}),
     ],
     ids=["tied, mixed", "LoRA", "one pass, few words"],
 )
