@@ -180,7 +180,7 @@ def test_a_changed_benchmark_is_judged_where_it_is_trusted():
         assert "its own timer is not used, but the gate's clocks" in comparison.notes["c"]
 
 
-def test_a_test_that_fails_is_broken_and_said_to_have_failed_before():
+def test_a_broken_test_is_said_to_have_failed_before():
     failed = FailedError("the test fails: no module re2")
     assert _not_run(failed, failed) == (Outcome.BROKEN, "before and now the test fails: no module re2")
     assert _not_run({}, failed) == (Outcome.BROKEN, "now the test fails: no module re2")
