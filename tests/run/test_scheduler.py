@@ -1,9 +1,11 @@
-"""Which record answers a case, so that it is not run again."""
+"""Which record answers a case, so that it is not run again, and the exit code of all records."""
 
 from types import SimpleNamespace
 
+import pytest
+
 from suite.records.record import Status
-from suite.run.scheduler import find_cached_record
+from suite.run.scheduler import Outcome, find_cached_record
 from tests.records.factory import build, store
 
 
@@ -18,3 +20,23 @@ def test_the_newest_whole_record_answers_unless_it_failed(tmp_path):
     assert f"{second.name}: damaged, so the case is run again: record.json cannot be read" in line
     store(tmp_path, build(status=Status.FAILED, reason="broke"))
     assert find_cached_record(job, tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("statuses", "alone", "of_a_sweep"),
+    [
+        ([Status.OK], 0, 0),
+        ([], 3, 0),
+        ([Status.UNSUPPORTED], 3, 0),
+        ([Status.UNSUPPORTED, Status.OK], 0, 0),
+        ([Status.OUT_OF_MEMORY, Status.OK], 3, 3),
+        ([Status.OUT_OF_MEMORY, Status.INCORRECT], 1, 1),
+        ([Status.OUT_OF_MEMORY, Status.FAILED], 1, 1),
+        ([Status.FAILED, Status.INTERRUPTED], 130, 130),
+    ],
+)
+def test_the_exit_code_is_that_of_the_worst_status(statuses, alone, of_a_sweep):
+    outcome = Outcome(records=[SimpleNamespace(status=status) for status in statuses], was_interrupted=False)
+    assert (outcome.exit_code(is_sweep=False), outcome.exit_code(is_sweep=True)) == (alone, of_a_sweep)
+    cut_off = Outcome(records=outcome.records, was_interrupted=True)
+    assert cut_off.exit_code(is_sweep=True) == 130
