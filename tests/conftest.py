@@ -1,6 +1,7 @@
 import signal
 import sys
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,22 @@ import pytest
 FOREIGN = Path(__file__).parent / "foreign"
 # What an installed package would be: workers inherit the path.
 sys.path.insert(0, str(FOREIGN))
+OF_TRAININGS = ("torch._dynamo", "suite.rl.workload")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_fork_server_for_all():
+    """The fork server of a process of tests, which starts once, has loaded what trainings need and not only what its
+    first sweep does: each training would load it again, for 1.7 s."""
+    if sys.platform != "linux" or find_spec("torch") is None:
+        yield
+        return
+    from multiprocessing import forkserver
+
+    usual = forkserver.set_forkserver_preload
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(forkserver, "set_forkserver_preload", lambda names: usual([*names, *OF_TRAININGS]))
+        yield
 
 
 @contextmanager

@@ -156,8 +156,8 @@ def test_a_projection_tells_what_is_expected_and_by_what(tmp_path, capsys):
     [
         (["cache_dtype=fp8", "phase=prefill"], "cache_dtype=fp8 is read in decoding"),
         (["match=cache", "attention=mha"], "has none"),
-        (["backend=flex", "phase=train"], "no backward pass"),
-        (["backend=flex", "dtype=float64"], "got float64"),
+        (["backend=cpp", "phase=train"], "no backward pass"),
+        (["backend=cpp", "dtype=float64"], "got float64"),
     ],
 )
 def test_a_right_case_that_cannot_run_is_unsupported_with_reason(tmp_path, arguments, words):
