@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves
 
 from suite.measure.devices import cuda_clock
 
@@ -93,7 +93,11 @@ class Kernels(TorchDispatchMode):
         self.chip = chip
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
+        # OnTheCpu has seen what is asked; each look at a tensor here would pass it once more.
+        with torch._C.DisableTorchFunction():
+            return self._launched(func, args, kwargs or {})
+
+    def _launched(self, func, args, kwargs):
         name = func._schema.name.partition("::")[2]
         if name in SYNCHRONISING:
             self.chip.synchronise()
@@ -166,7 +170,8 @@ class OnTheCpu(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if func is torch.device:
             return func(*args, **(kwargs or {}))
-        return func(*tree_map(on_the_cpu, args), **tree_map(on_the_cpu, kwargs or {}))
+        # A device is never within a list of arguments: looking into those would cost more than what the suite does.
+        return func(*map(on_the_cpu, args), **{name: on_the_cpu(value) for name, value in (kwargs or {}).items()})
 
 
 def on_the_cpu(value):
@@ -203,7 +208,7 @@ def simulated_cuda(monkeypatch, *, l2_bytes=L2_BYTES):
         def replay(self):
             chip.host_s += GRAPH_LAUNCH_S
             chip.device_s = max(chip.device_s, chip.host_s) + GRAPH_START_S
-            with torch.inference_mode(), _disable_current_modes():
+            with torch.inference_mode(), _disable_current_modes(), torch._C.DisableTorchFunction():
                 for kernel, made in self.kernels:
                     again = kernel(host_s=0.0, start_s=NODE_START_S)
                     for old, new in zip(tensors_in(made), tensors_in(again), strict=made is not None):
