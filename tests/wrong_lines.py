@@ -1,5 +1,6 @@
 """Trying changes of one line each in a scratch copy of the suite, each in a fork that has what is dear imported."""
 
+import importlib
 import os
 import shutil
 import sys
@@ -10,12 +11,20 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def try_all(changes, part, outcome):
+def try_all(changes, part, outcome, untouched=()):
     """Print what each change ends as. `part`: the package that the changes' files lie in. `outcome(change, folder)`:
-    status and reason of the case that runs the copy in a folder."""
+    status and reason of the case that runs the copy in a folder. `untouched`: modules that neither are changed nor
+    import one that is; they are loaded once, from the copy."""
     with tempfile.TemporaryDirectory() as folder:
         for copied in ("suite", "conf"):
             shutil.copytree(ROOT / copied, Path(folder) / copied)
+        if untouched:
+            sys.path.insert(0, folder)
+        for name in untouched:
+            importlib.import_module(name)
+        loaded = {Path(module.__file__) for module in sys.modules.values() if getattr(module, "__file__", None)}
+        changed = {(Path(folder) / "suite" / part / change.file).resolve() for change in changes if change.before}
+        assert not changed & loaded, "what is changed must be loaded by the forks alone"
         for change in changes:
             with _made(change, Path(folder) / "suite" / part / change.file):
                 print(f"{change.what}: {_ended(change, folder, outcome)}", flush=True)
