@@ -144,10 +144,21 @@ def test_a_stopped_fork_server_is_given_up_and_replaced(outcome_of, impatient):
     assert outcome_of("Behaving")[0] == (Status.OK, None)
 
 
+@pytest.fixture
+def empty_server(monkeypatch):
+    """A fork server of the test's own, which has not loaded torch: it dies and leaves the others' alive."""
+    server = forkserver.ForkServer()
+    monkeypatch.setattr(forkserver, "_forkserver", server)
+    monkeypatch.setattr(forkserver, "connect_to_new_process", server.connect_to_new_process)
+    server.ensure_running()
+    yield
+    server._stop()
+
+
 @needs_forks
+@pytest.mark.usefixtures("empty_server")
 def test_an_interruption_waits_for_no_stopped_fork_server(worker, outcome_of, impatient, monkeypatch):
     monkeypatch.setattr(stopped, "GIVEN_UP_AFTER_S", 60.0)
-    outcome_of("Killed")
     stop_server()
     threading.Timer(0.1, worker.interrupt).start()
     with pytest.raises(TaskInterruptedError):

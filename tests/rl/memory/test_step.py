@@ -1,5 +1,6 @@
 """The simulated step against itself with real tensors, and against what must be held."""
 
+import json
 from contextlib import nullcontext
 
 import pytest
@@ -9,8 +10,18 @@ from suite.rl.memory.step import SCORE, SimulatedStep, rollout_phase, update_pha
 from tests.rl.memory.cases import SMALLER, TINY, plan, settings
 
 
-def peaks(*arguments, tensors=nullcontext, **changes):
-    """With real tensors where nothing else is said: at this size they are the faster ones."""
+_FOUND = {}
+
+
+def peaks(*arguments, **changes):
+    """With real tensors: at this size they are the faster ones. What several tests ask for is computed once."""
+    asked = json.dumps([arguments, changes], sort_keys=True)
+    if asked not in _FOUND:
+        _FOUND[asked] = simulated(nullcontext, *arguments, **changes)
+    return _FOUND[asked]
+
+
+def simulated(tensors, *arguments, **changes):
     attention = settings(*arguments, **changes)["attention"]
     wanted = plan(*arguments, **{"rollout_batch": "all", **changes})
     step = SimulatedStep(wanted, attention, tensors)
@@ -32,7 +43,7 @@ def peaks(*arguments, tensors=nullcontext, **changes):
 )
 def test_real_and_fake_tensors_hold_the_same_bytes(case):
     case |= {"geometry": TINY | {"num_layers": 1}}
-    assert peaks(**case) == peaks(**case, tensors=FakeTensorMode)
+    assert simulated(nullcontext, **case) == simulated(FakeTensorMode, **case)
 
 
 ALL = (rollout_phase(16), SCORE, update_phase(2))
