@@ -9,7 +9,6 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from suite.rl.memory.step import SCORE, SimulatedStep, rollout_phase, update_phase
 from tests.rl.memory.cases import SMALLER, TINY, plan, settings
 
-
 _FOUND = {}
 
 
