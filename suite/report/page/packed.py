@@ -25,7 +25,7 @@ def packed(value: Any) -> str:
     return packed_text(_json(value))
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=16)
 def packed_text(text: str) -> str:
     """Return text compressed, in base64; the same each time, so that a page that is written twice does not differ."""
     # A foreign record may hold half a surrogate pair, which UTF-8 cannot write.
