@@ -36,7 +36,7 @@ from suite.gate.rules.tolerances import (
 from suite.gate.selftest import TWO_WORKERS, Plan, noise_of, selftest, table
 from suite.gate.side_by_side import revisions
 from suite.gate.side_by_side.against import RevisionComparison
-from suite.gate.side_by_side.settings import settings_of
+from suite.gate.side_by_side.settings import Settings, settings_of
 from suite.gate.side_by_side.timing import most_launches
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerError, interpreter
 from suite.gate.stored.benchmark_json import holds_benchmarks, judge_benchmarks
@@ -113,8 +113,7 @@ def gate_against(
             folder=folder,
             python=interpreter(python or Path(sys.executable)),
         )
-        for line in settings.differing:
-            _say(f"this change alters what it is judged by: {line}")
+        _say_differing(settings)
         _say(
             f"the working tree against {revision} ({(before.side.commit or '')[:9]}), sweep={sweep}: at most "
             f"{seconds:g} s of measuring in {LEAST_LAUNCHES} to {most_launches(seconds)} launches, each with about 3 s "
@@ -122,12 +121,7 @@ def gate_against(
         )
         interrupted = _run(comparison)
         with interruptions.deferred():
-            judgement = comparison.judgement(inconclusive_fails=inconclusive == "fail", interrupted=interrupted)
-            judgement = _with_acceptances(judgement, settings.accepted)
-            if export is not None and not interrupted:
-                samples = comparison.timing.rounds.samples if comparison.timing else []
-                export_benchmark_json(export, judgement, samples, comparison.python)
-            return _finish(judgement, out, comparison.tables())
+            return _judged(comparison, settings, comparison.python, inconclusive, interrupted, out, export)
 
 
 def gate_pytest(
@@ -186,17 +180,34 @@ def gate_pytest(
             warnings=[*settings.warnings(top)],
             prepared=prepare,
         )
-        for line in settings.differing:
-            _say(f"this change alters what it is judged by: {line}")
+        _say_differing(settings)
         _say(f"the working tree's benchmarks against {against} ({(before.side.commit or '')[:9]})")
         interrupted = _run(comparison)
         with interruptions.deferred():
-            judgement = comparison.judgement(inconclusive_fails=inconclusive == "fail", interrupted=interrupted)
-            judgement = _with_acceptances(judgement, settings.accepted)
-            if export is not None and not interrupted:
-                samples = comparison.timing.rounds.samples if comparison.timing else []
-                export_benchmark_json(export, judgement, samples, found.path)
-            return _finish(judgement, out, comparison.tables())
+            return _judged(comparison, settings, found.path, inconclusive, interrupted, out, export)
+
+
+def _say_differing(settings: Settings) -> None:
+    for line in settings.differing:
+        _say(f"this change alters what it is judged by: {line}")
+
+
+def _judged(
+    comparison: RevisionComparison | SuiteComparison,
+    settings: Settings,
+    python: str,
+    inconclusive: str,
+    interrupted: bool,
+    out: Path | None,
+    export: Path | None,
+) -> int:
+    """Judge what a comparison of two revisions has found by now, and show and write it."""
+    judgement = comparison.judgement(inconclusive_fails=inconclusive == "fail", interrupted=interrupted)
+    judgement = _with_acceptances(judgement, settings.accepted)
+    if export is not None and not interrupted:
+        samples = comparison.timing.rounds.samples if comparison.timing else []
+        export_benchmark_json(export, judgement, samples, python)
+    return _finish(judgement, out, comparison.tables())
 
 
 def check_export(export: Path | None) -> None:

@@ -17,9 +17,9 @@ def strict_json(content: bytes, *, most_values: int = MOST_VALUES) -> tuple[Any,
     try:
         found = json.loads(
             content.decode(),
-            parse_int=_integer,
-            parse_float=_finite,
-            parse_constant=_finite,
+            parse_int=whole_number,
+            parse_float=finite_number,
+            parse_constant=finite_number,
             object_pairs_hook=_object,
         )
     except UnicodeDecodeError as error:
@@ -55,13 +55,15 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _integer(text: str) -> int:
+def whole_number(text: str) -> int:
+    """Read a whole number. Raises ValueError for one of more than MOST_DIGITS digits, which takes quadratic time."""
     if len(text) > MOST_DIGITS:
         raise ValueError(f"has a whole number of more than {MOST_DIGITS} digits")
     return int(text)
 
 
-def _finite(text: str) -> float:
+def finite_number(text: str) -> float:
+    """Read a number. Raises ValueError for NaN and infinity."""
     value = float(text)
     if not math.isfinite(value):
         raise ValueError("has a number that is not finite")

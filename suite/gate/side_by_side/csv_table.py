@@ -8,7 +8,6 @@ import csv
 import functools
 import gzip
 import io
-import math
 import typing
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,11 +16,11 @@ from typing import Any
 
 from suite.records.plain_text import one_line
 from suite.records.record import CorruptRecordError
+from suite.records.strict_json import finite_number, whole_number
 
 LARGEST_FILE_BYTES, LARGEST_TEXT_BYTES = 16 << 20, 64 << 20
 """The largest file, and the largest text in it: the longest of the self-test have 52 kB and 400 kB."""
 LONGEST_CELL = 2000
-LONGEST_INTEGER = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +69,7 @@ class CsvTable:
     @functools.cached_property
     def _cells(self) -> Mapping[str, Callable[[str], Any]]:
         """Return the reader of each column's cells, in the order of the row's fields."""
-        readers = {str: _text, int: _integer, float: _finite}
+        readers = {str: _text, int: whole_number, float: finite_number}
         found: dict[str, Callable[[str], Any]] = {}
         for name, hint in typing.get_type_hints(self.row).items():
             kinds = typing.get_args(hint) or (hint,)
@@ -91,16 +90,3 @@ def _text(text: str) -> str:
     if len(text) > LONGEST_CELL or one_line(text) != text:
         raise ValueError(f"has control characters, or more than {LONGEST_CELL} letters")
     return text
-
-
-def _integer(text: str) -> int:
-    if len(text) > LONGEST_INTEGER:
-        raise ValueError(f"has a whole number of more than {LONGEST_INTEGER} digits")
-    return int(text)
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError("has a number that is not finite")
-    return value
