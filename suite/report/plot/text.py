@@ -31,3 +31,8 @@ def short_names(names: Iterable[str]) -> list[str]:
 def shortened(text: str, longest: int) -> str:
     """Return a text that ends in an ellipsis where it was too long."""
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def ending(text: str, longest: int) -> str:
+    """Return a text that begins with an ellipsis where it was too long: tests in one folder differ at their ends."""
+    return text if len(text) <= longest else "…" + text[1 - longest :]

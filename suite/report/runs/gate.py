@@ -28,18 +28,32 @@ from suite.gate.output.sentences import values as before_and_after
 from suite.gate.verdict import Judgement, Outcome, Side, Verdict
 from suite.records import numbers
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, joined, say, section
-from suite.report.model.labels import GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Style, case_facets, name_facets
+from suite.report.model.labels import (
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    Style,
+    case_facets,
+    distinct,
+    name_facets,
+)
 from suite.report.model.results import Judged, Results, newest
 from suite.report.model.run import clip_text
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import rule
 from suite.report.plot.rows import drawn_of, rows
 from suite.report.plot.scales import Ticks, log
+from suite.report.plot.text import ending
 from suite.report.table import Column, column, table
 
 LONGEST_NAME, LONGEST_REASON, DATE_LENGTH = 300, 1000, 16
 LATENCY = "latency_s"
 MOST_DRAWN, FRAME_PX, ROW_PX, NAME_SHIFT_PX = 20, 110, 36, 14
+LONGEST_DRAWN = 46
+"""Characters of a row's name that a screen of 390 pixels has room for."""
 PLAUSIBLE = (1e-3, 1e3)
 """A ratio beyond is in the table alone, since the axis would not bear it."""
 LEAST_REACH = 1.03
@@ -203,7 +217,7 @@ def _forest(drawn: Sequence[Row], label: str) -> dict[str, Any]:
     low, high = low / room, high * room
     present = [outcome for outcome in Outcome if any(row.verdict.outcome is outcome for row in drawn)]
     return rows(
-        [row.name for row in drawn],
+        distinct(ending(row.name, LONGEST_DRAWN) for row in drawn),
         [*_allowed(drawn), *(_changes(outcome, drawn, label) for outcome in present)],
         xaxis=log(say("gate.axis"), _ticks(low, high), range=[math.log10(low), math.log10(high)]),
         shift_px=NAME_SHIFT_PX,

@@ -1,6 +1,5 @@
 """A worker and its cases: it checks them, counts exact quantities, and takes samples."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -130,17 +129,17 @@ def test_a_part_is_watched_at_the_call_that_the_judge_chose():
 def test_the_first_call_after_a_switch_counts_if_it_is_long(monkeypatch, call_s, counted_s):
     """It finds the other side's data in the caches, which is much of a short call. One call fills each sample here."""
     pytest.importorskip("torch")
-    now_s, taken_s = 0.0, iter([9.0, 1.0, 9.0, 1.0])
+    now_s, wall_s, taken_s = 0.0, 0.0, iter([9.0, 1.0, 9.0, 1.0])
 
     def work():
-        nonlocal now_s
-        now_s += next(taken_s)
-        time.sleep(call_s)
+        nonlocal now_s, wall_s
+        now_s, wall_s = now_s + next(taken_s), wall_s + call_s
 
     made = worker_for(FOREIGN)
     build(made, "Behaving", examine=False)
     made._built["a case"]._parts = {"work": work}
     with_clock(monkeypatch, lambda: now_s)
+    monkeypatch.setattr(worker, "perf_counter", lambda: wall_s)
     sample = made.sample("a case", "work")
     assert (sample["thread_cpu_s"], sample["calls"]) == (counted_s, 1)
 

