@@ -38,6 +38,10 @@ class Claim:
     ) -> None:
         _give_up(self.folder, self.lock)
 
+    def publish(self) -> Path:
+        """Bring the run that was written into its folder to where it belongs, and return that place: here the same."""
+        return self.folder
+
 
 def run_folders(parent: Path, run_key: str) -> Iterator[Path]:
     """Yield the places of runs of this key, the first one first, without end, whether they exist or not."""
@@ -62,7 +66,7 @@ def claim_folder(parent: Path, run_key: str) -> Claim | None:
         is_elsewhere = folder.is_symlink() or (folder / LOCK).is_symlink()
         if is_elsewhere or not folder.is_dir() or has_record(folder):
             continue
-        claim = _hold(folder)
+        claim = hold(folder)
         if claim is None or not has_record(folder):
             return claim
         _give_up(folder, claim.lock)  # its holder finished between the two looks
@@ -79,7 +83,7 @@ def claim_new_folder(parent: Path, run_key: str) -> Claim:
             folder.mkdir()
         except FileExistsError:
             continue
-        claim = _hold(folder)
+        claim = hold(folder)
         if claim is not None and not has_record(folder):
             return claim
         if claim is not None:  # somebody took it in between, and is done
@@ -101,7 +105,7 @@ def alone_in(parent: Path) -> Iterator[None]:
         yield
 
 
-def _hold(folder: Path) -> Claim | None:
+def hold(folder: Path) -> Claim | None:
     """Lock a run's folder; None where a living process holds it."""
     from filelock import FileLock, Timeout  # here, since whoever only reads records needs none
 

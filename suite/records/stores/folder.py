@@ -1,0 +1,284 @@
+"""Places of a sweep's runs: a folder of this machine, or one in a store that several machines write into.
+
+In a store a lock that its holder's death frees does not exist. A claim is an object there that only one can create; its
+holder writes it anew every 30 s, and one that is older than 120 s, by the store's own clock, is taken over by creating
+the next. Claims only save work that two would do: nothing rests on them. A run is written here first. Then its writer
+creates one more object in the run's folder, and whoever does not win that goes on to the next number. So no file is
+replaced and none mixed, whatever a clock or a stopped process does. The record is put last.
+"""
+
+import hashlib
+import itertools
+import uuid
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from threading import Event, Thread
+from types import TracebackType
+from typing import Protocol
+
+from suite.records.claim import NAME_LENGTH, Claim, claim_folder, hold
+from suite.records.record import FILES, OVERRIDES
+from suite.records.store import RECORD, SAMPLES, has_record, read_blocks, read_record, write_whole
+from suite.records.stores.mirror import CLAIM, WRITER, alone, refresh
+from suite.records.stores.objects import ObjectStore, StoreError, open_store
+from suite.records.stores.place import mirror_of, own_of, url_of
+
+RENEW_EVERY_S, STALE_AFTER_S = 30.0, 120.0
+OWNER, RUNS = ".owner", ".runs"
+"""The name of this machine in claims, and the folder of runs that are being written, in what it keeps of a URL."""
+LONGEST_CLAIM_BYTES = 200
+
+
+class ResultsFolder(Protocol):
+    """A place of runs, in which several processes may look for and claim them."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of this machine in which its runs can be read."""
+
+    def prepare(self, run_keys: Collection[str]) -> None:
+        """Make runs of these keys readable, before any is looked for. Raises ValueError where none can be written."""
+
+    def look_again(self, run_key: str) -> None:
+        """Make a run of this key readable that another machine may have written meanwhile."""
+
+    def claim(self, run_key: str) -> Claim | None:
+        """Return the folder for a new run of this key; None where another process holds it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalFolder:
+    """A folder of this machine."""
+
+    folder: Path
+
+    def prepare(self, run_keys: Collection[str]) -> None:
+        pass
+
+    def look_again(self, run_key: str) -> None:
+        pass
+
+    def claim(self, run_key: str) -> Claim | None:
+        return claim_folder(self.folder, run_key)
+
+
+def results_folder(folder: Path) -> ResultsFolder:
+    """Return the place that a folder stands for: a store's where it is that store's mirror. Raises ValueError where the
+    store's library is not installed."""
+    url = url_of(folder)
+    return LocalFolder(folder=folder) if url is None else StoreFolder(store=open_store(url))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreFolder:
+    """The folder of a store."""
+
+    store: ObjectStore
+
+    @property
+    def folder(self) -> Path:
+        return mirror_of(self.store.url)
+
+    @property
+    def runs(self) -> Path:
+        """The folder of this machine in which runs are written, and in which checkpoints of unfinished ones stay."""
+        return own_of(self.store.url) / RUNS
+
+    def prepare(self, run_keys: Collection[str]) -> None:
+        """Put what an earlier process could not, and mirror the runs of these keys. Raises ValueError for a store that
+        cannot be written, and StoreError for one that cannot be reached."""
+        self.store.check_create()
+        for folder in sorted(self.runs.glob("*")):
+            self._put_what_was_left(folder)
+        refresh(self.store, {key[:NAME_LENGTH] for key in run_keys})
+
+    def look_again(self, run_key: str) -> None:
+        self._put_what_was_left(self.runs / run_key[:NAME_LENGTH])
+        refresh(self.store, again=run_key[:NAME_LENGTH])
+
+    def claim(self, run_key: str) -> Claim | None:
+        """Return a folder of this machine, whose run is put into the store by `publish`."""
+        folder = self.runs / run_key[:NAME_LENGTH]
+        folder.mkdir(parents=True, exist_ok=True)
+        local = hold(folder)
+        if local is None:
+            return None
+        taken = None
+        try:
+            taken = None if has_record(folder) else self._take(run_key[:NAME_LENGTH])
+        finally:
+            if taken is None:
+                with local:
+                    pass
+                _remove_if_empty(folder)
+        return None if taken is None else StoreClaim(folder=folder, lock=local.lock, runs=self, taken=taken)
+
+    def put_run(self, folder: Path, first: str) -> str:
+        """Put a whole run into the store, its record last, and return its name there: `first`, or the next number that
+        is free. A run that lies there already is not put again. Raises CorruptRecordError for one that is damaged."""
+        files = list(dict.fromkeys((SAMPLES, *read_record(folder, with_readings=False).files)))
+        names = (name for name in _names(first.partition("-")[0]) if name != first)
+        return next(name for name in itertools.chain([first], names) if self._put_under(name, folder, files))
+
+    def _put_under(self, name: str, folder: Path, files: Sequence[str]) -> bool:
+        """Put a run under one name; False where another run has it."""
+        record, place = _content(folder / RECORD), f"{name}/{RECORD}"
+        if has_record(self.folder / name) or self.store.has(place):
+            return self.store.holds(place, record)
+        if not self.store.create(f"{name}/{WRITER}", hashlib.sha256(record).hexdigest().encode()):
+            return False
+        # Looked for again: whoever had the name may have ended between the look and the win.
+        lies_there = self.store.has(place)
+        for file in files if not lies_there else ():
+            self.store.put(f"{name}/{file}", _content(folder / file))
+        is_put = self.store.holds(place, record) if lies_there else self.store.create(place, record)
+        self.store.remove([f"{name}/{WRITER}"])
+        return is_put
+
+    def _put_what_was_left(self, folder: Path) -> None:
+        """Put a run that a process wrote and could not put, unless a living one is about to."""
+        claim = hold(folder) if (folder / RECORD).exists() else None
+        if claim is not None:
+            with claim:
+                if (folder / RECORD).exists():
+                    self.put_run(folder, folder.name)
+                    remove_run(folder)
+            _remove_if_empty(folder)
+
+    def _take(self, key: str) -> "Taken | None":
+        """Create the claim of the first name that has no record; None where another process holds it."""
+        objects = self.store.listing(key)
+        for name in _names(key):
+            files = [found.removeprefix(f"{name}/") for found in objects if found.startswith(f"{name}/")]
+            claims = [int(found[1]) for file in files if (found := CLAIM.fullmatch(file))]
+            latest = max(claims, default=0)
+            if RECORD in files or has_record(self.folder / name):
+                continue
+            if latest and self._is_held(f"{name}/claim-{latest}"):
+                return None
+            if len(files) > len(claims):  # whoever put files there died before the record
+                continue
+            taken = Taken(name=name, number=latest + 1, mark=self._owner() + b" " + uuid.uuid4().hex.encode())
+            if not self.store.create(taken.claim, taken.mark):
+                return None
+            if not self.store.has(f"{name}/{RECORD}"):
+                return taken
+            self.store.remove([taken.claim])  # its holder ended between the two looks
+            return None
+        raise AssertionError("_names has no end")
+
+    def _is_held(self, claim: str) -> bool:
+        """True if the holder of a claim is alive, as far as can be known."""
+        if self.store.read(claim, LONGEST_CLAIM_BYTES).partition(b" ")[0] == self._owner():
+            return False  # a process of this machine, which would hold the lock that we hold
+        renewed_at = self.store.changed_at(claim)
+        clock = f".clock-{uuid.uuid4().hex}"
+        self.store.put(clock, b"now")
+        now = self.store.changed_at(clock)
+        self.store.remove([clock])
+        return renewed_at is None or now is None or now - renewed_at < timedelta(seconds=STALE_AFTER_S)
+
+    def _owner(self) -> bytes:
+        """Return a name by chance for this machine, which tells nobody anything."""
+        path = own_of(self.store.url) / OWNER
+        with alone(self.store.url):
+            if not path.exists():
+                write_whole(path, uuid.uuid4().hex.encode())
+            return path.read_bytes()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """A claim in a store: the name of the run's folder there, the claim's number in it, and its content."""
+
+    name: str
+    number: int
+    mark: bytes
+
+    @property
+    def claim(self) -> str:
+        return f"{self.name}/claim-{self.number}"
+
+    @property
+    def overtaken(self) -> list[str]:
+        """The claims before it, whose holders are dead or stopped."""
+        return [f"{self.name}/claim-{number}" for number in range(1, self.number)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreClaim(Claim):
+    """A claim of this machine's folder, and of a name in the store."""
+
+    runs: StoreFolder
+    taken: Taken
+    renewal: "Renewal" = field(init=False)
+
+    def __enter__(self) -> "StoreClaim":
+        object.__setattr__(self, "renewal", Renewal(self.runs.store, self.taken))
+        self.renewal.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.renewal.end()
+        with suppress(OSError):  # it grows stale by itself
+            self.runs.store.remove([*self.taken.overtaken, self.taken.claim])
+        super().__exit__(kind, error, trace)
+        _remove_if_empty(self.folder)
+
+    def publish(self) -> Path:
+        """Put the run into the store, then remove it here. Raises StoreError where that fails: it stays, and the next
+        process that runs cases of this URL puts it."""
+        try:
+            name = self.runs.put_run(self.folder, self.taken.name)
+        except OSError as error:
+            kept = "the record is kept on this machine, and the same command puts it there"
+            raise StoreError(f"{error}; {kept}") from error
+        remove_run(self.folder)
+        return self.runs.folder / name
+
+
+class Renewal(Thread):
+    """Writes a claim anew until it is told to end."""
+
+    def __init__(self, store: ObjectStore, taken: Taken) -> None:
+        super().__init__(daemon=True, name=taken.claim)
+        self._store, self._taken, self._ended = store, taken, Event()
+
+    def run(self) -> None:
+        while not self._ended.wait(RENEW_EVERY_S):
+            with suppress(OSError):  # the next may succeed; a claim that is lost costs a second run and no record
+                self._store.put(self._taken.claim, self._taken.mark)
+
+    def end(self) -> None:
+        """End, and wait for a request under way: it would bring the claim back after its removal."""
+        self._ended.set()
+        self.join()
+
+
+def remove_run(folder: Path) -> None:
+    """Remove a run that was put into a store, its record first: half of a run is none."""
+    (folder / RECORD).unlink()
+    for file in FILES:
+        (folder / file).unlink(missing_ok=True)
+    with suppress(OSError):
+        (folder / OVERRIDES).parent.rmdir()
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _content(path: Path) -> bytes:
+    return b"".join(read_blocks(path))
+
+
+def _names(key: str) -> Iterator[str]:
+    """Yield the names of runs of a key, as folders of this machine have them, without end."""
+    yield key
+    yield from (f"{key}-{number}" for number in itertools.count(2))

@@ -1,0 +1,191 @@
+"""A folder of this machine with what lies below a URL: what is new is brought, what is gone there goes here too.
+
+Only files of ours are brought, by names that stay below the folder and up to the size that their readers allow. They
+are read as any stranger's are. A commit point (record.json, a pack, a judgement) is put in place after the files that
+it vouches for.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+from suite.records.claim import NAME_LENGTH
+from suite.records.pack import LARGEST_PACK_BYTES, PACK
+from suite.records.record import FILES, OVERRIDES, TRACE
+from suite.records.store import JUDGEMENT, LARGEST_TRACE_BYTES, LOCK, LONGEST_RECORD_BYTES, RECORD, write_whole
+from suite.records.stores.objects import Info, ObjectStore, StoreError, open_store
+from suite.records.stores.place import is_store, mirror_of, own_of, url_in, url_of
+from suite.records.tables import LARGEST_TABLE_BYTES
+from suite.records.walk import MOST_LEVELS
+
+LARGEST_JUDGEMENT_BYTES = 16 << 20
+MOST_BYTES = {
+    **dict.fromkeys(FILES, LARGEST_TABLE_BYTES),
+    TRACE: LARGEST_TRACE_BYTES,
+    RECORD: LONGEST_RECORD_BYTES,
+    PACK: LARGEST_PACK_BYTES,
+    JUDGEMENT: LARGEST_JUDGEMENT_BYTES,
+}
+"""The files that are brought, and the most that their readers take."""
+COMMITS = (RECORD, PACK, JUDGEMENT)
+CLAIM, WRITER = re.compile(r"claim-([1-9]\d{0,5})"), "writer"
+"""Objects by which a run's folder is known as begun: see suite.records.stores.folder."""
+INDEX, ALONE, COMING = ".index.json", ".mirror.lock", ".coming"
+AT_ONCE = 256
+"""Files that are brought before they are put in place."""
+
+
+def on_this_machine(folder: Path) -> Path:
+    """Return where a folder of results can be read: a store's URL is mirrored first, every other folder is itself.
+
+    Raises ValueError for what is no URL of a store or cannot be mirrored, and StoreError where it cannot be reached.
+    """
+    url = url_in(folder) if is_store(folder) else url_of(folder)
+    return folder if url is None else refresh(open_store(url))
+
+
+def refresh(store: ObjectStore, keys: Collection[str] | None = None, *, again: str | None = None) -> Path:
+    """Bring the mirror of a store up to date and return it; there is none where nothing lies below the URL.
+
+    `keys`: only runs directly below it whose names begin so, by the digits of a run key that a folder's name has, and a
+    pack beside them. `again`: only those of one such, which costs a single short list where nothing is new. Raises
+    ValueError for names that lead out of the folder.
+    """
+    mirror, own = mirror_of(store.url), own_of(store.url)
+    is_asked = partial(_is_asked, keys=keys if again is None else [again], has_packs=again is None)
+    with alone(store.url):
+        found = {name: info for name, info in store.listing(again or "").items() if is_asked(name)}
+        wanted = {name: info for name, info in found.items() if _kind(name) in MOST_BYTES}
+        begun = _begun(found)
+        _check_names(store.url, [*wanted, *begun])
+        there = {name for name in _files_in(mirror) if is_asked(name)}
+        _remove(mirror, there - wanted.keys() - begun)
+        for name in begun - there:
+            (mirror / name).parent.mkdir(parents=True, exist_ok=True)
+            (mirror / name).touch()
+        known = {name: mark for name, mark in _read_index(own).items() if name in wanted or not is_asked(name)}
+        marks = {name: _mark(info) for name, info in wanted.items()}
+        is_new = {name: known.get(name) != marks[name] or not _lies(mirror, name, wanted[name]) for name in wanted}
+        for names in _batches(name for name in wanted if is_new[name]):
+            _bring(store, {name: wanted[name] for name in names}, mirror, own / COMING)
+            known |= {name: marks[name] for name in names}
+            _write_index(own, known)
+    return mirror
+
+
+@contextmanager
+def alone(url: str) -> Iterator[None]:
+    """Wait until no other process of this machine changes what it keeps of a URL."""
+    from filelock import FileLock  # here, since who reads folders of this machine needs none
+
+    own_of(url).mkdir(parents=True, exist_ok=True)
+    with FileLock(own_of(url) / ALONE):
+        yield
+
+
+def _is_asked(name: str, *, keys: Collection[str] | None, has_packs: bool) -> bool:
+    run = name.partition("/")[0].partition("-")[0]
+    return keys is None or run in keys or (has_packs and name == PACK)
+
+
+def _check_names(url: str, names: Sequence[str]) -> None:
+    """Raise ValueError for a name that is no file's below a folder."""
+    folders = {above for name in names for above in _folders_above(name)}
+    for name in names:
+        parts = name.split("/")
+        leads_out = any(part in ("", ".", "..") for part in parts) or re.search(r"[\\:\x00-\x1f\x7f]", name)
+        if leads_out or len(parts) > MOST_LEVELS or name in folders:
+            raise ValueError(f"{url} is not read: it holds an object whose name is no file's below a folder, {name!r}")
+
+
+def _begun(found: Iterable[str]) -> set[str]:
+    """Return a lock's file for each folder in which a run was begun and has no record."""
+    names = set(found)
+    folders = {name.rpartition("/")[0] for name in names if CLAIM.fullmatch(_last(name)) or _last(name) == WRITER}
+    return {f"{folder}/{LOCK}" for folder in folders if folder and f"{folder}/{RECORD}" not in names}
+
+
+def _kind(name: str) -> str:
+    """Return which of a run's files a name is: its last part, or its last two."""
+    return OVERRIDES if f"/{name}".endswith(f"/{OVERRIDES}") else _last(name)
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _folders_above(name: str) -> Iterator[str]:
+    while name := name.rpartition("/")[0]:
+        yield name
+
+
+def _files_in(mirror: Path) -> Iterator[str]:
+    for folder, _, names in os.walk(mirror):
+        for name in names:
+            yield (Path(folder) / name).relative_to(mirror).as_posix()
+
+
+def _remove(mirror: Path, names: Iterable[str]) -> None:
+    """Remove files that the store has no longer, commit points first, and folders that are empty then."""
+    for name in sorted(names, key=lambda name: (_last(name) not in COMMITS, name)):
+        (mirror / name).unlink(missing_ok=True)
+        with suppress(OSError):  # not empty yet
+            for above in _folders_above(name):
+                (mirror / above).rmdir()
+    with suppress(OSError):
+        mirror.rmdir()
+
+
+def _lies(mirror: Path, name: str, info: Info) -> bool:
+    """True if a file of an object's size lies there, or what stands for one that is too large."""
+    with suppress(OSError):
+        return (mirror / name).stat().st_size == min(int(info["size"]), MOST_BYTES[_kind(name)] + 1)
+    return False
+
+
+def _batches(names: Iterable[str]) -> Iterator[Sequence[str]]:
+    """Yield names some at a time, commit points last."""
+    ordered = sorted(names, key=lambda name: (_last(name) in COMMITS, name))
+    yield from (ordered[at : at + AT_ONCE] for at in range(0, len(ordered), AT_ONCE))
+
+
+def _bring(store: ObjectStore, coming: Mapping[str, Info], mirror: Path, into: Path) -> None:
+    """Fetch objects and put them in place, each in one step and in their order."""
+    shutil.rmtree(into, ignore_errors=True)
+    into.mkdir(parents=True)
+    places = {name: into / str(number) for number, name in enumerate(coming)}
+    store.fetch({name: place for name, place in places.items() if coming[name]["size"] <= MOST_BYTES[_kind(name)]})
+    for name, place in places.items():
+        most_bytes = MOST_BYTES[_kind(name)]
+        if coming[name]["size"] > most_bytes:
+            # A file without content, which its reader refuses as too large and names so.
+            place.touch()
+            os.truncate(place, most_bytes + 1)
+        elif place.stat().st_size != coming[name]["size"]:
+            raise StoreError(f"{store.url} changed while it was read; the same command reads it again")
+        (mirror / name).parent.mkdir(parents=True, exist_ok=True)
+        place.replace(mirror / name)
+    shutil.rmtree(into)
+
+
+def _mark(info: Info) -> str:
+    """Return a digest of all that the store says of an object, such as its ETag and when it was written."""
+    return hashlib.sha256(repr(sorted(info.items())).encode()).hexdigest()[:NAME_LENGTH]
+
+
+def _read_index(own: Path) -> dict[str, str]:
+    """Return the marks of what was brought. A file that is torn or of another form only costs bringing it again."""
+    with suppress(OSError, ValueError):
+        found = json.loads((own / INDEX).read_bytes())
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _write_index(own: Path, known: Mapping[str, str]) -> None:
+    write_whole(own / INDEX, json.dumps(known).encode())

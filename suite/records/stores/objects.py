@@ -1,0 +1,157 @@
+"""The objects below one URL, by fsspec: listed, read, put, put only where there is none, and removed.
+
+Nothing else of a store is used, so that any that fsspec knows can be read; `check_create` tells which can be written.
+Nothing is cached: another machine may have written a moment ago.
+"""
+
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from suite.records.privacy import scrub
+from suite.records.walk import MOST_IN_ALL
+
+EXTRA = "pip install 'mla-grpo-suite[stores]'"
+TRIES, BETWEEN_S = 3, 0.2
+OF_THE_EXTRA = ("s3", "s3a")
+Info = Mapping[str, Any]
+"""An object as its store describes it: its size in bytes, and whatever shows that it has changed."""
+
+
+class StoreError(OSError):
+    """A sentence about a store that cannot be reached, read or written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectStore:
+    """The objects below a URL, by their names below it."""
+
+    url: str
+    files: Any
+    """fsspec's file system, whose classes have no types."""
+    root: str
+
+    def listing(self, prefix: str = "") -> dict[str, Info]:
+        """Return what is known of each object whose name begins so. Raises ValueError where they are too many."""
+        narrowed, found = {"prefix": prefix} if prefix else {}, dict[str, Info]()
+        with self._said("listed"), suppress(FileNotFoundError):
+            found = self.files.find(self.root, detail=True, **narrowed)
+        if len(found) > MOST_IN_ALL:
+            raise ValueError(f"{self.url} holds more than {MOST_IN_ALL:,} objects, and is not read")
+        below = f"{self.root}/"
+        names = {name.removeprefix(below): info for name, info in found.items() if name.startswith(below)}
+        return {name: i for name, i in names.items() if name.startswith(prefix) and i.get("type") == "file"}
+
+    def holds(self, name: str, content: bytes) -> bool:
+        """True if an object with this content lies there."""
+        with self._said("read"), suppress(FileNotFoundError):
+            is_as_long = self.files.info(self._at(name))["size"] == len(content)
+            return bool(is_as_long and self.files.cat_file(self._at(name)) == content)
+        return False
+
+    def has(self, name: str) -> bool:
+        return name in self.listing(name)
+
+    def read(self, name: str, most_bytes: int) -> bytes:
+        """Return an object's content; nothing where there is none, or one that is larger."""
+        with self._said("read"), suppress(FileNotFoundError):
+            if self.files.info(self._at(name))["size"] <= most_bytes:
+                return bytes(self.files.cat_file(self._at(name)))
+        return b""
+
+    def put(self, name: str, content: bytes) -> None:
+        """Put an object there, in place of one that lies there."""
+        with self._said("written"):
+            self.files.pipe_file(self._at(name), content)
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Put an object where there is none; False where another lies there, which stays.
+
+        True also where the same lies there: an answer may be lost and the request sent again, which then finds its own.
+        """
+        for left in reversed(range(TRIES)):
+            try:
+                with self._said("written"):
+                    self.files.pipe_file(self._at(name), content, mode="create")
+                return True
+            except FileExistsError:
+                return self.holds(name, content)
+            except StoreError:  # S3 answers 409 where two write at once, and asks to try again
+                if self.has(name):
+                    return self.holds(name, content)
+                if not left:
+                    raise
+                time.sleep(BETWEEN_S)
+        raise AssertionError("the last try returns or raises")
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove objects; one that is gone already counts as removed."""
+        for name in names:
+            with self._said("written"), suppress(FileNotFoundError):
+                self.files.rm_file(self._at(name))
+
+    def changed_at(self, name: str) -> datetime | None:
+        """Return when an object was last written, by the store's own clock; None where there is none."""
+        with self._said("read"), suppress(FileNotFoundError):
+            found = self.files.modified(self._at(name))
+            assert isinstance(found, datetime)
+            return found
+        return None
+
+    def fetch(self, places: Mapping[str, Path]) -> None:
+        """Bring objects into files of this machine, side by side where the store's library can."""
+        with self._said("read"):
+            self.files.get([self._at(name) for name in places], [str(path) for path in places.values()])
+
+    def check_create(self) -> None:
+        """Raise ValueError where `create` cannot be relied on: no bucket, or a store that lets two writers win."""
+        from fsspec import AbstractFileSystem
+
+        # fsspec's own way for stores that have none looks first and writes then: two can look at the same time.
+        looks_first = type(self.files).pipe_file is AbstractFileSystem.pipe_file
+        name = f".probe-{uuid.uuid4().hex}"
+        try:
+            is_exclusive = self.create(name, b"first") and not self.create(name, b"second")
+        except FileNotFoundError as error:
+            raise ValueError(f"results must go into a bucket that exists; got {self.url!r}") from error
+        self.remove([name])
+        if not is_exclusive or (looks_first and not getattr(self.files, "async_impl", False)):
+            raise ValueError(
+                f"{self.url} can be read and not written: this store does not refuse to replace an object, so that two "
+                "runs could write one record"
+            )
+
+    def _at(self, name: str) -> str:
+        return f"{self.root}/{name}"
+
+    @contextmanager
+    def _said(self, done: str) -> Iterator[None]:
+        """Put what a store's library raises into one sentence, without secrets."""
+        try:
+            yield
+        except (FileNotFoundError, FileExistsError, StoreError):
+            raise
+        except Exception as error:  # each library has exceptions of its own, not all of them of the system's
+            kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
+            raise StoreError(f"{self.url} cannot be {done}: {kind}{scrub(str(error))}") from error
+
+
+def open_store(url: str) -> ObjectStore:
+    """Return the objects below a URL; nothing is asked of the store yet. Raises ValueError where its library is not
+    installed."""
+    scheme = url.partition("://")[0]
+    try:
+        from fsspec.core import url_to_fs
+
+        files, root = url_to_fs(url, use_listings_cache=False)
+    except ImportError as error:
+        how = EXTRA if scheme in OF_THE_EXTRA or error.name == "fsspec" else f"{error}"
+        raise ValueError(f"{scheme}:// needs a package that is not installed here: {how}") from error
+    except ValueError as error:
+        raise ValueError(f"{scheme}:// is no store that fsspec knows: {error}") from error
+    return ObjectStore(url=url, files=files, root=root.rstrip("/"))

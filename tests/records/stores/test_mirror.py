@@ -1,0 +1,164 @@
+"""What lies in a store is read from a mirror: no more, no less and nothing else."""
+
+import pytest
+
+from suite.records.claim import NAME_LENGTH
+from suite.records.pack import PACK
+from suite.records.record import CorruptRecordError
+from suite.records.store import LOCK, LONGEST_RECORD_BYTES, RECORD, SAMPLES, read_contents, read_record
+from suite.records.stores.mirror import on_this_machine, refresh
+from suite.records.stores.objects import ObjectStore, open_store
+from suite.records.stores.place import mirror_of
+from tests.records.factory import build, store
+from tests.records.stores.places import CACHE, Watched, names_in, new_url, objects_at, put
+
+KEY = build().run_key[:NAME_LENGTH]
+
+
+@pytest.fixture(autouse=True)
+def this_machine(tmp_path, monkeypatch):
+    monkeypatch.setattr(CACHE, lambda: tmp_path / "cache")
+
+
+class Listing:
+    """A file system of which only the list is looked at."""
+
+    def __init__(self, names):
+        self.names = names
+
+    def find(self, root, **_):
+        return {f"{root}/{name}": {"type": "file", "size": 1} for name in self.names}
+
+
+def test_runs_are_read_as_those_of_a_folder(tmp_path):
+    url = new_url()
+    put(url, tmp_path / "there", build(), build(seq_len=64))
+    here = read_contents([on_this_machine(mirror_of(url))])
+    there = read_contents([tmp_path / "there"])
+    assert [stored.record for stored in here.stored] == [stored.record for stored in there.stored]
+    assert (here.damaged, here.unfinished) == ([], [])
+
+
+def test_a_folder_of_this_machine_is_itself(tmp_path):
+    assert on_this_machine(tmp_path) == tmp_path
+    assert not (tmp_path / "cache").exists()
+
+
+def test_nothing_is_fetched_twice_and_the_record_comes_last(tmp_path):
+    url = new_url()
+    put(url, tmp_path / "there")
+    first, second = Watched(url), Watched(url)
+    refresh(first)
+    assert first.fetched == [f"{KEY}/{SAMPLES}", f"{KEY}/{RECORD}"]
+    refresh(second)
+    assert second.fetched == []
+
+
+def test_what_changed_is_fetched_anew_and_what_is_gone_goes(tmp_path):
+    url = new_url()
+    put(url, tmp_path / "there", build(), build())
+    on_this_machine(mirror_of(url))
+    opened = open_store(url)
+    content = objects_at(url)[f"{KEY}/{RECORD}"]
+    opened.put(f"{KEY}/{RECORD}", content.replace(b"2026-03-01", b"2026-03-02"))  # as long as before
+    opened.remove([f"{KEY}-2/{RECORD}", f"{KEY}-2/{SAMPLES}"])
+    again = Watched(url)
+    refresh(again)
+    assert again.fetched == [f"{KEY}/{RECORD}"]
+    assert read_record(mirror_of(url) / KEY).provenance["started_at"].startswith("2026-03-02")
+    assert [folder.name for folder in mirror_of(url).iterdir()] == [KEY]
+
+
+def test_a_file_that_was_cut_short_here_is_fetched_anew(tmp_path):
+    url = new_url()
+    put(url, tmp_path / "there")
+    folder = on_this_machine(mirror_of(url)) / KEY
+    (folder / SAMPLES).write_bytes(b"")
+    (folder / "foreign").write_bytes(b"")
+    on_this_machine(mirror_of(url))
+    assert read_record(folder).readings
+    assert names_in(url) == {f"{KEY}/{SAMPLES}", f"{KEY}/{RECORD}"}
+
+
+def test_a_store_without_objects_is_no_folder():
+    assert not on_this_machine(mirror_of(new_url())).exists()
+
+
+def test_a_run_that_was_begun_is_unfinished(tmp_path):
+    url = new_url()
+    opened = open_store(url)
+    opened.put(f"{KEY}/claim-1", b"mark")
+    (unfinished,) = read_contents([on_this_machine(mirror_of(url))]).unfinished
+    assert unfinished.name == KEY
+    put(url, tmp_path / "there")
+    contents = read_contents([on_this_machine(mirror_of(url))])
+    assert (len(contents.stored), contents.unfinished) == (1, [])
+    assert f"{KEY}/{LOCK}" not in names_in(url)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../record.json",
+        f"{KEY}/../../record.json",
+        f"{KEY}//record.json",
+        "./record.json",
+        "a\\b/record.json",
+        "C:/record.json",
+        "a\nb/record.json",
+        "../claim-1",
+        "/".join("a" * 40) + "/record.json",
+    ],
+)
+def test_a_name_that_leads_out_is_refused_before_a_fetch(name, tmp_path):
+    hostile = ObjectStore(url=new_url(), files=Listing([f"{KEY}/{RECORD}", name]), root="bucket")
+    with pytest.raises(ValueError, match="an object whose name is no file's below a folder"):
+        refresh(hostile)
+    assert not list(tmp_path.rglob(RECORD))
+
+
+def test_a_file_cannot_be_a_folder_too():
+    hostile = ObjectStore(url=new_url(), files=Listing([RECORD, f"{RECORD}/{RECORD}"]), root="bucket")
+    with pytest.raises(ValueError, match="no file's below a folder"):
+        refresh(hostile)
+
+
+def test_what_is_too_large_is_named_and_not_fetched(tmp_path):
+    url = new_url()
+    put(url, tmp_path / "there")
+    open_store(url).put(f"{KEY}/{RECORD}", b" " * (LONGEST_RECORD_BYTES + 9))
+    watched = Watched(url)
+    mirror = refresh(watched)
+    assert watched.fetched == [f"{KEY}/{SAMPLES}"]
+    with pytest.raises(CorruptRecordError, match=f"{RECORD} is larger than"):
+        read_record(mirror / KEY)
+    (damage,) = read_contents([refresh(watched)]).damaged
+    assert damage.folder.name == KEY
+    assert len(watched.fetched) == 1
+
+
+def test_only_runs_that_are_asked_for_are_fetched(tmp_path):
+    url = new_url()
+    put(url, tmp_path / "there", build(), build())
+    opened = open_store(url)
+    opened.put(f"{'f' * NAME_LENGTH}/{RECORD}", b"another's")
+    opened.put(PACK, b"a pack")
+    opened.put("notes.txt", b"none of ours")
+    refresh(opened, {KEY})
+    ours = {f"{KEY}{number}/{name}" for number in ("", "-2") for name in (RECORD, SAMPLES)}
+    assert names_in(url) == {*ours, PACK}
+    opened.remove(ours)
+    refresh(opened, again=KEY)
+    assert names_in(url) == {PACK}
+    refresh(opened)
+    assert names_in(url) == {PACK, f"{'f' * NAME_LENGTH}/{RECORD}"}
+
+
+def test_a_pack_in_a_store_is_read_as_its_runs(tmp_path):
+    from suite.records.archive import write_pack
+
+    url = new_url()
+    folders = store(tmp_path / "there", build(), build())
+    write_pack(tmp_path / "there", folders)
+    open_store(url).put(PACK, (tmp_path / "there" / PACK).read_bytes())
+    assert len(read_contents([on_this_machine(mirror_of(url))]).stored) == 2
