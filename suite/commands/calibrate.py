@@ -12,6 +12,8 @@ from suite.console.table import Column, has_colour, table_lines, terminal_width
 from suite.records import numbers
 from suite.records.plain_text import say
 from suite.records.store import read_contents, write_named
+from suite.records.stores.mirror import on_this_machine
+from suite.records.stores.place import check_is_here, shown
 from suite.report.model.experiment import grouped
 from suite.report.model.timed_kernels import TimedPrefill, timed_kernel, timed_prefill
 from suite.theory.calibration import DTYPE, WIDTHS, Cell, Fit, Kernel
@@ -32,16 +34,18 @@ def calibrate(folders: Sequence[Path], *, out: Path | None) -> int:
     Returns 4 where a run is damaged, else 0. Raises ValueError, in one sentence, for a folder that is not there, where
     there is nothing to fit, and for a file where the records are of several devices.
     """
+    check_is_here(out)
+    folders = [on_this_machine(folder) for folder in folders]
     for folder in folders:
         if not folder.is_dir():
-            raise ValueError(f"results must be folders that exist; got {str(folder)!r}")
+            raise ValueError(f"results must be folders that exist; got {shown(folder)!r}")
     contents = read_contents(folders)
     records = [stored.record for stored in contents.stored]
     timed = grouped(filter(None, map(timed_kernel, records)), lambda found: found[0])
     if not timed:
         raise ValueError(
             f"calibrate needs decode kernels in {DTYPE} that a GPU of conf/hardware was timed at; the {len(records)} "
-            f"records of {', '.join(map(str, folders))} have none"
+            f"records of {', '.join(map(shown, folders))} have none"
         )
     if out is not None and len(timed) > 1:
         raise ValueError(f"out takes the fits of one device; the records are of {', '.join(timed)}")

@@ -1,6 +1,6 @@
 """`suite compare`: two runs, two folders or the arms of a setting, compared by the one rule of evidence."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -16,6 +16,7 @@ from suite.records.derived import started_at
 from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.record import CorruptRecordError
 from suite.records.store import StoredRecord, has_record, read_contents, read_record
+from suite.records.stores.mirror import on_this_machine
 from suite.report.model.outcome import outcome_of
 
 DONE, BROKEN = 0, 4
@@ -33,7 +34,8 @@ def compare(
         raise ValueError(
             f"compare takes two runs or two folders, or with --by one folder or two; got {len(names)} names"
         )
-    are_folders = [Path(name).is_dir() and not has_record(Path(name)) for name in names]
+    places = [on_this_machine(Path(name)) for name in names]
+    are_folders = [place.is_dir() and not has_record(place) for place in places]
     if by is None and against is not None:
         raise ValueError(f"--against needs --by with the setting that it is a value of; got {against!r} alone")
     if by is None and len(names) < 2:
@@ -41,10 +43,12 @@ def compare(
     if (by is not None or any(are_folders)) and not all(are_folders):
         run = names[are_folders.index(False)]
         raise ValueError(f"compare takes folders beside {'--by' if by is not None else 'a folder'}; got {run!r}")
-    if len({Path(name).resolve() for name in names}) < len(names):
+    if len({place.resolve() for place in places}) < len(names):
         raise ValueError(f"compare takes two different runs or folders; got {names[0]!r} twice")
     try:
-        return _folders(names, by, against, as_json) if all(are_folders) else _runs(names, results, as_json)
+        if all(are_folders):
+            return _folders(dict(zip(names, places, strict=True)), by, against, as_json)
+        return _runs(names, results, as_json)
     except CorruptRecordError as error:
         complain(f"suite compare: the run is damaged: {error}")
         return BROKEN
@@ -83,13 +87,13 @@ def _runs(names: Sequence[str], results: Sequence[Path], as_json: bool) -> int:
     return DONE
 
 
-def _folders(names: Sequence[str], by: str | None, against: str | None, as_json: bool) -> int:
+def _folders(folders: Mapping[str, Path], by: str | None, against: str | None, as_json: bool) -> int:
     of_folders, is_damaged = [], False
-    for name in names:
-        contents = read_contents([Path(name)], with_readings=False)
+    for name, folder in folders.items():
+        contents = read_contents([folder], with_readings=False)
         is_damaged |= bool(contents.damaged)
         oldest_first = sorted(contents.stored, key=lambda run: started_at(run.record))
-        of_folders.append([_entry(run, name if len(names) > 1 else "") for run in oldest_first])
+        of_folders.append([_entry(run, name if len(folders) > 1 else "") for run in oldest_first])
     verdicts = between_folders(*of_folders) if by is None else by_setting([*chain(*of_folders)], by, against)
     sentence = told(verdicts)
     if as_json:

@@ -5,7 +5,8 @@ Records are data: they are read, shown and copied, and nothing in them is run.
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,10 @@ from suite.records.store import (
     read_record,
     write_whole,
 )
+from suite.records.stores.folder import StoreFolder
+from suite.records.stores.mirror import on_this_machine
+from suite.records.stores.objects import open_store
+from suite.records.stores.place import is_store, shown, url_in, url_of
 from suite.records.telemetry import check_series
 from suite.records.temporary import remove_abandoned, temporary_folder
 from suite.records.walk import Damage
@@ -75,7 +80,8 @@ def find_run(name: str, folders: Sequence[Path]) -> Path:
 
     Raises ValueError where there is no such run, or more than one, and CorruptRecordError for a damaged one.
     """
-    return Path(name) if has_record(Path(name)) else _only(name, _read(folders))
+    named = on_this_machine(Path(name))
+    return named if has_record(named) else _only(name, _read(folders))
 
 
 def show(name: str, folders: Sequence[Path]) -> int:
@@ -102,7 +108,7 @@ def show(name: str, folders: Sequence[Path]) -> int:
         row("code", f"{_said(provenance, 'commit')[:12]}{' changed since' * (provenance.get('dirty') is True)}"),
         row("versions", ", ".join(f"{k} {v}" for k, v in versions.items()) if isinstance(versions, Mapping) else ""),
         row("readings", numbers.count(len(record.readings))),
-        row("record", str(folder / RECORD)),
+        row("record", shown(folder / RECORD)),
     ]
     say(*map(one_line, lines))
     return DONE
@@ -113,12 +119,12 @@ def verify(folders: Sequence[Path]) -> int:
     faults = whole = readings = 0
     for found in each_run(_checked(folders)):
         if isinstance(found, Path):
-            say(one_line(f"{found}: unfinished, not read; the same command takes it over"))
+            say(one_line(f"{shown(found)}: unfinished, not read; the same command takes it over"))
             continue
         reasons = [found.reason] if isinstance(found, Damage) else list(_faults(found))
         faults += len(reasons)
         for reason in reasons:
-            say(one_line(f"{found.folder}: {reason}"))
+            say(one_line(f"{shown(found.folder)}: {reason}"))
         if isinstance(found, StoredRecord):
             readings += len(found.record.readings)
             whole += not reasons
@@ -127,17 +133,18 @@ def verify(folders: Sequence[Path]) -> int:
 
 
 def merge(sources: Sequence[Path], into: Path) -> int:
-    """Copy every whole run of the sources, folders or archives, into one folder. Returns 4 where a source is damaged or
-    has damaged runs, else 0.
+    """Copy every whole run of the sources, folders or archives, into one folder, here or in a store. Returns 4 where a
+    source is damaged or has damaged runs, else 0.
 
     A run that is there already, byte for byte, is not copied again, and nothing is overwritten. Raises ValueError for a
-    source that is not there, and where `into` is a file.
+    source that is not there, and where `into` is a file or a store that cannot be written.
     """
     if into.exists() and not into.is_dir():
         raise ValueError(f"into must be a folder; got {str(into)!r}")
+    sources = [on_this_machine(source) for source in sources]
     for source in sources:
         if not source.is_dir() and not source.is_file():
-            raise ValueError(f"results must be folders or archives that exist; got {str(source)!r}")
+            raise ValueError(f"results must be folders or archives that exist; got {shown(source)!r}")
     if removed := remove_abandoned():
         say(removed)
     with temporary_folder("merge") as unpacked_here:
@@ -149,8 +156,10 @@ def merge(sources: Sequence[Path], into: Path) -> int:
                 folders[folder] = source
             except CorruptRecordError as error:
                 torn.append(Damage(folder=source, reason=str(error)))
+        if is_store(into):
+            return _merged_into_store(folders, torn, into)
         with alone_in(into):
-            return _merged(folders, torn, into)
+            return _merged(folders, torn, into, copy=partial(_copy, into=into))
 
 
 def pack(folders: Sequence[Path], *, remove: bool) -> int:
@@ -160,6 +169,9 @@ def pack(folders: Sequence[Path], *, remove: bool) -> int:
     `remove`: the packed folders are removed, after all of the pack was read back. Raises ValueError for a folder that
     is not there.
     """
+    for folder in folders:
+        if is_store(folder):
+            raise ValueError(f"pack works on folders of this machine; got {shown(folder)!r}")
     runs: dict[Path, list[Path]] = {}
     faults = 0
     for found in each_run(_checked(folders)):
@@ -192,32 +204,45 @@ def pack(folders: Sequence[Path], *, remove: bool) -> int:
     return DONE
 
 
-def _merged(folders: Mapping[Path, Path], torn: Sequence[Damage], into: Path) -> int:
+def _merged_into_store(folders: Mapping[Path, Path], torn: Sequence[Damage], into: Path) -> int:
+    """Copy the whole runs into a store, each under the first name that is free there."""
+    results = StoreFolder(store=open_store(url_in(into)))
+    results.store.check_create()
+
+    def copy(run: StoredRecord) -> None:
+        results.put_run(run.folder, run.record.run_key[:NAME_LENGTH])
+
+    return _merged(folders, torn, on_this_machine(into), copy=copy)
+
+
+def _merged(
+    folders: Mapping[Path, Path], torn: Sequence[Damage], into: Path, *, copy: Callable[[StoredRecord], object]
+) -> int:
     """Copy the whole runs. `folders`: by the folder that is read, the source that it stands for."""
 
-    def shown(folder: Path) -> Path:
+    def named(folder: Path) -> str:
         of = next((read for read in folders if folder.is_relative_to(read)), None)
-        return folder if of is None else folders[of] / folder.relative_to(of)
+        return shown(folder if of is None else folders[of] / folder.relative_to(of))
 
     copied, known, damaged = 0, 0, bool(torn)
     there = {digest_of(run.folder / RECORD) for run in _whole([into])}
     for found in chain(torn, each_run(folders)):
         if isinstance(found, Path):
-            complain(f"left out, unfinished: {shown(found)}")
+            complain(f"left out, unfinished: {named(found)}")
             continue
         reasons = [found.reason] if isinstance(found, Damage) else list(_faults(found))
         for reason in reasons:
-            complain(f"left out, damaged: {shown(found.folder)}: {reason}")
+            complain(f"left out, damaged: {named(found.folder)}: {reason}")
         damaged = damaged or bool(reasons)
         if isinstance(found, Damage) or reasons:
             continue
         if (digest := digest_of(found.folder / RECORD)) in there:
             known += 1
             continue
-        _copy(found, into)
+        copy(found)
         there.add(digest)
         copied += 1
-    say(one_line(f"{copied} runs copied into {into}; {known} were there already"))
+    say(one_line(f"{copied} runs copied into {shown(into)}; {known} were there already"))
     return BROKEN if damaged else DONE
 
 
@@ -230,10 +255,11 @@ def _read(folders: Sequence[Path]) -> Contents:
 
 
 def _checked(folders: Sequence[Path]) -> Sequence[Path]:
-    for folder in folders:
+    found = [on_this_machine(folder) for folder in folders]
+    for folder in found:
         if not folder.is_dir():
-            raise ValueError(f"results must be folders that exist; got {str(folder)!r}")
-    return folders
+            raise ValueError(f"results must be folders that exist; got {shown(folder)!r}")
+    return found
 
 
 def _with_values(stored: Sequence[StoredRecord]) -> tuple[list[tuple[StoredRecord, Sequence[Value]]], list[Damage]]:
@@ -254,13 +280,14 @@ def _listed(
     """Lay out a line for each run, and before them the folder that all of them share."""
     cases = [one.record.case for one, _ in stored]
     folders = [*(one.folder for one, _ in stored), *(folder for folder, *_ in unread)]
-    above = Path(os.path.commonpath([folder.parent for folder in folders])) if folders else Path()
+    above = _above(folders)
+    names = [str(folder.relative_to(above)) if above else shown(folder) for folder in folders]
     width, nothing = terminal_width(), [""] * len(unread)
     results = [values[0].labelled if values else one.record.reason or "" for one, values in stored]
     started = [started_at(one.record)[:16].replace("T", " ") for one, _ in stored]
     statuses = [*(str(one.record.status) for one, _ in stored), *(status for _, status, _ in unread)]
     head = [
-        Column(title="run", cells=[str(folder.relative_to(above)) for folder in folders], is_name=True),
+        Column(title="run", cells=names, is_name=True),
         Column(title="status", cells=statuses, is_status=True),
     ]
     result = Column(title="result", cells=[*results, *(reason for *_, reason in unread)])
@@ -273,7 +300,15 @@ def _listed(
         columns = [*head, Column(title="settings", cells=folded), result]
     columns.append(Column(title="started", cells=[*started, *nothing], rank=1, is_name=True))
     lines = table_lines(columns, width=width, colour=has_colour())
-    return [one_line(f"runs below {above}:"), *lines] if folders else []
+    return [one_line(f"runs below {shown(above)}:" if above else "runs:"), *lines] if folders else []
+
+
+def _above(folders: Sequence[Path]) -> Path | None:
+    """Return the folder that all of them lie in; None where there is none, as for a store's beside this machine's."""
+    schemes = {url.partition("://")[0] if (url := url_of(folder)) else "" for folder in folders}
+    if len(schemes) != 1 or len({folder.is_absolute() for folder in folders}) > 1:
+        return None
+    return Path(os.path.commonpath([folder.parent for folder in folders]))
 
 
 def _settings(cases: Sequence[Case]) -> list[str]:
@@ -288,7 +323,7 @@ def _settings(cases: Sequence[Case]) -> list[str]:
 
 
 def _unread_json(folder: Path, status: str, reason: str) -> dict[str, Any]:
-    return {"folder": str(folder), "status": status, "reason": reason or None}
+    return {"folder": shown(folder), "status": status, "reason": reason or None}
 
 
 def _only(name: str, contents: Contents) -> Path:
@@ -305,7 +340,7 @@ def _only(name: str, contents: Contents) -> Path:
     if damaged and not found:
         raise CorruptRecordError(damaged[0])
     if found:
-        raise ValueError(f"run must name one run; {name!r} names {', '.join(map(str, found))}")
+        raise ValueError(f"run must name one run; {name!r} names {', '.join(map(shown, found))}")
     raise ValueError(f"run must be a run's folder or begin its key, by {SHORTEST_KEY} digits or more; got {name!r}")
 
 

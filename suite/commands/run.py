@@ -24,6 +24,7 @@ from suite.console.progress import Terminal
 from suite.console.summary import summary_by
 from suite.process.streams import ReaderLeftError, ended, said_by_system
 from suite.records.plain_text import complain, json_text, one_line, say
+from suite.records.stores.place import shown
 from suite.run.job import Job, job_of
 from suite.run.objective import objective_of
 from suite.run.scheduler import execute, refuse_workers
@@ -70,7 +71,7 @@ def _run(
         if terminals is not None and (engines := other_engines(arguments)[0]):
             raise ValueError(f"{JSON} needs Hydra's basic launcher and sweeper; got {', '.join(engines)}")
         if (folder := hand_over(run_case, arguments)) is not None:
-            say(one_line(f"records: {folder}"))
+            say(one_line(f"records: {shown(folder)}"))
             return DONE
         points = compose(arguments)
         if not points:  # Hydra answered by itself, as with --cfg

@@ -33,6 +33,7 @@ from suite.compose.overrides import (
     parse_overrides,
     settings_in,
     typed_keys,
+    with_mirrors,
 )
 from suite.compose.point import SweepPoint
 from suite.compose.shorthand import with_full_names
@@ -70,8 +71,9 @@ def compose(arguments: Sequence[str]) -> list[SweepPoint]:
 
 
 def checked(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments with full names. Raises ValueError for flags and options that do not exist."""
-    written = [with_full_names(argument) for argument in checked_flags(arguments)]
+    """Return the arguments with full names, and with the mirror of a store in place of its URL. Raises ValueError for
+    flags and options that do not exist."""
+    written = with_mirrors([with_full_names(argument) for argument in checked_flags(arguments)])
     check_options(settings_in(written))
     return written
 

@@ -36,6 +36,7 @@ from suite.configuration.files import LOOK, OF_ITS_RECORDS, choices, conf_dir
 from suite.process.streams import CommandFailedError
 from suite.records.case import without
 from suite.records.privacy import of_setting
+from suite.records.stores.place import is_store
 
 REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
 """Errors that a user can mend; `suite.compose.compose.sentence` words them."""
@@ -145,13 +146,16 @@ def point_from(config: DictConfig, *, is_part: bool = False) -> SweepPoint:
         raise ValueError("the configuration must have all that conf/run.yaml has, workload and leave_out among it")
     if settings.get("parts") and not is_part:
         raise ValueError(PARTS_ALONE if is_sweep else "parts run many cases and need -m")
+    folder = Path(runtime.sweep.dir if is_sweep else runtime.run.dir)
+    if is_store(folder):
+        raise ValueError(f"a store is named on the command line, as hydra.{'sweep' if is_sweep else 'run'}.dir=URL")
     return SweepPoint(
         settings=in_full(_measured(settings)),
         summary=settings["workload"].get("summary"),
         chosen=chosen,
         named=[*_named_in("sweep", chosen, runtime.runtime.config_sources), *map(key_of, overrides)],
         forced=[key_of(override) for override in overrides if override.is_force_add()],
-        folder=Path(runtime.sweep.dir if is_sweep else runtime.run.dir),
+        folder=folder,
         is_sweep=is_sweep,
         of_workload=_named_in("settings", chosen, runtime.runtime.config_sources),
         of_task=_named_in("task", chosen, runtime.runtime.config_sources),

@@ -12,6 +12,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Glob, Override
 from suite.compose.sweeps import bare
 from suite.configuration.files import LOOK, OF_ITS_RECORDS, choices
 from suite.records.case import OF_CONFIGURATION
+from suite.records.stores.place import is_store, mirror_of, url_in
 
 MULTIRUN = {"-m", "--multirun"}
 LONGEST_NAME = 200
@@ -19,6 +20,8 @@ TOO_MANY_BRACKETS = "a value has too many brackets within brackets"
 OF_CODE = (*OF_CONFIGURATION, "in_phase", "name", "plan", LOOK, *OF_ITS_RECORDS)
 """Keys of an option's file about settings or code, which no command line sets."""
 BELOW_A_GROUP = re.compile(r"(?!hydra\b)\w+\.[\w.]+=")
+FOLDERS = re.compile(r"\+*hydra\.(run|sweep)\.dir=")
+"""Hydra makes these folders itself, before any case is known."""
 
 
 def checked_flags(arguments: Sequence[str]) -> list[str]:
@@ -102,6 +105,23 @@ def settings_in(arguments: Sequence[str]) -> list[Override]:
 
 def typed_keys(arguments: Sequence[str]) -> set[str]:
     return {bare(key_of(override)) for override in settings_in(arguments)}
+
+
+def with_mirrors(arguments: Iterable[str]) -> list[str]:
+    """Return the arguments with a folder of this machine in place of each store's URL that names a folder for results.
+
+    Raises ValueError for what is no URL of a store.
+    """
+    return [_mirrored(argument) if FOLDERS.match(argument) else argument for argument in arguments]
+
+
+def _mirrored(argument: str) -> str:
+    (override,) = parse_overrides([argument])
+    value = override.value()
+    if not isinstance(value, str) or not is_store(value):
+        return argument
+    quoted = str(mirror_of(url_in(value))).replace("\\", "\\\\").replace("'", "\\'")
+    return f"{argument.partition('=')[0]}='{quoted}'"
 
 
 def parse_overrides(written: Iterable[str]) -> list[Override]:

@@ -29,6 +29,7 @@ from suite.records.derived import started_at
 from suite.records.plain_text import one_line, say
 from suite.records.record import Record, Status
 from suite.records.store import RECORD, StoredRecord
+from suite.records.stores.place import shown
 
 REFRESHES_PER_S = 1
 """Seldom: the case that is measured shares the machine."""
@@ -169,7 +170,7 @@ class Terminal:
             sentences.append(f"{len(self._waiting)} of {self._total} did not run; the same command goes on from here")
         if (verdict := headline(entries)) is not None:
             sentences.append(one_line(f"{verdict.sentence}."))
-        say("", *table, *folded(sentences, self._width), one_line(f"records: {folder}"))
+        say("", *table, *folded(sentences, self._width), one_line(f"records: {shown(folder)}"))
 
     def running(self) -> str:
         """Name what runs, and since when; called from a thread of its own, while cases start and end."""
@@ -264,7 +265,7 @@ class Terminal:
 
     def _whole(self, record: Record, folder: Path) -> list[str]:
         told = answer(record, self._status(record.status), self._summary(record))
-        return [*told, row("record", str(folder / RECORD))]
+        return [*told, row("record", shown(folder / RECORD))]
 
     def _entry(self, stored: StoredRecord) -> Entry:
         return Entry(record=stored.record, summary=self._summary(stored.record))

@@ -8,6 +8,7 @@ from suite.configuration.files import locate, workload_definition
 from suite.console.values import Cost, Value, latency, timed_spans, timed_values, values_json
 from suite.records.record import Record
 from suite.records.store import StoredRecord
+from suite.records.stores.place import shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,7 @@ def stored_json(stored: StoredRecord, values: Sequence[Value]) -> dict[str, Any]
     """Return a run for programs: what it is, how it ended, where it lies, and its headline values."""
     record = stored.record
     return {
-        "folder": str(stored.folder),
+        "folder": shown(stored.folder),
         "run_key": record.run_key,
         "case_id": record.case.id,
         "status": str(record.status),

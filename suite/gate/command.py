@@ -46,6 +46,8 @@ from suite.process.signals import Interruptions
 from suite.process.streams import ReaderLeftError, code_of_system, said_by_system
 from suite.records.environment import cpu_model, environment, source_digest
 from suite.records.plain_text import complain, one_line, say
+from suite.records.stores.mirror import on_this_machine
+from suite.records.stores.place import check_is_here
 from suite.records.temporary import remove_abandoned, temporary_folder
 
 RESULTS = Path("results/gate")
@@ -95,6 +97,7 @@ def gate_against(
     """
     _check_seconds(seconds)
     check_export(export)
+    check_is_here(out)
     top = revisions.repository(Path.cwd())
     with Interruptions() as interruptions, temporary_folder("gate") as folder:
         if removed := remove_abandoned():
@@ -146,6 +149,7 @@ def gate_pytest(
     if seconds is not None:
         _check_seconds(seconds)
     check_export(export)
+    check_is_here(out)
     if counts_instructions and seconds is not None:
         raise ValueError("seconds is for times; instructions are counted in launches of a fixed number")
     if counts_instructions and export is not None:
@@ -223,10 +227,11 @@ def export_benchmark_json(path: Path, judgement: Judgement, samples: Sequence[Sa
 
 
 def gate_stored(baseline: Sequence[Path], candidate: Sequence[Path], *, inconclusive: str, out: Path | None) -> int:
-    """Judge one folder of records by another, or files of pytest-benchmark by files.
+    """Judge one folder of records, here or in a store, by another, or files of pytest-benchmark by files.
 
     Raises ValueError for several folders of records, and where what reads those is not installed.
     """
+    check_is_here(out)
     how: dict[str, Any] = {
         "tolerances": Tolerances.load(NOISE / _noise_name()),
         "accepted": ACCEPTED,
@@ -239,7 +244,7 @@ def gate_stored(baseline: Sequence[Path], candidate: Sequence[Path], *, inconclu
             raise ValueError(f"{option} must be one folder of records, which may lie at any depth; got {len(folders)}")
     if importlib.util.find_spec("pyarrow") is None:
         raise ValueError("folders of stored records need pyarrow, which is not installed here: pip install pyarrow")
-    return _finish(judge_stored(baseline[0], candidate[0], **how), out)
+    return _finish(judge_stored(on_this_machine(baseline[0]), on_this_machine(candidate[0]), **how), out)
 
 
 def gate_accept(case: str, *, span: str, metric: str, reason: str, ceiling: float, expires: str) -> int:

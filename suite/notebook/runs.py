@@ -26,6 +26,7 @@ from suite.records.derived import by_launch, started_at
 from suite.records.metrics import METRICS
 from suite.records.record import CorruptRecordError, Reading, Status
 from suite.records.store import read_record, reading_rows
+from suite.records.stores.place import is_store
 from suite.report.model.by_setting import experiments_by
 from suite.report.model.experiment import Experiment
 from suite.report.model.outcome import Outcome, outcome_of
@@ -162,11 +163,12 @@ class Runs:
 
 
 def load(path: str | Path = "results") -> Runs:
-    """Load every run below a folder of results. Damaged ones are left out, and a warning names them.
+    """Load every run below a folder of results, or below a store's URL, as `s3://bucket/folder`. Damaged ones are left
+    out, and a warning names them.
 
     Raises ValueError where there is no such folder.
     """
-    if not Path(path).is_dir():
+    if not is_store(path) and not Path(path).is_dir():
         raise ValueError(f"path must be a folder of results; got {str(path)!r}")
     results = read_results([Path(path)], with_readings=False)
     if results.damaged:

@@ -12,6 +12,7 @@ from suite.configuration.files import locate, read_yaml
 from suite.records.environment import machine_id
 from suite.records.pack import PACK
 from suite.records.store import RECORD, write_named
+from suite.records.stores.place import check_is_here, is_store, shown
 from suite.report.answers.answers import build_answers
 from suite.report.blocks import Section
 from suite.report.decide.data import decide_data
@@ -65,6 +66,7 @@ def report(
     """
     if format not in WRITERS:
         raise ValueError(f"format must be one of {', '.join(WRITERS)}; got {format!r}")
+    check_is_here(out)
     default, write = WRITERS[format]
     path, made_of = out or Path("reports") / default, digest_of_folders(results or [RESULTS])
     if path.exists() and not path.is_file():
@@ -86,7 +88,7 @@ def report(
 
 def digest_of_folders(folders: Iterable[Path]) -> str:
     """Return a digest of where folders lie, in any order: it tells whether two pages are of the same, and no path."""
-    places = sorted({str(folder.resolve()) for folder in folders})
+    places = sorted({shown(folder if is_store(folder) else folder.resolve()) for folder in folders})
     return sha256("\n".join(places).encode(errors="surrogateescape")).hexdigest()[:16]
 
 

@@ -130,8 +130,9 @@ def run_and_record(slot: WorkerSlot, job: Job, claim: Claim) -> Record:
         complaints.unlink(missing_ok=True)  # what it says of a death is in the record, without its paths
         record = _record(job, received, started_at, duration_s)
         write_record(record, claim.folder, {**received.files, OVERRIDES: overrides_file(job.overrides)})
+        folder = claim.publish()
         state.turns.took(record)
-        state.listener.finished(record, claim.folder)
+        state.listener.finished(record, folder)
     return record
 
 

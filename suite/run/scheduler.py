@@ -16,11 +16,13 @@ from pathlib import Path
 from suite.measure.worker import Worker
 from suite.process.signals import Interruptions
 from suite.process.streams import INTERRUPTED
-from suite.records.claim import claim_folder, run_folders
+from suite.records.claim import run_folders
 from suite.records.limits import most_threads
 from suite.records.plain_text import one_line
 from suite.records.record import REFUSED_UNRUN, CorruptRecordError, Record, Status
 from suite.records.store import StoredRecord, has_record, read_record
+from suite.records.stores.folder import ResultsFolder, results_folder
+from suite.records.stores.place import shown
 from suite.records.temporary import remove_abandoned
 from suite.run.job import Job
 from suite.run.recorder import Listener, SharedState, WorkerSlot, run_and_record
@@ -51,12 +53,15 @@ class Outcome:
 
 
 def execute(jobs: Sequence[Job], *, folder: Path, resume: bool, listener: Listener, workers: int = 1) -> Outcome:
-    """Run each job once, `workers` of them side by side, and write its record below `folder`.
+    """Run each job once, `workers` of them side by side, and write its record below `folder`, or into the store that
+    this mirrors.
 
     `resume`: a record with the same run key is taken over instead of running the job again. The listener is told of
     everything, one call at a time.
     """
-    unique = {job.case.id: job for job in jobs}
+    unique, results = {job.case.id: job for job in jobs}, results_folder(folder)
+    results.prepare([job.run_key for job in unique.values()])
+    folder = results.folder
     cached = {id: stored for id, job in unique.items() if resume and (stored := find_cached_record(job, folder))}
     missing = [job for id, job in unique.items() if id not in cached]
     records = [stored.record for stored in cached.values()]
@@ -69,7 +74,7 @@ def execute(jobs: Sequence[Job], *, folder: Path, resume: bool, listener: Listen
     def follow(slot: WorkerSlot) -> None:
         with slot.worker:
             while (job := queue.take()) is not None:
-                record = _record_of(slot, job, folder)
+                record = _record_of(slot, job, results)
                 records.extend([record] if record is not None else [])
 
     def stop() -> None:
@@ -118,7 +123,7 @@ def find_cached_record(job: Job, folder: Path, notice: Callable[[str], None] | N
             record = read_record(run_folder) if has_record(run_folder) else None
         except CorruptRecordError as error:
             if notice is not None:
-                notice(one_line(f"{run_folder}: damaged, so the case is run again: {error}"))
+                notice(one_line(f"{shown(run_folder)}: damaged, so the case is run again: {error}"))
             continue
         if record is not None and record.run_key == job.run_key:
             is_overtaken = record.provenance.get(REFUSED_UNRUN) is True and job.refusal is None
@@ -127,15 +132,16 @@ def find_cached_record(job: Job, folder: Path, notice: Callable[[str], None] | N
     return None
 
 
-def _record_of(slot: WorkerSlot, job: Job, folder: Path) -> Record | None:
+def _record_of(slot: WorkerSlot, job: Job, results: ResultsFolder) -> Record | None:
     """Return the record of a job that runs now, or that another process has run; None while another one runs it."""
     state = slot.state
     # Looked for again: another process may be running the same sweep into the same folder.
-    if state.resume and (stored := find_cached_record(job, folder, notice=state.notice)):
+    results.look_again(job.run_key)
+    if state.resume and (stored := find_cached_record(job, results.folder, notice=state.notice)):
         with state.print_lock:
             state.listener.recorded([stored], by_another=True)
         return stored.record
-    claim = claim_folder(folder, job.run_key)
+    claim = results.claim(job.run_key)
     if claim is None:
         with state.print_lock:
             state.listener.elsewhere(job.case)

@@ -12,6 +12,8 @@ from suite.records.case import comparable
 from suite.records.derived import possible_time, started_at
 from suite.records.record import Record
 from suite.records.store import Contents, Room, StoredRecord, read_contents
+from suite.records.stores.mirror import on_this_machine
+from suite.records.stores.place import shown
 from suite.records.walk import Damage, folders_below
 from suite.report.model.labels import distinct
 from suite.report.model.machine_labels import machine_labels
@@ -91,32 +93,34 @@ class Results:
 
 
 def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_readings: bool = True) -> Results:
-    """Read every run below the folders. Raises ValueError for a missing folder and for labels that do not fit.
+    """Read every run below the folders, or below stores' URLs. Raises ValueError for a missing folder and for labels
+    that do not fit.
 
     `with_readings`: else every record is read without them, for whoever reads them one by one.
     """
+    folders = [on_this_machine(folder) for folder in folders]
     for folder in folders:
         if not folder.is_dir():
-            raise ValueError(f"results must be folders that exist; got {str(folder)!r}")
+            raise ValueError(f"results must be folders that exist; got {shown(folder)!r}")
     named = _checked(labels, folders) if labels else distinct(folder.resolve().name for folder in folders)
     room = Room()
     contents = [read_contents([folder], with_readings=with_readings, room=room) for folder in folders]
     changed = _changed_ids(stored.record for part in contents for stored in part.stored)
     records: list[CurrentRecord] = []
-    shown, every, damaged, unfinished, judgements = [], [], [], [], []
+    said, every, damaged, unfinished, judgements = [], [], [], [], []
     for label, folder, part in zip(named, folders, contents, strict=True):
         judged, unreadable = find_judgements(label, folder, room)
         broken, labelled = [*part.damaged, *unreadable], machine_labels(label, part.stored)
         # A folder of judgements alone has no results that stand under its label.
         if part.stored or broken or part.unfinished or not judged:
-            shown += _labels(label, part, labelled)
+            said += _labels(label, part, labelled)
         records += _current(part.stored, labelled, changed)
         every += [(name, stored.record) for (name, _), stored in zip(labelled, part.stored, strict=True)]
         damaged += [Unread(label=label, name=damage.folder.name, reason=damage.reason) for damage in broken]
         unfinished += [Unread(label=label, name=run.name) for run in part.unfinished]
         judgements += judged
     return Results(
-        labels=shown, records=records, every=every, damaged=damaged, unfinished=unfinished, judgements=judgements
+        labels=said, records=records, every=every, damaged=damaged, unfinished=unfinished, judgements=judgements
     )
 
 
