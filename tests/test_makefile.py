@@ -68,7 +68,7 @@ def calls(checkout):
 def test_make_alone_helps_and_names_its_targets(checkout):
     ended = make(checkout)
     assert ended.returncode == 0
-    targets = ("demo", "test", "figures", "parity", "test-kernels", "browser", "gpu", "gpu-bundle", "clean")
+    targets = ("demo", "test", "figures", "parity", "stores", "test-kernels", "browser", "gpu", "gpu-bundle", "clean")
     for target in (f"make {name}" for name in targets):
         assert target in ended.stdout
 
@@ -169,6 +169,16 @@ def test_the_kernels_have_an_environment_of_their_own(checkout):
     assert calls(checkout) == [
         "python -m pip install --quiet --disable-pip-version-check -e .[kernels]",
         "python -m pytest tests/kernels",
+    ]
+    assert not (checkout / ".venv").exists()
+
+
+def test_stores_have_an_environment_of_their_own(checkout):
+    ended = make(checkout, "stores", python3=GOOD)
+    assert ended.returncode == 0, ended.stderr
+    assert calls(checkout) == [
+        "python -m pip install --quiet --disable-pip-version-check -e .[stores,stores-tests]",
+        "python -m pytest tests/stores",
     ]
     assert not (checkout / ".venv").exists()
 
