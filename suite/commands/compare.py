@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 
 from suite.commands.results import find_run
-from suite.console.compare import between_folders, between_two, by_setting
+from suite.console.compare import between_folders, between_two, by_machine, by_setting
 from suite.console.sentences import told
 from suite.console.summary import Entry, stored_json, summary_of
 from suite.console.sweep_table import values_of
@@ -93,7 +93,7 @@ def _folders(folders: Mapping[str, Path], by: str | None, against: str | None, a
         contents = read_contents([folder], with_readings=False)
         is_damaged |= bool(contents.damaged)
         oldest_first = sorted(contents.stored, key=lambda run: started_at(run.record))
-        of_folders.append([_entry(run, name if len(folders) > 1 else "") for run in oldest_first])
+        of_folders.append(by_machine([_entry(run, name if len(folders) > 1 else "") for run in oldest_first]))
     verdicts = between_folders(*of_folders) if by is None else by_setting([*chain(*of_folders)], by, against)
     sentence = told(verdicts)
     if as_json:

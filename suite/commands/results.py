@@ -22,6 +22,7 @@ from suite.records.claim import NAME_LENGTH, alone_in, claim_new_folder
 from suite.records.derived import FIRST_YEAR, started_at
 from suite.records.environment import machine_id
 from suite.records.impossible import impossible_timings
+from suite.records.machines import machine_names
 from suite.records.pack import PACK
 from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.privacy import scrubbed
@@ -291,7 +292,9 @@ def _listed(
         Column(title="status", cells=statuses, is_status=True),
     ]
     result = Column(title="result", cells=[*results, *(reason for *_, reason in unread)])
-    names = telling_apart(cases)
+    names, machines = telling_apart(cases), machine_names([one.record for one, _ in stored])
+    if len(set(machines)) > 1:
+        head.append(Column(title="machine", cells=[*machines, *nothing], is_name=True))
     texts = {name: [value_of(case, name)[:LONGEST_CELL] for case in cases] for name in names}
     texts = texts or {"case": [case.id for case in cases]}
     columns = [*head, *(Column(title=name, cells=[*own, *nothing]) for name, own in texts.items()), result]

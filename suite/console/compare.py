@@ -14,9 +14,11 @@ from suite.console.sentences import Verdict, furthest, told_of_costs, told_of_sc
 from suite.console.summary import Entry
 from suite.console.values import Cost
 from suite.records.case import telling_apart
+from suite.records.machines import machine_of
 from suite.records.record import Status
 from suite.report.model.by_setting import design_of, experiments_by, resolved, telling
 from suite.report.model.experiment import Arm, Experiment, grouped
+from suite.report.model.machine_labels import machine_labels
 from suite.report.model.outcome import Outcome, outcome_of
 from suite.report.model.results import CurrentRecord
 from suite.report.model.run import LABEL, SEED, Pairs, Run, number_of
@@ -105,6 +107,16 @@ def groups_by(runs: Sequence[EntryRun], by: str, against: str | None = None) -> 
     ]
 
 
+def by_machine(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the entries of one label, where they are of several machines each under its machine's name, too, so that
+    times of two machines never meet."""
+    labels = machine_labels(entries[0].label, [entry.record for entry in entries]) if entries else ()
+    return [
+        replace(entry, label=label, is_of_one_machine=is_of_one_machine)
+        for entry, (label, is_of_one_machine) in zip(entries, labels, strict=True)
+    ]
+
+
 def between_two(first: Entry, second: Entry) -> Verdict | None:
     """Compare two records, whatever they differ in; None where they have no number of one kind."""
     runs = [_run(entry) for entry in (first, second)]
@@ -121,13 +133,30 @@ def between_two(first: Entry, second: Entry) -> Verdict | None:
 def between_folders(first: Sequence[Entry], second: Sequence[Entry]) -> list[Verdict]:
     """Compare the cases that two folders share, the first's with the second's, as arms that are paired by seed.
 
-    Raises ValueError where they share none.
+    Of a folder with several machines each is a label of its own, and is compared with the same machine's in the other
+    folder, if that has any. Raises ValueError where they share no case.
     """
-    against = second[0].label if second else None
-    verdicts = [verdict for group in _all_groups([*first, *second], LABEL, against) for verdict in group.verdicts()]
+    verdicts: list[Verdict] = []
+    for ours, theirs in _of_same_machines(first, second):
+        against = theirs[0].label if theirs else None
+        groups = _all_groups([*ours, *theirs], LABEL, against)
+        verdicts += [verdict for group in groups for verdict in group.verdicts()]
     if not verdicts:
         raise ValueError("compare needs folders with a case in common, of the same settings; got two without one")
     return verdicts
+
+
+def _of_same_machines(first: Sequence[Entry], second: Sequence[Entry]) -> list[tuple[list[Entry], list[Entry]]]:
+    """Pair the labels of two folders: those of one machine, and of seeds that were spread; each with each where they
+    have no machine in common, as where somebody compares machines."""
+    if len({entry.label for entry in first}) < 2 and len({entry.label for entry in second}) < 2:
+        return [([*first], [*second])]
+    of_first, of_second = (
+        grouped(entries, lambda entry: machine_of(entry.record) if entry.is_of_one_machine else "")
+        for entries in (first, second)
+    )
+    same = [(of_first[machine], of_second[machine]) for machine in of_first if machine in of_second]
+    return same or [(ours, theirs) for ours in of_first.values() for theirs in of_second.values()]
 
 
 def by_setting(entries: Sequence[Entry], by: str, against: str | None) -> list[Verdict]:
@@ -160,8 +189,16 @@ def _usable(entries: Iterable[Entry]) -> list[EntryRun]:
 
 
 def _run(entry: Entry) -> EntryRun:
-    current = CurrentRecord(label=entry.label, record=entry.record, folder=Path(), superseded=0, settings_changed=False)
-    return EntryRun(current=current, cost=entry.summary.cost)
+    current = CurrentRecord(
+        label=entry.label,
+        record=entry.record,
+        folder=Path(),
+        superseded=0,
+        settings_changed=False,
+        is_of_one_machine=entry.is_of_one_machine,
+    )
+    cost = entry.summary.cost
+    return EntryRun(current=current, cost=cost if cost and (cost.is_size or entry.is_of_one_machine) else None)
 
 
 def _difference(run: EntryRun, names: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ is. rich draws both; every text of a record is made harmless before.
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any
@@ -47,15 +47,15 @@ class Terminal:
         cases: Sequence[Case],
         *,
         is_sweep: bool,
-        workers: int = 1,
+        workers: Callable[[], int] | int = 1,
         summaries: Mapping[str, Summarise] = MappingProxyType({}),
         several: SeveralSweeps | None = None,
     ) -> None:
-        """Take what is to run. `summaries`: by workload; of others those that the suite's own YAML names. `several`:
-        where other sweeps follow this one."""
+        """Take what is to run. `workers`: cases side by side, which may be asked for while they run. `summaries`: by
+        workload; of others those that the suite's own YAML names. `several`: where other sweeps follow this one."""
         self._summaries, self._several = summaries, several
         self._waiting = {case.id: case for case in cases}
-        self._total, self._is_sweep, self._workers = len(cases), is_sweep, workers
+        self._total, self._is_sweep, self._asked_workers = len(cases), is_sweep, workers
         self._names, self._shared = telling_apart(cases), shared(cases)
         self._widths = [max(len(name), *(len(value_of(case, name)) for case in cases)) for name in self._names]
         self._width, self._colour = terminal_width(), has_colour()
@@ -96,6 +96,10 @@ class Terminal:
         self._running.clear()
         if not self._live.disable:  # it would print an empty line
             self._live.stop()
+
+    @property
+    def _workers(self) -> int:
+        return self._asked_workers if isinstance(self._asked_workers, int) else self._asked_workers()
 
     @property
     def records(self) -> list[StoredRecord]:
@@ -161,9 +165,9 @@ class Terminal:
         if self._several is not None:
             self._several.ended(sum(cost_s(one.record) for one, _ in self._ended) / self._workers)
         # At the end, when no case is measured any more, the report's model may take its time to load.
-        from suite.console.compare import headline
+        from suite.console.compare import by_machine, headline
 
-        entries = list(map(self._entry, self.records))
+        entries = by_machine(list(map(self._entry, self.records)))
         table = sweep_lines(entries, width=self._width, colour=self._colour)
         sentences = [*self._counts(), *self._reasons(), *self._marks(), *self._watched()]
         if self._waiting:

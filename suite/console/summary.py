@@ -32,6 +32,8 @@ class Entry:
     record: Record
     summary: Summary
     label: str = ""
+    is_of_one_machine: bool = True
+    """The label's records are all of one machine, so that their times may be compared."""
 
 
 Summarise = Callable[[Record], Summary]

@@ -8,6 +8,7 @@ from suite.console.summary import Entry
 from suite.console.table import Column, table_lines
 from suite.console.values import Value
 from suite.records.case import telling_apart, value_of
+from suite.records.machines import machine_names
 from suite.records.record import Status
 
 SEED = "seed"
@@ -18,7 +19,8 @@ LEAST_TELLING = 10
 
 
 def sweep_lines(entries: Sequence[Entry], *, width: int | None, colour: bool) -> list[str]:
-    """Return a table of values, a row a case, or in big sweeps a row a setting with the mean over its seeds.
+    """Return a table of values, a row a case, or in big sweeps a row a setting with the mean over its seeds, those of
+    each machine apart.
 
     Of settings that are still too many the largest sizes are shown, and a line says how many were left out.
     """
@@ -27,12 +29,16 @@ def sweep_lines(entries: Sequence[Entry], *, width: int | None, colour: bool) ->
         return []
     is_big = len(entries) > MOST_RUNS and SEED in names
     names = [name for name in names if not (is_big and name == SEED)]
+    machines = machine_names([entry.record for entry in entries])
     rows: dict[tuple[str, ...], list[Entry]] = {}
-    for number, entry in enumerate(entries):
-        key = tuple(value_of(entry.record.case, name) for name in names)
-        rows.setdefault(key if is_big else (*key, str(number)), []).append(entry)
-    shown = list(rows.values())[-MOST_ROWS:]
-    lines = table_lines(columns_of(names, shown), width=width, colour=colour)
+    for number, (entry, machine) in enumerate(zip(entries, machines, strict=True)):
+        key = (machine, *(value_of(entry.record.case, name) for name in names), "" if is_big else str(number))
+        rows.setdefault(key, []).append(entry)
+    shown = list(rows)[-MOST_ROWS:]
+    columns = columns_of(names, [rows[key] for key in shown])
+    if len(set(machines)) > 1:
+        columns.insert(len(names), Column(title="machine", cells=[machine or "-" for machine, *_ in shown]))
+    lines = table_lines(columns, width=width, colour=colour)
     left_out = len(rows) - len(shown)
     return [*lines, *([f"(and {left_out} rows before these: suite results list has all)"] if left_out else [])]
 

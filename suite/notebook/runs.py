@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 TIMED = "latency_s"
 ENDS_S = (f"{TIMED}_low", f"{TIMED}_high")
+OF_A_MACHINE = ("s", "J", "W")
+"""Units of what a machine takes for a step, and not of what the step comes to."""
 COMPARED = ("pairs", "mean", "mean_of_other", "difference", "low", "high", "p", "adjusted_p", "sign_flip_p", "outcome")
 """Columns of a comparison. The p values are those of Student's t, after Holm's correction, and of all sign flips."""
 
@@ -153,10 +155,12 @@ class Runs:
 
     def _experiments(self, workload: str, by: str, outcome: Outcome, against: str | None) -> list[Experiment[Run]]:
         """Group a workload's runs by a setting, the oldest first."""
-        # Of all readings those that are compared are kept.
+        # Of all readings those that are compared are kept, and none of a clock where seeds were spread over machines.
+        is_timed = outcome.metric in METRICS and METRICS[outcome.metric].unit in OF_A_MACHINE
         kept = [
             replace(current, record=replace(current.record, readings=outcome.readings(current.record)))
             for current in self._read(workload)
+            if current.is_of_one_machine or not is_timed
         ]
         kept.sort(key=lambda current: started_at(current.record))
         return experiments_by(kept, workload, by, lambda current, key: Run(current=current, key=key), against)

@@ -43,6 +43,14 @@ def test_the_list_has_a_line_a_run_with_what_tells_them_apart(results, capsys):
     assert sums == "3 runs, 1 damaged, 1 unfinished"
 
 
+def test_the_list_names_the_machines_where_there_are_several(tmp_path, capsys):
+    store(tmp_path, *(build(seq_len=size, environment={"machine_id": f"{size}ffff"}) for size in (1024, 2048)))
+    assert list_runs([tmp_path], status=None, as_json=False) == 0
+    _, head, *lines, _ = capsys.readouterr().out.splitlines()
+    assert head.split()[2] == "machine"
+    assert ["A processor, 1024" in lines[0], "A processor, 2048" in lines[1]] == [True, True]
+
+
 def test_a_narrow_list_keeps_settings_and_results(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("suite.commands.results.terminal_width", lambda: 60)
     store(tmp_path, *(build(attention=name, seq_len=size) for name in ("mha", "mla") for size in (64, 128)))

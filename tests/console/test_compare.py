@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import suite
-from suite.console.compare import between_folders, between_two, by_setting, headline
+from suite.console.compare import between_folders, between_two, by_machine, by_setting, headline
 from suite.console.summary import Entry, summary_of
 from suite.records.store import read_contents
 from tests.records.factory import build
@@ -165,3 +165,40 @@ def test_scores_that_are_no_numbers_are_left_out():
         for record in arm([0.5, 0.6], attention="mqa")
     ]
     assert said(*records, *broken) is None
+
+
+ONE, OTHER = ({"machine_id": name, "cpu": f"CPU {name}"} for name in ("aaaa1111", "bbbb2222"))
+
+
+def test_arms_on_two_machines_are_never_compared():
+    mixed = [timed(3.0, attention="mha", environment=ONE), timed(1.0, attention="mla", environment=OTHER)]
+    assert headline(by_machine(entries(*mixed))) is None
+    both = [*mixed, timed(2.0, attention="mla", environment=ONE)]
+    found = headline(by_machine(entries(*both)))
+    assert found.sentence.startswith("mla decodes 1.50× as fast as mha on CPU aaaa1111")
+
+
+def test_folders_of_several_machines_are_compared_by_machine():
+    def of(label, *milliseconds):
+        records = [timed(ms, environment=machine) for ms, machine in zip(milliseconds, (ONE, OTHER), strict=True)]
+        return by_machine(entries(*records, label=label))
+
+    found = between_folders(of("after", 2.0, 6.0), of("before", 1.0, 2.0))
+    assert [(verdict.arm, verdict.other, round(1 / verdict.estimate, 6)) for verdict in found] == [
+        ("after (CPU aaaa1111)", "before (CPU aaaa1111)", 2.0),
+        ("after (CPU bbbb2222)", "before (CPU bbbb2222)", 3.0),
+    ]
+
+
+def test_a_spread_arms_times_are_not_compared():
+    records = [
+        replace(record, environment=record.environment | machine)
+        for name in ("mha", "mla")
+        for record, machine in zip(arm([0.5, 0.6], attention=name), (ONE, OTHER), strict=True)
+    ]
+    found = by_machine(entries(*records))
+    assert {entry.is_of_one_machine for entry in found} == {False}
+    assert {entry.label for entry in found} == {""}
+    assert headline(found) is not None
+    timed_only = [replace(entry, record=replace(entry.record, readings=[])) for entry in found]
+    assert headline(timed_only) is None

@@ -67,6 +67,20 @@ def test_outside_a_terminal_there_are_plain_lines_and_a_table(capsys):
     ]
 
 
+def test_a_sweep_over_machines_names_each_and_compares_none(capsys):
+    machines = [{"machine_id": name, "cpu": "A processor"} for name in ("aaaa1111", "bbbb2222")]
+    names = ("mha", "mla")
+    swept(*(took(build(attention=name, environment=one), 1.0) for name, one in zip(names, machines, strict=True)))
+    said = capsys.readouterr().out
+    assert [line.split()[:4] for line in said.splitlines()[-5:-2]] == [
+        ["attention", "machine", "layer", "kernel"],
+        ["mha", "A", "processor,", "aaaa"],
+        ["mla", "A", "processor,", "bbbb"],
+    ]
+    assert "told apart" not in said
+    assert "as fast as" not in said
+
+
 def test_a_small_terminal_leaves_out_the_least_telling_columns(capsys, monkeypatch):
     monkeypatch.setattr("suite.console.progress.terminal_width", lambda: 60)
     swept(*(build(attention=name, seq_len=size) for name in ("mha", "mla") for size in (64, 16384)))

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+import suite
 from suite.report.attention.latency import build as build_latency
 from suite.report.model.results import read_results
+from suite.report.page.runs import runs_content
 from suite.report.quality.design import decode_s, quality_experiments
 from tests.records.factory import build, store
 from tests.report.quality_records import quality_record
@@ -58,6 +60,28 @@ def test_a_decoders_seeds_are_one_arm_without_its_decode_time(read):
     (study,) = quality_experiments(results)
     assert [len(arm.runs) for arm in study.arms] == [2]
     assert decode_s(study.arms[0]) is None
+
+
+def test_twins_are_told_apart_in_the_list_of_runs(read):
+    results = read(build(environment=XEON), build(environment=OTHER_XEON), build(environment=EPYC))
+    machines = [line["machine"] for line in runs_content(results)["lines"]]
+    assert sorted(machines) == ["AMD EPYC", "Intel Xeon Processor, 1e99", "Intel Xeon Processor, f033"]
+
+
+def test_twins_whose_ids_begin_alike_get_more_digits(read):
+    twin = {**XEON, "machine_id": "1e99cafe"}
+    results = read(build(environment=XEON), build(environment=twin))
+    names = ["reference (Intel Xeon Processor, 1e992)", "reference (Intel Xeon Processor, 1e99c)"]
+    assert sorted(results.labels) == names
+
+
+def test_a_spread_workloads_times_are_no_comparison_in_python(tmp_path):
+    spread = (on(EPYC, quality_record(seed=0)), on(XEON, quality_record(seed=1)))
+    for number, record in enumerate(spread):
+        store(tmp_path / str(number), record)
+    runs = suite.load(tmp_path)
+    with pytest.raises(ValueError, match="by must be a setting in which arms of several seeds differ"):
+        runs.compare(by="attention", span="decode", metric="latency_s")
 
 
 def test_a_record_that_names_no_machine_stands_under_the_folder(read):

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from suite.records import numbers
 from suite.records.derived import noted
+from suite.records.machines import plain_name
 from suite.report.answers.claims import CONTRADICTED, DEPENDS, LEFT_OPEN, SUPPORTED, Verdict
 from suite.report.answers.leads import lead_of_times
 from suite.report.answers.rulings import ABOUT, Ruled, explaining, setting_name, told_flips, value_text
@@ -20,7 +21,6 @@ from suite.report.attention.timings import KERNEL, LAYER, Timing, span_title, ti
 from suite.report.blocks import Lead, Text, joined, say
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import phase_name, variant_label
-from suite.report.model.machine_labels import plain_name
 from suite.report.model.results import Results
 from suite.report.model.run import machine_name, mapping, number_of
 from suite.statistics.intervals import Ratio, ratio_of_medians

@@ -12,13 +12,13 @@ from itertools import combinations
 from typing import Any
 
 from suite.records import numbers
+from suite.records.machines import plain_name
 from suite.report.answers.claims import CONTRADICTED, DEPENDS, LEFT_OPEN, SUPPORTED, Verdict
 from suite.report.answers.leads import lead_of_pairs
 from suite.report.blocks import Lead, Say, Text, dotted, joined, say, say_or
 from suite.report.model.experiment import Arm, Contrast, Experiment, grouped
 from suite.report.model.formats import points, with_range
 from suite.report.model.labels import ALGORITHM, RECIPE, label_of, phase_name, variant_label
-from suite.report.model.machine_labels import plain_name
 from suite.report.model.run import LABEL, Pairs, machine_name, number_of
 from suite.report.rl.design import RlArm, RlExperiment, RlRun
 from suite.statistics.paired import JUDGED, TOLD_APART, Comparison, Outcome, judge_together

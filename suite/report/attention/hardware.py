@@ -13,13 +13,13 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import constant
+from suite.records.machines import plain_name
 from suite.records.record import Evidence
 from suite.report.attention.groups import axes_of, chosen_by, titles_of, usual_context
 from suite.report.attention.timings import KERNEL, LAYER, Timing, by_span, is_plausible, span_title, timings, timings_of
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped, without
 from suite.report.model.labels import rank, variant_label, variant_style
-from suite.report.model.machine_labels import plain_name
 from suite.report.model.results import Results
 from suite.report.model.run import Pairs, machine_name
 from suite.report.model.timed_kernels import decode_cell

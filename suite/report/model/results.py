@@ -110,7 +110,7 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_re
     said, every, damaged, unfinished, judgements = [], [], [], [], []
     for label, folder, part in zip(named, folders, contents, strict=True):
         judged, unreadable = find_judgements(label, folder, room)
-        broken, labelled = [*part.damaged, *unreadable], machine_labels(label, part.stored)
+        broken, labelled = [*part.damaged, *unreadable], machine_labels(label, [run.record for run in part.stored])
         # A folder of judgements alone has no results that stand under its label.
         if part.stored or broken or part.unfinished or not judged:
             said += _labels(label, part, labelled)

@@ -6,8 +6,8 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import started_at
+from suite.records.machines import plain_name
 from suite.records.record import Record, Status
-from suite.report.model.machine_labels import plain_name
 from suite.report.model.results import Results
 from suite.report.model.run import clip_text, machine_name
 from suite.report.page.texts import Texts

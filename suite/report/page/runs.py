@@ -11,11 +11,11 @@ from typing import Any
 
 from suite.records.case import command_of
 from suite.records.derived import by_launch, started_at
+from suite.records.machines import machine_of, plain_name, short_id
 from suite.records.privacy import FREE_TEXTS, scrubbed
 from suite.records.record import Reading, Record
 from suite.report.attention.timings import is_plausible
 from suite.report.model.experiment import grouped
-from suite.report.model.machine_labels import plain_name
 from suite.report.model.results import Results
 from suite.report.model.run import clip_text, machine_name
 from suite.statistics.intervals import launched_interval
@@ -29,8 +29,9 @@ def runs_content(results: Results) -> dict[str, Any]:
     """Return all runs: a line of each for lists, and apart from them the records, whose parts are often alike."""
     pool = Pool()
     lines, records = [], []
+    names = _machine_names([record for _, record in results.every])
     for label, record in results.every:
-        lines.append(_line(label, record))
+        lines.append(_line(label, record, names[machine_of(record), plain_name(machine_name(record))]))
         records.append({"record": pool.put(record.as_json()), "readings": _readings(record)})
     return {"lines": lines, "records": {"pool": pool.values, "runs": records}}
 
@@ -62,7 +63,17 @@ class Pool:
         return {"@": self._places[text]}
 
 
-def _line(label: str, record: Record) -> dict[str, Any]:
+def _machine_names(records: Sequence[Record]) -> dict[tuple[str, str], str]:
+    """Return by a machine's id and the name of what was used of it a name that no other machine has."""
+    used = dict.fromkeys((machine_of(record), plain_name(machine_name(record))) for record in records)
+    found = {}
+    for machine, name in used:
+        twins = [other for other, same in used if same == name]
+        found[machine, name] = f"{name}, {short_id(machine, twins)}" if len(twins) > 1 and machine else name
+    return found
+
+
+def _line(label: str, record: Record, machine: str) -> dict[str, Any]:
     """Return what a list and a point's card say of a run."""
     commit = record.provenance.get("commit")
     return {
@@ -72,7 +83,7 @@ def _line(label: str, record: Record) -> dict[str, Any]:
         "status": str(record.status),
         "reason": clip_text(record.reason, 300),
         "evidence": str(record.evidence),
-        "machine": plain_name(machine_name(record)),
+        "machine": machine,
         "at": started_at(record),
         "commit": clip_text(commit)[:12] + "+" * (record.provenance.get("dirty") is True),
         "clock": clip_text(record.provenance.get("clock")),
