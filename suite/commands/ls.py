@@ -8,7 +8,7 @@ from suite.configuration.files import choices, full_name
 from suite.records.plain_text import say
 
 GROUPS = (
-    *("workload", "attention", "geometry", "backend", "hardware", "measure", "telemetry"),
+    *("workload", "attention", "geometry", "backend", "hardware", "measure", "telemetry", "launcher"),
     *("algorithm", "task", "policy", "recipe", "sweep"),
 )
 """The groups of conf/ that `suite run` chooses an option from, in the order of their use."""

@@ -18,7 +18,7 @@ from suite.compose.hydra_app import other_engines, point_from, register_resolver
 from suite.compose.inapplicable import note_unused
 from suite.compose.point import SweepPoint
 from suite.compose.sweeps import is_left_out, without_left_out
-from suite.configuration.values import true_or_false, whole_number
+from suite.configuration.values import true_or_false
 from suite.console.eta import SeveralSweeps
 from suite.console.progress import Terminal
 from suite.console.summary import summary_by
@@ -26,8 +26,10 @@ from suite.process.streams import ReaderLeftError, ended, said_by_system
 from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.stores.place import shown
 from suite.run.job import Job, job_of
+from suite.run.launchers.launcher import Launcher, launcher_of
+from suite.run.launchers.local import LocalLauncher
 from suite.run.objective import objective_of
-from suite.run.scheduler import execute, refuse_workers
+from suite.run.scheduler import execute
 
 DONE, USAGE, BROKEN, INTERRUPTED = 0, 2, 4, 130
 JSON = "--json"
@@ -82,9 +84,9 @@ def _run(
             raise ValueError("leave_out leaves no case to run")
         jobs = [job_of(point) for point in left]
         resume, wants_page = (all(_switches(points, name)) for name in ("resume", "report"))
-        workers = _workers(points)
-        refuse_workers(jobs, workers)
-        terminal = _terminal(jobs, left, workers, several)
+        launcher = launcher_of(points)
+        launcher.check(jobs)
+        terminal = _terminal(jobs, left, launcher, several)
     except REFUSALS as error:
         complain(f"suite run: {sentence(error)}")
         return USAGE
@@ -92,7 +94,7 @@ def _run(
     if terminals is not None:
         terminals.append(terminal)
     with terminal:
-        outcome = execute(jobs, folder=folder, resume=resume, listener=terminal, workers=workers)
+        outcome = execute(jobs, folder=folder, resume=resume, listener=terminal, launcher=launcher)
     terminal.summary(folder)
     if is_sweep and wants_page and not outcome.was_interrupted:
         from suite.report.command import report  # a third of a second, which the gate's workers need not wait for
@@ -116,21 +118,30 @@ def run_case(config: Any) -> float | None:
         say(one_line(f"{key} does not apply to this case"))
     if is_left_out(point):
         return None
-    if whole_number(point.settings, "workers", at_least=1) > 1:
+    launcher = launcher_of([point])
+    if not isinstance(launcher, LocalLauncher):
+        raise ValueError("launcher must be local where Hydra's own launcher decides where cases run")
+    if launcher.workers > 1:
         raise ValueError("workers must be 1 where Hydra's launcher decides what runs side by side")
     jobs, resume = [job_of(point)], true_or_false(point.settings, "resume")
-    with _terminal(jobs, [replace(point, is_sweep=False)], workers=1) as terminal:
-        outcome = execute(jobs, folder=point.folder, resume=resume, listener=terminal)
+    with _terminal(jobs, [replace(point, is_sweep=False)], launcher) as terminal:
+        outcome = execute(jobs, folder=point.folder, resume=resume, listener=terminal, launcher=launcher)
     return objective_of(outcome.records, point.settings["objective"])
 
 
 def _terminal(
-    jobs: Sequence[Job], points: Sequence[SweepPoint], workers: int, several: SeveralSweeps | None = None
+    jobs: Sequence[Job], points: Sequence[SweepPoint], launcher: Launcher, several: SeveralSweeps | None = None
 ) -> Terminal:
     """Make a terminal for these jobs. Raises ValueError for a workload whose summary cannot be loaded."""
     summaries = {job.case.workload: summary_by(point.summary) for job, point in zip(jobs, points, strict=True)}
     cases = list({job.case.id: job.case for job in jobs}.values())
-    return Terminal(cases, is_sweep=points[0].is_sweep, workers=workers, summaries=summaries, several=several)
+    return Terminal(
+        cases,
+        is_sweep=points[0].is_sweep,
+        workers=lambda: launcher.workers,
+        summaries=summaries,
+        several=several,
+    )
 
 
 def _refuse_of_a_sweep(points: Sequence[SweepPoint]) -> None:
@@ -142,13 +153,6 @@ def _refuse_of_a_sweep(points: Sequence[SweepPoint]) -> None:
 
 def _switches(points: Sequence[SweepPoint], name: str) -> list[bool]:
     return [true_or_false(point.settings, name) for point in points]
-
-
-def _workers(points: Sequence[SweepPoint]) -> int:
-    numbers = dict.fromkeys(whole_number(point.settings, "workers", at_least=1) for point in points)
-    if len(numbers) > 1:
-        raise ValueError(f"workers must be one number for the whole sweep; got {', '.join(map(str, numbers))}")
-    return next(iter(numbers), 1)
 
 
 if __name__ == "__main__":

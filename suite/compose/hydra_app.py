@@ -29,9 +29,9 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from suite.compose.overrides import MULTIRUN, TOO_MANY_BRACKETS, check_options, key_of, parse_overrides, settings_in
-from suite.compose.point import NO_SUCH_SETTING, SweepPoint, leaves
+from suite.compose.point import NO_SUCH_SETTING, SweepPoint, group_of, leaves
 from suite.compose.resolvers import RESOLVERS
-from suite.compose.shorthand import in_full
+from suite.compose.shorthand import LAUNCHER, in_full
 from suite.configuration.files import LOOK, OF_ITS_RECORDS, choices, conf_dir
 from suite.process.streams import CommandFailedError
 from suite.records.case import without
@@ -159,7 +159,8 @@ def point_from(config: DictConfig, *, is_part: bool = False) -> SweepPoint:
         is_sweep=is_sweep,
         of_workload=_named_in("settings", chosen, runtime.runtime.config_sources),
         of_task=_named_in("task", chosen, runtime.runtime.config_sources),
-        overrides=[_without_path(override) for override in overrides],
+        # Where a case ran is none of its settings, and the address of a cluster names a machine.
+        overrides=[_without_path(override) for override in overrides if group_of(key_of(override)) != LAUNCHER],
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.compose.point import IS_FIXED, NO_SUCH_SETTING, SweepPoint, group_of, leaves
+from suite.compose.shorthand import ENGINE, LAUNCHER
 from suite.configuration.files import (
     choices,
     did_you_mean,
@@ -26,7 +27,7 @@ from suite.records.case import NEVER_IN_ID, as_typed, unmet, without
 
 Alone = Callable[[Path, str, str], Any]
 """The settings of a group under one of its options, with nothing else set, for a sweep into a folder."""
-OF_THE_COMMAND = ("leave_out", "parts", "resume", "report", "workers", "objective")
+OF_THE_COMMAND = ("leave_out", "parts", "resume", "report", "workers", "launcher", "objective")
 """Settings of the command, which no case has."""
 OF_A_COURSE = ("telemetry", "price_per_device_hour")
 OF_A_TIMED_CASE = ("measure", "telemetry", "seed", "profile", "price_per_device_hour")
@@ -108,7 +109,8 @@ def no_such_setting(key: str, known: Iterable[str] = ()) -> str:
     meant = did_you_mean(name, beside, before=f"{group}.") if name else did_you_mean(key, known)
     owners = workloads_with(group) if group not in map(group_of, known) else []
     if owners:
-        return f"there is no setting {key!r} of this workload; {_listed('workload', owners)} has it"
+        launchers = f", and a launcher is {' or '.join(choices(LAUNCHER))}" if key == ENGINE else ""
+        return f"there is no setting {key!r} of this workload; {_listed('workload', owners)} has it{launchers}"
     if having:
         return f"there is no setting {key!r} of this {group}; {_listed(group, having)} has it"
     return f"there is no setting {key!r}{meant}" if meant else NO_SUCH_SETTING.format(key)

@@ -13,12 +13,26 @@ OF_TOKENS = re.compile(r"(_len|_length|_tokens)$|^window$")
 THOUSANDS = re.compile(r"(\d{1,15})([kKmM])")
 
 
+LAUNCHER, ENGINE = "launcher", "engine"
+"""The group of what runs a sweep's cases, and its other name, which a setting of workload=rl_memory has, too."""
+OF_LAUNCHER = re.compile(rf"(?P<before>\+{{0,2}}){ENGINE}(?P<behind>\.\w[\w.]*=.*|=(?P<name>\w+))", re.DOTALL)
+
+
 def with_full_names(argument: str) -> str:
-    """Write `hardware=h100,l4` with the names of files in place of their aliases."""
+    """Write `hardware=h100,l4` with files' names in place of their aliases, and `engine=ray` as `launcher=ray`."""
+    argument = _of_launcher(argument)
     written = OPTIONS.fullmatch(argument)
     if written is None or not choices(written["group"]):
         return argument
     return written["before"] + ",".join(full_name(written["group"], name) for name in written["names"].split(","))
+
+
+def _of_launcher(argument: str) -> str:
+    """Write what `engine` says of the launcher under the group's own name; rl_memory's has other values."""
+    written = OF_LAUNCHER.fullmatch(argument)
+    if written is None or written["name"] not in (None, *choices(LAUNCHER)):
+        return argument
+    return f"{written['before']}{LAUNCHER}{written['behind']}"
 
 
 def in_full(settings: Mapping[str, Any]) -> dict[str, Any]:

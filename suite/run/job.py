@@ -1,5 +1,7 @@
 """A case that is to run, known to be right in itself, with all that is known of it beforehand."""
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -70,6 +72,12 @@ class Job:
     def run_key(self) -> str:
         return run_key(self.case, self.settings)
 
+    def run_key_on(self, machine: str, code: str) -> str:
+        """Return the run key that the case has on a machine of this id, with code of this digest. With its own id and
+        digest it is `run_key`."""
+        parts = [self.case.id, json.dumps(self.settings, sort_keys=True), code, machine]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
     @cached_property
     def refusal(self) -> str | None:
         """Why it cannot run here, as far as that is known before it starts."""
@@ -107,8 +115,13 @@ def job_of(point: SweepPoint) -> Job:
     Effort.from_settings(settings)
     one_of(settings, "matmul_precision", (None, *MATMUL_PRECISIONS))
     checked(settings)
+    return planned(case, settings, point.overrides)
+
+
+def planned(case: Case, settings: Mapping[str, Any], overrides: Sequence[str]) -> Job:
+    """Make the job of a case whose settings are known to be right, by the plan that its workload names here."""
     plan = locate(settings["workload"]["plan"])(settings)
-    return Job(case=case, settings=settings, plan=plan, overrides=point.overrides)
+    return Job(case=case, settings=settings, plan=plan, overrides=overrides)
 
 
 def _check_names(point: SweepPoint) -> None:

@@ -58,18 +58,25 @@ class Listener(Protocol):
 
 
 @dataclass(kw_only=True)
-class SharedState:
-    """State that all cases of a sweep share, those side by side too."""
+class MachineState:
+    """State that all cases of a sweep share on one machine, those side by side too."""
 
-    listener: Listener
     workers: int
+    """Cases that run side by side there."""
     resume: bool
     turns: EnergySchedule = field(default_factory=EnergySchedule)
     ceilings: Ceilings = field(default_factory=dict)
-    print_lock: Lock = field(default_factory=Lock)
-    """Held to call the listener and to write a record: one at a time."""
     measuring_ceilings: Lock = field(default_factory=Lock)
     """Held while ceilings are measured: once for all, and not one beside the other."""
+
+
+@dataclass(kw_only=True)
+class SharedState(MachineState):
+    """State that all cases of a sweep share, where their records are written."""
+
+    listener: Listener
+    print_lock: Lock = field(default_factory=Lock)
+    """Held to call the listener and to write a record: one at a time."""
 
     def notice(self, text: str) -> None:
         """Tell the listener a sentence, from any thread."""
@@ -81,7 +88,7 @@ class SharedState:
 class WorkerSlot:
     """A worker and the state of the cases that follow one another in it. Cases side by side have a slot each."""
 
-    state: SharedState
+    state: MachineState
     worker: Worker
     _telemetry: dict[str, Telemetry] = field(default_factory=dict)
     """Watchers by their settings, which a sweep may vary. Slots share none: a source remembers its last reading."""
@@ -117,23 +124,36 @@ class _Received:
         self.outcome = message.get("outcome", self.outcome)
 
 
-def run_and_record(slot: WorkerSlot, job: Job, claim: Claim) -> Record:
-    """Run a case, write its record into the claimed folder and tell the listener."""
-    state = slot.state
-    with state.print_lock:
-        state.listener.started(job.case)
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A record that is not written yet, and the files that go beside it, by name. It travels as bytes."""
+
+    record: Record
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def measure(slot: WorkerSlot, job: Job, *, complaints: Path, shared: Path) -> Measured:
+    """Run a case on this machine, whose facts its record has.
+
+    `complaints`: a file for what the worker prints. `shared`: a folder for files of several cases, as a base model and
+    checkpoints.
+    """
     started_at, start = datetime.now(UTC), time.perf_counter()
-    complaints = claim.folder / COMPLAINTS
-    received = _received(slot, job, complaints)
-    duration_s = time.perf_counter() - start
+    received = _received(slot, job, complaints, shared)
+    record = _record(job, received, started_at, duration_s=time.perf_counter() - start)
+    return Measured(record=record, files={**received.files, OVERRIDES: overrides_file(job.overrides)})
+
+
+def write_measured(state: SharedState, measured: Measured, claim: Claim) -> Record:
+    """Write a case's record into its claimed folder and tell the listener."""
     with state.print_lock:
-        complaints.unlink(missing_ok=True)  # what it says of a death is in the record, without its paths
-        record = _record(job, received, started_at, duration_s)
-        write_record(record, claim.folder, {**received.files, OVERRIDES: overrides_file(job.overrides)})
+        # What it says of a death is in the record, without its paths.
+        (claim.folder / COMPLAINTS).unlink(missing_ok=True)
+        write_record(measured.record, claim.folder, measured.files)
         folder = claim.publish()
-        state.turns.took(record)
-        state.listener.finished(record, folder)
-    return record
+        state.turns.took(measured.record)
+        state.listener.finished(measured.record, folder)
+    return measured.record
 
 
 def overrides_file(overrides: Sequence[str]) -> bytes:
@@ -141,7 +161,7 @@ def overrides_file(overrides: Sequence[str]) -> bytes:
     return "".join(f"- {json.dumps(override, ensure_ascii=False)}\n" for override in overrides).encode() or b"[]\n"
 
 
-def _received(slot: WorkerSlot, job: Job, complaints: Path) -> _Received:
+def _received(slot: WorkerSlot, job: Job, complaints: Path, shared: Path) -> _Received:
     """Run a case and return its messages until it ended or was interrupted."""
     received = _Received()
     if job.refusal is not None:
@@ -150,17 +170,17 @@ def _received(slot: WorkerSlot, job: Job, complaints: Path) -> _Received:
         received.take({"readings": constant_readings(job.plan.constants()), "facts": job.plan.facts()})
         received.outcome = (Status.OK, None)
     else:
-        _watch_and_measure(slot, job, complaints, received)
+        _watch_and_measure(slot, job, complaints, shared, received)
     if slot.state.workers > 1:
         received.facts["side_by_side"] = slot.state.workers
     return received
 
 
-def _watch_and_measure(slot: WorkerSlot, job: Job, complaints: Path, received: _Received) -> None:
+def _watch_and_measure(slot: WorkerSlot, job: Job, complaints: Path, shared: Path, received: _Received) -> None:
     watch = slot.watch(job.settings["telemetry"])
     try:
         with watch:
-            _measure(slot, job, complaints, received, watch)
+            _run(slot, job, complaints, shared, received, watch)
     except TaskInterruptedError:
         pass  # the outcome that nothing has replaced says so
     finally:
@@ -169,7 +189,7 @@ def _watch_and_measure(slot: WorkerSlot, job: Job, complaints: Path, received: _
         received.files |= {TELEMETRY: series_bytes(watch.samples)} if watch.samples else {}
 
 
-def _measure(slot: WorkerSlot, job: Job, complaints: Path, received: _Received, watch: Watch) -> None:
+def _run(slot: WorkerSlot, job: Job, complaints: Path, shared: Path, received: _Received, watch: Watch) -> None:
     """Run the case in the worker, after the machine's ceilings where no earlier case has had them measured."""
 
     def messages(task: str, arguments: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -181,7 +201,7 @@ def _measure(slot: WorkerSlot, job: Job, complaints: Path, received: _Received, 
 
     plan, precision, state = job.plan, job.settings.get("matmul_precision"), slot.state
     if job.is_course:
-        for _ in messages("stateful", _of_course(state, job, complaints.parent.parent)):
+        for _ in messages("stateful", _of_course(state, job, shared)):
             pass
         return
     key = (plan.device, plan.dtype, plan.threads, precision)
@@ -200,9 +220,11 @@ def _measure(slot: WorkerSlot, job: Job, complaints: Path, received: _Received, 
     predicted_s = plan.predicted_step_s(ceilings)
     launches = effort.launches_for(predicted_s)
     arguments = {"settings": job.settings, "ceilings": ceilings, "launches": launches}
-    takes_energy = state.turns.is_due(job.case, job.settings["telemetry"])
-    for _ in messages("case", {**arguments, "takes_energy": takes_energy}):
+    is_due, is_alone = state.turns.is_due(job.case, job.settings["telemetry"]), state.workers == 1
+    for _ in messages("case", {**arguments, "takes_energy": is_due and is_alone}):
         pass
+    if is_due and not is_alone:  # a counter has the energy of all that runs beside it
+        received.facts["energy"] = {"state": "side_by_side"}
     for launch in range(1, launches):
         if received.outcome[0] is not Status.OK:
             return
@@ -228,7 +250,7 @@ def _of_timings(readings: Sequence[Reading], launches: int, job: Job) -> dict[st
     return {"launches": {"count": launches, "each": each}, "lag1_autocorrelation": alike}
 
 
-def _of_course(state: SharedState, job: Job, folder: Path) -> dict[str, Any]:
+def _of_course(state: MachineState, job: Job, folder: Path) -> dict[str, Any]:
     """Return the arguments of a course: it goes on from the checkpoint that an unfinished run of the same key left."""
     checkpoint = folder / CHECKPOINTS / f"{job.run_key[:NAME_LENGTH]}.pt"
     if not state.resume:

@@ -79,6 +79,7 @@ def test_every_yaml_below_conf_is_in_a_known_group():
         "published_training",
         "sweep",
         "telemetry",
+        "launcher",
         "algorithm",
         "task",
         "policy",

@@ -14,6 +14,7 @@ GROUPS = {
     "backend": "how attention is computed",
     "measure": "how long a case is timed",
     "telemetry": "what is watched beside a run",
+    "launcher": "where cases run, also written `engine=`",
     "hardware": "the device that `workload=projection` is about, by its specification",
     "algorithm": "the RL algorithm, settings under the field's option names",
     "recipe": "the stages in which a policy is trained",
@@ -21,7 +22,7 @@ GROUPS = {
     "task": "the task of RL or of quality",
     "sweep": "named sweeps, for `suite run -m sweep=NAME`",
 }
-LISTED = ("attention", "measure", "telemetry", "algorithm", "task")
+LISTED = ("attention", "measure", "telemetry", "launcher", "algorithm", "task")
 """Groups whose options' own settings are named; the others hold sizes and stages, which their files show."""
 NO_SETTING = (
     "_target_",

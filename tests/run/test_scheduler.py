@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from suite.records.record import Status
-from suite.run.scheduler import Outcome, find_cached_record
+from suite.run.cached import find_cached_record
+from suite.run.scheduler import Outcome
 from tests.records.factory import build, store
 
 

@@ -17,7 +17,8 @@ from suite.records.limits import most_threads
 from suite.records.record import Status
 from suite.records.store import read_contents
 from suite.run.job import job_of
-from suite.run.scheduler import JobQueue, execute, refuse_workers, run_all
+from suite.run.launchers.local import refuse_workers
+from suite.run.scheduler import JobQueue, execute, run_all
 from tests.commands.test_run import ELSEWHERE, FOREIGN, ROOT, SMALL, _nothing_is_left_of, needs_process_groups
 from tests.conftest import heard
 from tests.rl.cases import TINY_RL, seeded

@@ -39,8 +39,13 @@ class ResultsFolder(Protocol):
     def folder(self) -> Path:
         """The folder of this machine in which its runs can be read."""
 
-    def prepare(self, run_keys: Collection[str]) -> None:
-        """Make runs of these keys readable, before any is looked for. Raises ValueError where none can be written."""
+    @property
+    def runs(self) -> Path:
+        """The folder of this machine in which they are written."""
+
+    def prepare(self, run_keys: Collection[str] | None) -> None:
+        """Make runs of these keys readable, or all of them, before any is looked for. Raises ValueError where none can
+        be written."""
 
     def look_again(self, run_key: str) -> None:
         """Make a run of this key readable that another machine may have written meanwhile."""
@@ -55,7 +60,11 @@ class LocalFolder:
 
     folder: Path
 
-    def prepare(self, run_keys: Collection[str]) -> None:
+    @property
+    def runs(self) -> Path:
+        return self.folder
+
+    def prepare(self, run_keys: Collection[str] | None) -> None:
         pass
 
     def look_again(self, run_key: str) -> None:
@@ -87,13 +96,13 @@ class StoreFolder:
         """The folder of this machine in which runs are written, and in which checkpoints of unfinished ones stay."""
         return own_of(self.store.url) / RUNS
 
-    def prepare(self, run_keys: Collection[str]) -> None:
-        """Put what an earlier process could not, and mirror the runs of these keys. Raises ValueError for a store that
-        cannot be written, and StoreError for one that cannot be reached."""
+    def prepare(self, run_keys: Collection[str] | None) -> None:
+        """Put what an earlier process could not, and mirror the runs of these keys, or all. Raises ValueError for a
+        store that cannot be written, and StoreError for one that cannot be reached."""
         self.store.check_create()
         for folder in sorted(self.runs.glob("*")):
             self._put_what_was_left(folder)
-        refresh(self.store, {key[:NAME_LENGTH] for key in run_keys})
+        refresh(self.store, None if run_keys is None else {key[:NAME_LENGTH] for key in run_keys})
 
     def look_again(self, run_key: str) -> None:
         self._put_what_was_left(self.runs / run_key[:NAME_LENGTH])
