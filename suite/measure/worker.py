@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
@@ -160,7 +160,7 @@ class Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_run_child, args=(theirs, persistent), daemon=True)
         try:
-            with _STARTS_AND_ENDS:
+            with _STARTS_AND_ENDS, _without_main_module():
                 process.start()
         except (EOFError, OSError) as error:
             ours.close()
@@ -184,6 +184,23 @@ class Worker:
         if self._persistent is not None:
             self._persistent.end()
             self._persistent = None
+
+
+@contextmanager
+def _without_main_module() -> Iterator[None]:
+    """Hide this process's main module: a child would run its file again, and needs nothing of it.
+
+    Ray's takes a second, for each case.
+    """
+    main = sys.modules["__main__"]
+    hidden = {name: getattr(main, name) for name in ("__spec__", "__file__") if hasattr(main, name)}
+    for name in hidden:
+        setattr(main, name, None)
+    try:
+        yield
+    finally:
+        for name, value in hidden.items():
+            setattr(main, name, value)
 
 
 def _run_child(connection: Connection, persistent: bool) -> None:

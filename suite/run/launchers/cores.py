@@ -1,0 +1,164 @@
+"""Cores of its own for a worker, and proof of who else ran on them.
+
+A cluster's scheduler counts cores and hands out none in particular. So each worker takes as many as its cases have
+threads, by locks in the temporary folder of its machine, and pins the processes that measure to them. Whoever knows
+nothing of the locks may run there all the same: the kernel counts what each core did, and what was not the worker's
+own is in the record.
+"""
+
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+STAT, TOPOLOGY = Path("/proc/stat"), Path("/sys/devices/system/cpu")
+LOCKS = "suite-cores"
+MORE_THAN_A_LITTLE = 0.05
+"""The share of the time of a case's cores that others may take without a warning, as on the page."""
+LEAST_S = 0.2
+"""Processor time of others that is no error of counting: the kernel counts in hundredths of a second, for each of a
+few processes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cores:
+    """CPUs that are one worker's alone, as far as workers heed each other's locks."""
+
+    cpus: tuple[int, ...] = ()
+    why: str = ""
+    """The reason why there are none."""
+
+    def pin(self, number: int) -> None:
+        """Let a process, and all that it forks from now on, run on these cores alone."""
+        if self.cpus:
+            os.sched_setaffinity(number, self.cpus)
+
+
+@contextmanager
+def own_cores(count: int, *, parent: Path | None = None) -> Iterator[Cores]:
+    """Hold so many cores that no other worker of this user on this machine holds, or none of them where fewer are free.
+
+    `parent`: the folder in which the locks lie, by default the machine's temporary one.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        yield Cores(why="this system pins no process to cores")
+        return
+    folder = (parent or Path(tempfile.gettempdir())) / f"{LOCKS}-{os.getuid()}"
+    with ExitStack() as held:
+        if not _is_own_folder(folder):
+            yield Cores(why="the folder of the cores' locks is somebody else's")
+            return
+        cpus: list[int] = []
+        for cpu in in_order(os.sched_getaffinity(0)):
+            if len(cpus) < count and _is_held(folder / f"cpu-{cpu}.lock", held):
+                cpus.append(cpu)
+        if len(cpus) < count:
+            held.close()  # half a set is of no use here, and may be of use to another
+            yield Cores(why=f"fewer than {count} of this machine's cores were free for it alone")
+            return
+        yield Cores(cpus=tuple(cpus))
+
+
+def in_order(cpus: Collection[int], topology: Path = TOPOLOGY) -> list[int]:
+    """Return the CPUs, first one hardware thread of each core, so that two workers share a core last of all."""
+
+    def place(cpu: int) -> tuple[int, int]:
+        return siblings(cpu, topology).index(cpu), cpu
+
+    return sorted(cpus, key=place)
+
+
+def siblings(cpu: int, topology: Path = TOPOLOGY) -> list[int]:
+    """Return the hardware threads of a CPU's core, itself among them; itself alone where the system does not say."""
+    found: list[int] = []
+    with suppress(OSError, ValueError):
+        for part in (topology / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text().strip().split(","):
+            first, _, last = part.partition("-")
+            found += range(int(first), int(last or first) + 1)
+    return found if cpu in found else [cpu]
+
+
+def busy_s(cpus: Collection[int], path: Path = STAT) -> float | None:
+    """Return the seconds so far in which these CPUs did anything; None where the system does not count them."""
+    ticks = 0
+    seen = 0
+    with suppress(OSError):
+        for line in path.read_text().splitlines():
+            name, *counts = line.split()
+            if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in cpus:
+                user, nice, system, _idle, _waiting, irq, softirq, steal = map(int, counts[:8])
+                ticks += user + nice + system + irq + softirq + steal
+                seen += 1
+    return ticks / os.sysconf("SC_CLK_TCK") if seen == len(cpus) > 0 else None
+
+
+class CoreWatch:
+    """A context manager that counts what others did on a worker's cores, or on all where it has none of its own.
+
+    `own_s`: returns the processor time of the worker's own processes so far, or None where they are not there.
+    """
+
+    def __init__(self, cores: Cores, own_s: Callable[[], float | None]) -> None:
+        self._cores, self._own_s = cores, own_s
+        self._cpus: Sequence[int] = cores.cpus or sorted(_allowed())
+        self._began: tuple[float, float | None, float | None] | None = None
+        self.facts: dict[str, Any] = {}
+        """For the record: the cores, the seconds of watching, and what others took of them."""
+        self.warnings: list[str] = []
+
+    def __enter__(self) -> "CoreWatch":
+        self._began = self._now()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._began is not None
+        (begun_s, busy_before, own_before), (ended_s, busy, own) = self._began, self._now()
+        elapsed_s = ended_s - begun_s
+        self.facts = {"own_cores": list(self._cores.cpus), "watched_s": elapsed_s}
+        if self._cores.why:
+            self.facts["why"] = self._cores.why
+        if None in (busy_before, own_before, busy, own) or elapsed_s <= 0:
+            self.facts["others"] = "not counted"
+            return
+        others_s = max(0.0, (busy or 0.0) - (busy_before or 0.0) - (own or 0.0) + (own_before or 0.0))
+        share = min(1.0, others_s / (elapsed_s * len(self._cpus)))
+        self.facts |= {"others_s": others_s, "others_share": share}
+        if others_s > LEAST_S and share > MORE_THAN_A_LITTLE:
+            whose = "the cores of this case" if self._cores.cpus else "the cores of this machine, none of them its own"
+            self.warnings.append(f"other work was running on {whose}: {share:.0%} of their time")
+
+    def _now(self) -> tuple[float, float | None, float | None]:
+        return time.monotonic(), busy_s(self._cpus), self._own_s()
+
+
+def _allowed() -> Collection[int]:
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
+
+
+def _is_own_folder(folder: Path) -> bool:
+    """Make the folder; False where somebody else has put one or a link in its place."""
+    with suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    return False
+
+
+def _is_held(path: Path, held: ExitStack) -> bool:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path, thread_local=False)  # a worker may end in another thread than it began in
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    held.callback(lock.release)
+    return True

@@ -1,0 +1,91 @@
+"""Cores that one worker holds alone, and what others did there meanwhile."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from suite.run.launchers.cores import Cores, CoreWatch, busy_s, in_order, own_cores, siblings
+
+needs_affinity = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system pins no process to cores")
+STAT = "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 100 20 30 4000 50 6 7 8 9 9\ncpu1 10 0 0 0 0 0 0 0 0 0\nintr 5\n"
+
+
+@needs_affinity
+def test_two_workers_hold_no_core_in_common(tmp_path):
+    allowed = os.sched_getaffinity(0)
+    with own_cores(1, parent=tmp_path) as first:
+        assert len(first.cpus) == 1
+        with own_cores(len(allowed), parent=tmp_path) as too_many:
+            assert too_many.cpus == ()
+            assert too_many.why == f"fewer than {len(allowed)} of this machine's cores were free for it alone"
+        if len(allowed) > 1:
+            with own_cores(len(allowed) - 1, parent=tmp_path) as rest:
+                assert {*first.cpus, *rest.cpus} == allowed
+    with own_cores(len(allowed), parent=tmp_path) as all_again:
+        assert {*all_again.cpus} == allowed
+
+
+@needs_affinity
+def test_a_folder_that_is_a_link_holds_no_locks(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / f"suite-cores-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
+    with own_cores(1, parent=tmp_path) as found:
+        assert (found.cpus, found.why) == ((), "the folder of the cores' locks is somebody else's")
+
+
+def test_hardware_threads_of_one_core_are_taken_last(tmp_path):
+    for cpu, listed in enumerate(("0,2", "1,3", "0,2", "1-1,3")):
+        folder = tmp_path / f"cpu{cpu}" / "topology"
+        folder.mkdir(parents=True)
+        (folder / "thread_siblings_list").write_text(f"{listed}\n")
+    assert in_order({3, 2, 1, 0}, tmp_path) == [0, 1, 2, 3]
+    assert in_order({2, 1}, tmp_path) == [1, 2]
+    assert siblings(3, tmp_path) == [1, 3]
+    assert siblings(7, tmp_path) == [7]
+
+
+def test_busy_time_is_all_but_idle_and_waiting(tmp_path):
+    (tmp_path / "stat").write_text(STAT)
+    ticks_per_s = os.sysconf("SC_CLK_TCK")
+    assert busy_s({0}, tmp_path / "stat") == (100 + 20 + 30 + 6 + 7 + 8) / ticks_per_s
+    assert busy_s({0, 1}, tmp_path / "stat") == 181 / ticks_per_s
+    assert busy_s({0, 5}, tmp_path / "stat") is None
+    assert busy_s({0}, tmp_path / "nothing") is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc/stat")
+def test_others_on_a_core_are_told_and_the_own_work_is_not(monkeypatch):
+    cpu = max(os.sched_getaffinity(0))
+    busy = iter([10.0, 13.0])
+    monkeypatch.setattr("suite.run.launchers.cores.busy_s", lambda cpus: next(busy))
+    own = iter([1.0, 2.0])
+    clock = iter([100.0, 110.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    with CoreWatch(Cores(cpus=(cpu,)), lambda: next(own)) as watch:
+        pass
+    assert watch.facts == {"own_cores": [cpu], "watched_s": 10.0, "others_s": 2.0, "others_share": 0.2}
+    assert watch.warnings == ["other work was running on the cores of this case: 20% of their time"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc/stat")
+def test_a_program_on_the_core_is_seen_by_the_kernels_count():
+    cpu = max(os.sched_getaffinity(0))
+    cores = Cores(cpus=(cpu,))
+    spin = "import time; end = time.monotonic() + 0.6\nwhile time.monotonic() < end: pass"
+    other = subprocess.Popen([sys.executable, "-S", "-c", spin])
+    cores.pin(other.pid)
+    with CoreWatch(cores, lambda: 0.0) as watch:
+        other.wait()
+    assert watch.facts["others_s"] > 0.2
+    assert "other work was running on the cores of this case" in watch.warnings[0]
+
+
+def test_what_cannot_be_counted_is_said_to_be_so():
+    with CoreWatch(Cores(cpus=(0,), why="too few"), lambda: None) as watch:
+        pass
+    assert watch.facts["others"] == "not counted"
+    assert watch.facts["why"] == "too few"
+    assert watch.warnings == []
