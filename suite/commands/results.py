@@ -19,16 +19,14 @@ from suite.records import numbers
 from suite.records.archive import unpacked, write_pack
 from suite.records.case import Case, telling_apart, value_of
 from suite.records.claim import NAME_LENGTH, alone_in, claim_new_folder
-from suite.records.derived import FIRST_YEAR, started_at
-from suite.records.environment import machine_id
-from suite.records.impossible import impossible_timings
+from suite.records.copies import Copies
+from suite.records.derived import started_at
+from suite.records.faults import faults_of_files, reasons_against, whole_runs
 from suite.records.machines import machine_names
 from suite.records.pack import PACK
 from suite.records.plain_text import complain, json_text, one_line, say
-from suite.records.privacy import scrubbed
-from suite.records.record import FILES, TELEMETRY, CorruptRecordError, Status
+from suite.records.record import FILES, CorruptRecordError, Status
 from suite.records.store import (
-    PRIVATE_PARTS,
     RECORD,
     SAMPLES,
     Contents,
@@ -39,19 +37,19 @@ from suite.records.store import (
     read_blocks,
     read_contents,
     read_record,
+    withdrawal_of,
     write_whole,
 )
 from suite.records.stores.folder import StoreFolder
-from suite.records.stores.mirror import on_this_machine
+from suite.records.stores.mirror import existing, on_this_machine
 from suite.records.stores.objects import open_store
 from suite.records.stores.place import is_store, shown, url_in, url_of
-from suite.records.telemetry import check_series
 from suite.records.temporary import remove_abandoned, temporary_folder
 from suite.records.walk import Damage
 
 DONE, BROKEN = 0, 4
 SHORTEST_KEY, LONGEST_CELL = 4, 200
-DAMAGED, UNFINISHED = "damaged", "unfinished"
+DAMAGED, UNFINISHED, WITHDRAWN = "damaged", "unfinished", "withdrawn"
 
 
 def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> int:
@@ -59,7 +57,7 @@ def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> 
 
     Raises ValueError for a folder that is not there or a status that does not exist.
     """
-    choices = [*map(str, Status), DAMAGED, UNFINISHED]
+    choices = [*map(str, Status), DAMAGED, UNFINISHED, WITHDRAWN]
     if status is not None and status not in choices:
         raise ValueError(f"status must be one of {', '.join(choices)}; got {status!r}")
     contents = _read(folders)
@@ -68,11 +66,14 @@ def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> 
     damaged = [*contents.damaged, *torn]
     unread = [(damage.folder, DAMAGED, damage.reason) for damage in damaged if status in (None, DAMAGED)]
     unread += [(folder, UNFINISHED, "") for folder in contents.unfinished if status in (None, UNFINISHED)]
+    withdrawn = [(run.folder, run.withdrawal.said) for run in contents.withdrawn if run.withdrawal]
+    unread += [(folder, WITHDRAWN, said) for folder, said in withdrawn if status in (None, WITHDRAWN)]
     if as_json:
         say(json_text([*(stored_json(*one) for one in wanted), *(_unread_json(*one) for one in unread)]))
     else:
         say(*_listed(wanted, unread))
-        say(f"{len(wanted)} runs, {len(damaged)} damaged, {len(contents.unfinished)} unfinished")
+        also = f", {len(withdrawn)} withdrawn" if withdrawn else ""
+        say(f"{len(wanted)} runs, {len(damaged)} damaged, {len(contents.unfinished)} unfinished{also}")
     return BROKEN if damaged else DONE
 
 
@@ -93,6 +94,7 @@ def show(name: str, folders: Sequence[Path]) -> int:
     try:
         folder = find_run(name, folders)
         record = read_record(folder)
+        withdrawal = withdrawal_of(record, folder)
     except CorruptRecordError as error:
         complain(f"suite results: the run is damaged: {error}")
         return BROKEN
@@ -102,6 +104,7 @@ def show(name: str, folders: Sequence[Path]) -> int:
     machine = [_said(environment, "cpu"), *(map(str, gpus) if isinstance(gpus, list) else ())]
     versions = environment.get("packages")
     lines = [
+        *([row("withdrawn", withdrawal.said)] if withdrawal else []),
         *answer(record, str(record.status), summary_of(record)),
         row("evidence", str(record.evidence)),
         row("started", started_at(record)),
@@ -116,20 +119,26 @@ def show(name: str, folders: Sequence[Path]) -> int:
 
 
 def verify(folders: Sequence[Path]) -> int:
-    """Read every run whole, one at a time, and print what is wrong. Returns 4 where something is, else 0."""
-    faults = whole = readings = 0
-    for found in each_run(_checked(folders)):
+    """Read every run whole, one at a time, and print what is wrong and what was withdrawn. Returns 4 where something is
+    wrong, else 0."""
+    faults = whole = readings = withdrawn = 0
+    copies = Copies()
+    for found in each_run(existing(folders)):
         if isinstance(found, Path):
             say(one_line(f"{shown(found)}: unfinished, not read; the same command takes it over"))
             continue
-        reasons = [found.reason] if isinstance(found, Damage) else list(_faults(found))
+        reasons = reasons_against(found, copies)
         faults += len(reasons)
         for reason in reasons:
             say(one_line(f"{shown(found.folder)}: {reason}"))
         if isinstance(found, StoredRecord):
             readings += len(found.record.readings)
             whole += not reasons
-    print(f"{whole} runs with {numbers.count(readings)} readings are whole; {faults} faults")
+            if found.withdrawal:
+                withdrawn += 1
+                say(one_line(f"{shown(found.folder)}: {found.withdrawal.said}"))
+    also = f"; {withdrawn} withdrawn" if withdrawn else ""
+    print(f"{whole} runs with {numbers.count(readings)} readings are whole; {faults} faults{also}")
     return BROKEN if faults else DONE
 
 
@@ -137,8 +146,9 @@ def merge(sources: Sequence[Path], into: Path) -> int:
     """Copy every whole run of the sources, folders or archives, into one folder, here or in a store. Returns 4 where a
     source is damaged or has damaged runs, else 0.
 
-    A run that is there already, byte for byte, is not copied again, and nothing is overwritten. Raises ValueError for a
-    source that is not there, and where `into` is a file or a store that cannot be written.
+    A run that is there already, byte for byte, is not copied again, and nothing is overwritten. One that was withdrawn
+    stays behind. Raises ValueError for a source that is not there, and where `into` is a file or a store that cannot be
+    written.
     """
     if into.exists() and not into.is_dir():
         raise ValueError(f"into must be a folder; got {str(into)!r}")
@@ -175,11 +185,11 @@ def pack(folders: Sequence[Path], *, remove: bool) -> int:
             raise ValueError(f"pack works on folders of this machine; got {shown(folder)!r}")
     runs: dict[Path, list[Path]] = {}
     faults = 0
-    for found in each_run(_checked(folders)):
+    for found in each_run(existing(folders)):
         if isinstance(found, Path):
             say(one_line(f"{found}: unfinished, stays as it is"))
             continue
-        reasons = [found.reason] if isinstance(found, Damage) else list(_faults_of_files(found))
+        reasons = [found.reason] if isinstance(found, Damage) else list(faults_of_files(found))
         faults += len(reasons)
         for reason in reasons:
             complain(f"{found.folder}: {reason}")
@@ -225,42 +235,33 @@ def _merged(
         of = next((read for read in folders if folder.is_relative_to(read)), None)
         return shown(folder if of is None else folders[of] / folder.relative_to(of))
 
-    copied, known, damaged = 0, 0, bool(torn)
-    there = {digest_of(run.folder / RECORD) for run in _whole([into])}
-    for found in chain(torn, each_run(folders)):
-        if isinstance(found, Path):
-            complain(f"left out, unfinished: {named(found)}")
-            continue
-        reasons = [found.reason] if isinstance(found, Damage) else list(_faults(found))
-        for reason in reasons:
-            complain(f"left out, damaged: {named(found.folder)}: {reason}")
-        damaged = damaged or bool(reasons)
-        if isinstance(found, Damage) or reasons:
-            continue
-        if (digest := digest_of(found.folder / RECORD)) in there:
+    copied, known, left_out = 0, 0, list[Path]()
+    there, copies = _known([into])
+    for run in whole_runs(chain(torn, each_run(folders)), copies, left_out, named):
+        if run.withdrawal:
+            complain(f"left out, {run.withdrawal.said}: {named(run.folder)}")
+        elif (digest := digest_of(run.folder / RECORD)) in there:
             known += 1
-            continue
-        copy(found)
-        there.add(digest)
-        copied += 1
+        else:
+            copy(run)
+            there.add(digest)
+            copied += 1
     say(one_line(f"{copied} runs copied into {shown(into)}; {known} were there already"))
-    return BROKEN if damaged else DONE
+    return BROKEN if left_out else DONE
 
 
-def _whole(folders: Iterable[Path]) -> Iterable[StoredRecord]:
-    return (found for found in each_run(folders, with_readings=False) if isinstance(found, StoredRecord))
+def _known(folders: Iterable[Path]) -> tuple[set[str], Copies]:
+    """Return the digests of the runs that lie there, and their timings, of which none may come again."""
+    digests, copies = set[str](), Copies()
+    for found in each_run(folders):
+        if isinstance(found, StoredRecord):
+            digests.add(digest_of(found.folder / RECORD))
+            copies.remember(found)
+    return digests, copies
 
 
 def _read(folders: Sequence[Path]) -> Contents:
-    return read_contents(_checked(folders), with_readings=False)
-
-
-def _checked(folders: Sequence[Path]) -> Sequence[Path]:
-    found = [on_this_machine(folder) for folder in folders]
-    for folder in found:
-        if not folder.is_dir():
-            raise ValueError(f"results must be folders that exist; got {shown(folder)!r}")
-    return found
+    return read_contents(existing(folders), with_readings=False)
 
 
 def _with_values(stored: Sequence[StoredRecord]) -> tuple[list[tuple[StoredRecord, Sequence[Value]]], list[Damage]]:
@@ -334,7 +335,7 @@ def _only(name: str, contents: Contents) -> Path:
     run or more than one."""
     found = [
         run.folder
-        for run in contents.stored
+        for run in (*contents.stored, *contents.withdrawn)
         if run.folder.name == name or (len(name) >= SHORTEST_KEY and run.record.run_key.startswith(name))
     ]
     if len(found) == 1:
@@ -349,37 +350,6 @@ def _only(name: str, contents: Contents) -> Path:
 
 def _may_be_named(folder: Path, name: str) -> bool:
     return folder.name == name or (len(name) >= SHORTEST_KEY and folder.name.startswith(name))
-
-
-def _faults(run: StoredRecord) -> Iterable[str]:
-    """Yield the faults of a record that can be read."""
-    record, folder = run.record, run.folder
-    if not folder.name.startswith(record.run_key[:NAME_LENGTH]):
-        yield f"the folder's name is not how its run key begins, {record.run_key[:NAME_LENGTH]}"
-    yield from _faults_of_files(run)
-    is_ours = record.environment.get("machine_id") == machine_id()
-    parts = {name: getattr(record, name) for name in PRIVATE_PARTS}
-    parts["case"] = {**record.case.axes, **record.case.extras}
-    for name, part in scrubbed(parts, is_ours=is_ours).items():
-        if part != parts[name]:
-            yield f"{name} holds a path{', a name' * is_ours} or a secret{' of this machine' * is_ours}"
-    if record.status is not Status.OK and not record.reason:
-        yield f"status {record.status} has no reason"
-    if record.provenance.get("started_at") is not None and not started_at(record):
-        yield f"started_at is no time between {FIRST_YEAR} and now, so that any other run counts as newer"
-    yield from impossible_timings(record)
-
-
-def _faults_of_files(run: StoredRecord) -> Iterable[str]:
-    """Yield the faults of files beside the samples, which reading has compared already."""
-    for name, digest in run.record.files.items():
-        try:
-            if name == TELEMETRY:
-                check_series(run.record, run.folder)
-            elif name != SAMPLES and digest_of(run.folder / name) != digest:
-                yield f"{name} is not the file that {RECORD} was written with"
-        except CorruptRecordError as error:
-            yield str(error)
 
 
 def _copy(run: StoredRecord, into: Path) -> None:

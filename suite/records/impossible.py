@@ -10,7 +10,7 @@ from statistics import median
 
 from suite.records import numbers
 from suite.records.derived import by_launch, ceilings_of, constant
-from suite.records.record import Evidence, Record, Status
+from suite.records.record import SAMPLES, Evidence, Record, Status
 from suite.theory.hardware import hardware_reported_as, load_hardware
 from suite.theory.roofline import Ceilings
 
@@ -21,10 +21,11 @@ MEASURED_SLACK = 2.0
 
 
 def impossible_timings(record: Record) -> Iterable[str]:
-    """Yield a sentence for each span whose median latency lies below its device's roofline."""
+    """Yield a sentence for each span whose median latency lies below its device's roofline, with its first row."""
     if record.status is not Status.OK or record.evidence is not Evidence.MEASURED:
         return
-    for span in dict.fromkeys(reading.span for reading in record.readings if reading.metric == "latency_s"):
+    first = {one.span: row for row, one in reversed([*enumerate(record.readings)]) if one.metric == "latency_s"}
+    for span, row in sorted(first.items(), key=lambda item: item[1]):
         flops, traffic = constant(record, span, "flops"), constant(record, span, "traffic_bytes")
         found = _limits(record, span)
         if flops is None or traffic is None or found is None:
@@ -33,15 +34,15 @@ def impossible_timings(record: Record) -> Iterable[str]:
         median_s = median(map(median, by_launch(readings)))
         ceilings, slack, name = found
         bound_s = ceilings.bound_s(flops=flops, traffic_bytes=traffic)
-        if median_s * slack < bound_s:
+        if median_s > 0 and median_s * slack < bound_s:  # what is no time at all is named as such
             reached = (
                 f"{flops / median_s / 1e9:,.0f} GFLOP/s"
                 if ceilings.regime(flops=flops, traffic_bytes=traffic) == "compute"
                 else f"{traffic / median_s / 1e9:,.0f} GB/s"
             )
             yield (
-                f"{span}: {numbers.seconds(median_s)}, which is {reached}, is {bound_s / median_s:.3g} times as fast "
-                f"as {name} allows"
+                f"{SAMPLES} row {row}: {span}: {numbers.seconds(median_s)}, which is {reached}, is "
+                f"{bound_s / median_s:.3g} times as fast as {name} allows"
             )
 
 

@@ -27,6 +27,7 @@ from suite.records.record import SAMPLES as SAMPLES
 from suite.records.strict_json import strict_json
 from suite.records.tables import FLOAT, INT, LARGEST_TABLE_BYTES, TEXT, TableFile
 from suite.records.walk import Damage, folders_below
+from suite.records.withdrawn import LARGEST_LIST_BYTES, WITHDRAWN, Withdrawal, withdrawals_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,6 +64,7 @@ READINGS = TableFile(
 class StoredRecord:
     record: Record
     folder: Path
+    withdrawal: Withdrawal | None = None
 
 
 @dataclass(kw_only=True)
@@ -107,6 +109,8 @@ class Contents:
     stored: Sequence[StoredRecord] = ()
     damaged: Sequence[Damage] = ()
     unfinished: Sequence[Path] = ()
+    withdrawn: Sequence[StoredRecord] = ()
+    """Runs that count nowhere, and are named with the reason."""
 
 
 def write_record(record: Record, folder: Path, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
@@ -210,25 +214,33 @@ def read_contents(roots: Iterable[Path], *, with_readings: bool = True, room: Ro
 
     `room`: for all that a command reads, where it calls this more than once.
     """
-    stored, damaged, unfinished = [], [], []
+    stored: list[StoredRecord] = []
+    withdrawn: list[StoredRecord] = []
+    damaged, unfinished = [], []
     room = room or Room()
     for found in each_run(roots, with_readings=with_readings, room=room):
         match found:
             case StoredRecord():
-                stored.append(found)
+                (withdrawn if found.withdrawal else stored).append(found)
             case Damage():
                 damaged.append(found)
             case _:
                 unfinished.append(found)
-    return Contents(stored=stored, damaged=damaged, unfinished=unfinished)
+    return Contents(stored=stored, damaged=damaged, unfinished=unfinished, withdrawn=withdrawn)
 
 
 def each_run(
     roots: Iterable[Path], *, with_readings: bool = True, room: Room | None = None
 ) -> Iterator[StoredRecord | Damage | Path]:
-    """Yield the same one by one, to keep none of them: a record, or why there is none, or an unfinished folder."""
+    """Yield the same one by one, to keep none of them: a record, withdrawn or not, or why there is none, or an
+    unfinished folder. An entry of a list of withdrawals that names no run is damage too."""
     damaged: list[Damage] = []
-    begun = {folder: names for root in roots for folder, names in folders_below(root, damaged) if _is_begun(names)}
+    begun: dict[Path, frozenset[str]] = {}
+    lists: dict[Path, Sequence[Withdrawal]] = {}
+    named = set[tuple[Path, Withdrawal]]()
+    for folder, names in (found for root in roots for found in folders_below(root, damaged)):
+        begun |= {folder: names} if _is_begun(names) else {}
+        lists |= {folder: _withdrawals(folder, damaged)} if WITHDRAWN in names else {}
     yield from damaged
     for folder in sorted(begun):
         if RECORD not in begun[folder]:
@@ -239,7 +251,35 @@ def each_run(
         except CorruptRecordError as error:
             yield Damage(folder=folder, reason=str(error))
         else:
-            yield StoredRecord(record=record, folder=folder)
+            withdrawal = _covering(record, lists.get(folder.parent, ()))
+            named |= {(folder.parent, withdrawal)} if withdrawal else set()
+            yield StoredRecord(record=record, folder=folder, withdrawal=withdrawal)
+    for folder, entry in ((folder, entry) for folder, entries in lists.items() for entry in entries):
+        if (folder, entry) not in named:
+            yield Damage(folder=folder / WITHDRAWN, reason=f"no run here was begun before it was {entry.said}")
+
+
+def withdrawal_of(record: Record, folder: Path) -> Withdrawal | None:
+    """Return the withdrawal of a run in a folder, if the list beside it has one. Raises CorruptRecordError for a list
+    that cannot be read."""
+    path = folder.parent / WITHDRAWN
+    return _covering(record, _read_list(path)) if path.exists() else None
+
+
+def _withdrawals(folder: Path, damaged: list[Damage]) -> Sequence[Withdrawal]:
+    try:
+        return _read_list(folder / WITHDRAWN)
+    except CorruptRecordError as error:
+        damaged.append(Damage(folder=folder / WITHDRAWN, reason=str(error)))
+        return ()
+
+
+def _read_list(path: Path) -> Sequence[Withdrawal]:
+    return withdrawals_in(read_file(path, LARGEST_LIST_BYTES))
+
+
+def _covering(record: Record, entries: Iterable[Withdrawal]) -> Withdrawal | None:
+    return next((entry for entry in entries if entry.covers(record)), None)
 
 
 def _is_begun(names: Iterable[str]) -> bool:

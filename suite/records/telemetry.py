@@ -5,16 +5,19 @@ others pressed on it is marked. What could not be read has no sample and a named
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from suite.records.record import TELEMETRY as TELEMETRY
 from suite.records.record import CorruptRecordError, Record
 from suite.records.store import read_file
 from suite.records.tables import FLOAT, LARGEST_TABLE_BYTES, TEXT, TableFile
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SERIES = TableFile(
     name=TELEMETRY,
@@ -91,9 +94,14 @@ def read_series(record: Record, folder: Path) -> list[Sample]:
 
 def check_series(record: Record, folder: Path) -> None:
     """Read the samples and keep none. Raises what `read_series` does."""
+    for _ in series_batches(record, folder):
+        pass
+
+
+def series_batches(record: Record, folder: Path) -> "Iterator[pa.RecordBatch]":
+    """Yield the samples as arrays, some rows at a time, and texts as dictionaries. Raises what `read_series` does."""
     if content := _series_content(record, folder):
-        for _ in SERIES.batches_of(content):
-            pass
+        yield from SERIES.batches_of(content)
 
 
 def _series_content(record: Record, folder: Path) -> bytes:

@@ -10,7 +10,7 @@ from suite.records.claim import run_folders
 from suite.records.derived import started_at
 from suite.records.plain_text import one_line
 from suite.records.record import REFUSED_UNRUN, CorruptRecordError, Record, Status
-from suite.records.store import StoredRecord, each_run, has_record, read_record
+from suite.records.store import StoredRecord, each_run, has_record, read_record, withdrawal_of
 from suite.records.stores.place import shown
 from suite.records.walk import Damage
 from suite.run.job import Job
@@ -23,23 +23,24 @@ ANSWERS = (Status.OK, Status.INCORRECT, Status.UNSUPPORTED)
 def find_cached_record(job: Job, folder: Path, notice: Notice | None = None) -> StoredRecord | None:
     """Return the newest whole record of the job's run key, if it answers it.
 
-    A record that failed, ran out of memory or was cut short does not; nor one that was refused unrun and would not be
-    refused now. `notice`: told of a record that cannot be read.
+    A record that failed, ran out of memory, was cut short or was withdrawn does not; nor one that was refused unrun and
+    would not be refused now. `notice`: told of a record that cannot be read.
     """
     newest = newest_of_key(job.run_key, folder, notice)
     return newest if newest is not None and is_answer(newest.record, is_refused=job.refusal is not None) else None
 
 
 def newest_of_key(run_key: str, folder: Path, notice: Notice | None = None) -> StoredRecord | None:
-    """Return the newest whole record of a run key, whatever became of it."""
+    """Return the newest whole record of a run key that was not withdrawn, whatever became of it."""
     for run_folder in reversed(list(takewhile(_is_taken, run_folders(folder, run_key)))):
         try:
             record = read_record(run_folder) if has_record(run_folder) else None
+            is_withdrawn = record is not None and withdrawal_of(record, run_folder) is not None
         except CorruptRecordError as error:
             if notice is not None:
                 notice(one_line(f"{shown(run_folder)}: damaged, so the case is run again: {error}"))
             continue
-        if record is not None and record.run_key == run_key:
+        if record is not None and record.run_key == run_key and not is_withdrawn:
             return StoredRecord(record=record, folder=run_folder)
     return None
 
@@ -55,12 +56,13 @@ def _is_taken(run_folder: Path) -> bool:
 
 
 def runs_by_case(folder: Path, notice: Notice) -> dict[str, list[StoredRecord]]:
-    """Return every run that lies directly in a folder by the id of its case, without readings, the newest first."""
+    """Return every run that lies directly in a folder and was not withdrawn by the id of its case, without readings, the
+    newest first."""
     found = defaultdict[str, list[StoredRecord]](list)
     for run in each_run([folder], with_readings=False) if folder.is_dir() else ():
         if isinstance(run, Damage):
             notice(one_line(f"{shown(run.folder)}: damaged, so the case is run again: {run.reason}"))
-        elif isinstance(run, StoredRecord) and run.folder.parent == folder:
+        elif isinstance(run, StoredRecord) and run.folder.parent == folder and run.withdrawal is None:
             found[run.record.case.id].append(run)
     return {id: sorted(runs, key=_age, reverse=True) for id, runs in found.items()}
 

@@ -227,6 +227,8 @@ int nvmlDeviceGetPowerUsage(Device *device, unsigned *milliwatts)
     return OK;
 }
 
+int nvmlDeviceGetEnforcedPowerLimit(Device *device, unsigned *milliwatts) { ANSWER(device); *milliwatts = 700000; return OK; }
+
 int nvmlDeviceGetTotalEnergyConsumption(Device *device, unsigned long long *millijoules)
 {
     ANSWER(device);

@@ -16,7 +16,7 @@ from suite.records.store import load, read_contents, read_file, read_record, wri
 from suite.records.telemetry import Sample, read_series
 from tests.records.factory import build, store
 
-SERIES = [Sample(time_s=0.5, unix_s=1.5, phase="measure", device="cpu", quantity="cpu_share", value=1.0)]
+SERIES = [Sample(time_s=0.5, unix_s=1772359200.5, phase="measure", device="cpu", quantity="cpu_share", value=1.0)]
 
 
 @pytest.fixture

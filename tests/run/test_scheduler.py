@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from suite.records.record import Status
+from suite.records.withdrawn import WITHDRAWN
 from suite.run.cached import find_cached_record
 from suite.run.scheduler import Outcome
 from tests.records.factory import build, store
@@ -21,6 +22,20 @@ def test_the_newest_whole_record_answers_unless_it_failed(tmp_path):
     assert f"{second.name}: damaged, so the case is run again: record.json cannot be read" in line
     store(tmp_path, build(status=Status.FAILED, reason="broke"))
     assert find_cached_record(job, tmp_path) is None
+
+
+def test_a_withdrawn_record_answers_no_case(tmp_path):
+    job = SimpleNamespace(run_key=build().run_key, refusal=None)
+    store(tmp_path, build(), build())
+    entry = f"- run: {build().run_key[:16]}\n  date: 2026-03-01\n  reason: It was noisy.\n"
+    (tmp_path / WITHDRAWN).write_text(entry)
+    assert find_cached_record(job, tmp_path) is None
+    (later,) = store(tmp_path, build(provenance={"started_at": "2026-03-02T00:00:00+00:00"}))
+    assert find_cached_record(job, tmp_path).folder == later
+    (tmp_path / WITHDRAWN).write_text("[")
+    told = []
+    assert find_cached_record(job, tmp_path, notice=told.append) is None
+    assert f"so the case is run again: {WITHDRAWN} is no YAML" in told[0]
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,10 @@ def _power_usage_w(handle: Any) -> float:
     return float(pynvml.nvmlDeviceGetPowerUsage(handle) * MILLI)
 
 
+def _power_limit_w(handle: Any) -> float:
+    return float(pynvml.nvmlDeviceGetEnforcedPowerLimit(handle) * MILLI)
+
+
 def _event_reasons(handle: Any) -> float:
     try:
         return float(pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle))
@@ -90,6 +94,7 @@ class Gpu:
         self._most: dict[str, int] = {}
         """The most processes of each kind at one time."""
         self._held_before_bytes: float | None = None
+        self._power_limit_w: float | None = None
         self.power_usage_is: str | None = None
         self._reads: dict[str, Read] = {"power_instant_w": _instant_power_w, **READS}
         if not shown.is_readable:
@@ -103,6 +108,7 @@ class Gpu:
             self._reads["power_average_w" if averages else "power_instant_w"] = _power_usage_w
         self.power_usage_is = {True: "average over 1 s", False: "instant", None: "unknown"}[averages]
         self._held_before_bytes = self._read("held_before_bytes", _held_bytes)
+        self._power_limit_w = self._read("power_limit_w", _power_limit_w)
 
     def begin(self) -> None:
         self._most = {}
@@ -126,6 +132,7 @@ class Gpu:
             "power_usage_is": self.power_usage_is,
             "missing": dict(self.missing),
             "held_before_bytes": self._held_before_bytes,
+            "power_limit_w": self._power_limit_w,
             **{name: most for name, most in self._most.items() if most or name == OTHERS},
         }
         return {name: fact for name, fact in facts.items() if fact is not None}

@@ -20,9 +20,10 @@ from suite.records.pack import LARGEST_PACK_BYTES, PACK
 from suite.records.record import FILES, OVERRIDES, TRACE
 from suite.records.store import JUDGEMENT, LARGEST_TRACE_BYTES, LOCK, LONGEST_RECORD_BYTES, RECORD, write_whole
 from suite.records.stores.objects import Info, ObjectStore, StoreError, open_store
-from suite.records.stores.place import is_store, mirror_of, own_of, url_in, url_of
+from suite.records.stores.place import is_store, mirror_of, own_of, shown, url_in, url_of
 from suite.records.tables import LARGEST_TABLE_BYTES
 from suite.records.walk import MOST_LEVELS
+from suite.records.withdrawn import LARGEST_LIST_BYTES, WITHDRAWN
 
 LARGEST_JUDGEMENT_BYTES = 16 << 20
 MOST_BYTES = {
@@ -31,6 +32,7 @@ MOST_BYTES = {
     RECORD: LONGEST_RECORD_BYTES,
     PACK: LARGEST_PACK_BYTES,
     JUDGEMENT: LARGEST_JUDGEMENT_BYTES,
+    WITHDRAWN: LARGEST_LIST_BYTES,
 }
 """The files that are brought, and the most that their readers take."""
 COMMITS = (RECORD, PACK, JUDGEMENT)
@@ -50,12 +52,21 @@ def on_this_machine(folder: Path) -> Path:
     return folder if url is None else refresh(open_store(url))
 
 
+def existing(folders: Sequence[Path]) -> list[Path]:
+    """Return where the folders that a person named can be read. Raises ValueError for one that is not there, too."""
+    found = [on_this_machine(folder) for folder in folders]
+    for folder in found:
+        if not folder.is_dir():
+            raise ValueError(f"results must be folders that exist; got {shown(folder)!r}")
+    return found
+
+
 def refresh(store: ObjectStore, keys: Collection[str] | None = None, *, again: str | None = None) -> Path:
     """Bring the mirror of a store up to date and return it; there is none where nothing lies below the URL.
 
     `keys`: only runs directly below it whose names begin so, by the digits of a run key that a folder's name has, and a
-    pack beside them. `again`: only those of one such, which costs a single short list where nothing is new. Raises
-    ValueError for names that lead out of the folder.
+    pack and a list of withdrawals beside them. `again`: only those of one such, which costs a single short list where
+    nothing is new. Raises ValueError for names that lead out of the folder.
     """
     mirror, own = mirror_of(store.url), own_of(store.url)
     is_asked = partial(_is_asked, keys=keys if again is None else [again], has_packs=again is None)
@@ -91,7 +102,7 @@ def alone(url: str) -> Iterator[None]:
 
 def _is_asked(name: str, *, keys: Collection[str] | None, has_packs: bool) -> bool:
     run = name.partition("/")[0].partition("-")[0]
-    return keys is None or run in keys or (has_packs and name == PACK)
+    return keys is None or run in keys or (has_packs and name in (PACK, WITHDRAWN))
 
 
 def _check_names(url: str, names: Sequence[str]) -> None:

@@ -45,6 +45,19 @@ class Unread:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Withdrawn:
+    """A run that was withdrawn and counts nowhere, as the list beside it says."""
+
+    label: str
+    name: str
+    """The last part of its folder."""
+    case_id: str
+    date: str
+    reason: str
+    """Why, and by whom where the list says so."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Judged:
     """One judgement and where it lay."""
 
@@ -70,6 +83,7 @@ class Results:
     unfinished: Sequence[Unread]
     judgements: Sequence[Judged]
     """The gate's, by label and the newest first."""
+    withdrawn: Sequence[Withdrawn] = ()
 
     @property
     def several(self) -> bool:
@@ -89,6 +103,7 @@ class Results:
             damaged=[unread for unread in self.damaged if unread.label in labels],
             unfinished=[unread for unread in self.unfinished if unread.label in labels],
             judgements=[judged for judged in self.judgements if judged.label in labels],
+            withdrawn=[run for run in self.withdrawn if run.label in labels],
         )
 
 
@@ -107,27 +122,43 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_re
     contents = [read_contents([folder], with_readings=with_readings, room=room) for folder in folders]
     changed = _changed_ids(stored.record for part in contents for stored in part.stored)
     records: list[CurrentRecord] = []
+    withdrawn: list[Withdrawn] = []
     said, every, damaged, unfinished, judgements = [], [], [], [], []
     for label, folder, part in zip(named, folders, contents, strict=True):
         judged, unreadable = find_judgements(label, folder, room)
         broken, labelled = [*part.damaged, *unreadable], machine_labels(label, [run.record for run in part.stored])
         # A folder of judgements alone has no results that stand under its label.
-        if part.stored or broken or part.unfinished or not judged:
+        if part.stored or broken or part.unfinished or part.withdrawn or not judged:
             said += _labels(label, part, labelled)
         records += _current(part.stored, labelled, changed)
         every += [(name, stored.record) for (name, _), stored in zip(labelled, part.stored, strict=True)]
         damaged += [Unread(label=label, name=damage.folder.name, reason=damage.reason) for damage in broken]
         unfinished += [Unread(label=label, name=run.name) for run in part.unfinished]
         judgements += judged
+        withdrawn += _withdrawn(label, part.withdrawn)
     return Results(
-        labels=said, records=records, every=every, damaged=damaged, unfinished=unfinished, judgements=judgements
+        labels=said,
+        records=records,
+        every=every,
+        damaged=damaged,
+        unfinished=unfinished,
+        judgements=judgements,
+        withdrawn=withdrawn,
     )
+
+
+def _withdrawn(label: str, runs: Iterable[StoredRecord]) -> Iterable[Withdrawn]:
+    for run in runs:
+        if entry := run.withdrawal:
+            reason = f"{entry.reason} ({entry.by})" if entry.by else entry.reason
+            case_id = run.record.case.id
+            yield Withdrawn(label=label, name=run.folder.name, case_id=case_id, date=entry.date, reason=reason)
 
 
 def _labels(label: str, contents: Contents, labelled: Sequence[tuple[str, bool]]) -> list[str]:
     """Return the labels of a folder, its own only where something stands under it; the most records first."""
     counts = Counter(name for name, _ in labelled)
-    if not counts or contents.damaged or contents.unfinished:
+    if not counts or contents.damaged or contents.unfinished or contents.withdrawn:
         counts[label] += 0
     return [name for name, _ in counts.most_common()]
 

@@ -8,7 +8,7 @@ from suite.records.privacy import scrub
 from suite.records.record import Status
 from suite.report.blocks import Headline, Kind, Section, Table, joined, say, section
 from suite.report.model.labels import record_facets
-from suite.report.model.results import CurrentRecord, Results, Unread
+from suite.report.model.results import CurrentRecord, Results, Unread, Withdrawn
 from suite.report.table import Column, column, columns_of, plain, table
 
 Reason = tuple[Status, str, str]
@@ -19,7 +19,7 @@ Counts = tuple[str, Counter[str]]
 
 def build(results: Results) -> Section | None:
     """Build it from every record and every folder that gave none; None without any."""
-    if not results.records and not results.damaged and not results.unfinished:
+    if not results.records and not results.damaged and not results.unfinished and not results.withdrawn:
         return None
     tracked = sum(current.record.settings.get("track_memory") is True for current in results.records)
     sentences = [say("coverage.explanation"), say("coverage.tracked", count=numbers.count(tracked)) if tracked else ""]
@@ -49,6 +49,7 @@ def _counts(results: Results) -> Table:
         ("column.superseded", superseded),
         ("column.damaged", Counter(unread.label for unread in results.damaged)),
         ("column.unfinished", Counter(unread.label for unread in results.unfinished)),
+        *([("column.withdrawn", Counter(run.label for run in results.withdrawn))] if results.withdrawn else []),
     ]
     name: Column[Counts] = column("column.runs", lambda row: say(row[0]))
     labels = [column(plain(label), itemgetter(label), numbers.count) for label in results.labels]
@@ -94,4 +95,17 @@ def _unread(results: Results) -> list[Table]:
     return [
         table(say("coverage.damaged"), results.damaged, [*columns, wrong], note=say("coverage.damaged_note")),
         table(say("coverage.unfinished"), results.unfinished, columns, note=say("coverage.unfinished_note")),
+        _withdrawn(results),
     ]
+
+
+def _withdrawn(results: Results) -> Table:
+    """List every run that was withdrawn, with the date and the reason."""
+    columns: list[Column[Withdrawn]] = [
+        column("column.label", lambda run: run.label, facet="label"),
+        column("column.folder", lambda run: run.name, kind=Kind.CODE),
+        column("coverage.withdrawn_on", lambda run: run.date),
+        column("column.reason", lambda run: scrub(run.reason, is_ours=False), kind=Kind.LONG),
+        column("column.case", lambda run: run.case_id, kind=Kind.CASE),
+    ]
+    return table(say("coverage.withdrawn"), results.withdrawn, columns, note=say("coverage.withdrawn_note"))

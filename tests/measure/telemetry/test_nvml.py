@@ -62,7 +62,8 @@ def test_average_power_is_never_called_instant(play, architecture, pci_id, quant
     nvml = Nvml()
     found = seen(nvml)
     assert {quantity for _, quantity in found if quantity.startswith("power")} == quantities
-    assert nvml.facts(IN_USE)["devices"]["gpu0"]["power_usage_is"] == what_usage_is
+    gpu = nvml.facts(IN_USE)["devices"]["gpu0"]
+    assert (gpu["power_usage_is"], gpu["power_limit_w"]) == (what_usage_is, 700.0)
     if "power_average_w" in quantities:
         assert found["gpu0", "power_instant_w"] == 300
         assert 100 < found["gpu0", "power_average_w"] < 290
@@ -147,6 +148,7 @@ OF_A_FUNCTION = {
     "nvmlDeviceGetMemoryInfo_v2": {"held_before_bytes"},
     "nvmlDeviceGetUtilizationRates": {"utilisation_share"},
     "nvmlDeviceGetPowerUsage": {"power_average_w"},
+    "nvmlDeviceGetEnforcedPowerLimit": {"power_limit_w"},
     "nvmlDeviceGetFieldValues": {"power_instant_w"},
     "nvmlDeviceGetTotalEnergyConsumption": {"energy_j"},
     "nvmlDeviceGetTemperature": {"temperature_c"},

@@ -9,6 +9,7 @@ from suite.records.store import LOCK, LONGEST_RECORD_BYTES, RECORD, SAMPLES, rea
 from suite.records.stores.mirror import on_this_machine, refresh
 from suite.records.stores.objects import ObjectStore, open_store
 from suite.records.stores.place import mirror_of
+from suite.records.withdrawn import WITHDRAWN
 from tests.records.factory import build, store
 from tests.records.stores.places import CACHE, Watched, names_in, new_url, objects_at, put
 
@@ -37,6 +38,14 @@ def test_runs_are_read_as_those_of_a_folder(tmp_path):
     there = read_contents([tmp_path / "there"])
     assert [stored.record for stored in here.stored] == [stored.record for stored in there.stored]
     assert (here.damaged, here.unfinished) == ([], [])
+
+
+def test_a_list_of_withdrawals_counts_there_too(tmp_path):
+    url = new_url()
+    put(url, tmp_path / "there")
+    entry = f"- run: {KEY}\n  date: 2026-03-01\n  reason: It was noisy.\n"
+    open_store(url).put(WITHDRAWN, entry.encode())
+    assert [run.folder.name for run in read_contents([refresh(open_store(url), keys=[KEY])]).withdrawn] == [KEY]
 
 
 def test_a_folder_of_this_machine_is_itself(tmp_path):

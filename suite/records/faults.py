@@ -1,0 +1,105 @@
+"""Everything that can be wrong with a run that can be read: its name, its files, what it says of people, and whether
+any machine can have given it. `suite results verify`, `merge`, `push` and `export` ask here."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from suite.records.claim import NAME_LENGTH
+from suite.records.copies import Copies
+from suite.records.derived import FIRST_YEAR, started_at
+from suite.records.environment import machine_id
+from suite.records.impossible import impossible_timings
+from suite.records.plain_text import complain
+from suite.records.plausible import implausible_readings
+from suite.records.plausible_series import implausible_series
+from suite.records.privacy import scrubbed
+from suite.records.record import RECORD, TELEMETRY, CorruptRecordError, Record, Status
+from suite.records.store import PRIVATE_PARTS, SAMPLES, StoredRecord, digest_of
+from suite.records.stores.place import shown
+from suite.records.telemetry import check_series
+from suite.records.walk import Damage
+
+
+def whole_runs(
+    found: Iterable[StoredRecord | Damage | Path],
+    copies: Copies,
+    left_out: list[Path],
+    named: Callable[[Path], str] = shown,
+) -> Iterator[StoredRecord]:
+    """Yield the runs without a fault, withdrawn ones too, and print why each other one is left out. `left_out`: takes
+    the folders of those that are damaged or have a fault. `named`: how a folder is printed."""
+    for run in found:
+        if isinstance(run, Path):
+            complain(f"left out, unfinished: {named(run)}")
+            continue
+        reasons = reasons_against(run, copies)
+        for reason in reasons:
+            complain(f"left out{', damaged' if isinstance(run, Damage) else ''}: {named(run.folder)}: {reason}")
+        if isinstance(run, Damage) or reasons:
+            left_out.append(run.folder)
+        else:
+            yield run
+
+
+def reasons_against(found: StoredRecord | Damage, copies: Copies) -> list[str]:
+    """Return why a run is refused: a sentence for each fault, or why it cannot be read."""
+    return [found.reason] if isinstance(found, Damage) else faults_of(found, copies)
+
+
+def faults_of(run: StoredRecord, copies: Copies) -> list[str]:
+    """Return a sentence for each fault. `copies`: what the same command has read so far, to which a whole run is added.
+
+    A run that was withdrawn is held to what its files and texts must be, and to nothing that its numbers say.
+    """
+    of_series = _unreadable_series if run.withdrawal else implausible_series
+    found = [*_faults_of_name(run), *faults_of_files(run, of_series), *_private_parts(run), *_faults_of_facts(run)]
+    if run.withdrawal is None:
+        found += [*impossible_timings(run.record), *implausible_readings(run.record), *copies.faults(run)]
+        if not found:
+            copies.remember(run)
+    return found
+
+
+def _unreadable_series(record: Record, folder: Path) -> Iterable[str]:
+    """Read the telemetry and find nothing. Raises CorruptRecordError for one that is not the record's own."""
+    check_series(record, folder)
+    return ()
+
+
+def faults_of_files(
+    run: StoredRecord, of_series: Callable[[Record, Path], Iterable[str]] = _unreadable_series
+) -> Iterator[str]:
+    """Yield the faults of files beside the samples, which reading has compared already."""
+    for name, digest in run.record.files.items():
+        try:
+            if name == TELEMETRY:
+                yield from of_series(run.record, run.folder)
+            elif name != SAMPLES and digest_of(run.folder / name) != digest:
+                yield f"{name} is not the file that {RECORD} was written with"
+        except CorruptRecordError as error:
+            yield str(error)
+
+
+def _faults_of_name(run: StoredRecord) -> Iterator[str]:
+    begin = run.record.run_key[:NAME_LENGTH]
+    if not run.folder.name.startswith(begin):
+        yield f"the folder's name is not how its run key begins, {begin}"
+
+
+def _private_parts(run: StoredRecord) -> Iterator[str]:
+    record, withdrawal = run.record, run.withdrawal
+    is_ours = record.environment.get("machine_id") == machine_id()
+    parts = {name: getattr(record, name) for name in PRIVATE_PARTS}
+    parts["case"] = {**record.case.axes, **record.case.extras}
+    parts["why it was withdrawn"] = {"reason": withdrawal.reason if withdrawal else ""}
+    for name, part in scrubbed(parts, is_ours=is_ours).items():
+        if part != parts[name]:
+            yield f"{name} holds a path{', a name' * is_ours} or a secret{' of this machine' * is_ours}"
+
+
+def _faults_of_facts(run: StoredRecord) -> Iterator[str]:
+    record = run.record
+    if record.status is not Status.OK and not record.reason:
+        yield f"status {record.status} has no reason"
+    if record.provenance.get("started_at") is not None and not started_at(record):
+        yield f"started_at is no time between {FIRST_YEAR} and now, so that any other run counts as newer"

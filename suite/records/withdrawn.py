@@ -1,0 +1,82 @@
+"""Runs that were withdrawn: a dated list beside them says which and why.
+
+A withdrawn run stays on the disk, in its pack and in history, where whoever quoted it finds it. It leaves every table,
+claim and judgement, and the page names it with the reason. The list is `withdrawn.yaml` in the folder that holds the
+runs:
+
+    - run: 1e995d3a50b1c2d4     # how its run key begins
+      date: 2026-11-28          # or the time, 2026-11-28T14:00Z
+      reason: Another job ran beside it.
+      by: a name, if one is wished
+
+It withdraws what began before the date's end, so that the same case may be measured anew; on that day, with a time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import yaml
+
+from suite.records.derived import possible_time, started_at
+from suite.records.plain_text import one_line
+from suite.records.record import CorruptRecordError, Record
+
+WITHDRAWN = "withdrawn.yaml"
+LARGEST_LIST_BYTES, MOST_ENTRIES = 256 << 10, 2_000
+SHORTEST_KEY, LONGEST_REASON, LONGEST_NAME = 16, 500, 80
+REQUIRED, ALLOWED = ("run", "date", "reason"), ("run", "date", "reason", "by")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Withdrawal:
+    """One entry of a list."""
+
+    run: str
+    """The first digits of the run key."""
+    date: str
+    """A day or a time, as it was written."""
+    reason: str
+    by: str = ""
+
+    @property
+    def said(self) -> str:
+        """Return the entry in a few words."""
+        return f"withdrawn on {self.date}{f' by {self.by}' if self.by else ''}: {self.reason}"
+
+    @property
+    def until(self) -> str:
+        """Return the last moment that it covers, as ISO text in UTC."""
+        end, is_day = datetime.fromisoformat(possible_time(self.date)), ":" not in self.date
+        return (end + timedelta(days=1) if is_day else end).isoformat(timespec="seconds")
+
+    def covers(self, record: Record) -> bool:
+        """Return whether it withdraws a run. One that does not say when it began counts as older."""
+        return record.run_key.startswith(self.run) and started_at(record) < self.until
+
+
+def withdrawals_in(content: bytes) -> Sequence[Withdrawal]:
+    """Return the entries of a list, in its order. Raises CorruptRecordError, with the entry and what is wrong."""
+    try:
+        entries = yaml.load(content, Loader=yaml.BaseLoader)  # texts, lists and mappings alone: a key may look a number
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise CorruptRecordError(f"{WITHDRAWN} is no YAML ({type(error).__name__})") from error
+    if not isinstance(entries, list) or not 0 < len(entries) <= MOST_ENTRIES:
+        raise CorruptRecordError(f"{WITHDRAWN} must be a list of 1 to {MOST_ENTRIES:,} entries")
+    return [_entry(number, entry) for number, entry in enumerate(entries, 1)]
+
+
+def _entry(number: int, entry: Any) -> Withdrawal:
+    if not isinstance(entry, dict) or not set(REQUIRED) <= set(entry) <= set(ALLOWED):
+        raise CorruptRecordError(f"entry {number} must have {', '.join(REQUIRED)}, and may have by")
+    if not all(isinstance(text, str) and one_line(text.strip()) == text.strip() for text in entry.values()):
+        raise CorruptRecordError(f"entry {number} must hold texts of one line each")
+    run, date, reason, by = (entry.get(name, "").strip() for name in ALLOWED)
+    if len(run) < SHORTEST_KEY or not set(run) <= set("0123456789abcdef"):
+        raise CorruptRecordError(f"entry {number}: run must begin a run key, by {SHORTEST_KEY} digits or more")
+    if not possible_time(date):
+        raise CorruptRecordError(f"entry {number}: date must be a day or a time that has come; got {date[:40]!r}")
+    if not 0 < len(reason) <= LONGEST_REASON or len(by) > LONGEST_NAME:
+        raise CorruptRecordError(f"entry {number}: reason must be a sentence of at most {LONGEST_REASON} letters")
+    return Withdrawal(run=run, date=date, reason=reason, by=by)

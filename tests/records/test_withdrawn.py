@@ -1,0 +1,98 @@
+"""A withdrawn run stays where it is and leaves tables; the list that names it is checked like any record."""
+
+import pytest
+
+from suite.commands.results import list_runs, merge, show, verify
+from suite.records.record import CorruptRecordError
+from suite.records.store import read_contents
+from suite.records.withdrawn import WITHDRAWN, withdrawals_in
+from suite.report.model.results import read_results
+from suite.report.runs.coverage import build as coverage
+from tests.records.factory import build, store
+from tests.report.reading import rows_of, said
+
+KEY = build().run_key[:16]
+ENTRY = f"- run: {KEY}\n  date: 2026-03-01\n  reason: Another job ran beside it.\n"
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A folder with a run that is withdrawn, and one of another key that is not."""
+    root = tmp_path / "results"
+    other = build(seq_len=8192)
+    object.__setattr__(other, "run_key", "f" * 64)
+    store(root, build(), other)
+    (root / WITHDRAWN).write_text(ENTRY)
+    return root
+
+
+def test_a_withdrawn_run_stays_and_counts_nowhere(results):
+    contents = read_contents([results])
+    assert [run.folder.name for run in contents.stored] == ["f" * 16]
+    assert [run.folder.name for run in contents.withdrawn] == [KEY]
+    assert [record.run_key[0] for _, record in read_results([results]).every] == ["f"]
+
+
+def test_commands_name_it_with_the_reason(results, tmp_path, capsys):
+    why = "withdrawn on 2026-03-01: Another job ran beside it."
+    assert verify([results]) == 0
+    assert f"{KEY}: {why}" in capsys.readouterr().out
+    assert list_runs([results], status=None, as_json=False) == 0
+    assert "1 runs, 0 damaged, 0 unfinished, 1 withdrawn" in capsys.readouterr().out
+    assert show(KEY, [results]) == 0
+    assert "2026-03-01" in capsys.readouterr().out
+    assert merge([results], tmp_path / "all") == 0
+    assert f"left out, {why}" in capsys.readouterr().err
+    assert len(read_contents([tmp_path / "all"]).stored) == 1
+
+
+def test_the_page_names_it_with_date_and_reason(results):
+    counts, *tables = said(coverage(read_results([results]))).tables
+    assert {row["Runs"]: row["results"] for row in rows_of(counts)}["Withdrawn"] == "1"
+    (row,) = rows_of(tables[-1])
+    assert (row["Folder"], row["Withdrawn on"], row["Reason"]) == (KEY, "2026-03-01", "Another job ran beside it.")
+
+
+def test_what_is_measured_after_the_date_counts(results):
+    later = build(provenance={"started_at": "2026-03-02T09:00:00+00:00"})
+    store(results, later)
+    assert [run.folder.name for run in read_contents([results]).stored] == [f"{KEY}-2", "f" * 16]
+    (results / WITHDRAWN).write_text(ENTRY.replace("2026-03-01", "2026-03-01T10:00Z"))
+    assert not read_contents([results]).withdrawn, "it began at that very moment"
+
+
+def test_an_entry_that_names_no_run_is_a_fault(results, capsys):
+    (results / WITHDRAWN).write_text(ENTRY + ENTRY.replace(KEY, "e" * 16))
+    assert verify([results]) == 4
+    assert f"{WITHDRAWN}: no run here was begun before it was withdrawn on 2026-03-01" in capsys.readouterr().out
+
+
+def test_a_private_reason_is_a_fault(results, capsys):
+    (results / WITHDRAWN).write_text(ENTRY.replace("Another", "/home/alice/another"))
+    assert verify([results]) == 4
+    assert "why it was withdrawn holds a path or a secret" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("", "must be a list of 1 to 2,000 entries"),
+        ("[", "is no YAML"),
+        ("- run: 1\n", "entry 1 must have run, date, reason, and may have by"),
+        (ENTRY + "  who: me\n", "entry 1 must have run, date, reason"),
+        (ENTRY.replace(KEY, "0123"), "entry 1: run must begin a run key, by 16 digits or more"),
+        (ENTRY.replace(KEY, "../../../etc/passwd"), "entry 1: run must begin a run key"),
+        (ENTRY.replace("2026-03-01", "2199-01-01"), "entry 1: date must be a day or a time that has come"),
+        (ENTRY.replace("2026-03-01", "yesterday"), "entry 1: date must be a day or a time that has come"),
+        (ENTRY.replace("Another job ran beside it.", '""'), "entry 1: reason must be a sentence"),
+        (ENTRY.replace("Another", '"\\e[2J"'), "is no YAML"),
+        (ENTRY.replace("Another job ran beside it.", '"a\\nb"'), "entry 1 must hold texts of one line each"),
+    ],
+    ids=range(11),
+)
+def test_a_list_that_cannot_be_read_is_named(text, wrong, results, capsys):
+    with pytest.raises(CorruptRecordError, match=wrong.replace("(", r"\(")):
+        withdrawals_in(text.encode())
+    (results / WITHDRAWN).write_text(text)
+    assert verify([results]) == 4
+    assert f"{WITHDRAWN}: " in capsys.readouterr().out
