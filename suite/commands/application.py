@@ -307,7 +307,9 @@ def application() -> typer.Typer:
 
 def _results() -> typer.Typer:
     app = typer.Typer(
-        rich_markup_mode=None, no_args_is_help=True, help="The store: list, show, verify, merge or pack runs."
+        rich_markup_mode=None,
+        no_args_is_help=True,
+        help="The store: list, show, verify, merge, pack or push runs.",
     )
 
     @app.command("list", help="A line for each run; damaged and unfinished ones are named.")
@@ -367,6 +369,19 @@ def _results() -> typer.Typer:
             from suite.commands.results import pack as pack_runs
 
             return pack_runs(folders, remove=remove)
+
+        finish(command)
+
+    @app.command(help="Add verified runs to a board at any URL, as a Hugging Face dataset; nothing is overwritten.")
+    def push(
+        to: Annotated[str, typer.Option(help="As hf://datasets/OWNER/NAME, s3://BUCKET/FOLDER or a folder.")],
+        folders: Folders = None,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be put, and put nothing.")] = False,
+    ) -> None:
+        def command() -> int:
+            from suite.commands.push import push as push_runs
+
+            return push_runs(folders or [Path("results")], to, dry_run=dry_run)
 
         finish(command)
 

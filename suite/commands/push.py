@@ -1,0 +1,101 @@
+"""`suite results push`: verified runs to a board at any URL, where nothing is overwritten and nothing comes twice."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from suite.records import numbers
+from suite.records.board import CARD, Entry, File, card, files_of, known_runs, withdrawn_file
+from suite.records.copies import Copies
+from suite.records.faults import whole_runs
+from suite.records.plain_text import complain, one_line, say
+from suite.records.record import RECORD, CorruptRecordError
+from suite.records.remote_folder import RemoteFolder
+from suite.records.store import digest_of, each_run
+from suite.records.stores.mirror import existing
+from suite.records.stores.place import shown
+
+DONE, BROKEN = 0, 4
+MOST_RUNS, MOST_READINGS = 1_000, 200_000
+"""In one file of readings: as many as lie in memory at a time."""
+
+
+@dataclass(kw_only=True)
+class _Push:
+    """One push: what the board has, and what became of each run."""
+
+    board: RemoteFolder
+    dry_run: bool
+    known: set[str]
+    withdrawn_before: set[str]
+    left_out: list[Path] = field(default_factory=list)
+    already: int = 0
+    runs: int = 0
+    nbytes: int = 0
+    withdrawn: list[Entry] = field(default_factory=list)
+
+    def put(self, file: File) -> None:
+        """Add a file that is not there yet; with `dry_run`, say that it would be added."""
+        if self.board.size(file.name) == len(file.content):
+            return  # an interrupted push has put it there
+        if not self.dry_run:
+            self.board.add(file.name, file.content)
+        self.nbytes += len(file.content)
+        would = "would put" if self.dry_run else "put"
+        say(one_line(f"{would} {file.name}, {numbers.bytes_iec(len(file.content))}"))
+
+
+def push(folders: Sequence[Path], to: str, *, dry_run: bool) -> int:
+    """Add the runs below folders that verify finds whole, and that the board at a URL has not, to the board.
+
+    Returns 4 where a run is damaged or has a fault, which is left out, or where the board holds something else. Raises
+    ValueError for a URL that fsspec does not know, and OSError for what cannot be written.
+    """
+    board = RemoteFolder(to)
+    try:
+        known, before = known_runs(board, "index"), known_runs(board, "withdrawn")
+        pushing = _Push(board=board, dry_run=dry_run, known=known, withdrawn_before=before)
+        if board.size(CARD) is None:
+            pushing.put(File(CARD, card()))
+        for entries in _batches(_new_entries(folders, pushing)):
+            for file in files_of(entries):
+                pushing.put(file)
+            pushing.runs += len(entries)
+        if pushing.withdrawn:
+            pushing.put(withdrawn_file(pushing.withdrawn))
+    except CorruptRecordError as error:
+        complain(f"suite results: nothing more was pushed: {error}")
+        return BROKEN
+    would = "would be pushed" if dry_run else "pushed"
+    there = f"{pushing.already} were there already, {len(pushing.left_out)} left out"
+    say(f"{pushing.runs} runs {would}, {numbers.bytes_iec(pushing.nbytes)}; {there}")
+    return BROKEN if pushing.left_out else DONE
+
+
+def _new_entries(folders: Sequence[Path], pushing: _Push) -> Iterator[Entry]:
+    """Yield each whole run that the board has not, and take note of those that were withdrawn since."""
+    taken = set[str]()
+    for run in whole_runs(each_run(existing(folders)), Copies(), pushing.left_out):
+        entry = Entry(digest=digest_of(run.folder / RECORD), run=run)
+        if run.withdrawal:
+            if entry.digest not in pushing.known:
+                complain(f"left out, {run.withdrawal.said}: {shown(run.folder)}")
+            elif entry.digest not in pushing.withdrawn_before:
+                pushing.withdrawn.append(entry)
+        elif entry.digest in pushing.known:
+            pushing.already += 1
+        elif entry.digest not in taken:
+            taken.add(entry.digest)
+            yield entry
+
+
+def _batches(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
+    """Yield runs of one workload and machine together, as many as one file may hold."""
+    waiting: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    for entry in entries:
+        batch = waiting[entry.partition]
+        batch.append(entry)
+        if len(batch) == MOST_RUNS or sum(len(one.run.record.readings) for one in batch) >= MOST_READINGS:
+            yield waiting.pop(entry.partition)
+    yield from waiting.values()

@@ -1,0 +1,252 @@
+"""Verified runs as the files of a public board: columns for queries, beside the runs themselves.
+
+    README.md                                        what it holds, for people: a dataset card
+    index/<digest>.parquet                           a row a run
+    readings/workload=W/machine_id=M/<digest>.parquet   a row a reading
+    runs/<digest>/runs.zip                           the runs as they were written; `runs` is a folder of results
+    withdrawn/<digest>.parquet                       runs of the index that were withdrawn since
+
+Files are named by the sha256 of what they hold and never changed. A run is on the board once the index names it, which
+is written last: what an interrupted push left is found and used by the next.
+"""
+
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from suite.records.claim import NAME_LENGTH
+from suite.records.derived import started_at
+from suite.records.pack import PACK, pack_bytes
+from suite.records.plain_text import one_line
+from suite.records.record import RECORD, SAMPLES, CorruptRecordError
+from suite.records.remote_folder import RemoteFolder
+from suite.records.store import READINGS, StoredRecord, read_blocks
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CARD = "README.md"
+DIGITS = 32
+"""Those of a file's digest in its name."""
+UNKNOWN = "unknown"
+"""The machine of a record that does not name one."""
+LONGEST_CELL = 2_000
+"""Letters of a text that a record quotes."""
+LARGEST_INDEX_BYTES = 64 << 20
+Columns = Mapping[str, tuple[str, str]]
+"""Arrow's name of each column's type, and what the column holds."""
+TEXT, INT, FLOAT, BOOL = "string", "int64", "float64", "bool"
+INDEX: Columns = {
+    "record_sha256": (TEXT, "sha256 of the run's record.json: its identity here"),
+    "run_key": (TEXT, "sha256 of case, settings, code and machine: equal in repeats"),
+    "case_id": (TEXT, "the case, with every axis; as the command line that repeats it"),
+    "workload": (TEXT, "what was run: attention, rl, quality and so on"),
+    "axes": (TEXT, "the case's axes, as a JSON object"),
+    "extras": (TEXT, "further settings that somebody named, as a JSON object"),
+    "status": (TEXT, "ok, unsupported, out_of_memory, incorrect, failed or interrupted"),
+    "reason": (TEXT, "why, for every status but ok"),
+    "evidence": (TEXT, "measured or projected"),
+    "machine_id": (TEXT, "a salted hash that tells machines apart and does not say which"),
+    "cpu": (TEXT, "the processor's own name"),
+    "gpu": (TEXT, "the first GPU's own name; empty without one"),
+    "started_at": (TEXT, "when it began, in UTC; empty where it does not say"),
+    "commit": (TEXT, "the suite's commit"),
+    "dirty": (BOOL, "whether files were changed since that commit"),
+    "suite_version": (TEXT, "the suite's version"),
+    "torch": (TEXT, "torch's version"),
+    "readings": (INT, "how many readings it has"),
+    "readings_file": (TEXT, "the file of the board that holds them"),
+    "runs_file": (TEXT, "the pack that holds the run as it was written"),
+}
+READING_ROWS: Columns = {
+    "record_sha256": (TEXT, "the run, as the index names it"),
+    "case_id": (TEXT, "its case"),
+    "row": (INT, "the reading's row in the run's own table, from 0"),
+    "step": (INT, "which repeat, or which step of a training, from 0 in each launch"),
+    "span": (TEXT, "the part of a step: layer, kernel, rollout, update and so on"),
+    "metric": (TEXT, "what was read; the name ends in its unit: _s seconds, _bytes, _j joules"),
+    "value": (FLOAT, "the number, raw; nothing is trimmed"),
+    "wall_s": (FLOAT, "of a timing: seconds by the clock on the wall"),
+    "thread_cpu_s": (FLOAT, "seconds that its thread was on a CPU"),
+    "process_cpu_s": (FLOAT, "the same of all threads"),
+    "involuntary_switches": (INT, "how often the scheduler took the CPU away"),
+    "launch": (INT, "the launch of the case, from 0; empty where all readings are of one"),
+}
+WITHDRAWN: Columns = {
+    "record_sha256": (TEXT, "the run, as the index names it"),
+    "date": (TEXT, "when it was withdrawn"),
+    "reason": (TEXT, "why"),
+    "by": (TEXT, "by whom, where that is said"),
+}
+HEAD = """\
+---
+license: apache-2.0
+pretty_name: Runs of mla-grpo-suite
+configs:
+- config_name: index
+  data_files: index/*.parquet
+- config_name: readings
+  data_files: readings/**/*.parquet
+---
+# Runs of mla-grpo-suite
+
+Attention variants (MHA, MQA, GQA, MLA) and RL algorithms, measured by
+[mla-grpo-suite](https://pypi.org/project/mla-grpo-suite/). Each run passed `suite results verify`. Runs of
+different machines are never pooled: compare times within one `machine_id`.
+
+Files are named by the sha256 of what they hold, and are only ever added. `readings/` is partitioned by workload and
+machine. `runs/` is a folder of results: download it, and `suite report --results runs` draws it. A run that
+`withdrawn/` names counts no more.
+
+```sql
+-- DuckDB: the median of each span
+SELECT i.cpu, i.machine_id, r.case_id, r.span, median(r.value) AS latency_s
+FROM read_parquet('readings/**/*.parquet') r JOIN read_parquet('index/*.parquet') i USING (record_sha256)
+WHERE r.metric = 'latency_s' AND i.status = 'ok'
+GROUP BY ALL;
+```
+"""
+
+
+class File(NamedTuple):
+    """A file of the board, from its root on."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A verified run that the board has not, and the sha256 of its record."""
+
+    digest: str
+    run: StoredRecord
+
+    @property
+    def partition(self) -> tuple[str, str]:
+        """Return its workload and machine, both of them plain names."""
+        record = self.run.record
+        return record.case.workload, str(record.environment.get("machine_id") or UNKNOWN)
+
+
+def card() -> bytes:
+    """Return README.md of a board: what its columns mean, in the words of the tables themselves."""
+    tables = {"index": INDEX, "readings": READING_ROWS, "withdrawn": WITHDRAWN}
+    lines = [HEAD]
+    for name, columns in tables.items():
+        lines += [f"## {name}", "", "| column | type | holds |", "|---|---|---|"]
+        lines += [f"| `{column}` | {kind} | {meaning} |" for column, (kind, meaning) in columns.items()]
+        lines.append("")
+    return "\n".join(lines).encode()
+
+
+def files_of(entries: Sequence[Entry]) -> list[File]:
+    """Return the files of runs of one workload and machine, in the order in which they are put. Raises
+    CorruptRecordError for a run whose files cannot be read."""
+    ordered = sorted(entries, key=lambda entry: entry.digest)
+    (workload, machine_id), *others = {entry.partition for entry in ordered}
+    assert not others, "runs of one workload and machine lie in one file"
+    packed = pack_bytes({name: _content_of(entry.run) for name, entry in zip(_names(ordered), ordered, strict=True)})
+    runs = File(f"runs/{_digest(packed)}/{PACK}", packed)
+    folder = f"readings/workload={workload}/machine_id={machine_id}"
+    readings = _table(folder, READING_ROWS, (row for entry in ordered for row in _reading_rows(entry)))
+    index = _table("index", INDEX, (_index_row(entry, readings.name, runs.name) for entry in ordered))
+    return [runs, readings, index]
+
+
+def withdrawn_file(withdrawn: Sequence[Entry]) -> File:
+    """Return the file that names runs of the board as withdrawn."""
+    entries = [(entry.digest, entry.run.withdrawal) for entry in sorted(withdrawn, key=lambda entry: entry.digest)]
+    rows = [(digest, said.date, said.reason, said.by) for digest, said in entries if said is not None]
+    return _table("withdrawn", WITHDRAWN, rows)
+
+
+def known_runs(board: RemoteFolder, folder: str) -> set[str]:
+    """Return the runs that the board's tables in a folder name. Raises CorruptRecordError for a table that is none of
+    ours: nothing is added to a folder of something else."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found = set[str]()
+    for name in board.names(folder):
+        content = board.read(name, LARGEST_INDEX_BYTES)
+        try:
+            found.update(pq.read_table(io.BytesIO(content), columns=["record_sha256"])["record_sha256"].to_pylist())
+        except (pa.ArrowException, OSError) as error:
+            raise CorruptRecordError(f"{name} of the board cannot be read: {one_line(str(error))}") from error
+    return found
+
+
+def schema_of(columns: Columns) -> "pa.Schema":
+    """Return the columns as Arrow has them."""
+    import pyarrow as pa
+
+    return pa.schema([(name, kind) for name, (kind, _) in columns.items()])
+
+
+def _table(folder: str, columns: Columns, rows: Iterable[Sequence[Any]]) -> File:
+    """Return a file of rows, each with its cells in the order of the columns."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = schema_of(columns)
+    cells = list(zip(*rows, strict=True)) or [()] * len(schema)
+    written = io.BytesIO()
+    pq.write_table(
+        pa.table([pa.array(each, one.type) for each, one in zip(cells, schema, strict=True)], schema=schema), written
+    )
+    return File(f"{folder}/{_digest(written.getvalue())}.parquet", written.getvalue())
+
+
+def _index_row(entry: Entry, readings_file: str, runs_file: str) -> Sequence[Any]:
+    """Return the cells of INDEX."""
+    record = entry.run.record
+    environment, provenance = record.environment, record.provenance
+    packages, gpus = environment.get("packages"), environment.get("gpus")
+    return [
+        *(entry.digest, record.run_key, record.case.id, record.case.workload),
+        *(json.dumps(record.case.axes), json.dumps(record.case.extras)),
+        *(str(record.status), _text(record.reason), str(record.evidence)),
+        *(entry.partition[1], _text(environment.get("cpu")), _text(gpus[0]) if isinstance(gpus, list) and gpus else ""),
+        *(started_at(record), _text(provenance.get("commit")), provenance.get("dirty") is True),
+        *(
+            _text(provenance.get("suite_version")),
+            _text(packages.get("torch")) if isinstance(packages, Mapping) else "",
+        ),
+        *(len(record.readings), readings_file, runs_file),
+    ]
+
+
+def _reading_rows(entry: Entry) -> Iterator[Sequence[Any]]:
+    """Yield the cells of READING_ROWS."""
+    case_id = entry.run.record.case.id
+    for number, reading in enumerate(entry.run.record.readings):
+        yield [entry.digest, case_id, number, *(getattr(reading, name) for name in READINGS.types)]
+
+
+def _names(ordered: Sequence[Entry]) -> list[str]:
+    """Return a folder's name for each run, as a sweep gives them: a second one of a key is `KEY-2`."""
+    seen, names = Counter[str](), []
+    for entry in ordered:
+        begin = entry.run.record.run_key[:NAME_LENGTH]
+        seen[begin] += 1
+        names.append(begin if seen[begin] == 1 else f"{begin}-{seen[begin]}")
+    return names
+
+
+def _content_of(run: StoredRecord) -> dict[str, bytes]:
+    names = dict.fromkeys((RECORD, SAMPLES, *run.record.files))
+    return {name: b"".join(read_blocks(run.folder / name)) for name in names}
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:DIGITS]
+
+
+def _text(value: Any) -> str:
+    """Return a text of a record, which may be anybody's, as a cell may have it; empty for anything else."""
+    return one_line(value)[:LONGEST_CELL] if isinstance(value, str) else ""
