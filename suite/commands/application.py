@@ -309,7 +309,7 @@ def _results() -> typer.Typer:
     app = typer.Typer(
         rich_markup_mode=None,
         no_args_is_help=True,
-        help="The store: list, show, verify, merge, pack or push runs.",
+        help="The store: list, show, verify, merge, pack, push or export runs.",
     )
 
     @app.command("list", help="A line for each run; damaged and unfinished ones are named.")
@@ -382,6 +382,18 @@ def _results() -> typer.Typer:
             from suite.commands.push import push as push_runs
 
             return push_runs(folders or [Path("results")], to, dry_run=dry_run)
+
+        finish(command)
+
+    @app.command(help="Write verified runs into MLflow: a server's URL, or a file of its own.")
+    def export(
+        folders: Folders = None,
+        to: Annotated[str, typer.Option(help="MLflow's tracking URI.")] = "sqlite:///reports/mlflow.db",
+    ) -> None:
+        def command() -> int:
+            from suite.commands.export import export as export_runs
+
+            return export_runs(folders or [Path("results")], to)
 
         finish(command)
 

@@ -1,0 +1,88 @@
+"""`suite results export`: runs into MLflow, by its own library.
+
+A run becomes a run there: its case are the parameters, its readings the metrics, named `span/metric`. What was timed
+again and again is its median; what a training left step by step is a curve. The raw readings stay with the record.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from suite.records.copies import Copies
+from suite.records.derived import started_at
+from suite.records.faults import whole_runs
+from suite.records.plain_text import say
+from suite.records.plausible import TIMINGS
+from suite.records.record import RECORD, Record, Status
+from suite.records.store import digest_of, each_run
+from suite.records.stores.mirror import existing
+
+DONE, BROKEN = 0, 4
+EXTRA = "pip install 'mla-grpo-suite[mlflow]'"
+MOST_AT_ONCE = 1_000
+"""Metrics that MLflow takes in one call."""
+SQLITE = "sqlite:///"
+NOT_IN_A_NAME = re.compile(r"[^\w. :/-]")
+"""Characters that MLflow refuses in the name of a metric or a parameter."""
+
+
+def export(folders: Sequence[Path], to: str) -> int:
+    """Write each whole run below the folders into MLflow, `to` being its tracking URI. One that is there already is not
+    written again, and a withdrawn one never. Returns 4 where a run is damaged or has a fault, which is left out.
+
+    Raises ValueError where MLflow is not installed, does not know the URI or refuses a run.
+    """
+    try:
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+    except ImportError as error:
+        raise ValueError(f"export needs MLflow, which is not installed: {EXTRA} ({error})") from error
+    if to.startswith(SQLITE):
+        Path(to.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+    written, left_out = 0, list[Path]()
+    try:
+        client = MlflowClient(tracking_uri=to)
+        for run in whole_runs(each_run(existing(folders)), Copies(), left_out):
+            if not run.withdrawal:
+                written += _is_written(client, run.record, digest_of(run.folder / RECORD))
+    except MlflowException as error:
+        raise ValueError(f"MLflow refuses: {str(error).strip().splitlines()[0]}") from error
+    say(f"{written} runs written, {len(left_out)} left out")
+    return BROKEN if left_out else DONE
+
+
+def points_of(record: Record) -> list[tuple[str, int, float]]:
+    """Return name, step and value of each of a record's metrics, as trackers have them."""
+    found: dict[tuple[str, int], list[float]] = defaultdict(list)
+    is_repeated = isinstance(record.provenance.get("launches"), Mapping)
+    for reading in record.readings:
+        step = 0 if is_repeated and reading.metric in TIMINGS else reading.step
+        found[f"{reading.span}/{reading.metric}", step].append(reading.value)
+    return [(name, step, median(values)) for (name, step), values in sorted(found.items())]
+
+
+def _is_written(client: Any, record: Record, digest: str) -> bool:
+    """Write a record; return False for one that is there."""
+    from mlflow.entities import Metric, Param
+
+    name = record.case.workload
+    known = client.get_experiment_by_name(name)
+    experiment = known.experiment_id if known else client.create_experiment(name)
+    if client.search_runs([experiment], f"tags.record_sha256 = '{digest}'"):
+        return False
+    facts = {**record.environment, **record.provenance, "status": record.status, "started_at": started_at(record)}
+    tags = {name: str(facts[name]) for name in ("machine_id", "cpu", "commit", "status", "started_at") if name in facts}
+    begun_ms = int(datetime.fromisoformat(started_at(record) or "1970-01-01T00:00Z").timestamp() * 1000)
+    run = client.create_run(experiment, start_time=begun_ms, tags=tags).info.run_id
+    case = {**record.case.axes, **record.case.extras}
+    client.log_batch(run, params=[Param(NOT_IN_A_NAME.sub("_", key), str(value)) for key, value in case.items()])
+    metrics = [Metric(NOT_IN_A_NAME.sub("_", key), value, begun_ms, step) for key, step, value in points_of(record)]
+    for first in range(0, len(metrics), MOST_AT_ONCE):
+        client.log_batch(run, metrics=metrics[first : first + MOST_AT_ONCE])
+    client.set_tag(run, "record_sha256", digest)  # last: a run without it was cut short, and is written again
+    client.set_terminated(run, "FINISHED" if record.status is Status.OK else "FAILED")
+    return True
