@@ -56,8 +56,8 @@ def _is_taken(run_folder: Path) -> bool:
 
 
 def runs_by_case(folder: Path, notice: Notice) -> dict[str, list[StoredRecord]]:
-    """Return every run that lies directly in a folder and was not withdrawn by the id of its case, without readings, the
-    newest first."""
+    """Return by case id every run that lies directly in a folder and was not withdrawn, without readings, the newest
+    first."""
     found = defaultdict[str, list[StoredRecord]](list)
     for run in each_run([folder], with_readings=False) if folder.is_dir() else ():
         if isinstance(run, Damage):

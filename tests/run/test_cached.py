@@ -5,6 +5,7 @@ from dataclasses import replace
 from suite.records.code import code_digest
 from suite.records.environment import machine_id
 from suite.records.record import REFUSED_UNRUN, Status
+from suite.records.withdrawn import WITHDRAWN
 from suite.run.cached import find_on_any_machine, runs_by_case
 from tests.records.factory import build, store
 from tests.run.test_side_by_side import SMALL, jobs_of
@@ -61,6 +62,14 @@ def test_what_was_refused_for_want_of_room_is_asked_again(tmp_path):
     lying_there(tmp_path, job, **{REFUSED_UNRUN: True})
     assert found(tmp_path, job) is None
     assert found(tmp_path, job, is_refused=True).record.status is Status.OK
+
+
+def test_a_withdrawn_record_of_another_machine_is_no_answer(tmp_path):
+    (job,) = jobs_of(*SMALL)
+    lying_there(tmp_path, job)
+    entry = f"- {{run: {job.run_key_on(ELSEWHERE, code_digest(job.settings))}, date: 2026-04-01, reason: It was hot.}}"
+    (tmp_path / WITHDRAWN).write_text(entry)
+    assert found(tmp_path, job) is None
 
 
 def test_a_damaged_record_is_named_and_does_not_answer(tmp_path):
