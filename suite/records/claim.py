@@ -1,10 +1,14 @@
 """Which process writes a run's folder: two may run the same sweep into the same place, and one may be killed in it.
 
 A claim is a file lock, so the system gives it up when its holder dies, however it dies: a folder that has no record and
-whose lock is free was left half-written, and the next run of the same key takes it over.
+whose lock is free was left half-written, and the next run of the same key takes it over. On a shared file system the
+holder may be on another machine; there the server gives a dead machine's lock up.
 """
 
+import functools
 import itertools
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 MERGE_LOCK = ".merge.lock"
+NO_LOCKS = "its file system has no file locks (flock), which keep two processes out of one run; take another folder"
 NAME_LENGTH = 16
 """Hexadecimal digits of the run key in a folder's name."""
 
@@ -55,9 +60,10 @@ def run_folders(parent: Path, run_key: str) -> Iterator[Path]:
 def claim_folder(parent: Path, run_key: str) -> Claim | None:
     """Return the folder for a new run of this key, made where it is not there; None where a living process holds it.
 
-    A folder with a record is never touched again: a further run gets the next number. Nor is a link.
+    A folder with a record is never touched again: a further run gets the next number. Nor is a link. Raises OSError
+    where files cannot be locked.
     """
-    parent.mkdir(parents=True, exist_ok=True)
+    _make_lockable(parent)
     for folder in run_folders(parent, run_key):
         if has_record(folder):
             continue
@@ -75,7 +81,7 @@ def claim_folder(parent: Path, run_key: str) -> Claim | None:
 
 def claim_new_folder(parent: Path, run_key: str) -> Claim:
     """Return the first folder of this key that nobody has made yet: whatever lies in the others stays as it is."""
-    parent.mkdir(parents=True, exist_ok=True)
+    _make_lockable(parent)
     for folder in run_folders(parent, run_key):
         if has_record(folder):
             continue
@@ -96,13 +102,33 @@ def alone_in(parent: Path) -> Iterator[None]:
     """Wait until no other process is within for this folder, which is made where it is not there."""
     from filelock import FileLock
 
-    parent.mkdir(parents=True, exist_ok=True)
+    _make_lockable(parent)
     path = parent / MERGE_LOCK
     if path.is_symlink():
         raise ValueError(f"{MERGE_LOCK} must not be a link, as it is in {str(parent)!r}")
     # The file stays: whoever waits for it would not see that it was removed.
     with FileLock(path):
         yield
+
+
+def _make_lockable(parent: Path) -> None:
+    """Make a folder where it is not there. Raises OSError where its file system refuses file locks."""
+    parent.mkdir(parents=True, exist_ok=True)
+    _try_a_lock(parent)
+
+
+@functools.cache
+def _try_a_lock(parent: Path) -> None:
+    if sys.platform == "win32":
+        return
+    import fcntl
+
+    # filelock would go on without the system's locks, by files that a killed holder leaves behind for ever.
+    with tempfile.TemporaryFile(dir=parent) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise OSError(error.errno, NO_LOCKS, str(parent)) from error
 
 
 def hold(folder: Path) -> Claim | None:

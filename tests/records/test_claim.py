@@ -1,6 +1,7 @@
 """A run's folder belongs to one living process at a time."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,6 +55,36 @@ def test_what_a_killed_process_left_half_written_is_taken_over(tmp_path, another
     contents = read_contents([tmp_path])
     assert [stored.folder.name for stored in contents.stored] == [KEY[:16]]
     assert (contents.damaged, contents.unfinished) == ([], [])
+
+
+def test_a_lock_that_a_dead_machine_left_is_taken_over(tmp_path):
+    (tmp_path / KEY[:16]).mkdir()
+    (tmp_path / KEY[:16] / LOCK).write_text("4711\na host that is no more\n")
+    with claim_folder(tmp_path, KEY) as claim:
+        assert claim.folder.name == KEY[:16]
+        write_record(build(), claim.folder)
+    assert not list(tmp_path.rglob(LOCK))
+
+
+@pytest.mark.skipif(
+    shutil.which("gcc") is None or sys.platform != "linux", reason="needs gcc on Linux, to stand in for flock"
+)
+@pytest.mark.parametrize("number", ["ENOSYS", "ENOLCK", "EOPNOTSUPP"])
+def test_a_file_system_without_file_locks_is_refused(tmp_path, number):
+    """Lustre says the first without `-o flock`, NFS the second without a lock daemon."""
+    source = tmp_path / "flock.c"
+    source.write_text(f"#include <errno.h>\nint flock(int fd, int how) {{ errno = {number}; return -1; }}\n")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", tmp_path / "flock.so", source], check=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", HOLD, tmp_path / "results", KEY],
+        env={**os.environ, "LD_PRELOAD": str(tmp_path / "flock.so")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "its file system has no file locks (flock)" in ended.stderr.splitlines()[-1]
+    assert not list((tmp_path / "results").iterdir())
 
 
 def test_a_file_where_the_folder_should_be_is_stepped_over(tmp_path):
