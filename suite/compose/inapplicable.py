@@ -27,7 +27,7 @@ from suite.records.case import NEVER_IN_ID, as_typed, unmet, without
 
 Alone = Callable[[Path, str, str], Any]
 """The settings of a group under one of its options, with nothing else set, for a sweep into a folder."""
-OF_THE_COMMAND = ("leave_out", "parts", "resume", "report", "workers", "launcher", "objective")
+OF_THE_COMMAND = ("leave_out", "parts", "resume", "report", "workers", "spread", "launcher", "objective")
 """Settings of the command, which no case has."""
 OF_A_COURSE = ("telemetry", "price_per_device_hour")
 OF_A_TIMED_CASE = ("measure", "telemetry", "seed", "profile", "price_per_device_hour")

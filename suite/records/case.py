@@ -16,7 +16,7 @@ from typing import Any
 from suite.configuration.files import in_phase
 from suite.records.aliases import CAME_LATER, axes_by_one_name, axes_today, pairs_today, settings_today
 from suite.records.code import code_digest
-from suite.records.environment import machine_id
+from suite.records.environment import machine_id, machine_kind
 from suite.records.privacy import of_setting
 
 NEVER_IN_ID = (
@@ -32,6 +32,7 @@ NEVER_IN_ID = (
     "parts",
     "report",
     "workers",
+    "spread",
     "objective",
 )
 """Settings that say how, not what, is measured; they and all below them stay out of the id."""
@@ -171,9 +172,18 @@ def case_from(
     return Case(workload=workload["name"], axes=axes_by_one_name(axes), extras=extras)
 
 
-def run_key(case: Case, settings: Mapping[str, Any]) -> str:
-    """Return the sha256 over the case, its resolved settings, the code that it reaches and this machine."""
-    parts = [case.id, json.dumps(settings, sort_keys=True), code_digest(settings), machine_id()]
+def run_key(case: Case, settings: Mapping[str, Any], *, spread: bool = False) -> str:
+    """Return the sha256 over the case, its resolved settings, the code that it reaches and this machine.
+
+    `spread`: over this machine's kind in its place, so that machines alike have one key and share the case.
+    """
+    machine = machine_kind() if spread else machine_id()
+    return run_key_on(machine, code_digest(settings), case, settings)
+
+
+def run_key_on(machine: str, code: str, case: Case, settings: Mapping[str, Any]) -> str:
+    """Return the run key that a case has on a machine of this id, with code of this digest."""
+    parts = [case.id, json.dumps(settings, sort_keys=True), code, machine]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -85,6 +85,13 @@ def machine_id() -> str:
 
 
 @functools.cache
+def machine_kind() -> str:
+    """Return a hash that machines alike have in common: CPU model and number, GPU names; not the host's name."""
+    parts = ["mla-grpo-suite, alike", platform.machine(), cpu_model(), str(psutil.cpu_count()), *gpu_names()]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+@functools.cache
 def source_digest() -> str:
     """Return the sha256 over the package's Python and configuration files: right for dirty trees and for wheels."""
     package = Path(__file__).resolve().parents[1]

@@ -1,10 +1,8 @@
 """A case that is to run, known to be right in itself, with all that is known of it beforehand."""
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -16,7 +14,7 @@ from suite.measure.precision import MATMUL_PRECISIONS
 from suite.measure.repeats import Effort
 from suite.measure.telemetry.sampler import checked
 from suite.records import numbers
-from suite.records.case import Case, case_from, run_key, without_inapplicable
+from suite.records.case import Case, case_from, run_key, run_key_on, without_inapplicable
 from suite.records.environment import gpu_memory_bytes
 from suite.records.limits import capacity_bytes, most_threads
 from suite.theory.roofline import MeasuredCeilings
@@ -52,6 +50,8 @@ class Job:
     plan: PlannedWork
     overrides: Sequence[str] = ()
     """The overrides that repeat it, as Hydra has them, without paths."""
+    spread: bool = False
+    """True if machines alike share the case: what one has recorded is not run by another."""
 
     @property
     def is_projection(self) -> bool:
@@ -70,13 +70,12 @@ class Job:
 
     @cached_property
     def run_key(self) -> str:
-        return run_key(self.case, self.settings)
+        return run_key(self.case, self.settings, spread=self.spread)
 
     def run_key_on(self, machine: str, code: str) -> str:
         """Return the run key that the case has on a machine of this id, with code of this digest. With its own id and
         digest it is `run_key`."""
-        parts = [self.case.id, json.dumps(self.settings, sort_keys=True), code, machine]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        return run_key_on(machine, code, self.case, self.settings)
 
     @cached_property
     def refusal(self) -> str | None:
@@ -115,7 +114,7 @@ def job_of(point: SweepPoint) -> Job:
     Effort.from_settings(settings)
     one_of(settings, "matmul_precision", (None, *MATMUL_PRECISIONS))
     checked(settings)
-    return planned(case, settings, point.overrides)
+    return replace(planned(case, settings, point.overrides), spread=true_or_false(point.settings, "spread"))
 
 
 def planned(case: Case, settings: Mapping[str, Any], overrides: Sequence[str]) -> Job:

@@ -173,6 +173,8 @@ def _received(slot: WorkerSlot, job: Job, complaints: Path, shared: Path) -> _Re
         _watch_and_measure(slot, job, complaints, shared, received)
     if slot.state.workers > 1:
         received.facts["side_by_side"] = slot.state.workers
+    if job.spread:
+        received.facts["spread"] = True
     return received
 
 

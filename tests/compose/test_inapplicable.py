@@ -72,6 +72,7 @@ def test_a_workload_reads_what_it_says_it_uses_and_nothing_else(workload):
         "resume",
         "report",
         "workers",
+        "spread",
         "objective",
         "help",
         "output_subdir",

@@ -106,6 +106,27 @@ def test_the_run_key_follows_the_machine(monkeypatch, part, other):
     assert elsewhere != before == run_key(case, {})
 
 
+@pytest.mark.parametrize(
+    ("part", "other", "is_shared"),
+    [
+        ("platform.node", "another host", True),
+        ("cpu_model", "another CPU", False),
+        ("psutil.cpu_count", 4096, False),
+        ("gpu_names", ["another GPU"], False),
+    ],
+)
+def test_machines_alike_share_the_key_of_a_spread_sweep(monkeypatch, part, other, is_shared):
+    case = Case(workload="attention", axes={})
+    before = run_key(case, {}, spread=True)
+    assert before != run_key(case, {})
+    monkeypatch.setattr(f"suite.records.environment.{part}", lambda: other)
+    environment.machine_kind.cache_clear()
+    elsewhere = run_key(case, {}, spread=True)
+    monkeypatch.undo()
+    environment.machine_kind.cache_clear()
+    assert (elsewhere == before) == is_shared
+
+
 def test_ways_of_measuring_do_not_count_between_records():
     later = {**SETTINGS, "measure": {"precision": 1}, "workload": {**SETTINGS["workload"], "unused": ["hardware"]}}
     later["attention"] = {**SETTINGS["attention"], "fixed": []}

@@ -321,7 +321,10 @@ class RayLauncher:
         self.workers = workers or 1
 
     def check(self, jobs: Sequence[Job]) -> None:
-        """Refuse nothing: what the cluster has room for, it says itself."""
+        """Raise ValueError, in one sentence, for jobs that machines alike share. What the cluster has room for, it says
+        itself."""
+        if any(job.spread for job in jobs):
+            raise ValueError("spread must be false for launcher=ray, which hands each case to one machine itself; got true")
 
     def find_cached(self, jobs: Sequence[Job], folder: Path) -> Mapping[str, StoredRecord]:
         self._runs = runs_by_case(folder, notice=lambda text: None)
