@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from suite.records.record import OVERRIDES, Status
+from suite.records.record import FILES, OVERRIDES, Status
 from suite.records.store import RECORD, SAMPLES, read_contents
 from suite.records.telemetry import TELEMETRY, read_series
 
@@ -77,11 +77,18 @@ def start(results: Path) -> subprocess.Popen[bytes]:
 def worker_of(process: subprocess.Popen[bytes]) -> int | None:
     """Process number of the case that runs, a fork of the fork server; None where the sweep ends before one does."""
     while process.poll() is None:
-        with suppress(psutil.NoSuchProcess):
-            for one in psutil.Process(process.pid).children(recursive=True):
-                if parent_of(one) not in (process.pid, None):
-                    return one.pid
+        if (worker := worker_now(process)) is not None:
+            return worker
         time.sleep(0.002)
+    return None
+
+
+def worker_now(process: subprocess.Popen[bytes]) -> int | None:
+    """Process number of the case that runs; None where none does at this moment."""
+    with suppress(psutil.NoSuchProcess):
+        for one in psutil.Process(process.pid).children(recursive=True):
+            if parent_of(one) not in (process.pid, None):
+                return one.pid
     return None
 
 
@@ -120,11 +127,13 @@ def wait_until_gone(group: int) -> None:
 
 
 def digests(results: Path) -> dict[str, str]:
-    paths = [path for path in results.rglob("*") if (path.parent / RECORD).exists() and path.is_file()]
-    return {path.parent.name + "/" + path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    """Return the digest of each file of each whole run: other processes may be writing others, and let locks go."""
+    folders = [path.parent for path in results.rglob(RECORD)]
+    paths = [path for folder in folders for name in (RECORD, *FILES) if (path := folder / name).is_file()]
+    return {str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
-def judged(results: Path) -> str:
+def judged(results: Path, cases: int = CASES) -> str:
     contents = read_contents([results])
     ok = Counter(stored.record.case.id for stored in contents.stored if stored.record.status is Status.OK)
     others = Counter(str(stored.record.status) for stored in contents.stored if stored.record.status is not Status.OK)
@@ -138,9 +147,9 @@ def judged(results: Path) -> str:
         TELEMETRY,
         Path(OVERRIDES).name,
     }
-    assert len(ok) == CASES, len(ok)
+    assert len(ok) == cases, len(ok)
     assert set(ok.values()) == {1}, ok
-    return f"{CASES} cases, each ok once; 0 torn, 0 lost, 0 unfinished; besides {dict(others) or 'nothing'}"
+    return f"{cases} cases, each ok once; 0 torn, 0 lost, 0 unfinished; besides {dict(others) or 'nothing'}"
 
 
 if __name__ == "__main__":
