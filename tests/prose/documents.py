@@ -19,7 +19,7 @@ IN_CHINESE = {
 
 def documents():
     """Return the checkout's Markdown files, those beside records and in environments left out."""
-    folders = [ROOT, *(ROOT / name for name in ("reports", "results", "tests"))]
+    folders = [ROOT, *(ROOT / name for name in ("reports", "results", "tests", ".cluster", ".devcontainer"))]
     below = [path for name in ("conf", "suite") for path in (ROOT / name).rglob("*.md")]
     return sorted([*(path for folder in folders for path in folder.glob("*.md")), *below])
 

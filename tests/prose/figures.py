@@ -6,7 +6,7 @@ from suite.records.numbers import bytes_iec
 from suite.report.rl import design
 from suite.statistics.paired import Outcome
 from suite.theory.layer_plan import load_plan
-from tests.prose import conf_reference, tables
+from tests.prose import conf_reference, tables, wheel
 from tests.prose.readers import (
     GATE,
     GRPO_GROUPED,
@@ -141,6 +141,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "table.gate": tables.gate,
     "table.gate_shifts": tables.gate_shifts,
     "table.gate_stored": tables.gate_stored,
+    "wheel.size": wheel.size,
     "conf.groups": conf_reference.groups,
     "conf.workload_settings": conf_reference.workload_settings,
 }
