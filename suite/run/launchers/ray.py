@@ -324,7 +324,9 @@ class RayLauncher:
         """Raise ValueError, in one sentence, for jobs that machines alike share. What the cluster has room for, it says
         itself."""
         if any(job.spread for job in jobs):
-            raise ValueError("spread must be false for launcher=ray, which hands each case to one machine itself; got true")
+            raise ValueError(
+                "spread must be false for launcher=ray, which hands each case to one machine itself; got true"
+            )
 
     def find_cached(self, jobs: Sequence[Job], folder: Path) -> Mapping[str, StoredRecord]:
         self._runs = runs_by_case(folder, notice=lambda text: None)
