@@ -11,10 +11,10 @@ from suite.records.copies import Copies
 from suite.records.faults import whole_runs
 from suite.records.plain_text import complain, one_line, say
 from suite.records.record import RECORD, CorruptRecordError
-from suite.records.remote_folder import RemoteFolder
 from suite.records.store import digest_of, each_run
 from suite.records.stores.mirror import existing
-from suite.records.stores.place import shown
+from suite.records.stores.objects import ObjectStore, open_store
+from suite.records.stores.place import is_store, shown, url_in
 
 DONE, BROKEN = 0, 4
 MOST_RUNS, MOST_READINGS = 1_000, 200_000
@@ -25,7 +25,7 @@ MOST_RUNS, MOST_READINGS = 1_000, 200_000
 class _Push:
     """One push: what the board has, and what became of each run."""
 
-    board: RemoteFolder
+    board: ObjectStore
     dry_run: bool
     known: set[str]
     withdrawn_before: set[str]
@@ -52,7 +52,7 @@ def push(folders: Sequence[Path], to: str, *, dry_run: bool) -> int:
     Returns 4 where a run is damaged or has a fault, which is left out, or where the board holds something else. Raises
     ValueError for a URL that fsspec does not know, and OSError for what cannot be written.
     """
-    board = RemoteFolder(to)
+    board = open_store(url_in(to) if is_store(to) else to)
     try:
         known, before = known_runs(board, "index"), known_runs(board, "withdrawn")
         pushing = _Push(board=board, dry_run=dry_run, known=known, withdrawn_before=before)

@@ -23,8 +23,8 @@ from suite.records.derived import started_at
 from suite.records.pack import PACK, pack_bytes
 from suite.records.plain_text import one_line
 from suite.records.record import RECORD, SAMPLES, CorruptRecordError
-from suite.records.remote_folder import RemoteFolder
 from suite.records.store import READINGS, StoredRecord, read_blocks
+from suite.records.stores.objects import ObjectStore
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -165,7 +165,7 @@ def withdrawn_file(withdrawn: Sequence[Entry]) -> File:
     return _table("withdrawn", WITHDRAWN, rows)
 
 
-def known_runs(board: RemoteFolder, folder: str) -> set[str]:
+def known_runs(board: ObjectStore, folder: str) -> set[str]:
     """Return the runs that the board's tables in a folder name. Raises CorruptRecordError for a table that is none of
     ours: nothing is added to a folder of something else."""
     import pyarrow as pa

@@ -131,7 +131,7 @@ def test_a_board_of_something_else_is_left_alone(results, tmp_path, capsys):
 
 
 def test_unknown_urls_and_missing_packages_are_refused(results, monkeypatch):
-    with pytest.raises(ValueError, match=r"to must be a URL that fsspec knows, .*; got 'nope://x'"):
+    with pytest.raises(ValueError, match="nope:// is no store that fsspec knows"):
         push([results], "nope://x", dry_run=True)
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # an import of it fails
     with pytest.raises(ValueError, match=r"pip install 'mla-grpo-suite\[board\]'"):

@@ -13,12 +13,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from suite.records.plain_text import one_line
 from suite.records.privacy import scrub
+from suite.records.store import write_whole
 from suite.records.walk import MOST_IN_ALL
 
-EXTRA = "pip install 'mla-grpo-suite[stores]'"
 TRIES, BETWEEN_S = 3, 0.2
-OF_THE_EXTRA = ("s3", "s3a")
+EXTRAS = {"s3": "stores", "s3a": "stores", "hf": "board"}
+"""Extras of ours that bring a scheme's library."""
 Info = Mapping[str, Any]
 """An object as its store describes it: its size in bytes, and whatever shows that it has changed."""
 
@@ -47,12 +49,19 @@ class ObjectStore:
         names = {name.removeprefix(below): info for name, info in found.items() if name.startswith(below)}
         return {name: i for name, i in names.items() if name.startswith(prefix) and i.get("type") == "file"}
 
+    def names(self, folder: str) -> list[str]:
+        """Return the names of all objects below a folder."""
+        return sorted(self.listing(f"{folder}/"))
+
+    def size(self, name: str) -> int | None:
+        """Return the bytes of an object; None where there is none."""
+        with self._said("read"), suppress(FileNotFoundError):
+            return int(self.files.info(self._at(name))["size"])
+        return None
+
     def holds(self, name: str, content: bytes) -> bool:
         """True if an object with this content lies there."""
-        with self._said("read"), suppress(FileNotFoundError):
-            is_as_long = self.files.info(self._at(name))["size"] == len(content)
-            return bool(is_as_long and self.files.cat_file(self._at(name)) == content)
-        return False
+        return self.size(name) == len(content) and self.read(name, len(content)) == content
 
     def has(self, name: str) -> bool:
         return name in self.listing(name)
@@ -60,7 +69,7 @@ class ObjectStore:
     def read(self, name: str, most_bytes: int) -> bytes:
         """Return an object's content; nothing where there is none, or one that is larger."""
         with self._said("read"), suppress(FileNotFoundError):
-            if self.files.info(self._at(name))["size"] <= most_bytes:
+            if (self.size(name) or 0) <= most_bytes:
                 return bytes(self.files.cat_file(self._at(name)))
         return b""
 
@@ -88,6 +97,27 @@ class ObjectStore:
                     raise
                 time.sleep(BETWEEN_S)
         raise AssertionError("the last try returns or raises")
+
+    def add(self, name: str, content: bytes) -> None:
+        """Put an object where there is none, into a store of any kind. Raises StoreError where another lies there.
+
+        In a folder of this machine it is put in place in one step, as stores do of themselves.
+        """
+        from fsspec.implementations.local import LocalFileSystem
+
+        path = self._at(name)
+        if isinstance(self.files, LocalFileSystem):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            is_put = not Path(path).exists()
+            if is_put:
+                write_whole(Path(path), content)
+        else:
+            if not getattr(self.files, "async_impl", False):  # others have folders, or make nothing of it
+                with self._said("written"):
+                    self.files.makedirs(path.rpartition("/")[0], exist_ok=True)
+            is_put = self.create(name, content)
+        if not is_put:
+            raise StoreError(f"{self.url} has another {name} already, which is left as it is")
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove objects; one that is gone already counts as removed."""
@@ -138,7 +168,7 @@ class ObjectStore:
             raise
         except Exception as error:  # each library has exceptions of its own, not all of them of the system's
             kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
-            raise StoreError(f"{self.url} cannot be {done}: {kind}{scrub(str(error))}") from error
+            raise StoreError(f"{self.url} cannot be {done}: {kind}{scrub(one_line(str(error)))}") from error
 
 
 def open_store(url: str) -> ObjectStore:
@@ -150,7 +180,8 @@ def open_store(url: str) -> ObjectStore:
 
         files, root = url_to_fs(url, use_listings_cache=False)
     except ImportError as error:
-        how = EXTRA if scheme in OF_THE_EXTRA or error.name == "fsspec" else f"{error}"
+        extra = "stores" if error.name == "fsspec" else EXTRAS.get(scheme)
+        how = f"pip install 'mla-grpo-suite[{extra}]'" if extra else f"{error}"
         raise ValueError(f"{scheme}:// needs a package that is not installed here: {how}") from error
     except ValueError as error:
         raise ValueError(f"{scheme}:// is no store that fsspec knows: {error}") from error
