@@ -63,7 +63,7 @@ class Launcher(Protocol):
     workers: int
     """Cases that run side by side now, as far as that is known."""
     is_here: bool
-    """Whether all run on this machine, so that their run keys are known before they do."""
+    """True if all run on this machine, so that their run keys are known before they do."""
 
     def check(self, jobs: Sequence[Job]) -> None:
         """Raise ValueError, in one sentence, for jobs that cannot run so."""
