@@ -53,6 +53,18 @@ def test_the_page_names_it_with_date_and_reason(results):
     assert (row["Folder"], row["Withdrawn on"], row["Reason"]) == (KEY, "2026-03-01", "Another job ran beside it.")
 
 
+def test_the_page_names_it_under_its_machine(results):
+    elsewhere, other = {"machine_id": "e5f6", "cpu": "Another"}, build(seq_len=16384)
+    object.__setattr__(other, "environment", elsewhere)
+    object.__setattr__(other, "run_key", "e" * 64)
+    store(results, other)
+    found = read_results([results])
+    (run,) = found.withdrawn
+    assert run.label in found.labels
+    assert {*found.labels} == {current.label for current in found.records}
+    assert run.label == next(current.label for current in found.records if current.record.run_key[0] == "f")
+
+
 def test_what_is_measured_after_the_date_counts(results):
     later = build(provenance={"started_at": "2026-03-02T09:00:00+00:00"})
     store(results, later)

@@ -10,6 +10,7 @@ from suite.gate.output.files import JUDGEMENT, read_judgement
 from suite.gate.verdict import CorruptJudgementError, Judgement
 from suite.records.case import comparable
 from suite.records.derived import possible_time, started_at
+from suite.records.machines import machine_of
 from suite.records.record import Record
 from suite.records.store import Contents, Room, StoredRecord, read_contents
 from suite.records.stores.mirror import on_this_machine
@@ -127,15 +128,16 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_re
     for label, folder, part in zip(named, folders, contents, strict=True):
         judged, unreadable = find_judgements(label, folder, room)
         broken, labelled = [*part.damaged, *unreadable], machine_labels(label, [run.record for run in part.stored])
+        gone = list(_withdrawn(label, part, labelled))
         # A folder of judgements alone has no results that stand under its label.
-        if part.stored or broken or part.unfinished or part.withdrawn or not judged:
-            said += _labels(label, part, labelled)
+        if part.stored or broken or part.unfinished or gone or not judged:
+            said += _labels(label, part, labelled, gone)
         records += _current(part.stored, labelled, changed)
         every += [(name, stored.record) for (name, _), stored in zip(labelled, part.stored, strict=True)]
         damaged += [Unread(label=label, name=damage.folder.name, reason=damage.reason) for damage in broken]
         unfinished += [Unread(label=label, name=run.name) for run in part.unfinished]
         judgements += judged
-        withdrawn += _withdrawn(label, part.withdrawn)
+        withdrawn += gone
     return Results(
         labels=said,
         records=records,
@@ -147,18 +149,27 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_re
     )
 
 
-def _withdrawn(label: str, runs: Iterable[StoredRecord]) -> Iterable[Withdrawn]:
-    for run in runs:
+def _withdrawn(label: str, contents: Contents, labelled: Sequence[tuple[str, bool]]) -> Iterable[Withdrawn]:
+    """Yield the withdrawn runs, each under the label of its machine where that has one by its other runs."""
+    pairs = zip(contents.stored, labelled, strict=True)
+    of_machines = {machine_of(run.record): name for run, (name, is_of_one) in pairs if is_of_one}
+    for run in contents.withdrawn:
         if entry := run.withdrawal:
-            reason = f"{entry.reason} ({entry.by})" if entry.by else entry.reason
-            case_id = run.record.case.id
-            yield Withdrawn(label=label, name=run.folder.name, case_id=case_id, date=entry.date, reason=reason)
+            yield Withdrawn(
+                label=of_machines.get(machine_of(run.record), label),
+                name=run.folder.name,
+                case_id=run.record.case.id,
+                date=entry.date,
+                reason=f"{entry.reason} ({entry.by})" if entry.by else entry.reason,
+            )
 
 
-def _labels(label: str, contents: Contents, labelled: Sequence[tuple[str, bool]]) -> list[str]:
+def _labels(
+    label: str, contents: Contents, labelled: Sequence[tuple[str, bool]], withdrawn: Iterable[Withdrawn]
+) -> list[str]:
     """Return the labels of a folder, its own only where something stands under it; the most records first."""
     counts = Counter(name for name, _ in labelled)
-    if not counts or contents.damaged or contents.unfinished or contents.withdrawn:
+    if not counts or contents.damaged or contents.unfinished or any(run.label == label for run in withdrawn):
         counts[label] += 0
     return [name for name, _ in counts.most_common()]
 
