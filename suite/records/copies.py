@@ -80,7 +80,7 @@ class Copies:
             if len(own[head.ranks]) < MOST_ALIKE:
                 own[head.ranks].append(head)
         if found:
-            yield found[0] + and_more(found, "such stretches")
+            yield found[0] + and_more(found)
         digest, _ = _identity(run)
         before, whose = self._telemetry.get(run.record.files.get(TELEMETRY, ""), (digest, ""))
         if before != digest:
@@ -120,7 +120,8 @@ def constant_timings(record: Record) -> Iterator[str]:
     for rows in timing_series(record).values():
         different = len({reading.value for _, reading in rows})
         if len(rows) >= many and different < fewest:
-            yield f"{named_row(record, rows[0][0])}: the {len(rows)} timings from here on have {different} values"
+            values = "one value" if different == 1 else f"{different} values"
+            yield f"{named_row(record, rows[0][0])}: the {len(rows)} timings from here on have {values}"
 
 
 def repeated_block(record: Record) -> Iterator[str]:

@@ -51,14 +51,14 @@ def implausible_readings(record: Record) -> Iterator[str]:
     for rule in RULES if record.evidence is Evidence.MEASURED else ():
         if found := list(rule(record)):
             row, wrong = found[0]
-            yield f"{named_row(record, row)}: {wrong}{and_more(found, 'rows')}"
+            yield f"{named_row(record, row)}: {wrong}{and_more(found)}"
             if rule is _numbers_that_are_none:
                 return
 
 
-def and_more(found: Sequence[object], what: str) -> str:
-    """Return the end of a sentence on the first of several."""
-    return f"; and {numbers.count(len(found) - 1)} more {what}" if len(found) > 1 else ""
+def and_more(found: Sequence[object]) -> str:
+    """Return how many were found beside the first, as the end of its sentence."""
+    return f"; and {numbers.count(len(found) - 1)} more" if len(found) > 1 else ""
 
 
 def named_row(record: Record, row: int) -> str:

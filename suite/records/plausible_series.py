@@ -49,7 +49,7 @@ def implausible_series(record: Record, folder: Path) -> Iterator[str]:
             by_rule[rule].append((int(rows[at]), f"{device} {quantity} is {wrong}"))
     for each in by_rule.values():
         row, wrong = min(each)
-        yield f"{TELEMETRY} row {row}: {wrong}{and_more(each, 'series')}"
+        yield f"{TELEMETRY} row {row}: {wrong}{and_more(each)}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -201,7 +201,7 @@ ON_A_CPU: dict[str, tuple[Plant, str]] = {
         r"row \d+ .*: its span has timings of the launches 0, 2.*, and the record says \d",
     ),
     "a block that comes again": (repeated, r"row \d+ .*: the 12 timings from here on are those from row \d+ on"),
-    "a series that never varies": (constant, r"row \d+ .*: the \d+ timings from here on have 1 values"),
+    "a series that never varies": (constant, r"row \d+ .*: the \d+ timings from here on have one value"),
     "a kernel made of its layer": (
         kernel_from_layer,
         r"row \d+ .*: the 16 timings from here on are this run's from row \d+ on, times ",

@@ -83,7 +83,7 @@ def test_timings_of_another_run_are_found_even_scaled(factor, tmp_path, capsys):
     scaled = f", times {factor:.4g}" if factor != 1 else ""
     assert found == [
         f"samples.parquet row {rows[0]} (layer latency_s, launch 0, step 0): the 16 timings from here on are those of "
-        f"{tmp_path.name}/{first.name} from row {rows[0]} on{scaled}; and 15 more such stretches"
+        f"{tmp_path.name}/{first.name} from row {rows[0]} on{scaled}; and 15 more"
     ]
     assert second.name != first.name
 
