@@ -20,6 +20,7 @@ from suite.process.streams import INTERRUPTED
 from suite.records.record import Record, Status
 from suite.records.stores.folder import ResultsFolder, results_folder
 from suite.records.temporary import remove_abandoned
+from suite.run.cached import Notice
 from suite.run.job import Job
 from suite.run.launchers.launcher import Launcher, Slot, SlotLostError
 from suite.run.launchers.local import LocalLauncher
@@ -126,10 +127,8 @@ def _record_of(slot: Slot, job: Job, state: SharedState, results: ResultsFolder)
     run_key = slot.run_key(job)
     # Looked for again: another process may be running the same sweep into the same folder.
     results.look_again(run_key)
-    if state.resume and (stored := slot.find_cached(job, results.folder, notice=state.notice)):
-        with state.print_lock:
-            state.listener.recorded([stored], by_another=True)
-        return stored.record
+    if (record := _recorded_by_another(slot, job, state, results, notice=state.notice)) is not None:
+        return record
     with ExitStack() as held:
         claim = results.claim(run_key) if slot.is_first(job, results.runs, held) else None
         if claim is None:
@@ -137,6 +136,9 @@ def _record_of(slot: Slot, job: Job, state: SharedState, results: ResultsFolder)
                 state.listener.elsewhere(job.case)
             return None
         held.enter_context(claim)
+        # And once more: whoever had the claim may have ended between the look and it.
+        if (record := _recorded_by_another(slot, job, state, results)) is not None:
+            return record
         with state.print_lock:
             state.listener.started(job.case)
         try:
@@ -144,6 +146,18 @@ def _record_of(slot: Slot, job: Job, state: SharedState, results: ResultsFolder)
         except TaskInterruptedError:
             return None
         return write_measured(state, measured, claim)
+
+
+def _recorded_by_another(
+    slot: Slot, job: Job, state: SharedState, results: ResultsFolder, *, notice: Notice | None = None
+) -> Record | None:
+    """Return the record of a job that another process has run meanwhile, and tell of it; None where there is none."""
+    stored = slot.find_cached(job, results.folder, notice=notice) if state.resume else None
+    if stored is None:
+        return None
+    with state.print_lock:
+        state.listener.recorded([stored], by_another=True)
+    return stored.record
 
 
 class JobQueue:

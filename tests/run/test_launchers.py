@@ -123,18 +123,31 @@ class After(Lost):
         return self.slot.measure(job, folder)
 
 
-class Elsewhere(LocalLauncher):
-    """A slot whose cases another machine runs into the same folder."""
+class Only(LocalLauncher):
+    """One slot, of a kind."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
 
     @contextmanager
     def slots(self, jobs, state):
         with super().slots(jobs, state) as (slot,):
-            yield [NotFirst(slot, Event())]
+            yield [self.kind(slot, Event())]
 
 
 class NotFirst(Lost):
+    """A slot whose cases another machine runs into the same folder."""
+
     def is_first(self, job, parent, held):
         return False
+
+
+class Overtaken(Lost):
+    """A slot whose cases another command records between the look for their records and the claims."""
+
+    def is_first(self, job, parent, held):
+        return bool(execute([job], folder=parent, resume=True, listener=Told()).records)
 
 
 def run(folder, launcher):
@@ -164,9 +177,15 @@ def test_what_no_slot_is_left_for_is_not_done_and_resumes(tmp_path):
 
 
 def test_a_case_that_another_machine_runs_is_left_to_it(tmp_path):
-    outcome, records, told = run(tmp_path, Elsewhere())
+    outcome, records, told = run(tmp_path, Only(NotFirst))
     assert (outcome.exit_code(is_sweep=True), records) == (0, [])
     assert [name for name, _ in told.calls] == ["elsewhere"] * 4
+
+
+def test_a_case_recorded_just_before_its_claim_is_not_run(tmp_path):
+    outcome, records, told = run(tmp_path, Only(Overtaken))
+    assert (outcome.exit_code(is_sweep=True), len(records)) == (0, 4)
+    assert [name for name, _ in told.calls] == ["by another"] * 4
 
 
 def test_a_case_is_held_by_one_process_whatever_its_machine(tmp_path):
