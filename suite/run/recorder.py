@@ -76,7 +76,7 @@ class SharedState(MachineState):
 
     listener: Listener
     print_lock: Lock = field(default_factory=Lock)
-    """Held to call the listener and to write a record: one at a time."""
+    """Held to call the listener: one at a time."""
 
     def notice(self, text: str) -> None:
         """Tell the listener a sentence, from any thread."""
@@ -146,11 +146,11 @@ def measure(slot: WorkerSlot, job: Job, *, complaints: Path, shared: Path) -> Me
 
 def write_measured(state: SharedState, measured: Measured, claim: Claim) -> Record:
     """Write a case's record into its claimed folder and tell the listener."""
+    # What it says of a death is in the record, without its paths.
+    (claim.folder / COMPLAINTS).unlink(missing_ok=True)
+    write_record(measured.record, claim.folder, measured.files)
+    folder = claim.publish()  # which may take a store's time; others write theirs meanwhile
     with state.print_lock:
-        # What it says of a death is in the record, without its paths.
-        (claim.folder / COMPLAINTS).unlink(missing_ok=True)
-        write_record(measured.record, claim.folder, measured.files)
-        folder = claim.publish()
         state.turns.took(measured.record)
         state.listener.finished(measured.record, folder)
     return measured.record
