@@ -124,13 +124,11 @@ def follow_all(
 def _record_of(slot: Slot, job: Job, state: SharedState, results: ResultsFolder) -> Record | None:
     """Return the record of a job that runs now, or that another process has run; None while another one runs it, and
     for one that was interrupted and left nothing to record."""
-    run_key = slot.run_key(job)
     # Looked for again: another process may be running the same sweep into the same folder.
-    results.look_again(run_key)
     if (record := _recorded_by_another(slot, job, state, results, notice=state.notice)) is not None:
         return record
     with ExitStack() as held:
-        claim = results.claim(run_key) if slot.is_first(job, results.runs, held) else None
+        claim = results.claim(slot.run_key(job)) if slot.is_first(job, results.runs, held) else None
         if claim is None:
             with state.print_lock:
                 state.listener.elsewhere(job.case)
@@ -152,6 +150,7 @@ def _recorded_by_another(
     slot: Slot, job: Job, state: SharedState, results: ResultsFolder, *, notice: Notice | None = None
 ) -> Record | None:
     """Return the record of a job that another process has run meanwhile, and tell of it; None where there is none."""
+    results.look_again(slot.run_key(job))
     stored = slot.find_cached(job, results.folder, notice=notice) if state.resume else None
     if stored is None:
         return None

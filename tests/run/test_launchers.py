@@ -144,10 +144,13 @@ class NotFirst(Lost):
 
 
 class Overtaken(Lost):
-    """A slot whose cases another command records between the look for their records and the claims."""
+    """A slot whose cases another command records between the look for their records and the claims. `into`: the place
+    of both, if it is no folder."""
+
+    into = None
 
     def is_first(self, job, parent, held):
-        return bool(execute([job], folder=parent, resume=True, listener=Told()).records)
+        return bool(execute([job], folder=self.into or parent, resume=True, listener=Told()).records)
 
 
 def run(folder, launcher):

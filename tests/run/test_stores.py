@@ -12,7 +12,11 @@ from suite.commands.run import main
 from suite.gate.command import gate_stored
 from suite.records.stores.place import mirror_of
 from suite.report.command import report
+from suite.run.scheduler import execute
 from tests.records.stores.places import CACHE, new_url, objects_at
+from tests.run.listeners import Told
+from tests.run.test_launchers import Only, Overtaken
+from tests.run.test_side_by_side import jobs_of
 
 PROJECTED = ("workload=projection", "hardware=h20-96gb", "dtype=bfloat16", "attention=mha,mla")
 """Cases that run nothing, and are records all the same."""
@@ -43,6 +47,16 @@ def test_a_sweep_goes_into_the_store_and_is_resumed(url, tmp_path, capsys):
     assert main(["-m", *PROJECTED, "resume=false", f"hydra.sweep.dir={url}"]) == 0
     assert sum(name.endswith("-2/record.json") for name in objects_at(url)) == 2
     assert str(tmp_path / "cache") not in shown + again
+
+
+def test_a_case_put_there_just_before_its_claim_is_not_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(CACHE, lambda: tmp_path / "cache")
+    place, told = mirror_of(url := new_url()), Told()
+    monkeypatch.setattr(Overtaken, "into", place)
+    outcome = execute(jobs_of(*PROJECTED), folder=place, resume=True, listener=told, launcher=Only(Overtaken))
+    assert (outcome.exit_code(is_sweep=True), [name for name, _ in told.calls]) == (0, ["by another"] * 2)
+    assert sum(name.endswith("/record.json") for name in objects_at(url)) == 2
+    assert not any("claim" in name for name in objects_at(url))
 
 
 def test_a_single_run_names_its_record_by_url(url, capsys):
