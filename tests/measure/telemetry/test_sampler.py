@@ -134,8 +134,8 @@ def test_a_gpu_that_others_hold_is_named_in_the_warnings(play):
 
 @driver.needs_gcc
 def test_other_processes_and_a_lost_or_split_gpu_give_warnings(play):
-    play(device(), device(SECOND, "0:ca:0"), "process 0 7 1", "process 0 8 1", "lost 0 0.05", "mig 1")
-    watch = watched(0.1, USED, {"cuda_device": {"uuid": SECOND, "pci": None}})
+    play(device(), device(SECOND, "0:ca:0"), "process 0 7 1", "process 0 8 1", "lost 0 0.4", "mig 1")
+    watch = watched(0.5, USED, {"cuda_device": {"uuid": SECOND, "pci": None}})
     processes, lost, split = watch.warnings()
     assert "1 other process was computing on gpu0" in processes
     assert "lost while the case ran" in lost
