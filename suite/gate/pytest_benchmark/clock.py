@@ -49,8 +49,9 @@ def is_unseen(clock: str, *, thread_cpu_s: float, process_cpu_s: float) -> bool:
 
 
 def _waited(probe: Probe) -> float:
-    """Return the share of wall time that is neither CPU time nor waiting for a CPU."""
-    return max(0.0, 1 - (probe["process_cpu_s"] + probe["run_delay_s"]) / probe["wall_s"])
+    """Return the share of wall time without CPU time; waiting for a CPU, which others cause, is in neither."""
+    alone_s = probe["wall_s"] - probe["run_delay_s"]
+    return max(0.0, 1 - probe["process_cpu_s"] / alone_s) if alone_s > 0 else 0.0
 
 
 def _in_children(probe: Probe) -> float:

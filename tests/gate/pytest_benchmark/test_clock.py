@@ -12,6 +12,11 @@ BUSY = {"wall_s": 1e-3, "thread_cpu_s": 1e-3, "process_cpu_s": 1e-3, "children_s
         ({"process_cpu_s": 2e-3}, "process_cpu", "several"),
         ({"wall_s": 3e-3}, "wall", "67% of a call is spent waiting"),
         ({"wall_s": 3e-3, "run_delay_s": 2e-3}, "thread_cpu", ""),
+        (
+            {"wall_s": 5e-3, "run_delay_s": 3e-3, "thread_cpu_s": 1e-4, "process_cpu_s": 1e-4},
+            "wall",
+            "judged by wall time, since 95% of a call is spent waiting",
+        ),
         ({"wall_s": 1.25e-3}, "thread_cpu", "20% of a call is spent waiting, which it does not see"),
         ({"wall_s": 4e-3, "children_s": 3e-3}, "wall", "75% of a call is spent in child processes"),
         ({"children_s": 8e-3}, "wall", "100% of a call is spent in child processes"),
