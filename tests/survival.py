@@ -57,14 +57,18 @@ def survive(results: Path, kills: int, chance: random.Random) -> None:
         strike(process, victim, results)
         process.wait()
         wait_until_gone(process.pid)
-        now = digests(results)
-        assert seen.items() <= now.items(), f"recorded before, now gone or changed: {seen.items() - now.items()}"
-        seen = now
-        contents = read_contents([results])
-        assert not contents.damaged, contents.damaged
-        left = f"{len(contents.stored)} records, {len(contents.unfinished)} unfinished"
-        print(f"kill {number + 1} ({victim}): {left}", flush=True)
+        seen = looked_at(results, seen, f"kill {number + 1} ({victim})")
     assert start(results).wait(timeout=300) == 0
+
+
+def looked_at(results: Path, seen: dict[str, str], kill: str) -> dict[str, str]:
+    """Return the digests of what is recorded after a kill. All that was seen before must be there, and nothing torn."""
+    now = digests(results)
+    assert seen.items() <= now.items(), f"recorded before, now gone or changed: {seen.items() - now.items()}"
+    contents = read_contents([results])
+    assert not contents.damaged, contents.damaged
+    print(f"{kill}: {len(contents.stored)} records, {len(contents.unfinished)} unfinished", flush=True)
+    return now
 
 
 def start(results: Path) -> subprocess.Popen[bytes]:

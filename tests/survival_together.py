@@ -23,15 +23,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from suite.records.store import LOCK, read_contents
-from tests.survival import ROOT, digests, judged, wait_until_gone, worker_now
+from tests.survival import ROOT, judged, looked_at, wait_until_gone, worker_now
 
 TOGETHER = 4
-CASES = 72
-MOMENT_S = 1.0
+CASES = 96
+MOMENT_S = 0.4
 """A kill comes at most this long after a case of its victim was seen to run."""
 SWEEP = (
     *("-m", "geometry=tiny", "measure=smoke", "attention=mha,gqa,mla"),
-    *("seq_len=64,96,128,160,192,224", "dtype=float32,bfloat16", "phase=decode,prefill"),
+    *("seq_len=64,80,96,112,128,144,160,176", "dtype=float32,bfloat16", "phase=decode,prefill"),
 )
 TOO_SOON = "a process ended before it was killed: the sweep needs more cases"
 NAMESPACES = (["unshare", "--uts", "--net"], ["unshare", "--user", "--map-root-user", "--uts", "--net"])
@@ -97,13 +97,7 @@ def survive(results: Path, machines: Machines, chance: random.Random) -> None:
             unharmed.remove(victim)
             time.sleep(chance.uniform(0, MOMENT_S))
             machines.kill(running[victim])
-            now = digests(results)
-            assert seen.items() <= now.items(), f"recorded before, now gone or changed: {seen.items() - now.items()}"
-            seen = now
-            contents = read_contents([results])
-            assert not contents.damaged, contents.damaged
-            left = f"{len(contents.stored)} records, {len(contents.unfinished)} unfinished"
-            print(f"kill {number} of {TOGETHER}: {left}", flush=True)
+            seen = looked_at(results, seen, f"kill {number} of {TOGETHER}")
             running[victim] = machines.start()
         assert [process.wait(timeout=600) for process in running] == [0] * TOGETHER
     finally:
