@@ -4,7 +4,7 @@
     python -m tests.survival_together --hosts    # four machines, as far as one machine can be four
 
 Four processes of the same command share a sweep of 72 cases. Each is killed with -9 once, at a random moment while
-cases run, and started again. With `--hosts` each process has a host name and a network of its own (`unshare`, which
+cases run, and started again. With `--hosts` each process has an identity and a network of its own (`unshare`, which
 needs root or user namespaces), `spread=true` lets these machines share the cases, all processes of a machine die at
 once, and a new machine takes its place. No record that lay there once may be gone or changed; at the end every case
 must have exactly one record, which is ok, and no lock may be left.
@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from suite.records.environment import BOOT_ID, MACHINE_ID
 from suite.records.store import LOCK, read_contents
 from tests.survival import ROOT, judged, looked_at, wait_until_gone, worker_now
 
@@ -34,7 +35,15 @@ SWEEP = (
     *("seq_len=64,80,96,112,128,144,160,176", "dtype=float32,bfloat16", "phase=decode,prefill"),
 )
 TOO_SOON = "a process ended before it was killed: the sweep needs more cases"
-NAMESPACES = (["unshare", "--uts", "--net"], ["unshare", "--user", "--map-root-user", "--uts", "--net"])
+NAMESPACES = (
+    ["unshare", "--uts", "--net", "--mount"],
+    ["unshare", "--user", "--map-root-user", "--uts", "--net", "--mount"],
+)
+OWN_IDENTITY = f"""
+hostname "$0" && echo "$0" >"$1" && mount --bind "$1" {BOOT_ID}
+[ ! -e {MACHINE_ID} ] || mount --bind "$1" {MACHINE_ID}
+shift && exec "$@"
+"""
 
 
 class Machines:
@@ -49,7 +58,8 @@ class Machines:
         """Start the sweep once more, on a new machine where each has its own."""
         command = [sys.executable, "-m", "suite.commands.run", *SWEEP, f"hydra.sweep.dir={self._results}"]
         if self.spread:
-            renamed = ["sh", "-c", 'hostname "$0" && exec "$@"', next(self._names)]
+            name = next(self._names)
+            renamed = ["sh", "-ec", OWN_IDENTITY, name, str(self._results.with_name(name))]
             command = [*self._namespaces, *renamed, *command, "spread=true"]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
         quiet = subprocess.DEVNULL

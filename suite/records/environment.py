@@ -27,6 +27,8 @@ from suite.records.nvml import FoundGpus, find_gpus
 GIT_TIMEOUT_S = 10
 BUNDLED = "COMMIT"
 """The file of a bundle (`make gpu-bundle`) that names the commit it was made of."""
+MACHINE_ID, BOOT_ID = "/etc/machine-id", "/proc/sys/kernel/random/boot_id"
+CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 UNNAMED_GPU = "a GPU that does not give its name"
 RECORDED_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -62,6 +64,7 @@ def environment() -> dict[str, Any]:
     return {
         "machine_id": machine_id(),
         "cpu": cpu_model(),
+        "cpu_family": cpu_family(),
         "architecture": platform.machine(),
         "logical_cpus": psutil.cpu_count(),
         "usable_cpus": usable_cpus(),
@@ -79,16 +82,42 @@ def environment() -> dict[str, Any]:
 
 @functools.cache
 def machine_id() -> str:
-    """Return a hash that tells machines apart and does not say which one: host, CPU model and GPU UUIDs, salted."""
-    parts = ["mla-grpo-suite", platform.node(), cpu_model(), *(gpu.uuid for gpu in gpus().gpus if gpu.uuid)]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+    """A salted hash that tells machines apart and does not say which one: hardware, GPU UUIDs and installation.
+
+    The host name is left out where the system has an identity of its own: a container gets a new name at every start,
+    and virtual machines of different hardware are often all called the same.
+    """
+    uuids = [gpu.uuid for gpu in gpus().gpus if gpu.uuid]
+    return _short_hash("mla-grpo-suite", *_hardware(), *uuids, _installation())
 
 
 @functools.cache
 def machine_kind() -> str:
-    """Return a hash that machines alike have in common: CPU model and number, GPU names; not the host's name."""
-    parts = ["mla-grpo-suite, alike", platform.machine(), cpu_model(), str(psutil.cpu_count()), *gpu_names()]
+    """A hash that machines of the same CPUs, memory and GPU names have in common."""
+    return _short_hash("mla-grpo-suite, alike", *_hardware(), *gpu_names())
+
+
+def _short_hash(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _hardware() -> list[str]:
+    memory_gib = round(psutil.virtual_memory().total / 2**30)
+    return [platform.machine(), cpu_model(), cpu_family(), str(psutil.cpu_count()), str(memory_gib)]
+
+
+def _installation() -> str:
+    """An identity that the operating system gives itself.
+
+    An image's machine-id is the same in all of its containers, on every node; so a container is known by the boot of
+    the kernel that runs it. Where Linux has neither, and elsewhere, it is the host name.
+    """
+    is_container = any(map(os.path.exists, CONTAINER_MARKS)) or "KUBERNETES_SERVICE_HOST" in os.environ
+    for path in (BOOT_ID,) if is_container else (MACHINE_ID, BOOT_ID):
+        with contextlib.suppress(OSError):
+            if identity := Path(path).read_text().strip():
+                return identity
+    return platform.node()
 
 
 @functools.cache
@@ -131,17 +160,30 @@ def _bundled(path: Path) -> dict[str, Any]:
 
 @functools.cache
 def cpu_model() -> str:
-    """Return the processor's marketing name, as the system gives it."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            for line in Path("/proc/cpuinfo").read_text().splitlines():
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
+    """The processor's marketing name, as the system gives it."""
+    if name := _cpuinfo().get("model name"):
+        return name
     if sys.platform == "darwin":
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             command = ["sysctl", "-n", "machdep.cpu.brand_string"]
             return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
     return platform.processor() or platform.machine() or "unknown"
+
+
+def cpu_family() -> str:
+    """Family, model and stepping, as `25.1.1`, which tell processors of one marketing name apart; empty off x86 Linux."""
+    cpuinfo = _cpuinfo()
+    return ".".join(cpuinfo[name] for name in ("cpu family", "model", "stepping") if name in cpuinfo)
+
+
+@functools.cache
+def _cpuinfo() -> dict[str, str]:
+    """What Linux says of its first processor, by name."""
+    with contextlib.suppress(OSError):
+        first, _, _ = Path("/proc/cpuinfo").read_text().partition("\n\n")
+        lines = (line.partition(":") for line in first.splitlines())
+        return {name.strip(): value.strip() for name, _, value in lines}
+    return {}
 
 
 @functools.cache

@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Any, Protocol
 
 from suite import __version__
+from suite.configuration.files import read_choice
 from suite.measure.energy import EnergySchedule
 from suite.measure.repeats import Effort, shortfall
 from suite.measure.telemetry.sampler import Telemetry, Watch
@@ -231,7 +232,8 @@ def _run(slot: WorkerSlot, job: Job, complaints: Path, shared: Path, received: _
         if received.outcome[0] is not Status.OK:
             return
         received.outcome = UNDONE
-        for _ in messages("launch", {**arguments, "launch": launch}):
+        settings = _with_chosen_backend(job.settings, received.facts)
+        for _ in messages("launch", {**arguments, "settings": settings, "launch": launch}):
             pass
         status, reason = received.outcome
         if reason is not None:
@@ -240,6 +242,16 @@ def _run(slot: WorkerSlot, job: Job, complaints: Path, shared: Path, received: _
         received.facts |= _of_timings(received.readings, launches, job)
         warning = shortfall(received.readings, effort, predicted_s=predicted_s)
         received.warnings += [warning] if warning else []
+
+
+def _with_chosen_backend(settings: Mapping[str, Any], facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Settings of a later launch. `backend=auto` tries kernels in the first launch; the others repeat its choice, so
+    that a record never mixes the times of several kernels.
+    """
+    chosen = facts.get("backend")
+    if chosen is None or settings["backend"]["_target_"] != read_choice("backend", "auto")["_target_"]:
+        return settings
+    return {**settings, "backend": read_choice("backend", chosen)}
 
 
 def _of_timings(readings: Sequence[Reading], launches: int, job: Job) -> dict[str, Any]:

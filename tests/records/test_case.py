@@ -93,7 +93,12 @@ ANOTHER_GPU = FoundGpus(state=State.MEASURED, why="", gpus=[ShownGpu(label="gpu0
 
 @pytest.mark.parametrize(
     ("part", "other"),
-    [("platform.node", "another host"), ("cpu_model", "another CPU"), ("gpus", ANOTHER_GPU)],
+    [
+        ("_installation", "another installation"),
+        ("cpu_model", "another CPU"),
+        ("cpu_family", "26.1.1"),
+        ("gpus", ANOTHER_GPU),
+    ],
 )
 def test_the_run_key_follows_the_machine(monkeypatch, part, other):
     case = Case(workload="attention", axes={})
@@ -109,8 +114,9 @@ def test_the_run_key_follows_the_machine(monkeypatch, part, other):
 @pytest.mark.parametrize(
     ("part", "other", "is_shared"),
     [
-        ("platform.node", "another host", True),
+        ("_installation", "another installation", True),
         ("cpu_model", "another CPU", False),
+        ("cpu_family", "26.1.1", False),
         ("psutil.cpu_count", 4096, False),
         ("gpu_names", ["another GPU"], False),
     ],
@@ -125,6 +131,28 @@ def test_machines_alike_share_the_key_of_a_spread_sweep(monkeypatch, part, other
     monkeypatch.undo()
     environment.machine_kind.cache_clear()
     assert (elsewhere == before) == is_shared
+
+
+def test_a_machine_stays_itself_under_another_host_name(monkeypatch):
+    before = environment.machine_id()
+    monkeypatch.setattr("platform.node", lambda: "3f2a91c04d1b")
+    environment.machine_id.cache_clear()
+    assert environment.machine_id() == before
+
+
+def test_containers_of_one_image_on_two_nodes_are_two_machines(monkeypatch, tmp_path):
+    (tmp_path / "machine-id").write_text("baked into the image\n")
+    monkeypatch.setattr(environment, "MACHINE_ID", str(tmp_path / "machine-id"))
+    monkeypatch.setattr(environment, "CONTAINER_MARKS", (str(tmp_path),))
+    seen = []
+    for boot in ("one", "another"):
+        (tmp_path / "boot_id").write_text(boot)
+        monkeypatch.setattr(environment, "BOOT_ID", str(tmp_path / "boot_id"))
+        environment.machine_id.cache_clear()
+        seen.append(environment.machine_id())
+    monkeypatch.undo()
+    environment.machine_id.cache_clear()
+    assert seen[0] != seen[1]
 
 
 def test_ways_of_measuring_do_not_count_between_records():

@@ -17,7 +17,7 @@ def on(monkeypatch, tmp_path):
 
     def run_on(host, *arguments):
         with monkeypatch.context() as patched:
-            patched.setattr("suite.records.environment.platform.node", lambda: host)
+            patched.setattr("suite.records.environment._installation", lambda: host)
             _forget()
             assert main([*SWEEP, *arguments, f"hydra.sweep.dir={tmp_path}"]) == 0
         contents = read_contents([tmp_path])
