@@ -8,7 +8,7 @@ from pathlib import Path
 import suite
 from suite.records import numbers
 from suite.report.answers.attention_time import RIVALS, machine_of
-from suite.report.answers.claims import CONTRADICTED, LEFT_OPEN, MIXED, SUPPORTED, Verdict
+from suite.report.answers.claims import CONTRADICTED, LEFT_OPEN, MIXED, SUPPORTED, Verdict, trial_design
 from suite.report.answers.leads import lead_of_times
 from suite.report.attention import callstyle
 from suite.report.attention.timings import LAYER, Timing
@@ -119,8 +119,11 @@ def hard_to_implement(results: Results) -> Verdict | None:
     narrower = [(one, other) for one, other in pairs if one.ratio.high < other.ratio.low]
     spread = SUPPORTED if wider and not narrower else CONTRADICTED if narrower and not wider else LEFT_OPEN
     outcome = code if code == spread else MIXED if SUPPORTED in (code, spread) else LEFT_OPEN
-    widest = max(of_mla, key=lambda one: one.ratio.ratio)
-    beside_it = [other for one, other in pairs if one is widest]
+    at = {name: str(value) for name, value in trial_design("mla-hard-to-implement")["at"].items()}
+    lead = min(
+        of_mla, key=lambda one: (-sum(one.slowest.axis(name) == value for name, value in at.items()), str(one.case))
+    )
+    beside_it = [other for one, other in pairs if one is lead]
     fields = {
         "lines": mla.lines,
         "other_lines": others.lines,
@@ -130,10 +133,10 @@ def hard_to_implement(results: Results) -> Verdict | None:
     counts = {"wider": len(wider), "narrower": len(narrower), "total": len(pairs)}
     about = say(
         "answer.about.spread",
-        forms=widest.forms,
-        geometry=widest.slowest.axis("geometry"),
-        tokens=numbers.count(widest.slowest.tokens or 0),
-        dtype=widest.slowest.axis("dtype"),
+        forms=lead.forms,
+        geometry=lead.slowest.axis("geometry"),
+        tokens=numbers.count(lead.slowest.tokens or 0),
+        dtype=lead.slowest.axis("dtype"),
     )
     told = [
         say("answer.told.beside", name=variant_label(other.family), ratio=numbers.times(other.ratio.ratio))
@@ -146,10 +149,10 @@ def hard_to_implement(results: Results) -> Verdict | None:
             *([say("answer.told.spread", **counts)] if pairs else []),
             *([say("answer.told.beside_it", told=joined("notes", told))] if told else []),
         ],
-        lead=lead_of_times(widest.ratio, about, [widest.slowest.interval, widest.fastest.interval]),
+        lead=lead_of_times(lead.ratio, about, [lead.slowest.interval, lead.fastest.interval]),
         flips=joined(
             "sentence", [say("answer.flips.code", **fields), say("answer.told.spread", **counts) if pairs else ""]
         ),
-        machine=machine_of(widest.slowest),
+        machine=machine_of(lead.slowest),
         suffices=bool(pairs),
     )

@@ -133,8 +133,8 @@ def _turns_of(name: str, same: Sequence[Compared]) -> list[Text]:
     for pair, after in pairwise(ordered):
         if pair.ruling != after.ruling:
             sides = {
-                "first": say(f"answer.value.{name}", value=pair.settings[name]),
-                "then": say(f"answer.value.{name}", value=after.settings[name]),
+                "first": _value(name, pair),
+                "then": _value(name, after),
             }
             fields = {
                 "geometry": pair.settings["geometry"],
@@ -152,6 +152,10 @@ def _turns_of(name: str, same: Sequence[Compared]) -> list[Text]:
                 )
             )
     return turns
+
+
+def _value(name: str, pair: Compared) -> Text:
+    return say(f"answer.value.{name}", value=numbers.count(number_of(pair.settings[name]) or 0.0))
 
 
 def cheaper_training(results: Results) -> Verdict | None:

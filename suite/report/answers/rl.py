@@ -92,7 +92,7 @@ def cheaper(results: Results) -> Verdict | None:
         on=setting_name("policy"),
         lead=_memory_lead(typical),
         flips=_least_saved(alike),
-        machine=machine_of(typical.arm) if is_measured else "",
+        machine=machine_of(typical.arm) if is_measured else by_seconds.machine if by_seconds else "",
         is_projected=not is_measured,
     )
 
@@ -252,12 +252,8 @@ def compares_samples(results: Results) -> Verdict:
 
 
 def without_sft(results: Results) -> Verdict | None:
-    """R1-Zero against a base model that went on reading. Where neither learns, RL alone did not work: that counts."""
-    trials = [
-        replace(trial, comparison=replace(trial.comparison, bounds=(None, 1.0)))
-        for trial in _recipe_trials(results, "zero_base")
-    ]
-    answer = answer_of("r1-zero-without-sft", trials)
+    """R1-Zero against a base model that went on reading."""
+    answer = answer_of("r1-zero-without-sft", _recipe_trials(results, "zero_base"))
     if answer is None:
         return None
     collapsed, runs = _collapsed({ours for _, ours, _ in recipe_pairs(results, "zero_base")})
@@ -417,8 +413,11 @@ def _names(ours: RlArm, theirs: RlArm) -> Sequence[Text]:
 def _change_trials(
     arm: RlArm, experiment: RlExperiment, change: Comparison | None, write: Callable[[float], str]
 ) -> list[Trial]:
-    name = label_of(ALGORITHM, arm.first.value(ALGORITHM))
-    return [trial_of_change(arm, experiment, change, write, name)] if change else []
+    if change is None or len({*change.ours, *change.theirs}) == 1:
+        return []  # what has one value in every run cannot change
+    if write is points:
+        change = replace(change, bounds=(change.bounds[0], 1.0))
+    return [trial_of_change(arm, experiment, change, write, label_of(ALGORITHM, arm.first.value(ALGORITHM)))]
 
 
 def _of_algorithms(results: Results) -> list[RlExperiment]:

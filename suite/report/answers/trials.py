@@ -39,7 +39,7 @@ ABOUT = "about"
 MOST_CHANGES = 2
 """Settings that the line on when an answer changes names."""
 UNIT_NAMES = ("task", "policy")
-"""Settings whose values name a unit where others are needed to tell units apart too."""
+"""Settings whose values name a unit, where nothing tells it from others."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,10 +57,8 @@ class Trial:
     """Settings that the arms' cases name besides the axes: the fewer, the nearer to the defaults."""
 
     def value(self, name: str) -> str:
-        """A setting, numbers that are equal being written alike; empty where it says nothing."""
-        value = self.settings.get(name, "")
-        number = number_of(value)
-        return value if number is None else f"{number:g}"
+        """A setting; empty where it says nothing."""
+        return _alike(self.settings.get(name, ""))
 
     def values(self, names: Sequence[str]) -> tuple[str, ...]:
         return tuple(map(self.value, names))
@@ -121,7 +119,10 @@ class Change:
     is_clear: bool = False
 
     def told(self) -> Text:
-        named = [say("claim.setting", name=setting_name(name), value=value) for name, value in self.settings.items()]
+        named = [
+            say("claim.setting", name=setting_name(name), value=value or say("claim.default"))
+            for name, value in self.settings.items()
+        ]
         value = written(self.pooled.mean, self.pooled.interval, self.write)
         return say("claim.change", settings=joined("list", named), value=value)
 
@@ -163,7 +164,7 @@ def answer_of(claim_id: str, trials: Sequence[Trial]) -> Answer | None:
     design = trial_design(claim_id)
     over, at = (
         design.get("over", UNIT_NAMES),
-        {name: str(value).lower() for name, value in design.get("at", {}).items()},
+        {name: _alike(str(value).lower()) for name, value in design.get("at", {}).items()},
     )
     primary = [_plainest(alike, at) for alike in grouped(trials, lambda trial: trial.values(over)).values()]
     return Answer(over=over, primary=primary, changes=_changes(trials, over, at))
@@ -191,19 +192,19 @@ def _changes(trials: Sequence[Trial], over: Sequence[str], at: Mapping[str, str]
         for names in factors:
             partners = [trial for trial in alike if trial.values(names) == usual.values(names)]
             for trial in alike:
-                if trial.values(names) != usual.values(names):
-                    partner = next((other for other in partners if _agree(trial, other, names)), None)
+                level = trial.values(names)
+                if level != usual.values(names) and any(level):
+                    partner = _partner(trial, partners, usual, names)
                     if partner is not None:
-                        level = tuple(zip(names, trial.values(names), strict=True))
-                        pairs.setdefault(level, {}).setdefault(place, []).append((trial, partner))
+                        named = tuple(zip(names, level, strict=True))
+                        pairs.setdefault(named, {}).setdefault(place, []).append((trial, partner))
     changes = []
     for level, by_place in pairs.items():
         found = [compared for matched in by_place.values() if (compared := _mean_change(matched)) is not None]
         pooled = Pooled(tuple(found))
         if pooled.telling:
-            settings = {name: value for name, value in level if value}
             write = next(iter(by_place.values()))[0][0].write
-            changes.append(Change(settings=settings, pooled=pooled, write=write))
+            changes.append(Change(settings=dict(level), pooled=pooled, write=write))
     clear = differing_rows([change.pooled for change in changes])
     judged = [replace(change, is_clear=is_clear) for change, is_clear in zip(changes, clear, strict=True)]
     return sorted(judged, key=lambda change: -abs(change.pooled.mean))
@@ -221,10 +222,23 @@ def _factors(trials: Sequence[Trial], over: Sequence[str]) -> list[tuple[str, ..
     return [tuple(alike) for grouping, alike in by_groups.items() if any(grouping)]
 
 
-def _agree(trial: Trial, other: Trial, but: Collection[str]) -> bool:
-    """Whether trials agree in every setting that both have, apart from some."""
-    shared = (trial.settings.keys() & other.settings.keys()) - {LABEL, *but}
-    return all(trial.value(name) == other.value(name) for name in shared if trial.value(name) and other.value(name))
+def _partner(trial: Trial, partners: Sequence[Trial], usual: Trial, names: Collection[str]) -> Trial | None:
+    """The trial with which another agrees in all but these settings; None where there is none.
+
+    A setting may not apply to one of the two, as a weight to a format that is a gate: then the usual value is taken.
+    """
+
+    def differing(partner: Trial) -> list[str]:
+        others = {name for one in (trial, partner) for name in one.settings} - {LABEL, *names}
+        return [name for name in others if trial.value(name) != partner.value(name)]
+
+    for partner in partners:
+        if not differing(partner):
+            return partner
+    for partner in partners:
+        if all(trial.value(name) == "" and partner.value(name) == usual.value(name) for name in differing(partner)):
+            return partner
+    return None
 
 
 def _mean_change(pairs: Sequence[tuple[Trial, Trial]]) -> Comparison | None:
@@ -367,6 +381,12 @@ def written(mean: float, interval: Estimate | None, write: Callable[[float], str
     if write is points:
         return say("claim.points", points=value)
     return say("claim.nats", nats=value) if write is nats else value
+
+
+def _alike(value: str) -> str:
+    """Values that mean the same written the same: equal numbers, and a switch that is off or not there."""
+    number = number_of(value)
+    return f"{number:g}" if number is not None else "" if value == "false" else value
 
 
 def setting_name(name: str) -> Text:
