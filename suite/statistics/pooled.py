@@ -79,7 +79,10 @@ class Pooled:
         mean, error, freedom = self._effect
         half = t_quantile(1 - ALPHA / 2, freedom) * error
         pairs = sum(comparison.pairs for comparison in self.telling)
-        return Estimate(estimate=mean, low=mean - half, high=mean + half, level=1 - ALPHA, runs=pairs)
+        # No difference of scores is larger than the best of them, in a unit or on average.
+        most = max(comparison.bounds[1] or math.inf for comparison in self.telling)
+        low, high = max(-most, mean - half), min(most, mean + half)
+        return Estimate(estimate=mean, low=low, high=high, level=1 - ALPHA, runs=pairs)
 
     @property
     def p(self) -> float:

@@ -68,6 +68,10 @@ def is_evaluation(reading: Reading) -> bool:
     return reading.span == EVALUATE or reading.span.startswith(f"{EVALUATE}/")
 
 
+def is_outcome(reading: Reading) -> bool:
+    return is_evaluation(reading) and reading.metric in ("heldout_accuracy", "answer_accuracy", "answer_loss")
+
+
 def is_factor(record: Record) -> Callable[[str], bool]:
     return tells_arms_apart if record.case.workload == "rl" else QUALITY.is_factor
 
@@ -85,7 +89,7 @@ def permuted_between_arms(results: Results, random: np.random.Generator) -> Resu
     for places in alike.values():
         by_shape = defaultdict[object, list[int]](list)
         for place in places:
-            evaluated = sorted((r.span, r.metric, r.step) for r in records[place].record.readings if is_evaluation(r))
+            evaluated = sorted((r.span, r.metric, r.step) for r in records[place].record.readings if is_outcome(r))
             by_shape[tuple(evaluated)].append(place)
         for same in by_shape.values():
             given = [results.records[int(place)].record for place in random.permutation(same)]

@@ -93,7 +93,7 @@ def counted_caches(results: Results) -> list[Cached]:
             for other in case:
                 if mla.variant in ("mla", EXPANDED) and other.variant in RIVALS and not mla.own_sizes + other.own_sizes:
                     mode = "expanded" if mla.variant == EXPANDED else "latent"
-                    geometry, heads = mla.axis("geometry"), ", ".join(mla.shared_extras)
+                    geometry, heads = mla.axis("geometry"), joined(", ", map(_extra, mla.shared_extras))
                     ratio = (memory.COUNTED(mla) or 0.0) / (memory.COUNTED(other) or 1.0)
                     key = (mode, other.variant, geometry, heads, mla.axis("tp"))
                     name = _grouped_name(other)
@@ -105,16 +105,18 @@ def counted_caches(results: Results) -> list[Cached]:
     return sorted(caches.values(), key=_cache_place)
 
 
+def _extra(setting: str) -> Text:
+    name, _, value = setting.partition("=")
+    return say("answer.value.heads", value=value) if name == "geometry.num_heads" else setting
+
+
 def _cache_place(one: Cached) -> tuple[object, ...]:
     """Sort caches: latents first, then by rival, those of models with a latent of their own before others."""
-    geometry = mapping(one.timing.record.settings, "geometry") if one.timing else {}
-    return (
-        one.mode != "latent",
-        rank(one.rival),
-        geometry.get("attention") != "mla",
-        len(str(one.where)),
-        str(one.where),
-    )
+    assert one.timing is not None
+    timing, extras = one.timing, one.timing.shared_extras
+    geometry = mapping(timing.record.settings, "geometry")
+    sizes = len(extras) + (timing.axis("tp") not in ("", "1")), timing.axis("geometry"), extras, timing.axis("tp")
+    return one.mode != "latent", rank(one.rival), geometry.get("attention") != "mla", *sizes
 
 
 def _grouped_name(timing: Timing) -> str:

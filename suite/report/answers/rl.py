@@ -29,7 +29,7 @@ from suite.report.model.experiment import Quantity, contrast
 from suite.report.model.formats import mean_with_range, plain, points, signed
 from suite.report.model.labels import ALGORITHM, RECIPE, label_of
 from suite.report.model.results import Results
-from suite.report.model.run import SEED
+from suite.report.model.run import SEED, number_of
 from suite.report.rl import design, evolution, memory_design, stages
 from suite.report.rl.contrasts import at_equal_budgets
 from suite.report.rl.cost import cost_s, price_of
@@ -109,15 +109,20 @@ def _memory_lead(saving: Saving) -> Lead:
     ours, theirs = saving.arm.first, saving.baseline.first
     about = say("answer.about.memory", model=ours.model, evidence=say(f"evidence.{ours.evidence}"))
     peaks = {"ours": numbers.bytes_iec(ours.peak), "theirs": numbers.bytes_iec(theirs.peak)}
-    return lead_of_size(1 - saving.share, about, numbers.percent(1 - saving.share), count=say("answer.memory", **peaks))
+    written = say("answer.of", share=numbers.percent(1 - saving.share), other=label_of(ALGORITHM, PPO))
+    return lead_of_size(1 - saving.share, about, written, count=say("answer.memory", **peaks))
 
 
 def _least_saved(savings: Sequence[Saving]) -> Text:
     """Say in how many cases GRPO holds less, and where it saves least."""
     least = min(savings, key=lambda saving: saving.share)
     fields = {"least": numbers.percent(least.share), "model": least.arm.first.model}
-    tokens = least.arm.value("seq_len")
-    told = say("answer.flips.memory_at", tokens=tokens, **fields) if tokens else say("answer.flips.memory_of", **fields)
+    tokens = numbers.count(number_of(least.arm.value("seq_len")) or 0.0)
+    told = (
+        say("answer.flips.memory_at", tokens=tokens, **fields)
+        if tokens != "0"
+        else say("answer.flips.memory_of", **fields)
+    )
     less = sum(saving.share > 0 for saving in savings)
     return say("answer.flips.memory", less=less, count=len(savings), told=told)
 
@@ -336,7 +341,9 @@ def _thought_trials(results: Results) -> tuple[list[Trial], list[Trial]]:
         arms = [arm for arm in experiment.arms if arm.value(ALGORITHM) == GRPO and _is_outcome(arm)]
         changed = evolution.changes_of(arms)
         for arm, change in changed[evolution.LENGTH].items():
-            lengths += _change_trials(arm, experiment, change, signed)
+            # A task whose thoughts all have one length, as columns of a sum, cannot tell.
+            if change is not None and max(*change.ours, *change.theirs) - min(*change.ours, *change.theirs) >= 1:
+                lengths += _change_trials(arm, experiment, change, signed)
         # What the base model never does cannot become more frequent by being paid for.
         for arm, change in changed[evolution.CORRECTIONS].items() if evolution.corrects(arms) else ():
             corrections += _change_trials(arm, experiment, change, points)
@@ -413,8 +420,8 @@ def _names(ours: RlArm, theirs: RlArm) -> Sequence[Text]:
 def _change_trials(
     arm: RlArm, experiment: RlExperiment, change: Comparison | None, write: Callable[[float], str]
 ) -> list[Trial]:
-    if change is None or len({*change.ours, *change.theirs}) == 1:
-        return []  # what has one value in every run cannot change
+    if change is None:
+        return []
     if write is points:
         change = replace(change, bounds=(change.bounds[0], 1.0))
     return [trial_of_change(arm, experiment, change, write, label_of(ALGORITHM, arm.first.value(ALGORITHM)))]

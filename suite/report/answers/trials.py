@@ -154,7 +154,11 @@ class Answer:
 
     def unit_name(self, trial: Trial) -> Text:
         names = [name for name in self.over if len({one.value(name) for one in self.primary}) > 1] or list(UNIT_NAMES)
-        return dotted(*filter(None, map(trial.value, names))) or trial.experiment.title
+        return dotted(*(_unit_value(name, trial.value(name)) for name in names)) or trial.experiment.title
+
+
+def _unit_value(name: str, value: str) -> Text:
+    return say_or(f"quality_tiers.asked.{value}", value) if name == ABOUT else value
 
 
 def answer_of(claim_id: str, trials: Sequence[Trial]) -> Answer | None:

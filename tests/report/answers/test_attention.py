@@ -7,7 +7,7 @@ import pytest
 
 from suite.records.record import Reading
 from suite.report.answers import attention_code, attention_sizes, attention_time
-from suite.report.answers.claims import CONTRADICTED, DEPENDS, LEFT_OPEN, MIXED, SUPPORTED, verdict_word
+from suite.report.answers.claims import CONTRADICTED, DEPENDS, LEFT_OPEN, MIXED, SUPPORTED
 from suite.report.page.texts import load_texts
 from tests.records.factory import build
 from tests.report.quality_records import in_memory
@@ -71,8 +71,8 @@ def test_the_lead_of_speed_is_a_decode_against_gqa():
     assert 1 < found.lead.ends[0] < 2.0 < found.lead.ends[1]
     assert EN.render(found.lead.about).startswith("MLA’s time over GQA’s: decode of a layer, 4,096 tokens")
     flips = EN.render(found.flips)
-    assert "faster than MHA in 1 of 1 cases and slower in 0" in flips
-    assert "faster than GQA in 0 of 1 cases and slower in 1" in flips
+    assert "faster than MHA in 1 of 1 decode cases and slower in 0" in flips
+    assert "faster than GQA in 0 of 1 decode cases and slower in 1" in flips
 
 
 def test_where_mla_changes_sides_is_told_with_all_else_the_same():
@@ -91,7 +91,7 @@ def test_a_prefill_counts_as_it_is_deployed():
     found = attention_time.faster_inference(in_memory(*records, *decodes, timed("mla_expanded", 1e-3, **prompt)))
     assert found.outcome == SUPPORTED
     assert (
-        "Absorbed in a prefill, which nobody deploys: in prefill faster than MHA in 0 of 1 cases and slower in 1"
+        "Absorbed in a prefill, which nobody deploys: faster than MHA in 0 of 1 prefill cases and slower in 1"
         in " ".join(map(EN.render, found.evidence))
     )
 
@@ -129,25 +129,27 @@ def test_training_with_equal_heads_decides_and_others_are_counted():
     ]
     found = attention_time.cheaper_training(in_memory(*records))
     assert found.outcome == SUPPORTED
-    assert "faster than MHA in 1 of 2 cases and slower in 1" in EN.render(found.flips)
+    assert "faster than MHA in 1 of 2 training cases and slower in 1" in EN.render(found.flips)
 
 
 def test_a_cache_is_smaller_than_mhas_and_larger_than_some_others():
     counted = attention_sizes.less_kv_memory(in_memory(*map(cached, ELEMENTS)))
     assert counted.outcome == SUPPORTED
     assert (counted.lead.value, counted.is_projected, counted.machine) == (576 / 4096, False, "A processor")
-    assert "latent 1.12× GQA-2’s (deepseek-v2-lite); expanded 1.25× MHA’s" in EN.render(counted.flips)
+    flips = EN.render(counted.flips)
+    assert "1.12× the cache of GQA-2 (deepseek-v2-lite)" in flips
+    assert "1.25× the cache of MHA where keys and values are written out" in flips
 
 
 def test_closed_forms_rule_on_caches_without_records():
     found = attention_sizes.less_kv_memory(in_memory())
     assert (found.outcome, found.is_projected, found.machine) == (SUPPORTED, True, "")
     assert found.lead.value == 576 / 32768
-    assert "latent 1.12× GQA-2’s (deepseek-v3); expanded 1.25× MHA’s (deepseek-v3)" in EN.render(found.flips)
+    assert "1.12× the cache of GQA-2 (deepseek-v3)" in EN.render(found.flips)
 
 
 def test_compute_depends_on_the_context_by_closed_forms():
-    """Of a whole layer at DeepSeek-V3's sizes, in a prefill of 4,096 tokens, by hand: FLOPs of weights and of scores."""
+    """A whole layer at DeepSeek-V3's sizes in a prefill of 4,096 tokens, by hand: FLOPs of weights and scores."""
     found = attention_sizes.lowers_compute(in_memory())
     assert (found.outcome, found.is_projected) == (DEPENDS, True)
     tokens, hidden, heads = 4096, 7168, 128
