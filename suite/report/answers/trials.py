@@ -334,7 +334,7 @@ def _told_units(answer: Answer, measure: str) -> list[Text]:
 def _told_trial(trial: Trial, answer: Answer, comparison: Comparison) -> Text:
     fields = {"unit": answer.unit_name(trial), "name": trial.name, "count": comparison.pairs}
     said = say(f"claim.said.{comparison.outcome}")
-    value = written(comparison.mean, comparison.holm_interval, trial.write)
+    value = written(comparison.mean, comparison.interval, trial.write)
     return say("claim.unit", value=value, said=said, **fields)
 
 
@@ -363,7 +363,7 @@ def _when_it_changes(answer: Answer) -> Text:
             say(
                 "claim.side",
                 unit=answer.unit_name(answer.telling[place]),
-                value=written(unit.mean, unit.holm_interval, answer.telling[place].write),
+                value=written(unit.mean, unit.interval, answer.telling[place].write),
             )
             for place, unit in ((place, answer.pooled.telling[place]) for place in answer.pooled.contradiction)
         ]
