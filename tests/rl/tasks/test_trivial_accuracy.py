@@ -89,3 +89,18 @@ class SecondWord:
 def test_a_task_knows_it_by_its_prompts_and_its_scorer_alone(prompts, expected):
     asked = [Item(prompt=prompt, content=prompt, answer=prompt.split()[1]) for prompt in prompts]
     assert trivial_accuracy(SecondWord(), asked) == expected
+
+
+class AtLeast:
+    """A task that takes any number that is large enough."""
+
+    longest_completion = 20
+
+    def score(self, item, completion):
+        answer = "".join(completion[parse(completion).answer])
+        return Score(accuracy=float(answer.isdecimal() and int(answer) >= int(item.answer)), format=1.0)
+
+
+def test_the_most_frequent_key_need_not_be_the_best_answer():
+    asked = [Item(prompt="more", content="", answer=least) for least in ("1", "1", "1", "5", "5", "9")]
+    assert trivial_accuracy(AtLeast(), asked) == 5 / 6
