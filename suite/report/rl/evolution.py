@@ -90,8 +90,7 @@ def changes_of(arms: Sequence[RlArm]) -> Changes:
         firsts, lasts = [values[0][1] for values in series], [values[-1][1] for values in series]
         margin = None if metric == LENGTH else SHARE_MARGIN
         if (changed := changes(lasts, less=firsts, margin=margin)) is not None:
-            bounds = design.accuracy_bounds(arm) if metric == ACCURACY else changed.bounds
-            found[metric, arm] = replace(changed, bounds=bounds)
+            found[metric, arm] = replace(changed, bounds=design.accuracy_bounds(arm)) if metric == ACCURACY else changed
     together = zip(found, judge_together([*found.values()]), strict=True)
     by_metric = grouped(together, lambda item: item[0][0])
     return {metric: {arm: change for (_, arm), change in by_metric.get(metric, [])} for metric in VIEWS}
