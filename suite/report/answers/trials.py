@@ -88,7 +88,7 @@ def trial_of_change(
     return Trial(
         experiment=experiment,
         name=name,
-        comparison=change,
+        comparison=replace(change, adjusted_p=None),
         write=write,
         settings=settings_of(arm),
         machine=machine_of(arm),
