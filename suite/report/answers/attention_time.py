@@ -90,7 +90,9 @@ def faster_inference(results: Results) -> Verdict | None:
 def _published_on_gpu() -> Text:
     """What others measured of MLA's kernel over GQA-8's on a GPU, at the fewest and at the most cached tokens."""
     heads, kv_heads = PUBLISHED_HEADS
-    rows = [row for row in load_calibration(PUBLISHED_GPU).speedups if (row.heads, row.kv_heads) == (heads, kv_heads)]
+    calibration = load_calibration(PUBLISHED_GPU)
+    assert calibration is not None
+    rows = [row for row in calibration.speedups if (row.heads, row.kv_heads) == (heads, kv_heads)]
     few, many = min(rows, key=lambda row: row.tokens), max(rows, key=lambda row: row.tokens)
     return say(
         "answer.flips.published",
