@@ -5,11 +5,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from suite.records.derived import started_at
 from suite.report.attention.timings import Timing, in_order
 from suite.report.blocks import Text, dotted, say
 from suite.report.model.experiment import grouped, without
 from suite.report.model.labels import case_facets, phase_name
-from suite.report.model.run import LABEL, Pairs
+from suite.report.model.run import LABEL, Pairs, machine_id
 
 K = TypeVar("K")
 LINE_AXES = ("attention", "backend", "seq_len")
@@ -48,7 +49,7 @@ class Group:
 def groups(found: Iterable[Timing], is_drawable: Callable[[Timing], bool]) -> list[Group]:
     """Return a group for each figure, the most telling first; in the last one is what has none."""
     keyed = by_key(found)
-    drawable = {key: [timing for timing in of_key if is_drawable(timing)] for key, of_key in keyed.items()}
+    drawable = {key: _drawn([timing for timing in of_key if is_drawable(timing)]) for key, of_key in keyed.items()}
     drawn = sorted(
         worth_drawing({key: of for key, of in drawable.items() if of}), key=lambda key: _order(drawable[key])
     )
@@ -60,6 +61,31 @@ def groups(found: Iterable[Timing], is_drawable: Callable[[Timing], bool]) -> li
     titles = titles_of(keyed)
     names = {timing: dotted(*titles[key]) for key in keyed if key not in drawn for timing in in_order(keyed[key])}
     return [*kept, *([Group(title=say("latency.others"), timings=list(names), names=names)] if names else [])]
+
+
+def representatives(timings: Iterable[Timing]) -> list[Timing]:
+    """Choose the timing that stands for each case in a sentence, a figure or a comparison, whatever its backends.
+
+    What `backend=auto` chose stands for a case where it was asked, else the backend with the least median. Of one
+    backend the record with the most launches counts, of as many the newest. A layer that was not checked stands for a
+    case only where no other does. Each label, machine and span is a case of its own.
+    """
+
+    def case(timing: Timing) -> tuple[object, ...]:
+        return timing.label, machine_id(timing.current), timing.span, axes_of(timing, ["backend"]), timing.line[1:]
+
+    chosen = []
+    for candidates in grouped(timings, case).values():
+        by_backend = grouped(candidates, lambda timing: timing.chosen_line[0]).values()
+        latest = [max(same, key=lambda t: (t.interval.launches, started_at(t.record))) for same in by_backend]
+        chosen.append(min(latest, key=lambda t: (not t.is_checked, not t.is_auto, t.median_s)))
+    return chosen
+
+
+def _drawn(timings: Sequence[Timing]) -> list[Timing]:
+    """Keep one timing of a case for its figure; of a single variant that ran on several backends, all."""
+    lines = {(timing.variant, timing.line[1:]) for timing in timings}
+    return list(timings) if len(lines) == 1 else representatives(timings)
 
 
 def _order(found: Sequence[Timing]) -> tuple[int, int, int]:

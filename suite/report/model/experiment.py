@@ -7,6 +7,7 @@ the same order, whatever the arm. What may be said of their difference, suite.st
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from statistics import fmean
 from typing import Any, Generic, TypeVar
 
@@ -282,6 +283,18 @@ def judged(contrasts: Iterable[Contrast[R] | None]) -> list[Contrast[R]]:
     known = [pair for pair in contrasts if pair is not None]
     together = judge_together([pair.found for pair in known])
     return [replace(pair, found=found) for pair, found in zip(known, together, strict=True)]
+
+
+def leading_arm(scores: Mapping[K, Mapping[str, float]], better: Outcome = Outcome.HIGHER) -> tuple[K, bool]:
+    """Find the arm with the best mean, and whether it is better than every other by the rule, pair by pair.
+
+    Corrected over all pairs of arms, since these very means picked the leader. `scores`: of each arm by seed.
+    """
+    ranked = sorted(scores, key=lambda arm: fmean(scores[arm].values()), reverse=better is Outcome.HIGHER)
+    found = [compare(scores[arm], scores[other]) for arm, other in combinations(ranked, 2)]
+    known = judge_together([comparison for comparison in found if comparison is not None])
+    is_complete = len(ranked) > 1 and len(known) == len(found)
+    return ranked[0], is_complete and all(comparison.outcome is better for comparison in known[: len(ranked) - 1])
 
 
 def of_outcome(contrasts: Iterable[Contrast[R]], *outcomes: Outcome) -> list[Contrast[R]]:
