@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from suite.records.derived import started_at
-from suite.report.attention.timings import Timing, in_order
+from suite.report.attention.timings import LAYER, Timing, in_order
 from suite.report.blocks import Text, dotted, say
 from suite.report.model.experiment import grouped, without
 from suite.report.model.labels import case_facets, phase_name
@@ -64,21 +64,23 @@ def groups(found: Iterable[Timing], is_drawable: Callable[[Timing], bool]) -> li
 
 
 def representatives(timings: Iterable[Timing]) -> list[Timing]:
-    """Choose the timing that stands for each case in a sentence, a figure or a comparison, whatever its backends.
+    """Keep, of each case, the timings of the one record that stands for it in sentences, figures and comparisons.
 
-    What `backend=auto` chose stands for a case where it was asked, else the backend with the least median. Of one
-    backend the record with the most launches counts, of as many the newest. A layer that was not checked stands for a
-    case only where no other does. Each label, machine and span is a case of its own.
+    What `backend=auto` chose stands for a case where it was asked, else the backend whose layer has the least median.
+    Of one backend the record with the most launches counts, of as many the newest. A layer that was not checked stands
+    for a case only where no other does. A case is of one machine and label.
     """
 
     def case(timing: Timing) -> tuple[object, ...]:
-        return timing.label, machine_id(timing.current), timing.span, axes_of(timing, ["backend"]), timing.line[1:]
+        return timing.label, machine_id(timing.current), axes_of(timing, ["backend"]), timing.line[1:]
 
     chosen = []
     for candidates in grouped(timings, case).values():
-        by_backend = grouped(candidates, lambda timing: timing.chosen_line[0]).values()
+        layers = [timing for timing in candidates if timing.span == LAYER] or candidates
+        by_backend = grouped(layers, lambda timing: timing.chosen_line[0]).values()
         latest = [max(same, key=lambda t: (t.interval.launches, started_at(t.record))) for same in by_backend]
-        chosen.append(min(latest, key=lambda t: (not t.is_checked, not t.is_auto, t.median_s)))
+        best = min(latest, key=lambda t: (not t.is_checked, not t.is_auto, t.median_s))
+        chosen += [timing for timing in candidates if timing.current is best.current]
     return chosen
 
 

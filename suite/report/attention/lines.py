@@ -163,12 +163,13 @@ def _height_px(views: Sequence[View]) -> int:
 
 def span_tables(metric: Metric, group: Group, results: Results, columns: Columns, note: Text) -> list[Table]:
     """Lay out all of a group, a table for each span."""
+    standing = by_span(representatives(group.timings))
     return [
         case_table(
             group,
             of_span,
             results,
-            [columns[0], *compared(metric, of_span), *columns[1:]],
+            [columns[0], *compared(metric, standing.get(span, ())), *columns[1:]],
             span,
             note=note,
             folded=True,
@@ -194,17 +195,17 @@ def _group_column(group: Group) -> list[Column[Timing]]:
     return [column("column.group", group.names.get)] if group.names else []
 
 
-def compared(metric: Metric, found: Sequence[Timing]) -> list[Column[Timing]]:
-    """Return a column of each timing over the least representative of its case, "≈" where the two may be one."""
+def compared(metric: Metric, standing: Sequence[Timing]) -> list[Column[Timing]]:
+    """Return a column of each timing over the least of those that stand for its case, "≈" where the two may be one."""
 
     def case(timing: Timing) -> tuple[object, ...]:
         return axes_of(timing, ("attention", "backend")), timing.shared_extras, timing.label
 
-    cases = grouped(representatives(found), case)
+    cases = grouped(standing, case)
     least = {key: min(alike, key=lambda t: metric.value(t) or math.inf) for key, alike in cases.items()}
 
     def over(timing: Timing) -> Text:
-        best = least[case(timing)]
+        best = least.get(case(timing), timing)
         value, of_best = metric.value(timing), metric.value(best)
         if not value or not of_best or timing is best:
             return ""

@@ -56,8 +56,8 @@ def finding(order: Sequence[Timing]) -> Text:
     (low, least), *_, (high, most) = 2 * [*by_peak.items()]
     fields = {"tokens": numbers.count(order[0].tokens or 0), "size": numbers.bytes_iec(low)}
     fields |= {"ratio": numbers.times(high / low), "most": most[-1].full_name}
-    fields["least"] = joined("list", [timing.full_name for timing in least])
-    return say("memory.finding" if high > low else "memory.alike", **fields)
+    names = joined("list", [timing.full_name for timing in least])
+    return say("memory.finding" if high > low else "memory.alike", least=names, **fields)
 
 
 METRIC = Metric(

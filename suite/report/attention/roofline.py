@@ -54,7 +54,7 @@ def build(results: Results) -> Section | None:
     names = [key[:3] for key in machines]
     figures, tables = [], []
     for (name, dtype, threads, machine), found in machines.items():
-        drawn = representatives(timing for timing in found if _flops_per_s(timing) and _intensity(timing))
+        drawn = [timing for timing in representatives(found) if _flops_per_s(timing) and _intensity(timing)]
         if any(_flops_per_s(timing) or _bytes_per_s(timing) or _cold_over_warm(timing) for timing in found):
             is_shared = names.count((name, dtype, threads)) > 1
             title, machine_said = dotted(name, dtype), dotted(name, machine[:8] if is_shared else "")

@@ -175,12 +175,9 @@ def _bound_s(timing: Timing) -> float | None:
 
 def measured_pairs(results: Results) -> list[Pair]:
     """Return every measured decode case that both GQA and MLA have, by its axes; each in all its own sizes."""
-    kernels = [timing for timing in timings(results) if timing.span == KERNEL and timing.is_measured and timing.tokens]
+    kernels = [t for t in representatives(timings(results)) if t.span == KERNEL and t.is_measured and t.tokens]
     fit = [t for t in kernels if t.axis("phase") == "decode" and t.axis("match") == "heads" and t.is_checked]
-    pairs = [
-        Pair(gqa=gqa, mla=mla)
-        for gqa, mla in side_by_side(representatives(fit), "gqa", "mla", ("attention", "backend"))
-    ]
+    pairs = [Pair(gqa=gqa, mla=mla) for gqa, mla in side_by_side(fit, "gqa", "mla", ("attention", "backend"))]
     return sorted(pairs, key=lambda pair: (*pair.series, pair.mla.tokens or 0))
 
 

@@ -285,16 +285,16 @@ def judged(contrasts: Iterable[Contrast[R] | None]) -> list[Contrast[R]]:
     return [replace(pair, found=found) for pair, found in zip(known, together, strict=True)]
 
 
-def leading_arm(scores: Mapping[K, Mapping[str, float]], better: Outcome = Outcome.HIGHER) -> tuple[K, bool]:
-    """Find the arm with the best mean, and whether it is better than every other by the rule, pair by pair.
+def leading_arm(scores: Mapping[K, Mapping[str, float]]) -> K | None:
+    """Find the arm that is higher than every other by the rule, of their scores by seed; None where none is.
 
-    Corrected over all pairs of arms, since these very means picked the leader. `scores`: of each arm by seed.
+    Corrected over all pairs of arms, since their means pick the one that is tested against the others.
     """
-    ranked = sorted(scores, key=lambda arm: fmean(scores[arm].values()), reverse=better is Outcome.HIGHER)
+    ranked = sorted(scores, key=lambda arm: -fmean(scores[arm].values()))
     found = [compare(scores[arm], scores[other]) for arm, other in combinations(ranked, 2)]
     known = judge_together([comparison for comparison in found if comparison is not None])
-    is_complete = len(ranked) > 1 and len(known) == len(found)
-    return ranked[0], is_complete and all(comparison.outcome is better for comparison in known[: len(ranked) - 1])
+    is_higher = [comparison.outcome is Outcome.HIGHER for comparison in known[: len(ranked) - 1]]
+    return ranked[0] if is_higher and all(is_higher) and len(known) == len(found) else None
 
 
 def of_outcome(contrasts: Iterable[Contrast[R]], *outcomes: Outcome) -> list[Contrast[R]]:

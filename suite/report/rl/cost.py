@@ -13,7 +13,7 @@ from suite.records.derived import SECONDS_PER_HOUR
 from suite.records.metrics import EVALUATE, PHASES
 from suite.report.blocks import Figure, Kind, Section, Table, Text, joined, say, section
 from suite.report.evidence import with_rule
-from suite.report.model.experiment import Quantity, leading_arm
+from suite.report.model.experiment import Quantity
 from suite.report.model.formats import signed
 from suite.report.model.labels import BLUE, GREEN, ORANGE
 from suite.report.model.results import Results
@@ -98,16 +98,14 @@ def _share(phase: str, arm: RlArm) -> float:
 
 
 def _finding(experiment: RlExperiment, arms: Sequence[RlArm], rows: Sequence[Beside]) -> Text:
-    """Tell the arm that differs most by the rule; else which costs least, if any clearly does."""
+    """Tell the arm that differs most by the rule; else what arms cost that share no seed."""
     unit = say("rl_cost.unit", clock=design.clock_name(experiment))
     if told := finding(rows, "", unit=unit, better=Outcome.LOWER, said=lambda outcome: f"rl_cost.is.{outcome}"):
         return told
-    least, is_clear = leading_arm({arm: arm.by_seed(cost_s) for arm in arms}, Outcome.LOWER)
-    most = max(arms, key=_cost)
+    least, most = min(arms, key=_cost), max(arms, key=_cost)
     fields = {"cost": numbers.seconds(_cost(least)), "clock": design.clock_name(experiment), "count": len(least.runs)}
     fields |= {"other": most.short_name, "most": numbers.seconds(_cost(most))}
-    kind = "least" if is_clear else "open" if len(arms) > 1 else "alone"
-    return say(f"rl_cost.finding.{kind}", arm=least.short_name, **fields)
+    return say(f"rl_cost.finding.{'alone' if least is most else 'open'}", arm=least.short_name, **fields)
 
 
 def _figure(experiment: RlExperiment, arms: Sequence[RlArm], told: Sequence[Beside]) -> Figure:

@@ -255,12 +255,9 @@ def _profiles(experiment: RlExperiment, scores: Mapping[RlArm, NDArray[np.float6
     middle = stratified_bootstrap(iqm, scores[best])
     fields: dict[str, Any] = {"arm": best.short_name, "middle": numbers.percent(middle.estimate)}
     fields["interval"] = percent_range(middle)
-    # Rows are seeds, which every arm of an experiment has alike.
-    by_seed = {
-        arm: dict(zip(map(str, range(len(of_arm))), of_arm.mean(1), strict=True)) for arm, of_arm in scores.items()
-    }
-    leader, is_clear = leading_arm(by_seed)
-    kind = "tasks" if is_clear and leader is best else "tasks_open"
+    # A row is a seed, which the arms of an experiment have alike.
+    by_seed = {arm: {str(row): s for row, s in enumerate(of_arm.mean(1).tolist())} for arm, of_arm in scores.items()}
+    kind = "tasks" if leading_arm(by_seed) is best else "tasks_open"
     told = say(f"rl_efficiency.finding.{kind}", tasks=scores[best].shape[1], count=len(scores[best]), **fields)
     title, caption = say("rl_efficiency.profiles"), say("rl_efficiency.profiles_caption")
     return design.figure_of(experiment, title, caption, {"": figure}, finding=told)
