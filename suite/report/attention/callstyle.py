@@ -235,10 +235,10 @@ def _table(computations: Sequence[Forms], results: Results) -> Table:
         [
             column("callstyle.form", lambda row: _name(row[0])),
             column("latency.context", lambda row: any_of(row[0]).tokens, numbers.count),
+            column("column.settings", lambda row: settings[any_of(row[1][0])], kind=Kind.CODE, only_where_known=True),
             *times,
             column("callstyle.ran", lambda row: _ran(any_of(row[0])), kind=Kind.CODE),
             *columns_of(lambda row: any_of(row[0]), label_column(results.several)),
-            column("column.settings", lambda row: settings[any_of(row[1][0])], kind=Kind.CODE, only_where_known=True),
         ],
         family=say("callstyle.table"),
         settings=_title(first),

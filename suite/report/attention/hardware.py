@@ -137,8 +137,7 @@ def build(results: Results) -> Section | None:
 def compared(results: Results) -> Mapping[Pairs, Compared]:
     """Return the groups with the most machines and variants, and of those that differ in dtype alone one."""
     projected = projected_groups(results)
-    fit = representatives(timing for timing in timings(results) if timing.is_measured and timing.tokens)
-    measured = grouped(fit, key_of)
+    measured = grouped(representatives(t for t in timings(results) if t.is_measured and t.tokens), key_of)
     reach = {key: (len(set(map(_place, of))), len({timing.variant for timing in of})) for key, of in measured.items()}
     wanted: dict[Pairs, Pairs] = {}
     for key in sorted(measured, key=lambda key: (-reach[key][0], -reach[key][1], key)):
