@@ -163,7 +163,7 @@ def _height_px(views: Sequence[View]) -> int:
 
 def span_tables(metric: Metric, group: Group, results: Results, columns: Columns, note: Text) -> list[Table]:
     """Lay out all of a group, a table for each span."""
-    standing = by_span(representatives(group.timings))
+    standing = by_span(timing for timing in representatives(group.timings) if timing.is_checked)
     return [
         case_table(
             group,

@@ -83,9 +83,9 @@ def test_a_backend_that_auto_did_not_choose_is_named(tmp_path):
     assert [trace["name"] for trace in section.figures[0].views[0].figure["data"]] == ["MHA · auto", "MLA · flex"]
 
 
-@pytest.mark.parametrize(("launches", "is_told"), [(1, False), (2, False), (4, True)])
-def test_an_order_needs_launches_that_tell_it(tmp_path, launches, is_told):
-    records = [timed("mla", "auto", 1e-3, launches=launches), timed("mha", "auto", 1.1e-3, launches=launches)]
+@pytest.mark.parametrize(("launches", "over", "is_told"), [(1, 2.0, False), (2, 1.1, False), (4, 1.1, True)])
+def test_an_order_needs_launches_that_tell_it(tmp_path, launches, over, is_told):
+    records = [timed("mla", "auto", 1e-3, launches=launches), timed("mha", "auto", 1e-3 * over, launches=launches)]
     section = section_of(tmp_path, *records)
     assert ("fastest" in section.figures[0].finding) == is_told
     assert ("fastest" in section.headlines[0].text) == is_told
@@ -118,6 +118,7 @@ def test_a_layer_that_was_not_checked_is_marked_and_leads_nothing(tmp_path):
     for section in sections[:3]:
         assert any("MINE (layer not checked)" in row for table in section.tables for row in table.rows)
     assert "MLA is fastest" in sections[0].figures[0].finding
+    assert [row["Over the least"] for row in rows_of(sections[0].tables[0])] == ["1.50×", "–", "0.500×"]
     assert not any("MINE" in headline.text + headline.detail for headline in sections[0].headlines)
 
 
