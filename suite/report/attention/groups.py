@@ -70,12 +70,9 @@ def representatives(timings: Iterable[Timing]) -> list[Timing]:
     Of one backend the record with the most launches counts, of as many the newest. A layer that was not checked stands
     for a case only where no other does. A case is of one machine and label.
     """
-
-    def case(timing: Timing) -> tuple[object, ...]:
-        return timing.label, machine_id(timing.current), axes_of(timing, ["backend"]), timing.line[1:]
-
+    cases = grouped(timings, lambda t: (t.label, machine_id(t.current), axes_of(t, ["backend"]), t.line[1:]))
     chosen = []
-    for candidates in grouped(timings, case).values():
+    for candidates in cases.values():
         layers = [timing for timing in candidates if timing.span == LAYER] or candidates
         by_backend = grouped(layers, lambda timing: timing.chosen_line[0]).values()
         latest = [max(same, key=lambda t: (t.interval.launches, started_at(t.record))) for same in by_backend]

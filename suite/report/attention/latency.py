@@ -44,8 +44,7 @@ def finding(order: Sequence[Timing]) -> Text:
     over = ratio_of_medians(second.interval, first.interval)
     latent = next((timing for timing in others if timing.variant.partition("_")[0] == LATENT), None)
     fields |= {"second": second.full_name, "ratio": numbers.times(over.ratio)}
-    is_beyond = not over.low <= 1 <= over.high
-    key = "apart" if is_clearly_faster(first, second) else "few" if is_beyond else "near"
+    key = "apart" if is_clearly_faster(first, second) else "near" if over.low <= 1 <= over.high else "few"
     order_of_two = say(f"finding.latency.{key}", time=time, range=times_range(over.low, over.high), **fields)
     if latent in (None, second) or first.variant == LATENT:
         return order_of_two

@@ -293,8 +293,8 @@ def leading_arm(scores: Mapping[K, Mapping[str, float]]) -> K | None:
     ranked = sorted(scores, key=lambda arm: -fmean(scores[arm].values()))
     found = [compare(scores[arm], scores[other]) for arm, other in combinations(ranked, 2)]
     known = judge_together([comparison for comparison in found if comparison is not None])
-    is_higher = [comparison.outcome is Outcome.HIGHER for comparison in known[: len(ranked) - 1]]
-    return ranked[0] if is_higher and all(is_higher) and len(known) == len(found) else None
+    is_ahead = all(comparison.outcome is Outcome.HIGHER for comparison in known[: len(ranked) - 1])
+    return ranked[0] if is_ahead and len(known) == len(found) > 0 else None
 
 
 def of_outcome(contrasts: Iterable[Contrast[R]], *outcomes: Outcome) -> list[Contrast[R]]:

@@ -103,9 +103,9 @@ def _finding(experiment: RlExperiment, arms: Sequence[RlArm], rows: Sequence[Bes
     if told := finding(rows, "", unit=unit, better=Outcome.LOWER, said=lambda outcome: f"rl_cost.is.{outcome}"):
         return told
     least, most = min(arms, key=_cost), max(arms, key=_cost)
-    fields = {"cost": numbers.seconds(_cost(least)), "clock": design.clock_name(experiment), "count": len(least.runs)}
-    fields |= {"other": most.short_name, "most": numbers.seconds(_cost(most))}
-    return say(f"rl_cost.finding.{'alone' if least is most else 'open'}", arm=least.short_name, **fields)
+    fields = {"arm": least.short_name, "cost": numbers.seconds(_cost(least)), "count": len(least.runs)}
+    fields |= {"other": most.short_name, "most": numbers.seconds(_cost(most)), "clock": design.clock_name(experiment)}
+    return say(f"rl_cost.finding.{'alone' if least is most else 'open'}", **fields)
 
 
 def _figure(experiment: RlExperiment, arms: Sequence[RlArm], told: Sequence[Beside]) -> Figure:
