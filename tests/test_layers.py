@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "suite.quality": BASE | {"suite.measure", "suite.attention", "suite.lm"},
     "suite.report": BASE | {"suite.gate"},
     "suite.gate": BASE | {"suite.process"},
-    "suite.notebook": READING,
+    "suite.notebook": READING | {"suite.console"},
     "suite.run": BASE | {"suite.compose", "suite.measure", "suite.process"},
     "suite.console": READING,
     "suite.commands.doctor": BASE | {"suite.commands"},

@@ -135,6 +135,15 @@ def test_arms_are_judged_as_a_notebook_judges_them(folder, by, against):
     assert ours == theirs
 
 
+def test_times_are_judged_as_a_notebook_judges_them():
+    folder = REFERENCE / "cpu/train"
+    records = [stored.record for stored in read_contents([folder]).stored]
+    found = by_setting(by_machine(entries(*records, label="train")), "attention", None)
+    table = suite.load(folder).compare(by="attention")
+    ours = sorted((verdict.arm, verdict.estimate, verdict.outcome) for verdict in found)
+    assert ours == sorted(zip(table.arm, table.ratio, table.outcome, strict=True))
+
+
 def test_a_setting_without_arms_is_refused_with_the_choices():
     records = [timed(1.0, seq_len=size, attention=name) for name in ("mha", "mla") for size in (64, 128)]
     with pytest.raises(ValueError, match=r"by must be a setting .* of attention, seq_len; got 'nope'"):
