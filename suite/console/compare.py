@@ -1,7 +1,7 @@
 """Comparisons of two arms: timings by the ratio of their medians, scores by pairs and the one rule of evidence.
 
 Arms and experiments are those of suite.report.model, so that a terminal, a notebook and the page compare the same runs.
-Both rules may say that two arms are not told apart.
+Both rules may find no clear difference between two arms.
 """
 
 from collections import Counter

@@ -8,7 +8,7 @@ what a pair has in common cancels in its difference. The rule, in order:
 3. Student's t on the differences, with Holm's correction over the comparisons of one table, below ALPHA: HIGHER, LOWER.
 4. The interval, as wide as that correction asks, lies within the equivalence margin: ALIKE. "No difference" needs
    evidence, too.
-5. Else OPEN: not told apart.
+5. Else OPEN: no clear difference.
 
 `python tests/benchmarks/evidence.py` prints how often this rule is wrong where nothing differs.
 """

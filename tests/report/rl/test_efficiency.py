@@ -35,10 +35,10 @@ def test_where_the_interval_holds_zero_arms_are_not_told_apart(tmp_path):
     records = arms({"grpo": (0.6, 0.5, 0.7, 0.65, 0.6), "ppo": (0.5, 0.6, 0.7, 0.6, 0.65)})
     results = results_of(tmp_path, *records)
     section = said(efficiency.build(results))
-    assert rows_of(section.tables[0])[0]["In words"] == "not told apart (5 pairs)"
-    assert section.figures[0].finding.startswith("GRPO is not told apart at equal completions: +0.0 (")
+    assert rows_of(section.tables[0])[0]["In words"] == "no clear difference (5 pairs)"
+    assert section.figures[0].finding.startswith("GRPO shows no clear difference at equal completions: +0.0 (")
     assert section.figures[0].finding.endswith("points from PPO, n = 5")
-    assert section.headlines[0].text == "GRPO against PPO at equal completions: not told apart in 1"
+    assert section.headlines[0].text == "GRPO against PPO at equal completions: no clear difference in 1"
 
 
 def test_the_headline_tells_how_grpo_stands_everywhere(tmp_path):
@@ -61,7 +61,12 @@ def test_among_many_arms_more_is_asked_of_each(tmp_path):
     others = dict.fromkeys(("rloo", "dr_grpo", "grpo_token_mean"), (0.15, 0.05, 0.1, 0.15, 0.06))
     for finals, p, outcome, told in (
         (ours, "0.026", "higher", "GRPO is higher at equal completions"),
-        (ours | others, "0.106", "not told apart (5 pairs)", "GRPO is not told apart at equal completions"),
+        (
+            ours | others,
+            "0.106",
+            "no clear difference (5 pairs)",
+            "GRPO shows no clear difference at equal completions",
+        ),
     ):
         results = results_of(tmp_path / str(len(finals)), *arms(finals))
         section = said(efficiency.build(results))

@@ -24,9 +24,9 @@ def test_a_reward_is_compared_with_all_else_the_same(tmp_path):
         "+20.0 (+20.0 to +20.0)",
     )
     assert [row["Group"].split(" · ")[0] for row in majority] == ["addition", "addition"]
-    assert majority[0]["In words"] == "not told apart (5 pairs)"
+    assert majority[0]["In words"] == "no clear difference (5 pairs)"
     paid = "process against outcome supervision: process supervision higher"
-    voted = "majority vote against the key: the group’s vote not told apart"
+    voted = "majority vote against the key: the group’s vote: no clear difference"
     assert f"At equal completions: {paid}; {voted}." in details(section)
 
 

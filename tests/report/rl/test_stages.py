@@ -32,7 +32,7 @@ def test_each_stage_is_told_by_what_it_added_to_each_seed(tmp_path):
     # t is 7.76 and p 0.0015, the third of four.
     assert (first["In words"], first["p (t, Holm)"]) == ("higher", "0.003")
     # Two seeds end where they began.
-    assert (sft["Added (points)"], sft["In words"]) == ("+12.0 (-1.6 to +25.6)", "not told apart (5 pairs)")
+    assert (sft["Added (points)"], sft["In words"]) == ("+12.0 (-1.6 to +25.6)", "no clear difference (5 pairs)")
     # A step takes one CPU second and ten completions in one update; a stage of R1 has two of them.
     spent = ("Steps", "CPU seconds", "Completions", "Updates", "Examples")
     assert [[row[name] for name in spent] for row in (first, second)] == [["2", "2.00 s", "20", "2", "–"]] * 2
