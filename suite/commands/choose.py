@@ -1,4 +1,4 @@
-"""`suite choose`: which attention over a model fits on so many devices, and which is the fastest or the cheapest."""
+"""`suite choose`: whether a model fits on so many devices, in which layout, and what another attention would change."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -10,12 +10,13 @@ from suite.console.table import folded, has_colour, table_lines, terminal_width
 from suite.records.plain_text import json_text
 from suite.theory.choose import ORDERS, answers_to, question_from, sizes_from, tokens_from
 
-DONE, NOTHING_FITS = 0, 3
+DONE, DOES_NOT_FIT = 0, 3
 TOKENS = ("context", "new_tokens")
 
 
 def choose(given: Mapping[str, Any], *, sort: str, as_json: bool) -> int:
-    """Print the answers to a question, whose tokens and sizes may be texts. Returns 3 where nothing fits.
+    """Print the answers to a question, whose tokens and sizes may be texts. Returns 3 where the model does not fit as
+    it is.
 
     Raises ValueError, in one sentence, for a wrong question.
     """
@@ -29,6 +30,12 @@ def choose(given: Mapping[str, Any], *, sort: str, as_json: bool) -> int:
         print(json_text({"question": read, **asdict(found)}))
     else:
         width = terminal_width()
-        lines = table_lines(columns(found), width=width, colour=has_colour())
-        print("\n".join([*folded([sentence(question, found)], width), "", *lines, "", *folded(notes(found), width)]))
-    return DONE if any(answer.fits for answer in found.answers) else NOTHING_FITS
+        lines = folded([sentence(question, found)], width)
+        if any(answer.layout for answer in found.answers):
+            tables = [columns(question, found.answers)]
+            if len(found.layouts) > 1:
+                tables.append(columns(question, found.layouts, by_layout=True))
+            lines += [line for table in tables for line in ("", *table_lines(table, width=width, colour=has_colour()))]
+            lines += ["", *folded(notes(question, found), width)]
+        print("\n".join(lines))
+    return DONE if found.answers[0].fits else DOES_NOT_FIT

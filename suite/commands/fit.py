@@ -1,15 +1,15 @@
 """`suite fit`: whether a step of RL fits on GPUs, what it holds there, and the smallest set that takes it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
-from suite.console.fit import beside, parts, sentence
+from suite.console.fit import beside, parts, sentence, smallest
 from suite.console.table import folded, has_colour, table_lines, terminal_width
 from suite.records.plain_text import json_text
 from suite.theory.choose import sizes_from, tokens_from
 from suite.theory.fit import fit_question_from, fits_of
-from suite.theory.step_memory import MOST_APART
+from suite.theory.step_memory import BF16, MIXED, MOST_APART
 
 DONE, DOES_NOT_FIT = 0, 3
 NOTE = (
@@ -33,6 +33,8 @@ def fit(given: Mapping[str, Any], *, as_json: bool) -> int:
     else:
         width, colour = terminal_width(), has_colour()
         tables = [table_lines(columns, width=width, colour=colour) for columns in (parts(found[0]), beside(found))]
-        lines = [*folded([sentence(question, found[0])], width), "", *tables[0], "", *tables[1], ""]
+        other = replace(question, precision=MIXED if question.precision == BF16 else BF16)
+        beside_it = f"With --precision {other.precision} the smallest is {smallest(fits_of(other)[0])}."
+        lines = [*folded([sentence(question, found[0]), beside_it], width), "", *tables[0], "", *tables[1], ""]
         print("\n".join([*lines, *folded([NOTE], width)]))
     return DONE if found[0].fits else DOES_NOT_FIT

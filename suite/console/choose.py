@@ -1,9 +1,11 @@
 """The chooser's answers, in the words that a terminal shows."""
 
 from collections.abc import Callable, Sequence
+from math import expm1
 
 from suite.console.table import Column
 from suite.records import numbers
+from suite.theory.calibration import load_calibration
 from suite.theory.choose import BOUND, EXPECTED, GQA, OWN, Answer, Answers, Question
 
 CLOCKS = {EXPECTED: "as expected of good kernels", BOUND: "at most, by the roofline bound"}
@@ -16,37 +18,57 @@ def variant_name(answer: Answer) -> str:
     return _kind(answer.variant, answer.kv_heads)
 
 
+def layout_name(answer: Answer, question: Question) -> str:
+    """Return `tp4`, `2 replicas of tp4`, `attention dp8` and the like."""
+    count = question.gpus.count
+    if answer.layout is None or answer.groups is None:
+        return numbers.NOTHING
+    if count == 1:
+        return "one device"
+    if answer.layout.startswith("dp"):
+        tp = count // answer.groups
+        return f"attention dp{answer.groups}" + (f" over tp{tp}" if tp > 1 else "")
+    if answer.groups == 1:
+        return answer.layout
+    return f"{answer.groups} replicas" + (", one a device" if answer.layout == "tp1" else f" of {answer.layout}")
+
+
 def sentence(question: Question, found: Answers) -> str:
-    """Say what fits on the devices, the best first, and what does not."""
-    fitting = [answer for answer in found.answers if answer.fits]
-    others = [variant_name(answer) for answer in found.answers if not answer.fits]
-    where = f"On {devices(question)}, {question.name} with {question.context:,} tokens a sequence"
-    if not fitting:
-        return f"{where} does not fit" + (f" at batch {question.batch:,}" if question.batch else "") + "."
-    best, *rest = [f"{variant_name(answer)} up to batch {answer.largest_batch:,}" for answer in fitting]
-    also = f"; {', '.join(rest)}" if rest else ""
-    return f"{where} fits with {best}{also}" + (f"; not with {', '.join(others)}" if others else "") + "."
+    """Say whether the model fits as it is, in which layout, and what another attention would change."""
+    own, *variants = found.answers
+    name = f"On {devices(question)}, {question.name} with {question.context:,} tokens a sequence"
+    if own.fits:
+        name += f" fits {variant_name(own)} up to batch {own.largest_batch:,}. Layout: {layout_name(own, question)}."
+    elif own.layout is None:
+        name = f"{question.name} cannot be laid out so: {own.why}."
+    else:
+        name += f" does not fit: {own.why}."
+    fitting = [f"{variant_name(answer)} up to {answer.largest_batch:,}" for answer in variants if answer.fits]
+    refused = [variant_name(answer) for answer in variants if answer.layout and not answer.fits]
+    others = f" If it had been trained with another attention: {', '.join(fitting)}." if fitting else ""
+    return name + others + (f" Would not fit: {', '.join(refused)}." if refused else "")
 
 
 def devices(question: Question) -> str:
-    """Return `4 x h100-sxm5-80gb (tp)`."""
+    """Return `4 x h100-sxm5-80gb`."""
     gpus = question.gpus
-    name = f"{gpus.memory_bytes / 1e9:g} GB" if gpus.device is None else gpus.device.name
-    return f"{gpus.count} x {name} ({question.way})" if gpus.count > 1 else f"1 x {name}"
+    return f"{gpus.count} x " + (f"{gpus.memory_bytes / 1e9:g} GB" if gpus.device is None else gpus.device.name)
 
 
-def columns(found: Answers) -> list[Column]:
-    """Return the table: a row a variant."""
-    answers = found.answers
+def columns(question: Question, answers: Sequence[Answer], *, by_layout: bool = False) -> list[Column]:
+    """Return a table: a row a variant, or a row a layout."""
+    layouts = [layout_name(answer, question) for answer in answers]
+    names = Column(title="attention", cells=[variant_name(answer) for answer in answers], is_name=True)
     kept = [
-        Column(title="attention", cells=[variant_name(answer) for answer in answers], is_name=True),
+        Column(title="layout", cells=layouts, is_name=True) if by_layout else names,
+        Column(title="layout", cells=layouts if not by_layout else [], rank=0),
         _numbers("largest batch", answers, lambda answer: _written(answer.largest_batch, numbers.count)),
         _numbers("cache a token", answers, lambda answer: _written(answer.token_bytes, numbers.bytes_iec), rank=2),
         _numbers("a sequence", answers, lambda answer: _written(answer.sequence_bytes, numbers.bytes_iec), rank=3),
         _numbers("weights", answers, lambda answer: _written(answer.weight_bytes, numbers.bytes_iec), rank=4),
         _numbers("batch", answers, lambda answer: _written(answer.batch, numbers.count), rank=5),
         _numbers("step, bound", answers, lambda answer: _written(answer.bound_s, numbers.seconds), rank=1),
-        _numbers("expected", answers, lambda answer: _written(answer.expected_s, numbers.seconds), rank=1),
+        _numbers("expected", answers, _expected),
         _numbers("tokens/s", answers, lambda answer: _written(answer.tokens_per_s, numbers.count)),
         _numbers("J/M tokens", answers, lambda answer: _written(answer.joules_per_million, numbers.joules), rank=1),
         _numbers("cost/M tokens", answers, lambda answer: _written(answer.cost_per_million, _money)),
@@ -54,20 +76,40 @@ def columns(found: Answers) -> list[Column]:
     return [column for column in kept if any(cell != numbers.NOTHING for cell in column.cells)]
 
 
-def notes(found: Answers) -> list[str]:
-    """Say by which clock rates are, how energy is counted, and why something does not fit or has no expected time."""
+def notes(question: Question, found: Answers) -> list[str]:
+    """Say by which clock rates are, how energy is counted, how far expected times may be off, and why something does
+    not fit or has no expected time."""
     lines = []
     if found.by is not None:
         lines.append(
             f"tokens/s {CLOCKS[found.by]}" + ("" if found.watts is None else f"; at {found.watts:g} W a device")
         )
+    families = (found.answers[0].expected_by or "").split("; ")
+    calibration = load_calibration(question.gpus.device.name) if question.gpus.device else None
+    if calibration is not None and found.answers[0].expected_by:
+        errors = "; ".join(
+            f"{family} {numbers.percent(expm1(fit.median_error))}, {numbers.percent(expm1(fit.p90_error))}"
+            for family, fit in calibration.errors.items()
+            if family in families
+        )
+        lines.append(
+            "Expected times are those of single kernels that others measured; traffic between devices is not counted. "
+            f"How far half of them are off at most, and nine in ten, for the model as it is: {errors}."
+        )
     reasons: dict[str, list[str]] = {}
     for answer in found.answers:
-        if answer.why is not None:
+        if answer.why is not None and answer.variant != OWN:
             reasons.setdefault(f"does not fit: {answer.why}", []).append(variant_name(answer))
         elif answer.expected_why is not None:
             reasons.setdefault(f"no time is expected: {answer.expected_why}", []).append(variant_name(answer))
     return lines + [f"{', '.join(names)}: {why}" for why, names in reasons.items()]
+
+
+def _expected(answer: Answer) -> str:
+    if answer.expected_s is None or answer.expected_low_s is None or answer.expected_high_s is None:
+        return _written(answer.expected_s, numbers.seconds)
+    low, high = numbers.seconds(answer.expected_low_s), numbers.seconds(answer.expected_high_s)
+    return f"{numbers.seconds(answer.expected_s)} ({low} to {high})"
 
 
 def _kind(variant: str, groups: int | None) -> str:

@@ -6,6 +6,7 @@ from suite.console.table import Column
 from suite.records import numbers
 from suite.theory.fit import Fit, FitQuestion
 from suite.theory.gpus import SHARDS
+from suite.theory.step_memory import BF16, FLOAT32, MIXED
 
 MOST_PARTS = 6
 
@@ -21,9 +22,22 @@ def sentence(question: FitQuestion, fit: Fit) -> str:
     holds = "fits on" if fit.fits else "does not fit on"
     left = "to spare" if fit.fits else "too much"
     return (
-        f"{fit.label} of {question.name} {holds} {where}: {numbers.bytes_iec(fit.peak_bytes)} on each in its "
-        f"{fit.phase}, {numbers.bytes_iec(abs(fit.spare_bytes))} {left}. Smallest: {smallest(fit)}."
+        f"{fit.label} of {question.name} in {precision_name(question)} {holds} {where}: "
+        f"{numbers.bytes_iec(fit.peak_bytes)} on each in its {fit.phase}, "
+        f"{numbers.bytes_iec(abs(fit.spare_bytes))} {left}. Smallest: {smallest(fit)}."
     )
+
+
+HELD = {
+    BF16: "bf16 (weights, gradients and AdamW's moments in bfloat16, 8 bytes a parameter)",
+    MIXED: "mixed precision (weights, gradients and AdamW's moments in float32, 16 bytes a parameter)",
+    FLOAT32: "float32 (weights, gradients and AdamW's moments, 16 bytes a parameter)",
+}
+
+
+def precision_name(question: FitQuestion) -> str:
+    """Return a precision with the bytes that it takes where all weights are trained."""
+    return HELD[question.precision] if question.lora_rank is None else f"{question.precision} with LoRA"
 
 
 def smallest(fit: Fit) -> str:

@@ -10,11 +10,14 @@ their own. Memory's is the family's. Arithmetic's is the highest rate at which a
 compute: for MLA that of 128 heads, since fewer never come near the card's peak; for GQA, where no family does, that of
 its prefill. Simplifications: queries and outputs are not counted, as in the fits; what several new tokens add to the
 floor is not known; a layer takes its kernel's time and that of its matrices, one after the other.
+
+Matrix products follow the same two numbers, by their rows: of 65 to 256 rows, as serving has them, they reach a smaller
+part of their bound than one of a thousand, and each has a floor of its own. So do grouped products of experts.
 """
 
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -43,8 +46,14 @@ WIDTHS = {GQA: (128, 128), MLA: (576, 512), EXPANDED: (192, 128)}
 """Widths of score and value where a fit does not state them."""
 PREFILL = {GQA: "GQA prefill", EXPANDED: "MLA expanded prefill"}
 """Families of prefill."""
+MATRICES, EXPERTS = "matrices", "experts"
+"""Kinds of products: with one matrix, and of all experts of a layer in one call."""
+PRODUCTS_AROUND = {GQA: 2, MLA: 5, EXPANDED: 4}
+"""Matrix products around a kernel where those of one input are joined; absorbed MLA has two more, for its heads."""
 FEWEST_TOKENS = 512
 """The shortest context; below it kernels are slower than two numbers say."""
+LEAST_BOUND_S = 2e-6
+"""The shortest bound that was fitted. Below it the two numbers miss: GQA on an H100 takes a quarter longer."""
 LEAST_PREFILL_FLOPS = 2e11
 """The least work of a prefill whose share was measured."""
 NEAR_PEAK = 0.5
@@ -61,6 +70,19 @@ class Expected:
     high: float | None
     family: str
     """The fit that it comes from, as `GQA 64/8`: heads and key-value heads."""
+
+
+def added(parts: Iterable[Expected], family: str) -> Expected:
+    """Return the time of parts that run one after the other. Its ends are those of all parts at once, since kernels of
+    one kind miss alike; None where a part has none."""
+    parts = list(parts)
+    lows, highs = [part.low for part in parts], [part.high for part in parts]
+    return Expected(
+        seconds=sum(part.seconds for part in parts),
+        low=None if None in lows else sum(filter(None, lows)),
+        high=None if None in highs else sum(filter(None, highs)),
+        family=family,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,19 +119,39 @@ class Kernel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit:
-    """The two numbers of a family, and how well they predict cells that they were not fitted on."""
+class TwoNumbers:
+    """A floor and a share, and how well they predict cells that they were not fitted on."""
 
-    of: Kernel
     share: float
-    """The part of the time, without its floor, that the roofline bound is, at one new token."""
+    """The part of the time, without its floor, that the roofline bound is."""
     floor_s: float
     median_error: float
-    """These three: |ln(predicted / measured)|."""
+    """Both: |ln(predicted / measured)|."""
     p90_error: float
-    largest_error: float
     cells: int
     """Those fitted on and those not seen."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit(TwoNumbers):
+    """Those of a family of decode kernels, at one new token."""
+
+    of: Kernel
+    largest_error: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Products(TwoNumbers):
+    """Those of matrix products of at least so many rows, up to the rows of the next."""
+
+    kind: str
+    """MATRICES or EXPERTS, whose rows are all tokens of the step."""
+    weights: str
+    rows: int
+
+    @property
+    def family(self) -> str:
+        return f"{self.kind} in {self.weights}, rows from {self.rows}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,19 +202,13 @@ class Calibration:
     """Share of the peak that a decode kernel reaches where its fits do not say."""
     speedups: Sequence[Speedup] = ()
     measured: Sequence[Cell] = ()
+    products: Sequence[Products] = ()
 
     @functools.cached_property
     def ceilings(self) -> Ceilings:
         ceilings = load_hardware(self.name).ceilings(DTYPE)
         assert ceilings is not None, self.name
         return ceilings
-
-    @property
-    def matmul_share(self) -> float | None:
-        """The share of the peak that others measured a large matrix product at; None where none is known."""
-        hardware = load_hardware(self.name)
-        measured = hardware.matmul_flops_per_s.get(DTYPE)
-        return None if measured is None else measured / hardware.dense_flops_per_s[DTYPE]
 
     def has(self, *kernels: str) -> bool:
         """Return whether decode kernels of all these names were fitted."""
@@ -222,7 +258,7 @@ class Calibration:
         """Return the time that the nearest family takes for so much work, no shorter than the bound."""
         fit = self.nearest(kernel)
         memory_s, arithmetic_s = traffic_bytes / self.ceilings.bytes_per_s, flops / self.ceilings.flops_per_s
-        memory_share, share = self._shares[fit]
+        memory_share, share = self.shares[fit]
         by_memory = memory_s / memory_share
         seconds = fit.floor_s + (by_memory if share is None else max(by_memory, arithmetic_s / share))
         reach = math.exp(fit.p90_error)
@@ -232,25 +268,37 @@ class Calibration:
     def expected_layer(
         self, shape: LayerShape, forward: Pass, dtype: str, around: LayerShape | None = None
     ) -> Expected | None:
-        """Return the whole layer's time: its kernel's, then that of the rest at the share of a large matrix product.
-
-        A simplification, since a decode step reads its matrices rather than computes with them. The ends are the
-        kernel's. None where either is not known.
-        """
+        """Return the whole layer's time: its kernel's, then that of the matrix products around it. None where either
+        is not known."""
         kernel = self.expected(shape, forward, dtype)
+        name = (prefill_kernel if is_prefill(forward) else decode_kernel)(shape)
         return kernel and self.with_rest(
             kernel,
+            around=name.kernel if isinstance(name, Kernel) else str(name),
+            rows=forward.tokens,
             flops=layer_flops(shape, forward, around) - kernel_flops(shape, forward),
             traffic_bytes=layer_bytes(shape, forward, around) - kernel_bytes(shape, forward),
         )
 
-    def with_rest(self, kernel: Expected, *, flops: float, traffic_bytes: float) -> Expected | None:
-        """Return a kernel's time and that of so much work of matrices; None where their share is not known."""
-        if self.matmul_share is None:
+    def with_rest(self, kernel: Expected, *, around: str, rows: int, **work: float) -> Expected | None:
+        """Return a kernel's time and that of so much work of the products around one of KERNELS; None where they are
+        not known."""
+        rest = self.multiplied(MATRICES, DTYPE, rows=rows, count=PRODUCTS_AROUND[around], **work)
+        return rest and added([kernel, rest], kernel.family)
+
+    def multiplied(self, kind: str, weights: str, *, rows: int, count: int, **work: float) -> Expected | None:
+        """Return the time of so many products of so much work in all; None for weights that nobody measured."""
+        fits = [fit for fit in self.products if (fit.kind, fit.weights) == (kind, weights) and fit.rows <= rows]
+        if not fits:
             return None
-        rest_s = self.ceilings.bound_s(flops=flops, traffic_bytes=traffic_bytes) / self.matmul_share
-        low, high = (None if end is None else end + rest_s for end in (kernel.low, kernel.high))
-        return replace(kernel, seconds=kernel.seconds + rest_s, low=low, high=high)
+        fit, bound_s = max(fits, key=lambda fit: fit.rows), self.ceilings.bound_s(**work)
+        seconds, reach = count * fit.floor_s + bound_s / fit.share, math.exp(fit.p90_error)
+        return Expected(seconds=seconds, low=max(bound_s, seconds / reach), high=seconds * reach, family=fit.family)
+
+    @property
+    def errors(self) -> dict[str, Fit | Products]:
+        """What the times of each family come from, and how far they are off."""
+        return {**{fit.of.family: fit for fit in self.decode}, **{fit.family: fit for fit in self.products}}
 
     def nearest(self, kernel: Kernel) -> Fit:
         """Return the fit of the nearest family. There must be one of the same widths."""
@@ -271,7 +319,9 @@ class Calibration:
         fit, work = self.nearest(cell.of), cell.work
         memory_s = work["traffic_bytes"] / self.ceilings.bytes_per_s
         arithmetic_s = work["flops"] / self.ceilings.flops_per_s
-        memory_share, share = self._shares[fit]
+        memory_share, share = self.shares[fit]
+        if max(memory_s, arithmetic_s) < LEAST_BOUND_S:
+            return f"its calibration begins at kernels whose bound is {LEAST_BOUND_S * 1e6:g} µs"
         if share is None and arithmetic_s / NEAR_PEAK > memory_s / memory_share:
             return "its calibration does not say how fast this kernel computes where arithmetic limits it"
         return None
@@ -292,12 +342,9 @@ class Calibration:
         kernel = fit.of
         return kernel.bytes_per_token / self.ceilings.bytes_per_s, kernel.flops_per_token / self.ceilings.flops_per_s
 
-    def shares_of(self, fit: Fit) -> tuple[float, float | None]:
-        """Return a family's share of the bandwidth, and of the peak where that is known."""
-        return self._shares[fit]
-
     @functools.cached_property
-    def _shares(self) -> dict[Fit, tuple[float, float | None]]:
+    def shares(self) -> dict[Fit, tuple[float, float | None]]:
+        """Each family's share of the bandwidth, and of the peak where that is known."""
         return {fit: (self._memory_share(fit), self._arithmetic_share(fit)) for fit in self.decode}
 
     def _memory_share(self, fit: Fit) -> float:
@@ -422,7 +469,10 @@ def read_calibration(file: Path) -> Calibration:
 
 def calibration_from(content: Mapping[str, Any]) -> Calibration:
     """Return a calibration from the contents of its file. Raises ValueError or what a wrong type raises."""
-    fits = [_fit(row) for row in content["decode"]]
+    fits = [
+        Fit(of=_kernel(row), largest_error=_number(row, "largest_error"), **_two_numbers(row))
+        for row in content["decode"]
+    ]
     name = str(content["name"])
     if name not in hardware_names() or load_hardware(name).ceilings(DTYPE) is None:
         raise ValueError(f"name must be a device of conf/hardware with a {DTYPE} peak; got {name!r}")
@@ -430,6 +480,9 @@ def calibration_from(content: Mapping[str, Any]) -> Calibration:
         raise ValueError("decode must have a row at least; got none")
     if len({fit.of for fit in fits}) < len(fits):
         raise ValueError("decode must have one row for each kernel and its sizes; got two of one")
+    products = content.get("products")
+    if products is None and name in choices("calibration"):  # `suite calibrate` has no records of products to fit
+        products = read_choice("calibration", name).get("products")
     return Calibration(
         name=name,
         source=str(content["source"]),
@@ -453,6 +506,10 @@ def calibration_from(content: Mapping[str, Any]) -> Calibration:
             )
             for row in content.get("measured", ())
         ],
+        products=[
+            Products(kind=row["kind"], weights=row["weights"], rows=row["rows"], **_two_numbers(row))
+            for row in products or ()
+        ],
     )
 
 
@@ -468,16 +525,14 @@ def _kernel(row: Mapping[str, Any]) -> Kernel:
     return Kernel(kernel=kernel, **sizes)
 
 
-def _fit(row: Mapping[str, Any]) -> Fit:
-    return Fit(
-        of=_kernel(row),
-        share=_share(row["share"]),
-        floor_s=_number(row, "floor_us") * 1e-6,
-        median_error=_number(row, "median_error"),
-        p90_error=_number(row, "p90_error"),
-        largest_error=_number(row, "largest_error"),
-        cells=int(_number(row, "cells")),
-    )
+def _two_numbers(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "share": _share(row["share"]),
+        "floor_s": _number(row, "floor_us") * 1e-6,
+        "median_error": _number(row, "median_error"),
+        "p90_error": _number(row, "p90_error"),
+        "cells": int(_number(row, "cells")),
+    }
 
 
 def _share(value: Any) -> float:

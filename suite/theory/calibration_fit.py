@@ -11,12 +11,10 @@ from statistics import median
 import numpy as np
 import numpy.typing as npt
 
-from suite.theory.calibration import FEWEST_TOKENS, Cell, Fit, Kernel
+from suite.theory.calibration import FEWEST_TOKENS, LEAST_BOUND_S, Cell, Fit, Kernel
 from suite.theory.roofline import Ceilings
 
 FEWEST_CELLS = 6
-LEAST_BOUND_S = 2e-6
-"""The shortest bound of a cell; below it the floor is all there is."""
 SHARES = np.arange(0.02, 1.0001, 0.005)
 STEPS, ROUNDS = 61, 3
 SMALL = 1e-3
@@ -43,7 +41,7 @@ def fitted(cells: Sequence[Cell], ceilings: Ceilings) -> Fit:
     ordered = sorted(cells, key=lambda cell: (ceilings.bound_s(**cell.work), cell.batch))
     bounds = np.array([ceilings.bound_s(**cell.work) for cell in ordered])
     times = np.array([cell.time_s for cell in ordered])
-    share, floor_s = _best(bounds[::2], times[::2])
+    share, floor_s = share_and_floor(bounds[::2], times[::2])
     errors = np.abs(np.log((floor_s + bounds[1::2] / share) / times[1::2]))
     return Fit(
         of=ordered[0].of,
@@ -56,7 +54,7 @@ def fitted(cells: Sequence[Cell], ceilings: Ceilings) -> Fit:
     )
 
 
-def _best(bounds: Numbers, times: Numbers) -> tuple[float, float]:
+def share_and_floor(bounds: Numbers, times: Numbers) -> tuple[float, float]:
     """Return the share and the floor of the least median error, by a grid that narrows around the best."""
     shares, floors = SHARES, np.linspace(0.0, float(times.min()), STEPS)
     share = floor_s = 0.0

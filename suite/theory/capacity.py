@@ -7,17 +7,27 @@ Counted: all parameters, at one width; the cache, whole pages of it where an eng
 arithmetic and traffic, of a mixture of experts those weights that a batch is expected to touch when routing is even.
 Not counted: activations and workspaces (`memory_share` leaves room for them), traffic between devices, scheduling.
 
-Devices share a model by `parallel`: under tp and dcp all weights by heads, rows and experts; under dp attention's
-weights are whole on each device, and the rest is shared (with expert parallelism, as DeepSeek serves it).
+Devices share a model by `parallel`: under tp and dcp all weights by heads, rows and experts. Under dp a dense model is
+whole on each device; of one with experts or MLA each has attention and embeddings, and the rest is shared.
 """
 
 import functools
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from suite.configuration.values import one_of, positive_number, whole_number
-from suite.theory.calibration import Calibration, load_calibration
+from suite.theory.calibration import (
+    EXPERTS,
+    GQA,
+    MATRICES,
+    MLA,
+    PRODUCTS_AROUND,
+    Calibration,
+    Expected,
+    added,
+    load_calibration,
+)
 from suite.theory.hardware import hardware_from, hardware_names
 from suite.theory.layer_kinds import (
     CompressedLayers,
@@ -28,7 +38,7 @@ from suite.theory.layer_kinds import (
     StateLayers,
 )
 from suite.theory.layer_plan import LayerPlan, plan_from
-from suite.theory.parallel import WAYS
+from suite.theory.parallel import WAYS, Layout, layouts
 from suite.theory.parameters import parameters_from
 from suite.theory.roofline import MeasuredCeilings
 from suite.theory.rope import Rope
@@ -70,7 +80,8 @@ class CapacityPlan:
             self.refusal = f"{hardware.name} has no published {DTYPE} peak"
             return
         self.ceilings, self.calibration = ceilings, load_calibration(hardware.name)
-        self.model = SharedModel(geometry, way=self.way, devices=self.devices, weight_bytes=WEIGHT_BYTES[weights])
+        (layout,) = layouts(self.devices, (self.way, self.devices), shares_mlps=can_share_mlps(geometry))
+        self.model = SharedModel(geometry, layout=layout, weights=weights)
         self.cache_bytes = self.model.cache_bytes(-(-self.seq_len // self.page) * self.page)
         self.batch = self.model.largest_batch(hardware.memory_bytes * share, self.cache_bytes)
         if not self.batch:
@@ -89,8 +100,8 @@ class CapacityPlan:
             "bound_s": bound_s,
             "most_tokens_per_s": tokens / bound_s,
         }
-        if isinstance(expected := self._expected_s(), float):
-            step |= {"expected_s": expected, "expected_tokens_per_s": tokens / expected}
+        if isinstance(expected := self._expected(), Expected):
+            step |= {"expected_s": expected.seconds, "expected_tokens_per_s": tokens / expected.seconds}
         return {
             "case": {
                 "weight_bytes": self.model.weight_bytes,
@@ -104,7 +115,7 @@ class CapacityPlan:
     def facts(self) -> dict[str, Any]:
         """Return the parameters, and where no time is expected the reason."""
         counted = self.model.parameters
-        expected = self._expected_s()
+        expected = self._expected()
         shape = f"{counted.total / 1e9:,.4g}B parameters, {counted.active / 1e9:,.4g}B of them for a token"
         return {"shape": shape, **({"expected_by": expected} if isinstance(expected, str) else {})}
 
@@ -114,10 +125,16 @@ class CapacityPlan:
     def predicted_step_s(self, measured: MeasuredCeilings) -> float:
         raise AssertionError("nothing runs")
 
-    def _expected_s(self) -> float | str:
+    def _expected(self) -> Expected | str:
         """Return the time of a step that is expected of good kernels; else the reason why none is."""
-        found = self.model.expected_s(self.calibration, self.batch, self.query_len, self.seq_len)
+        found = self.model.expected(self.calibration, self.batch, self.query_len, self.seq_len)
         return f"nothing: {found}" if isinstance(found, str) else found
+
+
+def can_share_mlps(settings: Mapping[str, Any]) -> bool:
+    """Return whether servers have attention dp for such a model: one with experts, or with MLA."""
+    is_latent = any(isinstance(layer, LatentLayers) for layer in plan_from(settings).layers)
+    return bool((settings.get("moe") or {}).get("n_routed")) or is_latent
 
 
 class SharedModel:
@@ -127,31 +144,27 @@ class SharedModel:
     """
 
     def __init__(
-        self,
-        settings: Mapping[str, Any],
-        *,
-        way: str,
-        devices: int,
-        weight_bytes: float,
-        cache_dtype: str | None = None,
+        self, settings: Mapping[str, Any], *, layout: Layout, weights: str, cache_dtype: str | None = None
     ) -> None:
-        self._way, self._devices, self._weight_bytes, self._cache_dtype = way, devices, weight_bytes, cache_dtype
+        self._layout, self._weights, self._cache_dtype = layout, weights, cache_dtype
+        self._weight_bytes = WEIGHT_BYTES[weights]
         self.parameters = parameters_from(settings)
         self._whole = plan_from(settings)
         experts = settings.get("moe") or {}
         self._routed, self._picked = experts.get("n_routed", 0), experts.get("top_k", 0)
         self._vocabulary = settings["vocab_size"] * settings["hidden_size"]
-        if way == "dcp" and devices > 1:
+        if layout.shares_context:
             for layer in self._whole.layers:
                 if type(layer) not in (FullLayers, LatentLayers, MlpLayers) or getattr(layer, "indexer", None):
                     raise ValueError(
                         f"parallel must be tp or dp for layers of kind {layer.kind}, or with an indexer; got 'dcp'"
                     )
-        by_heads = LayerPlan(name="", layers=tuple(shared_by_heads(layer, devices) for layer in self._whole.layers))
-        self._of_weights = self._whole if way == "dp" else by_heads
+        by_heads = tuple(shared_by_heads(layer, layout.tp) for layer in self._whole.layers)
+        self._of_weights = LayerPlan(name="", layers=by_heads)
         """Layers whose weights lie here."""
-        self._of_kernels = by_heads if way == "tp" else self._whole
-        """Layers whose kernels run here, over a share of the sequences or of the context under dp and dcp."""
+        self._of_kernels = self._whole if layout.shares_context else self._of_weights
+        """Layers whose kernels run here, under dcp over a share of the context."""
+        self._mlp_devices = layout.tp * (layout.groups if layout.shares_mlps else 1)
 
     @functools.cached_property
     def weight_bytes(self) -> float:
@@ -161,11 +174,13 @@ class SharedModel:
             layer.count * (layer.matrix_parameters + layer.vector_parameters) for layer in self._of_weights.layers
         )
         shared = counted.total - counted.attention - counted.norms
-        return self._weight_bytes * (attention + counted.norms + shared / self._devices)
+        # Under attention dp each group looks up its own sequences, in a table that its tp devices share.
+        table = counted.embeddings * (1 / self._layout.tp - 1 / self._mlp_devices)
+        return self._weight_bytes * (attention + counted.norms + table + shared / self._mlp_devices)
 
     def cache_bytes(self, tokens: int) -> int:
         """Return the bytes that one sequence keeps on one device that it lies on."""
-        here = -(-tokens // self._devices) if self._way == "dcp" else tokens
+        here = -(-tokens // self._layout.tp) if self._layout.shares_context else tokens
         return self._of_kernels.cache_bytes(here, self._cache_dtype)
 
     @property
@@ -177,7 +192,7 @@ class SharedModel:
         """Return the most sequences over all devices, each of which has so much memory, where one keeps so much."""
         room = memory_bytes - self.weight_bytes
         on_one = int(room // sequence_bytes) if room > 0 else 0
-        return on_one * (self._devices if self._way == "dp" else 1)
+        return on_one * self._layout.groups
 
     def step(self, batch: int, query_len: int, seq_len: int) -> Work:
         """Return the work of one device in a step of `query_len` new tokens of each sequence of the whole batch."""
@@ -185,34 +200,50 @@ class SharedModel:
 
     def rest(self, batch: int, query_len: int, seq_len: int) -> Work:
         """Return the same without attention's kernels: projections, MLPs and the head."""
-        here = self._pass(batch, query_len, seq_len).tokens
-        matrices = sum(layer.count * layer.matrix_parameters for layer in self._of_weights.layers)
-        vectors = sum(layer.count * layer.vector_parameters for layer in self._of_weights.layers)
-        counted, tokens = self.parameters, batch * query_len
-        mlps = (counted.mlps - counted.idle + self._vocabulary) / self._devices
-        touched = (counted.mlps - self._untouched(tokens) + self._vocabulary) / self._devices
-        return Work(
-            flops=round(2 * here * matrices + 2 * tokens * mlps),
-            traffic_bytes=round(self._weight_bytes * (matrices + vectors + touched)),
-        )
+        return sum((work for *_, work in self._products(batch, query_len, seq_len)), NO_WORK)
 
-    def expected_s(self, calibration: Calibration | None, batch: int, query_len: int, seq_len: int) -> float | str:
+    def _products(self, batch: int, query_len: int, seq_len: int) -> list[tuple[str, int, int, Work]]:
+        """Return the matrix products of one device's step, of attention, of MLPs and head, and of experts: their kind,
+        rows and number, and the work of all together."""
+        here = self._pass(batch, query_len, seq_len).tokens
+        tokens = batch * query_len if self._layout.shares_mlps else here
+        layers, counted = self._of_weights.layers, self.parameters
+        matrices = sum(layer.count * layer.matrix_parameters for layer in layers)
+        vectors = sum(layer.count * layer.vector_parameters for layer in layers)
+        count = sum(layer.count * PRODUCTS_AROUND[MLA if isinstance(layer, LatentLayers) else GQA] for layer in layers)
+        mlps = (counted.mlps - self._all_experts + self._vocabulary) / self._mlp_devices
+        met = (self._all_experts - counted.idle) / self._mlp_devices
+        touched = (self._all_experts - self._untouched(tokens)) / self._mlp_devices
+
+        def work(rows: int, multiplied: float, read: float) -> Work:
+            return Work(flops=round(2 * rows * multiplied), traffic_bytes=round(self._weight_bytes * read))
+
+        attention = (MATRICES, here, count, work(here, matrices, matrices + vectors))
+        dense = (MATRICES, tokens, 2 * counted.blocks + 1, work(tokens, mlps, mlps))
+        experts = (EXPERTS, tokens, counted.expert_layers, work(tokens, met, touched))
+        return [attention, dense, experts] if self._all_experts else [attention, dense]
+
+    def expected(self, calibration: Calibration | None, batch: int, query_len: int, seq_len: int) -> Expected | str:
         """Return the time of a step that is expected of good kernels, one after the other; else the reason why none
         is."""
         if calibration is None:
             return "the device has no calibration"
-        if calibration.matmul_share is None:
-            return "no matrix product was measured on the device"
-        kernels = self.expected_kernels_s(calibration, batch, query_len, seq_len)
+        kernels = self.expected_kernels(calibration, batch, query_len, seq_len)
         if isinstance(kernels, str):
             return kernels
-        rest = self.rest(batch, query_len, seq_len)
-        rest_s = calibration.ceilings.bound_s(flops=rest.flops, traffic_bytes=rest.traffic_bytes)
-        return kernels + rest_s / calibration.matmul_share
+        times = list(kernels)
+        for kind, rows, count, work in self._products(batch, query_len, seq_len):
+            time = calibration.multiplied(kind, self._weights, rows=rows, count=count, **asdict(work))
+            if time is None:
+                return f"its calibration has no products of {kind} in {self._weights}"
+            times.append(time)
+        return added(times, "; ".join(dict.fromkeys(time.family for time in times)))
 
-    def expected_kernels_s(self, calibration: Calibration, batch: int, query_len: int, seq_len: int) -> float | str:
-        """Return the time expected of all layers' kernels, one after the other; else which of them is not known."""
-        total_s, forward = 0.0, self._pass(batch, query_len, seq_len)
+    def expected_kernels(
+        self, calibration: Calibration, batch: int, query_len: int, seq_len: int
+    ) -> list[Expected] | str:
+        """Return the times expected of each layer's kernels; else which of them is not known."""
+        times, forward = [], self._pass(batch, query_len, seq_len)
         for layer in self._of_kernels.layers:
             if isinstance(layer, MlpLayers):
                 continue
@@ -227,8 +258,8 @@ class SharedModel:
                 return why
             expected = calibration.expected(shape, seen, DTYPE)
             assert expected is not None
-            total_s += layer.count * expected.seconds
-        return total_s
+            times += [expected] * layer.count
+        return times
 
     def _kernels(self, batch: int, query_len: int, seq_len: int) -> Work:
         forward = self._pass(batch, query_len, seq_len)
@@ -236,21 +267,22 @@ class SharedModel:
 
     def _pass(self, batch: int, query_len: int, seq_len: int) -> Pass:
         return Pass(
-            batch=batch // self._devices if self._way == "dp" else batch,
+            batch=-(-batch // self._layout.groups),
             query_len=query_len,
-            seq_len=-(-seq_len // self._devices) if self._way == "dcp" else seq_len,
+            seq_len=-(-seq_len // self._layout.tp) if self._layout.shares_context else seq_len,
             element_bytes=ELEMENT_BYTES,
             cache_dtype=self._cache_dtype,
         )
 
+    @property
+    def _all_experts(self) -> float:
+        """Parameters of all routed experts; 0 where a token meets each of them, as it meets any other MLP."""
+        return self.parameters.idle / (1 - self._picked / self._routed) if self.parameters.idle else 0.0
+
     def _untouched(self, tokens: int) -> float:
         """Return the parameters of experts that none of so many evenly routed tokens is expected to meet."""
-        if not self._routed:
-            return 0.0
-        missed = 1 - self._picked / self._routed
-        of_all_experts = self.parameters.idle / missed if missed else 0.0
-        share: float = missed**tokens
-        return of_all_experts * share
+        share: float = (1 - self._picked / self._routed) ** tokens if self._routed else 0.0
+        return self._all_experts * share
 
 
 def no_room(weight_bytes: float, sequence_bytes: int, memory_bytes: int, share: float) -> str:
@@ -280,8 +312,10 @@ def shared_by_heads(layer: LayerKind, devices: int) -> LayerKind:
         return count // devices
 
     if isinstance(layer, FullLayers):
-        groups = -(-layer.num_kv_heads // devices)
-        return replace(layer, num_heads=share(layer.num_heads, "num_heads"), num_kv_heads=groups)
+        heads, groups = share(layer.num_heads, "num_heads"), layer.num_kv_heads
+        # Where there are fewer than devices, each is repeated on equally many, as engines require it.
+        groups = 1 if devices % groups == 0 else share(groups, "num_kv_heads")
+        return replace(layer, num_heads=heads, num_kv_heads=groups)
     if isinstance(layer, LatentLayers):
         heads = share(layer.geometry.num_heads, "num_heads")
         return replace(layer, geometry=replace(layer.geometry, num_heads=heads, num_kv_heads=heads))

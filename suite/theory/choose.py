@@ -1,8 +1,9 @@
-"""The chooser: which attention over a model fits on so many devices, and which is the fastest or the cheapest.
+"""The chooser: whether a model fits on so many devices, in which layout, and what another attention would change.
 
-MHA, MQA, GQA and MLA are laid over the whole model as `suite explain` lays them over its main attention: each layer
-that mixes tokens becomes one, windows and recurrent states too, and all else stays. Beside them stands the model as it
-is.
+The model as it is comes first, since its weights can be served with no other attention. Beside it MHA, MQA, GQA and MLA
+are laid over the whole model as `suite explain` lays them over its main attention: each layer that mixes tokens becomes
+one, windows and recurrent states too, and all else stays. Each takes the layout of the devices that is best for it,
+unless the question names one.
 
 The answers are suite.theory.capacity's: weights and cache decide whether a batch fits, and a step takes its bound at
 least and its calibration's time where the device has one. Energy is that of devices which draw the given watts all the
@@ -18,13 +19,13 @@ from typing import Any
 from suite.configuration.files import choices, did_you_mean, read_choice, read_settings, read_yaml
 from suite.configuration.values import not_negative, one_of, positive_number, whole_number
 from suite.theory.calibration import load_calibration
-from suite.theory.capacity import DTYPE, WEIGHT_BYTES, SharedModel, no_room
+from suite.theory.capacity import DTYPE, WEIGHT_BYTES, SharedModel, can_share_mlps, no_room
 from suite.theory.geometry import Geometry, geometry_from
 from suite.theory.gpus import Gpus, gpus_from
 from suite.theory.latent_shapes import LATENT_SIZES, absorbed_shape
 from suite.theory.layer_kinds import FullLayers, LatentLayers, LayerKind, MlpLayers
 from suite.theory.layer_plan import LayerPlan, plan_from
-from suite.theory.parallel import WAYS
+from suite.theory.parallel import Layout, layouts, read_parallel
 from suite.theory.shapes import QUANTISED_DTYPES, grouped_shape
 
 OWN, MHA, GQA, MQA, MLA = VARIANTS = ("own", "mha", "gqa", "mqa", "mla")
@@ -33,7 +34,7 @@ CACHE_DTYPES = (DTYPE, *QUANTISED_DTYPES)
 FITS, FASTEST, CHEAPEST = ORDERS = ("fits", "fastest", "cheapest")
 BOUND, EXPECTED = "bound", "expected"
 MILLION, HOUR_S = 1e6, 3600
-USUAL_GROUPS = 8
+USUAL_GROUPS, MOST_DEVICES = 8, 1024
 SIZES = {
     "hidden_size": None,
     "num_layers": None,
@@ -79,7 +80,8 @@ class Question:
     settings: Mapping[str, Any]
     """The model's, as those of conf/geometry."""
     gpus: Gpus
-    way: str
+    parallel: tuple[str, int] | None
+    """None asks for the best layout."""
     context: int
     """Tokens of each sequence, new ones included."""
     batch: int | None
@@ -103,6 +105,10 @@ class Answer:
     """Those of grouped attention, in all layers."""
     like: str | None = None
     """The variant that the model as it is is."""
+    layout: str | None = None
+    """As `--parallel` calls it."""
+    groups: int | None = None
+    """Groups of devices with sequences of their own."""
     fits: bool = False
     why: str | None = None
     """The reason why it does not fit."""
@@ -121,6 +127,11 @@ class Answer:
     traffic_bytes: int | None = None
     bound_s: float | None = None
     expected_s: float | None = None
+    expected_low_s: float | None = None
+    """Between both ends lie nine in ten of the kernels that were measured; their errors are taken to add up."""
+    expected_high_s: float | None = None
+    expected_by: str | None = None
+    """The families of the calibration that it comes from."""
     expected_why: str | None = None
     """The reason why no time is expected."""
     tokens_per_s: float | None = None
@@ -135,6 +146,8 @@ class Answers:
     """`expected` where such a time is known of all that fit, else `bound`; None where no time is known."""
     watts: float | None
     answers: Sequence[Answer]
+    layouts: Sequence[Answer]
+    """All possible layouts of the model as it is, the best first."""
 
 
 def question_from(given: Mapping[str, Any]) -> Question:
@@ -146,21 +159,21 @@ def question_from(given: Mapping[str, Any]) -> Question:
     asked = {**known, "model": None, "sizes": None, "parallel": None, **given}
     name, settings = asked_model(asked)
     gpus = gpus_named(asked["gpus"])
-    way = _way(asked["parallel"], gpus.count)
+    if gpus.count > MOST_DEVICES:
+        raise ValueError(f"gpus must be at most {MOST_DEVICES} in number; got {gpus.count}")
+    parallel = read_parallel(asked["parallel"], gpus.count)
     context = whole_number(asked, "context", at_least=2)
     new_tokens = whole_number(asked, "new_tokens", at_least=1, at_most=context - 1)
-    if way == "dcp" and gpus.count > 1 and -(-context // gpus.count) <= new_tokens:
+    if parallel is not None and parallel[0] == "dcp" and gpus.count > 1 and -(-context // gpus.count) <= new_tokens:
         raise ValueError(
             f"context / devices must be above new_tokens under dcp; got {context}, {gpus.count} and {new_tokens}"
         )
     batch = None if asked["batch"] is None else whole_number(asked, "batch", at_least=1)
-    if way == "dp" and batch is not None and batch % gpus.count:
-        raise ValueError(f"batch must be a multiple of the devices under dp; got {batch} and {gpus.count}")
     return Question(
         name=name,
         settings=settings,
         gpus=gpus,
-        way=way,
+        parallel=parallel,
         context=context,
         batch=batch,
         new_tokens=new_tokens,
@@ -172,28 +185,34 @@ def question_from(given: Mapping[str, Any]) -> Question:
 
 
 def answers_to(question: Question, order: str = FITS) -> Answers:
-    """Answer for the model as it is and each variant over it, the best by `order` first."""
+    """Answer for the model as it is, and then for each variant over it, the best by `order` first."""
     share = read_settings("capacity")["memory_share"]
-    found = [_answer(question, laid, share) for laid in variants_of(question.settings)]
-    by = _clock([answer for answer in found if answer.fits])
     watts = question.watts
     if watts is None and question.gpus.device is not None:
         watts = question.gpus.device.tdp_w
+
+    def compared(answers: Sequence[Answer]) -> list[Answer]:
+        by = _clock([answer for answer in answers if answer.fits])
+        return ordered([_priced(question, answer, by, watts) for answer in answers], order)
+
+    layouts_of = [compared(_answers(question, laid, share)) for laid in variants_of(question.settings)]
+    answers = compared([of_variant[0] for of_variant in layouts_of])
     return Answers(
-        by=by, watts=watts, answers=ordered([_priced(question, answer, by, watts) for answer in found], order)
+        by=_clock([answer for answer in answers if answer.fits]), watts=watts, answers=answers, layouts=layouts_of[0]
     )
 
 
 def ordered(answers: Sequence[Answer], order: str) -> list[Answer]:
-    """Sort answers by one of ORDERS; those of which the size is not known come behind, and last those that do not
-    fit."""
+    """Sort answers by one of ORDERS, the model as it is before all variants; those of which the size is not known come
+    behind, and last those that do not fit."""
 
-    def place(answer: Answer) -> tuple[bool, float]:
+    def place(answer: Answer) -> tuple[bool, bool, float]:
+        is_variant = answer.variant != OWN
         if not answer.fits:
-            return True, -(answer.largest_batch or 0)
+            return is_variant, True, -(answer.largest_batch or 0)
         cost = answer.joules_per_million if answer.cost_per_million is None else answer.cost_per_million
         size = {FITS: answer.largest_batch, FASTEST: answer.tokens_per_s, CHEAPEST: cost}[order]
-        return False, float("inf") if size is None else size if order == CHEAPEST else -size
+        return is_variant, False, float("inf") if size is None else size if order == CHEAPEST else -size
 
     return sorted(answers, key=place)
 
@@ -312,15 +331,6 @@ def asked_model(asked: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     return name, read_choice("geometry", name)
 
 
-def _way(text: object, count: int) -> str:
-    """Read `tp`, or `tp4` where it says how many devices as well."""
-    found = re.fullmatch(r"([a-z]+)(\d*)", "tp" if text is None else str(text))
-    if found is None or found[1] not in WAYS or found[2] not in ("", str(count)):
-        ways = ", ".join(f"{way}{count}" for way in WAYS)
-        raise ValueError(f"parallel must be one of {ways}, over all {count} devices; got {text!r}")
-    return found[1]
-
-
 def _own_variant(geometry: Geometry, plan: LayerPlan) -> tuple[str | None, int | None]:
     """Return which variant the model as it is is, and its groups; None where its layers are of several kinds."""
     mixing = [layer for layer in plan.layers if not isinstance(layer, MlpLayers)]
@@ -371,24 +381,39 @@ def _latent_sizes(settings: Mapping[str, Any], plan: LayerPlan, geometry: Geomet
     return {**_without_attention(settings, plan, "latent"), "attention": MLA, "num_kv_heads": None, **sizes}
 
 
-def _answer(question: Question, laid: Laid, share: float) -> Answer:
-    """Answer for one variant, but for what hangs on the clock."""
-    gpus, dtype = question.gpus, None if question.cache_dtype == DTYPE else question.cache_dtype
-    answer = Answer(variant=laid.variant, kv_heads=laid.kv_heads, like=laid.like)
-    try:
-        model = SharedModel(
-            laid.settings,
-            way=question.way,
-            devices=gpus.count,
-            weight_bytes=WEIGHT_BYTES[question.weights],
-            cache_dtype=dtype,
-        )
-    except ValueError as error:
-        return replace(answer, why=str(error))
+def _answers(question: Question, laid: Laid, share: float) -> list[Answer]:
+    """Answer for one variant in each layout that is possible, but for what hangs on the clock; else say once why."""
+    models, why = _models(question, laid, question.parallel)
+    if models:
+        return [_answer(question, laid, layout, model, share) for layout, model in models.items()]
+    if question.parallel is not None and question.parallel[0] == "tp":
+        possible = [layout.name for layout in _models(question, laid, None)[0] if not layout.shares_mlps]
+        why += f"; possible: {', '.join(possible)}"
+    return [Answer(variant=laid.variant, kv_heads=laid.kv_heads, like=laid.like, why=why)]
+
+
+def _models(question: Question, laid: Laid, parallel: tuple[str, int] | None) -> tuple[dict[Layout, SharedModel], str]:
+    """Return the possible layouts, and why the last of the others is impossible."""
+    models, why = {}, ""
+    dtype = None if question.cache_dtype == DTYPE else question.cache_dtype
+    for layout in layouts(question.gpus.count, parallel, shares_mlps=can_share_mlps(laid.settings)):
+        try:
+            models[layout] = SharedModel(laid.settings, layout=layout, weights=question.weights, cache_dtype=dtype)
+        except ValueError as error:
+            why = f"{layout.name} is impossible: {error}"
+    return models, why
+
+
+def _answer(question: Question, laid: Laid, layout: Layout, model: SharedModel, share: float) -> Answer:
+    gpus = question.gpus
     sequence_bytes = model.cache_bytes(question.context)
     largest = model.largest_batch(gpus.memory_bytes * share, sequence_bytes)
-    answer = replace(
-        answer,
+    answer = Answer(
+        variant=laid.variant,
+        kv_heads=laid.kv_heads,
+        like=laid.like,
+        layout=layout.name,
+        groups=layout.groups,
         token_bytes=model.token_bytes,
         sequence_bytes=sequence_bytes,
         weight_bytes=model.weight_bytes,
@@ -413,9 +438,12 @@ def _times(question: Question, model: SharedModel, batch: int) -> dict[str, Any]
         return {"expected_why": f"{device.name} has no published {DTYPE} peak"}
     work = model.step(*sizes)
     bound_s = ceilings.bound_s(flops=work.flops, traffic_bytes=work.traffic_bytes)
-    expected = model.expected_s(load_calibration(device.name), *sizes)
     found = {"flops": work.flops, "traffic_bytes": work.traffic_bytes, "bound_s": bound_s}
-    return found | ({"expected_why": expected} if isinstance(expected, str) else {"expected_s": expected})
+    expected = model.expected(load_calibration(device.name), *sizes)
+    if isinstance(expected, str):
+        return found | {"expected_why": expected}
+    ends = {"expected_low_s": expected.low, "expected_high_s": expected.high}
+    return found | {"expected_s": expected.seconds, **ends, "expected_by": expected.family}
 
 
 def _clock(fitting: Sequence[Answer]) -> str | None:

@@ -9,7 +9,7 @@ By the bound both compute at the peak. Good kernels do not, and not equally: wha
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from typing import Any
 
@@ -18,6 +18,7 @@ from suite.theory.calibration import (
     DTYPE,
     EXPANDED,
     GQA,
+    MLA,
     Calibration,
     Expected,
     decode_kernel,
@@ -70,7 +71,9 @@ def expected_crossover(geometry: Geometry, calibration: Calibration, *, seq_len:
     """
     shares = calibration.prefill.get(EXPANDED, {})
     forward = Pass(batch=1, query_len=1, seq_len=seq_len, element_bytes=ELEMENT_BYTES[DTYPE])
-    is_known = calibration.expected_layer(absorbed_shape(geometry), forward, DTYPE) is not None
+    # One new token of one sequence may take less than anything that was fitted; where the modes cross, none does.
+    busy = replace(forward, batch=1024)
+    is_known = calibration.expected_layer(absorbed_shape(geometry), busy, DTYPE) is not None
     latent, mha = (
         decode_kernel(shape) for shape in (absorbed_shape(geometry), grouped_shape(geometry, kv_heads="all"))
     )
@@ -93,7 +96,8 @@ def expected_crossover(geometry: Geometry, calibration: Calibration, *, seq_len:
             "flops": layer_flops(shape, forward) - flops,
             "traffic_bytes": layer_bytes(shape, forward) - traffic_bytes,
         }
-        layer = calibration.with_rest(kernel, **rest)
+        around = MLA if isinstance(shape, AbsorbedShape) else EXPANDED
+        layer = calibration.with_rest(kernel, around=around, rows=forward.tokens, **rest)
         assert layer is not None
         return layer.seconds
 

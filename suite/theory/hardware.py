@@ -18,7 +18,6 @@ class Hardware:
     bytes_per_s: float
     dense_flops_per_s: dict[str, float]
     """Peak without sparsity, by torch's dtype name. A dtype the device lacks is absent."""
-    matmul_flops_per_s: dict[str, float]
     """Best rate of a large matrix product that others measured; absent where nobody did."""
     tdp_w: float | None = None
 
@@ -47,7 +46,6 @@ def hardware_from(content: Mapping[str, Any]) -> Hardware:
         memory_bytes=int(content["memory_gb"] * 1e9),
         bytes_per_s=content["mem_bw_gbs"] * 1e9,
         dense_flops_per_s=by_dtype("dense_tflops"),
-        matmul_flops_per_s=by_dtype("measured_matmul_tflops"),
         tdp_w=content.get("tdp_w"),
     )
 

@@ -49,6 +49,9 @@ class Parameters:
     other: int
     """Parameters that a geometry names by themselves, such as hyper-connections."""
     idle: int
+    blocks: int
+    """MLPs, whether with experts or without."""
+    expert_layers: int
 
     @property
     def total(self) -> int:
@@ -113,7 +116,8 @@ def parameters_from(settings: Mapping[str, Any], where: str = "geometry.") -> Pa
     hidden = whole_number(settings, "hidden_size", at_least=1, where=where)
     vocab = whole_number(settings, "vocab_size", at_least=1, where=where)
     blocks = [layer.count for layer in plan.layers if isinstance(layer, MlpLayers)]
-    mlps, idle = _mlps(settings, sum(blocks) or sum(layer.count for layer in plan.layers), hidden, where)
+    count = sum(blocks) or sum(layer.count for layer in plan.layers)
+    mlps, idle, expert_layers = _mlps(settings, count, hidden, where)
     norms_per_layer = settings.get("norms_per_layer", 2)
     attention = sum(layer.count * (layer.matrix_parameters + layer.vector_parameters) for layer in plan.layers)
     tied = one_of(settings, "tie_embeddings", (True, False), where=where)
@@ -125,16 +129,18 @@ def parameters_from(settings: Mapping[str, Any], where: str = "geometry.") -> Pa
         head=0 if tied else vocab * hidden,
         other=sum(settings.get("other_parameters", {}).values()),
         idle=idle,
+        blocks=count,
+        expert_layers=expert_layers,
     )
 
 
-def _mlps(settings: Mapping[str, Any], count: int, hidden: int, where: str) -> tuple[int, int]:
-    """Return the parameters of all MLPs, and those of them that a token does not meet."""
+def _mlps(settings: Mapping[str, Any], count: int, hidden: int, where: str) -> tuple[int, int, int]:
+    """Return the parameters of all MLPs, those of them that a token does not meet, and the MLPs with experts."""
     matrices = GATED if one_of({"gated_mlp": True, **settings}, "gated_mlp", (True, False)) else UNGATED
     moe = settings.get("moe")
     wide = whole_number(settings, "intermediate_size", at_least=1, where=where)
     if moe is None:
-        return count * matrices * hidden * wide, 0
+        return count * matrices * hidden * wide, 0, 0
     inside = f"{where}moe."
     unknown = sorted(set(moe) - set(EXPERT_SIZES))
     if unknown:
@@ -143,4 +149,5 @@ def _mlps(settings: Mapping[str, Any], count: int, hidden: int, where: str) -> t
     with_experts = whole_number({"n_layers": count - dense, **moe}, "n_layers", at_least=1, where=inside)
     sizes = {name: value for name, value in moe.items() if name not in ("first_dense", "n_layers")}
     experts = Experts(hidden_size=hidden, matrices=matrices, **sizes)
-    return dense * matrices * hidden * wide + with_experts * experts.count, with_experts * experts.idle
+    parameters = dense * matrices * hidden * wide + with_experts * experts.count
+    return parameters, with_experts * experts.idle, with_experts

@@ -6,13 +6,13 @@ from dataclasses import asdict
 from suite.configuration.files import choices, read_choice
 from suite.theory.choose import ORDERS, SIZES, answers_to, question_from
 from suite.theory.fit import fit_question_from, fits_of
-from suite.theory.parallel import WAYS
 from suite.theory.step_memory import model_sizes
 
 SEED, MANY = 27, 200
 DEVICES = ("h100", "h200", "b200", "a100", "gb200", "l40s", "v100", "mi300x", "80", "141", "24")
-COUNTS = (1, 2, 4, 8, 8, 3, 16)
-ROOMY = {"gpus": ("8xh200", "8xh200", "8xb200", "16xh200"), "weights": ("int4",)}
+COUNTS = (1, 2, 4, 8, 8, 3, 16, 2048)
+PARALLEL = (None, None, None, "tp", "tp", "dp", "dcp", "tp2", "tp4", "dp2", "dp4", "tp5")
+ROOMY = {"gpus": ("8xh200", "8xh200", "8xb200", "16xh200"), "weights": ("fp8", "fp8", "int4")}
 """Devices on which nearly every model fits, so that its kinds of layers have times."""
 
 
@@ -23,7 +23,9 @@ def serving_questions(count=MANY):
     found = [_serving(chance, model, **{name: chance.choice(of) for name, of in ROOMY.items()}) for model in models]
     found += [_serving(chance, chance.choice(models)) for _ in range(count - len(models) - own - 1)]
     # At the context at which an indexer begins to pick among rows.
-    found.append(_serving(chance, "deepseek-v4-pro", gpus="16xb200", weights="int4", context=4096, batch=1, way="tp"))
+    found.append(
+        _serving(chance, "deepseek-v4-pro", gpus="16xb200", weights="int4", context=4096, batch=1, parallel="tp")
+    )
     return found + [_serving(chance, None) for _ in range(own)]
 
 
@@ -33,7 +35,7 @@ def _serving(chance, model, **given):
         "context": chance.choice([64, 513, 4096, 32_768, 131_071]),
         "batch": chance.choice([None, None, None, 1, 8, 16]),
         "new_tokens": chance.choice([1, 1, 1, 2, 4, 20]),
-        "way": chance.choice(("tp", *WAYS)),
+        "parallel": chance.choice(PARALLEL),
         "weights": chance.choice(["bfloat16", "fp8", "int4"]),
         "cache_dtype": chance.choice(["bfloat16", "bfloat16", "bfloat16", "fp8", "int8"]),
         "price": chance.choice([*[None] * 9, *[2.5] * 9, 0, -1]),
@@ -94,11 +96,11 @@ def _rl_model(chance, dense):
 def serving_answer(asked, order):
     """Return what Python answers, or its refusal."""
     try:
-        question = question_from({**{k: v for k, v in asked.items() if k != "way"}, "parallel": asked["way"]})
+        question = question_from(asked)
     except ValueError as error:
         return {"refusal": str(error)}
     found = asdict(answers_to(question, order))
-    return {"by": found["by"], "watts": found["watts"], "answers": [_plain(answer) for answer in found["answers"]]}
+    return {**found, "answers": list(map(_plain, found["answers"])), "layouts": list(map(_plain, found["layouts"]))}
 
 
 def rl_answer(asked):

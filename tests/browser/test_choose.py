@@ -19,7 +19,8 @@ ASK = """([data, words, serving, orders, rl]) => {
   const refused = (found) => ({ refusal: sayWhy(words, found.refusal) });
   const chosen = serving.map((question, at) => {
     const found = chooseAnswers(data, question, orders[at]);
-    return found.refusal ? refused(found) : { by: found.by, watts: found.watts, answers: found.answers.map(said) };
+    if (found.refusal) return refused(found);
+    return { by: found.by, watts: found.watts, answers: found.answers.map(said), layouts: found.layouts.map(said) };
   });
   const fits = rl.map((question) => {
     const found = fitAnswers(data, question);

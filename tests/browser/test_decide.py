@@ -30,14 +30,15 @@ def test_it_answers_in_a_sentence_and_six_columns(decide):
     page = decide()
     serving, training = answers(page)
     assert serving == (
-        "On 4 × h100-sxm5-80gb, llama-3.1-70b fits with MQA up to batch 27. "
-        "Then as it is (GQA-8) up to 13, MLA up to 11, MHA up to 1."
+        "On 4 × h100-sxm5-80gb, llama-3.1-70b fits as it is (GQA-8) up to batch 13. Layout: tp4. "
+        "If it had been trained with another attention: MQA up to 27, MLA up to 18, MHA up to 1."
     )
-    assert training.startswith("PPO of llama-3.1-8b fits on 4 × h100-sxm5-80gb: 32.2 GiB on each, 40.9 GiB to spare.")
+    assert training.startswith("PPO of llama-3.1-8b in bf16 (weights, gradients and AdamW’s moments in bfloat16")
+    assert "fits on 4 × h100-sxm5-80gb: 32.2 GiB on each, 40.9 GiB to spare." in training
     table = page.locator("table").first
     assert table.locator("th[scope=col]:visible").count() == 6
     page.get_by_role("button", name="All columns").click()
-    assert table.locator("th[scope=col]:visible").count() == 10
+    assert table.locator("th[scope=col]:visible").count() == 11
     assert page.evaluate("document.documentElement.scrollHeight") < MOST_HIGH
     assert page.locator("*").count() < MOST_NODES
 
@@ -51,8 +52,34 @@ def test_what_is_changed_is_told_without_defaults(decide):
     page.keyboard.press("Enter")
     page.get_by_label("Algorithm").select_option("grpo")
     assert told(page) == {"order": "cheapest", "price": "2", "algorithm": "grpo"}
-    assert "is cheapest with MQA: 2.13 for a million tokens." in answers(page)[0]
-    assert answers(page)[1].startswith("GRPO of llama-3.1-8b fits")
+    assert "as it is (GQA-8) takes 4.26 for a million tokens at batch 13." in answers(page)[0]
+    assert answers(page)[1].startswith("GRPO of llama-3.1-8b in bf16")
+
+
+def test_layouts_and_rl_devices_are_chosen_by_themselves(decide):
+    page = decide(model="8b", count="8", rl_count="2", precision="mixed")
+    layouts = page.locator("details[data-name=layouts]")
+    layouts.locator("summary").click()
+    names = layouts.locator("tbody th").all_text_contents()
+    assert names == ["tp8", "2 replicas of tp4", "4 replicas of tp2", "8 replicas, one a device"]
+    page.get_by_label("Layout").fill("tp4")
+    assert "up to batch 126. Layout: 2 replicas of tp4." in answers(page)[0]
+    assert "does not fit on 2 × h100-sxm5-80gb" in answers(page)[1]
+    page.get_by_label("Model").first.fill("qwen2.5-7b")
+    page.get_by_label("Layout").fill("tp8")
+    assert answers(page)[0].endswith("must be a multiple of tp; got 28 and 8; possible: tp4, tp2, tp1.")
+    assert page.locator(".decide-notes").count() == 0
+
+
+def test_expected_times_show_how_far_they_are_off(decide):
+    page = decide(model="8b", count="1")
+    errors = page.locator("details[data-name=errors]")
+    errors.locator("summary").click()
+    families = errors.locator("tbody th").all_text_contents()
+    assert {"GQA 32/8", "MLA 32", "matrices in bfloat16, rows from 2"} <= set(families)
+    assert page.locator("table").first.locator("td", has_text="ms to").count() == 4
+    page.get_by_label("Tokens of a sequence").fill("16k")
+    assert errors.get_attribute("open") is not None
 
 
 def test_sizes_of_ones_own_and_refusals_answer_as_they_are_typed(decide):
@@ -61,8 +88,8 @@ def test_sizes_of_ones_own_and_refusals_answer_as_they_are_typed(decide):
     )
     assert answers(page)[0] == "sizes.vocab_size must be a whole number of at least 1"
     page.get_by_label("Vocabulary").fill("128256")
-    assert "a model of these sizes fits with MQA up to batch 27" in answers(page)[0]
-    page = decide(model="qwen2.5", rl_model="deepseek-v3", context="x", count="3")
+    assert "a model of these sizes fits as it is (GQA-8) up to batch 13" in answers(page)[0]
+    page = decide(model="qwen2.5", rl_model="deepseek-v3", context="x", rl_count="3")
     assert answers(page)[0].startswith("model must be a geometry; got qwen2.5; did you mean qwen2.5-0.5b, ")
     assert answers(page)[1] == "gpus must be 1, 2, 4, 8 in number; got 3"
     page.get_by_label("Model").first.fill("8b")

@@ -6,6 +6,7 @@ import pytest
 
 from suite.configuration.files import read_choice, read_settings
 from suite.theory.capacity import CapacityPlan, SharedModel
+from suite.theory.parallel import Layout
 
 GB = 1e9
 
@@ -115,7 +116,7 @@ def test_wrong_settings_are_one_sentence(changes, said):
 
 def test_a_token_is_multiplied_by_its_own_experts_alone():
     settings = read_choice("geometry", "deepseek-v3")
-    model = SharedModel(settings, way="tp", devices=1, weight_bytes=1.0)
+    model = SharedModel(settings, layout=Layout(tp=1), weights="fp8")
     per_token = model.rest(64, 1, 4096).flops / (2 * 64)
     vectors = 61 * (512 + 1536)  # the norms of latent and query
     assert per_token == model.parameters.active - model.parameters.norms - vectors
@@ -126,5 +127,14 @@ def test_an_expected_step_is_its_kernels_and_its_matrices():
     batch, kept = 13, 32_768 * 2 * 8 * 128 * 2
     kernel_s = 8e-6 + batch * kept / 3.35e12 / 0.9
     matrices = 8_030_261_248 - 128_256 * 4096 - 65 * 4096
-    rest_s = 2 * matrices / 3.35e12 / (794.5 / 989.4)
+    # Of 13 rows: queries, keys and values; output; gate and up; down. Then the head.
+    rest_s = 2 * matrices / 3.35e12 / 0.90 + (32 * 4 + 1) * 3e-6
     assert found["step"]["expected_s"] == pytest.approx(32 * kernel_s + rest_s, rel=1e-6)
+
+
+def test_a_dense_models_dp_is_whole_replicas():
+    one, replicas, shared = costs(), costs(tp=4, parallel="dp"), costs(tp=4)
+    assert replicas["case"]["largest_batch"] == 4 * one["case"]["largest_batch"] == 52
+    assert replicas["case"]["weight_bytes"] == one["case"]["weight_bytes"]
+    assert replicas["step"]["bound_s"] == one["step"]["bound_s"]
+    assert shared["case"]["largest_batch"] == 63

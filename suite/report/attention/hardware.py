@@ -196,11 +196,12 @@ def _expected(timing: Timing, flops: float, traffic_bytes: float) -> Iterable[De
     cell = decode_cell(timing.record)
     for known in known_calibrations():
         expected = cell and known.expected_cell(cell)
-        if expected and timing.span == LAYER:
+        if cell and expected and timing.span == LAYER:
             rest = {"flops": flops, "traffic_bytes": traffic_bytes}
             of_kernel = {name: constant(timing.record, KERNEL, name) or 0 for name in rest}
             left = {name: amount - of_kernel[name] for name, amount in rest.items()}
-            expected = known.with_rest(expected, **left) if min(left.values()) >= 0 else None
+            around, rows = cell.of.kernel, cell.batch * cell.query_len
+            expected = known.with_rest(expected, around=around, rows=rows, **left) if min(left.values()) >= 0 else None
         if expected:
             yield DeviceTime(place=Place(name=known.name, is_expected=True), timing=timing, time_s=expected.seconds)
 

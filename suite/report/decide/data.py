@@ -9,9 +9,30 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from suite.configuration.files import choices, read_choice, read_settings, read_text
-from suite.theory.calibration import DTYPE, FEWEST_TOKENS, Calibration, load_calibration
+from suite.theory.calibration import (
+    DTYPE,
+    FEWEST_TOKENS,
+    GQA,
+    LEAST_BOUND_S,
+    MLA,
+    PRODUCTS_AROUND,
+    Calibration,
+    Fit,
+    Products,
+    load_calibration,
+)
 from suite.theory.capacity import WEIGHT_BYTES
-from suite.theory.choose import CACHE_DTYPES, ORDERS, OWN, SIZES, short_names, usual_groups, variants_of
+from suite.theory.choose import (
+    CACHE_DTYPES,
+    MOST_DEVICES,
+    ORDERS,
+    OWN,
+    SIZES,
+    Answer,
+    short_names,
+    usual_groups,
+    variants_of,
+)
 from suite.theory.fit import BESIDE, DEFAULTS, algorithm_named, reserve_bytes
 from suite.theory.geometry import geometry_from
 from suite.theory.gpus import GPU_GIGABYTES, SHARDS
@@ -19,11 +40,11 @@ from suite.theory.hardware import Hardware, known_hardware
 from suite.theory.latent_shapes import absorbed_shape
 from suite.theory.layer_kinds import LatentLayers, LayerKind
 from suite.theory.layer_plan import plan_from
-from suite.theory.parallel import WAYS
 from suite.theory.parameters import parameters_from
-from suite.theory.step_memory import MOST_APART, PRECISIONS, model_sizes
+from suite.theory.step_memory import MOST_APART, PRECISIONS, ModelSizes, model_sizes
 
 LATENT = ("q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
+KERNEL_SIZES = ("kernel", "heads", "kv_heads", "qk_dim", "v_dim")
 SHAPES = ("absorbed", "expanded", "geometry")
 """Fields of a layer that follow from others."""
 
@@ -38,17 +59,21 @@ def decide_data() -> dict[str, Any]:
         "short_devices": _shorter("hardware"),
         "weights": WEIGHT_BYTES,
         "cache_dtypes": CACHE_DTYPES,
-        "ways": WAYS,
         "orders": ORDERS,
         "sizes": list(SIZES),
+        "most_devices": MOST_DEVICES,
         "precisions": PRECISIONS,
         "dtype": DTYPE,
         "fewest_tokens": FEWEST_TOKENS,
+        "least_bound": LEAST_BOUND_S,
+        "products_around": {kernel: PRODUCTS_AROUND[kernel] for kernel in (GQA, MLA)},
         "memory_share": read_settings("capacity")["memory_share"],
         "reserve_bytes": reserve_bytes(),
         "shards": SHARDS,
         "gigabytes": GPU_GIGABYTES,
         "beside": BESIDE,
+        "answer": [field.name for field in fields(Answer)],
+        "rl_sizes": [field.name for field in fields(ModelSizes)],
         "step": DEFAULTS,
         "most_apart": MOST_APART,
     }
@@ -79,7 +104,8 @@ def _model(name: str) -> dict[str, Any]:
         "idle": counted.idle,
         "norms": counted.norms,
         "rest": counted.embeddings + counted.head + counted.other,
-        "experts": [experts["n_routed"], experts["top_k"]] if experts.get("n_routed") else None,
+        "blocks": counted.blocks,
+        "experts": [experts["n_routed"], experts["top_k"], counted.expert_layers] if experts.get("n_routed") else None,
         "layers": [_layer(layer) for layer in plan_from(settings).layers],
         "rl": _rl(settings),
     }
@@ -125,14 +151,26 @@ def _device(device: Hardware) -> dict[str, Any]:
 
 
 def _calibration(known: Calibration) -> dict[str, Any]:
-    """Return the fits as rows: kernel, heads, key-value heads, two widths, floor, shares of bandwidth and of the
-    peak."""
-    rows = []
-    for fit in known.decode:
-        kernel = fit.of
-        sizes = [kernel.kernel, kernel.heads, kernel.kv_heads, kernel.qk_dim, kernel.v_dim]
-        rows.append([*sizes, fit.floor_s, *known.shares_of(fit)])
-    return {"matmul_share": known.matmul_share, "fits": rows}
+    """Return the fits as rows. Of kernels: name, heads, key-value heads, two widths, floor, shares of bandwidth and of
+    the peak; of products: kind, weights, rows, floor, share. Then all end with the family and its errors: nine in ten
+    within, median, cells."""
+    kernels = [
+        [
+            *(getattr(fit.of, size) for size in KERNEL_SIZES),
+            fit.floor_s,
+            *known.shares[fit],
+            *_errors(fit.of.family, fit),
+        ]
+        for fit in known.decode
+    ]
+    products = [
+        [fit.kind, fit.weights, fit.rows, fit.floor_s, fit.share, *_errors(fit.family, fit)] for fit in known.products
+    ]
+    return {"fits": kernels, "products": products}
+
+
+def _errors(family: str, fit: Fit | Products) -> list[Any]:
+    return [family, fit.p90_error, fit.median_error, fit.cells]
 
 
 def _algorithm(name: str) -> list[Any]:

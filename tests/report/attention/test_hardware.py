@@ -82,16 +82,19 @@ def with_quantities(record, span, **amounts):
 
 
 def test_what_is_expected_has_rows_of_its_own(tmp_path):
-    """128 heads and one token after 4,096: 1.41 µs of traffic and a floor on an H100, then 3e7 bytes of a layer."""
-    mla = build(settings={"geometry": {"num_heads": 128}})
-    kernel = {"flops": 2176 * 128 * 4096.0, "traffic_bytes": 4096 * 1152.0}
+    """128 heads and one token after 8,192: 2.8 µs of traffic and a floor on an H100, then 3e7 bytes of a layer, whose
+    five products have a floor each."""
+    mla = build(settings={"geometry": {"num_heads": 128}}, seq_len=8192)
+    kernel = {"flops": 2176 * 128 * 8192.0, "traffic_bytes": 8192 * 1152.0}
+    mla = with_quantities(mla, "case", cache_bytes=8192 * 1152)
     mla = with_quantities(mla, "kernel", **kernel)
     mla = with_quantities(mla, "layer", flops=kernel["flops"] + 2e8, traffic_bytes=kernel["traffic_bytes"] + 3e7)
-    (figure,) = section_of(tmp_path, mla, build(attention="mha")).figures
-    kernel_s = 25e-6 + 4096 * 1152 / 3.35e12 / 0.8
+    (figure,) = section_of(tmp_path, mla, build(attention="mha", seq_len=8192)).figures
+    kernel_s = 25e-6 + 8192 * 1152 / 3.35e12 / 0.8
     of_layer, of_kernel = (marks_of(figure, view)["triangle-up-open"] for view in (0, 1))
     assert of_kernel["≈ h100-sxm5-80gb"] == pytest.approx(kernel_s, rel=1e-4)
-    assert of_layer["≈ h100-sxm5-80gb"] == pytest.approx(kernel_s + 3e7 / 3.35e12 / (794.5 / 989.4), rel=1e-4)
+    layer_s = kernel_s + 3e7 / 3.35e12 / 0.90 + 5 * 3.2e-6
+    assert of_layer["≈ h100-sxm5-80gb"] == pytest.approx(layer_s, rel=1e-4)
     assert "≈ h20-96gb" not in of_kernel
     assert "circle-open" not in marks_of(figure, 1) or "≈ h100-sxm5-80gb" not in marks_of(figure, 1)["circle-open"]
 

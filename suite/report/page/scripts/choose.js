@@ -239,78 +239,107 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
   }
 
   // One device's share of the heads; a refusal where they do not divide.
+  const SHARED = { compressed: ["num_heads", "o_groups"], state: ["key_heads", "value_heads"], mlp: [] };
+
   function sharedByHeads(layer, devices) {
-    const divided = {
-      full: ["num_heads"],
-      window: ["num_heads"],
-      shared: ["num_heads"],
-      latent: ["num_heads"],
-      mlp: [],
-    };
-    const names = { ...divided, compressed: ["num_heads", "o_groups"], state: ["key_heads", "value_heads"] }[
-      layer.kind
-    ];
-    const shared = { ...layer };
+    const shared = { ...layer },
+      groups = layer.num_kv_heads ?? 1;
+    const names = [...(SHARED[layer.kind] ?? ["num_heads"]), ...(devices % groups ? ["num_kv_heads"] : [])];
     for (const name of names) {
       if (layer[name] % devices) return { refusal: { key: "why.heads", name, count: layer[name], devices } };
       shared[name] = layer[name] / devices;
     }
-    if (layer.num_kv_heads) shared.num_kv_heads = ceilDiv(layer.num_kv_heads, devices);
+    if (layer.num_kv_heads && devices % groups === 0) shared.num_kv_heads = 1;
     return { shared };
   }
 
+  // ---- layouts of the devices, as suite.theory.parallel
+  const nameOf = (layout) =>
+    layout.context ? `dcp${layout.tp}` : layout.mlps ? `dp${layout.groups}` : `tp${layout.tp}`;
+
+  function layoutsOf(devices, parallel, mlps) {
+    if (parallel === null) {
+      const sizes = [...Array(devices).keys()].map((at) => devices - at).filter((size) => devices % size === 0);
+      const replicas = sizes.map((tp) => ({ tp, groups: devices / tp, mlps: false, context: false }));
+      const attention = replicas.filter(({ groups }) => mlps && groups > 1);
+      return [...replicas, ...attention.map((one) => ({ ...one, mlps: true }))];
+    }
+    const [way, size] = parallel;
+    if (way === "dp") return [{ tp: devices / size, groups: size, mlps: mlps && size > 1, context: false }];
+    return [{ tp: size, groups: devices / size, mlps: false, context: way === "dcp" && size > 1 }];
+  }
+
+  // `null` where nothing is said; undefined for what these devices cannot be divided by.
+  function parallelOf(text, devices) {
+    if (text === null || text === "") return null;
+    const found = /^(tp|dp|dcp)([1-9]\d*)?$/.exec(text),
+      size = Number(found?.[2] ?? devices);
+    if (!found || devices % size || (found[1] === "dcp" && size !== devices)) return undefined;
+    return [found[1], size];
+  }
+
+  const hasAttentionDp = (model, layers) => Boolean(model.experts) || layers.some((layer) => layer.kind === "latent");
+
   // ---- a model on several devices, as suite.theory.capacity.SharedModel
-  function sharedModel(model, layers, { way, devices, weight, narrow }) {
-    if (way === "dcp" && devices > 1) {
+  function sharedModel(model, layers, layout, { weight, narrow }) {
+    if (layout.context) {
       const odd = layers.find((layer) => !["full", "latent", "mlp"].includes(layer.kind) || layer.indexer);
       if (odd) return { refusal: { key: "why.dcp", kind: odd.kind } };
     }
-    const parts = layers.map((layer) => sharedByHeads(layer, devices));
+    const parts = layers.map((layer) => sharedByHeads(layer, layout.tp));
     const refused = parts.find((part) => part.refusal);
     if (refused) return refused;
     const whole = layers.map((layer) => shapeOf(layer, model.hidden));
     const byHeads = parts.map((part) => shapeOf(part.shared, model.hidden));
-    const ofWeights = way === "dp" ? whole : byHeads,
-      ofKernels = way === "tp" ? byHeads : whole;
+    const ofKernels = layout.context ? whole : byHeads;
     const attention = (of) => sum(of, (layer) => layer.count * (layer.matrix + layer.vector));
     const { mlps, norms, rest, table } = model,
-      idle = model.idle ?? 0;
-
-    function untouched(tokens) {
-      if (!model.experts) return 0;
-      const missed = 1 - model.experts[1] / model.experts[0];
-      return (missed ? idle / missed : 0) * missed ** tokens;
-    }
+      idle = model.idle ?? 0,
+      mlpDevices = layout.tp * (layout.mlps ? layout.groups : 1);
+    const unrouted = model.experts ? 1 - model.experts[1] / model.experts[0] : 0,
+      experts = idle ? idle / unrouted : 0;
 
     const passOf = (batch, query, seq) => ({
-      batch: way === "dp" ? Math.floor(batch / devices) : batch,
+      batch: ceilDiv(batch, layout.groups),
       query,
-      seq: way === "dcp" ? ceilDiv(seq, devices) : seq,
+      seq: layout.context ? ceilDiv(seq, layout.tp) : seq,
       narrow,
     });
 
-    function around(batch, query, seq) {
-      const pass = passOf(batch, query, seq),
-        tokens = batch * query;
-      const matrices = sum(ofWeights, (layer) => layer.count * layer.matrix);
-      const vectors = sum(ofWeights, (layer) => layer.count * layer.vector);
-      const met = (mlps - idle + table) / devices,
-        touched = (mlps - untouched(tokens) + table) / devices;
-      return {
-        flops: 2 * pass.batch * query * matrices + 2 * tokens * met,
-        bytes: weight * (matrices + vectors + touched),
-      };
+    // Matrix products of a step: of attention, of MLPs and head, and of experts.
+    function products(batch, query, seq, around) {
+      const here = passOf(batch, query, seq).batch * query,
+        tokens = layout.mlps ? batch * query : here;
+      const matrices = sum(byHeads, (layer) => layer.count * layer.matrix),
+        vectors = sum(byHeads, (layer) => layer.count * layer.vector);
+      const dense = (mlps - experts + table) / mlpDevices,
+        met = (experts - idle) / mlpDevices,
+        touched = (experts - experts * unrouted ** tokens) / mlpDevices;
+      const count = sum(byHeads, (layer) => layer.count * (around?.[layer.kind === "latent" ? "mla" : "gqa"] ?? 0));
+      const part = (kind, rows, number, multiplied, read) => ({
+        kind,
+        rows,
+        count: number,
+        work: { flops: 2 * rows * multiplied, bytes: weight * read },
+      });
+      return [
+        part("matrices", here, count, matrices, matrices + vectors),
+        part("matrices", tokens, 2 * model.blocks + 1, dense, dense),
+        ...(experts ? [part("experts", tokens, model.experts[2], met, touched)] : []),
+      ];
     }
 
     return {
       passOf,
-      around,
+      products,
       kernels: ofKernels,
       parameters: rest + mlps + norms + attention(whole),
-      weightBytes: weight * (attention(ofWeights) + norms + (rest + mlps) / devices),
+      weightBytes:
+        weight *
+        (attention(byHeads) + norms + table * (1 / layout.tp - 1 / mlpDevices) + (rest + mlps) / mlpDevices),
       tokenBytes: sum(whole, (layer) => layer.count * sum(layer.kept, (rows) => growth(rows, narrow))),
       sequenceBytes: (tokens) => {
-        const here = way === "dcp" ? ceilDiv(tokens, devices) : tokens;
+        const here = layout.context ? ceilDiv(tokens, layout.tp) : tokens;
         return sum(
           ofKernels,
           (layer) => layer.count * (sum(layer.kept, (rows) => bytesAt(rows, here, narrow)) + layer.state),
@@ -323,7 +352,7 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
             const one = layer.kernel(pass);
             return add(work, { flops: one.flops * layer.count, bytes: one.bytes * layer.count });
           },
-          around(batch, query, seq),
+          products(batch, query, seq).map((part) => part.work).reduce(add),
         );
       },
     };
@@ -331,12 +360,11 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
 
   const boundOf = (device, work) => Math.max(work.flops / device.flops_per_s, work.bytes / device.bytes_per_s);
 
-  // ---- times expected by a device's calibration: a number, or the reason why there is none
-  function expectedOf(data, device, model, batch, query, seq, narrow) {
+  // ---- times expected by a device's calibration: seconds and both ends, or the reason why there are none
+  function expectedOf(data, device, model, batch, query, seq, { narrow, weights }) {
     const known = device.calibration;
     if (!known) return { key: "unknown.device" };
-    if (known.matmul_share === null) return { key: "unknown.matmul" };
-    let total = 0;
+    const times = [];
     for (const layer of model.kernels) {
       if (layer.kind === "mlp") continue;
       if (!layer.plain) return { key: layer.indexer ? "unknown.indexed" : "unknown.kind", kind: layer.kind };
@@ -344,11 +372,27 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
         { window } = layer.plain;
       if (window !== null) pass.seq = Math.min(seq, window + query - 1);
       const found = expectedKernel(data, device, layer.plain, pass, narrow);
-      if (typeof found !== "number") return found;
-      total += layer.count * found;
+      if (found.key) return found;
+      times.push({ ...found, times: layer.count });
     }
-    return total + boundOf(device, model.around(batch, query, seq)) / known.matmul_share;
+    for (const { kind, rows, count, work } of model.products(batch, query, seq, data.products_around)) {
+      const fit = known.products.findLast((row) => row[0] === kind && row[1] === weights && row[2] <= rows);
+      if (!fit) return { key: `unknown.${kind}`, dtype: weights };
+      const [, , , floor, share, family, reach] = fit,
+        bound = boundOf(device, work);
+      times.push({ ...within(count * floor + bound / share, bound, reach), family, times: 1 });
+    }
+    const total = (end) => sum(times, (time) => time.times * time[end]);
+    const families = [...new Set(times.map((time) => time.family))].join("; ");
+    return { seconds: total("seconds"), low: total("low"), high: total("high"), families };
   }
+
+  // No part of a time is shorter than the bound.
+  const within = (seconds, bound, reach) => ({
+    seconds: Math.max(bound, seconds),
+    low: Math.max(bound, seconds / Math.exp(reach)),
+    high: Math.max(bound, seconds * Math.exp(reach)),
+  });
 
   function expectedKernel(data, device, one, pass, narrow) {
     if (narrow) return { key: "unknown.dtype", dtype: data.dtype };
@@ -358,16 +402,17 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
     const alike = ofKernel.filter((fit) => fit[3] === one.score && fit[4] === one.value);
     if (!alike.length) return { key: "unknown.widths", ...named, score: one.score, value: one.value };
     if (pass.seq < data.fewest_tokens) return { key: "unknown.tokens", tokens: data.fewest_tokens };
-    const [, , , , , floor, memoryShare, share] = nearest(alike, one);
+    const [, , , , , floor, memoryShare, share, family, reach] = nearest(alike, one);
     const width = one.kernel === "mla" ? one.score : one.score + one.value;
     const cache = pass.batch * pass.seq * one.groups * width * ELEMENT;
     const flops = pass.batch * pairsOf(pass) * 2 * one.heads * (one.score + one.value);
     const memory = cache / device.bytes_per_s,
       arithmetic = flops / device.flops_per_s;
+    if (Math.max(memory, arithmetic) < data.least_bound) return { key: "unknown.short", least: 1e6 * data.least_bound };
     if (share === null && arithmetic / NEAR_PEAK > memory / memoryShare) return { key: "unknown.arithmetic" };
     const slower = share === null ? memory / memoryShare : Math.max(memory / memoryShare, arithmetic / share);
     const around = pass.batch * pass.query * one.heads * (one.score + one.value) * ELEMENT;
-    return Math.max(floor + slower, memory, arithmetic, boundOf(device, { flops, bytes: cache + around }));
+    return { ...within(floor + slower, boundOf(device, { flops, bytes: cache + around }), reach), family };
   }
 
   function nearest(fits, one) {
@@ -415,22 +460,13 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
       latent: [null, 4 * width, width, width / 2, width],
       mlps: count * 3 * hidden * inner,
       norms: (2 * count + 1) * hidden,
+      blocks: count,
       rest: 2 * table,
       layers: [{ kind: "full", count, num_heads: heads, num_kv_heads: groups, head_dim: width, v_head_dim: width }],
-      rl: [
-        hidden,
-        count,
-        inner,
-        sizes.vocab_size,
-        0,
-        block,
-        heads * width,
-        groups * width,
-        heads * width,
-        width,
+      rl: [hidden, count, inner, sizes.vocab_size, 0, block, heads * width, groups * width, heads * width, width].concat(
         2 * groups * width,
         maps,
-      ],
+      ),
     };
     return { name: "own", model };
   }
@@ -474,34 +510,51 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
     return { count, memory: data.devices[name].memory, device: data.devices[name], name };
   }
 
-  // The answers to a question with the fields of suite.theory.choose.Question, the best by `order` first; or a refusal.
+  // The answers to a question with the fields of suite.theory.choose.Question, the model as it is and then the variants,
+  // the best by `order` first; or a refusal.
   function chooseAnswers(data, question, order = "fits") {
-    const asked = { new_tokens: 1, batch: null, way: "tp", weights: data.dtype, cache_dtype: data.dtype, ...question };
+    const asked = { new_tokens: 1, batch: null, weights: data.dtype, cache_dtype: data.dtype, ...question };
     const found = modelOf(data, asked),
       gpus = gpusOf(data, asked.gpus);
-    const wrong = found.refusal ?? gpus.refusal ?? refusalOf(asked, gpus);
+    if (gpus.count > data.most_devices)
+      gpus.refusal = { key: "refused.many", most: data.most_devices, count: gpus.count };
+    const parallel = gpus.refusal ? null : parallelOf(asked.parallel ?? null, gpus.count);
+    const wrong = found.refusal ?? gpus.refusal ?? refusalOf(asked, gpus, parallel);
     if (wrong) return { refusal: wrong };
-    const answers = variantsOf(found.model).map((laid) => answerOf(data, asked, gpus, found.model, laid));
-    const fitting = answers.filter((answer) => answer.fits);
-    let by = null;
-    if (fitting.length && fitting[0].bound_s !== null) {
-      by = fitting.every((answer) => answer.expected_s !== null) ? "expected" : "bound";
-    }
     const watts = asked.watts ?? gpus.device?.watts ?? null;
-    const priced = answers.map((answer) => pricedAnswer(answer, asked, gpus, by, watts));
-    return { by, watts, model: found.name, gpus, answers: orderedAnswers(priced, order) };
+    const compared = (answers) => {
+      const by = clockOf(answers);
+      return orderedAnswers(
+        answers.map((answer) => pricedAnswer(answer, asked, gpus, by, watts)),
+        order,
+      );
+    };
+    const layouts = variantsOf(found.model).map((laid) =>
+      compared(answersOf(data, { ...asked, parallel }, gpus, found.model, laid)),
+    );
+    const answers = compared(layouts.map(([best]) => best));
+    return { by: clockOf(answers), watts, model: found.name, gpus, answers, layouts: layouts[0] };
   }
 
-  function refusalOf(asked, gpus) {
-    const { context, new_tokens: query, batch, way } = asked,
+  function clockOf(answers) {
+    const fitting = answers.filter((answer) => answer.fits);
+    if (!fitting.length || fitting[0].bound_s === null) return null;
+    return fitting.every((answer) => answer.expected_s !== null) ? "expected" : "bound";
+  }
+
+  function refusalOf(asked, gpus, parallel) {
+    const { context, new_tokens: query, batch } = asked,
       devices = gpus.count;
+    if (parallel === undefined) {
+      const sizes = [...Array(devices).keys()].map((at) => at + 1).filter((size) => devices % size === 0);
+      return { key: "refused.parallel", sizes: sizes.join("|"), devices, got: asked.parallel };
+    }
     if (!Number.isInteger(context) || context < 2) return { key: "refused.context" };
     if (!Number.isInteger(query) || query < 1 || query >= context)
       return { key: "refused.new_tokens", most: context - 1, got: query };
-    if (way === "dcp" && devices > 1 && ceilDiv(context, devices) <= query)
+    if (parallel?.[0] === "dcp" && devices > 1 && ceilDiv(context, devices) <= query)
       return { key: "refused.dcp", context, devices, query };
     if (batch !== null && (!Number.isInteger(batch) || batch < 1)) return { key: "refused.batch" };
-    if (way === "dp" && batch !== null && batch % devices) return { key: "refused.dp", batch, devices };
     for (const [name, least] of [
       ["price", 0],
       ["watts", Number.MIN_VALUE],
@@ -512,52 +565,48 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
     return null;
   }
 
-  function answerOf(data, asked, gpus, model, laid) {
-    const empty = {
-      variant: laid.variant,
-      kv_heads: laid.kv_heads,
-      like: laid.like,
-      fits: false,
-      why: null,
-      token_bytes: null,
-      sequence_bytes: null,
-      weight_bytes: null,
-      parameters: null,
-      largest_batch: null,
-      batch: null,
-      flops: null,
-      traffic_bytes: null,
-      bound_s: null,
-      expected_s: null,
-      expected_why: null,
-      tokens_per_s: null,
-      joules_per_million: null,
-      cost_per_million: null,
-    };
-    const narrow = asked.cache_dtype !== data.dtype,
-      share = data.memory_share,
-      way = asked.way;
-    const shared = sharedModel(model, laid.layers, {
-      way,
-      devices: gpus.count,
-      weight: data.weights[asked.weights],
-      narrow,
-    });
-    if (shared.refusal) return { ...empty, why: shared.refusal };
+  const emptyAnswer = (data, { variant, kv_heads, like }, known) => ({
+    ...Object.fromEntries(data.answer.map((name) => [name, null])),
+    ...{ variant, kv_heads, like, fits: false, ...known },
+  });
+
+  // Every possible layout of one variant; else a single answer that says why there is none.
+  function answersOf(data, asked, gpus, model, laid) {
+    const sizes = { weight: data.weights[asked.weights], narrow: asked.cache_dtype !== data.dtype };
+    const shared = (parallel) =>
+      layoutsOf(gpus.count, parallel, hasAttentionDp(model, laid.layers)).map((layout) => ({
+        layout,
+        model: sharedModel(model, laid.layers, layout, sizes),
+      }));
+    const possible = (all) => all.filter((one) => !one.model.refusal);
+    const all = shared(asked.parallel);
+    if (possible(all).length)
+      return possible(all).map((one) => answerOf(data, asked, gpus, laid, one.layout, one.model, sizes.narrow));
+    const why = { ...all[0].model.refusal, layout: nameOf(all[0].layout) };
+    if (asked.parallel[0] === "tp") {
+      const sizes = possible(shared(null)).filter((one) => !one.layout.mlps);
+      Object.assign(why, { key: "why.heads_tp", possible: sizes.map((one) => nameOf(one.layout)).join(", ") });
+    }
+    return [emptyAnswer(data, laid, { why })];
+  }
+
+  function answerOf(data, asked, gpus, laid, layout, shared, narrow) {
+    const share = data.memory_share;
     const sequence = shared.sequenceBytes(asked.context),
       weights = shared.weightBytes;
     const room = gpus.memory * share - weights;
     let onOne = room > 0 ? Math.floor(room / sequence) : 0;
     if (onOne > 0 && onOne * sequence > room) onOne -= 1;
-    const largest = onOne * (way === "dp" ? gpus.count : 1);
-    const answer = {
-      ...empty,
+    const largest = onOne * layout.groups;
+    const answer = emptyAnswer(data, laid, {
+      layout: nameOf(layout),
+      groups: layout.groups,
       token_bytes: shared.tokenBytes,
       sequence_bytes: sequence,
       weight_bytes: weights,
       parameters: shared.parameters,
       largest_batch: largest,
-    };
+    });
     if (!largest) {
       return {
         ...answer,
@@ -576,8 +625,10 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
       return { expected_why: { key: "unknown.peak", device: gpus.name, dtype: data.dtype } };
     const work = shared.step(...sizes);
     const found = { flops: work.flops, traffic_bytes: work.bytes, bound_s: boundOf(gpus.device, work) };
-    const expected = expectedOf(data, gpus.device, shared, ...sizes, narrow);
-    return { ...found, ...(typeof expected === "number" ? { expected_s: expected } : { expected_why: expected }) };
+    const expected = expectedOf(data, gpus.device, shared, ...sizes, { narrow, weights: asked.weights });
+    if (expected.key) return { ...found, expected_why: expected };
+    const { seconds, low, high, families } = expected;
+    return { ...found, expected_s: seconds, expected_low_s: low, expected_high_s: high, expected_by: families };
   }
 
   function pricedAnswer(answer, asked, gpus, by, watts) {
@@ -595,15 +646,16 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
 
   function orderedAnswers(answers, order) {
     const place = (answer) => {
-      if (!answer.fits) return [1, -(answer.largest_batch ?? 0)];
+      const variant = Number(answer.variant !== "own");
+      if (!answer.fits) return [variant, 1, -(answer.largest_batch ?? 0)];
       const cost = answer.cost_per_million ?? answer.joules_per_million;
       const size = { fits: answer.largest_batch, fastest: answer.tokens_per_s, cheapest: cost }[order];
-      return [0, size === null ? Infinity : order === "cheapest" ? size : -size];
+      return [variant, 0, size === null ? Infinity : order === "cheapest" ? size : -size];
     };
     const before = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
     return [...answers].sort((a, b) => {
       const [first, second] = [place(a), place(b)];
-      return first[0] - second[0] || before(first[1], second[1]);
+      return first[0] - second[0] || first[1] - second[1] || before(first[2], second[2]);
     });
   }
 
@@ -612,28 +664,11 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
     TRAINED = { bf16: 2, mixed: 4, float32: 4 };
   const DIVIDED = ["parameters", "gradients", "optimiser"];
 
-  function rlModel(rl) {
-    const [hidden, layers, inner, words, tied, block, queries, keys, outputs, angles, cached, adapted] = rl;
-    const table = words * hidden,
-      trunk = table + layers * block + hidden;
-    const parameters = trunk + (tied ? 0 : table);
-    return {
-      hidden,
-      layers,
-      inner,
-      words,
-      tied,
-      block,
-      queries,
-      keys,
-      outputs,
-      angles,
-      cached,
-      adapted,
-      table,
-      trunk,
-      parameters,
-    };
+  function rlModel(data, rl) {
+    const sizes = Object.fromEntries(data.rl_sizes.map((name, at) => [name, rl[at]]));
+    const table = sizes.vocabulary * sizes.hidden,
+      trunk = table + sizes.layers * sizes.block + sizes.hidden;
+    return { ...sizes, table, trunk, parameters: trunk + (sizes.tied ? 0 : table) };
   }
 
   function stepOf(model, [, hasCritic, hasReference, inLoss], asked, shards) {
@@ -707,7 +742,7 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
       });
     const before = addsUp ? gradients : 0;
     if (isPolicy) {
-      const logits = scored * model.words * (precision === "bf16" ? 2 : 4);
+      const logits = scored * model.vocabulary * (precision === "bf16" ? 2 : 4);
       const narrowed = casts ? 2 * states : 0,
         head = casts ? 2 * model.table : 0;
       moment(before, inputs + tail, { logits: 3 * logits + narrowed, gathered: head });
@@ -763,7 +798,7 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
       moments.push(...updatesOf(step, owner).map((held) => ["update", { ...fixed, ...held }]));
     }
     if (step.hasReference)
-      moments.push(["score", { ...fixed, "reference/logits": 2 * step.completion * model.words * computed }]);
+      moments.push(["score", { ...fixed, "reference/logits": 2 * step.completion * model.vocabulary * computed }]);
     const prompt = step.prompt * computed * (4 * model.inner + 4 * model.hidden);
     const cache = model.layers * model.cached * (step.seq + step.prompt) * computed;
     moments.push(["rollout", { ...fixed, "policy/kv_cache": cache, "policy/activations": prompt }]);
@@ -806,7 +841,7 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
       stepRefusal(data, asked, gpus);
     if (wrong) return { refusal: wrong };
     if (!found.model.rl) return { refusal: { key: "refused.dense", model: found.name } };
-    const model = rlModel(found.model.rl),
+    const model = rlModel(data, found.model.rl),
       names = new Set([asked.algorithm, ...data.beside]);
     return { model: found.name, gpus, answers: [...names].map((name) => fitOf(data, asked, gpus, model, name)) };
   }

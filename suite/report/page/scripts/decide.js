@@ -1,28 +1,11 @@
 // The view that decides: a form, one sentence, a table of variants, and which GPUs hold a step of RL. `state` has the
 // parameters of the address that are not the default, as text; `change` is told them when the reader changes one.
 const DECIDE_DEFAULTS = {
-  model: "llama-3.1-70b",
-  sizes: "",
-  device: "h100-sxm5-80gb",
-  count: "4",
-  context: "32k",
-  batch: "",
-  new_tokens: "1",
-  parallel: "tp",
-  weights: "bfloat16",
-  cache: "bfloat16",
-  price: "",
-  watts: "",
-  order: "fits",
-  more: "",
-  rl_model: "llama-3.1-8b",
-  algorithm: "ppo",
-  seq_len: "2048",
-  prompt_len: "256",
-  group: "8",
-  prompts: "16",
-  lora: "",
-  precision: "bf16",
+  ...{ model: "llama-3.1-70b", sizes: "", device: "h100-sxm5-80gb", count: "4", context: "32k", batch: "" },
+  ...{ new_tokens: "1", parallel: "", weights: "bfloat16", cache: "bfloat16", price: "", watts: "" },
+  ...{ order: "fits", more: "" },
+  ...{ rl_model: "llama-3.1-8b", rl_device: "h100-sxm5-80gb", rl_count: "4", algorithm: "ppo", seq_len: "2048" },
+  ...{ prompt_len: "256", group: "8", prompts: "16", lora: "", precision: "bf16" },
 };
 
 function decideView(root, data, words, state, change) {
@@ -33,15 +16,7 @@ function decideView(root, data, words, state, change) {
   if (!data.orders.includes(now.order)) now.order = DECIDE_DEFAULTS.order;
 
   // ---- elements
-  function element(tag, attributes = {}, ...children) {
-    const made = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) {
-      if (name === "text") made.textContent = value;
-      else if (value !== null && value !== false) made.setAttribute(name, value === true ? "" : value);
-    }
-    made.append(...children.filter((child) => child !== null));
-    return made;
-  }
+  const element = (tag, { text = "", ...attributes } = {}, ...children) => h(tag, attributes, text, ...children);
 
   function set(name, value) {
     now[name] = value;
@@ -94,28 +69,15 @@ function decideView(root, data, words, state, change) {
     return `${digits(value / size)} ${unit}`;
   }
 
-  const BYTES = [
-    [2 ** 40, "TiB"],
-    [2 ** 30, "GiB"],
-    [2 ** 20, "MiB"],
-    [2 ** 10, "KiB"],
-    [1, "B"],
-  ];
+  const BYTES = ["TiB", "GiB", "MiB", "KiB", "B"].map((unit, at) => [2 ** (10 * (4 - at)), unit]);
+  const SECONDS = ["s", "ms", "µs"].map((unit, at) => [1e-3 ** at, unit]);
+  const JOULES = ["MJ", "kJ", "J"].map((unit, at) => [1e3 ** (2 - at), unit]);
   const written = {
     count: (value) => Math.round(value).toLocaleString("en-US"),
     bytes: (value) => inUnits(value, BYTES),
-    seconds: (value) =>
-      inUnits(value, [
-        [1, "s"],
-        [1e-3, "ms"],
-        [1e-6, "µs"],
-      ]),
-    joules: (value) =>
-      inUnits(value, [
-        [1e6, "MJ"],
-        [1e3, "kJ"],
-        [1, "J"],
-      ]),
+    seconds: (value) => inUnits(value, SECONDS),
+    joules: (value) => inUnits(value, JOULES),
+    percent: (value) => `${digits(100 * value)}${say("percent")}`,
     money: (value) => value.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 }),
   };
 
@@ -138,6 +100,7 @@ function decideView(root, data, words, state, change) {
   }
 
   const gpus = () => `${now.count || 0}x${now.device}`;
+  const rlGpus = () => `${now.rl_count || 0}x${now.rl_device}`;
 
   function question() {
     return {
@@ -146,7 +109,7 @@ function decideView(root, data, words, state, change) {
       context: tokens(now.context),
       batch: optional(now.batch),
       new_tokens: tokens(now.new_tokens),
-      way: now.parallel,
+      parallel: now.parallel || null,
       weights: now.weights,
       cache_dtype: now.cache,
       price: optional(now.price),
@@ -158,7 +121,7 @@ function decideView(root, data, words, state, change) {
     return {
       algorithm: now.algorithm,
       model: now.rl_model,
-      gpus: gpus(),
+      gpus: rlGpus(),
       seq_len: tokens(now.seq_len),
       prompt_len: tokens(now.prompt_len),
       group: tokens(now.group),
@@ -176,6 +139,16 @@ function decideView(root, data, words, state, change) {
   function nameOf(answer) {
     if (answer.variant !== "own") return kind(answer.variant, answer.kv_heads);
     return answer.like ? say("as_it_is_like", { variant: kind(answer.like, answer.kv_heads) }) : say("as_it_is");
+  }
+
+  function layoutOf(answer, count) {
+    if (!answer.layout) return null;
+    const [, way, size] = /^(tp|dp|dcp)(\d+)$/.exec(answer.layout),
+      groups = answer.groups,
+      tp = way === "dp" ? count / groups : size;
+    if (count === 1) return say("layout_one");
+    const key = { dcp: "dcp", dp: tp > 1 ? "dp_tp" : "dp", tp: groups === 1 ? "tp" : tp > 1 ? "replicas" : "whole" }[way];
+    return say(`layout_${key}`, { tp, groups });
   }
 
   function devicesOf({ count, name, memory }) {
@@ -246,36 +219,39 @@ function decideView(root, data, words, state, change) {
         }),
       ];
     const priced = found.answers.some((answer) => answer.cost_per_million !== null);
-    const opened = now.more !== "";
-    const columns = [
-      [say("variant"), nameOf],
-      [say("largest"), cell("largest_batch", written.count)],
+    const opened = now.more !== "",
+      isExpected = found.by === "expected";
+    const expected = (answer) => {
+      const [middle, low, high] = ["", "_low", "_high"].map((end) => answer[`expected${end}_s`]);
+      return middle === null ? null : say("range", { middle: written.seconds(middle), low: written.seconds(low), high: written.seconds(high) });
+    };
+    const layout = [say("layout"), (answer) => layoutOf(answer, found.gpus.count)],
+      rate = [say("rate"), cell("tokens_per_s", written.count)],
+      bound = [say("bound"), cell("bound_s", written.seconds)];
+    const [step, other] = isExpected ? [[say("expected"), expected], bound] : [bound, [say("expected"), expected]];
+    const energy = [say("energy"), cell("joules_per_million", written.joules)];
+    const largest = [say("largest"), cell("largest_batch", written.count)],
+      weights = [say("weight_bytes"), cell("weight_bytes", written.bytes)];
+    const more = [
       [say("token_bytes"), cell("token_bytes", written.bytes)],
-      [
-        say(found.by === "expected" ? "expected" : "bound"),
-        cell(found.by === "expected" ? "expected_s" : "bound_s", written.seconds),
-      ],
-      [say("rate"), cell("tokens_per_s", written.count)],
-      priced
-        ? [say("cost"), cell("cost_per_million", written.money)]
-        : [say("energy"), cell("joules_per_million", written.joules)],
-      [say("sequence_bytes"), cell("sequence_bytes", written.bytes), true],
-      [say("weight_bytes"), cell("weight_bytes", written.bytes), true],
-      [say("step_batch"), cell("batch", written.count), true],
-      found.by === "expected"
-        ? [say("bound"), cell("bound_s", written.seconds), true]
-        : [say("expected"), cell("expected_s", written.seconds), true],
-      ...(priced ? [[say("energy"), cell("joules_per_million", written.joules), true]] : []),
-    ];
+      [say("sequence_bytes"), cell("sequence_bytes", written.bytes)],
+      ...[weights, [say("step_batch"), cell("batch", written.count)], other, ...(priced ? [energy] : [])],
+    ].map((column) => [...column, true]);
+    const cost = priced ? [say("cost"), cell("cost_per_million", written.money)] : energy;
+    const columns = [[say("variant"), nameOf], layout, largest, step, rate, cost, ...more];
     const bar = {
       fits: (answer) => answer.largest_batch,
       fastest: (answer) => answer.tokens_per_s,
       cheapest: (answer) => answer.cost_per_million ?? answer.joules_per_million,
     }[now.order];
+    const answer = element("p", { class: "decide-answer", text: sentence(found) });
+    if (!found.answers.some((one) => one.layout)) return [answer];
     return [
-      element("p", { class: "decide-answer", text: sentence(found) }),
+      answer,
       table(say("table"), columns, found.answers, { opened, bar }),
       element("ul", { class: "decide-notes" }, ...notes(found).map((text) => element("li", { text }))),
+      found.layouts.length > 1 ? folded("layouts", [layout, largest, step, rate, weights], found.layouts, bar) : "",
+      isExpected ? errorsTable(found) : "",
       element(
         "p",
         { class: "decide-command" },
@@ -285,18 +261,42 @@ function decideView(root, data, words, state, change) {
     ];
   }
 
+  // The errors of every family that an answer's time comes from.
+  function errorsTable({ gpus, answers }) {
+    const used = new Set(answers.flatMap((answer) => answer.expected_by?.split("; ") ?? []));
+    const { fits, products } = gpus.device.calibration;
+    const kernels = fits.map((fit) => [fit[8], ...fit.slice(8)]);
+    const around = products.map((fit) => [say(`family_${fit[0]}`, { weights: fit[1], rows: fit[2] }), ...fit.slice(5)]);
+    const rows = [...kernels, ...around].filter(([, family]) => used.has(family));
+    const columns = [
+      [say("family"), ([name]) => name],
+      [say("median_error"), ([, , , median]) => written.percent(Math.expm1(median))],
+      [say("p90_error"), ([, , reach]) => written.percent(Math.expm1(reach))],
+      [say("cells"), ([, , , , cells]) => written.count(cells)],
+    ];
+    return folded("errors", columns, rows);
+  }
+
+  function folded(name, columns, rows, bar = null) {
+    const summary = element("summary", { text: say(name) });
+    return element("details", { "data-name": name }, summary, table(say(name), columns, rows, { opened: true, bar }));
+  }
+
   function sentence(found) {
-    const fitting = found.answers.filter((answer) => answer.fits),
-      devices = devicesOf(found.gpus);
-    const fields = { devices, model: now.sizes ? say("own_model") : found.model };
-    if (!fitting.length) return say("answer_none", fields);
-    const [best, ...rest] = fitting;
+    const [own, ...variants] = found.answers,
+      fitting = variants.filter((answer) => answer.fits),
+      not = variants.filter((answer) => answer.layout && !answer.fits).map(nameOf);
+    const fields = {
+      devices: devicesOf(found.gpus),
+      model: now.sizes ? say("own_model") : found.model,
+      layout: layoutOf(own, found.gpus.count),
+    };
     const costs = (answer) => answer.cost_per_million !== null || answer.joules_per_million !== null;
-    const known = { fits: true, fastest: best.tokens_per_s !== null, cheapest: fitting.every(costs) }[now.order];
-    const ruled = known ? now.order : "fits";
-    const first = say(`answer_${ruled}`, { ...fields, ...numbersOf(best), best: nameOf(best) });
-    const others = rest.map((answer) => say(`other_${ruled}`, { ...numbersOf(answer), variant: nameOf(answer) }));
-    const not = found.answers.filter((answer) => !answer.fits).map(nameOf);
+    const ruled = { fits: true, fastest: own.tokens_per_s !== null, cheapest: costs(own) }[now.order] ? now.order : "fits";
+    const first = own.fits
+      ? say(`answer_${ruled}`, { ...fields, ...numbersOf(own), own: nameOf(own) })
+      : say(own.layout ? "answer_none" : "answer_impossible", { ...fields, why: sayWhy(words, own.why) });
+    const others = fitting.map((answer) => say(`other_${ruled}`, { ...numbersOf(answer), variant: nameOf(answer) }));
     return [
       first,
       others.length ? say("others", { others: others.join(say("list")) }) : "",
@@ -325,7 +325,7 @@ function decideView(root, data, words, state, change) {
     const reasons = new Map();
     for (const answer of found.answers) {
       const why = answer.why ?? answer.expected_why;
-      if (!why) continue;
+      if (!why || (answer.why && answer.variant === "own")) continue;
       const text = say(answer.why ? "does_not_fit" : "not_expected", { why: sayWhy(words, why) });
       reasons.set(text, [...(reasons.get(text) ?? []), nameOf(answer)]);
     }
@@ -354,6 +354,10 @@ function decideView(root, data, words, state, change) {
     return parts.join(" ");
   }
 
+  function precisionOf(precision) {
+    return now.lora ? say("precision_lora", { precision }) : say(`precision_${precision}`);
+  }
+
   function setsOf(fit) {
     const told = fit.sets.slice(0, 2).map(([count, gigabytes]) => say("rl_set", { count, gigabytes }));
     return told.length ? told.join(say("or")) : say("rl_no_set");
@@ -372,11 +376,15 @@ function decideView(root, data, words, state, change) {
           ),
         }),
       ];
+    // The same step with twice the bytes for what is trained, or half.
+    const other = now.precision === "bf16" ? "mixed" : "bf16",
+      [beside] = fitAnswers(data, { ...step(), precision: other }).answers;
     const [asked] = found.answers,
       said = {
         algorithm: asked.label,
         model: found.model,
         devices: devicesOf(found.gpus),
+        precision: precisionOf(now.precision),
         peak: written.bytes(asked.peak_bytes),
         spare: written.bytes(Math.abs(asked.spare_bytes)),
         sets: setsOf(asked),
@@ -401,13 +409,9 @@ function decideView(root, data, words, state, change) {
     ];
     return [
       element("p", { class: "decide-answer", text: say(asked.fits ? "rl_fits" : "rl_not", said) }),
+      element("p", { text: say("rl_other", { precision: precisionOf(other), sets: setsOf(beside) }) }),
       table(say("rl_table"), columns, found.answers, { opened: true, bar: (fit) => fit.peak_bytes }),
-      element(
-        "details",
-        {},
-        element("summary", { text: say("rl_parts") }),
-        table(say("rl_parts"), held, parts, { opened: true, bar: (part) => part.size }),
-      ),
+      folded("rl_parts", held, parts, (part) => part.size),
     ];
   }
 
@@ -424,10 +428,10 @@ function decideView(root, data, words, state, change) {
   function show() {
     orders.forEach((button, at) => button.setAttribute("aria-pressed", String(data.orders[at] === now.order)));
     all.setAttribute("aria-pressed", String(now.more !== ""));
-    const open = trained.querySelector("details")?.open;
+    const open = new Set([...root.querySelectorAll("details[data-name][open]")].map((one) => one.dataset.name));
     served.replaceChildren(...serving());
     trained.replaceChildren(...training());
-    if (open && trained.querySelector("details")) trained.querySelector("details").open = true;
+    root.querySelectorAll("details[data-name]").forEach((one) => (one.open = open.has(one.dataset.name)));
   }
 
   function ownSizes() {
@@ -477,7 +481,7 @@ function decideView(root, data, words, state, change) {
         number("context", "context", { inputmode: "text" }),
         number("batch", "batch", { placeholder: say("batch_hint") }),
         number("new_tokens", "new_tokens"),
-        select("parallel", "parallel", data.ways),
+        entry("parallel", "parallel", { placeholder: say("parallel_hint"), class: "decide-number" }),
         select("weights", "weights", Object.keys(data.weights)),
         select("cache", "cache_dtype", data.cache_dtypes),
         number("price", "price"),
@@ -497,6 +501,8 @@ function decideView(root, data, words, state, change) {
         { class: "decide-form" },
         select("algorithm", "algorithm", algorithms, (name) => data.algorithms[name][0]),
         searched("rl_model", "model", dense),
+        select("rl_device", "device", devices),
+        number("rl_count", "count"),
         number("seq_len", "seq_len", { inputmode: "text" }),
         number("prompt_len", "prompt_len"),
         number("group", "group"),
