@@ -101,8 +101,12 @@ def test_what_cannot_be_shared_so_says_why():
         == "dcp8 is impossible: parallel must be tp or dp for layers of kind state, or with an indexer; got 'dcp'"
     )
     assert hybrid["mla"].fits
-    own = by_variant(model="qwen2.5-7b", gpus="8x80", parallel="tp")["own"]
-    assert own.why == "tp8 is impossible: num_heads must be a multiple of tp; got 28 and 8; possible: tp4, tp2, tp1"
+    why = "tp8 is impossible: num_heads must be a multiple of tp; got 28 and 8; possible: tp4, tp2, tp1"
+    assert {answer.why for answer in by_variant(model="qwen2.5-7b", gpus="8x80", parallel="tp").values()} == {why}
+    sizes = {"hidden_size": 5120, "num_layers": 40, "num_heads": 40, "num_kv_heads": 10, "head_dim": 128}
+    sizes |= {"intermediate_size": 17_920, "vocab_size": 100_352}
+    own = by_variant(model=None, sizes=sizes, gpus="8x80", parallel="tp8")["own"]
+    assert own.why == "tp8 is impossible: num_kv_heads must be a multiple of tp; got 10 and 8; possible: tp2, tp1"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from suite.theory.choose import answers_to, question_from
 from suite.theory.fit import fit_question_from, fits_of
 
 MEMORY = {"h100": 80e9, "h200": 141e9, "a100": 80e9, "80": 80e9}
-PEAK = {"h100": (989.4e12, 3.35e12), "h200": (989.4e12, 4.8e12), "a100": (312e12, 2.039e12)}
+PEAK = {"h100": (989.4e12, 3.35e12), "h200": (989e12, 4.8e12), "a100": (312e12, 2.039e12)}
 """FLOP/s in bfloat16 without sparsity, and bytes a second, of the specification."""
 BYTES = {"bfloat16": 2, "fp8": 1, "int4": 0.5}
 
@@ -125,6 +125,24 @@ HIDDEN, HEADS, LATENT, ROPE, LAYERS = 7168, 128, 512, 64, 61
 ROUTED, PICKED, OF_EXPERT, SPARSE = 256, 8, 3 * 7168 * 2048, 58
 
 
+FITTED = {
+    "tp8": {
+        "kernel": (0.91, 0.91, 16e-6),
+        "around": (0.76, 4.2e-6),
+        "mlps": (0.76, 4.2e-6),
+        "experts": (0.79, 30.7e-6),
+    },
+    "dp8": {
+        "kernel": (0.91, 0.67, 22e-6),
+        "around": (0.78, 4.2e-6),
+        "mlps": (0.63, 4.3e-6),
+        "experts": (0.83, 37.9e-6),
+    },
+}
+"""Shares of the bound and floors on an H200, by the heads of a kernel and the rows of products: conf/calibration. Of a
+kernel first the share of the bandwidth, then that of the peak."""
+
+
 @pytest.mark.parametrize(
     ("parallel", "tp", "groups", "largest"), [("tp8", 8, 1, 18), ("dp8", 1, 8, 104)], ids=["tp", "attention dp"]
 )
@@ -151,7 +169,16 @@ def test_deepseek_v3_is_counted_by_hand(parallel, tp, groups, largest):
     own = answer("deepseek-v3", "h200", 8, parallel, 32_768, "fp8")
     assert own.largest_batch == batch == largest
     assert own.weight_bytes == pytest.approx(weights, rel=1e-9)
-    assert own.bound_s == pytest.approx(max(moved / 4.8e12, computed / 989.4e12), rel=1e-6)
+    assert own.bound_s == pytest.approx(max(moved / 4.8e12, computed / 989e12), rel=1e-6)
+
+    memory, peak, floor_s = FITTED[parallel]["kernel"]
+    kernels_s = LAYERS * floor_s + max(on_one * sequence / 4.8e12 / memory, on_one * kernels / 989e12 / peak)
+    (around, first_s), (mlps, second_s), (grouped, third_s) = list(FITTED[parallel].values())[1:]
+    around_s = LAYERS * 5 * first_s + attention / 4.8e12 / around
+    # Of 104 rows arithmetic takes a little longer than memory.
+    mlps_s = (LAYERS * 2 + 1) * second_s + (dense + table) / 8 * max(1 / 4.8e12, 2 * batch / 989e12) / mlps
+    experts_s = SPARSE * third_s + touched / 8 / 4.8e12 / grouped
+    assert own.expected_s == pytest.approx(kernels_s + around_s + mlps_s + experts_s, rel=1e-6)
 
 
 TRAINING = [

@@ -5,7 +5,7 @@ test asks both the same questions. A field at its default is left out.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, astuple, fields
 from typing import Any
 
 from suite.configuration.files import choices, read_choice, read_settings, read_text
@@ -44,7 +44,6 @@ from suite.theory.parameters import parameters_from
 from suite.theory.step_memory import MOST_APART, PRECISIONS, ModelSizes, model_sizes
 
 LATENT = ("q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
-KERNEL_SIZES = ("kernel", "heads", "kv_heads", "qk_dim", "v_dim")
 SHAPES = ("absorbed", "expanded", "geometry")
 """Fields of a layer that follow from others."""
 
@@ -155,13 +154,7 @@ def _calibration(known: Calibration) -> dict[str, Any]:
     the peak; of products: kind, weights, rows, floor, share. Then all end with the family and its errors: nine in ten
     within, median, cells."""
     kernels = [
-        [
-            *(getattr(fit.of, size) for size in KERNEL_SIZES),
-            fit.floor_s,
-            *known.shares[fit],
-            *_errors(fit.of.family, fit),
-        ]
-        for fit in known.decode
+        [*astuple(fit.of), fit.floor_s, *known.shares[fit], *_errors(fit.of.family, fit)] for fit in known.decode
     ]
     products = [
         [fit.kind, fit.weights, fit.rows, fit.floor_s, fit.share, *_errors(fit.family, fit)] for fit in known.products

@@ -257,10 +257,11 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
   const nameOf = (layout) =>
     layout.context ? `dcp${layout.tp}` : layout.mlps ? `dp${layout.groups}` : `tp${layout.tp}`;
 
+  const divisorsOf = (count) => [...Array(count).keys()].map((at) => count - at).filter((size) => count % size === 0);
+
   function layoutsOf(devices, parallel, mlps) {
     if (parallel === null) {
-      const sizes = [...Array(devices).keys()].map((at) => devices - at).filter((size) => devices % size === 0);
-      const replicas = sizes.map((tp) => ({ tp, groups: devices / tp, mlps: false, context: false }));
+      const replicas = divisorsOf(devices).map((tp) => ({ tp, groups: devices / tp, mlps: false, context: false }));
       const attention = replicas.filter(({ groups }) => mlps && groups > 1);
       return [...replicas, ...attention.map((one) => ({ ...one, mlps: true }))];
     }
@@ -444,9 +445,8 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
     if (width % 4) return { refusal: { key: "refused.width", width } };
     const table = sizes.vocab_size * hidden,
       inner = sizes.intermediate_size;
-    const divisors = [...Array(8).keys()]
-      .map((at) => at + 1)
-      .filter((size) => heads % size === 0 && size < Math.max(2, heads));
+    const divisors = [1, 2, 3, 4, 5, 6, 7, 8].filter((size) => heads % size === 0 && size < Math.max(2, heads));
+    const ofHeads = [heads, groups, heads].map((number) => number * width);
     const block = hidden * width * (2 * heads + 2 * groups) + 3 * hidden * inner + 2 * hidden;
     const maps = 2 * (hidden + heads * width) + 2 * (hidden + groups * width) + 2 * hidden + 3 * inner;
     const model = {
@@ -463,30 +463,21 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
       blocks: count,
       rest: 2 * table,
       layers: [{ kind: "full", count, num_heads: heads, num_kv_heads: groups, head_dim: width, v_head_dim: width }],
-      rl: [hidden, count, inner, sizes.vocab_size, 0, block, heads * width, groups * width, heads * width, width].concat(
-        2 * groups * width,
-        maps,
-      ),
+      // In the order of data.rl_sizes.
+      rl: [...[hidden, count, inner, sizes.vocab_size, 0, block], ...ofHeads, width, 2 * groups * width, maps],
     };
     return { name: "own", model };
   }
 
   function variantsOf(model) {
-    const blocks = sum(
-      model.layers.filter((layer) => layer.kind === "mlp"),
-      (layer) => layer.count,
-    );
+    const blocks = sum(model.layers, (layer) => (layer.kind === "mlp" ? layer.count : 0));
     const count = sum(model.layers, (layer) => layer.count) - blocks;
     const rest = blocks ? [{ kind: "mlp", count: blocks }] : [];
     const own = { variant: "own", kv_heads: model.kv_heads ?? null, like: model.like ?? null, layers: model.layers };
     const found = [own],
       seen = new Set([own.kv_heads]);
     const sizes = { kind: "full", count, num_heads: model.heads, head_dim: model.width, v_head_dim: model.width };
-    for (const [variant, groups] of [
-      ["mha", model.heads],
-      ["gqa", model.groups],
-      ["mqa", 1],
-    ]) {
+    for (const [variant, groups] of Object.entries({ mha: model.heads, gqa: model.groups, mqa: 1 })) {
       if (seen.has(groups)) continue;
       seen.add(groups);
       found.push({ variant, kv_heads: groups, like: null, layers: [{ ...sizes, num_kv_heads: groups }, ...rest] });
@@ -510,7 +501,7 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
     return { count, memory: data.devices[name].memory, device: data.devices[name], name };
   }
 
-  // The answers to a question with the fields of suite.theory.choose.Question, the model as it is and then the variants,
+  // The answers to a question with the fields of suite.theory.choose.Question: the model as it is, then the variants,
   // the best by `order` first; or a refusal.
   function chooseAnswers(data, question, order = "fits") {
     const asked = { new_tokens: 1, batch: null, weights: data.dtype, cache_dtype: data.dtype, ...question };
@@ -524,10 +515,8 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
     const watts = asked.watts ?? gpus.device?.watts ?? null;
     const compared = (answers) => {
       const by = clockOf(answers);
-      return orderedAnswers(
-        answers.map((answer) => pricedAnswer(answer, asked, gpus, by, watts)),
-        order,
-      );
+      const priced = answers.map((answer) => pricedAnswer(answer, asked, gpus, by, watts));
+      return orderedAnswers(priced, order);
     };
     const layouts = variantsOf(found.model).map((laid) =>
       compared(answersOf(data, { ...asked, parallel }, gpus, found.model, laid)),
@@ -546,8 +535,8 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
     const { context, new_tokens: query, batch } = asked,
       devices = gpus.count;
     if (parallel === undefined) {
-      const sizes = [...Array(devices).keys()].map((at) => at + 1).filter((size) => devices % size === 0);
-      return { key: "refused.parallel", sizes: sizes.join("|"), devices, got: asked.parallel };
+      const sizes = divisorsOf(devices).reverse().join("|");
+      return { key: "refused.parallel", sizes, devices, got: asked.parallel };
     }
     if (!Number.isInteger(context) || context < 2) return { key: "refused.context" };
     if (!Number.isInteger(query) || query < 1 || query >= context)
@@ -555,10 +544,7 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
     if (parallel?.[0] === "dcp" && devices > 1 && ceilDiv(context, devices) <= query)
       return { key: "refused.dcp", context, devices, query };
     if (batch !== null && (!Number.isInteger(batch) || batch < 1)) return { key: "refused.batch" };
-    for (const [name, least] of [
-      ["price", 0],
-      ["watts", Number.MIN_VALUE],
-    ]) {
+    for (const [name, least] of Object.entries({ price: 0, watts: Number.MIN_VALUE })) {
       const got = asked[name] ?? null;
       if (got !== null && !(got >= least)) return { key: `refused.${name}`, got };
     }
@@ -672,23 +658,14 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
   }
 
   function stepOf(model, [, hasCritic, hasReference, inLoss], asked, shards) {
-    const completion = asked.seq_len - asked.prompt_len,
-      completions = asked.group * asked.prompts;
-    const rank = asked.lora_rank ?? null;
+    const completions = asked.group * asked.prompts,
+      { seq_len: seq, prompt_len: prompt, precision } = asked;
     return {
-      model,
-      hasCritic,
-      hasReference,
-      inLoss,
-      shards,
-      completion,
-      completions,
-      rank,
-      seq: asked.seq_len,
-      prompt: asked.prompt_len,
-      computed: COMPUTED[asked.precision],
-      trained: TRAINED[asked.precision],
-      precision: asked.precision,
+      ...{ model, hasCritic, hasReference, inLoss, shards, seq, prompt, precision, completions },
+      completion: seq - prompt,
+      rank: asked.lora_rank ?? null,
+      computed: COMPUTED[precision],
+      trained: TRAINED[precision],
       addsUp: ceilDiv(completions, shards) > 1,
     };
   }

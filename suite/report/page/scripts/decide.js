@@ -147,19 +147,19 @@ function decideView(root, data, words, state, change) {
       groups = answer.groups,
       tp = way === "dp" ? count / groups : size;
     if (count === 1) return say("layout_one");
-    const key = { dcp: "dcp", dp: tp > 1 ? "dp_tp" : "dp", tp: groups === 1 ? "tp" : tp > 1 ? "replicas" : "whole" }[way];
-    return say(`layout_${key}`, { tp, groups });
+    const replicas = groups === 1 ? "tp" : tp > 1 ? "replicas" : "whole";
+    return say(`layout_${{ dcp: "dcp", dp: tp > 1 ? "dp_tp" : "dp", tp: replicas }[way]}`, { tp, groups });
   }
 
   function devicesOf({ count, name, memory }) {
     return `${count} × ${name ?? `${memory / 1e9} GB`}`;
   }
 
-  function refusalOf(why, options) {
+  function refused(why, options) {
     const asked = String(why.model ?? "").toLowerCase();
     const near = why.key === "refused.model" && asked ? options.filter((name) => name.includes(asked)).slice(0, 5) : [];
     const meant = near.length ? say("near", { names: near.join(say("list")) }) : "";
-    return sayWhy(words, why) + meant;
+    return [element("p", { class: "decide-answer", role: "alert", text: sayWhy(words, why) + meant })];
   }
 
   // ---- tables: a column is a title, a cell of an answer, and whether it waits until all are shown
@@ -210,20 +210,14 @@ function decideView(root, data, words, state, change) {
 
   function serving() {
     const found = chooseAnswers(data, question(), now.order);
-    if (found.refusal)
-      return [
-        element("p", {
-          class: "decide-answer",
-          role: "alert",
-          text: refusalOf(found.refusal, Object.keys(data.models)),
-        }),
-      ];
+    if (found.refusal) return refused(found.refusal, Object.keys(data.models));
     const priced = found.answers.some((answer) => answer.cost_per_million !== null);
     const opened = now.more !== "",
       isExpected = found.by === "expected";
     const expected = (answer) => {
       const [middle, low, high] = ["", "_low", "_high"].map((end) => answer[`expected${end}_s`]);
-      return middle === null ? null : say("range", { middle: written.seconds(middle), low: written.seconds(low), high: written.seconds(high) });
+      const write = written.seconds;
+      return middle === null ? null : say("range", { middle: write(middle), low: write(low), high: write(high) });
     };
     const layout = [say("layout"), (answer) => layoutOf(answer, found.gpus.count)],
       rate = [say("rate"), cell("tokens_per_s", written.count)],
@@ -292,7 +286,8 @@ function decideView(root, data, words, state, change) {
       layout: layoutOf(own, found.gpus.count),
     };
     const costs = (answer) => answer.cost_per_million !== null || answer.joules_per_million !== null;
-    const ruled = { fits: true, fastest: own.tokens_per_s !== null, cheapest: costs(own) }[now.order] ? now.order : "fits";
+    const known = { fits: true, fastest: own.tokens_per_s !== null, cheapest: costs(own) }[now.order];
+    const ruled = known ? now.order : "fits";
     const first = own.fits
       ? say(`answer_${ruled}`, { ...fields, ...numbersOf(own), own: nameOf(own) })
       : say(own.layout ? "answer_none" : "answer_impossible", { ...fields, why: sayWhy(words, own.why) });
@@ -333,21 +328,11 @@ function decideView(root, data, words, state, change) {
   }
 
   function command() {
-    const parts = [
-      "suite choose",
-      now.sizes ? `--sizes ${now.sizes}` : `--model ${now.model}`,
-      `--gpus ${gpus()}`,
-      `--context ${now.context}`,
-    ];
+    const model = now.sizes ? `--sizes ${now.sizes}` : `--model ${now.model}`;
+    const parts = [`suite choose ${model} --gpus ${gpus()} --context ${now.context}`];
     const named = {
-      batch: "--batch",
-      new_tokens: "--new-tokens",
-      parallel: "--parallel",
-      weights: "--weights",
-      cache: "--cache-dtype",
-      price: "--price",
-      watts: "--watts",
-      order: "--sort",
+      ...{ batch: "--batch", new_tokens: "--new-tokens", parallel: "--parallel", weights: "--weights" },
+      ...{ cache: "--cache-dtype", price: "--price", watts: "--watts", order: "--sort" },
     };
     for (const [name, option] of Object.entries(named))
       if (now[name] !== DECIDE_DEFAULTS[name]) parts.push(`${option} ${now[name]}`);
@@ -365,17 +350,7 @@ function decideView(root, data, words, state, change) {
 
   function training() {
     const found = fitAnswers(data, step());
-    if (found.refusal)
-      return [
-        element("p", {
-          class: "decide-answer",
-          role: "alert",
-          text: refusalOf(
-            found.refusal,
-            Object.keys(data.models).filter((name) => data.models[name].rl),
-          ),
-        }),
-      ];
+    if (found.refusal) return refused(found.refusal, dense);
     // The same step with twice the bytes for what is trained, or half.
     const other = now.precision === "bf16" ? "mixed" : "bf16",
       [beside] = fitAnswers(data, { ...step(), precision: other }).answers;
