@@ -297,7 +297,7 @@ class Calibration:
 
     @property
     def errors(self) -> dict[str, Fit | Products]:
-        """What the times of each family come from, and how far they are off."""
+        """Fits by their family, with how far each is off."""
         return {**{fit.of.family: fit for fit in self.decode}, **{fit.family: fit for fit in self.products}}
 
     def nearest(self, kernel: Kernel) -> Fit:
@@ -321,7 +321,7 @@ class Calibration:
         arithmetic_s = work["flops"] / self.ceilings.flops_per_s
         memory_share, share = self.shares[fit]
         if max(memory_s, arithmetic_s) < LEAST_BOUND_S:
-            return f"its calibration begins at kernels whose bound is {LEAST_BOUND_S * 1e6:g} µs"
+            return f"a kernel is shorter than any that was fitted, whose bounds begin at {LEAST_BOUND_S * 1e6:g} µs"
         if share is None and arithmetic_s / NEAR_PEAK > memory_s / memory_share:
             return "its calibration does not say how fast this kernel computes where arithmetic limits it"
         return None

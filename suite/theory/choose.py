@@ -106,7 +106,7 @@ class Answer:
     like: str | None = None
     """The variant that the model as it is is."""
     layout: str | None = None
-    """As `--parallel` calls it."""
+    """Its name for `--parallel`."""
     groups: int | None = None
     """Groups of devices with sequences of their own."""
     fits: bool = False

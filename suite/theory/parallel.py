@@ -32,7 +32,7 @@ class Layout:
 
     @property
     def name(self) -> str:
-        """What `--parallel` calls it on as many devices."""
+        """Its name for `--parallel`, on as many devices."""
         if self.shares_context:
             return f"dcp{self.tp}"
         return f"dp{self.groups}" if self.shares_mlps else f"tp{self.tp}"

@@ -27,7 +27,7 @@ def test_the_answer_is_a_sentence_a_table_and_its_conditions(capsys):
     assert "matrices in bfloat16, rows from 2" in rows[6]
 
 
-def test_layouts_stand_beside_one_another_and_an_impossible_one_alone(capsys):
+def test_layouts_have_a_table_and_an_impossible_one_has_none(capsys):
     assert chosen(model="8b", gpus="8xh100", parallel=None) == 0
     assert "\n2 replicas of tp4 " in capsys.readouterr().out
     assert chosen(model="qwen2.5-7b", gpus="8xh100", parallel="tp8") == 3

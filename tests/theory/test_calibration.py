@@ -169,7 +169,12 @@ def test_a_family_bound_by_arithmetic_lends_no_bandwidth():
         (absorbed_shape(V3), decoded(cache_dtype="fp8"), "bfloat16", "cache included"),
         (absorbed_shape(V3), decoded(is_training=True), "bfloat16", "no training"),
         (absorbed_shape(V3), decoded(seq_len=FEWEST_TOKENS - 1), "bfloat16", "begins at 512 tokens"),
-        (absorbed_shape(V3), decoded(seq_len=5800), "bfloat16", "begins at kernels whose bound is 2 µs"),
+        (
+            absorbed_shape(V3),
+            decoded(seq_len=5800),
+            "bfloat16",
+            "shorter than any that was fitted, whose bounds begin at 2 µs",
+        ),
         (expanded_shape(V3), decoded(), "bfloat16", "grouped attention and of absorbed MLA alone"),
         (reexpanded_shape(V3), decoded(), "bfloat16", "grouped attention and of absorbed MLA alone"),
         (grouped_shape(load_geometry("qwen2.5-0.5b")), decoded(), "bfloat16", "heads of widths 64 and 64"),
