@@ -30,7 +30,7 @@ def layout_name(answer: Answer, question: Question) -> str:
         return f"attention dp{answer.groups}" + (f" over tp{tp}" if tp > 1 else "")
     if answer.groups == 1:
         return answer.layout
-    return f"{answer.groups} replicas" + (", one a device" if answer.layout == "tp1" else f" of {answer.layout}")
+    return f"{answer.groups} replicas" + ("" if answer.layout == "tp1" else f" of {answer.layout}")
 
 
 def sentence(question: Question, found: Answers) -> str:
@@ -106,10 +106,13 @@ def notes(question: Question, found: Answers) -> list[str]:
 
 
 def _expected(answer: Answer) -> str:
-    if answer.expected_s is None or answer.expected_low_s is None or answer.expected_high_s is None:
+    """Return `24.9 (21.6 to 30.0) ms`."""
+    times = (answer.expected_s, answer.expected_low_s, answer.expected_high_s)
+    if None in times:
         return _written(answer.expected_s, numbers.seconds)
-    low, high = numbers.seconds(answer.expected_low_s), numbers.seconds(answer.expected_high_s)
-    return f"{numbers.seconds(answer.expected_s)} ({low} to {high})"
+    (middle, unit), *ends = [numbers.seconds(time).rsplit(" ", 1) for time in times if time is not None]
+    low, high = (number if of_end == unit else f"{number} {of_end}" for number, of_end in ends)
+    return f"{middle} ({low} to {high}) {unit}"
 
 
 def _kind(variant: str, groups: int | None) -> str:

@@ -18,7 +18,6 @@ class Hardware:
     bytes_per_s: float
     dense_flops_per_s: dict[str, float]
     """Peak without sparsity, by torch's dtype name. A dtype the device lacks is absent."""
-    """Best rate of a large matrix product that others measured; absent where nobody did."""
     tdp_w: float | None = None
 
     def ceilings(self, dtype: str) -> Ceilings | None:

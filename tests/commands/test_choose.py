@@ -22,7 +22,7 @@ def test_the_answer_is_a_sentence_a_table_and_its_conditions(capsys):
     assert "batch 13. Layout: tp4. If it had been trained with another attention: MQA up to 27, " in said
     assert header.split()[-2:] == ["cost/M", "tokens"]
     assert [row.split()[0] for row in rows[:4]] == ["as", "MQA", "MLA", "MHA"]
-    assert "ms to" in rows[0]
+    assert "24.9 (21.6 to 30.0) ms" in rows[0]
     assert rows[5] == "tokens/s as expected of good kernels; at 700 W a device"
     assert "matrices in bfloat16, rows from 2" in rows[6]
 
