@@ -79,8 +79,9 @@ def test_foreign_variants_are_checked_measured_and_reported(installed, tmp_path)
     assert values["tied"]["case", "cache_bytes"] == values["gqa"]["case", "cache_bytes"] / 2
     page = (elsewhere / "reports/index.html").read_text(encoding="utf-8")
     (ranking,) = blocks_of(page)["en/answers"]["own"]
-    ranked = {row[0] for row in ranking["table"]["rows"]}
-    assert ranked == {variant_label(name) for name in ("gqa", "normed", "tied")}
+    ranked = sorted(row[0] for row in ranking["table"]["rows"])
+    expected = map(variant_label, ("gqa", "normed", "tied"))
+    assert all(name.startswith(label) for name, label in zip(ranked, expected, strict=True))
     page = whole_text(page)
     assert "Kept by tied variants" in page  # the other package's own section, in its own words
 

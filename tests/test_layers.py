@@ -243,6 +243,7 @@ JUDGES = {
     "rl",
     "stages",
     "tiers",
+    "trials",
 }
 """Modules of the report that hold arms against each other, all by suite.statistics.paired."""
 INTERVALS = {"mean_of_seeds": {"formats"}, "stratified_bootstrap": {"curves", "efficiency"}}

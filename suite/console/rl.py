@@ -47,9 +47,7 @@ def _brief(record: Record) -> str | None:
     change = _change(record, "heldout_accuracy")
     if change is None:
         return None
-    return (
-        f"{SHOWN['heldout_accuracy']} {change}   {numbers.seconds(sum(cpu_s(record, phase) for phase in PHASES))} CPU"
-    )
+    return f"{SHOWN[ACCURACY]} {change}   {numbers.seconds(sum(cpu_s(record, phase) for phase in PHASES))} CPU"
 
 
 def cpu_s(record: Record, phase: str) -> float:

@@ -141,6 +141,7 @@ def told_of_scores(pair: Contrast[Any], where: str) -> Verdict:
     margin = f"{quantity.difference(found.margin or 0).lstrip('+')}{behind}"
     both = f"{arm} and {other}"
     ours, theirs = f"The {says} of {arm} is {size.lstrip('+')}", f"that of {other}{where} ({ends}, {pairs})"
+    floor = quantity.text(found.bounds[0] or 0.0)
     sentences = {
         Outcome.HIGHER: f"{ours} above {theirs}",
         Outcome.LOWER: f"{ours} below {theirs}",
@@ -149,7 +150,7 @@ def told_of_scores(pair: Contrast[Any], where: str) -> Verdict:
         Outcome.FEW: f"{both} are not told apart in {says}{where} with {pairs}: {FEWEST_PAIRS} are the fewest "
         f"({texts[0]} and {texts[1]})",
         Outcome.CEILING: f"{both} have nearly full marks{where}, so that the task tells nothing apart",
-        Outcome.FLOOR: f"{both} are no better than guessing{where}, so that the task tells nothing apart",
+        Outcome.FLOOR: f"{both} are no better than guessing ({floor}){where}, so that the task tells nothing apart",
     }
     return Verdict(
         arm=arm,

@@ -6,7 +6,8 @@ what a pair has in common cancels in its difference. The rule, in order:
 1. Fewer than FEWEST_PAIRS pairs: FEW. Nothing is said of them.
 2. Both arms at the top of what can be reached, or neither above guessing: CEILING, FLOOR. The task tells nothing apart.
 3. Student's t on the differences, with Holm's correction over the comparisons of one table, below ALPHA: HIGHER, LOWER.
-4. The interval lies within the equivalence margin: ALIKE. "No difference" needs evidence, too.
+4. The interval, as wide as that correction asks, lies within the equivalence margin: ALIKE. "No difference" needs
+   evidence, too.
 5. Else OPEN: not told apart.
 
 `python tests/benchmarks/evidence.py` prints how often this rule is wrong where nothing differs.
@@ -72,6 +73,8 @@ class Comparison:
     """The smallest difference that matters; None where nobody has said one, so that nothing is called alike."""
     adjusted_p: float | None = None
     """`p` after Holm's correction; None for a comparison that stands alone."""
+    names: tuple[str, ...] = ()
+    """What each pair shares, mostly a seed; empty where nobody asks."""
 
     @property
     def pairs(self) -> int:
@@ -97,8 +100,24 @@ class Comparison:
 
     @functools.cached_property
     def interval(self) -> Estimate | None:
-        """Return Student's 95 % interval of this comparison alone; None for one pair."""
-        return mean_of_seeds(self.differences, level=1 - ALPHA) if self.pairs > 1 else None
+        """Student's interval within what is possible; None for one pair.
+
+        At 95 % for a comparison that stands alone. Beside a corrected verdict it is as wide as Holm's rule asks of this
+        comparison: it holds 0 if and only if the rule finds no difference.
+        """
+        if not self.p or not self.adjusted_p:
+            return self._interval_at(1 - ALPHA)
+        return self._interval_at(1 - ALPHA * self.p / self.adjusted_p)
+
+    def _interval_at(self, level: float) -> Estimate | None:
+        if self.pairs < 2:
+            return None
+        interval = mean_of_seeds(self.differences, level=level)
+        most = self.bounds[1]
+        if most is None:
+            return interval
+        # Scores lie between 0 and the best that can be reached, so their differences cannot be larger than that.
+        return replace(interval, low=max(-most, interval.low), high=min(most, interval.high))
 
     @functools.cached_property
     def p(self) -> float | None:
@@ -180,7 +199,7 @@ def compare(
     if not pairs:
         return None
     first, second = zip(*pairs, strict=True)
-    return Comparison(ours=first, theirs=second, bounds=bounds, margin=margin)
+    return Comparison(ours=first, theirs=second, bounds=bounds, margin=margin, names=tuple(shared))
 
 
 def changes(

@@ -12,6 +12,7 @@ from suite.records.store import read_contents
 from tests.records.factory import build
 from tests.report.compress_records import compress_record
 from tests.report.quality_records import arm, mla
+from tests.report.rl.runs import arms, noting_what_guessing_scores
 from tests.report.rl_memory_records import projected
 from tests.report.rl_records import study
 
@@ -65,6 +66,14 @@ def test_one_seed_tells_no_algorithms_apart():
     found = said(*records, by="algorithm", against="grpo")
     assert "are not told apart in held-out accuracy" in found
     assert "with 1 seed: 5 are the fewest" in found
+
+
+def test_an_algorithm_that_copies_its_prompt_has_learnt_nothing():
+    finals = {"ppo": [0.0] * 5, "grpo": [0.074] * 5, "rloo": [0.8, 0.8, 0.8, 0.8, 0.81]}
+    records = [noting_what_guessing_scores(record) for record in arms(finals, base=0.0)]
+    of_grpo, of_rloo = (found.sentence for found in by_setting(entries(*records), "algorithm", "ppo"))
+    assert of_grpo == "grpo and ppo are no better than guessing (7.4 %), so that the task tells nothing apart"
+    assert "held-out accuracy of rloo is 80.2 points above that of ppo" in of_rloo
 
 
 def test_no_difference_needs_evidence_too():

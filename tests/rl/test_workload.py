@@ -42,6 +42,8 @@ def test_a_run_records_costs_learning_and_steadiness(tmp_path, capsys):
     assert readings(record, "step", "completions") == {0: 16, 1: 16, 2: 16}
     assert readings(record, "step", "updates") == {0: 2, 1: 2, 2: 2}
     assert set(readings(record, "evaluate", "heldout_accuracy")) == {0, 2, 3}
+    (guessed,) = readings(record, "evaluate", "trivial_accuracy").values()
+    assert guessed * 8 in range(1, 9)  # of eight prompts
     for phase in (*PHASES, "evaluate"):
         assert set(readings(record, phase, "latency_s")) <= {0, 1, 2, 3}
         assert all(
@@ -87,7 +89,9 @@ def test_what_is_held_out_is_evaluated_and_never_learnt_from(tmp_path):
     assert outcome == (Status.OK, None)
     assert Watched.read == [False] * 24  # three updates of the base
     assert Watched.written == [False] * 8
-    assert Watched.scored == [True] * 16 + [False] * 16 + [True] * 8  # before each stage, the rollout, at the end
+    guessed, trained = Watched.scored[:-40], Watched.scored[-40:]
+    assert set(guessed) == {True}
+    assert trained == [True] * 16 + [False] * 16 + [True] * 8  # before each stage, the rollout, at the end
 
 
 def test_runs_are_bit_equal_for_one_seed_alone(tmp_path):

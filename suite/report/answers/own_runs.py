@@ -11,9 +11,9 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.case import commands_again
-from suite.report.attention.groups import PHASES, by_key, titles_of
+from suite.report.attention.groups import PHASES, by_key, representatives, titles_of
 from suite.report.attention.latency import RANGE
-from suite.report.attention.timings import BACKEND, Timing, by_span, timings
+from suite.report.attention.timings import BACKEND, Timing, by_span, is_clearly_faster, timings
 from suite.report.blocks import Kind, Ranking, Text, dotted, joined, say
 from suite.report.evidence import difference, verdict_of
 from suite.report.model.experiment import Arm, Contrast, Experiment, contrast, grouped, judged
@@ -24,7 +24,6 @@ from suite.report.model.results import Results
 from suite.report.quality.design import LOSS, cache_bytes, is_by_loss, quality_experiments
 from suite.report.rl import design
 from suite.report.table import Column, column, columns_of, table
-from suite.statistics.intervals import ratio_of_medians
 from suite.statistics.paired import Outcome
 
 MOST_NAMED = 5
@@ -42,7 +41,7 @@ def _by_time(results: Results) -> list[Ranking]:
     for key, of_axes in by_axes.items():
         for (tokens, extras), of_case in grouped(of_axes, lambda t: (t.tokens or 0, t.shared_extras)).items():
             of_span = next(iter(by_span(of_case).values()))  # the whole layer, where it was timed
-            order = sorted(of_span, key=lambda timing: (_is_unchecked(timing), timing.median_s))
+            order = sorted(of_span, key=lambda timing: (not timing.is_checked, timing.median_s))
             phase, context = order[0].axis("phase"), say("own.tokens", count=numbers.count(tokens)) if tokens else ""
             title = dotted(titles[key][0], context, titles[key][1], *extras, order[0].label if results.several else "")
             place = PHASES.index(phase) if phase in PHASES else len(PHASES)
@@ -53,7 +52,7 @@ def _by_time(results: Results) -> list[Ranking]:
 def _ranked_times(order: Sequence[Timing], title: Text) -> Ranking:
     against = {timing: _against_faster(timing, faster) for faster, timing in pairwise(order)}
     columns: list[Column[Timing]] = [
-        column("column.variant", lambda timing: timing.sized_variant),
+        column("column.variant", lambda timing: timing.marked(timing.sized_variant)),
         BACKEND,
         column("column.median", lambda timing: timing.median_s, numbers.seconds),
         # An interval within a single launch says nothing of the next.
@@ -62,26 +61,25 @@ def _ranked_times(order: Sequence[Timing], title: Text) -> Ranking:
         column("own.above", lambda timing: say(f"own.above.{against[timing]}") if timing in against else ""),
         column("own.cache", lambda timing: timing.amount("cache_bytes", "case"), numbers.bytes_iec),
     ]
-    names = {timing: f"{timing.sized_variant} {numbers.seconds(timing.median_s)}" for timing in order}
+    chosen = representatives(order)
+    first, *others = [timing for timing in order if timing in chosen or len(chosen) == 1]
+    names = {
+        t: say("own.named", name=t.marked(t.full_name), number=numbers.seconds(t.median_s)) for t in (first, *others)
+    }
     return Ranking(
         view="speed",
-        finding=_finding(names, {timing: _against_faster(timing, order[0]) for timing in order[1:]}, "fastest"),
+        finding=_finding(names, {timing: _against_faster(timing, first) for timing in others}, "fastest"),
         table=table(title, order, columns),
         commands=commands_again([timing.record.case for timing in order]),
     )
 
 
 def _against_faster(timing: Timing, faster: Timing) -> str:
-    if _is_unchecked(timing):
+    if not timing.is_checked:
         return "unchecked"
-    if 1 in (timing.interval.launches, faster.interval.launches):
-        return "one_launch"
-    return "clear" if ratio_of_medians(timing.interval, faster.interval).is_told_apart else "close"
-
-
-def _is_unchecked(timing: Timing) -> bool:
-    """Whether the kernel alone was compared with float64: a variant may state no definition of its layer."""
-    return str(timing.record.provenance.get("layer_check") or "").startswith("none")
+    if is_clearly_faster(faster, timing):
+        return "clear"
+    return "one_launch" if 1 in (timing.interval.launches, faster.interval.launches) else "close"
 
 
 def _by_score(results: Results) -> Iterator[Ranking]:

@@ -143,6 +143,20 @@ def test_two_tasks_give_an_interquartile_mean_and_a_profile(tmp_path, updates):
     assert [profile["y"][profile["x"].index(tau)] for tau in (0.0, 0.1, 0.6, 0.9)] == [1.0, 0.75, 0.5, 0.0]
 
 
+@pytest.mark.parametrize(("gain", "is_highest"), [(0.0, False), (0.2, True)])
+def test_an_arm_leads_over_tasks_only_where_every_other_is_lower(tmp_path, gain, is_highest):
+    noise = (0.1, -0.1, 0.05, -0.05, 0.02, -0.02)
+    records = [
+        run([0.0, 0.5 + noise[(seed + shift) % 6] + (gain if algorithm == "rloo" else 0)], task=task, seed=seed, **arm)
+        for shift, algorithm in enumerate(("grpo", "ppo", "rloo"))
+        for arm in [{"algorithm": algorithm}]
+        for task in ("sort", "add")
+        for seed in range(6)
+    ]
+    finding = section_of(efficiency, tmp_path, *records).figures[-1].finding
+    assert finding.startswith("Over 2 tasks RLOO ends highest" if is_highest else "Over 2 tasks no arm clearly ends")
+
+
 def test_one_task_under_two_base_models_is_not_two_tasks(tmp_path):
     records = [
         named(run([0.0, 0.5], algorithm=algorithm, seed=seed), **{"base.updates": updates})
