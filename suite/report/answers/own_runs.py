@@ -7,6 +7,7 @@ be too close to call. Times of a single launch are listed and not compared: the 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise, repeat
+from statistics import fmean
 from typing import Any
 
 from suite.records import numbers
@@ -17,11 +18,11 @@ from suite.report.attention.timings import BACKEND, Timing, by_span, is_clearly_
 from suite.report.blocks import Kind, Ranking, Text, dotted, joined, say
 from suite.report.evidence import difference, verdict_of
 from suite.report.model.experiment import Arm, Contrast, Experiment, contrast, grouped, judged
-from suite.report.model.formats import mean_with_range, share_with_range
+from suite.report.model.formats import share_with_range
 from suite.report.model.labels import ALGORITHM
 from suite.report.model.outcome import outcome_of
 from suite.report.model.results import Results
-from suite.report.quality.design import LOSS, cache_bytes, is_by_loss, quality_experiments
+from suite.report.quality.design import cache_bytes, is_by_loss, quality_experiments
 from suite.report.rl import design
 from suite.report.table import Column, column, columns_of, table
 from suite.statistics.paired import Outcome
@@ -86,8 +87,9 @@ def _by_score(results: Results) -> Iterator[Ranking]:
     named = partial(design.named, lead=ALGORITHM)
     trained = design.split(results, design.training_runs(results), design.tells_arms_apart, named)
     experiments: list[tuple[str, Experiment[Any]]] = [("rl", experiment) for experiment in trained]
-    experiments += [("quality", experiment) for experiment in quality_experiments(results)]
-    for view, experiment in experiments:
+    # A task without right answers is told by its loss, in its own section.
+    answered = [each for each in quality_experiments(results) if not any(map(is_by_loss, each.arms))]
+    for view, experiment in [*experiments, *(("quality", experiment) for experiment in answered)]:
         yield from _ranked_arms(view, experiment)
 
 
@@ -95,40 +97,30 @@ def _ranked_arms(view: str, experiment: Experiment[Any]) -> Iterator[Ranking]:
     """Rank arms by their mean over seeds, the best first; nothing where no run ended."""
     outcome = outcome_of(view)
     assert outcome is not None
-    is_loss = view == "quality" and any(map(is_by_loss, experiment.arms))  # its sign is turned: more is better
-    quantities = {arm: LOSS if is_loss else outcome.quantity(arm) for arm in experiment.arms}
-    means = {arm: mean for arm, of in quantities.items() if (mean := arm.mean(of.value)) is not None}
-    order = sorted(means, key=means.__getitem__, reverse=True)
+    scores = {arm: values for arm in experiment.arms if (values := arm.values(outcome.quantity(arm).value))}
+    order = sorted(scores, key=lambda arm: fmean(scores[arm]), reverse=True)
     if not order:
         return
 
     def compared(others: Iterable[Arm[Any]]) -> dict[Arm[Any], Contrast[Any]]:
         pairs = zip(order[1:], others, strict=False)
-        return {pair.arm: pair for pair in judged(contrast(arm, other, quantities[arm]) for arm, other in pairs)}
+        return {pair.arm: pair for pair in judged(contrast(arm, other, outcome.quantity(arm)) for arm, other in pairs)}
 
     against, against_best = compared(order), compared(repeat(order[0]))
-    text = LOSS.text if is_loss else numbers.percent
-
-    def score(arm: Arm[Any]) -> Text | None:
-        values = arm.values(quantities[arm].value)
-        return mean_with_range([-value for value in values], text) if is_loss else share_with_range(values)
-
-    columns: list[Column[Arm[Any]]] = [
-        column("rl.arm", lambda arm: arm.name),
-        column("own.loss" if is_loss else f"own.score.{view}", score, kind=Kind.NUMBER),
-        column("rl.seeds", lambda arm: len(arm.ended), numbers.count),
-        *columns_of(
-            against.get, [column("own.difference", difference, kind=Kind.NUMBER), column("own.above", verdict_of)]
-        ),
-        *([column("own.cache_of_token", cache_bytes, numbers.bytes_iec)] if view == "quality" else []),
-    ]
     told = {Outcome.LOWER: "clear", Outcome.FEW: "few"}
     best = {arm: told.get(against_best[arm].outcome, "close") if arm in against_best else "few" for arm in order[1:]}
+    names = {arm: say("own.named", name=arm.name, number=numbers.percent(fmean(scores[arm]))) for arm in order}
+    columns: list[Column[Arm[Any]]] = [
+        column("rl.arm", lambda arm: arm.name),
+        column(f"own.score.{view}", lambda arm: share_with_range(scores[arm]), kind=Kind.NUMBER),
+        column("rl.seeds", lambda arm: len(scores[arm]), numbers.count),
+        *columns_of(against.get, [column("own.difference", difference, kind=Kind.NUMBER)]),
+        *columns_of(against.get, [column("own.above", verdict_of)]),
+        *([column("own.cache_of_token", cache_bytes, numbers.bytes_iec)] if view == "quality" else []),
+    ]
     yield Ranking(
         view=view,
-        finding=_finding(
-            {arm: say("own.named", name=arm.name, number=text(abs(means[arm]))) for arm in order}, best, "highest"
-        ),
+        finding=_finding(names, best, "highest"),
         table=table(experiment.name, order, columns),
         commands=[command for arm in order for command in commands_again([run.record.case for run in arm.ended])],
     )
