@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from suite.records.case import command_of, commands_again
 from suite.report.answers.answers import build_answers
 from suite.report.command import build_views
 from suite.report.page.ran import ran_content
@@ -72,6 +73,13 @@ def test_each_case_is_a_ranking_of_its_own():
     assert len({*titles}) == 3
     assert ["4,096" in title for title in titles] == [True, False, False]
     assert ["prefill" in title for title in titles] == [False, False, True]
+
+
+def test_cases_that_differ_in_more_than_an_axis_run_one_by_one():
+    one, other = (
+        timed(name, 1e-3, extras=extras).case for name, extras in (("gqa", {"attention.kv_heads": 2}), ("mla", {}))
+    )
+    assert commands_again([one, other, one]) == [command_of(one), command_of(other)]
 
 
 def test_trained_arms_stand_by_what_they_learnt():
