@@ -13,7 +13,7 @@ import pytest
 from suite.records.record import Status
 from suite.records.store import read_contents
 from suite.report.model.labels import variant_label
-from tests.report.reading import whole_text
+from tests.report.reading import blocks_of, whole_text
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "suite/attention/README.md").read_text(encoding="utf-8")
@@ -77,7 +77,12 @@ def test_foreign_variants_are_checked_measured_and_reported(installed, tmp_path)
         assert values[name]["case", "cache_bytes_counted"] == values[name]["case", "cache_bytes"]
         assert variant_label(name) in whole_text((elsewhere / "reports/index.html").read_text(encoding="utf-8"))
     assert values["tied"]["case", "cache_bytes"] == values["gqa"]["case", "cache_bytes"] / 2
-    page = whole_text((elsewhere / "reports/index.html").read_text(encoding="utf-8"))
+    page = (elsewhere / "reports/index.html").read_text(encoding="utf-8")
+    (ranking,) = blocks_of(page)["en/answers"]["own"]
+    ranked = sorted(row[0] for row in ranking["table"]["rows"])
+    expected = map(variant_label, ("gqa", "normed", "tied"))
+    assert all(name.startswith(label) for name, label in zip(ranked, expected, strict=True))
+    page = whole_text(page)
     assert "Kept by tied variants" in page  # the other package's own section, in its own words
 
 

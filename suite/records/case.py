@@ -72,6 +72,15 @@ def command_of(case: Case) -> str:
     return shlex.join(["suite", "run", *(f"{name}={as_typed(value)}" for name, value in pairs)])
 
 
+def commands_again(cases: Sequence[Case]) -> list[str]:
+    """Return one command line for cases that differ in a single axis, as in their seed; else one for each."""
+    names = telling_apart(cases)
+    if len(names) != 1 or names[0] not in cases[0].axes:
+        return list(dict.fromkeys(map(command_of, cases)))
+    every = ",".join(dict.fromkeys(as_typed(case.axes[names[0]]) for case in cases))
+    return [command_of(replace(cases[0], axes={**cases[0].axes, names[0]: every})).replace("run", "run -m", 1)]
+
+
 def telling_apart(cases: Sequence[Case]) -> list[str]:
     """Return the axes and settings that differ between cases; the id has them all."""
     names = dict.fromkeys(name for case in cases for name in _pairs(case))

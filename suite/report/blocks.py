@@ -219,14 +219,30 @@ class Card:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """Runs of one case, or arms of one experiment, the best first."""
+
+    view: str
+    """The view with their figures: speed, rl or quality."""
+    finding: Text
+    """What may be said of the first rows."""
+    table: Table
+    commands: Sequence[str]
+    """Commands that measure them again."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Answers:
     """The first view of the page."""
 
+    own: Sequence[Ranking] = ()
+    """The person's own runs."""
     cards: Sequence[Card]
+    """Questions that records or closed forms answer."""
     rulings: Sequence[Ruling]
     """All claims, in the order of conf/claims.yaml."""
-    reproduced: Text = ""
-    """A sentence on the verdicts of the reference records that came out the same on this machine; empty without any."""
+    reproduced: Sequence[Text] = ()
+    """How many verdicts of the reference records came out the same on this machine, then each that did not."""
 
 
 @dataclass(frozen=True, kw_only=True)

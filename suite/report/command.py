@@ -4,6 +4,7 @@ import gc
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
@@ -14,9 +15,10 @@ from suite.records.pack import PACK
 from suite.records.store import RECORD, write_named
 from suite.records.stores.place import check_is_here, is_store, shown
 from suite.report.answers.answers import build_answers
-from suite.report.blocks import Section
+from suite.report.blocks import Figure, Section, Table
 from suite.report.decide.data import decide_data
-from suite.report.model.results import Results, read_results
+from suite.report.model.results import KEPT, RESULTS, Results, read_results
+from suite.report.model.run import LABEL
 from suite.report.page.csv import readings_csv, tables_csv
 from suite.report.page.markdown import markdown
 from suite.report.page.page import page
@@ -26,12 +28,9 @@ from suite.theory.calibration import calibrated_by
 DONE, BROKEN = 0, 4
 ELSE_IN = "trust"
 """The view of sections of other packages that name none."""
-RESULTS = Path("results")
 HEAD_BYTES = 1 << 14
 MADE_OF = re.compile(rb'<meta name="suite-folders" content="([0-9a-f]{16})">')
 """The digest of its folders that a page carries."""
-KEPT = ("baseline", "reference")
-"""Folders of records that were committed, from other machines: shown when they are asked for."""
 
 
 @contextmanager
@@ -56,13 +55,14 @@ def report(
     out: Path | None = None,
     overwrite: bool = False,
     calibration: Path | None = None,
+    read: Results | None = None,
 ) -> tuple[Path, int]:
     """Write the report and return where it went and the exit code: 4 where a run's folder is damaged, else 0.
 
     `labels` name the results folders in their order; without any, each folder's own name does. No folders are those of
     `default_folders`. A page in the default place that was made of other folders is replaced only with `overwrite`.
-    `calibration`: a file of `suite calibrate`. Raises ValueError, in one sentence, for a format, language, folder,
-    label or file that does not fit, and for such a page.
+    `calibration`: a file of `suite calibrate`. `read`: what was read of these folders already. Raises ValueError, in
+    one sentence, for a format, language, folder, label or file that does not fit, and for such a page.
     """
     if format not in WRITERS:
         raise ValueError(f"format must be one of {', '.join(WRITERS)}; got {format!r}")
@@ -72,7 +72,7 @@ def report(
     if path.exists() and not path.is_file():
         raise ValueError(f"out must be a file, not a folder or a device; got {str(path)!r}")
     load_texts(lang)  # refuses a language that is not there before anything is read
-    read = read_results(results or default_folders(), labels)
+    read = read or read_results(results or default_folders(), labels)
     is_page_of_others = format == "html" and path.exists() and _said_to_be_of(path) != made_of
     if out is None and not overwrite and is_page_of_others:
         raise ValueError(
@@ -109,16 +109,49 @@ def default_folders() -> list[Path]:
 def build_views(results: Results) -> dict[str, list[Section]]:
     """Build the sections that have something to say, by the views of conf/report.yaml.
 
-    Those of other packages come last, in the view that they name, or else in Trust.
+    Those of other packages come last, in the view that they name, or else in Trust. Each section opens on the person's
+    own runs, and each view on the first section that shows any.
     """
-    views = {
-        view: [section for name in dotted if (section := locate(name)(results))]
-        for view, dotted in read_yaml("report.yaml")["views"].items()
-    }
-    for point in foreign_sections():
-        if section := locate(point.value.replace(":", "."))(results):
-            views[section.view if section.view in views else ELSE_IN].append(section)
-    return views
+    views = {view: list(dotted) for view, dotted in read_yaml("report.yaml")["views"].items()}
+    foreign = [point.value.replace(":", ".") for point in foreign_sections()]
+    names = [*chain.from_iterable(views.values()), *foreign]
+    built = {name: section for name in names if (section := locate(name)(results))}
+    if results.references and results.own.records:
+        # After all others: sections cache what they read of the last results alone.
+        built = {name: _opened_on_own(section, locate(name), results) for name, section in built.items()}
+    sections = {view: [built[name] for name in of_view if name in built] for view, of_view in views.items()}
+    for section in (built[name] for name in foreign if name in built):
+        sections[section.view if section.view in sections else ELSE_IN].append(section)
+    return {view: of_view if view == ELSE_IN else _own_first(of_view, results) for view, of_view in sections.items()}
+
+
+def _own_first(sections: Sequence[Section], results: Results) -> list[Section]:
+    own = {*results.own.labels} if results.own.records else {}
+    for section in sections:
+        if any(block.facets.get(LABEL) in own for block in _blocks(section)):
+            return [section, *(other for other in sections if other is not section)]
+    return list(sections)
+
+
+def _blocks(section: Section) -> list[Figure | Table]:
+    return [*section.figures, *section.tables]
+
+
+def _opened_on_own(section: Section, build: Callable[[Results], Section | None], results: Results) -> Section:
+    """Put the person's figures, tables and findings in front of those of the reference records."""
+
+    def is_reference(block: Figure | Table) -> bool:
+        return block.facets.get(LABEL) in results.references
+
+    if not any(map(is_reference, _blocks(section))):
+        return section
+    own = build(results.own)
+    return replace(
+        section,
+        figures=sorted(section.figures, key=is_reference),
+        tables=sorted(section.tables, key=is_reference),
+        headlines=own.headlines if own else section.headlines,
+    )
 
 
 def build_sections(results: Results) -> list[Section]:
@@ -137,7 +170,6 @@ def whole_page(results: Results, *, here: str, lang: str = "en", made_of: str = 
     return page(
         build_views(results),
         results,
-        here=here,
         answers=build_answers(results, here),
         decide=decide_data(),
         lang=lang,

@@ -103,12 +103,12 @@ def test_a_figures_facets_are_english_too():
     assert content["sections"][0]["figures"][0]["facets"] == {"phase": "decode"}
 
 
-def test_the_first_line_tells_this_machine_from_others(tmp_path):
-    results = results_of(tmp_path, build(environment={"machine_id": "a" * 16}))
-    here, others = ran_content(results, "a" * 16, EN), ran_content(results, "b" * 16, EN)
-    assert here["here"].startswith("On this machine")
-    assert here["elsewhere"] == others["here"] == ""
-    assert others["elsewhere"].startswith("Reference records")
+def test_the_first_line_tells_ones_own_runs_from_references(tmp_path):
+    own = ran_content(results_of(tmp_path / "mine", build()), EN)
+    references = ran_content(results_of(tmp_path / "results" / "reference", build()), EN)
+    assert own["own"].startswith("Your runs")
+    assert own["references"] == references["own"] == ""
+    assert references["references"].startswith("Reference records")
 
 
 def test_facets_are_what_people_see():

@@ -3,9 +3,9 @@
 Claims are ruled on the records of this machine where these suffice, else on those of others, which stand beside them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import lru_cache
 
 from suite.configuration.files import locate
 from suite.records.record import Evidence, Record
@@ -19,6 +19,7 @@ from suite.report.answers.claims import (
     literature,
     verdict_word,
 )
+from suite.report.answers.own_runs import rank_own_runs
 from suite.report.blocks import Answers, Badge, Card, Ruling, Text, joined, say, say_or
 from suite.report.model.results import Results
 
@@ -37,14 +38,31 @@ Verdicts = Mapping[str, Verdict]
 
 @lru_cache(maxsize=1)
 def build_answers(results: Results, here: str) -> Answers:
-    """Rule on every claim. `here`: the `machine_id` of this machine, whose records come first."""
-    own, others = results.narrowed(partial(_is_of, here)), results.narrowed(partial(_is_of_another, here))
+    """Rule on every claim and rank the person's own runs.
+
+    `here`: the `machine_id` of this machine, whose records come first. Reference records are never this machine's,
+    even where it took them.
+    """
+
+    def is_from_here(label: str, record: Record) -> bool:
+        return label not in results.references and record.environment.get("machine_id") == here
+
+    def is_projected(record: Record) -> bool:
+        return record.evidence is Evidence.PROJECTED  # what is computed holds on every machine
+
+    own = results.narrowed(lambda label, record: is_projected(record) or is_from_here(label, record))
+    others = results.narrowed(lambda label, record: is_projected(record) or not is_from_here(label, record))
     # One after the other: sections cache what they read of the last results alone. Closed forms need no records.
     ours = verdicts_on(own) if own.records else {}
     theirs = verdicts_on(others) if others.records or not own.records else {}
     rulings = {claim["id"]: _ruling(claim, ours, theirs) for claim in claims()}
     cards = [_card(rulings[name]) for name in QUESTIONS]
-    return Answers(cards=cards, rulings=list(rulings.values()), reproduced=_reproduced(ours, theirs))
+    return Answers(
+        own=rank_own_runs(results.own),
+        cards=[card for card in cards if card.ruling.outcome != UNMEASURED],
+        rulings=list(rulings.values()),
+        reproduced=_reproduced(ours, theirs),
+    )
 
 
 def _card(ruling: Ruling) -> Card:
@@ -61,15 +79,6 @@ def verdicts_on(results: Results) -> dict[str, Verdict]:
         if (verdict := decide(results)) is not None:
             found[claim["id"]] = verdict
     return found
-
-
-def _is_of(machine: str, record: Record) -> bool:
-    """Return whether a record is a machine's: what is projected is every machine's."""
-    return record.evidence is Evidence.PROJECTED or str(record.environment.get("machine_id") or "") == machine
-
-
-def _is_of_another(machine: str, record: Record) -> bool:
-    return record.evidence is Evidence.PROJECTED or not _is_of(machine, record)
 
 
 def _ruling(claim: Claim, ours: Verdicts, theirs: Verdicts) -> Ruling:
@@ -112,12 +121,25 @@ def _laid_out(claim: Claim, verdict: Verdict, badge: Badge | None) -> Ruling:
     )
 
 
-def _reproduced(ours: Verdicts, theirs: Verdicts) -> Text:
-    """Count the claims that both sides ruled on by measurements, and those on which they agree."""
+def _reproduced(ours: Verdicts, theirs: Verdicts) -> list[Text]:
+    """Count the claims that both sides ruled on by measurements and agree on, and say how they differ on each other."""
 
     def is_ruled(verdict: Verdict | None) -> bool:
         return verdict is not None and bool(verdict.machine) and verdict.suffices
 
-    both: Sequence[str] = [name for name in ours if is_ruled(ours[name]) and is_ruled(theirs.get(name))]
-    same = sum(ours[name].outcome == theirs[name].outcome for name in both)
-    return say("answer.reproduced", same=same, total=len(both)) if both else ""
+    both = [name for name in ours if is_ruled(ours[name]) and is_ruled(theirs.get(name))]
+    differing = [
+        say("own.not_reproduced", claim=say(f"claim.{name}"), here=_number(ours[name]), there=_number(theirs[name]))
+        for name in both
+        if ours[name].outcome != theirs[name].outcome
+    ]
+    return [say("answer.reproduced", same=len(both) - len(differing), total=len(both)), *differing] if both else []
+
+
+def _number(verdict: Verdict) -> Text:
+    """Return a verdict's word, with the number that leads it and its case."""
+    word, lead = verdict_word(verdict), verdict.lead
+    if lead is None:
+        return word
+    number = say("own.number", written=lead.written, interval=lead.interval) if lead.interval else lead.written
+    return say("own.verdict", word=word, number=number, about=lead.about)

@@ -22,7 +22,7 @@ def build(results: Results) -> Section:
             column("claim.machine", _machine),
             column("claim.command", lambda ruling: "; ".join(ruling.commands), kind=Kind.CODE),
         ],
-        note=joined("sentence", [answers.reproduced, say("claim.note")]),
+        note=joined("sentence", [*answers.reproduced, say("claim.note")]),
     )
     return section("claims", tables=[rulings])
 

@@ -160,20 +160,21 @@ def side_by_side(
 def worth_drawing(found: Mapping[Pairs, Sequence[Timing]]) -> list[Pairs]:
     """Return the groups that get a figure, in their order.
 
-    None that differs only in its new tokens from one with more variants, and none of a single context where others have
-    several.
+    Of a label none that differs only in its new tokens from one with more variants, and none of a single context where
+    others have several. What other labels have drops nothing: a person's few runs stand beside many reference records.
     """
     variants = {key: len({timing.variant for timing in of_key}) for key, of_key in found.items()}
     contexts = {key: len({timing.tokens for timing in of_key} - {None}) for key, of_key in found.items()}
-    fewest = min(2, max(contexts.values(), default=0))
-    alike = grouped(found, lambda key: without(key, ["query_len", LABEL])).values()
+    of_label = grouped(found, lambda key: dict(key).get(LABEL))
+    fewest = {label: min(2, max(contexts[key] for key in keys)) for label, keys in of_label.items()}
+    alike = grouped(found, lambda key: without(key, ["query_len"])).values()
     fullest = {key: max(keys, key=lambda other: variants[other]) for keys in alike for key in keys}
 
     def is_telling(key: Pairs) -> bool:
         best = fullest[key]
         return variants[key] == variants[best] or dict(key).get("query_len") == dict(best).get("query_len")
 
-    return [key for key in found if is_telling(key) and contexts[key] >= fewest]
+    return [key for key in found if is_telling(key) and contexts[key] >= fewest[dict(key).get(LABEL)]]
 
 
 def titles_of(keys: Iterable[Pairs]) -> dict[Pairs, tuple[Text, Text]]:

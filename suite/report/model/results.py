@@ -4,6 +4,8 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 from suite.gate.output.files import JUDGEMENT, read_judgement
@@ -18,6 +20,10 @@ from suite.records.stores.place import shown
 from suite.records.walk import Damage, folders_below
 from suite.report.model.labels import distinct
 from suite.report.model.machine_labels import machine_labels
+
+RESULTS = Path("results")
+KEPT = ("baseline", "reference")
+"""Folders below results/ of records that were committed: nobody's own runs, shown when they are asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,14 +91,21 @@ class Results:
     judgements: Sequence[Judged]
     """The gate's, by label and the newest first."""
     withdrawn: Sequence[Withdrawn] = ()
+    references: frozenset[str] = frozenset()
+    """The labels of records that were committed below results/reference or results/baseline."""
 
     @property
     def several(self) -> bool:
         return len(self.labels) > 1
 
-    def narrowed(self, is_wanted: Callable[[Record], bool]) -> "Results":
-        """Return the results of some records alone, and itself where those are all."""
-        records = [current for current in self.records if is_wanted(current.record)]
+    @cached_property
+    def own(self) -> "Results":
+        """The person's own runs: all but the reference records; itself where there are no reference records."""
+        return self.narrowed(lambda label, _: label not in self.references)
+
+    def narrowed(self, is_wanted: Callable[[str, Record], bool]) -> "Results":
+        """Return the results of some records alone, by label and record, and itself where those are all."""
+        records = [current for current in self.records if is_wanted(current.label, current.record)]
         if len(records) == len(self.records):
             return self
         labels = {current.label for current in records}
@@ -100,7 +113,7 @@ class Results:
             self,
             labels=[label for label in self.labels if label in labels],
             records=records,
-            every=[(label, record) for label, record in self.every if is_wanted(record)],
+            every=[(label, record) for label, record in self.every if is_wanted(label, record)],
             damaged=[unread for unread in self.damaged if unread.label in labels],
             unfinished=[unread for unread in self.unfinished if unread.label in labels],
             judgements=[judged for judged in self.judgements if judged.label in labels],
@@ -125,6 +138,7 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_re
     records: list[CurrentRecord] = []
     withdrawn: list[Withdrawn] = []
     said, every, damaged, unfinished, judgements = [], [], [], [], []
+    references = set[str]()
     for label, folder, part in zip(named, folders, contents, strict=True):
         judged, unreadable = find_judgements(label, folder, room)
         broken, labelled = [*part.damaged, *unreadable], machine_labels(label, [run.record for run in part.stored])
@@ -134,6 +148,9 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_re
             said += _labels(label, part, labelled, gone)
         records += _current(part.stored, labelled, changed)
         every += [(name, stored.record) for (name, _), stored in zip(labelled, part.stored, strict=True)]
+        # A folder above the reference records, such as results/ itself, may hold one's own beside them.
+        own = {name for (name, _), stored in zip(labelled, part.stored, strict=True) if not is_kept(stored.folder)}
+        references |= {name for name, _ in labelled} - own
         damaged += [Unread(label=label, name=damage.folder.name, reason=damage.reason) for damage in broken]
         unfinished += [Unread(label=label, name=run.name) for run in part.unfinished]
         judgements += judged
@@ -146,7 +163,13 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_re
         unfinished=unfinished,
         judgements=judgements,
         withdrawn=withdrawn,
+        references=frozenset(references),
     )
+
+
+def is_kept(folder: Path) -> bool:
+    """Return whether a folder lies below results/reference or results/baseline."""
+    return any(above == RESULTS.name and name in KEPT for above, name in pairwise(folder.absolute().parts))
 
 
 def _withdrawn(label: str, contents: Contents, labelled: Sequence[tuple[str, bool]]) -> Iterable[Withdrawn]:

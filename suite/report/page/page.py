@@ -46,6 +46,7 @@ SCRIPTS = (
     "figures",
     "pinned",
     "section",
+    "own",
     "answers",
     "choose",
     "decide",
@@ -62,7 +63,6 @@ def page(
     views: Mapping[str, Sequence[Section]],
     results: Results,
     *,
-    here: str = "",
     answers: Answers | None = None,
     decide: Any = None,
     lang: str = "en",
@@ -70,7 +70,7 @@ def page(
 ) -> str:
     """Return the whole page, as text, that opens in a language.
 
-    `views`: sections by view, not yet rendered. `here`: the id of this machine. `decide`: the data of the chooser.
+    `views`: sections by view, not yet rendered. `decide`: the data of the chooser.
     `made_of`: a digest of the folders that it was asked for.
     """
     environment = Environment(
@@ -80,7 +80,7 @@ def page(
     has_figures = any(section.figures for sections in views.values() for section in sections)
     libraries = {"hyparquet": _part("vendor", "hyparquet.min.js"), **({"plotly": _plotly_js()} if has_figures else {})}
     runs = runs_content(results)
-    contents = _contents(views, answers, results, here, languages)
+    contents = _contents(views, answers, results, languages)
     blocks = {f"{name}/{view}": content for name, view, content in contents}
     blocks |= {"runs": runs["lines"], "records": runs["records"], "decide": decide}
     script = "\n".join(['"use strict";\n(() => {', *(_part("scripts", f"{name}.js") for name in SCRIPTS), "})();"])
@@ -102,7 +102,6 @@ def _contents(
     views: Mapping[str, Sequence[Section]],
     answers: Answers | None,
     results: Results,
-    here: str,
     languages: Mapping[str, Texts],
 ) -> Iterable[tuple[str, str, Any]]:
     """Yield the content of each view in each language."""
@@ -112,7 +111,7 @@ def _contents(
         for view, sections in views.items():
             said = keyed[view] if name == "en" else [texts.section(section) for section in sections]
             yield name, view, view_content(said, keyed[view], numbers)
-        yield name, "answers", {**answers_content(answers, texts), "ran": ran_content(results, here, texts)}
+        yield name, "answers", {**answers_content(answers, texts), "ran": ran_content(results, texts)}
 
 
 def _frame(views: Mapping[str, Sequence[Section]], languages: Mapping[str, Texts], lang: str) -> dict[str, Any]:

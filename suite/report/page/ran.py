@@ -16,15 +16,14 @@ REFUSED = (Status.UNSUPPORTED, Status.OUT_OF_MEMORY)
 MOST_NAMED = 2
 
 
-def ran_content(results: Results, here: str, texts: Texts) -> dict[str, Any]:
-    """Return a sentence on the runs of this machine, and one on those of others; empty where there are none."""
-    records = [current.record for current in results.records]
-    own = [record for record in records if record.environment.get("machine_id") == here]
-    others = [record for record in records if record.environment.get("machine_id") != here]
+def ran_content(results: Results, texts: Texts) -> dict[str, Any]:
+    """Return a sentence on the person's own runs, and one on the reference records; empty where there are none."""
+    own = [current.record for current in results.own.records]
+    references = [current.record for current in results.records if current.label in results.references]
     return {
-        "here": _sentence("page.ran_here", own, texts) if own else "",
-        "elsewhere": _sentence("page.ran_elsewhere", others, texts) if others else "",
-        "nothing": "" if records else texts("page.no_records"),
+        "own": _sentence("page.ran_own", own, texts) if own else "",
+        "references": _sentence("page.ran_references", references, texts) if references else "",
+        "nothing": "" if results.records else texts("page.no_records"),
     }
 
 

@@ -1,7 +1,7 @@
 // The first view: questions with their answers, and every claim of the article with its verdict.
 function answersElement(content, route) {
   const { ran } = content;
-  const lines = [ran.here, ran.elsewhere, ran.nothing].filter(Boolean);
+  const lines = [ran.own, ran.references, ran.nothing].filter(Boolean);
   if (!content.cards)
     return h(
       "section",
@@ -13,9 +13,11 @@ function answersElement(content, route) {
     "section",
     { class: "answers" },
     h("h1", {}, word("page.title")),
-    h("p", { class: "ran" }, content.reproduced && h("strong", {}, content.reproduced), " ", lines.join(" ")),
+    h("p", { class: "ran" }, lines.join(" ")),
+    ownElement(content.own),
+    content.own.length > 0 && h("h2", {}, word("page.questions")),
     h("div", { class: "cards" }, content.cards.map(cardElement)),
-    claimsElement(content.rulings, route),
+    claimsElement(content, route),
   );
 }
 
@@ -90,16 +92,18 @@ function pathOf(section) {
 }
 
 // Every claim as a row that opens, with a switch for each verdict.
-function claimsElement(rulings, route) {
+function claimsElement({ rulings: inFile, reproduced: [reproduced, ...differing] }, route) {
+  const isMissing = ({ outcome }) => outcome === "unmeasured";
+  const rulings = [...inFile.filter((ruling) => !isMissing(ruling)), ...inFile.filter(isMissing)];
   const outcomes = [...new Map(rulings.map((ruling) => [ruling.outcome, word(`page.outcome.${ruling.outcome}`)]))];
   const chosen = outcomes.some(([outcome]) => outcome === route.params.verdict) ? route.params.verdict : "";
-  const list = h(
-    "div",
-    { class: "claims" },
-    rulings.map((ruling) => claimElement(ruling, ruling.id === route.path[1])),
-  );
+  const claims = rulings.map((ruling) => claimElement(ruling, ruling.id === route.path[1]));
+  const measured = rulings.filter((ruling) => !isMissing(ruling)).length;
+  const missing = h("h3", {}, word("page.unmeasured", { count: rulings.length - measured }));
   const show = (outcome) => {
-    rulings.forEach((ruling, place) => (list.children[place].hidden = outcome !== "" && ruling.outcome !== outcome));
+    const isShown = (ruling) => outcome === "" || ruling.outcome === outcome;
+    rulings.forEach((ruling, place) => (claims[place].hidden = !isShown(ruling)));
+    missing.hidden = !rulings.slice(measured).some(isShown);
     buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.value === outcome)));
   };
   const buttons = [
@@ -130,8 +134,10 @@ function claimsElement(rulings, route) {
     "div",
     { id: "claims" },
     h("h2", {}, word("page.claims")),
+    reproduced && h("p", {}, h("strong", {}, reproduced)),
+    h("ul", {}, differing.map((text) => h("li", {}, text))),
     h("div", { class: "switch", role: "group", "aria-label": word("page.filters") }, buttons),
-    list,
+    h("div", { class: "claims" }, claims.slice(0, measured), missing, claims.slice(measured)),
   );
 }
 

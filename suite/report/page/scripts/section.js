@@ -35,7 +35,8 @@ function sectionElement(content, terms, route) {
     const known = (name) => choices.some((choice) => choice.name === name && choice.values.has(params[name]));
     // What was chosen counts more than what is usual.
     const asked = [...selects.keys()].filter((name) => known(name));
-    const names = [...new Set([latest, ...asked, ...selects.keys()])].filter((name) => name && isOne(name));
+    // Whose runs they are counts more than which case: a page opens on one's own.
+    const names = [...new Set([latest, ...asked, "label", ...selects.keys()])].filter((name) => name && isOne(name));
     const wished = Object.fromEntries(names.map((name) => [name, known(name) ? params[name] : usual[name]]));
     const filters = Object.fromEntries(
       [...selects.keys()].filter((name) => !isOne(name) && known(name)).map((name) => [name, params[name]]),

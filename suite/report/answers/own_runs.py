@@ -1,0 +1,145 @@
+"""The person's own runs, ranked: attention variants by time, trained models by what they had learnt.
+
+Neighbours in a ranking are compared by the rules that every section uses, so rows whose order may be chance are said to
+be too close to call. Times of a single launch are listed and not compared: the next launch may differ by more.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import pairwise, repeat
+from statistics import fmean
+from typing import Any
+
+from suite.records import numbers
+from suite.records.case import commands_again
+from suite.report.attention.groups import PHASES, by_key, representatives, titles_of
+from suite.report.attention.latency import RANGE
+from suite.report.attention.timings import BACKEND, Timing, by_span, is_clearly_faster, timings
+from suite.report.blocks import Kind, Ranking, Text, dotted, joined, say
+from suite.report.evidence import difference, verdict_of
+from suite.report.model.experiment import Arm, Contrast, Experiment, contrast, grouped, judged
+from suite.report.model.formats import share_with_range
+from suite.report.model.labels import ALGORITHM
+from suite.report.model.outcome import outcome_of
+from suite.report.model.results import Results
+from suite.report.quality.design import cache_bytes, is_by_loss, quality_experiments
+from suite.report.rl import design
+from suite.report.table import Column, column, columns_of, table
+from suite.statistics.paired import Outcome
+
+MOST_NAMED = 5
+"""Rows that a sentence names; the table has all."""
+
+
+def rank_own_runs(results: Results) -> list[Ranking]:
+    """Rank the runs of each workload: decoding first, and the cases with the most variants before others."""
+    return [*_by_time(results), *_by_score(results)]
+
+
+def _by_time(results: Results) -> list[Ranking]:
+    by_axes = by_key(timing for timing in timings(results) if timing.is_measured)
+    titles, rankings = titles_of(by_axes), []
+    for key, of_axes in by_axes.items():
+        for (tokens, extras), of_case in grouped(of_axes, lambda t: (t.tokens or 0, t.shared_extras)).items():
+            of_span = next(iter(by_span(of_case).values()))  # the whole layer, where it was timed
+            order = sorted(of_span, key=lambda timing: (not timing.is_checked, timing.median_s))
+            phase, context = order[0].axis("phase"), say("own.tokens", count=numbers.count(tokens)) if tokens else ""
+            title = dotted(titles[key][0], context, titles[key][1], *extras, order[0].label if results.several else "")
+            place = PHASES.index(phase) if phase in PHASES else len(PHASES)
+            rankings.append(((place, -len(order), order[0].axis("geometry"), -tokens), _ranked_times(order, title)))
+    return [ranking for _, ranking in sorted(rankings, key=lambda ranked: ranked[0])]
+
+
+def _ranked_times(order: Sequence[Timing], title: Text) -> Ranking:
+    against = {timing: _against_faster(timing, faster) for faster, timing in pairwise(order)}
+    columns: list[Column[Timing]] = [
+        column("column.variant", lambda timing: timing.marked(timing.sized_variant)),
+        BACKEND,
+        column("column.median", lambda timing: timing.median_s, numbers.seconds),
+        # An interval within a single launch says nothing of the next.
+        *columns_of(lambda timing: timing.interval if timing.interval.launches > 1 else None, [RANGE]),
+        column("table.over_least", lambda timing: timing.median_s / order[0].median_s, numbers.times),
+        column("own.above", lambda timing: say(f"own.above.{against[timing]}") if timing in against else ""),
+        column("own.cache", lambda timing: timing.amount("cache_bytes", "case"), numbers.bytes_iec),
+    ]
+    chosen = representatives(order)
+    first, *others = [timing for timing in order if timing in chosen or len(chosen) == 1]
+    names = {
+        t: say("own.named", name=t.marked(t.full_name), number=numbers.seconds(t.median_s)) for t in (first, *others)
+    }
+    return Ranking(
+        view="speed",
+        finding=_finding(names, {timing: _against_faster(timing, first) for timing in others}, "fastest"),
+        table=table(title, order, columns),
+        commands=commands_again([timing.record.case for timing in order]),
+    )
+
+
+def _against_faster(timing: Timing, faster: Timing) -> str:
+    if not timing.is_checked:
+        return "unchecked"
+    if is_clearly_faster(faster, timing):
+        return "clear"
+    return "one_launch" if 1 in (timing.interval.launches, faster.interval.launches) else "close"
+
+
+def _by_score(results: Results) -> Iterator[Ranking]:
+    named = partial(design.named, lead=ALGORITHM)
+    trained = design.split(results, design.training_runs(results), design.tells_arms_apart, named)
+    experiments: list[tuple[str, Experiment[Any]]] = [("rl", experiment) for experiment in trained]
+    # A task without right answers is told by its loss, in its own section.
+    answered = [each for each in quality_experiments(results) if not any(map(is_by_loss, each.arms))]
+    for view, experiment in [*experiments, *(("quality", experiment) for experiment in answered)]:
+        yield from _ranked_arms(view, experiment)
+
+
+def _ranked_arms(view: str, experiment: Experiment[Any]) -> Iterator[Ranking]:
+    """Rank arms by their mean over seeds, the best first; nothing where no run ended."""
+    outcome = outcome_of(view)
+    assert outcome is not None
+    scores = {arm: values for arm in experiment.arms if (values := arm.values(outcome.quantity(arm).value))}
+    order = sorted(scores, key=lambda arm: fmean(scores[arm]), reverse=True)
+    if not order:
+        return
+
+    def compared(others: Iterable[Arm[Any]]) -> dict[Arm[Any], Contrast[Any]]:
+        pairs = zip(order[1:], others, strict=False)
+        return {pair.arm: pair for pair in judged(contrast(arm, other, outcome.quantity(arm)) for arm, other in pairs)}
+
+    against, against_best = compared(order), compared(repeat(order[0]))
+    told = {Outcome.LOWER: "clear", Outcome.FEW: "few"}
+    best = {arm: told.get(against_best[arm].outcome, "close") if arm in against_best else "few" for arm in order[1:]}
+    names = {arm: say("own.named", name=arm.name, number=numbers.percent(fmean(scores[arm]))) for arm in order}
+    columns: list[Column[Arm[Any]]] = [
+        column("rl.arm", lambda arm: arm.name),
+        column(f"own.score.{view}", lambda arm: share_with_range(scores[arm]), kind=Kind.NUMBER),
+        column("rl.seeds", lambda arm: len(scores[arm]), numbers.count),
+        *columns_of(against.get, [column("own.difference", difference, kind=Kind.NUMBER)]),
+        *columns_of(against.get, [column("own.above", verdict_of)]),
+        *([column("own.cache_of_token", cache_bytes, numbers.bytes_iec)] if view == "quality" else []),
+    ]
+    yield Ranking(
+        view=view,
+        finding=_finding(names, best, "highest"),
+        table=table(experiment.name, order, columns),
+        commands=[command for arm in order for command in commands_again([run.record.case for run in arm.ended])],
+    )
+
+
+def _finding(names: Mapping[Any, Text], against_first: Mapping[Any, str], ahead: str) -> Text:
+    """Say whether the first row is clearly ahead of all others, else which ones are too close; then name the rest.
+
+    `ahead`: what a first row is that is.
+    """
+    checked = {row: outcome for row, outcome in against_first.items() if outcome != "unchecked"} or against_first
+    rivals = [row for row, outcome in checked.items() if outcome != "clear"]
+    outcome = checked[rivals[0]] if rivals else ahead if checked else "alone"
+    about = [*names][:1] + rivals
+    others = [row for row in names if row not in about]
+
+    def listed(rows: Sequence[Any]) -> Text:
+        more = [say("own.more", count=len(rows) - MOST_NAMED)] if rows[MOST_NAMED:] else []
+        return joined("list", [*(names[row] for row in rows[:MOST_NAMED]), *more])
+
+    first = say(f"own.finding.{outcome}", rows=listed(about))
+    return joined("sentence", [first, say("own.others", rows=listed(others)) if others else ""])

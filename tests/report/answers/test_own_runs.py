@@ -1,0 +1,140 @@
+"""The person's own runs: ranked on the first view, opened on in every other, and told from the reference records."""
+
+from dataclasses import replace
+
+import pytest
+
+from suite.records.case import command_of, commands_again
+from suite.report.answers.answers import build_answers
+from suite.report.command import build_views
+from suite.report.page.ran import ran_content
+from suite.report.page.texts import load_texts
+from tests.records.factory import ENVIRONMENT, build
+from tests.report.quality_records import in_memory, quality_record
+from tests.report.reading import results_of, rows_of
+from tests.report.rl.runs import arms
+
+EN = load_texts("en")
+HERE = ENVIRONMENT["machine_id"]
+
+
+def timed(attention, seconds, *, launches=3, **more):
+    """A case of nine timings that hardly vary, over several launches."""
+    record = build(attention=attention, latencies_s=[seconds * (1 + place / 1000) for place in range(9)], **more)
+    return replace(record, readings=[replace(one, launch=one.step % launches) for one in record.readings])
+
+
+def rankings(results):
+    return EN.render_block(build_answers(results, HERE).own)
+
+
+def column(ranking, key):
+    return [row[EN(key)] for row in rows_of(ranking.table)]
+
+
+def test_variants_stand_fastest_first_beside_their_cache():
+    records = [timed("mla", 2e-3), timed("gqa", 1e-3), timed("nowhere_known", 4e-3)]
+    (ranking,) = rankings(in_memory(*records))
+    assert column(ranking, "column.variant") == ["GQA", "MLA", "NOWHERE (known)"]
+    assert column(ranking, "column.median") == ["1.00 ms", "2.01 ms", "4.02 ms"]
+    assert column(ranking, "table.over_least") == ["1.00×", "2.00×", "4.00×"]
+    assert column(ranking, "own.cache") == ["4.50 MiB"] * 3
+    (command,) = ranking.commands
+    assert "suite run -m" in command
+    assert "attention=gqa,mla,nowhere_known" in command
+
+
+@pytest.mark.parametrize(
+    ("second", "outcome"),
+    [
+        (timed("mla", 2e-3), "clear"),
+        (timed("mla", 1.0001e-3), "close"),
+        (timed("mla", 2e-3, launches=1), "one_launch"),
+        (timed("mla", 2e-3, provenance={"layer_check": "none: no definition"}), "unchecked"),
+    ],
+    ids=["clear", "close", "one_launch", "unchecked"],
+)
+def test_only_a_clear_difference_makes_a_fastest(second, outcome):
+    (ranking,) = rankings(in_memory(second, timed("gqa", 1e-3)))
+    assert column(ranking, "own.above") == ["–", EN(f"own.above.{outcome}")]
+    assert ("astest" in ranking.finding) == (outcome == "clear")
+
+
+def test_an_unchecked_layer_leads_no_ranking():
+    unchecked = timed("mla", 1e-6, provenance={"layer_check": "none: no definition"})
+    (ranking,) = rankings(in_memory(unchecked, timed("gqa", 1e-3)))
+    assert column(ranking, "column.variant") == ["GQA", EN("variant.unchecked", name="MLA")]
+
+
+def test_each_case_is_a_ranking_of_its_own():
+    sizes = [(64, "decode"), (4096, "decode"), (64, "prefill")]
+    records = [timed(name, 1e-3, seq_len=size, phase=phase) for size, phase in sizes for name in ("gqa", "mla")]
+    titles = [ranking.table.title for ranking in rankings(in_memory(*records))]
+    assert len({*titles}) == 3
+    assert ["4,096" in title for title in titles] == [True, False, False]
+    assert ["prefill" in title for title in titles] == [False, False, True]
+
+
+def test_cases_that_differ_in_more_than_an_axis_run_one_by_one():
+    one, other = (
+        timed(name, 1e-3, extras=extras).case for name, extras in (("gqa", {"attention.kv_heads": 2}), ("mla", {}))
+    )
+    assert commands_again([one, other, one]) == [command_of(one), command_of(other)]
+
+
+def test_trained_arms_stand_by_what_they_learnt():
+    learnt = arms({"ppo": [0.5, 0.52, 0.51, 0.5, 0.53], "grpo": [0.8, 0.81, 0.8, 0.82, 0.8]})
+    answered = [quality_record(share, attention=name) for name, share in (("mha", 0.5), ("mqa", 0.75))]
+    of_rl, of_quality = rankings(in_memory(*learnt, *answered))
+    assert [row[0] for row in of_rl.table.rows] == ["GRPO", "PPO"]
+    assert column(of_rl, "own.above") == ["–", EN("verdict.lower")]
+    assert "GRPO 81 %" in of_rl.finding
+    assert any("seed=0,1,2,3,4" in command for command in of_rl.commands)
+    assert column(of_quality, "own.score.quality") == ["75 %", "50 %"]
+    assert column(of_quality, "own.above")[1] == EN("verdict.few", count=1)
+
+
+@pytest.fixture
+def both(tmp_path):
+    """One's own runs, in one context, beside reference records in three, of the same machine."""
+    own = [timed("mla", 1e-3), timed("mha", 3e-3)]
+    references = [
+        timed(name, s, seq_len=size) for size in (64, 512, 4096) for name, s in (("mla", 3e-3), ("mha", 1e-3))
+    ]
+    return results_of(tmp_path / "results", **{"mine": own, "reference/cpu": references})
+
+
+def test_reference_records_are_nobodys_own(both):
+    assert both.references == {"cpu"}
+    assert len(both.own.records) == 2
+    lines = ran_content(both, EN)
+    assert "2 cases" in lines["own"]
+    assert "6 cases" in lines["references"]
+    assert len(rankings(both)) == 1
+
+
+def test_each_section_opens_on_ones_own_runs(both):
+    sections = {section.id: section for sections in build_views(both).values() for section in sections}
+    alone = {section.id: section for sections in build_views(both.own).values() for section in sections}
+    for blocks in (sections["latency"].figures, sections["latency"].tables):
+        labels = [block.facets.get("label") for block in blocks]
+        assert labels[0] == "mine"
+        assert "cpu" in labels
+    assert sections["latency"].headlines == alone["latency"].headlines
+
+
+def test_what_was_not_reproduced_is_named_with_both_numbers(both):
+    counted, *differing = map(EN.render, build_answers(both, HERE).reproduced)
+    assert counted.startswith("1 of 2")
+    (line,) = differing
+    assert EN("claim.mla-faster-inference") in line
+    assert "3.00×" in line
+    assert "0.333×" in line
+
+
+def test_a_question_without_records_is_no_card():
+    found = build_answers(in_memory(timed("mla", 1e-3), timed("mha", 3e-3)), HERE)
+    outcomes = {card.ruling.outcome for card in found.cards}
+    assert "unmeasured" not in outcomes
+    assert len(found.cards) == 2
+    assert len(found.rulings) == 27
