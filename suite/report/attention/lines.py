@@ -160,7 +160,7 @@ def _lines(metric: Metric, found: Sequence[Timing]) -> list[Series]:
             ),
             points=list(map(metric.point, lines[variant, *rest])),
             style=variant_style(variant),
-            ordinal=[key[0] for key in keys[:place]].count(variant),
+            ordinal=[variant_style(key[0]) for key in keys[:place]].count(variant_style(variant)),
             mode="lines+markers",
             facets={"variant": variant_label(variant)},
         )

@@ -14,7 +14,7 @@ function answersElement(content, route) {
     { class: "answers" },
     h("h1", {}, word("page.title")),
     h("p", { class: "ran" }, content.reproduced && h("strong", {}, content.reproduced), " ", lines.join(" ")),
-    h("div", { class: "cards" }, content.cards.map(cardElement)),
+    h("div", { class: "cards" }, content.cards.filter(({ ruling }) => ruling.outcome !== "unmeasured").map(cardElement)),
     claimsElement(content.rulings, route),
   );
 }
@@ -44,11 +44,17 @@ function cardElement({ question, answer, ruling }) {
     h(
       "p",
       { class: "why" },
-      linkTo(pathOf(ruling.section), word("page.why")),
+      whyLink(ruling),
       " · ",
       linkTo(["answers", ruling.id], word("page.the_claim")),
     ),
   );
+}
+
+// Leads to the number itself: the section is opened with the facets of the lead, and finds the number in its tables.
+function whyLink({ section, lead }) {
+  const number = [lead?.written, lead?.interval].filter(Boolean).join(" ").replaceAll("−", "-");
+  return linkTo(pathOf(section), word("page.why"), { params: { ...lead?.link, number } });
 }
 
 function badgeElement(ruling) {
@@ -186,7 +192,7 @@ function claimElement(ruling, isOpen) {
       part(word("page.for"), works(ruling.supporting)),
       part(word("page.against"), works(ruling.opposing)),
       part(word("page.again"), ruling.commands.map(commandElement)),
-      ruling.section && h("p", { class: "why" }, linkTo(pathOf(ruling.section), word("page.why"))),
+      ruling.section && h("p", { class: "why" }, whyLink(ruling)),
     ),
   );
 }

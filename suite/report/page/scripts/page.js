@@ -3,7 +3,6 @@ const VIEWS = Object.keys(FRAME.views);
 const RUNS_PAGE = "runs";
 const main = document.getElementById("main");
 let shownFigures = [];
-let showEverything = () => {};
 let turn = 0;
 
 function title(view) {
@@ -111,12 +110,12 @@ async function show() {
   frameElements(route);
   main.replaceChildren(made.element);
   shownFigures = made.figures ?? [];
-  showEverything = made.showAll ?? (() => {});
   const name = made.element.querySelector("h1")?.textContent ?? "";
   document.title = route.view === VIEWS[0] ? word("page.title") : `${name} · ${title(route.view)}`;
   const target = route.rest[0] && made.element.querySelector(`[id="${CSS.escape(route.rest[0])}"]`);
   const claim = route.view === "answers" && route.part && document.getElementById(route.part);
-  if (target || claim) (target || claim).scrollIntoView();
+  const pointed = made.point?.() ?? null;
+  if (target || claim || pointed) (target || claim || pointed).scrollIntoView({ block: pointed ? "center" : "start" });
   else window.scrollTo({ top: 0, behavior: "instant" });
 }
 
@@ -150,12 +149,8 @@ window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () 
   frameElements(routeOf(readAddress()));
   shownFigures.forEach((figure) => figure.redraw());
 });
-// On paper nothing opens.
-window.addEventListener("beforeprint", () => {
-  document.querySelectorAll("main details").forEach((details) => (details.open = true));
-  showEverything();
-  shownFigures.forEach((figure) => figure.draw());
-});
+// On paper nobody scrolls to a figure. Of tables those are printed that were opened.
+window.addEventListener("beforeprint", () => shownFigures.forEach((figure) => figure.draw()));
 show().then(() => {
   // The page answers first: to run plotly.js takes longer than all else.
   if (document.querySelector("script[data-library=plotly]")) setTimeout(() => runPlotly().catch(() => {}), 300);

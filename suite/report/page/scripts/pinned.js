@@ -26,7 +26,7 @@ async function pin(card, point, trace) {
 
 function pinnedRun(line, isAlone) {
   const seed = / seed=(\S+)/.exec(line.case)?.[1];
-  const name = isAlone || !seed ? line.case : `seed=${seed}`;
+  const name = isAlone || !seed ? runName(line) : `seed=${seed}`;
   return h(
     "div",
     { class: "run" },
@@ -60,13 +60,7 @@ function spanName(span) {
 }
 
 function seconds(value) {
-  const [unit, scale] = [
-    ["s", 1],
-    ["ms", 1e-3],
-    ["µs", 1e-6],
-    ["ns", 1e-9],
-  ].find(([, size]) => value >= size) ?? ["ns", 1e-9];
-  return `${Number((value / scale).toPrecision(3))} ${unit}`;
+  return inUnit(value, "s");
 }
 
 function commandElement(command) {

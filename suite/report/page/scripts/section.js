@@ -11,7 +11,8 @@ function sectionElement(content, terms, route) {
     path,
     params: () => params,
     change(changed) {
-      params = Object.fromEntries(Object.entries({ ...params, ...changed }).filter(([, value]) => value !== null));
+      const next = { ...params, number: null, ...changed };
+      params = Object.fromEntries(Object.entries(next).filter(([, value]) => value !== null));
       replaceAddress(path(), params);
     },
   };
@@ -56,12 +57,12 @@ function sectionElement(content, terms, route) {
     "section",
     { id: `section-${content.id}` },
     h("h1", {}, content.title),
-    first && h("p", { class: "headline" }, first.text && h("strong", {}, first.text), " ", short(first.detail)),
+    first && h("p", { class: "headline" }, first.text && h("strong", {}, first.text), " ", short(first)),
     others.length > 0 &&
       h(
         "ul",
         { class: "headlines" },
-        others.map((one) => h("li", {}, one.text || short(one.detail))),
+        others.map((other) => h("li", {}, other.text || short(other))),
       ),
     form,
     figures.map((figure) => figure.element),
@@ -72,17 +73,38 @@ function sectionElement(content, terms, route) {
       !content.headlines.length &&
       h("p", { class: "quiet" }, word("page.nothing_here")),
   );
-  return { element, figures, showAll: () => tables.forEach((table) => table.showAll()) };
+  const point = () => (route.params.number ? pointAt(route.params.number, element, tables) : null);
+  return { element, figures, point };
 }
 
-// What is said before the first figure stays short; the whole stands under it. A Chinese sign counts as half a word.
+// The row that holds the number which a link leads to, marked in its table, which is opened; null where a heading says
+// it already, or nothing does. Its interval tells it from equal numbers where a table has that too, its unit if it is short.
+function pointAt(number, element, tables) {
+  const numbers = numbersIn(number);
+  const isIn = (text, [first, ...ends]) =>
+    [first, ...ends].every((part) => numbersIn(text).includes(part)) &&
+    (ends.length > 0 || first.length > 3 || text.includes(number));
+  if (!numbers.length) return null;
+  if ([...element.querySelectorAll("h3, .headline")].some((heading) => isIn(heading.textContent, numbers))) return null;
+  for (const wanted of [numbers, numbers.slice(0, 1)]) {
+    for (const table of tables) {
+      const row = table.point((texts) => isIn(texts.join(" "), wanted));
+      if (row) return row;
+    }
+  }
+  return null;
+}
+
+// What is said before the first figure stays short, and whole sentences: the rest stands under it. A Chinese sign counts
+// as half a word.
 const MOST_WORDS = 60;
-const WORD = /[\p{Script=Han}]{1,2}|[^\s\p{Script=Han}]+|\s+/gu;
-function short(text) {
-  const parts = text.match(WORD) ?? [];
+const WORD = /[\p{Script=Han}]{1,2}|[^\s\p{Script=Han}]+/gu;
+const SENTENCE = /.+?(?:[.?!](?=\s+[^\p{Ll}]|$)|[。？！]|$)\s*/gsu;
+function short({ text, detail }) {
+  const sentences = detail.match(SENTENCE) ?? [];
   let words = 0;
-  const end = parts.findIndex((part) => (words += part.trim() ? 1 : 0) > MOST_WORDS);
-  return end < 0 ? text : `${parts.slice(0, end).join("").trimEnd()} …`;
+  const end = sentences.findIndex((sentence) => (words += sentence.match(WORD)?.length ?? 0) > MOST_WORDS);
+  return sentences.slice(0, end < 0 ? sentences.length : Math.max(end, text ? 0 : 1)).join("");
 }
 
 function readingElement(content) {
@@ -123,7 +145,7 @@ function tableFamily(family, { here, terms, isOpen }) {
   const lay = (filters) => {
     made = tableElement(content, { name: [here.id, content.title, content.settings], address, terms });
     const left = made.filter(filters);
-    title.textContent = content.title;
+    title.textContent = withMinus(content.title);
     count.textContent = word("page.rows", { count: left });
     details.replaceChildren(
       details.firstChild,
@@ -142,16 +164,19 @@ function tableFamily(family, { here, terms, isOpen }) {
       content = pick(family, wished);
       filters = chosen;
       made = null;
-      title.textContent = content.title;
+      title.textContent = withMinus(content.title);
       count.textContent = word("page.rows", { count: content.rows.length });
       details.replaceChildren(details.firstChild);
       if (details.open) open();
       return content.facets;
     },
-    showAll() {
+    // Opens the table at the first row whose texts are as wanted, and returns that row; else nothing.
+    point(isWanted) {
+      const place = content.rows.findIndex(isWanted);
+      if (place < 0) return null;
       details.open = true;
       open();
-      made.showAll();
+      return made.point(place);
     },
   };
 }
@@ -163,7 +188,10 @@ async function sourceOf(numbers, otherwise) {
   if (!numbers.length) return otherwise || word("page.source_none");
   const runs = numbers.map((number) => lines[number]);
   const distinct = (values) => [...new Set(values.filter(Boolean))];
-  const few = (values) => (values.length > 2 ? `${values.slice(0, 2).join(", ")} …` : values.join(", "));
+  const few = (values) => {
+    const names = values.slice(0, 2).join(word("punctuation.list"));
+    return values.length > 2 ? word("page.and_more", { names, count: values.length - 2 }) : names;
+  };
   const days = distinct(runs.map((run) => run.at.slice(0, 10))).sort();
   const measured = runs.some((run) => run.evidence === "measured");
   return word(measured ? "page.source_measured" : "page.source_projected", {
