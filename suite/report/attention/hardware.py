@@ -19,7 +19,7 @@ from suite.report.attention.groups import axes_of, chosen_by, titles_of, usual_c
 from suite.report.attention.timings import KERNEL, LAYER, Timing, by_span, is_plausible, span_title, timings, timings_of
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped, without
-from suite.report.model.labels import FOREIGN_MARKERS, rank, variant_label, variant_style
+from suite.report.model.labels import rank, variant_label, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import Pairs, machine_name
 from suite.report.model.timed_kernels import decode_cell
@@ -244,19 +244,14 @@ def _dots(times: Sequence[DeviceTime], names: Mapping[Place, str]) -> dict[str, 
     short = zip(names, short_names(names.values()), strict=True)
     rows = {place: figure_text(f"● {name}" if place.is_measured else name) for place, name in short}
     series: list[Series] = []
-    drawn: list[str] = []
     ordered = sorted(times, key=lambda time: (time.variant, not time.is_solid))
     for ordinal, (variant, of_variant) in enumerate(grouped(ordered, lambda time: time.variant).items()):
         attention = of_variant[0].timing.variant
-        style, sizes = variant_style(attention), drawn.count(attention)
-        if sizes:  # a variant in several sizes has a mark for each
-            style = replace(style, marker=FOREIGN_MARKERS[(sizes - 1) % len(FOREIGN_MARKERS)])
-        drawn.append(attention)
         for is_solid, part in grouped(of_variant, lambda time: time.is_solid).items():
             line = Series(
                 name=variant[1],
                 points=[_point(time, rows[time.place], names[time.place]) for time in part],
-                style=style,
+                style=variant_style(attention),
                 ordinal=0 if is_solid else 1,
                 facets={"variant": variant_label(attention)},
                 in_legend=part[0] is of_variant[0],

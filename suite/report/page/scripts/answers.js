@@ -2,19 +2,16 @@
 function answersElement(content, route) {
   const { ran } = content;
   const lines = [ran.here, ran.elsewhere, ran.nothing].filter(Boolean);
-  if (!content.cards)
-    return h(
-      "section",
-      { class: "answers" },
-      h("h1", {}, word("page.title")),
-      lines.map((line) => h("p", {}, line)),
-    );
+  const title = h("h1", {}, word("page.title"));
+  const paragraphs = lines.map((line) => h("p", {}, line));
+  if (!content.cards) return h("section", { class: "answers" }, title, paragraphs);
+  const measured = content.cards.filter(({ ruling }) => ruling.outcome !== "unmeasured");
   return h(
     "section",
     { class: "answers" },
-    h("h1", {}, word("page.title")),
+    title,
     h("p", { class: "ran" }, content.reproduced && h("strong", {}, content.reproduced), " ", lines.join(" ")),
-    h("div", { class: "cards" }, content.cards.filter(({ ruling }) => ruling.outcome !== "unmeasured").map(cardElement)),
+    h("div", { class: "cards" }, measured.map(cardElement)),
     claimsElement(content.rulings, route),
   );
 }
@@ -41,13 +38,7 @@ function cardElement({ question, answer, ruling }) {
     lead && h("p", { class: "about" }, lead.about),
     lead && leadFigure(lead),
     ruling.flips && h("p", { class: "flips" }, ruling.flips),
-    h(
-      "p",
-      { class: "why" },
-      whyLink(ruling),
-      " · ",
-      linkTo(["answers", ruling.id], word("page.the_claim")),
-    ),
+    h("p", { class: "why" }, whyLink(ruling), " · ", linkTo(["answers", ruling.id], word("page.the_claim"))),
   );
 }
 
@@ -145,13 +136,10 @@ function claimElement(ruling, isOpen) {
   const { lead } = ruling;
   const part = (title, ...content) =>
     content.flat().filter(Boolean).length > 0 && h("div", { class: "part" }, h("h3", {}, title), content);
-  const works = (found) =>
-    found.length > 0 &&
-    h(
-      "ul",
-      {},
-      found.map((work) => h("li", {}, work)),
-    );
+  const works = (found) => {
+    const items = found.map((work) => h("li", {}, work));
+    return items.length > 0 && h("ul", {}, items);
+  };
   const same =
     ruling.elsewhere &&
     h(

@@ -120,12 +120,9 @@ function figureElement(family, place, here) {
     themed.legend = { ...themed.legend, uirevision: revision, ...(added ? { maxheight: 1 } : {}) };
     const written = (texts) => (Array.isArray(texts) ? texts.map(written) : withMinus(texts));
     // Plotly writes into the traces that it is given.
-    const drawn = structuredClone(data).map((trace, index) => ({
-      ...trace,
-      text: written(trace.text),
-      hovertext: written(trace.hovertext),
-      uid: String(index),
-    }));
+    const drawn = structuredClone(data).map((trace, index) => {
+      return { ...trace, text: written(trace.text), hovertext: written(trace.hovertext), uid: String(index) };
+    });
     await Plotly.react(plot, drawn, themed, FRAME.plotlyConfig);
     plot.removeAllListeners?.("plotly_click");
     plot.on("plotly_click", ({ points: [point] }) => pin(pinned, point, data[point.curveNumber]));

@@ -49,8 +49,9 @@ function numbersOf(line) {
     "p",
     {},
     timed.map(([span, , count, median, low, high]) => {
-      const range = low === undefined ? "" : ` (${seconds(low)}–${seconds(high)})`;
-      return h("span", { class: "timing" }, `${spanName(span)}: ${seconds(median)}${range}, n = ${count}; ${clock}. `);
+      const interval = low === undefined ? "–" : rangeInUnit(low, high, "s");
+      const values = { span: spanName(span), median: seconds(median), interval, count, clock };
+      return h("span", { class: "timing" }, word("page.timing", values), " ");
     }),
   );
 }

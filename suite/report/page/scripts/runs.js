@@ -35,7 +35,7 @@ function runsElement(lines, route, dropped) {
   const columns = RUN_COLUMNS.map((key) => ({ title: word(key), kind: KINDS[key] ?? "text" }));
   const found = (words) => replaceAddress(["trust", "runs"], { ...readAddress().params, find: words });
   const table = tableElement(
-    { title: word("page.runs"), columns, rows, searched: every.map(searched) },
+    { title: word("page.runs"), columns, rows, searched: every.map(wordsOf) },
     {
       name: ["runs"],
       address: () => location.href,
@@ -65,17 +65,16 @@ function runName(line) {
   return [what, about, worded("phase", phase), tokens].filter(Boolean).join(" · ") || line.case;
 }
 
+function wordsOf({ numbers: _, ...line }) {
+  return Object.values(line).join(" ");
+}
+
 function counted(text) {
   return /^\d+$/.test(text) ? inUnit(Number(text)) : text;
 }
 
 function worded(group, name) {
   return hasWord(`${group}.${name}`) ? word(`${group}.${name}`) : name;
-}
-
-// Everything that a run is found by.
-function searched(line) {
-  return [line.case, line.status, line.machine, line.label, line.key, line.commit, line.at].join(" ");
 }
 
 // A case without what does not apply to it.
@@ -99,7 +98,7 @@ async function runElement(key, dropped) {
     { class: "run" },
     h("h1", {}, runName(line)),
     h("p", { class: "settings" }, shortCase(line.case)),
-    h("p", {}, [line.status, line.reason, line.label, line.machine, line.at, line.commit].filter(Boolean).join(" · ")),
+    h("p", {}, [worded("status", line.status), line.reason, line.label, line.machine, line.at, line.commit].filter(Boolean).join(" · ")),
     numbersOf(line),
     checkElement(line),
     h("p", {}, word("page.repeat")),
@@ -138,8 +137,8 @@ function checkElement(line) {
     .map((span) =>
       word("page.checked", {
         span: spanName(span),
-        error: noted(span, "relative_error").toPrecision(2),
-        allowed: noted(span, "allowed_error").toPrecision(2),
+        error: inUnit(noted(span, "relative_error")),
+        allowed: inUnit(noted(span, "allowed_error")),
       }),
     );
   return checks.length > 0 && h("p", {}, word("page.check", { checks: checks.join("; ") }));
@@ -157,7 +156,7 @@ function numbersTable(line, name) {
       span,
       metric,
       written(value, metric),
-      low === undefined ? "–" : `${written(low, metric)}–${written(high, metric)}`,
+      low === undefined ? "–" : rangeInUnit(low, high, FRAME.units[metric]),
       String(count),
     ],
   );
@@ -192,7 +191,7 @@ function readingsElement(span, metric, values, name) {
     h(
       "p",
       {},
-      `${spanName(span)} · ${metric}: ${seconds(low)}–${seconds(high)}, n = ${values.length} `,
+      `${spanName(span)} · ${metric}: ${rangeInUnit(low, high, "s")}, n = ${values.length} `,
       quietButton(word("page.csv"), () => saveCsv(rows(), [name, span, metric])),
     ),
     picture,

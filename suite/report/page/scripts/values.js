@@ -33,15 +33,24 @@ function numbersIn(text) {
 
 // A number with its unit, of a step or a prefix that leaves three digits; without a unit a count or a plain number.
 function inUnit(value, unit) {
-  const digits = (number) => Number(number.toPrecision(3)).toLocaleString("en", { maximumSignificantDigits: 3 });
+  const three = { minimumSignificantDigits: 3, maximumSignificantDigits: 3 };
+  const digits = (number) => number.toLocaleString("en", three);
   const step = (sizes, names) => names.find((name) => Math.abs(value) >= sizes[name]) ?? names.at(-1);
-  if (!unit) return Number.isInteger(value) ? value.toLocaleString("en") : String(Number(value.toPrecision(4)));
+  if (!unit && Number.isInteger(value)) return value.toLocaleString("en");
+  if (!unit) return Math.abs(value) < 1e-3 ? value.toExponential(2) : String(Number(value.toPrecision(4)));
   if (unit in STEPS_OF) {
     const name = value ? step(UNITS, STEPS_OF[unit]) : unit;
     return `${digits(value / UNITS[name])} ${name}`;
   }
   const prefix = value && !unit.startsWith("1/") ? step(PREFIXES, Object.keys(PREFIXES)) : "";
   return `${digits(value / PREFIXES[prefix])} ${prefix}${unit.replace(/^1/, "")}`;
+}
+
+// Both ends, whose unit is said once.
+function rangeInUnit(low, high, unit) {
+  const [from, to] = [inUnit(low, unit), inUnit(high, unit)];
+  const ending = to.slice(to.indexOf(" "));
+  return `${to.includes(" ") && from.endsWith(ending) ? from.slice(0, -ending.length) : from}–${to}`;
 }
 
 // Indices of the texts in order; what is unknown stays last, either way round.
