@@ -171,7 +171,7 @@ def cpu_model() -> str:
 
 
 def cpu_family() -> str:
-    """Family, model and stepping, as `25.1.1`, which tell processors of one marketing name apart; empty off x86 Linux."""
+    """Family, model and stepping, as `25.1.1`: they tell processors of one name apart. Empty where not x86 Linux."""
     cpuinfo = _cpuinfo()
     return ".".join(cpuinfo[name] for name in ("cpu family", "model", "stepping") if name in cpuinfo)
 

@@ -192,8 +192,10 @@ class Ruling:
     lead: Lead | None = None
     flips: Text = ""
     """The settings or sizes from which the verdict is another."""
-    text: Text = ""
-    """The numbers behind it."""
+    answer: Text = ""
+    """The verdict as an answer to the claim's question; empty where the word says it."""
+    evidence: Sequence[Text] = ()
+    """The numbers behind it, a sentence each."""
     rule: Text = ""
     """The rule by which it was decided, in a sentence or two."""
     supporting: Sequence[Text] = ()

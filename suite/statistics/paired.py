@@ -72,6 +72,8 @@ class Comparison:
     """The smallest difference that matters; None where nobody has said one, so that nothing is called alike."""
     adjusted_p: float | None = None
     """`p` after Holm's correction; None for a comparison that stands alone."""
+    names: tuple[str, ...] = ()
+    """What each pair shares, mostly a seed; empty where nobody asks."""
 
     @property
     def pairs(self) -> int:
@@ -97,8 +99,25 @@ class Comparison:
 
     @functools.cached_property
     def interval(self) -> Estimate | None:
-        """Return Student's 95 % interval of this comparison alone; None for one pair."""
-        return mean_of_seeds(self.differences, level=1 - ALPHA) if self.pairs > 1 else None
+        """Student's 95 % interval of this comparison alone, within what is possible; None for one pair."""
+        return self._interval_at(1 - ALPHA)
+
+    @functools.cached_property
+    def holm_interval(self) -> Estimate | None:
+        """The interval beside a corrected verdict: it holds 0 if and only if that finds no difference."""
+        if not self.p or not self.adjusted_p:
+            return self.interval
+        return self._interval_at(1 - ALPHA * self.p / self.adjusted_p)
+
+    def _interval_at(self, level: float) -> Estimate | None:
+        if self.pairs < 2:
+            return None
+        interval = mean_of_seeds(self.differences, level=level)
+        most = self.bounds[1]
+        if most is None:
+            return interval
+        # Scores lie between 0 and the best that can be reached, so their differences cannot be larger than that.
+        return replace(interval, low=max(-most, interval.low), high=min(most, interval.high))
 
     @functools.cached_property
     def p(self) -> float | None:
@@ -180,7 +199,7 @@ def compare(
     if not pairs:
         return None
     first, second = zip(*pairs, strict=True)
-    return Comparison(ours=first, theirs=second, bounds=bounds, margin=margin)
+    return Comparison(ours=first, theirs=second, bounds=bounds, margin=margin, names=tuple(shared))
 
 
 def changes(

@@ -3,10 +3,13 @@
 import functools
 import re
 
+from tests.prose.answers import answers
 from tests.prose.figures import FIGURES
 from tests.prose.readers import ROOT
 
 MARKED = re.compile(r"(<!--=(\w+\.\w+)-->)(.*?)(<!--/-->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- figures:answers -->\n)(.*?)(<!-- /figures:answers -->)", re.DOTALL)
+"""A block that is generated whole: the sentences around it hold no markers."""
 IN_CHINESE = {
     r"(\d+) of (\d+)": r"\2 次中 \1 次",
     " points": " 个百分点",
@@ -26,7 +29,9 @@ def documents():
 
 def filled(path, text):
     """Return a document with every figure as the records have it, in the language of its name."""
-    return MARKED.sub(lambda match: f"{match[1]}{said(match[2], is_chinese='.zh' in path.suffixes)}{match[4]}", text)
+    is_chinese = ".zh" in path.suffixes
+    text = BLOCK.sub(lambda match: f"{match[1]}{answers('zh' if is_chinese else 'en')}\n{match[3]}", text)
+    return MARKED.sub(lambda match: f"{match[1]}{said(match[2], is_chinese=is_chinese)}{match[4]}", text)
 
 
 @functools.cache

@@ -8,12 +8,11 @@ import shutil
 from playwright.sync_api import sync_playwright
 
 from suite.report.command import whole_page
-from suite.report.model.results import read_results
-from tests.prose.readers import REFERENCE, ROOT
+from tests.prose.answers import sample_results
+from tests.prose.readers import ROOT
 
 REPORTS = ROOT / "reports"
 SAMPLE = REPORTS / "sample.html"
-FOLDERS = {"reference CPU": "cpu", "variants": "cpu_variants", "feedback": "cpu_rl_feedback"}
 WIDTH_PX, HEIGHT_PX = 1240, 990
 PICTURES = {
     "answers.png": ("answers", None),
@@ -26,8 +25,7 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
 def main():
-    results = read_results([REFERENCE / name for name in FOLDERS.values()], list(FOLDERS))
-    SAMPLE.write_text(whole_page(results, here=""), encoding="utf-8")
+    SAMPLE.write_text(whole_page(sample_results(), here=""), encoding="utf-8")
     with sync_playwright() as playwright:
         found = next(path for name in CHROMIUM if (path := shutil.which(name)))
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])

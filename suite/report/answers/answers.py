@@ -49,7 +49,7 @@ def build_answers(results: Results, here: str) -> Answers:
 
 def _card(ruling: Ruling) -> Card:
     """Return the question that a claim answers, with the verdict as its answer."""
-    answer = say_or(f"answer.card.{ruling.id}.{ruling.outcome}", ruling.word)
+    answer = ruling.answer or say_or(f"answer.card.{ruling.id}.{ruling.outcome}", ruling.word)
     return Card(question=say(f"answer.question.{ruling.id}"), answer=answer, ruling=ruling)
 
 
@@ -79,7 +79,7 @@ def _ruling(claim: Claim, ours: Verdicts, theirs: Verdicts) -> Ruling:
     enough = [found for found in in_order if found[0].suffices]
     measured = [found for found in enough if found[0].machine]
     if not in_order:
-        return _laid_out(claim, Verdict(outcome=UNMEASURED, text=say(f"claim.needs.{claim['id']}")), None)
+        return _laid_out(claim, Verdict(outcome=UNMEASURED, evidence=[say(f"claim.needs.{claim['id']}")]), None)
     verdict, badge = (measured or enough or in_order)[0]
     ruling = _laid_out(claim, verdict, badge)
     is_beside = verdict is here and bool(verdict.machine) and there is not None and bool(there.machine)
@@ -102,7 +102,8 @@ def _laid_out(claim: Claim, verdict: Verdict, badge: Badge | None) -> Ruling:
         machine="" if badge is Badge.PROJECTED else verdict.machine,
         lead=verdict.lead,
         flips=verdict.flips,
-        text=verdict.text,
+        evidence=verdict.evidence,
+        answer=verdict.answer,
         rule=joined("sentence", [say(f"claim.compares.{name}"), say(f"claim.evidence.{claim['evidence']}")]),
         supporting=literature(claim, ("for",)),
         opposing=literature(claim, ("against", "qualifies")),

@@ -8,7 +8,7 @@ from pathlib import Path
 import suite
 from suite.records import numbers
 from suite.report.answers.attention_time import RIVALS, machine_of
-from suite.report.answers.claims import CONTRADICTED, LEFT_OPEN, MIXED, SUPPORTED, Verdict
+from suite.report.answers.claims import CONTRADICTED, LEFT_OPEN, MIXED, SUPPORTED, Verdict, trial_design
 from suite.report.answers.leads import lead_of_times
 from suite.report.attention import callstyle
 from suite.report.attention.timings import LAYER, Timing
@@ -17,6 +17,11 @@ from suite.report.model.labels import variant_label
 from suite.report.model.results import Results
 from suite.statistics.intervals import Ratio, ratio_of_medians
 
+OTHER_MODES = (
+    *("ExpandedLatentAttention", "ExpandedOnceLatentAttention", "ReexpandingLatentAttention", "for_training"),
+    *("write_expanded", "split_expanded", "_up"),
+)
+"""What of latent.py absorbed attention, the mode that is deployed, can do without."""
 MANY_LINES = 2.0
 """A layer of so many times as many lines is harder to write, by any reading."""
 CODE = Path(suite.__file__).parent / "attention"
@@ -32,9 +37,12 @@ class Code:
 
 @functools.cache
 def code_of(file: str) -> Code:
-    """Count a layer's lines of code, without imports, docstrings and comments, and its matrices."""
+    """Count a layer's lines of code and its matrices, without imports, docstrings, comments and OTHER_MODES."""
     tree = ast.parse((CODE / file).read_text(encoding="utf-8"))
-    lines, matrices = set[int](), 0
+    lines, matrices, left_out = set[int](), 0, set[int]()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name in OTHER_MODES:
+            left_out.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     for top in tree.body:
         if isinstance(top, ast.ClassDef | ast.FunctionDef):
             strings = {
@@ -51,7 +59,7 @@ def code_of(file: str) -> Code:
                     and node.func.attr == "init_weight"
                 )
                 matrices += is_matrix
-    return Code(lines=len(lines), matrices=matrices)
+    return Code(lines=len(lines - left_out), matrices=matrices)
 
 
 def _is_string(node: ast.AST) -> bool:
@@ -111,8 +119,11 @@ def hard_to_implement(results: Results) -> Verdict | None:
     narrower = [(one, other) for one, other in pairs if one.ratio.high < other.ratio.low]
     spread = SUPPORTED if wider and not narrower else CONTRADICTED if narrower and not wider else LEFT_OPEN
     outcome = code if code == spread else MIXED if SUPPORTED in (code, spread) else LEFT_OPEN
-    widest = max(of_mla, key=lambda one: one.ratio.ratio)
-    beside_it = [other for one, other in pairs if one is widest]
+    at = {name: str(value) for name, value in trial_design("mla-hard-to-implement")["at"].items()}
+    lead = min(
+        of_mla, key=lambda one: (-sum(one.slowest.axis(name) == value for name, value in at.items()), str(one.case))
+    )
+    beside_it = [other for one, other in pairs if one is lead]
     fields = {
         "lines": mla.lines,
         "other_lines": others.lines,
@@ -122,10 +133,10 @@ def hard_to_implement(results: Results) -> Verdict | None:
     counts = {"wider": len(wider), "narrower": len(narrower), "total": len(pairs)}
     about = say(
         "answer.about.spread",
-        forms=widest.forms,
-        geometry=widest.slowest.axis("geometry"),
-        tokens=numbers.count(widest.slowest.tokens or 0),
-        dtype=widest.slowest.axis("dtype"),
+        forms=lead.forms,
+        geometry=lead.slowest.axis("geometry"),
+        tokens=numbers.count(lead.slowest.tokens or 0),
+        dtype=lead.slowest.axis("dtype"),
     )
     told = [
         say("answer.told.beside", name=variant_label(other.family), ratio=numbers.times(other.ratio.ratio))
@@ -133,18 +144,15 @@ def hard_to_implement(results: Results) -> Verdict | None:
     ]
     return Verdict(
         outcome=outcome,
-        text=joined(
-            "sentence",
-            [
-                say("answer.told.code", **fields),
-                say("answer.told.spread", **counts) if pairs else "",
-                say("answer.told.beside_it", told=joined("notes", told)) if told else "",
-            ],
-        ),
-        lead=lead_of_times(widest.ratio, about, [widest.slowest.interval, widest.fastest.interval]),
+        evidence=[
+            say("answer.told.code", **fields),
+            *([say("answer.told.spread", **counts)] if pairs else []),
+            *([say("answer.told.beside_it", told=joined("notes", told))] if told else []),
+        ],
+        lead=lead_of_times(lead.ratio, about, [lead.slowest.interval, lead.fastest.interval]),
         flips=joined(
             "sentence", [say("answer.flips.code", **fields), say("answer.told.spread", **counts) if pairs else ""]
         ),
-        machine=machine_of(widest.slowest),
+        machine=machine_of(lead.slowest),
         suffices=bool(pairs),
     )

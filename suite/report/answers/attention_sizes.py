@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 from suite.records import numbers
 from suite.report.answers.attention_time import EXPANDED, MOST_TOLD, RIVALS, machine_of
-from suite.report.answers.claims import CONTRADICTED, DEPENDS, LEFT_OPEN, SUPPORTED, Verdict
+from suite.report.answers.claims import CONTRADICTED, DEPENDS, SUPPORTED, Verdict
 from suite.report.answers.leads import lead_of_size
-from suite.report.answers.rulings import Ruled, setting_name
+from suite.report.answers.trials import setting_name
 from suite.report.attention import memory
 from suite.report.attention.groups import axes_of
 from suite.report.attention.timings import Timing, one_a_record, timings
 from suite.report.blocks import Text, joined, say
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import rank, variant_label
+from suite.report.model.labels import phase_name, rank, variant_label
 from suite.report.model.results import Results
 from suite.report.model.run import mapping
 from suite.theory.geometry import load_geometry
@@ -25,6 +25,8 @@ from suite.theory.shapes import LayerShape, Pass, grouped_shape, kernel_flops, l
 
 SHIPPED = "deepseek-v3"
 """The published model whose sizes closed forms take."""
+CONTEXTS, LEAD_TOKENS = (512, 4096, 32_768, 131_072), 4096
+"""Contexts at which FLOPs are compared, and the one that leads."""
 KEPT_HEADS: Mapping[str, int | str] = {"mha": "all", "gqa8": 8, "gqa2": 2}
 """Key-value heads of the caches that MLA's is compared with."""
 
@@ -45,28 +47,22 @@ class Cached:
 
 
 def less_kv_memory(results: Results) -> Verdict:
-    """Rule on the size of MLA's cache beside MHA's and GQA's, counted on real caches and by closed forms."""
+    """The latent that MLA caches against MHA's keys and values. Where another cache is smaller is told beside it."""
     counted, forms = counted_caches(results), caches_by_form()
-    every = [*counted, *forms]
-    ruled = [
-        Ruled(
-            settings={"versus": f"{one.mode}_{one.rival}"},
-            ruling=SUPPORTED if one.ratio < 1 else CONTRADICTED if one.ratio > 1 else LEFT_OPEN,
-        )
-        for one in every
-    ]
-    outcomes = {one.ruling for one in ruled if one.ruling != LEFT_OPEN}
-    first = next((one for one in counted if (one.mode, one.rival) == ("latent", "mha")), forms[0])
-    sentences = [say("answer.told.cached", told=joined("notes", map(_told_cache, counted)))] if counted else []
-    sentences.append(say("answer.told.cached_forms", model=SHIPPED, told=joined("notes", map(_told_cache, forms))))
+    caches = [*counted, *forms]
+    against_mha = [cache for cache in caches if (cache.mode, cache.rival) == ("latent", "mha")]
+    smaller = sum(cache.ratio < 1 for cache in against_mha)
+    first = against_mha[0]
+    evidence = [say("answer.told.cached", told=joined("notes", map(_told_cache, counted)))] if counted else []
+    evidence.append(say("answer.told.cached_forms", model=SHIPPED, told=joined("notes", map(_told_cache, forms))))
     larger: dict[tuple[str, Text], Cached] = {}
-    for one in every:
-        if one.ratio > 1:
-            larger.setdefault((one.mode, one.other), one)
+    for cache in caches:
+        if cache.ratio > 1:
+            larger.setdefault((cache.mode, cache.other), cache)
     return Verdict(
-        outcome=DEPENDS if len(outcomes) > 1 else next(iter(outcomes)),
-        text=joined("sentence", sentences),
-        on=setting_name("versus"),
+        outcome=SUPPORTED if smaller == len(against_mha) else DEPENDS if smaller else CONTRADICTED,
+        evidence=evidence,
+        on=setting_name("geometry"),
         lead=lead_of_size(
             first.ratio,
             say("answer.about.cache", other=first.other, where=first.where),
@@ -97,7 +93,7 @@ def counted_caches(results: Results) -> list[Cached]:
             for other in case:
                 if mla.variant in ("mla", EXPANDED) and other.variant in RIVALS and not mla.own_sizes + other.own_sizes:
                     mode = "expanded" if mla.variant == EXPANDED else "latent"
-                    geometry, heads = mla.axis("geometry"), ", ".join(mla.shared_extras)
+                    geometry, heads = mla.axis("geometry"), joined(", ", map(_extra, mla.shared_extras))
                     ratio = (memory.COUNTED(mla) or 0.0) / (memory.COUNTED(other) or 1.0)
                     key = (mode, other.variant, geometry, heads, mla.axis("tp"))
                     name = _grouped_name(other)
@@ -109,16 +105,18 @@ def counted_caches(results: Results) -> list[Cached]:
     return sorted(caches.values(), key=_cache_place)
 
 
+def _extra(setting: str) -> Text:
+    name, _, value = setting.partition("=")
+    return say("answer.value.heads", value=value) if name == "geometry.num_heads" else setting
+
+
 def _cache_place(one: Cached) -> tuple[object, ...]:
     """Sort caches: latents first, then by rival, those of models with a latent of their own before others."""
-    geometry = mapping(one.timing.record.settings, "geometry") if one.timing else {}
-    return (
-        one.mode != "latent",
-        rank(one.rival),
-        geometry.get("attention") != "mla",
-        len(str(one.where)),
-        str(one.where),
-    )
+    assert one.timing is not None
+    timing, extras = one.timing, one.timing.shared_extras
+    geometry = mapping(timing.record.settings, "geometry")
+    sizes = len(extras) + (timing.axis("tp") not in ("", "1")), timing.axis("geometry"), extras, timing.axis("tp")
+    return one.mode != "latent", rank(one.rival), geometry.get("attention") != "mla", *sizes
 
 
 def _grouped_name(timing: Timing) -> str:
@@ -149,33 +147,53 @@ def _step(seq_len: int, query_len: int = 1) -> Pass:
 
 
 def lowers_compute(results: Results) -> Verdict:
-    """Rule on MLA's FLOPs by closed forms, at DeepSeek's sizes: of the kernel, in which the context counts.
+    """FLOPs of MLA's whole layer against MHA's, by closed forms: expanded in a prefill and absorbed in decode.
 
-    A whole layer's FLOPs are told beside it: there MLA's smaller projections count until the context outgrows them.
+    MLA's projections are smaller and its kernel is larger, so the ratio grows with the context.
     """
     geometry = load_geometry(SHIPPED)
-    absorbed, expanded = absorbed_shape(geometry), expanded_once_shape(geometry)
-    mha, gqa = (grouped_shape(geometry, kv_heads=KEPT_HEADS[name]) for name in ("mha", "gqa8"))
-    forward, prompt = _step(1), _step(4096, 4096)
-    decode = [kernel_flops(absorbed, forward) / kernel_flops(other, forward) for other in (mha, expanded)]
-    prefill = kernel_flops(expanded, prompt) / kernel_flops(mha, prompt)
-    costs_more = min(decode) > 1 and prefill > 1
-    saves = max(decode) < 1 and prefill < 1
-    evens = {name: _evens_at(absorbed, other) for name, other in (("mha", mha), ("gqa", gqa))}
-    fields = {
-        "mha": numbers.times(decode[0]),
-        "expanded": numbers.times(decode[1]),
-        "prefill": numbers.times(prefill),
-        "even_mha": numbers.count(evens["mha"]),
-        "even_gqa": numbers.count(evens["gqa"]),
-        "model": SHIPPED,
+    mha = grouped_shape(geometry, kv_heads=KEPT_HEADS["mha"])
+    modes = {"prefill": expanded_once_shape(geometry), "decode": absorbed_shape(geometry)}
+    ratios = {
+        (phase, tokens): layer_flops(shape, forward) / layer_flops(mha, forward)
+        for phase, shape in modes.items()
+        for tokens in CONTEXTS
+        for forward in [_step(tokens, tokens if phase == "prefill" else 1)]
     }
+    evidence: list[Text] = [
+        say(
+            "answer.told.compute",
+            phase=phase_name(phase),
+            model=SHIPPED,
+            told=joined(
+                "list",
+                [
+                    say("answer.told.at", ratio=numbers.times(ratios[phase, tokens]), tokens=numbers.count(tokens))
+                    for tokens in CONTEXTS
+                ],
+            ),
+        )
+        for phase in modes
+    ]
+    kernels = [kernel_flops(shape, _step(1)) / kernel_flops(mha, _step(1)) for shape in modes.values()]
+    evidence.append(
+        say("answer.told.kernels", prefill=numbers.times(kernels[0]), decode=numbers.times(kernels[1]), model=SHIPPED)
+    )
+    least, most = min(ratios.values()), max(ratios.values())
+    outcome = SUPPORTED if most < 1 else CONTRADICTED if least > 1 else DEPENDS
+    even = {
+        "mha": _evens_at(modes["decode"], mha),
+        "gqa": _evens_at(modes["decode"], grouped_shape(geometry, kv_heads=8)),
+    }
+    lead = ratios["prefill", LEAD_TOKENS]
     return Verdict(
-        outcome=CONTRADICTED if costs_more else SUPPORTED if saves else DEPENDS,
-        text=say("answer.told.compute", **fields),
-        on=setting_name("phase"),
-        lead=lead_of_size(decode[0], say("answer.about.compute", model=SHIPPED), numbers.times(decode[0])),
-        flips=say("answer.flips.compute", **fields),
+        outcome=outcome,
+        evidence=evidence,
+        on=joined("list", map(setting_name, ("seq_len", "phase"))),
+        lead=lead_of_size(
+            lead, say("answer.about.compute", model=SHIPPED, tokens=numbers.count(LEAD_TOKENS)), numbers.times(lead)
+        ),
+        flips=say("answer.flips.compute", even_mha=numbers.count(even["mha"]), even_gqa=numbers.count(even["gqa"])),
         is_projected=True,
     )
 

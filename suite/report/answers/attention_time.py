@@ -1,10 +1,11 @@
-"""Rulings on the article's claims on attention's time: decoding, training, and what MHA takes of a step.
+"""Verdicts on the article's claims on attention's time: decoding, training, and what MHA takes of a step.
 
-Timings are told apart by the ratio of two medians within both intervals over launches, as the sign map compares them.
+Two timings are clearly different where their intervals over launches share no value. For each rival and geometry one
+case counts, which conf/claims.yaml names; all other cases are counted beside it.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -12,9 +13,9 @@ from itertools import pairwise
 from suite.records import numbers
 from suite.records.derived import noted
 from suite.records.machines import plain_name
-from suite.report.answers.claims import CONTRADICTED, DEPENDS, LEFT_OPEN, SUPPORTED, Verdict
+from suite.report.answers.claims import CONTRADICTED, DEPENDS, LEFT_OPEN, SUPPORTED, Verdict, trial_design
 from suite.report.answers.leads import lead_of_times
-from suite.report.answers.rulings import ABOUT, Ruled, explaining, setting_name, told_flips, value_text
+from suite.report.answers.trials import setting_name
 from suite.report.attention import memory
 from suite.report.attention.groups import axes_of, side_by_side
 from suite.report.attention.timings import KERNEL, LAYER, Timing, span_title, timings
@@ -25,30 +26,19 @@ from suite.report.model.results import Results
 from suite.report.model.run import machine_name, mapping, number_of
 from suite.statistics.intervals import Ratio, ratio_of_medians
 from suite.theory.attention_plan import ELEMENT_BYTES
+from suite.theory.calibration import load_calibration
 
 DEPLOYED = {"decode": ("mla",), "prefill": ("mla", "mla_expanded"), "train": ("mla", "mla_expanded")}
 """MLA as one deploys it, by phase: absorbed in decode, expanded in a prefill and in training."""
 ABSORBED, EXPANDED = "mla_absorbed", "mla_expanded"
 RIVALS = ("mha", "gqa")
 TURNING = ("seq_len", "query_len", "heads")
+PUBLISHED_GPU, PUBLISHED_HEADS = "h100-sxm5-80gb", (128, 8)
+"""The GPU, and the heads of queries and of keys, that others' measurements are told of."""
 MOST_TOLD = 3
 HALF = 0.5
 SERVED = "bfloat16"
-"""The dtype that models are served in, which leads where there are several."""
-TIMED_SETTINGS = (
-    "versus",
-    "phase",
-    "query_len",
-    "heads",
-    "seq_len",
-    "dtype",
-    "geometry",
-    "tp",
-    "match",
-    "machine",
-    "batch",
-)
-"""Settings that a verdict on timings may depend on; of those that tell as much the first."""
+"""The dtype that models are served in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +48,13 @@ class Compared:
     mla: Timing
     other: Timing
     ratio: Ratio
-    """The other's time over MLA's: above 1 speaks for MLA."""
+    """MLA's time over the other's: below 1 speaks for MLA."""
 
     @property
     def ruling(self) -> str:
         if not self.ratio.is_told_apart:
             return LEFT_OPEN
-        return SUPPORTED if self.ratio.ratio > 1 else CONTRADICTED
+        return SUPPORTED if self.ratio.ratio < 1 else CONTRADICTED
 
     @functools.cached_property
     def settings(self) -> dict[str, str]:
@@ -76,10 +66,6 @@ class Compared:
         own = {"versus": self.other.variant, "heads": str(heads or ""), "machine": machine_of(self.mla)}
         return {name: value for name, value in {**axes, **own}.items() if value}
 
-    @property
-    def ruled(self) -> Ruled:
-        return Ruled(settings=self.settings, ruling=self.ruling)
-
 
 def machine_of(timing: Timing) -> str:
     """Return the name of the machine that a timing was taken on."""
@@ -87,18 +73,38 @@ def machine_of(timing: Timing) -> str:
 
 
 def faster_inference(results: Results) -> Verdict | None:
-    """Rule on MLA as faster than MHA and GQA, in decode and in a prefill, as it is deployed; the whole layer counts."""
-    found = [pair for phase in ("decode", "prefill") for pair in beside(results, phase)]
-    if not found:
+    """MLA against MHA and GQA in decoding, as it is deployed; the whole layer counts. A prefill is told beside it."""
+    decodes, prefills = beside(results, "decode"), beside(results, "prefill")
+    layers = [pair for pair in decodes if pair.mla.span == LAYER] or decodes
+    if not layers:
         return None
-    layers = [pair for pair in found if pair.mla.span == LAYER] or found
-    sentences = [_counted("answer.told.layer", layers)]
-    if kernels := [pair for pair in found if pair.mla.span == KERNEL]:
-        sentences.append(_counted("answer.told.kernel", kernels))
-    if absorbed := [pair for pair in beside(results, "prefill", (ABSORBED,)) if pair.mla.span == LAYER]:
-        sentences.append(_counted("answer.told.absorbed", absorbed))
-    sentences += [_ranges(layers), *_turns(found)]
-    return _of_timings(layers, sentences)
+    evidence = [_counted("answer.told.layer", [*layers, *_layers(prefills)]), _ranges([*layers, *_layers(prefills)])]
+    if kernels := [pair for pair in (*decodes, *prefills) if pair.mla.span == KERNEL]:
+        evidence.append(_counted("answer.told.kernel", kernels))
+    if absorbed := _layers(beside(results, "prefill", (ABSORBED,))):
+        evidence.append(_counted("answer.told.absorbed", absorbed))
+    evidence += _turns([*decodes, *prefills])
+    return _of_timings("mla-faster-inference", layers, evidence, [_published_on_gpu()])
+
+
+def _published_on_gpu() -> Text:
+    """What others measured of MLA's kernel over GQA-8's on a GPU, at the fewest and at the most cached tokens."""
+    heads, kv_heads = PUBLISHED_HEADS
+    rows = [row for row in load_calibration(PUBLISHED_GPU).speedups if (row.heads, row.kv_heads) == (heads, kv_heads)]
+    few, many = min(rows, key=lambda row: row.tokens), max(rows, key=lambda row: row.tokens)
+    return say(
+        "answer.flips.published",
+        gpu="H100",
+        heads=heads,
+        few=numbers.times(1 / few.speedup),
+        up_to=numbers.count(few.tokens[1]),
+        many=numbers.times(1 / many.speedup),
+        beyond=numbers.count(many.tokens[0]),
+    )
+
+
+def _layers(pairs: Sequence[Compared]) -> list[Compared]:
+    return [pair for pair in pairs if pair.mla.span == LAYER]
 
 
 def _turns(found: Sequence[Compared]) -> list[Text]:
@@ -126,7 +132,10 @@ def _turns_of(name: str, same: Sequence[Compared]) -> list[Text]:
     turns = list[Text]()
     for pair, after in pairwise(ordered):
         if pair.ruling != after.ruling:
-            sides = {"first": value_text(name, pair.settings[name]), "then": value_text(name, after.settings[name])}
+            sides = {
+                "first": _value(name, pair),
+                "then": _value(name, after),
+            }
             fields = {
                 "geometry": pair.settings["geometry"],
                 "dtype": pair.settings["dtype"],
@@ -145,28 +154,23 @@ def _turns_of(name: str, same: Sequence[Compared]) -> list[Text]:
     return turns
 
 
+def _value(name: str, pair: Compared) -> Text:
+    return say(f"answer.value.{name}", value=numbers.count(number_of(pair.settings[name]) or 0.0))
+
+
 def cheaper_training(results: Results) -> Verdict | None:
-    """Rule on MLA as cheaper to train than MHA and GQA: by the time of a forward and backward pass, and by its peak."""
-    found = [pair for pair in beside(results, "train") if pair.mla.span == LAYER]
-    if not found:
+    """MLA against MHA and GQA by the time of a forward and backward pass; its peak memory is told beside it."""
+    layers = _layers(beside(results, "train"))
+    if not layers:
         return None
-    sentences = [_counted("answer.told.training", found), _ranges(found)]
-    peaks = [(pair, ratio) for pair in found if (ratio := _peak_ratio(pair)) is not None]
-    if peaks:
-        low, high = (numbers.times(end) for end in (min(ratio for _, ratio in peaks), max(ratio for _, ratio in peaks)))
-        less = sum(ratio < 1 for _, ratio in peaks)
-        sentences.append(say("answer.told.peaks", less=less, total=len(peaks), low=low, high=high))
-    if absorbed := [pair for pair in beside(results, "train", (ABSORBED,)) if pair.mla.span == LAYER]:
-        sentences.append(_counted("answer.told.absorbed_training", absorbed))
-    # A size that nothing varies is told apart wherever it differs.
-    known = [
-        Ruled(
-            settings={**pair.settings, ABOUT: "peak"},
-            ruling=SUPPORTED if ratio < 1 else CONTRADICTED if ratio > 1 else LEFT_OPEN,
-        )
-        for pair, ratio in peaks
-    ]
-    return _of_timings(found, sentences, known)
+    evidence = [_counted("answer.told.training", layers), _ranges(layers)]
+    if peaks := [ratio for pair in layers if (ratio := _peak_ratio(pair)) is not None]:
+        low, high = numbers.times(min(peaks)), numbers.times(max(peaks))
+        less = sum(ratio < 1 for ratio in peaks)
+        evidence.append(say("answer.told.peaks", less=less, total=len(peaks), low=low, high=high))
+    if absorbed := _layers(beside(results, "train", (ABSORBED,))):
+        evidence.append(_counted("answer.told.absorbed_training", absorbed))
+    return _of_timings("mla-cheaper-training", layers, evidence)
 
 
 def _peak_ratio(pair: Compared) -> float | None:
@@ -191,7 +195,7 @@ def beside(results: Results, phase: str, variants: Sequence[str] = ()) -> list[C
 
 def _beside(timed: Sequence[Timing], variants: Sequence[str]) -> list[Compared]:
     return [
-        Compared(mla=mla, other=other, ratio=ratio_of_medians(other.interval, mla.interval))
+        Compared(mla=mla, other=other, ratio=ratio_of_medians(mla.interval, other.interval))
         for variant in variants
         for rival in RIVALS
         for mla, other in side_by_side(timed, variant, rival, ["attention", "backend"])
@@ -204,51 +208,61 @@ def _fastest(timed: Sequence[Timing]) -> list[Timing]:
     return [min(alike, key=lambda timing: timing.median_s) for alike in cases.values()]
 
 
-def _of_timings(found: Sequence[Compared], sentences: Sequence[Text], known: Sequence[Ruled] = ()) -> Verdict:
-    """Rule on ratios of times, and on sizes beside them."""
-    ruled = [pair.ruled for pair in found]
-    if known:
-        ruled = [Ruled(settings={**one.settings, ABOUT: "time"}, ruling=one.ruling) for one in ruled] + list(known)
-    telling = [one for one in ruled if one.ruling != LEFT_OPEN]
-    outcomes = {one.ruling for one in telling}
-    outcome = DEPENDS if len(outcomes) > 1 else next(iter(outcomes), LEFT_OPEN)
-    differing = [name for name in (*TIMED_SETTINGS, ABOUT) if len({one.value(name) for one in telling}) > 1]
-    names = explaining(telling, differing) if outcome == DEPENDS else []
-    first = _lead_pair(found, outcome)
+def _of_timings(
+    claim_id: str, pairs: Sequence[Compared], evidence: Sequence[Text], more_flips: Sequence[Text] = ()
+) -> Verdict:
+    """Rule on ratios of times: for each rival by one case a geometry, whatever came out of it."""
+    at = {name: str(value) for name, value in trial_design(claim_id).get("at", {}).items()}
+    cases = grouped(pairs, lambda pair: (pair.other.variant, pair.mla.axis("geometry")))
+    primary = [min(alike, key=partial(_place, at)) for alike in cases.values()]
+    by_rival = {rival: [pair for pair in primary if pair.other.variant == rival] for rival in RIVALS}
+    against = {rival: _together([pair.ruling for pair in of_rival]) for rival, of_rival in by_rival.items() if of_rival}
+    outcomes = set(against.values())
+    outcome = (
+        next(iter(outcomes)) if len(outcomes) == 1 else DEPENDS if outcomes & {SUPPORTED, CONTRADICTED} else LEFT_OPEN
+    )
+    lead = min(by_rival["gqa"] or primary, key=partial(_place, at))
+    told = [say(f"answer.than.{ruling}", other=variant_label(rival)) for rival, ruling in against.items()]
     return Verdict(
         outcome=outcome,
-        text=joined("sentence", sentences),
-        on=joined("list", map(setting_name, names)),
-        lead=_lead(first),
-        flips=told_flips(
-            ruled,
-            [*dict.fromkeys([*names, *["phase"] * (len({one.value("phase") for one in ruled}) > 1)])] or ["versus"],
-        ),
-        machine=machine_of(first.mla),
-        suffices=any(min(pair.mla.interval.count, pair.other.interval.count) > 1 for pair in found),
+        evidence=[_told_primary(primary), *evidence],
+        answer=joined("list", told),
+        on=setting_name("versus" if len(outcomes) > 1 else "geometry"),
+        lead=_lead(lead),
+        flips=joined("sentence", [_counted("answer.flips.cases", pairs), *more_flips]),
+        machine=machine_of(lead.mla),
+        suffices=any(min(pair.mla.interval.count, pair.other.interval.count) > 1 for pair in primary),
     )
 
 
-def _lead_pair(found: Sequence[Compared], outcome: str) -> Compared:
-    """Return the pair that leads: told apart over several launches, one new token, in decode, against GQA, as served;
-    of those the longest context.
-    """
-    bearing = [pair for pair in found if pair.ruling == outcome] or found
+def _together(rulings: Sequence[str]) -> str:
+    clear = {*rulings} - {LEFT_OPEN}
+    return DEPENDS if len(clear) > 1 else next(iter(clear), LEFT_OPEN)
 
-    def place(pair: Compared) -> tuple[bool, ...]:
-        mla = pair.mla
-        plain = len(mla.shared_extras) == 0 and mla.axis("tp") in ("", "1")
-        return (
-            pair.ratio.is_told_apart,
-            plain and mla.axis("query_len") in ("", "0", "1"),
-            mla.axis("phase") == "decode",
-            min(mla.interval.launches, pair.other.interval.launches) > 1,
-            pair.other.variant == "gqa",
-            mla.axis("dtype") == SERVED,
+
+def _place(at: Mapping[str, str], pair: Compared) -> tuple[object, ...]:
+    """Sort cases by how near they are to what a claim means, and never by how they came out."""
+    mla = pair.mla
+    matches = sum(pair.settings.get(name) == value for name, value in at.items())
+    launches = min(mla.interval.launches, pair.other.interval.launches)
+    return -matches, len(mla.shared_extras), launches == 1, -(mla.tokens or 0), sorted(pair.settings.items())
+
+
+def _told_primary(primary: Sequence[Compared]) -> Text:
+    """Tell the case of each rival and geometry that the verdict follows from."""
+    parts = [
+        say(
+            "answer.told.case",
+            other=pair.other.sized_variant,
+            ratio=numbers.times(pair.ratio.ratio),
+            low=numbers.times(pair.ratio.low),
+            high=numbers.times(pair.ratio.high),
+            tokens=numbers.count(pair.mla.tokens or 0),
+            **{name: pair.mla.axis(name) for name in ("geometry", "dtype")},
         )
-
-    best = max(map(place, bearing))
-    return max((pair for pair in bearing if place(pair) == best), key=lambda pair: pair.mla.tokens or 0)
+        for pair in primary
+    ]
+    return say("answer.told.cases", told=joined("notes", parts))
 
 
 def _lead(pair: Compared) -> Lead:
@@ -290,7 +304,7 @@ def _ranges(found: Sequence[Compared]) -> Text:
 
 
 def heavy(results: Results) -> Verdict | None:
-    """Rule on what MHA pays for its context: the share of a decode step's time and memory that its cache takes.
+    """What MHA pays for its context: the share of a decode step's time and memory that its cache takes.
 
     A share above a half at the longest context bears the claim out; below a half it speaks against it.
     """
@@ -298,27 +312,19 @@ def heavy(results: Results) -> Verdict | None:
     if not shares:
         return None
     longest = max(shares, key=_longest)
-    of_case = [one for one in shares if one.case == longest.case]
-    ruled = [Ruled(settings={"seq_len": str(one.tokens), **dict(one.case)}, ruling=one.ruling) for one in shares]
-    by_case = grouped(shares, lambda one: one.case)
-    at_longest = [one for same in by_case.values() for one in same if one.tokens == max(other.tokens for other in same)]
-    outcomes = {one.ruling for one in at_longest} - {LEFT_OPEN}
-    outcome = DEPENDS if len(outcomes) > 1 else next(iter(outcomes), LEFT_OPEN)
-    differing = [name for name, _ in longest.case if len({one.value(name) for one in ruled}) > 1]
-    names = explaining([one for one in ruled if one.ruling != LEFT_OPEN], differing) if outcome == DEPENDS else []
+    of_case = [share for share in shares if share.case == longest.case]
+    by_case = grouped(shares, lambda share: share.case).values()
+    at_longest = [share for same in by_case for share in same if share.tokens == max(other.tokens for other in same)]
+    outcome = _together([share.ruling for share in at_longest])
+    differing = [name for name, _ in longest.case if len({dict(share.case).get(name) for share in at_longest}) > 1]
     about = {"geometry": longest.layer.axis("geometry"), "dtype": longest.layer.axis("dtype")}
     return Verdict(
         outcome=outcome,
-        text=joined(
-            "sentence",
-            [
-                say(
-                    "answer.told.heavy", told=joined("notes", map(_told_share, sorted(of_case, key=_longest))), **about
-                ),
-                _others(shares),
-            ],
-        ),
-        on=joined("list", map(setting_name, names)),
+        evidence=[
+            say("answer.told.heavy", told=joined("notes", map(_told_share, sorted(of_case, key=_longest))), **about),
+            _others(shares),
+        ],
+        on=joined("list", map(setting_name, differing)),
         lead=lead_of_times(
             replace(longest.ratio, high=min(longest.ratio.high, 1.0)),
             say("answer.about.heavy", tokens=numbers.count(longest.tokens), **about),

@@ -1,7 +1,7 @@
 """Claims of the article beside what the records say of them: an entry of conf/claims.yaml and a function each.
 
-The verdict comes from records by a rule; the literature stands beside it and never decides. "Contradicted" needs
-evidence of the contrary: that records show nothing for a claim is none.
+The verdict comes from records by a rule; the literature stands beside it and never decides. "Contradicted" needs a
+clear difference the other way: that records show nothing for a claim, or rule out a large effect, is none.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,21 +14,27 @@ from suite.report.blocks import Lead, Text, say
 Claim = Mapping[str, Any]
 """One of conf/claims.yaml."""
 SUPPORTED, CONTRADICTED, MIXED, DEPENDS, DEFINED = "supported", "contradicted", "mixed", "depends", "defined"
-LEFT_OPEN, UNMEASURED = "open", "unmeasured"
-VERDICTS = (SUPPORTED, CONTRADICTED, MIXED, DEPENDS, DEFINED, LEFT_OPEN, UNMEASURED)
+EQUAL, BOUNDED, LEFT_OPEN = "equal", "bounded", "open"
+"""No difference that matters; none of that size in the claim's direction; neither shown."""
+UNTESTED, UNMEASURED = "untested", "unmeasured"
+"""Too few runs to say anything, and none at all."""
+VERDICTS = (SUPPORTED, CONTRADICTED, MIXED, DEPENDS, DEFINED, EQUAL, BOUNDED, LEFT_OPEN, UNTESTED, UNMEASURED)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The verdict of records on a claim: an outcome by rule, its most telling number, and all numbers in a sentence."""
+    """The verdict of records on a claim: an outcome by rule, the estimate that it rests on, and all other numbers."""
 
     outcome: str
     """One of VERDICTS."""
-    text: Text
+    evidence: Sequence[Text]
+    """All numbers, a sentence each."""
+    answer: Text = ""
+    """The verdict as an answer to the claim's question, where the word for the outcome is none."""
     on: Text = ""
     """The settings that turn the outcome round, of DEPENDS."""
     lead: Lead | None = None
-    """The single most telling comparison."""
+    """The estimate that the outcome follows from."""
     flips: Text = ""
     """The conditions under which the outcome is another, in a line."""
     machine: Text = ""
@@ -42,6 +48,12 @@ class Verdict:
 def claims() -> list[Claim]:
     """Return all claims, in the article's order."""
     return list(read_yaml("claims.yaml")["claims"])
+
+
+def trial_design(claim_id: str) -> Mapping[str, Any]:
+    """What a claim compares, as conf/claims.yaml fixes it: `over` and `at`, as far as it says them."""
+    design: Mapping[str, Any] = next(claim for claim in claims() if claim["id"] == claim_id).get("trial", {})
+    return design
 
 
 def literature(claim: Claim, kinds: Sequence[str]) -> list[Text]:

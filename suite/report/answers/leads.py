@@ -7,23 +7,40 @@ from suite.report.blocks import Lead, Text, say
 from suite.report.model.formats import nats, points, share_interval
 from suite.statistics.intervals import Interval, Ratio
 from suite.statistics.paired import Comparison
+from suite.statistics.pooled import Pooled
+from suite.statistics.scores import Estimate
 
 Written = Callable[[float], str]
 
 
-def lead_of_pairs(
-    found: Comparison, text: Written, about: Text, *, unit: str = "", pair: str = "seed", sign: int = 1
-) -> Lead:
-    """Return a mean difference over pairs. `sign`: -1 for a quantity whose sign was turned, as a loss."""
-    interval, mean = found.interval, sign * found.mean
-    low_high = None if interval is None else tuple(sorted(sign * end for end in (interval.low, interval.high)))
-    ends = None if low_high is None else (low_high[0], low_high[1])
+def lead_of_pairs(comparison: Comparison, text: Written, about: Text, *, pair: str = "seed", sign: int = 1) -> Lead:
+    """A mean difference over pairs. `sign`: -1 for a quantity whose sign was turned, as a loss."""
+    return _lead_of_mean(
+        comparison.mean, comparison.interval, text, about, say(f"answer.count.{pair}", count=comparison.pairs), sign
+    )
+
+
+def lead_of_pooled(pooled: Pooled, written: Written, about: Text, *, sign: int = 1) -> Lead | None:
+    """The mean of several units; where no unit can tell, the first one's; None where that has no interval either."""
+    if not pooled.telling:
+        return lead_of_pairs(pooled.comparisons[0], written, about, sign=sign) if pooled.comparisons else None
+    pairs = sum(comparison.pairs for comparison in pooled.telling)
+    units = len(pooled.telling)
+    count = say("answer.count.units", units=units, count=pairs) if units > 1 else say("answer.count.seed", count=pairs)
+    return _lead_of_mean(pooled.mean, pooled.interval, written, about, count, sign)
+
+
+def _lead_of_mean(mean: float, interval: Estimate | None, text: Written, about: Text, count: Text, sign: int) -> Lead:
+    ends = None
+    if interval is not None:
+        low, high = sorted(sign * end for end in (interval.low, interval.high))
+        ends = (low, high)
     return Lead(
         about=about,
-        written=_with_unit(text(mean), text),
+        written=_with_unit(text(sign * mean), text),
         interval="" if ends is None else say("answer.interval", low=text(ends[0]), high=text(ends[1])),
-        count=say(f"answer.count.{pair}", count=found.pairs),
-        value=mean,
+        count=count,
+        value=sign * mean,
         ends=ends,
     )
 

@@ -1,20 +1,20 @@
 """Rulings on the article's claims on quality.
 
-Comparisons of many arms on several tasks are counted, not pooled: that MLA is lower on one task and level on three is
-the answer. Those that told nothing apart, since both answer all or neither learnt it, decide nothing and are counted.
+Arms are compared by the share of questions that they answer, as a mean over tasks. Tasks that tell nothing apart, since
+both arms answer all or neither learnt it, are left out of the mean and are named.
 """
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
 from suite.records import numbers
-from suite.report.answers.claims import CONTRADICTED, LEFT_OPEN, MIXED, SUPPORTED, Verdict
+from suite.report.answers.claims import BOUNDED, CONTRADICTED, LEFT_OPEN, MIXED, SUPPORTED, UNTESTED, Verdict
 from suite.report.answers.leads import lead_of_pairs, lead_of_shares
-from suite.report.answers.rulings import machine_of
+from suite.report.answers.trials import Trial, answer_of, machine_of, trial_of_arms, verdict_of
 from suite.report.blocks import Lead, Text, joined, say
-from suite.report.evidence import verdict_of
+from suite.report.evidence import verdict_of as said_of
 from suite.report.model.experiment import grouped, of_outcome
 from suite.report.model.formats import points
 from suite.report.model.results import Results
@@ -56,72 +56,60 @@ def evidence_of(results: Results) -> Evidence:
 
 
 def lower_ceiling(results: Results) -> Verdict | None:
-    """Rule on MLA below MHA, by its usual rank and by smaller ones, and beside other caches of its size."""
+    """MLA against MHA, at DeepSeek-V2's ratio of rank to width; smaller ranks, which were starved on purpose, are told
+    beside it, and so are grouped heads of the same cache.
+    """
     evidence = evidence_of(results)
     usual = _against_mha(evidence, lambda arm: design.is_plain_mla(arm) and design.has_default_rank(arm))
     narrow = _against_mha(evidence, lambda arm: design.is_plain_mla(arm) and not design.has_default_rank(arm))
-    if not usual and not narrow:
-        return None
     of_tasks = [pair for experiment in evidence.tasks for pair in at_nearest_cache(experiment, by_loss=True)]
     of_tiers = [pair for family in evidence.families for pair in families.rare_contrasts(family)]
-    by_rank = {"usual": usual, "narrow": narrow, "level": [*filter(is_same_cache, of_tasks), *of_tiers]}
-    counts = {name: _counted(found) for name, found in by_rank.items() if found}
-    sentences: list[Text] = [say(f"claim.ceiling.{name}", counted=counted) for name, counted in counts.items()]
-    deciding = usual
-    if not of_outcome(usual, *JUDGED):
-        # A latent that was starved on purpose says nothing of one that was not.
-        sentences.append(say("claim.ceiling.no_usual"))
-        deciding = narrow or usual
-    outcome = _by_lower(deciding)
-    outcome = MIXED if outcome == SUPPORTED and deciding is not usual else outcome
-    return _verdict(outcome, deciding, sentences, flips=_starved(narrow))
+    counts = {"narrow": narrow, "level": [*filter(is_same_cache, of_tasks), *of_tiers]}
+    beside: list[Text] = [
+        say(f"claim.ceiling.{name}", counted=_counted(found)) for name, found in counts.items() if found
+    ]
+    verdict = _answered(evidence, "mla-lower-ceiling", usual, beside)
+    return replace(verdict, flips=_starved(narrow) or verdict.flips) if verdict else None
+
+
+def _answered(
+    evidence: Evidence, claim_id: str, pairs: Sequence[QualityContrast], beside: Sequence[Text] = ()
+) -> Verdict | None:
+    """A verdict on a claim that some arms are lower: by the share answered, or where nothing has a right answer by the
+    loss, which is higher then. Beside shares the loss is told and decides nothing.
+    """
+    shares = [_trial(evidence, pair) for pair in pairs if pair.quantity is not design.LOSS]
+    losses = [_turned(_trial(evidence, pair)) for pair in pairs if pair.quantity is design.LOSS]
+    by_share, by_loss = answer_of(claim_id, shares), answer_of(claim_id, losses)
+    if by_share is not None:
+        verdict = verdict_of(by_share, "answered", supports=Outcome.LOWER, beside={"loss": by_loss})
+    elif by_loss is not None:
+        verdict = verdict_of(by_loss, "loss", supports=Outcome.HIGHER)
+    else:
+        return None
+    return replace(verdict, evidence=[*verdict.evidence, *beside])
+
+
+def _trial(evidence: Evidence, pair: QualityContrast) -> Trial:
+    of_families = [experiment for family in evidence.families for experiment in family.uneven]
+    experiment = next(experiment for experiment in (*evidence.tasks, *of_families) if pair.arm in experiment.arms)
+    return trial_of_arms(pair, experiment)
+
+
+def _turned(trial: Trial) -> Trial:
+    """A trial of losses whose sign was turned, with their own sign again: more is worse."""
+    ours, theirs = (tuple(-value for value in side) for side in (trial.comparison.ours, trial.comparison.theirs))
+    return replace(trial, comparison=replace(trial.comparison, ours=ours, theirs=theirs))
 
 
 def _starved(narrow: Sequence[QualityContrast]) -> Text:
-    """Say how many latents of other ranks lose, and which loses most."""
+    """Say how many latents of smaller ranks lose, and which of those is the widest."""
     lower = sorted(of_outcome(narrow, Outcome.LOWER), key=lambda pair: pair.found.mean)
     if not lower:
         return say("answer.flips.no_narrow", total=len(narrow)) if narrow else ""
     widest = max(lower, key=lambda pair: design.latent_rank(pair.arm) or 0)
     named = {"name": widest.arm.name, "size": _size_of(widest), "where": _experiment_name(widest)}
     return say("answer.flips.narrow", lower=len(lower), total=len(narrow), **named)
-
-
-def _verdict(outcome: str, found: Sequence[QualityContrast], sentences: Iterable[Text], *, flips: Text = "") -> Verdict:
-    """Return a verdict on comparisons of arms, the lead of which is the one that is told best."""
-    first = most_telling(found, outcome)
-    return Verdict(
-        outcome=outcome,
-        text=joined("sentence", sentences),
-        lead=lead_of(first),
-        flips=flips or _spread(found),
-        machine=machine_of(first.arm),
-        suffices=any(pair.found.is_tested for pair in found),
-    )
-
-
-def most_telling(found: Sequence[QualityContrast], outcome: str) -> QualityContrast:
-    """Return the comparison that leads a verdict: one that was tested and bears it out, of the most pairs, and of as
-    many the one that lies furthest apart.
-    """
-    wanted = {SUPPORTED: [Outcome.LOWER], CONTRADICTED: [Outcome.HIGHER, Outcome.ALIKE], MIXED: [Outcome.LOWER]}
-    bearing = of_outcome(found, *wanted.get(outcome, [])) or [pair for pair in found if pair.found.is_tested] or found
-
-    def place(pair: QualityContrast) -> tuple[int, float]:
-        return pair.found.pairs, abs(pair.found.mean)
-
-    return max(bearing, key=place)
-
-
-def lead_of(pair: QualityContrast) -> Lead:
-    """Return a comparison of arms as the one number of a verdict; of a loss more is worse."""
-    name = say("claim.less", arm=pair.arm.name, other=pair.other.name)
-    is_loss = pair.quantity is design.LOSS
-    measure = say("claim.about.loss" if is_loss else "claim.about.answered")
-    task = pair.arm.first.task
-    where = say("claim.rarely", title=task) if pair.about == design.RARELY else task
-    about = say("answer.about", name=name, measure=measure, where=where)
-    return lead_of_pairs(pair.found, pair.quantity.difference, about, sign=-1 if is_loss else 1)
 
 
 def _spread(found: Sequence[QualityContrast]) -> Text:
@@ -131,30 +119,27 @@ def _spread(found: Sequence[QualityContrast]) -> Text:
 
 
 def gqa_between(results: Results) -> Verdict | None:
-    """Rule on GQA and MQA, with heads as wide as MHA's, below MHA."""
+    """GQA and MQA, with heads as wide as MHA's, against MHA."""
     evidence = evidence_of(results)
-    found = _against_mha(evidence, lambda arm: arm.first.attention in ("gqa", "mqa") and arm.first.is_wide)
-    return _verdict(_by_lower(found), found, [_counted(found)]) if found else None
+    pairs = _against_mha(evidence, lambda arm: arm.first.attention in ("gqa", "mqa") and arm.first.is_wide)
+    return _answered(evidence, "gqa-between", pairs)
 
 
 def full_context(results: Results) -> Verdict | None:
-    """Rule on MLA below MHA on tasks that need the whole context, and not on recall of single pairs."""
+    """MLA against MHA on tasks that need the whole context; single look-ups, where it must not be lower, beside it."""
     evidence = evidence_of(results)
     by_task = grouped(evidence.tasks, lambda experiment: experiment.value("task"))
     whole = [experiment for task in FULL_CONTEXT for experiment in by_task.get(task, ())]
-    found = design.longest_against_mha(whole, design.is_plain_mla)
-    if not found:
-        return None
+    pairs = design.longest_against_mha(whole, design.is_plain_mla)
     look_ups = design.longest_against_mha(by_task.get(design.RECALL, ()), design.is_plain_mla)
     # The same contexts as two hops, asked for what one look-up finds.
     one_hop = [pair for experiment in evidence.tasks for pair in design.against_mha(experiment, ONE_HOP)]
     look_ups += [pair for pair in one_hop if design.is_plain_mla(pair.arm)]
-    sentences = [say("claim.context.full", counted=_counted(found))]
-    sentences += [say("claim.context.recall", counted=_counted(look_ups))] if look_ups else []
-    outcome = _by_lower(found)
-    if outcome == SUPPORTED and _by_lower(look_ups) != CONTRADICTED:
-        outcome = MIXED
-    return _verdict(outcome, found, sentences)
+    beside: list[Text] = [say("claim.context.recall", counted=_counted(look_ups))] if look_ups else []
+    verdict = _answered(evidence, "full-context-tasks", pairs, beside)
+    if verdict is not None and verdict.outcome == SUPPORTED and of_outcome(look_ups, Outcome.LOWER):
+        return replace(verdict, outcome=MIXED)
+    return verdict
 
 
 def heads_specialise(results: Results) -> Verdict | None:
@@ -181,7 +166,7 @@ def heads_specialise(results: Results) -> Verdict | None:
     counts = {"supported": outcomes.count(SUPPORTED), "contradicted": outcomes.count(CONTRADICTED)}
     return Verdict(
         outcome=_together(outcomes),
-        text=say("claim.heads", told=joined("notes", parts)),
+        evidence=[say("claim.heads", told=joined("notes", parts))],
         lead=lead,
         flips=say("answer.flips.heads", total=len(outcomes), **counts),
         machine=machine,
@@ -199,11 +184,11 @@ def information_tiers(results: Results) -> Verdict | None:
     if not of_latents:
         return None
     ruled = [_tiers_of(family) for family in of_latents]
-    sentences = [*(verdict.text for verdict in ruled), *evidence.compressed]
+    sentences = [*(sentence for verdict in ruled for sentence in verdict.evidence), *evidence.compressed]
     outcome = _together([verdict.outcome for verdict in ruled])
     first = next((verdict for verdict in ruled if verdict.outcome == outcome), ruled[0])
     suffices = any(verdict.suffices for verdict in ruled)
-    return replace(first, outcome=outcome, text=joined("sentence", sentences), suffices=suffices)
+    return replace(first, outcome=outcome, evidence=sentences, suffices=suffices)
 
 
 def grading_automatic(results: Results) -> Verdict | None:
@@ -234,7 +219,7 @@ def grading_automatic(results: Results) -> Verdict | None:
     about = say("answer.about.reversed", name=clearest.arm.name)
     return Verdict(
         outcome=outcome,
-        text=joined("sentence", sentences),
+        evidence=sentences,
         lead=lead_of_pairs(clearest.found, clearest.quantity.difference, about),
         flips=say("answer.flips.grading", fixed=len(fixed)) if fixed else _spread(follows),
         machine=machine_of(clearest.arm),
@@ -248,17 +233,6 @@ def _against_mha(evidence: Evidence, chosen: Callable[[QualityArm], bool]) -> li
     for family in evidence.families:
         found += design.longest_against_mha(family.uneven, chosen, design.RARELY)
     return found
-
-
-def _by_lower(found: Sequence[QualityContrast]) -> str:
-    """Rule on a claim that all of these are lower.
-
-    It fails only on evidence of the contrary: where each that can tell rules out a loss as large as matters.
-    """
-    judged = of_outcome(found, *JUDGED)
-    if lower := of_outcome(judged, Outcome.LOWER):
-        return SUPPORTED if len(lower) == len(judged) else MIXED
-    return CONTRADICTED if judged and all(pair.found.rules_out_lower for pair in judged) else LEFT_OPEN
 
 
 def _experiment_name(found: QualityContrast) -> Text:
@@ -308,7 +282,8 @@ def _tiers_of(family: Family) -> Verdict:
     if any(map(is_graded, of_latents)):
         outcome = SUPPORTED if is_own or is_more else MIXED
     else:
-        outcome = CONTRADICTED if of_latents and all(grading.rules_out_higher for grading in of_latents) else LEFT_OPEN
+        is_ruled_out = len(of_latents) > 0 and all(grading.rules_out_higher for grading in of_latents)
+        outcome = BOUNDED if is_ruled_out else LEFT_OPEN if of_latents else UNTESTED
     told = {arm: gradings[arm] for arm in latents if arm in gradings}
     first = max(
         told, key=lambda arm: (is_graded(told[arm]), told[arm].pairs, design.latent_rank(arm) or 0), default=None
@@ -323,7 +298,7 @@ def _tiers_of(family: Family) -> Verdict:
     }
     return Verdict(
         outcome=outcome,
-        text=joined("sentence", sentences),
+        evidence=sentences,
         lead=lead,
         flips=say("answer.flips.tiers", of_latents=len(latents), of_others=len(others), **graded),
         machine=machine_of(first) if first else "",
@@ -348,7 +323,11 @@ def _follows_outcome(follows: Sequence[QualityContrast], fixed: Sequence[Quality
     if of_outcome(follows, Outcome.HIGHER):
         return MIXED if fixed else LEFT_OPEN
     judged = of_outcome(follows, *JUDGED)
-    return CONTRADICTED if judged and all(pair.found.rules_out_higher for pair in judged) else LEFT_OPEN
+    if of_outcome(judged, Outcome.LOWER):
+        return CONTRADICTED
+    if not judged:
+        return UNTESTED
+    return BOUNDED if all(pair.found.rules_out_higher for pair in judged) else LEFT_OPEN
 
 
 def _together(outcomes: Sequence[str]) -> str:
@@ -361,4 +340,4 @@ def _together(outcomes: Sequence[str]) -> str:
 def _form_told(form: Text, pair: QualityContrast) -> Text:
     """Say what a form makes of the tier that is asked rarely where asking is uneven."""
     share, first = (numbers.percent(fmean(values)) for values in (pair.found.ours, pair.found.theirs))
-    return say("claim.grading.form", form=form, share=share, first=first, said=verdict_of(pair))
+    return say("claim.grading.form", form=form, share=share, first=first, said=said_of(pair))

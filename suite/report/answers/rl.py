@@ -1,12 +1,11 @@
-"""Rulings on the article's claims on reinforcement learning.
+"""Verdicts on the article's claims on reinforcement learning.
 
-Each takes the comparisons that a section of the chapter lays out, of runs that agree in everything but what the claim
-is about, and rules by them. What no seed can vary, as a projected size or what a formula says, is told as such.
+Each claim compares two arms that agree in everything but what the claim is about; conf/claims.yaml says over which
+tasks and at which settings. Sizes, which no seed varies, and what a formula says are told as facts.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from statistics import median
 from typing import Any
 
@@ -14,39 +13,34 @@ from suite.records import numbers
 from suite.records.aliases import CAME_LATER
 from suite.records.case import value_under
 from suite.records.record import Record
-from suite.report.answers.claims import CONTRADICTED, DEFINED, DEPENDS, LEFT_OPEN, SUPPORTED, Verdict
+from suite.report.answers.claims import CONTRADICTED, DEFINED, DEPENDS, LEFT_OPEN, SUPPORTED, UNTESTED, Verdict
 from suite.report.answers.leads import lead_of_size
-from suite.report.answers.rulings import (
-    ABOUT,
-    Finding,
-    between,
-    extras_of,
+from suite.report.answers.trials import (
+    Trial,
+    answer_of,
     machine_of,
-    rule,
     setting_name,
-    settings_of,
-    short_name,
-    tell,
-    together,
+    trial_of_arms,
+    trial_of_change,
+    verdict_of,
 )
 from suite.report.blocks import Lead, Text, joined, say
-from suite.report.model.experiment import Contrast, Quantity, contrast
+from suite.report.model.experiment import Quantity, contrast
 from suite.report.model.formats import mean_with_range, plain, points, signed
-from suite.report.model.labels import ALGORITHM, RECIPE
+from suite.report.model.labels import ALGORITHM, RECIPE, label_of
 from suite.report.model.results import Results
-from suite.report.model.run import SEED
+from suite.report.model.run import SEED, number_of
 from suite.report.rl import design, evolution, memory_design, stages
 from suite.report.rl.contrasts import at_equal_budgets
 from suite.report.rl.cost import cost_s, price_of
 from suite.report.rl.design import REWARD_SOURCE, STEPS, SUPERVISION, RlArm, RlExperiment, RlRun
-from suite.report.rl.efficiency import LEVELS
 from suite.report.rl.memory_design import Saving
-from suite.statistics.learning import is_collapsed, to_threshold, worst_drawdown
-from suite.statistics.paired import SHARE_MARGIN, TOLD_APART, Comparison, Outcome, changes
+from suite.statistics.learning import is_collapsed, worst_drawdown
+from suite.statistics.paired import SHARE_MARGIN, TOLD_APART, Comparison, Outcome, changes, judge_together
 
 GRPO, PPO = "grpo", "ppo"
 FORMAT_SETTINGS = ("format_weight", "format_reward")
-DRAWDOWN, SPREAD = "drawdown", "spread"
+SHARES: dict[str, Any] = {"text": numbers.percent, "difference": points, "unit": "points", "margin": SHARE_MARGIN}
 RECIPES = {
     "zero_base": ("r1_zero", "base"),
     "cold_zero": ("cold_start", "r1_zero"),
@@ -58,162 +52,121 @@ RECIPES = {
     "r1_unfiltered": ("r1", "r1_unfiltered"),
     "preference_r1": ("r1_preference", "r1"),
 }
-"""Recipes by what is asked of them: one, and the one that it is compared with."""
+"""Comparisons of recipes: one, and the one that it is compared with."""
 
 Pair = tuple[RlExperiment, RlArm, RlArm]
 """An arm, and the arm that it is compared with; both of one experiment."""
 
 
 def cheaper(results: Results) -> Verdict | None:
-    """Rule on GRPO as cheaper than PPO: in memory, in seconds a completion, and in seconds to a level of accuracy."""
-    saved = [
+    """GRPO as cheaper than PPO: by the peak memory of a step, a size without noise. Seconds are told beside it."""
+    savings = [
         saving
         for saving in memory_design.savings(memory_design.memory_experiments(results))
         if saving.arm.value(ALGORITHM) == GRPO and saving.baseline.value(ALGORITHM) == PPO
     ]
-    facts, known = [], dict[str, str]()
-    for name, same in (("projected", _of_evidence(saved, False)), ("measured", _of_evidence(saved, True))):
-        if same:
-            facts.append(_told_memory(name, same))
-            shares = [saving.share for saving in same]
-            known[f"memory_{name}"] = SUPPORTED if min(shares) > 0 else CONTRADICTED if max(shares) < 0 else LEFT_OPEN
-    findings, pairs = list[Finding](), list(beside_ppo(results))
-    for pair in pairs:
-        clock = design.clock_of(pair[0])
-        cost = Quantity[RlRun](name="cost", value=cost_s, text=numbers.seconds, difference=_seconds)
-        findings += _less(pair, cost, f"cost_{clock}")
-        findings += [finding for level in LEVELS for finding in _until(pair, clock, level, _seconds)]
-    verdict = rule(findings, *facts, *_not_reached(pairs), known=known)
-    if verdict is None or not saved:
-        return verdict
-    typical = _typical(saved)
-    step = typical.arm.first
-    return replace(
-        verdict,
+    pairs = list(beside_ppo(results))
+    costs = [
+        trial
+        for pair in pairs
+        for trial in _trials(pair, Quantity(name="cost", value=cost_s, text=numbers.seconds, difference=_seconds))
+    ]
+    clock = design.clock_of(pairs[0][0]) if pairs else ""
+    answer = answer_of("grpo-cheaper", costs)
+    by_seconds = verdict_of(answer, f"cost_{clock}", supports=Outcome.LOWER) if answer else None
+    if not savings:
+        return by_seconds
+    typical = _typical(savings)
+    is_measured = typical.arm.first.is_measured
+    alike = [saving for saving in savings if saving.arm.first.is_measured is is_measured]
+    shares = [saving.share for saving in alike]
+    outcome = SUPPORTED if min(shares) > 0 else CONTRADICTED if max(shares) < 0 else DEPENDS
+    evidence = [
+        _told_memory(name, same)
+        for name, measured in (("projected", False), ("measured", True))
+        if (same := [saving for saving in savings if saving.arm.first.is_measured is measured])
+    ]
+    return Verdict(
+        outcome=outcome,
+        evidence=[*evidence, *(by_seconds.evidence if by_seconds else [])],
+        on=setting_name("policy"),
         lead=_memory_lead(typical),
-        flips=verdict.flips if verdict.outcome == DEPENDS else _least_saved(_of_evidence(saved, step.is_measured)),
-        machine=machine_of(typical.arm) if step.is_measured else verdict.machine,
-        is_projected=not step.is_measured,
+        flips=_least_saved(alike),
+        machine=machine_of(typical.arm) if is_measured else by_seconds.machine if by_seconds else "",
+        is_projected=not is_measured,
     )
 
 
-def _typical(saved: Sequence[Saving]) -> Saving:
-    """Return the saving of the largest model that is its median."""
-    most = max(saving.arm.first.parameters or 0.0 for saving in saved)
-    alike = [saving for saving in saved if (saving.arm.first.parameters or 0.0) == most]
+def _typical(savings: Sequence[Saving]) -> Saving:
+    """The median saving of the largest model."""
+    largest = max(saving.arm.first.parameters or 0.0 for saving in savings)
+    alike = [saving for saving in savings if (saving.arm.first.parameters or 0.0) == largest]
     return sorted(alike, key=lambda saving: saving.share)[len(alike) // 2]
 
 
 def _memory_lead(saving: Saving) -> Lead:
-    """Return what GRPO's peak is of PPO's."""
+    """GRPO's peak as a share of PPO's."""
     ours, theirs = saving.arm.first, saving.baseline.first
     about = say("answer.about.memory", model=ours.model, evidence=say(f"evidence.{ours.evidence}"))
     peaks = {"ours": numbers.bytes_iec(ours.peak), "theirs": numbers.bytes_iec(theirs.peak)}
-    return lead_of_size(1 - saving.share, about, numbers.percent(1 - saving.share), count=say("answer.memory", **peaks))
+    written = say("answer.of", share=numbers.percent(1 - saving.share), other=label_of(ALGORITHM, PPO))
+    return lead_of_size(1 - saving.share, about, written, count=say("answer.memory", **peaks))
 
 
-def _least_saved(saved: Sequence[Saving]) -> Text:
+def _least_saved(savings: Sequence[Saving]) -> Text:
     """Say in how many cases GRPO holds less, and where it saves least."""
-    least = min(saved, key=lambda saving: saving.share)
+    least = min(savings, key=lambda saving: saving.share)
     fields = {"least": numbers.percent(least.share), "model": least.arm.first.model}
-    less, tokens = sum(saving.share > 0 for saving in saved), least.arm.value("seq_len")
-    told = say("answer.flips.memory_at", tokens=tokens, **fields) if tokens else say("answer.flips.memory_of", **fields)
-    return say("answer.flips.memory", less=less, count=len(saved), told=told)
+    tokens = numbers.count(number_of(least.arm.value("seq_len")) or 0.0)
+    told = (
+        say("answer.flips.memory_at", tokens=tokens, **fields)
+        if tokens != "0"
+        else say("answer.flips.memory_of", **fields)
+    )
+    less = sum(saving.share > 0 for saving in savings)
+    return say("answer.flips.memory", less=less, count=len(savings), told=told)
 
 
-def _not_reached(pairs: Sequence[Pair]) -> list[Text]:
-    """Say for how many pairs some run never came to a level, so that what it took is not compared."""
-    missed = [sum(not _all_reach(pair, level) for pair in pairs) for level in LEVELS]
-    fields = {
-        "levels": joined("list", map(numbers.percent, LEVELS)),
-        "missed": sum(missed),
-        "count": len(pairs) * len(LEVELS),
-    }
-    return [say("claim.not_reached", **fields)] if sum(missed) else []
-
-
-def _all_reach(pair: Pair, level: float) -> bool:
-    curves = [curve for arm in pair[1:] for curve in design.curves_of(arm)]
-    return all(max(curve.accuracy) >= level for curve in curves)
-
-
-def _of_evidence(saved: Iterable[Saving], is_measured: bool) -> list[Saving]:
-    return [saving for saving in saved if saving.arm.first.is_measured is is_measured]
-
-
-def _told_memory(name: str, saved: Sequence[Saving]) -> Text:
-    """Say what share of PPO's peak GRPO does without, over all cases: sizes, which no seed varies."""
-    shares = sorted(saving.share for saving in saved)
+def _told_memory(evidence: str, savings: Sequence[Saving]) -> Text:
+    shares = sorted(saving.share for saving in savings)
     low, high = numbers.percent(shares[0]), numbers.percent(shares[-1])
     saves = low if low == high else say("rl.range", low=low, high=high)
-    less = sum(share > 0 for share in shares)
-    return say(f"claim.memory.{name}", less=less, count=len(shares), saves=saves)
+    return say(f"claim.memory.{evidence}", less=sum(share > 0 for share in shares), count=len(shares), saves=saves)
 
 
 def _seconds(difference: float) -> str:
     return f"{difference:+.2f} s"
 
 
-def _until(pair: Pair, budget: str, level: float, text: Callable[[float], str]) -> list[Finding]:
-    """Compare what two arms had spent when they came to a level, where every run of both did."""
-    spent = Quantity[RlRun](name=budget, value=partial(_spent_until, budget, level), text=text, difference=text)
-    return _less(pair, spent, f"until_{budget}_{100 * level:.0f}") if _all_reach(pair, level) else []
-
-
-def _spent_until(budget: str, level: float, run: RlRun) -> float | None:
-    if run.curve is None or budget not in run.curve.spent:
-        return None
-    return to_threshold(run.curve.spent[budget], run.curve.accuracy, level)
-
-
-def _less(pair: Pair, quantity: Quantity[RlRun], about: str) -> list[Finding]:
-    """Compare two arms by a quantity of which less is better."""
-    experiment, ours, theirs = pair
-    found = contrast(ours, theirs, quantity)
-    return [between(found, experiment, about, supports=Outcome.LOWER)] if found else []
-
-
 def sample_efficient(results: Results) -> Verdict | None:
-    """Rule on GRPO above PPO: by accuracy at equal completions, and by completions to a level of accuracy."""
-    findings, pairs = list[Finding](), list(beside_ppo(results))
-    for pair in pairs:
-        findings += _at_equal(pair, design.COMPLETIONS, "accuracy")
-        for level in LEVELS:
-            findings += _until(pair, design.COMPLETIONS, level, "{:+,.0f}".format)
-    return rule(findings, *_not_reached(pairs))
-
-
-def _at_equal(pair: Pair, budget: str, about: str) -> list[Finding]:
-    """Compare two arms by their accuracy where both had spent as much."""
-    found = _contrast_at(pair, budget)
-    return [between(found, pair[0], about)] if found else []
-
-
-def _contrast_at(pair: Pair, budget: str) -> Contrast[RlRun] | None:
-    experiment, ours, theirs = pair
-    rows = at_equal_budgets(replace(experiment, arms=[ours, theirs], baseline=theirs), budget)
-    return next((row.contrast for row in rows if row.quantity.name == budget), None)
+    """GRPO against PPO by accuracy at equal completions."""
+    trials = [trial for pair in beside_ppo(results) for trial in _accuracy_trials(pair, design.COMPLETIONS)]
+    answer = answer_of("grpo-sample-efficient", trials)
+    return verdict_of(answer, "accuracy") if answer else None
 
 
 def stable(results: Results) -> Verdict | None:
-    """Rule on GRPO as steadier than PPO: by the worst fall of a run, and by how far seeds end from their median."""
-    findings, pairs = [], list(beside_ppo(results))
-    more: dict[str, Any] = {"text": numbers.percent, "difference": points, "unit": "points", "margin": SHARE_MARGIN}
+    """GRPO against PPO by the worst fall of a run; beside it, how far seeds end from their median."""
+    falls, spreads, pairs = list[Trial](), list[Trial](), list(beside_ppo(results))
     for pair in pairs:
         _, ours, theirs = pair
-        findings += _less(pair, Quantity(name=DRAWDOWN, value=_drawdown, **more), DRAWDOWN)
-        apart = {**_from_median(ours), **_from_median(theirs)}
-        findings += _less(pair, Quantity(name=SPREAD, value=apart.get, **more), SPREAD)
-    first, of_first = _collapsed({arm for _, arm, _ in pairs})
-    second, of_second = _collapsed({reference for *_, reference in pairs})
-    collapsed = say("claim.collapsed", ours=first, of_ours=of_first, theirs=second, of_theirs=of_second)
-    return rule(findings, collapsed) if findings else None
+        falls += _trials(pair, Quantity(name="drawdown", value=_drawdown, **SHARES))
+        distances = {**_from_median(ours), **_from_median(theirs)}
+        spreads += _trials(pair, Quantity(name="spread", value=distances.get, **SHARES))
+    answer = answer_of("grpo-stable", falls)
+    if answer is None:
+        return None
+    ours_fell, ours_all = _collapsed({arm for _, arm, _ in pairs})
+    theirs_fell, theirs_all = _collapsed({reference for *_, reference in pairs})
+    collapsed = say("claim.collapsed", ours=ours_fell, of_ours=ours_all, theirs=theirs_fell, of_theirs=theirs_all)
+    beside = {"spread": answer_of("grpo-stable", spreads)}
+    return verdict_of(answer, "drawdown", supports=Outcome.LOWER, facts=[collapsed], beside=beside)
 
 
 def _collapsed(arms: Iterable[RlArm]) -> tuple[int, int]:
-    """Return how many curves collapsed, and how many there are."""
-    every = [curve for arm in arms for curve in design.curves_of(arm)]
-    return sum(is_collapsed(curve.accuracy) for curve in every), len(every)
+    """The number of curves that collapsed, and of all."""
+    curves = [curve for arm in arms for curve in design.curves_of(arm)]
+    return sum(is_collapsed(curve.accuracy) for curve in curves), len(curves)
 
 
 def _drawdown(run: RlRun) -> float | None:
@@ -221,27 +174,24 @@ def _drawdown(run: RlRun) -> float | None:
 
 
 def _from_median(arm: RlArm) -> dict[RlRun, float]:
-    """Return how far each run ends from the median of its arm, by which Brown and Forsythe compare spreads."""
+    """How far each run ends from the median of its arm, by which Brown and Forsythe compare spreads."""
     finals = {run: final for run in arm.ended if (final := design.final(run)) is not None}
     return {run: abs(final - median(finals.values())) for run, final in finals.items()}
 
 
 def two_rewards(results: Results) -> Verdict | None:
-    """Rule whether accuracy rises under GRPO with both rewards; and tell what it is without the one for the format."""
-    findings = []
+    """Whether accuracy rises under GRPO with both rewards; beside it, what the reward for the format adds."""
+    gains, formats = list[Trial](), list[Trial]()
     for experiment in _of_algorithms(results):
         arms = [arm for arm in _untuned(experiment) if arm.value(ALGORITHM) == GRPO and _is_outcome(arm)]
-        for arm in arms:
-            if _pays_format(arm):
-                findings += _risen(arm, experiment, "gain", _gain(arm))
-        for ours in filter(_pays_format, arms):
-            for theirs in arms:
-                if not _pays_format(theirs) and agree(ours, theirs, FORMAT_SETTINGS):
-                    pair = experiment, ours, theirs
-                    findings += [
-                        replace(found, supports=None) for found in _at_equal(pair, design.COMPLETIONS, "format")
-                    ]
-    return rule(findings)
+        for arm in filter(_pays_format, arms):
+            gains += _change_trials(arm, experiment, _gain(arm), points)
+            for other in arms:
+                if not _pays_format(other) and agree(arm, other, FORMAT_SETTINGS):
+                    formats += _accuracy_trials((experiment, arm, other), design.COMPLETIONS)
+    answer = answer_of("accuracy-and-format-rewards", gains)
+    beside = {"format": answer_of("accuracy-and-format-rewards", formats)}
+    return verdict_of(answer, "gain", beside=beside) if answer else None
 
 
 def _is_outcome(arm: RlArm) -> bool:
@@ -249,7 +199,7 @@ def _is_outcome(arm: RlArm) -> bool:
 
 
 def _pays_format(arm: RlArm) -> bool:
-    """Return whether the format is paid for: as part of a sum, or as a gate. Records of before say their weight."""
+    """Whether the format is paid for, as part of a sum or as a gate. Older records say their weight alone."""
     weight = arm.first.setting("format_weight")
     return arm.first.setting("format_reward") == "gate" or weight not in ("0", "0.0", "")
 
@@ -260,55 +210,41 @@ def _gain(arm: RlArm) -> Comparison | None:
     return changes(lasts, less=firsts, margin=SHARE_MARGIN)
 
 
-def _risen(arm: RlArm, experiment: RlExperiment, about: str, found: Comparison | None) -> list[Finding]:
-    """Return the finding that an arm's accuracy rose."""
-    if found is None:
-        return []
-    settings = settings_of(arm) | {ABOUT: about}
-    return [
-        Finding(
-            experiment=experiment,
-            name=arm.name,
-            found=found,
-            text=points,
-            settings=settings,
-            machine=machine_of(arm),
-            short=short_name(arm),
-            extras=extras_of(arm),
-        )
-    ]
-
-
 def step_feedback(results: Results) -> Verdict | None:
-    """Rule on feedback on steps: outcome supervision gives none, by its formula, so what counts is what steps add."""
-    findings = []
-    for experiment in design.values_of(results, SUPERVISION):
-        if (reference := experiment.baseline) is not None:
-            for arm in design.drawn(experiment):
-                if arm is not reference:
-                    findings += _at_equal((experiment, arm, reference), design.COMPLETIONS, "steps")
-    verdict = rule(findings, say("claim.steps.formula"))
-    if verdict is None or verdict.outcome != SUPPORTED:
-        return verdict if findings else None
+    """Feedback on steps: outcome supervision gives none, by its formula, so what counts is what steps add."""
+    trials = [
+        trial
+        for experiment in design.values_of(results, SUPERVISION)
+        if (reference := experiment.baseline) is not None
+        for arm in design.drawn(experiment)
+        if arm is not reference
+        for trial in _accuracy_trials((experiment, arm, reference), design.COMPLETIONS)
+    ]
+    answer = answer_of("grpo-step-feedback", trials)
+    if answer is None:
+        return None
+    verdict = verdict_of(answer, "steps", facts=[say("claim.steps.formula")])
+    if verdict.outcome != SUPPORTED:
+        return verdict
     return replace(verdict, outcome=DEPENDS, on=setting_name(SUPERVISION), flips=say("answer.flips.supervision"))
 
 
 def no_labels(results: Results) -> Verdict | None:
-    """Rule whether RL adds accuracy where the vote of the group takes the place of the key."""
-    findings = []
+    """Whether RL adds accuracy where the vote of the group takes the place of the key."""
+    votes, against_key = list[Trial](), list[Trial]()
     for experiment in design.values_of(results, REWARD_SOURCE):
         for arm in design.drawn(experiment):
             if arm.first.value(REWARD_SOURCE) == "majority":
-                findings += _risen(arm, experiment, "vote", _added_by_rl(arm))
+                votes += _change_trials(arm, experiment, _added_by_rl(arm), points)
                 if experiment.baseline is not None:
-                    pair = experiment, arm, experiment.baseline
-                    found = _at_equal(pair, design.COMPLETIONS, "vote_key")
-                    findings += [replace(finding, supports=None) for finding in found]
-    return rule(findings)
+                    against_key += _accuracy_trials((experiment, arm, experiment.baseline), design.COMPLETIONS)
+    answer = answer_of("grpo-no-labels", votes)
+    beside = {"vote_key": answer_of("grpo-no-labels", against_key)}
+    return verdict_of(answer, "vote", beside=beside) if answer else None
 
 
 def _added_by_rl(arm: RlArm) -> Comparison | None:
-    """Return what the last stage added, where that is one of RL."""
+    """What the last stage added, where that is one of RL."""
     of_stages = stages.stages_of(arm.first)
     gains = stages.gains_of([arm])[arm]
     is_rl = bool(of_stages) and of_stages[-1][0] == "rl" and bool(gains) and gains[-1].ends == of_stages[-1][2]
@@ -316,48 +252,47 @@ def _added_by_rl(arm: RlArm) -> Comparison | None:
 
 
 def compares_samples(results: Results) -> Verdict:
-    """Rule by definition: a group is samples of one policy."""
-    return Verdict(outcome=DEFINED, text=say("claim.samples.defined"))
+    """By definition: a group is samples of one policy."""
+    return Verdict(outcome=DEFINED, evidence=[say("claim.samples.defined")])
 
 
 def without_sft(results: Results) -> Verdict | None:
-    """Rule on R1-Zero above a base model that went on reading, and count runs that collapsed."""
-    pairs = list(recipe_pairs(results, "zero_base"))
-    findings = [found for pair in pairs for found in _of_recipes(pair, "zero_base", must_learn=True)]
-    collapsed, runs = _collapsed({ours for _, ours, _ in pairs})
-    return rule(findings, say("claim.zero.collapsed", collapsed=collapsed, runs=runs)) if findings else None
+    """R1-Zero against a base model that went on reading."""
+    answer = answer_of("r1-zero-without-sft", _recipe_trials(results, "zero_base"))
+    if answer is None:
+        return None
+    collapsed, runs = _collapsed({ours for _, ours, _ in recipe_pairs(results, "zero_base")})
+    return verdict_of(answer, "accuracy_at_steps", facts=[say("claim.zero.collapsed", collapsed=collapsed, runs=runs)])
 
 
 def cold_start(results: Results) -> Verdict | None:
-    """Rule on a cold start, and on all of R1, above R1-Zero."""
-    return rule(_recipes(results, "cold_zero", "r1_zero"))
+    return _of_recipes(results, "cold-start-helps", "cold_zero", "r1_zero")
 
 
 def distillation(results: Results) -> Verdict | None:
-    """Rule on distillation above RL of the same small model."""
-    return rule(_recipes(results, "distill_zero"))
+    return _of_recipes(results, "distillation-lifts-small-models", "distill_zero")
 
 
 def stages_add(results: Results) -> Verdict | None:
-    """Rule whether each stage adds: fine-tuning to the base model, RL to fine-tuning, R1's second half to its first."""
-    return rule(_recipes(results, "sft_base", "cold_sft", "r1_cold"), lead_about=["cold_sft"])
+    return _of_recipes(results, "stages-add", "cold_sft", "sft_base", "r1_cold")
 
 
 def filtering(results: Results) -> Verdict | None:
-    """Rule on filtered fine-tuning above unfiltered, and on preference above neither."""
-    return rule(_recipes(results, "r1_unfiltered", "preference_r1"))
+    return _of_recipes(results, "filtering-and-preference", "r1_unfiltered", "preference_r1")
 
 
-def _recipes(results: Results, *asked: str) -> list[Finding]:
-    return [found for about in asked for pair in recipe_pairs(results, about) for found in _of_recipes(pair, about)]
+def _of_recipes(results: Results, claim_id: str, asked: str, *beside: str) -> Verdict | None:
+    """A verdict by one comparison of recipes; others are told beside it."""
+    answers = {about: answer_of(claim_id, _recipe_trials(results, about)) for about in (asked, *beside)}
+    # Where nobody ran the comparison that is asked for, the next one stands for it.
+    first = next((about for about, answer in answers.items() if answer is not None), None)
+    if first is None or (answer := answers.pop(first)) is None:
+        return None
+    return verdict_of(answer, "accuracy_at_steps", beside=answers)
 
 
-def _of_recipes(pair: Pair, about: str, *, must_learn: bool = False) -> list[Finding]:
-    found = _contrast_at(pair, STEPS)
-    if found is None:
-        return []
-    finding = between(found, pair[0], about, must_learn=must_learn, but=(RECIPE,))
-    return [replace(finding, measure="accuracy_at_steps")]
+def _recipe_trials(results: Results, about: str) -> list[Trial]:
+    return [trial for pair in recipe_pairs(results, about) for trial in _accuracy_trials(pair, STEPS)]
 
 
 def recipe_pairs(results: Results, about: str) -> Iterator[Pair]:
@@ -375,67 +310,77 @@ def recipe_pairs(results: Results, about: str) -> Iterator[Pair]:
 
 
 def self_evolution(results: Results) -> Verdict | None:
-    """Rule whether thoughts become longer, and correct themselves more often, in training by GRPO."""
-    findings = []
-    for experiment in evolution.thinking(results):
-        arms = [arm for arm in experiment.arms if arm.value(ALGORITHM) == GRPO and _is_outcome(arm)]
-        changed = evolution.changes_of(arms)
-        for metric, text in ((evolution.LENGTH, signed), (evolution.CORRECTIONS, points)):
-            # What the base model never does cannot become more frequent by being paid for.
-            is_there = metric == evolution.LENGTH or evolution.corrects(arms)
-            for arm, found in changed[metric].items() if is_there else ():
-                findings += [replace(one, text=text) for one in _risen(arm, experiment, metric, found)]
-    return rule(findings)
+    """Whether thoughts become longer in training by GRPO; beside it, whether they correct themselves more often."""
+    lengths, corrections = _thought_trials(results)
+    answer = answer_of("self-evolution", lengths)
+    beside = {evolution.CORRECTIONS: answer_of("self-evolution", corrections)}
+    return verdict_of(answer, evolution.LENGTH, beside=beside) if answer else None
 
 
 def shorter(results: Results) -> Verdict | None:
-    """Rule whether thoughts become shorter in training by GRPO, and are shorter than others' at equal accuracy."""
-    findings = []
+    """Whether thoughts become shorter in training by GRPO; beside it, their length at equal accuracy against others."""
+    lengths, _ = _thought_trials(results)
+    answer = answer_of("grpo-shorter-solutions", lengths)
+    if answer is None:
+        return None
+    at_levels = dict[str, list[Trial]]()
     for experiment in evolution.thinking(results):
-        grpo = [arm for arm in experiment.arms if arm.value(ALGORITHM) == GRPO and _is_outcome(arm)]
-        for arm, found in evolution.changes_of(grpo)[evolution.LENGTH].items():
-            changed = _risen(arm, experiment, evolution.LENGTH, found)
-            findings += [replace(one, text=signed, supports=Outcome.LOWER) for one in changed]
-        if experiment.baseline in grpo:
+        if experiment.baseline is not None and experiment.baseline.value(ALGORITHM) == GRPO:
             for row in evolution.at_levels(experiment):
                 if row.contrast is not None and row.arm.value(ALGORITHM) in ("grpo_token_mean", PPO):
-                    findings.append(between(row.contrast, experiment, f"length_at_{100 * row.held:.0f}"))
-    return rule(findings)
+                    level = at_levels.setdefault(f"length_at_{100 * row.held:.0f}", [])
+                    level.append(trial_of_arms(row.contrast, experiment))
+    beside = {level: answer_of("grpo-shorter-solutions", trials) for level, trials in at_levels.items()}
+    return verdict_of(answer, evolution.LENGTH, supports=Outcome.LOWER, beside=beside)
+
+
+def _thought_trials(results: Results) -> tuple[list[Trial], list[Trial]]:
+    """How thoughts of GRPO changed in training: their length, and the share that correct themselves."""
+    lengths, corrections = list[Trial](), list[Trial]()
+    for experiment in evolution.thinking(results):
+        arms = [arm for arm in experiment.arms if arm.value(ALGORITHM) == GRPO and _is_outcome(arm)]
+        changed = evolution.changes_of(arms)
+        for arm, change in changed[evolution.LENGTH].items():
+            # A task whose thoughts all have one length, as columns of a sum, cannot tell.
+            if change is not None and max(*change.ours, *change.theirs) - min(*change.ours, *change.theirs) >= 1:
+                lengths += _change_trials(arm, experiment, change, signed)
+        # What the base model never does cannot become more frequent by being paid for.
+        for arm, change in changed[evolution.CORRECTIONS].items() if evolution.corrects(arms) else ():
+            corrections += _change_trials(arm, experiment, change, points)
+    return lengths, corrections
 
 
 def cost_decides(results: Results) -> Verdict | None:
-    """Rule whether an arm that is told apart from PPO at equal completions is so the other way at equal seconds.
+    """Whether an arm that is clearly different from PPO at equal completions is so the other way at equal seconds.
 
     One such arm bears the claim out. On one device money is seconds times a price, which turns no order round.
     """
-    findings, prices = list[Finding](), list[Text]()
+    trials, prices = list[Trial](), list[Text]()
     for experiment in _of_algorithms(results):
         arms, clock = _untuned(experiment), design.clock_of(experiment)
         for reference in arms:
             beside = [arm for arm in arms if arm is not reference and agree(arm, reference, (ALGORITHM,))]
             for arm in beside if reference.value(ALGORITHM) == PPO else ():
                 pair = experiment, arm, reference
-                found = _at_equal(pair, design.COMPLETIONS, "accuracy"), _at_equal(pair, clock, f"accuracy_{clock}")
-                findings += [finding for both in found for finding in both] if all(found) else []
+                both = [_accuracy_trials(pair, budget)[:1] for budget in (design.COMPLETIONS, clock)]
+                trials += [trial for at_budget in both for trial in at_budget] if all(both) else []
         prices += [cost for arm in arms if (cost := _told_price(arm, experiment))]
-    if not findings:
+    if not trials:
         return None
-    judged = together(findings)
-    outcomes = [
-        (first.found.outcome, second.found.outcome) for first, second in zip(judged[::2], judged[1::2], strict=True)
-    ]
+    judged = judge_together([trial.comparison for trial in trials])
+    outcomes = [(first.outcome, second.outcome) for first, second in zip(judged[::2], judged[1::2], strict=True)]
     apart = [pair for pair in outcomes if {*pair} <= {*TOLD_APART}]
     turned = sum(first is not second for first, second in apart)
-    outcome = SUPPORTED if turned else CONTRADICTED if len(apart) == len(outcomes) else LEFT_OPEN
+    is_tested = any(comparison.is_tested for comparison in judged)
     fields = {"turned": turned, "apart": len(apart), "count": len(outcomes)}
     money = say("claim.cost.prices", told=joined("notes", prices)) if prices else say("claim.cost.no_price")
     return Verdict(
-        outcome=outcome,
-        text=joined("sentence", [say("claim.cost.turned", **fields), *tell(judged), money]),
+        outcome=SUPPORTED if turned else LEFT_OPEN if is_tested else UNTESTED,
+        evidence=[say("claim.cost.turned", **fields), money],
         lead=lead_of_size(turned, say("answer.about.turned"), say("answer.turned", **fields), neutral=0.0),
         flips=say("answer.flips.price") if not prices else "",
-        machine=judged[0].machine,
-        suffices=any(finding.found.is_tested for finding in judged),
+        machine=trials[0].machine,
+        suffices=is_tested,
     )
 
 
@@ -446,8 +391,44 @@ def _told_price(arm: RlArm, experiment: RlExperiment) -> Text:
     return say("claim.cost.price", where=experiment.name, arm=arm.name, cost=cost, count=len(prices)) if prices else ""
 
 
+def _accuracy_trials(pair: Pair, budget: str) -> list[Trial]:
+    """Compare two arms by their accuracy where both had spent as much."""
+    experiment, ours, theirs = pair
+    rows = at_equal_budgets(replace(experiment, arms=[ours, theirs], baseline=theirs), budget)
+    return [
+        trial_of_arms(row.contrast, experiment, _names(ours, theirs))
+        for row in rows
+        if row.quantity.name == budget and row.contrast
+    ]
+
+
+def _trials(pair: Pair, quantity: Quantity[RlRun]) -> list[Trial]:
+    experiment, ours, theirs = pair
+    compared = contrast(ours, theirs, quantity)
+    return [trial_of_arms(compared, experiment, _names(ours, theirs))] if compared else []
+
+
+def _names(ours: RlArm, theirs: RlArm) -> Sequence[Text]:
+    """Two arms by their recipes or algorithms, where these differ; else nothing, and their own names stand."""
+    for name in (RECIPE, ALGORITHM):
+        values = [arm.first.value(name) for arm in (ours, theirs)]
+        if len({*values}) > 1:
+            return [label_of(name, value) for value in values]
+    return ()
+
+
+def _change_trials(
+    arm: RlArm, experiment: RlExperiment, change: Comparison | None, write: Callable[[float], str]
+) -> list[Trial]:
+    if change is None:
+        return []
+    if write is points:
+        change = replace(change, bounds=(change.bounds[0], 1.0))
+    return [trial_of_change(arm, experiment, change, write, label_of(ALGORITHM, arm.first.value(ALGORITHM)))]
+
+
 def _of_algorithms(results: Results) -> list[RlExperiment]:
-    """Return every experiment with algorithms, those that cross settings in many arms too."""
+    """Every experiment with algorithms, those that cross settings in many arms too."""
     return [*design.algorithms(results), *design.large_factorials(results)]
 
 
@@ -463,12 +444,12 @@ def beside_ppo(results: Results) -> Iterator[Pair]:
 
 
 def _untuned(experiment: RlExperiment) -> list[RlArm]:
-    """Return the arms with a curve, without trials of a tuning sweep, which were drawn to be picked from."""
+    """The arms with a curve, without trials of a tuning sweep, which were drawn to be picked from."""
     return [arm for arm in design.drawn(experiment) if not arm.value("trial")]
 
 
 def agree(ours: RlArm, theirs: RlArm, but: Collection[str]) -> bool:
-    """Return whether arms agree in all settings that a case names and both have, besides `but`.
+    """Whether arms agree in all settings that a case names and both have, besides `but`.
 
     What no case names is an algorithm's own, as the place of its KL.
     """
@@ -479,12 +460,12 @@ def agree(ours: RlArm, theirs: RlArm, but: Collection[str]) -> bool:
 
 
 def _setting(record: Record, name: str) -> Any:
-    """Return a setting as a case names it or its record resolved it, else as it was before it came; None where it does
-    not apply.
+    """A setting as a case names it or its record resolved it, else as it was before it came; None where it does not
+    apply.
     """
     for named in (record.case.axes, record.case.extras):
         if name in named:
             return named[name]
-    found = value_under(record.settings, name)
-    found = CAME_LATER.get(name) if found is None else found
-    return found if isinstance(found, str | int | float) else None
+    value = value_under(record.settings, name)
+    value = CAME_LATER.get(name) if value is None else value
+    return value if isinstance(value, str | int | float) else None

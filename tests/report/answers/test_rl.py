@@ -1,5 +1,6 @@
 """What the page rules of each claim on RL, from runs whose numbers can be added up by hand."""
 
+import numpy as np
 import pytest
 
 from suite.configuration.files import locate
@@ -13,8 +14,9 @@ EN = load_texts("en")
 CLAIMS = {claim["id"]: claim["decided_by"] for claim in claims() if ".answers.rl." in claim["decided_by"]}
 HIGH, MIDDLE, LOW = [0.90, 0.92, 0.91, 0.90, 0.92], [0.70, 0.71, 0.69, 0.70, 0.70], [0.50, 0.51, 0.49, 0.50, 0.50]
 NEAR = [0.90, 0.93, 0.90, 0.90, 0.92]
-"""Less HIGH: 0, 1, -1, 0, 0 points, so the interval is -0.88 to +0.88 and excludes two points."""
-SUPPORTED, CONTRADICTED, OPEN, NONE = "supported", "contradicted", "not told apart", "not measured here"
+"""Less HIGH: 0, 1, -1, 0, 0 points, so the interval is -0.88 to +0.88, within two points."""
+SUPPORTED, CONTRADICTED, OPEN, NONE = "supported", "contradicted", "no clear difference", "not measured here"
+EQUAL, UNTESTED = "no difference that matters", "these runs cannot tell"
 BARE = [named(run([0.1, 0.2]), recipe="sft")]
 """A record of RL that bears on no claim but the one of samples."""
 
@@ -26,7 +28,9 @@ def verdict_on(claim, *records):
 def ruling(claim, *records):
     """The verdict's word, and the numbers behind it."""
     found = verdict_on(claim, *records)
-    return (NONE, "") if found is None else (EN.render(verdict_word(found)), EN.render(found.text))
+    if found is None:
+        return NONE, ""
+    return EN.render(verdict_word(found)), " ".join(map(EN.render, found.evidence))
 
 
 def finals(algorithm, values, extras=None, **axes):
@@ -56,7 +60,8 @@ def thoughts(algorithm, last, corrections=(0.5, 0.5, 0.5)):
     ]
 
 
-WIDE = [0.13, 0.51, 0.96, 0.90, 0.95]
+FALLEN = [0.02, 0.03, 0.01, 0.02, 0.02]
+"""Below the 10 % that every run of these begins with."""
 FAST, SLOW = [0.25, 0.26, 0.24, 0.25, 0.25], [0.5, 0.51, 0.49, 0.5, 0.52]
 LONG, SHORT = [14.0, 15.0, 14.5, 14.0, 15.0], [6.0, 5.0, 5.5, 6.0, 5.0]
 GIB = 1 << 30
@@ -67,7 +72,7 @@ CASES = {
     ),
     "grpo-sample-efficient": (
         lambda few: [*finals("grpo", HIGH[few:]), *finals("ppo", LOW)],
-        lambda few: [*finals("grpo", NEAR[few:]), *finals("ppo", HIGH)],
+        lambda few: [*finals("grpo", LOW[few:]), *finals("ppo", HIGH)],
     ),
     "grpo-stable": (
         lambda few: [*falling("grpo", HIGH[few:]), *falling("ppo", [0.3, 0.5, 0.7, 0.4, 0.6])],
@@ -75,31 +80,31 @@ CASES = {
     ),
     "accuracy-and-format-rewards": (
         lambda few: finals("grpo", HIGH[few:], {"format_weight": 0.1}),
-        lambda few: finals("grpo", [0.1, 0.11, 0.09, 0.1, 0.1][few:], {"format_weight": 0.1}),
+        lambda few: finals("grpo", FALLEN[few:], {"format_weight": 0.1}),
     ),
     "grpo-no-labels": (
         lambda few: [*fed("reward_source", "majority", HIGH[few:]), *finals("grpo", HIGH)],
-        lambda few: [*fed("reward_source", "majority", [0.1, 0.11, 0.09, 0.1, 0.1][few:]), *finals("grpo", HIGH)],
+        lambda few: [*fed("reward_source", "majority", FALLEN[few:]), *finals("grpo", HIGH)],
     ),
     "r1-zero-without-sft": (
         lambda few: [*recipe("r1_zero", HIGH[few:]), *recipe("base", LOW)],
-        lambda few: [*recipe("r1_zero", [0.0, 0.01, 0.0, 0.0, 0.01][few:]), *recipe("base", [0.0] * 5)],
+        lambda few: [*recipe("r1_zero", LOW[few:]), *recipe("base", HIGH)],
     ),
     "cold-start-helps": (
         lambda few: [*recipe("r1_zero", LOW), *recipe("cold_start", HIGH[few:])],
-        lambda few: [*recipe("r1_zero", HIGH), *recipe("r1", NEAR[few:])],
+        lambda few: [*recipe("r1_zero", HIGH), *recipe("cold_start", LOW[few:])],
     ),
     "distillation-lifts-small-models": (
         lambda few: [*recipe("r1_zero", LOW), *recipe("distill", HIGH[few:])],
         lambda few: [*recipe("r1_zero", HIGH), *recipe("distill", LOW[few:])],
     ),
     "stages-add": (
-        lambda few: [*recipe("base", LOW), *recipe("sft", MIDDLE[few:]), *recipe("cold_start", HIGH)],
-        lambda few: [*recipe("base", MIDDLE), *recipe("sft", LOW[few:])],
+        lambda few: [*recipe("base", LOW), *recipe("sft", MIDDLE), *recipe("cold_start", HIGH[few:])],
+        lambda few: [*recipe("sft", MIDDLE), *recipe("cold_start", LOW[few:])],
     ),
     "filtering-and-preference": (
         lambda few: [*recipe("r1", HIGH), *recipe("r1_unfiltered", LOW[few:])],
-        lambda few: [*recipe("r1", HIGH), *recipe("r1_preference", NEAR[few:])],
+        lambda few: [*recipe("r1", LOW[few:]), *recipe("r1_unfiltered", HIGH)],
     ),
     "self-evolution": (
         lambda few: thoughts("grpo", LONG[few:], (0.1, 0.2, 0.6)),
@@ -123,14 +128,13 @@ def costly(algorithm, middle, values, **more):
 
 
 @pytest.mark.parametrize("claim", CASES)
-def test_a_claim_is_ruled_for_against_or_left_open(claim):
+def test_a_claim_is_ruled_for_against_or_needs_more_runs(claim):
     supporting, against = CASES[claim]
     assert ruling(claim, *supporting(0))[0] == SUPPORTED
-    assert ruling(claim, *against(0))[0] == CONTRADICTED
+    # On one device a price turns no order round, which is no evidence that none would.
+    assert ruling(claim, *against(0))[0] == (OPEN if claim == "cost-decides" else CONTRADICTED)
     for records in (supporting, against):
-        verdict, sentence = ruling(claim, *records(2))
-        assert verdict == OPEN or (claim, verdict) == ("stages-add", SUPPORTED)
-        assert "few seeds" in sentence
+        assert ruling(claim, *records(2))[0] == UNTESTED
 
 
 @pytest.mark.parametrize("claim", sorted({*CLAIMS} - {"grpo-compares-samples"}))
@@ -151,29 +155,51 @@ def test_step_feedback_depends_on_the_supervision():
     verdict, sentence = ruling("grpo-step-feedback", *outcome, *fed("supervision", "process", HIGH))
     assert verdict == "depends on the supervision"
     assert "gives every token of a completion the same advantage" in sentence
-    assert ruling("grpo-step-feedback", *outcome, *fed("supervision", "process", LOW))[0] == CONTRADICTED
-    assert ruling("grpo-step-feedback", *outcome, *fed("supervision", "process", HIGH[:3]))[0] == OPEN
+    assert ruling("grpo-step-feedback", *outcome, *fed("supervision", "process", LOW))[0] == EQUAL
+    assert ruling("grpo-step-feedback", *outcome, *fed("supervision", "process", HIGH[:3]))[0] == UNTESTED
 
 
-def test_a_setting_that_turns_the_order_is_named():
-    def at(weight, **values):
-        extras = {"format_weight": weight, "use_kl_in_reward": False}
-        return [
-            *finals("grpo", values["group"], extras | {"scale_rewards": "group"}),
-            *finals("grpo", values["batch"], extras | {"scale_rewards": "batch"}),
-            *finals("ppo", MIDDLE, extras | {"scale_rewards": None}),
-        ]
+def crossed(weight, **values):
+    extras = {"format_weight": weight, "use_kl_in_reward": False}
+    return [
+        *finals("grpo", values["group"], extras | {"scale_rewards": "group"}),
+        *finals("grpo", values["batch"], extras | {"scale_rewards": "batch"}),
+        *finals("ppo", MIDDLE, extras | {"scale_rewards": None}),
+    ]
 
-    one = at(0.1, group=LOW, batch=HIGH)
-    verdict, sentence = ruling("grpo-sample-efficient", *one)
-    assert verdict == "depends on the deviation that rewards are divided by"
-    assert "GRPO · scale_rewards=batch less PPO +21.0 (+19.8 to +22.2), n = 5, higher" in sentence
-    both = [*one, *at(1, group=LOW, batch=LOW)]
-    verdict, _ = ruling("grpo-sample-efficient", *both)
-    assert verdict == "depends on the weight of the format reward, the deviation that rewards are divided by"
-    flips = EN.render(verdict_on("grpo-sample-efficient", *both).flips)
-    assert "reward = 0.1, the deviation that rewards are divided by = batch: for it 1 of 2, against it 0" in flips
-    assert "reward = 1, the deviation that rewards are divided by = batch: for it 0 of 1, against it 1" in flips
+
+def test_another_setting_moves_the_answer_and_decides_nothing():
+    verdict = verdict_on("grpo-sample-efficient", *crossed(0.1, group=LOW, batch=HIGH))
+    assert EN.render(verdict_word(verdict)) == CONTRADICTED
+    assert verdict.lead.value == pytest.approx(-0.2)
+    flips = EN.render(verdict.flips)
+    assert "with reward scaling = batch it changes by +41.0" in flips
+    alike = verdict_on("grpo-sample-efficient", *crossed(0.1, group=LOW, batch=LOW))
+    assert "None of 1 other settings tried clearly moves the difference" in EN.render(alike.flips)
+
+
+def test_settings_that_never_differ_alone_are_named_together():
+    def at(kl_type, in_reward, values):
+        extras = {"kl_type": kl_type, "use_kl_in_reward": in_reward}
+        return [*finals("grpo", values, extras), *finals("ppo", MIDDLE, extras)]
+
+    flips = EN.render(verdict_on("grpo-sample-efficient", *at("k1", True, HIGH), *at("k3", False, LOW)).flips)
+    assert "KL estimator" in flips
+    assert "KL in the reward" in flips
+
+
+def test_what_nothing_differs_in_is_contradicted_by_nothing():
+    """Twelve settings, of which none matters: neither the verdict nor what moves it names a difference."""
+    generator = np.random.default_rng(1)
+    records = [
+        record
+        for weight in range(12)
+        for algorithm in ("grpo", "ppo")
+        for record in finals(algorithm, list(generator.uniform(0.4, 0.6, 10)), {"format_weight": weight / 10})
+    ]
+    verdict = verdict_on("grpo-sample-efficient", *records)
+    assert EN.render(verdict_word(verdict)) == OPEN
+    assert "None of 11 other settings" in EN.render(verdict.flips)
 
 
 def test_arms_at_other_settings_are_not_compared():
@@ -190,19 +216,17 @@ def test_a_claim_depends_on_the_task_where_tasks_differ():
     assert ruling("distillation-lifts-small-models", *sort, *other)[0] == "depends on the task"
     few = [*recipe("r1_zero", HIGH[:3], task="addition"), *recipe("distill", LOW[:3], task="addition")]
     assert ruling("distillation-lifts-small-models", *sort, *few)[0] == SUPPORTED
+    flips = EN.render(verdict_on("distillation-lifts-small-models", *sort, *other).flips)
+    assert "sort +41.0" in flips
+    assert "addition -41.0" in flips
 
 
-def test_comparisons_of_one_claim_are_judged_together():
-    """Alone t = 3.59 with four degrees of freedom, p = 0.023; three times that is above 0.05."""
-    gains, noise = [0.10, 0.02, 0.08, 0.12, 0.03], [0.3, -0.3, 0.2, -0.2, 0.1]
-    one = [*recipe("r1_zero", LOW), *recipe("cold_start", [low + gain for low, gain in zip(LOW, gains, strict=True)])]
-    assert ruling("cold-start-helps", *one)[0] == SUPPORTED
-    more = [
-        record
-        for task, other in (("sort", "r1"), ("addition", "cold_start"), ("addition", "r1"))
-        for record in recipe(other, [low + by for low, by in zip(LOW, noise, strict=True)], task=task)
-    ]
-    assert ruling("cold-start-helps", *one, *more, *recipe("r1_zero", LOW, task="addition"))[0] == OPEN
+def test_the_estimate_is_the_mean_over_tasks():
+    sort = [*recipe("r1_zero", LOW), *recipe("distill", HIGH)]
+    other = [*recipe("r1_zero", LOW, task="addition"), *recipe("distill", MIDDLE, task="addition")]
+    verdict = verdict_on("distillation-lifts-small-models", *sort, *other)
+    assert verdict.lead.value == pytest.approx((0.41 + 0.20) / 2)
+    assert EN.render(verdict.lead.count) == "10 pairs of seeds"
 
 
 def test_a_smaller_peak_is_cheaper_whatever_no_seed_says():
@@ -214,7 +238,9 @@ def test_a_smaller_peak_is_cheaper_whatever_no_seed_says():
     assert "in 1 of 1 cases, and saves 40 % of it" in sentence
     assert ruling("grpo-cheaper", peak("grpo", 11), peak("ppo", 10))[0] == CONTRADICTED
     slower = [*paid("grpo", SLOW), *paid("ppo", FAST)]
-    assert ruling("grpo-cheaper", peak("grpo", 6), peak("ppo", 10), *slower)[0] == "depends on what is compared"
+    verdict, sentence = ruling("grpo-cheaper", peak("grpo", 6), peak("ppo", 10), *slower)
+    assert verdict == SUPPORTED
+    assert "GRPO minus PPO +25.40 s" in sentence
 
 
 def test_a_price_gives_each_run_its_cost():
@@ -232,11 +258,11 @@ def lead_on(claim, *records):
 
 def test_a_verdict_leads_with_its_number_and_interval():
     about, written, ends = lead_on("grpo-sample-efficient", *CASES["grpo-sample-efficient"][0](0))
-    assert about == "GRPO less PPO: Accuracy at equal completions (sort · small)"
+    assert about == "GRPO minus PPO: accuracy at equal completions (sort · small)"
     assert written == "+41.0 points"
     assert ends[0] < 0.41 < ends[1]
     about, *_ = lead_on("r1-zero-without-sft", *CASES["r1-zero-without-sft"][0](0))
-    assert about == "R1-Zero less Base: accuracy at equal steps (sort · small)"
+    assert about == "R1-Zero minus Base: accuracy at equal steps (sort · small)"
 
 
 def test_few_seeds_suffice_for_no_verdict():
@@ -245,24 +271,14 @@ def test_few_seeds_suffice_for_no_verdict():
     assert not verdict_on("grpo-sample-efficient", *supporting(2)).suffices
 
 
-def test_of_several_that_bear_it_out_the_middle_one_leads():
+def test_the_plainest_settings_lead_whatever_they_say():
     def at(weight, values):
         extras = {"format_weight": weight}
         return [*finals("grpo", values, extras), *finals("ppo", LOW, extras)]
 
-    much = [0.96, 0.97, 0.95, 0.96, 0.96]
-    _, written, _ = lead_on("grpo-sample-efficient", *at(0.1, much), *at(0.2, HIGH), *at(0.3, MIDDLE))
-    assert written == "+41.0 points"
-
-
-def test_the_comparison_nearest_to_the_contrary_is_told():
-    sort = [*recipe("r1_zero", LOW), *recipe("distill", HIGH)]
-    other = [*recipe("r1_zero", HIGH, task="addition"), *recipe("distill", NEAR, task="addition")]
-    flips = EN.render(verdict_on("distillation-lifts-small-models", *sort).flips)
-    assert flips == "1 compared, none the other way."
-    found = verdict_on("cold-start-helps", *sort[:5], *recipe("cold_start", HIGH), *other[:5], *recipe("r1", WIDE))
-    assert found.outcome == "supported"
-    assert "R1 less R1-Zero at equal steps: for it 0 of 1, against it 0" in EN.render(found.flips)
+    plain = [*finals("grpo", LOW), *finals("ppo", LOW)]
+    _, written, _ = lead_on("grpo-sample-efficient", *plain, *at(0.2, HIGH), *at(0.3, MIDDLE))
+    assert written == "+0.0 points"
 
 
 def test_memory_leads_with_the_share_that_grpo_holds():
@@ -272,5 +288,5 @@ def test_memory_leads_with_the_share_that_grpo_holds():
 
     found = verdict_on("grpo-cheaper", peak("grpo", 6), peak("ppo", 10))
     assert (found.lead.value, found.lead.neutral, found.is_projected, found.machine) == (0.6, 1.0, True, "")
-    assert EN.render(found.lead.written) == "60 %"
-    assert EN.render(found.flips).startswith("Less in 1 of 1 cases; least 40 %")
+    assert EN.render(found.lead.written) == "60 % of PPO’s"
+    assert EN.render(found.flips).startswith("GRPO saves memory in 1 of 1 cases")

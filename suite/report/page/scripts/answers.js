@@ -175,7 +175,7 @@ function claimElement(ruling, isOpen) {
         ruling.flips,
       ),
       same,
-      part(word("page.behind"), ruling.text && h("p", {}, ruling.text)),
+      part(word("page.behind"), works(ruling.evidence)),
       part(word("page.rule"), ruling.rule && h("p", {}, ruling.rule)),
       part(word("page.for"), works(ruling.supporting)),
       part(word("page.against"), works(ruling.opposing)),

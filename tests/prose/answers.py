@@ -1,0 +1,47 @@
+"""The table "What we found": the cards of the sample report, so that prose, page and picture say the same."""
+
+import functools
+
+from suite.report.answers.answers import build_answers
+from suite.report.model.results import read_results
+from suite.report.page.texts import load_texts
+from tests.prose.readers import REFERENCE
+
+FOLDERS = {
+    "reference CPU": "cpu",
+    "variants": "cpu_variants",
+    "feedback": "cpu_rl_feedback",
+    "crossed settings": "cpu_rl_why",
+}
+"""What the sample report is made of."""
+HEADS = {
+    "en": ("question", "answer", "evidence", "when it changes"),
+    "zh": ("问题", "答案", "依据", "何时改变"),
+}
+
+
+@functools.cache
+def sample_results():
+    return read_results([REFERENCE / name for name in FOLDERS.values()], list(FOLDERS))
+
+
+@functools.cache
+def sample_cards():
+    return build_answers(sample_results(), "").cards
+
+
+def answers(lang):
+    """The cards as a table in Markdown."""
+    texts = load_texts(lang)
+    rows = [HEADS[lang], ("---",) * 4]
+    for card in sample_cards():
+        lead = texts.render_block(card.ruling.lead)
+        inside = "; ".join(filter(None, [lead.interval, lead.count]))
+        number = f"**{lead.written}**"
+        number = texts("claim.number.with", written=number, inside=inside) if inside else number
+        evidence = texts("claim.number.about", about=lead.about, written=number)
+        answer = texts.render(card.answer)
+        rows.append(
+            (texts.render(card.question), answer[:1].upper() + answer[1:], evidence, texts.render(card.ruling.flips))
+        )
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

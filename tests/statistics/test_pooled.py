@@ -1,0 +1,69 @@
+"""Several units as one estimate: its interval, what it concludes, and units that contradict each other."""
+
+import math
+
+import numpy as np
+import pytest
+
+from suite.statistics.paired import FEWEST_PAIRS, changes
+from suite.statistics.pooled import Conclusion, Pooled, differing_rows
+
+RIPPLE = [-0.01, -0.005, 0.0, 0.005, 0.01]
+
+
+def unit(shift, spread=1.0, margin=0.02):
+    return changes([shift + spread * ripple for ripple in RIPPLE], margin=margin)
+
+
+def test_the_interval_is_welchs():
+    """By hand: two units of five pairs, with variances of 6.25e-5 and four times as much."""
+    pooled = Pooled((unit(0.10), unit(0.04, spread=2.0)))
+    variance = sum(ripple**2 for ripple in RIPPLE) / 4 / 5
+    error = math.sqrt(variance + 4 * variance) / 2
+    freedom = (5 * variance) ** 2 / (variance**2 / 4 + (4 * variance) ** 2 / 4)
+    assert math.floor(freedom) == 5
+    t_of_5 = 2.570582
+    assert pooled.interval.estimate == pytest.approx(0.07)
+    assert pooled.interval.high == pytest.approx(0.07 + t_of_5 * error, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shifts", "spread", "conclusion"),
+    [
+        ([0.10, 0.08, 0.09], 1.0, Conclusion.HIGHER),
+        ([-0.10, -0.09], 1.0, Conclusion.LOWER),
+        ([0.001, -0.001], 0.5, Conclusion.EQUAL),
+        ([-0.012, -0.012], 3.0, Conclusion.NOT_HIGHER),
+        ([0.012, 0.012], 3.0, Conclusion.NOT_LOWER),
+        ([0.0, 0.0], 10.0, Conclusion.OPEN),
+        ([0.10, -0.10], 1.0, Conclusion.UNITS_DIFFER),
+        ([0.10, 0.0], 0.5, Conclusion.UNITS_DIFFER),
+        ([0.10, 0.05], 1.0, Conclusion.HIGHER),
+    ],
+)
+def test_a_conclusion_follows_from_the_interval(shifts, spread, conclusion):
+    assert Pooled(tuple(unit(shift, spread) for shift in shifts)).conclusion is conclusion
+
+
+def test_units_that_cannot_tell_are_left_out():
+    few = changes([0.5] * (FEWEST_PAIRS - 1), margin=0.02)
+    assert Pooled((few,)).conclusion is Conclusion.FEW
+    assert Pooled((few, unit(0.1))).interval.estimate == pytest.approx(0.1)
+
+
+def test_no_difference_is_called_one_in_a_twentieth():
+    random = np.random.default_rng(0)
+    rounds = 1000
+    asserted = 0
+    for _ in range(rounds):
+        pooled = Pooled(tuple(changes(list(random.normal(size=10)), margin=0.02) for _ in range(3)))
+        asserted += pooled.conclusion in (Conclusion.HIGHER, Conclusion.LOWER, Conclusion.UNITS_DIFFER)
+    assert asserted / rounds < 0.07
+
+
+def test_rows_are_corrected_for_each_other():
+    random = np.random.default_rng(1)
+    alone = Pooled((changes([0.03, 0.01, 0.02, 0.04, 0.005]),))
+    assert differing_rows([alone]) == [True]
+    others = [Pooled((changes(list(random.normal(size=5))),)) for _ in range(19)]
+    assert differing_rows([alone, *others])[0] is False
