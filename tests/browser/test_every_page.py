@@ -17,8 +17,8 @@ from suite.report.page.page import page as whole
 from suite.report.page.texts import LANGUAGES, SECTIONS
 from tests.browser.conftest import ordinary_records
 from tests.browser.looking import go, sections, wait_until
+from tests.prose.answers import sample_results
 from tests.prose.readers import REFERENCE, ROOT
-from tests.prose.sample import FOLDERS
 from tests.records.factory import build, store
 from tests.report.reading import blocks_of, said
 from tests.report.rl.runs import arms
@@ -86,7 +86,7 @@ CONTRASTS = r"""() => {
 
 
 def sample(_folder):
-    return read_results([REFERENCE / name for name in FOLDERS.values()], list(FOLDERS)), ""
+    return sample_results(), ""
 
 
 def demo(folder):
