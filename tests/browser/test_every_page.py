@@ -178,27 +178,23 @@ def test_a_page_printed_from_the_dark_is_dark_on_light(open_page, pages):
         assert page.evaluate(CONTRASTS) == [], address
 
 
-def lands_on(page, number):
-    """Whether a row is marked, or a heading is there, that holds a number."""
-    texts = page.locator("#main .pointed, #main h3, #main .headline").all_inner_texts()
-    return any(number in re.findall(r"\d[\d,]*(?:\.\d+)?", text) for text in texts)
-
-
-def test_why_leads_to_the_number_of_each_card_that_links(open_page, pages):
+def test_why_leads_to_the_number_of_each_card(open_page, pages):
     page = open_page(pages(sample))
     cards = blocks_of(pages(sample).read_text(encoding="utf-8"))["en/answers"]["cards"]
-    leads = [card["ruling"]["lead"] for card in cards if card["ruling"]["outcome"] != "unmeasured"]
-    assert page.locator(".card").count() == len(leads)
-    for place, lead in enumerate(leads):
-        if lead and lead["link"]:
-            go(page, "answers")
-            page.locator(".card").nth(place).locator(".why a").first.click()
-            page.locator("#main section[id]").wait_for(state="attached")
-            assert lands_on(page, re.search(r"\d[\d,]*(?:\.\d+)?", lead["written"])[0]), lead
+    rulings = [card["ruling"] for card in cards if card["ruling"]["outcome"] != "unmeasured"]
+    assert page.locator(".card").count() == len(rulings) > 0
+    for place, ruling in enumerate(rulings):
+        go(page, "answers")
+        page.locator(".card").nth(place).locator(".why a").first.click()
+        page.locator(f"#section-{ruling['section']}").wait_for()
+        lead = {name: text.replace("-", "−") for name, text in ruling["lead"].items() if isinstance(text, str)}
+        assert all(lead[name] in page.locator(".reason").inner_text() for name in ("written", "interval", "count"))
+        for name, value in ruling["lead"]["link"].items():
+            assert page.locator(f".choices select[name='{name}']").input_value() == value
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
-def test_a_lead_with_facets_opens_the_row_of_its_number(open_page, tmp_path, lang):
+def test_a_leads_facets_open_the_table_that_holds_its_number(open_page, tmp_path, lang):
     store(tmp_path / "runs", *ordinary_records(1))
     results = read_results([tmp_path / "runs"])
     views = build_views(results)
@@ -206,17 +202,18 @@ def test_a_lead_with_facets_opens_the_row_of_its_number(open_page, tmp_path, lan
     latency = said(next(section for section in views["speed"] if section.id == "latency"))
     facets = {**link, "phase": "prefill"}
     *_, table = [table for table in latency.tables if facets.items() <= table.facets.items()]  # the kernel's
-    written = next(cell for cell in table.rows[-1] if re.fullmatch(r"[\d.]+ m?s", cell))
-    lead = Lead(about="a prefill", written=written, value=1.0, link=link)
+    (written,) = [cell for cell in table.rows[-1] if re.fullmatch(r"[\d.]+ m?s", cell)]
+    (interval,) = [cell for cell in table.rows[-1] if re.fullmatch(r"[\d.]+–[\d.]+ m?s", cell)]
+    lead = Lead(about="a prefill", written=written, interval=interval, value=1.0, link=link)
     ruling = Ruling(id="one", claim="A claim.", outcome="supported", word="yes", lead=lead, section="latency")
     answers = Answers(cards=[Card(question="How long?", answer="So long.", ruling=ruling)], rulings=[ruling])
     path = tmp_path / "page.html"
     path.write_text(whole(views, results, answers=answers, lang=lang), encoding="utf-8")
     page = open_page(path)
     page.locator(".card .why a").first.click()
-    row = page.locator("#section-latency .pointed")
+    row = page.locator("#section-latency .marked")
     row.wait_for(state="visible")
     assert written in row.inner_text()
-    assert row.evaluate("row => row.getBoundingClientRect().top < innerHeight")
+    assert written in page.locator(".reason").inner_text()
     chosen = {name: page.locator(f".choices select[name={name}]").input_value() for name in link}
     assert chosen == facets

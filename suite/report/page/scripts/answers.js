@@ -42,10 +42,27 @@ function cardElement({ question, answer, ruling }) {
   );
 }
 
-// Leads to the number itself: the section is opened with the facets of the lead, and finds the number in its tables.
-function whyLink({ section, lead }) {
-  const number = [lead?.written, lead?.interval].filter(Boolean).join(" ").replaceAll("−", "-");
-  return linkTo(pathOf(section), word("page.why"), { params: { ...lead?.link, number } });
+// Leads to the number: its section, opened with the facets of the lead, shows the claim and marks the number's row.
+function whyLink({ id, section, lead }) {
+  return linkTo(pathOf(section), word("page.why"), { params: { ...lead?.link, claim: id } });
+}
+
+// What a section says first to whoever asks it why: the claim with its number, and how that is made up.
+function reasonElement(ruling) {
+  const { id, claim, lead, evidence } = ruling;
+  const behind = evidence.length > 0 && h("details", {}, h("summary", {}, word("page.behind")), listElement(evidence));
+  const said = h("p", {}, linkTo(["answers", id], claim), " ", verdictElement(ruling));
+  return h("aside", { class: "reason" }, said, lead && h("p", {}, leadText(lead)), behind);
+}
+
+function listElement(texts) {
+  const items = texts.map((text) => h("li", {}, text));
+  return items.length > 0 && h("ul", {}, items);
+}
+
+function leadText({ about, written, interval, count }) {
+  const inside = [interval, count].filter(Boolean).join(word("punctuation.notes"));
+  return inside ? word("page.lead", { about, written, inside }) : word("page.lead_alone", { about, written });
 }
 
 function badgeElement(ruling) {
@@ -136,10 +153,6 @@ function claimElement(ruling, isOpen) {
   const { lead } = ruling;
   const part = (title, ...content) =>
     content.flat().filter(Boolean).length > 0 && h("div", { class: "part" }, h("h3", {}, title), content);
-  const works = (found) => {
-    const items = found.map((work) => h("li", {}, work));
-    return items.length > 0 && h("ul", {}, items);
-  };
   const same =
     ruling.elsewhere &&
     h(
@@ -170,15 +183,15 @@ function claimElement(ruling, isOpen) {
         {},
         badgeElement(ruling),
         " ",
-        lead && `${lead.about}: ${[lead.written, lead.interval, lead.count].filter(Boolean).join(" ")}.`,
+        lead && leadText(lead),
         " ",
         ruling.flips,
       ),
       same,
-      part(word("page.behind"), works(ruling.evidence)),
+      part(word("page.behind"), listElement(ruling.evidence)),
       part(word("page.rule"), ruling.rule && h("p", {}, ruling.rule)),
-      part(word("page.for"), works(ruling.supporting)),
-      part(word("page.against"), works(ruling.opposing)),
+      part(word("page.for"), listElement(ruling.supporting)),
+      part(word("page.against"), listElement(ruling.opposing)),
       part(word("page.again"), ruling.commands.map(commandElement)),
       ruling.section && h("p", { class: "why" }, whyLink(ruling)),
     ),

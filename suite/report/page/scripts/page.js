@@ -114,8 +114,7 @@ async function show() {
   document.title = route.view === VIEWS[0] ? word("page.title") : `${name} · ${title(route.view)}`;
   const target = route.rest[0] && made.element.querySelector(`[id="${CSS.escape(route.rest[0])}"]`);
   const claim = route.view === "answers" && route.part && document.getElementById(route.part);
-  const pointed = made.point?.() ?? null;
-  if (target || claim || pointed) (target || claim || pointed).scrollIntoView({ block: pointed ? "center" : "start" });
+  if (target || claim) (target || claim).scrollIntoView();
   else window.scrollTo({ top: 0, behavior: "instant" });
 }
 
@@ -128,7 +127,9 @@ async function viewElement(route) {
   const { sections, terms } = await block(`${LANG}/${route.view}`);
   const content = sections.find((section) => section.id === route.part);
   if (!content) return { element: h("p", { class: "quiet" }, word("page.nothing_here")) };
-  return sectionElement(structuredClone(content), terms, route);
+  const { rulings = [] } = route.params.claim ? await block(`${LANG}/answers`) : {};
+  const ruling = rulings.find(({ id }) => id === route.params.claim);
+  return sectionElement(structuredClone(content), terms, route, ruling);
 }
 
 async function decideElement(route) {

@@ -1,5 +1,5 @@
 // One section: its finding, what can be chosen, its figures, and behind them how to read it and the tables.
-function sectionElement(content, terms, route) {
+function sectionElement(content, terms, route, ruling) {
   const keyOf = (
     (byName) => (text) =>
       byName.get(text) ?? text
@@ -11,7 +11,7 @@ function sectionElement(content, terms, route) {
     path,
     params: () => params,
     change(changed) {
-      const next = { ...params, number: null, ...changed };
+      const next = { ...params, claim: null, ...changed };
       params = Object.fromEntries(Object.entries(next).filter(([, value]) => value !== null));
       replaceAddress(path(), params);
     },
@@ -57,13 +57,9 @@ function sectionElement(content, terms, route) {
     "section",
     { id: `section-${content.id}` },
     h("h1", {}, content.title),
+    ruling && reasonElement(ruling),
     first && h("p", { class: "headline" }, first.text && h("strong", {}, first.text), " ", short(first)),
-    others.length > 0 &&
-      h(
-        "ul",
-        { class: "headlines" },
-        others.map((other) => h("li", {}, other.text || short(other))),
-      ),
+    h("div", { class: "headlines" }, listElement(others.map((other) => other.text || short(other)))),
     form,
     figures.map((figure) => figure.element),
     readingElement(content),
@@ -73,26 +69,15 @@ function sectionElement(content, terms, route) {
       !content.headlines.length &&
       h("p", { class: "quiet" }, word("page.nothing_here")),
   );
-  const point = () => (route.params.number ? pointAt(route.params.number, element, tables) : null);
-  return { element, figures, point };
+  if (ruling?.lead) markRow(ruling.lead, tables);
+  return { element, figures };
 }
 
-// The row that holds the number which a link leads to, marked in its table, which is opened; null where a heading says
-// it already, or nothing does. Its interval tells it from equal numbers where a table has that too, its unit if it is short.
-function pointAt(number, element, tables) {
-  const numbers = numbersIn(number);
-  const isIn = (text, [first, ...ends]) =>
-    [first, ...ends].every((part) => numbersIn(text).includes(part)) &&
-    (ends.length > 0 || first.length > 3 || text.includes(number));
-  if (!numbers.length) return null;
-  if ([...element.querySelectorAll("h3, .headline")].some((heading) => isIn(heading.textContent, numbers))) return null;
-  for (const wanted of [numbers, numbers.slice(0, 1)]) {
-    for (const table of tables) {
-      const row = table.point((texts) => isIn(texts.join(" "), wanted));
-      if (row) return row;
-    }
-  }
-  return null;
+// Marks the row that holds a number with its interval, in its table, which is opened; a lone number may stand anywhere.
+function markRow({ written, interval }, tables) {
+  const numbers = numbersIn(`${written} ${interval}`);
+  const isHeld = (texts) => numbers.every((number) => numbersIn(texts.join(" ")).includes(number));
+  if (numbers.length > 2) tables.some((table) => table.mark(isHeld));
 }
 
 // What is said before the first figure stays short, and whole sentences: the rest stands under it. A Chinese sign counts
@@ -170,13 +155,14 @@ function tableFamily(family, { here, terms, isOpen }) {
       if (details.open) open();
       return content.facets;
     },
-    // Opens the table at the first row whose texts are as wanted, and returns that row; else nothing.
-    point(isWanted) {
+    // Opens the table and marks the first row whose texts are as wanted; false where none is.
+    mark(isWanted) {
       const place = content.rows.findIndex(isWanted);
-      if (place < 0) return null;
+      if (place < 0) return false;
       details.open = true;
       open();
-      return made.point(place);
+      made.mark(place);
+      return true;
     },
   };
 }

@@ -19,7 +19,7 @@ function tableElement(content, { name, address, terms = {}, cells = null, mostSh
   const sorted = { column: null, descending: false };
   let [order, needle, mostRows, mostColumns] = [rows, find?.words.toLowerCase() ?? "", MOST_ROWS_SHOWN, mostShown];
   if (titles.length === mostColumns + 1) mostColumns = Infinity;
-  let pointed = null;
+  let marked = null;
 
   const body = h("tbody");
   const heads = content.columns.map((column, index) =>
@@ -52,7 +52,7 @@ function tableElement(content, { name, address, terms = {}, cells = null, mostSh
       ...visible.slice(0, mostRows).map((row) =>
         h(
           "tr",
-          { class: row === pointed && "pointed" },
+          { class: row === marked && "marked" },
           columns.map((_, index) => cellOf(row, index)),
         ),
       ),
@@ -125,11 +125,10 @@ function tableElement(content, { name, address, terms = {}, cells = null, mostSh
       content.note && h("p", { class: "note" }, content.note),
     ),
     rows: rows.length,
-    point(place) {
-      pointed = rows[place];
+    mark(place) {
+      marked = rows[place];
       [mostRows, mostColumns] = [Math.max(mostRows, place + 1), Infinity];
       show();
-      return body.querySelector(".pointed");
     },
     // Leaves the rows about what was chosen, and returns how many they are.
     filter(chosen) {
