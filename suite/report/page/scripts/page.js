@@ -114,6 +114,7 @@ async function show() {
   document.title = route.view === VIEWS[0] ? word("page.title") : `${name} · ${title(route.view)}`;
   const target = route.rest[0] && made.element.querySelector(`[id="${CSS.escape(route.rest[0])}"]`);
   const claim = route.view === "answers" && route.part && document.getElementById(route.part);
+  made.element.querySelector(".marked")?.scrollIntoView({ block: "center" });
   if (target || claim) (target || claim).scrollIntoView();
   else window.scrollTo({ top: 0, behavior: "instant" });
 }
