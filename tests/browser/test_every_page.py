@@ -169,12 +169,13 @@ def test_each_claim_shows_the_commands_that_measure_it_again(open_page, pages):
 
 def test_a_page_printed_from_the_dark_is_dark_on_light(open_page, pages):
     page = open_page(pages(sample), scheme="dark")
-    page.emulate_media(media="print", color_scheme="dark")
     key = blocks_of(pages(sample).read_text(encoding="utf-8"))["runs"][0]["key"]
     for address in ("answers", "speed/latency", "speed/signmap", "rl/rl_efficiency", "trust/runs", f"trust/run/{key}"):
+        page.emulate_media(media="screen")
         go(page, address)
         page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
         wait_until(page, "!document.querySelector('.plot:not(:has(.main-svg))')")
+        page.emulate_media(media="print")
         assert page.evaluate(CONTRASTS) == [], address
 
 
