@@ -7,15 +7,18 @@ imported up here but what every Python has loaded anyway.
 import sys
 
 WELCOME = """\
-suite measures attention variants (MHA, MQA, GQA, MLA) on your own hardware: checked numbers, one page.
+suite measures attention variants (MHA, MQA, GQA, MLA) and RL algorithms (PPO,
+GRPO and relatives) on your own hardware: checked numbers, one page.
 
-  suite demo                                   the whole way once: a small sweep, then its page
-  suite run -m attention=gqa,mla geometry=deepseek-v2-lite phase=decode seq_len=4096
-                                               two cases, measured after their outputs were checked
-  suite explain mla                            what MLA saves and what it costs, in twenty lines
+  suite demo                   the whole way once: a small sweep, then its page
+  suite run -m attention=gqa,mla geometry=deepseek-v2-lite seq_len=4096
+                               two cases, measured after a check of their output
+  suite run -m sweep=demo_rl   a small model trained with GRPO, and with PPO
+  suite explain mla            what MLA saves and what it costs, in 20 lines
 
-Further: suite ls (settings and their options), suite compare, suite report, suite gate (what a change made slower),
-suite results, suite choose and suite fit (what fits on which GPUs), suite doctor (what runs here, and why the rest
+Further: suite ls (settings and their options), suite compare, suite report,
+suite gate (what a change made slower), suite results, suite choose and suite
+fit (what fits on which GPUs), suite doctor (what runs here, and why the rest
 does not), suite --help.
 """
 

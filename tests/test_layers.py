@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "suite.quality": BASE | {"suite.measure", "suite.attention", "suite.lm"},
     "suite.report": BASE | {"suite.gate"},
     "suite.gate": BASE | {"suite.process"},
-    "suite.notebook": READING,
+    "suite.notebook": READING | {"suite.console"},
     "suite.run": BASE | {"suite.compose", "suite.measure", "suite.process"},
     "suite.console": READING,
     "suite.commands.doctor": BASE | {"suite.commands"},
@@ -243,6 +243,7 @@ JUDGES = {
     "rl",
     "stages",
     "tiers",
+    "trials",
 }
 """Modules of the report that hold arms against each other, all by suite.statistics.paired."""
 INTERVALS = {"mean_of_seeds": {"formats"}, "stratified_bootstrap": {"curves", "efficiency"}}

@@ -41,6 +41,10 @@ class ForwardStep:
             self._x_BSD = layer.drawn_input(forward, self._generator)
             self.projected = self.kernel_inputs = self._project()
 
+    def redraw_input(self) -> None:
+        """Draw other hidden states of the new tokens, behind the same context."""
+        self._x_BSD = self.layer.drawn_input(self._forward, self._generator)
+
     def check(self) -> Sequence[Reading]:
         with torch.inference_mode():
             output = self.backend(*self.projected)

@@ -1,6 +1,6 @@
 """The check of a layer around its kernel: its projections and its output against its definition in float64."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -8,6 +8,7 @@ from torch import Tensor
 from suite.attention.check import LARGEST_ERROR, Comparison, readings_if_passed, relative_error
 from suite.attention.layer import AttentionLayer
 from suite.attention.problem import Problem, joined_key
+from suite.measure.workload import IncorrectError
 from suite.records.record import Reading
 
 MOST_TOKENS = 4
@@ -46,6 +47,21 @@ def layer_readings(
     }
     comparisons["scale"] = Comparison(error=abs(layer.scale / definition.scale(layer) - 1), allowed=SCALE_ERROR)
     return readings_if_passed(comparisons, span="layer")
+
+
+def require_response(redraw_input: Callable[[], None], layer: Callable[[], object]) -> None:
+    """Raise IncorrectError where the whole layer's output is not finite, or that of a new token is the same for two
+    inputs: the least that can be asked of a layer without a definition."""
+    outputs: list[Tensor] = []
+    for _ in range(2):
+        redraw_input()
+        output_BSD = layer()
+        assert isinstance(output_BSD, Tensor)
+        if not output_BSD.isfinite().all():
+            raise IncorrectError("the layer's output is not finite")
+        outputs.append(output_BSD.detach())
+    if (outputs[0] == outputs[1]).all(dim=-1).any():
+        raise IncorrectError("the layer's output is the same for two different inputs")
 
 
 def compared(layer: AttentionLayer, new_tokens: int) -> str:

@@ -60,6 +60,9 @@ class TrainingStep:
             self.projected = self.kernel_inputs = leaves(q_BHSd, k_BGSd, v_BGSv, self.problem)
         self._do_BHSv = self._drawn_like_output(self.problem)
 
+    def redraw_input(self) -> None:
+        self.draw()
+
     def check(self) -> Sequence[Reading]:
         with torch.no_grad():
             output = self.backend(*self.projected)
@@ -80,10 +83,11 @@ class TrainingStep:
     def parts(self) -> dict[str, Callable[[], object]]:
         return {"layer": self._layer, "kernel": self._kernel}
 
-    def _layer(self) -> None:
+    def _layer(self) -> torch.Tensor:
         layer = self.layer
         y_BSD = layer.output(self.backend(*layer.project(self._x_BSD, None, 0)))
         torch.autograd.grad(y_BSD, self._wanted, self._dy_BSD)
+        return y_BSD
 
     def _kernel(self) -> None:
         gradients(self.backend, self.projected, self._do_BHSv, self.problem)

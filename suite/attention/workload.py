@@ -8,6 +8,7 @@ import torch
 from suite.attention.forward_step import ForwardStep
 from suite.attention.kept import kept_bytes
 from suite.attention.layer import AttentionLayer
+from suite.attention.layer_check import require_response
 from suite.attention.problem import Backend
 from suite.attention.quantised_step import QuantisedStep, require_quantisable
 from suite.attention.selected_step import SelectedStep
@@ -78,6 +79,8 @@ class AttentionWorkload:
         call."""
         self.work.draw()
         readings = self.work.check()
+        if self.work.layer.stated_definition() is None:
+            require_response(self.work.redraw_input, self.work.parts()["layer"])
         kept = kept_bytes(
             self.work.backend, self.work.problem.device, besides=(*self.work.projected, *self.work.kernel_inputs)
         )

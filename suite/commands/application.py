@@ -56,8 +56,9 @@ def application() -> typer.Typer:
         pretty_exceptions_enable=False,
         add_completion=False,
         no_args_is_help=False,
-        context_settings={"help_option_names": ["--help", "-h"]},
-        help="Measure attention variants (MHA, MQA, GQA, MLA) on your own hardware.",
+        context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 120},
+        help="Measure attention variants (MHA, MQA, GQA, MLA) and RL algorithms (PPO, GRPO and relatives) on your own "
+        "hardware.",
     )
 
     def show_version(asked: bool) -> None:
@@ -104,7 +105,7 @@ def application() -> typer.Typer:
 
         finish(command)
 
-    @app.command(help="The groups of settings, or the options of one with a sentence each.")
+    @app.command(help="The groups of settings, or the options of one group.")
     def ls(group: Annotated[str | None, typer.Argument(help="Such as geometry, sweep or algorithm.")] = None) -> None:
         def command() -> int:
             from suite.commands.ls import list_options
@@ -114,12 +115,12 @@ def application() -> typer.Typer:
 
         finish(command)
 
-    @app.command(help='Print a script for tab completion: eval "$(suite completion bash)".')
+    @app.command(help='Tab completion: eval "$(suite completion bash)".')
     def completion(shell: Annotated[Shell, typer.Argument(help="The shell that reads it.")]) -> None:
         def command() -> int:
             from suite.commands.completion import script
 
-            print(script(shell.value), end="")
+            print(script(shell.value, app), end="")
             return DONE
 
         finish(command)
@@ -164,7 +165,7 @@ def application() -> typer.Typer:
 
         finish(command)
 
-    @app.command(help="Two runs, two folders, or the arms of a setting: their values and what may be said.")
+    @app.command(help="Two runs, two folders, or the arms of a setting.")
     def compare(
         names: Annotated[
             list[str], typer.Argument(metavar="A [B]", help="Folders of results, or runs by folder or key.")
@@ -207,8 +208,9 @@ def application() -> typer.Typer:
 
         finish(command)
 
-    @app.command(help="Which attention over a model fits on your devices, and which is fastest or cheapest.")
+    @app.command(help="Which attention fits on your GPUs, is fastest or cheapest.")
     def choose(
+        call: typer.Context,
         gpus: Annotated[str, typer.Option(help="A count and a device, or the GB of one: 4xh100, 4x80.")],
         context: Annotated[str, typer.Option(help="Tokens of a sequence, as 32768 or 32k.")],
         model: Annotated[str | None, typer.Option(help="A published model's sizes, by name or a short one.")] = None,
@@ -230,25 +232,14 @@ def application() -> typer.Typer:
         def command() -> int:
             from suite.commands.choose import choose as chosen
 
-            given = {
-                "gpus": gpus,
-                "context": context,
-                "model": model,
-                "sizes": sizes,
-                "batch": batch,
-                "new_tokens": new_tokens,
-                "parallel": parallel,
-                "weights": weights,
-                "cache_dtype": cache_dtype,
-                "price": price,
-                "watts": watts,
-            }
+            given = {name: value for name, value in call.params.items() if name not in ("sort", "as_json")}
             return chosen(given, sort=sort, as_json=as_json)
 
         finish(command)
 
-    @app.command(help="Whether a step of RL fits on your GPUs, what it holds, and the smallest set that takes it.")
+    @app.command(help="Whether a step of RL fits on your GPUs, and what it holds.")
     def fit(
+        call: typer.Context,
         algorithm: Annotated[str, typer.Option(help="As suite ls algorithm names them: grpo, ppo, ….")],
         gpus: Annotated[str, typer.Option(help="1, 2, 4 or 8, and a device or the GB of one: 4x80, 8xh100.")],
         model: Annotated[
@@ -268,23 +259,12 @@ def application() -> typer.Typer:
         def command() -> int:
             from suite.commands.fit import fit as fitted
 
-            given = {
-                "algorithm": algorithm,
-                "gpus": gpus,
-                "model": model,
-                "sizes": sizes,
-                "seq_len": seq_len,
-                "prompt_len": prompt_len,
-                "group": group,
-                "prompts": prompts,
-                "lora_rank": lora_rank,
-                "precision": precision,
-            }
+            given = {name: value for name, value in call.params.items() if name != "as_json"}
             return fitted(given, as_json=as_json)
 
         finish(command)
 
-    @app.command(help="Times expected of a GPU's kernels, fitted to a machine's own records.")
+    @app.command(help="Fit the expected times of a GPU's kernels to its records.")
     def calibrate(
         results: Annotated[
             list[Path] | None, typer.Option(help="A folder of results, by default results/gpu; may be repeated.")
@@ -309,7 +289,7 @@ def _results() -> typer.Typer:
     app = typer.Typer(
         rich_markup_mode=None,
         no_args_is_help=True,
-        help="The store: list, show, verify, merge, pack, push or export runs.",
+        help="List, show, verify, merge, pack, push or export runs.",
     )
 
     @app.command("list", help="A line for each run; damaged and unfinished ones are named.")
@@ -325,7 +305,7 @@ def _results() -> typer.Typer:
 
         finish(command)
 
-    @app.command(help="One run: what it measured, how it was checked and where it comes from.")
+    @app.command(help="One run: its numbers, how they were checked, its origin.")
     def show(
         run: Annotated[str, typer.Argument(help="Its folder, or how its run key begins.")],
         results: Annotated[list[Path] | None, typer.Option(help="Where to look; may be repeated.")] = None,
@@ -360,7 +340,7 @@ def _results() -> typer.Typer:
 
         finish(command)
 
-    @app.command(help="Pack the runs of each folder into one file there, which is read as they are.")
+    @app.command(help="Pack the runs of each folder into one file there.")
     def pack(
         folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders of results.")],
         remove: Annotated[bool, typer.Option(help="Then remove what was packed and read back.")] = False,
@@ -372,7 +352,7 @@ def _results() -> typer.Typer:
 
         finish(command)
 
-    @app.command(help="Add verified runs to a board at any URL, as a Hugging Face dataset; nothing is overwritten.")
+    @app.command(help="Add verified runs to a board, such as a Hugging Face dataset.")
     def push(
         to: Annotated[str, typer.Option(help="As hf://datasets/OWNER/NAME, s3://BUCKET/FOLDER or a folder.")],
         folders: Folders = None,
@@ -385,7 +365,7 @@ def _results() -> typer.Typer:
 
         finish(command)
 
-    @app.command(help="Write verified runs into MLflow: a server's URL, or a file of its own.")
+    @app.command(help="Write verified runs into MLflow, a server or a file.")
     def export(
         folders: Folders = None,
         to: Annotated[str, typer.Option(help="MLflow's tracking URI.")] = "sqlite:///reports/mlflow.db",

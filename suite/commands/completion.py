@@ -1,9 +1,13 @@
-"""Tab completion for the shell: the commands, and for `suite run` Hydra's own choices of settings and options.
+"""Tab completion for the shell: commands and their options, and for `suite run` Hydra's own choices of settings.
 
 Hydra completes a command of one word. `suite-run` is that, so the line is handed to it with `suite run` shortened.
 """
 
-COMMANDS = "calibrate choose compare completion demo doctor explain fit gate ls report results run"
+from typing import Any
+
+from typer import Typer
+from typer.main import get_command
+
 BASH = """\
 _suite() {
   if [ "${COMP_WORDS[1]}" = run ] && [ "$COMP_CWORD" -gt 1 ]; then
@@ -11,9 +15,14 @@ _suite() {
     local at=$((COMP_POINT - ${#COMP_LINE} + ${#line}))
     COMPREPLY=($(COMP_LINE="$line" COMP_POINT="$at" suite-run -sc query=bash))
     [[ "${COMPREPLY[0]}" == *[=/.] ]] && compopt -o nospace
-  elif [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W "@COMMANDS@" -- "${COMP_WORDS[1]}"))
+    return
   fi
+  local offered="" unasked="-*"
+  case "${COMP_WORDS[*]:1:$((COMP_CWORD - 1))}" in
+@CASES@
+  esac
+  [[ "${COMP_WORDS[$COMP_CWORD]}" == -* ]] && unasked=""
+  COMPREPLY=($(compgen -W "$offered" -X "$unasked" -- "${COMP_WORDS[$COMP_CWORD]}"))
 }
 COMP_WORDBREAKS=${COMP_WORDBREAKS//=}
 COMP_WORDBREAKS=$COMP_WORDBREAKS complete -o default -F _suite suite
@@ -26,9 +35,15 @@ _suite() {
     local -a found
     found=(${(f)"$(COMP_LINE="$line" COMP_POINT=${#line} suite-run -sc query=bash | tr ' ' '\\n')"})
     compadd -Q -S '' -- $found
-  elif [[ $CURRENT -eq 2 ]]; then
-    compadd -- @COMMANDS@
+    return
   fi
+  local line="${words[2,CURRENT-1]}" offered=""
+  case "$line" in
+@CASES@
+  esac
+  local -a shown=(${=offered})
+  [[ "$PREFIX" == -* ]] || shown=(${shown:#-*})
+  compadd -- $shown || _files
 }
 compdef _suite suite
 """
@@ -43,6 +58,18 @@ complete -c suite -f -n '__fish_seen_subcommand_from run' -a '(__suite_run)'
 SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 
 
-def script(shell: str) -> str:
-    """Return the script of a shell."""
-    return SCRIPTS[shell].replace("@COMMANDS@", COMMANDS)
+def script(shell: str, application: Typer) -> str:
+    """Return the script of a shell for the commands of an application."""
+    words = words_after(get_command(application))
+    cases = [f"    '{path}'{'*' if path else ''}) offered='{offered}' ;;" for path, offered in words.items()]
+    return SCRIPTS[shell].replace("@CASES@", "\n".join(cases)).replace("@COMMANDS@", words[""])
+
+
+def words_after(command: Any, path: str = "") -> dict[str, str]:
+    """Return the commands and options that may follow `suite PATH`, by the path, the longer ones first."""
+    below = getattr(command, "commands", {})
+    found = dict[str, str]()
+    for name, subcommand in below.items():
+        found |= words_after(subcommand, f"{path} {name}".strip())
+    options = [option for parameter in command.params for option in parameter.opts if option.startswith("--")]
+    return found | {path: " ".join([*below, *options, "--help"])}

@@ -39,13 +39,16 @@ NEEDED_FOR_RUNS = {"torch": "torch", "hydra-core": "hydra"}
 
 def doctor(*, as_json: bool) -> int:
     """Print what was found. Returns 0 where runs are possible, 3 where torch or Hydra is missing or broken."""
-    facts = examine()
-    say(json_text(facts, sort_keys=True) if as_json else as_text(facts))
+    system = examine_system()
+    if not as_json:  # at once: to ask torch takes seconds
+        say(*_system_lines(system))
+    facts = examine(system)
+    say(*([json_text(facts, sort_keys=True)] if as_json else _run_lines(facts)))
     return RUNS if facts["runs_possible"] else CANNOT_RUN
 
 
-def examine() -> dict[str, Any]:
-    """Everything that is printed, as plain data. Rates in FLOP/s, sizes in bytes."""
+def examine(system: dict[str, Any]) -> dict[str, Any]:
+    """Everything that is printed, as plain data. Rates in FLOP/s."""
     absent = [name for name, module in NEEDED_FOR_RUNS.items() if importlib.util.find_spec(module) is None]
     torch, torch_problem = (None, "torch is not installed") if "torch" in absent else _ask_torch()
     problems = [f"{name} is not installed" for name in absent if name != "torch"]
@@ -53,6 +56,19 @@ def examine() -> dict[str, Any]:
         problems.insert(0, torch_problem)
     why_not = "; ".join(problems) or None
     backends, (ran, damaged) = _runnable("backend", torch and torch["backends"], why_not), last_runs(RESULTS)
+    return {
+        **system,
+        "torch": torch and {name: fact for name, fact in torch.items() if name not in ("backends", "workloads")},
+        "backends": {name: {**one, "last_run": ran.get(name)} for name, one in backends.items()},
+        "damaged_runs": damaged,
+        "workloads": _runnable("workload", torch and torch["workloads"], why_not),
+        "runs_possible": why_not is None,
+        "why_no_runs": why_not,
+    }
+
+
+def examine_system() -> dict[str, Any]:
+    """What needs no torch, as plain data. Sizes in bytes."""
     return {
         "schema": 1,
         "suite": suite.__version__,
@@ -75,30 +91,31 @@ def examine() -> dict[str, Any]:
         "gpus": gpu_names(),
         "gpus_unread": gpus().unread,
         "no_gpu_because": gpus().why or None,
-        "torch": torch and {name: fact for name, fact in torch.items() if name not in ("backends", "workloads")},
-        "backends": {name: {**one, "last_run": ran.get(name)} for name, one in backends.items()},
-        "damaged_runs": damaged,
-        "workloads": _runnable("workload", torch and torch["workloads"], why_not),
-        "runs_possible": why_not is None,
-        "why_no_runs": why_not,
     }
 
 
-def as_text(facts: dict[str, Any]) -> str:
-    """Write the facts on one screen."""
-    cpu, memory, torch = facts["cpu"], facts["memory"], facts["torch"]
+def _system_lines(facts: dict[str, Any]) -> list[str]:
+    cpu, memory = facts["cpu"], facts["memory"]
+    averages = ", ".join(f"{load:.2f}" for load in cpu["load_averages"])
+    is_busy = cpu["load_averages"][0] > cpu["usable"] / 2
     limit = "no cgroup limit" if cpu["cgroup_limit"] is None else f"cgroup limit {cpu['cgroup_limit']:g}"
     rows = [
         ("suite", f"{facts['suite']}, Python {facts['python']}, {facts['system']}"),
         ("conf", facts["configuration"]),
         ("packages", ", ".join(f"{name} {version or 'absent'}" for name, version in facts["packages"].items())),
         ("CPU", f"{cpu['model']}: {cpu['usable']} of {cpu['logical']} logical CPUs usable, {limit}"),
-        ("load", _load(cpu)),
+        ("load", f"{averages} over 1, 5 and 15 minutes{': busy, so expect noise' if is_busy else ''}"),
         ("memory", _memory(memory)),
         ("GPU", _gpus(facts)),
     ]
+    return [_row(name, text) for name, text in rows]
+
+
+def _run_lines(facts: dict[str, Any]) -> list[str]:
+    torch, rows = facts["torch"], list[tuple[str, str]]()
     if torch is not None:
-        cuda = "CUDA available" if torch["cuda_available"] else f"no CUDA ({_no_cuda_because(torch)})"
+        why_not = "this build of torch is without it" if torch["cuda_built"] is None else "torch finds no device"
+        cuda = "CUDA available" if torch["cuda_available"] else f"no CUDA ({why_not})"
         rows.append(("torch", f"{torch['version']}, CPU capability {torch['cpu_capability']}, {cuda}"))
         rows += _rates(torch["matmul_flops_per_s"])
     for group in ("backends", "workloads"):
@@ -112,7 +129,7 @@ def as_text(facts: dict[str, Any]) -> str:
     if facts["damaged_runs"]:
         rows.append(("results", f"{facts['damaged_runs']} damaged, and not read; suite results verify names them"))
     rows.append(("verdict", _verdict(facts)))
-    return "\n".join(_row(name, text) for name, text in rows)
+    return [_row(name, text) for name, text in rows]
 
 
 def slow_dtypes(flops_per_s: dict[str, float]) -> list[str]:
@@ -139,12 +156,6 @@ def _row(name: str, text: str) -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
-
-
-def _load(cpu: dict[str, Any]) -> str:
-    averages = ", ".join(f"{load:.2f}" for load in cpu["load_averages"])
-    busy = cpu["load_averages"][0] > cpu["usable"] / 2
-    return f"{averages} over 1, 5 and 15 minutes" + (": busy, so expect noise" if busy else "")
 
 
 def _gpus(facts: dict[str, Any]) -> str:
@@ -192,10 +203,6 @@ def _said_of(one: dict[str, Any]) -> str:
     if not one["runs"]:
         return f"does not run: {one['why_not']}"
     return "runs; never run here" if one.get("last_run", "") is None else "runs"
-
-
-def _no_cuda_because(torch: dict[str, Any]) -> str:
-    return "this build of torch is without it" if torch["cuda_built"] is None else "torch finds no device"
 
 
 def _ask_torch() -> tuple[dict[str, Any] | None, str | None]:

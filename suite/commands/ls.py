@@ -1,6 +1,7 @@
 """`suite ls`: the groups of settings and their options; `suite run --help` shows them beside the settings."""
 
 import shutil
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from suite.configuration.comments import Setting, described, settings_of
@@ -13,15 +14,18 @@ GROUPS = (
 )
 """The groups of conf/ that `suite run` chooses an option from, in the order of their use."""
 USAGE = """\
-suite run: one case, or a sweep with -m. What is recorded already is not measured again.
+suite run: one case, or a sweep with -m. What is recorded already is not
+measured again.
   suite run attention=mla seq_len=4096
-  suite run -m attention=gqa,mla dtype=float32,bfloat16       every combination
-  suite run -m sweep=demo                                     a sweep of conf/sweep, which these settings override
-  suite run --json ...                                        the records as JSON, and nothing else on standard output
-Exit codes: 0 done, 1 failed or incorrect, 2 wrong usage, 3 cannot judge, 130 interrupted."""
+  suite run -m attention=gqa,mla dtype=float32,bfloat16   every combination
+  suite run -m sweep=demo       a sweep of conf/sweep, which settings override
+  suite run --json ...          the records as JSON, and nothing else
+Exit codes: 0 done, 1 failed or incorrect, 2 wrong usage, 3 cannot judge,
+130 interrupted."""
 FOOTER = """\
-A workload's own settings: suite run workload=rl --help. Options with a sentence each: suite ls geometry. Hydra's own
-flags, --cfg job among them: suite run --hydra-help. Every setting: conf/README.md."""
+A workload's own settings: suite run workload=rl --help. Options with a
+sentence each: suite ls geometry. Hydra's own flags, --cfg job among them:
+suite run --hydra-help. Every setting: conf/README.md."""
 NAME_WIDTH = 32
 
 
@@ -35,7 +39,7 @@ def list_options(group: str | None) -> None:
     else:
         options = described(group)
         width = max(map(len, options))
-        say(*(_fitted(f"{name:<{width}}  {sentence}") for name, sentence in options.items()))
+        say(*(_folded(f"{name:<{width}}  {sentence}", width + 2) for name, sentence in options.items()))
 
 
 def run_help(arguments: Sequence[str]) -> None:
@@ -52,15 +56,21 @@ def run_help(arguments: Sequence[str]) -> None:
 
 def _groups() -> Iterable[str]:
     for group in GROUPS:
-        yield _fitted(f"  {group:<10} {', '.join(choices(group))}", f" … suite ls {group}")
+        names = textwrap.shorten(", ".join(choices(group)), _width() - 13, placeholder=f" … suite ls {group}")
+        yield f"  {group:<10} {names}"
 
 
 def _settings(settings: Iterable[Setting]) -> Iterable[str]:
     for setting in settings:
-        yield _fitted(f"  {f'{setting.key}={setting.value}':<{NAME_WIDTH}} {setting.comment}")
+        yield _folded(f"  {f'{setting.key}={setting.value}':<{NAME_WIDTH}} {setting.comment}", NAME_WIDTH + 3)
 
 
-def _fitted(line: str, more: str = "…") -> str:
-    """Cut a line to the width of the terminal, with `more` at its end where something is left out."""
-    width = max(60, shutil.get_terminal_size((120, 24)).columns)
-    return line.rstrip() if len(line) <= width else f"{line[: width - len(more)]}{more}"
+def _folded(line: str, indent: int) -> str:
+    """Break a line between words where the terminal ends; what follows stays in its column."""
+    return textwrap.fill(
+        line.rstrip(), _width(), subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _width() -> int:
+    return max(60, shutil.get_terminal_size((120, 24)).columns)

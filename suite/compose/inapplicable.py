@@ -101,6 +101,10 @@ def no_such_setting(key: str, known: Iterable[str] = ()) -> str:
     """Say that there is no such key, and who has it, or which of the `known` keys may have been meant."""
     if key in SETTINGS:
         return f"there is no setting {key!r}; did you mean {SETTINGS[key][0]}?"
+    if key == "experiment":
+        return (
+            f"there is no setting {key!r}; yours is a sweep: sweep/NAME.yaml below --config-dir, run by -m sweep=NAME"
+        )
     group, _, name = key.partition(".")
     of_options = {option: leaves(read_choice(group, option)) for option in choices(group)} if name else {}
     having = [option for option, names in of_options.items() if name in names]
@@ -121,7 +125,8 @@ def workloads_with(name: str) -> list[str]:
     return [
         workload
         for workload in choices("workload")
-        if name in used_by(workload_definition(workload)) | set(_own_settings(workload))
+        if name in used_by(workload_definition(workload))
+        or (workload in choices("settings") and name in read_settings(workload))
     ]
 
 
@@ -199,7 +204,3 @@ def _shared(point: SweepPoint) -> set[str]:
 @functools.cache
 def _of_run() -> frozenset[str]:
     return groups() | set(read_yaml("run.yaml")) - {"defaults"}
-
-
-def _own_settings(workload: str) -> Mapping[str, Any]:
-    return read_settings(workload) if workload in choices("settings") else {}

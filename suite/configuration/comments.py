@@ -9,7 +9,7 @@ from suite.configuration.files import choices, conf_dir, read_choice
 SETTING = re.compile(r"(?P<key>[a-z]\w*): (?P<value>.*?)(?:\s+#\s*(?P<comment>.*))?")
 TAKEN = re.compile(r"  - (?P<name>[a-z]\w*)(?:\s+#.*)?")
 """A file beside it whose settings come first, in a file's own defaults."""
-SENTENCE_END = re.compile(r"(?<=[.?])\s")
+SENTENCE_END = re.compile(r"(?<!Dr\.)(?<!eq\.)(?<=[.?])\s")
 SIZES = ("family", "attention", "hidden_size", "num_layers", "vendor", "arch", "memory_gb")
 
 

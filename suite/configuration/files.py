@@ -16,7 +16,7 @@ import yaml
 
 from suite.configuration.values import one_of
 
-CLOSE, MOST_MEANT = 0.66, 4
+CLOSE, MOST_MEANT, MOST_LISTED = 0.66, 4, 12
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """Safe, and libyaml's where PyYAML was built with it."""
 LOOK = "shown"
@@ -75,8 +75,11 @@ def _foreign_confs() -> Iterator[Path]:
 
 
 def no_choice(group: str, name: str, options: Sequence[str]) -> str:
-    """Say that a name is none of a group's options, and which of them may have been meant."""
-    return f"{group} must be one of {', '.join(options)}; got {name!r}{did_you_mean(name, options)}"
+    """Say that a name is none of a group's options, and which of them may have been meant; of many where they stand."""
+    meant = did_you_mean(name, options)
+    if len(options) > MOST_LISTED:
+        return f"there is no {group} {name!r}{meant or ';'} suite ls {group} lists all {len(options)}"
+    return f"{group} must be one of {', '.join(options)}; got {name!r}{meant}"
 
 
 def full_name(group: str, name: str) -> str:

@@ -1,7 +1,7 @@
 """Comparisons of two arms: timings by the ratio of their medians, scores by pairs and the one rule of evidence.
 
 Arms and experiments are those of suite.report.model, so that a terminal, a notebook and the page compare the same runs.
-Both rules may say that two arms are not told apart.
+Both rules may find no clear difference between two arms.
 """
 
 from collections import Counter
@@ -139,7 +139,7 @@ def between_folders(first: Sequence[Entry], second: Sequence[Entry]) -> list[Ver
     verdicts: list[Verdict] = []
     for ours, theirs in _of_same_machines(first, second):
         against = theirs[0].label if theirs else None
-        groups = _all_groups([*ours, *theirs], LABEL, against)
+        groups = groups_of([*ours, *theirs], LABEL, against)
         verdicts += [verdict for group in groups for verdict in group.verdicts()]
     if not verdicts:
         raise ValueError("compare needs folders with a case in common, of the same settings; got two without one")
@@ -161,7 +161,7 @@ def _of_same_machines(first: Sequence[Entry], second: Sequence[Entry]) -> list[t
 
 def by_setting(entries: Sequence[Entry], by: str, against: str | None) -> list[Verdict]:
     """Compare the arms of a setting, each with the first or the named one. Raises ValueError where it has no arms."""
-    groups = _all_groups(entries, by, against)
+    groups = groups_of(entries, by, against)
     if not groups:
         cases = grouped((entry.record.case for entry in entries), lambda case: case.workload)
         names = {name for same in cases.values() for name in telling_apart(same)} - {SEED}
@@ -174,7 +174,8 @@ def by_setting(entries: Sequence[Entry], by: str, against: str | None) -> list[V
     return verdicts
 
 
-def _all_groups(entries: Iterable[Entry], by: str, against: str | None) -> list[Group]:
+def groups_of(entries: Iterable[Entry], by: str, against: str | None) -> list[Group]:
+    """Group the runs of each workload by a setting."""
     of_workload = grouped(entries, lambda entry: entry.record.case.workload)
     return [group for same in of_workload.values() for group in groups_by(_usable(same), by, against)]
 

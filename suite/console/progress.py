@@ -18,11 +18,10 @@ from rich.table import Column as LiveColumn
 from rich.text import Text
 
 from suite.console.eta import SeveralSweeps, remaining_s
-from suite.console.record import DISTURBED, answer, disturbances_of, marks_of, other_warnings_of, row, watched
+from suite.console.record import DISTURBED, answer, brief, disturbances_of, other_warnings_of, row, watched
 from suite.console.summary import Entry, Summarise, Summary, stored_json, summary_of
 from suite.console.sweep_table import sweep_lines, values_of
 from suite.console.table import folded, has_colour, row_lines, status_text, terminal_width
-from suite.console.values import Value, timed_values
 from suite.records import numbers
 from suite.records.case import Case, shared, telling_apart, value_of
 from suite.records.derived import started_at
@@ -297,19 +296,3 @@ def cost_s(record: Record) -> float:
     if not isinstance(duration_s, int | float) or not isinstance(ceilings_s, int | float):
         return 0.0
     return max(0.0, duration_s - ceilings_s)
-
-
-def brief(record: Record, summary: Summary) -> str:
-    """Write a record's part of a line among others: its values, with a mark where a reader must know more."""
-    if record.status is not Status.OK:
-        return record.reason or ""
-    timed = timed_values(record) or (summary.values if summary.brief is None else ())
-    spans = [f"{value.title} {value.text}{_within(value)}" for value in timed]
-    others = [summary.brief] if summary.brief is not None else []
-    return f"{'   '.join([*spans, *others])}{marks_of(record)}"
-
-
-def _within(value: Value) -> str:
-    """Write that an interval says nothing of other launches."""
-    is_of_one = value.interval is not None and value.interval.launches == 1 < value.interval.count
-    return " in one launch" if is_of_one else ""

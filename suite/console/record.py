@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from suite.console.summary import Summary
-from suite.console.values import SPANS, latency
+from suite.console.values import SPANS, Value, latency, timed_values
 from suite.records import numbers
 from suite.records.derived import (
     IMPRECISE,
@@ -19,7 +19,7 @@ from suite.records.derived import (
 )
 from suite.records.nvml import State
 from suite.records.plain_text import one_line
-from suite.records.record import Record
+from suite.records.record import Record, Status
 from suite.records.telemetry import gpus_of, source_states
 
 BOUND_BY = {"compute": "arithmetic", "memory": "memory traffic"}
@@ -56,10 +56,16 @@ def disturbances_of(record: Record) -> list[str]:
     return found + list(dict.fromkeys(kinds))
 
 
+def unchecked_of(record: Record) -> list[str]:
+    """Say that only the kernel was compared with float64, if that is so."""
+    is_unchecked = str(record.provenance.get("layer_check")).startswith("none")
+    return ["layer: NOT CHECKED (no definition)"] if is_unchecked else []
+
+
 def other_warnings_of(record: Record) -> list[str]:
     """Return the warnings that name no disturbance, but for that of an interval that stands beside the value."""
     known = [warning for warning in warnings_of(record) if not warning.startswith(IMPRECISE)]
-    return [warning for warning in known if not any(words in warning for words in BY_OTHERS)]
+    return unchecked_of(record) + [warning for warning in known if not any(words in warning for words in BY_OTHERS)]
 
 
 def marks_of(record: Record) -> str:
@@ -121,6 +127,23 @@ def _use(gpu: Mapping[str, Any]) -> str:
     return ("used" if gpu.get("used") is True else "not used, charged nothing") + state
 
 
+def brief(record: Record, summary: Summary) -> str:
+    """Write a record's part of a line among others: its values, with a mark where a reader must know more."""
+    if record.status is not Status.OK:
+        return record.reason or ""
+    timed = timed_values(record) or (summary.values if summary.brief is None else ())
+    spans = [f"{value.title} {value.text}{_within(value)}" for value in timed]
+    others = [summary.brief] if summary.brief is not None else []
+    told = "   ".join([*spans, *others]) + marks_of(record)
+    return "   ".join([told, *unchecked_of(record)])
+
+
+def _within(value: Value) -> str:
+    """Write that an interval says nothing of other launches."""
+    is_of_one = value.interval is not None and value.interval.launches == 1 < value.interval.count
+    return " in one launch" if is_of_one else ""
+
+
 def row(name: str, text: str) -> str:
     return f"{name:<10} {one_line(str(text))}"
 
@@ -147,6 +170,7 @@ def _checks(record: Record) -> Sequence[str]:
     quantised = noted(record, "kernel", "cache_error")
     if quantised is not None:
         errors.append(f"the quantised cache {quantised:.2g} against an unquantised one")
+    errors += unchecked_of(record)
     return (row("check", f"relative error against float64: {', '.join(errors)}"),) if errors else ()
 
 
@@ -163,7 +187,8 @@ def _timing(record: Record, span: str) -> Sequence[str]:
     if warm.count > 1:
         across = f"over {warm.launches} launches" if warm.launches > 1 else "within one launch"
         spread = f"{warm.level:.0%} interval {numbers.seconds_range(warm.low, warm.high)} {across}, {spread}"
-    lines = [row(span, f"{numbers.seconds(warm.median)} median of {_clock(record)} ({spread})")]
+    clock = str(record.provenance.get("clock"))
+    lines = [row(span, f"{numbers.seconds(warm.median)} median of {CLOCKS.get(clock, clock)} ({spread})")]
     share, regime = roofline(record, span, warm.median)
     ceilings, flops = ceilings_of(record, span), constant(record, span, "flops")
     traffic = constant(record, span, "traffic_bytes")
@@ -177,11 +202,6 @@ def _timing(record: Record, span: str) -> Sequence[str]:
         slower = f"{cold.median / warm.median:.2f} times as long, n = {cold.count}"
         lines.append(row("", f"{numbers.seconds(cold.median)} with cold caches ({slower})"))
     return lines
-
-
-def _clock(record: Record) -> str:
-    clock = str(record.provenance.get("clock"))
-    return CLOCKS.get(clock, clock)
 
 
 def _projection(record: Record, span: str) -> Sequence[str]:

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 from suite.console.summary import Summary
 from suite.console.values import Value, seconds_value, share_value
 from suite.records import numbers
+from suite.records.derived import constant
 from suite.records.holdings import PART, PEAK, parts_of
-from suite.records.metrics import EVALUATE, PHASES
+from suite.records.metrics import EVALUATE, PHASES, TRIVIAL_ACCURACY
 from suite.records.record import STEP, Record
 from suite.statistics.proportions import wilson
 
@@ -22,14 +23,16 @@ def summary(record: Record) -> Summary:
 
 
 def learning(record: Record) -> str | None:
-    """Say in a clause how far held-out accuracy came, and whether that is more than its prompts can miss by chance."""
+    """Say in a clause how far held-out accuracy came, and whether that is more than its prompts can miss by chance, or
+    than guessing scores."""
     values, prompts = _evaluated(record, ACCURACY), record.settings.get("eval_prompts")
     change = _change(record, ACCURACY)
     ends = [values[step] for step in (min(values), max(values))] if values else []
     if not ends or not isinstance(prompts, int) or prompts < 1 or not all(0 <= share <= 1 for share in ends):
         return change
     first, last = (wilson(round(share * prompts), prompts) for share in ends)
-    return change if first.high < last.low else f"{change}, too short a run to tell it from chance"
+    guessed = constant(record, EVALUATE, TRIVIAL_ACCURACY) or 0.0
+    return change if max(first.high, guessed) < last.low else f"{change}, too short a run to tell it from chance"
 
 
 def _values(record: Record) -> list[Value]:
@@ -59,9 +62,7 @@ def _brief(record: Record) -> str | None:
     change = _change(record, "heldout_accuracy")
     if change is None:
         return None
-    return (
-        f"{SHOWN['heldout_accuracy']} {change}   {numbers.seconds(sum(cpu_s(record, phase) for phase in PHASES))} CPU"
-    )
+    return f"{SHOWN[ACCURACY]} {change}   {numbers.seconds(sum(cpu_s(record, phase) for phase in PHASES))} CPU"
 
 
 def cpu_s(record: Record, phase: str) -> float:

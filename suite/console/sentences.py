@@ -22,7 +22,7 @@ UNSAID = ("phase", "seq_len")
 """Settings that a sentence says in words of their own."""
 FASTER, SLOWER, LESS, MORE, EQUAL = "faster", "slower", "less", "more", "equal"
 IN_A_COUNT: Mapping[str, str] = {
-    Outcome.OPEN: "not told apart",
+    Outcome.OPEN: "no clear difference",
     Outcome.FEW: "with too few pairs to say",
     Outcome.CEILING: "at full marks",
     Outcome.FLOOR: "no better than guessing",
@@ -109,7 +109,7 @@ def told_of_costs(first: tuple[Text, Cost], second: tuple[Text, Cost], where: st
         if found.is_told_apart:
             sentence += f" ({range_text})"
         else:
-            outcome, sentence = str(Outcome.OPEN), f"{arm} and {other} are not told apart in speed{where}"
+            outcome, sentence = str(Outcome.OPEN), f"No clear difference in speed between {arm} and {other}{where}"
             sentence += ": one of them was timed once" if is_single else f" ({times}, {range_text})"
     quantity = "peak" if ours.is_size else "speed" if ours.interval and theirs.interval else "projected speed"
     return Verdict(
@@ -141,15 +141,16 @@ def told_of_scores(pair: Contrast[Any], where: str) -> Verdict:
     margin = f"{quantity.difference(found.margin or 0).lstrip('+')}{behind}"
     both = f"{arm} and {other}"
     ours, theirs = f"The {says} of {arm} is {size.lstrip('+')}", f"that of {other}{where} ({ends}, {pairs})"
+    floor = quantity.text(found.bounds[0] or 0.0)
     sentences = {
         Outcome.HIGHER: f"{ours} above {theirs}",
         Outcome.LOWER: f"{ours} below {theirs}",
         Outcome.ALIKE: f"{both} differ in {says} by less than {margin}{where} ({ends}, {pairs})",
-        Outcome.OPEN: f"{both} are not told apart in {says}{where} by {pairs} ({difference}, {ends})",
-        Outcome.FEW: f"{both} are not told apart in {says}{where} with {pairs}: {FEWEST_PAIRS} are the fewest "
-        f"({texts[0]} and {texts[1]})",
+        Outcome.OPEN: f"No clear difference in {says} between {both}{where}: {difference} ({ends}, {pairs})",
+        Outcome.FEW: f"{says[:1].upper()}{says[1:]}{where}: {arm} {texts[0]}, {other} {texts[1]} ({pairs}; at least "
+        f"{FEWEST_PAIRS} are needed to compare them)",
         Outcome.CEILING: f"{both} have nearly full marks{where}, so that the task tells nothing apart",
-        Outcome.FLOOR: f"{both} are no better than guessing{where}, so that the task tells nothing apart",
+        Outcome.FLOOR: f"{both} are no better than guessing ({floor}){where}, so that the task tells nothing apart",
     }
     return Verdict(
         arm=arm,

@@ -23,7 +23,6 @@ LEAST_ROOM = 25
 """Letters of a folded last cell; with fewer the terminal breaks the line itself."""
 COLOURS = {"ok": "green", "unsupported": "yellow", "out_of_memory": "yellow"}
 BAD = "red"
-STATUS = "status"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,7 +70,9 @@ def _do(send: Callable[..., None], task: str, arguments: Mapping[str, Any], thre
         last = _ceilings(**arguments) if task == "ceilings" else {"outcome": MEASURED_BY[task](send, **arguments)}
     except Exception as error:  # the boundary of the process: whatever happened becomes the record's reason
         status = Status.OUT_OF_MEMORY if _is_exhaustion(error) else Status.FAILED
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        reason = f"{type(error).__name__}: {error}".splitlines()[0] + _foreign_line(
+            error, arguments.get("settings", {})
+        )
         last = {"outcome": (status, reason), "facts": {"traceback": traceback.format_exc()}}
         is_lost = device.is_lost(error)
     # Here, since an error that is still handled keeps the frames, and so the tensors, of the case.
@@ -89,6 +91,19 @@ def _ceilings(*, device: str, dtype: str, threads: int, precision: str | None) -
         return {"outcome": (Status.UNSUPPORTED, str(error)), "facts": {REFUSED_UNRUN: True}}
     set_matmul_precision(precision)
     return {"result": measured.ceilings(getattr(torch, dtype))}
+
+
+def _foreign_line(error: Exception, settings: Mapping[str, Any]) -> str:
+    """Name the last line that led to an error in another package's code, such as a variant's: its file and number. The
+    file's folder stays unsaid, since it is private."""
+    targets = [str(option.get("_target_", "suite")) for option in settings.values() if isinstance(option, Mapping)]
+    packages = {target.partition(".")[0] for target in targets} - {"suite"}
+    line = ""
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        if str(frame.f_globals.get("__name__")).partition(".")[0] in packages:
+            file = Path(frame.f_code.co_filename)
+            line = f" ({f'{file.parent.name}/' * (file.stem == '__init__')}{file.name}, line {number})"
+    return line
 
 
 def _is_exhaustion(error: Exception) -> bool:

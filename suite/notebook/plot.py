@@ -31,8 +31,13 @@ from suite.report.rl import efficiency
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+__all__ = ["forest", "latency", "learning", "pareto", "roofline", "sign_map"]
 TITLE_PX = 40
 Build = Callable[[Results], Section | None]
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def latency(runs: Runs, *, view: str = "", lang: str = "en", **about: str) -> "go.Figure":
@@ -65,26 +70,32 @@ def pareto(runs: Runs, *, view: str = "", lang: str = "en") -> "go.Figure":
 
 
 def forest(runs: Runs, *, by: str = "attention", **compared: Any) -> "go.Figure":
-    """Draw every arm's mean difference from the one it is compared with, with Student's interval: `Runs.compare`."""
+    """Draw what `Runs.compare` gives: every arm's mean difference from the one that it is compared with, or where
+    times are compared the ratio of their speeds, with its interval."""
     frame = runs.compare(by, **compared)
+    value = "difference" if "difference" in frame else "ratio"
+    frame = frame[frame[value].notna()]
     settings = [name for name in frame.columns[list(frame.columns).index("margin") + 1 :] if frame[name].nunique() > 1]
     found = frame.to_dict("records")
     points = [
         Point(
-            x=row["difference"],
+            x=row[value],
             y=place,
-            ends=None if row["pairs"] < 2 else (row["low"], row["high"]),
-            hover=f"{row['outcome']}, {row['pairs']} pairs; {_experiment(row, settings)}",
+            ends=(row["low"], row["high"]) if row["low"] == row["low"] else None,
+            hover=", ".join([row["outcome"], *([f"{row['pairs']} pairs"] if "pairs" in row else [])])
+            + f"; {_experiment(row, settings)}",
         )
         for place, row in enumerate(found)
     ]
+    sign, neutral = ("−", 0) if value == "difference" else ("/", 1)
     names = [
-        " · ".join([*([str(row["task"])] * ("task" in settings)), f"{row['arm']} − {row['other']}"]) for row in found
+        " · ".join([*(str(row[name]) for name in settings if name == "task"), f"{row['arm']} {sign} {row['other']}"])
+        for row in found
     ]
     series = Series(name=by, points=points, style=Style(colour=BLUE), along="x", in_legend=False)
     axis = linear(", ".join(dict.fromkeys(str(row["metric"]) for row in found)))
-    drawn = rows(names, [series], xaxis=axis, shapes=[rule(x=0, solid=True)])
-    return _figure(drawn, f"{by}: difference, with its 95 % interval", height_px(len(found)))
+    drawn = rows(names, [series], xaxis=axis, shapes=[rule(x=neutral, solid=True)])
+    return _figure(drawn, f"{by}: {value}, with its 95 % interval", height_px(len(found)))
 
 
 def _experiment(row: Mapping[Any, Any], settings: Iterable[str]) -> str:

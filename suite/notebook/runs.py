@@ -10,28 +10,34 @@
 >>> found = runs.compare(by="supervision", against="outcome")
 >>> sorted(found["metric"].unique())
 ['heldout_accuracy']
+>>> runs.where(supervision="outcome", seed=[0, 1])
+<8 runs of rl>
 """
 
 import html
 import math
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from suite.records.derived import by_launch, started_at
+from suite.configuration.files import workload_definition
+from suite.console.compare import groups_of
+from suite.console.summary import Entry, Summary, summary_of
+from suite.console.values import Cost, latency
+from suite.records.derived import started_at
 from suite.records.metrics import METRICS
-from suite.records.record import CorruptRecordError, Reading, Status
-from suite.records.store import read_record, reading_rows
+from suite.records.record import CorruptRecordError, Record, Status
+from suite.records.store import read_readings, reading_rows, rows_of_readings
 from suite.records.stores.place import is_store
 from suite.report.model.by_setting import experiments_by
 from suite.report.model.experiment import Experiment
 from suite.report.model.outcome import Outcome, outcome_of
 from suite.report.model.results import CurrentRecord, Results, read_results
-from suite.report.model.run import SEED, Run, extras
+from suite.report.model.run import SEED, Run
 from suite.statistics.intervals import launched_interval
 
 if TYPE_CHECKING:
@@ -60,6 +66,33 @@ class Runs:
     def __repr__(self) -> str:
         return f"<{len(self)} runs of {', '.join(self.workloads) or 'nothing'}>"
 
+    def __iter__(self) -> Iterator[Record]:
+        return (current.record for current in self._read(None))
+
+    def __add__(self, other: "Runs") -> "Runs":
+        """Return the runs of both, those in both once. Raises ValueError for two of one case under one label."""
+        ours, theirs = self._results, other._results
+        runs = list({current.folder: current for current in (*ours.records, *theirs.records)}.values())
+        cases = {(current.label, current.record.case.id) for current in runs}
+        if len(cases) < len(runs):
+            raise ValueError("runs must have one run of a case under a label; load both folders: suite.load([A, B])")
+        labels, every = dict.fromkeys((*ours.labels, *theirs.labels)), [(run.label, run.record) for run in runs]
+        return Runs(replace(ours, labels=list(labels), records=runs, every=every))
+
+    def where(self, **settings: Any) -> "Runs":
+        """Return the runs whose setting has this value, or one of a list: `where(attention="mla", seq_len=[64, 128])`.
+
+        A name with a dot is written `**{"attention.kv_heads": 2}`; `label`, `workload` and `status` may be named, too.
+        Raises ValueError for a name that no run has.
+        """
+        rows = [(current.record, _case(current)) for current in self._results.records]
+        names = sorted({name for _, row in rows for name in row})
+        if unknown := settings.keys() - set(names):
+            raise ValueError(f"where takes settings of the runs, of {', '.join(names)}; got {', '.join(unknown)}")
+        wanted = {name: value if isinstance(value, list | tuple | set) else [value] for name, value in settings.items()}
+        kept = {id(record) for record, row in rows if all(row.get(name) in of for name, of in wanted.items())}
+        return Runs(self._results.narrowed(lambda record: id(record) in kept))
+
     @property
     def workloads(self) -> list[str]:
         """Names of the workloads that were run."""
@@ -81,7 +114,9 @@ class Runs:
         `latency_s_high`), the level that this reaches, and the readings and launches behind it. Any other metric is the
         number that was noted, of several steps the last. `attrs["units"]` holds the units of the columns.
         """
-        return _frame(row for current in self._read(workload) for row in _spans(current))
+        # Tuples: an object a reading takes longer than all the rest.
+        read = self._read(workload, lambda folder, record: list(rows_of_readings(folder, record)))
+        return _frame(row for current in read for row in _spans(current))
 
     def curves(self, workload: str | None = None) -> "pd.DataFrame":
         """Return a row for each step and span of every run, a column for each metric that changes from step to step."""
@@ -107,23 +142,28 @@ class Runs:
         span: str | None = None,
         against: str | None = None,
     ) -> "pd.DataFrame":
-        """Compare arms that differ in one setting and in what belongs to it, each with the first, pair by pair.
+        """Compare arms that differ in one setting and in what belongs to it, each with the first, as `suite compare`.
 
-        The first is so by the order of the options' own files, else by its age. A pair is of one seed, or of one window
-        of text. A row is a `suite.statistics.paired.Comparison`: Student's interval of the mean difference, p values,
-        and the outcome after Holm's correction over the rows of its experiment. By default the number is what a
-        workload is run for, which its YAML names under `outcome`; else the last of `metric` in `span`. `against` names
-        the value of `by` that the others are compared with. Raises ValueError where no arms differ in `by`.
+        The first is so by the order of the options' own files, else by its age; `against` names another value of `by`.
+        By default the number is what a workload is run for, which its YAML names under `outcome`; else the last of
+        `metric` in `span`. Pairs are of one seed, or of one window of text. A row is a
+        `suite.statistics.paired.Comparison`: Student's interval of the mean difference, p values, and the outcome after
+        Holm's correction over the rows of its experiment. A workload without an outcome, as attention, is compared by
+        the time of its layer or of `span`: `ratio` is a speed over the other arm's, low and high the ends that their
+        medians' intervals allow. Raises ValueError where no arms differ in `by`.
         """
         rows: list[dict[str, Any]] = []
         for name in [workload] if workload else self.workloads:
-            if outcome := outcome_of(name, span, metric):
+            if metric in (None, TIMED) and not workload_definition(name).get("outcome"):
+                rows += self._ratios(name, by, span, against)
+            elif outcome := outcome_of(name, span, metric):
                 for experiment in self._experiments(name, by, outcome, against):
                     rows += _rows(experiment, by, outcome)
         if not rows:
             axes = sorted({name for current in self._named(workload) for name in current.record.case.axes} - {SEED})
             raise ValueError(
-                f"by must be a setting in which arms of several seeds differ, of {', '.join(axes)}; got {by!r}"
+                f"by must be a setting in which runs that are else alike differ, of {', '.join(axes)}, and against one "
+                f"of its values; got {by!r}{'' if against is None else f' and {against!r}'}"
             )
         return _frame(rows)
 
@@ -145,11 +185,13 @@ class Runs:
             raise ValueError(f"workload must be one of {', '.join(self.workloads)}; got {workload!r}")
         return [current for current in self._results.records if workload in (None, current.record.case.workload)]
 
-    def _read(self, workload: str | None) -> Iterator[CurrentRecord]:
+    def _read(
+        self, workload: str | None, read: Callable[[Path, Record], list[Any]] = read_readings
+    ) -> Iterator[CurrentRecord]:
         """Read them one by one: who keeps none of the readings needs no memory for all."""
         for current in self._named(workload):
             try:
-                yield replace(current, record=read_record(current.folder))
+                yield replace(current, record=replace(current.record, readings=read(current.folder, current.record)))
             except CorruptRecordError as error:  # of readings, which loading does not read
                 warnings.warn(f"left out as damaged: {current.folder.name}: {error}", stacklevel=3)
 
@@ -165,16 +207,34 @@ class Runs:
         kept.sort(key=lambda current: started_at(current.record))
         return experiments_by(kept, workload, by, lambda current, key: Run(current=current, key=key), against)
 
+    def _ratios(self, workload: str, by: str, span: str | None, against: str | None) -> Iterator[dict[str, Any]]:
+        """Yield a row for each arm, compared by time or size as a terminal compares them."""
+        entries = []
+        for current in self._read(workload):
+            timed = latency(current.record, span) if span else None
+            cost = Cost(says="runs", number=timed.median, interval=timed) if timed else None
+            summary = Summary(cost=cost) if span else summary_of(current.record)
+            entry = Entry(record=replace(current.record, readings=()), summary=summary, label=current.label)
+            entries.append(replace(entry, is_of_one_machine=current.is_of_one_machine))
+        entries.sort(key=lambda entry: started_at(entry.record))
+        for group in groups_of(entries, by, against):
+            for found in group.verdicts():
+                named = {"by": by, "arm": found.arm, "other": found.other, "span": span, "metric": found.quantity}
+                ends = {"ratio": found.estimate, "low": found.low, "high": found.high, "outcome": found.outcome}
+                yield named | ends | {"margin": None} | dict(group.experiment.key)
 
-def load(path: str | Path = "results") -> Runs:
-    """Load every run below a folder of results, or below a store's URL, as `s3://bucket/folder`. Damaged ones are left
-    out, and a warning names them.
+
+def load(path: str | Path | Iterable[str | Path] = "results") -> Runs:
+    """Load every run below a folder of results, or below a store's URL, as `s3://bucket/folder`; or below several, each
+    under a label of its own. Damaged ones are left out, and a warning names them.
 
     Raises ValueError where there is no such folder.
     """
-    if not is_store(path) and not Path(path).is_dir():
-        raise ValueError(f"path must be a folder of results; got {str(path)!r}")
-    results = read_results([Path(path)], with_readings=False)
+    paths = [path] if isinstance(path, str | Path) else list(path)
+    for place in paths:
+        if not is_store(place) and not Path(place).is_dir():
+            raise ValueError(f"path must be a folder of results; got {str(place)!r}")
+    results = read_results([Path(place) for place in paths], with_readings=False)
     if results.damaged:
         named = "; ".join(f"{damage.name}: {damage.reason}" for damage in results.damaged)
         warnings.warn(f"left out as damaged: {named}", stacklevel=2)
@@ -191,32 +251,30 @@ def _case(current: CurrentRecord) -> dict[str, Any]:
         "status": str(record.status),
         "evidence": str(record.evidence),
         **record.case.axes,
-        "settings": ", ".join(extras(record)) or None,
+        **{name: value for name, value in record.case.extras.items() if value is not None},
     }
 
 
 def _spans(current: CurrentRecord) -> Iterator[dict[str, Any]]:
-    """Return a row for each span of a case; one for a case that has none."""
-    of_span: dict[str, dict[str, list[Reading]]] = defaultdict(lambda: defaultdict(list))
-    for reading in current.record.readings:
-        of_span[reading.span][reading.metric].append(reading)
-    for span, metrics in of_span.items():
-        row = _case(current) | {"span": span}
-        for metric, readings in metrics.items():
-            last = max(readings, key=lambda reading: reading.step)
-            row |= _medians(readings) if metric == TIMED else {metric: last.value}
+    """Return a row for each span of a case; one for a case that has none. Its readings are tuples."""
+    case, readings = _case(current), cast("list[tuple[Any, ...]]", current.record.readings)
+    last: dict[str, dict[str, tuple[int, float]]] = defaultdict(dict)
+    timings: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for step, span, metric, value, _, _, _, _, launch in readings:
+        if metric == TIMED and math.isfinite(value):
+            timings[span][launch or 0].append(value)
+        if metric not in last[span] or step > last[span][metric][0]:
+            last[span][metric] = step, value
+    for span, metrics in last.items():
+        row = case | {"span": span}
+        row |= {metric: value for metric, (_, value) in metrics.items() if metric != TIMED}
+        if launches := timings.get(span):
+            found = launched_interval([launches[launch] for launch in sorted(launches)])
+            beside = ("low", "high", "level", "count", "launches")
+            row |= {TIMED: found.median} | {f"{TIMED}_{name}": getattr(found, name) for name in beside}
         yield row
-    if not of_span:
-        yield _case(current) | {"span": None}
-
-
-def _medians(readings: Sequence[Reading]) -> dict[str, Any]:
-    usable = [reading for reading in readings if math.isfinite(reading.value)]
-    if not usable:
-        return {}
-    found = launched_interval(by_launch(usable))
-    beside = ("low", "high", "level", "count", "launches")
-    return {TIMED: found.median} | {f"{TIMED}_{name}": getattr(found, name) for name in beside}
+    if not last:
+        yield case | {"span": None}
 
 
 def _steps(current: CurrentRecord) -> Iterator[dict[str, Any]]:
@@ -250,7 +308,7 @@ def _rows(experiment: Experiment[Run], by: str, outcome: Outcome) -> Iterator[di
 
 
 def _frame(rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
-    """Return rows as a frame: whole numbers stay whole, texts that repeat are categories, units stand in `attrs`."""
+    """Return rows as a frame: whole numbers stay whole, texts are Python's own, units stand in `attrs`."""
     import pandas as pd
 
     columns: dict[str, list[Any]] = defaultdict(list)
@@ -278,4 +336,4 @@ def _typed(values: Sequence[Any]) -> "pd.Series[Any]":
         return pd.Series(values, dtype="boolean")
     if kinds <= {int, float}:
         return pd.Series(values, dtype="float64")
-    return pd.Series(pd.Categorical([value if value is None else str(value) for value in values]))
+    return pd.Series([value if value is None else str(value) for value in values], dtype="object")

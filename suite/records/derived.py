@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
+from suite.configuration.files import read_yaml
+from suite.records.metrics import EVALUATE, TRIVIAL_ACCURACY
 from suite.records.record import Reading, Record
 from suite.theory.roofline import Ceilings
 
@@ -29,7 +31,18 @@ def noted(record: Record, span: str, metric: str) -> float | None:
 def constant(record: Record, span: str, metric: str) -> float | None:
     """Return a size or a rate that a record notes once, where it is above zero."""
     value = noted(record, span, metric)
+    if value is None and (span, metric) == (EVALUATE, TRIVIAL_ACCURACY):
+        value = _trivial_accuracy_of_settings(record)
     return value if value is not None and value > 0 else None
+
+
+def _trivial_accuracy_of_settings(record: Record) -> float | None:
+    """Look up what older records do not hold; None for a task or a number of prompts that the table does not have."""
+    table, task = read_yaml("trivial_accuracy.yaml"), record.settings.get("task")
+    if not isinstance(task, Mapping) or record.settings.get("eval_prompts") != table["eval_prompts"]:
+        return None
+    right = (row["right"] for row in table["tasks"] if row["of"].items() <= task.items())
+    return next((count / table["eval_prompts"] for count in right), None)
 
 
 def by_launch(readings: Iterable[Reading]) -> list[list[float]]:

@@ -47,6 +47,7 @@ def exact(name: str, unit: str, label: str, better: Better = Better.NEITHER) -> 
 
 EVALUATE, BASE = "evaluate", "base"
 """Spans of numbers, beside records.record.STEP; `rollout`, `score`, `update` and `evaluate` are timed ones."""
+TRIVIAL_ACCURACY = "trivial_accuracy"
 PHASES = ("rollout", "score", "update")
 """Timed spans of one step, in their order. `evaluate` is timed too and is no part of an algorithm's cost."""
 
@@ -70,6 +71,7 @@ RL_METRICS = (
     seeded("cases_passed", "", "Mean share of its cases that a sampled program passes", Better.HIGHER),
     seeded("unscorable", "", "Share of sampled completions that the task's own scorer cannot judge", Better.LOWER),
     seeded("heldout_accuracy", "", "Share of held-out prompts answered rightly, greedily", Better.HIGHER, points=True),
+    exact(TRIVIAL_ACCURACY, "", "Share of held-out prompts that copying, or one answer to all, gets right"),
     seeded("heldout_format", "", "Share of held-out prompts answered in the asked form, greedily", Better.HIGHER),
     seeded("heldout_length", "", "Mean length of the greedy answers to held-out prompts, in tokens"),
     # What is thought. A thought is what stands between its tags; a correction is one that holds the marker `!`.

@@ -13,7 +13,7 @@ from suite.configuration.files import workload_definition
 from suite.records import numbers
 from suite.records.cards import memory_limit_bytes, number_of, power_limit_w, used_card
 from suite.records.holdings import ALLOCATOR_PEAK, PEAK
-from suite.records.metrics import METRICS
+from suite.records.metrics import METRICS, TRIVIAL_ACCURACY
 from suite.records.record import SAMPLES, Evidence, Reading, Record, Status
 
 TIMINGS = ("latency_s", "cold_latency_s")
@@ -24,7 +24,7 @@ SHARES = (
     *("accuracy", "format", "compiles", "cases_passed", "unscorable", "corrections", "truncated"),
     *("heldout_accuracy", "heldout_format", "heldout_corrections", "preference_accuracy"),
     *("clip_fraction_low", "clip_fraction_high", "gradient_clipped", "groups_without_signal"),
-    *("answer_accuracy", "linear_probe_accuracy", "chance"),
+    *("answer_accuracy", "linear_probe_accuracy", "chance", TRIVIAL_ACCURACY),
 )
 """Metrics between 0 and 1."""
 ROUNDING = 1e-6

@@ -9,12 +9,11 @@ import hashlib
 import json
 import os
 import stat
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from suite.records import aliases
 from suite.records.aliases import span_today
@@ -28,9 +27,6 @@ from suite.records.strict_json import strict_json
 from suite.records.tables import FLOAT, INT, LARGEST_TABLE_BYTES, TEXT, TableFile
 from suite.records.walk import Damage, folders_below
 from suite.records.withdrawn import LARGEST_LIST_BYTES, WITHDRAWN, Withdrawal, withdrawals_in
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LOCK = "claim.lock"
 JUDGEMENT, SUMMARY, JUNIT = "judgement.json", "summary.md", "junit.xml"
@@ -162,7 +158,7 @@ def read_record(folder: Path, *, with_readings: bool = True, room: Room | None =
     left = room.left
     try:
         record = _record_in(folder, room)
-        return replace(record, readings=_readings_in(folder, record, room)) if with_readings else record
+        return replace(record, readings=read_readings(folder, record, room)) if with_readings else record
     except CorruptRecordError:
         room.left = left
         raise
@@ -181,32 +177,40 @@ def _record_in(folder: Path, room: Room) -> Record:
     return record
 
 
-def _readings_in(folder: Path, record: Record, room: Room) -> list[Reading]:
+def read_readings(folder: Path, record: Record, room: Room | None = None) -> list[Reading]:
+    """Read the readings of a run whose record was read without them. Raises CorruptRecordError as `read_record`."""
+    return [
+        Reading(
+            step=step,
+            span=span,
+            metric=metric,
+            value=value,
+            wall_s=wall_s,
+            thread_cpu_s=thread_cpu_s,
+            process_cpu_s=process_cpu_s,
+            involuntary_switches=switches,
+            launch=launch,
+        )
+        for step, span, metric, value, wall_s, thread_cpu_s, process_cpu_s, switches, launch in rows_of_readings(
+            folder, record, room
+        )
+    ]
+
+
+def rows_of_readings(folder: Path, record: Record, room: Room | None = None) -> Iterator[tuple[Any, ...]]:
+    """Yield a run's readings as tuples in the order of READINGS: of a long training an object each takes as long as the
+    rest. Raises CorruptRecordError, on the way too."""
+    room = room or Room()
     content = read_file(folder / SAMPLES, LARGEST_TABLE_BYTES)
     if record.files.get(SAMPLES) not in (None, hashlib.sha256(content).hexdigest()):
         raise CorruptRecordError(f"{SAMPLES} is not the file that {RECORD} was written with")
     room.grow(len(content))
-    found = list[Reading]()
     for columns in READINGS.columns_in(content, take=lambda rows: room.take(READING_BYTES * rows)):
         spans = {span: span_today(span) for span in set(columns["span"])}
         metrics = {metric: aliases.METRICS.get(metric, metric) for metric in set(columns["metric"])}
-        found += [
-            Reading(
-                step=step,
-                span=spans[span],
-                metric=metrics[metric],
-                value=value,
-                wall_s=wall_s,
-                thread_cpu_s=thread_cpu_s,
-                process_cpu_s=process_cpu_s,
-                involuntary_switches=switches,
-                launch=launch,
-            )
-            for step, span, metric, value, wall_s, thread_cpu_s, process_cpu_s, switches, launch in zip(
-                *columns.values(), strict=True
-            )
-        ]
-    return found
+        columns["span"] = [spans[span] for span in columns["span"]]
+        columns["metric"] = [metrics[metric] for metric in columns["metric"]]
+        yield from zip(*columns.values(), strict=True)
 
 
 def read_contents(roots: Iterable[Path], *, with_readings: bool = True, room: Room | None = None) -> Contents:
@@ -287,26 +291,6 @@ def _is_begun(names: Iterable[str]) -> bool:
     found = {name for name in names if name in (RECORD, SAMPLES, LOCK) or name.endswith(PART)}
     is_gates = any(name.removesuffix(PART) in (JUDGEMENT, SUMMARY) for name in names)
     return not found.isdisjoint((RECORD, SAMPLES, LOCK)) or (bool(found) and not is_gates)
-
-
-def load(path: str | Path) -> "pd.DataFrame":
-    """Return every reading below a results folder, one a row.
-
-    Columns: `case_id`, `run_key`, `machine_id`, `status`, `reason`, `evidence`; a column for each axis of the case;
-    then `step`, `span`, `metric`, `value`, `unit` (of `value`), and for timings `wall_s`, `thread_cpu_s` and
-    `process_cpu_s` (seconds), `involuntary_switches` (a count) and `launch` (a number from 0, in which `step` counts
-    from 0 again; null where all are of one). A run without readings has one row whose `metric` is
-    null. Raises ValueError where there is no such folder. Damaged runs are left out, and a warning names them.
-    """
-    import pandas as pd
-
-    if not Path(path).is_dir():
-        raise ValueError(f"path must be a folder of results; got {str(path)!r}")
-    contents = read_contents([Path(path)])
-    if contents.damaged:
-        named = "; ".join(f"{damage.folder.name}: {damage.reason}" for damage in contents.damaged)
-        warnings.warn(f"left out as damaged: {named}", stacklevel=2)
-    return pd.DataFrame([row for stored in contents.stored for row in reading_rows(stored.record)])
 
 
 def reading_rows(record: Record) -> Iterable[dict[str, Any]]:

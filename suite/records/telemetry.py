@@ -33,32 +33,8 @@ SERIES = TableFile(
     },
     required=("time_s", "unix_s", "phase", "device", "quantity", "value"),
 )
-QUANTITIES = {
-    # of a GPU, by NVML
-    "power_instant_w": "W",
-    "power_average_w": "W",
-    "energy_j": "J",
-    "utilisation_share": "",
-    "memory_used_bytes": "B",
-    "sm_clock_hz": "Hz",
-    "memory_clock_hz": "Hz",
-    "temperature_c": "°C",
-    "event_reasons": "",
-    "pcie_sent_bytes_per_s": "B/s",
-    "pcie_received_bytes_per_s": "B/s",
-    "other_processes": "",
-    # of the CPU; its energy is RAPL's
-    "frequency_hz": "Hz",
-    "cpu_pressure_share": "",
-    "memory_pressure_share": "",
-    "io_pressure_share": "",
-    "steal_share": "",
-    # of the worker
-    "rss_bytes": "B",
-    "cpu_share": "",
-}
-"""Unit of each quantity. `energy_j` is a counter, `event_reasons` NVML's bits, a share 1 at the most but for the
-worker's `cpu_share`, which counts a whole CPU as 1."""
+"""A quantity's name ends with its unit: of a GPU those of NVML, of the CPU among others RAPL's energy, of the worker
+`cpu_share`, which counts a whole CPU as 1. `energy_j` is a counter, `event_reasons` are NVML's bits."""
 
 
 class Mark(StrEnum):

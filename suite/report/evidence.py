@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from suite.records import numbers
 from suite.report.blocks import Table, Text, joined, say, say_or
 from suite.report.model.experiment import Contrast
 from suite.report.model.formats import with_range
@@ -20,7 +21,8 @@ def verdict(found: Comparison, unit: str = "points") -> Text:
     `unit`: `points` of a share, or `nats` of a loss whose sign was turned, so that higher is better.
     """
     margin = f"{(100 if unit == 'points' else 1) * (found.margin or 0.0):g}"
-    sentence = say(f"verdict.{found.outcome}", count=found.pairs, margin=say(f"verdict.within.{unit}", margin=margin))
+    fields = {"margin": say(f"verdict.within.{unit}", margin=margin), "floor": numbers.percent(found.bounds[0] or 0.0)}
+    sentence = say(f"verdict.{found.outcome}", count=found.pairs, **fields)
     return say_or(f"verdict.loss.{found.outcome}", sentence) if unit == "nats" else sentence
 
 

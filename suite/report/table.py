@@ -12,6 +12,7 @@ R = TypeVar("R")
 P = TypeVar("P")
 Cell = Text | float | None
 Said = Callable[[Any], Text]
+BACKEND = say("column.backend")
 MOST_ROWS_OPEN = 16
 """A longer table is a line that opens: the figures have said it already."""
 
@@ -61,7 +62,7 @@ def label_column(several: bool) -> list[Column[Any]]:
     return [column("column.label", lambda row: row.label, facet="label")] if several else []
 
 
-def plain(text: str) -> Text:
+def plain(text: Text) -> Text:
     """Return a text of a record, or of no language, as a column's title."""
     return Joined("", (text,))
 
@@ -99,6 +100,9 @@ def table(
         for column, cells in written
         if not column.only_where_known or any(cell != numbers.NOTHING for cell in cells)
     ]
+    # A page hides the last columns of a wide table: a backend that tells rows apart stands among the first.
+    if place := next((at for at, (head, cells) in enumerate(kept) if head.title == BACKEND and len(set(cells)) > 1), 0):
+        kept.insert(min(place, 2), kept.pop(place))
     return Table(
         title=title,
         family=family,

@@ -13,7 +13,7 @@ from suite.measure.heap import keep_freed_memory
 from suite.measure.meter import Meter
 from suite.measure.rng import python_rng
 from suite.measure.stateful import WorkloadFailedError
-from suite.records.metrics import BASE, EVALUATE
+from suite.records.metrics import BASE, EVALUATE, TRIVIAL_ACCURACY
 from suite.records.record import Reading, constant_readings
 from suite.rl.base import Base, base_model, new_decoder
 from suite.rl.plan import RlPlan, critic_settings
@@ -22,7 +22,7 @@ from suite.rl.registry import STAGES
 from suite.rl.rollout import completions_of, mean, scores_of, trace_readings
 from suite.rl.stage import BeginStage, Stage, StageBegin
 from suite.rl.step_memory import StepMemory
-from suite.rl.tasks.task import draw
+from suite.rl.tasks.task import draw, trivial_accuracy
 from suite.rl.teacher import teacher_of
 
 LAST_LOSSES = 20
@@ -60,7 +60,8 @@ class RlWorkload:
     def constants(self) -> Iterable[Reading]:
         last = self._base.losses[-LAST_LOSSES:]
         of_base = {BASE: {"base_loss": sum(last) / len(last)}} if last else {}
-        yield from constant_readings({**self.plan.constants(), **of_base})
+        of_prompts = {EVALUATE: {TRIVIAL_ACCURACY: trivial_accuracy(self.plan.task, self._held_out)}}
+        yield from constant_readings({**self.plan.constants(), **of_base, **of_prompts})
 
     def facts(self) -> Mapping[str, Any]:
         return {

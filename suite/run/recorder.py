@@ -249,7 +249,7 @@ def _with_chosen_backend(settings: Mapping[str, Any], facts: Mapping[str, Any]) 
     that a record never mixes the times of several kernels.
     """
     chosen = facts.get("backend")
-    if chosen is None or settings["backend"]["_target_"] != read_choice("backend", "auto")["_target_"]:
+    if chosen is None or (settings.get("backend") or {}).get("_target_") != read_choice("backend", "auto")["_target_"]:
         return settings
     return {**settings, "backend": read_choice("backend", chosen)}
 

@@ -157,29 +157,3 @@ def lag1_autocorrelation(launches: Sequence[ArrayLike]) -> float | None:
     rests = [samples - samples.mean() for samples in taken if len(samples) > 2]
     total = sum(float(rest @ rest) for rest in rests)
     return sum(float(rest[:-1] @ rest[1:]) for rest in rests) / total if total > 0 else None
-
-
-def paired_ratio_interval(
-    candidate: ArrayLike, baseline: ArrayLike, *, level: float = 0.95, resamples: int = 4000, seed: int = 0
-) -> Interval:
-    """Return the median of candidate / baseline over rounds taken side by side, with a percentile bootstrap over
-    rounds.
-
-    Raises ValueError unless both have the same number of rounds, at least two.
-    """
-    a, b = np.asarray(candidate, dtype=float), np.asarray(baseline, dtype=float)
-    if a.shape != b.shape or a.ndim != 1 or len(a) < 2:
-        raise ValueError(
-            f"candidate and baseline must be two series of equal length, at least 2; got {a.shape} and {b.shape}"
-        )
-    log_ratios = np.log(a / b)
-    generator = np.random.default_rng(seed)
-    resampled = generator.choice(log_ratios, size=(resamples, len(log_ratios)))
-    low, high = np.quantile(np.median(resampled, axis=1), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(
-        median=float(np.exp(np.median(log_ratios))),
-        low=float(np.exp(low)),
-        high=float(np.exp(high)),
-        level=level,
-        count=len(a),
-    )

@@ -6,8 +6,9 @@ what a pair has in common cancels in its difference. The rule, in order:
 1. Fewer than FEWEST_PAIRS pairs: FEW. Nothing is said of them.
 2. Both arms at the top of what can be reached, or neither above guessing: CEILING, FLOOR. The task tells nothing apart.
 3. Student's t on the differences, with Holm's correction over the comparisons of one table, below ALPHA: HIGHER, LOWER.
-4. The interval lies within the equivalence margin: ALIKE. "No difference" needs evidence, too.
-5. Else OPEN: not told apart.
+4. The interval, as wide as that correction asks, lies within the equivalence margin: ALIKE. "No difference" needs
+   evidence, too.
+5. Else OPEN: no clear difference.
 
 `python tests/benchmarks/evidence.py` prints how often this rule is wrong where nothing differs.
 """
@@ -99,14 +100,13 @@ class Comparison:
 
     @functools.cached_property
     def interval(self) -> Estimate | None:
-        """Student's 95 % interval of this comparison alone, within what is possible; None for one pair."""
-        return self._interval_at(1 - ALPHA)
+        """Student's interval within what is possible; None for one pair.
 
-    @functools.cached_property
-    def holm_interval(self) -> Estimate | None:
-        """The interval beside a corrected verdict: it holds 0 if and only if that finds no difference."""
+        At 95 % for a comparison that stands alone. Beside a corrected verdict it is as wide as Holm's rule asks of this
+        comparison: it holds 0 if and only if the rule finds no difference.
+        """
         if not self.p or not self.adjusted_p:
-            return self.interval
+            return self._interval_at(1 - ALPHA)
         return self._interval_at(1 - ALPHA * self.p / self.adjusted_p)
 
     def _interval_at(self, level: float) -> Estimate | None:

@@ -65,7 +65,9 @@ def geometry_from(settings: Mapping[str, Any], where: str = "geometry.") -> Geom
         )
     checked.setdefault("num_kv_heads", heads)
     checked |= _indexer_of(settings)
-    geometry = Geometry(name=str(settings["name"]), attention=kind, rope=rope_from(settings, where), **checked)
+    if not isinstance(name := settings.get("name"), str):
+        raise ValueError(f"{where}name must be the model's name, as its file is called; got {name!r}")
+    geometry = Geometry(name=name, attention=kind, rope=rope_from(settings, where), **checked)
     if geometry.num_heads % geometry.num_kv_heads:
         raise ValueError(
             f"{where}num_heads must be a multiple of {where}num_kv_heads; "

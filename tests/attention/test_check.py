@@ -7,6 +7,7 @@ import torch
 
 from suite.attention import check
 from suite.attention.backends.eager import attend
+from suite.attention.grouped import GroupedAttention
 from suite.attention.problem import visible_keys
 from suite.attention.workload import AttentionWorkload
 from suite.configuration.files import choices, read_choice, read_yaml
@@ -160,6 +161,49 @@ def test_a_layer_off_by_just_more_than_the_bound_is_incorrect(dtype):
     assert workload.check()
     layer.output = lambda o_BHSv: right(o_BHSv) * (1 + 1.1 * LARGEST[dtype])
     with pytest.raises(IncorrectError, match="relative error of the layer's output"):
+        workload.check()
+
+
+class Unstated(GroupedAttention):
+    """A stranger's layer: it inherits a definition and states none."""
+
+
+@pytest.mark.parametrize("phase", ["prefill", "decode", "train"])
+@pytest.mark.parametrize("damage", ["nothing", "zeros", "one token alike", "not a number"])
+def test_a_layer_without_definition_must_answer_its_input(damage, phase):
+    workload = AttentionWorkload(settings(attention="gqa", phase=phase, query_len=3))
+    workload._layer_class = Unstated
+    workload.prepare()
+    layer = workload.work.layer
+    right = layer.output
+
+    def output(o_BHSv):
+        y_BSD = right(o_BHSv)
+        if damage == "zeros":
+            return y_BSD * 0
+        if damage == "one token alike":
+            return torch.cat((y_BSD[:, :1] * 0 + 1, y_BSD[:, 1:]), dim=1)
+        return y_BSD * (float("nan") if damage == "not a number" else 1)
+
+    layer.output = output
+    assert workload.facts()["layer_check"].startswith("none")
+    if damage == "nothing":
+        assert workload.check()
+        return
+    with pytest.raises(IncorrectError, match="not finite" if damage == "not a number" else "for two different inputs"):
+        workload.check()
+
+
+@pytest.mark.parametrize("cache_dtype", [None, "int8"])
+def test_a_decoded_token_that_ignores_its_input_is_incorrect(cache_dtype):
+    workload = AttentionWorkload(settings(attention="gqa", cache_dtype=cache_dtype))
+    workload._layer_class = Unstated
+    workload.prepare()
+    assert workload.check()
+    layer = workload.work.layer
+    right, alike_BSD = layer.project, layer.drawn_input(workload.plan.forward, workload.work._generator)
+    layer.project = lambda x_BSD, *where: right(alike_BSD, *where)
+    with pytest.raises(IncorrectError, match="for two different inputs"):
         workload.check()
 
 

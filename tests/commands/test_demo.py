@@ -32,7 +32,7 @@ def test_the_answer_tells_speed_cache_and_what_was_learnt():
     assert learning.startswith("Held-out accuracy by reinforcement learning: grpo ")
     assert "; ppo " in learning
     assert learning.endswith(" of CPU time in all.")
-    assert "with 1 seed: 5 are the fewest" in together
+    assert "1 seed; at least 5 are needed to compare them" in together
 
 
 def test_an_answer_says_that_a_run_was_too_short_to_tell():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from suite.commands import doctor as doctor_module
-from suite.commands.doctor import as_text, doctor, examine, slow_dtypes
+from suite.commands.doctor import doctor, examine_system, slow_dtypes
 from suite.configuration.files import choices
 from suite.records import environment as environment_module
 from suite.records.environment import machine_id
@@ -42,6 +42,14 @@ def probed(monkeypatch, tmp_path, examined):
     found = json.loads(json.dumps(examined[-1]))
     monkeypatch.setattr(doctor_module, "_ask_torch", lambda: (found, None))
     return found
+
+
+def examine():
+    return doctor_module.examine(examine_system())
+
+
+def as_text(facts):
+    return "\n".join([*doctor_module._system_lines(facts), *doctor_module._run_lines(facts)])
 
 
 def without(monkeypatch, *modules):
@@ -102,6 +110,23 @@ def test_without_hydra_torch_is_still_asked(monkeypatch, probed):
     assert facts["why_no_runs"] == "hydra-core is not installed"
     assert facts["torch"]["version"] == probed["version"]
     assert all(not backend["runs"] for backend in facts["backends"].values())
+
+
+def test_what_needs_no_torch_is_said_before_it_answers(monkeypatch, capsys):
+    def ask():
+        asked.append(capsys.readouterr().out)
+        return None, "torch is slow"
+
+    asked = []
+    monkeypatch.setattr(doctor_module, "_ask_torch", ask)
+    assert doctor(as_json=False) == 3
+    assert [line.split()[0] for line in asked[0].splitlines() if line[0] != " "][:4] == [
+        "suite",
+        "conf",
+        "packages",
+        "CPU",
+    ]
+    assert "torch is slow" in capsys.readouterr().out
 
 
 def test_a_broken_torch_is_a_reason_and_no_traceback(monkeypatch, tmp_path):

@@ -25,7 +25,6 @@ from suite.records.record import Evidence, Status
 from suite.records.store import read_contents, read_record
 from suite.run.job import job_of
 from suite.run.recorder import SharedState
-from suite.theory.geometry import geometry_names
 from tests.conftest import heard
 from tests.records.factory import committed
 from tests.records.test_code import forget_code
@@ -204,10 +203,11 @@ def test_the_id_holds_axes_and_named_settings_not_the_measuring():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["geometry=nowhere"], ["geometry must be one of", "tiny", "'nowhere'"]),
+        (["geometry=tinny"], ["no geometry 'tinny'; did you mean tiny?", "suite ls geometry"]),
         (["attention=linear"], ["attention must be one of", "mla", "'linear'"]),
         (["nonsense=1"], ["no setting 'nonsense'"]),
         (["+nonsense=1"], ["no setting 'nonsense'"]),
+        (["+experiment=mine"], ["no setting 'experiment'", "sweep/NAME.yaml", "--config-dir"]),
         (["seq_len=0"], ["seq_len", "at least 1", "0"]),
         (["seq_len=1.5"], ["seq_len", "whole number", "1.5"]),
         (["query_len=65", *SMALL], ["query_len must be at most seq_len", "65"]),
@@ -277,12 +277,6 @@ def test_a_wrong_case_is_one_sentence_and_nothing_runs(tmp_path, capsys, argumen
 def test_another_configuration_than_that_of_runs_is_refused(tmp_path, capsys):
     assert main(["--config-name", "gate", f"hydra.run.dir={tmp_path}"]) == 2
     assert "conf/run.yaml says what a case is, and no other takes its place" in capsys.readouterr().err
-
-
-def test_every_geometry_named_in_the_refusal_exists(tmp_path, capsys):
-    run(tmp_path, "geometry=nowhere")
-    said = capsys.readouterr().err
-    assert all(name in said for name in geometry_names())
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,6 +12,8 @@ import pytest
 
 from suite.console.eta import SeveralSweeps
 from suite.console.progress import Terminal
+from suite.console.record import answer, marks_of
+from suite.console.summary import summary_of
 from suite.records.record import Status
 from suite.records.store import StoredRecord
 from tests.hostile.texts import SPACED, TEXTS, harmful
@@ -62,7 +65,7 @@ def test_outside_a_terminal_there_are_plain_lines_and_a_table(capsys):
         "mha        4096     failed              -             -         -              -",
         "4 cases: 3 ok, 1 failed; 1 recorded before; took 5.0 s",
         "1 failed: it broke",
-        "gqa and mla are not told apart in speed at 4,096 tokens (1.00×, 0.875–1.14).",
+        "No clear difference in speed between gqa and mla at 4,096 tokens (1.00×, 0.875–1.14).",
         "records: results",
     ]
 
@@ -119,6 +122,18 @@ def test_disturbed_runs_have_a_mark_and_one_line_for_all(capsys):
     assert "wall time" not in said
     marks = [line.rsplit(" ", 1)[1] for line in said.splitlines() if line.startswith("[")]
     assert [mark if len(mark) == 1 else "" for mark in marks] == ["~", "~", "!", ""]
+
+
+def test_a_layer_that_was_not_checked_is_marked_wherever_it_stands(capsys):
+    known = build(attention="mha")
+    foreign = replace(known, provenance={**known.provenance, "layer_check": "none: the variant states no definition"})
+    swept(build(), foreign)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "NOT CHECKED (no definition)" in line]
+    assert [line.split()[0] for line in lines] == ["[2/2]", "1"]  # the case's line, and the count of warnings
+    assert marks_of(foreign) != marks_of(known)
+    told = "\n".join(answer(foreign, "ok", summary_of(foreign)))
+    assert re.search(r"^check .*kernel 0\.002 .*, layer: NOT CHECKED \(no definition\)$", told, re.MULTILINE)
+    assert "NOT CHECKED" not in "\n".join(answer(known, "ok", summary_of(known)))
 
 
 def test_a_line_now_and_then_says_how_far_it_is(capsys, monkeypatch):

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from suite.console.rl import summary
+from suite.console.rl import learning, summary
 from suite.records.holdings import held_readings
 from suite.records.record import Reading
 from tests.records.factory import build
@@ -42,3 +42,14 @@ def test_the_phase_holding_most_is_named_with_its_largest_parts():
 
 def test_of_memory_nothing_is_said_where_none_was_tracked():
     assert "memory" not in dict(summary(evaluated()).lines)
+
+
+def test_a_rise_that_guessing_reaches_too_is_told_as_chance():
+    ends = [
+        Reading(step=step, span="evaluate", metric="heldout_accuracy", value=share)
+        for step, share in ((0, 0), (9, 0.1))
+    ]
+    record = replace(build(), readings=ends, settings={"eval_prompts": 256})
+    guessed = Reading(step=0, span="evaluate", metric="trivial_accuracy", value=19 / 256)
+    assert learning(record) == "0 % → 10 %"
+    assert "from chance" in learning(replace(record, readings=[*ends, guessed]))

@@ -98,6 +98,11 @@ class Raising(Behaving):
         raise RuntimeError(f"cannot read /home/alice/weights.pt with {os.environ.get('PLANTED_TOKEN', '')}")
 
 
+class RaisingInTorch(Behaving):
+    def work(self):
+        torch.nn.Linear(3, 2)(self.values)
+
+
 class Unsupported(Behaving):
     def prepare(self):
         raise UnsupportedError("this machine has no flux capacitor")

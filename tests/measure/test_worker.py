@@ -17,6 +17,7 @@ from suite.measure.worker import FORKS, TaskInterruptedError, Worker
 from suite.records.record import Status
 from suite.theory.roofline import MeasuredCeilings
 
+FOREIGN = Path(__file__).parents[1] / "foreign"
 CEILINGS = MeasuredCeilings(flops_per_s=1e9, bytes_per_s_by_size={1 << 20: 1e9})
 EFFORT = {"precision": 1.0, "launches": 1, "max_seconds": 1.0, "min_steps": 1, "max_steps": 1, "cold_steps": 0}
 
@@ -68,6 +69,14 @@ def test_errors_leave_the_process_to_the_next_case(outcome_of):
     assert outcome_of("Exhausting")[0][0] is Status.OUT_OF_MEMORY
     assert outcome_of("Raising")[0][0] is Status.FAILED
     assert outcome_of("Behaving") == ((Status.OK, None), pid)
+
+
+def test_another_packages_error_names_its_line(outcome_of):
+    lines = (FOREIGN / "misbehaving.py").read_text(encoding="utf-8").splitlines()
+    for workload, statement in (("Raising", "raise RuntimeError("), ("RaisingInTorch", "torch.nn.Linear(")):
+        (_, reason), _ = outcome_of(workload)
+        said = re.fullmatch(r"RuntimeError: .* \(misbehaving\.py, line (\d+)\)", reason)
+        assert lines[int(said[1]) - 1].strip().startswith(statement)
 
 
 def test_an_interruption_and_the_workers_end_end_the_process(worker, outcome_of, tmp_path):

@@ -30,6 +30,7 @@ def test_the_examples_of_the_docstrings_hold(name, monkeypatch):
 
 def test_the_package_shows_what_it_offers():
     assert dir(suite) == ["Runs", "__version__", "load", "plot"]
+    assert dir(suite.plot) == ["forest", "latency", "learning", "pareto", "roofline", "sign_map"]
     assert (ROOT / "suite" / "py.typed").exists()
 
 
@@ -40,8 +41,33 @@ def test_a_table_has_a_row_a_case_and_span_with_units_and_types(tmp_path):
     assert (row["latency_s"], row["latency_s_low"], row["latency_s_high"]) == (2e-3, 1e-3, 3e-3)
     assert row["latency_s_count"] == 6
     assert table.seq_len.dtype == "Int64"
-    assert table.attention.dtype == "category"
+    assert table.attention.map({"mla": 1, "mha": 2}).unique().tolist() == [1, 2]
     assert table.attrs["units"]["latency_s_low"] == table.attrs["units"]["latency_s"] == "s"
+
+
+def test_each_setting_that_was_swept_has_a_column(tmp_path):
+    store(tmp_path, *(build(attention="gqa", extras={"attention.kv_heads": heads}) for heads in (2, 4)), build())
+    table = suite.load(tmp_path).table().drop_duplicates("case_id")
+    assert table["attention.kv_heads"].dropna().tolist() == [2, 4]
+
+
+def test_runs_are_iterated_filtered_and_added(tmp_path):
+    store(tmp_path / "a", build(), build(attention="mha"), build(attention="mha", seq_len=64))
+    store(tmp_path / "b", build(attention="gqa"), build())
+    runs = suite.load(tmp_path / "a")
+    assert sorted(record.case.axes["attention"] for record in runs) == ["mha", "mha", "mla"]
+    assert all(record.readings for record in runs)
+    short, mla = runs.where(attention="mha", seq_len=[64, 128]), runs.where(attention="mla")
+    assert (len(short), len(mla), len(short + mla), len(runs + mla)) == (1, 1, 2, 3)
+    assert short.table().seq_len.unique().tolist() == [64]
+    with pytest.raises(ValueError, match=r"where takes settings of the runs, of .*attention.*; got colour"):
+        runs.where(colour="red")
+    both = suite.load([tmp_path / "a", tmp_path / "b"])
+    assert (len(both), both.labels) == (5, ["a", "b"])
+    assert len(runs + suite.load(tmp_path / "b")) == 5
+    store(tmp_path / "other" / "a", build())
+    with pytest.raises(ValueError, match="one run of a case under a label"):
+        runs + suite.load(tmp_path / "other" / "a")
 
 
 def test_a_case_that_did_not_run_has_a_row_with_its_status(tmp_path):
@@ -58,6 +84,12 @@ def test_curves_hold_what_changes_from_step_to_step(feedback):
     assert "latency_s" not in curves
 
 
+def test_a_table_holds_the_last_of_several_steps(feedback):
+    table, curves = (frame[frame.span == "evaluate"] for frame in (feedback.table(), feedback.curves()))
+    last = curves.sort_values("step").groupby("case_id").heldout_accuracy.last()
+    assert table.set_index("case_id").heldout_accuracy.to_dict() == last.to_dict()
+
+
 def test_arms_are_compared_by_the_one_rule(tmp_path):
     shares = {"mha": (0.9, 0.91, 0.92, 0.9, 0.93), "mla": (0.5, 0.52, 0.55, 0.5, 0.53)}
     records = [
@@ -70,8 +102,24 @@ def test_arms_are_compared_by_the_one_rule(tmp_path):
     assert (row["arm"], row["other"], row["pairs"], row["outcome"]) == ("mla", "mha", 5, str(found.outcome))
     assert (row["low"], row["high"], row["p"]) == (found.interval.low, found.interval.high, found.p)
     assert row["adjusted_p"] == found.p  # by Holm, over one comparison
-    with pytest.raises(ValueError, match="by must be a setting in which arms of several seeds differ"):
+    with pytest.raises(ValueError, match="by must be a setting in which runs that are else alike differ"):
         suite.load(tmp_path).compare(by="dtype")
+
+
+def test_times_are_compared_and_drawn_by_their_ratio(tmp_path):
+    steady = [1e-3 * (1 + wobble / 100) for wobble in (0, 1, -1, 2, 0, -2, 1, 0)]
+    records = [
+        build(attention=name, latencies_s=[times * value for value in steady])
+        for name, times in (("mha", 3), ("mla", 1))
+    ]
+    store(tmp_path, *records)
+    runs = suite.load(tmp_path)
+    (row,) = runs.compare(by="attention").to_dict("records")
+    assert (row["arm"], row["other"], row["outcome"], row["seq_len"]) == ("mla", "mha", "faster", "4096")
+    assert row["low"] < row["ratio"] < row["high"]
+    (kernel,) = runs.compare(by="attention", span="kernel", against="mla").to_dict("records")
+    assert (kernel["arm"], kernel["outcome"]) == ("mha", "slower")
+    assert list(suite.plot.forest(runs).data[0].x) == [pytest.approx(3.0)]
 
 
 def test_readings_are_every_reading(feedback):

@@ -72,7 +72,7 @@ def whole(folder):
 class ReadRuns(Runs):
     """Runs whose readings were read before, so that no frame of them reads those anew."""
 
-    def _read(self, workload):
+    def _read(self, workload, read=None):
         return iter(self._named(workload))
 
 
@@ -81,7 +81,9 @@ def table(folder, **axes):
     """Return the table of a folder's cases on these axes and with these settings; readings of no others are read."""
     results = unread(folder)
     kept = [one for one in results.records if axes.items() <= (one.record.case.axes | settings_of(one.record)).items()]
-    return Runs(replace(results, records=kept)).table()
+    named = {one.record.case.id: settings_of(one.record)["settings"] for one in kept}
+    frame = Runs(replace(results, records=kept)).table()
+    return frame.assign(settings=frame["case_id"].map(named))
 
 
 def settings_of(record):

@@ -5,50 +5,19 @@ import re
 import pytest
 
 import suite
+from suite.report.answers.answers import QUESTIONS
 from suite.report.command import _no_search_for_cycles
-from tests.prose.documents import MARKED, documents, filled
+from tests.prose.documents import BLOCK, MARKED, documents, filled
 from tests.prose.figures import FIGURES
 from tests.prose.readers import REFERENCE, ROOT, effect, recipe
 
 pytestmark = pytest.mark.skipif(not REFERENCE.exists(), reason="the records are a part of a checkout alone")
 
-ANSWERS = {ROOT / "README.md": "## Four answers", ROOT / "reports" / "README.zh.md": "## 四个回答"}
-NUMBER = re.compile(r"(?<![\w.,-])[+−]?\d[\d.,]*(?:B\b)?(?: ?[%×])?(?![\w-])")
-SETTINGS = {
-    "16,384": "tokens of context of the committed records",
-    "131,072": "tokens of context of the sign map; cached tokens of all sequences (conf/calibration)",
-    "4,096": "cached tokens of all sequences (conf/calibration)",
-    "32,768": "cached tokens of all sequences (conf/calibration)",
-    "3.5": "Qwen3.5's own number",
-    "397B": "Qwen3.5-397B's size",
-    "128": "heads of the sign map; bytes a token of rank 24 and of MQA",
-    "8": "new tokens a step, and ranks, of the sign map; DeepSeek-V2's report has 7 of 8 cells",
-    "7": "DeepSeek-V2's report, table 9 (conf/claims.yaml)",
-    "16": "the rank of the quality records",
-    "59.1": "arXiv 2505.21487, table 5 (conf/claims.yaml)",
-    "60.1": "arXiv 2505.21487, table 5 (conf/claims.yaml)",
-    "1.47B": "arXiv 2505.21487, table 5 (conf/claims.yaml)",
-    "2505.21487": "the paper's own number",
-    "95 %": "the level of every interval",
-}
-"""Numbers of the answers that no record has: what was set, and what others published."""
+READMES = (ROOT / "README.md", ROOT / "reports" / "README.zh.md")
 
 
 def read(path):
     return path.read_text(encoding="utf-8")
-
-
-def answers(path):
-    """Return the section of the answers, without what a picture shows and where links lead."""
-    section = read(path).partition(ANSWERS[path])[2].partition("\n## ")[0]
-    assert section
-    return re.sub(r"\]\([^)]*\)", "]", section)
-
-
-def unmarked(text):
-    """Return the numbers outside markers that are neither a setting nor a source's."""
-    found = [number.rstrip(".,") for number in NUMBER.findall(MARKED.sub("", text))]
-    return [number for number in found if number not in SETTINGS]
 
 
 @_no_search_for_cycles()
@@ -62,29 +31,25 @@ def test_every_figure_in_prose_is_what_the_records_say():
         effect("arm", "reinforce_plus_plus |", "alike", "")
 
 
-@pytest.mark.parametrize("path", ANSWERS, ids=lambda path: path.name)
-def test_no_number_of_an_answer_stands_outside_a_marker(path):
-    assert len(MARKED.findall(answers(path))) > 20
-    assert unmarked(answers(path)) == []
-
-
-def test_a_number_that_no_record_holds_is_found():
-    assert unmarked("It takes <!--=decode.mla-->12.6 ms<!--/-->, half of 23.3 ms, or 41 % (−2.5 to +3).") == [
-        "23.3",
-        "41 %",
-        "−2.5",
-        "+3",
-    ]
+@pytest.mark.parametrize("path", READMES, ids=lambda path: path.name)
+def test_a_readme_has_its_numbers_in_the_block_of_answers(path):
+    (block,) = BLOCK.findall(read(path))
+    assert block[1].count("\n") == 2 + len(QUESTIONS)
+    assert not MARKED.search(read(path))
 
 
 def test_a_figure_that_was_changed_is_filled_anew(tmp_path):
-    changed = "<!--=cache.mla-->35 MiB<!--/-->, <!--=map.h100-->9×<!--/-->"
-    assert filled(tmp_path / "x.md", changed) == "<!--=cache.mla-->36 MiB<!--/-->, <!--=map.h100-->3.6×<!--/-->"
+    changed = "At most <!--=map.h100-->9×<!--/--> as fast."
+    assert filled(tmp_path / "x.md", changed) == "At most <!--=map.h100-->3.6×<!--/--> as fast."
 
 
-def test_both_languages_show_the_same_figures():
-    english, chinese = ([match[2] for match in MARKED.finditer(read(path))] for path in ANSWERS)
-    assert sorted(english) == sorted(chinese)
+def test_both_languages_show_the_same_numbers():
+    """A Chinese cell has the numbers of the English one, in its own order."""
+    tables = [[row.split(" | ") for row in BLOCK.search(read(path))[2].splitlines()[2:]] for path in READMES]
+    for english, chinese in zip(*tables, strict=True):
+        for cells in zip(english, chinese, strict=True):
+            first, second = (sorted(re.findall(r"\d[\d,.]*\d|\d", cell)) for cell in cells)
+            assert first == second
 
 
 def test_every_figure_is_shown_somewhere():

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,18 @@ def build(
         provenance=PROVENANCE | (provenance or {}),
         readings=readings(latencies_s, wall_over=wall_over) if status is Status.OK else [],
     )
+
+
+def in_launches(record: Record, *medians_s: float, spans: Sequence[str] = ("layer",), count: int = 6) -> Record:
+    """The record timed in several launches, the samples of each of which are alike."""
+    kept = [reading for reading in record.readings if reading.metric != "latency_s"]
+    timed = [
+        Reading(step=step, span=span, metric="latency_s", value=median_s, launch=launch)
+        for launch, median_s in enumerate(medians_s)
+        for step in range(count)
+        for span in spans
+    ]
+    return replace(record, readings=[*kept, *timed])
 
 
 def store(parent: Path, *records: Record, series: Sequence[Sample] = ()) -> list[Path]:

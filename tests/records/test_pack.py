@@ -7,12 +7,13 @@ import zipfile
 
 import pytest
 
+import suite
 from suite.commands.results import list_runs, merge, pack, show, verify
 from suite.records import pack as packs
 from suite.records.claim import claim_folder
 from suite.records.pack import PACK, pack_bytes, read_pack
 from suite.records.record import OVERRIDES, CorruptRecordError
-from suite.records.store import load, read_contents, read_file, read_record, write_record
+from suite.records.store import read_contents, read_file, read_record, write_record
 from suite.records.telemetry import Sample, read_series
 from tests.records.factory import build, store
 
@@ -46,12 +47,12 @@ def files_of(folder):
 
 def test_a_pack_is_read_as_its_folders(sweep):
     before = read_contents([sweep])
-    table = load(sweep)
+    table = suite.load(sweep).readings()
     series = [read_series(stored.record, stored.folder) for stored in before.stored]
     files = files_of(sweep)
     assert pack([sweep.parent], remove=True) == 0
     assert read_contents([sweep]) == read_contents([sweep.parent]) == before
-    assert load(sweep).equals(table)
+    assert suite.load(sweep).readings().equals(table)
     assert [read_series(stored.record, stored.folder) for stored in before.stored] == series
     assert {run: {name: read_file(sweep / run / name, 1 << 20) for name in of} for run, of in files.items()} == files
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import suite
 from suite.records.derived import by_launch
 from suite.records.record import CorruptRecordError, Reading, Status
 from suite.records.store import (
@@ -18,7 +19,6 @@ from suite.records.store import (
     RECORD,
     SAMPLES,
     Room,
-    load,
     read_contents,
     read_file,
     read_record,
@@ -267,7 +267,7 @@ def test_a_damaged_folder_is_named_and_the_rest_is_read(tmp_path, damage):
 
 def test_load_gives_a_row_a_reading_with_units_and_axes(tmp_path):
     store(tmp_path, build(latencies_s=(1e-3, 2e-3)), build(status=Status.FAILED, reason="broke", seq_len=8192))
-    frame = load(tmp_path)
+    frame = suite.load(tmp_path).readings()
     timings = frame[(frame["metric"] == "latency_s") & (frame["span"] == "layer")]
     assert timings["value"].tolist() == [1e-3, 2e-3]
     assert set(timings["unit"]) == {"s"}
@@ -275,11 +275,6 @@ def test_load_gives_a_row_a_reading_with_units_and_axes(tmp_path):
     (failed,) = frame[frame["status"] == "failed"].to_dict("records")
     assert failed["reason"] == "broke"
     assert failed["metric"] is None or failed["metric"] != failed["metric"]
-
-
-def test_load_names_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(ValueError, match="nowhere"):
-        load(tmp_path / "nowhere")
 
 
 def test_a_file_written_before_there_were_launches_reads_as_one(tmp_path):
@@ -337,7 +332,7 @@ def test_what_may_not_be_read_is_named(tmp_path):
     try:
         contents = read_contents([tmp_path])
         with pytest.warns(UserWarning, match="left out as damaged: .*; .*; .*"):
-            assert len(load(tmp_path)) == 26
+            assert len(suite.load(tmp_path).readings()) == 26
     finally:
         for folder in folders:
             folder.chmod(0o700)

@@ -42,6 +42,8 @@ def test_a_run_records_costs_learning_and_steadiness(tmp_path, capsys):
     assert readings(record, "step", "completions") == {0: 16, 1: 16, 2: 16}
     assert readings(record, "step", "updates") == {0: 2, 1: 2, 2: 2}
     assert set(readings(record, "evaluate", "heldout_accuracy")) == {0, 2, 3}
+    (guessed,) = readings(record, "evaluate", "trivial_accuracy").values()
+    assert guessed * 8 in range(1, 9)  # of eight prompts
     for phase in (*PHASES, "evaluate"):
         assert set(readings(record, phase, "latency_s")) <= {0, 1, 2, 3}
         assert all(
@@ -87,7 +89,9 @@ def test_what_is_held_out_is_evaluated_and_never_learnt_from(tmp_path):
     assert outcome == (Status.OK, None)
     assert Watched.read == [False] * 24  # three updates of the base
     assert Watched.written == [False] * 8
-    assert Watched.scored == [True] * 16 + [False] * 16 + [True] * 8  # before each stage, the rollout, at the end
+    guessed, trained = Watched.scored[:-40], Watched.scored[-40:]
+    assert set(guessed) == {True}
+    assert trained == [True] * 16 + [False] * 16 + [True] * 8  # before each stage, the rollout, at the end
 
 
 def test_runs_are_bit_equal_for_one_seed_alone(tmp_path):
@@ -311,7 +315,7 @@ def test_groups_are_filtered_and_all_that_was_sampled_is_counted(tmp_path):
         ("micro_batch=9", "micro_batch must be at most minibatch"),
         ("task=countdown", "there is no setting 'task.digits'"),
         ("lr=nan", "lr must be finite; got nan"),
-        ("algorithm=grop", "algorithm must be one of"),
+        ("algorithm=grop", "there is no algorithm 'grop'; did you mean grpo"),
         ("policy_loss=0.1", "policy_loss must be one of"),
         ("attention.shape=[1,2]", "cannot load [1, 2], which is no dotted name"),
         ("critic_model=tini", "small, smollm2, tiny; got 'tini'; did you mean tiny?"),

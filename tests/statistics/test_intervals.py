@@ -9,7 +9,6 @@ from suite.statistics.intervals import (
     launched_interval,
     may_be_equal,
     median_interval,
-    paired_ratio_interval,
 )
 
 
@@ -53,27 +52,6 @@ def test_the_interval_covers_the_median_of_a_skewed_distribution():
 def test_no_samples_are_refused():
     with pytest.raises(ValueError, match="at least one"):
         median_interval([])
-
-
-def test_a_paired_ratio_finds_a_change_below_a_common_drift():
-    generator = np.random.default_rng(3)
-    drift = np.exp(np.cumsum(generator.normal(scale=0.1, size=40)))
-    noise = generator.lognormal(sigma=0.01, size=(2, 40))
-    ratio = paired_ratio_interval(1.05 * drift * noise[0], drift * noise[1])
-    assert ratio.low > 1.03
-    assert ratio.high < 1.07
-    assert ratio.low <= ratio.median <= ratio.high
-
-
-def test_a_paired_ratio_of_a_series_with_itself_is_one():
-    ratio = paired_ratio_interval([1.0, 2.0, 3.0], [1.0, 2.0, 3.0])
-    assert (ratio.low, ratio.median, ratio.high) == (1, 1, 1)
-
-
-@pytest.mark.parametrize("other", [[1.0], [1.0, 2.0]])
-def test_rounds_that_do_not_pair_are_refused(other):
-    with pytest.raises(ValueError, match="equal length"):
-        paired_ratio_interval([1.0], other)
 
 
 def launches_of(generator, count, *, between=0.03, within=0.04, samples=15):

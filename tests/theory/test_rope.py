@@ -84,6 +84,12 @@ def test_scaling_that_is_wrong_in_itself_is_refused_by_name(scaling, words):
         geometry_from({**read_choice("geometry", "deepseek-v3"), "rope_scaling": scaling})
 
 
+def test_a_geometry_of_ones_own_needs_a_name():
+    own = {key: value for key, value in read_choice("geometry", "tiny").items() if key != "name"}
+    with pytest.raises(ValueError, match=r"geometry\.name must be the model's name, .*; got None"):
+        geometry_from(own)
+
+
 def test_equal_factors_of_llama3_leave_nothing_between():
     rope = Rope(theta=500_000.0, scaling=Llama3(factor=16.0, original_max_position=8192.0, high_freq_factor=1.0))
     plain = Rope(theta=500_000.0).frequencies(128)

@@ -31,7 +31,7 @@ class Counting(OneDistribution):
         self._counts = self._asked + self._sorts
         self.vocab_size = self._counts + self._length + 1
         self.longest = self._length + self._sorts
-        self.chance = 1 / (self._length + 1)
+        self.chance = (self._sorts - 1) / (self._sorts - 1 + self._length)  # of a sort that never comes: 0 is likeliest
 
     def facts(self) -> Mapping[str, Any]:
         return {"length": self._length, "sorts": self._sorts, "held_out_contexts": self.held_out_sequences}

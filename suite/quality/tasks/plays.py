@@ -32,7 +32,7 @@ class Plays:
     kinds = ("frequent", "common", "rare")
     groups: Mapping[str, Any] = {}
     vocab_size = OTHER + 1
-    chance = 1 / len(CHARACTERS)
+    chance = 1 / len(CHARACTERS)  # even guessing: a blank alone gets more, but what counts here is the loss
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._window = whole_number(settings, "window", at_least=1, at_most=HELD_OUT_CHARACTERS, where="task.")

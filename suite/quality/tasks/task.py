@@ -51,7 +51,7 @@ class Task(Protocol):
     groups: Mapping[str, Sequence[int]]
     """Kinds that are also reported together, as indices."""
     chance: float
-    """Share of questions, of any kind, that guessing evenly among all possible answers gets right."""
+    """Share of questions, of all kinds together, that one answer to all of them is expected to get right."""
     least_layers: int
     """Layers with which a decoder can answer at all."""
 

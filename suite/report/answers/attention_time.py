@@ -17,7 +17,7 @@ from suite.report.answers.claims import CONTRADICTED, DEPENDS, LEFT_OPEN, SUPPOR
 from suite.report.answers.leads import lead_of_times
 from suite.report.answers.trials import setting_name
 from suite.report.attention import memory
-from suite.report.attention.groups import axes_of, side_by_side
+from suite.report.attention.groups import axes_of, representatives, side_by_side
 from suite.report.attention.timings import KERNEL, LAYER, Timing, span_title, timings
 from suite.report.blocks import Lead, Text, joined, say
 from suite.report.model.experiment import grouped
@@ -90,7 +90,9 @@ def faster_inference(results: Results) -> Verdict | None:
 def _published_on_gpu() -> Text:
     """What others measured of MLA's kernel over GQA-8's on a GPU, at the fewest and at the most cached tokens."""
     heads, kv_heads = PUBLISHED_HEADS
-    rows = [row for row in load_calibration(PUBLISHED_GPU).speedups if (row.heads, row.kv_heads) == (heads, kv_heads)]
+    calibration = load_calibration(PUBLISHED_GPU)
+    assert calibration is not None
+    rows = [row for row in calibration.speedups if (row.heads, row.kv_heads) == (heads, kv_heads)]
     few, many = min(rows, key=lambda row: row.tokens), max(rows, key=lambda row: row.tokens)
     return say(
         "answer.flips.published",
@@ -180,17 +182,19 @@ def _peak_ratio(pair: Compared) -> float | None:
 
 
 def beside(results: Results, phase: str, variants: Sequence[str] = ()) -> list[Compared]:
-    """Compare MLA's timings of a phase with MHA's and GQA's that agree in everything else; as it is deployed unless
-    other variants are named. Where `auto` chose no kernel of both, each is taken with its fastest backend.
+    """Compare MLA's timings of a phase with MHA's and GQA's that agree in everything else; as it is deployed, unless
+    other variants are named.
     """
     of_phase = [
         timing
-        for timing in timings(results)
-        if timing.is_measured and timing.tokens and timing.axis("phase") == phase and timing.span in (LAYER, KERNEL)
+        for timing in representatives(timings(results))
+        if timing.is_measured
+        and timing.is_checked
+        and timing.tokens
+        and timing.axis("phase") == phase
+        and timing.span in (LAYER, KERNEL)
     ]
-    by_auto = [timing for timing in of_phase if timing.axis("backend") == "auto"]
-    pairs = _beside(by_auto, variants or DEPLOYED[phase])
-    return pairs or _beside(_fastest(of_phase), variants or DEPLOYED[phase])
+    return _beside(of_phase, variants or DEPLOYED[phase])
 
 
 def _beside(timed: Sequence[Timing], variants: Sequence[str]) -> list[Compared]:
@@ -200,12 +204,6 @@ def _beside(timed: Sequence[Timing], variants: Sequence[str]) -> list[Compared]:
         for rival in RIVALS
         for mla, other in side_by_side(timed, variant, rival, ["attention", "backend"])
     ]
-
-
-def _fastest(timed: Sequence[Timing]) -> list[Timing]:
-    """Return each case by the backend that is fastest at it."""
-    cases = grouped(timed, lambda timing: (timing.label, timing.span, axes_of(timing, ["backend"]), timing.line[1:]))
-    return [min(alike, key=lambda timing: timing.median_s) for alike in cases.values()]
 
 
 def _of_timings(
@@ -355,7 +353,7 @@ class Share:
     @functools.cached_property
     def case(self) -> tuple[tuple[str, str], ...]:
         """Return what it shares with other contexts."""
-        return (*axes_of(self.layer, ["attention", "seq_len"]), ("machine", machine_of(self.layer)))
+        return (*axes_of(self.layer, ["attention", "seq_len", "backend"]), ("machine", machine_of(self.layer)))
 
     @property
     def ruling(self) -> str:
@@ -369,7 +367,7 @@ def _longest(share: Share) -> tuple[int, bool]:
 
 
 def heavy_shares(results: Results) -> list[Share]:
-    """Return the shares of every measured decode step of MHA with one new token, by `auto` where it was asked."""
+    """The shares of every measured decode step of MHA with one new token."""
     decodes = [
         timing
         for timing in timings(results)
@@ -378,9 +376,8 @@ def heavy_shares(results: Results) -> list[Share]:
         and timing.tokens
         and not timing.axis("cache_dtype")
     ]
-    chosen = [timing for timing in decodes if timing.axis("backend") == "auto"] or decodes
     shares = []
-    for same in grouped(chosen, lambda timing: timing.current.record.case.id + timing.label).values():
+    for same in grouped(representatives(decodes), lambda timing: timing.current.record.case.id + timing.label).values():
         spans = {timing.span: timing for timing in same}
         if KERNEL in spans and LAYER in spans:
             kernel, layer = spans[KERNEL], spans[LAYER]

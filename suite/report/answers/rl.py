@@ -207,7 +207,8 @@ def _pays_format(arm: RlArm) -> bool:
 def _gain(arm: RlArm) -> Comparison | None:
     curves = design.curves_of(arm)
     firsts, lasts = ([curve.accuracy[place] for curve in curves] for place in (0, -1))
-    return changes(lasts, less=firsts, margin=SHARE_MARGIN)
+    change = changes(lasts, less=firsts, margin=SHARE_MARGIN)
+    return change and replace(change, bounds=design.accuracy_bounds(arm))
 
 
 def step_feedback(results: Results) -> Verdict | None:

@@ -42,6 +42,10 @@ UNIT_NAMES = ("task", "policy")
 """Settings whose values name a unit, where nothing tells it from others."""
 
 
+Level = tuple[tuple[str, str], ...]
+"""Settings that go together, and their values."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trial:
     """A comparison of two arms, or of one arm with its own beginning, at one choice of settings."""
@@ -88,7 +92,7 @@ def trial_of_change(
     return Trial(
         experiment=experiment,
         name=name,
-        comparison=change,
+        comparison=replace(change, adjusted_p=None),
         write=write,
         settings=settings_of(arm),
         machine=machine_of(arm),
@@ -153,7 +157,7 @@ class Answer:
         return len(self.telling) > 1
 
     def unit_name(self, trial: Trial) -> Text:
-        names = [name for name in self.over if len({one.value(name) for one in self.primary}) > 1] or list(UNIT_NAMES)
+        names = [name for name in self.over if len({trial.value(name) for trial in self.primary}) > 1] or UNIT_NAMES
         return dotted(*(_unit_value(name, trial.value(name)) for name in names)) or trial.experiment.title
 
 
@@ -185,30 +189,30 @@ def _plainest(trials: Sequence[Trial], at: Mapping[str, str]) -> Trial:
 
 
 def _changes(trials: Sequence[Trial], over: Sequence[str], at: Mapping[str, str]) -> list[Change]:
-    """What each other value of a setting adds with all else equal, averaged over all pairs of trials that differ in it
-    alone. Settings that never differ without each other are one, and all of them are named.
+    """What each other value of a setting adds with all else equal, the largest first.
+
+    Averaged over all pairs of trials that differ in it alone, within a unit and an experiment. Settings that
+    never differ without each other are one, and all of them are named.
     """
-    factors = _factors(trials, over)
-    pairs: dict[tuple[tuple[str, str], ...], dict[object, list[tuple[Trial, Trial]]]] = {}
-    same_place = grouped(trials, lambda trial: (trial.values(over), trial.experiment.key))
-    for place, alike in same_place.items():
-        usual = _plainest(alike, at)
-        for names in factors:
-            partners = [trial for trial in alike if trial.values(names) == usual.values(names)]
-            for trial in alike:
-                level = trial.values(names)
-                if level != usual.values(names) and any(level):
-                    partner = _partner(trial, partners, usual, names)
-                    if partner is not None:
-                        named = tuple(zip(names, level, strict=True))
-                        pairs.setdefault(named, {}).setdefault(place, []).append((trial, partner))
+    pairs: dict[Level, dict[object, list[tuple[Trial, Trial]]]] = {}
+    for place, of_place in grouped(trials, lambda trial: (trial.values(over), trial.experiment.key)).items():
+        usual = _plainest(of_place, at)
+        for names in _factors(trials, over):
+            partners = [trial for trial in of_place if trial.values(names) == usual.values(names)]
+            for trial in of_place:
+                values = trial.values(names)
+                if (
+                    values != usual.values(names)
+                    and any(values)
+                    and (partner := _partner(trial, partners, usual, names))
+                ):
+                    level = tuple(zip(names, values, strict=True))
+                    pairs.setdefault(level, {}).setdefault(place, []).append((trial, partner))
     changes = []
     for level, by_place in pairs.items():
-        found = [compared for matched in by_place.values() if (compared := _mean_change(matched)) is not None]
-        pooled = Pooled(tuple(found))
+        pooled = Pooled(tuple(filter(None, map(_mean_change, by_place.values()))))
         if pooled.telling:
-            write = next(iter(by_place.values()))[0][0].write
-            changes.append(Change(settings=dict(level), pooled=pooled, write=write))
+            changes.append(Change(settings=dict(level), pooled=pooled, write=trials[0].write))
     clear = differing_rows([change.pooled for change in changes])
     judged = [replace(change, is_clear=is_clear) for change, is_clear in zip(changes, clear, strict=True)]
     return sorted(judged, key=lambda change: -abs(change.pooled.mean))
@@ -247,12 +251,12 @@ def _partner(trial: Trial, partners: Sequence[Trial], usual: Trial, names: Colle
 
 def _mean_change(pairs: Sequence[tuple[Trial, Trial]]) -> Comparison | None:
     """Compare the differences of some trials with those of their partners, each the mean over all pairs, by seed."""
-    sides = []
+    means = []
     for side in zip(*pairs, strict=True):
         by_seed = [dict(zip(t.comparison.names, t.comparison.differences, strict=True)) for t in side]
-        seeds = [seed for seed in by_seed[0] if all(seed in other for other in by_seed)]
-        sides.append({seed: fmean(one[seed] for one in by_seed) for seed in seeds})
-    return compare(*sides)
+        seeds = set.intersection(*map(set, by_seed))
+        means.append({seed: fmean(differences[seed] for differences in by_seed) for seed in sorted(seeds)})
+    return compare(*means)
 
 
 def verdict_of(
@@ -302,7 +306,8 @@ def outcome_of(conclusion: Conclusion, supports: Outcome) -> str:
 
 
 def _about(answer: Answer, measure: str) -> Text:
-    fields = {"name": answer.first.name, "measure": say(f"claim.about.{measure}")}
+    names = dict.fromkeys(trial.name for trial in answer.telling or answer.primary[:1])
+    fields = {"name": joined("list", names), "measure": say(f"claim.about.{measure}")}
     if answer.is_plural:
         return say("answer.about.mean", count=len(answer.telling), **fields)
     return say("answer.about", where=answer.unit_name(answer.first), **fields)
@@ -334,7 +339,7 @@ def _told_units(answer: Answer, measure: str) -> list[Text]:
 def _told_trial(trial: Trial, answer: Answer, comparison: Comparison) -> Text:
     fields = {"unit": answer.unit_name(trial), "name": trial.name, "count": comparison.pairs}
     said = say(f"claim.said.{comparison.outcome}")
-    value = written(comparison.mean, comparison.holm_interval, trial.write)
+    value = written(comparison.mean, comparison.interval, trial.write)
     return say("claim.unit", value=value, said=said, **fields)
 
 
@@ -363,7 +368,7 @@ def _when_it_changes(answer: Answer) -> Text:
             say(
                 "claim.side",
                 unit=answer.unit_name(answer.telling[place]),
-                value=written(unit.mean, unit.holm_interval, answer.telling[place].write),
+                value=written(unit.mean, unit.interval, answer.telling[place].write),
             )
             for place, unit in ((place, answer.pooled.telling[place]) for place in answer.pooled.contradiction)
         ]

@@ -18,6 +18,7 @@ from suite.report.attention.timings import (
     SPANS,
     Timing,
     clock_names,
+    is_clearly_faster,
     row_facets,
     span_title,
     spans_of,
@@ -140,7 +141,8 @@ def _settings(computations: Sequence[Forms]) -> dict[Timing, str]:
 def _title(form: Form, tokens: int | None = None) -> Text:
     geometry, phase, dtype = map(any_of(form).axis, SUBJECT)
     sentence = say("callstyle.tokens", tokens=numbers.count(tokens)) if tokens else ""
-    return dotted(variant_label(family_of(form)), geometry, phase_name(phase), sentence, dtype)
+    family = any_of(form).marked(variant_label(family_of(form)))
+    return dotted(family, geometry, phase_name(phase), sentence, dtype)
 
 
 def _figure(forms: Forms, computations: Sequence[Forms], results: Results) -> Figure:
@@ -161,17 +163,20 @@ def _figure(forms: Forms, computations: Sequence[Forms], results: Results) -> Fi
 
 def _facets(form: Form, results: Results) -> dict[str, Text]:
     label: dict[str, Text] = {"label": any_of(form).label} if results.several else {}
-    return {"variant": variant_label(family_of(form)), **row_facets(any_of(form)), **label}
+    return {"variant": any_of(form).marked(variant_label(family_of(form))), **row_facets(any_of(form)), **label}
 
 
 def _finding(forms: Forms) -> Text:
-    """Say which form is best and how much slower the worst is, or that the two are not told apart."""
+    """Say which form is fastest where that is clear, else how far the slowest is from it; nothing of unchecked ones."""
+    if not all(form[LAYER].is_checked for form in forms):
+        return ""
     worst, *_, best = forms
     over = ratio_of_medians(worst[LAYER].interval, best[LAYER].interval)
     tokens = numbers.count(any_of(best).tokens or 0)
     fields = {"tokens": tokens, "best": _name(best), "worst": _name(worst), "range": times_range(over.low, over.high)}
-    is_single = 1 in (worst[LAYER].interval.count, best[LAYER].interval.count)
-    key = "apart" if over.is_told_apart else "once" if is_single else "open"
+    is_fastest = all(is_clearly_faster(best[LAYER], form[LAYER]) for form in forms[:-1])
+    has_few = 1 in (worst[LAYER].interval.launches, best[LAYER].interval.launches)
+    key = "apart" if is_fastest else "open" if over.low <= 1 else "few" if has_few else "span"
     time = numbers.seconds(best[LAYER].median_s)
     return say(f"callstyle.finding.{key}", time=time, ratio=numbers.times(over.ratio), **fields)
 
@@ -230,10 +235,10 @@ def _table(computations: Sequence[Forms], results: Results) -> Table:
         [
             column("callstyle.form", lambda row: _name(row[0])),
             column("latency.context", lambda row: any_of(row[0]).tokens, numbers.count),
+            column("column.settings", lambda row: settings[any_of(row[1][0])], kind=Kind.CODE, only_where_known=True),
             *times,
             column("callstyle.ran", lambda row: _ran(any_of(row[0])), kind=Kind.CODE),
             *columns_of(lambda row: any_of(row[0]), label_column(results.several)),
-            column("column.settings", lambda row: settings[any_of(row[1][0])], kind=Kind.CODE, only_where_known=True),
         ],
         family=say("callstyle.table"),
         settings=_title(first),

@@ -8,7 +8,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import ceilings_of
-from suite.report.attention.groups import axes_of, lines_of
+from suite.report.attention.groups import axes_of, lines_of, representatives
 from suite.report.attention.timings import CONTEXT, DTYPE, GEOMETRY, LAYER, Timing, row_facets, timings
 from suite.report.blocks import Facets, Figure, Kind, Section, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped
@@ -114,7 +114,7 @@ def build(results: Results) -> Section:
 
 def crossings(results: Results) -> list[Crossing]:
     """Return every measured decode case of both modes; short contexts first."""
-    layers = [timing for timing in timings(results) if timing.span == LAYER and timing.is_measured]
+    layers = [t for t in representatives(timings(results)) if t.span == LAYER and t.is_measured and t.is_checked]
     fit = [timing for timing in layers if timing.axis("phase") == "decode" and timing.tokens and _count(timing)]
     cases = grouped(fit, lambda timing: (_series(timing), timing.tokens or 0))
     found = []
@@ -133,7 +133,7 @@ def crossings(results: Results) -> list[Crossing]:
 
 
 def _series(timing: Timing) -> tuple[str, ...]:
-    axes = axes_of(timing, ("attention", "query_len", "seq_len"))
+    axes = axes_of(timing, ("attention", "backend", "query_len", "seq_len"))
     return (timing.label, *(f"{name}={value}" for name, value in axes if value), *extras(timing.record))
 
 

@@ -43,7 +43,7 @@ def finding(order: Sequence[Timing]) -> Text:
         return ""
     least, *_, most = order
     low_j, high_j = _joules(least) or 0.0, _joules(most) or 0.0
-    fields = {"tokens": numbers.count(least.tokens or 0), "least": least.sized_variant, "most": most.sized_variant}
+    fields = {"tokens": numbers.count(least.tokens or 0), "least": least.full_name, "most": most.full_name}
     return say("energy.finding", low=numbers.joules(low_j), high=numbers.joules(high_j), **fields)
 
 

@@ -5,11 +5,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from suite.report.attention.timings import Timing, in_order
+from suite.records.derived import started_at
+from suite.report.attention.timings import LAYER, Timing, in_order
 from suite.report.blocks import Text, dotted, say
 from suite.report.model.experiment import grouped, without
 from suite.report.model.labels import case_facets, phase_name
-from suite.report.model.run import LABEL, Pairs
+from suite.report.model.run import LABEL, Pairs, machine_id
 
 K = TypeVar("K")
 LINE_AXES = ("attention", "backend", "seq_len")
@@ -48,7 +49,7 @@ class Group:
 def groups(found: Iterable[Timing], is_drawable: Callable[[Timing], bool]) -> list[Group]:
     """Return a group for each figure, the most telling first; in the last one is what has none."""
     keyed = by_key(found)
-    drawable = {key: [timing for timing in of_key if is_drawable(timing)] for key, of_key in keyed.items()}
+    drawable = {key: _drawn([timing for timing in of_key if is_drawable(timing)]) for key, of_key in keyed.items()}
     drawn = sorted(
         worth_drawing({key: of for key, of in drawable.items() if of}), key=lambda key: _order(drawable[key])
     )
@@ -60,6 +61,30 @@ def groups(found: Iterable[Timing], is_drawable: Callable[[Timing], bool]) -> li
     titles = titles_of(keyed)
     names = {timing: dotted(*titles[key]) for key in keyed if key not in drawn for timing in in_order(keyed[key])}
     return [*kept, *([Group(title=say("latency.others"), timings=list(names), names=names)] if names else [])]
+
+
+def representatives(timings: Iterable[Timing]) -> list[Timing]:
+    """Keep, of each case, the timings of the one record that stands for it in sentences, figures and comparisons.
+
+    What `backend=auto` chose stands for a case where it was asked, else the backend whose layer has the least median.
+    Of one backend the record with the most launches counts, of as many the newest. A layer that was not checked stands
+    for a case only where no other does. A case is of one machine and label.
+    """
+    cases = grouped(timings, lambda t: (t.label, machine_id(t.current), axes_of(t, ["backend"]), t.line[1:]))
+    chosen = []
+    for candidates in cases.values():
+        layers = [timing for timing in candidates if timing.span == LAYER] or candidates
+        by_backend = grouped(layers, lambda timing: timing.chosen_line[0]).values()
+        latest = [max(same, key=lambda t: (t.interval.launches, started_at(t.record))) for same in by_backend]
+        best = min(latest, key=lambda t: (not t.is_checked, not t.is_auto, t.median_s))
+        chosen += [timing for timing in candidates if timing.current is best.current]
+    return chosen
+
+
+def _drawn(timings: Sequence[Timing]) -> list[Timing]:
+    """Keep one timing of a case for its figure; of a single variant that ran on several backends, all."""
+    lines = {(timing.variant, timing.line[1:]) for timing in timings}
+    return list(timings) if len(lines) == 1 else representatives(timings)
 
 
 def _order(found: Sequence[Timing]) -> tuple[int, int, int]:

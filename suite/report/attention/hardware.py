@@ -15,11 +15,11 @@ from suite.records import numbers
 from suite.records.derived import constant
 from suite.records.machines import plain_name
 from suite.records.record import Evidence
-from suite.report.attention.groups import axes_of, chosen_by, titles_of, usual_context
+from suite.report.attention.groups import axes_of, chosen_by, representatives, titles_of, usual_context
 from suite.report.attention.timings import KERNEL, LAYER, Timing, by_span, is_plausible, span_title, timings, timings_of
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped, without
-from suite.report.model.labels import rank, variant_label, variant_style
+from suite.report.model.labels import rank, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import Pairs, machine_name
 from suite.report.model.timed_kernels import decode_cell
@@ -137,7 +137,7 @@ def build(results: Results) -> Section | None:
 def compared(results: Results) -> Mapping[Pairs, Compared]:
     """Return the groups with the most machines and variants, and of those that differ in dtype alone one."""
     projected = projected_groups(results)
-    measured = grouped((timing for timing in timings(results) if timing.is_measured and timing.tokens), key_of)
+    measured = grouped(representatives(t for t in timings(results) if t.is_measured and t.tokens), key_of)
     reach = {key: (len(set(map(_place, of))), len({timing.variant for timing in of})) for key, of in measured.items()}
     wanted: dict[Pairs, Pairs] = {}
     for key in sorted(measured, key=lambda key: (-reach[key][0], -reach[key][1], key)):
@@ -221,8 +221,8 @@ def _ordered(times: Iterable[DeviceTime]) -> list[Place]:
 
 def _finding(comparison: Compared) -> Text:
     """Say what MLA takes where it was measured, beside the bound there, and what is expected where it is least."""
-    of_layer = comparison.times.get(LAYER, ())
-    latent = [time for time in of_layer if time.timing.variant.partition("_")[0] == LATENT] or list(of_layer)
+    of_layer = [time for time in comparison.times.get(LAYER, ()) if time.timing.is_checked]
+    latent = [time for time in of_layer if time.timing.variant.partition("_")[0] == LATENT] or of_layer
     measured = min((time for time in latent if time.is_solid), key=lambda time: time.time_s, default=None)
     if measured is None:
         return ""
@@ -245,15 +245,15 @@ def _dots(times: Sequence[DeviceTime], names: Mapping[Place, str]) -> dict[str, 
     rows = {place: figure_text(f"● {name}" if place.is_measured else name) for place, name in short}
     series: list[Series] = []
     ordered = sorted(times, key=lambda time: (time.variant, not time.is_solid))
-    for ordinal, (variant, of_variant) in enumerate(grouped(ordered, lambda time: time.variant).items()):
+    for ordinal, ((_, name), of_variant) in enumerate(grouped(ordered, lambda time: time.variant).items()):
         attention = of_variant[0].timing.variant
         for is_solid, part in grouped(of_variant, lambda time: time.is_solid).items():
             line = Series(
-                name=variant[1],
+                name=of_variant[0].timing.marked(name),
                 points=[_point(time, rows[time.place], names[time.place]) for time in part],
                 style=variant_style(attention),
                 ordinal=0 if is_solid else 1,
-                facets={"variant": variant_label(attention)},
+                facets={"variant": of_variant[0].timing.variant_name},
                 in_legend=part[0] is of_variant[0],
                 size=marker_px(ordinal),
             )
@@ -276,15 +276,17 @@ def marker_px(ordinal: int) -> int:
 
 def _table(title: Text, settings: Text, comparison: Compared, span: str, facets: Mapping[str, Text]) -> Table:
     of_span = comparison.times[span]
+    shown = {time.variant: time.timing for time in of_span}
     times_s = {(time.place, time.variant): time.time_s for time in of_span if not time.is_bound}
 
     def column_of(variant: tuple[tuple[int, str], str]) -> Column[Place]:
-        return column(plain(variant[1]), lambda place: times_s.get((place, variant)), numbers.seconds)
+        name = plain(shown[variant].marked(variant[1]))
+        return column(name, lambda place: times_s.get((place, variant)), numbers.seconds)
 
     columns: list[Column[Place]] = [
         column("signmap.device", comparison.names.get, kind=Kind.CODE),
         column("fact.evidence", lambda place: place.evidence),
-        *map(column_of, sorted({time.variant for time in of_span})),
+        *map(column_of, sorted(shown)),
     ]
     named = span_title(span)
     return table(

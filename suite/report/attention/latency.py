@@ -7,7 +7,7 @@ from operator import attrgetter
 from suite.records import numbers
 from suite.report.attention.groups import Group, groups, told_apart
 from suite.report.attention.lines import Metric, interval_level, line_figure, ranked, span_tables
-from suite.report.attention.timings import REGIME, SHARE, Timing, clock_names, timings
+from suite.report.attention.timings import REGIME, SHARE, Timing, clock_names, is_clearly_faster, timings
 from suite.report.blocks import Headline, Kind, Section, Text, joined, say, section
 from suite.report.model.formats import times_range
 from suite.report.model.labels import phase_name, variant_label
@@ -18,7 +18,6 @@ from suite.statistics.intervals import ONE_LAUNCH_GAP, Interval, may_be_equal, r
 
 BASELINE, LATENT = "mha", "mla"
 SAID = ("attention", "backend", "geometry", "phase", "dtype", "seq_len")
-WANTED_LEVEL = 0.95
 
 
 def build(results: Results) -> Section | None:
@@ -33,32 +32,24 @@ def build(results: Results) -> Section | None:
 
 
 def finding(order: Sequence[Timing]) -> Text:
-    """Say which variant is fastest and by how much, or that the order is not told apart; and what MLA takes."""
+    """Say which variant is fastest and by how much where that is clear, else what it and its rival take; and MLA."""
     if not order:
         return ""
     first, *others = order
-    fields = {"tokens": numbers.count(first.tokens or 0), "first": first.sized_variant}
+    fields = {"tokens": numbers.count(first.tokens or 0), "first": first.full_name}
     time = numbers.seconds(first.median_s)
     if not others:
         return say("finding.latency.alone", time=time, **fields)
-    second = others[0]
+    second = next((other for other in others if not is_clearly_faster(first, other)), others[0])
     over = ratio_of_medians(second.interval, first.interval)
-    latent = next((timing for timing in others[1:] if timing.variant.partition("_")[0] == LATENT), None)
-    fields |= {"second": second.sized_variant, "ratio": numbers.times(over.ratio)}
-    has_few = min(first.interval.level, second.interval.level) < WANTED_LEVEL
-    is_beyond = not over.low <= 1 <= over.high
-    key = "apart" if not _is_open(first, second) else "few" if has_few and is_beyond else "near"
+    latent = next((timing for timing in others if timing.variant.partition("_")[0] == LATENT), None)
+    fields |= {"second": second.full_name, "ratio": numbers.times(over.ratio)}
+    key = "apart" if is_clearly_faster(first, second) else "near" if over.low <= 1 <= over.high else "few"
     order_of_two = say(f"finding.latency.{key}", time=time, range=times_range(over.low, over.high), **fields)
-    if latent is None or LATENT in (first.variant, second.variant):
+    if latent in (None, second) or first.variant == LATENT:
         return order_of_two
     ratio = numbers.times(latent.median_s / first.median_s)
-    return joined("notes", [order_of_two, say("finding.latency.latent", variant=latent.sized_variant, ratio=ratio)])
-
-
-def _is_open(first: Timing, second: Timing) -> bool:
-    """Return whether the order of two may be chance."""
-    is_reached = min(first.interval.level, second.interval.level) >= WANTED_LEVEL
-    return may_be_equal(first.interval, second.interval) or not is_reached
+    return joined("notes", [order_of_two, say("finding.latency.latent", variant=latent.full_name, ratio=ratio)])
 
 
 METRIC = Metric(
@@ -119,14 +110,15 @@ def headlines(found: Sequence[Group], results: Results) -> list[Headline]:
 
 
 def _headline(ranked: Sequence[Timing], settings: Mapping[Timing, str], results: Results) -> Headline:
-    first, second, *_ = ranked
+    first, *others = ranked
     case = {
         "phase": phase_name(first.axis("phase")),
         "geometry": first.axis("geometry"),
         "dtype": first.axis("dtype"),
         "tokens": numbers.count(first.tokens or 0),
     }
-    key = "finding.latency.open" if _is_open(first, second) else "finding.latency.fastest"
+    is_fastest = all(is_clearly_faster(first, other) for other in others)
+    key = "finding.latency.fastest" if is_fastest else "finding.latency.open"
     detail = say(
         "finding.latency",
         settings=say("finding.settings", settings=settings[first]) if settings[first] else "",
@@ -143,20 +135,14 @@ def _headline(ranked: Sequence[Timing], settings: Mapping[Timing, str], results:
 
 def _reservations(ranked: Sequence[Timing]) -> Iterable[Text]:
     """Yield what keeps the order from being certain."""
-    near = [both for both in pairwise(timing.interval for timing in ranked) if may_be_equal(*both)]
-    level = min(timing.interval.level for timing in ranked)
-    if near:
+    if any(may_be_equal(*both) for both in pairwise(timing.interval for timing in ranked)):
         yield say("finding.overlap")
-    if any(timing.interval.count == 1 for timing in ranked):
-        yield say("finding.single")
-    elif level < WANTED_LEVEL:
-        yield say("finding.few", level=numbers.percent(level))
-    if any(interval.launches == 1 for both in near for interval in both):
+    if any(timing.interval.launches == 1 for timing in ranked):
         yield say("finding.one_launch", gap=numbers.percent(ONE_LAUNCH_GAP - 1))
 
 
 def _item(timing: Timing) -> Text:
     """Return a variant with its time and what it keeps of MHA's cache."""
-    item, share = f"{timing.sized_variant} {numbers.seconds(timing.median_s)}", timing.cache_share
+    item, share = f"{timing.full_name} {numbers.seconds(timing.median_s)}", timing.cache_share
     is_told = share is not None and timing.variant != BASELINE
     return say("finding.item", item=item, share=numbers.percent(share or 0)) if is_told else item

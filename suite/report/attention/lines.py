@@ -1,28 +1,27 @@
 """A line a variant against the context, of which a reader chooses model, pass and type: latency, memory and energy."""
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from suite.records import numbers
-from suite.report.attention.groups import Group, axes_of
+from suite.report.attention.groups import Group, axes_of, representatives
 from suite.report.attention.timings import (
     CONTEXT,
     LAYER,
-    LINE,
     OF_A_VARIANT,
     VARIANT,
     Timing,
     by_span,
     clock_names,
+    line_column,
     row_facets,
     span_title,
 )
 from suite.report.blocks import Figure, Kind, Table, Text, View, dotted, joined, say
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import rank, variant_label, variant_style
+from suite.report.model.labels import rank, variant_style
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import Axis, plot
@@ -32,7 +31,6 @@ from suite.statistics.intervals import Interval, may_be_equal
 
 HEIGHT_PX = 420
 LEGEND_PX, LEGEND_ROW_PX = 340, 19
-MOST_LINES = 8
 
 Columns = Sequence[Column[Timing]]
 
@@ -65,6 +63,7 @@ class Metric:
             interval=numbers.seconds_range(interval.low, interval.high),
             level=interval_level(interval),
             count=interval.count,
+            backend=timing.backend,
         )
         ends = (interval.low, interval.high) if self.has_intervals else None
         return Point(x=timing.tokens, y=value, ends=ends, hover=hover, runs=(timing.record.run_key,))
@@ -74,7 +73,7 @@ def line_figure(metric: Metric, group: Group) -> Figure | None:
     """Draw a group, a view a span; None where it has nothing to draw."""
     if not group.drawn:
         return None
-    drawn, clock = one_backend_each(group.drawn), clock_names(group.drawn)
+    clock = clock_names(group.drawn)
 
     def draw(part: Sequence[Timing]) -> dict[str, Any]:
         lines = _lines(metric, part)
@@ -84,8 +83,9 @@ def line_figure(metric: Metric, group: Group) -> Figure | None:
         joins = {"meta": {"joins": {"span": part[0].span}}} if metric.has_intervals else {}
         return plot(lines, xaxis=contexts, yaxis=metric.axis(say(metric.title, clock=clock), values), **joins)
 
-    views = span_views(drawn, draw)
-    left_out = say("latency.one_backend") if len(drawn) < len(group.drawn) else ""
+    views = span_views(group.drawn, draw)
+    asked, drawn = ({timing.chosen_line[0] for timing in part} for part in (group.timings, group.drawn))
+    left_out = say("latency.one_backend") if drawn < asked else ""
     return Figure(
         title=group.title,
         family=say(metric.family),
@@ -99,14 +99,15 @@ def line_figure(metric: Metric, group: Group) -> Figure | None:
 
 
 def ranked(found: Iterable[Timing], value: Callable[[Timing], float | None]) -> list[Timing]:
-    """Return at the longest context that at least two variants have the best timing of each, the least first.
+    """Return the timings that stand for each variant at the longest context that at least two have, the least first.
 
-    A variant in sizes of its own counts apart. Where only one variant is, its longest context.
+    A variant in sizes of its own counts apart, one whose layer was not checked not at all. Where only one variant is,
+    its longest context.
     """
     values = {
         timing: known
-        for timing in found
-        if timing.span == LAYER and timing.tokens is not None and timing.is_measured and (known := value(timing))
+        for timing in representatives(timing for timing in found if timing.span == LAYER and timing.is_checked)
+        if timing.tokens is not None and timing.is_measured and (known := value(timing))
     }
     most_first = sorted(values, key=lambda timing: -values[timing])
     cases = grouped(most_first, lambda timing: (timing.tokens or 0, timing.shared_extras))
@@ -126,63 +127,49 @@ def span_views(found: Sequence[Timing], draw: Callable[[Sequence[Timing]], Mappi
     return [View(title=span_title(span), figure=draw(of_span)) for span, of_span in by_span(found).items()]
 
 
-def one_backend_each(found: Sequence[Timing]) -> list[Timing]:
-    """Return all of them; where they would make more than MOST_LINES lines, one backend's of each line.
-
-    Of the backends with the most contexts it is the fastest at the longest.
-    """
-    lines = grouped(found, lambda timing: (timing.span, timing.variant, *timing.chosen_line[1:]))
-    backends = {key: grouped(line, lambda timing: timing.chosen_line[0]) for key, line in lines.items()}
-    drawn = Counter(span for (span, *_), of_line in backends.items() for _ in of_line)
-    if max(drawn.values(), default=0) <= MOST_LINES or len({key[1:] for key in lines}) == 1:
-        return list(found)
-
-    def most_contexts_then_fastest(line: Sequence[Timing]) -> tuple[int, float]:
-        return -len(line), max(line, key=lambda timing: timing.tokens or 0).median_s
-
-    chosen = [min(of_line.values(), key=most_contexts_then_fastest) for of_line in backends.values()]
-    return [timing for line in chosen for timing in line]
-
-
 def _lines(metric: Metric, found: Sequence[Timing]) -> list[Series]:
-    """Return a line for each variant and what else tells its points apart."""
+    """Return a line for each variant and its settings, and for each backend where a context has several."""
+    ordered = sorted(found, key=lambda timing: timing.tokens or 0)
+    at_context = grouped(ordered, lambda timing: (timing.variant_name, timing.line[1:], timing.tokens))
+    is_joined = len(at_context) == len(ordered)
 
-    def key(timing: Timing) -> tuple[str, ...]:
-        return timing.variant, *timing.chosen_line
+    def key(timing: Timing) -> tuple[Any, ...]:
+        return rank(timing.variant), "" if is_joined else timing.chosen_line[0], timing.line[1:], timing.is_checked
 
-    lines = grouped(sorted(found, key=lambda timing: timing.tokens or 0), key)
-    shared = set.intersection(*(set(rest) for _, *rest in lines))
-    keys = sorted(lines, key=lambda key: (rank(key[0]), key))
+    lines = list(grouped(sorted(ordered, key=key), key).values())
+    parts = [(" / ".join(dict.fromkeys(t.chosen_line[0] for t in line)), *line[0].line[1:]) for line in lines]
+    shared = set.intersection(*map(set, parts))
+    firsts = [line[0] for line in lines]
     return [
         Series(
-            name=dotted(
-                variant_label(variant), *(part.removeprefix(OF_A_VARIANT) for part in rest if part not in shared)
-            ),
-            points=list(map(metric.point, lines[variant, *rest])),
-            style=variant_style(variant),
-            ordinal=[variant_style(key[0]) for key in keys[:place]].count(variant_style(variant)),
+            name=dotted(first.variant_name, *(part.removeprefix(OF_A_VARIANT) for part in own if part not in shared)),
+            points=list(map(metric.point, line)),
+            style=variant_style(first.variant),
+            ordinal=[variant_style(other.variant) for other in firsts[:place]].count(variant_style(first.variant)),
             mode="lines+markers",
-            facets={"variant": variant_label(variant)},
+            facets={"variant": first.variant_name},
         )
-        for place, (variant, *rest) in enumerate(keys)
+        for place, (first, line, own) in enumerate(zip(firsts, lines, parts, strict=True))
     ]
 
 
 def _height_px(views: Sequence[View]) -> int:
     """Return the height on a narrow screen, so that a long legend leaves the plot its room."""
-    names = [[len(trace["name"]) for trace in view.figure["data"]] for view in views]
+    # A marked name has yet to be rendered in a language, and so has no length.
+    names = [[len(t["name"]) if isinstance(t["name"], str) else 30 for t in view.figure["data"]] for view in views]
     rows = max(math.ceil(len(part) / max(1, LEGEND_PX // (55 + 7 * max(part)))) for part in names)
     return HEIGHT_PX + LEGEND_ROW_PX * max(0, rows - 2)
 
 
 def span_tables(metric: Metric, group: Group, results: Results, columns: Columns, note: Text) -> list[Table]:
     """Lay out all of a group, a table for each span."""
+    standing = by_span(timing for timing in representatives(group.timings) if timing.is_checked)
     return [
         case_table(
             group,
             of_span,
             results,
-            [columns[0], *compared(metric, of_span), *columns[1:]],
+            [columns[0], *compared(metric, standing.get(span, ())), *columns[1:]],
             span,
             note=note,
             folded=True,
@@ -198,7 +185,7 @@ def case_table(
     said = span_title(span) if span else say("table.cases")
     title = dotted(group.title, span_title(span)) if group.names else said
     named = [*_group_column(group), VARIANT, CONTEXT]
-    rest = [LINE, *(label_column(results.several) if group.names else [])]
+    rest = [line_column(found), *(label_column(results.several) if group.names else [])]
     about = {"family": title, "settings": dotted(group.title, group.settings), "facets": group.facets}
     shown = about if group.facets else {"facets_of": row_facets}
     return table(title, found, [*named, *columns, *rest], **shown, **more)
@@ -208,16 +195,17 @@ def _group_column(group: Group) -> list[Column[Timing]]:
     return [column("column.group", group.names.get)] if group.names else []
 
 
-def compared(metric: Metric, found: Sequence[Timing]) -> list[Column[Timing]]:
-    """Return a column that sets each timing beside the least of its case, "≈" where the two may be one."""
+def compared(metric: Metric, standing: Sequence[Timing]) -> list[Column[Timing]]:
+    """Return a column of each timing over the least of those that stand for its case, "≈" where the two may be one."""
 
     def case(timing: Timing) -> tuple[object, ...]:
         return axes_of(timing, ("attention", "backend")), timing.shared_extras, timing.label
 
-    least = {key: min(alike, key=lambda t: metric.value(t) or math.inf) for key, alike in grouped(found, case).items()}
+    cases = grouped(standing, case)
+    least = {key: min(alike, key=lambda t: metric.value(t) or math.inf) for key, alike in cases.items()}
 
     def over(timing: Timing) -> Text:
-        best = least[case(timing)]
+        best = least.get(case(timing), timing)
         value, of_best = metric.value(timing), metric.value(best)
         if not value or not of_best or timing is best:
             return ""

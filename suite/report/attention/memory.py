@@ -9,7 +9,8 @@ from suite.records.derived import noted
 from suite.report.attention.groups import Group, groups
 from suite.report.attention.lines import Metric, case_table, line_figure
 from suite.report.attention.timings import KERNEL, LAYER, Timing, one_a_record, timings
-from suite.report.blocks import Section, Table, Text, say, section
+from suite.report.blocks import Section, Table, Text, joined, say, section
+from suite.report.model.experiment import grouped
 from suite.report.model.results import Results
 from suite.report.plot.plots import Axis
 from suite.report.plot.scales import byte_axis, byte_ticks
@@ -51,10 +52,12 @@ def finding(order: Sequence[Timing]) -> Text:
     """Say which variant's step needs least; the peak is counted to the byte, so nothing of it is chance."""
     if len(order) < 2:
         return ""
-    least, *_, most = ((timing, _peak(timing) or 0.0) for timing in order)
-    fields = {"tokens": numbers.count(order[0].tokens or 0), "ratio": numbers.times(most[1] / least[1])}
-    names = {"least": least[0].sized_variant, "most": most[0].sized_variant, "size": numbers.bytes_iec(least[1])}
-    return say("memory.finding", **fields, **names) if most[1] > least[1] else say("memory.alike", **fields, **names)
+    by_peak = grouped(order, lambda timing: _peak(timing) or 0.0)
+    (low, least), *_, (high, most) = 2 * [*by_peak.items()]
+    fields = {"tokens": numbers.count(order[0].tokens or 0), "size": numbers.bytes_iec(low)}
+    fields |= {"ratio": numbers.times(high / low), "most": most[-1].full_name}
+    names = joined("list", [timing.full_name for timing in least])
+    return say("memory.finding" if high > low else "memory.alike", least=names, **fields)
 
 
 METRIC = Metric(

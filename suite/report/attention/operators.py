@@ -39,7 +39,7 @@ def build(results: Results) -> Section | None:
     found = grouped(one_a_record(timings(results)), key)
     if not any(ran for ran, *_ in found):
         return None
-    widest = {ran: (MATH_PATH not in ran[0], rank(_variants(cases)[0]), ran[1:]) for ran, cases in found.items()}
+    widest = {ran: (MATH_PATH not in ran[0], rank(_by_rank(cases)[0].variant), ran[1:]) for ran, cases in found.items()}
     shared: list[Column[Timing]] = [
         PHASE,
         BACKEND,
@@ -49,7 +49,9 @@ def build(results: Results) -> Section | None:
         *label_column(results.several),
     ]
     columns: list[Column[Cases]] = [
-        column("column.variant", lambda cases: joined("list", map(variant_label, _variants(cases)))),
+        column(
+            "column.variant", lambda cases: joined("list", dict.fromkeys(case.variant_name for case in _by_rank(cases)))
+        ),
         *columns_of(lambda cases: cases[0], shared),
         column("column.geometry", _geometries),
         column("latency.context", _contexts, kind=Kind.NUMBER),
@@ -67,8 +69,8 @@ def _ran(timing: Timing) -> tuple[str, ...]:
     return operators_of(timing.record, KERNEL)
 
 
-def _variants(cases: Cases) -> list[str]:
-    return sorted({timing.variant for timing in cases}, key=rank)
+def _by_rank(cases: Cases) -> Cases:
+    return sorted(cases, key=lambda timing: rank(timing.variant))
 
 
 def _facets(cases: Cases) -> dict[str, list[str]]:

@@ -3,14 +3,14 @@
 After Williams, Waterman and Patterson, "Roofline: an insightful visual performance model" (CACM 2009).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from suite.records import numbers
 from suite.records.derived import ceilings_of
-from suite.report.attention.groups import told_apart
+from suite.report.attention.groups import representatives, told_apart
 from suite.report.attention.lines import span_views
 from suite.report.attention.timings import (
     BACKEND,
@@ -30,7 +30,7 @@ from suite.report.attention.timings import (
 )
 from suite.report.blocks import Figure, Kind, Section, Text, dotted, joined, say, section
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import GREY, Style, phase_name, rank, variant_label, variant_style
+from suite.report.model.labels import GREY, Style, phase_name, rank, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import machine_id, machine_name
 from suite.report.plot.marks import FILLS, Point, Series, meaning
@@ -54,7 +54,7 @@ def build(results: Results) -> Section | None:
     names = [key[:3] for key in machines]
     figures, tables = [], []
     for (name, dtype, threads, machine), found in machines.items():
-        drawn = [timing for timing in found if _flops_per_s(timing) and _intensity(timing)]
+        drawn = [timing for timing in representatives(found) if _flops_per_s(timing) and _intensity(timing)]
         if any(_flops_per_s(timing) or _bytes_per_s(timing) or _cold_over_warm(timing) for timing in found):
             is_shared = names.count((name, dtype, threads)) > 1
             title, machine_said = dotted(name, dtype), dotted(name, machine[:8] if is_shared else "")
@@ -110,7 +110,7 @@ def _cold_over_warm(timing: Timing) -> float | None:
 
 def _finding(found: Sequence[Timing]) -> Text:
     """Say how much of its roofline each pass reaches, in the median of its cases."""
-    layers = [timing for timing in found if timing.span == LAYER and timing.roofline[0]]
+    layers = [timing for timing in found if timing.span == LAYER and timing.roofline[0] and timing.is_checked]
     shares = {
         phase: [timing.roofline[0] or 0.0 for timing in of]
         for phase, of in grouped(layers, lambda timing: timing.axis("phase")).items()
@@ -123,12 +123,12 @@ def _finding(found: Sequence[Timing]) -> Text:
 
 
 def _plot(found: Sequence[Timing]) -> dict[str, Any]:
-    groups = grouped(found, lambda timing: (timing.variant, timing.axis("phase"), timing.label))
-    keys = sorted(groups, key=lambda key: (rank(key[0]), key))
-    series = [*_roof(found), *(_points(groups[key]) for key in keys)]
+    groups = grouped(found, lambda timing: (timing.variant_name, timing.axis("phase"), timing.label)).values()
+    ordered = sorted(groups, key=lambda of: (rank(of[0].variant), of[0].axis("phase"), of[0].label))
+    series = [*_roof(found), *map(_points, ordered)]
     points = [point for line in series for point in line.points]
     return plot(
-        [*_legend(keys), *series],
+        [*_legend([of[0] for of in ordered]), *series],
         xaxis=log(say("roofline.intensity"), decimal_ticks([point.x for point in points], numbers.plain_tick)),
         yaxis=log(say("roofline.achieved"), decimal_ticks([point.y for point in points], numbers.plain_tick)),
     )
@@ -136,7 +136,7 @@ def _plot(found: Sequence[Timing]) -> dict[str, Any]:
 
 def _points(found: Sequence[Timing]) -> Series:
     first = found[0]
-    variant, phase = variant_label(first.variant), phase_name(first.axis("phase"))
+    variant, phase = first.variant_name, phase_name(first.axis("phase"))
     return Series(
         name=dotted(variant, phase),
         points=list(map(_point, found)),
@@ -158,12 +158,12 @@ def _point(timing: Timing) -> Point:
     return Point(x=_intensity(timing), y=rate, hover=hover, facets=about, runs=runs)
 
 
-def _legend(keys: Iterable[tuple[str, str, str]]) -> list[dict[str, Any]]:
+def _legend(found: Sequence[Timing]) -> list[dict[str, Any]]:
     """Return what colour and filling mean, once each: a line for every series would be dozens."""
-    variants, phases, _ = (dict.fromkeys(part) for part in zip(*keys, strict=True))
+    styles = {timing.variant_name: variant_style(timing.variant) for timing in found}
+    phases = dict.fromkeys(timing.axis("phase") for timing in found)
     entries = []
-    for variant in variants:
-        name, style = variant_label(variant), variant_style(variant)
+    for name, style in styles.items():
         entries.append(meaning(name, facets={"variant": name}, color=style.colour, symbol=style.marker))
     for phase in phases:
         title, filling = phase_name(phase), FILLS[FILLINGS.get(phase, UNKNOWN_FILLING)]

@@ -17,13 +17,14 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import ceilings_of
-from suite.report.attention.groups import axes_of, lines_of, side_by_side, told_apart
+from suite.report.attention.groups import axes_of, lines_of, representatives, side_by_side, told_apart
 from suite.report.attention.timings import (
     CONTEXT,
     DTYPE,
     GEOMETRY,
     KERNEL,
     Timing,
+    is_clearly_faster,
     is_plausible,
     one_launch_reach,
     row_facets,
@@ -96,11 +97,6 @@ class Pair:
         return found.low, found.high
 
     @property
-    def is_told_apart(self) -> bool:
-        """Return whether the two are not of one speed."""
-        return ratio_of_medians(self.gqa.interval, self.mla.interval).is_told_apart
-
-    @property
     def runs(self) -> tuple[str, str]:
         return self.gqa.record.run_key, self.mla.record.run_key
 
@@ -112,7 +108,7 @@ class Pair:
     @property
     def series(self) -> tuple[str, ...]:
         """Return what it shares with pairs at other contexts; numbers are padded, so that they sort as numbers."""
-        axes = {name: value.rjust(9) for name, value in axes_of(self.mla, ["seq_len"])}
+        axes = {name: value.rjust(9) for name, value in axes_of(self.mla, ["backend", "seq_len"])}
         order = [axes.pop(name, "") for name in ("geometry", "dtype", "tp", "query_len")]
         return (*order, *axes.values(), *extras(self.gqa.record), *extras(self.mla.record), self.mla.label)
 
@@ -179,9 +175,9 @@ def _bound_s(timing: Timing) -> float | None:
 
 def measured_pairs(results: Results) -> list[Pair]:
     """Return every measured decode case that both GQA and MLA have, by its axes; each in all its own sizes."""
-    kernels = [timing for timing in timings(results) if timing.span == KERNEL and timing.is_measured and timing.tokens]
-    fit = [timing for timing in kernels if timing.axis("phase") == "decode" and timing.axis("match") == "heads"]
-    pairs = [Pair(gqa=gqa, mla=mla) for gqa, mla in side_by_side(fit, "gqa", "mla")]
+    kernels = [t for t in representatives(timings(results)) if t.span == KERNEL and t.is_measured and t.tokens]
+    fit = [t for t in kernels if t.axis("phase") == "decode" and t.axis("match") == "heads" and t.is_checked]
+    pairs = [Pair(gqa=gqa, mla=mla) for gqa, mla in side_by_side(fit, "gqa", "mla", ("attention", "backend"))]
     return sorted(pairs, key=lambda pair: (*pair.series, pair.mla.tokens or 0))
 
 
@@ -237,11 +233,13 @@ def _pair_figure(longest: Sequence[Pair], results: Results) -> Figure:
 
 
 def _found(pairs: Sequence[Pair]) -> Text:
-    """Say in how many pairs which kernel was faster."""
-    apart = [pair for pair in pairs if pair.is_told_apart]
-    mla = sum(pair.measured > 1 for pair in apart)
-    fields = {"mla": mla, "gqa": len(apart) - mla, "open": len(pairs) - len(apart), "count": len(pairs)}
-    return say("signmap.found", **{name: numbers.count(count) for name, count in fields.items()})
+    """Say in how many pairs which kernel was faster; where no pair has several launches, how their one launch ended."""
+    launches = min(2, max(min(pair.gqa.interval.launches, pair.mla.interval.launches) for pair in pairs))
+    mla = sum(is_clearly_faster(pair.mla, pair.gqa, launches=launches) for pair in pairs)
+    gqa = sum(is_clearly_faster(pair.gqa, pair.mla, launches=launches) for pair in pairs)
+    fields = {"mla": mla, "gqa": gqa, "open": len(pairs) - mla - gqa, "count": len(pairs)}
+    key = "signmap.found" if launches > 1 else "signmap.found_once"
+    return say(key, **{name: numbers.count(count) for name, count in fields.items()})
 
 
 def _dumbbells(pairs: Sequence[Pair]) -> dict[str, Any]:

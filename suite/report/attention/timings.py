@@ -12,13 +12,13 @@ import numpy as np
 from suite.records import numbers
 from suite.records.derived import by_launch, constant, roofline
 from suite.records.record import Status
-from suite.report.blocks import Kind, Text, joined, say_or
+from suite.report.blocks import Kind, Text, joined, say, say_or
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import case_facets, phase_name, rank, variant_label
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import PLAUSIBLE_S, Run, extras, tokens_of
 from suite.report.table import Column, column
-from suite.statistics.intervals import ONE_LAUNCH_REACH, Interval, launched_interval
+from suite.statistics.intervals import ONE_LAUNCH_REACH, Interval, launched_interval, may_be_equal
 
 SPANS = LAYER, INDEXER, KERNEL = ("layer", "indexer", "kernel")
 OF_A_VARIANT = "attention."
@@ -50,6 +50,27 @@ class Timing(Run):
     def sized_variant(self) -> str:
         """Return its name, with sizes of its own where somebody set them: GQA (kv_heads=2)."""
         return f"{variant_label(self.variant)} ({self.own_sizes})" if self.own_sizes else variant_label(self.variant)
+
+    @property
+    def full_name(self) -> str:
+        """Its sized variant, with the backend unless `auto` chose it."""
+        return self.sized_variant if self.is_auto else f"{self.sized_variant} · {self.backend}"
+
+    @property
+    def is_auto(self) -> bool:
+        return self.axis("backend") in ("", "auto")
+
+    @property
+    def is_checked(self) -> bool:
+        """False where the variant states no definition of its layer, so that its kernel alone was compared."""
+        return not str(self.record.provenance.get("layer_check") or "").startswith("none")
+
+    def marked(self, name: str) -> Text:
+        return name if self.is_checked else say("variant.unchecked", name=name)
+
+    @property
+    def variant_name(self) -> Text:
+        return self.marked(variant_label(self.variant))
 
     @property
     def backend(self) -> str:
@@ -118,6 +139,12 @@ def timings_of(
             yield Timing(current=current, span=span, interval=interval, left_out=left_out, wall_over_judged=shown)
 
 
+def is_clearly_faster(first: Timing, other: Timing, *, launches: int = 2) -> bool:
+    """Whether a sentence may say so: intervals over several launches do not overlap; one says little of the next."""
+    is_repeated = min(first.interval.launches, other.interval.launches) >= launches
+    return is_repeated and first.median_s < other.median_s and not may_be_equal(first.interval, other.interval)
+
+
 def is_plausible(seconds: float) -> bool:
     """Return whether a clock can have given a time."""
     return PLAUSIBLE_S[0] < seconds < PLAUSIBLE_S[1]
@@ -162,6 +189,12 @@ def row_facets(timing: Timing) -> Mapping[str, Text]:
     return case_facets(timing.record.case.axes)
 
 
+def line_column(found: Iterable[Timing]) -> Column[Timing]:
+    """Name the backend and the further settings of each row; where some asked for a backend, say whom `auto` chose."""
+    auto = "auto: " if len({timing.is_auto for timing in found}) > 1 else ""
+    return column("column.backend", lambda row: auto * row.is_auto + ", ".join(row.line), kind=Kind.CODE)
+
+
 def clock_names(found: Iterable[Timing]) -> Text:
     """Return the names of the clocks that took the times."""
     clocks = {str(timing.record.provenance.get("clock") or "unknown") for timing in found}
@@ -174,8 +207,7 @@ def one_launch_reach() -> str:
 
 
 CONTEXT: Column[Timing] = column("latency.context", lambda timing: timing.tokens, numbers.count)
-VARIANT: Column[Timing] = column("column.variant", lambda timing: variant_label(timing.variant), facet="variant")
-LINE: Column[Timing] = column("column.backend", lambda timing: ", ".join(timing.line), kind=Kind.CODE)
+VARIANT: Column[Timing] = column("column.variant", lambda timing: timing.variant_name, facet="variant")
 BACKEND: Column[Timing] = column("column.backend", lambda timing: timing.backend, kind=Kind.CODE)
 PHASE: Column[Timing] = column("column.phase", lambda timing: phase_name(timing.axis("phase")), facet="phase")
 GEOMETRY: Column[Timing] = column("column.geometry", lambda timing: timing.axis("geometry"))

@@ -7,6 +7,7 @@ the same order, whatever the arm. What may be said of their difference, suite.st
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from statistics import fmean
 from typing import Any, Generic, TypeVar
 
@@ -282,6 +283,18 @@ def judged(contrasts: Iterable[Contrast[R] | None]) -> list[Contrast[R]]:
     known = [pair for pair in contrasts if pair is not None]
     together = judge_together([pair.found for pair in known])
     return [replace(pair, found=found) for pair, found in zip(known, together, strict=True)]
+
+
+def leading_arm(scores: Mapping[K, Mapping[str, float]]) -> K | None:
+    """Find the arm that is higher than every other by the rule, of their scores by seed; None where none is.
+
+    Corrected over all pairs of arms, since their means pick the one that is tested against the others.
+    """
+    ranked = sorted(scores, key=lambda arm: -fmean(scores[arm].values()))
+    found = [compare(scores[arm], scores[other]) for arm, other in combinations(ranked, 2)]
+    known = judge_together([comparison for comparison in found if comparison is not None])
+    is_ahead = all(comparison.outcome is Outcome.HIGHER for comparison in known[: len(ranked) - 1])
+    return ranked[0] if is_ahead and len(known) == len(found) > 0 else None
 
 
 def of_outcome(contrasts: Iterable[Contrast[R]], *outcomes: Outcome) -> list[Contrast[R]]:

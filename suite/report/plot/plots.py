@@ -54,14 +54,14 @@ def plot(series: Sequence[Series | Mapping[str, Any]], *, xaxis: Axis, yaxis: Ax
     return {"data": traces, "layout": layout(xaxis=xaxis, yaxis=yaxis, **more)}
 
 
-def banded(series: Sequence[Series], *, xaxis: Axis, yaxis: Axis) -> dict[str, Any]:
+def banded(series: Sequence[Series], *, xaxis: Axis, yaxis: Axis, **more: Any) -> dict[str, Any]:
     """Draw lines, and behind all of them bands between the ends of their points, where every point of a line has them.
 
     A click in the legend takes all series of a group.
     """
     bands = [_band(line) for line in series if line.points and all(point.ends for point in line.points)]
     lines = [replace(line, points=[replace(point, ends=None) for point in line.points]) for line in series]
-    return plot([*bands, *lines], xaxis=xaxis, yaxis=yaxis)
+    return plot([*bands, *lines], xaxis=xaxis, yaxis=yaxis, **more)
 
 
 def panels(found: Sequence[Panel], *, xaxis: Axis, title: Text, titles_on_top: bool = False) -> dict[str, Any]:

@@ -23,8 +23,6 @@ from suite.statistics.scores import probability_of_improvement
 
 PAIR = "grpo", "ppo"
 """The algorithm that people ask of, and the one that they compare it with."""
-BOUNDS = (0.0, 1.0)
-"""Bounds of an accuracy: the answer to a prompt of these tasks cannot be guessed."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,7 +76,8 @@ def at_equal_budgets(experiment: RlExperiment, counted: str = design.COMPLETIONS
     if experiment.baseline is None:
         return []
     every = [curve for arm in design.drawn(experiment) for curve in design.curves_of(arm)]
-    more: dict[str, Any] = {"text": numbers.percent, "difference": points, "margin": SHARE_MARGIN, "bounds": BOUNDS}
+    more: dict[str, Any] = {"text": numbers.percent, "difference": points, "margin": SHARE_MARGIN}
+    more["bounds"] = design.accuracy_bounds(experiment.baseline)
     quantities = []
     for budget in design.known_budgets(experiment, counted, design.clock_of(experiment), design.JOULES):
         held = min(curve.spent[budget][-1] for curve in every)
@@ -110,6 +109,7 @@ def budget_columns() -> list[Column[Beside]]:
         pairs,
         column("rl_efficiency.accuracy", lambda row: row.arm.mean(row.quantity.value), numbers.percent),
         column("rl_efficiency.of_reference", lambda row: row.reference.mean(row.quantity.value), numbers.percent),
+        column("rl.guessing", lambda row: row.arm.first.trivial_accuracy, numbers.percent, only_where_known=True),
         column("rl_efficiency.improvement", improvement, "{:.2f}".format),
         *tested,
     ]

@@ -98,13 +98,14 @@ def _share(phase: str, arm: RlArm) -> float:
 
 
 def _finding(experiment: RlExperiment, arms: Sequence[RlArm], rows: Sequence[Beside]) -> Text:
-    """Tell the arm that differs most by the rule; else which costs least."""
+    """Tell the arm that differs most by the rule; else what arms cost that share no seed."""
     unit = say("rl_cost.unit", clock=design.clock_name(experiment))
     if told := finding(rows, "", unit=unit, better=Outcome.LOWER, said=lambda outcome: f"rl_cost.is.{outcome}"):
         return told
-    least = min(arms, key=_cost)
-    fields = {"cost": numbers.seconds(_cost(least)), "clock": design.clock_name(experiment), "count": len(least.runs)}
-    return say("rl_cost.finding", arm=least.short_name, **fields)
+    least, most = min(arms, key=_cost), max(arms, key=_cost)
+    fields = {"arm": least.short_name, "cost": numbers.seconds(_cost(least)), "count": len(least.runs)}
+    fields |= {"other": most.short_name, "most": numbers.seconds(_cost(most)), "clock": design.clock_name(experiment)}
+    return say(f"rl_cost.finding.{'alone' if least is most else 'open'}", **fields)
 
 
 def _figure(experiment: RlExperiment, arms: Sequence[RlArm], told: Sequence[Beside]) -> Figure:

@@ -12,7 +12,7 @@ from suite.records import numbers
 from suite.report.blocks import Text, dotted, say
 from suite.report.model.formats import ends_of, percent_range
 from suite.report.plot.marks import VALUES, Point, Series, short
-from suite.report.plot.plots import Axis, banded
+from suite.report.plot.plots import Axis, banded, rule
 from suite.report.plot.scales import linear, shares
 from suite.report.rl import design
 from suite.report.rl.design import RlArm, RlExperiment, RlRun
@@ -60,8 +60,14 @@ def over_budgets(experiment: RlExperiment) -> dict[Text, Any]:
                 arm: {at: replace(one, ends=None) for at, one in of_arm.items()} for arm, of_arm in points.items()
             }
         lines = [arm_series(arm, list(of_arm.values()), arms) for arm, of_arm in points.items()]
-        figures[budget_name(budget)] = banded(lines, xaxis=budget_axis(budget), yaxis=accuracy_axis())
+        axes = {"xaxis": budget_axis(budget), "yaxis": accuracy_axis()}
+        figures[budget_name(budget)] = banded(lines, **axes, shapes=guessing_level(arms))
     return figures
+
+
+def guessing_level(arms: Sequence[RlArm]) -> list[dict[str, Any]]:
+    """Level line of what needs no skill, the same for all arms of an experiment; none where nobody knows it."""
+    return [rule(y=level) for arm in arms[:1] if (level := arm.first.trivial_accuracy) is not None]
 
 
 def budget_axis(budget: str) -> Axis:

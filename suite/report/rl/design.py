@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import Any, TypeVar
 
 from suite.records.derived import started_at
-from suite.records.metrics import EVALUATE, PHASES
+from suite.records.metrics import EVALUATE, PHASES, TRIVIAL_ACCURACY
 from suite.records.record import STEP, Record, Status
 from suite.report.blocks import Figure, Table, Text, View, dotted, joined, say
 from suite.report.model.by_setting import belongs_to
@@ -35,7 +35,7 @@ from suite.report.model.labels import (
     variant_label,
 )
 from suite.report.model.results import CurrentRecord, Results
-from suite.report.model.run import LABEL, MOST, MOST_STEPS, Pairs, Run, number_of
+from suite.report.model.run import LABEL, MOST, MOST_STEPS, Pairs, Run, number_of, share
 from suite.report.plot.marks import LINES
 from suite.report.plot.plots import height_px
 from suite.report.table import Column, table
@@ -125,6 +125,11 @@ class RlRun(Run):
     def value(self, name: str) -> str:
         """Return a setting of its key, or its default."""
         return dict(self.key).get(name) or DEFAULTS.get(name, "")
+
+    @functools.cached_property
+    def trivial_accuracy(self) -> float | None:
+        """Held-out accuracy of the best strategy without skill, see suite.rl.tasks.task; None where nobody knows it."""
+        return share(self.constant(TRIVIAL_ACCURACY, EVALUATE))
 
     def total(self, metric: str) -> float | None:
         """Return the sum over all steps."""
@@ -379,6 +384,12 @@ def _differences(key: Mapping[str, str], names: set[str], keys: Sequence[Mapping
 def within(values: Mapping[int, float], most: float = 1.0) -> dict[int, float]:
     """Return the numbers that a share, or a length up to a most, can be."""
     return {step: value for step, value in values.items() if 0 <= value <= most}
+
+
+def accuracy_bounds(arm: RlArm) -> tuple[float, float]:
+    """Bounds of a comparison of accuracies, on the held-out prompts that all arms of an experiment share: an arm that
+    is not above the lower one has learnt nothing, whatever it gained."""
+    return arm.first.trivial_accuracy or 0.0, 1.0
 
 
 def curves_of(arm: RlArm) -> list[Curve]:

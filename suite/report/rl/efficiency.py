@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, dotted, joined, say, section
 from suite.report.evidence import with_rule
-from suite.report.model.experiment import grouped, titles_of
+from suite.report.model.experiment import grouped, leading_arm, titles_of
 from suite.report.model.formats import percent_range
 from suite.report.model.labels import ALGORITHM, label_of, setting_text
 from suite.report.model.results import Results
@@ -276,7 +276,10 @@ def _profiles(experiment: RlExperiment, scores: Mapping[RlArm, NDArray[np.float6
     middle = stratified_bootstrap(iqm, scores[best])
     fields: dict[str, Any] = {"arm": best.short_name, "middle": numbers.percent(middle.estimate)}
     fields["interval"] = percent_range(middle)
-    told = say("rl_efficiency.finding.tasks", tasks=scores[best].shape[1], count=len(scores[best]), **fields)
+    # A row is a seed, which the arms of an experiment have alike.
+    by_seed = {arm: {str(row): s for row, s in enumerate(of_arm.mean(1).tolist())} for arm, of_arm in scores.items()}
+    kind = "tasks" if leading_arm(by_seed) is best else "tasks_open"
+    told = say(f"rl_efficiency.finding.{kind}", tasks=scores[best].shape[1], count=len(scores[best]), **fields)
     title, caption = say("rl_efficiency.profiles"), say("rl_efficiency.profiles_caption")
     return design.figure_of(experiment, title, caption, {"": figure}, finding=told)
 

@@ -3,7 +3,7 @@
 The base model already does both as often as its corpus does: what training adds is the change, not the habit.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import product, starmap
@@ -90,7 +90,7 @@ def changes_of(arms: Sequence[RlArm]) -> Changes:
         firsts, lasts = [values[0][1] for values in series], [values[-1][1] for values in series]
         margin = None if metric == LENGTH else SHARE_MARGIN
         if (changed := changes(lasts, less=firsts, margin=margin)) is not None:
-            found[metric, arm] = changed
+            found[metric, arm] = replace(changed, bounds=design.accuracy_bounds(arm)) if metric == ACCURACY else changed
     together = zip(found, judge_together([*found.values()]), strict=True)
     by_metric = grouped(together, lambda item: item[0][0])
     return {metric: {arm: change for (_, arm), change in by_metric.get(metric, [])} for metric in VIEWS}
@@ -141,10 +141,6 @@ def _figure(experiment: RlExperiment, changed: Changes) -> Figure:
     return design.figure_of(experiment, say("rl_evolution.over"), caption, views, finding=finding)
 
 
-def _text_of(metric: str) -> Callable[[float], str]:
-    return plain if metric == LENGTH else numbers.percent
-
-
 def _path(arms: Sequence[RlArm]) -> dict[str, Any]:
     """Draw thought against accuracy, evaluation by evaluation: at equal accuracy the lower line thinks less."""
     lines = []
@@ -165,6 +161,7 @@ def _changes(experiment: RlExperiment, changed: Changes) -> Table:
         column("rl.arm", lambda arm: arm.name),
         *columns_of(changed[LENGTH].get, _change_columns(LENGTH)),
         column("rl.seeds", lambda arm: len(arm.ended), numbers.count),
+        column("rl.guessing", lambda arm: arm.first.trivial_accuracy, numbers.percent, only_where_known=True),
     ]
     for metric in (CORRECTIONS, ACCURACY):
         columns += columns_of(changed[metric].get, _change_columns(metric))
@@ -193,7 +190,7 @@ def _ends_of_samples(metric: str, arm: RlArm) -> Text | None:
 
 
 def _arrow(metric: str, first: Sequence[float], last: Sequence[float]) -> Text:
-    text = _text_of(metric)
+    text = plain if metric == LENGTH else numbers.percent
     return say("rl_evolution.arrow", first=text(fmean(first)), last=text(fmean(last)))
 
 

@@ -18,9 +18,8 @@ from suite.report.model.experiment import differing, grouped
 from suite.report.model.labels import ALGORITHM, Style, label_of, rank_of, style_of
 from suite.report.model.run import number_of
 from suite.report.rl import design
-from suite.report.rl.contrasts import BOUNDS
 from suite.report.rl.design import RlArm, RlExperiment
-from suite.statistics.factorial import Cell, effect, interaction, levels_of, simple_effects
+from suite.statistics.factorial import Bounds, Cell, effect, interaction, levels_of, simple_effects
 from suite.statistics.paired import SHARE_MARGIN, Comparison, Outcome, compare, judge_together
 
 ARM, DEVIATION, KL, FORMAT = "arm", "deviation", "kl", "format"
@@ -55,6 +54,10 @@ class Factorial:
     """Its arm levels by their key, in their order."""
     cells: Mapping[Cell, RlArm]
     """The arm of each cell, by arm level, KL and format."""
+
+    @property
+    def bounds(self) -> Bounds:
+        return design.accuracy_bounds(next(iter(self.cells.values())))
 
     @property
     def scores(self) -> dict[Cell, dict[str, float]]:
@@ -143,25 +146,27 @@ def _own_settings(arm: RlArm) -> tuple[tuple[str, str], ...]:
 
 def effects_of(factorial: Factorial) -> list[Effect]:
     """Return every level's effect within each algorithm, then every arm against the reference, judged together."""
-    found = []
+    found, worth = [], partial(_effect, factorial.bounds)
     for algorithm in factorial.algorithms:
         cells = factorial.within(algorithm)
         style = style_of(ALGORITHM, algorithm.partition(" ")[0])
         for of in _levels(cells, WITHIN):
             names = level_name(*of[:2]), level_name(of[0], of[2])
-            found += _effect(cells, WITHIN, of, algorithm=algorithm_name(algorithm), names=names, style=style)
+            found += worth(cells, WITHIN, of, algorithm=algorithm_name(algorithm), names=names, style=style)
     for of in _levels(factorial.scores, BETWEEN, _arm_reference(factorial)):
         if of[0] == ARM:
             arm, reference = (factorial.arms[key] for key in of[1:])
             names = arm.name, reference.name
-            found += _effect(factorial.scores, BETWEEN, of, algorithm="", names=names, style=arm.style)
+            found += worth(factorial.scores, BETWEEN, of, algorithm="", names=names, style=arm.style)
     return _judged(found)
 
 
-def _effect(cells: Mapping[Cell, Mapping[str, float]], factors: Sequence[str], of: Of, **more: Any) -> list[Effect]:
+def _effect(
+    bounds: Bounds, cells: Mapping[Cell, Mapping[str, float]], factors: Sequence[str], of: Of, **more: Any
+) -> list[Effect]:
     """Return one effect, or none where no seed has all that it takes."""
     place = factors.index(of[0])
-    compared = effect(cells, place, *of[1:], bounds=BOUNDS, margin=SHARE_MARGIN)
+    compared = effect(cells, place, *of[1:], bounds=bounds, margin=SHARE_MARGIN)
     if compared is None:
         return []
     return [Effect(of=of, found=compared, parts=simple_effects(cells, place, *of[1:]), **more)]
@@ -208,7 +213,7 @@ def duels_of(factorial: Factorial) -> list[Duel]:
         here = {cell[0]: of_seed for cell, of_seed in scores.items() if cell[1:] == setting and of_seed}
         ranked = sorted(here, key=lambda key: -fmean(here[key].values()))
         for better, other in combinations(ranked, 2):
-            compared = compare(here[better], here[other], bounds=BOUNDS, margin=SHARE_MARGIN)
+            compared = compare(here[better], here[other], bounds=factorial.bounds, margin=SHARE_MARGIN)
             if compared is not None:
                 found.append(Duel(setting=setting, better=better, other=other, found=compared))
     return _judged(found)

@@ -134,11 +134,7 @@ def recipes(results: Results) -> Sequence[RlExperiment]:
 
 def _parts_of_r1(experiment: RlExperiment) -> RlExperiment:
     """Return R1 and the recipes that differ from it in one thing; no baseline where there is no R1."""
-
-    def named(*recipes: str) -> list[RlArm]:
-        return [arm for arm in experiment.arms if arm.value(RECIPE) in recipes]
-
-    whole, parts = named(R1), named(*PARTS_OF_R1)
+    whole, parts = ([arm for arm in experiment.arms if arm.value(RECIPE) in names] for names in ((R1,), PARTS_OF_R1))
     return replace(experiment, arms=[*whole, *parts], baseline=whole[0] if len(whole) == 1 else None)
 
 
@@ -159,6 +155,7 @@ def _gains(arm: RlArm) -> list[Gain]:
         before, after = ([accuracy[step] for accuracy in found.values()] for step in (begins, ends))
         if (added := changes(after, less=before, margin=SHARE_MARGIN)) is None:
             continue
+        added = replace(added, bounds=design.accuracy_bounds(arm))
         # A kind that another package brought goes by its own name.
         name = say_or(f"rl_stages.kind.{kind}", kind)
         placed = say("rl_stages.of", place=place, of=len(stages), kind=name)
@@ -232,7 +229,8 @@ def _marked_lines(gains: Gains, budget: str) -> dict[str, Any]:
         sides = [SIDES[place % len(SIDES)] for place in range(len(points))]
         more = {"textposition": sides, "textfont": {"size": 10, "color": arm.style.colour}}
         marks += [curves.arm_series(arm, points, arms, mode="markers+text", more=more)] if of_arm else []
-    return plot([*lines, *marks], xaxis=curves.budget_axis(budget), yaxis=curves.accuracy_axis())
+    axes = {"xaxis": curves.budget_axis(budget), "yaxis": curves.accuracy_axis()}
+    return plot([*lines, *marks], **axes, shapes=curves.guessing_level(arms))
 
 
 def _added(experiment: RlExperiment, gains: Gains) -> Figure:
@@ -272,6 +270,7 @@ def _table(experiment: RlExperiment, gains: Gains) -> Table:
         column("rl_stages.points", lambda gain: gain.points, kind=Kind.NUMBER),
         column("rl_efficiency.in_words", lambda gain: verdict(gain.added)),
         column("rl.seeds", lambda gain: gain.added.pairs, numbers.count),
+        column("rl.guessing", lambda gain: gain.arm.first.trivial_accuracy, numbers.percent, only_where_known=True),
         column("rl_stages.before", lambda gain: _share(gain.added.theirs), kind=Kind.NUMBER),
         column("rl_stages.steps", lambda gain: gain.ends - gain.begins, numbers.count),
         *p_columns(lambda gain: gain.added),

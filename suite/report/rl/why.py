@@ -258,7 +258,8 @@ def _largest(effects: Sequence[Effect]) -> Text:
     told = [row for row in tested if row.found.outcome in TOLD_APART]
     first = max(told or tested, key=lambda row: abs(row.found.mean))
     fields = {"effect": dotted(first.algorithm, _row_name(first)), "difference": _difference(first.found)}
-    return say(f"rl_why.finding.{'told' if told else 'open'}", count=len(tested), pairs=first.found.pairs, **fields)
+    counts = {"count": len(tested), "told": len(told), "pairs": first.found.pairs}
+    return say(f"rl_why.finding.{'told' if told else 'open'}", **fields, **counts)
 
 
 def _runs(factorial: Factorial) -> list[str]:

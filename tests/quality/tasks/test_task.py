@@ -34,6 +34,13 @@ def test_a_seed_sets_the_questions_but_never_the_held_out_set(name):
     assert not np.array_equal(asked[0], asked[2])
 
 
+@pytest.mark.parametrize("name", TASKS)
+def test_no_answer_to_all_questions_does_better_than_chance(name):
+    task = make(settings(name))
+    answers = task.held_out().answers_BQ
+    assert np.bincount(answers.ravel()).max() / answers.size == pytest.approx(task.chance, abs=0.01)
+
+
 def test_questions_see_the_context_and_themselves_alone():
     expected = ["1...", "11..", "111.", "11.1"]
     assert ["".join("1" if sees else "." for sees in row) for row in questions_apart(2, 2)] == expected

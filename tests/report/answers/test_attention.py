@@ -121,7 +121,7 @@ def test_training_is_ruled_on_by_its_time_alone(seconds, peak, outcome):
     assert found.outcome == outcome
 
 
-def test_training_with_equal_heads_decides_and_others_are_counted():
+def test_training_with_equal_heads_decides():
     records = [
         timed(variant, seconds, phase="train", query_len=None, match=match)
         for match, mha_s in (("heads", 2e-3), ("params", 0.5e-3))
@@ -132,7 +132,7 @@ def test_training_with_equal_heads_decides_and_others_are_counted():
     assert "faster than MHA in 1 of 2 training cases and slower in 1" in EN.render(found.flips)
 
 
-def test_a_cache_is_smaller_than_mhas_and_larger_than_some_others():
+def test_a_cache_is_smaller_than_mhas_and_larger_than_others():
     counted = attention_sizes.less_kv_memory(in_memory(*map(cached, ELEMENTS)))
     assert counted.outcome == SUPPORTED
     assert (counted.lead.value, counted.is_projected, counted.machine) == (576 / 4096, False, "A processor")

@@ -7,7 +7,7 @@ import pytest
 
 from suite.records.case import Case
 from suite.report.attention.callstyle import build as build_section
-from tests.records.factory import build
+from tests.records.factory import build, in_launches
 from tests.report.reading import results_of, rows_of, said
 
 FUSED = "_scaled_dot_product_flash_attention_for_cpu"
@@ -51,10 +51,15 @@ def test_the_worst_form_is_first_and_each_says_its_ratio(tmp_path):
 
 
 def test_a_figure_finds_the_best_form_or_says_it_cannot(tmp_path):
-    (apart,) = section_of(tmp_path / "a", form(), form(backend="sdpa", latency_s=3e-3)).figures
-    (alike,) = section_of(tmp_path / "b", form(), form(backend="sdpa", latency_s=1.02e-3)).figures
-    assert apart.finding.endswith("MLA · sdpa_folded is best, 1.00 ms; MLA · sdpa takes 3.00× (2.70–3.33×) as long")
-    assert "not told apart" in alike.finding
+    def found(name, *launches_s):
+        forms = [in_launches(form(backend=backend), *of) for backend, of in zip("abc", launches_s, strict=False)]
+        return section_of(tmp_path / name, *forms).figures[0].finding.partition("tokens ")[2]
+
+    first, second, third = [1e-3] * 3, [0.8e-3, 1.05e-3, 1.3e-3], [3e-3] * 3
+    assert found("a", first, third) == "MLA · a is fastest, 1.00 ms; MLA · b takes 3.00× (3.00–3.00×) as long"
+    assert found("b", first, second, third) == "MLA · a takes 1.00 ms, and MLA · c 3.00× (3.00–3.00×) as long"
+    assert found("c", first, third[:1]).endswith("MLA · b 3.00× (2.85–3.16×) as long, in one launch each")
+    assert found("d", first, second).endswith("as long: too close to call")
 
 
 def test_a_dot_has_its_interval_and_its_run(tmp_path):

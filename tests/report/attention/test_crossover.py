@@ -93,13 +93,13 @@ def test_a_noisy_ratio_has_a_wide_bracket():
 
 def test_series_stay_apart_and_only_what_differs_names_them(tmp_path):
     falling = {64: 2.0, 256: 0.5}
-    records = [*both_modes(falling), *both_modes(falling, dtype="float32"), *both_modes(falling, backend="eager")]
+    records = [*both_modes(falling), *both_modes(falling, dtype="float32"), *both_modes(falling, tp=2)]
     section = section_of(tmp_path, *records)
     names = [trace["name"] for trace in section.figures[0].views[0].figure["data"] if trace["mode"] == "markers"]
     assert sorted(names) == [
-        "measured · bfloat16 · backend=auto",
-        "measured · bfloat16 · backend=eager",
-        "measured · float32 · backend=auto",
+        "measured · bfloat16 · tp=1",
+        "measured · bfloat16 · tp=2",
+        "measured · float32 · tp=1",
     ]
     assert section.figures[0].finding.endswith("from 128 (64–256) new tokens on, measured in bfloat16; 168 by FLOPs")
 

@@ -67,7 +67,7 @@ def test_each_result_has_a_figure_of_its_own(tmp_path):
 
 def test_a_figure_finds_what_needs_least(tmp_path):
     section = section_of(tmp_path, sized(build(), layer=2 << 20), sized(build(attention="mha"), layer=6 << 20))
-    assert section.figures[0].finding == "At 4,096 tokens MLA needs least, 2.00 MiB; MHA needs 3.00× as much"
+    assert section.figures[0].finding == "Least at 4,096 tokens: MLA with 2.00 MiB; MHA needs 3.00× as much"
 
 
 def test_a_long_legend_makes_the_figure_higher(tmp_path):

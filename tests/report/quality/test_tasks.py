@@ -158,14 +158,14 @@ def test_a_table_of_many_asks_more_and_all_places_agree():
     others = [one for rank in (4, 8, 24, 32) for one in recall([0.95, 0.85, 0.9, 0.95, 0.86], **mla(rank))]
     for records, p, outcome, said, count in (
         ([*mha, *narrow], "0.013", "lower", "lower", 1),
-        ([*mha, *narrow, *others], "0.066", OPEN, "not told apart", 5),
+        ([*mha, *narrow, *others], "0.066", OPEN, "no clear difference", 5),
     ):
         section = section_of(tasks, *records)
         (row,) = [row for row in table_of(section, "By variant") if row["Variant"] == "MLA rank 16"]
         assert (row["In words"], row["p (t, Holm)"], row["p (flips)"]) == (outcome, p, "0.062")
         (figure,) = [one for one in section.figures if one.title.startswith("Task by task")]
         assert figure.finding.startswith(
-            "MLA rank 16 against MHA (recall): -30.0 (" if count == 1 else "None of 5 told apart"
+            "MLA rank 16 against MHA (recall): -30.0 (" if count == 1 else "No clear difference in 5 comparisons"
         )
         (trace,) = [one for one in figure.views[0].figure["data"] if one["name"] == "MLA rank 16"]
         assert trace["hovertext"][0].endswith(f", {outcome}")

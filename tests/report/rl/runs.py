@@ -92,6 +92,21 @@ def fed(setting, value, finals, **axes):
     return [named(run([0.1, 0.2, final], seed=seed, **axes), **{setting: value}) for seed, final in enumerate(finals)]
 
 
+SORTED_ALREADY = 19 / 256
+"""The held-out numbers of four digits that are in order as they stand."""
+
+
+def noting_what_guessing_scores(record, share=SORTED_ALREADY):
+    of_prompts = Reading(step=0, span="evaluate", metric="trivial_accuracy", value=share)
+    return replace(record, readings=[*record.readings, of_prompts])
+
+
+def of_older_settings(record, eval_prompts=256):
+    """An older record, which holds the settings alone."""
+    task = {"_target_": "suite.rl.tasks.sorting.Sorting", "digits": 4, "corrections": 0.5}
+    return replace(record, settings={**record.settings, "task": task, "eval_prompts": eval_prompts})
+
+
 def section_of(module, tmp_path, *records, lang="en"):
     return said(module.build(results_of(tmp_path, *records)), lang)
 

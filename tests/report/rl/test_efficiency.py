@@ -35,10 +35,10 @@ def test_where_the_interval_holds_zero_arms_are_not_told_apart(tmp_path):
     records = arms({"grpo": (0.6, 0.5, 0.7, 0.65, 0.6), "ppo": (0.5, 0.6, 0.7, 0.6, 0.65)})
     results = results_of(tmp_path, *records)
     section = said(efficiency.build(results))
-    assert rows_of(section.tables[0])[0]["In words"] == "not told apart (5 pairs)"
-    assert section.figures[0].finding.startswith("GRPO is not told apart at equal completions: +0.0 (")
+    assert rows_of(section.tables[0])[0]["In words"] == "no clear difference (5 pairs)"
+    assert section.figures[0].finding.startswith("GRPO shows no clear difference at equal completions: +0.0 (")
     assert section.figures[0].finding.endswith("points from PPO, n = 5")
-    assert section.headlines[0].text == "GRPO against PPO at equal completions: not told apart in 1"
+    assert section.headlines[0].text == "GRPO against PPO at equal completions: no clear difference in 1"
 
 
 def test_the_headline_tells_how_grpo_stands_everywhere(tmp_path):
@@ -86,7 +86,12 @@ def test_among_many_arms_more_is_asked_of_each(tmp_path):
     others = dict.fromkeys(("rloo", "dr_grpo", "grpo_token_mean"), (0.15, 0.05, 0.1, 0.15, 0.06))
     for finals, p, outcome, told in (
         (ours, "0.026", "higher", "GRPO is higher at equal completions"),
-        (ours | others, "0.106", "not told apart (5 pairs)", "GRPO is not told apart at equal completions"),
+        (
+            ours | others,
+            "0.106",
+            "no clear difference (5 pairs)",
+            "GRPO shows no clear difference at equal completions",
+        ),
     ):
         results = results_of(tmp_path / str(len(finals)), *arms(finals))
         section = said(efficiency.build(results))
@@ -167,6 +172,20 @@ def test_two_tasks_give_an_interquartile_mean_and_a_profile(tmp_path, updates):
     assert (grpo["Interquartile mean"], grpo["Mean"], ppo["Mean"]) == ("60 %", "55 %", "55 %")
     profile = section.figures[-1].views[0].figure["data"][-1]
     assert [profile["y"][profile["x"].index(tau)] for tau in (0.0, 0.1, 0.6, 0.9)] == [1.0, 0.75, 0.5, 0.0]
+
+
+@pytest.mark.parametrize(("gain", "is_highest"), [(0.0, False), (0.2, True)])
+def test_an_arm_leads_over_tasks_only_where_every_other_is_lower(tmp_path, gain, is_highest):
+    noise = (0.1, -0.1, 0.05, -0.05, 0.02, -0.02)
+    records = [
+        run([0.0, 0.5 + noise[(seed + shift) % 6] + (gain if algorithm == "rloo" else 0)], task=task, seed=seed, **arm)
+        for shift, algorithm in enumerate(("grpo", "ppo", "rloo"))
+        for arm in [{"algorithm": algorithm}]
+        for task in ("sort", "add")
+        for seed in range(6)
+    ]
+    finding = section_of(efficiency, tmp_path, *records).figures[-1].finding
+    assert finding.startswith("Over 2 tasks RLOO ends highest" if is_highest else "Over 2 tasks no arm clearly ends")
 
 
 def test_one_task_under_two_base_models_is_not_two_tasks(tmp_path):

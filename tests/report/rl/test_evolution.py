@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from suite.report.rl import evolution
 from suite.statistics.holm import holm
+from suite.statistics.paired import Outcome
 from tests.report.reading import results_of, rows_of, said
-from tests.report.rl.runs import details, run, section_of, thinking
+from tests.report.rl.runs import SORTED_ALREADY, details, noting_what_guessing_scores, run, section_of, thinking
 
 
 def test_thought_is_told_from_the_first_evaluation_to_the_last(tmp_path):
@@ -30,6 +31,16 @@ def test_thought_is_told_from_the_first_evaluation_to_the_last(tmp_path):
     ]
     sentence = "held-out thought, last against first evaluation: length: GRPO higher; self-correction: GRPO lower."
     assert f"sort · small · MHA: {sentence}" in details(section)
+
+
+def test_accuracy_that_does_not_beat_guessing_has_not_risen(tmp_path):
+    records = [thinking([2.0, 3.0], [0.0, SORTED_ALREADY], seed=seed) for seed in range(5)]
+    experiment, *_ = evolution.thinking(results_of(tmp_path, *map(noting_what_guessing_scores, records)))
+    length, accuracy = (
+        next(iter(evolution.changes_of(experiment.arms)[metric].values())).outcome
+        for metric in ("thought_length", "accuracy")
+    )
+    assert (length, accuracy) == (Outcome.HIGHER, Outcome.FLOOR)
 
 
 def test_experiments_with_self_correction_come_first(tmp_path):

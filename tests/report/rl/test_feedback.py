@@ -2,7 +2,7 @@
 
 from suite.report.rl import feedback
 from tests.report.reading import results_of, rows_of, said
-from tests.report.rl.runs import details, fed, named, run, section_of
+from tests.report.rl.runs import SORTED_ALREADY, details, fed, named, noting_what_guessing_scores, run, section_of
 
 
 def test_a_reward_is_compared_with_all_else_the_same(tmp_path):
@@ -24,9 +24,9 @@ def test_a_reward_is_compared_with_all_else_the_same(tmp_path):
         "+20.0 (+20.0 to +20.0)",
     )
     assert [row["Group"].split(" · ")[0] for row in majority] == ["addition", "addition"]
-    assert majority[0]["In words"] == "not told apart (5 pairs)"
+    assert majority[0]["In words"] == "no clear difference (5 pairs)"
     paid = "process against outcome supervision: process supervision higher"
-    voted = "majority vote against the key: the group’s vote not told apart"
+    voted = "majority vote against the key: the group’s vote: no clear difference"
     assert f"At equal completions: {paid}; {voted}." in details(section)
 
 
@@ -46,4 +46,13 @@ def test_the_rule_is_said_where_one_reward_alone_was_compared(tmp_path):
     section = section_of(feedback, tmp_path, *records)
     (table,) = section.tables
     assert "after Holm’s correction" in table.note
+    assert section.headlines[0].text == "Against the usual reward: votes 0 of 1 higher, 0 lower"
+
+
+def test_votes_that_copy_the_prompt_are_no_better_than_guessing(tmp_path):
+    key, votes = fed("reward_source", "ground_truth", [0.0] * 5), fed("reward_source", "majority", [SORTED_ALREADY] * 5)
+    section = section_of(feedback, tmp_path, *map(noting_what_guessing_scores, [*key, *votes]))
+    row, *_ = rows_of(section.tables[0])
+    assert (row["Difference (points)"], row["Guessing"]) == ("+7.4 (+7.4 to +7.4)", "7.4 %")
+    assert row["In words"] == "neither beats guessing (7.4 %)"
     assert section.headlines[0].text == "Against the usual reward: votes 0 of 1 higher, 0 lower"

@@ -1,8 +1,20 @@
 """What stages add."""
 
+import pytest
+
 from suite.report.rl import stages
 from tests.report.reading import results_of, rows_of, said
-from tests.report.rl.runs import details, named, recipes, run, section_of, staged
+from tests.report.rl.runs import (
+    SORTED_ALREADY,
+    details,
+    named,
+    noting_what_guessing_scores,
+    of_older_settings,
+    recipes,
+    run,
+    section_of,
+    staged,
+)
 
 
 def named_table(section, title):
@@ -20,7 +32,7 @@ def test_each_stage_is_told_by_what_it_added_to_each_seed(tmp_path):
     # t is 7.76 and p 0.0015, the third of four.
     assert (first["In words"], first["p (t, Holm)"]) == ("higher", "0.003")
     # Two seeds end where they began.
-    assert (sft["Added (points)"], sft["In words"]) == ("+12.0 (-1.6 to +25.6)", "not told apart (5 pairs)")
+    assert (sft["Added (points)"], sft["In words"]) == ("+12.0 (-1.6 to +25.6)", "no clear difference (5 pairs)")
     # A step takes one CPU second and ten completions in one update; a stage of R1 has two of them.
     spent = ("Steps", "CPU seconds", "Completions", "Updates", "Examples")
     assert [[row[name] for name in spent] for row in (first, second)] == [["2", "2.00 s", "20", "2", "–"]] * 2
@@ -40,7 +52,7 @@ def test_recipes_are_compared_with_r1_zero_at_equal_steps(tmp_path):
     assert [(row["Group"].split(" · ")[0], row["Arm"], row["In words"]) for row in at_steps] == [
         ("sort", "SFT", "lower"),
         ("sort", "R1", "higher"),
-        ("addition", "R1", "neither learnt it"),
+        ("addition", "R1", "neither beats guessing (0 %)"),
     ]
     # 50, 40, 50, 40, 50: the standard error is 5.48 / √5 = 2.45.
     assert (at_steps[1]["Difference (points)"], at_steps[1]["P(arm > ref.)"]) == ("+46.0 (+39.2 to +52.8)", "1.00")
@@ -48,6 +60,39 @@ def test_recipes_are_compared_with_r1_zero_at_equal_steps(tmp_path):
     assert section.figures[0].finding.startswith("R1 is higher after as many steps: +46.0 (+39.2 to +52.8) points")
     sentence = "sort · small · MHA · GRPO: after as many steps, against R1-Zero: R1 higher; SFT lower."
     assert sentence in details(section)
+
+
+COPIES = [SORTED_ALREADY] * 4 + [0.09]
+
+
+@pytest.mark.parametrize("told", [noting_what_guessing_scores, of_older_settings])
+def test_a_policy_that_copies_its_prompt_has_learnt_nothing(tmp_path, told):
+    ends = {"r1_zero": COPIES, "sft": [0.0] * 5, "r1": [0.12] * 5}
+    kinds = {"r1_zero": "rl", "sft": "sft", "r1": "rl"}
+    records = [
+        told(staged(recipe, [0.0, end, end], kinds[recipe], seed=seed))
+        for recipe, of_recipe in ends.items()
+        for seed, end in enumerate(of_recipe)
+    ]
+    section = section_of(stages, tmp_path, *records)
+    by_stage = {row["Recipe"]: row for row in rows_of(named_table(section, "Stage by stage"))}
+    assert by_stage["R1-Zero"]["In words"] == by_stage["SFT"]["In words"] == "neither beats guessing (7.4 %)"
+    assert (by_stage["R1-Zero"]["Guessing"], by_stage["R1-Zero"]["p (t, Holm)"]) == ("7.4 %", "–")
+    assert by_stage["R1"]["In words"] == "higher"
+    beside = {row["Arm"]: row for row in rows_of(named_table(section, "Recipes against R1-Zero"))}
+    assert (beside["SFT"]["In words"], beside["R1"]["In words"]) == ("neither beats guessing (7.4 %)", "higher")
+    (line,) = section.figures[0].views[0].figure["layout"]["shapes"]
+    assert line["y0"] == line["y1"] == SORTED_ALREADY
+
+
+def test_of_other_held_out_prompts_no_guess_is_known(tmp_path):
+    records = [
+        of_older_settings(staged("r1", [0.0, end, end], "rl", seed=seed), eval_prompts=64)
+        for seed, end in enumerate(COPIES)
+    ]
+    (row,) = rows_of(named_table(section_of(stages, tmp_path, *records), "Stage by stage"))
+    assert row["In words"] == "higher"
+    assert "Guessing" not in row
 
 
 def test_marks_stand_where_stages_end_and_name_them(tmp_path):

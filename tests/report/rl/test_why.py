@@ -6,7 +6,7 @@ import pytest
 
 from suite.report.rl import design, efficiency, why
 from tests.report.reading import results_of, rows_of, said
-from tests.report.rl.runs import details, named, run, section_of
+from tests.report.rl.runs import details, named, noting_what_guessing_scores, run, section_of
 
 NOISE = (0.0, 0.01, 0.02, 0.03, 0.04)
 KLS = {"none": {}, "loss": {"kl_coef": 0.04}, "reward": {"kl_coef": 0.04, "use_kl_in_reward": True}}
@@ -117,6 +117,13 @@ def test_large_factorials_are_no_comparison_of_algorithms(results):
 
 def test_settings_that_are_not_crossed_give_no_section(tmp_path):
     assert why.build(results_of(tmp_path, cell("grpo", 0.5, 0, kl="loss"), cell("ppo", 0.5, 0, kl="reward"))) is None
+
+
+def test_arms_that_do_not_beat_guessing_are_all_alike(tmp_path):
+    records = [noting_what_guessing_scores(record, 0.9) for record in study()]
+    tables = by_title(said(why.build(results_of(tmp_path, *records))))
+    for title in ("What each setting is worth", "Who leads under which setting"):
+        assert {row["In words"] for row in tables[title]} == {"neither beats guessing (90 %)"}
 
 
 def test_a_small_factorial_stays_with_the_algorithms_too(tmp_path):

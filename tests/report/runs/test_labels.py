@@ -28,8 +28,8 @@ def test_a_case_of_two_results_is_a_row_with_their_ratio(tmp_path):
     (row,) = layer(section.tables[0])
     assert (row["before"], row["after"], row["after / before"]) == ("2.00 ms", "1.00 ms", "0.500× (0.450–0.555×)")
     assert row["Case"] == "MLA · deepseek-v2-lite · decode · 4,096 tokens · bfloat16 · Whole layer"
-    assert row["Told apart"] == "told apart"
-    assert section.figures[0].finding == "after beside before: slower in 0, faster in 2, not told apart in 0"
+    assert row["Told apart"] == "clearly different"
+    assert section.figures[0].finding == "after beside before: slower in 0, faster in 2, no clear difference in 0"
 
 
 def in_launches(record, *medians_s, count=6):
@@ -43,20 +43,20 @@ def in_launches(record, *medians_s, count=6):
     return replace(record, readings=[*kept, *timed])
 
 
-@pytest.mark.parametrize(("factor", "word"), [(1.1, "not told apart"), (1.5, "told apart")])
+@pytest.mark.parametrize(("factor", "word"), [(1.1, "no clear difference"), (1.5, "clearly different")])
 def test_records_whose_launches_overlap_are_not_told_apart(tmp_path, factor, word):
     first, other = (in_launches(build(), *(times * one for one in (2.9e-3, 3e-3, 3.1e-3))) for times in (1.0, factor))
     (row,) = layer(section_of(tmp_path, a=[first], b=[other]).tables[0])
     assert row["Told apart"] == word
 
 
-@pytest.mark.parametrize(("slower_s", "word"), [(3.2e-3, "not told apart"), (3.4e-3, "told apart")])
+@pytest.mark.parametrize(("slower_s", "word"), [(3.2e-3, "no clear difference"), (3.4e-3, "clearly different")])
 def test_one_launch_is_apart_only_beyond_what_repeats_show(tmp_path, slower_s, word):
     one, other = build(latencies_s=(3e-3,) * 9), build(latencies_s=(slower_s,) * 9)
     section = section_of(tmp_path, a=[one], b=[other])
     (row,) = layer(section.tables[0])
     assert row["Told apart"] == word
-    # A reader can hide what is not told apart.
+    # A reader can hide what is no clear difference.
     assert section.figures[0].views[0].figure["data"][0]["meta"]["told"] == [word] * 2
 
 
