@@ -172,6 +172,8 @@ class Lead:
     ends: tuple[float, float] | None = None
     neutral: float = 0.0
     """The value that says neither way: 0 of a difference, 1 of a ratio, whose axis is logarithmic."""
+    link: Mapping[str, Text] = field(default_factory=dict)
+    """Facets with which its section shows the number, such as those of the figure or table that holds it."""
 
 
 @dataclass(frozen=True, kw_only=True)

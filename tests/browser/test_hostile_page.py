@@ -35,7 +35,7 @@ def test_sorting_choosing_hovering_and_copying_run_nothing(open_page, request, r
                 select.select_option(index=place)
         assert_harmless(page)
     go(page, "trust/runs")
-    page.locator("ul.runs a").first.click()
+    page.locator(".every-run tbody a").first.click()
     page.get_by_text("The command that runs it again").wait_for()
     assert_harmless(page)
 

@@ -1,22 +1,36 @@
 """Every run can be found, opened, repeated and taken away as it was recorded; others join by being dropped."""
 
 import json
+import re
 
 import pytest
 
 from suite.records.store import read_contents
 from tests.browser.conftest import written
-from tests.browser.looking import go, saved_rows, wait_until
+from tests.browser.looking import column, go, saved_rows, wait_until
 from tests.records.factory import build, store
 
 
 def test_runs_are_found_by_words_and_counted(open_page, ordinary):
     page = open_page(ordinary, address="#/trust/runs")
-    assert page.locator(".every-run output").inner_text() == "98 of 98 runs"
     page.locator(".every-run input[type=search]").fill("llama prefill float32 before")
-    wait_until(page, "document.querySelectorAll('ul.runs li').length === 6")
+    wait_until(page, "document.querySelectorAll('.every-run tbody tr').length === 6")
+    assert page.locator(".every-run output").inner_text() == "6 of 98 rows"
     again = open_page(ordinary, address=page.evaluate("location.hash"))
-    assert again.locator("ul.runs li").count() == 6
+    assert again.locator(".every-run tbody tr").count() == 6
+
+
+def test_runs_sort_by_each_column_and_open(open_page, ordinary):
+    page = open_page(ordinary, address="#/trust/runs")
+    table = page.locator(".every-run")
+    layer = column(table, "Whole layer")
+    table.get_by_role("button", name="Whole layer").click()
+    assert column(table, "Whole layer") != layer
+    assert column(table, "Whole layer")[0] == "66.6 µs"
+    assert set(column(table, "Status")) == {"OK", "Failed"}
+    table.locator("tbody a").first.click()
+    page.get_by_text("The command that runs it again").wait_for()
+    assert re.fullmatch(r"\w+ · [\w.-]+ · decode · [\d,]+ tokens", page.locator("#main h1").inner_text())
 
 
 def test_a_runs_downloads_are_its_record(open_page, tmp_path):
@@ -38,7 +52,7 @@ def test_a_dropped_record_joins_the_runs_and_the_figures(open_page, tmp_path):
     page = open_page(path, address="#/trust/runs")
     page.locator("input[type=file]").set_input_files(tmp_path / "dropped")
     page.get_by_text("Runs that joined this page: 1.").wait_for()
-    page.locator("ul.runs a").first.click()
+    page.locator(".every-run tbody a").first.click()
     page.get_by_text("The command that runs it again").wait_for()
     assert "n = 3" in page.locator(".readings").first.inner_text()
     go(page, "speed/latency")

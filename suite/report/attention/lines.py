@@ -145,7 +145,7 @@ def _lines(metric: Metric, found: Sequence[Timing]) -> list[Series]:
             name=dotted(first.variant_name, *(part.removeprefix(OF_A_VARIANT) for part in own if part not in shared)),
             points=list(map(metric.point, line)),
             style=variant_style(first.variant),
-            ordinal=[other.variant for other in firsts[:place]].count(first.variant),
+            ordinal=[variant_style(other.variant) for other in firsts[:place]].count(variant_style(first.variant)),
             mode="lines+markers",
             facets={"variant": first.variant_name},
         )

@@ -40,12 +40,13 @@ def _problem(figure: PublishedFigure) -> Text:
 
 COLUMNS: list[Column[PublishedFigure]] = [
     column("published.kernel", lambda figure: figure.kernel),
+    # A kernel has many figures, which its problem tells apart.
+    column("published.problem", _problem),
     column("signmap.device", lambda figure: figure.gpu, kind=Kind.CODE),
     column("column.phase", lambda figure: say(f"published.pass.{figure.kind}")),
     column("column.roofline", lambda figure: figure.share, numbers.percent),
     column("column.regime", lambda figure: say(f"regime.{figure.regime}")),
     column("published.figure", lambda figure: f"{figure.published:,g} {figure.unit}", kind=Kind.NUMBER),
-    column("published.problem", _problem),
     column("published.bound", lambda figure: figure.bound_s, numbers.seconds),
     column("published.time", lambda figure: figure.time_s, numbers.seconds),
     column("column.dtype", lambda figure: figure.dtype, kind=Kind.CODE),

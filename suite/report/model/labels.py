@@ -8,6 +8,7 @@ import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 from suite.configuration.files import choices, read_look
 from suite.records import numbers
@@ -45,7 +46,11 @@ class Style:
 
 
 OTHER = Style(colour=GREY, marker="x")
-"""Any option that no YAML of ours has; its name tells it apart."""
+"""What is no option: its name tells it apart."""
+FOREIGN_COLOURS = ("#8C564B", "#17807E", "#7A4FA3", "#8A6D00", "#B5306E")
+FOREIGN_MARKERS = ("star-triangle-up", "star-square", "octagon", "hexagram", "diamond-tall", "star-triangle-down")
+FOREIGN_DASHES = ("solid", "dash", "dot", "dashdot")
+"""Looks of options of other packages, which none of ours has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +85,16 @@ def label_of(group: str, name: str) -> str:
 
 
 def style_of(group: str, name: str) -> Style:
-    """Return how an option is drawn."""
+    """Return how an option is drawn; one that no YAML gives a look always has the same, by its name."""
     known = looks(group).get(name)
-    return OTHER if known is None else known.style
+    if known is not None:
+        return known.style
+    digest = crc32(name.encode(errors="replace"))
+    return Style(
+        colour=FOREIGN_COLOURS[digest % len(FOREIGN_COLOURS)],
+        dash=FOREIGN_DASHES[(digest >> 8) % len(FOREIGN_DASHES)],
+        marker=FOREIGN_MARKERS[(digest >> 16) % len(FOREIGN_MARKERS)],
+    )
 
 
 def rank_of(group: str, name: str) -> tuple[int, str]:

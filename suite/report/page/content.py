@@ -27,9 +27,21 @@ def view_content(said: Iterable[Section], keyed: Iterable[Section], numbers: Num
     return {"sections": content, "terms": {key: term for key, term in terms.items() if key != term}}
 
 
-def answers_content(answers: Answers | None, texts: Texts) -> dict[str, Any]:
-    """Return the answers in a language; nothing of none."""
-    return {} if answers is None else asdict(texts.render_block(answers))
+def answers_content(answers: Answers | None, texts: Texts, english: Texts) -> dict[str, Any]:
+    """Return the answers in a language; nothing of none. Links name facets in English, as every address does."""
+    if answers is None:
+        return {}
+    said, keyed = (asdict(language.render_block(answers)) for language in (texts, english))
+    content: dict[str, Any] = _linked(said, keyed)
+    return content
+
+
+def _linked(said: Any, keyed: Any) -> Any:
+    if isinstance(said, dict):
+        return {
+            name: _keys(keyed[name]) if name == "link" else _linked(part, keyed[name]) for name, part in said.items()
+        }
+    return list(map(_linked, said, keyed)) if isinstance(said, list) else said
 
 
 def _section(said: Section, keyed: Section, numbers: Numbers, terms: dict[str, str]) -> dict[str, Any]:

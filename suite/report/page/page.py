@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from suite import __version__
+from suite.records.metrics import METRICS
 from suite.report.blocks import Answers, Section
 from suite.report.model.results import Results
 from suite.report.page.content import answers_content, view_content
@@ -55,7 +56,7 @@ SCRIPTS = (
     "page",
 )
 """Files in scripts/, which become one: the last starts what the others define."""
-WORDS = ("page", "decide", "column", "clock", "span", "phase")
+WORDS = ("page", "decide", "column", "clock", "span", "phase", "status", "punctuation")
 """First parts of the keys of sentences that scripts say."""
 
 
@@ -111,7 +112,8 @@ def _contents(
         for view, sections in views.items():
             said = keyed[view] if name == "en" else [texts.section(section) for section in sections]
             yield name, view, view_content(said, keyed[view], numbers)
-        yield name, "answers", {**answers_content(answers, texts), "ran": ran_content(results, texts)}
+        ruled = answers_content(answers, texts, languages["en"])
+        yield name, "answers", {**ruled, "ran": ran_content(results, texts)}
 
 
 def _frame(views: Mapping[str, Sequence[Section]], languages: Mapping[str, Texts], lang: str) -> dict[str, Any]:
@@ -120,6 +122,7 @@ def _frame(views: Mapping[str, Sequence[Section]], languages: Mapping[str, Texts
         "version": __version__,
         "plotlyConfig": PLOTLY_CONFIG,
         "lang": lang,
+        "units": {name: metric.unit for name, metric in METRICS.items() if metric.unit},
         "views": {view: [section.id for section in sections] for view, sections in views.items()},
         "languages": {
             name: {

@@ -11,6 +11,7 @@ from suite.report.blocks import Text
 MOST_TICKS = 7
 FEW_TICKS = 5
 ROOM_DECADES = 0.2
+NARROW_DECADES = 0.15
 Ticks = list[tuple[float, str]]
 
 
@@ -75,6 +76,10 @@ def decimal_ticks(values: Iterable[float], text: Callable[[float], str]) -> Tick
     """Return round numbers of every decade that the values touch: the fewer, the more decades there are."""
     low, high = min(known := list(values)), max(known)
     first, last, decades = math.floor(math.log10(low)), math.ceil(math.log10(high)), math.log10(high / low)
+    if decades < NARROW_DECADES:  # may lie between two round numbers of a decade
+        step = 10.0 ** math.floor(math.log10(max(high - low, low / 10)))
+        places = range(math.floor(low / step), math.ceil(high / step) + 1)
+        return [(value, text(value)) for value in (float(f"{place * step:.3g}") for place in places)]
     steps = (1, 2, 3, 5, 7) if decades < 1 else (1, 2, 5) if decades < 2 else (1,)
     ticks = [float(f"{step}e{power}") for power in range(first, last + 1) for step in steps]
     return [(value, text(value)) for value in ticks]

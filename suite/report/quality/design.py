@@ -31,7 +31,7 @@ from suite.report.model.experiment import (
     without,
 )
 from suite.report.model.formats import nats, points
-from suite.report.model.labels import VARIANT, name_facets, rank, style_of, variant_label
+from suite.report.model.labels import VARIANT, Style, name_facets, rank, style_of, variant_label
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import LABEL, MOST, MOST_STEPS, PLAUSIBLE_S, Pairs, Run, axis, number_of, share, whole_of
 from suite.statistics.paired import NATS_MARGIN, SHARE_MARGIN
@@ -53,6 +53,8 @@ HEAD_DIM = "geometry.head_dim"
 """Heads narrower than MHA's make a narrow cache without a latent."""
 NAMED = (RANK, KV_HEADS, HEAD_DIM, LATENT_NORM)
 """Sizes that an arm's name says in words."""
+MARKERS_WITHOUT = {(ROPE_DIM, "0"): "triangle-left", (LATENT_NORM, "false"): "triangle-right"}
+"""Marks of variants that lack a part, by the setting that takes it away."""
 WITHOUT_EFFECT = ("eval_every", "decode_len", "checkpoint_seconds")
 """Settings that change nothing of what is learnt."""
 RATIO_OF_RANK = 4
@@ -246,8 +248,15 @@ def _named(experiment: QualityExperiment) -> QualityExperiment:
     arms = []
     for arm in sorted(experiment.arms, key=order):
         runs = [replace(run, experiment_name=experiment.name) for run in arm.runs]
-        arms.append(replace(arm, name=variant_name(arm), style=style_of(VARIANT, arm.first.attention), runs=runs))
+        arms.append(replace(arm, name=variant_name(arm), style=_style(arm), runs=runs))
     return replace(experiment, arms=arms)
+
+
+def _style(arm: QualityArm) -> Style:
+    """Return the look of an arm's variant; where it lacks a part, with a mark of its own."""
+    style = style_of(VARIANT, arm.first.attention)
+    marker = next((marker for part, marker in MARKERS_WITHOUT.items() if arm.value(part[0]) == part[1]), style.marker)
+    return replace(style, marker=marker)
 
 
 def is_latent(arm: QualityArm) -> bool:

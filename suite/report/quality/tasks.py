@@ -431,8 +431,7 @@ def _sized(
 ) -> Series:
     """Return marks that are filled on the front, and whose area says how long a token takes."""
     style = line.arms[0].style
-    filled = style.marker + ("-dot" if line.ordinal else "")
-    symbols = [filled if arm in front else f"{style.marker}-open" for arm in line.arms]
+    symbols = [style.marker if arm in front else f"{style.marker}-open" for arm in line.arms]
     edge = {"width": 1.5, "color": style.colour}
     size = [sizes[arm] for arm in line.arms]
     marker = {"color": style.colour, "symbol": symbols, "size": size, "opacity": 1, "line": edge}

@@ -139,6 +139,7 @@ def _table(experiment: RlExperiment, timed: Sequence[RlArm], rows: Sequence[Besi
     columns: list[Column[RlArm]] = [
         column("rl.arm", lambda arm: arm.name),
         column(say("rl_cost.per_thousand", clock=clock), _cost, numbers.seconds),
+        column("rl_cost.step", lambda arm: arm.mean(_step_s), numbers.seconds),
         *compared,
         column("column.runs", lambda arm: len(arm.runs), numbers.count),
         column("rl_cost.over_least", lambda arm: _cost(arm) / least, numbers.times),
@@ -173,3 +174,7 @@ def _joules(run: RlRun) -> float | None:
 
 def _whole_s(run: RlRun) -> float:
     return sum(run.seconds(phase) or 0.0 for phase in PHASES)
+
+
+def _step_s(run: RlRun) -> float:
+    return _whole_s(run) / len(run.of_step["completions"])

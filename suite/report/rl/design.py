@@ -31,6 +31,7 @@ from suite.report.model.labels import (
     looks,
     name_facets,
     setting_text,
+    style_of,
     variant_label,
 )
 from suite.report.model.results import CurrentRecord, Results
@@ -361,7 +362,7 @@ def look_of(arm: RlArm, lead: str) -> Look:
     """Return how an arm is called first and drawn, by the setting that its experiment is about."""
     value = arm.first.value(lead)
     if lead in (ALGORITHM, RECIPE):
-        return looks(lead).get(value) or Look(label=value, style=OTHER, place=len(looks(lead)))
+        return looks(lead).get(value) or Look(label=value, style=style_of(lead, value), place=len(looks(lead)))
     known = {pair: place for place, pair in enumerate(STYLES)}
     place, style = known.get((lead, value), len(known)), STYLES.get((lead, value), OTHER)
     return Look(label=f"{lead}={value}", style=style, place=place)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from suite.report.plot.plots import banded
 from suite.report.plot.scales import shares
 from suite.report.rl import curves, design
 from suite.report.rl.contrasts import (
+    PAIR,
     Beside,
     asked_rows,
     at_equal_budgets,
@@ -55,21 +57,39 @@ def build(results: Results) -> Section | None:
     if not found:
         return None
     compared = {experiment: rows for experiment, rows in found.items() if rows}
+    slowest_first = sorted(found, key=lambda experiment: (not asked_rows(found[experiment]), -_slowness(experiment)))
     of_tasks = over_tasks(list(found), has_labels=results.several)
     return section(
         "rl_efficiency",
         figures=[
-            *(_figure(experiment, rows) for experiment, rows in list(found.items())[:MOST_FIGURES]),
+            *(_figure(experiment, found[experiment]) for experiment in slowest_first[:MOST_FIGURES]),
             *(_profiles(experiment, scores) for experiment, scores in of_tasks),
         ],
         tables=[
-            *with_rule([*map(_contrasts, compared.values())]),
+            *with_rule([*map(_contrasts, [*compared.values(), *filter(None, map(_beside_grpo, found))])]),
             *map(_arrivals, found),
             *map(_tuning, found),
             *(_tasks_table(experiment, scores) for experiment, scores in of_tasks),
         ],
         headlines=_headlines(compared),
     )
+
+
+def _slowness(experiment: RlExperiment) -> float:
+    """Return by how much curves lie below their best in the mean. Of a task that is learnt before the first evaluation
+    all lines lie on each other.
+    """
+    curves_seen = [curve.accuracy for arm in design.drawn(experiment) for curve in design.curves_of(arm)]
+    return fmean(1 - fmean(seen) / max(seen) if max(seen) else 0.0 for seen in curves_seen)
+
+
+def _beside_grpo(experiment: RlExperiment) -> list[Beside]:
+    """Compare with GRPO too, where PPO is the reference: GRPO's relatives change one thing of it."""
+    first = {arm.value(ALGORITHM): arm for arm in reversed(design.drawn(experiment))}
+    is_beside_ppo = experiment.baseline is not None and experiment.baseline.value(ALGORITHM) == PAIR[1]
+    if not is_beside_ppo or len(first) < 3 or PAIR[0] not in first:
+        return []
+    return at_equal_budgets(replace(experiment, baseline=first[PAIR[0]]))
 
 
 def _headlines(compared: Mapping[RlExperiment, Sequence[Beside]]) -> list[Headline]:
@@ -133,6 +153,7 @@ def _contrasts(rows: Sequence[Beside]) -> Table:
         budget_columns(),
         lambda row: row.arm,
         settings=dotted(experiment.name, say("rl.reference_is", arm=rows[0].reference.name)),
+        facets={**design.facets_of(experiment), "reference": reference_of(rows, ALGORITHM)[0]},
         note=say("rl_efficiency.comparisons_note"),
     )
 

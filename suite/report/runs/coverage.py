@@ -22,10 +22,10 @@ def build(results: Results) -> Section | None:
     if not results.records and not results.damaged and not results.unfinished and not results.withdrawn:
         return None
     tracked = sum(current.record.settings.get("track_memory") is True for current in results.records)
-    sentences = [say("coverage.explanation"), say("coverage.tracked", count=numbers.count(tracked)) if tracked else ""]
+    of_tracked = say("coverage.tracked", count=numbers.count(tracked)) if tracked else ""
     return section(
         "coverage",
-        explanation=joined("sentence", sentences),
+        explanation=joined("sentence", [say("coverage.explanation"), of_tracked, say("gate.rates")]),
         tables=[_counts(results), *_refused(results), *_unread(results)],
         headlines=[_headline(results)],
     )

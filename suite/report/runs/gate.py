@@ -118,7 +118,7 @@ def build(results: Results) -> Section | None:
     found = [Shown(judged=judged, label=judged.label if len(latest) > 1 else "") for judged in latest]
     return section(
         "gate",
-        explanation=joined("sentence", [say("gate.explanation"), *map(_said, found)]),
+        explanation=joined("sentence", [say("gate.explanation"), say("gate.rates"), *map(_said, found)]),
         figures=[figure for shown in found for figure in _figures(shown)],
         tables=[
             *(table for shown in found for table in _tables(shown)),

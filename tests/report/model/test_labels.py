@@ -1,6 +1,6 @@
 """The looks of options, by which a reader tells lines apart."""
 
-from suite.report.model.labels import VARIANT, looks
+from suite.report.model.labels import VARIANT, looks, style_of, variant_style
 
 
 def test_no_two_variants_look_alike():
@@ -9,3 +9,11 @@ def test_no_two_variants_look_alike():
     for seen in ([look.label for look in found], [look.place for look in found], lines):
         assert len(set(seen)) == len(found)
     assert len({look.style.marker for look in found}) == len(found)
+
+
+def test_variants_of_other_packages_look_unlike_each_other_and_ours():
+    names = ("normed", "tied", "mine", "sparse_topk", "\udcff")
+    styles = [variant_style(name) for name in names]
+    assert len(set(styles)) == len(names)
+    assert not {style.marker for style in styles} & {look.style.marker for look in looks(VARIANT).values()}
+    assert styles == [style_of("algorithm", name) for name in names]

@@ -11,6 +11,7 @@ def test_cost_is_split_into_phases_and_evaluation_apart(tmp_path):
     (row,) = rows_of(section.tables[0])
     # Ten completions a step take 1 and 2 CPU seconds: 100 and 200 s a thousand.
     assert (row["CPU seconds / 1,000 completions"], row["Over seeds"]) == ("150 s", "100–200 s")
+    assert row["One step"] == "1.50 s"
     assert (row["Rollout"], row["Score"], row["Update"]) == ("17 %", "17 %", "67 %")
     assert (row["Tokens / s of rollout"], row["Wall clock / 1,000"]) == ("200", "300 s")
     assert (row["Whole run"], row["Evaluation, apart"], row["× cheapest"]) == ("3.00 s", "375 ms", "1.00×")

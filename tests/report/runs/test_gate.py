@@ -11,8 +11,10 @@ from suite.gate.output.files import JUDGEMENT, write_judgement
 from suite.gate.verdict import Outcome, Side
 from suite.report.command import report
 from suite.report.model.results import read_results
+from suite.report.page.texts import LANGUAGES, load_texts
 from suite.report.runs.gate import LONGEST_DRAWN, build
 from tests.gate.judgements import EVIL, FACTS, case_id, exact, hostile, judgement, mixed, timing, whole
+from tests.prose.readers import GATE, rules
 from tests.records.factory import build as record_of
 from tests.records.factory import store
 from tests.report.reading import figures_of, rows_of, said, sections_of, whole_text
@@ -28,6 +30,13 @@ def section_of(tmp_path, *judgements, lang="en"):
 
 def traces_of(figure):
     return {trace["name"]: trace for trace in figure.views[0].figure["data"]}
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_the_rates_that_the_page_quotes_are_the_recorded_ones(lang):
+    quoted = re.findall(r"\d+(?:\.\d+)?", load_texts(lang)("gate.rates"))
+    recorded = [rules()[GATE][slowdown] for slowdown in ("identical", "+5%")]
+    assert {*quoted} == {*re.findall(r"\d+(?:\.\d+)?", " ".join(recorded)), "5", "95"}
 
 
 def test_without_a_judgement_there_is_no_section(tmp_path):

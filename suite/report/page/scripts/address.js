@@ -39,9 +39,9 @@ function pointLink(link) {
   const { path: now, params } = readAddress();
   const path = JSON.parse(link.dataset.path);
   const kept = path[0] === (now[0] ?? "answers") && path.length > 1 ? params : lasting(params);
-  const isView = Object.keys(kept).filter((name) => !name.startsWith("show-"));
+  const isOfView = Object.keys(kept).filter((name) => !name.startsWith("show-") && name !== "claim");
   link.href = addressOf(path, {
-    ...Object.fromEntries(isView.map((name) => [name, kept[name]])),
+    ...Object.fromEntries(isOfView.map((name) => [name, kept[name]])),
     ...JSON.parse(link.dataset.params),
   });
 }

@@ -2,17 +2,13 @@
 function answersElement(content, route) {
   const { ran } = content;
   const lines = [ran.own, ran.references, ran.nothing].filter(Boolean);
-  if (!content.cards)
-    return h(
-      "section",
-      { class: "answers" },
-      h("h1", {}, word("page.title")),
-      lines.map((line) => h("p", {}, line)),
-    );
+  const title = h("h1", {}, word("page.title"));
+  const paragraphs = lines.map((line) => h("p", {}, line));
+  if (!content.cards) return h("section", { class: "answers" }, title, paragraphs);
   return h(
     "section",
     { class: "answers" },
-    h("h1", {}, word("page.title")),
+    title,
     h("p", { class: "ran" }, lines.join(" ")),
     ownElement(content.own),
     content.own.length > 0 && h("h2", {}, word("page.questions")),
@@ -43,14 +39,31 @@ function cardElement({ question, answer, ruling }) {
     lead && h("p", { class: "about" }, lead.about),
     lead && leadFigure(lead),
     ruling.flips && h("p", { class: "flips" }, ruling.flips),
-    h(
-      "p",
-      { class: "why" },
-      linkTo(pathOf(ruling.section), word("page.why")),
-      " · ",
-      linkTo(["answers", ruling.id], word("page.the_claim")),
-    ),
+    h("p", { class: "why" }, whyLink(ruling), " · ", linkTo(["answers", ruling.id], word("page.the_claim"))),
   );
+}
+
+// Leads to the number: its section, opened with the facets of the lead, shows the claim and marks the number's row.
+function whyLink({ id, section, lead }) {
+  return linkTo(pathOf(section), word("page.why"), { params: { ...lead?.link, claim: id } });
+}
+
+// What a section says first to whoever asks it why: the claim with its number, and how that is made up.
+function reasonElement(ruling) {
+  const { id, claim, lead, evidence } = ruling;
+  const behind = evidence.length > 0 && h("details", {}, h("summary", {}, word("page.behind")), listElement(evidence));
+  const said = h("p", {}, linkTo(["answers", id], claim), " ", verdictElement(ruling));
+  return h("aside", { class: "reason" }, said, lead && h("p", {}, leadText(lead)), behind);
+}
+
+function listElement(texts) {
+  const items = texts.map((text) => h("li", {}, text));
+  return items.length > 0 && h("ul", {}, items);
+}
+
+function leadText({ about, written, interval, count }) {
+  const inside = [interval, count].filter(Boolean).join(word("punctuation.notes"));
+  return inside ? word("page.lead", { about, written, inside }) : word("page.lead_alone", { about, written });
 }
 
 function badgeElement(ruling) {
@@ -145,13 +158,6 @@ function claimElement(ruling, isOpen) {
   const { lead } = ruling;
   const part = (title, ...content) =>
     content.flat().filter(Boolean).length > 0 && h("div", { class: "part" }, h("h3", {}, title), content);
-  const works = (found) =>
-    found.length > 0 &&
-    h(
-      "ul",
-      {},
-      found.map((work) => h("li", {}, work)),
-    );
   const same =
     ruling.elsewhere &&
     h(
@@ -182,17 +188,17 @@ function claimElement(ruling, isOpen) {
         {},
         badgeElement(ruling),
         " ",
-        lead && `${lead.about}: ${[lead.written, lead.interval, lead.count].filter(Boolean).join(" ")}.`,
+        lead && leadText(lead),
         " ",
         ruling.flips,
       ),
       same,
-      part(word("page.behind"), works(ruling.evidence)),
+      part(word("page.behind"), listElement(ruling.evidence)),
       part(word("page.rule"), ruling.rule && h("p", {}, ruling.rule)),
-      part(word("page.for"), works(ruling.supporting)),
-      part(word("page.against"), works(ruling.opposing)),
+      part(word("page.for"), listElement(ruling.supporting)),
+      part(word("page.against"), listElement(ruling.opposing)),
       part(word("page.again"), ruling.commands.map(commandElement)),
-      ruling.section && h("p", { class: "why" }, linkTo(pathOf(ruling.section), word("page.why"))),
+      ruling.section && h("p", { class: "why" }, whyLink(ruling)),
     ),
   );
 }

@@ -118,8 +118,11 @@ function figureElement(family, place, here) {
     // What a reader hid by the legend stays hidden while the view is the same.
     const revision = `${content.title} ${content.settings} ${shown}`;
     themed.legend = { ...themed.legend, uirevision: revision, ...(added ? { maxheight: 1 } : {}) };
+    const written = (texts) => (Array.isArray(texts) ? texts.map(written) : withMinus(texts));
     // Plotly writes into the traces that it is given.
-    const drawn = structuredClone(data).map((trace, index) => ({ ...trace, uid: String(index) }));
+    const drawn = structuredClone(data).map((trace, index) => {
+      return { ...trace, text: written(trace.text), hovertext: written(trace.hovertext), uid: String(index) };
+    });
     await Plotly.react(plot, drawn, themed, FRAME.plotlyConfig);
     plot.removeAllListeners?.("plotly_click");
     plot.on("plotly_click", ({ points: [point] }) => pin(pinned, point, data[point.curveNumber]));
@@ -132,7 +135,7 @@ function figureElement(family, place, here) {
     const named = content.family || content.title;
     over.textContent = content.finding ? named : "";
     over.hidden = !content.finding;
-    heading.textContent = title();
+    heading.textContent = withMinus(title());
     settings.textContent = [content.family && content.title !== content.family ? content.title : "", content.settings]
       .filter(Boolean)
       .join(" · ");
@@ -144,7 +147,7 @@ function figureElement(family, place, here) {
       ),
     );
     plot.style.height = `${content.height}px`;
-    caption.textContent = content.caption;
+    caption.textContent = withMinus(content.caption);
     pinned.hidden = true;
     sourceOf(runsOfFigure(view()), content.source).then((text) => (source.textContent = text));
     later();

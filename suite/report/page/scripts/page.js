@@ -3,7 +3,6 @@ const VIEWS = Object.keys(FRAME.views);
 const RUNS_PAGE = "runs";
 const main = document.getElementById("main");
 let shownFigures = [];
-let showEverything = () => {};
 let turn = 0;
 
 function title(view) {
@@ -111,11 +110,11 @@ async function show() {
   frameElements(route);
   main.replaceChildren(made.element);
   shownFigures = made.figures ?? [];
-  showEverything = made.showAll ?? (() => {});
   const name = made.element.querySelector("h1")?.textContent ?? "";
   document.title = route.view === VIEWS[0] ? word("page.title") : `${name} · ${title(route.view)}`;
   const target = route.rest[0] && made.element.querySelector(`[id="${CSS.escape(route.rest[0])}"]`);
   const claim = route.view === "answers" && route.part && document.getElementById(route.part);
+  made.element.querySelector(".marked")?.scrollIntoView({ block: "center" });
   if (target || claim) (target || claim).scrollIntoView();
   else window.scrollTo({ top: 0, behavior: "instant" });
 }
@@ -129,7 +128,9 @@ async function viewElement(route) {
   const { sections, terms } = await block(`${LANG}/${route.view}`);
   const content = sections.find((section) => section.id === route.part);
   if (!content) return { element: h("p", { class: "quiet" }, word("page.nothing_here")) };
-  return sectionElement(structuredClone(content), terms, route);
+  const { rulings = [] } = route.params.claim ? await block(`${LANG}/answers`) : {};
+  const ruling = rulings.find(({ id }) => id === route.params.claim);
+  return sectionElement(structuredClone(content), terms, route, ruling);
 }
 
 async function decideElement(route) {
@@ -150,12 +151,8 @@ window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () 
   frameElements(routeOf(readAddress()));
   shownFigures.forEach((figure) => figure.redraw());
 });
-// On paper nothing opens.
-window.addEventListener("beforeprint", () => {
-  document.querySelectorAll("main details").forEach((details) => (details.open = true));
-  showEverything();
-  shownFigures.forEach((figure) => figure.draw());
-});
+// On paper nobody scrolls to a figure. Of tables those are printed that were opened.
+window.addEventListener("beforeprint", () => shownFigures.forEach((figure) => figure.draw()));
 show().then(() => {
   // The page answers first: to run plotly.js takes longer than all else.
   if (document.querySelector("script[data-library=plotly]")) setTimeout(() => runPlotly().catch(() => {}), 300);

@@ -11,10 +11,19 @@ function h(tag, properties, ...children) {
     else if (name in element && typeof value !== "string") element[name] = value;
     else element.setAttribute(name, value === true ? "" : value);
   }
+  const shown = (child) => (typeof child === "string" && !["code", "pre", "script"].includes(tag) ? withMinus(child) : child);
   element.append(
-    ...children.flat().filter((child) => child !== null && child !== undefined && child !== false && child !== ""),
+    ...children
+      .flat(Infinity)
+      .filter((child) => child !== null && child !== undefined && child !== false && child !== "")
+      .map(shown),
   );
   return element;
+}
+
+// Text as people read it: before a number a hyphen is a minus. What is copied, saved and sorted keeps the hyphen.
+function withMinus(text) {
+  return typeof text === "string" ? text.replace(/(?<![\p{L}\p{N}=.,_-])-(?=\d)/gu, "−") : text;
 }
 
 // The sentence under a key, in the reader's language, with what it is filled in with.

@@ -26,7 +26,7 @@ async function pin(card, point, trace) {
 
 function pinnedRun(line, isAlone) {
   const seed = / seed=(\S+)/.exec(line.case)?.[1];
-  const name = isAlone || !seed ? line.case : `seed=${seed}`;
+  const name = isAlone || !seed ? runName(line) : `seed=${seed}`;
   return h(
     "div",
     { class: "run" },
@@ -49,8 +49,9 @@ function numbersOf(line) {
     "p",
     {},
     timed.map(([span, , count, median, low, high]) => {
-      const range = low === undefined ? "" : ` (${seconds(low)}–${seconds(high)})`;
-      return h("span", { class: "timing" }, `${spanName(span)}: ${seconds(median)}${range}, n = ${count}; ${clock}. `);
+      const interval = low === undefined ? "–" : rangeInUnit(low, high, "s");
+      const values = { span: spanName(span), median: seconds(median), interval, count, clock };
+      return h("span", { class: "timing" }, word("page.timing", values), " ");
     }),
   );
 }
@@ -60,13 +61,7 @@ function spanName(span) {
 }
 
 function seconds(value) {
-  const [unit, scale] = [
-    ["s", 1],
-    ["ms", 1e-3],
-    ["µs", 1e-6],
-    ["ns", 1e-9],
-  ].find(([, size]) => value >= size) ?? ["ns", 1e-9];
-  return `${Number((value / scale).toPrecision(3))} ${unit}`;
+  return inUnit(value, "s");
 }
 
 function commandElement(command) {

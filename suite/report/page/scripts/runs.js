@@ -1,68 +1,80 @@
-// Every run: a list that is searched, and each with its record, its timings and the command that repeats it.
-const MOST_RUNS_LISTED = 60;
+// Every run: a table that is searched and sorted, and each with its record, its timings and the command that repeats it.
+// The settings of a case that have a column of their own; of several names the first that it has.
+const CASE_COLUMNS = {
+  workload: ["workload"],
+  what: ["algorithm", "method", "attention"],
+  about: ["task", "geometry", "checkpoint"],
+  phase: ["phase"],
+  context: ["seq_len"],
+};
+const RUN_COLUMNS = [
+  ...["page.run", "column.workload", "page.about", "column.phase", "page.context", "column.status"],
+  ...["span.layer", "column.machine", "page.date", "column.label", "column.settings"],
+];
+const MOST_SHARED = 0.9;
+const KINDS = { "page.context": "number", "span.layer": "number", "column.settings": "case" };
 
 function runsElement(lines, route, dropped) {
   const every = [...dropped.map((run) => run.line), ...lines];
-  const search = h("input", {
-    type: "search",
-    placeholder: word("page.find_run"),
-    "aria-label": word("page.find_run"),
-    value: route.params.find ?? "",
+  const cases = every.map(caseOf);
+  // What nearly all runs of a workload share tells few of them apart.
+  const counts = new Map();
+  const keys = cases.map(({ workload, rest }) => ["", ...rest].map((pair) => `${workload} ${pair}`));
+  keys.flat().forEach((key) => counts.set(key, (counts.get(key) ?? 0) + 1));
+  const rows = every.map((line, place) => {
+    const { workload, what, about, phase, context, rest } = cases[place];
+    const [all, ...each] = keys[place].map((key) => counts.get(key));
+    const settings = rest.filter((_, at) => each[at] < MOST_SHARED * all).join(" ");
+    const layer = line.numbers.find(([span, metric]) => span === "layer" && metric === "latency_s")?.[3];
+    const time = layer === undefined ? "" : seconds(layer);
+    return [
+      ...[what, workload, about, worded("phase", phase), counted(context), worded("status", line.status)],
+      ...[time, line.machine, line.at.slice(0, 10), line.label, settings],
+    ].map((text) => text || "–");
   });
-  const list = h("ul", { class: "runs" });
-  const count = h("output");
-  const more = quietButton("", () => show(Infinity), { class: "quiet-button more" });
-  const show = (most = MOST_RUNS_LISTED) => {
-    const parts = search.value.trim().toLowerCase().split(/\s+/);
-    const found = every.filter((line) => parts.every((part) => searched(line).includes(part)));
-    list.replaceChildren(...found.slice(0, most).map(runLine));
-    count.textContent = word("page.runs_found", { found: found.length, all: every.length });
-    more.hidden = found.length <= most;
-    more.textContent = word("page.show_all", { count: found.length });
+  const columns = RUN_COLUMNS.map((key) => ({ title: word(key), kind: KINDS[key] ?? "text" }));
+  const found = (words) => replaceAddress(["trust", "runs"], { ...readAddress().params, find: words });
+  const table = tableElement(
+    { title: word("page.runs"), columns, rows, searched: every.map(wordsOf) },
+    {
+      name: ["runs"],
+      address: () => location.href,
+      cells: (row, column) => (column ? null : linkTo(["trust", "run", every[row].key], rows[row][0])),
+      mostShown: Infinity,
+      find: { words: route.params.find ?? "", changed: found },
+    },
+  );
+  const note = h("p", { class: "quiet" }, word("page.runs_shared"), " ", dropButton());
+  return h("section", { class: "every-run" }, h("h1", {}, word("page.runs")), note, table.element);
+}
+
+// A case by its columns; `rest` are all other settings.
+function caseOf(line) {
+  const rest = shortCase(line.case).split(" ");
+  const take = (names) => {
+    const place = names.map((name) => rest.findIndex((pair) => pair.startsWith(`${name}=`))).find((at) => at >= 0);
+    return place === undefined ? "" : rest.splice(place, 1)[0].replace(/^[^=]*=/, "");
   };
-  search.addEventListener("input", () => {
-    const params = { ...readAddress().params, find: search.value.trim() };
-    replaceAddress(["trust", "runs"], params);
-    show();
-  });
-  show();
-  return h(
-    "section",
-    { class: "every-run" },
-    h("h1", {}, word("page.runs")),
-    h("div", { class: "tools" }, search, count, h("span", { class: "gap" }), dropButton()),
-    list,
-    more,
-  );
+  return { ...Object.fromEntries(Object.entries(CASE_COLUMNS).map(([column, names]) => [column, take(names)])), rest };
 }
 
-function searched(line) {
-  return (line.searched ??= [line.case, line.status, line.machine, line.label, line.key, line.commit, line.at]
-    .join(" ")
-    .toLowerCase());
+// What a run is called: its settings that have a column.
+function runName(line) {
+  const { what, about, phase, context } = caseOf(line);
+  const tokens = context && word("page.tokens", { count: counted(context) });
+  return [what, about, worded("phase", phase), tokens].filter(Boolean).join(" · ") || line.case;
 }
 
-function runLine(line) {
-  const timed = line.numbers
-    .filter(([, metric]) => metric === "latency_s")
-    .map(([span, , , median]) => `${spanName(span)} ${seconds(median)}`);
-  return h(
-    "li",
-    {},
-    linkTo(["trust", "run", line.key], shortCase(line.case)),
-    h(
-      "span",
-      { class: "quiet" },
-      [
-        line.status === "ok" ? "" : line.status,
-        timed.length < 4 ? timed.join(", ") : "",
-        line.label,
-        line.at.slice(0, 10),
-      ]
-        .filter(Boolean)
-        .join(" · "),
-    ),
-  );
+function wordsOf({ numbers: _, ...line }) {
+  return Object.values(line).join(" ");
+}
+
+function counted(text) {
+  return /^\d+$/.test(text) ? inUnit(Number(text)) : text;
+}
+
+function worded(group, name) {
+  return hasWord(`${group}.${name}`) ? word(`${group}.${name}`) : name;
 }
 
 // A case without what does not apply to it.
@@ -84,8 +96,9 @@ async function runElement(key, dropped) {
   return h(
     "section",
     { class: "run" },
-    h("h1", {}, shortCase(line.case)),
-    h("p", {}, [line.status, line.reason, line.label, line.machine, line.at, line.commit].filter(Boolean).join(" · ")),
+    h("h1", {}, runName(line)),
+    h("p", { class: "settings" }, shortCase(line.case)),
+    h("p", {}, [worded("status", line.status), line.reason, line.label, line.machine, line.at, line.commit].filter(Boolean).join(" · ")),
     numbersOf(line),
     checkElement(line),
     h("p", {}, word("page.repeat")),
@@ -124,8 +137,8 @@ function checkElement(line) {
     .map((span) =>
       word("page.checked", {
         span: spanName(span),
-        error: noted(span, "relative_error").toPrecision(2),
-        allowed: noted(span, "allowed_error").toPrecision(2),
+        error: inUnit(noted(span, "relative_error")),
+        allowed: inUnit(noted(span, "allowed_error")),
       }),
     );
   return checks.length > 0 && h("p", {}, word("page.check", { checks: checks.join("; ") }));
@@ -136,14 +149,14 @@ function numbersTable(line, name) {
     title: word(`page.number.${key}`),
     kind: ["span", "metric"].includes(key) ? "code" : "number",
   }));
-  const written = (value) => (typeof value === "number" ? String(Number(value.toPrecision(6))) : value);
+  const written = (value, metric) => (typeof value === "number" ? inUnit(value, FRAME.units[metric]) : value);
   const isTiming = ([, metric]) => metric.endsWith("latency_s");
   const rows = [...line.numbers.filter(isTiming), ...line.numbers.filter((one) => !isTiming(one))].map(
     ([span, metric, count, value, low, high]) => [
       span,
       metric,
-      written(value),
-      low === undefined ? "–" : `${written(low)}–${written(high)}`,
+      written(value, metric),
+      low === undefined ? "–" : rangeInUnit(low, high, FRAME.units[metric]),
       String(count),
     ],
   );
@@ -178,7 +191,7 @@ function readingsElement(span, metric, values, name) {
     h(
       "p",
       {},
-      `${spanName(span)} · ${metric}: ${seconds(low)}–${seconds(high)}, n = ${values.length} `,
+      `${spanName(span)} · ${metric}: ${rangeInUnit(low, high, "s")}, n = ${values.length} `,
       quietButton(word("page.csv"), () => saveCsv(rows(), [name, span, metric])),
     ),
     picture,

@@ -1,5 +1,5 @@
 // One section: its finding, what can be chosen, its figures, and behind them how to read it and the tables.
-function sectionElement(content, terms, route) {
+function sectionElement(content, terms, route, ruling) {
   const keyOf = (
     (byName) => (text) =>
       byName.get(text) ?? text
@@ -11,7 +11,8 @@ function sectionElement(content, terms, route) {
     path,
     params: () => params,
     change(changed) {
-      params = Object.fromEntries(Object.entries({ ...params, ...changed }).filter(([, value]) => value !== null));
+      const next = { ...params, claim: null, ...changed };
+      params = Object.fromEntries(Object.entries(next).filter(([, value]) => value !== null));
       replaceAddress(path(), params);
     },
   };
@@ -57,13 +58,9 @@ function sectionElement(content, terms, route) {
     "section",
     { id: `section-${content.id}` },
     h("h1", {}, content.title),
-    first && h("p", { class: "headline" }, first.text && h("strong", {}, first.text), " ", short(first.detail)),
-    others.length > 0 &&
-      h(
-        "ul",
-        { class: "headlines" },
-        others.map((one) => h("li", {}, one.text || short(one.detail))),
-      ),
+    ruling && reasonElement(ruling),
+    first && h("p", { class: "headline" }, first.text && h("strong", {}, first.text), " ", short(first)),
+    h("div", { class: "headlines" }, listElement(others.map((other) => other.text || short(other)))),
     form,
     figures.map((figure) => figure.element),
     readingElement(content),
@@ -73,17 +70,27 @@ function sectionElement(content, terms, route) {
       !content.headlines.length &&
       h("p", { class: "quiet" }, word("page.nothing_here")),
   );
-  return { element, figures, showAll: () => tables.forEach((table) => table.showAll()) };
+  if (ruling?.lead) markRow(ruling.lead, tables);
+  return { element, figures };
 }
 
-// What is said before the first figure stays short; the whole stands under it. A Chinese sign counts as half a word.
+// Marks the row that holds a number with its interval, in its table, which is opened; a lone number may stand anywhere.
+function markRow({ written, interval }, tables) {
+  const numbers = numbersIn(`${written} ${interval}`);
+  const isHeld = (texts) => numbers.every((number) => numbersIn(texts.join(" ")).includes(number));
+  if (numbers.length > 2) tables.some((table) => table.mark(isHeld));
+}
+
+// What is said before the first figure stays short, and whole sentences: the rest stands under it. A Chinese sign counts
+// as half a word.
 const MOST_WORDS = 60;
-const WORD = /[\p{Script=Han}]{1,2}|[^\s\p{Script=Han}]+|\s+/gu;
-function short(text) {
-  const parts = text.match(WORD) ?? [];
+const WORD = /[\p{Script=Han}]{1,2}|[^\s\p{Script=Han}]+/gu;
+const SENTENCE = /.+?(?:[.?!](?=\s+[^\p{Ll}]|$)|[。？！]|$)\s*/gsu;
+function short({ text, detail }) {
+  const sentences = detail.match(SENTENCE) ?? [];
   let words = 0;
-  const end = parts.findIndex((part) => (words += part.trim() ? 1 : 0) > MOST_WORDS);
-  return end < 0 ? text : `${parts.slice(0, end).join("").trimEnd()} …`;
+  const end = sentences.findIndex((sentence) => (words += sentence.match(WORD)?.length ?? 0) > MOST_WORDS);
+  return sentences.slice(0, end < 0 ? sentences.length : Math.max(end, text ? 0 : 1)).join("");
 }
 
 function readingElement(content) {
@@ -124,7 +131,7 @@ function tableFamily(family, { here, terms, isOpen }) {
   const lay = (filters) => {
     made = tableElement(content, { name: [here.id, content.title, content.settings], address, terms });
     const left = made.filter(filters);
-    title.textContent = content.title;
+    title.textContent = withMinus(content.title);
     count.textContent = word("page.rows", { count: left });
     details.replaceChildren(
       details.firstChild,
@@ -143,16 +150,20 @@ function tableFamily(family, { here, terms, isOpen }) {
       content = pick(family, wished);
       filters = chosen;
       made = null;
-      title.textContent = content.title;
+      title.textContent = withMinus(content.title);
       count.textContent = word("page.rows", { count: content.rows.length });
       details.replaceChildren(details.firstChild);
       if (details.open) open();
       return content.facets;
     },
-    showAll() {
+    // Opens the table and marks the first row whose texts are as wanted; false where none is.
+    mark(isWanted) {
+      const place = content.rows.findIndex(isWanted);
+      if (place < 0) return false;
       details.open = true;
       open();
-      made.showAll();
+      made.mark(place);
+      return true;
     },
   };
 }
@@ -164,7 +175,10 @@ async function sourceOf(numbers, otherwise) {
   if (!numbers.length) return otherwise || word("page.source_none");
   const runs = numbers.map((number) => lines[number]);
   const distinct = (values) => [...new Set(values.filter(Boolean))];
-  const few = (values) => (values.length > 2 ? `${values.slice(0, 2).join(", ")} …` : values.join(", "));
+  const few = (values) => {
+    const names = values.slice(0, 2).join(word("punctuation.list"));
+    return values.length > 2 ? word("page.and_more", { names, count: values.length - 2 }) : names;
+  };
   const days = distinct(runs.map((run) => run.at.slice(0, 10))).sort();
   const measured = runs.some((run) => run.evidence === "measured");
   return word(measured ? "page.source_measured" : "page.source_projected", {

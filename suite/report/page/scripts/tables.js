@@ -5,8 +5,9 @@ const MOST_ROWS_SHOWN = 200;
 const MOST_COLUMNS_SHOWN = 6;
 
 // `content`: columns with title, kind and facet, rows of texts, rowFacets, note. Returns the element, and functions that
-// leave only the rows about what was chosen and that lay out everything, as paper needs it.
-function tableElement(content, { name, address, terms = {}, cells = null }) {
+// leave only the rows about what was chosen and that mark one. `cells`: elements in the place of texts. `find`: the words
+// that are searched for, and what hears of others.
+function tableElement(content, { name, address, terms = {}, cells = null, mostShown = MOST_COLUMNS_SHOWN, find = null }) {
   const titles = content.columns.map((column) => column.title);
   const facetColumns = content.columns.map((column, index) => [column.facet, index]).filter(([facet]) => facet);
   const rows = content.rows.map((texts, index) => ({
@@ -16,8 +17,9 @@ function tableElement(content, { name, address, terms = {}, cells = null }) {
     matches: true,
   }));
   const sorted = { column: null, descending: false };
-  let [order, needle, mostRows, mostColumns] = [rows, "", MOST_ROWS_SHOWN, MOST_COLUMNS_SHOWN];
-  if (titles.length === MOST_COLUMNS_SHOWN + 1) mostColumns = Infinity;
+  let [order, needle, mostRows, mostColumns] = [rows, find?.words.toLowerCase() ?? "", MOST_ROWS_SHOWN, mostShown];
+  if (titles.length === mostColumns + 1) mostColumns = Infinity;
+  let marked = null;
 
   const body = h("tbody");
   const heads = content.columns.map((column, index) =>
@@ -37,7 +39,7 @@ function tableElement(content, { name, address, terms = {}, cells = null }) {
   const moreRows = quietButton("", () => ((mostRows = Infinity), show()), { class: "quiet-button more" });
   const moreColumns = quietButton("", () => ((mostColumns = Infinity), show()));
 
-  const textOf = (row) => (row.text ??= row.texts.join("\n").toLowerCase());
+  const textOf = (row) => (row.text ??= [...row.texts, content.searched?.[row.index]].join("\n").toLowerCase());
   const found = () =>
     order.filter((row) => row.matches && needle.split(/\s+/).every((part) => textOf(row).includes(part)));
   const cellOf = (row, index) =>
@@ -50,7 +52,7 @@ function tableElement(content, { name, address, terms = {}, cells = null }) {
       ...visible.slice(0, mostRows).map((row) =>
         h(
           "tr",
-          {},
+          { class: row === marked && "marked" },
           columns.map((_, index) => cellOf(row, index)),
         ),
       ),
@@ -60,7 +62,7 @@ function tableElement(content, { name, address, terms = {}, cells = null }) {
     moreRows.hidden = visible.length <= mostRows;
     moreRows.textContent = word("page.show_all", { count: visible.length });
     moreColumns.hidden = mostColumns >= titles.length;
-    moreColumns.textContent = word("page.more_columns", { count: titles.length - mostColumns });
+    moreColumns.textContent = word("page.more_columns", { count: titles.length - columns.length });
     shade();
   };
   const sort = (column) => {
@@ -92,15 +94,17 @@ function tableElement(content, { name, address, terms = {}, cells = null }) {
     type: "search",
     placeholder: word("page.filter_rows"),
     "aria-label": word("page.filter_rows"),
+    value: find?.words ?? "",
   });
   search.addEventListener("input", () => {
     needle = search.value.trim().toLowerCase();
+    find?.changed(search.value.trim());
     show();
   });
   const tools = h(
     "div",
     { class: "tools" },
-    rows.length > MOST_ROWS_UNFILTERED && search,
+    (find || rows.length > MOST_ROWS_UNFILTERED) && search,
     count,
     h("span", { class: "gap" }),
     moreColumns,
@@ -121,8 +125,9 @@ function tableElement(content, { name, address, terms = {}, cells = null }) {
       content.note && h("p", { class: "note" }, content.note),
     ),
     rows: rows.length,
-    showAll() {
-      [mostRows, mostColumns] = [Infinity, Infinity];
+    mark(place) {
+      marked = rows[place];
+      [mostRows, mostColumns] = [Math.max(mostRows, place + 1), Infinity];
       show();
     },
     // Leaves the rows about what was chosen, and returns how many they are.

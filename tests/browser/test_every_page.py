@@ -1,0 +1,220 @@
+"""Every view, claim and table of three pages in both languages, and some runs: nothing that a reader would take for a
+fault. The pages: the sample in reports/, that of a small folder of one's own beside reference records, and that of
+another package's variants with a section of theirs.
+"""
+
+import json
+import re
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from suite.records.environment import machine_id
+from suite.report.blocks import Answers, Card, Lead, Ruling, say
+from suite.report.command import build_views, whole_page
+from suite.report.model.results import read_results
+from suite.report.page.page import page as whole
+from suite.report.page.texts import LANGUAGES, SECTIONS
+from tests.browser.conftest import ordinary_records
+from tests.browser.looking import go, sections, wait_until
+from tests.prose.answers import sample_results
+from tests.prose.readers import REFERENCE, ROOT
+from tests.records.factory import build, store
+from tests.report.reading import blocks_of, said
+from tests.report.rl.runs import arms
+
+FAULTY = re.compile(r"\[object|\bundefined\b|\bNaN\b|\bInfinity\b")
+OPEN_ALL = "document.querySelectorAll('#main details').forEach((details) => (details.open = true))"
+ALL_OPEN = "!document.querySelector('#main details.table:not(:has(table))')"
+FAULTS = r"""() => {
+  const found = [];
+  const empty = (element) => !element?.textContent.trim();
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const { parentElement: holder, data } = walker.currentNode;
+    if (holder.closest("script, style, pre, footer")) continue;
+    if (/\[object|\bundefined\b|\bNaN\b|\bInfinity\b/.test(data)) found.push(`faulty: ${data}`);
+    if (!holder.closest("code, .case, .code") && /(^|[\s(])-\d/.test(data)) found.push(`a hyphen for a minus: ${data}`);
+    if (/[\p{L}\d],? …/u.test(data) && holder.closest("p, li, h1, h2, h3")) found.push(`cut: ${data}`);
+  }
+  for (const card of document.querySelectorAll(".card"))
+    if (["h2", ".verdict", ".number strong", ".about"].some((part) => empty(card.querySelector(part))))
+      found.push(`an empty card: ${card.textContent}`);
+  for (const claim of document.querySelectorAll(".claim")) {
+    if (empty(claim.querySelector(".evidence"))) found.push(`an empty claim: ${claim.id}`);
+    for (const part of claim.querySelectorAll(".part"))
+      if ([...part.children].slice(1).every(empty)) found.push(`an empty part: ${claim.id}`);
+  }
+  for (const code of document.querySelectorAll(".command code"))
+    if (!code.textContent.startsWith("suite run ")) found.push(`no command: ${code.textContent}`);
+  for (const part of document.querySelectorAll("#main h1, #main h3, #main th, #main summary"))
+    if (empty(part)) found.push(`an empty ${part.tagName} in ${part.parentElement.textContent.slice(0, 80)}`);
+  for (const body of document.querySelectorAll("#main tbody"))
+    if (!body.children.length && !body.closest(".table").querySelector("output").textContent)
+      found.push("a table without a row");
+  for (const cell of document.querySelectorAll("#main td.number"))
+    if (/^[+−-]?\d{5,}(\.\d+)?$|\d{7,}/.test(cell.textContent)) found.push(`a raw value: ${cell.textContent}`);
+  return found;
+}"""
+# By the end of a metric's name: what the value of a run must say.
+UNITS = {"_per_s": r"/s", "_s": r"( s|ms|µs|ns)", "bytes": r"B", "flops": r"FLOP", "_j": r"J", "_w": r"W"}
+CONTRASTS = r"""() => {
+  const light = (colour) => {
+    const [r, g, b, a = 1] = colour.match(/[\d.]+/g).map(Number);
+    const linear = [r, g, b].map((part) => ((part / 255 + 0.055) / 1.055) ** 2.4);
+    return a === 0 ? null : 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+  };
+  const behind = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const found = light(getComputedStyle(at).backgroundColor);
+      if (found !== null) return found;
+    }
+    return 1;
+  };
+  const found = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const { parentElement: holder, data } = walker.currentNode;
+    if (!data.trim() || holder.closest("script, style") || !holder.getClientRects().length) continue;
+    const style = getComputedStyle(holder);
+    const ink = light(holder.closest("svg") ? style.fill : style.color);
+    const paper = behind(holder);
+    if (ink !== null && (paper < 0.8 || (paper + 0.05) / (ink + 0.05) < 3)) found.push(`${ink} on ${paper}: ${data}`);
+  }
+  return found;
+}"""
+
+
+def sample(_folder):
+    return sample_results(), ""
+
+
+def demo(folder):
+    """A few cases of this machine, as a demo leaves them, beside reference records."""
+    here = {"environment": {"machine_id": machine_id(), "cpu": "This processor"}}
+    store(folder / "mine", *(build(attention=name, **here) for name in ("mha", "gqa", "mla")))
+    return read_results([folder / "mine", REFERENCE / "cpu_rl_feedback"], ["mine", "reference"]), machine_id()
+
+
+def foreign(folder):
+    """Two variants that no YAML of ours has, beside one of ours, and a little training."""
+    cases = [build(attention=name, seq_len=size) for name in ("normed", "tied", "gqa") for size in (64, 512)]
+    store(folder / "runs", *cases, *arms({"grpo": [0.5, 0.6], "sideways": [0.4, 0.3]}))
+    return read_results([folder / "runs"], []), ""
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """Return the page of a name, written once."""
+    written = {}
+
+    def page(make):
+        if make.__name__ not in written:
+            folder = tmp_path_factory.mktemp(make.__name__)
+            written[make.__name__] = folder / "page.html"
+            with pytest.MonkeyPatch.context() as patch:
+                if make is foreign:
+                    patch.syspath_prepend(ROOT / "tests" / "foreign_variant")
+                    theirs = [EntryPoint(name="tied_page", value="tied_page:build", group=SECTIONS)]
+                    for module in ("command", "page.texts"):
+                        patch.setattr(f"suite.report.{module}.foreign_sections", lambda: theirs)
+                results, here = make(folder)
+                written[make.__name__].write_text(whole_page(results, here=here), encoding="utf-8")
+        return written[make.__name__]
+
+    return page
+
+
+@pytest.mark.parametrize("make", [sample, demo, foreign])
+def test_no_view_claim_table_or_run_shows_a_fault(open_page, pages, make):
+    path = pages(make)
+    content = blocks_of(path.read_text(encoding="utf-8"))
+    # What figures say where a pointer hovers stands in no element.
+    whole_text = json.dumps([part for name, part in content.items() if name.partition("/")[0] in LANGUAGES])
+    assert FAULTY.findall(whole_text) == []
+    lines, page, faults = content["runs"], open_page(path), {}
+    distinct = {(line["case"].split(" ")[0], line["status"]): line["key"] for line in lines}
+    runs = [("trust", f"run/{key}") for key in distinct.values()]
+    for lang in LANGUAGES:
+        for view, name in [("answers", ""), ("decide", ""), ("trust", "runs"), *sections(page), *runs]:
+            address = f"{view}/{name}?lang={lang}"
+            go(page, address)
+            page.evaluate(OPEN_ALL)
+            wait_until(page, ALL_OPEN)
+            if found := [*page.evaluate(FAULTS), *without_unit(page, name)]:
+                faults[address] = found[:5]
+    assert faults == {}
+
+
+def without_unit(page, name):
+    """The values of a run's page that do not say in which unit they are."""
+    if not name.startswith("run/"):
+        return []
+    rows = page.locator("#main tbody tr").evaluate_all(
+        "rows => rows.map((row) => [...row.children].map((cell) => cell.textContent))"
+    )
+    ends = [(row, next((end for end in UNITS if row[1].endswith(end)), "")) for row in rows]
+    assert any(end for _, end in ends) or not rows
+    return [" ".join(row) for row, end in ends if end and not re.search(UNITS[end] + "$", row[2])]
+
+
+def test_each_claim_shows_the_commands_that_measure_it_again(open_page, pages):
+    path = pages(sample)
+    page = open_page(path)
+    page.evaluate(OPEN_ALL)
+    for ruling in blocks_of(path.read_text(encoding="utf-8"))["en/answers"]["rulings"]:
+        shown = page.locator(f"#{ruling['id']} .command code").all_inner_texts()
+        assert shown == ruling["commands"], ruling["id"]
+
+
+def test_a_page_printed_from_the_dark_is_dark_on_light(open_page, pages):
+    page = open_page(pages(sample), scheme="dark")
+    key = blocks_of(pages(sample).read_text(encoding="utf-8"))["runs"][0]["key"]
+    for address in ("answers", "speed/latency", "speed/signmap", "rl/rl_efficiency", "trust/runs", f"trust/run/{key}"):
+        page.emulate_media(media="screen")
+        go(page, address)
+        page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        wait_until(page, "!document.querySelector('.plot:not(:has(.main-svg))')")
+        page.emulate_media(media="print")
+        assert page.evaluate(CONTRASTS) == [], address
+
+
+def test_why_leads_to_the_number_of_each_card(open_page, pages):
+    page = open_page(pages(sample))
+    cards = blocks_of(pages(sample).read_text(encoding="utf-8"))["en/answers"]["cards"]
+    rulings = [card["ruling"] for card in cards if card["ruling"]["outcome"] != "unmeasured"]
+    assert page.locator(".card").count() == len(rulings) > 0
+    for place, ruling in enumerate(rulings):
+        go(page, "answers")
+        page.locator(".card").nth(place).locator(".why a").first.click()
+        page.locator(f"#section-{ruling['section']}").wait_for()
+        lead = {name: text.replace("-", "−") for name, text in ruling["lead"].items() if isinstance(text, str)}
+        assert all(lead[name] in page.locator(".reason").inner_text() for name in ("written", "interval", "count"))
+        for name, value in ruling["lead"]["link"].items():
+            assert page.locator(f".choices select[name='{name}']").input_value() == value
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_a_leads_facets_open_the_table_that_holds_its_number(open_page, tmp_path, lang):
+    store(tmp_path / "runs", *ordinary_records(1))
+    results = read_results([tmp_path / "runs"])
+    views = build_views(results)
+    link = {"geometry": "llama-3.2-1b", "phase": say("phase.prefill"), "dtype": "float32"}
+    latency = said(next(section for section in views["speed"] if section.id == "latency"))
+    facets = {**link, "phase": "prefill"}
+    *_, table = [table for table in latency.tables if facets.items() <= table.facets.items()]  # the kernel's
+    (written,) = [cell for cell in table.rows[-1] if re.fullmatch(r"[\d.]+ m?s", cell)]
+    (interval,) = [cell for cell in table.rows[-1] if re.fullmatch(r"[\d.]+–[\d.]+ m?s", cell)]
+    lead = Lead(about="a prefill", written=written, interval=interval, value=1.0, link=link)
+    ruling = Ruling(id="one", claim="A claim.", outcome="supported", word="yes", lead=lead, section="latency")
+    answers = Answers(cards=[Card(question="How long?", answer="So long.", ruling=ruling)], rulings=[ruling])
+    path = tmp_path / "page.html"
+    path.write_text(whole(views, results, answers=answers, lang=lang), encoding="utf-8")
+    page = open_page(path)
+    page.locator(".card .why a").first.click()
+    row = page.locator("#section-latency .marked")
+    row.wait_for(state="visible")
+    assert written in row.inner_text()
+    assert written in page.locator(".reason").inner_text()
+    chosen = {name: page.locator(f".choices select[name={name}]").input_value() for name in link}
+    assert chosen == facets
