@@ -50,8 +50,7 @@ def layer_readings(
 
 
 def require_response(redraw_input: Callable[[], None], layer: Callable[[], object]) -> None:
-    """Raise IncorrectError where the whole layer's output is not finite, or that of a new token is the same for two
-    inputs: the least that can be asked of a layer without a definition."""
+    """Raise IncorrectError where a new token's output is not finite, or the same for two inputs."""
     outputs: list[Tensor] = []
     for _ in range(2):
         redraw_input()

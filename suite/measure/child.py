@@ -94,8 +94,7 @@ def _ceilings(*, device: str, dtype: str, threads: int, precision: str | None) -
 
 
 def _foreign_line(error: Exception, settings: Mapping[str, Any]) -> str:
-    """Name the last line that led to an error in another package's code, such as a variant's: its file and number. The
-    file's folder stays unsaid, since it is private."""
+    """Name the last line of another package's code, such as a variant's, on the way to an error, without its path."""
     targets = [str(option.get("_target_", "suite")) for option in settings.values() if isinstance(option, Mapping)]
     packages = {target.partition(".")[0] for target in targets} - {"suite"}
     line = ""

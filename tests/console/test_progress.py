@@ -124,7 +124,7 @@ def test_disturbed_runs_have_a_mark_and_one_line_for_all(capsys):
     assert [mark if len(mark) == 1 else "" for mark in marks] == ["~", "~", "!", ""]
 
 
-def test_a_layer_that_was_not_checked_is_marked_wherever_it_stands(capsys):
+def test_a_layer_that_was_not_checked_is_marked_everywhere(capsys):
     known = build(attention="mha")
     foreign = replace(known, provenance={**known.provenance, "layer_check": "none: the variant states no definition"})
     swept(build(), foreign)
