@@ -91,7 +91,7 @@ class Runs:
             raise ValueError(f"where takes settings of the runs, of {', '.join(names)}; got {', '.join(unknown)}")
         wanted = {name: value if isinstance(value, list | tuple | set) else [value] for name, value in settings.items()}
         kept = {id(record) for record, row in rows if all(row.get(name) in of for name, of in wanted.items())}
-        return Runs(self._results.narrowed(lambda record: id(record) in kept))
+        return Runs(self._results.narrowed(lambda _, record: id(record) in kept))
 
     @property
     def workloads(self) -> list[str]:

@@ -17,7 +17,7 @@ sys.path.append(str(ROOT))  # behind whatever copy is put first
 
 from tests.wrong_lines import try_all  # noqa: E402
 
-CONFORMANCE = "suite.rl.conformance.workload.ConformanceWorkload"
+CONFORMANCE = "tests.rl.conformance.layouts.WithLayouts"
 SETTINGS = {"device": "cpu", "dtype": "float64", "threads": 1, "seed": 0}
 UNTOUCHED = (
     "suite.measure.stateful",

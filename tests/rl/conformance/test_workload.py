@@ -9,9 +9,9 @@ from suite.measure.workload import IncorrectError
 from suite.records.metrics import METRICS
 from suite.rl.conformance import gradients, production
 from suite.rl.conformance.plan import ConformancePlan
-from suite.rl.conformance.workload import ConformanceWorkload
 from suite.rl.losses import kl_estimates
 from suite.rl.registry import ESTIMATORS, POLICY_LOSSES
+from tests.rl.conformance.layouts import WithLayouts
 
 SETTINGS = {"device": "cpu", "dtype": "float64", "threads": 1, "seed": 0}
 CPU = torch.device("cpu")
@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def seen():
     meter = Meter()
-    workload = ConformanceWorkload(SETTINGS)
+    workload = WithLayouts(SETTINGS)
     assert workload.steps == 1
     workload.step(meter)
     assert {reading.metric for reading in meter.readings} <= METRICS.keys()
@@ -63,7 +63,7 @@ def test_every_estimator_and_policy_loss_is_checked(seen):
 
 
 def test_the_expectations_hold_for_another_seed_too():
-    ConformanceWorkload(SETTINGS | {"seed": 1}).step(Meter())
+    WithLayouts(SETTINGS | {"seed": 1}).step(Meter())
 
 
 def test_a_wrong_estimate_ends_as_incorrect_and_is_named(monkeypatch):
@@ -73,7 +73,7 @@ def test_a_wrong_estimate_ends_as_incorrect_and_is_named(monkeypatch):
     monkeypatch.setattr(gradients, "kl_estimates", reversed_sign)
     monkeypatch.setattr(production, "kl_estimates", reversed_sign)
     with pytest.raises(IncorrectError, match=r"^formulas grpo: a slope of the loss is off by 0\.\d+, and \d+ more$"):
-        ConformanceWorkload(SETTINGS).step(Meter())
+        WithLayouts(SETTINGS).step(Meter())
 
 
 def test_a_biased_value_is_found_by_its_expectation_alone(monkeypatch):

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from suite.measure.meter import Meter
 from suite.rl.conformance import oracle
 from suite.rl.conformance.cases import Ledger, cases, formula, formula_settings
 from suite.rl.conformance.gradients import loss_of, slopes_of
 from suite.rl.conformance.oracle import Completion
 from suite.rl.conformance.production import Differentiated, batch_of, differentiate, new_values
+from suite.rl.conformance.workload import ConformanceWorkload
 from suite.rl.objective import Objective
 
 LONGEST = 5
@@ -192,3 +194,13 @@ def _gap(got_NT: Tensor, wanted: oracle.Rows) -> float:
 def _worst(differences: Sequence[float]) -> float:
     """Return the largest, and NaN before any."""
     return float(torch.tensor(differences, dtype=torch.float64).max())
+
+
+class WithLayouts(ConformanceWorkload):
+    """The workload that people run, after what checks our own code alone."""
+
+    def step(self, meter: Meter) -> None:
+        ledger = Ledger(meter)
+        check_layouts(ledger, self.plan.seed, torch.device(self.plan.device))
+        ledger.settle()
+        super().step(meter)
