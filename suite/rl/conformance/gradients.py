@@ -253,20 +253,6 @@ def slopes_of(completions: Sequence[Completion], objective: Objective, advantage
     return rows
 
 
-def loss_of(completions: Sequence[Completion], objective: Objective, advantages: oracle.Rows) -> float:
-    """Return the oracle's whole loss, KL included."""
-    weights = oracle.token_weights(completions, objective.loss_agg_mode, objective.longest_completion)
-    total = 0.0
-    for completion, row, weight in zip(completions, advantages, weights, strict=True):
-        losses = oracle.token_losses(objective.policy_loss, completion, row, formula_settings(objective))
-        for t in range(completion.length):
-            kl = oracle.kl_estimate(
-                objective.kl_type, completion.log_p[t], completion.log_reference[t], completion.log_old[t]
-            )
-            total += weight[t] * (losses[t] + (objective.kl_coef * kl if objective.kl_in_loss else 0.0))
-    return total
-
-
 def completion_of(problem: Problem, path: int, objective: Objective, values: Sequence[float]) -> Completion:
     """Return a path of a problem as the oracle and the code see it, in group 0."""
     tokens = problem.paths[path]

@@ -6,7 +6,7 @@ Slow and literal on purpose.
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 
 def kl_estimate(kl_type: str, log_p: float, log_reference: float, log_old: float) -> float:
@@ -120,17 +120,6 @@ def policy_lam(length: int, settings: FormulaSettings) -> float:
         return settings.lam
     enough = settings.lam_alpha * length
     return 1 - 1 / enough if enough > 1 else 0.0
-
-
-def gae_returns(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
-    """Return what the critic learns, with its own lambda where it has one."""
-    if settings.critic_lam is not None:
-        settings = replace(settings, lam=settings.critic_lam, lam_alpha=None)
-    raw = gae_before_whitening(completions, settings)
-    return [
-        [a + v for a, v in zip(row, completion.values, strict=True)]
-        for row, completion in zip(raw, completions, strict=True)
-    ]
 
 
 def gae(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
@@ -297,43 +286,6 @@ POLICY_LOSSES: Mapping[str, Callable[[Completion, Sequence[float], Sequence[floa
 }
 
 
-def token_losses(
-    name: str, completion: Completion, advantages: Sequence[float], settings: FormulaSettings
-) -> list[float]:
-    """Return the losses that the slopes of a policy loss belong to."""
-    losses = []
-    logs = [new - old for new, old in zip(completion.log_p, completion.log_old, strict=True)]
-    for log_p, log_ratio, advantage in zip(completion.log_p, logs, advantages, strict=True):
-        ratio = math.exp(statistics.fmean(logs) if name == "gspo" else log_ratio)
-        bounded = min(max(ratio, 1 - settings.clip_ratio_low), 1 + settings.clip_ratio_high)
-        gain = bounded * advantage * log_p if name == "cispo" else min(ratio * advantage, bounded * advantage)
-        if name == "vanilla" and settings.clip_ratio_c is not None and advantage < 0:
-            gain = max(gain, settings.clip_ratio_c * advantage)
-        if name == "sapo":
-            tau = _tau(advantage, settings)
-            gain = advantage * 4 / tau / (1 + math.exp(-tau * (ratio - 1)))
-        losses.append(-gain)
-    return losses
-
-
-def clipped(
-    name: str, completion: Completion, advantages: Sequence[float], settings: FormulaSettings
-) -> tuple[int, int]:
-    """Count the tokens whose ratio a bound replaced, at the lower and at the upper end."""
-    low = high = 0
-    if name == "sapo":
-        return 0, 0
-    logs = [new - old for new, old in zip(completion.log_p, completion.log_old, strict=True)]
-    for log_ratio, advantage in zip(logs, advantages, strict=True):
-        ratio = math.exp(statistics.fmean(logs) if name == "gspo" else log_ratio)
-        low += ratio < 1 - settings.clip_ratio_low and (advantage < 0 or name == "cispo")
-        high += ratio > 1 + settings.clip_ratio_high and (advantage > 0 or name == "cispo")
-        high += (
-            name == "vanilla" and settings.clip_ratio_c is not None and advantage < 0 and ratio > settings.clip_ratio_c
-        )
-    return low, high
-
-
 def token_weights(completions: Sequence[Completion], mode: str, longest: int) -> Rows:
     """Return the weight of each token's loss in the whole loss."""
     tokens, sequences = sum(completion.length for completion in completions), len(completions)
@@ -344,17 +296,3 @@ def token_weights(completions: Sequence[Completion], mode: str, longest: int) ->
         "seq-mean-token-sum-norm": lambda completion: 1 / (sequences * longest),
     }
     return [[weights[mode](completion)] * completion.length if completion.length else [] for completion in completions]
-
-
-def value_loss_slopes(completions: Sequence[Completion], returns: Rows, values: Rows, clip: float | None) -> Rows:
-    """Return the slopes of the critic's loss by its new values; the old ones are those of the completions."""
-    tokens = sum(completion.length for completion in completions)
-    rows = []
-    for completion, of_returns, of_values in zip(completions, returns, values, strict=True):
-        row = []
-        for new, old, wanted in zip(of_values, completion.values, of_returns, strict=True):
-            near = new if clip is None else min(max(new, old - clip), old + clip)
-            stopped = near != new and (near - wanted) ** 2 > (new - wanted) ** 2
-            row.append(0.0 if stopped else (new - wanted) / tokens)
-        rows.append(row)
-    return rows

@@ -10,12 +10,14 @@ from torch import Tensor
 
 from suite.measure.meter import Meter
 from suite.rl.conformance import oracle
-from suite.rl.conformance.cases import Ledger, cases, formula, formula_settings
-from suite.rl.conformance.gradients import loss_of, slopes_of
+from suite.rl.conformance.cases import Ledger, formula, formula_settings
+from suite.rl.conformance.gradients import slopes_of
 from suite.rl.conformance.oracle import Completion
-from suite.rl.conformance.production import Differentiated, batch_of, differentiate, new_values
+from suite.rl.conformance.production import batch_of, new_values
 from suite.rl.conformance.workload import ConformanceWorkload
 from suite.rl.objective import Objective
+from tests.rl.conformance.differentiated import Differentiated, differentiate
+from tests.rl.conformance.formulas import cases, clipped, gae_returns, loss_of, value_loss_slopes
 
 LONGEST = 5
 LENGTHS = (5, 2, 0, 3, 1, 4, 5, 3, 2)
@@ -50,16 +52,16 @@ def _check_formulas(
     worst.append(abs(float(plain.loss) - loss_of(completions, objective, advantages)))
     ledger.expect(span, "the loss", worst[2])
     counts = [
-        oracle.clipped(objective.policy_loss, completion, row, wanted)
+        clipped(objective.policy_loss, completion, row, wanted)
         for completion, row in zip(completions, advantages, strict=True)
     ]
     for got, end in ((plain.clipped_low, 0), (plain.clipped_high, 1)):
         worst.append(abs(float(got) - sum(count[end] for count in counts) / sum(LENGTHS)))
         ledger.expect(span, "the share of clipped tokens", worst[-1])
     if plain.estimated.returns_NT is not None:
-        returns = oracle.gae_returns(completions, wanted)
+        returns = gae_returns(completions, wanted)
         new = [new_values(completion) for completion in completions]
-        slopes = oracle.value_loss_slopes(completions, returns, new, objective.cliprange_value)
+        slopes = value_loss_slopes(completions, returns, new, objective.cliprange_value)
         worst += [_gap(plain.estimated.returns_NT, returns), _gap(plain.value_slopes_NT, slopes)]
         ledger.expect(span, "a return", worst[-2])
         ledger.expect(span, "a slope of the critic's loss", worst[-1])

@@ -7,9 +7,10 @@ import pytest
 
 from suite.rl.conformance import oracle, problems
 from suite.rl.conformance.cases import formula_settings, objective
-from suite.rl.conformance.gradients import Draws, loss_of, slopes_of
+from suite.rl.conformance.gradients import Draws, slopes_of
 from suite.rl.conformance.problems import another_policy, log_softmax, one_choice, short_sequences
 from suite.rl.objective import AGGREGATIONS, KL_TYPES
+from tests.rl.conformance.formulas import loss_of
 from tests.rl.conformance.layouts import random_completions
 
 LITTLE = 1e-6

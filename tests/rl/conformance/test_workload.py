@@ -11,6 +11,7 @@ from suite.rl.conformance import gradients, production
 from suite.rl.conformance.plan import ConformancePlan
 from suite.rl.losses import kl_estimates
 from suite.rl.registry import ESTIMATORS, POLICY_LOSSES
+from tests.rl.conformance import differentiated
 from tests.rl.conformance.layouts import WithLayouts
 
 SETTINGS = {"device": "cpu", "dtype": "float64", "threads": 1, "seed": 0}
@@ -72,6 +73,7 @@ def test_a_wrong_estimate_ends_as_incorrect_and_is_named(monkeypatch):
 
     monkeypatch.setattr(gradients, "kl_estimates", reversed_sign)
     monkeypatch.setattr(production, "kl_estimates", reversed_sign)
+    monkeypatch.setattr(differentiated, "kl_estimates", reversed_sign)
     with pytest.raises(IncorrectError, match=r"^formulas grpo: a slope of the loss is off by 0\.\d+, and \d+ more$"):
         WithLayouts(SETTINGS).step(Meter())
 
