@@ -11,7 +11,7 @@ def test_no_two_variants_look_alike():
     assert len({look.style.marker for look in found}) == len(found)
 
 
-def test_variants_of_other_packages_look_unlike_each_other_and_ours():
+def test_variants_of_other_packages_look_unlike_each_other():
     names = ("normed", "tied", "mine", "sparse_topk", "\udcff")
     styles = [variant_style(name) for name in names]
     assert len(set(styles)) == len(names)
