@@ -272,7 +272,9 @@ def _lead(pair: Compared) -> Lead:
         tokens=numbers.count(pair.mla.tokens or 0),
         dtype=pair.mla.axis("dtype"),
     )
-    return lead_of_times(pair.ratio, about, [pair.mla.interval, pair.other.interval])
+    lead = lead_of_times(pair.ratio, about, [pair.mla.interval, pair.other.interval])
+    case = {name: pair.mla.axis(name) for name in ("geometry", "dtype")}
+    return replace(lead, link={**case, "phase": phase_name(pair.mla.axis("phase"))})
 
 
 def _counted(key: str, found: Sequence[Compared]) -> Text:

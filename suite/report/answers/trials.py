@@ -24,7 +24,7 @@ from suite.report.answers.claims import (
     trial_design,
 )
 from suite.report.answers.leads import lead_of_pooled
-from suite.report.blocks import Text, dotted, joined, say, say_or
+from suite.report.blocks import Lead, Text, dotted, joined, say, say_or
 from suite.report.model.experiment import Arm, Contrast, Experiment, grouped
 from suite.report.model.formats import nats, points, with_range
 from suite.report.model.run import LABEL, machine_name, number_of
@@ -283,11 +283,18 @@ def verdict_of(
             *_told_changes(answer),
         ],
         on=joined("list", [setting_name(name) for name in _dividing(answer)]),
-        lead=lead_of_pooled(answer.pooled, first.write, _about(answer, measure)),
+        lead=_linked(answer, lead_of_pooled(answer.pooled, first.write, _about(answer, measure))),
         flips=_when_it_changes(answer),
         machine=first.machine,
         suffices=conclusion is not Conclusion.FEW,
     )
+
+
+def _linked(answer: Answer, lead: Lead | None) -> Lead | None:
+    """The lead with the values that its section opens on: those of the unit that differs most."""
+    trial = max(answer.telling or answer.primary, key=lambda trial: abs(trial.comparison.mean))
+    known = {name: trial.experiment.value(name) for name in UNIT_NAMES}
+    return lead and replace(lead, link={name: value for name, value in known.items() if value})
 
 
 def outcome_of(conclusion: Conclusion, supports: Outcome) -> str:
