@@ -92,7 +92,7 @@ def test_an_arm_is_named_with_the_sizes_it_was_given():
 def test_a_size_that_makes_a_variant_what_it_is_goes_unsaid():
     fixed = {"attention": {"kv_heads": "all", "fixed": ["kv_heads"]}}
     records = [*arm([0.9, 0.8], attention="mha", settings=fixed), *arm([0.5, 0.4], attention="gqa", extras=KV_HEADS)]
-    assert said(*records).startswith("No clear difference in speed between gqa (kv_heads=2) and mha")
+    assert said(*records).startswith("Accuracy: gqa (kv_heads=2) 45 %, mha 85 %")
 
 
 def test_losses_are_paired_by_windows_of_text():

@@ -186,7 +186,7 @@ def test_each_pass_has_a_headline(tmp_path):
     assert [one.split(", ")[1].split(" ")[0] for one in found] == ["decode", "prefill", "training"]
 
 
-def test_several_backends_are_drawn_by_the_fastest_of_each_context(tmp_path):
+def test_the_fastest_backend_of_each_context_is_drawn(tmp_path):
     records = [
         build(
             attention=one, backend=f"b{n}", seq_len=length, latencies_s=(n * 1e-3,) * 6, provenance={"backend": f"b{n}"}

@@ -103,7 +103,7 @@ def sized(record, peak):
     return replace(record, readings=[*record.readings, *peaks])
 
 
-def test_a_layer_that_was_not_checked_is_marked_and_leads_nothing(tmp_path):
+def test_an_unchecked_layer_is_marked_and_leads_nothing(tmp_path):
     mine = {"provenance": UNCHECKED, "geometry": "deepseek-v2-lite"}
     times = {"mine": (1e-3, mine), "mla": (2e-3, {}), "mha": (3e-3, {})}
     records = [sized(timed(name, "auto", time, launches=4, **more), 1 << 20) for name, (time, more) in times.items()]

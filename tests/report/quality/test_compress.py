@@ -112,8 +112,8 @@ def test_words_go_first_at_the_widest_cache_that_costs_a_tenth():
     row = next(row for row in found if row["Method"] == "SVD by text")
     assert row["At rank (cache)"] == "rank 192 (50 %)"
     assert row["Change of perplexity"].startswith("+36.1 % (")  # (5 · 2 + 20 · 0.25 + 8 · 0.05) / 50 = 0.308
-    # The gaps are 1.75, 1.9, 1.6, 1.75 and 1.75, their standard error 0.1061 / √5; t(4, 97.5 %) = 2.776.
-    told = "rare words +2.000, then frequent words +0.250: by +1.750 (+1.618 to +1.882)"
+    # The gaps are 1.75, 1.9, 1.6, 1.75 and 1.75, their standard error 0.1061 / √5; t(4, 99.375 %) = 3.961.
+    told = "rare words +2.000, then frequent words +0.250: by +1.750 (+1.562 to +1.938)"
     assert by_method["SVD by text", "by word"] == told
     shared = by_method["SVD by text", "relative"]
     assert shared.startswith("rare words +25.0 %, then frequent words +12.5 %: by +12.5 % (")
@@ -378,7 +378,7 @@ def test_a_real_model_stands_beside_the_claim_without_deciding():
     records = [*tiers(1.0, attention="mha"), *tiers(0.2, **mla(16))]
     alone, with_model = information_tiers(in_memory(*records)), information_tiers(in_memory(*records, *study()))
     assert alone.outcome == with_model.outcome
-    first, second = EN.render(alone.text), EN.render(with_model.text)
+    first, second = (" ".join(map(EN.render, verdict.evidence)) for verdict in (alone, with_model))
     assert second.startswith(first)
     told = second.removeprefix(first)
     assert f"a real model whose cache was cut without training it again ({WEIGHTS})" in told

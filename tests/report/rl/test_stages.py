@@ -26,9 +26,10 @@ def test_each_stage_is_told_by_what_it_added_to_each_seed(tmp_path):
     sft, zero, first, second = rows_of(named_table(section, "Stage by stage"))
     assert [row["Recipe"] for row in (sft, zero, first, second)] == ["SFT", "R1-Zero", "R1", "R1"]
     assert (first["Stage"], second["Stage"], zero["Stage"]) == ("1 of 2: SFT", "2 of 2: RL", "1 of 1: RL")
-    # 30, 50, 30, 50, 30: the standard error is 10.95 / √5 = 4.90, and t(4, 97.5 %) = 2.776.
+    # 30, 50, 30, 50, 30: the standard error is 10.95 / √5 = 4.90. The first of four by p, so a quarter of 5 % lies
+    # outside the interval: t(4, 99.375 %) = 3.961.
     assert (second["Before"], second["After"]) == ("38 % (24–52 %)", "90 % (90–90 %)")
-    assert (second["Added (points)"], second["In words"]) == ("+52.0 (+38.4 to +65.6)", "higher")
+    assert (second["Added (points)"], second["In words"]) == ("+52.0 (+32.6 to +71.4)", "higher")
     # t is 7.76 and p 0.0015, the third of four.
     assert (first["In words"], first["p (t, Holm)"]) == ("higher", "0.003")
     # Two seeds end where they began.
@@ -54,10 +55,10 @@ def test_recipes_are_compared_with_r1_zero_at_equal_steps(tmp_path):
         ("sort", "R1", "higher"),
         ("addition", "R1", "neither beats guessing (0 %)"),
     ]
-    # 50, 40, 50, 40, 50: the standard error is 5.48 / √5 = 2.45.
-    assert (at_steps[1]["Difference (points)"], at_steps[1]["P(arm > ref.)"]) == ("+46.0 (+39.2 to +52.8)", "1.00")
+    # 50, 40, 50, 40, 50: the standard error is 5.48 / √5 = 2.45. The second of six by p: t(4, 99.5 %) = 4.331.
+    assert (at_steps[1]["Difference (points)"], at_steps[1]["P(arm > ref.)"]) == ("+46.0 (+35.4 to +56.6)", "1.00")
     assert [figure.facets["task"] for figure in section.figures] == ["sort", "addition"] * 2
-    assert section.figures[0].finding.startswith("R1 is higher after as many steps: +46.0 (+39.2 to +52.8) points")
+    assert section.figures[0].finding.startswith("R1 is higher after as many steps: +46.0 (+35.4 to +56.6) points")
     sentence = "sort · small · MHA · GRPO: after as many steps, against R1-Zero: R1 higher; SFT lower."
     assert sentence in details(section)
 
