@@ -208,7 +208,7 @@ def application() -> typer.Typer:
 
         finish(command)
 
-    @app.command(help="Does a model fit on your GPUs, in which layout, and how fast is it?")
+    @app.command(help="Does a model fit on your GPUs, and how fast is it?")
     def choose(
         call: typer.Context,
         gpus: Annotated[str, typer.Option(help="A count and a device, or the GB of one: 4xh100, 4x80.")],

@@ -1,6 +1,7 @@
 """The table "What we found": the cards of the sample report, so that prose, page and picture say the same."""
 
 import functools
+import re
 
 from suite.report.answers.answers import build_answers
 from suite.report.model.results import read_results
@@ -44,4 +45,5 @@ def answers(lang):
         rows.append(
             (texts.render(card.question), answer[:1].upper() + answer[1:], evidence, texts.render(card.ruling.flips))
         )
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return re.sub(r"(?<![\w-])-(?=\d)", "−", table)

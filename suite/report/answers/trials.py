@@ -156,8 +156,19 @@ class Answer:
     def is_plural(self) -> bool:
         return len(self.telling) > 1
 
+    @property
+    def unit_settings(self) -> list[str]:
+        """The settings that tell units apart."""
+        return [name for name in self.over if len({trial.value(name) for trial in self.primary}) > 1]
+
+    @property
+    def units(self) -> Text:
+        """How many units can tell, with the word for them."""
+        noun = "tasks" if self.unit_settings == ["task"] else "cases"
+        return say(f"claim.units.{noun}", count=len(self.telling))
+
     def unit_name(self, trial: Trial) -> Text:
-        names = [name for name in self.over if len({trial.value(name) for trial in self.primary}) > 1] or UNIT_NAMES
+        names = self.unit_settings or UNIT_NAMES
         return dotted(*(_unit_value(name, trial.value(name)) for name in names)) or trial.experiment.title
 
 
@@ -316,7 +327,7 @@ def _about(answer: Answer, measure: str) -> Text:
     names = dict.fromkeys(trial.name for trial in answer.telling or answer.primary[:1])
     fields = {"name": joined("list", names), "measure": say(f"claim.about.{measure}")}
     if answer.is_plural:
-        return say("answer.about.mean", count=len(answer.telling), **fields)
+        return say("answer.about.mean", units=answer.units, **fields)
     return say("answer.about", where=answer.unit_name(answer.first), **fields)
 
 
@@ -335,7 +346,7 @@ def _told_units(answer: Answer, measure: str) -> list[Text]:
         return [_told_trial(trial, answer, trial.comparison) for trial in answer.primary]
     mean = written(answer.pooled.mean, answer.pooled.interval, answer.first.write)
     said = say(f"claim.said.{answer.pooled.conclusion}")
-    sentences: list[Text] = [say("claim.mean", about=about, count=len(answer.telling), value=mean, said=said)]
+    sentences: list[Text] = [say("claim.mean", about=about, units=answer.units, value=mean, said=said)]
     corrected = iter(answer.pooled.telling)
     return sentences + [
         _told_trial(trial, answer, next(corrected) if trial.comparison.is_tested else trial.comparison)
