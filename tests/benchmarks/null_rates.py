@@ -5,7 +5,7 @@ arms, and lets the page rule on all claims, 100 times (half an hour). `--rounds 
 a claim, or all of them together, assert a difference more often than chance allows at a true rate of 5 %.
 
 - Between arms: within each seed of an experiment the evaluations are permuted among arms, so that every arm is as good.
-- Over time: each run's evaluations are turned round with probability a half, so that nothing rises or falls.
+- Over time: each run's evaluations are permuted among its steps, so that nothing rises or falls.
 - Timings: each case's launches, centred on their variant's median, are dealt anew among variants.
 - Known effects: the same permutation, then points are added to every curve of GRPO.
 """
@@ -113,21 +113,18 @@ def permuted_between_arms(results: Results, random: np.random.Generator) -> Resu
     return replace(results, records=records)
 
 
-def turned_in_time(results: Results, random: np.random.Generator) -> Results:
-    """Turn the evaluations of some runs round, each with probability a half."""
+def permuted_in_time(results: Results, random: np.random.Generator) -> Results:
+    """Permute the evaluations of each run among its steps."""
 
-    def turned(record: Record) -> Record:
+    def permuted(record: Record) -> Record:
         steps = sorted({reading.step for reading in record.readings if is_evaluation(reading)})
-        other = dict(zip(steps, reversed(steps), strict=True))
+        other = dict(zip(steps, (steps[int(place)] for place in random.permutation(len(steps))), strict=True))
         return replace(
             record,
             readings=[replace(r, step=other[r.step]) if is_evaluation(r) else r for r in record.readings],
         )
 
-    records = [
-        replace(current, record=turned(current.record)) if random.random() < 0.5 else current
-        for current in results.records
-    ]
+    records = [replace(current, record=permuted(current.record)) for current in results.records]
     return replace(results, records=records)
 
 
@@ -261,7 +258,7 @@ def main(arguments: Sequence[str]) -> int:
     print("| claim | removed | asserted | other outcomes |\n|---|---|---|---|")
     removals = (
         ("between arms", BETWEEN_ARMS, permuted_between_arms),
-        ("over time", OVER_TIME, turned_in_time),
+        ("over time", OVER_TIME, permuted_in_time),
         ("between variants", TIMED, dealt_launches),
     )
     for removed, asked, change in removals:

@@ -12,7 +12,7 @@ from statistics import fmean
 from suite.records import numbers
 from suite.report.answers.claims import BOUNDED, CONTRADICTED, LEFT_OPEN, MIXED, SUPPORTED, UNTESTED, Verdict
 from suite.report.answers.leads import lead_of_pairs, lead_of_shares
-from suite.report.answers.trials import Trial, answer_of, machine_of, trial_of_arms, verdict_of
+from suite.report.answers.trials import ABOUT, Trial, answer_of, machine_of, trial_of_arms, verdict_of
 from suite.report.blocks import Lead, Text, joined, say
 from suite.report.evidence import verdict_of as said_of
 from suite.report.model.experiment import grouped, of_outcome
@@ -26,7 +26,7 @@ from suite.report.quality.design import QualityArm, QualityContrast, QualityExpe
 from suite.report.quality.families import REVERSED, Family, asked_of, is_graded
 from suite.report.quality.heads import MOST_OF_IT, carried, first_heads, largest_share
 from suite.report.quality.layout import listed
-from suite.statistics.paired import JUDGED, TOLD_APART, Comparison, Outcome, changes, judge_together
+from suite.statistics.paired import JUDGED, TOLD_APART, Comparison, Outcome, changes, compare, judge_together
 
 FULL_CONTEXT = ("two_hop", "copying", "counting")
 """Tasks whose answer needs more than one place of the context."""
@@ -78,8 +78,8 @@ def _answered(
     """A verdict on a claim that some arms are lower: by the share answered, or where nothing has a right answer by the
     loss, which is higher then. Beside shares the loss is told and decides nothing.
     """
-    shares = [_trial(evidence, pair) for pair in pairs if pair.quantity is not design.LOSS]
-    losses = [_turned(_trial(evidence, pair)) for pair in pairs if pair.quantity is design.LOSS]
+    shares = _means([_trial(evidence, pair) for pair in pairs if pair.quantity is not design.LOSS])
+    losses = _means([_turned(_trial(evidence, pair)) for pair in pairs if pair.quantity is design.LOSS])
     by_share, by_loss = answer_of(claim_id, shares), answer_of(claim_id, losses)
     if by_share is not None:
         verdict = verdict_of(by_share, "answered", supports=Outcome.LOWER, beside={"loss": by_loss})
@@ -94,6 +94,24 @@ def _trial(evidence: Evidence, pair: QualityContrast) -> Trial:
     of_families = [experiment for family in evidence.families for experiment in family.uneven]
     experiment = next(experiment for experiment in (*evidence.tasks, *of_families) if pair.arm in experiment.arms)
     return trial_of_arms(pair, experiment)
+
+
+def _means(trials: Sequence[Trial]) -> list[Trial]:
+    """One trial of each experiment and kind of question: arms that are held against one reference share its luck, so
+    that their differences are no independent units. Each seed counts with the mean over the arms that all ran it.
+    """
+    means = []
+    for alike in grouped(trials, lambda trial: (trial.experiment.key, trial.value(ABOUT))).values():
+        sides = []
+        for side in ("ours", "theirs"):
+            by_arm = [dict(zip(t.comparison.names, getattr(t.comparison, side), strict=True)) for t in alike]
+            shared = [seed for seed in by_arm[0] if all(seed in scores for scores in by_arm)]
+            sides.append({seed: fmean(scores[seed] for scores in by_arm) for seed in shared})
+        comparison = compare(*sides, bounds=alike[0].comparison.bounds, margin=alike[0].comparison.margin)
+        if comparison is not None:
+            name = joined("list", dict.fromkeys(trial.name for trial in alike))
+            means.append(replace(alike[0], name=name, comparison=comparison))
+    return means
 
 
 def _turned(trial: Trial) -> Trial:
@@ -119,10 +137,13 @@ def _spread(found: Sequence[QualityContrast]) -> Text:
 
 
 def gqa_between(results: Results) -> Verdict | None:
-    """GQA and MQA, with heads as wide as MHA's, against MHA."""
+    """GQA and MQA, with heads as wide as MHA's, against MHA; the mean of both, since they share MHA's seeds."""
     evidence = evidence_of(results)
     pairs = _against_mha(evidence, lambda arm: arm.first.attention in ("gqa", "mqa") and arm.first.is_wide)
-    return _answered(evidence, "gqa-between", pairs)
+    verdict = _answered(evidence, "gqa-between", pairs)
+    if verdict is None or len({pair.arm.name for pair in pairs}) == 1:
+        return verdict
+    return replace(verdict, evidence=[*verdict.evidence, say("claim.each", counted=_counted(pairs))])
 
 
 def full_context(results: Results) -> Verdict | None:

@@ -183,7 +183,7 @@ def answer_of(claim_id: str, trials: Sequence[Trial]) -> Answer | None:
     design = trial_design(claim_id)
     over, at = (
         design.get("over", UNIT_NAMES),
-        {name: _alike(str(value).lower()) for name, value in design.get("at", {}).items()},
+        {name: _alike("" if value is None else str(value).lower()) for name, value in design.get("at", {}).items()},
     )
     primary = [_plainest(alike, at) for alike in grouped(trials, lambda trial: trial.values(over)).values()]
     return Answer(over=over, primary=primary, changes=_changes(trials, over, at))
@@ -391,6 +391,9 @@ def _when_it_changes(answer: Answer) -> Text:
             for place, unit in ((place, answer.pooled.telling[place]) for place in answer.pooled.contradiction)
         ]
         sentences.append(say("claim.sides", first=sides[0], second=sides[1]))
+    floored = [trial for trial in answer.primary if trial.comparison.outcome is Outcome.FLOOR]
+    if floored and answer.telling:
+        sentences.append(say("claim.floored", units=joined("list", map(answer.unit_name, floored))))
     clear = [change for change in answer.changes if change.is_clear]
     told = joined("notes", [change.told() for change in clear[:MOST_CHANGES]])
     if clear:

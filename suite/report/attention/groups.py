@@ -158,7 +158,7 @@ def side_by_side(
 
 
 def worth_drawing(found: Mapping[Pairs, Sequence[Timing]]) -> list[Pairs]:
-    """Return the groups that get a figure, in their order.
+    """Return the groups that get a figure: those of several launches first, since they alone tell an order.
 
     Of a label none that differs only in its new tokens from one with more variants, and none of a single context where
     others have several. What other labels have drops nothing: a person's few runs stand beside many reference records.
@@ -174,7 +174,8 @@ def worth_drawing(found: Mapping[Pairs, Sequence[Timing]]) -> list[Pairs]:
         best = fullest[key]
         return variants[key] == variants[best] or dict(key).get("query_len") == dict(best).get("query_len")
 
-    return [key for key in found if is_telling(key) and contexts[key] >= fewest[dict(key).get(LABEL)]]
+    shown = [key for key in found if is_telling(key) and contexts[key] >= fewest[dict(key).get(LABEL)]]
+    return sorted(shown, key=lambda key: all(timing.interval.launches == 1 for timing in found[key]))
 
 
 def titles_of(keys: Iterable[Pairs]) -> dict[Pairs, tuple[Text, Text]]:

@@ -35,7 +35,7 @@ VERDICTS = {
     "grpo-stable": "no difference that matters",
     "accuracy-and-format-rewards": "supported",
     "grpo-step-feedback": "contradicted",
-    "grpo-no-labels": "no clear difference",
+    "grpo-no-labels": "these runs cannot tell",
     "grpo-compares-samples": "contradicted by the definition",
     "grpo-shorter-solutions": "supported",
     "cost-decides": "no clear difference",
