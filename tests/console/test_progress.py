@@ -117,8 +117,8 @@ def test_disturbed_runs_have_a_mark_and_one_line_for_all(capsys):
         build(),
     )
     said = capsys.readouterr().out
-    assert "2 of 4 cases were disturbed (~): context switches and other work on the CPU" in said
-    assert "1 with a warning (!): kernel: sdpa fell to torch's math path; suite results show tells each" in said
+    assert "2 of 4 cases were disturbed by context switches and other work on the CPU (marked ~)" in said
+    assert "1 with a warning (!): kernel: sdpa fell to torch's math path. Details: suite results show" in said
     assert "wall time" not in said
     marks = [line.rsplit(" ", 1)[1] for line in said.splitlines() if line.startswith("[")]
     assert [mark if len(mark) == 1 else "" for mark in marks] == ["~", "~", "!", ""]

@@ -76,9 +76,9 @@ def test_this_machines_verdict_stands_first_and_others_beside_it():
     ruling = rulings["mla-faster-inference"]
     assert (ruling.outcome, ruling.badge, ruling.machine) == (SUPPORTED, Badge.HERE, "A processor")
     assert (ruling.elsewhere.outcome, ruling.elsewhere.machine) == ("contradicted", "Another processor")
-    assert EN.render(found.reproduced[0]) == "1 of 2 verdicts reproduced on this machine."
+    assert EN.render(found.reproduced[0]) == "1 of 2 claims reproduced on this machine."
     agreed, _ = answered(*speeds(1e-3, 3e-3), *elsewhere(1e-3, 2e-3))
-    assert [EN.render(text) for text in agreed.reproduced] == ["2 of 2 verdicts reproduced on this machine."]
+    assert [EN.render(text) for text in agreed.reproduced] == ["2 of 2 claims reproduced on this machine."]
 
 
 def test_too_few_records_here_leave_the_verdict_to_others():
