@@ -240,7 +240,11 @@ class Terminal:
         disturbed = sum(map(bool, causes))
         kinds = " and ".join(dict.fromkeys(cause for of_record in causes for cause in of_record))
         said = "was" if disturbed == 1 else "were"
-        lines = [f"{disturbed} of {len(records)} cases {said} disturbed by {kinds} (marked {DISTURBED})"] if disturbed else []
+        lines = (
+            [f"{disturbed} of {len(records)} cases {said} disturbed by {kinds} (marked {DISTURBED})"]
+            if disturbed
+            else []
+        )
         others = Counter(warning for record in records for warning in other_warnings_of(record))
         lines += [f"{count} with a warning (!): {warning}" for warning, count in others.most_common(MOST_REASONS)]
         more = ["Details: suite results show"] if lines else []

@@ -302,10 +302,12 @@ def verdict_of(
 
 
 def _linked(answer: Answer, lead: Lead | None) -> Lead | None:
-    """The lead with the values that its section opens on: those of the unit that differs most."""
+    """The lead with the task that its section opens on: the one that differs most. The tiers have a section of their
+    own.
+    """
     trial = max(answer.telling or answer.primary, key=lambda trial: abs(trial.comparison.mean))
-    known = {name: trial.experiment.value(name) for name in UNIT_NAMES}
-    return lead and replace(lead, link={name: value for name, value in known.items() if value})
+    task = trial.experiment.value("task")
+    return lead and replace(lead, link={"task": task} if task and task != "tiers" else {})
 
 
 def outcome_of(conclusion: Conclusion, supports: Outcome) -> str:
