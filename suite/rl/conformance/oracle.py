@@ -79,16 +79,6 @@ class FormulaSettings:
     reward_weights: Sequence[float] = ()
 
 
-def reward(
-    format_reward: str, format_weight: float, buffer: int, longest: int, *, accuracy: float, form: float, length: int
-) -> float:
-    paid = accuracy if form == 1 else 0.0
-    if format_reward == "added":
-        paid = accuracy + format_weight * form
-    late = length - (longest - buffer)
-    return paid - late / buffer if buffer and late > 0 else paid
-
-
 def whitened(rows: Rows) -> Rows:
     every = [value for row in rows for value in row]
     if len(set(every)) < 2:

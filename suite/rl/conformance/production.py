@@ -35,7 +35,6 @@ class Batch:
     log_p_NT: Tensor
     log_old_NT: Tensor
     log_reference_NT: Tensor
-    new_values_NT: Tensor
 
 
 def batch_of(
@@ -79,7 +78,6 @@ def batch_of(
         log_p_NT=rows([completion.log_p for completion in completions], LOG_IN_PADDING["policy"]),
         log_old_NT=log_old_NT,
         log_reference_NT=log_reference_NT,
-        new_values_NT=rows([new_values(completion) for completion in completions], -IN_PADDING),
     )
 
 
@@ -87,11 +85,6 @@ def part_of(scored: Scored, rows: slice) -> Scored:
     """Return some completions of a rollout, as a rollout."""
     parts = {name: getattr(scored, name) for name in scored.__dataclass_fields__}
     return replace(scored, **{name: part[rows] for name, part in parts.items() if part is not None})
-
-
-def new_values(completion: Completion) -> list[float]:
-    """Return the critic's values after some update: some values moved farther than the clip allows, some not."""
-    return [2 * value + 0.1 for value in completion.values]
 
 
 def differentiate_draws(batch: Batch, objective: Objective, size: int, estimate: Estimator) -> tuple[Tensor, Clipped]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,6 +29,11 @@ class Differentiated:
     value_slopes_NT: Tensor
 
 
+def updated(value: Any) -> Any:
+    """The critic's value after some update: some values move farther than the clip allows, some do not."""
+    return 2 * value + 0.1
+
+
 def differentiate(
     batch: Batch,
     objective: Objective,
@@ -40,7 +46,8 @@ def differentiate(
     estimated = estimate(scored, objective)
     divisors = Divisors.of(mask_NT, longest=objective.longest_completion)
     log_p_NT = batch.log_p_NT.clone().requires_grad_()
-    values_NT = batch.new_values_NT.clone().requires_grad_()
+    old_values_NT = mask_NT.new_zeros(mask_NT.shape) if scored.values_NT is None else scored.values_NT
+    values_NT = updated(old_values_NT).requires_grad_()
     losses: PolicyLoss = POLICY_LOSSES.load(objective.policy_loss)
     loss, critics, low, high = (mask_NT.new_zeros(()) for _ in range(4))
     for rows in [list(part) for part in chunks] if chunks else [slice(None)]:

@@ -13,11 +13,12 @@ from suite.rl.conformance import oracle
 from suite.rl.conformance.cases import Ledger, formula, formula_settings
 from suite.rl.conformance.gradients import slopes_of
 from suite.rl.conformance.oracle import Completion
-from suite.rl.conformance.production import batch_of, new_values
+from suite.rl.conformance.production import batch_of
 from suite.rl.conformance.workload import ConformanceWorkload
 from suite.rl.objective import Objective
-from tests.rl.conformance.differentiated import Differentiated, differentiate
+from tests.rl.conformance.differentiated import Differentiated, differentiate, updated
 from tests.rl.conformance.formulas import cases, clipped, gae_returns, loss_of, value_loss_slopes
+from tests.rl.conformance.rewards import check_rewards
 
 LONGEST = 5
 LENGTHS = (5, 2, 0, 3, 1, 4, 5, 3, 2)
@@ -60,7 +61,7 @@ def _check_formulas(
         ledger.expect(span, "the share of clipped tokens", worst[-1])
     if plain.estimated.returns_NT is not None:
         returns = gae_returns(completions, wanted)
-        new = [new_values(completion) for completion in completions]
+        new = [[updated(value) for value in completion.values] for completion in completions]
         slopes = value_loss_slopes(completions, returns, new, objective.cliprange_value)
         worst += [_gap(plain.estimated.returns_NT, returns), _gap(plain.value_slopes_NT, slopes)]
         ledger.expect(span, "a return", worst[-2])
@@ -203,6 +204,8 @@ class WithLayouts(ConformanceWorkload):
 
     def step(self, meter: Meter) -> None:
         ledger = Ledger(meter)
+        check_rewards(ledger)
+        ledger.settle()
         check_layouts(ledger, self.plan.seed, torch.device(self.plan.device))
         ledger.settle()
         super().step(meter)

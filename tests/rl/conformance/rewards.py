@@ -3,7 +3,6 @@
 import functools
 import itertools
 
-from suite.rl.conformance import oracle
 from suite.rl.conformance.cases import Ledger
 from suite.rl.reward import ADDED, FORMAT_REWARDS, Reward
 
@@ -32,7 +31,7 @@ def _difference(reward: Reward, accuracy: float, formed: float, length: int) -> 
     """Return the largest difference of the sum, and of each weighed part from what remains of the sum where the other
     parts are 0."""
     parts = reward.parts(accuracy=accuracy, form=formed, length=length)
-    paid = functools.partial(oracle.reward, reward.format_reward, WEIGHT)
+    paid = functools.partial(paid_by_formula, reward.format_reward, WEIGHT)
     whole = paid(0, LONGEST, accuracy=accuracy, form=formed, length=length)
     less = paid(reward.overlong_buffer, LONGEST, accuracy=accuracy, form=formed, length=length)
     wanted = [whole]
@@ -46,3 +45,13 @@ def _difference(reward: Reward, accuracy: float, formed: float, length: int) -> 
     weighed = [weight * part for weight, part in zip(reward.weights, parts, strict=True)]
     differences = [got - want for got, want in zip(weighed, wanted, strict=True)]
     return max(map(abs, [reward.total(parts) - less, *differences]))
+
+
+def paid_by_formula(
+    format_reward: str, format_weight: float, buffer: int, longest: int, *, accuracy: float, form: float, length: int
+) -> float:
+    paid = accuracy if form == 1 else 0.0
+    if format_reward == "added":
+        paid = accuracy + format_weight * form
+    late = length - (longest - buffer)
+    return paid - late / buffer if buffer and late > 0 else paid
