@@ -69,7 +69,9 @@ def cheaper(results: Results) -> Verdict | None:
     costs = [
         trial
         for pair in pairs
-        for trial in _trials(pair, Quantity(name="cost", value=cost_s, text=numbers.seconds, difference=_seconds))
+        for trial in _trials(
+            pair, Quantity(name="cost", value=cost_s, text=numbers.seconds, difference="{:+.2f} s".format)
+        )
     ]
     clock = design.clock_of(pairs[0][0]) if pairs else ""
     answer = answer_of("grpo-cheaper", costs)
@@ -132,10 +134,6 @@ def _told_memory(evidence: str, savings: Sequence[Saving]) -> Text:
     low, high = numbers.percent(shares[0]), numbers.percent(shares[-1])
     saves = low if low == high else say("rl.range", low=low, high=high)
     return say(f"claim.memory.{evidence}", less=sum(share > 0 for share in shares), count=len(shares), saves=saves)
-
-
-def _seconds(difference: float) -> str:
-    return f"{difference:+.2f} s"
 
 
 def sample_efficient(results: Results) -> Verdict | None:

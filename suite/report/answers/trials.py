@@ -40,8 +40,6 @@ MOST_CHANGES = 2
 """Settings that the line on when an answer changes names."""
 UNIT_NAMES = ("task", "policy")
 """Settings whose values name a unit, where nothing tells it from others."""
-
-
 Level = tuple[tuple[str, str], ...]
 """Settings that go together, and their values."""
 
@@ -56,9 +54,16 @@ class Trial:
     comparison: Comparison
     write: Callable[[float], str]
     settings: Mapping[str, str]
-    machine: str
-    extras: int
-    """Settings that the arms' cases name besides the axes: the fewer, the nearer to the defaults."""
+    arms: Sequence[Arm[Any]]
+
+    @property
+    def machine(self) -> str:
+        return machine_of(self.arms[0])
+
+    @property
+    def extras(self) -> int:
+        """Settings that the arms' cases name besides the axes: the fewer, the nearer to the defaults."""
+        return sum(len(arm.first.record.case.extras) for arm in self.arms)
 
     def value(self, name: str) -> str:
         """A setting; empty where it says nothing."""
@@ -80,8 +85,7 @@ def trial_of_arms(contrast: Contrast[Any], experiment: Experiment[Any], names: S
         comparison=replace(contrast.found, adjusted_p=None),
         write=contrast.quantity.difference,
         settings={ABOUT: contrast.about, **ours, **others},
-        machine=machine_of(arms[0]),
-        extras=sum(map(num_extras, arms)),
+        arms=arms,
     )
 
 
@@ -89,24 +93,15 @@ def trial_of_change(
     arm: Arm[Any], experiment: Experiment[Any], change: Comparison, write: Callable[[float], str], name: Text
 ) -> Trial:
     """A trial of what changed in one arm, by seed."""
+    change = replace(change, adjusted_p=None)
     return Trial(
-        experiment=experiment,
-        name=name,
-        comparison=replace(change, adjusted_p=None),
-        write=write,
-        settings=settings_of(arm),
-        machine=machine_of(arm),
-        extras=num_extras(arm),
+        experiment=experiment, name=name, comparison=change, write=write, settings=settings_of(arm), arms=[arm]
     )
 
 
 def machine_of(arm: Arm[Any]) -> str:
     """The name of the machine that an arm's first run ran on."""
     return plain_name(machine_name(arm.first.record))
-
-
-def num_extras(arm: Arm[Any]) -> int:
-    return len(arm.first.record.case.extras)
 
 
 def settings_of(arm: Arm[Any]) -> dict[str, str]:
@@ -153,10 +148,6 @@ class Answer:
         return next(iter(self.telling), self.primary[0])
 
     @property
-    def is_plural(self) -> bool:
-        return len(self.telling) > 1
-
-    @property
     def unit_settings(self) -> list[str]:
         """The settings that tell units apart."""
         return [name for name in self.over if len({trial.value(name) for trial in self.primary}) > 1]
@@ -169,11 +160,9 @@ class Answer:
 
     def unit_name(self, trial: Trial) -> Text:
         names = self.unit_settings or UNIT_NAMES
-        return dotted(*(_unit_value(name, trial.value(name)) for name in names)) or trial.experiment.title
-
-
-def _unit_value(name: str, value: str) -> Text:
-    return say_or(f"quality_tiers.asked.{value}", value) if name == ABOUT else value
+        values = {name: trial.value(name) for name in names}
+        asked = {ABOUT: say_or(f"quality_tiers.asked.{values[ABOUT]}", values[ABOUT])} if ABOUT in values else {}
+        return dotted(*{**values, **asked}.values()) or trial.experiment.title
 
 
 def answer_of(claim_id: str, trials: Sequence[Trial]) -> Answer | None:
@@ -283,7 +272,9 @@ def verdict_of(
     `measure`: what was compared, a key of claim.about. `supports`: the direction that bears the claim out. `facts`:
     sentences before the numbers. `beside`: answers on other measures, which are told and decide nothing.
     """
-    conclusion = answer.pooled.conclusion
+    conclusion, sides = answer.pooled.conclusion, [answer.telling[place] for place in answer.pooled.contradiction or ()]
+    # None of the settings in which two units differ that contradict each other can be ruled out.
+    dividing = [name for name in answer.over if len({side.value(name) for side in sides}) > 1]
     first = answer.first
     return Verdict(
         outcome=outcome_of(conclusion, supports),
@@ -293,7 +284,7 @@ def verdict_of(
             *(_told_beside(about, other) for about, other in (beside or {}).items() if other is not None),
             *_told_changes(answer),
         ],
-        on=joined("list", [setting_name(name) for name in _dividing(answer)]),
+        on=joined("list", map(setting_name, dividing)),
         lead=_linked(answer, lead_of_pooled(answer.pooled, first.write, _about(answer, measure))),
         flips=_when_it_changes(answer),
         machine=first.machine,
@@ -328,23 +319,15 @@ def outcome_of(conclusion: Conclusion, supports: Outcome) -> str:
 def _about(answer: Answer, measure: str) -> Text:
     names = dict.fromkeys(trial.name for trial in answer.telling or answer.primary[:1])
     fields = {"name": joined("list", names), "measure": say(f"claim.about.{measure}")}
-    if answer.is_plural:
+    if len(answer.telling) > 1:
         return say("answer.about.mean", units=answer.units, **fields)
     return say("answer.about", where=answer.unit_name(answer.first), **fields)
-
-
-def _dividing(answer: Answer) -> list[str]:
-    """The settings in which the two units that contradict each other differ: none of them can be ruled out."""
-    if answer.pooled.contradiction is None:
-        return []
-    ours, theirs = (answer.telling[place] for place in answer.pooled.contradiction)
-    return [name for name in answer.over if ours.value(name) != theirs.value(name)]
 
 
 def _told_units(answer: Answer, measure: str) -> list[Text]:
     """A sentence on the mean, and one on each unit."""
     about = say(f"claim.about.{measure}")
-    if not answer.is_plural:
+    if len(answer.telling) < 2:
         return [_told_trial(trial, answer, trial.comparison) for trial in answer.primary]
     mean = written(answer.pooled.mean, answer.pooled.interval, answer.first.write)
     said = say(f"claim.said.{answer.pooled.conclusion}")
@@ -365,11 +348,10 @@ def _told_trial(trial: Trial, answer: Answer, comparison: Comparison) -> Text:
 
 def _told_beside(measure: str, answer: Answer) -> Text:
     """A sentence on another measure."""
-    about, said = say(f"claim.about.{measure}"), say(f"claim.said.{answer.pooled.conclusion}")
-    if answer.pooled.interval is None:
-        return say("claim.beside.few", about=about, said=said)
-    value = written(answer.pooled.mean, answer.pooled.interval, answer.first.write)
-    return say("claim.beside", about=about, value=value, said=said)
+    fields = {"about": say(f"claim.about.{measure}"), "said": say(f"claim.said.{answer.pooled.conclusion}")}
+    if not answer.telling:
+        return say("claim.beside.few", **fields)
+    return say("claim.beside", value=written(answer.pooled.mean, answer.pooled.interval, answer.first.write), **fields)
 
 
 def _told_changes(answer: Answer) -> list[Text]:
