@@ -178,6 +178,18 @@ def test_another_setting_moves_the_answer_and_decides_nothing():
     assert "None of 1 other settings tried clearly moves the difference" in EN.render(alike.flips)
 
 
+def test_a_setting_is_held_against_the_same_cell_without_it():
+    records = [*crossed(0.1, group=LOW, batch=HIGH), *crossed(1, group=HIGH, batch=HIGH)]
+    flips = EN.render(verdict_on("grpo-sample-efficient", *records).flips)
+    assert "with reward scaling = batch it changes by +20.5" in flips  # the mean of 41 and 0 points
+
+
+def test_a_loss_that_is_not_clear_contradicts_nothing():
+    """Less by 5, 1, 2, 0 and 3 points: −4.6 to +0.2, which rules out a gain of two points and no more."""
+    behind = [high - less for high, less in zip(HIGH, (0.05, 0.01, 0.02, 0.0, 0.03), strict=True)]
+    assert ruling("grpo-sample-efficient", *finals("grpo", behind), *finals("ppo", HIGH))[0] == "at most a small effect"
+
+
 def test_settings_that_never_differ_alone_are_named_together():
     def at(kl_type, in_reward, values):
         extras = {"kl_type": kl_type, "use_kl_in_reward": in_reward}
