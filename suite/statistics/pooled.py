@@ -62,14 +62,8 @@ class Pooled:
     @property
     def _effect(self) -> tuple[float, float, int]:
         """The mean, its standard error, and Welch and Satterthwaite's degrees of freedom, rounded down."""
-        variances = [comparison.error**2 for comparison in self.telling]
-        total = math.fsum(variances)
-        freedom = min(comparison.pairs - 1 for comparison in self.telling)
-        if total > 0:
-            parts = zip(variances, self.telling, strict=True)
-            by_welch = total**2 / math.fsum(variance**2 / (unit.pairs - 1) for variance, unit in parts)
-            freedom = max(1, math.floor(by_welch * (1 + 1e-12)))
-        return self.mean, math.sqrt(total) / len(variances), freedom
+        error = math.sqrt(math.fsum(comparison.error**2 for comparison in self.telling))
+        return self.mean, error / len(self.telling), _freedom(self.telling)
 
     @functools.cached_property
     def interval(self) -> Estimate | None:
@@ -135,11 +129,14 @@ def _p(mean: float, error: float, freedom: int) -> float:
 
 def _p_of_two(first: Comparison, second: Comparison) -> float:
     """p of Welch's test that two units have one mean."""
-    variances = first.error**2, second.error**2
-    total = sum(variances)
-    freedom = min(first.pairs, second.pairs) - 1
-    if total > 0:
-        freedom = math.floor(
-            total**2 / (variances[0] ** 2 / (first.pairs - 1) + variances[1] ** 2 / (second.pairs - 1))
-        )
-    return _p(first.mean - second.mean, math.sqrt(total), max(1, freedom))
+    return _p(first.mean - second.mean, math.hypot(first.error, second.error), _freedom([first, second]))
+
+
+def _freedom(units: Sequence[Comparison]) -> int:
+    """Welch and Satterthwaite's degrees of freedom of a sum of the units' means, rounded down."""
+    variances = [unit.error**2 for unit in units]
+    total = math.fsum(variances)
+    if total == 0:
+        return min(unit.pairs - 1 for unit in units)
+    parts = math.fsum(variance**2 / (unit.pairs - 1) for variance, unit in zip(variances, units, strict=True))
+    return max(1, math.floor(total**2 / parts * (1 + 1e-12)))
