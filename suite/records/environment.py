@@ -161,7 +161,7 @@ def _bundled(path: Path) -> dict[str, Any]:
 @functools.cache
 def cpu_model() -> str:
     """The processor's marketing name, as the system gives it."""
-    if name := _cpuinfo().get("model name"):
+    if name := cpuinfo().get("model name"):
         return name
     if sys.platform == "darwin":
         with contextlib.suppress(OSError, subprocess.SubprocessError):
@@ -172,12 +172,12 @@ def cpu_model() -> str:
 
 def cpu_family() -> str:
     """Family, model and stepping, as `25.1.1`: they tell processors of one name apart. Empty where not x86 Linux."""
-    cpuinfo = _cpuinfo()
-    return ".".join(cpuinfo[name] for name in ("cpu family", "model", "stepping") if name in cpuinfo)
+    cpu = cpuinfo()
+    return ".".join(cpu[name] for name in ("cpu family", "model", "stepping") if name in cpu)
 
 
 @functools.cache
-def _cpuinfo() -> dict[str, str]:
+def cpuinfo() -> dict[str, str]:
     """What Linux says of its first processor, by name."""
     with contextlib.suppress(OSError):
         first, _, _ = Path("/proc/cpuinfo").read_text().partition("\n\n")

@@ -1,19 +1,19 @@
 """The C++ decode kernel against float64: the same bound as every run's check."""
 
-import os
 import shutil
+import sys
 from dataclasses import replace
 
 import pytest
 import torch
-from torch._inductor.codecache import CppCodeCache
-from torch._inductor.exc import CppCompileError
+from torch._inductor import config
 
 from suite.attention.backends.cpp import Cpp
 from suite.attention.check import compare, reference_rows, relative_error
 from suite.attention.cpp_decode import kernel
 from suite.attention.problem import visible_keys
 from suite.measure.workload import UnsupportedError
+from suite.records.user_cache import KERNELS
 from tests.kernels import decode_cases
 from tests.kernels.shapes import GQA_8, LARGE_BLOCKS, SHAPES, drawn
 
@@ -136,15 +136,15 @@ def test_a_record_will_say_how_it_was_built():
 
 @pytest.fixture
 def unbuilt(monkeypatch, tmp_path):
-    """A folder of torch's kernels that is empty."""
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    """A folder of kernels that is empty."""
+    monkeypatch.setenv(KERNELS, str(tmp_path / "kernels"))
     kernel.library.cache_clear()
-    yield tmp_path
+    yield tmp_path / "kernels"
     kernel.library.cache_clear()
 
 
 def test_whether_it_would_run_is_known_without_building(monkeypatch, unbuilt):
-    monkeypatch.setattr(CppCodeCache, "load", lambda text: pytest.fail("it was built"))
+    monkeypatch.setattr(kernel, "_build", lambda path: pytest.fail("it was built"))
     Cpp(GQA_8)
 
 
@@ -153,45 +153,33 @@ def test_it_says_that_there_is_no_compiler(unbuilt, no_compiler):
         Cpp(GQA_8)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a compiler there is found by other means")
+@pytest.mark.parametrize("compiler", ["/nope", "/"])
+def test_a_compiler_that_cannot_run_is_none(unbuilt, compiler):
+    says = pytest.raises(UnsupportedError, match=r"^cpp needs a C\+\+ compiler, and torch finds none \(")
+    with config.patch({"cpp.cxx": (None, compiler)}), says:
+        Cpp(GQA_8)
+
+
 def test_it_says_why_it_cannot_be_built(monkeypatch, unbuilt):
-    def broken(text):
-        raise CppCompileError(["g++", "-O3"], "a.cpp:1: fatal error: no such file\ncompilation terminated.")
-
-    monkeypatch.setattr(CppCodeCache, "load", broken)
-    with pytest.raises(UnsupportedError, match=r"^cpp cannot be built here \(a.cpp:1: fatal error: no such file\)$"):
-        ready(GQA_8, drawn(GQA_8))
-
-
-def test_it_says_that_nothing_can_be_kept(monkeypatch, unbuilt):
-    taken = unbuilt / "file"
-    taken.write_text("")
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(taken / "folder"))
-    with pytest.raises(UnsupportedError, match=r"^cpp cannot be built here \(\[Errno \d+\] .*folder'\)$"):
+    monkeypatch.setattr(kernel, "_text", lambda: "#error of the source")
+    with pytest.raises(UnsupportedError, match=r"^cpp cannot be built or loaded here \(.* error: .*of the source\)$"):
         ready(GQA_8, drawn(GQA_8))
 
 
 def test_what_is_built_is_kept_for_its_cpu(monkeypatch, tmp_path):
     kernel.library()
-    built = kernel._path()
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    built = kernel.kept_at()
+    monkeypatch.setenv(KERNELS, str(tmp_path))
     for suffix in (".so", ".txt"):
         shutil.copy(built.with_suffix(suffix), tmp_path)
-    monkeypatch.setattr(CppCodeCache, "load", lambda text: pytest.fail("it was built again"))
+    monkeypatch.setattr(kernel, "_build", lambda path: pytest.fail("it was built again"))
     kernel.library.cache_clear()
     agrees(GQA_8)
     for name, other in (("_instructions", lambda: "flags: sse2"), ("_text", lambda: "// another source")):
         with monkeypatch.context() as changed:
             changed.setattr(kernel, name, other)
-            assert not kernel.is_built()
-
-
-def test_a_user_without_a_name_has_a_folder(monkeypatch):
-    def nameless():
-        raise KeyError("getpwuid(): uid not found: 1234")
-
-    monkeypatch.setattr(kernel.getpass, "getuser", nameless)
-    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
-    assert kernel._path().parent.name == f"torchinductor_uid_{os.getuid()}"
+            assert not kernel.kept_at().exists()
 
 
 @pytest.mark.parametrize("seq_len", [40, 100])

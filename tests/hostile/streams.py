@@ -1,21 +1,20 @@
 """Commands whose streams, limits or surroundings are broken, each as a process of its own; and where they write."""
 
-import getpass
 import os
 import random
 import resource
 import stat
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from suite.records.user_cache import KERNELS, kernels_folder
 from tests.hostile.attempt import CODES, INTERRUPTED, Attempt, command
 from tests.records.factory import build, store
 
 ROOT = Path(__file__).resolve().parents[2]
-KERNELS = os.environ.get("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/torchinductor_{getpass.getuser()}")
-"""Where a decode kernel is kept: an attempt with a temporary folder of its own would build it again."""
+FOLDER_OF_KERNELS = str(kernels_folder())
+"""Where a decode kernel is kept: an attempt with a home of its own would build it again."""
 OF_RUNS = ("geometry=tiny", "seq_len=64", "measure=smoke", "telemetry=off")
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "welcome": (),
@@ -174,7 +173,7 @@ def _as_process(arguments: tuple[str, ...], change: Callable[[], object]) -> Cal
     """The command in a new interpreter, since its begin and its end are what streams break."""
 
     def run() -> int:
-        os.environ |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TORCHINDUCTOR_CACHE_DIR": KERNELS}
+        os.environ |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", KERNELS: FOLDER_OF_KERNELS}
         change()
         os.execv(sys.executable, [sys.executable, "-m", "suite", *arguments])
 

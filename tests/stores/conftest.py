@@ -9,6 +9,10 @@ from threading import Lock, Thread
 
 import pytest
 
+from suite.records.user_cache import KERNELS, kernels_folder
+
+FOLDER_OF_KERNELS = str(kernels_folder())
+"""A machine of its own would build a decode kernel again."""
 ROOT = Path(__file__).parents[2]
 SECRET = "a-secret-of-the-tests-0123"
 
@@ -86,6 +90,7 @@ def environment(server, tmp_path, monkeypatch):
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_MAX_ATTEMPTS": "1",
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        KERNELS: FOLDER_OF_KERNELS,
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": str(ROOT),
     }

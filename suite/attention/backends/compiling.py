@@ -32,12 +32,13 @@ class CompiledBackend(Backend):
         return self
 
     def needs_compiler(self, problem: Problem) -> None:
-        """Raise AbsentError where torch has no compiler for the problem's device."""
+        """Raise AbsentError where torch has no compiler for the problem's device, or no folder."""
         if problem.device.type == "cpu":
             needs.cpp_compiler(self.name)
             return
         needs.cuda(self.name, problem.device, OLDEST_FOR_TRITON)
         needs.package(self.name, "triton", "triton")
+        needs.kernels_folder(self.name)
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -26,7 +26,8 @@ class Cpp(Backend):
         needs.dtype(self.name, problem.dtype, kernel.FUNCTIONS)
         if problem.device.type != "cpu":
             raise UnsupportedError(f"cpp runs on CPUs only; got device={problem.device.type}")
-        if not kernel.is_built():
+        needs.kernels_folder(self.name)
+        if not kernel.kept_at().exists():
             needs.cpp_compiler(self.name)
 
     def autotuned(self, *inputs: Tensor) -> Backend:
@@ -35,17 +36,16 @@ class Cpp(Backend):
             raise UnsupportedError("cpp wants the columns of a query, a key and a value side by side")
         try:
             kernel.library()
-        except (RuntimeError, OSError) as error:  # the compiler's; the loader's, and of a folder that cannot be written
-            lines = str(error).strip().splitlines()
-            said = next((line for line in lines if "error:" in line), lines[0])
-            raise needs.AbsentError(f"cpp cannot be built here ({said})") from error
+            self.built = kernel.flags()
+        except (RuntimeError, OSError) as error:  # the compiler's; the loader's, and of a folder that is not ours alone
+            reason = next((line for line in str(error).splitlines() if "error:" in line), needs.in_a_line(error))
+            raise needs.AbsentError(f"cpp cannot be built or loaded here ({reason})") from error
         problem = self.problem
         pairs, rows = problem.batch * problem.kv_heads, problem.heads_per_group * problem.query_len
         self._splits = kernel.splits_for(pairs, problem.seq_len, torch.get_num_threads())
         self._products = kernel.products_for(problem.dtype, rows, problem.qk_dim, problem.v_dim)
         parts = f", the context in {self._splits} parts" if self._splits > 1 else ""
         self.form = f"products of {kernel.PRODUCTS[self._products]}{parts}"
-        self.built = kernel.flags()
         return self
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:

@@ -7,12 +7,16 @@ own cases, each with a sentence, and never the run.
 
 import importlib
 import importlib.util
+import os
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
 
+from suite.attention.cpp_decode import kernel
 from suite.measure.workload import UnsupportedError
+from suite.records.user_cache import INDUCTOR, KERNELS
 
 
 class AbsentError(UnsupportedError):
@@ -24,12 +28,9 @@ def package(backend: str, module: str, distribution: str) -> None:
     key counts the versions of what is imported so."""
     if importlib.util.find_spec(module) is None:
         raise AbsentError(f"{backend} needs the package {distribution}, which is not installed")
-    try:
+    # It may be built for another torch, or another CUDA; half installed; without a driver at hand.
+    with explained(f"{backend} needs the package {distribution}, which cannot be loaded", AbsentError):
         importlib.import_module(module)
-    except Exception as error:  # built for another torch, or another CUDA; half installed; without a driver at hand
-        raise AbsentError(
-            f"{backend} needs the package {distribution}, which cannot be loaded ({in_a_line(error)})"
-        ) from error
 
 
 @contextmanager
@@ -40,7 +41,7 @@ def explained(failure: str, as_a: type[UnsupportedError] = UnsupportedError) -> 
         yield
     except (UnsupportedError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError):
         raise
-    except Exception as error:
+    except Exception as error:  # theirs may be of any class: ImportError, KeyError, AssertionError, Triton's own
         if torch.cuda.is_initialized():
             torch.cuda.synchronize()  # raises in its turn where the device is lost
         raise as_a(f"{failure} ({in_a_line(error)})") from error
@@ -68,13 +69,26 @@ def cuda(backend: str, device: torch.device, at_least: tuple[int, int], *, exact
 
 def cpp_compiler(backend: str) -> None:
     """Raise AbsentError where torch has no C++ compiler for kernels of this machine's CPU."""
-    from torch._inductor.cpp_builder import get_cpp_compiler  # takes a second to import
-    from torch._inductor.exc import InvalidCxxCompiler
-
+    kernels_folder(backend)
     try:
+        from torch._inductor.cpp_builder import get_cpp_compiler  # takes seconds to import, and makes torch's folder
+
         get_cpp_compiler()
-    except (InvalidCxxCompiler, RuntimeError) as error:  # the second is what Windows gives
-        raise AbsentError(f"{backend} needs a C++ compiler, and torch finds none") from error
+    except (RuntimeError, OSError) as error:  # InvalidCxxCompiler is the first; the second where CXX names a folder
+        raise AbsentError(f"{backend} needs a C++ compiler, and torch finds none ({in_a_line(error)})") from error
+
+
+def kernels_folder(backend: str) -> None:
+    """Raise AbsentError where no folder can be had for kernels. Let torch keep there what it compiles, unless somebody
+    chose another: its own choice lies in the shared temporary folder, where another user may have been first."""
+    try:
+        path = kernel.kept_at()
+    except OSError as error:
+        raise AbsentError(f"{backend} has no folder for kernels ({in_a_line(error)}): set {KERNELS}") from error
+    default = f"{tempfile.gettempdir()}{os.sep}torchinductor_"
+    if os.environ.get(INDUCTOR, default).startswith(default):  # torch sets it when it is imported
+        # By CPU, as ours: torch's own key knows no more of it than the flag "native", and machines share homes.
+        os.environ[INDUCTOR] = str(path.with_suffix(".inductor"))
 
 
 def dtype(backend: str, got: torch.dtype, allowed: Iterable[torch.dtype]) -> None:

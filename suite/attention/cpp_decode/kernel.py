@@ -13,24 +13,29 @@ key-value head, and the new tokens beside them. From this follows what the kerne
   are joined by the logarithms of their sums of exponentials (T. Dao et al., "Flash-Decoding").
 
 It is built for the CPU at hand at its first use, in ten to twenty seconds, by the machinery with which torch compiles
-its own kernels, and is kept beside those (TORCHINDUCTOR_CACHE_DIR). Importing that machinery and asking it for the
-flags takes three seconds, so other processes load the kernel by its name.
+its own kernels, and is kept in the user's cache folder (`suite.records.user_cache`). Importing that machinery and
+asking it for the flags takes three seconds, so other processes load the kernel by its name.
 """
 
 import ctypes
 import functools
-import getpass
 import hashlib
 import math
 import os
 import platform
-import tempfile
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 from torch import Tensor
 from torch._C._profiler import _RecordFunctionFast as Watched  # torch.profiler.record_function takes ten microseconds
+
+from suite.records.environment import cpuinfo
+from suite.records.store import write_whole
+from suite.records.temporary import temporary_folder
+from suite.records.user_cache import kernels_folder, private_content
 
 SOURCES = ("problem.h", "rows.h", "tiles.h", "decode.cpp")
 FUNCTIONS = {torch.float32: "decode_float", torch.bfloat16: "decode_bfloat16"}
@@ -108,63 +113,63 @@ def splits_for(pairs: int, seq_len: int, threads: int) -> int:
 
 @functools.cache
 def library() -> ctypes.CDLL:
-    """Return the kernel, built where no process has built it yet. Raises what torch or the loader does if it cannot."""
-    if not is_built():
-        _build(_path())
-    found = ctypes.CDLL(str(_path()))
-    for name in FUNCTIONS.values():
-        getattr(found, name).argtypes = [ctypes.POINTER(Sizes), *[ctypes.c_void_p] * 5, ctypes.c_int]
-    return found
-
-
-def is_built() -> bool:
-    """Return whether a kernel of these sources, for this CPU and this torch, is kept here."""
-    return _path().exists()
+    """The kernel, built where no process has built it yet, or where what is kept cannot be loaded. Raises OSError or
+    RuntimeError where it cannot be built, kept or loaded."""
+    path = kept_at()
+    with suppress(OSError):  # it is not there, torn, or was built beside other libraries
+        return _load(path)
+    with FileLock(path.with_suffix(".lock")):
+        with suppress(OSError):  # nor has another process built it meanwhile
+            return _load(path)
+        _build(path)
+    return _load(path)
 
 
 def flags() -> str:
-    """Return what the compiler was told."""
-    return _path().with_suffix(".txt").read_text(encoding="utf-8")
+    """What the compiler was told. Raises OSError as `library`."""
+    return private_content(kept_at().with_suffix(".txt")).split(b"\n")[1].decode()
 
 
-def _path() -> Path:
-    """Return the kernel's file, in the folder of torch's own compiled kernels."""
-    folder = Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR") or Path(tempfile.gettempdir(), f"torchinductor_{_user()}"))
+def kept_at() -> Path:
+    """The file of the kernel for this CPU and this torch, built or not. Raises OSError as `kernels_folder`."""
     # The flags say "native": a folder that machines share must tell their CPUs apart.
-    asked = [os.environ.get(name, "") for name in ("ATEN_CPU_CAPABILITY", "CXX")]
-    key = hashlib.sha256("\n".join((_text(), torch.__version__, _instructions(), *asked)).encode()).hexdigest()
-    return folder / f"suite_decode_{key[:KEY_LENGTH]}.so"
+    chosen = [os.environ.get(name, "") for name in ("ATEN_CPU_CAPABILITY", "CXX")]
+    key = hashlib.sha256("\n".join((_text(), torch.__version__, _instructions(), *chosen)).encode()).hexdigest()
+    return kernels_folder() / f"suite_decode_{key[:KEY_LENGTH]}.so"
 
 
-def _user() -> str:
-    """Return who runs this, as torch names its folder: a container's user may have a number alone."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid_{os.getuid()}"
+def _load(path: Path) -> ctypes.CDLL:
+    digest = hashlib.sha256(private_content(path)).hexdigest()
+    # In the form that `sha256sum --check` reads.
+    if private_content(path.with_suffix(".txt")).split(b"\n")[0] != f"{digest}  {path.name}".encode():
+        raise OSError(f"{path} is another file than was built")
+    library = ctypes.CDLL(str(path))
+    for name in FUNCTIONS.values():
+        getattr(library, name).argtypes = [ctypes.POINTER(Sizes), *[ctypes.c_void_p] * 5, ctypes.c_int]
+    return library
 
 
 def _build(path: Path) -> None:
     from torch._inductor import config  # with what follows takes seconds to import
-    from torch._inductor.codecache import CppCodeCache
-    from torch._inductor.cpp_builder import CppTorchDeviceOptions
+    from torch._inductor.cpp_builder import CppBuilder, CppTorchDeviceOptions
     from torch._inductor.cpu_vec_isa import pick_vec_isa
 
+    about = path.with_suffix(".txt")
+    for stale in (about, path):  # a link or a pipe too
+        stale.unlink(missing_ok=True)
     # Else torch first compiles a small program for each set of instructions, which takes longer than the kernel does.
-    with config.patch({"cpp.vec_isa_ok": True}):
-        # torch's own key knows the flags and not the CPU.
-        built = CppCodeCache.load(f"{_text()}// {path.stem}")
+    with config.patch({"cpp.vec_isa_ok": True}), temporary_folder("kernel") as folder:
         options = CppTorchDeviceOptions(vec_isa=pick_vec_isa(), device_type="cpu")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path.with_suffix(".txt"), " ".join(f"-{flag}" for flag in options.get_cflags()).encode())
-    _write(path, Path(built._name).read_bytes())
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a whole file or none: others build the same."""
-    part = path.with_name(f"{path.name}.{os.getpid()}")
-    part.write_bytes(content)
-    part.replace(path)
+        source = folder / "suite_decode.cpp"
+        source.write_text(_text(), encoding="utf-8")
+        builder = CppBuilder(source.stem, str(source), options, str(folder))
+        builder.build()
+        content = Path(builder.get_target_file_path()).read_bytes()
+    flags = " ".join(f"-{flag}" for flag in options.get_cflags())
+    digest = hashlib.sha256(content).hexdigest()
+    for file, written in ((path, content), (about, f"{digest}  {path.name}\n{flags}\n".encode())):
+        write_whole(file, written)
+        file.chmod(0o600)  # whatever the umask is
 
 
 @functools.cache
@@ -174,8 +179,5 @@ def _text() -> str:
 
 
 def _instructions() -> str:
-    """Return the instructions that this CPU has, as Linux lists them; elsewhere its name."""
-    if platform.system() == "Linux":
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next((line for line in lines if line.startswith(("flags", "Features"))), platform.machine())
-    return platform.processor()
+    """The instructions that this CPU has, as Linux lists them; elsewhere its name."""
+    return cpuinfo().get("flags") or cpuinfo().get("Features") or platform.processor() or platform.machine()

@@ -152,7 +152,7 @@ class ProjectRevisions(Revisions):
             tree / self.folder,
             self.logs / f"{SIDES[side]}.log",
             worker.PROTOCOL,
-            self._environment(),
+            {**self._environment(), **self.kernels(side)},
         )
 
     def command(self, side: int, argument: str) -> list[str]:

@@ -21,6 +21,7 @@ from suite.gate.side_by_side.answers import checked_build, checked_operators
 from suite.gate.side_by_side.worker_client import WorkerClient, WorkerError
 from suite.gate.verdict import Side
 from suite.records.git import git
+from suite.records.user_cache import INDUCTOR, KERNELS
 
 SIDES = ("before", "after")
 FOLDERS = ("older", "newer")
@@ -167,8 +168,14 @@ class Revisions:
 
     def start(self, side: int) -> WorkerClient:
         """Start the worker of one side, which is then to be greeted."""
-        tree = self.trees[side]
-        return WorkerClient([self.python, *_options(), WORKER, tree], tree, self.logs / f"{SIDES[side]}.log")
+        tree, log = self.trees[side], self.logs / f"{SIDES[side]}.log"
+        return WorkerClient([self.python, *_options(), WORKER, tree], tree, log, environment=self.kernels(side))
+
+    def kernels(self, side: int) -> Mapping[str, str]:
+        """Variables by which all workers of a side share a folder of kernels that neither the other side nor the user
+        loads: what one revision builds, no other may be measured with. A tree may know the second alone."""
+        folder = self.logs / f"kernels-{FOLDERS[side]}"
+        return {KERNELS: str(folder), INDUCTOR: str(folder / "inductor")}
 
     def build(
         self, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int, *, examine: bool

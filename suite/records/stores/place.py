@@ -5,10 +5,10 @@ Folders are given as paths, on command lines and to Hydra, and a URL that became
 process needs to be told.
 """
 
-import os
 import re
-import sys
 from pathlib import Path
+
+from suite.records.user_cache import user_cache
 
 STORES = ("mla-grpo-suite", "stores")
 MIRROR, OWN = "mirror", "own"
@@ -45,13 +45,13 @@ def url_in(place: str | Path) -> str:
 
 def mirror_of(url: str) -> Path:
     """Return the folder of this machine that mirrors what lies below a URL, whether it is there or not."""
-    return _cache().joinpath(*STORES, MIRROR, *_parts(url))
+    return user_cache().joinpath(*STORES, MIRROR, *_parts(url))
 
 
 def own_of(url: str) -> Path:
     """Return the folder of what belongs to a URL and stays here, such as runs that are not in the store yet. Its names
     begin with a dot."""
-    return _cache().joinpath(*STORES, OWN, *_parts(url))
+    return user_cache().joinpath(*STORES, OWN, *_parts(url))
 
 
 def url_of(folder: Path) -> str | None:
@@ -85,13 +85,3 @@ def _text(place: str | Path) -> str:
 def _parts(url: str) -> list[str]:
     scheme, _, names = url.partition("://")
     return [scheme, *names.split("/")]
-
-
-def _cache() -> Path:
-    """Return the user's cache folder, by the rule of the system."""
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return given if given.is_absolute() else Path.home() / ".cache"

@@ -6,11 +6,15 @@ import os
 import re
 import sys
 import venv
+from pathlib import Path
 
+import psutil
 import pytest
 
+from suite.gate.pytest_benchmark.project import ProjectRevisions
 from suite.gate.side_by_side import revisions
 from suite.gate.side_by_side.worker_client import WorkerError
+from suite.records.user_cache import INDUCTOR, KERNELS
 from tests.gate.repositories import LIGHT_WORKER, Repository, repository
 
 LIKE_A_NUMBER = re.compile(r"\d+e\d+")
@@ -233,3 +237,31 @@ def touched(path, text):
     before = path.stat()
     path.write_text(text)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize("kind", ["suite", "pytest"])
+def test_the_workers_of_a_side_have_kernels_of_their_own(tmp_path, monkeypatch, kind):
+    monkeypatch.setenv(INDUCTOR, str(tmp_path / "the user's"))
+    trees = tuple(tmp_path / name for name in revisions.FOLDERS)
+    for tree in trees:
+        tree.mkdir()
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexec cat\n")  # it lives as long as its input
+    python.chmod(0o700)
+    if kind == "suite":
+        both = revisions.Revisions(trees=trees, logs=tmp_path, python=str(python))
+    else:
+        both = ProjectRevisions(trees=trees, logs=tmp_path, python=str(python), folder=".", checkout=tmp_path)
+    sides = [[kernels_of(both, side) for launch in range(2)] for side in range(2)]
+    for first, second in sides:
+        assert first == second
+        assert all(folder.is_relative_to(tmp_path) for folder in first)
+    assert not set(sides[0][0]) & {*sides[1][0], tmp_path / "the user's"}
+    assert [*map(len, map(str, sides[0][0]))] == [*map(len, map(str, sides[1][0]))]
+
+
+def kernels_of(both, side):
+    """The folders of kernels that a worker of this side is given."""
+    with both.start(side) as worker:
+        environment = psutil.Process(worker._process.pid).environ()
+    return [Path(environment[name]) for name in (KERNELS, INDUCTOR)]
