@@ -247,6 +247,22 @@ def test_no_input_becomes_a_command_or_an_option(pull_request):
     assert not list(pull_request.runner.folder.parent.rglob("hacked"))
 
 
+def test_a_base_that_looks_like_an_option_is_no_option(pull_request):
+    pull_request.runner.event["pull_request"]["base"]["sha"] = "--upload-pack=touch hacked; git-upload-pack"
+    assert "cannot be fetched from origin" in refused(pull_request)
+    assert not list(pull_request.runner.folder.parent.rglob("hacked"))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+@pytest.mark.parametrize(("name", "code"), [("against", 3), ("form", 2)])
+def test_a_line_end_in_an_input_commands_no_runner(pull_request, name, code, end):
+    ended, outputs = pull_request.runner.run(ACTION, **{name: f"main{end}::error title=theirs::pwned{end}::set-env"})
+    assert (ended, outputs["exit-code"]) == (code, str(code)), pull_request.runner.log
+    # As the runner reads the log: any of the three ends a line, and a command may be indented.
+    commands = [line for line in re.split("[\r\n]+", pull_request.runner.log) if line.lstrip().startswith("::")]
+    assert [command.partition("::error title=gate::")[0] for command in commands] == [""], commands
+
+
 def test_the_suites_own_form_takes_a_sweep_and_settings(pull_request):
     assert pull_request.runner.run(ACTION, form="suite", set="attention=mine\nseq_len=64", seconds="9")[0] == 0
     arguments = pull_request.arguments()

@@ -9,8 +9,15 @@ finish() {
   exit "$1"
 }
 
+# A line end would begin a line of the log that may command the runner.
+annotate() {
+  local text=${1//'%'/%25}
+  text=${text//$'\r'/%0D} text=${text//$'\n'/%0A}
+  echo "::error title=gate::$text"
+}
+
 if [ -n "$REFUSAL" ]; then
-  echo "::error title=gate::$REFUSAL"
+  annotate "$REFUSAL"
   printf '## Performance gate: cannot judge\n\n%s\n' "$REFUSAL" >"$FOLDER/summary.md"
   finish 3
 fi
@@ -33,7 +40,7 @@ case "$FORM" in
     done <<<"$SETTINGS"
     ;;
   *)
-    echo "::error title=gate::form must be pytest or suite; got $FORM"
+    annotate "form must be pytest or suite; got $FORM"
     printf '## Performance gate: no judgement\n\nform must be pytest or suite.\n' >"$FOLDER/summary.md"
     finish 2
     ;;

@@ -47,6 +47,8 @@ export GIT_TERMINAL_PROMPT=0
 depth_of() { ! is_shallow || echo "--depth=$1"; } # which would cut the history of a clone that has all of it
 commit_of() { git rev-parse --verify --quiet --end-of-options "$1^{commit}"; }
 
+# git repeats the name in what it says, and a line that begins with :: would command the runner.
+[[ $AGAINST != *[$'\r\n']* ]] || refuse "against must be one line; got: $AGAINST"
 if [ -n "$AGAINST" ]; then
   if ! base=$(commit_of "$AGAINST"); then # as a branch, of which actions/checkout fetches one alone
     # shellcheck disable=SC2046 # one word or none
@@ -67,14 +69,14 @@ request's head, ${HEAD_SHA:0:9}: give actions/checkout ref: \${{ github.event.pu
 deepen_by=50
 if ! is_known "$BASE_SHA"; then
   # shellcheck disable=SC2046 # one word or none
-  fetch $(depth_of "$deepen_by") origin "$BASE_SHA" ||
+  fetch $(depth_of "$deepen_by") origin -- "$BASE_SHA" ||
     refuse "the base of the pull request, ${BASE_SHA:0:9}, cannot be fetched from origin"
 fi
 until find_merge_base; do
   is_shallow || refuse "the pull request and its base, ${BASE_SHA:0:9}, have no commit in common"
   [ "$deepen_by" -le "$MOST_AT_ONCE" ] ||
     refuse "the merge base lies further back than the gate fetches: give actions/checkout fetch-depth: 0"
-  fetch --deepen="$deepen_by" origin "$BASE_SHA" "$HEAD_SHA" ||
+  fetch --deepen="$deepen_by" origin -- "$BASE_SHA" "$HEAD_SHA" ||
     refuse 'this clone is shallow, and more of its history cannot be fetched: give actions/checkout fetch-depth: 0'
   deepen_by=$((deepen_by * 2))
 done
