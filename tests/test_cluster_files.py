@@ -102,6 +102,13 @@ def test_the_ray_job_writes_where_the_heads_volume_is():
     assert head["rayStartParams"] == {"num-cpus": "0"}, "the driver's pod runs no case"
 
 
+def test_whoever_joins_the_ray_job_needs_a_token():
+    cluster = read_manifest("rayjob.yaml")["spec"]["rayClusterSpec"]
+    assert cluster["authOptions"] == {"mode": "token"}
+    (lowest,) = re.fullmatch(r"ray>=([\d.]+),<3", *PYPROJECT["project"]["optional-dependencies"]["ray"]).groups()
+    assert cluster["rayVersion"] == f"{lowest}.0"
+
+
 def test_pods_that_measure_have_whole_cpus_and_one_image():
     cluster = read_manifest("rayjob.yaml")["spec"]["rayClusterSpec"]
     pods = [group["template"]["spec"] for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])]

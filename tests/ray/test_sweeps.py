@@ -67,6 +67,7 @@ def test_records_come_back_with_the_facts_of_their_machine(cluster, tmp_path):
     code, said, records = run(tmp_path, "seq_len=1,2,3,4", *on(cluster))
     assert code == 0, said
     assert len(records) == 4
+    assert "asks for no token" not in said
     for record in records:
         assert record.environment["machine_id"] == machine_id()
         assert record.provenance["launcher"] == {"name": "ray", "workers": 2, "on_this_machine": 2}
@@ -97,6 +98,14 @@ def test_another_token_is_refused_in_a_sentence(cluster, tmp_path, monkeypatch):
     code, said, records = run(tmp_path, "seq_len=1", *on(cluster))
     assert (code, records) == (3, [])
     assert "its token is another one: set RAY_AUTH_MODE=token" in said
+
+
+def test_a_cluster_without_a_token_is_named_as_open(tmp_path, monkeypatch):
+    monkeypatch.setitem(TOKEN, "RAY_AUTH_MODE", "disabled")
+    with two_nodes() as cluster:
+        code, said, records = run(tmp_path, "seq_len=1", *on(cluster, workers=1))
+    assert (code, len(records)) == (0, 1), said
+    assert said.count("the cluster asks for no token") == 1
 
 
 def test_a_worker_that_dies_each_time_fails_with_the_reason(cluster, tmp_path):

@@ -61,6 +61,10 @@ LONGEST_START_S = 60.0
 """The time after which a worker that does not begin is tried on another node, if there is room on one."""
 GRACE_S = 5.0
 """The time that a worker has to end by itself, after an interruption and at the end of the sweep."""
+NO_TOKEN = (
+    "ray: the cluster asks for no token, so whoever reaches its ports can run code on its nodes and on this machine: "
+    "set RAY_AUTH_MODE=token"
+)
 CLAIMS = ".claims"
 """A folder beside the runs': whoever runs a case, on whatever machine, holds the lock of its name there."""
 SHOWN_DIGITS = 12
@@ -342,6 +346,8 @@ class RayLauncher:
     def slots(self, jobs: Sequence[Job], state: SharedState) -> Iterator[Sequence[RaySlot]]:
         ray = joined(self._address)
         try:
+            if os.environ.get("RAY_AUTH_MODE", "").lower() != "token":  # where it has found a token, Ray has set this
+                state.notice(NO_TOKEN)
             room = places_in(ray.nodes(), jobs, shares_nodes=self._most is not None)
             places = room[: self._most]
             if (want := lacking(places, jobs)) is not None:
