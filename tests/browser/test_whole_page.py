@@ -62,9 +62,11 @@ def test_an_address_that_is_opened_shows_what_it_names(open_page, ordinary):
     assert page.locator(".choices select[name=dtype]").input_value() == "float32"
 
 
-def test_an_address_of_nothing_shows_the_answers(open_page, ordinary):
-    page = open_page(ordinary, address="#/nowhere/at/all")
+@pytest.mark.parametrize("address", ["#/nowhere/at/all", "#/%", "#/%E0%A4%A?lang=constructor", "#/?lang=__proto__"])
+def test_an_address_of_nothing_shows_the_answers(open_page, ordinary, address):
+    page = open_page(ordinary, address=address)
     assert page.locator(".views [aria-current]").inner_text() == "Answers"
+    assert page.locator("html").get_attribute("lang") == "en"
 
 
 def test_language_and_theme_are_switched_and_last(open_page, ordinary):

@@ -5,9 +5,18 @@ const EVERYWHERE = ["lang", "theme"];
 function readAddress() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
   return {
-    path: path.split("/").filter(Boolean).map(decodeURIComponent),
+    path: path.split("/").filter(Boolean).map(decoded),
     params: Object.fromEntries(new URLSearchParams(query)),
   };
+}
+
+// A part that encodes no text, such as %, stays as it is: it names nothing, and what names nothing has a view.
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 // The part behind the #, for a link.

@@ -2,6 +2,8 @@
 const droppedRuns = [];
 const RECORD = "record.json";
 const SAMPLES = "samples.parquet";
+const READING = [["span", "string"], ["metric", "string"], ["value", "number"]];
+const MOST_READINGS = 2_000_000; // of a table, as suite/records/tables.py has it
 
 // A library that stands in the page compressed. The policy of the page allows the very text that comes out, by its hash.
 const runningLibraries = new Map();
@@ -43,7 +45,7 @@ async function join(files) {
       droppedRuns.splice(known < 0 ? droppedRuns.length : known, known < 0 ? 0 : 1, run);
       joined += 1;
     } catch (error) {
-      refused.push(`${path}: ${error.message}`);
+      refused.push(`${path}: ${error instanceof SyntaxError ? word("page.dropped_no_record") : error.message}`);
     }
   }
   const nothing = joined || refused.length ? "" : word("page.dropped_nothing");
@@ -58,45 +60,64 @@ async function join(files) {
   if (joined) show();
 }
 
+// Span, metric and value of each reading. Of columns or groups of rows that hyparquet reads at once it reports one error
+// and leaves the others unhandled: so it gets one column of one group at a time.
 async function readingsOf(content) {
   await runLibrary("hyparquet");
-  return Hyparquet.parquetReadObjects({ file: content });
+  try {
+    const metadata = Hyparquet.parquetMetadata(content);
+    const readings = [];
+    for (const { num_rows } of metadata.row_groups) {
+      const [rowStart, rowEnd] = [readings.length, readings.length + Number(num_rows)];
+      if (!(rowStart <= rowEnd && rowEnd <= MOST_READINGS)) throw new Error(`${rowEnd} rows`);
+      for (let row = rowStart; row < rowEnd; row += 1) readings.push([]);
+      for (const [name, type] of READING) {
+        const rows = await Hyparquet.parquetReadObjects({ file: content, metadata, columns: [name], rowStart, rowEnd });
+        if (rows.length !== rowEnd - rowStart || !rows.every((row) => typeof row[name] === type))
+          throw new Error(`a row’s ${name} is no ${type}`);
+        rows.forEach((row, place) => readings[rowStart + place].push(row[name]));
+      }
+    }
+    return readings;
+  } catch (error) {
+    throw new Error(word("page.dropped_no_table", { why: error.message.slice(0, 200) }));
+  }
 }
 
 function droppedRun(record, readings = []) {
-  if (record?.schema !== 1 || typeof record.case?.id !== "string" || typeof record.run_key !== "string")
+  const { schema, run_key, status, evidence, environment, provenance } = record ?? {};
+  const { id, axes } = record?.case ?? {};
+  const hasTexts = [id, run_key, status, evidence].every((text) => typeof text === "string");
+  const hasParts = [axes, environment, provenance].every((part) => part === Object(part));
+  if (schema !== 1 || !hasTexts || !hasParts || !/^[0-9a-f]{64}$/.test(run_key))
     throw new Error(word("page.dropped_no_record"));
-  const every = new Map();
-  for (const { span, metric, value, step } of readings) {
+  const isTiming = (metric) => /latency_s$/.test(metric);
+  const series = new Map();
+  for (const [span, metric, value] of readings) {
+    if (isTiming(metric) && !(value > 0 && value < Infinity)) continue; // no clock can have given it
     const name = `${span}\n${metric}`;
-    if (!every.has(name)) every.set(name, []);
-    every.get(name).push([Number(step), value]);
+    if (!series.has(name)) series.set(name, [span, metric, []]);
+    series.get(name)[2].push(value);
   }
-  const timed = [...every].filter(([name]) => /latency_s$/.test(name));
-  const numbers = [...every].map(([name, values]) => {
-    const plain = values.map(([, value]) => value);
-    return [...name.split("\n"), plain.length, /latency_s$/.test(name) ? medianOf(plain) : plain.at(-1)];
+  const numbers = [...series.values()].map(([span, metric, values]) => {
+    const value = isTiming(metric) ? medianOf(values) : values.at(-1);
+    return [span, metric, values.length, Number.isFinite(value) ? value : String(value)];
   });
-  const { environment = {}, provenance = {} } = record;
   const line = {
-    key: record.run_key.slice(0, 12),
+    key: run_key.slice(0, 12),
     label: word("page.dropped_label"),
-    case: record.case.id,
-    status: String(record.status),
-    reason: record.reason ?? "",
-    evidence: String(record.evidence),
+    case: id,
+    status,
+    reason: String(record.reason ?? ""),
+    evidence,
     machine: String(environment.gpus?.[0]?.name ?? environment.gpus?.[0] ?? environment.cpu ?? ""),
     at: String(provenance.started_at ?? ""),
     commit: String(provenance.commit ?? "").slice(0, 12),
     clock: String(provenance.clock ?? ""),
-    command: `suite run ${shortCase(record.case.id)}`,
+    command: `suite run ${shortCase(id)}`,
     numbers,
   };
-  return {
-    line,
-    record,
-    readings: timed.map(([name, values]) => [...name.split("\n"), values.map(([, value]) => value)]),
-  };
+  return { line, record, readings: [...series.values()].filter(([, metric]) => isTiming(metric)) };
 }
 
 // Dropped runs as points of a figure that takes them, where they are about the same.
@@ -111,7 +132,7 @@ function droppedTraces(joins, facets) {
       phase: FRAME.languages.en.words[`phase.${axes.phase}`],
     };
     const isOther = Object.entries(about).some(([name, value]) => facets[name] && facets[name] !== value);
-    if (isOther || !median || !axes.seq_len) return [];
+    if (isOther || !(median > 0 && axes.seq_len > 0)) return [];
     const name = `${harmless(axes.attention ?? "")} · ${word("page.dropped_label")}`;
     const marker = { symbol: "star", size: 13, color: "#CC79A7", line: { width: 1 } };
     return [

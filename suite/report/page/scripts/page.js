@@ -87,7 +87,7 @@ function switchAlways(name, value) {
 async function show() {
   const mine = ++turn;
   const route = routeOf(readAddress());
-  LANG = FRAME.languages[route.params.lang] ? route.params.lang : FRAME.lang;
+  LANG = Object.hasOwn(FRAME.languages, route.params.lang) ? route.params.lang : FRAME.lang;
   document.documentElement.lang = word("page.lang");
   applyTheme(route.params);
   if (
