@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from suite.measure.clock import cpu_clock
 from suite.measure.meter import Meter
-from suite.statistics.intervals import median_interval, paired_ratio_interval
+from suite.statistics.intervals import median_interval
+from tests.benchmarks.paired_ratio import paired_ratio_interval
 
 CALLS_A_ROUND = 40
 

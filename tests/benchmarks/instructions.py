@@ -1,6 +1,6 @@
 """How steady `suite gate pytest --clock instructions` is: identical code, and code with a few percent more to do.
 
-    python tests/benchmarks/instructions.py PYTHON [--runs 3]
+    python tests/benchmarks/instructions.py PYTHON [--runs 3] [--longer 0 1 2 5]
 
 PYTHON has pytest and pytest-benchmark; valgrind is on PATH. Four benchmarks of pure Python are judged in a repository
 of their own: unchanged, and with loops that are 1, 2 and 5 % longer. A run takes about a minute and a half.
@@ -65,6 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("python", type=Path)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--longer", type=int, nargs="+", default=[0, 1, 2, 5], help="percent that the loops are longer")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         top = Path(folder) / "pure"
@@ -77,7 +78,7 @@ def main() -> None:
             ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "one"],
         ):
             subprocess.run(["git", *command], cwd=top, check=True)
-        for longer in (0, 1, 2, 5):
+        for longer in asked.longer:
             (top / "src" / "pure.py").write_text(CODE.replace("LONGER = 0", f"LONGER = {longer}"), encoding="utf-8")
             for _ in range(asked.runs):
                 print(f"+{longer} %: {judged(top, asked.python)}", flush=True)

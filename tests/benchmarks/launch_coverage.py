@@ -109,6 +109,8 @@ def gaps(records: Iterable[Record]) -> str:
                 key = (json.dumps(decide, sort_keys=True), *ran, str(record.environment.get("machine_id")), span)
                 found[key].append(median_interval([value for launch in timed for value in launch]))
     pairs = [both for intervals in found.values() for both in combinations(intervals, 2)]
+    if not pairs:
+        return "no two records are of one case, machine and backend"
     apart = [abs(math.log(one.median / other.median)) for one, other in pairs]
     disjoint = sum(one.low > other.high or other.low > one.high for one, other in pairs)
     middle, most = (math.expm1(float(np.quantile(apart, share))) for share in (0.5, 0.9))

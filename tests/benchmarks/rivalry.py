@@ -11,7 +11,7 @@ from transformers import GenerationConfig
 
 from suite.lm.sampling import Prompts
 from suite.lm.tokenizer import PAD
-from suite.statistics.intervals import paired_ratio_interval
+from tests.benchmarks.paired_ratio import paired_ratio_interval
 
 COPIES = 8
 NEVER = 1_000_000

@@ -17,7 +17,8 @@ from suite.configuration.files import read_choice
 from suite.measure.clock import cpu_clock
 from suite.measure.meter import Meter
 from suite.measure.telemetry.sampler import Telemetry
-from suite.statistics.intervals import median_interval, paired_ratio_interval
+from suite.statistics.intervals import median_interval
+from tests.benchmarks.paired_ratio import paired_ratio_interval
 
 SECONDS_A_TURN = 0.5
 
@@ -34,7 +35,7 @@ def main(rounds: int) -> None:
         for is_watched in (True, False) if round_number % 2 else (False, True):
             if is_watched:
                 with telemetry.watch() as watch:
-                    watch.told({"pid": child.pid})
+                    watch.on_message({"pid": child.pid})
                     watched.append(turn(ours))
                 shares.append(watch.facts()["sampler_cpu_share"])
             else:

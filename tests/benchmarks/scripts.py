@@ -1,0 +1,66 @@
+"""The scripts beside this file, each in a short form of some seconds, so that none breaks unseen."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SELFTEST = "results/reference/cpu/gate/selftest"
+QUICK = {
+    "clock_agreement": "2",
+    "evidence": "20",
+    "expected": "",
+    "history": "--series 5",
+    "launch_coverage": "--records results/reference/cpu/crossover",
+    "published": "",
+    "sampler_cost": "2",
+}
+"""Arguments of what `make test` runs: 13 s of CPU time in all."""
+SLOW = {
+    "cpp_decode": "256 1",
+    "gate_shifts": f"{SELFTEST} --runs 2 --slowed-runs 1 --seconds 1",
+    "gate_stored_tails": "--runs 2",
+    "many_runs": "20 3",
+    "million_records": "20",
+    "rival_gates": "--runs 1 --slow-runs 0 --max-time 0.01 --out {folder}",
+    "rival_rules": SELFTEST,
+    "roomy_cache": "1",
+    "rounding": "1",
+}
+"""And of what .ci/run does."""
+MINUTES = {
+    "action_by_hand": "--seconds 5",
+    "instructions": "{python} --runs 1 --longer 0",
+    "light_gate": "{python}",
+    "public_suites": "--python {python} --out {folder} pluggy",
+    "stranger_power": "--python {python} --runs 1 --slow-runs 0 --seconds 5 --out {folder}",
+}
+"""These take minutes: they install packages, and the second runs valgrind."""
+PARITY = {
+    "real_model_sampling": "--pairs 2 --only 256/",
+    "rl_rivals": "--pairs 2 --policies small --only up",
+}
+RAY = {"ray_engine": "12 0.1"}
+"""Run by `make parity` and `make test-ray`, in whose environments their packages are."""
+ELSEWHERE = {
+    "null_rates": ".ci/run",
+    "products": "tests/theory/test_products.py",
+    "trl_curves": "tests/parity/test_scripts.py",
+}
+"""The file that runs a script."""
+
+
+def run(name: str, arguments: str, folder: Path) -> str:
+    """Run a script in the checkout's root as a person does, and return what it printed."""
+    filled = arguments.format(folder=folder, python=sys.executable).split()
+    ended = subprocess.run(
+        [sys.executable, f"tests/benchmarks/{name}.py", *filled],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-2000:]
+    return ended.stdout

@@ -1,0 +1,56 @@
+"""Each script that a person runs by hand, in its short form. The longer ones run where EVERY_SCRIPT is set, as .ci/run
+does.
+"""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks.scripts import ELSEWHERE, MINUTES, PARITY, QUICK, RAY, ROOT, SLOW, run
+
+TOPS = (".ci", ".cluster", ".github", "conf", "results", "suite")
+PROSE = {".md", ".py", ".yaml", ".yml", ""}
+NAMED = re.compile(r"\btests/benchmarks/(\w+)\.py|\btests\.benchmarks\.(\w+)")
+PROGRAMS = {"instructions": "valgrind"}
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_script_of_seconds_runs(name, tmp_path):
+    assert run(name, QUICK[name], tmp_path)
+
+
+@pytest.mark.skipif("EVERY_SCRIPT" not in os.environ, reason="takes longer: set EVERY_SCRIPT")
+@pytest.mark.parametrize("name", [*SLOW, *MINUTES])
+def test_a_script_that_takes_longer_runs(name, tmp_path):
+    program = PROGRAMS.get(name)
+    if program is not None and shutil.which(program) is None:
+        pytest.skip(f"needs {program} on PATH")
+    assert run(name, (SLOW | MINUTES)[name], tmp_path)
+
+
+def test_every_script_is_run_by_some_test():
+    here = Path(__file__).parent
+    scripts = {path.stem for path in here.glob("*.py") if "\nif __name__ ==" in path.read_text(encoding="utf-8")}
+    tables = [QUICK, SLOW, MINUTES, PARITY, RAY, ELSEWHERE]
+    assert sorted(name for table in tables for name in table) == sorted(scripts)
+    files = {name: ROOT / file for name, file in ELSEWHERE.items()}
+    read = {
+        name: file.read_text(encoding="utf-8") for name, file in files.items() if file.exists()
+    }  # no .ci in an sdist
+    assert [name for name, text in read.items() if name not in text] == []
+
+
+def test_no_script_is_named_that_is_not_there():
+    paths = [*ROOT.glob("*.md"), ROOT / "Makefile", ROOT / "pyproject.toml", ROOT / "tests/README.md"]
+    paths += [path for top in TOPS for path in (ROOT / top).rglob("*") if path.suffix in PROSE and path.is_file()]
+    here = Path(__file__).parent
+    missing = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in paths
+        for found in NAMED.finditer(path.read_text(encoding="utf-8", errors="replace"))
+        if (name := found[1] or found[2]) and not (here / f"{name}.py").exists()
+    }
+    assert missing == set()
