@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from suite.records.claim import alone_in
 from suite.records.copies import Copies
 from suite.records.derived import started_at
 from suite.records.faults import whole_runs
@@ -20,6 +21,7 @@ from suite.records.plausible import TIMINGS
 from suite.records.record import RECORD, Record, Status
 from suite.records.store import digest_of, each_run
 from suite.records.stores.mirror import existing
+from suite.records.stores.place import locks_of
 
 DONE, BROKEN = 0, 4
 EXTRA = "pip install 'mla-grpo-suite[mlflow]'"
@@ -41,14 +43,17 @@ def export(folders: Sequence[Path], to: str) -> int:
         from mlflow.exceptions import MlflowException
     except ImportError as error:
         raise ValueError(f"export needs MLflow, which is not installed: {EXTRA} ({error})") from error
+    server: str | Path = to
     if to.startswith(SQLITE):
-        Path(to.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+        server = Path(to.removeprefix(SQLITE))
+        server.parent.mkdir(parents=True, exist_ok=True)
     written, left_out = 0, list[Path]()
     try:
         client = MlflowClient(tracking_uri=to)
-        for run in whole_runs(each_run(existing(folders)), Copies(), left_out):
-            if not run.withdrawal:
-                written += _is_written(client, run.record, digest_of(run.folder / RECORD))
+        with alone_in(locks_of(server)):  # two at once would each look first, and write a run twice
+            for run in whole_runs(each_run(existing(folders)), Copies(), left_out):
+                if not run.withdrawal:
+                    written += _is_written(client, run.record, digest_of(run.folder / RECORD))
     except MlflowException as error:
         raise ValueError(f"MLflow refuses: {str(error).strip().splitlines()[0]}") from error
     say(f"{written} runs written, {len(left_out)} left out")

@@ -2,11 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from suite.records import numbers
 from suite.records.board import CARD, Entry, File, card, files_of, known_runs, withdrawn_file
+from suite.records.claim import alone_in
 from suite.records.copies import Copies
 from suite.records.faults import whole_runs
 from suite.records.plain_text import complain, one_line, say
@@ -14,7 +16,7 @@ from suite.records.record import RECORD, CorruptRecordError
 from suite.records.store import digest_of, each_run
 from suite.records.stores.mirror import existing
 from suite.records.stores.objects import ObjectStore, open_store
-from suite.records.stores.place import is_store, shown, url_in
+from suite.records.stores.place import is_store, locks_of, shown, url_in
 
 DONE, BROKEN = 0, 4
 MOST_RUNS, MOST_READINGS = 1_000, 200_000
@@ -54,16 +56,9 @@ def push(folders: Sequence[Path], to: str, *, dry_run: bool) -> int:
     """
     board = open_store(url_in(to) if is_store(to) else to)
     try:
-        known, before = known_runs(board, "index"), known_runs(board, "withdrawn")
-        pushing = _Push(board=board, dry_run=dry_run, known=known, withdrawn_before=before)
-        if board.size(CARD) is None:
-            pushing.put(File(CARD, card()))
-        for entries in _batches(_new_entries(folders, pushing)):
-            for file in files_of(entries):
-                pushing.put(file)
-            pushing.runs += len(entries)
-        if pushing.withdrawn:
-            pushing.put(withdrawn_file(pushing.withdrawn))
+        # Two at once would each find that the other's runs are not there yet, and put them twice.
+        with nullcontext() if dry_run else alone_in(locks_of(board.url if is_store(to) else Path(to))):
+            pushing = _pushed(folders, board, dry_run=dry_run)
     except CorruptRecordError as error:
         complain(f"suite results: nothing more was pushed: {error}")
         return BROKEN
@@ -71,6 +66,20 @@ def push(folders: Sequence[Path], to: str, *, dry_run: bool) -> int:
     there = f"{pushing.already} were there already, {len(pushing.left_out)} left out"
     say(f"{pushing.runs} runs {would}, {numbers.bytes_iec(pushing.nbytes)}; {there}")
     return BROKEN if pushing.left_out else DONE
+
+
+def _pushed(folders: Sequence[Path], board: ObjectStore, *, dry_run: bool) -> _Push:
+    known, before = known_runs(board, "index"), known_runs(board, "withdrawn")
+    pushing = _Push(board=board, dry_run=dry_run, known=known, withdrawn_before=before)
+    if board.size(CARD) is None:
+        pushing.put(File(CARD, card()))
+    for entries in _batches(_new_entries(folders, pushing)):
+        for file in files_of(entries):
+            pushing.put(file)
+        pushing.runs += len(entries)
+    if pushing.withdrawn:
+        pushing.put(withdrawn_file(pushing.withdrawn))
+    return pushing
 
 
 def _new_entries(folders: Sequence[Path], pushing: _Push) -> Iterator[Entry]:

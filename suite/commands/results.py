@@ -40,7 +40,7 @@ from suite.records.store import (
     withdrawal_of,
     write_whole,
 )
-from suite.records.stores.folder import StoreFolder
+from suite.records.stores.folder import StoreFolder, remove_run
 from suite.records.stores.mirror import existing, on_this_machine
 from suite.records.stores.objects import open_store
 from suite.records.stores.place import is_store, shown, url_in, url_of
@@ -204,13 +204,14 @@ def pack(folders: Sequence[Path], *, remove: bool) -> int:
         complain(f"suite results: nothing was packed; {faults} faults")
         return BROKEN
     for folder, of_folder in runs.items():
-        try:
-            nbytes = write_pack(folder, of_folder)
-        except CorruptRecordError as error:
-            complain(f"suite results: {folder} was not packed: {error}")
-            return BROKEN
-        for run in of_folder if remove else ():
-            shutil.rmtree(run)
+        with alone_in(folder):
+            try:
+                nbytes = write_pack(folder, of_folder)
+            except CorruptRecordError as error:
+                complain(f"suite results: {folder} was not packed: {error}")
+                return BROKEN
+            for run in of_folder if remove else ():
+                remove_run(run)
         say(one_line(f"{folder / PACK}: {len(of_folder)} runs, {numbers.bytes_iec(nbytes)}{', removed' * remove}"))
     return DONE
 

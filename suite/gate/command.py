@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -44,6 +44,7 @@ from suite.gate.stored.folders import judge_stored
 from suite.gate.verdict import BROKEN, PASSED, Judgement, Outcome, Verdict
 from suite.process.signals import Interruptions
 from suite.process.streams import ReaderLeftError, code_of_system, said_by_system
+from suite.records.claim import alone_in
 from suite.records.environment import cpu_model, environment, source_digest
 from suite.records.plain_text import complain, one_line, say
 from suite.records.stores.mirror import on_this_machine
@@ -323,7 +324,8 @@ def _finish(judgement: Judgement, out: Path | None, tables: Mapping[str, bytes] 
     """Show it in the terminal and to GitHub, and write it down."""
     judgement = _with_machine(judgement)
     folder = out or _new_folder(datetime.datetime.now(datetime.UTC))
-    write_judgement(judgement, folder, tables)
+    with alone_in(out) if out else nullcontext():  # a folder by the time is this process's own
+        write_judgement(judgement, folder, tables)
     is_terminal = sys.stdout.isatty()
     colour = is_terminal and not os.environ.get("NO_COLOR")
     width = shutil.get_terminal_size().columns if is_terminal else 120

@@ -29,6 +29,7 @@ from suite.gate.side_by_side.rounds import SAMPLES
 from suite.gate.side_by_side.timing import TimingComparison
 from suite.gate.side_by_side.worker_client import FailedError
 from suite.gate.verdict import LATENCY
+from suite.records.claim import alone_in
 from suite.records.environment import commit, environment, source_digest
 from suite.records.store import write_whole
 from suite.records.temporary import remove_abandoned, temporary_folder
@@ -98,11 +99,11 @@ def kinds(plan: Plan, seed: int = 0) -> list[Kind]:
 
 
 def selftest(plan: Plan, folder: Path, say: Callable[[str], None]) -> list[Run]:
-    """Make the plan's runs that are missing and return all of them. Raises ValueError for another plan's folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Make the plan's runs that are missing and return all of them. Raises ValueError for another plan's folder, and
+    for one that another process is filling."""
     if removed := remove_abandoned():
         say(removed)
-    with temporary_folder("gate") as trees, ExitStack() as stack:
+    with alone_in(folder, waits=False), temporary_folder("gate") as trees, ExitStack() as stack:
         identical = _identical(trees)
         cases, benchmarks = _expanded(identical, plan.sweep)
         if plan.slowed_runs and any(benchmark.clock == "device" for benchmark in benchmarks):
@@ -117,7 +118,7 @@ def selftest(plan: Plan, folder: Path, say: Callable[[str], None]) -> list[Run]:
             done.append(_run(kind, plan, identical, cases, benchmarks, folder))
             _append(folder / RUNS, done[-1])
             say(_line(done[-1], len(done), len(planned)))
-    write_whole(folder / "table.txt", ("\n".join(table(done)) + "\n").encode())
+        write_whole(folder / "table.txt", ("\n".join(table(done)) + "\n").encode())
     return done
 
 

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import torch
 
-from suite.records.store import PART
+from suite.records.store import whole_file
 
 FORM = b"suite-sealed 1 "
 """Begins the first line; the digest in hexadecimal and the key's line follow."""
@@ -36,8 +36,7 @@ class BegunAnewWarning(UserWarning):
 
 def write_sealed(path: Path, key: str, content: Mapping[str, Any]) -> None:
     """Write tensors and plain data in one step, down to the disk: a reader sees all of it or none."""
-    part = path.with_suffix(PART)
-    with part.open("wb") as file:
+    with whole_file(path) as file:
         file.write(_head("0" * _DIGEST_LENGTH))
         digested = _DigestWriter(file)
         digested.write(f"{key}\n".encode())
@@ -48,9 +47,6 @@ def write_sealed(path: Path, key: str, content: Mapping[str, Any]) -> None:
             raise digested.failure or error from error
         file.seek(0)
         file.write(_head(digested.digest.hexdigest()))
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def read_sealed(path: Path, key: str, *, device: str | None = None) -> dict[str, Any] | None:

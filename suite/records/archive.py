@@ -6,6 +6,7 @@ is run.
 
 import gzip
 import io
+import os
 import shutil
 import tarfile
 import zlib
@@ -13,9 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Self
 
-from suite.records.pack import LARGEST_PACK_BYTES, PACK, PackedFile, Runs, pack_bytes, read_pack
+from suite.records.pack import LARGEST_PACK_BYTES, PACK, PackedFile, pack_bytes, read_pack
 from suite.records.record import FILES, RECORD, CorruptRecordError
-from suite.records.store import read_blocks, write_whole
+from suite.records.store import read_blocks, whole_file, write_whole
 from suite.records.walk import MOST_LEVELS
 
 MOST_PACKED_BYTES = 16 << 20
@@ -52,36 +53,36 @@ def pack(root: Path, files: Iterable[Path], archive: Path, *, most_bytes: int = 
 def write_pack(folder: Path, runs: Sequence[Path]) -> int:
     """Write a pack that stands for these run folders directly below one, beside what a pack there holds already.
 
-    It is put in place in one step, once every file was read back from it and found equal. Returns its bytes. Raises
-    CorruptRecordError for a file that cannot be read and where all is larger than a pack may be.
+    It is put in place in one step, once every file was read back from it and found equal. Returns its bytes. The caller
+    is `alone_in` the folder. A run that only the pack has by then stays in it. Raises CorruptRecordError for a run that
+    is in neither or another than the pack's, a file that cannot be read, and more than a pack may hold.
     """
-    old = read_pack(folder / PACK) if (folder / PACK).exists() else {}
-    names = {run: [*files] for run, files in old.items()}
-    names |= {run.name: [name for name in (RECORD, *FILES) if (run / name).exists()] for run in runs}
+    pack = folder / PACK
     content = {
-        run: {name: _content_of(folder, run, name, old) for name in of_run} for run, of_run in sorted(names.items())
+        run: {name: b"".join(PackedFile(pack=pack, entry=entry).blocks()) for name, entry in files.items()}
+        for run, files in (read_pack(pack) if os.path.lexists(pack) else {}).items()
     }
+    for run in runs:
+        names = [name for name in (RECORD, *FILES) if (run / name).exists()]
+        files = {name: b"".join(read_blocks(run / name)) for name in names}
+        if RECORD not in content.get(run.name, files):
+            raise CorruptRecordError(f"{run.name} has no {RECORD} any more")
+        if RECORD in files and content.setdefault(run.name, files)[RECORD] != files[RECORD]:
+            raise CorruptRecordError(f"{PACK} holds another run of the name {run.name}")
     if sum(len(part) for files in content.values() for part in files.values()) > LARGEST_PACK_BYTES:
         raise CorruptRecordError(f"its runs have more than {LARGEST_PACK_BYTES >> 20} MiB, which is the most in a pack")
-    packed, beside = pack_bytes(content), folder / f"{PACK}.new"
-    try:
-        write_whole(beside, packed)
-        found = read_pack(beside)
+    with whole_file(pack) as file:
+        nbytes = file.write(pack_bytes(content))
+        file.flush()
+        beside = Path(file.name)
+        written = read_pack(beside)
         for run, files in content.items():
             for name, wanted in files.items():
-                if b"".join(PackedFile(pack=beside, entry=found[run][name]).blocks()) != wanted:
+                if b"".join(PackedFile(pack=beside, entry=written[run][name]).blocks()) != wanted:
                     raise CorruptRecordError(f"{run}/{name} was not read back as it was written")
-        beside.replace(folder / PACK)
-    finally:
-        beside.unlink(missing_ok=True)
-    return len(packed)
-
-
-def _content_of(folder: Path, run: str, name: str, old: Runs) -> bytes:
-    """Read a file of a run's own folder; where there is no folder, the old pack has it."""
-    if (folder / run).exists():
-        return b"".join(read_blocks(folder / run / name))
-    return b"".join(PackedFile(pack=folder / PACK, entry=old[run][name]).blocks())
+        if os.path.lexists(pack) and not read_pack(pack).keys() <= written.keys():
+            raise CorruptRecordError(f"{PACK} was replaced meanwhile, by a process that holds no lock")
+    return nbytes
 
 
 def _nobodys(member: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -10,7 +10,7 @@ import itertools
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +22,8 @@ from suite.records.store import LOCK, has_record
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-MERGE_LOCK = ".merge.lock"
+WRITERS_LOCK = ".merge.lock"
+"""Named by its first user, beside whose older versions it still keeps order."""
 NO_LOCKS = "its file system has no file locks (flock), which keep two processes out of one run; take another folder"
 NAME_LENGTH = 16
 """Hexadecimal digits of the run key in a folder's name."""
@@ -72,7 +73,10 @@ def claim_folder(parent: Path, run_key: str) -> Claim | None:
         is_elsewhere = folder.is_symlink() or (folder / LOCK).is_symlink()
         if is_elsewhere or not folder.is_dir() or has_record(folder):
             continue
-        claim = hold(folder)
+        try:
+            claim = hold(folder)
+        except FileNotFoundError:  # `pack --remove` took it, with the record that another process wrote just now
+            continue
         if claim is None or not has_record(folder):
             return claim
         _give_up(folder, claim.lock)  # its holder finished between the two looks
@@ -98,16 +102,26 @@ def claim_new_folder(parent: Path, run_key: str) -> Claim:
 
 
 @contextmanager
-def alone_in(parent: Path) -> Iterator[None]:
-    """Wait until no other process is within for this folder, which is made where it is not there."""
-    from filelock import FileLock
+def alone_in(folder: Path, *, waits: bool = True) -> Iterator[None]:
+    """Keep out every other process that writes files of this folder by what they hold: packs, merges, lists.
 
-    _make_lockable(parent)
-    path = parent / MERGE_LOCK
+    The folder is made where it is not there. Waits for another process in it, or else raises ValueError. Raises OSError
+    where files cannot be locked.
+    """
+    from filelock import FileLock, Timeout
+
+    _make_lockable(folder)
+    path = folder / WRITERS_LOCK
     if path.is_symlink():
-        raise ValueError(f"{MERGE_LOCK} must not be a link, as it is in {str(parent)!r}")
-    # The file stays: whoever waits for it would not see that it was removed.
-    with FileLock(path):
+        raise ValueError(f"{WRITERS_LOCK} must not be a link, as it is in {str(folder)!r}")
+    with ExitStack() as held:
+        try:
+            # The file stays: by some versions of filelock, whoever waits for it would not see that it was removed.
+            held.enter_context(FileLock(path, timeout=-1 if waits else 0))
+        except Timeout as error:
+            raise ValueError(
+                f"another process writes into {str(folder)!r}: wait for its end or name another"
+            ) from error
         yield
 
 

@@ -5,6 +5,7 @@ names and with their checks, and nothing of it is written to the disk. Only what
 else is refused before it costs more than its index.
 """
 
+import contextlib
 import functools
 import io
 import os
@@ -48,7 +49,11 @@ class PackedFile:
         with self.pack.open("rb") as file:
             file.seek(self.entry.header_offset)
             if file.read(len(header)) != header:
-                raise CorruptRecordError(f"{name} is torn within {PACK}")
+                newer = packed_file(self.pack.parent / self.entry.filename)
+                if newer is None or newer.entry is self.entry:
+                    raise CorruptRecordError(f"{name} is torn within {PACK}")
+                yield from newer.blocks()  # another process has replaced the pack since its index was read
+                return
             while left:
                 block = file.read(left if self._is_deflated else min(left, BLOCK_BYTES))
                 left -= len(block)
@@ -88,14 +93,24 @@ def pack_bytes(runs: Mapping[str, Mapping[str, bytes]]) -> bytes:
 def packed_file(path: Path) -> PackedFile | None:
     """Return a run's file that lies in a pack in the place of the run's folder; None where there is none.
 
-    A folder that is there counts in place of the pack's. Raises CorruptRecordError for a pack that cannot be read.
+    A folder with a record counts in place of the pack's. One without is what a killed `pack --remove` left of it, since
+    no run is begun under a name that the pack has. Raises CorruptRecordError for a pack that cannot be read.
     """
     folder = path.parent.parent if path.parent.name == OVERRIDES_FOLDER else path.parent
     pack = folder.parent / PACK
-    if os.path.lexists(folder) or not os.path.lexists(pack):
+    has_own = os.path.lexists(folder / RECORD) and not folder.is_symlink()
+    if has_own or not os.path.lexists(pack):
         return None
     entry = read_pack(pack).get(folder.name, {}).get(path.relative_to(folder).as_posix())
     return None if entry is None else PackedFile(pack=pack, entry=entry)
+
+
+def names_in_pack(folder: Path) -> frozenset[str]:
+    """Return the names of a run's files in the pack beside its folder; none where that has no such run, or is torn,
+    which whoever lists the pack itself names."""
+    with contextlib.suppress(CorruptRecordError):
+        return frozenset(read_pack(folder.parent / PACK).get(folder.name, ()))
+    return frozenset()
 
 
 def read_pack(path: Path) -> Runs:
@@ -110,6 +125,8 @@ def read_pack(path: Path) -> Runs:
     except OSError as error:
         raise CorruptRecordError(f"{PACK} cannot be read ({type(error).__name__})") from error
     except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError, EOFError, OverflowError) as error:
+        if os.path.lexists(path) and not os.path.samestat(path.lstat(), found):  # replaced since it was looked at
+            return read_pack(path)
         raise CorruptRecordError(f"{PACK} is torn, or no pack of runs") from error
 
 

@@ -10,10 +10,11 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import IO, Any
 
 from suite.records import aliases
 from suite.records.aliases import span_today
@@ -122,8 +123,10 @@ def write_record(record: Record, folder: Path, files: Mapping[str, bytes] = Mapp
         write_whole(folder / name, written)
 
 
-def write_whole(path: Path, content: bytes | Iterable[bytes], *, mark: str = "") -> None:
-    """Put a file in place in one step: whoever looks sees all of it or none.
+@contextmanager
+def whole_file(path: Path, *, mark: str = "") -> Iterator[IO[bytes]]:
+    """Open a file beside `path` that takes its place in one step at the block's end: whoever looks sees all of it or
+    none. Two processes that write one `path` at once must hold a lock or have a `mark` each.
 
     Raises OSError for what cannot be written, and leaves nothing behind then; also for a place that a folder, a device
     or a pipe has taken, which stays. A link is replaced, not followed: nothing outside a run's folder is touched.
@@ -134,13 +137,19 @@ def write_whole(path: Path, content: bytes | Iterable[bytes], *, mark: str = "")
     beside.unlink(missing_ok=True)  # it may be a link
     try:
         with beside.open("xb") as file:
-            file.writelines([content] if isinstance(content, bytes) else content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
-    except BaseException:
+    except BaseException:  # an interruption too: it is raised on, and nothing stays that it left half-written
         beside.unlink(missing_ok=True)
         raise
+
+
+def write_whole(path: Path, content: bytes | Iterable[bytes], *, mark: str = "") -> None:
+    """Put a file in place as `whole_file` does, with this content."""
+    with whole_file(path, mark=mark) as file:
+        file.writelines([content] if isinstance(content, bytes) else content)
 
 
 def write_named(path: Path, content: bytes | Iterable[bytes]) -> None:
@@ -287,10 +296,9 @@ def _covering(record: Record, entries: Iterable[Withdrawal]) -> Withdrawal | Non
 
 
 def _is_begun(names: Iterable[str]) -> bool:
-    """True if a run was begun in a folder with these names."""
-    found = {name for name in names if name in (RECORD, SAMPLES, LOCK) or name.endswith(PART)}
-    is_gates = any(name.removesuffix(PART) in (JUDGEMENT, SUMMARY) for name in names)
-    return not found.isdisjoint((RECORD, SAMPLES, LOCK)) or (bool(found) and not is_gates)
+    """True if a run was begun in a folder with these names: others' files end with PART too, where one was killed."""
+    parts = {name + PART for name in (RECORD, *FILES)}
+    return not {RECORD, SAMPLES, LOCK, *parts}.isdisjoint(names)
 
 
 def reading_rows(record: Record) -> Iterable[dict[str, Any]]:
@@ -326,13 +334,17 @@ def read_blocks(path: Path, most_bytes: int | None = None, *, may_be_link: bool 
     if most_bytes is None:
         most_bytes = LARGEST_TRACE_BYTES if path.name == TRACE else LARGEST_TABLE_BYTES
     try:
-        if packed := packed_file(path):
-            _check_size(path, packed.nbytes, most_bytes)
-            yield from packed.blocks()
-            return
-        _check_file(path, most_bytes, may_be_link=may_be_link)
-        with path.open("rb") as file:
-            yield from iter(lambda: file.read(BLOCK_BYTES), b"")
+        if (packed := packed_file(path)) is None:
+            try:
+                _check_file(path, most_bytes, may_be_link=may_be_link)
+                with path.open("rb") as file:
+                    yield from iter(lambda: file.read(BLOCK_BYTES), b"")
+                return
+            except FileNotFoundError:
+                if (packed := packed_file(path)) is None:  # else `pack --remove` took the folder since the look above
+                    raise
+        _check_size(path, packed.nbytes, most_bytes)
+        yield from packed.blocks()
     except OSError as error:
         raise CorruptRecordError(f"{path.name} cannot be read ({error.__class__.__name__})") from error
 

@@ -3,7 +3,6 @@
 No name is followed out.
 """
 
-import contextlib
 import os
 import stat
 import zipfile
@@ -12,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from suite.records.pack import PACK, read_pack
+from suite.records.pack import PACK, names_in_pack, read_pack
 from suite.records.record import RECORD, CorruptRecordError
 
 MOST_LEVELS = 32
@@ -29,14 +28,21 @@ class Damage:
 
 def folders_below(root: Path, damaged: list[Damage]) -> Iterator[tuple[Path, frozenset[str]]]:
     """Yield each folder, `root` first, and the names in it. Links are not followed; a folder that is not read is named
-    in `damaged`, and the rest goes on."""
+    in `damaged`, and the rest goes on.
+
+    A run that `pack --remove` takes meanwhile is yielded once: the pack is in place before the first folder goes, so
+    that what a folder had no longer, the pack has when it is asked after it.
+    """
     left, waiting = MOST_IN_ALL, [(root, 0)]
     while waiting:
         folder, levels = waiting.pop()
         try:
             names, inner = _listed(folder, min(MOST_ENTRIES, left))
         except OSError as error:
-            damaged.append(Damage(folder=folder, reason=f"the folder cannot be listed ({type(error).__name__})"))
+            if packed_names := names_in_pack(folder):
+                yield folder, packed_names
+            else:
+                damaged.append(Damage(folder=folder, reason=f"the folder cannot be listed ({type(error).__name__})"))
             continue
         if names is None and left < MOST_ENTRIES:
             reason = f"more than {MOST_IN_ALL:,} entries lie below it; from {folder.name!r} on they are not read"
@@ -51,9 +57,9 @@ def folders_below(root: Path, damaged: list[Damage]) -> Iterator[tuple[Path, fro
             damaged.append(Damage(folder=folder, reason=f"folders lie more than {MOST_LEVELS} levels deep"))
             inner = []
         waiting += [(folder / name, levels + 1) for name in sorted(inner, reverse=True)]
-        yield folder, names
-        if PACK in names and PACK not in inner:
-            packed = _packed_in(folder, names, damaged)
+        yield folder, names if RECORD in names else names_in_pack(folder) or names
+        if PACK not in inner and os.path.lexists(folder / PACK):
+            packed = _packed_in(folder, frozenset(inner), damaged)
             left -= sum(map(len, packed.values()))
             if left < 0:
                 reason = f"more than {MOST_IN_ALL:,} entries lie below it; from {folder.name!r} on they are not read"
@@ -62,26 +68,27 @@ def folders_below(root: Path, damaged: list[Damage]) -> Iterator[tuple[Path, fro
             yield from packed.items()
 
 
-def _packed_in(folder: Path, names: frozenset[str], damaged: list[Damage]) -> dict[Path, frozenset[str]]:
-    """Return the folders that a pack stands for, and their files. One that lies beside the pack counts in its place."""
+def _packed_in(folder: Path, inner: frozenset[str], damaged: list[Damage]) -> dict[Path, frozenset[str]]:
+    """Return the folders that a pack stands for, and their files, but those that lie beside it, which are listed."""
     try:
         runs = read_pack(folder / PACK)
     except CorruptRecordError as error:
         damaged.append(Damage(folder=folder / PACK, reason=str(error)))
         return {}
-    for name in runs.keys() & names:
+    for name in runs.keys() & inner:
         if not _is_copy(folder / name / RECORD, runs[name][RECORD]):
             reason = f"{PACK} beside it holds another run of this name, which is not read"
             damaged.append(Damage(folder=folder / name, reason=reason))
-    return {folder / name: frozenset(files) for name, files in runs.items() if name not in names}
+    return {folder / name: frozenset(files) for name, files in runs.items() if name not in inner}
 
 
 def _is_copy(path: Path, packed: zipfile.ZipInfo) -> bool:
-    with contextlib.suppress(OSError):
+    try:
         found = path.lstat()
         is_alike = stat.S_ISREG(found.st_mode) and found.st_size == packed.file_size
         return is_alike and zlib.crc32(path.read_bytes()) == packed.CRC
-    return False
+    except OSError as error:
+        return isinstance(error, FileNotFoundError)  # without a record nothing hides the pack's
 
 
 def _listed(folder: Path, most: int) -> tuple[frozenset[str] | None, list[str]]:

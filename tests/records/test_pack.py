@@ -10,7 +10,7 @@ import pytest
 import suite
 from suite.commands.results import list_runs, merge, pack, show, verify
 from suite.records import pack as packs
-from suite.records.claim import claim_folder
+from suite.records.claim import WRITERS_LOCK, claim_folder
 from suite.records.pack import PACK, pack_bytes, read_pack
 from suite.records.record import OVERRIDES, CorruptRecordError
 from suite.records.store import read_contents, read_file, read_record, write_record
@@ -32,7 +32,7 @@ def sweep(tmp_path):
 @pytest.fixture
 def packed(sweep):
     assert pack([sweep], remove=True) == 0
-    assert os.listdir(sweep) == [PACK]  # noqa: PTH208
+    assert {path.name for path in sweep.iterdir()} == {PACK, WRITERS_LOCK}
     return sweep
 
 
@@ -42,6 +42,7 @@ def files_of(folder):
             file.relative_to(run).as_posix(): file.read_bytes() for file in sorted(run.rglob("*")) if file.is_file()
         }
         for run in folder.iterdir()
+        if run.is_dir()
     }
 
 
@@ -102,7 +103,7 @@ def test_what_is_no_whole_run_stays_a_folder(sweep, capsys):
     (other / "notes.txt").write_text("mine")
     (unfinished / "record.json").unlink()
     assert pack([sweep], remove=True) == 0
-    assert sorted(path.name for path in sweep.iterdir()) == sorted([other.name, unfinished.name, PACK])
+    assert sorted(path.name for path in sweep.iterdir()) == sorted([other.name, unfinished.name, PACK, WRITERS_LOCK])
     assert capsys.readouterr().out.count("stays as it is") == 2
 
 
@@ -133,6 +134,8 @@ def test_a_packed_run_is_never_made_anew(packed):
 def test_a_folder_that_hides_another_run_of_the_pack_is_named(packed):
     stored = read_contents([packed]).stored[0]
     stored.folder.mkdir()
+    assert len(read_contents([packed]).stored) == 3, "an empty folder hides nothing"
+    write_record(build(attention="gqa"), stored.folder)
     (damage,) = read_contents([packed]).damaged
     assert damage.folder == stored.folder
     assert damage.reason == f"{PACK} beside it holds another run of this name, which is not read"

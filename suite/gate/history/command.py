@@ -12,6 +12,7 @@ from suite.gate.history.otava import otava_changes
 from suite.gate.history.series import lay_out
 from suite.gate.history.sources import newest_judgement, read_places
 from suite.gate.verdict import BROKEN, PASSED, CorruptJudgementError
+from suite.records.claim import alone_in
 from suite.records.plain_text import complain, say
 from suite.records.store import SUMMARY, Room, write_whole
 
@@ -53,10 +54,10 @@ def gate_history(
     )
     say("", *output.lines(history))
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
         text = json.dumps(output.as_json(history), indent=1, allow_nan=False) + "\n"
-        for name, content in {SUMMARY: output.markdown(history), HISTORY: text}.items():
-            write_whole(out / name, content.encode())
+        with alone_in(out):
+            for name, content in {SUMMARY: output.markdown(history), HISTORY: text}.items():
+                write_whole(out / name, content.encode())
         say(f"Written: {out / HISTORY}, with {SUMMARY} beside it")
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a", encoding="utf-8") as file:

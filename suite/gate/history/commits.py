@@ -15,9 +15,11 @@ from subprocess import CalledProcessError
 
 from suite.gate.history.snapshot import Snapshot, snapshot_from_line
 from suite.gate.side_by_side.revisions import resolved
+from suite.records.claim import alone_in
 from suite.records.git import git
 from suite.records.record import CorruptRecordError
 from suite.records.store import LETTER_BYTES, VALUE_BYTES, Room
+from suite.records.stores.place import locks_of
 from suite.records.temporary import temporary_folder
 
 NOTES = "suite-gate"
@@ -99,20 +101,23 @@ def read_notes(top: Path, line: Line, room: Room) -> Read:
 def save_note(top: Path, snapshot: Snapshot) -> bool:
     """Append a snapshot to the note of its commit, and return whether it was not there already.
 
-    Raises ValueError for a commit that is not in this repository.
+    Raises ValueError for a commit that is not in this repository, and where the note does not hold it afterwards.
     """
     try:
         git(top, "cat-file", "-e", f"{snapshot.commit}^{{commit}}")
     except CalledProcessError as error:
         raise ValueError(f"the judged commit must be in this repository; it has no {snapshot.commit[:40]!r}") from error
-    line = snapshot.as_line()
-    with suppress(CalledProcessError):  # there is no note yet
-        if line in _notes(top, "show", snapshot.commit).splitlines():
-            return False
-    with temporary_folder("history") as folder:
+    line, notes = snapshot.as_line(), top / git(top, "rev-parse", "--git-common-dir")
+    # git reads the note, appends and writes the reference without a look at what others wrote in between.
+    with alone_in(locks_of(notes)), temporary_folder("history") as folder:
+        with suppress(CalledProcessError):  # there is no note yet
+            if line in _notes(top, "show", snapshot.commit).splitlines():
+                return False
         text = folder / "line"
         text.write_text(line + "\n", encoding="utf-8")
         git(top, *WRITER, "notes", f"--ref={NOTES}", "append", "-F", str(text), snapshot.commit)
+        if line not in _notes(top, "show", snapshot.commit).splitlines():
+            raise ValueError(f"the notes of {NOTES} were replaced meanwhile, by another program; save it again")
     return True
 
 

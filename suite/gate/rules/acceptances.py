@@ -15,10 +15,12 @@ import yaml
 
 from suite.gate.rules.tolerances import MOST_BYTES, matches
 from suite.gate.verdict import Outcome, Verdict
+from suite.records.claim import alone_in
 from suite.records.metrics import METRICS, Better
 from suite.records.numbers import times
 from suite.records.record import CorruptRecordError
 from suite.records.store import read_file, write_named
+from suite.records.stores.place import locks_of
 
 ACCEPTED = Path("results/baseline/accepted.yaml")
 SCHEMA = 1
@@ -107,10 +109,10 @@ def accept(
     expires: str | datetime.date,
     today: datetime.date,
 ) -> Acceptance:
-    """Add an entry, or replace the one for the same case, span and metric, and return it.
+    """Add an entry, or replace the one for the same case, span and metric, and return it once it is read back.
 
     Raises ValueError, in one sentence, for what no entry may say, and CorruptAcceptancesError for a file that is not to
-    be overwritten, since it cannot be read.
+    be overwritten, since it cannot be read, and for one that another program has replaced at the same time.
     """
     entry = _acceptance(
         {
@@ -126,12 +128,15 @@ def accept(
     )
     if entry.expires < today:
         raise ValueError(f"expires must be today, {today}, or later; got {entry.expires}")
-    entries = read_acceptances(path, today)
-    position = next((index for index, old in enumerate(entries) if old.quantity == entry.quantity), len(entries))
-    entries[position : position + 1] = [entry]
-    content = {"schema": SCHEMA, "accepted": [asdict(entry) for entry in entries]}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_named(path, (ABOUT + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)).encode())
+    with alone_in(locks_of(path)):
+        entries = read_acceptances(path, today)
+        position = next((index for index, old in enumerate(entries) if old.quantity == entry.quantity), len(entries))
+        entries[position : position + 1] = [entry]
+        content = {"schema": SCHEMA, "accepted": [asdict(entry) for entry in entries]}
+        write_named(path, (ABOUT + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)).encode())
+        if entry not in read_acceptances(path, today):
+            raise CorruptAcceptancesError(f"{path.name} was replaced meanwhile and lacks {entry.name}; accept it again")
     return entry
 
 

@@ -19,10 +19,10 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Protocol
 
-from suite.records.claim import NAME_LENGTH, Claim, claim_folder, hold
+from suite.records.claim import NAME_LENGTH, Claim, alone_in, claim_folder, hold
 from suite.records.record import FILES, OVERRIDES
 from suite.records.store import RECORD, SAMPLES, has_record, read_blocks, read_record, write_whole
-from suite.records.stores.mirror import CLAIM, WRITER, alone, refresh
+from suite.records.stores.mirror import CLAIM, WRITER, refresh
 from suite.records.stores.objects import ObjectStore, StoreError, open_store
 from suite.records.stores.place import mirror_of, own_of, url_of
 
@@ -193,7 +193,7 @@ class StoreFolder:
     def _owner(self) -> bytes:
         """Return a name by chance for this machine, which tells nobody anything."""
         path = own_of(self.store.url) / OWNER
-        with alone(self.store.url):
+        with alone_in(path.parent):
             if not path.exists():
                 write_whole(path, uuid.uuid4().hex.encode())
             return path.read_bytes()
@@ -270,12 +270,13 @@ class Renewal(Thread):
 
 
 def remove_run(folder: Path) -> None:
-    """Remove a run that was put into a store, its record first: half of a run is none."""
-    (folder / RECORD).unlink()
-    for file in FILES:
+    """Remove a run that lies in a store or a pack by now, its record first: half of a run is none. What else its folder
+    holds stays there."""
+    for file in (RECORD, *FILES):
         (folder / file).unlink(missing_ok=True)
-    with suppress(OSError):
-        (folder / OVERRIDES).parent.rmdir()
+    for emptied in ((folder / OVERRIDES).parent, folder):
+        with suppress(OSError):
+            emptied.rmdir()
 
 
 def _remove_if_empty(folder: Path) -> None:

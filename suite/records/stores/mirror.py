@@ -11,11 +11,11 @@ import os
 import re
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from suite.records.claim import NAME_LENGTH
+from suite.records.claim import NAME_LENGTH, alone_in
 from suite.records.pack import LARGEST_PACK_BYTES, PACK
 from suite.records.record import FILES, OVERRIDES, TRACE
 from suite.records.store import JUDGEMENT, LARGEST_TRACE_BYTES, LOCK, LONGEST_RECORD_BYTES, RECORD, write_whole
@@ -38,7 +38,7 @@ MOST_BYTES = {
 COMMITS = (RECORD, PACK, JUDGEMENT)
 CLAIM, WRITER = re.compile(r"claim-([1-9]\d{0,5})"), "writer"
 """Objects by which a run's folder is known as begun: see suite.records.stores.folder."""
-INDEX, ALONE, COMING = ".index.json", ".mirror.lock", ".coming"
+INDEX, COMING = ".index.json", ".coming"
 AT_ONCE = 256
 """Files that are brought before they are put in place."""
 
@@ -70,7 +70,7 @@ def refresh(store: ObjectStore, keys: Collection[str] | None = None, *, again: s
     """
     mirror, own = mirror_of(store.url), own_of(store.url)
     is_asked = partial(_is_asked, keys=keys if again is None else [again], has_packs=again is None)
-    with alone(store.url):
+    with alone_in(own):
         found = {name: info for name, info in store.listing(again or "").items() if is_asked(name)}
         wanted = {name: info for name, info in found.items() if _kind(name) in MOST_BYTES}
         begun = _begun(found)
@@ -88,16 +88,6 @@ def refresh(store: ObjectStore, keys: Collection[str] | None = None, *, again: s
             known |= {name: marks[name] for name in names}
             _write_index(own, known)
     return mirror
-
-
-@contextmanager
-def alone(url: str) -> Iterator[None]:
-    """Wait until no other process of this machine changes what it keeps of a URL."""
-    from filelock import FileLock  # here, since who reads folders of this machine needs none
-
-    own_of(url).mkdir(parents=True, exist_ok=True)
-    with FileLock(own_of(url) / ALONE):
-        yield
 
 
 def _is_asked(name: str, *, keys: Collection[str] | None, has_packs: bool) -> bool:

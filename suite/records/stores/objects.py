@@ -166,7 +166,9 @@ class ObjectStore:
             yield
         except (FileNotFoundError, FileExistsError, StoreError):
             raise
-        except Exception as error:  # each library has exceptions of its own, not all of them of the system's
+        # All of them: botocore, azure, gcsfs and aiohttp each raise classes of their own, which share no base but this,
+        # and only the one library that the URL needs is installed. The cause stays chained.
+        except Exception as error:
             kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
             raise StoreError(f"{self.url} cannot be {done}: {kind}{scrub(one_line(str(error)))}") from error
 

@@ -5,6 +5,8 @@ Folders are given as paths, on command lines and to Hydra, and a URL that became
 process needs to be told.
 """
 
+import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -52,6 +54,14 @@ def own_of(url: str) -> Path:
     """Return the folder of what belongs to a URL and stays here, such as runs that are not in the store yet. Its names
     begin with a dot."""
     return user_cache().joinpath(*STORES, OWN, *_parts(url))
+
+
+def locks_of(thing: str | Path) -> Path:
+    """Return the folder of this user's lock on a file or a URL, for `alone_in`: what lies beside it may be somebody's
+    checkout, which gets no further file, or a server's."""
+    name = thing if isinstance(thing, str) else os.path.realpath(thing)
+    # One of 256 for all: two things that share one only wait for each other.
+    return user_cache().joinpath(STORES[0], "locks", hashlib.sha256(os.fsencode(name)).hexdigest()[:2])
 
 
 def url_of(folder: Path) -> str | None:
