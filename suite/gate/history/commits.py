@@ -6,6 +6,7 @@ but the one who types `git push origin refs/notes/suite-gate`.
 """
 
 import os
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,13 +21,12 @@ from suite.records.git import git
 from suite.records.record import CorruptRecordError
 from suite.records.store import LETTER_BYTES, VALUE_BYTES, Room
 from suite.records.stores.place import locks_of
-from suite.records.temporary import temporary_folder
 
 NOTES = "suite-gate"
 MOST_COMMITS = 10_000
 MOST_NOTE_BYTES, MOST_NOTES_BYTES = 8 << 20, 128 << 20
 """The most of one note, and of all: a judgement of a hundred quantities is 20 kilobytes."""
-WRITER = ("-c", "user.name=suite gate", "-c", "user.email=suite-gate@localhost", "-c", "core.logAllRefUpdates=false")
+WRITER = "suite gate <suite-gate@localhost>"
 """A note names no person, and leaves no log beside its reference."""
 
 
@@ -101,23 +101,26 @@ def read_notes(top: Path, line: Line, room: Room) -> Read:
 def save_note(top: Path, snapshot: Snapshot) -> bool:
     """Append a snapshot to the note of its commit, and return whether it was not there already.
 
-    Raises ValueError for a commit that is not in this repository, and where the note does not hold it afterwards.
+    Raises ValueError for a commit that is not in this repository, and CalledProcessError where another program writes
+    notes at the same time.
     """
     try:
         git(top, "cat-file", "-e", f"{snapshot.commit}^{{commit}}")
     except CalledProcessError as error:
         raise ValueError(f"the judged commit must be in this repository; it has no {snapshot.commit[:40]!r}") from error
-    line, notes = snapshot.as_line(), top / git(top, "rev-parse", "--git-common-dir")
-    # git reads the note, appends and writes the reference without a look at what others wrote in between.
-    with alone_in(locks_of(notes)), temporary_folder("history") as folder:
+    line, reference = snapshot.as_line(), f"refs/notes/{NOTES}"
+    with alone_in(locks_of(top / git(top, "rev-parse", "--git-common-dir"))):
+        tip, note = git(top, "for-each-ref", "--format=from %(objectname)", reference), ""
         with suppress(CalledProcessError):  # there is no note yet
-            if line in _notes(top, "show", snapshot.commit).splitlines():
-                return False
-        text = folder / "line"
-        text.write_text(line + "\n", encoding="utf-8")
-        git(top, *WRITER, "notes", f"--ref={NOTES}", "append", "-F", str(text), snapshot.commit)
-        if line not in _notes(top, "show", snapshot.commit).splitlines():
-            raise ValueError(f"the notes of {NOTES} were replaced meanwhile, by another program; save it again")
+            note = _notes(top, "show", snapshot.commit) + "\n"
+        if line in note.splitlines():
+            return False
+        note += line + "\n"
+        # `git notes append` would put its result over what another program, or the git of a killed process, has written
+        # since it read; this refuses what does not follow from it.
+        stream = [f"commit {reference}", f"committer {WRITER} {int(time.time())} +0000", "data 0", *filter(None, [tip])]
+        stream += [f"N inline {snapshot.commit}", f"data {len(os.fsencode(note))}", note]
+        git(top, "-c", "core.logAllRefUpdates=false", "fast-import", "--quiet", given="\n".join(stream))
     return True
 
 
