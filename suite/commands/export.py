@@ -43,14 +43,12 @@ def export(folders: Sequence[Path], to: str) -> int:
         from mlflow.exceptions import MlflowException
     except ImportError as error:
         raise ValueError(f"export needs MLflow, which is not installed: {EXTRA} ({error})") from error
-    server: str | Path = to
     if to.startswith(SQLITE):
-        server = Path(to.removeprefix(SQLITE))
-        server.parent.mkdir(parents=True, exist_ok=True)
+        Path(to.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
     written, left_out = 0, list[Path]()
     try:
         client = MlflowClient(tracking_uri=to)
-        with alone_in(locks_of(server)):  # two at once would each look first, and write a run twice
+        with alone_in(locks_of(to)):  # two at once would each look first, and write a run twice
             for run in whole_runs(each_run(existing(folders)), Copies(), left_out):
                 if not run.withdrawal:
                     written += _is_written(client, run.record, digest_of(run.folder / RECORD))

@@ -58,7 +58,16 @@ def push(folders: Sequence[Path], to: str, *, dry_run: bool) -> int:
     try:
         # Two at once would each find that the other's runs are not there yet, and put them twice.
         with nullcontext() if dry_run else alone_in(locks_of(board.url if is_store(to) else Path(to))):
-            pushing = _pushed(folders, board, dry_run=dry_run)
+            known, before = known_runs(board, "index"), known_runs(board, "withdrawn")
+            pushing = _Push(board=board, dry_run=dry_run, known=known, withdrawn_before=before)
+            if board.size(CARD) is None:
+                pushing.put(File(CARD, card()))
+            for entries in _batches(_new_entries(folders, pushing)):
+                for file in files_of(entries):
+                    pushing.put(file)
+                pushing.runs += len(entries)
+            if pushing.withdrawn:
+                pushing.put(withdrawn_file(pushing.withdrawn))
     except CorruptRecordError as error:
         complain(f"suite results: nothing more was pushed: {error}")
         return BROKEN
@@ -66,20 +75,6 @@ def push(folders: Sequence[Path], to: str, *, dry_run: bool) -> int:
     there = f"{pushing.already} were there already, {len(pushing.left_out)} left out"
     say(f"{pushing.runs} runs {would}, {numbers.bytes_iec(pushing.nbytes)}; {there}")
     return BROKEN if pushing.left_out else DONE
-
-
-def _pushed(folders: Sequence[Path], board: ObjectStore, *, dry_run: bool) -> _Push:
-    known, before = known_runs(board, "index"), known_runs(board, "withdrawn")
-    pushing = _Push(board=board, dry_run=dry_run, known=known, withdrawn_before=before)
-    if board.size(CARD) is None:
-        pushing.put(File(CARD, card()))
-    for entries in _batches(_new_entries(folders, pushing)):
-        for file in files_of(entries):
-            pushing.put(file)
-        pushing.runs += len(entries)
-    if pushing.withdrawn:
-        pushing.put(withdrawn_file(pushing.withdrawn))
-    return pushing
 
 
 def _new_entries(folders: Sequence[Path], pushing: _Push) -> Iterator[Entry]:

@@ -193,27 +193,32 @@ def pack(folders: Sequence[Path], *, remove: bool) -> int:
         faults += len(reasons)
         for reason in reasons:
             complain(f"{found.folder}: {reason}")
-        if not found.folder.is_dir():  # it is packed already
-            continue
-        parts = [part for part in found.folder.rglob("*") if part.is_symlink() or not part.is_dir()]
-        if others := sorted({part.relative_to(found.folder).as_posix() for part in parts} - {RECORD, *FILES}):
-            say(one_line(f"{found.folder}: stays as it is, since it holds {', '.join(others)}"))
-        else:
+        if found.folder.is_dir():  # else it is packed already
             runs.setdefault(found.folder.parent, []).append(found.folder)
     if faults:
         complain(f"suite results: nothing was packed; {faults} faults")
         return BROKEN
     for folder, of_folder in runs.items():
         with alone_in(folder):
+            if not (packed := list(filter(_is_nothing_but_a_run, of_folder))):
+                continue
             try:
-                nbytes = write_pack(folder, of_folder)
+                nbytes = write_pack(folder, packed)
             except CorruptRecordError as error:
                 complain(f"suite results: {folder} was not packed: {error}")
                 return BROKEN
-            for run in of_folder if remove else ():
+            for run in packed if remove else ():
                 remove_run(run)
-        say(one_line(f"{folder / PACK}: {len(of_folder)} runs, {numbers.bytes_iec(nbytes)}{', removed' * remove}"))
+        say(one_line(f"{folder / PACK}: {len(packed)} runs, {numbers.bytes_iec(nbytes)}{', removed' * remove}"))
     return DONE
+
+
+def _is_nothing_but_a_run(folder: Path) -> bool:
+    parts = [part for part in folder.rglob("*") if part.is_symlink() or not part.is_dir()]
+    others = sorted({part.relative_to(folder).as_posix() for part in parts} - {RECORD, *FILES})
+    if others:
+        say(one_line(f"{folder}: stays as it is, since it holds {', '.join(others)}"))
+    return not others
 
 
 def _merged_into_store(folders: Mapping[Path, Path], torn: Sequence[Damage], into: Path) -> int:

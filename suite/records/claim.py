@@ -73,13 +73,11 @@ def claim_folder(parent: Path, run_key: str) -> Claim | None:
         is_elsewhere = folder.is_symlink() or (folder / LOCK).is_symlink()
         if is_elsewhere or not folder.is_dir() or has_record(folder):
             continue
-        try:
+        with suppress(FileNotFoundError):  # `pack --remove` took it, with what its holder wrote between the two looks
             claim = hold(folder)
-        except FileNotFoundError:  # `pack --remove` took it, with the record that another process wrote just now
-            continue
-        if claim is None or not has_record(folder):
-            return claim
-        _give_up(folder, claim.lock)  # its holder finished between the two looks
+            if claim is None or not has_record(folder):
+                return claim
+            _give_up(folder, claim.lock)  # its holder finished between the two looks
     raise AssertionError("run_folders has no end")
 
 
@@ -119,9 +117,7 @@ def alone_in(folder: Path, *, waits: bool = True) -> Iterator[None]:
             # The file stays: by some versions of filelock, whoever waits for it would not see that it was removed.
             held.enter_context(FileLock(path, timeout=-1 if waits else 0))
         except Timeout as error:
-            raise ValueError(
-                f"another process writes into {str(folder)!r}: wait for its end or name another"
-            ) from error
+            raise ValueError(f"another process writes into {str(folder)!r}; name another folder") from error
         yield
 
 

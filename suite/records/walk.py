@@ -28,11 +28,8 @@ class Damage:
 
 def folders_below(root: Path, damaged: list[Damage]) -> Iterator[tuple[Path, frozenset[str]]]:
     """Yield each folder, `root` first, and the names in it. Links are not followed; a folder that is not read is named
-    in `damaged`, and the rest goes on.
-
-    A run that `pack --remove` takes meanwhile is yielded once: the pack is in place before the first folder goes, so
-    that what a folder had no longer, the pack has when it is asked after it.
-    """
+    in `damaged`, and the rest goes on. A run that `pack --remove` takes meanwhile is yielded once: what its folder has
+    no longer, the pack has had since before."""
     left, waiting = MOST_IN_ALL, [(root, 0)]
     while waiting:
         folder, levels = waiting.pop()

@@ -26,6 +26,7 @@ from suite.commands.gpu_parts import (
 from suite.compose.compose import compose
 from suite.compose.sweeps import is_left_out
 from suite.configuration.files import choices, conf_dir, read_yaml
+from suite.records.claim import alone_in
 from suite.run.job import job_of
 from tests.conftest import heard
 from tests.lm.checkpoint.test_sizes import LLAMA
@@ -118,6 +119,11 @@ def test_a_part_that_takes_too_long_is_stopped_its_output_kept(tmp_path):
     assert _finished([sys.executable, "-c", slow], tmp_path / "log", 1.0) is None
     assert _finished([sys.executable, "-c", "raise SystemExit(7)"], tmp_path / "other", 30.0) == 7
     assert (tmp_path / "log").read_text() == "begun\n"
+
+
+def test_a_second_call_into_a_folder_is_refused(tmp_path):
+    with alone_in(tmp_path / "out"), pytest.raises(ValueError, match="another process writes into"):
+        main(["--out", str(tmp_path / "out"), "--budget-s", "0"])
 
 
 def test_without_a_gpu_what_the_doctor_says_is_still_packed(tmp_path, capsys, monkeypatch):

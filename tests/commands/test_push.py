@@ -1,6 +1,7 @@
 """`suite results push`: verified runs alone, nothing twice, nothing overwritten, and a dry run writes nothing."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow.parquet as pq
 import pytest
@@ -78,6 +79,28 @@ def test_what_an_interrupted_push_left_is_used(results, tmp_path, capsys):
     push([results], str(board), dry_run=False)
     assert files_below(board) == whole
     assert [line.split()[1].partition("/")[0] for line in capsys.readouterr().out.splitlines()[:-1]] == ["index"] * 2
+
+
+def test_a_table_that_a_killed_push_began_is_left_aside(results, tmp_path, capsys):
+    board = tmp_path / "board"
+    push([results], str(board), dry_run=False)
+    whole = files_below(board)
+    name = next(name for name in whole if name.startswith("index/"))
+    (board / name).rename(board / f"{name}.part")
+    (board / f"{name}.part").write_bytes(whole[name][:10])
+    assert push([results], str(board), dry_run=False) == 4
+    assert "1 left out" in capsys.readouterr().out.splitlines()[-1]
+    assert files_below(board) == whole
+
+
+def test_pushes_at_once_put_each_run_once(results, tmp_path, capsys):
+    board, half = tmp_path / "board", tmp_path / "half"
+    store(half, build())
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda folder: push([folder], str(board), dry_run=False), [results, half] * 2))
+    digests = pq.read_table(board / "index")["record_sha256"].to_pylist()
+    assert len(digests) == len(set(digests)) == 3
+    capsys.readouterr()
 
 
 def test_a_dry_run_says_the_same_and_writes_nothing(results, tmp_path, capsys):

@@ -33,6 +33,7 @@ from suite.gate.selftest import (
 from suite.gate.side_by_side.revisions import BenchmarkCase
 from suite.gate.side_by_side.rounds import SAMPLES
 from suite.gate.side_by_side.worker_client import FailedError, Spent
+from suite.records.claim import alone_in
 from suite.statistics.proportions import wilson
 
 PLAN = Plan(sweep="gate", seconds=30.0, identical_runs=3, slowed_runs=2, one_process_runs=0, busy=0)
@@ -164,6 +165,12 @@ def test_another_plans_folder_is_refused_in_one_sentence(faked, monkeypatch, tmp
     with pytest.raises(ValueError, match=f"^out must be a new folder, or one of the same self-test; {what} differs in"):
         claim(tmp_path, plan, benchmarks)
     assert (tmp_path / ABOUT).read_bytes() == about
+
+
+def test_a_folder_that_another_process_fills_is_refused(faked, tmp_path):
+    with alone_in(tmp_path), pytest.raises(ValueError, match="another process writes into"):
+        selftest.selftest(PLAN, tmp_path, lambda text: None)
+    assert selftest.read_runs(tmp_path) == []
 
 
 def test_more_or_fewer_runs_are_the_same_self_test(faked, tmp_path):

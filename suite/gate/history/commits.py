@@ -6,9 +6,10 @@ but the one who types `git push origin refs/notes/suite-gate`.
 """
 
 import os
+import random
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +17,9 @@ from subprocess import CalledProcessError
 
 from suite.gate.history.snapshot import Snapshot, snapshot_from_line
 from suite.gate.side_by_side.revisions import resolved
-from suite.records.claim import alone_in
 from suite.records.git import git
 from suite.records.record import CorruptRecordError
 from suite.records.store import LETTER_BYTES, VALUE_BYTES, Room
-from suite.records.stores.place import locks_of
 
 NOTES = "suite-gate"
 MOST_COMMITS = 10_000
@@ -28,6 +27,8 @@ MOST_NOTE_BYTES, MOST_NOTES_BYTES = 8 << 20, 128 << 20
 """The most of one note, and of all: a judgement of a hundred quantities is 20 kilobytes."""
 WRITER = "suite gate <suite-gate@localhost>"
 """A note names no person, and leaves no log beside its reference."""
+TRIES, LONGEST_PAUSE_S = 100, 0.1
+"""Each time that some do not succeed, another process has."""
 
 
 @dataclass(frozen=True)
@@ -101,26 +102,28 @@ def read_notes(top: Path, line: Line, room: Room) -> Read:
 def save_note(top: Path, snapshot: Snapshot) -> bool:
     """Append a snapshot to the note of its commit, and return whether it was not there already.
 
-    Raises ValueError for a commit that is not in this repository, and CalledProcessError where another program writes
-    notes at the same time.
+    Raises ValueError for a commit that is not in this repository, and CalledProcessError where git cannot write.
     """
     try:
         git(top, "cat-file", "-e", f"{snapshot.commit}^{{commit}}")
     except CalledProcessError as error:
         raise ValueError(f"the judged commit must be in this repository; it has no {snapshot.commit[:40]!r}") from error
     line, reference = snapshot.as_line(), f"refs/notes/{NOTES}"
-    with alone_in(locks_of(top / git(top, "rev-parse", "--git-common-dir"))):
+    for is_last in [*[False] * TRIES, True]:
         tip, note = git(top, "for-each-ref", "--format=from %(objectname)", reference), ""
         with suppress(CalledProcessError):  # there is no note yet
             note = _notes(top, "show", snapshot.commit) + "\n"
         if line in note.splitlines():
             return False
         note += line + "\n"
-        # `git notes append` would put its result over what another program, or the git of a killed process, has written
-        # since it read; this refuses what does not follow from it.
         stream = [f"commit {reference}", f"committer {WRITER} {int(time.time())} +0000", "data 0", *filter(None, [tip])]
         stream += [f"N inline {snapshot.commit}", f"data {len(os.fsencode(note))}", note]
-        git(top, "-c", "core.logAllRefUpdates=false", "fast-import", "--quiet", given="\n".join(stream))
+        with nullcontext() if is_last else suppress(CalledProcessError):
+            # `git notes append` would put its result over what another process has written since it read; this refuses
+            # what does not follow from it, and then all is read again.
+            git(top, "-c", "core.logAllRefUpdates=false", "fast-import", "--quiet", given="\n".join(stream))
+            break
+        time.sleep(random.uniform(0, LONGEST_PAUSE_S))
     return True
 
 

@@ -166,8 +166,7 @@ class ObjectStore:
             yield
         except (FileNotFoundError, FileExistsError, StoreError):
             raise
-        # All of them: botocore, azure, gcsfs and aiohttp each raise classes of their own, which share no base but this,
-        # and only the one library that the URL needs is installed. The cause stays chained.
+        # The classes of botocore, azure, gcsfs and aiohttp share no other base, and need not be installed here.
         except Exception as error:
             kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
             raise StoreError(f"{self.url} cannot be {done}: {kind}{scrub(one_line(str(error)))}") from error

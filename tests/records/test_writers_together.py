@@ -1,0 +1,272 @@
+"""Writers at once: no run is lost, none is there twice, and none that was said to be there is missing."""
+
+import random
+import shutil
+import sys
+from contextlib import suppress
+from threading import Thread
+
+import pytest
+
+from suite.commands.results import pack, verify
+from suite.gate.history.commits import save_note
+from suite.gate.history.snapshot import snapshot_of
+from suite.gate.rules.acceptances import CorruptAcceptancesError, accept, read_acceptances
+from suite.records import pack as packs
+from suite.records import walk
+from suite.records.archive import write_pack
+from suite.records.claim import alone_in, claim_folder
+from suite.records.git import git
+from suite.records.pack import PACK, packed_file, read_pack
+from suite.records.record import RECORD, SAMPLES, CorruptRecordError
+from suite.records.store import (
+    LOCK,
+    each_run,
+    read_contents,
+    read_file,
+    read_record,
+    whole_file,
+    write_named,
+    write_record,
+)
+from suite.records.stores.place import locks_of
+from suite.records.walk import folders_below
+from tests.records.factory import build, store
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+if sys.platform != "win32":
+    from tests import writers_together as together
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    store(tmp_path / "sweep", build(), build(seq_len=8192), build(attention="mha"))
+    return tmp_path / "sweep"
+
+
+def names_in(folder):
+    contents = read_contents([folder])
+    assert not contents.damaged
+    return sorted(stored.folder.name for stored in contents.stored)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return together.make(tmp_path_factory.mktemp("template"))
+
+
+def test_writers_at_once_lose_and_double_nothing(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(together, "LONGEST_S", 0.3)
+    writers = ["pack --remove", "merge folder", "pack its source", "merge archive", "run", "accept", "note"] * 2
+    copy, tally = together.World(root=tmp_path / "round"), together.Tally()
+    shutil.copytree(world.root, copy.root)
+    together.play(copy, writers, tally, random.Random(0))
+    assert tally.of_round == []
+
+
+def test_a_stale_list_of_runs_takes_none_out_of_a_pack(sweep):
+    runs = [stored.folder for stored in read_contents([sweep]).stored]
+    assert pack([sweep], remove=True) == 0
+    before = (sweep / PACK).read_bytes()
+    with alone_in(sweep):
+        write_pack(sweep, runs)
+    assert (sweep / PACK).read_bytes() == before
+
+
+def test_a_run_that_is_gone_is_not_packed_as_nothing(sweep):
+    gone, *rest = (stored.folder for stored in read_contents([sweep]).stored)
+    shutil.rmtree(gone)
+    with pytest.raises(CorruptRecordError, match=f"{gone.name} has no record.json any more"):
+        write_pack(sweep, [gone, *rest])
+    assert not (sweep / PACK).exists()
+    assert names_in(sweep) == sorted(run.name for run in rest)
+
+
+def test_a_pack_never_takes_another_runs_name(sweep):
+    assert pack([sweep], remove=True) == 0
+    name = min(read_pack(sweep / PACK))
+    (other,) = store(sweep.parent / "other", build(attention="gqa"))
+    other.rename(sweep / name)
+    before = (sweep / PACK).read_bytes()
+    with pytest.raises(CorruptRecordError, match="holds another run of the name"):
+        write_pack(sweep, [sweep / name])
+    assert (sweep / PACK).read_bytes() == before
+
+
+def test_a_pack_waits_for_who_writes_there(sweep):
+    with alone_in(sweep):
+        packing = Thread(target=pack, args=([sweep],), kwargs={"remove": True})
+        packing.start()
+        packing.join(timeout=0.2)
+        assert not (sweep / PACK).exists()
+    packing.join()
+    assert len(read_pack(sweep / PACK)) == 3
+
+
+@pytest.mark.parametrize("listed", [0, 1, 2, 3, 4])
+def test_a_listing_sees_each_run_once_while_they_are_packed(sweep, listed):
+    runs, damaged = names_in(sweep), []
+    folders = folders_below(sweep, damaged)
+    seen = [next(folders) for _ in range(listed)]
+    assert pack([sweep], remove=True) == 0
+    seen += folders
+    assert sorted(folder.name for folder, names in seen if RECORD in names) == runs
+    assert damaged == []
+
+
+def test_a_run_that_a_listing_missed_is_found_in_the_pack(sweep, monkeypatch):
+    """A folder is listed bit by bit: a name that went meanwhile may be missed, and one that came too."""
+    runs, usual, damaged = names_in(sweep), walk._listed, []
+
+    def listed(folder, most):
+        names, inner = usual(folder, most)
+        if folder != sweep:
+            return names, inner
+        monkeypatch.setattr(walk, "_listed", usual)
+        assert pack([sweep], remove=True) == 0
+        return names - {runs[1]}, [name for name in inner if name != runs[1]]
+
+    monkeypatch.setattr(walk, "_listed", listed)
+    folders = [*folders_below(sweep, damaged)]
+    assert sorted(folder.name for folder, names in folders if RECORD in names) == runs
+    assert damaged == []
+
+
+def test_what_was_listed_is_read_once_it_was_packed(sweep):
+    found = each_run([sweep])
+    first = next(found)
+    assert pack([sweep], remove=True) == 0
+    assert len([first.record, *(run.record for run in found)]) == 3
+
+
+@pytest.mark.parametrize("name", [RECORD, SAMPLES])
+def test_a_file_that_is_packed_between_look_and_reading_is_read(sweep, monkeypatch, name):
+    run = read_contents([sweep]).stored[0].folder
+    content, looks = (run / name).read_bytes(), []
+
+    def look(path):
+        looks.append(packed_file(path))
+        if len(looks) == 1:
+            assert pack([sweep], remove=True) == 0
+        return looks[-1]
+
+    monkeypatch.setattr("suite.records.store.packed_file", look)
+    assert read_file(run / name, 1 << 20) == content
+
+
+def test_a_pack_that_is_replaced_while_it_is_read_is_read_on(sweep):
+    assert pack([sweep], remove=True) == 0
+    run = read_contents([sweep]).stored[-1].folder
+    found, content = packed_file(run / SAMPLES), read_file(run / SAMPLES, 1 << 20)
+    whole = build(seq_len=16384, extras={"name": "x" * 1000})
+    with claim_folder(sweep, "0" * 64) as claim:  # which lies before the others in the pack
+        write_record(whole, claim.folder)
+    assert pack([sweep], remove=True) == 0
+    assert b"".join(found.blocks()) == content
+
+
+def test_a_pack_that_is_replaced_before_its_index_is_read_is_no_torn_one(sweep, monkeypatch):
+    assert pack([sweep], remove=True) == 0
+    read_index, looks = packs._index, []
+
+    def read(path, *identity):
+        looks.append(identity)
+        if len(looks) == 1:
+            store(sweep, build(seq_len=16384))
+            write_pack(sweep, [sweep / f"{build().run_key[:16]}-4"])
+        return read_index(path, *identity)
+
+    read_index.cache_clear()
+    monkeypatch.setattr(packs, "_index", read)
+    assert len(read_pack(sweep / PACK)) == 4
+
+
+def test_what_a_killed_pack_left_of_a_run_is_read_in_the_pack(sweep):
+    runs = names_in(sweep)
+    assert pack([sweep], remove=False) == 0
+    half, bare, locked = (sweep / name for name in runs)
+    (half / RECORD).unlink()
+    for file in (RECORD, SAMPLES):
+        (bare / file).unlink()
+        (locked / file).unlink()
+    (locked / LOCK).touch()
+    assert names_in(sweep) == runs
+    assert all(read_record(sweep / name).readings for name in runs)
+    assert verify([sweep]) == 0
+    with claim_folder(sweep, build().run_key) as claim:
+        assert claim.folder.name not in runs
+    claim.folder.rmdir()
+    (locked / LOCK).unlink()
+    assert pack([sweep], remove=True) == 0
+    assert not any(path.is_dir() for path in sweep.iterdir())
+    assert names_in(sweep) == runs
+
+
+def test_a_run_is_removed_by_its_own_files_alone(sweep, monkeypatch):
+    run = read_contents([sweep]).stored[0].folder
+
+    def write(folder, runs):
+        (run / "notes.txt").write_text("written while the pack was")
+        return write_pack(folder, runs)
+
+    monkeypatch.setattr("suite.commands.results.write_pack", write)
+    assert pack([sweep], remove=True) == 0
+    assert [path.name for path in run.iterdir()] == ["notes.txt"]
+    assert len(names_in(sweep)) == 3
+
+
+def test_an_acceptance_that_another_program_replaced_is_not_said(tmp_path, monkeypatch):
+    path = tmp_path / "accepted.yaml"
+    entry = {"reason": "why", "ceiling": 1.1, "expires": together.TODAY, "today": together.TODAY}
+    accept(path, "first", **entry)
+    before = path.read_bytes()
+
+    def replaced(path, content):
+        write_named(path, content)
+        write_named(path, before)
+
+    monkeypatch.setattr("suite.gate.rules.acceptances.write_named", replaced)
+    with pytest.raises(CorruptAcceptancesError, match="was replaced meanwhile and lacks second"):
+        accept(path, "second", **entry)
+    assert [one.case for one in read_acceptances(path, together.TODAY)] == ["first"]
+
+
+def test_a_note_that_another_wrote_meanwhile_is_kept(world, tmp_path, monkeypatch):
+    checkout = shutil.copytree(world.checkout, tmp_path / "checkout")
+    parent, commit = together.Repository(folder=checkout).git("log", "--reverse", "--format=%H", "main").split()
+    first, second = (snapshot_of(together.judged(commit, parent, at=at)) for at in (1, 2))
+    theirs = iter([second])
+
+    def beside(top, *arguments, **more):
+        if "fast-import" in arguments and (snapshot := next(theirs, None)):
+            save_note(top, snapshot)
+        return git(top, *arguments, **more)
+
+    monkeypatch.setattr("suite.gate.history.commits.git", beside)
+    assert save_note(checkout, first)
+    assert not save_note(checkout, first)
+    note = git(checkout, "notes", f"--ref={together.NOTES}", "show", commit)
+    assert note.splitlines() == [second.as_line(), first.as_line()]
+
+
+def test_a_lock_is_waited_for_or_refused(tmp_path):
+    with alone_in(tmp_path):
+        with pytest.raises(ValueError, match="another process writes into"), alone_in(tmp_path, waits=False):
+            pass
+        with alone_in(tmp_path / "other", waits=False), alone_in(locks_of(tmp_path / "file"), waits=False):
+            pass
+    with alone_in(tmp_path, waits=False):
+        pass
+
+
+def test_a_file_is_put_in_place_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"before")
+    with suppress(KeyboardInterrupt), whole_file(path) as file:
+        file.write(b"half")
+        assert path.read_bytes() == b"before"
+        raise KeyboardInterrupt
+    assert (path.read_bytes(), [path.name for path in tmp_path.iterdir()]) == (b"before", ["file"])
+    with whole_file(path) as file:
+        file.write(b"whole")
+    assert path.read_bytes() == b"whole"
