@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.configuration.files import choices, read_yaml
+from suite.configuration.untrusted import parse_json, read_bounded
 from suite.lm.checkpoint.locate import PACKAGES, is_package, missing
 from suite.records.archive import MOST_PACKED_BYTES, pack
 from suite.records.derived import warnings_of
@@ -26,6 +27,7 @@ from suite.records.store import read_contents, write_whole
 
 DONE, BAD, CANNOT_JUDGE, INTERRUPTED = 0, 1, 3, 130
 ARCHIVE, DOCTOR, PARTS = "gpu.tar.gz", "doctor.json", "parts.json"
+LARGEST_PARTS_BYTES = 1 << 20
 LEAST_S = 10.0
 """A part does not begin with less time left: its worker would hardly start."""
 ENDING_S = 5.0
@@ -214,7 +216,7 @@ def _last_line(log: Path) -> str:
 def _earlier_calls(out: Path) -> list[Any]:
     """Return what earlier calls into this folder wrote of themselves."""
     try:
-        return list(json.loads((out / PARTS).read_bytes())["calls"])
+        return list(parse_json(read_bounded(out / PARTS, LARGEST_PARTS_BYTES))[0]["calls"])
     except FileNotFoundError:
         return []
     except (ValueError, TypeError, KeyError) as error:

@@ -1,7 +1,16 @@
 """Read one value from settings, or refuse it in one sentence: what, the rule, the value it got and the choices."""
 
+import reprlib
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 120
+
+
+def clipped(value: Any) -> str:
+    """Return some of a value for a sentence, however long or deep the value is."""
+    return _SHORT.repr(value)
 
 
 def whole_number(
@@ -12,7 +21,7 @@ def whole_number(
     is_whole = isinstance(value, int) and not isinstance(value, bool)
     if not is_whole or value < at_least or (at_most is not None and value > at_most):
         allowed = f"of at least {at_least}" if at_most is None else f"from {at_least} to {at_most}"
-        raise ValueError(f"{where}{name} must be a whole number {allowed}; got {value!r}")
+        raise ValueError(f"{where}{name} must be a whole number {allowed}; got {clipped(value)}")
     return int(value)
 
 
@@ -25,7 +34,7 @@ def positive_number(settings: Mapping[str, Any], name: str, *, where: str = "") 
     """Return a number above zero from the settings. Raises ValueError, in one sentence, for anything else."""
     value = _given(settings, name, where)
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise ValueError(f"{where}{name} must be a number above 0; got {value!r}")
+        raise ValueError(f"{where}{name} must be a number above 0; got {clipped(value)}")
     return float(value)
 
 
@@ -33,15 +42,31 @@ def not_negative(settings: Mapping[str, Any], name: str, *, where: str = "") -> 
     """Return a number of at least zero from the settings. Raises ValueError, in one sentence, for anything else."""
     value = _given(settings, name, where)
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-        raise ValueError(f"{where}{name} must be a number of at least 0; got {value!r}")
+        raise ValueError(f"{where}{name} must be a number of at least 0; got {clipped(value)}")
     return float(value)
+
+
+def number_between(settings: Mapping[str, Any], name: str, low: float, high: float, *, where: str = "") -> float:
+    """Return a number from the lower to the upper end. Raises ValueError, in one sentence, for anything else."""
+    value = _given(settings, name, where)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise ValueError(f"{where}{name} must be a number from {low:g} to {high:g}; got {clipped(value)}")
+    return float(value)
+
+
+def short_text(settings: Mapping[str, Any], name: str, *, longest: int, where: str = "") -> str:
+    """Return a text that is not empty. Raises ValueError, in one sentence, for anything else."""
+    value = _given(settings, name, where)
+    if not isinstance(value, str) or not 0 < len(value) <= longest:
+        raise ValueError(f"{where}{name} must be a text of 1 to {longest} letters; got {clipped(value)}")
+    return value
 
 
 def true_or_false(settings: Mapping[str, Any], name: str) -> bool:
     """Return a switch from the settings. Raises ValueError, in one sentence, for anything else."""
     value = settings.get(name)
     if not isinstance(value, bool):
-        raise ValueError(f"{name} must be true or false; got {value!r}")
+        raise ValueError(f"{name} must be true or false; got {clipped(value)}")
     return value
 
 
@@ -49,7 +74,7 @@ def one_of(settings: Mapping[str, Any], name: str, allowed: Iterable[Any], *, wh
     """Return a value from a list of choices. Raises ValueError, naming them, for anything else."""
     value, allowed = _given(settings, name, where), tuple(allowed)
     if value not in allowed:
-        raise ValueError(f"{where}{name} must be one of {', '.join(map(str, allowed))}; got {value!r}")
+        raise ValueError(f"{where}{name} must be one of {', '.join(map(str, allowed))}; got {clipped(value)}")
     return value
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from suite.configuration.untrusted import parse_json, read_bounded
 from suite.gate.rules.decision import BEFORE, Benchmark
 from suite.gate.rules.tolerances import Quantity, Tolerances
 from suite.gate.side_by_side import revisions
@@ -41,7 +42,7 @@ SHARES = (0.03, 0.05, 0.10)
 TWO_WORKERS, ONE_PROCESS = "two_workers", "one_process"
 FORMS = {TWO_WORKERS: "two workers", ONE_PROCESS: "one process"}
 HEAD = ("form", "injected", "runs", "runs with slower", "slower", "faster", "same", "inconclusive", "median s", "to")
-MOST_OFTEN = 0.9
+MOST_OFTEN, LARGEST_BYTES = 0.9, 64 << 20
 BUSY = """
 import os, sys, threading
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0))).start()
@@ -111,7 +112,7 @@ def selftest(plan: Plan, folder: Path, say: Callable[[str], None]) -> list[Run]:
         _claim(folder, plan, benchmarks)
         _cut_off_torn_line(folder / RUNS)
         done = read_runs(folder)
-        names = {run["name"] for run in done}
+        names = {run.get("name") for run in done}
         stack.enter_context(busy(plan.busy))
         planned = kinds(plan)
         for kind in (kind for kind in planned if kind.name not in names):
@@ -123,10 +124,16 @@ def selftest(plan: Plan, folder: Path, say: Callable[[str], None]) -> list[Run]:
 
 
 def read_runs(folder: Path) -> list[Run]:
-    """Read the runs made so far. A line that a kill has torn is no run."""
+    """Read the runs made so far. A line that a kill has torn is no run. Raises ValueError for another file."""
     path = folder / RUNS
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
-    return [json.loads(line) for line in lines if line]
+    try:
+        lines = read_bounded(path, LARGEST_BYTES).split(b"\n")[:-1] if path.exists() else []
+        runs = [parse_json(line)[0] for line in lines if line]
+    except ValueError as error:
+        raise ValueError(f"out must be a folder of suite gate selftest; its {RUNS} {error}") from error
+    if not all(isinstance(run, dict) and run.keys() >= {"form", "slowed", "benchmarks"} for run in runs):
+        raise ValueError(f"out must be a folder of suite gate selftest; a line of its {RUNS} is no run")
+    return runs
 
 
 @contextmanager
@@ -186,7 +193,7 @@ def _claim(folder: Path, plan: Plan, benchmarks: Sequence[Benchmark]) -> None:
         write_whole(path, (json.dumps(about, indent=1) + "\n").encode())
         return
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before, _ = parse_json(read_bounded(path, LARGEST_BYTES))
         changed = [name for name in ("source_digest", "benchmarks") if before[name] != about[name]]
         changed += [name for name in ("seconds", "busy") if before["plan"][name] != about["plan"][name]]
         changed += [name for name in ("machine_id",) if before["environment"][name] != about["environment"][name]]
@@ -241,9 +248,9 @@ def _run(
 
 def _cut_off_torn_line(path: Path) -> None:
     """Cut off a line that a kill has torn. The next run's would else go on there, and neither could be read."""
-    whole, _, torn = path.read_text(encoding="utf-8").rpartition("\n") if path.exists() else ("", "", "")
+    whole, _, torn = read_bounded(path, LARGEST_BYTES).rpartition(b"\n") if path.exists() else (b"", b"", b"")
     if torn:
-        write_whole(path, f"{whole}\n".encode() if whole else b"")
+        write_whole(path, whole + b"\n" if whole else b"")
 
 
 def _append(path: Path, run: Run) -> None:

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from suite.configuration.untrusted import parse_json
 from suite.records.metrics import METRICS, Better
-from suite.records.strict_json import strict_json
 
 SCHEMA = 1
 MOST_VALUES = 500_000
@@ -174,7 +174,7 @@ def judgement_from_json(text: bytes, take: Callable[[int], None] = lambda values
     `take`: told how many values it has before it is kept.
     """
     try:
-        content, values = strict_json(text, most_values=MOST_VALUES)
+        content, values = parse_json(text, most_values=MOST_VALUES)
         take(values)
         if content["schema"] != SCHEMA:
             raise CorruptJudgementError(f"schema must be {SCHEMA}; got {content['schema']!r}")

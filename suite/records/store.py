@@ -8,7 +8,6 @@ import errno
 import hashlib
 import json
 import os
-import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
@@ -16,15 +15,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any
 
+from suite.configuration.untrusted import bounded_blocks, parse_json
 from suite.records import aliases
 from suite.records.aliases import span_today
 from suite.records.metrics import METRICS
-from suite.records.pack import BLOCK_BYTES, packed_file
+from suite.records.pack import packed_file
 from suite.records.privacy import scrubbed
 from suite.records.record import FILES, TRACE, CorruptRecordError, Reading, Record, record_from_json
 from suite.records.record import RECORD as RECORD
 from suite.records.record import SAMPLES as SAMPLES
-from suite.records.strict_json import strict_json
 from suite.records.tables import FLOAT, INT, LARGEST_TABLE_BYTES, TEXT, TableFile
 from suite.records.walk import Damage, folders_below
 from suite.records.withdrawn import LARGEST_LIST_BYTES, WITHDRAWN, Withdrawal, withdrawals_in
@@ -176,7 +175,7 @@ def read_record(folder: Path, *, with_readings: bool = True, room: Room | None =
 def _record_in(folder: Path, room: Room) -> Record:
     text = read_file(folder / RECORD, LONGEST_RECORD_BYTES)
     try:
-        content, values = strict_json(text)
+        content, values = parse_json(text)
     except ValueError as error:
         raise CorruptRecordError(f"{RECORD} cannot be read: it {error}") from error
     room.grow(len(text))
@@ -336,15 +335,16 @@ def read_blocks(path: Path, most_bytes: int | None = None, *, may_be_link: bool 
     try:
         if (packed := packed_file(path)) is None:
             try:
-                _check_file(path, most_bytes, may_be_link=may_be_link)
-                with path.open("rb") as file:
-                    yield from iter(lambda: file.read(BLOCK_BYTES), b"")
+                yield from bounded_blocks(path, most_bytes, may_be_link=may_be_link)
                 return
             except FileNotFoundError:
                 if (packed := packed_file(path)) is None:  # else `pack --remove` took the folder since the look above
                     raise
-        _check_size(path, packed.nbytes, most_bytes)
+        if packed.nbytes > most_bytes:
+            raise ValueError(f"is larger than {most_bytes} bytes")
         yield from packed.blocks()
+    except ValueError as error:
+        raise CorruptRecordError(f"{path.name} {error}") from error
     except OSError as error:
         raise CorruptRecordError(f"{path.name} cannot be read ({error.__class__.__name__})") from error
 
@@ -363,17 +363,3 @@ def has_record(folder: Path) -> bool:
         return os.path.lexists(folder / RECORD) or packed_file(folder / RECORD) is not None
     except CorruptRecordError:
         return False
-
-
-def _check_file(path: Path, most_bytes: int, *, may_be_link: bool = False) -> None:
-    found = path.stat() if may_be_link else path.lstat()
-    if stat.S_ISLNK(found.st_mode):  # it may lead anywhere
-        raise CorruptRecordError(f"{path.name} is a link")
-    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for without end
-        raise CorruptRecordError(f"{path.name} is no file")
-    _check_size(path, found.st_size, most_bytes)
-
-
-def _check_size(path: Path, nbytes: int, most_bytes: int) -> None:
-    if nbytes > most_bytes:
-        raise CorruptRecordError(f"{path.name} is larger than {most_bytes} bytes")

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import yaml
-
+from suite.configuration.untrusted import parse_yaml
+from suite.configuration.values import clipped
 from suite.records.derived import possible_time, started_at
 from suite.records.plain_text import one_line
 from suite.records.record import CorruptRecordError, Record
@@ -59,9 +59,9 @@ class Withdrawal:
 def withdrawals_in(content: bytes) -> Sequence[Withdrawal]:
     """Return the entries of a list, in its order. Raises CorruptRecordError, with the entry and what is wrong."""
     try:
-        entries = yaml.load(content, Loader=yaml.BaseLoader)  # texts, lists and mappings alone: a key may look a number
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise CorruptRecordError(f"{WITHDRAWN} is no YAML ({type(error).__name__})") from error
+        entries = parse_yaml(content, as_texts=True)  # a run's key may look like a number
+    except ValueError as error:
+        raise CorruptRecordError(f"{WITHDRAWN} {error}") from error
     if not isinstance(entries, list) or not 0 < len(entries) <= MOST_ENTRIES:
         raise CorruptRecordError(f"{WITHDRAWN} must be a list of 1 to {MOST_ENTRIES:,} entries")
     return [_entry(number, entry) for number, entry in enumerate(entries, 1)]
@@ -76,7 +76,7 @@ def _entry(number: int, entry: Any) -> Withdrawal:
     if len(run) < SHORTEST_KEY or not set(run) <= set("0123456789abcdef"):
         raise CorruptRecordError(f"entry {number}: run must begin a run key, by {SHORTEST_KEY} digits or more")
     if not possible_time(date):
-        raise CorruptRecordError(f"entry {number}: date must be a day or a time that has come; got {date[:40]!r}")
+        raise CorruptRecordError(f"entry {number}: date must be a day or a time that has come; got {clipped(date)}")
     if not 0 < len(reason) <= LONGEST_REASON or len(by) > LONGEST_NAME:
         raise CorruptRecordError(f"entry {number}: reason must be a sentence of at most {LONGEST_REASON} letters")
     return Withdrawal(run=run, date=date, reason=reason, by=by)

@@ -23,9 +23,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from suite.configuration.files import choices, read_choice
+from suite.configuration.untrusted import parse_yaml, read_bounded
+from suite.configuration.values import clipped, number_between, one_of, short_text, whole_number
 from suite.theory.hardware import hardware_names, load_hardware
 from suite.theory.latent_shapes import AbsorbedShape, ExpandedShape
 from suite.theory.roofline import Ceilings
@@ -56,6 +56,9 @@ LEAST_BOUND_S = 2e-6
 """The shortest bound that was fitted. Below it the two numbers miss: GQA on an H100 takes a quarter longer."""
 LEAST_PREFILL_FLOPS = 2e11
 """The least work of a prefill whose share was measured."""
+MOST_BYTES, LONGEST_TEXT = 1 << 20, 1_000
+LEAST_SHARE, MOST_ERROR, MOST_US, MOST_SIZE = 1e-6, 20.0, 1e9, 1 << 31
+"""What a file may say, so that every time that follows from it is a number. Our least share is 0.32."""
 NEAR_PEAK = 0.5
 """A family computes at a rate that says something of arithmetic if its bound's arithmetic takes this part of it."""
 
@@ -454,98 +457,107 @@ def known_calibrations() -> list[Calibration]:
 def read_calibration(file: Path) -> Calibration:
     """Read a file that `suite calibrate` wrote. Raises ValueError, in one sentence, for what is none."""
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-        return calibration_from(content)
-    except OSError as error:
-        raise ValueError(
-            f"calibration must be a file that can be read; got {str(file)!r} ({error.strerror})"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(
-            f"calibration must be a file that suite calibrate wrote; got {str(file)!r} ({reason})"
-        ) from error
+        return calibration_from(parse_yaml(read_bounded(file, MOST_BYTES, may_be_link=True)))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ValueError(f"calibration must be a file of suite calibrate; got {str(file)!r} ({reason})") from error
 
 
-def calibration_from(content: Mapping[str, Any]) -> Calibration:
-    """Return a calibration from the contents of its file. Raises ValueError or what a wrong type raises."""
+def calibration_from(content: Any) -> Calibration:
+    """Return a calibration from the contents of its file, which may be anybody's. Raises ValueError."""
+    if not isinstance(content, dict):
+        raise ValueError(f"it must hold name, source, made and decode; got {clipped(content)}")
     fits = [
-        Fit(of=_kernel(row), largest_error=_number(row, "largest_error"), **_two_numbers(row))
-        for row in content["decode"]
+        Fit(of=_kernel(row), largest_error=number_between(row, "largest_error", 0, MOST_ERROR), **_two_numbers(row))
+        for row in _rows(content, "decode")
     ]
-    name = str(content["name"])
+    name = short_text(content, "name", longest=LONGEST_TEXT)
     if name not in hardware_names() or load_hardware(name).ceilings(DTYPE) is None:
-        raise ValueError(f"name must be a device of conf/hardware with a {DTYPE} peak; got {name!r}")
+        raise ValueError(f"name must be a device of conf/hardware with a {DTYPE} peak; got {clipped(name)}")
     if not fits:
         raise ValueError("decode must have a row at least; got none")
     if len({fit.of for fit in fits}) < len(fits):
         raise ValueError("decode must have one row for each kernel and its sizes; got two of one")
-    products = content.get("products")
-    if products is None and name in choices("calibration"):  # `suite calibrate` has no records of products to fit
-        products = read_choice("calibration", name).get("products")
+    products = _rows(content, "products")
+    if "products" not in content and name in choices("calibration"):  # `suite calibrate` has no records of them to fit
+        products = read_choice("calibration", name).get("products", [])
     return Calibration(
         name=name,
-        source=str(content["source"]),
-        made=str(content["made"]),
+        source=short_text(content, "source", longest=LONGEST_TEXT),
+        made=short_text(content, "made", longest=LONGEST_TEXT),
         decode=fits,
-        prefill={
-            row["kernel"]: {int(tokens): _share(share) for tokens, share in row["shares"].items()}
-            for row in content.get("prefill", ())
-        },
-        arithmetic={kernel: _share(share) for kernel, share in content.get("arithmetic", {}).items()},
+        prefill={one_of(row, "kernel", PREFILL): _shares(row, "shares", int) for row in _rows(content, "prefill")},
+        arithmetic=_shares(content, "arithmetic", str),
         speedups=[
-            Speedup(**{**row, "tokens": (row["tokens"][0], row["tokens"][1])}) for row in content.get("speedups", ())
+            Speedup(
+                **{size: _size(row, size) for size in ("heads", "kv_heads", "cells")},
+                tokens=_range(row, "tokens"),
+                speedup=number_between(row, "speedup", LEAST_SHARE, 1 / LEAST_SHARE),
+            )
+            for row in _rows(content, "speedups")
         ],
         measured=[
             Cell(
                 of=_kernel(row),
-                batch=row["batch"],
-                seq_len=row["seq_len"],
-                time_s=row["best_us"] * 1e-6,
-                by=row["by"],
+                batch=_size(row, "batch"),
+                seq_len=_size(row, "seq_len"),
+                time_s=number_between(row, "best_us", LEAST_SHARE, MOST_US) * 1e-6,
+                by=short_text(row, "by", longest=LONGEST_TEXT),
             )
-            for row in content.get("measured", ())
+            for row in _rows(content, "measured")
         ],
         products=[
-            Products(kind=row["kind"], weights=row["weights"], rows=row["rows"], **_two_numbers(row))
-            for row in products or ()
+            Products(
+                kind=one_of(row, "kind", (MATRICES, EXPERTS)),
+                weights=short_text(row, "weights", longest=LONGEST_TEXT),
+                rows=_size(row, "rows"),
+                **_two_numbers(row),
+            )
+            for row in products
         ],
     )
 
 
+def _rows(content: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    rows = content.get(name, [])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f"{name} must be a list of rows with names and values; got {clipped(rows)}")
+    return rows
+
+
 def _kernel(row: Mapping[str, Any]) -> Kernel:
-    kernel = row["kernel"]
-    if kernel not in (GQA, MLA):
-        raise ValueError(f"kernel must be {GQA} or {MLA}; got {kernel!r}")
-    qk_dim, v_dim = row.get("qk_dim", WIDTHS[kernel][0]), row.get("v_dim", WIDTHS[kernel][1])
-    sizes = {"heads": row["heads"], "kv_heads": row["kv_heads"], "qk_dim": qk_dim, "v_dim": v_dim}
-    for name, size in sizes.items():
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1; got {size!r}")
-    return Kernel(kernel=kernel, **sizes)
+    kernel = one_of(row, "kernel", (GQA, MLA))
+    sizes = dict(zip(("qk_dim", "v_dim"), WIDTHS[kernel], strict=True)) | row
+    return Kernel(kernel=kernel, **{name: _size(sizes, name) for name in ("heads", "kv_heads", "qk_dim", "v_dim")})
 
 
 def _two_numbers(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "share": _share(row["share"]),
-        "floor_s": _number(row, "floor_us") * 1e-6,
-        "median_error": _number(row, "median_error"),
-        "p90_error": _number(row, "p90_error"),
-        "cells": int(_number(row, "cells")),
+        "share": number_between(row, "share", LEAST_SHARE, 1),
+        "floor_s": number_between(row, "floor_us", 0, MOST_US) * 1e-6,
+        **{name: number_between(row, name, 0, MOST_ERROR) for name in ("median_error", "p90_error")},
+        "cells": whole_number(row, "cells", at_least=0, at_most=MOST_SIZE),
     }
 
 
-def _share(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-        raise ValueError(f"a share must be above 0 and at most 1; got {value!r}")
-    return float(value)
+def _size(row: Mapping[str, Any], name: str) -> int:
+    return whole_number(row, name, at_least=1, at_most=MOST_SIZE)
 
 
-def _number(row: Mapping[str, Any], name: str) -> float:
-    value = row[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ValueError(f"{name} must be a number of at least 0; got {value!r}")
-    return float(value)
+def _range(row: Mapping[str, Any], name: str) -> tuple[int, int]:
+    ends = row.get(name)
+    if not isinstance(ends, list) or len(ends) != 2:
+        raise ValueError(f"{name} must be a first and a last number; got {clipped(ends)}")
+    return _size({name: ends[0]}, name), _size({name: ends[1]}, name)
+
+
+def _shares(row: Mapping[str, Any], name: str, of: type) -> dict[Any, float]:
+    """Return shares by length of the prompt, or by kernel."""
+    shares = row.get(name, {})
+    is_known = isinstance(shares, dict) and all(type(key) is of for key in shares)
+    if not is_known or not all(of is str or 1 <= key <= MOST_SIZE for key in shares):
+        raise ValueError(f"{name} must hold shares by {'tokens' if of is int else 'kernel'}; got {clipped(shares)}")
+    return {key: number_between(shares, key, LEAST_SHARE, 1, where=f"{name}.") for key in shares}
 
 
 def relative_errors(cells: Sequence[tuple[Calibration, Cell]]) -> list[float]:

@@ -89,7 +89,7 @@ def test_a_private_reason_is_a_fault(results, capsys):
     ("text", "wrong"),
     [
         ("", "must be a list of 1 to 2,000 entries"),
-        ("[", "is no YAML"),
+        ("[", "is not YAML"),
         ("- run: 1\n", "entry 1 must have run, date, reason, and may have by"),
         (ENTRY + "  who: me\n", "entry 1 must have run, date, reason"),
         (ENTRY.replace(KEY, "0123"), "entry 1: run must begin a run key, by 16 digits or more"),
@@ -97,7 +97,7 @@ def test_a_private_reason_is_a_fault(results, capsys):
         (ENTRY.replace("2026-03-01", "2199-01-01"), "entry 1: date must be a day or a time that has come"),
         (ENTRY.replace("2026-03-01", "yesterday"), "entry 1: date must be a day or a time that has come"),
         (ENTRY.replace("Another job ran beside it.", '""'), "entry 1: reason must be a sentence"),
-        (ENTRY.replace("Another", '"\\e[2J"'), "is no YAML"),
+        (ENTRY.replace("Another", '"\\e[2J"'), "is not YAML"),
         (ENTRY.replace("Another job ran beside it.", '"a\\nb"'), "entry 1 must hold texts of one line each"),
     ],
     ids=range(11),

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Any
 
+from suite.configuration.untrusted import parse_json
 from suite.gate.output.files import without_secrets
 from suite.gate.verdict import Judgement, Outcome, Verdict
-from suite.records.strict_json import strict_json
 
 SCHEMA = 1
 STORED = "stored"
@@ -109,7 +109,7 @@ def _of_verdict(verdict: Verdict) -> Measured:
 
 def snapshot_from_line(line: bytes) -> tuple[Snapshot, int]:
     """Read a line and count its values. Raises ValueError, in a few words, for what `as_line` did not write."""
-    content, values = strict_json(line)
+    content, values = parse_json(line)
     if not isinstance(content, dict) or content.keys() != set(KEYS) or content["schema"] != SCHEMA:
         raise ValueError("is no line of suite gate history")
     texts = {name: content[name] for name in KEYS[1:7] if name != "base" or content[name] is not None}

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from suite.configuration.untrusted import parse_json
 from suite.gate.history.commits import Read
 from suite.gate.history.snapshot import Measured, Snapshot, snapshot_of
 from suite.gate.output.files import read_judgement
@@ -18,7 +19,6 @@ from suite.gate.stored.benchmark_json import LARGEST_BYTES, MOST_CONTAINERS, MOS
 from suite.gate.verdict import LATENCY, CorruptJudgementError
 from suite.records.record import CorruptRecordError
 from suite.records.store import JUDGEMENT, LETTER_BYTES, VALUE_BYTES, Room, read_file
-from suite.records.strict_json import strict_json
 from suite.records.walk import Damage, folders_below
 
 SAVED_BY_PYTEST_BENCHMARK = re.compile(r"\d{4}_.*\.json")
@@ -82,10 +82,8 @@ def _of_pytest_benchmark(path: Path, room: Room) -> Snapshot:
     """Return the medians of a file. Raises CorruptRecordError for what pytest-benchmark did not write, ValueError for
     what it measured of no commit."""
     text = read_file(path, LARGEST_BYTES, may_be_link=True)
-    if text.count(b"{") + text.count(b"[") > MOST_CONTAINERS:
-        raise CorruptRecordError(f"it holds more than {MOST_CONTAINERS:,} objects and lists")
     try:
-        content, values = strict_json(text, most_values=MOST_VALUES)
+        content, values = parse_json(text, most_values=MOST_VALUES, most_containers=MOST_CONTAINERS)
         room.take(VALUE_BYTES * values + LETTER_BYTES * len(text))
         commit, machine = content["commit_info"], content["machine_info"]
         medians = {str(one["fullname"]): float(one["stats"]["median"]) for one in content["benchmarks"]}

@@ -6,6 +6,7 @@ a broken verdict. What an entry may say is bounded, since whoever writes one may
 """
 
 import datetime
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -13,7 +14,9 @@ from typing import Any
 
 import yaml
 
-from suite.gate.rules.tolerances import MOST_BYTES, matches
+from suite.configuration.untrusted import parse_yaml
+from suite.configuration.values import clipped
+from suite.gate.rules.tolerances import LONGEST_TEXT, MOST_BYTES, matches
 from suite.gate.verdict import Outcome, Verdict
 from suite.records.claim import alone_in
 from suite.records.metrics import METRICS, Better
@@ -74,26 +77,18 @@ def read_acceptances(path: Path, today: datetime.date) -> list[Acceptance]:
     if not path.exists():
         return []
     try:
-        content = yaml.safe_load(read_file(path, MOST_BYTES, may_be_link=True))
-        if content["schema"] != SCHEMA or content["schema"] is True:  # which equals 1
-            raise ValueError(f"schema must be {SCHEMA}; got {content['schema']!r}")
-        if content.keys() != {"schema", "accepted"} or not isinstance(content["accepted"], list):
-            raise ValueError(f"it must hold schema and accepted, a list; got {', '.join(map(str, content))}")
+        content = parse_yaml(read_file(path, MOST_BYTES, may_be_link=True))
+        is_ours = isinstance(content, dict) and content.keys() == {"schema", "accepted"}
+        if not is_ours or not isinstance(content["accepted"], list):
+            raise ValueError(f"it must hold schema and accepted, a list; got {clipped(content)}")
+        if type(content["schema"]) is not int or content["schema"] != SCHEMA:
+            raise ValueError(f"schema must be {SCHEMA}; got {clipped(content['schema'])}")
         found = [_acceptance(entry, today) for entry in content["accepted"]]
-    except (
-        CorruptRecordError,
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        OverflowError,
-        RecursionError,
-        yaml.YAMLError,
-    ) as error:
-        cause = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise CorruptAcceptancesError(f"{path.name} cannot be read ({cause})") from error
-    for index, entry in enumerate(found):
-        if any(entry.quantity == earlier.quantity for earlier in found[:index]):
+    except (CorruptRecordError, ValueError) as error:
+        raise CorruptAcceptancesError(f"{path.name} cannot be read ({error})") from error
+    counts = Counter(entry.quantity for entry in found)
+    for entry in found:
+        if counts[entry.quantity] > 1:
             raise CorruptAcceptancesError(f"{path.name} has {entry.name} twice; keep one of the two")
     return found
 
@@ -220,19 +215,23 @@ def _acceptance(content: Mapping[str, Any], today: datetime.date) -> Acceptance:
     """Check an entry. Raises ValueError, in one sentence, for what none may say."""
     known = [field.name for field in fields(Acceptance)]
     if not isinstance(content, dict) or content.keys() != set(known):
-        raise ValueError(f"an entry must have {', '.join(known)} and nothing else; got {content!r}")
+        raise ValueError(f"an entry must have {', '.join(known)} and nothing else; got {clipped(content)}")
     for name in ("case", "span", "metric", "reason"):
-        if not isinstance(content[name], str) or not content[name].strip():
-            raise ValueError(f"{name} must be a text that says something; got {content[name]!r}")
+        value = content[name]
+        if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_TEXT:
+            raise ValueError(
+                f"{name} must be a text that says something in at most {LONGEST_TEXT} letters; got {clipped(value)}"
+            )
     ceiling = content["ceiling"]
     is_number = isinstance(ceiling, int | float) and not isinstance(ceiling, bool)
     if not is_number or not 1 < ceiling <= HIGHEST_CEILING:
         raise ValueError(
-            f"ceiling must be a ratio above 1 and at most {HIGHEST_CEILING:g}, where 1.1 is 10 % more; got {ceiling!r}"
+            f"ceiling must be a ratio above 1 and at most {HIGHEST_CEILING:g}, where 1.1 is 10 % more; "
+            f"got {clipped(ceiling)}"
         )
     if not content["case"].replace(ANY, "").strip():
         raise ValueError(
-            f"case must name what may be slower, since * alone accepts everything; got {content['case']!r}"
+            f"case must name what may be slower, since * alone accepts everything; got {clipped(content['case'])}"
         )
     dates = {name: _date(name, content[name]) for name in ("expires", "added")}
     tomorrow = today + datetime.timedelta(days=1)  # as it is somewhere already
@@ -255,5 +254,5 @@ def _date(name: str, value: Any) -> datetime.date:
         if date.isoformat() != value:
             raise ValueError
     except (TypeError, ValueError):
-        raise ValueError(f"{name} must be a date, YYYY-MM-DD; got {value!r}") from None
+        raise ValueError(f"{name} must be a date, YYYY-MM-DD; got {clipped(value)}") from None
     return date

@@ -13,7 +13,8 @@ from typing import Any
 import yaml
 
 from suite.configuration.files import conf_dir
-from suite.configuration.values import one_of
+from suite.configuration.untrusted import parse_yaml
+from suite.configuration.values import clipped, number_between, one_of, short_text
 from suite.records.metrics import METRICS
 from suite.records.privacy import scrubbed
 from suite.records.record import CorruptRecordError
@@ -27,7 +28,10 @@ NOISE_SCHEMA = 1
 NOISE_KEYS = ("case", "span", "metric")
 MOST_NOISE = 0.2
 """A benchmark that differs from itself by more cannot be judged by time."""
-MOST_BYTES = 4 << 20
+MOST_BYTES, MOST_VALUES = 4 << 20, 100_000
+"""Of a file that people or the gate write: a row of noise has eleven values in 150 bytes."""
+LONGEST_TEXT = 4_096
+"""Letters of a case, a span, a metric or a reason."""
 ABOUT_NOISE = """\
 # The gate's own noise: the relative difference that identical code showed on this kind of machine.
 # Written by `suite gate selftest --save`; the gate's floor of a benchmark is never below its noise.
@@ -80,9 +84,9 @@ class Tolerances:
         """
         path = path or conf_dir() / "gate.yaml"
         try:
-            settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise ValueError(f"conf/gate.yaml cannot be read ({' '.join(str(error).split())})") from error
+            settings = parse_yaml(read_file(path, MOST_BYTES, may_be_link=True))
+        except (CorruptRecordError, ValueError) as error:
+            raise ValueError(f"conf/gate.yaml cannot be read ({error})") from error
         return cls.from_settings(settings, read_noise(noise) if noise is not None else {})
 
     @classmethod
@@ -94,7 +98,7 @@ class Tolerances:
         metrics = _object(settings.get("metrics") or {}, "metrics", _noisy())
         lines = settings.get("cases") or []
         if not isinstance(lines, list):
-            raise ValueError(f"cases must be a list of {{case, span, metric, floor, target}}; got {lines!r}")
+            raise ValueError(f"cases must be a list of {{case, span, metric, floor, target}}; got {clipped(lines)}")
         return cls(
             default_minimum_effect=_share(plain, "floor"),
             default_equivalence_margin=_share(plain, "target"),
@@ -134,7 +138,20 @@ def matches(pattern: str, text: str) -> bool:
 
     fnmatch would read the brackets of `a.py::t[x-1]` as a choice of letters, so that the id would not match itself.
     """
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text, re.DOTALL) is not None
+    first, *rest = pattern.split("*")
+    if not rest:
+        return pattern == text
+    *middle, last = rest
+    place, end = len(first), len(text) - len(last)
+    if place > end or not text.startswith(first) or not text.endswith(last):
+        return False
+    # The leftmost place of each part will do; a regular expression tries all, which takes hours with ten stars.
+    for part in middle:
+        begin = text.find(part, place, end)
+        if begin < 0:
+            return False
+        place = begin + len(part)
+    return True
 
 
 def machine_kind(environment: Mapping[str, Any], threads: int) -> str:
@@ -158,7 +175,9 @@ def save_noise(
     """
     for quantity, value in noise.items():
         if not _is_share(value) or value > MOST_NOISE:
-            raise ValueError(f"noise of {' '.join(quantity)} must be a share from 0 to {MOST_NOISE}; got {value!r}")
+            raise ValueError(
+                f"noise of {' '.join(quantity)} must be a share from 0 to {MOST_NOISE}; got {clipped(value)}"
+            )
     rows = [
         {**dict(zip(NOISE_KEYS, quantity, strict=True)), "noise": float(share)} for quantity, share in noise.items()
     ]
@@ -173,19 +192,22 @@ def read_noise(path: Path) -> dict[Quantity, float]:
     if not path.exists():
         return {}
     try:
-        content = yaml.safe_load(read_file(path, MOST_BYTES, may_be_link=True))
-        if content["schema"] != NOISE_SCHEMA or content["schema"] is True:  # which equals 1
-            raise ValueError(f"schema must be {NOISE_SCHEMA}; got {content['schema']!r}")
+        content = parse_yaml(read_file(path, MOST_BYTES, may_be_link=True), most_values=MOST_VALUES)
+        if not isinstance(content, dict) or not isinstance(content.get("noise"), list):
+            raise ValueError(f"it must hold schema, machine, made and noise, a list; got {clipped(content)}")
+        schema = content.get("schema")
+        if type(schema) is not int or schema != NOISE_SCHEMA:
+            raise ValueError(f"schema must be {NOISE_SCHEMA}; got {clipped(schema)}")
         found: dict[Quantity, float] = {}
         for row in content["noise"]:
-            case, span, metric = (row[key] for key in NOISE_KEYS)
-            if not all(isinstance(part, str) for part in (case, span, metric)) or (case, span, metric) in found:
-                raise ValueError(f"case, span and metric must be texts, and stand once; got {row!r}")
-            if not _is_share(row["noise"]) or row["noise"] > MOST_NOISE:
-                raise ValueError(f"noise must be a share from 0 to {MOST_NOISE}; got {row['noise']!r}")
-            found[case, span, metric] = float(row["noise"])
-    except (CorruptRecordError, ValueError, TypeError, KeyError, RecursionError, yaml.YAMLError) as error:
-        raise CorruptNoiseError(f"{path.name} is no file of noise ({' '.join(str(error).split())})") from error
+            if not isinstance(row, dict):
+                raise ValueError(f"noise must be a list of rows; got {clipped(row)}")
+            case, span, metric = (short_text(row, key, longest=LONGEST_TEXT) for key in NOISE_KEYS)
+            if (case, span, metric) in found:
+                raise ValueError(f"case, span and metric must stand once; got {clipped(row)}")
+            found[case, span, metric] = number_between(row, "noise", 0, MOST_NOISE)
+    except (CorruptRecordError, ValueError) as error:
+        raise CorruptNoiseError(f"{path.name} is no file of noise ({error})") from error
     return found
 
 
@@ -193,12 +215,14 @@ def _line(content: Any, where: str) -> Line:
     content = _object(content, where, LINE_KEYS)
     for name in ("case", "span", "metric"):
         if not isinstance(content.get(name, "*"), str) or not content.get(name, "*"):
-            raise ValueError(f"{where}.{name} must be a text in which * stands for any; got {content[name]!r}")
+            raise ValueError(f"{where}.{name} must be a text in which * stands for any; got {clipped(content[name])}")
     if "case" not in content or not {"floor", "target"} & content.keys():
         raise ValueError(f"{where} must have a case and a floor or a target; got {sorted(content)}")
     metric = content.get("metric", "*")
     if metric in METRICS and METRICS[metric].exact:
-        raise ValueError(f"{where}.metric must be one of {', '.join(_noisy())}, since others are exact; got {metric!r}")
+        raise ValueError(
+            f"{where}.metric must be one of {', '.join(_noisy())}, since others are exact; got {clipped(metric)}"
+        )
     effect, margin = (_share(content, name, f"{where}.") if name in content else None for name in ("floor", "target"))
     return Line(
         case=content["case"],
@@ -216,7 +240,7 @@ def _noisy() -> tuple[str, ...]:
 
 def _object(content: Any, where: str, known: Sequence[str]) -> dict[str, Any]:
     if not isinstance(content, dict):
-        raise ValueError(f"{where} must hold names and values; got {content!r}")
+        raise ValueError(f"{where} must hold names and values; got {clipped(content)}")
     unknown = [str(name) for name in content if name not in known]
     if unknown:
         raise ValueError(f"{where} may name {', '.join(known)}; got {', '.join(unknown)}")
@@ -227,7 +251,7 @@ def _share(content: Mapping[str, Any], name: str, where: str = "") -> float:
     """Return a share from 0 to below 1: a 2 that was meant as 2 % would let everything pass."""
     value = content[name]
     if not _is_share(value):
-        raise ValueError(f"{where}{name} must be a share from 0 to below 1, where 0.02 is 2 %; got {value!r}")
+        raise ValueError(f"{where}{name} must be a share from 0 to below 1, where 0.02 is 2 %; got {clipped(value)}")
     return float(value)
 
 

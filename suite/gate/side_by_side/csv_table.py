@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from suite.configuration.untrusted import finite_number, whole_number
 from suite.records.plain_text import one_line
 from suite.records.record import CorruptRecordError
-from suite.records.strict_json import finite_number, whole_number
 
 LARGEST_FILE_BYTES, LARGEST_TEXT_BYTES = 16 << 20, 64 << 20
 """The largest file, and the largest text in it: the longest of the self-test have 52 kB and 400 kB."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from suite.configuration.untrusted import parse_json
 from suite.gate.rules.acceptances import apply_file
 from suite.gate.rules.multiple_testing import ALPHA, Change, judge_together
 from suite.gate.rules.tolerances import Tolerances
@@ -25,7 +26,6 @@ from suite.gate.stored.case import BASELINE, CANDIDATE, FEWEST_RUNS, compare_tim
 from suite.gate.verdict import LATENCY, Judgement, Outcome, Side, Verdict
 from suite.records.record import RECORD, CorruptRecordError
 from suite.records.store import JUDGEMENT, read_file
-from suite.records.strict_json import strict_json
 from suite.records.walk import Damage, folders_below
 
 SUFFIX = ".json"
@@ -184,12 +184,8 @@ def _files_of(path: Path, broken: list[str]) -> Iterator[Path]:
 def read_run(path: Path) -> Run:
     """Read one file. Raises CorruptRecordError, with what is wrong, for one that cannot be judged by."""
     text = read_file(path, LARGEST_BYTES, may_be_link=True)
-    if text.count(b"{") + text.count(b"[") > MOST_CONTAINERS:
-        raise CorruptRecordError(f"it holds more than {MOST_CONTAINERS:,} objects and lists")
-    if text.count(b",") > MOST_VALUES:  # before they take memory
-        raise CorruptRecordError(f"it has more than {MOST_VALUES:,} values")
     try:
-        content, _ = strict_json(text, most_values=MOST_VALUES)
+        content, _ = parse_json(text, most_values=MOST_VALUES, most_containers=MOST_CONTAINERS)
     except ValueError as error:
         raise CorruptRecordError(f"it {error}") from error
     benchmarks = content.get("benchmarks") if isinstance(content, dict) else None

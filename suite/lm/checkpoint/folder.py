@@ -4,11 +4,12 @@ A pipe would be waited for without end, a link may lead to any file of whoever r
 of a folder is ever run: weights are safetensors, tokenizers are JSON, and code that comes with a model is left alone.
 """
 
-import json
 import stat
 from pathlib import Path
 
-from suite.lm.checkpoint.locate import WEIGHTS, CheckpointFiles, shortened
+from suite.configuration.untrusted import parse_json, read_bounded
+from suite.configuration.values import clipped
+from suite.lm.checkpoint.locate import WEIGHTS, CheckpointFiles
 from suite.measure.workload import UnsupportedError
 
 INDEX = ".safetensors.index.json"
@@ -17,6 +18,8 @@ _BESIDE = (".json", ".txt", ".model", ".jinja")
 MOST_BESIDE_BYTES = 24 << 20
 """Size of a file that holds no weights, at most. Llama 3's tokenizer has 17 MB at most; JSON that is made to harm takes
 35 times its size in memory."""
+MOST_WEIGHTS = 1_000_000
+"""Entries of an index. DeepSeek-V3's has 92,000."""
 SNAPSHOTS, BLOBS = "snapshots", "blobs"
 """Folders in the cache of huggingface_hub, in which a snapshot's files are links to blobs."""
 
@@ -36,7 +39,7 @@ def check_folder(place: CheckpointFiles) -> None:
 
 
 def _shown_name(path: Path) -> str:
-    return shortened(path.name)[1:-1]
+    return clipped(path.name)[1:-1]
 
 
 def _readable_files(folder: Path) -> list[Path]:
@@ -69,9 +72,9 @@ def _fault_of(path: Path, folder: Path) -> str | None:
 def _fault_of_index(path: Path, weights: set[str]) -> str | None:
     """Return a fault of an index. Weights are read from all files that lie there, so it only has to name no others."""
     try:
-        index = json.loads(path.read_bytes())
+        index, _ = parse_json(read_bounded(path, MOST_BESIDE_BYTES, may_be_link=True), most_values=MOST_WEIGHTS)
         named = set(index["weight_map"].values())
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         return f"is no index of weights ({error.__class__.__name__})"
-    strangers = sorted(shortened(name) for name in named - weights)
+    strangers = sorted(clipped(name) for name in named - weights)
     return f"names {strangers[0]}, which is none of its files" if strangers else None

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from suite.attention.grouped import GroupedAttention
-from suite.lm.checkpoint.locate import CheckpointFiles, locate_checkpoint, missing, shortened
+from suite.configuration.values import clipped
+from suite.lm.checkpoint.locate import CheckpointFiles, locate_checkpoint, missing
 from suite.lm.checkpoint.sizes import CONFIG, shape_from, sizes_of
 from suite.lm.checkpoint.tensors import tensors_of
 from suite.lm.decoder import Block, Decoder, FactoryKwargs
@@ -109,6 +110,6 @@ def _of_block(block: Block) -> Mapping[str, Tensor]:
 
 
 def _first_names(names: Iterable[str]) -> str:
-    names = sorted(shortened(name)[1:-1] for name in names)
+    names = sorted(clipped(name)[1:-1] for name in names)
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return ", ".join(names[:MOST_NAMED]) + more

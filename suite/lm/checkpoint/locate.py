@@ -2,18 +2,14 @@
 
 import hashlib
 import importlib.util
-import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 READERS = {"transformers": "transformers", "gguf": "gguf"}
 """Modules of the extra `models`, by pip's names of them."""
 WEIGHTS = ".safetensors"
 _BLOCK_BYTES = 1 << 20
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +64,6 @@ class CheckpointFiles:
                 while block := file.read(_BLOCK_BYTES):
                     digest.update(block)
         return digest.hexdigest()
-
-
-def shortened(value: Any) -> str:
-    """Return some of a value of a stranger's file for a sentence, however long or deep the value is."""
-    return _SHORT.repr(value)
 
 
 def is_package(checkpoint: str) -> bool:

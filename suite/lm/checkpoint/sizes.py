@@ -4,13 +4,14 @@ The suite's decoder must compute them in the same way: a checkpoint that would r
 here, by the setting that makes it another model.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from suite.configuration.files import read_choice
-from suite.lm.checkpoint.locate import PACKAGES, is_package, shortened
+from suite.configuration.untrusted import parse_json
+from suite.configuration.values import clipped, number_between, whole_number
+from suite.lm.checkpoint.locate import PACKAGES, is_package
 from suite.records.record import CorruptRecordError
 from suite.records.store import read_file
 from suite.theory.decoder_shape import DecoderShape, decoder_shape
@@ -33,8 +34,8 @@ SIZES = {
     "vocab_size": "vocab_size",
     "max_position": "max_position_embeddings",
 }
-MOST = 1 << 31
-"""The largest size or factor: no model is near it, and the product of two is still a number."""
+LEAST, MOST = 1e-30, 1 << 31
+"""The least factor, and the largest size or factor: no model is near it, and the product of two is still a number."""
 MOST_CONFIG_BYTES, LONGEST_TOLD = 1 << 20, 200
 FULL = "full_attention"
 """The kind of a layer, where a file gives it for each."""
@@ -58,9 +59,9 @@ def sizes_of(checkpoint: str, where: str) -> dict[str, Any]:
             raise ValueError(f"{where} must be {choices}; got {checkpoint!r}") from error
         raise ValueError(f"{where} must have a {CONFIG} that can be read: {error}") from error
     try:
-        config = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{where} has a {CONFIG} that is no JSON ({str(error)[:LONGEST_TOLD]})") from error
+        config, _ = parse_json(content)
+    except ValueError as error:
+        raise ValueError(f"{where} has a {CONFIG} that {error}") from error
     return sizes_from(config, where)
 
 
@@ -75,7 +76,7 @@ def sizes_from(config: Any, where: str) -> dict[str, Any]:
     """Return sizes as conf/policy and conf/geometry name them. Raises ValueError for a model that is not this
     decoder."""
     if not isinstance(config, Mapping):
-        raise ValueError(f"{where} has a {CONFIG} that names no settings, but is {shortened(config)}")
+        raise ValueError(f"{where} has a {CONFIG} that names no settings, but is {clipped(config)}")
     family = config.get("model_type")
     known = FAMILIES.get(family) if isinstance(family, str) else None
     if known is None or config.get("architectures", [known]) != [known]:
@@ -83,7 +84,7 @@ def sizes_from(config: Any, where: str) -> dict[str, Any]:
         raise ValueError(f"{where} must hold one of {', '.join(FAMILIES.values())}; its {CONFIG} says {named}")
     for name, values in PLAIN.items():
         if config.get(name, values[0]) not in values:
-            raise ValueError(f"{where} has {name}={shortened(config[name])}, which this decoder does not have")
+            raise ValueError(f"{where} has {name}={clipped(config[name])}, which this decoder does not have")
     kinds = config.get("layer_types") or []
     others = [kind for kind in kinds if kind != FULL] if isinstance(kinds, list) else kinds
     if others:
@@ -93,7 +94,7 @@ def sizes_from(config: Any, where: str) -> dict[str, Any]:
     given = {**config, **{name: config.get(name) or follows for name, follows in of_head.items()}}
     tied = config.get("tie_word_embeddings", False)
     if not isinstance(tied, bool):
-        raise ValueError(f"{where} has tie_word_embeddings={shortened(tied)}, which must be true or false")
+        raise ValueError(f"{where} has tie_word_embeddings={clipped(tied)}, which must be true or false")
     return {
         "attention": "gqa",
         "hidden_size": hidden,
@@ -114,12 +115,12 @@ def _rope(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     for name in ("rope_scaling", "rope_parameters"):
         part = config.get(name) or {}
         if not isinstance(part, Mapping):
-            raise ValueError(f"{where} has {name}={shortened(part)}, which names no settings")
+            raise ValueError(f"{where} has {name}={clipped(part)}, which names no settings")
         given |= part
     kind = given.get("rope_type", given.get("type", "default"))
     if kind not in ROPE_KINDS or given.get("partial_rotary_factor", 1.0) != 1.0:
         raise ValueError(
-            f"{where} has a rotary embedding of kind {shortened(kind)}, or of a part of a head; this decoder has "
+            f"{where} has a rotary embedding of kind {clipped(kind)}, or of a part of a head; this decoder has "
             f"{' and '.join(ROPE_KINDS)}, of whole heads"
         )
     theta = _number(given, "rope_theta", where)
@@ -133,25 +134,13 @@ def _rope(config: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def _whole(config: Mapping[str, Any], name: str, where: str) -> int:
-    value = _required(config, name, where)
-    if type(value) is not int or not 1 <= value <= MOST:
-        raise ValueError(f"{where} has {name}={shortened(value)}, which must be a whole number from 1 to {MOST}")
-    return value
+    return whole_number(config, name, at_least=1, at_most=MOST, where=f"{where}'s {CONFIG}: ")
 
 
 def _number(config: Mapping[str, Any], name: str, where: str) -> float:
-    value = _required(config, name, where)
-    if type(value) not in (int, float) or not 0 < value <= MOST:
-        raise ValueError(f"{where} has {name}={shortened(value)}, which must be a number above 0 and at most {MOST}")
-    return value  # type: ignore[no-any-return]
-
-
-def _required(config: Mapping[str, Any], name: str, where: str) -> Any:
-    if name not in config:
-        raise ValueError(f"{where} has a {CONFIG} that does not say {name}")
-    return config[name]
+    return number_between(config, name, LEAST, MOST, where=f"{where}'s {CONFIG}: ")
 
 
 def _joined_names(names: Any) -> str:
     is_plain = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    return ", ".join(dict.fromkeys(names))[:LONGEST_TOLD] if is_plain else shortened(names)
+    return ", ".join(dict.fromkeys(names))[:LONGEST_TOLD] if is_plain else clipped(names)

@@ -20,10 +20,11 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
+from suite.configuration.untrusted import parse_json
+from suite.configuration.values import clipped
 from suite.lm.checkpoint.folder import check_folder
-from suite.lm.checkpoint.locate import CheckpointFiles, shortened
+from suite.lm.checkpoint.locate import CheckpointFiles
 from suite.measure.workload import UnsupportedError
-from suite.records.strict_json import strict_json
 
 TYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 """Types that hold weights as they are. Others are of quantised models, which this decoder does not have."""
@@ -105,7 +106,7 @@ def _header(file: IO[bytes], size: int) -> Mapping[str, Any]:
             f"its header would have {length} bytes, of at most {MOST_HEADER_BYTES} and a file of {size}"
         )
     try:
-        header, _ = strict_json(file.read(length), most_values=MOST_HEADER_BYTES)
+        header, _ = parse_json(file.read(length), most_values=MOST_HEADER_BYTES)
     except ValueError as error:
         raise _MisstatedError(f"its header {error}") from error
     if not isinstance(header, dict):
@@ -118,13 +119,13 @@ def _entry(name: str, about: Any) -> _Entry:
         case {"dtype": str(kind), "shape": list(shape), "data_offsets": [begin, end]}:
             pass
         case _:
-            raise _MisstatedError(f"of {shortened(name)} it does not say type, shape and place")
+            raise _MisstatedError(f"of {clipped(name)} it does not say type, shape and place")
     if kind not in TYPES:
-        raise _MisstatedError(f"{shortened(name)} is of type {shortened(kind)}, and weights are {', '.join(TYPES)}")
+        raise _MisstatedError(f"{clipped(name)} is of type {clipped(kind)}, and weights are {', '.join(TYPES)}")
     if len(shape) > MOST_DIMENSIONS or not all(type(size) is int and size >= 0 for size in (*shape, begin, end)):
-        raise _MisstatedError(f"shape and place of {shortened(name)} are no whole numbers of at least 0")
+        raise _MisstatedError(f"shape and place of {clipped(name)} are no whole numbers of at least 0")
     if end - begin != math.prod(shape) * TYPES[kind].itemsize:
-        raise _MisstatedError(f"{shortened(name)} has {end - begin} bytes, which is not its shape's size")
+        raise _MisstatedError(f"{clipped(name)} has {end - begin} bytes, which is not its shape's size")
     return _Entry(name=name, dtype=TYPES[kind], shape=tuple(shape), begin=begin, end=end)
 
 
@@ -134,7 +135,7 @@ def _check_layout(entries: list[_Entry], size: int) -> None:
     for entry in sorted(entries, key=lambda entry: (entry.begin, entry.end)):
         if entry.begin != reached:
             raise _MisstatedError(
-                f"{shortened(entry.name)} begins at {entry.begin}, and what is before it ends at {reached}"
+                f"{clipped(entry.name)} begins at {entry.begin}, and what is before it ends at {reached}"
             )
         reached = entry.end
     if reached != size:

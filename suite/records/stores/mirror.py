@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from suite.configuration.untrusted import parse_json, read_bounded
 from suite.records.claim import NAME_LENGTH, alone_in
 from suite.records.pack import LARGEST_PACK_BYTES, PACK
 from suite.records.record import FILES, OVERRIDES, TRACE
@@ -22,7 +23,7 @@ from suite.records.store import JUDGEMENT, LARGEST_TRACE_BYTES, LOCK, LONGEST_RE
 from suite.records.stores.objects import Info, ObjectStore, StoreError, open_store
 from suite.records.stores.place import is_store, mirror_of, own_of, shown, url_in, url_of
 from suite.records.tables import LARGEST_TABLE_BYTES
-from suite.records.walk import MOST_LEVELS
+from suite.records.walk import MOST_IN_ALL, MOST_LEVELS
 from suite.records.withdrawn import LARGEST_LIST_BYTES, WITHDRAWN
 
 LARGEST_JUDGEMENT_BYTES = 16 << 20
@@ -38,6 +39,7 @@ MOST_BYTES = {
 COMMITS = (RECORD, PACK, JUDGEMENT)
 CLAIM, WRITER = re.compile(r"claim-([1-9]\d{0,5})"), "writer"
 """Objects by which a run's folder is known as begun: see suite.records.stores.folder."""
+LARGEST_INDEX_BYTES = 64 << 20
 INDEX, COMING = ".index.json", ".coming"
 AT_ONCE = 256
 """Files that are brought before they are put in place."""
@@ -183,7 +185,7 @@ def _mark(info: Info) -> str:
 def _read_index(own: Path) -> dict[str, str]:
     """Return the marks of what was brought. A file that is torn or of another form only costs bringing it again."""
     with suppress(OSError, ValueError):
-        found = json.loads((own / INDEX).read_bytes())
+        found, _ = parse_json(read_bounded(own / INDEX, LARGEST_INDEX_BYTES), most_values=MOST_IN_ALL)
         return found if isinstance(found, dict) else {}
     return {}
 
