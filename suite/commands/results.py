@@ -45,7 +45,7 @@ from suite.records.stores.mirror import existing, on_this_machine
 from suite.records.stores.objects import open_store
 from suite.records.stores.place import is_store, shown, url_in, url_of
 from suite.records.temporary import remove_abandoned, temporary_folder
-from suite.records.walk import Damage
+from suite.records.walk import Damage, folders_below
 
 DONE, BROKEN = 0, 4
 SHORTEST_KEY, LONGEST_CELL = 4, 200
@@ -214,7 +214,8 @@ def pack(folders: Sequence[Path], *, remove: bool) -> int:
 
 
 def _is_nothing_but_a_run(folder: Path) -> bool:
-    parts = [part for part in folder.rglob("*") if part.is_symlink() or not part.is_dir()]
+    named = [inner / name for inner, names in folders_below(folder, []) for name in names]
+    parts = [part for part in named if part.is_symlink() or not part.is_dir()]
     others = sorted({part.relative_to(folder).as_posix() for part in parts} - {RECORD, *FILES})
     if others:
         say(one_line(f"{folder}: stays as it is, since it holds {', '.join(others)}"))

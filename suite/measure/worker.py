@@ -4,12 +4,14 @@ On Linux a task is a fork from a server that has torch loaded (0.02 s after the 
 is a new process: Windows has no fork, and macOS's system libraries do not survive one.
 """
 
+import atexit
+import functools
 import multiprocessing
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
@@ -21,6 +23,7 @@ from typing import Any
 from suite.measure.stopped import StoppedWatch
 from suite.records.limits import oom_kills
 from suite.records.record import Status
+from suite.records.temporary import temporary_folder
 
 FORKS = sys.platform == "linux"
 MOST_STDERR_CHARACTERS = 2000
@@ -56,6 +59,15 @@ class _Child:
         self.connection.close()
 
 
+@functools.cache
+def _mark_temporary_folder() -> None:
+    """Give multiprocessing a marked folder for its sockets until this process ends: a kill would leave its own."""
+    stack = ExitStack()
+    config = multiprocessing.current_process()._config  # type: ignore[attr-defined]
+    config["tempdir"] = str(stack.enter_context(temporary_folder("workers")))
+    atexit.register(stack.close)
+
+
 class Worker:
     """Runs tasks one after another, each in a process of its own, or the persistent ones in one. Several workers side
     by side each have a thread of the parent.
@@ -71,6 +83,7 @@ class Worker:
         self._running: _Child | None = None
         self._interrupted = threading.Event()
         if FORKS:
+            _mark_temporary_folder()
             self._context.set_forkserver_preload(["suite.measure.child", *preload])
 
     def __enter__(self) -> "Worker":

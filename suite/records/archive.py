@@ -108,7 +108,11 @@ def unpacked(archive: Path, into: Path) -> Path:
         raise CorruptRecordError(f"it is torn, or no archive of runs ({error})") from error
     except RecursionError as error:  # each header that only says more of the next is read within the one before
         raise CorruptRecordError("it holds a chain of headers without a file") from error
-    except (OSError, ValueError) as error:  # a file where a folder should be, or a name that no file can have
+    except (
+        OSError,
+        ValueError,
+        OverflowError,
+    ) as error:  # a file where a folder should be, or a name that no file can have
         raise CorruptRecordError(f"it cannot be unpacked ({type(error).__name__})") from error
     return into
 

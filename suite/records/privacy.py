@@ -64,6 +64,8 @@ PATH = re.compile(
 )
 """A path in a text, or an address, which is none unless it leads to a file."""
 _SIGNED = re.compile(r"(?<=://)[^/@\s]*:[^/\s]*@")
+_PERSONAL = re.compile(r"(?<=://)(?!git@|<secret>@)[^/@\s]+@\S*")
+"""The account on a machine in an address, as ssh://alice@host.corp/x. A service's git@ is nobody's."""
 
 
 def scrub(text: str, *, is_ours: bool = True) -> str:
@@ -161,7 +163,7 @@ def _without_place(found: re.Match[str]) -> str:
     scheme, _, rest = text.partition("://")
     leads = rest.startswith("/") or (scheme.lower() == "file" and re.search(r"[\\/]", rest) is not None)
     if found["url"] and not leads:
-        return _SIGNED.sub("<secret>@", text)
+        return _PERSONAL.sub("<user>@<host>", _SIGNED.sub("<secret>@", text))
     return _last_part(rest if found["url"] else text)
 
 

@@ -1,6 +1,7 @@
 """`suite report`: read results, build what was asked for, write it in one step."""
 
 import gc
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -88,7 +89,7 @@ def report(
 
 def digest_of_folders(folders: Iterable[Path]) -> str:
     """Return a digest of where folders lie, in any order: it tells whether two pages are of the same, and no path."""
-    places = sorted({shown(folder if is_store(folder) else folder.resolve()) for folder in folders})
+    places = sorted({shown(folder if is_store(folder) else Path(os.path.realpath(folder))) for folder in folders})
     return sha256("\n".join(places).encode(errors="surrogateescape")).hexdigest()[:16]
 
 

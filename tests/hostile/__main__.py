@@ -14,7 +14,7 @@ import sys
 import time
 from collections import Counter
 
-from tests.hostile import archives, benchmarks, folders, lines, models, streams
+from tests.hostile import archives, benchmarks, data_files, folders, lines, models, streams
 from tests.hostile.attempt import tried
 
 KINDS = {
@@ -24,6 +24,7 @@ KINDS = {
     "records": folders.mutated,
     "archives": archives.attempts,
     "benchmarks": benchmarks.attempts,
+    "data_files": data_files.attempts,
     "models": models.attempts,
 }
 LOADED = (

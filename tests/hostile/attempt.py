@@ -50,6 +50,10 @@ class Attempt:
     """Whether it may show a stranger's texts: then no line of it may do anything."""
     is_watched: bool = True
     """Whether its writes are looked at: not where it becomes another process, or is asked to write elsewhere."""
+    most_cpu_s: float | None = None
+    """Seconds of a CPU that it may take, where that is less than LONGEST_S."""
+    most_growth_bytes: int | None = None
+    """Memory that it may take beside what it begins with, where that is less than MOST_BYTES."""
     keeps: Sequence[str] = ()
     """Names in the folder that must be the same things afterwards."""
 
@@ -82,16 +86,16 @@ def tried(attempt: Attempt) -> Ended:
     with _place() as place:
         _in_fork(lambda: attempt.prepare(place / "here"))
         kept = [_kind(place / "here" / name) for name in attempt.keeps]
-        begun = time.monotonic()
+        begun, begun_bytes = time.monotonic(), _memory_bytes(1)
         process = os.fork()
         if not process:
             os._exit(_child(attempt, place))
-        status, peak_bytes, was_late = _waited(process)
+        status, used, was_late = _waited(process)
         said = "".join((place / one).read_text(errors="replace") for one in ("out", "err"))
         errors = (place / "err").read_text(errors="replace")
         lost = [name for name, one in zip(attempt.keeps, kept, strict=True) if _kind(place / "here" / name) != one]
         outside = (place / "outside").read_text(errors="surrogateescape").splitlines()
-    code = os.waitstatus_to_exitcode(status)
+    code, peak_bytes, cpu_s = os.waitstatus_to_exitcode(status), used.ru_maxrss * 1024, used.ru_utime + used.ru_stime
     ended = Ended(code=code, seconds=time.monotonic() - begun, peak_bytes=peak_bytes, said=said)
     ended.faults += ["it hung"] if was_late else [f"it ended with {code}"] if code not in attempt.codes else []
     ended.faults += [words for words in ("Traceback (most", "Exception ignored") if words in errors]
@@ -99,6 +103,11 @@ def tried(attempt: Attempt) -> Ended:
     ended.faults += [f"shown: {line[:60]!r}" for line in harmful(said)[:1] if attempt.shows_texts]
     ended.faults += [f"{name} is another thing now" for name in lost]
     ended.faults += [f"it took {peak_bytes >> 20} MiB"] if peak_bytes > MOST_BYTES else []
+    grown_bytes = peak_bytes - begun_bytes
+    is_greedy = attempt.most_growth_bytes is not None and grown_bytes > attempt.most_growth_bytes
+    ended.faults += [f"it grew by {grown_bytes >> 20} MiB"] if is_greedy else []
+    is_slow = attempt.most_cpu_s is not None and cpu_s > attempt.most_cpu_s
+    ended.faults += [f"it took {cpu_s:.1f} s of a CPU"] if is_slow else []
     ended.faults += [f"outside: {line}" for line in dict.fromkeys(outside)]
     return ended
 
@@ -137,7 +146,7 @@ def _child(attempt: Attempt, place: Path) -> int:
     os.environ |= {"HOME": str(place / "home"), "TMPDIR": str(place / "tmp")}
     tempfile.tempdir = None
     sys.dont_write_bytecode = True
-    resource.setrlimit(resource.RLIMIT_AS, (HARD_BYTES + _mapped_bytes(),) * 2)
+    resource.setrlimit(resource.RLIMIT_AS, (HARD_BYTES + _memory_bytes(0),) * 2)
     (place / "outside").touch()
     if attempt.is_watched:
         _watch(place)
@@ -153,8 +162,9 @@ def _child(attempt: Attempt, place: Path) -> int:
     return code
 
 
-def _mapped_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+def _memory_bytes(place: int) -> int:
+    """Return what this process has mapped (0), or what of that is in memory (1)."""
+    return int(Path("/proc/self/statm").read_text().split()[place]) * resource.getpagesize()
 
 
 def _watch(place: Path) -> None:
@@ -180,19 +190,19 @@ def _watch(place: Path) -> None:
     sys.addaudithook(heard)
 
 
-def _waited(process: int) -> tuple[int, int, bool]:
-    """Status and peak memory of a process, ended with its whole group where it takes too long, and whether it did."""
+def _waited(process: int) -> tuple[int, resource.struct_rusage, bool]:
+    """Status and resources of a process, ended with its whole group where it takes too long, and whether it did."""
     deadline = time.monotonic() + LONGEST_S
     pause_s = 0.002
     while True:
         ended, status, used = os.wait4(process, os.WNOHANG)
         if ended:
             _end_group(process)
-            return status, used.ru_maxrss * 1024, False
+            return status, used, False
         if time.monotonic() > deadline:
             _end_group(process)
             _, status, used = os.wait4(process, 0)
-            return status, used.ru_maxrss * 1024, True
+            return status, used, True
         time.sleep(pause_s)
         pause_s = min(0.05, pause_s * 1.5)
 

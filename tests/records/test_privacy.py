@@ -91,6 +91,7 @@ def test_what_has_the_shape_of_a_token_goes_from_facts_too(token):
 
 def test_the_password_goes_from_an_address_and_the_address_stays():
     assert scrub("from https://me:pw@host.example/a/b.git") == "from https://<secret>@host.example/a/b.git"
+    assert scrub("at ssh://alice@host.corp/home/alice/x:1") == "at ssh://<user>@<host>"
     for address in ("https://huggingface.co/a/b/c", "ssh://git@host.example/a/b"):
         assert scrub(f"see {address}") == f"see {address}"
 

@@ -21,13 +21,15 @@ from suite.gate.side_by_side.answers import checked_build, checked_operators
 from suite.gate.side_by_side.worker_client import WorkerClient, WorkerError
 from suite.gate.verdict import Side
 from suite.records.git import git
+from suite.records.numbers import bytes_iec
+from suite.records.plain_text import complain
 from suite.records.user_cache import INDUCTOR, KERNELS
 
 SIDES = ("before", "after")
 FOLDERS = ("older", "newer")
 """Names of one length: by that of a path, identical Python code was seen to differ by 5 % in every launch."""
 WORKING_TREE = "working tree"
-IMPORTED = (".py", ".pth")
+IMPORTED, LARGE_BYTES = (".py", ".pth"), 1 << 30
 FileState = tuple[int, int, int]
 WORKER = Path(__file__).with_name("worker.py")
 """The judge's own, for both sides: a worker out of the newer tree would time itself."""
@@ -92,6 +94,10 @@ def after(top: Path, into: Path) -> Tree:
     for name in filter(None, names):
         source, target = top / name, folder / name
         if source.is_file() or source.is_symlink():  # what is deleted but not yet committed is gone
+            if (nbytes := source.lstat().st_size) > LARGE_BYTES:
+                complain(
+                    f"suite gate: {name} has {bytes_iec(nbytes)} and is copied; in .gitignore it would be left out"
+                )
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target, follow_symlinks=False)
     dirty = git(top, "status", "--porcelain") != ""

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from suite.configuration.files import locate
-from suite.configuration.values import one_of, positive_number
+from suite.configuration.values import clipped, one_of, positive_number
 from suite.measure.telemetry.source import Seen, Source, Target
 from suite.records import numbers
 from suite.records.nvml import State
@@ -67,7 +67,11 @@ def checked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(sources, list) or not all(isinstance(dotted, str) for dotted in sources):
         raise ValueError(f"telemetry.sources must be a list of names, as [module.Source]; got {sources!r}")
     for dotted in sources:
-        locate(dotted)
+        kind = locate(dotted)
+        if not (isinstance(kind, type) and issubclass(kind, Source)):
+            raise ValueError(
+                f"telemetry.sources must name classes of {Source.__module__}.Source; got {clipped(dotted)}"
+            )
     if settings["price_per_device_hour"] is not None:
         positive_number(settings, "price_per_device_hour")
     return telemetry

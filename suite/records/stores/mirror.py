@@ -16,8 +16,10 @@ from functools import partial
 from pathlib import Path
 
 from suite.configuration.untrusted import parse_json, read_bounded
+from suite.configuration.values import clipped
 from suite.records.claim import NAME_LENGTH, alone_in
 from suite.records.pack import LARGEST_PACK_BYTES, PACK
+from suite.records.plain_text import complain
 from suite.records.record import FILES, OVERRIDES, TRACE
 from suite.records.store import JUDGEMENT, LARGEST_TRACE_BYTES, LOCK, LONGEST_RECORD_BYTES, RECORD, write_whole
 from suite.records.stores.objects import Info, ObjectStore, StoreError, open_store
@@ -36,6 +38,8 @@ MOST_BYTES = {
     WITHDRAWN: LARGEST_LIST_BYTES,
 }
 """The files that are brought, and the most that their readers take."""
+LONGEST_NAME = 255
+"""Bytes of one part of a name on this machine's disks. A store takes 1,024."""
 COMMITS = (RECORD, PACK, JUDGEMENT)
 CLAIM, WRITER = re.compile(r"claim-([1-9]\d{0,5})"), "writer"
 """Objects by which a run's folder is known as begun: see suite.records.stores.folder."""
@@ -74,7 +78,10 @@ def refresh(store: ObjectStore, keys: Collection[str] | None = None, *, again: s
     is_asked = partial(_is_asked, keys=keys if again is None else [again], has_packs=again is None)
     with alone_in(own):
         found = {name: info for name, info in store.listing(again or "").items() if is_asked(name)}
-        wanted = {name: info for name, info in found.items() if _kind(name) in MOST_BYTES}
+        if too_long := [name for name in found if max(map(len, name.encode().split(b"/"))) > LONGEST_NAME]:
+            complain(f"{store.url}: left out, longer than a file's name can be: {clipped(too_long)}")
+            found = {name: info for name, info in found.items() if name not in too_long}
+        wanted = store.sized({name: info for name, info in found.items() if _kind(name) in MOST_BYTES})
         begun = _begun(found)
         _check_names(store.url, [*wanted, *begun])
         there = {name for name in _files_in(mirror) if is_asked(name)}

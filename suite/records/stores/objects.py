@@ -13,12 +13,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from suite.configuration.values import clipped
 from suite.records.plain_text import one_line
 from suite.records.privacy import scrub
 from suite.records.store import write_whole
-from suite.records.walk import MOST_IN_ALL
+from suite.records.walk import MOST_IN_ALL, MOST_LEVELS
 
-TRIES, BETWEEN_S = 3, 0.2
+TRIES, BETWEEN_S, MOST_FOLDERS = 3, 0.2, 10_000
 EXTRAS = {"s3": "stores", "s3a": "stores", "hf": "board"}
 """Extras of ours that bring a scheme's library."""
 Info = Mapping[str, Any]
@@ -42,12 +43,47 @@ class ObjectStore:
         """Return what is known of each object whose name begins so. Raises ValueError where they are too many."""
         narrowed, found = {"prefix": prefix} if prefix else {}, dict[str, Info]()
         with self._said("listed"), suppress(FileNotFoundError):
-            found = self.files.find(self.root, detail=True, **narrowed)
+            found = self._walked() if self._lists_by_folder else self.files.find(self.root, detail=True, **narrowed)
         if len(found) > MOST_IN_ALL:
             raise ValueError(f"{self.url} holds more than {MOST_IN_ALL:,} objects, and is not read")
         below = f"{self.root}/"
         names = {name.removeprefix(below): info for name, info in found.items() if name.startswith(below)}
         return {name: i for name, i in names.items() if name.startswith(prefix) and i.get("type") == "file"}
+
+    @property
+    def _lists_by_folder(self) -> bool:
+        """True if the library lists one folder after another, as over HTTP, and not all names at once."""
+        from fsspec import AbstractFileSystem
+        from fsspec.asyn import AsyncFileSystem
+
+        kind, usual = type(self.files), AsyncFileSystem._find
+        return kind.find is AbstractFileSystem.find and getattr(kind, "_find", usual) is usual
+
+    def _walked(self) -> dict[str, Info]:
+        """Find the same in so many folders and levels: a server may make up folders within folders without end."""
+        found, waiting, folders = dict[str, Info](), [(self.root, 0)], 0
+        while waiting:
+            (folder, levels), folders = waiting.pop(), folders + 1
+            if folders > MOST_FOLDERS or levels > MOST_LEVELS:
+                raise StoreError(
+                    f"{self.url} has more than {MOST_LEVELS} levels or {MOST_FOLDERS:,} folders, and is not read"
+                )
+            with suppress(FileNotFoundError):
+                for info in self.files.ls(folder, detail=True):
+                    name, is_folder = info["name"].rstrip("/"), info["type"] == "directory"
+                    if is_folder and name.startswith(f"{folder}/"):
+                        waiting.append((name, levels + 1))
+                    found |= {} if is_folder else {name: info}
+        return found
+
+    def sized(self, found: Mapping[str, Info]) -> dict[str, Info]:
+        """Return the same, each with its size, which no list over HTTP has. Raises StoreError where nothing says it."""
+        with self._said("read"):
+            asked = {name: self.files.info(self._at(name)) for name, info in found.items() if info.get("size") is None}
+        for name, info in asked.items():
+            if not isinstance(info.get("size"), int) or info["size"] < 0:
+                raise StoreError(f"{self.url} cannot be read: it does not say how large {clipped(name)} is")
+        return {**found, **asked}
 
     def names(self, folder: str) -> list[str]:
         """Return the names of all objects below a folder."""

@@ -15,8 +15,8 @@ from suite.records.user_cache import user_cache
 STORES = ("mla-grpo-suite", "stores")
 MIRROR, OWN = "mirror", "own"
 """Below the user's cache: what stores hold, and what this machine keeps for itself of each."""
-URL = re.compile(r"([A-Za-z][A-Za-z0-9+-]+):/+(.*)", re.DOTALL)
-"""A scheme has two letters at least, and is none of Windows' drives."""
+URL = re.compile(r"([A-Za-z][A-Za-z0-9+-]+(?:::.*?)?):/+(.*)", re.DOTALL)
+"""A scheme has two letters at least, and is none of Windows' drives. fsspec chains several, as simplecache::s3://…."""
 PART = re.compile(r"\w[\w.=+-]{0,199}", re.ASCII)
 """A part of a URL, which is a folder's name here. None begins with a dot: names of our own do."""
 OF_THIS_MACHINE = ("file", "local")
@@ -37,9 +37,10 @@ def url_in(place: str | Path) -> str:
     scheme, parts = found[1].lower(), found[2].rstrip("/").split("/")
     if scheme in OF_THIS_MACHINE:
         raise ValueError(f"{scheme}:// names a folder of this machine: name the folder itself")
-    if not all(PART.fullmatch(part) for part in parts):
+    if "::" in scheme or not all(PART.fullmatch(part) for part in parts):
+        first = scheme.partition("::")[0]
         raise ValueError(
-            f"a store must be {scheme}://BUCKET/FOLDER, in names of letters, digits and . _ = + -, and without a user, "
+            f"a store must be {first}://BUCKET/FOLDER, in names of letters, digits and . _ = + -, and without a user, "
             "a password or a signature, which the store's own library takes from the environment"
         )
     return f"{scheme}://{'/'.join(parts)}"

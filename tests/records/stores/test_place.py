@@ -16,7 +16,7 @@ def test_a_url_is_known_after_it_became_a_path(url):
     assert shown(Path(url)) == url
 
 
-@pytest.mark.parametrize("place", ["results/runs", "/tmp/a", "C:/a", "s3:", "s3:bucket", "zip::s3://b/x", ".", ""])
+@pytest.mark.parametrize("place", ["results/runs", "/tmp/a", "C:/a", "s3:", "s3:bucket", ".", ""])
 def test_other_names_are_folders_of_this_machine(place):
     assert not is_store(place)
     assert not is_store(Path(place))
@@ -34,6 +34,8 @@ def test_other_names_are_folders_of_this_machine(place):
         "s3://bucket/a secret",
         "s3://bucket//secret",
         "s3://secret::file://",
+        "s3::s3://secret:secret@bucket/x",
+        "s3::file://secret.zip::https://bucket/x",
         "s3://bucket/x#secret",
     ],
 )
