@@ -5,6 +5,7 @@ in the checkout that it judges. What differs in any of them between the two revi
 until somebody has said that the candidate's are meant.
 """
 
+import filecmp
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ def _judging(trees: Iterable[Path], checkout: Path) -> set[Path]:
 
 def _difference(before: Path, after: Path) -> str:
     """Return how a file differs; empty where it does not."""
-    old, new = (path.read_bytes() if path.is_file() else None for path in (before, after))
-    if old == new:
-        return ""
-    return "added" if old is None else "removed" if new is None else "changed"
+    was_there, is_there = before.is_file(), after.is_file()
+    if was_there and is_there:
+        return "" if filecmp.cmp(before, after, shallow=False) else "changed"
+    return "removed" if was_there else "added" if is_there else ""
