@@ -243,7 +243,7 @@ def _object(content: Any, where: str, known: Sequence[str]) -> dict[str, Any]:
         raise ValueError(f"{where} must hold names and values; got {clipped(content)}")
     unknown = [str(name) for name in content if name not in known]
     if unknown:
-        raise ValueError(f"{where} may name {', '.join(known)}; got {', '.join(unknown)}")
+        raise ValueError(f"{where} may name {', '.join(known)}; got {clipped(', '.join(unknown))[1:-1]}")
     return content
 
 
