@@ -180,9 +180,9 @@ def known_runs(board: ObjectStore, folder: str) -> set[str]:
             nbytes = sum(sum(page_bytes(content, chunk)) for chunk in chunks_of(content))
             table = pq.ParquetFile(io.BytesIO(content), read_dictionary=[RECORD_DIGEST])
             if nbytes > MOST_UNPACKED_BYTES or table.metadata.num_rows > MOST_ROWS:
-                raise CorruptRecordError(f"{name} of the board holds more than an index of runs does")
+                raise CorruptRecordError("it holds more than an index of runs does")
             found.update(table.read([RECORD_DIGEST], use_threads=False)[RECORD_DIGEST].unique().to_pylist())
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, CorruptRecordError) as error:
             raise CorruptRecordError(f"{name} of the board cannot be read: {one_line(str(error))}") from error
     return found
 

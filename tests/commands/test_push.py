@@ -3,6 +3,7 @@
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -12,6 +13,7 @@ from suite.records.board import INDEX, READING_ROWS, card
 from suite.records.board import WITHDRAWN as WITHDRAWN_ROWS
 from suite.records.record import Status
 from suite.records.store import read_contents
+from suite.records.tables import MOST_ROWS
 from suite.records.withdrawn import WITHDRAWN
 from tests.records.factory import build, store
 
@@ -182,3 +184,21 @@ def test_the_card_says_what_every_column_holds():
     for columns in (INDEX, READING_ROWS, WITHDRAWN_ROWS):
         assert all(f"| `{name}` | {kind} | {meaning} |" in text for name, (kind, meaning) in columns.items())
     assert text.startswith("---\nlicense: apache-2.0\n")
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        pa.table({"record_sha256": ["x" * (9 << 20)]}),
+        pa.table(
+            {"record_sha256": pa.DictionaryArray.from_arrays(pa.nulls(MOST_ROWS + 1, pa.int8()).fill_null(0), ["x"])}
+        ),
+    ],
+    ids=["a long text", "many rows"],
+)
+def test_an_index_that_unpacks_to_more_is_refused(results, tmp_path, capsys, table):
+    board = tmp_path / "board"
+    (board / "index").mkdir(parents=True)
+    pq.write_table(table, board / "index" / "0.parquet")
+    assert push([results], str(board), dry_run=True) == 4
+    assert "index/0.parquet of the board cannot be read" in capsys.readouterr().err

@@ -3,18 +3,20 @@
 import hashlib
 import json
 import os
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from suite.commands.results import list_runs, merge, show, verify
+from suite.commands.results import list_runs, merge, pack, show, verify
 from suite.records import walk
 from suite.records.claim import claim_folder
 from suite.records.environment import machine_id
 from suite.records.record import Status
 from suite.records.store import read_contents
+from tests.hostile.folders import FOLDERS
 from tests.hostile.texts import TEXTS, harmful
 from tests.records.factory import build, store
 
@@ -368,3 +370,23 @@ def test_telemetry_that_cannot_be_read_is_a_fault(tmp_path, capsys):
     change(folder, files=digests | {"telemetry.parquet": hashlib.sha256(b"PAR1 and nothing more").hexdigest()})
     assert verify([tmp_path]) == 4
     assert "telemetry.parquet is no whole table" in capsys.readouterr().out
+
+
+def test_a_run_a_thousand_folders_deep_is_not_packed(tmp_path, capsys):
+    store(tmp_path / "results", build(), build(seq_len=8192))
+    FOLDERS["3,000 folders deep"](tmp_path / "results")
+    try:
+        assert pack([tmp_path / "results"], remove=True) == 4
+        assert "more than 32 levels deep" in capsys.readouterr().err
+        assert len(list((tmp_path / "results").iterdir())) == 3
+    finally:
+        subprocess.run(["rm", "-rf", tmp_path / "results"], check=True)  # Python's own gives up
+
+
+def test_a_run_with_a_deep_folder_in_it_is_not_packed(tmp_path, capsys):
+    (run,) = store(tmp_path / "results", build())
+    (run / "a" / "b").mkdir(parents=True)
+    (run / "a" / "b" / "file").touch()
+    assert pack([tmp_path / "results"], remove=True) == 0
+    assert "stays as it is, since it holds a/b/file" in capsys.readouterr().out
+    assert run.is_dir()

@@ -42,7 +42,7 @@ def test_hostile_files_are_read_or_refused_in_a_sentence(tmp_path, kind):
         attempt.prepare(tmp_path / "here")
         sentences.append(refusal(READERS[kind], path))
         shutil.rmtree(tmp_path / "here")
-        assert len(sentences[-1]) < 600, attempt.what
+        assert len(sentences[-1]) < 2_000, attempt.what  # one names all metrics that it may be
         assert sentences[-1].isprintable(), attempt.what
     assert sum(map(bool, sentences)) > CALIBRATIONS * 0.6
 

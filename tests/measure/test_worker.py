@@ -3,7 +3,9 @@
 import os
 import re
 import signal
+import subprocess
 import sys
+import tempfile
 import threading
 from multiprocessing import forkserver
 from pathlib import Path
@@ -15,8 +17,10 @@ from suite.measure import stopped
 from suite.measure.rng import seed_of
 from suite.measure.worker import FORKS, TaskInterruptedError, Worker
 from suite.records.record import Status
+from suite.records.temporary import remove_abandoned
 from suite.theory.roofline import MeasuredCeilings
 
+ROOT = Path(__file__).parents[2]
 FOREIGN = Path(__file__).parents[1] / "foreign"
 CEILINGS = MeasuredCeilings(flops_per_s=1e9, bytes_per_s_by_size={1 << 20: 1e9})
 EFFORT = {"precision": 1.0, "launches": 1, "max_seconds": 1.0, "min_steps": 1, "max_steps": 1, "cold_steps": 0}
@@ -184,3 +188,26 @@ def test_a_fork_server_that_is_killed_is_replaced(outcome_of):
     assert outcome_of("Killed")[0][0] is Status.FAILED  # in the process that stayed
     assert outcome_of("Behaving")[0] == (Status.OK, None)
     assert forkserver._forkserver._forkserver_pid != server.pid
+
+
+OF_WORKERS = """
+from suite.measure.worker import Worker
+from multiprocessing import forkserver
+with Worker():
+    forkserver.ensure_running()
+    print("it runs", flush=True)
+    input()
+"""
+
+
+@pytest.mark.skipif(not FORKS, reason="only a server of forks has a socket in a folder")
+def test_a_killed_run_leaves_only_folders_that_are_removed(tmp_path, monkeypatch):
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", OF_WORKERS], env=environment, cwd=ROOT, **pipes) as process:
+        assert process.stdout.readline()
+        process.kill()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert any(path.is_socket() for path in tmp_path.rglob("*"))
+    remove_abandoned()
+    assert list(tmp_path.iterdir()) == []

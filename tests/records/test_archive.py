@@ -159,3 +159,11 @@ def test_an_archive_that_is_itself_too_large_is_refused_unread(tmp_path):
         file.truncate(1 << 40)
     with pytest.raises(CorruptRecordError, match="larger than 512 MiB"):
         unpacked(tmp_path / "sparse.tar.gz", tmp_path / "into")
+
+
+def test_a_length_that_no_machine_counts_is_refused(tmp_path):
+    path = headers(
+        tmp_path / "long.tar.gz", header("pax", tarfile.XHDTYPE, b"1" + b"0" * 20 + b" path=x\n"), header("x")
+    )
+    with pytest.raises(CorruptRecordError, match="cannot be unpacked"):
+        unpacked(path, tmp_path / "into")

@@ -214,3 +214,10 @@ def test_the_page_of_all_results_stays_that_while_they_grow(tmp_path, monkeypatc
     page, _ = report([], [])
     store(tmp_path / "results" / "b", build(seq_len=64))
     assert report([], [])[0] == page
+
+
+def test_links_that_lead_in_a_circle_are_no_folder(tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(ValueError, match="results must be folders that exist"):
+        report([tmp_path / "a"], [], out=tmp_path / "page.html")

@@ -1,5 +1,8 @@
 """Tolerances that people edit, and noise that the gate learns of itself."""
 
+import itertools
+import re
+
 import pytest
 import yaml
 
@@ -159,3 +162,15 @@ def test_stars_stand_anywhere_and_a_line_s_end_is_any_text_too():
     assert matches("*end", "two\nlines, end")
     assert not matches("a*[y-*]", "a.py::t[x-1]")
     assert not matches("A*", "a")
+
+
+@pytest.mark.parametrize("pattern", ["*", "a*", "*a", "a*a", "*ab*", "a*b*a", "**", "a**b", "", "ab", "*a*a*b"])
+def test_a_star_stands_for_any_text(pattern):
+    texts = ["".join(letters) for length in range(6) for letters in itertools.product("ab", repeat=length)]
+    expected = re.compile(".*".join(map(re.escape, pattern.split("*"))))
+    assert [matches(pattern, text) for text in texts] == [expected.fullmatch(text) is not None for text in texts]
+
+
+def test_many_stars_take_no_time():
+    """As a regular expression this pattern tries 4,000 to the power of 20 ways."""
+    assert not matches("*a" * 20 + "*b", "a" * 4_000)

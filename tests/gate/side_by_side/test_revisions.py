@@ -265,3 +265,13 @@ def kernels_of(both, side):
     with both.start(side):
         pass  # whose end is waited for
     return [*map(Path, (both.logs / f"{revisions.SIDES[side]}.log").read_text().splitlines())]
+
+
+def test_a_large_file_that_is_copied_is_named(tmp_path, monkeypatch, capsys):
+    made = repository(tmp_path / "checkout")
+    made.commit({"small": "x", ".gitignore": "ignored"})
+    made.write({"large": "x" * 1001, "ignored": "x" * 1001})
+    monkeypatch.setattr(revisions, "LARGE_BYTES", 1000)
+    revisions.after(made.folder, tmp_path / "into")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "large has " in line

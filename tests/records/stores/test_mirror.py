@@ -1,13 +1,15 @@
 """What lies in a store is read from a mirror: no more, no less and nothing else."""
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from suite.records.claim import NAME_LENGTH
 from suite.records.pack import PACK
 from suite.records.record import CorruptRecordError
 from suite.records.store import LOCK, LONGEST_RECORD_BYTES, RECORD, SAMPLES, read_contents, read_record
+from suite.records.stores import objects
 from suite.records.stores.mirror import on_this_machine, refresh
-from suite.records.stores.objects import ObjectStore, open_store
+from suite.records.stores.objects import ObjectStore, StoreError, open_store
 from suite.records.stores.place import mirror_of
 from suite.records.withdrawn import WITHDRAWN
 from tests.records.factory import build, store
@@ -171,3 +173,57 @@ def test_a_pack_in_a_store_is_read_as_its_runs(tmp_path):
     write_pack(tmp_path / "there", folders)
     open_store(url).put(PACK, (tmp_path / "there" / PACK).read_bytes())
     assert len(read_contents([on_this_machine(mirror_of(url))]).stored) == 2
+
+
+class WithoutSizes(LocalFileSystem):
+    """Lists a folder as an HTTP server does: names and no sizes, which each object says itself."""
+
+    def ls(self, path, detail=False, **kwargs):
+        found = super().ls(path, detail=True)
+        return [{"name": info["name"], "size": None, "type": info["type"]} for info in found]
+
+
+class Endless(LocalFileSystem):
+    """A server that lists a folder in each folder."""
+
+    def __init__(self, names):
+        super().__init__(skip_instance_cache=True)
+        self.names, self.asked = names, 0
+
+    def ls(self, path, detail=False, **kwargs):
+        self.asked += 1
+        return [{"name": f"{path}/{name}", "size": None, "type": "directory"} for name in self.names]
+
+
+def test_a_store_that_lists_no_sizes_is_asked_for_each(tmp_path):
+    store(tmp_path / "there", build(), build(seq_len=64))
+    by_folder = ObjectStore(url=new_url(), files=WithoutSizes(), root=str(tmp_path / "there"))
+    here = read_contents([refresh(by_folder)])
+    assert [run.folder.name for run in here.stored] == [KEY, f"{KEY}-2"]
+    assert here.damaged == []
+
+
+def test_an_object_without_a_size_is_named(tmp_path, monkeypatch):
+    files = LocalFileSystem()
+    monkeypatch.setattr(WithoutSizes, "info", lambda self, path: {**files.info(path), "size": None})
+    store(tmp_path / "there", build())
+    by_folder = ObjectStore(url=new_url(), files=WithoutSizes(), root=str(tmp_path / "there"))
+    with pytest.raises(StoreError, match=f"does not say how large '{KEY}/"):
+        refresh(by_folder)
+
+
+@pytest.mark.parametrize(("names", "most"), [("d", 34), ("abcdefgh", 101)])
+def test_folders_without_end_are_not_followed(monkeypatch, names, most):
+    monkeypatch.setattr(objects, "MOST_FOLDERS", 100)
+    files = Endless(names)
+    with pytest.raises(StoreError, match="levels or 100 folders, and is not read"):
+        refresh(ObjectStore(url=new_url(), files=files, root="/there"))
+    assert files.asked <= most
+
+
+def test_a_name_too_long_for_a_file_is_left_out_and_named(tmp_path, capsys):
+    url = new_url()
+    put(url, tmp_path / "there")
+    open_store(url).put(f"{'k' * 900}/{RECORD}", b"{}")
+    assert [run.folder.name for run in read_contents([refresh(open_store(url))]).stored] == [KEY]
+    assert f"{url}: left out, longer than a file's name can be: ['kkk" in capsys.readouterr().err
