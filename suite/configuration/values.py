@@ -55,9 +55,9 @@ def number_between(settings: Mapping[str, Any], name: str, low: float, high: flo
 
 
 def short_text(settings: Mapping[str, Any], name: str, *, longest: int, where: str = "") -> str:
-    """Return a text that is not empty. Raises ValueError, in one sentence, for anything else."""
+    """Return a text that says something. Raises ValueError, in one sentence, for anything else."""
     value = _given(settings, name, where)
-    if not isinstance(value, str) or not 0 < len(value) <= longest:
+    if not isinstance(value, str) or not value.strip() or len(value) > longest:
         raise ValueError(f"{where}{name} must be a text of 1 to {longest} letters; got {clipped(value)}")
     return value
 

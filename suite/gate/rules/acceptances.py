@@ -14,15 +14,13 @@ from typing import Any
 
 import yaml
 
-from suite.configuration.untrusted import parse_yaml
-from suite.configuration.values import clipped
-from suite.gate.rules.tolerances import LONGEST_TEXT, MOST_BYTES, matches
+from suite.configuration.values import clipped, short_text
+from suite.gate.rules.tolerances import LONGEST_TEXT, matches, read_rows
 from suite.gate.verdict import Outcome, Verdict
 from suite.records.claim import alone_in
 from suite.records.metrics import METRICS, Better
 from suite.records.numbers import times
-from suite.records.record import CorruptRecordError
-from suite.records.store import read_file, write_named
+from suite.records.store import write_named
 from suite.records.stores.place import locks_of
 
 ACCEPTED = Path("results/baseline/accepted.yaml")
@@ -69,7 +67,7 @@ class Acceptance:
         if MISSING in (metric, self.metric) and metric != self.metric:
             return False
         pairs = ((self.case, verdict.case), (self.span, verdict.span), (self.metric, metric))
-        return all(_is_meant(pattern, text) for pattern, text in pairs)
+        return all(matches(pattern, text) for pattern, text in pairs)
 
 
 def read_acceptances(path: Path, today: datetime.date) -> list[Acceptance]:
@@ -77,14 +75,11 @@ def read_acceptances(path: Path, today: datetime.date) -> list[Acceptance]:
     if not path.exists():
         return []
     try:
-        content = parse_yaml(read_file(path, MOST_BYTES, may_be_link=True))
-        is_ours = isinstance(content, dict) and content.keys() == {"schema", "accepted"}
-        if not is_ours or not isinstance(content["accepted"], list):
-            raise ValueError(f"it must hold schema and accepted, a list; got {clipped(content)}")
-        if type(content["schema"]) is not int or content["schema"] != SCHEMA:
-            raise ValueError(f"schema must be {SCHEMA}; got {clipped(content['schema'])}")
+        content = read_rows(path, "accepted", SCHEMA)
+        if content.keys() != {"schema", "accepted"}:
+            raise ValueError(f"it must hold schema and accepted, and nothing else; got {clipped(content)}")
         found = [_acceptance(entry, today) for entry in content["accepted"]]
-    except (CorruptRecordError, ValueError) as error:
+    except ValueError as error:
         raise CorruptAcceptancesError(f"{path.name} cannot be read ({error})") from error
     counts = Counter(entry.quantity for entry in found)
     for entry in found:
@@ -148,7 +143,7 @@ def apply(
         for verdict in verdicts
     ]
     cases = {verdict.case for verdict in verdicts}
-    breadths = {entry: sum(_is_meant(entry.case, case) for case in cases) for entry in acceptances}
+    breadths = {entry: sum(matches(entry.case, case) for case in cases) for entry in acceptances}
     judged = [_judged(verdict, entries, breadths, today) for verdict, entries in zip(verdicts, meant, strict=True)]
     used = {entry for entries in meant for entry in entries}
     warnings = []
@@ -169,10 +164,6 @@ def apply_file(verdicts: Sequence[Verdict], path: Path | None, today: datetime.d
     except CorruptAcceptancesError as error:
         broken = Verdict(case="acceptances", outcome=Outcome.BROKEN, reason=str(error))
         return [*verdicts, broken], []
-
-
-def _is_meant(pattern: str, text: str) -> bool:
-    return pattern == text or matches(pattern, text)
 
 
 def _judged(
@@ -217,11 +208,7 @@ def _acceptance(content: Mapping[str, Any], today: datetime.date) -> Acceptance:
     if not isinstance(content, dict) or content.keys() != set(known):
         raise ValueError(f"an entry must have {', '.join(known)} and nothing else; got {clipped(content)}")
     for name in ("case", "span", "metric", "reason"):
-        value = content[name]
-        if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_TEXT:
-            raise ValueError(
-                f"{name} must be a text that says something in at most {LONGEST_TEXT} letters; got {clipped(value)}"
-            )
+        short_text(content, name, longest=LONGEST_TEXT)
     ceiling = content["ceiling"]
     is_number = isinstance(ceiling, int | float) and not isinstance(ceiling, bool)
     if not is_number or not 1 < ceiling <= HIGHEST_CEILING:

@@ -14,7 +14,7 @@ import yaml
 
 from suite.configuration.files import conf_dir
 from suite.configuration.untrusted import parse_yaml
-from suite.configuration.values import clipped, number_between, one_of, short_text
+from suite.configuration.values import clipped, number_between, one_of, short_text, whole_number
 from suite.records.metrics import METRICS
 from suite.records.privacy import scrubbed
 from suite.records.record import CorruptRecordError
@@ -192,23 +192,29 @@ def read_noise(path: Path) -> dict[Quantity, float]:
     if not path.exists():
         return {}
     try:
-        content = parse_yaml(read_file(path, MOST_BYTES, may_be_link=True), most_values=MOST_VALUES)
-        if not isinstance(content, dict) or not isinstance(content.get("noise"), list):
-            raise ValueError(f"it must hold schema, machine, made and noise, a list; got {clipped(content)}")
-        schema = content.get("schema")
-        if type(schema) is not int or schema != NOISE_SCHEMA:
-            raise ValueError(f"schema must be {NOISE_SCHEMA}; got {clipped(schema)}")
         found: dict[Quantity, float] = {}
-        for row in content["noise"]:
+        for row in read_rows(path, "noise", NOISE_SCHEMA)["noise"]:
             if not isinstance(row, dict):
                 raise ValueError(f"noise must be a list of rows; got {clipped(row)}")
             case, span, metric = (short_text(row, key, longest=LONGEST_TEXT) for key in NOISE_KEYS)
             if (case, span, metric) in found:
                 raise ValueError(f"case, span and metric must stand once; got {clipped(row)}")
             found[case, span, metric] = number_between(row, "noise", 0, MOST_NOISE)
-    except (CorruptRecordError, ValueError) as error:
+    except ValueError as error:
         raise CorruptNoiseError(f"{path.name} is no file of noise ({error})") from error
     return found
+
+
+def read_rows(path: Path, name: str, schema: int) -> dict[str, Any]:
+    """Return the content of a file of the gate, whose rows are a list of this name. Raises ValueError."""
+    try:
+        content = parse_yaml(read_file(path, MOST_BYTES, may_be_link=True), most_values=MOST_VALUES)
+    except CorruptRecordError as error:
+        raise ValueError(str(error)) from error
+    if not isinstance(content, dict) or not isinstance(content.get(name), list):
+        raise ValueError(f"it must hold schema and {name}, a list; got {clipped(content)}")
+    whole_number(content, "schema", at_least=schema, at_most=schema)
+    return content
 
 
 def _line(content: Any, where: str) -> Line:
