@@ -138,7 +138,7 @@ class _Texts(getattr(yaml, "CBaseLoader", yaml.BaseLoader)):  # type: ignore[mis
         return mapping
 
 
-class _Plain(_Texts, _LOADER):  # type: ignore[misc]
+class _Plain(_Texts, _LOADER):  # type: ignore[misc, valid-type]
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
         if len(node.value) > LONGEST_NUMBER:  # 1:1:1:... is a number to the base of 60, and takes quadratic time
             raise ValueError(f"has a whole number of more than {LONGEST_NUMBER} letters")

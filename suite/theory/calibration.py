@@ -527,7 +527,7 @@ def _rows(content: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
 
 def _kernel(row: Mapping[str, Any]) -> Kernel:
     kernel = one_of(row, "kernel", (GQA, MLA))
-    sizes = dict(zip(("qk_dim", "v_dim"), WIDTHS[kernel], strict=True)) | row
+    sizes = {**dict(zip(("qk_dim", "v_dim"), WIDTHS[kernel], strict=True)), **row}
     return Kernel(kernel=kernel, **{name: _size(sizes, name) for name in ("heads", "kv_heads", "qk_dim", "v_dim")})
 
 
