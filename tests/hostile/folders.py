@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "verify": ("results", "verify", "hostile"),
     "show by key": ("results", "show", "0123", "--results", "hostile"),
     "merge": ("results", "merge", "hostile", "whole", "--into", "into"),
+    "pack": ("results", "pack", "hostile", "--remove"),
     "report": ("report", "--results", "hostile", "--results", "whole", "--out", "page.html"),
     "report as Markdown": ("report", "--results", "hostile", "--format", "markdown", "--out", "page.md"),
     "report as CSV": ("report", "--results", "hostile", "--format", "csv", "--out", "page.csv"),

@@ -35,6 +35,7 @@ def test_other_names_are_folders_of_this_machine(place):
         "s3://bucket//secret",
         "s3://secret::file://",
         "s3::s3://secret:secret@bucket/x",
+        "s3::memory://secret/x",
         "s3::file://secret.zip::https://bucket/x",
         "s3://bucket/x#secret",
     ],
