@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import random
+import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,13 +13,16 @@ from pathlib import Path
 from suite.gate.pytest_benchmark import worker
 from suite.gate.side_by_side.revisions import FOLDERS, SIDES, Revisions
 from suite.gate.side_by_side.worker_client import WorkerClient, WorkerError, interpreter
+from suite.records.git import git
 
 ENVIRONMENTS = (".venv", "venv")
 OLDEST = (3, 9)
 LONGEST_PREPARATION_S = 1800.0
 LONGEST_COMPLAINT = 600
+NAMING = ("pyproject.toml", "setup.cfg", "setup.py")
+NAME = re.compile(r"""^\s*name\s*=\s*["']?([\w.-]+)""", re.MULTILINE)
 ASK = (
-    "import sys, pytest, pytest_benchmark as b; "
+    "import sys; sys.path[:] = filter(None, sys.path); import pytest, pytest_benchmark as b; "
     "print('.'.join(map(str, sys.version_info[:3])), pytest.__version__, b.__version__)"
 )
 
@@ -45,13 +49,17 @@ def find_python(asked: Path | None, top: Path, folder: Path) -> ProjectPython:
     `python` on PATH. Raises ValueError where none can run the suite.
     """
     if asked is not None:
-        found = _probe(interpreter(asked), "--python")
+        found = _probe(interpreter(asked), "--python", top)
         if found is None:
             raise ValueError(f"python must have pytest and pytest-benchmark; {str(asked)!r} cannot import both")
         return found
     tried = []
     for reason, path in _candidates(top, folder):
-        found = _probe(path, reason)
+        environment = Path(path).parents[1] if Path(path).is_relative_to(top) else top
+        if environment != top and git(top, "ls-files", "--", str(environment)):
+            tried.append(f"{reason}, which git tracks, so that it is part of what is judged")
+            continue
+        found = _probe(path, "; not by ".join([reason, *filter(lambda one: "git" in one, tried)]), top)
         if found is not None:
             return found
         tried.append(reason)
@@ -72,16 +80,29 @@ def _candidates(top: Path, folder: Path) -> Iterator[tuple[str, str]]:
     yield "python on PATH", "python"
 
 
-def _probe(path: str, reason: str) -> ProjectPython | None:
-    """Ask a Python for its versions; None where it cannot import both. Raises ValueError for one that is too old."""
+def _probe(path: str, reason: str, top: Path) -> ProjectPython | None:
+    """Ask a Python for its versions; None where it cannot import both. Raises ValueError for one that is too old.
+
+    It imports nothing of the checkout, where a `pytest.py` may lie. Its folder stays, by which a shim may choose.
+    """
+    searched = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+    others = [part for part in searched if not Path(part).resolve().is_relative_to(top)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(others)}
+    command = [path, "-c", ASK]
     try:
-        ended = subprocess.run([path, "-c", ASK], capture_output=True, text=True, timeout=60, check=True)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=environment)
         python, pytest, benchmark = ended.stdout.split()[-3:]
     except (OSError, subprocess.SubprocessError, ValueError):
         return None
     if tuple(map(int, python.split(".")[:2])) < OLDEST:
         raise ValueError(f"python must be 3.9 or newer; {reason} is {python}")
     return ProjectPython(path=path, reason=reason, python=python, pytest=pytest, pytest_benchmark=benchmark)
+
+
+def names_of(tree: Path) -> list[str]:
+    """Return the names that a project gives itself, as far as they stand plainly in its files."""
+    texts = [(tree / name).read_text(errors="replace") for name in NAMING if (tree / name).is_file()]
+    return [name for text in texts for name in NAME.findall(text)]
 
 
 def paths_in(folder: Path, paths: Sequence[str]) -> list[str]:
@@ -132,6 +153,10 @@ class ProjectRevisions(Revisions):
     checkout: Path
     """The user's own files, of which the workers must run none."""
     paths: Sequence[str] = ()
+    only: Sequence[str] = ()
+    """Files of tests beside which none is imported; all that the paths name where there is none."""
+    watches: bool = False
+    """True where workers take note of what they open, for which each such call takes longer."""
     _seeds: Iterator[int] = field(default_factory=itertools.count)
 
     def start(self, side: int) -> WorkerClient:
@@ -143,6 +168,9 @@ class ProjectRevisions(Revisions):
             "folder": self.folder,
             "checkout": str(self.checkout),
             "paths": list(self.paths),
+            "only": list(self.only),
+            "watches": self.watches,
+            "names": names_of(self.trees[0]),
             "temporary": str(temporary),
             "padding": random.getrandbits(32),
             "path": [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path],

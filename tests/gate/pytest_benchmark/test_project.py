@@ -1,9 +1,11 @@
 import sys
+from pathlib import Path
 
 import pytest
 
 from suite.gate.pytest_benchmark.project import find_python, paths_in, prepare
 from suite.gate.side_by_side.worker_client import WorkerError
+from tests.gate.repositories import repository
 
 
 def environment(folder, answer):
@@ -16,6 +18,8 @@ def environment(folder, answer):
 
 
 def test_the_first_python_with_pytest_benchmark_is_taken(tmp_path, monkeypatch):
+    repo = repository(tmp_path / "checkout")
+    tmp_path = repo.folder
     environment(tmp_path / ".venv", "exit 1")
     environment(tmp_path / "venv", "echo 3.10.1 8.0 5.1.0")
     monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path / "active"))
@@ -23,7 +27,10 @@ def test_the_first_python_with_pytest_benchmark_is_taken(tmp_path, monkeypatch):
     found = find_python(None, tmp_path, tmp_path)
     assert (found.path, found.reason) == (str(tmp_path / "venv/bin/python"), "venv of the project")
     assert found.versions == "Python 3.10.1, pytest 8.0, pytest-benchmark 5.1.0"
-    assert find_python(None, tmp_path / "venv", tmp_path / "venv").reason == "the active environment"
+    repo.git("add", "venv/bin/python")
+    found = find_python(None, tmp_path, tmp_path)
+    assert found.path == str(tmp_path / "active/bin/python")
+    assert found.reason.startswith("the active environment; not by venv of the project, which git tracks")
 
 
 def test_a_python_that_cannot_run_the_suite_is_refused(tmp_path, monkeypatch):
@@ -36,6 +43,16 @@ def test_a_python_that_cannot_run_the_suite_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(bare.parent))
     with pytest.raises(ValueError, match=r"no Python here has .*tried: python on PATH"):
         find_python(None, tmp_path, tmp_path)
+
+
+def test_modules_of_the_checkout_are_not_probed(tmp_path, monkeypatch):
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    for name in ("pytest", "queue"):
+        (checkout / f"{name}.py").write_text("raise SystemExit('the checkout was imported')\n__version__ = '1'\n")
+    monkeypatch.chdir(checkout)
+    monkeypatch.setenv("PYTHONPATH", str(checkout))
+    assert find_python(Path(sys.executable), checkout, checkout).pytest == pytest.__version__
 
 
 def test_paths_must_exist_and_become_relative(tmp_path):
