@@ -8,15 +8,16 @@ from suite.gate.side_by_side.answers import BadAnswerError
 
 TIMES = ("setup_s", "first_s", "call_s")
 PROBED = ("wall_s", "thread_cpu_s", "process_cpu_s", "children_s", "run_delay_s", "calls")
-CODE = ("ran", "imported", "elsewhere")
+CODE = ("ran", "imported", "elsewhere", "once")
 MOST_SHOWN = 60
 
 
 def checked_collection(answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return an answer to `collect`: benchmarks, hashes of files, and what failed. Raises BadAnswerError."""
-    for name in ("files", "failed"):
-        if not _are_texts_by_name(answer.get(name)):
-            raise _bad("collect", f"{name} must be texts by name", answer.get(name))
+    """Return an answer to `collect`: benchmarks, what failed, and whether others were read. Raises BadAnswerError."""
+    if not _are_texts_by_name(answer.get("failed")):
+        raise _bad("collect", "failed must be texts by name", answer.get("failed"))
+    if not isinstance(answer.get("others"), bool):
+        raise _bad("collect", "others must be true or false", answer.get("others"))
     benchmarks = answer.get("benchmarks")
     if not isinstance(benchmarks, list) or not all(map(_is_benchmark, benchmarks)):
         raise _bad("collect", "benchmarks must be a list of ids, files and parts", benchmarks)
@@ -36,6 +37,8 @@ def checked_opening(answer: Mapping[str, Any], *, examined: bool) -> Mapping[str
             raise _bad("open", f"probes must hold {', '.join(PROBED)}", probes)
         if not isinstance(code, dict) or not all(_are_texts_by_name(code.get(name)) for name in CODE):
             raise _bad("open", f"code must hold {', '.join(CODE)}, texts by name", code)
+        if not _are_texts_by_name(answer.get("beside")):
+            raise _bad("open", "beside must be texts by name", answer.get("beside"))
     return answer
 
 

@@ -5,31 +5,33 @@ stands against that is its verdict, so that none is passed over in silence.
 """
 
 import math
+import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from typing import Any
 
-from suite.gate.output.sentences import SETTINGS
 from suite.gate.pytest_benchmark.answers import checked_collection, checked_opening
 from suite.gate.pytest_benchmark.callgrind import USUAL, CountedRevisions, InstructionCounting
 from suite.gate.pytest_benchmark.clock import Clock, clock_of
 from suite.gate.pytest_benchmark.project import ProjectPython, ProjectRevisions, prepare
 from suite.gate.pytest_benchmark.timing import SuiteTiming, least_s
+from suite.gate.pytest_benchmark.workload import doubts
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_LAUNCHES, Benchmark, launches_for_change
-from suite.gate.rules.tolerances import Tolerances
-from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, Tree
-from suite.gate.side_by_side.rounds import SAMPLES, SURROUNDINGS
+from suite.gate.side_by_side.against import Comparison, in_words
+from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, FileState, files_of
+from suite.gate.side_by_side.settings import OPTION
 from suite.gate.side_by_side.timing import Say, most_launches
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
-from suite.gate.verdict import LATENCY, Judgement, Outcome, Verdict
+from suite.gate.verdict import LATENCY, Outcome, Verdict
 
 TO_MEND = (
     "let the tree's own files be imported: an editable install (pip install -e .), pytest's setting pythonpath, or "
     "--prepare COMMAND, which builds in each tree, as 'python setup.py build_ext --inplace'"
 )
 MOST_NAMED = 3
+PAUSE_S = 0.05
+"""A pause after the calls, in which their worker has nothing to do; the kernel counts child processes by 10 ms."""
 USUAL_S = 120.0
 """The least cap on measuring time, where none is said; as for the suite's own cases."""
 SHORT_S = 2e-5
@@ -38,30 +40,22 @@ Opened = Mapping[str, Any] | Exception
 
 
 @dataclass(kw_only=True)
-class SuiteComparison:
-    """The comparison of two revisions of a suite as far as it has come, so that an interruption loses nothing of it."""
+class SuiteComparison(Comparison):
+    """A comparison of two revisions of somebody's suite."""
 
-    before: Tree
-    after: Tree
     revisions: ProjectRevisions
     python: ProjectPython
     seconds: float | None
     """The cap on measuring time; None for as much as all benchmarks need to be called slower, and USUAL_S at least."""
-    tolerances: Tolerances
     trusts_candidate: bool
     """True if a benchmark is judged though its test changed."""
     prepared: str = ""
     """The command that ran in each tree before."""
-    verdicts: list[Verdict] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    code: dict[str, str] = field(default_factory=dict)
-    """Code of the two revisions that ran for each benchmark."""
-    notes: dict[str, list[str]] = field(default_factory=dict)
     counted: CountedRevisions | None = None
     """Workers that count instructions, where these judge in place of time."""
-    timing: SuiteTiming | InstructionCounting | None = None
     _start_s: float = 0.0
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    _files: Sequence[Mapping[str, FileState]] = ()
+    """All files of both trees, before any code of theirs ran."""
 
     def run(self, say: Say) -> None:
         """Compare the revisions. Raises WorkerError where a worker does not start."""
@@ -69,15 +63,8 @@ class SuiteComparison:
         if self.prepared:
             say(f"prepared in each tree by: {self.prepared}")
             prepare(self.prepared, self.revisions.trees, self.revisions.logs, self.python)
-        begun_s = time.monotonic()
-        with self.revisions.launched() as workers:
-            cases = self._paired(*self._collected(workers))
-            self._start_s = time.monotonic() - begun_s
-            say(f"{len(cases)} benchmarks to compare; to start and to collect them took {self._start_s:.1f} s")
-            found = self._run_once_each(workers, cases)
-        told = [verdict for verdict in self.verdicts if verdict.case != SETTINGS]
-        if not found and told and all(verdict.outcome is Outcome.UNJUDGED for verdict in told):
-            self.verdicts = [*(verdict for verdict in self.verdicts if verdict.case == SETTINGS), self._refusal(told)]
+        found = self.examine(say)
+        if not found and self._is_nothing_judged(self._refusal):
             return
         if self.counted is not None:
             self.timing = InstructionCounting(
@@ -97,52 +84,48 @@ class SuiteComparison:
         )
         self.timing.run(say)
 
-    def judgement(self, *, inconclusive_fails: bool, interrupted: bool) -> Judgement:
-        """Return the judgement of whatever has been found by now."""
-        rounds = self.timing.rounds if self.timing else None
-        timed = self.timing.verdicts() if self.timing else []
-        return Judgement(
-            form="against",
-            before=self.before.side,
-            after=self.after.side,
-            verdicts=[self._told(verdict) for verdict in (*self.verdicts, *timed)],
-            warnings=self.warnings,
-            facts={
-                "started_at": self.started_at.isoformat(timespec="seconds"),
-                "suite": "pytest-benchmark",
-                "python": self.python.versions,
-                "chosen": list(self.revisions.paths),
-                "prepared": self.prepared,
-                "code": ", ".join(dict.fromkeys(self.code.values())),
-                "seconds": rounds.measured_s if rounds else 0.0,
-                "most_seconds": self.timing.seconds if isinstance(self.timing, SuiteTiming) else None,
-                "launches": rounds.launches if rounds else 0,
-                "floor": USUAL.minimum_effect if self.counted else self.tolerances.default_minimum_effect,
-                "target": USUAL.equivalence_margin if self.counted else self.tolerances.default_equivalence_margin,
-                "clock": ", ".join(sorted({verdict.clock for verdict in timed if verdict.clock})),
-            },
-            inconclusive_fails=inconclusive_fails,
-            interrupted=interrupted,
-        )
+    def examine(self, say: Say) -> list["FoundBenchmark"]:
+        """Run each benchmark once on both sides, and return those of which times may be compared."""
+        self._keep_trees()
+        begun_s = time.monotonic()
+        with self._watched().launched() as workers:
+            collections = self._collected(workers)
+            cases = self._paired(*collections)
+            self._start_s = time.monotonic() - begun_s
+            say(f"{len(cases)} benchmarks to compare; to start and to collect them took {self._start_s:.1f} s")
+            if not any(side["others"] for side in collections):
+                return self._run_once_each(workers, cases)
+        # A test that is no benchmark may change what these do, so its file is imported no more.
+        self._use(only=sorted({one["file"] for side in collections for one in side["benchmarks"]}))
+        with self._watched().launched() as workers:
+            self._collected(workers)
+            return self._run_once_each(workers, cases)
 
-    def tables(self) -> dict[str, bytes]:
-        """Return every sample and the state of the machine beside it, as files by name."""
-        if isinstance(self.timing, InstructionCounting):
-            return self.timing.tables()
-        if self.timing is None or not self.timing.rounds.samples:
-            return {}
-        rounds = self.timing.rounds
+    def facts(self) -> dict[str, Any]:
+        counted = {"floor": USUAL.minimum_effect, "target": USUAL.equivalence_margin} if self.counted else {}
         return {
-            SAMPLES.name: SAMPLES.content(rounds.samples),
-            SURROUNDINGS.name: SURROUNDINGS.content(rounds.surroundings),
+            "suite": "pytest-benchmark",
+            "python": self.python.versions,
+            "chosen": list(self.revisions.paths),
+            "prepared": self.prepared,
+            "most_seconds": self.timing.seconds if isinstance(self.timing, SuiteTiming) else None,
+            **counted,
         }
 
-    def _told(self, verdict: Verdict) -> Verdict:
-        notes = [*self.notes.get(verdict.case, ()), *verdict.notes]
-        return replace(verdict, code=self.code.get(verdict.case, ""), notes=notes)
+    def _keep_trees(self) -> None:
+        """Note what lies in the trees before any code of theirs runs, without compiled code of another time."""
+        for tree in self.revisions.trees:
+            for cache in tree.rglob("__pycache__"):
+                shutil.rmtree(cache)
+        self._files = [files_of(tree, "") for tree in self.revisions.trees]
+        self._use(older_files=files_of(self.revisions.trees[BEFORE]))
 
-    def _add(self, case: str, outcome: Outcome, reason: str, **more: Any) -> None:
-        self.verdicts.append(Verdict(case=case, outcome=outcome, reason=reason, **more))
+    def _use(self, **fields: Any) -> None:
+        self.revisions = replace(self.revisions, **fields)
+        self.counted = replace(self.counted, **fields) if self.counted else None
+
+    def _watched(self) -> ProjectRevisions:
+        return replace(self.revisions, watches=True)
 
     def _collected(self, workers: Sequence[WorkerClient]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Return what each side collects: its benchmarks, its files, and what cannot be collected."""
@@ -167,7 +150,6 @@ class SuiteComparison:
             self._add(id, Outcome.MISSING, "a benchmark before, and none now")
         for id in new.keys() - old.keys():
             self._add(id, Outcome.NEW, "there is no such benchmark before")
-        self._warn_of_files(before, after)
         both = [id for id in new if id in old]
         for id in both:
             if new[id]["timer"]:
@@ -176,20 +158,17 @@ class SuiteComparison:
 
     def _is_same_test(self, id: str, old: Mapping[str, str], new: Mapping[str, str]) -> bool:
         changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-        if not changed:
-            return True
-        reason = f"the benchmark itself changed: its {', '.join(changed)}"
-        if self.trusts_candidate:
-            self._note(id, reason)
-            return True
-        self._add(id, Outcome.INCOMPARABLE, f"{reason}; --trust-candidate-settings judges it all the same")
-        return False
+        return self._is_comparable(id, [f"the benchmark itself changed: its {', '.join(changed)}"] if changed else [])
 
-    def _warn_of_files(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-        """Name the files of tests that differ, of which a benchmark that is the same may use a part that is not."""
-        names = sorted({**before["files"], **after["files"]})
-        if changed := [name for name in names if before["files"].get(name) != after["files"].get(name)]:
-            self.warnings.append(f"benchmarks may use what differs in the files of tests: {', '.join(changed)}")
+    def _is_comparable(self, case: str, doubts: Sequence[str]) -> bool:
+        """Return whether a benchmark is judged in spite of what may have made it another one, which is then named."""
+        if doubts and not self.trusts_candidate:
+            reason = f"{'; '.join(doubts)}; {OPTION} judges it all the same"
+            self._add(case, Outcome.INCOMPARABLE, reason)
+            return False
+        for doubt in doubts:
+            self._note(case, doubt)
+        return True
 
     def _note(self, id: str, text: str) -> None:
         self.notes.setdefault(id, []).append(text)
@@ -220,7 +199,11 @@ class SuiteComparison:
         if unheld is not None:
             self._add(case, *unheld)
             return []
-        self.code[case] = _in_words(old["code"], new["code"])
+        self.code[case] = in_words(*(side["code"]["ran"] or side["code"]["imported"] for side in (old, new)))
+        read = {name: state for name, state in self._files[BEFORE].items() if name in old["beside"]}
+        self._use(older_files={**read, **(self.revisions.older_files or {})})
+        if not self._is_comparable(case, [*doubts(old, new, self.revisions.trees, self._files)]):
+            return []
         if not old["code"]["ran"] and not new["code"]["ran"]:
             self._note(case, "no Python code of the revisions was seen to run in its call; named is what was imported")
         clock = clock_of((old["probes"], new["probes"]))
@@ -311,13 +294,17 @@ class FoundBenchmark:
 def _run_to_end(worker: WorkerClient, side: int, case: str, following: str | None) -> Opened:
     """Return a side's answer on a benchmark once its test has passed, or the error that it met."""
     try:
-        answer = checked_opening(worker.ask("open", id=case, following=following, examine=True), examined=True)
+        facts = worker.ask("open", id=case, following=following, examine=True)
+        begun_s, begun_cpu_s = time.monotonic(), worker.family_cpu_s()
+        time.sleep(PAUSE_S)  # the worker does nothing but wait for the next request
+        deferred = (worker.family_cpu_s() - begun_cpu_s) / (time.monotonic() - begun_s)
+        answer = checked_opening({**facts, **worker.ask("code")}, examined=True)
         worker.ask("close")
     except (FailedError, UnsupportedHereError) as error:
         return error
     except WorkerError as error:
         raise WorkerError(f"{SIDES[side]}: {error}") from error
-    return answer
+    return {**answer, "deferred": deferred}
 
 
 def _not_run(old: Opened, new: Opened) -> tuple[Outcome, str]:
@@ -344,16 +331,6 @@ def _unheld(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Outcome, st
         where = "neither revision" if len(sides) == len(SIDES) else f"the revision {sides[0]}"
         return Outcome.UNJUDGED, f"it runs no code of {where} but its own test; {TO_MEND}"
     return None
-
-
-def _in_words(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Return `fastpkg (src/fastpkg/__init__.py)`, with both files where it moved."""
-    seen = [code["ran"] or code["imported"] for code in (old, new)]
-    files: dict[str, list[str]] = {}
-    for code in seen:
-        for name, file in code.items():
-            files.setdefault(name, []).append(file)
-    return ", ".join(f"{name} ({' → '.join(dict.fromkeys(found))})" for name, found in files.items())
 
 
 def enough_s(found: Sequence[FoundBenchmark]) -> float:

@@ -15,12 +15,15 @@ from typing import Any
 from suite.gate.pytest_benchmark.answers import checked_opening
 from suite.gate.pytest_benchmark.clock import is_unseen
 from suite.gate.pytest_benchmark.worker import LEAST_SAMPLE_S, LONG_CALL_S
-from suite.gate.rules.decision import LEAST_LAUNCHES, LEAST_ROUNDS, Benchmark
-from suite.gate.side_by_side.answers import BadAnswerError
+from suite.gate.rules.decision import AFTER, BEFORE, LEAST_LAUNCHES, LEAST_ROUNDS, Benchmark
+from suite.gate.side_by_side.answers import UNEXPLAINED, BadAnswerError
 from suite.gate.side_by_side.revisions import SIDES
 from suite.gate.side_by_side.rounds import BrokenSampleError
 from suite.gate.side_by_side.timing import Say, TimingComparison
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
+
+UNEXPLAINED_TURN_S = 0.1
+"""CPU time of a turn above what its calls explain: somebody's garbage, or a thread that looks after something."""
 
 
 @dataclass(kw_only=True)
@@ -68,16 +71,27 @@ class SuiteTiming(TimingComparison):
         first = len(self.rounds.samples)
         self.rounds.begin_turn()
         self.rounds.counts_cpu = not before["is_set_up"]  # as the older revision says, which is not the candidate's
+        begun_s = [worker.family_cpu_s() for worker in workers]
         with self._on_one_cpu(workers, benchmark):
             self.rounds.take(workers, [benchmark], seconds=seconds)
+        spent_s = [worker.family_cpu_s() - cpu_s for worker, cpu_s in zip(workers, begun_s, strict=True)]
         self._ask(workers, benchmark, "close")
+        times = []
         for side, name in enumerate(SIDES):
             taken = [sample for sample in self.rounds.samples[first:] if sample.arm == side]
+            times.append(spent_s[side] / sum(getattr(sample, benchmark.column) * sample.calls for sample in taken))
             clocks = {
                 clock: median(getattr(sample, clock) for sample in taken) for clock in ("thread_cpu_s", "process_cpu_s")
             }
             if is_unseen(benchmark.clock, **clocks):
                 raise BrokenSampleError(benchmark.case, f"{name}: it uses other threads now, as it did not at first")
+        allowed = UNEXPLAINED * max(1.0, times[BEFORE])
+        if self.rounds.counts_cpu and spent_s[AFTER] * (1 - allowed / times[AFTER]) > UNEXPLAINED_TURN_S:
+            reason = (
+                f"after: its processes used {times[AFTER]:.3g} times the CPU time that its calls tell of, and before "
+                f"{times[BEFORE]:.3g} times: work is left to be done outside of the calls"
+            )
+            raise BrokenSampleError(benchmark.case, reason)
 
     @contextmanager
     def _on_one_cpu(self, workers: Sequence[WorkerClient], benchmark: Benchmark) -> Iterator[None]:

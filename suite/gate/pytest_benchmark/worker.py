@@ -11,16 +11,14 @@ It reads requests from its standard input, answers each with a line of JSON, and
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
-import hashlib
 import importlib.machinery
-import importlib.metadata
 import inspect
 import json
 import os
 import queue
 import random
-import re
 import resource
 import signal
 import sys
@@ -36,8 +34,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+if TYPE_CHECKING or __package__:  # as the judge reads it, for its constants
+    from suite.gate.pytest_benchmark.worker_trees import Trees, Watch, is_in, parts_of, real
+else:  # by path, from the folder of this file
+    from worker_trees import Trees, Watch, is_in, parts_of, real
 
-PROTOCOL = 1
+PROTOCOL = 2
 LEAST_SAMPLE_S = 0.003
 LEAST_TURN_S = 0.0005
 """Shorter calls are done several times between two readings of the clocks, which cost about a microsecond."""
@@ -48,13 +50,14 @@ PROBES = 3
 LONGEST_FAREWELL_S = 1.5
 """Time in which fixtures may end once the judge has hung up; the judge waits for two seconds."""
 FIXTURES = ("benchmark", "benchmark_weave")
-TEST_FOLDER = re.compile(r"_?(tests?|testing|bench(es|marks?|marking)?|perf(ormance)?)", re.IGNORECASE)
-DEEPEST_ROOT = 2
-UNLISTED = ("node_modules", "build", "dist", "docs", "examples")
+PR_SET_CHILD_SUBREAPER = 36
+"""Lets what a child leaves behind become a child of this process, on Linux."""
 
 
 def main(argument: str) -> None:
     asked = json.loads(argument)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's matter
     for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_CURRENT_TEST"):
         os.environ.pop(name, None)  # of a test that started the judge
@@ -63,9 +66,10 @@ def main(argument: str) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)  # whatever the tree prints is no answer
     padding = _padding(asked["padding"])
-    trees = Trees(asked["tree"], asked["folder"], asked["checkout"])
+    trees = Trees(asked["tree"], asked["folder"], asked["checkout"], asked["names"])
+    watch = Watch(asked["tree"]) if asked["watches"] else None
     trees.come_first(asked["path"])
-    worker = Worker(trees, asked["paths"], requests, answers)
+    worker = Worker(trees, watch, asked["paths"], asked["only"], requests, answers)
     try:
         import pytest
         import pytest_benchmark
@@ -79,15 +83,15 @@ def main(argument: str) -> None:
     }
     worker.answer({"protocol": PROTOCOL, "versions": versions})
     _replace_rounds(worker)
-    for hook in (Worker.pytest_collection_modifyitems, Worker.pytest_runtestloop):  # pytest-benchmark would skip first
-        pytest.hookimpl(tryfirst=True)(hook)
+    for name in ("ignore_collect", "pycollect_makemodule", "collection_modifyitems", "runtestloop"):
+        pytest.hookimpl(tryfirst=True)(getattr(Worker, f"pytest_{name}"))  # pytest-benchmark would skip first
     arguments = [*worker.existing(), *_arguments(asked["temporary"])]
     sys.argv = ["pytest", *arguments]
     code = pytest.main(arguments, plugins=[worker])
     del padding
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(int(code))  # what is left of the tree's threads and objects is nobody's
+    _end(int(code))
 
 
 def _arguments(temporary: str) -> list[str]:
@@ -128,10 +132,25 @@ def _requests(descriptor: int) -> queue.SimpleQueue[dict[str, Any] | None]:
                 waiting.put(json.loads(line))
         waiting.put(None)
         sleep(LONGEST_FAREWELL_S)
-        os._exit(0)
+        _end(0)
 
     threading.Thread(target=read, daemon=True).start()
     return waiting
+
+
+def _end(code: int) -> None:
+    """End this process at once, with the processes that its tests left, also where the judge was killed."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):  # of Linux; elsewhere the judge ends the process group
+        with contextlib.suppress(OSError):  # it has ended
+            parents[int(path.parent.name)] = int(path.read_bytes().rpartition(b")")[2].split()[1])
+    family: set[int] = set()
+    while more := {pid for pid, parent in parents.items() if parent in {os.getpid(), *family}} - family:
+        family |= more
+    for pid in family:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+    os._exit(code)  # what is left of the tree's threads and objects is nobody's
 
 
 class RefusedError(Exception):
@@ -141,11 +160,17 @@ class RefusedError(Exception):
 class Worker:
     """The plugin. Requests of the parent are the names of methods; a benchmark that is open answers `sample` itself."""
 
-    def __init__(self, trees: Trees, paths: Sequence[str], requests: Any, answers: Any) -> None:
-        self._trees, self._paths = trees, paths
+    def __init__(
+        self, trees: Trees, watch: Watch | None, paths: Sequence[str], only: Sequence[str], requests: Any, answers: Any
+    ) -> None:
+        """`only`: files of tests, relative to the tree, beside which none is imported; all where there is none."""
+        self._trees, self._watch, self._paths = trees, watch, paths
+        self._only = [str(Path(trees.top, file)) for file in only]
         self._requests, self._answers = requests, answers
         self._begun_s = perf_counter()
         self._items: dict[str, Any] = {}
+        self._collected: set[str] = set()
+        """Files that were imported in search of tests."""
         self._failed: dict[str, str] = {}
         """Files that cannot be collected, with the reason."""
         self._session: Any = None
@@ -158,23 +183,29 @@ class Worker:
     # Requests, outside a benchmark
 
     def collect(self) -> dict[str, Any]:
-        """Return the benchmarks, and what each is made of: hashes of the sources of its test and of its fixtures."""
-        conftests = {getattr(plugin, "__file__", None) for plugin in self._session.config.pluginmanager.get_plugins()}
-        listed = [path for path in conftests if path and Path(path).name == "conftest.py"]
-        self._trees.take_tests([*listed, *map(_file_of, self._items.values())])
+        """Return the benchmarks, what each is made of, and whether files were imported that hold none."""
+        conftests = {path for path in self._plugins() if Path(path).name == "conftest.py"}
+        files = {_file_of(item) for item in self._items.values()}
+        self._trees.take_tests([*conftests, *files])
+        tests = {item.nodeid for item in self._session.items}
         return {
             "benchmarks": [
                 {
                     "id": id,
                     "file": self._trees.relative(_file_of(item)),
-                    "parts": _parts_of(item, self._trees),
+                    "parts": parts_of(item, tests, conftests, self._trees.top),
                     "timer": _has_own_timer(item),
                 }
                 for id, item in self._items.items()
             ],
-            "files": {self._trees.relative(path): _digest(Path(path).read_bytes()) for path in self._trees.test_files},
+            "others": bool(self._collected - files),
             "failed": self._failed,
         }
+
+    def _plugins(self) -> set[str]:
+        """Return the files of the tree that pytest has for plugins."""
+        files = {getattr(plugin, "__file__", None) for plugin in self._session.config.pluginmanager.get_plugins()}
+        return {real(file) for file in files if isinstance(file, str) and self._trees.holds(file)}
 
     def open(self, id: str, following: str | None, examine: bool) -> dict[str, Any]:
         """Run a test up to its benchmark's call, which then answers itself; later return what became of the test.
@@ -207,6 +238,15 @@ class Worker:
                 raise RefusedError(f"it {'is expected to fail, and does' if hasattr(report, 'wasxfail') else how}")
 
     # Hooks of pytest
+
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        path = real(collection_path)
+        if not self._only or path.endswith("__init__.py") or any(is_in(file, path) for file in self._only):
+            return None
+        return True
+
+    def pytest_pycollect_makemodule(self, module_path: Path) -> None:
+        self._collected.add(real(module_path))
 
     def pytest_collectreport(self, report: Any) -> None:
         if report.failed:
@@ -244,24 +284,35 @@ class Worker:
         setup_s = perf_counter() - self._begun_s
         fixture.disabled = False
         stats = fixture._make_stats(1)
-        first_s = call.first()
+        first: set[tuple[str, str]] = set()
+        later: set[tuple[str, str]] = set()
+        first_s = call.first(first if self._examines else None)
         stats.update(first_s)
         facts: dict[str, Any] = {"setup_s": setup_s, "first_s": first_s, "is_set_up": call.is_set_up}
         try:
-            facts["call_s"] = call.calibrate(first_s)
+            facts["call_s"] = call.calibrate(0.0 if self._examines else first_s)  # the profiler slows the first
             if self._examines:
                 facts["probes"] = [call.probe() for _ in range(PROBES)]
-                facts["code"] = self._trees.code(call.modules())
-        except Exception as error:
+                call.last(later)
+        except Exception as error:  # whatever somebody's code raises; nothing of the gate's own is called there
             self._refuse(f"it cannot be repeated: after its first call another fails, {_named(error)}")
         self._reached = True
         self.answer(facts)
         while (request := self._requests.get()) is not None:
             if request["do"] == "close":
                 return call.last()
-            self._answer(lambda: call.sample(stats))
+            if request["do"] == "code":
+                self._answer(lambda: self._code(first, later))
+            else:
+                self._answer(lambda: call.sample(stats))
         self._requests.put(None)  # for the loop over all tests, which then lets their fixtures end
         return self._refuse("the judge hung up")
+
+    def _code(self, first: set[tuple[str, str]], later: set[tuple[str, str]]) -> dict[str, Any]:
+        """Return what ran in the calls and beside them; a request of its own, since to look for it takes a while."""
+        opened = self._watch.opened if self._watch else {}
+        code = self._trees.code(first, later, opened)
+        return {"code": code, "beside": self._trees.beside(opened, self._plugins())}
 
     def _refuse(self, reason: str) -> None:
         """End the test that is open, which cannot be judged for a reason."""
@@ -295,7 +346,8 @@ class Worker:
             answer = do()
         except RefusedError as refusal:
             answer = {"unsupported": str(refusal)}
-        except Exception as error:  # the boundary of the process: the parent decides what a failure means
+        # The boundary of the process, which may meet any error of somebody's code: the parent decides what it means.
+        except Exception as error:
             traceback.print_exc()
             answer = {"error": str(error) if isinstance(error, RuntimeError) else _named(error)}
         self.answer(answer)
@@ -333,17 +385,18 @@ class Call:
         self._teardown, self._disable_gc = teardown, disable_gc
         self._is_long = False
 
-    def first(self) -> float:
+    def first(self, seen: set[tuple[str, str]] | None) -> float:
         begun = perf_counter()
-        result = self.last()
+        result = self.last(seen)
         taken_s = perf_counter() - begun
         self._worker.check_result(result)
         return taken_s
 
-    def last(self) -> Any:
-        """Make a plain call and return its value."""
+    def last(self, seen: set[tuple[str, str]] | None = None) -> Any:
+        """Make a plain call and return its value. `seen`: gets the modules and functions of which code runs in it."""
         args, kwargs = self._arguments()
-        result = self._function(*args, **kwargs)
+        with contextlib.nullcontext() if seen is None else _profiled(seen):
+            result = self._function(*args, **kwargs)
         if self._teardown is not None:
             self._teardown(*args, **kwargs)
         return result
@@ -383,29 +436,6 @@ class Call:
         turn = self._turn()
         return {**turn, "run_delay_s": (_run_delay_s() - before) / self._iterations, "calls": self._iterations}
 
-    def modules(self) -> set[str]:
-        """Return the modules of which code runs in one call, as far as Python's profiler sees."""
-        found: set[str] = set()
-
-        def seen(frame: Any, event: str, argument: Any) -> None:
-            found.add(frame.f_globals.get("__name__", ""))
-            if event == "c_call":
-                owner = getattr(argument, "__self__", None)
-                found.update(str(name) for name in (argument.__module__, getattr(type(owner), "__module__", "")))
-
-        args, kwargs = self._arguments()
-        previous = sys.getprofile()
-        threading.setprofile(seen)
-        sys.setprofile(seen)
-        try:
-            self._function(*args, **kwargs)
-        finally:
-            sys.setprofile(previous)
-            threading.setprofile(None)
-        if self._teardown is not None:
-            self._teardown(*args, **kwargs)
-        return found
-
     def _turn(self) -> dict[str, float]:
         """Time the calls between two readings of each clock, in seconds a call."""
         args, kwargs = self._arguments()
@@ -439,6 +469,27 @@ class Call:
             "children_s": children_s / calls,
             "involuntary_switches": switches,
         }
+
+
+@contextlib.contextmanager
+def _profiled(seen: set[tuple[str, str]]) -> Iterator[None]:
+    """Take note of each module and function of which code runs, as far as Python's profiler sees."""
+
+    def see(frame: Any, event: str, argument: Any) -> None:
+        seen.add((frame.f_globals.get("__name__", ""), frame.f_code.co_name))
+        if event == "c_call":
+            owner = getattr(argument, "__self__", None)
+            modules = (argument.__module__, getattr(type(owner), "__module__", ""))
+            seen.update((str(module), argument.__name__) for module in modules)
+
+    previous = sys.getprofile()
+    threading.setprofile(see)
+    sys.setprofile(see)
+    try:
+        yield
+    finally:
+        sys.setprofile(previous)
+        threading.setprofile(None)
 
 
 def _replace_rounds(worker: Worker) -> None:
@@ -493,179 +544,6 @@ def _replace_rounds(worker: Worker) -> None:
         setattr(BenchmarkFixture, name, method)
 
 
-class Trees:
-    """The tree under test, and which of the modules here came from it."""
-
-    def __init__(self, tree: str, folder: str, checkout: str) -> None:
-        """`folder`: where pytest runs, within the tree. `checkout`: the user's own files, of which none may be run."""
-        self._tree, self._checkout = _real(tree), _real(checkout)
-        self._folder = _real(Path(tree, folder))
-        self._roots = [path for top in (self._folder, self._tree) for path in (top, str(Path(top, "src")))]
-        self.test_files: set[str] = set()
-
-    def come_first(self, given: Sequence[str]) -> None:
-        """Let imports here, and in child processes, look into the tree before anything else. `given`: PYTHONPATH."""
-        here = _real(Path(__file__).parent)
-        others = [*given, *(path for path in sys.path if _real(path or ".") != here)]
-        in_tree = [self._in_tree(path) for path in (*others, *_editable_folders())]
-        roots = list(dict.fromkeys([*self._roots, *filter(None, in_tree)]))
-        self._roots = [root for root in roots if Path(root).is_dir()]
-        os.environ["PYTHONPATH"] = os.pathsep.join([*self._roots, *given])
-        sys.path[:] = [*self._roots, *(path for path in others if path not in self._roots)]
-        # Before the finders of editable installs, of which some come first and know the user's checkout alone.
-        first: list[Any] = [
-            importlib.machinery.BuiltinImporter,
-            importlib.machinery.FrozenImporter,
-            importlib.machinery.PathFinder,
-        ]
-        sys.meta_path[:] = [*first, *(finder for finder in sys.meta_path if finder not in first)]
-
-    def take_tests(self, files: Sequence[str]) -> None:
-        """Take note of the files of tests, which are no code to judge."""
-        self.test_files = {file for file in map(_real, files) if _is_in(file, self._tree)}
-
-    def holds(self, path: str) -> bool:
-        return _is_in(_real(path), self._tree)
-
-    def relative(self, path: str) -> str:
-        return os.path.relpath(_real(path), self._tree).replace(os.sep, "/")
-
-    def code(self, ran: set[str]) -> dict[str, Any]:
-        """Return the tree's modules of which code ran in a call, those imported, and what came from elsewhere instead.
-
-        A package counts as one module, that of its shallowest file.
-        """
-        files = {name: _real(file) for name, file in _loaded_files()}
-        held = {name for name, file in files.items() if _is_in(file, self._tree) and not self._is_test(file)}
-        shallow = {name for name in held if not any(parent in held for parent in _parents(name))}
-        ran_here = {top for name in ran & held for top in shallow if name == top or name.startswith(top + ".")}
-        return {
-            "ran": {name: self.relative(files[name]) for name in sorted(ran_here)},
-            "imported": {name: self.relative(files[name]) for name in sorted(shallow)},
-            "elsewhere": self._elsewhere(files, held, shallow, ran_here),
-        }
-
-    def _elsewhere(
-        self, files: Mapping[str, str], held: set[str], shallow: set[str], ran_here: set[str]
-    ) -> dict[str, str]:
-        """Return what the tree holds, or would if it were built, and was imported from elsewhere, with the reason."""
-        found: dict[str, str] = {}
-        installed = _installed_files(shallow)
-        others = {name: file for name, file in files.items() if not _is_in(file, self._tree)}
-        for name, file in others.items():
-            if _is_in(file, self._checkout) and not _is_in_environment(file):
-                found[name] = "was imported from the checkout"
-            elif file in installed or any(parent in shallow for parent in _parents(name)):
-                found[name] = "was imported from the installed copy"
-        for name in sorted(shallow):
-            found.update(dict.fromkeys(self._compiled_only(name), "is compiled, and only the installed copy has it"))
-        if not ran_here:
-            aside = _packages_aside(Path(self._tree))
-            for name in sorted({name.partition(".")[0] for name in others} & aside.keys()):
-                found[name] = f"lies in {aside[name]}/, and what is installed was imported"
-        return found
-
-    def _compiled_only(self, package: str) -> Iterator[str]:
-        """Find compiled modules of a package's installed copy that the tree's copy lacks."""
-        place = package.replace(".", os.sep)
-        copies = [Path(folder, place) for folder in sys.path if not self.holds(folder or ".")]
-        kept = [Path(root, place) for root in self._roots]
-        for copy in copies:
-            for path in copy.rglob("*") if copy.is_dir() else ():
-                suffix = next((end for end in importlib.machinery.EXTENSION_SUFFIXES if path.name.endswith(end)), None)
-                relative = path.relative_to(copy)
-                if suffix is not None and not any((folder / relative).exists() for folder in kept):
-                    yield ".".join([package, *relative.parent.parts, path.name[: -len(suffix)]])
-
-    def _in_tree(self, path: str) -> str | None:
-        """Return the tree's folder for one of the checkout, None for other folders."""
-        real = _real(path)
-        if not _is_in(real, self._checkout) or _is_in_environment(real):
-            return None
-        return os.path.normpath(os.path.join(self._tree, os.path.relpath(real, self._checkout)))  # noqa: PTH118
-
-    def _is_test(self, file: str) -> bool:
-        """Return whether a file is a test, a conftest.py, or lies beside one in a folder that is for tests."""
-        if file in self.test_files:
-            return True
-        for folder in {str(Path(path).parent) for path in self.test_files} - set(self._roots):
-            parts = Path(folder).relative_to(self._tree).parts
-            is_for_tests = any(map(TEST_FOLDER.fullmatch, parts)) or not Path(folder, "__init__.py").exists()
-            if is_for_tests and _is_in(file, folder):
-                return True
-        return False
-
-
-def _loaded_files() -> Iterator[tuple[str, str]]:
-    for name, module in list(sys.modules.items()):
-        with contextlib.suppress(Exception):  # a module may be any object, with any attributes
-            file = module.__file__
-            if name not in ("__main__", "__mp_main__") and isinstance(file, str) and os.path.isabs(file):  # noqa: PTH117
-                yield name, file
-
-
-def _editable_folders() -> Iterator[str]:
-    """Yield the folders that setuptools' finders of editable installs know."""
-    for name, module in list(sys.modules.items()):
-        if name.startswith("__editable__"):
-            mapping = getattr(module, "MAPPING", {})
-            yield from (str(Path(path).parent) for path in mapping.values())
-
-
-def _installed_files(names: set[str]) -> set[str]:
-    """Return the files of the installed distributions that bring any of these modules or packages."""
-    plain = {_normalised(name) for name in names}
-    found: set[str] = set()
-    for distribution in importlib.metadata.distributions():
-        with contextlib.suppress(Exception):  # somebody's damaged metadata
-            tops = set((distribution.read_text("top_level.txt") or "").split())
-            if _normalised(distribution.metadata["Name"]) in plain or tops & names:
-                found |= {_real(str(distribution.locate_file(file))) for file in distribution.files or ()}
-    return found
-
-
-def _normalised(name: str) -> str:
-    """Return the name of a distribution as PEP 503 writes it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _packages_aside(tree: Path, depth: int = DEEPEST_ROOT) -> dict[str, str]:
-    """Return packages in folders of the tree that are no package themselves, as `lib/`, with that folder."""
-    found: dict[str, str] = {}
-
-    def look(folder: Path, left: int) -> None:
-        for path in sorted(folder.iterdir()):
-            if not path.is_dir() or path.name.startswith(".") or path.name in UNLISTED:
-                continue
-            if (path / "__init__.py").exists():
-                found.setdefault(path.name, folder.relative_to(tree).as_posix())
-            elif left:
-                look(path, left - 1)
-
-    look(tree, depth)
-    return found
-
-
-def _parts_of(item: Any, trees: Trees) -> dict[str, str]:
-    """Return hashes of the sources that make a benchmark: its test's, and those of its fixtures in the tree."""
-    parts = {"test": _source_digest(getattr(item, "function", None) or getattr(item, "obj", None))}
-    info = getattr(item, "_fixtureinfo", None)
-    for name, definitions in (info.name2fixturedefs if info else {}).items():
-        function = definitions[-1].func
-        code = getattr(inspect.unwrap(function), "__code__", None)
-        if code is not None and trees.holds(code.co_filename):
-            parts[f"fixture {name}"] = _source_digest(function)
-    return parts
-
-
-def _source_digest(function: Any) -> str:
-    try:
-        return _digest(inspect.getsource(inspect.unwrap(function)).encode())
-    except (OSError, TypeError, ValueError):  # made at run time
-        code = getattr(function, "__code__", None)
-        return _digest(code.co_code + repr(code.co_names).encode()) if code else ""
-
-
 def _has_own_timer(item: Any) -> bool:
     marker = item.get_closest_marker("benchmark")
     return marker is not None and "timer" in marker.kwargs
@@ -674,13 +552,13 @@ def _has_own_timer(item: Any) -> bool:
 def _is_meant(path: str, item: Any) -> bool:
     file, _, name = path.partition("::")
     own = item.nodeid.partition("::")[2]
-    if not _is_in(_file_of(item), _real(file)):
+    if not is_in(_file_of(item), real(file)):
         return False
     return not name or own == name or own.startswith((f"{name}::", f"{name}["))
 
 
 def _file_of(item: Any) -> str:
-    return _real(str(item.path))
+    return real(str(item.path))
 
 
 def _sentence(report: Any) -> str:
@@ -697,29 +575,6 @@ def _sentence(report: Any) -> str:
 
 def _named(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".strip().splitlines()[0]
-
-
-def _parents(name: str) -> Iterator[str]:
-    while "." in name:
-        name = name.rpartition(".")[0]
-        yield name
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
-
-
-def _real(path: str | Path) -> str:
-    return os.path.realpath(path)
-
-
-def _is_in(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
-
-
-def _is_in_environment(path: str) -> bool:
-    """Return whether a file is of the Python or its packages, which may lie within the checkout, as .venv does."""
-    return "site-packages" in Path(path).parts or _is_in(path, _real(sys.prefix))
 
 
 def _involuntary_switches() -> int:

@@ -8,7 +8,7 @@ import math
 import random
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -23,7 +23,6 @@ from suite.gate.rules.tolerances import Tolerances
 from suite.gate.side_by_side.answers import checked_ceilings
 from suite.gate.side_by_side.pairing import Expanded, check_can_be_timed, command_of, expanded_from, paired
 from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, Revisions, Tree, files_of
-from suite.gate.side_by_side.rounds import SAMPLES, SURROUNDINGS
 from suite.gate.side_by_side.timing import Say, TimingComparison
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
 from suite.gate.verdict import LATENCY, Judgement, Outcome, Verdict
@@ -41,24 +40,81 @@ Code = Mapping[str, str | None]
 
 
 @dataclass(kw_only=True)
-class RevisionComparison:
-    """The comparison of two revisions as far as it has come, so that an interruption loses nothing of it."""
+class Comparison:
+    """A comparison of two revisions as far as it has come, so that an interruption loses nothing of it."""
 
     before: Tree
     after: Tree
+    tolerances: Tolerances
+    verdicts: list[Verdict] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    code: dict[str, str] = field(default_factory=dict)
+    """Code of the two revisions that ran for each case."""
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    timing: Any = None
+    """What takes the times, or counts, once that has begun."""
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a judgement tells of this form of comparison alone."""
+        raise NotImplementedError
+
+    def judgement(self, *, inconclusive_fails: bool, interrupted: bool) -> Judgement:
+        """Return the judgement of whatever has been found by now."""
+        timed = self.timing.verdicts() if self.timing else []
+        return Judgement(
+            form="against",
+            before=self.before.side,
+            after=self.after.side,
+            verdicts=[self._told(verdict) for verdict in (*self.verdicts, *timed)],
+            warnings=self.warnings,
+            facts={
+                "started_at": self.started_at.isoformat(timespec="seconds"),
+                "code": ", ".join(dict.fromkeys(self.code.values())),
+                "seconds": self.timing.rounds.measured_s if self.timing else 0.0,
+                "launches": self.timing.rounds.launches if self.timing else 0,
+                "floor": self.tolerances.default_minimum_effect,
+                "target": self.tolerances.default_equivalence_margin,
+                "clock": ", ".join(sorted({verdict.clock for verdict in timed if verdict.clock})),
+                **self.facts(),
+            },
+            inconclusive_fails=inconclusive_fails,
+            interrupted=interrupted,
+        )
+
+    def tables(self) -> dict[str, bytes]:
+        """Return every sample and the state of the machine beside it, as files by name."""
+        return self.timing.tables() if self.timing else {}
+
+    def _told(self, verdict: Verdict) -> Verdict:
+        notes = [*self.notes.get(verdict.case, ()), *verdict.notes]
+        return replace(verdict, code=self.code.get(verdict.case, ""), notes=notes)
+
+    def _add(self, case: str, outcome: Outcome, reason: str, **more: Any) -> None:
+        self.verdicts.append(Verdict(case=case, outcome=outcome, reason=reason, **more))
+
+    def _is_nothing_judged(self, refusal: Callable[[Sequence[Verdict]], Verdict]) -> bool:
+        """Return whether there are verdicts and all are `unjudged`, in whose place one then refuses the whole."""
+        settings = [verdict for verdict in self.verdicts if verdict.case == SETTINGS]
+        cases = [verdict for verdict in self.verdicts if verdict.case != SETTINGS]
+        if not cases or any(verdict.outcome is not Outcome.UNJUDGED for verdict in cases):
+            return False
+        self.verdicts = [*settings, refusal(cases)]
+        return True
+
+
+@dataclass(kw_only=True)
+class RevisionComparison(Comparison):
+    """A comparison of the suite's own cases, or of variants that are made for it."""
+
     sweep: str
     chosen: Sequence[str]
     """Settings of the command line, as `key=value`."""
     seconds: float
-    tolerances: Tolerances
     folder: Path
     """A folder for whatever the workers print."""
     python: str = sys.executable
     """The interpreter of the workers."""
-    verdicts: list[Verdict] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    code: dict[str, str] = field(default_factory=dict)
-    """Code of the two revisions that each case runs."""
     installed: set[str] = field(default_factory=set)
     """Modules that cases name and that do not lie in both revisions."""
     compared: bool = False
@@ -67,10 +123,8 @@ class RevisionComparison:
     """Operators of each case's timed parts on both sides, before any timing."""
     least_s: dict[Benchmark, float] = field(default_factory=dict)
     """The time below which no machine does what a benchmark has to."""
-    timing: TimingComparison | None = None
     _drawn: random.Random = field(default_factory=random.SystemRandom)
     """The source of seeds and numbers that the code under test cannot foresee."""
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def run(self, say: Say) -> None:
         """Compare the revisions.
@@ -89,9 +143,7 @@ class RevisionComparison:
             )
         with revisions.launched() as workers:
             cases = self._cases(workers)
-            found = [verdict for verdict in self.verdicts if verdict.case != SETTINGS]
-            if not cases and found and all(verdict.outcome is Outcome.UNJUDGED for verdict in found):
-                self.verdicts = [*(verdict for verdict in self.verdicts if verdict.case == SETTINGS), self._refusal()]
+            if not cases and self._is_nothing_judged(self._refusal):
                 return
             benchmarks = self._examine_all(revisions, workers, cases)
             if self.verdicts and not self.compared:  # as where each case is unsupported on both sides
@@ -112,44 +164,8 @@ class RevisionComparison:
                 self.timing.launch(workers, say)
         self.timing.run(say)
 
-    def judgement(self, *, inconclusive_fails: bool, interrupted: bool) -> Judgement:
-        """Return the judgement of whatever has been found by now."""
-        rounds = self.timing.rounds if self.timing else None
-        timed = self.timing.verdicts() if self.timing else []
-        return Judgement(
-            form="against",
-            before=self.before.side,
-            after=self.after.side,
-            verdicts=[replace(verdict, code=self.code.get(verdict.case, "")) for verdict in (*self.verdicts, *timed)],
-            warnings=self.warnings,
-            facts={
-                "started_at": self.started_at.isoformat(timespec="seconds"),
-                "sweep": self.sweep,
-                "chosen": list(self.chosen),
-                "code": ", ".join(dict.fromkeys(self.code.values())),
-                "seconds": rounds.measured_s if rounds else 0.0,
-                "most_seconds": self.seconds,
-                "launches": rounds.launches if rounds else 0,
-                "floor": self.tolerances.default_minimum_effect,
-                "target": self.tolerances.default_equivalence_margin,
-                "clock": ", ".join(sorted({verdict.clock for verdict in timed if verdict.clock})),
-            },
-            inconclusive_fails=inconclusive_fails,
-            interrupted=interrupted,
-        )
-
-    def tables(self) -> dict[str, bytes]:
-        """Return every sample and the state of the machine beside it, as files by name."""
-        if self.timing is None or not self.timing.rounds.samples:
-            return {}
-        rounds = self.timing.rounds
-        return {
-            SAMPLES.name: SAMPLES.content(rounds.samples),
-            SURROUNDINGS.name: SURROUNDINGS.content(rounds.surroundings),
-        }
-
-    def _add(self, case: str, outcome: Outcome, reason: str, **more: Any) -> None:
-        self.verdicts.append(Verdict(case=case, outcome=outcome, reason=reason, **more))
+    def facts(self) -> dict[str, Any]:
+        return {"sweep": self.sweep, "chosen": list(self.chosen), "most_seconds": self.seconds}
 
     def _cases(self, workers: Sequence[WorkerClient]) -> list[BenchmarkCase]:
         """Return the cases that both trees have. A case that only one has gets its verdict here."""
@@ -201,10 +217,10 @@ class RevisionComparison:
             self._add(case, *unheld)
             self.code.pop(case, None)
             return False
-        self.code[case] = _in_words(old, new)
+        self.code[case] = in_words(old, new)
         return True
 
-    def _refusal(self) -> Verdict:
+    def _refusal(self, verdicts: Sequence[Verdict]) -> Verdict:
         """Return the verdict on a sweep of which nothing lies in the revisions."""
         reason = (
             f"no case of sweep={self.sweep} runs code that the two revisions hold at their top or in src/, but what is "
@@ -353,7 +369,7 @@ def _split(code: Code) -> tuple[set[str], set[str]]:
     return held, code.keys() - held
 
 
-def _in_words(old: Code, new: Code) -> str:
+def in_words(old: Code, new: Code) -> str:
     """Return `normed (src/normed/__init__.py)`, with both files where it moved."""
     files: dict[str, list[str]] = {}
     for name, file in (*old.items(), *new.items()):

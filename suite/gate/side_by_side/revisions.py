@@ -104,15 +104,15 @@ def after(top: Path, into: Path) -> Tree:
     return Tree(side=Side(label=WORKING_TREE, commit=resolved(top, "HEAD"), dirty=dirty), folder=folder)
 
 
-def files_of(tree: Path) -> dict[str, FileState]:
-    """Return the state of each file that Python imports from a tree: no program can set a file's ctime.
+def files_of(tree: Path, ends: str | tuple[str, ...] = IMPORTED) -> dict[str, FileState]:
+    """Return the state of each file of a tree whose name ends so: no program can set a file's ctime.
 
-    What a case writes beside its code, such as a cache, is its own matter.
+    By default of what Python imports: what a case writes beside its code, such as a cache, is its own matter.
     """
     found = {}
     for folder, folders, names in os.walk(tree):
         folders[:] = [name for name in folders if name not in (".git", "__pycache__")]
-        for name in filter(lambda name: name.endswith(IMPORTED), names):
+        for name in filter(lambda name: name.endswith(ends), names):
             path = Path(folder, name)
             state = path.lstat()
             found[path.relative_to(tree).as_posix()] = (state.st_ino, state.st_size, state.st_ctime_ns)
@@ -141,7 +141,7 @@ class Revisions:
     in_one_process: bool = False
     """Both sides in one worker, which only identical trees allow; for the self-test."""
     older_files: Mapping[str, FileState] | None = None
-    """The older tree's code as it was before any ran; None where it may change."""
+    """The older tree's code, and what else of it is known to be read, before any ran; None where it may change."""
 
     @contextmanager
     def launched(self) -> Iterator[list[WorkerClient]]:
@@ -165,11 +165,11 @@ class Revisions:
         """Raise WorkerError where the older tree's code is another by now, as the newer one's could make it slower."""
         if self.older_files is None:
             return
-        now = files_of(self.trees[0])
+        now = files_of(self.trees[0], "")
         for name, state in self.older_files.items():
             if now.get(name) != state:
                 raise WorkerError(f"{name} of the older revision was changed while it was measured")
-        if added := sorted(now.keys() - self.older_files.keys()):
+        if added := sorted(name for name in now.keys() - self.older_files.keys() if name.endswith(IMPORTED)):
             raise WorkerError(f"{added[0]} came to the older revision while it was measured")
 
     def start(self, side: int) -> WorkerClient:

@@ -9,7 +9,7 @@ from statistics import median
 from suite.gate.rules.decision import AFTER, BEFORE, LEVEL, Benchmark, Decision, Decisions, Sample, effects_of
 from suite.gate.rules.tolerances import Tolerance, Tolerances
 from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, Revisions
-from suite.gate.side_by_side.rounds import BrokenSampleError, Rounds
+from suite.gate.side_by_side.rounds import SAMPLES, SURROUNDINGS, BrokenSampleError, Rounds
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
 from suite.gate.verdict import LATENCY, Outcome, Verdict
 from suite.statistics.launches import Effect
@@ -104,6 +104,12 @@ class TimingComparison:
             Verdict(case=case, outcome=Outcome.BROKEN, reason=f"failed while it was timed: {reason}")
             for case, reason in self.broken.items()
         ]
+
+    def tables(self) -> dict[str, bytes]:
+        """Return every sample and the state of the machine beside it, as files by name; none before the first."""
+        samples, surroundings = self.rounds.samples, self.rounds.surroundings
+        tables = {SAMPLES.name: SAMPLES.content(samples), SURROUNDINGS.name: SURROUNDINGS.content(surroundings)}
+        return tables if samples else {}
 
     def _build(self, workers: Sequence[WorkerClient]) -> None:
         open_cases = {benchmark.case for benchmark in self.decisions.open}

@@ -128,7 +128,8 @@ def _answer(answers: int, do: Callable[[], dict[str, Any]]) -> None:
         answer = {"unsupported": str(refusal)}
     except UsageError as error:
         answer = {"error": str(error)}
-    except Exception as error:  # the boundary of the process: the parent decides what a failure means
+    # The boundary of the process, which may meet any error of the tree's code: the parent decides what it means.
+    except Exception as error:
         traceback.print_exc()
         answer = {"error": f"{type(error).__name__}: {error}".strip().splitlines()[0]}
     line = (_encoded(answer) + "\n").encode()
@@ -171,7 +172,8 @@ class Worker:
         compose, is_left_out, job_of = map(_of_tree, ("compose", "is_left_out", "job_of"))
         try:
             jobs = [job_of(point) for point in compose(arguments) if not is_left_out(point)]
-        except Exception as error:  # an older tree has no words of its own for what Hydra says
+        # Hydra's errors have no base of their own, and those of a tree of any age are not known here. All are told.
+        except Exception as error:
             raise UsageError(_of_tree("sentence", str)(error)) from error
         unique = {job.case.id: job for job in jobs}
         return {

@@ -4,6 +4,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -104,14 +105,41 @@ class WorkerClient:
         self.end()
 
     def end(self) -> None:
-        """Hang up, which ends the worker whatever it is doing."""
+        """Hang up, which ends the worker whatever it is doing, and end every process that it left."""
+        family = self._family()
         with suppress(OSError):
             self._pipe(self._process.stdin).close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=2)
+        family += self._family()
         self._process.kill()
         self._process.wait()
+        for process in (*family, *self._family()):  # psutil knows a process by its start too, not by its number alone
+            with suppress(psutil.Error):
+                process.kill()
+        with suppress(OSError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._pipe(self._process.stdout).close()
+
+    def _family(self) -> list[psutil.Process]:
+        """Return the worker's descendants, and the others of its session, whose parents may have ended."""
+        family = []
+        with suppress(psutil.Error):
+            family = psutil.Process(self._process.pid).children(recursive=True)
+        for pid in psutil.pids():
+            with suppress(psutil.Error, OSError):
+                if pid != self._process.pid and os.getsid(pid) == self._process.pid:
+                    family.append(psutil.Process(pid))
+        return family
+
+    def family_cpu_s(self) -> float:
+        """Return the CPU time of the worker so far and of all processes that it started; 0 where it has ended."""
+        total_s, family = 0.0, self._family()
+        for pid in [self._process.pid, *(process.pid for process in family)]:
+            with suppress(psutil.Error):
+                user_s, system_s, *children_s = psutil.Process(pid).cpu_times()[:4]
+                total_s += (self._cpu_s(pid) or user_s + system_s) + sum(children_s)
+        return total_s
 
     def stay_on(self, cpus: Set[int]) -> None:
         """Let the worker's main thread run on these CPUs alone, where the system can say so."""
@@ -150,15 +178,15 @@ class WorkerClient:
         is_known = cpu_s is not None and begun_cpu_s is not None
         return answer, Spent(wall_s=wall_s, cpu_s=cpu_s - begun_cpu_s if is_known else None)  # type: ignore[operator]
 
-    def _cpu_s(self) -> float | None:
-        """Return the CPU time that the kernel counted for the worker so far.
+    def _cpu_s(self, pid: int | None = None) -> float | None:
+        """Return the CPU time that the kernel counted so far for the worker, or for another process.
 
         `clock_getcpuclockid(3)` makes a clock's number of a process's so; psutil counts in ticks of 10 ms.
         """
         if sys.platform != "linux":
             return None
         with suppress(OSError):
-            return time.clock_gettime(~self._process.pid << 3 | 2)
+            return time.clock_gettime(~(pid or self._process.pid) << 3 | 2)
         return None
 
     def begin(self, do: str, **arguments: Any) -> None:

@@ -5,7 +5,10 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+from suite.gate.pytest_benchmark.comparison import SuiteComparison
 from suite.gate.pytest_benchmark.project import ProjectRevisions
+from suite.gate.rules.tolerances import Tolerances
+from suite.gate.verdict import Outcome
 
 SETTINGS = """\
 [tool.pytest.ini_options]
@@ -184,3 +187,24 @@ def worker_for(tree, logs, *paths, checkout=None):
     with revisions.start(0) as worker:
         worker.greet()
         yield worker, worker.ask("collect")
+
+
+def examined(folder, base, candidate, *, trusts=False):
+    """The comparison of two trees before any timing. `candidate`: files that differ from `base`."""
+    trees = (write(folder / "older", base), write(folder / "newer", {**base, **candidate}))
+    logs = folder / "logs"
+    logs.mkdir()
+    revisions = ProjectRevisions(trees=trees, logs=logs, python=sys.executable, folder=".", checkout=Path(os.devnull))
+    sides = dict.fromkeys(("before", "after", "python", "seconds"))
+    comparison = SuiteComparison(**sides, revisions=revisions, tolerances=Tolerances(), trusts_candidate=trusts)
+    comparison.compared = [one.case.rpartition("::")[2] for one in comparison.examine(lambda text: None)]
+    return comparison
+
+
+def reasons(comparison):
+    """Why each benchmark is incomparable, by the name of its test."""
+    return {
+        verdict.case.rpartition("::")[2]: verdict.reason
+        for verdict in comparison.verdicts
+        if verdict.outcome is Outcome.INCOMPARABLE
+    }

@@ -1,0 +1,406 @@
+"""The tree under test: how it comes first in imports, and what of it is judged, tests it, or is read beside that.
+
+A part of the worker, which is run by path with somebody's Python 3.9 or later.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import hashlib
+import importlib.machinery
+import importlib.metadata
+import inspect
+import os
+import re
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence, Set
+
+    Opened = Mapping[str, tuple[str, Set[str | None]]]
+
+TEST_FOLDER = re.compile(r"_?(tests?|testing|bench(es|marks?|marking)?|perf(ormance)?)", re.IGNORECASE)
+LEAST_OF_NAME = 0.5
+"""The share of the longer name that the shorter is, for a package to bear its project's: yaml of PyYAML."""
+CODE = (".py", *importlib.machinery.EXTENSION_SUFFIXES)
+SETTINGS = ("pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "pyproject.toml", "tox.ini", "setup.cfg")
+"""Files of which pytest itself reads its own part, which is compared as it understood it."""
+METADATA = (".dist-info", ".egg-info")
+DEEPEST_ROOT = 2
+UNLISTED = ("node_modules", "build", "dist", "docs", "examples")
+HARMLESS = ("cache_dir", "filterwarnings", "markers", "minversion", "required_plugins", "testpaths")
+"""Settings of pytest that choose or describe tests, or that the worker sets itself."""
+
+
+class Trees:
+    """The tree under test, and which of the modules here came from it."""
+
+    def __init__(self, tree: str, folder: str, checkout: str, names: Sequence[str]) -> None:
+        """`folder`: where pytest runs, within the tree. `checkout`: the user's own files, of which none may be run.
+
+        `names`: the project's, by which its packages are known among others.
+        """
+        self._names = set(map(normalised, names))
+        self.top, self._checkout = real(tree), real(checkout)
+        self._folder = real(Path(tree, folder))
+        self._roots = [path for top in (self._folder, self.top) for path in (top, str(Path(top, "src")))]
+        self.test_files: set[str] = set()
+        self._code: set[str] = set()
+        self._places: set[str] = set()
+        """Folders of judged packages, and files of judged modules."""
+
+    def come_first(self, given: Sequence[str]) -> None:
+        """Let imports here, and in child processes, look into the tree before anything else. `given`: PYTHONPATH."""
+        here = real(Path(__file__).parent)
+        others = [*given, *(path for path in sys.path if real(path or ".") != here)]
+        in_tree = [self._in_tree(path) for path in (*others, *_editable_folders())]
+        roots = list(dict.fromkeys([*self._roots, *filter(None, in_tree)]))
+        self._roots = [root for root in roots if Path(root).is_dir()]
+        os.environ["PYTHONPATH"] = os.pathsep.join([*self._roots, *given])
+        sys.path[:] = [*self._roots, *(path for path in others if path not in self._roots)]
+        # Before the finders of editable installs, of which some come first and know the user's checkout alone.
+        first: list[Any] = [
+            importlib.machinery.BuiltinImporter,
+            importlib.machinery.FrozenImporter,
+            importlib.machinery.PathFinder,
+        ]
+        sys.meta_path[:] = [*first, *(finder for finder in sys.meta_path if finder not in first)]
+
+    def take_tests(self, files: Sequence[str]) -> None:
+        """Take note of the files of tests, which are no code to judge."""
+        self.test_files = {file for file in map(real, files) if is_in(file, self.top)}
+
+    def holds(self, path: str) -> bool:
+        return is_in(real(path), self.top)
+
+    def relative(self, path: str) -> str:
+        return os.path.relpath(real(path), self.top).replace(os.sep, "/")
+
+    def code(
+        self, first: Set[tuple[str, str]], later: Set[tuple[str, str]], opened: Opened
+    ) -> dict[str, dict[str, str]]:
+        """Return the judged modules of which code ran in a call, those imported, and what came from elsewhere instead.
+
+        A package counts as one module, that of its shallowest file. `first`, `later`: modules and functions that ran in
+        the first call and in a later one; what did so only once is told too. `opened`: files, as a Watch has them.
+        """
+        files = {name: real(file) for name, file in _loaded_files()}
+        here = {name: file for name, file in files.items() if is_in(file, self.top) and not self._is_test(file)}
+        tops = {name: file for name, file in here.items() if not any(parent in here for parent in _parents(name))}
+        self._places = {_place(tops[name]) for name in self._judged(tops)}
+        self._code, count = {file for file in here.values() if self._is_judged(file, set())}, 0
+        while count < len(self._code):
+            count = len(self._code)
+            self._code |= {path for path, (_, openers) in opened.items() if self._is_judged(path, openers)}
+        held = {name for name, file in here.items() if file in self._code}
+        shallow = {name for name in held if not any(parent in held for parent in _parents(name))}
+        ran = {name for name, _ in later}
+        ran_here = {top for name in ran & held for top in shallow if name == top or name.startswith(top + ".")}
+        return {
+            "ran": {name: self.relative(files[name]) for name in sorted(ran_here)},
+            "imported": {name: self.relative(files[name]) for name in sorted(shallow)},
+            "elsewhere": self._elsewhere(files, held, shallow, ran_here),
+            "once": {
+                f"{name}.{function}": self.relative(files[name])
+                for name, function in sorted(first - later)
+                if name in held and function != "<module>"
+            },
+        }
+
+    def beside(self, opened: Opened, plugins: Set[str]) -> dict[str, str]:
+        """Return digests of the files that ran or were read and are neither judged code nor tests. After `code`.
+
+        `plugins`: files of pytest's plugins, which are none of the judged even where they lie among them.
+        """
+        found = {}
+        for path, (digest, openers) in opened.items():
+            is_pytests = openers == {None} and (
+                Path(path).name in SETTINGS
+                or (Path(path).parent.suffix in METADATA and Path(path).name != "entry_points.txt")
+            )
+            is_listed = path in plugins or path not in self._code
+            if is_listed and not is_pytests and path not in self.test_files:
+                found[self.relative(path)] = digest
+        return found
+
+    def _judged(self, tops: Mapping[str, str]) -> Set[str]:
+        """Return what a change is about: modules by the project's name or in src/, else packages, else all."""
+        owned = set()
+        for distribution in importlib.metadata.distributions():
+            with contextlib.suppress(Exception):  # somebody's damaged metadata
+                if normalised(distribution.metadata["Name"]) in self._names:
+                    owned |= set((distribution.read_text("top_level.txt") or "").split())
+        roots = {name: str(Path(_place(file)).parent) for name, file in tops.items()}
+        named = {name for name in tops if name in owned or self._bears_name(name) or Path(roots[name]).name == "src"}
+        given = {name for name in tops if roots[name] in self._roots and roots[name] not in (self.top, self._folder)}
+        plain = {name for name in tops if not any(map(TEST_FOLDER.fullmatch, re.split(r"[._]", name)))}
+        packages = {name for name in plain if _place(tops[name]) != tops[name]}
+        return given | (named or packages or plain or set(tops))
+
+    def _bears_name(self, module: str) -> bool:
+        own = normalised(module).replace("-", "")
+        for name in (name.replace("-", "") for name in self._names):
+            short, long = sorted((own, name), key=len)
+            if short in long and len(short) >= LEAST_OF_NAME * len(long):
+                return True
+        return False
+
+    def _is_judged(self, path: str, openers: Set[str | None]) -> bool:
+        """Return whether a file is judged code: of its packages, what these import first, or read out of themselves."""
+        if self._is_test(path):
+            return False
+        is_within = any(is_in(path, place) for place in self._places)
+        if path.endswith(CODE):
+            return is_within or not self._code.isdisjoint(openers)
+        return is_within and openers <= self._code
+
+    def _elsewhere(
+        self, files: Mapping[str, str], held: set[str], shallow: set[str], ran_here: set[str]
+    ) -> dict[str, str]:
+        """Return what the tree holds, or would if it were built, and was imported from elsewhere, with the reason."""
+        found: dict[str, str] = {}
+        installed = _installed_files(shallow)
+        others = {name: file for name, file in files.items() if not is_in(file, self.top)}
+        for name, file in others.items():
+            if is_in(file, self._checkout) and not _is_in_environment(file):
+                found[name] = "was imported from the checkout"
+            elif file in installed or any(parent in shallow for parent in _parents(name)):
+                found[name] = "was imported from the installed copy"
+        for name in sorted(shallow):
+            found.update(dict.fromkeys(self._compiled_only(name), "is compiled, and only the installed copy has it"))
+        if not ran_here:
+            aside = _packages_aside(Path(self.top))
+            for name in sorted({name.partition(".")[0] for name in others} & aside.keys()):
+                found[name] = f"lies in {aside[name]}/, and what is installed was imported"
+        return found
+
+    def _compiled_only(self, package: str) -> Iterator[str]:
+        """Find compiled modules of a package's installed copy that the tree's copy lacks."""
+        place = package.replace(".", os.sep)
+        copies = [Path(folder, place) for folder in sys.path if not self.holds(folder or ".")]
+        kept = [Path(root, place) for root in self._roots]
+        for copy in copies:
+            for path in copy.rglob("*") if copy.is_dir() else ():
+                suffix = next((end for end in importlib.machinery.EXTENSION_SUFFIXES if path.name.endswith(end)), None)
+                relative = path.relative_to(copy)
+                if suffix is not None and not any((folder / relative).exists() for folder in kept):
+                    yield ".".join([package, *relative.parent.parts, path.name[: -len(suffix)]])
+
+    def _in_tree(self, path: str) -> str | None:
+        """Return the tree's folder for one of the checkout, None for other folders."""
+        resolved = real(path)
+        if not is_in(resolved, self._checkout) or _is_in_environment(resolved):
+            return None
+        return os.path.normpath(os.path.join(self.top, os.path.relpath(resolved, self._checkout)))  # noqa: PTH118
+
+    def _is_test(self, file: str) -> bool:
+        """Return whether a file is a test, a conftest.py, or lies beside one in a folder that is for tests."""
+        if file in self.test_files:
+            return True
+        for folder in {str(Path(path).parent) for path in self.test_files} - set(self._roots):
+            parts = Path(folder).relative_to(self.top).parts
+            is_for_tests = any(map(TEST_FOLDER.fullmatch, parts)) or not Path(folder, "__init__.py").exists()
+            if is_for_tests and is_in(file, folder):
+                return True
+        return False
+
+
+class Watch:
+    """The files of a tree that this process opens, imports or names to another one, from now on.
+
+    By Python's audit events: a library that opens a file in C is not seen.
+    """
+
+    def __init__(self, tree: str) -> None:
+        self._tree, self._own = real(tree), threading.local()
+        self.opened: dict[str, tuple[str, set[str | None]]] = {}
+        """By path: the digest of what the run did not write itself, "" for nothing, and the files whose code opened it,
+        None where there was no code of the tree on the stack."""
+        sys.addaudithook(self._heard)
+
+    def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
+        places = {"open": 0, "import": 1, "sqlite3.connect": 0, "ctypes.dlopen": 0, "subprocess.Popen": 1}
+        if event not in places or getattr(self._own, "is_busy", False):  # by the files that are opened below
+            return
+        self._own.is_busy = True
+        try:
+            named = arguments[places[event]]
+            if event == "subprocess.Popen":
+                words = named if isinstance(named, (list, tuple)) else [named]
+                paths = [Path(arguments[2] or ".", word) for word in " ".join(map(os.fsdecode, words)).split()]
+                for path in paths:
+                    self._note(path, 0) if path.is_file() else None
+            else:
+                self._note(named, arguments[2] if event == "open" else 0)
+        except (OSError, TypeError, ValueError):
+            pass  # no path but the number of an open file, or one that the system will refuse too
+        finally:
+            self._own.is_busy = False
+
+    def _note(self, named: Any, flags: int) -> None:
+        path = Path(real(os.fsdecode(named)))
+        if not is_in(str(path), self._tree) or not {".git", "__pycache__"}.isdisjoint(path.parts):
+            return
+        is_made = flags & os.O_TRUNC or (flags & os.O_CREAT and not path.exists())
+        if str(path) not in self.opened:
+            self.opened[str(path)] = ("" if is_made or not path.is_file() else digest(path.read_bytes()), set())
+        frame: Any = sys._getframe(2)
+        while frame is not None and not is_in(real(frame.f_code.co_filename), self._tree):
+            frame = frame.f_back
+        self.opened[str(path)][1].add(real(frame.f_code.co_filename) if frame else None)
+
+
+def parts_of(item: Any, tests: Set[str], conftests: Set[str], tree: str) -> dict[str, str]:
+    """Digests of what makes a benchmark: its test, its fixtures in the tree, pytest's settings, its files of tests.
+
+    `tests`: ids of all; `conftests`: files that were loaded. Of a file counts what acts on import or as a hook, and
+    what the test and its fixtures lead to, so that another benchmark can be added beside it.
+    """
+    config = vars(item.config)
+    settings = config["_inicfg"] if "_inicfg" in config else config["inicfg"]
+    counted = [name for name in settings if name not in HARMLESS]
+    parts = {f"setting {name}": str(getattr(settings[name], "value", settings[name])) for name in counted}
+    parts["test"] = _source_digest(getattr(item, "function", None) or getattr(item, "obj", None))
+    file, (node, _, own) = real(item.path), item.nodeid.partition("::")
+    used: dict[str, set[str]] = {path: set() for path in conftests if is_in(file, str(Path(path).parent))}
+    used[file] = {own.partition("::")[0].partition("[")[0]}
+    info = getattr(item, "_fixtureinfo", None)
+    for name, definitions in (info.name2fixturedefs if info else {}).items():
+        function = inspect.unwrap(definitions[-1].func)
+        path = real(getattr(getattr(function, "__code__", None), "co_filename", ""))
+        if is_in(path, tree) and Path(path).is_file():
+            parts[f"fixture {name}"] = _source_digest(function)
+            used.setdefault(path, set()).add(function.__name__)
+    plain = {id.partition("[")[0] for id in tests}
+    others = {id.partition("::")[2] for id in plain if id.startswith(f"{node}::")} - {own.partition("[")[0]}
+    for path, names in used.items():
+        parts[os.path.relpath(path, tree)] = _used_digest(Path(path), names, others)
+    return parts
+
+
+def _used_digest(path: Path, starts: Set[str], others: Set[str]) -> str:
+    """Digest a file's statements that act by themselves, and those that `starts`, which have digests, lead to by names.
+
+    `others`: tests that are none of them.
+    """
+    content = path.read_bytes()
+    try:
+        body = ast.parse(content).body
+    except (SyntaxError, ValueError):  # written for another reader than Python
+        return digest(content)
+    for statement in body:
+        if isinstance(statement, ast.ClassDef):
+            name = statement.name
+            statement.body = [part for part in statement.body if f"{name}::{getattr(part, 'name', '')}" not in others]
+    names, used, count = set(starts), [statement for statement in body if not _defined(statement)], -1
+    while count < len(used):
+        count = len(used)
+        names |= {node.id for statement in used for node in ast.walk(statement) if isinstance(node, ast.Name)}
+        used = [statement for statement in body if statement in used or names & _defined(statement)]
+    told = [one for one in used if isinstance(one, ast.ClassDef) or not starts & _defined(one)]
+    return digest("".join(map(ast.dump, told)).encode())
+
+
+def _defined(statement: ast.stmt) -> set[str]:
+    """Return the names that a statement defines; none of one that may change a test which does not name it."""
+    if isinstance(statement, (ast.Import, ast.ImportFrom)):
+        return {alias.asname or alias.name.partition(".")[0] for alias in statement.names} - {"*"}
+    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        decorators = map(ast.dump, statement.decorator_list)
+        is_plain = all("'fixture'" in decorator or "'mark'" in decorator for decorator in decorators)
+        return {statement.name} if is_plain and not statement.name.startswith("pytest_") else set()
+    if not isinstance(statement, ast.Assign) or any(isinstance(node, ast.Call) for node in ast.walk(statement)):
+        return set()
+    names = {node.id for node in statement.targets if isinstance(node, ast.Name) and not node.id.startswith("pytest")}
+    return names if len(names) == len(statement.targets) else set()
+
+
+def _source_digest(function: Any) -> str:
+    try:
+        return digest(inspect.getsource(inspect.unwrap(function)).encode())
+    except (OSError, TypeError, ValueError):  # made at run time
+        code = getattr(function, "__code__", None)
+        return digest(code.co_code + repr(code.co_names).encode()) if code else ""
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _loaded_files() -> Iterator[tuple[str, str]]:
+    for name, module in list(sys.modules.items()):
+        with contextlib.suppress(Exception):  # a module may be any object, with any attributes
+            file = module.__file__
+            is_worker = real(Path(file).parent) == real(Path(__file__).parent)
+            if isinstance(file, str) and os.path.isabs(file) and not is_worker:  # noqa: PTH117
+                yield name, file
+
+
+def _editable_folders() -> Iterator[str]:
+    """Yield the folders that setuptools' finders of editable installs know."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("__editable__"):
+            mapping = getattr(module, "MAPPING", {})
+            yield from (str(Path(path).parent) for path in mapping.values())
+
+
+def _installed_files(names: set[str]) -> set[str]:
+    """Return the files of the installed distributions that bring any of these modules or packages."""
+    plain = {normalised(name) for name in names}
+    found: set[str] = set()
+    for distribution in importlib.metadata.distributions():
+        with contextlib.suppress(Exception):  # somebody's damaged metadata
+            tops = set((distribution.read_text("top_level.txt") or "").split())
+            if normalised(distribution.metadata["Name"]) in plain or tops & names:
+                found |= {real(str(distribution.locate_file(file))) for file in distribution.files or ()}
+    return found
+
+
+def normalised(name: str) -> str:
+    """Return the name of a distribution as PEP 503 writes it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _packages_aside(tree: Path, depth: int = DEEPEST_ROOT) -> dict[str, str]:
+    """Return packages in folders of the tree that are no package themselves, as `lib/`, with that folder."""
+    found: dict[str, str] = {}
+
+    def look(folder: Path, left: int) -> None:
+        for path in sorted(folder.iterdir()):
+            if not path.is_dir() or path.name.startswith(".") or path.name in UNLISTED:
+                continue
+            if (path / "__init__.py").exists():
+                found.setdefault(path.name, folder.relative_to(tree).as_posix())
+            elif left:
+                look(path, left - 1)
+
+    look(tree, depth)
+    return found
+
+
+def _place(file: str) -> str:
+    """Return the folder of a package, or the file of a module."""
+    return str(Path(file).parent) if Path(file).name == "__init__.py" else file
+
+
+def _parents(name: str) -> Iterator[str]:
+    while "." in name:
+        name = name.rpartition(".")[0]
+        yield name
+
+
+def real(path: str | Path) -> str:
+    return os.path.realpath(path)
+
+
+def is_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+def _is_in_environment(path: str) -> bool:
+    """Return whether a file is of the Python or its packages, which may lie within the checkout, as .venv does."""
+    return "site-packages" in Path(path).parts or is_in(path, real(sys.prefix))

@@ -1,0 +1,191 @@
+"""A candidate whose benchmarks do less than before, or elsewhere, by real worker processes and before any timing."""
+
+import contextlib
+import sys
+import time
+
+import psutil
+import pytest
+
+from suite.gate.pytest_benchmark.worker_trees import _used_digest
+from suite.gate.side_by_side.worker_client import WorkerError
+from tests.gate.pytest_benchmark import cheats, projects
+from tests.gate.pytest_benchmark.projects import examined, reasons, worker_for
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="waits for a pipe as Windows cannot")
+ALL = {"test_conftest", "test_helper", "test_module", "test_data", "test_length"}
+BESIDE = {
+    path: text for path, text in cheats.WORKLOADS.values() if path.endswith(("py", "json", "rc", "entry_points.txt"))
+}
+for path in ("benchmarks/conftest.py", "benchmarks/test_work.py", "benchmarks/test_other.py"):
+    BESIDE.pop(path)
+ONE = {
+    "benchmarks/test_one.py": """\
+import fastpkg
+
+
+def test_one(benchmark):
+    benchmark(lambda: fastpkg.work(2000))
+""",
+    "src/fastpkg/__init__.py": cheats.WORK.format(times=1),
+}
+DAEMON = """\
+import os
+import subprocess
+import sys
+
+def test_one(benchmark):
+    import fastpkg
+    benchmark(fastpkg.work, 10)
+    code = "import os, time; os.setsid(); print(os.getpid(), flush=True); time.sleep(60)"
+    inner = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {code!r}])"
+    with open("../pids", "a") as pids:
+        subprocess.run([sys.executable, "-c", inner], stdout=pids, check=True)
+"""
+
+
+def test_what_runs_or_is_read_beside_judged_code_is_named(tmp_path):
+    """Each in the reason of the benchmarks that came after it was read."""
+    told = reasons(examined(tmp_path, cheats.BASE, {**cheats.SLOWER, **BESIDE}))
+    assert told.keys() == ALL
+    assert set(told["test_length"].partition(": ")[2].partition(";")[0].split(", ")) == BESIDE.keys()
+    assert "benchmarks/sizes.json" not in told["test_helper"]
+
+
+def test_changed_settings_and_acts_of_conftest_are_named(tmp_path):
+    names = ("a plugin that pytest's settings name", "a patch in conftest.py")
+    told = reasons(examined(tmp_path, cheats.BASE, {**cheats.SLOWER, **dict(map(cheats.WORKLOADS.get, names))}))
+    assert told.keys() == ALL
+    assert all("its setting addopts, benchmarks/conftest.py;" in reason for reason in told.values())
+
+
+def test_an_ordinary_change_leaves_benchmarks_comparable(tmp_path):
+    """Beside code: its own data, a unit test with what that alone uses, another benchmark, versions, markers."""
+    package = "\nimport pathlib\n\nTABLE = (pathlib.Path(__file__).parent / 'table.txt').read_text()\n"
+    more = "\n\nimport math\n\nMORE = 3\n\n\ndef test_new(benchmark):\n    benchmark(math.sqrt, MORE)\n"
+    version = "version = '2'\n\n[tool"
+    base = {
+        **ONE,
+        "pyproject.toml": cheats.BASE["pyproject.toml"],
+        "plain_plugin.py": "",
+        "src/fastpkg/__init__.py": ONE["src/fastpkg/__init__.py"] + package,
+        "src/fastpkg/table.txt": "1",
+        "benchmarks/test_unit.py": "import unit_helper\n\n\ndef test_unit():\n    pass\n",
+        "benchmarks/unit_helper.py": "",
+    }
+    candidate = {
+        "src/fastpkg/__init__.py": cheats.SLOWER["src/fastpkg/__init__.py"] + package,
+        "src/fastpkg/table.txt": "2",
+        "benchmarks/test_unit.py": base["benchmarks/test_unit.py"] + cheats.PATCHED,
+        "benchmarks/unit_helper.py": "HELP = 1\n",
+        "benchmarks/test_one.py": ONE["benchmarks/test_one.py"] + more,
+        "pyproject.toml": base["pyproject.toml"].replace("[tool", version, 1) + "markers = ['slow']\n",
+        "README.md": "new",
+    }
+    comparison = examined(tmp_path, base, candidate)
+    assert comparison.compared == ["test_one"]
+    assert not reasons(comparison)
+    # The unit test would have patched it.
+    assert comparison.revisions.only == ["benchmarks/test_one.py"]
+    assert comparison.code == {"benchmarks/test_one.py::test_one": "fastpkg (src/fastpkg/__init__.py)"}
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (cheats.DEFERRED["a thread"], "threads or processes that they left work on"),
+        (cheats.DEFERRED["a fork"], "threads or processes that they left work on"),
+        (cheats.DEFERRED["a process"], "threads or processes that they left work on"),
+        (cheats.DEFERRED["a kept result"], "its first call alone does the work now"),
+        (cheats.DEFERRED["a look at the runner"], "looks now at what runs it: modules['__main__"),
+    ],
+)
+def test_work_done_elsewhere_is_named(tmp_path, body, reason):
+    (told,) = reasons(examined(tmp_path, ONE, cheats.deferring(body))).values()
+    assert reason in told
+
+
+def test_a_call_that_runs_no_judged_code_any_more_is_named(tmp_path):
+    stub = cheats.SLOWER["src/fastpkg/__init__.py"] + "\n\nwork = 'abc'.__contains__\n"
+    test = ONE["benchmarks/test_one.py"].replace("2000", "'b'")
+    base = {
+        **ONE,
+        "benchmarks/test_one.py": test,
+        "src/fastpkg/__init__.py": "def work(text):\n    return text in 'abc'\n",
+    }
+    (told,) = reasons(examined(tmp_path, base, {"src/fastpkg/__init__.py": stub})).values()
+    assert "its call ran fastpkg before, and now no code of the revision" in told
+
+
+def test_a_file_of_the_older_tree_that_was_written_is_found(tmp_path):
+    """Also one that is no code, where the older revision reads it."""
+    size = "int(open('size.txt').read())"
+    base = {**ONE, "size.txt": "10", "benchmarks/test_one.py": ONE["benchmarks/test_one.py"].replace("2000", size)}
+    package = ONE["src/fastpkg/__init__.py"] + f"\nopen({str(tmp_path / 'older/size.txt')!r}, 'w').write('20')\n"
+    comparison = examined(tmp_path, base, {"src/fastpkg/__init__.py": package})
+    with pytest.raises(WorkerError, match=r"^size\.txt of the older revision was changed while it was measured"):
+        comparison.revisions.check_older_files()
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_processes_of_a_benchmark_end_with_its_worker(tmp_path, is_killed):
+    """Those of another session too, and where the judge is gone and only the pipe's end tells so."""
+    tree = projects.write(tmp_path / "tree", {**ONE, "benchmarks/test_one.py": DAEMON})
+    with worker_for(tree, tmp_path / "logs") as (client, _):
+        client.ask("open", id="benchmarks/test_one.py::test_one", following=None, examine=False)
+        client.ask("close")
+        _wait(lambda: (tmp_path / "pids").read_text().split())
+        left = [int(line) for line in (tmp_path / "pids").read_text().split()]
+        assert all(map(_lives, left))
+        if is_killed:
+            client._process.stdin.close()
+            client._process.wait(timeout=10)
+    _wait(lambda: not any(map(_lives, left)))
+
+
+def _wait(until):
+    deadline = time.monotonic() + 20
+    while not until():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def _lives(pid):
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def digest_with(tmp_path, more, *, of="test_length"):
+    path = tmp_path / "test_work.py"
+    path.write_text(cheats.BASE["benchmarks/test_work.py"] + more)
+    return _used_digest(path, {of}, {"test_helper", "test_data", "test_more"})
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "\nLENGTH //= 10\n",
+        "\nfastpkg.SIZE = 10\n",
+        "\n_ = setattr(fastpkg, 'work', print)\n",
+        "\ndef pytest_runtest_setup(item):\n    pass\n",
+        "\n@fastpkg.patch\ndef helper():\n    pass\n",
+        "\nfrom helper import *\n",
+        "\nif LENGTH:\n    pass\n",
+        "\ndef fastpkg():\n    pass\n",
+    ],
+)
+def test_what_may_change_a_test_changes_its_digest(tmp_path, more):
+    assert digest_with(tmp_path, more) != digest_with(tmp_path, "")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "\nimport math\n\nMORE = 3\n\n\ndef test_more(benchmark):\n    benchmark(math.sqrt, MORE)\n",
+        "\n@pytest.fixture\ndef more():\n    return 1\n",
+        "\n# a remark\n",
+    ],
+)
+def test_another_test_beside_changes_no_digest(tmp_path, more):
+    assert digest_with(tmp_path, more) == digest_with(tmp_path, "")
