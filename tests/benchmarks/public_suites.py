@@ -1,18 +1,22 @@
 """What `suite gate pytest` says of public suites that were not written for it: two released versions of each.
 
     python tests/benchmarks/public_suites.py --python python3.12 --out FOLDER [NAME...]
+    python tests/benchmarks/public_suites.py --python python3.12 --out FOLDER --identical 20 [NAME...]
 
 Sources come from the package index as they were released, each version a commit of a repository. Its environment, made
 by the Python that is named, has the newer one installed editable, as a contributor has it. What the gate printed is
-FOLDER/NAME.txt, after the command and the versions.
+FOLDER/NAME.txt, after the command and the versions. With --identical the newer version is judged against itself so many
+times, and what is printed counts the exit codes and the outcomes: whatever is not 0, or incomparable, is a false alarm.
 """
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,12 +49,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", required=True, help="makes the projects' environments")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--identical", type=int, default=0, metavar="RUNS")
     parser.add_argument("names", nargs="*", default=list(PROJECTS), metavar="NAME", help=", ".join(PROJECTS))
     asked = parser.parse_args()
     for name in asked.names:
         folder = asked.out.resolve() / name
         make(folder, name, PROJECTS[name], asked.python)
-        print(f"{name}: exit code {judge(folder, name, PROJECTS[name])}", flush=True)
+        codes, outcomes = Counter(), Counter()
+        for _ in range(asked.identical):
+            codes[judge(folder, name, PROJECTS[name], "HEAD")] += 1
+            (newest,) = sorted((folder / "results/gate").iterdir())[-1:]
+            outcomes.update(json.loads((newest / "judgement.json").read_text())["counts"])
+            print(f"{name}: exit codes {dict(codes)}, outcomes {dict(outcomes)}", flush=True)
+        if not asked.identical:
+            print(f"{name}: exit code {judge(folder, name, PROJECTS[name], 'HEAD~1')}", flush=True)
     return 0
 
 
@@ -86,9 +98,9 @@ def unpack(name: str, version: str, checkout: Path) -> None:
     shutil.copytree(folder / archive.name.removesuffix(".tar.gz"), checkout, dirs_exist_ok=True)
 
 
-def judge(checkout: Path, name: str, project: Project) -> int:
-    """Judge the newer version against the older one, as its user would; return the gate's exit code."""
-    arguments = ["gate", "pytest", *project.paths, "--against", "HEAD~1"]
+def judge(checkout: Path, name: str, project: Project, against: str) -> int:
+    """Judge the newer version against a revision, as its user would; return the gate's exit code."""
+    arguments = ["gate", "pytest", *project.paths, "--against", against]
     environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
     environment |= {"PYTHONPATH": str(ROOT), "COLUMNS": "120"}
     ended = subprocess.run(
@@ -100,7 +112,8 @@ def judge(checkout: Path, name: str, project: Project) -> int:
         text=True,
         check=False,
     )
-    head = f"$ suite {' '.join(arguments)}    # {name} {project.after} against {project.before}\n"
+    other = "itself" if against == "HEAD" else project.before
+    head = f"$ suite {' '.join(arguments)}    # {name} {project.after} against {other}\n"
     (checkout.parent / f"{name}.txt").write_text(head + ended.stdout, encoding="utf-8")
     return ended.returncode
 

@@ -25,6 +25,7 @@ KINDS = {
     "archives": archives.attempts,
     "benchmarks": benchmarks.attempts,
     "data_files": data_files.attempts,
+    "workloads": benchmarks.workloads,
     "models": models.attempts,
 }
 LOADED = (

@@ -1,11 +1,15 @@
-"""pytest-benchmark's files from strangers, as the gate's baseline and as its candidate."""
+"""pytest-benchmark's files from strangers, as the gate's baseline and as its candidate; and candidates that cheat."""
 
 import json
+import os
 import random
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.gate.pytest_benchmark import cheats
+from tests.gate.repositories import repository
 from tests.gate.stored.benchmark_files import benchmark, content, write
 from tests.hostile import mutations
 from tests.hostile.attempt import CODES, Attempt, command
@@ -37,6 +41,38 @@ def attempts(chance: random.Random) -> Iterator[Attempt]:
         seed = chance.randrange(1 << 30)
         side = chance.choice(list(COMMANDS))
         yield _attempt(side, f"values changed by seed {seed}", _by_chance(seed), codes=(*CODES, 1))
+
+
+def workloads(chance: random.Random) -> Iterator[Attempt]:
+    """Every way to let a slower candidate look as fast as before, then two at once, without end; none may pass."""
+    for what, (test, files) in cheats.CHEATS.items():
+        yield _cheat(what, test, files)
+    while True:
+        (one, (test, files)), (other, (_, more)) = chance.sample(list(cheats.CHEATS.items()), 2)
+        yield _cheat(f"{one} and {other}", test, {**more, **files})
+
+
+def _cheat(what: str, test: str, files: dict[str, str]) -> Attempt:
+    def prepare(folder: Path) -> None:
+        repo = repository(folder / "checkout")
+        repo.commit(cheats.BASE)
+        repo.write(files)
+
+    def run() -> int:
+        os.chdir("checkout")
+        return command(
+            "gate",
+            "pytest",
+            f"benchmarks/test_work.py::{test}",
+            "--against",
+            "HEAD",
+            "--seconds",
+            "5",
+            "--python",
+            sys.executable,
+        )()
+
+    return Attempt(what=what, run=run, prepare=prepare, codes=(3,), shows_texts=True)
 
 
 def _attempt(side: str, what: str, make: Make, *, codes: tuple[int, ...]) -> Attempt:

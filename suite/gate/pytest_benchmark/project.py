@@ -4,7 +4,6 @@ import itertools
 import json
 import os
 import random
-import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,8 +18,6 @@ ENVIRONMENTS = (".venv", "venv")
 OLDEST = (3, 9)
 LONGEST_PREPARATION_S = 1800.0
 LONGEST_COMPLAINT = 600
-NAMING = ("pyproject.toml", "setup.cfg", "setup.py")
-NAME = re.compile(r"""^\s*name\s*=\s*["']?([\w.-]+)""", re.MULTILINE)
 ASK = (
     "import sys; sys.path[:] = filter(None, sys.path); import pytest, pytest_benchmark as b; "
     "print('.'.join(map(str, sys.version_info[:3])), pytest.__version__, b.__version__)"
@@ -99,12 +96,6 @@ def _probe(path: str, reason: str, top: Path) -> ProjectPython | None:
     return ProjectPython(path=path, reason=reason, python=python, pytest=pytest, pytest_benchmark=benchmark)
 
 
-def names_of(tree: Path) -> list[str]:
-    """Return the names that a project gives itself, as far as they stand plainly in its files."""
-    texts = [(tree / name).read_text(errors="replace") for name in NAMING if (tree / name).is_file()]
-    return [name for text in texts for name in NAME.findall(text)]
-
-
 def paths_in(folder: Path, paths: Sequence[str]) -> list[str]:
     """Return paths and node ids relative to the folder where pytest runs. Raises ValueError for one that is not there.
 
@@ -170,7 +161,6 @@ class ProjectRevisions(Revisions):
             "paths": list(self.paths),
             "only": list(self.only),
             "watches": self.watches,
-            "names": names_of(self.trees[0]),
             "temporary": str(temporary),
             "padding": random.getrandbits(32),
             "path": [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path],

@@ -66,7 +66,7 @@ def main(argument: str) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)  # whatever the tree prints is no answer
     padding = _padding(asked["padding"])
-    trees = Trees(asked["tree"], asked["folder"], asked["checkout"], asked["names"])
+    trees = Trees(asked["tree"], asked["folder"], asked["checkout"])
     watch = Watch(asked["tree"]) if asked["watches"] else None
     trees.come_first(asked["path"])
     worker = Worker(trees, watch, asked["paths"], asked["only"], requests, answers)

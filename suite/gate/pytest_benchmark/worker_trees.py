@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     Opened = Mapping[str, tuple[str, Set[str | None]]]
 
 TEST_FOLDER = re.compile(r"_?(tests?|testing|bench(es|marks?|marking)?|perf(ormance)?)", re.IGNORECASE)
-LEAST_OF_NAME = 0.5
-"""The share of the longer name that the shorter is, for a package to bear its project's: yaml of PyYAML."""
+ASIDE = ("ci", "docs", "examples", "helpers", "scripts", "tools", "utils")
+"""Packages at the top of a tree that are none of its distribution, like those for tests."""
 CODE = (".py", *importlib.machinery.EXTENSION_SUFFIXES)
 SETTINGS = ("pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "pyproject.toml", "tox.ini", "setup.cfg")
 """Files of which pytest itself reads its own part, which is compared as it understood it."""
@@ -39,12 +39,8 @@ HARMLESS = ("cache_dir", "filterwarnings", "markers", "minversion", "required_pl
 class Trees:
     """The tree under test, and which of the modules here came from it."""
 
-    def __init__(self, tree: str, folder: str, checkout: str, names: Sequence[str]) -> None:
-        """`folder`: where pytest runs, within the tree. `checkout`: the user's own files, of which none may be run.
-
-        `names`: the project's, by which its packages are known among others.
-        """
-        self._names = set(map(normalised, names))
+    def __init__(self, tree: str, folder: str, checkout: str) -> None:
+        """`folder`: where pytest runs, within the tree. `checkout`: the user's own files, of which none may be run."""
         self.top, self._checkout = real(tree), real(checkout)
         self._folder = real(Path(tree, folder))
         self._roots = [path for top in (self._folder, self.top) for path in (top, str(Path(top, "src")))]
@@ -118,36 +114,26 @@ class Trees:
         """
         found = {}
         for path, (digest, openers) in opened.items():
-            is_pytests = openers == {None} and (
-                Path(path).name in SETTINGS
-                or (Path(path).parent.suffix in METADATA and Path(path).name != "entry_points.txt")
-            )
+            is_settings = openers == {None} and Path(path).name in SETTINGS
+            is_metadata = Path(path).parent.suffix in METADATA and Path(path).name != "entry_points.txt"
+            is_read_for_plugins = is_metadata and openers <= {
+                None,
+                *self._code,
+            }  # by pluggy itself, where that is judged
             is_listed = path in plugins or path not in self._code
-            if is_listed and not is_pytests and path not in self.test_files:
+            if is_listed and not is_settings and not is_read_for_plugins and path not in self.test_files:
                 found[self.relative(path)] = digest
         return found
 
     def _judged(self, tops: Mapping[str, str]) -> Set[str]:
-        """Return what a change is about: modules by the project's name or in src/, else packages, else all."""
-        owned = set()
-        for distribution in importlib.metadata.distributions():
-            with contextlib.suppress(Exception):  # somebody's damaged metadata
-                if normalised(distribution.metadata["Name"]) in self._names:
-                    owned |= set((distribution.read_text("top_level.txt") or "").split())
+        """Return what a change is about: modules below src/ or another root, else packages, else all."""
         roots = {name: str(Path(_place(file)).parent) for name, file in tops.items()}
-        named = {name for name in tops if name in owned or self._bears_name(name) or Path(roots[name]).name == "src"}
-        given = {name for name in tops if roots[name] in self._roots and roots[name] not in (self.top, self._folder)}
-        plain = {name for name in tops if not any(map(TEST_FOLDER.fullmatch, re.split(r"[._]", name)))}
+        rooted = {name for name in tops if roots[name] in self._roots and roots[name] not in (self.top, self._folder)}
+        words = {name: re.split(r"[._]", name) for name in tops}
+        plain = {name for name in tops if name not in ASIDE and not any(map(TEST_FOLDER.fullmatch, words[name]))}
         packages = {name for name in plain if _place(tops[name]) != tops[name]}
-        return given | (named or packages or plain or set(tops))
-
-    def _bears_name(self, module: str) -> bool:
-        own = normalised(module).replace("-", "")
-        for name in (name.replace("-", "") for name in self._names):
-            short, long = sorted((own, name), key=len)
-            if short in long and len(short) >= LEAST_OF_NAME * len(long):
-                return True
-        return False
+        in_src = any(Path(roots[name]).name == "src" for name in rooted)
+        return rooted if in_src else (rooted | packages) or plain or set(tops)
 
     def _is_judged(self, path: str, openers: Set[str | None]) -> bool:
         """Return whether a file is judged code: of its packages, what these import first, or read out of themselves."""
@@ -335,7 +321,7 @@ def _loaded_files() -> Iterator[tuple[str, str]]:
     for name, module in list(sys.modules.items()):
         with contextlib.suppress(Exception):  # a module may be any object, with any attributes
             file = module.__file__
-            is_worker = real(Path(file).parent) == real(Path(__file__).parent)
+            is_worker = real(os.path.dirname(file)) == real(Path(__file__).parent)  # noqa: PTH120
             if isinstance(file, str) and os.path.isabs(file) and not is_worker:  # noqa: PTH117
                 yield name, file
 

@@ -39,6 +39,7 @@ addopts = "-p plain_plugin"
     "extra.dist-info/entry_points.txt": "[pytest11]\nextra = entry_plugin\n",
     ".benchrc": "2000",
     "benchmarks/sizes.json": "2000",
+    "benchmarks/test_other.py": "",
     "benchmarks/helper.py": "SIZE = 2000\n",
     "benchmarks/conftest.py": """\
 import pathlib
@@ -131,7 +132,13 @@ def deferring(body):
     return {"src/fastpkg/__init__.py": f"{slow}{kept}\n\ndef work(turns):\n    return {body}\n"}
 
 
+TESTS = {"a data file": "test_data", "a file that conftest.py reads": "test_conftest"}
 CHEATS = {
-    **{what: {**SLOWER, path: text} for what, (path, text) in WORKLOADS.items()},
-    **{f"work left to {what}": deferring(body) for what, body in DEFERRED.items()},
+    **{
+        what: (TESTS.get(what, "test_length"), {**SLOWER, path: text})
+        for what, (path, text) in WORKLOADS.items()
+        if path != "benchmarks/test_other.py"  # nobody imports it, so nothing of it counts
+    },
+    **{f"work left to {what}": ("test_length", deferring(body)) for what, body in DEFERRED.items()},
 }
+"""A benchmark and the files of a candidate that lets it look faster than it is."""
