@@ -30,6 +30,7 @@ CODE = (".py", *importlib.machinery.EXTENSION_SUFFIXES)
 SETTINGS = ("pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "pyproject.toml", "tox.ini", "setup.cfg")
 """Files of which pytest itself reads its own part, which is compared as it understood it."""
 METADATA = (".dist-info", ".egg-info")
+FOLDER = Path(__file__).parent
 DEEPEST_ROOT = 2
 UNLISTED = ("node_modules", "build", "dist", "docs", "examples")
 HARMLESS = ("cache_dir", "filterwarnings", "markers", "minversion", "required_plugins", "testpaths")
@@ -51,7 +52,7 @@ class Trees:
 
     def come_first(self, given: Sequence[str]) -> None:
         """Let imports here, and in child processes, look into the tree before anything else. `given`: PYTHONPATH."""
-        here = real(Path(__file__).parent)
+        here = real(FOLDER)
         others = [*given, *(path for path in sys.path if real(path or ".") != here)]
         in_tree = [self._in_tree(path) for path in (*others, *_editable_folders())]
         roots = list(dict.fromkeys([*self._roots, *filter(None, in_tree)]))
@@ -114,14 +115,10 @@ class Trees:
         """
         found = {}
         for path, (digest, openers) in opened.items():
-            is_settings = openers == {None} and Path(path).name in SETTINGS
             is_metadata = Path(path).parent.suffix in METADATA and Path(path).name != "entry_points.txt"
-            is_read_for_plugins = is_metadata and openers <= {
-                None,
-                *self._code,
-            }  # by pluggy itself, where that is judged
+            is_own = openers <= {None, *self._code} and (is_metadata or Path(path).name in SETTINGS)
             is_listed = path in plugins or path not in self._code
-            if is_listed and not is_settings and not is_read_for_plugins and path not in self.test_files:
+            if is_listed and not is_own and path not in self.test_files:
                 found[self.relative(path)] = digest
         return found
 
@@ -205,7 +202,7 @@ class Watch:
         self._tree, self._own = real(tree), threading.local()
         self.opened: dict[str, tuple[str, set[str | None]]] = {}
         """By path: the digest of what the run did not write itself, "" for nothing, and the files whose code opened it,
-        None where there was no code of the tree on the stack."""
+        None where that was the worker or pytest by itself."""
         sys.addaudithook(self._heard)
 
     def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -235,9 +232,11 @@ class Watch:
         if str(path) not in self.opened:
             self.opened[str(path)] = ("" if is_made or not path.is_file() else digest(path.read_bytes()), set())
         frame: Any = sys._getframe(2)
-        while frame is not None and not is_in(real(frame.f_code.co_filename), self._tree):
-            frame = frame.f_back
-        self.opened[str(path)][1].add(real(frame.f_code.co_filename) if frame else None)
+        opener = None
+        while frame is not None and opener is None and not is_in(real(frame.f_code.co_filename), real(FOLDER)):
+            file, frame = real(frame.f_code.co_filename), frame.f_back
+            opener = file if is_in(file, self._tree) else None
+        self.opened[str(path)][1].add(opener)
 
 
 def parts_of(item: Any, tests: Set[str], conftests: Set[str], tree: str) -> dict[str, str]:
@@ -321,7 +320,7 @@ def _loaded_files() -> Iterator[tuple[str, str]]:
     for name, module in list(sys.modules.items()):
         with contextlib.suppress(Exception):  # a module may be any object, with any attributes
             file = module.__file__
-            is_worker = real(os.path.dirname(file)) == real(Path(__file__).parent)  # noqa: PTH120
+            is_worker = real(os.path.dirname(file)) == real(FOLDER)  # noqa: PTH120
             if isinstance(file, str) and os.path.isabs(file) and not is_worker:  # noqa: PTH117
                 yield name, file
 
