@@ -11,7 +11,7 @@ import pytest
 from suite.gate.rules.decision import LEAST_ROUNDS, Benchmark, Sample
 from suite.gate.selftest import ABOUT, ONE_PROCESS, RUNS, TABLE, TWO_WORKERS, Kind
 from suite.gate.side_by_side.rounds import SAMPLES
-from tests.benchmarks import gate_shifts, gate_stored_tails, rival_rules
+from tests.benchmarks import gate_few_launches, gate_shifts, gate_stored_tails, rival_rules
 from tests.benchmarks.selftest_tables import samples_of, tables_in
 
 STORED = Path(__file__).parents[1] / "results" / "reference" / "cpu" / "gate" / "selftest"
@@ -152,8 +152,15 @@ def test_simulation_prints_a_row_for_each_shift(folder, monkeypatch):
     assert {len(re.split(r"\s{2,}", line)) for line in lines[2:]} == {12}
 
 
-def test_stored_tails_print_a_row_for_each_distribution(monkeypatch):
-    monkeypatch.setattr(gate_stored_tails, "VISIBLE_RUNS", 10)
-    lines = list(gate_stored_tails.report(runs=1))
-    assert len(lines) == 2 + 4 * 3 * 3
-    assert {len(re.split(r"\s{2,}", line)) for line in lines[1:]} == {5}
+def test_stored_tails_print_a_row_for_each_distribution():
+    lines = list(gate_stored_tails.report(runs=2, slowed_runs=2))
+    assert len(lines) == 2 + 4 * 4 * 3
+    assert {len(re.split(r"\s{2,}", line)) for line in lines[1:]} == {8}
+
+
+def test_few_launches_print_a_row_for_each_shift(folder, monkeypatch):
+    monkeypatch.setattr(gate_few_launches, "SHIFTS", gate_few_launches.SHIFTS[:2])
+    lines = list(gate_few_launches.report(gate_shifts.read(folder), runs=2, slowed_runs=2))
+    assert lines[0].startswith("2 timings in launches of 5 rounds; 2 runs of identical code and 2 of each slowdown")
+    assert len(lines) == 2 + (2 + 3) * 4
+    assert {len(re.split(r"\s{2,}", line)) for line in lines[1:]} == {8}

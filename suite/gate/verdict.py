@@ -131,8 +131,12 @@ class Judgement:
 
     @property
     def judged_nothing(self) -> bool:
-        """Return whether there is no verdict, or none that had anything to be compared with."""
-        return not self.counts.keys() - {Outcome.NEW, Outcome.UNJUDGED}
+        """Return whether there is no verdict, or none that had anything to be compared with.
+
+        `first` among the facts says that the older side ran, and had nothing of what was chosen.
+        """
+        found = self.counts.keys()
+        return not found - {Outcome.NEW, Outcome.UNJUDGED} and not (self.facts.get("first") and found == {Outcome.NEW})
 
     @property
     def counts(self) -> Counter[Outcome]:

@@ -171,6 +171,14 @@ def test_what_cannot_be_compared_is_never_green(tmp_path, monkeypatch, capsys, b
 
 
 @needs_pipes
+@pytest.mark.parametrize(("before", "code"), [({"one": GOOD}, 0), ({}, 4)])
+def test_cases_that_are_all_new_pass_where_the_older_side_composes(tmp_path, monkeypatch, before, code):
+    """`only` is what the command line chose: what the older worker has no such case of."""
+    found, _ = judged(monkeypatch, tmp_path, {"cases": before}, {"cases": CASES}, "--set", "name=two")
+    assert found == code
+
+
+@needs_pipes
 def test_a_case_that_kills_its_worker_is_broken_alone(tmp_path, monkeypatch):
     deaths = {f"{how} in {when}": {when: how} for how in ("exit", "kill") for when in ("build", "sample")}
     names = ["one", *deaths, "two", "three"]

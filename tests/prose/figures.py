@@ -107,6 +107,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "table.gate": tables.gate,
     "table.gate_shifts": tables.gate_shifts,
     "table.gate_stored": tables.gate_stored,
+    "table.gate_few": tables.gate_few,
     "wheel.size": wheel.size,
     "conf.groups": conf_reference.groups,
     "conf.workload_settings": conf_reference.workload_settings,

@@ -461,7 +461,8 @@ def gate_shifts():
 
 
 def gate_stored():
-    """Return a judgement's simulated false alarms by stored times: the most of any number of runs and cases."""
+    """Return a judgement's simulated false alarms by stored times, the most of any number of runs and cases, and how
+    often it finds one of sixteen cases that takes twice its time."""
     names = {
         "normal": "normal",
         "t3": "t with 3 degrees",
@@ -469,13 +470,33 @@ def gate_stored():
         "normal, every tenth fivefold": "normal, every tenth spread fivefold",
     }
     rows = readers.simulated("stored_tails")
+    alarms, stored = ("false alarms", "false alarms, new run in a busy hour"), ("5", "10", "20")
     lines = []
     for runs, name in names.items():
         of_runs = [row for row in rows if row["runs are"] == runs]
-        worst = max(of_runs, key=lambda row: int(row["false alarms"].split()[0]))
-        found = [row["90% found"].replace("%", " %") for row in of_runs if (row["stored"], row["cases"]) in FIVE_STORED]
-        lines.append([name, readers.simulated_share(worst["false alarms"]), *found])
-    return laid_out(["runs, spread by 2 %", "a false alarm, at most", "found of one case", "of one of sixteen"], lines)
+        worst = [max(of_runs, key=lambda row: int(row[head].split()[0]))[head] for head in alarms]
+        found = {row["stored"]: row["+100% found"] for row in of_runs if row["cases"] == "16"}
+        lines.append([name, *map(readers.simulated_share, worst), *(found[n].replace("%", " %") for n in stored)])
+    titles = ["runs", "a false alarm, at most", "and the new run in a busy hour"]
+    return laid_out([*titles, *(f"+100 % found by {count} stored runs" for count in stored)], lines)
 
 
-FIVE_STORED = (("5", "1"), ("5", "16"))
+def gate_few():
+    """Return what the gate's cautious interval does where few launches ran, in the rows that tell most."""
+    names = {
+        ("each its own: normal, sd 3%", "recorded"): "normal, 3 %",
+        ("each its own: t3, sd 3%", "recorded"): "t with 3 degrees, 3 %",
+        ("each its own: two layouts, 10%", "recorded"): "two layouts 10 % apart",
+        ("each its own: normal, sd 3%", "normal, 100%"): "normal, 3 %, rounds spread by 100 %",
+    }
+    rows = readers.simulated("few_launches")
+    lines = []
+    for (shift, rounds), name in names.items():
+        of_shift = {
+            row["launches"]: row for row in rows if (row["shift of a launch"], row["rounds"]) == (shift, rounds)
+        }
+        worst = max(of_shift.values(), key=lambda row: int(row["false alarms"].split()[0]))["false alarms"]
+        found = [of_shift[count][f"{ratio}x found"] for ratio, count in (("3", "1"), ("19", "1"), ("19", "3"))]
+        lines.append([name, readers.simulated_share(worst), *(share.replace("%", " %") for share in found)])
+    titles = ["what shifts", "a false alarm in 1, 2, 3 or 5 launches, at most", "3 × found in one launch"]
+    return laid_out([*titles, "19 × in one", "19 × in three"], lines)

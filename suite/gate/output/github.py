@@ -11,14 +11,15 @@ from dataclasses import dataclass
 
 from suite.gate.output.sentences import (
     ACCEPT,
-    MEANINGS,
     accept_command,
     advice,
     change,
     compared,
     differences,
     facts,
+    meaning,
     most,
+    open_questions,
     quantity,
     shared_settings,
     short_names,
@@ -27,7 +28,7 @@ from suite.gate.output.sentences import (
     whole,
     why,
 )
-from suite.gate.verdict import Judgement, Outcome, Verdict
+from suite.gate.verdict import PASSED, Judgement, Outcome, Verdict
 from suite.records import numbers
 from suite.records.plain_text import in_markdown, obeyed_by_nobody, one_line
 
@@ -80,6 +81,8 @@ def annotations(judgement: Judgement) -> list[str]:
     }
     if text := whole(judgement):
         by_level["error"].insert(0, Annotation(title="gate", text=text))
+    if open_questions(judgement)[0] and judgement.exit_code == PASSED:
+        by_level["warning"].insert(0, Annotation(title="gate", text=meaning(judgement)))
     by_level["warning"] += [Annotation(title="gate", text=warning) for warning in judgement.warnings]
     return [
         f"::{level} title={_escaped(annotation.title, PROPERTY)}::{_escaped(annotation.text, DATA)}"
@@ -120,7 +123,7 @@ def markdown(judgement: Judgement, most_bytes: int = MOST_BYTES) -> str:
     command = accept_command(judgement.worst_first) if advice(judgement) == ACCEPT else ""
     room = most_bytes // TEXTS
     parts = [
-        f"## Performance gate: {MEANINGS[judgement.exit_code]}",
+        f"## Performance gate: {meaning(judgement)}",
         f"{_text(compared(judgement))}: **{tally(judgement)}** (exit code {judgement.exit_code}).",
         f"Every case: {_text(shared)}" if shared else "",
         _table(not_same, names, room) if not_same else "",

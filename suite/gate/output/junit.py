@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from xml.etree import ElementTree as ET
 
-from suite.gate.output.sentences import compared, quantity, whole, why
+from suite.gate.output.sentences import compared, meaning, quantity, whole, why
 from suite.gate.verdict import Judgement, Outcome, Verdict
 from suite.records.plain_text import one_line
 
@@ -33,7 +33,7 @@ PROPERTIES = ("level", "allowed", "clock", "rounds", "launches", "code", "before
 def junit(judgement: Judgement) -> bytes:
     """Return the file's content, UTF-8."""
     totals: Counter[str] = Counter()
-    suite = ET.Element("testsuite", name=_text(f"{NAME}: {compared(judgement)}"))
+    suite = ET.Element("testsuite", name=_text(f"{NAME}: {compared(judgement)}: {meaning(judgement)}"))
     for verdict in judgement.worst_first:
         totals[_add(suite, verdict, _result(verdict, judgement))] += 1
     if text := whole(judgement):

@@ -72,8 +72,25 @@ def why(verdict: Verdict) -> str:
 
 
 def meaning(judgement: Judgement) -> str:
-    """Return the exit code and its meaning."""
-    return f"exit code {judgement.exit_code}: {MEANINGS[judgement.exit_code]}"
+    """The meaning of the exit code. That nothing is slower is said only where everything was decided."""
+    counts, (undecided, noisy, hidden) = judgement.counts, open_questions(judgement)
+    if judgement.exit_code != PASSED:
+        return MEANINGS[judgement.exit_code]
+    if counts.keys() == {Outcome.NEW}:
+        return "nothing to compare with yet, since all of it is new"
+    hides = f": the noise hides slowdowns of up to {hidden}" if hidden else ""
+    parts = [
+        *([f"{undecided:,} of {noisy:,} noisy measurements are undecided{hides}"] if undecided else []),
+        *([f"{counts[Outcome.UNJUDGED]:,} ran no code of the revisions"] if counts[Outcome.UNJUDGED] else []),
+    ]
+    return "; ".join(["no slowdown was proven", *parts]) if parts else MEANINGS[PASSED]
+
+
+def open_questions(judgement: Judgement) -> tuple[int, int, str]:
+    """The number of undecided quantities, of all that have noise, and the largest slowdown that is not ruled out."""
+    undecided = [verdict for verdict in judgement.verdicts if verdict.outcome is Outcome.INCONCLUSIVE]
+    noisy = sum(verdict.outcome is Outcome.INCONCLUSIVE or verdict.low is not None for verdict in judgement.verdicts)
+    return len(undecided), noisy, worst_upper_end(undecided)
 
 
 def quantity(verdict: Verdict) -> str:
@@ -122,9 +139,9 @@ def values(verdict: Verdict) -> tuple[str, str]:
 
 
 def worst_upper_end(verdicts: Iterable[Verdict]) -> str:
-    """Return `at most +1.9 %`, the worst end of the intervals; empty where none has one in which more is worse."""
+    """Return `+1.9 %`, the worst end of the intervals; empty where none has one in which more is worse."""
     ends = [high for verdict in verdicts if verdict.metric not in POINTS and (high := finite(verdict.high)) is not None]
-    return f"at most {percent(max(ends))}" if ends else ""
+    return percent(max(ends)) if ends else ""
 
 
 def facts(judgement: Judgement) -> list[str]:

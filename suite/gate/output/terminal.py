@@ -141,7 +141,7 @@ def _sum(found: Sequence[Verdict], width: int, *, colour: bool) -> list[str]:
     outcome, end = found[0].outcome, worst_upper_end(found)
     what = {Outcome.UNJUDGED: "cases", Outcome.INCONCLUSIVE: "timings"}.get(outcome, "quantities")
     reasons = "; ".join(dict.fromkeys(verdict.reason for verdict in found))
-    more = f": {reasons}" if what != "quantities" else f"; by their intervals {end}" if end else ""
+    more = f": {reasons}" if what != "quantities" else f"; by their intervals at most {end}" if end else ""
     first, *rest = _wrapped(f"{len(found):,} {what}{more}", width, INDENT, INDENT)
     return [_coloured(outcome, first, colour=colour), *rest]
 
@@ -149,7 +149,8 @@ def _sum(found: Sequence[Verdict], width: int, *, colour: bool) -> list[str]:
 def _end(judgement: Judgement, width: int) -> list[str]:
     """Return the advice, with a command on a line of its own, however long: it is there to be copied."""
     command = one_line(accept_command(judgement.worst_first)) if advice(judgement) == ACCEPT else ""
-    return [*_wrapped(advice(judgement), width), *([f"  {command}"] if command else []), meaning(judgement)]
+    last = _wrapped(f"exit code {judgement.exit_code}: {meaning(judgement)}", width)
+    return [*_wrapped(advice(judgement), width), *([f"  {command}"] if command else []), *last]
 
 
 def _coloured(outcome: Outcome, line: str, *, colour: bool) -> str:

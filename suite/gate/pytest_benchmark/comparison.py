@@ -78,7 +78,7 @@ class SuiteComparison(Comparison):
         self.timing = SuiteTiming(
             revisions=self.revisions,
             cases=[BenchmarkCase(id=one.case, settings=({}, {})) for one in found],
-            benchmarks=[one.benchmark for one in self._fitting(found, seconds)],
+            benchmarks=[one.benchmark for one in self._fitting(found, seconds, say)],
             tolerances=self.tolerances,
             seconds=seconds,
         )
@@ -142,6 +142,7 @@ class SuiteComparison(Comparison):
     def _paired(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
         """Return the ids of the benchmarks that both have and that are the same. The others get verdicts here."""
         old, new = ({one["id"]: one for one in side["benchmarks"]} for side in (before, after))
+        self.first = not old and not before["failed"]
         for place, reason in after["failed"].items():
             self._add(place, Outcome.BROKEN, f"cannot be collected now: {reason}")
         for place, reason in before["failed"].items():
@@ -247,7 +248,7 @@ class SuiteComparison(Comparison):
             f"with about {launch_s:.1f} s to start: {seconds + launches * launch_s:.0f} s in all at most"
         )
 
-    def _fitting(self, found: Sequence["FoundBenchmark"], seconds: float) -> list["FoundBenchmark"]:
+    def _fitting(self, found: Sequence["FoundBenchmark"], seconds: float, say: Say) -> list["FoundBenchmark"]:
         """Return the benchmarks of which a change can be called within the time; the longer ones are inconclusive.
 
         Raises ValueError where that is none.
@@ -265,8 +266,10 @@ class SuiteComparison(Comparison):
             f"{len(found)} benchmarks need {math.ceil(needed_s)} s or more, and {seconds:g} s are enough for the "
             f"{len(fitting)} of the shortest calls: more --seconds, or fewer benchmarks"
         )
+        if left_out := [one for one in found if one not in fitting]:
+            say(f"not timed: {', '.join(one.case for one in left_out)}: {reason}")
         for one in found:
-            if one not in fitting:
+            if one in left_out:
                 self._add(one.case, Outcome.INCONCLUSIVE, reason, metric=LATENCY, clock=one.clock.name)
         return [one for one in found if one in fitting]
 

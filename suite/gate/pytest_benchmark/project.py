@@ -154,11 +154,15 @@ class ProjectRevisions(Revisions):
         tree, temporary = self.trees[side], self.logs / f"pytest-{FOLDERS[side]}"
         for needed in (tree / self.folder, temporary):  # an older revision may lack the folder, and then has no test
             needed.mkdir(parents=True, exist_ok=True)
+        paths = list(self.paths)
+        if paths and not any((tree / self.folder / path.partition("::")[0]).exists() for path in paths):
+            paths = [str(temporary / "nothing")]  # all of it came later; pytest ends where a path is not there
+            Path(paths[0]).mkdir(exist_ok=True)
         asked = {
             "tree": str(tree),
             "folder": self.folder,
             "checkout": str(self.checkout),
-            "paths": list(self.paths),
+            "paths": paths,
             "only": list(self.only),
             "watches": self.watches,
             "temporary": str(temporary),

@@ -45,11 +45,7 @@ class SuiteTiming(TimingComparison):
                 self._leave_out(broken)
                 return
         self.decisions.interim_analysis(self.rounds.samples, self.rounds.measured_s)
-        count = len(self.decisions.benchmarks)
-        say(
-            f"{self.rounds.measured_s:.0f} s measured in {self.rounds.launches} launches: "
-            f"{count - len(self.decisions.open)} of {count} timings decided"
-        )
+        self._say_progress(say)
 
     def _build(self, workers: Sequence[WorkerClient]) -> None:
         """Collect the tests. A benchmark is opened in its turn."""

@@ -53,6 +53,8 @@ class Comparison:
     notes: dict[str, list[str]] = field(default_factory=dict)
     timing: Any = None
     """What takes the times, or counts, once that has begun."""
+    first: bool = False
+    """True if the older revision ran, and had nothing of what was chosen."""
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def facts(self) -> dict[str, Any]:
@@ -70,6 +72,7 @@ class Comparison:
             warnings=self.warnings,
             facts={
                 "started_at": self.started_at.isoformat(timespec="seconds"),
+                "first": self.first,
                 "code": ", ".join(dict.fromkeys(self.code.values())),
                 "seconds": self.timing.rounds.measured_s if self.timing else 0.0,
                 "launches": self.timing.rounds.launches if self.timing else 0,
@@ -146,7 +149,7 @@ class RevisionComparison(Comparison):
             if not cases and self._is_nothing_judged(self._refusal):
                 return
             benchmarks = self._examine_all(revisions, workers, cases)
-            if self.verdicts and not self.compared:  # as where each case is unsupported on both sides
+            if self.verdicts and not self.compared and not self.first:  # as where all is unsupported on both sides
                 reason = "no case ran on both sides with a quantity to compare, so nothing was judged"
                 self._add("nothing", Outcome.BROKEN, reason)
             say(_summary(self.verdicts))
@@ -189,6 +192,9 @@ class RevisionComparison(Comparison):
         for old, new in found.redefined:
             self._add(new.id, Outcome.INCOMPARABLE, f"settings changed: {_other_meaning(old)}")
         both = [*found.both, *self._composed_by_both(workers[BEFORE], found.added)]
+        if not both and found.added:
+            with suppress(FailedError):
+                self.first = bool(expanded_from(workers[BEFORE].ask("expand", arguments=["-m", "sweep=gate"])))
         return [
             BenchmarkCase(id=new.id, settings=(old.settings, new.settings))
             for old, new in both
@@ -225,7 +231,7 @@ class RevisionComparison(Comparison):
         reason = (
             f"no case of sweep={self.sweep} runs code that the two revisions hold at their top or in src/, but what is "
             f"installed here, {_listed(self.installed)}: choose cases that do, as by --set attention=NAME or --sweep "
-            "NAME"
+            f"NAME; tests that use pytest-benchmark are judged by suite gate pytest --against {self.before.side.label}"
         )
         return Verdict(case="every case", outcome=Outcome.BROKEN, reason=reason)
 

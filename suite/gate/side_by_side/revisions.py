@@ -23,6 +23,7 @@ from suite.gate.verdict import Side
 from suite.records.git import git
 from suite.records.numbers import bytes_iec
 from suite.records.plain_text import complain
+from suite.records.store import JUDGEMENT
 from suite.records.user_cache import INDUCTOR, KERNELS
 
 SIDES = ("before", "after")
@@ -90,7 +91,8 @@ def before(top: Path, revision: str, into: Path) -> Tree:
 def after(top: Path, into: Path) -> Tree:
     """Copy the working tree: all that git tracks or would, as it lies there now."""
     folder = into / FOLDERS[1]
-    names = git(top, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate").split("\0")
+    listing = ("ls-files", "-z", "--exclude-standard", "--others")
+    names = git(top, *listing, "--cached", "--deduplicate").split("\0")
     for name in filter(None, names):
         source, target = top / name, folder / name
         if source.is_file() or source.is_symlink():  # what is deleted but not yet committed is gone
@@ -100,7 +102,9 @@ def after(top: Path, into: Path) -> Tree:
                 )
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target, follow_symlinks=False)
-    dirty = git(top, "status", "--porcelain") != ""
+    # What lies beside a judgement is the gate's own, and no change of the tree.
+    added = [name for name in git(top, *listing).split("\0") if name and not (top / name).with_name(JUDGEMENT).exists()]
+    dirty = bool(added) or git(top, "status", "--porcelain", "--untracked-files=no") != ""
     return Tree(side=Side(label=WORKING_TREE, commit=resolved(top, "HEAD"), dirty=dirty), folder=folder)
 
 

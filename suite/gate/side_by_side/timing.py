@@ -6,7 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
-from suite.gate.rules.decision import AFTER, BEFORE, LEVEL, Benchmark, Decision, Decisions, Sample, effects_of
+from suite.gate.rules.decision import (
+    AFTER,
+    BEFORE,
+    FAR,
+    LEVEL,
+    Benchmark,
+    Decision,
+    Decisions,
+    Sample,
+    cautious_effect,
+    effects_of,
+    log_ratios,
+)
 from suite.gate.rules.tolerances import Tolerance, Tolerances
 from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, Revisions
 from suite.gate.side_by_side.rounds import SAMPLES, SURROUNDINGS, BrokenSampleError, Rounds
@@ -73,11 +85,20 @@ class TimingComparison:
                     return
         self.decisions.interim_analysis(self.rounds.samples, self.rounds.measured_s)
         self._recheck_some(workers)
-        count = len(self.decisions.benchmarks)
+        self._say_progress(say)
+
+    def _say_progress(self, say: Say) -> None:
+        count, needed = len(self.decisions.benchmarks), self.decisions.launches_for_change
+        measured_s = self.rounds.measured_s
         say(
-            f"{self.rounds.measured_s:.0f} s measured in {self.rounds.launches} launches: "
+            f"{measured_s:.0f} s measured in {self.rounds.launches} launches: "
             f"{count - len(self.decisions.open)} of {count} timings decided"
         )
+        if self.rounds.launches == 1 and (fitting := most_launches(self.seconds, measured_s)) < needed:
+            say(
+                f"at this pace {fitting} launches fit into {self.seconds:g} s, and a change below {FAR}× is called "
+                f"from {needed} on: about {math.ceil(needed * measured_s)} s are enough"
+            )
 
     @property
     def launch_s(self) -> float:
@@ -96,8 +117,9 @@ class TimingComparison:
             self._verdict(benchmark, closed.get(benchmark), by_wall.get(benchmark, (None,))[0])
             for benchmark in self.decisions.benchmarks
         ]
+        walls = log_ratios(self.rounds.samples, self.decisions.benchmarks, "wall_s")
         timed = [
-            _with_waiting(verdict, by_wall.get(benchmark, (None,))[0])
+            _with_waiting(verdict, cautious_effect(walls[benchmark])) if benchmark in walls else verdict
             for verdict, benchmark in zip(timed, self.decisions.benchmarks, strict=True)
         ]
         return timed + [
@@ -184,8 +206,8 @@ class TimingComparison:
         measured, needed = f"after {self.rounds.measured_s:.0f} s", self.decisions.launches_for_change
         if decision.outcome is Outcome.INCONCLUSIVE and decision.launches < needed:
             return (
-                f"{measured} it has run in {decision.launches} launches, and a change is called from {needed} on: "
-                "more --seconds"
+                f"{measured} it has run in {decision.launches} launches, and a change below {FAR}× is called from "
+                f"{needed} on: more --seconds"
             )
         sentences: Mapping[Outcome, str] = {
             Outcome.SLOWER: f"slower by more than the {effect} that is allowed",
@@ -197,11 +219,11 @@ class TimingComparison:
         return sentences[decision.outcome]
 
 
-def most_launches(seconds: float) -> int:
-    """Return the number of launches if this whole time is needed and no round is longer than its launch."""
+def most_launches(seconds: float, least_s: float = 0.0) -> int:
+    """Return the number of launches if this whole time is needed. `least_s`: what the fewest rounds of one take."""
     count, measured_s = 0, 0.0
     while measured_s < seconds - 1e-9:
-        count, measured_s = count + 1, measured_s + _launch_s(measured_s, seconds)
+        count, measured_s = count + 1, measured_s + max(least_s, _launch_s(measured_s, seconds))
     return count
 
 
@@ -220,9 +242,9 @@ def median_s(samples: Sequence[Sample], benchmark: Benchmark, side: int) -> floa
     return median(values) if values else None
 
 
-def _with_waiting(verdict: Verdict, by_wall: Effect | None) -> Verdict:
+def _with_waiting(verdict: Verdict, by_wall: Effect) -> Verdict:
     """Call what is far slower by wall time slower, though no CPU time says so: it sleeps, or another process works."""
-    if by_wall is None or not verdict.clock.endswith("_cpu") or verdict.ratio is None:
+    if not verdict.clock.endswith("_cpu") or verdict.ratio is None:
         return verdict
     least = math.exp(by_wall.bounds(LEVEL)[0])
     if verdict.outcome is Outcome.SLOWER or least < WAITING * max(1.0, verdict.ratio):

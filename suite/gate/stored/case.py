@@ -5,7 +5,7 @@ identical code in 6 of 8 runs. So each stored run counts as one draw, whatever t
 candidate as one more: it is slower only where it lies outside what a further run of the old code would give.
 
 Hours differ as few normal numbers do: most are alike, and now and then one is far off. A few stored runs seldom hold
-such an hour, so their number does not tell how far the next may lie: tests/benchmarks/gate_stored_tails.py.
+such an hour, so that it takes all timings of a judgement to tell how far the next may lie: rules/multiple_testing.py.
 """
 
 import math
@@ -17,7 +17,7 @@ import numpy as np
 
 from suite.gate.rules.exact import exact_of_record, judge_exact
 from suite.gate.rules.fingerprint import changed_settings, differences, surroundings
-from suite.gate.rules.multiple_testing import Change
+from suite.gate.rules.multiple_testing import HEAVIEST_TAILS, Change
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.verdict import LATENCY, Outcome, Verdict
 from suite.records.metrics import METRICS
@@ -29,11 +29,6 @@ ALWAYS_BAD = (Status.FAILED, Status.INCORRECT, Status.OUT_OF_MEMORY)
 """They stay bad when the same code succeeds in another run: what comes and goes is not sound."""
 FEWEST_RUNS = 5
 """With fewer, their standard deviation is often by chance a small part of what hours differ by."""
-FREEDOM = 2
-"""Degrees of freedom of the test, however many runs are stored: the tails of t with as many as runs less one are those
-of normal numbers. In simulation they raised a false alarm in up to 32 of 100 judgements of 40 cases where runs have
-the tails of t with two degrees, or where every tenth spreads fivefold; with two it is at most 1 in 100, and with three
-6. The price is that only large slowdowns are found."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +59,13 @@ def compare_times(case: str, span: str, stored_s: Sequence[float], candidate_s: 
     """
     logs = np.log(np.asarray(stored_s, dtype=float))
     before_s, after_s = float(np.exp(logs.mean())), float(np.median(candidate_s))
+    residuals, squares = logs - logs.mean(), float(((logs - logs.mean()) ** 2).sum())
+    # Residuals studentised without their own run: each run stands as far from the others as a new one would.
+    others = np.maximum(squares * (1 - 1 / len(logs)) - residuals**2, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        deviations = np.nan_to_num(
+            residuals * np.sqrt((len(logs) - 2) / others), nan=0.0, posinf=np.inf, neginf=-np.inf
+        )
     return Change(
         case=case,
         span=span,
@@ -73,7 +75,8 @@ def compare_times(case: str, span: str, stored_s: Sequence[float], candidate_s: 
         shift=math.log(after_s / before_s),
         # Of a prediction: of one further run, about the mean of the stored ones.
         error=float(logs.std(ddof=1)) * math.sqrt(1 + 1 / len(logs)),
-        freedom=FREEDOM,
+        freedom=HEAVIEST_TAILS,
+        deviations=deviations.tolist(),
         values=f"{seconds(before_s)} in {len(logs)} stored runs, {seconds(after_s)} now",
         runs="stored runs",
         signed_margin=False,

@@ -18,6 +18,7 @@ from suite.gate.output.sentences import (
     facts,
     finite,
     most,
+    open_questions,
     percent,
     quantity,
     settings_of,
@@ -134,7 +135,10 @@ def _said(shown: Shown) -> Text:
     compared = say("gate.compared", after=after, before=before, at=at, counts=_counts(judgement) or numbers.NOTHING)
     interrupted = say("gate.interrupted") if judgement.interrupted else ""
     judged_nothing = say("gate.judged_nothing") if judgement.judged_nothing else ""
-    sentence = joined("sentence", [compared, interrupted, judged_nothing])
+    count, noisy, hidden = open_questions(judgement)
+    undecided = say("gate.undecided", count=numbers.count(count), noisy=numbers.count(noisy)) if count else ""
+    hides = say("gate.hidden", most=hidden) if hidden else ""
+    sentence = joined("sentence", [compared, interrupted, judged_nothing, undecided, hides])
     return say("gate.of", label=shown.label, said=sentence) if shown.label else sentence
 
 

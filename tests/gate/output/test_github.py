@@ -21,6 +21,16 @@ def test_the_headline_says_what_came_out_and_of_what():
     )
 
 
+def test_what_is_undecided_is_never_green_words():
+    undecided = judgement(timing(Outcome.INCONCLUSIVE, 19.0), timing())
+    words = "no slowdown was proven; 1 of 2 noisy measurements are undecided"
+    assert markdown(undecided).startswith(f"## Performance gate: {words}")
+    first, second = annotations(undecided)
+    assert first.startswith(f"::warning title=gate::{words}")
+    assert second.startswith("::warning title=inconclusive")
+    assert not any("no slowdown" in line for line in annotations(judgement(timing())))
+
+
 def test_the_table_shows_all_that_is_not_the_same():
     shown, folded = markdown(mixed()).split("<details>")
     assert [row.split(" | ")[0] for row in rows(shown)] == [

@@ -52,6 +52,11 @@ def test_a_test_case_has_its_quantitys_name_and_numbers():
     assert case.find("failure").get("message").startswith("+5.2 % (4.2 to 6.2): slower by more")
 
 
+def test_the_suites_name_says_what_is_undecided():
+    assert "no slowdown was proven; 1 of 1" in suite_of(judgement(timing(Outcome.INCONCLUSIVE))).get("name")
+    assert suite_of(judgement(timing())).get("name").endswith(": nothing is slower or worse")
+
+
 def test_a_verdict_on_a_whole_case_has_a_name_too():
     (case,) = suite_of(judgement(whole()))
     assert case.get("name") == "case"

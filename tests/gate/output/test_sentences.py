@@ -11,6 +11,7 @@ from suite.gate.output.sentences import (
     compared,
     differences,
     facts,
+    meaning,
     settings_of,
     shared_settings,
     short_names,
@@ -71,6 +72,7 @@ def test_a_difference_has_a_dash_where_a_side_is_not_known():
         ([timing(Outcome.SLOWER)], {"interrupted": True}, "cut short"),
         ([], {}, "Nothing was judged"),
         ([whole(Outcome.NEW)], {}, "Nothing was judged"),
+        ([whole(Outcome.NEW)], {"facts": {"first": True}}, "Nothing to do"),
         ([whole(Outcome.MISSING), timing(Outcome.SLOWER)], {}, "Mend"),
         ([timing(Outcome.SLOWER), whole(Outcome.INCOMPARABLE)], {}, "To let a case pass"),
         ([whole(Outcome.INCOMPARABLE), timing(Outcome.INCONCLUSIVE)], {"form": "stored"}, "on one machine"),
@@ -82,6 +84,40 @@ def test_a_difference_has_a_dash_where_a_side_is_not_known():
 )
 def test_the_advice_is_for_the_worst_that_was_found(verdicts, said, words):
     assert words in advice(judgement(*verdicts, **said))
+
+
+UNDECIDED = timing(Outcome.INCONCLUSIVE, 1.2, high=1.4)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "words"),
+    [
+        ([timing(), exact(Outcome.SAME)], "nothing is slower or worse"),
+        (
+            [UNDECIDED] * 16,
+            "no slowdown was proven; 16 of 16 noisy measurements are undecided: the noise hides slowdowns of up to +40",
+        ),
+        (
+            [UNDECIDED, timing(), exact(Outcome.SAME)],
+            "no slowdown was proven; 1 of 2 noisy measurements are undecided: the",
+        ),
+        ([whole(Outcome.INCONCLUSIVE)], "no slowdown was proven; 1 of 1 noisy measurements are undecided"),
+        ([timing(), whole(Outcome.UNJUDGED)], "no slowdown was proven; 1 ran no code of the revisions"),
+        ([whole(Outcome.NEW)], "nothing to compare with yet, since all of it is new"),
+        ([UNDECIDED, timing(Outcome.SLOWER)], "slower or worse"),
+    ],
+)
+def test_nothing_is_slower_is_said_only_where_all_is_decided(verdicts, words):
+    judged = judgement(*verdicts, facts={"first": True})
+    assert meaning(judged).startswith(words)
+    assert ("nothing is slower" in meaning(judged)) is (words == "nothing is slower or worse")
+
+
+def test_what_is_new_passes_only_where_the_older_side_ran():
+    for verdicts, code in (([], 4), ([whole(Outcome.NEW)], 0), ([whole(Outcome.NEW), whole(Outcome.UNJUDGED)], 4)):
+        assert judgement(*verdicts, facts={"first": True}).exit_code == code
+        assert judgement(*verdicts, facts={"first": False}).exit_code == 4
+    assert judgement(whole(Outcome.NEW), whole(Outcome.MISSING), facts={"first": True}).exit_code == 4
 
 
 def test_the_accept_command_quotes_the_worst_case_for_a_shell():

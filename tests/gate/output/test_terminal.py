@@ -88,6 +88,9 @@ def test_it_ends_with_the_command_to_accept_and_the_exit_code():
     assert command == f"  suite gate accept '{case}' --reason … --ceiling … --expires …"
     assert code == "exit code 1: slower or worse"
     assert lines(judgement(timing()), width=80, colour=False)[-1] == "exit code 0: nothing is slower or worse"
+    undecided = text_of(judgement(timing(Outcome.INCONCLUSIVE, 19.0)), width=80)
+    assert "exit code 0: no slowdown was proven; 1 of 1 noisy measurements are undecided" in undecided
+    assert "nothing is slower" not in undecided
     assert lines(judgement(), width=80, colour=False)[-1].startswith("exit code 4")
     assert "suite gate accept" not in text_of(judgement(whole(), exact()))
 

@@ -3,6 +3,8 @@
 import json
 import math
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,8 +15,9 @@ from suite.gate.pytest_benchmark.comparison import FoundBenchmark, SuiteComparis
 from suite.gate.rules.decision import LEAST_LAUNCHES, LEAST_ROUNDS, Decisions
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.side_by_side import timing
+from suite.gate.side_by_side.revisions import Tree
 from suite.gate.side_by_side.worker_client import FailedError
-from suite.gate.verdict import Outcome
+from suite.gate.verdict import Outcome, Side
 from tests.gate.pytest_benchmark import projects
 from tests.gate.repositories import repository
 
@@ -157,6 +160,35 @@ def test_a_suite_of_installed_code_is_refused_before_timing(tmp_path, monkeypatc
     assert "timing:" not in capsys.readouterr().out
 
 
+def test_the_first_benchmarks_of_a_project_pass(tmp_path, monkeypatch, capsys):
+    repo = repository(tmp_path / "checkout")
+    plain = {"src/fastpkg/__init__.py": "", "tests/test_plain.py": "def test_it():\n    pass\n"}
+    repo.commit(plain)
+    repo.write({"bench/test_it.py": "import fastpkg\n\n\ndef test_it(benchmark):\n    benchmark(int)\n"})
+    monkeypatch.chdir(repo.folder)
+    given = ("--against", "HEAD", "--python", sys.executable, "--out", str(tmp_path / "out"))
+    assert called(monkeypatch, "pytest", "bench", *given) == 0
+    (verdict,) = read_judgement(tmp_path / "out").verdicts
+    assert verdict.outcome is Outcome.NEW
+    assert "exit code 0: nothing to compare with yet, since all of it is new" in capsys.readouterr().out
+    assert called(monkeypatch, "pytest", "tests", *given) == 4
+
+
+def test_what_the_older_side_cannot_collect_is_not_new():
+    for failed, code in (({}, 0), ({"t.py": "no module re2"}, 4)):
+        comparison = SuiteComparison(
+            before=Tree(side=Side(label="main"), folder=Path()),
+            after=Tree(side=Side(label="here"), folder=Path()),
+            revisions=SimpleNamespace(paths=()),
+            python=SimpleNamespace(versions=""),
+            seconds=None,
+            tolerances=Tolerances(),
+            trusts_candidate=False,
+        )
+        comparison._paired({**side(), "failed": failed}, side(a="1"))
+        assert comparison.judgement(inconclusive_fails=False, interrupted=False).exit_code == code
+
+
 def side(**parts):
     """What a worker collects: a benchmark by each name, with the hash of its test."""
     benchmarks = [{"id": id, "file": "t.py", "parts": {"test": hash}, "timer": id == "c"} for id, hash in parts.items()]
@@ -193,14 +225,16 @@ def test_time_that_calls_no_change_is_refused_or_times_fewer():
     needed_s = sum(7 * 5 * 2 * (max(3, call_ms) + call_ms) / 1000 for call_ms in range(1, 41))
     assert enough_s(found) == max(120, math.ceil(2 * needed_s))
     assert enough_s(found[:1]) == 120
-    comparison = bare()
-    assert comparison._fitting(found, needed_s + 0.01) == found
-    assert not comparison.verdicts
-    assert comparison._fitting(found, 1.0) == found[:2]
+    comparison, said = bare(), []
+    assert comparison._fitting(found, needed_s + 0.01, said.append) == found
+    assert (comparison.verdicts, said) == ([], [])
+    assert comparison._fitting(found, 1.0, said.append) == found[:2]
+    (line,) = said
+    assert line.startswith(f"not timed: {', '.join(one.case for one in found[2:])}: 40 benchmarks need ")
     assert {(verdict.outcome, verdict.case) for verdict in comparison.verdicts} == {
         (Outcome.INCONCLUSIVE, one.case) for one in found[2:]
     }
     (reason,) = {verdict.reason for verdict in comparison.verdicts}
     assert reason.startswith(f"40 benchmarks need {math.ceil(needed_s)} s or more, and 1 s are enough for the 2 of")
     with pytest.raises(ValueError, match=r"^seconds must be at least 1 for one of the 40 benchmarks, and about 116"):
-        comparison._fitting(found, 0.1)
+        comparison._fitting(found, 0.1, said.append)

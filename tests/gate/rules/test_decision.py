@@ -20,6 +20,7 @@ from suite.gate.rules.decision import (
 )
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.verdict import Outcome
+from tests.benchmarks import gate_few_launches
 
 SECONDS = 30.0
 CLOCKS = ("wall", "thread_cpu", "process_cpu", "device")
@@ -72,7 +73,8 @@ def test_nothing_is_the_same_before_three_launches_of_rounds():
     made.interim_analysis(samples, 2.0)
     made.interim_analysis(samples + rounds_of(one, [0.0] * (LEAST_ROUNDS - 1), launch=LEAST_LAUNCHES), 4.0)
     assert made.open == [one]
-    assert made.close(samples) == {}
+    assert made.close(samples)[one].outcome is Outcome.INCONCLUSIVE
+    assert made.close(rounds_of(one, [0.0] * (LEAST_ROUNDS - 1))) == {}
     made.interim_analysis(samples + rounds_of(one, [0.0] * LEAST_ROUNDS, launch=LEAST_LAUNCHES), 5.0)
     assert made.decided[one].outcome is Outcome.SAME
     assert (made.decided[one].rounds, made.decided[one].launches) == (LEAST_LAUNCHES * LEAST_ROUNDS, LEAST_LAUNCHES)
@@ -175,8 +177,64 @@ def test_undecided_benchmarks_become_inconclusive_at_the_cap():
     made.interim_analysis(samples, SECONDS)
     closed = made.close(samples)
     assert closed[other].outcome is Outcome.INCONCLUSIVE
-    assert closed[other].effect == effects_of(samples, [one, other])[other][0]
+    effect = effects_of(samples, [one, other])[other][0]
+    assert closed[other].effect.bounds(decision.LEVEL) == pytest.approx(effect.bounds(decision.LEVEL))
     assert made.open == [other]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "spread", "launches", "outcome"),
+    [
+        (19.0, 0.01, 1, Outcome.SLOWER),
+        (19.0, 0.01, 2, Outcome.SLOWER),
+        (1 / 19.0, 0.01, 1, Outcome.FASTER),
+        (2.1, 0.01, 1, Outcome.SLOWER),
+        (1.95, 0.01, 1, Outcome.INCONCLUSIVE),  # another launch may lie 30 % off
+        (1.95, 0.01, 2, Outcome.SLOWER),
+        (19.0, 1.0, 1, Outcome.INCONCLUSIVE),  # rounds that lie so far apart tell nothing
+        (19.0, 1.0, 2, Outcome.INCONCLUSIVE),  # nor such launches
+        (1.3, 0.001, 3, Outcome.INCONCLUSIVE),  # a change of this size waits for its launches
+    ],
+)
+def test_far_slower_is_called_however_few_the_launches(ratio, spread, launches, outcome):
+    one = benchmark()
+    made = decisions(one, benchmark("other"), benchmark("another"))
+    samples = launches_of(one, math.log(ratio), spread, launches=launches)
+    made.interim_analysis(samples, SECONDS)
+    assert made.open == made.benchmarks
+    closed = made.close(samples)[one]
+    low, high = closed.effect.bounds(decision.LEVEL)
+    assert closed.outcome is outcome
+    assert (low > math.log(1.5) or high < -math.log(1.5)) is (outcome is not Outcome.INCONCLUSIVE)
+    assert closed.launches == launches
+
+
+def test_learnt_noise_widens_the_interval_of_few_launches():
+    one, samples = benchmark(), launches_of(benchmark(), math.log(2.1), 0.01, launches=1)
+    assert decisions(one).close(samples)[one].outcome is Outcome.SLOWER
+    noisy = decisions(one, tolerances=Tolerances(noise={("a", "layer", "latency_s"): 0.1}))
+    assert noisy.close(samples)[one].outcome is Outcome.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("launches", [1, 2, 5])
+def test_the_simulated_interval_is_the_shipped_one(launches):
+    generator = np.random.default_rng(2)
+    rounds_LTN = 0.1 * generator.normal(size=(launches, 300, LEAST_ROUNDS)) + np.linspace(0, 2, 300)[:, None]
+    shipped = [decision.far_outcome(decision.cautious_effect(rounds_LTN[:, one].tolist())) for one in range(300)]
+    called = gate_few_launches.far_slower(rounds_LTN)
+    assert called.tolist() == [outcome is Outcome.SLOWER for outcome in shipped]
+    assert 0 < called.sum() < 300
+
+
+@pytest.mark.parametrize("launches", [1, 2, 3])
+def test_shifts_of_few_launches_raise_no_alarms(launches):
+    """Launches that shift by 3 %, or between two layouts 20 % apart, with rounds that spread by 5 %."""
+    generator = np.random.default_rng(0)
+    layouts = generator.integers(2, size=(200, launches, 2)) @ [0.2, -0.2]
+    for shifts in (0.03 * generator.standard_t(3, size=(200, launches)), layouts):
+        rounds = shifts[..., None] + 0.05 * generator.normal(size=(200, launches, LEAST_ROUNDS))
+        outcomes = [decision.far_outcome(decision.cautious_effect(one)) for one in rounds.tolist()]
+        assert set(outcomes) == {Outcome.INCONCLUSIVE}
 
 
 @dataclass

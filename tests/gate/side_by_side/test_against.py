@@ -443,5 +443,6 @@ def test_a_sweep_of_installed_code_alone_is_refused(flat, capsys):
         "no case of sweep=gate runs code that the two revisions hold at their top or in src/"
     )
     assert ", but what is installed here, suite: choose cases that do" in refusal.reason
+    assert refusal.reason.endswith("suite gate pytest --against HEAD")
     assert (refusal.outcome, judgement.exit_code) == (Outcome.BROKEN, 4)
     assert capsys.readouterr().out == ""

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from suite.gate.output.files import write_judgement
 from suite.gate.pytest_benchmark.project import ProjectRevisions
 from suite.gate.side_by_side import revisions
 from suite.gate.side_by_side.worker_client import WorkerError
 from suite.records.user_cache import INDUCTOR, KERNELS
+from tests.gate.judgements import judgement, timing
 from tests.gate.repositories import LIGHT_WORKER, Repository, repository
 
 LIKE_A_NUMBER = re.compile(r"\d+e\d+")
@@ -168,6 +170,15 @@ def test_an_unchanged_tree_is_not_dirty_and_runs_no_hook(tmp_path, monkeypatch):
     assert not revisions.after(repo.folder, tmp_path).side.dirty
     assert repo.digest() == digest
     assert not (tmp_path / "ran").exists()
+
+
+def test_the_gates_own_results_are_no_change_of_the_tree(tmp_path):
+    repo = repository(tmp_path / "repo")
+    repo.commit({"kept": "old"})
+    write_judgement(judgement(timing()), repo.folder / "results" / "gate" / "20260301T100000Z", {"rounds.csv.gz": b""})
+    assert not revisions.after(repo.folder, tmp_path / "own").side.dirty
+    repo.write({"results/gate/notes": "mine"})
+    assert revisions.after(repo.folder, tmp_path / "mine").side.dirty
 
 
 def test_a_repository_without_a_commit_is_refused(tmp_path):

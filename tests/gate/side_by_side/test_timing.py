@@ -177,12 +177,29 @@ def test_at_the_cap_what_is_still_open_is_inconclusive(clock):
 
 
 def test_a_cap_that_three_launches_do_not_fit_into_says_so(clock):
-    timing, verdicts = judged(FakeRevisions(clock, sample_s=2.0), seconds=10.0)
+    said = []
+    timing = timing_of(FakeRevisions(clock, sample_s=2.0), seconds=10.0)
+    timing.run(said.append)
     assert timing.rounds.launches == 1
-    one = verdicts["a"]
-    assert (one.outcome, one.reason) == (Outcome.INCONCLUSIVE, "too few launches within the time to judge it")
-    assert one.ratio is None
+    (_, pace), (one, _) = said, timing.verdicts()
+    assert pace.startswith(
+        "at this pace 1 launches fit into 10 s, and a change below 1.5× is called from 5 on: about 200"
+    )
+    assert (one.outcome, one.launches) == (Outcome.INCONCLUSIVE, 1)
+    assert (
+        one.reason == "after 40 s it has run in 1 launches, and a change below 1.5× is called from 5 on: more --seconds"
+    )
+    assert 0.7 < one.low < one.ratio < one.high < 1.4
     assert one.before == pytest.approx(1, rel=0.05)
+
+
+def test_one_launch_finds_what_is_far_slower(clock):
+    _, verdicts = judged(FakeRevisions(clock, slower={"a": 18.0}, waits={"b": 18.0}, sample_s=2.0), seconds=10.0)
+    assert {case: (one.outcome, one.launches) for case, one in verdicts.items()} == dict.fromkeys(
+        "ab", (Outcome.SLOWER, 1)
+    )
+    assert verdicts["a"].low > 1.5
+    assert "by wall time" in verdicts["b"].reason
 
 
 def test_launches_too_few_for_a_change_are_said(clock):
@@ -190,7 +207,9 @@ def test_launches_too_few_for_a_change_are_said(clock):
     one = verdicts["a"]
     assert one.outcome is Outcome.INCONCLUSIVE
     assert one.launches == 4 < timing.decisions.launches_for_change
-    assert one.reason == "after 35 s it has run in 4 launches, and a change is called from 5 on: more --seconds"
+    assert (
+        one.reason == "after 35 s it has run in 4 launches, and a change below 1.5× is called from 5 on: more --seconds"
+    )
 
 
 @pytest.mark.parametrize(("seconds", "first_s"), [(6.0, 0.5), (SECONDS, LAUNCH_S), (120.0, LAUNCH_S)])

@@ -60,6 +60,12 @@ def test_what_was_cut_short_or_judged_nothing_says_so(tmp_path, judged, words):
     assert words in section_of(tmp_path, judged).explanation
 
 
+def test_what_is_undecided_and_what_noise_hides_is_said(tmp_path):
+    explanation = section_of(tmp_path, judgement(timing(Outcome.INCONCLUSIVE, 1.2), timing())).explanation
+    assert "No verdict on 1 of 2 quantities with noise" in explanation
+    assert "hides slowdowns of up to +21.0 %" in explanation
+
+
 def test_each_timing_is_drawn_with_its_interval_and_allowance(tmp_path):
     figure, _ = section_of(tmp_path, mixed()).figures
     traces = traces_of(figure)
