@@ -78,7 +78,7 @@ def meaning(judgement: Judgement) -> str:
         return MEANINGS[judgement.exit_code]
     if counts.keys() == {Outcome.NEW}:
         return "nothing to compare with yet, since all of it is new"
-    hides = f": the noise hides slowdowns of up to {hidden}" if hidden else ""
+    hides = f": the noise hides slowdowns of up to {hidden.replace(' ', '')}" if hidden else ""
     parts = [
         *([f"{undecided:,} of {noisy:,} noisy measurements are undecided{hides}"] if undecided else []),
         *([f"{counts[Outcome.UNJUDGED]:,} ran no code of the revisions"] if counts[Outcome.UNJUDGED] else []),

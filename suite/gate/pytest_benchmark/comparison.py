@@ -266,11 +266,11 @@ class SuiteComparison(Comparison):
             f"{len(found)} benchmarks need {math.ceil(needed_s)} s or more, and {seconds:g} s are enough for the "
             f"{len(fitting)} of the shortest calls: more --seconds, or fewer benchmarks"
         )
-        if left_out := [one for one in found if one not in fitting]:
+        left_out = [one for one in found if one not in fitting]
+        for one in left_out:
+            self._add(one.case, Outcome.INCONCLUSIVE, reason, metric=LATENCY, clock=one.clock.name)
+        if left_out:
             say(f"not timed: {', '.join(one.case for one in left_out)}: {reason}")
-        for one in found:
-            if one in left_out:
-                self._add(one.case, Outcome.INCONCLUSIVE, reason, metric=LATENCY, clock=one.clock.name)
         return [one for one in found if one in fitting]
 
 

@@ -22,7 +22,7 @@ from suite.configuration.untrusted import parse_json
 from suite.gate.rules.acceptances import apply_file
 from suite.gate.rules.multiple_testing import ALPHA, Change, judge_together
 from suite.gate.rules.tolerances import Tolerances
-from suite.gate.stored.case import BASELINE, CANDIDATE, FEWEST_RUNS, compare_times
+from suite.gate.stored.case import BASELINE, CANDIDATE, FEWEST_RUNS, broken_verdict, compare_times, side
 from suite.gate.verdict import LATENCY, Judgement, Outcome, Side, Verdict
 from suite.records.record import RECORD, CorruptRecordError
 from suite.records.store import JUDGEMENT, read_file
@@ -108,16 +108,18 @@ def judge_benchmarks(
     `accepted`: a file of acceptances.
     """
     before, after = read_runs(baseline), read_runs(candidate)
-    verdicts = [_broken(BASELINE, reason) for reason in before.broken]
-    verdicts += [_broken(CANDIDATE, reason) for reason in after.broken]
+    verdicts = [broken_verdict(BASELINE, reason) for reason in before.broken]
+    verdicts += [broken_verdict(CANDIDATE, reason) for reason in after.broken]
     if before.files & after.files:
-        verdicts.append(_broken(CANDIDATE, "baseline and candidate overlap, so runs would be compared with themselves"))
+        verdicts.append(
+            broken_verdict(CANDIDATE, "baseline and candidate overlap, so runs would be compared with themselves")
+        )
     found = list(_found(before.runs, after.runs)) if before.runs and after.runs else []
     changes = [judged for judged in found if isinstance(judged, Change)]
     verdicts += [judged for judged in found if isinstance(judged, Verdict)]
     verdicts += judge_together(changes, tolerances)
     if before.runs and after.runs and not _names(before.runs) & _names(after.runs):
-        verdicts.append(_broken("nothing", "no benchmark stands on both sides, so nothing was judged"))
+        verdicts.append(broken_verdict("nothing", "no benchmark stands on both sides, so nothing was judged"))
     verdicts, warnings = apply_file(verdicts, accepted, today or datetime.date.today())
     return Judgement(
         form="stored",
@@ -358,17 +360,7 @@ def _names(runs: Sequence[Run]) -> set[str]:
 
 
 def _side(runs: Runs) -> Side:
-    """Return a side with the commit where all of its files are of one."""
-    commits = {run.commit for run in runs.runs}
-    return Side(
-        label=runs.label,
-        commit=commits.pop() if len(commits) == 1 else None,
-        dirty=any(run.dirty for run in runs.runs),
-    )
-
-
-def _broken(case: str, reason: str) -> Verdict:
-    return Verdict(case=case, outcome=Outcome.BROKEN, reason=reason)
+    return side(runs.label, [run.commit for run in runs.runs], [run.dirty for run in runs.runs])
 
 
 def _object(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:

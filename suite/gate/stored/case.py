@@ -9,7 +9,7 @@ such an hour, so that it takes all timings of a judgement to tell how far the ne
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from suite.gate.rules.exact import exact_of_record, judge_exact
 from suite.gate.rules.fingerprint import changed_settings, differences, surroundings
 from suite.gate.rules.multiple_testing import HEAVIEST_TAILS, Change
 from suite.gate.rules.tolerances import Tolerances
-from suite.gate.verdict import LATENCY, Outcome, Verdict
+from suite.gate.verdict import LATENCY, Outcome, Side, Verdict
 from suite.records.metrics import METRICS
 from suite.records.numbers import seconds
 from suite.records.record import Record, Status
@@ -219,6 +219,16 @@ def unsound(case: str, role: str, runs: Sequence[Run]) -> Iterator[Verdict]:
                     case=case, span=reading.span, metric=reading.metric, outcome=Outcome.BROKEN, reason=reason
                 )
                 break
+
+
+def broken_verdict(case: str, reason: str) -> Verdict:
+    return Verdict(case=case, outcome=Outcome.BROKEN, reason=reason)
+
+
+def side(label: str, commits: Iterable[str | None], dirty: Iterable[bool]) -> Side:
+    """Return a side, with its commit where all of its runs are of one."""
+    every = set(commits)
+    return Side(label=label, commit=(every.pop() or None) if len(every) == 1 else None, dirty=any(dirty))
 
 
 def presence(case: str, old: Sequence[Run], new: Sequence[Run]) -> Verdict:

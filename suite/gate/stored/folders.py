@@ -14,9 +14,9 @@ from typing import Any
 from suite.gate.rules.acceptances import apply_file
 from suite.gate.rules.multiple_testing import ALPHA, judge_together
 from suite.gate.rules.tolerances import Tolerances, machine_kind
-from suite.gate.stored.case import BASELINE, CANDIDATE, FEWEST_RUNS, Found, Run, judge_case
+from suite.gate.stored.case import BASELINE, CANDIDATE, FEWEST_RUNS, Found, Run, broken_verdict, judge_case, side
 from suite.gate.stored.seeds import by_arm, judge_arm
-from suite.gate.verdict import Judgement, Outcome, Side, Verdict
+from suite.gate.verdict import Judgement, Side, Verdict
 from suite.records.derived import started_at
 from suite.records.record import Record
 from suite.records.store import Contents, Room, read_contents
@@ -57,7 +57,9 @@ def judge_stored(
     found = _found(before.by_case, after.by_case, tolerances) if before.by_case and after.by_case else []
     pairs = [pair for case in found for pair in case.pairs]
     if found and not pairs:
-        broken.append(_broken("nothing", "no case ran on both sides with a quantity to compare, so nothing was judged"))
+        broken.append(
+            broken_verdict("nothing", "no case ran on both sides with a quantity to compare, so nothing was judged")
+        )
     verdicts = [verdict for case in found for verdict in case.verdicts]
     verdicts += judge_together([quantity for case in found for quantity in case.tested], tolerances)
     verdicts, warnings = apply_file([*broken, *verdicts], accepted, today or datetime.date.today())
@@ -116,27 +118,18 @@ def _broken_folders(baseline: Path, candidate: Path, before: Runs, after: Runs) 
     for role, runs in ((BASELINE, before), (CANDIDATE, after)):
         if not runs.by_case:
             lacks = "holds no run that can be read" if runs.exists else "is no folder"
-            yield _broken(role, f"missing {role}: {runs.label} {lacks}")
+            yield broken_verdict(role, f"missing {role}: {runs.label} {lacks}")
     old, new = baseline.resolve(), candidate.resolve()
     if old.is_relative_to(new) or new.is_relative_to(old):
-        yield _broken(CANDIDATE, "baseline and candidate overlap, so runs would be compared with themselves")
+        yield broken_verdict(CANDIDATE, "baseline and candidate overlap, so runs would be compared with themselves")
     for role, runs in ((BASELINE, before), (CANDIDATE, after)):
         for reason in runs.unreadable:
-            yield _broken(role, reason)
-
-
-def _broken(case: str, reason: str) -> Verdict:
-    return Verdict(case=case, outcome=Outcome.BROKEN, reason=reason)
+            yield broken_verdict(role, reason)
 
 
 def _side(label: str, records: Sequence[Record]) -> Side:
-    """Return a side with the commit where all of its records are of one."""
-    commits = {str(record.provenance.get("commit") or "") for record in records}
-    return Side(
-        label=label,
-        commit=(commits.pop() or None) if len(commits) == 1 else None,
-        dirty=any(record.provenance.get("dirty") is True for record in records),
-    )
+    made_by = [record.provenance for record in records]
+    return side(label, [str(by.get("commit") or "") for by in made_by], [by.get("dirty") is True for by in made_by])
 
 
 def _facts(new: Sequence[Record], tolerances: Tolerances) -> Mapping[str, Any]:
