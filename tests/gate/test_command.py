@@ -171,9 +171,20 @@ def test_what_cannot_be_compared_is_never_green(tmp_path, monkeypatch, capsys, b
 
 
 @needs_pipes
+def test_time_that_no_change_fits_into_is_refused_beforehand(tmp_path, monkeypatch, capsys):
+    """Of forty timings a change takes seven launches of five rounds, and each sample 3 ms on either side."""
+    many = {"cases": {f"case{number}": GOOD for number in range(40)}}
+    monkeypatch.chdir(light(tmp_path / "checkout", many, many).folder)
+    assert called(monkeypatch, "--against", "HEAD", "--seconds", "8") == 2
+    said = capsys.readouterr()
+    assert "seconds must be at least 9, since a change of one of 40 timings is called from 7 launches on" in said.err
+    assert "timings decided" not in said.out
+
+
+@needs_pipes
 @pytest.mark.parametrize(("before", "code"), [({"one": GOOD}, 0), ({}, 4)])
 def test_cases_that_are_all_new_pass_where_the_older_side_composes(tmp_path, monkeypatch, before, code):
-    """`only` is what the command line chose: what the older worker has no such case of."""
+    """The command line chooses a case that the older side lacks, whether or not it has another."""
     found, _ = judged(monkeypatch, tmp_path, {"cases": before}, {"cases": CASES}, "--set", "name=two")
     assert found == code
 

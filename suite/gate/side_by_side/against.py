@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.gate.output.sentences import SETTINGS
-from suite.gate.rules.decision import AFTER, BEFORE, Benchmark
+from suite.gate.rules.decision import AFTER, BEFORE, LEAST_ROUNDS, Benchmark, launches_for_change
 from suite.gate.rules.exact import Exact, judge_exact
 from suite.gate.rules.fingerprint import changed_settings
 from suite.gate.rules.tolerances import Tolerances
@@ -24,6 +24,7 @@ from suite.gate.side_by_side.answers import checked_ceilings
 from suite.gate.side_by_side.pairing import Expanded, check_can_be_timed, command_of, expanded_from, paired
 from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, Revisions, Tree, files_of
 from suite.gate.side_by_side.timing import Say, TimingComparison
+from suite.gate.side_by_side.worker import LEAST_SAMPLE_S
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
 from suite.gate.verdict import LATENCY, Judgement, Outcome, Verdict
 from suite.records.metrics import METRICS
@@ -132,7 +133,8 @@ class RevisionComparison(Comparison):
     def run(self, say: Say) -> None:
         """Compare the revisions.
 
-        Raises ValueError where the newer tree refuses the command line, WorkerError where a worker does not start.
+        Raises ValueError where the newer tree refuses the command line and where the time is too short for any change,
+        WorkerError where a worker does not start.
         """
         revisions = Revisions(
             trees=(self.before.folder, self.after.folder),
@@ -153,6 +155,13 @@ class RevisionComparison(Comparison):
                 reason = "no case ran on both sides with a quantity to compare, so nothing was judged"
                 self._add("nothing", Outcome.BROKEN, reason)
             say(_summary(self.verdicts))
+            launches = launches_for_change(len(benchmarks))
+            least_s = len(benchmarks) * launches * LEAST_ROUNDS * len(SIDES) * LEAST_SAMPLE_S
+            if self.seconds < least_s:
+                raise ValueError(
+                    f"seconds must be at least {math.ceil(least_s)}, since a change of one of {len(benchmarks)} "
+                    f"timings is called from {launches} launches on; got {self.seconds:g}"
+                )
             self.timing = TimingComparison(
                 revisions=revisions,
                 cases=cases,
