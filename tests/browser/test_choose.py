@@ -5,9 +5,12 @@ import math
 from pathlib import Path
 
 import pytest
+import yaml
 
 import suite.report.page
+from suite.configuration.files import read_choice
 from suite.report.decide.data import decide_data, decide_words
+from suite.theory.calibration import calibrated_by
 from tests.browser.questions import order_of, rl_answer, rl_questions, serving_answer, serving_questions
 
 SCRIPT = Path(suite.report.page.__file__).parent / "scripts" / "choose.js"
@@ -30,16 +33,19 @@ ASK = """([data, words, serving, orders, rl]) => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def of_page(browser):
+def page_answers(browser, serving, rl):
     page = browser.new_page()
     page.add_script_tag(content=SCRIPT.read_text(encoding="utf-8"))
-    serving = serving_questions()
     orders = [order_of(at) for at in range(len(serving))]
-    asked = [decide_data(), decide_words("en"), serving, orders, rl_questions()]
-    found = page.evaluate(ASK, json.loads(json.dumps(asked)))
+    asked = [decide_data(), decide_words("en"), serving, orders, rl]
+    answers = page.evaluate(ASK, json.loads(json.dumps(asked)))
     page.close()
-    return found
+    return answers
+
+
+@pytest.fixture(scope="module")
+def of_page(browser):
+    return page_answers(browser, serving_questions(), rl_questions())
 
 
 def apart(ours, theirs, where=""):
@@ -71,6 +77,20 @@ def test_the_page_chooses_as_python_does(of_page):
     assert {found.get("by") for found in answers} == {"expected", "bound", None}
     assert sum(answer["expected_s"] is not None for answer in every) > 20
     assert len({answer["expected_why"] for answer in every}) > 7
+
+
+def test_both_stop_where_arithmetic_may_limit_an_unfitted_kernel(browser, tmp_path):
+    """As for a calibration that says nothing of prompts: the more new tokens, the more arithmetic beside the cache."""
+    content = read_choice("calibration", "h100-sxm5-80gb")
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({**content, "prefill": {}}))
+    plain = {"model": "llama-3.1-70b", "gpus": "4xh100", "context": 32_768}
+    questions = [{**plain, "new_tokens": count} for count in range(1, 21)]
+    with calibrated_by(tmp_path / "own.yaml"):
+        answers = [serving_answer(question, order_of(at)) for at, question in enumerate(questions)]
+        on_page = page_answers(browser, questions, [])["chosen"]
+    assert [apart(*both) for both in zip(answers, on_page, strict=True)] == [[]] * len(questions)
+    whys = {answer["expected_why"] for found in answers for answer in found["answers"]}
+    assert any("does not say how fast this kernel computes" in (why or "") for why in whys)
 
 
 def test_the_page_fits_rl_as_python_does(of_page):

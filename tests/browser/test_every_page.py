@@ -218,3 +218,42 @@ def test_a_leads_facets_open_the_table_that_holds_its_number(open_page, tmp_path
     assert written in page.locator(".reason").inner_text()
     chosen = {name: page.locator(f".choices select[name={name}]").input_value() for name in link}
     assert chosen == facets
+
+
+MARKS = """(svg) => {
+  const at = (mark, name) => Number(svg.querySelector(mark)?.getAttribute(name) ?? NaN);
+  return [at(".neutral", "x1"), at(".interval", "x1"), at(".interval", "x2"), at(".value", "cx")];
+}"""
+
+
+def test_a_lead_is_drawn_on_its_side_of_neither_way(open_page, tmp_path):
+    """As far off as it says: times by their logarithm, so that twice and half are as far from one."""
+    marks = [
+        (2.0, (1.5, 4.0), 1.0, (1, 0.585, 2)),
+        (0.5, (0.25, 1.5), 1.0, (-1, -2, 0.585)),
+        (-3.0, (-5.0, 1.0), 0.0, (-3, -5, 1)),
+        (3.0, (-1.0, 5.0), 0.0, (3, -1, 5)),
+        (0.8, None, 0.5, (0.3, None, None)),
+    ]
+    leads = [Lead(about="a", written="b", value=value, ends=ends, neutral=neutral) for value, ends, neutral, _ in marks]
+    rulings = [
+        Ruling(id=f"r{place}", claim="A claim.", outcome="supported", word="yes", lead=lead, section="latency")
+        for place, lead in enumerate(leads)
+    ]
+    answers = Answers(cards=[Card(question="Q?", answer="A.", ruling=one) for one in rulings], rulings=rulings)
+    store(tmp_path / "runs", *ordinary_records(1))
+    results = read_results([tmp_path / "runs"])
+    path = tmp_path / "page.html"
+    path.write_text(whole(build_views(results), results, answers=answers), encoding="utf-8")
+    page = open_page(path)
+    pictures = page.locator(".card svg.lead")
+    assert pictures.count() == len(marks)
+    for place, (_, ends, _, offsets) in enumerate(marks):
+        middle, *drawn = pictures.nth(place).evaluate(MARKS)
+        low, high, value = (at - middle for at in drawn)
+        furthest = max(abs(offset) for offset in offsets if offset is not None)
+        unit = (middle - 8) / 1.15 / furthest
+        assert middle == 120
+        assert value == pytest.approx(unit * offsets[0], rel=1e-3)
+        if ends:
+            assert [low, high] == pytest.approx([unit * offset for offset in offsets[1:]], rel=1e-3)

@@ -55,7 +55,10 @@ def test_a_flush_reads_more_than_the_cache_holds(monkeypatch):
 
 def test_a_probe_that_stayed_warm_is_said():
     def probed(*ratios):
-        return [Reading(step=0, span="kernel", metric="flush_probe_ratio", value=ratio) for ratio in ratios]
+        cold = [Reading(step=0, span="kernel", metric="cold_latency_s", value=9.0) for _ in ratios]
+        return cold + [Reading(step=0, span="kernel", metric="flush_probe_ratio", value=ratio) for ratio in ratios]
 
     assert unproven(probed(5.0, 1.0, 3.0)) is None
+    assert unproven(probed(1.0, 2.0, 2.1)) is None
+    assert "1.50 times" in unproven(probed(5.0, 1.0, 1.5))
     assert "1.30 times" in unproven(probed(1.3))

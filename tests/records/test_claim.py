@@ -5,7 +5,9 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
+import filelock
 import pytest
 
 from suite.records.claim import claim_folder, claim_new_folder, run_folders
@@ -115,6 +117,24 @@ def test_a_link_in_place_of_a_part_of_a_run_is_stepped_over(tmp_path):
         assert claim.folder.name == f"{KEY[:16]}-5"
     assert [path.name for path in elsewhere.iterdir()] == ["mine"]
     assert (elsewhere / "mine").read_text() == "mine"
+
+
+@pytest.mark.parametrize("claimed", [claim_folder, claim_new_folder])
+def test_what_is_finished_just_before_the_lock_stays(tmp_path, monkeypatch, claimed):
+    """Its holder ends between a look at the folder and the lock on it."""
+    acquire = filelock.FileLock.acquire
+
+    def finish_first(lock, *arguments, **more):
+        folder = Path(lock.lock_file).parent
+        if folder.name == KEY[:16] and not (folder / "record.json").exists():
+            write_record(build(), folder)
+        return acquire(lock, *arguments, **more)
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", finish_first)
+    with claimed(tmp_path, KEY) as claim:
+        assert claim.folder.name == f"{KEY[:16]}-2"
+    assert [stored.folder.name for stored in read_contents([tmp_path]).stored] == [KEY[:16]]
+    assert not list(tmp_path.rglob(LOCK))
 
 
 def test_a_new_folder_is_none_that_was_there(tmp_path):

@@ -13,10 +13,12 @@ from tests.records.factory import REFERENCE, build, committed, store
 from tests.records.implausible_records import (
     ON_A_CPU,
     ON_A_GPU,
+    busy_on_all_cpus,
     kernel_from_layer,
     on_a_cpu,
     on_a_gpu,
     readings_of,
+    scaled,
     taking,
 )
 
@@ -49,6 +51,11 @@ def test_a_bad_record_is_refused_by_its_own_rule_alone(plant, tmp_path, capsys):
 @pytest.mark.parametrize("good", [on_a_cpu, on_a_gpu])
 def test_the_record_they_are_made_of_is_good(good, tmp_path, capsys):
     store(tmp_path, good().record, series=good().series)
+    assert faults(tmp_path, capsys) == ([], 0)
+
+
+def test_a_process_may_be_busy_on_every_cpu(tmp_path, capsys):
+    store(tmp_path, busy_on_all_cpus(on_a_cpu(), 0.99).record)
     assert faults(tmp_path, capsys) == ([], 0)
 
 
@@ -86,6 +93,19 @@ def test_timings_of_another_run_are_found_even_scaled(factor, tmp_path, capsys):
         f"{tmp_path.name}/{first.name} from row {rows[0]} on{scaled}; and 15 more"
     ]
     assert second.name != first.name
+
+
+@pytest.mark.parametrize(("noise", "is_copy"), [(0.9e-5, True), (1.1e-5, False)])
+def test_a_copy_may_differ_by_rounding_and_no_more(noise, is_copy, tmp_path, capsys):
+    """Two launches of one work differ by a thousand times as much."""
+    good = on_a_cpu()
+    case = replace(good.record.case, axes={**good.record.case.axes, "seq_len": 99})
+    readings = [
+        scaled(one, 1 + noise * (one.step % 2)) if one.metric == "latency_s" else one for one in good.record.readings
+    ]
+    store(tmp_path, good.record, replace(good.record, case=case, readings=readings))
+    found, _ = faults(tmp_path, capsys)
+    assert ["timings from here on are those of" in fault for fault in found] == [True] * is_copy
 
 
 def test_telemetry_of_another_run_is_found(tmp_path, capsys):

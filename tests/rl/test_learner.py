@@ -1,6 +1,7 @@
 """An update in float64, on a tiny policy: what must not matter to it, and what must."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -151,6 +152,27 @@ def test_policy_and_critic_each_move_at_their_own_rate():
     moved = [float((new - old).abs().max()) for new, old in zip(after, before, strict=True)]
     # AdamW's first step is the rate itself wherever there is a gradient; of two warm-up updates the first has half.
     assert moved == pytest.approx([0.5e-3, 0.5e-2], rel=1e-4)
+
+
+def test_each_epoch_takes_every_completion_in_its_own_order():
+    wanted, one = learner("grpo", minibatch=8, inner_epochs=2)
+    batch, _ = one.compute_advantages(collect_rollouts(wanted, one.policy, Meter()).kept)
+    taken = []
+
+    def rows(chosen):
+        taken.extend(chosen.tolist())
+        return batch.rows(chosen[:1])  # the update itself says nothing here
+
+    def orders(*names):
+        taken.clear()
+        assert one.update(SimpleNamespace(tokens_NT=batch.tokens_NT, rows=rows), *names)["updates"] == 4
+        return taken[:16], taken[16:]
+
+    first, second = orders("a step")
+    assert sorted(first) == sorted(second) == list(range(16))
+    assert len({tuple(order) for order in (first, second, range(16))}) == 3
+    assert orders("a step") == (first, second)
+    assert orders("another") != (first, second)
 
 
 def test_the_first_update_is_on_policy():

@@ -34,9 +34,9 @@ class Lottery:
         return Score(accuracy=float(len(completion) % 2), format=0.0, steps=[StepReward(end=0, reward=1.0)])
 
 
-def gathered(step=0, **changes):
+def gathered(step=0, task=None, **changes):
     wanted = plan(**changes)
-    wanted.task = Lottery()
+    wanted.task = task or Lottery()
     policy = new_decoder(wanted, settings()["attention"])
     with torch.no_grad():
         policy.embedding[1] += 0.7 * policy.embedding[5]  # it ends now and then
@@ -115,6 +115,23 @@ def test_the_parts_of_rewards_are_kept_for_gdpo_alone():
     weights = tensor([1.0, 0.1, 1.0]).T.to(kept.rewards_N.dtype)
     torch.testing.assert_close((kept.parts_NK @ weights)[:, 0], kept.rewards_N)
     assert gathered(algorithm="gdpo", format_weight=0).kept.parts_NK.shape == (16, 1)
+
+
+class Balanced(Lottery):
+    """What a completion loses in accuracy it wins in form, so that all have one reward and differ in its parts."""
+
+    def score(self, item, completion):
+        accuracy = float(len(completion) % 2)
+        return Score(accuracy=accuracy, format=1 - accuracy)
+
+
+def test_gdpo_keeps_groups_whose_parts_differ_and_no_sum():
+    filtered = {"filter_groups": True, "filter_groups_max_rounds": 2, "format_weight": 1.0, "task": Balanced()}
+    assert gathered(algorithm="grpo", **filtered).kept is None
+    kept = gathered(algorithm="gdpo", **filtered).kept
+    assert kept.rewards_N.unique().tolist() == [1.0]
+    for group in kept.groups_N.unique():
+        assert len(kept.parts_NK[kept.groups_N == group].unique(dim=0)) == 2
 
 
 def test_a_majority_rewards_and_the_key_keeps_the_accuracy():

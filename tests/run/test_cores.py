@@ -44,6 +44,9 @@ def test_hardware_threads_of_one_core_are_taken_last(tmp_path):
     assert in_order({3, 2, 1, 0}, tmp_path) == [0, 1, 2, 3]
     assert in_order({2, 1}, tmp_path) == [1, 2]
     assert siblings(3, tmp_path) == [1, 3]
+    for cpu, listed in enumerate(("0-1", "0-1", "2-3", "2-3")):  # a core's threads are neighbours
+        (tmp_path / f"cpu{cpu}" / "topology" / "thread_siblings_list").write_text(f"{listed}\n")
+    assert in_order({0, 1, 2, 3}, tmp_path) == [0, 2, 1, 3]
     assert siblings(7, tmp_path) == [7]
 
 

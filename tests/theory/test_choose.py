@@ -70,6 +70,11 @@ def test_an_eight_bit_cache_has_a_byte_an_element_and_its_scales():
 
 def test_all_variants_compare_by_one_clock():
     assert answers().by == EXPECTED
+    latent = answers(model="deepseek-v3", gpus="8xb200", weights="fp8", parallel=None)
+    fitting = [answer for answer in latent.answers if answer.fits]
+    assert len({answer.expected_s is None for answer in fitting}) == 2  # a B200's calibration has no GQA kernels
+    assert latent.by == "bound"
+    assert all(answer.tokens_per_s == answer.batch / answer.bound_s for answer in fitting)
     assert answers(context=400).by == "bound"  # no calibration begins below 512 tokens
     assert answers(gpus="4x80").by is None
 

@@ -55,6 +55,12 @@ def test_the_smallest_sets_are_the_fewest_devices_of_each_size():
     expected = {size: devices_needed(peaks, size, reserve_bytes=reserve) for size in GPU_GIGABYTES}
     assert {gigabytes: count for count, gigabytes in one.sets} == {size: n for size, n in expected.items() if n}
     assert [count * gigabytes for count, gigabytes in one.sets] == sorted(count * gb for count, gb in one.sets)
+    # 23.8 GB at the peak: a device of 24 GB has room for them, but not beside its reserve.
+    changes = {"algorithm": "grpo", "seq_len": 4096, "prompt_len": 256, "lora_rank": 16, "precision": "mixed"}
+    close = fits(**changes, gpus="1x24")[0]
+    assert 24e9 - reserve < close.peak_bytes < 24e9
+    assert not close.fits
+    assert close.sets[:2] == [(1, 40), (2, 24)]
     assert one.fits
     assert not fits(gpus="1x80")[0].fits
     assert fits(gpus="1x80")[0].spare_bytes == pytest.approx(80e9 - reserve - peaks[1])

@@ -174,6 +174,19 @@ def test_files_of_pytest_benchmark_show_a_step(tmp_path, line, history):
     assert f"{commits[16][:9]}..{commits[18][:9]}, 2 commits" in shown
 
 
+@pytest.mark.parametrize(("step", "count"), [(0.004, 0), (0.006, 1), (-0.006, 1)])
+def test_a_step_below_half_a_percent_is_not_listed(tmp_path, line, history, step, count):
+    """However clear it is: here the noise is a hundredth of it."""
+    _, commits = line
+    noise = np.random.default_rng(0).normal(scale=5e-5, size=len(commits))
+    for place, commit in enumerate(commits):
+        median_s = 1e-3 * float(np.exp(noise[place])) * (1 + step * (place >= 15))
+        benchmark_file(tmp_path / "saved" / f"{place:04}_a.json", commit, median_s)
+    history(tmp_path / "saved", "--out", tmp_path / "out")
+    findings = json.loads((tmp_path / "out" / "history.json").read_text())["findings"]
+    assert [finding["is_worse"] for finding in findings] == [step > 0] * count
+
+
 def test_two_machines_are_never_joined(tmp_path, line, history):
     _, commits = line
     for place, commit in enumerate(commits):

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -87,6 +88,48 @@ def test_a_benchmark_is_sampled_within_its_test(flat, tmp_path):
             assert client.ask("close") == {}
         assert not list(flat.rglob("__pycache__"))
         assert {path.name for path in flat.iterdir()} == {"flatpkg", "test_flat.py"}
+
+
+@pytest.fixture
+def timed_call(monkeypatch):
+    """A call of the worker by clocks that the work moves: each call takes the next of these seconds, a half of which a
+    child process is busy for."""
+    if sys.platform == "win32":
+        pytest.skip("the worker reads clocks that Windows has not")
+
+    def make(*calls_s):
+        ahead, now_s = iter(calls_s), 0.0
+
+        def work():
+            nonlocal now_s
+            now_s += next(ahead)
+
+        for clock in ("perf_counter", "thread_time", "process_time"):
+            monkeypatch.setattr(worker, clock, lambda: now_s)
+        monkeypatch.setattr(worker, "_children_s", lambda: now_s / 2)
+        hears = SimpleNamespace(check_result=lambda result: None)
+        return worker.Call(hears, work, lambda: ((), {}), is_set_up=False, teardown=None, disable_gc=False)
+
+    return make
+
+
+@pytest.mark.parametrize(("before_s", "counted_s"), [([0.01, 0.01, 0.01], 0.01), ([0.06], 0.09)])
+def test_the_call_after_a_switch_counts_if_it_is_long(timed_call, before_s, counted_s):
+    """It finds the other side's data in the caches, which is much of a short call. One call fills each sample here."""
+    call = timed_call(*before_s, before_s[0] + 0.03, before_s[0])
+    assert call.calibrate(call.first()) == pytest.approx(before_s[0])
+    sample = call.sample(SimpleNamespace(update=lambda seconds: None))
+    assert (sample["wall_s"], sample["calls"]) == (pytest.approx(counted_s), 1)
+
+
+def test_every_clock_says_the_seconds_of_one_call(timed_call):
+    call = timed_call(*[1e-4] * 100)
+    call.calibrate(call.first())
+    sample = call.sample(SimpleNamespace(update=lambda seconds: None))
+    assert sample["calls"] > 10
+    clocks = {"wall_s": 1e-4, "thread_cpu_s": 1e-4, "process_cpu_s": 1e-4, "children_s": 5e-5}
+    assert {clock: sample[clock] for clock in clocks} == pytest.approx(clocks)
+    assert call.probe()["children_s"] == pytest.approx(5e-5)
 
 
 def test_a_late_failure_is_an_answer(flat, tmp_path):

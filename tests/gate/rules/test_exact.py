@@ -90,6 +90,12 @@ def test_the_order_of_operators_says_nothing():
     assert judged(operators("mm", "add"), operators("add", "mm"))[0].outcome is Outcome.SAME
 
 
+def test_an_operator_that_runs_once_more_is_worse():
+    for before, after, reason in (("mm",), ("mm", "mm"), "added mm"), (("mm", "mm"), ("mm",), "gone mm"):
+        (verdict,) = judged(operators(*before), operators(*after))
+        assert (verdict.outcome, verdict.reason) == (Outcome.SLOWER, f"other operators ran: {reason}")
+
+
 def test_under_show_other_operators_are_only_noted():
     (verdict,) = judged(operators("mm"), operators("bmm"), SHOWING)
     assert verdict.outcome is Outcome.SAME

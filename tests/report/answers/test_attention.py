@@ -172,7 +172,8 @@ def test_mha_is_heavy_where_its_cache_takes_most_of_a_step():
     assert EN.render(found.flips) == "Less than half up to 1,024 tokens, more from 16,384 on."
     assert "16,384 tokens 80 % and 80 %" in " ".join(map(EN.render, found.evidence))
     assert attention_time.heavy(in_memory(short)).outcome == CONTRADICTED
-    assert attention_time.heavy(in_memory(kernel_share(1024, 0.5))).outcome == LEFT_OPEN
+    for share in (0.48, 0.5, 0.52):  # an interval of some percent on both sides holds a half
+        assert attention_time.heavy(in_memory(kernel_share(1024, share))).outcome == LEFT_OPEN
     assert attention_time.heavy(in_memory(timed("mla", 1e-3))) is None
 
 

@@ -290,6 +290,10 @@ def test_shipped_ranks_lead_and_starved_ones_are_where_it_flips():
     assert EN.render(found.flips).startswith(
         "With a smaller latent it loses detail: lower in 1 of 1 cases, the widest of them MLA rank 8, -41.0"
     )
+    narrower = [*records, *recall([share - 0.2 for share in LOW], **mla(4))]
+    assert "2 of 2 cases, the widest of them MLA rank 8, -41.0" in EN.render(
+        verdict_on("mla-lower-ceiling", *narrower).flips
+    )
     few = [*recall(HIGH[:3], attention="mha"), *recall(LOW[:3], **mla(None))]
     assert not verdict_on("mla-lower-ceiling", *few).suffices
 

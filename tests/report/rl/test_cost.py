@@ -1,8 +1,10 @@
 """Where the time goes."""
 
+from dataclasses import replace
+
 from suite.report.rl import cost, efficiency
-from tests.report.reading import rows_of
-from tests.report.rl.runs import rows, run, section_of
+from tests.report.reading import results_of, rows_of
+from tests.report.rl.runs import failed, rows, run, section_of
 
 
 def test_cost_is_split_into_phases_and_evaluation_apart(tmp_path):
@@ -18,6 +20,14 @@ def test_cost_is_split_into_phases_and_evaluation_apart(tmp_path):
     assert "Energy / 1,000" not in row
     bars = section.figures[0].views[0].figure["data"]
     assert {bar["name"]: bar["x"] for bar in bars} == {"Rollout": [25.0], "Score": [25.0], "Update": [100.0]}
+
+
+def test_a_run_without_one_phases_time_has_no_cost(tmp_path):
+    whole, other = run([0.1, 0.2, 0.3], seed=0), run([0.1, 0.2, 0.3], seed=1)
+    unscored = replace(other, readings=[one for one in other.readings if one.span != "score"])
+    (row,) = rows(cost, tmp_path / "a", whole, unscored)
+    assert (row["CPU seconds / 1,000 completions"], row["Runs"]) == ("100 s", "1")
+    assert cost.build(results_of(tmp_path / "b", unscored, failed(seed=2))) is None
 
 
 def test_recorded_energy_is_a_budget_and_a_column(tmp_path):
