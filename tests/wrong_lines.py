@@ -32,14 +32,23 @@ def try_all(changes, part, outcome, untouched=()):
 
 @contextmanager
 def _made(change, path):
-    """The change in the file, for a while. Its time is put back too, so that what was compiled of it is good again."""
-    text, times = path.read_text(encoding="utf-8"), (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+    text = path.read_text(encoding="utf-8")
     if change.before:
         assert text.count(change.before) == 1, change
-        path.write_text(text.replace(change.before, change.after), encoding="utf-8")
-    yield
-    path.write_text(text, encoding="utf-8")
-    os.utime(path, ns=times)
+    with written(path, text.replace(change.before, change.after) if change.before else text):
+        yield
+
+
+@contextmanager
+def written(path, changed):
+    """Another text in a file, for a while. Its time is put back too, so that what was compiled of it is good again."""
+    text, times = path.read_text(encoding="utf-8"), (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+    path.write_text(changed, encoding="utf-8")
+    try:
+        yield
+    finally:
+        path.write_text(text, encoding="utf-8")
+        os.utime(path, ns=times)
 
 
 def _ended(change, folder, outcome):
