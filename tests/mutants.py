@@ -202,7 +202,7 @@ class _Python(ast.NodeVisitor):
         if isinstance(node.value, ast.Constant) and type(node.value.value) is bool:
             self._add(*self._span(node.value), str(not node.value.value))
         elif node.value is not None and ast.unparse(node.value) not in EMPTY:
-            self._add(self._span(node)[0], self._span(node.value)[0], "return None and ")
+            self._add(*self._span(node.value), "None")
             self.visit(node.value)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:

@@ -73,7 +73,7 @@ def changed(text, name="a.py"):
         ("a = max(b, key=c)", "a = max(b, )"),
         ("a = b[1:c]", "a = b[1:c + 1]"),
         ("a = b * 2.5", "a = b * 5.0"),
-        ("def f():\n    return b", "def f():\n    return None and b"),
+        ("def f():\n    return b", "def f():\n    return None"),
         ("for a in b:\n    continue", "for a in b:\n    break"),
         ("a.append(b)", "pass"),
     ],

@@ -12,6 +12,7 @@ from tests.attention.test_refusals import ABSORBED, GQA
 H100 = Chip(generation=9, multiprocessors=132, shared_bytes=227 << 10)
 A100 = Chip(generation=8, multiprocessors=108, shared_bytes=163 << 10)
 B200 = Chip(generation=10, multiprocessors=148, shared_bytes=227 << 10)
+T4 = Chip(generation=7, multiprocessors=40, shared_bytes=48 << 10)
 SMALL = Chip(generation=8, multiprocessors=128, shared_bytes=99 << 10)
 
 
@@ -102,3 +103,34 @@ def test_a_launch_says_what_was_chosen():
         "64 splits of 256 keys; blocks of 64 rows by 64 keys, scored in 512 + 64 columns; 8 warps, 2 stages"
     )
     assert str(launch_for(replace(GQA, seq_len=64), H100)).startswith("1 split; ")
+
+
+F32 = {"dtype": torch.float32}
+LAUNCHES = [
+    (GQA, {}, H100, (16, 64, 4, 3, 3, 43, 384)),
+    (GQA, {}, SMALL, (16, 64, 4, 3, 1, 16, 1024)),
+    (GQA, {"heads": 128, "kv_heads": 1}, B200, (64, 64, 4, 3, 2, 128, 128)),
+    (GQA, {"heads": 128, "kv_heads": 1}, SMALL, (64, 32, 4, 3, 1, 64, 256)),
+    (GQA, {"heads": 128, "kv_heads": 1}, T4, (64, 16, 4, 3, 1, 20, 832)),
+    (GQA, F32, H100, (16, 32, 4, 2, 3, 47, 352)),
+    (GQA, F32, T4, (16, 32, 4, 2, 1, 5, 3296)),
+    (GQA, {"qk_dim": 256, "v_dim": 256, "query_len": 8}, B200, (32, 32, 4, 3, 2, 37, 448)),
+    (GQA, {"qk_dim": 256, "v_dim": 256, "query_len": 8}, T4, (16, 16, 4, 3, 1, 5, 3280)),
+    (GQA, {"qk_dim": 40, "v_dim": 24}, T4, (16, 64, 4, 3, 2, 10, 1664)),
+    (ABSORBED, {"heads": 16}, H100, (16, 32, 8, 3, 2, 128, 128)),
+    (ABSORBED, {"heads": 16}, T4, (16, 32, 8, 3, 1, 40, 416)),
+    (ABSORBED, {"heads": 128}, B200, (64, 64, 8, 2, 1, 64, 256)),
+    (ABSORBED, {"heads": 128}, SMALL, (32, 16, 8, 3, 1, 32, 512)),
+    (ABSORBED, {"heads": 128, **F32}, H100, (16, 16, 8, 2, 2, 32, 512)),
+    (ABSORBED, {"heads": 128, **F32}, SMALL, (16, 16, 8, 2, 1, 16, 1024)),
+    (ABSORBED, {"heads": 24, "query_len": 3, "batch": 7}, H100, (64, 64, 8, 2, 1, 37, 448)),
+    (ABSORBED, {"heads": 24, "query_len": 3, "batch": 7}, T4, (16, 16, 8, 3, 1, 8, 2048)),
+]
+"""Rows and keys of a block, warps, stages, programs on a multiprocessor, splits and keys of each, at 16,384 tokens."""
+
+
+@pytest.mark.parametrize(("problem", "changes", "chip", "sizes"), LAUNCHES)
+def test_the_written_rule_chooses_these_sizes(problem, changes, chip, sizes):
+    launch = launch_for(replace(problem, seq_len=16_384, **changes), chip)
+    blocks = (launch.row_block, launch.key_block, launch.warps, launch.stages)
+    assert (*blocks, launch.programs, launch.splits, launch.keys_per_split) == sizes

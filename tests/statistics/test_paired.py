@@ -28,6 +28,13 @@ def test_fewer_than_five_pairs_say_nothing():
     assert arms(0.3, 0.3, 0.3, 0.31, 0.3).outcome is Outcome.HIGHER
 
 
+def test_one_pair_has_no_interval_and_any_error():
+    alone = arms(0.3)
+    assert (alone.pairs, alone.mean, alone.error) == (1, pytest.approx(0.3), math.inf)
+    assert (alone.interval, alone.p, alone.outcome) == (None, None, Outcome.FEW)
+    assert arms(0.3, 0.5).error == pytest.approx(0.1)
+
+
 def test_few_pairs_say_nothing_at_a_ceiling_either():
     assert arms(0.0, 0.0, base=1.0, bounds=(0.1, 1.0)).outcome is Outcome.FEW
 
