@@ -129,17 +129,20 @@ class Copy:
             os._exit(0)
         os.close(theirs)
         until, is_over = time.monotonic() + limit_s, False
-        while not is_over and time.monotonic() < until:
-            is_over = os.waitpid(child, os.WNOHANG)[0] == child
-            time.sleep(0.02)
-        with suppress(ProcessLookupError):
-            os.killpg(child, signal.SIGKILL)  # and whatever its tests left running
-        if not is_over:
-            os.waitpid(child, 0)
+        try:
+            while not is_over and time.monotonic() < until:
+                is_over = os.waitpid(child, os.WNOHANG)[0] == child
+                time.sleep(0.02)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)  # and whatever its tests left running
+            if not is_over:
+                os.waitpid(child, 0)
         with os.fdopen(ours, encoding="utf-8", errors="replace") as pipe:
             return (pipe.read() or None) if is_over else "no end"
 
     def _result(self, arguments, watch, prepare) -> str:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.setsid()
         os.chdir(self.folder)
         null = os.open(os.devnull, os.O_RDWR)
@@ -285,6 +288,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON lines; what they hold already is not run again")
     parser.add_argument("--whole", action="store_true", help="run all tests where the mirrors see nothing")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # so that neither copy nor fork stays
     drawn = draw(ROOT, asked.seed, asked.count, asked.only)
     lines = asked.out.read_text(encoding="utf-8").splitlines() if asked.out and asked.out.exists() else []
     ends = {(one["file"], one["begin"], one["before"], one["after"]): one["seen_by"] for one in map(json.loads, lines)}
