@@ -18,6 +18,8 @@ SPEAKING = {"say", "print", "joined", "warn", "warning", "info", "debug"}
 """What they are given is text."""
 DEFENSIVE = {"strict", "encoding", "frozen", "kw_only", "maxsize", "stacklevel", "check", "errors"}
 """Keywords that guard against mistakes of our own, or say how a file is read."""
+LARGE = 16
+"""Sizes above are doubled: one more or less of them is as good."""
 SMALLEST = 1e-6
 """Numbers below are tolerances of rounding, of which twice as much is as good."""
 SCRIPT = (
@@ -173,7 +175,7 @@ class _Python(ast.NodeVisitor):
     def visit_Constant(self, node: ast.Constant) -> None:
         value, span = node.value, self._span(node)
         if type(value) is int:
-            for after in dict.fromkeys((value + 1, value - 1, 2 * value)):
+            for after in dict.fromkeys((2 * value,) if value > LARGE else (value + 1, value - 1, 2 * value)):
                 self._add(*span, f"({after})" if after < 0 else str(after))
         elif type(value) is float and not 0 < value <= SMALLEST:
             self._add(*span, repr(2 * value or 1.0))

@@ -37,6 +37,8 @@ from tests.mutants import Mutant, changes_of, is_change
 from tests.wrong_lines import ROOT, written
 
 PACKAGES = ("statistics", "gate", "report", "theory", "records", "rl", "attention", "report/page/scripts")
+ELSEWHERE = ("suite/attention/triton_decode.py",)
+"""What runs in Triton alone, whose tests are `make test-kernels`."""
 DEAR = ("torch", "torch._dynamo", "hydra", "omegaconf", "pandas", "pyarrow.parquet", "typer", "rich.console", "psutil")
 """Imported once, before the forks; nothing of the suite may be among it."""
 OPTIONS = ("-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
@@ -240,7 +242,7 @@ def draw(root: Path, seed: int, count: int, only: Sequence[str] = ()) -> list[Mu
         pattern = "*.js" if package.endswith("scripts") else "**/*.py"
         for path in sorted((root / "suite" / package).glob(pattern)):
             name = path.relative_to(root).as_posix()
-            if not only or name.startswith(tuple(only)):
+            if name not in ELSEWHERE and (not only or name.startswith(tuple(only))):
                 texts[name] = path.read_text(encoding="utf-8")
                 for mutant in changes_of(name, texts[name]):
                     by_line[name, mutant.line].append(mutant)
