@@ -11,6 +11,7 @@ from suite import __main__ as command_line
 from suite.gate.output.files import write_judgement
 from suite.gate.verdict import Outcome
 from tests.gate.history.made import benchmark_file, cache_grew, history_of, judge_all, judged
+from tests.gate.history.snapshot import SNAPSHOT, answers
 
 SMALL_LOSSES = dict.fromkeys(range(14, 24), 0.012)
 """Ten commits that each cost 1.2 %, below what any comparison of two revisions refuses."""
@@ -274,3 +275,8 @@ def test_otava_judges_stored_values_where_it_is_asked(tmp_path, line, history, m
     assert code == 0
     assert "+10.0 % (+10.0 to +10.0)" in shown
     assert commits[12][:9] in shown
+
+
+def test_the_whole_answer_is_what_it_was(tmp_path):
+    """Where it is to be another: `python -m tests.gate.history.snapshot`, and look at what git shows."""
+    assert answers(tmp_path) == SNAPSHOT.read_text(encoding="utf-8")
