@@ -1,6 +1,6 @@
 """Questions and what they were answered, a JSON line each, in snapshot.jsonl: the chooser's and RL's, as tests/browser
 draws them, and of workload=capacity what every model holds and takes in some layout. `python -m tests.theory.snapshot`
-draws the questions anew and answers them, after which git shows what a change has changed. That the numbers are right is
+draws the questions anew and answers them, after which git shows what a change has changed. That they are right is
 held elsewhere, by counts by hand and published ones.
 """
 
