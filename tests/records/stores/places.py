@@ -13,7 +13,7 @@ from suite.records.stores.objects import ObjectStore, open_store
 from suite.records.stores.place import mirror_of
 from tests.records.factory import build, store
 
-CACHE = "suite.records.stores.place._cache"
+CACHE = "suite.records.stores.place.user_cache"
 
 
 def new_url():
