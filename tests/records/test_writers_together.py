@@ -234,7 +234,8 @@ def test_an_acceptance_that_another_program_replaced_is_not_said(tmp_path, monke
 def test_a_note_that_another_wrote_meanwhile_is_kept(world, tmp_path, monkeypatch):
     checkout = shutil.copytree(world.checkout, tmp_path / "checkout")
     parent, commit = together.Repository(folder=checkout).git("log", "--reverse", "--format=%H", "main").split()
-    first, second = (snapshot_of(together.judged(commit, parent, at=at)) for at in (1, 2))
+    before, first, second = (snapshot_of(together.judged(commit, parent, at=at)) for at in range(3))
+    save_note(checkout, before)
     theirs = iter([second])
 
     def beside(top, *arguments, **more):
@@ -246,7 +247,7 @@ def test_a_note_that_another_wrote_meanwhile_is_kept(world, tmp_path, monkeypatc
     assert save_note(checkout, first)
     assert not save_note(checkout, first)
     note = git(checkout, "notes", f"--ref={together.NOTES}", "show", commit)
-    assert note.splitlines() == [second.as_line(), first.as_line()]
+    assert note.splitlines() == [one.as_line() for one in (before, second, first)]
 
 
 def test_a_lock_is_waited_for_or_refused(tmp_path):
