@@ -32,7 +32,7 @@ SLOW = {
 MINUTES = {
     "action_by_hand": "--seconds 5",
     "instructions": "{python} --runs 1 --longer 0",
-    "light_gate": "{python}",
+    "light_gate": "{python} --longest-s 3600",
     "public_suites": "--python {python} --out {folder} pluggy",
     "stranger_power": "--python {python} --runs 1 --slow-runs 0 --seconds 5 --out {folder}",
 }
