@@ -59,8 +59,8 @@ def write_pack(folder: Path, runs: Sequence[Path]) -> int:
     """
     pack = folder / PACK
     content = {
-        run: {name: b"".join(PackedFile(pack=pack, entry=entry).blocks()) for name, entry in files.items()}
-        for run, files in (read_pack(pack) if os.path.lexists(pack) else {}).items()
+        run_name: {name: b"".join(PackedFile(pack=pack, entry=entry).blocks()) for name, entry in files.items()}
+        for run_name, files in (read_pack(pack) if os.path.lexists(pack) else {}).items()
     }
     for run in runs:
         names = [name for name in (RECORD, *FILES) if (run / name).exists()]
@@ -76,10 +76,10 @@ def write_pack(folder: Path, runs: Sequence[Path]) -> int:
         file.flush()
         beside = Path(file.name)
         written = read_pack(beside)
-        for run, files in content.items():
+        for run_name, files in content.items():
             for name, wanted in files.items():
-                if b"".join(PackedFile(pack=beside, entry=written[run][name]).blocks()) != wanted:
-                    raise CorruptRecordError(f"{run}/{name} was not read back as it was written")
+                if b"".join(PackedFile(pack=beside, entry=written[run_name][name]).blocks()) != wanted:
+                    raise CorruptRecordError(f"{run_name}/{name} was not read back as it was written")
         if os.path.lexists(pack) and not read_pack(pack).keys() <= written.keys():
             raise CorruptRecordError(f"{PACK} was replaced meanwhile, by a process that holds no lock")
     return nbytes

@@ -9,7 +9,7 @@ import os
 import random
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -118,11 +118,14 @@ def save_note(top: Path, snapshot: Snapshot) -> bool:
         note += line + "\n"
         stream = [f"commit {reference}", f"committer {WRITER} {int(time.time())} +0000", "data 0", *filter(None, [tip])]
         stream += [f"N inline {snapshot.commit}", f"data {len(os.fsencode(note))}", note]
-        with nullcontext() if is_last else suppress(CalledProcessError):
+        try:
             # `git notes append` would put its result over what another process has written since it read; this refuses
             # what does not follow from it, and then all is read again.
             git(top, "-c", "core.logAllRefUpdates=false", "fast-import", "--quiet", given="\n".join(stream))
             break
+        except CalledProcessError:
+            if is_last:
+                raise
         time.sleep(random.uniform(0, LONGEST_PAUSE_S))
     return True
 
