@@ -183,7 +183,7 @@ def test_time_that_no_change_fits_into_is_refused_beforehand(tmp_path, monkeypat
 
 @needs_pipes
 @pytest.mark.parametrize(("before", "code"), [({"one": GOOD}, 0), ({}, 4)])
-def test_cases_that_are_all_new_pass_where_the_older_side_composes(tmp_path, monkeypatch, before, code):
+def test_cases_that_are_all_new_pass_where_older_ones_compose(tmp_path, monkeypatch, before, code):
     """The command line chooses a case that the older side lacks, whether or not it has another."""
     found, _ = judged(monkeypatch, tmp_path, {"cases": before}, {"cases": CASES}, "--set", "name=two")
     assert found == code
