@@ -72,17 +72,18 @@ class SuiteTiming(TimingComparison):
             self.rounds.take(workers, [benchmark], seconds=seconds)
         spent_s = [worker.family_cpu_s() - cpu_s for worker, cpu_s in zip(workers, begun_s, strict=True)]
         self._ask(workers, benchmark, "close")
-        times = []
+        told_s = []
         for side, name in enumerate(SIDES):
             taken = [sample for sample in self.rounds.samples[first:] if sample.arm == side]
-            times.append(spent_s[side] / sum(getattr(sample, benchmark.column) * sample.calls for sample in taken))
+            told_s.append(sum(getattr(sample, benchmark.column) * sample.calls for sample in taken))
             clocks = {
                 clock: median(getattr(sample, clock) for sample in taken) for clock in ("thread_cpu_s", "process_cpu_s")
             }
             if is_unseen(benchmark.clock, **clocks):
                 raise BrokenSampleError(benchmark.case, f"{name}: it uses other threads now, as it did not at first")
-        allowed = UNEXPLAINED * max(1.0, times[BEFORE])
-        if self.rounds.counts_cpu and spent_s[AFTER] * (1 - allowed / times[AFTER]) > UNEXPLAINED_TURN_S:
+        times = [cpu_s / calls_s for cpu_s, calls_s in zip(spent_s, told_s, strict=True)]
+        allowed_s = UNEXPLAINED * max(1.0, times[BEFORE]) * told_s[AFTER] + UNEXPLAINED_TURN_S
+        if self.rounds.counts_cpu and spent_s[AFTER] > allowed_s:
             reason = (
                 f"after: its processes used {times[AFTER]:.3g} times the CPU time that its calls tell of, and before "
                 f"{times[BEFORE]:.3g} times: work is left to be done outside of the calls"

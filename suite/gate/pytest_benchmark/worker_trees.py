@@ -319,7 +319,7 @@ def digest(content: bytes) -> str:
 def _loaded_files() -> Iterator[tuple[str, str]]:
     for name, module in list(sys.modules.items()):
         with contextlib.suppress(Exception):  # a module may be any object, with any attributes
-            file = module.__file__
+            file: Any = module.__file__
             is_worker = real(os.path.dirname(file)) == real(FOLDER)  # noqa: PTH120
             if isinstance(file, str) and os.path.isabs(file) and not is_worker:  # noqa: PTH117
                 yield name, file

@@ -111,31 +111,30 @@ class WorkerClient:
             self._pipe(self._process.stdin).close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=2)
-        family += self._family()
-        self._process.kill()
-        self._process.wait()
-        for process in (*family, *self._family()):  # psutil knows a process by its start too, not by its number alone
-            with suppress(psutil.Error):
-                process.kill()
+        family |= self._family()
         with suppress(OSError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for process in family | self._family():  # psutil knows a process by its start too, not by its number alone
+            with suppress(psutil.Error):
+                process.kill()
         self._pipe(self._process.stdout).close()
 
-    def _family(self) -> list[psutil.Process]:
+    def _family(self) -> set[psutil.Process]:
         """Return the worker's descendants, and the others of its session, whose parents may have ended."""
-        family = []
+        family = set()
         with suppress(psutil.Error):
-            family = psutil.Process(self._process.pid).children(recursive=True)
+            family |= {*psutil.Process(self._process.pid).children(recursive=True)}
         for pid in psutil.pids():
             with suppress(psutil.Error, OSError):
                 if pid != self._process.pid and os.getsid(pid) == self._process.pid:
-                    family.append(psutil.Process(pid))
+                    family.add(psutil.Process(pid))
         return family
 
     def family_cpu_s(self) -> float:
         """Return the CPU time of the worker so far and of all processes that it started; 0 where it has ended."""
-        total_s, family = 0.0, self._family()
-        for pid in [self._process.pid, *(process.pid for process in family)]:
+        total_s = 0.0
+        for pid in {self._process.pid, *(process.pid for process in self._family())}:
             with suppress(psutil.Error):
                 user_s, system_s, *children_s = psutil.Process(pid).cpu_times()[:4]
                 total_s += (self._cpu_s(pid) or user_s + system_s) + sum(children_s)

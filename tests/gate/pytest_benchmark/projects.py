@@ -189,12 +189,17 @@ def worker_for(tree, logs, *paths, checkout=None):
         yield worker, worker.ask("collect")
 
 
-def examined(folder, base, candidate, *, trusts=False):
-    """The comparison of two trees before any timing. `candidate`: files that differ from `base`."""
+def revisions_of(folder, base, candidate):
+    """Two trees. `candidate`: files that differ from `base`."""
     trees = (write(folder / "older", base), write(folder / "newer", {**base, **candidate}))
     logs = folder / "logs"
     logs.mkdir()
-    revisions = ProjectRevisions(trees=trees, logs=logs, python=sys.executable, folder=".", checkout=Path(os.devnull))
+    return ProjectRevisions(trees=trees, logs=logs, python=sys.executable, folder=".", checkout=Path(os.devnull))
+
+
+def examined(folder, base, candidate, *, trusts=False):
+    """The comparison of two trees before any timing."""
+    revisions = revisions_of(folder, base, candidate)
     sides = dict.fromkeys(("before", "after", "python", "seconds"))
     comparison = SuiteComparison(**sides, revisions=revisions, tolerances=Tolerances(), trusts_candidate=trusts)
     comparison.compared = [one.case.rpartition("::")[2] for one in comparison.examine(lambda text: None)]

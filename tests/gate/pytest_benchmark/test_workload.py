@@ -7,10 +7,14 @@ import time
 import psutil
 import pytest
 
+from suite.gate.pytest_benchmark.timing import SuiteTiming
 from suite.gate.pytest_benchmark.worker_trees import _used_digest
+from suite.gate.rules.decision import Benchmark
+from suite.gate.rules.tolerances import Tolerances
+from suite.gate.side_by_side.revisions import BenchmarkCase
 from suite.gate.side_by_side.worker_client import WorkerError
 from tests.gate.pytest_benchmark import cheats, projects
-from tests.gate.pytest_benchmark.projects import examined, reasons, worker_for
+from tests.gate.pytest_benchmark.projects import examined, reasons, revisions_of, worker_for
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="waits for a pipe as Windows cannot")
 ALL = {"test_conftest", "test_helper", "test_module", "test_data", "test_length"}
@@ -94,7 +98,6 @@ def test_an_ordinary_change_leaves_benchmarks_comparable(tmp_path):
     ("body", "reason"),
     [
         (cheats.DEFERRED["a thread"], "threads or processes that they left work on"),
-        (cheats.DEFERRED["a fork"], "threads or processes that they left work on"),
         (cheats.DEFERRED["a process"], "threads or processes that they left work on"),
         (cheats.DEFERRED["a kept result"], "its first call alone does the work now"),
         (cheats.DEFERRED["a look at the runner"], "looks now at what runs it: modules['__main__"),
@@ -103,6 +106,21 @@ def test_an_ordinary_change_leaves_benchmarks_comparable(tmp_path):
 def test_work_done_elsewhere_is_named(tmp_path, body, reason):
     (told,) = reasons(examined(tmp_path, ONE, cheats.deferring(body))).values()
     assert reason in told
+
+
+def test_work_left_to_a_fork_is_seen_in_timing_too(tmp_path):
+    """By the CPU time of all its processes, of which the calls tell nothing."""
+    case = "benchmarks/test_one.py::test_one"
+    revisions = revisions_of(tmp_path, ONE, cheats.deferring(cheats.DEFERRED["a fork"]))
+    timing = SuiteTiming(
+        revisions=revisions,
+        cases=[BenchmarkCase(id=case, settings=({}, {}))],
+        benchmarks=[Benchmark(case=case, span="", clock="thread_cpu")],
+        tolerances=Tolerances(),
+        seconds=12,
+    )
+    timing.run()
+    assert "work is left to be done outside of the calls" in timing.broken[case]
 
 
 def test_a_call_that_runs_no_judged_code_any_more_is_named(tmp_path):
