@@ -33,8 +33,8 @@ METADATA = (".dist-info", ".egg-info")
 FOLDER = Path(__file__).parent
 DEEPEST_ROOT = 2
 UNLISTED = ("node_modules", "build", "dist", "docs", "examples")
-HARMLESS = ("cache_dir", "filterwarnings", "markers", "minversion", "required_plugins", "testpaths")
-"""Settings of pytest that choose or describe tests, or that the worker sets itself."""
+HARMLESS = ("cache_dir", "doctest", "filterwarnings", "log_", "markers", "minversion", "required_plugins", "testpaths")
+"""Settings of pytest, by how they begin, that choose or describe tests, or that the worker sets itself."""
 
 
 class Trees:
@@ -247,7 +247,7 @@ def parts_of(item: Any, tests: Set[str], conftests: Set[str], tree: str) -> dict
     """
     config = vars(item.config)
     settings = config["_inicfg"] if "_inicfg" in config else config["inicfg"]
-    counted = [name for name in settings if name not in HARMLESS]
+    counted = [name for name in settings if not name.startswith(HARMLESS)]
     parts = {f"setting {name}": str(getattr(settings[name], "value", settings[name])) for name in counted}
     parts["test"] = _source_digest(getattr(item, "function", None) or getattr(item, "obj", None))
     file, (node, _, own) = real(item.path), item.nodeid.partition("::")
@@ -274,7 +274,7 @@ def _used_digest(path: Path, starts: Set[str], others: Set[str]) -> str:
     """
     content = path.read_bytes()
     try:
-        body = ast.parse(content).body
+        body = [part for part in ast.parse(content).body if not _is_text(part)]
     except (SyntaxError, ValueError):  # written for another reader than Python
         return digest(content)
     for statement in body:
@@ -288,6 +288,10 @@ def _used_digest(path: Path, starts: Set[str], others: Set[str]) -> str:
         used = [statement for statement in body if statement in used or names & _defined(statement)]
     told = [one for one in used if isinstance(one, ast.ClassDef) or not starts & _defined(one)]
     return digest("".join(map(ast.dump, told)).encode())
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def _defined(statement: ast.stmt) -> set[str]:

@@ -41,10 +41,11 @@ import sys
 def test_one(benchmark):
     import fastpkg
     benchmark(fastpkg.work, 10)
-    code = "import os, time; os.setsid(); print(os.getpid(), flush=True); time.sleep(60)"
-    inner = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {code!r}])"
     with open("../pids", "a") as pids:
-        subprocess.run([sys.executable, "-c", inner], stdout=pids, check=True)
+        for first in ("pass", "os.setsid()"):
+            code = f"import os, time; {first}; print(os.getpid(), os.getsid(0), flush=True); time.sleep(60)"
+            inner = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {code!r}])"
+            subprocess.run([sys.executable, "-c", inner], stdout=pids, check=True)
 """
 
 
@@ -145,20 +146,25 @@ def test_a_file_of_the_older_tree_that_was_written_is_found(tmp_path):
         comparison.revisions.check_older_files()
 
 
-@pytest.mark.parametrize("is_killed", [False, True])
-def test_processes_of_a_benchmark_end_with_its_worker(tmp_path, is_killed):
-    """Those of another session too, and where the judge is gone and only the pipe's end tells so."""
+@pytest.mark.parametrize("dies", ["worker", "judge", "nobody"])
+def test_processes_of_a_benchmark_end_with_its_worker(tmp_path, dies):
+    """Those of another session too, unless the worker is killed; where the judge is gone the pipe alone says so."""
     tree = projects.write(tmp_path / "tree", {**ONE, "benchmarks/test_one.py": DAEMON})
     with worker_for(tree, tmp_path / "logs") as (client, _):
         client.ask("open", id="benchmarks/test_one.py::test_one", following=None, examine=False)
         client.ask("close")
-        _wait(lambda: (tmp_path / "pids").read_text().split())
-        left = [int(line) for line in (tmp_path / "pids").read_text().split()]
-        assert all(map(_lives, left))
-        if is_killed:
+        _wait(lambda: len((tmp_path / "pids").read_text().split()) == 4)
+        sessions = dict(map(int, line.split()) for line in (tmp_path / "pids").read_text().splitlines())
+        assert all(map(_lives, sessions))
+        if dies == "judge":
             client._process.stdin.close()
             client._process.wait(timeout=10)
-    _wait(lambda: not any(map(_lives, left)))
+            _wait(lambda: not any(map(_lives, sessions)))
+        elif dies == "worker":
+            client._process.kill()
+            (other,) = (pid for pid, session in sessions.items() if session != client._process.pid)
+            psutil.Process(other).kill()
+    _wait(lambda: not any(map(_lives, sessions)))
 
 
 def _wait(until):
@@ -203,6 +209,7 @@ def test_what_may_change_a_test_changes_its_digest(tmp_path, more):
         "\nimport math\n\nMORE = 3\n\n\ndef test_more(benchmark):\n    benchmark(math.sqrt, MORE)\n",
         "\n@pytest.fixture\ndef more():\n    return 1\n",
         "\n# a remark\n",
+        "\nMORE = ('a', 'b')\n'''What it is.'''\n\n\nclass More:\n    def one(self):\n        return float(1)\n",
     ],
 )
 def test_another_test_beside_changes_no_digest(tmp_path, more):
