@@ -19,34 +19,31 @@ import json
 import os
 import random
 import re
-import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import pytest
-
 from tests.mutants import Mutant, changes_of, is_change
-from tests.wrong_lines import ROOT, written
+from tests.scratch_copy import LONGEST_S, Copy, Watch
+from tests.wrong_lines import ROOT
 
 PACKAGES = ("statistics", "gate", "report", "theory", "records", "rl", "attention", "report/page/scripts")
 ELSEWHERE = ("suite/attention/triton_decode.py",)
 """What runs in Triton alone, whose tests are `make test-kernels`."""
+APART = ("browser", "contracts", "kernels", "launchers", "parity", "parity_rliable", "ray", "stores", "trackers")
+"""Folders of tests that need more than `make test` installs."""
 DEAR = ("torch", "torch._dynamo", "hydra", "omegaconf", "pandas", "pyarrow.parquet", "typer", "rich.console", "psutil")
 """Imported once, before the forks; nothing of the suite may be among it."""
-OPTIONS = ("-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 NEAREST = 60
 """Tests that run first of those that pass through a line: the fastest."""
-PATIENCE, SLACK_S, LONGEST_S = 6.0, 60.0, 3600.0
-"""A run may take so many times as long as its tests took when the map was made, and a minute more; where that is not
-known, an hour."""
+PATIENCE, SLACK_S = 6.0, 60.0
+"""A run may take so many times as long as its tests took when the map was made, and a minute more."""
 COVERAGE = """
 [run]
 source_pkgs = suite
@@ -57,122 +54,6 @@ concurrency = multiprocessing,thread
 context = ${{PYTEST_CURRENT_TEST-}}
 """
 """Processes that a test starts read this too, and so note their lines under the test's name."""
-
-
-@dataclass(eq=False)
-class Watch:
-    """A plugin of pytest that runs the chosen tests alone, and notes what fails and how long each test takes."""
-
-    chosen: Mapping[str, float] | None = None
-    failed: list[str] = field(default_factory=list)
-    seconds: Counter[str] = field(default_factory=Counter)
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(self, items):
-        """The files whose chosen tests take least come first; what the map does not know yet is chosen."""
-        if self.chosen is not None:
-            items[:] = [item for item in items if item.nodeid in self.chosen]
-        of_file = Counter[str]()
-        for item in items:
-            of_file[item.location[0]] += (self.chosen or {}).get(item.nodeid, 0.0)
-        items.sort(key=lambda item: (of_file[item.location[0]], item.location[0]))
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self, item):
-        if (running := _running_coverage()) is None:
-            return (yield)
-        running.switch_context(item.nodeid)
-        try:
-            return (yield)
-        finally:
-            running.switch_context("")
-
-    def pytest_runtest_logreport(self, report):
-        self.seconds[report.nodeid] += report.duration
-        self.failed += [report.nodeid] if report.failed else []
-
-    def pytest_collectreport(self, report):
-        self.failed += [report.nodeid] if report.failed else []
-
-
-def _running_coverage():
-    coverage = sys.modules.get("coverage")
-    return coverage and coverage.Coverage.current()
-
-
-@dataclass(kw_only=True)
-class Copy:
-    """A copy of the checkout as it is, uncommitted files included, in which tests run."""
-
-    folder: Path
-    root: Path = ROOT
-    broken: set[str] = field(default_factory=set)
-    """Tests that fail without any change, and so see none."""
-    sound: set[str] = field(default_factory=set)
-
-    def __post_init__(self):
-        subprocess.run(["git", "clone", "--quiet", self.root, self.folder], check=True)
-        listed = ("git", "ls-files", "-z", "--modified", "--others", "--exclude-standard")
-        for name in filter(None, subprocess.check_output(listed, cwd=self.root, text=True).split("\0")):
-            source, target = self.root / name, self.folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target) if source.exists() else target.unlink(missing_ok=True)
-
-    def run(self, *arguments: str, watch: Watch, limit_s: float = LONGEST_S, prepare: Callable = bool) -> str | None:
-        """The first test that fails, "no end" where the tests are not over in time, or None."""
-        ours, theirs = os.pipe()
-        child = os.fork()
-        if not child:
-            try:
-                failure = self._result(arguments, watch, prepare)
-            except BaseException as error:
-                failure = f"pytest failed: {error}"
-            os.write(theirs, failure.encode())
-            os._exit(0)
-        os.close(theirs)
-        until, is_over = time.monotonic() + limit_s, False
-        try:
-            while not is_over and time.monotonic() < until:
-                is_over = os.waitpid(child, os.WNOHANG)[0] == child
-                time.sleep(0.02)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(child, signal.SIGKILL)  # and whatever its tests left running
-            if not is_over:
-                os.waitpid(child, 0)
-        with os.fdopen(ours, encoding="utf-8", errors="replace") as pipe:
-            return (pipe.read() or None) if is_over else "no end"
-
-    def _result(self, arguments, watch, prepare) -> str:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.setsid()
-        os.chdir(self.folder)
-        null = os.open(os.devnull, os.O_RDWR)
-        for stream in (0, 1, 2):
-            os.dup2(null, stream)
-        for name in [name for name in sys.modules if name.partition(".")[0] in ("suite", "tests")]:
-            del sys.modules[name]
-        sys.path[:] = [str(self.folder), *(path for path in sys.path if path and Path(path).resolve() != self.root)]
-        os.environ["PYTHONPATH"] = str(self.folder)
-        finish = prepare()
-        code = pytest.main([*OPTIONS, *arguments], plugins=[watch])
-        if finish:
-            finish()
-        return watch.failed[0] if watch.failed else "" if code in (0, 5) else f"pytest ended with {code}"
-
-    def sees(self, mutant: Mutant, *paths: str, watch: Watch, limit_s: float = LONGEST_S) -> str | None:
-        """The first test that fails with the change and passes without it."""
-        path = self.folder / mutant.file
-        while True:
-            avoided = [f"--{'deselect' if '::' in name else 'ignore'}={name}" for name in self.broken]
-            with written(path, mutant.applied(path.read_text(encoding="utf-8"))):
-                failed = self.run("-x", *paths, *avoided, watch=watch, limit_s=limit_s)
-            if failed is None or not failed.startswith("tests/") or failed in self.sound:
-                return failed
-            if self.run(failed, watch=Watch()) is None:
-                self.sound.add(failed)
-                return failed
-            self.broken.add(failed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,19 +135,34 @@ def draw(root: Path, seed: int, count: int, only: Sequence[str] = ()) -> list[Mu
     return drawn
 
 
+def naming(copy: Copy, path: Path) -> list[str]:
+    """Files of tests that name a module, or a script by its own name, but those of other environments."""
+    dotted = path.with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
+    package, _, name = dotted.rpartition(".")
+    imported = re.compile(rf"{re.escape(dotted)}\b|from {re.escape(package)} import [^\n]*\b{name}\b")
+    found = []
+    for test in sorted((copy.folder / "tests").glob("**/test_*.py")):
+        relative = test.relative_to(copy.folder)
+        if path.suffix == ".js":
+            is_meant = relative.parts[1] == "browser" and name in relative.stem
+        else:
+            is_meant = relative.parts[1] not in APART and imported.search(test.read_text(encoding="utf-8"))
+        found += [relative.as_posix()] if is_meant else []
+    return found
+
+
 def seen_by(copy: Copy, mutant: Mutant, known: Map | None, *, whole: bool) -> str | None:
     """The first test that fails with a change and not without it, from the nearest tests on; None for none."""
     path = Path(mutant.file)
     of_page = path.suffix == ".js"
     mirror = Path("tests/browser" if of_page else path.parent.as_posix().replace("suite", "tests", 1))
     stages: list[tuple[list[str], Mapping[str, float] | None]] = [([f"{mirror}/test_{path.stem}.py"], None)]
+    stages.append(([*naming(copy, path), f"{Path(*mirror.parts[:2])}/test_snapshot.py"], None))
     if known is not None and not of_page:
         text = (copy.root / path).read_text(encoding="utf-8")
         tests = sorted(known.tests_of(mutant, text).items(), key=lambda pair: pair[1])
         for part in map(dict, filter(None, (tests[:NEAREST], tests[NEAREST:]))):
             stages.append((sorted({name.partition("::")[0] for name in part}), part))
-    elif mirror.parts[2:]:
-        stages.append(([str(mirror)], None))
     stages += [([str(Path(*mirror.parts[:2]))], None), *([([], None)] if whole else [])]
     for paths, chosen in stages:
         present = [name for name in paths if (copy.folder / name).exists()]

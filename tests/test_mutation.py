@@ -42,7 +42,8 @@ def test_broken():
 TRY = """\
 import json, sys
 from pathlib import Path
-from tests.mutation import Copy, Watch, draw, seen_by
+from tests.mutation import draw, seen_by
+from tests.scratch_copy import Copy, Watch
 root, folder = map(Path, sys.argv[1:])
 copy = Copy(folder=folder, root=root)
 drawn = {}
