@@ -5,20 +5,28 @@ git shows what a change of the report has changed.
 
 import hashlib
 import json
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
 import yaml
 
+from suite.gate.output.files import write_judgement
+from suite.gate.verdict import Outcome
 from suite.report.answers.answers import build_answers
 from suite.report.command import build_views
 from suite.report.model.results import read_results
 from suite.report.page.texts import load_texts
-from tests.records.factory import REFERENCE
+from tests.gate.judgements import judgement, mixed, timing
+from tests.records.factory import REFERENCE, build, store
 from tests.report import quality_records
+from tests.report.attention.test_capacity import record as capacity_record
+from tests.report.attention.test_energy import with_energy
+from tests.report.attention.test_projection import projected
 from tests.report.compress_records import compress_record
 from tests.report.quality_records import arm, in_memory, mla, recall
-from tests.report.rl.runs import arms, fed, recipes, run, thinking
+from tests.report.rl.runs import CONFORMANCE, arms, conformance_record, fed, recipes, run, thinking
+from tests.report.rl.test_why import study as crossed_study
 from tests.report.rl_memory_records import sweep
 
 SNAPSHOT = Path(__file__).with_name("snapshot.yaml")
@@ -50,6 +58,33 @@ def rl():
     records += [*fed("kl_coef", 0.1, LOW), *fed("kl_coef", 0.2, HIGH), run([0.1, 0.2], device="cuda", energy_j=3.0)]
     records += [thinking([5.0, 6.0, 9.0], [0.1, 0.2, 0.4], seed=seed, recipe="r1_zero") for seed in range(5)]
     return shown(in_memory(*records), without=CLOSED_FORMS)
+
+
+def factors():
+    """Crossed settings of RL, two variants under one algorithm, and how far formulas are from their expectations."""
+    records = [*crossed_study(), conformance_record(CONFORMANCE)]
+    for attention, finals in (("mla", LOW), ("mha", HIGH)):
+        records += [run([0.1, final], seed=seed, attention=attention) for seed, final in enumerate(finals)]
+    return shown(in_memory(*records), without=CLOSED_FORMS)
+
+
+def devices():
+    """What is projected, what fits, joules, and judgements of the gate."""
+    records = [
+        projected(variant, layer_s=layer_s) for variant, layer_s in (("mla", 2e-3), ("gqa", 3e-3), ("mha", 5e-3))
+    ]
+    records += [
+        capacity_record("deepseek-v3", parallel=parallel, tp=tp) for parallel, tp in (("tp", 8), ("dp", 8), ("dp", 1))
+    ]
+    for tokens in (1024, 4096):
+        for rank, variant in enumerate(("gqa", "mla", "mha"), 1):
+            priced = build(attention=variant, seq_len=tokens, settings={"price_per_device_hour": 2.0})
+            records.append(with_energy(priced, layer_j=rank * tokens * 1e-5, tokens=2.0))
+    with tempfile.TemporaryDirectory() as folder:
+        store(Path(folder) / "runs", *records)
+        for name, judged in (("older", judgement(timing(Outcome.SLOWER, 1.05), timing())), ("newer", mixed())):
+            write_judgement(judged, Path(folder) / "runs" / name, {})
+        return shown(read_results([Path(folder) / "runs"]), without=CLOSED_FORMS)
 
 
 def shown(results, without=()):
@@ -98,10 +133,10 @@ def _rounded(content):
     return content
 
 
+MADE = (measured, quality, rl, factors, devices)
+
 if __name__ == "__main__":
     SNAPSHOT.write_text(
-        yaml.safe_dump(
-            {made.__name__: made() for made in (measured, quality, rl)}, sort_keys=False, allow_unicode=True, width=120
-        ),
+        yaml.safe_dump({made.__name__: made() for made in MADE}, sort_keys=False, allow_unicode=True, width=120),
         encoding="utf-8",
     )

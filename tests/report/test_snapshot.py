@@ -4,11 +4,11 @@ import pytest
 import yaml
 
 from tests.records.factory import REFERENCE
-from tests.report.snapshot import SNAPSHOT, measured, quality, rl
+from tests.report.snapshot import MADE, SNAPSHOT
 
 
 @pytest.mark.skipif(not REFERENCE.exists(), reason="the records are a part of a checkout alone")
-@pytest.mark.parametrize("made", [measured, quality, rl])
+@pytest.mark.parametrize("made", MADE)
 def test_sections_and_answers_say_what_they_said(made):
     """Where they are to say something else: `python -m tests.report.snapshot`, and look at what git shows."""
     before, now = yaml.load(SNAPSHOT.read_text(encoding="utf-8"), yaml.CSafeLoader)[made.__name__], made()
