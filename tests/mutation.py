@@ -34,7 +34,7 @@ from tests.scratch_copy import LONGEST_S, Copy, Watch
 from tests.wrong_lines import ROOT
 
 PACKAGES = ("statistics", "gate", "report", "theory", "records", "rl", "attention", "report/page/scripts")
-ELSEWHERE = ("suite/attention/triton_decode.py",)
+ELSEWHERE = ("suite/attention/triton_decode.py", "suite/attention/backends/triton.py")
 """What runs in Triton alone, whose tests are `make test-kernels`."""
 APART = ("browser", "contracts", "kernels", "launchers", "parity", "parity_rliable", "ray", "stores", "trackers")
 """Folders of tests that need more than `make test` installs."""

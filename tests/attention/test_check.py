@@ -153,6 +153,14 @@ def test_an_error_just_above_the_bound_is_incorrect(dtype):
         workload.check()
 
 
+def test_what_rounding_adds_grows_with_the_root_of_the_keys():
+    problem = replace(prepared().work.problem, dtype=torch.float32)
+    for keys, added in ((40, 1e-6), (1024, 1e-6), (4096, 2e-6), (16_384, 4e-6)):
+        assert check.allowed_error(1e-7, replace(problem, seq_len=keys)) == pytest.approx(2e-7 + added, rel=1e-9)
+    for dtype, largest in LARGEST.items():
+        assert check.allowed_error(1.0, replace(problem, dtype=getattr(torch, dtype))) == largest
+
+
 @pytest.mark.parametrize("dtype", LARGEST)
 def test_a_layer_off_by_just_more_than_the_bound_is_incorrect(dtype):
     workload = prepared(dtype=dtype)
