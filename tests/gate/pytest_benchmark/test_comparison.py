@@ -10,6 +10,7 @@ import pytest
 
 from suite import __main__ as command_line
 from suite.gate.output.files import JUDGEMENT, read_judgement
+from suite.gate.pytest_benchmark.callgrind import InstructionCounting
 from suite.gate.pytest_benchmark.clock import Clock
 from suite.gate.pytest_benchmark.comparison import FoundBenchmark, SuiteComparison, _not_run, enough_s
 from suite.gate.rules.decision import LEAST_LAUNCHES, LEAST_ROUNDS, Decisions
@@ -53,6 +54,7 @@ def judged(tmp_path_factory):
         given = ("--against", "HEAD", "--seconds", "3", "--python", sys.executable, "--out", str(folder / "out"))
         code = called(patched, "pytest", *given)
     assert repo.digest() == digest
+    assert {"rounds.csv.gz", "surroundings.csv.gz"} <= {path.name for path in (folder / "out").iterdir()}
     judgement = read_judgement(folder / "out")
     return code, {verdict.case.removeprefix(FILE): verdict for verdict in judgement.verdicts}, judgement
 
@@ -214,6 +216,14 @@ def test_a_broken_test_is_said_to_have_failed_before():
     failed = FailedError("the test fails: no module re2")
     assert _not_run(failed, failed) == (Outcome.BROKEN, "before and now the test fails: no module re2")
     assert _not_run({}, failed) == (Outcome.BROKEN, "now the test fails: no module re2")
+
+
+def test_counts_of_instructions_lie_beside_the_judgement():
+    comparison = bare()
+    assert comparison.tables() == {}
+    comparison.timing = InstructionCounting(revisions=None, cases=[], tolerances=Tolerances())
+    comparison.timing.counts["a"] = [(1, 2)]
+    assert json.loads(comparison.tables()["counts.json"]) == {"a": [[1, 2]]}
 
 
 def test_time_that_calls_no_change_is_refused_or_times_fewer():
