@@ -7,16 +7,19 @@ held elsewhere, by counts by hand and published ones.
 import hashlib
 import itertools
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from suite.configuration.files import choices, read_choice, read_settings
 from suite.theory.capacity import CapacityPlan
+from suite.theory.layer_plan import load_plan
+from suite.theory.shapes import Pass
 from tests.browser.questions import order_of, rl_answer, rl_questions, serving_answer, serving_questions
 
 SNAPSHOT = Path(__file__).with_name("snapshot.jsonl")
 DEVICES = ("h100-sxm5-80gb", "b200-sxm", "a100-80gb-sxm4")
 LAYOUTS = ({}, {"tp": 4}, {"tp": 8, "cache_dtype": "fp8", "query_len": 4}, {"weights": "int4", "seq_len": 513})
-SHOWN = ("refusal", "why", "batch", "tokens_per_s", "peak_bytes", "largest_batch", "sequence_bytes")
+SHOWN = ("kinds", "refusal", "why", "batch", "tokens_per_s", "peak_bytes", "largest_batch", "sequence_bytes")
 """What is told in full; of all the rest there is a digest."""
 
 
@@ -28,9 +31,12 @@ def questions():
     for (at, name), device in itertools.product(enumerate(choices("geometry")), DEVICES):
         yield "capacity", {"geometry": name, "hardware": device, **LAYOUTS[at % len(LAYOUTS)]}
 
+    for name in choices("geometry"):
+        yield "layers", {"geometry": name}
+
 
 def answered(workload, question):
-    found = {"serve": serve, "train": rl_answer, "capacity": capacity}[workload](question)
+    found = {"serve": serve, "train": rl_answer, "capacity": capacity, "layers": layers}[workload](question)
     first = found.get("answers", [found])[0]
     shown = {name: rounded(first[name]) for name in SHOWN if first.get(name)}
     content = json.dumps(rounded(found), sort_keys=True, default=str)
@@ -49,6 +55,21 @@ def capacity(question):
     except ValueError as error:
         return {"refusal": str(error)}
     return {**constants["case"], **constants}
+
+
+def layers(question):
+    """The kinds of a model's layers, with what a token, a context and a step of each cost."""
+    passes = [Pass(batch=3, query_len=query_len, seq_len=5000, element_bytes=2) for query_len in (1, 4, 5000)]
+    kinds = [
+        {
+            "layer": f"{layer.count} {layer.kind}: {layer.describe()}",
+            "bytes": [layer.token_bytes(dtype) for dtype in (None, "fp8")],
+            "cache": [layer.cache_bytes(tokens, dtype) for tokens in (100, 5000) for dtype in (None, "int8")],
+            "work": [asdict(layer.layer(forward)) for forward in passes],
+        }
+        for layer in load_plan(question["geometry"]).layers
+    ]
+    return {"kinds": [kind["layer"] for kind in kinds], "all": kinds}
 
 
 def rounded(content):
