@@ -109,7 +109,7 @@ def save_note(top: Path, snapshot: Snapshot) -> bool:
     except CalledProcessError as error:
         raise ValueError(f"the judged commit must be in this repository; it has no {snapshot.commit[:40]!r}") from error
     line, reference = snapshot.as_line(), f"refs/notes/{NOTES}"
-    for is_last in [*[False] * TRIES, True]:
+    for tries_left in range(TRIES, -1, -1):
         tip, note = git(top, "for-each-ref", "--format=from %(objectname)", reference), ""
         with suppress(CalledProcessError):  # there is no note yet
             note = _notes(top, "show", snapshot.commit) + "\n"
@@ -124,7 +124,7 @@ def save_note(top: Path, snapshot: Snapshot) -> bool:
             git(top, "-c", "core.logAllRefUpdates=false", "fast-import", "--quiet", given="\n".join(stream))
             break
         except CalledProcessError:
-            if is_last:
+            if not tries_left:
                 raise
         time.sleep(random.uniform(0, LONGEST_PAUSE_S))
     return True
