@@ -10,7 +10,10 @@ comes a shift:
 
 - of one timing, of half of them, of each timing its own, or one that all timings share;
 - normal, Student's t with 3 degrees at the same standard deviation, or of two layouts of memory: at each start each
-  side falls into the fast or the slow one, which lie so far apart.
+  side falls into the fast or the slow one, which lie so far apart;
+- a drift: the ratio grows by as much with each launch; or one that is correlated by .8 with that of the launch before.
+
+What the second process suffers, by being started second, moves with the order in which the gate starts its workers.
 
 A false alarm is any timing called slower in a run of identical code; then every timing is slowed, as in the self-test.
 Time is counted as it was recorded: a round costs what its open benchmarks did, and a start 3 s.
@@ -33,10 +36,10 @@ from numpy.typing import NDArray
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_ROUNDS, Benchmark, Decisions
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.selftest import ABOUT, TWO_WORKERS, read_runs
-from suite.gate.side_by_side.timing import TimingComparison
+from suite.gate.side_by_side.timing import TimingComparison, first_side
 from suite.gate.verdict import Outcome
 from suite.records.record import CorruptRecordError
-from suite.statistics.launches import effect_over
+from suite.statistics.launches import effects_together
 from suite.statistics.proportions import wilson
 from tests.benchmarks.selftest_tables import samples_of, tables_in
 
@@ -44,14 +47,16 @@ START_S = 3.0
 SLOWED = (0.03, 0.05, 0.10)
 MOST_BLOCKS = 8
 """Recorded launches that a long one is put together from at most: rounds beyond these hardly move its median."""
-ONE, HALF, EACH, SHARED = "one timing", "half of them", "each its own", "all as one"
+ONE, HALF, EACH, SHARED, SECOND = "one timing", "half of them", "each its own", "all as one", "started second"
 NORMAL, HEAVY, LAYOUTS = "normal, sd", "t3, sd", "two layouts,"
+CONSTANT, DRIFT, LASTING = "constant,", "drift a launch,", "correlated .8, sd"
+CORRELATION = 0.8
 HEADS = (
     *("shift of a launch", "false alarms", "false gains", "same", "inconclusive", "launches", "s", "started"),
     *(f"+{share:.0%} found" for share in SLOWED),
     "+5% same",
 )
-WIDTHS = (31, 29, 29, 6, 12, 8, 3, 7, 22, 22, 22, 18)
+WIDTHS = (38, 29, 29, 6, 12, 8, 3, 7, 22, 22, 22, 18)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +71,28 @@ class Shift:
     def name(self) -> str:
         return f"{self.of}: {self.form} {self.size:.0%}" if self.of else "none"
 
-    def draw(self, generator: np.random.Generator, count: int) -> NDArray[np.float64]:
-        """Return one launch's shift of each of so many timings; `half` is always the first half, as `one` the first."""
-        drawn = {NORMAL: _normal, HEAVY: _heavy, LAYOUTS: _layouts}[self.form](generator, count) * self.size
-        moved = {ONE: 1, HALF: count // 2, EACH: count, SHARED: count, "": 0}[self.of]
+    def draw(
+        self,
+        generator: np.random.Generator,
+        count: int,
+        launch: int = 1,
+        before_B: NDArray[np.float64] | None = None,
+    ) -> NDArray[np.float64]:
+        """Return one launch's shift of each of so many timings; `half` is always the first half, as `one` the first.
+
+        `launch`: its number in the run, from 1. `before_B`: the shifts of the launch before.
+        """
+        forms = {NORMAL: _normal, HEAVY: _heavy, LAYOUTS: _layouts, LASTING: _normal}
+        drawn = self.size * (forms[self.form](generator, count) if self.form in forms else np.ones(count))
+        if self.form == DRIFT:
+            drawn *= launch
+        sign = -1 if self.of == SECOND and first_side(launch - 1) == AFTER else 1
+        if self.of == SECOND:
+            drawn = sign * np.full(count, drawn[0])
+        if self.form == LASTING and before_B is not None:
+            turned = -1 if self.of == SECOND and first_side(launch - 2) != first_side(launch - 1) else 1
+            drawn = CORRELATION * turned * before_B + math.sqrt(1 - CORRELATION**2) * drawn
+        moved = {ONE: 1, HALF: count // 2, EACH: count, SHARED: count, SECOND: count, "": 0}[self.of]
         return np.where(np.arange(count) < moved, drawn[0] if self.of == SHARED else drawn, 0.0)
 
 
@@ -96,6 +119,9 @@ SHIFTS = (
     Shift(of=HALF, form=NORMAL, size=0.03),
     *(Shift(of=EACH, form=LAYOUTS, size=size) for size in (0.03, 0.05, 0.10)),
     Shift(of=SHARED, form=LAYOUTS, size=0.05),
+    *(Shift(of=of, form=DRIFT, size=0.01) for of in (ONE, SHARED, SECOND)),
+    Shift(of=SECOND, form=CONSTANT, size=0.03),
+    *(Shift(of=of, form=LASTING, size=0.05) for of in (SHARED, SECOND)),
 )
 
 
@@ -122,6 +148,8 @@ class SimulatedRounds:
     """The launches' medians: in place of samples."""
     measured_s: float = 0.0
     launches: int = 0
+    shifts_B: NDArray[np.float64] | None = None
+    """The shifts of the newest launch."""
 
     def begin_launch(self) -> None:
         self.launches += 1
@@ -131,7 +159,9 @@ class SimulatedRounds:
         round_s = float(self.recorded.round_s_B[chosen].sum())
         count = max(LEAST_ROUNDS, math.ceil(seconds / round_s))
         self.measured_s += count * round_s
-        moved = self.shift.draw(self.generator, len(self.places)) + math.log1p(self.slowed)
+        shift = self.shift.draw(self.generator, len(self.places), self.launches, self.shifts_B)
+        self.shifts_B = shift
+        moved = shift + math.log1p(self.slowed)
         medians = np.median(self._rounds(chosen, count), axis=1) + moved[chosen]
         for benchmark, middle in zip(benchmarks, medians.tolist(), strict=True):
             self.samples.setdefault(benchmark, []).append(middle)
@@ -149,7 +179,7 @@ class SimulatedDecisions(Decisions):
 
     def interim_analysis(self, samples: Any, measured_s: float) -> None:
         enough = {benchmark: medians for benchmark, medians in samples.items() if len(medians) > 2}
-        found = {benchmark: (effect_over(medians), 0, len(medians)) for benchmark, medians in enough.items()}
+        found = {one: (effect, 0, len(samples[one])) for one, effect in effects_together(enough).items()}
         self.analyse(found, measured_s)
 
 
@@ -193,7 +223,7 @@ def _simulate_one(
 ) -> Run:
     workers: Any = nullcontext(())
     timing = TimingComparison(
-        revisions=type("NoRevisions", (), {"launched": lambda self: workers})(),
+        revisions=type("NoRevisions", (), {"launched": lambda self, first: workers})(),
         cases=[],
         benchmarks=benchmarks,
         tolerances=Tolerances(),
@@ -218,13 +248,15 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=2000)
     parser.add_argument("--slowed-runs", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--only", default="", help="shifts whose name holds this text")
     asked = parser.parse_args()
     try:
         recorded = read(asked.folder)
     except (ValueError, OSError, CorruptRecordError) as error:
         print(f"gate_shifts: {error}", file=sys.stderr)
         return 4
-    for line in report(recorded, asked.runs, asked.slowed_runs, asked.seconds):
+    shifts = [shift for shift in SHIFTS if asked.only in shift.name]
+    for line in report(recorded, asked.runs, asked.slowed_runs, asked.seconds, shifts):
         print(line, flush=True)
     return 0
 
@@ -270,7 +302,9 @@ def _log_ratios(rounds: Mapping[int, Mapping[int, float]]) -> list[float]:
     return [math.log(rounds[number][AFTER] / rounds[number][BEFORE]) for number in sorted(rounds)]
 
 
-def report(recorded: Recorded, runs: int, slowed_runs: int, seconds: float) -> Iterator[str]:
+def report(
+    recorded: Recorded, runs: int, slowed_runs: int, seconds: float, shifts: Sequence[Shift] = SHIFTS
+) -> Iterator[str]:
     """Yield the lines to print."""
     launches, benchmarks, length = recorded.log_ratios_LBR.shape
     yield (
@@ -279,7 +313,7 @@ def report(recorded: Recorded, runs: int, slowed_runs: int, seconds: float) -> I
     )
     yield "shares with Wilson's 95 % intervals; s: median measuring time of identical code; started: and of all starts"
     yield _line(HEADS)
-    for shift in SHIFTS:
+    for shift in shifts:
         identical = simulate(recorded, shift, runs=runs, seconds=seconds)
         slowed = [simulate(recorded, shift, runs=slowed_runs, slowed=share, seconds=seconds) for share in SLOWED]
         every = _outcomes(identical)

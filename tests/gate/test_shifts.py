@@ -4,7 +4,19 @@ import numpy as np
 import pytest
 
 from suite.gate.verdict import Outcome
-from tests.benchmarks.gate_shifts import EACH, LAYOUTS, ONE, SHARED, Recorded, Shift, simulate
+from tests.benchmarks.gate_shifts import (
+    CONSTANT,
+    DRIFT,
+    EACH,
+    LASTING,
+    LAYOUTS,
+    ONE,
+    SECOND,
+    SHARED,
+    Recorded,
+    Shift,
+    simulate,
+)
 
 RUNS = 60
 
@@ -32,6 +44,22 @@ def test_layouts_of_memory_raise_no_alarms(recorded):
     """Decided after four launches, one in 256 of sixteen timings would be: 6 of 100 runs, on either side."""
     runs = simulate(recorded, Shift(of=EACH, form=LAYOUTS, size=0.1), runs=RUNS)
     assert sum({Outcome.SLOWER, Outcome.FASTER} & set(run.outcomes) != set() for run in runs) <= 1
+
+
+@pytest.mark.parametrize(
+    "shift",
+    [
+        Shift(of=SHARED, form=DRIFT, size=0.01),
+        Shift(of=SECOND, form=DRIFT, size=0.01),
+        Shift(of=SECOND, form=CONSTANT, size=0.03),
+        Shift(of=SECOND, form=LASTING, size=0.05),
+    ],
+    ids=lambda shift: shift.name,
+)
+def test_a_drift_of_launches_raises_no_alarms(recorded, shift):
+    """Of 20 runs the first drift alarmed in 20 where launches were taken for independent draws."""
+    runs = simulate(recorded, shift, runs=20)
+    assert not any({Outcome.SLOWER, Outcome.FASTER} & set(run.outcomes) for run in runs)
 
 
 def test_slowdowns_are_found_where_launches_do_not_shift(recorded):

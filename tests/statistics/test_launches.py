@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from suite.statistics.launches import Effect, effect_over
+from suite.statistics.launches import Effect, effect_over, effects_together
 from suite.statistics.student import t_quantile
 
 RUNS = 4000
@@ -72,3 +72,30 @@ def test_launches_without_any_spread_are_certain(constant, above, below):
 def test_too_few_launches_are_refused(launches):
     with pytest.raises(ValueError, match=f"two launches; got {len(launches)}"):
         effect_over(launches)
+
+
+def test_launches_that_drift_count_as_one():
+    """Their mean would lie six errors from 0, were they independent."""
+    drifting, mixed = [0.01, 0.02, 0.03, 0.04, 0.05, 0.06], [0.04, 0.01, 0.06, 0.02, 0.05, 0.03]
+    effects = effects_together({"drifting": drifting, "mixed": mixed})
+    assert effects["drifting"].is_drifting
+    assert effects["drifting"].error == pytest.approx(np.std(drifting, ddof=1))
+    assert not effects["mixed"].is_drifting
+    assert effects["mixed"] == effect_over(mixed)
+
+
+def test_a_drift_of_all_is_seen_beneath_the_noise_of_each():
+    noise = 0.02 * np.random.default_rng(0).normal(size=(16, 8))
+    drifting = {str(index): list(row + 0.01 * np.arange(8)) for index, row in enumerate(noise)}
+    assert all(effect.is_drifting for effect in effects_together(drifting).values())
+    assert not all(effects_together({name: own})[name].is_drifting for name, own in drifting.items())
+    still = {str(index): list(row) for index, row in enumerate(noise)}
+    assert not all(effect.is_drifting for effect in effects_together(still).values())
+
+
+def test_what_shifts_all_benchmarks_alike_is_measured():
+    generator = np.random.default_rng(1)
+    noise, shift = 0.005 * generator.normal(size=(8, 6)), 0.03 * generator.normal(size=6)
+    shared = effects_together({index: list(row + shift) for index, row in enumerate(noise)})
+    assert all(effect.shared == pytest.approx(np.std(shift, ddof=1), rel=0.3) for effect in shared.values())
+    assert all(effect.shared == 0 for effect in effects_together(dict(enumerate(noise.tolist()))).values())

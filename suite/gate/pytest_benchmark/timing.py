@@ -19,7 +19,7 @@ from suite.gate.rules.decision import AFTER, BEFORE, LEAST_LAUNCHES, LEAST_ROUND
 from suite.gate.side_by_side.answers import UNEXPLAINED, BadAnswerError
 from suite.gate.side_by_side.revisions import SIDES
 from suite.gate.side_by_side.rounds import BrokenSampleError
-from suite.gate.side_by_side.timing import Say, TimingComparison
+from suite.gate.side_by_side.timing import Say, TimingComparison, first_side
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
 
 UNEXPLAINED_TURN_S = 0.1
@@ -49,11 +49,12 @@ class SuiteTiming(TimingComparison):
 
     def _build(self, workers: Sequence[WorkerClient]) -> None:
         """Collect the tests. A benchmark is opened in its turn."""
-        for side, worker in zip(SIDES, workers, strict=True):
+        first = first_side(self.rounds.launches)
+        for side in (first, 1 - first):
             try:
-                worker.ask("collect")
+                workers[side].ask("collect")
             except (WorkerError, FailedError) as error:
-                raise WorkerError(f"pytest cannot collect {side} again: {error}") from error
+                raise WorkerError(f"pytest cannot collect {SIDES[side]} again: {error}") from error
 
     def _turn(
         self, workers: Sequence[WorkerClient], benchmark: Benchmark, following: str | None, seconds: float

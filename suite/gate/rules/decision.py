@@ -6,20 +6,21 @@ is an interval within the equivalence margin. Anything else is measured on. At t
 what lies wholly beyond FAR by a cautious interval is slower or faster all the same, and the rest is inconclusive.
 
 A benchmark's launches are its own: to borrow their spread from other benchmarks would let two launches decide, and
-would also call a benchmark slower that alone shifts from launch to launch. How often either is wrong under such shifts
+would also call a benchmark slower that alone shifts from launch to launch. Who starts first alternates, and launches
+that drift count as one, so that no drift passes for a change. How often either is wrong under such shifts
 is in results/reference/cpu/gate/shifts.txt, by tests/benchmarks/gate_shifts.py.
 """
 
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean, median, stdev
 
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.verdict import LATENCY, Outcome
 from suite.statistics.holm import holm
-from suite.statistics.launches import Effect, effect_over
+from suite.statistics.launches import Effect, effects_together
 
 BEFORE, AFTER = 0, 1
 FAMILYWISE_ERROR = 0.01
@@ -132,11 +133,14 @@ class Decisions:
 
     def close(self, samples: Sequence[Sample]) -> dict[Benchmark, Decision]:
         """Return the final decisions: what is undecided and ran in any launch is FAR off, or inconclusive."""
-        closed = dict(self.decided)
+        closed, effects = dict(self.decided), effects_of(samples, self.benchmarks)
         for benchmark, launches in log_ratios(samples, self.benchmarks).items():
             if benchmark not in closed:
                 tolerance = self.tolerances.tolerance(benchmark.case, benchmark.span, LATENCY)
                 effect = cautious_effect(launches, math.log1p(tolerance.minimum_effect))
+                if benchmark in effects:  # which also know of drifts
+                    together = effects[benchmark][0]
+                    effect = replace(together, error=max(effect.error, together.error))
                 rounds = sum(map(len, launches))
                 closed[benchmark] = Decision(
                     outcome=far_outcome(effect), effect=effect, rounds=rounds, launches=len(launches)
@@ -169,10 +173,12 @@ def effects_of(
 
     `column`: a clock other than the one that judges.
     """
+    series = log_ratios(samples, benchmarks, column)
+    enough = {benchmark: launches for benchmark, launches in series.items() if len(launches) >= LEAST_LAUNCHES}
+    medians = {benchmark: [median(rounds) for rounds in launches] for benchmark, launches in enough.items()}
     return {
-        benchmark: (effect_over([median(rounds) for rounds in launches]), sum(map(len, launches)), len(launches))
-        for benchmark, launches in log_ratios(samples, benchmarks, column).items()
-        if len(launches) >= LEAST_LAUNCHES
+        benchmark: (effect, sum(map(len, enough[benchmark])), len(enough[benchmark]))
+        for benchmark, effect in effects_together(medians).items()
     }
 
 

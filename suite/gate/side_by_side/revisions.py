@@ -148,21 +148,23 @@ class Revisions:
     """The older tree's code, and what else of it is known to be read, before any ran; None where it may change."""
 
     @contextmanager
-    def launched(self) -> Iterator[list[WorkerClient]]:
-        """Start two fresh workers, before and after.
+    def launched(self, first: int = 0) -> Iterator[list[WorkerClient]]:
+        """Start two fresh workers, before and after. `first`: the side that is started first.
 
         Raises WorkerError where one does not start, and where somebody wrote into the older tree.
         """
         self.check_older_files()
         with ExitStack() as stack:
-            started = SIDES[:1] if self.in_one_process else SIDES
-            workers = [stack.enter_context(self.start(side)) for side in range(len(started))]
-            for side, worker in zip(started, workers, strict=True):
+            started = {
+                side: stack.enter_context(self.start(side))
+                for side in ([0] if self.in_one_process else [first, 1 - first])
+            }
+            for side, worker in started.items():
                 try:
                     worker.greet()
                 except WorkerError as error:
-                    raise WorkerError(f"{side}: {error}") from error
-            yield workers * 2 if self.in_one_process else workers
+                    raise WorkerError(f"{SIDES[side]}: {error}") from error
+            yield [started[0], started[0 if self.in_one_process else 1]]
         self.check_older_files()
 
     def check_older_files(self) -> None:

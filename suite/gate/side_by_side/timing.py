@@ -66,7 +66,7 @@ class TimingComparison:
         """Start launch after launch until nothing is open."""
         while self._goes_on:
             try:
-                with self.revisions.launched() as workers:
+                with self.revisions.launched(first_side(self.rounds.launches)) as workers:
                     self._build(workers)
                     self.launch(workers, say)
             except BrokenSampleError as broken:
@@ -135,8 +135,9 @@ class TimingComparison:
 
     def _build(self, workers: Sequence[WorkerClient]) -> None:
         open_cases = {benchmark.case for benchmark in self.decisions.open}
+        first = first_side(self.rounds.launches)
         for case in self.cases:
-            for side in (BEFORE, AFTER) if case.id in open_cases else ():
+            for side in (first, 1 - first) if case.id in open_cases else ():
                 try:
                     self.revisions.build(workers, case, side, examine=False)
                 except (WorkerError, FailedError, UnsupportedHereError) as error:
@@ -197,7 +198,7 @@ class TimingComparison:
             level=LEVEL,
             rounds=decision.rounds,
             launches=decision.launches,
-            notes=_disagreement(benchmark, decision.effect, by_wall, tolerance),
+            notes=[*_shared_shift(decision), *_disagreement(benchmark, decision.effect, by_wall, tolerance)],
         )
 
     def _reason(self, decision: Decision, tolerance: Tolerance) -> str:
@@ -216,7 +217,15 @@ class TimingComparison:
             Outcome.INCONCLUSIVE: f"{measured} noise still hides a change of {margin}: more --seconds, or a calmer "
             "machine",
         }
+        if decision.outcome is Outcome.INCONCLUSIVE and decision.effect.is_drifting:
+            return f"{measured} the ratio drifts from launch to launch, which a change of the code does not explain"
         return sentences[decision.outcome]
+
+
+def first_side(launches: int) -> int:
+    """The side that starts first after so many launches: ABBA BAAB (Thue and Morse), so that what the later process
+    suffers cancels, also where that grows from launch to launch."""
+    return AFTER if launches.bit_count() % 2 else BEFORE
 
 
 def most_launches(seconds: float, least_s: float = 0.0) -> int:
@@ -251,6 +260,15 @@ def _with_waiting(verdict: Verdict, by_wall: Effect) -> Verdict:
         return verdict
     reason = f"takes {math.exp(by_wall.estimate):.3g} times as long by wall time, of which {verdict.clock} sees nothing"
     return replace(verdict, outcome=Outcome.SLOWER, reason=reason)
+
+
+def _shared_shift(decision: Decision) -> Sequence[str]:
+    if decision.outcome not in (Outcome.SLOWER, Outcome.FASTER) or not decision.effect.shared:
+        return []
+    return [
+        f"warning: launches shift all timings alike, by {decision.effect.shared:.1%}, and where that lasts for minutes "
+        "it looks like a change: compare once more"
+    ]
 
 
 def _disagreement(benchmark: Benchmark, judged: Effect, by_wall: Effect | None, tolerance: Tolerance) -> Sequence[str]:

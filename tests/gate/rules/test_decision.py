@@ -46,10 +46,17 @@ def rounds_of(one, log_ratios, launch=1):
 
 
 def launches_of(one, middle, spread, launches=8, count=LEAST_ROUNDS):
-    """Launches whose medians lie evenly to both sides of `middle` by up to `spread`, as do the rounds of each."""
+    """Launches whose medians lie evenly to both sides of `middle` by up to `spread`, as do the rounds of each.
+
+    Low and high ones take turns, so that they do not drift.
+    """
+    evenly, turns = (
+        np.linspace(-spread, spread, launches),
+        [(-1) ** place * ((place + 1) // 2) for place in range(launches)],
+    )
     return [
         taken
-        for launch, own in enumerate(middle + np.linspace(-spread, spread, launches), start=1)
+        for launch, own in enumerate(middle + evenly[turns], start=1)
         for taken in rounds_of(one, own + np.linspace(-spread, spread, count), launch)
     ]
 

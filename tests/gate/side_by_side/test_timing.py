@@ -47,10 +47,11 @@ class FakeRevisions:
     def __init__(self, clock, *, slower=(), waits=(), noise=0.01, fails=(), refuses=(), sample_s=0.02):
         self.clock, self.slower, self.waits, self.noise = clock, dict(slower), dict(waits), noise
         self.fails, self.refuses, self.sample_s = fails, refuses, sample_s
-        self.order, self.asked, self.built, self.ended = random.Random(0), [], [], 0
+        self.order, self.asked, self.built, self.ended, self.first = random.Random(0), [], [], 0, []
 
     @contextmanager
-    def launched(self):
+    def launched(self, first=BEFORE):
+        self.first.append(first)
         self.clock.now_s += 7  # a start takes time, which is no measuring time
         self.built.append([])
         try:
@@ -155,7 +156,7 @@ def test_where_every_case_breaks_the_contest_ends(clock):
 def test_workers_that_do_not_start_are_an_error_of_the_whole(clock):
     class Dead(FakeRevisions):
         @contextmanager
-        def launched(self):
+        def launched(self, first=BEFORE):
             raise WorkerError("before: the worker cannot start")
             yield
 
@@ -235,6 +236,13 @@ def test_launches_are_short_at_first_and_each_is_analysed(clock, monkeypatch, se
     for at_s in times_s[:-1]:
         assert at_s - before_s == pytest.approx(max(first_s, GROWTH * before_s), abs=1.01 * round_s)
         before_s = at_s
+
+
+def test_sides_take_turns_in_starting_first(clock):
+    timing_of(sides := FakeRevisions(clock, noise=1.0, sample_s=0.1)).run()
+    assert sides.first[:8] == [BEFORE, AFTER, AFTER, BEFORE, AFTER, BEFORE, BEFORE, AFTER]
+    for first, built in zip(sides.first, sides.built, strict=True):
+        assert [side for case, side, _ in built if case == "a"] == [first, 1 - first]
 
 
 def test_it_says_how_far_it_is_after_each_launch(clock):
