@@ -34,12 +34,21 @@ def alone(values: Values) -> list[int]:
     return [change.first for change in value_changes([values])[0]]
 
 
+def unmarked(values: Values) -> list[int]:
+    """Changes that are not marked as possible drift, which alone make an exit code."""
+    return [change.first for change in value_changes([values])[0] if not change.drift]
+
+
+def at_otavas_rate(values: Values) -> list[int]:
+    return [change.first for change in value_changes([values], 0.03)[0]]
+
+
 def among_others(values: Values) -> list[int]:
     return [change.first for change in value_changes([values], ALPHA / TOGETHER)[0]]
 
 
 def methods() -> dict[str, Callable[[Values], list[int]]]:
-    found = {"alone": alone, f"among {TOGETHER}": among_others}
+    found = {"alone": alone, "unmarked": unmarked, "at 3 %": at_otavas_rate, f"among {TOGETHER}": among_others}
     try:
         from otava.analysis import compute_change_points
     except ImportError:
@@ -68,6 +77,17 @@ def steps(method: Callable[[Values], list[int]], noise: str, count: int, deviati
         more += max(0, len(changes) - 1)
     took_ms = 1000 * (time.perf_counter() - begun) / series
     return [f"{found} of {series}", str(near), str(more), f"{took_ms:.0f}"]
+
+
+def correlated(method: Callable[[Values], list[int]], correlation: float, count: int, series: int) -> str:
+    """Return how many stationary series show any change, where each value resembles the one before."""
+    random, wrong = np.random.default_rng(1), 0
+    for _ in range(series):
+        values = random.normal(size=count)
+        for place in range(1, count):
+            values[place] = correlation * values[place - 1] + np.sqrt(1 - correlation**2) * values[place]
+        wrong += bool(method(0.01 * values))
+    return f"{wrong} of {series}"
 
 
 def chains(count: int, loss: float, noise: str, series: int, alpha: float) -> str:
@@ -100,7 +120,17 @@ def main() -> None:
         for points in (20, 50)
     ]
     show(["noise", "points", *every], rows)
+    print("Flat series of correlated values with any change")
+    rows = [
+        [f"{correlation:.1f}", *(correlated(method, correlation, 30, count // 5) for method in every.values())]
+        for correlation in (0.0, 0.3, 0.6, 0.9)
+    ]
+    show(["correlation", *every], rows)
     print("A step of 5 %")
+    rows = [
+        ["normal", "3%", "30", name, *steps(method, "normal", 30, 0.03, count // 5)] for name, method in every.items()
+    ]
+    show(["noise", "sd", "points", "method", "found", "within a commit", "too many", "ms"], rows)
     rows = [
         [noise, f"{deviation:.0%}", str(points), name, *steps(method, noise, points, deviation, count // 5)]
         for noise in ("normal", "skewed")

@@ -66,6 +66,22 @@ def test_heavy_tails_are_no_changes():
     assert not any(step_changes([steps(0.007 * values) for values in heavy]))
 
 
+def test_correlated_noise_is_marked_as_drift():
+    """Without the mark 20 of 50 such series have a change, by a test that takes values for independent."""
+    random, unmarked = np.random.default_rng(4), 0
+    for _ in range(50):
+        values = random.normal(size=30)
+        for place in range(1, 30):
+            values[place] = 0.6 * values[place - 1] + 0.8 * values[place]
+        unmarked += any(not change.drift for change in value_changes([values])[0])
+    assert unmarked <= 5
+
+
+def test_a_step_among_independent_values_has_no_mark():
+    ((change,),) = value_changes([stepped()])
+    assert change.drift == 0
+
+
 def test_one_bad_measurement_is_no_change():
     values, ratios = noise(40), noise(40, deviation=0.007)
     values[17] += 1.0

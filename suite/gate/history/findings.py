@@ -36,6 +36,8 @@ class Finding:
     before: float | None = None
     after: float | None = None
     """Both values of an exact quantity."""
+    drift: float = 0.0
+    """The correlation of neighbouring values, where noise so correlated may do as much; else 0."""
     measured: int = 1
     """Comparisons that it is made of: many small losses of a chain are one finding."""
 
@@ -98,7 +100,7 @@ class History:
     @property
     def worse_of_late(self) -> list[Finding]:
         first = len(self.line.commits) - (self.since or 0)
-        return [finding for finding in self.findings if finding.is_worse and finding.new >= first]
+        return [one for one in self.findings if one.is_worse and not one.drift and one.new >= first]
 
     @cached_property
     def short(self) -> list[Chain | Values]:
@@ -188,6 +190,7 @@ def _of_values(series: Values, change: Change) -> Finding:
         ratio=math.exp(change.shift),
         low=math.exp(change.low),
         high=math.exp(change.high),
+        drift=change.drift,
     )
 
 

@@ -117,7 +117,7 @@ def as_json(history: History) -> dict[str, Any]:
 
 
 def _row(finding: Finding, names: dict[Quantity, str], history: History) -> tuple[str, ...]:
-    word = "worse" if finding.is_worse else "better"
+    word = ("worse" if finding.is_worse else "better") + "?" * bool(finding.drift)
     return word, _change(finding), names[finding.quantity], _where(finding, history), finding.by
 
 
@@ -146,11 +146,17 @@ def _where(finding: Finding, history: History) -> str:
 
 
 def _evidence(history: History) -> list[str]:
-    """Say how small a change would have been found: without that, no change means nothing."""
+    """Say what may be drift, and how small a change would have been found: without that, no change means nothing."""
+    drifting, warnings = [finding.drift for finding in history.findings if finding.drift], []
+    if drifting:
+        warnings.append(
+            f"warning: {len(drifting):,} changes with a question mark may be drift, and count for no exit code: "
+            f"neighbouring values resemble each other (correlation up to {max(drifting):.1f})"
+        )
     found = {finding.quantity for finding in history.findings}
     calm = [one for one in history.visible if one.quantity not in found]
     if not calm:
-        return []
+        return warnings
     sentences = [f"no change in {len(calm):,} series" + (", in the others as listed" if found else "")]
     blind = [one for one in calm if not math.isfinite(one.ratio)]
     for is_stored, what in ((False, "losses that add up over a chain"), (True, "a step halfway through stored values")):
@@ -162,7 +168,7 @@ def _evidence(history: History) -> list[str]:
             )
     if blind:
         sentences.append(f"{len(blind):,} series are too short to show any step among so many")
-    return ["; ".join(sentences)]
+    return [*warnings, "; ".join(sentences)]
 
 
 def _totals(history: History, names: dict[Quantity, str]) -> list[str]:
