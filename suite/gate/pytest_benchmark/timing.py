@@ -77,10 +77,9 @@ class SuiteTiming(TimingComparison):
         for side, name in enumerate(SIDES):
             taken = [sample for sample in self.rounds.samples[first:] if sample.arm == side]
             told_s.append(sum(getattr(sample, benchmark.column) * sample.calls for sample in taken))
-            clocks = {
-                clock: median(getattr(sample, clock) for sample in taken) for clock in ("thread_cpu_s", "process_cpu_s")
-            }
-            if is_unseen(benchmark.clock, **clocks):
+            process_s = median(sample.process_cpu_s for sample in taken)
+            others_s = median(sample.process_cpu_s - sample.thread_cpu_s for sample in taken)
+            if is_unseen(benchmark.clock, thread_cpu_s=process_s - others_s, process_cpu_s=process_s):
                 raise BrokenSampleError(benchmark.case, f"{name}: it uses other threads now, as it did not at first")
         times = [cpu_s / calls_s for cpu_s, calls_s in zip(spent_s, told_s, strict=True)]
         allowed_s = UNEXPLAINED * max(1.0, times[BEFORE]) * told_s[AFTER] + UNEXPLAINED_TURN_S

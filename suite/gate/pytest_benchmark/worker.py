@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import importlib
 import importlib.machinery
 import inspect
 import json
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 if TYPE_CHECKING or __package__:  # as the judge reads it, for its constants
     from suite.gate.pytest_benchmark.worker_trees import Trees, Watch, is_in, parts_of, real
-else:  # by path, from the folder of this file
-    from worker_trees import Trees, Watch, is_in, parts_of, real
+else:  # by path, from the folder of this file, as somebody's Python runs it
+    beside = importlib.import_module("worker_trees")
+    Trees, Watch, is_in, parts_of, real = beside.Trees, beside.Watch, beside.is_in, beside.parts_of, beside.real
 
 PROTOCOL = 2
 LEAST_SAMPLE_S = 0.003
