@@ -165,7 +165,7 @@ def test_a_pack_that_is_replaced_while_it_is_read_is_read_on(sweep):
     assert b"".join(found.blocks()) == content
 
 
-def test_a_pack_that_is_replaced_before_its_index_is_read_is_no_torn_one(sweep, monkeypatch):
+def test_a_pack_replaced_before_its_index_is_read_is_not_torn(sweep, monkeypatch):
     assert pack([sweep], remove=True) == 0
     read_index, looks = packs._index, []
 
