@@ -75,7 +75,7 @@ def test_a_roofline_is_the_longer_of_arithmetic_and_traffic():
             assert roofline(noting(build(), **{**sizes, name: absent}), "layer", 16.0) == (None, None)
 
 
-def test_a_quantity_is_the_first_finite_one_and_a_size_above_zero():
+def test_a_quantity_is_finite_and_a_size_is_above_zero():
     record = noting(build(), peak_bytes=None)
     values = [math.nan, 0.0, 3.0]
     more = [Reading(step=0, span="layer", metric="peak_bytes", value=value) for value in values]
