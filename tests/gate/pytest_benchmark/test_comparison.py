@@ -218,6 +218,18 @@ def test_a_broken_test_is_said_to_have_failed_before():
     assert _not_run({}, failed) == (Outcome.BROKEN, "now the test fails: no module re2")
 
 
+def test_a_call_with_a_set_up_is_not_counted_and_says_so():
+    found = [
+        FoundBenchmark(
+            case=case, clock=Clock(name="thread_cpu"), sides=({"is_set_up": False}, {"is_set_up": is_set_up})
+        )
+        for case, is_set_up in (("plain", False), ("set up", True))
+    ]
+    comparison = bare()
+    assert comparison._countable(found) == ["plain"]
+    assert [(verdict.case, verdict.outcome) for verdict in comparison.verdicts] == [("set up", Outcome.UNJUDGED)]
+
+
 def test_counts_of_instructions_lie_beside_the_judgement():
     comparison = bare()
     assert comparison.tables() == {}
