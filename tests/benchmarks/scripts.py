@@ -36,7 +36,7 @@ MINUTES = {
     "public_suites": "--python {python} --out {folder} pluggy",
     "stranger_power": "--python {python} --runs 1 --slow-runs 0 --seconds 5 --out {folder}",
 }
-"""These take minutes: they install packages, and the second runs valgrind."""
+"""And of what runs every night: these install packages, and the second runs valgrind."""
 PARITY = {
     "real_model_sampling": "--pairs 2 --only 256/",
     "rl_rivals": "--pairs 2 --policies small --only up",
