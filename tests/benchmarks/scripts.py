@@ -19,6 +19,7 @@ QUICK = {
 """Arguments of what `make test` runs: 13 s of CPU time in all."""
 SLOW = {
     "cpp_decode": "256 1",
+    "gate_few_launches": f"{SELFTEST} --runs 2 --slowed-runs 1",
     "gate_shifts": f"{SELFTEST} --runs 2 --slowed-runs 1 --seconds 1",
     "gate_stored_tails": "--runs 2",
     "many_runs": "20 3",
