@@ -231,6 +231,26 @@ def test_an_acceptance_that_another_program_replaced_is_not_said(tmp_path, monke
     assert [one.case for one in read_acceptances(path, together.TODAY)] == ["first"]
 
 
+def test_an_acceptance_waits_for_who_writes_the_file(tmp_path):
+    path = tmp_path / "accepted.yaml"
+    entry = {"reason": "why", "ceiling": 1.1, "expires": together.TODAY, "today": together.TODAY}
+    with alone_in(locks_of(path)):
+        accepting = Thread(target=accept, args=(path, "case"), kwargs=entry)
+        accepting.start()
+        accepting.join(timeout=0.2)
+        assert not path.exists()
+    accepting.join()
+    assert [one.case for one in read_acceptances(path, together.TODAY)] == ["case"]
+
+
+def test_what_other_killed_writers_left_is_no_unfinished_run(sweep):
+    for name in (f"{PACK}{PART}", f"accepted.yaml.1234{PART}"):
+        (sweep / name).write_bytes(b"half")
+    assert read_contents([sweep]).unfinished == []
+    assert pack([sweep], remove=True) == 0
+    assert not (sweep / f"{PACK}{PART}").exists()
+
+
 def test_a_note_that_another_wrote_meanwhile_is_kept(world, tmp_path, monkeypatch):
     checkout = shutil.copytree(world.checkout, tmp_path / "checkout")
     parent, commit = together.Repository(folder=checkout).git("log", "--reverse", "--format=%H", "main").split()
