@@ -21,6 +21,7 @@ from suite.records.pack import PACK, packed_file, read_pack
 from suite.records.record import RECORD, SAMPLES, CorruptRecordError
 from suite.records.store import (
     LOCK,
+    PART,
     each_run,
     read_contents,
     read_file,
