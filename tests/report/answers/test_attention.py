@@ -201,6 +201,7 @@ def test_mla_is_hard_by_its_lines_and_by_its_spread(slowest, lines, outcome, mon
     found = attention_code.hard_to_implement(in_memory(*records))
     assert found.outcome == outcome
     assert found.lead.value == pytest.approx(slowest / 1e-3)
+    assert EN.render(found.evidence[-1]) == "Beside the widest: MHA 5.00×."
 
 
 def test_code_counts_lines_without_words_about_them():

@@ -31,6 +31,11 @@ def test_an_evaluation_stands_at_what_was_spent_before_it(tmp_path):
     }
 
 
+def test_what_no_share_can_be_is_left_out():
+    assert design.within({0: -0.1, 1: 0.0, 2: 1.0, 3: 1.2}) == {1: 0.0, 2: 1.0}
+    assert design.within({0: 7.0, 1: 9.0}, 8.0) == {0: 7.0}
+
+
 def test_a_budget_with_a_gap_is_none(tmp_path):
     record = run([0.1, 0.3, 0.6])
     readings = [r for r in record.readings if not (r.metric == "sampled_tokens" and r.step == 0)]
