@@ -47,7 +47,6 @@ PATIENCE, SLACK_S = 6.0, 60.0
 COVERAGE = """
 [run]
 source_pkgs = suite
-relative_files = true
 parallel = true
 data_file = {folder}/lines
 concurrency = multiprocessing,thread
@@ -103,7 +102,9 @@ def make_map(copy: Copy, file: Path) -> None:
         combined.combine([name])
         data = combined.get_data()
         for path in data.measured_files():
-            module = f"suite/{path.partition('/suite/')[2]}"
+            if copy.folder.resolve() not in Path(path).resolve().parents:
+                continue  # a test's own copy of the suite
+            module = Path(path).resolve().relative_to(copy.folder.resolve()).as_posix()
             digests[module] = _digest((copy.folder / module).read_text(encoding="utf-8"))
             for line, contexts in data.contexts_by_lineno(path).items():
                 names = {re.sub(r" \(\w+\)$", "", context.rpartition("|")[2]) for context in contexts} & tests.keys()
