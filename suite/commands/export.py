@@ -47,8 +47,8 @@ def export(folders: Sequence[Path], to: str) -> int:
         Path(to.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
     written, left_out = 0, list[Path]()
     try:
-        client = MlflowClient(tracking_uri=to)
-        with alone_in(locks_of(to)):  # two at once would each look first, and write a run twice
+        with alone_in(locks_of(to)):  # two at once would each make the tables, look first and write a run twice
+            client = MlflowClient(tracking_uri=to)
             for run in whole_runs(each_run(existing(folders)), Copies(), left_out):
                 if not run.withdrawal:
                     written += _is_written(client, run.record, digest_of(run.folder / RECORD))
