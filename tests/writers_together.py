@@ -323,7 +323,7 @@ def judge(world: World, tally: Tally, *, is_last: bool) -> None:
         listed = Repository(folder=world.checkout).git("notes", f"--ref={NOTES}", "list").split()[1]
         note = Repository(folder=world.checkout).git("notes", f"--ref={NOTES}", "show", listed)
         there["note"] = Counter(filter(None, note.splitlines()))
-    if world.board.exists():
+    if (world.board / "runs").exists():
         there["push"] = on_board(world.board)
     if said.get("export"):
         there["export"] = in_mlflow(f"sqlite:///{world.mlflow}")
