@@ -197,7 +197,7 @@ class FakeRevisions:
     asked = ()
 
     @contextmanager
-    def launched(self):
+    def launched(self, first=0):
         type(self).asked = (self.slowed, self.in_one_process)
         yield [SimpleNamespace(ask_timed=lambda do, id, span: self.sample(id.startswith("after")))] * 2
 

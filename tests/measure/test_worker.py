@@ -200,14 +200,21 @@ with Worker():
 """
 
 
+@pytest.fixture
+def short_folder():
+    """pytest's own folders have names longer than a socket's path may be."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
 @pytest.mark.skipif(not FORKS, reason="only a server of forks has a socket in a folder")
-def test_a_killed_run_leaves_only_folders_that_are_removed(tmp_path, monkeypatch):
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+def test_a_killed_run_leaves_only_folders_that_are_removed(short_folder, monkeypatch):
+    environment = {**os.environ, "TMPDIR": str(short_folder)}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", OF_WORKERS], env=environment, cwd=ROOT, **pipes) as process:
         assert process.stdout.readline()
         process.kill()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    assert any(path.is_socket() for path in tmp_path.rglob("*"))
+    monkeypatch.setattr(tempfile, "tempdir", str(short_folder))
+    assert any(path.is_socket() for path in short_folder.rglob("*"))
     remove_abandoned()
-    assert list(tmp_path.iterdir()) == []
+    assert list(short_folder.iterdir()) == []
