@@ -196,15 +196,11 @@ def beside(results: Results, phase: str, variants: Sequence[str] = ()) -> list[C
         and timing.axis("phase") == phase
         and timing.span in (LAYER, KERNEL)
     ]
-    return _beside(of_phase, variants or DEPLOYED[phase])
-
-
-def _beside(timed: Sequence[Timing], variants: Sequence[str]) -> list[Compared]:
     return [
         Compared(mla=mla, other=other, ratio=ratio_of_medians(mla.interval, other.interval))
-        for variant in variants
+        for variant in (variants or DEPLOYED[phase])
         for rival in RIVALS
-        for mla, other in side_by_side(timed, variant, rival, ["attention", "backend"])
+        for mla, other in side_by_side(of_phase, variant, rival, ["attention", "backend"])
     ]
 
 
@@ -386,14 +382,11 @@ def heavy_shares(results: Results) -> list[Share]:
         if KERNEL in spans and LAYER in spans:
             kernel, layer = spans[KERNEL], spans[LAYER]
             ratio = ratio_of_medians(kernel.interval, layer.interval)
-            shares.append(Share(kernel=kernel, layer=layer, ratio=ratio, memory=_share_of_memory(layer)))
+            cache, weights = memory.COUNTED(layer), noted(layer.record, "case", "parameter_count")
+            element = ELEMENT_BYTES.get(layer.axis("dtype"))
+            share_of_memory = cache / (cache + weights * element) if cache and weights and element else None
+            shares.append(Share(kernel=kernel, layer=layer, ratio=ratio, memory=share_of_memory))
     return sorted(shares, key=lambda one: (one.case, one.tokens))
-
-
-def _share_of_memory(timing: Timing) -> float | None:
-    cache, weights = memory.COUNTED(timing), noted(timing.record, "case", "parameter_count")
-    element = ELEMENT_BYTES.get(timing.axis("dtype"))
-    return cache / (cache + weights * element) if cache and weights and element else None
 
 
 def _told_share(one: Share) -> Text:

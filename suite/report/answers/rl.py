@@ -24,18 +24,18 @@ from suite.report.answers.trials import (
     trial_of_change,
     verdict_of,
 )
-from suite.report.blocks import Lead, Text, joined, say
+from suite.report.blocks import Text, joined, say
 from suite.report.model.experiment import Quantity, contrast
 from suite.report.model.formats import mean_with_range, plain, points, signed
 from suite.report.model.labels import ALGORITHM, RECIPE, label_of
 from suite.report.model.results import Results
 from suite.report.model.run import SEED, number_of
-from suite.report.rl import design, evolution, memory_design, stages
+from suite.report.rl import design, evolution, memory_design, stability, stages
 from suite.report.rl.contrasts import at_equal_budgets
 from suite.report.rl.cost import cost_s, price_of
 from suite.report.rl.design import REWARD_SOURCE, STEPS, SUPERVISION, RlArm, RlExperiment, RlRun
 from suite.report.rl.memory_design import Saving
-from suite.statistics.learning import is_collapsed, worst_drawdown
+from suite.statistics.learning import is_collapsed
 from suite.statistics.paired import SHARE_MARGIN, TOLD_APART, Comparison, Outcome, changes, judge_together
 
 GRPO, PPO = "grpo", "ppo"
@@ -78,7 +78,9 @@ def cheaper(results: Results) -> Verdict | None:
     by_seconds = verdict_of(answer, f"cost_{clock}", supports=Outcome.LOWER) if answer else None
     if not savings:
         return by_seconds
-    typical = _typical(savings)
+    largest = max(saving.arm.first.parameters or 0.0 for saving in savings)
+    of_largest = [saving for saving in savings if (saving.arm.first.parameters or 0.0) == largest]
+    typical = sorted(of_largest, key=lambda saving: saving.share)[len(of_largest) // 2]
     is_measured = typical.arm.first.is_measured
     alike = [saving for saving in savings if saving.arm.first.is_measured is is_measured]
     shares = [saving.share for saving in alike]
@@ -88,31 +90,20 @@ def cheaper(results: Results) -> Verdict | None:
         for name, measured in (("projected", False), ("measured", True))
         if (same := [saving for saving in savings if saving.arm.first.is_measured is measured])
     ]
+    ours, theirs = typical.arm.first, typical.baseline.first
+    about = say("answer.about.memory", model=ours.model, evidence=say(f"evidence.{ours.evidence}"))
+    peaks = {"ours": numbers.bytes_iec(ours.peak), "theirs": numbers.bytes_iec(theirs.peak)}
+    written = say("answer.of", share=numbers.percent(1 - typical.share), other=label_of(ALGORITHM, PPO))
+    lead = lead_of_size(1 - typical.share, about, written, count=say("answer.memory", **peaks))
     return Verdict(
         outcome=outcome,
         evidence=[*evidence, *(by_seconds.evidence if by_seconds else [])],
         on=setting_name("policy"),
-        lead=_memory_lead(typical),
+        lead=lead,
         flips=_least_saved(alike),
         machine=machine_of(typical.arm) if is_measured else by_seconds.machine if by_seconds else "",
         is_projected=not is_measured,
     )
-
-
-def _typical(savings: Sequence[Saving]) -> Saving:
-    """The median saving of the largest model."""
-    largest = max(saving.arm.first.parameters or 0.0 for saving in savings)
-    alike = [saving for saving in savings if (saving.arm.first.parameters or 0.0) == largest]
-    return sorted(alike, key=lambda saving: saving.share)[len(alike) // 2]
-
-
-def _memory_lead(saving: Saving) -> Lead:
-    """GRPO's peak as a share of PPO's."""
-    ours, theirs = saving.arm.first, saving.baseline.first
-    about = say("answer.about.memory", model=ours.model, evidence=say(f"evidence.{ours.evidence}"))
-    peaks = {"ours": numbers.bytes_iec(ours.peak), "theirs": numbers.bytes_iec(theirs.peak)}
-    written = say("answer.of", share=numbers.percent(1 - saving.share), other=label_of(ALGORITHM, PPO))
-    return lead_of_size(1 - saving.share, about, written, count=say("answer.memory", **peaks))
 
 
 def _least_saved(savings: Sequence[Saving]) -> Text:
@@ -148,7 +139,7 @@ def stable(results: Results) -> Verdict | None:
     falls, spreads, pairs = list[Trial](), list[Trial](), list(beside_ppo(results))
     for pair in pairs:
         _, ours, theirs = pair
-        falls += _trials(pair, Quantity(name="drawdown", value=_drawdown, **SHARES))
+        falls += _trials(pair, Quantity(name="drawdown", value=stability.worst_fall, **SHARES))
         distances = {**_from_median(ours), **_from_median(theirs)}
         spreads += _trials(pair, Quantity(name="spread", value=distances.get, **SHARES))
     answer = answer_of("grpo-stable", falls)
@@ -167,10 +158,6 @@ def _collapsed(arms: Iterable[RlArm]) -> tuple[int, int]:
     return sum(is_collapsed(curve.accuracy) for curve in curves), len(curves)
 
 
-def _drawdown(run: RlRun) -> float | None:
-    return None if run.curve is None else worst_drawdown(run.curve.accuracy)
-
-
 def _from_median(arm: RlArm) -> dict[RlRun, float]:
     """How far each run ends from the median of its arm, by which Brown and Forsythe compare spreads."""
     finals = {run: final for run in arm.ended if (final := design.final(run)) is not None}
@@ -183,7 +170,11 @@ def two_rewards(results: Results) -> Verdict | None:
     for experiment in _of_algorithms(results):
         arms = [arm for arm in _untuned(experiment) if arm.value(ALGORITHM) == GRPO and _is_outcome(arm)]
         for arm in filter(_pays_format, arms):
-            gains += _change_trials(arm, experiment, _gain(arm), points)
+            curves = design.curves_of(arm)
+            firsts, lasts = ([curve.accuracy[place] for curve in curves] for place in (0, -1))
+            change = changes(lasts, less=firsts, margin=SHARE_MARGIN)
+            gain = change and replace(change, bounds=design.accuracy_bounds(arm))
+            gains += _change_trials(arm, experiment, gain, points)
             for other in arms:
                 if not _pays_format(other) and agree(arm, other, FORMAT_SETTINGS):
                     formats += _accuracy_trials((experiment, arm, other), design.COMPLETIONS)
@@ -200,13 +191,6 @@ def _pays_format(arm: RlArm) -> bool:
     """Whether the format is paid for, as part of a sum or as a gate. Older records say their weight alone."""
     weight = arm.first.setting("format_weight")
     return arm.first.setting("format_reward") == "gate" or weight not in ("0", "0.0", "")
-
-
-def _gain(arm: RlArm) -> Comparison | None:
-    curves = design.curves_of(arm)
-    firsts, lasts = ([curve.accuracy[place] for curve in curves] for place in (0, -1))
-    change = changes(lasts, less=firsts, margin=SHARE_MARGIN)
-    return change and replace(change, bounds=design.accuracy_bounds(arm))
 
 
 def step_feedback(results: Results) -> Verdict | None:

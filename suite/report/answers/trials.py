@@ -24,7 +24,7 @@ from suite.report.answers.claims import (
     trial_design,
 )
 from suite.report.answers.leads import lead_of_pooled
-from suite.report.blocks import Lead, Text, dotted, joined, say, say_or
+from suite.report.blocks import Text, dotted, joined, say, say_or
 from suite.report.model.experiment import Arm, Contrast, Experiment, grouped
 from suite.report.model.formats import nats, points, with_range
 from suite.report.model.run import LABEL, machine_name, number_of
@@ -276,29 +276,25 @@ def verdict_of(
     # None of the settings in which two units differ that contradict each other can be ruled out.
     dividing = [name for name in answer.over if len({side.value(name) for side in sides}) > 1]
     first = answer.first
+    clear = [change.told() for change in answer.changes if change.is_clear]
+    # The lead links to the task that differs most, on which its section opens; the tiers have a section of their own.
+    lead = lead_of_pooled(answer.pooled, first.write, _about(answer, measure))
+    trial = max(answer.telling or answer.primary, key=lambda trial: abs(trial.comparison.mean))
+    task = trial.experiment.value("task")
     return Verdict(
         outcome=outcome_of(conclusion, supports),
         evidence=[
             *facts,
             *_told_units(answer, measure),
             *(_told_beside(about, other) for about, other in (beside or {}).items() if other is not None),
-            *_told_changes(answer),
+            *([say("claim.changes", clear=len(clear), total=len(answer.changes)), *clear] if answer.changes else []),
         ],
         on=joined("list", map(setting_name, dividing)),
-        lead=_linked(answer, lead_of_pooled(answer.pooled, first.write, _about(answer, measure))),
+        lead=lead and replace(lead, link={"task": task} if task and task != "tiers" else {}),
         flips=_when_it_changes(answer),
         machine=first.machine,
         suffices=conclusion is not Conclusion.FEW,
     )
-
-
-def _linked(answer: Answer, lead: Lead | None) -> Lead | None:
-    """The lead with the task that its section opens on: the one that differs most. The tiers have a section of their
-    own.
-    """
-    trial = max(answer.telling or answer.primary, key=lambda trial: abs(trial.comparison.mean))
-    task = trial.experiment.value("task")
-    return lead and replace(lead, link={"task": task} if task and task != "tiers" else {})
 
 
 def outcome_of(conclusion: Conclusion, supports: Outcome) -> str:
@@ -352,14 +348,6 @@ def _told_beside(measure: str, answer: Answer) -> Text:
     if not answer.telling:
         return say("claim.beside.few", **fields)
     return say("claim.beside", value=written(answer.pooled.mean, answer.pooled.interval, answer.first.write), **fields)
-
-
-def _told_changes(answer: Answer) -> list[Text]:
-    if not answer.changes:
-        return []
-    clear = [change.told() for change in answer.changes if change.is_clear]
-    counted = say("claim.changes", clear=len(clear), total=len(answer.changes))
-    return [counted, *clear]
 
 
 def _when_it_changes(answer: Answer) -> Text:

@@ -87,9 +87,14 @@ def build(results: Results) -> Section:
     """Build it from the models' published geometries; no record is needed."""
     models = published_caches()
     drawn = [model for model in models if model.name in BARS]
+    least = min(drawn, key=_growth)
+    latent, best_grouped = published_cache(LATENT_MODEL), published_cache(GROUPED_MODEL)
+    sizes = {"size": least, "latent": latent, "grouped": best_grouped}
+    said = {name: numbers.bytes_iec(_growth(model)) for name, model in sizes.items()}
+    finding = say("cache.finding", model=least.name, latent_model=latent.name, grouped_model=best_grouped.name, **said)
     growth = Figure(
         title=say("cache.figure"),
-        finding=_growth_finding(drawn),
+        finding=finding,
         caption=say("cache.caption", count=numbers.count(len(models))),
         views=[
             View(title=say("cache.a_token"), figure=_bars(drawn)),
@@ -111,14 +116,6 @@ def build(results: Results) -> Section:
     tables = [kept, fits, weights, step]
     figures = [growth, over_context, *map(_of_variants, SIZES_OF)]
     return section("cache", figures=figures, tables=tables, headlines=[_premise()])
-
-
-def _growth_finding(drawn: Sequence[ModelCache]) -> Text:
-    """Say which model a token costs least, beside the article's latent and the best known grouped heads."""
-    least, latent, grouped = (min(drawn, key=_growth), published_cache(LATENT_MODEL), published_cache(GROUPED_MODEL))
-    sizes = {"size": least, "latent": latent, "grouped": grouped}
-    said = {name: numbers.bytes_iec(_growth(model)) for name, model in sizes.items()}
-    return say("cache.finding", model=least.name, latent_model=latent.name, grouped_model=grouped.name, **said)
 
 
 def _growth(model: ModelCache) -> float:
@@ -195,7 +192,8 @@ def _family_rank(model: ModelCache) -> int:
 
 
 def _bar(model: ModelCache) -> Point:
-    size = _constant_and_slope(model)
+    growth, fixed = numbers.bytes_iec(model.plan.growth_bytes), model.plan.fixed_bytes
+    size = f"{numbers.bytes_iec(fixed)} + {growth}" if fixed else growth
     hover = say("cache.hover", model=model.name, kept=size, kinds=_kinds(model))
     return Point(
         x=model.plan.growth_bytes / 1024,
@@ -303,11 +301,6 @@ def _of_variants(name: str) -> Figure:
         height_px=230,
         facets={"geometry": name},
     )
-
-
-def _constant_and_slope(model: ModelCache) -> str:
-    growth, fixed = numbers.bytes_iec(model.plan.growth_bytes), model.plan.fixed_bytes
-    return f"{numbers.bytes_iec(fixed)} + {growth}" if fixed else growth
 
 
 def _lines(models: Sequence[ModelCache]) -> dict[str, Any]:

@@ -116,7 +116,12 @@ def chosen_by(keys: Iterable[Pairs]) -> dict[Pairs, dict[str, Text]]:
     differing = {
         name for alike in of_pass for of in alike for name in of if len({str(other.get(name)) for other in alike}) > 1
     }
-    rest = {key: _rest(of, differing) for key, of in axes.items()}
+    # The settings in which groups differ that no facet of their own says.
+    others = differing - {*CHOSEN_AXES, *TITLE_AXES, LABEL}
+    rest = {
+        key: ", ".join(f"{name}={value}" for name, value in of.items() if name in others and value)
+        for key, of in axes.items()
+    }
     facets: dict[Pairs, dict[str, Text]] = {}
     for key, of in axes.items():
         chosen: dict[str, Text] = {name: of.get(name) or _DEFAULT for name in CHOSEN_AXES if name in differing}
@@ -127,12 +132,6 @@ def chosen_by(keys: Iterable[Pairs]) -> dict[Pairs, dict[str, Text]]:
 
 
 _DEFAULT = say("facet.default")
-
-
-def _rest(axes: Mapping[str, str], differing: set[str]) -> str:
-    """Return the settings in which groups differ that no facet of their own says."""
-    known = {*CHOSEN_AXES, *TITLE_AXES, LABEL}
-    return ", ".join(f"{name}={value}" for name, value in axes.items() if name in differing - known and value)
 
 
 def axes_of(timing: Timing, besides: Collection[str]) -> Pairs:

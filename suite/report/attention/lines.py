@@ -86,6 +86,10 @@ def line_figure(metric: Metric, group: Group) -> Figure | None:
     views = span_views(group.drawn, draw)
     asked, drawn = ({timing.chosen_line[0] for timing in part} for part in (group.timings, group.drawn))
     left_out = say("latency.one_backend") if drawn < asked else ""
+    # A marked name has yet to be rendered in a language, and so has no length.
+    names = [[len(t["name"]) if isinstance(t["name"], str) else 30 for t in view.figure["data"]] for view in views]
+    rows = max(math.ceil(len(part) / max(1, LEGEND_PX // (55 + 7 * max(part)))) for part in names)
+    height_px = HEIGHT_PX + LEGEND_ROW_PX * max(0, rows - 2)
     return Figure(
         title=group.title,
         family=say(metric.family),
@@ -93,7 +97,7 @@ def line_figure(metric: Metric, group: Group) -> Figure | None:
         settings=group.settings,
         caption=joined("sentence", [say(metric.caption, clock=clock), left_out]),
         views=views,
-        height_px=_height_px(views),
+        height_px=height_px,
         facets=group.facets,
     )
 
@@ -153,14 +157,6 @@ def _lines(metric: Metric, found: Sequence[Timing]) -> list[Series]:
     ]
 
 
-def _height_px(views: Sequence[View]) -> int:
-    """Return the height on a narrow screen, so that a long legend leaves the plot its room."""
-    # A marked name has yet to be rendered in a language, and so has no length.
-    names = [[len(t["name"]) if isinstance(t["name"], str) else 30 for t in view.figure["data"]] for view in views]
-    rows = max(math.ceil(len(part) / max(1, LEGEND_PX // (55 + 7 * max(part)))) for part in names)
-    return HEIGHT_PX + LEGEND_ROW_PX * max(0, rows - 2)
-
-
 def span_tables(metric: Metric, group: Group, results: Results, columns: Columns, note: Text) -> list[Table]:
     """Lay out all of a group, a table for each span."""
     standing = by_span(timing for timing in representatives(group.timings) if timing.is_checked)
@@ -184,15 +180,11 @@ def case_table(
     """Lay out a group's cases, each named by what it is. `span`: the one that all timings are of."""
     said = span_title(span) if span else say("table.cases")
     title = dotted(group.title, span_title(span)) if group.names else said
-    named = [*_group_column(group), VARIANT, CONTEXT]
+    named = [*([column("column.group", group.names.get)] if group.names else []), VARIANT, CONTEXT]
     rest = [line_column(found), *(label_column(results.several) if group.names else [])]
     about = {"family": title, "settings": dotted(group.title, group.settings), "facets": group.facets}
     shown = about if group.facets else {"facets_of": row_facets}
     return table(title, found, [*named, *columns, *rest], **shown, **more)
-
-
-def _group_column(group: Group) -> list[Column[Timing]]:
-    return [column("column.group", group.names.get)] if group.names else []
 
 
 def compared(metric: Metric, standing: Sequence[Timing]) -> list[Column[Timing]]:

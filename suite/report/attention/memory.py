@@ -22,7 +22,13 @@ MOST_BYTES = 1 << 60
 def build(results: Results) -> Section | None:
     """Build it from the sizes that records note; None where none does."""
     found = groups(timings(results), lambda timing: bool(timing.tokens and _peak(timing)))
-    tables: list[Table | None] = [_differing(found, results)]
+    names = {timing: group.name_of(timing) for group in found for timing in _cases(group) if _differs(timing)}
+    differing = Group(title=say("memory.differing"), timings=list(names), names=names)
+    exact = "{:,.0f} B".format
+    columns = [column("memory.formula", BY_FORMULA, exact), column("memory.counted", COUNTED, exact)]
+    tables: list[Table | None] = [
+        case_table(differing, differing.timings, results, columns, note=say("memory.differing_note"))
+    ]
     tables += [case_table(group, _cases(group), results, COLUMNS, folded=True) for group in found]
     figures = [line_figure(METRIC, group) for group in found]
     return section("memory", figures=figures, tables=tables) if any(map(_cases, found)) else None
@@ -96,11 +102,3 @@ COLUMNS: list[Column[Timing]] = [
     column("memory.layer_peak", LAYER_PEAK, numbers.bytes_iec),
     column("memory.kept", lambda timing: KEPT(timing) or None, numbers.bytes_iec, only_where_known=True),
 ]
-
-
-def _differing(found: Sequence[Group], results: Results) -> Table:
-    names = {timing: group.name_of(timing) for group in found for timing in _cases(group) if _differs(timing)}
-    differing = Group(title=say("memory.differing"), timings=list(names), names=names)
-    exact = "{:,.0f} B".format
-    columns = [column("memory.formula", BY_FORMULA, exact), column("memory.counted", COUNTED, exact)]
-    return case_table(differing, differing.timings, results, columns, note=say("memory.differing_note"))

@@ -115,14 +115,11 @@ def _dots(found: Sequence[Timing], results: Results) -> dict[str, Any]:
 
 def _point(timing: Timing) -> Point:
     row, runs = figure_text(_device(timing)), (timing.record.run_key,)
-    return Point(x=timing.median_s, y=row, hover=_hover(timing), runs=runs)
-
-
-def _hover(timing: Timing) -> Text:
     time, tokens = numbers.seconds(timing.median_s), numbers.count(timing.tokens or 0)
     least = say("projection.hover", time=time, regime=REGIME.written(timing), tokens=tokens)
     expected = _expected(timing)
-    return joined("notes", [least, say("projection.hover_expected", time=expected) if expected else ""])
+    hover = joined("notes", [least, say("projection.hover_expected", time=expected) if expected else ""])
+    return Point(x=timing.median_s, y=row, hover=hover, runs=runs)
 
 
 def _expected(timing: Timing) -> str:

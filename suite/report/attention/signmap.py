@@ -194,12 +194,6 @@ def machines(pairs: Sequence[Pair]) -> dict[str, dict[Cell, Pair]]:
     return cells
 
 
-def _ridge(pairs: Iterable[Pair]) -> str:
-    """Return the median ridge point that the runs measured, at their working sets; empty where none did."""
-    ceilings = [one for pair in pairs if (one := ceilings_of(pair.mla.record, KERNEL))]
-    return f"{median(found.ridge_flops_per_byte for found in ceilings):.0f}" if ceilings else ""
-
-
 def settings_of(pairs: Sequence[Pair]) -> dict[Pair, str]:
     """Return what tells each pair from the others, and what is not as usual."""
     return told_apart({pair: (pair.gqa, pair.mla) for pair in pairs}, besides=AXES_OF_COLUMNS)
@@ -322,7 +316,18 @@ def build(results: Results) -> Section:
         tables=[
             pair_table(pairs, results),
             *(_map_table(devices, heads, tp) for tp, heads in cells),
-            _error_table(errors),
+            table(
+                say("signmap.error_table"),
+                errors,
+                [
+                    column("signmap.device", lambda row: row.device, kind=Kind.CODE),
+                    column("signmap.whose", lambda row: row.whose),
+                    column("signmap.cells", lambda row: len(row.values), numbers.count),
+                    column("signmap.median_error", lambda row: row.median, numbers.percent),
+                    column("signmap.p90_error", lambda row: row.p90, numbers.percent),
+                ],
+                note=say("signmap.error_note"),
+            ),
         ],
         headlines=[Headline(text=_found(pairs))] if pairs else [],
     )
@@ -345,21 +350,6 @@ def calibration_errors(results: Results) -> list[Errors]:
 def _error_sentence(errors: Errors) -> Text:
     fields = {"device": errors.device, "whose": errors.whose, "cells": numbers.count(len(errors.values))}
     return say("signmap.errors", median=numbers.percent(errors.median), most=numbers.percent(errors.p90), **fields)
-
-
-def _error_table(errors: Sequence[Errors]) -> Table:
-    return table(
-        say("signmap.error_table"),
-        errors,
-        [
-            column("signmap.device", lambda row: row.device, kind=Kind.CODE),
-            column("signmap.whose", lambda row: row.whose),
-            column("signmap.cells", lambda row: len(row.values), numbers.count),
-            column("signmap.median_error", lambda row: row.median, numbers.percent),
-            column("signmap.p90_error", lambda row: row.p90, numbers.percent),
-        ],
-        note=say("signmap.error_note"),
-    )
 
 
 def known_devices() -> list[Device]:
@@ -433,7 +423,9 @@ def _machine_rows(measured: Mapping[str, Mapping[Cell, Pair]], heads: int, tp: i
     for name, cells in measured.items():
         pairs = [cells.get((heads, tp, count)) for count in QUERY_LENS]
         if any(pairs):
-            computed = dotted(say("signmap.row_computed", name=figure_text(name)), _ridge(cells.values()))
+            ceilings = [one for pair in cells.values() if (one := ceilings_of(pair.mla.record, KERNEL))]
+            ridge = f"{median(found.ridge_flops_per_byte for found in ceilings):.0f}" if ceilings else ""
+            computed = dotted(say("signmap.row_computed", name=figure_text(name)), ridge)
             seen = say("signmap.row_measured", name=figure_text(name))
             predicted = [None if pair is None else pair.predicted for pair in pairs]
             ratios = [None if pair is None else pair.measured for pair in pairs]

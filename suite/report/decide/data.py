@@ -119,14 +119,10 @@ def _layer(layer: LayerKind) -> dict[str, Any]:
         sizes |= {"num_heads": layer.geometry.num_heads, "latent": [getattr(layer.geometry, size) for size in LATENT]}
     indexer = sizes.pop("indexer", None)
     if indexer is not None:
-        sizes["indexer"] = _without_defaults(indexer)
+        indexer_defaults = {field.name: field.default for field in fields(indexer)}
+        sizes["indexer"] = {name: value for name, value in asdict(indexer).items() if value != indexer_defaults[name]}
     told = {name: value for name, value in sizes.items() if value is not None and value != defaults.get(name)}
     return {"kind": layer.kind, **told}
-
-
-def _without_defaults(one: Any) -> dict[str, Any]:
-    defaults = {field.name: field.default for field in fields(one)}
-    return {name: value for name, value in asdict(one).items() if value != defaults[name]}
 
 
 def _rl(settings: Mapping[str, Any]) -> list[int] | None:

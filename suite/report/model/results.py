@@ -134,7 +134,10 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_re
     named = _checked(labels, folders) if labels else distinct(folder.resolve().name for folder in folders)
     room = Room()
     contents = [read_contents([folder], with_readings=with_readings, room=room) for folder in folders]
-    changed = _changed_ids(stored.record for part in contents for stored in part.stored)
+    variants: dict[str, set[str]] = defaultdict(set)
+    for record in (stored.record for part in contents for stored in part.stored):
+        variants[record.case.id].add(json.dumps(comparable(record.settings), sort_keys=True))
+    changed = {case_id for case_id, settings in variants.items() if len(settings) > 1}
     records: list[CurrentRecord] = []
     withdrawn: list[Withdrawn] = []
     said, every, damaged, unfinished, judgements = [], [], [], [], []
@@ -221,13 +224,6 @@ def _current(
             settings_changed=case_id in changed,
             is_of_one_machine=is_of_one_machine,
         )
-
-
-def _changed_ids(records: Iterable[Record]) -> set[str]:
-    seen: dict[str, set[str]] = defaultdict(set)
-    for record in records:
-        seen[record.case.id].add(json.dumps(comparable(record.settings), sort_keys=True))
-    return {case_id for case_id, variants in seen.items() if len(variants) > 1}
 
 
 def find_judgements(label: str, root: Path, room: Room) -> tuple[list[Judged], list[Damage]]:

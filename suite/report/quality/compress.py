@@ -155,7 +155,15 @@ def _points(arm: MethodArm, value: ValueOf) -> list[Point]:
         if run.cache_bytes and (found := value(run)) is not None:
             ends, rank = ends_of(found.interval), str(run.rank or "")
             runs = [run.record.run_key]
-            points.append(Point(x=run.cache_bytes, y=found.mean, ends=ends, text=rank, hover=_hover(run), runs=runs))
+            sentence = say(
+                "compress.hover",
+                perplexity=design.perplexity_text(run.perplexity.mean) if run.perplexity else numbers.NOTHING,
+                change=_change(run) or numbers.NOTHING,
+                bytes=numbers.count(run.cache_bytes or 0),
+                decode=numbers.NOTHING if run.decode_s is None else numbers.seconds(run.decode_s),
+            )
+            hover = say("compress.hover_rank", rank=run.rank, said=sentence) if run.rank else sentence
+            points.append(Point(x=run.cache_bytes, y=found.mean, ends=ends, text=rank, hover=hover, runs=runs))
     return points
 
 
@@ -172,17 +180,6 @@ def _line(arm: MethodArm, points: Sequence[Point], experiment: CompressExperimen
         size=8 if is_line else 11,
         more={"textposition": "top right", "textfont": {"size": 10, "color": arm.style.colour}, "cliponaxis": False},
     )
-
-
-def _hover(run: CompressRun) -> Text:
-    sentence = say(
-        "compress.hover",
-        perplexity=design.perplexity_text(run.perplexity.mean) if run.perplexity else numbers.NOTHING,
-        change=_change(run) or numbers.NOTHING,
-        bytes=numbers.count(run.cache_bytes or 0),
-        decode=numbers.NOTHING if run.decode_s is None else numbers.seconds(run.decode_s),
-    )
-    return say("compress.hover_rank", rank=run.rank, said=sentence) if run.rank else sentence
 
 
 def _classes_plot(experiment: CompressExperiment, measure: Measure, *, is_close_up: bool) -> dict[str, Any]:
@@ -242,7 +239,12 @@ def _first_losses(experiment: CompressExperiment) -> Table:
     rows: list[tuple[MethodArm, Rise | None]] = []
     for arm in experiment.others if experiment.baseline else []:
         rows += [(arm, rise) for rise in rises if rise.arm is arm] or [(arm, None)]
-    note = say("compress.first_note", rise=numbers.percent(RISE), own=_own_losses(experiment))
+    sentences = []
+    for name in CLASSES:
+        if experiment.baseline and (loss := experiment.baseline.first.loss(name)) is not None:
+            sentences.append(say("compress.own", name=say(f"compress.class.{name}"), nats=f"{loss.mean:.2f}"))
+    own = joined("list", sentences) or numbers.NOTHING
+    note = say("compress.first_note", rise=numbers.percent(RISE), own=own)
     return _table(
         "first",
         experiment,
@@ -269,14 +271,6 @@ def _first_rank(arm: MethodArm, rise: Rise | None) -> Text | None:
 def _largest_change(arm: MethodArm, rise: Rise | None) -> Text | None:
     found = [run.times for run in ([rise.run] if rise else arm.runs) if run.times]
     return _said(max(found, key=lambda times: times.mean, default=None), design.change_text)
-
-
-def _own_losses(experiment: CompressExperiment) -> Text:
-    sentences = []
-    for name in CLASSES:
-        if experiment.baseline and (loss := experiment.baseline.first.loss(name)) is not None:
-            sentences.append(say("compress.own", name=say(f"compress.class.{name}"), nats=f"{loss.mean:.2f}"))
-    return joined("list", sentences) or numbers.NOTHING
 
 
 def _ranked(rise: Rise, *, is_brief: bool = False) -> Text | None:

@@ -31,7 +31,7 @@ from suite.report.model.experiment import (
     without,
 )
 from suite.report.model.formats import nats, points
-from suite.report.model.labels import VARIANT, Style, name_facets, rank, style_of, variant_label
+from suite.report.model.labels import VARIANT, name_facets, rank, style_of, variant_label
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import LABEL, MOST, MOST_STEPS, PLAUSIBLE_S, Pairs, Run, axis, number_of, share, whole_of
 from suite.statistics.paired import NATS_MARGIN, SHARE_MARGIN
@@ -141,13 +141,16 @@ def read_run(current: CurrentRecord, key: Pairs) -> QualityRun:
     if not run.is_ok or ALL not in answered:
         return run
     asked = by_span(readings, "questions", STEP).get(ALL)
+    # Behind a missing step nobody knows how many updates there were.
+    by_step = by_span(readings, "updates", STEP).get(ALL, {})
+    known = takewhile(lambda step: by_step.get(step, -1.0) >= 0, count())
     return replace(
         run,
         answered=answered,
         loss=by_span(readings, "answer_loss", EVALUATE),
         without_heads=by_span(shares, "answer_accuracy", HEAD_ABLATION),
         recoverable=by_span(shares, "linear_probe_accuracy", CACHED),
-        updates=_updates(by_span(readings, "updates", STEP).get(ALL, {})),
+        updates=dict(enumerate(accumulate((by_step[step] for step in known), initial=0.0))),
         questions=math.fsum(asked.values()) if asked else None,
         decode_s=decoded_s(current.record) if current.is_of_one_machine else None,
     )
@@ -184,12 +187,6 @@ def by_span(readings: Iterable[Reading], metric: str, span: str) -> BySpan:
         if reading.metric == metric and behind is not None:
             found[behind][reading.step] = reading.value
     return dict(found)
-
-
-def _updates(by_step: Mapping[int, float]) -> dict[int, float]:
-    """Add the updates of steps up; behind a missing step nobody knows how many there were."""
-    known = takewhile(lambda step: by_step.get(step, -1.0) >= 0, count())
-    return dict(enumerate(accumulate((by_step[step] for step in known), initial=0.0)))
 
 
 DESIGN = Design(
@@ -248,15 +245,12 @@ def _named(experiment: QualityExperiment) -> QualityExperiment:
     arms = []
     for arm in sorted(experiment.arms, key=order):
         runs = [replace(run, experiment_name=experiment.name) for run in arm.runs]
-        arms.append(replace(arm, name=variant_name(arm), style=_style(arm), runs=runs))
+        style = style_of(VARIANT, arm.first.attention)
+        marker = next(
+            (marker for part, marker in MARKERS_WITHOUT.items() if arm.value(part[0]) == part[1]), style.marker
+        )
+        arms.append(replace(arm, name=variant_name(arm), style=replace(style, marker=marker), runs=runs))
     return replace(experiment, arms=arms)
-
-
-def _style(arm: QualityArm) -> Style:
-    """Return the look of an arm's variant; where it lacks a part, with a mark of its own."""
-    style = style_of(VARIANT, arm.first.attention)
-    marker = next((marker for part, marker in MARKERS_WITHOUT.items() if arm.value(part[0]) == part[1]), style.marker)
-    return replace(style, marker=marker)
 
 
 def is_latent(arm: QualityArm) -> bool:

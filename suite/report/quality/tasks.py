@@ -45,13 +45,24 @@ def build(results: Results) -> Section | None:
     tables = []
     for task in sorted(by_task, key=design.task_rank):
         tables += [_task_table(by_task[task]), *_kinds_tables(by_task[task])]
-    tables += [table for table in (_pairs_table(found), _parts_table(every)) if table.rows]
+    pairs = [pair for experiment in found for pair in at_nearest_cache(experiment)]
+    of_pairs = nearest_table("quality.pairs", pairs, columns_of(lambda pair: pair.arm, [layout.EXPERIMENT]))
+    tables += [table for table in (of_pairs, _parts_table(every)) if table.rows]
     fields = {"title": "quality.published", "row": "quality.quoted", "note": "quality.published_note"}
     quoted = quoted_tables("published_quality", **fields)
+    # A line a variant for each task and setting of it with several numbers; those with the most values.
+    names = sorted({name for experiment in found for name, _ in experiment.key if name.startswith(design.TASK_SETTING)})
+    figures = [figure for name in names for figure in _over_setting(name, found, has_labels=results.several)]
+    over_settings = [figure for _, figure in sorted(figures, key=lambda item: -item[0])[:MOST_SETTINGS]]
+    # Of each task and label the experiment with the most arms, and of as many the last: it is the hardest.
+    of_task = grouped(found, lambda experiment: (experiment.label, experiment.value("task"))).values()
+    best = [max(reversed(alike), key=lambda experiment: len(experiment.arms)) for alike in of_task]
+    drawn = [experiment for experiment in best if len(qualities(experiment)) >= FEWEST][:MOST_TASKS]
+    pareto = [_pareto_figure(experiment) for experiment in drawn]
     return section(
         "quality",
         explanation=joined("sentence", [say("quality.explanation"), _sizes(every)]),
-        figures=[_differences(found), *_pareto(found), *_over_settings(found, has_labels=results.several)],
+        figures=[_differences(found), *pareto, *over_settings],
         tables=[*with_rule(tables), *quoted],
         headlines=[_headline(found, label, has_label=results.several) for label in results.labels],
     )
@@ -174,11 +185,6 @@ def _kinds_tables(of_task: Sequence[QualityExperiment]) -> list[Table]:
     return [layout.arm_table("quality.kinds", arms, columns, **_of_task(arms[0]))]
 
 
-def _pairs_table(found: Sequence[QualityExperiment]) -> Table:
-    pairs = [pair for experiment in found for pair in at_nearest_cache(experiment)]
-    return nearest_table("quality.pairs", pairs, columns_of(lambda pair: pair.arm, [layout.EXPERIMENT]))
-
-
 def _parts_table(every: Sequence[QualityExperiment]) -> Table:
     """Compare MLA without a part with itself; of the tiers the one that is asked rarely, too."""
     pairs = [pair for experiment in every for pair in _without_a_part(experiment)]
@@ -298,13 +304,6 @@ def _dot(found: QualityContrast, y: float) -> Point:
     return Point(x=100 * found.found.mean, y=y, ends=ends_of(found.found.interval, factor=100), hover=hover, runs=runs)
 
 
-def _over_settings(found: Sequence[QualityExperiment], *, has_labels: bool) -> list[Figure]:
-    """Draw, for each task and setting of it with several numbers, a line a variant; those with the most values."""
-    names = sorted({name for experiment in found for name, _ in experiment.key if name.startswith(design.TASK_SETTING)})
-    figures = [figure for name in names for figure in _over_setting(name, found, has_labels=has_labels)]
-    return [figure for _, figure in sorted(figures, key=lambda item: -item[0])[:MOST_SETTINGS]]
-
-
 def _over_setting(name: str, found: Sequence[QualityExperiment], *, has_labels: bool) -> Iterable[tuple[int, Figure]]:
     """Draw experiments that agree in all but a setting; with how many they are."""
     by_rest = grouped(found, lambda experiment: without(experiment.key, [name]))
@@ -355,14 +354,6 @@ def _arrival(value: float, arm: QualityArm) -> Point | None:
     updates = numbers.count(found.median)
     hover = say("quality.arrival_hover", updates=updates, arrived=found.arrived, runs=found.runs)
     return Point(x=value, y=found.median, hover=hover)
-
-
-def _pareto(found: Sequence[QualityExperiment]) -> list[Figure]:
-    """Draw, of each task and label, the experiment with the most arms, and of as many the last: it is the hardest."""
-    of_task = grouped(found, lambda experiment: (experiment.label, experiment.value("task"))).values()
-    best = [max(reversed(alike), key=lambda experiment: len(experiment.arms)) for alike in of_task]
-    drawn = [experiment for experiment in best if len(qualities(experiment)) >= FEWEST][:MOST_TASKS]
-    return [_pareto_figure(experiment) for experiment in drawn]
 
 
 def _pareto_figure(experiment: QualityExperiment) -> Figure:

@@ -183,19 +183,14 @@ def _curves(family: Family) -> Figure:
         for tier in reversed(family.tiers)
         if (curves := {arm: curve for arm in arms if (curve := _curve(arm, tier))})
     ]
-    finding = _last_learnt(family)
-    return layout.figure(
-        "quality_tiers.curves", views, arms, finding=finding, height_px=height_px(len(arms)), **_of(family)
-    )
-
-
-def _last_learnt(family: Family) -> Text:
-    """Tell how many variants answer the rarest tier in the end."""
     tier = family.tiers[-1]
     means = [mean for arm in family.main.arms if (mean := arm.mean(design.share_of(tier))) is not None]
     learnt = sum(mean >= 1 - ALL_BUT for mean in means)
     fields = {"tier": say(f"quality_tiers.asked.{tier}"), "updates": numbers.count(family.usual_updates)}
-    return say("quality_tiers.finding_curves", learnt=learnt, count=len(means), **fields)
+    finding = say("quality_tiers.finding_curves", learnt=learnt, count=len(means), **fields)
+    return layout.figure(
+        "quality_tiers.curves", views, arms, finding=finding, height_px=height_px(len(arms)), **_of(family)
+    )
 
 
 def _curve(arm: QualityArm, tier: str) -> list[Point]:

@@ -122,8 +122,12 @@ def factorial_of(experiment: RlExperiment) -> Factorial:
     found: dict[Cell, RlArm] = {}
     arms: dict[str, ArmLevel] = {}
     of_algorithm = grouped(design.drawn(experiment), lambda arm: arm.value(ALGORITHM))
+    is_own, crossed = belongs_to(design.DESIGN, ALGORITHM), (ALGORITHM, *design.CROSSED)
     for algorithm in sorted(of_algorithm, key=partial(rank_of, ALGORITHM)):
-        own = {arm: _own_settings(arm) for arm in of_algorithm[algorithm]}
+        own = {
+            arm: tuple(pair for pair in arm.key if is_own(pair[0]) and pair[0] not in crossed)
+            for arm in of_algorithm[algorithm]
+        }
         names = differing(list(own.values()))
         by_deviation = grouped(own, lambda arm: design.cell_of(arm.first)[1])
         for deviation in _ordered(DEVIATION, by_deviation):
@@ -137,11 +141,6 @@ def factorial_of(experiment: RlExperiment) -> Factorial:
                 arms.setdefault(key, level)
                 found[key, *design.cell_of(arm.first)[2:]] = arm
     return Factorial(experiment=experiment, arms=arms, cells=found)
-
-
-def _own_settings(arm: RlArm) -> tuple[tuple[str, str], ...]:
-    of_algorithm = belongs_to(design.DESIGN, ALGORITHM)
-    return tuple(pair for pair in arm.key if of_algorithm(pair[0]) and pair[0] not in (ALGORITHM, *design.CROSSED))
 
 
 def effects_of(factorial: Factorial) -> list[Effect]:

@@ -3,7 +3,7 @@
 An end such as an empty answer in perfect form is a result: it stands here and in every mean of the other sections.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import starmap
 from statistics import fmean, median
@@ -123,7 +123,7 @@ def _table(experiment: RlExperiment, rows: Sequence[Beside]) -> Table:
         column("rl_stability.failed", _failed, kind=Kind.NUMBER),
     ]
     for metric in MEASURES:
-        mean, text = partial(mean_of_steps, metric), _text_of(metric)
+        mean, text = partial(mean_of_steps, metric), numbers.percent if metric in SHARES else plain
         columns.append(column(f"rl_stability.{metric}", mean, text, only_where_known=True))
     note = say("rl_stability.note", share=numbers.percent(ENDING))
     return design.table_of(experiment, "rl_stability.table", experiment.arms, columns, note=note)
@@ -134,19 +134,19 @@ def _failed(arm: RlArm) -> Text:
     return say("rl_efficiency.arrived_of", arrived=failed, runs=len(arm.runs))
 
 
-def _worst_fall(run: RlRun) -> float | None:
+def worst_fall(run: RlRun) -> float | None:
     return None if run.curve is None else worst_drawdown(run.curve.accuracy)
 
 
 FALL = Quantity(
-    name="fall", value=_worst_fall, text=numbers.percent, difference=points, unit="points", margin=SHARE_MARGIN
+    name="fall", value=worst_fall, text=numbers.percent, difference=points, unit="points", margin=SHARE_MARGIN
 )
 """The largest fall of held-out accuracy from its best so far."""
 
 
 def _falls(arm: RlArm) -> list[float]:
     """Return the largest fall of each seed, in percentage points."""
-    return [100 * fall for fall in arm.values(_worst_fall)]
+    return [100 * fall for fall in arm.values(worst_fall)]
 
 
 def mean_of_steps(metric: str, arm: RlArm) -> float | None:
@@ -164,10 +164,6 @@ def series_of(metric: str, run: RlRun) -> Mapping[int, float]:
     """Return a metric of a run by step, of a share the numbers that it can be."""
     values = run.of_step.get(metric, {})
     return design.within(values) if metric in SHARES else values
-
-
-def _text_of(metric: str) -> Callable[[float], str]:
-    return numbers.percent if metric in SHARES else plain
 
 
 def _figure(experiment: RlExperiment, rows: Sequence[Beside]) -> Figure:

@@ -23,18 +23,15 @@ def build(results: Results) -> Section | None:
         return None
     tracked = sum(current.record.settings.get("track_memory") is True for current in results.records)
     of_tracked = say("coverage.tracked", count=numbers.count(tracked)) if tracked else ""
+    ran = sum(current.record.status is Status.OK for current in results.records)
+    counts = {"ran": numbers.count(ran), "count": numbers.count(len(results.records))}
+    headline = Headline(text=say("coverage.headline" if ran < len(results.records) else "coverage.all_ran", **counts))
     return section(
         "coverage",
         explanation=joined("sentence", [say("coverage.explanation"), of_tracked, say("gate.rates")]),
         tables=[_counts(results), *_refused(results), *_unread(results)],
-        headlines=[_headline(results)],
+        headlines=[headline],
     )
-
-
-def _headline(results: Results) -> Headline:
-    ran = sum(current.record.status is Status.OK for current in results.records)
-    counts = {"ran": numbers.count(ran), "count": numbers.count(len(results.records))}
-    return Headline(text=say("coverage.headline" if ran < len(results.records) else "coverage.all_ran", **counts))
 
 
 def _counts(results: Results) -> Table:
@@ -92,20 +89,15 @@ def _unread(results: Results) -> list[Table]:
         column("column.folder", lambda unread: unread.name, kind=Kind.CODE),
     ]
     wrong: Column[Unread] = column("column.wrong", lambda unread: scrub(unread.reason, is_ours=False), kind=Kind.LONG)
-    return [
-        table(say("coverage.damaged"), results.damaged, [*columns, wrong], note=say("coverage.damaged_note")),
-        table(say("coverage.unfinished"), results.unfinished, columns, note=say("coverage.unfinished_note")),
-        _withdrawn(results),
-    ]
-
-
-def _withdrawn(results: Results) -> Table:
-    """List every run that was withdrawn, with the date and the reason."""
-    columns: list[Column[Withdrawn]] = [
+    of_withdrawn: list[Column[Withdrawn]] = [
         column("column.label", lambda run: run.label, facet="label"),
         column("column.folder", lambda run: run.name, kind=Kind.CODE),
         column("coverage.withdrawn_on", lambda run: run.date),
         column("column.reason", lambda run: scrub(run.reason, is_ours=False), kind=Kind.LONG),
         column("column.case", lambda run: run.case_id, kind=Kind.CASE),
     ]
-    return table(say("coverage.withdrawn"), results.withdrawn, columns, note=say("coverage.withdrawn_note"))
+    return [
+        table(say("coverage.damaged"), results.damaged, [*columns, wrong], note=say("coverage.damaged_note")),
+        table(say("coverage.unfinished"), results.unfinished, columns, note=say("coverage.unfinished_note")),
+        table(say("coverage.withdrawn"), results.withdrawn, of_withdrawn, note=say("coverage.withdrawn_note")),
+    ]

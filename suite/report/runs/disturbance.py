@@ -77,7 +77,9 @@ def build(results: Results) -> Section | None:
     found = [disturbed for run in runs for disturbed in _disturbed(run)]
     found.sort(key=lambda disturbed: (-disturbed.worst, -disturbed.others))
     warning = _warning(found, len(runs), samples)
-    sentences = [say("disturbance.explanation"), warning, _cost(runs)]
+    shares = [value for run in runs if (value := share(run.telemetry.get("sampler_cpu_share"))) is not None]
+    cost = say("disturbance.cost", share=numbers.percent(median(shares))) if shares else ""
+    sentences = [say("disturbance.explanation"), warning, cost]
     # Before others those whose result is a time, which a disturbance moves.
     ordered = sorted(found, key=lambda disturbed: outcome_of(disturbed.workload) is not None)
     by_workload, counts = grouped(ordered, lambda disturbed: disturbed.workload), Counter(map(workload_of, runs))
@@ -114,12 +116,6 @@ def _warning(found: Sequence[Disturbed], runs: int, samples: int) -> Text:
     telling = len({disturbed.run for disturbed in found if disturbed.worst > TELLING})
     key = "disturbance.warning" if telling else "disturbance.little"
     return say(key, count=numbers.count(telling), runs=numbers.count(runs), share=numbers.percent(TELLING))
-
-
-def _cost(runs: Sequence[TelemetryRun]) -> Text:
-    """Say what the watching itself took, of one CPU."""
-    shares = [value for run in runs if (value := share(run.telemetry.get("sampler_cpu_share"))) is not None]
-    return say("disturbance.cost", share=numbers.percent(median(shares))) if shares else ""
 
 
 def _figure(workload: str, found: Sequence[Disturbed], runs: int) -> Figure | None:

@@ -17,7 +17,7 @@ from suite.records.record import Status
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, say_or, section
 from suite.report.evidence import difference, verdict_of
 from suite.report.model.by_setting import design_of, experiments_by, telling
-from suite.report.model.experiment import Contrast, Experiment, grouped
+from suite.report.model.experiment import Contrast, grouped
 from suite.report.model.formats import times_range
 from suite.report.model.labels import GREY, ORANGE, SKY, Style, record_facets, variant_label
 from suite.report.model.outcome import outcome_of
@@ -246,19 +246,13 @@ def shared_scores(results: Results) -> list[Scored]:
         if outcome is None or len({current.label for current in scored}) < 2:
             continue
         every = experiments_by(scored, workload, LABEL, lambda current, key: Run(current=current, key=key))
-        several = [experiment for experiment in every if len(experiment.arms) > 1 and experiment.baseline]
-        names = telling([experiment.key for experiment in several], design_of(workload))
-        for experiment in several:
+        several = [(one, one.baseline) for one in every if len(one.arms) > 1 and one.baseline]
+        names = telling([experiment.key for experiment, _ in several], design_of(workload))
+        for experiment, baseline in several:
+            pairs = outcome.contrasts(experiment.others, baseline)
             said = ", ".join(f"{name}={value}" for name in names if (value := experiment.value(name)))
-            found += [Scored(workload=workload, said=said, pair=pair) for pair in _contrasts(experiment, workload)]
+            found += [Scored(workload=workload, said=said, pair=pair) for pair in pairs]
     return found
-
-
-def _contrasts(experiment: Experiment[Run], workload: str) -> list[Contrast[Run]]:
-    outcome, baseline = outcome_of(workload), experiment.baseline
-    assert outcome is not None
-    assert baseline is not None
-    return outcome.contrasts(experiment.others, baseline)
 
 
 def _scores(found: Sequence[Scored]) -> Table:

@@ -54,21 +54,17 @@ def build(results: Results) -> Section | None:
     if not runs:
         return None
     powers = [(run, power) for run in sorted(runs, key=telemetry.run_order) for power in run.powers]
+    used = [(run, power) for run, power in powers if _is_of_case(run, power.device)]
+    found = grouped(used, lambda drawn: (drawn[0].label, drawn[0].device_name(drawn[1].device)))
+    most = sorted(found, key=lambda key: -len(found[key]))[:MOST_FIGURES]
+    figures = [_figure(key, found[key], results) for key in found if key in most]
     return section(
         "power",
         explanation=say("power.explanation" if powers else "power.nothing"),
         headlines=[] if powers else [Headline(text=say("power.none", count=numbers.count(len(runs))))],
-        figures=_figures(powers, results),
+        figures=figures,
         tables=[_table(powers, results), _missing(runs)],
     )
-
-
-def _figures(powers: Sequence[Drawn], results: Results) -> list[Figure]:
-    """Draw each device that was in use, under each label: those with the most runs."""
-    used = [(run, power) for run, power in powers if _is_of_case(run, power.device)]
-    found = grouped(used, lambda drawn: (drawn[0].label, drawn[0].device_name(drawn[1].device)))
-    most = sorted(found, key=lambda key: -len(found[key]))[:MOST_FIGURES]
-    return [_figure(key, found[key], results) for key in found if key in most]
 
 
 def _is_of_case(run: TelemetryRun, device: str) -> bool:

@@ -30,16 +30,13 @@ def build(results: Results) -> Section | None:
     """Build it from every record; None without any."""
     if not results.records:
         return None
-    return section("provenance", tables=[_facts(results), _warnings(results)], headlines=[_headline(results)])
-
-
-def _headline(results: Results) -> Headline:
     records = [current.record for current in results.records]
     machines = {str(record.environment.get("machine_id") or "") for record in records}
     commits = {str(record.provenance.get("commit") or "") for record in records} - {""}
     counts = {"records": len(records), "machines": len(machines), "commits": len(commits)}
     said = {name: numbers.count(count) for name, count in counts.items()}
-    return Headline(text=say("provenance.headline", dates=_dates(records) or numbers.NOTHING, **said))
+    headline = Headline(text=say("provenance.headline", dates=_dates(records) or numbers.NOTHING, **said))
+    return section("provenance", tables=[_facts(results), _warnings(results)], headlines=[headline])
 
 
 def _facts(results: Results) -> Table:
