@@ -117,15 +117,15 @@ def _run_lines(facts: dict[str, Any]) -> list[str]:
         why_not = "this build of torch is without it" if torch["cuda_built"] is None else "torch finds no device"
         cuda = "CUDA available" if torch["cuda_available"] else f"no CUDA ({why_not})"
         rows.append(("torch", f"{torch['version']}, CPU capability {torch['cpu_capability']}, {cuda}"))
-        rows += _rates(torch["matmul_flops_per_s"])
+        slow = slow_dtypes(torch["matmul_flops_per_s"])
+        for dtype, rate in torch["matmul_flops_per_s"].items():
+            remark = "; below a tenth of float32's: not taken unless asked for" if dtype in slow else ""
+            rows.append((f"  {dtype}", f"{rate / 1e9:>7.1f} GFLOP/s, matrix product, one thread{remark}"))
     for group in ("backends", "workloads"):
-        rows += [
-            (
-                group if index == 0 else "",
-                f"{name:<{NAME_WIDTH}} {_said_of(one)}",
-            )
-            for index, (name, one) in enumerate(facts[group].items())
-        ]
+        for index, (name, one) in enumerate(facts[group].items()):
+            runs = "runs; never run here" if one.get("last_run", "") is None else "runs"
+            said = runs if one["runs"] else f"does not run: {one['why_not']}"
+            rows.append((group if index == 0 else "", f"{name:<{NAME_WIDTH}} {said}"))
     if facts["damaged_runs"]:
         rows.append(("results", f"{facts['damaged_runs']} damaged, and not read; suite results verify names them"))
     rows.append(("verdict", _verdict(facts)))
@@ -135,15 +135,6 @@ def _run_lines(facts: dict[str, Any]) -> list[str]:
 def slow_dtypes(flops_per_s: dict[str, float]) -> list[str]:
     """Dtypes below a tenth of float32's rate."""
     return [dtype for dtype, rate in flops_per_s.items() if rate < SLOW_BELOW * flops_per_s["float32"]]
-
-
-def _rates(flops_per_s: dict[str, float]) -> list[tuple[str, str]]:
-    slow = slow_dtypes(flops_per_s)
-    rows = []
-    for dtype, rate in flops_per_s.items():
-        remark = "; below a tenth of float32's: not taken unless asked for" if dtype in slow else ""
-        rows.append((f"  {dtype}", f"{rate / 1e9:>7.1f} GFLOP/s, matrix product, one thread{remark}"))
-    return rows
 
 
 def _row(name: str, text: str) -> str:
@@ -197,12 +188,6 @@ def last_runs(results: Path) -> tuple[dict[str, str], int]:
             if isinstance(name, str) and (started := started_at(record)):
                 ran[name] = max(ran.get(name, ""), started)
     return ran, len(contents.damaged)
-
-
-def _said_of(one: dict[str, Any]) -> str:
-    if not one["runs"]:
-        return f"does not run: {one['why_not']}"
-    return "runs; never run here" if one.get("last_run", "") is None else "runs"
 
 
 def _ask_torch() -> tuple[dict[str, Any] | None, str | None]:

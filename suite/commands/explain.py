@@ -61,7 +61,11 @@ def _facts(geometry: Geometry, words: Mapping[str, Any]) -> dict[str, str]:
         "MQA": grouped_shape(geometry, kv_heads=1),
         "MLA": mla,
     }
-    gqa_rank, mla_rank = _on_ranks(geometry, gqa.kv_heads)
+    # Published models that cache fewer elements a token and layer, averaged over their layers.
+    per_layer = {model.name: model.plan.growth_elements_per_layer for model in published_caches()}
+    per_layer.pop(geometry.name, None)
+    smaller = {name: count for name, count in per_layer.items() if 0 < count < mla.cache_elements_per_token}
+    listed = [f"{name} {count:,.0f}" for name, count in sorted(smaller.items(), key=lambda item: item[1])]
     return {
         "geometry": geometry.name,
         "heads": str(geometry.num_heads),
@@ -82,10 +86,11 @@ def _facts(geometry: Geometry, words: Mapping[str, Any]) -> dict[str, str]:
         "expected_mha": _expected(mha, gqa, words),
         "measured": _measured(gqa, words),
         "ranks": str(RANKS),
-        "gqa_rank": f"{gqa_rank:,}",
-        "mla_rank": f"{mla_rank:,}",
+        # Heads are shared out among the ranks, the latent is not.
+        "gqa_rank": f"{2 * max(1, gqa.kv_heads // RANKS) * gqa.head_dim:,}",
+        "mla_rank": f"{mla.cache_elements_per_token:,}",
         "notes": _notes(geometry, words),
-        "smaller": _smaller_than(mla.cache_elements_per_token, geometry.name, words),
+        "smaller": ", ".join(listed[:LISTED] + ["…"] * (len(listed) > LISTED)) or str(words["none"]),
     }
 
 
@@ -119,12 +124,6 @@ def _ceilings(device: str) -> Ceilings:
     ceilings = load_hardware(DEVICES[device]).ceilings(DTYPE)
     assert ceilings is not None, device
     return ceilings
-
-
-def _on_ranks(geometry: Geometry, groups: int) -> tuple[int, int]:
-    """Cached elements on each of RANKS devices, for GQA and MLA: heads are shared out, the latent is not."""
-    width = grouped_shape(geometry, kv_heads=groups).head_dim
-    return 2 * max(1, groups // RANKS) * width, absorbed_shape(geometry).cache_elements_per_token
 
 
 def _ratios(ratios: Sequence[tuple[str, float]]) -> str:
@@ -201,14 +200,6 @@ def _in_columns(rows: Sequence[Sequence[str]]) -> str:
     """Write rows below each other, flush right."""
     widths = [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join("  " + "  ".join(map(_right, row, widths)) for row in rows)
-
-
-def _smaller_than(elements: int, name: str, words: Mapping[str, Any]) -> str:
-    """Published models that cache fewer elements a token and layer, averaged over their layers, as text."""
-    per_layer = {model.name: model.plan.growth_elements_per_layer for model in published_caches()}
-    smaller = {other: count for other, count in per_layer.items() if 0 < count < elements and other != name}
-    listed = [f"{other} {count:,.0f}" for other, count in sorted(smaller.items(), key=lambda item: item[1])]
-    return ", ".join(listed[:LISTED] + ["…"] * (len(listed) > LISTED)) or str(words["none"])
 
 
 def _right(text: str, width: int) -> str:

@@ -76,6 +76,10 @@ def facts_of(topic: str, geometry: str, words: Mapping[str, Any], table: Callabl
         return numbers.percent(share) if share >= LEAST_SAVED else f"< {numbers.percent(LEAST_SAVED)}"
 
     low_lambda = read_choice("algorithm", LOW_LAMBDA)["lam"]
+    (claim,) = (claim for claim in read_yaml("claims.yaml")["claims"] if claim["id"] == CLAIMS[topic])
+    quoted = [f"{words['says'][work['says']]}{work['what']} ({work['source']})" for work in claim["literature"]]
+    wrap = textwrap.TextWrapper(WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+    literature = "\n".join(line for text in quoted for line in wrap.wrap(text))
     return {
         "geometry": geometry,
         "billions": f"{model.parameters / 1e9:.3g}",
@@ -97,7 +101,7 @@ def facts_of(topic: str, geometry: str, words: Mapping[str, Any], table: Callabl
         "critic": f"{weights_bytes / ELEMENT_BYTES / 1e9:.3g}",
         "cache": numbers.bytes_iec(cache),
         "at_once": f"{int((grpo['gradients'] + grpo['logits'] + grpo[REST]) // cache):,}",
-        "literature": _literature(CLAIMS[topic], words),
+        "literature": literature,
     }
 
 
@@ -143,11 +147,3 @@ def _gpus(step: StepSizes) -> str:
     rooms = [gigabytes * 1e9 - reserve_bytes() for gigabytes in GPU_GIGABYTES]
     fewest = (next((str(shards) for shards, peak in peaks.items() if peak <= room), "–") for room in rooms)
     return " / ".join(fewest)
-
-
-def _literature(claim_id: str, words: Mapping[str, Any]) -> str:
-    """Quote what was published on both sides of a claim, as conf/claims.yaml has it."""
-    (claim,) = (claim for claim in read_yaml("claims.yaml")["claims"] if claim["id"] == claim_id)
-    quoted = [f"{words['says'][work['says']]}{work['what']} ({work['source']})" for work in claim["literature"]]
-    wrap = textwrap.TextWrapper(WIDTH, subsequent_indent="    ", break_on_hyphens=False)
-    return "\n".join(line for text in quoted for line in wrap.wrap(text))

@@ -78,7 +78,10 @@ def _run(
         points = compose(arguments)
         if not points:  # Hydra answered by itself, as with --cfg
             return DONE
-        _refuse_of_a_sweep(points)
+        for point in points:
+            for name, effectless in (("leave_out", []), ("report", False)):
+                if not point.is_sweep and name in point.named and point.settings.get(name) != effectless:
+                    raise ValueError(f"{name} is of a sweep, which needs -m")
         left = without_left_out(points)
         if not left:
             raise ValueError("leave_out leaves no case to run")
@@ -142,13 +145,6 @@ def _terminal(
         summaries=summaries,
         several=several,
     )
-
-
-def _refuse_of_a_sweep(points: Sequence[SweepPoint]) -> None:
-    for point in points:
-        for name, effectless in (("leave_out", []), ("report", False)):
-            if not point.is_sweep and name in point.named and point.settings.get(name) != effectless:
-                raise ValueError(f"{name} is of a sweep, which needs -m")
 
 
 def _switches(points: Sequence[SweepPoint], name: str) -> list[bool]:

@@ -18,16 +18,12 @@ def summary(record: Record) -> Summary:
 
 def _cache(record: Record) -> list[Value]:
     """Return what a token leaves in the cache of one layer, where its phase keeps one."""
-    nbytes, tokens = constant(record, "case", "cache_bytes"), _cached_tokens(record)
+    sizes = [record.case.axes.get(name) for name in ("seq_len", "batch")]
+    known = [size for size in sizes if isinstance(size, int) and size > 0]
+    nbytes, tokens = constant(record, "case", "cache_bytes"), math.prod(known) if len(known) == len(sizes) else None
     if nbytes is None or tokens is None or record.case.axes.get("phase") == "train":
         return []
     return [bytes_value("cache_bytes_per_token", "cache a token", nbytes / tokens)]
-
-
-def _cached_tokens(record: Record) -> int | None:
-    sizes = [record.case.axes.get(name) for name in ("seq_len", "batch")]
-    known = [size for size in sizes if isinstance(size, int) and size > 0]
-    return math.prod(known) if len(known) == len(sizes) else None
 
 
 def _cost(record: Record) -> Cost | None:

@@ -16,8 +16,11 @@ LONGEST_EXPONENT = 700.0
 
 def summary(record: Record) -> Summary:
     """Tell what a model of workload=compress makes of text, and what its cache keeps."""
-    lines = [*_lines(record), *decoded(record)]
-    return Summary(lines=lines, brief=_brief(record), values=_values(record))
+    perplexity, kept = _perplexity(record), constant(record, "case", "cache_bytes_per_token")
+    brief = None
+    if perplexity is not None and kept is not None:
+        brief = f"perplexity {perplexity}   {numbers.bytes_iec(kept)} a token"
+    return Summary(lines=[*_lines(record), *decoded(record)], brief=brief, values=_values(record))
 
 
 def _values(record: Record) -> list[Value]:
@@ -36,19 +39,14 @@ def _lines(record: Record) -> list[tuple[str, str]]:
     weights = record.provenance.get("weights")
     lines = [("weights", weights)] if isinstance(weights, str) else []
     lines.append(("text", f"perplexity {perplexity} over {read}"))
-    if by_class := _by_class(record):
+    spans = dict.fromkeys(reading.span for reading in record.readings if below(reading.span, TEXT))
+    words = {span: count for span in spans if (count := _sum(record, span, "text_words"))}
+    if by_class := [f"{below(span, TEXT)} {_sum(record, span, 'text_loss') / words[span]:.3g}" for span in words]:
         lines.append(("", f"loss of a word, in nats: {', '.join(by_class)}"))
     change = noted(record, "case", "logits_change")
     if change is not None:
         lines.append(("logits", f"{numbers.percent(change)} away from the model's own"))
     return lines
-
-
-def _brief(record: Record) -> str | None:
-    perplexity, kept = _perplexity(record), constant(record, "case", "cache_bytes_per_token")
-    if perplexity is None or kept is None:
-        return None
-    return f"perplexity {perplexity}   {numbers.bytes_iec(kept)} a token"
 
 
 def _loss(record: Record) -> float:
@@ -64,15 +62,6 @@ def _perplexity(record: Record) -> str | None:
 
 def _four_digits(value: float) -> str:
     return f"{value:,.4g}"
-
-
-def _by_class(record: Record) -> list[str]:
-    """Return the loss of a word of each class that has words, in the order in which they were noted."""
-    spans = dict.fromkeys(reading.span for reading in record.readings if below(reading.span, TEXT))
-    words = {span: _sum(record, span, "text_words") for span in spans}
-    return [
-        f"{below(span, TEXT)} {_sum(record, span, 'text_loss') / count:.3g}" for span, count in words.items() if count
-    ]
 
 
 def _sum(record: Record, span: str, metric: str) -> float:

@@ -155,7 +155,11 @@ class Terminal:
         is_due = now - self._said_at > PLAIN_PROGRESS_EVERY_S
         if self._is_sweep and self._live.disable and self._waiting and is_due:
             self._said_at = now
-            say(self._progress())
+            counts = Counter(SKIPPED if was_there else str(one.record.status) for one, was_there in self._ended)
+            counts[ELSEWHERE] = len(self._elsewhere)
+            told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+            # 7 of 24 done: 5 ok, 1 unsupported, 1 skipped; about 2 min left
+            say(f"{self._total - len(self._waiting)} of {self._total} done{': ' if told else ''}{told}{self._left()}")
 
     def summary(self, folder: Path) -> None:
         """Print what a sweep came to."""
@@ -191,13 +195,6 @@ class Terminal:
         done = self._total - len(self._waiting)
         self._live.update(self._task, completed=done, told=f"{done} of {self._total} done{self._left()}")
         self._live.refresh()
-
-    def _progress(self) -> str:
-        """Write `7 of 24 done: 5 ok, 1 unsupported, 1 skipped; about 2 min left`."""
-        counts = Counter(SKIPPED if was_there else str(one.record.status) for one, was_there in self._ended)
-        counts[ELSEWHERE] = len(self._elsewhere)
-        told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-        return f"{self._total - len(self._waiting)} of {self._total} done{': ' if told else ''}{told}{self._left()}"
 
     def _left(self) -> str:
         done = [(one.record.case, cost_s(one.record)) for one, _ in self._ended]

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Mapping
 
 from suite.console.decode_cost import decoded
-from suite.console.rl import cpu_s
+from suite.console.rl import cpu_s, sum_of_steps
 from suite.console.summary import Summary
 from suite.console.values import Value, bytes_value, seconds_value, share_value
 from suite.records import numbers
 from suite.records.derived import constant
 from suite.records.metrics import EVALUATE, TRAIN, below, within
 from suite.records.plain_text import one_line
-from suite.records.record import STEP, Record
+from suite.records.record import Record
 
 MOST_KINDS = 6
 """Kinds of question that are named."""
@@ -18,8 +18,10 @@ MOST_KINDS = 6
 
 def summary(record: Record) -> Summary:
     """Tell what a decoder of workload=quality answers, and what its tokens cost."""
-    lines = [*_lines(record), *decoded(record)]
-    return Summary(lines=lines, brief=_brief(record), values=_values(record))
+    shares = _last(record, "answer_accuracy")
+    told = _named(shares, _groups(record)) or ([numbers.percent(shares[EVALUATE])] if EVALUATE in shares else [])
+    brief = f"accuracy {', '.join(told)}   {numbers.seconds(cpu_s(record, TRAIN))} CPU" if told else None
+    return Summary(lines=[*_lines(record), *decoded(record)], brief=brief, values=_values(record))
 
 
 def _values(record: Record) -> list[Value]:
@@ -40,17 +42,11 @@ def _lines(record: Record) -> list[tuple[str, str]]:
     losses = _last(record, "answer_loss")
     if lines and EVALUATE in losses:
         lines.append(("loss", f"{losses[EVALUATE]:.3g} nats an answer"))
-    questions, updates = (_sum(record, metric) for metric in ("questions", "updates"))
+    questions, updates = (sum_of_steps(record, metric) for metric in ("questions", "updates"))
     if lines and questions:
         cost = f"{numbers.seconds(cpu_s(record, TRAIN))} of process CPU time"
         lines.append(("spent", f"{numbers.count(questions)} questions in {numbers.count(updates)} updates, {cost}"))
     return lines
-
-
-def _brief(record: Record) -> str | None:
-    shares = _last(record, "answer_accuracy")
-    told = _named(shares, _groups(record)) or ([numbers.percent(shares[EVALUATE])] if EVALUATE in shares else [])
-    return f"accuracy {', '.join(told)}   {numbers.seconds(cpu_s(record, TRAIN))} CPU" if told else None
 
 
 def _shares(record: Record) -> Iterator[tuple[str, str]]:
@@ -84,7 +80,3 @@ def _last(record: Record, metric: str) -> dict[str, float]:
     of_metric = [reading for reading in record.readings if reading.metric == metric]
     last = max((reading.step for reading in of_metric if reading.span == EVALUATE), default=None)
     return {reading.span: reading.value for reading in of_metric if reading.step == last}
-
-
-def _sum(record: Record, metric: str) -> float:
-    return sum(reading.value for reading in record.readings if reading.span == STEP and reading.metric == metric)

@@ -17,7 +17,9 @@ ACCURACY = "heldout_accuracy"
 
 def summary(record: Record) -> Summary:
     """Tell what a run of workload=rl learnt; nothing of one that has learnt nothing yet."""
-    return Summary(lines=_lines(record), brief=_brief(record), values=_values(record))
+    change, spent = _change(record, ACCURACY), numbers.seconds(sum(cpu_s(record, phase) for phase in PHASES))
+    brief = None if change is None else f"{SHOWN[ACCURACY]} {change}   {spent} CPU"
+    return Summary(lines=_lines(record), brief=brief, values=_values(record))
 
 
 def _values(record: Record) -> list[Value]:
@@ -33,21 +35,16 @@ def _lines(record: Record) -> list[tuple[str, str]]:
     changes = [f"{name} {change}" for metric, name in SHOWN.items() if (change := _change(record, metric))]
     if not changes:
         return []
-    completions, tokens, steps = (_sum(record, metric) for metric in ("completions", "sampled_tokens", "updates"))
+    completions, tokens, steps = (
+        sum_of_steps(record, metric) for metric in ("completions", "sampled_tokens", "updates")
+    )
     spent = f"{numbers.count(completions)} completions, {numbers.count(tokens)} tokens, {numbers.count(steps)} updates"
-    if examples := _sum(record, "examples"):
+    if examples := sum_of_steps(record, "examples"):
         spent += f", {numbers.count(examples)} given texts"
     split = ", ".join(f"{phase} {numbers.seconds(cpu_s(record, phase))}" for phase in PHASES)
     total = numbers.seconds(sum(cpu_s(record, phase) for phase in PHASES))
     cost = [("spent", spent), ("", f"{total} of process CPU time: {split}")]
     return [("learnt", ", ".join(changes)), *_stages(record), *_teacher(record), *cost, *_memory(record)]
-
-
-def _brief(record: Record) -> str | None:
-    change = _change(record, "heldout_accuracy")
-    if change is None:
-        return None
-    return f"{SHOWN[ACCURACY]} {change}   {numbers.seconds(sum(cpu_s(record, phase) for phase in PHASES))} CPU"
 
 
 def cpu_s(record: Record, phase: str) -> float:
@@ -124,5 +121,5 @@ def _evaluated(record: Record, metric: str) -> dict[int, float]:
     }
 
 
-def _sum(record: Record, metric: str) -> float:
+def sum_of_steps(record: Record, metric: str) -> float:
     return sum(reading.value for reading in record.readings if reading.span == STEP and reading.metric == metric)

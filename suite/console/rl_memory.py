@@ -19,8 +19,9 @@ GPUS = "gpus"
 
 def summary(record: Record) -> Summary:
     """Tell what a case of workload=rl_memory holds, and which GPUs fit; nothing where it projects no memory."""
-    sets, peaks = fitting(record), _peaks(record)
-    if not peaks or not _is_projection(record):
+    sets = fitting(record)
+    peaks = {reading.span: reading.value for reading in record.readings if reading.metric == PEAK}
+    if not peaks or not any(reading.metric == "peak_bytes_per_device" for reading in record.readings):
         return Summary()
     phase = max(peaks, key=lambda name: peaks[name])
     fits = sets_in_words(sets, most_devices(record))
@@ -92,14 +93,6 @@ def _gpus(record: Record) -> list[tuple[str, str]]:
         whole = numbers.duration(sum(known.values()))
         lines.append(("time", f"{whole} a step at least ({parts}): full lengths, peak rates, no communication"))
     return lines
-
-
-def _is_projection(record: Record) -> bool:
-    return any(reading.metric == "peak_bytes_per_device" for reading in record.readings)
-
-
-def _peaks(record: Record) -> dict[str, float]:
-    return {reading.span: reading.value for reading in record.readings if reading.metric == PEAK}
 
 
 def _parts(record: Record, phase: str) -> dict[str, float]:
