@@ -17,7 +17,8 @@ def adapt(decoder: Decoder, rank: int, *, dtype: torch.dtype | None = None) -> N
     weights'."""
     decoder.requires_grad_(False)
     made, adapters = decoder.made, torch.nn.ModuleList()
-    for weight in _maps_of(decoder):
+    # Linear maps have two dimensions: gains and biases have one, MLA's weights of single heads three.
+    for weight in [parameter for parameter in decoder.blocks.parameters() if parameter.dim() == 2]:
         size_o, size_i = weight.shape
         down_RI = torch.empty(rank, size_i, dtype=dtype or made.dtype, device=made.device)
         down_RI.normal_(std=1 / math.sqrt(size_i), generator=made.generator)
@@ -25,11 +26,6 @@ def adapt(decoder: Decoder, rank: int, *, dtype: torch.dtype | None = None) -> N
         adapters.append(adapter)
         setattr(weight, NAME, adapter)
     decoder.adapters = adapters
-
-
-def _maps_of(decoder: Decoder) -> list[torch.nn.Parameter]:
-    """Return the linear maps: gains and biases have one dimension, MLA's weights of single heads three."""
-    return [parameter for parameter in decoder.blocks.parameters() if parameter.dim() == 2]
 
 
 def unadapted(decoder: Decoder, base: Decoder) -> Decoder:

@@ -122,7 +122,9 @@ def stratified_bootstrap(
         raise ValueError("scores must hold at least one matrix; got none")
     generator = _generator(level, resamples, seed)
     drawn = [_drawn(one_RT, _choices(one_RT, resamples, generator)) for one_RT in matrices]
-    return _estimate(statistic(*matrices), statistic(*drawn), level, min(len(one_RT) for one_RT in matrices))
+    low, high = _percentiles(statistic(*drawn), level)
+    runs = min(len(one_RT) for one_RT in matrices)
+    return Estimate(estimate=float(statistic(*matrices)), low=float(low), high=float(high), level=level, runs=runs)
 
 
 def bootstrap_profile(
@@ -156,11 +158,6 @@ def _drawn(scores_RT: Numbers, choices_BRT: NDArray[np.int64]) -> Numbers:
 def _percentiles(resampled: Numbers, level: float) -> tuple[Numbers, Numbers]:
     low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return low, high
-
-
-def _estimate(of_scores: Numbers, resampled_B: Numbers, level: float, runs: int) -> Estimate:
-    low, high = _percentiles(resampled_B, level)
-    return Estimate(estimate=float(of_scores), low=float(low), high=float(high), level=level, runs=runs)
 
 
 def _matrix(scores: ArrayLike, name: str = "scores") -> Numbers:

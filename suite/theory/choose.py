@@ -239,7 +239,10 @@ def variants_of(settings: Mapping[str, Any]) -> list[Laid]:
             sizes = _grouped_sizes(settings, plan, grouped_shape(geometry, kv_heads=groups).head_dim, groups)
             laid.append(Laid(variant=variant, settings=sizes, kv_heads=groups))
     if like != MLA:
-        laid.append(Laid(variant=MLA, settings=_latent_sizes(settings, plan, geometry)))
+        shape = absorbed_shape(geometry)
+        latent = {name: getattr(shape, name) for name in LATENT_SIZES}
+        sizes = {**_without_attention(settings, plan, "latent"), "attention": MLA, "num_kv_heads": None, **latent}
+        laid.append(Laid(variant=MLA, settings=sizes))
     return laid
 
 
@@ -373,12 +376,6 @@ def _grouped_sizes(settings: Mapping[str, Any], plan: LayerPlan, width: int, gro
         "head_dim": width,
         "num_kv_heads": groups,
     }
-
-
-def _latent_sizes(settings: Mapping[str, Any], plan: LayerPlan, geometry: Geometry) -> dict[str, Any]:
-    shape = absorbed_shape(geometry)
-    sizes = {name: getattr(shape, name) for name in LATENT_SIZES}
-    return {**_without_attention(settings, plan, "latent"), "attention": MLA, "num_kv_heads": None, **sizes}
 
 
 def _answers(question: Question, laid: Laid, share: float) -> list[Answer]:

@@ -82,7 +82,11 @@ def _by_cache(
     def elements(size: int) -> int:
         return build(geometry, **{**sizes, cache_size: size}).cache_elements_per_token
 
-    size = _nearest(_choices(cache_size, geometry, target, sizes), elements, target)
+    choices = _choices(cache_size, geometry, target, sizes)
+    # A cache grows with its size.
+    at = bisect_left(choices, target, key=elements)
+    around = choices[max(0, at - 1) : at + 1]
+    size = min(around, key=lambda size: abs(elements(size) - target))
     residual = elements(size) / target - 1
     described = f"{cache_size} set to {size}: {residual:+.1%} of the {target:,} elements that the model itself keeps"
     return _accepted(build(geometry, tp=tp, **{**sizes, cache_size: size}), residual, described)
@@ -95,13 +99,6 @@ def _choices(cache_size: str, geometry: Geometry, target: int, sizes: Mapping[st
         return [groups for groups in range(1, geometry.num_heads + 1) if geometry.num_heads % groups == 0]
     least = sizes.get("latent_heads", 1)  # latents are equally wide
     return range(least, target + 1, least)
-
-
-def _nearest(choices: Sequence[int], elements: Callable[[int], int], target: int) -> int:
-    """Return the choice whose cache comes nearest; a cache grows with its size."""
-    at = bisect_left(choices, target, key=elements)
-    around = choices[max(0, at - 1) : at + 1]
-    return min(around, key=lambda size: abs(elements(size) - target))
 
 
 def _accepted(shape: LayerShape, residual: float, described: str) -> Match:

@@ -90,23 +90,30 @@ def _of_source(source: Mapping[str, Any]) -> Iterator[PublishedFigure]:
         figure = {**shared, **result}
         (measure,) = (name for name in UNITS if name in figure)
         if "limit" in figure:
-            yield _without_sizes(figure, measure)
+            ceilings = specified_ceilings(figure["gpu"], figure["dtype"])
+            ceiling = {"compute": ceilings.flops_per_s, "memory": ceilings.bytes_per_s}[figure["limit"]]
+            share = figure[measure] * UNITS[measure][1] / ceiling
+            yield _figure(figure, measure, figure[measure], share=share, regime=figure["limit"])
         else:
             yield from (_with_sizes(figure, measure, seq_len, value) for seq_len, value in figure[measure].items())
-
-
-def _without_sizes(figure: Mapping[str, Any], measure: str) -> PublishedFigure:
-    ceilings = specified_ceilings(figure["gpu"], figure["dtype"])
-    ceiling = {"compute": ceilings.flops_per_s, "memory": ceilings.bytes_per_s}[figure["limit"]]
-    share = figure[measure] * UNITS[measure][1] / ceiling
-    return _figure(figure, measure, figure[measure], share=share, regime=figure["limit"])
 
 
 def _with_sizes(figure: Mapping[str, Any], measure: str, seq_len: int, value: float) -> PublishedFigure:
     sizes, shape = _lay_out(figure, seq_len)
     rate_or_time = value * UNITS[measure][1]
     time_s = rate_or_time if measure == "us" else _credited_flops(figure["pass"], sizes, shape) / rate_or_time
-    work = _least_work(figure["pass"], sizes, shape, ELEMENT_BYTES[figure["dtype"]])
+    kind = figure["pass"]
+    whole = Pass(
+        batch=sizes.batch,
+        query_len=1 if kind == "decode" else sizes.seq_len,
+        seq_len=sizes.seq_len,
+        element_bytes=ELEMENT_BYTES[figure["dtype"]],
+        is_training=kind == "forward_backward",
+    )
+    # Our passes are causal. Without a mask each of S queries sees all S keys, as S passes of one query each would.
+    unmasked = replace(whole, batch=whole.tokens, query_len=1)
+    counted = whole if sizes.is_causal else unmasked
+    work = {"flops": kernel_flops(shape, counted), "traffic_bytes": kernel_bytes(shape, whole)}
     ceilings = specified_ceilings(figure["gpu"], figure["dtype"])
     bound_s = ceilings.bound_s(**work)
     regime = ceilings.regime(**work)
@@ -146,20 +153,6 @@ def _credited_flops(kind: str, sizes: Sizes, shape: LayerShape) -> float:
         return 2 * sizes.batch * sizes.heads * sizes.seq_len * (shape.qk_dim + shape.v_dim)
     square = 4 * sizes.batch * sizes.seq_len**2 * sizes.heads * shape.qk_dim
     return square * (0.5 if sizes.is_causal else 1.0) * TIMES_FORWARD[kind]
-
-
-def _least_work(kind: str, sizes: Sizes, shape: LayerShape, element_bytes: int) -> dict[str, float]:
-    whole = Pass(
-        batch=sizes.batch,
-        query_len=1 if kind == "decode" else sizes.seq_len,
-        seq_len=sizes.seq_len,
-        element_bytes=element_bytes,
-        is_training=kind == "forward_backward",
-    )
-    # Our passes are causal. Without a mask each of S queries sees all S keys, as S passes of one query each would.
-    unmasked = replace(whole, batch=whole.tokens, query_len=1)
-    counted = whole if sizes.is_causal else unmasked
-    return {"flops": kernel_flops(shape, counted), "traffic_bytes": kernel_bytes(shape, whole)}
 
 
 def _figure(

@@ -32,22 +32,17 @@ def load_decoder(checkpoint: str, *, positions: int, dtype: torch.dtype, device:
     shape, attention = shape_from(sizes_of(checkpoint, "checkpoint"), "checkpoint")
     place = locate_checkpoint(checkpoint)
     if place.gguf is None:
-        _check_size(place, shape.parameter_count)
+        # Refused before they take memory; a few weights that are missing are named later.
+        stored_count = sum(math.prod(stored.shape) for _, stored in tensors_of(place))
+        if shape.parameter_count > FAR_BEYOND * stored_count:
+            raise UnsupportedError(
+                f"the weights of {place.name} are not those of its sizes: {stored_count:,} numbers, where its {CONFIG} "
+                f"asks for {shape.parameter_count:,}"
+            )
     made = FactoryKwargs(dtype=dtype, device=device, generator=torch.Generator(device))
     decoder = Decoder(shape, attention, positions=positions, made=made)
     fill(decoder, place)
     return decoder
-
-
-def _check_size(place: CheckpointFiles, parameter_count: int) -> None:
-    """Raise UnsupportedError for sizes that ask for far more than is stored, before they take memory. A few weights
-    that are missing are named later."""
-    stored_count = sum(math.prod(stored.shape) for _, stored in tensors_of(place))
-    if parameter_count > FAR_BEYOND * stored_count:
-        raise UnsupportedError(
-            f"the weights of {place.name} are not those of its sizes: {stored_count:,} numbers, where its {CONFIG} "
-            f"asks for {parameter_count:,}"
-        )
 
 
 @torch.no_grad()

@@ -55,7 +55,8 @@ class CompressionWorkload:
         if plan.method != NONE:
             own_SV = self._logits(self._windows[0])
             if plan.method == INT8:
-                self._use_int8()
+                for number in range(self.plan.shape.num_layers):
+                    self.decoder.replace_attention(number, Int8Attention(self._grouped_layer(number)))
             else:
                 self._use_low_rank(shared)
             change = (self._logits(self._windows[0]) - own_SV).norm() / own_SV.norm()
@@ -91,10 +92,6 @@ class CompressionWorkload:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         assert not state
-
-    def _use_int8(self) -> None:
-        for number in range(self.plan.shape.num_layers):
-            self.decoder.replace_attention(number, Int8Attention(self._grouped_layer(number)))
 
     def _use_low_rank(self, shared: Path) -> None:
         """Replace each layer, and note the share of its keys and values that is kept."""

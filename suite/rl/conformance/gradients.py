@@ -81,7 +81,11 @@ def check_gradients(ledger: Ledger, seed: int, device: torch.device) -> None:
     problem = short_sequences(seed)
     draws = Draws.of(problem, GROUP_SIZE)
     _check_estimators(ledger, draws, device)
-    _check_aggregations(ledger, draws, device)
+    # An unbiased estimator: what remains is what a mode's divisor does to completions of other lengths.
+    exact = {"seq-mean-token-sum": 1.0, "seq-mean-token-sum-norm": 1 / draws.problem.longest}
+    for mode in AGGREGATIONS:
+        wanted = _priced(draws.problem, adv_estimator="rloo", loss_agg_mode=mode)
+        _check(ledger, f"aggregation {mode}", draws, wanted, device, factor=exact.get(mode))
     _check_policy_losses(ledger, seed, device)
 
 
@@ -141,15 +145,6 @@ def _check_maxrl(ledger: Ledger, draws: Draws, device: torch.device) -> None:
     wanted = objective(problem.longest, adv_estimator="maxrl", loss_agg_mode="seq-mean-token-sum")
     factor = oracle.likelihood_factor(success, GROUP_SIZE)
     _check(ledger, "estimator maxrl", dataclasses.replace(draws, problem=problem), wanted, device, factor=factor)
-
-
-def _check_aggregations(ledger: Ledger, draws: Draws, device: torch.device) -> None:
-    """Check an unbiased estimator under each mode: what remains is what the divisor does to completions of other
-    lengths."""
-    exact = {"seq-mean-token-sum": 1.0, "seq-mean-token-sum-norm": 1 / draws.problem.longest}
-    for mode in AGGREGATIONS:
-        wanted = _priced(draws.problem, adv_estimator="rloo", loss_agg_mode=mode)
-        _check(ledger, f"aggregation {mode}", draws, wanted, device, factor=exact.get(mode))
 
 
 def _check_policy_losses(ledger: Ledger, seed: int, device: torch.device) -> None:

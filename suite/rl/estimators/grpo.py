@@ -39,7 +39,11 @@ def _process(scored: Scored, objective: Objective) -> Tensor:
     steps_N = _over_group(ends_NT, same_NN)
     means_N = _over_group(rewards_NT, same_NN) / steps_N.clamp(min=1)
     centred_NT = torch.where(ends_NT > 0, rewards_NT - means_N[:, None], 0)
-    centred_NT = torch.where(_steps_differ(rewards_NT, ends_NT, same_NN)[:, None], centred_NT, 0)
+    highest_N = rewards_NT.masked_fill(ends_NT == 0, -torch.inf).amax(dim=1)
+    lowest_N = rewards_NT.masked_fill(ends_NT == 0, torch.inf).amin(dim=1)
+    highest_N = torch.where(same_NN, highest_N, -torch.inf).amax(dim=1)
+    steps_differ_N = highest_N > torch.where(same_NN, lowest_N, torch.inf).amin(dim=1)
+    centred_NT = torch.where(steps_differ_N[:, None], centred_NT, 0)
     if objective.scale_rewards == "group":
         variances_N = _over_group(centred_NT**2, same_NN) / (steps_N - 1).clamp(min=1)
         centred_NT = centred_NT / (variances_N.sqrt()[:, None] + DEVIATION_EPSILON)
@@ -57,10 +61,3 @@ def _deviation(values: Tensor, counted: Tensor) -> Tensor:
 
 def _over_group(values_NT: Tensor, same_NN: Tensor) -> Tensor:
     return torch.where(same_NN, values_NT.sum(dim=1), 0).sum(dim=1)
-
-
-def _steps_differ(rewards_NT: Tensor, ends_NT: Tensor, same_NN: Tensor) -> Tensor:
-    highest_N = rewards_NT.masked_fill(ends_NT == 0, -torch.inf).amax(dim=1)
-    lowest_N = rewards_NT.masked_fill(ends_NT == 0, torch.inf).amin(dim=1)
-    highest_N = torch.where(same_NN, highest_N, -torch.inf).amax(dim=1)
-    return highest_N > torch.where(same_NN, lowest_N, torch.inf).amin(dim=1)

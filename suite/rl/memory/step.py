@@ -136,7 +136,12 @@ class _Step:
             holdings.label_gradients(parameters, owner)
             cast = [parameter for parameter in parameters if plan.casts_frozen or parameter.requires_grad]
             simulation.know(cast, owner)
-        self._make_moments()
+        # AdamW's moments, as in its first update, but from gradients of zero, which move nothing.
+        for owner, (model, optimiser) in self._learner.optimisers().items():
+            for parameter in model.parameters():
+                parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
+            optimiser.update(owner)
+            self._holdings.label(optimiser.state_tensors(), owner, OPTIMISER)
         self._base = None  # costs nothing, so that it need not be offloaded
         if plan.objective.has_reference and not plan.has_own_reference:
             self._base = models.base_of(policy, REFERENCE)
@@ -147,20 +152,19 @@ class _Step:
         """Run the scores and the updates."""
         plan = self._plan
         with attribute_to(NOBODY, EXPERIENCE):
-            batch = _training_batch(plan, plan.completions)
+            has_values, has_reference = plan.objective.has_critic, plan.objective.kl_in_loss
+            batch = TrainingBatch(
+                **_sampled(plan, plan.completions),
+                advantages_NT=_floats(plan, plan.completions),
+                reference_NT=_floats(plan, plan.completions) if has_reference else None,
+                values_NT=_floats(plan, plan.completions) if has_values else None,
+                returns_NT=_floats(plan, plan.completions) if has_values else None,
+            )
         with self._holdings.phase(SCORE):
             self._score()
         for count in dict.fromkeys(plan.micro_batches(count) for count in SHARDS if plan.divides(count)):
             with self._holdings.phase(update_phase(count)), attribute_to(NOBODY, EXPERIENCE):
                 self._learner.update(batch.rows(torch.arange(count * plan.micro_batch)))
-
-    def _make_moments(self) -> None:
-        """Make AdamW's moments, as in its first update, but from gradients of zero, which move nothing."""
-        for owner, (model, optimiser) in self._learner.optimisers().items():
-            for parameter in model.parameters():
-                parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
-            optimiser.update(owner)
-            self._holdings.label(optimiser.state_tensors(), owner, OPTIMISER)
 
     def _new_scorers(self) -> tuple[Decoder | None, Critic | None]:
         """Make the reference and the reward model, which score completions and are not learnt."""
@@ -210,7 +214,14 @@ class _Step:
         plan, learner = self._plan, self._learner
         reference, reward_model = self._scorers or self._new_scorers()
         with attribute_to(NOBODY, EXPERIENCE):
-            part = _experience(plan, plan.micro_batch)
+            part = Experience(
+                **_sampled(plan, plan.micro_batch),
+                entropy_NT=_floats(plan, plan.micro_batch),
+                is_truncated_N=torch.zeros(plan.micro_batch, dtype=torch.bool),
+                groups_N=torch.zeros(plan.micro_batch, dtype=torch.long),
+                rewards_N=torch.zeros(plan.micro_batch),
+                scores=[Score(accuracy=0.0, format=0.0)] * plan.micro_batch,
+            )
         if plan.engine != SHARED:
             learner.policy_log_probs(part)
         if reference is not None:
@@ -222,29 +233,6 @@ class _Step:
         if reward_model is not None:
             with torch.no_grad(), attribute_to(REWARD_MODEL, ACTIVATIONS):
                 reward_model(part.prompts, part.tokens_NT)
-
-
-def _training_batch(plan: RlMemoryPlan, rows: int) -> TrainingBatch:
-    """Make all that is kept of the rows between phases."""
-    has_values, has_reference = plan.objective.has_critic, plan.objective.kl_in_loss
-    return TrainingBatch(
-        **_sampled(plan, rows),
-        advantages_NT=_floats(plan, rows),
-        reference_NT=_floats(plan, rows) if has_reference else None,
-        values_NT=_floats(plan, rows) if has_values else None,
-        returns_NT=_floats(plan, rows) if has_values else None,
-    )
-
-
-def _experience(plan: RlMemoryPlan, rows: int) -> Experience:
-    return Experience(
-        **_sampled(plan, rows),
-        entropy_NT=_floats(plan, rows),
-        is_truncated_N=torch.zeros(rows, dtype=torch.bool),
-        groups_N=torch.zeros(rows, dtype=torch.long),
-        rewards_N=torch.zeros(rows),
-        scores=[Score(accuracy=0.0, format=0.0)] * rows,
-    )
 
 
 def _sampled(plan: RlMemoryPlan, rows: int) -> dict[str, Any]:

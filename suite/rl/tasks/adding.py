@@ -58,7 +58,8 @@ class Adding(SteppedTask):
         elif kind == "no carry":
             before = [0, *(carry for _, carry in columns[:-1])]
             columns = [((digit - carried) % 10, 0) for (digit, _), carried in zip(columns, before, strict=True)]
-        answer = _sum_of(columns)
+        carry = "1" if columns[-1][1] else ""
+        answer = carry + "".join(str(digit) for digit, _ in reversed(columns))
         if kind == "backwards":
             columns, answer = columns[::-1], answer[::-1]
         return _written(columns), answer
@@ -96,9 +97,3 @@ def _columns(item: Item) -> list[tuple[int, int]]:
 
 def _written(columns: Sequence[tuple[int, int]]) -> str:
     return BETWEEN.join(f"{digit}{carry}" for digit, carry in columns)
-
-
-def _sum_of(columns: Sequence[tuple[int, int]]) -> str:
-    """Return the sum as the columns say it."""
-    carry = "1" if columns[-1][1] else ""
-    return carry + "".join(str(digit) for digit, _ in reversed(columns))

@@ -115,7 +115,8 @@ class Postfix:
         if does_compile:
             outputs = _outputs("".join(program), self._inputs)
             is_right = outputs == _outputs(item.answer, self._inputs)
-            passed = _share_passed(item.prompt, outputs)
+            shown = [case.split(":") for case in item.prompt[1:-1].split(";")]
+            passed = sum(outputs[int(values)] == int(output) for values, output in shown) / len(shown)
         return Score(
             accuracy=float(is_right),
             format=float(parsed.is_well_formed),
@@ -175,12 +176,6 @@ def _cases(inputs: str) -> list[dict[str, int]]:
 
 def _digits(case: int, inputs: str) -> str:
     return str(case).zfill(len(inputs))
-
-
-def _share_passed(prompt: str, outputs: Sequence[int | None]) -> float:
-    """Return the share of right outputs among the cases that the prompt shows."""
-    shown = [case.split(":") for case in prompt[1:-1].split(";")]
-    return sum(outputs[int(values)] == int(output) for values, output in shown) / len(shown)
 
 
 def compiles(program: Sequence[str], inputs: Sequence[str]) -> bool:
