@@ -83,7 +83,11 @@ def faster_inference(results: Results) -> Verdict | None:
         evidence.append(_counted("answer.told.kernel", kernels))
     if absorbed := _layers(beside(results, "prefill", (ABSORBED,))):
         evidence.append(_counted("answer.told.absorbed", absorbed))
-    evidence += _turns([*decodes, *prefills])
+    for name in TURNING:
+        alike = grouped([*decodes, *prefills], partial(_without, name))
+        turns = [turn for same in alike.values() for turn in _turns_of(name, same)]
+        fields = {"told": joined("notes", turns[:MOST_TOLD]), "count": len(turns)}
+        evidence += [say("answer.told.turns", name=setting_name(name), **fields)] if turns else []
     return _of_timings("mla-faster-inference", layers, evidence, [_published_on_gpu()])
 
 
@@ -109,17 +113,6 @@ def _published_on_gpu() -> Text:
 
 def _layers(pairs: Sequence[Compared]) -> list[Compared]:
     return [pair for pair in pairs if pair.mla.span == LAYER]
-
-
-def _turns(found: Sequence[Compared]) -> list[Text]:
-    """Tell the first contexts, numbers of new tokens and of heads at which MLA changes sides with all else the same."""
-    told = list[Text]()
-    for name in TURNING:
-        alike = grouped(found, partial(_without, name))
-        turns = [turn for same in alike.values() for turn in _turns_of(name, same)]
-        fields = {"told": joined("notes", turns[:MOST_TOLD]), "count": len(turns)}
-        told += [say("answer.told.turns", name=setting_name(name), **fields)] if turns else []
-    return told
 
 
 def _without(name: str, pair: Compared) -> tuple[object, ...]:
@@ -316,6 +309,11 @@ def heavy(results: Results) -> Verdict | None:
     outcome = _together([share.ruling for share in at_longest])
     differing = [name for name, _ in longest.case if len({dict(share.case).get(name) for share in at_longest}) > 1]
     about = {"geometry": longest.layer.axis("geometry"), "dtype": longest.layer.axis("dtype")}
+    above, below = ([one.tokens for one in of_case if one.ruling == side] for side in (SUPPORTED, CONTRADICTED))
+    if above and below:
+        flips = say("answer.flips.heavy", below=numbers.count(max(below)), above=numbers.count(min(above)))
+    else:
+        flips = say("answer.flips.heavy_none", least=numbers.count(min(one.tokens for one in of_case)))
     return Verdict(
         outcome=outcome,
         evidence=[
@@ -330,7 +328,7 @@ def heavy(results: Results) -> Verdict | None:
             text=numbers.percent,
             neutral=HALF,
         ),
-        flips=_half_at(of_case),
+        flips=flips,
         machine=machine_of(longest.layer),
         suffices=any(one.ruling != LEFT_OPEN for one in shares),
     )
@@ -399,12 +397,3 @@ def _others(shares: Sequence[Share]) -> Text:
     rulings = [one.ruling for one in shares]
     counts = {"above": rulings.count(SUPPORTED), "below": rulings.count(CONTRADICTED), "total": len(shares)}
     return say("answer.told.shares", **counts)
-
-
-def _half_at(shares: Sequence[Share]) -> Text:
-    """Say from which measured context on the cache takes most of the step."""
-    above = [one.tokens for one in shares if one.ruling == SUPPORTED]
-    below = [one.tokens for one in shares if one.ruling == CONTRADICTED]
-    if not above or not below:
-        return say("answer.flips.heavy_none", least=numbers.count(min(one.tokens for one in shares)))
-    return say("answer.flips.heavy", below=numbers.count(max(below)), above=numbers.count(min(above)))

@@ -1,6 +1,6 @@
 """Latency against context: how each variant's time grows, and how far it stays from what the machine allows."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from operator import attrgetter
 
@@ -126,19 +126,15 @@ def _headline(ranked: Sequence[Timing], settings: Mapping[Timing, str], results:
         ranking=joined("list", map(_item, ranked)),
         **case,
     )
-    labelled = joined(": ", [first.label if results.several else "", detail])
+    sentences = [joined(": ", [first.label if results.several else "", detail])]
+    if any(may_be_equal(*both) for both in pairwise(timing.interval for timing in ranked)):
+        sentences.append(say("finding.overlap"))
+    if any(timing.interval.launches == 1 for timing in ranked):
+        sentences.append(say("finding.one_launch", gap=numbers.percent(ONE_LAUNCH_GAP - 1)))
     return Headline(
         text=say(key, variant=variant_label(first.variant), time=numbers.seconds(first.median_s), **case),
-        detail=joined("sentence", [labelled, *_reservations(ranked)]),
+        detail=joined("sentence", sentences),
     )
-
-
-def _reservations(ranked: Sequence[Timing]) -> Iterable[Text]:
-    """Yield what keeps the order from being certain."""
-    if any(may_be_equal(*both) for both in pairwise(timing.interval for timing in ranked)):
-        yield say("finding.overlap")
-    if any(timing.interval.launches == 1 for timing in ranked):
-        yield say("finding.one_launch", gap=numbers.percent(ONE_LAUNCH_GAP - 1))
 
 
 def _item(timing: Timing) -> Text:

@@ -36,7 +36,7 @@ from suite.report.model.run import machine_id, machine_name
 from suite.report.plot.marks import FILLS, Point, Series, meaning
 from suite.report.plot.plots import plot
 from suite.report.plot.scales import decimal_ticks, log
-from suite.report.table import Column, column, label_column, plain, table
+from suite.report.table import column, label_column, plain, table
 
 FILLINGS, UNKNOWN_FILLING = {"decode": 0, "prefill": 1, "train": 3}, 2
 ALIKE = 1.05
@@ -75,7 +75,23 @@ def build(results: Results) -> Section | None:
             for span, part in by_span(in_order(found)).items():
                 rows = sorted(part, key=lambda timing: (timing.axis("geometry"), timing.axis("phase")))
                 named, note = span_title(span), say("roofline.note")
-                columns = _columns(rows, results)
+                settings = told_apart({timing: [timing] for timing in rows}, besides=AXES_OF_COLUMNS)
+                columns = [
+                    VARIANT,
+                    PHASE,
+                    CONTEXT,
+                    column("column.geometry", lambda timing: timing.axis("geometry"), facet="geometry"),
+                    SHARE,
+                    column("roofline.warm", lambda timing: timing.median_s, numbers.seconds),
+                    REGIME,
+                    column("roofline.cold", _cold, numbers.seconds),
+                    column("roofline.cold_over_warm", _cold_over_warm, numbers.times),
+                    FLOPS,
+                    BYTES,
+                    BACKEND,
+                    *label_column(results.several),
+                    column("column.settings", settings.get, kind=Kind.CODE, only_where_known=True),
+                ]
                 tables.append(table(named, rows, columns, family=named, note=note, folded=True, **about))
     return section("roofline", figures=figures, tables=tables) if tables else None
 
@@ -197,23 +213,3 @@ def _line(name: Text, dash: str, *ends: tuple[float, float]) -> Series:
 
 FLOPS = column(plain("GFLOP/s"), _flops_per_s, numbers.giga)
 BYTES = column(plain("GB/s"), _bytes_per_s, numbers.giga)
-
-
-def _columns(found: Sequence[Timing], results: Results) -> list[Column[Timing]]:
-    settings = told_apart({timing: [timing] for timing in found}, besides=AXES_OF_COLUMNS)
-    return [
-        VARIANT,
-        PHASE,
-        CONTEXT,
-        column("column.geometry", lambda timing: timing.axis("geometry"), facet="geometry"),
-        SHARE,
-        column("roofline.warm", lambda timing: timing.median_s, numbers.seconds),
-        REGIME,
-        column("roofline.cold", _cold, numbers.seconds),
-        column("roofline.cold_over_warm", _cold_over_warm, numbers.times),
-        FLOPS,
-        BYTES,
-        BACKEND,
-        *label_column(results.several),
-        column("column.settings", settings.get, kind=Kind.CODE, only_where_known=True),
-    ]

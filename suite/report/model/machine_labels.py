@@ -21,7 +21,18 @@ def machine_labels(label: str, records: Sequence[Record]) -> list[tuple[str, boo
     machines = [machine_of(record) for record in records]
     if len(set(machines)) < 2:
         return [(label, True)] * len(records)
-    spread = _spread_workloads(records, machines)
+    # The workloads of which an arm has its seeds on several machines, and on none of them all.
+    seeds: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for record, machine in zip(records, machines, strict=True):
+        case = record.case
+        if SEED in case.axes:
+            arm = str([(name, value) for name, value in (*case.axes.items(), *case.extras.items()) if name != SEED])
+            seeds[case.workload, arm][machine].add(str(case.axes[SEED]))
+    spread = {
+        workload
+        for (workload, _), of_arm in seeds.items()
+        if all(part < set[str]().union(*of_arm.values()) for part in of_arm.values())
+    }
     return [
         (label, False) if record.case.workload in spread else (_labelled(label, name), True)
         for record, name in zip(records, machine_names(records), strict=True)
@@ -30,18 +41,3 @@ def machine_labels(label: str, records: Sequence[Record]) -> list[tuple[str, boo
 
 def _labelled(label: str, name: str) -> str:
     return f"{label} ({name})" if label and name else label or name
-
-
-def _spread_workloads(records: Sequence[Record], machines: Sequence[str]) -> set[str]:
-    """Return the workloads of which an arm has its seeds on several machines, and on none of them all."""
-    seeds: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for record, machine in zip(records, machines, strict=True):
-        case = record.case
-        if SEED in case.axes:
-            arm = str([(name, value) for name, value in (*case.axes.items(), *case.extras.items()) if name != SEED])
-            seeds[case.workload, arm][machine].add(str(case.axes[SEED]))
-    return {
-        workload
-        for (workload, _), of_arm in seeds.items()
-        if all(found < set[str]().union(*of_arm.values()) for found in of_arm.values())
-    }

@@ -148,7 +148,11 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_re
         gone = list(_withdrawn(label, part, labelled))
         # A folder of judgements alone has no results that stand under its label.
         if part.stored or broken or part.unfinished or gone or not judged:
-            said += _labels(label, part, labelled, gone)
+            # A folder's own label only where something stands under it; the most records first.
+            counts = Counter(name for name, _ in labelled)
+            if not counts or part.damaged or part.unfinished or any(run.label == label for run in gone):
+                counts[label] += 0
+            said += [name for name, _ in counts.most_common()]
         records += _current(part.stored, labelled, changed)
         every += [(name, stored.record) for (name, _), stored in zip(labelled, part.stored, strict=True)]
         # A folder above the reference records, such as results/ itself, may hold one's own beside them.
@@ -188,16 +192,6 @@ def _withdrawn(label: str, contents: Contents, labelled: Sequence[tuple[str, boo
                 date=entry.date,
                 reason=f"{entry.reason} ({entry.by})" if entry.by else entry.reason,
             )
-
-
-def _labels(
-    label: str, contents: Contents, labelled: Sequence[tuple[str, bool]], withdrawn: Iterable[Withdrawn]
-) -> list[str]:
-    """Return the labels of a folder, its own only where something stands under it; the most records first."""
-    counts = Counter(name for name, _ in labelled)
-    if not counts or contents.damaged or contents.unfinished or any(run.label == label for run in withdrawn):
-        counts[label] += 0
-    return [name for name, _ in counts.most_common()]
 
 
 def _checked(labels: Sequence[str], folders: Sequence[Path]) -> list[str]:

@@ -29,7 +29,11 @@ def runs_content(results: Results) -> dict[str, Any]:
     """Return all runs: a line of each for lists, and apart from them the records, whose parts are often alike."""
     pool = Pool()
     lines, records = [], []
-    names = _machine_names([record for _, record in results.every])
+    machines = dict.fromkeys((machine_of(record), plain_name(machine_name(record))) for _, record in results.every)
+    names = {}  # that no other machine has
+    for machine, name in machines:
+        twins = [twin for twin, other in machines if other == name]
+        names[machine, name] = f"{name}, {short_id(machine, twins)}" if len(twins) > 1 and machine else name
     for label, record in results.every:
         lines.append(_line(label, record, names[machine_of(record), plain_name(machine_name(record))]))
         records.append({"record": pool.put(record.as_json()), "readings": _readings(record)})
@@ -61,16 +65,6 @@ class Pool:
             self._places[text] = len(self.values)
             self.values.append(inner if depth else scrubbed({key: inner}, is_ours=False)[key])
         return {"@": self._places[text]}
-
-
-def _machine_names(records: Sequence[Record]) -> dict[tuple[str, str], str]:
-    """Return by a machine's id and the name of what was used of it a name that no other machine has."""
-    used = dict.fromkeys((machine_of(record), plain_name(machine_name(record))) for record in records)
-    found = {}
-    for machine, name in used:
-        twins = [other for other, same in used if same == name]
-        found[machine, name] = f"{name}, {short_id(machine, twins)}" if len(twins) > 1 and machine else name
-    return found
 
 
 def _line(label: str, record: Record, machine: str) -> dict[str, Any]:
