@@ -80,7 +80,8 @@ def check_options(overrides: Iterable[Override]) -> None:
         if override.is_delete():
             raise ValueError(f"{group} must be one of {', '.join(options)}; got ~{group}, which takes it away")
         for value in _values_of(override):
-            if not _may_be_option(value):
+            # Without the ending of an option's file, so that a case has one id.
+            if not isinstance(value, str) or "/" in value or value.endswith(".yaml") or len(value) > LONGEST_NAME:
                 got = "null" if value is None else repr(value)
                 raise ValueError(f"{group} must be one of {', '.join(options)}; got {got}")
 
@@ -91,11 +92,6 @@ def _values_of(override: Override) -> Iterable[Any]:
     if not override.is_sweep_override():
         return [value]
     return [] if isinstance(value, Glob) else value.list if isinstance(value, ChoiceSweep) else [override.input_line]
-
-
-def _may_be_option(value: Any) -> bool:
-    """Tell whether a group may have an option of this name: a file's, without its ending, so that a case has one id."""
-    return isinstance(value, str) and "/" not in value and not value.endswith(".yaml") and len(value) <= LONGEST_NAME
 
 
 def settings_in(arguments: Sequence[str]) -> list[Override]:

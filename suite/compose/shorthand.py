@@ -20,19 +20,14 @@ OF_LAUNCHER = re.compile(rf"(?P<before>\+{{0,2}}){ENGINE}(?P<behind>\.\w[\w.]*=.
 
 def with_full_names(argument: str) -> str:
     """Write `hardware=h100,l4` with files' names in place of their aliases, and `engine=ray` as `launcher=ray`."""
-    argument = _of_launcher(argument)
+    launcher = OF_LAUNCHER.fullmatch(argument)
+    # rl_memory's `engine` has values of its own.
+    if launcher is not None and launcher["name"] in (None, *choices(LAUNCHER)):
+        argument = f"{launcher['before']}{LAUNCHER}{launcher['behind']}"
     written = OPTIONS.fullmatch(argument)
     if written is None or not choices(written["group"]):
         return argument
     return written["before"] + ",".join(full_name(written["group"], name) for name in written["names"].split(","))
-
-
-def _of_launcher(argument: str) -> str:
-    """Write what `engine` says of the launcher under the group's own name; rl_memory's has other values."""
-    written = OF_LAUNCHER.fullmatch(argument)
-    if written is None or written["name"] not in (None, *choices(LAUNCHER)):
-        return argument
-    return f"{written['before']}{LAUNCHER}{written['behind']}"
 
 
 def in_full(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,13 @@ VERBS = {"decode": "decodes", "prefill": "reads a prompt", "train": "trains"}
 def summary(record: Record) -> Summary:
     """Tell nothing more of a record of workload=attention or projection than its numbers."""
     values = [*timed_values(record), *roofline_values(record), *_cache(record)]
-    return Summary(values=values, cost=_cost(record))
+    phase = record.case.axes.get("phase")
+    says = VERBS.get(phase, "runs") if isinstance(phase, str) else "runs"
+    bound_s, warm = constant(record, "layer", "bound_s"), latency(record, "layer")
+    cost = None if bound_s is None else Cost(says=says, number=bound_s)
+    if warm is not None:
+        cost = Cost(says=says, number=warm.median, interval=warm)
+    return Summary(values=values, cost=cost)
 
 
 def _cache(record: Record) -> list[Value]:
@@ -24,12 +30,3 @@ def _cache(record: Record) -> list[Value]:
     if nbytes is None or tokens is None or record.case.axes.get("phase") == "train":
         return []
     return [bytes_value("cache_bytes_per_token", "cache a token", nbytes / tokens)]
-
-
-def _cost(record: Record) -> Cost | None:
-    phase = record.case.axes.get("phase")
-    says = VERBS.get(phase, "runs") if isinstance(phase, str) else "runs"
-    bound_s, warm = constant(record, "layer", "bound_s"), latency(record, "layer")
-    if warm is not None:
-        return Cost(says=says, number=warm.median, interval=warm)
-    return None if bound_s is None else Cost(says=says, number=bound_s)

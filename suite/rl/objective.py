@@ -150,17 +150,12 @@ class LearningPlan:
         if self.objective.has_critic:
             self.update_order = one_of(settings, "update_order", UPDATE_ORDERS)
             self.shares_trunk = one_of(settings, "critic", CRITICS) == SHARED_TRUNK
-            self.critic_sizes = _critic_sizes(settings)
-
-
-def _critic_sizes(settings: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    name, sizes = settings["critic_model"], settings["critic_sizes"]
-    if name != (sizes["name"] if isinstance(sizes, Mapping) and "name" in sizes else sizes):
-        raise ValueError(f"critic_sizes follow from critic_model={name} and must not be set; got {sizes!r}")
-    if name is not None and settings["critic"] != OWN:
-        raise ValueError(f"critic_model needs critic={OWN}, a decoder that is not the policy; got {name!r}")
-    found: Mapping[str, Any] | None = sizes
-    return found
+            name, sizes = settings["critic_model"], settings["critic_sizes"]
+            if name != (sizes["name"] if isinstance(sizes, Mapping) and "name" in sizes else sizes):
+                raise ValueError(f"critic_sizes follow from critic_model={name} and must not be set; got {sizes!r}")
+            if name is not None and settings["critic"] != OWN:
+                raise ValueError(f"critic_model needs critic={OWN}, a decoder that is not the policy; got {name!r}")
+            self.critic_sizes = sizes
 
 
 def _check_together(objective: Objective, settings: Mapping[str, Any]) -> None:

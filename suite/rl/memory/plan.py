@@ -58,7 +58,10 @@ class RlMemoryPlan(LearningPlan):
         if settings["minibatch"] is not None:
             self.minibatch = whole_number(settings, "minibatch", at_least=1, at_most=self.completions)
         self.micro_batch = whole_number(settings, "micro_batch", at_least=1, at_most=self.minibatch)
-        self.rollout_batch = _rollout_batch(settings)
+        batch = settings["rollout_batch"]
+        if batch not in (FIT, ALL) and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
+            raise ValueError(f"rollout_batch must be {FIT}, {ALL} or a whole number of at least 1; got {batch!r}")
+        self.rollout_batch: int | str = batch
         self.prefill_tokens = whole_number(settings, "prefill_tokens", at_least=1)
         self.precision: str = one_of(settings, "precision", PRECISIONS)
         self.gpus = self._gpus(settings)
@@ -163,15 +166,6 @@ class RlMemoryPlan(LearningPlan):
                 f"in, or of its memory alone, as {gpus.count}x{gpus.memory_bytes / 1e9:g}; got {gpus.device.name!r}"
             )
         return gpus
-
-
-def _rollout_batch(settings: Mapping[str, Any]) -> int | str:
-    given = settings["rollout_batch"]
-    if given in (FIT, ALL):
-        return str(given)
-    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
-        raise ValueError(f"rollout_batch must be {FIT}, {ALL} or a whole number of at least 1; got {given!r}")
-    return given
 
 
 def _refusal(geometry: Mapping[str, Any], named: str, where: str) -> str | None:
