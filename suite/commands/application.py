@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial, wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ParamSpec
 
 import typer
 
@@ -11,6 +12,7 @@ import suite
 from suite.gate.options import gate_application
 from suite.process.streams import refusing
 
+P = ParamSpec("P")
 DONE = 0
 Folders = Annotated[list[Path] | None, typer.Argument(metavar="[FOLDER]...", help="By default results/.")]
 
@@ -48,6 +50,16 @@ def finish(command: Callable[[], int]) -> None:
     raise SystemExit(refusing(command))
 
 
+def finishing(command: Callable[P, int]) -> Callable[P, None]:
+    """Make a command that ends the process with its exit code."""
+
+    @wraps(command)
+    def finished(*arguments: P.args, **options: P.kwargs) -> None:
+        finish(partial(command, *arguments, **options))
+
+    return finished
+
+
 def application() -> typer.Typer:
     """Build the command line. The module of a command is imported when that command runs."""
     app = typer.Typer(
@@ -75,57 +87,50 @@ def application() -> typer.Typer:
         pass
 
     @app.command(help="The main job: a small sweep, then its page.")
+    @finishing
     def demo(
         full: Annotated[
             bool, typer.Option("--full", help="The sweeps that decide the claims, in their place: make reproduce.")
         ] = False,
         again: Annotated[bool, typer.Option("--again", help="Measure what is recorded already, too.")] = False,
-    ) -> None:
-        def command() -> int:
-            if full:
-                from suite.commands.reproduce import reproduce
+    ) -> int:
+        if full:
+            from suite.commands.reproduce import reproduce
 
-                return reproduce(again=again)
-            from suite.commands.demo import demo as run_demo
+            return reproduce(again=again)
+        from suite.commands.demo import demo as run_demo
 
-            return run_demo(again=again)
-
-        finish(command)
+        return run_demo(again=again)
 
     # Listed for --help only: main() hands `run` on before typer parses anything.
     @app.command(
         help="One case, or a sweep with -m; speaks Hydra.",
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
     )
-    def run(context: typer.Context) -> None:
-        def command() -> int:
-            from suite.commands.run import main
+    @finishing
+    def run(context: typer.Context) -> int:
+        from suite.commands.run import main
 
-            return main(context.args)
-
-        finish(command)
+        return main(context.args)
 
     @app.command(help="The groups of settings, or the options of one group.")
-    def ls(group: Annotated[str | None, typer.Argument(help="Such as geometry, sweep or algorithm.")] = None) -> None:
-        def command() -> int:
-            from suite.commands.ls import list_options
+    @finishing
+    def ls(group: Annotated[str | None, typer.Argument(help="Such as geometry, sweep or algorithm.")] = None) -> int:
+        from suite.commands.ls import list_options
 
-            list_options(group)
-            return DONE
-
-        finish(command)
+        list_options(group)
+        return DONE
 
     @app.command(help='Tab completion: eval "$(suite completion bash)".')
-    def completion(shell: Annotated[Shell, typer.Argument(help="The shell that reads it.")]) -> None:
-        def command() -> int:
-            from suite.commands.completion import script
+    @finishing
+    def completion(shell: Annotated[Shell, typer.Argument(help="The shell that reads it.")]) -> int:
+        from suite.commands.completion import script
 
-            print(script(shell.value, app), end="")
-            return DONE
-
-        finish(command)
+        print(script(shell.value, app), end="")
+        return DONE
 
     @app.command(help="The page: results, several of them side by side.")
+    @finishing
     def report(
         results: Annotated[
             list[Path] | None, typer.Option(help="A folder of results, by default each in results/; may be repeated.")
@@ -141,31 +146,29 @@ def application() -> typer.Typer:
         ] = False,
         calibration: Calibrated = None,
         show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
-    ) -> None:
-        def command() -> int:
-            import webbrowser
+    ) -> int:
+        import webbrowser
 
-            from suite.report.command import report as write_report
+        from suite.report.command import report as write_report
 
-            if show and format is not Format.html:
-                raise ValueError(f"--open shows a page, which needs --format html; got {format.value!r}")
-            path, code = write_report(
-                results or [],
-                label or [],
-                format=format.value,
-                lang=lang.value,
-                out=out,
-                overwrite=overwrite,
-                calibration=calibration,
-            )
-            print(f"Written: {path}")
-            if show and not webbrowser.open(path.resolve().as_uri()):
-                print("No browser was found to open it with.")
-            return code
-
-        finish(command)
+        if show and format is not Format.html:
+            raise ValueError(f"--open shows a page, which needs --format html; got {format.value!r}")
+        path, code = write_report(
+            results or [],
+            label or [],
+            format=format.value,
+            lang=lang.value,
+            out=out,
+            overwrite=overwrite,
+            calibration=calibration,
+        )
+        print(f"Written: {path}")
+        if show and not webbrowser.open(path.resolve().as_uri()):
+            print("No browser was found to open it with.")
+        return code
 
     @app.command(help="Two runs, two folders, or the arms of a setting.")
+    @finishing
     def compare(
         names: Annotated[
             list[str], typer.Argument(metavar="A [B]", help="Folders of results, or runs by folder or key.")
@@ -174,41 +177,35 @@ def application() -> typer.Typer:
         against: Annotated[str | None, typer.Option(help="Its value that the others are compared with.")] = None,
         results: Annotated[list[Path] | None, typer.Option(help="Where runs are looked for; may be repeated.")] = None,
         as_json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")] = False,
-    ) -> None:
-        def command() -> int:
-            from suite.commands.compare import compare as compare_runs
+    ) -> int:
+        from suite.commands.compare import compare as compare_runs
 
-            return compare_runs(names, by=by, against=against, results=results or [Path("results")], as_json=as_json)
-
-        finish(command)
+        return compare_runs(names, by=by, against=against, results=results or [Path("results")], as_json=as_json)
 
     @app.command(help="What runs here, and why the rest does not.")
+    @finishing
     def doctor(
         as_json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")] = False,
-    ) -> None:
-        def command() -> int:
-            from suite.commands.doctor import doctor as examine
+    ) -> int:
+        from suite.commands.doctor import doctor as examine
 
-            return examine(as_json=as_json)
-
-        finish(command)
+        return examine(as_json=as_json)
 
     @app.command(help="Twenty lines with numbers computed for a model.")
+    @finishing
     def explain(
         topic: Annotated[str, typer.Argument(metavar="TOPIC", help="mla, gqa, grpo or ppo.")],
         geometry: Annotated[str | None, typer.Option(help="A published model's sizes, by name.")] = None,
         lang: Annotated[Language, typer.Option(help="The text's language.")] = Language.en,
         calibration: Calibrated = None,
-    ) -> None:
-        def command() -> int:
-            from suite.commands.explain import explain as explained
+    ) -> int:
+        from suite.commands.explain import explain as explained
 
-            print(explained(topic, geometry=geometry, lang=lang.value, calibration=calibration), end="")
-            return DONE
-
-        finish(command)
+        print(explained(topic, geometry=geometry, lang=lang.value, calibration=calibration), end="")
+        return DONE
 
     @app.command(help="Does a model fit on your GPUs, and how fast is it?")
+    @finishing
     def choose(
         call: typer.Context,
         gpus: Annotated[str, typer.Option(help="A count and a device, or the GB of one: 4xh100, 4x80.")],
@@ -229,16 +226,14 @@ def application() -> typer.Typer:
         watts: Annotated[float | None, typer.Option(help="Of a device; by default its specification's.")] = None,
         sort: Annotated[str, typer.Option(help="fits, fastest or cheapest: what comes first.")] = "fits",
         as_json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")] = False,
-    ) -> None:
-        def command() -> int:
-            from suite.commands.choose import choose as chosen
+    ) -> int:
+        from suite.commands.choose import choose as chosen
 
-            given = {name: value for name, value in call.params.items() if name not in ("sort", "as_json")}
-            return chosen(given, sort=sort, as_json=as_json)
-
-        finish(command)
+        given = {name: value for name, value in call.params.items() if name not in ("sort", "as_json")}
+        return chosen(given, sort=sort, as_json=as_json)
 
     @app.command(help="Whether a step of RL fits on your GPUs, and what it holds.")
+    @finishing
     def fit(
         call: typer.Context,
         algorithm: Annotated[str, typer.Option(help="As suite ls algorithm names them: grpo, ppo, ….")],
@@ -256,16 +251,14 @@ def application() -> typer.Typer:
         lora_rank: Annotated[int | None, typer.Option(help="Of adapters; by default all weights are trained.")] = None,
         precision: Annotated[str, typer.Option(help="bf16 (8 bytes a parameter), mixed or float32 (16).")] = "bf16",
         as_json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")] = False,
-    ) -> None:
-        def command() -> int:
-            from suite.commands.fit import fit as fitted
+    ) -> int:
+        from suite.commands.fit import fit as fitted
 
-            given = {name: value for name, value in call.params.items() if name != "as_json"}
-            return fitted(given, as_json=as_json)
-
-        finish(command)
+        given = {name: value for name, value in call.params.items() if name != "as_json"}
+        return fitted(given, as_json=as_json)
 
     @app.command(help="Fit the expected times of a GPU's kernels to its records.")
+    @finishing
     def calibrate(
         results: Annotated[
             list[Path] | None, typer.Option(help="A folder of results, by default results/gpu; may be repeated.")
@@ -273,13 +266,10 @@ def application() -> typer.Typer:
         out: Annotated[
             Path | None, typer.Option(help="A file for the fits, which --calibration of report and explain takes.")
         ] = None,
-    ) -> None:
-        def command() -> int:
-            from suite.commands.calibrate import calibrate as fit
+    ) -> int:
+        from suite.commands.calibrate import calibrate as fit
 
-            return fit(results or [Path("results/gpu")], out=out)
-
-        finish(command)
+        return fit(results or [Path("results/gpu")], out=out)
 
     app.add_typer(_results(), name="results")
     app.add_typer(gate_application(finish), name="gate")
@@ -294,88 +284,74 @@ def _results() -> typer.Typer:
     )
 
     @app.command("list", help="A line for each run; damaged and unfinished ones are named.")
+    @finishing
     def list_(
         folders: Folders = None,
         status: Annotated[str | None, typer.Option(help="Only runs of this status.")] = None,
         as_json: Annotated[bool, typer.Option("--json", help="One JSON list and nothing else.")] = False,
-    ) -> None:
-        def command() -> int:
-            from suite.commands.results import list_runs
+    ) -> int:
+        from suite.commands.results import list_runs
 
-            return list_runs(folders or [Path("results")], status=status, as_json=as_json)
-
-        finish(command)
+        return list_runs(folders or [Path("results")], status=status, as_json=as_json)
 
     @app.command(help="One run: its numbers, how they were checked, its origin.")
+    @finishing
     def show(
         run: Annotated[str, typer.Argument(help="Its folder, or how its run key begins.")],
         results: Annotated[list[Path] | None, typer.Option(help="Where to look; may be repeated.")] = None,
-    ) -> None:
-        def command() -> int:
-            from suite.commands.results import show as show_run
+    ) -> int:
+        from suite.commands.results import show as show_run
 
-            return show_run(run, results or [Path("results")])
-
-        finish(command)
+        return show_run(run, results or [Path("results")])
 
     @app.command(help="Read every run whole and name what is wrong.")
-    def verify(folders: Folders = None) -> None:
-        def command() -> int:
-            from suite.commands.results import verify as verify_runs
+    @finishing
+    def verify(folders: Folders = None) -> int:
+        from suite.commands.results import verify as verify_runs
 
-            return verify_runs(folders or [Path("results")])
-
-        finish(command)
+        return verify_runs(folders or [Path("results")])
 
     @app.command(help="Copy every whole run into one folder; nothing is overwritten.")
+    @finishing
     def merge(
         sources: Annotated[
             list[Path], typer.Argument(metavar="SOURCE...", help="Folders of results, or archives that make gpu wrote.")
         ],
         into: Annotated[Path, typer.Option(help="The folder that gets them all.")],
-    ) -> None:
-        def command() -> int:
-            from suite.commands.results import merge as merge_runs
+    ) -> int:
+        from suite.commands.results import merge as merge_runs
 
-            return merge_runs(sources, into)
-
-        finish(command)
+        return merge_runs(sources, into)
 
     @app.command(help="Pack the runs of each folder into one file there.")
+    @finishing
     def pack(
         folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders of results.")],
         remove: Annotated[bool, typer.Option(help="Then remove what was packed and read back.")] = False,
-    ) -> None:
-        def command() -> int:
-            from suite.commands.results import pack as pack_runs
+    ) -> int:
+        from suite.commands.results import pack as pack_runs
 
-            return pack_runs(folders, remove=remove)
-
-        finish(command)
+        return pack_runs(folders, remove=remove)
 
     @app.command(help="Add verified runs to a board, such as a Hugging Face dataset.")
+    @finishing
     def push(
         to: Annotated[str, typer.Option(help="As hf://datasets/OWNER/NAME, s3://BUCKET/FOLDER or a folder.")],
         folders: Folders = None,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be put, and put nothing.")] = False,
-    ) -> None:
-        def command() -> int:
-            from suite.commands.push import push as push_runs
+    ) -> int:
+        from suite.commands.push import push as push_runs
 
-            return push_runs(folders or [Path("results")], to, dry_run=dry_run)
-
-        finish(command)
+        return push_runs(folders or [Path("results")], to, dry_run=dry_run)
 
     @app.command(help="Write verified runs into MLflow, a server or a file.")
+    @finishing
     def export(
         folders: Folders = None,
         to: Annotated[str, typer.Option(help="MLflow's tracking URI.")] = "sqlite:///reports/mlflow.db",
-    ) -> None:
-        def command() -> int:
-            from suite.commands.export import export as export_runs
+    ) -> int:
+        from suite.commands.export import export as export_runs
 
-            return export_runs(folders or [Path("results")], to)
-
-        finish(command)
+        return export_runs(folders or [Path("results")], to)
 
     return app
