@@ -93,9 +93,9 @@ def folded(lines: Iterable[str], width: int | None) -> list[str]:
     ]
 
 
-def status_text(status: str, before: str = "", behind: str = "") -> Text:
+def status_text(status: str, behind: str = "") -> Text:
     """Return a status in its colour, which shows only where there is any."""
-    return Text.assemble(before, (one_line(status), COLOURS.get(status, BAD)), behind)
+    return Text.assemble((one_line(status), COLOURS.get(status, BAD)), behind)
 
 
 def _table(columns: Sequence[Column]) -> Table:

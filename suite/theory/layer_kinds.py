@@ -137,9 +137,6 @@ class FullLayers(LayerKind):
     def kept(self) -> Sequence[Kept]:
         return (*self.rows, *(self.indexer.kept if self.indexer else ()))
 
-    def row_bytes(self, forward: Pass) -> int:
-        return sum(rows.row_bytes(forward.element_bytes, forward.cache_dtype) for rows in self.rows)
-
     @property
     def mha_elements(self) -> int:
         return self.num_heads * (self.head_dim + self.v_head_dim)
@@ -159,18 +156,17 @@ class FullLayers(LayerKind):
         indexer = self.indexer.vector_parameters if self.indexer else 0
         return norms + biases + (self.num_heads if self.sinks else 0) + indexer
 
+    def _attend(self, forward: Pass, *, pairs: int, rows: int) -> Work:
+        row_bytes = sum(rows.row_bytes(forward.element_bytes, forward.cache_dtype) for rows in self.rows)
+        sizes = {"heads": self.num_heads, "qk_dim": self.head_dim, "v_dim": self.v_head_dim}
+        return attend(forward, pairs=pairs, rows=rows, row_bytes=row_bytes, **sizes)
+
     def kernel(self, forward: Pass) -> Work:
-        sizes = {
-            "heads": self.num_heads,
-            "qk_dim": self.head_dim,
-            "v_dim": self.v_head_dim,
-            "row_bytes": self.row_bytes(forward),
-        }
         if self.indexer is None:
-            return attend(forward, pairs=forward.pairs, rows=forward.seq_len, **sizes)
+            return self._attend(forward, pairs=forward.pairs, rows=forward.seq_len)
         picked = self.indexer.top_k
         rows = rows_picked(forward, picked, forward.seq_len)
-        return attend(forward, pairs=capped_pairs(forward, picked), rows=rows, **sizes) + self.indexer.work(forward)
+        return self._attend(forward, pairs=capped_pairs(forward, picked), rows=rows) + self.indexer.work(forward)
 
     def describe(self) -> str:
         return f"{self.num_heads} heads, {self.num_kv_heads} x {self.head_dim}"
@@ -193,15 +189,8 @@ class WindowLayers(FullLayers):
         return [replace(rows, at_most=self.window) for rows in self.rows]
 
     def kernel(self, forward: Pass) -> Work:
-        return attend(
-            forward,
-            heads=self.num_heads,
-            qk_dim=self.head_dim,
-            v_dim=self.v_head_dim,
-            pairs=chunked_pairs(forward, self.window) if self.chunked else capped_pairs(forward, self.window),
-            row_bytes=self.row_bytes(forward),
-            rows=rows_seen(forward, self.window),
-        )
+        pairs = chunked_pairs(forward, self.window) if self.chunked else capped_pairs(forward, self.window)
+        return self._attend(forward, pairs=pairs, rows=rows_seen(forward, self.window))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,15 +209,8 @@ class SharedLayers(FullLayers):
         return super().matrix_parameters - self.hidden_size * self.row_elements
 
     def kernel(self, forward: Pass) -> Work:
-        return attend(
-            forward,
-            heads=self.num_heads,
-            qk_dim=self.head_dim,
-            v_dim=self.v_head_dim,
-            pairs=capped_pairs(forward, self.window),
-            row_bytes=self.row_bytes(forward),
-            rows=rows_seen(forward, self.window),
-        )
+        pairs = capped_pairs(forward, self.window)
+        return self._attend(forward, pairs=pairs, rows=rows_seen(forward, self.window))
 
 
 @dataclass(frozen=True, kw_only=True)
