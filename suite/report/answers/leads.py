@@ -13,43 +13,38 @@ from suite.statistics.scores import Estimate
 Written = Callable[[float], str]
 
 
-def lead_of_pairs(comparison: Comparison, text: Written, about: Text, *, pair: str = "seed", sign: int = 1) -> Lead:
-    """A mean difference over pairs. `sign`: -1 for a quantity whose sign was turned, as a loss."""
-    return _lead_of_mean(
-        comparison.mean, comparison.interval, text, about, say(f"answer.count.{pair}", count=comparison.pairs), sign
-    )
+def lead_of_pairs(comparison: Comparison, text: Written, about: Text) -> Lead:
+    """A mean difference over pairs."""
+    count = say("answer.count.seed", count=comparison.pairs)
+    return _lead_of_mean(comparison.mean, comparison.interval, text, about, count)
 
 
-def lead_of_pooled(pooled: Pooled, written: Written, about: Text, *, sign: int = 1) -> Lead | None:
+def lead_of_pooled(pooled: Pooled, written: Written, about: Text) -> Lead | None:
     """The mean of several units; where no unit can tell, the first one's; None where that has no interval either."""
     if not pooled.telling:
-        return lead_of_pairs(pooled.comparisons[0], written, about, sign=sign) if pooled.comparisons else None
+        return lead_of_pairs(pooled.comparisons[0], written, about) if pooled.comparisons else None
     pairs = sum(comparison.pairs for comparison in pooled.telling)
     units = len(pooled.telling)
     count = say("answer.count.units", units=units, count=pairs) if units > 1 else say("answer.count.seed", count=pairs)
-    return _lead_of_mean(pooled.mean, pooled.interval, written, about, count, sign)
+    return _lead_of_mean(pooled.mean, pooled.interval, written, about, count)
 
 
-def _lead_of_mean(mean: float, interval: Estimate | None, text: Written, about: Text, count: Text, sign: int) -> Lead:
-    ends = None
-    if interval is not None:
-        low, high = sorted(sign * end for end in (interval.low, interval.high))
-        ends = (low, high)
+def _lead_of_mean(mean: float, interval: Estimate | None, text: Written, about: Text, count: Text) -> Lead:
+    ends = None if interval is None else (interval.low, interval.high)
+    written: Text = text(mean)
+    # A column's title says the unit elsewhere.
+    if text is points:
+        written = say("claim.points", points=written)
+    elif text is nats:
+        written = say("claim.nats", nats=written)
     return Lead(
         about=about,
-        written=_with_unit(text(sign * mean), text),
+        written=written,
         interval="" if ends is None else say("answer.interval", low=text(ends[0]), high=text(ends[1])),
         count=count,
-        value=sign * mean,
+        value=mean,
         ends=ends,
     )
-
-
-def _with_unit(written: str, text: Written) -> Text:
-    """Return a number with its unit, which a column's title says elsewhere."""
-    if text is points:
-        return say("claim.points", points=written)
-    return say("claim.nats", nats=written) if text is nats else written
 
 
 def lead_of_shares(shares: Sequence[float], about: Text, *, neutral: float) -> Lead:
