@@ -28,9 +28,15 @@ def build(results: Results) -> Section | None:
         return None
     drawn, left_out = drawn_of(fit, MOST_DRAWN)
     names, common = told_apart([_parts(current) for current in drawn])
+    finding: Text = ""
+    if fit:
+        best = fit[0]
+        batch, rate = _amount("case", "largest_batch", best.record) or 0, _most(best) or 0
+        fields = {"model": _axis(best, "geometry"), "share": _share(best), "batch": numbers.count(batch)}
+        finding = say("capacity.finding", rate=numbers.count(rate), **fields)
     figure = Figure(
         title=say("capacity.figure"),
-        finding=_finding(fit),
+        finding=finding,
         caption=joined("sentence", [say("capacity.caption"), left_out]),
         settings=common,
         views=[View(title="", figure=_dots(drawn, names))] if drawn else [],
@@ -84,16 +90,6 @@ def _parts(current: CurrentRecord) -> list[Text]:
     context = say("callstyle.tokens", tokens=numbers.count(tokens)) if tokens else ""
     device, way = _axis(current, "hardware"), _axis(current, "parallel") if _count(current) else ""
     return [_axis(current, "geometry"), way, _count(current) + device, _axis(current, "weights"), context]
-
-
-def _finding(fit: Sequence[CurrentRecord]) -> Text:
-    """Say what serves most, with its batch."""
-    if not fit:
-        return ""
-    best = fit[0]
-    batch, rate = _amount("case", "largest_batch", best.record) or 0, _most(best) or 0
-    fields = {"model": _axis(best, "geometry"), "share": _share(best), "batch": numbers.count(batch)}
-    return say("capacity.finding", rate=numbers.count(rate), **fields)
 
 
 def _dots(found: Sequence[CurrentRecord], names: Sequence[Text]) -> dict[str, Any]:

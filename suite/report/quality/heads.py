@@ -96,26 +96,22 @@ def carried(arm: QualityArm) -> list[Falls]:
 def heads_figure(family: Family) -> Figure:
     """Draw a map of each arm's lowest seed."""
     shown = [(arm, falls[0]) for arm in family.looked_into if (falls := falls_by_seed(arm))][:MOST_MAPS]
+    carriers = [(arm, falls) for arm in family.looked_into if (falls := carried(arm))]
+    finding: Text = ""
+    if carriers:
+        arm, falls = carriers[0]
+        fields = {"name": arm.name, "share": largest_share(falls), "heads": first_heads(falls), "count": len(falls)}
+        finding = say("quality_tiers.finding_heads", alike=numbers.percent(1 / len(falls[0].heads)), **fields)
     return Figure(
         title=say("quality_tiers.heads"),
         family=say("quality_tiers.heads"),
-        finding=_finding(family),
+        finding=finding,
         settings=family.name,
         facets=family.facets,
         caption=say("quality_tiers.heads_caption", seed=next((falls.seed for _, falls in shown), "")),
         views=[View(title=arm.name, figure=_map(falls, runs_behind(arm))) for arm, falls in shown],
         height_px=FRAME_PX + ROW_PX * max((len(falls.heads) for _, falls in shown), default=0),
     )
-
-
-def _finding(family: Family) -> Text:
-    """Tell how much of an attribute one head carries in the first variant that is drawn, beside all heads alike."""
-    found = [(arm, falls) for arm in family.looked_into if (falls := carried(arm))]
-    if not found:
-        return ""
-    arm, falls = found[0]
-    fields = {"name": arm.name, "share": largest_share(falls), "heads": first_heads(falls), "count": len(falls)}
-    return say("quality_tiers.finding_heads", alike=numbers.percent(1 / len(falls[0].heads)), **fields)
 
 
 def heads_table(family: Family) -> Table:
