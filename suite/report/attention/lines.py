@@ -86,7 +86,7 @@ def line_figure(metric: Metric, group: Group) -> Figure | None:
     views = span_views(group.drawn, draw)
     asked, drawn = ({timing.chosen_line[0] for timing in part} for part in (group.timings, group.drawn))
     left_out = say("latency.one_backend") if drawn < asked else ""
-    # A marked name has yet to be rendered in a language, and so has no length.
+    # On a narrow screen a long legend leaves the plot its room. A marked name has no length until it is rendered.
     names = [[len(t["name"]) if isinstance(t["name"], str) else 30 for t in view.figure["data"]] for view in views]
     rows = max(math.ceil(len(part) / max(1, LEGEND_PX // (55 + 7 * max(part)))) for part in names)
     height_px = HEIGHT_PX + LEGEND_ROW_PX * max(0, rows - 2)
