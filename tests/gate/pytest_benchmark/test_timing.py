@@ -33,6 +33,9 @@ class FakeWorker(WorkerClient):
         opening = {"setup_s": 0.0, "first_s": 0.01, "call_s": 0.01, "is_set_up": False}
         return opening if self.does == "open" else {}
 
+    def family_cpu_s(self):
+        return self.clock.now_s
+
     def stay_on(self, cpus):
         self.cpus = set(cpus)
 
@@ -53,7 +56,7 @@ def test_both_sides_of_one_thread_share_a_drawn_cpu(monkeypatch, clock_name):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: CPUS)
 
     @contextmanager
-    def launched():
+    def launched(first):
         workers[:] = FakeWorker(clock, samples), FakeWorker(clock, samples)
         yield workers
         assert [worker.cpus for worker in workers] == [CPUS, CPUS]  # for what the next benchmark's clock may be
