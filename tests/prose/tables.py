@@ -442,6 +442,11 @@ def gate_shifts():
         "each its own: t3, sd 3%": "each its own, t with 3 degrees, 3 %",
         "all as one: normal, sd 3%": "all as one, normal, 3 %",
         "each its own: two layouts, 10%": "each its own, two layouts 10 % apart",
+        "one timing: drift a launch, 1%": "one timing of sixteen drifts by 1 % a launch",
+        "all as one: drift a launch, 1%": "all drift by 1 % a launch",
+        "started second: constant, 3%": "the side that starts second, 3 %",
+        "started second: drift a launch, 1%": "the side that starts second, 1 % more with each launch",
+        "all as one: correlated .8, sd 5%": "all as one, 5 %, correlated by .8",
     }
     rows = {row["shift of a launch"]: row for row in readers.simulated("shifts")}
     shares = ("false alarms", "+5% found", "+10% found", "+5% same")
