@@ -36,9 +36,9 @@ MAY_READ = {
         report/page/page.py _part (HERE / folder / name).read_text
         """,
     SYSTEM: """
-        attention/cpp_decode/kernel.py _instructions Path('/proc/cpuinfo').read_text
-        gate/pytest_benchmark/worker.py _installed_files distribution.read_text
+        gate/pytest_benchmark/worker.py _end path.read_bytes
         gate/pytest_benchmark/worker.py _run_delay_s open
+        gate/pytest_benchmark/worker_trees.py _installed_files distribution.read_text
         gate/side_by_side/rounds.py _pressure path.read_text
         measure/child.py _limit_memory Path('/proc/self/status').read_text
         measure/cold.py last_level_cache_bytes kind.read_text
@@ -50,7 +50,7 @@ MAY_READ = {
         measure/telemetry/rapl.py __init__ (folder / 'max_energy_range_uj').read_text
         measure/telemetry/rapl.py _read self._counter.read_text
         measure/telemetry/rapl.py packages path.read_text
-        records/environment.py _cpuinfo Path('/proc/cpuinfo').read_text
+        records/environment.py cpuinfo Path('/proc/cpuinfo').read_text
         records/environment.py _installation Path(path).read_text
         records/limits.py _first (folder / name).read_text
         records/limits.py _own_folder Path('/proc/self/cgroup').read_text
@@ -59,8 +59,7 @@ MAY_READ = {
         run/launchers/cores.py siblings (topology / f'cpu{cpu}' / 'topology' / 'thread_siblings_list').read_text
         """,
     JUST_WRITTEN: """
-        attention/cpp_decode/kernel.py _build Path(built._name).read_bytes
-        attention/cpp_decode/kernel.py flags _path().with_suffix('.txt').read_text
+        attention/cpp_decode/kernel.py _build Path(builder.get_target_file_path()).read_bytes
         commands/doctor.py _ask_torch json.loads
         commands/doctor.py _ask_torch json.loads
         commands/gpu_parts.py _examine json.loads
@@ -107,8 +106,11 @@ MAY_READ = {
         """,
     RUN_ANYWAY: """
         compose/hydra_app.py _keys_in OmegaConf.load
-        gate/pytest_benchmark/worker.py collect Path(path).read_bytes
         gate/pytest_benchmark/worker.py pytest_collectreport path.read_text
+        gate/pytest_benchmark/worker_trees.py _note path.read_bytes
+        gate/pytest_benchmark/worker_trees.py _used_digest path.read_bytes
+        gate/pytest_benchmark/workload.py _digest path.read_bytes
+        gate/pytest_benchmark/workload.py _looks path.read_bytes
         gate/side_by_side/against.py _requirements (tree / 'pyproject.toml').read_text
         gate/side_by_side/against.py _requirements tomllib.loads
         gate/side_by_side/worker_client.py _death self._log.read_text

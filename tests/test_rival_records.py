@@ -144,9 +144,9 @@ def test_simulation_takes_the_launches_in_which_all_ran(folder):
     assert recorded.round_s_B.mean() == pytest.approx(5 / (3 * 48 + 54 + 8))
 
 
-def test_simulation_prints_a_row_for_each_shift(folder, monkeypatch):
-    monkeypatch.setattr(gate_shifts, "SHIFTS", gate_shifts.SHIFTS[:2])
-    lines = list(gate_shifts.report(gate_shifts.read(folder), runs=2, slowed_runs=2, seconds=3.0))
+def test_simulation_prints_a_row_for_each_shift(folder):
+    shifts = gate_shifts.SHIFTS[:2]
+    lines = list(gate_shifts.report(gate_shifts.read(folder), runs=2, slowed_runs=2, seconds=3.0, shifts=shifts))
     assert lines[0].startswith("2 timings, their rounds from 6 recorded launches of 12; 2 runs of identical code and 2")
     assert [line.split("  ")[0] for line in lines[3:]] == ["none", "one timing: normal, sd 1%"]
     assert {len(re.split(r"\s{2,}", line)) for line in lines[2:]} == {12}

@@ -42,7 +42,7 @@ NONE_BEYOND = 3
 """Times 1 / alpha draws, of which none shows as much, are enough too: chance does that in a twentieth of alpha."""
 AS_RARE = 32
 """Ways to place the lower level's values, of all, that show a step as far apart; seen of 15 to 25 values."""
-CORRELATION_SCALE, MOST_CORRELATED = 6.0, 0.97
+CORRELATION_SCALE, MOST_CORRELATED = 6.0, 0.8
 """Chosen in simulation so that few series of 30 values with a correlation of 0.6 show a change without a mark."""
 MOST_DRAWS, AT_ONCE = 200_000, 100
 ERROR_FREEDOM = 5

@@ -35,7 +35,7 @@ def test_a_withdrawn_record_answers_no_case(tmp_path):
     (tmp_path / WITHDRAWN).write_text("[")
     told = []
     assert find_cached_record(job, tmp_path, notice=told.append) is None
-    assert f"so the case is run again: {WITHDRAWN} is no YAML" in told[0]
+    assert f"so the case is run again: {WITHDRAWN} is not YAML" in told[0]
 
 
 @pytest.mark.parametrize(

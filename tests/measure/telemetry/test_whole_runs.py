@@ -24,7 +24,7 @@ def suite(tmp_path, *arguments):
 @driver.needs_gcc
 def test_throttled_and_lost_gpus_are_named_from_record_to_page(tmp_path):
     gpus = [device(FIRST, "0:17:0"), device(SECOND, "0:ca:0"), device("GPU-c", "0:cb:0")]
-    states = ["reasons 0 0:0x4", "lost 1 0.8", "error nvmlDeviceGetHandleByIndex_v2 999 2"]
+    states = ["reasons 0 0:0x4", "lost 1 1.6", "error nvmlDeviceGetHandleByIndex_v2 999 2"]
     script = [*gpus, "power 0 0:90 2:350", "power 1 0:70", *states]
     # Time zero is when the run first opens NVML: long before its worker has loaded torch.
     (tmp_path / "script").write_text("\n".join(script) + "\n")
