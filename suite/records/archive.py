@@ -21,7 +21,7 @@ from suite.records.walk import MOST_LEVELS
 
 MOST_PACKED_BYTES = 16 << 20
 """A size that can be carried anywhere, as through a paste or a mail."""
-MOST_UNPACKED_BYTES, MOST_FILES = 512 << 20, 100_000
+MOST_UNPACKED_BYTES, MOST_FILES = 512 << 20, 50_000
 LARGEST_HEADER_BYTES = 64 << 10
 """The most bytes of a header with a long name or a time, which take hundreds."""
 FURTHER = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
