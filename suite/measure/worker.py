@@ -9,6 +9,7 @@ import functools
 import multiprocessing
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -26,6 +27,8 @@ from suite.records.record import Status
 from suite.records.temporary import temporary_folder
 
 FORKS = sys.platform == "linux"
+LONGEST_SOCKET_PATH, SOCKET = 107, "/suite-workers-12345678/listener-12345678"
+"""Characters of a socket's path on Linux, and what such a path adds to the temporary folder's."""
 MOST_STDERR_CHARACTERS = 2000
 A_MOMENT_S = 0.5
 """Ctrl-C and the like often go to a whole group of processes: a worker may die of one before the parent has heard."""
@@ -61,7 +64,12 @@ class _Child:
 
 @functools.cache
 def _mark_temporary_folder() -> None:
-    """Give multiprocessing a marked folder for its sockets until this process ends: a kill would leave its own."""
+    """Give multiprocessing a marked folder for its sockets until this process ends: a kill would leave its own.
+
+    Its own has a shorter name, and stays where the marked one would make a socket's path too long.
+    """
+    if len(tempfile.gettempdir() + SOCKET) > LONGEST_SOCKET_PATH:
+        return
     stack = ExitStack()
     config = multiprocessing.current_process()._config  # type: ignore[attr-defined]
     config["tempdir"] = str(stack.enter_context(temporary_folder("workers")))
