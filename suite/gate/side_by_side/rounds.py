@@ -95,6 +95,8 @@ class Rounds:
             self.measured_s = before_s + time.monotonic() - begun
             self.surroundings.append(look_around(self.launches, self._number, self.measured_s, reads_gpu=reads_gpu))
             self._number += 1
+        # Else a rest of the time that is too short for a round would be asked for without end.
+        self.measured_s = before_s + time.monotonic() - begun
         self._check_cpu_time(benchmarks)
 
     def begin_launch(self) -> None:

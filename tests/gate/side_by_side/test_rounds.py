@@ -206,3 +206,12 @@ def test_what_a_gpu_does_not_say_costs_the_rest_nothing(play):
     play(device(FIRST), device(SECOND), "lost 0 0", "error nvmlDeviceGetTemperature 3", "reasons 1 0:4")
     around = rounds.look_around(1, 2, 3.0, reads_gpu=True)
     assert (around.gpu_clock_hz, around.gpu_temperature_c, around.gpu_event_reasons) == (1.755e9, None, 4)
+
+
+def test_a_rest_too_short_for_a_round_is_used_up():
+    taken = Rounds(order=random.Random(0))
+    taken.begin_launch()
+    taken.take([], [], seconds=0.0)
+    before_s = taken.measured_s
+    taken.take([], [], seconds=1e-12)
+    assert taken.measured_s > before_s
