@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.scripts import ELSEWHERE, MINUTES, PARITY, QUICK, RAY, ROOT, SLOW, run
+from tests.benchmarks.scripts import BY_HAND, ELSEWHERE, MINUTES, PARITY, QUICK, RAY, ROOT, SLOW, run
 
 TOPS = (".ci", ".cluster", ".github", "conf", "results", "suite")
 PROSE = {".md", ".py", ".yaml", ".yml", ""}
@@ -40,7 +40,7 @@ def test_a_script_of_minutes_runs(name, tmp_path):
 def test_every_script_is_run_by_some_test():
     here = Path(__file__).parent
     scripts = {path.stem for path in here.glob("*.py") if "\nif __name__ ==" in path.read_text(encoding="utf-8")}
-    tables = [QUICK, SLOW, MINUTES, PARITY, RAY, ELSEWHERE]
+    tables = [QUICK, SLOW, MINUTES, PARITY, RAY, BY_HAND, ELSEWHERE]
     assert sorted(name for table in tables for name in table) == sorted(scripts)
     files = {name: ROOT / file for name, file in ELSEWHERE.items()}
     read = {
