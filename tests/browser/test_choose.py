@@ -82,7 +82,7 @@ def test_the_page_chooses_as_python_does(of_page):
 def test_both_stop_where_arithmetic_may_limit_an_unfitted_kernel(browser, tmp_path):
     """As for a calibration that says nothing of prompts: the more new tokens, the more arithmetic beside the cache."""
     content = read_choice("calibration", "h100-sxm5-80gb")
-    (tmp_path / "own.yaml").write_text(yaml.safe_dump({**content, "prefill": {}}))
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({**content, "prefill": []}))
     plain = {"model": "llama-3.1-70b", "gpus": "4xh100", "context": 32_768}
     questions = [{**plain, "new_tokens": count} for count in range(1, 21)]
     with calibrated_by(tmp_path / "own.yaml"):
