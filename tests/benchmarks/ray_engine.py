@@ -48,14 +48,17 @@ def swept(*arguments: str) -> list[tuple[Record, float]]:
         return [(run.record, (run.folder / "record.json").stat().st_mtime) for run in stored]
 
 
-def shown(name: str, found: list[tuple[Record, float]], workers: int, base: float | None) -> float:
-    """Print a line; return the cases a second."""
+def shown(name: str, found: list[tuple[Record, float]], workers: int, base: float | None) -> float | None:
+    """Print a line; return the cases a second, or None where a worker began with the last of the cases."""
     in_order = sorted(found, key=lambda pair: pair[1])
     # Each worker's first case is the one in which it had the ceilings measured.
     first = [at for record, at in in_order if "ceilings" in record.provenance["durations_s"]]
     assert len(first) == workers, (len(first), workers)
     begun, ended = max(first), in_order[-1][1]
     later = [(record, at) for record, at in in_order if at > begun]
+    if not later:
+        print(f"{name:<10} no case is left to be timed: a worker's first case ended last; ask for more cases")
+        return None
     rate = len(later) / (ended - begun)
     beyond = sorted(workers * (ended - begun) / len(later) - passes_s(record) for record, _ in later)
     ratio = f"{rate / base:.2f}×" if base else "1.00×"
