@@ -49,15 +49,14 @@ def swept(*arguments: str) -> list[tuple[Record, float]]:
 
 
 def shown(name: str, found: list[tuple[Record, float]], workers: int, base: float | None) -> float | None:
-    """Print a line; return the cases a second, or None where a worker began with the last of the cases."""
+    """Print a line; return the cases a second, or None where a worker began with the last case or had none."""
     in_order = sorted(found, key=lambda pair: pair[1])
     # Each worker's first case is the one in which it had the ceilings measured.
     first = [at for record, at in in_order if "ceilings" in record.provenance["durations_s"]]
-    assert len(first) == workers, (len(first), workers)
     begun, ended = max(first), in_order[-1][1]
     later = [(record, at) for record, at in in_order if at > begun]
-    if not later:
-        print(f"{name:<10} no case is left to be timed: a worker's first case ended last; ask for more cases")
+    if len(first) != workers or not later:
+        print(f"{name:<10} not timed: {len(first)} workers ran a case, {len(later)} cases came after; ask for more cases")
         return None
     rate = len(later) / (ended - begun)
     beyond = sorted(workers * (ended - begun) / len(later) - passes_s(record) for record, _ in later)
