@@ -4,7 +4,6 @@ Reads what the system says and imports neither torch nor Hydra, so that it works
 is asked in a process of its own. Nothing here names a path, a user or a host: people paste this into bug reports.
 """
 
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -20,7 +19,7 @@ import psutil
 import suite
 from suite.configuration.files import choices, conf_dir
 from suite.records.derived import started_at
-from suite.records.environment import RECORDED_PACKAGES, cpu_model, gpu_names, gpus, machine_id
+from suite.records.environment import RECORDED_PACKAGES, cpu_model, gpu_names, gpus, installed_version, machine_id
 from suite.records.limits import available_bytes, cpu_limit, memory_limit_bytes, usable_cpus
 from suite.records.plain_text import json_text, one_line, say
 from suite.records.privacy import scrub
@@ -75,7 +74,7 @@ def examine_system() -> dict[str, Any]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "configuration": "inside the package" if conf_dir().parent == _package() else "beside the package",
-        "packages": {name: _version(name) for name in RECORDED_PACKAGES},
+        "packages": {name: installed_version(name) for name in RECORDED_PACKAGES},
         "cpu": {
             "model": cpu_model(),
             "logical": psutil.cpu_count(),
@@ -213,10 +212,3 @@ def _ask_torch() -> tuple[dict[str, Any] | None, str | None]:
 
 def _package() -> Path:
     return Path(__file__).resolve().parents[1]
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None

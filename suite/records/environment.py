@@ -75,7 +75,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "gpus": gpu_names(),
         **unread,
-        "packages": {name: version for name in RECORDED_PACKAGES if (version := _version(name))},
+        "packages": {name: version for name in RECORDED_PACKAGES if (version := installed_version(name))},
         "variables": {name: os.environ[name] for name in RECORDED_VARIABLES if name in os.environ},
     }
 
@@ -207,7 +207,7 @@ def gpu_memory_bytes() -> int | None:
     return max(sizes, default=None)
 
 
-def _version(package: str) -> str | None:
+def installed_version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

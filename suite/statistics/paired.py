@@ -166,13 +166,8 @@ class Comparison:
         return Outcome.OPEN
 
     @property
-    def rules_out_lower(self) -> bool:
-        """Return whether the first arm is not lower by as much as matters: evidence against a claim that it is."""
-        return self.is_tested and self.margin is not None and self._interval.low > -self.margin
-
-    @property
     def rules_out_higher(self) -> bool:
-        """Return whether the first arm is not higher by as much as matters."""
+        """Whether the first arm is not higher by as much as matters: evidence against a claim that it is."""
         return self.is_tested and self.margin is not None and self._interval.high < self.margin
 
     @property

@@ -35,7 +35,7 @@ from suite.theory.shapes import NO_WORK, LayerShape, Pass, Work, kernel_bytes, k
 
 STATE_BYTES = 4
 """Bytes of an element of a recurrent state."""
-ELEMENT, HEAD = GATES = ("element", "head")
+ELEMENT, HEAD = ("element", "head")
 """Widths of an output gate: one number an element of the heads' outputs, or one a head."""
 ALL_HEADS = "all_heads"
 """A norm over the queries (and keys) of all heads at once; `true` is one that every head shares."""

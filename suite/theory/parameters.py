@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from suite.configuration.files import read_choice
 from suite.configuration.values import one_of, whole_number
 from suite.theory.layer_kinds import MlpLayers
 from suite.theory.layer_plan import plan_from
@@ -105,13 +104,9 @@ class Experts:
         return self.n_routed * self.of_one + router + shared + gate + latent
 
 
-def load_parameters(name: str) -> Parameters:
-    """Return the parameters of a published geometry. Raises ValueError, naming the choices, for an unknown one."""
-    return parameters_from(read_choice("geometry", name))
-
-
-def parameters_from(settings: Mapping[str, Any], where: str = "geometry.") -> Parameters:
+def parameters_from(settings: Mapping[str, Any]) -> Parameters:
     """Count the parameters of a geometry. Raises ValueError for wrong sizes."""
+    where = "geometry."
     plan = plan_from(settings, where)
     hidden = whole_number(settings, "hidden_size", at_least=1, where=where)
     vocab = whole_number(settings, "vocab_size", at_least=1, where=where)

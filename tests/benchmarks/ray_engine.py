@@ -56,7 +56,9 @@ def shown(name: str, found: list[tuple[Record, float]], workers: int, base: floa
     begun, ended = max(first), in_order[-1][1]
     later = [(record, at) for record, at in in_order if at > begun]
     if len(first) != workers or not later:
-        print(f"{name:<10} not timed: {len(first)} workers ran a case, {len(later)} cases came after; ask for more cases")
+        print(
+            f"{name:<10} not timed: {len(first)} workers ran a case, {len(later)} cases came after; ask for more cases"
+        )
         return None
     rate = len(later) / (ended - begun)
     beyond = sorted(workers * (ended - begun) / len(later) - passes_s(record) for record, _ in later)

@@ -19,13 +19,15 @@ from tests.records.factory import build, store
 
 pytest.importorskip("fsspec", reason="needs fsspec, which torch brings")
 
+LONG_REASON = "It broke. " * 1000
+
 
 @pytest.fixture
 def results(tmp_path):
     """Two whole runs of one machine and one of another, and one with a fault."""
     root = tmp_path / "results"
     elsewhere = {"machine_id": "e5f6"}
-    store(root, build(), build(seq_len=8192), build(environment=elsewhere, status=Status.FAILED, reason="It broke."))
+    store(root, build(), build(seq_len=8192), build(environment=elsewhere, status=Status.FAILED, reason=LONG_REASON))
     store(root / "bad", build(latencies_s=(-1.0,)))
     return root
 
@@ -47,6 +49,7 @@ def test_a_board_has_columns_the_runs_and_a_card(results, tmp_path, capsys):
     index = pq.read_table(board / "index")
     assert index.column_names == list(INDEX)
     assert sorted(index["machine_id"].to_pylist()) == ["a1b2c3d4", "a1b2c3d4", "e5f6"]
+    assert sorted(index["reason"].to_pylist()) == ["", "", LONG_REASON[:2000]]
     readings = pq.read_table(board / "readings")
     assert {*readings.column_names} == {*READING_ROWS, "workload", "machine_id"}
     assert readings.num_rows == sum(index["readings"].to_pylist()) == 2 * 26

@@ -15,7 +15,7 @@ from suite.configuration.files import read_choice
 from suite.theory.geometry import geometry_names
 from suite.theory.layer_plan import load_plan
 from suite.theory.layer_work import SERVED_BYTES
-from suite.theory.parameters import load_parameters
+from suite.theory.parameters import parameters_from
 from tests.parity.their_geometries import their_config
 
 WITHOUT_CLASS = {"kimi-k3"}
@@ -51,7 +51,7 @@ def test_parameters_are_those_of_transformers_own_model(name):
     theirs = counted(their_model(their_config(settings)))
     if name == "longcat-flash":  # its class gives weights to choices that are no experts
         theirs -= 28 * 256 * 2 * 2048 * 6144
-    assert load_parameters(name).total == theirs
+    assert parameters_from(settings).total == theirs
 
 
 TOKENS = 127

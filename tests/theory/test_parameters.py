@@ -5,7 +5,7 @@ import pytest
 from suite.configuration.files import read_choice
 from suite.theory.decoder_shape import decoder_shape
 from suite.theory.geometry import geometry_names
-from suite.theory.parameters import load_parameters, parameters_from
+from suite.theory.parameters import parameters_from
 
 PLAIN = ("family", "moe", "layers", "qk_norm", "norms_per_layer")
 BILLION = 1e9
@@ -35,14 +35,14 @@ BILLION = 1e9
     ],
 )
 def test_total_and_active_parameters_are_the_published_ones(name, total, active):
-    counts = load_parameters(name)
+    counts = parameters_from(read_choice("geometry", name))
     assert counts.total / BILLION == pytest.approx(total, rel=0.005)
     assert counts.active / BILLION == pytest.approx(active, rel=0.02)
 
 
 @pytest.mark.parametrize("name", geometry_names())
 def test_parts_add_up_and_a_dense_model_has_no_idle_ones(name):
-    counts, sizes = load_parameters(name), read_choice("geometry", name)
+    counts, sizes = parameters_from(read_choice("geometry", name)), read_choice("geometry", name)
     assert 0 < counts.active <= counts.total
     assert (counts.idle > 0) == ("moe" in sizes)
     if not any(field in sizes for field in PLAIN if field != "family"):

@@ -7,7 +7,6 @@ from typing import Any
 from suite.configuration.files import read_settings
 from suite.measure.meter import Meter
 from suite.measure.workload import IncorrectError
-from suite.rl.conformance.oracle import FormulaSettings
 from suite.rl.objective import Objective, objective_from
 from suite.rl.reward import reward_from
 
@@ -25,28 +24,6 @@ def objective(longest: int, **changes: Any) -> Objective:
 @functools.cache
 def _settings() -> Mapping[str, Any]:
     return read_settings("rl")
-
-
-def formula_settings(objective: Objective) -> FormulaSettings:
-    """Return the same settings as the oracle reads them."""
-    return FormulaSettings(
-        gamma=objective.gamma,
-        lam=objective.lam,
-        critic_lam=objective.critic_lam,
-        lam_alpha=objective.lam_alpha,
-        scale_rewards=objective.scale_rewards,
-        clip_ratio_low=objective.clip_ratio_low,
-        clip_ratio_high=objective.clip_ratio_high,
-        clip_ratio_c=objective.clip_ratio_c,
-        sapo_tau_pos=objective.sapo_tau_pos,
-        sapo_tau_neg=objective.sapo_tau_neg,
-        reward_weights=objective.reward_weights,
-    )
-
-
-def formula(objective: Objective) -> str:
-    """Return the oracle's name of the objective's estimator."""
-    return "grpo process" if objective.supervision == "process" else objective.adv_estimator
 
 
 class Ledger:

@@ -11,13 +11,32 @@ import torch
 from torch import Tensor
 
 from suite.rl.advantages import Estimator, Scored
-from suite.rl.conformance.oracle import Completion
 from suite.rl.losses import Divisors, PolicyLoss, aggregate, kl_estimates
 from suite.rl.objective import Objective
 from suite.rl.registry import POLICY_LOSSES
 
 IN_PADDING = 77.0
 LOG_IN_PADDING = {"policy": -3.0, "sampled": -9.0, "reference": -1.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completion:
+    """A completion as lists over its own tokens; there is no padding here."""
+
+    reward: float
+    group: int
+    log_p: Sequence[float]
+    log_old: Sequence[float]
+    log_reference: Sequence[float]
+    values: Sequence[float]
+    steps: Sequence[tuple[int, float]] = ()
+    """Token at which a step ends, and its reward."""
+    parts: Sequence[float] = ()
+    """The parts of the reward, before they are weighed, for the estimator that looks at them in its place."""
+
+    @property
+    def length(self) -> int:
+        return len(self.log_p)
 
 
 class Clipped(NamedTuple):

@@ -1,9 +1,9 @@
 """Are the estimators what they say? Exact expectations in place of a training run, in a second or two.
 
-Everything is computed by the very functions that training calls. The truth, and each formula a second time, is plain
-Python of its own. Known biases are results to read, such as k3's in the loss, and must be as large as was enumerated;
-an unbiased estimator that has one makes the case incorrect. That padding, micro-batches and order do not matter is
-tested in tests/rl/conformance/, as the reward's forms are.
+Everything is computed by the very functions that training calls, and compared with the true gradient in closed form.
+Known biases are results to read, such as k3's in the loss; an unbiased estimator that has one makes the case incorrect.
+tests/rl/conformance/ holds each formula, token by token, to plain Python, and tests that padding, micro-batches and
+order do not matter.
 """
 
 import math

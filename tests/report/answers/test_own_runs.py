@@ -44,6 +44,12 @@ def test_variants_stand_fastest_first_beside_their_cache():
     assert "attention=gqa,mla,nowhere_known" in command
 
 
+@pytest.mark.parametrize("launches", [1, 2])
+def test_an_interval_is_shown_from_two_launches_on(launches):
+    (ranking,) = rankings(in_memory(timed("mla", 2e-3, launches=launches), timed("gqa", 1e-3, launches=launches)))
+    assert [cell != "–" for cell in column(ranking, "column.interval")] == [launches == 2] * 2
+
+
 @pytest.mark.parametrize(
     ("second", "outcome"),
     [

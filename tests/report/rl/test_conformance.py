@@ -26,6 +26,12 @@ def test_each_choice_is_said_to_be_unbiased_or_how_not(tmp_path):
     assert list(rloo)[1] == "In words"
 
 
+def test_no_more_of_a_record_is_read_than_a_page_can_hold(tmp_path, monkeypatch):
+    monkeypatch.setattr(conformance, "MOST_CELLS", 3)
+    section = section_of(conformance, tmp_path, conformance_record(CONFORMANCE))
+    assert [len(rows_of(table)) for table in section.tables] == [1]
+
+
 def test_a_second_conformance_record_is_named_and_folded(tmp_path):
     section = section_of(
         conformance, tmp_path, conformance_record(CONFORMANCE), conformance_record(CONFORMANCE, seed=1)

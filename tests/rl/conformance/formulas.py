@@ -1,4 +1,4 @@
-"""Formulas in plain Python that only tests need, beside those of suite.rl.conformance.oracle."""
+"""Whole losses and the critic's part in plain Python, from the formulas of the oracle."""
 
 import math
 import statistics
@@ -6,10 +6,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from suite.configuration.files import choices, read_choice
-from suite.rl.conformance import oracle
-from suite.rl.conformance.cases import formula_settings, objective
-from suite.rl.conformance.oracle import Completion, FormulaSettings, Rows, _tau, gae_before_whitening
+from suite.rl.conformance.cases import objective
 from suite.rl.objective import Objective
+from tests.rl.conformance import oracle
+from tests.rl.conformance.oracle import (
+    FormulaSettings,
+    PricedCompletion,
+    Rows,
+    _tau,
+    formula_settings,
+    gae_before_whitening,
+)
 
 UNNAMED = {
     "grpo process supervision": {"supervision": "process"},
@@ -45,7 +52,7 @@ def cases(longest: int) -> Iterator[tuple[str, Objective]]:
         yield name, objective(longest, **changes)
 
 
-def gae_returns(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
+def gae_returns(completions: Sequence[PricedCompletion], settings: FormulaSettings) -> Rows:
     """Return what the critic learns, with its own lambda where it has one."""
     if settings.critic_lam is not None:
         settings = replace(settings, lam=settings.critic_lam, lam_alpha=None)
@@ -57,7 +64,7 @@ def gae_returns(completions: Sequence[Completion], settings: FormulaSettings) ->
 
 
 def token_losses(
-    name: str, completion: Completion, advantages: Sequence[float], settings: FormulaSettings
+    name: str, completion: PricedCompletion, advantages: Sequence[float], settings: FormulaSettings
 ) -> list[float]:
     """Return the losses that the slopes of a policy loss belong to."""
     losses = []
@@ -76,7 +83,7 @@ def token_losses(
 
 
 def clipped(
-    name: str, completion: Completion, advantages: Sequence[float], settings: FormulaSettings
+    name: str, completion: PricedCompletion, advantages: Sequence[float], settings: FormulaSettings
 ) -> tuple[int, int]:
     """Count the tokens whose ratio a bound replaced, at the lower and at the upper end."""
     low = high = 0
@@ -93,7 +100,7 @@ def clipped(
     return low, high
 
 
-def value_loss_slopes(completions: Sequence[Completion], returns: Rows, values: Rows, clip: float | None) -> Rows:
+def value_loss_slopes(completions: Sequence[PricedCompletion], returns: Rows, values: Rows, clip: float | None) -> Rows:
     """Return the slopes of the critic's loss by its new values; the old ones are those of the completions."""
     tokens = sum(completion.length for completion in completions)
     rows = []
@@ -107,7 +114,7 @@ def value_loss_slopes(completions: Sequence[Completion], returns: Rows, values: 
     return rows
 
 
-def loss_of(completions: Sequence[Completion], objective: Objective, advantages: oracle.Rows) -> float:
+def loss_of(completions: Sequence[PricedCompletion], objective: Objective, advantages: oracle.Rows) -> float:
     """Return the oracle's whole loss, KL included."""
     weights = oracle.token_weights(completions, objective.loss_agg_mode, objective.longest_completion)
     total = 0.0

@@ -9,15 +9,14 @@ import torch
 from torch import Tensor
 
 from suite.measure.meter import Meter
-from suite.rl.conformance import oracle
-from suite.rl.conformance.cases import Ledger, formula, formula_settings
-from suite.rl.conformance.gradients import slopes_of
-from suite.rl.conformance.oracle import Completion
+from suite.rl.conformance.cases import Ledger
 from suite.rl.conformance.production import batch_of
 from suite.rl.conformance.workload import ConformanceWorkload
 from suite.rl.objective import Objective
+from tests.rl.conformance import oracle
 from tests.rl.conformance.differentiated import Differentiated, differentiate, updated
 from tests.rl.conformance.formulas import cases, clipped, gae_returns, loss_of, value_loss_slopes
+from tests.rl.conformance.oracle import PricedCompletion, formula, formula_settings, slopes_of
 from tests.rl.conformance.rewards import check_rewards
 
 LONGEST = 5
@@ -38,7 +37,7 @@ def check_layouts(ledger: Ledger, seed: int, device: torch.device) -> None:
 
 
 def _check_formulas(
-    ledger: Ledger, name: str, completions: Sequence[Completion], objective: Objective, plain: Differentiated
+    ledger: Ledger, name: str, completions: Sequence[PricedCompletion], objective: Objective, plain: Differentiated
 ) -> None:
     """Check advantages, slopes and the critic's, token by token, for what the oracle knows."""
     span = f"formulas {name}"
@@ -72,7 +71,7 @@ def _check_formulas(
 def _check_invariances(
     ledger: Ledger,
     name: str,
-    completions: Sequence[Completion],
+    completions: Sequence[PricedCompletion],
     objective: Objective,
     plain: Differentiated,
     device: torch.device,
@@ -99,7 +98,7 @@ def _outside(values_NT: Tensor, inside: slice) -> Tensor:
 
 
 def _check_degenerates(
-    ledger: Ledger, name: str, completions: Sequence[Completion], objective: Objective, device: torch.device
+    ledger: Ledger, name: str, completions: Sequence[PricedCompletion], objective: Objective, device: torch.device
 ) -> None:
     free = dataclasses.replace(objective, kl_coef=0.0)  # the price of KL tells even equal rewards apart
     equal = [
@@ -144,7 +143,7 @@ def _expect_numbers(ledger: Ledger, span: str, got: Differentiated) -> None:
     ledger.expect(span, "what must be a number", _worst([float((part - part).abs().max()) for part in parts]))
 
 
-def random_completions(seed: int, objective: Objective) -> list[Completion]:
+def random_completions(seed: int, objective: Objective) -> list[PricedCompletion]:
     """Draw three groups of three, with lengths, steps, values and three policies of their own."""
     draw, draw_part = random.Random(seed), random.Random(seed + 1)
     price = objective.kl_coef if objective.use_kl_in_reward else 0.0
@@ -153,7 +152,7 @@ def random_completions(seed: int, objective: Objective) -> list[Completion]:
         reference, old = ([draw.uniform(-3, -0.5) for _ in range(length)] for _ in range(2))
         reward = draw.gauss(0, 1)
         completions.append(
-            Completion(
+            PricedCompletion(
                 reward=abs(reward) if objective.adv_estimator == "maxrl" else reward,
                 parts=[draw_part.gauss(0, 1) for _ in objective.reward_weights],
                 group=index % 3,

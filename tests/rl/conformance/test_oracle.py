@@ -5,13 +5,15 @@ import dataclasses
 import numpy as np
 import pytest
 
-from suite.rl.conformance import oracle, problems
-from suite.rl.conformance.cases import formula_settings, objective
-from suite.rl.conformance.gradients import Draws, slopes_of
+from suite.rl.conformance import problems
+from suite.rl.conformance.cases import objective
+from suite.rl.conformance.gradients import Draws, likelihood_factor
 from suite.rl.conformance.problems import another_policy, log_softmax, one_choice, short_sequences
 from suite.rl.objective import AGGREGATIONS, KL_TYPES
+from tests.rl.conformance import oracle
 from tests.rl.conformance.formulas import loss_of
 from tests.rl.conformance.layouts import random_completions
+from tests.rl.conformance.oracle import formula_settings, slopes_of
 
 LITTLE = 1e-6
 ON_THE_WAY = ("vanilla", "gspo", "sapo")
@@ -91,8 +93,8 @@ def test_maxrl_follows_the_truncated_logarithm():
     def of_success(p):
         return -sum((1 - p) ** k / k for k in range(1, 4))
 
-    assert oracle.likelihood_factor(0.3, 4) == pytest.approx(slope(of_success, 0.3), abs=1e-8)
-    assert oracle.likelihood_factor(0.3, 1000) == pytest.approx(1 / 0.3)
+    assert likelihood_factor(0.3, 4) == pytest.approx(slope(of_success, 0.3), abs=1e-8)
+    assert likelihood_factor(0.3, 1000) == pytest.approx(1 / 0.3)
 
 
 def test_every_draw_is_there_once():
@@ -106,7 +108,13 @@ def test_every_draw_is_there_once():
 def test_a_perfect_critic_says_what_is_still_to_be_expected():
     problem = short_sequences(0)
     from_the_start, _, before_the_last = problems.exact_values(problem, 0.0)
+    priced = problems.exact_values(problem, 0.1)[0]
     chances = [problems.probability(path, problem.policy_SK) for path in problem.paths]
     assert from_the_start == pytest.approx(np.dot(chances, problem.rewards))
+    divergence = sum(
+        chance * sum(problem.policy_SK[s][k] - problem.reference_SK[s][k] for s, k in path)
+        for chance, path in zip(chances, problem.paths, strict=True)
+    )
+    assert priced == pytest.approx(from_the_start - 0.1 * divergence)
     last = np.exp(problem.policy_SK[2])  # going on is the fourth path, ending the third
     assert before_the_last == pytest.approx(last[0] * problem.rewards[3] + last[1] * problem.rewards[2])

@@ -93,6 +93,13 @@ def test_a_scorer_comes_to_the_device_without_the_rest():
     assert on_device == offloaded
 
 
+def test_the_reference_scores_by_itself_where_nothing_else_does():
+    """The engine's log-probabilities are the policy's, there is no critic: what scores is the reference alone."""
+    held = peaks("grpo", engine="shared", kl_coef=0.1)[SCORE]
+    assert held["reference", "activations"] > 0
+    assert ("policy", "activations") not in held
+
+
 def test_an_engine_that_sleeps_is_held_for_the_rollout_alone():
     awake, asleep = (peaks("grpo", engine="copy", engine_sleeps=sleeps) for sleeps in (False, True))
     assert [("engine", "parameters") in awake[phase] for phase in ALL] == [True, True, True]

@@ -6,7 +6,10 @@ Slow and literal on purpose.
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
+
+from suite.rl.conformance.production import Completion
+from suite.rl.objective import Objective
 
 
 def kl_estimate(kl_type: str, log_p: float, log_reference: float, log_old: float) -> float:
@@ -26,25 +29,11 @@ def kl_slope(kl_type: str, log_p: float, log_reference: float, log_old: float) -
 
 
 @dataclass(frozen=True, kw_only=True)
-class Completion:
-    """A completion as lists over its own tokens; there is no padding here."""
+class PricedCompletion(Completion):
+    """A completion with what its divergence costs."""
 
-    reward: float
-    group: int
-    log_p: Sequence[float]
-    log_old: Sequence[float]
-    log_reference: Sequence[float]
-    values: Sequence[float]
     kl: Sequence[float]
     """The price that each token's reward loses."""
-    steps: Sequence[tuple[int, float]] = field(default=())
-    """Token at which a step ends, and its reward."""
-    parts: Sequence[float] = field(default=())
-    """The parts of the reward, before they are weighed, for the estimator that looks at them in its place."""
-
-    @property
-    def length(self) -> int:
-        return len(self.log_p)
 
     @property
     def token_rewards(self) -> list[float]:
@@ -79,6 +68,16 @@ class FormulaSettings:
     reward_weights: Sequence[float] = ()
 
 
+def formula_settings(objective: Objective) -> FormulaSettings:
+    """The settings of an objective that a formula reads."""
+    return FormulaSettings(**{field.name: getattr(objective, field.name) for field in fields(FormulaSettings)})
+
+
+def formula(objective: Objective) -> str:
+    """The name among ESTIMATORS of an objective's estimator."""
+    return "grpo process" if objective.supervision == "process" else objective.adv_estimator
+
+
 def whitened(rows: Rows) -> Rows:
     every = [value for row in rows for value in row]
     if len(set(every)) < 2:
@@ -91,7 +90,7 @@ def discounted(rewards: Sequence[float], decay: float) -> list[float]:
     return [sum(decay ** (u - t) * rewards[u] for u in range(t, len(rewards))) for t in range(len(rewards))]
 
 
-def gae_before_whitening(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
+def gae_before_whitening(completions: Sequence[PricedCompletion], settings: FormulaSettings) -> Rows:
     rows = []
     for completion in completions:
         after = [*completion.values[1:], 0.0][: completion.length]
@@ -112,15 +111,15 @@ def policy_lam(length: int, settings: FormulaSettings) -> float:
     return 1 - 1 / enough if enough > 1 else 0.0
 
 
-def gae(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
+def gae(completions: Sequence[PricedCompletion], settings: FormulaSettings) -> Rows:
     return whitened(gae_before_whitening(completions, settings))
 
 
-def reinforce_plus_plus(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
+def reinforce_plus_plus(completions: Sequence[PricedCompletion], settings: FormulaSettings) -> Rows:
     return whitened([discounted(completion.token_rewards, settings.gamma) for completion in completions])
 
 
-def grpo(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
+def grpo(completions: Sequence[PricedCompletion], settings: FormulaSettings) -> Rows:
     rows = []
     for completion in completions:
         others = [other.total_reward for other in completions if other.group == completion.group]
@@ -130,7 +129,7 @@ def grpo(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
     return rows
 
 
-def grpo_process(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
+def grpo_process(completions: Sequence[PricedCompletion], settings: FormulaSettings) -> Rows:
     rows = []
     for completion in completions:
         of_group = [reward for other in completions if other.group == completion.group for _, reward in other.steps]
@@ -152,7 +151,7 @@ def _scale(settings: FormulaSettings, of_group: Sequence[float], everything: Seq
     return (statistics.stdev(compared) if len(compared) > 1 else 0.0) + DEVIATION_EPSILON
 
 
-def rloo(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
+def rloo(completions: Sequence[PricedCompletion], settings: FormulaSettings) -> Rows:
     rows = []
     for completion in completions:
         others = [
@@ -162,11 +161,11 @@ def rloo(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
     return rows
 
 
-def reinforce_plus_plus_baseline(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
+def reinforce_plus_plus_baseline(completions: Sequence[PricedCompletion], settings: FormulaSettings) -> Rows:
     return whitened(grpo(completions, FormulaSettings(scale_rewards="none")))
 
 
-def gdpo(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
+def gdpo(completions: Sequence[PricedCompletion], settings: FormulaSettings) -> Rows:
     rows = []
     for completion in completions:
         group = [other.parts for other in completions if other.group == completion.group]
@@ -180,7 +179,7 @@ def gdpo(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
     return whitened(rows)
 
 
-def maxrl(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
+def maxrl(completions: Sequence[PricedCompletion], settings: FormulaSettings) -> Rows:
     rows = []
     for completion in completions:
         others = [other.reward for other in completions if other.group == completion.group]
@@ -190,13 +189,7 @@ def maxrl(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
     return rows
 
 
-def likelihood_factor(success: float, draws: int) -> float:
-    """Return how much longer MaxRL's expected gradient is than that of a chance of success, which it has the direction
-    of: the series of log's derivative, 1/p = Σ (1 − p)^k, as far as a group of so many draws goes."""
-    return sum((1 - success) ** k for k in range(draws - 1))
-
-
-ESTIMATORS: Mapping[str, Callable[[Sequence[Completion], FormulaSettings], Rows]] = {
+ESTIMATORS: Mapping[str, Callable[[Sequence[PricedCompletion], FormulaSettings], Rows]] = {
     "gae": gae,
     "grpo": grpo,
     "grpo process": grpo_process,
@@ -286,3 +279,16 @@ def token_weights(completions: Sequence[Completion], mode: str, longest: int) ->
         "seq-mean-token-sum-norm": lambda completion: 1 / (sequences * longest),
     }
     return [[weights[mode](completion)] * completion.length if completion.length else [] for completion in completions]
+
+
+def slopes_of(completions: Sequence[Completion], objective: Objective, advantages: Rows) -> Rows:
+    """The slopes of a whole loss, KL included, by each token's log π."""
+    weights = token_weights(completions, objective.loss_agg_mode, objective.longest_completion)
+    rows = []
+    for completion, row, weight in zip(completions, advantages, weights, strict=True):
+        slopes = POLICY_LOSSES[objective.policy_loss](completion, row, weight, formula_settings(objective))
+        for t in range(completion.length if objective.kl_in_loss else 0):
+            slope = kl_slope(objective.kl_type, completion.log_p[t], completion.log_reference[t], completion.log_old[t])
+            slopes[t] += weight[t] * objective.kl_coef * slope
+        rows.append(slopes)
+    return rows
