@@ -14,7 +14,8 @@ from typing import Any
 
 from suite.commands.ls import run_help
 from suite.compose.compose import REFUSALS, compose, hand_over, sentence
-from suite.compose.hydra_app import other_engines, point_from, register_resolvers
+from suite.compose.composed import point_of_job
+from suite.compose.hydra_app import other_engines, register_resolvers
 from suite.compose.inapplicable import note_unused
 from suite.compose.point import SweepPoint
 from suite.compose.sweeps import is_left_out, without_left_out
@@ -116,7 +117,7 @@ def run_case(config: Any) -> float | None:
     if multiprocessing.get_start_method(allow_none=True) not in multiprocessing.get_all_start_methods():
         # joblib's own, which the workers' processes do not know.
         multiprocessing.set_start_method(None, force=True)
-    (point,) = note_unused([point_from(config)])
+    (point,) = note_unused([point_of_job(config)])
     for key in point.inapplicable:
         say(one_line(f"{key} does not apply to this case"))
     if is_left_out(point):

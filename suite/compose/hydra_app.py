@@ -1,79 +1,148 @@
-"""Hydra's own application: it composes every point, or hands each to another launcher or sweeper.
+"""The points of a sweep by Hydra's own loader, parser and sweeper, or Hydra's application where it is asked for more.
 
-With Hydra's basic launcher and sweeper its task function merely collects, so that a sweep is known whole, and refused
-whole, before its first case runs. Any other launcher or sweeper runs a task function in a process of its choice.
+With Hydra's basic launcher and sweeper the points are composed before the first case runs, so that a sweep is known
+whole, and refused whole. Any other launcher or sweeper runs a task function in a process of its choice.
 """
 
+import copy
+import dataclasses
 import errno
-import importlib.util
+import functools
 import os
+import pickle
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra._internal.hydra import Hydra
-from hydra.core.hydra_config import HydraConfig
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException
+from hydra.errors import ConfigCompositionException, HydraException
+from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.plugin import Plugin
 from hydra.plugins.sweeper import Sweeper
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from suite.compose.overrides import MULTIRUN, TOO_MANY_BRACKETS, check_options, key_of, parse_overrides, settings_in
-from suite.compose.point import NO_SUCH_SETTING, SweepPoint, group_of, leaves
+from suite.compose.composed import Composed, point_from
+from suite.compose.overrides import MULTIRUN, TOO_MANY_BRACKETS, key_of, parse_overrides, settings_in
+from suite.compose.point import SweepPoint, leaves
 from suite.compose.resolvers import RESOLVERS
-from suite.compose.shorthand import LAUNCHER, in_full
-from suite.configuration.files import LOOK, OF_ITS_RECORDS, choices, conf_dir
+from suite.configuration.files import choices, conf_dir
 from suite.process.streams import CommandFailedError
-from suite.records.case import without
-from suite.records.privacy import of_setting
-from suite.records.stores.place import is_store
 
 REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
 """Errors that a user can mend; `suite.compose.compose.sentence` words them."""
 ENGINES = {"hydra/launcher": Launcher, "hydra/sweeper": Sweeper}
 BASIC = "basic"
+RUN = {"-r", "--run"}
 WHERE = re.compile(r"(hydra|sweep)\b")
 """Overrides that may choose a launcher, a sweeper or a folder."""
 MAY_SET_MODE = re.compile(r"[+~]*(hydra\.(mode|searchpath)|sweep\b)")
-PARTS_ALONE = "the parts of a sweep are run alone, and with no flag of Hydra's but -m: suite run -m sweep=NAME"
+
+
+class Loader(ConfigLoaderImpl):  # type: ignore[misc]
+    """Hydra's loader of configurations, which reads each file once for all that it composes."""
+
+    _files: CachingConfigRepository | None = None
+
+    def _parse_overrides_and_create_caching_repo(
+        self, config_name: str | None, overrides: list[str]
+    ) -> tuple[list[Override], CachingConfigRepository]:
+        if self._files is None:
+            self._files = super()._parse_overrides_and_create_caching_repo(config_name, overrides)[1]
+        return OverridesParser.create().parse_overrides(overrides), self._files
+
+    @staticmethod
+    def _embed_result_config(ret: ConfigResult, package_override: str | None) -> ConfigResult:
+        # What is composed takes the nodes of the files in, and changes them.
+        own = dataclasses.replace(ret, config=copy.deepcopy(ret.config))
+        return ConfigLoaderImpl._embed_result_config(own, package_override)
+
+    def run_file(self, overrides: Sequence[str], mode: RunMode, **how: bool) -> DictConfig:
+        return self.load_configuration("run", list(overrides), mode, **how)
+
+    def is_choice(self, override: Override) -> bool:
+        """Whether an override takes an option of a group, once any configuration was composed."""
+        assert self._files is not None
+        return not isinstance(override.value(), dict) and self._files.group_exists(override.key_or_group)
 
 
 def collect_points(arguments: Sequence[str], *, is_part: bool = False, after: int = 0) -> list[SweepPoint]:
-    """Compose every point with Hydra's basic launcher and sweeper.
+    """The single run, or every point of a sweep as Hydra's basic sweeper expands it; none where Hydra answers by
+    itself, as with --cfg.
 
     `after`: the number of points that were composed before, for the notice in a terminal.
     """
-    points: list[SweepPoint] = []
-    refused: list[Exception] = []
-    is_multirun = bool(MULTIRUN & set(arguments))
-    # A point takes Hydra nearly a tenth of a second, and a sweep may have thousands. Seen in a terminal only.
-    notice = Console(stderr=True).status("composing the sweep")
+    flags = {argument for argument in arguments if argument.startswith("-")}
+    if flags - MULTIRUN - RUN:
+        call_hydra(lambda config: None, arguments)
+        return []
+    register_resolvers()
+    written = [argument for argument in arguments if not argument.startswith("-")]
+    with _hydras_refusals(), hydra.initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
+        loader = Loader(config_search_path=GlobalHydra.instance().config_loader().get_search_path())
+        if not MULTIRUN & flags and _mode_in(loader, written) != RunMode.MULTIRUN:
+            config = loader.run_file(written, RunMode.RUN)
+            return [point_from(Composed.of(config), config, parse_overrides(written), is_sweep=False, is_part=is_part)]
+        points = []
+        # A sweep may have thousands of points. Seen in a terminal only.
+        with Console(stderr=True).status("composing the sweep") as notice:
+            for composed, config, overrides in _sweep(loader, written):
+                points.append(point_from(composed, config, overrides, is_sweep=True, is_part=is_part))
+                notice.update(f"composing the sweep: {after + len(points)} points")
+        return points
 
-    def collect(config: DictConfig) -> None:
-        try:
-            points.append(point_from(config, is_part=is_part))
-        except Exception as error:
-            refused.append(error)  # raised in here, Hydra would print its own line first
-        if is_multirun:
-            notice.update(f"composing the sweep: {after + len(points)} points")
 
-    with notice if is_multirun else nullcontext(), _no_second_look(arguments):
-        call_hydra(collect, arguments)
-    if refused:
-        raise refused[0]
-    if points and points[0].is_sweep:
-        remove_hydras_own(points[0].folder)
-    return points
+def _sweep(loader: Loader, written: Sequence[str]) -> Iterator[tuple[Composed, DictConfig, list[Override]]]:
+    """Compose the points of a sweep.
+
+    Hydra composes each point anew, for a tenth of a second. But the choice of options alone says which files are read:
+    so they are composed once for each choice, and every point sets its own values in a copy.
+    """
+    sweep = loader.run_file(written, RunMode.MULTIRUN)
+    params = sweep.hydra.sweeper.get("params") or {}
+    parser = OverridesParser.create(config_loader=loader)
+    lines = [*(f"{key}={value}" for key, value in params.items()), *sweep.hydra.overrides.task]
+    (points,) = BasicSweeper.split_arguments(parser.parse_overrides(lines), max_batch_size=None)
+    parsed = functools.cache(lambda line: parser.parse_overrides([line])[0])
+    is_choice = functools.cache(lambda line: loader.is_choice(parsed(line)))
+    by_choice: dict[tuple[str, ...], tuple[Composed, bytes]] = {}
+    for point in points:
+        choice = tuple(filter(is_choice, point))
+        if choice not in by_choice:
+            config = loader.run_file([*sweep.hydra.overrides.hydra, *choice], RunMode.RUN)
+            OmegaConf.copy_cache(from_config=sweep, to_config=config)
+            composed = Composed.of(config)
+            by_choice[choice] = composed, pickle.dumps(composed.config)
+        composed, content = by_choice[choice]
+        config = pickle.loads(content)  # a copy, in a third of the time of copy.deepcopy
+        loader._apply_overrides_to_config([parsed(line) for line in point if not is_choice(line)], config)
+        yield composed, config, list(map(parsed, point))
+
+
+def _mode_in(loader: Loader, written: Sequence[str]) -> RunMode | None:
+    """The mode that an argument or a sweep's file sets. What cannot be composed is refused by whoever comes next."""
+    if not any(MAY_SET_MODE.match(argument) for argument in written):
+        return None
+    try:
+        config = loader.run_file(written, RunMode.MULTIRUN, validate_sweep_overrides=False)
+    except ConfigCompositionException:
+        return None
+    mode: RunMode | None = config.hydra.mode
+    return mode
 
 
 def remove_hydras_own(folder: Path) -> None:
@@ -127,55 +196,6 @@ def register_resolvers() -> None:
         OmegaConf.register_new_resolver(name, resolver, replace=True)
 
 
-def point_from(config: DictConfig, *, is_part: bool = False) -> SweepPoint:
-    """Read the configuration that Hydra composed. Raises OmegaConf's errors, or ValueError."""
-    runtime = HydraConfig.get()
-    is_sweep = str(runtime.mode).endswith("MULTIRUN")
-    written = OmegaConf.to_container(runtime.overrides.task)  # unresolved: an override may be an interpolation
-    assert isinstance(written, list)
-    overrides = parse_overrides(written)
-    check_options(overrides)
-    if looks := [key for key in map(key_of, overrides) if key.partition(".")[0] == LOOK]:
-        raise ValueError(NO_SUCH_SETTING.format(looks[0]))
-    chosen = {group: name for group, name in runtime.runtime.choices.items() if isinstance(name, str)}
-    if not is_sweep and "sweep" in chosen:
-        name = chosen["sweep"]
-        raise ValueError(f"sweep={name} runs many cases and needs -m: suite run -m sweep={name}")
-    settings = OmegaConf.to_container(config, resolve=True)
-    if not isinstance(settings, dict) or not isinstance(settings.get("workload"), dict) or "leave_out" not in settings:
-        raise ValueError("the configuration must have all that conf/run.yaml has, workload and leave_out among it")
-    if settings.get("parts") and not is_part:
-        raise ValueError(PARTS_ALONE if is_sweep else "parts run many cases and need -m")
-    folder = Path(runtime.sweep.dir if is_sweep else runtime.run.dir)
-    if is_store(folder):
-        raise ValueError(f"a store is named on the command line, as hydra.{'sweep' if is_sweep else 'run'}.dir=URL")
-    return SweepPoint(
-        settings=in_full(_measured(settings)),
-        summary=settings["workload"].get("summary"),
-        chosen=chosen,
-        named=[*_named_in("sweep", chosen, runtime.runtime.config_sources), *map(key_of, overrides)],
-        forced=[key_of(override) for override in overrides if override.is_force_add()],
-        folder=folder,
-        is_sweep=is_sweep,
-        of_workload=_named_in("settings", chosen, runtime.runtime.config_sources),
-        of_task=_named_in("task", chosen, runtime.runtime.config_sources),
-        # Where a case ran is none of its settings, and the address of a cluster names a machine.
-        overrides=[_without_path(override) for override in overrides if group_of(key_of(override)) != LAUNCHER],
-    )
-
-
-def _without_path(override: Override) -> str:
-    """Write an override as it was typed, with a stand-in for a path of this machine."""
-    key, sign, value = str(override.input_line).partition("=")
-    return f"{key}{sign}{of_setting(key_of(override), value)}"
-
-
-def _measured(settings: Mapping[Any, Any]) -> dict[str, Any]:
-    """Leave out labels of options, and the reading of a workload's records: neither changes what is measured."""
-    shown = {key: without(value, [LOOK]) if isinstance(value, dict) else value for key, value in settings.items()}
-    return without({**shown, "workload": without(shown["workload"], OF_ITS_RECORDS)}, [LOOK])
-
-
 @contextmanager
 def _hydras_refusals() -> Iterator[None]:
     """Raise ValueError for anything that Hydra stumbles over, since a person wrote it; not for trouble with a disk."""
@@ -194,47 +214,6 @@ def _hydras_refusals() -> Iterator[None]:
     except Exception as error:
         said = str(error).strip().partition("\n")[0]
         raise ValueError(f"Hydra cannot compose these settings ({type(error).__name__}: {said})") from error
-
-
-def _named_in(group: str, chosen: Mapping[str, str], sources: Iterable[Any]) -> list[str]:
-    """Return the settings that the file taken in a group names beside its parameters, as dotted keys."""
-    name = chosen.get(group)
-    folders = [folder for source in sources if name and (folder := _folder(source.schema, source.path))]
-    for path in (folder / group / f"{name}.yaml" for folder in folders):
-        if path.is_file():
-            return _keys_in(path)
-    return []
-
-
-def _keys_in(path: Path) -> list[str]:
-    """Return the dotted keys of a file, and of files beside it that its own defaults take in."""
-    content = OmegaConf.to_container(OmegaConf.load(path))
-    assert isinstance(content, dict)
-    taken = [name for name in content.get("defaults", ()) if isinstance(name, str) and name != "_self_"]
-    theirs = [leaf for name in taken for leaf in _keys_in(path.with_name(f"{name}.yaml"))]
-    return [*theirs, *leaves({key: value for key, value in content.items() if key not in ("defaults", "hydra")})]
-
-
-def _folder(schema: str, path: str) -> Path | None:
-    """Return the folder that a part of Hydra's search path names; None where it names no folder."""
-    if schema == "pkg":
-        spec = importlib.util.find_spec(path.replace("/", "."))
-        return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
-    return Path(path) if schema == "file" else None
-
-
-@contextmanager
-def _no_second_look(arguments: Sequence[str]) -> Iterator[None]:
-    """Keep Hydra from composing every point of a sweep once more to see whether it can, and everything once more to see
-    whether `hydra.mode` is set, unless the arguments may set it."""
-    usual = Sweeper.validate_batch_is_legal, Hydra.get_mode
-    Sweeper.validate_batch_is_legal = lambda self, batch: None
-    if not any(MAY_SET_MODE.match(argument) for argument in arguments):
-        Hydra.get_mode = lambda self, config_name, overrides: None  # by the flags, then
-    try:
-        yield
-    finally:
-        Sweeper.validate_batch_is_legal, Hydra.get_mode = usual
 
 
 def known_keys(arguments: Sequence[str]) -> list[str]:

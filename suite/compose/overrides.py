@@ -9,7 +9,6 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override
 
-from suite.compose.sweeps import bare
 from suite.configuration.files import LOOK, OF_ITS_RECORDS, choices
 from suite.records.case import OF_CONFIGURATION
 from suite.records.stores.place import is_store, mirror_of, url_in
@@ -136,3 +135,8 @@ def key_of(override: Override) -> str:
 def forced(argument: str) -> str:
     """`attention.kv_heads=2` as `++attention.kv_heads=2`: added where there is no such key."""
     return f"++{argument}" if BELOW_A_GROUP.match(argument) else argument
+
+
+def bare(key: str) -> str:
+    """The key without the signs that add it or take it away."""
+    return key.lstrip("+~")

@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from suite.compose.overrides import bare
 from suite.compose.point import NO_SUCH_SETTING, SweepPoint, group_of, leaves
 from suite.records.case import as_typed, value_under
 
@@ -30,11 +31,6 @@ def checked_parts(parts: Any) -> list[dict[str, Any]]:
 def overrides_of(part: Mapping[str, Any], *, typed: Collection[str]) -> list[str]:
     """Write a part as a command line has it, without the keys that the command line itself sets: `typed`."""
     return [f"{key}={as_typed(value)}" for key, value in part.items() if bare(key) not in typed]
-
-
-def bare(key: str) -> str:
-    """Return the key without the signs that add it or take it away."""
-    return key.lstrip("+~")
 
 
 def without_left_out(points: Sequence[SweepPoint]) -> list[SweepPoint]:

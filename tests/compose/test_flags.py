@@ -38,3 +38,15 @@ def test_overrides_are_kept_as_hydra_keeps_them_without_paths(tmp_path):
     assert point.overrides == ["workload=rl", "policy=checkpoint", "policy.checkpoint=<path>/mine", "seed=3"]
     assert overrides_file(point.overrides).splitlines()[-1] == b'- "seed=3"'
     assert OVERRIDES == ".hydra/overrides.yaml"
+
+
+@pytest.mark.parametrize("setting", ["output_subdir=.hydra", "job.chdir=true", "callbacks={seen: {_target_: print}}"])
+@pytest.mark.parametrize("flags", [[], ["-m"]])
+def test_what_only_hydras_own_runs_would_do_is_refused(flags, setting):
+    with pytest.raises(ValueError, match=rf"hydra\.{setting.partition('=')[0]} is of a run by Hydra"):
+        compose([*flags, f"++hydra.{setting}", "seq_len=64"])
+
+
+def test_a_sweep_may_be_one_by_its_mode():
+    assert [point.settings["seq_len"] for point in compose(["hydra.mode=MULTIRUN", "seq_len=64,128"])] == [64, 128]
+    assert compose(["--cfg", "job", "seq_len=64"]) == []

@@ -42,6 +42,8 @@ def test_a_run_records_costs_learning_and_steadiness(tmp_path, capsys):
     assert readings(record, "step", "completions") == {0: 16, 1: 16, 2: 16}
     assert readings(record, "step", "updates") == {0: 2, 1: 2, 2: 2}
     assert set(readings(record, "evaluate", "heldout_accuracy")) == {0, 2, 3}
+    assert all(0 < tokens <= 12 for tokens in readings(record, "evaluate", "heldout_length").values())
+    assert set(readings(record, "evaluate", "heldout_length")) == {0, 2, 3}
     (guessed,) = readings(record, "evaluate", "trivial_accuracy").values()
     assert guessed * 8 in range(1, 9)  # of eight prompts
     for phase in (*PHASES, "evaluate"):

@@ -53,6 +53,11 @@ def test_a_geometrys_field_that_is_set_reaches_the_layer(attention, geometry, si
     assert shape_of(attention, geometry, **{size: value}) != shape_of(attention, geometry)
 
 
+def test_a_wrong_number_of_heads_is_refused_by_its_own_name():
+    with pytest.raises(ValueError, match=r"^attention\.kv_heads must be a whole number of at least 1; got 0"):
+        plan_of("gqa", "tiny", attention=read_choice("attention", "gqa") | {"kv_heads": 0})
+
+
 @pytest.mark.parametrize(("attention", "geometry"), [("mha", "llama-2-7b"), ("mla", "deepseek-v3")])
 def test_where_every_head_has_its_own_keys_they_follow_it(attention, geometry):
     assert shape_of(attention, geometry, num_heads=24).num_heads == 24

@@ -53,6 +53,13 @@ def test_a_quantity_without_a_better_side_must_not_change(after):
     assert "changed" in verdict.reason
 
 
+def test_what_one_side_lacks_is_said_of_that_side():
+    (new,) = judged_numbers({}, {"flops": 200.0})
+    (missing,) = judged_numbers({"flops": 200.0}, {})
+    assert (new.outcome, new.reason) == (Outcome.NEW, "was not recorded before: nothing before, 200 now")
+    assert (missing.outcome, missing.reason) == (Outcome.MISSING, "is no longer recorded: 200 before, nothing now")
+
+
 def test_a_rise_from_zero_is_worse_without_a_ratio():
     (verdict,) = judged_numbers({"peak_bytes": 0.0}, {"peak_bytes": 64.0})
     assert (verdict.outcome, verdict.ratio) == (Outcome.SLOWER, None)

@@ -113,11 +113,12 @@ def test_a_case_composes_to_itself(tmp_path, monkeypatch, asked):
 
     monkeypatch.chdir(tmp_path)
     (one,) = [job_of(one) for one in compose(["-m", *asked])]
-    (again,) = [job_of(one) for one in compose(command_of(one.case, [*asked, "hydra.sweep.dir=elsewhere"]))]
+    (composed_again,) = compose(command_of(one.case, [*asked, "hydra.sweep.dir=elsewhere"]))
+    again = job_of(composed_again)
     assert one.case.extras
     assert again.case == one.case
     assert again.settings == one.settings
-    assert (tmp_path / "elsewhere").is_dir()
+    assert composed_again.folder == Path("elsewhere")
 
 
 def test_changed_settings_are_listed_by_their_dotted_names():
