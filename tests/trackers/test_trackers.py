@@ -1,5 +1,7 @@
 """Runs in MLflow, by its own library, which `make trackers` installs."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -37,6 +39,19 @@ def test_mlflow_has_each_whole_run_once(results, tmp_path, capsys):
     assert learnt.data.metrics["rewards of cispo_ float32/largest_difference"] == 0.0
     history = client.get_metric_history(learnt.info.run_id, "evaluate/heldout_accuracy")
     assert [(point.step, point.value) for point in history] == [(0, 0.0), (1, 0.25), (2, 0.5)]
+
+
+def test_two_exports_at_once_write_each_run_once(results, tmp_path):
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    code = "import sys, pathlib, suite.commands.export as e; e.export([pathlib.Path(sys.argv[1])], sys.argv[2])"
+    both = [
+        subprocess.Popen([sys.executable, "-c", code, str(results), uri], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    assert sorted(one.communicate()[0].splitlines()[-1] for one in both) == [
+        "0 runs written, 1 left out",
+        "2 runs written, 1 left out",
+    ]
 
 
 def test_a_withdrawn_run_is_not_written(results, tmp_path, capsys):

@@ -33,7 +33,7 @@ class FakeWorker:
         sides.asked.append((len(sides.built), case))
         if (case, name, len(sides.built)) in sides.fails:
             raise FailedError("no such kernel")
-        slower = sides.slower.get(case, 0) * (name == "after")
+        slower = (sides.slower.get(case, 0) + sides.shift(len(sides.built))) * (name == "after")
         seconds = (1 + slower) * sides.order.lognormvariate(0, sides.noise)
         waits = sides.waits.get(case, 0) * (name == "after")
         cpu = {"thread_cpu_s": seconds, "process_cpu_s": seconds}
@@ -42,11 +42,14 @@ class FakeWorker:
 
 
 class FakeRevisions:
-    """Starts and builds at once. `fails`: case, side and launch in which a sample fails; in `refuses`, a build."""
+    """Starts and builds at once. `fails`: case, side and launch in which a sample fails; in `refuses`, a build.
+    `shift`: by how much the newer side is slower in a launch, in every case."""
 
-    def __init__(self, clock, *, slower=(), waits=(), noise=0.01, fails=(), refuses=(), sample_s=0.02):
+    def __init__(
+        self, clock, *, slower=(), waits=(), noise=0.01, fails=(), refuses=(), sample_s=0.02, shift=lambda launch: 0.0
+    ):
         self.clock, self.slower, self.waits, self.noise = clock, dict(slower), dict(waits), noise
-        self.fails, self.refuses, self.sample_s = fails, refuses, sample_s
+        self.fails, self.refuses, self.sample_s, self.shift = fails, refuses, sample_s, shift
         self.order, self.asked, self.built, self.ended, self.first = random.Random(0), [], [], 0, []
 
     @contextmanager
@@ -192,6 +195,22 @@ def test_a_cap_that_three_launches_do_not_fit_into_says_so(clock):
     )
     assert 0.7 < one.low < one.ratio < one.high < 1.4
     assert one.before == pytest.approx(1, rel=0.05)
+
+
+def test_a_ratio_that_drifts_is_no_change_of_the_code(clock):
+    _, verdicts = judged(FakeRevisions(clock, noise=0.003, shift=lambda launch: 0.02 * launch))
+    assert {one.outcome for one in verdicts.values()} == {Outcome.INCONCLUSIVE}
+    assert "the ratio drifts from launch to launch" in verdicts["a"].reason
+
+
+def test_a_change_is_warned_of_where_launches_shift_all_timings_alike(clock):
+    all_slower = dict.fromkeys("abcdef", 0.5)
+    both = FakeRevisions(clock, noise=0.003, slower=all_slower, shift=lambda launch: 0.03 * (-1) ** (launch // 2))
+    _, verdicts = judged(both, "abcdef")
+    assert {one.outcome for one in verdicts.values()} == {Outcome.SLOWER}
+    assert all(any("launches shift all timings alike" in note for note in one.notes) for one in verdicts.values())
+    _, steady = judged(FakeRevisions(clock, noise=0.003, slower=all_slower), "abcdef")
+    assert [note for one in steady.values() for note in one.notes] == []
 
 
 def test_one_launch_finds_what_is_far_slower(clock):
