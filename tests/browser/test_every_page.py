@@ -165,6 +165,7 @@ def test_each_claim_shows_the_commands_that_measure_it_again(open_page, pages):
     for ruling in blocks_of(path.read_text(encoding="utf-8"))["en/answers"]["rulings"]:
         shown = page.locator(f"#{ruling['id']} .command code").all_inner_texts()
         assert shown == ruling["commands"], ruling["id"]
+        assert page.locator(f"#{ruling['id']} .why a").count() == (1 if ruling["section"] else 0), ruling["id"]
 
 
 def test_a_page_printed_from_the_dark_is_dark_on_light(open_page, pages):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import time
 from contextlib import contextmanager
@@ -40,6 +41,14 @@ def test_a_worker_outlives_prints_and_failures_of_its_tree(tmp_path):
     log = (tmp_path / "log").read_text()
     for said in ("a package that greets", "none of this is an answer", "a child of its own", "RuntimeError"):
         assert said in log
+
+
+def test_an_interruption_is_the_parents_matter_and_no_workers(tmp_path):
+    with started(tmp_path, {"cases": CASES}) as client:
+        client.greet()
+        name = build(client, "good")
+        os.kill(client._process.pid, signal.SIGINT)
+        assert client.ask("sample", id=name, span="work")["thread_cpu_s"] > 0
 
 
 @pytest.mark.parametrize("hung_up_by", ["its parent", "a closed pipe alone"])
