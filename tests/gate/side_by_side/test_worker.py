@@ -1,5 +1,6 @@
 """A worker and its cases: it checks them, counts exact quantities, and takes samples."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from suite.gate.side_by_side.worker import (
 )
 from tests.conftest import FOREIGN
 
+SWITCHES = {"involuntary_switches": 0}
 SETTINGS = {"seq_len": 1, "seed": 0}
 
 
@@ -46,6 +48,17 @@ def test_a_case_is_examined_once_and_then_sampled_by_every_clock():
     sample = made.sample("a case", "work")
     assert all(0 < sample[clock] < 0.1 for clock in CLOCKS)
     assert 1 < sample["calls"] <= MOST_CALLS
+
+
+def test_a_sample_of_instant_calls_is_bounded(monkeypatch):
+    pytest.importorskip("torch")
+    made = worker_for(FOREIGN)
+    build(made, "Behaving")
+    monkeypatch.setattr(
+        made._built["a case"], "_sampled", lambda span: itertools.repeat(dict.fromkeys(CLOCKS, 0.0) | SWITCHES)
+    )
+    monkeypatch.setattr(worker, "perf_counter", lambda: 0.0)
+    assert made.sample("a case", "work")["calls"] == 200
 
 
 def test_code_that_is_found_elsewhere_has_no_file_in_the_tree(tmp_path):
