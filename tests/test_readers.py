@@ -64,6 +64,7 @@ MAY_READ = {
         commands/doctor.py _ask_torch json.loads
         commands/gpu_parts.py _examine json.loads
         commands/gpu_parts.py _last_line log.read_text
+        compose/hydra_app.py _sweep pickle.loads
         gate/output/benchmark_json.py _machine json.loads
         gate/pytest_benchmark/callgrind.py _total path.read_bytes
         gate/pytest_benchmark/project.py prepare log.read_text
@@ -105,7 +106,7 @@ MAY_READ = {
         report/command.py _said_to_be_of path.open
         """,
     RUN_ANYWAY: """
-        compose/hydra_app.py _keys_in OmegaConf.load
+        compose/composed.py _keys_in OmegaConf.load
         gate/pytest_benchmark/worker.py pytest_collectreport path.read_text
         gate/pytest_benchmark/worker_trees.py _note path.read_bytes
         gate/pytest_benchmark/worker_trees.py _used_digest path.read_bytes

@@ -46,9 +46,13 @@ class Evidence(StrEnum):
     PROJECTED = "projected"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+# Not frozen, and made by position: a report makes a million, in two thirds of the time.
+@dataclass(slots=True, unsafe_hash=True)
 class Reading:
-    """One number. `span` says of which part of a step, `step` of which repeat; a timing also keeps every clock."""
+    """One number, as a row of a table of readings.
+
+    `span` says of which part of a step, `step` of which repeat; a timing also keeps every clock.
+    """
 
     step: int
     span: str

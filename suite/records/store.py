@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
+from itertools import starmap
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any
@@ -187,22 +188,7 @@ def _record_in(folder: Path, room: Room) -> Record:
 
 def read_readings(folder: Path, record: Record, room: Room | None = None) -> list[Reading]:
     """Read the readings of a run whose record was read without them. Raises CorruptRecordError as `read_record`."""
-    return [
-        Reading(
-            step=step,
-            span=span,
-            metric=metric,
-            value=value,
-            wall_s=wall_s,
-            thread_cpu_s=thread_cpu_s,
-            process_cpu_s=process_cpu_s,
-            involuntary_switches=switches,
-            launch=launch,
-        )
-        for step, span, metric, value, wall_s, thread_cpu_s, process_cpu_s, switches, launch in rows_of_readings(
-            folder, record, room
-        )
-    ]
+    return list(starmap(Reading, rows_of_readings(folder, record, room)))
 
 
 def rows_of_readings(folder: Path, record: Record, room: Room | None = None) -> Iterator[tuple[Any, ...]]:

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,6 +27,10 @@ from suite.records.store import (
     write_whole,
 )
 from tests.records.factory import build, committed, store
+
+
+def test_a_reading_has_the_columns_of_its_table_in_their_order():
+    assert [field.name for field in fields(Reading)] == READINGS.columns.names
 
 
 def change(folder, **parts):

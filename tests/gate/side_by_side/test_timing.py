@@ -203,7 +203,7 @@ def test_a_ratio_that_drifts_is_no_change_of_the_code(clock):
     assert "the ratio drifts from launch to launch" in verdicts["a"].reason
 
 
-def test_a_change_is_warned_of_where_launches_shift_all_timings_alike(clock):
+def test_launches_that_shift_all_timings_alike_are_a_warning(clock):
     all_slower = dict.fromkeys("abcdef", 0.5)
     both = FakeRevisions(clock, noise=0.003, slower=all_slower, shift=lambda launch: 0.03 * (-1) ** (launch // 2))
     _, verdicts = judged(both, "abcdef")
