@@ -60,7 +60,7 @@ def page() -> Iterator[tuple[str, str]]:
     folders = sorted(str(path.relative_to(ROOT)) for path in REFERENCE.iterdir() if path.is_dir())
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "page.html"
-        ended = run("report", *folders, "--out", str(out))
+        ended = run("report", *chain.from_iterable(("--results", one) for one in folders), "--out", str(out))
         yield "page/said.txt", (ended.stdout + ended.stderr).replace(folder, "")
         for name, block in blocks_of(out.read_text(encoding="utf-8")).items():
             yield f"page/{name.replace('/', '_')}.json", json.dumps(block, ensure_ascii=False, indent=0, sort_keys=True)
@@ -68,8 +68,9 @@ def page() -> Iterator[tuple[str, str]]:
 
 def commands() -> Iterator[tuple[str, str]]:
     for line in COMMANDS:
-        ended = run(*line.split())
-        said = f"{ended.stdout}\n{ended.stderr}\nexit code {ended.returncode}"
+        with tempfile.TemporaryDirectory() as out:
+            ended = run(*line.split(), *(("--out", out) if line.startswith("gate") else ()))
+        said = f"{ended.stdout}\n{ended.stderr}\nexit code {ended.returncode}".replace(out, "OUT")
         yield f"commands/{re.sub('[^a-z0-9.]+', '_', line)}.txt", said
 
 

@@ -65,4 +65,4 @@ def _four_digits(value: float) -> str:
 
 
 def _sum(record: Record, span: str, metric: str) -> float:
-    return sum(reading.value for reading in record.readings if reading.span == span and reading.metric == metric)
+    return sum(reading.value for reading in record.series(metric, span))

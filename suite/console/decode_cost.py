@@ -15,7 +15,7 @@ def decoded(record: Record) -> list[tuple[str, str]]:
     if kept is not None and mha is not None:
         share = f"{numbers.percent(kept / mha)} of the {numbers.bytes_iec(mha)} that MHA keeps"
         lines.append(("cache", f"{numbers.bytes_iec(kept)} a token, {share}"))
-    times_s = [reading.value for reading in record.readings if reading.span == DECODE and reading.metric == "latency_s"]
+    times_s = [reading.value for reading in record.series("latency_s", DECODE)]
     behind = record.settings.get("decode_len")
     if times_s and isinstance(behind, int):
         time = f"{numbers.seconds(median(times_s))} a token behind {numbers.count(behind)}, n = {len(times_s)}"

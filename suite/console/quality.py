@@ -77,6 +77,6 @@ def _groups(record: Record) -> list[str]:
 
 def _last(record: Record, metric: str) -> dict[str, float]:
     """Return a metric by span at the last evaluation; nothing without one."""
-    of_metric = [reading for reading in record.readings if reading.metric == metric]
+    of_metric = record.series(metric)
     last = max((reading.step for reading in of_metric if reading.span == EVALUATE), default=None)
     return {reading.span: reading.value for reading in of_metric if reading.step == last}

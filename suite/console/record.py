@@ -49,7 +49,7 @@ BY_OTHERS = {
 
 def disturbances_of(record: Record) -> list[str]:
     """Return what disturbed the timings of a record, in words; none where nothing did."""
-    timed = [reading for reading in record.readings if reading.span in SPANS and reading.metric == "latency_s"]
+    timed = [reading for reading in record.series("latency_s") if reading.span in SPANS]
     interrupted = [reading for reading in timed if reading.involuntary_switches]
     found = ["context switches"] if len(interrupted) > MOST_INTERRUPTED * len(timed) else []
     kinds = [kind for warning in warnings_of(record) for words, kind in BY_OTHERS.items() if words in warning]

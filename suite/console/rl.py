@@ -49,22 +49,19 @@ def _lines(record: Record) -> list[tuple[str, str]]:
 
 def cpu_s(record: Record, phase: str) -> float:
     """Return the process CPU seconds of a phase, over all steps."""
-    timed = (reading for reading in record.readings if (reading.span, reading.metric) == (phase, "latency_s"))
-    return sum(reading.process_cpu_s or 0.0 for reading in timed)
+    return sum(reading.process_cpu_s or 0.0 for reading in record.series("latency_s", phase))
 
 
 def _memory(record: Record) -> list[tuple[str, str]]:
     """Name the phase that held most, with its largest parts; none where nothing was tracked."""
-    peaks = [reading for reading in record.readings if reading.metric == PEAK]
+    peaks = record.series(PEAK)
     if not peaks:
         return []
     peak = max(peaks, key=lambda reading: reading.value)
     parts = {
         named[1:]: reading.value
-        for reading in record.readings
-        if (reading.metric, reading.step) == (PART, peak.step)
-        and (named := parts_of(reading.span))
-        and named[0] == peak.span
+        for reading in record.series(PART)
+        if reading.step == peak.step and (named := parts_of(reading.span)) and named[0] == peak.span
     }
     largest = sorted(parts.items(), key=lambda part: -part[1])[:MOST_PARTS]
     told = ", ".join(f"{owner} {kind} {numbers.bytes_iec(value)}" for (owner, kind), value in largest)
@@ -114,12 +111,8 @@ def _change(record: Record, metric: str) -> str | None:
 
 def _evaluated(record: Record, metric: str) -> dict[int, float]:
     """Return a metric of each evaluation, by the number of steps before it."""
-    return {
-        reading.step: reading.value
-        for reading in record.readings
-        if reading.span == EVALUATE and reading.metric == metric
-    }
+    return {reading.step: reading.value for reading in record.series(metric, EVALUATE)}
 
 
 def sum_of_steps(record: Record, metric: str) -> float:
-    return sum(reading.value for reading in record.readings if reading.span == STEP and reading.metric == metric)
+    return sum(reading.value for reading in record.series(metric, STEP))

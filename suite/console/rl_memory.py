@@ -20,8 +20,8 @@ GPUS = "gpus"
 def summary(record: Record) -> Summary:
     """Tell what a case of workload=rl_memory holds, and which GPUs fit; nothing where it projects no memory."""
     sets = fitting(record)
-    peaks = {reading.span: reading.value for reading in record.readings if reading.metric == PEAK}
-    if not peaks or not any(reading.metric == "peak_bytes_per_device" for reading in record.readings):
+    peaks = {reading.span: reading.value for reading in record.series(PEAK)}
+    if not peaks or not record.series("peak_bytes_per_device"):
         return Summary()
     phase = max(peaks, key=lambda name: peaks[name])
     fits = sets_in_words(sets, most_devices(record))
@@ -45,17 +45,15 @@ def fitting(record: Record) -> dict[int, int]:
     """Return how many GPUs it takes, by the gigabytes of one; least memory first, then fewest devices."""
     counts = {
         int(reading.span.removeprefix(GPU)): int(reading.value)
-        for reading in record.readings
-        if reading.metric == "devices_needed" and reading.span.removeprefix(GPU).isdecimal()
+        for reading in record.series("devices_needed")
+        if reading.span.removeprefix(GPU).isdecimal()
     }
     return dict(sorted(counts.items(), key=lambda item: (item[0] * item[1], item[1])))
 
 
 def most_devices(record: Record) -> int:
     """Return the most devices that a minibatch is enough for, each with a micro-batch of its own."""
-    tried = [
-        reading.span.removeprefix(SHARDS) for reading in record.readings if reading.metric == "peak_bytes_per_device"
-    ]
+    tried = [reading.span.removeprefix(SHARDS) for reading in record.series("peak_bytes_per_device")]
     return max(int(count) for count in tried if count.isdecimal())
 
 
@@ -98,8 +96,8 @@ def _gpus(record: Record) -> list[tuple[str, str]]:
 def _parts(record: Record, phase: str) -> dict[str, float]:
     """Return a phase's bytes by owner and kind, in words."""
     found = {}
-    for reading in record.readings:
-        parts = parts_of(reading.span) if reading.metric == PART else None
+    for reading in record.series(PART):
+        parts = parts_of(reading.span)
         if parts is not None and parts[0] == phase:
             found[f"{parts[1]} {parts[2].replace('_', ' ')}"] = reading.value
     return found

@@ -66,8 +66,7 @@ class Cost:
 
 def latency(record: Record, span: str, metric: str = "latency_s") -> Interval | None:
     """Return the median of a span's timings and its interval over launches; None where nothing usable was timed."""
-    timed = (reading for reading in record.readings if reading.span == span and reading.metric == metric)
-    launches = by_launch(reading for reading in timed if 0 < reading.value < math.inf)
+    launches = by_launch(reading for reading in record.series(metric, span) if 0 < reading.value < math.inf)
     return launched_interval(launches) if launches else None
 
 
@@ -78,7 +77,7 @@ def width(interval: Interval) -> str:
 
 def timed_spans(record: Record) -> list[str]:
     """Return the names of a few spans that were timed, those of attention first."""
-    timed = dict.fromkeys(reading.span for reading in record.readings if reading.metric == "latency_s")
+    timed = dict.fromkeys(reading.span for reading in record.series("latency_s"))
     return sorted(timed, key=lambda span: span not in SPANS)[:MOST_SPANS]
 
 

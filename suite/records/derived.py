@@ -22,10 +22,7 @@ IMPRECISE = "less precise than measure.precision"
 
 def noted(record: Record, span: str, metric: str) -> float | None:
     """Return a quantity that a record notes once, where it is a finite number."""
-    for reading in record.readings:
-        if reading.span == span and reading.metric == metric and math.isfinite(reading.value):
-            return reading.value
-    return None
+    return next((one.value for one in record.series(metric, span) if math.isfinite(one.value)), None)
 
 
 def constant(record: Record, span: str, metric: str) -> float | None:

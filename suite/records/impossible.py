@@ -30,8 +30,7 @@ def impossible_timings(record: Record) -> Iterable[str]:
         found = _limits(record, span)
         if flops is None or traffic is None or found is None:
             continue
-        readings = (reading for reading in record.readings if (reading.span, reading.metric) == (span, "latency_s"))
-        median_s = median(map(median, by_launch(readings)))
+        median_s = median(map(median, by_launch(record.series("latency_s", span))))
         ceilings, slack, name = found
         bound_s = ceilings.bound_s(flops=flops, traffic_bytes=traffic)
         if median_s > 0 and median_s * slack < bound_s:  # what is no time at all is named as such

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from suite.records.aliases import settings_today
@@ -93,6 +94,18 @@ class Record:
     readings: Sequence[Reading] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     """sha256 of each file beside record.json, by name, once it is written."""
+
+    def series(self, metric: str, span: str | None = None) -> Sequence[Reading]:
+        """The readings of a metric in their order: those of a span, or of all."""
+        of_metric = self._by_metric.get(metric, [])
+        return of_metric if span is None else [reading for reading in of_metric if reading.span == span]
+
+    @cached_property
+    def _by_metric(self) -> Mapping[str, list[Reading]]:
+        by_metric: dict[str, list[Reading]] = {}
+        for reading in self.readings:
+            by_metric.setdefault(reading.metric, []).append(reading)
+        return by_metric
 
     def as_json(self) -> dict[str, Any]:
         """Return the record without its readings."""

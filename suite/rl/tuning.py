@@ -85,9 +85,5 @@ def _trials(folder: str) -> Sequence[Record]:
 def run_score(record: Record) -> float:
     """Return the held-out accuracy at a run's last evaluation, which arms are compared by; 0 for one that failed, which
     no rate may do."""
-    values = {
-        reading.step: reading.value
-        for reading in record.readings
-        if reading.span == EVALUATE and reading.metric == "heldout_accuracy"
-    }
+    values = {reading.step: reading.value for reading in record.series("heldout_accuracy", EVALUATE)}
     return values[max(values)] if record.status is Status.OK and values else 0.0

@@ -27,7 +27,7 @@ def objective_of(records: Sequence[Record], name: Any) -> float | None:
         raise CommandFailedError(f"{record.case.id}: {record.status}: {record.reason}", code)
     if name is None:
         return None
-    found = [reading for reading in record.readings if (reading.span, reading.metric) == (span, metric)]
+    found = record.series(metric, span)
     if not found:
         there = ", ".join(sorted({f"{reading.span}.{reading.metric}" for reading in record.readings}))
         raise CommandFailedError(f"objective={name} is no reading of {record.case.id}, which has {there}", 2)

@@ -158,15 +158,14 @@ def _judge_times(
 def medians_s(record: Record) -> dict[str, float]:
     """Return a record's median time of each span: one draw, since the steps of one run share its conditions."""
     by_span: dict[str, list[float]] = {}
-    for reading in record.readings:
-        if reading.metric == LATENCY:
-            by_span.setdefault(reading.span, []).append(reading.value)
+    for reading in record.series(LATENCY):
+        by_span.setdefault(reading.span, []).append(reading.value)
     return {span: float(np.median(values)) for span, values in by_span.items()}
 
 
 def timings(record: Record) -> tuple[float, ...]:
     """Return every time in a record, which no two real runs share."""
-    return tuple(reading.value for reading in record.readings if reading.metric == LATENCY)
+    return tuple(reading.value for reading in record.series(LATENCY))
 
 
 def obstacles(before: Record, after: Record) -> list[str]:

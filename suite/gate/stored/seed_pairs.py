@@ -86,11 +86,7 @@ def mean_share(metric: str, record: Record) -> Taken | None:
 def loss_of_a_token(record: Record) -> Taken | None:
     """Return the loss over every window of text."""
     loss, tokens = (
-        [
-            reading
-            for reading in record.readings
-            if reading.metric == metric and (reading.span == TEXT or below(reading.span, TEXT))
-        ]
+        [one for one in record.series(metric) if one.span == TEXT or below(one.span, TEXT)]
         for metric in (TEXT_LOSS, "text_tokens")
     )
     total = math.fsum(reading.value for reading in tokens)
@@ -102,7 +98,7 @@ def loss_of_a_token(record: Record) -> Taken | None:
 def cost(phases: Sequence[str], record: Record) -> Taken | None:
     """Return the CPU seconds of the whole process; on another device the time by its own clock, for which a CPU only
     waits."""
-    timed = [reading for reading in record.readings if reading.metric == LATENCY and reading.span in phases]
+    timed = [reading for reading in record.series(LATENCY) if reading.span in phases]
     if not timed:
         return None
     is_cpu = record.settings.get("device") == "cpu"
@@ -173,8 +169,7 @@ def compare_pairs(
 
 
 def _evaluated(metric: str, record: Record) -> list[Reading]:
-    found = [reading for reading in record.readings if (reading.span, reading.metric) == (EVALUATE, metric)]
-    return sorted(found, key=lambda reading: reading.step)
+    return sorted(record.series(metric, EVALUATE), key=lambda reading: reading.step)
 
 
 def _where(readings: Sequence[Reading]) -> tuple[tuple[str, int], ...]:

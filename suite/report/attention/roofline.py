@@ -114,8 +114,8 @@ def _cold(timing: Timing) -> float | Text | None:
     cold = str(timing.record.provenance.get("cold"))
     if cold in ("as_warm", "every_run"):
         return say(f"roofline.{cold}")
-    flushed = [reading for reading in timing.record.readings if reading.metric == "cold_latency_s"]
-    usable = [reading.value for reading in flushed if reading.span == timing.span and is_plausible(reading.value)]
+    flushed = timing.record.series("cold_latency_s", timing.span)
+    usable = [reading.value for reading in flushed if is_plausible(reading.value)]
     return float(np.median(usable)) if usable else None
 
 

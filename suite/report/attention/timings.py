@@ -127,7 +127,7 @@ def timings_of(
 ) -> Iterable[Timing]:
     """Yield a timing for each span that has a usable reading, of a record that ran one of the workloads."""
     is_timed = current.record.case.workload in workloads and current.record.status is Status.OK
-    readings = [reading for reading in current.record.readings if is_timed and reading.metric == metric]
+    readings = current.record.series(metric) if is_timed else ()
     for span, of_span in grouped(readings, lambda reading: reading.span).items():
         usable = [reading for reading in of_span if is_plausible(reading.value)]
         if usable:

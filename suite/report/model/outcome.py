@@ -50,7 +50,7 @@ class Outcome:
     def scores(self, record: Record) -> dict[str, float]:
         """Return the number of each step of a ratio, else the last one under an empty name; nothing where none is."""
         values, weights = (
-            {reading.step: reading.value for reading in self.readings(record) if reading.metric == metric}
+            {reading.step: reading.value for reading in record.series(metric, self.span)}
             for metric in (self.metric, self.per)
         )
         if record.status is not Status.OK:

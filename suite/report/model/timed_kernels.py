@@ -71,8 +71,7 @@ def decode_cell(record: Record) -> Cell | None:
 def _median_s(record: Record) -> float | None:
     """Return the median of what was measured of the kernel; None where nothing was."""
     is_measured = record.evidence is Evidence.MEASURED and record.status is Status.OK
-    timed = [reading for reading in record.readings if (reading.span, reading.metric) == (KERNEL, "latency_s")]
-    usable = [reading for reading in timed if 0 < reading.value < math.inf]
+    usable = [reading for reading in record.series("latency_s", KERNEL) if 0 < reading.value < math.inf]
     return launched_interval(by_launch(usable)).median if usable and is_measured else None
 
 

@@ -158,13 +158,16 @@ def read_run(current: CurrentRecord, key: Pairs) -> QualityRun:
 
 def possible_readings(record: Record) -> list[Reading]:
     """Return the readings whose step and value can be; nothing of these workloads is below zero."""
-    return [reading for reading in record.readings if 0 <= reading.step < MOST_STEPS and 0 <= reading.value < MOST]
+    return list(filter(is_possible, record.readings))
+
+
+def is_possible(reading: Reading) -> bool:
+    return 0 <= reading.step < MOST_STEPS and 0 <= reading.value < MOST
 
 
 def decoded_s(record: Record) -> float | None:
     """Return the median time of a new token, as QualityRun.decode_s has it."""
-    latencies = [reading for reading in possible_readings(record) if reading.metric == "latency_s"]
-    timed = [reading for reading in latencies if reading.span == DECODE]
+    timed = [reading for reading in record.series("latency_s", DECODE) if is_possible(reading)]
     is_cpu = axis(record, "device") == "cpu"
     taken = [
         reading.process_cpu_s if is_cpu and reading.process_cpu_s is not None else reading.value for reading in timed
