@@ -17,8 +17,7 @@ from suite.report.page.page import page as whole
 from suite.report.page.texts import LANGUAGES, SECTIONS
 from tests.browser.conftest import ordinary_records
 from tests.browser.looking import go, sections, wait_until
-from tests.prose.answers import sample_results
-from tests.prose.readers import REFERENCE, ROOT
+from tests.prose.readers import REFERENCE, ROOT, sample_results
 from tests.records.factory import build, store
 from tests.report.reading import blocks_of, said
 from tests.report.rl.runs import arms

@@ -4,26 +4,13 @@ import functools
 import re
 
 from suite.report.answers.answers import build_answers
-from suite.report.model.results import read_results
 from suite.report.page.texts import load_texts
-from tests.prose.readers import REFERENCE
+from tests.prose.readers import sample_results
 
-FOLDERS = {
-    "reference CPU": "cpu",
-    "variants": "cpu_variants",
-    "feedback": "cpu_rl_feedback",
-    "crossed settings": "cpu_rl_why",
-}
-"""What the sample report is made of."""
 HEADS = {
     "en": ("question", "answer", "evidence", "when it changes"),
     "zh": ("问题", "答案", "依据", "何时改变"),
 }
-
-
-@functools.cache
-def sample_results():
-    return read_results([REFERENCE / name for name in FOLDERS.values()], list(FOLDERS))
 
 
 @functools.cache

@@ -39,6 +39,13 @@ from suite.theory.sign_map import CONTEXT_TOKENS, DTYPE, KV_HEADS, duel, expecte
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "results" / "reference"
+SAMPLE = {
+    "reference CPU": "cpu",
+    "variants": "cpu_variants",
+    "feedback": "cpu_rl_feedback",
+    "crossed settings": "cpu_rl_why",
+}
+"""What the sample report is made of."""
 CASE = ("geometry", "phase", "seq_len", "dtype")
 TIER = ("task", "attention", "settings")
 NARROWING = {"cpu/attention": CASE, "cpu/call_form": CASE, "cpu/transformers": CASE, "cpu/quality": TIER}
@@ -64,8 +71,16 @@ def unread(folder):
 
 
 @functools.cache
+def sample_results():
+    return read_results([REFERENCE / name for name in SAMPLE.values()], list(SAMPLE))
+
+
+@functools.cache
 def whole(folder):
-    """Return a folder's records with all their readings, which takes ten milliseconds a record."""
+    """A folder's records with all their readings; to read them takes ten milliseconds a record."""
+    labels = {name: label for label, name in SAMPLE.items()}
+    if folder in labels:
+        return sample_results().narrowed(lambda label, _: label == labels[folder])
     return read_results([REFERENCE / folder])
 
 

@@ -8,8 +8,7 @@ import shutil
 from playwright.sync_api import sync_playwright
 
 from suite.report.command import whole_page
-from tests.prose.answers import sample_results
-from tests.prose.readers import ROOT
+from tests.prose.readers import ROOT, sample_results
 
 REPORTS = ROOT / "reports"
 SAMPLE = REPORTS / "sample.html"
