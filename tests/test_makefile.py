@@ -136,7 +136,7 @@ def test_parity_has_environments_of_its_own(checkout):
     ]
     assert not (checkout / ".venv").exists()
     assert make(checkout, "parity").returncode == 0
-    assert calls(checkout)[7:] == calls(checkout)[5:7]
+    assert calls(checkout)[6:] == calls(checkout)[4:6]
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")

@@ -64,7 +64,6 @@ MAY_READ = {
         commands/doctor.py _ask_torch json.loads
         commands/gpu_parts.py _examine json.loads
         commands/gpu_parts.py _last_line log.read_text
-        compose/hydra_app.py _sweep pickle.loads
         gate/output/benchmark_json.py _machine json.loads
         gate/pytest_benchmark/callgrind.py _total path.read_bytes
         gate/pytest_benchmark/project.py prepare log.read_text

@@ -64,15 +64,11 @@ def point_of_job(config: DictConfig) -> SweepPoint:
     runtime = composed.runtime
     written = OmegaConf.to_container(runtime.overrides.task)  # unresolved: an override may be an interpolation
     assert isinstance(written, list)
-    return point_from(
-        composed, config, parse_overrides(written), is_sweep=runtime.mode == RunMode.MULTIRUN, is_part=False
-    )
+    return point_from(composed, parse_overrides(written), is_sweep=runtime.mode == RunMode.MULTIRUN, is_part=False)
 
 
-def point_from(
-    composed: Composed, config: DictConfig, overrides: Sequence[Override], *, is_sweep: bool, is_part: bool
-) -> SweepPoint:
-    """Read the configuration that Hydra composed. Raises OmegaConf's errors, or ValueError."""
+def point_from(composed: Composed, overrides: Sequence[Override], *, is_sweep: bool, is_part: bool) -> SweepPoint:
+    """Read the configuration as it stands now. Raises OmegaConf's errors, or ValueError."""
     overrides = [override for override in overrides if not override.is_hydra_override()]
     check_options(overrides)
     if looks := [key for key in map(key_of, overrides) if key.partition(".")[0] == LOOK]:
@@ -80,7 +76,7 @@ def point_from(
     if not is_sweep and "sweep" in composed.chosen:
         name = composed.chosen["sweep"]
         raise ValueError(f"sweep={name} runs many cases and needs -m: suite run -m sweep={name}")
-    settings = OmegaConf.to_container(config, resolve=True)
+    settings = OmegaConf.to_container(composed.config, resolve=True)
     if not isinstance(settings, dict) or not isinstance(settings.get("workload"), dict) or "leave_out" not in settings:
         raise ValueError("the configuration must have all that conf/run.yaml has, workload and leave_out among it")
     if settings.get("parts") and not is_part:
