@@ -151,15 +151,15 @@ def _predicted(both: Sequence[Timing], tokens: int) -> Predicted:
     first, axes, settings = both[0], both[0].record.case.axes, both[0].record.settings
     if first.axis("match") != "heads" or first.axis("cache_dtype"):
         return None, None
-    measured = [ceilings for timing in both[1:] if (ceilings := ceilings_of(timing.record, LAYER))]
+    layer_ceilings = [ceilings for timing in both[1:] if (ceilings := ceilings_of(timing.record, LAYER))]
     try:
         geometry, attention = geometry_from(settings["geometry"]), settings["attention"]
         sizes = {name: attention.get(name) for name in LATENT_SIZES}
         sizes |= {"latent_norm": attention.get("latent_norm", True), "tp": axes["tp"]}
         by_flops = flops_crossover(geometry, seq_len=tokens, **sizes)
-        if not measured:
+        if not layer_ceilings:
             return by_flops, None
-        flops, traffic = (median(map(attrgetter(name), measured)) for name in ("flops_per_s", "bytes_per_s"))
+        flops, traffic = (median(map(attrgetter(name), layer_ceilings)) for name in ("flops_per_s", "bytes_per_s"))
         ceilings, size = Ceilings(flops_per_s=flops, bytes_per_s=traffic), ELEMENT_BYTES[first.axis("dtype")]
         passed = {"seq_len": tokens, "batch": axes["batch"], "element_bytes": size, **sizes}
         return by_flops, roofline_crossover(geometry, ceilings, **passed)

@@ -174,10 +174,10 @@ def _point(timing: Timing) -> Point:
     return Point(x=_intensity(timing), y=rate, hover=hover, facets=about, runs=runs)
 
 
-def _legend(measured: Sequence[Timing]) -> list[dict[str, Any]]:
+def _legend(firsts: Sequence[Timing]) -> list[dict[str, Any]]:
     """What colour and filling mean, once each: a line for every series would be dozens."""
-    styles = {timing.variant_name: variant_style(timing.variant) for timing in measured}
-    phases = dict.fromkeys(timing.axis("phase") for timing in measured)
+    styles = {timing.variant_name: variant_style(timing.variant) for timing in firsts}
+    phases = dict.fromkeys(timing.axis("phase") for timing in firsts)
     entries = []
     for name, style in styles.items():
         entries.append(meaning(name, facets={"variant": name}, color=style.colour, symbol=style.marker))
@@ -187,15 +187,15 @@ def _legend(measured: Sequence[Timing]) -> list[dict[str, Any]]:
     return entries
 
 
-def _roof(measured: Sequence[Timing]) -> list[Series]:
+def _roof(timed: Sequence[Timing]) -> list[Series]:
     """The measured ceilings: the best arithmetic level, the fastest and the slowest memory rising to it."""
-    ceilings = [ceiling for timing in measured if (ceiling := ceilings_of(timing.record, timing.span))]
+    ceilings = [ceiling for timing in timed if (ceiling := ceilings_of(timing.record, timing.span))]
     peaks = [rate for ceiling in ceilings if (rate := plausible_rate(ceiling.flops_per_s))]
     speeds = [rate for ceiling in ceilings if (rate := plausible_rate(ceiling.bytes_per_s))]
     if not peaks or not speeds:
         return []
     peak, fastest, slowest = max(peaks), max(speeds), min(speeds)
-    intensities = [_intensity(timing) or 1 for timing in measured]
+    intensities = [_intensity(timing) or 1 for timing in timed]
     first, last = min(*intensities, peak / fastest) / 2, max(*intensities, peak / slowest) * 2
     level = say("roofline.arithmetic", rate=numbers.giga(peak))
     roof = [_line(level, "solid", (peak / fastest, peak), (last, peak))]
