@@ -94,10 +94,10 @@ def digest_of_folders(folders: Iterable[Path]) -> str:
 
 
 def _said_to_be_of(path: Path) -> str:
-    """Return the digest that a page says it was made of; empty for any other file."""
+    """The digest that a page says it was made of; empty for any other file."""
     with path.open("rb") as file:
-        found = MADE_OF.search(file.read(HEAD_BYTES))
-    return found[1].decode() if found else ""
+        match = MADE_OF.search(file.read(HEAD_BYTES))
+    return match[1].decode() if match else ""
 
 
 def default_folders() -> list[Path]:
@@ -187,13 +187,9 @@ def _markdown(results: Results, lang: str, _: str) -> Iterable[str]:
     return [markdown([section for section in render_sections(results, load_texts(lang)) if section.id in wanted])]
 
 
-def _csv(results: Results, lang: str, _: str) -> Iterable[str]:
-    return tables_csv(render_sections(results, load_texts(lang)))
-
-
 WRITERS: dict[str, tuple[str, Callable[[Results, str, str], Iterable[str]]]] = {
     "html": ("index.html", _html),
     "markdown": ("index.md", _markdown),
-    "csv": ("index.csv", _csv),
+    "csv": ("index.csv", lambda results, lang, _: tables_csv(render_sections(results, load_texts(lang)))),
     "readings": ("readings.csv", lambda results, *_: readings_csv(results)),
 }

@@ -6,7 +6,7 @@ import pytest
 
 from suite.report import command
 from suite.report.attention import crossover
-from suite.report.page import packed, page
+from suite.report.page import page
 from suite.theory.layer_plan import LayerPlan
 
 
@@ -19,7 +19,7 @@ KEPT = {
     (command, "decide_data"): functools.cache(command.decide_data),
     (crossover, "specified_crossovers"): lambda *given: specified_crossovers(*map(tuple, given)),
     (LayerPlan, "tokens_in"): functools.cache(LayerPlan.tokens_in),
-    **dict.fromkeys([(packed, "packed_text"), (page, "packed_text")], functools.lru_cache(32)(packed.packed_text)),
+    (page, "packed_text"): functools.lru_cache(32)(page.packed_text),
 }
 """Functions of their arguments and of conf/ alone, with themselves as they keep what they answered."""
 

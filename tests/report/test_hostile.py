@@ -15,7 +15,7 @@ from suite.records.record import Status
 from suite.records.telemetry import Sample
 from suite.report.command import render_sections, report
 from suite.report.model.results import read_results
-from suite.report.page.packed import in_script
+from suite.report.page.page import in_script
 from suite.report.page.texts import load_texts
 from suite.report.plot.text import figure_text
 from tests.records.factory import build, store

@@ -13,9 +13,8 @@ from suite.records.record import Status
 from suite.report.blocks import Figure, Head, Section, Table, View, say
 from suite.report.command import report
 from suite.report.model.labels import record_facets
-from suite.report.page import packed
-from suite.report.page.content import view_content
-from suite.report.page.facets import table_facets
+from suite.report.page import page as page_module
+from suite.report.page.content import table_facets, view_content
 from suite.report.page.page import page as written
 from suite.report.page.ran import ran_content
 from suite.report.page.runs import runs_content
@@ -52,7 +51,7 @@ def test_the_licences_of_what_the_page_holds_are_there_to_read(tmp_path):
 
 def test_a_page_that_is_written_twice_is_the_same(tmp_path):
     first = page_of(tmp_path, build())
-    packed.packed_text.cache_clear()  # that of tests, which would give the same again
+    page_module.packed_text.cache_clear()  # that of tests, which would give the same again
     path, _ = report([tmp_path / "results"], [], out=tmp_path / "again.html")
     assert path.read_text(encoding="utf-8") == first
 

@@ -66,7 +66,6 @@ def build_answers(results: Results, here: str) -> Answers:
 
 
 def _card(ruling: Ruling) -> Card:
-    """Return the question that a claim answers, with the verdict as its answer."""
     answer = ruling.answer or say_or(f"answer.card.{ruling.id}.{ruling.outcome}", ruling.word)
     return Card(question=say(f"answer.question.{ruling.id}"), answer=answer, ruling=ruling)
 
@@ -82,11 +81,11 @@ def verdicts_on(results: Results) -> dict[str, Verdict]:
 
 
 def _ruling(claim: Claim, ours: Verdicts, theirs: Verdicts) -> Ruling:
-    """Return the verdict of this machine where it suffices, with that of the others; else that of the others."""
+    """The verdict of this machine where it suffices, with that of the others; else that of the others."""
     here, there = ours.get(claim["id"]), theirs.get(claim["id"])
     in_order = [(verdict, badge) for verdict, badge in ((here, Badge.HERE), (there, Badge.ELSEWHERE)) if verdict]
-    enough = [found for found in in_order if found[0].suffices]
-    measured = [found for found in enough if found[0].machine]
+    enough = [pair for pair in in_order if pair[0].suffices]
+    measured = [pair for pair in enough if pair[0].machine]
     if not in_order:
         return _laid_out(claim, Verdict(outcome=UNMEASURED, evidence=[say(f"claim.needs.{claim['id']}")]), None)
     verdict, badge = (measured or enough or in_order)[0]
@@ -96,7 +95,6 @@ def _ruling(claim: Claim, ours: Verdicts, theirs: Verdicts) -> Ruling:
 
 
 def _laid_out(claim: Claim, verdict: Verdict, badge: Badge | None) -> Ruling:
-    """Return a verdict with all that stands beside it."""
     name = claim["id"]
     if verdict.outcome == DEFINED:
         badge = None
@@ -137,7 +135,7 @@ def _reproduced(ours: Verdicts, theirs: Verdicts) -> list[Text]:
 
 
 def _number(verdict: Verdict) -> Text:
-    """Return a verdict's word, with the number that leads it and its case."""
+    """A verdict's word, with the number that leads it and its case."""
     word, lead = verdict_word(verdict), verdict.lead
     if lead is None:
         return word

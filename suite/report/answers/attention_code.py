@@ -46,12 +46,13 @@ def code_of(file: str) -> Code:
     for top in tree.body:
         if isinstance(top, ast.ClassDef | ast.FunctionDef):
             strings = {
-                id(node.value)
+                id(part)
                 for node in ast.walk(top)
                 if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+                for part in (node, node.value)
             }
             for node in ast.walk(top):
-                if isinstance(node, ast.expr | ast.stmt) and id(node) not in strings and not _is_string(node):
+                if isinstance(node, ast.expr | ast.stmt) and id(node) not in strings:
                     lines.add(node.lineno)
                 is_matrix = (
                     isinstance(node, ast.Call)
@@ -60,10 +61,6 @@ def code_of(file: str) -> Code:
                 )
                 matrices += is_matrix
     return Code(lines=len(lines - left_out), matrices=matrices)
-
-
-def _is_string(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 @dataclass(frozen=True, kw_only=True)

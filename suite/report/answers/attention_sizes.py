@@ -120,7 +120,7 @@ def _cache_place(one: Cached) -> tuple[object, ...]:
 
 
 def _grouped_name(timing: Timing) -> str:
-    """Return a variant with its key-value heads, by what its cache is of MHA's: GQA-2."""
+    """A variant with its key-value heads, by what its cache is of MHA's: GQA-2."""
     heads, share = mapping(timing.record.settings, "geometry").get("num_heads"), timing.cache_share
     if timing.variant != "gqa" or not isinstance(heads, int) or not share:
         return variant_label(timing.variant)
@@ -199,7 +199,7 @@ def lowers_compute(results: Results) -> Verdict:
 
 
 def _evens_at(ours: LayerShape, theirs: LayerShape) -> int:
-    """Return the context from which a decode step of a whole layer takes more FLOPs, which grow evenly with it."""
+    """The context from which a decode step of a whole layer takes more FLOPs, which grow evenly with it."""
     first, second = ([layer_flops(shape, _step(tokens)) for tokens in (1, 2)] for shape in (ours, theirs))
     slope, ahead = (first[1] - first[0]) - (second[1] - second[0]), second[0] - first[0]
     return max(1, 1 + -(-ahead // slope)) if slope > 0 else 0

@@ -116,14 +116,14 @@ def _layers(pairs: Sequence[Compared]) -> list[Compared]:
 
 
 def _without(name: str, pair: Compared) -> tuple[object, ...]:
-    """Return what a pair is about but for a setting."""
+    """What a pair is about but for a setting."""
     return pair.mla.span, *sorted((key, value) for key, value in pair.settings.items() if key != name)
 
 
-def _turns_of(name: str, same: Sequence[Compared]) -> list[Text]:
-    """Return the values between which MLA turns from faster to slower, or back."""
+def _turns_of(name: str, pairs: Sequence[Compared]) -> list[Text]:
+    """The values between which MLA turns from faster to slower, or back."""
     ordered = sorted(
-        (pair for pair in same if pair.ruling != LEFT_OPEN),
+        (pair for pair in pairs if pair.ruling != LEFT_OPEN),
         key=lambda pair: number_of(pair.settings.get(name, "")) or 0.0,
     )
     turns = list[Text]()
@@ -171,7 +171,6 @@ def cheaper_training(results: Results) -> Verdict | None:
 
 
 def _peak_ratio(pair: Compared) -> float | None:
-    """Return MLA's peak over the other's."""
     ours, theirs = memory.LAYER_PEAK(pair.mla), memory.LAYER_PEAK(pair.other)
     return ours / theirs if ours and theirs else None
 
@@ -305,20 +304,22 @@ def heavy(results: Results) -> Verdict | None:
     longest = max(shares, key=_longest)
     of_case = [share for share in shares if share.case == longest.case]
     by_case = grouped(shares, lambda share: share.case).values()
-    at_longest = [share for same in by_case for share in same if share.tokens == max(other.tokens for other in same)]
+    at_longest = [share for group in by_case for share in group if share.tokens == max(other.tokens for other in group)]
     outcome = _together([share.ruling for share in at_longest])
     differing = [name for name, _ in longest.case if len({dict(share.case).get(name) for share in at_longest}) > 1]
     about = {"geometry": longest.layer.axis("geometry"), "dtype": longest.layer.axis("dtype")}
-    above, below = ([one.tokens for one in of_case if one.ruling == side] for side in (SUPPORTED, CONTRADICTED))
+    above, below = ([share.tokens for share in of_case if share.ruling == side] for side in (SUPPORTED, CONTRADICTED))
     if above and below:
         flips = say("answer.flips.heavy", below=numbers.count(max(below)), above=numbers.count(min(above)))
     else:
-        flips = say("answer.flips.heavy_none", least=numbers.count(min(one.tokens for one in of_case)))
+        flips = say("answer.flips.heavy_none", least=numbers.count(min(share.tokens for share in of_case)))
+    rulings = [share.ruling for share in shares]
+    counts = {"above": rulings.count(SUPPORTED), "below": rulings.count(CONTRADICTED), "total": len(shares)}
     return Verdict(
         outcome=outcome,
         evidence=[
             say("answer.told.heavy", told=joined("notes", map(_told_share, sorted(of_case, key=_longest))), **about),
-            _others(shares),
+            say("answer.told.shares", **counts),
         ],
         on=joined("list", map(setting_name, differing)),
         lead=lead_of_times(
@@ -330,7 +331,7 @@ def heavy(results: Results) -> Verdict | None:
         ),
         flips=flips,
         machine=machine_of(longest.layer),
-        suffices=any(one.ruling != LEFT_OPEN for one in shares),
+        suffices=any(ruling != LEFT_OPEN for ruling in rulings),
     )
 
 
@@ -387,13 +388,7 @@ def heavy_shares(results: Results) -> list[Share]:
     return sorted(shares, key=lambda one: (one.case, one.tokens))
 
 
-def _told_share(one: Share) -> Text:
-    fields = {"tokens": numbers.count(one.tokens), "time": numbers.percent(one.ratio.ratio)}
-    known = numbers.NOTHING if one.memory is None else numbers.percent(one.memory)
-    return say("answer.told.share", memory=known, **fields)
-
-
-def _others(shares: Sequence[Share]) -> Text:
-    rulings = [one.ruling for one in shares]
-    counts = {"above": rulings.count(SUPPORTED), "below": rulings.count(CONTRADICTED), "total": len(shares)}
-    return say("answer.told.shares", **counts)
+def _told_share(share: Share) -> Text:
+    fields = {"tokens": numbers.count(share.tokens), "time": numbers.percent(share.ratio.ratio)}
+    memory_share = numbers.NOTHING if share.memory is None else numbers.percent(share.memory)
+    return say("answer.told.share", memory=memory_share, **fields)

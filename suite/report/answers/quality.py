@@ -130,12 +130,6 @@ def _starved(narrow: Sequence[QualityContrast]) -> Text:
     return say("answer.flips.narrow", lower=len(lower), total=len(narrow), **named)
 
 
-def _spread(found: Sequence[QualityContrast]) -> Text:
-    """Count how comparisons ended."""
-    counts = {outcome: len(of_outcome(found, outcome)) for outcome in Outcome}
-    return joined("notes", [say(f"verdict.count.{outcome}", count=count) for outcome, count in counts.items() if count])
-
-
 def gqa_between(results: Results) -> Verdict | None:
     """GQA and MQA, with heads as wide as MHA's, against MHA; the mean of both, since they share MHA's seeds."""
     evidence = evidence_of(results)
@@ -224,11 +218,11 @@ def grading_automatic(results: Results) -> Verdict | None:
     for family in evidence.families:
         against, gradings = families.form_contrasts(family), families.gradings_of(family.main)
         for first, *arms in family.latents_in_forms:
-            found = [against[arm] for arm in arms if arm in against]
-            follows += [pair for pair in found if asked_of(pair.arm) == REVERSED and family.times(pair.arm) == 1]
+            compared = [against[arm] for arm in arms if arm in against]
+            follows += [pair for pair in compared if asked_of(pair.arm) == REVERSED and family.times(pair.arm) == 1]
             fixed += [first] if is_graded(gradings.get(first)) else []
-            sentence = joined("notes", [_form_told(family.form_of(pair.arm), pair) for pair in found])
-            sentences += [say("claim.grading.of", name=first.name, told=sentence)] if found else []
+            sentence = joined("notes", [_form_told(family.form_of(pair.arm), pair) for pair in compared])
+            sentences += [say("claim.grading.of", name=first.name, told=sentence)] if compared else []
     if not follows:
         return None
     for arm in fixed:
@@ -238,11 +232,13 @@ def grading_automatic(results: Results) -> Verdict | None:
     outcome = _follows_outcome(follows, fixed)
     clearest = max(follows, key=lambda pair: (pair.found.is_tested, pair.found.pairs, abs(pair.found.mean)))
     about = say("answer.about.reversed", name=clearest.arm.name)
+    counts = {ending: len(of_outcome(follows, ending)) for ending in Outcome}
+    ended = [say(f"verdict.count.{ending}", count=count) for ending, count in counts.items() if count]
     return Verdict(
         outcome=outcome,
         evidence=sentences,
         lead=lead_of_pairs(clearest.found, clearest.quantity.difference, about),
-        flips=say("answer.flips.grading", fixed=len(fixed)) if fixed else _spread(follows),
+        flips=say("answer.flips.grading", fixed=len(fixed)) if fixed else joined("notes", ended),
         machine=machine_of(clearest.arm),
         suffices=any(pair.found.is_tested for pair in follows),
     )

@@ -343,7 +343,6 @@ def _told_trial(trial: Trial, answer: Answer, comparison: Comparison) -> Text:
 
 
 def _told_beside(measure: str, answer: Answer) -> Text:
-    """A sentence on another measure."""
     fields = {"about": say(f"claim.about.{measure}"), "said": say(f"claim.said.{answer.pooled.conclusion}")}
     if not answer.telling:
         return say("claim.beside.few", **fields)

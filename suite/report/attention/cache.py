@@ -240,7 +240,7 @@ def _totals(models: Sequence[ModelCache]) -> dict[str, Any]:
 
 
 def _share(model: ModelCache, is_constant: bool) -> Point:
-    """Return the constant, or what lies beyond it with the whole written behind it."""
+    """The constant, or what lies beyond it with the whole written behind it."""
     whole = model.plan.cache_bytes(LONG_CONTEXT_TOKENS)
     constant = min(whole, model.plan.fixed_bytes)
     size = constant if is_constant else whole - constant
@@ -331,7 +331,6 @@ def _at(model: ModelCache, tokens: int) -> Point:
 
 
 def _kinds(model: ModelCache) -> Text:
-    """Say how many layers of each kind it has."""
     return joined("list", [_kind(layer) for layer in model.plan.layers])
 
 
@@ -350,16 +349,8 @@ def _kind(layer: LayerKind) -> Text:
     )
 
 
-def _gib(size: float) -> str:
-    return f"{size / 1024**3:,.2f}"
-
-
-def _gflop(count: float) -> str:
-    return f"{count:,.1f}"
-
-
 def _intensity(model: ModelCache) -> float:
-    """Return FLOP per byte of a decode step between the projections."""
+    """FLOP per byte of a decode step between the projections."""
     work = model.plan.kernel(STEP)
     return float(round(work.flops / work.traffic_bytes))
 
@@ -369,7 +360,7 @@ def _billions(count: float) -> str:
 
 
 def _tokens_in(size_gb: int, model: ModelCache) -> Text:
-    """Return whole tokens of context whose cache fits."""
+    """Whole tokens of context whose cache fits."""
     tokens = model.plan.tokens_in(size_gb * 1e9)
     return say("cache.any") if tokens is None else numbers.count(tokens)
 
@@ -385,7 +376,7 @@ LAYERS: list[Column[ModelCache]] = [
 KEPT: list[Column[ModelCache]] = [
     column("cache.per_token", lambda model: model.plan.growth_bytes, numbers.bytes_iec),
     column("cache.constant", lambda model: model.plan.fixed_bytes or None, numbers.bytes_iec),
-    column("cache.long_context", lambda model: model.plan.cache_bytes(LONG_CONTEXT_TOKENS), _gib),
+    column("cache.long_context", lambda model: model.plan.cache_bytes(LONG_CONTEXT_TOKENS) / 1024**3, "{:,.2f}".format),
     column("cache.of_mha", lambda model: model.share_of_mha(LONG_CONTEXT_TOKENS), numbers.percent),
 ]
 WEIGHTS: list[Column[ModelCache]] = [
@@ -393,7 +384,7 @@ WEIGHTS: list[Column[ModelCache]] = [
     column("cache.active", lambda model: model.parameters.active, _billions),
 ]
 WORK: list[Column[ModelCache]] = [
-    column("cache.step_flops", lambda model: model.plan.kernel(STEP).flops / 1e9, _gflop),
+    column("cache.step_flops", lambda model: model.plan.kernel(STEP).flops / 1e9, "{:,.1f}".format),
     column("cache.step_bytes", lambda model: model.plan.kernel(STEP).traffic_bytes, numbers.bytes_iec),
     column("cache.step_intensity", _intensity, numbers.plain_tick),
 ]

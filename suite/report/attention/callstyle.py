@@ -89,7 +89,7 @@ def _is_foreign(form: Form) -> bool:
 
 
 def _is_chosen(form: Form) -> bool:
-    """Return whether somebody asked for this backend by name."""
+    """Whether somebody asked for this backend by name."""
     return any_of(form).axis("backend") != "auto"
 
 
@@ -98,15 +98,15 @@ def _name(form: Form) -> str:
     return f"{timing.backend} {DAGGER}" if _is_foreign(form) else f"{variant_label(timing.variant)} · {timing.backend}"
 
 
-def _computations(found: Forms) -> list[Forms]:
-    """Return the forms of each computation that has several, by context."""
+def _computations(all_forms: Forms) -> list[Forms]:
+    """The forms of each computation that has several, by context."""
 
     def computed(form: Form) -> tuple[str, ...]:
         timing = any_of(form)
         return (*map(timing.axis, AGREE), *extras(timing.record), timing.label)
 
     # `auto` may have chosen what somebody also asked for by name: one form, shown once.
-    alike = grouped(sorted(found, key=_is_chosen), computed).values()
+    alike = grouped(sorted(all_forms, key=_is_chosen), computed).values()
     several = [_worst_first({_name(form): form for form in forms}.values(), LAYER) for forms in alike]
     by_context = sorted(several, key=lambda forms: (any_of(forms[0]).tokens or 0, any_of(forms[0]).label))
     return [forms for forms in by_context if len(forms) > 1]
@@ -121,7 +121,7 @@ def _worst_first(forms: Iterable[Form], span: str) -> Forms:
 
 
 def _most_telling(computations: Sequence[Forms]) -> Forms | None:
-    """Return the most forms, at the longest context. Modes alone, left to `auto`, are what every sweep has: None."""
+    """The most forms, at the longest context. Modes alone, left to `auto`, are what every sweep has: None."""
     telling = [forms for forms in computations if _is_telling([form for form in forms if LAYER in form])]
     return max(telling, key=lambda forms: (len(forms), any_of(forms[0]).tokens or 0), default=None)
 
@@ -133,7 +133,7 @@ def _is_telling(forms: Forms) -> bool:
 
 
 def _settings(computations: Sequence[Forms]) -> dict[Timing, str]:
-    """Return what tells each computation from the others, by a timing of its first form."""
+    """What tells each computation from the others, by a timing of its first form."""
     firsts = [any_of(forms[0]) for forms in computations]
     return told_apart({timing: [timing] for timing in firsts}, besides=("attention", "backend", *SUBJECT, "seq_len"))
 

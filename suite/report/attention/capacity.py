@@ -61,13 +61,13 @@ def _tokens(current: CurrentRecord) -> int | None:
 
 
 def _count(current: CurrentRecord) -> str:
-    """Return how many devices there are, before their name; nothing for one."""
+    """How many devices there are, before their name; nothing for one."""
     count = _axis(current, "tp")
     return f"{count} × " if count not in ("", "1") else ""
 
 
 def _share(current: CurrentRecord) -> Text:
-    """Return the devices and how they share the model: 8 × h200-sxm-141gb, dp."""
+    """The devices and how they share the model: 8 × h200-sxm-141gb, dp."""
     device = _count(current) + _axis(current, "hardware")
     return f"{device}, {_axis(current, 'parallel')}" if _count(current) else device
 

@@ -138,28 +138,28 @@ def _series(timing: Timing) -> tuple[str, ...]:
 
 
 def _count(timing: Timing) -> int:
-    """Return how many new tokens a case has; 0 for what is no such number."""
+    """How many new tokens a case has; 0 for what is no such number."""
     count = timing.record.case.axes.get("query_len")
     return count if isinstance(count, int) and 0 < count < MOST_TOKENS else 0
 
 
 def _predicted(both: Sequence[Timing], tokens: int) -> Predicted:
-    """Return it from the sizes in a record; a foreign one may lack them.
+    """The counts by FLOPs and by the roofline from the sizes in a record; a foreign one may lack them.
 
     Neither where `match` moved the sizes or the cache is quantised: the prediction knows only the plain case.
     """
     first, axes, settings = both[0], both[0].record.case.axes, both[0].record.settings
     if first.axis("match") != "heads" or first.axis("cache_dtype"):
         return None, None
-    known = [ceilings for timing in both[1:] if (ceilings := ceilings_of(timing.record, LAYER))]
+    layer_ceilings = [ceilings for timing in both[1:] if (ceilings := ceilings_of(timing.record, LAYER))]
     try:
         geometry, attention = geometry_from(settings["geometry"]), settings["attention"]
         sizes = {name: attention.get(name) for name in LATENT_SIZES}
         sizes |= {"latent_norm": attention.get("latent_norm", True), "tp": axes["tp"]}
         by_flops = flops_crossover(geometry, seq_len=tokens, **sizes)
-        if not known:
+        if not layer_ceilings:
             return by_flops, None
-        flops, traffic = (median(map(attrgetter(name), known)) for name in ("flops_per_s", "bytes_per_s"))
+        flops, traffic = (median(map(attrgetter(name), layer_ceilings)) for name in ("flops_per_s", "bytes_per_s"))
         ceilings, size = Ceilings(flops_per_s=flops, bytes_per_s=traffic), ELEMENT_BYTES[first.axis("dtype")]
         passed = {"seq_len": tokens, "batch": axes["batch"], "element_bytes": size, **sizes}
         return by_flops, roofline_crossover(geometry, ceilings, **passed)
@@ -204,7 +204,7 @@ def _measured(found: Sequence[Crossing], results: Results) -> list[Series]:
 
 
 def _heads(line: Sequence[Crossing]) -> list[str]:
-    """Return what a series is called by: its label, geometry and dtype."""
+    """What a series is called by: its label, geometry and dtype."""
     first = line[0].timings[0]
     return [first.label, first.axis("geometry"), first.axis("dtype")]
 

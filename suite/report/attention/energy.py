@@ -32,7 +32,7 @@ def build(results: Results) -> Section | None:
 
 
 def _joules(timing: Timing) -> float | None:
-    """Return a token's energy."""
+    """The energy of one token; None where it is not noted or not plausible."""
     joules = joules_per_token(timing.record, timing.span)
     return joules if joules is not None and PLAUSIBLE_J[0] < joules < PLAUSIBLE_J[1] else None
 

@@ -161,11 +161,11 @@ def key_of(timing: Timing) -> Pairs:
     return (*axes_of(timing, NOT_SHARED), *named)
 
 
-def _compared(found: Sequence[Timing], projected: Sequence[Timing]) -> Compared:
-    """Return the longest of the contexts that have the most variants on the most machines."""
-    tokens = usual_context((timing.tokens, (timing.variant, _place(timing))) for timing in found)
+def _compared(measured: Sequence[Timing], projected: Sequence[Timing]) -> Compared:
+    """The longest of the contexts that have the most variants on the most machines."""
+    tokens = usual_context((timing.tokens, (timing.variant, _place(timing))) for timing in measured)
     assert tokens is not None
-    at = sorted((timing for timing in found if timing.tokens == tokens), key=lambda timing: -timing.median_s)
+    at = sorted((timing for timing in measured if timing.tokens == tokens), key=lambda timing: -timing.median_s)
     times = [DeviceTime(place=_place(timing), timing=timing, time_s=timing.median_s) for timing in at]
     for timing in at:
         if share := timing.roofline[0]:
@@ -176,11 +176,11 @@ def _compared(found: Sequence[Timing], projected: Sequence[Timing]) -> Compared:
             allowed = least_times_s(flops=flops, traffic_bytes=traffic, dtype=timing.axis("dtype"))
             times += [DeviceTime(place=Place(name=name), timing=timing, time_s=s) for name, s in allowed.items()]
             times += _expected(timing, flops, traffic)
-    known = [(Place(name=timing.axis("hardware")), timing) for timing in projected if timing.tokens == tokens]
-    times += [DeviceTime(place=place, timing=timing, time_s=timing.median_s) for place, timing in known]
+    projections = [(Place(name=timing.axis("hardware")), timing) for timing in projected if timing.tokens == tokens]
+    times += [DeviceTime(place=place, timing=timing, time_s=timing.median_s) for place, timing in projections]
     times += [
         DeviceTime(place=replace(place, is_expected=True), timing=timing, time_s=expected_s)
-        for place, timing in known
+        for place, timing in projections
         if (expected_s := timing.amount("expected_s"))
     ]
     # The last counts: the fastest of what was measured, and a projected record before what a measured one allows.
@@ -207,13 +207,13 @@ def _expected(timing: Timing, flops: float, traffic_bytes: float) -> Iterable[De
 
 
 def _place(timing: Timing) -> Place:
-    """Return a machine; of several in one folder each has a label of its own."""
+    """A machine; of several in one folder each has a label of its own."""
     name, threads = machine_name(timing.record), timing.axis("threads")
     return Place(name=name, is_measured=True, label=timing.label, threads=threads)
 
 
 def _ordered(times: Iterable[DeviceTime]) -> list[Place]:
-    """Return measured places first, then devices by their least time, the expected ones below the bound."""
+    """Measured places first, then devices by their least time, the expected ones below the bound."""
     fastest_first = sorted(times, key=lambda time: (not time.place.is_measured, time.time_s, time.place.name))
     devices = list(dict.fromkeys((time.place.is_measured, time.place.name) for time in fastest_first))
     places = dict.fromkeys(time.place for time in fastest_first)

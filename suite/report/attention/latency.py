@@ -66,7 +66,7 @@ METRIC = Metric(
 
 
 def _interval(timing: Timing) -> Interval | None:
-    """Return the median's interval, which a single reading has none of."""
+    """The median's interval, which a single reading has none of."""
     return timing.interval if timing.interval.count > 1 else None
 
 
@@ -138,7 +138,7 @@ def _headline(ranked: Sequence[Timing], settings: Mapping[Timing, str], results:
 
 
 def _item(timing: Timing) -> Text:
-    """Return a variant with its time and what it keeps of MHA's cache."""
+    """A variant with its time and what it keeps of MHA's cache."""
     item, share = f"{timing.full_name} {numbers.seconds(timing.median_s)}", timing.cache_share
     is_told = share is not None and timing.variant != BASELINE
     return say("finding.item", item=item, share=numbers.percent(share or 0)) if is_told else item

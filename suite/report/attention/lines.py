@@ -131,9 +131,9 @@ def span_views(found: Sequence[Timing], draw: Callable[[Sequence[Timing]], Mappi
     return [View(title=span_title(span), figure=draw(of_span)) for span, of_span in by_span(found).items()]
 
 
-def _lines(metric: Metric, found: Sequence[Timing]) -> list[Series]:
-    """Return a line for each variant and its settings, and for each backend where a context has several."""
-    ordered = sorted(found, key=lambda timing: timing.tokens or 0)
+def _lines(metric: Metric, timings: Sequence[Timing]) -> list[Series]:
+    """A line for each variant and its settings, and for each backend where a context has several."""
+    ordered = sorted(timings, key=lambda timing: timing.tokens or 0)
     at_context = grouped(ordered, lambda timing: (timing.variant_name, timing.line[1:], timing.tokens))
     is_joined = len(at_context) == len(ordered)
 

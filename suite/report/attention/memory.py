@@ -49,7 +49,7 @@ def _peak(timing: Timing) -> float | None:
 
 
 def _axis(title: Text, peaks: Sequence[float]) -> Axis:
-    """Return an axis from tick to tick: peaks often differ little, and so it has two of them at least."""
+    """An axis from tick to tick: peaks often differ little, and so it has two of them at least."""
     (low, _), *_, (high, _) = byte_ticks(peaks)
     return byte_axis(title, peaks, range=[math.log10(low) - 0.05, math.log10(high) + 0.05])
 
@@ -79,7 +79,7 @@ METRIC = Metric(
 
 
 def _cases(group: Group) -> list[Timing]:
-    """Return a timing for each record that notes a size."""
+    """A timing for each record that notes a size."""
     sizes = (COUNTED, LAYER_PEAK, KERNEL_PEAK)
     return [timing for timing in one_a_record(group.timings) if any(size(timing) is not None for size in sizes)]
 

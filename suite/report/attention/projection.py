@@ -133,9 +133,9 @@ def _expected(timing: Timing) -> str:
 
 
 def _expected_by(timing: Timing) -> str:
-    """Return the fit that a record's expected times come from; empty where it gives none."""
-    said = str(timing.record.provenance.get("expected_by") or "")
-    return said if _expected(timing) else ""
+    """The fit that a record's expected times come from; empty where it gives none."""
+    fit = str(timing.record.provenance.get("expected_by") or "")
+    return fit if _expected(timing) else ""
 
 
 def _table(title: Text, settings: Text, facets: Mapping[str, Text], found: Sequence[Timing], results: Results) -> Table:
@@ -175,5 +175,5 @@ def _table(title: Text, settings: Text, facets: Mapping[str, Text], found: Seque
 
 
 def _place(timing: Timing) -> Hashable:
-    """Return where variants are compared."""
+    """Variants that agree in this are compared with each other."""
     return timing.tokens, _device(timing), timing.label, timing.span

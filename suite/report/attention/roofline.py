@@ -105,12 +105,12 @@ def _bytes_per_s(timing: Timing) -> float | None:
 
 
 def _intensity(timing: Timing) -> float | None:
-    """Return useful FLOPs a byte of the least traffic."""
+    """Useful FLOPs a byte of the least traffic."""
     return plausible_rate(timing.amount("flops"), timing.amount("traffic_bytes"))
 
 
 def _cold(timing: Timing) -> float | Text | None:
-    """Return the median after the caches were flushed, or in words why there is none of its own."""
+    """The median after the caches were flushed, or in words why there is none of its own."""
     cold = str(timing.record.provenance.get("cold"))
     if cold in ("as_warm", "every_run"):
         return say(f"roofline.{cold}")
@@ -174,10 +174,10 @@ def _point(timing: Timing) -> Point:
     return Point(x=_intensity(timing), y=rate, hover=hover, facets=about, runs=runs)
 
 
-def _legend(found: Sequence[Timing]) -> list[dict[str, Any]]:
-    """Return what colour and filling mean, once each: a line for every series would be dozens."""
-    styles = {timing.variant_name: variant_style(timing.variant) for timing in found}
-    phases = dict.fromkeys(timing.axis("phase") for timing in found)
+def _legend(firsts: Sequence[Timing]) -> list[dict[str, Any]]:
+    """What colour and filling mean, once each: a line for every series would be dozens."""
+    styles = {timing.variant_name: variant_style(timing.variant) for timing in firsts}
+    phases = dict.fromkeys(timing.axis("phase") for timing in firsts)
     entries = []
     for name, style in styles.items():
         entries.append(meaning(name, facets={"variant": name}, color=style.colour, symbol=style.marker))
@@ -187,15 +187,15 @@ def _legend(found: Sequence[Timing]) -> list[dict[str, Any]]:
     return entries
 
 
-def _roof(found: Sequence[Timing]) -> list[Series]:
-    """Return the measured ceilings: the best arithmetic level, the fastest and the slowest memory rising to it."""
-    ceilings = [ceiling for timing in found if (ceiling := ceilings_of(timing.record, timing.span))]
+def _roof(timed: Sequence[Timing]) -> list[Series]:
+    """The measured ceilings: the best arithmetic level, the fastest and the slowest memory rising to it."""
+    ceilings = [ceiling for timing in timed if (ceiling := ceilings_of(timing.record, timing.span))]
     peaks = [rate for ceiling in ceilings if (rate := plausible_rate(ceiling.flops_per_s))]
     speeds = [rate for ceiling in ceilings if (rate := plausible_rate(ceiling.bytes_per_s))]
     if not peaks or not speeds:
         return []
     peak, fastest, slowest = max(peaks), max(speeds), min(speeds)
-    intensities = [_intensity(timing) or 1 for timing in found]
+    intensities = [_intensity(timing) or 1 for timing in timed]
     first, last = min(*intensities, peak / fastest) / 2, max(*intensities, peak / slowest) * 2
     level = say("roofline.arithmetic", rate=numbers.giga(peak))
     roof = [_line(level, "solid", (peak / fastest, peak), (last, peak))]

@@ -166,7 +166,7 @@ class Errors:
 
 
 def _bound_s(timing: Timing) -> float | None:
-    """Return the kernel's least time at the ceilings that its own run measured, where it did."""
+    """The kernel's least time at the ceilings that its own run measured, where it did."""
     ceilings = ceilings_of(timing.record, KERNEL)
     flops, traffic = timing.amount("flops"), timing.amount("traffic_bytes")
     bound_s = ceilings.bound_s(flops=flops, traffic_bytes=traffic) if ceilings and flops and traffic else 0.0
@@ -277,7 +277,7 @@ def pair_table(pairs: Sequence[Pair], results: Results) -> Table:
             column("signmap.new_tokens", lambda pair: pair.mla.axis("query_len"), kind=Kind.NUMBER),
             *columns_of(mla, [CONTEXT]),
             column("signmap.measured_ratio", lambda pair: pair.measured, numbers.times),
-            column("signmap.range", _range, kind=Kind.NUMBER),
+            column("signmap.range", lambda pair: times_range(*pair.ends), kind=Kind.NUMBER),
             column("signmap.predicted", lambda pair: pair.predicted, numbers.times),
             column("signmap.rank_heads", lambda pair: pair.heads, numbers.count),
             column("signmap.rank_kv_heads", lambda pair: pair.kv_heads, numbers.count),
@@ -290,10 +290,6 @@ def pair_table(pairs: Sequence[Pair], results: Results) -> Table:
         note=say("signmap.measured_note", reach=one_launch_reach()),
         facets_of=lambda pair: row_facets(pair.mla),
     )
-
-
-def _range(pair: Pair) -> str:
-    return times_range(*pair.ends)
 
 
 def build(results: Results) -> Section:
@@ -417,14 +413,14 @@ def _hover(row: str, count: int, bound: Duel, expected: ExpectedDuel | None) -> 
 
 
 def _machine_rows(measured: Mapping[str, Mapping[Cell, Pair]], heads: int, tp: int) -> list[Row]:
-    """Return what a machine's own ceilings say of its cells and, above it, since rows are drawn upwards, what came of
+    """What a machine's own ceilings say of its cells and, above it, since rows are drawn upwards, what came of
     it. A gap sets it off."""
     lines: list[Row] = []
     for name, cells in measured.items():
         pairs = [cells.get((heads, tp, count)) for count in QUERY_LENS]
         if any(pairs):
-            ceilings = [one for pair in cells.values() if (one := ceilings_of(pair.mla.record, KERNEL))]
-            ridge = f"{median(found.ridge_flops_per_byte for found in ceilings):.0f}" if ceilings else ""
+            ceilings = [ceiling for pair in cells.values() if (ceiling := ceilings_of(pair.mla.record, KERNEL))]
+            ridge = f"{median(ceiling.ridge_flops_per_byte for ceiling in ceilings):.0f}" if ceilings else ""
             computed = dotted(say("signmap.row_computed", name=figure_text(name)), ridge)
             seen = say("signmap.row_measured", name=figure_text(name))
             predicted = [None if pair is None else pair.predicted for pair in pairs]

@@ -112,7 +112,7 @@ def _model(name: str) -> dict[str, Any]:
 
 
 def _layer(layer: LayerKind) -> dict[str, Any]:
-    """Return a layer's sizes; of a latent one those of its geometry."""
+    """A layer's sizes; of a latent one those of its geometry."""
     defaults = {field.name: field.default for field in fields(layer)}
     sizes = {name: getattr(layer, name) for name in defaults if name not in (*SHAPES, "hidden_size")}
     if isinstance(layer, LatentLayers):
@@ -121,12 +121,12 @@ def _layer(layer: LayerKind) -> dict[str, Any]:
     if indexer is not None:
         indexer_defaults = {field.name: field.default for field in fields(indexer)}
         sizes["indexer"] = {name: value for name, value in asdict(indexer).items() if value != indexer_defaults[name]}
-    told = {name: value for name, value in sizes.items() if value is not None and value != defaults.get(name)}
-    return {"kind": layer.kind, **told}
+    settings = {name: value for name, value in sizes.items() if value is not None and value != defaults.get(name)}
+    return {"kind": layer.kind, **settings}
 
 
 def _rl(settings: Mapping[str, Any]) -> list[int] | None:
-    """Return the sizes that a step's memory follows from, in the order of ModelSizes; None of a model that it is not
+    """The sizes that a step's memory follows from, in the order of ModelSizes; None of a model that it is not
     of."""
     try:
         return [int(value) for value in asdict(model_sizes(settings)).values()]
@@ -145,15 +145,17 @@ def _device(device: Hardware) -> dict[str, Any]:
     return found
 
 
-def _calibration(known: Calibration) -> dict[str, Any]:
-    """Return the fits as rows. Of kernels: name, heads, key-value heads, two widths, floor, shares of bandwidth and of
+def _calibration(calibration: Calibration) -> dict[str, Any]:
+    """The fits as rows. Of kernels: name, heads, key-value heads, two widths, floor, shares of bandwidth and of
     the peak; of products: kind, weights, rows, floor, share. Then all end with the family and its errors: nine in ten
     within, median, cells."""
     kernels = [
-        [*astuple(fit.of), fit.floor_s, *known.shares[fit], *_errors(fit.of.family, fit)] for fit in known.decode
+        [*astuple(fit.of), fit.floor_s, *calibration.shares[fit], *_errors(fit.of.family, fit)]
+        for fit in calibration.decode
     ]
     products = [
-        [fit.kind, fit.weights, fit.rows, fit.floor_s, fit.share, *_errors(fit.family, fit)] for fit in known.products
+        [fit.kind, fit.weights, fit.rows, fit.floor_s, fit.share, *_errors(fit.family, fit)]
+        for fit in calibration.products
     ]
     return {"fits": kernels, "products": products}
 

@@ -69,14 +69,14 @@ def decode_cell(record: Record) -> Cell | None:
 
 
 def _median_s(record: Record) -> float | None:
-    """Return the median of what was measured of the kernel; None where nothing was."""
+    """The median of what was measured of the kernel; None where nothing was."""
     is_measured = record.evidence is Evidence.MEASURED and record.status is Status.OK
     usable = [reading for reading in record.series("latency_s", KERNEL) if 0 < reading.value < math.inf]
     return launched_interval(by_launch(usable)).median if usable and is_measured else None
 
 
 def _heads(record: Record) -> int:
-    """Return the query heads of one rank; 0 where a record does not say."""
+    """The query heads of one rank; 0 where a record does not say."""
     geometry, tp = record.settings.get("geometry"), _size(record.case.axes.get("tp"))
     heads = _size(geometry.get("num_heads")) if isinstance(geometry, Mapping) else 0
     return heads // tp if tp and heads % tp == 0 else 0
@@ -114,10 +114,10 @@ def _kernel(record: Record) -> Kernel | None:
 
 
 def _size(value: object) -> int:
-    """Return a size; 0 for what is none."""
+    """A size; 0 for what is none."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < LARGEST else 0
 
 
 def _whole(value: float) -> int:
-    """Return a whole number; 0 for another."""
+    """A whole number; 0 for another."""
     return int(value) if math.isfinite(value) and value == int(value) and value < LARGEST else 0

@@ -4,12 +4,11 @@ What a reader can choose by, a facet, has a key: its English name as a figure ma
 address works in each. `terms` says what it is called.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from suite.report.blocks import Answers, Figure, Section, Table
-from suite.report.page.facets import table_facets
+from suite.report.blocks import Answers, Facets, Figure, Section, Table
 from suite.report.page.texts import Texts
 from suite.report.plot.text import figure_text
 
@@ -77,7 +76,7 @@ def _figure(said: Figure, keyed: Figure, numbers: Numbers, terms: dict[str, str]
 def _numbered(
     figure: Mapping[str, Any], keyed: Mapping[str, Any], numbers: Numbers, terms: dict[str, str]
 ) -> dict[str, Any]:
-    """Return a figure whose points say by number which runs they are made of, and by English words what about."""
+    """A figure whose points say by number which runs they are made of, and by English words what about."""
     data = []
     for trace, english in zip(figure["data"], keyed["data"], strict=True):
         done = dict(trace)
@@ -111,6 +110,18 @@ def _table(said: Table, keyed: Table, terms: dict[str, str]) -> dict[str, Any]:
         "rows": [list(row) for row in said.rows],
         "rowFacets": list(map(_keys, row_facets)),
     }
+
+
+def table_facets(table: Table) -> tuple[Facets, Sequence[Facets]]:
+    """Return what a table's rows are about: what they all share, said once, and for each row the rest."""
+    first, *rows = table.row_facets or [{}]
+    shared = {
+        name: value
+        for name, value in first.items()
+        if isinstance(value, str) and all(row.get(name) == value for row in rows)
+    }
+    rest = [{name: value for name, value in row.items() if name not in shared} for row in table.row_facets]
+    return {**table.facets, **shared}, rest if any(rest) else []
 
 
 def _learn(said: Mapping[str, Any], keyed: Mapping[str, Any], terms: dict[str, str]) -> None:

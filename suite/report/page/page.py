@@ -6,7 +6,11 @@ hash alone (Content-Security-Policy), so that text which slipped through would s
 send nothing; the policy allows plotly.js by its very text. Text is put into the page as text, never as markup.
 """
 
+import base64
 import functools
+import gzip
+import hashlib
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,12 +24,14 @@ from suite.records.metrics import METRICS
 from suite.report.blocks import Answers, Section
 from suite.report.model.results import Results
 from suite.report.page.content import answers_content, view_content
-from suite.report.page.packed import in_script, packed, packed_text, policy
 from suite.report.page.ran import ran_content
 from suite.report.page.runs import run_numbers, runs_content
 from suite.report.page.texts import LANGUAGES, Texts, load_texts
 
 HERE = Path(__file__).parent
+SAFE_IN_SCRIPT = str.maketrans(
+    {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+)
 COMMENT = re.compile(r"/\*[*!].*?\*/", re.DOTALL)
 PLOTLY_CONFIG = {
     "showSendToCloud": False,
@@ -105,7 +111,6 @@ def _contents(
     results: Results,
     languages: Mapping[str, Texts],
 ) -> Iterable[tuple[str, str, Any]]:
-    """Yield the content of each view in each language."""
     numbers = run_numbers(results)
     keyed = {view: [languages["en"].section(section) for section in sections] for view, sections in views.items()}
     for name, texts in languages.items():
@@ -117,7 +122,7 @@ def _contents(
 
 
 def _frame(views: Mapping[str, Sequence[Section]], languages: Mapping[str, Texts], lang: str) -> dict[str, Any]:
-    """Return what the scripts need before anything is opened: what there is, and what they say."""
+    """What the scripts need before anything is opened: what there is, and what they say."""
     return {
         "version": __version__,
         "plotlyConfig": PLOTLY_CONFIG,
@@ -136,6 +141,37 @@ def _frame(views: Mapping[str, Sequence[Section]], languages: Mapping[str, Texts
     }
 
 
+def in_script(value: Any) -> Markup:
+    """Return plain data as JSON that cannot end the script element it stands in."""
+    return Markup(_json(value).translate(SAFE_IN_SCRIPT))
+
+
+def packed(value: Any) -> str:
+    """Return plain data as compressed JSON in base64."""
+    return packed_text(_json(value))
+
+
+@functools.lru_cache(maxsize=16)
+def packed_text(text: str) -> str:
+    """Return text compressed, in base64; the same each time, so that a page that is written twice does not differ."""
+    # A foreign record may hold half a surrogate pair, which UTF-8 cannot write.
+    return base64.b64encode(gzip.compress(text.encode(errors="replace"), mtime=0)).decode()
+
+
+def policy(scripts: Iterable[str]) -> str:
+    """Return a Content-Security-Policy under which these very scripts run, and nothing is loaded or sent."""
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
 @functools.cache
 def _part(folder: str, name: str) -> str:
     return (HERE / folder / name).read_text(encoding="utf-8")
@@ -152,7 +188,7 @@ def _plotly_js() -> str:
 
 
 def _notices(sources: Iterable[str]) -> str:
-    """Return the licences of what is bundled in the page: packed as it is, nobody could read them there."""
+    """The licences of what is bundled in the page: packed as it is, nobody could read them there."""
     notices = [
         text
         for source in sources

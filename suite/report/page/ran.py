@@ -31,7 +31,8 @@ def _sentence(key: str, records: Sequence[Record], texts: Texts) -> str:
     ended = Counter(record.status for record in records)
     refused = sum(ended[status] for status in REFUSED)
     days = sorted(filter(None, (started_at(record)[:10] for record in records)))
-    commits = list(dict.fromkeys(_commit(record) for record in sorted(records, key=started_at, reverse=True)))
+    newest_first = sorted(records, key=started_at, reverse=True)
+    commits = list(dict.fromkeys(clip_text(record.provenance.get("commit"))[:7] for record in newest_first))
     machines = list(dict.fromkeys(filter(None, (plain_name(machine_name(record)) for record in records))))
     return texts(
         key,
@@ -46,11 +47,7 @@ def _sentence(key: str, records: Sequence[Record], texts: Texts) -> str:
 
 
 def _few(names: Sequence[str], texts: Texts) -> str:
-    """Return the first names, and how many more there are."""
+    """The first names, and how many more there are."""
     shown = texts("punctuation.list").join(names[:MOST_NAMED]) or numbers.NOTHING
     more = len(names) - MOST_NAMED
     return texts("page.and_more", names=shown, count=more) if more > 0 else shown
-
-
-def _commit(record: Record) -> str:
-    return clip_text(record.provenance.get("commit"))[:7]

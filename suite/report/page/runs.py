@@ -68,7 +68,7 @@ class Pool:
 
 
 def _line(label: str, record: Record, machine: str) -> dict[str, Any]:
-    """Return what a list and a point's card say of a run."""
+    """What a list and a point's card say of a run."""
     commit = record.provenance.get("commit")
     return {
         "key": record.run_key[:12],
@@ -87,30 +87,30 @@ def _line(label: str, record: Record, machine: str) -> dict[str, Any]:
 
 
 def _numbers(readings: Sequence[Reading]) -> list[list[Any]]:
-    """Return the count and the value of each span and metric, and of repeated timings the ends of the interval."""
-    found = []
-    for (span, metric), same in grouped(readings, lambda reading: (reading.span, reading.metric)).items():
-        usable = [reading for reading in same if reading.metric not in TIMED or is_plausible(reading.value)]
+    """The count and the value of each span and metric, and of repeated timings the ends of the interval."""
+    rows = []
+    for (span, metric), repeats in grouped(readings, lambda reading: (reading.span, reading.metric)).items():
+        usable = [reading for reading in repeats if reading.metric not in TIMED or is_plausible(reading.value)]
         if not usable:
             continue
         if metric in TIMED:
             interval = launched_interval(by_launch(usable))
             ends = [interval.low, interval.high] if interval.count > 1 else []
-            found.append([span, metric, interval.count, interval.median, *ends])
+            rows.append([span, metric, interval.count, interval.median, *ends])
         else:
-            found.append([span, metric, len(usable), _plain(usable[-1].value)])
-    return found
+            rows.append([span, metric, len(usable), _plain(usable[-1].value)])
+    return rows
 
 
 def _readings(record: Record) -> list[list[Any]]:
-    """Return the values of each repeated timing, in the order in which they were taken; none of a run of many steps."""
+    """The values of each repeated timing, in the order in which they were taken; none of a run of many steps."""
     if len(record.readings) > MOST_READINGS:
         return []
     timed = [reading for reading in record.readings if reading.metric in TIMED]
     every = grouped(timed, lambda reading: (reading.span, reading.metric))
-    return [[span, metric, [_plain(reading.value) for reading in same]] for (span, metric), same in every.items()]
+    return [[span, metric, [_plain(reading.value) for reading in repeats]] for (span, metric), repeats in every.items()]
 
 
 def _plain(value: float) -> float | str:
-    """Return a number as JSON has it: one that is not finite is a text."""
+    """A number as JSON has it: one that is not finite is a text."""
     return value if math.isfinite(value) else str(value)

@@ -60,7 +60,7 @@ class Texts:
         return self._inside(value, self.render_block)
 
     def _render_figure(self, value: Any) -> Any:
-        """Return a figure in this language; what is not our own in it is made harmless."""
+        """A figure in this language; what is not our own in it is made harmless."""
         is_text = isinstance(value, Say | Joined)
         return self.render(value, figure_text) if is_text else self._inside(value, self._render_figure)
 

@@ -134,7 +134,6 @@ def panels_height_px(count: int) -> int:
 
 
 def _band(line: Series) -> dict[str, Any]:
-    """Return what lies between the ends of a line's points."""
     x = [point.x for point in line.points]
     low, high = zip(*(point.ends for point in line.points if point.ends is not None), strict=True)
     return {
@@ -154,7 +153,7 @@ def _band(line: Series) -> dict[str, Any]:
 
 
 def _axis(name: str, place: int) -> str:
-    """Return Plotly's name: yaxis, yaxis2 and so on."""
+    """Plotly's name: yaxis, yaxis2 and so on."""
     return f"{name}{place + 1}" if place else name
 
 
@@ -165,7 +164,7 @@ def _domain(place: int, count: int) -> list[float]:
 
 
 def _panel_title(text: Text, domain: Sequence[float], *, on_top: bool) -> dict[str, Any]:
-    """Return an annotation in a panel's right corner."""
+    """An annotation in a panel's right corner."""
     low, high = domain
     return {
         "text": figure_text(text),

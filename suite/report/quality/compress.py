@@ -97,7 +97,6 @@ def _classes(experiment: CompressExperiment) -> Figure:
 
 
 def _facets(experiment: CompressExperiment) -> dict[str, Text]:
-    """Return what a reader chooses an experiment by."""
     return {"label": experiment.label, "setting": dotted(experiment.title, experiment.settings) or say("rl.usual")}
 
 
@@ -117,16 +116,16 @@ def _figure(name: str, experiment: CompressExperiment, views: Sequence[View], he
 
 
 def _with_origin(text: Text, experiment: CompressExperiment) -> Text:
-    """Return a caption or a note, and behind it what the weights are that its numbers stand on."""
+    """A caption or a note, and behind it what the weights are that its numbers stand on."""
     weights = dict.fromkeys(run.weights for run in design.runs_in(experiment) if run.weights)
     origin = say("compress.origin", weights=joined("notes", weights)) if weights else say("compress.no_origin")
     return joined("sentence", [text, origin])
 
 
 def _has_close_up(experiment: CompressExperiment) -> bool:
-    """Return whether some latents cost little enough to be looked at by themselves, and others would hide it."""
-    known = [run for arm in design.latents(experiment) for run in arm.runs if run.times is not None]
-    return FEWEST_NEAR <= sum(run.is_near for run in known) < len(known)
+    """Whether some latents cost little enough to be looked at by themselves, and others would hide it."""
+    runs = [run for arm in design.latents(experiment) for run in arm.runs if run.times is not None]
+    return FEWEST_NEAR <= sum(run.is_near for run in runs) < len(runs)
 
 
 def _plot(experiment: CompressExperiment, view: str, value: ValueOf) -> dict[str, Any]:
@@ -312,12 +311,12 @@ def _logits_check(run: CompressRun) -> tuple[Text, Text]:
 
 
 def _perplexity_check(run: CompressRun) -> tuple[Text, Text]:
-    """Return the change of perplexity and what may be said of it: an experiment has one run in eight bits."""
-    found = changes([-loss for loss in run.added(ALL)], margin=NATS_MARGIN)
-    if run.times is None or found is None:
+    """The change of perplexity and what may be said of it: an experiment has one run in eight bits."""
+    change = changes([-loss for loss in run.added(ALL)], margin=NATS_MARGIN)
+    if run.times is None or change is None:
         return "", ""
-    is_few = found.outcome is Outcome.FEW
-    sentence = say("compress.check.few", count=found.pairs) if is_few else verdict(found, "nats")
+    is_few = change.outcome is Outcome.FEW
+    sentence = say("compress.check.few", count=change.pairs) if is_few else verdict(change, "nats")
     return say("compress.perplexity_by", change=run.times.written(design.change_text)), sentence
 
 
@@ -425,7 +424,7 @@ def compressed_told(experiment: CompressExperiment) -> Text:
 
 
 def _part(kind: str, run: CompressRun, name: Text, *, point: str = "", **more: Text) -> Headline:
-    """Return a part of the headline, and the point that it makes where it comes first."""
+    """A part of the headline, and the point that it makes where it comes first."""
     fields = {"share": _share(run), "rank": run.rank or numbers.NOTHING, "rise": numbers.percent(RISE)}
     fields["change"] = design.change_text(run.times.mean) if run.times else numbers.NOTHING
     return Headline(
@@ -469,7 +468,7 @@ def _goes_first(arm: MethodArm, experiment: CompressExperiment) -> Headline | No
 
 
 def _change(run: CompressRun) -> Text | None:
-    """Return the change of perplexity; nothing of the model as it is."""
+    """The change of perplexity; nothing of the model as it is."""
     return None if run is run.own else _said(run.times, design.change_text)
 
 

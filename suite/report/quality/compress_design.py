@@ -105,7 +105,7 @@ def value_of(by_window: ByWindow) -> Value | None:
 
 
 def _exponential(value: Value | None) -> Value | None:
-    """Return the perplexity of a mean loss, or of a difference the ratio of perplexities; None beyond what can be."""
+    """The perplexity of a mean loss, or of a difference the ratio of perplexities; None beyond what can be."""
     if value is None:
         return None
     losses = [value.mean, *(ends_of(value.interval) or ())]
@@ -258,15 +258,15 @@ def read_compress_run(current: CurrentRecord, key: Pairs) -> CompressRun | None:
 
 
 def _text(readings: Sequence[Reading]) -> dict[str, dict[int, Part]]:
-    """Return the classes of each window whose loss, tokens and words are all known."""
+    """The classes of each window whose loss, tokens and words are all known."""
     losses, tokens, words = (by_span(readings, f"text_{name}", TEXT) for name in ("loss", "tokens", "words"))
-    found: dict[str, dict[int, Part]] = defaultdict(dict)
+    parts: dict[str, dict[int, Part]] = defaultdict(dict)
     for name in losses.keys() & tokens.keys() & words.keys():
         for window in sorted(losses[name].keys() & tokens[name].keys() & words[name].keys()):
             part = Part(loss=losses[name][window], tokens=tokens[name][window], words=words[name][window])
             if name != ALL or part.tokens > 0:
-                found[name][window] = part
-    return found
+                parts[name][window] = part
+    return parts
 
 
 def _kept(readings: Sequence[Reading]) -> dict[int, float]:
@@ -305,7 +305,7 @@ def compress_experiments(results: Results) -> Sequence[CompressExperiment]:
 
 
 def _named(arms: Sequence[MethodArm]) -> list[MethodArm]:
-    """Return an experiment's methods in their order; one that stands there with several calibrations says its own."""
+    """An experiment's methods in their order; one that stands there with several calibrations says its own."""
 
     def place(method: str) -> int:
         return METHODS.index(method) if method in METHODS else len(METHODS)
@@ -397,7 +397,7 @@ def _rise(arm: MethodArm, run: CompressRun, measure: Measure) -> Rise:
 
 
 def _less(ours: ByWindow, theirs: ByWindow) -> list[float]:
-    """Return the difference of two ratios; nothing where they are of different windows."""
+    """The difference of two ratios; nothing where they are of different windows."""
     return [our - their for our, their in zip(ours, theirs, strict=True)] if len(ours) == len(theirs) else []
 
 

@@ -166,7 +166,7 @@ def _map(falls: Falls, runs: Sequence[str]) -> dict[str, Any]:
 
 
 def _head_names(heads: Sequence[str]) -> list[Text]:
-    """Return their names, with the layer where there are several."""
+    """Names of heads, with the layer where there are several."""
     places = [(int(layer) + 1, int(head) + 1) for _, layer, _, head in map(str.split, heads)]
     if len({layer for layer, _ in places}) > 1:
         return [say("quality_tiers.head_of", layer=layer, head=head) for layer, head in places]

@@ -132,7 +132,7 @@ def _task_table(of_task: Sequence[QualityExperiment]) -> Table:
 
 
 def _of_task(arm: QualityArm) -> dict[str, Any]:
-    """Return what tells a table of a task from those of others."""
+    """What tells a table of a task from those of others."""
     return {"settings": arm.first.task, "facets": {"task": arm.first.task}}
 
 
@@ -212,7 +212,7 @@ def _experiment_and_tier(found: QualityContrast) -> Text:
 
 
 def _without_a_part(experiment: QualityExperiment) -> list[tuple[QualityArm, QualityArm]]:
-    """Return latents without a part beside those that agree with them in everything else."""
+    """Latents without a part beside those that agree with them in everything else."""
     latents = {arm.key: arm for arm in experiment.arms if design.is_latent(arm)}
     return [
         (arm, latents[rest])
@@ -257,7 +257,7 @@ def _differences(found: Sequence[QualityExperiment]) -> Figure | None:
 
 
 def _by_name(rows: Iterable[Sequence[QualityContrast]]) -> dict[Text, QualityArm]:
-    """Return the first arm of each name, in the order of variants."""
+    """The first arm of each name, in the order of variants."""
     arms: dict[Text, QualityArm] = {}
     for arm in sorted((pair.arm for row in rows for pair in row), key=design.order):
         arms.setdefault(arm.name, arm)
@@ -293,7 +293,7 @@ def _differences_plot(found: Sequence[Sequence[QualityContrast]], axis_title: Te
 
 
 def _marker(usual: str, ordinal: int) -> str:
-    """Return a marker for one of several sizes of a variant, which a small dot within would not tell apart."""
+    """A marker for one of several sizes of a variant, which a small dot within would not tell apart."""
     return usual if ordinal == 0 else f"{SIZES[(ordinal - 1) % len(SIZES)]}{'-open' * (ordinal > len(SIZES))}"
 
 
@@ -347,13 +347,13 @@ def _views_over(called: str, by_value: Mapping[float, QualityExperiment]) -> lis
 
 
 def _arrival(value: float, arm: QualityArm) -> Point | None:
-    """Return when half of the seeds or more had arrived."""
-    found = arrivals_of(arm)
-    if found is None or found.median is None:
+    """The updates until half of the seeds had arrived; None where fewer did, or a seed's are not known."""
+    arrival = arrivals_of(arm)
+    if arrival is None or arrival.median is None:
         return None
-    updates = numbers.count(found.median)
-    hover = say("quality.arrival_hover", updates=updates, arrived=found.arrived, runs=found.runs)
-    return Point(x=value, y=found.median, hover=hover)
+    updates = numbers.count(arrival.median)
+    hover = say("quality.arrival_hover", updates=updates, arrived=arrival.arrived, runs=arrival.runs)
+    return Point(x=value, y=arrival.median, hover=hover)
 
 
 def _pareto_figure(experiment: QualityExperiment) -> Figure:
@@ -420,7 +420,7 @@ def _pareto_plot(experiment: QualityExperiment) -> dict[str, Any]:
 def _sized(
     line: SizeLine, points: Mapping[QualityArm, Point], front: Sequence[QualityArm], sizes: Mapping[QualityArm, float]
 ) -> Series:
-    """Return marks that are filled on the front, and whose area says how long a token takes."""
+    """Marks that are filled on the front, and whose area says how long a token takes."""
     style = line.arms[0].style
     symbols = [style.marker if arm in front else f"{style.marker}-open" for arm in line.arms]
     edge = {"width": 1.5, "color": style.colour}
@@ -430,13 +430,13 @@ def _sized(
 
 
 def _sizes_px(arms: Sequence[QualityArm]) -> dict[QualityArm, float]:
-    """Return sizes whose areas grow with the time of a token; all alike where some are not timed."""
+    """Sizes whose areas grow with the time of a token; all alike where some are not timed."""
     taken = [design.decode_s(arm) for arm in arms]
-    known = [seconds for seconds in taken if seconds is not None]
-    if len(known) < len(arms) or min(known) == max(known):
+    timed = [seconds for seconds in taken if seconds is not None]
+    if len(timed) < len(arms) or min(timed) == max(timed):
         return dict.fromkeys(arms, (SMALLEST_PX + LARGEST_PX) / 2)
     least, most = SMALLEST_PX**2, LARGEST_PX**2
-    shares = [(seconds - min(known)) / (max(known) - min(known)) for seconds in known]
+    shares = [(seconds - min(timed)) / (max(timed) - min(timed)) for seconds in timed]
     return {arm: round((least + (most - least) * share) ** 0.5, 1) for arm, share in zip(arms, shares, strict=True)}
 
 

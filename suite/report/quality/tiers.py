@@ -62,7 +62,7 @@ def build(results: Results) -> Section | None:
 
 
 def _of(family: Family) -> dict[str, Any]:
-    """Return what tells a family's figures and tables from those of others."""
+    """What tells a family's figures and tables from those of others."""
     return {"settings": family.name, "facets": family.facets}
 
 
@@ -194,7 +194,7 @@ def _curves(family: Family) -> Figure:
 
 
 def _curve(arm: QualityArm, tier: str) -> list[Point]:
-    """Return the mean share at each evaluation that all seeds have, where their updates are known."""
+    """The mean share at each evaluation that all seeds have, where their updates are known."""
     curves = [dict(zip(*run.curve(tier), strict=True)) for run in arm.ended]
     reached = {spent: [curve[spent] for curve in curves] for spent in sorted(set.intersection(*map(set, curves)))}
     points = [layout.share_point(at, reached[at], "quality.curve_hover", updates=numbers.count(at)) for at in reached]
@@ -307,7 +307,7 @@ def _is_answered(less: Comparison) -> bool:
 
 
 def _cached_verdict(less: Comparison) -> Text:
-    """Return whether more, less or as much is in the cache as is answered; or that nearly all of it is answered."""
+    """Whether more, less or as much is in the cache as is answered; or that nearly all of it is answered."""
     if _is_answered(less):
         return say("quality_tiers.cached.answered")
     return say_or(f"quality_tiers.cached.{less.outcome}", verdict(less))

@@ -74,7 +74,7 @@ def _figure(experiment: RlExperiment) -> Figure:
 
 
 def _short_names(arms: Sequence[RlArm]) -> dict[Text, Text]:
-    """Return the first part of each name where that is enough."""
+    """The first part of each name where that is enough."""
     firsts = {arm.name: str(arm.name).partition(design.NAMES)[0] for arm in arms}
     counts = Counter(firsts.values())
     return {name: first if counts[first] == 1 else name for name, first in firsts.items()}

@@ -43,10 +43,10 @@ def build(results: Results) -> Section | None:
 
 
 def _choices(record: Record) -> list[Choice]:
-    """Return the numbers of each span, in the record's order, but for what it cost."""
+    """The numbers of each span, in the record's order, but for what it cost."""
     readings = [reading for reading in record.readings[:MOST_CELLS] if reading.metric not in ("latency_s", "energy_j")]
     of_span = grouped(readings, lambda reading: reading.span)
-    return [(span, {reading.metric: reading.value for reading in same}) for span, same in of_span.items()]
+    return [(span, {reading.metric: reading.value for reading in group}) for span, group in of_span.items()]
 
 
 def _tables(choices: Sequence[Choice], *, is_first: bool, **more: Any) -> list[Table]:
@@ -82,7 +82,7 @@ def _number(value: float) -> str:
 
 
 def _verdicts(values: Values) -> list[Text]:
-    """Return what is said of the value, of the gradient and of what must be equal, of those that it has."""
+    """What is said of the value, of the gradient and of what must be equal, of those that it has."""
     sentences: list[Text] = []
     if (bias := values.get(VALUE_BIAS)) is not None:
         biased = say("rl_conformance.value_biased", bias=f"{bias:+.3g}")

@@ -87,7 +87,7 @@ def at_equal_budgets(experiment: RlExperiment, counted: str = design.COMPLETIONS
 
 
 def _accuracy_at(budget: str, held: float, run: RlRun) -> float | None:
-    """Return the accuracy at the last evaluation before a run had spent more."""
+    """The accuracy at the last evaluation before a run had spent more."""
     return None if run.curve is None else at_budget(run.curve.spent[budget], run.curve.accuracy, held)
 
 

@@ -46,7 +46,6 @@ def build(results: Results) -> Section | None:
 
 
 def _contrasts(experiment: RlExperiment, timed: Sequence[RlArm]) -> list[Beside]:
-    """Compare the cost of every arm with the baseline's."""
     baseline = next((arm for arm in timed if experiment.baseline and arm.key == experiment.baseline.key), None)
     if baseline is None:
         return []
@@ -55,7 +54,7 @@ def _contrasts(experiment: RlExperiment, timed: Sequence[RlArm]) -> list[Beside]
 
 
 def _timed(arms: Sequence[RlArm]) -> list[RlArm]:
-    """Return arms with those runs alone."""
+    """The arms with the runs alone whose cost is known, without arms that have none."""
     timed = [replace(arm, runs=[run for run in arm.runs if cost_s(run) is not None]) for arm in arms]
     return [arm for arm in timed if arm.runs]
 

@@ -177,14 +177,14 @@ def read_run(current: CurrentRecord, key: Pairs) -> RlRun | None:
 
 
 def _seconds(record: Record, clock: str) -> OfSteps:
-    """Return the seconds of each span by step; no number where a reading lacks this field."""
-    found = defaultdict[str, dict[int, float]](lambda: defaultdict(float))
+    """The seconds of each span by step; no number where a reading lacks this field."""
+    totals = defaultdict[str, dict[int, float]](lambda: defaultdict(float))
     for reading in record.readings:
         if reading.metric == "latency_s" and 0 <= reading.step < MOST_STEPS:
             seconds = getattr(reading, clock)
             is_sensible = seconds is not None and 0 <= seconds < MOST
-            found[reading.span][reading.step] += seconds if is_sensible else math.nan
-    return found
+            totals[reading.span][reading.step] += seconds if is_sensible else math.nan
+    return totals
 
 
 def _curve(of_step: OfSteps, accuracy: Mapping[int, float], timed: Mapping[str, OfSteps]) -> Curve | None:
@@ -203,7 +203,7 @@ def _curve(of_step: OfSteps, accuracy: Mapping[int, float], timed: Mapping[str, 
 
 
 def _before(at: Sequence[int], by_step: Mapping[int, float]) -> list[float] | None:
-    """Return what was spent before each evaluation; None where a step is missing, or nothing was spent."""
+    """What was spent before each evaluation; None where a step is missing, or nothing was spent."""
     if not by_step or any(step not in by_step for step in range(at[-1])):
         return None
     sums = [0.0, *accumulate(by_step[step] for step in range(at[-1]))]
@@ -369,7 +369,7 @@ def look_of(arm: RlArm, lead: str) -> Look:
 
 
 def _differences(key: Mapping[str, str], names: set[str], keys: Sequence[Mapping[str, str]]) -> Iterable[str]:
-    """Return an arm's shape and settings, of those in which arms differ."""
+    """An arm's shape and settings, of those in which arms differ."""
     if not names.isdisjoint(SHAPE):
         yield " × ".join(key.get(name, "") for name in SHAPE)
     for name, value in key.items():
@@ -426,7 +426,7 @@ def beside(experiment: RlExperiment, baseline: RlArm | None) -> RlExperiment:
 
 
 def _most_have(names: Collection[Sequence[str]]) -> set[str]:
-    """Return the parts behind the first that more than half of the names have."""
+    """The parts behind the first that more than half of the names have."""
     counts = Counter(part for _, *rest in names for part in rest)
     return {part for part, count in counts.items() if 2 * count > len(names)}
 

@@ -76,7 +76,7 @@ def build(results: Results) -> Section | None:
 
 
 def _slowness(experiment: RlExperiment) -> float:
-    """Return by how much curves lie below their best in the mean. Of a task that is learnt before the first evaluation
+    """How far curves lie below their best, in the mean. Of a task that is learnt before the first evaluation
     all lines lie on each other.
     """
     curves_seen = [curve.accuracy for arm in design.drawn(experiment) for curve in design.curves_of(arm)]
@@ -133,7 +133,7 @@ def _finding(experiment: RlExperiment, rows: Sequence[Beside]) -> Text:
 
 
 def _by_told_budget(rows: Sequence[Beside]) -> dict[str, list[Beside]]:
-    """Return the rows at equal completions, and at equal seconds."""
+    """The rows at equal completions, and at equal seconds."""
     told_of = [design.COMPLETIONS, *(design.clock_of(row.experiment) for row in rows[:1])]
     return grouped((row for row in rows if row.quantity.name in told_of), lambda row: row.quantity.name)
 
@@ -182,7 +182,6 @@ def _median(budget: str, row: tuple[RlArm, float]) -> float | None:
 
 
 def _spent_until(budget: str, row: tuple[RlArm, float]) -> Arrivals:
-    """Return what the runs of an arm had spent when they came to a level."""
     arm, level = row
     return arrivals([to_threshold(curve.spent[budget], curve.accuracy, level) for curve in design.curves_of(arm)])
 
@@ -214,7 +213,7 @@ def _best_of(count: int, arms: Sequence[RlArm]) -> float | None:
 
 
 def _band(count: int, arms: Sequence[RlArm]) -> str:
-    """Return the band of the last of the columns; of algorithms with fewer trials there is none."""
+    """The band of the last of the columns; of algorithms with fewer trials there is none."""
     return percent_range(expected_best_band(list(map(_mean_final, arms)), count) if count <= len(arms) else None)
 
 
@@ -247,15 +246,15 @@ def _is_of_task(pair: tuple[str, str]) -> bool:
 
 
 def _scored(of_tasks: Sequence[RlExperiment]) -> dict[RlArm, NDArray[np.float64]]:
-    """Return the scores of the arms that ran on all tasks with at least two seeds."""
-    found = {}
+    """The scores of the arms that ran on all tasks with at least two seeds."""
+    by_arm = {}
     for arm in design.drawn(max(of_tasks, key=lambda experiment: len(experiment.arms))):
-        same = [other for experiment in of_tasks for other in design.drawn(experiment) if other.key == arm.key]
-        everywhere = [other.by_seed(design.final) for other in same]
+        twins = [other for experiment in of_tasks for other in design.drawn(experiment) if other.key == arm.key]
+        everywhere = [other.by_seed(design.final) for other in twins]
         seeds = [seed for seed in everywhere[0] if all(seed in scores for scores in everywhere)]
-        if len(same) == len(of_tasks) and len(seeds) >= FEWEST_SEEDS:
-            found[arm] = np.asarray([[scores[seed] for scores in everywhere] for seed in seeds])
-    return found
+        if len(twins) == len(of_tasks) and len(seeds) >= FEWEST_SEEDS:
+            by_arm[arm] = np.asarray([[scores[seed] for scores in everywhere] for seed in seeds])
+    return by_arm
 
 
 def _profiles(experiment: RlExperiment, scores: Mapping[RlArm, NDArray[np.float64]]) -> Figure:

@@ -174,17 +174,17 @@ def _changes(experiment: RlExperiment, changed: Changes) -> Table:
 
 
 def _change_columns(metric: str) -> list[Column[Comparison]]:
-    """Return first and last, their difference with its interval, and what may be said of it."""
+    """First and last, their difference with its interval, and what may be said of it."""
     text, title = signed if metric == LENGTH else points, f"rl_evolution.{metric}"
     return [
-        column(title, lambda found: _arrow(metric, found.theirs, found.ours), kind=Kind.NUMBER),
-        column("rl_evolution.change", lambda found: with_range(found.mean, found.interval, text), kind=Kind.NUMBER),
+        column(title, lambda change: _arrow(metric, change.theirs, change.ours), kind=Kind.NUMBER),
+        column("rl_evolution.change", lambda change: with_range(change.mean, change.interval, text), kind=Kind.NUMBER),
         column("rl_efficiency.in_words", verdict),
     ]
 
 
 def _ends_of_samples(metric: str, arm: RlArm) -> Text | None:
-    """Return the first and the last step's mean over the runs."""
+    """The first and the last step's mean over the runs."""
     ends = [(values[min(values)], values[max(values)]) for run in arm.ended if (values := sampled(metric, run))]
     return _arrow(metric, *zip(*ends, strict=True)) if ends else None
 

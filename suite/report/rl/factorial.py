@@ -163,7 +163,7 @@ def effects_of(factorial: Factorial) -> list[Effect]:
 def _effect(
     bounds: Bounds, cells: Mapping[Cell, Mapping[str, float]], factors: Sequence[str], of: Of, **more: Any
 ) -> list[Effect]:
-    """Return one effect, or none where no seed has all that it takes."""
+    """One effect, or none where no seed has all that it takes."""
     place = factors.index(of[0])
     compared = effect(cells, place, *of[1:], bounds=bounds, margin=SHARE_MARGIN)
     if compared is None:
@@ -225,21 +225,21 @@ def of_leaders(duels: Iterable[Duel]) -> dict[tuple[str, str], list[Duel]]:
 
 
 def _judged(rows: Iterable[J]) -> list[J]:
-    """Return the rows of one table with Holm's correction over all of them."""
-    known = list(rows)
-    together = judge_together([row.found for row in known])
-    return [replace(row, found=found) for row, found in zip(known, together, strict=True)]
+    """The rows of one table with Holm's correction over all of them."""
+    listed = list(rows)
+    together = judge_together([row.found for row in listed])
+    return [replace(row, found=comparison) for row, comparison in zip(listed, together, strict=True)]
 
 
 def _levels(cells: Iterable[Cell], factors: Sequence[str], arm_reference: str = "") -> list[Of]:
-    """Return each factor's levels but the reference, with that."""
-    known, found = list(cells), []
+    """Each factor's levels but the reference, with that."""
+    every_cell, contrasts = list(cells), []
     for place, factor in enumerate(factors):
-        levels = levels_of(known, place) if factor == ARM else _ordered(factor, levels_of(known, place))
+        levels = levels_of(every_cell, place) if factor == ARM else _ordered(factor, levels_of(every_cell, place))
         usual = arm_reference if factor == ARM else REFERENCES[factor]
         reference = usual if usual in levels else levels[0]
-        found += [(factor, level, reference) for level in levels if level != reference]
-    return found
+        contrasts += [(factor, level, reference) for level in levels if level != reference]
+    return contrasts
 
 
 def _ordered(factor: str, levels: Iterable[str]) -> list[str]:
@@ -255,7 +255,7 @@ def _ordered(factor: str, levels: Iterable[str]) -> list[str]:
 
 
 def _arm_reference(factorial: Factorial) -> str:
-    """Return PPO's arm level, or the first."""
+    """PPO's arm level, or the first."""
     ppo = [key for key, level in factorial.arms.items() if level.algorithm.partition(" ")[0] == REFERENCE_ALGORITHM]
     return next(iter([*ppo, *factorial.arms]))
 

@@ -62,7 +62,7 @@ def _headline(found: Mapping[str, Sequence[Beside]]) -> Headline | None:
 
 
 def _named(row: Beside, rows: Sequence[Beside]) -> Text:
-    """Return an arm's name, with what tells its experiment from the others of the sentence."""
+    """An arm's name, with what tells its experiment from the others of the sentence."""
     has_several = len({other.experiment.title for other in rows}) > 1
     where = joined(" ", [row.experiment.title if has_several else "", row.experiment.settings])
     return say("rl_feedback.named", arm=row.arm.short_name, where=where) if where else row.arm.short_name

@@ -119,7 +119,6 @@ def _bars(experiment: MemoryExperiment, found: Sequence[MemoryExperiment]) -> Fi
 
 
 def _facets(step: design.StepMemory) -> dict[str, Text]:
-    """Return what a reader chooses a case by."""
     return {"model": step.model, "evidence": say(f"evidence.{step.evidence}"), "label": step.label}
 
 
@@ -166,7 +165,7 @@ def _stacks(arms: Sequence[MemoryArm], phase: str = "") -> dict[str, Any]:
 
 
 def _drawn_parts(parts: Mapping[Part, float], longest: float) -> dict[Part, float]:
-    """Return the parts of a bar, those too small to see as nobody's at its end."""
+    """The parts of a bar, those too small to see as nobody's at its end."""
     drawn = {part: value for part, value in parts.items() if value >= LEAST_SHARE * longest}
     rest = sum(parts.values()) - sum(drawn.values())
     if rest > 0:
@@ -238,22 +237,22 @@ def _curves(pair: Sequence[Saving]) -> Figure | None:
     )
 
 
-def _lines_over(over: str, found: Sequence[Saving]) -> list[Series]:
-    """Return lines whose experiments agree in everything else, with two points at least; of too many those that
+def _lines_over(over: str, savings: Sequence[Saving]) -> list[Series]:
+    """Lines whose experiments agree in everything else, with two points at least; of too many those that
     differ the least from what is usual.
     """
     models = {*MODELS.values()}
     varied = models if over == PARAMETERS else {over}
     of_rest: dict[Pairs, dict[float, Saving]] = defaultdict(dict)
-    for saving in found:
+    for saving in savings:
         if (x := saving.at(over)) is not None:
             of_rest[without(saving.arm.setting, varied)][x] = saving
-    usual = design.usual_of([saving.arm.setting for saving in found])
+    usual = design.usual_of([saving.arm.setting for saving in savings])
     odd = {key: design.unusual(key, usual) - models for key, points in of_rest.items() if len(points) > 1}
-    kept = sorted(odd, key=lambda key: (len(odd[key]), -len(of_rest[key])))[: len(LINES)]
+    keys = sorted(odd, key=lambda key: (len(odd[key]), -len(of_rest[key])))[: len(LINES)]
     lines = []
-    for key, style in zip(kept, LINES, strict=False):
-        names = differing(kept) & (odd[key] | models)
+    for key, style in zip(keys, LINES, strict=False):
+        names = differing(keys) & (odd[key] | models)
         differences = [value if name in TITLED else setting_text(name, value) for name, value in key if name in names]
         points = []
         for x, saving in sorted(of_rest[key].items()):
@@ -267,7 +266,6 @@ def _lines_over(over: str, found: Sequence[Saving]) -> list[Series]:
 
 
 def _fields(saving: Saving) -> dict[str, Text]:
-    """Return what sentences on a saving are filled in with."""
     return {
         "arm": _algorithm(saving.arm),
         "baseline": _algorithm(saving.baseline),
@@ -334,14 +332,14 @@ def _table(
     )
 
 
-def _to_fit(found: Iterable[MemoryExperiment]) -> list[MemoryArm]:
-    """Return projections; how many devices are needed depends on everything but how many there are."""
-    arms = [arm for arm in design.arms_in(found) if not arm.first.is_measured]
-    return [same[0] for same in grouped(arms, lambda arm: (without(arm.setting, [design.SHARDS]), arm.key)).values()]
+def _to_fit(experiments: Iterable[MemoryExperiment]) -> list[MemoryArm]:
+    """Projections; how many devices are needed depends on everything but how many there are."""
+    arms = [arm for arm in design.arms_in(experiments) if not arm.first.is_measured]
+    return [group[0] for group in grouped(arms, lambda arm: (without(arm.setting, [design.SHARDS]), arm.key)).values()]
 
 
 def _of_models(arms: Sequence[MemoryArm], drawn: Sequence[MemoryExperiment]) -> list[Sequence[MemoryArm]]:
-    """Return the cases of each model, those that figures show first; models in the figures' order."""
+    """The cases of each model, those that figures show first; models in the figures' order."""
     shown = {arm for experiment in drawn for arm in experiment.arms}
     models = {arm.first.model: place for place, arm in reversed([*enumerate(design.arms_in(drawn))])}
     of_model = grouped(arms, lambda arm: (arm.first.model, arm.label))
@@ -403,12 +401,12 @@ def _gpus_table(arms: Sequence[MemoryArm], results: Results) -> Table | None:
 
 
 def _above_0(value: float | None, sign: int = 1) -> float | None:
-    """Return a number, or with -1 its opposite, where that is above 0."""
+    """A number, or with -1 its opposite, where that is above 0."""
     return sign * value if value is not None and 0 < sign * value < MOST else None
 
 
 def _smallest(arm: MemoryArm) -> Text:
-    """Return the set with the least memory together; of equal ones the fewest devices."""
+    """The set with the least memory together; of equal ones the fewest devices."""
     sets = [(count * size, count, size) for size in GPUS_GB if (count := design.devices_needed(size, arm)) is not None]
     if not sets:
         return ""
@@ -465,7 +463,7 @@ def _peak_in(phase: str, arm: MemoryArm) -> float | None:
 
 
 def _held_at_peak(place: int, name: str, arm: MemoryArm) -> float | None:
-    """Return the sum of the parts whose owner, or kind, is called so: the first or the second name of a part."""
+    """The sum of the parts whose owner, or kind, is called so: the first or the second name of a part."""
     parts = arm.first.phases[arm.first.peak_phase].parts
     return sum(value for part, value in parts.items() if part[place] == name) or None
 

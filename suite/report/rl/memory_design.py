@@ -114,12 +114,12 @@ def phases_of(record: Record) -> dict[str, Phase]:
     return {phase: _phase(found, phase) for phase in PHASES if PEAK in found.get(phase, {})}
 
 
-def _phase(found: Mapping[str, OfSteps], phase: str) -> Phase:
-    """Return a phase at the step that held most."""
-    peaks, allocator = (found[phase].get(metric, {}) for metric in (PEAK, ALLOCATOR_PEAK))
+def _phase(of_spans: Mapping[str, OfSteps], phase: str) -> Phase:
+    """A phase at the step that held most."""
+    peaks, allocator = (of_spans[phase].get(metric, {}) for metric in (PEAK, ALLOCATOR_PEAK))
     at = max(peaks, key=lambda step: (peaks[step], -step))
     peak, held = peaks[at], defaultdict[Part, float](float)
-    for span, of_span in found.items():
+    for span, of_span in of_spans.items():
         of, owner, kind = parts_of(span) or ("", "", "")
         if of == phase and (size := of_span.get(PART, {}).get(at)):
             held[owner if owner in OWNERS else NOBODY, kind if kind in KINDS else OTHER] += size
@@ -173,7 +173,7 @@ def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
 
 
 def _key_of(record: Record, key: Pairs) -> Pairs:
-    """Return a case's key with what it is evidence of, and that its rollout's batch is one that fits."""
+    """A case's key with what it is evidence of, and that its rollout's batch is one that fits."""
     name, value = BATCH_THAT_FITS
     unsaid = [BATCH_THAT_FITS] if record.settings.get(name) == value and name not in dict(key) else []
     return ((EVIDENCE, str(record.evidence)), *unsaid, *key)
@@ -184,7 +184,7 @@ def _case_settings(record: Record) -> dict[str, str]:
 
 
 def _bound_to_an_algorithm(records: Iterable[Record]) -> set[str]:
-    """Return settings that some algorithms always have and others never, so that the two cannot agree in them."""
+    """Settings that some algorithms always have and others never, so that the two cannot agree in them."""
     given, empty = set[tuple[str, str]](), set[tuple[str, str]]()
     for settings in map(_case_settings, records):
         for name, value in settings.items():
@@ -360,9 +360,9 @@ def _is_same(run: StepMemory, projection: StepMemory) -> bool:
 
 
 def _setting(step: StepMemory, name: str) -> str:
-    """Return a setting of the case, or one that its record resolved."""
-    found = step.case_settings.get(name) or text_of(step.record.settings.get(name))
-    return found or (_setting(step, OTHERWISE[name]) if name in OTHERWISE else "")
+    """A setting of the case, or one that its record resolved."""
+    value = step.case_settings.get(name) or text_of(step.record.settings.get(name))
+    return value or (_setting(step, OTHERWISE[name]) if name in OTHERWISE else "")
 
 
 def peak_of_one(shards: int, arm: MemoryArm) -> float | None:

@@ -52,7 +52,7 @@ def _quantity(figure: PublishedMemory, count: int | None, peak: Text, share: flo
 def _ours(
     figure: PublishedMemory, projections: Sequence[MemoryArm], shares: Mapping[MemoryArm, float]
 ) -> tuple[Text, Text]:
-    """Return what the first comparable projection says, and its settings; nothing where none is.
+    """What the first comparable projection says, and its settings; nothing where none is.
 
     It says its peak for each number of shards, whatever its own.
     """

@@ -145,7 +145,7 @@ FALL = Quantity(
 
 
 def _falls(arm: RlArm) -> list[float]:
-    """Return the largest fall of each seed, in percentage points."""
+    """The largest fall of each seed, in percentage points."""
     return [100 * fall for fall in arm.values(worst_fall)]
 
 

@@ -133,7 +133,7 @@ def recipes(results: Results) -> Sequence[RlExperiment]:
 
 
 def _parts_of_r1(experiment: RlExperiment) -> RlExperiment:
-    """Return R1 and the recipes that differ from it in one thing; no baseline where there is no R1."""
+    """R1 and the recipes that differ from it in one thing; no baseline where there is no R1."""
     whole, parts = ([arm for arm in experiment.arms if arm.value(RECIPE) in names] for names in ((R1,), PARTS_OF_R1))
     return replace(experiment, arms=[*whole, *parts], baseline=whole[0] if len(whole) == 1 else None)
 
@@ -146,13 +146,13 @@ def gains_of(arms: Sequence[RlArm]) -> dict[RlArm, list[Gain]]:
 
 
 def _gains(arm: RlArm) -> list[Gain]:
-    """Return gains stage by stage; none where no run says its stages, or none was evaluated at their ends."""
+    """Gains stage by stage; none where no run says its stages, or none was evaluated at their ends."""
     staged = [(run, stages) for run in arm.ended if (stages := stages_of(run))]
     stages, gains = staged[0][1] if staged else [], []
     for place, (kind, begins, ends) in enumerate(stages, start=1):
-        same = [(run, run.curve.by_step()) for run, own in staged if own == stages and run.curve]
-        found = {run: accuracy for run, accuracy in same if {begins, ends} <= accuracy.keys()}
-        before, after = ([accuracy[step] for accuracy in found.values()] for step in (begins, ends))
+        accuracies = [(run, run.curve.by_step()) for run, own in staged if own == stages and run.curve]
+        evaluations = {run: accuracy for run, accuracy in accuracies if {begins, ends} <= accuracy.keys()}
+        before, after = ([accuracy[step] for accuracy in evaluations.values()] for step in (begins, ends))
         if (added := changes(after, less=before, margin=SHARE_MARGIN)) is None:
             continue
         added = replace(added, bounds=design.accuracy_bounds(arm))
@@ -160,7 +160,7 @@ def _gains(arm: RlArm) -> list[Gain]:
         name = say_or(f"rl_stages.kind.{kind}", kind)
         placed = say("rl_stages.of", place=place, of=len(stages), kind=name)
         fields: dict[str, Any] = {"kind": name, "placed": placed, "is_only": len(stages) == 1}
-        spent = _spent(begins, ends, list(found))
+        spent = _spent(begins, ends, list(evaluations))
         gains.append(Gain(arm=arm, begins=begins, ends=ends, added=added, spent=spent, **fields))
     return gains
 

@@ -122,7 +122,7 @@ def _headline(
 
 
 def _corrected(rows: Sequence[Effect] | Sequence[Interaction] | Sequence[Duel], note: str) -> Text:
-    """Return a table's note, with how many comparisons are corrected together and what that asks of the first."""
+    """A table's note, with how many comparisons are corrected together and what that asks of the first."""
     count = sum(row.found.is_tested for row in rows)
     level = say("rl_why.corrected", count=count, level=f"{ALPHA / count:.2g}") if count else ""
     return joined("sentence", [say(note), level])
@@ -263,12 +263,11 @@ def _largest(effects: Sequence[Effect]) -> Text:
 
 
 def _runs(factorial: Factorial) -> list[str]:
-    """Return the run keys of all cells."""
     return [key for arm in factorial.cells.values() for key in runs_behind(arm)]
 
 
 def _row_name(row: Effect) -> Text:
-    """Return an effect's name, short enough for a row on a telephone."""
+    """An effect's name, short enough for a row on a telephone."""
     factor, *levels = row.of
     level, reference = row.names if factor == ARM else (level_short(factor, level) for level in levels)
     return say(f"rl_why.row.{factor}", level=level, reference=reference)

@@ -35,14 +35,13 @@ def build(results: Results) -> Section | None:
 
 
 def _counts(results: Results) -> Table:
-    """Count in a column for each label."""
     superseded, by_status = Counter[str](), {status: Counter[str]() for status in Status}
     for current in results.records:
         superseded[current.label] += current.superseded
         by_status[current.record.status][current.label] += 1
     rows: list[Counts] = [
         ("column.cases", Counter(current.label for current in results.records)),
-        *((f"status.{status}", found) for status, found in by_status.items() if found or status is Status.OK),
+        *((f"status.{status}", counts) for status, counts in by_status.items() if counts or status is Status.OK),
         ("column.superseded", superseded),
         ("column.damaged", Counter(unread.label for unread in results.damaged)),
         ("column.unfinished", Counter(unread.label for unread in results.unfinished)),

@@ -156,7 +156,7 @@ def _side(side: Side) -> Text:
 
 
 def _date(judged: Judged) -> str:
-    """Return when it began, to the minute."""
+    """When it began, to the minute."""
     return clip_text(judged.at)[:DATE_LENGTH].replace("T", " ")
 
 
@@ -230,7 +230,7 @@ def _forest(drawn: Sequence[Row], label: str) -> dict[str, Any]:
 
 
 def _allowed(drawn: Sequence[Row]) -> list[Series]:
-    """Return a piece for each row, below its name; together they are one dashed line where all are allowed the same."""
+    """A piece for each row, below its name; together they are one dashed line where all are allowed the same."""
     points = [
         Point(x=x, y=y)
         for place, row in enumerate(drawn)
@@ -258,13 +258,13 @@ def _change(verdict: Verdict) -> Text:
 
 
 def _facets(verdict: Verdict) -> dict[str, Text]:
-    """Return what a verdict is about, as far as its case's id says."""
+    """What a verdict is about, as far as its case's id says."""
     settings = {name: clip_text(value) for name, value in settings_of(verdict.case).items()}
     return case_facets(settings) | name_facets(settings)
 
 
 def _ticks(low: float, high: float) -> Ticks:
-    """Return round percentages where the whole axis is less than a factor of two, else powers of two."""
+    """Round percentages where the whole axis is less than a factor of two, else powers of two."""
     if high / low < PERCENT_BELOW:
         step = next((step for step in STEPS if (high - low) / step <= MOST_TICKS), STEPS[-1])
         places = range(math.ceil((low - 1) / step), math.floor((high - 1) / step) + 1)

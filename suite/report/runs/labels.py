@@ -85,16 +85,17 @@ class Shared:
 
 def build(results: Results) -> Section | None:
     """Build it from cases that at least two labels have; None without any."""
-    found = shared_timings(results)
+    timings = shared_timings(results)
     scored = shared_scores(results)
-    if not found and not scored:
+    if not timings and not scored:
         return None
-    by_labels = grouped(found, lambda shared: shared.labels)
+    by_labels = grouped(timings, lambda shared: shared.labels)
+    counts = {"count": numbers.count(len(timings)), "told": numbers.count(len(_apart(timings)))}
     return section(
         "labels",
         figures=[_figure(labels[0], label, of) for labels, of in by_labels.items() for label in labels[1:]],
         tables=[*(_table(labels, of) for labels, of in by_labels.items()), _scores(scored)],
-        headlines=[_headline(found)] if found else [],
+        headlines=[Headline(text=say("labels.headline", **counts))] if timings else [],
     )
 
 
@@ -120,12 +121,6 @@ def _timed(current: CurrentRecord) -> Iterable[Timed]:
 
 def _told(is_told_apart: bool) -> Text:
     return say("labels.told" if is_told_apart else "labels.open")
-
-
-def _headline(found: Sequence[Shared]) -> Headline:
-    return Headline(
-        text=say("labels.headline", count=numbers.count(len(found)), told=numbers.count(len(_apart(found))))
-    )
 
 
 def _apart(found: Iterable[Shared]) -> list[Shared]:
@@ -187,11 +182,15 @@ def _forest(label: str, drawn: Sequence[Shared], names: Sequence[Text]) -> dict[
 
 
 def _ticks(low: float, high: float) -> Ticks:
-    """Return round factors to both sides of one, the finest that are no more than a handful."""
+    """Round factors to both sides of one, the finest that are no more than a handful."""
     reach = max(1 / low, high)
     steps = [step for step in STEPS if step <= reach] or [STEPS[0]]
-    kept = steps[-3:]
-    return [*((1 / step, f"{1 / step:.2g}×") for step in reversed(kept)), (1.0, "1×"), *((s, f"{s:g}×") for s in kept)]
+    outermost = steps[-3:]
+    return [
+        *((1 / step, f"{1 / step:.2g}×") for step in reversed(outermost)),
+        (1.0, "1×"),
+        *((s, f"{s:g}×") for s in outermost),
+    ]
 
 
 def _written(ratio: Ratio) -> Text:

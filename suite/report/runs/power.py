@@ -68,7 +68,7 @@ def build(results: Results) -> Section | None:
 
 
 def _is_of_case(run: TelemetryRun, device: str) -> bool:
-    """Return whether the case ran on it: a CPU's case lets a GPU idle, and a GPU's the CPU wait."""
+    """Whether the case ran on it: a CPU's case lets a GPU idle, and a GPU's the CPU wait."""
     on_cpu = run.axis("device") in ("", CPU)
     return on_cpu if device == CPU else run.is_used(device) is not False and not on_cpu
 
@@ -157,14 +157,13 @@ def _phase_name(phase: str) -> Text:
 
 
 def _thinned(samples: Sequence[Sample]) -> Sequence[Sample]:
-    """Return the samples that are drawn."""
     if len(samples) <= MOST_POINTS:
         return samples
-    size, kept = -(-2 * len(samples) // MOST_POINTS), []
+    size, extremes = -(-2 * len(samples) // MOST_POINTS), []
     for first in range(0, len(samples), size):
         part = sorted(samples[first : first + size], key=lambda sample: sample.value)
-        kept += sorted({part[0], part[-1]}, key=lambda sample: sample.time_s)
-    return kept
+        extremes += sorted({part[0], part[-1]}, key=lambda sample: sample.time_s)
+    return extremes
 
 
 def _s(time_s: float) -> str:

@@ -91,14 +91,14 @@ def _dates(records: Sequence[Record]) -> str:
 
 
 def _every(values: Iterable[Any]) -> Text:
-    """Return every different value once; several machines under one label are all named."""
+    """Every different value once; several machines under one label are all named."""
     texts = dict.fromkeys(text for text in map(_written, values) if text != "")
     whole = joined("; ", texts)
     return _fit(whole) if isinstance(whole, str) else joined("; ", map(_fit, texts))
 
 
 def _fit(text: Text) -> Text:
-    """Return text of a record as the page may show it."""
+    """Text of a record as the page may show it."""
     if not isinstance(text, str):
         return text
     safe = scrub(text, is_ours=False)

@@ -165,16 +165,16 @@ def run_order(run: TelemetryRun) -> tuple[object, ...]:
 
 
 def _with_plain_names(samples: Sequence[Sample]) -> list[Sample]:
-    """Return samples with names that may be shown; nearly always the very samples."""
+    """Samples with names that may be shown; nearly always the very samples."""
     named = {name or "" for sample in samples for name in (sample.phase, sample.device, sample.mark)}
     plain = {name: clip_text(name) for name in named}
     if all(name == text for name, text in plain.items()):
         return list(samples)
-    kept = []
+    renamed = []
     for sample in samples:
         mark = plain[sample.mark] if sample.mark else None
-        kept.append(replace(sample, phase=plain[sample.phase], device=plain[sample.device], mark=mark))
-    return kept
+        renamed.append(replace(sample, phase=plain[sample.phase], device=plain[sample.device], mark=mark))
+    return renamed
 
 
 def _read(current: CurrentRecord, samples: list[Sample], is_unreadable: bool) -> TelemetryRun:
@@ -213,18 +213,18 @@ def _power(series: Mapping[str, Sequence[Sample]]) -> Power | None:
 
 
 def _phases(samples: Sequence[Sample]) -> list[tuple[str, float, float]]:
-    """Return the phases in their order; one lasts until the next begins."""
+    """The phases in their order; one lasts until the next begins."""
     begins = [(phase, next(part).time_s) for phase, part in groupby(samples, key=lambda sample: sample.phase)]
     ends = [*(begin for _, begin in begins[1:]), *(sample.time_s for sample in samples[-1:])]
     return [(phase, begin, end) for (phase, begin), end in zip(begins, ends, strict=True)]
 
 
 def _marked(record: Record, samples: Sequence[Sample], moments: Mapping[str, int]) -> dict[tuple[str, str], float]:
-    """Return the marked shares as the record says them; where it says none, of its samples."""
+    """The marked shares as the record says them; where it says none, of its samples."""
     by_device = mapping(telemetry_of(record), "marked_share")
     noted = [(device, mark, value) for device in by_device for mark, value in mapping(by_device, device).items()]
     if shares := {
-        (clip_text(device), clip_text(mark)): found for device, mark, value in noted if (found := share(value))
+        (clip_text(device), clip_text(mark)): portion for device, mark, value in noted if (portion := share(value))
     }:
         return shares
     marked: dict[tuple[str, str], set[float]] = defaultdict(set)
