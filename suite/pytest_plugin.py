@@ -148,17 +148,13 @@ class SpanItem(pytest.Function):
         self._case, self._span, self._whole = case, span, whole
         super().__init__(name=whole, callobj=self._run, **more)  # by which it is selected, told and compared
         self.name = label  # in tables; it depends on the cases beside it
-        timer = self._timer()
-        self.add_marker(pytest.mark.benchmark(group=group, **({"timer": timer} if timer else {})))
         held = self.parent.held(case)
+        # The clock that the gate judges the case by, unless the command line names another.
+        is_named = any(str(part).startswith("--benchmark-timer") for part in self.config.invocation_params.args)
+        timer = TIMERS.get(held.built.clock) if held.built is not None and not is_named else None
+        self.add_marker(pytest.mark.benchmark(group=group, **({"timer": timer} if timer else {})))
         if held.refusal:
             self.add_marker(pytest.mark.skip(reason=f"{case.id}: {held.refusal}"))
-
-    def _timer(self) -> Any:
-        """Return the clock that the gate judges the case by; None where the command line names another."""
-        named = any(str(part).startswith("--benchmark-timer") for part in self.config.invocation_params.args)
-        built = self.parent.held(self._case).built
-        return TIMERS.get(built.clock) if built is not None and not named else None
 
     def _run(self, benchmark: Any) -> None:
         held = self.parent.held(self._case)
@@ -194,7 +190,7 @@ class SpanItem(pytest.Function):
 
 
 def _groups(cases: Sequence[Expanded]) -> dict[str, str]:
-    """Return for each case the settings that tell it from others, but for the one that is compared."""
+    """For each case the settings that tell it from others, but for the one that is compared."""
     without = {
         case.id: " ".join(f"{name}={value}" for name, value in _axes(case).items() if name != COMPARED)
         for case in cases

@@ -77,7 +77,7 @@ def _ceilings(device: str) -> Ceilings:
 
 
 def _families(device: str, cells: Sequence[Cell]) -> dict[str, list[Cell]]:
-    """Return the cells that a fit may take, by family; a family that has none stays."""
+    """The cells that a fit may take, by family; a family that has none stays."""
     kept = grouped(usable(cells, _ceilings(device)), lambda cell: cell.of)
     return {_name(of): kept.get(of, []) for of in dict.fromkeys(cell.of for cell in cells)}
 
@@ -110,7 +110,7 @@ def _printed(device: str, fits: Sequence[Fit]) -> Iterable[str]:
 
 
 def _prefill_rows(timed: Sequence[TimedPrefill], ceilings: Ceilings) -> list[dict[str, Any]]:
-    """Return the median share of the peak by kernel and length, of the fastest backend of each case."""
+    """The median share of the peak by kernel and length, of the fastest backend of each case."""
     rows = []
     for kernel, of_kernel in grouped(timed, lambda found: found.kernel).items():
         cases = grouped(of_kernel, lambda found: (found.seq_len, found.flops))
@@ -125,7 +125,7 @@ def _prefill_rows(timed: Sequence[TimedPrefill], ceilings: Ceilings) -> list[dic
 
 
 def _content(device: str, fits: Sequence[Fit], prefill: Sequence[dict[str, Any]], count: int) -> dict[str, Any]:
-    """Return what a file of conf/calibration holds."""
+    """What a file of conf/calibration holds."""
     rows = [
         {
             **{name: getattr(fit.of, name) for name in ("kernel", "heads", "kv_heads", "qk_dim", "v_dim")},

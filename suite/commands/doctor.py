@@ -121,13 +121,17 @@ def _run_lines(facts: dict[str, Any]) -> list[str]:
             remark = "; below a tenth of float32's: not taken unless asked for" if dtype in slow else ""
             rows.append((f"  {dtype}", f"{rate / 1e9:>7.1f} GFLOP/s, matrix product, one thread{remark}"))
     for group in ("backends", "workloads"):
-        for index, (name, one) in enumerate(facts[group].items()):
-            runs = "runs; never run here" if one.get("last_run", "") is None else "runs"
-            said = runs if one["runs"] else f"does not run: {one['why_not']}"
-            rows.append((group if index == 0 else "", f"{name:<{NAME_WIDTH}} {said}"))
+        for index, (name, choice) in enumerate(facts[group].items()):
+            runs = "runs; never run here" if choice.get("last_run", "") is None else "runs"
+            state = runs if choice["runs"] else f"does not run: {choice['why_not']}"
+            rows.append((group if index == 0 else "", f"{name:<{NAME_WIDTH}} {state}"))
     if facts["damaged_runs"]:
         rows.append(("results", f"{facts['damaged_runs']} damaged, and not read; suite results verify names them"))
-    rows.append(("verdict", _verdict(facts)))
+    if facts["runs_possible"]:
+        verdict = "runs are possible here; the smallest: suite run geometry=tiny seq_len=64 measure=smoke"
+    else:
+        verdict = f"no runs here: {facts['why_no_runs']}. suite report and suite explain still work."
+    rows.append(("verdict", verdict))
     return [_row(name, text) for name, text in rows]
 
 
@@ -160,12 +164,6 @@ def _memory(memory: dict[str, Any]) -> str:
     return f"{memory['total_bytes'] / 1e9:.1f} GB, {memory['available_bytes'] / 1e9:.1f} GB of it free for us, " + (
         "no cgroup limit" if limit is None else f"cgroup limit {limit / 1e9:.1f} GB"
     )
-
-
-def _verdict(facts: dict[str, Any]) -> str:
-    if facts["runs_possible"]:
-        return "runs are possible here; the smallest: suite run geometry=tiny seq_len=64 measure=smoke"
-    return f"no runs here: {facts['why_no_runs']}. suite report and suite explain still work."
 
 
 def _runnable(group: str, failures: dict[str, str | None] | None, why_not: str | None) -> dict[str, dict[str, Any]]:

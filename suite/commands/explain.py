@@ -51,7 +51,7 @@ def explain(topic: str, *, geometry: str | None = None, lang: str = "en", calibr
 
 
 def _facts(geometry: Geometry, words: Mapping[str, Any]) -> dict[str, str]:
-    """Return every placeholder's text."""
+    """Every placeholder's text."""
     gqa = grouped_shape(geometry, kv_heads=usual_groups(geometry))
     mla = absorbed_shape(geometry)
     mha = grouped_shape(geometry, kv_heads="all")

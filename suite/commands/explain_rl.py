@@ -106,7 +106,7 @@ def facts_of(topic: str, geometry: str, words: Mapping[str, Any], table: Callabl
 
 
 def _step(geometry: str, algorithm: str, settings: Mapping[str, Any]) -> StepSizes:
-    """Return a step of an algorithm with workload=rl_memory's own settings, on one device."""
+    """A step of an algorithm with workload=rl_memory's own settings, on one device."""
     holds = algorithm_named(algorithm)
     return StepSizes(
         model=model_sizes(read_choice("geometry", geometry)),
@@ -123,7 +123,7 @@ def _step(geometry: str, algorithm: str, settings: Mapping[str, Any]) -> StepSiz
 
 
 def _parts(step: StepSizes) -> dict[str, float]:
-    """Return the bytes of an update by the table's rows."""
+    """The bytes of an update by the table's rows."""
     held = Counter(held_in(UPDATE, step))
     parts = {row: float(sum(held[label] for label in labels)) for row, labels in PARTS.items()}
     whole = float(sum(held.values()))
@@ -131,7 +131,7 @@ def _parts(step: StepSizes) -> dict[str, float]:
 
 
 def _rows(arms: Sequence[Mapping[str, float]], gpus: Sequence[str], words: Mapping[str, Any]) -> list[list[str]]:
-    """Return a line for each part of an update, the last their sum, and the GPUs that share a step."""
+    """A line for each part of an update, the last their sum, and the GPUs that share a step."""
     sizes = " / ".join(map(str, GPU_GIGABYTES))
     rows = [[words["parts"][row], *(_gigabytes(parts[row]) for parts in arms)] for row in arms[0]]
     return [["", *words["arms"]], *rows, [words["gpus"].format(sizes=sizes), *gpus]]

@@ -118,7 +118,7 @@ def _examine(out: Path, budget: Budget) -> dict[str, Any]:
 
 
 def _has_gpu(facts: Mapping[str, Any], budget: Budget) -> bool:
-    """Return whether torch finds a GPU: as the doctor has it from torch, else as torch says when asked no more."""
+    """Whether torch finds a GPU: as the doctor has it from torch, else as torch says when asked no more."""
     if facts.get("torch"):
         return bool(facts["torch"]["cuda_available"])
     command = [sys.executable, "-c", "import torch; raise SystemExit(not torch.cuda.is_available())"]
@@ -138,21 +138,17 @@ def _part(
         return Ended(name=name, how="cut off", text="no time was left for it")
     folder = out / name.replace(" ", "_")
     if "module" in part:
-        command = _module(part, out)
+        command = [sys.executable, "-m", part["module"], "--out", str(out / f"{name}.json")]
     else:
         takes_backends = part.get("takes_backends", True)
-        asked = [f"backend={','.join(_backends(part, plan))}"] if takes_backends else []
-        asked = policy_arguments(checkpoint) if trains else asked
-        command = _sweep(part, asked, folder, device)
+        arguments = [f"backend={','.join(_backends(part, plan))}"] if takes_backends else []
+        arguments = policy_arguments(checkpoint) if trains else arguments
+        command = _sweep(part, arguments, folder, device)
     log = out / f"{folder.name}.log"
     code = _finished(command, log, budget.left_s * part["most"])
     how = "cut off" if code is None else "refused" if code == CANNOT_JUDGE and "module" in part else "done"
     text, warnings = (_last_line(log), {}) if "module" in part else _recorded(folder)
     return Ended(name=name, how=how, text=text, is_bad=code not in (None, DONE, CANNOT_JUDGE), warnings=warnings)
-
-
-def _module(part: Mapping[str, Any], out: Path) -> list[str]:
-    return [sys.executable, "-m", part["module"], "--out", str(out / f"{part['name']}.json")]
 
 
 def _sweep(part: Mapping[str, Any], asked: Sequence[str], folder: Path, device: str) -> list[str]:
@@ -162,7 +158,7 @@ def _sweep(part: Mapping[str, Any], asked: Sequence[str], folder: Path, device: 
 
 
 def _backends(part: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
-    """Return the backends of this version, the most valuable first."""
+    """The backends of this version, the most valuable first."""
     there, compilers = choices("backend"), plan["compilers"]
     named = [name for name in (compilers if part.get("compilers") else plan["backends"]) if name in there]
     rest = [name for name in there if name not in named and name not in compilers]
@@ -214,7 +210,6 @@ def _last_line(log: Path) -> str:
 
 
 def _earlier_calls(out: Path) -> list[Any]:
-    """Return what earlier calls into this folder wrote of themselves."""
     try:
         return list(parse_json(read_bounded(out / PARTS, LARGEST_PARTS_BYTES))[0]["calls"])
     except FileNotFoundError:

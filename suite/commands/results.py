@@ -258,7 +258,7 @@ def _merged(
 
 
 def _known(folders: Iterable[Path]) -> tuple[set[str], Copies]:
-    """Return the digests of the runs that lie there, and their timings, of which none may come again."""
+    """The digests of the runs that lie there, and their timings, of which none may come again."""
     digests, copies = set[str](), Copies()
     for found in each_run(folders):
         if isinstance(found, StoredRecord):
@@ -315,7 +315,7 @@ def _listed(
 
 
 def _above(folders: Sequence[Path]) -> Path | None:
-    """Return the folder that all of them lie in; None where there is none, as for a store's beside this machine's."""
+    """The folder that all of them lie in; None where there is none, as for a store's beside this machine's."""
     schemes = {url.partition("://")[0] if (url := url_of(folder)) else "" for folder in folders}
     if len(schemes) != 1 or len({folder.is_absolute() for folder in folders}) > 1:
         return None
@@ -338,7 +338,7 @@ def _unread_json(folder: Path, status: str, reason: str) -> dict[str, Any]:
 
 
 def _only(name: str, contents: Contents) -> Path:
-    """Return the one run's folder. Raises CorruptRecordError where it is damaged, and ValueError where there is no such
+    """The one run's folder. Raises CorruptRecordError where it is damaged, and ValueError where there is no such
     run or more than one."""
     found = [
         run.folder

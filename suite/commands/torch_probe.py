@@ -40,7 +40,7 @@ def of_packages() -> dict[str, Any]:
 
 
 def _failures(group: str, load: Callable[[Mapping[str, Any]], object]) -> dict[str, str | None]:
-    """Return for each choice in a group None if the code behind it can be used here, else why it cannot.
+    """For each choice in a group None if the code behind it can be used here, else why it cannot.
 
     Behind some stand other packages, which may raise anything: one that is broken is a reason, and no end of the probe.
     """
@@ -80,7 +80,7 @@ def _build_backend(content: Mapping[str, Any]) -> None:
 
 
 def _simple_problems() -> Iterable[Any]:
-    """Return the simplest problem there is, and two that kernels for CUDA are made for: GQA and absorbed MLA."""
+    """The simplest problem there is, and two that kernels for CUDA are made for: GQA and absorbed MLA."""
     import torch
 
     from suite.attention.problem import Problem, ValueLayout
@@ -104,7 +104,7 @@ def _simple_problems() -> Iterable[Any]:
 
 
 def _rate(dtype: Any) -> float:
-    """Return the best rate of one thread, in FLOP/s of its own CPU time, over the sizes that it manages."""
+    """The best rate of one thread, in FLOP/s of its own CPU time, over the sizes that it manages."""
     import torch
 
     best, spent_s = 0.0, 0.0

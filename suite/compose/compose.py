@@ -124,7 +124,7 @@ def _compose_parts(parts: Sequence[Mapping[str, Any]], arguments: Sequence[str],
 
 
 def _parts(arguments: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the parts that the sweep's file or the command line gives; none where Hydra answers by itself."""
+    """The parts that the sweep's file or the command line gives; none where Hydra answers by itself."""
     flags = {argument for argument in arguments if argument.startswith("-")}
     if not flags or flags - MULTIRUN:
         return []
@@ -155,7 +155,7 @@ def _cross_product(
 
 
 def _alone(searchpath: Sequence[str]) -> Alone:
-    """Return a function that composes a group under one of its options, with nothing else set."""
+    """A function that composes a group under one of its options, with nothing else set."""
 
     @functools.cache
     def alone(folder: Path, group: str, option: str) -> Any:

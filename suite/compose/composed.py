@@ -112,7 +112,7 @@ def _measured(settings: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _named_in(group: str, chosen: Mapping[str, str], sources: Iterable[Any]) -> list[str]:
-    """Return the settings that the file taken in a group names beside its parameters, as dotted keys."""
+    """The settings that the file taken in a group names beside its parameters, as dotted keys."""
     name = chosen.get(group)
     folders = [folder for source in sources if name and (folder := _folder(source.schema, source.path))]
     for path in (folder / group / f"{name}.yaml" for folder in folders):
@@ -122,7 +122,7 @@ def _named_in(group: str, chosen: Mapping[str, str], sources: Iterable[Any]) -> 
 
 
 def _keys_in(path: Path) -> list[str]:
-    """Return the dotted keys of a file, and of files beside it that its own defaults take in."""
+    """The dotted keys of a file, and of files beside it that its own defaults take in."""
     content = OmegaConf.to_container(OmegaConf.load(path))
     assert isinstance(content, dict)
     taken = [name for name in content.get("defaults", ()) if isinstance(name, str) and name != "_self_"]
@@ -131,7 +131,7 @@ def _keys_in(path: Path) -> list[str]:
 
 
 def _folder(schema: str, path: str) -> Path | None:
-    """Return the folder that a part of Hydra's search path names; None where it names no folder."""
+    """The folder that a part of Hydra's search path names; None where it names no folder."""
     if schema == "pkg":
         spec = importlib.util.find_spec(path.replace("/", "."))
         return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None

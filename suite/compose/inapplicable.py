@@ -143,7 +143,7 @@ def as_if_not_named(points: Sequence[SweepPoint], keys: Collection[str]) -> list
 
 
 def _with_its_own(point: SweepPoint, alone: Mapping[tuple[str, str], Any]) -> SweepPoint:
-    """Return a point with its options' own values in place of those that do not apply to them."""
+    """A point with its options' own values in place of those that do not apply to them."""
     inapplicable, settings = list(point.fixed), point.settings
     for key in point.forced:
         has = alone.get((group_of(key), point.chosen.get(group_of(key), "")))
@@ -192,12 +192,12 @@ def _listed(name: str, values: Sequence[Any]) -> str:
 
 
 def _place(key: str) -> str:
-    """Return where a key's settings are: behind an @, if not under its own name."""
+    """Where a key's settings are: behind an @, if not under its own name."""
     return key.rpartition("@")[2]
 
 
 def _shared(point: SweepPoint) -> set[str]:
-    """Return the names that workloads share: the keys of run.yaml, and the groups."""
+    """The names that workloads share: the keys of run.yaml, and the groups."""
     return {*_of_run(), *point.chosen}
 
 

@@ -86,7 +86,7 @@ def check_options(overrides: Iterable[Override]) -> None:
 
 
 def _values_of(override: Override) -> Iterable[Any]:
-    """Return what an override sets, one after the other in a sweep; a pattern names only files that there are."""
+    """What an override sets, one after the other in a sweep; a pattern names only files that there are."""
     value = override.value()
     if not override.is_sweep_override():
         return [value]

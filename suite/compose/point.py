@@ -58,7 +58,7 @@ def leaves(content: Mapping[Any, Any], above: str = "") -> list[str]:
 
 
 def _fixed_by(option: Any) -> Sequence[str]:
-    """Return the settings that an option fixes, and the code that it puts in place by phase."""
+    """The settings that an option fixes, and the code that it puts in place by phase."""
     if not isinstance(option, Mapping):
         return ()
     return [*option.get("fixed", ()), *(CODE if "in_phase" in option else ())]

@@ -16,12 +16,8 @@ DEVICE_DTYPES = ("bfloat16", "float16", "float32")
 """A projection is of the first of these that the device has a published peak of."""
 
 
-def _default_dtype(device: Any) -> str:
-    return DEFAULT_DTYPES.get(device, "float32")
-
-
 def _dtype_of(hardware: Mapping[str, Any] | None) -> str:
-    """Return the dtype in which one computes on a device of conf/hardware: the first that it has a peak of."""
+    """The dtype in which one computes on a device of conf/hardware: the first that it has a peak of."""
     peaks = DEVICE_DTYPES if hardware is None else hardware_from(hardware).dense_flops_per_s
     return next((dtype for dtype in DEVICE_DTYPES if dtype in peaks), DEVICE_DTYPES[0])
 
@@ -39,7 +35,7 @@ def _picked(name: str, values: Mapping[str, Any]) -> Any:
 
 
 def _critic_sizes(group: str, name: str | None) -> dict[str, Any] | None:
-    """Return the sizes of a critic that is none of the policy's, by the name of an option of a group."""
+    """The sizes of a critic that is none of the policy's, by the name of an option of a group."""
     if name is None:
         return None
     if name not in choices(group):
@@ -47,16 +43,12 @@ def _critic_sizes(group: str, name: str | None) -> dict[str, Any] | None:
     return read_choice(group, name)
 
 
-def _at_most_cpus(count: int) -> int:
-    return min(count, most_threads())
-
-
 RESOLVERS: Mapping[str, Callable[..., Any]] = {
-    "default_dtype": _default_dtype,
+    "default_dtype": lambda device: DEFAULT_DTYPES.get(device, "float32"),
     "dtype_of": _dtype_of,
     "critic_sizes": _critic_sizes,
     "divided": _divided,
-    "at_most_cpus": _at_most_cpus,
+    "at_most_cpus": lambda count: min(count, most_threads()),
     "gpu_count": gpu_count,
     "picked": _picked,
     "of_trial": of_trial,

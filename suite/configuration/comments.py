@@ -50,7 +50,7 @@ def described(group: str) -> dict[str, str]:
 
 
 def _sentence(path: Path) -> str:
-    """Return the first sentence of the comment that a file opens with."""
+    """The first sentence of the comment that a file opens with."""
     lines = path.read_text(encoding="utf-8").splitlines()
     if lines[0].startswith("# @package"):
         lines = lines[1:]

@@ -79,7 +79,7 @@ def one_of(settings: Mapping[str, Any], name: str, allowed: Iterable[Any], *, wh
 
 
 def _given(settings: Mapping[str, Any], name: str, where: str = "") -> Any:
-    """Return a setting's value. Raises ValueError where the command line took the setting away."""
+    """A setting's value. Raises ValueError where the command line took the setting away."""
     if name not in settings:
         raise ValueError(f"{where}{name} must have a value; got none")
     return settings[name]

@@ -23,7 +23,7 @@ def summary(record: Record) -> Summary:
 
 
 def _cache(record: Record) -> list[Value]:
-    """Return what a token leaves in the cache of one layer, where its phase keeps one."""
+    """What a token leaves in the cache of one layer, where its phase keeps one."""
     sizes = [record.case.axes.get(name) for name in ("seq_len", "batch")]
     known = [size for size in sizes if isinstance(size, int) and size > 0]
     nbytes, tokens = constant(record, "case", "cache_bytes"), math.prod(known) if len(known) == len(sizes) else None

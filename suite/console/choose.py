@@ -59,7 +59,7 @@ def columns(question: Question, answers: Sequence[Answer], *, by_layout: bool = 
     """Return a table: a row a variant, or a row a layout."""
     layouts = [layout_name(answer, question) for answer in answers]
     names = Column(title="attention", cells=[variant_name(answer) for answer in answers], is_name=True)
-    kept = [
+    table = [
         Column(title="layout", cells=layouts, is_name=True) if by_layout else names,
         Column(title="layout", cells=layouts if not by_layout else [], rank=0),
         _numbers("largest batch", answers, lambda answer: _written(answer.largest_batch, numbers.count)),
@@ -71,9 +71,9 @@ def columns(question: Question, answers: Sequence[Answer], *, by_layout: bool = 
         _numbers("expected", answers, _expected),
         _numbers("tokens/s", answers, lambda answer: _written(answer.tokens_per_s, numbers.count)),
         _numbers("J/M tokens", answers, lambda answer: _written(answer.joules_per_million, numbers.joules), rank=1),
-        _numbers("cost/M tokens", answers, lambda answer: _written(answer.cost_per_million, _money)),
+        _numbers("cost/M tokens", answers, lambda answer: _written(answer.cost_per_million, "{:,.2f}".format)),
     ]
-    return [column for column in kept if any(cell != numbers.NOTHING for cell in column.cells)]
+    return [column for column in table if any(cell != numbers.NOTHING for cell in column.cells)]
 
 
 def notes(question: Question, found: Answers) -> list[str]:
@@ -106,7 +106,7 @@ def notes(question: Question, found: Answers) -> list[str]:
 
 
 def _expected(answer: Answer) -> str:
-    """Return `24.9 (21.6 to 30.0) ms`."""
+    """`24.9 (21.6 to 30.0) ms`."""
     times = (answer.expected_s, answer.expected_low_s, answer.expected_high_s)
     if None in times:
         return _written(answer.expected_s, numbers.seconds)
@@ -125,7 +125,3 @@ def _numbers(title: str, answers: Sequence[Answer], write: Callable[[Answer], st
 
 def _written(value: float | None, write: Callable[[float], str]) -> str:
     return numbers.NOTHING if value is None else write(value)
-
-
-def _money(value: float) -> str:
-    return f"{value:,.2f}"

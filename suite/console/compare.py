@@ -181,7 +181,7 @@ def groups_of(entries: Iterable[Entry], by: str, against: str | None) -> list[Gr
 
 
 def _usable(entries: Iterable[Entry]) -> list[EntryRun]:
-    """Return the runs of the workload that has the most with a number to be compared by; scores go before costs."""
+    """The runs of the workload that has the most with a number to be compared by; scores go before costs."""
     runs = [_run(entry) for entry in entries if entry.record.status is Status.OK]
     has_number = [run for run in runs if run.outcome or run.cost]
     (workload, _), *_ = Counter(run.record.case.workload for run in has_number).most_common(1) or [("", 0)]

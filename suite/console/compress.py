@@ -50,7 +50,7 @@ def _lines(record: Record) -> list[tuple[str, str]]:
 
 
 def _loss(record: Record) -> float:
-    """Return the mean loss of a token, in nats; no number where no text was read."""
+    """The mean loss of a token, in nats; no number where no text was read."""
     tokens = _sum(record, TEXT, "text_tokens")
     return _sum(record, TEXT, "text_loss") / tokens if tokens > 0 else math.nan
 

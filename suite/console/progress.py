@@ -208,17 +208,15 @@ class Terminal:
 
     def _counts(self) -> list[str]:
         """Say how many cases ended how, and what they took."""
-        counts = Counter(one.record.status for one, _ in self._ended)
-        told = ", ".join(f"{counts[status]} {status}" for status in Status if counts[status])
-        new = [one.record for one, was_there in self._ended if not was_there]
+        counts = Counter(run.record.status for run, _ in self._ended)
+        statuses = ", ".join(f"{counts[status]} {status}" for status in Status if counts[status])
+        new = [run.record for run, was_there in self._ended if not was_there]
+        # Cases that ran side by side share their time, from the first one's begin.
+        took_s = sum(map(cost_s, new)) if self._workers == 1 else time.monotonic() - self._first_s
         before = f"; {len(self._ended) - len(new)} recorded before" if len(new) < len(self._ended) else ""
-        took = f"; took {numbers.duration(self._took_s(new))}" if new else ""
+        took = f"; took {numbers.duration(took_s)}" if new else ""
         many = "1 case" if len(self._ended) == 1 else f"{len(self._ended)} cases"
-        return [f"{many}: {told}{before}{took}"] if self._ended else []
-
-    def _took_s(self, new: Sequence[Record]) -> float:
-        """Return the seconds of the cases that ran now: what each took, or side by side from the first one's begin."""
-        return sum(map(cost_s, new)) if self._workers == 1 else time.monotonic() - self._first_s
+        return [f"{many}: {statuses}{before}{took}"] if self._ended else []
 
     def _reasons(self) -> list[str]:
         """Say why cases are not ok, each reason once: they have scrolled away."""

@@ -37,7 +37,7 @@ def _values(record: Record) -> list[Value]:
 
 
 def _lines(record: Record) -> list[tuple[str, str]]:
-    """Return names and texts; none of what has answered nothing yet."""
+    """Names and texts; none of what has answered nothing yet."""
     lines = list(_shares(record))
     losses = _last(record, "answer_loss")
     if lines and EVALUATE in losses:
@@ -69,14 +69,14 @@ def _named(shares: Mapping[str, float], names: list[str]) -> list[str]:
 
 
 def _groups(record: Record) -> list[str]:
-    """Return the names of groups of questions; none where the record does not say, or not as this suite does."""
+    """The names of groups of questions; none where the record does not say, or not as this suite does."""
     task = record.provenance.get("task")
     groups = task.get("groups") if isinstance(task, Mapping) else None
     return list(map(str, groups)) if isinstance(groups, list) else []
 
 
 def _last(record: Record, metric: str) -> dict[str, float]:
-    """Return a metric by span at the last evaluation; nothing without one."""
+    """A metric by span at the last evaluation; nothing without one."""
     of_metric = record.series(metric)
     last = max((reading.step for reading in of_metric if reading.span == EVALUATE), default=None)
     return {reading.span: reading.value for reading in of_metric if reading.step == last}

@@ -216,7 +216,7 @@ def _projection(record: Record, span: str) -> Sequence[str]:
 
 
 def _expected(record: Record, span: str) -> Sequence[str]:
-    """Return what is expected of a good kernel; the record says once by which fit."""
+    """What is expected of a good kernel; the record says once by which fit."""
     expected_s, low_s, high_s = (constant(record, span, f"expected{end}_s") for end in ("", "_low", "_high"))
     if expected_s is None:
         return ()

@@ -86,7 +86,7 @@ def _stages(record: Record) -> Iterator[tuple[str, str]]:
 
 
 def _planned(record: Record) -> list[tuple[str, int]]:
-    """Return the kinds and steps of its stages; none where the record does not say, or not as this suite does."""
+    """The kinds and steps of its stages; none where the record does not say, or not as this suite does."""
     stages = record.provenance.get("stages")
     said = [stage for stage in stages if isinstance(stage, Mapping)] if isinstance(stages, list) else []
     return [(str(stage.get("kind")), steps) for stage in said if isinstance(steps := stage.get("steps"), int)]
@@ -110,7 +110,7 @@ def _change(record: Record, metric: str) -> str | None:
 
 
 def _evaluated(record: Record, metric: str) -> dict[int, float]:
-    """Return a metric of each evaluation, by the number of steps before it."""
+    """A metric of each evaluation, by the number of steps before it."""
     return {reading.step: reading.value for reading in record.series(metric, EVALUATE)}
 
 

@@ -94,7 +94,7 @@ def _gpus(record: Record) -> list[tuple[str, str]]:
 
 
 def _parts(record: Record, phase: str) -> dict[str, float]:
-    """Return a phase's bytes by owner and kind, in words."""
+    """A phase's bytes by owner and kind, in words."""
     found = {}
     for reading in record.series(PART):
         parts = parts_of(reading.span)

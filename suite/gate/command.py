@@ -208,7 +208,10 @@ def _judged(
 ) -> int:
     """Judge what a comparison of two revisions has found by now, and show and write it."""
     judgement = comparison.judgement(inconclusive_fails=inconclusive == "fail", interrupted=interrupted)
-    judgement = _with_acceptances(judgement, settings.accepted)
+    verdicts, warnings = apply_file(judgement.verdicts, settings.accepted, datetime.date.today())
+    # A case that was not reached yet says nothing of an acceptance.
+    more = () if judgement.interrupted else warnings
+    judgement = replace(judgement, verdicts=verdicts, warnings=[*judgement.warnings, *more])
     if export is not None and not interrupted:
         samples = comparison.timing.rounds.samples if comparison.timing else []
         export_benchmark_json(export, judgement, samples, python)
@@ -313,16 +316,13 @@ def _run(comparison: RevisionComparison | SuiteComparison) -> bool:
     return False
 
 
-def _with_acceptances(judgement: Judgement, accepted: Path) -> Judgement:
-    verdicts, warnings = apply_file(judgement.verdicts, accepted, datetime.date.today())
-    # A case that was not reached yet says nothing of an acceptance.
-    more = () if judgement.interrupted else warnings
-    return replace(judgement, verdicts=verdicts, warnings=[*judgement.warnings, *more])
-
-
 def _finish(judgement: Judgement, out: Path | None, tables: Mapping[str, bytes] = MappingProxyType({})) -> int:
     """Show it in the terminal and to GitHub, and write it down."""
-    judgement = _with_machine(judgement)
+    if judgement.form != "stored":  # stored records name their own machine
+        # A history joins no series of two machines.
+        here = environment()
+        machine = {"machine": machine_kind(here, THREADS), "machine_id": here["machine_id"]}
+        judgement = replace(judgement, facts={**machine, **judgement.facts})
     folder = out or _new_folder(datetime.datetime.now(datetime.UTC))
     with alone_in(out) if out else nullcontext():  # a folder by the time is this process's own
         write_judgement(judgement, folder, tables)
@@ -337,15 +337,6 @@ def _finish(judgement: Judgement, out: Path | None, tables: Mapping[str, bytes] 
         with Path(summary).open("a", encoding="utf-8") as file:
             file.write(markdown(without_secrets(judgement)) + "\n")
     return judgement.exit_code
-
-
-def _with_machine(judgement: Judgement) -> Judgement:
-    """Name this machine where it measured; a history joins no series of two. Stored records name their own."""
-    if judgement.form == "stored":
-        return judgement
-    here = environment()
-    machine = {"machine": machine_kind(here, THREADS), "machine_id": here["machine_id"]}
-    return replace(judgement, facts={**machine, **judgement.facts})
 
 
 def _new_folder(now: datetime.datetime) -> Path:

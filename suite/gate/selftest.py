@@ -156,13 +156,12 @@ def busy(count: int) -> Iterator[None]:
 
 
 def _identical(folder: Path) -> Revisions:
-    """Return the working tree as both revisions."""
+    """The working tree as both revisions."""
     tree = revisions.after(revisions.repository(Path.cwd()), folder).folder
     return Revisions(trees=(tree, tree), logs=folder)
 
 
 def _expanded(identical: Revisions, sweep: str) -> tuple[list[BenchmarkCase], list[Benchmark]]:
-    """Return the sweep's cases and the benchmarks of each."""
     with identical.launched() as workers:
         try:
             expanded = expanded_from(workers[BEFORE].ask("expand", arguments=["-m", f"sweep={sweep}"]))

@@ -75,7 +75,7 @@ def knows_groups(q_BHSd: Tensor, *, has_mask: bool) -> bool:
 def _attend_by_group(
     q_BHSd: Tensor, k_BGTd: Tensor, v_BGTd: Tensor, *, scale: float, mask_B1ST: Tensor | None
 ) -> Tensor:
-    """Return o_BHSd with groups in the place of sequences, N = B x G of them, and one key-value head under each of a
+    """o_BHSd with groups in the place of sequences, N = B x G of them, and one key-value head under each of a
     group's query heads without a copy."""
     batch, heads, tokens, width = q_BHSd.shape
     groups = k_BGTd.shape[1]

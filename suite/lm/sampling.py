@@ -170,7 +170,7 @@ class _Run:
             h_BD = self._advance(going_B1)
 
     def _noise(self, generator: torch.Generator | None) -> Iterator[Tensor] | None:
-        """Return noise_NV of one token after another; None where the likeliest is taken.
+        """noise_NV of one token after another; None where the likeliest is taken.
 
         argmax(log p - log E) with E from Exp(1) samples from p (the Gumbel-max trick).
         """
@@ -184,8 +184,7 @@ class _Run:
         return (noise_NV for _ in count() for noise_NV in noise_tNV.exponential_(generator=generator).log_())
 
     def _prefill(self) -> Tensor:
-        """Return the hidden state of each row's last prompt token; a prompt is read once, however many copies it
-        has."""
+        """The hidden state of each row's last prompt token; a prompt is read once, however many copies it has."""
         count, self._filled = self._prompts.tokens_PS.shape
         valid_PS, mask = self._prompts.valid_PS, None
         if valid_PS is not None:
@@ -210,7 +209,7 @@ class _Run:
             into_TN[self.taken].index_copy_(0, self._going_B, values_B.to(into_TN.dtype))
 
     def _drop_ended(self, chosen_B1: Tensor) -> Tensor | None:
-        """Return the chosen tokens of the rows that go on, and of some that ended, whose further tokens are cut off at
+        """The chosen tokens of the rows that go on, and of some that ended, whose further tokens are cut off at
         the end of the rollout. None where every row has ended."""
         self._ended_B = self._ended_B | (chosen_B1[:, 0] == self._end)
         kept_B = (~self._ended_B).nonzero()[:, 0]

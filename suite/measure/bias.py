@@ -62,7 +62,7 @@ def main(out: Path | None) -> int:
     with torch.inference_mode():
         launch_s = _launches()
         times = {size: _times(size) for size in SIZES_BYTES}
-        probe = _flush_probe()
+        probe = median(_by_our_meter(_floats(FLOAT_BYTES).neg_, "flush_probe_ratio"))
     for name, seconds in launch_s.items():
         print(f"bias: one tiny kernel, {name}: {seconds * 1e6:.2f} us")
     print(f"bias: our flush, cold over warm reads of its probe: {probe:.2f}, where {FLUSHED} is asked for")
@@ -139,7 +139,7 @@ def _times(size_bytes: int) -> dict[str, float]:
 
     single, rotated = _graph([read]), _graph([copy.sum for copy in copies])
     return {
-        OURS: _by_our_clock(read),
+        OURS: median(_by_our_meter(read, "latency_s")),
         WARM: by_events(read, lambda: None),
         WRITE: by_events(read, filler.zero_),
         READ: by_events(read, filler.sum),
@@ -151,7 +151,7 @@ def _times(size_bytes: int) -> dict[str, float]:
 
 
 def _launches() -> dict[str, float]:
-    """Return what a kernel that does next to nothing takes, launched in each way."""
+    """What a kernel that does next to nothing takes, launched in each way."""
     one, filler = _floats(FLOAT_BYTES), torch.zeros(FLUSH_OVER_L2 * l2_bytes() // FLOAT_BYTES, device="cuda")
     touch, many = one.neg_, 100
     return {
@@ -161,16 +161,8 @@ def _launches() -> dict[str, float]:
     }
 
 
-def _flush_probe() -> float:
-    return median(_by_our_meter(_floats(FLOAT_BYTES).neg_, "flush_probe_ratio"))
-
-
-def _by_our_clock(run: Work) -> float:
-    return median(_by_our_meter(run, "latency_s"))
-
-
 def _by_our_meter(run: Work, metric: str) -> list[float]:
-    """Return the readings of one metric, taken as a case's are."""
+    """The readings of one metric, taken as a case's are."""
     run()
     meter = Meter(CudaFlush(l2_bytes()), event_clock({}))
     for _ in range(STEPS):

@@ -113,7 +113,6 @@ def _is_exhaustion(error: Exception) -> bool:
 
 @contextmanager
 def _output_into(stderr_log: Path) -> Iterator[None]:
-    """Send whatever is printed into this file."""
     descriptor = os.open(stderr_log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     sys.stdout.flush()
     os.dup2(descriptor, 1)

@@ -120,7 +120,7 @@ def shortfall(readings: Iterable[Reading], effort: Effort, *, predicted_s: float
 
 
 def _widest(readings: Iterable[Reading]) -> Interval:
-    """Return the relatively widest interval among the spans' latencies."""
+    """The relatively widest interval among the spans' latencies."""
     by_span = defaultdict(list)
     for reading in readings:
         if reading.metric == "latency_s":

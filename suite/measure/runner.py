@@ -116,8 +116,7 @@ def _outcome_of(error: UnsupportedError | IncorrectError, send: Send) -> tuple[S
 
 
 def _set_up(settings: Mapping[str, Any]) -> tuple[Workload, Device, Mapping[str, Any]]:
-    """Return the workload, which holds nothing yet, its device, and the precision of float32 products that torch
-    reports."""
+    """The workload, which holds nothing yet, its device, and the precision of float32 products that torch reports."""
     workload: Workload = locate(settings["workload"]["_target_"])(settings)
     torch.manual_seed(settings["seed"])
     device = device_for(workload.plan.device, workload.plan.threads)

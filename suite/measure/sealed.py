@@ -117,8 +117,6 @@ def _head(digest: str) -> bytes:
 
 
 class _DigestWriter:
-    """Writes into a file and keeps the digest of what was written."""
-
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self.digest = file, hashlib.sha256()
         self.failure: OSError | None = None

@@ -158,7 +158,7 @@ class Worker:
         return StoppedWatch(self._processes, self._say, self._interrupted)
 
     def _processes(self) -> Mapping[int, str]:
-        """Return the processes that are waited for, each with its name for people."""
+        """The processes that are waited for, each with its name for people."""
         # The fork server has no public name. A fork is started and waited for through it, so that both end when it
         # does.
         server = forkserver._forkserver._forkserver_pid if FORKS else None  # type: ignore[attr-defined]
@@ -232,7 +232,7 @@ def _run_child(connection: Connection, persistent: bool) -> None:
 
 
 def _signal_name(number: int) -> str:
-    """Return `SIGKILL` and the like, or `signal 40` for a real-time signal, which has no name of its own."""
+    """`SIGKILL` and the like, or `signal 40` for a real-time signal, which has no name of its own."""
     try:
         return signal.Signals(number).name
     except ValueError:

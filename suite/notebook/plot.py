@@ -99,7 +99,7 @@ def forest(runs: Runs, *, by: str = "attention", **compared: Any) -> "go.Figure"
 
 
 def _experiment(row: Mapping[Any, Any], settings: Iterable[str]) -> str:
-    """Return the settings in which an experiment differs from the others of a figure; a missing one is no number."""
+    """The settings in which an experiment differs from the others of a figure; a missing one is no number."""
     return ", ".join(f"{name}={row[name]}" for name in settings if row[name] == row[name])
 
 
@@ -125,7 +125,7 @@ def _named(figure: Any) -> str:
 
 
 def _figure(drawn: Mapping[str, Any], title: str, height_px: int) -> "go.Figure":
-    """Return the page's data and layout as a figure with its title, which the page has as a heading."""
+    """The page's data and layout as a figure with its title, which the page has as a heading."""
     import plotly.graph_objects as go
 
     heading = {"text": title, "x": 0, "xanchor": "left", "y": 1, "yanchor": "top", "yref": "container"}

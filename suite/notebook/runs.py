@@ -168,7 +168,7 @@ class Runs:
         return _frame(rows)
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: a line for each workload and label."""
+        """What a notebook shows: a line for each workload and label."""
         lines = [
             (name, label, str(len(of)), str(sum(current.record.status is not Status.OK for current in of)))
             for name in self.workloads
@@ -180,7 +180,7 @@ class Runs:
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
     def _named(self, workload: str | None) -> list[CurrentRecord]:
-        """Return the records of a workload, or all. Raises ValueError for a workload that was not run."""
+        """The records of a workload, or all. Raises ValueError for a workload that was not run."""
         if workload is not None and workload not in self.workloads:
             raise ValueError(f"workload must be one of {', '.join(self.workloads)}; got {workload!r}")
         return [current for current in self._results.records if workload in (None, current.record.case.workload)]
@@ -242,7 +242,7 @@ def load(path: str | Path | Iterable[str | Path] = "results") -> Runs:
 
 
 def _case(current: CurrentRecord) -> dict[str, Any]:
-    """Return what every row says of its case."""
+    """What every row says of its case."""
     record = current.record
     return {
         "label": current.label,
@@ -256,7 +256,7 @@ def _case(current: CurrentRecord) -> dict[str, Any]:
 
 
 def _spans(current: CurrentRecord) -> Iterator[dict[str, Any]]:
-    """Return a row for each span of a case; one for a case that has none. Its readings are tuples."""
+    """A row for each span of a case; one for a case that has none. Its readings are tuples."""
     case, readings = _case(current), cast("list[tuple[Any, ...]]", current.record.readings)
     last: dict[str, dict[str, tuple[int, float]]] = defaultdict(dict)
     timings: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -278,7 +278,7 @@ def _spans(current: CurrentRecord) -> Iterator[dict[str, Any]]:
 
 
 def _steps(current: CurrentRecord) -> Iterator[dict[str, Any]]:
-    """Return a row for each step and span, of metrics that a span has at several steps; timings are none."""
+    """A row for each step and span, of metrics that a span has at several steps; timings are none."""
     found: dict[tuple[str, int], dict[str, float]] = defaultdict(dict)
     steps: dict[tuple[str, str], set[int]] = defaultdict(set)
     readings = [reading for reading in current.record.readings if reading.metric != TIMED]
@@ -308,7 +308,7 @@ def _rows(experiment: Experiment[Run], by: str, outcome: Outcome) -> Iterator[di
 
 
 def _frame(rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
-    """Return rows as a frame: whole numbers stay whole, texts are Python's own, units stand in `attrs`."""
+    """Rows as a frame: whole numbers stay whole, texts are Python's own, units stand in `attrs`."""
     import pandas as pd
 
     columns: dict[str, list[Any]] = defaultdict(list)

@@ -152,7 +152,7 @@ def _keep(name: str, descriptor: int) -> "tuple[io.TextIOWrapper, _Kept] | None"
 
 
 def _code_with(out: io.TextIOWrapper, raw: _Kept, code: int) -> int:
-    """Return the exit code where standard output may have been lost: not 0, and no verdict."""
+    """The exit code where standard output may have been lost: not 0, and no verdict."""
     try:
         out.flush()
     except ReaderLeftError:

@@ -104,7 +104,7 @@ def _with_variant(axes: Mapping[str, Any], names: Mapping[tuple[str, str], str])
 
 
 def _mode_before(settings: Mapping[str, Any]) -> str | None:
-    """Return the mode of an older case of MLA. A language model with `attention=mla`, which has no phase, has none: it
+    """The mode of an older case of MLA. A language model with `attention=mla`, which has no phase, has none: it
     trains expanded and decodes absorbed."""
     attention = settings.get("attention")
     if not isinstance(attention, Mapping) or says_mode(settings):

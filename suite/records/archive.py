@@ -143,8 +143,7 @@ class _Member(tarfile.TarInfo):
 
 
 def _files(content: _Limited) -> Iterator[tuple[PurePosixPath, IO[bytes]]]:
-    """Return name and content of each file. Raises CorruptRecordError for a name that leads out, and for what is no
-    file."""
+    """Name and content of each file. Raises CorruptRecordError for a name that leads out, and for what is no file."""
     with tarfile.open(fileobj=content, mode="r|", tarinfo=_Member) as tar:
         for number, member in enumerate(tar):
             tar.members = []  # type: ignore[attr-defined]  # else it keeps every header

@@ -195,7 +195,7 @@ def schema_of(columns: Columns) -> "pa.Schema":
 
 
 def _table(folder: str, columns: Columns, rows: Iterable[Sequence[Any]]) -> File:
-    """Return a file of rows, each with its cells in the order of the columns."""
+    """A file of rows, each with its cells in the order of the columns."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -209,7 +209,6 @@ def _table(folder: str, columns: Columns, rows: Iterable[Sequence[Any]]) -> File
 
 
 def _index_row(entry: Entry, readings_file: str, runs_file: str) -> Sequence[Any]:
-    """Return the cells of INDEX."""
     record = entry.run.record
     environment, provenance = record.environment, record.provenance
     packages, gpus = environment.get("packages"), environment.get("gpus")
@@ -228,14 +227,13 @@ def _index_row(entry: Entry, readings_file: str, runs_file: str) -> Sequence[Any
 
 
 def _reading_rows(entry: Entry) -> Iterator[Sequence[Any]]:
-    """Yield the cells of READING_ROWS."""
     case_id = entry.run.record.case.id
     for number, reading in enumerate(entry.run.record.readings):
         yield [entry.digest, case_id, number, *(getattr(reading, name) for name in READINGS.types)]
 
 
 def _names(ordered: Sequence[Entry]) -> list[str]:
-    """Return a folder's name for each run, as a sweep gives them: a second one of a key is `KEY-2`."""
+    """A folder's name for each run, as a sweep gives them: a second one of a key is `KEY-2`."""
     seen, names = Counter[str](), []
     for entry in ordered:
         begin = entry.run.record.run_key[:NAME_LENGTH]
@@ -254,5 +252,5 @@ def _digest(content: bytes) -> str:
 
 
 def _text(value: Any) -> str:
-    """Return a text of a record, which may be anybody's, as a cell may have it; empty for anything else."""
+    """A text of a record, which may be anybody's, as a cell may have it; empty for anything else."""
     return one_line(value)[:LONGEST_CELL] if isinstance(value, str) else ""

@@ -62,7 +62,7 @@ class Case:
 
 
 def _pairs(case: Case) -> dict[str, Any]:
-    """Return all that the id says, in its order."""
+    """All that the id says, in its order."""
     return {"workload": case.workload, **case.axes, **dict(sorted(case.extras.items()))}
 
 
@@ -197,7 +197,7 @@ def run_key_on(machine: str, code: str, case: Case, settings: Mapping[str, Any])
 
 
 def _chosen_or_set(settings: Mapping[str, Any], chosen: Mapping[str, str], key: str) -> Any:
-    """Return a group's option by its name; null where the workload has no use for it. Behind an @ stands where its
+    """A group's option by its name; null where the workload has no use for it. Behind an @ stands where its
     settings are, if not under the group's name."""
     found = value_under(settings, key.rpartition("@")[2])
     return chosen[key] if key in chosen and found is not None else found
@@ -212,7 +212,7 @@ def value_under(settings: Mapping[str, Any], key: str) -> Any:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """Return a value that may stand in an id: one line, and the same on every machine, so without its paths."""
+    """A value that may stand in an id: one line, and the same on every machine, so without its paths."""
     text = value if isinstance(value, str) else json.dumps(value) if isinstance(value, list | dict) else None
     return value if text is None else of_setting(name, " ".join(text.split()))
 

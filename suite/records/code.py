@@ -67,15 +67,14 @@ def _top(dotted: str) -> str:
 
 
 def _with_parents(dotted: str) -> list[str]:
-    """Return `a.b.c` with `a.b` and `a`, whose files run first when it is imported. Names that are no modules do no
-    harm."""
+    """`a.b.c` with `a.b` and `a`, whose files run first when it is imported. Names that are no modules do no harm."""
     parts = dotted.split(".")
     return [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
 
 
 @functools.cache
 def _source(module: str) -> Path | None:
-    """Return the module's file, found without running anything; None for what is no module in Python source."""
+    """The module's file, found without running anything; None for what is no module in Python source."""
     top, *rest = module.split(".")
     try:
         spec = importlib.util.find_spec(top)
@@ -103,8 +102,7 @@ def _is_local(top: str) -> bool:
 
 @functools.cache
 def _imports(module: str, path: Path) -> tuple[str, ...]:
-    """Return dotted names that a module imports anywhere, `from a import b` as `a.b`. None of a file that cannot be
-    read."""
+    """Dotted names that a module imports anywhere, `from a import b` as `a.b`. None of a file that cannot be read."""
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):

@@ -88,12 +88,12 @@ class Copies:
 
 
 def _identity(run: StoredRecord) -> tuple[str, str]:
-    """Return the sha256 of a run's record, and the run's name."""
+    """The sha256 of a run's record, and the run's name."""
     return digest_of(run.folder / RECORD), "/".join(run.folder.parts[-2:])
 
 
 def _heads_of(run: StoredRecord) -> list[_Head]:
-    """Return the beginnings of a run's launches that are no chance."""
+    """The beginnings of a run's launches that are no chance."""
     digest, name = _identity(run)
     series = timing_series(run.record).values()
     heads = [
@@ -104,7 +104,7 @@ def _heads_of(run: StoredRecord) -> list[_Head]:
 
 
 def _shared(head: _Head, other: _Head) -> str | None:
-    """Return which earlier timings these are; None where they are others."""
+    """Which earlier timings these are; None where they are others."""
     factor = _factor(head.values, other.values)
     if factor is None:
         return None
@@ -140,7 +140,7 @@ def repeated_block(record: Record) -> Iterator[str]:
 
 
 def _factor(values: Sequence[float], others: Sequence[float]) -> float | None:
-    """Return the one factor between two series of timings; None where there is none."""
+    """The one factor between two series of timings; None where there is none."""
     if len(values) != len(others) or min(*values, *others) <= 0:
         return None
     ratios = [value / other for value, other in zip(values, others, strict=True)]

@@ -46,8 +46,7 @@ def impossible_timings(record: Record) -> Iterable[str]:
 
 
 def _limits(record: Record, span: str) -> tuple[Ceilings, float, str] | None:
-    """Return the ceilings of a span's device, the slack that they need, and what they are; None where nothing is
-    known."""
+    """The ceilings of a span's device, the slack that they need, and what they are; None where nothing is known."""
     gpus = record.environment.get("gpus")
     # A product of float32 may be told to take a faster type, whose peak is another.
     is_exact = record.settings.get("matmul_precision") in (None, "highest")

@@ -88,8 +88,7 @@ def _first(root: Path, *names: str) -> str | None:
 
 
 def _own_folder(root: Path) -> Path:
-    """Return the folder of this process's own cgroup (version 2); the root inside a container with its own
-    namespace."""
+    """The folder of this process's own cgroup (version 2); the root inside a container with its own namespace."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/cgroup").read_text().splitlines():
             if line.startswith("0::"):

@@ -30,7 +30,7 @@ def plain_name(name: str) -> str:
 
 
 def _names(first: Mapping[str, Record]) -> dict[str, str]:
-    """Return by machine the names of its processor and its first GPU; empty for records that do not say theirs."""
+    """By machine the names of its processor and its first GPU; empty for records that do not say theirs."""
     plain = {}
     for machine, record in first.items():
         cpu, gpus = record.environment.get("cpu"), record.environment.get("gpus")

@@ -67,7 +67,8 @@ def plain_tick(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    return f"{_two_digits(100 * share)} %"
+    value = 100 * share
+    return f"{value:,.0f} %" if abs(value) >= 10 else f"{_digits(value, 2)} %"
 
 
 def times(ratio: float) -> str:
@@ -98,7 +99,3 @@ def _digits(value: float, digits: int = 3) -> str:
     rounded = _rounded(value, digits)
     decimals = 0 if rounded == 0 else max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
     return f"{rounded:,.{decimals}f}"
-
-
-def _two_digits(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 10 else _digits(value, 2)

@@ -128,7 +128,7 @@ def _shown(index: int) -> ShownGpu:
 
 
 def _other_maker(platform: str, pci_drivers: Path) -> FoundGpus | None:
-    """Return a GPU that NVML cannot know, where that explains its absence."""
+    """A GPU that NVML cannot know, where that explains its absence."""
     if platform == "darwin":
         return FoundGpus(state=State.APPLE, why="Apple's GPUs are unknown to NVML")
     if any((pci_drivers / "amdgpu").glob("*:*:*")):

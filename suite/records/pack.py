@@ -133,7 +133,11 @@ def read_pack(path: Path) -> Runs:
 @functools.lru_cache(maxsize=64)
 def _index(path: Path, nbytes: int, modified_ns: int, inode: int) -> Runs:
     with path.open("rb") as file:
-        _check_end(file.read(0) if nbytes < END.size else _last_bytes(file, nbytes), nbytes)
+        last = b""
+        if nbytes >= END.size:
+            file.seek(max(0, nbytes - END.size - 20))
+            last = file.read()
+        _check_end(last, nbytes)
         with zipfile.ZipFile(file) as pack:
             entries = pack.infolist()
     if len(entries) > MOST_PACKED_FILES:
@@ -151,11 +155,6 @@ def _index(path: Path, nbytes: int, modified_ns: int, inode: int) -> Runs:
     if any(RECORD not in files for files in runs.values()):
         raise CorruptRecordError(f"{PACK} holds files of a run without its {RECORD}")
     return runs
-
-
-def _last_bytes(file: io.BufferedReader, nbytes: int) -> bytes:
-    file.seek(max(0, nbytes - END.size - 20))
-    return file.read()
 
 
 def _check_end(last: bytes, nbytes: int) -> None:

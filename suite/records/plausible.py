@@ -150,7 +150,7 @@ def _is_repeated(record: Record) -> bool:
 
 
 def _duration_s(record: Record) -> float | None:
-    """Return how long a run took; None of one that went on from a checkpoint, with readings from before."""
+    """How long a run took; None of one that went on from a checkpoint, with readings from before."""
     return None if "resumed_at_steps" in record.provenance else number_of(record.provenance, "duration_s")
 
 

@@ -132,12 +132,12 @@ def _column(samples: "pa.Table", name: str) -> Any:
 
 
 def _before(values: Any) -> Any:
-    """Return the value before each; the first has none that is larger."""
+    """The value before each; the first has none that is larger."""
     import numpy as np
 
     return np.concatenate([[-np.inf], values[:-1]])
 
 
 def _first(is_wrong: Any) -> int | None:
-    """Return the first place that is true; None where none is."""
+    """The first place that is true; None where none is."""
     return int(is_wrong.argmax()) if is_wrong.any() else None

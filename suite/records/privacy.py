@@ -120,7 +120,7 @@ def _without_secrets(text: str, *, is_ours: bool) -> str:
 
 
 def _secrets() -> list[tuple[str, str]]:
-    """Return variables that are named like secrets with their values, a longer one before one that it holds."""
+    """Variables that are named like secrets with their values, a longer one before one that it holds."""
     named = [(name, os.environ[name]) for name in os.environ if _is_named_secret(name)]
     return sorted((pair for pair in named if len(pair[1]) >= SHORTEST_SECRET), key=lambda pair: -len(pair[1]))
 
@@ -168,7 +168,7 @@ def _without_place(found: re.Match[str]) -> str:
 
 
 def _last_part(path: str) -> str:
-    """Return a path's last part, which helps and says nothing; a home's last part is a person's name."""
+    """A path's last part, which helps and says nothing; a home's last part is a person's name."""
     parts = [part for part in re.split(r"[\\/]+", path) if part]
     is_home = len(parts) > 1 and parts[-2].lower() in ("home", "users") and len(parts) <= 3
     return "<path>" if is_home or not parts else f"<path>/{parts[-1]}"

@@ -176,7 +176,7 @@ def record_from_json(content: Any) -> Record:
 
 
 def _files(content: Mapping[str, Any]) -> dict[str, str]:
-    """Return names and digests; records of version 0.1 have none."""
+    """Names and digests; records of version 0.1 have none."""
     files = _object(content, "files") if "files" in content else {}
     for name, digest in files.items():
         if name not in FILES or not isinstance(digest, str) or not DIGEST.fullmatch(digest):

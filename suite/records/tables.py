@@ -156,7 +156,7 @@ class TableFile:
 
     @functools.cached_property
     def _as_read(self) -> "tuple[pa.Schema, pa.Schema]":
-        """Return the schema today, and that of older files."""
+        """The schema today, and that of older files."""
         import pyarrow as pa
 
         columns = [
@@ -168,7 +168,7 @@ class TableFile:
 
 
 def _values(column: "pa.Array") -> list[Any]:
-    """Return objects of Python, one for each different text."""
+    """Objects of Python, one for each different text."""
     import pyarrow as pa
 
     if isinstance(column, pa.DictionaryArray):
@@ -251,7 +251,7 @@ def page_bytes(content: bytes, chunk: Chunk) -> Iterator[int]:
 
 
 def _struct(content: bytes, at: int, levels: int = 1) -> tuple[dict[int, Any], int]:
-    """Return values by field, and where the struct ends. Raises IndexError or KeyError for what is none."""
+    """Values by field, and where the struct ends. Raises IndexError or KeyError for what is none."""
     if levels > MOST_LEVELS:
         raise KeyError(levels)
     found: dict[int, Any] = {}

@@ -81,7 +81,7 @@ def series_batches(record: Record, folder: Path) -> "Iterator[pa.RecordBatch]":
 
 
 def _series_content(record: Record, folder: Path) -> bytes:
-    """Return the bytes of telemetry.parquet; empty where the run took none."""
+    """The bytes of telemetry.parquet; empty where the run took none."""
     if TELEMETRY not in record.files:
         return b""
     content = read_file(folder / TELEMETRY, LARGEST_TABLE_BYTES)

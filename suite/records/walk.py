@@ -66,7 +66,7 @@ def folders_below(root: Path, damaged: list[Damage]) -> Iterator[tuple[Path, fro
 
 
 def _packed_in(folder: Path, inner: frozenset[str], damaged: list[Damage]) -> dict[Path, frozenset[str]]:
-    """Return the folders that a pack stands for, and their files, but those that lie beside it, which are listed."""
+    """The folders that a pack stands for, and their files, but those that lie beside it, which are listed."""
     try:
         runs = read_pack(folder / PACK)
     except CorruptRecordError as error:
@@ -89,7 +89,7 @@ def _is_copy(path: Path, packed: zipfile.ZipInfo) -> bool:
 
 
 def _listed(folder: Path, most: int) -> tuple[frozenset[str] | None, list[str]]:
-    """Return all names and those of folders; none where there are more than `most`."""
+    """All names and those of folders; none where there are more than `most`."""
     names, inner = [], []
     with os.scandir(folder) as entries:
         for entry in entries:

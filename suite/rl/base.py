@@ -79,7 +79,7 @@ def _read(plan: RlPlan, checkpoint: str, attention: Mapping[str, Any]) -> Base:
 
 
 def _trained_in(plan: RlPlan) -> str:
-    """Return the dtype of the base model's training: never bfloat16, so that all precisions begin as one model, as
+    """The dtype of the base model's training: never bfloat16, so that all precisions begin as one model, as
     they do as one checkpoint."""
     return "float32" if plan.dtype == "bfloat16" else plan.dtype
 

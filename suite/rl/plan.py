@@ -74,7 +74,7 @@ class RlPlan(LearningPlan):
             RlPlan(teacher_settings(settings))
 
     def _critics_beginning(self, settings: Mapping[str, Any]) -> "tuple[int, RlPlan | None]":
-        """Return the steps in which the critic alone learns, and the plan of the base model that one of other sizes
+        """The steps in which the critic alone learns, and the plan of the base model that one of other sizes
         than the policy's begins as."""
         if not self.objective.has_critic:
             return 0, None

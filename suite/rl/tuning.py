@@ -35,7 +35,7 @@ def choice_of_trial(trial: int, name: str, choices: Sequence[Any]) -> Any:
 
 
 def _drawn(trial: int, name: str) -> float:
-    """Return a number from 0 to 1 by Latin hypercube sampling (M. D. McKay et al., 1979): of each STRATA trials one
+    """A number from 0 to 1 by Latin hypercube sampling (M. D. McKay et al., 1979): of each STRATA trials one
     lies in each stratum, so that few trials see the whole of every range. The stream's name was picked, before any run,
     for draws of sweep=rl_tuned in which no deviation goes with one weight of the format alone."""
     if not isinstance(trial, int) or isinstance(trial, bool) or trial < 0:

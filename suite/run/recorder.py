@@ -255,7 +255,7 @@ def _with_chosen_backend(settings: Mapping[str, Any], facts: Mapping[str, Any]) 
 
 
 def _of_timings(readings: Sequence[Reading], launches: int, job: Job) -> dict[str, Any]:
-    """Return the launches of a case, and how far neighbouring samples of a launch are alike, by span."""
+    """The launches of a case, and how far neighbouring samples of a launch are alike, by span."""
     timed = [reading for reading in readings if reading.metric == "latency_s"]
     names = {reading.span for reading in timed}
     spans = {name: by_launch(reading for reading in timed if reading.span == name) for name in names}
@@ -265,7 +265,7 @@ def _of_timings(readings: Sequence[Reading], launches: int, job: Job) -> dict[st
 
 
 def _of_course(state: MachineState, job: Job, folder: Path) -> dict[str, Any]:
-    """Return the arguments of a course: it goes on from the checkpoint that an unfinished run of the same key left."""
+    """The arguments of a course: it goes on from the checkpoint that an unfinished run of the same key left."""
     checkpoint = folder / CHECKPOINTS / f"{job.run_key[:NAME_LENGTH]}.pt"
     if not state.resume:
         checkpoint.unlink(missing_ok=True)

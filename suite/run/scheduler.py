@@ -122,7 +122,7 @@ def follow_all(
 
 
 def _record_of(slot: Slot, job: Job, state: SharedState, results: ResultsFolder) -> Record | None:
-    """Return the record of a job that runs now, or that another process has run; None while another one runs it, and
+    """The record of a job that runs now, or that another process has run; None while another one runs it, and
     for one that was interrupted and left nothing to record."""
     # Looked for again: another process may be running the same sweep into the same folder.
     if (record := _recorded_by_another(slot, job, state, results, notice=state.notice)) is not None:
@@ -149,7 +149,7 @@ def _record_of(slot: Slot, job: Job, state: SharedState, results: ResultsFolder)
 def _recorded_by_another(
     slot: Slot, job: Job, state: SharedState, results: ResultsFolder, *, notice: Notice | None = None
 ) -> Record | None:
-    """Return the record of a job that another process has run meanwhile, and tell of it; None where there is none."""
+    """The record of a job that another process has run meanwhile, which is told of; None where there is none."""
     results.look_again(slot.run_key(job))
     stored = slot.find_cached(job, results.folder, notice=notice) if state.resume else None
     if stored is None:

@@ -182,7 +182,7 @@ def visible_sum(steps: Steps, tests: int, alpha: float = ALPHA) -> float:
 
 
 def _stretches(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the starts and ends of all stretches that leave no rest shorter than a stretch.
+    """The starts and ends of all stretches that leave no rest shorter than a stretch.
 
     Those that reach the end are left out: what they are compared with is a stretch from the start.
     """
@@ -211,7 +211,7 @@ def _evidence(
 
 
 def _shifted_stretch(values: NDArray[np.float64], alpha: float, correlation: float = 0.0) -> _Stretch:
-    """Return the stretch that lies furthest from the rest, with its p among other orders of the same values."""
+    """The stretch that lies furthest from the rest, with its p among other orders of the same values."""
     starts, ends = _stretches(len(values))
     if len(starts) == 0:
         return _Stretch(first=0, end=len(values), p=1.0)
@@ -243,7 +243,7 @@ def _correlation(values: NDArray[np.float64], stretch: _Stretch) -> float:
 
 
 def _p_by_chance(seen: float, drawn: Callable[[np.random.Generator], NDArray[np.float64]], alpha: float) -> float:
-    """Return how often chance shows as much, as far as it takes to tell that from alpha."""
+    """How often chance shows as much, as far as it takes to tell that from alpha."""
     random = np.random.default_rng(0)
     draws, beyond = 0, 0
     while beyond < ENOUGH_BEYOND and draws < min((ENOUGH_BEYOND if beyond else NONE_BEYOND) / alpha, MOST_DRAWS):
@@ -253,7 +253,7 @@ def _p_by_chance(seen: float, drawn: Callable[[np.random.Generator], NDArray[np.
 
 
 def _bounds(values: NDArray[np.float64], offset: int, stretch: _Stretch, alpha: float) -> list[int]:
-    """Return where the series changes: at the ends of a stretch beyond chance, and within each of the parts."""
+    """Where the series changes: at the ends of a stretch beyond chance, and within each of the parts."""
     ends = sorted({stretch.first, stretch.end} - {0, len(values)})
     found, each = [offset + end for end in ends], alpha / (len(ends) + 1)
     for first, end in zip([0, *ends], [*ends, len(values)], strict=True):
@@ -292,7 +292,7 @@ def steps_at(series: Sequence[float], bounds: Sequence[int]) -> list[Change]:
 
 
 def _step(values: NDArray[np.float64], bounds: Sequence[int], index: int) -> tuple[float, float, int]:
-    """Return the difference of two neighbouring levels, its standard error and the degrees of freedom of that."""
+    """The difference of two neighbouring levels, its standard error and the degrees of freedom of that."""
     edges = [0, *bounds, len(values)]
     old, new = values[edges[index] : edges[index + 1]], values[edges[index + 1] : edges[index + 2]]
     deviation, freedom = _deviation(np.concatenate([old, new]), [len(old)])
@@ -300,14 +300,14 @@ def _step(values: NDArray[np.float64], bounds: Sequence[int], index: int) -> tup
 
 
 def _deviation(values: NDArray[np.float64], bounds: Sequence[int]) -> tuple[float, int]:
-    """Return the standard deviation about the levels between bounds, and its degrees of freedom."""
+    """The standard deviation about the levels between bounds, and its degrees of freedom."""
     parts = np.split(values, list(bounds))
     freedom = len(values) - len(parts)
     return math.sqrt(sum(float(((part - part.mean()) ** 2).sum()) for part in parts) / freedom), freedom
 
 
 def _excess(rows: NDArray[np.float64], errors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how much wider than its errors each row scatters, at least 1, by the differences of neighbours.
+    """How much wider than its errors each row scatters, at least 1, by the differences of neighbours.
 
     What moves steadily, or once, is not in their median.
     """
@@ -316,7 +316,7 @@ def _excess(rows: NDArray[np.float64], errors: NDArray[np.float64]) -> NDArray[n
 
 
 def _moved_stretch(steps: Steps, first: int, end: int, alpha: float) -> _Stretch:
-    """Return the stretch between two places whose sum is furthest beyond its error.
+    """The stretch between two places whose sum is furthest beyond its error.
 
     Its p is by whole series without any change, with the same errors and every one of their own stretches.
     """
@@ -343,7 +343,7 @@ def _moved_stretch(steps: Steps, first: int, end: int, alpha: float) -> _Stretch
 
 
 def _moves(steps: Steps, stretch: _Stretch, alpha: float) -> list[_Stretch]:
-    """Return a stretch beyond chance, and those before and after it, in their order."""
+    """A stretch beyond chance, and those before and after it, in their order."""
     found, todo = [stretch], [(0, stretch.first), (stretch.end, len(steps.ratios))]
     while todo:
         first, end = todo.pop()

@@ -93,7 +93,7 @@ def interaction(
 
 
 def _shared(cells: Cells, crossed: Mapping[int, tuple[str, str]]) -> tuple[list[Cell], list[str]]:
-    """Return the combinations of the other factors that are there at all these levels, and the seeds that have all.
+    """The combinations of the other factors that are there at all these levels, and the seeds that have all.
 
     Each combination stands as one of its cells, that of the first levels.
     """
@@ -106,7 +106,7 @@ def _shared(cells: Cells, crossed: Mapping[int, tuple[str, str]]) -> tuple[list[
 
 
 def _means(cells: Cells, shared: Sequence[Cell], seeds: Sequence[str], levels: Mapping[int, str]) -> dict[str, float]:
-    """Return each seed's mean over the combinations, at these levels."""
+    """Each seed's mean over the combinations, at these levels."""
     found = [cells[_at(cell, levels)] for cell in shared]
     return {seed: float(np.mean([of_cell[seed] for of_cell in found])) for seed in seeds}
 

@@ -341,7 +341,7 @@ class Calibration:
         return None
 
     def _parts(self, fit: Fit) -> tuple[float, float]:
-        """Return how long one new token's memory traffic and arithmetic take at least, of a token of context."""
+        """How long one new token's memory traffic and arithmetic take at least, of a token of context."""
         kernel = fit.of
         return kernel.bytes_per_token / self.ceilings.bytes_per_s, kernel.flops_per_token / self.ceilings.flops_per_s
 
@@ -351,13 +351,12 @@ class Calibration:
         return {fit: (self._memory_share(fit), self._arithmetic_share(fit)) for fit in self.decode}
 
     def _memory_share(self, fit: Fit) -> float:
-        """Return a family's share of the bandwidth; of one that arithmetic limits, that of the nearest that it does
-        not."""
+        """A family's share of the bandwidth; of one that arithmetic limits, that of the nearest that it does not."""
         bound = [other for other in self._alike(fit.of) if self._parts(other)[0] >= self._parts(other)[1]]
         return min(bound, key=lambda other: other.of.distance(fit.of), default=fit).share
 
     def _arithmetic_share(self, fit: Fit) -> float | None:
-        """Return a family's share of the peak: its own where arithmetic limits it, else the highest that its kernel is
+        """A family's share of the peak: its own where arithmetic limits it, else the highest that its kernel is
         known to reach."""
         memory_s, arithmetic_s = self._parts(fit)
         if arithmetic_s > memory_s:
@@ -374,7 +373,7 @@ class Calibration:
 
 
 def _at_least(bound_s: float, found: Expected) -> Expected:
-    """Return the same, no part of it shorter than the bound."""
+    """The expected time, no part of it shorter than the bound."""
     low, high = (None if end is None else max(bound_s, end) for end in (found.low, found.high))
     return replace(found, seconds=max(bound_s, found.seconds), low=low, high=high)
 
@@ -552,7 +551,7 @@ def _range(row: Mapping[str, Any], name: str) -> tuple[int, int]:
 
 
 def _shares(row: Mapping[str, Any], name: str, of: type) -> dict[Any, float]:
-    """Return shares by length of the prompt, or by kernel."""
+    """Shares by length of the prompt, or by kernel."""
     shares = row.get(name, {})
     is_known = isinstance(shares, dict) and all(type(key) is of for key in shares)
     if not is_known or not all(of is str or 1 <= key <= MOST_SIZE for key in shares):

@@ -126,7 +126,7 @@ class CapacityPlan:
         raise AssertionError("nothing runs")
 
     def _expected(self) -> Expected | str:
-        """Return the time of a step that is expected of good kernels; else the reason why none is."""
+        """The time of a step that is expected of good kernels; else the reason why none is."""
         found = self.model.expected(self.calibration, self.batch, self.query_len, self.seq_len)
         return f"nothing: {found}" if isinstance(found, str) else found
 
@@ -196,14 +196,16 @@ class SharedModel:
 
     def step(self, batch: int, query_len: int, seq_len: int) -> Work:
         """Return the work of one device in a step of `query_len` new tokens of each sequence of the whole batch."""
-        return self._kernels(batch, query_len, seq_len) + self.rest(batch, query_len, seq_len)
+        forward = self._pass(batch, query_len, seq_len)
+        kernels = sum((layer.kernel(forward) * layer.count for layer in self._of_kernels.layers), NO_WORK)
+        return kernels + self.rest(batch, query_len, seq_len)
 
     def rest(self, batch: int, query_len: int, seq_len: int) -> Work:
         """Return the same without attention's kernels: projections, MLPs and the head."""
         return sum((work for *_, work in self._products(batch, query_len, seq_len)), NO_WORK)
 
     def _products(self, batch: int, query_len: int, seq_len: int) -> list[tuple[str, int, int, Work]]:
-        """Return the matrix products of one device's step, of attention, of MLPs and head, and of experts: their kind,
+        """The matrix products of one device's step, of attention, of MLPs and head, and of experts: their kind,
         rows and number, and the work of all together."""
         here = self._pass(batch, query_len, seq_len).tokens
         tokens = batch * query_len if self._layout.shares_mlps else here
@@ -261,10 +263,6 @@ class SharedModel:
             times += [expected] * layer.count
         return times
 
-    def _kernels(self, batch: int, query_len: int, seq_len: int) -> Work:
-        forward = self._pass(batch, query_len, seq_len)
-        return sum((layer.kernel(forward) * layer.count for layer in self._of_kernels.layers), NO_WORK)
-
     def _pass(self, batch: int, query_len: int, seq_len: int) -> Pass:
         return Pass(
             batch=-(-batch // self._layout.groups),
@@ -280,7 +278,7 @@ class SharedModel:
         return self.parameters.idle / (1 - self._picked / self._routed) if self.parameters.idle else 0.0
 
     def _untouched(self, tokens: int) -> float:
-        """Return the parameters of experts that none of so many evenly routed tokens is expected to meet."""
+        """The parameters of experts that are expected to receive no token under uniform routing."""
         share: float = (1 - self._picked / self._routed) ** tokens if self._routed else 0.0
         return self._all_experts * share
 

@@ -335,7 +335,7 @@ def asked_model(asked: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 
 
 def _own_variant(geometry: Geometry, plan: LayerPlan) -> tuple[str | None, int | None]:
-    """Return which variant the model as it is is, and its groups; None where its layers are of several kinds."""
+    """Which variant the model as it is is, and its groups; None where its layers are of several kinds."""
     mixing = [layer for layer in plan.layers if not isinstance(layer, MlpLayers)]
     if len(mixing) != 1 or getattr(mixing[0], "indexer", None):
         return None, None
@@ -359,7 +359,7 @@ OWN_ATTENTION = (
 
 
 def _without_attention(settings: Mapping[str, Any], plan: LayerPlan, kind: str) -> dict[str, Any]:
-    """Return a model's settings with layers of one kind instead of its own, but for its blocks without attention."""
+    """A model's settings with layers of one kind instead of its own, but for its blocks without attention."""
     blocks = sum(layer.count for layer in plan.layers if isinstance(layer, MlpLayers))
     mixing = sum(layer.count for layer in plan.layers) - blocks
     rest = {name: value for name, value in settings.items() if name not in OWN_ATTENTION}
@@ -390,7 +390,7 @@ def _answers(question: Question, laid: Laid, share: float) -> list[Answer]:
 
 
 def _models(question: Question, laid: Laid, parallel: tuple[str, int] | None) -> tuple[dict[Layout, SharedModel], str]:
-    """Return the possible layouts, and why the last of the others is impossible."""
+    """The possible layouts, and why the last of the others is impossible."""
     models, why = {}, ""
     dtype = None if question.cache_dtype == DTYPE else question.cache_dtype
     for layout in layouts(question.gpus.count, parallel, shares_mlps=can_share_mlps(laid.settings)):
@@ -426,7 +426,7 @@ def _answer(question: Question, laid: Laid, layout: Layout, model: SharedModel, 
 
 
 def _times(question: Question, model: SharedModel, batch: int) -> dict[str, Any]:
-    """Return the bound and the expected time of a step, or why there is none."""
+    """The bound and the expected time of a step, or why there is none."""
     device, sizes = question.gpus.device, (batch, question.new_tokens, question.context)
     if device is None:
         return {"expected_why": "the devices are named by their memory alone"}
@@ -444,7 +444,7 @@ def _times(question: Question, model: SharedModel, batch: int) -> dict[str, Any]
 
 
 def _clock(fitting: Sequence[Answer]) -> str | None:
-    """Return the clock by which all that fit compare."""
+    """The clock by which all that fit compare."""
     if not fitting or fitting[0].bound_s is None:
         return None
     return EXPECTED if all(answer.expected_s is not None for answer in fitting) else BOUND

@@ -77,7 +77,7 @@ def geometry_from(settings: Mapping[str, Any], where: str = "geometry.") -> Geom
 
 
 def _indexer_of(settings: Mapping[str, Any]) -> dict[str, int]:
-    """Return the sizes of the first indexer among the latent layers, as attention's settings name them; none where
+    """The sizes of the first indexer among the latent layers, as attention's settings name them; none where
     there is none, or one that pools its keys."""
     for layer in settings.get("layers") or ():
         indexer = layer.get("indexer") or {}

@@ -161,7 +161,7 @@ def _full(settings: Mapping[str, Any], sizes: dict[str, Any], shared: dict[str, 
 
 
 def _grouped(settings: Mapping[str, Any], sizes: dict[str, Any]) -> dict[str, Any]:
-    """Return the sizes of layers with key-value heads."""
+    """The sizes of layers with key-value heads."""
     head_dim = sizes.pop("head_dim", settings.get("head_dim"))
     heads = sizes.pop("num_heads", settings["num_heads"])
     return {

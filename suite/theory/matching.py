@@ -93,7 +93,7 @@ def _by_cache(
 
 
 def _choices(cache_size: str, geometry: Geometry, target: int, sizes: Mapping[str, Any]) -> Sequence[int]:
-    """Return the sizes to choose from, ascending. Each unit of a size keeps one element at least, so none exceeds the
+    """The sizes to choose from, ascending. Each unit of a size keeps one element at least, so none exceeds the
     target."""
     if cache_size == "kv_heads":
         return [groups for groups in range(1, geometry.num_heads + 1) if geometry.num_heads % groups == 0]

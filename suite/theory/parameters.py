@@ -130,7 +130,7 @@ def parameters_from(settings: Mapping[str, Any]) -> Parameters:
 
 
 def _mlps(settings: Mapping[str, Any], count: int, hidden: int, where: str) -> tuple[int, int, int]:
-    """Return the parameters of all MLPs, those of them that a token does not meet, and the MLPs with experts."""
+    """The parameters of all MLPs, those of them that a token does not meet, and the MLPs with experts."""
     matrices = GATED if one_of({"gated_mlp": True, **settings}, "gated_mlp", (True, False)) else UNGATED
     moe = settings.get("moe")
     wide = whole_number(settings, "intermediate_size", at_least=1, where=where)

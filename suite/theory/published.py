@@ -148,7 +148,7 @@ def _any_geometry() -> Geometry:
 
 
 def _credited_flops(kind: str, sizes: Sizes, shape: LayerShape) -> float:
-    """Return the FLOPs that sources divide by the time: written out, not by our closed forms, which it is to check."""
+    """The FLOPs that sources divide by the time: written out, not by our closed forms, which it is to check."""
     if kind == "decode":
         return 2 * sizes.batch * sizes.heads * sizes.seq_len * (shape.qk_dim + shape.v_dim)
     square = 4 * sizes.batch * sizes.seq_len**2 * sizes.heads * shape.qk_dim

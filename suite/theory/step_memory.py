@@ -171,7 +171,7 @@ def _bytes(moment: tuple[str, Held]) -> float:
 
 
 def _divided(sizes: StepSizes, held: Held) -> Held:
-    """Return what each device holds of what one would, with the unit that it gathers."""
+    """What each device holds of what one would, with the unit that it gathers."""
     if sizes.shards == 1:
         return {label: size for label, size in held.items() if size}
     share = {EXPERIENCE: math.ceil(sizes.completions / sizes.shards) / sizes.completions, GATHERED: 0.0}
@@ -182,7 +182,7 @@ def _divided(sizes: StepSizes, held: Held) -> Held:
 
 
 def _moments(sizes: StepSizes) -> list[tuple[str, Held]]:
-    """Return the moments that may be the peak, on one device."""
+    """The moments that may be the peak, on one device."""
     static = _static(sizes)
     moments = [(UPDATE, {**static, **held}) for held in _updates(sizes, POLICY)]
     if sizes.has_critic:
@@ -197,7 +197,7 @@ def _moments(sizes: StepSizes) -> list[tuple[str, Held]]:
 
 
 def _static(sizes: StepSizes) -> Held:
-    """Return what is held all the while: weights, moments, tables of angles and the experience."""
+    """What is held all the while: weights, moments, tables of angles and the experience."""
     model, computed, trained = sizes.model, COMPUTED_BYTES[sizes.precision], TRAINED_BYTES[sizes.precision]
     held: Held = {}
     for owner, count in _trained_counts(sizes).items():
@@ -215,12 +215,12 @@ def _static(sizes: StepSizes) -> Held:
 
 
 def _whole(sizes: StepSizes, owner: str) -> int:
-    """Return a trained model's parameters without adapters; a critic has a row in the head's place."""
+    """A trained model's parameters without adapters; a critic has a row in the head's place."""
     return sizes.model.parameters if owner == POLICY else sizes.model.trunk + sizes.model.hidden
 
 
 def _trained_counts(sizes: StepSizes) -> dict[str, int]:
-    """Return the parameters that are trained, by owner."""
+    """The parameters that are trained, by owner."""
     owners = (POLICY, CRITIC) if sizes.has_critic else (POLICY,)
     if sizes.lora_rank is None:
         return {owner: _whole(sizes, owner) for owner in owners}
@@ -229,7 +229,7 @@ def _trained_counts(sizes: StepSizes) -> dict[str, int]:
 
 
 def _updates(sizes: StepSizes, owner: str) -> list[Held]:
-    """Return the moments of one model's update that may hold most, beside what is held all the while."""
+    """The moments of one model's update that may hold most, beside what is held all the while."""
     model, precision, trains_all = sizes.model, sizes.precision, sizes.lora_rank is None
     trained, computed = TRAINED_BYTES[precision], COMPUTED_BYTES[precision]
     gradients = trained * _trained_counts(sizes)[owner]
@@ -286,7 +286,7 @@ def _updates(sizes: StepSizes, owner: str) -> list[Held]:
 
 
 def _block(sizes: StepSizes, seen: int, rows: int) -> float:
-    """Return what a block computes again and keeps for its own way back, but for its MLP's inner activations."""
+    """What a block computes again and keeps for its own way back, but for its MLP's inner activations."""
     model, trains_all = sizes.model, sizes.lora_rank is None
     attended = model.queries + model.outputs + 2 * model.keys
     angles = 4 * model.angles * sizes.seq_len

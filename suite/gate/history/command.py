@@ -1,6 +1,7 @@
 """`suite gate history`: read what was measured of a line of commits, or save the newest judgement beside its commit."""
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,13 +9,13 @@ from pathlib import Path
 from suite.gate.history import output
 from suite.gate.history.commits import NOTES, Read, checkout_around, line_of, read_notes, save_note
 from suite.gate.history.findings import find
-from suite.gate.history.otava import otava_changes
 from suite.gate.history.series import lay_out
 from suite.gate.history.sources import newest_judgement, read_places
 from suite.gate.verdict import BROKEN, PASSED, CorruptJudgementError
 from suite.records.claim import alone_in
 from suite.records.plain_text import complain, say
 from suite.records.store import SUMMARY, Room, write_whole
+from suite.statistics.change_points import Change, steps_at
 
 RESULTS = Path("results/gate")
 HISTORY = "history.json"
@@ -50,7 +51,7 @@ def gate_history(
         unreadable=read.unreadable,
         remarks=read.left_out,
         since=since,
-        detector=otava_changes if otava else None,
+        detector=_otava_changes if otava else None,
     )
     say("", *output.lines(history))
     if out is not None:
@@ -82,3 +83,22 @@ def gate_history_save(places: Sequence[Path]) -> int:
     else:
         say(f"{commit}: the judgement stands in its note already, and nothing was written")
     return PASSED
+
+
+def _otava_changes(series: Sequence[Sequence[float]]) -> list[list[Change]]:
+    """The changes of each series of logarithms of values by Apache Otava. Raises ValueError where it is not installed.
+
+    Its own defaults hold (Fleming et al., Hunter, https://doi.org/10.1145/3578244.3583719), so each series is judged by
+    itself: among many flat ones some show a change (`python tests/benchmarks/history.py`).
+    """
+    try:
+        from otava.analysis import compute_change_points
+    except ImportError as error:
+        raise ValueError(
+            "--otava needs the package apache-otava, about 300 MB with what it brings: "
+            "pip install 'mla-grpo-suite[history]'"
+        ) from error
+    return [
+        steps_at(values, [point.index for point in compute_change_points([math.exp(value) for value in values])[0]])
+        for values in series
+    ]

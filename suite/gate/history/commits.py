@@ -139,7 +139,7 @@ def _snapshot(text: bytes, commit: str, room: Room) -> Snapshot:
 
 
 def _blobs(top: Path, objects: Sequence[str]) -> tuple[dict[str, bytes], set[str]]:
-    """Return the content of each object, as far as there is room, and those for which there is none."""
+    """The content of each object, as far as there is room, and those for which there is none."""
     sizes, left, small = {}, MOST_NOTES_BYTES, []
     for row in git(top, "cat-file", "--batch-check=%(objectname) %(objectsize)", given=_rows(objects)).splitlines():
         name, _, size = row.partition(" ")

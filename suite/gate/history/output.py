@@ -136,7 +136,7 @@ def _ratio(ratio: float, low: float | None, high: float | None) -> str:
 
 
 def _where(finding: Finding, history: History) -> str:
-    """Return the commit, or the range of which each may have brought the change or a part of it."""
+    """The commit, or the range of which each may have brought the change or a part of it."""
     commits = history.line.commits
     new, count = commits[finding.new], finding.new - finding.old
     if count == 1:

@@ -150,7 +150,7 @@ def _chains(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> Iterato
 
 
 def _link(measured: Measured, base: int, place: int) -> Link | None:
-    """Return the ratio with the error that its interval shows; None without a ratio or an interval."""
+    """The ratio with the error that its interval shows; None without a ratio or an interval."""
     ratio, low, high, level = measured.ratio, measured.low, measured.high, measured.level
     if ratio is None or low is None or high is None or level is None or not 0 < low < high or not ratio > 0:
         return None
@@ -162,7 +162,7 @@ def _link(measured: Measured, base: int, place: int) -> Link | None:
 
 
 def _together(links: Sequence[Link]) -> Link:
-    """Return repeated measurements of the same two commits as one, weighted by their errors."""
+    """Repeated measurements of the same two commits as one, weighted by their errors."""
     weights = [link.error**-2 for link in links]
     return Link(
         base=links[0].base,
@@ -211,5 +211,5 @@ def _without_machine(quantity: Quantity) -> tuple[str, str, str, str]:
 
 
 def _hashable(snapshot: Snapshot) -> Snapshot:
-    """Return the same with a tuple of quantities, so that a judgement in a note and in a folder counts once."""
+    """The snapshot with a tuple of quantities, so that a judgement in a note and in a folder counts once."""
     return Snapshot(**{**vars(snapshot), "measured": tuple(snapshot.measured)})

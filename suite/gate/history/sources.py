@@ -79,7 +79,7 @@ def _take(read: Read, name: str, made: Any) -> None:
 
 
 def _of_pytest_benchmark(path: Path, room: Room) -> Snapshot:
-    """Return the medians of a file. Raises CorruptRecordError for what pytest-benchmark did not write, ValueError for
+    """The medians of a file. Raises CorruptRecordError for what pytest-benchmark did not write, ValueError for
     what it measured of no commit."""
     text = read_file(path, LARGEST_BYTES, may_be_link=True)
     try:
@@ -123,7 +123,7 @@ def _median(case: str, median_s: float) -> Measured:
 
 
 def _machine(info: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the processor's name and an id that holds no host's name."""
+    """The processor's name and an id that holds no host's name."""
     cpu = info["cpu"]
     brand = str(cpu.get("brand_raw") or info.get("processor") or "")
     facts: Sequence[Any] = [*(info.get(key) for key in MACHINE_KEYS), brand, cpu.get("count")]

@@ -120,7 +120,7 @@ def _stats(data_s: Sequence[float]) -> dict[str, Any]:
 
 
 def _machine(python: str) -> Mapping[str, Any]:
-    """Return the facts that are compared; in place of the host's name a hash that tells hosts apart."""
+    """The facts that are compared; in place of the host's name a hash that tells hosts apart."""
     said = subprocess.run([python, "-I", "-c", PYTHON], capture_output=True, check=True).stdout
     return {
         "node": machine_id(),

@@ -138,7 +138,7 @@ def markdown(judgement: Judgement, most_bytes: int = MOST_BYTES) -> str:
 
 
 def _table(verdicts: Sequence[Verdict], names: Mapping[str, str], room: int) -> str:
-    """Return as many rows as there is room for, in bytes, and a sentence on the others."""
+    """As many rows as there is room for, in bytes, and a sentence on the others."""
     rows = []
     for verdict in verdicts:
         row = _row(verdict, names[verdict.case])

@@ -62,20 +62,16 @@ def _add(suite: ET.Element, verdict: Verdict, result: str) -> str:
     name = quantity(verdict).replace(" · ", "·") or "case"
     case = ET.SubElement(suite, "testcase", classname=_text(verdict.case), name=_text(name))
     properties = ET.SubElement(case, "properties")
-    for key, value in _properties(verdict).items():
-        ET.SubElement(properties, "property", name=key, value=_text(value))
+    interval = None if verdict.low is None or verdict.high is None else f"{verdict.low} {verdict.high}"
+    fields = {"outcome": str(verdict.outcome), "estimate": verdict.ratio, "interval": interval}
+    fields |= {name: getattr(verdict, name) for name in PROPERTIES}
+    for key, value in fields.items():
+        if value is not None and value != "":
+            ET.SubElement(properties, "property", name=key, value=_text(str(value)))
     if result != PASSED:
         element = ET.SubElement(case, result, message=_text(why(verdict)), type=str(verdict.outcome))
         element.text = _text("\n".join([why(verdict), *verdict.notes]))
     return result
-
-
-def _properties(verdict: Verdict) -> dict[str, str]:
-    """Return the outcome, the numbers and the clock, as far as the verdict has them."""
-    interval = None if verdict.low is None or verdict.high is None else f"{verdict.low} {verdict.high}"
-    found = {"outcome": str(verdict.outcome), "estimate": verdict.ratio, "interval": interval}
-    found |= {name: getattr(verdict, name) for name in PROPERTIES}
-    return {name: str(value) for name, value in found.items() if value is not None and value != ""}
 
 
 def _text(text: str) -> str:

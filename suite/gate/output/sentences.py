@@ -48,7 +48,7 @@ def compared(judgement: Judgement) -> str:
 
 
 def _side(side: Side) -> str:
-    """Return `main (0123456)`."""
+    """`main (0123456)`."""
     commit = (side.commit or "")[:COMMIT_LENGTH]
     is_label = not commit or side.label.startswith(commit)
     about = [*([] if is_label else [commit]), *(["with uncommitted changes"] if side.dirty else [])]
@@ -191,7 +191,7 @@ def advice(judgement: Judgement) -> str:
 
 
 def _is_of_arms(judgement: Judgement, outcome: Outcome) -> bool:
-    """Return whether all cases of an outcome are judged by seed, so that no clock measures them side by side."""
+    """Whether all cases of an outcome are judged by seed, so that no clock measures them side by side."""
     cases = [verdict.case for verdict in judgement.verdicts if verdict.outcome is outcome]
     return all(is_judged_by_seed(settings_of(case).get("workload", "")) for case in cases)
 
@@ -230,7 +230,7 @@ def in_unit(value: float | None, metric: str) -> str:
 
 
 def _in_points(verdict: Verdict) -> float | None:
-    """Return the value before of a quantity that changes by points; None for one that changes by a ratio."""
+    """The value before of a quantity that changes by points; None for one that changes by a ratio."""
     return finite(verdict.before) if verdict.metric in POINTS else None
 
 
@@ -270,7 +270,7 @@ def settings_of(case: str) -> dict[str, str]:
 
 
 def _telling(every: Sequence[Mapping[str, str]]) -> list[str]:
-    """Return the names of the settings that tell cases apart."""
+    """The names of the settings that tell cases apart."""
     names = dict.fromkeys(name for own in every for name in own)
     if len(every) == 1:
         return list(names)[:NAMED_WHEN_ALONE]
@@ -280,5 +280,5 @@ def _telling(every: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def _label(name: str, value: str) -> str:
-    """Return a value alone if it explains itself, as `mla` does and 4096 does not."""
+    """A value alone if it explains itself, as `mla` does and 4096 does not."""
     return value if WORD.fullmatch(value) and value not in SAYS_NOTHING_ALONE else f"{name}={value}"

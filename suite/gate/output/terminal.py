@@ -89,7 +89,7 @@ def _verdicts(judgement: Judgement, width: int, *, colour: bool) -> list[str]:
 
 
 def _summed_up(outcome: Outcome, found: Sequence[Verdict]) -> list[Sequence[Verdict]]:
-    """Return the verdicts of an outcome that one line tells of together.
+    """The verdicts of an outcome that one line tells of together.
 
     What is unjudged for reasons of its own is named one by one, and so is a timing that has an estimate.
     """
@@ -105,7 +105,6 @@ def _summed_up(outcome: Outcome, found: Sequence[Verdict]) -> list[Sequence[Verd
 
 
 def _names(judgement: Judgement) -> Mapping[str, str]:
-    """Return the name of each verdict here."""
     cases = short_names(verdict.case for verdict in judgement.verdicts)
     return {
         verdict.name: one_line(" · ".join(filter(None, [cases[verdict.case], quantity(verdict)])))
@@ -130,7 +129,7 @@ def _verdict(verdict: Verdict, name: str, widths: tuple[int, int], width: int, *
 
 
 def _change(verdict: Verdict) -> str:
-    """Return the change, with both values of an exact quantity, which has no interval."""
+    """The change, with both values of an exact quantity, which has no interval."""
     before, after = values(verdict)
     is_exact = verdict.low is None and (verdict.before is not None or verdict.after is not None)
     return " ".join(filter(None, [change(verdict), f"{before} → {after}" if is_exact else ""]))
@@ -147,7 +146,7 @@ def _sum(found: Sequence[Verdict], width: int, *, colour: bool) -> list[str]:
 
 
 def _end(judgement: Judgement, width: int) -> list[str]:
-    """Return the advice, with a command on a line of its own, however long: it is there to be copied."""
+    """The advice, with a command on a line of its own, however long: it is there to be copied."""
     command = one_line(accept_command(judgement.worst_first)) if advice(judgement) == ACCEPT else ""
     last = _wrapped(f"exit code {judgement.exit_code}: {meaning(judgement)}", width)
     return [*_wrapped(advice(judgement), width), *([f"  {command}"] if command else []), *last]

@@ -157,7 +157,7 @@ class InstructionCounting:
             yield workers
 
     def _count(self, workers: Sequence[WorkerClient], case: str) -> tuple[float, float]:
-        """Return instructions a call, before and after."""
+        """Instructions a call, before and after."""
         for worker in workers:
             worker.begin("open", id=case, following=None, examine=False)
         for worker in workers:
@@ -171,7 +171,7 @@ class InstructionCounting:
         return before, after
 
     def _difference(self, side: int) -> int:
-        """Return the instructions that the second of the two counts has more than the first, which are taken away."""
+        """The instructions that the second of the two counts has more than the first, which are taken away."""
         dumps = _dumps(self.revisions.counts(side))
         few, many = (_total(dumps[number]) for number in sorted(dumps)[-2:]) if len(dumps) > 1 else (0, 0)
         for path in dumps.values():
@@ -182,7 +182,7 @@ class InstructionCounting:
 
 
 def _moderated(own: float, shared: float, launches: int) -> float:
-    """Return a spread between that of one benchmark, of few launches, and that of all."""
+    """A spread between that of one benchmark, of few launches, and that of all."""
     freedom = launches - 1
     return math.sqrt((SHARED_FREEDOM * shared**2 + freedom * own**2) / (SHARED_FREEDOM + freedom))
 
@@ -215,7 +215,7 @@ def _more(answer: Mapping[str, object]) -> int:
 
 
 def _dumps(name: Path) -> dict[int, Path]:
-    """Return the counts that were written, by their numbers."""
+    """The counts that were written, by their numbers."""
     found = {path: path.name.removeprefix(f"{name.name}.") for path in name.parent.glob(f"{name.name}.*")}
     return {int(number): path for path, number in found.items() if number.isdecimal()}
 

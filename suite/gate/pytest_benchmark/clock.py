@@ -49,7 +49,7 @@ def is_unseen(clock: str, *, thread_cpu_s: float, process_cpu_s: float) -> bool:
 
 
 def _waited(probe: Probe) -> float:
-    """Return the share of wall time without CPU time; waiting for a CPU, which others cause, is in neither."""
+    """The share of wall time without CPU time; waiting for a CPU, which others cause, is in neither."""
     alone_s = probe["wall_s"] - probe["run_delay_s"]
     return max(0.0, 1 - probe["process_cpu_s"] / alone_s) if alone_s > 0 else 0.0
 

@@ -86,7 +86,12 @@ class SuiteComparison(Comparison):
 
     def examine(self, say: Say) -> list["FoundBenchmark"]:
         """Run each benchmark once on both sides, and return those of which times may be compared."""
-        self._keep_trees()
+        # What lies in the trees before any code of theirs runs, without compiled code of another time.
+        for tree in self.revisions.trees:
+            for cache in tree.rglob("__pycache__"):
+                shutil.rmtree(cache)
+        self._files = [files_of(tree, "") for tree in self.revisions.trees]
+        self._use(older_files=files_of(self.revisions.trees[BEFORE]))
         begun_s = time.monotonic()
         with self._watched().launched() as workers:
             collections = self._collected(workers)
@@ -96,7 +101,7 @@ class SuiteComparison(Comparison):
             if not any(side["others"] for side in collections):
                 return self._run_once_each(workers, cases)
         # A test that is no benchmark may change what these do, so its file is imported no more.
-        self._use(only=sorted({one["file"] for side in collections for one in side["benchmarks"]}))
+        self._use(only=sorted({benchmark["file"] for side in collections for benchmark in side["benchmarks"]}))
         with self._watched().launched() as workers:
             self._collected(workers)
             return self._run_once_each(workers, cases)
@@ -112,14 +117,6 @@ class SuiteComparison(Comparison):
             **counted,
         }
 
-    def _keep_trees(self) -> None:
-        """Note what lies in the trees before any code of theirs runs, without compiled code of another time."""
-        for tree in self.revisions.trees:
-            for cache in tree.rglob("__pycache__"):
-                shutil.rmtree(cache)
-        self._files = [files_of(tree, "") for tree in self.revisions.trees]
-        self._use(older_files=files_of(self.revisions.trees[BEFORE]))
-
     def _use(self, **fields: Any) -> None:
         self.revisions = replace(self.revisions, **fields)
         self.counted = replace(self.counted, **fields) if self.counted else None
@@ -128,7 +125,7 @@ class SuiteComparison(Comparison):
         return replace(self.revisions, watches=True)
 
     def _collected(self, workers: Sequence[WorkerClient]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        """Return what each side collects: its benchmarks, its files, and what cannot be collected."""
+        """What each side collects: its benchmarks, its files, and what cannot be collected."""
         for worker in workers:
             worker.begin("collect")
         answers = []
@@ -140,7 +137,7 @@ class SuiteComparison(Comparison):
         return answers[BEFORE], answers[AFTER]
 
     def _paired(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-        """Return the ids of the benchmarks that both have and that are the same. The others get verdicts here."""
+        """The ids of the benchmarks that both have and that are the same. The others get verdicts here."""
         old, new = ({one["id"]: one for one in side["benchmarks"]} for side in (before, after))
         self.first = not old and not before["failed"]
         for place, reason in after["failed"].items():
@@ -162,7 +159,7 @@ class SuiteComparison(Comparison):
         return self._is_comparable(id, [f"the benchmark itself changed: its {', '.join(changed)}"] if changed else [])
 
     def _is_comparable(self, case: str, doubts: Sequence[str]) -> bool:
-        """Return whether a benchmark is judged in spite of what may have made it another one, which is then named."""
+        """Whether a benchmark is judged in spite of what may have made it another one, which is then named."""
         if doubts and not self.trusts_candidate:
             reason = f"{'; '.join(doubts)}; {OPTION} judges it all the same"
             self._add(case, Outcome.INCOMPARABLE, reason)
@@ -217,7 +214,7 @@ class SuiteComparison(Comparison):
         return [FoundBenchmark(case=case, clock=clock, sides=(old, new))]
 
     def _refusal(self, told: Sequence[Verdict]) -> Verdict:
-        """Return the verdict on a suite of which no benchmark runs code of the revisions. `told`: one on each."""
+        """The verdict on a suite of which no benchmark runs code of the revisions. `told`: one on each."""
         reasons = list(dict.fromkeys(verdict.reason for verdict in told))
         more = f"; and {len(reasons) - MOST_NAMED} other reasons" * (len(reasons) > MOST_NAMED)
         return Verdict(
@@ -227,7 +224,7 @@ class SuiteComparison(Comparison):
         )
 
     def _countable(self, found: Sequence["FoundBenchmark"]) -> list[str]:
-        """Return the benchmarks that can be repeated between two counts; the others are named."""
+        """The benchmarks that can be repeated between two counts; the others are named."""
         for one in found:
             if one.sides[AFTER]["is_set_up"]:
                 reason = "its call has a set-up of its own, and instructions are counted of many calls in a row"
@@ -249,7 +246,7 @@ class SuiteComparison(Comparison):
         )
 
     def _fitting(self, found: Sequence["FoundBenchmark"], seconds: float, say: Say) -> list["FoundBenchmark"]:
-        """Return the benchmarks of which a change can be called within the time; the longer ones are inconclusive.
+        """The benchmarks of which a change can be called within the time; the longer ones are inconclusive.
 
         Raises ValueError where that is none.
         """
@@ -295,7 +292,7 @@ class FoundBenchmark:
 
 
 def _run_to_end(worker: WorkerClient, side: int, case: str, following: str | None) -> Opened:
-    """Return a side's answer on a benchmark once its test has passed, or the error that it met."""
+    """A side's answer on a benchmark once its test has passed, or the error that it met."""
     try:
         facts = worker.ask("open", id=case, following=following, examine=True)
         begun_s, begun_cpu_s = time.monotonic(), worker.family_cpu_s()
@@ -311,7 +308,6 @@ def _run_to_end(worker: WorkerClient, side: int, case: str, following: str | Non
 
 
 def _not_run(old: Opened, new: Opened) -> tuple[Outcome, str]:
-    """Return the outcome and the reason of a benchmark that at least one side could not run."""
     if isinstance(new, FailedError):
         when = "before and now" if isinstance(old, FailedError) else "now"
         return Outcome.BROKEN, f"{when} {new}"
@@ -323,7 +319,7 @@ def _not_run(old: Opened, new: Opened) -> tuple[Outcome, str]:
 
 
 def _unheld(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Outcome, str] | None:
-    """Return the outcome and the reason of a benchmark for which code of elsewhere runs in place of a revision's."""
+    """The outcome and the reason of a benchmark for which code of elsewhere runs in place of a revision's."""
     elsewhere = {**old["elsewhere"], **new["elsewhere"]}
     if elsewhere:
         listed = [f"{name} {reason}" for name, reason in sorted(elsewhere.items())]

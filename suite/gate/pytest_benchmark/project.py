@@ -5,7 +5,7 @@ import json
 import os
 import random
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -158,7 +158,7 @@ class ProjectRevisions(Revisions):
         if paths and not any((tree / self.folder / path.partition("::")[0]).exists() for path in paths):
             paths = [str(temporary / "nothing")]  # all of it came later; pytest ends where a path is not there
             Path(paths[0]).mkdir(exist_ok=True)
-        asked = {
+        request = {
             "tree": str(tree),
             "folder": self.folder,
             "checkout": str(self.checkout),
@@ -169,22 +169,18 @@ class ProjectRevisions(Revisions):
             "padding": random.getrandbits(32),
             "path": [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path],
         }
+        # The same on both sides of a launch. Hashes differ from launch to launch, so that a lucky order of a set is a
+        # launch's and no revision's. The worker opens PYTHONPATH itself: with a relative one a tree's
+        # `sitecustomize.py` would run before its first line.
+        seed = next(self._seeds) // len(SIDES)
+        environment = {"PYTHONHASHSEED": str(seed), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": ""}
         return WorkerClient(
-            self.command(side, json.dumps(asked)),
+            self.command(side, json.dumps(request)),
             tree / self.folder,
             self.logs / f"{SIDES[side]}.log",
             worker.PROTOCOL,
-            {**self._environment(), **self.kernels(side)},
+            {**environment, **self.kernels(side)},
         )
 
     def command(self, side: int, argument: str) -> list[str]:
         return [self.python, worker.__file__, argument]
-
-    def _environment(self) -> Mapping[str, str]:
-        """Return variables that are the same on both sides of a launch.
-
-        Hashes differ from launch to launch, so that a lucky order of a set is a launch's and no revision's. The worker
-        opens PYTHONPATH itself: with a relative one a tree's `sitecustomize.py` would run before its first line.
-        """
-        seed = next(self._seeds) // len(SIDES)
-        return {"PYTHONHASHSEED": str(seed), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": ""}

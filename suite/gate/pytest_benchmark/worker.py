@@ -97,7 +97,7 @@ def main(argument: str) -> None:
 
 
 def _arguments(temporary: str) -> list[str]:
-    """Return options that keep pytest in this process and out of the tree, whatever the project's settings say."""
+    """Options that keep pytest in this process and out of the tree, whatever the project's settings say."""
     folders = [
         *("-o", f"cache_dir={temporary}/cache", f"--basetemp={temporary}/basetemp"),
         f"--benchmark-storage=file://{temporary}/benchmarks",
@@ -205,7 +205,7 @@ class Worker:
         }
 
     def _plugins(self) -> set[str]:
-        """Return the files of the tree that pytest has for plugins."""
+        """The files of the tree that pytest has for plugins."""
         files = {getattr(plugin, "__file__", None) for plugin in self._session.config.pluginmanager.get_plugins()}
         return {real(file) for file in files if isinstance(file, str) and self._trees.holds(file)}
 
@@ -311,7 +311,7 @@ class Worker:
         return self._refuse("the judge hung up")
 
     def _code(self, first: set[tuple[str, str]], later: set[tuple[str, str]]) -> dict[str, Any]:
-        """Return what ran in the calls and beside them; a request of its own, since to look for it takes a while."""
+        """What ran in the calls and beside them; a request of its own, since to look for it takes a while."""
         opened = self._watch.opened if self._watch else {}
         code = self._trees.code(first, later, opened)
         return {"code": code, "beside": self._trees.beside(opened, self._plugins())}
@@ -564,7 +564,7 @@ def _file_of(item: Any) -> str:
 
 
 def _sentence(report: Any) -> str:
-    """Return what pytest says of a failure or a skip, on one line."""
+    """What pytest says of a failure or a skip, on one line."""
     told = report.longrepr
     crash = getattr(told, "reprcrash", None)
     if crash is not None:
@@ -585,13 +585,13 @@ def _involuntary_switches() -> int:
 
 
 def _children_s() -> float:
-    """Return the CPU time of child processes that have ended."""
+    """The CPU time of child processes that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 def _run_delay_s() -> float:
-    """Return how long this thread was ready and got no CPU, since it began; 0 where the system does not say."""
+    """How long this thread was ready and got no CPU, since it began; 0 where the system does not say."""
     with contextlib.suppress(OSError, ValueError, IndexError), open("/proc/thread-self/schedstat") as file:  # noqa: PTH123
         return int(file.read().split()[1]) / 1e9
     return 0.0

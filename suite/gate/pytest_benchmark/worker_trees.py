@@ -123,7 +123,7 @@ class Trees:
         return found
 
     def _judged(self, tops: Mapping[str, str]) -> Set[str]:
-        """Return what a change is about: modules below src/ or another root, else packages, else all."""
+        """What a change is about: modules below src/ or another root, else packages, else all."""
         roots = {name: str(Path(_place(file)).parent) for name, file in tops.items()}
         rooted = {name for name in tops if roots[name] in self._roots and roots[name] not in (self.top, self._folder)}
         words = {name: re.split(r"[._]", name) for name in tops}
@@ -133,7 +133,7 @@ class Trees:
         return rooted if in_src else (rooted | packages) or plain or set(tops)
 
     def _is_judged(self, path: str, openers: Set[str | None]) -> bool:
-        """Return whether a file is judged code: of its packages, what these import first, or read out of themselves."""
+        """Whether a file is judged code: of its packages, what these import first, or read out of themselves."""
         if self._is_test(path):
             return False
         is_within = any(is_in(path, place) for place in self._places)
@@ -144,7 +144,7 @@ class Trees:
     def _elsewhere(
         self, files: Mapping[str, str], held: set[str], shallow: set[str], ran_here: set[str]
     ) -> dict[str, str]:
-        """Return what the tree holds, or would if it were built, and was imported from elsewhere, with the reason."""
+        """What the tree holds, or would if it were built, and was imported from elsewhere, with the reason."""
         found: dict[str, str] = {}
         installed = _installed_files(shallow)
         others = {name: file for name, file in files.items() if not is_in(file, self.top)}
@@ -174,14 +174,14 @@ class Trees:
                     yield ".".join([package, *relative.parent.parts, path.name[: -len(suffix)]])
 
     def _in_tree(self, path: str) -> str | None:
-        """Return the tree's folder for one of the checkout, None for other folders."""
+        """The tree's folder for one of the checkout, None for other folders."""
         resolved = real(path)
         if not is_in(resolved, self._checkout) or _is_in_environment(resolved):
             return None
         return os.path.normpath(os.path.join(self.top, os.path.relpath(resolved, self._checkout)))  # noqa: PTH118
 
     def _is_test(self, file: str) -> bool:
-        """Return whether a file is a test, a conftest.py, or lies beside one in a folder that is for tests."""
+        """Whether a file is a test, a conftest.py, or lies beside one in a folder that is for tests."""
         if file in self.test_files:
             return True
         for folder in {str(Path(path).parent) for path in self.test_files} - set(self._roots):
@@ -295,7 +295,7 @@ def _is_text(statement: ast.stmt) -> bool:
 
 
 def _defined(statement: ast.stmt) -> set[str]:
-    """Return the names that a statement defines; none of one that may change a test which does not name it."""
+    """The names that a statement defines; none of one that may change a test which does not name it."""
     if isinstance(statement, (ast.Import, ast.ImportFrom)):
         return {alias.asname or alias.name.partition(".")[0] for alias in statement.names} - {"*"}
     if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
@@ -338,7 +338,7 @@ def _editable_folders() -> Iterator[str]:
 
 
 def _installed_files(names: set[str]) -> set[str]:
-    """Return the files of the installed distributions that bring any of these modules or packages."""
+    """The files of the installed distributions that bring any of these modules or packages."""
     plain = {normalised(name) for name in names}
     found: set[str] = set()
     for distribution in importlib.metadata.distributions():
@@ -355,7 +355,7 @@ def normalised(name: str) -> str:
 
 
 def _packages_aside(tree: Path, depth: int = DEEPEST_ROOT) -> dict[str, str]:
-    """Return packages in folders of the tree that are no package themselves, as `lib/`, with that folder."""
+    """Packages in folders of the tree that are no package themselves, as `lib/`, with that folder."""
     found: dict[str, str] = {}
 
     def look(folder: Path, left: int) -> None:
@@ -372,7 +372,7 @@ def _packages_aside(tree: Path, depth: int = DEEPEST_ROOT) -> dict[str, str]:
 
 
 def _place(file: str) -> str:
-    """Return the folder of a package, or the file of a module."""
+    """The folder of a package, or the file of a module."""
     return str(Path(file).parent) if Path(file).name == "__init__.py" else file
 
 
@@ -391,5 +391,5 @@ def is_in(path: str, folder: str) -> bool:
 
 
 def _is_in_environment(path: str) -> bool:
-    """Return whether a file is of the Python or its packages, which may lie within the checkout, as .venv does."""
+    """Whether a file is of the Python or its packages, which may lie within the checkout, as .venv does."""
     return "site-packages" in Path(path).parts or is_in(path, real(sys.prefix))

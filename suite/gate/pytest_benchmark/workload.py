@@ -50,7 +50,7 @@ def doubts(
 
 
 def _digest(tree: Path, side: Mapping[str, Any], name: str) -> str:
-    """Return the digest of a file as a side saw it, or as it lies there where that side did not open it."""
+    """The digest of a file as a side saw it, or as it lies there where that side did not open it."""
     path = tree / name
     return str(side["beside"].get(name, digest(path.read_bytes()) if path.is_file() and not path.is_symlink() else ""))
 

@@ -188,18 +188,14 @@ def _lack(verdict: Verdict, entry: Acceptance, breadth: int, today: datetime.dat
         return f"its acceptance matches {breadth} cases, and may match {MOST_CASES} at most: name them"
     if verdict.outcome is Outcome.MISSING:
         return None
-    ratio = verdict.worse_by
-    if (ratio is None or not ratio > 1 or _is_neither(verdict)) and entry.metric != verdict.metric:
+    ratio, metric = verdict.worse_by, METRICS.get(verdict.metric)
+    is_neither = metric is not None and metric.better is Better.NEITHER
+    if (ratio is None or not ratio > 1 or is_neither) and entry.metric != verdict.metric:
         return f"a change that no ratio measures is accepted only by an entry with metric: {verdict.metric}"
     if ratio is not None and not ratio <= entry.ceiling:
         interval = "" if verdict.low is None or verdict.high is None else f" ({verdict.low:.3f} to {verdict.high:.3f})"
         return f"{times(ratio)}{interval} is above the accepted ceiling of {entry.ceiling:g}×"
     return None
-
-
-def _is_neither(verdict: Verdict) -> bool:
-    metric = METRICS.get(verdict.metric)
-    return metric is not None and metric.better is Better.NEITHER
 
 
 def _acceptance(content: Mapping[str, Any], today: datetime.date) -> Acceptance:

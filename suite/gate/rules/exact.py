@@ -73,7 +73,7 @@ def judge_exact(case: str, before: Exact, after: Exact, tolerances: Tolerances) 
 
 
 def _judge_number(case: str, span: str, metric: str, old: float | None, new: float | None) -> Verdict | None:
-    """Return the verdict on one quantity; None where it is equal."""
+    """The verdict on one quantity; None where it is equal."""
     outcome, reason, ratio = _compared(metric, old, new)
     if outcome is Outcome.SAME:
         return None
@@ -91,7 +91,7 @@ def _judge_number(case: str, span: str, metric: str, old: float | None, new: flo
 
 
 def _compared(metric: str, old: float | None, new: float | None) -> tuple[Outcome, str, float | None]:
-    """Return the outcome, its sentence, and after over before where that means something."""
+    """The outcome, its sentence, and after over before where that means something."""
     values = f"{_in_words(metric, old)} before, {_in_words(metric, new)} now"
     if any(value is not None and not math.isfinite(value) for value in (old, new)):
         return Outcome.BROKEN, f"no finite number: {values}", None
@@ -122,7 +122,7 @@ def _in_words(metric: str, value: float | None) -> str:
 
 
 def _judge_operators(case: str, span: str, before: Sequence[str] | None, after: Sequence[str] | None) -> Verdict | None:
-    """Return the verdict on the operators of one span; None where the same ran.
+    """The verdict on the operators of one span; None where the same ran.
 
     Their order says nothing: a record lists them by name.
     """

@@ -121,7 +121,7 @@ class Change:
         )
 
     def _ratio(self, shift: float) -> float | None:
-        """Return after over before by a shift; a value of 0 points before has none."""
+        """After over before by a shift; a value of 0 points before has none."""
         if self.by_points:
             return (self.before - shift) / self.before if self.before > 0 else None
         return math.exp(shift)

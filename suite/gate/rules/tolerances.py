@@ -124,7 +124,7 @@ class Tolerances:
         return Tolerance(minimum_effect=minimum_effect, equivalence_margin=max(*margins, minimum_effect))
 
     def _last_set(self, name: str, quantity: Quantity) -> float | None:
-        """Return the value of the last line that sets it for a quantity."""
+        """The value of the last line that sets it for a quantity."""
         values = [getattr(line, name) for line in self.lines if line.matches(quantity)]
         return next((value for value in reversed(values) if value is not None), None)
 
@@ -240,7 +240,7 @@ def _line(content: Any, where: str) -> Line:
 
 
 def _noisy() -> tuple[str, ...]:
-    """Return the metrics that a tolerance can be meant for; exact ones have none."""
+    """The metrics that a tolerance can be meant for; exact ones have none."""
     return tuple(name for name, metric in METRICS.items() if not metric.exact)
 
 
@@ -254,7 +254,7 @@ def _object(content: Any, where: str, known: Sequence[str]) -> dict[str, Any]:
 
 
 def _share(content: Mapping[str, Any], name: str, where: str = "") -> float:
-    """Return a share from 0 to below 1: a 2 that was meant as 2 % would let everything pass."""
+    """A share from 0 to below 1: a 2 that was meant as 2 % would let everything pass."""
     value = content[name]
     if not _is_share(value):
         raise ValueError(f"{where}{name} must be a share from 0 to below 1, where 0.02 is 2 %; got {clipped(value)}")

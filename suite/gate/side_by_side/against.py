@@ -98,7 +98,7 @@ class Comparison:
         self.verdicts.append(Verdict(case=case, outcome=outcome, reason=reason, **more))
 
     def _is_nothing_judged(self, refusal: Callable[[Sequence[Verdict]], Verdict]) -> bool:
-        """Return whether there are verdicts and all are `unjudged`, in whose place one then refuses the whole."""
+        """Whether there are verdicts and all are `unjudged`, in whose place one then refuses the whole."""
         settings = [verdict for verdict in self.verdicts if verdict.case == SETTINGS]
         cases = [verdict for verdict in self.verdicts if verdict.case != SETTINGS]
         if not cases or any(verdict.outcome is not Outcome.UNJUDGED for verdict in cases):
@@ -180,7 +180,7 @@ class RevisionComparison(Comparison):
         return {"sweep": self.sweep, "chosen": list(self.chosen), "most_seconds": self.seconds}
 
     def _cases(self, workers: Sequence[WorkerClient]) -> list[BenchmarkCase]:
-        """Return the cases that both trees have. A case that only one has gets its verdict here."""
+        """The cases that both trees have. A case that only one has gets its verdict here."""
         for worker in workers:
             worker.begin("expand", arguments=["-m", f"sweep={self.sweep}", *self.chosen])
         try:
@@ -211,7 +211,7 @@ class RevisionComparison(Comparison):
         ]
 
     def _composed_by_both(self, worker: WorkerClient, added: Sequence[Expanded]) -> list[tuple[Expanded, Expanded]]:
-        """Return the newer tree's cases that the older one can compose, though its sweep lacks them."""
+        """The newer tree's cases that the older one can compose, though its sweep lacks them."""
         pairs = []
         for new in added:
             try:
@@ -226,7 +226,7 @@ class RevisionComparison(Comparison):
         return pairs
 
     def _is_held(self, case: str, old: Code, new: Code) -> bool:
-        """Return whether both revisions hold the code of a case; where one does not, note that as its verdict."""
+        """Whether both revisions hold the code of a case; where one does not, that becomes its verdict."""
         self.installed |= {name for code in (old, new) for name in _split(code)[1]}
         if unheld := _unheld(old, new):
             self._add(case, *unheld)
@@ -236,7 +236,7 @@ class RevisionComparison(Comparison):
         return True
 
     def _refusal(self, verdicts: Sequence[Verdict]) -> Verdict:
-        """Return the verdict on a sweep of which nothing lies in the revisions."""
+        """The verdict on a sweep of which nothing lies in the revisions."""
         reason = (
             f"no case of sweep={self.sweep} runs code that the two revisions hold at their top or in src/, but what is "
             f"installed here, {_listed(self.installed)}: choose cases that do, as by --set attention=NAME or --sweep "
@@ -247,7 +247,7 @@ class RevisionComparison(Comparison):
     def _examine_all(
         self, revisions: Revisions, workers: Sequence[WorkerClient], cases: Sequence[BenchmarkCase]
     ) -> list[Benchmark]:
-        """Return the spans to be timed. A case that takes a worker down is broken; the rest go on in another."""
+        """The spans to be timed. A case that takes a worker down is broken; the rest go on in another."""
         benchmarks: list[Benchmark] = []
         for index, case in enumerate(cases):
             try:
@@ -307,7 +307,7 @@ class RevisionComparison(Comparison):
 
 
 def _built(revisions: Revisions, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int) -> Built:
-    """Return a side's answer on a case, or the error that it met."""
+    """A side's answer on a case, or the error that it met."""
     try:
         return revisions.build(workers, case, side, examine=True)
     except (FailedError, UnsupportedHereError) as error:
@@ -317,7 +317,6 @@ def _built(revisions: Revisions, workers: Sequence[WorkerClient], case: Benchmar
 
 
 def _unbuilt(old: Built, new: Built) -> tuple[Outcome, str]:
-    """Return the outcome and the reason of a case that at least one side could not build."""
     if isinstance(new, FailedError):
         return Outcome.BROKEN, f"fails now: {new}"
     if isinstance(new, UnsupportedHereError):
@@ -365,7 +364,7 @@ def _in_list(operators: Sequence[str]) -> str:
 
 
 def _unheld(old: Code, new: Code) -> tuple[Outcome, str] | None:
-    """Return the outcome and the reason of a case for which installed code would run in place of a revision's."""
+    """The outcome and the reason of a case for which installed code would run in place of a revision's."""
     (held_before, others_before), (held_now, others_now) = map(_split, (old, new))
     if lost := held_before & others_now:
         return Outcome.MISSING, f"{_listed(lost)} lay in the revision before, and now what is installed here would run"
@@ -379,7 +378,7 @@ def _unheld(old: Code, new: Code) -> tuple[Outcome, str] | None:
 
 
 def _split(code: Code) -> tuple[set[str], set[str]]:
-    """Return the modules that lie in the tree, and those that do not."""
+    """The modules that lie in the tree, and those that do not."""
     held = {module for module, file in code.items() if file is not None}
     return held, code.keys() - held
 

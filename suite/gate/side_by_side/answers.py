@@ -137,7 +137,7 @@ def _count(answer: Mapping[str, Any], name: str, least: int) -> int:
 
 
 def _is_number(value: Any) -> bool:
-    """Return whether a value is a number that a double can hold; NaN and infinity are such, and are judged broken."""
+    """Whether a value is a number that a double can hold; NaN and infinity are such, and are judged broken."""
     try:
         return isinstance(value, int | float) and not isinstance(value, bool) and float(value) is not None
     except OverflowError:

@@ -68,7 +68,7 @@ class CsvTable:
 
     @functools.cached_property
     def _cells(self) -> Mapping[str, Callable[[str], Any]]:
-        """Return the reader of each column's cells, in the order of the row's fields."""
+        """The reader of each column's cells, in the order of the row's fields."""
         readers = {str: _text, int: whole_number, float: finite_number}
         found: dict[str, Callable[[str], Any]] = {}
         for name, hint in typing.get_type_hints(self.row).items():

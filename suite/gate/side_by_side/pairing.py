@@ -91,7 +91,7 @@ def paired(before: Sequence[Expanded], after: Sequence[Expanded]) -> Paired:
 
 
 def _agree(old: Case, new: Case) -> bool:
-    """Return whether all axes of one case stand in the other with the same values."""
+    """Whether all axes of one case stand in the other with the same values."""
     these, those = _pairs(old).items(), _pairs(new).items()
     return these <= those or those <= these
 

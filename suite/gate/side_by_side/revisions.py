@@ -181,7 +181,10 @@ class Revisions:
     def start(self, side: int) -> WorkerClient:
         """Start the worker of one side, which is then to be greeted."""
         tree, log = self.trees[side], self.logs / f"{SIDES[side]}.log"
-        return WorkerClient([self.python, *_options(), WORKER, tree], tree, log, environment=self.kernels(side))
+        # No file of a tree may run before the worker's first line: with site and PYTHONPATH, which the worker opens
+        # itself, there could be a tree's `sitecustomize.py`, or `queue.py`.
+        options = ["-S", "-E", "-P", *(["-s"] if os.environ.get("PYTHONNOUSERSITE") else [])]
+        return WorkerClient([self.python, *options, WORKER, tree], tree, log, environment=self.kernels(side))
 
     def kernels(self, side: int) -> Mapping[str, str]:
         """Variables by which all workers of a side share a folder of kernels that neither the other side nor the user
@@ -209,11 +212,3 @@ class Revisions:
 def key_of(case: str, side: int) -> str:
     """Return the name of a case in a worker, which may hold both sides."""
     return f"{SIDES[side]} {case}"
-
-
-def _options() -> list[str]:
-    """Return the options of a worker's Python, by which no file of a tree runs before the worker's first line.
-
-    With site and PYTHONPATH, which the worker opens itself, there could be a tree's `sitecustomize.py`, or `queue.py`.
-    """
-    return ["-S", "-E", "-P", *(["-s"] if os.environ.get("PYTHONNOUSERSITE") else [])]

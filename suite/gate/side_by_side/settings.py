@@ -91,7 +91,7 @@ def _found(trees: Iterable[Path], pattern: str) -> set[Path]:
 
 
 def _judging(trees: Iterable[Path], checkout: Path) -> set[Path]:
-    """Return the files of the judge that runs, if it lies in the checkout: the gate's, and what was imported."""
+    """The files of the judge that runs, if it lies in the checkout: the gate's, and what was imported."""
     modules = [module for name, module in sys.modules.items() if name.partition(".")[0] == "suite"]
     files = {Path(file).resolve() for module in modules if (file := getattr(module, "__file__", None))}
     running = {file.relative_to(checkout) for file in files if file.is_relative_to(checkout)}
@@ -99,7 +99,7 @@ def _judging(trees: Iterable[Path], checkout: Path) -> set[Path]:
 
 
 def _difference(before: Path, after: Path) -> str:
-    """Return how a file differs; empty where it does not."""
+    """How a file differs; empty where it does not."""
     was_there, is_there = before.is_file(), after.is_file()
     if was_there and is_there:
         return "" if filecmp.cmp(before, after, shallow=False) else "changed"

@@ -202,7 +202,7 @@ class TimingComparison:
         )
 
     def _reason(self, decision: Decision, tolerance: Tolerance) -> str:
-        """Return the reason that stands beside the estimate and its interval."""
+        """The reason that stands beside the estimate and its interval."""
         effect, margin = f"{tolerance.minimum_effect:.1%}", f"{tolerance.equivalence_margin:.1%}"
         measured, needed = f"after {self.rounds.measured_s:.0f} s", self.decisions.launches_for_change
         if decision.outcome is Outcome.INCONCLUSIVE and decision.launches < needed:

@@ -61,7 +61,7 @@ PLACES = {
 
 
 def _of_tree(name: str, default: Any = None) -> Any:
-    """Return an object of the tree under test. Raises AttributeError where it has none and there is no default."""
+    """An object of the tree under test. Raises AttributeError where it has none and there is no default."""
     for module in PLACES[name]:
         with contextlib.suppress(ModuleNotFoundError, AttributeError):
             return getattr(importlib.import_module(module), name)
@@ -139,7 +139,7 @@ def _answer(answers: int, do: Callable[[], dict[str, Any]]) -> None:
 
 
 def _encoded(answer: Mapping[str, Any]) -> str:
-    """Return an answer as JSON, with nothing of the json module where all are numbers, as in a sample."""
+    """An answer as JSON, with nothing of the json module where all are numbers, as in a sample."""
     if all(type(value) in (int, float) for value in answer.values()):
         return "{" + ", ".join(f'"{name}": {value!r}' for name, value in answer.items()) + "}"
     return json.dumps(answer)
@@ -192,8 +192,12 @@ class Worker:
 
     def build(self, id: str, settings: dict[str, Any], examine: bool, slowed: float) -> dict[str, Any]:
         """Prepare a case to be sampled. `examine`: check its output too, and tell its exact quantities."""
-        if "_target_" not in settings["workload"]:
-            return _projected(settings) | {"code": _code_of(settings, self._tree)}
+        if "_target_" not in settings["workload"]:  # it names no code to run: closed forms, which no clock judges
+            plan = _of_tree("locate")(settings["workload"]["plan"])(settings)
+            if plan.refusal is not None:
+                raise RefusedError(plan.refusal)
+            code = _code_of(settings, self._tree)
+            return {"spans": [], "clock": None, "readings": plan.constants(), "operators": {}, "code": code}
         built = _guarded(lambda: Built(settings, slowed))
         self._built[id] = built
         answer: dict[str, Any] = {"spans": list(built.spans), "clock": built.clock}
@@ -234,7 +238,8 @@ class Built:
         set_matmul_precision(settings.get("matmul_precision"))
         self.workload.prepare()
         self._slowed = slowed
-        self.clock = "device" if plan.device != "cpu" else _cpu_clock(plan.threads)
+        cpu_clock = "thread_cpu" if plan.threads == 1 else "process_cpu"
+        self.clock = "device" if plan.device != "cpu" else cpu_clock
         self._sampled: Callable[[str], Iterator[dict[str, float]]]
         if self.clock == "device":
             ceilings = self.device.ceilings(getattr(torch, plan.dtype))
@@ -285,7 +290,7 @@ class Built:
         return {"parts": parts}
 
     def _parts_operators(self, calls: int = 0) -> dict[str, list[str]]:
-        """Return the operators of each timed part; none on a device, where it may be a graph."""
+        """The operators of each timed part; none on a device, where it may be a graph."""
         ran = {}
         for span, work in {} if self.clock == "device" else self._parts.items():
             for _ in range(calls):
@@ -298,7 +303,7 @@ class Built:
         return ran
 
     def _coverage(self) -> dict[str, float]:
-        """Return the CPU time of each timed part as a share of its span of a step, each at its least.
+        """The CPU time of each timed part as a share of its span of a step, each at its least.
 
         What is work of Python alone has no operators to know it by.
         """
@@ -383,16 +388,8 @@ class Built:
                     }
 
 
-def _projected(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the closed forms of a case that names no code to run; no clock judges it."""
-    plan = _of_tree("locate")(settings["workload"]["plan"])(settings)
-    if plan.refusal is not None:
-        raise RefusedError(plan.refusal)
-    return {"spans": [], "clock": None, "readings": plan.constants(), "operators": {}}
-
-
 def _code_of(settings: Mapping[str, Any], tree: Path) -> dict[str, str | None]:
-    """Return each module that the settings name code of, and its file in the tree; None for one found elsewhere.
+    """Each module that the settings name code of, and its file in the tree; None for one found elsewhere.
 
     All of the suite counts as one module. `tree`: a path without links.
     """
@@ -413,7 +410,7 @@ def _named_code(settings: Any) -> Iterator[str]:
 
 
 def _file_in(tree: Path, module: str) -> str | None:
-    """Return the module's file, relative to the tree; None where it lies elsewhere.
+    """The module's file, relative to the tree; None where it lies elsewhere.
 
     A relative `__file__`, as torch.ops has one, would lie in every tree, since each is a worker's own folder.
     """
@@ -447,7 +444,7 @@ def _guarded(work: Callable[[], Any]) -> Any:
 
 
 def _ceilings() -> dict[str, float]:
-    """Return the rates of one thread here, in floating-point operations and bytes per second, at their best.
+    """The rates of one thread here, in floating-point operations and bytes per second, at their best.
 
     The bytes are those of a copy that stays in a core's cache; in two bytes a number, products may be much faster.
     """
@@ -477,7 +474,7 @@ def _ceilings() -> dict[str, float]:
 
 
 def _median(values: list[float], order: Callable[[list[float]], list[float]] = sorted) -> float:
-    """Return the median, by nothing that another module holds."""
+    """The median, by nothing that another module holds."""
     values, half = order(values), len(values) // 2
     return values[half] if len(values) % 2 else (values[half - 1] + values[half]) / 2
 
@@ -490,11 +487,6 @@ def _check_clocks(bound: Sequence[object] = CLOCKS_BOUND) -> None:
     """Raise RuntimeError where a clock of this file is another than it began with."""
     if (perf_counter, thread_time, process_time) != bound:
         raise RuntimeError("the tree replaced a clock of the worker")
-
-
-def _cpu_clock(threads: int) -> str:
-    """Return the clock for a number of threads: one thread's own CPU time, or that of all of them."""
-    return "thread_cpu" if threads == 1 else "process_cpu"
 
 
 def _involuntary_switches() -> int:

@@ -121,7 +121,7 @@ class WorkerClient:
         self._pipe(self._process.stdout).close()
 
     def _family(self) -> set[psutil.Process]:
-        """Return the worker's descendants, and the others of its session, whose parents may have ended."""
+        """The worker's descendants, and the others of its session, whose parents may have ended."""
         family = set()
         with suppress(psutil.Error):
             family |= {*psutil.Process(self._process.pid).children(recursive=True)}
@@ -178,7 +178,7 @@ class WorkerClient:
         return answer, Spent(wall_s=wall_s, cpu_s=cpu_s - begun_cpu_s if is_known else None)  # type: ignore[operator]
 
     def _cpu_s(self, pid: int | None = None) -> float | None:
-        """Return the CPU time that the kernel counted so far for the worker, or for another process.
+        """The CPU time that the kernel counted so far for the worker, or for another process.
 
         `clock_getcpuclockid(3)` makes a clock's number of a process's so; psutil counts in ticks of 10 ms.
         """
@@ -231,7 +231,7 @@ class WorkerClient:
         return answer
 
     def _line(self) -> bytes:
-        """Return its output up to the end of a line, or to its own end, as where it stops within an answer."""
+        """Its output up to the end of a line, or to its own end, as where it stops within an answer."""
         descriptor, received = self._pipe(self._process.stdout).fileno(), b""
         until_s = time.monotonic() + LONGEST_ANSWER_S
         while not received.endswith(b"\n"):
@@ -268,6 +268,6 @@ class WorkerClient:
 
 
 def _clipped(told: Any) -> str:
-    """Return what a worker told as a text that a sentence can hold."""
+    """What a worker told as a text that a sentence can hold."""
     text = str(told)
     return text if len(text) <= LONGEST_COMPLAINT else text[:LONGEST_COMPLAINT] + "…"

@@ -162,7 +162,7 @@ def read_runs(paths: Sequence[Path]) -> Runs:
 
 
 def _name(path: Path) -> str:
-    """Return a path's own name, also of `.`; a link may lead in a circle, at which `resolve` raises."""
+    """A path's own name, also of `.`; a link may lead in a circle, at which `resolve` raises."""
     return Path(os.path.realpath(path)).name
 
 
@@ -267,8 +267,6 @@ def _found(before: Sequence[Run], after: Sequence[Run]) -> Iterator[Verdict | Ch
 
 
 def _judged(name: str, before: Sequence[Run], usable: Sequence[Run], after: Sequence[Run]) -> Verdict | Change:
-    """Judge one benchmark."""
-
     def verdict(outcome: Outcome, reason: str) -> Verdict:
         return Verdict(case=name, metric=LATENCY, outcome=outcome, reason=reason)
 
@@ -312,7 +310,7 @@ def _judged(name: str, before: Sequence[Run], usable: Sequence[Run], after: Sequ
 
 
 def _draws_s(name: str, runs: Sequence[Run], host: str) -> list[float] | None:
-    """Return a time for each stored run of this host; where they are too few, one for each of enough hosts.
+    """A time for each stored run of this host; where they are too few, one for each of enough hosts.
 
     None where the host has no stored run and the others are too few.
     """
@@ -326,7 +324,7 @@ def _draws_s(name: str, runs: Sequence[Run], host: str) -> list[float] | None:
 
 
 def _obstacles(before: Run, after: Run) -> list[str]:
-    """Return why times of these two cannot be compared, a phrase each."""
+    """Why times of these two cannot be compared, a phrase each."""
     found = [
         f"{FACTS[name]}: {before.facts[name] or UNKNOWN} before, {after.facts[name] or UNKNOWN} now"
         for name in _differing(before, after)
@@ -340,7 +338,7 @@ def _differing(before: Run, after: Run) -> list[str]:
 
 
 def _differences(before: Sequence[Run], after: Sequence[Run]) -> dict[str, list[Any]]:
-    """Return the facts that differ between the newest stored run that can be compared, or the newest, and the last."""
+    """The facts that differ between the newest stored run that can be compared, or the newest, and the last."""
     if not before or not after:
         return {}
     new = after[-1]
@@ -369,7 +367,7 @@ def _object(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _text(value: Any) -> str | None:
-    """Return a text that can be written, or None for anything else, as for half of a surrogate pair."""
+    """A text that can be written, or None for anything else, as for half of a surrogate pair."""
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST_NAME:
         return None
     return value if value.isascii() or value.encode(errors="ignore").decode() == value else None

@@ -133,7 +133,7 @@ def _side(label: str, records: Sequence[Record]) -> Side:
 
 
 def _facts(new: Sequence[Record], tolerances: Tolerances) -> Mapping[str, Any]:
-    """Return the circumstances of the judging. It started when the newest of the judged records was measured."""
+    """The circumstances of the judging. It started when the newest of the judged records was measured."""
     newest = max(new, key=started_at, default=None)
     threads = newest.settings.get("threads") if newest else None
     return {

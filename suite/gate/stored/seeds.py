@@ -137,7 +137,7 @@ def judge_arm(case: str, old: BySeed, new: BySeed, tolerances: Tolerances) -> Fo
 
 
 def _failure(stored: Sequence[Run], now: Sequence[Run]) -> str:
-    """Return the status of a seed that ran before and fails now; empty where it does not."""
+    """The status of a seed that ran before and fails now; empty where it does not."""
     bad = bad_run(now)
     if bad is None or bad.record.status not in ALWAYS_BAD or not ran(stored) or [*unsound("", BASELINE, stored)]:
         return ""
@@ -257,7 +257,7 @@ def _compared(
 
 
 def _seeded(record: Record) -> Series:
-    """Return all series that follow from the seed."""
+    """All series that follow from the seed."""
     return _series(record, {name for name, metric in METRICS.items() if metric.seeded})
 
 

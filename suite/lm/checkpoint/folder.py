@@ -70,7 +70,7 @@ def _fault_of(path: Path, folder: Path) -> str | None:
 
 
 def _fault_of_index(path: Path, weights: set[str]) -> str | None:
-    """Return a fault of an index. Weights are read from all files that lie there, so it only has to name no others."""
+    """A fault of an index. Weights are read from all files that lie there, so it only has to name no others."""
     try:
         index, _ = parse_json(read_bounded(path, MOST_BESIDE_BYTES, may_be_link=True), most_values=MOST_WEIGHTS)
         named = set(index["weight_map"].values())

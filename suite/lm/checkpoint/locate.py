@@ -99,6 +99,6 @@ def missing(checkpoint: str) -> str | None:
 
 
 def _folders(package: str) -> list[Path]:
-    """Return the folder of a package's code, found without importing it; none where it is not installed."""
+    """The folder of a package's code, found without importing it; none where it is not installed."""
     spec = importlib.util.find_spec(PACKAGES[package].module)
     return [Path(folder) for folder in (spec.submodule_search_locations or ())][:1] if spec else []

@@ -110,7 +110,7 @@ def sizes_from(config: Any, where: str) -> dict[str, Any]:
 
 
 def _rope(config: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Return the rotary embedding: newer files have `rope_parameters`, older ones `rope_theta` and `rope_scaling`."""
+    """The rotary embedding: newer files have `rope_parameters`, older ones `rope_theta` and `rope_scaling`."""
     given = {"rope_theta": config.get("rope_theta", DEFAULT_THETA)}
     for name in ("rope_scaling", "rope_parameters"):
         part = config.get(name) or {}

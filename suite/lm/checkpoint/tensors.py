@@ -185,6 +185,6 @@ def _field(reader: Any, name: str) -> Any:
 
 
 def _halves(weight: Tensor, heads: int) -> Tensor:
-    """Return rows in pairs of neighbours (2i, 2i + 1) as rows in pairs (i, i + d/2), within each head."""
+    """Rows in pairs of neighbours (2i, 2i + 1) as rows in pairs (i, i + d/2), within each head."""
     rows, width = weight.shape
     return weight.view(heads, rows // heads // 2, 2, width).transpose(1, 2).reshape(rows, width)

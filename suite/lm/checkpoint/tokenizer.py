@@ -87,7 +87,7 @@ def tokenizer_of(place: CheckpointFiles, *, vocab_size: int) -> CheckpointTokeni
 
 
 def _call_untrusted(what: str, do: Callable[[], Any]) -> Any:
-    """Return the result of a stranger's files. Raises UnsupportedError where they fail, as they can in any way."""
+    """The result of a stranger's files. Raises UnsupportedError where they fail, as they can in any way."""
     try:
         return do()
     except Exception as error:

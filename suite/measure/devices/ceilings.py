@@ -67,7 +67,7 @@ def sizes_tried(cache_bytes: int, total_bytes: int) -> list[int]:
 
 
 def _memory_rate(nbytes: int, device: str, best_s: BestTime, *, calls: int = 1) -> float:
-    """Return the better rate of reading `nbytes` (a sum) and copying half as many to the other half."""
+    """The better rate of reading `nbytes` (a sum) and copying half as many to the other half."""
     values = torch.ones(nbytes // FLOAT_BYTES, device=device)
     source, target = values.chunk(2)
 

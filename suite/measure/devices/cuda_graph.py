@@ -98,7 +98,7 @@ def _step(spans: Mapping[str, _Span], meter: Meter) -> None:
 
 
 def _runs_of(workload: GraphableWorkload, span: str) -> RotatedRuns | str:
-    """Return the runs of a span that can be captured, or why there are none."""
+    """The runs of a span that can be captured, or why there are none."""
     try:
         room_bytes = int(ROOM * torch.cuda.mem_get_info()[0])
         return workload.rotated_runs(span, FLUSH_OVER_L2 * l2_bytes(), room_bytes) or NOT_OFFERED
@@ -107,7 +107,7 @@ def _runs_of(workload: GraphableWorkload, span: str) -> RotatedRuns | str:
 
 
 def _capture_span(rotated: RotatedRuns) -> _Span:
-    """Return the span as a graph, or as it was, with the reason, where it cannot be one."""
+    """The span as a graph, or as it was, with the reason, where it cannot be one."""
     try:
         graph, outputs = captured(rotated.runs)
         graph.replay()
@@ -153,5 +153,5 @@ def _output(run: Callable[[], object]) -> Tensor:
 
 @functools.cache
 def _capture_stream() -> torch.cuda.Stream:
-    """Return one stream for all captures: cuBLAS keeps a workspace for every stream."""
+    """One stream for all captures: cuBLAS keeps a workspace for every stream."""
     return torch.cuda.Stream()

@@ -38,14 +38,12 @@ class NoCounter:
 
 def energy_counter(identity: Mapping[str, Any] | None, powercap: Path = POWERCAP) -> EnergyCounter | NoCounter:
     """The counter of torch's CUDA device (see `devices.is_same_gpu`), or without one that of the CPU packages."""
-    return _of_packages(powercap) if identity is None else _of_gpu(identity)
-
-
-def _of_packages(powercap: Path) -> EnergyCounter | NoCounter:
-    found, state, why = packages(powercap)
-    if not found:
+    if identity is not None:
+        return _of_gpu(identity)
+    cpu_packages, state, why = packages(powercap)
+    if not cpu_packages:
         return NoCounter(state=state, why=why)
-    return EnergyCounter(source="rapl", read_j=lambda: sum(package.energy_j() for package in found))
+    return EnergyCounter(source="rapl", read_j=lambda: sum(package.energy_j() for package in cpu_packages))
 
 
 def _of_gpu(identity: Mapping[str, Any]) -> EnergyCounter | NoCounter:

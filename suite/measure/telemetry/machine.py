@@ -39,8 +39,12 @@ class Machine(Source):
         self._last: dict[str, float] | None = None
 
     def sample(self, target: Target, *, is_slow_tick: bool) -> Iterable[Seen]:
-        now, last = self._counters(), self._last
-        self._last = now
+        # Seconds so far: of the clock, under each pressure, stolen, and of all CPUs in all modes.
+        waited_s = {name: _waited_s(path) for name, path in self._pressure.items()}
+        times = psutil.cpu_times()
+        steal_s = times.steal if self._has_steal else 0.0
+        now = {"time_s": time.monotonic(), **waited_s, "steal_s": steal_s, "all_s": sum(times)}
+        last, self._last = self._last, now
         if last is not None:
             yield from self._shares(now, last)
         if is_slow_tick and (frequency_hz := _frequency_hz()) is not None:
@@ -55,13 +59,6 @@ class Machine(Source):
             yield Seen("cpu", f"{name}_pressure_share", min(1.0, (now[name] - last[name]) / elapsed_s))
         if self._has_steal and all_s > 0:
             yield Seen("cpu", "steal_share", (now["steal_s"] - last["steal_s"]) / all_s)
-
-    def _counters(self) -> dict[str, float]:
-        """Seconds so far: of the clock, under each pressure, stolen, and of all CPUs in all modes."""
-        counted = {name: _waited_s(path) for name, path in self._pressure.items()}
-        times = psutil.cpu_times()
-        steal_s = times.steal if self._has_steal else 0.0
-        return {"time_s": time.monotonic(), **counted, "steal_s": steal_s, "all_s": sum(times)}
 
 
 def _frequency_hz() -> float | None:

@@ -50,13 +50,12 @@ def _event_reasons(handle: Any) -> float:
 
 
 def _held_bytes(handle: Any) -> float:
-    """Return the memory that processes hold. The first version of the structure counts the driver's own too."""
+    """The memory that processes hold. The first version of the structure counts the driver's own too."""
     return float(pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2).used)
 
 
 def _pids(kind: str, handle: Any) -> set[int]:
-    """Return the processes of a kind. Where the version is missing, the bindings' unversioned call raises no
-    NVMLError."""
+    """The processes of a kind. Where the version is missing, the bindings' unversioned call raises no NVMLError."""
     try:
         listed = getattr(pynvml, f"nvmlDeviceGet{kind}RunningProcesses_v3")(handle)
     except pynvml.NVMLError_FunctionNotFound:
@@ -156,7 +155,7 @@ class Gpu:
         return None
 
     def _averages_power(self) -> bool | None:
-        """Return whether the power that NVML gives is an average; None where that cannot be told."""
+        """Whether the power that NVML gives is an average; None where that cannot be told."""
         try:
             architecture: int = pynvml.nvmlDeviceGetArchitecture(self._handle)
         except pynvml.NVMLError_FunctionNotFound:  # a library older than Ampere
@@ -216,7 +215,7 @@ class Nvml(Source):
 
 
 def _driver_version() -> str:
-    """Return the driver's version, or in its place the reason why it has none."""
+    """The driver's version, or in its place the reason why it has none."""
     try:
         return str(pynvml.nvmlSystemGetDriverVersion())
     except UNREADABLE as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 from suite.configuration.files import locate
 from suite.configuration.values import clipped, one_of, positive_number
-from suite.measure.telemetry.source import Seen, Source, Target
+from suite.measure.telemetry.source import Source, Target
 from suite.records import numbers
 from suite.records.nvml import State
 from suite.records.telemetry import Mark, Sample
@@ -195,7 +195,10 @@ class Watch:
         for source in self._sources:
             time_s, unix_s, phase = time.monotonic() - begun, time.time(), self._phase
             seen = list(source.sample(self._target, is_slow_tick=is_slow))
-            marks = _marks(seen)
+            by_device: dict[str, dict[str, float]] = defaultdict(dict)
+            for reading in seen:
+                by_device[reading.device][reading.quantity] = reading.value
+            marks = {device: mark_of(quantities) for device, quantities in by_device.items()}
             self.samples += [
                 Sample(
                     time_s=time_s,
@@ -251,10 +254,3 @@ def event_reason_shares(samples: Sequence[Sample]) -> dict[str, dict[str, float]
         for device, counts in named.items()
         if counts
     }
-
-
-def _marks(seen: Sequence[Seen]) -> dict[str, str | None]:
-    by_device: dict[str, dict[str, float]] = defaultdict(dict)
-    for reading in seen:
-        by_device[reading.device][reading.quantity] = reading.value
-    return {device: mark_of(quantities) for device, quantities in by_device.items()}

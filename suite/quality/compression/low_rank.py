@@ -66,7 +66,7 @@ def factors_of(
 
 
 def _balance(outputs_EE: Tensor) -> Tensor:
-    """Return 1 for each key, and for each value the factor that makes all values as large as all keys, [E, 1]."""
+    """1 for each key, and for each value the factor that makes all values as large as all keys, [E, 1]."""
     sizes_E = outputs_EE.diagonal()
     keys, values = sizes_E.chunk(2)
     scale_E = torch.ones_like(sizes_E)
@@ -75,7 +75,7 @@ def _balance(outputs_EE: Tensor) -> Tensor:
 
 
 def _energy(map_ED: Tensor, moments_DD: Tensor) -> Tensor:
-    """Return E |M x|^2."""
+    """E |M x|^2."""
     return ((map_ED @ moments_DD) * map_ED).sum()
 
 

@@ -133,7 +133,7 @@ def read_windows(plays: Iterable[Play], tokens: Tokens, frequencies: Frequencies
 
 
 def _window(ids: Sequence[int], numbers: Sequence[int], classes: Sequence[str], counts: Mapping[int, int]) -> Window:
-    """Return a window. A word that it cuts, or whose first token is given, is none: its tokens are of class `other`."""
+    """A word that the window cuts, or whose first token is given, is none: its tokens are of class `other`."""
     here = Counter(numbers[1:])
     whole = {number for number in here if number != NO_WORD and here[number] == counts[number]}
     of_tokens = [classes[number] if number in whole else OTHER for number in numbers[1:]]

@@ -120,7 +120,7 @@ class CompressionWorkload:
         return torch.tensor([ids], device=self.decoder.made.device)
 
     def _logits(self, window: Window) -> Tensor:
-        """Return the logits behind each of its tokens, [S, V], in float32 at least."""
+        """The logits behind each of its tokens, [S, V], in float32 at least."""
         logits_SV = self.decoder.logits(self.decoder(self._batch(window.ids)))[0]
         return logits_SV if logits_SV.dtype == torch.float64 else logits_SV.float()
 

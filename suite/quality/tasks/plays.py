@@ -69,13 +69,13 @@ def _to_train_on() -> NDArray[np.uint8]:
 
 @functools.cache
 def _kinds_of_ids() -> Ids:
-    """Return the kind of each id, by its share of the characters to train on."""
+    """The kind of each id, by its share of the characters to train on."""
     shares_V = np.bincount(_to_train_on(), minlength=OTHER + 1) / len(_to_train_on())
     return np.array([next(kind for kind, least in enumerate(LEAST_SHARES) if share >= least) for share in shares_V])
 
 
 def _ids(plays: Sequence[Play]) -> NDArray[np.uint8]:
-    """Return the ids of the plays, one play behind the other."""
+    """The ids of the plays, one play behind the other."""
     text = "\n".join(play.text for play in plays)
     points = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
     table = np.full(max(map(ord, CHARACTERS)) + 2, OTHER, dtype=np.uint8)

@@ -86,7 +86,6 @@ class Tiers:
         }
 
     def _attribute_probabilities(self, progress: float) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Return the probability of each attribute."""
         if self._frequency in ("uniform", "uniform_weighted"):
             return np.full(len(self.kinds), 1 / len(self.kinds))
         is_reversed = self._frequency == "reversed" or (self._frequency == "shifted" and progress >= 0.5)
@@ -99,7 +98,7 @@ class Tiers:
         return generator.integers(self._values, size=(sequences, self._entities, len(self.kinds)))
 
     def _entity_tokens(self, values_BEA: Ids, order_BE: Ids) -> Ids:
-        """Return each entity's values and name, in the order that is given: [B, E, A + 1]."""
+        """Each entity's values and name, in the order that is given: [B, E, A + 1]."""
         standing_BEA = np.take_along_axis(values_BEA, order_BE[..., None], axis=1)
         first_of_attribute_A = 1 + self._values * np.arange(len(self.kinds))
         return np.concatenate((standing_BEA + first_of_attribute_A, self._names + order_BE[..., None]), axis=2)

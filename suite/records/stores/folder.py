@@ -191,7 +191,7 @@ class StoreFolder:
         return renewed_at is None or now is None or now - renewed_at < timedelta(seconds=STALE_AFTER_S)
 
     def _owner(self) -> bytes:
-        """Return a name by chance for this machine, which tells nobody anything."""
+        """A name by chance for this machine, which tells nobody anything."""
         path = own_of(self.store.url) / OWNER
         with alone_in(path.parent):
             if not path.exists():

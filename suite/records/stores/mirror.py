@@ -77,25 +77,25 @@ def refresh(store: ObjectStore, keys: Collection[str] | None = None, *, again: s
     mirror, own = mirror_of(store.url), own_of(store.url)
     is_asked = partial(_is_asked, keys=keys if again is None else [again], has_packs=again is None)
     with alone_in(own):
-        found = {name: info for name, info in store.listing(again or "").items() if is_asked(name)}
-        if too_long := [name for name in found if max(map(len, name.encode().split(b"/"))) > LONGEST_NAME]:
+        objects = {name: info for name, info in store.listing(again or "").items() if is_asked(name)}
+        if too_long := [name for name in objects if max(map(len, name.encode().split(b"/"))) > LONGEST_NAME]:
             complain(f"{store.url}: left out, longer than a file's name can be: {clipped(too_long)}")
-            found = {name: info for name, info in found.items() if name not in too_long}
-        wanted = store.sized({name: info for name, info in found.items() if _kind(name) in MOST_BYTES})
-        begun = _begun(found)
+            objects = {name: info for name, info in objects.items() if name not in too_long}
+        wanted = store.sized({name: info for name, info in objects.items() if _kind(name) in MOST_BYTES})
+        begun = _begun(objects)
         _check_names(store.url, [*wanted, *begun])
-        there = {name for name in _files_in(mirror) if is_asked(name)}
-        _remove(mirror, there - wanted.keys() - begun)
-        for name in begun - there:
+        mirrored = {name for name in _files_in(mirror) if is_asked(name)}
+        _remove(mirror, mirrored - wanted.keys() - begun)
+        for name in begun - mirrored:
             (mirror / name).parent.mkdir(parents=True, exist_ok=True)
             (mirror / name).touch()
-        known = {name: mark for name, mark in _read_index(own).items() if name in wanted or not is_asked(name)}
+        index = {name: mark for name, mark in _read_index(own).items() if name in wanted or not is_asked(name)}
         marks = {name: _mark(info) for name, info in wanted.items()}
-        is_new = {name: known.get(name) != marks[name] or not _lies(mirror, name, wanted[name]) for name in wanted}
+        is_new = {name: index.get(name) != marks[name] or not _lies(mirror, name, wanted[name]) for name in wanted}
         for names in _batches(name for name in wanted if is_new[name]):
             _bring(store, {name: wanted[name] for name in names}, mirror, own / COMING)
-            known |= {name: marks[name] for name in names}
-            _write_index(own, known)
+            index |= {name: marks[name] for name in names}
+            write_whole(own / INDEX, json.dumps(index).encode())
     return mirror
 
 
@@ -115,14 +115,14 @@ def _check_names(url: str, names: Sequence[str]) -> None:
 
 
 def _begun(found: Iterable[str]) -> set[str]:
-    """Return a lock's file for each folder in which a run was begun and has no record."""
+    """A lock's file for each folder in which a run was begun and has no record."""
     names = set(found)
     folders = {name.rpartition("/")[0] for name in names if CLAIM.fullmatch(_last(name)) or _last(name) == WRITER}
     return {f"{folder}/{LOCK}" for folder in folders if folder and f"{folder}/{RECORD}" not in names}
 
 
 def _kind(name: str) -> str:
-    """Return which of a run's files a name is: its last part, or its last two."""
+    """Which of a run's files a name is: its last part, or its last two."""
     return OVERRIDES if f"/{name}".endswith(f"/{OVERRIDES}") else _last(name)
 
 
@@ -185,17 +185,13 @@ def _bring(store: ObjectStore, coming: Mapping[str, Info], mirror: Path, into: P
 
 
 def _mark(info: Info) -> str:
-    """Return a digest of all that the store says of an object, such as its ETag and when it was written."""
+    """A digest of all that the store says of an object, such as its ETag and when it was written."""
     return hashlib.sha256(repr(sorted(info.items())).encode()).hexdigest()[:NAME_LENGTH]
 
 
 def _read_index(own: Path) -> dict[str, str]:
-    """Return the marks of what was brought. A file that is torn or of another form only costs bringing it again."""
+    """The marks of what was brought. A file that is torn or of another form only costs bringing it again."""
     with suppress(OSError, ValueError):
         found, _ = parse_json(read_bounded(own / INDEX, LARGEST_INDEX_BYTES), most_values=MOST_IN_ALL)
         return found if isinstance(found, dict) else {}
     return {}
-
-
-def _write_index(own: Path, known: Mapping[str, str]) -> None:
-    write_whole(own / INDEX, json.dumps(known).encode())

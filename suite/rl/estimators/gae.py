@@ -28,7 +28,7 @@ def advantages(scored: Scored, objective: Objective) -> Estimated:
 
 
 def _policy_lam(mask_NT: Tensor, objective: Objective) -> Tensor | float:
-    """Return the policy's lambda: one number, or each completion's."""
+    """The policy's lambda: one number, or each completion's."""
     if objective.lam_alpha is not None:
         return (1 - 1 / (objective.lam_alpha * mask_NT.sum(dim=1))).clamp(min=0)
     assert objective.lam is not None

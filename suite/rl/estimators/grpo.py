@@ -53,7 +53,7 @@ def _process(scored: Scored, objective: Objective) -> Tensor:
 
 
 def _deviation(values: Tensor, counted: Tensor) -> Tensor:
-    """Return the unbiased standard deviation of the counted values; 0 where there are fewer than two."""
+    """The unbiased standard deviation of the counted values; 0 where there are fewer than two."""
     count = counted.sum()
     squares = counted * (values - (values * counted).sum() / count.clamp(min=1)) ** 2
     return (squares.sum() / (count - 1).clamp(min=1)).sqrt()

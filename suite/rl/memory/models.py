@@ -86,5 +86,5 @@ class Models:
 
 
 def _headless(shape: DecoderShape) -> DecoderShape:
-    """Return a shape without a head of its own, which a critic and a reward model would lose."""
+    """A shape without a head of its own, which a critic and a reward model would lose."""
     return replace(shape, ties_embeddings=True)

@@ -101,7 +101,7 @@ def _updates(plan: RlMemoryPlan) -> list[Work]:
 
 
 def _micro_batch(plan: RlMemoryPlan) -> tuple[Pass, int]:
-    """Return a pass over a micro-batch of whole completions, and how many one device has."""
+    """A pass over a micro-batch of whole completions, and how many one device has."""
     element_bytes = ELEMENT_BYTES[plan.precision]
     rows = min(plan.micro_batch, plan.rows(plan.shards))
     whole = Pass(batch=rows, query_len=plan.seq_len, seq_len=plan.seq_len, element_bytes=element_bytes)
@@ -109,12 +109,12 @@ def _micro_batch(plan: RlMemoryPlan) -> tuple[Pass, int]:
 
 
 def _heads(plan: RlMemoryPlan) -> int:
-    """Return the tokens of a micro-batch whose logits are computed."""
+    """The tokens of a micro-batch whose logits are computed."""
     return min(plan.micro_batch, plan.rows(plan.shards)) * plan.completion_len
 
 
 def _forward(shape: DecoderShape, forward: Pass, *, heads: int) -> Work:
-    """Return a forward pass; `heads`: the tokens whose logits are computed. Each weight is read once."""
+    """A forward pass; `heads`: the tokens whose logits are computed. Each weight is read once."""
     mlp = 6 * shape.hidden_size * shape.intermediate_size * forward.tokens
     layer = kernel_flops(shape.layer, forward) + shape.layer.projection_flops(forward) + mlp
     logits = 2 * shape.vocab_size * shape.hidden_size * heads

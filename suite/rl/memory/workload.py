@@ -167,7 +167,7 @@ def peak_of(phases: Phases) -> int:
 
 
 def _gathered_bytes(plan: RlMemoryPlan, phase: str) -> int:
-    """Return the bytes of the gathered unit: 0 in the rollout of another engine, which divides its own weights or is
+    """The bytes of the gathered unit: 0 in the rollout of another engine, which divides its own weights or is
     not here."""
     return 0 if phase == ROLLOUT and plan.engine != SHARED else plan.gathered_bytes
 

@@ -167,7 +167,7 @@ class PreferenceStage:
         return total, margins, likelihoods
 
     def _log_probs(self, pairs: Pairs, rows: Tensor) -> Tensor:
-        """Return the log-probabilities of whole completions by the policy as it is now."""
+        """The log-probabilities of whole completions by the policy as it is now."""
         valid = None if pairs.valid_NS is None else pairs.valid_NS[rows]
         prompts, tokens_NT = Prompts(tokens_PS=pairs.prompts_NS[rows], valid_PS=valid), pairs.tokens_NT[rows]
         h_NTD = hidden_states(self._policy, prompts, tokens_NT)

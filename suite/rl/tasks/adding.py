@@ -86,7 +86,7 @@ class Adding(SteppedTask):
 
 
 def _columns(item: Item) -> list[tuple[int, int]]:
-    """Return digit and carry of each column of the prompt's sum, from the right."""
+    """Digit and carry of each column of the prompt's sum, from the right."""
     a, b = item.prompt[:-1].split("+")
     columns, carry = [], 0
     for upper, lower in zip(reversed(a), reversed(b), strict=True):

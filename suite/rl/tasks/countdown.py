@@ -27,8 +27,6 @@ _OPERATIONS = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__}
 
 @dataclass(frozen=True, kw_only=True)
 class _Expression:
-    """An expression as text, with its value."""
-
     text: str
     value: int
     is_sum: bool

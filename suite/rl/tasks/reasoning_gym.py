@@ -124,7 +124,7 @@ class ReasoningGym:
         return Score(accuracy=float(marks == 1), format=form, parts={"unscorable": float(marks is None)})
 
     def _marks(self, item: Item, answer: str) -> float | None:
-        """Return what the dataset's scorer gives; None where it cannot be asked."""
+        """What the dataset's scorer gives; None where it cannot be asked."""
         assert isinstance(item, Question)
         # Nor is one with powers asked about: 9**9**9**9 takes longer than there is time.
         if self._name in ARITHMETIC and not (set(answer) <= PLAIN and "**" not in answer):

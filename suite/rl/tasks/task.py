@@ -185,7 +185,7 @@ def parse(completion: Sequence[str]) -> Parsed:
 
 
 def _between(places: Sequence[int], order: Sequence[str], first: str, last: str) -> slice | None:
-    """Return the place between the one `first` and the one `last`, if no tag lies between them. `order`: the tags at
+    """The place between the one `first` and the one `last`, if no tag lies between them. `order`: the tags at
     `places`."""
     if order.count(first) != 1 or order.count(last) != 1:
         return None

@@ -106,7 +106,8 @@ class CoreWatch:
 
     def __init__(self, cores: Cores, own_s: Callable[[], float | None]) -> None:
         self._cores, self._own_s = cores, own_s
-        self._cpus: Sequence[int] = cores.cpus or sorted(_allowed())
+        usable: Collection[int] = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
+        self._cpus: Sequence[int] = cores.cpus or sorted(usable)
         self._began: tuple[float, float | None, float | None] | None = None
         self.facts: dict[str, Any] = {}
         """For the record: the cores, the seconds of watching, and what others took of them."""
@@ -137,10 +138,6 @@ class CoreWatch:
 
     def _now(self) -> tuple[float, float | None, float | None]:
         return time.monotonic(), busy_s(self._cpus), self._own_s()
-
-
-def _allowed() -> Collection[int]:
-    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
 
 
 def _is_own_folder(folder: Path) -> bool:

@@ -105,7 +105,7 @@ def own_modules(jobs: Sequence[Job]) -> list[str]:
 
 
 def _one(values: Sequence[Any], name: str, what: str = "value") -> Any:
-    """Return what all have. Raises ValueError where they differ."""
+    """What all have. Raises ValueError where they differ."""
     different = [value for place, value in enumerate(values) if value not in values[:place]]
     if len(different) > 1:
         raise ValueError(f"{name} must be one {what} for the whole sweep; got {', '.join(map(str, different))}")

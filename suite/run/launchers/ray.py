@@ -223,7 +223,7 @@ class RaySlot:
                 self._actor.interrupt.remote()
 
     def _description(self, give_up: Callable[[], bool]) -> bytes | None:
-        """Return the pickled description of the actor, which is started where it is not there; None where nobody waits
+        """The pickled description of the actor, which is started where it is not there; None where nobody waits
         for it any more. Raises _TimeOutError while there is no room for it."""
         if self._actor is None:
             self._actor = self._cluster.start(self._place)
@@ -281,7 +281,7 @@ class RaySlot:
         self._actor, self._is_up = None, False
 
     def _failed(self, job: Job, why: str, started_at: datetime, *, duration_s: float) -> Measured:
-        """Return the record of a case of which nothing came back, on the machine where it ran last."""
+        """The record of a case of which nothing came back, on the machine where it ran last."""
         provenance = {
             "suite_version": __version__,
             **commit(),
@@ -402,7 +402,7 @@ def joined(address: str | None) -> Any:
 
 
 def _told(error: Exception) -> str:
-    """Return the sentence of an error of Ray's that says what to do."""
+    """The sentence of an error of Ray's that says what to do."""
     if "InvalidAuthToken" in "".join(traceback.format_exception(error)):
         return "its token is another one: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
     return one_line(" ".join(str(error).partition("\n\n")[0].split()))

@@ -140,7 +140,7 @@ class RemoteWorker:
         self._stack.close()
 
     def _with_facts(self, record: Record, shared: Mapping[str, Any], warnings: Sequence[str]) -> Record:
-        """Return the record with where it was run, and without the names and secrets of this machine."""
+        """The record with where it was run, and without the names and secrets of this machine."""
         terms, provenance = self._terms, dict(record.provenance)
         provenance["launcher"] = {
             "name": terms.launcher,
@@ -173,7 +173,7 @@ def fork_server() -> int | None:
 
 
 def _fork_server_s() -> float | None:
-    """Return the processor time of the fork server and all that it forked, so far; None without one."""
+    """The processor time of the fork server and all that it forked, so far; None without one."""
     number = fork_server()
     try:
         server = psutil.Process(number) if number else None
@@ -184,6 +184,6 @@ def _fork_server_s() -> float | None:
 
 
 def _process_s(process: psutil.Process) -> float:
-    """Return the processor time of a process, and of its children that have ended."""
+    """The processor time of a process, and of its children that have ended."""
     times = process.cpu_times()
     return float(times.user + times.system + times.children_user + times.children_system)
