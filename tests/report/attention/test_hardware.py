@@ -53,6 +53,12 @@ def test_a_machine_has_its_own_bound_and_a_finding(tmp_path):
     assert figure.finding.startswith("MLA: 4.00 ms measured on A processor; 2.00× its bound there; ")
 
 
+def test_what_nothing_was_checked_of_has_no_finding(tmp_path):
+    unchecked = {"provenance": {"layer_check": "none: no definition"}}
+    (figure,) = section_of(tmp_path, build(**unchecked), build(attention="mha", **unchecked)).figures
+    assert figure.finding == ""
+
+
 def test_expected_times_stand_below_the_bound_of_their_device(tmp_path):
     record = with_quantities(projected("mla", "h100-sxm5-80gb", 7e-6, 3e-6), "layer", expected_s=9e-6)
     (figure,) = section_of(tmp_path, build(), record).figures
