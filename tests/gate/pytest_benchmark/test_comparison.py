@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -169,7 +170,12 @@ def test_the_first_benchmarks_of_a_project_pass(tmp_path, monkeypatch, capsys):
     repo.write({"bench/test_it.py": "import fastpkg\n\n\ndef test_it(benchmark):\n    benchmark(int)\n"})
     monkeypatch.chdir(repo.folder)
     given = ("--against", "HEAD", "--python", sys.executable, "--out", str(tmp_path / "out"))
-    assert called(monkeypatch, "pytest", "bench", *given) == 0
+    stand_in = tmp_path / "bin" / "valgrind"  # which is not started
+    stand_in.parent.mkdir()
+    stand_in.touch(mode=0o755)
+    monkeypatch.setenv("PATH", f"{stand_in.parent}{os.pathsep}{os.environ['PATH']}")
+    assert called(monkeypatch, "pytest", "bench", *given, "--clock", "instructions") == 0
+    assert read_judgement(tmp_path / "out").facts["target"] == 0.02, "that of instructions; of times it is 0.05"
     (verdict,) = read_judgement(tmp_path / "out").verdicts
     assert verdict.outcome is Outcome.NEW
     assert "exit code 0: nothing to compare with yet, since all of it is new" in capsys.readouterr().out
