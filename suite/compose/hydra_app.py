@@ -132,7 +132,7 @@ def _sweep(loader: Loader, written: Sequence[str]) -> Iterator[tuple[Composed, l
 
 @contextmanager
 def _set_in(config: DictConfig, values: Sequence[Override]) -> Iterator[None]:
-    """Set values in a configuration, and take them back: to copy all of it takes ten times as long."""
+    """Set values in a configuration, and take them back: copying all of it was half of the time of `sweep=rl_why`."""
     content = config.__dict__["_content"]
     before = dict(content)
     for name in {str(value.key_or_group).partition(".")[0] for value in values} & content.keys():

@@ -55,8 +55,8 @@ class Draws:
             scores=[[problems.score(s, k, problem.policy_SK) for s, k in path] for path in problem.paths],
         )
 
-    def completions(self, group: Sequence[int], objective: Objective, values: Sequence[float]) -> list[Completion]:
-        return [completion_of(self.problem, path, objective, values) for path in group]
+    def completions(self, group: Sequence[int], values: Sequence[float]) -> list[Completion]:
+        return [completion_of(self.problem, path, values) for path in group]
 
     def gradient(self, group: Sequence[int], slopes: Sequence[Sequence[float]]) -> Table:
         """Return the direction in which a group's loss falls, over the policy's logits."""
@@ -205,7 +205,7 @@ def enumerated(
     """Return the moments of the code's gradient over all draws, and the expected share of clipped tokens where any is
     clipped."""
     size, weights = len(draws.groups[0]), np.array(draws.weights)
-    drawn = [completion for group in draws.groups for completion in draws.completions(group, objective, values)]
+    drawn = [completion for group in draws.groups for completion in draws.completions(group, values)]
     slopes_NT, clipped = differentiate_draws(batch_of(drawn, objective, device), objective, size, estimate)
     rows = slopes_NT.tolist()
     gradients = [
@@ -216,7 +216,7 @@ def enumerated(
     return moments_of(np.array(gradients), weights), (low, high) if low or high else None
 
 
-def completion_of(problem: Problem, path: int, objective: Objective, values: Sequence[float]) -> Completion:
+def completion_of(problem: Problem, path: int, values: Sequence[float]) -> Completion:
     """A path of a problem, in group 0."""
     tokens = problem.paths[path]
     old, reference = ([table[s][k] for s, k in tokens] for table in (problem.sampled_SK, problem.reference_SK))
