@@ -54,7 +54,7 @@ test: .venv/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ON_ALL_CPUS)
 
 figures: .venv/.dev
-	$(BIN)/python -m tests.prose
+	PYTHONPATH=.ci $(BIN)/python -m tools.prose
 
 parity: .parity/.complete .rliable/.installed
 	OMP_NUM_THREADS=1 .parity/bin/python -m pytest tests/parity tests/launchers

@@ -168,7 +168,7 @@ def test_the_trackers_have_an_environment_without_torch(checkout):
 
 def test_figures_are_filled_with_the_development_install(checkout):
     assert make(checkout, "figures", python3=GOOD).returncode == 0
-    assert calls(checkout)[1:] == ["python -m tests.prose"]
+    assert calls(checkout)[1:] == ["python -m tools.prose"]
 
 
 def test_the_kernels_have_an_environment_of_their_own(checkout):

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from tests.mutants import changes_of, is_change
 from tests.wrong_lines import ROOT
+from tools.mutants import changes_of, is_change
 
 MODULE = """\
 \"\"\"A module of 3 lines.\"\"\"
@@ -42,8 +42,8 @@ def test_broken():
 TRY = """\
 import json, sys
 from pathlib import Path
-from tests.mutation import draw, seen_by
-from tests.scratch_copy import Copy, Watch
+from tools.mutation import draw, seen_by
+from tools.scratch_copy import Copy, Watch
 root, folder = map(Path, sys.argv[1:])
 copy = Copy(folder=folder, root=root)
 drawn = {}
@@ -121,7 +121,11 @@ def test_a_known_wrong_line_is_drawn_and_seen(tmp_path):
     subprocess.run(["git", "init", "--quiet", root], check=True)
     # In a process of its own: forks of this one would inherit its threads' locks.
     command = [sys.executable, "-c", TRY, root, tmp_path / "copy"]
-    bare = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # plugins take longer than these tests
+    bare = {
+        **os.environ,
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "PYTHONPATH": ".ci",
+    }  # plugins take longer than these tests
     ended = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=bare)
     *seen, (drawn, broken, without_time) = map(json.loads, ended.stdout.splitlines())
     test = "tests/statistics/test_many.py::test"

@@ -1,4 +1,4 @@
-"""What the scripts in tests/benchmarks make of a self-test's folder, from a few made runs."""
+"""What the scripts in .ci/tools/benchmarks make of a self-test's folder, from a few made runs."""
 
 import json
 import re
@@ -11,8 +11,8 @@ import pytest
 from suite.gate.rules.decision import LEAST_ROUNDS, Benchmark, Sample
 from suite.gate.selftest import ABOUT, ONE_PROCESS, RUNS, TABLE, TWO_WORKERS, Kind
 from suite.gate.side_by_side.rounds import SAMPLES
-from tests.benchmarks import gate_few_launches, gate_shifts, gate_stored_tails, rival_rules
-from tests.benchmarks.selftest_tables import samples_of, tables_in
+from tools.benchmarks import gate_few_launches, gate_shifts, gate_stored_tails, rival_rules
+from tools.benchmarks.selftest_tables import samples_of, tables_in
 
 STORED = Path(__file__).parents[1] / "results" / "reference" / "cpu" / "gate" / "selftest"
 BENCHMARKS = [Benchmark(case=case, span="layer", clock="thread_cpu") for case in ("a", "b")]

@@ -1,11 +1,11 @@
-"""The rules of other tools, by worked examples: tests/benchmarks/rules.py."""
+"""The rules of other tools, by worked examples: .ci/tools/benchmarks/rules.py."""
 
 import math
 
 import numpy as np
 import pytest
 
-from tests.benchmarks import rules
+from tools.benchmarks import rules
 
 FLAT = [1.0, 1.01, 1.02, 0.99, 0.98, 1.03, 0.97, 1.04, 0.96, 1.05]
 

@@ -28,7 +28,7 @@ ROUNDING, ROUNDING_KEYS = 1e-6, 1024
 """Added to eager's error, and growing with the square root of the keys beyond so many: a kernel that sums them one by
 one is not wrong. torch's own math path, float32, absorbed MLA: 0.70e-6 at 1,024 keys, 1.1e-6 at 4,096, 2.0e-6 at 16,384
 and 3.7e-6 at 65,536, where eager stays at 0.4e-6. One key of 16,384 left out shows as 3e-4 at least (180 tried). Both
-are what tests/benchmarks/rounding.py prints."""
+are what .ci/tools/benchmarks/rounding.py prints."""
 PARTS = {
     "q": "the layer's queries",
     "k": "the layer's keys",

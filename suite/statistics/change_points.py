@@ -12,7 +12,7 @@ three of its errors unless its own comparison, which saw every launch, called it
 Both assume that the noise of one commit says nothing of the next one's. Of stored values that is looked at: where
 neighbours resemble each other, a change that is not beyond what such noise does is marked, since thirty values do not
 tell it from a drift. A machine that became slower itself is a change
-like any other in stored values; ratios measured side by side do not see it. `python tests/benchmarks/history.py` prints
+like any other in stored values; ratios measured side by side do not see it. `.ci/tool benchmarks.history` prints
 how often both are wrong.
 """
 

@@ -2,7 +2,7 @@
 
 Samples of one launch share where their memory lies and who was busy beside them, so an interval made of them alone says
 nothing of the next launch: on two cores of a virtual machine it held what twelve fresh runs of a case had in common in
-two of the twelve. See tests/benchmarks/launch_coverage.py.
+two of the twelve. See .ci/tools/benchmarks/launch_coverage.py.
 """
 
 import math
@@ -78,7 +78,7 @@ def launched_interval(launches: Sequence[ArrayLike], *, level: float = 0.95) -> 
     Two reaches on a logarithmic scale, as the sides of a right angle: Student's t over the launches' medians, and what
     holds as large a share of the single samples, by their quartiles. Where launches are independent draws the first is
     enough. But those of one run share its seconds: three of them may be alike by chance, and a machine drifts over
-    minutes. tests/benchmarks/launch_coverage.py shows how often it holds.
+    minutes. .ci/tools/benchmarks/launch_coverage.py shows how often it holds.
     Raises ValueError for no launches, one without samples, or of several launches a sample that is not above zero.
     """
     taken = [np.asarray(samples, dtype=float) for samples in launches]

@@ -10,7 +10,7 @@ what a pair has in common cancels in its difference. The rule, in order:
    evidence, too.
 5. Else OPEN: no clear difference.
 
-`python tests/benchmarks/evidence.py` prints how often this rule is wrong where nothing differs.
+`.ci/tool benchmarks.evidence` prints how often this rule is wrong where nothing differs.
 """
 
 import functools

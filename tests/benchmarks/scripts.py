@@ -1,4 +1,4 @@
-"""The scripts beside this file, each in a short form of some seconds, so that none breaks unseen."""
+"""The scripts of .ci/tools/benchmarks, each in a short form of some seconds, so that none breaks unseen."""
 
 import os
 import subprocess
@@ -57,9 +57,9 @@ def run(name: str, arguments: str, folder: Path) -> str:
     """Run a script in the checkout's root as a person does, and return what it printed."""
     filled = arguments.format(folder=folder, python=sys.executable).split()
     ended = subprocess.run(
-        [sys.executable, f"tests/benchmarks/{name}.py", *filled],
+        [sys.executable, "-m", f"tools.benchmarks.{name}", *filled],
         cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / ".ci")},
         capture_output=True,
         text=True,
         check=False,

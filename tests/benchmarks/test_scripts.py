@@ -5,15 +5,15 @@ does, and those of minutes where it is `minutes`, as every night.
 import os
 import re
 import shutil
-from pathlib import Path
 
 import pytest
 
 from tests.benchmarks.scripts import BY_HAND, ELSEWHERE, MINUTES, PARITY, QUICK, RAY, ROOT, SLOW, run
 
+SCRIPTS = ROOT / ".ci/tools/benchmarks"
 TOPS = (".ci", ".cluster", ".github", "conf", "results", "suite")
 PROSE = {".md", ".py", ".yaml", ".yml", ""}
-NAMED = re.compile(r"\btests/benchmarks/(\w+)\.py|\btests\.benchmarks\.(\w+)")
+NAMED = re.compile(r"\.ci/tools/benchmarks/(\w+)\.py|\.ci/tool benchmarks\.(\w+)|\btools\.benchmarks\.(\w+)")
 PROGRAMS = {"instructions": "valgrind"}
 
 
@@ -38,8 +38,7 @@ def test_a_script_of_minutes_runs(name, tmp_path):
 
 
 def test_every_script_is_run_by_some_test():
-    here = Path(__file__).parent
-    scripts = {path.stem for path in here.glob("*.py") if "\nif __name__ ==" in path.read_text(encoding="utf-8")}
+    scripts = {path.stem for path in SCRIPTS.glob("*.py") if "\nif __name__ ==" in path.read_text(encoding="utf-8")}
     tables = [QUICK, SLOW, MINUTES, PARITY, RAY, BY_HAND, ELSEWHERE]
     assert sorted(name for table in tables for name in table) == sorted(scripts)
     files = {name: ROOT / file for name, file in ELSEWHERE.items()}
@@ -52,11 +51,10 @@ def test_every_script_is_run_by_some_test():
 def test_no_script_is_named_that_is_not_there():
     paths = [*ROOT.glob("*.md"), ROOT / "Makefile", ROOT / "pyproject.toml", ROOT / "tests/README.md"]
     paths += [path for top in TOPS for path in (ROOT / top).rglob("*") if path.suffix in PROSE and path.is_file()]
-    here = Path(__file__).parent
     missing = {
         f"{path.relative_to(ROOT)}: {name}"
         for path in paths
         for found in NAMED.finditer(path.read_text(encoding="utf-8", errors="replace"))
-        if (name := found[1] or found[2]) and not (here / f"{name}.py").exists()
+        if (name := next(filter(None, found.groups()), "")) and not (SCRIPTS / f"{name}.py").exists()
     }
     assert missing == set()

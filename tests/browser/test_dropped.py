@@ -10,8 +10,8 @@ import pytest
 
 from suite.records.store import RECORD, SAMPLES
 from tests.browser.looking import figure_of, go, names
-from tests.hostile.mutations import by_chance, rewritten
 from tests.records.factory import build, store
+from tools.hostile.mutations import by_chance, rewritten
 
 SEED, MANY = 12, 200
 LARGEST_BYTES = 1 << 20

@@ -17,10 +17,10 @@ from suite.report.page.page import page as whole
 from suite.report.page.texts import LANGUAGES, SECTIONS
 from tests.browser.conftest import ordinary_records
 from tests.browser.looking import go, sections, wait_until
-from tests.prose.readers import REFERENCE, ROOT, sample_results
 from tests.records.factory import build, store
 from tests.report.reading import blocks_of, said
 from tests.report.rl.runs import arms
+from tools.prose.readers import REFERENCE, ROOT, sample_results
 
 FAULTY = re.compile(r"\[object|\bundefined\b|\bNaN\b|\bInfinity\b")
 OPEN_ALL = "document.querySelectorAll('#main details').forEach((details) => (details.open = true))"

@@ -16,9 +16,9 @@ from suite.records.claim import claim_folder
 from suite.records.environment import machine_id
 from suite.records.record import Status
 from suite.records.store import read_contents
-from tests.hostile.folders import FOLDERS
-from tests.hostile.texts import TEXTS, harmful
 from tests.records.factory import build, store
+from tools.hostile.folders import FOLDERS
+from tools.hostile.texts import TEXTS, harmful
 
 
 @pytest.fixture

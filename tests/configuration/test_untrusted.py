@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from suite.configuration.untrusted import parse_json, parse_yaml, read_bounded
-from tests.hostile.data_files import LAUGHS, TEXTS_OF_YAML
+from tools.hostile.data_files import LAUGHS, TEXTS_OF_YAML
 
 
 def test_plain_yaml_is_read_as_it_is_written():

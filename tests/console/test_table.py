@@ -3,7 +3,7 @@
 import pytest
 
 from suite.console.table import Column, fits, row_lines, status_text, table_lines
-from tests.hostile.texts import TEXTS, harmful
+from tools.hostile.texts import TEXTS, harmful
 
 COLUMNS = (
     Column(title="setting", cells=["short", "a long text of many words that can be folded"]),

@@ -29,7 +29,7 @@ from suite.records.temporary import remove_abandoned
 from tests.conftest import heard
 from tests.gate.repositories import LIGHT_WORKER, light, repository
 from tests.gate.stored_runs import run, stored
-from tests.hostile.texts import TEXTS, harmful
+from tools.hostile.texts import TEXTS, harmful
 
 ROOT = Path(__file__).parents[2]
 LIGHTLY = """

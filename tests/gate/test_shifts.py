@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from suite.gate.verdict import Outcome
-from tests.benchmarks.gate_shifts import (
+from tools.benchmarks.gate_shifts import (
     CONSTANT,
     DRIFT,
     EACH,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile import attempt
-from tests.hostile.attempt import Attempt, tried
+from tools.hostile import attempt
+from tools.hostile.attempt import Attempt, tried
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="attempts are forks, measured as Linux tells of them"),

@@ -1,4 +1,4 @@
-"""A short sample of the hostile files that `python -m tests.hostile data_files` tries without end."""
+"""A short sample of the hostile files that `.ci/tool hostile data_files` tries without end."""
 
 import datetime
 import random
@@ -12,8 +12,8 @@ import pytest
 from suite.gate.rules.acceptances import CorruptAcceptancesError, read_acceptances
 from suite.gate.rules.tolerances import Tolerances, read_noise
 from suite.theory.calibration import load_calibration, read_calibration
-from tests.hostile.attempt import tried
-from tests.hostile.data_files import CALIBRATIONS, FILES, LAUGHS
+from tools.hostile.attempt import tried
+from tools.hostile.data_files import CALIBRATIONS, FILES, LAUGHS
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="pipes, devices and forks as Linux has them")
 READERS = {

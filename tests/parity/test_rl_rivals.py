@@ -1,4 +1,4 @@
-"""That the rivals of tests/benchmarks/rl_rivals.py do the same work: one set of weights, one function."""
+"""That the rivals of .ci/tools/benchmarks/rl_rivals.py do the same work: one set of weights, one function."""
 
 import pytest
 import torch

@@ -7,9 +7,9 @@ import pytest
 import suite
 from suite.report.answers.answers import QUESTIONS
 from suite.report.command import _no_search_for_cycles
-from tests.prose.documents import BLOCK, MARKED, documents, filled
-from tests.prose.figures import FIGURES
-from tests.prose.readers import REFERENCE, ROOT, effect, recipe
+from tools.prose.documents import BLOCK, MARKED, documents, filled
+from tools.prose.figures import FIGURES
+from tools.prose.readers import REFERENCE, ROOT, effect, recipe
 
 pytestmark = pytest.mark.skipif(not REFERENCE.exists(), reason="the records are a part of a checkout alone")
 

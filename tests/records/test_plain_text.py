@@ -5,7 +5,7 @@ import json
 import pytest
 
 from suite.records.plain_text import complain, in_markdown, json_text, obeyed_by_nobody, one_line, say
-from tests.hostile.texts import COMMANDS, SPACED, TEXTS, harmful
+from tools.hostile.texts import COMMANDS, SPACED, TEXTS, harmful
 
 
 @pytest.mark.parametrize("text", [*TEXTS, SPACED])

@@ -9,9 +9,9 @@ import pytest
 
 from suite.records.record import Status
 from suite.report.command import default_folders, report
-from tests.hostile.texts import FORMULAS
 from tests.records.factory import build, store
 from tests.report.reading import blocks_of, whole_text
+from tools.hostile.texts import FORMULAS
 
 
 def pages(tmp_path, results, labels=(), **options):

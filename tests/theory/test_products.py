@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tests.benchmarks.products import main
+from tools.benchmarks.products import main
 
 WIDTHS = (1024, 2048, 3072, 4096, 5120, 6144, 8192, 10_240, 12_288, 16_384)
 SHARE, FLOOR_S, BYTES_PER_S = 0.8, 4e-6, 3.35e12

@@ -89,7 +89,7 @@ def _otava_changes(series: Sequence[Sequence[float]]) -> list[list[Change]]:
     """The changes of each series of logarithms of values by Apache Otava. Raises ValueError where it is not installed.
 
     Its own defaults hold (Fleming et al., Hunter, https://doi.org/10.1145/3578244.3583719), so each series is judged by
-    itself: among many flat ones some show a change (`python tests/benchmarks/history.py`).
+    itself: among many flat ones some show a change (`.ci/tool benchmarks.history`).
     """
     try:
         from otava.analysis import compute_change_points

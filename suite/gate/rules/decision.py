@@ -8,7 +8,7 @@ what lies wholly beyond FAR by a cautious interval is slower or faster all the s
 A benchmark's launches are its own: to borrow their spread from other benchmarks would let two launches decide, and
 would also call a benchmark slower that alone shifts from launch to launch. Who starts first alternates, and launches
 that drift count as one, so that no drift passes for a change. How often either is wrong under such shifts
-is in results/reference/cpu/gate/shifts.txt, by tests/benchmarks/gate_shifts.py.
+is in results/reference/cpu/gate/shifts.txt, by .ci/tools/benchmarks/gate_shifts.py.
 """
 
 import math

@@ -5,7 +5,7 @@ import re
 from suite.gate.output.github import annotations, markdown
 from suite.gate.verdict import Outcome
 from tests.gate.judgements import case_id, hostile, judgement, mixed, timing
-from tests.hostile.texts import TEXTS, harmful
+from tools.hostile.texts import TEXTS, harmful
 
 
 def rows(text):

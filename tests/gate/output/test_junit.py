@@ -7,7 +7,7 @@ import pytest
 from suite.gate.output.junit import junit
 from suite.gate.verdict import Outcome
 from tests.gate.judgements import case_id, hostile, judgement, mixed, timing, whole
-from tests.hostile.texts import SEQUENCES
+from tools.hostile.texts import SEQUENCES
 
 
 def suite_of(judged):

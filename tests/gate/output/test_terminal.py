@@ -8,7 +8,7 @@ import pytest
 from suite.gate.output.terminal import lines
 from suite.gate.verdict import Outcome, Side
 from tests.gate.judgements import case_id, exact, hostile, judgement, mixed, timing, whole
-from tests.hostile.texts import SPACED, TEXTS, harmful
+from tools.hostile.texts import SPACED, TEXTS, harmful
 
 
 def text_of(judged, *, width=200, colour=False):

@@ -1,6 +1,6 @@
 """Counts of instructions: judged by their spread over launches, and read from callgrind's own files.
 
-`python tests/benchmarks/instructions.py` runs them under a real valgrind, which takes minutes.
+`.ci/tool benchmarks.instructions` runs them under a real valgrind, which takes minutes.
 """
 
 import json

@@ -20,7 +20,7 @@ from suite.gate.rules.decision import (
 )
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.verdict import Outcome
-from tests.benchmarks import gate_few_launches
+from tools.benchmarks import gate_few_launches
 
 SECONDS = 30.0
 CLOCKS = ("wall", "thread_cpu", "process_cpu", "device")

@@ -14,8 +14,8 @@ from suite.gate.stored.case import compare_times
 from suite.gate.stored.folders import judge_stored
 from suite.gate.verdict import Outcome
 from suite.records.record import Evidence, Reading
-from tests.benchmarks import gate_stored_tails
 from tests.gate.stored_runs import BASE_S, ID, five, run, stored
+from tools.benchmarks import gate_stored_tails
 
 NOW = 30
 """Minute of the candidate, after all stored runs."""

@@ -14,11 +14,11 @@ from suite.report.model.results import read_results
 from suite.report.page.texts import LANGUAGES, load_texts
 from suite.report.runs.gate import LONGEST_DRAWN, build
 from tests.gate.judgements import EVIL, FACTS, case_id, exact, hostile, judgement, mixed, timing, whole
-from tests.prose.readers import GATE, rules
 from tests.records.factory import build as record_of
 from tests.records.factory import store
 from tests.report.reading import figures_of, rows_of, said, sections_of, whole_text
 from tests.report.test_hostile import parsed, texts
+from tools.prose.readers import GATE, rules
 
 
 def section_of(tmp_path, *judgements, lang="en"):

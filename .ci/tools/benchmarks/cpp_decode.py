@@ -1,0 +1,148 @@
+"""The C++ decode kernel beside torch's best form of each variant, and beside what the CPU allows.
+
+    OMP_NUM_THREADS=1 .ci/tool benchmarks.cpp_decode [tokens of context] [rounds]
+    OMP_NUM_THREADS=2 .ci/tool benchmarks.cpp_decode    # and what several threads take of one's time
+
+One new token; forms take turns, each one's least time of all rounds counts: thread CPU time with one thread, wall time
+with more. The share is of the roofline of this very run's ceilings, of which the memory's is that of as many bytes.
+Last, the CPU's row of the sign map: the time of GQA over absorbed MLA's, by torch's best forms, cpp, the roofline.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from suite.attention.backends.cpp import Cpp
+from suite.attention.backends.eager import Eager
+from suite.attention.backends.sdpa_folded import SdpaFolded
+from suite.attention.problem import Problem, ValueLayout
+from suite.measure.devices.ceilings import measure_ceilings
+from suite.records.environment import commit, cpu_model
+
+PRESSURE = Path("/proc/pressure/cpu")
+VARIANTS = {
+    "MHA, 16 heads": (16, 16, 128, 128, ValueLayout.SEPARATE),
+    "GQA, 32 heads on 8": (32, 8, 128, 128, ValueLayout.SEPARATE),
+    "GQA, 16 heads on 2": (16, 2, 128, 128, ValueLayout.SEPARATE),
+    "MQA, 16 heads": (16, 1, 128, 128, ValueLayout.SEPARATE),
+    "MLA, 16 heads": (16, 1, 576, 512, ValueLayout.PREFIX_OF_KEY),
+    "MLA, full keys and values": (16, 16, 192, 128, ValueLayout.SUFFIX_OF_BUFFER),
+}
+
+
+def main(seq_len, rounds):
+    threads = torch.get_num_threads()
+    where = f"{cpu_model()}, torch {torch.__version__}, {str(commit().get('commit'))[:7]}"
+    print(f"{where}: {seq_len:,} tokens, {threads} thread(s), the best of {rounds} rounds, ms")
+    for dtype in (torch.float32, torch.bfloat16):
+        ceilings = measure_ceilings(dtype, threads)
+        shares = {}
+        for name, sizes in VARIANTS.items():
+            problem, inputs = drawn(*sizes, seq_len=seq_len, dtype=dtype)
+            found = forms(problem, inputs)
+            least = least_s(found, inputs, rounds, clock())
+            shares[name] = bound_s(problem, ceilings) / least["cpp"]
+            torchs = torchs_s(least)
+            torch_share = bound_s(problem, ceilings) / torchs
+            times = ", ".join(f"{form} {seconds * 1e3:.2f}" for form, seconds in least.items())
+            beside = (
+                f"; one thread takes {one_thread_s(problem, inputs, rounds) / least['cpp']:.2f} times as long"
+                if threads > 1
+                else ""
+            )
+            print(
+                f"{str(dtype).removeprefix('torch.')}, {name}: {times}; torch's best takes {torchs / least['cpp']:.2f} "
+                f"times cpp's; share of the roofline {shares[name]:.2f}, torch's {torch_share:.2f}; "
+                f"{found['cpp'].form}{beside}",
+                flush=True,
+            )
+        print(f"shares of the roofline: {min(shares.values()):.2f} to {max(shares.values()):.2f}")
+    signs(seq_len, rounds, ceilings)
+    print(f"pressure on the CPU: {PRESSURE.read_text().splitlines()[0] if PRESSURE.exists() else 'not known'}")
+
+
+def signs(seq_len, rounds, ceilings):
+    """Print the row for bfloat16: DeepSeek-V3's latent against 8 key-value heads, of 128 heads in as many parts."""
+    for parts in (1, 2, 4, 8):
+        heads = 128 // parts
+        pair = (heads, 8 // parts, 128, 128, ValueLayout.SEPARATE), (heads, 1, 576, 512, ValueLayout.PREFIX_OF_KEY)
+        for query_len in (1, 2, 4):
+            times_s = []
+            for sizes in pair:
+                problem, inputs = drawn(*sizes, seq_len=seq_len, dtype=torch.bfloat16, query_len=query_len)
+                least = least_s(forms(problem, inputs), inputs, rounds, clock())
+                times_s.append((torchs_s(least), least["cpp"], bound_s(problem, ceilings)))
+            torchs, cpps, bounds = (gqa / mla for gqa, mla in zip(*times_s, strict=True))
+            print(
+                f"bfloat16, {heads} heads, {8 // parts} key-value heads, {query_len} new token(s): GQA over MLA "
+                f"{torchs:.2f} by torch's best forms, {cpps:.2f} by cpp, {bounds:.2f} by the roofline",
+                flush=True,
+            )
+
+
+def forms(problem, inputs):
+    return {one.name: one for one in (Cpp(problem).autotuned(*inputs), SdpaFolded(problem), Eager(problem))}
+
+
+def clock():
+    return time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
+
+
+def torchs_s(least):
+    return min(least["sdpa_folded"], least["eager"])
+
+
+def drawn(heads, kv_heads, qk_dim, v_dim, value_layout, *, seq_len, dtype, query_len=1):
+    problem = Problem(
+        batch=1,
+        heads=heads,
+        kv_heads=kv_heads,
+        query_len=query_len,
+        seq_len=seq_len,
+        qk_dim=qk_dim,
+        v_dim=v_dim,
+        value_layout=value_layout,
+        scale=qk_dim**-0.5,
+        dtype=dtype,
+        device=torch.device("cpu"),
+    )
+    q = torch.randn(1, heads, query_len, qk_dim).to(dtype)
+    behind = v_dim if value_layout is ValueLayout.SUFFIX_OF_BUFFER else 0
+    cache = torch.randn(1, kv_heads, seq_len, qk_dim + behind).to(dtype)
+    if value_layout is ValueLayout.SEPARATE:
+        return problem, (q, cache, torch.randn(1, kv_heads, seq_len, v_dim).to(dtype))
+    return problem, (q, cache[..., :qk_dim], cache[..., -v_dim:] if behind else cache[..., :v_dim])
+
+
+def bound_s(problem, ceilings):
+    """Return the roofline's time: of the products, or of the cache's bytes, whichever is longer."""
+    width = problem.qk_dim + (0 if problem.value_layout is ValueLayout.PREFIX_OF_KEY else problem.v_dim)
+    nbytes = problem.kv_heads * problem.seq_len * width * problem.dtype.itemsize
+    flops = 2 * problem.heads * problem.query_len * problem.seq_len * (problem.qk_dim + problem.v_dim)
+    return ceilings.at(nbytes).bound_s(flops=flops, traffic_bytes=nbytes)
+
+
+def one_thread_s(problem, inputs, rounds):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    least = least_s({"cpp": Cpp(problem).autotuned(*inputs)}, inputs, rounds, time.perf_counter)
+    torch.set_num_threads(threads)
+    return least["cpp"]
+
+
+def least_s(found, inputs, rounds, clock):
+    least = dict.fromkeys(found, float("inf"))
+    for _ in range(rounds):
+        for name, backend in found.items():
+            backend(*inputs)
+            start = clock()
+            backend(*inputs)
+            least[name] = min(least[name], clock() - start)
+    return least
+
+
+if __name__ == "__main__":
+    with torch.inference_mode():
+        main(*(int(given) for given in (*sys.argv[1:], *("16384", "5")[len(sys.argv) - 1 :])))

@@ -1,0 +1,77 @@
+"""How often the rule of evidence is wrong where nothing differs, and what it finds where something does.
+
+`OMP_NUM_THREADS=1 .ci/tool benchmarks.evidence` prints two tables in about a minute: the share of comparisons of
+identical arms that are called higher or lower, by the rule and by the percentile bootstrap of the same pairs, and the
+share of real gaps that are found. All spreads are symmetric, as differences of identical arms are; a base model of five
+from which little is learnt is the heavy tail that RL really has. A number behind it is that of comparisons, 4000.
+"""
+
+import sys
+from collections.abc import Callable
+
+import numpy as np
+
+from suite.statistics.paired import TOLD_APART, Comparison, judge_together
+
+PAIRS = (2, 3, 5, 10)
+TABLE = 6
+"""Comparisons that Holm corrects together."""
+RESAMPLES = 1000
+GAPS = (1.0, 2.0, 3.0)
+"""In standard deviations of one pair's difference."""
+Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+
+
+def one_base_of_five(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Draw differences of which a fifth are ten times as wide."""
+    return generator.normal(size=shape) * np.where(generator.random(shape) < 0.2, 10.0, 1.0)
+
+
+SPREADS: dict[str, Draw] = {
+    "normal": lambda generator, shape: generator.normal(size=shape),
+    "heavy tails (t, 2 degrees of freedom)": lambda generator, shape: generator.standard_t(2, shape),
+    "one base of five ten times as far off": one_base_of_five,
+}
+
+
+def by_rule(drawn: np.ndarray) -> tuple[float, float]:
+    """Return the share told apart of single comparisons, and of tables with any such comparison."""
+    tables = [
+        [Comparison(ours=tuple(pairs), theirs=(0.0,) * len(pairs)) for pairs in table] for table in drawn.tolist()
+    ]
+    alone = np.mean([table[0].outcome in TOLD_APART for table in tables])
+    together = [judge_together(table) for table in tables]
+    return float(alone), float(np.mean([any(one.outcome in TOLD_APART for one in table) for table in together]))
+
+
+def by_bootstrap(drawn: np.ndarray, generator: np.random.Generator) -> float:
+    """Return the share of 95 % percentile intervals of the mean that miss zero."""
+    pairs = drawn.shape[-1]
+    choices = generator.integers(pairs, size=(RESAMPLES, pairs))
+    means = drawn[:, 0, :][:, choices].mean(axis=-1)
+    low, high = np.quantile(means, [0.025, 0.975], axis=1)
+    return float(np.mean((low > 0) | (high < 0)))
+
+
+def main(tables: int) -> None:
+    """Print both tables as Markdown."""
+    print(f"Called higher or lower where nothing differs, of {tables:,} simulated comparisons or tables of {TABLE}:\n")
+    print("| spread of the differences | pairs | percentile bootstrap | the rule, one comparison | any of a table |")
+    print("|---|---|---|---|---|")
+    for name, draw in SPREADS.items():
+        for pairs in PAIRS:
+            generator = np.random.default_rng(pairs)
+            drawn = draw(generator, (tables, TABLE, pairs))
+            alone, together = by_rule(drawn)
+            bootstrap = by_bootstrap(drawn, generator)
+            print(f"| {name} | {pairs} | {bootstrap:.1%} | {alone:.1%} | {together:.1%} |")
+    print(f"\nReal gaps found, normal spread, one comparison (any below {PAIRS[2]} pairs: none):\n")
+    print("| pairs | " + " | ".join(f"a gap of {gap:g} standard deviations" for gap in GAPS) + " |")
+    print("|---" * (1 + len(GAPS)) + "|")
+    for pairs in PAIRS[2:]:
+        drawn = np.random.default_rng(pairs).normal(size=(tables, 1, pairs))
+        print(f"| {pairs} | " + " | ".join(f"{by_rule(drawn + gap)[0]:.0%}" for gap in GAPS) + " |")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 4000)

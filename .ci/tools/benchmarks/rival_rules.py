@@ -1,0 +1,136 @@
+"""How often other tools' rules are wrong on times that the gate's self-test recorded: false alarms and slowdowns found.
+
+    .ci/tool benchmarks.rival_rules FOLDER [--clock wall_s] [--clock thread_cpu_s]
+
+FOLDER is what `suite gate selftest --out FOLDER` wrote, finished or not. A rule sees all times of one side of one
+benchmark in one run of two workers; in a slowed run every benchmark is slowed. The rules are in rules.py beside this
+file. The tools themselves read wall time; thread CPU time is shown beside it. The samples are those of interleaved
+rounds: the tools, which take one side after the other, have it easier here than by themselves. The last row is what the
+gate said in the same runs, by the clock that it chose.
+"""
+
+import argparse
+import sys
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suite.gate.rules.decision import AFTER, BEFORE
+from suite.gate.selftest import TWO_WORKERS, read_runs
+from suite.gate.verdict import Outcome
+from suite.records.record import CorruptRecordError
+from suite.statistics.proportions import wilson
+from tools.benchmarks.rules import RULES, Rule
+from tools.benchmarks.selftest_tables import samples_of, tables_in
+
+CLOCKS = ("wall_s", "thread_cpu_s")
+OURS = "the gate (its verdicts of these runs)"
+Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run of the self-test: what was injected, what the gate called slower, and the times on each clock."""
+
+    name: str
+    slowed: float
+    called: Sequence[bool]
+    pairs: Mapping[str, Sequence[Pair]]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--clock", action="append", choices=CLOCKS, help="both by default")
+    asked = parser.parse_args()
+    try:
+        runs, skipped = read(asked.folder)
+    except (ValueError, OSError, CorruptRecordError) as error:
+        print(f"rival_rules: {error}", file=sys.stderr)
+        return 4
+    print("\n".join(report(runs, skipped, asked.clock or CLOCKS)))
+    return 0
+
+
+def read(folder: Path) -> tuple[list[Run], int]:
+    """The runs of two workers, and how many were left out for want of a table or a line.
+
+    Raises ValueError where none is whole, or a benchmark's times are not two or more a side.
+    """
+    lines = {one["name"]: one for one in read_runs(folder) if one["form"] == TWO_WORKERS}
+    tables = {name: table for name, table in tables_in(folder).items() if name.startswith(f"{TWO_WORKERS}-")}
+    runs = [_run(line, tables[name]) for name, line in lines.items() if name in tables]
+    if not runs:
+        raise ValueError(f"{folder} holds no run of the self-test's two workers")
+    return runs, len(lines.keys() ^ tables.keys())
+
+
+def _run(line: Mapping[str, object], table: Path | zipfile.Path) -> Run:
+    times: dict[tuple[str, str], dict[str, tuple[list[float], list[float]]]] = {}
+    for sample in samples_of(table):
+        clocks = times.setdefault((sample["case"], sample["span"]), {clock: ([], []) for clock in CLOCKS})
+        for clock, sides in clocks.items():
+            sides[sample["arm"]].append(sample[clock])
+    # What the gate judged: a case that broke has samples too.
+    judged = {(one["case"], one["span"]): one["outcome"] == Outcome.SLOWER for one in line["benchmarks"]}
+    pairs: dict[str, list[Pair]] = {clock: [] for clock in CLOCKS}
+    for key in judged:
+        for clock, sides in times.get(key, {}).items():
+            before, after = (np.array(sides[side], dtype=float) for side in (BEFORE, AFTER))
+            if min(len(before), len(after)) < 2 or not (min(before.min(), after.min()) > 0):
+                raise ValueError(
+                    f"{clock} must be two times or more a side; got others in {line['name']}, {' '.join(key)}"
+                )
+            pairs[clock].append((before, after))
+    return Run(name=line["name"], slowed=line["slowed"], called=list(judged.values()), pairs=pairs)
+
+
+def report(runs: Sequence[Run], skipped: int, clocks: Iterable[str]) -> Iterator[str]:
+    """The lines to print."""
+    kinds = sorted({run.slowed for run in runs})
+    counts = [len(side) for run in runs for pair in run.pairs[CLOCKS[0]] for side in pair]
+    told = (f"{sum(run.slowed == slowed for run in runs)} {_name(slowed)}" for slowed in kinds)
+    yield f"runs of two workers: {', '.join(told)}; {skipped} left out, without a table or a line"
+    yield f"times a benchmark, run and side: {min(counts)} to {max(counts)}, median {np.median(counts):.0f}"
+    for clock in clocks:
+        yield f"\n{clock}"
+        for name, rule in RULES.items():
+            yield f"  {name}"
+            yield from _rows(kinds, [(run.slowed, called_by(rule, run.pairs[clock])) for run in runs])
+        yield f"  {OURS}"
+        yield from _rows(kinds, [(run.slowed, run.called) for run in runs])
+
+
+def called_by(rule: Rule, pairs: Sequence[Pair]) -> list[bool]:
+    return [rule(before, after) for before, after in pairs]
+
+
+def _rows(kinds: Sequence[float], called: Sequence[tuple[float, Sequence[bool]]]) -> Iterator[str]:
+    """For each kind of run, with what was called slower in each."""
+    for kind in kinds:
+        of_runs = [answers for slowed, answers in called if slowed == kind]
+        every = [answer for answers in of_runs for answer in answers]
+        if kind == 0:
+            yield f"    {_name(kind)}: runs with any slower {share(map(any, of_runs))}; benchmarks {share(every)}"
+        else:
+            yield f"    {_name(kind)}: found {share(every)}"
+
+
+def _name(slowed: float) -> str:
+    return f"+{slowed:.0%}" if slowed else "identical"
+
+
+def share(answers: Iterable[bool]) -> str:
+    answers = list(answers)
+    if not answers:
+        return "none of none"
+    found = wilson(sum(answers), len(answers))
+    return f"{found.successes} of {found.trials}, {found.share:.1%} [{found.low:.1%}, {found.high:.1%}]"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

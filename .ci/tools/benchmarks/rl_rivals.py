@@ -1,0 +1,329 @@
+"""Sampling beside transformers' generate, and an update beside TRL's GRPO step: the same weights, one thread, in turns.
+
+    PYTHON=.parity/bin/python .ci/tool benchmarks.rl_rivals [--pairs 9] [--policies small] [--only WORD]
+
+The policies are those of conf/policy with MHA; transformers' Llama holds copies of their weights, and nothing is timed
+before logits agree, and losses, gradient norms and weights after an update. What is compared is the process's CPU time,
+so that other work on the machine counts little; ours and theirs take turns, in an order that is reversed from turn to
+turn. A ratio is theirs / ours: above 1 ours is faster.
+
+Sampling: groups of 8 completions at temperature 1, 6 tokens of prompt. transformers gets each prompt 8 times, as TRL
+gives it, and whichever of its attention and cache implementations is fastest here. It returns tokens only; ours returns
+log-probabilities too, and with "and entropy", as the engine runs it, those. "All 32": no completion ends earlier, since
+the end token is none of the vocabulary; "up to 64": completions end by chance, as in a rollout.
+
+Update: 256 completions in 4 minibatches of 64, loss_type grpo, from given log-probabilities and advantages. TRL's is
+its trainer's own training_step, clipping and optimiser, which is torch's fused AdamW on both sides; bfloat16 and
+gradient checkpointing, its defaults, are off, and whatever brings it its data is left out.
+
+Step: a rollout of up to 64 tokens, the log-probabilities that it needs (TRL takes a pass for those at sampling, which
+ours has from sampling, and with kl_coef both take one of the reference), and the update; rewards are given.
+"""
+
+import argparse
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
+from itertools import chain
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from suite.configuration.files import read_choice
+from suite.lm.decoder import Decoder
+from suite.lm.sampling import Prompts, Samples, sample
+from suite.lm.tokenizer import END
+from suite.measure.rng import torch_rng
+from suite.rl.base import new_decoder
+from suite.rl.learner import Learner, TrainingBatch
+from suite.rl.plan import RlPlan
+from suite.rl.rollout import Experience
+from suite.rl.tasks.task import Score
+from tests.parity.their_decoder import largest_difference, llama_of, weights_of
+from tests.parity.their_trainer import arguments_of, tokenizer
+from tests.rl.cases import settings
+from tools.benchmarks.rivalry import COPIES, NEVER, Row, fastest, generated, in_turns, seeded
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from datasets import Dataset
+    from trl import GRPOTrainer
+
+PROMPT, COMPLETIONS, MINIBATCH, LR = 6, 256, 64, 3e-4
+CPU = torch.device("cpu")
+CLOSE = 1e-5
+ENDING = 1.6
+"""How near the end token's embedding is put to another one's, so that completions end by chance."""
+
+
+def main() -> None:
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=9)
+    parser.add_argument("--policies", nargs="+", default=["small", "medium"])
+    parser.add_argument("--only", default="", help="rows whose name has this word")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    before = os.getloadavg()
+    names = " ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "trl"))
+    print(f"{names}; process CPU time in ms, one thread, medians of {asked.pairs} turns; theirs / ours, 95 % interval")
+    print(f"{'':<58}{'ours':>9} {'theirs':>9}  ratio", flush=True)
+    for policy in asked.policies:
+        rows = (rows_of_sampling, rows_of_steps)
+        for row in chain.from_iterable(one(policy, asked.pairs, asked.only) for one in rows):
+            print(row, flush=True)
+    loads = " and ".join(f"{load[0]:.1f}" for load in (before, os.getloadavg()))
+    print(f"{os.cpu_count()} CPUs, load average {loads} before and after")
+
+
+# --- sampling
+
+
+def rows_of_sampling(policy: str, pairs: int, only: str) -> Iterator[str | Row]:
+    ours = policy_of(plan_of(policy))
+    theirs = checked(ours, policy)
+    for batch in (64, 256):
+        named = {
+            (length, is_random): f"{policy}, sampling {batch} x {'up to' if is_random else 'all'} {length}"
+            for length, is_random in ((32, False), (64, False), (64, True))
+        }
+        if not any(only in name for name in named.values()):
+            continue
+        prompts = prompts_of(batch)
+        best, said = fastest(theirs, prompts)
+        yield said
+        for (length, is_random), name in named.items():
+            if only not in name:
+                continue
+            end = END if is_random else NEVER
+            lengths: dict[str, list[float]] = {"ours": [], "theirs": []}
+
+            def plain(with_entropy=False, length=length, end=end, lengths=lengths, prompts=prompts):
+                found = sampled(ours, prompts, length, end, with_entropy=with_entropy)
+                lengths["ours"].append(float(found.lengths.mean()))
+
+            def rival(length=length, end=end, best=best, lengths=lengths, prompts=prompts):
+                found = generated(theirs, prompts, length, end, best)
+                lengths["theirs"].append(float(found.lengths.mean()))
+
+            mine, watched, others = in_turns(pairs, plain, lambda plain=plain: plain(with_entropy=True), rival)
+            if is_random:
+                means = [f"{sum(lengths[side]) / len(lengths[side]):.1f}" for side in ("ours", "theirs")]
+                name += f" ({' / '.join(means)} tokens)"
+            yield Row(what=name, ours_ms=mine, theirs_ms=others)
+            yield Row(what=f"{'  and entropy':<30}", ours_ms=watched, theirs_ms=others)
+
+
+def sampled(ours: Decoder, prompts: Prompts, longest: int, end: int, *, with_entropy: bool) -> Samples:
+    return sample(
+        ours,
+        prompts,
+        copies=COPIES,
+        longest=longest,
+        end=end,
+        generator=torch.default_generator,
+        with_entropy=with_entropy,
+    )
+
+
+# --- the step
+
+
+def rows_of_steps(policy: str, pairs: int, only: str) -> Iterator[str | Row]:
+    for kl_coef in (0.04, 0.0):
+        names = [f"{policy}, {what}, kl_coef {kl_coef:g}" for what in ("update", "step")]
+        if not any(only in name for name in names):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            both = Both(policy, kl_coef, Path(folder))
+            both.check()
+            yield both.said
+            if only in names[0]:
+                mine, others = in_turns(pairs, both.our_update, both.their_update)
+                yield Row(what=names[0], ours_ms=mine, theirs_ms=others)
+            if only in names[1]:
+                mine, others = in_turns(pairs, both.our_step, both.their_step)
+                yield Row(what=names[1], ours_ms=mine, theirs_ms=others)
+
+
+class GivenTrainer(GRPOTrainer):
+    """Whose minibatches are given to `training_step` as they are."""
+
+    def _prepare_inputs(self, generation_batch):
+        return generation_batch
+
+
+class Both:
+    """One rollout to learn from, and what either side learns with."""
+
+    def __init__(self, policy: str, kl_coef: float, folder: Path) -> None:
+        self._plan = plan_of(policy, kl_coef=kl_coef)
+        self._ours, reference = policy_of(self._plan), policy_of(self._plan)
+        self._trainer = trainer_of(checked(self._ours, policy), self._plan, folder)
+        with torch.no_grad():  # a policy that is no longer its base
+            for parameter in self._ours.parameters():
+                parameter += 0.02 * parameter.std() * torch.randn(parameter.shape, generator=seeded(3))
+        self._begin = {name: weight.clone() for name, weight in self._ours.state_dict().items()}
+        self._begin_theirs = weights_of(self._ours)
+        self._trainer.model.load_state_dict(self._begin_theirs)
+        self._learner = Learner(self._plan, self._ours, reference.requires_grad_(False), None)
+        self._prompts = prompts_of(COMPLETIONS)
+        self._rewards_N = torch.randn(COMPLETIONS, generator=seeded(4))
+        self._longest = 64
+        self._fastest, self.said = fastest(self._trainer.model.eval(), self._prompts)
+        self._batch = self._scored(sampled(self._ours, self._prompts, self._longest, END, with_entropy=True))
+        self._minibatches = self._theirs(self._batch)
+
+    def our_update(self) -> Mapping[str, float]:
+        self._ours.load_state_dict(self._begin)
+        return self._learner.update(self._batch, "order")
+
+    def their_update(self) -> dict[str, float]:
+        self._trainer.model.load_state_dict(self._begin_theirs)
+        return self._updated(self._minibatches)
+
+    def our_step(self) -> None:
+        self._ours.load_state_dict(self._begin)
+        samples = sampled(self._ours, self._prompts, self._longest, END, with_entropy=True)
+        self._learner.update(self._scored(samples), "order")
+
+    def their_step(self) -> None:
+        """The log-probabilities at sampling take a pass of their own, since 4 minibatches are learnt from a rollout."""
+        trainer, advantages_N = self._trainer, self._batch.advantages_NT[:, 0]
+        trainer.model.load_state_dict(self._begin_theirs)
+        found = generated(trainer.model.eval(), self._prompts, self._longest, END, self._fastest)
+        prompt_NS = self._prompts.repeated(COPIES).tokens_PS
+        given = {
+            "prompt_ids": prompt_NS,
+            "prompt_mask": torch.ones_like(prompt_NS),
+            "completion_ids": found.tokens_NT,
+            "completion_mask": found.mask_NT,
+            "advantages": advantages_N,
+        }
+        whole_NS, width = torch.cat((prompt_NS, found.tokens_NT), dim=1), found.tokens_NT.shape[1]
+        mask_NS = torch.cat((given["prompt_mask"], found.mask_NT), dim=1)
+        models = {"old_per_token_logps": trainer.model}
+        if trainer.beta:
+            models["ref_per_token_logps"] = trainer.ref_model
+        with torch.no_grad():
+            for name, model in models.items():
+                scored = trainer._get_per_token_logps_and_entropies(model, whole_NS, mask_NS, width, MINIBATCH)
+                given[name] = scored[0]
+        self._updated(
+            [{name: x[rows] for name, x in given.items()} for rows in torch.randperm(COMPLETIONS).split(MINIBATCH)]
+        )
+
+    def check(self) -> None:
+        """Exits unless both updates are the same one: from the first minibatch on in the loss and the gradient, and
+        after all of them in how the weights moved."""
+        first = torch.randperm(COMPLETIONS, generator=torch_rng(CPU, "order", 0, "order"))[:MINIBATCH]
+        ours = self._learner.update(self._batch.rows(first), "first")
+        theirs = self._updated(self._minibatches[:1])
+        apart = {name: abs(ours[name] - theirs[name]) for name in ("policy_loss", "gradient_norm")}
+        self.our_update(), self.their_update()
+        begin, end = self._begin_theirs, self._trainer.model.state_dict()
+        moved = {name: weight - begin[name] for name, weight in weights_of(self._ours).items()}
+        missed = [float((end[name] - begin[name] - change).norm() / change.norm()) for name, change in moved.items()]
+        apart["weights"] = max(missed)
+        allowed = {"policy_loss": CLOSE, "gradient_norm": CLOSE * ours["gradient_norm"], "weights": 1e-2}
+        if any(apart[name] > allowed[name] for name in apart):
+            raise SystemExit(f"ours and theirs are not the same update: they differ by {apart}, allowed is {allowed}")
+
+    def _scored(self, samples: Samples) -> TrainingBatch:
+        assert samples.entropy_NT is not None
+        experience = Experience(
+            prompts=self._prompts.repeated(COPIES),
+            tokens_NT=samples.tokens_NT,
+            mask_NT=samples.mask_NT,
+            log_probs_NT=samples.log_probs_NT,
+            entropy_NT=samples.entropy_NT,
+            is_truncated_N=samples.is_truncated_N,
+            groups_N=torch.arange(COMPLETIONS // COPIES).repeat_interleave(COPIES),
+            rewards_N=self._rewards_N,
+            scores=[Score(accuracy=0.0, format=0.0)] * COMPLETIONS,
+        )
+        return self._learner.compute_advantages(experience)[0]
+
+    def _theirs(self, learnable: TrainingBatch) -> list[dict[str, Tensor]]:
+        """The minibatches of our update, as TRL's trainer has them."""
+        order = torch.randperm(COMPLETIONS, generator=torch_rng(CPU, "order", 0, "order"))
+        return [self._minibatch(learnable.rows(rows)) for rows in order.split(MINIBATCH)]
+
+    def _minibatch(self, rows: TrainingBatch) -> dict[str, Tensor]:
+        given = {
+            "prompt_ids": rows.prompts.tokens_PS,
+            "prompt_mask": torch.ones_like(rows.prompts.tokens_PS),
+            "completion_ids": rows.tokens_NT,
+            "completion_mask": rows.mask_NT.int(),
+            "advantages": rows.advantages_NT[:, 0],
+            "old_per_token_logps": rows.log_probs_NT,
+        }
+        return given if rows.reference_NT is None else {**given, "ref_per_token_logps": rows.reference_NT}
+
+    def _updated(self, minibatches: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
+        """As the inner loop of transformers' trainer, without its book-keeping."""
+        trainer, losses, norms = self._trainer, [], []
+        for minibatch in minibatches:
+            losses.append(trainer.training_step(trainer.model, dict(minibatch), None))
+            norms.append(trainer._get_grad_norm(trainer.model, grad_norm=trainer._clip_grad_norm(trainer.model)))
+            trainer.optimizer.step()
+            trainer.lr_scheduler.step()
+            trainer.model.zero_grad()
+        return {
+            "policy_loss": sum(map(float, losses)) / len(losses),
+            "gradient_norm": sum(map(float, norms)) / len(norms),
+        }
+
+
+def trainer_of(theirs, plan: RlPlan, folder: Path) -> GivenTrainer:
+    """TRL's trainer over a copy of the model and, where there is a price of KL, its own reference."""
+    theirs.save_pretrained(folder / "model")
+    trainer = GivenTrainer(
+        model=str(folder / "model"),
+        reward_funcs=lambda completions, **_: [0.0] * len(completions),
+        args=arguments_of(plan, folder, max_completion_length=64),
+        train_dataset=Dataset.from_dict({"prompt": ["<pad>"] * COMPLETIONS}),
+        processing_class=tokenizer(),
+    )
+    assert trainer.args.optim == "adamw_torch_fused"
+    trainer.create_optimizer_and_scheduler(num_training_steps=1_000_000)
+    trainer.model, trainer.optimizer = trainer.accelerator.prepare(trainer.model, trainer.optimizer)
+    trainer.current_gradient_accumulation_steps = 1
+    return trainer
+
+
+# --- what both begin with
+
+
+def plan_of(policy: str, **changes: object) -> RlPlan:
+    sizes = {"policy": read_choice("policy", policy), "prompts_per_step": COMPLETIONS // COPIES}
+    rates = {"lr": LR, "warmup_updates": 0, "num_generations": COPIES, "minibatch": MINIBATCH}
+    return RlPlan(settings("grpo", **sizes, **rates, **changes))
+
+
+def policy_of(plan: RlPlan) -> Decoder:
+    ours = new_decoder(plan, read_choice("attention", "mha"))
+    with torch.no_grad():
+        ours.embedding[END] += ENDING * ours.embedding[END + 1]
+    return ours
+
+
+def checked(ours: Decoder, policy: str):
+    """A Llama with the weights of ours. Exits unless their logits are ours."""
+    theirs = llama_of(ours, rope_theta=read_choice("policy", policy)["rope_theta"])
+    tokens_BS = torch.randint(2, ours.shape.vocab_size, (8, 70), generator=seeded(1))
+    apart = largest_difference(ours, theirs, tokens_BS)
+    if apart > CLOSE:
+        raise SystemExit(f"ours and theirs are not the same model: their logits differ by {apart:.1g}")
+    return theirs
+
+
+def prompts_of(batch: int) -> Prompts:
+    return Prompts(tokens_PS=torch.randint(3, 40, (batch // COPIES, PROMPT), generator=seeded(2)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Hostile attempts on every command, from a catalogue and at random, and what each ends as.
+
+    .ci/tool hostile --minutes 1
+    .ci/tool hostile lines folders --attempts 2000 --seed 7
+
+Nothing that a stranger hands us may escape, abort, hang or vanish: an attempt fails where it ends in a traceback, in a
+code that says a verdict, after 30 s, above 1 GiB, in a write outside of its folder, or in code of the stranger's.
+"""
+
+import argparse
+import importlib
+import random
+import sys
+import time
+from collections import Counter
+
+from tools.hostile import archives, benchmarks, data_files, folders, lines, models, streams
+from tools.hostile.attempt import tried
+
+KINDS = {
+    "lines": lines.attempts,
+    "streams": streams.attempts,
+    "folders": folders.attempts,
+    "records": folders.mutated,
+    "archives": archives.attempts,
+    "benchmarks": benchmarks.attempts,
+    "data_files": data_files.attempts,
+    "workloads": benchmarks.workloads,
+    "models": models.attempts,
+}
+LOADED = (
+    *(
+        "suite.commands.run",
+        "suite.commands.results",
+        "suite.report.command",
+        "suite.gate.command",
+        "suite.commands.explain",
+        "suite.commands.doctor",
+    ),
+    *("pandas", "plotly.graph_objects", "typer"),
+)
+"""Imported before the first fork, so that no attempt takes a second for it."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kinds", nargs="*", choices=[*KINDS, []], help="by default all")
+    parser.add_argument("--minutes", type=float, default=1.0, help="for all kinds together")
+    parser.add_argument("--attempts", type=int, help="of each kind, however long they take")
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    kinds = asked.kinds or list(KINDS)
+    for module in (*LOADED, *(models.LOADED if "models" in kinds else ())):
+        importlib.import_module(module)
+    failed = [_failures(kind, asked, 60 * asked.minutes / len(kinds)) for kind in kinds]
+    return 1 if any(failed) else 0
+
+
+def _failures(kind: str, asked: argparse.Namespace, most_s: float) -> int:
+    """Print what failed of a kind and the counts, and return how many did."""
+    begun, codes, failures, longest_s, peak_bytes = time.monotonic(), Counter(), 0, 0.0, 0
+    for number, attempt in enumerate(KINDS[kind](random.Random(asked.seed))):
+        if number == asked.attempts or (asked.attempts is None and time.monotonic() - begun > most_s):
+            break
+        ended = tried(attempt)
+        codes[ended.code] += 1
+        longest_s, peak_bytes = max(longest_s, ended.seconds), max(peak_bytes, ended.peak_bytes)
+        if ended.faults:
+            failures += 1
+            print(f"{kind}: {attempt.what}: {'; '.join(ended.faults)}\n    {_last(ended.said)}", flush=True)
+    ends = ", ".join(f"{count} with {code}" for code, count in sorted(codes.items()))
+    most = f"at most {longest_s:.1f} s and {peak_bytes >> 20} MiB"
+    print(f"{kind}: {sum(codes.values())} attempts, {failures} failed; ended {ends}; {most}", flush=True)
+    return failures
+
+
+def _last(said: str) -> str:
+    return (said.strip().splitlines() or ["(nothing said)"])[-1][:300]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

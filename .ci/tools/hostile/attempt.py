@@ -1,0 +1,225 @@
+"""One hostile attempt on a command: a fork with little memory and time, whose every write and end is looked at.
+
+A fork of a process that has the suite imported costs a tenth of a new one, so that thousands can be made. What is
+watched is what Python reports of itself (its audit events), and what the system tells of the process that ended.
+"""
+
+import io
+import os
+import resource
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+from tools.hostile.texts import harmful
+
+CODES, INTERRUPTED = (0, 2, 3, 4), 130
+"""1 says that something is slower or wrong, which no attempt here can find."""
+UNMEASURED = SimpleNamespace(records=[], was_interrupted=False, exit_code=lambda *, is_sweep: 0)
+"""The outcome of a run whose cases are composed and not measured."""
+LONGEST_S, MOST_BYTES, HARD_BYTES = 30.0, 1 << 30, 4 << 30
+WRITES = {"os.mkdir": 0, "os.rename": 1, "os.remove": 0, "os.rmdir": 0, "os.link": 1, "os.symlink": 1, "os.truncate": 0}
+"""Audit events that change files, with the place of the path that they change."""
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+STREAMS = ("/dev/null", "/dev/tty")
+RUNS_CODE = ("pickle.find_class", "os.system", "os.exec", "os.spawn")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """What is tried in a folder of its own."""
+
+    what: str
+    run: Callable[[], int]
+    """Returns the exit code; called in the folder."""
+    prepare: Callable[[Path], object] = lambda folder: None
+    """Puts into the folder what the attempt needs; not watched."""
+    codes: Sequence[int] = CODES
+    says_why: bool = True
+    """Whether it can."""
+    shows_texts: bool = False
+    """Whether it may show a stranger's texts: then no line of it may do anything."""
+    is_watched: bool = True
+    """Whether its writes are looked at: not where it becomes another process, or is asked to write elsewhere."""
+    most_cpu_s: float | None = None
+    """Seconds of a CPU that it may take, where that is less than LONGEST_S."""
+    most_growth_bytes: int | None = None
+    """Memory that it may take beside what it begins with, where that is less than MOST_BYTES."""
+    keeps: Sequence[str] = ()
+    """Names in the folder that must be the same things afterwards."""
+
+
+@dataclass(kw_only=True)
+class Ended:
+    """How an attempt ended, and what is wrong with that."""
+
+    code: int
+    seconds: float
+    peak_bytes: int
+    said: str
+    faults: list[str] = field(default_factory=list)
+
+
+def command(*arguments: str) -> Callable[[], int]:
+    """Return what calls `suite` with these arguments, in the process itself."""
+
+    def call() -> int:
+        from suite import __main__ as command_line
+
+        sys.argv = ["suite", *arguments]
+        return command_line.main()
+
+    return call
+
+
+def tried(attempt: Attempt) -> Ended:
+    """Make the attempt in a fork, within a new folder that is gone afterwards."""
+    with _place() as place:
+        _in_fork(lambda: attempt.prepare(place / "here"))
+        kept = [_kind(place / "here" / name) for name in attempt.keeps]
+        begun, begun_bytes = time.monotonic(), _memory_bytes(1)
+        process = os.fork()
+        if not process:
+            os._exit(_child(attempt, place))
+        status, used, was_late = _waited(process)
+        said = "".join((place / one).read_text(errors="replace") for one in ("out", "err"))
+        errors = (place / "err").read_text(errors="replace")
+        lost = [name for name, one in zip(attempt.keeps, kept, strict=True) if _kind(place / "here" / name) != one]
+        outside = (place / "outside").read_text(errors="surrogateescape").splitlines()
+    code, peak_bytes, cpu_s = os.waitstatus_to_exitcode(status), used.ru_maxrss * 1024, used.ru_utime + used.ru_stime
+    ended = Ended(code=code, seconds=time.monotonic() - begun, peak_bytes=peak_bytes, said=said)
+    ended.faults += ["it hung"] if was_late else [f"it ended with {code}"] if code not in attempt.codes else []
+    ended.faults += [words for words in ("Traceback (most", "Exception ignored") if words in errors]
+    ended.faults += ["no sentence says why"] if attempt.says_why and code in (2, 3, 4) and not said.strip() else []
+    ended.faults += [f"shown: {line[:60]!r}" for line in harmful(said)[:1] if attempt.shows_texts]
+    ended.faults += [f"{name} is another thing now" for name in lost]
+    ended.faults += [f"it took {peak_bytes >> 20} MiB"] if peak_bytes > MOST_BYTES else []
+    grown_bytes = peak_bytes - begun_bytes
+    is_greedy = attempt.most_growth_bytes is not None and grown_bytes > attempt.most_growth_bytes
+    ended.faults += [f"it grew by {grown_bytes >> 20} MiB"] if is_greedy else []
+    is_slow = attempt.most_cpu_s is not None and cpu_s > attempt.most_cpu_s
+    ended.faults += [f"it took {cpu_s:.1f} s of a CPU"] if is_slow else []
+    ended.faults += [f"outside: {line}" for line in dict.fromkeys(outside)]
+    return ended
+
+
+def _in_fork(prepare: Callable[[], None]) -> None:
+    """Prepare apart, so that no memory, thread or lock of it is in the attempts that follow."""
+    process = os.fork()
+    if not process:
+        try:
+            prepare()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(process, 0)
+    assert status == 0, "an attempt could not be prepared"
+
+
+def _kind(path: Path) -> tuple[int, int, int] | None:
+    """Which thing lies there, by its number and kind; of a file that may grow nothing more."""
+    if not os.path.lexists(path):
+        return None
+    found = path.lstat()
+    return found.st_ino, stat.S_IFMT(found.st_mode), found.st_rdev
+
+
+def _child(attempt: Attempt, place: Path) -> int:
+    """Return the exit code, or 70 after a traceback."""
+    os.setsid()
+    for number, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(place / name, os.O_CREAT | os.O_WRONLY | os.O_APPEND), number)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), encoding="utf-8", errors="strict")
+    sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), encoding="utf-8", errors="backslashreplace")
+    os.chdir(place / "here")
+    os.environ |= {"HOME": str(place / "home"), "TMPDIR": str(place / "tmp")}
+    tempfile.tempdir = None
+    sys.dont_write_bytecode = True
+    resource.setrlimit(resource.RLIMIT_AS, (HARD_BYTES + _memory_bytes(0),) * 2)
+    (place / "outside").touch()
+    if attempt.is_watched:
+        _watch(place)
+    try:
+        code = attempt.run()
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 70
+    except BaseException:
+        traceback.print_exc()
+        code = 70
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    return code
+
+
+def _memory_bytes(place: int) -> int:
+    """Return what this process has mapped (0), or what of that is in memory (1)."""
+    return int(Path("/proc/self/statm").read_text().split()[place]) * resource.getpagesize()
+
+
+def _watch(place: Path) -> None:
+    """Write down whatever would change a file outside of the place, or run code that is no part of us."""
+    report = os.open(place / "outside", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+
+    def heard(event: str, arguments: tuple) -> None:
+        if event in RUNS_CODE:
+            os.write(report, f"{event} {arguments!r}\n".encode("utf-8", "surrogateescape"))
+        elif event in WRITES:
+            looked_at(event, arguments[WRITES[event]])
+        elif event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING:
+            looked_at(event, arguments[0])
+
+    def looked_at(event: str, path: object) -> None:
+        if isinstance(path, int):
+            return
+        whole = os.path.realpath(os.path.dirname(os.path.abspath(os.fsdecode(path))))  # noqa: PTH120, PTH100
+        text = os.path.join(whole, os.path.basename(os.fsdecode(path)))  # noqa: PTH118, PTH119
+        if not text.startswith(f"{place}{os.sep}") and not (event == "open" and text in STREAMS):
+            os.write(report, f"{event} {text}\n".encode("utf-8", "surrogateescape"))
+
+    sys.addaudithook(heard)
+
+
+def _waited(process: int) -> tuple[int, resource.struct_rusage, bool]:
+    """Status and resources of a process, ended with its whole group where it takes too long, and whether it did."""
+    deadline = time.monotonic() + LONGEST_S
+    pause_s = 0.002
+    while True:
+        ended, status, used = os.wait4(process, os.WNOHANG)
+        if ended:
+            _end_group(process)
+            return status, used, False
+        if time.monotonic() > deadline:
+            _end_group(process)
+            _, status, used = os.wait4(process, 0)
+            return status, used, True
+        time.sleep(pause_s)
+        pause_s = min(0.05, pause_s * 1.5)
+
+
+def _end_group(process: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process, signal.SIGKILL)
+
+
+@contextmanager
+def _place() -> Iterator[Path]:
+    place = Path(tempfile.mkdtemp(prefix="suite-hostile-")).resolve()
+    try:
+        for part in ("here", "tmp", "home"):
+            (place / part).mkdir()
+        yield place
+    finally:
+        # Python's own removal gives up a thousand folders deep.
+        subprocess.run(["chmod", "-R", "u+rwx", place], stderr=subprocess.DEVNULL, check=False)
+        subprocess.run(["rm", "-rf", place], check=True)

@@ -1,0 +1,329 @@
+"""Records that somebody damaged, by chance or on purpose: a change in the JSON, in a table, or in what a file is."""
+
+import hashlib
+import io
+import json
+import os
+import random
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from suite.records.store import RECORD, SAMPLES
+from tools.hostile import texts
+
+ALL, WHOLE, VERIFY, NOBODY = "all", "whoever reads runs whole", "verify", "nobody"
+Change = Callable[[Path], object]
+"""Damages one run's folder."""
+DEEP, HUGE = 100_000, int("9" * 400)
+TEXTS = (
+    *texts.TEXTS,
+    *("", " ", "x" * 100_000, "../../outside", "/etc/passwd", "a/b", "a\\b", "..", ".", "-", "~", "CON", "a\x00b"),
+    *("\ud800", "a\nb", "|a|b|", "<script>", "{{7*7}}", "${oc.env:HOME}", "null", "NaN", "ok", "2026-11-26", "é" * 300),
+    *("9999-12-31T23:59:59+00:00", "0001-01-01"),
+)
+OTHERS = (
+    *(None, True, False, 0, -1, 1, 2**63, 2**64, -(2**63), HUGE, -HUGE, 1e308, -1e308, 5e-324, 0.1),
+    *(float("nan"), float("inf"), -float("inf"), [], {}, [[]], [None], {"": ""}, {"a": {"b": {"c": 1}}}, [1] * 1000),
+)
+COLUMNS = pa.schema(
+    [("step", pa.int64()), ("span", pa.string()), ("metric", pa.string()), ("value", pa.float64())]
+    + [(name, pa.float64()) for name in ("wall_s", "thread_cpu_s", "process_cpu_s")]
+    + [("involuntary_switches", pa.int64()), ("launch", pa.int64())],
+    metadata={"schema": "1"},
+)
+
+
+def by_chance(chance: random.Random) -> Change:
+    """Return a change of a random kind."""
+    kind = chance.random()
+    if kind < 0.7:
+        return _some_values(chance)
+    if kind < 0.8:
+        return _some_bytes(chance, RECORD)
+    if kind < 0.97:
+        return _some_bytes(chance, SAMPLES)
+    return chance.choice([change for _, change, _ in catalogue()])
+
+
+def catalogue() -> Iterator[tuple[str, Change, str]]:
+    """Every kind of damage by what it is, and who must name it."""
+    for name in (RECORD, SAMPLES):
+        for what, make in KINDS_OF_FILE.items():
+            yield f"{name} is {what}", _of_file(name, make), ALL if name == RECORD else WHOLE
+    for what, text in TORN.items():
+        yield f"{RECORD} is {what}", _of_file(RECORD, lambda path, text=text: path.write_bytes(text)), ALL
+    for place in (("case", "axes", "attention"), ("settings", "x"), ("provenance", "x"), ("environment", "x")):
+        for opening, closing in (("[", "]"), ('{"a":', "}")):
+            for depth in (800, DEEP):
+                yield f"{'.'.join(place)} is {depth} levels deep", _nested(place, opening, closing, depth), ALL
+    for key in (
+        "../../outside",
+        "",
+        "x",
+        "0" * 63,
+        "0" * 65,
+        "A" * 64,
+        "0" * 63 + "\n",
+        7,
+        None,
+        "g" * 64,
+        "0" * 62 + "é",
+    ):
+        yield f"run_key is {key!r}", _with(("run_key",), key), ALL
+    for name in (
+        "../outside",
+        "/etc/passwd",
+        "a/b",
+        "",
+        ".",
+        "..",
+        "__init__.py",
+        ".bashrc",
+        "record.json",
+        "claim.lock",
+    ):
+        yield f"files names {name!r}", _with(("files",), {name: "0" * 64}), VERIFY
+    for text in TEXTS:
+        yield f"workload is {text[:20]!r}", _with(("case", "workload"), text), NOBODY if text.isprintable() else ALL
+        yield (
+            f"an axis is {text[:20]!r}",
+            _with(("case", "axes", "attention"), text),
+            NOBODY if text.isprintable() else ALL,
+        )
+    for moment in (
+        "9999-12-31T23:59:59+00:00",
+        "yesterday",
+        "0001-01-01",
+        "2026-13-45T99:99:99",
+        "",
+        7,
+        "3026-01-01T00:00:00",
+    ):
+        yield f"started_at is {moment!r}", _with(("provenance", "started_at"), moment), VERIFY
+    for what, table in TABLES.items():
+        yield f"{SAMPLES} has {what}", _with_table(table), WHOLE
+
+
+def rewritten(folder: Path, **files: bytes) -> None:
+    """Put files beside a record, which then vouches for them."""
+    content = json.loads((folder / RECORD).read_bytes())
+    for name, written in files.items():
+        (folder / name).write_bytes(written)
+        content.setdefault("files", {})[name] = hashlib.sha256(written).hexdigest()
+    (folder / RECORD).write_text(json.dumps(content))
+
+
+def _some_values(chance: random.Random) -> Change:
+    def change(folder: Path) -> None:
+        content = json.loads((folder / RECORD).read_bytes())
+        change_values(content, chance)
+        if chance.random() < 0.5 and isinstance(content.get("case"), dict):
+            content["case"]["id"] = _id_of(content["case"])
+        _written(folder, content)
+
+    return change
+
+
+def change_values(content: Any, chance: random.Random) -> None:
+    """Change a few values of JSON, at any depth."""
+    for _ in range(chance.choice((1, 1, 1, 2, 5))):
+        holder = content
+        while True:
+            key = chance.choice(list(holder) if isinstance(holder, dict) else range(len(holder)))
+            inner = holder[key]
+            if not isinstance(inner, dict | list) or not inner or chance.random() < 0.2:
+                break
+            holder = inner
+        _one_value(holder, key, chance)
+
+
+def _one_value(holder: Any, key: Any, chance: random.Random) -> None:
+    value = chance.choice((*TEXTS, *OTHERS))
+    kind = chance.random()
+    if kind < 0.1:
+        del holder[key]
+    elif kind < 0.2 and isinstance(holder, dict):
+        holder[chance.choice(TEXTS)] = value
+    else:
+        holder[key] = value
+    if not holder:  # so that a further change has something to choose among
+        if isinstance(holder, dict):
+            holder["x"] = None
+        else:
+            holder.append(None)
+
+
+def _id_of(case: dict[str, Any]) -> str:
+    """What makes a changed case consistent in itself, as an adversary would."""
+    from suite.records.case import Case
+
+    parts = [case.get(name) for name in ("axes", "extras")]
+    if not isinstance(case.get("workload"), str) or not all(isinstance(one, dict) for one in parts):
+        return "x"
+    return Case(workload=case["workload"], axes=parts[0], extras=parts[1]).id if _is_short(parts) else "x"
+
+
+def _is_short(parts: Any) -> bool:
+    return not any(isinstance(value, int) and abs(value) > 10**300 for one in parts for value in one.values())
+
+
+def _written(folder: Path, content: Any) -> None:
+    def plain(value: Any) -> str:
+        # Python refuses to write what its own reader refuses to read.
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 10**300:
+            return ("-" if value < 0 else "") + "9" * 5000
+        if isinstance(value, dict):
+            return "{" + ",".join(f"{json.dumps(key)}:{plain(one)}" for key, one in value.items()) + "}"
+        return "[" + ",".join(map(plain, value)) + "]" if isinstance(value, list) else json.dumps(value)
+
+    (folder / RECORD).write_text(plain(content))
+
+
+def _some_bytes(chance: random.Random, name: str) -> Change:
+    """Bits turned, a part cut off or put in; the record vouches for a table that was changed so."""
+
+    def change(folder: Path) -> None:
+        content = bytearray((folder / name).read_bytes())
+        for _ in range(chance.choice((1, 1, 3, 20))):
+            place = chance.randrange(len(content)) if content else 0
+            kind = chance.random()
+            if kind < 0.6 and content:
+                content[place] ^= 1 << chance.randrange(8)
+            elif kind < 0.8:
+                del content[place : place + chance.choice((1, 8, 100, 10_000))]
+            else:
+                content[place:place] = chance.randbytes(chance.choice((1, 8, 100)))
+        if name == RECORD:
+            (folder / name).write_bytes(content)
+        else:
+            rewritten(folder, **{name: bytes(content)})
+
+    return change
+
+
+def _of_file(name: str, make: Callable[[Path], object]) -> Change:
+    def change(folder: Path) -> None:
+        (folder / name).unlink(missing_ok=True)
+        make(folder / name)
+
+    return change
+
+
+def _sparse(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(100 << 30)
+
+
+def _device(path: Path) -> None:
+    try:
+        os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 5))  # /dev/zero, which has no end
+    except PermissionError:
+        os.mkfifo(path)
+
+
+KINDS_OF_FILE: dict[str, Callable[[Path], object]] = {
+    "empty": lambda path: path.write_bytes(b""),
+    "a folder": lambda path: path.mkdir(),
+    "a pipe": lambda path: os.mkfifo(path),
+    "a device": _device,
+    "a link to /dev/zero": lambda path: path.symlink_to("/dev/zero"),
+    "a link to /etc/passwd": lambda path: path.symlink_to("/etc/passwd"),
+    "a link to itself": lambda path: path.symlink_to(path.name),
+    "a link to nothing": lambda path: path.symlink_to("nothing"),
+    "100 GB of holes": _sparse,
+    "noise": lambda path: path.write_bytes(random.Random(0).randbytes(10_000)),
+}
+TORN = {
+    "half": b'{"schema": 1, "case": {',
+    "a list": b"[]",
+    "null": b"null",
+    "text": b'"record"',
+    "a number": b"1",
+    "a long number": b'{"schema": ' + b"9" * 5000 + b"}",
+    "true as a schema": b'{"schema": true}',
+    "another schema": b'{"schema": 2}',
+    "UTF-16": '{"schema": 1}'.encode("utf-16"),
+    "no UTF-8": b'{"schema": "\xff\xfe"}',
+    "NUL": b"\0" * 1000,
+    "deep at its top": b"[" * DEEP,
+    "deep and whole": b"[" * 800 + b"]" * 800,
+    "5 MiB of spaces": b" " * (5 << 20),
+}
+
+
+def _with(place: tuple[str, ...], value: Any) -> Change:
+    def change(folder: Path) -> None:
+        content = json.loads((folder / RECORD).read_bytes())
+        holder = content
+        for name in place[:-1]:
+            holder = holder[name]
+        holder[place[-1]] = value
+        content["case"]["id"] = _id_of(content["case"])
+        _written(folder, content)
+
+    return change
+
+
+def _nested(place: tuple[str, ...], opening: str, closing: str, depth: int) -> Change:
+    mark = "here it goes down"
+    put = _with(place, mark)
+
+    def change(folder: Path) -> None:
+        put(folder)
+        text = (folder / RECORD).read_text()
+        (folder / RECORD).write_text(text.replace(f'"{mark}"', opening * depth + "1" + closing * depth))
+
+    return change
+
+
+def _with_table(make: Callable[[], bytes]) -> Change:
+    return lambda folder: rewritten(folder, **{SAMPLES: make()})
+
+
+def _table(rows: int, **columns: Any) -> pa.Table:
+    usual = {
+        "step": pa.array(range(rows), pa.int64()) if rows < 100_000 else pa.nulls(rows, pa.int64()).fill_null(0),
+        "span": pa.DictionaryArray.from_arrays(pa.nulls(rows, pa.int32()).fill_null(0), ["layer"]).cast(pa.string()),
+        "metric": pa.DictionaryArray.from_arrays(pa.nulls(rows, pa.int32()).fill_null(0), ["latency_s"]).cast(
+            pa.string()
+        ),
+        "value": pa.nulls(rows, pa.float64()).fill_null(0.001),
+    }
+    rest = {name: pa.nulls(rows, COLUMNS.field(name).type) for name in COLUMNS.names if name not in usual}
+    return pa.table({**usual, **rest, **columns}, schema=COLUMNS if not columns else None)
+
+
+def _parquet(table: pa.Table, **options: Any) -> bytes:
+    written = io.BytesIO()
+    pq.write_table(table, written, **options)
+    return written.getvalue()
+
+
+def _bomb(rows: int, length: int) -> bytes:
+    """One long text in a dictionary, told of again and again: a few kilobytes that want gigabytes."""
+    texts = pa.DictionaryArray.from_arrays(pa.nulls(rows, pa.int32()).fill_null(0), ["x" * length])
+    table = _table(rows, span=texts)
+    schema = pa.schema([field if field.name != "span" else pa.field("span", texts.type) for field in COLUMNS])
+    bare = pa.table(dict(zip(table.column_names, table.columns, strict=True)), schema=schema)
+    # Without the schema that Arrow keeps of itself, the reader takes the texts for plain ones.
+    return _parquet(bare.replace_schema_metadata({"schema": "1"}), store_schema=False, compression="zstd")
+
+
+TABLES: dict[str, Callable[[], bytes]] = {
+    "a long text many times": lambda: _bomb(60_000, 100_000),
+    "a longer text fewer times": lambda: _bomb(4_000, 4 << 20),
+    "more rows than can be": lambda: _parquet(_table(30_000_000), compression="zstd"),
+    "no columns": lambda: _parquet(pa.table({})),
+    "other columns": lambda: _parquet(pa.table({"x": [1, 2]})),
+    "lists for values": lambda: _parquet(_table(2, value=pa.array([[1.0], [2.0]]))),
+    "texts for values": lambda: _parquet(_table(2, value=pa.array(["1", "2"]))),
+    "no text for a span": lambda: _parquet(_table(2, span=pa.array([b"\xff\xfe", b"\x80"], pa.binary()))),
+    "a null for a metric": lambda: _parquet(_table(2, metric=pa.array([None, "latency_s"]))),
+    "no end": lambda: _parquet(_table(1_000))[:-9],
+    "no begin": lambda: _parquet(_table(1_000))[9:],
+}

@@ -1,0 +1,507 @@
+"""Tables in prose, each filled whole from the records of one folder."""
+
+from statistics import fmean
+
+from suite.records.numbers import bytes_iec
+from suite.report.model.labels import ALGORITHM, label_of
+from suite.report.page.texts import load_texts
+from suite.report.rl import design
+from suite.report.rl.factorial import of_leaders
+from suite.report.rl.stability import mean_of_steps
+from suite.statistics.learning import expected_best, expected_best_band
+from suite.statistics.paired import TOLD_APART, Outcome, compare, judge_together
+from suite.statistics.scores import iqm, stratified_bootstrap
+from tools.prose import readers
+from tools.prose.readers import (
+    ACCURACY,
+    IN_CACHE,
+    STEP,
+    arm_name,
+    by_seed,
+    cached,
+    mean_share,
+    mebibytes,
+    median_s,
+    recipes_compared,
+    rows,
+    share,
+)
+
+MODELS = {
+    "qwen2.5-0.5b": "Qwen2.5-0.5B",
+    "qwen2.5-1.5b": "Qwen2.5-1.5B",
+    "qwen2.5-7b": "Qwen2.5-7B",
+    "llama-3.1-8b": "Llama-3.1-8B",
+    "llama-3.1-70b": "Llama-3.1-70B",
+}
+
+
+def laid_out(titles, lines):
+    """Return a Markdown table on lines of its own, as a marker holds it."""
+    cells = [titles, ["---"] * len(titles), *lines]
+    return "\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in cells) + "\n\n"
+
+
+def decode():
+    names = {
+        "mqa": "MQA, 1 key-value head",
+        "gqa": "GQA, 2 key-value heads",
+        "mla": "MLA, absorbed, latent 512 + 64",
+        "mha": "MHA, 16 key-value heads",
+        "mla_expanded": "MLA, full keys and values cached",
+        "mla_latent": "MLA, latent re-expanded at each step",
+    }
+    lines = [
+        [
+            name,
+            mebibytes(cached(variant)),
+            _time(variant),
+            readers.number(median_s(variant, **STEP) / median_s("mha", **STEP)),
+        ]
+        for variant, name in names.items()
+    ]
+    return laid_out(["one layer, one new token", "KV cache a layer", "latency", "× MHA"], lines)
+
+
+def _time(variant):
+    """Return a median with its interval, or with the count of samples where these give none."""
+    count = readers.one("cpu/attention", "latency_s_count", attention=variant, **STEP)
+    if count > 5:
+        return readers.timed(attention=variant, **STEP)
+    return f"{readers.number(median_s(variant, **STEP) * 1e3)} ms (n = {count:.0f})"
+
+
+def call_form():
+    """Return MLA's decode step in each form of calling it, the fastest last."""
+    forms = {
+        "transformers 5.24, `sdpa` (it re-expands the latent, and copies its cache)": (
+            "transformers",
+            "mla_latent",
+            "sdpa",
+        ),
+        "transformers 5.24, `eager`": ("transformers", "mla_latent", "eager"),
+        "absorbed, `sdpa` (torch leaves its fast kernel without a word)": ("call_form", "mla", "sdpa"),
+        "absorbed, `flex`: FlexAttention, compiled": ("call_form", "mla", "flex"),
+        "absorbed, `eager`: two matrix products": ("call_form", "mla", "eager"),
+        "absorbed, `sdpa_folded`: heads folded into query rows": ("call_form", "mla", "sdpa_folded"),
+    }
+    where = {"span": "layer", "geometry": "deepseek-v2-lite", "dtype": "float32", "phase": "decode", "seq_len": 16_384}
+    found = {
+        form: rows(f"cpu/{folder}", attention=variant, backend=backend, **where)["latency_s"].item()
+        for form, (folder, variant, backend) in forms.items()
+    }
+    fastest_s = min(found.values())
+    lines = [
+        [form, f"{readers.number(latency_s * 1e3)} ms", readers.number(latency_s / fastest_s)]
+        for form, latency_s in found.items()
+    ]
+    return laid_out(["MLA, one new token, 16,384 tokens, float32", "layer", "× best"], lines)
+
+
+VARIANTS = {
+    "mha": "MHA, 16 key-value heads",
+    "gqa": "GQA, 2 key-value heads",
+    "gta": "GTA, 2 tied states and a rotary key",
+    "mla": "MLA, latent 512 + 64",
+    "gla": "GLA, two latents of 256 + 64",
+    "window": "sliding window of 128, 2 key-value heads",
+}
+
+
+def variants():
+    """Return the newer variants' decode kernels beside MHA's, GQA's and MLA's, the largest cache first."""
+    where = {"phase": "decode", "seq_len": 65_536}
+
+    def kernel(variant, dtype):
+        found = [
+            readers.one(
+                "cpu_variants/variants", f"latency_s{end}", **where, span="kernel", attention=variant, dtype=dtype
+            )
+            for end in ("", "_low", "_high")
+        ]
+        return readers.ranged([seconds * 1e3 for seconds in found], "{} ms")
+
+    kept = {
+        variant: readers.one(
+            "cpu_variants/variants", "cache_bytes", **where, span="case", attention=variant, dtype="bfloat16"
+        )
+        for variant in VARIANTS
+    }
+    lines = [
+        [VARIANTS[variant], bytes_iec(kept[variant]), kernel(variant, "float32"), kernel(variant, "bfloat16")]
+        for variant in sorted(kept, key=lambda variant: -kept[variant])
+    ]
+    return laid_out(["a decode kernel at 65,536 tokens", "cache a layer, bfloat16", "float32", "bfloat16"], lines)
+
+
+def sparse():
+    """Return MLA over all tokens and over those that an indexer of 8 or 64 heads chooses."""
+    arms = {
+        "MLA, over all tokens": ("mla", None),
+        "2,048 chosen by 8 index heads": ("mla_dsa", "attention.index_heads=8"),
+        "2,048 chosen by 64 index heads": ("mla_dsa", "attention.index_heads=64"),
+    }
+
+    def spent(variant, settings, span, tokens, dtype):
+        where = {"attention": variant, "settings": settings, "span": span, "seq_len": tokens, "dtype": dtype}
+        found = rows("cpu_variants/variants_sparse", **where)["latency_s"].dropna()
+        return f"{readers.number(found.item() * 1e3)} ms" if len(found) else "–"
+
+    shown = {
+        "layer, float32": ("layer", "float32"),
+        "its indexer": ("indexer", "float32"),
+        "its kernel": ("kernel", "float32"),
+        "layer, bfloat16": ("layer", "bfloat16"),
+    }
+    lines = [
+        [name, f"{tokens:,}", *(spent(*arm, span, tokens, dtype) for span, dtype in shown.values())]
+        for tokens in (4096, 16_384, 65_536)
+        for name, arm in arms.items()
+    ]
+    return laid_out(["one new token", "tokens", *shown], lines)
+
+
+def eight_bits():
+    """Return what a cache in eight bits saves, costs and errs by."""
+    where = {"seq_len": 16_384, "dtype": "float32"}
+
+    def line(variant, kind):
+        found = {**where, "attention": variant, "cache_dtype": kind}
+        kept = readers.one("cpu_variants/cache_dtype", "cache_bytes_counted", **found, span="case")
+        spent_s = readers.one("cpu_variants/cache_dtype", "latency_s", **found, span="kernel")
+        error = rows("cpu_variants/cache_dtype", **found, span="kernel").get("cache_error")
+        erred = "" if kind is None or error is None else f"{error.item():.1%}".replace("%", " %")
+        return [
+            f"{variant.upper()}, {kind or 'float32'}",
+            mebibytes(kept),
+            f"{readers.number(spent_s * 1e3)} ms",
+            erred or "–",
+        ]
+
+    lines = [line(variant, kind) for variant in ("gqa", "mla") for kind in (None, "int8", "fp8")]
+    return laid_out(["cache of 16,384 tokens", "a layer", "kernel", "error of the output"], lines)
+
+
+def tiers():
+    arms = {
+        "MHA": ("mha", None),
+        "MLA, rank 64 (DeepSeek's ratio)": ("mla", "attention.kv_lora_rank=64"),
+        "GQA, 2 groups": ("gqa", "attention.kv_heads=2"),
+        "MLA, rank 24": ("mla", readers.RANK_24),
+        "MQA": ("mqa", None),
+        "MLA, rank 16": ("mla", readers.RANK_16),
+        "MQA, heads of 12": ("mqa", "geometry.head_dim=12"),
+        "MLA, rank 8": ("mla", "attention.kv_lora_rank=8"),
+        "MQA, heads of 8": ("mqa", "geometry.head_dim=8"),
+    }
+    lines = []
+    for name, (variant, settings) in arms.items():
+        where = {"attention": variant, "settings": settings, "task": "tiers", "match": "heads", "updates": 1200}
+        (size,) = set(rows("cpu/quality", span="case", **where)["cache_bytes_per_token"])
+        tier_shares = [
+            by_seed("cpu/quality", ACCURACY, span=f"evaluate/{tier}", **where) for tier in ("sometimes", "rarely")
+        ]
+        in_cache = by_seed("cpu/quality", IN_CACHE, span="cached/rarely", **where)
+        lines.append([name, f"{size:.0f} B", *map(mean_share, tier_shares), mean_share(in_cache, has_ends=False)])
+    return laid_out(["", "cache of a token", "asked sometimes", "asked rarely", "of that still in the cache"], lines)
+
+
+def cpp_decode():
+    """Return a decode step of each variant by our kernel in C++ and by torch's best form, in both dtypes."""
+    dtypes = ("float32", "bfloat16")
+    lines = []
+    for variant, of_dtype in readers.cpp_decode().items():
+        cells = [
+            f"{readers.number(ours)} ms, {torchs / ours:.2f}, {bound:.0%}".replace("%", " %")
+            for ours, torchs, bound in map(of_dtype.get, dtypes)
+        ]
+        lines.append([variant, *cells])
+    assert all(torchs > ours for of_dtype in readers.cpp_decode().values() for ours, torchs, _ in of_dtype.values())
+    return laid_out(["one layer's kernel, one new token, 16,384 tokens", *dtypes], lines)
+
+
+TASKS = {"sort": "sort four digits", "addition": "add two numbers", "postfix": "write a postfix program"}
+
+
+def rl(budget):
+    """Return where each arm ends on each task, and by how much above PPO, where all have spent as much of a budget."""
+    found = readers.compared("cpu/rl")
+    (_, over) = readers.over_tasks("cpu/rl")
+    titles, lines = ["arm (10 seeds)"], {}
+    for task, title in TASKS.items():
+        experiment, every = found[task]
+        rows = [row for row in every if row.quantity.name == budget]
+        held = rows[0].held
+        titles.append(title if budget == design.COMPLETIONS else f"{title}, {readers.number(held)} s")
+        reference, quantity = experiment.baseline, rows[0].quantity
+        lines.setdefault(arm_name(reference), []).append(share(reference.mean(quantity.value)))
+        for row in rows:
+            lines.setdefault(arm_name(row.arm), []).append(_ends_less(row.values, row.found))
+    if budget == design.COMPLETIONS:
+        titles.append("all three: mean of the middle half")
+        for arm, scores in over.items():
+            lines[arm_name(arm)].append(_spread(stratified_bootstrap(iqm, scores)))
+    return laid_out(titles, [[name, *cells] for name, cells in lines.items()])
+
+
+def _ends_less(values, found):
+    """Return where an arm ends and what that is less its reference, in bold if told apart, after ≈ if alike."""
+    return f"{share(fmean(values))}, {'≈ ' if found.outcome is Outcome.ALIKE else ''}{_less(found)}"
+
+
+def _less(found):
+    differs = readers.points(found.mean, found.interval.low, found.interval.high).replace(" points", "")
+    return f"**{differs}**" if found.outcome in TOLD_APART else differs
+
+
+def _spread(found):
+    return f"{share(found.estimate)} ({found.low * 100:.0f}–{found.high * 100:.0f})"
+
+
+def defaults():
+    """Return where the field's own settings of each algorithm end, best first, less TRL's defaults of GRPO."""
+    ((experiment, _),) = readers.compared("cpu_rl_defaults").values()
+    arms = {arm.value(ALGORITHM): arm for arm in experiment.arms}
+    first = arms.pop("trl_default")
+    scores = first.by_seed(design.final)
+    judged = judge_together([compare(arm.by_seed(design.final), scores, margin=0.02) for arm in arms.values()])
+    found = sorted(
+        [(first, None), *zip(arms.values(), judged, strict=True)], key=lambda one: -one[0].mean(design.final)
+    )
+    lines = []
+    for arm, differs in found:
+        estimator, scale = arm.first.setting("adv_estimator"), arm.first.setting("scale_rewards")
+        ends = sorted(arm.by_seed(design.final).values())
+        between = f"{ends[0] * 100:.0f}–{ends[-1] * 100:.0f}"
+        advantages = f"{estimator}, {scale}" if scale else estimator
+        less = _less(differs) if differs else ""
+        lines.append([arm_name(arm), f"`{advantages}`", share(fmean(ends)), between, less])
+    titles = ["algorithm (10 seeds)", "advantages", "ends at", "seeds", "less TRL's default (points)"]
+    return laid_out(titles, lines)
+
+
+def tuned():
+    """Return what as many trials come to for each algorithm: the best expected of them, and the best on fresh seeds."""
+    trials, fresh = readers.trials_of("cpu_rl_tuned/trials"), readers.chosen_of("cpu_rl_tuned/fresh")
+    others = [name for name in fresh if name != "ppo"]
+    judged = judge_together([compare(fresh[name][0], fresh["ppo"][0], margin=0.02) for name in others])
+    assert {one.outcome for one in judged} == {Outcome.OPEN}, "the README says that none is told from PPO's, nor alike"
+    differs = dict(zip(others, judged, strict=True))
+    lines = []
+    for name, chosen in fresh.items():
+        means, most = trials[name], len(trials[name])
+        best = _spread(expected_best_band(means, most))
+        first, *next_two = [list(of_seed.values()) for of_seed in chosen]
+        ends = _ends_less(first, differs[name]).split(", ") if name in differs else [share(fmean(first)), ""]
+        mean = share(expected_best(means, 1))
+        lines.append(
+            [label_of(ALGORITHM, name), mean, best, *ends, " and ".join(share(fmean(one)) for one in next_two)]
+        )
+    titles = [
+        "algorithm",
+        "a trial's mean",
+        "best of eight",
+        "its choice on fresh seeds",
+        "less PPO's (points)",
+        "next two",
+    ]
+    return laid_out(titles, lines)
+
+
+def why():
+    """Return the mean accuracy of every combination of settings; the leader, and whom the rule does not tell from it,
+    in bold."""
+    cells, _, duels = readers.crossed()
+    below = {
+        (duel.setting, duel.other)
+        for same in of_leaders(duels).values()
+        for duel in same
+        if duel.found.outcome is Outcome.HIGHER
+    }
+    kls = {"none": "none", "loss 0.04": "in the loss", "reward 0.04": "in the reward"}
+    forms = {"0": "not paid", "0.1": "weight 0.1", "1": "weight 1", "gate": "as a gate"}
+    lines = []
+    for setting in cells.settings:
+        means = {arm: cells.cells[arm, *setting].mean(design.final) for arm in cells.arms}
+        shown = {arm: share(mean) for arm, mean in means.items()}
+        is_dead = max(means.values()) < 0.05
+        bold = [text if is_dead or (setting, arm) in below else f"**{text}**" for arm, text in shown.items()]
+        lines.append([kls[setting[0]], forms[setting[1]], *bold])
+    names = [load_texts("en").render(level.name).replace(" · ", ", ") for level in cells.arms.values()]
+    return laid_out(["KL", "format", *names], lines)
+
+
+def ppo_settings():
+    """Return what each change to PPO comes to, less PPO as it is, and what its critic explains."""
+    changed = {
+        "as in `sweep=rl`": {},
+        "the critic warmed alone for 10 steps": {"critic_warmup_steps": "10"},
+        "λ 0.95, the critic's 1": {"lam": "0.95"},
+        "λ by length, α 1, the critic's 1": {"lam": "", "lam_alpha": "1.0"},
+        "λ by length, α 0.05, which is 0 up to 20 tokens": {"lam": "", "lam_alpha": "0.05"},
+        "four passes over a rollout": {"inner_epochs": "4"},
+        "the critic's rate 0.0003": {"critic_lr": "0.0003"},
+        "the critic's rate 0.003": {"critic_lr": "0.003"},
+        "a critic of a quarter of the size": {"critic_model": "tiny"},
+        "values not clipped": {"cliprange_value": ""},
+    }
+    usual = dict.fromkeys(("critic_warmup_steps", "lam_alpha", "critic_model"), "")
+    usual |= {"critic_lr": "0.001", "inner_epochs": "1", "lam": "1.0", "cliprange_value": "0.5"}
+    of_settings = {tuple(map(arm.first.setting, usual)): arm for arm in readers.ppo_arms()}
+    found = {name: of_settings[tuple((usual | change).values())] for name, change in changed.items()}
+    plain, *others = found.values()
+    scores = plain.by_seed(design.final)
+    judged = judge_together([compare(arm.by_seed(design.final), scores, margin=0.02) for arm in others])
+    lines = []
+    for (name, arm), one in zip(found.items(), [None, *judged], strict=True):
+        explains = f"{mean_of_steps('explained_variance', arm):.2f}"
+        lines.append([name, share(arm.mean(design.final)), _less(one) if one else "", explains])
+    return laid_out(["PPO (10 seeds)", "ends at", "less the first (points)", "critic explains"], lines)
+
+
+def recipes():
+    """Return where each recipe ends, for both sizes of policy."""
+    tasks = {"sort": "sort four digits", "addition": "add two numbers", "countdown": "countdown, three numbers"}
+    arms = {
+        "small": {
+            "base": "base reads on",
+            "sft": "SFT",
+            "r1_zero": "R1-Zero",
+            "cold_start": "cold start, RL",
+            "r1": "R1",
+            "r1_unfiltered": "R1 unfiltered",
+            "r1_preference": "R1, preferences",
+            "dpo": "R1, DPO alone",
+        },
+        "tiny": {"base": "base reads on", "sft": "SFT", "r1_zero": "R1-Zero", "distill": "distilled from R1"},
+    }
+    frame = recipes_compared()
+    parts = []
+    for policy, titles in arms.items():
+        lines = []
+        for task, title in tasks.items():
+            found = frame[(frame["policy"] == policy) & (frame["task"] == task)]
+            ends = dict(zip(found["arm"], found["mean"], strict=True))
+            ends["r1_zero"] = found["mean_of_other"].mean()
+            if len(found):
+                lines.append([title, *(share(ends[recipe]) if recipe in ends else "" for recipe in titles)])
+        parts.append(laid_out([f"`policy={policy}`", *titles.values()], lines))
+    return "".join(parts).replace("\n\n\n\n", "\n\n")
+
+
+def memory():
+    usual = {"seq_len": 4096, "num_generations": 8, "micro_batch": 1, "checkpointing": True}
+    moved = {
+        "saved": {},
+        "1,024 tokens": {"seq_len": 1024},
+        "16,384 tokens": {"seq_len": 16_384},
+        "groups of 64": {"num_generations": 64},
+        "eight completions a pass": {"micro_batch": 8},
+        "nothing recomputed": {"checkpointing": False},
+        "16,384 tokens, nothing recomputed": {"seq_len": 16_384, "checkpointing": False},
+    }
+    peaks = [
+        " → ".join(readers.number(readers.peak(name, geometry=model, **usual) / 2**30) for name in ("ppo", "grpo"))
+        for model in MODELS
+    ]
+    lines = [["PPO → GRPO, GiB", *peaks]]
+    lines += [
+        [name, *(readers.saved(geometry=model, **usual | setting) for model in MODELS)]
+        for name, setting in moved.items()
+    ]
+    return laid_out(["", *MODELS.values()], lines)
+
+
+def gate():
+    """Return the gate's error rates beside other tools' rules on the same samples."""
+    names = {
+        readers.GATE: "**`suite gate --against`**",
+        "asv 0.6 (factor 1.1, p < 0.002)": "asv 0.6's rule",
+        "pyperf (t, p < 0.05)": "pyperf's (t test)",
+        "pytest-benchmark median:5%": "a threshold of 5 % on medians",
+        "benchstat, Google benchmark (U, p < 0.05)": "benchstat's (U test)",
+    }
+    slowdowns = ("identical", "+3%", "+5%", "+10%")
+    lines = [[name, *(readers.rules()[rule][slowdown] for slowdown in slowdowns)] for rule, name in names.items()]
+    titles = [
+        "",
+        "a false alarm in runs of identical code",
+        *(f"{one.replace('%', ' %')} found" for one in slowdowns[1:]),
+    ]
+    return laid_out(titles, lines)
+
+
+def gate_shifts():
+    """Return the gate's simulated error rates where launches of identical code shift, in the rows that tell most."""
+    names = {
+        "none": "nothing",
+        "one timing: normal, sd 3%": "one timing of sixteen, normal, 3 %",
+        "each its own: normal, sd 1%": "each its own, normal, 1 %",
+        "each its own: normal, sd 2%": "each its own, normal, 2 %",
+        "each its own: normal, sd 3%": "each its own, normal, 3 %",
+        "each its own: t3, sd 3%": "each its own, t with 3 degrees, 3 %",
+        "all as one: normal, sd 3%": "all as one, normal, 3 %",
+        "each its own: two layouts, 10%": "each its own, two layouts 10 % apart",
+        "one timing: drift a launch, 1%": "one timing of sixteen drifts by 1 % a launch",
+        "all as one: drift a launch, 1%": "all drift by 1 % a launch",
+        "started second: constant, 3%": "the side that starts second, 3 %",
+        "started second: drift a launch, 1%": "the side that starts second, 1 % more with each launch",
+        "all as one: correlated .8, sd 5%": "all as one, 5 %, correlated by .8",
+    }
+    rows = {row["shift of a launch"]: row for row in readers.simulated("shifts")}
+    shares = ("false alarms", "+5% found", "+10% found", "+5% same")
+    lines = [
+        [name, *(readers.simulated_share(rows[shift][share]) for share in shares)] for shift, name in names.items()
+    ]
+    for line, shift in zip(lines, names, strict=True):
+        line.append(f"{rows[shift]['launches']} launches, {rows[shift]['s']} s")
+    titles = [
+        "what shifts",
+        "a false alarm in runs of identical code",
+        "+5 % found",
+        "+10 % found",
+        "+5 % called the same",
+    ]
+    return laid_out([*titles, "identical code takes"], lines)
+
+
+def gate_stored():
+    """Return a judgement's simulated false alarms by stored times, the most of any number of runs and cases, and how
+    often it finds one of sixteen cases that takes twice its time."""
+    names = {
+        "normal": "normal",
+        "t3": "t with 3 degrees",
+        "t2": "t with 2 degrees",
+        "normal, every tenth fivefold": "normal, every tenth spread fivefold",
+    }
+    rows = readers.simulated("stored_tails")
+    alarms, stored = ("false alarms", "false alarms, new run in a busy hour"), ("5", "10", "20")
+    lines = []
+    for runs, name in names.items():
+        of_runs = [row for row in rows if row["runs are"] == runs]
+        worst = [max(of_runs, key=lambda row: int(row[head].split()[0]))[head] for head in alarms]
+        found = {row["stored"]: row["+100% found"] for row in of_runs if row["cases"] == "16"}
+        lines.append([name, *map(readers.simulated_share, worst), *(found[n].replace("%", " %") for n in stored)])
+    titles = ["runs", "a false alarm, at most", "and the new run in a busy hour"]
+    return laid_out([*titles, *(f"+100 % found by {count} stored runs" for count in stored)], lines)
+
+
+def gate_few():
+    """Return what the gate's cautious interval does where few launches ran, in the rows that tell most."""
+    names = {
+        ("each its own: normal, sd 3%", "recorded"): "normal, 3 %",
+        ("each its own: t3, sd 3%", "recorded"): "t with 3 degrees, 3 %",
+        ("each its own: two layouts, 10%", "recorded"): "two layouts 10 % apart",
+        ("each its own: normal, sd 3%", "normal, 100%"): "normal, 3 %, rounds spread by 100 %",
+    }
+    rows = readers.simulated("few_launches")
+    lines = []
+    for (shift, rounds), name in names.items():
+        of_shift = {
+            row["launches"]: row for row in rows if (row["shift of a launch"], row["rounds"]) == (shift, rounds)
+        }
+        worst = max(of_shift.values(), key=lambda row: int(row["false alarms"].split()[0]))["false alarms"]
+        found = [of_shift[count][f"{ratio}x found"] for ratio, count in (("3", "1"), ("19", "1"), ("19", "3"))]
+        lines.append([name, readers.simulated_share(worst), *(share.replace("%", " %") for share in found)])
+    titles = ["what shifts", "a false alarm in 1, 2, 3 or 5 launches, at most", "3 × found in one launch"]
+    return laid_out([*titles, "19 × in one", "19 × in three"], lines)
