@@ -7,7 +7,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from suite.records.archive import pack
+from suite.records.stores.archive import pack
 from tests.hostile.attempt import CODES, Attempt, command
 from tests.records.factory import build, store
 
