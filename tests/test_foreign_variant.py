@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from suite.records.record import Status
-from suite.records.store import read_contents
+from suite.records.stores.store import read_contents
 from suite.report.model.labels import variant_label
 from tests.report.reading import blocks_of, whole_text
 

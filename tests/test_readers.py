@@ -28,10 +28,10 @@ MAY_READ = {
         configuration/files.py _loaded path.read_text
         configuration/files.py _loaded yaml.load
         lm/shakespeare.py _read (folder / f'{name}{_ENDING}').read_text
-        records/code.py _digest path.read_bytes
-        records/code.py _imports path.read_bytes
-        records/environment.py _bundled path.read_text
-        records/environment.py source_digest path.read_bytes
+        records/machine/code.py _digest path.read_bytes
+        records/machine/code.py _imports path.read_bytes
+        records/machine/environment.py _bundled path.read_text
+        records/machine/environment.py source_digest path.read_bytes
         report/answers/attention_code.py code_of (CODE / file).read_text
         report/page/page.py _part (HERE / folder / name).read_text
         """,
@@ -50,11 +50,11 @@ MAY_READ = {
         measure/telemetry/rapl.py __init__ (folder / 'max_energy_range_uj').read_text
         measure/telemetry/rapl.py _read self._counter.read_text
         measure/telemetry/rapl.py packages path.read_text
-        records/environment.py cpuinfo Path('/proc/cpuinfo').read_text
-        records/environment.py _installation Path(path).read_text
-        records/limits.py _first (folder / name).read_text
-        records/limits.py _own_folder Path('/proc/self/cgroup').read_text
-        records/limits.py oom_kills path.read_text
+        records/machine/environment.py cpuinfo Path('/proc/cpuinfo').read_text
+        records/machine/environment.py _installation Path(path).read_text
+        records/machine/limits.py _first (folder / name).read_text
+        records/machine/limits.py _own_folder Path('/proc/self/cgroup').read_text
+        records/machine/limits.py oom_kills path.read_text
         run/launchers/cores.py busy_s path.read_text
         run/launchers/cores.py siblings (topology / f'cpu{cpu}' / 'topology' / 'thread_siblings_list').read_text
         """,
@@ -91,17 +91,17 @@ MAY_READ = {
         lm/checkpoint/tensors.py stored_in path.open
         measure/sealed.py _read_checked torch.load
         measure/sealed.py read_sealed path.open
-        records/archive.py _files tarfile.open
-        records/archive.py unpacked archive.open
-        records/archive.py unpacked gzip.open
-        records/board.py known_runs pq.ParquetFile
-        records/pack.py _index path.open
-        records/pack.py _index zipfile.ZipFile
-        records/pack.py blocks self.pack.open
-        records/pack.py pack_bytes zipfile.ZipFile
-        records/tables.py _opened pq.ParquetFile
-        records/temporary.py _is_ours (folder / MARK).read_bytes
-        records/walk.py _is_copy path.read_bytes
+        records/stores/archive.py _files tarfile.open
+        records/stores/archive.py unpacked archive.open
+        records/stores/archive.py unpacked gzip.open
+        records/stores/board.py known_runs pq.ParquetFile
+        records/stores/pack.py _index path.open
+        records/stores/pack.py _index zipfile.ZipFile
+        records/stores/pack.py blocks self.pack.open
+        records/stores/pack.py pack_bytes zipfile.ZipFile
+        records/stores/tables.py _opened pq.ParquetFile
+        records/machine/temporary.py _is_ours (folder / MARK).read_bytes
+        records/stores/walk.py _is_copy path.read_bytes
         report/command.py _said_to_be_of path.open
         """,
     RUN_ANYWAY: """

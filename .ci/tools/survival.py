@@ -23,8 +23,8 @@ from pathlib import Path
 import psutil
 
 from suite.records.record import FILES, OVERRIDES, Status
-from suite.records.store import LOCK, RECORD, SAMPLES, read_contents
-from suite.records.telemetry import TELEMETRY, read_series
+from suite.records.stores.store import LOCK, RECORD, SAMPLES, read_contents
+from suite.records.stores.telemetry import TELEMETRY, read_series
 
 ROOT = Path(__file__).resolve().parents[2]
 VICTIMS = ("parent", "worker", "both")

@@ -22,8 +22,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from suite.records.environment import BOOT_ID, MACHINE_ID
-from suite.records.store import LOCK, read_contents
+from suite.records.machine.environment import BOOT_ID, MACHINE_ID
+from suite.records.stores.store import LOCK, read_contents
 from tools.survival import ROOT, judged, looked_at, wait_until_gone, worker_now
 
 TOGETHER = 4

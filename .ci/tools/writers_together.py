@@ -41,11 +41,11 @@ from suite.gate.history.commits import NOTES, save_note
 from suite.gate.history.snapshot import snapshot_of
 from suite.gate.rules.acceptances import accept, read_acceptances
 from suite.gate.rules.tolerances import read_noise, save_noise
-from suite.records.archive import pack as write_archive
-from suite.records.claim import claim_folder
 from suite.records.record import Record
-from suite.records.store import read_contents, write_record
-from suite.records.withdrawn import WITHDRAWN
+from suite.records.stores.archive import pack as write_archive
+from suite.records.stores.claim import claim_folder
+from suite.records.stores.store import read_contents, write_record
+from suite.records.stores.withdrawn import WITHDRAWN
 from suite.run.cached import newest_of_key
 from tests.commands.test_calibrate import records_of
 from tests.gate.history.made import history_of, judged

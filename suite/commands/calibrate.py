@@ -11,9 +11,9 @@ import suite
 from suite.console.table import Column, has_colour, table_lines, terminal_width
 from suite.records import numbers
 from suite.records.plain_text import say
-from suite.records.store import read_contents, write_named
 from suite.records.stores.mirror import on_this_machine
 from suite.records.stores.place import check_is_here, shown
+from suite.records.stores.store import read_contents, write_named
 from suite.report.model.experiment import grouped
 from suite.report.model.timed_kernels import TimedPrefill, timed_kernel, timed_prefill
 from suite.theory.calibration import DTYPE, WIDTHS, Cell, Fit, Kernel

@@ -15,8 +15,8 @@ from suite.records import numbers
 from suite.records.derived import started_at
 from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.record import CorruptRecordError
-from suite.records.store import StoredRecord, has_record, read_contents, read_record
 from suite.records.stores.mirror import on_this_machine
+from suite.records.stores.store import StoredRecord, has_record, read_contents, read_record
 from suite.report.model.outcome import outcome_of
 
 DONE, BROKEN = 0, 4

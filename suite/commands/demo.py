@@ -4,7 +4,7 @@ from pathlib import Path
 
 from suite.commands.run import main as run
 from suite.console.table import folded, terminal_width
-from suite.records.environment import machine_id
+from suite.records.machine.environment import machine_id
 from suite.records.plain_text import one_line, say
 from suite.report.answers.answers import build_answers
 from suite.report.blocks import joined

@@ -19,12 +19,19 @@ import psutil
 import suite
 from suite.configuration.files import choices, conf_dir
 from suite.records.derived import started_at
-from suite.records.environment import RECORDED_PACKAGES, cpu_model, gpu_names, gpus, installed_version, machine_id
-from suite.records.limits import available_bytes, cpu_limit, memory_limit_bytes, usable_cpus
+from suite.records.machine.environment import (
+    RECORDED_PACKAGES,
+    cpu_model,
+    gpu_names,
+    gpus,
+    installed_version,
+    machine_id,
+)
+from suite.records.machine.limits import available_bytes, cpu_limit, memory_limit_bytes, usable_cpus
+from suite.records.machine.privacy import scrub
 from suite.records.plain_text import json_text, one_line, say
-from suite.records.privacy import scrub
 from suite.records.record import Status
-from suite.records.store import Contents, read_contents
+from suite.records.stores.store import Contents, read_contents
 
 RUNS, CANNOT_RUN = 0, 3
 SLOW_BELOW = 0.1

@@ -12,16 +12,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from suite.records.claim import alone_in
-from suite.records.copies import Copies
 from suite.records.derived import started_at
-from suite.records.faults import whole_runs
 from suite.records.plain_text import say
-from suite.records.plausible import TIMINGS
 from suite.records.record import RECORD, Record, Status
-from suite.records.store import digest_of, each_run
+from suite.records.stores.claim import alone_in
 from suite.records.stores.mirror import existing
 from suite.records.stores.place import locks_of
+from suite.records.stores.store import digest_of, each_run
+from suite.records.verify.copies import Copies
+from suite.records.verify.faults import whole_runs
+from suite.records.verify.plausible import TIMINGS
 
 DONE, BROKEN = 0, 4
 EXTRA = "pip install 'mla-grpo-suite[mlflow]'"

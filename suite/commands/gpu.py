@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.out.exists() and not options.out.is_dir():
         raise ValueError(f"out must be a folder; got {str(options.out)!r}")
     from suite.commands.gpu_parts import Budget, run_parts
-    from suite.records.claim import alone_in
+    from suite.records.stores.claim import alone_in
 
     # A polite kill ends the part that runs, too; a second call into the folder would measure beside this one.
     with Interruptions(), alone_in(options.out, waits=False):

@@ -18,12 +18,12 @@ from typing import Any
 from suite.configuration.files import choices, read_yaml
 from suite.configuration.untrusted import parse_json, read_bounded
 from suite.lm.checkpoint.locate import PACKAGES, is_package, missing
-from suite.records.archive import MOST_PACKED_BYTES, pack
 from suite.records.derived import warnings_of
+from suite.records.machine.privacy import scrub
 from suite.records.plain_text import one_line, say
-from suite.records.privacy import scrub
 from suite.records.record import Status
-from suite.records.store import read_contents, write_whole
+from suite.records.stores.archive import MOST_PACKED_BYTES, pack
+from suite.records.stores.store import read_contents, write_whole
 
 DONE, BAD, CANNOT_JUDGE, INTERRUPTED = 0, 1, 3, 130
 ARCHIVE, DOCTOR, PARTS = "gpu.tar.gz", "doctor.json", "parts.json"

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from suite.records import numbers
-from suite.records.board import CARD, Entry, File, card, files_of, known_runs, withdrawn_file
-from suite.records.claim import alone_in
-from suite.records.copies import Copies
-from suite.records.faults import whole_runs
 from suite.records.plain_text import complain, one_line, say
 from suite.records.record import RECORD, CorruptRecordError
-from suite.records.store import digest_of, each_run
+from suite.records.stores.board import CARD, Entry, File, card, files_of, known_runs, withdrawn_file
+from suite.records.stores.claim import alone_in
 from suite.records.stores.mirror import existing
 from suite.records.stores.objects import ObjectStore, open_store
 from suite.records.stores.place import is_store, locks_of, shown, url_in
+from suite.records.stores.store import digest_of, each_run
+from suite.records.verify.copies import Copies
+from suite.records.verify.faults import whole_runs
 
 DONE, BROKEN = 0, 4
 MOST_RUNS, MOST_READINGS = 1_000, 200_000

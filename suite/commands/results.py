@@ -16,17 +16,20 @@ from suite.console.summary import stored_json, summary_of
 from suite.console.table import Column, fits, has_colour, table_lines, terminal_width
 from suite.console.values import Value
 from suite.records import numbers
-from suite.records.archive import unpacked, write_pack
 from suite.records.case import Case, telling_apart, value_of
-from suite.records.claim import NAME_LENGTH, alone_in, claim_new_folder
-from suite.records.copies import Copies
 from suite.records.derived import started_at
-from suite.records.faults import faults_of_files, reasons_against, whole_runs
+from suite.records.machine.temporary import remove_abandoned, temporary_folder
 from suite.records.machines import machine_names
-from suite.records.pack import PACK
 from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.record import FILES, CorruptRecordError, Status
-from suite.records.store import (
+from suite.records.stores.archive import unpacked, write_pack
+from suite.records.stores.claim import NAME_LENGTH, alone_in, claim_new_folder
+from suite.records.stores.folder import StoreFolder, remove_run
+from suite.records.stores.mirror import existing, on_this_machine
+from suite.records.stores.objects import open_store
+from suite.records.stores.pack import PACK
+from suite.records.stores.place import is_store, shown, url_in, url_of
+from suite.records.stores.store import (
     RECORD,
     SAMPLES,
     Contents,
@@ -40,12 +43,9 @@ from suite.records.store import (
     withdrawal_of,
     write_whole,
 )
-from suite.records.stores.folder import StoreFolder, remove_run
-from suite.records.stores.mirror import existing, on_this_machine
-from suite.records.stores.objects import open_store
-from suite.records.stores.place import is_store, shown, url_in, url_of
-from suite.records.temporary import remove_abandoned, temporary_folder
-from suite.records.walk import Damage, folders_below
+from suite.records.stores.walk import Damage, folders_below
+from suite.records.verify.copies import Copies
+from suite.records.verify.faults import faults_of_files, reasons_against, whole_runs
 
 DONE, BROKEN = 0, 4
 SHORTEST_KEY, LONGEST_CELL = 4, 200

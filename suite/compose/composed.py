@@ -16,7 +16,7 @@ from suite.compose.point import NO_SUCH_SETTING, SweepPoint, group_of, leaves
 from suite.compose.shorthand import LAUNCHER, in_full
 from suite.configuration.files import LOOK, OF_ITS_RECORDS
 from suite.records.case import without
-from suite.records.privacy import of_setting
+from suite.records.machine.privacy import of_setting
 from suite.records.stores.place import is_store
 
 PARTS_ALONE = "the parts of a sweep are run alone, and with no flag of Hydra's but -m: suite run -m sweep=NAME"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from suite.configuration.files import choices, no_choice, read_choice
-from suite.records.limits import most_threads
+from suite.records.machine.limits import most_threads
 from suite.rl.recipe import stage_modules
 from suite.rl.tuning import best_of, choice_of_trial, of_trial
 from suite.theory.gpus import gpu_count

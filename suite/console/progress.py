@@ -27,8 +27,8 @@ from suite.records.case import Case, shared, telling_apart, value_of
 from suite.records.derived import started_at
 from suite.records.plain_text import one_line, say
 from suite.records.record import Record, Status
-from suite.records.store import RECORD, StoredRecord
 from suite.records.stores.place import shown
+from suite.records.stores.store import RECORD, StoredRecord
 
 REFRESHES_PER_S = 1
 """Seldom: the case that is measured shares the machine."""

@@ -17,10 +17,10 @@ from suite.records.derived import (
     roofline,
     warnings_of,
 )
-from suite.records.nvml import State
+from suite.records.machine.nvml import State
 from suite.records.plain_text import one_line
 from suite.records.record import Record, Status
-from suite.records.telemetry import gpus_of, source_states
+from suite.records.stores.telemetry import gpus_of, source_states
 
 BOUND_BY = {"compute": "arithmetic", "memory": "memory traffic"}
 CLOCKS = {"thread_cpu": "thread CPU time", "wall": "wall time", "cuda_events": "device time"}

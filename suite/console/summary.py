@@ -7,8 +7,8 @@ from typing import Any
 from suite.configuration.files import locate, workload_definition
 from suite.console.values import Cost, Value, latency, timed_spans, timed_values, values_json
 from suite.records.record import Record
-from suite.records.store import StoredRecord
 from suite.records.stores.place import shown
+from suite.records.stores.store import StoredRecord
 
 
 @dataclass(frozen=True, kw_only=True)

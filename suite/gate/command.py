@@ -44,12 +44,12 @@ from suite.gate.stored.folders import judge_stored
 from suite.gate.verdict import BROKEN, PASSED, Judgement, Outcome, Verdict
 from suite.process.signals import Interruptions
 from suite.process.streams import ReaderLeftError, code_of_system, said_by_system
-from suite.records.claim import alone_in
-from suite.records.environment import cpu_model, environment, source_digest
+from suite.records.machine.environment import cpu_model, environment, source_digest
+from suite.records.machine.temporary import remove_abandoned, temporary_folder
 from suite.records.plain_text import complain, one_line, say
+from suite.records.stores.claim import alone_in
 from suite.records.stores.mirror import on_this_machine
 from suite.records.stores.place import check_is_here
-from suite.records.temporary import remove_abandoned, temporary_folder
 
 RESULTS = Path("results/gate")
 THREADS = 1

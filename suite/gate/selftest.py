@@ -30,10 +30,10 @@ from suite.gate.side_by_side.rounds import SAMPLES
 from suite.gate.side_by_side.timing import TimingComparison
 from suite.gate.side_by_side.worker_client import FailedError
 from suite.gate.verdict import LATENCY
-from suite.records.claim import alone_in
-from suite.records.environment import commit, environment, source_digest
-from suite.records.store import write_whole
-from suite.records.temporary import remove_abandoned, temporary_folder
+from suite.records.machine.environment import commit, environment, source_digest
+from suite.records.machine.temporary import remove_abandoned, temporary_folder
+from suite.records.stores.claim import alone_in
+from suite.records.stores.store import write_whole
 from suite.statistics.proportions import wilson
 
 ABOUT, RUNS, TABLE = "selftest.json", "runs.jsonl", ".csv.gz"

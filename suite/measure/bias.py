@@ -28,7 +28,7 @@ from suite.measure.devices.cuda_graph import captured
 from suite.measure.meter import Meter
 from suite.measure.rotated_buffers import LEAST_COPIES
 from suite.process.streams import ended
-from suite.records.store import write_named
+from suite.records.stores.store import write_named
 
 TOLERANCE = 0.03
 SIZES_BYTES = (16_000_000, 64_000_000, 151_000_000, 537_000_000)

@@ -24,7 +24,7 @@ from suite.measure.precision import set_matmul_precision
 from suite.measure.runner import measure_case, measure_launch
 from suite.measure.stateful import run_stateful
 from suite.measure.workload import UnsupportedError
-from suite.records.limits import available_bytes
+from suite.records.machine.limits import available_bytes
 from suite.records.record import REFUSED_UNRUN, Status
 
 MEASURED_BY: Mapping[str, Callable[..., tuple[Status, str | None]]] = {

@@ -13,7 +13,7 @@ from statistics import median
 import torch
 
 from suite.measure.meter import Meter, Probe, Seen
-from suite.records.limits import available_bytes
+from suite.records.machine.limits import available_bytes
 from suite.records.record import Reading
 
 FLUSHED = 2.0

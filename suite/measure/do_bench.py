@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from suite.measure.devices.cuda_clock import CudaFlush, event_clock, l2_bytes
 from suite.measure.meter import Meter
 from suite.process.streams import ended
-from suite.records.store import write_named
+from suite.records.stores.store import write_named
 
 TOLERANCE = 0.03
 STEPS = 100

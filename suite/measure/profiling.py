@@ -16,8 +16,8 @@ from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from suite.measure.meter import Meter, Seen
+from suite.records.machine.temporary import temporary_folder
 from suite.records.record import TRACE as TRACE
-from suite.records.temporary import temporary_folder
 
 LONGEST_KERNEL_NAME = 120
 VIEWS = frozenset(

@@ -22,9 +22,9 @@ from types import TracebackType
 from typing import Any
 
 from suite.measure.stopped import StoppedWatch
-from suite.records.limits import oom_kills
+from suite.records.machine.limits import oom_kills
+from suite.records.machine.temporary import temporary_folder
 from suite.records.record import Status
-from suite.records.temporary import temporary_folder
 
 FORKS = sys.platform == "linux"
 LONGEST_SOCKET_PATH, SOCKET = 107, "/suite-workers-12345678/listener-12345678"

@@ -31,8 +31,8 @@ from suite.console.values import Cost, latency
 from suite.records.derived import started_at
 from suite.records.metrics import METRICS
 from suite.records.record import CorruptRecordError, Record, Status
-from suite.records.store import read_readings, reading_rows, rows_of_readings
 from suite.records.stores.place import is_store
+from suite.records.stores.store import read_readings, reading_rows, rows_of_readings
 from suite.report.model.by_setting import experiments_by
 from suite.report.model.experiment import Experiment
 from suite.report.model.outcome import Outcome, outcome_of

@@ -16,9 +16,9 @@ from typing import Any
 from suite.configuration.files import in_phase
 from suite.records import labels
 from suite.records.aliases import CAME_LATER, axes_by_one_name, axes_today, pairs_today, settings_today
-from suite.records.code import code_digest
-from suite.records.environment import machine_id, machine_kind
-from suite.records.privacy import of_setting
+from suite.records.machine.code import code_digest
+from suite.records.machine.environment import machine_id, machine_kind
+from suite.records.machine.privacy import of_setting
 
 NEVER_IN_ID = (
     "measure",

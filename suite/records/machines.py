@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from suite.records.privacy import without_paths
+from suite.records.machine.privacy import without_paths
 from suite.records.record import Record
 
 SHORT_ID, LONGEST_NAME = 4, 60

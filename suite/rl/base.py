@@ -24,7 +24,7 @@ from suite.lm.training import Example, Limits, NotFiniteError, batch_of, train_o
 from suite.measure.artifact_cache import cached_artifact
 from suite.measure.rng import python_rng, torch_rng
 from suite.measure.stateful import WorkloadFailedError
-from suite.records.code import code_digest
+from suite.records.machine.code import code_digest
 from suite.rl.plan import RlPlan
 from suite.rl.tasks.task import draw
 

@@ -15,7 +15,7 @@ from suite.measure.artifact_cache import cached_artifact
 from suite.measure.meter import Meter
 from suite.measure.stateful import WorkloadFailedError
 from suite.records.case import comparable
-from suite.records.code import code_named_in
+from suite.records.machine.code import code_named_in
 from suite.records.metrics import EVALUATE
 from suite.rl.base import artifact_key, new_decoder
 from suite.rl.plan import RlPlan

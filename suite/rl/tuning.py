@@ -15,7 +15,7 @@ from typing import Any
 from suite.measure.rng import python_rng
 from suite.records.metrics import EVALUATE
 from suite.records.record import Record, Status
-from suite.records.store import read_contents
+from suite.records.stores.store import read_contents
 
 TRIAL = "trial"
 STRATA = 8

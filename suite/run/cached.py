@@ -6,13 +6,13 @@ from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 
-from suite.records.claim import run_folders
 from suite.records.derived import started_at
 from suite.records.plain_text import one_line
 from suite.records.record import REFUSED_UNRUN, CorruptRecordError, Record, Status
-from suite.records.store import StoredRecord, each_run, has_record, read_record, withdrawal_of
+from suite.records.stores.claim import run_folders
 from suite.records.stores.place import shown
-from suite.records.walk import Damage
+from suite.records.stores.store import StoredRecord, each_run, has_record, read_record, withdrawal_of
+from suite.records.stores.walk import Damage
 from suite.run.job import Job
 
 Notice = Callable[[str], None]

@@ -15,8 +15,8 @@ from suite.measure.repeats import Effort
 from suite.measure.telemetry.sampler import checked
 from suite.records import numbers
 from suite.records.case import Case, case_from, run_key, run_key_on, without_inapplicable
-from suite.records.environment import gpu_memory_bytes
-from suite.records.limits import capacity_bytes, most_threads
+from suite.records.machine.environment import gpu_memory_bytes
+from suite.records.machine.limits import capacity_bytes, most_threads
 from suite.theory.roofline import MeasuredCeilings
 
 LARGEST = 2**63 - 1

@@ -16,13 +16,13 @@ from suite.measure.repeats import Effort, shortfall
 from suite.measure.telemetry.sampler import Telemetry, Watch
 from suite.measure.worker import FORKS, TaskInterruptedError, Worker
 from suite.records.case import Case
-from suite.records.claim import NAME_LENGTH, Claim
-from suite.records.code import code_digest
 from suite.records.derived import by_launch
-from suite.records.environment import commit, environment, source_digest
+from suite.records.machine.code import code_digest
+from suite.records.machine.environment import commit, environment, source_digest
 from suite.records.record import OVERRIDES, REFUSED_UNRUN, Evidence, Reading, Record, Status, constant_readings
-from suite.records.store import StoredRecord, write_record
-from suite.records.telemetry import TELEMETRY, series_bytes
+from suite.records.stores.claim import NAME_LENGTH, Claim
+from suite.records.stores.store import StoredRecord, write_record
+from suite.records.stores.telemetry import TELEMETRY, series_bytes
 from suite.run.job import Job
 from suite.statistics.intervals import lag1_autocorrelation
 from suite.theory.roofline import MeasuredCeilings

@@ -17,9 +17,9 @@ from threading import Condition
 from suite.measure.worker import TaskInterruptedError
 from suite.process.signals import Interruptions
 from suite.process.streams import INTERRUPTED
+from suite.records.machine.temporary import remove_abandoned
 from suite.records.record import Record, Status
 from suite.records.stores.folder import ResultsFolder, results_folder
-from suite.records.temporary import remove_abandoned
 from suite.run.cached import Notice
 from suite.run.job import Job
 from suite.run.launchers.launcher import Launcher, Slot, SlotLostError

@@ -13,7 +13,7 @@ from suite.attention.check import compare, reference_rows, relative_error
 from suite.attention.cpp_decode import kernel
 from suite.attention.problem import visible_keys
 from suite.measure.workload import UnsupportedError
-from suite.records.user_cache import KERNELS
+from suite.records.machine.user_cache import KERNELS
 from tests.kernels import decode_cases
 from tests.kernels.shapes import GQA_8, LARGE_BLOCKS, SHAPES, drawn
 

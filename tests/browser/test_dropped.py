@@ -8,7 +8,7 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
-from suite.records.store import RECORD, SAMPLES
+from suite.records.stores.store import RECORD, SAMPLES
 from tests.browser.looking import figure_of, go, names
 from tests.records.factory import build, store
 from tools.hostile.mutations import by_chance, rewritten

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from suite.records.store import read_contents
+from suite.records.stores.store import read_contents
 from tests.browser.conftest import written
 from tests.browser.looking import column, go, saved_rows, wait_until
 from tests.records.factory import build, store

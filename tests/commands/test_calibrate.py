@@ -10,7 +10,7 @@ from suite.commands.run import main
 from suite.configuration.files import read_choice
 from suite.records import numbers
 from suite.records.record import Evidence, Reading, Status
-from suite.records.store import read_contents
+from suite.records.stores.store import read_contents
 from suite.report.command import report
 from suite.report.model.timed_kernels import timed_kernel, timed_prefill
 from suite.theory.calibration import Cell, decode_kernel, read_calibration

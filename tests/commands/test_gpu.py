@@ -26,7 +26,7 @@ from suite.commands.gpu_parts import (
 from suite.compose.compose import compose
 from suite.compose.sweeps import is_left_out
 from suite.configuration.files import choices, conf_dir, read_yaml
-from suite.records.claim import alone_in
+from suite.records.stores.claim import alone_in
 from suite.run.job import job_of
 from tests.conftest import heard
 from tests.lm.checkpoint.test_sizes import LLAMA

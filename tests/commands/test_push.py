@@ -9,12 +9,12 @@ import pytest
 
 from suite.commands.push import push
 from suite.commands.results import verify
-from suite.records.board import INDEX, READING_ROWS, card
-from suite.records.board import WITHDRAWN as WITHDRAWN_ROWS
 from suite.records.record import Status
-from suite.records.store import read_contents
-from suite.records.tables import MOST_ROWS
-from suite.records.withdrawn import WITHDRAWN
+from suite.records.stores.board import INDEX, READING_ROWS, card
+from suite.records.stores.board import WITHDRAWN as WITHDRAWN_ROWS
+from suite.records.stores.store import read_contents
+from suite.records.stores.tables import MOST_ROWS
+from suite.records.stores.withdrawn import WITHDRAWN
 from tests.records.factory import build, store
 
 pytest.importorskip("fsspec", reason="needs fsspec, which torch brings")

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from suite.commands.results import list_runs, merge, pack, show, verify
-from suite.records import walk
-from suite.records.claim import claim_folder
-from suite.records.environment import machine_id
+from suite.records.machine.environment import machine_id
 from suite.records.record import Status
-from suite.records.store import read_contents
+from suite.records.stores import walk
+from suite.records.stores.claim import claim_folder
+from suite.records.stores.store import read_contents
 from tests.records.factory import build, store
 from tools.hostile.folders import FOLDERS
 from tools.hostile.texts import TEXTS, harmful

@@ -21,14 +21,14 @@ from suite.commands.run import main
 from suite.compose.compose import compose
 from suite.compose.sweeps import is_left_out
 from suite.records.case import comparable
+from suite.records.machine.temporary import remove_abandoned
 from suite.records.record import Evidence, Status
-from suite.records.store import read_contents, read_record
-from suite.records.temporary import remove_abandoned
+from suite.records.stores.store import read_contents, read_record
 from suite.run.job import job_of
 from suite.run.recorder import SharedState
 from tests.conftest import heard
 from tests.records.factory import committed
-from tests.records.test_code import forget_code
+from tests.records.machine.test_code import forget_code
 from tests.report.reading import whole_text
 
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,7 @@ import pytest
 from suite.commands.run import main
 from suite.compose.compose import compose
 from suite.compose.sweeps import checked_parts, overrides_of, without_left_out
-from suite.records.store import read_contents
+from suite.records.stores.store import read_contents
 from suite.run.job import job_of
 from tests.commands.test_run import FOREIGN, SMALL
 

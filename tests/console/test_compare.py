@@ -8,7 +8,7 @@ import pytest
 import suite
 from suite.console.compare import between_folders, between_two, by_machine, by_setting, headline
 from suite.console.summary import Entry, summary_of
-from suite.records.store import read_contents
+from suite.records.stores.store import read_contents
 from tests.records.factory import build
 from tests.report.compress_records import compress_record
 from tests.report.quality_records import arm, mla

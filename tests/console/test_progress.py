@@ -15,7 +15,7 @@ from suite.console.progress import Terminal
 from suite.console.record import answer, marks_of
 from suite.console.summary import summary_of
 from suite.records.record import Status
-from suite.records.store import StoredRecord
+from suite.records.stores.store import StoredRecord
 from tests.records.factory import build
 from tests.report.quality_records import arm
 from tools.hostile.texts import SPACED, TEXTS, harmful

@@ -14,7 +14,7 @@ from suite.gate.rules.fingerprint import is_judged_by_seed
 from suite.gate.stored.seed_pairs import judging_of
 from suite.records.case import comparable, without
 from suite.records.record import Status
-from suite.records.store import read_contents
+from suite.records.stores.store import read_contents
 from suite.run.job import job_of
 from tests.records.factory import build, committed
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from suite.measure.telemetry.nvml import Nvml
 from suite.measure.telemetry.source import Target
-from suite.records.environment import gpu_names
+from suite.records.machine.environment import gpu_names
 from tests.fake_nvml import driver
 from tests.fake_nvml.driver import FIRST, SONAME
 

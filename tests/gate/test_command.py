@@ -24,8 +24,8 @@ from suite.gate.rules.decision import LEAST_LAUNCHES, Decisions
 from suite.gate.side_by_side import revisions
 from suite.gate.stored.benchmark_json import read_run
 from suite.gate.verdict import Outcome
+from suite.records.machine.temporary import remove_abandoned
 from suite.records.record import Status
-from suite.records.temporary import remove_abandoned
 from tests.conftest import heard
 from tests.gate.repositories import LIGHT_WORKER, light, repository
 from tests.gate.stored_runs import run, stored

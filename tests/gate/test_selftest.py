@@ -33,7 +33,7 @@ from suite.gate.selftest import (
 from suite.gate.side_by_side.revisions import BenchmarkCase
 from suite.gate.side_by_side.rounds import SAMPLES
 from suite.gate.side_by_side.worker_client import FailedError, Spent
-from suite.records.claim import alone_in
+from suite.records.stores.claim import alone_in
 from suite.statistics.proportions import wilson
 
 PLAN = Plan(sweep="gate", seconds=30.0, identical_runs=3, slowed_runs=2, one_process_runs=0, busy=0)

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from suite.records.record import OVERRIDES, Status
-from suite.records.store import read_contents
+from suite.records.stores.store import read_contents
 
 ROOT = Path(__file__).parents[2]
 SMALL = ("geometry=tiny", "measure=smoke", "telemetry=off")

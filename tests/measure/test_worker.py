@@ -16,8 +16,8 @@ import pytest
 from suite.measure import stopped
 from suite.measure.rng import seed_of
 from suite.measure.worker import FORKS, TaskInterruptedError, Worker
+from suite.records.machine.temporary import remove_abandoned
 from suite.records.record import Status
-from suite.records.temporary import remove_abandoned
 from suite.theory.roofline import MeasuredCeilings
 
 ROOT = Path(__file__).parents[2]

@@ -18,7 +18,7 @@ from suite.lm.checkpoint.tokenizer import tokenizer_of
 from suite.lm.packed import PackedDecoder, packs
 from suite.measure.workload import UnsupportedError
 from suite.records.record import Status
-from suite.records.store import read_contents
+from suite.records.stores.store import read_contents
 from suite.rl.policy import FORM, CheckpointVocabulary
 from suite.rl.tasks.sorting import Sorting
 

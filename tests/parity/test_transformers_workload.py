@@ -9,7 +9,7 @@ from suite.configuration.files import read_choice, read_yaml
 from suite.measure.meter import Meter
 from suite.measure.workload import IncorrectError, UnsupportedError
 from suite.records.record import Status
-from suite.records.store import read_contents
+from suite.records.stores.store import read_contents
 from tests.parity.transformers_workload import TransformersWorkload
 
 CONF = Path(__file__).parent / "conf"

@@ -10,7 +10,7 @@ import pytest
 from suite import __main__ as command_line
 from suite.process.streams import ended
 from suite.records.plain_text import complain
-from suite.records.store import read_contents
+from suite.records.stores.store import read_contents
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="redirects as a POSIX shell does")

@@ -8,7 +8,7 @@ from suite.quality.tasks import tiers
 from suite.quality.tasks.two_hop import TwoHop
 from suite.records.metrics import METRICS
 from suite.records.record import Status
-from suite.records.store import read_contents
+from suite.records.stores.store import read_contents
 from suite.run.job import job_of
 from tests.measure import stateful_runs
 from tests.quality.cases import TINY_QUALITY, settings

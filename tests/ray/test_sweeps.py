@@ -8,9 +8,9 @@ from collections import Counter
 
 import pytest
 
-from suite.records.environment import machine_id
+from suite.records.machine.environment import machine_id
 from suite.records.record import Status
-from suite.records.store import read_contents
+from suite.records.stores.store import read_contents
 from tests.ray.cluster import TOKEN, environment, forks, started, sweep, two_nodes
 
 MANY, FEWER = "seq_len=range(20,60)", "seq_len=range(20,36)"

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from suite.records.record import Reading, Record
-from suite.records.store import read_record
-from suite.records.telemetry import Sample, read_series
+from suite.records.stores.store import read_record
+from suite.records.stores.telemetry import Sample, read_series
 from tests.records.factory import REFERENCE, build, committed
 
 MEASURED = REFERENCE / "cpu_variants" / "variants"

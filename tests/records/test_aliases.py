@@ -13,11 +13,11 @@ from suite.configuration.files import in_phase, read_choice
 from suite.records import aliases
 from suite.records.aliases import SETTINGS, settings_today
 from suite.records.case import comparable
-from suite.records.code import code_named_in
+from suite.records.machine.code import code_named_in
 from suite.records.metrics import METRICS
 from suite.records.record import record_from_json
-from suite.records.store import SAMPLES, read_file, read_record
-from suite.records.tables import LARGEST_TABLE_BYTES
+from suite.records.stores.store import SAMPLES, read_file, read_record
+from suite.records.stores.tables import LARGEST_TABLE_BYTES
 from tests.records.factory import REFERENCE, committed
 
 TIERS = ["workload=quality", "task=tiers"]

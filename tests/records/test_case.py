@@ -3,9 +3,9 @@
 import pytest
 
 from suite.configuration.files import in_phase, read_choice
-from suite.records import environment
 from suite.records.case import Case, case_from, comparable, run_key, shared, without_inapplicable
-from suite.records.nvml import FoundGpus, ShownGpu, State
+from suite.records.machine import environment
+from suite.records.machine.nvml import FoundGpus, ShownGpu, State
 
 SETTINGS = {
     "workload": {
@@ -103,7 +103,7 @@ ANOTHER_GPU = FoundGpus(state=State.MEASURED, why="", gpus=[ShownGpu(label="gpu0
 def test_the_run_key_follows_the_machine(monkeypatch, part, other):
     case = Case(workload="attention", axes={})
     before = run_key(case, {})
-    monkeypatch.setattr(f"suite.records.environment.{part}", lambda: other)
+    monkeypatch.setattr(f"suite.records.machine.environment.{part}", lambda: other)
     environment.machine_id.cache_clear()
     elsewhere = run_key(case, {})
     monkeypatch.undo()
@@ -125,7 +125,7 @@ def test_machines_alike_share_the_key_of_a_spread_sweep(monkeypatch, part, other
     case = Case(workload="attention", axes={})
     before = run_key(case, {}, spread=True)
     assert before != run_key(case, {})
-    monkeypatch.setattr(f"suite.records.environment.{part}", lambda: other)
+    monkeypatch.setattr(f"suite.records.machine.environment.{part}", lambda: other)
     environment.machine_kind.cache_clear()
     elsewhere = run_key(case, {}, spread=True)
     monkeypatch.undo()

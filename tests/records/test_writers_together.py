@@ -12,14 +12,15 @@ from suite.commands.results import pack, verify
 from suite.gate.history.commits import save_note
 from suite.gate.history.snapshot import snapshot_of
 from suite.gate.rules.acceptances import CorruptAcceptancesError, accept, read_acceptances
-from suite.records import pack as packs
-from suite.records import walk
-from suite.records.archive import write_pack
-from suite.records.claim import alone_in, claim_folder
-from suite.records.git import git
-from suite.records.pack import PACK, packed_file, read_pack
+from suite.records.machine.git import git
 from suite.records.record import RECORD, SAMPLES, CorruptRecordError
-from suite.records.store import (
+from suite.records.stores import pack as packs
+from suite.records.stores import walk
+from suite.records.stores.archive import write_pack
+from suite.records.stores.claim import alone_in, claim_folder
+from suite.records.stores.pack import PACK, packed_file, read_pack
+from suite.records.stores.place import locks_of
+from suite.records.stores.store import (
     LOCK,
     PART,
     each_run,
@@ -30,8 +31,7 @@ from suite.records.store import (
     write_named,
     write_record,
 )
-from suite.records.stores.place import locks_of
-from suite.records.walk import folders_below
+from suite.records.stores.walk import folders_below
 from tests.records.factory import build, store
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
@@ -151,7 +151,7 @@ def test_a_file_that_is_packed_between_look_and_reading_is_read(sweep, monkeypat
             assert pack([sweep], remove=True) == 0
         return looks[-1]
 
-    monkeypatch.setattr("suite.records.store.packed_file", look)
+    monkeypatch.setattr("suite.records.stores.store.packed_file", look)
     assert read_file(run / name, 1 << 20) == content
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from suite.records.plain_text import one_line
 from suite.records.record import Status
-from suite.records.store import LONGEST_RECORD_BYTES, READINGS
+from suite.records.stores.store import LONGEST_RECORD_BYTES, READINGS
 from tests.records.factory import build, store
 
 COUNT = 200

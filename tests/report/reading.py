@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from suite.records.record import Record
-from suite.records.telemetry import Sample
+from suite.records.stores.telemetry import Sample
 from suite.report.blocks import Section, Table
 from suite.report.model.results import Results, read_results
 from suite.report.page.texts import load_texts

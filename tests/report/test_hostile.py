@@ -12,7 +12,7 @@ import plotly.graph_objects
 import pytest
 
 from suite.records.record import Status
-from suite.records.telemetry import Sample
+from suite.records.stores.telemetry import Sample
 from suite.report.command import render_sections, report
 from suite.report.model.results import read_results
 from suite.report.page.page import in_script

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from suite.commands.results import list_runs, merge, show, verify
-from suite.records.store import read_contents
+from suite.records.stores.store import read_contents
 from suite.report.command import report
 from suite.report.page.csv import RUNS_IN_A_SPREADSHEET
 from tests.records.factory import build, store

@@ -8,7 +8,7 @@ import re
 from plotly.offline import get_plotlyjs
 
 from suite.configuration.files import read_yaml
-from suite.records.privacy import scrubbed
+from suite.records.machine.privacy import scrubbed
 from suite.records.record import Status
 from suite.report.blocks import Figure, Head, Section, Table, View, say
 from suite.report.command import report

@@ -9,7 +9,7 @@ from suite.commands.run import main
 from suite.configuration.files import read_choice
 from suite.lm.checkpoint.locate import missing
 from suite.records.record import Status
-from suite.records.store import read_contents
+from suite.records.stores.store import read_contents
 from suite.rl.policy import LONGEST_PROMPT, TaskVocabulary
 from suite.rl.tasks.task import Item
 from tests.lm.checkpoint.test_sizes import LLAMA

@@ -14,7 +14,7 @@ from suite.compose.compose import compose
 from suite.configuration.files import read_choice
 from suite.records.metrics import METRICS, PHASES
 from suite.records.record import Status
-from suite.records.store import read_contents
+from suite.records.stores.store import read_contents
 from suite.rl.tasks.sorting import Sorting
 from suite.rl.tasks.task import is_held_out
 from suite.run.job import job_of

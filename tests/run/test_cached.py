@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from suite.records.code import code_digest
-from suite.records.environment import machine_id
+from suite.records.machine.code import code_digest
+from suite.records.machine.environment import machine_id
 from suite.records.record import REFUSED_UNRUN, Status
-from suite.records.withdrawn import WITHDRAWN
+from suite.records.stores.withdrawn import WITHDRAWN
 from suite.run.cached import find_on_any_machine, runs_by_case
 from tests.records.factory import build, store
 from tests.run.test_side_by_side import SMALL, jobs_of

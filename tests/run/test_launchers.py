@@ -9,7 +9,7 @@ import pytest
 from suite.commands.run import main
 from suite.compose.compose import compose
 from suite.records.record import OVERRIDES, Status
-from suite.records.store import read_contents
+from suite.records.stores.store import read_contents
 from suite.run.job import job_of
 from suite.run.launchers.launcher import SlotLostError, launcher_of
 from suite.run.launchers.local import LocalLauncher

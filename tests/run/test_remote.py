@@ -9,8 +9,8 @@ import time
 import pytest
 
 from suite.compose.compose import compose
-from suite.records.code import code_digest
-from suite.records.environment import environment, source_digest
+from suite.records.machine.code import code_digest
+from suite.records.machine.environment import environment, source_digest
 from suite.records.record import OVERRIDES, Status
 from suite.run.job import job_of
 from suite.run.launchers.remote import Answer, Errand, RemoteWorker, Terms, fork_server, others_on_gpus

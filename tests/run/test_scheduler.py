@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from suite.records.record import Status
-from suite.records.withdrawn import WITHDRAWN
+from suite.records.stores.withdrawn import WITHDRAWN
 from suite.run.cached import find_cached_record
 from suite.run.scheduler import Outcome
 from tests.records.factory import build, store

@@ -13,9 +13,9 @@ import pytest
 
 from suite.compose.compose import compose
 from suite.process.signals import Interruptions
-from suite.records.limits import most_threads
+from suite.records.machine.limits import most_threads
 from suite.records.record import Status
-from suite.records.store import read_contents
+from suite.records.stores.store import read_contents
 from suite.run.job import job_of
 from suite.run.launchers.local import refuse_workers
 from suite.run.scheduler import JobQueue, execute, run_all

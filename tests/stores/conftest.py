@@ -9,7 +9,7 @@ from threading import Lock, Thread
 
 import pytest
 
-from suite.records.user_cache import KERNELS, kernels_folder
+from suite.records.machine.user_cache import KERNELS, kernels_folder
 
 FOLDER_OF_KERNELS = str(kernels_folder())
 """A machine of its own would build a decode kernel again."""

@@ -11,8 +11,8 @@ from threading import Event
 
 import pytest
 
-from suite.records.claim import NAME_LENGTH
 from suite.records.stores import folder
+from suite.records.stores.claim import NAME_LENGTH
 from suite.records.stores.folder import StoreFolder
 from suite.records.stores.objects import ObjectStore, open_store
 from tests.records.factory import build, store

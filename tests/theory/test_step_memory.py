@@ -8,7 +8,7 @@ import pytest
 from suite.configuration.files import read_choice
 from suite.records.holdings import KINDS, OTHER, OWNERS, PEAK
 from suite.records.record import Status
-from suite.records.store import read_contents
+from suite.records.stores.store import read_contents
 from suite.rl.memory.plan import COMPUTED_DTYPE, ELEMENT_BYTES, RlMemoryPlan
 from suite.rl.memory.plan import TRAINED_BYTES as PLANS_TRAINED_BYTES
 from suite.rl.memory.workload import DIVIDED as PROJECTIONS_DIVIDED

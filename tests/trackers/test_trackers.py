@@ -8,7 +8,7 @@ import pytest
 
 from suite.commands.export import export
 from suite.records.record import Reading
-from suite.records.withdrawn import WITHDRAWN
+from suite.records.stores.withdrawn import WITHDRAWN
 from tests.records.factory import build, store
 
 

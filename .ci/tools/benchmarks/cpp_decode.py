@@ -19,7 +19,7 @@ from suite.attention.backends.eager import Eager
 from suite.attention.backends.sdpa_folded import SdpaFolded
 from suite.attention.problem import Problem, ValueLayout
 from suite.measure.devices.ceilings import measure_ceilings
-from suite.records.environment import commit, cpu_model
+from suite.records.machine.environment import commit, cpu_model
 
 PRESSURE = Path("/proc/pressure/cpu")
 VARIANTS = {

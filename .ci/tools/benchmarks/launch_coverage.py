@@ -24,7 +24,7 @@ import numpy as np
 
 from suite.records.derived import by_launch
 from suite.records.record import Record, Status
-from suite.records.store import read_contents
+from suite.records.stores.store import read_contents
 from suite.statistics.intervals import QUARTILES_OF_NORMAL, launched_interval, median_interval
 
 CASES = {

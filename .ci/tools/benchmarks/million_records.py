@@ -28,10 +28,10 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from suite.records.board import INDEX, READING_ROWS, schema_of
-from suite.records.pack import PACK, pack_bytes
 from suite.records.record import RECORD, SAMPLES
-from suite.records.store import READINGS
+from suite.records.stores.board import INDEX, READING_ROWS, schema_of
+from suite.records.stores.pack import PACK, pack_bytes
+from suite.records.stores.store import READINGS
 from tests.records.factory import build
 
 IN_A_PACK, OF_A_MACHINE, READINGS_EACH, TABLES, ROWS_IN_A_FILE = 10_000, 100, 10, 500, 2_000_000

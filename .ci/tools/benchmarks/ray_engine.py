@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 
 from suite.records.record import Record
-from suite.records.store import read_contents
+from suite.records.stores.store import read_contents
 from tests.ray.cluster import environment, sweep, two_nodes
 
 STEPS = 8

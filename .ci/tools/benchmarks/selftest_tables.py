@@ -10,8 +10,8 @@ from typing import Any
 
 from suite.gate.selftest import TABLE
 from suite.gate.side_by_side.rounds import SAMPLES
-from suite.records.store import read_file
-from suite.records.tables import LARGEST_TABLE_BYTES
+from suite.records.stores.store import read_file
+from suite.records.stores.tables import LARGEST_TABLE_BYTES
 
 PACK = "samples.zip"
 

@@ -7,7 +7,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from suite.records.archive import pack
+from suite.records.stores.archive import pack
 from tests.records.factory import build, store
 from tools.hostile.attempt import CODES, Attempt, command
 

@@ -24,9 +24,9 @@ from suite.gate.output.files import write_judgement
 from suite.gate.rules.acceptances import ACCEPTED
 from suite.gate.rules.tolerances import Tolerances, machine_kind, noise_path
 from suite.process.streams import refusing
-from suite.records.environment import environment
-from suite.records.store import JUDGEMENT, RECORD
-from suite.records.withdrawn import WITHDRAWN
+from suite.records.machine.environment import environment
+from suite.records.stores.store import JUDGEMENT, RECORD
+from suite.records.stores.withdrawn import WITHDRAWN
 from tests.gate.history.made import history_of, judged
 from tests.gate.repositories import Repository
 from tests.gate.stored.benchmark_files import benchmark, content

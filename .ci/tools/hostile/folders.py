@@ -5,8 +5,8 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from suite.records.pack import PACK
-from suite.records.store import RECORD, SAMPLES, read_blocks
+from suite.records.stores.pack import PACK
+from suite.records.stores.store import RECORD, SAMPLES, read_blocks
 from tests.records.factory import build, committed, store
 from tools.hostile import mutations
 from tools.hostile.attempt import CODES, Attempt, command

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from suite.records.store import RECORD, SAMPLES
+from suite.records.stores.store import RECORD, SAMPLES
 from tools.hostile import texts
 
 ALL, WHOLE, VERIFY, NOBODY = "all", "whoever reads runs whole", "verify", "nobody"

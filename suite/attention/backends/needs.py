@@ -16,7 +16,7 @@ import torch
 
 from suite.attention.cpp_decode import kernel
 from suite.measure.workload import UnsupportedError
-from suite.records.user_cache import INDUCTOR, KERNELS
+from suite.records.machine.user_cache import INDUCTOR, KERNELS
 
 
 class AbsentError(UnsupportedError):

@@ -13,8 +13,8 @@ key-value head, and the new tokens beside them. From this follows what the kerne
   are joined by the logarithms of their sums of exponentials (T. Dao et al., "Flash-Decoding").
 
 It is built for the CPU at hand at its first use, in ten to twenty seconds, by the machinery with which torch compiles
-its own kernels, and is kept in the user's cache folder (`suite.records.user_cache`). Importing that machinery and
-asking it for the flags takes three seconds, so other processes load the kernel by its name.
+its own kernels, and is kept in the user's cache folder (`suite.records.machine.user_cache`). Importing that machinery
+and asking it for the flags takes three seconds, so other processes load the kernel by its name.
 """
 
 import ctypes
@@ -32,10 +32,10 @@ from filelock import FileLock
 from torch import Tensor
 from torch._C._profiler import _RecordFunctionFast as Watched  # torch.profiler.record_function takes ten microseconds
 
-from suite.records.environment import cpuinfo
-from suite.records.store import write_whole
-from suite.records.temporary import temporary_folder
-from suite.records.user_cache import kernels_folder, private_content
+from suite.records.machine.environment import cpuinfo
+from suite.records.machine.temporary import temporary_folder
+from suite.records.machine.user_cache import kernels_folder, private_content
+from suite.records.stores.store import write_whole
 
 SOURCES = ("problem.h", "rows.h", "tiles.h", "decode.cpp")
 FUNCTIONS = {torch.float32: "decode_float", torch.bfloat16: "decode_bfloat16"}

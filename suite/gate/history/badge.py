@@ -10,7 +10,7 @@ from typing import Any
 
 from suite.gate.selftest import RUNS, TWO_WORKERS, read_runs
 from suite.gate.verdict import Outcome
-from suite.records.store import write_named
+from suite.records.stores.store import write_named
 from suite.statistics.proportions import wilson
 
 LABEL = "false alarms"

@@ -12,9 +12,9 @@ from suite.gate.history.findings import find
 from suite.gate.history.series import lay_out
 from suite.gate.history.sources import newest_judgement, read_places
 from suite.gate.verdict import BROKEN, PASSED, CorruptJudgementError
-from suite.records.claim import alone_in
 from suite.records.plain_text import complain, say
-from suite.records.store import SUMMARY, Room, write_whole
+from suite.records.stores.claim import alone_in
+from suite.records.stores.store import SUMMARY, Room, write_whole
 from suite.statistics.change_points import Change, steps_at
 
 RESULTS = Path("results/gate")

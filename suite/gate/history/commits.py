@@ -17,9 +17,9 @@ from subprocess import CalledProcessError
 
 from suite.gate.history.snapshot import Snapshot, snapshot_from_line
 from suite.gate.side_by_side.revisions import resolved
-from suite.records.git import git
+from suite.records.machine.git import git
 from suite.records.record import CorruptRecordError
-from suite.records.store import LETTER_BYTES, VALUE_BYTES, Room
+from suite.records.stores.store import LETTER_BYTES, VALUE_BYTES, Room
 
 NOTES = "suite-gate"
 MOST_COMMITS = 10_000

@@ -18,8 +18,8 @@ from suite.gate.output.files import read_judgement
 from suite.gate.stored.benchmark_json import LARGEST_BYTES, MOST_CONTAINERS, MOST_VALUES
 from suite.gate.verdict import LATENCY, CorruptJudgementError
 from suite.records.record import CorruptRecordError
-from suite.records.store import JUDGEMENT, LETTER_BYTES, VALUE_BYTES, Room, read_file
-from suite.records.walk import Damage, folders_below
+from suite.records.stores.store import JUDGEMENT, LETTER_BYTES, VALUE_BYTES, Room, read_file
+from suite.records.stores.walk import Damage, folders_below
 
 SAVED_BY_PYTEST_BENCHMARK = re.compile(r"\d{4}_.*\.json")
 """Names that `--benchmark-save` and `--benchmark-autosave` give. A file that is named itself may have any."""

@@ -19,8 +19,8 @@ from typing import Any
 from suite.gate.output.files import without_secrets
 from suite.gate.rules.decision import AFTER, BEFORE, Benchmark, Sample
 from suite.gate.verdict import LATENCY, Judgement, Side, Verdict
-from suite.records.environment import cpu_model, machine_id
-from suite.records.store import write_named
+from suite.records.machine.environment import cpu_model, machine_id
+from suite.records.stores.store import write_named
 
 VERSION = "5.3.1"
 """The pytest-benchmark whose form this is."""

@@ -13,10 +13,10 @@ from typing import Any
 from suite.gate.output.github import markdown
 from suite.gate.output.junit import junit
 from suite.gate.verdict import CorruptJudgementError, Judgement, Side, Verdict, judgement_from_json
-from suite.records.privacy import scrubbed
+from suite.records.machine.privacy import scrubbed
 from suite.records.record import CorruptRecordError
-from suite.records.store import JUDGEMENT as JUDGEMENT
-from suite.records.store import JUNIT, LETTER_BYTES, SUMMARY, VALUE_BYTES, Room, read_file, write_whole
+from suite.records.stores.store import JUDGEMENT as JUDGEMENT
+from suite.records.stores.store import JUNIT, LETTER_BYTES, SUMMARY, VALUE_BYTES, Room, read_file, write_whole
 
 LARGEST_JUDGEMENT_BYTES = 16 << 20
 """The limit of a file that is loaded. A verdict is about a kilobyte; a larger file is none of ours."""
@@ -25,7 +25,7 @@ LARGEST_JUDGEMENT_BYTES = 16 << 20
 def write_judgement(judgement: Judgement, folder: Path, tables: Mapping[str, bytes]) -> None:
     """Write everything into the folder, made where it is not there. `tables`: further files, by name.
 
-    The summary comes first: by it `suite.records.store` knows a folder that was cut short from a run's.
+    The summary comes first: by it `suite.records.stores.store` knows a folder that was cut short from a run's.
     """
     public = without_secrets(judgement)
     text = json.dumps(_finite(public.as_json()), indent=1, allow_nan=False) + "\n"

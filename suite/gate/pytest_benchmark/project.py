@@ -12,7 +12,7 @@ from pathlib import Path
 from suite.gate.pytest_benchmark import worker
 from suite.gate.side_by_side.revisions import FOLDERS, SIDES, Revisions
 from suite.gate.side_by_side.worker_client import WorkerClient, WorkerError, interpreter
-from suite.records.git import git
+from suite.records.machine.git import git
 
 ENVIRONMENTS = (".venv", "venv")
 OLDEST = (3, 9)

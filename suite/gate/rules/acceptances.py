@@ -17,11 +17,11 @@ import yaml
 from suite.configuration.values import clipped, short_text
 from suite.gate.rules.tolerances import LONGEST_TEXT, matches, read_rows
 from suite.gate.verdict import Outcome, Verdict
-from suite.records.claim import alone_in
 from suite.records.metrics import METRICS, Better
 from suite.records.numbers import times
-from suite.records.store import write_named
+from suite.records.stores.claim import alone_in
 from suite.records.stores.place import locks_of
+from suite.records.stores.store import write_named
 
 ACCEPTED = Path("results/baseline/accepted.yaml")
 SCHEMA = 1

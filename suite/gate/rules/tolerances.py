@@ -15,10 +15,10 @@ import yaml
 from suite.configuration.files import conf_dir
 from suite.configuration.untrusted import parse_yaml
 from suite.configuration.values import clipped, number_between, one_of, short_text, whole_number
+from suite.records.machine.privacy import scrubbed
 from suite.records.metrics import METRICS
-from suite.records.privacy import scrubbed
 from suite.records.record import CorruptRecordError
-from suite.records.store import read_file, write_named
+from suite.records.stores.store import read_file, write_named
 
 KEYS = ("floor", "target", "metrics", "cases", "operators")
 LINE_KEYS = ("case", "span", "metric", "floor", "target")

@@ -20,11 +20,11 @@ from typing import Any
 from suite.gate.side_by_side.answers import checked_build, checked_operators
 from suite.gate.side_by_side.worker_client import WorkerClient, WorkerError
 from suite.gate.verdict import Side
-from suite.records.git import git
+from suite.records.machine.git import git
+from suite.records.machine.user_cache import INDUCTOR, KERNELS
 from suite.records.numbers import bytes_iec
 from suite.records.plain_text import complain
-from suite.records.store import JUDGEMENT
-from suite.records.user_cache import INDUCTOR, KERNELS
+from suite.records.stores.store import JUDGEMENT
 
 SIDES = ("before", "after")
 FOLDERS = ("older", "newer")

@@ -18,7 +18,7 @@ from suite.gate.side_by_side.answers import UNEXPLAINED, BadAnswerError, checked
 from suite.gate.side_by_side.csv_table import CsvTable
 from suite.gate.side_by_side.revisions import SIDES, key_of
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
-from suite.records.nvml import ShownGpu, find_gpus
+from suite.records.machine.nvml import ShownGpu, find_gpus
 
 T = TypeVar("T")
 PRESSURE = Path("/proc/pressure/cpu")

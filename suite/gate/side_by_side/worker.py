@@ -56,6 +56,7 @@ PLACES = {
     "sentence": ("suite.compose.compose", "suite.commands.run", "suite.run"),
     "job_of": ("suite.run.job", "suite.commands.run", "suite.run"),
     "locate": ("suite.configuration.files", "suite.configuration"),
+    "environment": ("suite.records.machine.environment", "suite.records.machine.environment"),
 }
 """Modules in which a tree has what the worker needs, today's first: the tree may be older than this file."""
 
@@ -160,12 +161,11 @@ class Worker:
         self._tree = Path(tree).resolve()
         sys.path[:0] = [tree, str(Path(tree, "src"))]
         import suite
-        from suite.records.environment import environment
 
         is_held = any((self._tree / folder / "suite").is_dir() for folder in ("", "src"))
         if is_held and _file_in(self._tree, suite.__name__) is None:
             raise RuntimeError("the tree holds a package `suite`, but another one was imported")
-        return {"protocol": PROTOCOL, "environment": environment(), **ceilings}
+        return {"protocol": PROTOCOL, "environment": _of_tree("environment")(), **ceilings}
 
     def expand(self, arguments: list[str]) -> dict[str, Any]:
         """Return the cases that Hydra makes of a command line, each with the settings it would run with."""

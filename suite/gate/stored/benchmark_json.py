@@ -25,8 +25,8 @@ from suite.gate.rules.tolerances import Tolerances
 from suite.gate.stored.case import BASELINE, CANDIDATE, FEWEST_RUNS, broken_verdict, compare_times, side
 from suite.gate.verdict import LATENCY, Judgement, Outcome, Side, Verdict
 from suite.records.record import RECORD, CorruptRecordError
-from suite.records.store import JUDGEMENT, read_file
-from suite.records.walk import Damage, folders_below
+from suite.records.stores.store import JUDGEMENT, read_file
+from suite.records.stores.walk import Damage, folders_below
 
 SUFFIX = ".json"
 VERSIONS = ("4.", "5.")

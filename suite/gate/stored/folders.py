@@ -19,7 +19,7 @@ from suite.gate.stored.seeds import by_arm, judge_arm
 from suite.gate.verdict import Judgement, Side, Verdict
 from suite.records.derived import started_at
 from suite.records.record import Record
-from suite.records.store import Contents, Room, read_contents
+from suite.records.stores.store import Contents, Room, read_contents
 from suite.statistics.paired import FEWEST_PAIRS
 
 

@@ -13,7 +13,7 @@ from suite.configuration.untrusted import parse_json
 from suite.configuration.values import clipped, number_between, whole_number
 from suite.lm.checkpoint.locate import PACKAGES, is_package
 from suite.records.record import CorruptRecordError
-from suite.records.store import read_file
+from suite.records.stores.store import read_file
 from suite.theory.decoder_shape import DecoderShape, decoder_shape
 
 CONFIG = "config.json"

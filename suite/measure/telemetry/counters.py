@@ -9,7 +9,7 @@ import pynvml
 
 from suite.measure.telemetry.nvml import is_same_gpu, is_split
 from suite.measure.telemetry.rapl import POWERCAP, packages
-from suite.records.nvml import State, find_gpus, reason_of
+from suite.records.machine.nvml import State, find_gpus, reason_of
 
 MILLI = 1e-3
 WHY_NO_ENERGY = {

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from suite.measure.telemetry.source import Seen, Source, Target
-from suite.records.nvml import State
+from suite.records.machine.nvml import State
 
 PRESSURE = Path("/proc/pressure")
 RESOURCES = ("cpu", "memory", "io")

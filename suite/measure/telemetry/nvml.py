@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pynvml
 
 from suite.measure.telemetry.source import Seen, Source, Target
-from suite.records.nvml import UNREADABLE, ShownGpu, State, find_gpus, reason_of
+from suite.records.machine.nvml import UNREADABLE, ShownGpu, State, find_gpus, reason_of
 
 GA100_PCI_IDS = range(0x2080, 0x2100)
 MILLI, KILO, MEGA, PERCENT = 1e-3, 1e3, 1e6, 1e-2

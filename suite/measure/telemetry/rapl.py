@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from suite.measure.telemetry.source import Seen, Source, Target
-from suite.records.nvml import State
+from suite.records.machine.nvml import State
 
 POWERCAP = Path("/sys/class/powercap")
 MICRO = 1e-6

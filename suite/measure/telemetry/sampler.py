@@ -14,8 +14,8 @@ from suite.configuration.files import locate
 from suite.configuration.values import clipped, one_of, positive_number
 from suite.measure.telemetry.source import Source, Target
 from suite.records import numbers
-from suite.records.nvml import State
-from suite.records.telemetry import Mark, Sample
+from suite.records.machine.nvml import State
+from suite.records.stores.telemetry import Mark, Sample
 
 SLOW_EVERY_TICKS = 10
 SLOWER_EVERY_SAMPLES = 250_000

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
-from suite.records.nvml import State
+from suite.records.machine.nvml import State
 
 
 class Seen(NamedTuple):
-    """One quantity of one device, now; names as in suite.records.telemetry."""
+    """One quantity of one device, now; names as in suite.records.stores.telemetry."""
 
     device: str
     quantity: str

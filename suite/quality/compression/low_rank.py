@@ -32,7 +32,7 @@ from torch import Tensor
 
 from suite.lm.decoder import Block, Decoder
 from suite.measure.artifact_cache import cached_artifact
-from suite.records.code import code_digest
+from suite.records.machine.code import code_digest
 
 FOLDER = "calibrations"
 

@@ -19,12 +19,12 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Protocol
 
-from suite.records.claim import NAME_LENGTH, Claim, alone_in, claim_folder, hold
 from suite.records.record import FILES, OVERRIDES
-from suite.records.store import RECORD, SAMPLES, has_record, read_blocks, read_record, write_whole
+from suite.records.stores.claim import NAME_LENGTH, Claim, alone_in, claim_folder, hold
 from suite.records.stores.mirror import CLAIM, WRITER, refresh
 from suite.records.stores.objects import ObjectStore, StoreError, open_store
 from suite.records.stores.place import mirror_of, own_of, url_of
+from suite.records.stores.store import RECORD, SAMPLES, has_record, read_blocks, read_record, write_whole
 
 RENEW_EVERY_S, STALE_AFTER_S = 30.0, 120.0
 OWNER, RUNS = ".owner", ".runs"

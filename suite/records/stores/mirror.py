@@ -17,16 +17,16 @@ from pathlib import Path
 
 from suite.configuration.untrusted import parse_json, read_bounded
 from suite.configuration.values import clipped
-from suite.records.claim import NAME_LENGTH, alone_in
-from suite.records.pack import LARGEST_PACK_BYTES, PACK
 from suite.records.plain_text import complain
 from suite.records.record import FILES, OVERRIDES, TRACE
-from suite.records.store import JUDGEMENT, LARGEST_TRACE_BYTES, LOCK, LONGEST_RECORD_BYTES, RECORD, write_whole
+from suite.records.stores.claim import NAME_LENGTH, alone_in
 from suite.records.stores.objects import Info, ObjectStore, StoreError, open_store
+from suite.records.stores.pack import LARGEST_PACK_BYTES, PACK
 from suite.records.stores.place import is_store, mirror_of, own_of, shown, url_in, url_of
-from suite.records.tables import LARGEST_TABLE_BYTES
-from suite.records.walk import MOST_IN_ALL, MOST_LEVELS
-from suite.records.withdrawn import LARGEST_LIST_BYTES, WITHDRAWN
+from suite.records.stores.store import JUDGEMENT, LARGEST_TRACE_BYTES, LOCK, LONGEST_RECORD_BYTES, RECORD, write_whole
+from suite.records.stores.tables import LARGEST_TABLE_BYTES
+from suite.records.stores.walk import MOST_IN_ALL, MOST_LEVELS
+from suite.records.stores.withdrawn import LARGEST_LIST_BYTES, WITHDRAWN
 
 LARGEST_JUDGEMENT_BYTES = 16 << 20
 MOST_BYTES = {

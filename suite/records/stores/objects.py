@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from suite.configuration.values import clipped
+from suite.records.machine.privacy import scrub
 from suite.records.plain_text import one_line
-from suite.records.privacy import scrub
-from suite.records.store import write_whole
-from suite.records.walk import MOST_IN_ALL, MOST_LEVELS
+from suite.records.stores.store import write_whole
+from suite.records.stores.walk import MOST_IN_ALL, MOST_LEVELS
 
 TRIES, BETWEEN_S, MOST_FOLDERS = 3, 0.2, 10_000
 EXTRAS = {"s3": "stores", "s3a": "stores", "hf": "board"}

@@ -10,7 +10,7 @@ import os
 import re
 from pathlib import Path
 
-from suite.records.user_cache import user_cache
+from suite.records.machine.user_cache import user_cache
 
 STORES = ("mla-grpo-suite", "stores")
 MIRROR, OWN = "mirror", "own"

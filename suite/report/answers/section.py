@@ -1,7 +1,7 @@
 """The claims as a table, for readers of Markdown and CSV: the page shows them as its answers."""
 
 from suite.records import numbers
-from suite.records.environment import machine_id
+from suite.records.machine.environment import machine_id
 from suite.report.answers.answers import build_answers
 from suite.report.blocks import Kind, Ruling, Section, Text, joined, say, section
 from suite.report.model.results import Results

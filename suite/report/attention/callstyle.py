@@ -9,7 +9,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import operators_of
-from suite.records.privacy import without_paths
+from suite.records.machine.privacy import without_paths
 from suite.report.attention.groups import any_of, told_apart
 from suite.report.attention.operators import MATH_PATH, attention_operator
 from suite.report.attention.timings import (

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from suite.records import numbers
 from suite.records.derived import operators_of
-from suite.records.privacy import without_paths
+from suite.records.machine.privacy import without_paths
 from suite.report.attention.timings import BACKEND, KERNEL, PHASE, Timing, one_a_record, timings
 from suite.report.blocks import Headline, Kind, Section, Text, joined, say, section
 from suite.report.model.experiment import grouped

@@ -15,10 +15,10 @@ from suite.records.derived import possible_time, started_at
 from suite.records.labels import distinct
 from suite.records.machines import machine_of
 from suite.records.record import Record
-from suite.records.store import Contents, Room, StoredRecord, read_contents
 from suite.records.stores.mirror import on_this_machine
 from suite.records.stores.place import shown
-from suite.records.walk import Damage, folders_below
+from suite.records.stores.store import Contents, Room, StoredRecord, read_contents
+from suite.records.stores.walk import Damage, folders_below
 from suite.report.model.machine_labels import machine_labels
 
 RESULTS = Path("results")

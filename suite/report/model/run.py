@@ -10,7 +10,7 @@ from typing import Any
 from suite.records.aliases import CAME_LATER
 from suite.records.case import as_typed, value_under
 from suite.records.derived import constant
-from suite.records.privacy import scrub, without_paths
+from suite.records.machine.privacy import scrub, without_paths
 from suite.records.record import Evidence, Record, Status
 from suite.report.blocks import Text
 from suite.report.model.labels import record_facets

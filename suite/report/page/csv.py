@@ -10,10 +10,10 @@ from io import StringIO
 from typing import Any
 
 from suite.records.derived import started_at
+from suite.records.machine.privacy import scrub
 from suite.records.plain_text import one_line
-from suite.records.privacy import scrub
 from suite.records.record import Record
-from suite.records.store import reading_rows
+from suite.records.stores.store import reading_rows
 from suite.report.blocks import Section
 from suite.report.model.results import Results
 

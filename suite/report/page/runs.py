@@ -11,8 +11,8 @@ from typing import Any
 
 from suite.records.case import command_of
 from suite.records.derived import by_launch, started_at
+from suite.records.machine.privacy import FREE_TEXTS, scrubbed
 from suite.records.machines import machine_of, plain_name, short_id
-from suite.records.privacy import FREE_TEXTS, scrubbed
 from suite.records.record import Reading, Record
 from suite.report.attention.timings import is_plausible
 from suite.report.model.experiment import grouped

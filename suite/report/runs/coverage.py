@@ -4,7 +4,7 @@ from collections import Counter
 from operator import itemgetter
 
 from suite.records import numbers
-from suite.records.privacy import scrub
+from suite.records.machine.privacy import scrub
 from suite.records.record import Status
 from suite.report.blocks import Headline, Kind, Section, Table, joined, say, section
 from suite.report.model.labels import record_facets

@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from suite.records import numbers
-from suite.records.telemetry import Mark
+from suite.records.stores.telemetry import Mark
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, joined, say, say_or, section
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import GREY, PURPLE, SKY, VERMILION, case_facets, variant_label

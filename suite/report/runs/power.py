@@ -5,7 +5,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import started_at
-from suite.records.telemetry import Mark, Sample
+from suite.records.stores.telemetry import Mark, Sample
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, say_or, section
 from suite.report.model import labels
 from suite.report.model.experiment import grouped

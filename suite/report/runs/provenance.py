@@ -8,7 +8,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import started_at, warnings_of
-from suite.records.privacy import scrub
+from suite.records.machine.privacy import scrub
 from suite.records.record import Record
 from suite.report.blocks import Headline, Joined, Kind, Say, Section, Table, Text, joined, say, say_or, section
 from suite.report.model.experiment import grouped

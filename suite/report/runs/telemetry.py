@@ -15,7 +15,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.record import CorruptRecordError, Record
-from suite.records.telemetry import Sample, read_series, telemetry_of
+from suite.records.stores.telemetry import Sample, read_series, telemetry_of
 from suite.report.blocks import Kind, Text, dotted, say
 from suite.report.model.labels import ALGORITHM, VARIANT, label_of, phase_name, rank, variant_label
 from suite.report.model.results import CurrentRecord, Results

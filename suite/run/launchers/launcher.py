@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from suite.compose.point import SweepPoint
 from suite.configuration.files import choices, locate
 from suite.configuration.values import whole_number
-from suite.records.store import StoredRecord
+from suite.records.stores.store import StoredRecord
 from suite.run.cached import Notice
 from suite.run.job import Job
 from suite.run.recorder import Measured, SharedState

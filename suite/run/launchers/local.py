@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any
 
 from suite.measure.worker import Worker
-from suite.records.limits import most_threads
-from suite.records.store import StoredRecord
+from suite.records.machine.limits import most_threads
+from suite.records.stores.store import StoredRecord
 from suite.run.cached import Notice, find_cached_record
 from suite.run.job import Job
 from suite.run.launchers.launcher import own_modules

@@ -31,13 +31,13 @@ from suite.configuration.values import positive_number, whole_number
 from suite.measure.worker import TaskInterruptedError
 from suite.process.signals import POLITE
 from suite.process.streams import CANNOT_JUDGE, CommandFailedError
-from suite.records.claim import NAME_LENGTH
-from suite.records.code import code_digest
-from suite.records.environment import commit, source_digest
-from suite.records.limits import most_threads
+from suite.records.machine.code import code_digest
+from suite.records.machine.environment import commit, source_digest
+from suite.records.machine.limits import most_threads
 from suite.records.plain_text import one_line
 from suite.records.record import OVERRIDES, Evidence, Record, Status
-from suite.records.store import StoredRecord
+from suite.records.stores.claim import NAME_LENGTH
+from suite.records.stores.store import StoredRecord
 from suite.run.cached import Notice, find_on_any_machine, newest_of_key, runs_by_case
 from suite.run.job import Job
 from suite.run.launchers.launcher import SlotLostError, own_modules

@@ -15,12 +15,12 @@ import psutil
 
 from suite.measure.worker import FORKS, Worker
 from suite.records.case import Case
-from suite.records.code import code_digest
-from suite.records.environment import environment, source_digest
-from suite.records.privacy import scrubbed
+from suite.records.machine.code import code_digest
+from suite.records.machine.environment import environment, source_digest
+from suite.records.machine.privacy import scrubbed
+from suite.records.machine.temporary import remove_abandoned, temporary_folder
 from suite.records.record import Record
-from suite.records.store import PRIVATE_PARTS
-from suite.records.temporary import remove_abandoned, temporary_folder
+from suite.records.stores.store import PRIVATE_PARTS
 from suite.run.job import Job, planned
 from suite.run.launchers.cores import Cores, CoreWatch, own_cores
 from suite.run.recorder import COMPLAINTS, MachineState, Measured, WorkerSlot, measure

@@ -7,7 +7,7 @@ import pytest
 from suite.gate.output import files
 from suite.gate.output.files import JUDGEMENT, read_judgement, write_judgement
 from suite.gate.verdict import CorruptJudgementError, Outcome, Side
-from suite.records.store import read_contents
+from suite.records.stores.store import read_contents
 from tests.gate.judgements import hostile, judgement, mixed, timing
 
 

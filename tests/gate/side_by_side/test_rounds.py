@@ -10,7 +10,7 @@ from suite.gate.rules.decision import AFTER, BEFORE, LEAST_ROUNDS, Benchmark
 from suite.gate.side_by_side import rounds
 from suite.gate.side_by_side.rounds import SAMPLES, SURROUNDINGS, BrokenSampleError, Rounds, Surroundings
 from suite.gate.side_by_side.worker_client import FailedError, Spent, UnsupportedHereError, WorkerError
-from suite.records.nvml import FoundGpus, State
+from suite.records.machine.nvml import FoundGpus, State
 from suite.records.record import CorruptRecordError
 from tests.fake_nvml.driver import FIRST, SECOND, device, needs_gcc
 

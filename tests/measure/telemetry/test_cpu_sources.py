@@ -13,8 +13,8 @@ from suite.measure.telemetry.rapl import Rapl
 from suite.measure.telemetry.sampler import mark_of
 from suite.measure.telemetry.source import Target
 from suite.measure.telemetry.worker import WorkerProcess
-from suite.records.nvml import State
-from suite.records.telemetry import Mark
+from suite.records.machine.nvml import State
+from suite.records.stores.telemetry import Mark
 
 NOBODY = Target()
 

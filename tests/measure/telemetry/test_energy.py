@@ -11,7 +11,7 @@ import pytest
 from suite.measure import energy
 from suite.measure.energy import EnergySchedule, Part, energy_of, take_energy, update_interval_s
 from suite.measure.telemetry.counters import EnergyCounter, NoCounter, energy_counter
-from suite.records.nvml import State
+from suite.records.machine.nvml import State
 from suite.records.record import Status
 from tests.fake_nvml import driver
 from tests.fake_nvml.driver import FIRST, device

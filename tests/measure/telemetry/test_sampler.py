@@ -9,8 +9,8 @@ from suite.measure.telemetry import sampler
 from suite.measure.telemetry.nvml import Nvml
 from suite.measure.telemetry.sampler import Telemetry, Watch, checked
 from suite.measure.telemetry.source import Seen, Source
-from suite.records.store import read_record
-from suite.records.telemetry import Mark, read_series
+from suite.records.stores.store import read_record
+from suite.records.stores.telemetry import Mark, read_series
 from tests.fake_nvml import driver
 from tests.fake_nvml.driver import FIRST, SECOND, device
 from tests.records.factory import build, store

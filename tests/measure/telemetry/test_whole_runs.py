@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 from suite.records.record import Status
-from suite.records.store import read_contents
-from suite.records.telemetry import Mark, gpus_of, read_series, telemetry_of
+from suite.records.stores.store import read_contents
+from suite.records.stores.telemetry import Mark, gpus_of, read_series, telemetry_of
 from tests.fake_nvml import driver
 from tests.fake_nvml.driver import FIRST, SECOND, device
 from tests.report.reading import whole_text

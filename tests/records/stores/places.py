@@ -7,10 +7,10 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from suite.records.store import RECORD
 from suite.records.stores.folder import StoreFolder
 from suite.records.stores.objects import ObjectStore, open_store
 from suite.records.stores.place import mirror_of
+from suite.records.stores.store import RECORD
 from tests.records.factory import build, store
 
 CACHE = "suite.records.stores.place.user_cache"

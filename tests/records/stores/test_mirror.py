@@ -3,15 +3,15 @@
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
-from suite.records.claim import NAME_LENGTH
-from suite.records.pack import PACK
 from suite.records.record import CorruptRecordError
-from suite.records.store import LOCK, LONGEST_RECORD_BYTES, RECORD, SAMPLES, read_contents, read_record
 from suite.records.stores import objects
+from suite.records.stores.claim import NAME_LENGTH
 from suite.records.stores.mirror import on_this_machine, refresh
 from suite.records.stores.objects import ObjectStore, StoreError, open_store
+from suite.records.stores.pack import PACK
 from suite.records.stores.place import mirror_of
-from suite.records.withdrawn import WITHDRAWN
+from suite.records.stores.store import LOCK, LONGEST_RECORD_BYTES, RECORD, SAMPLES, read_contents, read_record
+from suite.records.stores.withdrawn import WITHDRAWN
 from tests.records.factory import build, store
 from tests.records.stores.places import CACHE, Watched, names_in, new_url, objects_at, put
 
@@ -166,7 +166,7 @@ def test_only_runs_that_are_asked_for_are_fetched(tmp_path):
 
 
 def test_a_pack_in_a_store_is_read_as_its_runs(tmp_path):
-    from suite.records.archive import write_pack
+    from suite.records.stores.archive import write_pack
 
     url = new_url()
     folders = store(tmp_path / "there", build(), build())

@@ -1,7 +1,7 @@
 """What ran and what did not: each label's counts, and every case without a result with its reason."""
 
 from suite.records.record import Status
-from suite.records.store import RECORD
+from suite.records.stores.store import RECORD
 from suite.report.model.results import read_results
 from suite.report.runs.coverage import build
 from tests.records.factory import build as record_of

@@ -11,7 +11,7 @@ from suite.commands.run import main
 from suite.configuration.files import read_choice
 from suite.measure.task_loader import NeedsPackageError
 from suite.records.record import Status
-from suite.records.store import read_contents
+from suite.records.stores.store import read_contents
 from suite.rl.tasks import reasoning_gym
 from suite.rl.tasks.task import draw, make, tokens
 from tests.rl.cases import TINY_RL, plan

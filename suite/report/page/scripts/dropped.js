@@ -3,7 +3,7 @@ const droppedRuns = [];
 const RECORD = "record.json";
 const SAMPLES = "samples.parquet";
 const READING = [["span", "string"], ["metric", "string"], ["value", "number"]];
-const MOST_READINGS = 2_000_000; // of a table, as suite/records/tables.py has it
+const MOST_READINGS = 2_000_000; // of a table, as suite/records/stores/tables.py has it
 
 // A library that stands in the page compressed. The policy of the page allows the very text that comes out, by its hash.
 const runningLibraries = new Map();

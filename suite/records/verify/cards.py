@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from suite.records.record import Record
-from suite.records.telemetry import gpus_of
+from suite.records.stores.telemetry import gpus_of
 from suite.theory.hardware import Hardware, hardware_reported_as, load_hardware
 
 RAISED = 1.35

@@ -9,12 +9,12 @@ import pytest
 
 import suite
 from suite.commands.results import list_runs, merge, pack, show, verify
-from suite.records import pack as packs
-from suite.records.claim import WRITERS_LOCK, claim_folder
-from suite.records.pack import PACK, pack_bytes, read_pack
 from suite.records.record import OVERRIDES, CorruptRecordError
-from suite.records.store import read_contents, read_file, read_record, write_record
-from suite.records.telemetry import Sample, read_series
+from suite.records.stores import pack as packs
+from suite.records.stores.claim import WRITERS_LOCK, claim_folder
+from suite.records.stores.pack import PACK, pack_bytes, read_pack
+from suite.records.stores.store import read_contents, read_file, read_record, write_record
+from suite.records.stores.telemetry import Sample, read_series
 from tests.records.factory import build, store
 
 SERIES = [Sample(time_s=0.5, unix_s=1772359200.5, phase="measure", device="cpu", quantity="cpu_share", value=1.0)]
@@ -108,7 +108,7 @@ def test_what_is_no_whole_run_stays_a_folder(sweep, capsys):
 
 
 def test_a_pack_that_is_not_read_back_removes_nothing(sweep, monkeypatch, capsys):
-    monkeypatch.setattr("suite.records.archive.pack_bytes", lambda runs: pack_bytes(runs)[:-1])
+    monkeypatch.setattr("suite.records.stores.archive.pack_bytes", lambda runs: pack_bytes(runs)[:-1])
     assert pack([sweep], remove=True) == 4
     assert "was not packed" in capsys.readouterr().err
     assert len(read_contents([sweep]).stored) == 3

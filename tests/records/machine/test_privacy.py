@@ -7,8 +7,8 @@ import platform
 import pytest
 
 from suite.records.case import case_from
-from suite.records.privacy import scrub, scrubbed, without_paths
-from suite.records.store import read_record
+from suite.records.machine.privacy import scrub, scrubbed, without_paths
+from suite.records.stores.store import read_record
 from tests.records.factory import build, store
 
 SECRET = "hunter2-hunter2"

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from suite.records import walk
-from suite.records.walk import MOST_LEVELS, folders_below
+from suite.records.stores import walk
+from suite.records.stores.walk import MOST_LEVELS, folders_below
 
 
 def named(root):

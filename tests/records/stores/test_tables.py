@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from suite.records import tables
 from suite.records.record import CorruptRecordError, Reading
-from suite.records.store import READINGS
-from suite.records.tables import chunks_of, page_bytes
+from suite.records.stores import tables
+from suite.records.stores.store import READINGS
+from suite.records.stores.tables import chunks_of, page_bytes
 
 
 def readings(count):

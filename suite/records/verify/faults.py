@@ -4,20 +4,20 @@ any machine can have given it. `suite results verify`, `merge`, `push` and `expo
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from suite.records.claim import NAME_LENGTH
-from suite.records.copies import Copies
 from suite.records.derived import FIRST_YEAR, started_at
-from suite.records.environment import machine_id
-from suite.records.impossible import impossible_timings
+from suite.records.machine.environment import machine_id
+from suite.records.machine.privacy import scrubbed
 from suite.records.plain_text import complain
-from suite.records.plausible import implausible_readings
-from suite.records.plausible_series import implausible_series
-from suite.records.privacy import scrubbed
 from suite.records.record import RECORD, TELEMETRY, CorruptRecordError, Record, Status
-from suite.records.store import PRIVATE_PARTS, SAMPLES, StoredRecord, digest_of
+from suite.records.stores.claim import NAME_LENGTH
 from suite.records.stores.place import shown
-from suite.records.telemetry import check_series
-from suite.records.walk import Damage
+from suite.records.stores.store import PRIVATE_PARTS, SAMPLES, StoredRecord, digest_of
+from suite.records.stores.telemetry import check_series
+from suite.records.stores.walk import Damage
+from suite.records.verify.copies import Copies
+from suite.records.verify.impossible import impossible_timings
+from suite.records.verify.plausible import implausible_readings
+from suite.records.verify.plausible_series import implausible_series
 
 
 def whole_runs(

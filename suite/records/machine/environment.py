@@ -20,9 +20,9 @@ import psutil
 import pynvml
 
 from suite.configuration.files import conf_dir
-from suite.records.git import git
-from suite.records.limits import cpu_limit, memory_limit_bytes, usable_cpus
-from suite.records.nvml import FoundGpus, find_gpus
+from suite.records.machine.git import git
+from suite.records.machine.limits import cpu_limit, memory_limit_bytes, usable_cpus
+from suite.records.machine.nvml import FoundGpus, find_gpus
 
 GIT_TIMEOUT_S = 10
 BUNDLED = "COMMIT"
@@ -123,7 +123,7 @@ def _installation() -> str:
 @functools.cache
 def source_digest() -> str:
     """Return the sha256 over the package's Python and configuration files: right for dirty trees and for wheels."""
-    package = Path(__file__).resolve().parents[1]
+    package = Path(__file__).resolve().parents[2]
     digest = hashlib.sha256()
     for root, pattern in ((package, "*.py"), (conf_dir(), "*.yaml")):
         for path in sorted(root.rglob(pattern)):
@@ -135,7 +135,7 @@ def source_digest() -> str:
 def commit() -> dict[str, Any]:
     """Return the commit of the checkout that this package lies in, and whether it was changed; of a bundle without git
     the commit that it was made of. Empty elsewhere."""
-    return commit_of(Path(__file__).resolve().parents[2])
+    return commit_of(Path(__file__).resolve().parents[3])
 
 
 def commit_of(root: Path) -> dict[str, Any]:

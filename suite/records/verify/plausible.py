@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from suite.configuration.files import workload_definition
 from suite.records import numbers
-from suite.records.cards import memory_limit_bytes, number_of, power_limit_w, used_card
 from suite.records.holdings import ALLOCATOR_PEAK, PEAK
 from suite.records.metrics import METRICS, TRIVIAL_ACCURACY
 from suite.records.record import SAMPLES, Evidence, Reading, Record, Status
+from suite.records.verify.cards import memory_limit_bytes, number_of, power_limit_w, used_card
 
 TIMINGS = ("latency_s", "cold_latency_s")
 AMOUNTS = ("B", "FLOP", "FLOP/s", "B/s", "J", "W", "1/s")

@@ -10,12 +10,12 @@ from pathlib import Path
 import filelock
 import pytest
 
-from suite.records.claim import claim_folder, claim_new_folder, run_folders
-from suite.records.store import LOCK, read_contents, write_record
+from suite.records.stores.claim import claim_folder, claim_new_folder, run_folders
+from suite.records.stores.store import LOCK, read_contents, write_record
 from tests.records.factory import build, store
 
 KEY = build().run_key
-HOLD = "import sys; from pathlib import Path; from suite.records.claim import claim_folder; \
+HOLD = "import sys; from pathlib import Path; from suite.records.stores.claim import claim_folder; \
 claim = claim_folder(Path(sys.argv[1]), sys.argv[2]); print(claim is not None, flush=True); sys.stdin.read()"
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from suite.commands.results import verify
-from suite.records.impossible import impossible_timings
 from suite.records.record import Evidence
+from suite.records.verify.impossible import impossible_timings
 from tests.records.factory import build, store
 
 BYTES, H100_BYTES_PER_S = 1.51e8, 3.35e12

@@ -4,8 +4,8 @@ import pytest
 
 from suite.commands.results import list_runs, merge, show, verify
 from suite.records.record import CorruptRecordError
-from suite.records.store import read_contents
-from suite.records.withdrawn import WITHDRAWN, withdrawals_in
+from suite.records.stores.store import read_contents
+from suite.records.stores.withdrawn import WITHDRAWN, withdrawals_in
 from suite.report.model.results import read_results
 from suite.report.runs.coverage import build as coverage
 from tests.records.factory import build, store

@@ -18,14 +18,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from suite.records.claim import NAME_LENGTH
 from suite.records.derived import started_at
-from suite.records.pack import PACK, pack_bytes
 from suite.records.plain_text import one_line
 from suite.records.record import RECORD, SAMPLES, CorruptRecordError
-from suite.records.store import READINGS, StoredRecord, read_blocks
+from suite.records.stores.claim import NAME_LENGTH
 from suite.records.stores.objects import ObjectStore
-from suite.records.tables import MOST_ROWS, chunks_of, page_bytes
+from suite.records.stores.pack import PACK, pack_bytes
+from suite.records.stores.store import READINGS, StoredRecord, read_blocks
+from suite.records.stores.tables import MOST_ROWS, chunks_of, page_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,11 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suite.records.cards import GIB_OVER_GB, number_of, power_limits_w, specification_of
 from suite.records.derived import started_at
-from suite.records.plausible import ROUNDING, Found, and_more
 from suite.records.record import TELEMETRY, Record
-from suite.records.telemetry import gpus_of, series_batches, telemetry_of
+from suite.records.stores.telemetry import gpus_of, series_batches, telemetry_of
+from suite.records.verify.cards import GIB_OVER_GB, number_of, power_limits_w, specification_of
+from suite.records.verify.plausible import ROUNDING, Found, and_more
 
 if TYPE_CHECKING:
     import pyarrow as pa

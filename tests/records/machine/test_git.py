@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from suite.records import environment
-from suite.records.git import LOCAL_VARIABLES, git
+from suite.records.machine import environment
+from suite.records.machine.git import LOCAL_VARIABLES, git
 from tests.gate.repositories import repository
 
 

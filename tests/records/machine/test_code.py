@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
-from suite.records import code
 from suite.records.case import Case, run_key
-from suite.records.code import code_digest, code_named_in
+from suite.records.machine import code
+from suite.records.machine.code import code_digest, code_named_in
 
 PLAN = "suite.theory.attention_plan.AttentionPlan"
 

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from suite.records.record import RUN_KEY
-from suite.records.store import LOCK, has_record
+from suite.records.stores.store import LOCK, has_record
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

@@ -2,8 +2,8 @@
 
 import pytest
 
-from suite.records import environment
-from suite.records.environment import commit_of, gpu_memory_bytes, machine_id
+from suite.records.machine import environment
+from suite.records.machine.environment import commit_of, gpu_memory_bytes, machine_id
 from tests.fake_nvml import driver
 from tests.fake_nvml.driver import FIRST, SECOND, device
 

@@ -9,9 +9,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from suite.records.plausible import JUDGES, and_more, named_row, timing_series
 from suite.records.record import RECORD, TELEMETRY, Evidence, Record
-from suite.records.store import StoredRecord, digest_of
+from suite.records.stores.store import StoredRecord, digest_of
+from suite.records.verify.plausible import JUDGES, and_more, named_row, timing_series
 
 LEAST_DIFFERENT = 8
 """Different values without which two stretches may be alike by chance."""

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from suite.commands.results import merge, verify
-from suite.records.pack import PACK, pack_bytes, read_pack
 from suite.records.record import Evidence
-from suite.records.store import read_file
+from suite.records.stores.pack import PACK, pack_bytes, read_pack
+from suite.records.stores.store import read_file
 from tests.records.factory import REFERENCE, build, committed, store
 from tests.records.implausible_records import (
     ON_A_CPU,

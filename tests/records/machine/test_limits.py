@@ -1,8 +1,8 @@
 import psutil
 import pytest
 
-from suite.records import limits
-from suite.records.limits import (
+from suite.records.machine import limits
+from suite.records.machine.limits import (
     available_bytes,
     capacity_bytes,
     cpu_limit,

@@ -8,10 +8,10 @@ import tarfile
 import pytest
 
 from suite.commands.results import merge
-from suite.records import archive
-from suite.records.archive import pack, unpacked
 from suite.records.record import CorruptRecordError
-from suite.records.store import read_contents
+from suite.records.stores import archive
+from suite.records.stores.archive import pack, unpacked
+from suite.records.stores.store import read_contents
 from tests.records.factory import build, store
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from suite.records.pack import PACK, names_in_pack, read_pack
 from suite.records.record import RECORD, CorruptRecordError
+from suite.records.stores.pack import PACK, names_in_pack, read_pack
 
 MOST_LEVELS = 32
 """Levels of folders below the one that is given. Ours have 4."""

@@ -12,7 +12,7 @@ import pytest
 import suite
 from suite.records.derived import by_launch
 from suite.records.record import CorruptRecordError, Reading, Status
-from suite.records.store import (
+from suite.records.stores.store import (
     LOCK,
     LONGEST_RECORD_BYTES,
     READINGS,

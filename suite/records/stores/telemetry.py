@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from suite.records.record import TELEMETRY as TELEMETRY
 from suite.records.record import CorruptRecordError, Record
-from suite.records.store import read_file
-from suite.records.tables import FLOAT, LARGEST_TABLE_BYTES, TEXT, TableFile
+from suite.records.stores.store import read_file
+from suite.records.stores.tables import FLOAT, LARGEST_TABLE_BYTES, TEXT, TableFile
 
 if TYPE_CHECKING:
     import pyarrow as pa

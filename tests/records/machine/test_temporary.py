@@ -8,12 +8,12 @@ import tempfile
 
 import pytest
 
-from suite.records.temporary import LOCK, MARK, MARKED, remove_abandoned, temporary_folder
+from suite.records.machine.temporary import LOCK, MARK, MARKED, remove_abandoned, temporary_folder
 from tests.commands.test_run import ROOT
 
 HOLDER = """
 import sys, time
-from suite.records.temporary import temporary_folder
+from suite.records.machine.temporary import temporary_folder
 with temporary_folder("gate") as folder:
     (folder / "before").mkdir()
     (folder / "before" / "file").write_text("text")

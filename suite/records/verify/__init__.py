@@ -1,0 +1,1 @@
+"""Whether a run can be true: what no machine can have given, and what was copied."""
