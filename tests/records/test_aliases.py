@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from suite.commands.run import main
-from suite.configuration.files import in_phase, read_choice
+from suite.configuration.files import in_phase, locate, read_choice
 from suite.records import aliases
 from suite.records.aliases import SETTINGS, settings_today
 from suite.records.case import comparable
@@ -122,6 +122,14 @@ def test_old_settings_are_read_under_todays_names():
                 told[today, before[old]] += 1
     assert {name for name, _ in told} == {"reward_source", "task.query_frequency"}
     assert len(told) == 6
+
+
+def test_every_record_names_code_that_the_suite_has():
+    for _, record in every_record():
+        named = [
+            record.settings[group].get(name) for group, name in aliases.NAMES_CODE.items() if group in record.settings
+        ]
+        assert all(locate(code) for code in set(filter(None, named)) if code.startswith("suite.theory."))
 
 
 def test_old_metrics_and_spans_are_read_under_todays_names():
