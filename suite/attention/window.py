@@ -14,8 +14,7 @@ from suite.attention.cache import Cache
 from suite.attention.definition import GroupedDefinition
 from suite.attention.grouped import GroupedAttention
 from suite.attention.problem import Problem
-from suite.theory.shapes import Pass
-from suite.theory.window_shapes import WindowShape
+from suite.theory.layers.shapes import Pass, WindowShape
 
 
 class WindowAttention(GroupedAttention):

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from suite.console.table import Column
 from suite.records import numbers
-from suite.theory.fit import Fit, FitQuestion
-from suite.theory.gpus import SHARDS
-from suite.theory.step_memory import BF16, FLOAT32, MIXED
+from suite.theory.answers.fit import Fit, FitQuestion
+from suite.theory.answers.step_memory import BF16, FLOAT32, MIXED
+from suite.theory.devices.gpus import SHARDS
 
 MOST_PARTS = 6
 

@@ -12,14 +12,14 @@ import transformers
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, DynamicCache
 
 from suite.configuration.files import read_choice
-from suite.theory.geometry import geometry_names
-from suite.theory.layer_plan import load_plan
-from suite.theory.layer_work import SERVED_BYTES
-from suite.theory.parameters import parameters_from
+from suite.theory.layers.geometry import geometry_names
+from suite.theory.layers.layer_plan import load_plan
+from suite.theory.layers.layer_work import SERVED_BYTES
+from suite.theory.layers.parameters import parameters_from
 from tests.parity.their_geometries import their_config
 
 WITHOUT_CLASS = {"kimi-k3"}
-"""Their sizes are compared with published ones, in tests/theory/test_parameters.py."""
+"""Their sizes are compared with published ones, in tests/theory/layers/test_parameters.py."""
 PUBLISHED = [
     name
     for name in geometry_names()

@@ -9,7 +9,7 @@ from statistics import median
 
 from suite.records import numbers
 from suite.report.model.experiment import grouped
-from suite.theory.calibration import (
+from suite.theory.devices.calibration import (
     MLA,
     Calibration,
     Cell,

@@ -44,21 +44,21 @@ from suite.report.plot.scales import linear, ticked
 from suite.report.plot.text import figure_text, short_names
 from suite.report.table import column, columns_of, label_column, table
 from suite.statistics.intervals import ratio_of_medians
-from suite.theory.attention_plan import ELEMENT_BYTES
-from suite.theory.calibration import (
+from suite.theory.answers.sign_map import CONTEXT_TOKENS, Duel, ExpectedDuel, duel, exact_quantities, expected_duel
+from suite.theory.answers.sign_map import DTYPE as MAP_DTYPE
+from suite.theory.devices.calibration import (
     Calibration,
     known_calibrations,
     load_calibration,
     relative_errors,
 )
-from suite.theory.calibration import (
+from suite.theory.devices.calibration import (
     Cell as KernelCell,
 )
-from suite.theory.hardware import known_hardware
-from suite.theory.roofline import Ceilings
-from suite.theory.shapes import Pass
-from suite.theory.sign_map import CONTEXT_TOKENS, Duel, ExpectedDuel, duel, exact_quantities, expected_duel
-from suite.theory.sign_map import DTYPE as MAP_DTYPE
+from suite.theory.devices.hardware import known_hardware
+from suite.theory.layers.attention_plan import ELEMENT_BYTES
+from suite.theory.layers.roofline import Ceilings
+from suite.theory.layers.shapes import Pass
 
 RANKS, HEADS, QUERY_LENS = (1, 2, 4, 8), (128, 64, 32, 16), (1, 2, 4, 8, 16)
 FRAME_PX, ROW_PX = 110, 19

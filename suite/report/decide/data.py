@@ -1,7 +1,7 @@
 """The data of the page's chooser: models, devices, calibrations and algorithms, as small as the closed forms allow.
 
-suite/report/page/scripts/choose.js computes the answers of suite.theory.choose and suite.theory.fit from it alone; a
-test asks both the same questions. A field at its default is left out.
+suite/report/page/scripts/choose.js computes the answers of suite.theory.answers.choose and .fit from it alone; a test
+asks both the same questions. A field at its default is left out.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,21 @@ from dataclasses import asdict, astuple, fields
 from typing import Any
 
 from suite.configuration.files import choices, read_choice, read_settings, read_text
-from suite.theory.calibration import (
+from suite.theory.answers.capacity import WEIGHT_BYTES
+from suite.theory.answers.choose import (
+    CACHE_DTYPES,
+    MOST_DEVICES,
+    ORDERS,
+    OWN,
+    SIZES,
+    Answer,
+    short_names,
+    usual_groups,
+    variants_of,
+)
+from suite.theory.answers.fit import BESIDE, DEFAULTS, algorithm_named, reserve_bytes
+from suite.theory.answers.step_memory import MOST_APART, PRECISIONS, ModelSizes, model_sizes
+from suite.theory.devices.calibration import (
     DTYPE,
     FEWEST_TOKENS,
     GQA,
@@ -21,27 +35,13 @@ from suite.theory.calibration import (
     Products,
     load_calibration,
 )
-from suite.theory.capacity import WEIGHT_BYTES
-from suite.theory.choose import (
-    CACHE_DTYPES,
-    MOST_DEVICES,
-    ORDERS,
-    OWN,
-    SIZES,
-    Answer,
-    short_names,
-    usual_groups,
-    variants_of,
-)
-from suite.theory.fit import BESIDE, DEFAULTS, algorithm_named, reserve_bytes
-from suite.theory.geometry import geometry_from
-from suite.theory.gpus import GPU_GIGABYTES, SHARDS
-from suite.theory.hardware import Hardware, known_hardware
-from suite.theory.latent_shapes import absorbed_shape
-from suite.theory.layer_kinds import LatentLayers, LayerKind
-from suite.theory.layer_plan import plan_from
-from suite.theory.parameters import parameters_from
-from suite.theory.step_memory import MOST_APART, PRECISIONS, ModelSizes, model_sizes
+from suite.theory.devices.gpus import GPU_GIGABYTES, SHARDS
+from suite.theory.devices.hardware import Hardware, known_hardware
+from suite.theory.layers.geometry import geometry_from
+from suite.theory.layers.latent_shapes import absorbed_shape
+from suite.theory.layers.layer_kinds import LatentLayers, LayerKind
+from suite.theory.layers.layer_plan import plan_from
+from suite.theory.layers.parameters import parameters_from
 
 LATENT = ("q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
 SHAPES = ("absorbed", "expanded", "geometry")

@@ -8,10 +8,10 @@ from suite.configuration.files import in_phase
 from suite.configuration.values import not_negative, one_of, optional_whole_number, whole_number
 from suite.records.holdings import CRITIC, POLICY, REFERENCE, REWARD_MODEL
 from suite.rl.objective import LearningPlan
-from suite.theory.decoder_shape import DecoderShape, decoder_shape
-from suite.theory.gpus import SHARDS, Gpus, gpus_from
-from suite.theory.layer_plan import plan_from
-from suite.theory.shapes import Pass, cache_bytes
+from suite.theory.devices.gpus import SHARDS, Gpus, gpus_from
+from suite.theory.layers.decoder_shape import DecoderShape, decoder_shape
+from suite.theory.layers.layer_plan import plan_from
+from suite.theory.layers.shapes import Pass, cache_bytes
 
 BF16, MIXED, FLOAT32 = PRECISIONS = "bf16", "mixed", "float32"
 DEVICE, OFFLOADED, NONE = "device", "offloaded", "none"

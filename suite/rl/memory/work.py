@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from suite.records.holdings import CRITIC, POLICY
 from suite.records.metrics import PHASES
 from suite.rl.memory.plan import COPY, ELEMENT_BYTES, NONE, SHARED, TRAINED_BYTES, RlMemoryPlan
-from suite.theory.decoder_shape import DecoderShape
-from suite.theory.roofline import Ceilings
-from suite.theory.shapes import Pass, kernel_bytes, kernel_flops
+from suite.theory.layers.decoder_shape import DecoderShape
+from suite.theory.layers.roofline import Ceilings
+from suite.theory.layers.shapes import Pass, kernel_bytes, kernel_flops
 
 ROLLOUT, SCORE, UPDATE = PHASES
 ADAMW_ACCESSES = 7

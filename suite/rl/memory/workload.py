@@ -28,7 +28,7 @@ from suite.records.record import Reading, constant_readings
 from suite.rl.memory.plan import COMPUTED_DTYPE, FIT, NONE, SHARED, RlMemoryPlan
 from suite.rl.memory.step import ROLLOUT, SCORE, UPDATE, SimulatedStep, rollout_phase, update_phase
 from suite.rl.memory.work import bound_s, step_work
-from suite.theory.gpus import GPU_GIGABYTES, SHARDS, Gpus
+from suite.theory.devices.gpus import GPU_GIGABYTES, SHARDS, Gpus
 
 OwnedTensors = Mapping[tuple[str, str], int]
 """Bytes by owner and kind."""

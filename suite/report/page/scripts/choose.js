@@ -1,4 +1,4 @@
-// The chooser's closed forms, as suite/theory/choose.py and suite/theory/fit.py have them, from the data of
+// The chooser's closed forms, as suite/theory/answers/choose.py and suite/theory/answers/fit.py have them, from the data of
 // suite/report/decide/data.py. Pure functions: a test asks Python and them the same two hundred questions.
 const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
   const ELEMENT = 2,
@@ -253,7 +253,7 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
     return { shared };
   }
 
-  // ---- layouts of the devices, as suite.theory.parallel
+  // ---- layouts of the devices, as suite.theory.layers.parallel
   const nameOf = (layout) =>
     layout.context ? `dcp${layout.tp}` : layout.mlps ? `dp${layout.groups}` : `tp${layout.tp}`;
 
@@ -281,7 +281,7 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
 
   const hasAttentionDp = (model, layers) => Boolean(model.experts) || layers.some((layer) => layer.kind === "latent");
 
-  // ---- a model on several devices, as suite.theory.capacity.SharedModel
+  // ---- a model on several devices, as suite.theory.answers.capacity.SharedModel
   function sharedModel(model, layers, layout, { weight, narrow }) {
     if (layout.context) {
       const odd = layers.find((layer) => !["full", "latent", "mlp"].includes(layer.kind) || layer.indexer);
@@ -501,7 +501,7 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
     return { count, memory: data.devices[name].memory, device: data.devices[name], name };
   }
 
-  // The answers to a question with the fields of suite.theory.choose.Question: the model as it is, then the variants,
+  // The answers to a question with the fields of suite.theory.answers.choose.Question: the model as it is, then the variants,
   // the best by `order` first; or a refusal.
   function chooseAnswers(data, question, order = "fits") {
     const asked = { new_tokens: 1, batch: null, weights: data.dtype, cache_dtype: data.dtype, ...question };
@@ -645,7 +645,7 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
     });
   }
 
-  // ---- a step of RL, as suite.theory.step_memory
+  // ---- a step of RL, as suite.theory.answers.step_memory
   const COMPUTED = { bf16: 2, mixed: 2, float32: 4 },
     TRAINED = { bf16: 2, mixed: 4, float32: 4 };
   const DIVIDED = ["parameters", "gradients", "optimiser"];
@@ -804,7 +804,7 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
       .reduce((most, one) => (one.bytes > most.bytes ? one : most));
   }
 
-  // Whether an algorithm's step fits, and those beside it, with the fields of suite.theory.fit.Fit; or a refusal.
+  // Whether an algorithm's step fits, and those beside it, with the fields of suite.theory.answers.fit.Fit; or a refusal.
   function fitAnswers(data, question) {
     const asked = { ...data.step, ...question };
     const found = modelOf(data, asked),
