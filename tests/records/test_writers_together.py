@@ -36,7 +36,7 @@ from tests.records.factory import build, store
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 if sys.platform != "win32":
-    from tests import writers_together as together
+    from tools import writers_together as together
 
 
 @pytest.fixture
