@@ -47,7 +47,7 @@ PARTS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class OutputError:
     error: float
     allowed: float
 
@@ -57,7 +57,7 @@ class Comparison:
         return self.error <= self.allowed
 
 
-def compare(o_BHSv: Tensor, inputs: Sequence[Tensor], problem: Problem, generator: torch.Generator) -> Comparison:
+def compare(o_BHSv: Tensor, inputs: Sequence[Tensor], problem: Problem, generator: torch.Generator) -> OutputError:
     """Return the error of `o_BHSv`, which a kernel made of `inputs`, and the error allowed: twice eager's own on the
     same rows and what rounding adds, within the dtype's bound."""
     positions = _positions(problem, generator)
@@ -73,7 +73,7 @@ def compare(o_BHSv: Tensor, inputs: Sequence[Tensor], problem: Problem, generato
     # A quantised cache is restored in float32, and eager would have it in the dtype that it computes in.
     k_BGTd, v_BGTv = k_BGTd.to(problem.dtype), v_BGTv.to(problem.dtype)
     eager = attend(q_BHRd, k_BGTd, v_BGTv, scale=problem.scale, hidden_ST=~visible_RT, sink_H=sink_H)
-    return Comparison(
+    return OutputError(
         error=relative_error(o_BHSv[:, :, positions], reference),
         allowed=allowed_error(relative_error(eager, reference), problem),
     )
@@ -90,7 +90,7 @@ Attend = Callable[..., Tensor]
 
 def compare_gradients(
     attended: Attend, q_BHSd: Tensor, k_BGSd: Tensor, v_BGSv: Tensor, do_BHSv: Tensor, problem: Problem
-) -> Mapping[str, Comparison]:
+) -> Mapping[str, OutputError]:
     """Compare dQ, dK and dV of `attended` with float64, within twice eager's own error, under the keys dq, dk and dv.
 
     A value that lies in the key has no gradient of its own: the key's holds both.
@@ -109,7 +109,7 @@ def compare_gradients(
     wide = leaves(q64, k64, v64, problem)
     references = gradients(exact, wide, do_BHSv.double(), problem)
     return {
-        f"d{letter}": Comparison(
+        f"d{letter}": OutputError(
             error=relative_error(our, reference),
             allowed=allowed_error(relative_error(plain, reference), problem),
         )
@@ -117,7 +117,7 @@ def compare_gradients(
     }
 
 
-def readings_if_passed(comparisons: Mapping[str, Comparison], *, span: str = "kernel") -> list[Reading]:
+def readings_if_passed(comparisons: Mapping[str, OutputError], *, span: str = "kernel") -> list[Reading]:
     """Return error and bound of each comparison, by the suffix of their metrics. Raises IncorrectError where one
     fails."""
     readings = []

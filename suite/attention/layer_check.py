@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from suite.attention.check import LARGEST_ERROR, Comparison, readings_if_passed, relative_error
+from suite.attention.check import LARGEST_ERROR, OutputError, readings_if_passed, relative_error
 from suite.attention.layer import AttentionLayer
 from suite.attention.problem import Problem, joined_key
 from suite.measure.workload import IncorrectError
@@ -42,10 +42,10 @@ def layer_readings(
         definition.output(layer, o_BHNv.double()),
     )
     comparisons = {
-        part: Comparison(error=relative_error(our, their), allowed=LARGEST_ERROR[layer.dtype])
+        part: OutputError(error=relative_error(our, their), allowed=LARGEST_ERROR[layer.dtype])
         for part, our, their in zip((*definition.parts, "y"), ours, exact, strict=True)
     }
-    comparisons["scale"] = Comparison(error=abs(layer.scale / definition.scale(layer) - 1), allowed=SCALE_ERROR)
+    comparisons["scale"] = OutputError(error=abs(layer.scale / definition.scale(layer) - 1), allowed=SCALE_ERROR)
     return readings_if_passed(comparisons, span="layer")
 
 

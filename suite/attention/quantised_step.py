@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suite.attention.check import Comparison, compare, readings_if_passed, relative_error
+from suite.attention.check import OutputError, compare, readings_if_passed, relative_error
 from suite.attention.forward_step import ForwardStep
 from suite.attention.layer import AttentionLayer
 from suite.attention.layer_check import layer_readings
@@ -80,7 +80,7 @@ class QuantisedStep(ForwardStep):
             )
         return readings
 
-    def _compare_written(self) -> Comparison:
+    def _compare_written(self) -> OutputError:
         """Compare the new tokens' rows in the cache with those that were projected."""
         found = operands(self.projected, self.problem)
         kept = self._rows(found.k_BGTd, found.v_BGTv)
@@ -89,7 +89,7 @@ class QuantisedStep(ForwardStep):
             for ours, exact in zip(kept, self._rows(*self._unquantised[1:]), strict=True)
         ]
         assert self.problem.cache_dtype is not None
-        return Comparison(error=max(errors), allowed=LARGEST_ROW_ERROR[self.problem.cache_dtype])
+        return OutputError(error=max(errors), allowed=LARGEST_ROW_ERROR[self.problem.cache_dtype])
 
     def _project(self) -> tuple[Tensor, ...]:
         q_BHSd, *new = self.layer.project(self._x_BSD, None, self._start)

@@ -13,7 +13,7 @@ from suite.attention.backends.eager import attend
 from suite.attention.check import (
     FEWEST_POSITIONS,
     LARGEST_ERROR,
-    Comparison,
+    OutputError,
     allowed_error,
     readings_if_passed,
     reference_rows,
@@ -99,7 +99,7 @@ class SelectedStep(ForwardStep):
 
 def compare_choice(
     chosen_BSK: Tensor, iq_BNSi: Tensor, iw_BNS1: Tensor, ik_B1Ti: Tensor, *, dtype: torch.dtype
-) -> Comparison:
+) -> OutputError:
     """Compare scores of the chosen tokens, in descending order, with the best in float64.
 
     A token that is chosen twice, or one that no new token may see, is an error like another: its score counts once, and
@@ -115,12 +115,12 @@ def compare_choice(
     best = scores_BST.sort(dim=-1, descending=True).values[..., :count]
     is_chosen_BST = torch.zeros_like(scores_BST, dtype=torch.bool).scatter_(2, chosen_BSK, value=True)
     found = torch.where(is_chosen_BST, scores_BST, lowest).sort(dim=-1, descending=True).values[..., :count]
-    return Comparison(error=relative_error(found, best), allowed=LARGEST_ERROR[dtype])
+    return OutputError(error=relative_error(found, best), allowed=LARGEST_ERROR[dtype])
 
 
 def compare_over_chosen(
     o_BHSv: Tensor, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor, chosen_BSK: Tensor, problem: Problem
-) -> Comparison:
+) -> OutputError:
     """Compare the kernel's output with float64 attention over all keys of which those not chosen are masked. So neither
     the gathering nor a token that is chosen twice hides."""
     batch, new = chosen_BSK.shape[:2]
@@ -135,7 +135,7 @@ def compare_over_chosen(
             references.append(reference_rows(*inputs, visible_1T, problem.scale))
             eagers.append(attend(*inputs, scale=problem.scale, hidden_ST=~visible_1T))
     reference = torch.cat(references)
-    return Comparison(
+    return OutputError(
         error=relative_error(torch.cat(ours), reference),
         allowed=allowed_error(relative_error(torch.cat(eagers), reference), problem),
     )

@@ -25,7 +25,7 @@ MOST_WINDOWS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class SpanWork:
     """The work of one span by itself."""
 
     work: Callable[[], object]
@@ -48,7 +48,7 @@ class Energy:
 
 
 def take_energy(
-    parts: Mapping[str, Part],
+    parts: Mapping[str, SpanWork],
     counter: EnergyCounter | NoCounter,
     *,
     seconds: float,
@@ -88,7 +88,9 @@ def update_interval_s(read_j: Callable[[], float]) -> float | None:
     return max(after - before for before, after in itertools.pairwise(changes_s))
 
 
-def energy_of(part: Part, read_j: Callable[[], float], finish: Callable[[], None], *, seconds: float) -> Energy | None:
+def energy_of(
+    part: SpanWork, read_j: Callable[[], float], finish: Callable[[], None], *, seconds: float
+) -> Energy | None:
     """Return the energy of one run of a span, repeated for `seconds` at least; None where the counter is too coarse.
 
     `finish` waits until everything that was begun is done.

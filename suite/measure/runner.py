@@ -16,8 +16,8 @@ from suite.configuration.files import locate
 from suite.measure.clock import cpu_clock
 from suite.measure.cold import cold_state, time_cold, unproven
 from suite.measure.devices import device_for
-from suite.measure.devices.device import Device, Timed
-from suite.measure.energy import Part, take_energy
+from suite.measure.devices.device import Device, TimedWorkload
+from suite.measure.energy import SpanWork, take_energy
 from suite.measure.meter import Meter
 from suite.measure.precision import set_matmul_precision
 from suite.measure.profiling import TRACE, trace_of
@@ -124,7 +124,7 @@ def _set_up(settings: Mapping[str, Any]) -> tuple[Workload, Device, Mapping[str,
 
 
 def _repeat(
-    send: Send, workload: Workload, timed: Timed, meter: Meter, effort: Effort, ceilings: MeasuredCeilings
+    send: Send, workload: Workload, timed: TimedWorkload, meter: Meter, effort: Effort, ceilings: MeasuredCeilings
 ) -> None:
     sent = 0
 
@@ -159,7 +159,7 @@ def _time_cold(send: Send, workload: Workload, device: Device, effort: Effort, c
 
 def _take_energy(
     send: Send,
-    timed: Timed,
+    timed: TimedWorkload,
     readings: Sequence[Reading],
     device: Device,
     telemetry: Mapping[str, Any],
@@ -174,7 +174,7 @@ def _take_energy(
     for span, work in timed.works.items():
         runs = timed.runs.get(span, 1)
         walls_s = [reading.wall_s for reading in readings if reading.span == span and reading.wall_s is not None]
-        parts[span] = Part(work=work, runs=runs, call_s=runs * median(walls_s))
+        parts[span] = SpanWork(work=work, runs=runs, call_s=runs * median(walls_s))
     counter, seconds = energy_counter(device.identity()), telemetry["energy_seconds"]
     of_spans, energy = take_energy(parts, counter, seconds=seconds, finish=device.finish)
     return send(readings=of_spans, facts={"energy": energy})

@@ -39,7 +39,7 @@ from each other (CPython's Popen.poll has no lock): so one at a time is started 
 
 
 class TaskInterruptedError(Exception):
-    """The task was ended by `Worker.interrupt`."""
+    """The task was ended by `CaseWorker.interrupt`."""
 
 
 class _NotStartedError(Exception):
@@ -76,7 +76,7 @@ def _mark_temporary_folder() -> None:
     atexit.register(stack.close)
 
 
-class Worker:
+class CaseWorker:
     """Runs tasks one after another, each in a process of its own, or the persistent ones in one. Several workers side
     by side each have a thread of the parent.
 
@@ -94,7 +94,7 @@ class Worker:
             _mark_temporary_folder()
             self._context.set_forkserver_preload(["suite.measure.child", *preload])
 
-    def __enter__(self) -> "Worker":
+    def __enter__(self) -> "CaseWorker":
         return self
 
     def __exit__(

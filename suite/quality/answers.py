@@ -83,7 +83,7 @@ def training_loss(model: Decoder, asked: QuestionBatch) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answers:
+class AnswerTotals:
     """Sums over an evaluation, one entry for each kind of question. N: kinds."""
 
     asked_N: Tensor
@@ -101,7 +101,7 @@ class Answers:
 
 
 @torch.no_grad()
-def answers_to(model: Decoder, asked: QuestionBatch, kinds: int) -> Answers:
+def answers_to(model: Decoder, asked: QuestionBatch, kinds: int) -> AnswerTotals:
     """Sum up the answers to all questions, of so many kinds, in float64: the order of the parts is then of no
     matter."""
     sums_3N = torch.zeros(3, kinds, dtype=torch.float64, device=asked.kinds_BQ.device)
@@ -111,4 +111,4 @@ def answers_to(model: Decoder, asked: QuestionBatch, kinds: int) -> Answers:
         right_BQ = logits_BQV.argmax(dim=-1) == part.answers_BQ
         of_question_3M = torch.stack((torch.ones_like(losses_BQ), right_BQ, losses_BQ)).flatten(1).double()
         sums_3N.index_add_(1, part.kinds_BQ.flatten(), of_question_3M)
-    return Answers(asked_N=sums_3N[0], right_N=sums_3N[1], loss_N=sums_3N[2])
+    return AnswerTotals(asked_N=sums_3N[0], right_N=sums_3N[1], loss_N=sums_3N[2])

@@ -11,7 +11,7 @@ from suite.lm.training import Limits, NotFiniteError, Optimiser
 from suite.measure.meter import Meter
 from suite.measure.rng import numpy_rng, torch_rng
 from suite.measure.stateful import WorkloadFailedError, time_repeats
-from suite.quality.answers import Answers, QuestionBatch, answers_to, training_loss
+from suite.quality.answers import AnswerTotals, QuestionBatch, answers_to, training_loss
 from suite.quality.plan import QualityPlan
 from suite.quality.probes import ablated_head, heads_of, linear_probe_accuracies
 from suite.quality.tasks.task import HasDetails
@@ -135,7 +135,7 @@ class QualityWorkload:
             timed=TIMED_DECODES,
         )
 
-    def _held_out_answers(self) -> Answers:
+    def _held_out_answers(self) -> AnswerTotals:
         return answers_to(self.model, self._held_out, len(self.plan.task.kinds))
 
     def _reported_kinds(self) -> list[tuple[str, list[int]]]:

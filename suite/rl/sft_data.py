@@ -46,7 +46,7 @@ class Corpus(SftData):
         return documents(self._plan, python_rng(self._plan.seed, step, "corpus"), count)
 
 
-class Pool(SftData):
+class TextPool(SftData):
     """A fixed number of texts, read over and over, each time in an order of its own."""
 
     def __init__(self, plan: RlPlan, examples: Sequence[Example], *, first: int) -> None:
@@ -75,7 +75,7 @@ def pool_places(size: int, step: int, count: int, *names: object) -> list[int]:
     return order[skipped : skipped + count]
 
 
-class Sampled(Pool):
+class Sampled(TextPool):
     """The answers that a decoder gives in a few rollouts at the stage's begin: those that are right by the key and in
     the asked form, or, not filtered, all of them; each text once.
 

@@ -13,8 +13,8 @@ from suite import __version__
 from suite.configuration.files import read_choice
 from suite.measure.energy import EnergySchedule
 from suite.measure.repeats import Effort, shortfall
-from suite.measure.telemetry.sampler import Telemetry, Watch
-from suite.measure.worker import FORKS, TaskInterruptedError, Worker
+from suite.measure.telemetry.sampler import Telemetry, TelemetryWatch
+from suite.measure.worker import FORKS, CaseWorker, TaskInterruptedError
 from suite.records.case import Case
 from suite.records.derived import by_launch
 from suite.records.machine.code import code_digest
@@ -90,11 +90,11 @@ class WorkerSlot:
     """A worker and the state of the cases that follow one another in it. Cases side by side have a slot each."""
 
     state: MachineState
-    worker: Worker
+    worker: CaseWorker
     _telemetry: dict[str, Telemetry] = field(default_factory=dict)
     """Watchers by their settings, which a sweep may vary. Slots share none: a source remembers its last reading."""
 
-    def watch(self, settings: Mapping[str, Any]) -> Watch:
+    def watch(self, settings: Mapping[str, Any]) -> TelemetryWatch:
         key = json.dumps(settings, sort_keys=True)
         if key not in self._telemetry:
             self._telemetry[key] = Telemetry(settings)
@@ -192,7 +192,9 @@ def _watch_and_measure(slot: WorkerSlot, job: Job, complaints: Path, shared: Pat
         received.files |= {TELEMETRY: series_bytes(watch.samples)} if watch.samples else {}
 
 
-def _run(slot: WorkerSlot, job: Job, complaints: Path, shared: Path, received: _Received, watch: Watch) -> None:
+def _run(
+    slot: WorkerSlot, job: Job, complaints: Path, shared: Path, received: _Received, watch: TelemetryWatch
+) -> None:
     """Run the case in the worker, after the machine's ceilings where no earlier case has had them measured."""
 
     def messages(task: str, arguments: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -6,7 +6,7 @@ from statistics import NormalDist
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
+class Proportion:
     """A share of trials, in [0, 1], and the interval around it."""
 
     share: float
@@ -16,7 +16,7 @@ class Share:
     trials: int
 
 
-def wilson(successes: int, trials: int, level: float = 0.95) -> Share:
+def wilson(successes: int, trials: int, level: float = 0.95) -> Proportion:
     """Return Wilson's score interval without continuity correction (Wilson 1927, JASA 22, 209–212).
 
     Raises ValueError unless 0 <= successes <= trials, trials >= 1 and 0 < level < 1.
@@ -33,4 +33,4 @@ def wilson(successes: int, trials: int, level: float = 0.95) -> Share:
     # The bounds are 0 and 1 exactly there, which rounding would miss by 1e-17.
     low = 0.0 if successes == 0 else (centre - half) / scale
     high = 1.0 if successes == trials else (centre + half) / scale
-    return Share(share=share, low=low, high=high, successes=successes, trials=trials)
+    return Proportion(share=share, low=low, high=high, successes=successes, trials=trials)

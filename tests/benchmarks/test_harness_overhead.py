@@ -6,7 +6,7 @@ import pytest
 
 from suite.measure.clock import cpu_clock
 from suite.measure.meter import Meter
-from suite.measure.worker import Worker
+from suite.measure.worker import CaseWorker
 from suite.records.record import Status
 
 UNKNOWN = ("no such task", {"device": "cpu"})
@@ -31,7 +31,7 @@ def test_an_empty_span_under_the_cpu_clock(benchmark):
 @pytest.mark.parametrize("persistent", [True, False], ids=["to a process that stayed", "to a fork of its own"])
 def test_a_task_that_is_refused_at_once(benchmark, tmp_path, persistent):
     task, arguments = UNKNOWN
-    with Worker() as worker:
+    with CaseWorker() as worker:
 
         def trip():
             return list(

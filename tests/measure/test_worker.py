@@ -15,7 +15,7 @@ import pytest
 
 from suite.measure import stopped
 from suite.measure.rng import seed_of
-from suite.measure.worker import FORKS, TaskInterruptedError, Worker
+from suite.measure.worker import FORKS, CaseWorker, TaskInterruptedError
 from suite.records.machine.temporary import remove_abandoned
 from suite.records.record import Status
 from suite.theory.layers.roofline import MeasuredCeilings
@@ -40,7 +40,7 @@ def settings(workload):
 
 @pytest.fixture
 def worker():
-    with Worker() as worker:
+    with CaseWorker() as worker:
         yield worker
 
 
@@ -191,9 +191,9 @@ def test_a_fork_server_that_is_killed_is_replaced(outcome_of):
 
 
 OF_WORKERS = """
-from suite.measure.worker import Worker
+from suite.measure.worker import CaseWorker
 from multiprocessing import forkserver
-with Worker():
+with CaseWorker():
     forkserver.ensure_running()
     print("it runs", flush=True)
     input()

@@ -11,7 +11,7 @@ from suite.lm.training import Example
 from suite.measure.meter import Meter
 from suite.rl.base import new_decoder
 from suite.rl.rollout import Experience
-from suite.rl.sft_data import Corpus, Pool, Sampled, distinct, solutions, verified
+from suite.rl.sft_data import Corpus, Sampled, TextPool, distinct, solutions, verified
 from suite.rl.tasks.task import Score, is_held_out
 from tests.rl.cases import plan, recipe, settings
 
@@ -19,7 +19,7 @@ RIGHT, FORMLESS, WRONG = Score(accuracy=1, format=1), Score(accuracy=1, format=0
 
 
 def pool(count, first=0):
-    return Pool(plan(), [Example(ids=[number]) for number in range(count)], first=first)
+    return TextPool(plan(), [Example(ids=[number]) for number in range(count)], first=first)
 
 
 def test_a_pool_is_read_evenly_in_changing_orders():

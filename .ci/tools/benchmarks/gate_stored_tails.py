@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from suite.gate.rules.multiple_testing import ALPHA, BUSY_HOUR, ENOUGH_OTHERS, tails_freedom
 from suite.gate.rules.tolerances import Tolerances
-from suite.statistics.proportions import Share, wilson
+from suite.statistics.proportions import Proportion, wilson
 from suite.statistics.student import t_quantile
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], NDArray[np.float64]]
@@ -128,7 +128,7 @@ def _logs(
     return logs_JCR
 
 
-def _share(found: Share) -> str:
+def _share(found: Proportion) -> str:
     return f"{found.successes} of {found.trials}, {found.share:.2%} [{found.low:.2%}, {found.high:.2%}]"
 
 

@@ -53,7 +53,7 @@ NUMBERS = (
 )
 
 
-class Sizes(ctypes.Structure):
+class KernelSizes(ctypes.Structure):
     """The sizes of a problem and the strides of its tensors, as `problem.h` has them."""
 
     _fields_ = (*((name, ctypes.c_int64) for name in NUMBERS), ("scale", ctypes.c_float))
@@ -79,7 +79,7 @@ def decode(
     assert q_BHSd.stride(3) == k_BGTd.stride(3) == v_BGTv.stride(3) == 1, "columns must be adjacent"
     assert lengths_B is None or (lengths_B.dtype is torch.int64 and lengths_B.is_contiguous())
     group, (q_b, q_h, q_s, _) = heads // kv_heads, q_BHSd.stride()
-    sizes = Sizes(
+    sizes = KernelSizes(
         *(batch, kv_heads, group * query_len, query_len, seq_len, d, v, splits, torch.get_num_threads()),
         *(q_b, group * q_h, q_h, q_s, *k_BGTd.stride()[:3], *v_BGTv.stride()[:3]),
         scale,
@@ -99,7 +99,7 @@ def products_for(dtype: torch.dtype, rows: int, d: int, v: int, most: int = len(
     """
     if dtype is not torch.bfloat16:
         return 0
-    found: int = library().products_of(ctypes.byref(Sizes(rows=rows, d=d, v=v)), most)
+    found: int = library().products_of(ctypes.byref(KernelSizes(rows=rows, d=d, v=v)), most)
     return found
 
 
@@ -145,7 +145,7 @@ def _load(path: Path) -> ctypes.CDLL:
         raise OSError(f"{path} is another file than was built")
     library = ctypes.CDLL(str(path))
     for name in FUNCTIONS.values():
-        getattr(library, name).argtypes = [ctypes.POINTER(Sizes), *[ctypes.c_void_p] * 5, ctypes.c_int]
+        getattr(library, name).argtypes = [ctypes.POINTER(KernelSizes), *[ctypes.c_void_p] * 5, ctypes.c_int]
     return library
 
 

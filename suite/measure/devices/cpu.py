@@ -6,7 +6,7 @@ import torch
 
 from suite.measure.clock import cpu_clock, judging_clock
 from suite.measure.devices.ceilings import measure_ceilings
-from suite.measure.devices.device import Device, Timed
+from suite.measure.devices.device import Device, TimedWorkload
 from suite.measure.meter import Probe
 from suite.measure.profiling import AllocatorProbe
 from suite.measure.workload import Workload
@@ -27,8 +27,8 @@ class Cpu(Device):
     def ceilings(self, dtype: torch.dtype) -> MeasuredCeilings:
         return measure_ceilings(dtype, self._threads)
 
-    def timed(self, workload: Workload, ceilings: MeasuredCeilings) -> Timed:
-        return Timed(step=workload.step, probes=[cpu_clock(self._threads)], works=workload.parts(), facts={})
+    def timed(self, workload: Workload, ceilings: MeasuredCeilings) -> TimedWorkload:
+        return TimedWorkload(step=workload.step, probes=[cpu_clock(self._threads)], works=workload.parts(), facts={})
 
     def stateful_clock(self) -> tuple[str, Probe]:
         return self.clock, cpu_clock(self._threads)

@@ -17,7 +17,7 @@ from suite.measure.cold import unproven
 from suite.measure.devices.ceilings import measure_cuda_ceilings
 from suite.measure.devices.cuda_clock import CudaFlush, event_clock, l2_bytes, nvtx_range, synchronised_clock
 from suite.measure.devices.cuda_graph import captured_step
-from suite.measure.devices.device import Device, Timed
+from suite.measure.devices.device import Device, TimedWorkload
 from suite.measure.meter import Probe
 from suite.measure.profiling import CudaWatcher
 from suite.measure.workload import UnsupportedError, Workload
@@ -71,7 +71,7 @@ class Cuda(Device):
     def ceilings(self, dtype: torch.dtype) -> MeasuredCeilings:
         return measure_cuda_ceilings(dtype)
 
-    def timed(self, workload: Workload, ceilings: MeasuredCeilings) -> Timed:
+    def timed(self, workload: Workload, ceilings: MeasuredCeilings) -> TimedWorkload:
         captured = captured_step(workload, ceilings)
         return replace(
             captured,

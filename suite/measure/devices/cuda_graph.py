@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from suite.measure.devices.cuda_clock import FLUSH_OVER_L2, l2_bytes
-from suite.measure.devices.device import Timed
+from suite.measure.devices.device import TimedWorkload
 from suite.measure.meter import Meter
 from suite.measure.rotated_buffers import RotatedRuns
 from suite.measure.workload import GraphableWorkload, Workload
@@ -45,7 +45,7 @@ class _Span:
     """Objects that a replay needs and nothing else refers to."""
 
 
-def captured_step(workload: Workload, ceilings: MeasuredCeilings) -> Timed:
+def captured_step(workload: Workload, ceilings: MeasuredCeilings) -> TimedWorkload:
     """Return the workload's step with its short spans captured, without probes.
 
     The facts say by span how it was captured, or why not.
@@ -53,7 +53,7 @@ def captured_step(workload: Workload, ceilings: MeasuredCeilings) -> Timed:
     short = short_spans(workload.plan.constants(), ceilings)
     if not isinstance(workload, GraphableWorkload) or not any(short.values()):
         facts = {span: NOT_OFFERED if is_short else NOT_SHORT for span, is_short in short.items()}
-        return Timed(step=workload.step, works=workload.parts(), facts=facts)
+        return TimedWorkload(step=workload.step, works=workload.parts(), facts=facts)
     spans: dict[str, _Span] = {}
     for span, is_short in short.items():
         rotated = _runs_of(workload, span) if is_short else NOT_SHORT
@@ -62,7 +62,7 @@ def captured_step(workload: Workload, ceilings: MeasuredCeilings) -> Timed:
             if isinstance(rotated, RotatedRuns)
             else _Span(work=workload.parts()[span], fact=rotated)
         )
-    return Timed(
+    return TimedWorkload(
         step=functools.partial(_step, spans),
         works={name: span.work for name, span in spans.items()},
         facts={name: span.fact for name, span in spans.items()},

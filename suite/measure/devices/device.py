@@ -22,7 +22,7 @@ class Watcher(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Timed:
+class TimedWorkload:
     """A workload as a device times it."""
 
     step: Callable[[Meter], None]
@@ -61,7 +61,7 @@ class Device:
         """Measure the rates that the device reaches at best, by its own clock."""
         raise NotImplementedError
 
-    def timed(self, workload: Workload, ceilings: MeasuredCeilings) -> Timed:
+    def timed(self, workload: Workload, ceilings: MeasuredCeilings) -> TimedWorkload:
         """Prepare the timing; called once, when the workload has been checked."""
         raise NotImplementedError
 

@@ -84,11 +84,11 @@ class Telemetry:
         self.period_s = float(settings["period_s"])
         self._sources: list[Source] = [locate(dotted)() for dotted in settings["sources"]]
 
-    def watch(self) -> "Watch":
-        return Watch(self._sources, self.period_s)
+    def watch(self) -> "TelemetryWatch":
+        return TelemetryWatch(self._sources, self.period_s)
 
 
-class Watch:
+class TelemetryWatch:
     """A context manager that samples from entering to leaving; `on_message` takes the messages of the case."""
 
     def __init__(self, sources: Sequence[Source], period_s: float) -> None:
@@ -101,7 +101,7 @@ class Watch:
         self._sampler_cpu_s = self._elapsed_s = 0.0
         self._failure = ""
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> "TelemetryWatch":
         if self._sources:
             for source in self._sources:
                 source.begin()

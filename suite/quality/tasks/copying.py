@@ -18,7 +18,7 @@ SEPARATOR, FILLER = 1, 2
 
 
 class Copying(OneDistribution):
-    """See suite.quality.tasks.task.Task."""
+    """See suite.quality.tasks.task.QualityTask."""
 
     name, held_out_sequences = "copying", 512
     kinds = ("first half", "second half")

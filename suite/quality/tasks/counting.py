@@ -18,7 +18,7 @@ LEAST_OF_KIND = (0, 1, 3, 5, 9)
 
 
 class Counting(OneDistribution):
-    """See suite.quality.tasks.task.Task."""
+    """See suite.quality.tasks.task.QualityTask."""
 
     name, held_out_sequences = "counting", 1024
     least_layers = 1

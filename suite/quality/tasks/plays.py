@@ -26,7 +26,7 @@ HELD_OUT_CHARACTERS = 20_000
 
 
 class Plays:
-    """See suite.quality.tasks.task.Task."""
+    """See suite.quality.tasks.task.QualityTask."""
 
     least_layers = 1
     kinds = ("frequent", "common", "rare")

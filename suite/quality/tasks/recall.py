@@ -17,7 +17,7 @@ FILLERS = 8
 
 
 class Recall(OneDistribution):
-    """See suite.quality.tasks.task.Task."""
+    """See suite.quality.tasks.task.QualityTask."""
 
     name, held_out_sequences = "recall", 1024
     least_layers = 2

@@ -40,7 +40,7 @@ class Questions:
         return int(self.answers_BQ.shape[1])
 
 
-class Task(Protocol):
+class QualityTask(Protocol):
     """Constructed with the settings under `task`; raises ValueError or NeedsPackageError, as `make` says."""
 
     vocab_size: int
@@ -90,9 +90,9 @@ class HasDetails(Protocol):
         """Return tokens_NK, each the first of a sequence, and the details_NA that it bundles, one of each kind."""
 
 
-def make(settings: Mapping[str, Any]) -> Task:
+def make(settings: Mapping[str, Any]) -> QualityTask:
     """Return the task of resolved settings. Raises ValueError for wrong settings, or NeedsPackageError."""
-    task: Task = load_task(settings, workload="quality", example="tiers", method="held_out")
+    task: QualityTask = load_task(settings, workload="quality", example="tiers", method="held_out")
     return task
 
 

@@ -23,7 +23,7 @@ HELD_OUT_CONTEXTS = 256
 
 
 class Tiers:
-    """See suite.quality.tasks.task.Task."""
+    """See suite.quality.tasks.task.QualityTask."""
 
     least_layers = 1
 

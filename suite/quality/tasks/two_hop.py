@@ -21,7 +21,7 @@ QUESTIONS_OF_CHAIN = 3
 
 
 class TwoHop(OneDistribution):
-    """See suite.quality.tasks.task.Task."""
+    """See suite.quality.tasks.task.QualityTask."""
 
     name, held_out_sequences = "two_hop", 512
     least_layers = 2

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from suite.rl.advantages import Estimated, Estimator, Scored
 from suite.rl.conformance import problems
 from suite.rl.conformance.cases import Ledger, objective
-from suite.rl.conformance.problems import Problem, Table, another_policy, one_choice, short_sequences
+from suite.rl.conformance.problems import EnumeratedProblem, Table, another_policy, one_choice, short_sequences
 from suite.rl.conformance.production import Completion, batch_of, differentiate_draws
 from suite.rl.losses import kl_estimates
 from suite.rl.objective import AGGREGATIONS, KL_TYPES, Objective
@@ -37,7 +37,7 @@ EXACT_IN_THE_LOSS = {"k2": "on policy", "k3_unbiased": "always"}
 class Draws:
     """Every group that can be drawn, without regard to order, and its probability under the policy that sampled."""
 
-    problem: Problem
+    problem: EnumeratedProblem
     groups: Sequence[tuple[int, ...]]
     """Indices of paths."""
     weights: Sequence[float]
@@ -45,7 +45,7 @@ class Draws:
     """The derivative of each token's log π, path by path."""
 
     @classmethod
-    def of(cls, problem: Problem, size: int) -> "Draws":
+    def of(cls, problem: EnumeratedProblem, size: int) -> "Draws":
         groups = list(itertools.combinations_with_replacement(range(len(problem.paths)), size))
         chances = [problems.probability(path, problem.sampled_SK) for path in problem.paths]
         return cls(
@@ -167,7 +167,7 @@ def _check_policy_losses(ledger: Ledger, seed: int, device: torch.device) -> Non
         _check(ledger, f"{span}, three tokens", several, objective(sequences.longest, **loss, **clipped), device)
 
 
-def _priced(problem: Problem, **changes: object) -> Objective:
+def _priced(problem: EnumeratedProblem, **changes: object) -> Objective:
     price = {"kl_type": "k1", "kl_coef": KL_COEF, "use_kl_in_reward": True}
     return objective(problem.longest, **{"loss_agg_mode": "seq-mean-token-sum", **price, **changes})
 
@@ -216,7 +216,7 @@ def enumerated(
     return moments_of(np.array(gradients), weights), (low, high) if low or high else None
 
 
-def completion_of(problem: Problem, path: int, values: Sequence[float]) -> Completion:
+def completion_of(problem: EnumeratedProblem, path: int, values: Sequence[float]) -> Completion:
     """A path of a problem, in group 0."""
     tokens = problem.paths[path]
     old, reference = ([table[s][k] for s, k in tokens] for table in (problem.sampled_SK, problem.reference_SK))
@@ -273,7 +273,9 @@ def check_divergences(ledger: Ledger, seed: int, device: torch.device) -> None:
             _check_in_the_reward(ledger, problem, kl_type, device)
 
 
-def _check_in_the_loss(ledger: Ledger, problem: Problem, kl_type: str, device: torch.device, *, where: str) -> None:
+def _check_in_the_loss(
+    ledger: Ledger, problem: EnumeratedProblem, kl_type: str, device: torch.device, *, where: str
+) -> None:
     p, q, old = (table[0].tolist() for table in (problem.policy_SK, problem.reference_SK, problem.sampled_SK))
     log_p, log_reference, log_old = (
         torch.tensor(row, dtype=torch.float64, device=device)[:, None] for row in (p, q, old)
@@ -303,7 +305,7 @@ def _check_in_the_loss(ledger: Ledger, problem: Problem, kl_type: str, device: t
         ledger.expect(span, "the reverse divergence's gradient", float(np.abs(moments.mean - reverse).max()) / size)
 
 
-def _check_in_the_reward(ledger: Ledger, problem: Problem, kl_type: str, device: torch.device) -> None:
+def _check_in_the_reward(ledger: Ledger, problem: EnumeratedProblem, kl_type: str, device: torch.device) -> None:
     """Check the divergence as the only reward, by pairs that leave one out: an unbiased estimator of whatever the
     reward's gradient is."""
     p, q = (table[0].tolist() for table in (problem.policy_SK, problem.reference_SK))

@@ -19,7 +19,7 @@ Path = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problem:
+class EnumeratedProblem:
     """A policy, a reference and all that can happen, with its rewards."""
 
     policy_SK: Table
@@ -39,21 +39,21 @@ class Problem:
     def longest(self) -> int:
         return max(map(len, self.paths))
 
-    def rewarded(self, parts: Sequence[Sequence[float]], weights: Sequence[float]) -> "Problem":
+    def rewarded(self, parts: Sequence[Sequence[float]], weights: Sequence[float]) -> "EnumeratedProblem":
         """Return the same problem, with the sums of these weighed parts as rewards."""
         rewards = [sum(weight * part for weight, part in zip(weights, of_path, strict=True)) for of_path in parts]
         return replace(self, parts=parts, rewards=rewards)
 
-    def off_policy(self, other_SK: Table) -> "Problem":
+    def off_policy(self, other_SK: Table) -> "EnumeratedProblem":
         """Return the same problem, sampled by another policy."""
         return replace(self, sampled_SK=other_SK)
 
 
-def one_choice(seed: int) -> Problem:
+def one_choice(seed: int) -> EnumeratedProblem:
     """Draw a problem of one token out of seven. The policies of seed 0 have a divergence of 0.329885 nats."""
     generator = torch.Generator().manual_seed(seed)
     policy, reference, rewards = (_drawn(generator, 1, 7) for _ in range(3))
-    return Problem(
+    return EnumeratedProblem(
         policy_SK=log_softmax(policy),
         sampled_SK=log_softmax(policy),
         reference_SK=log_softmax(reference),
@@ -63,7 +63,7 @@ def one_choice(seed: int) -> Problem:
     )
 
 
-def short_sequences(seed: int) -> Problem:
+def short_sequences(seed: int) -> EnumeratedProblem:
     """Draw a problem of at most three tokens, and before each the choice between going on and ending: four completions
     of one, two, three and three tokens, the last of them cut at the limit."""
     generator = torch.Generator().manual_seed(seed)
@@ -71,7 +71,7 @@ def short_sequences(seed: int) -> Problem:
     go_on, end = range(2)
     paths: list[Path] = [(*((state, go_on) for state in range(ends)), (ends, end)) for ends in range(3)]
     paths.append(tuple((state, go_on) for state in range(3)))
-    return Problem(
+    return EnumeratedProblem(
         policy_SK=log_softmax(policy),
         sampled_SK=log_softmax(policy),
         reference_SK=log_softmax(reference),
@@ -82,7 +82,7 @@ def short_sequences(seed: int) -> Problem:
     )
 
 
-def another_policy(problem: Problem, seed: int) -> Table:
+def another_policy(problem: EnumeratedProblem, seed: int) -> Table:
     """Draw a policy near the problem's, as the one that sampled is after many updates: a few ratios lie below a half or
     above two."""
     generator = torch.Generator().manual_seed(seed + 1)
@@ -110,7 +110,7 @@ def score(state: int, choice: int, policy_SK: Table) -> Table:
     return gradient
 
 
-def reward_gradient(problem: Problem, kl_coef: float = 0.0) -> Table:
+def reward_gradient(problem: EnumeratedProblem, kl_coef: float = 0.0) -> Table:
     """Return the gradient of E[reward] − kl_coef · KL(π ‖ π_ref) over completions. KL's own is E[log(π/π_ref) d log π]:
     the other term of the product rule, E[d log π], is 0."""
     total = np.zeros_like(problem.policy_SK)
@@ -121,7 +121,7 @@ def reward_gradient(problem: Problem, kl_coef: float = 0.0) -> Table:
     return total
 
 
-def exact_values(problem: Problem, kl_coef: float) -> list[float]:
+def exact_values(problem: EnumeratedProblem, kl_coef: float) -> list[float]:
     """Return the reward that is still to be expected in each state, KL's price included: a perfect critic's values."""
     values = []
     for state in range(len(problem.policy_SK)):

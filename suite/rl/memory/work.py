@@ -22,7 +22,7 @@ ADAMW_ACCESSES = 7
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
+class RepeatedPass:
     """Passes of equal work."""
 
     times: int
@@ -30,18 +30,18 @@ class Work:
     traffic_bytes: float
 
 
-def bound_s(works: Iterable[Work], ceilings: Ceilings) -> float:
+def bound_s(works: Iterable[RepeatedPass], ceilings: Ceilings) -> float:
     """Return the least time of passes that follow one another."""
     return sum(work.times * ceilings.bound_s(flops=work.flops, traffic_bytes=work.traffic_bytes) for work in works)
 
 
-def step_work(plan: RlMemoryPlan, batch: int) -> dict[str, Sequence[Work]]:
+def step_work(plan: RlMemoryPlan, batch: int) -> dict[str, Sequence[RepeatedPass]]:
     """Return one device's work by phase. `batch`: completions that it samples at once."""
     found = {ROLLOUT: _rollout(plan, batch), SCORE: _scores(plan), UPDATE: _updates(plan)}
     return {phase: works for phase, works in found.items() if works}
 
 
-def _rollout(plan: RlMemoryPlan, batch: int) -> list[Work]:
+def _rollout(plan: RlMemoryPlan, batch: int) -> list[RepeatedPass]:
     """Read each prompt once, then decode: the weights once a token, and caches of the mean length."""
     if plan.engine == NONE:
         return []
@@ -59,11 +59,13 @@ def _rollout(plan: RlMemoryPlan, batch: int) -> list[Work]:
         of_token = _forward(plan.shape, token, heads=size)
         cache = plan.shape.num_layers * kernel_bytes(plan.shape.layer, token)
         traffic = of_token.traffic_bytes / split + cache
-        works.append(Work(times=sizes.count(size) * plan.completion_len, flops=of_token.flops, traffic_bytes=traffic))
+        works.append(
+            RepeatedPass(times=sizes.count(size) * plan.completion_len, flops=of_token.flops, traffic_bytes=traffic)
+        )
     return works
 
 
-def _scores(plan: RlMemoryPlan) -> list[Work]:
+def _scores(plan: RlMemoryPlan) -> list[RepeatedPass]:
     """Score all completions once with each model that does."""
     forward, passes = _micro_batch(plan)
     models = [_forward(plan.training_shape, forward, heads=_heads(plan))]
@@ -72,10 +74,10 @@ def _scores(plan: RlMemoryPlan) -> list[Work]:
         models.append(_forward(plan.critic_training_shape, forward, heads=0))
     if plan.has_reward_model:
         models.append(_forward(plan.training_shape, forward, heads=0))
-    return [Work(times=passes, flops=model.flops, traffic_bytes=model.traffic_bytes) for model in models]
+    return [RepeatedPass(times=passes, flops=model.flops, traffic_bytes=model.traffic_bytes) for model in models]
 
 
-def _updates(plan: RlMemoryPlan) -> list[Work]:
+def _updates(plan: RlMemoryPlan) -> list[RepeatedPass]:
     """Run each completion forward and back through each trained model, and write its weights once a minibatch.
 
     On the way back are two products for each one of the forward pass, of which frozen weights need one; recomputed
@@ -93,10 +95,10 @@ def _updates(plan: RlMemoryPlan) -> list[Work]:
         again = _forward(shape, forward, heads=0).flops if plan.checkpointing else 0
         flops = 3 * core + products * (whole.flops - core) + again
         traffic = (2 + plan.checkpointing) * whole.traffic_bytes
-        works.append(Work(times=passes, flops=flops, traffic_bytes=traffic))
+        works.append(RepeatedPass(times=passes, flops=flops, traffic_bytes=traffic))
         if plan.lora_rank is None:
             states = ADAMW_ACCESSES * TRAINED_BYTES[plan.precision] * counts[owner] / plan.shards
-            works.append(Work(times=minibatches, flops=0, traffic_bytes=states))
+            works.append(RepeatedPass(times=minibatches, flops=0, traffic_bytes=states))
     return works
 
 
@@ -113,11 +115,11 @@ def _heads(plan: RlMemoryPlan) -> int:
     return min(plan.micro_batch, plan.rows(plan.shards)) * plan.completion_len
 
 
-def _forward(shape: DecoderShape, forward: Pass, *, heads: int) -> Work:
+def _forward(shape: DecoderShape, forward: Pass, *, heads: int) -> RepeatedPass:
     """A forward pass; `heads`: the tokens whose logits are computed. Each weight is read once."""
     mlp = 6 * shape.hidden_size * shape.intermediate_size * forward.tokens
     layer = kernel_flops(shape.layer, forward) + shape.layer.projection_flops(forward) + mlp
     logits = 2 * shape.vocab_size * shape.hidden_size * heads
     # A head that is the embeddings is read whole, embeddings alone a row a token.
     weights = shape.num_layers * shape.block_parameter_count + (shape.vocab_size * shape.hidden_size if heads else 0)
-    return Work(times=1, flops=shape.num_layers * layer + logits, traffic_bytes=weights * forward.element_bytes)
+    return RepeatedPass(times=1, flops=shape.num_layers * layer + logits, traffic_bytes=weights * forward.element_bytes)

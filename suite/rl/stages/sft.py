@@ -16,13 +16,13 @@ from suite.measure.meter import Meter
 from suite.records.holdings import ACTIVATIONS, OPTIMISER, OTHER, PARAMETERS, POLICY
 from suite.records.record import STEP
 from suite.rl.rollout import mean
-from suite.rl.sft_data import Pool, SftData, solutions
+from suite.rl.sft_data import SftData, TextPool, solutions
 from suite.rl.stage import StageBegin
 
 
 def begin(at: StageBegin) -> "SftStage":
     examples = solutions(at.plan, at.plan.recipe.options["examples"])
-    return SftStage(at, Pool(at.plan, examples, first=at.planned.first))
+    return SftStage(at, TextPool(at.plan, examples, first=at.planned.first))
 
 
 class SftStage:

@@ -53,7 +53,7 @@ MOST_PASSED_OVER = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question(Item):
+class GymQuestion(Item):
     """An item with the dataset's entry behind it."""
 
     entry: Mapping[str, Any]
@@ -83,7 +83,7 @@ class ReasoningGym:
         # Thought, answer, four tags, the end, and two for what a policy writes too much.
         self.longest_completion = 2 * self._longest_answer + 4 + 1 + 2
 
-    def item(self, generator: random.Random) -> Question:
+    def item(self, generator: random.Random) -> GymQuestion:
         """Draw a question whose answer is no longer than it may be."""
         for _ in range(MOST_PASSED_OVER):
             item = self._questions.item(generator.randrange(self._count))
@@ -95,7 +95,7 @@ class ReasoningGym:
         )
 
     def question(self, item: Item) -> str:
-        assert isinstance(item, Question)
+        assert isinstance(item, GymQuestion)
         return str(item.entry["question"])
 
     def document(self, item: Item, generator: random.Random) -> str:
@@ -125,7 +125,7 @@ class ReasoningGym:
 
     def _marks(self, item: Item, answer: str) -> float | None:
         """What the dataset's scorer gives; None where it cannot be asked."""
-        assert isinstance(item, Question)
+        assert isinstance(item, GymQuestion)
         # Nor is one with powers asked about: 9**9**9**9 takes longer than there is time.
         if self._name in ARITHMETIC and not (set(answer) <= PLAIN and "**" not in answer):
             return None
@@ -153,7 +153,7 @@ class _Questions:
         self._name = name
         self.item = functools.cache(self._made)
 
-    def _made(self, number: int) -> Question:
+    def _made(self, number: int) -> GymQuestion:
         entry = self.dataset[number]
         question, answer = entry["question"], entry["answer"]
         if not isinstance(answer, str) or not answer:
@@ -162,7 +162,7 @@ class _Questions:
         # Not every expression is what is asked: countdown's is the answer.
         prompt = f"{bare} =" if isinstance(bare, str) and bare in question else question
         words = sorted(re.findall(r"\w+|[^\w\s]", prompt))
-        return Question(prompt=prompt, content=" ".join(words), answer=answer, entry=entry)
+        return GymQuestion(prompt=prompt, content=" ".join(words), answer=answer, entry=entry)
 
 
 _questions = functools.cache(_Questions)

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from suite.measure.worker import Worker
+from suite.measure.worker import CaseWorker
 from suite.records.machine.limits import most_threads
 from suite.records.stores.store import StoredRecord
 from suite.run.cached import Notice, find_cached_record
@@ -69,7 +69,7 @@ class LocalLauncher:
 
     @contextmanager
     def slots(self, jobs: Sequence[Job], state: SharedState) -> Iterator[Sequence[LocalSlot]]:
-        workers = [Worker(preload=own_modules(jobs), say=state.notice) for _ in range(self.workers)]
+        workers = [CaseWorker(preload=own_modules(jobs), say=state.notice) for _ in range(self.workers)]
         yield [LocalSlot(slot=WorkerSlot(state=state, worker=worker)) for worker in workers]
 
 

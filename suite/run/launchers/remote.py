@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from suite.measure.worker import FORKS, Worker
+from suite.measure.worker import FORKS, CaseWorker
 from suite.records.case import Case
 from suite.records.machine.code import code_digest
 from suite.records.machine.environment import environment, source_digest
@@ -98,7 +98,7 @@ class RemoteWorker:
         is_on_cpu = self._terms.device == CPU
         self._folder = self._stack.enter_context(temporary_folder("worker"))
         self._cores = self._stack.enter_context(own_cores(self._terms.threads)) if is_on_cpu else Cores()
-        worker = self._stack.enter_context(Worker(preload=self._terms.preload, say=self._notices.append))
+        worker = self._stack.enter_context(CaseWorker(preload=self._terms.preload, say=self._notices.append))
         # A device that a worker has alone is not shared by those beside it.
         state = MachineState(workers=self._terms.side_by_side if is_on_cpu else 1, resume=self._terms.resume)
         self._slot = WorkerSlot(state=state, worker=worker)

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from suite.measure import energy
-from suite.measure.energy import EnergySchedule, Part, energy_of, take_energy, update_interval_s
+from suite.measure.energy import EnergySchedule, SpanWork, energy_of, take_energy, update_interval_s
 from suite.measure.telemetry.counters import EnergyCounter, NoCounter, energy_counter
 from suite.records.machine.nvml import State
 from suite.records.record import Status
@@ -22,7 +22,7 @@ NOTHING_TO_WAIT_FOR = int
 
 
 def sleeping(seconds, runs=1):
-    return Part(work=lambda: time.sleep(seconds), runs=runs, call_s=seconds + 1e-4)
+    return SpanWork(work=lambda: time.sleep(seconds), runs=runs, call_s=seconds + 1e-4)
 
 
 @driver.needs_gcc
@@ -55,7 +55,7 @@ def test_the_window_begins_and_ends_where_the_counter_changes(monkeypatch):
 
     # Five calls a change; after 105 ms a window that asks for so many is in the middle of one.
     monkeypatch.setattr(energy, "time", SimpleNamespace(perf_counter=lambda: passed(0) * 1e-6))
-    part = Part(work=lambda: passed(2000), call_s=0.002)
+    part = SpanWork(work=lambda: passed(2000), call_s=0.002)
     taken = energy_of(part, lambda: passed(0) // 10_000 * 1.0, NOTHING_TO_WAIT_FOR, seconds=0.105)
     assert taken.window_s == pytest.approx(0.11, rel=3e-3)
     assert (taken.power_w, taken.step_j) == pytest.approx((100, 0.2), rel=3e-3)

@@ -7,7 +7,7 @@ import pytest
 
 from suite.measure.telemetry import sampler
 from suite.measure.telemetry.nvml import Nvml
-from suite.measure.telemetry.sampler import Telemetry, Watch, checked
+from suite.measure.telemetry.sampler import Telemetry, TelemetryWatch, checked
 from suite.measure.telemetry.source import Seen, Source
 from suite.records.stores.store import read_record
 from suite.records.stores.telemetry import Mark, read_series
@@ -24,7 +24,7 @@ SETTINGS = {
 
 
 def watched(seconds, *messages):
-    watch = Watch([Nvml()], PERIOD_S)
+    watch = TelemetryWatch([Nvml()], PERIOD_S)
     for message in messages:
         watch.on_message(message)
     with watch:
@@ -73,7 +73,7 @@ class Counter(Source):
 
 
 def test_a_case_is_sampled_as_it_begins_and_once_more_as_it_ends():
-    with Watch([Counter()], period_s=1000.0) as watch:
+    with TelemetryWatch([Counter()], period_s=1000.0) as watch:
         while not watch.samples:
             time.sleep(0.001)
     assert [sample.value for sample in watch.samples] == [0.0, 1.0]
@@ -157,7 +157,7 @@ class Breaking(Source):
 
 
 def test_phases_times_and_pressure_are_kept(tmp_path):
-    watch = Watch([Ticking()], PERIOD_S)
+    watch = TelemetryWatch([Ticking()], PERIOD_S)
     with watch:
         time.sleep(0.05)
         watch.on_message({"phase": "measure", "pid": 3})
@@ -174,7 +174,7 @@ def test_phases_times_and_pressure_are_kept(tmp_path):
 
 
 def test_a_broken_source_ends_the_series_and_not_the_run():
-    watch = Watch([Ticking(), Breaking()], PERIOD_S)
+    watch = TelemetryWatch([Ticking(), Breaking()], PERIOD_S)
     with watch:
         time.sleep(0.05)
     (warning,) = watch.warnings()
@@ -183,7 +183,7 @@ def test_a_broken_source_ends_the_series_and_not_the_run():
 
 def test_a_long_run_is_sampled_ever_more_slowly(monkeypatch):
     monkeypatch.setattr(sampler, "SLOWER_EVERY_SAMPLES", 4)
-    watch = Watch([Ticking()], PERIOD_S)
+    watch = TelemetryWatch([Ticking()], PERIOD_S)
     with watch:
         time.sleep(0.3)
     times_s = [sample.time_s for sample in watch.samples]
