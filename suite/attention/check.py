@@ -66,9 +66,9 @@ def compare(o_BHSv: Tensor, inputs: Sequence[Tensor], problem: Problem, generato
     visible_RT = keys_T <= last_seen_R1
     if problem.window is not None:
         visible_RT &= keys_T > last_seen_R1 - problem.window
-    found = operands(inputs, problem)
-    k_BGTd, v_BGTv, sink_H = found.k_BGTd, found.v_BGTv, found.sink_H
-    q_BHRd = found.q_BHSd[:, :, positions]
+    tensors = operands(inputs, problem)
+    k_BGTd, v_BGTv, sink_H = tensors.k_BGTd, tensors.v_BGTv, tensors.sink_H
+    q_BHRd = tensors.q_BHSd[:, :, positions]
     reference = reference_rows(q_BHRd, k_BGTd, v_BGTv, visible_RT, problem.scale, sink_H)
     # A quantised cache is restored in float32, and eager would have it in the dtype that it computes in.
     k_BGTd, v_BGTv = k_BGTd.to(problem.dtype), v_BGTv.to(problem.dtype)
@@ -193,9 +193,9 @@ def reference_rows(
         by_row = (q @ k.mT).unflatten(2, (-1, rows))
         scores = by_row.masked_fill(~visible_RT[:, block], float("-inf")).flatten(2, 3)
         new_peak = torch.maximum(peak, scores.amax(dim=-1, keepdim=True))
-        weights, kept = (scores - new_peak).exp(), (peak - new_peak).exp()
-        total = total * kept + weights.sum(dim=-1, keepdim=True)
-        summed = summed * kept + weights @ v
+        weights, decay = (scores - new_peak).exp(), (peak - new_peak).exp()
+        total = total * decay + weights.sum(dim=-1, keepdim=True)
+        summed = summed * decay + weights @ v
         peak = new_peak
     return (summed / total).view(batch, heads, rows, -1)
 
@@ -212,5 +212,5 @@ def _positions(problem: Problem, generator: torch.Generator) -> Tensor:
     if _whole(problem) or queries <= limit:
         return torch.arange(queries, device=device)
     chosen = [0, queries - 1, queries // 2 - 1, queries // 2]
-    others = torch.randperm(queries, generator=generator, device=device)[: limit - len(chosen)].tolist()
-    return torch.tensor(sorted({*chosen, *others}), device=device)
+    random_positions = torch.randperm(queries, generator=generator, device=device)[: limit - len(chosen)].tolist()
+    return torch.tensor(sorted({*chosen, *random_positions}), device=device)

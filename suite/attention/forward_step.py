@@ -30,8 +30,8 @@ class ForwardStep:
         return [Reading(step=0, span="case", metric="cache_bytes_counted", value=self.cache.counted_bytes())]
 
     def facts(self) -> dict[str, Any]:
-        written = "allocated ahead; the new tokens' write is timed, and nothing is copied"
-        return {"cache": written, "layer_check": compared(self.layer, self._forward.query_len)}
+        cache_write = "allocated ahead; the new tokens' write is timed, and nothing is copied"
+        return {"cache": cache_write, "layer_check": compared(self.layer, self._forward.query_len)}
 
     def draw(self) -> None:
         """Draw fresh inputs and a fresh context; the kernel's own inputs are the layer's projections of them."""

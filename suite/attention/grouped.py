@@ -62,8 +62,8 @@ class GroupedAttention(AttentionLayer):
     ) -> tuple[Tensor, ...]:
         angles = self.angles_at(x_BSD, start, positions_S)
         q_BHSd = self.apply_rope(self.heads(x_BSD, self.w_q, self.b_q), angles)
-        kept = self.append_to_cache(cache, start, *self.new_rows(x_BSD, angles))
-        return q_BHSd, kept[0], kept[-1]
+        cached = self.append_to_cache(cache, start, *self.new_rows(x_BSD, angles))
+        return q_BHSd, cached[0], cached[-1]
 
     def new_rows(self, x_BSD: Tensor, angles: tuple[Tensor, Tensor]) -> Sequence[Tensor]:
         """Return the new tokens' rows in each tensor of the cache: keys first, values last; a variant that keeps one

@@ -19,11 +19,11 @@ NO_OWNERS = (type, ModuleType, FunctionType, MethodType, BuiltinFunctionType)
 
 def kept_bytes(backend: Backend, device: torch.device, *, besides: Iterable[Tensor] = ()) -> int:
     """Return the bytes of the storages on the device that a backend holds, without those of the given tensors."""
-    others = {tensor.untyped_storage()._cdata for tensor in besides}
+    other_storages = {tensor.untyped_storage()._cdata for tensor in besides}
     storages = {
         storage._cdata: storage.nbytes()
         for tensor in _tensors_below(backend)
-        if tensor.device.type == device.type and (storage := tensor.untyped_storage())._cdata not in others
+        if tensor.device.type == device.type and (storage := tensor.untyped_storage())._cdata not in other_storages
     }
     return sum(storages.values())
 

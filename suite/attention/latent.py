@@ -102,8 +102,8 @@ class LatentAttention(AttentionLayer):
         q_BSE = linear(query_in, self.w_q)
         q_BHSe = q_BSE.view(*q_BSE.shape[:2], shape.num_heads, -1).transpose(1, 2)
         q_n, q_r = q_BHSe.split((shape.qk_nope_head_dim, shape.qk_rope_head_dim), dim=-1)
-        beside = self.project_beside(x_BSD, query_in, cache, start, (cos_Sr, sin_Sr))
-        return self.query(q_n, rotate_neighbours(q_r, cos_Sr, sin_Sr)), k_BGTd, v_BGTv, *beside
+        rotary_rows = self.project_beside(x_BSD, query_in, cache, start, (cos_Sr, sin_Sr))
+        return self.query(q_n, rotate_neighbours(q_r, cos_Sr, sin_Sr)), k_BGTd, v_BGTv, *rotary_rows
 
     def project_beside(
         self, x_BSD: Tensor, query_in: Tensor, cache: Cache | None, start: int, angles: tuple[Tensor, Tensor]

@@ -32,11 +32,11 @@ def layer_readings(
     positions = start + chosen
     cached = projected[1].shape[2]
     # A query has the new tokens alone; a cache that keeps fewer tokens than there are goes round.
-    found = [x[:, :, positions % cached if x.shape[2] == cached else chosen] for x in projected if x.dim() > 1]
+    outputs = [x[:, :, positions % cached if x.shape[2] == cached else chosen] for x in projected if x.dim() > 1]
     if problem.shared_key_dim:
-        found[1] = joined_key(found[1], found.pop())
+        outputs[1] = joined_key(outputs[1], outputs.pop())
     o_BHNv = o_BHSv[:, :, chosen]
-    ours = (*found[: len(definition.parts)], layer.output(o_BHNv))
+    ours = (*outputs[: len(definition.parts)], layer.output(o_BHNv))
     exact = (
         *definition.projected(layer, x_BSD[:, chosen].double(), positions),
         definition.output(layer, o_BHNv.double()),

@@ -55,13 +55,13 @@ class Problem:
     @property
     def beyond_plain(self) -> Mapping[str, str]:
         """Return what the problem has beside plain causal attention, by the name that a backend computes it under."""
-        found = {
+        demands = {
             "window": f"window of {self.window} keys" if self.window is not None else "",
             "sinks": "attention sinks" if self.has_sinks else "",
             "quantised_cache": f"cache in {str(self.cache_dtype).removeprefix('torch.')}" if self.cache_dtype else "",
             "shared_key": "key part that groups share" if self.shared_key_dim else "",
         }
-        return {name: phrase for name, phrase in found.items() if phrase}
+        return {name: phrase for name, phrase in demands.items() if phrase}
 
     @property
     def heads_per_group(self) -> int:
@@ -145,10 +145,10 @@ def operands(inputs: Sequence[Tensor], problem: Problem) -> Operands:
     q_BHSd, k_BGTd, v_BGTv, *more = inputs
     sink_H = more.pop() if problem.has_sinks else None
     if problem.cache_dtype is not None:
-        k_scales_BGTn, v_scales_BGTn, *rotary, held = *more, torch.promote_types(problem.dtype, torch.float32)
-        k_BGTd = restored(k_BGTd, k_scales_BGTn, held)
-        v_BGTv, more = restored(v_BGTv, v_scales_BGTn, held), []
-        k_BGTd = torch.cat((k_BGTd, *(part.to(held) for part in rotary)), dim=-1)
+        k_scales_BGTn, v_scales_BGTn, *rotary, wide_dtype = *more, torch.promote_types(problem.dtype, torch.float32)
+        k_BGTd = restored(k_BGTd, k_scales_BGTn, wide_dtype)
+        v_BGTv, more = restored(v_BGTv, v_scales_BGTn, wide_dtype), []
+        k_BGTd = torch.cat((k_BGTd, *(part.to(wide_dtype) for part in rotary)), dim=-1)
     if problem.shared_key_dim:
         k_BGTd = joined_key(k_BGTd, more.pop())
     assert not more, "an input that the problem does not name"
@@ -163,6 +163,6 @@ def joined_key(k_BGTd: Tensor, shared_B1Tr: Tensor) -> Tensor:
 def visible_keys(query_len: int, seq_len: int, device: torch.device, window: int | None = None) -> Tensor:
     """Return causal visibility as booleans, [query_len, seq_len], with the last query seeing every key, or the last
     `window` of them."""
-    own = seq_len - query_len
-    visible_ST = torch.ones(query_len, seq_len, dtype=torch.bool, device=device).tril(own)
-    return visible_ST if window is None else visible_ST.triu(own - window + 1)
+    first_query = seq_len - query_len
+    visible_ST = torch.ones(query_len, seq_len, dtype=torch.bool, device=device).tril(first_query)
+    return visible_ST if window is None else visible_ST.triu(first_query - window + 1)

@@ -86,6 +86,6 @@ def quantised(rows: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 def restored(elements: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
     """Return the numbers that quantised rows stand for."""
-    held = torch.promote_types(dtype, torch.float32)
+    wide_dtype = torch.promote_types(dtype, torch.float32)
     parts = zip(elements.split(SCALED_ELEMENTS, dim=-1), scales.split(1, dim=-1), strict=True)
-    return torch.cat([(part.to(held) * scale).to(dtype) for part, scale in parts], dim=-1)
+    return torch.cat([(part.to(wide_dtype) * scale).to(dtype) for part, scale in parts], dim=-1)

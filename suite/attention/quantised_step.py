@@ -40,8 +40,8 @@ class QuantisedStep(ForwardStep):
         """Queries, keys and values without a quantised cache, until the check has used them."""
 
     def facts(self) -> dict[str, Any]:
-        written = "allocated ahead; the new tokens are quantised and written within the time, and nothing is copied"
-        return {**super().facts(), "cache": written}
+        cache_write = "allocated ahead; the new tokens are quantised and written within the time, and nothing is copied"
+        return {**super().facts(), "cache": cache_write}
 
     def draw(self) -> None:
         layer, forward = self.layer, self._forward
@@ -50,7 +50,7 @@ class QuantisedStep(ForwardStep):
             plain.fill(self._generator)
             self._x_BSD = layer.drawn_input(forward, self._generator)
             self._unquantised = layer.project(self._x_BSD, plain, self._start)
-            self.cache.write(0, *self._rows(*(kept[:, :, : self._start] for kept in self._unquantised[1:])))
+            self.cache.write(0, *self._rows(*(rows_BGTn[:, :, : self._start] for rows_BGTn in self._unquantised[1:])))
             self.cache.spoil_spare_slots(self._generator)
             self.projected = self.kernel_inputs = self._project()
 
@@ -61,11 +61,11 @@ class QuantisedStep(ForwardStep):
             comparison = compare(output, self.projected, problem, self._generator)
             plain = replace(problem, cache_dtype=None)
             error = compare(output, self._unquantised, plain, self._generator).error
-            written = self._compare_written()
+            written_error = self._compare_written()
             self.cache.spoil_spare_slots(self._generator)
             again = self.backend(*self.projected)
             readings = readings_if_passed({"": comparison})
-            readings += readings_if_passed({"rows": written}, span="layer")
+            readings += readings_if_passed({"rows": written_error}, span="layer")
             readings += layer_readings(layer, self.problem, self._x_BSD, self._unquantised, self._start, output)
         self._unquantised = ()
         readings.append(Reading(step=0, span="kernel", metric="cache_error", value=error))
@@ -82,11 +82,11 @@ class QuantisedStep(ForwardStep):
 
     def _compare_written(self) -> OutputError:
         """Compare the new tokens' rows in the cache with those that were projected."""
-        found = operands(self.projected, self.problem)
-        kept = self._rows(found.k_BGTd, found.v_BGTv)
+        tensors = operands(self.projected, self.problem)
+        rows = self._rows(tensors.k_BGTd, tensors.v_BGTv)
         errors = [
             relative_error(ours[:, :, self._start :], exact[:, :, self._start :].double())
-            for ours, exact in zip(kept, self._rows(*self._unquantised[1:]), strict=True)
+            for ours, exact in zip(rows, self._rows(*self._unquantised[1:]), strict=True)
         ]
         assert self.problem.cache_dtype is not None
         return OutputError(error=max(errors), allowed=LARGEST_ROW_ERROR[self.problem.cache_dtype])
@@ -110,13 +110,13 @@ def require_quantisable(layer: AttentionLayer, forward: Pass) -> None:
             f"as they are projected"
         )
     kinds = (ValueLayout.SEPARATE, ValueLayout.PREFIX_OF_KEY)
-    one = replace(forward, query_len=1, seq_len=1)
+    one_token = replace(forward, query_len=1, seq_len=1)
     # Tied states share a key part, a window's cache goes round, more than two latents have a rotary key each.
     keeps_all = isinstance(layer.cache_heads, int) and not isinstance(layer.shape, WindowShape)
     has_several = any(rows.is_rotary and rows.count > 1 for rows in layer.shape.cache_rows)
     reads_all = layer.value_layout in kinds and not layer.shape.before_kernel(forward)
     fits = keeps_all and reads_all and not has_several
-    if not fits or layer.new_cache(one).counted_bytes() != cache_bytes(layer.shape, one):
+    if not fits or layer.new_cache(one_token).counted_bytes() != cache_bytes(layer.shape, one_token):
         raise UnsupportedError(
             f"cache_dtype={forward.cache_dtype} is kept for grouped attention and absorbed MLA, whose kernel "
             f"reads what is cached; got {layer.shape.describe_mode(forward) or type(layer).__name__}"

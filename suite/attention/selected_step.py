@@ -114,8 +114,8 @@ def compare_choice(
     count = min(tokens, chosen_BSK.shape[2])
     best = scores_BST.sort(dim=-1, descending=True).values[..., :count]
     is_chosen_BST = torch.zeros_like(scores_BST, dtype=torch.bool).scatter_(2, chosen_BSK, value=True)
-    found = torch.where(is_chosen_BST, scores_BST, lowest).sort(dim=-1, descending=True).values[..., :count]
-    return OutputError(error=relative_error(found, best), allowed=LARGEST_ERROR[dtype])
+    chosen_scores = torch.where(is_chosen_BST, scores_BST, lowest).sort(dim=-1, descending=True).values[..., :count]
+    return OutputError(error=relative_error(chosen_scores, best), allowed=LARGEST_ERROR[dtype])
 
 
 def compare_over_chosen(
@@ -127,11 +127,11 @@ def compare_over_chosen(
     ours, references, eagers = [], [], []
     for sequence in range(batch):
         for token in sorted({*range(min(new, FEWEST_POSITIONS - 1)), new - 1}):
-            one = slice(sequence, sequence + 1), slice(None), slice(token, token + 1)
+            one_query = slice(sequence, sequence + 1), slice(None), slice(token, token + 1)
             visible_1T = torch.zeros(1, k_BGTd.shape[2], dtype=torch.bool, device=o_BHSv.device)
             visible_1T[0, chosen_BSK[sequence, token]] = True
-            inputs = q_BHSd[one], k_BGTd[one[:1]], v_BGTv[one[:1]]
-            ours.append(o_BHSv[one])
+            inputs = q_BHSd[one_query], k_BGTd[one_query[:1]], v_BGTv[one_query[:1]]
+            ours.append(o_BHSv[one_query])
             references.append(reference_rows(*inputs, visible_1T, problem.scale))
             eagers.append(attend(*inputs, scale=problem.scale, hidden_ST=~visible_1T))
     reference = torch.cat(references)

@@ -61,10 +61,10 @@ class WindowAttention(GroupedAttention):
         row = first % room
         last = row + start + tokens - first
         for cached, new in zip(cache.tensors, new_BGSd, strict=True):
-            kept = new[:, :, first - start :]
-            cached[:, :, row : min(last, room)] = kept[:, :, : room - row]
+            last_rows = new[:, :, first - start :]
+            cached[:, :, row : min(last, room)] = last_rows[:, :, : room - row]
             if last > room:
-                cached[:, :, : last - room] = kept[:, :, room - row :]
+                cached[:, :, : last - room] = last_rows[:, :, room - row :]
         if tokens > room:
             assert start == 0, "the older tokens of a window are no longer kept"
             return new_BGSd

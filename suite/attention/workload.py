@@ -63,9 +63,9 @@ class AttentionWorkload:
 
     def facts(self) -> Mapping[str, Any]:
         backend = self.work.backend
-        said = {"backend": backend.name, "backend_form": backend.form, "backend_built": backend.built}
+        backend_facts = {"backend": backend.name, "backend_form": backend.form, "backend_built": backend.built}
         return {
-            **{name: text for name, text in said.items() if text is not None},
+            **{name: text for name, text in backend_facts.items() if text is not None},
             **self.plan.facts(),
             **self.work.facts(),
         }
@@ -81,10 +81,10 @@ class AttentionWorkload:
         readings = self.work.check()
         if self.work.layer.stated_definition() is None:
             require_response(self.work.redraw_input, self.work.parts()["layer"])
-        kept = kept_bytes(
+        cache_bytes = kept_bytes(
             self.work.backend, self.work.problem.device, besides=(*self.work.projected, *self.work.kernel_inputs)
         )
-        return [*readings, Reading(step=0, span="kernel", metric="kept_bytes", value=kept)]
+        return [*readings, Reading(step=0, span="kernel", metric="kept_bytes", value=cache_bytes)]
 
     def step(self, meter: Meter) -> None:
         self.work.run(meter)

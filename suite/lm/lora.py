@@ -16,13 +16,13 @@ def adapt(decoder: Decoder, rank: int, *, dtype: torch.dtype | None = None) -> N
     """Freeze all weights and lay an adapter on every linear map of the blocks. `dtype`: the adapters'; None: the
     weights'."""
     decoder.requires_grad_(False)
-    made, adapters = decoder.made, torch.nn.ModuleList()
+    factory, adapters = decoder.made, torch.nn.ModuleList()
     # Linear maps have two dimensions: gains and biases have one, MLA's weights of single heads three.
     for weight in [parameter for parameter in decoder.blocks.parameters() if parameter.dim() == 2]:
         size_o, size_i = weight.shape
-        down_RI = torch.empty(rank, size_i, dtype=dtype or made.dtype, device=made.device)
-        down_RI.normal_(std=1 / math.sqrt(size_i), generator=made.generator)
-        adapter = Adapter(down_RI, torch.zeros(size_o, rank, dtype=dtype or made.dtype, device=made.device))
+        down_RI = torch.empty(rank, size_i, dtype=dtype or factory.dtype, device=factory.device)
+        down_RI.normal_(std=1 / math.sqrt(size_i), generator=factory.generator)
+        adapter = Adapter(down_RI, torch.zeros(size_o, rank, dtype=dtype or factory.dtype, device=factory.device))
         adapters.append(adapter)
         setattr(weight, NAME, adapter)
     decoder.adapters = adapters
@@ -30,8 +30,8 @@ def adapt(decoder: Decoder, rank: int, *, dtype: torch.dtype | None = None) -> N
 
 def unadapted(decoder: Decoder, base: Decoder) -> Decoder:
     """Return `base`, made anew with the same shape, with an adapted decoder's very weights and without its adapters."""
-    own = dict(base.named_parameters())
-    kept = {name: parameter for name, parameter in decoder.state_dict().items() if name in own}
-    base.load_state_dict(kept, assign=True)
+    base_parameters = dict(base.named_parameters())
+    base_state = {name: parameter for name, parameter in decoder.state_dict().items() if name in base_parameters}
+    base.load_state_dict(base_state, assign=True)
     base.requires_grad_(False)
     return base

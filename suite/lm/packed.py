@@ -35,11 +35,11 @@ def engine_of(decoder: Decoder) -> "Decoder | PackedDecoder":
 
 def packs(decoder: Decoder) -> bool:
     """Return whether packing was measured to pay: float32 on a CPU, of grouped layers."""
-    made = decoder.made
+    factory = decoder.made
     return (
-        made.device.type == "cpu"
-        and made.dtype == torch.float32
-        and decoder.parameter_count() * made.dtype.itemsize >= PACKED_FROM_BYTES
+        factory.device.type == "cpu"
+        and factory.dtype == torch.float32
+        and decoder.parameter_count() * factory.dtype.itemsize >= PACKED_FROM_BYTES
         and torch.backends.mkldnn.is_available()
         and all(type(block.attention) is GroupedAttention for block in decoder.blocks)
     )
@@ -57,8 +57,8 @@ class PackedLinear:
         self._bias = torch.cat(given) if given else None
 
     def __call__(self, x_BSD: Tensor) -> Tensor:
-        made: Tensor = torch.ops.mkldnn._linear_pointwise(x_BSD, self._weight, self._bias, "none", [], "")
-        return made
+        y_BSE: Tensor = torch.ops.mkldnn._linear_pointwise(x_BSD, self._weight, self._bias, "none", [], "")
+        return y_BSE
 
 
 class PackedBlock:

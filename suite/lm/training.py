@@ -77,8 +77,8 @@ class Optimiser:
 
     def state_tensors(self) -> list[Tensor]:
         """Return the tensors that it keeps from one update to the next."""
-        kept = [value for state in self._adamw.state.values() for value in state.values()]
-        return [value for value in kept if isinstance(value, Tensor)]
+        tensors = [value for state in self._adamw.state.values() for value in state.values()]
+        return [value for value in tensors if isinstance(value, Tensor)]
 
     def state(self) -> dict[str, object]:
         return {"done": self._done, "adamw": self._adamw.state_dict()}

@@ -20,9 +20,9 @@ def cached_artifact(folder: Path, key: str, *, device: str, make: Callable[[], M
     path = folder / f"{key[:KEY_LENGTH]}.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
-        found = read_or_warn(path, key, device=device)
-        if found is None:
+        artifact = read_or_warn(path, key, device=device)
+        if artifact is None:
             write_sealed(path, key, make())
-            found = read_sealed(path, key, device=device)
-    assert found is not None
-    return found
+            artifact = read_sealed(path, key, device=device)
+    assert artifact is not None
+    return artifact

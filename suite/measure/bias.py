@@ -97,14 +97,14 @@ def line(size_bytes: int, times_s: Mapping[str, float]) -> str:
 
 def faults(times: Mapping[int, Mapping[str, float]], flush_probe_ratio: float) -> list[str]:
     """Return what is wrong with our own clock, in words; none where nothing is."""
-    found = []
+    faults = []
     for size, times_s in times.items():
         ratio = ratios_of(times_s)["ours_over_read_flush"]
         if not abs(ratio - 1) <= TOLERANCE:
-            found.append(f"our clock gives {ratio:.3f} times the time behind a flush by reads at {size / 1e6:.0f} MB")
+            faults.append(f"our clock gives {ratio:.3f} times the time behind a flush by reads at {size / 1e6:.0f} MB")
     if not flush_probe_ratio >= FLUSHED:
-        found.append(f"the flush's probe shows {flush_probe_ratio:.2f} times a warm read, less than {FLUSHED}")
-    return found
+        faults.append(f"the flush's probe shows {flush_probe_ratio:.2f} times a warm read, less than {FLUSHED}")
+    return faults
 
 
 def copies_for(size_bytes: int, cache_bytes: int) -> int:
@@ -152,8 +152,8 @@ def _times(size_bytes: int) -> dict[str, float]:
 
 def _launches() -> dict[str, float]:
     """What a kernel that does next to nothing takes, launched in each way."""
-    one, filler = _floats(FLOAT_BYTES), torch.zeros(FLUSH_OVER_L2 * l2_bytes() // FLOAT_BYTES, device="cuda")
-    touch, many = one.neg_, 100
+    single_float, filler = _floats(FLOAT_BYTES), torch.zeros(FLUSH_OVER_L2 * l2_bytes() // FLOAT_BYTES, device="cuda")
+    touch, many = single_float.neg_, 100
     return {
         "launched": by_events(touch, filler.sum),
         "in a graph": by_events(_graph([touch]).replay, filler.sum),

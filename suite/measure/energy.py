@@ -152,5 +152,5 @@ class EnergySchedule:
 
 def _variant(case: Case) -> tuple[Any, ...]:
     named = {**case.axes, **case.extras}
-    own = sorted((name, value) for name, value in named.items() if name.partition(".")[0] != "backend")
-    return (case.workload, *own)
+    settings = sorted((name, value) for name, value in named.items() if name.partition(".")[0] != "backend")
+    return (case.workload, *settings)

@@ -96,12 +96,12 @@ class MemoryTracker(TorchDispatchMode):
         """Name, and the events between which it ran."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
+        outputs = func(*args, **(kwargs or {}))
         if not self._is_away:
-            for leaf in tree_leaves(made):
+            for leaf in tree_leaves(outputs):
                 if isinstance(leaf, Tensor):
                     self._see(leaf)
-        return made
+        return outputs
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -139,9 +139,9 @@ class MemoryTracker(TorchDispatchMode):
     def restart(self) -> None:
         """Forget the events, and keep the storages that are held now with their labels: a long run has few events
         so."""
-        held = sorted(self._places.items(), key=lambda address_and_place: address_and_place[1])
-        self._storages = [self._storages[place] for _, place in held]
-        self._places = {address: place for place, (address, _) in enumerate(held)}
+        live_places = sorted(self._places.items(), key=lambda address_and_place: address_and_place[1])
+        self._storages = [self._storages[place] for _, place in live_places]
+        self._places = {address: place for place, (address, _) in enumerate(live_places)}
         self._events = [(place, storage.bytes) for place, storage in enumerate(self._storages)]
         self._phases = []
 
@@ -152,25 +152,25 @@ class MemoryTracker(TorchDispatchMode):
         some of them. The peak itself is in whole bytes nevertheless.
         """
         begins = Counter(begun for _, begun, _ in self._phases)
-        found: dict[str, Peak] = {}
+        peaks: dict[str, Peak] = {}
         highest: dict[str, float] = {}
         running: dict[int, tuple[str, int]] = {}
-        held: Counter[Label] = Counter()
+        bytes_by_label: Counter[Label] = Counter()
         total = 0.0
         for at in range(len(self._events) + 1):
             if begins[at]:
                 running |= {n: (name, end) for n, (name, begun, end) in enumerate(self._phases) if begun == at}
             for number, (name, end) in list(running.items()):
-                if name not in found or total > highest[name]:
-                    found[name], highest[name] = Peak(held=+held), total
+                if name not in peaks or total > highest[name]:
+                    peaks[name], highest[name] = Peak(held=+bytes_by_label), total
                 if at >= end:
                     del running[number]
             if at < len(self._events):
                 place, grown = self._events[at]
                 label = self._storages[place].label
-                held[label] += grown
+                bytes_by_label[label] += grown
                 total += grown * share(label)
-        return found
+        return peaks
 
     def _see(self, tensor: Tensor) -> int:
         # oneDNN's packed weights have no storage; the tensor itself is then what lives and dies.

@@ -30,12 +30,12 @@ class Meter:
     @contextmanager
     def watched(self, probe: Probe) -> Iterator[None]:
         """One more probe meanwhile, outside the others."""
-        others = self._probes
-        self._probes = (probe, *others)
+        outer_probes = self._probes
+        self._probes = (probe, *outer_probes)
         try:
             yield
         finally:
-            self._probes = others
+            self._probes = outer_probes
 
     def note(self, span: str = "case", **values: float) -> None:
         """Record numbers that the work itself knows, such as a loss."""

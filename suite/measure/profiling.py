@@ -55,10 +55,10 @@ class AllocatorProbe:
             self.operators.append(worth_naming(event.name() for event in events))
             memory = [event for event in events if event.name() == "[memory]"]
             changes = sorted((event.start_ns(), event.nbytes()) for event in memory)
-            held = peak = 0
+            live_bytes = peak = 0
             for _, change in changes:
-                held += change
-                peak = max(peak, held)
+                live_bytes += change
+                peak = max(peak, live_bytes)
             return [{"metric": "peak_bytes", "value": peak}]
 
         return stop
@@ -163,11 +163,11 @@ def _named_range(span: str) -> Callable[[], Seen]:
 def quiet_standard_error() -> Iterator[None]:
     """Drop standard error: some builds of torch print a line as their profiler starts, from C++, past sys.stderr."""
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    original, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(original, 2)
+        os.close(original)
         os.close(nowhere)

@@ -87,15 +87,15 @@ def repeat(
         step(meter)
         return
     step(Meter())  # warm up: first calls allocate and choose kernels
-    begun = kept = time.perf_counter()
+    begun = last_progress = time.perf_counter()
     next_look = effort.min_steps
     while True:
         step(meter)
         meter.step += 1
         now = time.perf_counter()
-        if now - kept > 1:
+        if now - last_progress > 1:
             keep()
-            kept = now
+            last_progress = now
         if now - begun >= effort.max_seconds or meter.step >= effort.max_steps:
             return
         if meter.step >= next_look:

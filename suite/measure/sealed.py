@@ -77,13 +77,13 @@ def warnings_sent(send: Callable[..., None]) -> Iterator[None]:
     """Let each BegunAnewWarning within become a warning of the run's record; others go where they went before."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", BegunAnewWarning)
-        shown = warnings.showwarning
+        showwarning = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *more: Any, **named: Any) -> None:
             if issubclass(category, BegunAnewWarning):
                 send(warning=str(message))
             else:
-                shown(message, category, *more, **named)
+                showwarning(message, category, *more, **named)
 
         warnings.showwarning = show
         yield
@@ -101,8 +101,8 @@ def _read_checked(file: IO[bytes], key: str, device: str | None) -> dict[str, An
     if head != _head(digest.hexdigest()):
         raise DamagedFileError("is not as it was written: its sha256 differs")
     file.seek(len(head))
-    found = file.readline().decode(errors="replace").rstrip("\n")
-    if found != key:
+    first_line = file.readline().decode(errors="replace").rstrip("\n")
+    if first_line != key:
         raise DamagedFileError("is of another case")
     try:
         content = torch.load(_FilePart(file, file.tell()), weights_only=True, map_location=device)  # type: ignore[arg-type]

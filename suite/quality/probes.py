@@ -65,9 +65,9 @@ def ablated_head(model: Decoder, layer: int, head: int) -> Iterator[None]:
     width = weight_DE.shape[1] // model.shape.layer.num_heads
     columns = slice(head * width, (head + 1) * width)
     with torch.no_grad():
-        kept = weight_DE[:, columns].clone()
+        original_DE = weight_DE[:, columns].clone()
         weight_DE[:, columns] = 0
         try:
             yield
         finally:
-            weight_DE[:, columns] = kept
+            weight_DE[:, columns] = original_DE

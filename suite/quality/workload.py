@@ -35,10 +35,10 @@ class QualityWorkload:
 
     def prepare(self, shared: Path) -> None:
         plan, device = self.plan, torch.device(self.plan.device)
-        made = FactoryKwargs(
+        factory = FactoryKwargs(
             dtype=getattr(torch, plan.dtype), device=device, generator=torch_rng(device, plan.seed, "weights")
         )
-        self.model = Decoder(plan.shape, self._settings["attention"], positions=plan.positions, made=made)
+        self.model = Decoder(plan.shape, self._settings["attention"], positions=plan.positions, made=factory)
         limits = Limits(
             warmup_updates=plan.warmup_updates, max_grad_norm=plan.max_grad_norm, decay_updates=plan.updates
         )
@@ -47,8 +47,10 @@ class QualityWorkload:
 
     def constants(self) -> Iterable[Reading]:
         of_kind = torch.bincount(self._held_out.kinds_BQ.flatten(), minlength=len(self.plan.task.kinds)).tolist()
-        asked = {within(EVALUATE, name): sum(of_kind[kind] for kind in kinds) for name, kinds in self._reported_kinds()}
-        counts = {span: {"questions_asked": count} for span, count in {EVALUATE: sum(of_kind), **asked}.items()}
+        questions = {
+            within(EVALUATE, name): sum(of_kind[kind] for kind in kinds) for name, kinds in self._reported_kinds()
+        }
+        counts = {span: {"questions_asked": count} for span, count in {EVALUATE: sum(of_kind), **questions}.items()}
         return [*constant_readings(self.plan.constants()), *constant_readings(counts)]
 
     def facts(self) -> Mapping[str, Any]:

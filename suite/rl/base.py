@@ -55,8 +55,8 @@ def new_decoder(plan: RlPlan, attention: Mapping[str, Any], *, frozen: bool = Fa
 def _decoder(plan: RlPlan, attention: Mapping[str, Any], dtype: str, kind: type[Decoder] = Decoder) -> Decoder:
     device = torch.device(plan.device)
     generator = torch_rng(device, plan.seed, "weights")
-    made = FactoryKwargs(dtype=getattr(torch, dtype), device=device, generator=generator)
-    return kind(plan.shape, attention, positions=plan.policy.positions(plan.longest_completion), made=made)
+    factory = FactoryKwargs(dtype=getattr(torch, dtype), device=device, generator=generator)
+    return kind(plan.shape, attention, positions=plan.policy.positions(plan.longest_completion), made=factory)
 
 
 def base_model(plan: RlPlan, settings: Mapping[str, Any], shared: Path) -> Base:
@@ -66,10 +66,8 @@ def base_model(plan: RlPlan, settings: Mapping[str, Any], shared: Path) -> Base:
         return _read(plan, plan.policy.checkpoint, settings["attention"])
     named = {name: settings[name] for name in DEPENDS_ON} | {"dtype": _trained_in(plan)}
     key = artifact_key({"seed": settings["seed"], **named}, {"base": f"{__name__}.base_model", **named})
-    found = cached_artifact(
-        shared / FOLDER, key, device=plan.device, make=lambda: _trained(plan, settings["attention"])
-    )
-    return Base(**found, key=key)
+    base = cached_artifact(shared / FOLDER, key, device=plan.device, make=lambda: _trained(plan, settings["attention"]))
+    return Base(**base, key=key)
 
 
 def _read(plan: RlPlan, checkpoint: str, attention: Mapping[str, Any]) -> Base:

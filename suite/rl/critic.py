@@ -21,8 +21,8 @@ class Critic(torch.nn.Module):
         self.decoder, self.shares_trunk = decoder, shares_trunk
         if not shares_trunk:
             decoder.head = None
-        made, width = decoder.made, decoder.shape.hidden_size
-        self.value_D = torch.nn.Parameter(torch.zeros(width, dtype=made.dtype, device=made.device))
+        factory, width = decoder.made, decoder.shape.hidden_size
+        self.value_D = torch.nn.Parameter(torch.zeros(width, dtype=factory.dtype, device=factory.device))
 
     def rotary_tables(self) -> list[Tensor]:
         return self.decoder.rotary_tables()

@@ -283,10 +283,10 @@ class Learner:
 
     def optimisers(self) -> dict[str, tuple[torch.nn.Module, Optimiser]]:
         """Return the optimisers by the owner of what they keep, with the model that each moves."""
-        found: dict[str, tuple[torch.nn.Module, Optimiser]] = {POLICY: (self._trained, self._optimiser)}
+        optimisers: dict[str, tuple[torch.nn.Module, Optimiser]] = {POLICY: (self._trained, self._optimiser)}
         if self.critic is not None and self._critic_optimiser is not None:
-            found[CRITIC] = self.critic, self._critic_optimiser
-        return found
+            optimisers[CRITIC] = self.critic, self._critic_optimiser
+        return optimisers
 
     def _parts_of(self, experience: Experience) -> Iterator[tuple[Prompts, Tensor]]:
         """Yield prompts and tokens in pieces of a micro-batch, whose activations fit where the update's do."""

@@ -98,8 +98,8 @@ class CheckpointVocabulary:
         a prompt that the positions have no room for."""
         chance = random.Random(0)
         example = draw(task, chance, held_out=False)
-        asked = (task.question(example), task.solution(example, chance), task.question(item))
-        ids = list(self._words.asked(FORM, asked))
+        turns = (task.question(example), task.solution(example, chance), task.question(item))
+        ids = list(self._words.asked(FORM, turns))
         if len(ids) > LONGEST_PROMPT:
             raise ValueError(f"a prompt in words must have at most {LONGEST_PROMPT} tokens; this task's has {len(ids)}")
         return ids
@@ -147,8 +147,11 @@ def policy_from(settings: Mapping[str, Any]) -> Policy:
     """Read a policy from settings. Raise ValueError, in one sentence, for what is wrong in itself."""
     sizes, attention = settings["policy"], settings["attention"]
     if "checkpoint" not in sizes:
-        own = TaskVocabulary()
-        return Policy(vocabulary=own, shape=decoder_shape(sizes, attention, vocab_size=own.vocab_size, where="policy."))
+        task_vocabulary = TaskVocabulary()
+        return Policy(
+            vocabulary=task_vocabulary,
+            shape=decoder_shape(sizes, attention, vocab_size=task_vocabulary.vocab_size, where="policy."),
+        )
     checkpoint = str(sizes["checkpoint"])
     if not is_package(checkpoint):
         sizes = {**sizes, **sizes_of(checkpoint, "policy.checkpoint")}

@@ -62,21 +62,21 @@ class Recipe:
 def recipe_from(settings: Mapping[str, Any], steps: int) -> Recipe:
     """Read a recipe from settings. Raise ValueError, in one sentence, for what is wrong in itself."""
     recipe = settings["recipe"]
-    found = recipe.get("stages") if isinstance(recipe, Mapping) else None
-    if not isinstance(found, list) or not found or not all(isinstance(stage, Mapping) for stage in found):
-        raise ValueError(f"recipe.stages must be a list of stages, as [{{kind: rl, share: 1.0}}]; got {found!r}")
+    stages = recipe.get("stages") if isinstance(recipe, Mapping) else None
+    if not isinstance(stages, list) or not stages or not all(isinstance(stage, Mapping) for stage in stages):
+        raise ValueError(f"recipe.stages must be a list of stages, as [{{kind: rl, share: 1.0}}]; got {stages!r}")
     options = {name: value for name, value in recipe.items() if name != "stages"}
-    for stage in found:
+    for stage in stages:
         _check(stage, options)
-    return Recipe(stages=_laid_out(found, steps), options=options)
+    return Recipe(stages=_laid_out(stages, steps), options=options)
 
 
 def stage_modules(recipe: Mapping[str, Any]) -> list[str]:
     """Return the modules of the suite that a recipe and its teacher's name: a change of their code runs its cases
     again."""
     kinds = [str(stage["kind"]) for stage in recipe["stages"]]
-    own = [STAGES.module(kind) for kind in kinds if "." not in kind]
-    return [*own, *(stage_modules(recipe["teacher"]["recipe"]) if recipe.get("teacher") else [])]
+    own_modules = [STAGES.module(kind) for kind in kinds if "." not in kind]
+    return [*own_modules, *(stage_modules(recipe["teacher"]["recipe"]) if recipe.get("teacher") else [])]
 
 
 def teacher_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

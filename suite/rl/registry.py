@@ -37,8 +37,8 @@ class Registry:
         """Raise ValueError for a name that `load` would not find, without loading it. Only the package of a dotted name
         is looked for."""
         package, dot, _ = name.partition(".") if isinstance(name, str) else ("", "", "")
-        found = bool(package) and importlib.util.find_spec(package) is not None if dot else name in self.names
-        if not found:
+        exists = bool(package) and importlib.util.find_spec(package) is not None if dot else name in self.names
+        if not exists:
             raise ValueError(
                 f"{self.setting} must be one of {', '.join(self.names)}, or the dotted name of a function in an "
                 f"installed package; got {name!r}"

@@ -65,7 +65,7 @@ def collect_rollouts(plan: RlPlan, policy: Decoder, meter: Meter) -> RolloutBatc
     """Sample one step's experience. With filter_groups groups of equal rewards are dropped and other prompts drawn
     instead, as DAPO does, in at most `filter_groups_max_rounds` rounds."""
     sampled: list[Experience] = []
-    kept: list[Experience] = []
+    batches: list[Experience] = []
     wanted = plan.prompts_per_step
     for round_ in range(plan.filter_rounds if plan.filter_groups else 1):
         experience = rollout(plan, policy, meter, round_, copies=plan.num_generations)
@@ -74,11 +74,11 @@ def collect_rollouts(plan: RlPlan, policy: Decoder, meter: Meter) -> RolloutBatc
             return RolloutBatch(kept=experience, sampled=sampled)
         groups = groups_with_signal(experience.compared, experience.groups_N)[:wanted]
         wanted -= len(groups)
-        kept.append(experience.rows(torch.isin(experience.groups_N, groups).nonzero()[:, 0]))
+        batches.append(experience.rows(torch.isin(experience.groups_N, groups).nonzero()[:, 0]))
         if wanted == 0:
             break
-    rows = sum(len(experience.scores) for experience in kept)
-    return RolloutBatch(kept=joined(kept) if rows else None, sampled=sampled)
+    rows = sum(len(experience.scores) for experience in batches)
+    return RolloutBatch(kept=joined(batches) if rows else None, sampled=sampled)
 
 
 def groups_with_signal(rewards_NK: Tensor, groups_N: Tensor) -> Tensor:

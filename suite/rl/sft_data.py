@@ -92,8 +92,8 @@ class Sampled(TextPool):
             return super().prepare(meter)
         rounds = range(self._plan.recipe.options["rollouts"])
         sampled = [rollout(self._plan, self._sampler, meter, round_, copies=1) for round_ in rounds]
-        taken = verified if self._filtered else sampled_examples
-        self._examples = distinct([example for experience in sampled for example in taken(experience)])
+        selected = verified if self._filtered else sampled_examples
+        self._examples = distinct([example for experience in sampled for example in selected(experience)])
         return {**rollout_readings(self._plan, sampled), "examples_kept": float(len(self._examples))}
 
     def state(self) -> list[Any]:
@@ -129,13 +129,13 @@ def sampled_examples(experience: Experience) -> list[Example]:
     """Return all completions, behind their prompts."""
     prompts, lengths = experience.prompts, experience.mask_NT.sum(dim=1).long().tolist()
     valid = None if prompts.valid_PS is None else prompts.valid_PS.sum(dim=1).tolist()
-    found = []
+    examples = []
     for row, length in enumerate(lengths):
         prompt = prompts.tokens_PS[row].tolist()
         given = prompt if valid is None else prompt[len(prompt) - valid[row] :]
-        written = length - int(not experience.is_truncated_N[row])  # whoever trains on it adds the end
-        found.append(Example(ids=[*given, *experience.tokens_NT[row, :written].tolist()], given=len(given)))
-    return found
+        written_tokens = length - int(not experience.is_truncated_N[row])  # whoever trains on it adds the end
+        examples.append(Example(ids=[*given, *experience.tokens_NT[row, :written_tokens].tolist()], given=len(given)))
+    return examples
 
 
 def distinct(examples: Sequence[Example]) -> list[Example]:

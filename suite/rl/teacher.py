@@ -54,10 +54,12 @@ def teacher_of(
     of_case = {name: value for name, value in comparable(of_teacher).items() if name not in NOT_LEARNT_FROM}
     of_case["code"] = sorted(code_named_in(of_teacher))
     plan, key = RlPlan(of_teacher), artifact_key(of_case, of_teacher)
-    found = cached_artifact(shared / FOLDER, key, device=plan.device, make=lambda: _trained(course(of_teacher), shared))
+    teacher = cached_artifact(
+        shared / FOLDER, key, device=plan.device, make=lambda: _trained(course(of_teacher), shared)
+    )
     decoder = new_decoder(plan, of_teacher["attention"])
-    decoder.load_state_dict(found.pop("weights"))
-    return Teacher(decoder=decoder.requires_grad_(False), facts={"key": key[:16], **found})
+    decoder.load_state_dict(teacher.pop("weights"))
+    return Teacher(decoder=decoder.requires_grad_(False), facts={"key": key[:16], **teacher})
 
 
 def _trained(course: TeachersCourse, shared: Path) -> dict[str, Any]:

@@ -25,8 +25,8 @@ STRATA = 8
 def of_trial(trial: int, name: str, low: float, high: float) -> float:
     """Return a setting's value in a trial: log-uniform between two bounds, with three digits. Raise ValueError for what
     is no trial."""
-    drawn = math.log(low) + _drawn(trial, name) * (math.log(high) - math.log(low))
-    return float(f"{math.exp(drawn):.3g}")
+    value = math.log(low) + _drawn(trial, name) * (math.log(high) - math.log(low))
+    return float(f"{math.exp(value):.3g}")
 
 
 def choice_of_trial(trial: int, name: str, choices: Sequence[Any]) -> Any:

@@ -116,8 +116,8 @@ class Steps:
 
     def least_errors(self) -> NDArray[np.float64]:
         """Return errors that are no narrower than their median: a few launches tell their own spread badly."""
-        own = np.asarray(self.errors, dtype=float)
-        return np.asarray(np.maximum(own, np.median(own)))
+        errors = np.asarray(self.errors, dtype=float)
+        return np.asarray(np.maximum(errors, np.median(errors)))
 
     def widened(self) -> NDArray[np.float64]:
         """Return errors that are also no narrower than the steps themselves show."""
@@ -146,11 +146,11 @@ def step_changes(series: Sequence[Steps], alpha: float = ALPHA) -> list[list[Cha
     if any(not error > 0 for steps in series for error in steps.errors):
         raise ValueError("errors of steps must be above zero")
     each = alpha / max(1, len(series))
-    found = [_moved_stretch(steps, 0, len(steps.ratios), each) for steps in series]
-    adjusted = holm([stretch.p for stretch in found])
+    stretches = [_moved_stretch(steps, 0, len(steps.ratios), each) for steps in series]
+    adjusted = holm([stretch.p for stretch in stretches])
     return [
         [steps.sum(move.first, move.end) for move in _moves(steps, stretch, each)] if p < alpha else []
-        for steps, stretch, p in zip(series, found, adjusted, strict=True)
+        for steps, stretch, p in zip(series, stretches, adjusted, strict=True)
     ]
 
 
@@ -219,8 +219,8 @@ def _shifted_stretch(values: NDArray[np.float64], alpha: float, correlation: flo
     best = int(evidence.argmax())
 
     def in_other_orders(random: np.random.Generator) -> NDArray[np.float64]:
-        drawn = random.permuted(np.tile(values, (AT_ONCE, 1)), axis=1)
-        return np.asarray(_evidence(drawn, starts, ends).max(axis=1))
+        permutations = random.permuted(np.tile(values, (AT_ONCE, 1)), axis=1)
+        return np.asarray(_evidence(permutations, starts, ends).max(axis=1))
 
     # Where equal values are many, rounding must not tell two orders apart.
     p = _p_by_chance(float(evidence[best]) - 1e-6, in_other_orders, alpha)
@@ -255,25 +255,25 @@ def _p_by_chance(seen: float, drawn: Callable[[np.random.Generator], NDArray[np.
 def _bounds(values: NDArray[np.float64], offset: int, stretch: _Stretch, alpha: float) -> list[int]:
     """Where the series changes: at the ends of a stretch beyond chance, and within each of the parts."""
     ends = sorted({stretch.first, stretch.end} - {0, len(values)})
-    found, each = [offset + end for end in ends], alpha / (len(ends) + 1)
+    bounds, each = [offset + end for end in ends], alpha / (len(ends) + 1)
     for first, end in zip([0, *ends], [*ends, len(values)], strict=True):
         part = values[first:end]
         inner = _shifted_stretch(part, each)
         if inner.p < each:
-            found += _bounds(part, offset + first, inner, each)
-    return sorted(found)
+            bounds += _bounds(part, offset + first, inner, each)
+    return sorted(bounds)
 
 
 def _pruned(values: NDArray[np.float64], bounds: Sequence[int], alpha: float) -> list[int]:
     """Take away, weakest first, what the levels to its two sides do not show: a stretch has two ends, and may need
     one."""
-    kept = list(bounds)
-    while kept:
-        weakest = max(range(len(kept)), key=lambda index: _p_of_step(values, kept, index))
-        if _p_of_step(values, kept, weakest) < alpha:
+    remaining = list(bounds)
+    while remaining:
+        weakest = max(range(len(remaining)), key=lambda index: _p_of_step(values, remaining, index))
+        if _p_of_step(values, remaining, weakest) < alpha:
             break
-        del kept[weakest]
-    return kept
+        del remaining[weakest]
+    return remaining
 
 
 def _p_of_step(values: NDArray[np.float64], bounds: Sequence[int], index: int) -> float:
@@ -334,21 +334,21 @@ def _moved_stretch(steps: Steps, first: int, end: int, alpha: float) -> _Stretch
         errors = least * _excess(rows, least)
         return np.asarray(beyond_errors(np.clip(rows, -MOST_ERRORS * errors, MOST_ERRORS * errors), errors).max(axis=1))
 
-    shown = beyond_errors(counted[None, :], steps.widened()[None, :])[0]
-    shown[(starts < first) | (ends > end)] = 0.0
-    best = int(shown.argmax())
+    counts_shown = beyond_errors(counted[None, :], steps.widened()[None, :])[0]
+    counts_shown[(starts < first) | (ends > end)] = 0.0
+    best = int(counts_shown.argmax())
     return _Stretch(
-        first=int(starts[best]), end=int(ends[best]), p=_p_by_chance(float(shown[best]), without_change, alpha)
+        first=int(starts[best]), end=int(ends[best]), p=_p_by_chance(float(counts_shown[best]), without_change, alpha)
     )
 
 
 def _moves(steps: Steps, stretch: _Stretch, alpha: float) -> list[_Stretch]:
     """A stretch beyond chance, and those before and after it, in their order."""
-    found, todo = [stretch], [(0, stretch.first), (stretch.end, len(steps.ratios))]
+    stretches, todo = [stretch], [(0, stretch.first), (stretch.end, len(steps.ratios))]
     while todo:
         first, end = todo.pop()
         inner = _moved_stretch(steps, first, end, alpha) if first < end else None
         if inner is not None and inner.p < alpha:
-            found.append(inner)
+            stretches.append(inner)
             todo += [(first, inner.first), (inner.end, end)]
-    return sorted(found, key=lambda move: move.first)
+    return sorted(stretches, key=lambda move: move.first)

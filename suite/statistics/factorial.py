@@ -24,10 +24,10 @@ Bounds = tuple[float | None, float | None]
 
 def is_crossed(cells: Collection[Cell]) -> bool:
     """Return whether two factors have two levels each, all four combinations of which are there, all else equal."""
-    known = set(cells)
-    for first, second in combinations(known, 2):
+    present = set(cells)
+    for first, second in combinations(present, 2):
         differ = [place for place, levels in enumerate(zip(first, second, strict=True)) if levels[0] != levels[1]]
-        if len(differ) == 2 and all(_at(first, {place: second[place]}) in known for place in differ):
+        if len(differ) == 2 and all(_at(first, {place: second[place]}) in present for place in differ):
             return True
     return False
 
@@ -63,11 +63,11 @@ def simple_effects(cells: Cells, factor: int, level: str, reference: str) -> lis
     """
     levels = level, reference
     shared, seeds = _shared(cells, {factor: levels})
-    found = []
+    effects = []
     for cell in shared if seeds else ():
         ours, theirs = (_means(cells, [cell], seeds, {factor: at}) for at in levels)
-        found.append(float(np.mean([ours[seed] - theirs[seed] for seed in seeds])))
-    return found
+        effects.append(float(np.mean([ours[seed] - theirs[seed] for seed in seeds])))
+    return effects
 
 
 def interaction(
@@ -97,18 +97,18 @@ def _shared(cells: Cells, crossed: Mapping[int, tuple[str, str]]) -> tuple[list[
 
     Each combination stands as one of its cells, that of the first levels.
     """
-    every = [dict(zip(crossed, levels, strict=True)) for levels in product(*crossed.values())]
-    of_first = [cell for cell in cells if all(cell[place] == level for place, level in every[0].items())]
-    found = [cell for cell in of_first if all(_at(cell, levels) in cells for levels in every)]
-    needed = [cells[_at(cell, levels)] for cell in found for levels in every]
+    level_sets = [dict(zip(crossed, levels, strict=True)) for levels in product(*crossed.values())]
+    of_first = [cell for cell in cells if all(cell[place] == level for place, level in level_sets[0].items())]
+    shared_cells = [cell for cell in of_first if all(_at(cell, levels) in cells for levels in level_sets)]
+    needed = [cells[_at(cell, levels)] for cell in shared_cells for levels in level_sets]
     seeds = [seed for seed in needed[0] if all(seed in of_cell for of_cell in needed)] if needed else []
-    return found, seeds
+    return shared_cells, seeds
 
 
 def _means(cells: Cells, shared: Sequence[Cell], seeds: Sequence[str], levels: Mapping[int, str]) -> dict[str, float]:
     """Each seed's mean over the combinations, at these levels."""
-    found = [cells[_at(cell, levels)] for cell in shared]
-    return {seed: float(np.mean([of_cell[seed] for of_cell in found])) for seed in seeds}
+    values = [cells[_at(cell, levels)] for cell in shared]
+    return {seed: float(np.mean([of_cell[seed] for of_cell in values])) for seed in seeds}
 
 
 def _at(cell: Cell, levels: Mapping[int, str]) -> Cell:

@@ -81,27 +81,29 @@ def launched_interval(launches: Sequence[ArrayLike], *, level: float = 0.95) -> 
     minutes. .ci/tools/benchmarks/launch_coverage.py shows how often it holds.
     Raises ValueError for no launches, one without samples, or of several launches a sample that is not above zero.
     """
-    taken = [np.asarray(samples, dtype=float) for samples in launches]
-    if not taken or not all(map(len, taken)):
-        raise ValueError(f"launches must each hold at least one number; got {[len(samples) for samples in taken]}")
-    if len(taken) == 1:
-        return median_interval(taken[0], level=level)
-    least = min(samples.min() for samples in taken)
+    samples_by_launch = [np.asarray(samples, dtype=float) for samples in launches]
+    if not samples_by_launch or not all(map(len, samples_by_launch)):
+        raise ValueError(
+            f"launches must each hold at least one number; got {[len(samples) for samples in samples_by_launch]}"
+        )
+    if len(samples_by_launch) == 1:
+        return median_interval(samples_by_launch[0], level=level)
+    least = min(samples.min() for samples in samples_by_launch)
     if least <= 0:
         raise ValueError(f"samples of several launches must be above zero; got {least}")
-    logs = [np.log(samples) for samples in taken]
+    logs = [np.log(samples) for samples in samples_by_launch]
     medians = np.array([np.median(samples) for samples in logs])
     error = np.std(medians, ddof=1) / math.sqrt(len(medians))
     of_launches = t_quantile((1 + level) / 2, len(medians) - 1) * error
     half = math.hypot(of_launches, _reach_of_samples(logs, medians, level))
-    median = float(np.median(np.concatenate(taken)))
+    median = float(np.median(np.concatenate(samples_by_launch)))
     return Interval(
         median=median,
         low=median * math.exp(-half),
         high=median * math.exp(half),
         level=level,
-        count=sum(map(len, taken)),
-        launches=len(taken),
+        count=sum(map(len, samples_by_launch)),
+        launches=len(samples_by_launch),
     )
 
 
@@ -153,7 +155,7 @@ def ratio_of_medians(first: Interval, other: Interval) -> Ratio:
 def lag1_autocorrelation(launches: Sequence[ArrayLike]) -> float | None:
     """Return the correlation of neighbouring samples within launches, each about its own mean; None for fewer than
     three samples in every launch, or samples that are all alike."""
-    taken = [np.asarray(samples, dtype=float) for samples in launches]
-    rests = [samples - samples.mean() for samples in taken if len(samples) > 2]
+    samples_by_launch = [np.asarray(samples, dtype=float) for samples in launches]
+    rests = [samples - samples.mean() for samples in samples_by_launch if len(samples) > 2]
     total = sum(float(rest @ rest) for rest in rests)
     return sum(float(rest[:-1] @ rest[1:]) for rest in rests) / total if total > 0 else None

@@ -74,8 +74,8 @@ def effects_together(series: Mapping[T, Sequence[float]]) -> dict[T, Effect]:
     middles = [median(launch) for launch in zip(*whole, strict=True)]
     common = _deviation(middles) if middles else 0.0
     # The median of so many independent launches spreads by 1.25 / √benchmarks of one's own; twice that is no chance.
-    own = [_deviation([*map(float.__sub__, launches, middles)]) for launches in whole]
-    is_shared = len(whole) >= FEWEST_ALIKE and common > 2 * 1.25 / math.sqrt(len(whole)) * median(own)
+    deviations = [_deviation([*map(float.__sub__, launches, middles)]) for launches in whole]
+    is_shared = len(whole) >= FEWEST_ALIKE and common > 2 * 1.25 / math.sqrt(len(whole)) * median(deviations)
     effects = {}
     for benchmark, launches in series.items():
         effect = replace(effect_over(launches), shared=common * is_shared)

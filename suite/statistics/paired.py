@@ -201,8 +201,8 @@ def changes(
     values: Sequence[float], *, less: float | Sequence[float] = 0.0, margin: float | None = None
 ) -> Comparison | None:
     """Compare a series with another of its length, or with one number; None for an empty one."""
-    others = [less] * len(values) if isinstance(less, int | float) else less
-    numbered = [{str(place): value for place, value in enumerate(series)} for series in (values, others)]
+    baselines = [less] * len(values) if isinstance(less, int | float) else less
+    numbered = [{str(place): value for place, value in enumerate(series)} for series in (values, baselines)]
     return compare(*numbered, margin=margin)
 
 

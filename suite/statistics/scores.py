@@ -40,9 +40,9 @@ def iqm(scores: ArrayLike) -> Numbers:
     matrix = _matrix(scores)
     flat = matrix.reshape(*matrix.shape[:-2], -1)
     trimmed = flat.shape[-1] // 4
-    kept = flat.shape[-1] - trimmed
+    middle = flat.shape[-1] - trimmed
     # Partitioned as scipy does it and not sorted: the sum then has its order, and the result its last bit.
-    return np.asarray(np.partition(flat, (trimmed, kept - 1), axis=-1)[..., trimmed:kept].mean(axis=-1))
+    return np.asarray(np.partition(flat, (trimmed, middle - 1), axis=-1)[..., trimmed:middle].mean(axis=-1))
 
 
 def optimality_gap(scores: ArrayLike, gamma: float = 1.0) -> Numbers:
@@ -121,8 +121,8 @@ def stratified_bootstrap(
     if not matrices:
         raise ValueError("scores must hold at least one matrix; got none")
     generator = _generator(level, resamples, seed)
-    drawn = [_drawn(one_RT, _choices(one_RT, resamples, generator)) for one_RT in matrices]
-    low, high = _percentiles(statistic(*drawn), level)
+    resampled = [_drawn(one_RT, _choices(one_RT, resamples, generator)) for one_RT in matrices]
+    low, high = _percentiles(statistic(*resampled), level)
     runs = min(len(one_RT) for one_RT in matrices)
     return Estimate(estimate=float(statistic(*matrices)), low=float(low), high=float(high), level=level, runs=runs)
 

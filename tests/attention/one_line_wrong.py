@@ -59,15 +59,15 @@ CHANGES = (
     Change(
         what="mask aligned to the top left",
         file="problem.py",
-        before=".tril(own)",
+        before=".tril(first_query)",
         after=".tril()",
         settings={"query_len": 3},
     ),
     Change(
         what="newest token masked",
         file="problem.py",
-        before=".tril(own)",
-        after=".tril(own - 1)",
+        before=".tril(first_query)",
+        after=".tril(first_query - 1)",
         settings={"query_len": 3},
     ),
     Change(
@@ -155,9 +155,9 @@ CHANGES = (
         **DSA,
     ),
     Change(what="rows kept unscaled", before="part = part / scale", after="pass", **INT8 | {"file": "quantised.py"}),
-    Change(what="keys' scale forgotten", before="k_scales_nNK1.to(held) * problem", after="problem", **INT8),
+    Change(what="keys' scale forgotten", before="k_scales_nNK1.to(wide_dtype) * problem", after="problem", **INT8),
     Change(
-        what="values' scale forgotten", before="weights_NKR * v_scales_nNK1.to(held)", after="weights_NKR[None]", **INT8
+        what="values' scale forgotten", before="weights_NKR * v_scales_nNK1.to(wide_dtype)", after="weights_NKR[None]", **INT8
     ),
     Change(what="float8's sign lost", before="~0x7FFF | 0x7F << shift", after="0x7F << shift", **FP8),
     Change(what="rotary key's factor lost", before="alpha=problem.scale", after="alpha=1.0", **FP8),
@@ -170,8 +170,8 @@ CHANGES = (
     Change(
         what="window one key too wide",
         file="problem.py",
-        before=".triu(own - window + 1)",
-        after=".triu(own - window)",
+        before=".triu(first_query - window + 1)",
+        after=".triu(first_query - window)",
         settings=WINDOW,
         sizes={"window": 7},
     ),

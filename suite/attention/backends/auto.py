@@ -91,12 +91,12 @@ class Undecided(Backend):
         """Return the first that computes the problem, or another that is clearly faster on these inputs; its `form`
         has how the others fared."""
         tried, refusals = self._computing(*inputs)
-        first, *others = tried or [by_rule(self.problem)]
+        first, *alternatives = tried or [by_rule(self.problem)]
         times_s = {}
-        if others:
+        if alternatives:
             times_s = {backend.name: least_s(backend, *inputs) for backend in tried}
-        chosen = min(others, key=lambda backend: times_s[backend.name], default=first)
-        if others and times_s[chosen.name] >= CLEARLY * times_s[first.name]:
+        chosen = min(alternatives, key=lambda backend: times_s[backend.name], default=first)
+        if alternatives and times_s[chosen.name] >= CLEARLY * times_s[first.name]:
             chosen = first
         compared = [
             f"{backend.name} tried at {times_s[backend.name] / times_s[chosen.name]:.2f} of its time"
@@ -109,7 +109,7 @@ class Undecided(Backend):
         """Return the backends that compute the problem of these inputs, in the order of preference; and why the first
         is not among them, or another that lacks something here or fails. An error that is no refusal is a bug, and is
         raised."""
-        problem, found, refusals = self.problem, list[Backend](), list[str]()
+        problem, computing, refusals = self.problem, list[Backend](), list[str]()
         scores = problem.batch * problem.heads * problem.query_len * problem.seq_len
         kinds = tried_for(problem)
         for kind in kinds:
@@ -120,13 +120,13 @@ class Undecided(Backend):
                 backend = kind(problem)
                 backend = backend.autotuned(*inputs)
                 one_pass(backend, problem, *inputs)
-                found.append(backend)
+                computing.append(backend)
             except UnsupportedError as refusal:
                 if backend is not None or kind is kinds[0] or isinstance(refusal, AbsentError):
                     refusals.append(f"not tried: {refusal}")
             except torch.OutOfMemoryError:
                 refusals.append(f"not tried: {kind.name} needs more memory than there is")
-        return found, refusals
+        return computing, refusals
 
 
 def least_s(backend: Backend, *inputs: Tensor) -> float:

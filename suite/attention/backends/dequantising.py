@@ -58,18 +58,18 @@ class Dequantising(Backend):
         """Return o_BHSv. Further inputs: scales of keys and of values, and the rotary key where it stands apart."""
         problem = self.problem
         k_scales_BGTn, v_scales_BGTn, *rotary = more
-        held = torch.promote_types(problem.dtype, torch.float32)
+        wide_dtype = torch.promote_types(problem.dtype, torch.float32)
         q_NRd = q_BHSd.reshape(self._pairs, -1, problem.qk_dim)
         width = k_BGTd.shape[-1]
         q_nNiR, q_NrR = in_blocks(q_NRd[..., :width]).mT.contiguous(), q_NRd[..., width:].mT.contiguous()
-        peak_N1R = q_NRd.new_full((self._pairs, 1, q_NRd.shape[1]), torch.finfo(held).min, dtype=held)
+        peak_N1R = q_NRd.new_full((self._pairs, 1, q_NRd.shape[1]), torch.finfo(wide_dtype).min, dtype=wide_dtype)
         total_N1R = torch.zeros_like(peak_N1R)
-        o_nNRi = torch.zeros((), dtype=held, device=q_NRd.device)
+        o_nNRi = torch.zeros((), dtype=wide_dtype, device=q_NRd.device)
         value_is_key = v_BGTv.data_ptr() == k_BGTd.data_ptr()
         for start in range(0, problem.seq_len, self._keys):
             block = slice(start, start + self._keys)
             k_nNKi, k_scales_nNK1 = self._widened(k_BGTd[:, :, block], k_scales_BGTn[:, :, block])
-            scores_NKR = (products(k_nNKi, q_nNiR) * (k_scales_nNK1.to(held) * problem.scale)).sum(dim=0)
+            scores_NKR = (products(k_nNKi, q_nNiR) * (k_scales_nNK1.to(wide_dtype) * problem.scale)).sum(dim=0)
             for rotary_BGTr in rotary:
                 rotary_NKr = rotary_BGTr[:, :, block].flatten(0, 1)
                 wide_NKr = self._wide_rotary[: rotary_NKr.numel()].view(rotary_NKr.shape).copy_(rotary_NKr)
@@ -83,7 +83,7 @@ class Dequantising(Backend):
             v_nNKi, v_scales_nNK1 = k_nNKi, k_scales_nNK1
             if not value_is_key:
                 v_nNKi, v_scales_nNK1 = self._widened(v_BGTv[:, :, block], v_scales_BGTn[:, :, block])
-            weights_nNKR = (weights_NKR * v_scales_nNK1.to(held)).to(problem.dtype)
+            weights_nNKR = (weights_NKR * v_scales_nNK1.to(wide_dtype)).to(problem.dtype)
             o_nNRi = o_nNRi * kept_N1R.mT + products(weights_nNKR.mT, v_nNKi)
             peak_N1R = new_peak_N1R
         o_NRv = (o_nNRi / total_N1R.mT).permute(1, 2, 0, 3).flatten(2)[..., : problem.v_dim]

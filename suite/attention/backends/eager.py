@@ -25,11 +25,11 @@ class Eager(Backend):
             self._hidden_ST = ~problem.visible_keys()
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor, *more: Tensor) -> Tensor:
-        problem, others = self.problem, list(more)
-        sink_H = others.pop() if problem.has_sinks else None
-        shared_B1Tr = others.pop() if problem.shared_key_dim else None
-        beside = {"hidden_ST": self._hidden_ST, "sink_H": sink_H, "shared_B1Tr": shared_B1Tr}
-        return attend(q_BHSd, k_BGTd, v_BGTv, scale=problem.scale, **beside)
+        problem, rotary = self.problem, list(more)
+        sink_H = rotary.pop() if problem.has_sinks else None
+        shared_B1Tr = rotary.pop() if problem.shared_key_dim else None
+        score_terms = {"hidden_ST": self._hidden_ST, "sink_H": sink_H, "shared_B1Tr": shared_B1Tr}
+        return attend(q_BHSd, k_BGTd, v_BGTv, scale=problem.scale, **score_terms)
 
 
 def attend(

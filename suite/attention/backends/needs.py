@@ -59,11 +59,11 @@ def cuda(backend: str, device: torch.device, at_least: tuple[int, int], *, exact
         raise UnsupportedError(f"{backend} runs on CUDA devices only; got device={device.type}")
     if not torch.cuda.is_available():
         raise AbsentError(f"{backend} needs a CUDA device, and torch finds none")
-    found = torch.cuda.get_device_capability(device)
-    if found < at_least or (exactly and found != at_least):
+    capability = torch.cuda.get_device_capability(device)
+    if capability < at_least or (exactly and capability != at_least):
         wanted = ".".join(map(str, at_least)) + ("" if exactly else " or above")
         raise AbsentError(
-            f"{backend} needs a CUDA device of compute capability {wanted}; got {'.'.join(map(str, found))}"
+            f"{backend} needs a CUDA device of compute capability {wanted}; got {'.'.join(map(str, capability))}"
         )
 
 

@@ -127,9 +127,9 @@ def _chip(device: torch.device) -> Chip:
     from triton.runtime import driver
 
     index = torch.cuda.current_device() if device.index is None else device.index
-    found = driver.active.utils.get_device_properties(index)
+    properties = driver.active.utils.get_device_properties(index)
     return Chip(
         generation=torch.cuda.get_device_capability(index)[0],
-        multiprocessors=found["multiprocessor_count"],
-        shared_bytes=found["max_shared_mem"],
+        multiprocessors=properties["multiprocessor_count"],
+        shared_bytes=properties["max_shared_mem"],
     )

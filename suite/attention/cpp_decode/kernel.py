@@ -99,8 +99,8 @@ def products_for(dtype: torch.dtype, rows: int, d: int, v: int, most: int = len(
     """
     if dtype is not torch.bfloat16:
         return 0
-    found: int = library().products_of(ctypes.byref(KernelSizes(rows=rows, d=d, v=v)), most)
-    return found
+    product_count: int = library().products_of(ctypes.byref(KernelSizes(rows=rows, d=d, v=v)), most)
+    return product_count
 
 
 def splits_for(pairs: int, seq_len: int, threads: int) -> int:
@@ -167,8 +167,8 @@ def _build(path: Path) -> None:
         content = Path(builder.get_target_file_path()).read_bytes()
     flags = " ".join(f"-{flag}" for flag in options.get_cflags())
     digest = hashlib.sha256(content).hexdigest()
-    for file, written in ((path, content), (about, f"{digest}  {path.name}\n{flags}\n".encode())):
-        write_whole(file, written)
+    for file, content_bytes in ((path, content), (about, f"{digest}  {path.name}\n{flags}\n".encode())):
+        write_whole(file, content_bytes)
         file.chmod(0o600)  # whatever the umask is
 
 

@@ -53,7 +53,7 @@ def _readable_files(folder: Path) -> list[Path]:
 
 def _fault_of(path: Path, folder: Path) -> str | None:
     try:
-        found, leads_to = path.stat(), path.resolve(strict=True)
+        status, leads_to = path.stat(), path.resolve(strict=True)
     except (OSError, RuntimeError) as error:  # the latter of links in a circle
         return f"cannot be read ({error.__class__.__name__})"
     top = folder.resolve()
@@ -62,9 +62,9 @@ def _fault_of(path: Path, folder: Path) -> str | None:
         return "is a link that leads out of it"
     if path.name == TEMPLATES:
         return None
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         return "is no file"
-    if path.suffix != WEIGHTS and found.st_size > MOST_BESIDE_BYTES:
+    if path.suffix != WEIGHTS and status.st_size > MOST_BESIDE_BYTES:
         return f"is larger than {MOST_BESIDE_BYTES} bytes"
     return None
 

@@ -39,8 +39,8 @@ def load_decoder(checkpoint: str, *, positions: int, dtype: torch.dtype, device:
                 f"the weights of {place.name} are not those of its sizes: {stored_count:,} numbers, where its {CONFIG} "
                 f"asks for {shape.parameter_count:,}"
             )
-    made = FactoryKwargs(dtype=dtype, device=device, generator=torch.Generator(device))
-    decoder = Decoder(shape, attention, positions=positions, made=made)
+    factory = FactoryKwargs(dtype=dtype, device=device, generator=torch.Generator(device))
+    decoder = Decoder(shape, attention, positions=positions, made=factory)
     fill(decoder, place)
     return decoder
 
@@ -68,12 +68,12 @@ def fill(decoder: Decoder, place: CheckpointFiles) -> None:
     if head is not None and not torch.equal(head.to(decoder.embedding), decoder.embedding):
         strange.append(HEAD)
     if strange or wanted:
-        told = [
+        faults = [
             f"{_first_names(names)} {what}"
             for names, what in ((strange, "too much or of another size"), (wanted, "missing"))
             if names
         ]
-        raise UnsupportedError(f"the weights of {place.name} are not those of its sizes: {' and '.join(told)}")
+        raise UnsupportedError(f"the weights of {place.name} are not those of its sizes: {' and '.join(faults)}")
 
 
 def named_weights(decoder: Decoder) -> dict[str, Tensor]:

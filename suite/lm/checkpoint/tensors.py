@@ -145,8 +145,8 @@ def _check_layout(entries: list[_Entry], size: int) -> None:
 def _read(file: IO[bytes], data: int, entry: _Entry) -> Tensor:
     tensor = torch.empty(entry.shape, dtype=entry.dtype)
     file.seek(data + entry.begin)
-    taken = file.readinto(tensor.view(-1).view(torch.uint8).numpy()) if tensor.numel() else 0  # type: ignore[attr-defined]
-    if taken != entry.end - entry.begin:
+    bytes_read = file.readinto(tensor.view(-1).view(torch.uint8).numpy()) if tensor.numel() else 0  # type: ignore[attr-defined]
+    if bytes_read != entry.end - entry.begin:
         raise _MisstatedError("it was cut off while it was read")
     return tensor
 
@@ -170,11 +170,11 @@ def _dequantised(path: Path) -> Iterator[tuple[str, Tensor]]:
     }
     for tensor in reader.tensors:
         weight = torch.from_numpy(dequantize(tensor.data, tensor.tensor_type).copy())
-        found = _BLOCK.fullmatch(tensor.name)
-        if found and found[2] in _OF_BLOCK:
-            if found[2] in heads:
-                weight = _halves(weight, heads[found[2]])
-            yield f"model.layers.{found[1]}.{_OF_BLOCK[found[2]]}.weight", weight
+        block = _BLOCK.fullmatch(tensor.name)
+        if block and block[2] in _OF_BLOCK:
+            if block[2] in heads:
+                weight = _halves(weight, heads[block[2]])
+            yield f"model.layers.{block[1]}.{_OF_BLOCK[block[2]]}.weight", weight
         else:
             name = tensor.name.removesuffix(".weight")
             yield (f"{_OF_MODEL[name]}.weight" if name in _OF_MODEL else tensor.name), weight

@@ -32,8 +32,8 @@ class CheckpointTokenizer:
         """
         if not self._tokenizer.is_fast:
             raise UnsupportedError("the checkpoint's tokenizer does not say which characters a token is of")
-        asked = {"add_special_tokens": False, "return_offsets_mapping": True, "verbose": False}
-        encoded = _call_untrusted("tokenizer", lambda: self._tokenizer(text, **asked))
+        options = {"add_special_tokens": False, "return_offsets_mapping": True, "verbose": False}
+        encoded = _call_untrusted("tokenizer", lambda: self._tokenizer(text, **options))
         return self._within_vocabulary(encoded["input_ids"]), [(begin, end) for begin, end in encoded["offset_mapping"]]
 
     def asked(self, instruction: str, said: Sequence[str]) -> list[int]:
@@ -51,16 +51,17 @@ class CheckpointTokenizer:
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text as it stands, its special tokens and spaces included."""
-        asked = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
-        return str(_call_untrusted("tokenizer", lambda: self._tokenizer.decode(list(ids), **asked)))
+        options = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
+        return str(_call_untrusted("tokenizer", lambda: self._tokenizer.decode(list(ids), **options)))
 
     def _within_vocabulary(self, ids: Iterable[int]) -> list[int]:
-        found = list(ids)
-        if found and max(found) >= self._vocab_size:
+        token_ids = list(ids)
+        if token_ids and max(token_ids) >= self._vocab_size:
             raise UnsupportedError(
-                f"the checkpoint's tokenizer has a token {max(found)}, and its weights are of {self._vocab_size} tokens"
+                f"the checkpoint's tokenizer has a token {max(token_ids)}, "
+                f"and its weights are of {self._vocab_size} tokens"
             )
-        return found
+        return token_ids
 
 
 def tokenizer_of(place: CheckpointFiles, *, vocab_size: int) -> CheckpointTokenizer:

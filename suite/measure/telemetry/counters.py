@@ -47,12 +47,12 @@ def energy_counter(identity: Mapping[str, Any] | None, powercap: Path = POWERCAP
 
 
 def _of_gpu(identity: Mapping[str, Any]) -> EnergyCounter | NoCounter:
-    found = find_gpus()
-    if found.state is not State.MEASURED:
-        return NoCounter(state=found.state, why=found.why)
-    handle = next((gpu.handle for gpu in found.readable if is_same_gpu(identity, gpu)), None)
+    discovery = find_gpus()
+    if discovery.state is not State.MEASURED:
+        return NoCounter(state=discovery.state, why=discovery.why)
+    handle = next((gpu.handle for gpu in discovery.readable if is_same_gpu(identity, gpu)), None)
     if handle is None:
-        unread = "".join(f"; {label}: {reason}" for label, reason in found.unread.items())
+        unread = "".join(f"; {label}: {reason}" for label, reason in discovery.unread.items())
         why = f"NVML shows no GPU with the UUID or PCI bus of torch's device{unread}"
         return NoCounter(state=State.NO_DEVICE, why=why)
     try:

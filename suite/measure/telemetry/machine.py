@@ -64,10 +64,10 @@ class Machine(Source):
 def _frequency_hz() -> float | None:
     """The mean over all CPUs, each of which is asked in turn; None where the system does not tell it."""
     try:
-        found = psutil.cpu_freq()
+        frequency = psutil.cpu_freq()
     except (NotImplementedError, OSError):  # so psutil says that a kernel shows a CPU's folder without its frequency
         return None
-    return found.current * MEGA if found and found.current else None
+    return frequency.current * MEGA if frequency and frequency.current else None
 
 
 def _is_readable(path: Path) -> bool:

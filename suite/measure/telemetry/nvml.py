@@ -120,8 +120,8 @@ class Gpu:
             value = self._read(quantity, read)
             if value is not None:
                 yield Seen(self.label, quantity, value)
-        if is_slow_tick and (others := self._others(pid, is_used=is_used)) is not None:
-            yield Seen(self.label, "other_processes", float(others))
+        if is_slow_tick and (other_processes := self._others(pid, is_used=is_used)) is not None:
+            yield Seen(self.label, "other_processes", float(other_processes))
 
     def facts(self, *, is_used: bool) -> dict[str, Any]:
         facts = {
@@ -169,18 +169,18 @@ class Gpu:
 
     def _others(self, pid: int | None, *, is_used: bool) -> int | None:
         """Count the processes of each kind, and return how many others compute, MPS's clients among them."""
-        found: dict[str, set[int]] = {}
+        pids_by_kind: dict[str, set[int]] = {}
         for quantity, kind in KINDS.items():
             if self._answers and (pids := self._read(quantity, functools.partial(_pids, kind))) is not None:
-                found[quantity] = pids
-        if OTHERS not in found:
+                pids_by_kind[quantity] = pids
+        if OTHERS not in pids_by_kind:
             return None
-        computing = found[OTHERS] | found.get(BY_MPS, set())
-        others = computing - {pid}
+        computing = pids_by_kind[OTHERS] | pids_by_kind.get(BY_MPS, set())
+        other_pids = computing - {pid}
         # Inside a container NVML names processes by the host's numbers: the one that is not found is ours.
-        is_hidden_among_them = is_used and len(others) == len(computing) > 0
-        count = len(others) - is_hidden_among_them
-        counts = {OTHERS: count, **{name: len(found.get(name, ())) for name in (BY_MPS, DRAWING)}}
+        is_hidden_among_them = is_used and len(other_pids) == len(computing) > 0
+        count = len(other_pids) - is_hidden_among_them
+        counts = {OTHERS: count, **{name: len(pids_by_kind.get(name, ())) for name in (BY_MPS, DRAWING)}}
         self._most = {name: max(count, self._most.get(name, 0)) for name, count in counts.items()}
         return count
 
@@ -190,9 +190,9 @@ class Nvml(Source):
 
     def __init__(self) -> None:
         super().__init__()
-        found = find_gpus()
-        self.state, self.why = found.state, found.why
-        self._gpus = [Gpu(shown) for shown in found.gpus]
+        discovery = find_gpus()
+        self.state, self.why = discovery.state, discovery.why
+        self._gpus = [Gpu(shown) for shown in discovery.gpus]
         if self._gpus:
             self._library = {**loaded_library("libnvidia-ml.so"), "driver": _driver_version()}
 

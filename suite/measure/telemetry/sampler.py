@@ -148,7 +148,7 @@ class TelemetryWatch:
 
     def warnings(self) -> list[str]:
         """Return sentences that make a reader doubt the case."""
-        found = [f"telemetry stopped early: {self._failure}"] if self._failure else []
+        warnings = [f"telemetry stopped early: {self._failure}"] if self._failure else []
         facts = self.facts()
         for label, gpu in facts.get("devices", {}).items():
             if not gpu["used"]:
@@ -157,19 +157,21 @@ class TelemetryWatch:
             if share > WORTH_A_WARNING:
                 reasons = facts["event_reasons_share"].get(label, {})
                 named = ", ".join(name for name in reasons if name != "gpu_idle")
-                found.append(f"{label} was throttled in {share:.0%} of the samples ({named})")
+                warnings.append(f"{label} was throttled in {share:.0%} of the samples ({named})")
             if others := gpu.get("other_processes"):
                 processes = "process was" if others == 1 else "processes were"
-                found.append(f"{others} other {processes} computing on {label}")
+                warnings.append(f"{others} other {processes} computing on {label}")
             if gpu.get("mps_processes"):
-                found.append(f"{label} is shared by MPS: its power, memory and clocks are those of all its clients")
+                warnings.append(f"{label} is shared by MPS: its power, memory and clocks are those of all its clients")
             if gpu.get("graphics_processes"):
-                found.append(f"{label} also draws: a graphics process holds memory and time of it")
-            if (held := gpu.get("held_before_bytes", 0)) > HELD_BY_OTHERS_BYTES:
-                found.append(f"{numbers.bytes_iec(held)} of {label}'s memory were held before anything ran here")
+                warnings.append(f"{label} also draws: a graphics process holds memory and time of it")
+            if (bytes_before := gpu.get("held_before_bytes", 0)) > HELD_BY_OTHERS_BYTES:
+                warnings.append(
+                    f"{numbers.bytes_iec(bytes_before)} of {label}'s memory were held before anything ran here"
+                )
             if gpu["state"] in HELD_AGAINST:
-                found.append(f"{label} {HELD_AGAINST[gpu['state']]}")
-        return found
+                warnings.append(f"{label} {HELD_AGAINST[gpu['state']]}")
+        return warnings
 
     @property
     def _period_now_s(self) -> float:

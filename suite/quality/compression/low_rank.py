@@ -61,8 +61,8 @@ def factors_of(
     first_Er = vectors_EE[:, -rank:]
     down_rD, up_Er = first_Er.T @ (scale_E1 * weight_ED), first_Er / scale_E1
     lost_ED = weight_ED - up_Er @ down_rD
-    kept = 1 - float(_energy(lost_ED, moments_DD) / _energy(weight_ED, moments_DD))
-    return Factors(down_rD=down_rD, up_Er=up_Er, retained_variance=kept)
+    explained_energy = 1 - float(_energy(lost_ED, moments_DD) / _energy(weight_ED, moments_DD))
+    return Factors(down_rD=down_rD, up_Er=up_Er, retained_variance=explained_energy)
 
 
 def _balance(outputs_EE: Tensor) -> Tensor:
@@ -81,17 +81,17 @@ def _energy(map_ED: Tensor, moments_DD: Tensor) -> Tensor:
 
 def shared_moments(decoder: Decoder, windows: Sequence[Sequence[int]], *, weights_digest: str, shared: Path) -> Tensor:
     """Return `second_moments`, computed here or read from the shared folder."""
-    made = decoder.made
-    named = [str(made.dtype), str(made.device), torch.get_num_threads(), torch.__version__, weights_digest]
+    factory = decoder.made
+    named = [str(factory.dtype), str(factory.device), torch.get_num_threads(), torch.__version__, weights_digest]
     code = code_digest({"calibration": f"{__name__}.second_moments"})
     key = hashlib.sha256(json.dumps([named, code, [list(window) for window in windows]]).encode()).hexdigest()
-    found = cached_artifact(
+    moments = cached_artifact(
         shared / FOLDER,
         key,
-        device=str(made.device),
+        device=str(factory.device),
         make=lambda: {"moments": second_moments(decoder, windows)},
     )
-    moments_LDD: Tensor = found["moments"]
+    moments_LDD: Tensor = moments["moments"]
     return moments_LDD
 
 

@@ -44,12 +44,12 @@ def words_in(text: str) -> list[Span]:
         place = bisect_right(ends, span[0])
         return place < len(ends) and speakers[place][0] <= span[0]
 
-    return [found.span() for found in _WORD.finditer(text) if not is_of_a_speaker(found.span())]
+    return [word.span() for word in _WORD.finditer(text) if not is_of_a_speaker(word.span())]
 
 
 def speakers_in(text: str) -> list[Span]:
     """Return short first lines of paragraphs that go on, where the same one stands there often enough."""
-    lines = [found.span(1) for found in _FIRST_LINE.finditer(text)]
+    lines = [first_line.span(1) for first_line in _FIRST_LINE.finditer(text)]
     counts = Counter(text[slice(*span)].strip() for span in lines)
     return [span for span in lines if counts[text[slice(*span)].strip()] >= LEAST_SPEECHES]
 
@@ -120,7 +120,7 @@ def evenly(windows: Sequence[T], count: int, setting: str) -> list[T]:
 
 def read_windows(plays: Iterable[Play], tokens: Tokens, frequencies: Frequencies, length: int) -> list[Window]:
     """Return all whole windows of the plays, one play after the other."""
-    found: list[Window] = []
+    windows: list[Window] = []
     for play in plays:
         ids, places = tokens.encode_with_places(play.text)
         words = words_in(play.text)
@@ -128,8 +128,8 @@ def read_windows(plays: Iterable[Play], tokens: Tokens, frequencies: Frequencies
         classes = [frequencies.class_of(play.text[slice(*span)]) for span in words]
         counts = Counter(numbers)
         cut = zip(whole_windows(ids, length), whole_windows(numbers, length), strict=True)
-        found += [_window(part, of_part, classes, counts) for part, of_part in cut]
-    return found
+        windows += [_window(part, of_part, classes, counts) for part, of_part in cut]
+    return windows
 
 
 def _window(ids: Sequence[int], numbers: Sequence[int], classes: Sequence[str], counts: Mapping[int, int]) -> Window:

@@ -100,15 +100,15 @@ class CompressionWorkload:
         calibration = evenly(cut, plan.calibration_windows, "calibration_windows")
         moments_LDD = shared_moments(self.decoder, calibration, weights_digest=digest, shared=shared)
         for number, moments_DD in enumerate(moments_LDD):
-            own = self._grouped_layer(number)
+            layer = self._grouped_layer(number)
             factors = factors_of(
-                torch.cat((own.w_k, own.w_v)),
+                torch.cat((layer.w_k, layer.w_v)),
                 rank=plan.rank,
                 fitted_to_DD=None if plan.method == SVD else moments_DD,
                 balances=plan.method == BALANCED,
                 moments_DD=moments_DD,
             )
-            self.decoder.replace_attention(number, LowRankAttention(own, factors))
+            self.decoder.replace_attention(number, LowRankAttention(layer, factors))
             self._found[f"layer {number}"] = {"retained_variance": factors.retained_variance}
 
     def _grouped_layer(self, number: int) -> GroupedAttention:

@@ -41,21 +41,21 @@ class Plays:
             raise NeedsPackageError(lacking)
 
     def training(self, sequences: int, generator: np.random.Generator, progress: float) -> Questions:
-        written = _to_train_on()
-        return self._windows(written, generator.integers(len(written) - self._window, size=sequences))
+        text = _to_train_on()
+        return self._windows(text, generator.integers(len(text) - self._window, size=sequences))
 
     def held_out(self) -> Questions:
         """Return windows that begin equally far from each other."""
-        written = _ids(held_out_plays())
+        text = _ids(held_out_plays())
         windows = HELD_OUT_CHARACTERS // self._window
-        return self._windows(written, np.linspace(0, len(written) - self._window - 1, windows, dtype=np.int64))
+        return self._windows(text, np.linspace(0, len(text) - self._window - 1, windows, dtype=np.int64))
 
     def facts(self) -> Mapping[str, Any]:
         return {"window": self._window, "held_out_windows": HELD_OUT_CHARACTERS // self._window}
 
-    def _windows(self, written: NDArray[np.uint8], begins_B: Ids) -> Questions:
+    def _windows(self, text: NDArray[np.uint8], begins_B: Ids) -> Questions:
         # One character more than a window has, since its last asks for that.
-        characters_BS = written[begins_B[:, None] + np.arange(self._window + 1)].astype(np.int64)
+        characters_BS = text[begins_B[:, None] + np.arange(self._window + 1)].astype(np.int64)
         answers_BS = characters_BS[:, 1:]
         return Questions(
             tokens_BSK=single(characters_BS[:, :-1]), answers_BQ=answers_BS, kinds_BQ=_kinds_of_ids()[answers_BS]

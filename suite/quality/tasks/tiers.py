@@ -111,9 +111,9 @@ class Tiers:
         generator: np.random.Generator,
         weights_BQ: np.ndarray[Any, np.dtype[np.float32]] | None,
     ) -> Questions:
-        sequences, entities, asked = len(values_BEA), self._entities, entities_BQ.shape[1]
+        sequences, entities, question_count = len(values_BEA), self._entities, entities_BQ.shape[1]
         context_BEK = self._entity_tokens(values_BEA, in_any_order(entities, sequences, generator))
-        questions_BQK = np.full((sequences, asked, context_BEK.shape[2]), NO_ID)
+        questions_BQK = np.full((sequences, question_count, context_BEK.shape[2]), NO_ID)
         questions_BQK[..., 0] = self._asked_attributes + attributes_BQ
         questions_BQK[..., 1] = self._asked_entities + entities_BQ
         return Questions(
@@ -121,5 +121,5 @@ class Tiers:
             answers_BQ=self._answers + values_BEA[np.arange(sequences)[:, None], entities_BQ, attributes_BQ],
             kinds_BQ=attributes_BQ,
             weights_BQ=weights_BQ,
-            visible_SS=questions_apart(entities, asked),
+            visible_SS=questions_apart(entities, question_count),
         )

@@ -205,8 +205,8 @@ def enumerated(
     """Return the moments of the code's gradient over all draws, and the expected share of clipped tokens where any is
     clipped."""
     size, weights = len(draws.groups[0]), np.array(draws.weights)
-    drawn = [completion for group in draws.groups for completion in draws.completions(group, values)]
-    slopes_NT, clipped = differentiate_draws(batch_of(drawn, objective, device), objective, size, estimate)
+    completions = [completion for group in draws.groups for completion in draws.completions(group, values)]
+    slopes_NT, clipped = differentiate_draws(batch_of(completions, objective, device), objective, size, estimate)
     rows = slopes_NT.tolist()
     gradients = [
         draws.gradient(group, rows[start : start + size]).ravel()

@@ -94,8 +94,8 @@ def log_softmax(logits_SK: Table) -> Table:
 
 
 def _drawn(generator: torch.Generator, rows: int, columns: int) -> Table:
-    drawn: Table = torch.randn(rows, columns, generator=generator, dtype=torch.float64).numpy()
-    return drawn
+    normal_RC: Table = torch.randn(rows, columns, generator=generator, dtype=torch.float64).numpy()
+    return normal_RC
 
 
 def probability(path: Path, policy_SK: Table) -> float:

@@ -74,9 +74,9 @@ class Models:
         return self._decoder(owner, Decoder, dtype, shape).requires_grad_(False)
 
     def _decoder(self, owner: str, kind: type[Decoder], dtype: torch.dtype, shape: DecoderShape) -> Decoder:
-        plan, made = self._plan, FactoryKwargs(dtype=dtype, device=torch.device("cpu"), generator=self._generator)
+        plan, factory = self._plan, FactoryKwargs(dtype=dtype, device=torch.device("cpu"), generator=self._generator)
         with attribute_to(owner, OTHER):  # its tables of angles; what its parameters are is said behind it
-            decoder = kind(shape, self._attention, positions=plan.seq_len, made=made)
+            decoder = kind(shape, self._attention, positions=plan.seq_len, made=factory)
         decoder.checkpointing = plan.checkpointing
         return decoder
 

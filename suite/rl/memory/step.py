@@ -113,12 +113,12 @@ class Simulation(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default:
             return 1.0 if args[0].is_floating_point() else 1
-        made = func(*args, **(kwargs or {}))
+        outputs = func(*args, **(kwargs or {}))
         if func is torch.ops.aten._to_copy.default:
             owner = self._owners.get(args[0].untyped_storage()._cdata)
             if owner is not None:
-                self._holdings.label([made], owner, GATHERED)
-        return made
+                self._holdings.label([outputs], owner, GATHERED)
+        return outputs
 
 
 class _Step:

@@ -37,8 +37,8 @@ def bound_s(works: Iterable[RepeatedPass], ceilings: Ceilings) -> float:
 
 def step_work(plan: RlMemoryPlan, batch: int) -> dict[str, Sequence[RepeatedPass]]:
     """Return one device's work by phase. `batch`: completions that it samples at once."""
-    found = {ROLLOUT: _rollout(plan, batch), SCORE: _scores(plan), UPDATE: _updates(plan)}
-    return {phase: works for phase, works in found.items() if works}
+    passes = {ROLLOUT: _rollout(plan, batch), SCORE: _scores(plan), UPDATE: _updates(plan)}
+    return {phase: works for phase, works in passes.items() if works}
 
 
 def _rollout(plan: RlMemoryPlan, batch: int) -> list[RepeatedPass]:

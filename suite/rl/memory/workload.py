@@ -61,8 +61,8 @@ class RlMemoryWorkload:
     def step(self, meter: Meter) -> None:
         plan, projection = self.plan, Projection(self.plan, self._attention)
         batch = projection.frugal_batch(plan.shards)
-        held = projection.phases(plan.shards, batch)
-        for phase, parts in held.items():
+        phases = projection.phases(plan.shards, batch)
+        for phase, parts in phases.items():
             meter.readings += held_readings(meter.step, phase, parts)
         peaks = {count: projection.least_peak(count) for count in SHARDS if plan.divides(count)}
         for shards, peak in peaks.items():
@@ -74,7 +74,7 @@ class RlMemoryWorkload:
         if plan.engine != NONE:
             meter.note(ROLLOUT, rollout_batch=batch)
         if plan.gpus is not None:
-            self._answer(meter, projection, peak_of(held), plan.gpus)
+            self._answer(meter, projection, peak_of(phases), plan.gpus)
 
     def _answer(self, meter: Meter, projection: "Projection", peak: int, gpus: Gpus) -> None:
         """Note whether these GPUs hold the step, what they have to spare, and how they sample best."""
@@ -147,11 +147,11 @@ class Projection:
         while fails - fits > 1:
             guess = fits + int((fails - fits) * (room_bytes - least) / (most - least))
             tried = min(max(guess, fits + 1), fails - 1)
-            held = self._rollout_bytes(shards, tried)
-            if held <= room_bytes:
-                fits, least = tried, held
+            rollout_bytes = self._rollout_bytes(shards, tried)
+            if rollout_bytes <= room_bytes:
+                fits, least = tried, rollout_bytes
             else:
-                fails, most = tried, held
+                fails, most = tried, rollout_bytes
         return fits
 
     def _rollout_bytes(self, shards: int, batch: int) -> int:
@@ -163,7 +163,7 @@ class Projection:
 
 def peak_of(phases: Phases) -> int:
     """Return the bytes of the phase that holds most."""
-    return max(sum(held.values()) for held in phases.values())
+    return max(sum(owned_bytes.values()) for owned_bytes in phases.values())
 
 
 def _gathered_bytes(plan: RlMemoryPlan, phase: str) -> int:

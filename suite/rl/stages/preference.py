@@ -101,9 +101,9 @@ class PreferenceStage:
         yield self._policy.rotary_tables(), POLICY, OTHER
         yield self._optimiser.state_tensors(), POLICY, OPTIMISER
         if self._pairs is not None:
-            kept = self._pairs.tensors()
-            yield [kept.pop("reference_N")], REFERENCE, EXPERIENCE
-            yield list(kept.values()), NOBODY, EXPERIENCE
+            pair_tensors = self._pairs.tensors()
+            yield [pair_tensors.pop("reference_N")], REFERENCE, EXPERIENCE
+            yield list(pair_tensors.values()), NOBODY, EXPERIENCE
 
     def state(self) -> dict[str, Any]:
         pairs = None if self._pairs is None else vars(self._pairs)

@@ -78,8 +78,8 @@ class Adding(SteppedTask):
         for index in range(thought.start, thought.stop):
             divides = completion[index] == BETWEEN
             if divides or index == thought.stop - 1:
-                written = "".join(completion[begin : index if divides else index + 1])
-                is_right = is_right and len(steps) < len(expected) and written == expected[len(steps)]
+                result = "".join(completion[begin : index if divides else index + 1])
+                is_right = is_right and len(steps) < len(expected) and result == expected[len(steps)]
                 steps.append(StepReward(end=index, reward=float(is_right)))
                 begin = index + 1
         return steps

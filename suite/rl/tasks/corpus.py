@@ -71,28 +71,28 @@ def untidy(thought: str, answer: str, generator: random.Random, *, longest: int)
     """Write thought and answer with the tags lost, doubled or misplaced, cut to `longest` tokens; never in the asked
     form."""
     while True:
-        written = tokens(well_formed(thought, answer))
+        text_tokens = tokens(well_formed(thought, answer))
         if generator.random() < UNFINISHED_SHARE:
-            written.pop()
+            text_tokens.pop()
         for _ in range(generator.randint(0, 3)):
-            _slip(written, generator)
-        if not parse(written[:longest]).is_well_formed:
-            return "".join(written[:longest])
+            _slip(text_tokens, generator)
+        if not parse(text_tokens[:longest]).is_well_formed:
+            return "".join(text_tokens[:longest])
 
 
-def _slip(written: list[str], generator: random.Random) -> None:
+def _slip(text_tokens: list[str], generator: random.Random) -> None:
     """Lose a tag, double it, put it where another belongs, or misplace it."""
     kind = generator.choice(("lose", "double", "mistake", "misplace"))
-    places = [index for index, token in enumerate(written) if token in TAGS]
+    places = [index for index, token in enumerate(text_tokens) if token in TAGS]
     if kind == "double":
-        written.insert(generator.randint(0, len(written)), generator.choice(TAGS))
+        text_tokens.insert(generator.randint(0, len(text_tokens)), generator.choice(TAGS))
     elif places and kind == "mistake":
         tag = generator.choice(TAGS)
-        written[generator.choice(places)] = tag
+        text_tokens[generator.choice(places)] = tag
     elif places:
-        tag = written.pop(generator.choice(places))
+        tag = text_tokens.pop(generator.choice(places))
         if kind == "misplace":
-            written.insert(generator.randint(0, len(written)), tag)
+            text_tokens.insert(generator.randint(0, len(text_tokens)), tag)
 
 
 class SteppedTask(ABC):

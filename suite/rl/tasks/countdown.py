@@ -49,11 +49,11 @@ class Countdown:
         """Draw an item that has a solution: its target is what some expression of the numbers makes."""
         while True:
             numbers = generator.choices(range(1, 10), k=self._numbers)
-            made = _expression(numbers, generator)
-            if made.value in TARGETS:
+            expression = _expression(numbers, generator)
+            if expression.value in TARGETS:
                 in_order = ",".join(map(str, sorted(numbers)))
-                prompt = f"c{','.join(map(str, numbers))}:{made.value}="
-                return Item(prompt=prompt, content=f"{in_order}:{made.value}", answer=made.text)
+                prompt = f"c{','.join(map(str, numbers))}:{expression.value}="
+                return Item(prompt=prompt, content=f"{in_order}:{expression.value}", answer=expression.text)
 
     def question(self, item: Item) -> str:
         numbers, target = _question(item)
@@ -88,8 +88,8 @@ class Countdown:
 
     def _reaches(self, item: Item, answer: Sequence[str]) -> bool:
         numbers, target = _question(item)
-        taken = [token for token in answer if token in DIGITS]
-        if sorted(taken) != sorted(map(str, numbers)):
+        digits = [token for token in answer if token in DIGITS]
+        if sorted(digits) != sorted(map(str, numbers)):
             return False
         return evaluate(answer, longest=self._longest_expression + 2) == target
 

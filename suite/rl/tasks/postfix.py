@@ -72,16 +72,16 @@ class Postfix:
         """Draw a function and cases that tell it from every other one of this task."""
         while True:
             function = generator.choice(self._functions.hidden)
-            shown = generator.sample(function.showable, k=self._shown)
-            if self._functions.is_told_apart(shown, function.outputs):
-                cases = [f"{_digits(case, self._inputs)}:{function.outputs[case]:02d}" for case in shown]
+            examples = generator.sample(function.showable, k=self._shown)
+            if self._functions.is_told_apart(examples, function.outputs):
+                cases = [f"{_digits(case, self._inputs)}:{function.outputs[case]:02d}" for case in examples]
                 about = [function.program] if self._held_out == "functions" else [function.program, *sorted(cases)]
                 return Item(prompt=f"p{';'.join(cases)}=", content=" ".join(about), answer=function.program)
 
     def question(self, item: Item) -> str:
         names = " and ".join(self._inputs)
-        shown = (case.split(":") for case in item.prompt[1:-1].split(";"))
-        cases = "; ".join(f"{', '.join(values)} gives {int(output)}" for values, output in shown)
+        examples = (case.split(":") for case in item.prompt[1:-1].split(";"))
+        cases = "; ".join(f"{', '.join(values)} gives {int(output)}" for values, output in examples)
         return (
             f"A function of {names}, each a digit, is shown by cases: {cases}. Write it as a postfix program for a "
             f"stack, of {names}, digits and + - *, without spaces, as xy+ adds y to x."
@@ -115,8 +115,8 @@ class Postfix:
         if does_compile:
             outputs = _outputs("".join(program), self._inputs)
             is_right = outputs == _outputs(item.answer, self._inputs)
-            shown = [case.split(":") for case in item.prompt[1:-1].split(";")]
-            passed = sum(outputs[int(values)] == int(output) for values, output in shown) / len(shown)
+            examples = [case.split(":") for case in item.prompt[1:-1].split(";")]
+            passed = sum(outputs[int(values)] == int(output) for values, output in examples) / len(examples)
         return Score(
             accuracy=float(is_right),
             format=float(parsed.is_well_formed),
@@ -170,8 +170,8 @@ def _outputs(program: str, inputs: str) -> tuple[int | None, ...]:
 
 @functools.cache
 def _cases(inputs: str) -> list[dict[str, int]]:
-    every = range(10 ** len(inputs))
-    return [dict(zip(inputs, map(int, _digits(case, inputs)), strict=True)) for case in every]
+    inputs_in_order = range(10 ** len(inputs))
+    return [dict(zip(inputs, map(int, _digits(case, inputs)), strict=True)) for case in inputs_in_order]
 
 
 def _digits(case: int, inputs: str) -> str:
