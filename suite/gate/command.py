@@ -14,7 +14,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from suite.gate.history.badge import write_badge
 from suite.gate.output.benchmark_json import write_benchmark_json
 from suite.gate.output.files import JUDGEMENT, without_secrets, write_judgement
 from suite.gate.output.github import annotations, markdown
@@ -33,7 +32,7 @@ from suite.gate.rules.tolerances import (
     noise_path,
     save_noise,
 )
-from suite.gate.selftest import TWO_WORKERS, Plan, noise_of, selftest, table
+from suite.gate.selftest import TWO_WORKERS, Plan, noise_of, selftest, table, write_badge
 from suite.gate.side_by_side import revisions
 from suite.gate.side_by_side.against import RevisionComparison
 from suite.gate.side_by_side.settings import Settings, settings_of

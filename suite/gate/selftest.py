@@ -29,10 +29,10 @@ from suite.gate.side_by_side.revisions import BenchmarkCase, Revisions
 from suite.gate.side_by_side.rounds import SAMPLES
 from suite.gate.side_by_side.timing import TimingComparison
 from suite.gate.side_by_side.worker_client import FailedError
-from suite.gate.verdict import LATENCY
+from suite.gate.verdict import LATENCY, Outcome
 from suite.records.claim import alone_in
 from suite.records.environment import commit, environment, source_digest
-from suite.records.store import write_whole
+from suite.records.store import write_named, write_whole
 from suite.records.temporary import remove_abandoned, temporary_folder
 from suite.statistics.proportions import wilson
 
@@ -43,6 +43,8 @@ TWO_WORKERS, ONE_PROCESS = "two_workers", "one_process"
 FORMS = {TWO_WORKERS: "two workers", ONE_PROCESS: "one process"}
 HEAD = ("form", "injected", "runs", "runs with slower", "slower", "faster", "same", "inconclusive", "median s", "to")
 MOST_OFTEN, LARGEST_BYTES = 0.9, 64 << 20
+BADGE_LABEL, GREEN_TO, RED_FROM = "false alarms", 0.05, 0.05
+"""The upper end of the interval that is green, and the lower end that is red."""
 BUSY = """
 import os, sys, threading
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0))).start()
@@ -331,3 +333,34 @@ def _visible(runs: Sequence[Run]) -> list[str]:
         for share in sorted(set(smallest), key=str)
     ]
     return [f"the smallest injected slowdown that {MOST_OFTEN:.0%} of runs found, by benchmarks: {'; '.join(parts)}"]
+
+
+def badge(folder: Path) -> dict[str, Any]:
+    """The error rate of a self-test's folder as shields.io reads it from an address ("endpoint badge",
+    https://shields.io/badges/endpoint-badge). Raises ValueError for one without a run of identical code.
+
+    Green needs evidence: no false alarm in so few runs that one in twenty would not have been seen either is yellow.
+    """
+    try:
+        runs = [run for run in read_runs(folder) if (run["form"], run["slowed"]) == (TWO_WORKERS, 0.0)]
+        alarms = sum(any(one["outcome"] == Outcome.SLOWER for one in run["benchmarks"]) for run in runs)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"out must be a folder of suite gate selftest; its {RUNS} cannot be read") from error
+    if not runs:
+        raise ValueError(f"out must be a folder of suite gate selftest; {str(folder)!r} has no run of identical code")
+    found = wilson(alarms, len(runs))
+    colour = "red" if found.low > RED_FROM else "brightgreen" if found.high <= GREEN_TO else "yellow"
+    return {
+        "schemaVersion": 1,
+        "label": BADGE_LABEL,
+        "message": f"{alarms} of {len(runs)} (≤ {100 * found.high:.1f} %)",
+        "color": colour,
+    }
+
+
+def write_badge(folder: Path, path: Path) -> str:
+    """Write the badge of a folder, and return its message."""
+    made = badge(folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_named(path, (json.dumps(made, ensure_ascii=False) + "\n").encode())
+    return f"{made['label']}: {made['message']}"
