@@ -21,12 +21,12 @@ from statistics import median
 from typing import Any
 
 from suite.configuration.untrusted import parse_json, read_bounded
-from suite.gate.rules.decision import BEFORE, Benchmark
+from suite.gate.rules.decision import BEFORE, Benchmark, Sample
 from suite.gate.rules.tolerances import Quantity, Tolerances
 from suite.gate.side_by_side import revisions
 from suite.gate.side_by_side.pairing import check_can_be_timed, expanded_from
 from suite.gate.side_by_side.revisions import BenchmarkCase, Revisions
-from suite.gate.side_by_side.rounds import SAMPLES
+from suite.gate.side_by_side.rounds import csv_table
 from suite.gate.side_by_side.timing import TimingComparison
 from suite.gate.side_by_side.worker_client import FailedError
 from suite.gate.verdict import LATENCY, Outcome
@@ -222,7 +222,7 @@ def _run(
         seed=random.Random(kind.name).getrandbits(32),
     )
     timing.run()
-    write_whole(folder / f"{kind.name}{TABLE}", SAMPLES.content(timing.rounds.samples))
+    write_whole(folder / f"{kind.name}{TABLE}", csv_table(Sample, timing.rounds.samples))
     around = timing.rounds.surroundings
     pressures = [surroundings.cpu_pressure for surroundings in around if surroundings.cpu_pressure is not None]
     closed = timing.decisions.close(timing.rounds.samples)

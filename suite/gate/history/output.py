@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from suite.gate.history.findings import EXACT, STORED, Finding, History
-from suite.gate.history.series import Subject
+from suite.gate.history.series import Chain, Subject, Values
 from suite.gate.output.github import clip_text
 from suite.gate.output.sentences import in_unit, percent, short_names
 from suite.gate.verdict import BROKEN, CANNOT_JUDGE, PASSED, WORSE
@@ -200,7 +200,8 @@ def _meaning(history: History) -> str:
 def _names(history: History) -> dict[Subject, str]:
     """The short name of each series' subject, with the clock and the machine where there are several."""
     laid = history.laid
-    subjects = {series.quantity for series in (*laid.chains, *laid.stored, *laid.exact)}
+    every: list[Chain | Values] = [*laid.chains, *laid.stored, *laid.exact]
+    subjects = {series.quantity for series in every}
     cases = short_names(sorted({subject.case for subject in subjects}))
     machines, clocks = ({getattr(subject, name) for subject in subjects} for name in ("machine", "clock"))
     names = {}

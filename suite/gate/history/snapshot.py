@@ -10,7 +10,7 @@ from typing import Any
 from suite.configuration.untrusted import parse_json
 from suite.gate.output.files import without_secrets
 from suite.gate.output.sentences import finite
-from suite.gate.verdict import Judgement, Outcome
+from suite.gate.verdict import Judgement, Outcome, Verdict
 
 SCHEMA = 1
 STORED = "stored"
@@ -97,15 +97,15 @@ def snapshot_of(judgement: Judgement) -> Snapshot:
         machine=machine,
         machine_id=machine_id,
         measured=tuple(
-            Measured(
-                called=verdict.outcome in CALLED,
-                **{name: getattr(verdict, name) for name in TEXTS},
-                **{name: finite(getattr(verdict, name)) for name in NUMBERS},
-            )
-            for verdict in judgement.verdicts
-            if verdict.metric and verdict.after is not None
+            _measured(verdict) for verdict in judgement.verdicts if verdict.metric and verdict.after is not None
         ),
     )
+
+
+def _measured(verdict: Verdict) -> Measured:
+    fields: dict[str, Any] = {name: getattr(verdict, name) for name in TEXTS}
+    fields |= {name: finite(getattr(verdict, name)) for name in NUMBERS}
+    return Measured(called=verdict.outcome in CALLED, **fields)
 
 
 def snapshot_from_line(line: bytes) -> tuple[Snapshot, int]:
@@ -119,10 +119,10 @@ def snapshot_from_line(line: bytes) -> tuple[Snapshot, int]:
     rows = content["rows"]
     if content["columns"] != list(COLUMNS) or not isinstance(rows, list):
         raise ValueError("has other columns than suite gate history writes")
-    return Snapshot(**{"base": None} | texts, measured=tuple(map(_measured, rows))), values
+    return Snapshot(**{"base": None} | texts, measured=tuple(map(_measured_in, rows))), values
 
 
-def _measured(row: Any) -> Measured:
+def _measured_in(row: Any) -> Measured:
     if not isinstance(row, list) or len(row) != len(COLUMNS):
         raise ValueError("has a row that does not fit its columns")
     named = dict(zip(COLUMNS, row, strict=True))

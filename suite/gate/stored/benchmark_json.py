@@ -2,7 +2,7 @@
 
 The rounds of one run share its process and its hour, and so are no repeats of each other: what the next run of the same
 code would give can be told from several runs alone. Summaries are refused, since a median of anything but the raw data
-may be one of other rounds, or of none. A history takes them (history/sources.py): how its points scatter it sees itself.
+may be one of other rounds, or of none. A history takes them (history/sources.py), which sees how its points scatter.
 
 A file may be anybody's. Its size, its containers and its values are bounded; it is plain JSON, and nothing of it is
 run. The host's name is compared and never told.
@@ -32,7 +32,7 @@ from suite.gate.stored.case import (
     side,
     stored_judgement,
 )
-from suite.gate.verdict import LATENCY, Judgement, Outcome, Verdict
+from suite.gate.verdict import LATENCY, Judgement, Outcome, Side, Verdict
 from suite.records.record import RECORD, CorruptRecordError
 from suite.records.store import JUDGEMENT, LETTER_BYTES, VALUE_BYTES, Room, read_file
 from suite.records.walk import Damage, folders_below
@@ -146,7 +146,8 @@ def judge_benchmarks(
         old = [*before.runs, *usable][-1]  # the newest that can be compared, or the newest
         differences = {name: [old.facts[name], fact] for name, fact in newest.facts.items() if old.facts[name] != fact}
     return stored_judgement(
-        *(side(runs.label, [run.commit for run in runs.runs], [run.dirty for run in runs.runs]) for runs in sides),
+        _side(before),
+        _side(after),
         verdicts,
         [change for change in judged if isinstance(change, Change)],
         differences=differences,
@@ -165,6 +166,10 @@ def judge_benchmarks(
         today=today,
         inconclusive_fails=inconclusive_fails,
     )
+
+
+def _side(runs: BenchmarkRuns) -> Side:
+    return side(runs.label, [run.commit for run in runs.runs], [run.dirty for run in runs.runs])
 
 
 def read_runs(paths: Sequence[Path]) -> BenchmarkRuns:

@@ -19,8 +19,7 @@ from suite.gate.rules.multiple_testing import judge_together
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.stored.case import StoredRun
 from suite.gate.stored.folders import judge_stored
-from suite.gate.stored.seed_pairs import BY_HELDOUT_ACCURACY, Taken, compare_pairs
-from suite.gate.stored.seed_pairs import by_arm, judge_arm, list_seeds
+from suite.gate.stored.seed_pairs import BY_HELDOUT_ACCURACY, Taken, by_arm, compare_pairs, judge_arm, list_seeds
 from suite.gate.verdict import Outcome
 from suite.records.record import Reading, Status
 from suite.report.model.results import read_results
