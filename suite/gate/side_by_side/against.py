@@ -47,6 +47,8 @@ class Comparison:
     before: Tree
     after: Tree
     tolerances: Tolerances
+    interpreter: str = sys.executable
+    """The Python of the workers."""
     verdicts: list[Verdict] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     code: dict[str, str] = field(default_factory=dict)
@@ -57,6 +59,9 @@ class Comparison:
     first: bool = False
     """True if the older revision ran, and had nothing of what was chosen."""
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def run(self, say: Say) -> None:
+        raise NotImplementedError
 
     def facts(self) -> dict[str, Any]:
         """Return what a judgement tells of this form of comparison alone."""
@@ -120,8 +125,6 @@ class RevisionComparison(Comparison):
     seconds: float
     folder: Path
     """A folder for whatever the workers print."""
-    python: str = sys.executable
-    """The interpreter of the workers."""
     installed: set[str] = field(default_factory=set)
     """Modules that cases name and that do not lie in both revisions."""
     compared: bool = False
@@ -142,7 +145,7 @@ class RevisionComparison(Comparison):
         revisions = Revisions(
             trees=(self.before.folder, self.after.folder),
             logs=self.folder,
-            python=self.python,
+            python=self.interpreter,
             older_files=files_of(self.before.folder),
         )
         if _requirements(self.before.folder) != _requirements(self.after.folder):
