@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from suite.gate.output.sentences import short_names
 from suite.gate.side_by_side.pairing import Expanded, check_can_be_timed, expanded_from
 from suite.gate.workers.case_worker import Built, Worker
 from suite.gate.workers.worker_loop import PlainError, RefusedError
+from suite.records.labels import short_names
 
 TIMERS = {"thread_cpu": time.thread_time, "process_cpu": time.process_time}
 """The function that reads each clock of a case on a CPU."""

@@ -8,8 +8,9 @@ from typing import Any
 from suite.gate.history.findings import EXACT, STORED, Finding, History
 from suite.gate.history.series import Chain, Subject, Values
 from suite.gate.output.github import clip_text
-from suite.gate.output.sentences import in_unit, percent, short_names
+from suite.gate.output.sentences import in_unit, percent
 from suite.gate.verdict import BROKEN, CANNOT_JUDGE, PASSED, WORSE
+from suite.records.labels import short_names
 from suite.records.plain_text import in_markdown, one_line
 from suite.statistics.change_points import FEWEST_STEPS, FEWEST_VALUES
 
