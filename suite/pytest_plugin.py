@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from suite.gate.output.sentences import short_names
 from suite.gate.side_by_side.pairing import Expanded, check_can_be_timed, expanded_from
-from suite.gate.side_by_side.worker import Built, RefusedError, UsageError, Worker
+from suite.gate.workers.case_worker import Built, Worker
+from suite.gate.workers.worker_loop import PlainError, RefusedError
+from suite.records.labels import short_names
 
 TIMERS = {"thread_cpu": time.thread_time, "process_cpu": time.process_time}
 """The function that reads each clock of a case on a CPU."""
@@ -70,7 +71,7 @@ class Sweep(pytest.Collector):
                 answer = Worker().expand(["-m", f"sweep={self.name}", *self._chosen, where])
             expanded = expanded_from(answer)
             check_can_be_timed(expanded, self.name)
-        except (UsageError, ValueError) as error:
+        except (PlainError, ValueError) as error:
             raise self.CollectError(f"sweep={self.name} cannot be timed: {error}") from error
         names = short_names(case.id for case in expanded)
         groups = _groups(expanded)

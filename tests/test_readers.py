@@ -36,9 +36,9 @@ MAY_READ = {
         report/page/page.py _part (HERE / folder / name).read_text
         """,
     SYSTEM: """
-        gate/pytest_benchmark/worker.py _end path.read_bytes
-        gate/pytest_benchmark/worker.py _run_delay_s open
-        gate/pytest_benchmark/worker_trees.py _installed_files distribution.read_text
+        gate/workers/pytest_worker.py _end path.read_bytes
+        gate/workers/pytest_worker.py _run_delay_s open
+        gate/workers/worker_trees.py _installed_files distribution.read_text
         gate/side_by_side/rounds.py _pressure path.read_text
         measure/child.py _limit_memory Path('/proc/self/status').read_text
         measure/cold.py last_level_cache_bytes kind.read_text
@@ -67,9 +67,8 @@ MAY_READ = {
         gate/output/benchmark_json.py _machine json.loads
         gate/pytest_benchmark/callgrind.py _total path.read_bytes
         gate/pytest_benchmark/project.py prepare log.read_text
-        gate/pytest_benchmark/worker.py main json.loads
-        gate/pytest_benchmark/worker.py read json.loads
-        gate/side_by_side/worker.py read json.loads
+        gate/workers/pytest_worker.py main json.loads
+        gate/workers/worker_loop.py read json.loads
         measure/profiling.py trace_of json.loads
         measure/profiling.py trace_of path.read_text
         measure/worker.py _death stderr_log.read_text
@@ -86,7 +85,6 @@ MAY_READ = {
         configuration/untrusted.py parse_json json.loads
         configuration/untrusted.py parse_yaml yaml.load
         configuration/untrusted.py parse_yaml yaml.parse
-        gate/side_by_side/csv_table.py _unpacked gzip.GzipFile
         lm/checkpoint/locate.py digest path.open
         lm/checkpoint/tensors.py stored_in path.open
         measure/sealed.py _read_checked torch.load
@@ -106,9 +104,9 @@ MAY_READ = {
         """,
     RUN_ANYWAY: """
         compose/composed.py _keys_in OmegaConf.load
-        gate/pytest_benchmark/worker.py pytest_collectreport path.read_text
-        gate/pytest_benchmark/worker_trees.py _note path.read_bytes
-        gate/pytest_benchmark/worker_trees.py _used_digest path.read_bytes
+        gate/workers/pytest_worker.py pytest_collectreport path.read_text
+        gate/workers/worker_trees.py _note path.read_bytes
+        gate/workers/worker_trees.py _used_digest path.read_bytes
         gate/pytest_benchmark/workload.py _digest path.read_bytes
         gate/pytest_benchmark/workload.py _looks path.read_bytes
         gate/side_by_side/against.py _requirements (tree / 'pyproject.toml').read_text

@@ -10,7 +10,7 @@ import pytest
 
 from suite.gate.rules.decision import LEAST_ROUNDS, Benchmark, Sample
 from suite.gate.selftest import ABOUT, ONE_PROCESS, RUNS, TABLE, TWO_WORKERS, Kind
-from suite.gate.side_by_side.rounds import SAMPLES
+from suite.gate.side_by_side.rounds import csv_table
 from tools.benchmarks import gate_few_launches, gate_shifts, gate_stored_tails, rival_rules
 from tools.benchmarks.selftest_tables import samples_of, tables_in
 
@@ -47,7 +47,7 @@ def samples(generator, slower, launches=2, rounds=12, between=0.0):
 
 
 def write_table(folder, kind, slower, seed, **more):
-    content = SAMPLES.content(samples(np.random.default_rng(seed), slower, **more))
+    content = csv_table(Sample, samples(np.random.default_rng(seed), slower, **more))
     (folder / f"{kind.name}{TABLE}").write_bytes(content)
 
 
@@ -92,7 +92,7 @@ def test_rules_are_counted_by_injected_change_beside_the_gate(folder):
     assert lines[-1].startswith("    +10%: found 1 of 2,")
 
 
-def test_stored_samples_in_parquet_are_still_read():
+def test_stored_samples_are_still_read():
     tables = tables_in(STORED)
     assert len(tables) == 223
     first = next(samples_of(tables["two_workers-10-0019"]))

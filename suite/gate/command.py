@@ -9,12 +9,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from suite.gate.history.badge import write_badge
 from suite.gate.output.benchmark_json import write_benchmark_json
 from suite.gate.output.files import JUDGEMENT, without_secrets, write_judgement
 from suite.gate.output.github import annotations, markdown
@@ -23,7 +22,7 @@ from suite.gate.pytest_benchmark import project
 from suite.gate.pytest_benchmark.callgrind import CountedRevisions, check_valgrind
 from suite.gate.pytest_benchmark.comparison import SuiteComparison
 from suite.gate.rules.acceptances import ACCEPTED, CorruptAcceptancesError, accept, apply_file
-from suite.gate.rules.decision import LEAST_LAUNCHES, Sample
+from suite.gate.rules.decision import LEAST_LAUNCHES
 from suite.gate.rules.tolerances import (
     MOST_NOISE,
     NOISE,
@@ -33,9 +32,9 @@ from suite.gate.rules.tolerances import (
     noise_path,
     save_noise,
 )
-from suite.gate.selftest import TWO_WORKERS, Plan, noise_of, selftest, table
+from suite.gate.selftest import TWO_WORKERS, Plan, noise_of, selftest, table, write_badge
 from suite.gate.side_by_side import revisions
-from suite.gate.side_by_side.against import RevisionComparison
+from suite.gate.side_by_side.against import Comparison, RevisionComparison
 from suite.gate.side_by_side.settings import Settings, settings_of
 from suite.gate.side_by_side.timing import most_launches
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerError, interpreter
@@ -78,159 +77,135 @@ def reported(judge: Callable[[], int]) -> int:
     return BROKEN
 
 
-def gate_against(
-    revision: str,
-    *,
-    sweep: str,
-    chosen: Sequence[str],
-    seconds: float,
-    inconclusive: str,
-    out: Path | None,
-    python: Path | None = None,
-    trust_settings: bool = False,
-    export: Path | None = None,
-) -> int:
-    """Judge the working tree by a revision of its repository. Raises ValueError for what cannot be asked.
+@dataclass(frozen=True, kw_only=True)
+class RevisionRequest:
+    """What every comparison of the working tree with a revision is asked."""
 
-    `python`: the interpreter that runs the cases, where it is another than the judge's. `trust_settings`: tolerances,
-    noise and acceptances are the working tree's, else the revision's. `export`: a file that gets the samples as
-    pytest-benchmark's JSON.
-    """
-    _check_seconds(seconds)
-    check_export(export)
-    check_is_here(out)
-    top = revisions.repository(Path.cwd())
-    with Interruptions() as interruptions, temporary_folder("gate") as folder:
-        if removed := remove_abandoned():
-            _say(removed)
-        before, after = revisions.before(top, revision, folder), revisions.after(top, folder)
-        settings = settings_of(before.folder, after.folder, top, sweep, is_trusted=trust_settings)
-        comparison = RevisionComparison(
-            before=before,
-            after=after,
-            sweep=sweep,
-            chosen=chosen,
-            seconds=seconds,
-            tolerances=Tolerances.load(settings.noise(_noise_name()), settings.tolerances),
-            verdicts=settings.verdicts(),
-            warnings=[*settings.warnings(top)],
-            folder=folder,
-            python=interpreter(python or Path(sys.executable)),
-        )
-        _say_differing(settings)
-        _say(
-            f"the working tree against {revision} ({(before.side.commit or '')[:9]}), sweep={sweep}: at most "
-            f"{seconds:g} s of measuring in {LEAST_LAUNCHES} to {most_launches(seconds)} launches, each with about 3 s "
-            "to start"
-        )
-        interrupted = _run(comparison)
-        with interruptions.deferred():
-            return _judged(comparison, settings, comparison.python, inconclusive, interrupted, out, export)
+    against: str
+    python: Path | None
+    """The interpreter that runs the cases, where it is another than what would be chosen."""
+    seconds: float | None
+    trust_settings: bool
+    """Tolerances, noise and acceptances are the working tree's, else the revision's. A project's benchmarks count among
+    them."""
+    inconclusive_fails: bool
+    out: Path | None
+    export: Path | None
+    """A file that gets the samples as pytest-benchmark's JSON."""
+
+    def judge(self, sweep: str | None, announce: str, make: Callable[[Path, Path, dict[str, Any]], Comparison]) -> int:
+        """Compare both trees by what `make` returns of the checkout, a temporary folder and its fields; show, write.
+
+        Raises ValueError for what cannot be asked. `sweep`: one of the suite's own, which is a setting too.
+        """
+        if self.seconds is not None:
+            _check_seconds(self.seconds)
+        if self.export is not None and self.export.is_dir():
+            raise ValueError(f"export-benchmark-json must be a file; got the folder {str(self.export)!r}")
+        check_is_here(self.out)
+        top = revisions.repository(Path.cwd())
+        with Interruptions() as interruptions, temporary_folder("gate") as folder:
+            if removed := remove_abandoned():
+                _say(removed)
+            before, after = revisions.before(top, self.against, folder), revisions.after(top, folder)
+            settings = settings_of(before.folder, after.folder, top, sweep, is_trusted=self.trust_settings)
+            fields = {
+                "before": before,
+                "after": after,
+                "tolerances": Tolerances.load(settings.noise(_noise_name()), settings.tolerances),
+                "verdicts": settings.verdicts(),
+                "warnings": [*settings.warnings(top)],
+            }
+            comparison = make(top, folder, fields)
+            for line in settings.differing:
+                _say(f"this change alters what it is judged by: {line}")
+            _say(announce.format(f"{self.against} ({(before.side.commit or '')[:9]})"))
+            interrupted = _run(comparison)
+            with interruptions.deferred():
+                return self._finish(comparison, settings, interrupted=interrupted)
+
+    def _finish(self, comparison: Comparison, settings: Settings, *, interrupted: bool) -> int:
+        """Judge what has been found by now, and show and write it."""
+        judgement = comparison.judgement(inconclusive_fails=self.inconclusive_fails, interrupted=interrupted)
+        verdicts, warnings = apply_file(judgement.verdicts, settings.accepted, datetime.date.today())
+        # A case that was not reached yet says nothing of an acceptance.
+        more = () if judgement.interrupted else warnings
+        judgement = replace(judgement, verdicts=verdicts, warnings=[*judgement.warnings, *more])
+        if self.export is not None and not interrupted:
+            samples = comparison.timing.rounds.samples if comparison.timing else []
+            written, before = write_benchmark_json(self.export, judgement, samples, comparison.interpreter)
+            _say(
+                f"Written: {written}, and {before} for the revision before: pytest-benchmark compare {before} {written}"
+            )
+        return _finish(judgement, self.out, comparison.tables())
 
 
-def gate_pytest(
-    paths: Sequence[str],
-    *,
-    against: str,
-    python: Path | None,
-    seconds: float | None,
-    inconclusive: str,
-    out: Path | None,
-    prepare: str,
-    trust_settings: bool = False,
-    export: Path | None = None,
-    counts_instructions: bool = False,
-) -> int:
-    """Judge the benchmarks of a project's tests by a revision of it. Raises ValueError for what cannot be asked.
+def gate_against(*, sweep: str, chosen: Sequence[str], **asked: Any) -> int:
+    """Judge the working tree by a revision of its repository. `asked`: a RevisionRequest's fields."""
+    request = RevisionRequest(**asked)
+    assert request.seconds is not None
+    _check_seconds(request.seconds)
+
+    def make(top: Path, folder: Path, fields: dict[str, Any]) -> RevisionComparison:
+        python = interpreter(request.python or Path(sys.executable))
+        own: dict[str, Any] = {
+            "sweep": sweep,
+            "chosen": chosen,
+            "seconds": request.seconds,
+            "folder": folder,
+            "interpreter": python,
+        }
+        return RevisionComparison(**fields, **own)
+
+    announce = (
+        f"the working tree against {{}}, sweep={sweep}: at most {request.seconds:g} s of measuring in {LEAST_LAUNCHES} "
+        f"to {most_launches(request.seconds)} launches, each with about 3 s to start"
+    )
+    return request.judge(sweep, announce, make)
+
+
+def gate_pytest(*, paths: Sequence[str], prepare: str, counts_instructions: bool, **asked: Any) -> int:
+    """Judge the benchmarks of a project's tests by a revision of it. `asked`: a RevisionRequest's fields.
 
     `paths`: files, folders and node ids; what pytest's settings name where there is none. `prepare`: a command of the
-    shell that builds what git does not hold, in each tree. `trust_settings` and `export` as above; the benchmarks' own
-    sources count among the settings. `counts_instructions`: they judge in place of time.
+    shell that builds what git does not hold, in each tree. `counts_instructions`: they judge in place of time.
     """
-    if seconds is not None:
-        _check_seconds(seconds)
-    check_export(export)
-    check_is_here(out)
-    if counts_instructions and seconds is not None:
+    request = RevisionRequest(**asked)
+    if counts_instructions and request.seconds is not None:
         raise ValueError("seconds is for times; instructions are counted in launches of a fixed number")
-    if counts_instructions and export is not None:
+    if counts_instructions and request.export is not None:
         raise ValueError("export-benchmark-json is for times; instructions stand in counts.json of the results")
     valgrind = check_valgrind() if counts_instructions else None
     start = Path.cwd()
     top = revisions.repository(start)
-    chosen, found = project.paths_in(start, paths), project.find_python(python, top, start)
-    with Interruptions() as interruptions, temporary_folder("gate") as folder:
-        if removed := remove_abandoned():
-            _say(removed)
-        before, after = revisions.before(top, against, folder), revisions.after(top, folder)
-        settings = settings_of(before.folder, after.folder, top, None, is_trusted=trust_settings)
-        asked: dict[str, Any] = {
-            "trees": (before.folder, after.folder),
+    chosen, python = project.paths_in(start, paths), project.find_python(request.python, top, start)
+
+    def make(top: Path, folder: Path, fields: dict[str, Any]) -> SuiteComparison:
+        trees: dict[str, Any] = {
+            "trees": (fields["before"].folder, fields["after"].folder),
             "logs": folder,
-            "python": found.path,
+            "python": python.path,
             "folder": start.resolve().relative_to(top.resolve()).as_posix(),
             "checkout": top,
             "paths": chosen,
         }
-        comparison = SuiteComparison(
-            before=before,
-            after=after,
-            revisions=project.ProjectRevisions(**asked),
-            counted=CountedRevisions(**asked, valgrind=valgrind) if valgrind else None,
-            python=found,
-            seconds=seconds,
-            tolerances=Tolerances.load(settings.noise(_noise_name()), settings.tolerances),
-            trusts_candidate=trust_settings,
-            verdicts=settings.verdicts(),
-            warnings=[*settings.warnings(top)],
+        return SuiteComparison(
+            **fields,
+            revisions=project.ProjectRevisions(**trees),
+            counted=CountedRevisions(**trees, valgrind=valgrind) if valgrind else None,
+            python=python,
+            interpreter=python.path,
+            seconds=request.seconds,
+            trusts_candidate=request.trust_settings,
             prepared=prepare,
         )
-        _say_differing(settings)
-        _say(f"the working tree's benchmarks against {against} ({(before.side.commit or '')[:9]})")
-        interrupted = _run(comparison)
-        with interruptions.deferred():
-            return _judged(comparison, settings, found.path, inconclusive, interrupted, out, export)
+
+    return request.judge(None, "the working tree's benchmarks against {}", make)
 
 
-def _say_differing(settings: Settings) -> None:
-    for line in settings.differing:
-        _say(f"this change alters what it is judged by: {line}")
-
-
-def _judged(
-    comparison: RevisionComparison | SuiteComparison,
-    settings: Settings,
-    python: str,
-    inconclusive: str,
-    interrupted: bool,
-    out: Path | None,
-    export: Path | None,
+def gate_stored(
+    baseline: Sequence[Path], candidate: Sequence[Path], *, inconclusive_fails: bool, out: Path | None
 ) -> int:
-    """Judge what a comparison of two revisions has found by now, and show and write it."""
-    judgement = comparison.judgement(inconclusive_fails=inconclusive == "fail", interrupted=interrupted)
-    verdicts, warnings = apply_file(judgement.verdicts, settings.accepted, datetime.date.today())
-    # A case that was not reached yet says nothing of an acceptance.
-    more = () if judgement.interrupted else warnings
-    judgement = replace(judgement, verdicts=verdicts, warnings=[*judgement.warnings, *more])
-    if export is not None and not interrupted:
-        samples = comparison.timing.rounds.samples if comparison.timing else []
-        export_benchmark_json(export, judgement, samples, python)
-    return _finish(judgement, out, comparison.tables())
-
-
-def check_export(export: Path | None) -> None:
-    """Raise ValueError for a folder in the place of a file that is to be written in the end."""
-    if export is not None and export.is_dir():
-        raise ValueError(f"export-benchmark-json must be a file; got the folder {str(export)!r}")
-
-
-def export_benchmark_json(path: Path, judgement: Judgement, samples: Sequence[Sample], python: str) -> None:
-    """Write the samples of both sides as pytest-benchmark's JSON, and say where."""
-    candidate, before = write_benchmark_json(path, judgement, samples, python)
-    _say(f"Written: {candidate}, and {before} for the revision before: pytest-benchmark compare {before} {candidate}")
-
-
-def gate_stored(baseline: Sequence[Path], candidate: Sequence[Path], *, inconclusive: str, out: Path | None) -> int:
     """Judge one folder of records, here or in a store, by another, or files of pytest-benchmark by files.
 
     Raises ValueError for several folders of records, and where what reads those is not installed.
@@ -239,7 +214,7 @@ def gate_stored(baseline: Sequence[Path], candidate: Sequence[Path], *, inconclu
     how: dict[str, Any] = {
         "tolerances": Tolerances.load(NOISE / _noise_name()),
         "accepted": ACCEPTED,
-        "inconclusive_fails": inconclusive == "fail",
+        "inconclusive_fails": inconclusive_fails,
     }
     if any(map(holds_benchmarks, (*baseline, *candidate))):
         return _finish(judge_benchmarks(baseline, candidate, **how), out)
@@ -251,18 +226,9 @@ def gate_stored(baseline: Sequence[Path], candidate: Sequence[Path], *, inconclu
     return _finish(judge_stored(on_this_machine(baseline[0]), on_this_machine(candidate[0]), **how), out)
 
 
-def gate_accept(case: str, *, span: str, metric: str, reason: str, ceiling: float, expires: str) -> int:
-    """Add an entry to the reviewed file."""
-    entry = accept(
-        ACCEPTED,
-        case,
-        span=span,
-        metric=metric,
-        reason=reason,
-        ceiling=ceiling,
-        expires=expires,
-        today=datetime.date.today(),
-    )
+def gate_accept(case: str, **entry_fields: Any) -> int:
+    """Add an entry to the reviewed file, of the fields that `accept` takes."""
+    entry = accept(ACCEPTED, case, **entry_fields, today=datetime.date.today())
     _say(f"accepted until {entry.expires}, up to {entry.ceiling:g} times as much: {entry.name}")
     _say(f"Written: {ACCEPTED}, to be reviewed and committed like code")
     return PASSED
@@ -305,7 +271,7 @@ def gate_badge(folder: Path, path: Path) -> int:
     return PASSED
 
 
-def _run(comparison: RevisionComparison | SuiteComparison) -> bool:
+def _run(comparison: Comparison) -> bool:
     """Run it and return whether it was interrupted. A worker that does not start is a broken verdict."""
     try:
         comparison.run(_say)

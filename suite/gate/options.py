@@ -1,9 +1,10 @@
 """The options of `suite gate`, each command handed to `suite.gate.command`, which is imported when one runs."""
 
+import importlib
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,12 +14,11 @@ class Inconclusive(StrEnum):
     fails = "fail"
 
 
-class Clock(StrEnum):
+class JudgedBy(StrEnum):
     time = "time"
     instructions = "instructions"
 
 
-TRUST = {"trust_candidate_settings": "--trust-candidate-settings"}
 Export = Annotated[
     Path | None,
     typer.Option(
@@ -33,7 +33,7 @@ MEASURES = {
     "seconds": "--seconds",
     "python": "--python",
     "export": "--export-benchmark-json",
-    **TRUST,
+    "trust_settings": "--trust-candidate-settings",
 }
 """Options of a measuring form, by the name of their parameter."""
 Hidden = Annotated[Inconclusive, typer.Option(help="Exit status when noise hides the answer.")]
@@ -61,6 +61,11 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         rich_markup_mode=None, invoke_without_command=True, help="Refuse what became slower, larger or other."
     )
 
+    def run(name: str, arguments: Mapping[str, Any], module: str = "suite.gate.command") -> int:
+        from suite.gate.command import reported
+
+        return reported(lambda: getattr(importlib.import_module(module), name)(**arguments))
+
     @application.callback()
     def judge(
         context: typer.Context,
@@ -84,7 +89,7 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
             typer.Option("--set", metavar="KEY=VALUE", help="A setting of every case; may be repeated."),
         ] = None,
         seconds: Annotated[float, typer.Option(help="The most measuring time of --against.")] = 120.0,
-        trust_candidate_settings: Trust = False,
+        trust_settings: Trust = False,
         inconclusive: Hidden = Inconclusive.passes,
         out: Out = None,
         python: Annotated[
@@ -92,35 +97,21 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         ] = None,
         export: Export = None,
     ) -> None:
-        if context.invoked_subcommand is not None:
-            return
-
         def command() -> int:
-            from suite.gate.command import gate_against, gate_stored, reported
-
+            how: dict[str, Any] = {"inconclusive_fails": inconclusive is Inconclusive.fails, "out": out}
             if against is not None and not baseline and not candidate:
-                return reported(
-                    lambda: gate_against(
-                        against,
-                        sweep=sweep,
-                        chosen=set_ or [],
-                        seconds=seconds,
-                        inconclusive=inconclusive.value,
-                        out=out,
-                        python=python,
-                        trust_settings=trust_candidate_settings,
-                        export=export,
-                    )
-                )
+                how |= {"sweep": sweep, "chosen": set_ or [], "seconds": seconds, "python": python, "export": export}
+                return run("gate_against", {"against": against, "trust_settings": trust_settings, **how})
             if against is None and baseline and candidate:
                 _refuse(context, MEASURES, "times of --against, and --baseline and --candidate are stored")
-                return reported(lambda: gate_stored(baseline, candidate, inconclusive=inconclusive.value, out=out))
+                return run("gate_stored", {"baseline": baseline, "candidate": candidate, **how})
             raise ValueError(
                 "gate needs either --against REV, or both --baseline PATH and --candidate PATH, folders of records or "
                 "JSON of pytest-benchmark"
             )
 
-        finish(command)
+        if context.invoked_subcommand is None:
+            finish(command)
 
     @application.command("pytest", help="Judge any project's pytest-benchmark suite.")
     def pytest_benchmark(
@@ -141,32 +132,26 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         prepare: Annotated[
             str, typer.Option(metavar="COMMAND", help="A command that builds, run once in each of the two trees.")
         ] = "",
-        trust: Trust = False,
+        trust_settings: Trust = False,
         clock: Annotated[
-            Clock, typer.Option(help="What judges: time, or the instructions that valgrind counts of pure Python.")
-        ] = Clock.time,
+            JudgedBy, typer.Option(help="What judges: time, or the instructions that valgrind counts of pure Python.")
+        ] = JudgedBy.time,
         out: Out = None,
         export: Export = None,
     ) -> None:
-        def command() -> int:
-            from suite.gate.command import gate_pytest, reported
-
-            return reported(
-                lambda: gate_pytest(
-                    paths or [],
-                    against=against,
-                    python=python,
-                    seconds=seconds,
-                    inconclusive=inconclusive.value,
-                    out=out,
-                    prepare=prepare,
-                    trust_settings=trust,
-                    export=export,
-                    counts_instructions=clock is Clock.instructions,
-                )
-            )
-
-        finish(command)
+        how = {
+            "against": against,
+            "paths": paths or [],
+            "prepare": prepare,
+            "python": python,
+            "seconds": seconds,
+            "counts_instructions": clock is JudgedBy.instructions,
+            "trust_settings": trust_settings,
+            "inconclusive_fails": inconclusive is Inconclusive.fails,
+            "out": out,
+            "export": export,
+        }
+        finish(lambda: run("gate_pytest", how))
 
     @application.command(help="A regression that may stay, with a reason and a date.")
     def accept(
@@ -177,14 +162,8 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         span: Annotated[str, typer.Option(help="Only this span of it.")] = "*",
         metric: Annotated[str, typer.Option(help="Only this metric; `missing` for what is gone.")] = "*",
     ) -> None:
-        def command() -> int:
-            from suite.gate.command import gate_accept, reported
-
-            return reported(
-                lambda: gate_accept(case, span=span, metric=metric, reason=reason, ceiling=ceiling, expires=expires)
-            )
-
-        finish(command)
+        entry = {"span": span, "metric": metric, "reason": reason, "ceiling": ceiling, "expires": expires}
+        finish(lambda: run("gate_accept", {"case": case, **entry}))
 
     @application.command(help="Find changes over many commits.")
     def history(
@@ -208,17 +187,11 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         ] = False,
         out: Annotated[Path | None, typer.Option(help="Where to write history.json and summary.md.")] = None,
     ) -> None:
-        def command() -> int:
-            from suite.gate.command import reported
-            from suite.gate.history.command import gate_history, gate_history_save
-
-            if save:
-                return reported(lambda: gate_history_save(places or []))
-            return reported(
-                lambda: gate_history(places or [], revision=rev, commits=commits, since=since, otava=otava, out=out)
-            )
-
-        finish(command)
+        module = "suite.gate.history.command"
+        how: dict[str, Any] = {"places": places or []}
+        if not save:
+            how |= {"revision": rev, "commits": commits, "since": since, "otava": otava, "out": out}
+        finish(lambda: run("gate_history_save" if save else "gate_history", how, module))
 
     @application.command(help="How often the gate is wrong, on this machine.")
     def selftest(
@@ -242,21 +215,13 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         ] = None,
     ) -> None:
         def command() -> int:
-            from suite.gate.command import gate_badge, gate_selftest, reported
+            if badge is not None:
+                return run("gate_badge", {"folder": out, "path": badge})
             from suite.gate.selftest import Plan
 
-            if badge is not None:
-                return reported(lambda: gate_badge(out, badge))
-
-            plan = Plan(
-                sweep=sweep,
-                seconds=seconds,
-                identical_runs=runs,
-                slowed_runs=slowed_runs,
-                one_process_runs=one_process_runs,
-                busy=busy,
-            )
-            return reported(lambda: gate_selftest(plan, out=out, save=save))
+            counts = {"identical_runs": runs, "slowed_runs": slowed_runs, "one_process_runs": one_process_runs}
+            plan = Plan(sweep=sweep, seconds=seconds, busy=busy, **counts)
+            return run("gate_selftest", {"plan": plan, "out": out, "save": save})
 
         finish(command)
 

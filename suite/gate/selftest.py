@@ -21,19 +21,19 @@ from statistics import median
 from typing import Any
 
 from suite.configuration.untrusted import parse_json, read_bounded
-from suite.gate.rules.decision import BEFORE, Benchmark
+from suite.gate.rules.decision import BEFORE, Benchmark, Sample
 from suite.gate.rules.tolerances import Quantity, Tolerances
 from suite.gate.side_by_side import revisions
 from suite.gate.side_by_side.pairing import check_can_be_timed, expanded_from
 from suite.gate.side_by_side.revisions import BenchmarkCase, Revisions
-from suite.gate.side_by_side.rounds import SAMPLES
+from suite.gate.side_by_side.rounds import csv_table
 from suite.gate.side_by_side.timing import TimingComparison
 from suite.gate.side_by_side.worker_client import FailedError
-from suite.gate.verdict import LATENCY
+from suite.gate.verdict import LATENCY, Outcome
 from suite.records.machine.environment import commit, environment, source_digest
 from suite.records.machine.temporary import remove_abandoned, temporary_folder
 from suite.records.stores.claim import alone_in
-from suite.records.stores.store import write_whole
+from suite.records.stores.store import write_named, write_whole
 from suite.statistics.proportions import wilson
 
 ABOUT, RUNS, TABLE = "selftest.json", "runs.jsonl", ".csv.gz"
@@ -43,6 +43,8 @@ TWO_WORKERS, ONE_PROCESS = "two_workers", "one_process"
 FORMS = {TWO_WORKERS: "two workers", ONE_PROCESS: "one process"}
 HEAD = ("form", "injected", "runs", "runs with slower", "slower", "faster", "same", "inconclusive", "median s", "to")
 MOST_OFTEN, LARGEST_BYTES = 0.9, 64 << 20
+BADGE_LABEL, GREEN_TO, RED_FROM = "false alarms", 0.05, 0.05
+"""The upper end of the interval that is green, and the lower end that is red."""
 BUSY = """
 import os, sys, threading
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0))).start()
@@ -220,7 +222,7 @@ def _run(
         seed=random.Random(kind.name).getrandbits(32),
     )
     timing.run()
-    write_whole(folder / f"{kind.name}{TABLE}", SAMPLES.content(timing.rounds.samples))
+    write_whole(folder / f"{kind.name}{TABLE}", csv_table(Sample, timing.rounds.samples))
     around = timing.rounds.surroundings
     pressures = [surroundings.cpu_pressure for surroundings in around if surroundings.cpu_pressure is not None]
     closed = timing.decisions.close(timing.rounds.samples)
@@ -331,3 +333,34 @@ def _visible(runs: Sequence[Run]) -> list[str]:
         for share in sorted(set(smallest), key=str)
     ]
     return [f"the smallest injected slowdown that {MOST_OFTEN:.0%} of runs found, by benchmarks: {'; '.join(parts)}"]
+
+
+def badge(folder: Path) -> dict[str, Any]:
+    """The error rate of a self-test's folder as shields.io reads it from an address ("endpoint badge",
+    https://shields.io/badges/endpoint-badge). Raises ValueError for one without a run of identical code.
+
+    Green needs evidence: no false alarm in so few runs that one in twenty would not have been seen either is yellow.
+    """
+    try:
+        runs = [run for run in read_runs(folder) if (run["form"], run["slowed"]) == (TWO_WORKERS, 0.0)]
+        alarms = sum(any(one["outcome"] == Outcome.SLOWER for one in run["benchmarks"]) for run in runs)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"out must be a folder of suite gate selftest; its {RUNS} cannot be read") from error
+    if not runs:
+        raise ValueError(f"out must be a folder of suite gate selftest; {str(folder)!r} has no run of identical code")
+    found = wilson(alarms, len(runs))
+    colour = "red" if found.low > RED_FROM else "brightgreen" if found.high <= GREEN_TO else "yellow"
+    return {
+        "schemaVersion": 1,
+        "label": BADGE_LABEL,
+        "message": f"{alarms} of {len(runs)} (≤ {100 * found.high:.1f} %)",
+        "color": colour,
+    }
+
+
+def write_badge(folder: Path, path: Path) -> str:
+    """Write the badge of a folder, and return its message."""
+    made = badge(folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_named(path, (json.dumps(made, ensure_ascii=False) + "\n").encode())
+    return f"{made['label']}: {made['message']}"

@@ -157,7 +157,10 @@ CHANGES = (
     Change(what="rows kept unscaled", before="part = part / scale", after="pass", **INT8 | {"file": "quantised.py"}),
     Change(what="keys' scale forgotten", before="k_scales_nNK1.to(wide_dtype) * problem", after="problem", **INT8),
     Change(
-        what="values' scale forgotten", before="weights_NKR * v_scales_nNK1.to(wide_dtype)", after="weights_NKR[None]", **INT8
+        what="values' scale forgotten",
+        before="weights_NKR * v_scales_nNK1.to(wide_dtype)",
+        after="weights_NKR[None]",
+        **INT8,
     ),
     Change(what="float8's sign lost", before="~0x7FFF | 0x7F << shift", after="0x7F << shift", **FP8),
     Change(what="rotary key's factor lost", before="alpha=problem.scale", after="alpha=1.0", **FP8),

@@ -14,7 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from suite.gate.side_by_side import worker
+from suite.gate.workers import case_worker as worker
+from suite.gate.workers import worker_loop as loop
 
 CODE = {"light": "light.py"}
 
@@ -23,13 +24,13 @@ class Worker:
     def hello(self, tree):
         told = json.loads((Path(tree) / "cases.json").read_text())
         self.expanded = told.get("expanded", ...)
-        self.cases, self.protocol = told["cases"], told.get("protocol", worker.PROTOCOL)
+        self.cases, self.protocol = told["cases"], told.get("protocol", loop.PROTOCOL)
         print("a package that greets whoever imports it")
         os.write(1, b'{"protocol": "none of this is an answer"}\n')
         os.system("echo and a child of its own")
         if "refuses" in told:
             raise ImportError(told["refuses"])
-        clocks = [type(clock).__name__ for clock in worker.CLOCKS_BOUND]
+        clocks = [type(clock).__name__ for clock in loop.CLOCKS_BOUND]
         return {"protocol": self.protocol, "environment": {}, "clocks": clocks, "now": type(time.thread_time).__name__}
 
     def expand(self, arguments):
@@ -75,7 +76,7 @@ class Worker:
         until_s = time.thread_time() + taken_s
         while time.thread_time() < until_s:  # the judge's own clocks are asked, too
             pass
-        clocks = dict.fromkeys(worker.CLOCKS, taken_s)
+        clocks = dict.fromkeys(loop.CLOCKS, taken_s)
         sample = {**clocks, "involuntary_switches": 0, "calls": 1} | case.get("answer", {})
         return {name: value for name, value in sample.items() if name != case.get("lacks")}
 
@@ -87,7 +88,7 @@ def end(how):
     if how == "raise":
         raise RuntimeError("out of order")
     if how == "refuse":
-        raise worker.RefusedError("there is no flux capacitor")
+        raise loop.RefusedError("there is no flux capacitor")
     if how == "exit":
         os._exit(7)
     if how == "kill":

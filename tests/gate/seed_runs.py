@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from suite.gate.stored.seeds import arm_of
+from suite.gate.stored.seed_pairs import arm_of
 from suite.records.case import Case
 from suite.records.metrics import PHASES
 from suite.records.record import Reading, Status

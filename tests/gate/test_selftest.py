@@ -31,10 +31,10 @@ from suite.gate.selftest import (
     table,
 )
 from suite.gate.side_by_side.revisions import BenchmarkCase
-from suite.gate.side_by_side.rounds import SAMPLES
 from suite.gate.side_by_side.worker_client import FailedError, Spent
 from suite.records.stores.claim import alone_in
 from suite.statistics.proportions import wilson
+from tools.benchmarks.selftest_tables import samples_of
 
 PLAN = Plan(sweep="gate", seconds=30.0, identical_runs=3, slowed_runs=2, one_process_runs=0, busy=0)
 BENCHMARKS = [Benchmark(case="a", span="layer", clock="thread_cpu")]
@@ -228,7 +228,7 @@ def test_a_run_keeps_its_samples_and_what_the_gate_said(one_run, tmp_path, form)
     line = one_run(Kind(form=form, slowed=0.1, index=7))
     assert FakeRevisions.asked == ((0.0, 0.1), form == ONE_PROCESS)
     assert json.loads(json.dumps(line)) == line
-    samples = list(SAMPLES.rows_of((tmp_path / f"{form}-10-0007.csv.gz").read_bytes()))
+    samples = list(samples_of(tmp_path / f"{form}-10-0007.csv.gz"))
     assert len(samples) >= 2 * 4 * LEAST_ROUNDS
     assert (line["name"], line["form"], line["slowed"], line["index"]) == (f"{form}-10-0007", form, 0.1, 7)
     (one,) = line["benchmarks"]

@@ -85,7 +85,7 @@ def test_every_command_that_reads_takes_the_url(url, tmp_path, capsys):
     assert code == 0
     assert str(tmp_path / "cache") not in page.read_text()
     assert merge([there], tmp_path / "here") == 0
-    assert gate_stored([there], [tmp_path / "here"], inconclusive="pass", out=tmp_path / "gate") == 0
+    assert gate_stored([there], [tmp_path / "here"], inconclusive_fails=False, out=tmp_path / "gate") == 0
     assert str(tmp_path / "cache") not in capsys.readouterr().out
 
 
@@ -109,7 +109,7 @@ def test_what_a_store_cannot_do_is_refused(url, capsys):
     with pytest.raises(ValueError, match=r"out must be a path of this machine; got 's3://bucket/page\.html'"):
         report([Path(url)], [], out=Path("s3://bucket/page.html"))
     with pytest.raises(ValueError, match="out must be a path of this machine; got 's3://bucket/gate'"):
-        gate_stored([Path(url)], [Path(url)], inconclusive="pass", out=Path("s3://bucket/gate"))
+        gate_stored([Path(url)], [Path(url)], inconclusive_fails=False, out=Path("s3://bucket/gate"))
     assert main(["-m", *PROJECTED, "hydra.sweep.dir=s3://me:secret@bucket"]) == 2
     assert "secret" not in capsys.readouterr().err
     assert not list(Path.cwd().iterdir())
@@ -118,5 +118,5 @@ def test_what_a_store_cannot_do_is_refused(url, capsys):
 def test_baseline_and_candidate_of_one_store_must_not_overlap(url, tmp_path, capsys):
     part = Path(f"{url}/{mirror_of(url).name}")
     assert main(["-m", *PROJECTED, f"hydra.sweep.dir={url}/{part.name}"]) == 0
-    assert gate_stored([Path(url)], [part], inconclusive="pass", out=tmp_path / "gate") == 4
+    assert gate_stored([Path(url)], [part], inconclusive_fails=False, out=tmp_path / "gate") == 4
     assert "overlap" in capsys.readouterr().out

@@ -5,9 +5,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from suite.gate.history.commits import Line
-from suite.gate.history.series import Chain, Laid, Quantity, Values
+from suite.gate.history.series import Chain, Laid, Subject, Values
 from suite.gate.verdict import BROKEN, CANNOT_JUDGE, PASSED, WORSE
 from suite.statistics import change_points
 from suite.statistics.change_points import Change
@@ -23,7 +24,7 @@ Detector = Callable[[Sequence[Sequence[float]]], Sequence[Sequence[Change]]]
 class Finding:
     """One change, between the last commit that is as before and the first that is as after."""
 
-    quantity: Quantity
+    quantity: Subject
     by: str
     """CHAIN, STORED or EXACT."""
     old: int
@@ -62,7 +63,7 @@ class Finding:
 class Total:
     """The product of a chain's newest ratios, likely or not."""
 
-    quantity: Quantity
+    quantity: Subject
     old: int
     new: int
     links: int
@@ -77,7 +78,7 @@ class Total:
 class Visible:
     """The smallest change that nine of ten such series would show, as a ratio; infinity where there is none."""
 
-    quantity: Quantity
+    quantity: Subject
     by: str
     ratio: float
     points: int
@@ -109,17 +110,13 @@ class History:
         return [series for series in every if not series.is_enough]
 
     @property
-    def judged(self) -> int:
-        return len(self.visible) + len(self.laid.exact)
-
-    @property
     def exit_code(self) -> int:
-        """Return the highest of 4, 1, 3 and 0, as for every command."""
+        """The highest of 4, 1, 3 and 0, as for every command."""
         if self.unreadable or not self.laid.measured:
             return BROKEN
         if self.worse_of_late:
             return WORSE
-        return PASSED if self.judged else CANNOT_JUDGE
+        return PASSED if self.visible or self.laid.exact else CANNOT_JUDGE
 
 
 def find(
@@ -167,31 +164,19 @@ def find(
     )
 
 
+def _finding(series: Chain | Values, by: str, change: Change, **more: Any) -> Finding:
+    ratio, low, high = (math.exp(log) for log in (change.shift, change.low, change.high))
+    return Finding(quantity=series.quantity, by=by, ratio=ratio, low=low, high=high, **more)
+
+
 def _of_chain(chain: Chain, change: Change) -> Finding:
     links = chain.links[change.first : change.last + 1]
-    return Finding(
-        quantity=chain.quantity,
-        by=CHAIN,
-        old=links[0].base,
-        new=links[-1].place,
-        ratio=math.exp(change.shift),
-        low=math.exp(change.low),
-        high=math.exp(change.high),
-        measured=len(links),
-    )
+    return _finding(chain, CHAIN, change, old=links[0].base, new=links[-1].place, measured=len(links))
 
 
 def _of_values(series: Values, change: Change) -> Finding:
-    return Finding(
-        quantity=series.quantity,
-        by=STORED,
-        old=series.places[change.first - 1],
-        new=series.places[change.first],
-        ratio=math.exp(change.shift),
-        low=math.exp(change.low),
-        high=math.exp(change.high),
-        drift=change.drift,
-    )
+    old, new = series.places[change.first - 1], series.places[change.first]
+    return _finding(series, STORED, change, old=old, new=new, drift=change.drift)
 
 
 def _of_exact(series: Values) -> list[Finding]:
@@ -227,7 +212,7 @@ def _total(chain: Chain, since: int | None, commits: int) -> Total:
     )
 
 
-def _worst(total: Total) -> tuple[float, Quantity]:
+def _worst(total: Total) -> tuple[float, Subject]:
     """Order totals by what they lost at least."""
     return -math.log(total.low) if total.quantity.grows_worse else math.log(total.high), total.quantity
 

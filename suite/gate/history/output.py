@@ -1,15 +1,16 @@
 """The history for a terminal, as Markdown, and as plain data."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from suite.gate.history.findings import EXACT, STORED, Finding, History, Total
-from suite.gate.history.series import Chain, Quantity, Values
+from suite.gate.history.findings import EXACT, STORED, Finding, History
+from suite.gate.history.series import Chain, Subject, Values
 from suite.gate.output.github import clip_text
-from suite.gate.output.sentences import in_unit, percent, short_names
+from suite.gate.output.sentences import in_unit, percent
 from suite.gate.verdict import BROKEN, CANNOT_JUDGE, PASSED, WORSE
+from suite.records.labels import short_names
 from suite.records.plain_text import in_markdown, one_line
 from suite.statistics.change_points import FEWEST_STEPS, FEWEST_VALUES
 
@@ -28,67 +29,50 @@ HEAD = ("", "change", "quantity", "at", "by")
 
 
 def lines(history: History) -> list[str]:
-    """Return the whole answer for a terminal, one change a line, worst first."""
-    names = _names(history)
-    rows = [HEAD, *(_row(finding, names, history) for finding in history.findings[:MOST_ROWS])]
-    more = len(history.findings) - MOST_ROWS
-    found = [
-        *(_columns(rows) if history.findings else []),
+    """Lay out the whole answer for a terminal, one change a line, worst first."""
+    rows, more = _rows(history), len(history.findings) - MOST_ROWS
+    listed = [
+        *_columns(rows),
         *([f"and {more:,} more, in history.json"] if more > 0 else []),
         *_evidence(history),
-        *_totals(history, names),
+        *_totals(history),
     ]
     return [
         about(history),
         *(f"cannot be read: {one_line(text)}" for text in _some(history.unreadable)),
         *(f"note: {one_line(text)}" for text in _some(history.remarks)),
         *(f"note: {text}" for text in _short(history)),
-        *(["", *found] if found else []),
+        *(["", *listed] if listed else []),
         "",
         f"exit code {history.exit_code}: {_meaning(history)}",
     ]
 
 
-def about(history: History) -> str:
-    """Return what was looked at: the line, its commits, how many have no measurement, and the series."""
-    commits, laid = len(history.line.commits), history.laid
-    without = commits - len(laid.measured)
-    kinds = [
-        (sum(chain.is_enough for chain in laid.chains), "of chained ratios against the parent"),
-        (sum(values.is_enough for values in laid.stored), "of stored values"),
-        (len(laid.exact), "of exact quantities that ever changed"),
-    ]
-    series = ", ".join(f"{count:,} {kind}" for count, kind in kinds if count) or "none with enough points"
-    return (
-        f"{one_line(history.line.revision)}: {commits:,} commits by first parents, {without:,} without a measurement; "
-        f"series: {series}"
-    )
-
-
 def markdown(history: History) -> str:
-    """Return the same for the summary of a job."""
-    names = _names(history)
-    parts = [
-        f"## Performance history: {_meaning(history)}",
-        f"{in_markdown(about(history))} (exit code {history.exit_code}).",
-    ]
-    if history.findings:
-        rows = [HEAD, *(_row(finding, names, history) for finding in history.findings[:MOST_ROWS])]
-        cells = [f"| {' | '.join(in_markdown(clip_text(cell, 400)) for cell in row)} |" for row in rows]
-        parts.append("\n".join([cells[0], "|---|---:|---|---|---|", *cells[1:]]))
+    """Lay out the same for the summary of a job."""
+    cells = [f"| {' | '.join(in_markdown(clip_text(cell, 400)) for cell in row)} |" for row in _rows(history)]
     texts = [
         *_evidence(history),
-        *_totals(history, names),
+        *_totals(history),
         *_short(history),
         *(f"cannot be read: {text}" for text in _some(history.unreadable)),
         *_some(history.remarks),
     ]
-    parts.append("\n".join(f"- {in_markdown(clip_text(text, 600))}" for text in texts))
+    parts = [
+        f"## Performance history: {_meaning(history)}",
+        f"{in_markdown(about(history))} (exit code {history.exit_code}).",
+        "\n".join([*cells[:1], "|---|---:|---|---|---|", *cells[1:]]) if cells else "",
+        "\n".join(f"- {in_markdown(clip_text(text, 600))}" for text in texts),
+    ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def as_json(history: History) -> dict[str, Any]:
     commits = history.line.commits
+
+    def placed(part: Any) -> dict[str, Any]:
+        return {**asdict(part), "old": commits[part.old].id, "new": commits[part.new].id}
+
     return {
         "schema": SCHEMA,
         "exit_code": history.exit_code,
@@ -96,40 +80,49 @@ def as_json(history: History) -> dict[str, Any]:
         "commits": [commit.id for commit in commits],
         "measured": [commits[place].id for place in sorted(history.laid.measured)],
         "since": history.since,
-        "findings": [
-            {
-                **asdict(finding),
-                "old": commits[finding.old].id,
-                "new": commits[finding.new].id,
-                "is_worse": finding.is_worse,
-            }
-            for finding in history.findings
-        ],
-        "totals": [
-            {**asdict(total), "old": commits[total.old].id, "new": commits[total.new].id} for total in history.totals
-        ],
+        "findings": [{**placed(finding), "is_worse": finding.is_worse} for finding in history.findings],
+        "totals": list(map(placed, history.totals)),
         "visible": [
-            {**asdict(one), "ratio": one.ratio if math.isfinite(one.ratio) else None} for one in history.visible
+            {**asdict(visible), "ratio": visible.ratio if math.isfinite(visible.ratio) else None}
+            for visible in history.visible
         ],
         "unreadable": list(history.unreadable),
         "remarks": list(history.remarks),
     }
 
 
-def _row(finding: Finding, names: dict[Quantity, str], history: History) -> tuple[str, ...]:
-    word = ("worse" if finding.is_worse else "better") + "?" * bool(finding.drift)
-    return word, _change(finding), names[finding.quantity], _where(finding, history), finding.by
+def about(history: History) -> str:
+    """Say what was looked at: the line, its commits, how many have no measurement, and the series."""
+    commits, laid = len(history.line.commits), history.laid
+    kinds = [
+        (sum(chain.is_enough for chain in laid.chains), "of chained ratios against the parent"),
+        (sum(values.is_enough for values in laid.stored), "of stored values"),
+        (len(laid.exact), "of exact quantities that ever changed"),
+    ]
+    series = ", ".join(f"{count:,} {kind}" for count, kind in kinds if count) or "none with enough points"
+    return (
+        f"{one_line(history.line.revision)}: {commits:,} commits by first parents, {commits - len(laid.measured):,} "
+        f"without a measurement; series: {series}"
+    )
 
 
-def _change(finding: Finding) -> str:
-    if finding.by == EXACT:
-        metric = finding.quantity.metric
-        return f"{in_unit(finding.before, metric)} → {in_unit(finding.after, metric)}"
-    assert finding.ratio is not None
-    return _ratio(finding.ratio, finding.low, finding.high)
+def _rows(history: History) -> list[tuple[str, ...]]:
+    """The heading and a row for each finding; nothing where there is none."""
+    names = _names(history)
+    rows = []
+    for finding in history.findings[:MOST_ROWS]:
+        word = ("worse" if finding.is_worse else "better") + "?" * bool(finding.drift)
+        if finding.by == EXACT:
+            metric = finding.quantity.metric
+            change = f"{in_unit(finding.before, metric)} → {in_unit(finding.after, metric)}"
+        else:
+            change = _ratio(finding.ratio, finding.low, finding.high)
+        rows.append((word, change, names[finding.quantity], _where(finding, history), finding.by))
+    return [HEAD, *rows] if rows else []
 
 
-def _ratio(ratio: float, low: float | None, high: float | None) -> str:
+def _ratio(ratio: float | None, low: float | None, high: float | None) -> str:
+    assert ratio is not None
     if low is None or high is None:
         return percent(ratio)
     return f"{percent(ratio)} ({percent(low).removesuffix(' %')} to {percent(high).removesuffix(' %')})"
@@ -147,18 +140,17 @@ def _where(finding: Finding, history: History) -> str:
 
 def _evidence(history: History) -> list[str]:
     """Say what may be drift, and how small a change would have been found: without that, no change means nothing."""
-    drifting, warnings = [finding.drift for finding in history.findings if finding.drift], []
+    drifting, answer = [finding.drift for finding in history.findings if finding.drift], []
     if drifting:
-        warnings.append(
+        answer.append(
             f"warning: {len(drifting):,} changes with a question mark may be drift, and count for no exit code: "
             f"neighbouring values resemble each other (correlation up to {max(drifting):.1f})"
         )
-    found = {finding.quantity for finding in history.findings}
-    calm = [one for one in history.visible if one.quantity not in found]
+    changed = {finding.quantity for finding in history.findings}
+    calm = [visible for visible in history.visible if visible.quantity not in changed]
     if not calm:
-        return warnings
-    sentences = [f"no change in {len(calm):,} series" + (", in the others as listed" if found else "")]
-    blind = [one for one in calm if not math.isfinite(one.ratio)]
+        return answer
+    sentences = [f"no change in {len(calm):,} series" + (", in the others as listed" if changed else "")]
     for is_stored, what in ((False, "losses that add up over a chain"), (True, "a step halfway through stored values")):
         seen = [one.ratio for one in calm if (one.by == STORED) is is_stored and math.isfinite(one.ratio)]
         if seen:
@@ -166,26 +158,22 @@ def _evidence(history: History) -> list[str]:
                 f"{what} would have been found 9 times in 10 from {percent(max(seen))} on in every series "
                 f"({percent(min(seen))} in the calmest)"
             )
-    if blind:
-        sentences.append(f"{len(blind):,} series are too short to show any step among so many")
-    return [*warnings, "; ".join(sentences)]
+    if blind := sum(not math.isfinite(visible.ratio) for visible in calm):
+        sentences.append(f"{blind:,} series are too short to show any step among so many")
+    return [*answer, "; ".join(sentences)]
 
 
-def _totals(history: History, names: dict[Quantity, str]) -> list[str]:
-    if not history.totals:
-        return []
-    shown = history.totals[:MOST_LISTED]
-    rows = [(_ratio(total.ratio, total.low, total.high), names[total.quantity], _span(total)) for total in shown]
-    more = len(history.totals) - len(shown)
+def _totals(history: History) -> list[str]:
+    names, rows = _names(history), []
+    for total in history.totals[:MOST_LISTED]:
+        commits = total.new - total.old
+        uncovered = commits - total.covered
+        gap = f", {uncovered:,} of them in no comparison" if uncovered else ""
+        span = f"{total.links:,} comparisons over {commits:,} commits{gap}"
+        rows.append((_ratio(total.ratio, total.low, total.high), names[total.quantity], span))
+    more = len(history.totals) - len(rows)
     title = "accumulated, whether beyond chance or not:"
-    return ["", title, *_columns(rows), *([f"and {more:,} more, in history.json"] if more else [])]
-
-
-def _span(total: Total) -> str:
-    commits = total.new - total.old
-    uncovered = commits - total.covered
-    gap = f", {uncovered:,} of them in no comparison" if uncovered else ""
-    return f"{total.links:,} comparisons over {commits:,} commits{gap}"
+    return ["", title, *_columns(rows), *([f"and {more:,} more, in history.json"] if more else [])] if rows else []
 
 
 def _short(history: History) -> list[str]:
@@ -210,29 +198,20 @@ def _meaning(history: History) -> str:
     return MEANINGS[code]
 
 
-def _names(history: History) -> dict[Quantity, str]:
+def _names(history: History) -> dict[Subject, str]:
+    """The short name of each series' subject, with the clock and the machine where there are several."""
     laid = history.laid
     every: list[Chain | Values] = [*laid.chains, *laid.stored, *laid.exact]
-    quantities = {series.quantity for series in every}
-    cases = short_names(sorted({quantity.case for quantity in quantities}))
-    machines, clocks = ({getattr(one, name) for one in quantities} for name in ("machine", "clock"))
-    return {
-        one: one_line(
-            " · ".join(
-                filter(
-                    None,
-                    [
-                        cases[one.case],
-                        one.span,
-                        one.metric,
-                        one.clock if len(clocks - {""}) > 1 else "",
-                        one.machine if len(machines) > 1 else "",
-                    ],
-                )
-            )
-        )
-        for one in quantities
-    }
+    subjects = {series.quantity for series in every}
+    cases = short_names(sorted({subject.case for subject in subjects}))
+    machines, clocks = ({getattr(subject, name) for subject in subjects} for name in ("machine", "clock"))
+    names = {}
+    for subject in subjects:
+        clock = subject.clock if len(clocks - {""}) > 1 else ""
+        machine = subject.machine if len(machines) > 1 else ""
+        parts = (cases[subject.case], subject.span, subject.metric, clock, machine)
+        names[subject] = one_line(" · ".join(filter(None, parts)))
+    return names
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -240,6 +219,6 @@ def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def _some(texts: Sequence[str]) -> Iterable[str]:
+def _some(texts: Sequence[str]) -> list[str]:
     more = len(texts) - MOST_LISTED
     return [*texts[:MOST_LISTED], *([f"and {more:,} more"] if more > 0 else [])]

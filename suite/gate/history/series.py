@@ -18,7 +18,7 @@ from suite.statistics.change_points import FEWEST_STEPS, FEWEST_VALUES, Steps
 
 
 @dataclass(frozen=True, order=True)
-class Quantity:
+class Subject:
     """The subject of a series. `machine`: its kind for a chain and for exact quantities, else its id as well."""
 
     case: str
@@ -53,7 +53,7 @@ class Link:
 class Chain:
     """Ratios one after the other; between two of them there may be commits that nobody measured."""
 
-    quantity: Quantity
+    quantity: Subject
     links: Sequence[Link]
 
     @property
@@ -77,7 +77,7 @@ class Chain:
 class Values:
     """Values of one quantity by place, oldest first; of noisy ones the logarithms."""
 
-    quantity: Quantity
+    quantity: Subject
     places: Sequence[int]
     values: Sequence[float]
 
@@ -105,7 +105,7 @@ class Laid:
 def lay_out(snapshots: Iterable[Snapshot], line: Line, *, chained: bool = True) -> Laid:
     """Lay snapshots out over a line. `chained`: ratios take the place of stored values where there are enough."""
     here, elsewhere, unnamed = [], 0, 0
-    for snapshot in dict.fromkeys(map(_hashable, snapshots)):
+    for snapshot in dict.fromkeys(snapshots):
         elsewhere += snapshot.commit not in line.places
         unnamed += snapshot.commit in line.places and not snapshot.machine
         if snapshot.commit in line.places and snapshot.machine:
@@ -133,14 +133,14 @@ def is_exact(metric: str) -> bool:
 
 
 def _chains(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> Iterator[Chain]:
-    found: dict[Quantity, dict[tuple[int, int], list[Link]]] = defaultdict(lambda: defaultdict(list))
+    measured_links: dict[Subject, dict[tuple[int, int], list[Link]]] = defaultdict(lambda: defaultdict(list))
     for snapshot in snapshots:
         base, place = places.get(snapshot.base or "", -1), places[snapshot.commit]
         for measured in snapshot.measured if snapshot.is_side_by_side and 0 <= base < place else ():
             link = _link(measured, base, place)
             if link is not None and not is_exact(measured.metric):
-                found[_quantity(measured, snapshot.machine)][base, place].append(link)
-    for quantity, links in found.items():
+                measured_links[_quantity(measured, snapshot.machine)][base, place].append(link)
+    for quantity, links in measured_links.items():
         # A longer link over what shorter ones measured would count it twice.
         chosen: list[Link] = []
         for base, place in sorted(links, key=lambda ends: (ends[1] - ends[0], ends[1])):
@@ -152,9 +152,9 @@ def _chains(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> Iterato
 def _link(measured: Measured, base: int, place: int) -> Link | None:
     """The ratio with the error that its interval shows; None without a ratio or an interval."""
     ratio, low, high, level = measured.ratio, measured.low, measured.high, measured.level
-    if ratio is None or low is None or high is None or level is None or not 0 < low < high or not ratio > 0:
+    if ratio is None or low is None or high is None or level is None:
         return None
-    if not 0 < level < 1:
+    if not (0 < low < high and ratio > 0 and 0 < level < 1):
         return None
     # Student's interval is wider than a normal one, so that the error comes out rather too large.
     error = math.log(high / low) / (2 * NormalDist().inv_cdf((1 + level) / 2))
@@ -174,42 +174,37 @@ def _together(links: Sequence[Link]) -> Link:
 
 
 def _stored(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> Iterator[Values]:
-    found: dict[Quantity, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    logs: dict[Subject, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for snapshot in snapshots:
         for measured in snapshot.measured if snapshot.machine_id else ():
             is_share = measured.metric in METRICS and METRICS[measured.metric].points
             if is_exact(measured.metric) or is_share or measured.after is None or not measured.after > 0:
                 continue
             quantity = _quantity(measured, f"{snapshot.machine} {snapshot.machine_id[:8]}")
-            found[quantity][places[snapshot.commit]].append(math.log(measured.after))
-    for quantity, values in found.items():
+            logs[quantity][places[snapshot.commit]].append(math.log(measured.after))
+    for quantity, values in logs.items():
         ordered = sorted(values)
         yield Values(quantity=quantity, places=ordered, values=[median(values[place]) for place in ordered])
 
 
 def _exact(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> Iterator[Values]:
     """Yield exact quantities that any judgement found changed: it lists no others. The last measured counts."""
-    found: dict[Quantity, dict[int, float]] = defaultdict(dict)
+    changing: dict[Subject, dict[int, float]] = defaultdict(dict)
     for snapshot in sorted(snapshots, key=lambda snapshot: snapshot.at):
         base = places.get(snapshot.base or "")
         for measured in snapshot.measured:
             if not is_exact(measured.metric) or base is None or measured.before is None or measured.after is None:
                 continue
-            values = found[_quantity(measured, snapshot.machine)]
+            values = changing[_quantity(measured, snapshot.machine)]
             values[base], values[places[snapshot.commit]] = measured.before, measured.after
-    for quantity, values in found.items():
+    for quantity, values in changing.items():
         ordered = sorted(values)
         yield Values(quantity=quantity, places=ordered, values=[values[place] for place in ordered])
 
 
-def _quantity(measured: Measured, machine: str) -> Quantity:
-    return Quantity(measured.case, measured.span, measured.metric, machine, measured.clock)
+def _quantity(measured: Measured, machine: str) -> Subject:
+    return Subject(measured.case, measured.span, measured.metric, machine, measured.clock)
 
 
-def _without_machine(quantity: Quantity) -> tuple[str, str, str, str]:
+def _without_machine(quantity: Subject) -> tuple[str, str, str, str]:
     return quantity.case, quantity.span, quantity.metric, quantity.clock
-
-
-def _hashable(snapshot: Snapshot) -> Snapshot:
-    """The snapshot with a tuple of quantities, so that a judgement in a note and in a folder counts once."""
-    return Snapshot(**{**vars(snapshot), "measured": tuple(snapshot.measured)})

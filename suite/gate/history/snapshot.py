@@ -4,13 +4,12 @@ It is stored beside a commit and may be forwarded, so it holds what `without_sec
 """
 
 import json
-import math
-from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import Any
 
 from suite.configuration.untrusted import parse_json
 from suite.gate.output.files import without_secrets
+from suite.gate.output.sentences import finite
 from suite.gate.verdict import Judgement, Outcome, Verdict
 
 SCHEMA = 1
@@ -19,6 +18,7 @@ STORED = "stored"
 CALLED = (Outcome.SLOWER, Outcome.FASTER, Outcome.ACCEPTED)
 """Outcomes of a quantity that changed beyond chance."""
 LONGEST_TEXT = 2_000
+TEXTS = ("case", "span", "metric", "clock")
 NUMBERS = ("before", "after", "ratio", "low", "high", "level")
 KEYS = ("schema", "form", "commit", "base", "at", "machine", "machine_id", "columns", "rows")
 
@@ -31,14 +31,14 @@ class Measured:
     span: str
     metric: str
     clock: str
-    called: bool
+    called: bool = False
     """True if the comparison found it changed beyond chance."""
-    before: float | None
-    after: float | None
-    ratio: float | None
-    low: float | None
-    high: float | None
-    level: float | None
+    before: float | None = None
+    after: float | None = None
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    level: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class Snapshot:
     machine: str
     """The kind of the machine: its processor and threads, or its GPU."""
     machine_id: str
-    measured: Sequence[Measured]
+    measured: tuple[Measured, ...]
 
     @property
     def is_side_by_side(self) -> bool:
@@ -87,23 +87,24 @@ def snapshot_of(judgement: Judgement) -> Snapshot:
     if judgement.interrupted:
         raise ValueError("a judgement must be whole; this one was cut short")
     judgement = without_secrets(judgement)
-    facts = {name: _fact(judgement.facts.get(name)) for name in ("started_at", "machine", "machine_id")}
+    facts = {name: judgement.facts.get(name) for name in ("started_at", "machine", "machine_id")}
+    at, machine, machine_id = (fact if isinstance(fact, str) else "" for fact in facts.values())
     return Snapshot(
         form=judgement.form,
         commit=side.commit,
         base=judgement.before.commit,
-        at=facts["started_at"],
-        machine=facts["machine"],
-        machine_id=facts["machine_id"],
-        measured=[
-            _of_verdict(verdict) for verdict in judgement.verdicts if verdict.metric and verdict.after is not None
-        ],
+        at=at,
+        machine=machine,
+        machine_id=machine_id,
+        measured=tuple(
+            _measured(verdict) for verdict in judgement.verdicts if verdict.metric and verdict.after is not None
+        ),
     )
 
 
-def _of_verdict(verdict: Verdict) -> Measured:
-    fields: dict[str, Any] = {name: getattr(verdict, name) for name in ("case", "span", "metric", "clock")}
-    fields |= {name: _finite(getattr(verdict, name)) for name in NUMBERS}
+def _measured(verdict: Verdict) -> Measured:
+    fields: dict[str, Any] = {name: getattr(verdict, name) for name in TEXTS}
+    fields |= {name: finite(getattr(verdict, name)) for name in NUMBERS}
     return Measured(called=verdict.outcome in CALLED, **fields)
 
 
@@ -118,16 +119,16 @@ def snapshot_from_line(line: bytes) -> tuple[Snapshot, int]:
     rows = content["rows"]
     if content["columns"] != list(COLUMNS) or not isinstance(rows, list):
         raise ValueError("has other columns than suite gate history writes")
-    return Snapshot(**{"base": None} | texts, measured=[_measured(row) for row in rows]), values
+    return Snapshot(**{"base": None} | texts, measured=tuple(map(_measured_in, rows))), values
 
 
-def _measured(row: Any) -> Measured:
+def _measured_in(row: Any) -> Measured:
     if not isinstance(row, list) or len(row) != len(COLUMNS):
         raise ValueError("has a row that does not fit its columns")
     named = dict(zip(COLUMNS, row, strict=True))
     numbers = [named[name] for name in NUMBERS if named[name] is not None]
     if (
-        not all(_is_text(named[name]) for name in ("case", "span", "metric", "clock"))
+        not all(_is_text(named[name]) for name in TEXTS)
         or not isinstance(named["called"], bool)
         or not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers)
     ):
@@ -137,11 +138,3 @@ def _measured(row: Any) -> Measured:
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= LONGEST_TEXT
-
-
-def _fact(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

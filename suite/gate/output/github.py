@@ -11,25 +11,23 @@ from dataclasses import dataclass
 
 from suite.gate.output.sentences import (
     ACCEPT,
+    JudgedRow,
     accept_command,
     advice,
-    change,
     compared,
     differences,
     facts,
+    judged_rows,
     meaning,
     most,
     open_questions,
-    quantity,
-    shared_settings,
-    short_names,
     tally,
     values,
     whole,
-    why,
 )
-from suite.gate.verdict import PASSED, Judgement, Outcome, Verdict
+from suite.gate.verdict import PASSED, Judgement, Outcome
 from suite.records import numbers
+from suite.records.labels import shared_settings
 from suite.records.plain_text import in_markdown, obeyed_by_nobody, one_line
 
 LEVELS = {
@@ -66,16 +64,15 @@ class Annotation:
 
 
 def annotations(judgement: Judgement) -> list[str]:
-    """Return one command a line, errors first. Beyond what GitHub shows, the last of a level names those left out."""
-    names = short_names(verdict.case for verdict in judgement.verdicts)
+    """Lay out one command a line, errors first. Beyond what GitHub shows, the last of a level names those left out."""
+    rows = judged_rows(judgement)
     by_level = {
         level: [
             Annotation(
-                title=" · ".join(filter(None, [f"{verdict.outcome}: {names[verdict.case]}", quantity(verdict)])),
-                text=why(verdict),
+                title=" · ".join(filter(None, [f"{row.verdict.outcome}: {row.name}", row.quantity])), text=row.why
             )
-            for verdict in judgement.worst_first
-            if verdict.outcome in outcomes
+            for row in rows
+            if row.verdict.outcome in outcomes
         ]
         for level, outcomes in LEVELS.items()
     }
@@ -84,18 +81,14 @@ def annotations(judgement: Judgement) -> list[str]:
     if open_questions(judgement)[0] and judgement.exit_code == PASSED:
         by_level["warning"].insert(0, Annotation(title="gate", text=meaning(judgement)))
     by_level["warning"] += [Annotation(title="gate", text=warning) for warning in judgement.warnings]
+    for every in by_level.values():
+        if rest := every[MOST_SHOWN - 1 :] if len(every) > MOST_SHOWN else []:
+            every[MOST_SHOWN - 1 :] = [Annotation(title=f"{len(rest)} more", text=_listed(rest))]
     return [
         f"::{level} title={_escaped(annotation.title, PROPERTY)}::{_escaped(annotation.text, DATA)}"
         for level, every in by_level.items()
-        for annotation in _fitting(every)
+        for annotation in every
     ]
-
-
-def _fitting(every: Sequence[Annotation]) -> Sequence[Annotation]:
-    if len(every) <= MOST_SHOWN:
-        return every
-    rest = every[MOST_SHOWN - 1 :]
-    return [*every[: MOST_SHOWN - 1], Annotation(title=f"{len(rest)} more", text=_listed(rest))]
 
 
 def _listed(rest: Sequence[Annotation]) -> str:
@@ -115,20 +108,19 @@ def _escaped(text: str, signs: Mapping[int, str]) -> str:
 
 
 def markdown(judgement: Judgement, most_bytes: int = MOST_BYTES) -> str:
-    """Return the whole summary. As UTF-8 each of its tables has at most a third of these bytes."""
-    names = short_names(verdict.case for verdict in judgement.verdicts)
-    not_same = [verdict for verdict in judgement.worst_first if verdict.outcome is not Outcome.SAME]
-    same = [verdict for verdict in judgement.worst_first if verdict.outcome is Outcome.SAME]
+    """Lay out the whole summary. As UTF-8 each of its tables has at most a third of these bytes."""
+    rows, room = judged_rows(judgement), most_bytes // TEXTS
+    not_same = [row for row in rows if row.verdict.outcome is not Outcome.SAME]
+    same = [row for row in rows if row.verdict.outcome is Outcome.SAME]
     shared = shared_settings(verdict.case for verdict in judgement.verdicts)
     command = accept_command(judgement.worst_first) if advice(judgement) == ACCEPT else ""
-    room = most_bytes // TEXTS
     parts = [
         f"## Performance gate: {meaning(judgement)}",
         f"{_text(compared(judgement))}: **{tally(judgement)}** (exit code {judgement.exit_code}).",
         f"Every case: {_text(shared)}" if shared else "",
-        _table(not_same, names, room) if not_same else "",
+        _table(not_same, room) if not_same else "",
         # Markdown inside HTML is read as such behind an empty line.
-        f"<details><summary>{len(same):,} same</summary>\n\n{_table(same, names, room)}\n\n</details>" if same else "",
+        f"<details><summary>{len(same):,} same</summary>\n\n{_table(same, room)}\n\n</details>" if same else "",
         _lines("Warnings", judgement.warnings),
         _lines("What differs around them", [f"{name}: {old} → {new}" for name, old, new in differences(judgement)]),
         _lines("Judged with", facts(judgement)),
@@ -137,26 +129,23 @@ def markdown(judgement: Judgement, most_bytes: int = MOST_BYTES) -> str:
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _table(verdicts: Sequence[Verdict], names: Mapping[str, str], room: int) -> str:
+def _table(rows: Sequence[JudgedRow], room: int) -> str:
     """As many rows as there is room for, in bytes, and a sentence on the others."""
-    rows = []
-    for verdict in verdicts:
-        row = _row(verdict, names[verdict.case])
-        room -= len(row.encode()) + 1
+    lines = [_cells(COLUMNS), RULE]
+    for place, row in enumerate(rows):
+        verdict, reasons = row.verdict, "; ".join([row.verdict.reason, *row.verdict.notes])
+        outcome = str(verdict.outcome)
+        is_calm = verdict.outcome in (Outcome.SAME, Outcome.NEW)
+        texts = [row.name, row.quantity, row.change, most(verdict), *values(verdict), reasons]
+        line = _cells([outcome if is_calm else f"**{outcome}**", *(_text(text) or numbers.NOTHING for text in texts)])
+        room -= len(line.encode()) + 1
         if room < 0:
+            lines.append(
+                f"\n{len(rows) - place:,} more rows are left out, since GitHub takes no longer text; {WHERE_ALL_STAND}"
+            )
             break
-        rows.append(row)
-    left_out = len(verdicts) - len(rows)
-    note = f"\n\n{left_out:,} more rows are left out, since GitHub takes no longer text; {WHERE_ALL_STAND}"
-    return "\n".join([_cells(COLUMNS), RULE, *rows]) + (note if left_out else "")
-
-
-def _row(verdict: Verdict, name: str) -> str:
-    reasons = "; ".join([verdict.reason, *verdict.notes])
-    texts = [name, quantity(verdict), change(verdict), most(verdict), *values(verdict), reasons]
-    is_calm = verdict.outcome in (Outcome.SAME, Outcome.NEW)
-    outcome = str(verdict.outcome) if is_calm else f"**{verdict.outcome}**"
-    return _cells([outcome, *(_text(text) or numbers.NOTHING for text in texts)])
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def _cells(cells: Sequence[str]) -> str:

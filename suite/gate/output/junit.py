@@ -8,8 +8,8 @@ import re
 from collections import Counter
 from xml.etree import ElementTree as ET
 
-from suite.gate.output.sentences import compared, meaning, quantity, whole, why
-from suite.gate.verdict import Judgement, Outcome, Verdict
+from suite.gate.output.sentences import JudgedRow, compared, judged_rows, meaning, whole
+from suite.gate.verdict import Judgement, Outcome
 from suite.records.plain_text import one_line
 
 FAILURE, ERROR, SKIPPED, PASSED = "failure", "error", "skipped", "passed"
@@ -34,8 +34,9 @@ def junit(judgement: Judgement) -> bytes:
     """Return the file's content, UTF-8."""
     totals: Counter[str] = Counter()
     suite = ET.Element("testsuite", name=_text(f"{NAME}: {compared(judgement)}: {meaning(judgement)}"))
-    for verdict in judgement.worst_first:
-        totals[_add(suite, verdict, _result(verdict, judgement))] += 1
+    for row in judged_rows(judgement):
+        is_failed = row.verdict.outcome is Outcome.INCONCLUSIVE and judgement.inconclusive_fails
+        totals[_add(suite, row, FAILURE if is_failed else RESULTS.get(row.verdict.outcome, PASSED))] += 1
     if text := whole(judgement):
         case = ET.SubElement(suite, "testcase", classname=NAME, name="whole")
         ET.SubElement(case, ERROR, message=text, type=ERROR).text = text
@@ -51,15 +52,9 @@ def junit(judgement: Judgement) -> bytes:
     return written + b"\n"
 
 
-def _result(verdict: Verdict, judgement: Judgement) -> str:
-    if verdict.outcome is Outcome.INCONCLUSIVE and judgement.inconclusive_fails:
-        return FAILURE
-    return RESULTS.get(verdict.outcome, PASSED)
-
-
-def _add(suite: ET.Element, verdict: Verdict, result: str) -> str:
+def _add(suite: ET.Element, row: JudgedRow, result: str) -> str:
     """Add the test case and return its result."""
-    name = quantity(verdict).replace(" · ", "·") or "case"
+    verdict, name = row.verdict, row.quantity.replace(" · ", "·") or "case"
     case = ET.SubElement(suite, "testcase", classname=_text(verdict.case), name=_text(name))
     properties = ET.SubElement(case, "properties")
     interval = None if verdict.low is None or verdict.high is None else f"{verdict.low} {verdict.high}"
@@ -69,8 +64,8 @@ def _add(suite: ET.Element, verdict: Verdict, result: str) -> str:
         if value is not None and value != "":
             ET.SubElement(properties, "property", name=key, value=_text(str(value)))
     if result != PASSED:
-        element = ET.SubElement(case, result, message=_text(why(verdict)), type=str(verdict.outcome))
-        element.text = _text("\n".join([why(verdict), *verdict.notes]))
+        element = ET.SubElement(case, result, message=_text(row.why), type=str(verdict.outcome))
+        element.text = _text("\n".join([row.why, *verdict.notes]))
     return result
 
 

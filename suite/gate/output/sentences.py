@@ -1,14 +1,14 @@
-"""Sentences that every form of the answer shares: the sides, the changes, the short names of cases, the advice."""
+"""Words that every form of the answer shares: the sides, a row for each verdict, the advice."""
 
 import math
-import re
 import shlex
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from suite.gate.rules.fingerprint import is_judged_by_seed
 from suite.gate.verdict import BROKEN, CANNOT_JUDGE, INTERRUPTED, PASSED, WORSE, Judgement, Outcome, Side, Verdict
 from suite.records import numbers
+from suite.records.labels import settings_in, short_names
 from suite.records.metrics import METRICS
 
 MEANINGS = {
@@ -29,20 +29,41 @@ ACCEPT = "To let a case pass for a reason and until a date, which a review then 
 """A sentence that the command follows."""
 POINTS = tuple(name for name, metric in METRICS.items() if metric.points)
 """Shares that change by points: from 0.78 to 0.61 is 0.17 less."""
-SETTING = re.compile(r"([A-Za-z_][\w.]*)=(.*)", re.DOTALL)
-NEXT_SETTING = re.compile(r" (?=[A-Za-z_][\w.]*=)")
-WORD = re.compile(r"[A-Za-z][\w.+-]*")
-NOT_APPLIED = "null"
-SAYS_NOTHING_ALONE = {NOT_APPLIED, "true", "false", "auto", "none"}
-NAMED_WHEN_ALONE = 2
-"""Settings that stand for a single case, of which nothing differs: its workload and its first axis."""
 SETTINGS = "settings"
 """The case of a verdict on files that judge, and that differ between the two revisions."""
 LISTED_FACTS = ("sweep", "code", "target", "clock", "launches", "floor", "seconds", "started_at")
 
 
+@dataclass(frozen=True, kw_only=True)
+class JudgedRow:
+    """A verdict in the words that every form shares."""
+
+    verdict: Verdict
+    name: str
+    """The shortest name of its case beside the others."""
+
+    @property
+    def quantity(self) -> str:
+        return quantity(self.verdict)
+
+    @property
+    def change(self) -> str:
+        return change(self.verdict)
+
+    @property
+    def why(self) -> str:
+        """The change and the reason."""
+        return ": ".join(filter(None, [self.change, self.verdict.reason]))
+
+
+def judged_rows(judgement: Judgement) -> list[JudgedRow]:
+    """A row for each verdict, worst first."""
+    names = short_names(verdict.case for verdict in judgement.verdicts)
+    return [JudgedRow(verdict=verdict, name=names[verdict.case]) for verdict in judgement.worst_first]
+
+
 def compared(judgement: Judgement) -> str:
-    """Return `working tree (89abcde, with uncommitted changes) against main (0123456), measured side by side`."""
+    """Write `working tree (89abcde, with uncommitted changes) against main (0123456), measured side by side`."""
     how = HOW.get(judgement.form, judgement.form)
     return f"{_side(judgement.after)} against {_side(judgement.before)}, {how}"
 
@@ -56,19 +77,14 @@ def _side(side: Side) -> str:
 
 
 def tally(judgement: Judgement) -> str:
-    """Return `2 slower, 1 inconclusive, 37 same`, worst first."""
+    """Write `2 slower, 1 inconclusive, 37 same`, worst first."""
     counts = judgement.counts
     return ", ".join(f"{counts[outcome]:,} {outcome}" for outcome in Outcome if counts[outcome]) or "no verdict"
 
 
 def whole(judgement: Judgement) -> str:
-    """Return what makes the answer bad without a verdict that says so; empty where nothing does."""
+    """Say what makes the answer bad without a verdict that says so; empty where nothing does."""
     return CUT_SHORT if judgement.interrupted else NOTHING_JUDGED if judgement.judged_nothing else ""
-
-
-def why(verdict: Verdict) -> str:
-    """Return the change and the reason."""
-    return ": ".join(filter(None, [change(verdict), verdict.reason]))
 
 
 def meaning(judgement: Judgement) -> str:
@@ -94,12 +110,12 @@ def open_questions(judgement: Judgement) -> tuple[int, int, str]:
 
 
 def quantity(verdict: Verdict) -> str:
-    """Return `layer · latency_s`, the quantity of a case that a verdict is about."""
+    """Write `layer · latency_s`, the quantity of a case that a verdict is about."""
     return " · ".join(filter(None, [verdict.span, verdict.metric]))
 
 
 def change(verdict: Verdict, *, to: str = " to ") -> str:
-    """Return `+5.2 % (4.1 to 6.3)`, or in points `-0.170 (-0.215 to -0.125)`; empty where there is no ratio.
+    """Write `+5.2 % (4.1 to 6.3)`, or in points `-0.170 (-0.215 to -0.125)`; empty where there is no ratio.
 
     `to` stands between the ends of the interval.
     """
@@ -116,7 +132,7 @@ def change(verdict: Verdict, *, to: str = " to ") -> str:
 
 
 def most(verdict: Verdict) -> str:
-    """Return `+2.0 %`, or `-0.020`: the largest change that is no failure; empty where there is no such limit."""
+    """Write `+2.0 %`, or `-0.020`: the largest change that is no failure; empty where there is no such limit."""
     allowed, before = finite(verdict.allowed), _in_points(verdict)
     if allowed is None:
         return ""
@@ -124,13 +140,13 @@ def most(verdict: Verdict) -> str:
 
 
 def percent(ratio: float) -> str:
-    """Return `+5.2 %` for 1.052."""
+    """Write `+5.2 %` for 1.052."""
     text = _percent(ratio)
     return f"{text} %" if text.startswith("-") else f"+{text} %"
 
 
 def values(verdict: Verdict) -> tuple[str, str]:
-    """Return both values in the metric's unit; an exact quantity with all digits where fewer show no difference."""
+    """Write both values in the metric's unit; an exact quantity with all digits where fewer show no difference."""
     before, after = in_unit(verdict.before, verdict.metric), in_unit(verdict.after, verdict.metric)
     is_exact = verdict.metric in METRICS and METRICS[verdict.metric].exact
     if is_exact and before == after and verdict.before != verdict.after:
@@ -139,25 +155,26 @@ def values(verdict: Verdict) -> tuple[str, str]:
 
 
 def worst_upper_end(verdicts: Iterable[Verdict]) -> str:
-    """Return `+1.9 %`, the worst end of the intervals; empty where none has one in which more is worse."""
+    """Write `+1.9 %`, the worst end of the intervals; empty where none has one in which more is worse."""
     ends = [high for verdict in verdicts if verdict.metric not in POINTS and (high := finite(verdict.high)) is not None]
     return percent(max(ends)) if ends else ""
 
 
 def facts(judgement: Judgement) -> list[str]:
-    """Return `clock thread_cpu`, and so on, as far as the judgement says it; the rounds come from the verdicts."""
-    found = {name: judgement.facts.get(name) for name in LISTED_FACTS}
-    if isinstance(found["seconds"], float):
-        found["seconds"] = f"{found['seconds']:,.3g}"
-    is_simple = {name: isinstance(value, str | int | float) and value != "" for name, value in found.items()}
-    listed = [f"{name.replace('_', ' ')} {value}" for name, value in found.items() if is_simple[name]]
+    """Write `clock thread_cpu`, and so on, as far as the judgement says it; the rounds come from the verdicts."""
+    listed = []
+    for name in LISTED_FACTS:
+        value = judgement.facts.get(name)
+        value = f"{value:,.3g}" if name == "seconds" and isinstance(value, float) else value
+        if isinstance(value, str | int | float) and value != "":
+            listed.append(f"{name.replace('_', ' ')} {value}")
     rounds = [verdict.rounds for verdict in judgement.verdicts if verdict.rounds]
     few, many = min(rounds, default=0), max(rounds, default=0)
     return [*listed, *([f"rounds {few:,}" if few == many else f"rounds {few:,} to {many:,}"] if rounds else [])]
 
 
 def differences(judgement: Judgement) -> list[tuple[str, str, str]]:
-    """Return each fact of the surroundings that differs: its name, before and after."""
+    """List each fact of the surroundings that differs: its name, before and after."""
     padded = [(name, [*map(str, both), "", ""]) for name, both in judgement.differences.items()]
     return [(name, both[0] or numbers.NOTHING, both[1] or numbers.NOTHING) for name, both in padded]
 
@@ -193,17 +210,17 @@ def advice(judgement: Judgement) -> str:
 def _is_of_arms(judgement: Judgement, outcome: Outcome) -> bool:
     """Whether all cases of an outcome are judged by seed, so that no clock measures them side by side."""
     cases = [verdict.case for verdict in judgement.verdicts if verdict.outcome is outcome]
-    return all(is_judged_by_seed(settings_of(case).get("workload", "")) for case in cases)
+    return all(is_judged_by_seed(settings_in(case).get("workload", "")) for case in cases)
 
 
 def accept_command(verdicts: Sequence[Verdict]) -> str:
-    """Return the command that accepts the worst of the slower cases; empty where none is slower."""
+    """Write the command that accepts the worst of the slower cases; empty where none is slower."""
     slower = next((verdict for verdict in verdicts if verdict.outcome is Outcome.SLOWER), None)
     return f"suite gate accept {shlex.quote(slower.case)} --reason … --ceiling … --expires …" if slower else ""
 
 
 def finite(value: float | None) -> float | None:
-    """Return a number, or None for infinity and NaN, which a file may hold."""
+    """A number, or None for infinity and NaN, which a file may hold."""
     return value if value is not None and math.isfinite(value) else None
 
 
@@ -218,7 +235,7 @@ def _times(ratio: float) -> str:
 
 
 def in_unit(value: float | None, metric: str) -> str:
-    """Return a metric's value with its unit, or a dash."""
+    """Write a metric's value with its unit, or a dash."""
     known = METRICS.get(metric)
     number = finite(value)
     if number is None:
@@ -239,46 +256,3 @@ def _points(before: float, ratio: float | None) -> str:
 
 
 UNITS: dict[str, Callable[[float], str]] = {"s": numbers.seconds, "B": numbers.bytes_iec, "J": numbers.joules}
-
-
-def short_names(cases: Iterable[str]) -> dict[str, str]:
-    """Return for each id the shortest name that tells it from the others; the id if it is no list of settings."""
-    settings = {case: settings_of(case) for case in cases}
-    telling = _telling([own for own in settings.values() if own])
-    names = {
-        case: " ".join(_label(name, own[name]) for name in telling if own.get(name, NOT_APPLIED) != NOT_APPLIED) or case
-        for case, own in settings.items()
-    }
-    seen = Counter(names.values())
-    return {case: name if seen[name] == 1 else case for case, name in names.items()}
-
-
-def shared_settings(cases: Iterable[str]) -> str:
-    """Return the settings of all cases, which their short names leave out, without those that do not apply."""
-    every = [settings_of(case) for case in dict.fromkeys(cases)]
-    if not all(every):
-        return ""
-    telling = _telling(every)
-    shared = {name: value for own in every for name, value in own.items() if name not in telling}
-    return " ".join(f"{name}={value}" for name, value in shared.items() if value != NOT_APPLIED)
-
-
-def settings_of(case: str) -> dict[str, str]:
-    """Return the `key=value` pairs of an id; empty where it is anything else, such as the name of a test."""
-    found = [SETTING.fullmatch(part) for part in NEXT_SETTING.split(case)]
-    return {match[1]: match[2] for match in found if match} if all(found) else {}
-
-
-def _telling(every: Sequence[Mapping[str, str]]) -> list[str]:
-    """The names of the settings that tell cases apart."""
-    names = dict.fromkeys(name for own in every for name in own)
-    if len(every) == 1:
-        return list(names)[:NAMED_WHEN_ALONE]
-    # A setting that does not apply to some, and is the same for the others, follows from what tells them apart.
-    values = {name: {own.get(name) for own in every} - {NOT_APPLIED} for name in names}
-    return [name for name in names if len(values[name]) > 1]
-
-
-def _label(name: str, value: str) -> str:
-    """A value alone if it explains itself, as `mla` does and 4096 does not."""
-    return value if WORD.fullmatch(value) and value not in SAYS_NOTHING_ALONE else f"{name}={value}"

@@ -4,25 +4,25 @@ The caller, who knows the terminal and NO_COLOR, decides whether there is colour
 """
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from suite.gate.output.sentences import (
     ACCEPT,
+    JudgedRow,
     accept_command,
     advice,
-    change,
     compared,
     differences,
     facts,
+    judged_rows,
     meaning,
-    quantity,
-    shared_settings,
-    short_names,
     tally,
     values,
     worst_upper_end,
 )
-from suite.gate.verdict import Judgement, Outcome, Verdict
+from suite.gate.verdict import Judgement, Outcome
+from suite.records.labels import shared_settings
 from suite.records.plain_text import obeyed_by_nobody, one_line
 
 RED, YELLOW, GREEN = "31", "33", "32"
@@ -45,111 +45,98 @@ WIDEST_NAME, NARROWEST = 0.55, 40
 
 
 def lines(judgement: Judgement, *, width: int, colour: bool) -> list[str]:
-    """Return the whole answer, without line ends."""
+    """Lay out the whole answer, without line ends."""
     width = max(width, NARROWEST)
-    answer = [
-        *_wrapped(compared(judgement), width),
-        *_wrapped(tally(judgement), width),
-        *_surroundings(judgement, width),
-        "",
-        *_verdicts(judgement, width, colour=colour),
-        "",
-        *_end(judgement, width),
-    ]
-    return list(map(obeyed_by_nobody, answer))
-
-
-def _surroundings(judgement: Judgement, width: int) -> list[str]:
     shared = shared_settings(verdict.case for verdict in judgement.verdicts)
-    texts = [
+    around = [
         *([f"every case: {shared}"] if shared else []),
         *([f"judged with: {', '.join(known)}"] if (known := facts(judgement)) else []),
         *(f"differs: {name}: {before} before, {after} after" for name, before, after in differences(judgement)),
         *(f"warning: {warning}" for warning in judgement.warnings),
     ]
-    return [line for text in texts for line in _wrapped(text, width, hanging="  ")]
-
-
-def _verdicts(judgement: Judgement, width: int, *, colour: bool) -> list[str]:
-    by_outcome: dict[Outcome, list[Verdict]] = {}
-    for verdict in judgement.worst_first:
-        by_outcome.setdefault(verdict.outcome, []).append(verdict)
-    summed_up = [group for outcome, found in by_outcome.items() for group in _summed_up(outcome, found)]
-    told = {id(verdict) for group in summed_up for verdict in group}
-    listed = [verdict for found in by_outcome.values() for verdict in found if id(verdict) not in told]
-    names = _names(judgement)
-    name_width = min(max((len(names[verdict.name]) for verdict in listed), default=0), int(WIDEST_NAME * width))
-    change_width = max((len(_change(verdict)) for verdict in listed), default=0)
-    rows = [
-        line
-        for verdict in listed
-        for line in _verdict(verdict, names[verdict.name], (name_width, change_width), width, colour=colour)
+    # A command on a line of its own, however long: it is there to be copied.
+    command = one_line(accept_command(judgement.worst_first)) if advice(judgement) == ACCEPT else ""
+    answer = [
+        *_wrapped(compared(judgement), width),
+        *_wrapped(tally(judgement), width),
+        *(line for text in around for line in _wrapped(text, width, hanging="  ")),
+        "",
+        *_verdicts(judged_rows(judgement), width, colour=colour),
+        "",
+        *_wrapped(advice(judgement), width),
+        *([f"  {command}"] if command else []),
+        *_wrapped(f"exit code {judgement.exit_code}: {meaning(judgement)}", width),
     ]
-    return rows + [line for group in summed_up for line in _sum(group, width, colour=colour)]
+    return list(map(obeyed_by_nobody, answer))
 
 
-def _summed_up(outcome: Outcome, found: Sequence[Verdict]) -> list[Sequence[Verdict]]:
-    """The verdicts of an outcome that one line tells of together.
+def _verdicts(rows: Sequence[JudgedRow], width: int, *, colour: bool) -> Iterator[str]:
+    """Yield a line or more for each row, and below them one for each group of rows that is summed up."""
+    groups = [
+        group
+        for outcome, alike in groupby(rows, key=lambda row: row.verdict.outcome)
+        for group in _summed_up(outcome, list(alike))
+    ]
+    in_groups = {id(row) for group in groups for row in group}
+    listed = [row for row in rows if id(row) not in in_groups]
+    name_width = min(max((len(_name(row)) for row in listed), default=0), int(WIDEST_NAME * width))
+    widths = name_width, max((len(_change(row)) for row in listed), default=0)
+    for row in listed:
+        yield from _row(row, widths, width, colour=colour)
+    for group in groups:
+        yield from _sum(group, width, colour=colour)
+
+
+def _summed_up(outcome: Outcome, rows: Sequence[JudgedRow]) -> list[Sequence[JudgedRow]]:
+    """The rows of an outcome that one line tells of together.
 
     What is unjudged for reasons of its own is named one by one, and so is a timing that has an estimate.
     """
+    by_reason: dict[str, list[JudgedRow]] = {}
+    for row in rows:
+        by_reason.setdefault(row.verdict.reason, []).append(row)
     if outcome is Outcome.INCONCLUSIVE:
-        by_reason: dict[str, list[Verdict]] = {}
-        for verdict in found:
-            if verdict.ratio is None:
-                by_reason.setdefault(verdict.reason, []).append(verdict)
-        return [group for group in by_reason.values() if len(group) > FEW]
-    reasons = {verdict.reason for verdict in found}
-    is_many = len(found) > FEW * (len(reasons) if outcome is Outcome.UNJUDGED else 1)
-    return [found] if outcome in SUMMED_UP and is_many else []
+        without_estimate = ([row for row in group if row.verdict.ratio is None] for group in by_reason.values())
+        return [group for group in without_estimate if len(group) > FEW]
+    is_many = len(rows) > FEW * (len(by_reason) if outcome is Outcome.UNJUDGED else 1)
+    return [rows] if outcome in SUMMED_UP and is_many else []
 
 
-def _names(judgement: Judgement) -> Mapping[str, str]:
-    cases = short_names(verdict.case for verdict in judgement.verdicts)
-    return {
-        verdict.name: one_line(" · ".join(filter(None, [cases[verdict.case], quantity(verdict)])))
-        for verdict in judgement.verdicts
-    }
+def _name(row: JudgedRow) -> str:
+    return one_line(" · ".join(filter(None, [row.name, row.quantity])))
 
 
-def _verdict(verdict: Verdict, name: str, widths: tuple[int, int], width: int, *, colour: bool) -> list[str]:
+def _change(row: JudgedRow) -> str:
+    """The change, with both values of an exact quantity, which has no interval."""
+    verdict, (before, after) = row.verdict, values(row.verdict)
+    is_exact = verdict.low is None and (verdict.before is not None or verdict.after is not None)
+    return " ".join(filter(None, [row.change, f"{before} → {after}" if is_exact else ""]))
+
+
+def _row(row: JudgedRow, widths: tuple[int, int], width: int, *, colour: bool) -> list[str]:
     """Lay a verdict out on one line; where that is too narrow the reason goes below, and the change if it must."""
-    change, reason = _change(verdict), one_line(verdict.reason)
+    name, change, reason = _name(row), _change(row), one_line(row.verdict.reason)
     columns = INDENT + GAP.join([name.ljust(widths[0]), change.ljust(widths[1])])
-    fits_whole, fits_head = len(columns + GAP + reason) <= width, len(columns.rstrip()) <= width
-    if fits_whole:
+    if len(columns + GAP + reason) <= width:
         head, below = [(columns + GAP + reason).rstrip()], ""
-    elif fits_head:
+    elif len(columns.rstrip()) <= width:
         head, below = [columns.rstrip()], reason
     else:
         head, below = _wrapped(name, width, INDENT, INDENT), GAP.join(filter(None, [change, reason]))
-    head[0] = _coloured(verdict.outcome, head[0], colour=colour)
-    under = [below, *(f"note: {note}" for note in verdict.notes)]
+    head[0] = _coloured(row.verdict.outcome, head[0], colour=colour)
+    under = [below, *(f"note: {note}" for note in row.verdict.notes)]
     return head + [line for text in under if text for line in _wrapped(text, width, INDENT + GAP, INDENT + GAP)]
 
 
-def _change(verdict: Verdict) -> str:
-    """The change, with both values of an exact quantity, which has no interval."""
-    before, after = values(verdict)
-    is_exact = verdict.low is None and (verdict.before is not None or verdict.after is not None)
-    return " ".join(filter(None, [change(verdict), f"{before} → {after}" if is_exact else ""]))
-
-
-def _sum(found: Sequence[Verdict], width: int, *, colour: bool) -> list[str]:
-    """Say how many verdicts have an outcome, which is that of the first."""
-    outcome, end = found[0].outcome, worst_upper_end(found)
+def _sum(rows: Sequence[JudgedRow], width: int, *, colour: bool) -> list[str]:
+    """Say how many rows have an outcome, which is that of the first."""
+    verdicts = [row.verdict for row in rows]
+    outcome, end = verdicts[0].outcome, worst_upper_end(verdicts)
     what = {Outcome.UNJUDGED: "cases", Outcome.INCONCLUSIVE: "timings"}.get(outcome, "quantities")
-    reasons = "; ".join(dict.fromkeys(verdict.reason for verdict in found))
+    reasons = "; ".join(dict.fromkeys(verdict.reason for verdict in verdicts))
     more = f": {reasons}" if what != "quantities" else f"; by their intervals at most {end}" if end else ""
-    first, *rest = _wrapped(f"{len(found):,} {what}{more}", width, INDENT, INDENT)
+    first, *rest = _wrapped(f"{len(rows):,} {what}{more}", width, INDENT, INDENT)
     return [_coloured(outcome, first, colour=colour), *rest]
-
-
-def _end(judgement: Judgement, width: int) -> list[str]:
-    """The advice, with a command on a line of its own, however long: it is there to be copied."""
-    command = one_line(accept_command(judgement.worst_first)) if advice(judgement) == ACCEPT else ""
-    last = _wrapped(f"exit code {judgement.exit_code}: {meaning(judgement)}", width)
-    return [*_wrapped(advice(judgement), width), *([f"  {command}"] if command else []), *last]
 
 
 def _coloured(outcome: Outcome, line: str, *, colour: bool) -> str:

@@ -18,23 +18,22 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from statistics import mean, median, stdev
 
-from suite.gate.pytest_benchmark import counting_worker
-from suite.gate.pytest_benchmark.answers import checked_opening
 from suite.gate.pytest_benchmark.project import ProjectRevisions
 from suite.gate.rules.multiple_testing import Change, judge_together
 from suite.gate.rules.tolerances import Tolerance, Tolerances
-from suite.gate.side_by_side.answers import BadAnswerError
+from suite.gate.side_by_side.answers import BadAnswerError, checked_opening
 from suite.gate.side_by_side.revisions import SIDES
 from suite.gate.side_by_side.rounds import Rounds
 from suite.gate.side_by_side.timing import Say
-from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
+from suite.gate.side_by_side.worker_client import ANY_ERROR, WorkerClient, ask_both
 from suite.gate.verdict import Outcome, Verdict
+from suite.gate.workers import counting_worker
 
 COUNTS = "counts.json"
 CLOCK = METRIC = "instructions"
@@ -105,7 +104,7 @@ class InstructionCounting:
         say(f"{LAUNCHES} launches under valgrind, in which everything takes 5 to 50 times as long")
         for _ in range(LAUNCHES if self.cases else 0):
             self.rounds.launches += 1
-            self._launch([case for case in self.cases if case not in self.broken])
+            self._count_all([case for case in self.cases if case not in self.broken])
             self.rounds.measured_s = time.monotonic() - begun_s
             say(
                 f"{self.rounds.measured_s:.0f} s: instructions counted in {self.rounds.launches} of {LAUNCHES} launches"
@@ -127,46 +126,28 @@ class InstructionCounting:
         """Return the counts of each launch, before and after, as a file by name."""
         return {COUNTS: (json.dumps(self.counts, indent=1) + "\n").encode()} if self.counts else {}
 
-    def _launch(self, cases: Sequence[str]) -> None:
+    def _count_all(self, cases: Sequence[str]) -> None:
         """Count each benchmark once. Where one breaks, a side may be within its call: the rest goes on in others."""
-        left = list(cases)
-        while left:
-            with self._workers() as workers:
-                while left:
-                    case = left.pop(0)
-                    try:
-                        found = self._count(workers, case)
-                        self.counts.setdefault(case, []).append(found)
-                    except (FailedError, UnsupportedHereError, WorkerError) as error:
-                        reason = f"under valgrind: {error}"
-                        self.broken[case] = Verdict(
-                            case=case, metric=METRIC, clock=CLOCK, outcome=Outcome.BROKEN, reason=reason
-                        )
-                        break
 
-    @contextmanager
-    def _workers(self) -> Iterator[list[WorkerClient]]:
-        for side in (0, 1):
-            for path in _dumps(self.revisions.counts(side)).values():
-                path.unlink()
-        with self.revisions.launched() as workers:
-            for worker in workers:
-                worker.begin("collect")
-            for worker in workers:
-                worker.answer()
-            yield workers
+        def count(workers: Sequence[WorkerClient], case: str) -> None:
+            instructions = self._count(workers, case)
+            self.counts.setdefault(case, []).append(instructions)
+
+        def failed(case: str, error: Exception) -> None:
+            reason = f"under valgrind: {error}"
+            self.broken[case] = Verdict(case=case, metric=METRIC, clock=CLOCK, outcome=Outcome.BROKEN, reason=reason)
+
+        self.revisions.for_each(cases, count, failed, errors=ANY_ERROR)
 
     def _count(self, workers: Sequence[WorkerClient], case: str) -> tuple[float, float]:
         """Instructions a call, before and after."""
-        for worker in workers:
-            worker.begin("open", id=case, following=None, examine=False)
-        for worker in workers:
-            checked_opening(worker.answer(), examined=False)
-        for worker in workers:
-            worker.begin("sample")
-        more = [_more(worker.answer()) for worker in workers]
-        for worker in workers:
-            worker.ask("close")
+        for side in (0, 1):  # what a worker left that has ended
+            for path in _dumps(self.revisions.counts(side)).values():
+                path.unlink()
+        opening = partial(checked_opening, examined=False)
+        ask_both(workers, "open", opening, id=case, following=None, examine=False)
+        more = [_more(answer) for answer in ask_both(workers, "sample")]
+        ask_both(workers, "close")
         before, after = (self._difference(side) / more[side] for side in (0, 1))
         return before, after
 

@@ -4,21 +4,21 @@ A benchmark is judged if its test is the same in both revisions, and if code of 
 stands against that is its verdict, so that none is passed over in silence.
 """
 
+import itertools
 import math
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from suite.gate.pytest_benchmark.answers import checked_collection, checked_opening
 from suite.gate.pytest_benchmark.callgrind import USUAL, CountedRevisions, InstructionCounting
-from suite.gate.pytest_benchmark.clock import Clock, clock_of
 from suite.gate.pytest_benchmark.project import ProjectPython, ProjectRevisions, prepare
-from suite.gate.pytest_benchmark.timing import SuiteTiming, least_s
+from suite.gate.pytest_benchmark.timing import JudgingClock, SuiteTiming, clock_of, least_s
 from suite.gate.pytest_benchmark.workload import doubts
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_LAUNCHES, Benchmark, launches_for_change
 from suite.gate.side_by_side.against import Comparison, in_words
+from suite.gate.side_by_side.answers import checked_opening
 from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, FileState, files_of
 from suite.gate.side_by_side.settings import OPTION
 from suite.gate.side_by_side.timing import Say, most_launches
@@ -93,8 +93,8 @@ class SuiteComparison(Comparison):
         self._files = [files_of(tree, "") for tree in self.revisions.trees]
         self._use(older_files=files_of(self.revisions.trees[BEFORE]))
         begun_s = time.monotonic()
-        with self._watched().launched() as workers:
-            collections = self._collected(workers)
+        with replace(self.revisions, watches=True).launched() as workers:
+            collections = [worker.collection for worker in workers]
             cases = self._paired(*collections)
             self._start_s = time.monotonic() - begun_s
             say(f"{len(cases)} benchmarks to compare; to start and to collect them took {self._start_s:.1f} s")
@@ -102,8 +102,7 @@ class SuiteComparison(Comparison):
                 return self._run_once_each(workers, cases)
         # A test that is no benchmark may change what these do, so its file is imported no more.
         self._use(only=sorted({benchmark["file"] for side in collections for benchmark in side["benchmarks"]}))
-        with self._watched().launched() as workers:
-            self._collected(workers)
+        with replace(self.revisions, watches=True).launched() as workers:
             return self._run_once_each(workers, cases)
 
     def facts(self) -> dict[str, Any]:
@@ -121,21 +120,6 @@ class SuiteComparison(Comparison):
         self.revisions = replace(self.revisions, **fields)
         self.counted = replace(self.counted, **fields) if self.counted else None
 
-    def _watched(self) -> ProjectRevisions:
-        return replace(self.revisions, watches=True)
-
-    def _collected(self, workers: Sequence[WorkerClient]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        """What each side collects: its benchmarks, its files, and what cannot be collected."""
-        for worker in workers:
-            worker.begin("collect")
-        answers = []
-        for side, worker in zip(SIDES, workers, strict=True):
-            try:
-                answers.append(checked_collection(worker.answer()))
-            except (FailedError, WorkerError) as error:
-                raise WorkerError(f"pytest cannot collect {side}: {error}") from error
-        return answers[BEFORE], answers[AFTER]
-
     def _paired(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
         """The ids of the benchmarks that both have and that are the same. The others get verdicts here."""
         old, new = ({one["id"]: one for one in side["benchmarks"]} for side in (before, after))
@@ -152,11 +136,14 @@ class SuiteComparison(Comparison):
         for id in both:
             if new[id]["timer"]:
                 self._note(id, "its own timer is not used, but the gate's clocks")
-        return [id for id in both if self._is_same_test(id, old[id]["parts"], new[id]["parts"])]
-
-    def _is_same_test(self, id: str, old: Mapping[str, str], new: Mapping[str, str]) -> bool:
-        changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-        return self._is_comparable(id, [f"the benchmark itself changed: its {', '.join(changed)}"] if changed else [])
+        comparable = []
+        for id in both:
+            before_parts, after_parts = old[id]["parts"], new[id]["parts"]
+            names = {**before_parts, **after_parts}
+            changed = ", ".join(name for name in names if before_parts.get(name) != after_parts.get(name))
+            if self._is_comparable(id, [f"the benchmark itself changed: its {changed}"] if changed else []):
+                comparable.append(id)
+        return comparable
 
     def _is_comparable(self, case: str, doubts: Sequence[str]) -> bool:
         """Whether a benchmark is judged in spite of what may have made it another one, which is then named."""
@@ -172,36 +159,33 @@ class SuiteComparison(Comparison):
         self.notes.setdefault(id, []).append(text)
 
     def _run_once_each(self, workers: Sequence[WorkerClient], cases: Sequence[str]) -> list["FoundBenchmark"]:
-        """Run each test once on both sides. One that takes a worker down is broken; the rest go on in another."""
+        """Run each test once on both sides. One that takes a worker down is broken."""
         found: list[FoundBenchmark] = []
-        for index, case in enumerate(cases):
-            following = cases[index + 1] if index + 1 < len(cases) else None
-            try:
-                found += self._run_once(workers, case, following)
-            except WorkerError as error:
-                self._add(case, Outcome.BROKEN, str(error))
-                with self.revisions.launched() as others:
-                    self._collected(others)
-                    return found + self._run_once_each(others, cases[index + 1 :])
+        nexts = dict(itertools.pairwise(cases))  # for whose sake pytest keeps the fixtures that both need
+
+        def run_once(running: Sequence[WorkerClient], case: str) -> None:
+            old, new = (_run_to_end(running[side], side, case, nexts.get(case)) for side in (BEFORE, AFTER))
+            found.extend(self._compared(case, old, new))
+
+        self.revisions.for_each(cases, run_once, self._broken, workers)
         return found
 
-    def _run_once(self, workers: Sequence[WorkerClient], case: str, following: str | None) -> list["FoundBenchmark"]:
-        old, new = (_run_to_end(workers[side], side, case, following) for side in (BEFORE, AFTER))
+    def _compared(self, case: str, old: Opened, new: Opened) -> Iterator["FoundBenchmark"]:
+        """Yield the benchmark if its times may be compared; else its verdict is told."""
         if isinstance(old, Exception) or isinstance(new, Exception):
             self._add(case, *_not_run(old, new))
-            return []
+            return
         if old["is_set_up"] != new["is_set_up"]:
             self._add(case, Outcome.BROKEN, "its call has a set-up of its own in one of the two revisions alone")
-            return []
-        unheld = _unheld(old["code"], new["code"])
-        if unheld is not None:
+            return
+        if unheld := _unheld(old["code"], new["code"]):
             self._add(case, *unheld)
-            return []
+            return
         self.code[case] = in_words(*(side["code"]["ran"] or side["code"]["imported"] for side in (old, new)))
         read = {name: state for name, state in self._files[BEFORE].items() if name in old["beside"]}
         self._use(older_files={**read, **(self.revisions.older_files or {})})
         if not self._is_comparable(case, [*doubts(old, new, self.revisions.trees, self._files)]):
-            return []
+            return
         if not old["code"]["ran"] and not new["code"]["ran"]:
             self._note(case, "no Python code of the revisions was seen to run in its call; named is what was imported")
         clock = clock_of((old["probes"], new["probes"]))
@@ -211,7 +195,7 @@ class SuiteComparison(Comparison):
             self._note(
                 case, f"a call takes {1e6 * new['call_s']:.2g} µs and is timed by itself: a part is the clock's own"
             )
-        return [FoundBenchmark(case=case, clock=clock, sides=(old, new))]
+        yield FoundBenchmark(case=case, clock=clock, sides=(old, new))
 
     def _refusal(self, told: Sequence[Verdict]) -> Verdict:
         """The verdict on a suite of which no benchmark runs code of the revisions. `told`: one on each."""
@@ -276,7 +260,7 @@ class FoundBenchmark:
     """A benchmark that ran on both sides, with what was seen."""
 
     case: str
-    clock: Clock
+    clock: JudgingClock
     sides: tuple[Mapping[str, Any], Mapping[str, Any]]
 
     @property

@@ -6,12 +6,14 @@ import os
 import random
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from suite.gate.pytest_benchmark import worker
+from suite.gate.side_by_side.answers import checked_collection
 from suite.gate.side_by_side.revisions import FOLDERS, SIDES, Revisions
-from suite.gate.side_by_side.worker_client import WorkerClient, WorkerError, interpreter
+from suite.gate.side_by_side.worker_client import FailedError, WorkerClient, WorkerError, ask_both, interpreter
+from suite.gate.workers import pytest_worker
 from suite.records.machine.git import git
 
 ENVIRONMENTS = (".venv", "venv")
@@ -150,6 +152,18 @@ class ProjectRevisions(Revisions):
     """True where workers take note of what they open, for which each such call takes longer."""
     _seeds: Iterator[int] = field(default_factory=itertools.count)
 
+    @contextmanager
+    def launched(self, first: int = 0) -> Iterator[list[WorkerClient]]:
+        """Start two fresh workers and let both collect, as their `collection` then says."""
+        with super().launched(first) as workers:
+            try:
+                collections = ask_both(workers, "collect", checked_collection)
+            except (FailedError, WorkerError) as error:
+                raise WorkerError(f"pytest cannot collect {error}") from error
+            for worker, collection in zip(workers, collections, strict=True):
+                worker.collection = collection
+            yield workers
+
     def start(self, side: int) -> WorkerClient:
         tree, temporary = self.trees[side], self.logs / f"pytest-{FOLDERS[side]}"
         for needed in (tree / self.folder, temporary):  # an older revision may lack the folder, and then has no test
@@ -178,9 +192,8 @@ class ProjectRevisions(Revisions):
             self.command(side, json.dumps(request)),
             tree / self.folder,
             self.logs / f"{SIDES[side]}.log",
-            worker.PROTOCOL,
-            {**environment, **self.kernels(side)},
+            environment={**environment, **self.kernels(side)},
         )
 
     def command(self, side: int, argument: str) -> list[str]:
-        return [self.python, worker.__file__, argument]
+        return [self.python, pytest_worker.__file__, argument]

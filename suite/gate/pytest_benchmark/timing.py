@@ -1,6 +1,8 @@
 """Benchmarks of a suite, timed launch after launch, one open at a time: pytest is in the middle of one test.
 
 Each is opened on both sides, sampled by turns in random order, and closed, so that its own asserts judge its value.
+The clock that judges it follows from what its calls were seen to do, and is the same for both sides: CPU time is one
+that other processes do not move, but it counts this process alone, neither its children nor waiting.
 """
 
 import itertools
@@ -9,21 +11,27 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
-from typing import Any
 
-from suite.gate.pytest_benchmark.answers import checked_opening
-from suite.gate.pytest_benchmark.clock import is_unseen
-from suite.gate.pytest_benchmark.worker import LEAST_SAMPLE_S, LONG_CALL_S
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_LAUNCHES, LEAST_ROUNDS, Benchmark
-from suite.gate.side_by_side.answers import UNEXPLAINED, BadAnswerError
-from suite.gate.side_by_side.revisions import SIDES
+from suite.gate.side_by_side.answers import UNEXPLAINED, checked_opening
 from suite.gate.side_by_side.rounds import BrokenSampleError
-from suite.gate.side_by_side.timing import Say, TimingComparison, first_side
-from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
+from suite.gate.side_by_side.timing import Say, TimingComparison
+from suite.gate.side_by_side.worker_client import ANY_ERROR, SIDES, WorkerClient, ask_both
+from suite.gate.workers.pytest_worker import LONG_CALL_S
+from suite.gate.workers.worker_loop import LEAST_SAMPLE_S
 
+Probe = Mapping[str, float]
 UNEXPLAINED_TURN_S = 0.1
 """CPU time of a turn above what its calls explain: somebody's garbage, or a thread that looks after something."""
+MOST_ELSEWHERE = 0.5
+"""The share of wall time in child processes or in waiting from which wall time is the clock."""
+NOTED_ELSEWHERE = 0.1
+OTHER_THREADS = 0.05
+"""The share of CPU time in other threads from which all threads count."""
+LEAST_IN_THREADS_S = 2e-5
+"""CPU time between two readings that other threads took. The readings themselves take a microsecond or two."""
 
 
 @dataclass(kw_only=True)
@@ -35,10 +43,8 @@ class SuiteTiming(TimingComparison):
         ends_s = self.rounds.measured_s + self.launch_s
         self.rounds.begin_launch()
         order = self.rounds.order.sample(self.decisions.open, len(self.decisions.open))
-        for left, (benchmark, following) in zip(
-            range(len(order), 0, -1), itertools.zip_longest(order, order[1:]), strict=True
-        ):
-            seconds = max(0.0, ends_s - self.rounds.measured_s) / left
+        for place, (benchmark, following) in enumerate(itertools.zip_longest(order, order[1:])):
+            seconds = max(0.0, ends_s - self.rounds.measured_s) / (len(order) - place)
             try:
                 self._turn(workers, benchmark, following.case if following else None, seconds)
             except BrokenSampleError as broken:
@@ -48,31 +54,25 @@ class SuiteTiming(TimingComparison):
         self._say_progress(say)
 
     def _build(self, workers: Sequence[WorkerClient]) -> None:
-        """Collect the tests. A benchmark is opened in its turn."""
-        first = first_side(self.rounds.launches)
-        for side in (first, 1 - first):
-            try:
-                workers[side].ask("collect")
-            except (WorkerError, FailedError) as error:
-                raise WorkerError(f"pytest cannot collect {SIDES[side]} again: {error}") from error
+        """The tests were collected when the workers started, and a benchmark is opened in its turn."""
 
     def _turn(
         self, workers: Sequence[WorkerClient], benchmark: Benchmark, following: str | None, seconds: float
     ) -> None:
         """Take the rounds of one benchmark in this launch. Raises BrokenSampleError."""
-        opened = self._ask(workers, benchmark, "open", id=benchmark.case, following=following, examine=False)
-        try:
-            before, _ = (checked_opening(answer, examined=False) for answer in opened)
-        except BadAnswerError as error:
-            raise BrokenSampleError(benchmark.case, str(error)) from error
         first = len(self.rounds.samples)
-        self.rounds.begin_turn()
-        self.rounds.counts_cpu = not before["is_set_up"]  # as the older revision says, which is not the candidate's
-        begun_s = [worker.family_cpu_s() for worker in workers]
-        with self._on_one_cpu(workers, benchmark):
-            self.rounds.take(workers, [benchmark], seconds=seconds)
-        spent_s = [worker.family_cpu_s() - cpu_s for worker, cpu_s in zip(workers, begun_s, strict=True)]
-        self._ask(workers, benchmark, "close")
+        try:
+            asked = {"id": benchmark.case, "following": following, "examine": False}
+            before, _ = ask_both(workers, "open", partial(checked_opening, examined=False), **asked)
+            self.rounds.begin_turn()
+            self.rounds.counts_cpu = not before["is_set_up"]  # as the older revision says, which is not the candidate's
+            begun_s = [worker.family_cpu_s() for worker in workers]
+            with self._on_one_cpu(workers, benchmark):
+                self.rounds.take(workers, [benchmark], seconds=seconds)
+            spent_s = [worker.family_cpu_s() - cpu_s for worker, cpu_s in zip(workers, begun_s, strict=True)]
+            ask_both(workers, "close")
+        except ANY_ERROR as error:
+            raise BrokenSampleError(benchmark.case, str(error)) from error
         told_s = []
         for side, name in enumerate(SIDES):
             taken = [sample for sample in self.rounds.samples[first:] if sample.arm == side]
@@ -97,32 +97,62 @@ class SuiteTiming(TimingComparison):
         On CPUs of their own they have neighbours of their own, on the other thread of a core or in a shared cache: the
         medians of a launch of identical code differed by up to half so on a busy machine, and by about 1 % on one CPU.
         """
-        if benchmark.clock == "thread_cpu" and sys.platform == "linux":
-            every = os.sched_getaffinity(0)
-            one = self.rounds.order.choice(sorted(every))
-            for worker in workers:
-                worker.stay_on({one})
+        if benchmark.clock != "thread_cpu" or sys.platform != "linux":
             yield
-            for worker in workers:
-                worker.stay_on(every)
-        else:
-            yield
-
-    def _ask(
-        self, workers: Sequence[WorkerClient], benchmark: Benchmark, do: str, **arguments: object
-    ) -> list[Mapping[str, Any]]:
-        """Ask both sides at once for what is not timed. Raises BrokenSampleError."""
-        answers = []
-        for request in (lambda worker: worker.begin(do, **arguments), WorkerClient.answer):
-            for side, worker in zip(SIDES, workers, strict=True):
-                try:
-                    answers.append(request(worker))
-                except (WorkerError, FailedError, UnsupportedHereError) as error:
-                    raise BrokenSampleError(benchmark.case, f"{side}: {error}") from error
-        return answers[len(SIDES) :]
+            return
+        every = os.sched_getaffinity(0)
+        one = self.rounds.order.choice(sorted(every))
+        for worker in workers:
+            worker.stay_on({one})
+        yield
+        for worker in workers:
+            worker.stay_on(every)
 
 
 def least_s(calls_s: Sequence[float], launches: int = LEAST_LAUNCHES) -> float:
     """Return the time that a benchmark needs at least: the fewest rounds in so many launches, on both sides."""
     samples_s = sum(max(LEAST_SAMPLE_S, call_s) + min(call_s, LONG_CALL_S) for call_s in calls_s)
     return launches * LEAST_ROUNDS * samples_s
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgingClock:
+    """A clock by the name that `Benchmark` has, and a sentence where it is not the usual one."""
+
+    name: str
+    note: str = ""
+
+
+def clock_of(sides: Sequence[Sequence[Probe]]) -> JudgingClock:
+    """Return the clock for the calls of both sides.
+
+    Of each side's probes the one that waited least counts: what others on the machine do only adds to waiting.
+    """
+    calls = [min(probes, key=_waited) for probes in sides]
+    elsewhere = max(max(_waited(call), _in_children(call)) for call in calls)
+    in_children = max(map(_in_children, calls))
+    what = "in child processes" if in_children >= NOTED_ELSEWHERE else "waiting"
+    if elsewhere >= MOST_ELSEWHERE:
+        return JudgingClock(name="wall", note=f"judged by wall time, since {elsewhere:.0%} of a call is spent {what}")
+    unseen = f"; {elsewhere:.0%} of a call is spent {what}, which it does not see" * (elsewhere >= NOTED_ELSEWHERE)
+    others = [(call["process_cpu_s"] - call["thread_cpu_s"], call) for call in calls]
+    if any(s > OTHER_THREADS * call["process_cpu_s"] and s * call["calls"] > LEAST_IN_THREADS_S for s, call in others):
+        note = f"judged by the CPU time of all threads, since it uses several{unseen}"
+        return JudgingClock(name="process_cpu", note=note)
+    return JudgingClock(name="thread_cpu", note=f"judged by CPU time{unseen}" if unseen else "")
+
+
+def is_unseen(clock: str, *, thread_cpu_s: float, process_cpu_s: float) -> bool:
+    """Return whether a call uses threads that its clock does not see."""
+    others_s = process_cpu_s - thread_cpu_s
+    return clock == "thread_cpu" and others_s > max(2 * OTHER_THREADS * process_cpu_s, LEAST_IN_THREADS_S)
+
+
+def _waited(probe: Probe) -> float:
+    """The share of wall time without CPU time; waiting for a CPU, which others cause, is in neither."""
+    alone_s = probe["wall_s"] - probe["run_delay_s"]
+    return max(0.0, 1 - probe["process_cpu_s"] / alone_s) if alone_s > 0 else 0.0
+
+
+def _in_children(probe: Probe) -> float:
+    return probe["children_s"] / max(probe["wall_s"], probe["children_s"])

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from suite.gate.pytest_benchmark.worker_trees import digest
 from suite.gate.rules.decision import AFTER, BEFORE
+from suite.gate.workers.worker_trees import digest
 
 MOST_PATHS = 12
 KEPT = 3.0

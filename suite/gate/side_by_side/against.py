@@ -24,9 +24,9 @@ from suite.gate.side_by_side.answers import checked_ceilings
 from suite.gate.side_by_side.pairing import Expanded, check_can_be_timed, command_of, expanded_from, paired
 from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, Revisions, Tree, files_of
 from suite.gate.side_by_side.timing import Say, TimingComparison
-from suite.gate.side_by_side.worker import LEAST_SAMPLE_S
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
 from suite.gate.verdict import LATENCY, Judgement, Outcome, Verdict
+from suite.gate.workers.worker_loop import LEAST_SAMPLE_S
 from suite.records.metrics import METRICS
 
 FASTER = 4.0
@@ -47,6 +47,8 @@ class Comparison:
     before: Tree
     after: Tree
     tolerances: Tolerances
+    interpreter: str = sys.executable
+    """The Python of the workers."""
     verdicts: list[Verdict] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     code: dict[str, str] = field(default_factory=dict)
@@ -57,6 +59,9 @@ class Comparison:
     first: bool = False
     """True if the older revision ran, and had nothing of what was chosen."""
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def run(self, say: Say) -> None:
+        raise NotImplementedError
 
     def facts(self) -> dict[str, Any]:
         """Return what a judgement tells of this form of comparison alone."""
@@ -97,6 +102,9 @@ class Comparison:
     def _add(self, case: str, outcome: Outcome, reason: str, **more: Any) -> None:
         self.verdicts.append(Verdict(case=case, outcome=outcome, reason=reason, **more))
 
+    def _broken(self, case: Any, error: Exception) -> None:
+        self._add(getattr(case, "id", case), Outcome.BROKEN, str(error))
+
     def _is_nothing_judged(self, refusal: Callable[[Sequence[Verdict]], Verdict]) -> bool:
         """Whether there are verdicts and all are `unjudged`, in whose place one then refuses the whole."""
         settings = [verdict for verdict in self.verdicts if verdict.case == SETTINGS]
@@ -117,8 +125,6 @@ class RevisionComparison(Comparison):
     seconds: float
     folder: Path
     """A folder for whatever the workers print."""
-    python: str = sys.executable
-    """The interpreter of the workers."""
     installed: set[str] = field(default_factory=set)
     """Modules that cases name and that do not lie in both revisions."""
     compared: bool = False
@@ -139,7 +145,7 @@ class RevisionComparison(Comparison):
         revisions = Revisions(
             trees=(self.before.folder, self.after.folder),
             logs=self.folder,
-            python=self.python,
+            python=self.interpreter,
             older_files=files_of(self.before.folder),
         )
         if _requirements(self.before.folder) != _requirements(self.after.folder):
@@ -150,7 +156,13 @@ class RevisionComparison(Comparison):
             cases = self._cases(workers)
             if not cases and self._is_nothing_judged(self._refusal):
                 return
-            benchmarks = self._examine_all(revisions, workers, cases)
+            benchmarks: list[Benchmark] = []
+            revisions.for_each(
+                cases,
+                lambda running, case: benchmarks.extend(self._examine(revisions, running, case)),
+                self._broken,
+                workers,
+            )
             if self.verdicts and not self.compared and not self.first:  # as where all is unsupported on both sides
                 reason = "no case ran on both sides with a quantity to compare, so nothing was judged"
                 self._add("nothing", Outcome.BROKEN, reason)
@@ -243,20 +255,6 @@ class RevisionComparison(Comparison):
             f"NAME; tests that use pytest-benchmark are judged by suite gate pytest --against {self.before.side.label}"
         )
         return Verdict(case="every case", outcome=Outcome.BROKEN, reason=reason)
-
-    def _examine_all(
-        self, revisions: Revisions, workers: Sequence[WorkerClient], cases: Sequence[BenchmarkCase]
-    ) -> list[Benchmark]:
-        """The spans to be timed. A case that takes a worker down is broken; the rest go on in another."""
-        benchmarks: list[Benchmark] = []
-        for index, case in enumerate(cases):
-            try:
-                benchmarks += self._examine(revisions, workers, case)
-            except WorkerError as error:
-                self._add(case.id, Outcome.BROKEN, str(error))
-                with revisions.launched() as others:
-                    return benchmarks + self._examine_all(revisions, others, cases[index + 1 :])
-        return benchmarks
 
     def _examine(self, revisions: Revisions, workers: Sequence[WorkerClient], case: BenchmarkCase) -> list[Benchmark]:
         """Judge what needs no clock, and return the spans that are then to be timed."""

@@ -5,18 +5,22 @@ place, times that are longer than the request took. One that cannot be is refuse
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from suite.gate.side_by_side.worker_client import Spent, WorkerError
+from suite.gate.workers.worker_loop import CLOCKS
 
-CLOCKS = ("wall_s", "thread_cpu_s", "process_cpu_s")
 JUDGING = ("wall", "thread_cpu", "process_cpu", "device")
 MOST_SHOWN, MOST_SPANS = 60, 100
 ROOM, ROOM_S = 1.001, 1e-3
 """Room for the difference of two clocks that are read one after the other."""
 UNEXPLAINED, UNEXPLAINED_S, UNEXPLAINED_CALL_S = 2.5, 1e-3, 20e-6
 """CPU time that may come to a sample's calls: a first call in cold caches, the request itself, clocks of each call."""
+PROBED = ("wall_s", "thread_cpu_s", "process_cpu_s", "children_s", "run_delay_s", "calls")
+CODE = ("ran", "imported", "elsewhere", "once")
+Rule = tuple[str, Callable[[Any], bool]]
+"""What a field must be, in words, and whether a value is so."""
 
 
 class BadAnswerError(WorkerError):
@@ -28,12 +32,16 @@ def checked_sample(answer: Mapping[str, Any], spent: Spent, clock: str) -> dict[
 
     `spent`: the time that the request took by the judge's own clocks. `clock`: the one that judges.
     """
-    sample: dict[str, Any] = {name: _seconds(answer, name, is_judging=name == f"{clock}_s") for name in CLOCKS}
-    sample["device_s"] = None if answer.get("device_s") is None else _seconds(answer, "device_s", is_judging=True)
-    if sample[f"{clock}_s"] is None:
+    judging = f"{clock}_s"
+    rules = {name: JUDGED_SECONDS if name == judging else SECONDS for name in CLOCKS}
+    if answer.get("device_s") is not None:
+        rules["device_s"] = JUDGED_SECONDS
+    elif clock == "device":
         raise BadAnswerError("the worker's sample has no device_s, the clock that judges")
-    sample["involuntary_switches"] = _count(answer, "involuntary_switches", 0)
-    calls = sample["calls"] = _count(answer, "calls", 1)
+    _check("sample", answer, {**rules, "involuntary_switches": _count_from(0), "calls": _count_from(1)})
+    sample: dict[str, Any] = {"device_s": None, **{name: float(answer[name]) for name in rules}}
+    sample["involuntary_switches"] = answer["involuntary_switches"]
+    calls = sample["calls"] = answer["calls"]
     limits_s = {"wall_s": spent.wall_s, "device_s": spent.wall_s}
     if spent.cpu_s is not None:
         limits_s |= {"thread_cpu_s": spent.cpu_s, "process_cpu_s": spent.cpu_s}
@@ -65,49 +73,36 @@ def checked_build(answer: Mapping[str, Any], *, examined: bool) -> Mapping[str, 
 
     `examined`: it tells the exact quantities and the code, too.
     """
-    spans: Any = answer.get("spans")
-    clock: Any = answer.get("clock")
-    if not _are_texts(spans) or len(set(spans)) < len(spans) or len(spans) > MOST_SPANS:
-        raise _bad("build", f"spans must be a list of names, each once and at most {MOST_SPANS}", spans)
-    if clock not in (*JUDGING, *([] if spans else [None])):
-        raise _bad("build", f"clock must be one of {', '.join(JUDGING)}", clock)
+    clocks = (*JUDGING, *([] if answer.get("spans") else [None]))
+    rules: dict[str, Rule] = {
+        "spans": (f"a list of names, each once and at most {MOST_SPANS}", _are_names),
+        "clock": (f"one of {', '.join(JUDGING)}", lambda clock: clock in clocks),
+    }
     if examined:
-        readings: Any = answer.get("readings")
-        coverage: Any = answer.get("coverage")
-        if not _are_named(readings) or not all(
-            _are_named(values) and all(map(_is_number, values.values())) for values in readings.values()
-        ):
-            raise _bad("build", "readings must be numbers by span and metric", readings)
-        for name, operators in (("operators", answer.get("operators")), ("parts", answer.get("parts"))):
-            checked_operators("build", name, operators)
-        if not _are_named(coverage) or not all(
-            _is_number(share) and 0 <= share < math.inf for share in coverage.values()
-        ):
-            raise _bad("build", "coverage must be shares by span", coverage)
-        _check_code("build", answer.get("code"))
-    return answer
+        rules |= {
+            "readings": ("numbers by span and metric", _by_name(_by_name(_is_number))),
+            "operators": OPERATORS,
+            "parts": OPERATORS,
+            "coverage": ("shares by span", _by_name(lambda share: _is_number(share) and 0 <= share < math.inf)),
+            "code": FILES,
+        }
+    return _check("build", answer, rules)
 
 
 def checked_cases(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the cases of an answer to `expand`. Raises BadAnswerError."""
-    cases = answer.get("cases")
-    if not isinstance(cases, list):
-        raise _bad("expand", "cases must be a list", cases)
+    _check("expand", answer, {"cases": ("a list of cases", _list_of(lambda case: isinstance(case, dict)))})
+    cases: list[Mapping[str, Any]] = answer["cases"]
+    named = dict.fromkeys(("axes", "extras", "settings"), ("values by name", lambda value: isinstance(value, dict)))
     for case in cases:
-        if not isinstance(case, dict) or not isinstance(case.get("workload"), str):
-            raise _bad("expand", "a case must have a workload, a name", case)
-        for part in ("axes", "extras", "settings"):
-            if not _are_named(case.get(part)):
-                raise _bad("expand", f"a case's {part} must be values by name", case.get(part))
-        _check_code("expand", case.get("code"))
+        _check("expand", case, {"workload": ("a name", _is_text), **named, "code": FILES})
     return cases
 
 
 def checked_operators(request: str, name: str, operators: Any) -> Mapping[str, list[str]]:
     """Return operators by span. Raises BadAnswerError for what cannot be such."""
-    if not _are_named(operators) or not all(map(_are_texts, operators.values())):
-        raise _bad(request, f"{name} must be lists of names by span", operators)
-    return operators  # type: ignore[no-any-return]
+    checked: Mapping[str, list[str]] = _check(request, {name: operators}, {name: OPERATORS})[name]
+    return checked
 
 
 def checked_ceilings(hello: Mapping[str, Any]) -> dict[str, float]:
@@ -116,24 +111,45 @@ def checked_ceilings(hello: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(rate) for name, rate in rates.items() if _is_number(rate) and 0 < rate < math.inf}
 
 
-def _check_code(request: str, code: Any) -> None:
-    if not _are_named(code) or not all(file is None or isinstance(file, str) for file in code.values()):
-        raise _bad(request, "code must be files by module, or null", code)
+def checked_collection(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return pytest's answer to `collect`: benchmarks, what failed, and whether others were read.
+
+    Raises BadAnswerError.
+    """
+    fields = {"id": _is_text, "file": _is_text, "timer": _is_truth, "parts": _by_name(_is_text)}
+
+    def is_benchmark(value: Any) -> bool:
+        return isinstance(value, dict) and all(is_so(value.get(name)) for name, is_so in fields.items())
+
+    benchmarks = ("a list of ids, files and parts", _list_of(is_benchmark))
+    return _check("collect", answer, {"failed": TEXTS, "others": TRUTH, "benchmarks": benchmarks})
 
 
-def _seconds(answer: Mapping[str, Any], name: str, *, is_judging: bool) -> float:
-    value: Any = answer.get(name)
-    if not _is_number(value) or not math.isfinite(value) or value < 0 or (is_judging and value == 0):
-        rule = "a finite number of seconds " + ("above 0" if is_judging else "from 0 on")
-        raise _bad("sample", f"{name} must be {rule}", value)
-    return float(value)
+def checked_opening(answer: Mapping[str, Any], *, examined: bool) -> Mapping[str, Any]:
+    """Return pytest's answer to `open`: times and, where it was examined, probes and code. Raises BadAnswerError."""
+    rules: dict[str, Rule] = {**dict.fromkeys(("setup_s", "first_s", "call_s"), SECONDS), "is_set_up": TRUTH}
+
+    def is_probe(value: Any) -> bool:
+        return isinstance(value, dict) and all(_are_seconds(value.get(name)) for name in PROBED) and value["wall_s"] > 0
+
+    def is_code(value: Any) -> bool:
+        return isinstance(value, dict) and all(_by_name(_is_text)(value.get(name)) for name in CODE)
+
+    if examined:
+        rules["probes"] = (f"a list with {', '.join(PROBED)}", lambda value: bool(value) and _list_of(is_probe)(value))
+        rules |= {"code": (f"texts by name under {', '.join(CODE)}", is_code), "beside": TEXTS}
+    return _check("open", answer, rules)
 
 
-def _count(answer: Mapping[str, Any], name: str, least: int) -> int:
-    value = answer.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 1 << 53:
-        raise _bad("sample", f"{name} must be a whole number from {least} on", value)
-    return value
+def _check(request: str, answer: Mapping[str, Any], rules: Mapping[str, Rule]) -> Mapping[str, Any]:
+    """Return an answer whose fields are as the rules say. Raises BadAnswerError."""
+    for name, (rule, is_so) in rules.items():
+        value = answer.get(name)
+        if not is_so(value):
+            shown = repr(value)
+            shown = shown if len(shown) <= MOST_SHOWN else shown[:MOST_SHOWN] + "…"
+            raise BadAnswerError(f"the worker's answer to `{request}` cannot be: {name} must be {rule}; got {shown}")
+    return answer
 
 
 def _is_number(value: Any) -> bool:
@@ -144,15 +160,41 @@ def _is_number(value: Any) -> bool:
         return False
 
 
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(part, str) for part in value)
+def _are_seconds(value: Any) -> bool:
+    return _is_number(value) and 0 <= value < math.inf
 
 
-def _are_named(value: Any) -> bool:
-    return isinstance(value, dict)  # JSON has no other names than texts
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
-def _bad(request: str, rule: str, value: Any) -> BadAnswerError:
-    shown = repr(value)
-    shown = shown if len(shown) <= MOST_SHOWN else shown[:MOST_SHOWN] + "…"
-    return BadAnswerError(f"the worker's answer to `{request}` cannot be: {rule}; got {shown}")
+def _is_truth(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _list_of(is_so: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(map(is_so, value))
+
+
+def _by_name(is_so: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Whether a value is an object whose parts are so; JSON has no other names than texts."""
+    return lambda value: isinstance(value, dict) and all(map(is_so, value.values()))
+
+
+def _are_names(value: Any) -> bool:
+    return _list_of(_is_text)(value) and len(set(value)) == len(value) <= MOST_SPANS
+
+
+def _count_from(least: int) -> Rule:
+    def is_count(value: Any) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and least <= value < 1 << 53
+
+    return f"a whole number from {least} on", is_count
+
+
+SECONDS: Rule = ("a finite number of seconds from 0 on", _are_seconds)
+JUDGED_SECONDS: Rule = ("a finite number of seconds above 0", lambda value: _are_seconds(value) and value > 0)
+TRUTH: Rule = ("true or false", _is_truth)
+TEXTS: Rule = ("texts by name", _by_name(_is_text))
+FILES: Rule = ("files by module, or null", _by_name(lambda file: file is None or isinstance(file, str)))
+OPERATORS: Rule = ("lists of names by span", _by_name(_list_of(_is_text)))

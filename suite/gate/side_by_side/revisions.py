@@ -11,28 +11,30 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from suite.gate.side_by_side.answers import checked_build, checked_operators
+from suite.gate.side_by_side.worker_client import SIDES as SIDES
 from suite.gate.side_by_side.worker_client import WorkerClient, WorkerError
 from suite.gate.verdict import Side
+from suite.gate.workers import case_worker
 from suite.records.machine.git import git
 from suite.records.machine.user_cache import INDUCTOR, KERNELS
 from suite.records.numbers import bytes_iec
 from suite.records.plain_text import complain
 from suite.records.stores.store import JUDGEMENT
 
-SIDES = ("before", "after")
 FOLDERS = ("older", "newer")
 """Names of one length: by that of a path, identical Python code was seen to differ by 5 % in every launch."""
 WORKING_TREE = "working tree"
 IMPORTED, LARGE_BYTES = (".py", ".pth"), 1 << 30
 FileState = tuple[int, int, int]
-WORKER = Path(__file__).with_name("worker.py")
+T = TypeVar("T")
+WORKER = Path(case_worker.__file__)
 """The judge's own, for both sides: a worker out of the newer tree would time itself."""
 
 
@@ -68,9 +70,12 @@ def resolved(top: Path, revision: str, name: str = "against") -> str:
         named = git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", revision)
         if not named.startswith("^"):  # so git writes what is to be left out
             return git(top, "rev-parse", "--verify", "--quiet", f"{named}^{{commit}}")
-    shallow = git(top, "rev-parse", "--is-shallow-repository") == "true"
     hint = "; this clone is shallow, so fetch more of its history (in a CI checkout: fetch-depth: 0)"
-    raise ValueError(f"{name} must be a revision that git knows here; got {revision!r}{hint * shallow}")
+    raise ValueError(f"{name} must be a revision that git knows here; got {revision!r}{hint * _is_shallow(top)}")
+
+
+def _is_shallow(top: Path) -> bool:
+    return git(top, "rev-parse", "--is-shallow-repository") == "true"
 
 
 def before(top: Path, revision: str, into: Path) -> Tree:
@@ -78,9 +83,7 @@ def before(top: Path, revision: str, into: Path) -> Tree:
     commit = resolved(top, revision)
     folder = into / FOLDERS[0]
     git(top, "clone", "--quiet", "--shared", "--no-checkout", "--", str(top), str(folder))
-    if (
-        git(top, "rev-parse", "--is-shallow-repository") == "true"
-    ):  # nothing is shared, and other revisions are left out
+    if _is_shallow(top):  # nothing is shared, and other revisions are left out
         git(folder, "-c", "protocol.version=2", "fetch", "--quiet", "--depth=1", "origin", commit)
     git(folder, "checkout", "--quiet", "--detach", commit)
     if gone := git(folder, "ls-files", "--deleted"):  # where an object is damaged, git says so and still ends with 0
@@ -113,14 +116,13 @@ def files_of(tree: Path, ends: str | tuple[str, ...] = IMPORTED) -> dict[str, Fi
 
     By default of what Python imports: what a case writes beside its code, such as a cache, is its own matter.
     """
-    found = {}
+    states = {}
     for folder, folders, names in os.walk(tree):
         folders[:] = [name for name in folders if name not in (".git", "__pycache__")]
-        for name in filter(lambda name: name.endswith(ends), names):
-            path = Path(folder, name)
+        for path in (Path(folder, name) for name in names if name.endswith(ends)):
             state = path.lstat()
-            found[path.relative_to(tree).as_posix()] = (state.st_ino, state.st_size, state.st_ctime_ns)
-    return found
+            states[path.relative_to(tree).as_posix()] = (state.st_ino, state.st_size, state.st_ctime_ns)
+    return states
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,10 +157,8 @@ class Revisions:
         """
         self.check_older_files()
         with ExitStack() as stack:
-            started = {
-                side: stack.enter_context(self.start(side))
-                for side in ([0] if self.in_one_process else [first, 1 - first])
-            }
+            order = [0] if self.in_one_process else [first, 1 - first]
+            started = {side: stack.enter_context(self.start(side)) for side in order}
             for side, worker in started.items():
                 try:
                     worker.greet()
@@ -166,6 +166,30 @@ class Revisions:
                     raise WorkerError(f"{SIDES[side]}: {error}") from error
             yield [started[0], started[0 if self.in_one_process else 1]]
         self.check_older_files()
+
+    def for_each(
+        self,
+        items: Sequence[T],
+        do: Callable[[Sequence[WorkerClient], T], None],
+        failed: Callable[[T, Exception], None],
+        workers: Sequence[WorkerClient] | None = None,
+        errors: tuple[type[Exception], ...] = (WorkerError,),
+    ) -> None:
+        """Do something with each item. One at which an error ends it is told, and the rest goes on in fresh workers.
+
+        `workers`: those to begin with, where some run already.
+        """
+        left = list(items)
+        while left:
+            with nullcontext(workers) if workers else self.launched() as running:
+                while left:
+                    item = left.pop(0)
+                    try:
+                        do(running, item)
+                    except errors as error:
+                        failed(item, error)
+                        workers = None
+                        break
 
     def check_older_files(self) -> None:
         """Raise WorkerError where the older tree's code is another by now, as the newer one's could make it slower."""

@@ -1,11 +1,14 @@
 """Rounds of samples, one from each side in random order, and the state of the machine meanwhile."""
 
+import csv
+import gzip
+import io
 import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
@@ -15,13 +18,16 @@ import pynvml
 
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_ROUNDS, Benchmark, Sample
 from suite.gate.side_by_side.answers import UNEXPLAINED, BadAnswerError, checked_sample, unexplained
-from suite.gate.side_by_side.csv_table import CsvTable
 from suite.gate.side_by_side.revisions import SIDES, key_of
-from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
+from suite.gate.side_by_side.worker_client import (
+    ANY_ERROR,
+    WorkerClient,
+)
 from suite.records.machine.nvml import ShownGpu, find_gpus
 
 T = TypeVar("T")
 PRESSURE = Path("/proc/pressure/cpu")
+SAMPLES, SURROUNDINGS = "rounds.csv.gz", "surroundings.csv.gz"
 
 
 class BrokenSampleError(Exception):
@@ -53,8 +59,16 @@ class Surroundings:
     gpu_event_reasons: int | None
 
 
-SAMPLES = CsvTable(name="rounds.csv.gz", row=Sample)
-SURROUNDINGS = CsvTable(name="surroundings.csv.gz", row=Surroundings)
+def csv_table(row: type, rows: Sequence[Any]) -> bytes:
+    """Write rows, instances of the dataclass `row`, as gzipped CSV: whoever only gates installs no Arrow.
+
+    Numbers have all their digits, so that they come back as they were; an empty cell is a null.
+    """
+    text, columns = io.StringIO(newline=""), [column.name for column in fields(row)]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([getattr(row, name) for name in columns] for row in rows)
+    return gzip.compress(text.getvalue().encode(), mtime=0)  # without the time, so that equal rows make equal files
 
 
 @dataclass(kw_only=True)
@@ -118,21 +132,14 @@ class Rounds:
                     f"the worker tells {benchmark.column} of {sample[benchmark.column]:.3g}, and no machine does the "
                     f"work of {benchmark.span} in less than {self.least_s[benchmark]:.3g} s"
                 )
-        except (WorkerError, FailedError, UnsupportedHereError) as error:
+        except ANY_ERROR as error:
             self._number += 1  # what it had of this round stays
             is_disbelieved = isinstance(error, BadAnswerError)
             raise BrokenSampleError(benchmark.case, f"{SIDES[side]}: {error}", is_disbelieved=is_disbelieved) from error
         if benchmark.clock != "device":  # where a call does every span of its case
             self._unexplained.setdefault((benchmark, side), []).append(unexplained(sample, spent))
-        return Sample(
-            launch=self.launches,
-            round=self._number,
-            case=benchmark.case,
-            span=benchmark.span,
-            arm=side,
-            position=position,
-            **sample,
-        )
+        place = {"launch": self.launches, "round": self._number, "arm": side, "position": position}
+        return Sample(case=benchmark.case, span=benchmark.span, **place, **sample)
 
     def _check_cpu_time(self, benchmarks: Sequence[Benchmark]) -> None:
         """Raise BrokenSampleError where a worker used far more CPU time than its samples of this launch tell.

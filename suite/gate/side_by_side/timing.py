@@ -21,8 +21,8 @@ from suite.gate.rules.decision import (
 )
 from suite.gate.rules.tolerances import Tolerance, Tolerances
 from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, Revisions
-from suite.gate.side_by_side.rounds import SAMPLES, SURROUNDINGS, BrokenSampleError, Rounds
-from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
+from suite.gate.side_by_side.rounds import SAMPLES, SURROUNDINGS, BrokenSampleError, Rounds, Surroundings, csv_table
+from suite.gate.side_by_side.worker_client import ANY_ERROR, WorkerClient, WorkerError
 from suite.gate.verdict import LATENCY, Outcome, Verdict
 from suite.statistics.launches import Effect
 
@@ -111,27 +111,27 @@ class TimingComparison:
 
     def verdicts(self) -> list[Verdict]:
         """Return the verdict on each benchmark and on each case that broke."""
-        closed = self.decisions.close(self.rounds.samples)
-        by_wall = effects_of(self.rounds.samples, self.decisions.benchmarks, "wall_s")
-        timed = [
-            self._verdict(benchmark, closed.get(benchmark), by_wall.get(benchmark, (None,))[0])
-            for benchmark in self.decisions.benchmarks
-        ]
-        walls = log_ratios(self.rounds.samples, self.decisions.benchmarks, "wall_s")
-        timed = [
-            _with_waiting(verdict, cautious_effect(walls[benchmark])) if benchmark in walls else verdict
-            for verdict, benchmark in zip(timed, self.decisions.benchmarks, strict=True)
-        ]
-        return timed + [
+        samples, benchmarks = self.rounds.samples, self.decisions.benchmarks
+        closed, by_wall = self.decisions.close(samples), effects_of(samples, benchmarks, "wall_s")
+        walls, verdicts = log_ratios(samples, benchmarks, "wall_s"), []
+        for benchmark in benchmarks:
+            verdict = self._verdict(benchmark, closed.get(benchmark), by_wall.get(benchmark, (None,))[0])
+            if benchmark in walls:
+                verdict = _with_waiting(verdict, cautious_effect(walls[benchmark]))
+            verdicts.append(verdict)
+        return verdicts + [
             Verdict(case=case, outcome=Outcome.BROKEN, reason=f"failed while it was timed: {reason}")
             for case, reason in self.broken.items()
         ]
 
     def tables(self) -> dict[str, bytes]:
         """Return every sample and the state of the machine beside it, as files by name; none before the first."""
-        samples, surroundings = self.rounds.samples, self.rounds.surroundings
-        tables = {SAMPLES.name: SAMPLES.content(samples), SURROUNDINGS.name: SURROUNDINGS.content(surroundings)}
-        return tables if samples else {}
+        if not self.rounds.samples:
+            return {}
+        return {
+            SAMPLES: csv_table(Sample, self.rounds.samples),
+            SURROUNDINGS: csv_table(Surroundings, self.rounds.surroundings),
+        }
 
     def _build(self, workers: Sequence[WorkerClient]) -> None:
         open_cases = {benchmark.case for benchmark in self.decisions.open}
@@ -140,7 +140,7 @@ class TimingComparison:
             for side in (first, 1 - first) if case.id in open_cases else ():
                 try:
                     self.revisions.build(workers, case, side, examine=False)
-                except (WorkerError, FailedError, UnsupportedHereError) as error:
+                except ANY_ERROR as error:
                     raise BrokenSampleError(case.id, f"{SIDES[side]}: {error}") from error
 
     def _recheck_some(self, workers: Sequence[WorkerClient]) -> None:
@@ -160,11 +160,12 @@ class TimingComparison:
             for side in (BEFORE, AFTER):
                 try:
                     self.recheck(self.revisions, workers, case, side)
-                except (FailedError, UnsupportedHereError) as error:
-                    self._leave_out(BrokenSampleError(case.id, f"{SIDES[side]}: checked again: {error}"))
-                except WorkerError as error:
-                    self._leave_out(BrokenSampleError(case.id, f"{SIDES[side]}: {error}"))
-                    return
+                except ANY_ERROR as error:
+                    is_dead = isinstance(error, WorkerError)
+                    again = "" if is_dead else "checked again: "
+                    self._leave_out(BrokenSampleError(case.id, f"{SIDES[side]}: {again}{error}"))
+                    if is_dead:
+                        return
 
     def _leave_out(self, broken: BrokenSampleError) -> None:
         self.broken[broken.case] = broken.reason

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import psutil
 
-from suite.gate.side_by_side.worker import PROTOCOL
+from suite.gate.workers.worker_loop import PROTOCOL
 
 LONGEST_ANSWER_S = 600.0
 LONGEST_COMPLAINT, LONGEST_LINE = 600, 80
@@ -44,6 +44,11 @@ class UnsupportedHereError(Exception):
 
 class FailedError(Exception):
     """A case that failed; its worker lives on."""
+
+
+ANY_ERROR = (WorkerError, FailedError, UnsupportedHereError)
+SIDES = ("before", "after")
+Check = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +79,6 @@ class WorkerClient:
         command: Sequence[str | Path],
         tree: Path,
         log: Path,
-        protocol: int = PROTOCOL,
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Start it. `greet` waits for its first answer, `hello`, so that two can start at once.
@@ -82,9 +86,10 @@ class WorkerClient:
         `command`: a Python, its options, the worker's script and its arguments. `log`: a file for whatever it prints.
         `environment`: variables that hold whatever the user has said.
         """
-        self._protocol = protocol
         self.hello: Mapping[str, Any] = {}
         """The worker's first answer."""
+        self.collection: Mapping[str, Any] = {}
+        """What pytest collected, where it is the worker."""
         self._log = log
         with log.open("wb") as stderr:
             self._process = subprocess.Popen(
@@ -155,14 +160,14 @@ class WorkerClient:
         hello = self._received()
         if "error" in hello:
             raise WorkerError(f"the worker cannot start: {_clipped(hello['error'])}")
-        if hello.get("protocol") != self._protocol or hello["protocol"] is True:
+        if hello.get("protocol") != PROTOCOL or hello["protocol"] is True:
             spoken = _clipped(repr(hello.get("protocol")))
-            raise WorkerError(f"the worker speaks protocol {spoken}, this gate {self._protocol}")
+            raise WorkerError(f"the worker speaks protocol {spoken}, this gate {PROTOCOL}")
         self.hello = hello
         return hello
 
     def ask(self, do: str, **arguments: Any) -> Mapping[str, Any]:
-        """Send a request and return the answer.
+        """Send a request and return its answer.
 
         Raises UnsupportedHereError or FailedError for what the worker says of a case, WorkerError when it is gone.
         """
@@ -265,6 +270,20 @@ class WorkerClient:
     def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
         assert pipe is not None
         return pipe
+
+
+def ask_both(
+    workers: Sequence[WorkerClient], do: str, check: Check = lambda answer: answer, **arguments: Any
+) -> list[Mapping[str, Any]]:
+    """Ask both sides at once for what is not timed. Raises as WorkerClient.ask, with the side before the reason."""
+    answers = []
+    for request in (lambda worker: worker.begin(do, **arguments), lambda worker: check(worker.answer())):
+        for side, worker in zip(SIDES, workers, strict=True):
+            try:
+                answers.append(request(worker))
+            except ANY_ERROR as error:
+                raise type(error)(f"{side}: {error}") from error
+    return answers[len(SIDES) :]
 
 
 def _clipped(told: Any) -> str:

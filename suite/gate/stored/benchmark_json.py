@@ -2,7 +2,7 @@
 
 The rounds of one run share its process and its hour, and so are no repeats of each other: what the next run of the same
 code would give can be told from several runs alone. Summaries are refused, since a median of anything but the raw data
-may be one of other rounds, or of none.
+may be one of other rounds, or of none. A history takes them (history/sources.py), which sees how its points scatter.
 
 A file may be anybody's. Its size, its containers and its values are bounded; it is plain JSON, and nothing of it is
 run. The host's name is compared and never told.
@@ -19,13 +19,22 @@ from statistics import median
 from typing import Any
 
 from suite.configuration.untrusted import parse_json
-from suite.gate.rules.acceptances import apply_file
-from suite.gate.rules.multiple_testing import ALPHA, Change, judge_together
+from suite.gate.rules.multiple_testing import Change
 from suite.gate.rules.tolerances import Tolerances
-from suite.gate.stored.case import BASELINE, CANDIDATE, FEWEST_RUNS, broken_verdict, compare_times, side
+from suite.gate.stored.case import (
+    BASELINE,
+    CANDIDATE,
+    COPIED,
+    FEWEST_RUNS,
+    OVERLAPPING,
+    broken_verdict,
+    compare_times,
+    side,
+    stored_judgement,
+)
 from suite.gate.verdict import LATENCY, Judgement, Outcome, Side, Verdict
 from suite.records.record import RECORD, CorruptRecordError
-from suite.records.stores.store import JUDGEMENT, read_file
+from suite.records.stores.store import JUDGEMENT, LETTER_BYTES, VALUE_BYTES, Room, read_file
 from suite.records.stores.walk import Damage, folders_below
 
 SUFFIX = ".json"
@@ -50,7 +59,7 @@ UNKNOWN = "not recorded"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Timed:
+class TimedBenchmark:
     """One benchmark of one file."""
 
     median_s: float
@@ -60,30 +69,38 @@ class Timed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class BenchmarkRun:
     """One file: a run of some benchmarks."""
 
     name: str
     facts: Mapping[str, str | None]
     host: str
+    machine: str
+    """The processor's name."""
+    machine_id: str
+    """Tells machines apart, and holds no host's name."""
     commit: str | None
     dirty: bool
     at: str
-    timed: Mapping[str, Timed]
+    timed: Mapping[str, TimedBenchmark]
     impossible: Mapping[str, str]
     """Why the times of a benchmark cannot be used, by its name."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Runs:
+class BenchmarkRuns:
     """The files of one side."""
 
     label: str
-    runs: Sequence[Run] = ()
+    runs: Sequence[BenchmarkRun] = ()
     """Oldest first."""
     broken: Sequence[str] = field(default_factory=list)
     """A sentence for each that cannot be read, or that is not there."""
     files: frozenset[str] = frozenset()
+
+    @property
+    def names(self) -> set[str]:
+        return {name for run in self.runs for name in (*run.timed, *run.impossible)}
 
 
 def holds_benchmarks(path: Path) -> bool:
@@ -107,40 +124,55 @@ def judge_benchmarks(
 
     `accepted`: a file of acceptances.
     """
-    before, after = read_runs(baseline), read_runs(candidate)
-    verdicts = [broken_verdict(BASELINE, reason) for reason in before.broken]
-    verdicts += [broken_verdict(CANDIDATE, reason) for reason in after.broken]
+    sides = read_runs(baseline), read_runs(candidate)
+    before, after = sides
+    verdicts = [
+        broken_verdict(role, reason)
+        for role, runs in zip((BASELINE, CANDIDATE), sides, strict=True)
+        for reason in runs.broken
+    ]
     if before.files & after.files:
-        verdicts.append(
-            broken_verdict(CANDIDATE, "baseline and candidate overlap, so runs would be compared with themselves")
-        )
-    found = list(_found(before.runs, after.runs)) if before.runs and after.runs else []
-    changes = [judged for judged in found if isinstance(judged, Change)]
-    verdicts += [judged for judged in found if isinstance(judged, Verdict)]
-    verdicts += judge_together(changes, tolerances)
-    if before.runs and after.runs and not _names(before.runs) & _names(after.runs):
+        verdicts.append(broken_verdict(CANDIDATE, OVERLAPPING))
+    are_both = bool(before.runs and after.runs)
+    judged = list(_judge_all(before, after)) if are_both else []
+    verdicts += [verdict for verdict in judged if isinstance(verdict, Verdict)]
+    if are_both and not before.names & after.names:
         verdicts.append(broken_verdict("nothing", "no benchmark stands on both sides, so nothing was judged"))
-    verdicts, warnings = apply_file(verdicts, accepted, today or datetime.date.today())
-    return Judgement(
-        form="stored",
-        before=_side(before),
-        after=_side(after),
-        verdicts=verdicts,
-        differences=_differences(before.runs, after.runs),
-        warnings=[*_left_out(before.runs, after.runs), *warnings],
+    newest = after.runs[-1] if after.runs else None
+    usable = [run for run in before.runs if newest and not _obstacles(run, newest)]
+    left_out = len(before.runs) - len(usable)
+    differences = {}
+    if newest and before.runs:
+        old = [*before.runs, *usable][-1]  # the newest that can be compared, or the newest
+        differences = {name: [old.facts[name], fact] for name, fact in newest.facts.items() if old.facts[name] != fact}
+    return stored_judgement(
+        _side(before),
+        _side(after),
+        verdicts,
+        [change for change in judged if isinstance(change, Change)],
+        differences=differences,
+        warnings=[
+            f"{left_out} of {len(before.runs)} stored files are of another machine or Python than the candidate, and "
+            "left out"
+        ]
+        if newest and usable and left_out
+        else [],
         facts={
-            "started_at": after.runs[-1].at if after.runs else "",
-            "floor": tolerances.default_minimum_effect,
-            "target": tolerances.default_equivalence_margin,
-            "alpha": ALPHA,
-            "fewest_stored_runs": FEWEST_RUNS,
-            "machine": (after.runs[-1].facts["cpu"] or "") if after.runs else "",
+            "started_at": newest.at if newest else "",
+            "machine": newest.machine if newest else "",
         },
+        tolerances=tolerances,
+        accepted=accepted,
+        today=today,
         inconclusive_fails=inconclusive_fails,
     )
 
 
-def read_runs(paths: Sequence[Path]) -> Runs:
+def _side(runs: BenchmarkRuns) -> Side:
+    return side(runs.label, [run.commit for run in runs.runs], [run.dirty for run in runs.runs])
+
+
+def read_runs(paths: Sequence[Path]) -> BenchmarkRuns:
     """Read every file that the paths name, or that lies in their folders. Nothing found there raises."""
     broken: list[str] = []
     files: dict[str, Path] = {}
@@ -155,9 +187,11 @@ def read_runs(paths: Sequence[Path]) -> Runs:
             runs.append(read_run(file))
         except CorruptRecordError as error:
             broken.append(f"{file.name}: {error}")
-    label = _name(paths[0]) if len(paths) == 1 else f"{len(files)} files"
-    return Runs(
-        label=label, runs=sorted(runs, key=lambda run: (run.at, run.name)), broken=broken, files=frozenset(files)
+    return BenchmarkRuns(
+        label=_name(paths[0]) if len(paths) == 1 else f"{len(files)} files",
+        runs=sorted(runs, key=lambda run: (run.at, run.name)),
+        broken=broken,
+        files=frozenset(files),
     )
 
 
@@ -166,49 +200,56 @@ def _name(path: Path) -> str:
     return Path(os.path.realpath(path)).name
 
 
-def _files_of(path: Path, broken: list[str]) -> Iterator[Path]:
+def _files_of(path: Path, broken: list[str]) -> list[Path]:
     if not path.is_dir():
-        yield path
-        return
+        return [path]
     damaged: list[Damage] = []
-    found = [
+    files = [
         folder / name
         for folder, names in folders_below(path, damaged)
         for name in sorted(names)
         if name.endswith(SUFFIX)
     ]
     broken += [f"{damage.folder.name}: {damage.reason}" for damage in damaged]
-    if not found:
+    if not files:
         broken.append(f"{_name(path)} holds no file that ends with {SUFFIX}")
-    yield from found
+    return files
 
 
-def read_run(path: Path) -> Run:
-    """Read one file. Raises CorruptRecordError, with what is wrong, for one that cannot be judged by."""
+def read_run(path: Path, *, room: Room | None = None, needs_data: bool = True) -> BenchmarkRun:
+    """Read one file. Raises CorruptRecordError, with what is wrong, for one that cannot be judged by.
+
+    `needs_data`: a summary is refused, and what cannot be read as raw data; else medians do, of any version.
+    """
     text = read_file(path, LARGEST_BYTES, may_be_link=True)
     try:
-        content, _ = parse_json(text, most_values=MOST_VALUES, most_containers=MOST_CONTAINERS)
+        content, values = parse_json(text, most_values=MOST_VALUES, most_containers=MOST_CONTAINERS)
     except ValueError as error:
         raise CorruptRecordError(f"it {error}") from error
+    if room is not None:
+        room.take(VALUE_BYTES * values + LETTER_BYTES * len(text))
     benchmarks = content.get("benchmarks") if isinstance(content, dict) else None
     if not isinstance(benchmarks, list) or not all(isinstance(benchmark, dict) for benchmark in benchmarks):
         raise CorruptRecordError("it is no file of pytest-benchmark, which has a list of benchmarks")
     version = content.get("version")
-    if not isinstance(version, str) or not version.startswith(VERSIONS):
+    if needs_data and not (isinstance(version, str) and version.startswith(VERSIONS)):
         raise CorruptRecordError(f"it must be of pytest-benchmark 4 or 5; got {str(version)[:20]!r}")
     if not benchmarks:
         raise CorruptRecordError("it holds no benchmark: they were disabled, skipped, or failed")
-    timed, impossible = _benchmarks(benchmarks)
+    timed, impossible = _benchmarks(benchmarks, needs_data=needs_data)
     machine, commit = (_object(content, name) for name in ("machine_info", "commit_info"))
     cpu = _object(machine, "cpu")
-    facts = {"cpu": _text(cpu.get("brand_raw", cpu.get("brand")))}
-    facts |= {name: _text(machine.get(name)) for name in (*FACTS, *SHOWN) if name != "cpu"}
-    known = _text(commit.get("id"))
-    return Run(
+    model = _text(cpu.get("brand_raw", cpu.get("brand")))
+    told = [machine.get(name) for name in ("node", "processor", "machine", "system")]
+    identity = json.dumps([*told, model, cpu.get("count")], default=str)
+    id = _text(commit.get("id"))
+    return BenchmarkRun(
         name=path.name,
-        facts=facts,
+        facts={"cpu": model} | {name: _text(machine.get(name)) for name in (*FACTS, *SHOWN) if name != "cpu"},
         host=_text(machine.get("node")) or "",
-        commit=None if known in ("unversioned", "unknown") else known,
+        machine=model or _text(machine.get("processor")) or "",
+        machine_id=hashlib.sha256(identity.encode()).hexdigest()[:16],
+        commit=None if id in ("unversioned", "unknown") else id,
         dirty=commit.get("dirty") is True,
         at=_text(content.get("datetime")) or "",
         timed=timed,
@@ -216,8 +257,10 @@ def read_run(path: Path) -> Run:
     )
 
 
-def _benchmarks(benchmarks: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Timed], dict[str, str]]:
-    timed: dict[str, Timed] = {}
+def _benchmarks(
+    benchmarks: Sequence[Mapping[str, Any]], *, needs_data: bool
+) -> tuple[dict[str, TimedBenchmark], dict[str, str]]:
+    timed: dict[str, TimedBenchmark] = {}
     impossible: dict[str, str] = {}
     for benchmark in benchmarks:
         name = _text(benchmark.get("fullname"))
@@ -226,16 +269,17 @@ def _benchmarks(benchmarks: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Time
         if name in timed or name in impossible:
             raise CorruptRecordError(f"{name[:80]!r} stands in it twice")
         stats = _object(benchmark, "stats")
-        if "data" not in stats:
+        if needs_data and "data" not in stats:
             raise CorruptRecordError(
                 "it holds no raw data, and a summary is not judged: save it with --benchmark-json, or with "
                 "--benchmark-save-data beside --benchmark-save or --benchmark-autosave"
             )
-        if problem := _problem(stats["data"]):
+        data = stats["data"] if needs_data else [stats.get("median")]
+        if problem := _problem(data):
             impossible[name] = problem
             continue
-        data_s = list(map(float, stats["data"]))
-        timed[name] = Timed(
+        data_s = list(map(float, data))
+        timed[name] = TimedBenchmark(
             median_s=median(data_s),
             timer=_text(_object(benchmark, "options").get("timer")) or "",
             digest=hashlib.sha256(json.dumps(data_s).encode()).digest(),
@@ -255,18 +299,18 @@ def _problem(data: Any) -> str:
     return ""
 
 
-def _found(before: Sequence[Run], after: Sequence[Run]) -> Iterator[Verdict | Change]:
-    newest = after[-1]
-    if others := [run for run in after if _differing(run, newest) or run.host != newest.host]:
+def _judge_all(before: BenchmarkRuns, after: BenchmarkRuns) -> Iterator[Verdict | Change]:
+    newest = after.runs[-1]
+    if others := [run for run in after.runs if _differing(run, newest) or run.host != newest.host]:
         reason = "the candidate's own files are of several machines or Pythons, and are no runs of one thing"
         yield Verdict(case=others[0].name, outcome=Outcome.INCOMPARABLE, reason=reason, metric=LATENCY)
         return
-    usable = [run for run in before if not _obstacles(run, newest)]
-    for name in dict.fromkeys(name for run in (*before, *after) for name in (*run.timed, *run.impossible)):
-        yield _judged(name, before, usable, after)
+    every = (*before.runs, *after.runs)
+    for name in dict.fromkeys(name for run in every for name in (*run.timed, *run.impossible)):
+        yield _judge_one(name, before.runs, after.runs)
 
 
-def _judged(name: str, before: Sequence[Run], usable: Sequence[Run], after: Sequence[Run]) -> Verdict | Change:
+def _judge_one(name: str, before: Sequence[BenchmarkRun], after: Sequence[BenchmarkRun]) -> Verdict | Change:
     def verdict(outcome: Outcome, reason: str) -> Verdict:
         return Verdict(case=name, metric=LATENCY, outcome=outcome, reason=reason)
 
@@ -274,27 +318,32 @@ def _judged(name: str, before: Sequence[Run], usable: Sequence[Run], after: Sequ
         for run in runs:
             if problem := run.impossible.get(name):
                 return verdict(Outcome.BROKEN, f"{role} file {run.name} {problem}")
-    stored = [run for run in before if name in run.timed]
+    stored, newest = [run for run in before if name in run.timed], after[-1]
     now = [run.timed[name] for run in after if name in run.timed]
     if not now:
         return verdict(Outcome.MISSING, f"it is in {len(stored)} stored runs, and in no file of the candidate")
     if not stored:
         return verdict(Outcome.NEW, "it is in no stored run, so there is nothing to compare with")
-    alike = {run.timed[name].digest: run for run in usable if name in run.timed}  # a run that was copied counts once
+    # A run that was copied counts once.
+    alike = {run.timed[name].digest: run for run in stored if not _obstacles(run, newest)}
     if not alike:
-        return verdict(
-            Outcome.INCOMPARABLE, f"times are not comparable: {'; '.join(_obstacles(stored[-1], after[-1]))}"
-        )
+        reason = f"times are not comparable: {'; '.join(_obstacles(stored[-1], newest))}"
+        return verdict(Outcome.INCOMPARABLE, reason)
     if any(timed.digest in alike for timed in now):
-        return verdict(Outcome.INCOMPARABLE, "the candidate is a stored run, to the last digit: nothing new was timed")
+        return verdict(Outcome.INCOMPARABLE, COPIED)
     timers = {timed.timer for timed in now}
     timed_alike = [run for run in alike.values() if {run.timed[name].timer} == timers]
     if not timed_alike:
         theirs = ", ".join(sorted({run.timed[name].timer or UNKNOWN for run in alike.values()}))
         ours = ", ".join(sorted(timer or UNKNOWN for timer in timers))
         return verdict(Outcome.INCOMPARABLE, f"times are not comparable: timer: {theirs} before, {ours} now")
-    drawn_s = _draws_s(name, timed_alike, after[-1].host)
-    if drawn_s is None:
+    by_host: dict[str, list[float]] = {}
+    for run in timed_alike:
+        by_host.setdefault(run.host, []).append(run.timed[name].median_s)
+    drawn_s = by_host.get(newest.host, [])
+    if len(drawn_s) < FEWEST_RUNS <= len(by_host):  # one time for each of so many hosts
+        drawn_s = list(map(median, by_host.values()))
+    if not drawn_s:
         reason = (
             f"the stored runs are of fewer than {FEWEST_RUNS} other hosts, so their spread does not tell how hosts "
             "differ, even where the CPU's model is the same"
@@ -309,61 +358,23 @@ def _judged(name: str, before: Sequence[Run], usable: Sequence[Run], after: Sequ
     return compare_times(name, "", drawn_s, [timed.median_s for timed in now], timers.pop())
 
 
-def _draws_s(name: str, runs: Sequence[Run], host: str) -> list[float] | None:
-    """A time for each stored run of this host; where they are too few, one for each of enough hosts.
-
-    None where the host has no stored run and the others are too few.
-    """
-    by_host: dict[str, list[float]] = {}
-    for run in runs:
-        by_host.setdefault(run.host, []).append(run.timed[name].median_s)
-    own = by_host.get(host, [])
-    if len(own) < FEWEST_RUNS <= len(by_host):
-        return list(map(median, by_host.values()))
-    return own or None
-
-
-def _obstacles(before: Run, after: Run) -> list[str]:
+def _obstacles(before: BenchmarkRun, after: BenchmarkRun) -> list[str]:
     """Why times of these two cannot be compared, a phrase each."""
-    found = [
+    differing = [
         f"{FACTS[name]}: {before.facts[name] or UNKNOWN} before, {after.facts[name] or UNKNOWN} now"
         for name in _differing(before, after)
     ]
     unknown = [FACTS[name] for name in ("cpu", "python_version") if not before.facts[name] and not after.facts[name]]
-    return [*found, *(f"{label}: {UNKNOWN}" for label in unknown)]
+    return [*differing, *(f"{label}: {UNKNOWN}" for label in unknown)]
 
 
-def _differing(before: Run, after: Run) -> list[str]:
+def _differing(before: BenchmarkRun, after: BenchmarkRun) -> list[str]:
     return [name for name in FACTS if before.facts[name] != after.facts[name]]
 
 
-def _differences(before: Sequence[Run], after: Sequence[Run]) -> dict[str, list[Any]]:
-    """The facts that differ between the newest stored run that can be compared, or the newest, and the last."""
-    if not before or not after:
-        return {}
-    new = after[-1]
-    old = next((run for run in reversed(before) if not _obstacles(run, new)), before[-1])
-    return {name: [old.facts[name], new.facts[name]] for name in new.facts if old.facts[name] != new.facts[name]}
-
-
-def _left_out(before: Sequence[Run], after: Sequence[Run]) -> list[str]:
-    left = sum(bool(_obstacles(run, after[-1])) for run in before) if after else 0
-    if left in (0, len(before)):
-        return []
-    return [f"{left} of {len(before)} stored files are of another machine or Python than the candidate, and left out"]
-
-
-def _names(runs: Sequence[Run]) -> set[str]:
-    return {name for run in runs for name in (*run.timed, *run.impossible)}
-
-
-def _side(runs: Runs) -> Side:
-    return side(runs.label, [run.commit for run in runs.runs], [run.dirty for run in runs.runs])
-
-
 def _object(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = content.get(name)
-    return found if isinstance(found, dict) else {}
+    value = content.get(name)
+    return value if isinstance(value, dict) else {}
 
 
 def _text(value: Any) -> str | None:

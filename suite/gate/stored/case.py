@@ -8,18 +8,21 @@ Hours differ as few normal numbers do: most are alike, and now and then one is f
 such an hour, so that it takes all timings of a judgement to tell how far the next may lie: rules/multiple_testing.py.
 """
 
+import datetime
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from suite.gate.rules.acceptances import apply_file
 from suite.gate.rules.exact import exact_of_record, judge_exact
 from suite.gate.rules.fingerprint import changed_settings, differences, surroundings
-from suite.gate.rules.multiple_testing import HEAVIEST_TAILS, Change
+from suite.gate.rules.multiple_testing import ALPHA, HEAVIEST_TAILS, Change, judge_together
 from suite.gate.rules.tolerances import Tolerances
-from suite.gate.verdict import LATENCY, Outcome, Side, Verdict
+from suite.gate.verdict import LATENCY, Judgement, Outcome, Side, Verdict
 from suite.records.metrics import METRICS
 from suite.records.numbers import seconds
 from suite.records.record import Record, Status
@@ -27,12 +30,14 @@ from suite.records.record import Record, Status
 BASELINE, CANDIDATE = "baseline", "candidate"
 ALWAYS_BAD = (Status.FAILED, Status.INCORRECT, Status.OUT_OF_MEMORY)
 """They stay bad when the same code succeeds in another run: what comes and goes is not sound."""
+OVERLAPPING = "baseline and candidate overlap, so runs would be compared with themselves"
+COPIED = "the candidate is a stored run, to the last digit: nothing new was timed"
 FEWEST_RUNS = 5
 """With fewer, their standard deviation is often by chance a small part of what hours differ by."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class StoredRun:
     """A stored record and its place."""
 
     record: Record
@@ -41,7 +46,7 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class CaseJudgement:
     """Verdicts that stand, and quantities that are tested together with those of all other cases."""
 
     verdicts: Sequence[Verdict] = ()
@@ -85,18 +90,52 @@ def compare_times(case: str, span: str, stored_s: Sequence[float], candidate_s: 
     )
 
 
-def judge_case(case: str, old: Sequence[Run], new: Sequence[Run], tolerances: Tolerances) -> Found:
+def stored_judgement(
+    before: Side,
+    after: Side,
+    verdicts: Sequence[Verdict],
+    changes: Sequence[Change],
+    *,
+    differences: Mapping[str, Sequence[Any]],
+    warnings: Sequence[str],
+    facts: Mapping[str, Any],
+    tolerances: Tolerances,
+    accepted: Path | None,
+    today: datetime.date | None,
+    inconclusive_fails: bool,
+) -> Judgement:
+    """Test all changes together and let pass what a file of acceptances says."""
+    judged = [*verdicts, *judge_together(changes, tolerances)]
+    judged, more = apply_file(judged, accepted, today or datetime.date.today())
+    return Judgement(
+        form="stored",
+        before=before,
+        after=after,
+        verdicts=judged,
+        differences=differences,
+        warnings=[*warnings, *more],
+        facts={
+            "floor": tolerances.default_minimum_effect,
+            "target": tolerances.default_equivalence_margin,
+            "alpha": ALPHA,
+            "fewest_stored_runs": FEWEST_RUNS,
+            **facts,
+        },
+        inconclusive_fails=inconclusive_fails,
+    )
+
+
+def judge_case(case: str, old: Sequence[StoredRun], new: Sequence[StoredRun], tolerances: Tolerances) -> CaseJudgement:
     """Judge a case. Both sides are oldest first; one of them may be empty."""
     new = counting(new)
-    broken = [*unsound(case, BASELINE, old), *unsound(case, CANDIDATE, new)]
-    if broken:
-        return Found(verdicts=broken)
+    if broken := [*unsound(case, BASELINE, old), *unsound(case, CANDIDATE, new)]:
+        return CaseJudgement(verdicts=broken)
     if not ran(old) or not ran(new):
-        return Found(verdicts=[presence(case, old, new)])
+        return CaseJudgement(verdicts=[presence(case, old, new)])
     return _judge_pair(case, ok_records(old), ok_records(new), tolerances)
 
 
-def _judge_pair(case: str, old: Sequence[Record], new: Sequence[Record], tolerances: Tolerances) -> Found:
+def _judge_pair(case: str, old: Sequence[Record], new: Sequence[Record], tolerances: Tolerances) -> CaseJudgement:
     """Judge the newest record by the newest stored one, if possible one that times may be compared with."""
     after = new[-1]
     usable = [record for record in old if not obstacles(record, after)]
@@ -105,14 +144,14 @@ def _judge_pair(case: str, old: Sequence[Record], new: Sequence[Record], toleran
     try:
         exact = judge_exact(case, exact_of_record(before), exact_of_record(after), tolerances)
     except ValueError as error:
-        return Found(verdicts=[Verdict(case=case, outcome=Outcome.BROKEN, reason=str(error))])
+        return CaseJudgement(verdicts=[Verdict(case=case, outcome=Outcome.BROKEN, reason=str(error))])
     exact = [replace(verdict, notes=[*verdict.notes, *in_the_way]) for verdict in exact]
     times = list(_judge_times(case, usable, before, new, in_the_way))
     comparisons = [time for time in times if isinstance(time, Change)]
     verdicts = [*exact, *(time for time in times if isinstance(time, Verdict))]
     if not verdicts and not comparisons:
         verdicts = [Verdict(case=case, outcome=Outcome.BROKEN, reason="neither run holds anything that can be judged")]
-    return Found(
+    return CaseJudgement(
         verdicts=verdicts,
         tested=comparisons,
         pairs=[(before, after)] if exact or comparisons else [],
@@ -141,18 +180,19 @@ def _judge_times(
     if in_the_way:
         yield verdict(Outcome.INCOMPARABLE, f"times are not comparable: {'; '.join(in_the_way)}")
     elif any(timings(record) in stored for record in new):
-        yield verdict(Outcome.INCOMPARABLE, "the candidate is a stored run, to the last digit: nothing new was timed")
+        yield verdict(Outcome.INCOMPARABLE, COPIED)
     else:
         clock = str(new[-1].provenance.get("clock") or "")
         stored_medians, new_medians = ([medians_s(record) for record in side] for side in (stored.values(), new))
         for span in shared:
-            drawn = [medians[span] for medians in stored_medians if span in medians]
-            if len(drawn) < FEWEST_RUNS:
-                reason = f"time needs {FEWEST_RUNS} stored runs of this case on this machine; there are {len(drawn)}"
+            drawn_s, now_s = (
+                [medians[span] for medians in side if span in medians] for side in (stored_medians, new_medians)
+            )
+            if len(drawn_s) < FEWEST_RUNS:
+                reason = f"time needs {FEWEST_RUNS} stored runs of this case on this machine; there are {len(drawn_s)}"
                 yield verdict(Outcome.INCONCLUSIVE, reason, span)
             else:
-                now = [medians[span] for medians in new_medians if span in medians]
-                yield compare_times(case, span, drawn, now, clock)
+                yield compare_times(case, span, drawn_s, now_s, clock)
 
 
 def medians_s(record: Record) -> dict[str, float]:
@@ -180,20 +220,20 @@ def changed_conditions(before: Record, after: Record) -> list[str]:
     return [*([f"settings changed: {', '.join(changed)}"] if changed else []), *kinds]
 
 
-def counting(runs: Sequence[Run]) -> list[Run]:
+def counting(runs: Sequence[StoredRun]) -> list[StoredRun]:
     """Return the runs of a candidate that count: the newest and its repeats, by the same code on the same machine."""
     return [run for run in runs if run.record.run_key == runs[-1].record.run_key]
 
 
-def ok_records(runs: Sequence[Run]) -> list[Record]:
+def ok_records(runs: Sequence[StoredRun]) -> list[Record]:
     return [run.record for run in runs if run.record.status is Status.OK]
 
 
-def ran(runs: Sequence[Run]) -> bool:
+def ran(runs: Sequence[StoredRun]) -> bool:
     return bool(runs) and runs[-1].record.status is Status.OK
 
 
-def bad_run(runs: Sequence[Run]) -> Run | None:
+def bad_run(runs: Sequence[StoredRun]) -> StoredRun | None:
     """Return a run that is not sound, the newest first.
 
     An interrupted one counts only where no later run took its place.
@@ -203,7 +243,7 @@ def bad_run(runs: Sequence[Run]) -> Run | None:
     return next((run for run in reversed(runs) if run.record.status in ALWAYS_BAD), None)
 
 
-def unsound(case: str, role: str, runs: Sequence[Run]) -> Iterator[Verdict]:
+def unsound(case: str, role: str, runs: Sequence[StoredRun]) -> Iterator[Verdict]:
     """Yield a verdict on a run that failed, and on readings that no comparison can use."""
     bad = bad_run(runs)
     if bad is not None:
@@ -230,7 +270,7 @@ def side(label: str, commits: Iterable[str | None], dirty: Iterable[bool]) -> Si
     return Side(label=label, commit=(every.pop() or None) if len(every) == 1 else None, dirty=any(dirty))
 
 
-def presence(case: str, old: Sequence[Run], new: Sequence[Run]) -> Verdict:
+def presence(case: str, old: Sequence[StoredRun], new: Sequence[StoredRun]) -> Verdict:
     """Return the verdict on a case of which a side has no run, or only one that was refused as unsupported."""
     if not ran(old) and not ran(new) and old and new:
         reason = f"unsupported on both sides, so nothing was compared: {new[-1].record.reason or 'no reason is given'}"

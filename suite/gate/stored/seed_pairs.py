@@ -1,33 +1,62 @@
-"""Quantities that an arm of reinforcement learning or of decoders' quality is judged by, over pairs of one seed.
+"""Arms of a workload that is judged by seed: runs that differ in the seed alone are one arm, and are paired by it.
 
-Runs of one seed share the base model, the prompts or questions and the order of both, and the variance between base
-models is as large as the gaps between algorithms: so each pair gives a difference, and they are compared as
+One run says little of an algorithm or of a variant, and its steps are no repeats of one thing. So an arm is judged as a
+whole: runs that are bit-equal at every seed are the same without a statistic, and others by the differences of their
+pairs. Runs of one seed share the base model, the prompts or questions and the order of both, and the variance between
+base models is as large as the gaps between algorithms: so each pair gives a difference, and they are compared as
 suite.statistics.paired says. The page asks whether arms differ at all, at 5 % a table; a gate asks on one side only, at
 1 % a judgement, and beyond a minimum effect.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from suite.configuration.files import locate, workload_definition
 from suite.gate.output.sentences import POINTS, in_unit
+from suite.gate.rules.exact import Exact, exact_of_record, judge_exact
+from suite.gate.rules.fingerprint import differences, is_judged_by_seed, surroundings
 from suite.gate.rules.multiple_testing import Change
-from suite.gate.rules.tolerances import Tolerance
-from suite.gate.verdict import LATENCY
-from suite.records.metrics import EVALUATE, PHASES, TEXT, TRAIN, below
+from suite.gate.rules.tolerances import Tolerance, Tolerances
+from suite.gate.stored.case import (
+    ALWAYS_BAD,
+    BASELINE,
+    CANDIDATE,
+    COPIED,
+    CaseJudgement,
+    StoredRun,
+    bad_run,
+    changed_conditions,
+    counting,
+    obstacles,
+    ok_records,
+    presence,
+    ran,
+    timings,
+    unsound,
+)
+from suite.gate.verdict import LATENCY, Outcome, Verdict
+from suite.records.case import Case, without
+from suite.records.metrics import EVALUATE, METRICS, PHASES, TEXT, TRAIN, below
 from suite.records.record import Reading, Record
-from suite.statistics.paired import changes
+from suite.statistics.paired import FEWEST_PAIRS, changes
 
+SEED = "seed"
+OK_RUNS = "ok_runs"
+"""Stand-in for a metric in the verdict on runs that failed: how many seeds ran, before and now."""
 ACCURACY, ANSWER_ACCURACY, TEXT_LOSS = "heldout_accuracy", "answer_accuracy", "text_loss"
 LAST, MEAN, COST = "last", "mean", "+".join(PHASES)
 """Stand-ins for spans: the last evaluation, all evaluations, and the phases of all steps together."""
 USUAL_OF_COST = Tolerance(minimum_effect=0.1, equivalence_margin=0.2)
 """The tolerance where conf/gate.yaml says nothing of the case. The seeds of one side share their hour, and pairs cannot
 tell an hour's drift of a machine from a change of the code."""
+BySeed = Mapping[str, Sequence[StoredRun]]
+SpanMetric = tuple[str, str]
+StepValues = Mapping[SpanMetric, Sequence[tuple[int, float]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,30 +82,30 @@ class Quantity:
 
     @property
     def is_accuracy(self) -> bool:
-        """Return whether it changes by points; a cost or a loss does by a ratio, and is above zero."""
+        """True if it changes by points; a cost or a loss does by a ratio, and is above zero."""
         return self.metric in POINTS
 
     def in_words(self, before: float, after: float) -> str:
         return f"{in_unit(before, self.metric)} before, {in_unit(after, self.metric)} now"
 
     def average(self, values: Sequence[float]) -> float:
-        """Return the arithmetic mean of an accuracy, and the geometric one of a cost, which is above zero."""
+        """The arithmetic mean of an accuracy, and the geometric one of a cost, which is above zero."""
         return float(np.mean(values)) if self.is_accuracy else float(np.exp(np.mean(np.log(values))))
 
     def worsening(self, before: Sequence[float], after: Sequence[float]) -> list[float]:
-        """Return each pair's change on the scale on which it is tested: above 0 is for the worse."""
+        """Each pair's change on the scale on which it is tested: above 0 is for the worse."""
         pairs = zip(before, after, strict=True)
         return [old - new if self.is_accuracy else math.log(new / old) for old, new in pairs]
 
 
 def last_share(metric: str, record: Record) -> Taken | None:
-    """Return a share at the last evaluation."""
+    """A share at the last evaluation."""
     evaluated = _evaluated(metric, record)
     return Taken(value=evaluated[-1].value, of=((EVALUATE, evaluated[-1].step),)) if evaluated else None
 
 
 def mean_share(metric: str, record: Record) -> Taken | None:
-    """Return the area under the curve: less noisy than its end, and lower too where a run learns later."""
+    """The area under the curve: less noisy than its end, and lower too where a run learns later."""
     evaluated = _evaluated(metric, record)
     if not evaluated:
         return None
@@ -84,9 +113,9 @@ def mean_share(metric: str, record: Record) -> Taken | None:
 
 
 def loss_of_a_token(record: Record) -> Taken | None:
-    """Return the loss over every window of text."""
+    """The loss over every window of text."""
     loss, tokens = (
-        [one for one in record.series(metric) if one.span == TEXT or below(one.span, TEXT)]
+        [reading for reading in record.series(metric) if reading.span == TEXT or below(reading.span, TEXT)]
         for metric in (TEXT_LOSS, "text_tokens")
     )
     total = math.fsum(reading.value for reading in tokens)
@@ -96,17 +125,23 @@ def loss_of_a_token(record: Record) -> Taken | None:
 
 
 def cost(phases: Sequence[str], record: Record) -> Taken | None:
-    """Return the CPU seconds of the whole process; on another device the time by its own clock, for which a CPU only
-    waits."""
+    """The CPU seconds of the whole process; on another device the time by its own clock, for which a CPU only waits."""
     timed = [reading for reading in record.series(LATENCY) if reading.span in phases]
-    if not timed:
-        return None
     is_cpu = record.settings.get("device") == "cpu"
-    if is_cpu and any(reading.process_cpu_s is None for reading in timed):
+    if not timed or (is_cpu and any(reading.process_cpu_s is None for reading in timed)):
         return None
     value = math.fsum((reading.process_cpu_s or 0.0) if is_cpu else reading.value for reading in timed)
     clock = "process_cpu" if is_cpu else str(record.provenance.get("clock") or "")
     return Taken(value=value, of=tuple(sorted(_where(timed))), clock=clock)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judging:
+    """Quantities that judge a workload's runs where they are not bit-equal. Its YAML names it under `judged_by`."""
+
+    learnt: Sequence[Quantity]
+    spent: Quantity | None
+    """The cost; None where no timed part is the whole of the work."""
 
 
 def _shares(metric: str) -> tuple[Quantity, Quantity]:
@@ -120,24 +155,15 @@ def _cost(span: str, phases: Sequence[str]) -> Quantity:
     return Quantity(span=span, metric=LATENCY, take=partial(cost, phases), usual=USUAL_OF_COST)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Judging:
-    """Quantities that judge a workload's runs where they are not bit-equal. Its YAML names it under `judged_by`."""
-
-    learnt: Sequence[Quantity]
-    spent: Quantity | None
-    """The cost; None where no timed part is the whole of the work."""
-
-
 BY_HELDOUT_ACCURACY = Judging(learnt=_shares(ACCURACY), spent=_cost(COST, PHASES))
 BY_ANSWERS = Judging(learnt=_shares(ANSWER_ACCURACY), spent=_cost(TRAIN, (TRAIN,)))
 BY_TEXT_LOSS = Judging(learnt=(Quantity(span=TEXT, metric=TEXT_LOSS, take=loss_of_a_token),), spent=None)
 
 
 def judging_of(workload: str) -> Judging:
-    """Return what a workload's YAML says that its runs are judged by. Raises ValueError where it cannot be loaded."""
-    found: Judging = locate(workload_definition(workload)["judged_by"])
-    return found
+    """What a workload's YAML says that its runs are judged by. Raises ValueError where it cannot be loaded."""
+    judging: Judging = locate(workload_definition(workload)["judged_by"])
+    return judging
 
 
 def compare_pairs(
@@ -168,9 +194,264 @@ def compare_pairs(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class SeedPair:
+    """The newest run of one seed on either side; of the stored ones the newest that most can be compared with."""
+
+    seed: str
+    before: Record
+    after: Record
+    changed: Sequence[str]
+    """Reasons why nothing noisy of the two can be compared, a sentence each."""
+    obstacles: Sequence[str]
+    """Reasons why their cost cannot be."""
+    is_copy: bool
+    """True if the run now is a stored one to the last digit, so that nothing new was timed."""
+
+
+class SeedRemarks:
+    """Sentences on single seeds of an arm, of which equal ones become one verdict."""
+
+    def __init__(self, case: str) -> None:
+        self._case = case
+        self._seeds: dict[Verdict, list[str]] = defaultdict(list)
+
+    def add(self, seed: str, outcome: Outcome, reason: str, quantity: Quantity | None = None) -> None:
+        span, metric = (quantity.span, quantity.metric) if quantity else ("", "")
+        self._seeds[Verdict(case=self._case, span=span, metric=metric, outcome=outcome, reason=reason)].append(seed)
+
+    def verdicts(self) -> list[Verdict]:
+        return [
+            replace(verdict, reason=f"{list_seeds(seeds)}: {verdict.reason}") for verdict, seeds in self._seeds.items()
+        ]
+
+
+def arm_of(case: Case) -> Case:
+    """The case without its seed, which runs of all seeds have in common."""
+    return replace(case, axes=without(case.axes, [SEED]))
+
+
+def by_arm(by_case: BySeed) -> tuple[dict[str, Sequence[StoredRun]], dict[str, dict[str, Sequence[StoredRun]]]]:
+    """Group the runs of other workloads by case, and those that are judged by seed by arm and seed."""
+    others: dict[str, Sequence[StoredRun]] = {}
+    arms: dict[str, dict[str, Sequence[StoredRun]]] = defaultdict(dict)
+    for id, runs in by_case.items():
+        case = runs[0].record.case
+        if is_judged_by_seed(case.workload):
+            arms[arm_of(case).id][str(case.axes.get(SEED))] = runs
+        else:
+            others[id] = runs
+    return others, arms
+
+
+def list_seeds(seeds: Sequence[str]) -> str:
+    """Write `seeds 0, 1 and 2`."""
+    *first, last = seeds
+    return f"seeds {', '.join(first)} and {last}" if first else f"seed {last}"
+
+
+def judge_arm(case: str, old: BySeed, new: BySeed, tolerances: Tolerances) -> CaseJudgement:
+    """Judge an arm. `case`: its name. Runs are oldest first; either side may lack any seed."""
+    remarks, failed, pairs = SeedRemarks(case), dict[str, str](), list[SeedPair]()
+    for seed in sorted({*old, *new}, key=lambda seed: (len(seed), seed)):
+        stored, now = old.get(seed, ()), counting(new.get(seed, ()))
+        if reason := _failure(stored, now):
+            failed[seed] = reason
+            continue
+        broken = [*unsound(case, BASELINE, stored), *unsound(case, CANDIDATE, now)]
+        if not broken and ran(stored) and ran(now):
+            pairs.append(_pair(seed, ok_records(stored), now[-1].record))
+            continue
+        for verdict in broken or [presence(case, stored, now)]:
+            of_reading = f"{verdict.metric} of {verdict.span}: " if verdict.metric else ""
+            remarks.add(seed, verdict.outcome, f"{of_reading}{verdict.reason}")
+    exact = _exact(case, pairs, tolerances)
+    noisy = [*_learnt(case, pairs, remarks), *_spent(case, pairs, remarks)]
+    tested = [judged for judged in noisy if isinstance(judged, Change)]
+    standing = [*exact, *(judged for judged in noisy if isinstance(judged, Verdict))]
+    is_compared = bool(exact or tested or any(verdict.outcome is Outcome.SAME for verdict in standing))
+    return CaseJudgement(
+        verdicts=[*standing, *_failures(case, failed, len(pairs)), *remarks.verdicts()],
+        tested=tested,
+        pairs=[(pair.before, pair.after) for pair in pairs] if is_compared else [],
+        differences={
+            name: values
+            for pair in reversed(pairs)
+            for name, values in differences(surroundings(pair.before), surroundings(pair.after))[1].items()
+        },
+    )
+
+
+def _failure(stored: Sequence[StoredRun], now: Sequence[StoredRun]) -> str:
+    """The status of a seed that ran before and fails now; empty where it does not."""
+    bad = bad_run(now)
+    if bad is None or bad.record.status not in ALWAYS_BAD or not ran(stored) or [*unsound("", BASELINE, stored)]:
+        return ""
+    return f"{bad.record.status} ({bad.record.reason or 'no reason is given'})"
+
+
+def _failures(case: str, failed: Mapping[str, str], left: int) -> Iterator[Verdict]:
+    """Judge failures as worse: an average over the runs that are left would hide them."""
+    if failed:
+        seeds = "; ".join(f"seed {seed} is {reason}" for seed, reason in failed.items())
+        yield Verdict(
+            case=case,
+            metric=OK_RUNS,
+            outcome=Outcome.SLOWER,
+            reason=f"fails now, and ran before: {seeds}",
+            before=float(left + len(failed)),
+            after=float(left),
+        )
+
+
+def _pair(seed: str, stored: Sequence[Record], after: Record) -> SeedPair:
+    before = min(
+        reversed(stored), key=lambda record: (bool(changed_conditions(record, after)), bool(obstacles(record, after)))
+    )
+    return SeedPair(
+        seed=seed,
+        before=before,
+        after=after,
+        changed=changed_conditions(before, after),
+        obstacles=obstacles(before, after),
+        is_copy=bool(timings(after)) and timings(after) in map(timings, stored),
+    )
+
+
+def _learnt(case: str, pairs: Sequence[SeedPair], remarks: SeedRemarks) -> Iterator[Verdict | Change]:
+    """Judge what the runs learnt: the same to the last bit, or by its accuracy."""
+    seeded = {name for name, metric in METRICS.items() if metric.seeded}
+    alike, both = list[SeedPair](), list[tuple[StepValues, StepValues]]()
+    for pair in pairs:
+        for reason in pair.changed:
+            remarks.add(pair.seed, Outcome.INCOMPARABLE, f"{reason}, so the runs are of two different things")
+        series = _step_values(pair.before, seeded), _step_values(pair.after, seeded)
+        if not pair.changed and not any(series):
+            remarks.add(pair.seed, Outcome.BROKEN, "neither run holds anything of what was learnt")
+        elif not pair.changed:
+            alike.append(pair)
+            both.append(series)
+    if not alike:
+        return
+    metrics = {metric for old, new in both for _, metric in (*old, *new)}
+    differing = [difference for old, new in both for difference in _differing(old, new)]
+    notes = list(dict.fromkeys(reason for pair in alike for reason in pair.obstacles))
+    if not differing:
+        reason = f"{_count(len(metrics), 'metric')} bit-equal over {_count(len(alike), 'seed')}"
+        yield Verdict(case=case, outcome=Outcome.SAME, reason=reason, notes=notes)
+        return
+    others, first = {metric for (_, metric), _ in differing}, min(step for _, step in differing)
+    note = f"{len(others)} of {_count(len(metrics), 'metric')} that follow from the seed differ, from step {first} on"
+    for place, quantity in enumerate(judging_of(pairs[0].after.case.workload).learnt):
+        yield from _compared(case, quantity, alike, remarks, notes if place else [note, *notes])
+
+
+def _spent(case: str, pairs: Sequence[SeedPair], remarks: SeedRemarks) -> Iterator[Verdict | Change]:
+    """Judge what the runs cost, where their surroundings match."""
+    alike = [pair for pair in pairs if not pair.changed]
+    spent = judging_of(alike[0].after.case.workload).spent if alike else None
+    if spent is None:
+        return
+    for pair in alike:
+        if pair.obstacles:
+            reason = f"times are not comparable: {'; '.join(pair.obstacles)}"
+            remarks.add(pair.seed, Outcome.INCOMPARABLE, reason, spent)
+        elif pair.is_copy:
+            remarks.add(pair.seed, Outcome.INCOMPARABLE, COPIED, spent)
+    yield from _compared(case, spent, [pair for pair in alike if not pair.obstacles and not pair.is_copy], remarks)
+
+
+def _compared(
+    case: str, quantity: Quantity, pairs: Sequence[SeedPair], remarks: SeedRemarks, notes: Sequence[str] = ()
+) -> Iterator[Verdict | Change]:
+    """Compare the quantity over those pairs that have it on both sides, and remark on the others."""
+    before, after = list[Taken](), list[Taken]()
+    for pair in pairs:
+        old, new = quantity.take(pair.before), quantity.take(pair.after)
+        if old is None and new is None:
+            remarks.add(pair.seed, Outcome.BROKEN, "neither side recorded it", quantity)
+        elif old is None:
+            remarks.add(pair.seed, Outcome.NEW, "was not recorded before", quantity)
+        elif new is None:
+            remarks.add(pair.seed, Outcome.MISSING, "is no longer recorded", quantity)
+        elif old.of != new.of:
+            counts = f"{_count(len(old.of), 'reading')} before, {_count(len(new.of), 'reading')} now"
+            remarks.add(pair.seed, Outcome.INCOMPARABLE, f"is of other steps: {counts}", quantity)
+        elif not quantity.is_accuracy and not all(0 < taken.value < math.inf for taken in (old, new)):
+            reason = f"{old.value!r} before, {new.value!r} now, which cannot be compared"
+            remarks.add(pair.seed, Outcome.BROKEN, reason, quantity)
+        else:
+            before.append(old)
+            after.append(new)
+    if len(before) >= FEWEST_PAIRS:
+        yield compare_pairs(case, quantity, before, after, notes)
+    elif before:
+        averages = [quantity.average([taken.value for taken in side]) for side in (before, after)]
+        yield Verdict(
+            case=case,
+            span=quantity.span,
+            metric=quantity.metric,
+            outcome=Outcome.INCONCLUSIVE,
+            reason=f"needs {FEWEST_PAIRS} paired seeds; there are {len(before)}: {quantity.in_words(*averages)}",
+            before=averages[0],
+            after=averages[1],
+            notes=notes,
+        )
+
+
+def _exact(case: str, pairs: Sequence[SeedPair], tolerances: Tolerances) -> list[Verdict]:
+    """Judge exact quantities of each seed apart. One that changes as a run goes on is not exact, and is named."""
+    exact = {name for name, metric in METRICS.items() if metric.exact}
+    varying = {
+        name
+        for pair in pairs
+        for record in (pair.before, pair.after)
+        for name, values in _step_values(record, exact).items()
+        if len({value for _, value in values}) > 1
+    }
+    before = _exact_by_seed([(pair.seed, pair.before) for pair in pairs], varying)
+    after = _exact_by_seed([(pair.seed, pair.after) for pair in pairs], varying)
+    names = ", ".join(f"{metric} of {span}" for span, metric in sorted(varying))
+    notes = [f"changes from step to step, and is not judged: {names}"] if varying else []
+    verdicts = judge_exact(case, before, after, tolerances)
+    return [replace(verdict, notes=[*verdict.notes, *notes]) for verdict in verdicts]
+
+
+def _exact_by_seed(records: Sequence[tuple[str, Record]], varying: set[SpanMetric]) -> Exact:
+    """The exact quantities of all seeds, as if each seed had spans of its own."""
+    readings: dict[str, Mapping[str, float]] = {}
+    operators: dict[str, Sequence[str]] = {}
+    for seed, record in records:
+        steady = [reading for reading in record.readings if (reading.span, reading.metric) not in varying]
+        exact = exact_of_record(replace(record, readings=steady))
+        readings |= {f"seed {seed} {span}": values for span, values in exact.readings.items()}
+        operators |= {f"seed {seed} {span}": names for span, names in exact.operators.items()}
+    return Exact(readings=readings, operators=operators)
+
+
+def _step_values(record: Record, metrics: set[str]) -> StepValues:
+    series: dict[SpanMetric, list[tuple[int, float]]] = defaultdict(list)
+    for reading in record.readings:
+        if reading.metric in metrics:
+            series[reading.span, reading.metric].append((reading.step, reading.value))
+    return {name: sorted(values) for name, values in series.items()}
+
+
+def _differing(old: StepValues, new: StepValues) -> Iterator[tuple[SpanMetric, int]]:
+    """Yield each series that is not equal to the last bit, and the first step at which it is not."""
+    for name in dict.fromkeys([*old, *new]):
+        before, after = old.get(name, ()), new.get(name, ())
+        if before != after:
+            yield name, min((step for step, _ in {*before} ^ {*after}), default=0)
+
+
 def _evaluated(metric: str, record: Record) -> list[Reading]:
     return sorted(record.series(metric, EVALUATE), key=lambda reading: reading.step)
 
 
 def _where(readings: Sequence[Reading]) -> tuple[tuple[str, int], ...]:
     return tuple((reading.span, reading.step) for reading in readings)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -30,7 +30,7 @@ LONGEST_COUNT = 16
 """Digits of a setting from which it is no count."""
 VARIANT, ALGORITHM, RECIPE = "attention", "algorithm", "recipe"
 FACETS = (
-    *("algorithm", "variant", "geometry", "model", "phase", "dtype", "label", "device", "told"),
+    *("algorithm", "variant", "geometry", "model", "phase", "dtype", "label", "device"),
     *("task", "policy", "setting", "evidence"),
 )
 """Facets by which a reader can filter the page. Each is called as its column is: column.variant and so on."""

@@ -350,7 +350,7 @@ def named(arms: Sequence[RlArm], lead: str, is_said: Callable[[str], bool] = lam
     `is_said`: whether names may tell a setting.
     """
     keys = [{name: value for name, value in arm.key if is_said(name)} for arm in arms]
-    names = differing([tuple(key.items()) for key in keys]) - {lead}
+    names = set(differing(keys)) - {lead}
     made = []
     for arm, key in zip(arms, keys, strict=True):
         look = look_of(arm, lead)

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from suite import __main__ as command_line
-from suite.gate.history.badge import badge
-from suite.gate.selftest import RUNS
+from suite.gate.selftest import RUNS, badge
 
 REFERENCE = Path(__file__).parents[3] / "results" / "reference" / "cpu" / "gate" / "selftest"
 

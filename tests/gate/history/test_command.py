@@ -213,7 +213,7 @@ def test_a_damaged_file_is_exit_code_4(tmp_path, line, history):
     (tmp_path / "bad.json").write_text('{"benchmarks": 1}')
     code, shown = history(tmp_path / "bad.json")
     assert code == 4
-    assert "cannot be read: bad.json: no file of pytest-benchmark (KeyError)" in shown
+    assert "cannot be read: bad.json: it is no file of pytest-benchmark, which has a list" in shown
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,12 @@ import pytest
 from suite import __main__ as command_line
 from suite.gate.pytest_benchmark import callgrind
 from suite.gate.pytest_benchmark.callgrind import CountedRevisions, InstructionCounting, check_valgrind
-from suite.gate.pytest_benchmark.counting_worker import Valgrind
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.side_by_side.answers import BadAnswerError
 from suite.gate.side_by_side.worker_client import FailedError
 from suite.gate.verdict import Outcome
+from suite.gate.workers import counting_worker
+from suite.gate.workers.counting_worker import Valgrind
 
 SAME = [(1_000_000.0, 1_000_500.0), (1_003_000.0, 1_002_700.0), (999_000.0, 999_100.0)]
 """Launches of one code, each with its own seed of hashes."""
@@ -69,7 +70,7 @@ def test_what_breaks_once_is_broken_and_the_rest_goes_on(tmp_path, monkeypatch):
         return 1e6, 1e6
 
     starts = []
-    monkeypatch.setattr(InstructionCounting, "_workers", lambda self: starts.append(1) or nullcontext([]))
+    monkeypatch.setattr(CountedRevisions, "launched", lambda self: starts.append(1) or nullcontext([]))
     monkeypatch.setattr(InstructionCounting, "_count", count)
     made, told = counting(tmp_path, cases=["bad", "good"]), []
     made.run(told.append)
@@ -128,7 +129,7 @@ def test_valgrind_starts_the_real_interpreter(tmp_path):
 def test_callgrind_counts_what_lies_between_requests(tmp_path):
     """Ten times the work is ten times the instructions, less what surrounds it."""
     code = (
-        f"import sys; sys.path.insert(0, {str(Path(callgrind.__file__).parent)!r})\n"
+        f"import sys; sys.path.insert(0, {str(Path(counting_worker.__file__).parent)!r})\n"
         "from counting_worker import DUMP, START, STOP, ZERO, Valgrind\n"
         "valgrind = Valgrind()\n"
         "def work(times):\n"

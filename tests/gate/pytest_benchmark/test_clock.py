@@ -1,6 +1,6 @@
 import pytest
 
-from suite.gate.pytest_benchmark.clock import clock_of, is_unseen
+from suite.gate.pytest_benchmark.timing import clock_of, is_unseen
 
 BUSY = {"wall_s": 1e-3, "thread_cpu_s": 1e-3, "process_cpu_s": 1e-3, "children_s": 0.0, "run_delay_s": 0.0, "calls": 1}
 

@@ -11,13 +11,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from suite.gate.pytest_benchmark import worker
 from suite.gate.side_by_side.worker_client import UnsupportedHereError
+from suite.gate.workers import pytest_worker as worker
+from suite.gate.workers import worker_loop as loop
 from tests.gate.pytest_benchmark import projects
 from tests.gate.pytest_benchmark.projects import worker_for
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="waits for a pipe as Windows cannot")
-FILES = ("worker.py", "worker_trees.py")
+FILES = ("pytest_worker.py", "worker_loop.py", "worker_trees.py", "counting_worker.py")
 FLAT = {
     "flatpkg/__init__.py": "def fast(n):\n    return sum(range(n))\n",
     "test_flat.py": """
@@ -105,8 +106,10 @@ def timed_call(monkeypatch):
             now_s += next(ahead)
 
         for clock in ("perf_counter", "thread_time", "process_time"):
-            monkeypatch.setattr(worker, clock, lambda: now_s)
-        monkeypatch.setattr(worker, "_children_s", lambda: now_s / 2)
+            monkeypatch.setattr(loop, clock, lambda: now_s)
+        monkeypatch.setattr(worker, "perf_counter", lambda: now_s)
+        monkeypatch.setattr(loop, "children_s", lambda: now_s / 2)
+        monkeypatch.setattr(loop, "check_clocks", lambda: None)
         hears = SimpleNamespace(check_result=lambda result: None)
         return worker.Call(hears, work, lambda: ((), {}), is_set_up=False, teardown=None, disable_gc=False)
 
@@ -200,7 +203,7 @@ def test_python_3_9_compiles_and_imports_the_worker():
     python = shutil.which("python3.9")
     if python is None or subprocess.run([python, "-c", ""], check=False, capture_output=True).returncode:
         pytest.skip("no python3.9 on PATH that runs")
-    code = "import runpy, sys; sys.path.insert(0, sys.argv[1]); runpy.run_path(sys.argv[1] + '/worker.py')"
+    code = "import runpy, sys; sys.path.insert(0, sys.argv[1]); runpy.run_path(sys.argv[1] + '/pytest_worker.py')"
     command = [python, "-W", "error", "-c", code, str(Path(worker.__file__).parent)]
     ended = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ""}, check=False)
     assert ended.returncode == 0, ended.stderr

@@ -8,11 +8,11 @@ import psutil
 import pytest
 
 from suite.gate.pytest_benchmark.timing import SuiteTiming
-from suite.gate.pytest_benchmark.worker_trees import _used_digest
 from suite.gate.rules.decision import Benchmark
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.side_by_side.revisions import BenchmarkCase
 from suite.gate.side_by_side.worker_client import WorkerError
+from suite.gate.workers.worker_trees import _used_digest
 from tests.gate.pytest_benchmark import cheats, projects
 from tests.gate.pytest_benchmark.projects import examined, reasons, revisions_of, worker_for
 

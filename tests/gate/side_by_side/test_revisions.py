@@ -194,8 +194,9 @@ def test_no_file_of_a_tree_runs_before_the_clocks_are_bound(tmp_path, monkeypatc
     patch = "import time\nread = time.thread_time\ntime.thread_time = lambda: read() / 10\n"
     (tmp_path / "sitecustomize.py").write_text(patch)
     (tmp_path / "queue.py").write_text("raise SystemExit('not this one')")
-    (tmp_path / "suite/gate/side_by_side").mkdir(parents=True)
-    (tmp_path / "suite/gate/side_by_side/worker.py").write_text("raise SystemExit('nor this one')")
+    (tmp_path / "suite/gate/workers").mkdir(parents=True)
+    for name in ("case_worker.py", "worker_loop.py"):
+        (tmp_path / "suite/gate/workers" / name).write_text("raise SystemExit('nor this one')")
     (tmp_path / "cases.json").write_text('{"cases": {}}')
     python = sys.executable
     if found_by == "PYTHONPATH":

@@ -5,16 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from suite.gate.side_by_side import worker
-from suite.gate.side_by_side.worker import (
-    CLOCKS,
-    LEAST_SAMPLE_S,
-    LONG_CALL_S,
-    MOST_CALLS,
-    RefusedError,
-    Worker,
-    _code_of,
-)
+from suite.gate.workers import case_worker
+from suite.gate.workers import worker_loop as loop
+from suite.gate.workers.case_worker import LONG_CALL_S, Worker, _code_of
+from suite.gate.workers.worker_loop import CLOCKS, LEAST_SAMPLE_S, MOST_TURNS, RefusedError
 from tests.conftest import FOREIGN
 
 SWITCHES = {"involuntary_switches": 0}
@@ -33,8 +27,9 @@ def build(made, workload, *, examine=True, slowed=0.0):
 
 
 def with_clock(monkeypatch, thread_time):
-    monkeypatch.setattr(worker, "thread_time", thread_time)
-    monkeypatch.setattr(worker, "_check_clocks", lambda: None)
+    for module in (loop, case_worker):
+        monkeypatch.setattr(module, "thread_time", thread_time)
+    monkeypatch.setattr(loop, "check_clocks", lambda: None)
 
 
 def test_a_case_is_examined_once_and_then_sampled_by_every_clock():
@@ -47,7 +42,7 @@ def test_a_case_is_examined_once_and_then_sampled_by_every_clock():
     assert built["code"] == {"misbehaving": "misbehaving.py"}
     sample = made.sample("a case", "work")
     assert all(0 < sample[clock] < 0.1 for clock in CLOCKS)
-    assert 1 < sample["calls"] <= MOST_CALLS
+    assert 1 < sample["calls"] <= MOST_TURNS
 
 
 def test_a_sample_of_instant_calls_is_bounded(monkeypatch):
@@ -57,8 +52,8 @@ def test_a_sample_of_instant_calls_is_bounded(monkeypatch):
     monkeypatch.setattr(
         made._built["a case"], "_sampled", lambda span: itertools.repeat(dict.fromkeys(CLOCKS, 0.0) | SWITCHES)
     )
-    monkeypatch.setattr(worker, "_check_clocks", lambda: None)
-    monkeypatch.setattr(worker, "perf_counter", lambda: 0.0)
+    monkeypatch.setattr(loop, "check_clocks", lambda: None)
+    monkeypatch.setattr(loop, "perf_counter", lambda: 0.0)
     assert made.sample("a case", "work")["calls"] == 200
 
 
@@ -110,10 +105,10 @@ def test_all_of_the_suite_is_one_module(tmp_path):
 
 @pytest.mark.parametrize("clock", ["perf_counter", "thread_time", "process_time"])
 def test_a_clock_that_is_another_than_at_first_is_refused(monkeypatch, clock):
-    worker._check_clocks()
-    monkeypatch.setattr(worker, clock, lambda: 0.0)
+    loop.check_clocks()
+    monkeypatch.setattr(loop, clock, lambda: 0.0)
     with pytest.raises(RuntimeError, match=r"^the tree replaced a clock of the worker$"):
-        worker._check_clocks()
+        loop.check_clocks()
 
 
 def test_a_case_is_checked_again_as_it_is_and_anew(monkeypatch):
@@ -153,7 +148,7 @@ def test_the_first_call_after_a_switch_counts_if_it_is_long(monkeypatch, call_s,
     build(made, "Behaving", examine=False)
     made._built["a case"]._parts = {"work": work}
     with_clock(monkeypatch, lambda: now_s)
-    monkeypatch.setattr(worker, "perf_counter", lambda: wall_s)
+    monkeypatch.setattr(loop, "perf_counter", lambda: wall_s)
     sample = made.sample("a case", "work")
     assert (sample["thread_cpu_s"], sample["calls"]) == (counted_s, 1)
 

@@ -17,10 +17,9 @@ from suite.gate.output.terminal import lines
 from suite.gate.rules.acceptances import accept
 from suite.gate.rules.multiple_testing import judge_together
 from suite.gate.rules.tolerances import Tolerances
-from suite.gate.stored.case import Run
+from suite.gate.stored.case import StoredRun
 from suite.gate.stored.folders import judge_stored
-from suite.gate.stored.seed_pairs import BY_HELDOUT_ACCURACY, Taken, compare_pairs
-from suite.gate.stored.seeds import by_arm, judge_arm, list_seeds
+from suite.gate.stored.seed_pairs import BY_HELDOUT_ACCURACY, Taken, by_arm, compare_pairs, judge_arm, list_seeds
 from suite.gate.verdict import Outcome
 from suite.records.record import Reading, Status
 from suite.report.model.results import read_results
@@ -46,7 +45,7 @@ def judged(tmp_path, before, after, **given):
 def in_memory(before, after):
     """The same of records that lie nowhere; those of one side have a case each."""
     (_, old), (_, new) = (
-        by_arm({one.case.id: [Run(record=one, name="run")] for one in records}) for records in (before, after)
+        by_arm({one.case.id: [StoredRun(record=one, name="run")] for one in records}) for records in (before, after)
     )
     found = judge_arm(ARM, old.get(ARM, {}), new.get(ARM, {}), SHIPPED)
     return [*found.verdicts, *judge_together(found.tested, SHIPPED)]

@@ -1,11 +1,10 @@
 """One side of a comparison of somebody's pytest-benchmark suite: pytest itself, with each benchmark sampled when asked.
 
-Run by path with the project's own Python, 3.9 or later, as `python worker.py JSON`; so it uses the standard library,
-and pytest and pytest-benchmark as they are installed there, and nothing of this suite. It is a plugin of that pytest.
-In place of the loop over all tests it waits for requests; in place of pytest-benchmark's rounds, within the call that a
-test makes, it takes a sample at each request. So fixtures, parameters and the test's own asserts are pytest's own.
-
-It reads requests from its standard input, answers each with a line of JSON, and ends when that pipe closes.
+Run by path with the project's own Python, 3.9 or later, as `python pytest_worker.py JSON`; so it uses the standard
+library, and pytest and pytest-benchmark as they are installed there, and nothing of this suite. It is a plugin of that
+pytest. In place of the loop over all tests it waits for requests; in place of pytest-benchmark's rounds, within the
+call that a test makes, it takes a sample at each request. So fixtures, parameters and the test's own asserts are
+pytest's own. It ends when the pipe to the judge closes, see worker_loop.py.
 """
 
 from __future__ import annotations
@@ -18,34 +17,28 @@ import importlib.machinery
 import inspect
 import json
 import os
-import queue
 import random
-import resource
 import signal
 import sys
 import threading
-import traceback
-from itertools import repeat
+from functools import partial
 from pathlib import Path
-from statistics import median
 
 # Names of this module, so that a patch of `time` by the code under test does not reach them.
-from time import perf_counter, process_time, sleep, thread_time
+from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 if TYPE_CHECKING or __package__:  # as the judge reads it, for its constants
-    from suite.gate.pytest_benchmark.worker_trees import Trees, Watch, is_in, parts_of, real
+    from suite.gate.workers import worker_loop as loop
+    from suite.gate.workers.worker_trees import Trees, Watch, is_in, parts_of, real
 else:  # by path, from the folder of this file, as somebody's Python runs it
-    beside = importlib.import_module("worker_trees")
+    loop, beside = importlib.import_module("worker_loop"), importlib.import_module("worker_trees")
     Trees, Watch, is_in, parts_of, real = beside.Trees, beside.Watch, beside.is_in, beside.parts_of, beside.real
 
-PROTOCOL = 2
-LEAST_SAMPLE_S = 0.003
 LEAST_TURN_S = 0.0005
 """Shorter calls are done several times between two readings of the clocks, which cost about a microsecond."""
-MOST_TURNS = 200
 LONG_CALL_S = 0.05
 """Longer calls find their data in the caches for nearly all of their time, so none is dropped before them."""
 PROBES = 3
@@ -63,10 +56,7 @@ def main(argument: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's matter
     for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_CURRENT_TEST"):
         os.environ.pop(name, None)  # of a test that started the judge
-    requests = _requests(os.dup(0))
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(2, 1)  # whatever the tree prints is no answer
+    requests, answers = loop.open_pipe(_end_soon)
     padding = _padding(asked["padding"])
     trees = Trees(asked["tree"], asked["folder"], asked["checkout"])
     watch = Watch(asked["tree"]) if asked["watches"] else None
@@ -76,14 +66,15 @@ def main(argument: str) -> None:
         import pytest
         import pytest_benchmark
     except ImportError as error:
-        worker.answer({"error": f"{sys.executable} cannot import pytest and pytest-benchmark: {error}"})
+        reason = f"{sys.executable} cannot import pytest and pytest-benchmark: {error}"
+        worker.answer(lambda: {"error": reason})
         sys.exit(1)
     versions = {
         "python": ".".join(map(str, sys.version_info[:3])),
         "pytest": pytest.__version__,
         "pytest_benchmark": pytest_benchmark.__version__,
     }
-    worker.answer({"protocol": PROTOCOL, "versions": versions})
+    worker.answer(lambda: {"protocol": loop.PROTOCOL, "versions": versions})
     _replace_rounds(worker)
     for name in ("ignore_collect", "pycollect_makemodule", "collection_modifyitems", "runtestloop"):
         pytest.hookimpl(tryfirst=True)(getattr(Worker, f"pytest_{name}"))  # pytest-benchmark would skip first
@@ -124,20 +115,9 @@ def _padding(seed: int) -> list[bytearray]:
     return [bytearray(size) for size in (*sizes, *(order.randrange(1 << 16) for _ in range(order.randrange(20))))]
 
 
-def _requests(descriptor: int) -> queue.SimpleQueue[dict[str, Any] | None]:
-    """Queue the requests as they come, and None when the other end hangs up, soon after which the process ends."""
-    waiting: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-
-    def read() -> None:
-        with contextlib.suppress(OSError, ValueError), os.fdopen(descriptor, encoding="utf-8") as lines:
-            for line in lines:
-                waiting.put(json.loads(line))
-        waiting.put(None)
-        sleep(LONGEST_FAREWELL_S)
-        _end(0)
-
-    threading.Thread(target=read, daemon=True).start()
-    return waiting
+def _end_soon() -> None:
+    sleep(LONGEST_FAREWELL_S)
+    _end(0)
 
 
 def _end(code: int) -> None:
@@ -155,15 +135,11 @@ def _end(code: int) -> None:
     os._exit(code)  # what is left of the tree's threads and objects is nobody's
 
 
-class RefusedError(Exception):
-    """A benchmark that cannot be judged; no fault of the code under test."""
-
-
 class Worker:
     """The plugin. Requests of the parent are the names of methods; a benchmark that is open answers `sample` itself."""
 
     def __init__(
-        self, trees: Trees, watch: Watch | None, paths: Sequence[str], only: Sequence[str], requests: Any, answers: Any
+        self, trees: Trees, watch: Watch | None, paths: Sequence[str], only: Sequence[str], requests: Any, answers: int
     ) -> None:
         """`only`: files of tests, relative to the tree, beside which none is imported; all where there is none."""
         self._trees, self._watch, self._paths = trees, watch, paths
@@ -220,24 +196,24 @@ class Worker:
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=self._items.get(following or ""))
         item.config._benchmarksession.benchmarks.clear()  # pytest-benchmark would show them at the end
         if self._refusal is not None:
-            raise RefusedError(self._refusal)
+            raise loop.RefusedError(self._refusal)
         self._check_reports(inspect.iscoroutinefunction(getattr(item, "obj", None)))
         if not self._reached:
-            raise RefusedError("it takes the fixture, and never calls benchmark")
+            raise loop.RefusedError("it takes the fixture, and never calls benchmark")
         return {}
 
     def _check_reports(self, is_async: bool) -> None:
-        """Raise RuntimeError where the test failed, and RefusedError where it was skipped."""
+        """Raise PlainError where the test failed, and RefusedError where it was skipped."""
         for report in self._reports:
             if report.failed:
                 if is_async and not self._reached:
-                    raise RefusedError("it is async, and no plugin here runs it")
+                    raise loop.RefusedError("it is async, and no plugin here runs it")
                 when = "" if report.when == "call" else f" in its {report.when}"
-                raise RuntimeError(f"the test fails{when}: {_sentence(report)}")
+                raise loop.PlainError(f"the test fails{when}: {_sentence(report)}")
         for report in self._reports:
             if report.skipped:
                 how = "is async, and no plugin here runs it" if is_async else f"is skipped: {_sentence(report)}"
-                raise RefusedError(f"it {'is expected to fail, and does' if hasattr(report, 'wasxfail') else how}")
+                raise loop.RefusedError(f"it {'is expected to fail, and does' if hasattr(report, 'wasxfail') else how}")
 
     # Hooks of pytest
 
@@ -268,7 +244,7 @@ class Worker:
         for item in filter(self._is_chosen, wanted):
             self._items.setdefault(item.nodeid, item)
         while (request := self._requests.get()) is not None:
-            self._do(request)
+            self.answer(partial(getattr(self, request.pop("do")), **request))
         return True
 
     def pytest_runtest_logreport(self, report: Any) -> None:
@@ -297,16 +273,16 @@ class Worker:
                 facts["probes"] = [call.probe() for _ in range(PROBES)]
                 call.last(later)
         except Exception as error:  # whatever somebody's code raises; nothing of the gate's own is called there
-            self._refuse(f"it cannot be repeated: after its first call another fails, {_named(error)}")
+            self._refuse(f"it cannot be repeated: after its first call another fails, {loop.named(error)}")
         self._reached = True
-        self.answer(facts)
+        self.answer(lambda: facts)
         while (request := self._requests.get()) is not None:
             if request["do"] == "close":
                 return call.last()
             if request["do"] == "code":
-                self._answer(lambda: self._code(first, later))
+                self.answer(lambda: self._code(first, later))
             else:
-                self._answer(lambda: call.sample(stats))
+                self.answer(lambda: call.sample(stats))
         self._requests.put(None)  # for the loop over all tests, which then lets their fixtures end
         return self._refuse("the judge hung up")
 
@@ -332,27 +308,8 @@ class Worker:
             result.close()
             self._refuse("its call returns a coroutine that nobody awaits, so no work would be timed")
 
-    # The pipe
-
-    def answer(self, answer: Mapping[str, Any]) -> None:
-        with contextlib.suppress(BrokenPipeError):
-            self._answers.write(json.dumps(answer) + "\n")
-            self._answers.flush()
-
-    def _do(self, request: dict[str, Any]) -> None:
-        do = getattr(self, request.pop("do"))
-        self._answer(lambda: do(**request))
-
-    def _answer(self, do: Callable[[], dict[str, Any]]) -> None:
-        try:
-            answer = do()
-        except RefusedError as refusal:
-            answer = {"unsupported": str(refusal)}
-        # The boundary of the process, which may meet any error of somebody's code: the parent decides what it means.
-        except Exception as error:
-            traceback.print_exc()
-            answer = {"error": str(error) if isinstance(error, RuntimeError) else _named(error)}
-        self.answer(answer)
+    def answer(self, do: Callable[[], Mapping[str, Any]]) -> None:
+        loop.answer(self._answers, do)
 
     # Paths of the command line
 
@@ -420,17 +377,12 @@ class Call:
         return call_s
 
     def sample(self, stats: Any) -> dict[str, Any]:
-        """Return medians over turns of LEAST_SAMPLE_S, after one that finds the other side's data in the caches."""
+        """Return medians over turns, after one that finds the other side's data in the caches unless it is long."""
         if not self._is_long:
             self._turn()
-        begun = perf_counter()
-        turns = [self._turn()]
-        while perf_counter() - begun < LEAST_SAMPLE_S and len(turns) < MOST_TURNS:
-            turns.append(self._turn())
-        sample: dict[str, Any] = {name: median(turn[name] for turn in turns) for name in turns[0]}
+        sample = loop.summary(loop.sampled(self._turn), self._iterations)
         stats.update(sample["wall_s"])
-        sample["involuntary_switches"] = int(sum(turn["involuntary_switches"] for turn in turns))
-        return {**sample, "calls": self._iterations * len(turns)}
+        return sample
 
     def probe(self) -> dict[str, float]:
         """Return a turn with the time a call that the thread waited for a CPU."""
@@ -441,7 +393,6 @@ class Call:
     def _turn(self) -> dict[str, float]:
         """Time the calls between two readings of each clock, in seconds a call."""
         args, kwargs = self._arguments()
-        function, times = self._function, repeat(None, self._iterations)
         is_collecting = gc.isenabled()
         if self._disable_gc:
             gc.disable()
@@ -449,13 +400,7 @@ class Call:
         sys.settrace(None)
         sys.setprofile(None)
         try:
-            switches, children = _involuntary_switches(), _children_s()
-            process, thread, wall = process_time(), thread_time(), perf_counter()
-            for _ in times:
-                function(*args, **kwargs)
-            wall_s = perf_counter() - wall
-            thread_cpu_s, process_cpu_s = thread_time() - thread, process_time() - process
-            children_s, switches = _children_s() - children, _involuntary_switches() - switches
+            turn = loop.timed(self._function, args, kwargs, self._iterations)
         finally:
             sys.settrace(tracer)
             sys.setprofile(profiler)
@@ -463,14 +408,7 @@ class Call:
                 gc.enable()
         if self._teardown is not None:
             self._teardown(*args, **kwargs)
-        calls = self._iterations
-        return {
-            "wall_s": wall_s / calls,
-            "thread_cpu_s": thread_cpu_s / calls,
-            "process_cpu_s": process_cpu_s / calls,
-            "children_s": children_s / calls,
-            "involuntary_switches": switches,
-        }
+        return turn
 
 
 @contextlib.contextmanager
@@ -573,21 +511,6 @@ def _sentence(report: Any) -> str:
         return " ".join(str(told[-1]).split()).replace("Skipped: ", "", 1)
     lines = [line.lstrip("E ").strip() for line in str(told).strip().splitlines() if line.strip()]
     return lines[-1][:300] if lines else "without a reason"
-
-
-def _named(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".strip().splitlines()[0]
-
-
-def _involuntary_switches() -> int:
-    """Count how often the scheduler took the CPU from this thread so far; on macOS from the process."""
-    return resource.getrusage(getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)).ru_nivcsw
-
-
-def _children_s() -> float:
-    """The CPU time of child processes that have ended."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
 
 
 def _run_delay_s() -> float:

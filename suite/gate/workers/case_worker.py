@@ -1,51 +1,37 @@
 """One side of a comparison: a process that builds the cases of the tree under test and samples them when asked.
 
-Run by path, as `python -S -E -P worker.py TREE`, from where the judge lies and never out of a tree: both sides are
+Run by path, as `python -S -E -P case_worker.py TREE`, from where the judge lies and never out of a tree: both sides are
 timed by this very file. An import means the tree's package, at its top or in its `src/`, or the installed one where the
 tree holds none, and of each case it is told which. It imports nothing of the suite up here and asks little of it.
 
 The tree's code runs in this process, so nothing here looks up what that could replace by one line: clocks and the rest
-are bound before anything of the tree, of PYTHONPATH or of site-packages is imported. What code in this process can
-do all the same, the judge bounds from outside, see `answers.py`.
-
-It reads requests from its standard input and answers each with a line of JSON: see `PROTOCOL`, which a change of either
-raises. It ends when that pipe closes, in whatever it is.
+are bound, in worker_loop.py, before anything of the tree, of PYTHONPATH or of site-packages is imported. What code in
+this process can do all the same, the judge bounds from outside, see `answers.py`.
 """
 
 import contextlib
 import importlib
-import json
 import os
-import queue
 import signal
 import site
 import sys
-import threading
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib.machinery import PathFinder
-from os import write
 from pathlib import Path
 from time import perf_counter, process_time, thread_time
-from types import BuiltinFunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-getrusage: Any
-try:
-    import resource
-except ImportError:  # Windows has none, and judges stored records all the same
-    getrusage, OF_THREAD = None, 0
-else:
-    getrusage, OF_THREAD = resource.getrusage, getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
+if TYPE_CHECKING or __package__:  # as the judge reads it, for its constants
+    from suite.gate.workers import worker_loop as loop
+else:  # by path, from the folder of this file, in which Python does not look by itself
+    sys.path.insert(0, str(Path(__file__).parent))
+    loop = importlib.import_module("worker_loop")
+    del sys.path[0]
 
-PROTOCOL = 3
-LEAST_SAMPLE_S = 0.003
-"""Shorter work is done several times a sample: a clock is read to a microsecond."""
-MOST_CALLS = 200
 LONG_CALL_S = 0.005
 """A longer call brings its data into the caches in a small part of its time, on both sides alike. With none dropped
 before it, a third more rounds fit into a launch."""
-CLOCKS = ("wall_s", "thread_cpu_s", "process_cpu_s")
 CEILING_SIZE = 384
 LEAST_COVERED, MOST_COVERED, COVERED_S = 3, 20, 0.05
 NAMES_CODE = ("_target_", "plan", "shape")
@@ -56,7 +42,7 @@ PLACES = {
     "sentence": ("suite.compose.compose", "suite.commands.run", "suite.run"),
     "job_of": ("suite.run.job", "suite.commands.run", "suite.run"),
     "locate": ("suite.configuration.files", "suite.configuration"),
-    "environment": ("suite.records.machine.environment", "suite.records.machine.environment"),
+    "environment": ("suite.records.machine.environment", "suite.records.environment"),
 }
 """Modules in which a tree has what the worker needs, today's first: the tree may be older than this file."""
 
@@ -71,25 +57,14 @@ def _of_tree(name: str, default: Any = None) -> Any:
     raise AttributeError(f"this tree has no {name!r} in {' or '.join(PLACES[name])}")
 
 
-class UsageError(Exception):
-    """A command line that asks for something the tree does not have."""
-
-
-class RefusedError(Exception):
-    """A case that cannot run here; no fault of the code under test."""
-
-
 def main(tree: str) -> None:
     _find_packages()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's matter
-    requests = _requests()
-    answers = os.dup(1)
-    os.dup2(2, 1)  # whatever the tree prints is no answer
+    requests, answers = loop.open_pipe(lambda: os._exit(0))
     worker = Worker()
-    _answer(answers, lambda: worker.hello(tree))
+    loop.answer(answers, lambda: worker.hello(tree))
     while (request := requests.get()) is not None:
-        do = getattr(worker, request.pop("do"))
-        _answer(answers, lambda do=do, request=request: do(**request))  # type: ignore[misc]
+        loop.answer(answers, partial(getattr(worker, request.pop("do")), **request))
 
 
 def _find_packages() -> None:
@@ -103,47 +78,6 @@ def _find_packages() -> None:
         site.main()
     # Before the finders of editable installs, of which some come first and know the user's checkout alone.
     sys.meta_path.insert(0, PathFinder)
-
-
-def _requests() -> "queue.SimpleQueue[dict[str, Any] | None]":
-    """Queue the requests as they come.
-
-    A thread waits for them in the kernel, and ends the process when the other end hangs up.
-    """
-    waiting: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-
-    def read() -> None:
-        with contextlib.suppress(OSError, ValueError):
-            for line in sys.stdin:
-                waiting.put(json.loads(line))
-        os._exit(0)
-
-    threading.Thread(target=read, daemon=True).start()
-    return waiting
-
-
-def _answer(answers: int, do: Callable[[], dict[str, Any]]) -> None:
-    try:
-        answer = do()
-    except RefusedError as refusal:
-        answer = {"unsupported": str(refusal)}
-    except UsageError as error:
-        answer = {"error": str(error)}
-    # The boundary of the process, which may meet any error of the tree's code: the parent decides what it means.
-    except Exception as error:
-        traceback.print_exc()
-        answer = {"error": f"{type(error).__name__}: {error}".strip().splitlines()[0]}
-    line = (_encoded(answer) + "\n").encode()
-    with contextlib.suppress(BrokenPipeError):
-        while line:
-            line = line[write(answers, line) :]
-
-
-def _encoded(answer: Mapping[str, Any]) -> str:
-    """An answer as JSON, with nothing of the json module where all are numbers, as in a sample."""
-    if all(type(value) in (int, float) for value in answer.values()):
-        return "{" + ", ".join(f'"{name}": {value!r}' for name, value in answer.items()) + "}"
-    return json.dumps(answer)
 
 
 class Worker:
@@ -165,7 +99,7 @@ class Worker:
         is_held = any((self._tree / folder / "suite").is_dir() for folder in ("", "src"))
         if is_held and _file_in(self._tree, suite.__name__) is None:
             raise RuntimeError("the tree holds a package `suite`, but another one was imported")
-        return {"protocol": PROTOCOL, "environment": _of_tree("environment")(), **ceilings}
+        return {"protocol": loop.PROTOCOL, "environment": _of_tree("environment")(), **ceilings}
 
     def expand(self, arguments: list[str]) -> dict[str, Any]:
         """Return the cases that Hydra makes of a command line, each with the settings it would run with."""
@@ -174,7 +108,7 @@ class Worker:
             jobs = [job_of(point) for point in compose(arguments) if not is_left_out(point)]
         # Hydra's errors have no base of their own, and those of a tree of any age are not known here. All are told.
         except Exception as error:
-            raise UsageError(_of_tree("sentence", str)(error)) from error
+            raise loop.PlainError(_of_tree("sentence", str)(error)) from error
         unique = {job.case.id: job for job in jobs}
         return {
             "cases": [
@@ -195,7 +129,7 @@ class Worker:
         if "_target_" not in settings["workload"]:  # it names no code to run: closed forms, which no clock judges
             plan = _of_tree("locate")(settings["workload"]["plan"])(settings)
             if plan.refusal is not None:
-                raise RefusedError(plan.refusal)
+                raise loop.RefusedError(plan.refusal)
             code = _code_of(settings, self._tree)
             return {"spans": [], "clock": None, "readings": plan.constants(), "operators": {}, "code": code}
         built = _guarded(lambda: Built(settings, slowed))
@@ -230,7 +164,7 @@ class Built:
         self.workload = self._class(settings)
         plan = self.workload.plan
         if plan.refusal is not None:
-            raise RefusedError(plan.refusal)
+            raise loop.RefusedError(plan.refusal)
         torch.set_num_threads(plan.threads)
         torch.manual_seed(settings["seed"])
         self.device = device_for(plan.device, plan.threads)
@@ -337,42 +271,26 @@ class Built:
         return work
 
     def sample(self, span: str) -> dict[str, Any]:
-        """Return medians over LEAST_SAMPLE_S of calls, after one that finds the other side's data in the caches.
+        """Return medians of calls, after one that finds the other side's data in the caches.
 
-        That one counts where it is long.
+        That one counts, alone, where it is long.
         """
-        taken, begun = self._sampled(span), perf_counter()
-        calls = [next(taken)]
-        if calls[0]["wall_s"] < LONG_CALL_S:
-            begun, calls = perf_counter(), [next(taken)]
-        while perf_counter() - begun < LEAST_SAMPLE_S and len(calls) < MOST_CALLS:
-            calls.append(next(taken))
-        _check_clocks()
-        clocks = {name: _median([call[name] for call in calls]) for name in calls[0] if name != "involuntary_switches"}
-        return {
-            **clocks,
-            "involuntary_switches": sum(call["involuntary_switches"] for call in calls),
-            "calls": len(calls),
-        }
+        turn = partial(next, self._sampled(span))
+        first = turn()
+        return loop.summary([first] if first["wall_s"] >= LONG_CALL_S else loop.sampled(turn))
 
     def _by_cpu(self, span: str) -> Iterator[dict[str, float]]:
         work = self._parts[span]
-        while True:
-            switches = _involuntary_switches()
-            process, thread, wall = process_time(), thread_time(), perf_counter()
+
+        def slowed() -> None:
+            begun_s = thread_time()
             work()
-            if self._slowed:
-                until = thread_time() + self._slowed * (thread_time() - thread)
-                while thread_time() < until:
-                    pass
-            wall_s = perf_counter() - wall
-            thread_cpu_s, process_cpu_s = thread_time() - thread, process_time() - process
-            yield {
-                "wall_s": wall_s,
-                "thread_cpu_s": thread_cpu_s,
-                "process_cpu_s": process_cpu_s,
-                "involuntary_switches": _involuntary_switches() - switches,
-            }
+            until_s = thread_time() + self._slowed * (thread_time() - begun_s)
+            while thread_time() < until_s:
+                pass
+
+        while True:
+            yield loop.timed(slowed if self._slowed else work, (), {}, 1)
 
     def _by_device(self, span: str) -> Iterator[dict[str, float]]:
         """Time a span by the device's own events, with the tree's clock for them; a step does every span."""
@@ -383,7 +301,7 @@ class Built:
                 if reading.span == span and reading.metric == "latency_s":
                     yield {
                         "device_s": reading.value,
-                        **{name: getattr(reading, name) or 0.0 for name in CLOCKS},
+                        **{name: getattr(reading, name) or 0.0 for name in loop.CLOCKS},
                         "involuntary_switches": reading.involuntary_switches or 0,
                     }
 
@@ -440,7 +358,7 @@ def _guarded(work: Callable[[], Any]) -> Any:
     try:
         return work()
     except UnsupportedError as refusal:
-        raise RefusedError(str(refusal)) from refusal
+        raise loop.RefusedError(str(refusal)) from refusal
 
 
 def _ceilings() -> dict[str, float]:
@@ -471,28 +389,6 @@ def _ceilings() -> dict[str, float]:
         "flops_per_s": operations / min(whole_s, half_s),
         "bytes_per_s": 2 * source.nbytes / copy_s,
     }
-
-
-def _median(values: list[float], order: Callable[[list[float]], list[float]] = sorted) -> float:
-    """The median, by nothing that another module holds."""
-    values, half = order(values), len(values) // 2
-    return values[half] if len(values) % 2 else (values[half - 1] + values[half]) / 2
-
-
-CLOCKS_BOUND = (perf_counter, thread_time, process_time)
-assert all(type(clock) is BuiltinFunctionType for clock in CLOCKS_BOUND)
-
-
-def _check_clocks(bound: Sequence[object] = CLOCKS_BOUND) -> None:
-    """Raise RuntimeError where a clock of this file is another than it began with."""
-    if (perf_counter, thread_time, process_time) != bound:
-        raise RuntimeError("the tree replaced a clock of the worker")
-
-
-def _involuntary_switches() -> int:
-    """Count how often the scheduler took the CPU from this thread so far; on macOS from the process."""
-    switches: int = getrusage(OF_THREAD).ru_nivcsw
-    return switches
 
 
 if __name__ == "__main__":

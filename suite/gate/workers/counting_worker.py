@@ -1,7 +1,7 @@
 """The worker of a project's suite under valgrind: it takes no times, and lets callgrind count between its requests.
 
 Run by path as `valgrind --tool=callgrind … python counting_worker.py JSON`, with Python 3.9 or later and the standard
-library alone, like worker.py beside it, which does everything else. Requests to valgrind ("client requests") are an
+library alone, like pytest_worker.py beside it, which does all else. Requests to valgrind ("client requests") are an
 instruction sequence that does nothing on a real processor, with a number in a register (valgrind/valgrind.h and
 callgrind/callgrind.h, of which these are the constants). Callgrind writes each count into a file of its own, which the
 judge reads: what the code under test says of itself is no part of it.
@@ -9,11 +9,10 @@ judge reads: what the code under test says of itself is no part of it.
 
 import ctypes
 import gc
-import importlib.util
+import importlib
 import mmap
 import platform
 import sys
-from pathlib import Path
 from time import perf_counter
 
 IS_VALGRIND = 0x1001
@@ -50,12 +49,7 @@ class Valgrind:
 
 
 def main(argument: str) -> None:
-    spec = importlib.util.spec_from_file_location("gate_worker", Path(__file__).with_name("worker.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    worker = importlib.util.module_from_spec(spec)
-    sys.modules["gate_worker"] = worker
-    spec.loader.exec_module(worker)
+    worker = importlib.import_module("pytest_worker")
     valgrind = Valgrind()
 
     class CountedCall(worker.Call):  # type: ignore[name-defined, misc]
