@@ -7,34 +7,33 @@ other launcher or sweeper, Hydra runs `run_case` on each point, wherever it like
 import multiprocessing
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from suite.commands.ls import run_help
-from suite.compose.compose import REFUSALS, compose, hand_over, sentence
-from suite.compose.composed import point_of_job
-from suite.compose.hydra_app import other_engines, register_resolvers
-from suite.compose.inapplicable import note_unused
-from suite.compose.point import SweepPoint
-from suite.compose.sweeps import is_left_out, without_left_out
+from suite.compose.compose import REFUSALS, Composition, point_of_job, sentence
+from suite.compose.point import SweepPoint, is_left_out, without_left_out
 from suite.configuration.values import true_or_false
 from suite.console.eta import SeveralSweeps
 from suite.console.progress import Terminal
 from suite.console.summary import summary_by
-from suite.process.streams import ReaderLeftError, ended, said_by_system
+from suite.process.streams import CommandFailedError, ReaderLeftError, ended, said_by_system
+from suite.records.derived import by_launch
 from suite.records.plain_text import complain, json_text, one_line, say
+from suite.records.record import Record, Status
 from suite.records.stores.place import shown
 from suite.run.job import Job, job_of
 from suite.run.launchers.launcher import Launcher, launcher_of
 from suite.run.launchers.local import LocalLauncher
-from suite.run.objective import objective_of
 from suite.run.scheduler import execute
+from suite.statistics.intervals import launched_interval
 
 DONE, USAGE, BROKEN, INTERRUPTED = 0, 2, 4, 130
 JSON = "--json"
 """A flag of this command and none of Hydra's."""
+TIMED = ("latency_s", "cold_latency_s")
 
 
 def main(argv: Sequence[str] | None = None, *, several: SeveralSweeps | None = None) -> int:
@@ -44,7 +43,12 @@ def main(argv: Sequence[str] | None = None, *, several: SeveralSweeps | None = N
         if {"--help", "-h"} & set(arguments):
             run_help(arguments)
             return DONE
-        return _run_in_json(arguments) if JSON in arguments else _run(arguments, several=several)
+        # With --json what people read goes to standard error.
+        with redirect_stdout(sys.stderr) if JSON in arguments else nullcontext():
+            code, terminal = _run(arguments, several)
+        if JSON in arguments and code != USAGE:
+            say(json_text(terminal.as_json() if terminal is not None else []))
+        return code
     except SystemExit as asked:  # Hydra's own help, and its 1 for what it does not find
         return USAGE if asked.code else DONE
     except ReaderLeftError:  # the command line ends quietly
@@ -56,56 +60,44 @@ def main(argv: Sequence[str] | None = None, *, several: SeveralSweeps | None = N
         return INTERRUPTED
 
 
-def _run_in_json(arguments: Sequence[str]) -> int:
-    """Run the same with a JSON list of the records on standard output, and what people read on standard error."""
-    terminals: list[Terminal] = []
-    with redirect_stdout(sys.stderr):
-        code = _run([argument for argument in arguments if argument != JSON], terminals)
-    if code != USAGE:
-        say(json_text([record for terminal in terminals for record in terminal.as_json()]))
-    return code
-
-
-def _run(
-    arguments: Sequence[str], terminals: list[Terminal] | None = None, several: SeveralSweeps | None = None
-) -> int:
-    """`terminals`: takes the one that was told of the cases, for which the suite must run them itself."""
+def _run(arguments: Sequence[str], several: SeveralSweeps | None) -> tuple[int, Terminal | None]:
+    """Run the cases; return the exit code, and the terminal that was told of them where the suite ran them itself."""
     try:
-        if terminals is not None and (engines := other_engines(arguments)[0]):
-            raise ValueError(f"{JSON} needs Hydra's basic launcher and sweeper; got {', '.join(engines)}")
-        if (folder := hand_over(run_case, arguments)) is not None:
-            say(one_line(f"records: {shown(folder)}"))
-            return DONE
-        points = compose(arguments)
+        composition = Composition([argument for argument in arguments if argument != JSON])
+        if composition.engines:
+            if JSON in arguments:
+                raise ValueError(
+                    f"{JSON} needs Hydra's basic launcher and sweeper; got {', '.join(composition.engines)}"
+                )
+            say(one_line(f"records: {shown(composition.hand_over(run_case))}"))
+            return DONE, None
+        points = composition.points()
         if not points:  # Hydra answered by itself, as with --cfg
-            return DONE
-        for point in points:
-            for name, effectless in (("leave_out", []), ("report", False)):
-                if not point.is_sweep and name in point.named and point.settings.get(name) != effectless:
-                    raise ValueError(f"{name} is of a sweep, which needs -m")
+            return DONE, None
+        is_sweep, folder = points[0].is_sweep, points[0].folder
+        for name, effectless in (("leave_out", []), ("report", False)):
+            if not is_sweep and name in points[0].named and points[0].settings.get(name) != effectless:
+                raise ValueError(f"{name} is of a sweep, which needs -m")
         left = without_left_out(points)
         if not left:
             raise ValueError("leave_out leaves no case to run")
         jobs = [job_of(point) for point in left]
-        resume, wants_page = (all(_switches(points, name)) for name in ("resume", "report"))
+        resume, wants_page = ([true_or_false(point.settings, key) for point in points] for key in ("resume", "report"))
         launcher = launcher_of(points)
         launcher.check(jobs)
         terminal = _terminal(jobs, left, launcher, several)
     except REFUSALS as error:
         complain(f"suite run: {sentence(error)}")
-        return USAGE
-    is_sweep, folder = points[0].is_sweep, points[0].folder
-    if terminals is not None:
-        terminals.append(terminal)
+        return USAGE, None
     with terminal:
-        outcome = execute(jobs, folder=folder, resume=resume, listener=terminal, launcher=launcher)
+        outcome = execute(jobs, folder=folder, resume=all(resume), listener=terminal, launcher=launcher)
     terminal.summary(folder)
-    if is_sweep and wants_page and not outcome.was_interrupted:
+    if is_sweep and all(wants_page) and not outcome.was_interrupted:
         from suite.report.command import report  # a third of a second, which the gate's workers need not wait for
 
         written, reported = report([folder], [], out=Path("reports") / f"{folder.resolve().name}.html")
         say(one_line(f"page: {written}{', which names damaged folders' if reported else ''}"))
-    return outcome.exit_code(is_sweep=is_sweep)
+    return outcome.exit_code(is_sweep=is_sweep), terminal
 
 
 def run_case(config: Any) -> float | None:
@@ -113,11 +105,10 @@ def run_case(config: Any) -> float | None:
 
     Raises ValueError for settings that are wrong, and CommandFailedError where the case did not end well.
     """
-    register_resolvers()
     if multiprocessing.get_start_method(allow_none=True) not in multiprocessing.get_all_start_methods():
         # joblib's own, which the workers' processes do not know.
         multiprocessing.set_start_method(None, force=True)
-    (point,) = note_unused([point_of_job(config)])
+    point = point_of_job(config)
     for key in point.inapplicable:
         say(one_line(f"{key} does not apply to this case"))
     if is_left_out(point):
@@ -133,23 +124,43 @@ def run_case(config: Any) -> float | None:
     return objective_of(outcome.records, point.settings["objective"])
 
 
+def objective_of(records: Sequence[Record], name: Any) -> float | None:
+    """The number of the one record that a sweeper optimises, named as `layer.latency_s`: the median of a time, else the
+    value of the last step; None without a name.
+
+    Raises CommandFailedError for a case that failed, or that has no such value, and ValueError for a name that is none.
+    """
+    span, _, metric = str(name).rpartition(".")
+    if name is not None and not span:
+        raise ValueError(f"objective must be a span and a metric, as layer.latency_s; got {name!r}")
+    if not records:
+        raise CommandFailedError("another process is running this case", 3)
+    (record,) = records
+    if record.status is not Status.OK and (name is not None or record.status is not Status.UNSUPPORTED):
+        code = 1 if record.status in (Status.FAILED, Status.INCORRECT) else 3
+        raise CommandFailedError(f"{record.case.id}: {record.status}: {record.reason}", code)
+    if name is None:
+        return None
+    readings = record.series(metric, span)
+    if not readings:
+        there = ", ".join(sorted({f"{reading.span}.{reading.metric}" for reading in record.readings}))
+        raise CommandFailedError(f"objective={name} is no reading of {record.case.id}, which has {there}", 2)
+    if metric in TIMED:
+        return launched_interval(by_launch(readings)).median
+    return max(readings, key=lambda reading: reading.step).value
+
+
 def _terminal(
     jobs: Sequence[Job], points: Sequence[SweepPoint], launcher: Launcher, several: SeveralSweeps | None = None
 ) -> Terminal:
-    """Make a terminal for these jobs. Raises ValueError for a workload whose summary cannot be loaded."""
-    summaries = {job.case.workload: summary_by(point.summary) for job, point in zip(jobs, points, strict=True)}
-    cases = list({job.case.id: job.case for job in jobs}.values())
+    """A terminal for these jobs. Raises ValueError for a workload whose summary cannot be loaded."""
     return Terminal(
-        cases,
+        list({job.case.id: job.case for job in jobs}.values()),
         is_sweep=points[0].is_sweep,
         workers=lambda: launcher.workers,
-        summaries=summaries,
+        summaries={job.case.workload: summary_by(point.summary) for job, point in zip(jobs, points, strict=True)},
         several=several,
     )
-
-
-def _switches(points: Sequence[SweepPoint], name: str) -> list[bool]:
-    return [true_or_false(point.settings, name) for point in points]
 
 
 if __name__ == "__main__":

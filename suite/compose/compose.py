@@ -1,194 +1,207 @@
 """The settings of one case, or of every point of a sweep, as Hydra composes them, without what does not apply.
 
-A sweep is one cross product, as Hydra's own sweeper makes it, or several: see suite.compose.sweeps.
+A sweep is one cross product, as Hydra's own sweeper makes it, or several: five seeds of one task and three of
+another. Each of these parts is a mapping from settings to a value or to several, comma-separated, as on the command
+line: `{task: sort, attention: "mha,mla", attention.kv_lora_rank: "8,16"}`.
 """
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, OverrideParseException
-from omegaconf import OmegaConf
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
 
-from suite.compose.hydra_app import REFUSALS as REFUSALS
-from suite.compose.hydra_app import call_hydra, collect_points, known_keys, other_engines, remove_hydras_own
+from suite.compose.arguments import (
+    MULTIRUN,
+    check_options,
+    checked_arguments,
+    key_of,
+    parse_overrides,
+    settings_in,
+    with_full_names,
+)
 from suite.compose.inapplicable import (
-    Alone,
     as_if_not_named,
-    drop_inapplicable,
     inapplicable_to_all,
     is_why,
     no_such_setting,
     note_unused,
     refusal_of,
 )
-from suite.compose.overrides import (
-    MULTIRUN,
-    check_options,
-    checked_flags,
-    forced,
-    key_of,
-    parse_overrides,
-    settings_in,
-    typed_keys,
-    with_mirrors,
-)
+from suite.compose.loader import REFUSALS as REFUSALS
+from suite.compose.loader import Loader, call_hydra, hydras_refusals, point_from
 from suite.compose.point import SweepPoint
-from suite.compose.shorthand import with_full_names
-from suite.compose.sweeps import checked_parts, overrides_of
-from suite.configuration.files import conf_dir, no_choice
+from suite.configuration.files import no_choice
+from suite.records.case import as_typed
 
-PLACES_OF_PARTS = ("sweep", "parts")
-SEED = "seed"
+RUN = {"-r", "--run"}
+ENGINES, BASIC = ("hydra/launcher", "hydra/sweeper"), "basic"
+MAY_SET_MODE = re.compile(r"[+~]*(hydra\.(mode|searchpath)|sweep\b)")
+OF_THE_WHOLE_SWEEP = ("hydra", "sweep", "parts")
+PARTS, SEED = "parts", "seed"
+
+
+class Composition:
+    """What Hydra makes of one command line.
+
+    With Hydra's basic launcher and sweeper the points are composed before the first case runs, so that a sweep is known
+    whole, and refused whole. Any other launcher or sweeper runs a task function in a process of its choice.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        """Raise Hydra's errors, or ValueError, for flags, options and sweeps that do not exist."""
+        self._arguments = checked_arguments(arguments)
+        flags = {argument for argument in self._arguments if argument.startswith("-")}
+        self._written = [argument for argument in self._arguments if not argument.startswith("-")]
+        self._is_hydras = bool(flags - MULTIRUN - RUN)
+        """Hydra answers by itself, as with --cfg."""
+        self._sweep: DictConfig | None = None
+        if self._is_hydras:
+            return
+        with hydras_refusals():
+            self._loader = Loader(self._written)
+            self._lines = [line for line in self._written if not self._loader.parsed(line).is_hydra_override()]
+            self._sweep = self._composed_sweep(is_asked=bool(MULTIRUN & flags))
+            parsed = [self._loader.parsed(line) for line in self._lines]
+        several = any(override.is_sweep_override() for override in parsed if key_of(override) in OF_THE_WHOLE_SWEEP)
+        self._parts = [] if self._sweep is None or several else checked_parts(_plain(self._sweep.get(PARTS)))
+
+    def _composed_sweep(self, *, is_asked: bool) -> DictConfig | None:
+        """The configuration of the sweep as a whole; None for a single run."""
+        if not is_asked and not any(map(MAY_SET_MODE.match, self._written)):
+            return None
+        of_all = [
+            line
+            for line in self._written
+            if line not in self._lines or self._loader.is_choice(line) or key_of(self._loader.parsed(line)) == PARTS
+        ]
+        try:
+            sweep = self._loader.run_file(of_all, RunMode.MULTIRUN, validate_sweep_overrides=is_asked)
+        except ConfigCompositionException:
+            if is_asked:
+                raise
+            return None  # the single run is refused for the same cause
+        return sweep if is_asked or sweep.hydra.mode == RunMode.MULTIRUN else None
+
+    @property
+    def engines(self) -> list[str]:
+        """The launcher and the sweeper that take the place of Hydra's basic ones, as `hydra/launcher=joblib`."""
+        chosen = {} if self._sweep is None else self._sweep.hydra.runtime.choices
+        return [f"{group}={chosen[group]}" for group in ENGINES if chosen.get(group, BASIC) != BASIC]
+
+    def hand_over(self, task: Callable[[Any], Any]) -> Path:
+        """Let the engines run the task function on each point; return the sweep's folder.
+
+        Raises Hydra's errors, those of the task function, or ValueError for a sweep of several parts.
+        """
+        assert self._sweep is not None
+        if self._parts:
+            engines = ", ".join(self.engines)
+            raise ValueError(f"a sweep of several parts needs Hydra's basic launcher and sweeper; got {engines}")
+        folder = Path(self._sweep.hydra.sweep.dir)
+        try:
+            with hydras_refusals():
+                call_hydra(task, self._arguments)
+        finally:  # the settings that Hydra leaves there hold paths of this machine
+            (folder / "multirun.yaml").unlink(missing_ok=True)
+        return folder
+
+    def points(self) -> list[SweepPoint]:
+        """Every point, or the single run; none where Hydra answers by itself.
+
+        In a sweep a setting of one option may stand beside others that do not have it, or fix it, as in
+        `attention=mha,gqa,mla attention.kv_heads=2,4`: it is null for those. What the command line sets wins over a
+        part's value, and applies to the parts that know it. What is named and used by no point is refused, unless a
+        sweep's file names it and the command line is why.
+        """
+        if self._is_hydras:
+            with hydras_refusals():
+                call_hydra(lambda config: None, self._arguments)
+            return []
+        typed = {key_of(override) for override in parse_overrides(self._written)}
+        composed, in_vain = list[SweepPoint](), list[set[str]]()
+        # A sweep may have thousands of points. Seen in a terminal only.
+        with Console(stderr=True).status("composing the sweep") as notice:
+            for part in self._parts or [{}]:
+                points = self._cross_product(overrides_of(part, typed=typed))
+                inapplicable = set(inapplicable_to_all(points))
+                for key in sorted(inapplicable - typed):
+                    if not is_why(typed, key, points):
+                        raise ValueError(refusal_of(key, points))
+                composed += as_if_not_named(points, inapplicable & typed)
+                in_vain.append(inapplicable & typed)
+                notice.update(f"composing the sweep: {len(composed)} points")
+        for key in sorted(set.intersection(*in_vain)):
+            raise ValueError(refusal_of(key, points))
+        if not self._parts or any(SEED in part for part in self._parts):
+            return composed
+        # Seeds that no part names are outermost: an interrupted sweep has then run every part equally often.
+        seeds = list(dict.fromkeys(point.settings[SEED] for point in composed))
+        return sorted(composed, key=lambda point: seeds.index(point.settings[SEED]))
+
+    def _cross_product(self, own: Sequence[str]) -> list[SweepPoint]:
+        """The points of a part, whose `own` overrides stand before the command's."""
+        with hydras_refusals():
+            if self._sweep is None:
+                return note_unused([self._loader.single(self._written)])
+            own = [with_full_names(override) for override in own]
+            check_options(settings_in(own))
+            return note_unused(self._loader.points(self._sweep, [*own, *self._lines], is_part=bool(self._parts)))
 
 
 def compose(arguments: Sequence[str]) -> list[SweepPoint]:
-    """Let Hydra compose every point. Raises its errors, or ValueError, for what cannot be composed.
-
-    In a sweep a setting of one option may stand beside others that do not have it, or fix it, as in
-    `attention=mha,gqa,mla attention.kv_heads=2,4`: it is null for those. What the command line sets wins over a part's
-    value, and applies to the parts that know it. What is named and used by no point is refused, unless a sweep's file
-    names it and the command line is why.
-    """
-    arguments = checked(arguments)
-    try:
-        parts = _parts(arguments)
-        alone = _alone([argument for argument in arguments if argument.startswith("hydra.searchpath")])
-        if parts:
-            return _compose_parts(parts, arguments, alone)
-        composed = _cross_product(arguments, alone)
-    except ConfigCompositionException as error:
-        if (key := unknown_key(error)) is None:
-            raise
-        raise ValueError(no_such_setting(key, known_keys(arguments))) from error
-    typed = typed_keys(arguments)
-    for key in inapplicable_to_all(composed):
-        if key in typed or not is_why(typed, key, composed):
-            raise ValueError(refusal_of(key, composed))
-    return composed
+    """Compose every point. Raises Hydra's errors, or ValueError, for what cannot be composed."""
+    return Composition(arguments).points()
 
 
-def checked(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments with full names, and with the mirror of a store in place of its URL. Raises ValueError for
-    flags and options that do not exist."""
-    written = with_mirrors([with_full_names(argument) for argument in checked_flags(arguments)])
-    check_options(settings_in(written))
-    return written
+def point_of_job(config: DictConfig) -> SweepPoint:
+    """The point of a job that another launcher than Hydra's basic one runs, with what was named in vain."""
+    with hydras_refusals():
+        of_hydra, of_task = (_plain(HydraConfig.get().overrides[name]) for name in ("hydra", "task"))
+        choice = Loader(of_hydra).choice_from(config)
+        is_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+        return note_unused([point_from(choice, parse_overrides(of_task), is_sweep=is_sweep)])[0]
 
 
-def hand_over(task: Callable[[Any], Any], arguments: Sequence[str]) -> Path | None:
-    """Let the launcher or sweeper that the arguments name run the task function on each point; return the sweep's
-    folder, or None where they name none but Hydra's basic ones, and nothing has run.
-
-    Raises Hydra's errors, those of the task function, or ValueError for a sweep of several parts.
-    """
-    arguments = checked(arguments)
-    engines, folder = other_engines(arguments)
-    if not engines:
-        return None
-    if _parts(arguments):
-        raise ValueError(f"a sweep of several parts needs Hydra's basic launcher and sweeper; got {', '.join(engines)}")
-    try:
-        call_hydra(task, arguments)
-    finally:
-        remove_hydras_own(folder)
-    return folder
+def checked_parts(parts: Any) -> list[dict[str, Any]]:
+    """The parts of a sweep. Raises ValueError unless they are a list of mappings."""
+    if not isinstance(parts, list) or not all(isinstance(part, Mapping) and part for part in parts):
+        raise ValueError(f"parts must be a list of settings, as [{{task: sort, seed: '0,1,2'}}]; got {parts!r}")
+    for key, value in ((key, value) for part in parts for key, value in part.items()):
+        if re.split(r"[./@]", str(key).lstrip("+~"))[0] in OF_THE_WHOLE_SWEEP:
+            raise ValueError(f"a part must not set {key}, which is of the whole sweep")
+        if isinstance(value, list | Mapping) or value == "":
+            raise ValueError(f"{key} in a part must be a value or several, as '0,1,2'; got {value!r}")
+    return [{str(key): value for key, value in part.items()} for part in parts]
 
 
-def _compose_parts(parts: Sequence[Mapping[str, Any]], arguments: Sequence[str], alone: Alone) -> list[SweepPoint]:
-    """Compose one part after the other, and refuse what does not apply to any point of one unless the command line is
-    why. Seeds that no part names are outermost: an interrupted sweep has then run every part equally often."""
-    typed = typed_keys(arguments)
-    composed: list[SweepPoint] = []
-    unknown: list[set[str]] = []
-    for part in parts:
-        # Forced at once: a part that Hydra gave up half way would be composed twice.
-        own = [forced(with_full_names(override)) for override in overrides_of(part, typed=typed)]
-        check_options(settings_in(own))
-        rest = (argument for argument in arguments if argument not in MULTIRUN)
-        points = _cross_product(["-m", *own, *rest], alone, is_part=True, after=len(composed))
-        inapplicable = set(inapplicable_to_all(points))
-        for key in sorted(inapplicable - typed):
-            if not is_why(typed, key, points):
-                raise ValueError(refusal_of(key, points))
-        composed += as_if_not_named(points, inapplicable & typed)
-        unknown.append(inapplicable & typed)
-    for key in sorted(set.intersection(*unknown)):
-        raise ValueError(refusal_of(key, points))
-    if any(SEED in part for part in parts):
-        return composed
-    seeds = list(dict.fromkeys(point.settings[SEED] for point in composed))
-    return sorted(composed, key=lambda point: seeds.index(point.settings[SEED]))
+def overrides_of(part: Mapping[str, Any], *, typed: Collection[str]) -> list[str]:
+    """A part as a command line has it, without the keys that the command line itself sets: `typed`."""
+    return [f"{key}={as_typed(value)}" for key, value in part.items() if key.lstrip("+~") not in typed]
 
 
-def _parts(arguments: Sequence[str]) -> list[dict[str, Any]]:
-    """The parts that the sweep's file or the command line gives; none where Hydra answers by itself."""
-    flags = {argument for argument in arguments if argument.startswith("-")}
-    if not flags or flags - MULTIRUN:
-        return []
-    written = parse_overrides(arguments)
-    places = [override for override in written if key_of(override) in PLACES_OF_PARTS]
-    if not places or any(place.is_sweep_override() for place in places):
-        return []
-    places += [override for override in written if key_of(override) == "hydra.searchpath"]
-    with hydra.initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
-        config = hydra.compose(config_name="run", overrides=[str(place.input_line) for place in places])
-    return checked_parts(OmegaConf.to_container(config, resolve=False)["parts"])
-
-
-def _cross_product(
-    arguments: Sequence[str], alone: Alone, *, is_part: bool = False, after: int = 0
-) -> list[SweepPoint]:
-    """Compose the points of one cross product without the settings that do not apply to them; or the single run."""
-    try:
-        points = collect_points(arguments, is_part=is_part, after=after)
-    except ConfigCompositionException as error:
-        added = [forced(argument) for argument in arguments]
-        if not MULTIRUN & set(arguments) or "Could not override" not in str(error) or added == list(arguments):
-            raise
-        points = collect_points(added, is_part=is_part, after=after)
-    if points and points[0].is_sweep and any(point.forced or point.fixed for point in points):
-        points = drop_inapplicable(points, alone)
-    return note_unused(points)
-
-
-def _alone(searchpath: Sequence[str]) -> Alone:
-    """A function that composes a group under one of its options, with nothing else set."""
-
-    @functools.cache
-    def alone(folder: Path, group: str, option: str) -> Any:
-        quoted = str(folder).replace("'", "\\'")
-        (only,) = collect_points(["-m", *searchpath, f"hydra.sweep.dir='{quoted}'", f"{group}={option}"])
-        return only.settings[group]
-
-    return alone
+def _plain(node: Any) -> Any:
+    return OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
 
 
 def sentence(error: Exception) -> str:
     """Shorten Hydra's refusal to the words that a person needs to mend the call."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
-    missing = getattr(error, "missing_cfg_file", None)
-    options = getattr(error, "options", None)
+    missing, options = (getattr(error, name, None) for name in ("missing_cfg_file", "options"))
     if missing and options:
         group, _, name = str(missing).rpartition("/")
         return no_choice(group, name, options)
-    if (key := unknown_key(error)) is not None:
-        return no_such_setting(key)
+    if "is not in struct" in text or "Could not override" in text:
+        return no_such_setting(text.split("'")[1] if "'" in text else text)
     if isinstance(error, OverrideParseException):
         return f"cannot read {error.override!r} as key=value ({text.partition(' expecting ')[0]})"
     if text.startswith("Ambiguous value"):
-        return (
-            f"{text.removeprefix('Ambiguous value for argument ')} names several values, which is a sweep and needs -m"
-        )
+        key = text.removeprefix("Ambiguous value for argument ")
+        return f"{key} names several values, which is a sweep and needs -m"
     return text
-
-
-def unknown_key(error: Exception) -> str | None:
-    """Return the key that Hydra could not override; None where it says something else."""
-    text = str(error).strip().partition("\n")[0]
-    if "is not in struct" not in text and "Could not override" not in text:
-        return None
-    return text.split("'")[1] if "'" in text else text

@@ -24,7 +24,7 @@ from suite.commands.gpu_parts import (
     run_parts,
 )
 from suite.compose.compose import compose
-from suite.compose.sweeps import is_left_out
+from suite.compose.point import is_left_out
 from suite.configuration.files import choices, conf_dir, read_yaml
 from suite.records.stores.claim import alone_in
 from suite.run.job import job_of

@@ -7,8 +7,8 @@ import yaml
 
 from suite.commands import reproduce as module
 from suite.commands.reproduce import arguments_of, reproduce, sweeps
-from suite.compose.overrides import key_of, parse_overrides
-from suite.compose.sweeps import checked_parts
+from suite.compose.arguments import key_of, parse_overrides
+from suite.compose.compose import checked_parts
 from suite.configuration.files import choices, read_yaml
 from suite.records.case import value_under
 from tests.records.factory import REFERENCE, committed

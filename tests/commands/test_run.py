@@ -19,7 +19,7 @@ import pytest
 
 from suite.commands.run import main
 from suite.compose.compose import compose
-from suite.compose.sweeps import is_left_out
+from suite.compose.point import is_left_out
 from suite.records.case import comparable
 from suite.records.machine.temporary import remove_abandoned
 from suite.records.record import Evidence, Status

@@ -2,8 +2,8 @@
 
 import pytest
 
+from suite.compose.arguments import checked_flags
 from suite.compose.compose import compose
-from suite.compose.overrides import checked_flags
 from suite.records.record import OVERRIDES
 from suite.run.recorder import overrides_file
 

@@ -3,8 +3,8 @@
 import pytest
 
 from suite.commands.run import main
-from suite.compose.compose import compose
-from suite.compose.sweeps import checked_parts, overrides_of, without_left_out
+from suite.compose.compose import checked_parts, compose, overrides_of
+from suite.compose.point import without_left_out
 from suite.records.stores.store import read_contents
 from suite.run.job import job_of
 from tests.commands.test_run import FOREIGN, SMALL

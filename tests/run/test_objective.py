@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from suite.commands.run import objective_of
 from suite.process.streams import CommandFailedError
 from suite.records.record import Reading, Status
-from suite.run.objective import objective_of
 from tests.records.factory import build
 
 

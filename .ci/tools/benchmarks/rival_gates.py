@@ -127,7 +127,7 @@ def main() -> int:
 
 def settings_of_the_sweep() -> dict[str, Any]:
     from suite.compose.compose import compose
-    from suite.compose.sweeps import is_left_out
+    from suite.compose.point import is_left_out
     from suite.run.job import job_of
 
     with tempfile.TemporaryDirectory() as folder:

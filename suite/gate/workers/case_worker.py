@@ -38,7 +38,7 @@ NAMES_CODE = ("_target_", "plan", "shape")
 """Settings whose value is the dotted name of an object."""
 PLACES = {
     "compose": ("suite.compose.compose", "suite.commands.run", "suite.run"),
-    "is_left_out": ("suite.compose.sweeps", "suite.commands.run", "suite.run"),
+    "is_left_out": ("suite.compose.point", "suite.compose.sweeps", "suite.commands.run", "suite.run"),
     "sentence": ("suite.compose.compose", "suite.commands.run", "suite.run"),
     "job_of": ("suite.run.job", "suite.commands.run", "suite.run"),
     "locate": ("suite.configuration.files", "suite.configuration"),

@@ -1,0 +1,285 @@
+"""Points composed by Hydra's own loader, parser and sweeper, with everything read once for a whole command.
+
+Hydra composes each point of a sweep anew, for a tenth of a second. But the choice of options alone says which files are
+read: so they are composed once for each choice, and every point sets its own values in that until the next one does.
+"""
+
+import copy
+import dataclasses
+import errno
+import functools
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.utils import create_config_search_path
+from hydra.core.default_element import ConfigDefault
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.utils import setup_globals
+from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigResult
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, flag_override
+from omegaconf.errors import OmegaConfBaseException
+
+from suite.compose.arguments import LAUNCHER, TOO_MANY_BRACKETS, check_options, key_of, settings_in_full
+from suite.compose.point import NO_SUCH_SETTING, SweepPoint, fixed_by, group_of, leaves
+from suite.compose.resolvers import RESOLVERS
+from suite.configuration.files import LOOK, OF_ITS_RECORDS, conf_dir
+from suite.process.streams import CommandFailedError
+from suite.records.case import without
+from suite.records.machine.privacy import of_setting
+from suite.records.stores.place import is_store
+
+REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
+"""Errors that a user can mend; `suite.compose.compose.sentence` words them."""
+PARTS_ALONE = "the parts of a sweep are run alone, and with no flag of Hydra's but -m: suite run -m sweep=NAME"
+VERSION_BASE = "1.3"
+OF_HYDRAS_RUNS = ("callbacks", "output_subdir", "job.chdir")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What a choice of options composes to, with Hydra's own settings apart."""
+
+    config: DictConfig
+    hydra: DictConfig
+    """Hydra's settings, below the key `hydra`."""
+    chosen: Mapping[str, str]
+    in_sweep: Sequence[str]
+    """Settings that the sweep's file names."""
+    of_workload: Sequence[str]
+    of_task: Sequence[str]
+
+
+class Loader(ConfigLoaderImpl):  # type: ignore[misc]
+    """Hydra's loader of configurations for one command."""
+
+    def __init__(self, overrides: Sequence[str]) -> None:
+        """`overrides`: all of the command's. One of them may add folders."""
+        version.setbase(VERSION_BASE)
+        setup_globals()
+        super().__init__(create_config_search_path(str(conf_dir())))
+        places = [line for line in overrides if line.startswith("hydra.searchpath=")]
+        self._files: CachingConfigRepository = super()._parse_overrides_and_create_caching_repo("run", places)[1]
+        self._contents: dict[tuple[str, str], dict[Any, Any]] = {}
+        self._choices: dict[tuple[str, ...], Choice] = {}
+        parser = OverridesParser.create(config_loader=self)
+        self.parsed: Callable[[str], Override] = functools.cache(lambda line: parser.parse_overrides([line])[0])
+
+    def _parse_overrides_and_create_caching_repo(
+        self, config_name: str | None, overrides: list[str]
+    ) -> tuple[list[Override], CachingConfigRepository]:
+        return [self.parsed(line) for line in overrides], self._files
+
+    @staticmethod
+    def _embed_result_config(ret: ConfigResult, package_override: str | None) -> ConfigResult:
+        # What is composed takes the nodes of the files in, and changes them.
+        own = dataclasses.replace(ret, config=copy.deepcopy(ret.config))
+        return ConfigLoaderImpl._embed_result_config(own, package_override)
+
+    def run_file(self, overrides: Sequence[str], mode: RunMode, **how: bool) -> DictConfig:
+        return self.load_configuration("run", list(overrides), mode, **how)
+
+    def is_choice(self, line: str) -> bool:
+        """Whether an override takes an option of a group, or several."""
+        override = self.parsed(line)
+        return not isinstance(override.value(), dict) and self._files.group_exists(override.key_or_group)
+
+    def single(self, written: Sequence[str]) -> SweepPoint:
+        """The point of a command without -m."""
+        choice = self.choice_from(self.run_file(written, RunMode.RUN))
+        return point_from(choice, [self.parsed(line) for line in written], is_sweep=False)
+
+    def points(self, sweep: DictConfig, lines: Sequence[str], *, is_part: bool = False) -> Iterator[SweepPoint]:
+        """The points of a cross product, as Hydra's basic sweeper expands it.
+
+        `sweep`: the configuration of the whole sweep. `lines`: overrides of settings, of which later ones win.
+        """
+        params = sweep.hydra.sweeper.get("params") or {}
+        parser = OverridesParser.create(config_loader=self)
+        lines = [*(f"{key}={value}" for key, value in params.items()), *lines]
+        (combinations,) = BasicSweeper.split_arguments(parser.parse_overrides(lines), max_batch_size=None)
+        is_choice = functools.cache(self.is_choice)
+        for combination in combinations:
+            options = tuple(filter(is_choice, combination))
+            if options not in self._choices:
+                config = self.run_file([*sweep.hydra.overrides.hydra, *options], RunMode.RUN)
+                OmegaConf.copy_cache(from_config=sweep, to_config=config)
+                self._choices[options] = self.choice_from(config)
+            choice, overrides = self._choices[options], list(map(self.parsed, combination))
+            HydraConfig.instance().cfg = choice.hydra  # for `${hydra:...}`
+            values, inapplicable = self._applicable(
+                choice, [self.parsed(line) for line in combination if not is_choice(line)]
+            )
+            with _set_in(choice.config, values):
+                point = point_from(choice, overrides, is_sweep=True, is_part=is_part)
+            yield dataclasses.replace(point, inapplicable=inapplicable)
+
+    def _applicable(self, choice: Choice, overrides: Sequence[Override]) -> tuple[list[Override], list[str]]:
+        """The values that are to be set under a choice of options, and keys of those that its options fix or do not
+        have: among `attention=mha,gqa,mla` some take `attention.kv_heads` and some do not."""
+        values, fixed, missing = list[Override](), list[str](), list[str]()
+        for override in overrides:
+            key = key_of(override)
+            group, _, name = key.partition(".")
+            if override.type not in (OverrideType.CHANGE, OverrideType.FORCE_ADD) or not name:
+                values.append(override)
+            elif group not in choice.chosen:  # of a group without an option; refused where nobody has a use for it
+                values.append(dataclasses.replace(override, type=OverrideType.FORCE_ADD))
+            elif name in fixed_by(choice.config.get(group)):
+                fixed.append(key)
+            elif not _has(choice.config, key):
+                missing.append(key)
+            else:
+                values.append(override)
+        return values, [*fixed, *missing]
+
+    def content(self, group: str, name: str) -> dict[Any, Any]:
+        """What an option's file and those beside it that its defaults take in say; {} where there is no such file."""
+        if (group, name) not in self._contents:
+            file = self._files.load_config(f"{group}/{name}")
+            own = {} if file is None else OmegaConf.to_container(file.config)
+            assert isinstance(own, dict)
+            defaults = () if file is None else file.defaults_list or ()
+            names = [default.path for default in defaults if isinstance(default, ConfigDefault)]
+            beside = [self.content(group, other) for other in names if other is not None and other != "_self_"]
+            merged = OmegaConf.merge(*beside, own)
+            content = OmegaConf.to_container(merged)
+            assert isinstance(content, dict)
+            content.pop("hydra", None)
+            self._contents[group, name] = content
+        return self._contents[group, name]
+
+    def choice_from(self, config: DictConfig) -> Choice:
+        """Take Hydra's settings out of a configuration, which `${hydra:...}` then reads nevertheless."""
+        if "hydra" in config:  # not in the process of another launcher
+            HydraConfig.instance().set_config(config)
+            with flag_override(config, "struct", False):
+                config.pop("hydra")
+        hydras = HydraConfig.instance().cfg
+        for key in OF_HYDRAS_RUNS:
+            if OmegaConf.select(hydras.hydra, key):
+                raise ValueError(f"hydra.{key} is of a run by Hydra; the suite runs its cases itself, without it")
+        chosen = {group: name for group, name in hydras.hydra.runtime.choices.items() if isinstance(name, str)}
+        in_sweep, of_workload, of_task = (
+            leaves(self.content(group, chosen[group])) if group in chosen else []
+            for group in ("sweep", "settings", "task")
+        )
+        return Choice(
+            config=config, hydra=hydras, chosen=chosen, in_sweep=in_sweep, of_workload=of_workload, of_task=of_task
+        )
+
+
+def point_from(choice: Choice, overrides: Sequence[Override], *, is_sweep: bool, is_part: bool = False) -> SweepPoint:
+    """Read the configuration as it stands now. Raises OmegaConf's errors, or ValueError."""
+    overrides = [override for override in overrides if not override.is_hydra_override()]
+    check_options(overrides)
+    if looks := [key for key in map(key_of, overrides) if group_of(key) == LOOK]:
+        raise ValueError(NO_SUCH_SETTING.format(looks[0]))
+    if not is_sweep and "sweep" in choice.chosen:
+        name = choice.chosen["sweep"]
+        raise ValueError(f"sweep={name} runs many cases and needs -m: suite run -m sweep={name}")
+    settings = OmegaConf.to_container(choice.config, resolve=True)
+    if not isinstance(settings, dict) or not isinstance(settings.get("workload"), dict) or "leave_out" not in settings:
+        raise ValueError("the configuration must have all that conf/run.yaml has, workload and leave_out among it")
+    if settings.get("parts") and not is_part:
+        raise ValueError(PARTS_ALONE if is_sweep else "parts run many cases and need -m")
+    folder = Path(choice.hydra.hydra.sweep.dir if is_sweep else choice.hydra.hydra.run.dir)
+    if is_store(folder):
+        raise ValueError(f"a store is named on the command line, as hydra.{'sweep' if is_sweep else 'run'}.dir=URL")
+    return SweepPoint(
+        settings=settings_in_full(_measured(settings)),
+        summary=settings["workload"].get("summary"),
+        chosen=dict(choice.chosen),
+        named=[*choice.in_sweep, *map(key_of, overrides)],
+        folder=folder,
+        is_sweep=is_sweep,
+        of_workload=choice.of_workload,
+        of_task=choice.of_task,
+        # Where a case ran is none of its settings, and the address of a cluster names a machine.
+        overrides=[_without_path(override) for override in overrides if group_of(key_of(override)) != LAUNCHER],
+    )
+
+
+def _without_path(override: Override) -> str:
+    """An override as it was typed, with a stand-in for a path of this machine."""
+    key, sign, value = str(override.input_line).partition("=")
+    return f"{key}{sign}{of_setting(key_of(override), value)}"
+
+
+def _measured(settings: Mapping[Any, Any]) -> dict[str, Any]:
+    """Leave out labels of options, and the reading of a workload's records: neither changes what is measured."""
+    shown = {key: without(value, [LOOK]) if isinstance(value, dict) else value for key, value in settings.items()}
+    return without({**shown, "workload": without(shown["workload"], OF_ITS_RECORDS)}, [LOOK])
+
+
+def _has(config: DictConfig, key: str) -> bool:
+    above, _, name = key.rpartition(".")
+    node = OmegaConf.select(config, above)
+    return isinstance(node, DictConfig) and name in node
+
+
+@contextmanager
+def _set_in(config: DictConfig, values: Sequence[Override]) -> Iterator[None]:
+    """Set values in a configuration, and take them back: copying all of it was half of the time of `sweep=rl_why`."""
+    content = config.__dict__["_content"]
+    before = dict(content)
+    for name in {group_of(str(value.key_or_group)) for value in values} & content.keys():
+        content[name] = copy.deepcopy(content[name])
+    try:
+        ConfigLoaderImpl._apply_overrides_to_config(values, config)
+        yield
+    finally:
+        content.clear()
+        content.update(before)
+
+
+def call_hydra(task: Callable[[DictConfig], Any], arguments: Sequence[str]) -> None:
+    """Run Hydra's application on a task function. Raises Hydra's errors, ValueError or OSError."""
+    # Hydra prints a traceback or a banner of its own unless told to hand its errors on; it reads sys.argv.
+    before_error, before_argv = os.environ.get("HYDRA_FULL_ERROR"), sys.argv
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv = ["suite-run", *arguments]  # the one-word name, which tab completion needs
+    try:
+        hydra.main(version_base=VERSION_BASE, config_path=str(conf_dir()), config_name="run")(task)()
+    finally:
+        sys.argv = before_argv
+        if before_error is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before_error
+
+
+@contextmanager
+def hydras_refusals() -> Iterator[None]:
+    """Make the functions known that conf/*.yaml calls, and raise ValueError for anything that Hydra stumbles over,
+    since a person wrote it; not for trouble with a disk."""
+    for name, resolver in RESOLVERS.items():
+        OmegaConf.register_new_resolver(name, resolver, replace=True)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="provider=hydra.searchpath")
+            yield
+    except (*REFUSALS, CommandFailedError):
+        raise
+    except RecursionError as error:
+        raise ValueError(TOO_MANY_BRACKETS) from error
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise ValueError(f"a name is too long for a file: {error.filename}") from error
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(f"Hydra cannot compose these settings ({type(error).__name__}: {reason})") from error
