@@ -11,16 +11,7 @@ from functools import lru_cache
 from suite.records import numbers
 from suite.records.environment import machine_id
 from suite.records.record import Evidence, Record
-from suite.report.answers.claims import (
-    DEFINED,
-    UNMEASURED,
-    Claim,
-    ClaimVerdict,
-    claims,
-    commands,
-    literature,
-    verdicts_on,
-)
+from suite.report.answers.claims import Claim, ClaimVerdict, Standing, claims, commands, literature, verdicts_on
 from suite.report.answers.own_runs import rank_own_runs
 from suite.report.blocks import Answers, Badge, Card, Kind, Ruling, Section, Text, joined, say, say_or, section
 from suite.report.model.results import Results
@@ -61,7 +52,7 @@ def build_answers(results: Results, here: str) -> Answers:
     rulings = {claim["id"]: _rule(claim, ours.get(claim["id"]), theirs.get(claim["id"])) for claim in claims()}
     return Answers(
         own=rank_own_runs(results.own),
-        cards=[_card(rulings[name]) for name in QUESTIONS if rulings[name].outcome != UNMEASURED],
+        cards=[_card(rulings[name]) for name in QUESTIONS if rulings[name].outcome != Standing.UNMEASURED],
         rulings=list(rulings.values()),
         reproduced=_reproduced(ours, theirs),
     )
@@ -79,7 +70,9 @@ def _rule(claim: Claim, ours: ClaimVerdict | None, theirs: ClaimVerdict | None) 
     """
     verdicts = [(verdict, badge) for verdict, badge in ((ours, Badge.HERE), (theirs, Badge.ELSEWHERE)) if verdict]
     if not verdicts:
-        return _ruling(claim, ClaimVerdict(outcome=UNMEASURED, evidence=[say(f"claim.needs.{claim['id']}")]), None)
+        return _ruling(
+            claim, ClaimVerdict(outcome=Standing.UNMEASURED, evidence=[say(f"claim.needs.{claim['id']}")]), None
+        )
     verdict, badge = max(verdicts, key=lambda pair: (pair[0].suffices, pair[0].suffices and bool(pair[0].machine)))
     ruling = _ruling(claim, verdict, badge)
     if verdict is ours and ours.machine and theirs and theirs.machine:
@@ -89,7 +82,7 @@ def _rule(claim: Claim, ours: ClaimVerdict | None, theirs: ClaimVerdict | None) 
 
 def _ruling(claim: Claim, verdict: ClaimVerdict, badge: Badge | None) -> Ruling:
     claim_id = claim["id"]
-    if verdict.outcome == DEFINED:
+    if verdict.outcome == Standing.DEFINED:
         badge = None
     elif badge is not None and (verdict.is_projected or not verdict.machine):
         badge = Badge.PROJECTED

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from suite.records import numbers
 from suite.report.answers.attention_time import RIVALS
-from suite.report.answers.claims import CONTRADICTED, DEPENDS, SUPPORTED, Claim, ClaimVerdict, setting_name
+from suite.report.answers.claims import Claim, ClaimVerdict, Standing, setting_name
 from suite.report.answers.trials import machine_of
 from suite.report.attention import memory
 from suite.report.attention.groups import side_by_side
@@ -53,7 +53,7 @@ class CacheRatio:
 def outcome_of_ratios(ratios: Iterable[float]) -> str:
     """The verdict on a claim that a size is smaller, by all of its cases."""
     smaller = {ratio < 1 for ratio in ratios}
-    return DEPENDS if len(smaller) > 1 else SUPPORTED if smaller == {True} else CONTRADICTED
+    return Standing.DEPENDS if len(smaller) > 1 else Standing.SUPPORTED if smaller == {True} else Standing.CONTRADICTED
 
 
 def less_kv_memory(results: Results, _: Claim) -> ClaimVerdict:

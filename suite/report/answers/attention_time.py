@@ -14,16 +14,7 @@ from pathlib import Path
 import suite
 from suite.records import numbers
 from suite.records.derived import noted
-from suite.report.answers.claims import (
-    CONTRADICTED,
-    DEPENDS,
-    LEFT_OPEN,
-    MIXED,
-    SUPPORTED,
-    Claim,
-    ClaimVerdict,
-    setting_name,
-)
+from suite.report.answers.claims import Claim, ClaimVerdict, Standing, setting_name
 from suite.report.answers.trials import machine_of
 from suite.report.attention import callstyle, memory
 from suite.report.attention.groups import axes_of, representatives, side_by_side
@@ -42,6 +33,7 @@ RIVALS = ("mha", "gqa")
 PUBLISHED_GPU, PUBLISHED_HEADS = "h100-sxm5-80gb", (128, 8)
 """The GPU, and the heads of queries and of keys, that others' measurements are told of."""
 HALF = 0.5
+BELOW, ABOVE = -1, 1
 SERVED = "bfloat16"
 """The dtype that models are served in."""
 OTHER_MODES = (
@@ -76,11 +68,11 @@ class TimeRatio:
     def is_repeated(self) -> bool:
         return min(self.timing.interval.count, self.base.interval.count) > 1
 
-    def ruling(self, neutral: float = 1.0) -> str:
-        """SUPPORTED below `neutral` and CONTRADICTED above it, where the whole interval lies there."""
+    def side(self, neutral: float = 1.0) -> int:
+        """BELOW or ABOVE `neutral`, where the whole interval lies there; else 0."""
         if not self.is_repeated or self.ratio.low <= neutral <= self.ratio.high:
-            return LEFT_OPEN
-        return SUPPORTED if self.ratio.high < neutral else CONTRADICTED
+            return 0
+        return BELOW if self.ratio.high < neutral else ABOVE
 
     def distance(self, usual: Mapping[str, object]) -> tuple[object, ...]:
         """Sorts cases by how near they are to what a claim means, and never by how they came out."""
@@ -126,8 +118,8 @@ def faster(results: Results, claim: Claim) -> ClaimVerdict | None:
     by_unit = grouped(cases, lambda case: (case.base.variant, case.timing.axis("geometry"))).values()
     deciding = [min(of_unit, key=lambda case: case.distance(design["at"])) for of_unit in by_unit]
     by_rival = grouped(deciding, lambda case: case.base.variant)
-    rulings = {rival: _together([case.ruling() for case in of_rival]) for rival, of_rival in by_rival.items()}
-    outcomes = {*rulings.values()}
+    standings = {rival: _standing([case.side() for case in of_rival], BELOW) for rival, of_rival in by_rival.items()}
+    outcomes = {*standings.values()}
     first = min(by_rival.get("gqa", deciding), key=lambda case: case.distance(design["at"]))
     phase = phase_name(design["phase"])
     lead = first.lead("answer.about.speed", other=first.base.sized_variant, phase=phase)
@@ -136,17 +128,13 @@ def faster(results: Results, claim: Claim) -> ClaimVerdict | None:
     for group in design["beside"]:
         of_group = speed_cases(results, group["phase"], group["variants"], group["span"])
         evidence += [_counted(f"answer.told.{group['key']}", "answer.told.range", of_group)] if of_group else []
-    answers = [say(f"answer.than.{ruling}", other=variant_label(rival)) for rival, ruling in rulings.items()]
+    answers = [say(f"answer.than.{standing}", other=variant_label(rival)) for rival, standing in standings.items()]
     counted = _counted("answer.flips.cases", "answer.told.against", cases)
     return ClaimVerdict(
-        outcome=outcomes.pop()
-        if len(outcomes) == 1
-        else DEPENDS
-        if outcomes & {SUPPORTED, CONTRADICTED}
-        else LEFT_OPEN,
-        evidence=[*evidence, *(_peaks(cases) if design.get("tells_memory") else [])],
+        outcome=outcomes.pop() if len(outcomes) == 1 else Standing.DEPENDS,
+        evidence=evidence,
         answer=joined("list", answers),
-        depends_on=setting_name("versus" if len({*rulings.values()}) > 1 else "geometry"),
+        depends_on=setting_name("versus" if len({*standings.values()}) > 1 else "geometry"),
         lead=replace(lead, link={**link, "phase": phase}),
         flips=joined("sentence", [counted, _published_on_gpu() if design.get("tells_published") else ""]),
         machine=machine_of(first.timing),
@@ -154,9 +142,12 @@ def faster(results: Results, claim: Claim) -> ClaimVerdict | None:
     )
 
 
-def _together(rulings: Sequence[str]) -> str:
-    clear = {*rulings} - {LEFT_OPEN}
-    return DEPENDS if len(clear) > 1 else next(iter(clear), LEFT_OPEN)
+def _standing(sides: Sequence[int], supports: int) -> Standing:
+    """The standing of a claim by the sides on which its cases lie. `supports`: the side that bears it out."""
+    clear = {*sides} - {0}
+    if not clear:
+        return Standing.OPEN
+    return Standing.DEPENDS if len(clear) > 1 else Standing.SUPPORTED if supports in clear else Standing.CONTRADICTED
 
 
 def _case_text(case: TimeRatio) -> Text:
@@ -171,21 +162,12 @@ def _counted(key: str, key_of_part: str, cases: Sequence[TimeRatio]) -> Text:
     """For each rival, in how many cases MLA is clearly faster and slower, and the ends of its ratios."""
     parts = []
     for rival, of_rival in grouped(cases, lambda case: case.base.variant).items():
-        rulings, ratios = [case.ruling() for case in of_rival], [case.ratio.ratio for case in of_rival]
-        counts = {"faster": rulings.count(SUPPORTED), "slower": rulings.count(CONTRADICTED), "total": len(of_rival)}
+        sides, ratios = [case.side() for case in of_rival], [case.ratio.ratio for case in of_rival]
+        counts = {"faster": sides.count(BELOW), "slower": sides.count(ABOVE), "total": len(sides)}
         ends = {"low": numbers.times(min(ratios)), "high": numbers.times(max(ratios))}
         phase = phase_name(of_rival[0].timing.axis("phase"))
         parts.append(say(key_of_part, other=variant_label(rival), phase=phase, **counts, **ends))
     return say(key, told=joined("notes", parts))
-
-
-def _peaks(cases: Sequence[TimeRatio]) -> list[Text]:
-    peaks = [(memory.LAYER_PEAK(case.timing), memory.LAYER_PEAK(case.base)) for case in cases]
-    ratios = [ours / theirs for ours, theirs in peaks if ours and theirs]
-    if not ratios:
-        return []
-    fields = {"low": numbers.times(min(ratios)), "high": numbers.times(max(ratios)), "total": len(ratios)}
-    return [say("answer.told.peaks", less=sum(ratio < 1 for ratio in ratios), **fields)]
 
 
 def _published_on_gpu() -> Text:
@@ -213,19 +195,17 @@ def heavy(results: Results, _: Claim) -> ClaimVerdict | None:
     longest = [max(of_case, key=lambda share: share.tokens) for of_case in by_case.values()]
     first = max(longest, key=lambda share: (share.tokens, share.timing.axis("dtype") == SERVED))
     of_first = by_case[_case_of_share(first)]
-    # Above a half bears it out, which is the other way round than of times.
-    above, below = ([s.tokens for s in of_first if s.ruling(HALF) == side] for side in (CONTRADICTED, SUPPORTED))
+    below, above = ([s.tokens for s in of_first if s.side(HALF) == side] for side in (BELOW, ABOVE))
     flips = say("answer.flips.heavy_none", least=numbers.count(of_first[0].tokens))
     if above and below:
         flips = say("answer.flips.heavy", below=numbers.count(max(below)), above=numbers.count(min(above)))
-    rulings = [share.ruling(HALF) for share in shares]
-    counts = {"above": rulings.count(CONTRADICTED), "below": rulings.count(SUPPORTED), "total": len(shares)}
-    outcome = _together([share.ruling(HALF) for share in longest])
+    sides = [share.side(HALF) for share in shares]
+    counts = {"above": sides.count(ABOVE), "below": sides.count(BELOW), "total": len(sides)}
     cases = [dict(_case_of_share(share)) for share in longest]
     differing = [name for name in cases[0] if len({case.get(name) for case in cases}) > 1]
     named = {name: first.timing.axis(name) for name in ("geometry", "dtype")}
     return ClaimVerdict(
-        outcome={SUPPORTED: CONTRADICTED, CONTRADICTED: SUPPORTED}.get(outcome, outcome),
+        outcome=_standing([share.side(HALF) for share in longest], ABOVE),
         evidence=[
             say("answer.told.heavy", told=joined("notes", map(_share_text, of_first)), **named),
             say("answer.told.shares", **counts),
@@ -234,7 +214,7 @@ def heavy(results: Results, _: Claim) -> ClaimVerdict | None:
         lead=first.lead("answer.about.heavy", write=numbers.percent, neutral=HALF),
         flips=flips,
         machine=machine_of(first.timing),
-        suffices=any(ruling != LEFT_OPEN for ruling in rulings),
+        suffices=any(sides),
     )
 
 
@@ -321,26 +301,26 @@ def hard_to_implement(results: Results, claim: Claim) -> ClaimVerdict | None:
         return None
     mla, other = code_of("latent.py"), code_of("grouped.py")
     times = mla.lines / other.lines
-    by_lines = SUPPORTED if times >= MANY_LINES else CONTRADICTED if times <= 1 else LEFT_OPEN
+    by_lines = Standing.SUPPORTED if times >= MANY_LINES else Standing.CONTRADICTED if times <= 1 else Standing.OPEN
     rivals = [spread for spread in spreads if spread.family in RIVALS]
     pairs = [(ours, theirs) for ours in of_mla for theirs in rivals if ours.case == theirs.case]
     wider = sum(ours.ratio.low > theirs.ratio.high for ours, theirs in pairs)
     narrower = sum(ours.ratio.high < theirs.ratio.low for ours, theirs in pairs)
-    by_spread = SUPPORTED if wider and not narrower else CONTRADICTED if narrower and not wider else LEFT_OPEN
+    by_spread = (
+        Standing.SUPPORTED
+        if wider and not narrower
+        else Standing.CONTRADICTED
+        if narrower and not wider
+        else Standing.OPEN
+    )
     both = {by_lines, by_spread}
     first = min(of_mla, key=lambda spread: spread.distance(claim["trial"]["at"]))
     counts = {"lines": mla.lines, "other_lines": other.lines}
     counts |= {"matrices": mla.matrices, "other_matrices": other.matrices}
     spread_text = say("answer.told.spread", wider=wider, narrower=narrower, total=len(pairs)) if pairs else ""
-    beside = [
-        say("answer.told.beside", name=variant_label(theirs.family), ratio=numbers.times(theirs.ratio.ratio))
-        for ours, theirs in pairs
-        if ours is first
-    ]
-    beside_it = say("answer.told.beside_it", told=joined("notes", beside)) if beside else ""
     return ClaimVerdict(
-        outcome=by_lines if len(both) == 1 else MIXED if SUPPORTED in both else LEFT_OPEN,
-        evidence=[text for text in (say("answer.told.code", **counts), spread_text, beside_it) if text],
+        outcome=by_lines if len(both) == 1 else Standing.MIXED if Standing.SUPPORTED in both else Standing.OPEN,
+        evidence=[say("answer.told.code", **counts), *([spread_text] if pairs else [])],
         lead=first.lead("answer.about.spread", forms=first.forms),
         flips=joined("sentence", [say("answer.flips.code", **counts), spread_text]),
         machine=machine_of(first.timing),

@@ -6,6 +6,7 @@ clear difference the other way: that records show nothing for a claim, or rule o
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from suite.configuration.files import locate, read_yaml
@@ -14,20 +15,35 @@ from suite.report.model.results import Results
 
 Claim = Mapping[str, Any]
 """An entry of conf/claims.yaml."""
-SUPPORTED, CONTRADICTED, MIXED, DEPENDS, DEFINED = "supported", "contradicted", "mixed", "depends", "defined"
-EQUAL, BOUNDED, LEFT_OPEN = "equal", "bounded", "open"
-"""No difference that matters; none of that size in the claim's direction; neither shown."""
-UNTESTED, UNMEASURED = "untested", "unmeasured"
-"""Too few runs to say anything, and none at all."""
-VERDICTS = (SUPPORTED, CONTRADICTED, MIXED, DEPENDS, DEFINED, EQUAL, BOUNDED, LEFT_OPEN, UNTESTED, UNMEASURED)
+
+
+class Standing(StrEnum):
+    """How a claim stands by the records."""
+
+    SUPPORTED = "supported"
+    CONTRADICTED = "contradicted"
+    MIXED = "mixed"
+    """Supported in part."""
+    DEPENDS = "depends"
+    """Clearly one way at some settings, and not at others."""
+    DEFINED = "defined"
+    """Contradicted by the definition."""
+    EQUAL = "equal"
+    """No difference that matters."""
+    BOUNDED = "bounded"
+    """No difference of that size in the claim's direction."""
+    OPEN = "open"
+    """Neither shown nor ruled out."""
+    UNTESTED = "untested"
+    """Too few runs to say anything."""
+    UNMEASURED = "unmeasured"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimVerdict:
     """The verdict of records on a claim: an outcome by rule, the estimate that it rests on, and all other numbers."""
 
-    outcome: str
-    """One of VERDICTS."""
+    outcome: Standing
     evidence: Sequence[Text]
     """All numbers, a sentence each."""
     answer: Text = ""
@@ -73,7 +89,7 @@ def verdicts_on(results: Results, *claim_ids: str) -> dict[str, ClaimVerdict]:
 
 def by_definition(_: Results, claim: Claim) -> ClaimVerdict:
     """The verdict on a claim that no record could decide."""
-    return ClaimVerdict(outcome=DEFINED, evidence=[say(f"claim.defined.{claim['id']}")])
+    return ClaimVerdict(outcome=Standing.DEFINED, evidence=[say(f"claim.defined.{claim['id']}")])
 
 
 def literature(claim: Claim, *kinds: str) -> list[Text]:

@@ -11,16 +11,7 @@ from itertools import chain
 from statistics import fmean
 
 from suite.records import numbers
-from suite.report.answers.claims import (
-    BOUNDED,
-    CONTRADICTED,
-    LEFT_OPEN,
-    MIXED,
-    SUPPORTED,
-    UNTESTED,
-    Claim,
-    ClaimVerdict,
-)
+from suite.report.answers.claims import Claim, ClaimVerdict, Standing
 from suite.report.answers.trials import ABOUT, Question, Trial, decide_by_trials, machine_of, trial_of_arms
 from suite.report.blocks import Lead, Text, joined, say
 from suite.report.evidence import estimate, lead_number, lead_of_comparison, verdict_of
@@ -148,7 +139,7 @@ def heads_specialise(results: Results, _: Claim) -> ClaimVerdict | None:
         return None
     judged = judge_together(comparisons)
     outcomes = [_specialised(*pair) for pair in zip(judged[::2], judged[1::2], strict=True)]
-    counts = {"supported": outcomes.count(SUPPORTED), "contradicted": outcomes.count(CONTRADICTED)}
+    counts = {"supported": outcomes.count(Standing.SUPPORTED), "contradicted": outcomes.count(Standing.CONTRADICTED)}
     return ClaimVerdict(
         outcome=_together(outcomes),
         evidence=[say("claim.heads", told=joined("notes", sentences))],
@@ -162,15 +153,15 @@ def heads_specialise(results: Results, _: Claim) -> ClaimVerdict | None:
 def _specialised(most: Comparison, several: Comparison) -> str:
     """By the share that the most needed head carries, over a half, and by how many heads come first, over two."""
     if Outcome.LOWER in (most.outcome, several.outcome):
-        return CONTRADICTED
-    return SUPPORTED if most.outcome is Outcome.HIGHER and several.mean >= 0 else LEFT_OPEN
+        return Standing.CONTRADICTED
+    return Standing.SUPPORTED if most.outcome is Outcome.HIGHER and several.mean >= 0 else Standing.OPEN
 
 
 def _together(outcomes: Sequence[str]) -> str:
     """Over several arms or families: it holds in part where it holds of some, and fails where it fails of all."""
     if len(set(outcomes)) == 1:
         return outcomes[0]
-    return MIXED if {SUPPORTED, MIXED} & set(outcomes) else LEFT_OPEN
+    return Standing.MIXED if {Standing.SUPPORTED, Standing.MIXED} & set(outcomes) else Standing.OPEN
 
 
 def information_tiers(results: Results, _: Claim) -> ClaimVerdict | None:
@@ -207,11 +198,11 @@ def _tiers_of(family: Family) -> ClaimVerdict:
     is_own = len(tested_caches) == len(caches) and all(grading.rules_out_higher for grading in tested_caches)
     is_more = len(pairs) > 0 and len(of_outcome(pairs, Outcome.LOWER)) == len(pairs)
     if graded_latents:
-        outcome = SUPPORTED if is_own or is_more else MIXED
+        outcome = Standing.SUPPORTED if is_own or is_more else Standing.MIXED
     elif tested_latents:
-        outcome = BOUNDED if all(grading.rules_out_higher for grading in tested_latents) else LEFT_OPEN
+        outcome = Standing.BOUNDED if all(grading.rules_out_higher for grading in tested_latents) else Standing.OPEN
     else:
-        outcome = UNTESTED
+        outcome = Standing.UNTESTED
 
     def clearest(arm: QualityArm) -> tuple[bool, int, int]:
         return arm in graded_latents, gradings[arm].pairs, design.latent_rank(arm) or 0
@@ -280,13 +271,13 @@ def grading_automatic(results: Results, _: Claim) -> ClaimVerdict | None:
 def _follows(follows: Sequence[QualityContrast], fixed: Sequence[QualityArm]) -> str:
     """By the tier asked rarely: it follows training where it is higher once it is asked most."""
     if of_outcome(follows, Outcome.HIGHER):
-        return MIXED if fixed else LEFT_OPEN
+        return Standing.MIXED if fixed else Standing.OPEN
     judged = of_outcome(follows, *JUDGED)
     if of_outcome(judged, Outcome.LOWER):
-        return CONTRADICTED
+        return Standing.CONTRADICTED
     if not judged:
-        return UNTESTED
-    return BOUNDED if all(pair.found.rules_out_higher for pair in judged) else LEFT_OPEN
+        return Standing.UNTESTED
+    return Standing.BOUNDED if all(pair.found.rules_out_higher for pair in judged) else Standing.OPEN
 
 
 def _form(form: Text, pair: QualityContrast) -> Text:

@@ -15,16 +15,7 @@ from suite.records import numbers
 from suite.records.aliases import CAME_LATER
 from suite.records.case import value_under
 from suite.records.record import Record
-from suite.report.answers.claims import (
-    CONTRADICTED,
-    DEPENDS,
-    LEFT_OPEN,
-    SUPPORTED,
-    UNTESTED,
-    Claim,
-    ClaimVerdict,
-    setting_name,
-)
+from suite.report.answers.claims import Claim, ClaimVerdict, Standing, setting_name
 from suite.report.answers.trials import Question, Trial, decide_by_trials, machine_of, trial_of_arms, trial_of_change
 from suite.report.blocks import Text, dotted, joined, say
 from suite.report.evidence import lead_number
@@ -38,7 +29,6 @@ from suite.report.rl.contrasts import at_equal_budgets
 from suite.report.rl.cost import cost_s, price_of
 from suite.report.rl.design import REWARD_SOURCE, SUPERVISION, RlArm, RlExperiment, RlRun
 from suite.report.rl.memory_design import Saving
-from suite.statistics.learning import is_collapsed
 from suite.statistics.paired import TOLD_APART, Comparison, judge_together
 
 FORMAT = "format"
@@ -56,10 +46,7 @@ GAINS = {"gain": evolution.ACCURACY, "thought_length": evolution.LENGTH, "correc
 
 
 def decide(results: Results, claim: Claim) -> ClaimVerdict | None:
-    """The verdict by trials, after the facts that the claim's design asks for."""
-    facts = [_collapsed(results, claim["trial"]["decides"][0])] if claim["trial"].get("counts_collapsed") else []
-    facts += [say(claim["trial"]["fact"])] if "fact" in claim["trial"] else []
-    return decide_by_trials(claim, partial(rl_trials, results), facts)
+    return decide_by_trials(claim, partial(rl_trials, results))
 
 
 def _experiments(results: Results, name: str) -> Sequence[RlExperiment]:
@@ -196,18 +183,6 @@ def _added_by_rl(arm: RlArm) -> Comparison | None:
     return gains[-1].added if is_rl else None
 
 
-def _collapsed(results: Results, question: Question) -> Text:
-    """How many runs of each side collapsed."""
-    pairs, parts = list(pairs_of_arms(results, question)), []
-    for side, wanted in enumerate((question["arms"], question["against"])):
-        curves = [curve for arm in {pair[side] for pair in pairs} for curve in design.curves_of(arm)]
-        ((setting, value),) = wanted.items()
-        name = label_of(setting, value.rstrip("*"))
-        fell = sum(is_collapsed(curve.accuracy) for curve in curves)
-        parts.append(say("claim.collapsed.of", name=name, collapsed=fell, runs=len(curves)))
-    return say("claim.collapsed", told=joined("list", parts))
-
-
 def cheaper(results: Results, claim: Claim) -> ClaimVerdict | None:
     """GRPO as cheaper than PPO: by the peak memory of a step, a size without noise. Seconds are told beside it.
 
@@ -235,7 +210,11 @@ def cheaper(results: Results, claim: Claim) -> ClaimVerdict | None:
         for name, is_measured in (("projected", False), ("measured", True))
     }
     return ClaimVerdict(
-        outcome=SUPPORTED if min(shares) > 0 else CONTRADICTED if max(shares) < 0 else DEPENDS,
+        outcome=Standing.SUPPORTED
+        if min(shares) > 0
+        else Standing.CONTRADICTED
+        if max(shares) < 0
+        else Standing.DEPENDS,
         evidence=[
             *(_memory_text(name, of_evidence) for name, of_evidence in by_evidence.items() if of_evidence),
             *(by_seconds.evidence if by_seconds else []),
@@ -301,7 +280,7 @@ def cost_decides(results: Results, claim: Claim) -> ClaimVerdict | None:
     money = say("claim.cost.prices", told=joined("notes", prices)) if prices else say("claim.cost.no_price")
     written = say("answer.turned", **fields)
     return ClaimVerdict(
-        outcome=SUPPORTED if turned else LEFT_OPEN if is_tested else UNTESTED,
+        outcome=Standing.SUPPORTED if turned else Standing.OPEN if is_tested else Standing.UNTESTED,
         evidence=[say("claim.cost.turned", **fields), money],
         lead=lead_number(turned, None, plain, about=say("answer.about.turned"), written=written),
         flips=say("answer.flips.price") if not prices else "",

@@ -13,20 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from suite.records.machines import plain_name
-from suite.report.answers.claims import (
-    BOUNDED,
-    CONTRADICTED,
-    DEPENDS,
-    EQUAL,
-    LEFT_OPEN,
-    MIXED,
-    SUPPORTED,
-    UNTESTED,
-    Claim,
-    ClaimVerdict,
-    sensitivity,
-    setting_name,
-)
+from suite.report.answers.claims import Claim, ClaimVerdict, Standing, sensitivity, setting_name
 from suite.report.blocks import Lead, Text, dotted, joined, say, say_or
 from suite.report.evidence import Write, estimate, lead_number, lead_of_comparison
 from suite.report.model.experiment import Arm, Contrast, grouped
@@ -44,23 +31,18 @@ MOST_CHANGES = 2
 """Settings that the line on when an answer changes names."""
 UNIT_NAMES = ("task", "policy")
 """Settings whose values name a unit, where a design says no others."""
-OUTCOMES = {
-    Conclusion.HIGHER: SUPPORTED,
-    Conclusion.LOWER: CONTRADICTED,
-    Conclusion.EQUAL: EQUAL,
-    Conclusion.NOT_HIGHER: BOUNDED,
-    Conclusion.NOT_LOWER: LEFT_OPEN,
-    Conclusion.OPEN: LEFT_OPEN,
-    Conclusion.UNITS_DIFFER: DEPENDS,
-    Conclusion.FEW: UNTESTED,
+STANDINGS = {
+    Conclusion.HIGHER: (Standing.SUPPORTED, Standing.CONTRADICTED),
+    Conclusion.LOWER: (Standing.CONTRADICTED, Standing.SUPPORTED),
+    Conclusion.EQUAL: (Standing.EQUAL, Standing.EQUAL),
+    Conclusion.NOT_HIGHER: (Standing.BOUNDED, Standing.OPEN),
+    Conclusion.NOT_LOWER: (Standing.OPEN, Standing.BOUNDED),
+    Conclusion.OPEN: (Standing.OPEN, Standing.OPEN),
+    Conclusion.UNITS_DIFFER: (Standing.DEPENDS, Standing.DEPENDS),
+    Conclusion.FEW: (Standing.UNTESTED, Standing.UNTESTED),
 }
-"""The verdict on a claim that the first arm is higher: contradicted only by a clear difference the other way."""
-MIRRORED = {
-    Conclusion.HIGHER: Conclusion.LOWER,
-    Conclusion.LOWER: Conclusion.HIGHER,
-    Conclusion.NOT_HIGHER: Conclusion.NOT_LOWER,
-    Conclusion.NOT_LOWER: Conclusion.NOT_HIGHER,
-}
+"""The standing of a claim that the first arm is higher, and of one that it is lower: contradicted only by a clear
+difference the other way."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -271,13 +253,11 @@ def _mean_change(pairs: Sequence[tuple[Trial, Trial]]) -> Comparison | None:
     return compare(*means)
 
 
-def decide_by_trials(
-    claim: Claim, trials: Callable[[Question], Sequence[Trial]], facts: Sequence[Text] = ()
-) -> ClaimVerdict | None:
+def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]) -> ClaimVerdict | None:
     """The verdict by the first question under `decides` on which there are trials; None where there are none.
 
     All others are told and decide nothing, but for one with `in_part_if`: an outcome that makes of a supported claim
-    one that is supported in part. `facts`: sentences before the numbers.
+    one that is supported in part.
     """
     design = claim["trial"]
 
@@ -291,22 +271,23 @@ def decide_by_trials(
     (question, answer), *stand_ins = deciding
     beside = [*stand_ins, *answered(design.get("beside", ()))]
     conclusion = answer.pooled.conclusion
-    is_lower = question.get("supports") == "lower"
-    outcome = OUTCOMES[MIRRORED.get(conclusion, conclusion) if is_lower else conclusion]
-    if outcome == SUPPORTED and any(told.pooled.conclusion == other.get("in_part_if") for other, told in beside):
-        outcome = MIXED
+    outcome = STANDINGS[conclusion][question.get("supports") == "lower"]
+    if outcome == Standing.SUPPORTED and any(
+        told.pooled.conclusion == other.get("in_part_if") for other, told in beside
+    ):
+        outcome = Standing.MIXED
     # None of the settings in which two units differ that contradict each other can be ruled out.
     dividing = [name for name in answer.over if len({trial.value(name) for trial in answer.contrary}) > 1]
     flips = _when_it_changes(answer)
-    if outcome == SUPPORTED and (setting := design.get("depends_on")):
-        outcome, dividing, flips = DEPENDS, [setting], say(f"answer.flips.{setting}")
+    if outcome == Standing.SUPPORTED and (setting := design.get("depends_on")):
+        outcome, dividing, flips = Standing.DEPENDS, [setting], say(f"answer.flips.{setting}")
     # The lead links to the task that differs most, on which its section opens; the tiers have a section of their own.
     furthest = max(answer.telling or answer.trials, key=lambda trial: abs(trial.comparison.mean))
     task = furthest.arms[0].value("task")
     measure = say(f"claim.about.{question['measure']}")
     return ClaimVerdict(
         outcome=outcome,
-        evidence=[*facts, *_evidence(answer, measure), *(_beside(other, told) for other, told in beside)],
+        evidence=[*_evidence(answer, measure), *(_beside(other, told) for other, told in beside)],
         depends_on=joined("list", map(setting_name, dividing)),
         lead=replace(answer.lead(measure), link={"task": task} if task and task != "tiers" else {}),
         flips=flips,
