@@ -240,7 +240,6 @@ JUDGES = {
     "factorial",
     "families",
     "quality",
-    "rl",
     "stages",
     "tiers",
     "trials",

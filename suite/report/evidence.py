@@ -1,39 +1,100 @@
-"""Outcomes of suite.statistics.paired in words and in columns, the same for every section."""
+"""Comparisons in words and in columns: findings of sections, cells of tables and cards say them by the same functions.
+
+The outcomes are those of suite.statistics.paired.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from suite.records import numbers
-from suite.report.blocks import Table, Text, joined, say, say_or
+from suite.report.blocks import Lead, Table, Text, joined, say, say_or
 from suite.report.model.experiment import Contrast
-from suite.report.model.formats import with_range
+from suite.report.model.formats import PERCENT, nats, points, with_range
 from suite.report.table import Column, column, columns_of
+from suite.statistics.intervals import Interval, Ratio
 from suite.statistics.paired import Comparison
+from suite.statistics.scores import Estimate
+
+Write = Callable[[float], str]
+"""Writes a number, as `points` does percentage points."""
 
 R = TypeVar("R")
 IN_WORDS = "rl_efficiency.in_words"
 
 
-def verdict(found: Comparison, unit: str = "points") -> Text:
-    """Return an outcome as a cell or a sentence says it.
+def verdict(comparison: Comparison, unit: str = "points") -> Text:
+    """An outcome as a cell or a sentence says it.
 
     `unit`: `points` of a share, or `nats` of a loss whose sign was turned, so that higher is better.
     """
-    margin = f"{(100 if unit == 'points' else 1) * (found.margin or 0.0):g}"
-    fields = {"margin": say(f"verdict.within.{unit}", margin=margin), "floor": numbers.percent(found.bounds[0] or 0.0)}
-    sentence = say(f"verdict.{found.outcome}", count=found.pairs, **fields)
-    return say_or(f"verdict.loss.{found.outcome}", sentence) if unit == "nats" else sentence
+    margin = f"{(100 if unit == 'points' else 1) * (comparison.margin or 0.0):g}"
+    floor = numbers.percent(comparison.bounds[0] or 0.0)
+    fields = {"margin": say(f"verdict.within.{unit}", margin=margin), "floor": floor}
+    sentence = say(f"verdict.{comparison.outcome}", count=comparison.pairs, **fields)
+    return say_or(f"verdict.loss.{comparison.outcome}", sentence) if unit == "nats" else sentence
 
 
-def difference(found: Contrast[Any]) -> Text:
-    """Return how far an arm lies from the other, with the interval."""
-    return with_range(found.found.mean, found.found.interval, found.quantity.difference)
+def difference(contrast: Contrast[Any]) -> Text:
+    """How far an arm lies from the other, with the interval, in the unit that a column's title says."""
+    return with_range(contrast.found.mean, contrast.found.interval, contrast.quantity.difference)
 
 
-def verdict_of(found: Contrast[Any]) -> Text:
-    """Return the outcome of an arm against another."""
-    return verdict(found.found, found.quantity.unit or "points")
+def verdict_of(contrast: Contrast[Any]) -> Text:
+    return verdict(contrast.found, contrast.quantity.unit or "points")
+
+
+def estimate(mean: float, interval: Estimate | None, write: Write) -> Text:
+    """A difference with its interval and its unit: `+3.1 (+1.0 to +5.2) points`."""
+    return with_unit(with_range(mean, interval, write), write)
+
+
+def with_unit(value: Text, write: Write) -> Text:
+    """A written number with the unit that its writer leaves out."""
+    if write is points:
+        return say("claim.points", points=value)
+    return say("claim.nats", nats=value) if write is nats else value
+
+
+def lead_number(
+    value: float,
+    ends: Estimate | Ratio | None,
+    write: Write,
+    *,
+    about: Text,
+    count: Text = "",
+    written: Text = "",
+    neutral: float = 0.0,
+) -> Lead:
+    """The number that leads a verdict. `ends`: its interval, where it has one. `written`: in place of `write`."""
+    interval: Text = ""
+    if ends is not None:
+        low, high = write(ends.low), write(ends.high)
+        interval = say("answer.interval", low=low.removesuffix(PERCENT) if high.endswith(PERCENT) else low, high=high)
+    return Lead(
+        about=about,
+        written=written or with_unit(write(value), write),
+        interval=interval,
+        count=count,
+        value=value,
+        ends=None if ends is None else (ends.low, ends.high),
+        neutral=neutral,
+    )
+
+
+def lead_of_comparison(comparison: Comparison, write: Write, about: Text) -> Lead:
+    count = say("answer.count.seed", count=comparison.pairs)
+    return lead_number(comparison.mean, comparison.interval, write, about=about, count=count)
+
+
+def lead_of_times(
+    ratio: Ratio, intervals: Sequence[Interval], about: Text, *, write: Write = numbers.times, neutral: float = 1.0
+) -> Lead:
+    """A ratio of two medians within the ends that both intervals leave it."""
+    launches, readings = min(i.launches for i in intervals), min(i.count for i in intervals)
+    counts = say("answer.count.launch", count=launches), say("answer.count.reading", count=readings)
+    count = counts[0] if launches > 1 else counts[1]
+    return lead_number(ratio.ratio, ratio, write, about=about, count=count, neutral=neutral)
 
 
 def p_columns(of: Callable[[R], Comparison | None]) -> list[Column[R]]:

@@ -22,11 +22,10 @@ import numpy as np
 from suite.configuration.files import locate
 from suite.records.metrics import EVALUATE
 from suite.records.record import Reading, Record
-from suite.report.answers.claims import CONTRADICTED, DEPENDS, MIXED, SUPPORTED, claims, verdict_word
+from suite.report.answers.claims import CONTRADICTED, DEPENDS, MIXED, SUPPORTED, verdicts_on
 from suite.report.blocks import Joined, Say
 from suite.report.model.results import Results, read_results
 from suite.report.model.run import case_key
-from suite.report.page.texts import load_texts
 from suite.report.quality.design import DESIGN as QUALITY
 from suite.report.rl.design import tells_arms_apart
 
@@ -192,16 +191,6 @@ def with_effect(points: dict[str, float]) -> Change:
     return changed
 
 
-def verdicts(claim_ids: Sequence[str], results: Results) -> Iterator[tuple[str, str, str]]:
-    """Each claim's outcome, and the word that the page shows for it."""
-    english = load_texts("en")
-    decide = {claim["id"]: claim["decided_by"] for claim in claims()}
-    for claim_id in claim_ids:
-        verdict = locate(decide[claim_id])(results)
-        if verdict is not None:
-            yield claim_id, verdict.outcome, english.render(verdict_word(verdict))
-
-
 def outcomes(asked: dict[str, tuple[str, ...]], change: Change, rounds: int) -> dict[str, Counter[str]]:
     """How often each claim came to each outcome, over rounds of one change."""
     found = defaultdict[str, Counter[str]](Counter)
@@ -210,8 +199,8 @@ def outcomes(asked: dict[str, tuple[str, ...]], change: Change, rounds: int) -> 
         names = [name for name, of in asked.items() if of == folders]
         for number in range(rounds):
             changed = change(results, np.random.default_rng(number))
-            for claim_id, outcome, _ in verdicts(names, changed):
-                found[claim_id][outcome] += 1
+            for claim_id, verdict in verdicts_on(changed, *names).items():
+                found[claim_id][verdict.outcome] += 1
     return found
 
 

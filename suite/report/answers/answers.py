@@ -1,27 +1,21 @@
 """The answers of a page: a card for each question that people come with, and a ruling on each claim of the article.
 
 Claims are ruled on the records of this machine where these suffice, else on those of others, which stand beside them.
+Readers of Markdown and CSV get the rulings as a table.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 
-from suite.configuration.files import locate
+from suite.records import numbers
+from suite.records.machine.environment import machine_id
 from suite.records.record import Evidence, Record
-from suite.report.answers.claims import (
-    DEFINED,
-    UNMEASURED,
-    Claim,
-    Verdict,
-    claims,
-    commands,
-    literature,
-    verdict_word,
-)
+from suite.report.answers.claims import Claim, ClaimVerdict, Standing, claims, commands, literature, verdicts_on
 from suite.report.answers.own_runs import rank_own_runs
-from suite.report.blocks import Answers, Badge, Card, Ruling, Text, joined, say, say_or
+from suite.report.blocks import Answers, Badge, Card, Kind, Ruling, Section, Text, joined, say, say_or, section
 from suite.report.model.results import Results
+from suite.report.table import column, table
 
 QUESTIONS = (
     "mla-faster-inference",
@@ -33,7 +27,7 @@ QUESTIONS = (
 )
 """Claims that answer the questions of the cards, in their order."""
 
-Verdicts = Mapping[str, Verdict]
+Verdicts = Mapping[str, ClaimVerdict]
 
 
 @lru_cache(maxsize=1)
@@ -50,16 +44,15 @@ def build_answers(results: Results, here: str) -> Answers:
     def is_projected(record: Record) -> bool:
         return record.evidence is Evidence.PROJECTED  # what is computed holds on every machine
 
-    own = results.narrowed(lambda label, record: is_projected(record) or is_from_here(label, record))
-    others = results.narrowed(lambda label, record: is_projected(record) or not is_from_here(label, record))
+    from_here = results.narrowed(lambda label, record: is_projected(record) or is_from_here(label, record))
+    elsewhere = results.narrowed(lambda label, record: is_projected(record) or not is_from_here(label, record))
     # One after the other: sections cache what they read of the last results alone. Closed forms need no records.
-    ours = verdicts_on(own) if own.records else {}
-    theirs = verdicts_on(others) if others.records or not own.records else {}
-    rulings = {claim["id"]: _ruling(claim, ours, theirs) for claim in claims()}
-    cards = [_card(rulings[name]) for name in QUESTIONS]
+    ours = verdicts_on(from_here) if from_here.records else {}
+    theirs = verdicts_on(elsewhere) if elsewhere.records or not from_here.records else {}
+    rulings = {claim["id"]: _rule(claim, ours.get(claim["id"]), theirs.get(claim["id"])) for claim in claims()}
     return Answers(
         own=rank_own_runs(results.own),
-        cards=[card for card in cards if card.ruling.outcome != UNMEASURED],
+        cards=[_card(rulings[name]) for name in QUESTIONS if rulings[name].outcome != Standing.UNMEASURED],
         rulings=list(rulings.values()),
         reproduced=_reproduced(ours, theirs),
     )
@@ -70,50 +63,43 @@ def _card(ruling: Ruling) -> Card:
     return Card(question=say(f"answer.question.{ruling.id}"), answer=answer, ruling=ruling)
 
 
-def verdicts_on(results: Results) -> dict[str, Verdict]:
-    """Return the verdict of these records on each claim that they bear on, by its id."""
-    found = {}
-    for claim in claims():
-        decide: Callable[[Results], Verdict | None] = locate(claim["decided_by"])
-        if (verdict := decide(results)) is not None:
-            found[claim["id"]] = verdict
-    return found
+def _rule(claim: Claim, ours: ClaimVerdict | None, theirs: ClaimVerdict | None) -> Ruling:
+    """This machine's verdict where it suffices, with that of the others beside it; else that of the others.
+
+    A verdict that was measured goes before one by closed forms.
+    """
+    verdicts = [(verdict, badge) for verdict, badge in ((ours, Badge.HERE), (theirs, Badge.ELSEWHERE)) if verdict]
+    if not verdicts:
+        return _ruling(
+            claim, ClaimVerdict(outcome=Standing.UNMEASURED, evidence=[say(f"claim.needs.{claim['id']}")]), None
+        )
+    verdict, badge = max(verdicts, key=lambda pair: (pair[0].suffices, pair[0].suffices and bool(pair[0].machine)))
+    ruling = _ruling(claim, verdict, badge)
+    if verdict is ours and ours.machine and theirs and theirs.machine:
+        return replace(ruling, elsewhere=_ruling(claim, theirs, Badge.ELSEWHERE))
+    return ruling
 
 
-def _ruling(claim: Claim, ours: Verdicts, theirs: Verdicts) -> Ruling:
-    """The verdict of this machine where it suffices, with that of the others; else that of the others."""
-    here, there = ours.get(claim["id"]), theirs.get(claim["id"])
-    in_order = [(verdict, badge) for verdict, badge in ((here, Badge.HERE), (there, Badge.ELSEWHERE)) if verdict]
-    enough = [pair for pair in in_order if pair[0].suffices]
-    measured = [pair for pair in enough if pair[0].machine]
-    if not in_order:
-        return _laid_out(claim, Verdict(outcome=UNMEASURED, evidence=[say(f"claim.needs.{claim['id']}")]), None)
-    verdict, badge = (measured or enough or in_order)[0]
-    ruling = _laid_out(claim, verdict, badge)
-    is_beside = verdict is here and bool(verdict.machine) and there is not None and bool(there.machine)
-    return replace(ruling, elsewhere=_laid_out(claim, there, Badge.ELSEWHERE)) if is_beside and there else ruling
-
-
-def _laid_out(claim: Claim, verdict: Verdict, badge: Badge | None) -> Ruling:
-    name = claim["id"]
-    if verdict.outcome == DEFINED:
+def _ruling(claim: Claim, verdict: ClaimVerdict, badge: Badge | None) -> Ruling:
+    claim_id = claim["id"]
+    if verdict.outcome == Standing.DEFINED:
         badge = None
     elif badge is not None and (verdict.is_projected or not verdict.machine):
         badge = Badge.PROJECTED
     return Ruling(
-        id=name,
-        claim=say(f"claim.{name}"),
+        id=claim_id,
+        claim=say(f"claim.{claim_id}"),
         outcome=verdict.outcome,
-        word=verdict_word(verdict),
+        word=verdict.word,
         badge=badge,
         machine="" if badge is Badge.PROJECTED else verdict.machine,
         lead=verdict.lead,
         flips=verdict.flips,
         evidence=verdict.evidence,
         answer=verdict.answer,
-        rule=joined("sentence", [say(f"claim.compares.{name}"), say(f"claim.evidence.{claim['evidence']}")]),
-        supporting=literature(claim, ("for",)),
-        opposing=literature(claim, ("against", "qualifies")),
+        rule=joined("sentence", [say(f"claim.compares.{claim_id}"), say(f"claim.evidence.{claim['evidence']}")]),
+        supporting=literature(claim, "for"),
+        opposing=literature(claim, "against", "qualifies"),
         commands=commands(claim),
         section=claim["section"],
     )
@@ -122,22 +108,58 @@ def _laid_out(claim: Claim, verdict: Verdict, badge: Badge | None) -> Ruling:
 def _reproduced(ours: Verdicts, theirs: Verdicts) -> list[Text]:
     """Count the claims that both sides ruled on by measurements and agree on, and say how they differ on each other."""
 
-    def is_ruled(verdict: Verdict | None) -> bool:
-        return verdict is not None and bool(verdict.machine) and verdict.suffices
+    def by_measurement(verdicts: Verdicts) -> Verdicts:
+        return {name: verdict for name, verdict in verdicts.items() if verdict.machine and verdict.suffices}
 
-    both = [name for name in ours if is_ruled(ours[name]) and is_ruled(theirs.get(name))]
+    ours, theirs = by_measurement(ours), by_measurement(theirs)
+    shared = [name for name in ours if name in theirs]
     differing = [
-        say("own.not_reproduced", claim=say(f"claim.{name}"), here=_number(ours[name]), there=_number(theirs[name]))
-        for name in both
+        say("own.not_reproduced", claim=say(f"claim.{name}"), here=_summary(ours[name]), there=_summary(theirs[name]))
+        for name in shared
         if ours[name].outcome != theirs[name].outcome
     ]
-    return [say("answer.reproduced", same=len(both) - len(differing), total=len(both)), *differing] if both else []
+    counts = {"same": len(shared) - len(differing), "total": len(shared)}
+    return [say("answer.reproduced", **counts), *differing] if shared else []
 
 
-def _number(verdict: Verdict) -> Text:
+def _summary(verdict: ClaimVerdict) -> Text:
     """A verdict's word, with the number that leads it and its case."""
-    word, lead = verdict_word(verdict), verdict.lead
+    lead = verdict.lead
     if lead is None:
-        return word
+        return verdict.word
     number = say("own.number", written=lead.written, interval=lead.interval) if lead.interval else lead.written
-    return say("own.verdict", word=word, number=number, about=lead.about)
+    return say("own.verdict", word=verdict.word, number=number, about=lead.about)
+
+
+def build(results: Results) -> Section:
+    """A row for each claim: the verdict, its one number, when it changes, and what measures it again."""
+    answers = build_answers(results, machine_id())
+    rulings = table(
+        say("claims.table"),
+        answers.rulings,
+        [
+            column("claim.claim", lambda ruling: ruling.claim, kind=Kind.LONG),
+            column("claim.verdict", lambda ruling: ruling.word),
+            column("claim.number", _number, kind=Kind.LONG),
+            column("claim.flips", lambda ruling: ruling.flips, kind=Kind.LONG),
+            column("claim.machine", _machine),
+            column("claim.command", lambda ruling: "; ".join(ruling.commands), kind=Kind.CODE),
+        ],
+        note=joined("sentence", [*answers.reproduced, say("claim.note")]),
+    )
+    return section("claims", tables=[rulings])
+
+
+def _number(ruling: Ruling) -> Text:
+    lead = ruling.lead
+    if lead is None:
+        return numbers.NOTHING
+    inside = joined("; ", [lead.interval, lead.count])
+    written = say("claim.number.with", written=lead.written, inside=inside) if inside else lead.written
+    return say("claim.number.about", about=lead.about, written=written)
+
+
+def _machine(ruling: Ruling) -> Text:
+    if ruling.badge is None:
+        return numbers.NOTHING
+    return joined("list", [say(f"claim.badge.{ruling.badge}"), ruling.machine])

@@ -1,394 +1,328 @@
-"""Verdicts on the article's claims on attention's time: decoding, training, and what MHA takes of a step.
+"""Verdicts on the article's claims on attention's time: decoding, training, what MHA's cache takes of a step, and what
+MLA's form of a call costs beside the lines that it takes to write.
 
-Two timings are clearly different where their intervals over launches share no value. For each rival and geometry one
-case counts, which conf/claims.yaml names; all other cases are counted beside it.
+All are ratios of two medians, which are clearly different where their intervals over launches share no value. For each
+rival and geometry one case decides, which conf/claims.yaml names; all other cases are counted beside it.
 """
 
+import ast
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import pairwise
+from pathlib import Path
 
+import suite
 from suite.records import numbers
 from suite.records.derived import noted
-from suite.records.machines import plain_name
-from suite.report.answers.claims import CONTRADICTED, DEPENDS, LEFT_OPEN, SUPPORTED, Verdict, trial_design
-from suite.report.answers.leads import lead_of_times
-from suite.report.answers.trials import setting_name
-from suite.report.attention import memory
+from suite.report.answers.claims import Claim, ClaimVerdict, Standing, setting_name
+from suite.report.answers.trials import machine_of
+from suite.report.attention import callstyle, memory
 from suite.report.attention.groups import axes_of, representatives, side_by_side
-from suite.report.attention.timings import KERNEL, LAYER, Timing, span_title, timings
+from suite.report.attention.timings import KERNEL, LAYER, Timing, timings
 from suite.report.blocks import Lead, Text, joined, say
+from suite.report.evidence import Write, lead_of_times
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import phase_name, variant_label
 from suite.report.model.results import Results
-from suite.report.model.run import machine_name, mapping, number_of
+from suite.report.model.run import Pairs
 from suite.statistics.intervals import Ratio, ratio_of_medians
 from suite.theory.devices.calibration import load_calibration
 from suite.theory.layers.attention_plan import ELEMENT_BYTES
 
-DEPLOYED = {"decode": ("mla",), "prefill": ("mla", "mla_expanded"), "train": ("mla", "mla_expanded")}
-"""MLA as one deploys it, by phase: absorbed in decode, expanded in a prefill and in training."""
-ABSORBED, EXPANDED = "mla_absorbed", "mla_expanded"
 RIVALS = ("mha", "gqa")
-TURNING = ("seq_len", "query_len", "heads")
 PUBLISHED_GPU, PUBLISHED_HEADS = "h100-sxm5-80gb", (128, 8)
 """The GPU, and the heads of queries and of keys, that others' measurements are told of."""
-MOST_TOLD = 3
 HALF = 0.5
+BELOW, ABOVE = -1, 1
 SERVED = "bfloat16"
 """The dtype that models are served in."""
+OTHER_MODES = (
+    *("ExpandedLatentAttention", "ExpandedOnceLatentAttention", "ReexpandingLatentAttention", "for_training"),
+    *("write_expanded", "split_expanded", "_up"),
+)
+"""What of latent.py absorbed attention, the mode that is deployed, can do without."""
+MANY_LINES = 2.0
+"""A layer of so many times as many lines is harder to write, by any reading."""
+CODE = Path(suite.__file__).parent / "attention"
+DEFINITIONS = (ast.ClassDef, ast.FunctionDef)
+FORM_CASE = ("geometry", "phase", "dtype", "seq_len", "query_len", "threads")
+"""Axes in which forms of a call agree that are compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compared:
-    """A quantity of MLA beside that of another variant, in one case."""
+class TimeRatio:
+    """The median time of one timing over that of another."""
 
-    mla: Timing
-    other: Timing
-    ratio: Ratio
-    """MLA's time over the other's: below 1 speaks for MLA."""
-
-    @property
-    def ruling(self) -> str:
-        if not self.ratio.is_told_apart:
-            return LEFT_OPEN
-        return SUPPORTED if self.ratio.ratio < 1 else CONTRADICTED
+    timing: Timing
+    base: Timing
 
     @functools.cached_property
-    def settings(self) -> dict[str, str]:
-        axes = {
-            name: self.mla.axis(name)
-            for name in ("phase", "query_len", "seq_len", "dtype", "geometry", "tp", "batch", "match")
-        }
-        heads = mapping(self.mla.record.settings, "geometry").get("num_heads")
-        own = {"versus": self.other.variant, "heads": str(heads or ""), "machine": machine_of(self.mla)}
-        return {name: value for name, value in {**axes, **own}.items() if value}
+    def ratio(self) -> Ratio:
+        return ratio_of_medians(self.timing.interval, self.base.interval)
+
+    @property
+    def tokens(self) -> int:
+        return self.timing.tokens or 0
+
+    @property
+    def is_repeated(self) -> bool:
+        return min(self.timing.interval.count, self.base.interval.count) > 1
+
+    def side(self, neutral: float = 1.0) -> int:
+        """BELOW or ABOVE `neutral`, where the whole interval lies there; else 0."""
+        if not self.is_repeated or self.ratio.low <= neutral <= self.ratio.high:
+            return 0
+        return BELOW if self.ratio.high < neutral else ABOVE
+
+    def distance(self, usual: Mapping[str, object]) -> tuple[object, ...]:
+        """Sorts cases by how near they are to what a claim means, and never by how they came out."""
+        matches = sum(self.timing.axis(name) == str(value) for name, value in usual.items())
+        launches = min(self.timing.interval.launches, self.base.interval.launches)
+        extras, axes = self.timing.shared_extras, sorted(axes_of(self.timing, ["attention", "backend"]))
+        return -matches, len(extras), launches == 1, -self.tokens, extras, axes, machine_of(self.timing)
+
+    def lead(self, key: str, *, write: Write = numbers.times, neutral: float = 1.0, **fields: Text | int) -> Lead:
+        """The ratio as the number of a verdict, about its case."""
+        named = {name: self.timing.axis(name) for name in ("geometry", "dtype")}
+        about = say(key, tokens=numbers.count(self.tokens), **named, **fields)
+        ratio = replace(self.ratio, high=min(self.ratio.high, 1.0)) if neutral < 1 else self.ratio
+        return lead_of_times(ratio, [self.timing.interval, self.base.interval], about, write=write, neutral=neutral)
 
 
-def machine_of(timing: Timing) -> str:
-    """Return the name of the machine that a timing was taken on."""
-    return plain_name(machine_name(timing.record))
+def speed_cases(results: Results, phase: str, variants: Sequence[str], span: str) -> list[TimeRatio]:
+    """MLA's timings of a span over MHA's and GQA's that agree in everything else: below 1 speaks for MLA."""
+    of_span = [
+        timing
+        for timing in representatives(timings(results))
+        if timing.is_measured and timing.is_checked and timing.tokens
+        if (timing.span, timing.axis("phase")) == (span, phase)
+    ]
+    return [
+        TimeRatio(timing=mla, base=rival)
+        for variant in variants
+        for rival_variant in RIVALS
+        for mla, rival in side_by_side(of_span, variant, rival_variant, ["attention", "backend"])
+    ]
 
 
-def faster_inference(results: Results) -> Verdict | None:
-    """MLA against MHA and GQA in decoding, as it is deployed; the whole layer counts. A prefill is told beside it."""
-    decodes, prefills = beside(results, "decode"), beside(results, "prefill")
-    layers = [pair for pair in decodes if pair.mla.span == LAYER] or decodes
-    if not layers:
+def faster(results: Results, claim: Claim) -> ClaimVerdict | None:
+    """MLA against MHA and GQA, as it is deployed; the whole layer decides, where it was timed, else the kernel.
+
+    The design's `phase` and `variants` decide; the groups `beside` it are counted.
+    """
+    design = claim["trial"]
+    wanted = design["phase"], design["variants"]
+    cases = speed_cases(results, *wanted, LAYER) or speed_cases(results, *wanted, KERNEL)
+    if not cases:
         return None
-    evidence = [_counted("answer.told.layer", [*layers, *_layers(prefills)]), _ranges([*layers, *_layers(prefills)])]
-    if kernels := [pair for pair in (*decodes, *prefills) if pair.mla.span == KERNEL]:
-        evidence.append(_counted("answer.told.kernel", kernels))
-    if absorbed := _layers(beside(results, "prefill", (ABSORBED,))):
-        evidence.append(_counted("answer.told.absorbed", absorbed))
-    for name in TURNING:
-        alike = grouped([*decodes, *prefills], partial(_without, name))
-        turns = [turn for same in alike.values() for turn in _turns_of(name, same)]
-        fields = {"told": joined("notes", turns[:MOST_TOLD]), "count": len(turns)}
-        evidence += [say("answer.told.turns", name=setting_name(name), **fields)] if turns else []
-    return _of_timings("mla-faster-inference", layers, evidence, [_published_on_gpu()])
+    by_unit = grouped(cases, lambda case: (case.base.variant, case.timing.axis("geometry"))).values()
+    deciding = [min(of_unit, key=lambda case: case.distance(design["at"])) for of_unit in by_unit]
+    by_rival = grouped(deciding, lambda case: case.base.variant)
+    standings = {rival: _standing([case.side() for case in of_rival], BELOW) for rival, of_rival in by_rival.items()}
+    outcomes = {*standings.values()}
+    first = min(by_rival.get("gqa", deciding), key=lambda case: case.distance(design["at"]))
+    phase = phase_name(design["phase"])
+    lead = first.lead("answer.about.speed", other=first.base.sized_variant, phase=phase)
+    link = {name: first.timing.axis(name) for name in ("geometry", "dtype")}
+    evidence: list[Text] = [say("answer.told.cases", told=joined("notes", map(_case_text, deciding)))]
+    for group in design["beside"]:
+        of_group = speed_cases(results, group["phase"], group["variants"], group["span"])
+        evidence += [_counted(f"answer.told.{group['key']}", "answer.told.range", of_group)] if of_group else []
+    answers = [say(f"answer.than.{standing}", other=variant_label(rival)) for rival, standing in standings.items()]
+    counted = _counted("answer.flips.cases", "answer.told.against", cases)
+    return ClaimVerdict(
+        outcome=outcomes.pop() if len(outcomes) == 1 else Standing.DEPENDS,
+        evidence=evidence,
+        answer=joined("list", answers),
+        depends_on=setting_name("versus" if len({*standings.values()}) > 1 else "geometry"),
+        lead=replace(lead, link={**link, "phase": phase}),
+        flips=joined("sentence", [counted, _published_on_gpu() if design.get("tells_published") else ""]),
+        machine=machine_of(first.timing),
+        suffices=any(case.is_repeated for case in deciding),
+    )
+
+
+def _standing(sides: Sequence[int], supports: int) -> Standing:
+    """The standing of a claim by the sides on which its cases lie. `supports`: the side that bears it out."""
+    clear = {*sides} - {0}
+    if not clear:
+        return Standing.OPEN
+    return Standing.DEPENDS if len(clear) > 1 else Standing.SUPPORTED if supports in clear else Standing.CONTRADICTED
+
+
+def _case_text(case: TimeRatio) -> Text:
+    """A case that decides."""
+    ratio = {name: numbers.times(getattr(case.ratio, name)) for name in ("ratio", "low", "high")}
+    named = {name: case.timing.axis(name) for name in ("geometry", "dtype")}
+    tokens = numbers.count(case.tokens)
+    return say("answer.told.case", other=case.base.sized_variant, tokens=tokens, **ratio, **named)
+
+
+def _counted(key: str, key_of_part: str, cases: Sequence[TimeRatio]) -> Text:
+    """For each rival, in how many cases MLA is clearly faster and slower, and the ends of its ratios."""
+    parts = []
+    for rival, of_rival in grouped(cases, lambda case: case.base.variant).items():
+        sides, ratios = [case.side() for case in of_rival], [case.ratio.ratio for case in of_rival]
+        counts = {"faster": sides.count(BELOW), "slower": sides.count(ABOVE), "total": len(sides)}
+        ends = {"low": numbers.times(min(ratios)), "high": numbers.times(max(ratios))}
+        phase = phase_name(of_rival[0].timing.axis("phase"))
+        parts.append(say(key_of_part, other=variant_label(rival), phase=phase, **counts, **ends))
+    return say(key, told=joined("notes", parts))
 
 
 def _published_on_gpu() -> Text:
     """What others measured of MLA's kernel over GQA-8's on a GPU, at the fewest and at the most cached tokens."""
-    heads, kv_heads = PUBLISHED_HEADS
     calibration = load_calibration(PUBLISHED_GPU)
     speedups = calibration.speedups if calibration else ()
-    rows = [row for row in speedups if (row.heads, row.kv_heads) == (heads, kv_heads)]
+    rows = [row for row in speedups if (row.heads, row.kv_heads) == PUBLISHED_HEADS]
     if not rows:
         return ""  # a calibration of one's own is in force, which holds nobody else's measurements
     few, many = min(rows, key=lambda row: row.tokens), max(rows, key=lambda row: row.tokens)
-    return say(
-        "answer.flips.published",
-        gpu="H100",
-        heads=heads,
-        few=numbers.times(1 / few.speedup),
-        up_to=numbers.count(few.tokens[1]),
-        many=numbers.times(1 / many.speedup),
-        beyond=numbers.count(many.tokens[0]),
-    )
+    fields = {"few": numbers.times(1 / few.speedup), "many": numbers.times(1 / many.speedup)}
+    fields |= {"up_to": numbers.count(few.tokens[1]), "beyond": numbers.count(many.tokens[0])}
+    return say("answer.flips.published", gpu="H100", heads=PUBLISHED_HEADS[0], **fields)
 
 
-def _layers(pairs: Sequence[Compared]) -> list[Compared]:
-    return [pair for pair in pairs if pair.mla.span == LAYER]
-
-
-def _without(name: str, pair: Compared) -> tuple[object, ...]:
-    """What a pair is about but for a setting."""
-    return pair.mla.span, *sorted((key, value) for key, value in pair.settings.items() if key != name)
-
-
-def _turns_of(name: str, pairs: Sequence[Compared]) -> list[Text]:
-    """The values between which MLA turns from faster to slower, or back."""
-    ordered = sorted(
-        (pair for pair in pairs if pair.ruling != LEFT_OPEN),
-        key=lambda pair: number_of(pair.settings.get(name, "")) or 0.0,
-    )
-    turns = list[Text]()
-    for pair, after in pairwise(ordered):
-        if pair.ruling != after.ruling:
-            sides = {
-                "first": _value(name, pair),
-                "then": _value(name, after),
-            }
-            fields = {
-                "geometry": pair.settings["geometry"],
-                "dtype": pair.settings["dtype"],
-                "other": variant_label(pair.other.variant),
-            }
-            way = "slower" if after.ruling == CONTRADICTED else "faster"
-            turns.append(
-                say(
-                    f"answer.told.turn.{way}",
-                    span=span_title(pair.mla.span),
-                    phase=phase_name(pair.mla.axis("phase")),
-                    **sides,
-                    **fields,
-                )
-            )
-    return turns
-
-
-def _value(name: str, pair: Compared) -> Text:
-    return say(f"answer.value.{name}", value=numbers.count(number_of(pair.settings[name]) or 0.0))
-
-
-def cheaper_training(results: Results) -> Verdict | None:
-    """MLA against MHA and GQA by the time of a forward and backward pass; its peak memory is told beside it."""
-    layers = _layers(beside(results, "train"))
-    if not layers:
-        return None
-    evidence = [_counted("answer.told.training", layers), _ranges(layers)]
-    if peaks := [ratio for pair in layers if (ratio := _peak_ratio(pair)) is not None]:
-        low, high = numbers.times(min(peaks)), numbers.times(max(peaks))
-        less = sum(ratio < 1 for ratio in peaks)
-        evidence.append(say("answer.told.peaks", less=less, total=len(peaks), low=low, high=high))
-    if absorbed := _layers(beside(results, "train", (ABSORBED,))):
-        evidence.append(_counted("answer.told.absorbed_training", absorbed))
-    return _of_timings("mla-cheaper-training", layers, evidence)
-
-
-def _peak_ratio(pair: Compared) -> float | None:
-    ours, theirs = memory.LAYER_PEAK(pair.mla), memory.LAYER_PEAK(pair.other)
-    return ours / theirs if ours and theirs else None
-
-
-def beside(results: Results, phase: str, variants: Sequence[str] = ()) -> list[Compared]:
-    """Compare MLA's timings of a phase with MHA's and GQA's that agree in everything else; as it is deployed, unless
-    other variants are named.
-    """
-    of_phase = [
-        timing
-        for timing in representatives(timings(results))
-        if timing.is_measured
-        and timing.is_checked
-        and timing.tokens
-        and timing.axis("phase") == phase
-        and timing.span in (LAYER, KERNEL)
-    ]
-    return [
-        Compared(mla=mla, other=other, ratio=ratio_of_medians(mla.interval, other.interval))
-        for variant in (variants or DEPLOYED[phase])
-        for rival in RIVALS
-        for mla, other in side_by_side(of_phase, variant, rival, ["attention", "backend"])
-    ]
-
-
-def _of_timings(
-    claim_id: str, pairs: Sequence[Compared], evidence: Sequence[Text], more_flips: Sequence[Text] = ()
-) -> Verdict:
-    """Rule on ratios of times: for each rival by one case a geometry, whatever came out of it."""
-    at = {name: str(value) for name, value in trial_design(claim_id).get("at", {}).items()}
-    cases = grouped(pairs, lambda pair: (pair.other.variant, pair.mla.axis("geometry")))
-    primary = [min(alike, key=partial(_place, at)) for alike in cases.values()]
-    by_rival = {rival: [pair for pair in primary if pair.other.variant == rival] for rival in RIVALS}
-    against = {rival: _together([pair.ruling for pair in of_rival]) for rival, of_rival in by_rival.items() if of_rival}
-    outcomes = set(against.values())
-    outcome = (
-        next(iter(outcomes)) if len(outcomes) == 1 else DEPENDS if outcomes & {SUPPORTED, CONTRADICTED} else LEFT_OPEN
-    )
-    lead = min(by_rival["gqa"] or primary, key=partial(_place, at))
-    told = [say(f"answer.than.{ruling}", other=variant_label(rival)) for rival, ruling in against.items()]
-    return Verdict(
-        outcome=outcome,
-        evidence=[_told_primary(primary), *evidence],
-        answer=joined("list", told),
-        on=setting_name("versus" if len(outcomes) > 1 else "geometry"),
-        lead=_lead(lead),
-        flips=joined("sentence", [_counted("answer.flips.cases", pairs), *more_flips]),
-        machine=machine_of(lead.mla),
-        suffices=any(min(pair.mla.interval.count, pair.other.interval.count) > 1 for pair in primary),
-    )
-
-
-def _together(rulings: Sequence[str]) -> str:
-    clear = {*rulings} - {LEFT_OPEN}
-    return DEPENDS if len(clear) > 1 else next(iter(clear), LEFT_OPEN)
-
-
-def _place(at: Mapping[str, str], pair: Compared) -> tuple[object, ...]:
-    """Sort cases by how near they are to what a claim means, and never by how they came out."""
-    mla = pair.mla
-    matches = sum(pair.settings.get(name) == value for name, value in at.items())
-    launches = min(mla.interval.launches, pair.other.interval.launches)
-    return -matches, len(mla.shared_extras), launches == 1, -(mla.tokens or 0), sorted(pair.settings.items())
-
-
-def _told_primary(primary: Sequence[Compared]) -> Text:
-    """Tell the case of each rival and geometry that the verdict follows from."""
-    parts = [
-        say(
-            "answer.told.case",
-            other=pair.other.sized_variant,
-            ratio=numbers.times(pair.ratio.ratio),
-            low=numbers.times(pair.ratio.low),
-            high=numbers.times(pair.ratio.high),
-            tokens=numbers.count(pair.mla.tokens or 0),
-            **{name: pair.mla.axis(name) for name in ("geometry", "dtype")},
-        )
-        for pair in primary
-    ]
-    return say("answer.told.cases", told=joined("notes", parts))
-
-
-def _lead(pair: Compared) -> Lead:
-    about = say(
-        "answer.about.speed",
-        other=pair.other.sized_variant,
-        phase=phase_name(pair.mla.axis("phase")),
-        geometry=pair.mla.axis("geometry"),
-        tokens=numbers.count(pair.mla.tokens or 0),
-        dtype=pair.mla.axis("dtype"),
-    )
-    lead = lead_of_times(pair.ratio, about, [pair.mla.interval, pair.other.interval])
-    case = {name: pair.mla.axis(name) for name in ("geometry", "dtype")}
-    return replace(lead, link={**case, "phase": phase_name(pair.mla.axis("phase"))})
-
-
-def _counted(key: str, found: Sequence[Compared]) -> Text:
-    """Count, for each rival and phase, the cases in which MLA is told apart as faster and as slower."""
-    groups = grouped(found, lambda pair: (pair.other.variant, pair.mla.axis("phase")))
-    parts = []
-    for (rival, phase), pairs in groups.items():
-        rulings = [pair.ruling for pair in pairs]
-        counts = {"faster": rulings.count(SUPPORTED), "slower": rulings.count(CONTRADICTED), "total": len(pairs)}
-        parts.append(say("answer.told.against", other=variant_label(rival), phase=phase_name(phase), **counts))
-    return say(key, told=joined("notes", parts))
-
-
-def _ranges(found: Sequence[Compared]) -> Text:
-    """Tell the ends of each rival's and phase's ratios, and at which context they are."""
-    parts = []
-    for (rival, phase), pairs in grouped(found, lambda pair: (pair.other.variant, pair.mla.axis("phase"))).items():
-        by_ratio = sorted(pairs, key=lambda pair: pair.ratio.ratio)
-        ends = [
-            (numbers.times(pair.ratio.ratio), numbers.count(pair.mla.tokens or 0))
-            for pair in (by_ratio[0], by_ratio[-1])
-        ]
-        (low, at_low), (high, at_high) = ends
-        fields = {"low": low, "at_low": at_low, "high": high, "at_high": at_high}
-        parts.append(say("answer.told.range", other=variant_label(rival), phase=phase_name(phase), **fields))
-    return say("answer.told.ranges", told=joined("notes", parts))
-
-
-def heavy(results: Results) -> Verdict | None:
+def heavy(results: Results, _: Claim) -> ClaimVerdict | None:
     """What MHA pays for its context: the share of a decode step's time and memory that its cache takes.
 
-    A share above a half at the longest context bears the claim out; below a half it speaks against it.
+    A share above a half at the longest context of each case bears the claim out; below a half it speaks against it.
     """
-    shares = heavy_shares(results)
+    shares = kernel_shares(results)
     if not shares:
         return None
-    longest = max(shares, key=_longest)
-    of_case = [share for share in shares if share.case == longest.case]
-    by_case = grouped(shares, lambda share: share.case).values()
-    at_longest = [share for group in by_case for share in group if share.tokens == max(other.tokens for other in group)]
-    outcome = _together([share.ruling for share in at_longest])
-    differing = [name for name, _ in longest.case if len({dict(share.case).get(name) for share in at_longest}) > 1]
-    about = {"geometry": longest.layer.axis("geometry"), "dtype": longest.layer.axis("dtype")}
-    above, below = ([share.tokens for share in of_case if share.ruling == side] for side in (SUPPORTED, CONTRADICTED))
+    by_case = grouped(shares, _case_of_share)
+    longest = [max(of_case, key=lambda share: share.tokens) for of_case in by_case.values()]
+    first = max(longest, key=lambda share: (share.tokens, share.timing.axis("dtype") == SERVED))
+    of_first = by_case[_case_of_share(first)]
+    below, above = ([s.tokens for s in of_first if s.side(HALF) == side] for side in (BELOW, ABOVE))
+    flips = say("answer.flips.heavy_none", least=numbers.count(of_first[0].tokens))
     if above and below:
         flips = say("answer.flips.heavy", below=numbers.count(max(below)), above=numbers.count(min(above)))
-    else:
-        flips = say("answer.flips.heavy_none", least=numbers.count(min(share.tokens for share in of_case)))
-    rulings = [share.ruling for share in shares]
-    counts = {"above": rulings.count(SUPPORTED), "below": rulings.count(CONTRADICTED), "total": len(shares)}
-    return Verdict(
-        outcome=outcome,
+    sides = [share.side(HALF) for share in shares]
+    counts = {"above": sides.count(ABOVE), "below": sides.count(BELOW), "total": len(sides)}
+    cases = [dict(_case_of_share(share)) for share in longest]
+    differing = [name for name in cases[0] if len({case.get(name) for case in cases}) > 1]
+    named = {name: first.timing.axis(name) for name in ("geometry", "dtype")}
+    return ClaimVerdict(
+        outcome=_standing([share.side(HALF) for share in longest], ABOVE),
         evidence=[
-            say("answer.told.heavy", told=joined("notes", map(_told_share, sorted(of_case, key=_longest))), **about),
+            say("answer.told.heavy", told=joined("notes", map(_share_text, of_first)), **named),
             say("answer.told.shares", **counts),
         ],
-        on=joined("list", map(setting_name, differing)),
-        lead=lead_of_times(
-            replace(longest.ratio, high=min(longest.ratio.high, 1.0)),
-            say("answer.about.heavy", tokens=numbers.count(longest.tokens), **about),
-            [longest.kernel.interval, longest.layer.interval],
-            text=numbers.percent,
-            neutral=HALF,
-        ),
+        depends_on=joined("list", map(setting_name, differing)),
+        lead=first.lead("answer.about.heavy", write=numbers.percent, neutral=HALF),
         flips=flips,
-        machine=machine_of(longest.layer),
-        suffices=any(ruling != LEFT_OPEN for ruling in rulings),
+        machine=machine_of(first.timing),
+        suffices=any(sides),
     )
+
+
+def kernel_shares(results: Results) -> list[TimeRatio]:
+    """The kernel over the layer of every measured decode step of MHA with one new token, by case and context."""
+    decodes = [
+        timing
+        for timing in representatives(timings(results))
+        if (timing.variant, timing.axis("phase"), timing.axis("query_len")) == ("mha", "decode", "1")
+        if timing.is_measured and timing.tokens and not timing.axis("cache_dtype")
+    ]
+    by_record = grouped(decodes, lambda timing: timing.current.record.case.id + timing.label).values()
+    spans = [{timing.span: timing for timing in of_record} for of_record in by_record]
+    shares = [TimeRatio(timing=of[KERNEL], base=of[LAYER]) for of in spans if of.keys() >= {KERNEL, LAYER}]
+    return sorted(shares, key=lambda share: (_case_of_share(share), share.tokens))
+
+
+def _case_of_share(share: TimeRatio) -> Pairs:
+    """What it shares with other contexts."""
+    return (*axes_of(share.timing, ["attention", "seq_len", "backend"]), ("machine", machine_of(share.timing)))
+
+
+def _share_text(share: TimeRatio) -> Text:
+    """The kernel's part of the time, and the cache's of the bytes that the layer holds, weights included."""
+    cache, weights = memory.COUNTED(share.base), noted(share.base.record, "case", "parameter_count")
+    element = ELEMENT_BYTES.get(share.base.axis("dtype"))
+    held = numbers.percent(cache / (cache + weights * element)) if cache and weights and element else numbers.NOTHING
+    time = numbers.percent(share.ratio.ratio)
+    return say("answer.told.share", tokens=numbers.count(share.tokens), time=time, memory=held)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
-    """The part of one decode step of a layer that attention over MHA's cache takes."""
+class LayerCode:
+    """The contents of a layer's file: lines that are code, and weights that are matrices."""
 
-    kernel: Timing
-    layer: Timing
-    ratio: Ratio
-    memory: float | None
-    """The cache's bytes of those that the layer holds, weights included."""
+    lines: int
+    matrices: int
+
+
+@functools.cache
+def code_of(file: str) -> LayerCode:
+    """Count a layer's lines of code and its matrices, without imports, docstrings, comments and OTHER_MODES."""
+    tops = [top for top in ast.parse((CODE / file).read_text(encoding="utf-8")).body if isinstance(top, DEFINITIONS)]
+    nodes = [node for top in tops for node in ast.walk(top)]
+    docstrings = [node for node in nodes if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
+    left_out = [node for node in nodes if isinstance(node, DEFINITIONS) and node.name in OTHER_MODES]
+    skipped = {id(part) for node in (*docstrings, *left_out) for part in ast.walk(node)}
+    coded = [node for node in nodes if isinstance(node, ast.expr | ast.stmt) and id(node) not in skipped]
+    matrices = sum(isinstance(node, ast.Attribute) and node.attr == "init_weight" for node in nodes)
+    return LayerCode(lines=len({node.lineno for node in coded}), matrices=matrices)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormSpread(TimeRatio):
+    """The slowest form of one computation over its fastest, of whole layers."""
+
+    family: str
+    forms: int
 
     @property
-    def tokens(self) -> int:
-        return self.layer.tokens or 0
-
-    @functools.cached_property
-    def case(self) -> tuple[tuple[str, str], ...]:
-        """Return what it shares with other contexts."""
-        return (*axes_of(self.layer, ["attention", "seq_len", "backend"]), ("machine", machine_of(self.layer)))
-
-    @property
-    def ruling(self) -> str:
-        if 1 in (self.kernel.interval.count, self.layer.interval.count):
-            return LEFT_OPEN
-        return SUPPORTED if self.ratio.low > HALF else CONTRADICTED if self.ratio.high < HALF else LEFT_OPEN
+    def case(self) -> tuple[str, ...]:
+        return (self.timing.label, *map(self.timing.axis, FORM_CASE))
 
 
-def _longest(share: Share) -> tuple[int, bool]:
-    return share.tokens, share.layer.axis("dtype") == SERVED
+def form_spreads(results: Results) -> list[FormSpread]:
+    """The spread of each computation over the forms of a call, its modes among them."""
+    spreads = []
+    for forms in (forms for of_subject in callstyle.computations(results, (callstyle.OURS,)) for forms in of_subject):
+        layers = sorted((form[LAYER] for form in forms if LAYER in form), key=lambda timing: timing.median_s)
+        if len({timing.backend for timing in layers}) > 1:
+            family, (fastest, *_, slowest) = callstyle.family_of(forms[0]), layers
+            spreads.append(FormSpread(family=family, timing=slowest, base=fastest, forms=len(layers)))
+    return spreads
 
 
-def heavy_shares(results: Results) -> list[Share]:
-    """The shares of every measured decode step of MHA with one new token."""
-    decodes = [
-        timing
-        for timing in timings(results)
-        if (timing.variant, timing.axis("phase"), timing.axis("query_len")) == ("mha", "decode", "1")
-        and timing.is_measured
-        and timing.tokens
-        and not timing.axis("cache_dtype")
-    ]
-    shares = []
-    for same in grouped(representatives(decodes), lambda timing: timing.current.record.case.id + timing.label).values():
-        spans = {timing.span: timing for timing in same}
-        if KERNEL in spans and LAYER in spans:
-            kernel, layer = spans[KERNEL], spans[LAYER]
-            ratio = ratio_of_medians(kernel.interval, layer.interval)
-            cache, weights = memory.COUNTED(layer), noted(layer.record, "case", "parameter_count")
-            element = ELEMENT_BYTES.get(layer.axis("dtype"))
-            share_of_memory = cache / (cache + weights * element) if cache and weights and element else None
-            shares.append(Share(kernel=kernel, layer=layer, ratio=ratio, memory=share_of_memory))
-    return sorted(shares, key=lambda one: (one.case, one.tokens))
+def hard_to_implement(results: Results, claim: Claim) -> ClaimVerdict | None:
+    """By the lines of MLA's layer over MHA's, and by its spread of speed over forms of a call beside MHA's and GQA's.
 
-
-def _told_share(share: Share) -> Text:
-    fields = {"tokens": numbers.count(share.tokens), "time": numbers.percent(share.ratio.ratio)}
-    memory_share = numbers.NOTHING if share.memory is None else numbers.percent(share.memory)
-    return say("answer.told.share", memory=memory_share, **fields)
+    Each of the two bears the claim out where MLA's is larger, the lines by MANY_LINES; both together support it.
+    """
+    spreads = form_spreads(results)
+    of_mla = [spread for spread in spreads if spread.family == "mla"]
+    if not of_mla:
+        return None
+    mla, other = code_of("latent.py"), code_of("grouped.py")
+    times = mla.lines / other.lines
+    by_lines = Standing.SUPPORTED if times >= MANY_LINES else Standing.CONTRADICTED if times <= 1 else Standing.OPEN
+    rivals = [spread for spread in spreads if spread.family in RIVALS]
+    pairs = [(ours, theirs) for ours in of_mla for theirs in rivals if ours.case == theirs.case]
+    wider = sum(ours.ratio.low > theirs.ratio.high for ours, theirs in pairs)
+    narrower = sum(ours.ratio.high < theirs.ratio.low for ours, theirs in pairs)
+    by_spread = (
+        Standing.SUPPORTED
+        if wider and not narrower
+        else Standing.CONTRADICTED
+        if narrower and not wider
+        else Standing.OPEN
+    )
+    both = {by_lines, by_spread}
+    first = min(of_mla, key=lambda spread: spread.distance(claim["trial"]["at"]))
+    counts = {"lines": mla.lines, "other_lines": other.lines}
+    counts |= {"matrices": mla.matrices, "other_matrices": other.matrices}
+    spread_text = say("answer.told.spread", wider=wider, narrower=narrower, total=len(pairs)) if pairs else ""
+    return ClaimVerdict(
+        outcome=by_lines if len(both) == 1 else Standing.MIXED if Standing.SUPPORTED in both else Standing.OPEN,
+        evidence=[say("answer.told.code", **counts), *([spread_text] if pairs else [])],
+        lead=first.lead("answer.about.spread", forms=first.forms),
+        flips=joined("sentence", [say("answer.flips.code", **counts), spread_text]),
+        machine=machine_of(first.timing),
+        suffices=bool(pairs),
+    )

@@ -1,37 +1,54 @@
-"""Claims of the article beside what the records say of them: an entry of conf/claims.yaml and a function each.
+"""Claims of the article beside what the records say of them: an entry of conf/claims.yaml and the rule it names.
 
-The verdict comes from records by a rule; the literature stands beside it and never decides. "Contradicted" needs a
+The verdict comes from records by that rule; the literature stands beside it and never decides. "Contradicted" needs a
 clear difference the other way: that records show nothing for a claim, or rule out a large effect, is none.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
-from suite.configuration.files import read_yaml
-from suite.report.blocks import Lead, Text, say
+from suite.configuration.files import locate, read_yaml
+from suite.report.blocks import Lead, Text, say, say_or
+from suite.report.model.results import Results
 
 Claim = Mapping[str, Any]
-"""One of conf/claims.yaml."""
-SUPPORTED, CONTRADICTED, MIXED, DEPENDS, DEFINED = "supported", "contradicted", "mixed", "depends", "defined"
-EQUAL, BOUNDED, LEFT_OPEN = "equal", "bounded", "open"
-"""No difference that matters; none of that size in the claim's direction; neither shown."""
-UNTESTED, UNMEASURED = "untested", "unmeasured"
-"""Too few runs to say anything, and none at all."""
-VERDICTS = (SUPPORTED, CONTRADICTED, MIXED, DEPENDS, DEFINED, EQUAL, BOUNDED, LEFT_OPEN, UNTESTED, UNMEASURED)
+"""An entry of conf/claims.yaml."""
+
+
+class Standing(StrEnum):
+    """How a claim stands by the records."""
+
+    SUPPORTED = "supported"
+    CONTRADICTED = "contradicted"
+    MIXED = "mixed"
+    """Supported in part."""
+    DEPENDS = "depends"
+    """Clearly one way at some settings, and not at others."""
+    DEFINED = "defined"
+    """Contradicted by the definition."""
+    EQUAL = "equal"
+    """No difference that matters."""
+    BOUNDED = "bounded"
+    """No difference of that size in the claim's direction."""
+    OPEN = "open"
+    """Neither shown nor ruled out."""
+    UNTESTED = "untested"
+    """Too few runs to say anything."""
+    UNMEASURED = "unmeasured"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class ClaimVerdict:
     """The verdict of records on a claim: an outcome by rule, the estimate that it rests on, and all other numbers."""
 
-    outcome: str
-    """One of VERDICTS."""
+    outcome: Standing
     evidence: Sequence[Text]
     """All numbers, a sentence each."""
     answer: Text = ""
     """The verdict as an answer to the claim's question, where the word for the outcome is none."""
-    on: Text = ""
+    depends_on: Text = ""
     """The settings that turn the outcome round, of DEPENDS."""
     lead: Lead | None = None
     """The estimate that the outcome follows from."""
@@ -44,30 +61,48 @@ class Verdict:
     suffices: bool = True
     """False where the records are too few to rule, so that those of another machine come first."""
 
+    @property
+    def word(self) -> Text:
+        return say(f"claim.outcome.{self.outcome}", on=self.depends_on)
+
 
 def claims() -> list[Claim]:
-    """Return all claims, in the article's order."""
+    """All claims, in the article's order."""
     return list(read_yaml("claims.yaml")["claims"])
 
 
-def trial_design(claim_id: str) -> Mapping[str, Any]:
-    """What a claim compares, as conf/claims.yaml fixes it: `over` and `at`, as far as it says them."""
-    design: Mapping[str, Any] = next(claim for claim in claims() if claim["id"] == claim_id).get("trial", {})
-    return design
+def sensitivity() -> list[tuple[str, ...]]:
+    """Settings whose other values are held against the usual ones beside every mean; each tuple changes together."""
+    return [tuple(names) for names in read_yaml("claims.yaml")["sensitivity"]]
 
 
-def literature(claim: Claim, kinds: Sequence[str]) -> list[Text]:
-    """Return what others published of a claim, of these kinds, each with its source."""
+def verdicts_on(results: Results, *claim_ids: str) -> dict[str, ClaimVerdict]:
+    """The verdict of these records on each claim that they bear on, by its id; on all claims where none is named."""
+    verdicts = dict[str, ClaimVerdict]()
+    for claim in claims():
+        if not claim_ids or claim["id"] in claim_ids:
+            verdict: ClaimVerdict | None = locate(claim["decided_by"])(results, claim)
+            if verdict is not None:
+                verdicts[claim["id"]] = verdict
+    return verdicts
+
+
+def by_definition(_: Results, claim: Claim) -> ClaimVerdict:
+    """The verdict on a claim that no record could decide."""
+    return ClaimVerdict(outcome=Standing.DEFINED, evidence=[say(f"claim.defined.{claim['id']}")])
+
+
+def literature(claim: Claim, *kinds: str) -> list[Text]:
+    """What others published of a claim, of these kinds (`for`, `against`, `qualifies`), each with its source."""
     works = [work for work in claim.get("literature", ()) if work["says"] in kinds]
     return [say("claim.source", what=work["what"], source=work["source"]) for work in works]
 
 
 def commands(claim: Claim) -> list[str]:
-    """Return the commands that measure a claim again."""
+    """Commands that measure a claim again."""
     sweeps = [f"sweep={name}" for name in claim.get("sweeps", ())]
     return [f"suite run -m {run}" for run in (*sweeps, *claim.get("overrides", ()))]
 
 
-def verdict_word(verdict: Verdict) -> Text:
-    """Return a verdict as people say it."""
-    return say(f"claim.outcome.{verdict.outcome}", on=verdict.on)
+def setting_name(name: str) -> Text:
+    return say_or(f"claim.on.{name}", name)

@@ -1,360 +1,286 @@
-"""Rulings on the article's claims on quality.
+"""Verdicts on the article's claims on quality.
 
 Arms are compared by the share of questions that they answer, as a mean over tasks. Tasks that tell nothing apart, since
 both arms answer all or neither learnt it, are left out of the mean and are named.
 """
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
+from itertools import chain
 from statistics import fmean
 
 from suite.records import numbers
-from suite.report.answers.claims import BOUNDED, CONTRADICTED, LEFT_OPEN, MIXED, SUPPORTED, UNTESTED, Verdict
-from suite.report.answers.leads import lead_of_pairs, lead_of_shares
-from suite.report.answers.trials import ABOUT, Trial, answer_of, machine_of, trial_of_arms, verdict_of
+from suite.report.answers.claims import Claim, ClaimVerdict, Standing
+from suite.report.answers.trials import ABOUT, Question, Trial, decide_by_trials, machine_of, trial_of_arms
 from suite.report.blocks import Lead, Text, joined, say
-from suite.report.evidence import verdict_of as said_of
+from suite.report.evidence import estimate, lead_number, lead_of_comparison, verdict_of
 from suite.report.model.experiment import grouped, of_outcome
-from suite.report.model.formats import points
+from suite.report.model.formats import points, share_interval
 from suite.report.model.results import Results
 from suite.report.quality import design, families
 from suite.report.quality.cache import at_nearest_cache, is_same_cache
 from suite.report.quality.compress import compressed_told
 from suite.report.quality.compress_design import compress_experiments
-from suite.report.quality.design import QualityArm, QualityContrast, QualityExperiment
+from suite.report.quality.design import QualityArm, QualityContrast
 from suite.report.quality.families import REVERSED, Family, asked_of, is_graded
 from suite.report.quality.heads import MOST_OF_IT, carried, first_heads, largest_share
 from suite.report.quality.layout import listed
-from suite.statistics.paired import JUDGED, TOLD_APART, Comparison, Outcome, changes, compare, judge_together
+from suite.statistics.paired import JUDGED, Comparison, Outcome, changes, compare, judge_together
 
-FULL_CONTEXT = ("two_hop", "copying", "counting")
-"""Tasks whose answer needs more than one place of the context."""
-ONE_HOP = "one hop"
 FEWEST_FIRST = 2
 """Heads that must come first for some attribute, or one head does all the work."""
+ARMS: Mapping[str, Callable[[QualityArm], bool]] = {
+    "mla": design.is_plain_mla,
+    "mla_usual_rank": lambda arm: design.is_plain_mla(arm) and design.has_default_rank(arm),
+    "mla_other_rank": lambda arm: design.is_plain_mla(arm) and not design.has_default_rank(arm),
+    "gqa": lambda arm: arm.first.attention == "gqa" and arm.first.is_wide,
+    "mqa": lambda arm: arm.first.attention == "mqa" and arm.first.is_wide,
+    "gqa_mqa": lambda arm: arm.first.attention in ("gqa", "mqa") and arm.first.is_wide,
+}
+"""Arms by the words of conf/claims.yaml; grouped heads are as wide as MHA's."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """The evidence by which claims are decided."""
-
-    families: Sequence[Family]
-    tasks: Sequence[QualityExperiment]
-    compressed: Sequence[Text]
-    """A sentence for each real model with a smaller cache, on what it loses."""
+def decide(results: Results, claim: Claim) -> ClaimVerdict | None:
+    return decide_by_trials(claim, partial(quality_trials, results))
 
 
-@functools.lru_cache(maxsize=1)
-def evidence_of(results: Results) -> Evidence:
-    """Return the evidence that runs of workload=quality give."""
-    return Evidence(
-        families=families.families(results),
-        tasks=design.task_experiments(results),
-        compressed=[compressed_told(model) for model in compress_experiments(results)],
-    )
+def quality_trials(results: Results, question: Question) -> list[Trial]:
+    """One trial of each experiment and kind of question.
 
-
-def lower_ceiling(results: Results) -> Verdict | None:
-    """MLA against MHA, at DeepSeek-V2's ratio of rank to width; smaller ranks, which were starved on purpose, are told
-    beside it, and so are grouped heads of the same cache.
+    Arms that are held against one reference share its luck, so that their differences are no independent units: each
+    seed counts with the mean over the arms that all ran it.
     """
-    evidence = evidence_of(results)
-    usual = _against_mha(evidence, lambda arm: design.is_plain_mla(arm) and design.has_default_rank(arm))
-    narrow = _against_mha(evidence, lambda arm: design.is_plain_mla(arm) and not design.has_default_rank(arm))
-    of_tasks = [pair for experiment in evidence.tasks for pair in at_nearest_cache(experiment, by_loss=True)]
-    of_tiers = [pair for family in evidence.families for pair in families.rare_contrasts(family)]
-    counts = {"narrow": narrow, "level": [*filter(is_same_cache, of_tasks), *of_tiers]}
-    beside: list[Text] = [
-        say(f"claim.ceiling.{name}", counted=_counted(found)) for name, found in counts.items() if found
-    ]
-    verdict = _answered(evidence, "mla-lower-ceiling", usual, beside)
-    return replace(verdict, flips=_starved(narrow) or verdict.flips) if verdict else None
-
-
-def _answered(
-    evidence: Evidence, claim_id: str, pairs: Sequence[QualityContrast], beside: Sequence[Text] = ()
-) -> Verdict | None:
-    """A verdict on a claim that some arms are lower: by the share answered, or where nothing has a right answer by the
-    loss, which is higher then. Beside shares the loss is told and decides nothing.
-    """
-    shares = _means([_trial(evidence, pair) for pair in pairs if pair.quantity is not design.LOSS])
-    losses = _means([_turned(_trial(evidence, pair)) for pair in pairs if pair.quantity is design.LOSS])
-    by_share, by_loss = answer_of(claim_id, shares), answer_of(claim_id, losses)
-    if by_share is not None:
-        verdict = verdict_of(by_share, "answered", supports=Outcome.LOWER, beside={"loss": by_loss})
-    elif by_loss is not None:
-        verdict = verdict_of(by_loss, "loss", supports=Outcome.HIGHER)
-    else:
-        return None
-    return replace(verdict, evidence=[*verdict.evidence, *beside])
-
-
-def _trial(evidence: Evidence, pair: QualityContrast) -> Trial:
-    of_families = [experiment for family in evidence.families for experiment in family.uneven]
-    experiment = next(experiment for experiment in (*evidence.tasks, *of_families) if pair.arm in experiment.arms)
-    return trial_of_arms(pair, experiment)
-
-
-def _means(trials: Sequence[Trial]) -> list[Trial]:
-    """One trial of each experiment and kind of question: arms that are held against one reference share its luck, so
-    that their differences are no independent units. Each seed counts with the mean over the arms that all ran it.
-    """
-    means = []
-    for alike in grouped(trials, lambda trial: (trial.experiment.key, trial.value(ABOUT))).values():
-        sides = []
-        for side in ("ours", "theirs"):
-            by_arm = [dict(zip(t.comparison.names, getattr(t.comparison, side), strict=True)) for t in alike]
-            shared = [seed for seed in by_arm[0] if all(seed in scores for scores in by_arm)]
-            sides.append({seed: fmean(scores[seed] for scores in by_arm) for seed in shared})
-        comparison = compare(*sides, bounds=alike[0].comparison.bounds, margin=alike[0].comparison.margin)
+    is_loss = question["measure"] == "loss"
+    pairs = [pair for pair in _pairs(results, question) if (pair.quantity is design.LOSS) is is_loss]
+    trials = []
+    for of_kind in grouped(map(trial_of_arms, pairs), lambda trial: (trial.place, trial.value(ABOUT))).values():
+        first = of_kind[0].comparison
+        means = [_mean_by_seed([side(trial.comparison) for trial in of_kind]) for side in (_ours, _theirs)]
+        if is_loss:  # with its own sign again: more is worse
+            means = [{seed: -loss for seed, loss in side.items()} for side in means]
+        comparison = compare(*means, bounds=first.bounds, margin=first.margin)
         if comparison is not None:
-            name = joined("list", dict.fromkeys(trial.name for trial in alike))
-            means.append(replace(alike[0], name=name, comparison=comparison))
-    return means
+            name = joined("list", dict.fromkeys(trial.name for trial in of_kind))
+            trials.append(replace(of_kind[0], name=name, comparison=comparison))
+    return trials
 
 
-def _turned(trial: Trial) -> Trial:
-    """A trial of losses whose sign was turned, with their own sign again: more is worse."""
-    ours, theirs = (tuple(-value for value in side) for side in (trial.comparison.ours, trial.comparison.theirs))
-    return replace(trial, comparison=replace(trial.comparison, ours=ours, theirs=theirs))
+def _ours(comparison: Comparison) -> dict[str, float]:
+    return dict(zip(comparison.names, comparison.ours, strict=True))
 
 
-def _starved(narrow: Sequence[QualityContrast]) -> Text:
-    """Say how many latents of smaller ranks lose, and which of those is the widest."""
+def _theirs(comparison: Comparison) -> dict[str, float]:
+    return dict(zip(comparison.names, comparison.theirs, strict=True))
+
+
+def _mean_by_seed(arms: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    shared = [seed for seed in arms[0] if all(seed in scores for scores in arms)]
+    return {seed: fmean(scores[seed] for scores in arms) for seed in shared}
+
+
+def _pairs(results: Results, question: Question) -> list[QualityContrast]:
+    """The comparisons of a question on its `tasks`, each perhaps with a kind (`two_hop/one hop`), or on all tasks; of
+    task=tiers in the tier that is asked rarely.
+    """
+    every = design.quality_experiments(results)
+    if question["against"] == "same_cache":
+        of_tasks = [at_nearest_cache(experiment, by_loss=True) for experiment in design.task_experiments(results)]
+        of_tiers = map(families.rare_contrasts, families.families(results))
+        return [*filter(is_same_cache, chain.from_iterable(of_tasks)), *chain.from_iterable(of_tiers)]
+    by_task = grouped(every, lambda experiment: experiment.value("task"))
+    tasks: list[str] = question.get("tasks") or sorted(by_task, key=lambda task: task == design.TIERS_TASK)
+    pairs = list[QualityContrast]()
+    for task, _, kind in (name.partition("/") for name in tasks):
+        experiments = by_task.get(task, [])
+        if task == design.TIERS_TASK:
+            kind, experiments = design.RARELY, [each for each in experiments if not each.value(design.FREQUENCY)]
+        pairs += design.longest_against_mha(experiments, ARMS[question["arms"]], kind)
+    return pairs
+
+
+def lower_ceiling(results: Results, claim: Claim) -> ClaimVerdict | None:
+    """The verdict on MLA's usual rank. It changes with other ranks: how many of them lose, and the widest that does."""
+    verdict = decide(results, claim)
+    narrow = _pairs(results, {"arms": "mla_other_rank", "against": "mha"})
+    if verdict is None or not narrow:
+        return verdict
     lower = sorted(of_outcome(narrow, Outcome.LOWER), key=lambda pair: pair.found.mean)
     if not lower:
-        return say("answer.flips.no_narrow", total=len(narrow)) if narrow else ""
+        return replace(verdict, flips=say("answer.flips.no_narrow", total=len(narrow)))
     widest = max(lower, key=lambda pair: design.latent_rank(pair.arm) or 0)
-    named = {"name": widest.arm.name, "size": _size_of(widest), "where": _experiment_name(widest)}
-    return say("answer.flips.narrow", lower=len(lower), total=len(narrow), **named)
+    sign, task = -1 if widest.quantity is design.LOSS else 1, widest.arm.first.experiment_name
+    fields = {
+        "name": widest.arm.name,
+        "size": estimate(sign * widest.found.mean, None, widest.quantity.difference),
+        "where": say("claim.rarely", title=widest.arm.first.task) if widest.about == design.RARELY else task,
+    }
+    return replace(verdict, flips=say("answer.flips.narrow", lower=len(lower), total=len(narrow), **fields))
 
 
-def gqa_between(results: Results) -> Verdict | None:
-    """GQA and MQA, with heads as wide as MHA's, against MHA; the mean of both, since they share MHA's seeds."""
-    evidence = evidence_of(results)
-    pairs = _against_mha(evidence, lambda arm: arm.first.attention in ("gqa", "mqa") and arm.first.is_wide)
-    verdict = _answered(evidence, "gqa-between", pairs)
-    if verdict is None or len({pair.arm.name for pair in pairs}) == 1:
-        return verdict
-    return replace(verdict, evidence=[*verdict.evidence, say("claim.each", counted=_counted(pairs))])
-
-
-def full_context(results: Results) -> Verdict | None:
-    """MLA against MHA on tasks that need the whole context; single look-ups, where it must not be lower, beside it."""
-    evidence = evidence_of(results)
-    by_task = grouped(evidence.tasks, lambda experiment: experiment.value("task"))
-    whole = [experiment for task in FULL_CONTEXT for experiment in by_task.get(task, ())]
-    pairs = design.longest_against_mha(whole, design.is_plain_mla)
-    look_ups = design.longest_against_mha(by_task.get(design.RECALL, ()), design.is_plain_mla)
-    # The same contexts as two hops, asked for what one look-up finds.
-    one_hop = [pair for experiment in evidence.tasks for pair in design.against_mha(experiment, ONE_HOP)]
-    look_ups += [pair for pair in one_hop if design.is_plain_mla(pair.arm)]
-    beside: list[Text] = [say("claim.context.recall", counted=_counted(look_ups))] if look_ups else []
-    verdict = _answered(evidence, "full-context-tasks", pairs, beside)
-    if verdict is not None and verdict.outcome == SUPPORTED and of_outcome(look_ups, Outcome.LOWER):
-        return replace(verdict, outcome=MIXED)
-    return verdict
-
-
-def heads_specialise(results: Results) -> Verdict | None:
-    """Rule whether for each attribute one head carries most of it, and not one head all of them."""
-    evidence = evidence_of(results)
-    parts, compared, leads = [], [], list[tuple[Lead, str]]()
-    for arm in [arm for family in evidence.families for arm in family.looked_into]:
-        found = carried(arm)
-        most = changes([falls.share for falls in found], less=MOST_OF_IT)
-        several = changes([float(falls.first_heads) for falls in found], less=FEWEST_FIRST)
+def heads_specialise(results: Results, _: Claim) -> ClaimVerdict | None:
+    """Whether for each attribute one head carries most of it, and not one head all of them."""
+    sentences, comparisons, leads, machines = [], list[Comparison](), list[Lead](), list[str]()
+    for arm in (arm for family in families.families(results) for arm in family.looked_into):
+        falls = carried(arm)
+        shares, firsts = [fall.share for fall in falls], [float(fall.first_heads) for fall in falls]
+        most, several = changes(shares, less=MOST_OF_IT), changes(firsts, less=FEWEST_FIRST)
         if most is None or several is None:
             continue
-        heads = len(found[0].heads)
-        compared += [most, several]
-        fields = {"share": largest_share(found), "alike": numbers.percent(1 / heads), "first": first_heads(found)}
-        parts.append(say("claim.heads.of", name=arm.name, **fields, heads=heads, count=len(found)))
+        heads, count = len(falls[0].heads), len(falls)
+        comparisons += [most, several]
+        fields = {"share": largest_share(falls), "alike": numbers.percent(1 / heads), "first": first_heads(falls)}
+        sentences.append(say("claim.heads.of", name=arm.name, heads=heads, count=count, **fields))
         about = say("answer.about.heads", name=arm.name, heads=heads)
-        leads.append((lead_of_shares([falls.share for falls in found], about, neutral=MOST_OF_IT), machine_of(arm)))
-    if not parts:
+        ends, seeds = share_interval(shares), say("answer.count.seed", count=count)
+        leads.append(lead_number(fmean(shares), ends, numbers.percent, about=about, count=seeds, neutral=MOST_OF_IT))
+        machines.append(machine_of(arm.first))
+    if not sentences:
         return None
-    judged = judge_together(compared)
+    judged = judge_together(comparisons)
     outcomes = [_specialised(*pair) for pair in zip(judged[::2], judged[1::2], strict=True)]
-    lead, machine = leads[0]
-    counts = {"supported": outcomes.count(SUPPORTED), "contradicted": outcomes.count(CONTRADICTED)}
-    return Verdict(
+    counts = {"supported": outcomes.count(Standing.SUPPORTED), "contradicted": outcomes.count(Standing.CONTRADICTED)}
+    return ClaimVerdict(
         outcome=_together(outcomes),
-        evidence=[say("claim.heads", told=joined("notes", parts))],
-        lead=lead,
+        evidence=[say("claim.heads", told=joined("notes", sentences))],
+        lead=leads[0],
         flips=say("answer.flips.heads", total=len(outcomes), **counts),
-        machine=machine,
-        suffices=any(one.is_tested for one in judged),
+        machine=machines[0],
+        suffices=any(comparison.is_tested for comparison in judged),
     )
 
 
-def information_tiers(results: Results) -> Verdict | None:
-    """Rule whether latents hold what is asked often and drop what is asked rarely, and other narrow caches do not.
+def _specialised(most: Comparison, several: Comparison) -> str:
+    """By the share that the most needed head carries, over a half, and by how many heads come first, over two."""
+    if Outcome.LOWER in (most.outcome, several.outcome):
+        return Standing.CONTRADICTED
+    return Standing.SUPPORTED if most.outcome is Outcome.HIGHER and several.mean >= 0 else Standing.OPEN
+
+
+def _together(outcomes: Sequence[str]) -> str:
+    """Over several arms or families: it holds in part where it holds of some, and fails where it fails of all."""
+    if len(set(outcomes)) == 1:
+        return outcomes[0]
+    return Standing.MIXED if {Standing.SUPPORTED, Standing.MIXED} & set(outcomes) else Standing.OPEN
+
+
+def information_tiers(results: Results, _: Claim) -> ClaimVerdict | None:
+    """Whether latents hold what is asked often and drop what is asked rarely, and other narrow caches do not.
 
     What a real model loses stands beside it and decides nothing: it was not trained with its latent.
     """
-    evidence = evidence_of(results)
-    of_latents = [family for family in evidence.families if any(map(design.is_latent, family.main.arms))]
-    if not of_latents:
+    found = [family for family in families.families(results) if any(map(design.is_latent, family.main.arms))]
+    if not found:
         return None
-    ruled = [_tiers_of(family) for family in of_latents]
-    sentences = [*(sentence for verdict in ruled for sentence in verdict.evidence), *evidence.compressed]
-    outcome = _together([verdict.outcome for verdict in ruled])
-    first = next((verdict for verdict in ruled if verdict.outcome == outcome), ruled[0])
-    suffices = any(verdict.suffices for verdict in ruled)
-    return replace(first, outcome=outcome, evidence=sentences, suffices=suffices)
+    verdicts = [_tiers_of(family) for family in found]
+    outcome = _together([verdict.outcome for verdict in verdicts])
+    sentences = [sentence for verdict in verdicts for sentence in verdict.evidence]
+    sentences += [compressed_told(model) for model in compress_experiments(results)]
+    leading = next((verdict for verdict in verdicts if verdict.outcome == outcome), verdicts[0])
+    suffices = any(verdict.suffices for verdict in verdicts)
+    return replace(leading, outcome=outcome, evidence=sentences, suffices=suffices)
 
 
-def grading_automatic(results: Results) -> Verdict | None:
-    """Rule whether the grading follows what training asks, by itself.
+def _tiers_of(family: Family) -> ClaimVerdict:
+    """Whether latents grade, and whether they do so more than other caches: what each does is no doing of MLA's.
+
+    That other caches do not grade needs evidence, too.
+    """
+    gradings, pairs = families.gradings_of(family.main), families.rare_contrasts(family)
+    latents = [arm for arm in family.main.arms if design.is_plain_mla(arm)]
+    caches = [arm for arm in family.main.arms if not design.is_latent(arm)]
+    graded_latents, graded_caches = (
+        [arm for arm in arms if is_graded(gradings.get(arm))] for arms in (latents, caches)
+    )
+    tested_latents, tested_caches = (
+        [gradings[arm] for arm in arms if arm in gradings and gradings[arm].is_tested] for arms in (latents, caches)
+    )
+    is_own = len(tested_caches) == len(caches) and all(grading.rules_out_higher for grading in tested_caches)
+    is_more = len(pairs) > 0 and len(of_outcome(pairs, Outcome.LOWER)) == len(pairs)
+    if graded_latents:
+        outcome = Standing.SUPPORTED if is_own or is_more else Standing.MIXED
+    elif tested_latents:
+        outcome = Standing.BOUNDED if all(grading.rules_out_higher for grading in tested_latents) else Standing.OPEN
+    else:
+        outcome = Standing.UNTESTED
+
+    def clearest(arm: QualityArm) -> tuple[bool, int, int]:
+        return arm in graded_latents, gradings[arm].pairs, design.latent_rank(arm) or 0
+
+    first = max((arm for arm in latents if arm in gradings), key=clearest, default=None)
+    counts = {"latents": len(graded_latents), "of_latents": len(latents)}
+    counts |= {"others": len(graded_caches), "of_others": len(caches)}
+    about = say("answer.about.tiers", name=first.name) if first else ""
+    return ClaimVerdict(
+        outcome=outcome,
+        evidence=[
+            _graded("graded", graded_latents, len(latents)),
+            *([_graded("others", graded_caches, len(caches))] if caches else []),
+            say("claim.tiers.pairs", counted=_counted(pairs)) if pairs else say("claim.tiers.no_pairs"),
+        ],
+        lead=lead_of_comparison(gradings[first], points, about) if first else None,
+        flips=say("answer.flips.tiers", **counts),
+        machine=machine_of(first.first) if first else "",
+        suffices=bool(tested_latents),
+    )
+
+
+def _graded(key: str, graded: Sequence[QualityArm], total: int) -> Text:
+    names = listed([arm.name for arm in graded]) if graded else say("claim.none")
+    return say(f"claim.tiers.{key}", names=names, of=total)
+
+
+def _counted(contrasts: Sequence[QualityContrast]) -> Text:
+    """How many comparisons ended how."""
+    counts = {outcome: len(of_outcome(contrasts, outcome)) for outcome in Outcome}
+    parts = [say(f"verdict.count.{outcome}", count=count) for outcome, count in counts.items() if count]
+    return say("claim.counted", total=len(contrasts), parts=joined("notes", parts))
+
+
+def grading_automatic(results: Results, _: Claim) -> ClaimVerdict | None:
+    """Whether the grading follows what training asks, by itself.
 
     That a trained decoder does not regrade is arithmetic, and told by what it loses where the queries are reversed.
     """
-    evidence = evidence_of(results)
-    sentences: list[Text] = []
-    follows: list[QualityContrast] = []
-    fixed: list[QualityArm] = []
-    for family in evidence.families:
+    sentences, follows, fixed = list[Text](), list[QualityContrast](), list[QualityArm]()
+    for family in families.families(results):
         against, gradings = families.form_contrasts(family), families.gradings_of(family.main)
         for first, *arms in family.latents_in_forms:
-            compared = [against[arm] for arm in arms if arm in against]
-            follows += [pair for pair in compared if asked_of(pair.arm) == REVERSED and family.times(pair.arm) == 1]
+            pairs = [against[arm] for arm in arms if arm in against]
+            follows += [pair for pair in pairs if asked_of(pair.arm) == REVERSED and family.times(pair.arm) == 1]
             fixed += [first] if is_graded(gradings.get(first)) else []
-            sentence = joined("notes", [_form_told(family.form_of(pair.arm), pair) for pair in compared])
-            sentences += [say("claim.grading.of", name=first.name, told=sentence)] if compared else []
+            forms = joined("notes", [_form(family.form_of(pair.arm), pair) for pair in pairs])
+            sentences += [say("claim.grading.of", name=first.name, told=forms)] if pairs else []
     if not follows:
         return None
     for arm in fixed:
-        trained, turned = (arm.mean(families.mix_share(mix)) or 0.0 for mix in ("trained", REVERSED))
-        shares = {"trained": numbers.percent(trained), "reversed": numbers.percent(turned)}
+        shares = {mix: numbers.percent(arm.mean(families.mix_share(mix)) or 0.0) for mix in ("trained", REVERSED)}
         sentences.append(say("claim.grading.asked", name=arm.name, **shares))
-    outcome = _follows_outcome(follows, fixed)
     clearest = max(follows, key=lambda pair: (pair.found.is_tested, pair.found.pairs, abs(pair.found.mean)))
     about = say("answer.about.reversed", name=clearest.arm.name)
-    counts = {ending: len(of_outcome(follows, ending)) for ending in Outcome}
-    ended = [say(f"verdict.count.{ending}", count=count) for ending, count in counts.items() if count]
-    return Verdict(
-        outcome=outcome,
+    return ClaimVerdict(
+        outcome=_follows(follows, fixed),
         evidence=sentences,
-        lead=lead_of_pairs(clearest.found, clearest.quantity.difference, about),
-        flips=say("answer.flips.grading", fixed=len(fixed)) if fixed else joined("notes", ended),
-        machine=machine_of(clearest.arm),
+        lead=lead_of_comparison(clearest.found, clearest.quantity.difference, about),
+        flips=say("answer.flips.grading", fixed=len(fixed)) if fixed else _counted(follows),
+        machine=machine_of(clearest.arm.first),
         suffices=any(pair.found.is_tested for pair in follows),
     )
 
 
-def _against_mha(evidence: Evidence, chosen: Callable[[QualityArm], bool]) -> list[QualityContrast]:
-    """Compare arms with MHA on every task, and in the tier of task=tiers that is asked rarely."""
-    found = design.longest_against_mha(evidence.tasks, chosen)
-    for family in evidence.families:
-        found += design.longest_against_mha(family.uneven, chosen, design.RARELY)
-    return found
-
-
-def _experiment_name(found: QualityContrast) -> Text:
-    first = found.arm.first
-    if found.about == design.RARELY:
-        return say("claim.rarely", title=first.task)
-    return say("claim.one_hop", title=first.experiment_name) if found.about == ONE_HOP else first.experiment_name
-
-
-def _size_of(found: QualityContrast) -> Text:
-    mean = found.found.mean
-    if found.quantity is design.LOSS:
-        return say("claim.nats", nats=f"{-mean:+.3f}")
-    return say("claim.points", points=f"{100 * mean:+.1f}")
-
-
-def _counted(contrasts: Sequence[QualityContrast], named: Callable[[QualityContrast], Text] = _experiment_name) -> Text:
-    """Count how many ended how, and name those that were lower or higher by most, points before nats."""
-    by_size = sorted(contrasts, key=lambda pair: (pair.quantity is design.LOSS, -abs(pair.found.mean)))
-    parts: list[Text] = []
-    for outcome in Outcome:
-        found = of_outcome(by_size, outcome)
-        sentence = say(f"verdict.count.{outcome}", count=len(found))
-        if outcome in TOLD_APART:
-            names = [joined("", [named(pair), ": ", pair.arm.name, " ", _size_of(pair)]) for pair in found]
-            sentence = say("claim.named", said=sentence, names=listed(names))
-        parts += [sentence] if found else []
-    return say("claim.counted", total=len(contrasts), parts=joined("notes", parts))
-
-
-def _tiers_of(family: Family) -> Verdict:
-    """Rule whether latents grade, and whether they do so more than other caches: what each does is no doing of MLA's.
-
-    That others do not grade needs evidence, too.
-    """
-    gradings, pairs = families.gradings_of(family.main), families.rare_contrasts(family)
-    latents = [arm for arm in family.main.arms if design.is_plain_mla(arm)]
-    others = [arm for arm in family.main.arms if not design.is_latent(arm)]
-    sentences = [_graded("graded", latents, gradings), *([_graded("others", others, gradings)] if others else [])]
-    counted = _counted(pairs, named=lambda pair: pair.other.name)
-    sentences.append(say("claim.tiers.pairs", counted=counted) if pairs else say("claim.tiers.no_pairs"))
-    of_latents, of_others = (
-        [gradings[arm] for arm in arms if arm in gradings and gradings[arm].is_tested] for arms in (latents, others)
-    )
-    is_own = len(of_others) == len(others) and all(grading.rules_out_higher for grading in of_others)
-    is_more = len(pairs) > 0 and len(of_outcome(pairs, Outcome.LOWER)) == len(pairs)
-    if any(map(is_graded, of_latents)):
-        outcome = SUPPORTED if is_own or is_more else MIXED
-    else:
-        is_ruled_out = len(of_latents) > 0 and all(grading.rules_out_higher for grading in of_latents)
-        outcome = BOUNDED if is_ruled_out else LEFT_OPEN if of_latents else UNTESTED
-    told = {arm: gradings[arm] for arm in latents if arm in gradings}
-    first = max(
-        told, key=lambda arm: (is_graded(told[arm]), told[arm].pairs, design.latent_rank(arm) or 0), default=None
-    )
-    lead = None
-    if first is not None:
-        about = say("answer.about.tiers", name=first.name)
-        lead = lead_of_pairs(told[first], points, about)
-    graded = {
-        "latents": sum(is_graded(gradings.get(arm)) for arm in latents),
-        "others": sum(is_graded(gradings.get(arm)) for arm in others),
-    }
-    return Verdict(
-        outcome=outcome,
-        evidence=sentences,
-        lead=lead,
-        flips=say("answer.flips.tiers", of_latents=len(latents), of_others=len(others), **graded),
-        machine=machine_of(first) if first else "",
-        suffices=len(of_latents) > 0,
-    )
-
-
-def _graded(key: str, arms: Sequence[QualityArm], gradings: Mapping[QualityArm, Comparison]) -> Text:
-    graded = [arm.name for arm in arms if is_graded(gradings.get(arm))]
-    return say(f"claim.tiers.{key}", names=listed(graded) if graded else say("claim.none"), of=len(arms))
-
-
-def _specialised(carried: Comparison, several: Comparison) -> str:
-    """Rule by the share that the most needed head carries, over a half, and by how many heads come first, over two."""
-    if Outcome.LOWER in (carried.outcome, several.outcome):
-        return CONTRADICTED
-    return SUPPORTED if carried.outcome is Outcome.HIGHER and several.mean >= 0 else LEFT_OPEN
-
-
-def _follows_outcome(follows: Sequence[QualityContrast], fixed: Sequence[QualityArm]) -> str:
-    """Rule by the tier asked rarely: it follows training where it is higher once it is asked most."""
+def _follows(follows: Sequence[QualityContrast], fixed: Sequence[QualityArm]) -> str:
+    """By the tier asked rarely: it follows training where it is higher once it is asked most."""
     if of_outcome(follows, Outcome.HIGHER):
-        return MIXED if fixed else LEFT_OPEN
+        return Standing.MIXED if fixed else Standing.OPEN
     judged = of_outcome(follows, *JUDGED)
     if of_outcome(judged, Outcome.LOWER):
-        return CONTRADICTED
+        return Standing.CONTRADICTED
     if not judged:
-        return UNTESTED
-    return BOUNDED if all(pair.found.rules_out_higher for pair in judged) else LEFT_OPEN
+        return Standing.UNTESTED
+    return Standing.BOUNDED if all(pair.found.rules_out_higher for pair in judged) else Standing.OPEN
 
 
-def _together(outcomes: Sequence[str]) -> str:
-    """Rule over several arms or families: it holds in part where it holds of some, and fails where it fails of all."""
-    if len(set(outcomes)) == 1:
-        return outcomes[0]
-    return MIXED if {SUPPORTED, MIXED} & set(outcomes) else LEFT_OPEN
-
-
-def _form_told(form: Text, pair: QualityContrast) -> Text:
-    """Say what a form makes of the tier that is asked rarely where asking is uneven."""
-    share, first = (numbers.percent(fmean(values)) for values in (pair.found.ours, pair.found.theirs))
-    return say("claim.grading.form", form=form, share=share, first=first, said=said_of(pair))
+def _form(form: Text, pair: QualityContrast) -> Text:
+    """What a form makes of the tier that is asked rarely where asking is uneven."""
+    share, skewed = (numbers.percent(fmean(values)) for values in (pair.found.ours, pair.found.theirs))
+    return say("claim.grading.form", form=form, share=share, first=skewed, said=verdict_of(pair))

@@ -7,8 +7,8 @@ import pytest
 from suite.configuration.files import choices, languages, locate, read_yaml
 from suite.records.record import Reading
 from suite.report.answers.answers import QUESTIONS, build_answers
+from suite.report.answers.answers import build as build_section
 from suite.report.answers.claims import DEFINED, SUPPORTED, UNMEASURED, VERDICTS, claims
-from suite.report.answers.section import build as build_section
 from suite.report.blocks import Badge
 from suite.report.page.texts import load_texts
 from tests.records.factory import build

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from suite.records.record import Reading
-from suite.report.answers import attention_code, attention_sizes, attention_time
-from suite.report.answers.claims import CONTRADICTED, DEPENDS, LEFT_OPEN, MIXED, SUPPORTED
+from suite.report.answers import attention_time
+from suite.report.answers.claims import CONTRADICTED, DEPENDS, LEFT_OPEN, MIXED, SUPPORTED, verdicts_on
 from suite.report.page.texts import load_texts
 from tests.records.factory import build
 from tests.report.quality_records import in_memory
@@ -16,6 +16,19 @@ EN = load_texts("en")
 ELEMENTS = {"mha": 4096, "gqa": 512, "mla": 576, "mla_expanded": 5120}
 """Kept of a token by DeepSeek-V2-Lite's 16 heads."""
 HEADS = {"geometry": {"name": "deepseek-v2-lite", "attention": "mla", "num_heads": 16}}
+PROMPT, TRAINING = {"phase": "prefill", "query_len": None}, {"phase": "train", "query_len": None}
+
+
+def verdict_on(claim, *records):
+    return verdicts_on(in_memory(*records), claim).get(claim)
+
+
+def speed(*records):
+    return verdict_on("mla-faster-inference", *records)
+
+
+def text_of(verdict):
+    return " ".join(map(EN.render, verdict.evidence))
 
 
 def timed(variant, seconds, **facts):
@@ -26,11 +39,6 @@ def with_sizes(record, span="case", **sizes):
     kept = [one for one in record.readings if (one.span, one.metric) not in {(span, name) for name in sizes}]
     new = [Reading(step=0, span=span, metric=name, value=value) for name, value in sizes.items()]
     return replace(record, readings=kept + new)
-
-
-def cached(variant, **facts):
-    tokens = 4096 * 2
-    return with_sizes(timed(variant, 1e-3, **facts), cache_bytes_counted=tokens * ELEMENTS[variant])
 
 
 def kernel_share(tokens, share, **facts):
@@ -58,55 +66,60 @@ def kernel_share(tokens, share, **facts):
     ],
 )
 def test_mla_is_faster_than_both_rivals_or_it_depends(rivals, outcome, answer):
-    records = [timed("mla", 1e-3), *(timed(name, seconds) for name, seconds in rivals.items())]
-    found = attention_time.faster_inference(in_memory(*records))
-    assert (found.outcome, EN.render(found.answer)) == (outcome, answer)
-    assert found.machine == "A processor"
+    verdict = speed(timed("mla", 1e-3), *(timed(name, seconds) for name, seconds in rivals.items()))
+    assert (verdict.outcome, EN.render(verdict.answer), verdict.machine) == (outcome, answer, "A processor")
 
 
 def test_the_lead_of_speed_is_a_decode_against_gqa():
-    records = [timed(name, seconds) for name, seconds in (("mla", 1e-3), ("mha", 3e-3), ("gqa", 0.5e-3))]
-    found = attention_time.faster_inference(in_memory(*records))
-    assert (found.lead.value, found.lead.neutral) == (2.0, 1.0)
-    assert 1 < found.lead.ends[0] < 2.0 < found.lead.ends[1]
-    assert EN.render(found.lead.about).startswith("MLA’s time over GQA’s: decode of a layer, 4,096 tokens")
-    flips = EN.render(found.flips)
+    verdict = speed(timed("mla", 1e-3), timed("mha", 3e-3), timed("gqa", 0.5e-3))
+    assert (verdict.lead.value, verdict.lead.neutral) == (2.0, 1.0)
+    assert 1 < verdict.lead.ends[0] < 2.0 < verdict.lead.ends[1]
+    assert EN.render(verdict.lead.about).startswith("MLA’s time over GQA’s: decode of a layer, 4,096 tokens")
+    flips = EN.render(verdict.flips)
     assert "faster than MHA in 1 of 1 decode cases and slower in 0" in flips
     assert "faster than GQA in 0 of 1 decode cases and slower in 1" in flips
 
 
-def test_where_mla_changes_sides_is_told_with_all_else_the_same():
-    records = [timed("mla", 1e-3, query_len=count) for count in (1, 2, 4)]
-    records += [timed("gqa", seconds, query_len=count) for count, seconds in ((1, 2e-3), (2, 1e-3), (4, 0.5e-3))]
-    found = attention_time.faster_inference(in_memory(*records))
-    assert found.outcome == SUPPORTED  # with one new token, which is what the claim is about
-    assert "against GQA faster at 1 new tokens, slower at 4 new tokens" in " ".join(map(EN.render, found.evidence))
+@pytest.mark.parametrize(
+    ("claim", "setting", "values", "common"),
+    [
+        ("mla-faster-inference", "query_len", (1, 4), {}),
+        ("mla-faster-inference", "seq_len", (16384, 512), {}),
+        ("mla-cheaper-training", "match", ("heads", "params"), TRAINING),
+    ],
+)
+def test_the_case_that_a_claim_names_decides(claim, setting, values, common):
+    """The other case says the opposite, and is counted beside it."""
+    records = [
+        timed(variant, seconds, **{**common, setting: value})
+        for value, mha_s in zip(values, (2e-3, 0.5e-3), strict=True)
+        for variant, seconds in (("mla", 1e-3), ("mha", mha_s))
+    ]
+    verdict = verdict_on(claim, *records)
+    assert verdict.outcome == SUPPORTED
+    assert "faster than MHA in 1 of 2" in EN.render(verdict.flips)
 
 
 def test_a_prefill_counts_as_it_is_deployed():
-    prompt = {"phase": "prefill", "query_len": None}
-    records = [timed("mha", 2e-3, **prompt), timed("mla_absorbed", 4e-3, **prompt)]
-    assert attention_time.faster_inference(in_memory(*records)) is None
-    decodes = [timed("mha", 2e-3), timed("mla", 1e-3)]
-    found = attention_time.faster_inference(in_memory(*records, *decodes, timed("mla_expanded", 1e-3, **prompt)))
-    assert found.outcome == SUPPORTED
-    assert (
-        "Absorbed in a prefill, which nobody deploys: faster than MHA in 0 of 1 prefill cases and slower in 1"
-        in " ".join(map(EN.render, found.evidence))
-    )
+    records = [timed("mha", 2e-3, **PROMPT), timed("mla_absorbed", 4e-3, **PROMPT)]
+    assert speed(*records) is None
+    verdict = speed(*records, timed("mha", 2e-3), timed("mla", 1e-3), timed("mla_expanded", 1e-3, **PROMPT))
+    assert verdict.outcome == SUPPORTED
+    absorbed = "Absorbed in a prefill, which nobody deploys: faster than MHA in 0 of 1 prefill cases and slower in 1"
+    assert absorbed in text_of(verdict)
 
 
 def test_without_auto_each_variant_has_its_fastest_backend():
     records = [timed("mla", 1e-3, backend="flash_mla"), timed("mla", 9e-3, backend="eager")]
-    records += [timed("gqa", 4e-3, backend="eager"), timed("gqa", 2e-3, backend="fa3")]
-    found = attention_time.faster_inference(in_memory(*records))
-    assert (found.outcome, found.lead.value) == (SUPPORTED, 0.5)
+    verdict = speed(*records, timed("gqa", 4e-3, backend="eager"), timed("gqa", 2e-3, backend="fa3"))
+    assert (verdict.outcome, verdict.lead.value) == (SUPPORTED, 0.5)
 
 
 def test_a_single_reading_suffices_for_no_verdict_on_speed():
-    records = [build(attention=name, latencies_s=(s,), settings=HEADS) for name, s in (("mla", 1e-3), ("mha", 9e-3))]
-    found = attention_time.faster_inference(in_memory(*records))
-    assert (found.outcome, found.suffices) == (LEFT_OPEN, False)
+    verdict = speed(
+        *(build(attention=name, latencies_s=(s,), settings=HEADS) for name, s in (("mla", 1e-3), ("mha", 9)))
+    )
+    assert (verdict.outcome, verdict.suffices) == (LEFT_OPEN, False)
 
 
 @pytest.mark.parametrize(
@@ -115,66 +128,54 @@ def test_a_single_reading_suffices_for_no_verdict_on_speed():
 )
 def test_training_is_ruled_on_by_its_time_alone(seconds, peak, outcome):
     def trained(variant, seconds, peak):
-        return with_sizes(timed(variant, seconds, phase="train", query_len=None), span="layer", peak_bytes=peak)
+        return with_sizes(timed(variant, seconds, **TRAINING), span="layer", peak_bytes=peak)
 
-    found = attention_time.cheaper_training(in_memory(trained("mla", 1e-3, 1e6), trained("mha", seconds, peak * 1e6)))
-    assert found.outcome == outcome
-
-
-def test_training_with_equal_heads_decides():
-    records = [
-        timed(variant, seconds, phase="train", query_len=None, match=match)
-        for match, mha_s in (("heads", 2e-3), ("params", 0.5e-3))
-        for variant, seconds in (("mla", 1e-3), ("mha", mha_s))
-    ]
-    found = attention_time.cheaper_training(in_memory(*records))
-    assert found.outcome == SUPPORTED
-    assert "faster than MHA in 1 of 2 training cases and slower in 1" in EN.render(found.flips)
+    verdict = verdict_on("mla-cheaper-training", trained("mla", 1e-3, 1e6), trained("mha", seconds, peak * 1e6))
+    assert verdict.outcome == outcome
+    assert f"smaller in {int(peak > 1)} of 1" in text_of(verdict)
 
 
 def test_a_cache_is_smaller_than_mhas_and_larger_than_others():
-    counted = attention_sizes.less_kv_memory(in_memory(*map(cached, ELEMENTS)))
-    assert counted.outcome == SUPPORTED
-    assert (counted.lead.value, counted.is_projected, counted.machine) == (576 / 4096, False, "A processor")
+    records = [
+        with_sizes(timed(variant, 1e-3), cache_bytes_counted=4096 * 2 * kept) for variant, kept in ELEMENTS.items()
+    ]
+    counted = verdict_on("mla-less-kv-memory", *records)
+    assert (counted.outcome, counted.lead.value) == (SUPPORTED, 576 / 4096)
+    assert (counted.is_projected, counted.machine) == (False, "A processor")
     flips = EN.render(counted.flips)
     assert "1.12× the cache of GQA-2 (deepseek-v2-lite)" in flips
     assert "1.25× the cache of MHA where keys and values are written out" in flips
-
-
-def test_closed_forms_rule_on_caches_without_records():
-    found = attention_sizes.less_kv_memory(in_memory())
-    assert (found.outcome, found.is_projected, found.machine) == (SUPPORTED, True, "")
-    assert found.lead.value == 576 / 32768
-    assert "1.12× the cache of GQA-2 (deepseek-v3)" in EN.render(found.flips)
+    by_form = verdict_on("mla-less-kv-memory")
+    assert (by_form.outcome, by_form.lead.value) == (SUPPORTED, 576 / 32768)
+    assert (by_form.is_projected, by_form.machine) == (True, "")
+    assert "1.12× the cache of GQA-2 (deepseek-v3)" in EN.render(by_form.flips)
 
 
 def test_compute_depends_on_the_context_by_closed_forms():
     """A whole layer at DeepSeek-V3's sizes in a prefill of 4,096 tokens, by hand: FLOPs of weights and scores."""
-    found = attention_sizes.lowers_compute(in_memory())
-    assert (found.outcome, found.is_projected) == (DEPENDS, True)
+    verdict = verdict_on("mla-lowers-compute")
+    assert (verdict.outcome, verdict.is_projected) == (DEPENDS, True)
     tokens, hidden, heads = 4096, 7168, 128
-    shared = hidden * 1536 + 1536 * heads * 192 + hidden * 576 + 512 * heads * 256 + heads * 128 * hidden
-    pairs = tokens * (tokens + 1) // 2
-    mla = 2 * tokens * shared + 2 * pairs * heads * (192 + 128)
-    mha = 2 * tokens * 4 * hidden * heads * 128 + 2 * pairs * heads * (128 + 128)
-    assert found.lead.value == pytest.approx(mla / mha, rel=0.01)
-    # A layer of MHA has 4 D H d weights; the kernels differ by 2 H (2 c + d_r - 2 d) FLOPs a token of context.
-    weights = 4 * 7168 * 128 * 128
-    mla = 7168 * 1536 + 1536 * 128 * 192 + 7168 * 576 + 512 * 128 * 256 + 128 * 128 * 7168
-    tokens = math.ceil((weights - mla) / (128 * (2 * 512 + 64 - 2 * 128)))
-    assert f"more than MHA from {tokens:,} tokens on" in EN.render(found.flips)
+    mla_weights = hidden * 1536 + 1536 * heads * 192 + hidden * 576 + 512 * heads * 256 + heads * 128 * hidden
+    mha_weights, pairs = 4 * hidden * heads * 128, tokens * (tokens + 1) // 2
+    mla = 2 * tokens * mla_weights + 2 * pairs * heads * (192 + 128)
+    mha = 2 * tokens * mha_weights + 2 * pairs * heads * (128 + 128)
+    assert verdict.lead.value == pytest.approx(mla / mha, rel=0.01)
+    # The kernels differ by 2 H (2 c + d_r - 2 d) FLOPs a token of context.
+    even = math.ceil((mha_weights - mla_weights) / (heads * (2 * 512 + 64 - 2 * 128)))
+    assert f"more than MHA from {even:,} tokens on" in EN.render(verdict.flips)
 
 
 def test_mha_is_heavy_where_its_cache_takes_most_of_a_step():
     short, long = kernel_share(1024, 0.2), kernel_share(16384, 0.8)
-    found = attention_time.heavy(in_memory(short, long))
-    assert (found.outcome, found.lead.value, found.lead.neutral) == (SUPPORTED, pytest.approx(0.8), 0.5)
-    assert EN.render(found.flips) == "Less than half up to 1,024 tokens, more from 16,384 on."
-    assert "16,384 tokens 80 % and 80 %" in " ".join(map(EN.render, found.evidence))
-    assert attention_time.heavy(in_memory(short)).outcome == CONTRADICTED
+    verdict = verdict_on("mha-heavy", short, long)
+    assert (verdict.outcome, verdict.lead.value, verdict.lead.neutral) == (SUPPORTED, pytest.approx(0.8), 0.5)
+    assert EN.render(verdict.flips) == "Less than half up to 1,024 tokens, more from 16,384 on."
+    assert "16,384 tokens 80 % and 80 %" in text_of(verdict)
+    assert verdict_on("mha-heavy", short).outcome == CONTRADICTED
     for share in (0.48, 0.5, 0.52):  # an interval of some percent on both sides holds a half
-        assert attention_time.heavy(in_memory(kernel_share(1024, share))).outcome == LEFT_OPEN
-    assert attention_time.heavy(in_memory(timed("mla", 1e-3))) is None
+        assert verdict_on("mha-heavy", kernel_share(1024, share)).outcome == LEFT_OPEN
+    assert verdict_on("mha-heavy", timed("mla", 1e-3)) is None
 
 
 @pytest.mark.parametrize(
@@ -188,23 +189,20 @@ def test_mha_is_heavy_where_its_cache_takes_most_of_a_step():
     ],
 )
 def test_mla_is_hard_by_its_lines_and_by_its_spread(slowest, lines, outcome, monkeypatch):
-    codes = {
-        "latent.py": attention_code.Code(lines=lines, matrices=5),
-        "grouped.py": attention_code.Code(lines=100, matrices=4),
-    }
-    monkeypatch.setattr(attention_code, "code_of", codes.get)
+    counts = {"latent.py": (lines, 5), "grouped.py": (100, 4)}
+    codes = {name: attention_time.LayerCode(lines=of_lines, matrices=of) for name, (of_lines, of) in counts.items()}
+    monkeypatch.setattr(attention_time, "code_of", codes.get)
     records = [
         timed(variant, seconds, backend=backend, provenance={"backend": backend})
         for variant, times in (("mla", (1e-3, slowest)), ("mha", (1e-3, 5e-3)))
         for backend, seconds in zip(("sdpa_folded", "sdpa"), times, strict=True)
     ]
-    found = attention_code.hard_to_implement(in_memory(*records))
-    assert found.outcome == outcome
-    assert found.lead.value == pytest.approx(slowest / 1e-3)
-    assert EN.render(found.evidence[-1]) == "Beside the widest: MHA 5.00×."
+    verdict = verdict_on("mla-hard-to-implement", *records)
+    assert (verdict.outcome, verdict.lead.value) == (outcome, pytest.approx(slowest / 1e-3))
+    assert EN.render(verdict.evidence[-1]) == "Beside the widest: MHA 5.00×."
 
 
 def test_code_counts_lines_without_words_about_them():
-    mla, grouped = attention_code.code_of("latent.py"), attention_code.code_of("grouped.py")
+    mla, grouped = attention_time.code_of("latent.py"), attention_time.code_of("grouped.py")
     assert (mla.matrices, grouped.matrices) == (5, 4)
     assert grouped.lines < mla.lines < 300

@@ -3,15 +3,14 @@
 import numpy as np
 import pytest
 
-from suite.configuration.files import locate
-from suite.report.answers.claims import claims, verdict_word
+from suite.report.answers.claims import claims, verdicts_on
 from suite.report.page.texts import load_texts
 from tests.report.quality_records import in_memory
 from tests.report.rl.runs import fed, named, run, staged, thinking
 from tests.report.rl_memory_records import memory_record
 
 EN = load_texts("en")
-CLAIMS = {claim["id"]: claim["decided_by"] for claim in claims() if ".answers.rl." in claim["decided_by"]}
+CLAIMS = {claim["id"] for claim in claims() if ".answers.rl." in claim["decided_by"]}
 HIGH, MIDDLE, LOW = [0.90, 0.92, 0.91, 0.90, 0.92], [0.70, 0.71, 0.69, 0.70, 0.70], [0.50, 0.51, 0.49, 0.50, 0.50]
 NEAR = [0.90, 0.93, 0.90, 0.90, 0.92]
 """Less HIGH: 0, 1, -1, 0, 0 points, so the interval is -0.88 to +0.88, within two points."""
@@ -22,7 +21,7 @@ BARE = [named(run([0.1, 0.2]), recipe="sft")]
 
 
 def verdict_on(claim, *records):
-    return locate(CLAIMS[claim])(in_memory(*records))
+    return verdicts_on(in_memory(*records), claim).get(claim)
 
 
 def ruling(claim, *records):
@@ -30,7 +29,7 @@ def ruling(claim, *records):
     found = verdict_on(claim, *records)
     if found is None:
         return NONE, ""
-    return EN.render(verdict_word(found)), " ".join(map(EN.render, found.evidence))
+    return EN.render(found.word), " ".join(map(EN.render, found.evidence))
 
 
 def finals(algorithm, values, extras=None, **axes):
@@ -137,13 +136,13 @@ def test_a_claim_is_ruled_for_against_or_needs_more_runs(claim):
         assert ruling(claim, *records(2))[0] == UNTESTED
 
 
-@pytest.mark.parametrize("claim", sorted({*CLAIMS} - {"grpo-compares-samples"}))
+@pytest.mark.parametrize("claim", sorted(CLAIMS))
 def test_a_claim_on_rl_without_its_records_has_no_verdict(claim):
     assert verdict_on(claim, *BARE) is None
 
 
 def test_each_claim_on_rl_is_tested():
-    assert {*CASES, "grpo-step-feedback", "grpo-compares-samples"} == {*CLAIMS}
+    assert {*CASES, "grpo-step-feedback"} == CLAIMS
 
 
 def test_one_policy_is_sampled_by_definition():
@@ -170,7 +169,7 @@ def crossed(weight, **values):
 
 def test_another_setting_moves_the_answer_and_decides_nothing():
     verdict = verdict_on("grpo-sample-efficient", *crossed(0.1, group=LOW, batch=HIGH))
-    assert EN.render(verdict_word(verdict)) == CONTRADICTED
+    assert EN.render(verdict.word) == CONTRADICTED
     assert verdict.lead.value == pytest.approx(-0.2)
     flips = EN.render(verdict.flips)
     assert "with reward scaling = batch it changes by +41.0" in flips
@@ -210,7 +209,7 @@ def test_what_nothing_differs_in_is_contradicted_by_nothing():
         for record in finals(algorithm, list(generator.uniform(0.4, 0.6, 10)), {"format_weight": weight / 10})
     ]
     verdict = verdict_on("grpo-sample-efficient", *records)
-    assert EN.render(verdict_word(verdict)) == OPEN
+    assert EN.render(verdict.word) == OPEN
     assert "None of 11 other settings" in EN.render(verdict.flips)
 
 

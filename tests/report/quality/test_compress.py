@@ -10,7 +10,7 @@ from suite.quality.compression.plan import LOW_RANK as SUITES_LOW_RANK
 from suite.quality.compression.plan import METHODS as SUITES_METHODS
 from suite.quality.compression.text import CLASSES as SUITES_CLASSES
 from suite.records.record import Status
-from suite.report.answers.quality import information_tiers
+from suite.report.answers.claims import verdicts_on
 from suite.report.blocks import LONGEST_TITLE
 from suite.report.page.texts import load_texts
 from suite.report.quality import compress
@@ -376,7 +376,8 @@ def test_several_results_stand_side_by_side_and_are_never_paired():
 
 def test_a_real_model_stands_beside_the_claim_without_deciding():
     records = [*tiers(1.0, attention="mha"), *tiers(0.2, **mla(16))]
-    alone, with_model = information_tiers(in_memory(*records)), information_tiers(in_memory(*records, *study()))
+    results = in_memory(*records), in_memory(*records, *study())
+    alone, with_model = (verdicts_on(each, "information-tiers")["information-tiers"] for each in results)
     assert alone.outcome == with_model.outcome
     first, second = (" ".join(map(EN.render, verdict.evidence)) for verdict in (alone, with_model))
     assert second.startswith(first)
