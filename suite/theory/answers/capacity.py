@@ -29,20 +29,13 @@ from suite.theory.devices.calibration import (
     load_calibration,
 )
 from suite.theory.devices.hardware import hardware_from, hardware_names
-from suite.theory.layers.layer_kinds import (
-    CompressedLayers,
-    FullLayers,
-    LatentLayers,
-    LayerKind,
-    MlpLayers,
-    StateLayers,
-)
+from suite.theory.layers.latent_shapes import AbsorbedShape
 from suite.theory.layers.layer_plan import LayerPlan, plan_from
+from suite.theory.layers.model_layers import MlpLayer
 from suite.theory.layers.parallel import WAYS, Layout, layouts
 from suite.theory.layers.parameters import parameters_from
 from suite.theory.layers.roofline import MeasuredCeilings
-from suite.theory.layers.rope import Rope
-from suite.theory.layers.shapes import NO_WORK, GroupedShape, LayerShape, Pass, Work
+from suite.theory.layers.shapes import NO_WORK, LayerShape, Pass, Work
 
 WEIGHT_BYTES = {"bfloat16": 2.0, "fp8": 1.0, "int4": 0.5}
 """Bytes of a parameter. Scales of narrow types are left out."""
@@ -133,7 +126,7 @@ class CapacityPlan:
 
 def can_share_mlps(settings: Mapping[str, Any]) -> bool:
     """Return whether servers have attention dp for such a model: one with experts, or with MLA."""
-    is_latent = any(isinstance(layer, LatentLayers) for layer in plan_from(settings).layers)
+    is_latent = any(isinstance(layer, AbsorbedShape) for layer in plan_from(settings).layers)
     return bool((settings.get("moe") or {}).get("n_routed")) or is_latent
 
 
@@ -155,11 +148,11 @@ class SharedModel:
         self._vocabulary = settings["vocab_size"] * settings["hidden_size"]
         if layout.shares_context:
             for layer in self._whole.layers:
-                if type(layer) not in (FullLayers, LatentLayers, MlpLayers) or getattr(layer, "indexer", None):
+                if layer.kind not in ("full", "latent", "mlp") or getattr(layer, "indexer", None):
                     raise ValueError(
                         f"parallel must be tp or dp for layers of kind {layer.kind}, or with an indexer; got 'dcp'"
                     )
-        by_heads = tuple(shared_by_heads(layer, layout.tp) for layer in self._whole.layers)
+        by_heads = tuple(layer.on_rank(layout.tp) for layer in self._whole.layers)
         self._of_weights = LayerPlan(name="", layers=by_heads)
         """Layers whose weights lie here."""
         self._of_kernels = self._whole if layout.shares_context else self._of_weights
@@ -170,9 +163,7 @@ class SharedModel:
     def weight_bytes(self) -> float:
         """Bytes of the weights on one device."""
         counted = self.parameters
-        attention = sum(
-            layer.count * (layer.matrix_parameters + layer.vector_parameters) for layer in self._of_weights.layers
-        )
+        attention = sum(layer.count * layer.parameter_count for layer in self._of_weights.layers)
         shared = counted.total - counted.attention - counted.norms
         # Under attention dp each group looks up its own sequences, in a table that its tp devices share.
         table = counted.embeddings * (1 / self._layout.tp - 1 / self._mlp_devices)
@@ -196,9 +187,7 @@ class SharedModel:
 
     def step(self, batch: int, query_len: int, seq_len: int) -> Work:
         """Return the work of one device in a step of `query_len` new tokens of each sequence of the whole batch."""
-        forward = self._pass(batch, query_len, seq_len)
-        kernels = sum((layer.kernel(forward) * layer.count for layer in self._of_kernels.layers), NO_WORK)
-        return kernels + self.rest(batch, query_len, seq_len)
+        return self._of_kernels.kernel(self._pass(batch, query_len, seq_len)) + self.rest(batch, query_len, seq_len)
 
     def rest(self, batch: int, query_len: int, seq_len: int) -> Work:
         """Return the same without attention's kernels: projections, MLPs and the head."""
@@ -212,7 +201,7 @@ class SharedModel:
         layers, counted = self._of_weights.layers, self.parameters
         matrices = sum(layer.count * layer.matrix_parameters for layer in layers)
         vectors = sum(layer.count * layer.vector_parameters for layer in layers)
-        count = sum(layer.count * PRODUCTS_AROUND[MLA if isinstance(layer, LatentLayers) else GQA] for layer in layers)
+        count = sum(layer.count * PRODUCTS_AROUND[MLA if isinstance(layer, AbsorbedShape) else GQA] for layer in layers)
         mlps = (counted.mlps - self._all_experts + self._vocabulary) / self._mlp_devices
         met = (self._all_experts - counted.idle) / self._mlp_devices
         touched = (self._all_experts - self._untouched(tokens)) / self._mlp_devices
@@ -247,14 +236,14 @@ class SharedModel:
         """Return the times expected of each layer's kernels; else which of them is not known."""
         times, forward = [], self._pass(batch, query_len, seq_len)
         for layer in self._of_kernels.layers:
-            if isinstance(layer, MlpLayers):
+            if isinstance(layer, MlpLayer):
                 continue
-            known = plain_shape(layer)
-            if known is None:
-                return f"no calibration knows layers of kind {layer.kind}" + " with an indexer" * bool(
-                    getattr(layer, "indexer", None)
-                )
-            shape, window = known
+            # A window's kernel is that of as short a context.
+            shape = replace(layer, window=None) if isinstance(layer, LayerShape) else None
+            if shape is None or not shape.is_plain:
+                indexed = " with an indexer" if getattr(layer, "indexer", None) else ""
+                return f"no calibration knows layers of kind {layer.kind}{indexed}"
+            window = getattr(layer, "window", None)
             seen = forward if window is None else replace(forward, seq_len=min(seq_len, window + query_len - 1))
             if (why := calibration.unknown(shape, seen, DTYPE)) is not None:
                 return why
@@ -296,50 +285,3 @@ def no_room(weight_bytes: float, sequence_bytes: int, memory_bytes: int, share: 
 def _gib(size: float) -> str:
     gib = size / 2**30
     return f"{gib:,.0f} GiB" if gib >= 1000 else f"{gib:.3g} GiB"
-
-
-def shared_by_heads(layer: LayerKind, devices: int) -> LayerKind:
-    """Return a layer as one tensor-parallel device has it: its share of the heads, and all that belongs to every head.
-
-    Raises ValueError where the heads do not divide.
-    """
-
-    def share(count: int, name: str) -> int:
-        if count % devices:
-            raise ValueError(f"{name} must be a multiple of tp; got {count} and {devices}")
-        return count // devices
-
-    if isinstance(layer, FullLayers):
-        heads, groups = share(layer.num_heads, "num_heads"), layer.num_kv_heads
-        # Where there are fewer than devices, each is repeated on equally many, as engines require it.
-        groups = 1 if devices % groups == 0 else share(groups, "num_kv_heads")
-        return replace(layer, num_heads=heads, num_kv_heads=groups)
-    if isinstance(layer, LatentLayers):
-        heads = share(layer.geometry.num_heads, "num_heads")
-        return replace(layer, geometry=replace(layer.geometry, num_heads=heads, num_kv_heads=heads))
-    if isinstance(layer, CompressedLayers):
-        heads, groups = share(layer.num_heads, "num_heads"), share(layer.o_groups, "o_groups")
-        return replace(layer, num_heads=heads, o_groups=groups)
-    if isinstance(layer, StateLayers):
-        keys, values = share(layer.key_heads, "key_heads"), share(layer.value_heads, "value_heads")
-        return replace(layer, key_heads=keys, value_heads=values)
-    return layer
-
-
-def plain_shape(layer: LayerKind) -> tuple[LayerShape, int | None] | None:
-    """Return the closed forms of a layer whose kernel is plain attention, and its window; None of another."""
-    if getattr(layer, "indexer", None) is not None:
-        return None
-    if isinstance(layer, LatentLayers):
-        return layer.absorbed, layer.window
-    if isinstance(layer, FullLayers) and layer.head_dim == layer.v_head_dim and not layer.keys_are_values:
-        shape = GroupedShape(
-            hidden_size=layer.hidden_size,
-            num_heads=layer.num_heads,
-            kv_heads=layer.num_kv_heads,
-            head_dim=layer.head_dim,
-            rope=Rope(theta=1.0),
-            rule="",
-        )
-        return shape, getattr(layer, "window", None)
-    return None

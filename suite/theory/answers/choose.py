@@ -23,10 +23,10 @@ from suite.theory.devices.calibration import load_calibration
 from suite.theory.devices.gpus import Gpus, gpus_from
 from suite.theory.layers.geometry import Geometry, geometry_from
 from suite.theory.layers.latent_shapes import LATENT_SIZES, absorbed_shape
-from suite.theory.layers.layer_kinds import FullLayers, LatentLayers, LayerKind, MlpLayers
 from suite.theory.layers.layer_plan import LayerPlan, plan_from
+from suite.theory.layers.model_layers import MlpLayer
 from suite.theory.layers.parallel import Layout, layouts, read_parallel
-from suite.theory.layers.shapes import QUANTISED_DTYPES, grouped_shape
+from suite.theory.layers.shapes import QUANTISED_DTYPES, GroupedShape, grouped_shape
 
 OWN, MHA, GQA, MQA, MLA = VARIANTS = ("own", "mha", "gqa", "mqa", "mla")
 """OWN is the model as it is."""
@@ -336,19 +336,16 @@ def asked_model(asked: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 
 def _own_variant(geometry: Geometry, plan: LayerPlan) -> tuple[str | None, int | None]:
     """Which variant the model as it is is, and its groups; None where its layers are of several kinds."""
-    mixing = [layer for layer in plan.layers if not isinstance(layer, MlpLayers)]
-    if len(mixing) != 1 or getattr(mixing[0], "indexer", None):
+    mixing = [layer for layer in plan.layers if not isinstance(layer, MlpLayer)]
+    if len(mixing) != 1 or not mixing[0].is_plain:
         return None, None
-    layer: LayerKind = mixing[0]
-    if type(layer) is LatentLayers and layer.window is None:
+    (layer,) = mixing
+    if not isinstance(layer, GroupedShape):
         return MLA, None
     width = geometry.v_head_dim if geometry.is_latent else geometry.head_dim
-    if type(layer) is not FullLayers or layer.keys_are_values:
+    if (layer.num_heads, layer.head_dim) != (geometry.num_heads, width):
         return None, None
-    if (layer.num_heads, layer.head_dim, layer.v_head_dim) != (geometry.num_heads, width, width):
-        return None, None
-    groups: int = layer.num_kv_heads
-    return {geometry.num_heads: MHA, 1: MQA}.get(groups, GQA), groups
+    return {geometry.num_heads: MHA, 1: MQA}.get(layer.kv_heads, GQA), layer.kv_heads
 
 
 OWN_ATTENTION = (
@@ -360,7 +357,7 @@ OWN_ATTENTION = (
 
 def _without_attention(settings: Mapping[str, Any], plan: LayerPlan, kind: str) -> dict[str, Any]:
     """A model's settings with layers of one kind instead of its own, but for its blocks without attention."""
-    blocks = sum(layer.count for layer in plan.layers if isinstance(layer, MlpLayers))
+    blocks = sum(layer.count for layer in plan.layers if isinstance(layer, MlpLayer))
     mixing = sum(layer.count for layer in plan.layers) - blocks
     rest = {name: value for name, value in settings.items() if name not in OWN_ATTENTION}
     return {

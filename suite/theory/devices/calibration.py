@@ -27,7 +27,7 @@ from suite.configuration.files import choices, read_choice
 from suite.configuration.untrusted import parse_yaml, read_bounded
 from suite.configuration.values import clipped, number_between, one_of, short_text, whole_number
 from suite.theory.devices.hardware import hardware_names, load_hardware
-from suite.theory.layers.latent_shapes import AbsorbedShape, ExpandedShape
+from suite.theory.layers.latent_shapes import ExpandedShape
 from suite.theory.layers.roofline import Ceilings
 from suite.theory.layers.shapes import (
     GroupedShape,
@@ -385,13 +385,10 @@ def is_prefill(forward: Pass) -> bool:
 
 def decode_kernel(shape: LayerShape) -> Kernel | None:
     """Return the sizes of a decode kernel that calibrations may have; None of another."""
-    widths = {"qk_dim": shape.qk_dim, "v_dim": shape.v_dim}
-    # Not their subclasses, which read or compute something else.
-    if type(shape) is GroupedShape:
-        return Kernel(kernel=GQA, heads=shape.num_heads, kv_heads=shape.kv_heads, **widths)
-    if type(shape) is AbsorbedShape:
-        return Kernel(kernel=MLA, heads=shape.num_heads, kv_heads=1, **widths)
-    return None
+    if not shape.is_plain:
+        return None
+    kernel, groups = (GQA, shape.kv_heads) if isinstance(shape, GroupedShape) else (MLA, 1)
+    return Kernel(kernel=kernel, heads=shape.num_heads, kv_heads=groups, qk_dim=shape.qk_dim, v_dim=shape.v_dim)
 
 
 def decode_cell(shape: LayerShape, forward: Pass) -> Cell | None:
@@ -404,7 +401,7 @@ def decode_cell(shape: LayerShape, forward: Pass) -> Cell | None:
 
 def prefill_kernel(shape: LayerShape) -> str | None:
     """Return the name of a prefill kernel that calibrations may have; None of another."""
-    if type(shape) is GroupedShape:
+    if isinstance(shape, GroupedShape) and shape.is_plain:
         return GQA
     return EXPANDED if isinstance(shape, ExpandedShape) else None
 
