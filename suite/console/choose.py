@@ -6,7 +6,7 @@ from math import expm1
 from suite.console.table import Column
 from suite.records import numbers
 from suite.theory.answers.choose import BOUND, EXPECTED, GQA, OWN, Answer, Answers, Question
-from suite.theory.devices.calibration import load_calibration
+from suite.theory.devices.calibration_file import load_calibration
 
 CLOCKS = {EXPECTED: "as expected of good kernels", BOUND: "at most, by the roofline bound"}
 

@@ -46,15 +46,9 @@ from suite.report.table import column, columns_of, label_column, table
 from suite.statistics.intervals import ratio_of_medians
 from suite.theory.answers.sign_map import CONTEXT_TOKENS, Duel, ExpectedDuel, duel, exact_quantities, expected_duel
 from suite.theory.answers.sign_map import DTYPE as MAP_DTYPE
-from suite.theory.devices.calibration import (
-    Calibration,
-    known_calibrations,
-    load_calibration,
-    relative_errors,
-)
-from suite.theory.devices.calibration import (
-    Cell as KernelCell,
-)
+from suite.theory.devices.calibration import Calibration, relative_errors
+from suite.theory.devices.calibration import Cell as KernelCell
+from suite.theory.devices.calibration_file import known_calibrations, load_calibration
 from suite.theory.devices.hardware import known_hardware
 from suite.theory.layers.attention_plan import ELEMENT_BYTES
 from suite.theory.layers.roofline import Ceilings

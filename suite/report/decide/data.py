@@ -48,8 +48,8 @@ from suite.theory.devices.calibration import (
     Calibration,
     Fit,
     Products,
-    load_calibration,
 )
+from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.devices.gpus import GPU_GIGABYTES, SHARDS
 from suite.theory.devices.hardware import Hardware, known_hardware
 from suite.theory.layers.decoder_shape import DecoderShape

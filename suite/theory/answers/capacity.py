@@ -17,17 +17,8 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from suite.configuration.values import one_of, positive_number, whole_number
-from suite.theory.devices.calibration import (
-    EXPERTS,
-    GQA,
-    MATRICES,
-    MLA,
-    PRODUCTS_AROUND,
-    Calibration,
-    Expected,
-    added,
-    load_calibration,
-)
+from suite.theory.devices.calibration import EXPERTS, GQA, MATRICES, MLA, PRODUCTS_AROUND, Calibration, Expected, added
+from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.devices.hardware import hardware_from, hardware_names
 from suite.theory.layers.latent_shapes import AbsorbedShape
 from suite.theory.layers.layer_plan import LayerPlan, plan_from

@@ -19,7 +19,7 @@ from typing import Any
 from suite.configuration.files import choices, did_you_mean, read_choice, read_settings, read_yaml
 from suite.configuration.values import not_negative, one_of, positive_number, whole_number
 from suite.theory.answers.capacity import DTYPE, WEIGHT_BYTES, SharedModel, can_share_mlps, no_room
-from suite.theory.devices.calibration import load_calibration
+from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.devices.gpus import Gpus, gpus_from
 from suite.theory.layers.geometry import Geometry, geometry_from
 from suite.theory.layers.latent_shapes import LATENT_SIZES, absorbed_shape
