@@ -2,7 +2,7 @@
 
 suite/report/page/scripts/choose.js answers as suite.theory.answers.choose and .fit do; a test asks both the same
 questions. It multiplies what stands here and takes the larger: the formulas are those of suite.theory, called with
-`Terms`. What is zero is left out of a model.
+`Polynomial`. What is zero is left out of a model.
 """
 
 from collections.abc import Mapping
@@ -10,17 +10,16 @@ from dataclasses import astuple, fields, replace
 from typing import Any, cast
 
 from suite.configuration.files import choices, read_choice, read_settings, read_text
-from suite.report.decide.terms import Terms, as_data
+from suite.report.decide.polynomial import Polynomial, as_data
+from suite.theory.answers.asked import SIZES, short_names
 from suite.theory.answers.capacity import WEIGHT_BYTES
 from suite.theory.answers.choose import (
     CACHE_DTYPES,
     MOST_DEVICES,
     ORDERS,
     OWN,
-    SIZES,
     USUAL_GROUPS,
-    Answer,
-    short_names,
+    ServingAnswer,
     usual_groups,
     variants_of,
 )
@@ -94,7 +93,7 @@ def decide_data() -> dict[str, Any]:
         "shards": SHARDS,
         "gigabytes": GPU_GIGABYTES,
         "beside": BESIDE,
-        "answer": [field.name for field in fields(Answer)],
+        "answer": [field.name for field in fields(ServingAnswer)],
         "rl_sizes": [field.name for field in fields(ModelSizes)],
         "step": DEFAULTS,
         "most_apart": MOST_APART,
@@ -108,7 +107,7 @@ def decide_words(lang: str) -> dict[str, str]:
 
 def _named(name: str) -> Any:
     """A size that the reader chooses, in place of a number."""
-    return Terms.named(name)
+    return Polynomial.named(name)
 
 
 def _model(name: str) -> dict[str, Any]:

@@ -30,6 +30,15 @@ class LayerPlan:
     layers: tuple[Layer, ...]
 
     @property
+    def matrix_parameters(self) -> int:
+        return sum(layer.count * layer.matrix_parameters for layer in self.layers)
+
+    @property
+    def parameter_count(self) -> int:
+        """Parameters of all layers but for their MLPs and the norms before them."""
+        return sum(layer.count * layer.parameter_count for layer in self.layers)
+
+    @property
     def growth_bytes(self) -> float:
         """Bytes that a token adds, once windows are full."""
         return self.token_bytes()

@@ -114,11 +114,10 @@ def parameters_from(settings: Mapping[str, Any]) -> Parameters:
     count = sum(blocks) or sum(layer.count for layer in plan.layers)
     mlps, idle, expert_layers = _mlps(settings, count, hidden, where)
     norms_per_layer = settings.get("norms_per_layer", 2)
-    attention = sum(layer.count * layer.parameter_count for layer in plan.layers)
     tied = one_of(settings, "tie_embeddings", (True, False), where=where)
     return Parameters(
         embeddings=vocab * hidden,
-        attention=attention,
+        attention=plan.parameter_count,
         mlps=mlps,
         norms=(norms_per_layer * sum(layer.count for layer in plan.layers) + 1) * hidden,
         head=0 if tied else vocab * hidden,
