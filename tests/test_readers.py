@@ -103,7 +103,6 @@ MAY_READ = {
         report/command.py _said_to_be_of path.open
         """,
     RUN_ANYWAY: """
-        compose/composed.py _keys_in OmegaConf.load
         gate/workers/pytest_worker.py pytest_collectreport path.read_text
         gate/workers/worker_trees.py _note path.read_bytes
         gate/workers/worker_trees.py _used_digest path.read_bytes

@@ -8,7 +8,8 @@ from suite.configuration.values import one_of
 from suite.console.choose import columns, notes, sentence
 from suite.console.table import folded, has_colour, table_lines, terminal_width
 from suite.records.plain_text import json_text
-from suite.theory.answers.choose import ORDERS, answers_to, question_from, sizes_from, tokens_from
+from suite.theory.answers.asked import sizes_from, tokens_from
+from suite.theory.answers.choose import ORDERS, answers_to, question_from
 
 DONE, DOES_NOT_FIT = 0, 3
 TOKENS = ("context", "new_tokens")

@@ -15,7 +15,8 @@ from suite.configuration.values import one_of
 from suite.records import numbers
 from suite.theory.answers.choose import usual_groups
 from suite.theory.answers.published import published_caches
-from suite.theory.devices.calibration import GQA, WIDTHS, Expected, calibrated_by, load_calibration
+from suite.theory.devices.calibration import GQA, WIDTHS, Expected
+from suite.theory.devices.calibration_file import calibrated_by, load_calibration
 from suite.theory.devices.hardware import load_hardware
 from suite.theory.layers.geometry import Geometry, load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape

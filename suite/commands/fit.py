@@ -7,7 +7,7 @@ from typing import Any
 from suite.console.fit import beside, parts, sentence, smallest
 from suite.console.table import folded, has_colour, table_lines, terminal_width
 from suite.records.plain_text import json_text
-from suite.theory.answers.choose import sizes_from, tokens_from
+from suite.theory.answers.asked import sizes_from, tokens_from
 from suite.theory.answers.fit import fit_question_from, fits_of
 from suite.theory.answers.step_memory import BF16, MIXED, MOST_APART
 

@@ -5,20 +5,20 @@ from math import expm1
 
 from suite.console.table import Column
 from suite.records import numbers
-from suite.theory.answers.choose import BOUND, EXPECTED, GQA, OWN, Answer, Answers, Question
-from suite.theory.devices.calibration import load_calibration
+from suite.theory.answers.choose import BOUND, EXPECTED, GQA, OWN, ServingAnswer, ServingAnswers, ServingQuestion
+from suite.theory.devices.calibration_file import load_calibration
 
 CLOCKS = {EXPECTED: "as expected of good kernels", BOUND: "at most, by the roofline bound"}
 
 
-def variant_name(answer: Answer) -> str:
+def variant_name(answer: ServingAnswer) -> str:
     """Return `as it is (GQA-8)`, `MLA` and the like."""
     if answer.variant == OWN:
         return "as it is" if answer.like is None else f"as it is ({_kind(answer.like, answer.kv_heads)})"
     return _kind(answer.variant, answer.kv_heads)
 
 
-def layout_name(answer: Answer, question: Question) -> str:
+def layout_name(answer: ServingAnswer, question: ServingQuestion) -> str:
     """Return `tp4`, `2 replicas of tp4`, `attention dp8` and the like."""
     count = question.gpus.count
     if answer.layout is None or answer.groups is None:
@@ -33,7 +33,7 @@ def layout_name(answer: Answer, question: Question) -> str:
     return f"{answer.groups} replicas" + ("" if answer.layout == "tp1" else f" of {answer.layout}")
 
 
-def sentence(question: Question, found: Answers) -> str:
+def sentence(question: ServingQuestion, found: ServingAnswers) -> str:
     """Say whether the model fits as it is, in which layout, and what another attention would change."""
     own, *variants = found.answers
     name = f"On {devices(question)}, {question.name} with {question.context:,} tokens a sequence"
@@ -49,13 +49,13 @@ def sentence(question: Question, found: Answers) -> str:
     return name + others + (f" Would not fit: {', '.join(refused)}." if refused else "")
 
 
-def devices(question: Question) -> str:
+def devices(question: ServingQuestion) -> str:
     """Return `4 x h100-sxm5-80gb`."""
     gpus = question.gpus
     return f"{gpus.count} x " + (f"{gpus.memory_bytes / 1e9:g} GB" if gpus.device is None else gpus.device.name)
 
 
-def columns(question: Question, answers: Sequence[Answer], *, by_layout: bool = False) -> list[Column]:
+def columns(question: ServingQuestion, answers: Sequence[ServingAnswer], *, by_layout: bool = False) -> list[Column]:
     """Return a table: a row a variant, or a row a layout."""
     layouts = [layout_name(answer, question) for answer in answers]
     names = Column(title="attention", cells=[variant_name(answer) for answer in answers], is_name=True)
@@ -76,7 +76,7 @@ def columns(question: Question, answers: Sequence[Answer], *, by_layout: bool = 
     return [column for column in table if any(cell != numbers.NOTHING for cell in column.cells)]
 
 
-def notes(question: Question, found: Answers) -> list[str]:
+def notes(question: ServingQuestion, found: ServingAnswers) -> list[str]:
     """Say by which clock rates are, how energy is counted, how far expected times may be off, and why something does
     not fit or has no expected time."""
     lines = []
@@ -105,7 +105,7 @@ def notes(question: Question, found: Answers) -> list[str]:
     return lines + [f"{', '.join(names)}: {why}" for why, names in reasons.items()]
 
 
-def _expected(answer: Answer) -> str:
+def _expected(answer: ServingAnswer) -> str:
     """`24.9 (21.6 to 30.0) ms`."""
     times = (answer.expected_s, answer.expected_low_s, answer.expected_high_s)
     if None in times:
@@ -119,7 +119,9 @@ def _kind(variant: str, groups: int | None) -> str:
     return f"GQA-{groups}" if variant == GQA else variant.upper()
 
 
-def _numbers(title: str, answers: Sequence[Answer], write: Callable[[Answer], str], rank: int = 0) -> Column:
+def _numbers(
+    title: str, answers: Sequence[ServingAnswer], write: Callable[[ServingAnswer], str], rank: int = 0
+) -> Column:
     return Column(title=title, cells=[write(answer) for answer in answers], rank=rank, is_number=True)
 
 

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from suite.console.table import Column
 from suite.records import numbers
-from suite.theory.answers.fit import Fit, FitQuestion
+from suite.theory.answers.fit import FitQuestion, StepFit
 from suite.theory.answers.step_memory import BF16, FLOAT32, MIXED
 from suite.theory.devices.gpus import SHARDS
 
 MOST_PARTS = 6
 
 
-def sentence(question: FitQuestion, fit: Fit) -> str:
+def sentence(question: FitQuestion, fit: StepFit) -> str:
     """Say whether the asked algorithm fits, and the smallest set that holds it."""
     gpus = question.gpus
     where = (
@@ -40,14 +40,14 @@ def precision_name(question: FitQuestion) -> str:
     return HELD[question.precision] if question.lora_rank is None else f"{question.precision} with LoRA"
 
 
-def smallest(fit: Fit) -> str:
+def smallest(fit: StepFit) -> str:
     """Write `2 x 80 GB, or 4 x 40 GB`."""
     if not fit.sets:
         return f"no {SHARDS[-1]} GPUs or fewer"
     return ", or ".join(f"{count} x {gigabytes} GB" for count, gigabytes in fit.sets[:2])
 
 
-def parts(fit: Fit) -> list[Column]:
+def parts(fit: StepFit) -> list[Column]:
     """Return the largest parts of the peak as a table."""
     largest = sorted(fit.parts.items(), key=lambda part: -part[1])[:MOST_PARTS]
     return [
@@ -56,7 +56,7 @@ def parts(fit: Fit) -> list[Column]:
     ]
 
 
-def beside(fits: Sequence[Fit]) -> list[Column]:
+def beside(fits: Sequence[StepFit]) -> list[Column]:
     """Return the algorithms beside one another as a table."""
     return [
         Column(title="algorithm", cells=[fit.label for fit in fits], is_name=True),

@@ -4,7 +4,8 @@ import random
 from dataclasses import asdict
 
 from suite.configuration.files import choices, read_choice
-from suite.theory.answers.choose import ORDERS, SIZES, answers_to, question_from
+from suite.theory.answers.asked import SIZES
+from suite.theory.answers.choose import ORDERS, answers_to, question_from
 from suite.theory.answers.fit import fit_question_from, fits_of
 from suite.theory.answers.step_memory import model_sizes
 

@@ -13,7 +13,8 @@ from suite.records.record import Evidence, Reading, Status
 from suite.records.stores.store import read_contents
 from suite.report.command import report
 from suite.report.model.timed_kernels import timed_kernel, timed_prefill
-from suite.theory.devices.calibration import Cell, decode_kernel, read_calibration
+from suite.theory.devices.calibration import Cell, decode_kernel
+from suite.theory.devices.calibration_file import read_calibration
 from suite.theory.devices.hardware import load_hardware
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape, expanded_once_shape

@@ -26,7 +26,7 @@ from suite.report.model.labels import phase_name, variant_label
 from suite.report.model.results import Results
 from suite.report.model.run import Pairs
 from suite.statistics.intervals import Ratio, ratio_of_medians
-from suite.theory.devices.calibration import load_calibration
+from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.layers.attention_plan import ELEMENT_BYTES
 
 RIVALS = ("mha", "gqa")

@@ -32,9 +32,7 @@ from suite.theory.answers.published import (
 )
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape
-from suite.theory.layers.layer_kinds import LayerKind
-from suite.theory.layers.layer_work import SERVED_BYTES
-from suite.theory.layers.shapes import Pass, grouped_shape
+from suite.theory.layers.shapes import SERVED_BYTES, Layer, Pass, grouped_shape
 
 LONG_CONTEXT_TOKENS = 131_072
 STEP = Pass(batch=1, query_len=1, seq_len=LONG_CONTEXT_TOKENS, element_bytes=SERVED_BYTES)
@@ -334,7 +332,7 @@ def _kinds(model: ModelCache) -> Text:
     return joined("list", [_kind(layer) for layer in model.plan.layers])
 
 
-def _kind(layer: LayerKind) -> Text:
+def _kind(layer: Layer) -> Text:
     window, every = getattr(layer, "window", None), getattr(layer, "every", None)
     kind = layer.kind
     if kind == "compressed":

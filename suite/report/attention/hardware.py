@@ -28,7 +28,7 @@ from suite.report.plot.plots import LEGEND_ROW_PX, plot
 from suite.report.plot.scales import categories, roomy_time_axis
 from suite.report.plot.text import figure_text, short_names
 from suite.report.table import Column, column, plain, table
-from suite.theory.devices.calibration import known_calibrations
+from suite.theory.devices.calibration_file import known_calibrations
 from suite.theory.devices.hardware import least_times_s
 
 NOT_SHARED = ("attention", "hardware", "seq_len", "backend", "device", "threads")

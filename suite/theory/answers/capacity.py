@@ -11,38 +11,19 @@ Devices share a model by `parallel`: under tp and dcp all weights by heads, rows
 whole on each device; of one with experts or MLA each has attention and embeddings, and the rest is shared.
 """
 
-import functools
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
 from suite.configuration.values import one_of, positive_number, whole_number
-from suite.theory.devices.calibration import (
-    EXPERTS,
-    GQA,
-    MATRICES,
-    MLA,
-    PRODUCTS_AROUND,
-    Calibration,
-    Expected,
-    added,
-    load_calibration,
-)
+from suite.theory.devices.calibration import EXPERTS, GQA, MATRICES, MLA, PRODUCTS_AROUND, Calibration, Expected, added
+from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.devices.hardware import hardware_from, hardware_names
-from suite.theory.layers.layer_kinds import (
-    CompressedLayers,
-    FullLayers,
-    LatentLayers,
-    LayerKind,
-    MlpLayers,
-    StateLayers,
-)
 from suite.theory.layers.layer_plan import LayerPlan, plan_from
 from suite.theory.layers.parallel import WAYS, Layout, layouts
 from suite.theory.layers.parameters import parameters_from
 from suite.theory.layers.roofline import MeasuredCeilings
-from suite.theory.layers.rope import Rope
-from suite.theory.layers.shapes import NO_WORK, GroupedShape, LayerShape, Pass, Work
+from suite.theory.layers.shapes import LayerShape, Pass, Work
 
 WEIGHT_BYTES = {"bfloat16": 2.0, "fp8": 1.0, "int4": 0.5}
 """Bytes of a parameter. Scales of narrow types are left out."""
@@ -61,15 +42,14 @@ class CapacityPlan:
         if settings.get("hardware") is None:
             raise ValueError(f"hardware must be one of {', '.join(hardware_names())}; got none")
         hardware, geometry = hardware_from(settings["hardware"]), settings["geometry"]
-        self.devices = whole_number(settings, "tp", at_least=1)
-        self.way: str = one_of(settings, "parallel", WAYS)
-        self.seq_len = whole_number(settings, "seq_len", at_least=1)
-        self.query_len = whole_number(settings, "query_len", at_least=1)
+        devices = whole_number(settings, "tp", at_least=1)
+        way: str = one_of(settings, "parallel", WAYS)
+        self.seq_len, self.query_len = (whole_number(settings, name, at_least=1) for name in ("seq_len", "query_len"))
         if self.query_len > self.seq_len:
             raise ValueError(
                 f"query_len must be at most seq_len, which counts all tokens; got {self.query_len} and {self.seq_len}"
             )
-        self.page = 1 if settings["page"] is None else whole_number(settings, "page", at_least=1)
+        page = 1 if settings["page"] is None else whole_number(settings, "page", at_least=1)
         share = positive_number(settings, "memory_share")
         if share > 1:
             raise ValueError(f"memory_share must be at most 1; got {share}")
@@ -80,21 +60,19 @@ class CapacityPlan:
             self.refusal = f"{hardware.name} has no published {DTYPE} peak"
             return
         self.ceilings, self.calibration = ceilings, load_calibration(hardware.name)
-        (layout,) = layouts(self.devices, (self.way, self.devices), shares_mlps=can_share_mlps(geometry))
+        (layout,) = layouts(devices, (way, devices), shares_mlps=can_share_mlps(geometry))
         self.model = SharedModel(geometry, layout=layout, weights=weights)
-        self.cache_bytes = self.model.cache_bytes(-(-self.seq_len // self.page) * self.page)
+        self.cache_bytes = self.model.cache_bytes(-(-self.seq_len // page) * page)
         self.batch = self.model.largest_batch(hardware.memory_bytes * share, self.cache_bytes)
         if not self.batch:
             self.refusal = no_room(self.model.weight_bytes, self.cache_bytes, hardware.memory_bytes, share)
 
     def constants(self) -> dict[str, dict[str, float]]:
-        """Return sizes on one device, the largest batch of all, and the least and the expected time of its step."""
-        work = self.model.step(self.batch, self.query_len, self.seq_len)
-        bound_s = self.ceilings.bound_s(flops=work.flops, traffic_bytes=work.traffic_bytes)
-        tokens = self.batch * self.query_len
+        """Sizes on one device, the largest batch of all, and the least and the expected time of its step."""
+        work = asdict(self.model.step(self.batch, self.query_len, self.seq_len))
+        bound_s, tokens = self.ceilings.bound_s(**work), self.batch * self.query_len
         step = {
-            "flops": work.flops,
-            "traffic_bytes": work.traffic_bytes,
+            **work,
             "ceiling_flops_per_s": self.ceilings.flops_per_s,
             "ceiling_bytes_per_s": self.ceilings.bytes_per_s,
             "bound_s": bound_s,
@@ -102,22 +80,14 @@ class CapacityPlan:
         }
         if isinstance(expected := self._expected(), Expected):
             step |= {"expected_s": expected.seconds, "expected_tokens_per_s": tokens / expected.seconds}
-        return {
-            "case": {
-                "weight_bytes": self.model.weight_bytes,
-                "sequence_bytes": self.cache_bytes,
-                "largest_batch": self.batch,
-                "tokens": tokens,
-            },
-            "step": step,
-        }
+        sizes = {"weight_bytes": self.model.weight_bytes, "sequence_bytes": self.cache_bytes}
+        return {"case": {**sizes, "largest_batch": self.batch, "tokens": tokens}, "step": step}
 
     def facts(self) -> dict[str, Any]:
-        """Return the parameters, and where no time is expected the reason."""
-        counted = self.model.parameters
-        expected = self._expected()
+        """The parameters, and where no time is expected the reason."""
+        counted, expected = self.model.parameters, self._expected()
         shape = f"{counted.total / 1e9:,.4g}B parameters, {counted.active / 1e9:,.4g}B of them for a token"
-        return {"shape": shape, **({"expected_by": expected} if isinstance(expected, str) else {})}
+        return {"shape": shape, **({"expected_by": f"nothing: {expected}"} if isinstance(expected, str) else {})}
 
     def least_bytes(self) -> float:
         raise AssertionError("nothing runs")
@@ -126,14 +96,12 @@ class CapacityPlan:
         raise AssertionError("nothing runs")
 
     def _expected(self) -> Expected | str:
-        """The time of a step that is expected of good kernels; else the reason why none is."""
-        found = self.model.expected(self.calibration, self.batch, self.query_len, self.seq_len)
-        return f"nothing: {found}" if isinstance(found, str) else found
+        return self.model.expected(self.calibration, self.batch, self.query_len, self.seq_len)
 
 
 def can_share_mlps(settings: Mapping[str, Any]) -> bool:
-    """Return whether servers have attention dp for such a model: one with experts, or with MLA."""
-    is_latent = any(isinstance(layer, LatentLayers) for layer in plan_from(settings).layers)
+    """Servers have attention dp for such a model: one with experts, or with MLA."""
+    is_latent = any(layer.kind == "latent" for layer in plan_from(settings).layers)
     return bool((settings.get("moe") or {}).get("n_routed")) or is_latent
 
 
@@ -150,36 +118,35 @@ class SharedModel:
         self._weight_bytes = WEIGHT_BYTES[weights]
         self.parameters = parameters_from(settings)
         self._whole = plan_from(settings)
-        experts = settings.get("moe") or {}
-        self._routed, self._picked = experts.get("n_routed", 0), experts.get("top_k", 0)
         self._vocabulary = settings["vocab_size"] * settings["hidden_size"]
-        if layout.shares_context:
-            for layer in self._whole.layers:
-                if type(layer) not in (FullLayers, LatentLayers, MlpLayers) or getattr(layer, "indexer", None):
-                    raise ValueError(
-                        f"parallel must be tp or dp for layers of kind {layer.kind}, or with an indexer; got 'dcp'"
-                    )
-        by_heads = tuple(shared_by_heads(layer, layout.tp) for layer in self._whole.layers)
+        for layer in self._whole.layers if layout.shares_context else ():
+            if layer.kind not in ("full", "latent", "mlp") or getattr(layer, "indexer", None):
+                raise ValueError(
+                    f"parallel must be tp or dp for layers of kind {layer.kind}, or with an indexer; got 'dcp'"
+                )
+        by_heads = tuple(layer.on_rank(layout.tp) for layer in self._whole.layers)
         self._of_weights = LayerPlan(name="", layers=by_heads)
         """Layers whose weights lie here."""
         self._of_kernels = self._whole if layout.shares_context else self._of_weights
         """Layers whose kernels run here, under dcp over a share of the context."""
         self._mlp_devices = layout.tp * (layout.groups if layout.shares_mlps else 1)
+        experts, idle = settings.get("moe") or {}, self.parameters.idle
+        self._unrouted = 1 - experts["top_k"] / experts["n_routed"] if experts.get("n_routed") else 0.0
+        """The share of routed experts that a token does not meet."""
+        self._experts = idle / self._unrouted if idle else 0.0
+        """Parameters of all routed experts; 0 where a token meets each of them, as it meets any other MLP."""
 
-    @functools.cached_property
+    @property
     def weight_bytes(self) -> float:
         """Bytes of the weights on one device."""
-        counted = self.parameters
-        attention = sum(
-            layer.count * (layer.matrix_parameters + layer.vector_parameters) for layer in self._of_weights.layers
-        )
+        counted, attention = self.parameters, self._of_weights.parameter_count
         shared = counted.total - counted.attention - counted.norms
         # Under attention dp each group looks up its own sequences, in a table that its tp devices share.
         table = counted.embeddings * (1 / self._layout.tp - 1 / self._mlp_devices)
         return self._weight_bytes * (attention + counted.norms + table + shared / self._mlp_devices)
 
     def cache_bytes(self, tokens: int) -> int:
-        """Return the bytes that one sequence keeps on one device that it lies on."""
+        """Bytes that one sequence keeps on one device that it lies on."""
         here = -(-tokens // self._layout.tp) if self._layout.shares_context else tokens
         return self._of_kernels.cache_bytes(here, self._cache_dtype)
 
@@ -189,79 +156,60 @@ class SharedModel:
         return self._whole.token_bytes(self._cache_dtype)
 
     def largest_batch(self, memory_bytes: float, sequence_bytes: int) -> int:
-        """Return the most sequences over all devices, each of which has so much memory, where one keeps so much."""
+        """The most sequences over all devices, each of which has so much memory, where one keeps so much."""
         room = memory_bytes - self.weight_bytes
         on_one = int(room // sequence_bytes) if room > 0 else 0
         return on_one * self._layout.groups
 
     def step(self, batch: int, query_len: int, seq_len: int) -> Work:
-        """Return the work of one device in a step of `query_len` new tokens of each sequence of the whole batch."""
-        forward = self._pass(batch, query_len, seq_len)
-        kernels = sum((layer.kernel(forward) * layer.count for layer in self._of_kernels.layers), NO_WORK)
-        return kernels + self.rest(batch, query_len, seq_len)
-
-    def rest(self, batch: int, query_len: int, seq_len: int) -> Work:
-        """Return the same without attention's kernels: projections, MLPs and the head."""
-        return sum((work for *_, work in self._products(batch, query_len, seq_len)), NO_WORK)
+        """The work of one device in a step of `query_len` new tokens of each sequence of the whole batch."""
+        kernels = self._of_kernels.kernel(self._pass(batch, query_len, seq_len))
+        return sum((work for *_, work in self._products(batch, query_len, seq_len)), kernels)
 
     def _products(self, batch: int, query_len: int, seq_len: int) -> list[tuple[str, int, int, Work]]:
         """The matrix products of one device's step, of attention, of MLPs and head, and of experts: their kind,
         rows and number, and the work of all together."""
         here = self._pass(batch, query_len, seq_len).tokens
         tokens = batch * query_len if self._layout.shares_mlps else here
-        layers, counted = self._of_weights.layers, self.parameters
-        matrices = sum(layer.count * layer.matrix_parameters for layer in layers)
-        vectors = sum(layer.count * layer.vector_parameters for layer in layers)
-        count = sum(layer.count * PRODUCTS_AROUND[MLA if isinstance(layer, LatentLayers) else GQA] for layer in layers)
-        mlps = (counted.mlps - self._all_experts + self._vocabulary) / self._mlp_devices
-        met = (self._all_experts - counted.idle) / self._mlp_devices
-        touched = (self._all_experts - self._untouched(tokens)) / self._mlp_devices
+        layers, counted, experts = self._of_weights.layers, self.parameters, self._experts
+        count = sum(layer.count * PRODUCTS_AROUND[MLA if layer.kind == "latent" else GQA] for layer in layers)
+        dense = (counted.mlps - experts + self._vocabulary) / self._mlp_devices
+        met = (experts - counted.idle) / self._mlp_devices
+        # Of a small batch, under uniform routing.
+        touched = (experts - experts * self._unrouted**tokens) / self._mlp_devices
 
         def work(rows: int, multiplied: float, read: float) -> Work:
             return Work(flops=round(2 * rows * multiplied), traffic_bytes=round(self._weight_bytes * read))
 
-        attention = (MATRICES, here, count, work(here, matrices, matrices + vectors))
-        dense = (MATRICES, tokens, 2 * counted.blocks + 1, work(tokens, mlps, mlps))
-        experts = (EXPERTS, tokens, counted.expert_layers, work(tokens, met, touched))
-        return [attention, dense, experts] if self._all_experts else [attention, dense]
+        attention = work(here, self._of_weights.matrix_parameters, self._of_weights.parameter_count)
+        products = [(MATRICES, here, count, attention)]
+        products.append((MATRICES, tokens, 2 * counted.blocks + 1, work(tokens, dense, dense)))
+        return products + [(EXPERTS, tokens, counted.expert_layers, work(tokens, met, touched))] * bool(experts)
 
     def expected(self, calibration: Calibration | None, batch: int, query_len: int, seq_len: int) -> Expected | str:
-        """Return the time of a step that is expected of good kernels, one after the other; else the reason why none
-        is."""
+        """The time of a step that is expected of good kernels, one after the other; else the reason why none is."""
         if calibration is None:
             return "the device has no calibration"
-        kernels = self.expected_kernels(calibration, batch, query_len, seq_len)
-        if isinstance(kernels, str):
-            return kernels
-        times = list(kernels)
-        for kind, rows, count, work in self._products(batch, query_len, seq_len):
-            time = calibration.multiplied(kind, self._weights, rows=rows, count=count, **asdict(work))
-            if time is None:
-                return f"its calibration has no products of {kind} in {self._weights}"
-            times.append(time)
-        return added(times, "; ".join(dict.fromkeys(time.family for time in times)))
-
-    def expected_kernels(
-        self, calibration: Calibration, batch: int, query_len: int, seq_len: int
-    ) -> list[Expected] | str:
-        """Return the times expected of each layer's kernels; else which of them is not known."""
         times, forward = [], self._pass(batch, query_len, seq_len)
         for layer in self._of_kernels.layers:
-            if isinstance(layer, MlpLayers):
+            if layer.kind == "mlp":
                 continue
-            known = plain_shape(layer)
-            if known is None:
-                return f"no calibration knows layers of kind {layer.kind}" + " with an indexer" * bool(
-                    getattr(layer, "indexer", None)
-                )
-            shape, window = known
+            # A window's kernel is that of as short a context.
+            shape = replace(layer, window=None) if isinstance(layer, LayerShape) else None
+            if shape is None or not shape.is_plain:
+                indexed = " with an indexer" if getattr(layer, "indexer", None) else ""
+                return f"no calibration knows layers of kind {layer.kind}{indexed}"
+            window = getattr(layer, "window", None)
             seen = forward if window is None else replace(forward, seq_len=min(seq_len, window + query_len - 1))
-            if (why := calibration.unknown(shape, seen, DTYPE)) is not None:
-                return why
-            expected = calibration.expected(shape, seen, DTYPE)
-            assert expected is not None
-            times += [expected] * layer.count
-        return times
+            if (kernel := calibration.expected(shape, seen, DTYPE)) is None:
+                return str(calibration.unknown(shape, seen, DTYPE))
+            times += [kernel] * layer.count
+        for kind, rows, count, work in self._products(batch, query_len, seq_len):
+            product = calibration.multiplied(kind, self._weights, rows=rows, count=count, **asdict(work))
+            if product is None:
+                return f"its calibration has no products of {kind} in {self._weights}"
+            times.append(product)
+        return added(times, "; ".join(dict.fromkeys(time.family for time in times)))
 
     def _pass(self, batch: int, query_len: int, seq_len: int) -> Pass:
         return Pass(
@@ -272,19 +220,9 @@ class SharedModel:
             cache_dtype=self._cache_dtype,
         )
 
-    @property
-    def _all_experts(self) -> float:
-        """Parameters of all routed experts; 0 where a token meets each of them, as it meets any other MLP."""
-        return self.parameters.idle / (1 - self._picked / self._routed) if self.parameters.idle else 0.0
-
-    def _untouched(self, tokens: int) -> float:
-        """The parameters of experts that are expected to receive no token under uniform routing."""
-        share: float = (1 - self._picked / self._routed) ** tokens if self._routed else 0.0
-        return self._all_experts * share
-
 
 def no_room(weight_bytes: float, sequence_bytes: int, memory_bytes: int, share: float) -> str:
-    """Say why not a single sequence fits beside the weights."""
+    """Why not a single sequence fits beside the weights."""
     room = memory_bytes * share - weight_bytes
     left = f"leave {_gib(room)} of" if room > 0 else "do not fit into"
     return (
@@ -296,50 +234,3 @@ def no_room(weight_bytes: float, sequence_bytes: int, memory_bytes: int, share: 
 def _gib(size: float) -> str:
     gib = size / 2**30
     return f"{gib:,.0f} GiB" if gib >= 1000 else f"{gib:.3g} GiB"
-
-
-def shared_by_heads(layer: LayerKind, devices: int) -> LayerKind:
-    """Return a layer as one tensor-parallel device has it: its share of the heads, and all that belongs to every head.
-
-    Raises ValueError where the heads do not divide.
-    """
-
-    def share(count: int, name: str) -> int:
-        if count % devices:
-            raise ValueError(f"{name} must be a multiple of tp; got {count} and {devices}")
-        return count // devices
-
-    if isinstance(layer, FullLayers):
-        heads, groups = share(layer.num_heads, "num_heads"), layer.num_kv_heads
-        # Where there are fewer than devices, each is repeated on equally many, as engines require it.
-        groups = 1 if devices % groups == 0 else share(groups, "num_kv_heads")
-        return replace(layer, num_heads=heads, num_kv_heads=groups)
-    if isinstance(layer, LatentLayers):
-        heads = share(layer.geometry.num_heads, "num_heads")
-        return replace(layer, geometry=replace(layer.geometry, num_heads=heads, num_kv_heads=heads))
-    if isinstance(layer, CompressedLayers):
-        heads, groups = share(layer.num_heads, "num_heads"), share(layer.o_groups, "o_groups")
-        return replace(layer, num_heads=heads, o_groups=groups)
-    if isinstance(layer, StateLayers):
-        keys, values = share(layer.key_heads, "key_heads"), share(layer.value_heads, "value_heads")
-        return replace(layer, key_heads=keys, value_heads=values)
-    return layer
-
-
-def plain_shape(layer: LayerKind) -> tuple[LayerShape, int | None] | None:
-    """Return the closed forms of a layer whose kernel is plain attention, and its window; None of another."""
-    if getattr(layer, "indexer", None) is not None:
-        return None
-    if isinstance(layer, LatentLayers):
-        return layer.absorbed, layer.window
-    if isinstance(layer, FullLayers) and layer.head_dim == layer.v_head_dim and not layer.keys_are_values:
-        shape = GroupedShape(
-            hidden_size=layer.hidden_size,
-            num_heads=layer.num_heads,
-            kv_heads=layer.num_kv_heads,
-            head_dim=layer.head_dim,
-            rope=Rope(theta=1.0),
-            rule="",
-        )
-        return shape, getattr(layer, "window", None)
-    return None

@@ -10,23 +10,21 @@ least and its calibration's time where the device has one. Energy is that of dev
 while, by default the specification's most; so it is an upper end where a step waits for memory.
 """
 
-import functools
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from suite.configuration.files import choices, did_you_mean, read_choice, read_settings, read_yaml
-from suite.configuration.values import not_negative, one_of, positive_number, whole_number
+from suite.configuration.files import read_settings
+from suite.configuration.values import not_negative, one_of, optional_whole_number, positive_number, whole_number
+from suite.theory.answers.asked import asked_model, gpus_named
 from suite.theory.answers.capacity import DTYPE, WEIGHT_BYTES, SharedModel, can_share_mlps, no_room
-from suite.theory.devices.calibration import load_calibration
-from suite.theory.devices.gpus import Gpus, gpus_from
+from suite.theory.devices.calibration_file import load_calibration
+from suite.theory.devices.gpus import Gpus
 from suite.theory.layers.geometry import Geometry, geometry_from
 from suite.theory.layers.latent_shapes import LATENT_SIZES, absorbed_shape
-from suite.theory.layers.layer_kinds import FullLayers, LatentLayers, LayerKind, MlpLayers
 from suite.theory.layers.layer_plan import LayerPlan, plan_from
 from suite.theory.layers.parallel import Layout, layouts, read_parallel
-from suite.theory.layers.shapes import QUANTISED_DTYPES, grouped_shape
+from suite.theory.layers.shapes import QUANTISED_DTYPES, GroupedShape
 
 OWN, MHA, GQA, MQA, MLA = VARIANTS = ("own", "mha", "gqa", "mqa", "mla")
 """OWN is the model as it is."""
@@ -35,44 +33,10 @@ FITS, FASTEST, CHEAPEST = ORDERS = ("fits", "fastest", "cheapest")
 BOUND, EXPECTED = "bound", "expected"
 MILLION, HOUR_S = 1e6, 3600
 USUAL_GROUPS, MOST_DEVICES = 8, 1024
-SIZES = {
-    "hidden_size": None,
-    "num_layers": None,
-    "num_heads": None,
-    "num_kv_heads": None,
-    "head_dim": None,
-    "intermediate_size": None,
-    "vocab_size": None,
-}
-"""Sizes of a model of one's own, all of which it has to say."""
-TOKENS = re.compile(r"(\d+)(k|m)?", re.IGNORECASE)
-PREFERRED = {
-    "geometry": {
-        "8b": "llama-3.1-8b",
-        "70b": "llama-3.1-70b",
-        "405b": "llama-3.1-405b",
-        "1b": "llama-3.2-1b",
-        "3b": "llama-3.2-3b",
-        "7b": "qwen2.5-7b",
-        "32b": "qwen2.5-32b",
-        "72b": "qwen2.5-72b",
-        "0.5b": "qwen2.5-0.5b",
-        "1.5b": "qwen2.5-1.5b",
-        "deepseek-r1": "deepseek-v3",
-        "r1": "deepseek-v3",
-        "671b": "deepseek-v3",
-    },
-    "hardware": {
-        "a100": "a100-80gb-sxm4",
-        "h100": "h100-sxm5-80gb",
-        "h200": "h200-sxm-141gb",
-    },
-}
-"""Short names that would be of several, and which of them is meant."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class ServingQuestion:
     """A question about serving, as `question_from` checks it."""
 
     name: str
@@ -96,7 +60,7 @@ class Question:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class ServingAnswer:
     """The answer for one variant; None for a size that is not known or does not apply."""
 
     variant: str
@@ -141,22 +105,22 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answers:
+class ServingAnswers:
     by: str | None
     """`expected` where such a time is known of all that fit, else `bound`; None where no time is known."""
     watts: float | None
-    answers: Sequence[Answer]
-    layouts: Sequence[Answer]
+    answers: Sequence[ServingAnswer]
+    layouts: Sequence[ServingAnswer]
     """All possible layouts of the model as it is, the best first."""
 
 
-def question_from(given: Mapping[str, Any]) -> Question:
-    """Check a question: `model` or `sizes`, and the fields of a Question by their names.
+def question_from(given: Mapping[str, Any]) -> ServingQuestion:
+    """Check a question: `model` or `sizes`, and the fields of a ServingQuestion by their names.
 
     Raises ValueError, in one sentence, for what is wrong in itself, naming near names.
     """
-    known = {"price": None, "watts": None, "batch": None, "new_tokens": 1, "weights": DTYPE, "cache_dtype": DTYPE}
-    asked = {**known, "model": None, "sizes": None, "parallel": None, **given}
+    optional = ("price", "watts", "batch", "model", "sizes", "parallel")
+    asked = {**dict.fromkeys(optional), "new_tokens": 1, "weights": DTYPE, "cache_dtype": DTYPE, **given}
     name, settings = asked_model(asked)
     gpus = gpus_named(asked["gpus"])
     if gpus.count > MOST_DEVICES:
@@ -168,14 +132,13 @@ def question_from(given: Mapping[str, Any]) -> Question:
         raise ValueError(
             f"context / devices must be above new_tokens under dcp; got {context}, {gpus.count} and {new_tokens}"
         )
-    batch = None if asked["batch"] is None else whole_number(asked, "batch", at_least=1)
-    return Question(
+    return ServingQuestion(
         name=name,
         settings=settings,
         gpus=gpus,
         parallel=parallel,
         context=context,
-        batch=batch,
+        batch=optional_whole_number(asked, "batch"),
         new_tokens=new_tokens,
         weights=one_of(asked, "weights", WEIGHT_BYTES),
         cache_dtype=one_of(asked, "cache_dtype", CACHE_DTYPES),
@@ -184,29 +147,27 @@ def question_from(given: Mapping[str, Any]) -> Question:
     )
 
 
-def answers_to(question: Question, order: str = FITS) -> Answers:
+def answers_to(question: ServingQuestion, order: str = FITS) -> ServingAnswers:
     """Answer for the model as it is, and then for each variant over it, the best by `order` first."""
     share = read_settings("capacity")["memory_share"]
     watts = question.watts
     if watts is None and question.gpus.device is not None:
         watts = question.gpus.device.tdp_w
 
-    def compared(answers: Sequence[Answer]) -> list[Answer]:
-        by = _clock([answer for answer in answers if answer.fits])
+    def compared(answers: Sequence[ServingAnswer]) -> list[ServingAnswer]:
+        by = _clock(answers)
         return ordered([_priced(question, answer, by, watts) for answer in answers], order)
 
-    layouts_of = [compared(_answers(question, laid, share)) for laid in variants_of(question.settings)]
-    answers = compared([of_variant[0] for of_variant in layouts_of])
-    return Answers(
-        by=_clock([answer for answer in answers if answer.fits]), watts=watts, answers=answers, layouts=layouts_of[0]
-    )
+    by_variant = [compared(_by_layout(question, variant, share)) for variant in variants_of(question.settings)]
+    answers = compared([best for best, *_ in by_variant])
+    return ServingAnswers(by=_clock(answers), watts=watts, answers=answers, layouts=by_variant[0])
 
 
-def ordered(answers: Sequence[Answer], order: str) -> list[Answer]:
+def ordered(answers: Sequence[ServingAnswer], order: str) -> list[ServingAnswer]:
     """Sort answers by one of ORDERS, the model as it is before all variants; those of which the size is not known come
     behind, and last those that do not fit."""
 
-    def place(answer: Answer) -> tuple[bool, bool, float]:
+    def place(answer: ServingAnswer) -> tuple[bool, bool, float]:
         is_variant = answer.variant != OWN
         if not answer.fits:
             return is_variant, True, -(answer.largest_batch or 0)
@@ -218,7 +179,7 @@ def ordered(answers: Sequence[Answer], order: str) -> list[Answer]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Laid:
+class LaidVariant:
     """A variant over a model."""
 
     variant: str
@@ -227,128 +188,43 @@ class Laid:
     like: str | None = None
 
 
-def variants_of(settings: Mapping[str, Any]) -> list[Laid]:
-    """Return the model as it is and, laid over it, each variant that it is not already."""
+def variants_of(settings: Mapping[str, Any]) -> list[LaidVariant]:
+    """The model as it is and, laid over it, each variant that it is not already."""
     geometry, plan = geometry_from(settings), plan_from(settings)
     like, own_groups = _own_variant(geometry, plan)
-    laid = [Laid(variant=OWN, settings=settings, like=like, kv_heads=own_groups)]
-    seen = {own_groups}
+    laid = [LaidVariant(variant=OWN, settings=settings, like=like, kv_heads=own_groups)]
+    width = geometry.v_head_dim if geometry.is_latent else geometry.head_dim
     for variant, groups in {MHA: geometry.num_heads, GQA: usual_groups(geometry), MQA: 1}.items():
-        if groups not in seen:
-            seen.add(groups)
-            sizes = _grouped_sizes(settings, plan, grouped_shape(geometry, kv_heads=groups).head_dim, groups)
-            laid.append(Laid(variant=variant, settings=sizes, kv_heads=groups))
+        if groups not in {one.kv_heads for one in laid}:
+            sizes = {"attention": GQA, "head_dim": width, "num_kv_heads": groups}
+            laid.append(LaidVariant(variant=variant, settings=_over(settings, plan, "full", sizes), kv_heads=groups))
     if like != MLA:
         shape = absorbed_shape(geometry)
-        latent = {name: getattr(shape, name) for name in LATENT_SIZES}
-        sizes = {**_without_attention(settings, plan, "latent"), "attention": MLA, "num_kv_heads": None, **latent}
-        laid.append(Laid(variant=MLA, settings=sizes))
+        sizes = {"attention": MLA, "num_kv_heads": None, **{name: getattr(shape, name) for name in LATENT_SIZES}}
+        laid.append(LaidVariant(variant=MLA, settings=_over(settings, plan, "latent", sizes)))
     return laid
 
 
 def usual_groups(geometry: Geometry) -> int:
-    """Return the geometry's own groups where it has them, else the usual eight, or the nearest divisor below."""
+    """The geometry's own groups where it has them, else the usual eight, or the nearest divisor below."""
     if geometry.attention == GQA:
         return geometry.num_kv_heads
     heads = geometry.num_heads
     return max(count for count in range(1, USUAL_GROUPS + 1) if heads % count == 0 and count < max(2, heads))
 
 
-def gpus_named(text: object) -> Gpus:
-    """Read a set of GPUs by short names too, as 4xh100. Raises ValueError, in one sentence, for what is none."""
-    count, _, one = text.partition("x") if isinstance(text, str) else ("", "", "")
-    return gpus_from(f"{count}x{short_names('hardware').get(one, one)}" if one else text)
-
-
-def tokens_from(text: str, name: str) -> int:
-    """Read a number of tokens, as 32768 or 32k, which is 32 times 1,024."""
-    found = TOKENS.fullmatch(text.strip().replace(",", ""))
-    if found is None:
-        raise ValueError(f"{name} must be a whole number of tokens, as 32768 or 32k; got {text!r}")
-    return int(found[1]) * {"": 1, "k": 1024, "m": 1024**2}[(found[2] or "").lower()]
-
-
-def sizes_from(text: str) -> dict[str, int]:
-    """Read sizes of one's own, as `hidden_size=4096,num_layers=32,…`."""
-    given: dict[str, int] = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        name, _, value = part.partition("=")
-        if name not in SIZES:
-            raise ValueError(f"sizes must be of {', '.join(SIZES)}; got {name!r}{did_you_mean(name, SIZES)}")
-        if not value.isdecimal():
-            raise ValueError(f"sizes.{name} must be a whole number of at least 1; got {value!r}")
-        given[name] = int(value)
-    return given
-
-
-def model_named(name: str) -> str:
-    """Return a published geometry's name by it or by a short one. Raises ValueError with near names for another."""
-    found = short_names("geometry").get(name, name)
-    if found not in choices("geometry"):
-        parts = set(name.split("-"))
-        near = [option for option in choices("geometry") if parts <= set(option.split("-"))]
-        meant = f"; did you mean {' or '.join(near[:4])}?" if near else did_you_mean(name, choices("geometry"))
-        raise ValueError(f"model must be a geometry, which `suite ls geometry` lists; got {name!r}{meant}")
-    return found
-
-
-@functools.cache
-def short_names(group: str) -> dict[str, str]:
-    """Return the short names of a group's options: aliases, and each run of a name's parts that no other name has."""
-    runs: dict[str, list[str]] = {}
-    for option in choices(group):
-        parts = option.split("-")
-        every = {"-".join(parts[start:end]) for start in range(len(parts)) for end in range(start + 1, len(parts) + 1)}
-        aliases = read_yaml(f"{group}/{option}.yaml").get("aliases", ()) if group == "hardware" else ()
-        for run in every | set(aliases):
-            runs.setdefault(run, []).append(option)
-    found = {run: options[0] for run, options in runs.items() if len(options) == 1}
-    return found | PREFERRED.get(group, {}) | {option: option for option in choices(group)}
-
-
-def own_model(sizes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a dense model of one's own. Raises ValueError for wrong sizes."""
-    checked = {name: whole_number(sizes, name, at_least=1, where="sizes.") for name in SIZES}
-    heads, groups, width = (checked[name] for name in ("num_heads", "num_kv_heads", "head_dim"))
-    if heads % groups:
-        raise ValueError(f"sizes.num_heads must be a multiple of sizes.num_kv_heads; got {heads} and {groups}")
-    if width % 4:
-        raise ValueError(f"sizes.head_dim must be a multiple of 4, since MLA rotates half of it in pairs; got {width}")
-    return {
-        "name": "own",
-        "attention": MHA if groups == heads else GQA,
-        "rope_theta": 10_000,
-        "tie_embeddings": False,
-        **checked,
-    }
-
-
-def asked_model(asked: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    if (asked["model"] is None) == (asked["sizes"] is None):
-        raise ValueError(
-            "a question is of one model: say model or sizes; got " + ("both" if asked["model"] else "none")
-        )
-    if asked["sizes"] is not None:
-        return "own", own_model(asked["sizes"])
-    name = model_named(asked["model"])
-    return name, read_choice("geometry", name)
-
-
 def _own_variant(geometry: Geometry, plan: LayerPlan) -> tuple[str | None, int | None]:
     """Which variant the model as it is is, and its groups; None where its layers are of several kinds."""
-    mixing = [layer for layer in plan.layers if not isinstance(layer, MlpLayers)]
-    if len(mixing) != 1 or getattr(mixing[0], "indexer", None):
+    mixing = [layer for layer in plan.layers if layer.kind != "mlp"]
+    if len(mixing) != 1 or not mixing[0].is_plain:
         return None, None
-    layer: LayerKind = mixing[0]
-    if type(layer) is LatentLayers and layer.window is None:
+    (layer,) = mixing
+    if not isinstance(layer, GroupedShape):
         return MLA, None
     width = geometry.v_head_dim if geometry.is_latent else geometry.head_dim
-    if type(layer) is not FullLayers or layer.keys_are_values:
+    if (layer.num_heads, layer.head_dim) != (geometry.num_heads, width):
         return None, None
-    if (layer.num_heads, layer.head_dim, layer.v_head_dim) != (geometry.num_heads, width, width):
-        return None, None
-    groups: int = layer.num_kv_heads
-    return {geometry.num_heads: MHA, 1: MQA}.get(groups, GQA), groups
+    return {geometry.num_heads: MHA, 1: MQA}.get(layer.kv_heads, GQA), layer.kv_heads
 
 
 OWN_ATTENTION = (
@@ -358,27 +234,17 @@ OWN_ATTENTION = (
 """Settings of a model that are its own attention's, which a variant has not."""
 
 
-def _without_attention(settings: Mapping[str, Any], plan: LayerPlan, kind: str) -> dict[str, Any]:
-    """A model's settings with layers of one kind instead of its own, but for its blocks without attention."""
-    blocks = sum(layer.count for layer in plan.layers if isinstance(layer, MlpLayers))
+def _over(settings: Mapping[str, Any], plan: LayerPlan, kind: str, sizes: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's settings with layers of one kind and these sizes instead of its own, but for its blocks without
+    attention."""
+    blocks = sum(layer.count for layer in plan.layers if layer.kind == "mlp")
     mixing = sum(layer.count for layer in plan.layers) - blocks
     rest = {name: value for name, value in settings.items() if name not in OWN_ATTENTION}
-    return {
-        **rest,
-        "layers": [{"kind": kind, "count": mixing}, *([{"kind": "mlp", "count": blocks}] if blocks else [])],
-    }
+    listed = [{"kind": kind, "count": mixing}, {"kind": "mlp", "count": blocks}]
+    return {**rest, **sizes, "layers": [layer for layer in listed if layer["count"]]}
 
 
-def _grouped_sizes(settings: Mapping[str, Any], plan: LayerPlan, width: int, groups: int) -> dict[str, Any]:
-    return {
-        **_without_attention(settings, plan, "full"),
-        "attention": GQA,
-        "head_dim": width,
-        "num_kv_heads": groups,
-    }
-
-
-def _answers(question: Question, laid: Laid, share: float) -> list[Answer]:
+def _by_layout(question: ServingQuestion, laid: LaidVariant, share: float) -> list[ServingAnswer]:
     """Answer for one variant in each layout that is possible, but for what hangs on the clock; else say once why."""
     models, why = _models(question, laid, question.parallel)
     if models:
@@ -386,10 +252,12 @@ def _answers(question: Question, laid: Laid, share: float) -> list[Answer]:
     if question.parallel is not None and question.parallel[0] == "tp":
         possible = [layout.name for layout in _models(question, laid, None)[0] if not layout.shares_mlps]
         why += f"; possible: {', '.join(possible)}"
-    return [Answer(variant=laid.variant, kv_heads=laid.kv_heads, like=laid.like, why=why)]
+    return [ServingAnswer(variant=laid.variant, kv_heads=laid.kv_heads, like=laid.like, why=why)]
 
 
-def _models(question: Question, laid: Laid, parallel: tuple[str, int] | None) -> tuple[dict[Layout, SharedModel], str]:
+def _models(
+    question: ServingQuestion, laid: LaidVariant, parallel: tuple[str, int] | None
+) -> tuple[dict[Layout, SharedModel], str]:
     """The possible layouts, and why the last of the others is impossible."""
     models, why = {}, ""
     dtype = None if question.cache_dtype == DTYPE else question.cache_dtype
@@ -401,11 +269,13 @@ def _models(question: Question, laid: Laid, parallel: tuple[str, int] | None) ->
     return models, why
 
 
-def _answer(question: Question, laid: Laid, layout: Layout, model: SharedModel, share: float) -> Answer:
+def _answer(
+    question: ServingQuestion, laid: LaidVariant, layout: Layout, model: SharedModel, share: float
+) -> ServingAnswer:
     gpus = question.gpus
     sequence_bytes = model.cache_bytes(question.context)
     largest = model.largest_batch(gpus.memory_bytes * share, sequence_bytes)
-    answer = Answer(
+    answer = ServingAnswer(
         variant=laid.variant,
         kv_heads=laid.kv_heads,
         like=laid.like,
@@ -425,7 +295,7 @@ def _answer(question: Question, laid: Laid, layout: Layout, model: SharedModel, 
     return replace(answer, fits=True, batch=batch, **_times(question, model, batch))
 
 
-def _times(question: Question, model: SharedModel, batch: int) -> dict[str, Any]:
+def _times(question: ServingQuestion, model: SharedModel, batch: int) -> dict[str, Any]:
     """The bound and the expected time of a step, or why there is none."""
     device, sizes = question.gpus.device, (batch, question.new_tokens, question.context)
     if device is None:
@@ -433,24 +303,24 @@ def _times(question: Question, model: SharedModel, batch: int) -> dict[str, Any]
     ceilings = device.ceilings(DTYPE)
     if ceilings is None:
         return {"expected_why": f"{device.name} has no published {DTYPE} peak"}
-    work = model.step(*sizes)
-    bound_s = ceilings.bound_s(flops=work.flops, traffic_bytes=work.traffic_bytes)
-    found = {"flops": work.flops, "traffic_bytes": work.traffic_bytes, "bound_s": bound_s}
+    work = asdict(model.step(*sizes))
+    times = {**work, "bound_s": ceilings.bound_s(**work)}
     expected = model.expected(load_calibration(device.name), *sizes)
     if isinstance(expected, str):
-        return found | {"expected_why": expected}
+        return times | {"expected_why": expected}
     ends = {"expected_low_s": expected.low, "expected_high_s": expected.high}
-    return found | {"expected_s": expected.seconds, **ends, "expected_by": expected.family}
+    return times | {"expected_s": expected.seconds, **ends, "expected_by": expected.family}
 
 
-def _clock(fitting: Sequence[Answer]) -> str | None:
+def _clock(answers: Sequence[ServingAnswer]) -> str | None:
     """The clock by which all that fit compare."""
+    fitting = [answer for answer in answers if answer.fits]
     if not fitting or fitting[0].bound_s is None:
         return None
     return EXPECTED if all(answer.expected_s is not None for answer in fitting) else BOUND
 
 
-def _priced(question: Question, answer: Answer, by: str | None, watts: float | None) -> Answer:
+def _priced(question: ServingQuestion, answer: ServingAnswer, by: str | None, watts: float | None) -> ServingAnswer:
     """Add the rate by the shared clock, and what a million tokens take."""
     step_s = {BOUND: answer.bound_s, EXPECTED: answer.expected_s, None: None}[by]
     if step_s is None or answer.batch is None:

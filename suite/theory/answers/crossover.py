@@ -22,8 +22,8 @@ from suite.theory.devices.calibration import (
     Expected,
     decode_kernel,
     interpolated,
-    load_calibration,
 )
+from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.devices.hardware import load_hardware
 from suite.theory.layers.attention_plan import ELEMENT_BYTES
 from suite.theory.layers.geometry import Geometry, load_geometry

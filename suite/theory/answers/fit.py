@@ -11,7 +11,7 @@ from typing import Any
 
 from suite.configuration.files import choices, no_choice, read_choice, read_look, read_settings
 from suite.configuration.values import one_of, optional_whole_number, whole_number
-from suite.theory.answers.choose import asked_model, gpus_named
+from suite.theory.answers.asked import asked_model, gpus_named
 from suite.theory.answers.step_memory import PRECISIONS, ModelSizes, StepSizes, model_sizes, step_peak
 from suite.theory.devices.gpus import GPU_GIGABYTES, SHARDS, Gpus
 
@@ -48,7 +48,7 @@ class FitQuestion:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit:
+class StepFit:
     """The answer for one algorithm: if its step fits, and the sets that hold it."""
 
     algorithm: str
@@ -120,13 +120,13 @@ def reserve_bytes() -> int:
     return int(read_settings("rl_memory")["reserve_bytes_per_device"])
 
 
-def fits_of(question: FitQuestion) -> list[Fit]:
+def fits_of(question: FitQuestion) -> list[StepFit]:
     """Answer for the algorithm that is asked, and then for those beside it."""
     names = dict.fromkeys((question.algorithm, *BESIDE))
     return [_fit(question, algorithm_named(name)) for name in names]
 
 
-def _fit(question: FitQuestion, algorithm: Algorithm) -> Fit:
+def _fit(question: FitQuestion, algorithm: Algorithm) -> StepFit:
     reserve = reserve_bytes()
     found = {
         shards: step_peak(_step(question, algorithm, shards))
@@ -141,7 +141,7 @@ def _fit(question: FitQuestion, algorithm: Algorithm) -> Fit:
         for gigabytes in GPU_GIGABYTES
     }
     sets = [(count, gigabytes) for gigabytes, count in fewest.items() if count is not None]
-    return Fit(
+    return StepFit(
         algorithm=algorithm.name,
         label=algorithm.label,
         fits=spare >= 0,

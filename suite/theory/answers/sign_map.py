@@ -29,7 +29,7 @@ CELLS = 1 << 13
 
 
 @dataclass(frozen=True, kw_only=True)
-class Duel:
+class KernelDuel:
     """Both sides of one cell of the map."""
 
     gqa_s: float
@@ -57,7 +57,7 @@ class ExpectedDuel:
 
 
 @functools.lru_cache(maxsize=CELLS)
-def duel(ceilings: Ceilings, *, heads: int, query_len: int, tp: int) -> Duel:
+def duel(ceilings: Ceilings, *, heads: int, query_len: int, tp: int) -> KernelDuel:
     """Return the least times of one decode step's kernels on one of `tp` ranks.
 
     Raises ValueError where `heads` is no multiple of `tp` or of GQA's groups.
@@ -66,7 +66,7 @@ def duel(ceilings: Ceilings, *, heads: int, query_len: int, tp: int) -> Duel:
     forward = Pass(batch=1, query_len=query_len, seq_len=CONTEXT_TOKENS, element_bytes=ELEMENT_BYTES)
     gqa_s, gqa_regime = _bound(gqa, forward, ceilings)
     mla_s, mla_regime = _bound(mla, forward, ceilings)
-    return Duel(gqa_s=gqa_s, mla_s=mla_s, gqa_regime=gqa_regime, mla_regime=mla_regime)
+    return KernelDuel(gqa_s=gqa_s, mla_s=mla_s, gqa_regime=gqa_regime, mla_regime=mla_regime)
 
 
 @functools.lru_cache(maxsize=CELLS)

@@ -13,9 +13,9 @@ Of 320 further ones, of two to five layers each, one was 1.1 % above and the oth
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from suite.configuration.files import in_phase, read_choice
 from suite.theory.layers.decoder_shape import DecoderShape, decoder_shape
@@ -26,13 +26,19 @@ MOST_APART = 0.01
 """The largest share by which it misses a projection's peak."""
 BF16, MIXED, FLOAT32 = PRECISIONS = "bf16", "mixed", "float32"
 COMPUTED_BYTES = {BF16: 2, MIXED: 2, FLOAT32: 4}
+"""Bytes of an element that is computed with; a mixed recipe trains in float32 beside it."""
 TRAINED_BYTES = {BF16: 2, MIXED: 4, FLOAT32: 4}
+"""Bytes of an element of trained weights, their gradients and moments."""
 MOMENTS = 2
-POLICY, CRITIC, REFERENCE, NOBODY = "policy", "critic", "reference", "shared"
-PARAMETERS, GRADIENTS, OPTIMISER, ACTIVATIONS, LOGITS = "parameters", "gradients", "optimiser", "activations", "logits"
-KV_CACHE, EXPERIENCE, GATHERED, OTHER = "kv_cache", "experience", "gathered", "other"
-DIVIDED = (PARAMETERS, GRADIENTS, OPTIMISER)
-ROLLOUT, SCORE, UPDATE = PHASES = ("rollout", "score", "update")
+POLICY, CRITIC, REFERENCE = OWNERS = "policy", "critic", "reference"
+NOBODY, OTHER = "shared", "other"
+"""An owner and a kind for what nothing says."""
+PARAMETERS, GRADIENTS, OPTIMISER = DIVIDED = "parameters", "gradients", "optimiser"
+"""Kinds that devices divide among them."""
+ACTIVATIONS, LOGITS, KV_CACHE, EXPERIENCE, GATHERED = UNDIVIDED = (
+    *("activations", "logits", "kv_cache", "experience", "gathered"),
+)
+ROLLOUT, SCORE, UPDATE = PHASES = "rollout", "score", "update"
 Held = dict[tuple[str, str], float]
 """Bytes by owner and kind."""
 
@@ -46,7 +52,8 @@ class ModelSizes:
     inner: int
     """Width of the MLP."""
     vocabulary: int
-    tied: bool
+    tied: int
+    """1 where the head is the embeddings."""
     block: int
     """Parameters of a block."""
     queries: int
@@ -73,12 +80,12 @@ class ModelSizes:
 
     @property
     def parameters(self) -> int:
-        return self.trunk + (0 if self.tied else self.table)
+        return self.trunk + (1 - self.tied) * self.table
 
     @property
-    def unit(self) -> int:
-        """The largest unit that a device gathers whole."""
-        return max(self.block, self.table)
+    def is_deep(self) -> int:
+        """1 where another block stands below the last one."""
+        return int(self.layers > 1)
 
 
 def model_sizes(settings: Mapping[str, Any]) -> ModelSizes:
@@ -115,7 +122,7 @@ def sizes_of(shape: DecoderShape) -> ModelSizes:
         layers=shape.num_layers,
         inner=inner,
         vocabulary=shape.vocab_size,
-        tied=shape.ties_embeddings,
+        tied=int(shape.ties_embeddings),
         block=shape.block_parameter_count,
         queries=queries,
         keys=keys,
@@ -147,23 +154,31 @@ class StepSizes:
         return self.seq_len - self.prompt_len
 
     @property
-    def micro_batches(self) -> int:
-        """Backward passes of an update that are told apart: from the second on, gradients are added up."""
-        return min(2, math.ceil(self.completions / self.shards / self.micro_batch))
+    def read_len(self) -> int:
+        """Tokens that an update reads: all but the last, which is only predicted."""
+        return self.seq_len - 1
+
+    @property
+    def adds_up(self) -> int:
+        """1 where an earlier backward pass has left gradients, to which the next one's are added; else the gradients
+        of the only pass become them."""
+        return int(math.ceil(self.completions / self.shards / self.micro_batch) > 1)
 
 
-def step_peak(sizes: StepSizes) -> tuple[str, dict[tuple[str, str], float]]:
-    """Return the phase that holds most on each device, and its bytes by owner and kind."""
-    return max(_shared_moments(sizes), key=_bytes)
+def step_peak(sizes: StepSizes) -> tuple[str, Held]:
+    """The phase that holds most on each device, and its bytes by owner and kind."""
+    return max(_shared_moments(sizes, PHASES), key=_bytes)
 
 
-def held_in(wanted: str, sizes: StepSizes) -> Held:
-    """Return the same of one phase."""
-    return max(((phase, held) for phase, held in _shared_moments(sizes) if phase == wanted), key=_bytes)[1]
+def held_in(phase: str, sizes: StepSizes) -> Held:
+    """The same of one phase."""
+    return max(_shared_moments(sizes, (phase,)), key=_bytes)[1]
 
 
-def _shared_moments(sizes: StepSizes) -> list[tuple[str, Held]]:
-    return [(phase, _divided(sizes, held)) for phase, held in _moments(sizes)]
+def _shared_moments(sizes: StepSizes, phases: Collection[str]) -> list[tuple[str, Held]]:
+    static = static_parts(sizes)
+    made = [moment for moment in moments(sizes) if moment.exists and moment.phase in phases]
+    return [(moment.phase, _divided(sizes, static | moment.held)) for moment in made]
 
 
 def _bytes(moment: tuple[str, Held]) -> float:
@@ -171,32 +186,46 @@ def _bytes(moment: tuple[str, Held]) -> float:
 
 
 def _divided(sizes: StepSizes, held: Held) -> Held:
-    """What each device holds of what one would, with the unit that it gathers."""
+    """What each device holds of what one would, with the largest unit that it gathers."""
     if sizes.shards == 1:
         return {label: size for label, size in held.items() if size}
     share = {EXPERIENCE: math.ceil(sizes.completions / sizes.shards) / sizes.completions, GATHERED: 0.0}
     share |= dict.fromkeys(DIVIDED, 1 / sizes.shards)
     parts = {label: size * share.get(label[1], 1.0) for label, size in held.items()}
-    parts[NOBODY, GATHERED] = COMPUTED_BYTES[sizes.precision] * sizes.model.unit
+    parts[NOBODY, GATHERED] = COMPUTED_BYTES[sizes.precision] * max(sizes.model.block, sizes.model.table)
     return {label: size for label, size in parts.items() if size}
 
 
-def _moments(sizes: StepSizes) -> list[tuple[str, Held]]:
-    """The moments that may be the peak, on one device."""
-    static = _static(sizes)
-    moments = [(UPDATE, {**static, **held}) for held in _updates(sizes, POLICY)]
-    if sizes.has_critic:
-        moments += [(UPDATE, {**static, **held}) for held in _updates(sizes, CRITIC)]
+class Moment(NamedTuple):
+    """A moment of a step that may be its peak, on one device."""
+
+    phase: str
+    owner: str
+    held: Held
+    """Beside `static_parts`."""
+    exists: int = 1
+    """0 where the sizes leave it out."""
+
+
+def moments(sizes: StepSizes) -> list[Moment]:
+    """The moments that may be the peak.
+
+    These and `static_parts` are sums of products, so that the page takes them as coefficients: what depends on the
+    sizes alone is a factor of 0 or 1 (`tied`, `adds_up`, `is_deep`), and branches are by what is trained and how.
+    """
     model, computed, rows = sizes.model, COMPUTED_BYTES[sizes.precision], sizes.micro_batch * sizes.completion_len
+    made = _updates(sizes, POLICY)
+    if sizes.has_critic:
+        made += _updates(sizes, CRITIC)
     if sizes.has_reference:
-        moments.append((SCORE, {**static, (REFERENCE, LOGITS): 2 * rows * model.vocabulary * computed}))
+        made.append(Moment(SCORE, REFERENCE, {(REFERENCE, LOGITS): 2 * rows * model.vocabulary * computed}))
     prompt = sizes.prompt_len * computed * (4 * model.inner + 4 * model.hidden)
     cache = model.layers * model.cached * (sizes.seq_len + sizes.prompt_len) * computed
-    moments.append((ROLLOUT, {**static, (POLICY, KV_CACHE): cache, (POLICY, ACTIVATIONS): prompt}))
-    return moments
+    made.append(Moment(ROLLOUT, POLICY, {(POLICY, KV_CACHE): cache, (POLICY, ACTIVATIONS): prompt}))
+    return made
 
 
-def _static(sizes: StepSizes) -> Held:
+def static_parts(sizes: StepSizes) -> Held:
     """What is held all the while: weights, moments, tables of angles and the experience."""
     model, computed, trained = sizes.model, COMPUTED_BYTES[sizes.precision], TRAINED_BYTES[sizes.precision]
     held: Held = {}
@@ -228,60 +257,55 @@ def _trained_counts(sizes: StepSizes) -> dict[str, int]:
     return dict.fromkeys(owners, adapters)
 
 
-def _updates(sizes: StepSizes, owner: str) -> list[Held]:
+def _updates(sizes: StepSizes, owner: str) -> list[Moment]:
     """The moments of one model's update that may hold most, beside what is held all the while."""
     model, precision, trains_all = sizes.model, sizes.precision, sizes.lora_rank is None
     trained, computed = TRAINED_BYTES[precision], COMPUTED_BYTES[precision]
-    gradients = trained * _trained_counts(sizes)[owner]
-    adds_up = sizes.micro_batches > 1
-    """An earlier pass has left gradients, to which this one's are added; else these become the gradients themselves."""
+    gradients, adds_up = trained * _trained_counts(sizes)[owner], sizes.adds_up
     casts = precision == MIXED and trains_all
     stream = trained if trains_all else computed
     """Bytes of an element of the residual stream."""
-    seen, scored = (sizes.micro_batch * tokens for tokens in (sizes.seq_len - 1, sizes.completion_len))
+    seen, scored = (sizes.micro_batch * tokens for tokens in (sizes.read_len, sizes.completion_len))
     states = scored * model.hidden
     inputs = model.layers * seen * model.hidden * stream
     tail = states * ((10 if trains_all else 6) if stream == 2 else 8)
-    table, is_policy = trained * model.table, owner == POLICY
-    made: list[Held] = []
+    is_policy, table = int(owner == POLICY), trained * model.table
+    made: list[Moment] = []
 
-    def moment(of_gradients: float, activations: float, *, logits: float = 0, gathered: float = 0) -> None:
+    def moment(
+        of_gradients: float, activations: float, logits: float = 0, gathered: float = 0, exists: int = 1
+    ) -> None:
         labels = {GRADIENTS: of_gradients, ACTIVATIONS: activations, LOGITS: logits, GATHERED: gathered}
-        made.append({(owner, kind): size for kind, size in labels.items()})
+        made.append(Moment(UPDATE, owner, {(owner, kind): size for kind, size in labels.items()}, exists))
 
-    before = gradients if adds_up else 0
+    before = gradients * adds_up
     if is_policy:
         logits = scored * model.vocabulary * (2 if precision == BF16 else 4)
         narrowed, head = (2 * states, 2 * model.table) if casts else (0, 0)
         moment(before, inputs + tail, logits=3 * logits + narrowed, gathered=head)
         if trains_all:
-            becomes = 0 if adds_up or model.tied else table
+            becomes = table * (1 - adds_up) * (1 - model.tied)
             of_head = table - becomes + head + states * (stream if casts else computed)
             moment(before + becomes, inputs + tail + of_head, logits=0 if casts else logits)
-    if trains_all:
-        meets = 2 * table if is_policy and model.tied else 0
-        moment(gradients, meets + (table if adds_up else 0) + states * computed)
-    waits = table if is_policy and model.tied and trains_all else 0
+    waits = table * model.tied * (is_policy and trains_all)
     """The head's gradient, until the embeddings' joins it."""
-    for layer in {model.layers - 1, max(0, model.layers - 2), 0}:
-        is_last = layer == model.layers - 1
-        rows = scored if is_last else seen
+    if trains_all:
+        moment(gradients, 2 * waits + table * adds_up + states * computed)
+    matrix = trained * model.inner * model.hidden
+    for layer, is_last in ((model.layers - 1, True), (model.layers - 2, False), (0, False)):
+        exists, rows = (1, scored) if is_last else (model.is_deep, seen)
         of_block = waits + _block(sizes, seen, rows) + (layer + 1) * seen * model.hidden * stream
         if is_last and sizes.micro_batch > 1:
             of_block += scored * model.outputs * computed
-        kept = gradients if adds_up else 0
-        if not adds_up and trains_all:
-            kept = trained * (model.layers - 1 - layer) * model.block + (table if is_policy and not model.tied else 0)
-        gathered = 2 * model.block if casts else 0
-        moment(kept, of_block + rows * model.inner * computed * (4 if casts else 6), gathered=gathered)
+        above = trained * (model.layers - 1 - layer) * model.block + is_policy * table * (1 - model.tied)
+        kept = before + (1 - adds_up) * trains_all * above
+        inner = rows * model.inner * computed * (4 if casts else 6)
+        moment(kept, of_block + inner, gathered=2 * model.block if casts else 0, exists=exists)
         if trains_all:
-            matrix = model.inner * model.hidden
-            if adds_up:
-                moment(kept, of_block + 4 * trained * matrix)
-            else:
-                kept += trained * matrix
-                moment(kept, of_block + 2 * trained * matrix + (2 * matrix if casts else 0))
-                moment(kept + 2 * trained * matrix, of_block + 2 * trained * matrix)
+            moment(kept, of_block + 4 * matrix, exists=exists * adds_up)
+            casting = 2 * model.inner * model.hidden if casts else 0
+            moment(kept + matrix, of_block + 2 * matrix + casting, exists=exists * (1 - adds_up))
+            moment(kept + 3 * matrix, of_block + 2 * matrix, exists=exists * (1 - adds_up))
     return made
 
 

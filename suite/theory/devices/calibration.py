@@ -17,17 +17,12 @@ part of their bound than one of a thousand, and each has a floor of its own. So 
 
 import functools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from bisect import bisect
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
 
-from suite.configuration.files import choices, read_choice
-from suite.configuration.untrusted import parse_yaml, read_bounded
-from suite.configuration.values import clipped, number_between, one_of, short_text, whole_number
-from suite.theory.devices.hardware import hardware_names, load_hardware
-from suite.theory.layers.latent_shapes import AbsorbedShape, ExpandedShape
+from suite.theory.devices.hardware import load_hardware
+from suite.theory.layers.latent_shapes import ExpandedShape
 from suite.theory.layers.roofline import Ceilings
 from suite.theory.layers.shapes import (
     GroupedShape,
@@ -56,9 +51,6 @@ LEAST_BOUND_S = 2e-6
 """The shortest bound that was fitted. Below it the two numbers miss: GQA on an H100 takes a quarter longer."""
 LEAST_PREFILL_FLOPS = 2e11
 """The least work of a prefill whose share was measured."""
-MOST_BYTES, LONGEST_TEXT = 1 << 20, 1_000
-LEAST_SHARE, MOST_ERROR, MOST_US, MOST_SIZE = 1e-6, 20.0, 1e9, 1 << 31
-"""What a file may say, so that every time that follows from it is a number. Our least share is 0.32."""
 NEAR_PEAK = 0.5
 """A family computes at a rate that says something of arithmetic if its bound's arithmetic takes this part of it."""
 
@@ -142,6 +134,10 @@ class Fit(TwoNumbers):
     of: Kernel
     largest_error: float
 
+    @property
+    def family(self) -> str:
+        return self.of.family
+
 
 @dataclass(frozen=True, kw_only=True)
 class Products(TwoNumbers):
@@ -214,17 +210,16 @@ class Calibration:
         return ceilings
 
     def has(self, *kernels: str) -> bool:
-        """Return whether decode kernels of all these names were fitted."""
+        """Decode kernels of all these names were fitted."""
         return set(kernels) <= {fit.of.kernel for fit in self.decode}
 
     def unknown(self, shape: LayerShape, forward: Pass, dtype: str) -> str | None:
-        """Return in words why nothing is expected of a kernel, which is outside what was measured; None where it is
-        inside."""
+        """In words why nothing is expected of a kernel, which is outside what was measured; None where it is inside."""
         if dtype != DTYPE or forward.cache_dtype is not None:
             return f"its calibration is of {DTYPE}, cache included"
         if forward.is_training:
             return "its calibration has no training"
-        if is_prefill(forward):
+        if forward.is_prompt:
             return self._unknown_prefill(shape, forward)
         cell = decode_cell(shape, forward)
         if cell is None:
@@ -232,97 +227,95 @@ class Calibration:
         return self._unknown_decode(cell)
 
     def expected(self, shape: LayerShape, forward: Pass, dtype: str) -> Expected | None:
-        """Return the kernel's time; None for what `unknown` gives a reason for."""
+        """The kernel's time; None for what `unknown` gives a reason for."""
         if self.unknown(shape, forward, dtype) is not None:
             return None
-        if is_prefill(forward):
-            kernel = prefill_kernel(shape)
-            assert kernel is not None
-            flops, traffic_bytes = kernel_flops(shape, forward), kernel_bytes(shape, forward)
-            # Shares of prefill are of the peak, not of the bound, which memory may set in short prompts.
-            of_peak = self.ceilings.flops_per_s * interpolated(self.prefill[kernel], forward.seq_len)
-            seconds = max(flops / of_peak, traffic_bytes / self.ceilings.bytes_per_s)
-            return Expected(seconds=seconds, low=None, high=None, family=PREFILL[kernel])
-        return self.decoded_shape(shape, forward)
+        kernel = prefill_kernel(shape)
+        if not forward.is_prompt or kernel is None:
+            return self.decoded_shape(shape, forward)
+        memory_s, arithmetic_s = self._least_s(kernel_flops(shape, forward), kernel_bytes(shape, forward))
+        # Shares of prefill are of the peak, not of the bound, which memory may set in short prompts.
+        seconds = max(arithmetic_s / interpolated(self.prefill[kernel], forward.seq_len), memory_s)
+        return Expected(seconds=seconds, low=None, high=None, family=PREFILL[kernel])
 
     def decoded_shape(self, shape: LayerShape, forward: Pass) -> Expected:
-        """Return the time of a decode kernel of which something is known, however many new tokens there are."""
+        """The time of a decode kernel of which something is known, however many new tokens there are."""
         cell = decode_cell(shape, forward)
         assert cell is not None
-        bound_s = self.ceilings.bound_s(flops=kernel_flops(shape, forward), traffic_bytes=kernel_bytes(shape, forward))
         # Many new tokens at a short context: queries and outputs, which the fits do not count, may weigh more.
-        return _at_least(bound_s, self.decoded(cell.of, **cell.work))
+        least_s = max(self._least_s(kernel_flops(shape, forward), kernel_bytes(shape, forward)))
+        return _at_least(least_s, self.decoded(cell.of, **cell.work))
 
     def expected_cell(self, cell: Cell) -> Expected | None:
-        """Return the time of a decode kernel by its sizes; None outside what was measured."""
+        """The time of a decode kernel by its sizes; None outside what was measured."""
         return None if self._unknown_decode(cell) else self.decoded(cell.of, **cell.work)
 
     def decoded(self, kernel: Kernel, *, flops: float, traffic_bytes: float) -> Expected:
-        """Return the time that the nearest family takes for so much work, no shorter than the bound."""
+        """The time that the nearest family takes for so much work, no shorter than the bound."""
         fit = self.nearest(kernel)
-        memory_s, arithmetic_s = traffic_bytes / self.ceilings.bytes_per_s, flops / self.ceilings.flops_per_s
+        memory_s, arithmetic_s = self._least_s(flops, traffic_bytes)
         memory_share, share = self.shares[fit]
-        by_memory = memory_s / memory_share
-        seconds = fit.floor_s + (by_memory if share is None else max(by_memory, arithmetic_s / share))
-        reach = math.exp(fit.p90_error)
-        found = Expected(seconds=seconds, low=seconds / reach, high=seconds * reach, family=fit.of.family)
-        return _at_least(max(memory_s, arithmetic_s), found)
+        by_memory_s, by_arithmetic_s = memory_s / memory_share, 0.0 if share is None else arithmetic_s / share
+        return _expected(fit, fit.floor_s + max(by_memory_s, by_arithmetic_s), max(memory_s, arithmetic_s))
 
     def expected_layer(
         self, shape: LayerShape, forward: Pass, dtype: str, around: LayerShape | None = None
     ) -> Expected | None:
-        """Return the whole layer's time: its kernel's, then that of the matrix products around it. None where either
-        is not known."""
+        """The whole layer's time: its kernel's, then that of the matrix products around it. None where either is not
+        known."""
         kernel = self.expected(shape, forward, dtype)
-        name = (prefill_kernel if is_prefill(forward) else decode_kernel)(shape)
+        decoding = None if forward.is_prompt else decode_kernel(shape)
         return kernel and self.with_rest(
             kernel,
-            around=name.kernel if isinstance(name, Kernel) else str(name),
+            around=decoding.kernel if decoding else str(prefill_kernel(shape)),
             rows=forward.tokens,
             flops=layer_flops(shape, forward, around) - kernel_flops(shape, forward),
             traffic_bytes=layer_bytes(shape, forward, around) - kernel_bytes(shape, forward),
         )
 
     def with_rest(self, kernel: Expected, *, around: str, rows: int, **work: float) -> Expected | None:
-        """Return a kernel's time and that of so much work of the products around one of KERNELS; None where they are
-        not known."""
+        """A kernel's time and that of so much work of the products around one of KERNELS; None where they are not
+        known."""
         rest = self.multiplied(MATRICES, DTYPE, rows=rows, count=PRODUCTS_AROUND[around], **work)
         return rest and added([kernel, rest], kernel.family)
 
-    def multiplied(self, kind: str, weights: str, *, rows: int, count: int, **work: float) -> Expected | None:
-        """Return the time of so many products of so much work in all; None for weights that nobody measured."""
+    def multiplied(
+        self, kind: str, weights: str, *, rows: int, count: int, flops: float, traffic_bytes: float
+    ) -> Expected | None:
+        """The time of so many products of so much work in all; None for weights that nobody measured."""
         fits = [fit for fit in self.products if (fit.kind, fit.weights) == (kind, weights) and fit.rows <= rows]
         if not fits:
             return None
-        fit, bound_s = max(fits, key=lambda fit: fit.rows), self.ceilings.bound_s(**work)
-        seconds, reach = count * fit.floor_s + bound_s / fit.share, math.exp(fit.p90_error)
-        return Expected(seconds=seconds, low=max(bound_s, seconds / reach), high=seconds * reach, family=fit.family)
+        fit, bound_s = max(fits, key=lambda fit: fit.rows), max(self._least_s(flops, traffic_bytes))
+        return _expected(fit, count * fit.floor_s + bound_s / fit.share, bound_s)
 
     @property
     def errors(self) -> dict[str, Fit | Products]:
         """Fits by their family, with how far each is off."""
-        return {**{fit.of.family: fit for fit in self.decode}, **{fit.family: fit for fit in self.products}}
+        return {fit.family: fit for fit in (*self.decode, *self.products)}
 
     def nearest(self, kernel: Kernel) -> Fit:
-        """Return the fit of the nearest family. There must be one of the same widths."""
+        """The fit of the nearest family. There must be one of the same widths."""
         return min(self._alike(kernel), key=lambda fit: fit.of.distance(kernel))
 
     def _alike(self, kernel: Kernel) -> list[Fit]:
         key = (kernel.kernel, kernel.qk_dim, kernel.v_dim)
         return [fit for fit in self.decode if (fit.of.kernel, fit.of.qk_dim, fit.of.v_dim) == key]
 
+    def _least_s(self, flops: float, traffic_bytes: float) -> tuple[float, float]:
+        """The least times of memory and of arithmetic."""
+        return traffic_bytes / self.ceilings.bytes_per_s, flops / self.ceilings.flops_per_s
+
     def _unknown_decode(self, cell: Cell) -> str | None:
+        name = cell.of.kernel.upper()
         if not self.has(cell.of.kernel):
-            return f"its calibration has no {cell.of.kernel.upper()} kernels"
+            return f"its calibration has no {name} kernels"
         if not self._alike(cell.of):
-            widths = f"{cell.of.qk_dim} and {cell.of.v_dim}"
-            return f"its calibration has no {cell.of.kernel.upper()} kernel with heads of widths {widths}"
+            return f"its calibration has no {name} kernel with heads of widths {cell.of.qk_dim} and {cell.of.v_dim}"
         if cell.seq_len < FEWEST_TOKENS:
             return f"its calibration begins at {FEWEST_TOKENS} tokens of context"
-        fit, work = self.nearest(cell.of), cell.work
-        memory_s = work["traffic_bytes"] / self.ceilings.bytes_per_s
-        arithmetic_s = work["flops"] / self.ceilings.flops_per_s
-        memory_share, share = self.shares[fit]
+        memory_s, arithmetic_s = self._least_s(**cell.work)
+        memory_share, share = self.shares[self.nearest(cell.of)]
         if max(memory_s, arithmetic_s) < LEAST_BOUND_S:
             return f"a kernel is shorter than any that was fitted, whose bounds begin at {LEAST_BOUND_S * 1e6:g} µs"
         if share is None and arithmetic_s / NEAR_PEAK > memory_s / memory_share:
@@ -340,58 +333,54 @@ class Calibration:
             return f"its calibration of prefill begins at {LEAST_PREFILL_FLOPS / 1e12:g} TFLOP of work"
         return None
 
-    def _parts(self, fit: Fit) -> tuple[float, float]:
-        """How long one new token's memory traffic and arithmetic take at least, of a token of context."""
-        kernel = fit.of
-        return kernel.bytes_per_token / self.ceilings.bytes_per_s, kernel.flops_per_token / self.ceilings.flops_per_s
-
     @functools.cached_property
     def shares(self) -> dict[Fit, tuple[float, float | None]]:
         """Each family's share of the bandwidth, and of the peak where that is known."""
         return {fit: (self._memory_share(fit), self._arithmetic_share(fit)) for fit in self.decode}
 
+    def _token_s(self, fit: Fit) -> tuple[float, float]:
+        """The least times of memory and of arithmetic for one new token, of a token of context."""
+        return self._least_s(fit.of.flops_per_token, fit.of.bytes_per_token)
+
     def _memory_share(self, fit: Fit) -> float:
         """A family's share of the bandwidth; of one that arithmetic limits, that of the nearest that it does not."""
-        bound = [other for other in self._alike(fit.of) if self._parts(other)[0] >= self._parts(other)[1]]
-        return min(bound, key=lambda other: other.of.distance(fit.of), default=fit).share
+        by_memory = [other for other in self._alike(fit.of) if self._token_s(other)[0] >= self._token_s(other)[1]]
+        return min(by_memory, key=lambda other: other.of.distance(fit.of), default=fit).share
 
     def _arithmetic_share(self, fit: Fit) -> float | None:
         """A family's share of the peak: its own where arithmetic limits it, else the highest that its kernel is
         known to reach."""
-        memory_s, arithmetic_s = self._parts(fit)
+        memory_s, arithmetic_s = self._token_s(fit)
         if arithmetic_s > memory_s:
             return fit.share
-        known = []
+        kernel, reached = fit.of.kernel, []
         for other in self._alike(fit.of):
-            memory_s, arithmetic_s = self._parts(other)
+            memory_s, arithmetic_s = self._token_s(other)
             if arithmetic_s >= NEAR_PEAK * memory_s:
-                known.append(other.share * arithmetic_s / max(memory_s, arithmetic_s))
-        of_prompts = self.prefill.get(fit.of.kernel, {})
-        known += [self.arithmetic[fit.of.kernel]] if fit.of.kernel in self.arithmetic else []
-        known += [of_prompts[max(of_prompts)]] if of_prompts else []
-        return max(known, default=None)
+                reached.append(other.share * arithmetic_s / max(memory_s, arithmetic_s))
+        reached += [self.arithmetic[kernel]] if kernel in self.arithmetic else []
+        of_prompts = self.prefill.get(kernel, {})
+        reached += [of_prompts[max(of_prompts)]] if of_prompts else []
+        return max(reached, default=None)
 
 
-def _at_least(bound_s: float, found: Expected) -> Expected:
-    """The expected time, no part of it shorter than the bound."""
-    low, high = (None if end is None else max(bound_s, end) for end in (found.low, found.high))
-    return replace(found, seconds=max(bound_s, found.seconds), low=low, high=high)
+def _expected(fit: Fit | Products, seconds: float, bound_s: float) -> Expected:
+    reach = math.exp(fit.p90_error)
+    return _at_least(bound_s, Expected(seconds=seconds, low=seconds / reach, high=seconds * reach, family=fit.family))
 
 
-def is_prefill(forward: Pass) -> bool:
-    """Return whether a pass is over a whole prompt."""
-    return forward.query_len == forward.seq_len > 1
+def _at_least(bound_s: float, time: Expected) -> Expected:
+    """A time, no part of which is shorter than the bound."""
+    low, high = (None if end is None else max(bound_s, end) for end in (time.low, time.high))
+    return replace(time, seconds=max(bound_s, time.seconds), low=low, high=high)
 
 
 def decode_kernel(shape: LayerShape) -> Kernel | None:
     """Return the sizes of a decode kernel that calibrations may have; None of another."""
-    widths = {"qk_dim": shape.qk_dim, "v_dim": shape.v_dim}
-    # Not their subclasses, which read or compute something else.
-    if type(shape) is GroupedShape:
-        return Kernel(kernel=GQA, heads=shape.num_heads, kv_heads=shape.kv_heads, **widths)
-    if type(shape) is AbsorbedShape:
-        return Kernel(kernel=MLA, heads=shape.num_heads, kv_heads=1, **widths)
-    return None
+    if not shape.is_plain:
+        return None
+    kernel, groups = (GQA, shape.kv_heads) if isinstance(shape, GroupedShape) else (MLA, 1)
+    return Kernel(kernel=kernel, heads=shape.num_heads, kv_heads=groups, qk_dim=shape.qk_dim, v_dim=shape.v_dim)
 
 
 def decode_cell(shape: LayerShape, forward: Pass) -> Cell | None:
@@ -404,162 +393,23 @@ def decode_cell(shape: LayerShape, forward: Pass) -> Cell | None:
 
 def prefill_kernel(shape: LayerShape) -> str | None:
     """Return the name of a prefill kernel that calibrations may have; None of another."""
-    if type(shape) is GroupedShape:
+    if isinstance(shape, GroupedShape) and shape.is_plain:
         return GQA
     return EXPANDED if isinstance(shape, ExpandedShape) else None
 
 
 def interpolated(shares: Mapping[int, float], tokens: int) -> float:
-    """Return a share between two lengths, straight over the length's logarithm; beyond the longest its own."""
+    """A share between two lengths, straight over the length's logarithm; beyond the longest its own."""
     lengths = sorted(shares)
-    if tokens >= lengths[-1]:
+    at = bisect(lengths, tokens)
+    if at == len(lengths):
         return shares[lengths[-1]]
-    above = next(length for length in lengths if length > tokens)
-    below = max(length for length in lengths if length <= tokens)
+    below, above = lengths[at - 1], lengths[at]
     part = math.log(tokens / below) / math.log(above / below)
     return shares[below] + part * (shares[above] - shares[below])
 
 
-_in_force: dict[str, Calibration] = {}
-"""Calibrations of a user's own, by device, in place of those of conf/calibration."""
-
-
-@contextmanager
-def calibrated_by(file: Path | None) -> Iterator[None]:
-    """Use a file of `suite calibrate` instead of conf/calibration for its device meanwhile; None changes nothing."""
-    own = None if file is None else read_calibration(file)
-    before = dict(_in_force)
-    if own is not None:
-        _in_force[own.name] = own
-    try:
-        yield
-    finally:
-        _in_force.clear()
-        _in_force.update(before)
-
-
-def load_calibration(name: str) -> Calibration | None:
-    """Return a device's calibration by the name of conf/hardware; None where there is none."""
-    return _in_force.get(name) or (_packaged(name) if name in choices("calibration") else None)
-
-
-@functools.cache
-def _packaged(name: str) -> Calibration:
-    return calibration_from(read_choice("calibration", name))
-
-
-def known_calibrations() -> list[Calibration]:
-    """Return those of all devices."""
-    return [found for name in hardware_names() if (found := load_calibration(name))]
-
-
-def read_calibration(file: Path) -> Calibration:
-    """Read a file that `suite calibrate` wrote. Raises ValueError, in one sentence, for what is none."""
-    try:
-        return calibration_from(parse_yaml(read_bounded(file, MOST_BYTES, may_be_link=True)))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ValueError(f"calibration must be a file of suite calibrate; got {str(file)!r} ({reason})") from error
-
-
-def calibration_from(content: Any) -> Calibration:
-    """Return a calibration from the contents of its file, which may be anybody's. Raises ValueError."""
-    if not isinstance(content, dict):
-        raise ValueError(f"it must hold name, source, made and decode; got {clipped(content)}")
-    fits = [
-        Fit(of=_kernel(row), largest_error=number_between(row, "largest_error", 0, MOST_ERROR), **_two_numbers(row))
-        for row in _rows(content, "decode")
-    ]
-    name = short_text(content, "name", longest=LONGEST_TEXT)
-    if name not in hardware_names() or load_hardware(name).ceilings(DTYPE) is None:
-        raise ValueError(f"name must be a device of conf/hardware with a {DTYPE} peak; got {clipped(name)}")
-    if not fits:
-        raise ValueError("decode must have a row at least; got none")
-    if len({fit.of for fit in fits}) < len(fits):
-        raise ValueError("decode must have one row for each kernel and its sizes; got two of one")
-    products = _rows(content, "products")
-    if "products" not in content and name in choices("calibration"):  # `suite calibrate` has no records of them to fit
-        products = read_choice("calibration", name).get("products", [])
-    return Calibration(
-        name=name,
-        source=short_text(content, "source", longest=LONGEST_TEXT),
-        made=short_text(content, "made", longest=LONGEST_TEXT),
-        decode=fits,
-        prefill={one_of(row, "kernel", PREFILL): _shares(row, "shares", int) for row in _rows(content, "prefill")},
-        arithmetic=_shares(content, "arithmetic", str),
-        speedups=[
-            Speedup(
-                **{size: _size(row, size) for size in ("heads", "kv_heads", "cells")},
-                tokens=_range(row, "tokens"),
-                speedup=number_between(row, "speedup", LEAST_SHARE, 1 / LEAST_SHARE),
-            )
-            for row in _rows(content, "speedups")
-        ],
-        measured=[
-            Cell(
-                of=_kernel(row),
-                batch=_size(row, "batch"),
-                seq_len=_size(row, "seq_len"),
-                time_s=number_between(row, "best_us", LEAST_SHARE, MOST_US) * 1e-6,
-                by=short_text(row, "by", longest=LONGEST_TEXT),
-            )
-            for row in _rows(content, "measured")
-        ],
-        products=[
-            Products(
-                kind=one_of(row, "kind", (MATRICES, EXPERTS)),
-                weights=short_text(row, "weights", longest=LONGEST_TEXT),
-                rows=_size(row, "rows"),
-                **_two_numbers(row),
-            )
-            for row in products
-        ],
-    )
-
-
-def _rows(content: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    rows = content.get(name, [])
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ValueError(f"{name} must be a list of rows with names and values; got {clipped(rows)}")
-    return rows
-
-
-def _kernel(row: Mapping[str, Any]) -> Kernel:
-    kernel = one_of(row, "kernel", (GQA, MLA))
-    sizes = {**dict(zip(("qk_dim", "v_dim"), WIDTHS[kernel], strict=True)), **row}
-    return Kernel(kernel=kernel, **{name: _size(sizes, name) for name in ("heads", "kv_heads", "qk_dim", "v_dim")})
-
-
-def _two_numbers(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "share": number_between(row, "share", LEAST_SHARE, 1),
-        "floor_s": number_between(row, "floor_us", 0, MOST_US) * 1e-6,
-        **{name: number_between(row, name, 0, MOST_ERROR) for name in ("median_error", "p90_error")},
-        "cells": whole_number(row, "cells", at_least=0, at_most=MOST_SIZE),
-    }
-
-
-def _size(row: Mapping[str, Any], name: str) -> int:
-    return whole_number(row, name, at_least=1, at_most=MOST_SIZE)
-
-
-def _range(row: Mapping[str, Any], name: str) -> tuple[int, int]:
-    ends = row.get(name)
-    if not isinstance(ends, list) or len(ends) != 2:
-        raise ValueError(f"{name} must be a first and a last number; got {clipped(ends)}")
-    return _size({name: ends[0]}, name), _size({name: ends[1]}, name)
-
-
-def _shares(row: Mapping[str, Any], name: str, of: type) -> dict[Any, float]:
-    """Shares by length of the prompt, or by kernel."""
-    shares = row.get(name, {})
-    is_known = isinstance(shares, dict) and all(type(key) is of for key in shares)
-    if not is_known or not all(of is str or 1 <= key <= MOST_SIZE for key in shares):
-        raise ValueError(f"{name} must hold shares by {'tokens' if of is int else 'kernel'}; got {clipped(shares)}")
-    return {key: number_between(shares, key, LEAST_SHARE, 1, where=f"{name}.") for key in shares}
-
-
 def relative_errors(cells: Sequence[tuple[Calibration, Cell]]) -> list[float]:
-    """Return |expected / measured - 1| of the cells of which something is expected, sorted."""
-    found = [(calibration.expected_cell(cell), cell) for calibration, cell in cells]
-    return sorted(abs(expected.seconds / cell.time_s - 1) for expected, cell in found if expected is not None)
+    """|expected / measured - 1| of the cells of which something is expected, sorted."""
+    times = [(calibration.expected_cell(cell), cell.time_s) for calibration, cell in cells]
+    return sorted(abs(expected.seconds / time_s - 1) for expected, time_s in times if expected is not None)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from suite.configuration.values import one_of
-from suite.theory.devices.calibration import Expected, load_calibration, read_calibration
+from suite.theory.devices.calibration import Expected
+from suite.theory.devices.calibration_file import load_calibration, read_calibration
 from suite.theory.devices.hardware import hardware_from, hardware_names, load_hardware
 from suite.theory.layers.attention_plan import AttentionPlan
 from suite.theory.layers.parallel import WAYS

@@ -8,7 +8,7 @@ from suite.configuration.values import one_of, positive_number, whole_number
 from suite.theory.layers.attention_plan import laid_over
 from suite.theory.layers.geometry import geometry_from
 from suite.theory.layers.latent_shapes import AbsorbedShape
-from suite.theory.layers.shapes import GroupedShape, LayerShape, Pass, WindowShape
+from suite.theory.layers.shapes import GroupedShape, LayerShape, Pass
 
 NORM_EPS = 1e-6
 
@@ -77,7 +77,7 @@ def decoder_shape(
     step = Pass(batch=1, query_len=1, seq_len=1, element_bytes=1, is_training=True)
     if (refusal := layer.refusal(step)) is not None:
         raise ValueError(f"a language model trains its attention: {refusal}")
-    if isinstance(layer, WindowShape):
+    if layer.window is not None:
         raise ValueError(
             "attention must be a variant that sees whole contexts where a language model is built; got attention=window"
         )

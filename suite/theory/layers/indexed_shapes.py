@@ -8,13 +8,13 @@ Symbols beside those of latent_shapes.py: H_i index heads of width d_i; one inde
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from suite.configuration.values import whole_number
 from suite.theory.layers.geometry import Geometry
 from suite.theory.layers.latent_shapes import AbsorbedShape, absorbed_shape
-from suite.theory.layers.shapes import Pass, Rows, Work
+from suite.theory.layers.shapes import Indexer, Pass, Rows, Scan, Work
 
 DEEPSEEK_V3_2 = {"top_k": 2048, "index_heads": 64, "index_head_dim": 128}
 """DeepSeek-V3.2-Exp, config_671B_v3.2.json; transformers 5.24, DeepseekV32Config."""
@@ -38,7 +38,7 @@ class IndexedShape(AbsorbedShape):
     def refusal(self, forward: Pass) -> str | None:
         """Refuse training and whole prompts, and new tokens of which the first sees fewer keys than another attends
         to."""
-        if forward.is_training or (forward.query_len == forward.seq_len and forward.query_len > 1):
+        if forward.is_training or forward.is_prompt:
             return "the indexer chooses tokens for new ones behind a context: this variant decodes only (phase=decode)"
         seen = forward.seq_len - forward.query_len + 1
         if forward.query_len > 1 and seen < self.top_k:
@@ -49,55 +49,44 @@ class IndexedShape(AbsorbedShape):
         return None
 
     def chosen(self, forward: Pass) -> int:
-        """Return how many tokens the last new one attends to."""
+        """How many tokens the last new one attends to."""
         return min(forward.seq_len, self.top_k)
 
-    def pairs(self, forward: Pass) -> int:
-        """Return the query-key pairs of one head and one sequence among chosen tokens, as many as a window has."""
-        return forward.pairs_within(self.top_k)
-
     @property
-    def index_rows(self) -> Rows:
-        return Rows(width=self.index_head_dim)
+    def _own_indexer(self) -> Indexer:
+        return Indexer(heads=self.index_heads, head_dim=self.index_head_dim, top_k=self.top_k)
 
     @property
     def cache_rows(self) -> Sequence[Rows]:
-        return (*self.latent_rows, self.index_rows)
+        return (*self.latent_rows, *self._own_indexer.cache_rows)
+
+    def scans(self, forward: Pass) -> Sequence[Scan]:
+        """No row of a sequence is read twice while others are left."""
+        (own,) = super().scans(forward)
+        return (replace(own, picks=self.top_k),)
+
+    def _choice_bytes(self, forward: Pass) -> int:
+        """The numbers of the chosen tokens."""
+        return forward.batch * self.scans(forward)[0].pairs(forward) * CHOICE_BYTES
 
     def attended_bytes(self, forward: Pass) -> int:
-        """Count the rows of the latent that are chosen, no row of a sequence twice while others are left, and their
-        numbers."""
-        pairs = self.pairs(forward)
-        row = sum(rows.bytes(forward) for rows in self.latent_rows)
-        return forward.batch * (min(pairs, forward.seq_len) * row + pairs * CHOICE_BYTES)
-
-    def moved_bytes(self, forward: Pass) -> int:
-        """Count what the kernel reads: nothing is prepared for it."""
-        return self.attended_bytes(forward)
+        return super().attended_bytes(forward) + self._choice_bytes(forward)
 
     def before_kernel(self, forward: Pass) -> Mapping[str, Work]:
-        """Return the indexer's work: a product with every visible index key and a weighted sum over index heads. The
-        choice itself multiplies nothing; its result is written."""
-        multiply_adds = forward.batch * forward.pairs * self.index_heads * (self.index_head_dim + 1)
-        keys = forward.batch * forward.seq_len * self.index_rows.bytes(forward)
-        queries = forward.tokens * self.index_heads * (self.index_head_dim + 1) * forward.element_bytes
-        choices = forward.batch * self.pairs(forward) * CHOICE_BYTES
-        return {INDEXER: Work(flops=2 * multiply_adds, traffic_bytes=keys + queries + choices)}
+        """The indexer's work: a product with every visible index key and a weighted sum over index heads. The choice
+        itself multiplies nothing; its result is written."""
+        (scan,) = self._own_indexer.scans
+        return {
+            INDEXER: replace(scan, v_dim=1).work(forward) + Work(flops=0, traffic_bytes=self._choice_bytes(forward))
+        }
 
     @property
-    def _index_weights(self) -> int:
-        query_in = self.q_lora_rank or self.hidden_size
-        return self.index_heads * (query_in * self.index_head_dim + self.hidden_size) + (
-            self.hidden_size * self.index_head_dim
-        )
+    def matrix_parameters(self) -> int:
+        return super().matrix_parameters + self._own_indexer.matrix_parameters(self.hidden_size, self.q_lora_rank)
 
     @property
-    def parameter_count(self) -> int:
-        norm = 2 * self.index_head_dim  # a LayerNorm's gain and bias
-        return super().parameter_count + self._index_weights + norm
-
-    def projection_flops(self, forward: Pass) -> int:
-        return super().projection_flops(forward) + 2 * forward.tokens * self._index_weights
+    def vector_parameters(self) -> int:
+        return super().vector_parameters + self._own_indexer.vector_parameters
 
     def describe(self) -> str:
         indexer = f"indexer of {self.index_heads} heads of width {self.index_head_dim}"

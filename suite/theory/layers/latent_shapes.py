@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from suite.configuration.values import one_of, whole_number
 from suite.theory.layers.geometry import Geometry
-from suite.theory.layers.shapes import LayerShape, Pass, Rows, rank_share
+from suite.theory.layers.shapes import LayerShape, Pass, Rows, Work, cache_bytes, rank_share
 
 EXPANDED = "expanded keys and values"
 
@@ -67,13 +67,29 @@ class LatentShape(LayerShape):
     def latent_rows(self) -> Sequence[Rows]:
         return (
             Rows(width=self.latent_dim, count=self.latent_heads),
-            Rows(width=self.qk_rope_head_dim, count=self.rotary_copies, is_rotary=True),
+            Rows(width=self.qk_rope_head_dim, count=self.rotary_copies, is_wide=True),
         )
 
     @property
-    def expanded_elements(self) -> int:
+    def _expanded_rows(self) -> Sequence[Rows]:
         """Keys and values of all heads of one token, written out."""
-        return self.num_heads * (self.qk_head_dim + self.v_head_dim)
+        return (
+            Rows(width=self.qk_nope_head_dim, count=self.num_heads),
+            Rows(width=self.qk_rope_head_dim, count=self.num_heads, is_wide=True),
+            Rows(width=self.v_head_dim, count=self.num_heads),
+        )
+
+    @property
+    def _output_width(self) -> int:
+        return self.v_head_dim
+
+    @property
+    def mha_elements(self) -> int:
+        return 2 * self.num_heads * self.v_head_dim
+
+    @property
+    def _query_rank(self) -> int | None:
+        return self.q_lora_rank
 
     @property
     def _query_weights(self) -> int:
@@ -93,12 +109,13 @@ class LatentShape(LayerShape):
         return self._query_weights + latent + self.num_heads * self.v_head_dim * self.hidden_size
 
     @property
-    def parameter_count(self) -> int:
-        norms = (self.kv_lora_rank if self.latent_norm else 0) + (self.q_lora_rank or 0)
-        return self._plain_weights + self._up_weights + norms
+    def matrix_parameters(self) -> int:
+        return self._plain_weights + self._up_weights + self.gate_and_indexer_parameters
 
-    def projection_flops(self, forward: Pass) -> int:
-        return 2 * forward.tokens * (self._plain_weights + self._up_weights)
+    @property
+    def vector_parameters(self) -> int:
+        norms = (self.kv_lora_rank if self.latent_norm else 0) + (self.q_lora_rank or 0)
+        return norms + super().vector_parameters
 
     def describe(self) -> str:
         lora = f"query rank {self.q_lora_rank}" if self.q_lora_rank else "no query rank"
@@ -117,10 +134,19 @@ class LatentShape(LayerShape):
 
 @dataclass(frozen=True, kw_only=True)
 class AbsorbedShape(LatentShape):
-    """The latent is cached, and attention runs in its space as if there were one wide key-value head."""
+    """The latent is cached, and attention runs in its space as if there were one wide key-value head.
 
+    As a layer of a model it is MLA as deployed, so that `kernel` expands a whole prompt, where nothing bounds what a
+    query sees.
+    """
+
+    kind = "latent"
     mode = "absorbed"
     computes = trains = "absorbed into the query and the output, attention on the latent itself"
+
+    @property
+    def is_plain(self) -> bool:
+        return type(self) is AbsorbedShape and self.window is None and self.indexer is None
 
     @property
     def qk_dim(self) -> int:
@@ -131,8 +157,15 @@ class AbsorbedShape(LatentShape):
         return self.latent_dim
 
     @property
-    def cache_rows(self) -> Sequence[Rows]:
+    def rows(self) -> Sequence[Rows]:
         return self.latent_rows
+
+    def kernel(self, forward: Pass) -> Work:
+        if not (forward.is_prompt and self.is_plain):
+            return super().kernel(forward)
+        expanded = ExpandedOnceShape(**vars(self))
+        written = expanded.moved_bytes(forward) - expanded.attended_bytes(forward)
+        return expanded.kernel(forward) + Work(flops=0, traffic_bytes=written)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,12 +185,8 @@ class ExpandedShape(LatentShape):
         return self.v_head_dim
 
     @property
-    def cache_rows(self) -> Sequence[Rows]:
-        return (
-            Rows(width=self.qk_nope_head_dim, count=self.num_heads),
-            Rows(width=self.qk_rope_head_dim, count=self.num_heads, is_rotary=True),
-            Rows(width=self.v_head_dim, count=self.num_heads),
-        )
+    def rows(self) -> Sequence[Rows]:
+        return self._expanded_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,13 +202,8 @@ class ExpandedOnceShape(ExpandedShape):
     def cache_rows(self) -> Sequence[Rows]:
         return self.latent_rows
 
-    def kernel_bytes_per_token(self, forward: Pass) -> int:
-        return self.expanded_elements * forward.element_bytes
-
-    def layer_bytes_per_token(self, forward: Pass) -> int:
-        """Count the kernel's reads and, in a prefill, the latent written beside them."""
-        kept = 0 if forward.is_training else self.cache_bytes_per_token(forward)
-        return self.kernel_bytes_per_token(forward) + kept
+    def reads_cache(self, forward: Pass) -> bool:
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,10 +213,10 @@ class ReexpandedShape(ExpandedOnceShape):
     mode = "latent"
     computes = "keys and values expanded again at every step"
 
-    def layer_bytes_per_token(self, forward: Pass) -> int:
-        """Count the latent read, the heads' own keys and values written and read again."""
+    def moved_bytes(self, forward: Pass) -> int:
+        """The latent read, and the heads' own keys and values written and read again."""
         expanded = 2 * self.num_heads * (self.qk_nope_head_dim + self.v_head_dim) * forward.element_bytes
-        return self.cache_bytes_per_token(forward) + expanded
+        return cache_bytes(self, forward) + forward.batch * forward.seq_len * expanded
 
     def projection_flops(self, forward: Pass) -> int:
         expanded = forward.batch * forward.seq_len * self._up_weights

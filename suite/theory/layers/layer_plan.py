@@ -8,30 +8,18 @@ A geometry says its layers under `layers` (conf/geometry/README.md). Without the
 attention as it has.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from suite.configuration.files import read_choice
 from suite.configuration.values import one_of, whole_number
-from suite.theory.layers.geometry import geometry_from
-from suite.theory.layers.indexer import Indexer
-from suite.theory.layers.latent_shapes import LATENT_SIZES
-from suite.theory.layers.layer_kinds import (
-    CompressedLayers,
-    FullLayers,
-    LatentLayers,
-    LayerKind,
-    MlpLayers,
-    SharedLayers,
-    StateLayers,
-    WindowLayers,
-)
-from suite.theory.layers.layer_work import SERVED_BYTES
-from suite.theory.layers.shapes import NO_WORK, Pass, Work
+from suite.theory.layers.geometry import Geometry, geometry_from
+from suite.theory.layers.latent_shapes import LATENT_SIZES, absorbed_shape
+from suite.theory.layers.model_layers import CELLS, CompressedLayer, MlpLayer, StateLayer
+from suite.theory.layers.shapes import NO_WORK, SERVED_BYTES, GroupedShape, Indexer, Layer, LayerShape, Pass, Work
 
 KINDS = ("full", "window", "latent", "compressed", "shared", "state", "mlp")
-CELLS = ("gated_delta", "kda", "mamba2")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +27,16 @@ class LayerPlan:
     """All layers of a model, over which cache and work are sums."""
 
     name: str
-    layers: tuple[LayerKind, ...]
+    layers: tuple[Layer, ...]
+
+    @property
+    def matrix_parameters(self) -> int:
+        return sum(layer.count * layer.matrix_parameters for layer in self.layers)
+
+    @property
+    def parameter_count(self) -> int:
+        """Parameters of all layers but for their MLPs and the norms before them."""
+        return sum(layer.count * layer.parameter_count for layer in self.layers)
 
     @property
     def growth_bytes(self) -> float:
@@ -59,10 +56,10 @@ class LayerPlan:
     def fixed_bytes(self) -> int:
         """Bytes that do not grow: states, full windows, and rows that wait to be compressed."""
         capped = sum(
-            layer.count * kept.bytes_at(kept.at_most)
+            layer.count * rows.bytes_at(rows.at_most)
             for layer in self.layers
-            for kept in layer.kept
-            if kept.at_most is not None
+            for rows in layer.cache_rows
+            if rows.at_most is not None
         )
         return self.state_bytes + capped
 
@@ -84,17 +81,16 @@ class LayerPlan:
 
     @property
     def is_uniform(self) -> bool:
-        """True if all layers are plain attention with the same weights, as those of this suite's decoder are."""
+        """All layers are plain attention with the same weights, as those of this suite's decoder are."""
         plain = all(
-            isinstance(layer, FullLayers | LatentLayers) and not layer.indexer and not layer.output_gate
-            for layer in self.layers
+            isinstance(layer, LayerShape) and not layer.indexer and not layer.output_gate for layer in self.layers
         )
         return plain and len({layer.matrix_parameters for layer in self.layers}) == 1
 
     @property
     def growth_elements_per_layer(self) -> float:
         """Elements that a token adds, averaged over the layers that mix tokens."""
-        mixing = sum(layer.count for layer in self.layers if not isinstance(layer, MlpLayers))
+        mixing = sum(layer.count for layer in self.layers if not isinstance(layer, MlpLayer))
         return self.growth_bytes / SERVED_BYTES / mixing
 
     @property
@@ -103,15 +99,12 @@ class LayerPlan:
         return SERVED_BYTES * sum(layer.count * layer.mha_elements for layer in self.layers)
 
     def kernel(self, forward: Pass) -> Work:
-        """Return the work between the projections, over all layers."""
-        return self._sum(lambda layer: layer.kernel(forward))
+        """The work between the projections, over all layers."""
+        return sum((layer.kernel(forward) * layer.count for layer in self.layers), NO_WORK)
 
     def attention(self, forward: Pass) -> Work:
-        """Return the same with the projections: all but MLPs, embeddings and norms."""
-        return self._sum(lambda layer: layer.layer(forward))
-
-    def _sum(self, of: Callable[[LayerKind], Work]) -> Work:
-        return sum((of(layer) * layer.count for layer in self.layers), NO_WORK)
+        """The same with the projections: all but MLPs, embeddings and norms."""
+        return sum((layer.layer(forward) * layer.count for layer in self.layers), NO_WORK)
 
 
 def load_plan(name: str) -> LayerPlan:
@@ -125,19 +118,14 @@ def plan_from(settings: Mapping[str, Any], where: str = "geometry.") -> LayerPla
     A layer's sizes are the geometry's own where it does not say others. Raises ValueError for wrong ones.
     """
     geometry = geometry_from(settings, where)
-    kind = "latent" if geometry.is_latent else "full"
-    listed = settings.get("layers") or [{"kind": kind, "count": geometry.num_layers}]
+    own_kind = "latent" if geometry.is_latent else "full"
     layers = []
-    for place, entry in enumerate(listed):
+    for place, entry in enumerate(settings.get("layers") or [{"kind": own_kind, "count": geometry.num_layers}]):
         inside = f"{where}layers[{place}]."
         kind = one_of({"kind": None, **entry}, "kind", KINDS, where=inside)
-        sizes = {name: value for name, value in entry.items() if name not in ("kind", "count")}
-        shared: dict[str, Any] = {
-            "count": whole_number(entry, "count", at_least=1, where=inside),
-            "hidden_size": geometry.hidden_size,
-        }
+        count = whole_number(entry, "count", at_least=1, where=inside)
         try:
-            layers.append(BUILDERS[kind](settings, sizes, shared))
+            layers.append(replace(_layer(kind, settings, geometry, dict(entry)), count=count))
         except (KeyError, TypeError) as error:
             raise ValueError(f"{inside.rstrip('.')} does not fit a layer of kind {kind} ({error})") from error
     counted = sum(layer.count for layer in layers)
@@ -146,74 +134,37 @@ def plan_from(settings: Mapping[str, Any], where: str = "geometry.") -> LayerPla
     return LayerPlan(name=geometry.name, layers=tuple(layers))
 
 
-def _common(settings: Mapping[str, Any], sizes: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """Take the named extras from a layer's sizes, else from the geometry."""
-    return {name: sizes.pop(name, settings.get(name)) for name in names if name in sizes or settings.get(name)}
-
-
-def _indexer(sizes: dict[str, Any]) -> Indexer | None:
-    given = sizes.pop("indexer", None)
-    return None if given is None else Indexer(**given)
-
-
-def _full(settings: Mapping[str, Any], sizes: dict[str, Any], shared: dict[str, Any]) -> LayerKind:
-    return FullLayers(**_grouped(settings, sizes), **shared)
-
-
-def _grouped(settings: Mapping[str, Any], sizes: dict[str, Any]) -> dict[str, Any]:
-    """The sizes of layers with key-value heads."""
-    head_dim = sizes.pop("head_dim", settings.get("head_dim"))
-    heads = sizes.pop("num_heads", settings["num_heads"])
-    return {
-        "num_heads": heads,
-        "num_kv_heads": sizes.pop("num_kv_heads", settings.get("num_kv_heads")) or heads,
-        "head_dim": head_dim,
-        "v_head_dim": sizes.pop("v_head_dim", head_dim),
-        "indexer": _indexer(sizes),
-        **_common(settings, sizes, ("qk_norm", "qkv_bias", "o_bias", "sinks", "output_gate")),
-        **sizes,
-    }
-
-
-def _window(settings: Mapping[str, Any], sizes: dict[str, Any], shared: dict[str, Any]) -> LayerKind:
-    return WindowLayers(**_grouped(settings, sizes), **shared)
-
-
-def _shared(settings: Mapping[str, Any], sizes: dict[str, Any], shared: dict[str, Any]) -> LayerKind:
-    return SharedLayers(**_grouped(settings, sizes), **shared)
-
-
-def _latent(settings: Mapping[str, Any], sizes: dict[str, Any], shared: dict[str, Any]) -> LayerKind:
-    own = {name: sizes.pop(name) for name in ("num_heads", *LATENT_SIZES) if name in sizes}
-    return LatentLayers(
-        geometry=geometry_from({**settings, **own, "attention": "mla", "num_kv_heads": None}),
-        indexer=_indexer(sizes),
-        **_common(settings, sizes, ("sinks", "output_gate")),
-        **sizes,
-        **shared,
+def _layer(kind: str, settings: Mapping[str, Any], geometry: Geometry, entry: dict[str, Any]) -> Layer:
+    """A layer of the sizes that its entry in `layers` says, else the geometry's. Raises KeyError or TypeError for sizes
+    that its kind does not have."""
+    del entry["kind"], entry["count"]
+    if (indexer := entry.pop("indexer", None)) is not None:
+        entry["indexer"] = Indexer(**indexer)
+    if kind == "mlp":
+        return MlpLayer(hidden_size=geometry.hidden_size, **entry)
+    if kind == "state":
+        one_of(entry, "cell", CELLS, where="a state layer's ")
+        return StateLayer(hidden_size=geometry.hidden_size, **entry)
+    if kind == "compressed":
+        own = {name: entry.pop(name, settings.get(name)) for name in ("num_heads", "head_dim", "q_lora_rank")}
+        return CompressedLayer(hidden_size=geometry.hidden_size, **own, **entry)
+    extras = ("sinks", "output_gate") if kind == "latent" else ("sinks", "output_gate", "qk_norm", "qkv_bias", "o_bias")
+    entry = {name: settings[name] for name in extras if settings.get(name)} | entry
+    if kind == "latent":
+        own = {name: entry.pop(name) for name in ("num_heads", *LATENT_SIZES) if name in entry}
+        sizes = {**settings, **own, "attention": "mla", "num_kv_heads": None}
+        return replace(absorbed_shape(geometry_from(sizes)), **entry)
+    if kind != "shared" and (kind == "window") != ("window" in entry):
+        raise TypeError(f"{'it needs' if kind == 'window' else 'it has no'} 'window'")
+    if kind == "window":
+        entry["is_chunked"] = entry.pop("chunked", False)
+    heads = entry.pop("num_heads", settings["num_heads"])
+    return GroupedShape(
+        hidden_size=geometry.hidden_size,
+        num_heads=heads,
+        kv_heads=entry.pop("num_kv_heads", settings.get("num_kv_heads")) or heads,
+        head_dim=entry.pop("head_dim", settings.get("head_dim")),
+        value_dim=entry.pop("v_head_dim", None),
+        is_shared=kind == "shared",
+        **entry,
     )
-
-
-def _compressed(settings: Mapping[str, Any], sizes: dict[str, Any], shared: dict[str, Any]) -> LayerKind:
-    own = {name: sizes.pop(name, settings.get(name)) for name in ("num_heads", "head_dim", "q_lora_rank")}
-    return CompressedLayers(indexer=_indexer(sizes), **own, **sizes, **shared)
-
-
-def _state(settings: Mapping[str, Any], sizes: dict[str, Any], shared: dict[str, Any]) -> LayerKind:
-    one_of(sizes, "cell", CELLS, where="a state layer's ")
-    return StateLayers(**sizes, **shared)
-
-
-def _mlp(settings: Mapping[str, Any], sizes: dict[str, Any], shared: dict[str, Any]) -> LayerKind:
-    return MlpLayers(**sizes, **shared)
-
-
-BUILDERS: Mapping[str, Callable[[Mapping[str, Any], dict[str, Any], dict[str, Any]], LayerKind]] = {
-    "full": _full,
-    "window": _window,
-    "latent": _latent,
-    "compressed": _compressed,
-    "shared": _shared,
-    "state": _state,
-    "mlp": _mlp,
-}

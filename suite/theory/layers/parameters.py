@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from suite.configuration.values import one_of, whole_number
-from suite.theory.layers.layer_kinds import MlpLayers
 from suite.theory.layers.layer_plan import plan_from
+from suite.theory.layers.model_layers import MlpLayer
 
 GATED, UNGATED = 3, 2
 """Matrices of an MLP with a gate (SwiGLU) and without."""
@@ -110,15 +110,14 @@ def parameters_from(settings: Mapping[str, Any]) -> Parameters:
     plan = plan_from(settings, where)
     hidden = whole_number(settings, "hidden_size", at_least=1, where=where)
     vocab = whole_number(settings, "vocab_size", at_least=1, where=where)
-    blocks = [layer.count for layer in plan.layers if isinstance(layer, MlpLayers)]
+    blocks = [layer.count for layer in plan.layers if isinstance(layer, MlpLayer)]
     count = sum(blocks) or sum(layer.count for layer in plan.layers)
     mlps, idle, expert_layers = _mlps(settings, count, hidden, where)
     norms_per_layer = settings.get("norms_per_layer", 2)
-    attention = sum(layer.count * (layer.matrix_parameters + layer.vector_parameters) for layer in plan.layers)
     tied = one_of(settings, "tie_embeddings", (True, False), where=where)
     return Parameters(
         embeddings=vocab * hidden,
-        attention=attention,
+        attention=plan.parameter_count,
         mlps=mlps,
         norms=(norms_per_layer * sum(layer.count for layer in plan.layers) + 1) * hidden,
         head=0 if tied else vocab * hidden,

@@ -1,4 +1,4 @@
-"""Closed forms of one attention layer: its shape, and the work, traffic and cache that follow from it.
+"""The algebra of a layer: rows that it keeps, scans over them, and parameters; work, traffic and cache follow.
 
 FLOP = 2 x multiply-add. One causal convention throughout: the last query sees every key, so a pass has
 N = Sq * (2 Sk - Sq + 1) / 2 query-key pairs. A kernel that fills the whole Sq x Sk rectangle does more work than it is
@@ -8,24 +8,29 @@ A training step computes and moves three times what its forward pass does: for e
 backward pass has two, one for each factor's gradient; what was read is read again and its gradient written. A kernel
 that computes its scores again instead of storing them does more, which is counted apart.
 
-Symbols: D hidden width, H query heads, G key-value heads, d head width, Sq new tokens, Sk all tokens.
-MLA's shapes stand in latent_shapes.py.
+Every count of a layer is a sum of a part that all tensor-parallel ranks repeat, one that is shared with the query heads
+and one that is shared with the key-value heads. report/decide takes these parts as coefficients.
+
+Symbols: D hidden width, H query heads, G key-value heads, d head width, Sq new tokens, Sk all tokens, p a query's
+position counted from 1. MLA's shapes stand in latent_shapes.py, layers that only models have in model_layers.py.
 """
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 from suite.configuration.values import one_of, whole_number
 from suite.theory.layers.geometry import Geometry
 from suite.theory.layers.rope import Rope
 
 QUANTISED_DTYPES = ("fp8", "int8")
-SCALED_ELEMENTS, SCALE_BYTES, ROTARY_BYTES = 128, 4, 2
+SCALED_ELEMENTS, SCALE_BYTES = 128, 4
 """A quantised cache, by the one rule of FlashMLA's layout: a byte an element, a float32 scale for every 128 elements of
 a row, and a rotary key that stands apart stays in 16 bits (DeepSeek-V3's latent: 512 + 16 + 128 = 656 bytes)."""
+SERVED_BYTES = 2
+"""Bytes of an element of a cache that is not quantised, where a model is served."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,43 +58,76 @@ class Pass:
     @property
     def pairs(self) -> int:
         """Query-key pairs of one head and one sequence under the causal mask."""
-        return self.query_len * (2 * self.seq_len - self.query_len + 1) // 2
+        return self.pairs_seen()
 
     @property
     def is_whole(self) -> bool:
         """Every token is a new one, as in a prefill and in training."""
         return self.query_len == self.seq_len
 
-    def pairs_within(self, window: int) -> int:
-        """Return the pairs that remain where a query sees its own key and the `window` - 1 before it."""
-        behind = (self.seq_len - window, self.seq_len - self.query_len - window)
-        hidden, of_older_queries = (max(0, count) * (max(0, count) + 1) // 2 for count in behind)
-        return self.pairs - (hidden - of_older_queries)
+    @property
+    def is_prompt(self) -> bool:
+        """A prompt of several tokens; a single first one is a decode step to a kernel."""
+        return self.query_len == self.seq_len > 1
+
+    def pairs_seen(self, every: int = 1, cap: int | None = None) -> int:
+        """Query-row pairs of one head and one sequence where a row stands for `every` tokens and a query attends to at
+        most `cap` rows: the sum of min(p // every, cap) over the pass's queries."""
+
+        def uncapped(count: int) -> int:
+            blocks, rest = divmod(count, every)
+            return every * blocks * (blocks - 1) // 2 + blocks * (rest + 1)
+
+        def total(count: int) -> int:
+            if cap is None or count < cap * every:
+                return uncapped(count)
+            return uncapped(cap * every - 1) + cap * (count - cap * every + 1)
+
+        return total(self.seq_len) - total(self.seq_len - self.query_len)
+
+    def pairs_in_chunks(self, chunk: int) -> int:
+        """The same where a query sees its own chunk of the sequence alone: the sum of (p - 1) % chunk + 1."""
+
+        def total(count: int) -> int:
+            chunks, rest = divmod(count, chunk)
+            return chunks * chunk * (chunk + 1) // 2 + rest * (rest + 1) // 2
+
+        return total(self.seq_len) - total(self.seq_len - self.query_len)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """Equally wide rows that every token leaves in the cache."""
+    """Equally wide rows that every `every`-th token leaves in a cache, of the last `at_most` tokens or of all."""
 
     width: int
     count: int = 1
-    is_rotary: bool = False
-    """A rotary key that stands apart from the rest of its head."""
+    every: int = 1
+    at_most: int | None = None
+    is_wide: bool = False
+    """Stays in 16 bits in a quantised cache: a rotary key that stands apart, what waits to be compressed."""
 
     @property
     def elements(self) -> int:
         return self.count * self.width
 
-    def bytes(self, forward: Pass) -> int:
-        if forward.cache_dtype is None:
-            return self.elements * forward.element_bytes
-        if self.is_rotary:
-            return self.elements * ROTARY_BYTES
-        return self.count * quantised_bytes(self.width)
+    def row_bytes(self, element_bytes: int, cache_dtype: str | None) -> int:
+        """Bytes of what one `every`-th token leaves."""
+        if cache_dtype is None:
+            return self.elements * element_bytes
+        return self.elements * SERVED_BYTES if self.is_wide else self.count * quantised_bytes(self.width)
+
+    def growth_bytes(self, cache_dtype: str | None = None) -> float:
+        """Bytes that a token adds in the long run."""
+        return self.row_bytes(SERVED_BYTES, cache_dtype) / self.every if self.at_most is None else 0.0
+
+    def bytes_at(self, tokens: int, cache_dtype: str | None = None) -> int:
+        """Bytes that a sequence of so many tokens keeps."""
+        tokens = tokens if self.at_most is None else min(tokens, self.at_most)
+        return self.row_bytes(SERVED_BYTES, cache_dtype) * (tokens // self.every)
 
 
 def quantised_bytes(width: int) -> int:
-    """Return the bytes of a row of a quantised cache, with its scales."""
+    """Bytes of a row of a quantised cache, with its scales."""
     return width + SCALE_BYTES * math.ceil(width / SCALED_ELEMENTS)
 
 
@@ -111,24 +149,245 @@ NO_WORK = Work(flops=0, traffic_bytes=0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayerShape(ABC):
-    """The closed forms of every variant. Counts are exact; elements become bytes with the pass's dtype."""
+class Scan:
+    """Queries over rows of a context: a product with each row that a query sees and, of width `v_dim`, a weighted sum.
 
+    A query sees the last `window` tokens (in chunks: those of its own chunk), and of the rows that it sees it attends
+    to the best `picks`.
+    """
+
+    heads: int
+    qk_dim: int
+    v_dim: int
+    rows: Sequence[Rows]
+    """What one `every`-th token's row is read as."""
+    every: int = 1
+    window: int | None = None
+    picks: int | None = None
+    is_chunked: bool = False
+    reads_cache: bool = True
+    """Else rows are read as they were projected, whatever the cache's type."""
+    has_queries: bool = True
+    """False where another scan has read the same queries and writes the outputs."""
+
+    def pairs(self, forward: Pass) -> int:
+        if self.is_chunked and self.window is not None:
+            return forward.pairs_in_chunks(self.window)
+        return forward.pairs_seen(self.every, self.window if self.picks is None else self.picks)
+
+    def rows_read(self, forward: Pass) -> int:
+        """Rows of a sequence that its queries together read, where each picks its own."""
+        seen = forward.seq_len // self.every
+        if self.window is not None:
+            seen = min(seen, self.window + forward.query_len - 1)
+        return seen if self.picks is None else min(seen, self.picks * forward.query_len)
+
+    def row_bytes(self, forward: Pass) -> int:
+        """Bytes of a row: they are read once, for all queries of a sequence."""
+        dtype = forward.cache_dtype if self.reads_cache else None
+        return sum(rows.row_bytes(forward.element_bytes, dtype) for rows in self.rows)
+
+    @property
+    def pair_flops(self) -> int:
+        return 2 * self.heads * (self.qk_dim + self.v_dim)
+
+    @property
+    def token_elements(self) -> int:
+        """Elements of a new token's queries and outputs."""
+        return self.heads * (self.qk_dim + self.v_dim) if self.has_queries else 0
+
+    def flops(self, forward: Pass) -> int:
+        return forward.batch * self.pairs(forward) * self.pair_flops
+
+    def read_bytes(self, forward: Pass) -> int:
+        return forward.batch * self.rows_read(forward) * self.row_bytes(forward)
+
+    def work(self, forward: Pass) -> Work:
+        around = forward.tokens * self.token_elements * forward.element_bytes
+        return Work(flops=self.flops(forward), traffic_bytes=self.read_bytes(forward) + around)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer(ABC):
+    """`count` equal layers of a model; every quantity is one layer's."""
+
+    kind: ClassVar[str]
+    by_heads: ClassVar[Sequence[str]] = ()
+    """Fields that tensor-parallel ranks share out."""
     hidden_size: int
-    num_heads: int
-    rope: Rope
-    rule: str
-    """The rule by which the shape was laid over its geometry, for people."""
+    count: int = 1
+
+    @property
+    def matrix_parameters(self) -> int:
+        """Parameters that a token is multiplied by."""
+        return 0
+
+    @property
+    def vector_parameters(self) -> int:
+        """Norms, biases, sinks and convolutions; the norms before a layer are the model's."""
+        return 0
+
+    @property
+    def parameter_count(self) -> int:
+        return self.matrix_parameters + self.vector_parameters
+
+    @property
+    def cache_rows(self) -> Sequence[Rows]:
+        """Rows that one token leaves in the cache."""
+        return ()
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of a sequence's recurrent state."""
+        return 0
+
+    @property
+    def mha_elements(self) -> int:
+        """Elements that a token would leave if every query head had its own key and value."""
+        return 0
+
+    @property
+    def has_window(self) -> bool:
+        """A token leaves the cache again."""
+        return False
+
+    @property
+    def is_plain(self) -> bool:
+        """Attention as kernels are published and fitted: of a known layout, and over all tokens."""
+        return False
+
+    @property
+    def token_work(self) -> tuple[int, int]:
+        """FLOPs of a new token beside scans, and elements that it moves: a recurrence's."""
+        return 0, 0
+
+    def scans(self, forward: Pass) -> Sequence[Scan]:
+        """What attends in a pass."""
+        return ()
+
+    def kernel(self, forward: Pass) -> Work:
+        """The work between the projections, as a model is served."""
+        flops, elements = self.token_work
+        # A prompt starts from no state, a step reads the one before it.
+        states = forward.batch * self.state_bytes * (1 if forward.is_whole else 2)
+        moved = forward.tokens * elements * forward.element_bytes
+        own = Work(flops=forward.tokens * flops, traffic_bytes=moved + states)
+        return sum((scan.work(forward) for scan in self.scans(forward)), own)
+
+    def projection_flops(self, forward: Pass) -> int:
+        """FLOPs around the kernel in a forward pass."""
+        return 2 * forward.tokens * self.matrix_parameters
+
+    def layer(self, forward: Pass) -> Work:
+        """The work of a layer, its projections included and each of its parameters read once."""
+        parameters = self.parameter_count * forward.element_bytes
+        return self.kernel(forward) + Work(flops=self.projection_flops(forward), traffic_bytes=parameters)
+
+    def token_bytes(self, cache_dtype: str | None = None) -> float:
+        """Bytes that a token adds to the cache in the long run."""
+        return sum(rows.growth_bytes(cache_dtype) for rows in self.cache_rows)
+
+    def cache_bytes(self, tokens: int, cache_dtype: str | None = None) -> int:
+        """Bytes that a sequence keeps."""
+        return sum(rows.bytes_at(tokens, cache_dtype) for rows in self.cache_rows) + self.state_bytes
+
+    def on_rank(self, tp: int) -> Self:
+        """One tensor-parallel rank's share of the heads, with all that belongs to every head. Raises ValueError where
+        the heads do not divide."""
+        return replace(self, **{name: rank_share(getattr(self, name), tp, name) for name in self.by_heads})
+
+
+def rank_share(count: int, tp: int, name: str = "geometry.num_heads") -> int:
+    if count % tp:
+        raise ValueError(f"{name} must be a multiple of tp; got {count} and {tp}")
+    return count // tp
+
+
+@dataclass(frozen=True, kw_only=True)
+class Indexer:
+    """A small attention that only scores, and so picks the tokens that its layer attends to (DeepSeek-V3.2 and V4,
+    GLM-5, MiniMax-M3). The weighted sum over its heads' scores is left out of the work."""
+
+    heads: int
+    head_dim: int
+    top_k: int
+    """Tokens that a query picks; rows, in a compressed layer."""
+    every: int = 1
+    """Tokens of which one key is made."""
+    block: int = 1
+    """Tokens that are picked together, by their best score. Keys are kept for each token all the same."""
+    shared: bool = False
+    """It picks what the last layer's with an indexer of its own picked, and has no weights, keys or work."""
+    weighted: bool = True
+    """Heads' scores are weighted by the token and summed; else each group of heads picks its own."""
+
+    @property
+    def _keys(self) -> Rows:
+        return Rows(width=self.head_dim, every=self.every)
+
+    @property
+    def cache_rows(self) -> Sequence[Rows]:
+        """Keys, and keys and gates of the tokens whose common key is not made yet."""
+        waiting = Rows(width=2 * self.head_dim, at_most=self.every - 1, is_wide=True)
+        return () if self.shared else (self._keys, waiting) if self.every > 1 else (self._keys,)
+
+    @property
+    def scans(self) -> Sequence[Scan]:
+        scan = Scan(heads=self.heads, qk_dim=self.head_dim, v_dim=0, rows=(self._keys,), every=self.every)
+        return () if self.shared else (scan,)
+
+    def matrix_parameters(self, hidden_size: int, query_rank: int | None) -> int:
+        """Projections of queries (from their latent where there is one), of the key and of the weights, and the gate by
+        which keys are pooled."""
+        if self.shared:
+            return 0
+        queries = (query_rank or hidden_size) * self.heads * self.head_dim
+        keys = self.head_dim * (2 if self.every > 1 else 1)
+        return queries + hidden_size * (keys + (self.heads if self.weighted else 0))
+
+    @property
+    def vector_parameters(self) -> int:
+        """Gain and bias of a layer norm on the key, or a norm each on query and key; biases of pooling by place."""
+        pooling = self.every * self.head_dim if self.every > 1 else 0
+        return 0 if self.shared else 2 * self.head_dim + pooling
+
+
+ELEMENT, HEAD = "element", "head"
+"""Widths of an output gate: one number an element of the heads' outputs, or one a head."""
+ALL_HEADS = "all_heads"
+"""A norm over the queries (and keys) of all heads at once; `true` is one that every head shares."""
+ANY_ROPE = Rope(theta=1.0)
+"""Of layers whose positions nobody turns."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerShape(Layer):
+    """Attention, measured or in a model: every variant's closed forms. Counts are exact."""
+
+    by_heads = ("num_heads",)
     mode: ClassVar[str | None] = None
     """The way in which it computes, of a variant that has several."""
+    num_heads: int
+    rope: Rope = ANY_ROPE
+    rule: str = ""
+    """The rule by which the shape was laid over its geometry, for people."""
+    window: int | None = None
+    """Most keys that a query sees, its own among them."""
+    indexer: Indexer | None = None
+    sinks: bool = False
+    output_gate: str | None = None
 
     def describe_mode(self, forward: Pass) -> str | None:
-        """Return the mode in a sentence; None where there is one way only."""
+        """The mode in a sentence; None where there is one way only."""
         return self.mode
 
     def refusal(self, forward: Pass) -> str | None:
-        """Return the reason why the variant has no such pass, in a sentence; None where it has."""
+        """The reason why the variant has no such pass, in a sentence; None where it has."""
         return None
+
+    @abstractmethod
+    def describe(self) -> str:
+        """The shape in a line, with its rule."""
 
     @property
     @abstractmethod
@@ -142,72 +401,95 @@ class LayerShape(ABC):
 
     @property
     @abstractmethod
+    def rows(self) -> Sequence[Rows]:
+        """Keys and values of a token as the kernel reads them, whoever keeps them."""
+
+    @property
     def cache_rows(self) -> Sequence[Rows]:
-        """Rows that one token leaves in the cache."""
+        kept = self.rows if self.window is None else [replace(rows, at_most=self.window) for rows in self.rows]
+        return (*kept, *(self.indexer.cache_rows if self.indexer else ()))
 
     @property
     def cache_elements_per_token(self) -> int:
         return sum(rows.elements for rows in self.cache_rows)
 
     def cache_bytes_per_token(self, forward: Pass) -> int:
-        return sum(rows.bytes(forward) for rows in self.cache_rows)
-
-    def cached_tokens(self, forward: Pass) -> int:
-        """Return the tokens of a sequence that the cache keeps."""
-        return forward.seq_len
-
-    def read_tokens(self, forward: Pass) -> int:
-        """Return the tokens of a sequence whose keys and values the kernel reads."""
-        return forward.seq_len
-
-    def pairs(self, forward: Pass) -> int:
-        """Return the query-key pairs of one head and one sequence."""
-        return forward.pairs
-
-    def kernel_bytes_per_token(self, forward: Pass) -> int:
-        """Return the bytes of keys and values that the kernel reads for each token of the context."""
-        return self.cache_bytes_per_token(forward)
-
-    def layer_bytes_per_token(self, forward: Pass) -> int:
-        """Return the least traffic between cache and kernel for each token of the context, the kernel's reads
-        included."""
-        return self.kernel_bytes_per_token(forward)
-
-    def attended_bytes(self, forward: Pass) -> int:
-        """Return the bytes of keys and values that the kernel reads in a forward pass."""
-        return forward.batch * self.read_tokens(forward) * self.kernel_bytes_per_token(forward)
-
-    def moved_bytes(self, forward: Pass) -> int:
-        """Return the least traffic between cache and kernel in a forward pass, the kernel's reads included."""
-        return forward.batch * self.read_tokens(forward) * self.layer_bytes_per_token(forward)
-
-    def before_kernel(self, forward: Pass) -> Mapping[str, Work]:
-        """Return the work between projections and kernel, by the span in which it is timed."""
-        return {}
+        return sum(rows.row_bytes(forward.element_bytes, forward.cache_dtype) for rows in self.cache_rows)
 
     @property
-    @abstractmethod
-    def parameter_count(self) -> int: ...
+    def has_window(self) -> bool:
+        return self.window is not None
+
+    def reads_cache(self, forward: Pass) -> bool:
+        """The kernel reads rows as they are cached; else as they were projected."""
+        return True
+
+    def writes_cache(self, forward: Pass) -> bool:
+        """What is cached is another thing than the kernel reads, and is written beside it."""
+        return not self.reads_cache(forward) and not forward.is_training
+
+    def read_tokens(self, forward: Pass) -> int:
+        """The tokens of a sequence whose keys and values the kernel reads."""
+        return self.scans(forward)[0].rows_read(forward)
+
+    def cached_tokens(self, forward: Pass) -> int:
+        """The tokens of a sequence that the cache keeps."""
+        return forward.seq_len
+
+    def scans(self, forward: Pass) -> Sequence[Scan]:
+        own = Scan(
+            heads=self.num_heads,
+            qk_dim=self.qk_dim,
+            v_dim=self.v_dim,
+            rows=self.rows,
+            window=self.window,
+            picks=self.indexer.top_k if self.indexer else None,
+            reads_cache=self.reads_cache(forward),
+        )
+        return (own, *(self.indexer.scans if self.indexer else ()))
+
+    @property
+    def gate_and_indexer_parameters(self) -> int:
+        gate = {None: 0, ELEMENT: self.num_heads * self._output_width, HEAD: self.num_heads}[self.output_gate]
+        indexer = self.indexer.matrix_parameters(self.hidden_size, self._query_rank) if self.indexer else 0
+        return self.hidden_size * gate + indexer
+
+    @property
+    def vector_parameters(self) -> int:
+        return (self.num_heads if self.sinks else 0) + (self.indexer.vector_parameters if self.indexer else 0)
+
+    @property
+    def _output_width(self) -> int:
+        return self.v_dim
+
+    @property
+    def _query_rank(self) -> int | None:
+        return None
+
+    def attended_bytes(self, forward: Pass) -> int:
+        """Bytes of keys and values that the kernel reads in a forward pass."""
+        return sum(scan.read_bytes(forward) for scan in self.scans(forward))
+
+    def moved_bytes(self, forward: Pass) -> int:
+        """The least traffic between cache and kernel in a forward pass, the kernel's reads included."""
+        written = cache_bytes(self, forward) if self.writes_cache(forward) else 0
+        return self.attended_bytes(forward) + written
+
+    def before_kernel(self, forward: Pass) -> Mapping[str, Work]:
+        """The work between projections and kernel, by the span in which it is timed."""
+        return {}
 
     def core_flops(self, forward: Pass) -> int:
-        """Count the kernel's FLOPs in a forward pass: scores and weighted sums."""
-        return 2 * forward.batch * self.num_heads * self.pairs(forward) * (self.qk_dim + self.v_dim)
+        """The kernel's FLOPs in a forward pass: scores and weighted sums."""
+        return sum(scan.flops(forward) for scan in self.scans(forward))
 
     def recomputation_flops(self, forward: Pass) -> int:
-        """Count the FLOPs of a kernel that computes its scores again in the backward pass instead of storing them."""
-        return 2 * forward.batch * self.num_heads * self.pairs(forward) * self.qk_dim
-
-    @abstractmethod
-    def projection_flops(self, forward: Pass) -> int:
-        """Count the layer's FLOPs around the kernel in a forward pass."""
-
-    @abstractmethod
-    def describe(self) -> str:
-        """Return the shape in a line, with its rule."""
+        """FLOPs of a kernel that computes its scores again in the backward pass instead of storing them."""
+        return self.core_flops(forward) // (self.qk_dim + self.v_dim) * self.qk_dim
 
 
 def cache_bytes(shape: LayerShape, forward: Pass) -> int:
-    """Return the bytes that one layer keeps of `seq_len` tokens of every sequence."""
+    """Bytes that one layer keeps of `seq_len` tokens of every sequence."""
     return forward.batch * shape.cached_tokens(forward) * shape.cache_bytes_per_token(forward)
 
 
@@ -216,21 +498,21 @@ def kernel_flops(shape: LayerShape, forward: Pass) -> int:
 
 
 def kernel_bytes(shape: LayerShape, forward: Pass) -> int:
-    """Return the least traffic of the kernel: keys and values read once, the queries read and the outputs written."""
+    """The least traffic of the kernel: keys and values read once, the queries read and the outputs written."""
     return forward.times_forward * (shape.attended_bytes(forward) + _query_and_output_bytes(shape, forward))
 
 
 def layer_flops(shape: LayerShape, forward: Pass, around: LayerShape | None = None) -> int:
-    """Count the whole layer's FLOPs. `around`: the share of the layer whose projections count, where it is another than
-    the kernel's."""
+    """The whole layer's FLOPs. `around`: the share of the layer whose projections count, where it is another than the
+    kernel's."""
     before = sum(work.flops for work in shape.before_kernel(forward).values())
     projections = (around or shape).projection_flops(forward)
     return kernel_flops(shape, forward) + forward.times_forward * (before + projections)
 
 
 def layer_bytes(shape: LayerShape, forward: Pass, around: LayerShape | None = None) -> int:
-    """Return the least traffic of the whole layer: the kernel's and what comes before it, the cache's preparation, and
-    each parameter of `around` read once."""
+    """The least traffic of the whole layer: the kernel's and what comes before it, the cache's preparation, and each
+    parameter of `around` read once."""
     before = sum(work.traffic_bytes for work in shape.before_kernel(forward).values())
     moved = shape.moved_bytes(forward) + before + _query_and_output_bytes(shape, forward)
     return forward.times_forward * (moved + (around or shape).parameter_count * forward.element_bytes)
@@ -242,10 +524,39 @@ def _query_and_output_bytes(shape: LayerShape, forward: Pass) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupedShape(LayerShape):
-    """MHA (G = H), GQA and MQA (G = 1): one layout, three configurations."""
+    """MHA (G = H), GQA and MQA (G = 1), over all tokens or a sliding window: one layout, several configurations.
+
+    With a window, a sequence keeps no more than that needs, so the cache and the traffic of a decode step do not grow
+    with the context: min(Sk, window + Sq - 1) tokens, the union of what Sq new queries see. Sinks are gpt-oss's: a
+    learnt logit a head, which joins the softmax and has no value (model card, arXiv 2508.10925).
+    """
 
     kv_heads: int
     head_dim: int
+    value_dim: int | None = None
+    """Width of a value where it is another than a key's."""
+    keys_are_values: bool = False
+    """One row serves as key and value."""
+    is_chunked: bool = False
+    """A window is the query's own chunk of the sequence."""
+    is_shared: bool = False
+    """Queries of their own over the keys and values that another layer keeps."""
+    qk_norm: bool | str = False
+    qkv_bias: bool = False
+    o_bias: bool = False
+
+    @property
+    def kind(self) -> str:  # type: ignore[override]
+        return "shared" if self.is_shared else "full" if self.window is None else "window"
+
+    @property
+    def has_window(self) -> bool:
+        return self.window is not None and not self.is_shared
+
+    @property
+    def is_plain(self) -> bool:
+        has_own_values = not self.keys_are_values and self.v_dim == self.qk_dim
+        return type(self) is GroupedShape and self.window is None and self.indexer is None and has_own_values
 
     @property
     def qk_dim(self) -> int:
@@ -253,21 +564,63 @@ class GroupedShape(LayerShape):
 
     @property
     def v_dim(self) -> int:
-        return self.head_dim
+        return self.head_dim if self.value_dim is None else self.value_dim
+
+    @property
+    def rows(self) -> Sequence[Rows]:
+        widths = (self.head_dim,) if self.keys_are_values else (self.head_dim, self.v_dim)
+        return [Rows(width=width, count=self.kv_heads) for width in widths]
 
     @property
     def cache_rows(self) -> Sequence[Rows]:
-        return (Rows(width=self.head_dim, count=2 * self.kv_heads),)
+        return () if self.is_shared else super().cache_rows
 
     @property
-    def parameter_count(self) -> int:
-        return self.hidden_size * self.head_dim * (2 * self.num_heads + 2 * self.kv_heads)
+    def mha_elements(self) -> int:
+        return self.num_heads * (self.qk_dim + self.v_dim)
 
-    def projection_flops(self, forward: Pass) -> int:
-        return 2 * forward.tokens * self.parameter_count
+    def cached_tokens(self, forward: Pass) -> int:
+        """The tokens that a step reads; of a whole prompt, those that the next token's window begins in."""
+        if self.window is None:
+            return forward.seq_len
+        return min(forward.seq_len, self.window + (0 if forward.is_whole else forward.query_len - 1))
+
+    def reads_cache(self, forward: Pass) -> bool:
+        """A prompt that is longer than its window is read as it was projected."""
+        return self.window is None or not forward.is_whole or forward.seq_len <= self.window
+
+    def scans(self, forward: Pass) -> Sequence[Scan]:
+        own, *others = super().scans(forward)
+        return (replace(own, is_chunked=self.is_chunked), *others)
+
+    @property
+    def _row_elements(self) -> int:
+        return sum(rows.elements for rows in self.rows)
+
+    @property
+    def matrix_parameters(self) -> int:
+        queries, outputs = self.num_heads * self.head_dim, self.num_heads * self.v_dim
+        own = 0 if self.is_shared else self._row_elements
+        return self.hidden_size * (queries + own + outputs) + self.gate_and_indexer_parameters
+
+    @property
+    def vector_parameters(self) -> int:
+        queries, keys = self.num_heads * self.head_dim, self.kv_heads * self.head_dim
+        norms = {False: 0, True: 2 * self.head_dim, ALL_HEADS: queries + keys}[self.qk_norm]
+        biases = (queries + self._row_elements if self.qkv_bias else 0) + (self.hidden_size if self.o_bias else 0)
+        return norms + biases + super().vector_parameters
+
+    def on_rank(self, tp: int) -> Self:
+        shape = super().on_rank(tp)
+        # Where there are fewer groups than ranks, each is repeated on equally many, as engines require it.
+        groups = 1 if tp % self.kv_heads == 0 else rank_share(self.kv_heads, tp, "num_kv_heads")
+        return replace(shape, kv_heads=groups)
 
     def describe(self) -> str:
-        return f"{self.num_heads} query heads, {self.kv_heads} key-value heads of width {self.head_dim} ({self.rule})"
+        heads = f"{self.num_heads} query heads, {self.kv_heads} key-value heads of width {self.head_dim} ({self.rule})"
+        if self.window is None:
+            return heads
+        return f"{heads}, a window of {self.window} tokens{' and sinks' if self.sinks else ''}"
 
 
 def grouped_shape(geometry: Geometry, *, tp: int = 1, kv_heads: int | str | None = None) -> GroupedShape:
@@ -302,69 +655,13 @@ def grouped_shape(geometry: Geometry, *, tp: int = 1, kv_heads: int | str | None
     )
 
 
-def rank_share(heads: int, tp: int) -> int:
-    if heads % tp:
-        raise ValueError(f"geometry.num_heads must be a multiple of tp; got {heads} and {tp}")
-    return heads // tp
-
-
-@dataclass(frozen=True, kw_only=True)
-class WindowShape(GroupedShape):
-    """Grouped attention over a sliding window: a query sees its own key and the ones before it, `window` in all.
-
-    A sequence keeps no more than its window needs, so the cache and the traffic of a decode step do not grow with the
-    context: min(Sk, window + Sq - 1) tokens, the union of what Sq new queries see. Sinks are gpt-oss's: a learnt logit
-    a head, which joins the softmax and has no value (model card, arXiv 2508.10925).
-    """
-
-    window: int
-    """Most keys that a query sees, its own among them."""
-    sinks: bool = False
-
-    def cached_tokens(self, forward: Pass) -> int:
-        """Return the tokens that a step reads; of a whole prompt, those that the next token's window begins in."""
-        return min(forward.seq_len, self.window) if forward.is_whole else self.read_tokens(forward)
-
-    def read_tokens(self, forward: Pass) -> int:
-        return min(forward.seq_len, self.window + forward.query_len - 1)
-
-    def kernel_bytes_per_token(self, forward: Pass) -> int:
-        if self._outgrows_the_cache(forward):
-            return self.cache_elements_per_token * forward.element_bytes
-        return super().kernel_bytes_per_token(forward)
-
-    def moved_bytes(self, forward: Pass) -> int:
-        """Count what the kernel reads and, of a prompt longer than its window, the end that is written to the cache
-        beside it."""
-        writes = self._outgrows_the_cache(forward) and not forward.is_training
-        kept = self.cached_tokens(forward) * self.cache_bytes_per_token(forward) if writes else 0
-        return super().moved_bytes(forward) + forward.batch * kept
-
-    def _outgrows_the_cache(self, forward: Pass) -> bool:
-        """A prompt is longer than its window, so that the kernel reads its keys and values as they were made."""
-        return forward.is_whole and forward.seq_len > self.window
-
-    def pairs(self, forward: Pass) -> int:
-        return forward.pairs_within(self.window)
-
-    @property
-    def parameter_count(self) -> int:
-        return super().parameter_count + (self.num_heads if self.sinks else 0)
-
-    def projection_flops(self, forward: Pass) -> int:
-        return 2 * forward.tokens * super().parameter_count
-
-    def describe(self) -> str:
-        return f"{super().describe()}, a window of {self.window} tokens{' and sinks' if self.sinks else ''}"
-
-
 def window_shape(
     geometry: Geometry, *, tp: int = 1, kv_heads: int | None = None, window: int = 128, sinks: bool = False
-) -> WindowShape:
+) -> GroupedShape:
     """Lay a sliding window over a geometry, whose heads are those of `grouped_shape`. Raises ValueError."""
     sizes = {"window": window, "sinks": sinks}
-    return WindowShape(
-        **vars(grouped_shape(geometry, tp=tp, kv_heads=kv_heads)),
+    return replace(
+        grouped_shape(geometry, tp=tp, kv_heads=kv_heads),
         window=whole_number(sizes, "window", at_least=1, where="attention."),
         sinks=one_of(sizes, "sinks", (True, False), where="attention."),
     )
@@ -397,8 +694,16 @@ class TiedShape(LayerShape):
         return self.head_dim
 
     @property
-    def cache_rows(self) -> Sequence[Rows]:
-        return (Rows(width=self.head_dim, count=self.kv_heads), Rows(width=self.rotary_dim, is_rotary=True))
+    def rows(self) -> Sequence[Rows]:
+        return (Rows(width=self.head_dim, count=self.kv_heads), Rows(width=self.rotary_dim, is_wide=True))
+
+    def reads_cache(self, forward: Pass) -> bool:
+        return not forward.is_whole
+
+    def scans(self, forward: Pass) -> Sequence[Scan]:
+        (own,) = super().scans(forward)
+        whole_keys = (Rows(width=self.head_dim, count=2 * self.kv_heads),)
+        return (own if own.reads_cache else replace(own, rows=whole_keys),)
 
     def describe_mode(self, forward: Pass) -> str:
         if not forward.is_whole:
@@ -406,23 +711,10 @@ class TiedShape(LayerShape):
         kept = "" if forward.is_training else "; the cache keeps the tied states and the rotary key"
         return f"whole keys, made once{kept}"
 
-    def kernel_bytes_per_token(self, forward: Pass) -> int:
-        if forward.is_whole:
-            return 2 * self.kv_heads * self.head_dim * forward.element_bytes
-        return super().kernel_bytes_per_token(forward)
-
-    def layer_bytes_per_token(self, forward: Pass) -> int:
-        """Count the kernel's reads and, in a prefill, what is written to the cache beside them."""
-        writes = forward.is_whole and not forward.is_training
-        return self.kernel_bytes_per_token(forward) + (self.cache_bytes_per_token(forward) if writes else 0)
-
     @property
-    def parameter_count(self) -> int:
-        """Parameters of queries and output, of the tied states and of the one rotary key."""
+    def matrix_parameters(self) -> int:
+        """Queries and output, the tied states and the one rotary key."""
         return self.hidden_size * (self.head_dim * (2 * self.num_heads + self.kv_heads) + self.rotary_dim)
-
-    def projection_flops(self, forward: Pass) -> int:
-        return 2 * forward.tokens * self.parameter_count
 
     def describe(self) -> str:
         return (
@@ -437,9 +729,10 @@ def tied_shape(geometry: Geometry, *, tp: int = 1, kv_heads: int | str | None = 
     A tensor-parallel rank keeps its own states and the rotary key. Raises ValueError where heads do not divide, or have
     no half that can be rotated.
     """
-    shape = TiedShape(**vars(grouped_shape(geometry, tp=tp, kv_heads=kv_heads)))
-    if shape.head_dim % 4:
+    grouped = grouped_shape(geometry, tp=tp, kv_heads=kv_heads)
+    if grouped.head_dim % 4:
         raise ValueError(
-            f"geometry.head_dim must be a multiple of 4, since pairs of its half are rotated; got {shape.head_dim}"
+            f"geometry.head_dim must be a multiple of 4, since pairs of its half are rotated; got {grouped.head_dim}"
         )
-    return shape
+    names = ("hidden_size", "num_heads", "kv_heads", "head_dim", "rope", "rule")
+    return TiedShape(**{name: getattr(grouped, name) for name in names})

@@ -63,7 +63,7 @@ def layers(question):
     passes = [Pass(batch=3, query_len=query_len, seq_len=5000, element_bytes=2) for query_len in (1, 4, 5000)]
     kinds = [
         {
-            "layer": f"{layer.count} {layer.kind}: {layer.describe()}",
+            "layer": f"{layer.count} {layer.kind}",
             "bytes": [layer.token_bytes(dtype) for dtype in (None, "fp8")],
             "cache": [layer.cache_bytes(tokens, dtype) for tokens in (100, 5000) for dtype in (None, "int8")],
             "work": [asdict(layer.layer(forward)) for forward in passes],

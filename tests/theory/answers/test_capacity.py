@@ -63,11 +63,13 @@ def test_groups_are_shared_by_heads_and_their_cache_with_them():
 def test_a_batch_touches_the_experts_that_even_routing_gives():
     sizes = {"weights": "fp8", "tp": 8, "parallel": "dp"}
     model = plan("deepseek-v3", "h200-sxm-141gb", **sizes).model
-    experts, picked, of_one = 256, 8, 3 * 7168 * 2048
-    all_experts = 58 * experts * of_one
-    for tokens in (1, 16, 1024):
-        expected = all_experts * (1 - picked / experts) ** tokens
-        assert model._untouched(tokens) == pytest.approx(expected, rel=1e-9)
+    all_experts = 58 * 256 * 3 * 7168 * 2048
+    for sequences in (8, 16, 64):
+        kernels = model._of_kernels.kernel(model._pass(sequences, 1, 64)).traffic_bytes
+        read = model.step(sequences, 1, 64).traffic_bytes - kernels
+        # Of the table that a device's own sequences are looked up in, none is multiplied.
+        every = model.weight_bytes - model.parameters.norms - model.parameters.embeddings
+        assert every - read == pytest.approx(all_experts * (1 - 8 / 256) ** sequences / 8, rel=1e-6)
 
 
 def test_expected_times_are_longer_than_the_least_or_unknown():
@@ -117,7 +119,8 @@ def test_wrong_settings_are_one_sentence(changes, said):
 def test_a_token_is_multiplied_by_its_own_experts_alone():
     settings = read_choice("geometry", "deepseek-v3")
     model = SharedModel(settings, layout=Layout(tp=1), weights="fp8")
-    per_token = model.rest(64, 1, 4096).flops / (2 * 64)
+    kernels = model._of_kernels.kernel(model._pass(64, 1, 4096)).flops
+    per_token = (model.step(64, 1, 4096).flops - kernels) / (2 * 64)
     vectors = 61 * (512 + 1536)  # the norms of latent and query
     assert per_token == model.parameters.active - model.parameters.norms - vectors
 

@@ -3,19 +3,9 @@
 import pytest
 
 from suite.configuration.files import choices, read_choice, read_settings
+from suite.theory.answers.asked import model_named, own_model, short_names, sizes_from, tokens_from
 from suite.theory.answers.capacity import CapacityPlan
-from suite.theory.answers.choose import (
-    EXPECTED,
-    ORDERS,
-    answers_to,
-    model_named,
-    own_model,
-    question_from,
-    short_names,
-    sizes_from,
-    tokens_from,
-    variants_of,
-)
+from suite.theory.answers.choose import EXPECTED, ORDERS, answers_to, question_from, variants_of
 from suite.theory.layers.layer_plan import load_plan, plan_from
 
 ASKED = {"model": "llama-3.1-70b", "gpus": "4xh100", "context": 32_768, "parallel": "tp4"}

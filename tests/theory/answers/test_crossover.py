@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from suite.theory.answers.crossover import expected_crossover, flops_crossover, roofline_crossover
-from suite.theory.devices.calibration import load_calibration
+from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.devices.hardware import load_hardware
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape, reexpanded_shape

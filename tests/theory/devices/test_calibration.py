@@ -10,19 +10,13 @@ import yaml
 
 from suite.configuration.files import choices, read_choice
 from suite.theory.answers.sign_map import duel, expected_duel
-from suite.theory.devices.calibration import (
-    FEWEST_TOKENS,
-    GQA,
-    MLA,
-    Cell,
-    Kernel,
+from suite.theory.devices.calibration import FEWEST_TOKENS, GQA, MLA, Cell, Kernel, decode_kernel, relative_errors
+from suite.theory.devices.calibration_file import (
     calibrated_by,
     calibration_from,
-    decode_kernel,
     known_calibrations,
     load_calibration,
     read_calibration,
-    relative_errors,
 )
 from suite.theory.devices.hardware import load_hardware
 from suite.theory.layers.geometry import load_geometry

@@ -57,7 +57,7 @@ class Counter:
     def pairs(self):
         s, f = self.s, self.f
         for batch, head, query, key in itertools.product(*map(range, (f.batch, s.num_heads, f.query_len, f.seq_len))):
-            if query + self.past - getattr(s, "window", f.seq_len) < key <= query + self.past:
+            if query + self.past - (getattr(s, "window", None) or f.seq_len) < key <= query + self.past:
                 yield batch, head, query, key
 
     def widths(self):

@@ -79,8 +79,8 @@ def test_the_modes_differ_in_cache_and_traffic_not_in_weights():
     assert absorbed.parameter_count == reexpanded.parameter_count == expanded.parameter_count
     assert [one.cache_elements_per_token for one in (absorbed, reexpanded, expanded)] == [576, 576, 40_960]
     forward = Pass(batch=1, query_len=1, seq_len=8, element_bytes=2)
-    assert [one.kernel_bytes_per_token(forward) for one in (absorbed, reexpanded, expanded)] == [1152, 81_920, 81_920]
-    assert reexpanded.layer_bytes_per_token(forward) == 2 * (576 + 2 * 128 * (128 + 128))
+    assert [one.attended_bytes(forward) // 8 for one in (absorbed, reexpanded, expanded)] == [1152, 81_920, 81_920]
+    assert reexpanded.moved_bytes(forward) == 8 * 2 * (576 + 2 * 128 * (128 + 128))
 
 
 def test_a_deployed_prefill_computes_expanded_caches_absorbed():
@@ -253,7 +253,7 @@ def test_a_window_as_wide_as_the_context_costs_what_gqa_does(tp):
 def test_pairs_within_a_window_are_counted(query_len, seq_len, window):
     forward, past = Pass(batch=1, query_len=query_len, seq_len=seq_len, element_bytes=4), seq_len - query_len
     own = range(past, seq_len)
-    assert forward.pairs_within(window) == sum(1 for at in own for key in range(seq_len) if at - window < key <= at)
+    assert forward.pairs_seen(cap=window) == sum(1 for at in own for key in range(seq_len) if at - window < key <= at)
 
 
 @pytest.mark.parametrize(("name", "value"), [("window", 0), ("window", None), ("sinks", "yes")])
@@ -300,11 +300,11 @@ def test_modes_that_nobody_serves_have_one_latent(shape_of):
 
 def test_a_cached_tied_state_is_read_once_a_new_one_twice():
     shape, step = tied_shape(load_geometry("llama-3.1-8b")), Pass(batch=1, query_len=1, seq_len=9, element_bytes=2)
-    assert shape.kernel_bytes_per_token(step) == 2 * (8 * 128 + 64)
+    assert shape.attended_bytes(step) == 9 * 2 * (8 * 128 + 64)
     prompt = replace(step, query_len=9)
-    assert shape.kernel_bytes_per_token(prompt) == 2 * (2 * 8 * 128)
-    assert shape.layer_bytes_per_token(prompt) == 2 * (2 * 8 * 128 + 8 * 128 + 64)
-    assert shape.layer_bytes_per_token(replace(prompt, is_training=True)) == 2 * (2 * 8 * 128)
+    assert shape.attended_bytes(prompt) == 9 * 2 * (2 * 8 * 128)
+    assert shape.moved_bytes(prompt) == 9 * 2 * (2 * 8 * 128 + 8 * 128 + 64)
+    assert shape.moved_bytes(replace(prompt, is_training=True)) == 9 * 2 * (2 * 8 * 128)
     assert [shape.describe_mode(one)[:10] for one in (step, prompt)] == ["attention ", "whole keys"]
 
 

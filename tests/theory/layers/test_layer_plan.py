@@ -8,13 +8,11 @@ import pytest
 from suite.configuration.files import read_choice
 from suite.theory.layers import shapes
 from suite.theory.layers.geometry import geometry_from, geometry_names
-from suite.theory.layers.indexer import Indexer
-from suite.theory.layers.latent_shapes import absorbed_shape, expanded_once_shape
-from suite.theory.layers.layer_kinds import CompressedLayers, FullLayers, LatentLayers
+from suite.theory.layers.latent_shapes import AbsorbedShape, absorbed_shape, expanded_once_shape
 from suite.theory.layers.layer_plan import load_plan, plan_from
-from suite.theory.layers.layer_work import capped_pairs, chunked_pairs, compressed_pairs
+from suite.theory.layers.model_layers import CompressedLayer
 from suite.theory.layers.parameters import parameters_from
-from suite.theory.layers.shapes import Pass, grouped_shape
+from suite.theory.layers.shapes import GroupedShape, Indexer, Pass, grouped_shape
 
 KIB, MIB = 1024, 1024**2
 STEP = Pass(batch=2, query_len=1, seq_len=4096, element_bytes=2)
@@ -51,8 +49,7 @@ def test_a_plan_of_equal_layers_is_that_many_layers(name):
         assert (plan.fixed_bytes, plan.state_bytes) == (0, 0)
         written = 0
         if geometry.is_latent:  # a prompt's latents, which the shape counts in its layer
-            per_token = shape.layer_bytes_per_token(forward) - shape.kernel_bytes_per_token(forward)
-            written = forward.batch * forward.seq_len * per_token
+            written = shape.moved_bytes(forward) - shape.attended_bytes(forward)
         assert work(plan.kernel(forward)) == (
             count * shapes.kernel_flops(shape, forward),
             count * (shapes.kernel_bytes(shape, forward) + written),
@@ -70,19 +67,17 @@ def test_a_plan_of_equal_layers_is_that_many_layers(name):
 def test_bounded_pairs_are_those_that_counting_finds(query_len, context):
     forward = small(query_len, context)
     for bound in (1, 2, 4, 7, 30):
-        assert capped_pairs(forward, bound) == sum(min(place, bound) for place in positions(forward))
-        assert chunked_pairs(forward, bound) == sum((place - 1) % bound + 1 for place in positions(forward))
+        assert forward.pairs_in_chunks(bound) == sum((place - 1) % bound + 1 for place in positions(forward))
         for cap in (None, 1, 2, 3):
             counted = sum(min(place // bound, cap or place) for place in positions(forward))
-            assert compressed_pairs(forward, bound, cap) == counted
-    assert capped_pairs(forward, None) == forward.pairs
+            assert forward.pairs_seen(bound, cap) == counted
 
 
 @pytest.mark.parametrize(("query_len", "context"), PASSES)
 def test_work_of_a_compressed_layer_is_that_of_each_query(query_len, context):
     forward = small(query_len, context)
     indexer = Indexer(heads=3, head_dim=5, top_k=2, every=2)
-    layer = CompressedLayers(
+    layer = CompressedLayer(
         count=1, hidden_size=8, num_heads=4, head_dim=6, window=3, every=2, q_lora_rank=4, o_groups=2, o_lora_rank=2,
         indexer=indexer,
     )  # fmt: skip
@@ -93,7 +88,7 @@ def test_work_of_a_compressed_layer_is_that_of_each_query(query_len, context):
 
 def test_sparse_attention_scores_all_and_attends_to_few():
     (layer,) = load_plan("deepseek-v3.2").layers
-    assert isinstance(layer, LatentLayers)
+    assert isinstance(layer, AbsorbedShape)
     step = replace(STEP, batch=1, seq_len=131_072)
     core, scores = 2 * 128 * 2048 * (576 + 512), 2 * 64 * 128 * 131_072
     assert layer.kernel(step).flops == core + scores
@@ -239,5 +234,5 @@ def test_a_wrong_plan_is_refused_in_one_sentence(layers, said):
 
 def test_layers_take_sizes_that_they_do_not_say_from_the_model():
     (full,) = plan_from({**read_choice("geometry", "probe"), "layers": [{"kind": "full", "count": 2}]}).layers
-    assert isinstance(full, FullLayers)
-    assert (full.num_heads, full.num_kv_heads, full.head_dim, full.v_head_dim) == (4, 4, 16, 16)
+    assert isinstance(full, GroupedShape)
+    assert (full.num_heads, full.kv_heads, full.qk_dim, full.v_dim) == (4, 4, 16, 16)
