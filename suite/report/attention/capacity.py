@@ -4,132 +4,102 @@ from collections.abc import Sequence
 from typing import Any
 
 from suite.records import numbers
-from suite.records.derived import constant
-from suite.records.record import Record, Status
-from suite.report.blocks import Figure, Kind, Section, Text, View, joined, say, section
+from suite.report.blocks import Figure, Kind, Table, Text, View, joined, say
 from suite.report.model.labels import BLUE
-from suite.report.model.results import CurrentRecord, Results
-from suite.report.model.run import MOST_TOKENS
+from suite.report.model.results import Results
+from suite.report.model.run import Run, tokens_of
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.rows import drawn_of, height_px, rows, told_apart
 from suite.report.plot.scales import decimal_ticks, log
 from suite.report.table import Column, column, label_column, table
 
 MOST_DRAWN = 16
-MOST = 1e18
-"""Above it a size or a rate is no device's."""
 
 
-def build(results: Results) -> Section | None:
-    """Build it from records of workload=capacity; None without any."""
-    found = [current for current in results.records if current.record.case.workload == "capacity"]
-    fit = sorted((current for current in found if _most(current)), key=lambda current: -(_most(current) or 0))
-    if not found:
+def capacity_runs(results: Results) -> list[Run]:
+    """Records of workload=capacity, the most tokens a second first; those that were refused last."""
+    found = [Run(current=current) for current in results.records if current.record.case.workload == "capacity"]
+    return sorted(found, key=lambda run: -(at_most(run) or 0))
+
+
+def at_most(run: Run) -> float | None:
+    return run.constant("most_tokens_per_s", "step")
+
+
+def expected(run: Run) -> float | None:
+    return run.constant("expected_tokens_per_s", "step")
+
+
+def capacity_figure(runs: Sequence[Run]) -> Figure | None:
+    fitting = [run for run in runs if at_most(run)]
+    if not fitting:
         return None
-    drawn, left_out = drawn_of(fit, MOST_DRAWN)
-    names, common = told_apart([_parts(current) for current in drawn])
-    finding: Text = ""
-    if fit:
-        best = fit[0]
-        batch, rate = _amount("case", "largest_batch", best.record) or 0, _most(best) or 0
-        fields = {"model": _axis(best, "geometry"), "share": _share(best), "batch": numbers.count(batch)}
-        finding = say("capacity.finding", rate=numbers.count(rate), **fields)
-    figure = Figure(
+    drawn, left_out = drawn_of(fitting, MOST_DRAWN)
+    names, common = told_apart([_name_parts(run) for run in drawn])
+    best = fitting[0]
+    fields = {"model": best.axis("geometry"), "share": _devices(best), "rate": numbers.count(at_most(best) or 0)}
+    return Figure(
         title=say("capacity.figure"),
-        finding=finding,
+        finding=say("capacity.finding", batch=numbers.count(best.constant("largest_batch") or 0), **fields),
         caption=joined("sentence", [say("capacity.caption"), left_out]),
         settings=common,
-        views=[View(title="", figure=_dots(drawn, names))] if drawn else [],
+        views=[View(title="", figure=_dots(drawn, names))],
         height_px=height_px(len(drawn)),
     )
-    kept = table(
-        say("capacity.table"), fit, [*NAMED, *SIZES, *REST, *label_column(results.several)], note=say("capacity.note")
-    )
-    refused = [current for current in found if current.record.status is not Status.OK]
-    reasons = table(say("capacity.refused"), refused, [*NAMED, WHY, *REST, *label_column(results.several)], folded=True)
-    return section("capacity", figures=[figure], tables=[kept, reasons])
 
 
-def _axis(current: CurrentRecord, name: str) -> str:
-    value = current.record.case.axes.get(name)
-    return "" if value is None else str(value)
+def capacity_tables(runs: Sequence[Run], results: Results) -> list[Table]:
+    label, note = label_column(results.several), say("capacity.note")
+    fitting, refused = [run for run in runs if at_most(run)], [run for run in runs if not run.is_ok]
+    return [
+        table(say("capacity.table"), fitting, [*NAMED, *SIZES, WEIGHTS, *label], note=note),
+        table(say("capacity.refused"), refused, [*NAMED, WHY, WEIGHTS, *label], folded=True),
+    ]
 
 
-def _tokens(current: CurrentRecord) -> int | None:
-    value = current.record.case.axes.get("seq_len")
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < MOST_TOKENS else None
-
-
-def _count(current: CurrentRecord) -> str:
-    """How many devices there are, before their name; nothing for one."""
-    count = _axis(current, "tp")
-    return f"{count} × " if count not in ("", "1") else ""
-
-
-def _share(current: CurrentRecord) -> Text:
+def _devices(run: Run) -> str:
     """The devices and how they share the model: 8 × h200-sxm-141gb, dp."""
-    device = _count(current) + _axis(current, "hardware")
-    return f"{device}, {_axis(current, 'parallel')}" if _count(current) else device
+    count, device = run.axis("tp"), run.axis("hardware")
+    return device if count in ("", "1") else f"{count} × {device}, {run.axis('parallel')}"
 
 
-def _amount(span: str, metric: str, record: Record) -> float | None:
-    value = constant(record, span, metric)
-    return value if value is not None and value < MOST else None
-
-
-def _most(current: CurrentRecord) -> float | None:
-    return _amount("step", "most_tokens_per_s", current.record)
-
-
-def _expected(current: CurrentRecord) -> float | None:
-    return _amount("step", "expected_tokens_per_s", current.record)
-
-
-def _parts(current: CurrentRecord) -> list[Text]:
-    tokens = _tokens(current)
+def _name_parts(run: Run) -> list[Text]:
+    tokens, (device, _, way) = tokens_of(run.record), _devices(run).partition(", ")
     context = say("callstyle.tokens", tokens=numbers.count(tokens)) if tokens else ""
-    device, way = _axis(current, "hardware"), _axis(current, "parallel") if _count(current) else ""
-    return [_axis(current, "geometry"), way, _count(current) + device, _axis(current, "weights"), context]
+    return [run.axis("geometry"), way, device, run.axis("weights"), context]
 
 
-def _dots(found: Sequence[CurrentRecord], names: Sequence[Text]) -> dict[str, Any]:
-    def series(key: str, symbol: str, value: Any) -> Series:
+def _dots(runs: Sequence[Run], names: Sequence[Text]) -> dict[str, Any]:
+    series = []
+    for key, symbol, value in (("most", "circle-open", at_most), ("expected", "circle", expected)):
         points = [
             Point(
                 x=rate,
                 y=place,
                 hover=say(f"capacity.hover_{key}", rate=numbers.count(rate)),
-                facets={"geometry": _axis(current, "geometry")},
-                runs=(current.record.run_key,),
+                facets={"geometry": run.axis("geometry")},
+                runs=(run.record.run_key,),
             )
-            for place, current in enumerate(found)
-            if (rate := value(current)) is not None
+            for place, run in enumerate(runs)
+            if (rate := value(run)) is not None
         ]
-        return Series(
-            name=say(f"capacity.{key}"), points=points, more={"marker": {"symbol": symbol, "size": 11, "color": BLUE}}
-        )
-
-    drawn = [series("most", "circle-open", _most), series("expected", "circle", _expected)]
-    rates = [float(point.x) for one in drawn for point in one.points]
-    axis = log(say("capacity.axis"), decimal_ticks(rates, numbers.count))
-    return rows(names, [one for one in drawn if one.points], xaxis=axis)
+        marker = {"symbol": symbol, "size": 11, "color": BLUE}
+        series += [Series(name=say(f"capacity.{key}"), points=points, more={"marker": marker})] if points else []
+    rates = [float(point.x) for line in series for point in line.points]
+    return rows(names, series, xaxis=log(say("capacity.axis"), decimal_ticks(rates, numbers.count)))
 
 
-NAMED: list[Column[CurrentRecord]] = [
-    column("column.model", lambda current: _axis(current, "geometry")),
-    column("signmap.device", _share, kind=Kind.CODE),
-    column("latency.context", _tokens, numbers.count),
+NAMED: list[Column[Run]] = [
+    column("column.model", lambda run: run.axis("geometry")),
+    column("signmap.device", _devices, kind=Kind.CODE),
+    column("latency.context", lambda run: tokens_of(run.record), numbers.count),
 ]
-REST: list[Column[CurrentRecord]] = [
-    column("capacity.weights", lambda current: _axis(current, "weights"), kind=Kind.CODE)
+SIZES: list[Column[Run]] = [
+    column("capacity.batch", lambda run: run.constant("largest_batch"), numbers.count),
+    column("capacity.most", at_most, numbers.count),
+    column("capacity.expected", expected, numbers.count),
+    column("capacity.weight_bytes", lambda run: run.constant("weight_bytes"), numbers.bytes_iec),
+    column("capacity.sequence_bytes", lambda run: run.constant("sequence_bytes"), numbers.bytes_iec),
 ]
-SIZES: list[Column[CurrentRecord]] = [
-    column("capacity.batch", lambda current: _amount("case", "largest_batch", current.record), numbers.count),
-    column("capacity.most", _most, numbers.count),
-    column("capacity.expected", _expected, numbers.count),
-    column("capacity.weight_bytes", lambda current: _amount("case", "weight_bytes", current.record), numbers.bytes_iec),
-    column(
-        "capacity.sequence_bytes", lambda current: _amount("case", "sequence_bytes", current.record), numbers.bytes_iec
-    ),
-]
-WHY: Column[CurrentRecord] = column("capacity.why", lambda current: current.record.reason or "", kind=Kind.LONG)
+WEIGHTS: Column[Run] = column("capacity.weights", lambda run: run.axis("weights"), kind=Kind.CODE)
+WHY: Column[Run] = column("capacity.why", lambda run: run.record.reason or "", kind=Kind.LONG)
