@@ -13,11 +13,12 @@ from itertools import accumulate
 from typing import Any, TypeVar
 
 from suite.records.derived import started_at
+from suite.records.labels import differing
 from suite.records.metrics import EVALUATE, PHASES, TRIVIAL_ACCURACY
 from suite.records.record import STEP, Record, Status
 from suite.report.blocks import Figure, Table, Text, View, dotted, joined, say
 from suite.report.model.by_setting import belongs_to
-from suite.report.model.experiment import Arm, Design, Experiment, arms_of, differing, experiments, grouped, runs_of
+from suite.report.model.experiment import Arm, Design, Experiment, arms_of, experiments, grouped, runs_of
 from suite.report.model.labels import (
     ALGORITHM,
     BLUE,

@@ -22,12 +22,11 @@ from suite.gate.output.sentences import (
     percent,
     quantity,
     settings_of,
-    shared_settings,
-    short_names,
 )
 from suite.gate.output.sentences import values as before_and_after
 from suite.gate.verdict import Judgement, Outcome, Side, Verdict
 from suite.records import numbers
+from suite.records.labels import distinct, shared_settings, short_names
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, joined, say, section
 from suite.report.model.labels import (
     GREEN,
@@ -38,7 +37,6 @@ from suite.report.model.labels import (
     VERMILION,
     Style,
     case_facets,
-    distinct,
     name_facets,
 )
 from suite.report.model.results import Judged, Results, newest
