@@ -9,7 +9,7 @@ from operator import methodcaller
 from typing import Any
 
 from suite.records import numbers
-from suite.report.attention.groups import any_of, chosen_by, titles_of, usual_context
+from suite.report.attention.groups import chosen_by, titles_of, usual_context
 from suite.report.attention.hardware import FRAME_PX, ROW_PX, compared, marker_px, projected_groups
 from suite.report.attention.lines import span_views
 from suite.report.attention.timings import (
@@ -177,3 +177,7 @@ def _table(title: Text, settings: Text, facets: Mapping[str, Text], found: Seque
 def _place(timing: Timing) -> Hashable:
     """Variants that agree in this are compared with each other."""
     return timing.tokens, _device(timing), timing.label, timing.span
+
+
+def any_of(case: Mapping[str, Timing]) -> Timing:
+    return next(iter(case.values()))
