@@ -6,6 +6,8 @@ A record may be old or foreign: what it lacks is None here, and nothing but its 
 import functools
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import TypeVar
 
 import numpy as np
 
@@ -21,6 +23,7 @@ from suite.report.model.run import PLAUSIBLE_S, Run, extras, tokens_of
 from suite.report.table import Column, column
 from suite.statistics.intervals import ONE_LAUNCH_REACH, Interval, launched_interval, may_be_equal, ratio_of_medians
 
+T = TypeVar("T")
 SPANS = LAYER, INDEXER, KERNEL = ("layer", "indexer", "kernel")
 OF_A_VARIANT = "attention."
 PLAUSIBLE_RATE = (1e-3, 1e24)
@@ -183,9 +186,9 @@ def in_order(found: Iterable[Timing]) -> list[Timing]:
     return sorted(found, key=lambda timing: (timing.tokens or 0, rank(timing.variant), timing.line, timing.label))
 
 
-def by_span(found: Iterable[Timing]) -> dict[str, list[Timing]]:
+def by_span(found: Iterable[T], span: Callable[[T], str] = attrgetter("span")) -> dict[str, list[T]]:
     """Timings by their span, the whole layer first."""
-    spans = grouped(found, lambda timing: timing.span)
+    spans = grouped(found, span)
     return {span: spans[span] for span in (*SPANS, *sorted(spans)) if span in spans}
 
 
