@@ -7,6 +7,7 @@ reading, and so no point here.
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from operator import attrgetter
+from statistics import median
 
 from suite.records import numbers
 from suite.records.derived import cost_per_million_tokens, joules_per_token
@@ -18,6 +19,7 @@ from suite.report.attention.timings import (
     Timing,
     clock_names,
     is_clearly_faster,
+    is_plausible,
     order_finding,
     timings,
 )
@@ -93,6 +95,21 @@ def _interval(timing: Timing) -> Interval | None:
     return timing.interval if timing.interval.count > 1 else None
 
 
+def _cold(timing: Timing) -> float | Text | None:
+    """The median after the caches were flushed, or in words why there is none of its own."""
+    state = str(timing.record.provenance.get("cold"))
+    if state in ("as_warm", "every_run"):
+        return say(f"latency.cold.{state}")
+    flushed = timing.record.series("cold_latency_s", timing.span)
+    usable = [reading.value for reading in flushed if is_plausible(reading.value)]
+    return median(usable) if usable else None
+
+
+def _cold_over_warm(timing: Timing) -> float | None:
+    cold = _cold(timing)
+    return cold / timing.median_s if isinstance(cold, float) else None
+
+
 def _notes(timing: Timing) -> Text:
     current, wall = timing.current, timing.wall_over_judged
     notes = {
@@ -122,6 +139,8 @@ TIME = LineMetric(
         *columns_of(_interval, [column("column.level", interval_level, kind=Kind.NUMBER)]),
         SHARE,
         REGIME,
+        column("latency.cold", _cold, numbers.seconds, only_where_known=True),
+        column("latency.cold_over_warm", _cold_over_warm, numbers.times, only_where_known=True),
         column("column.notes", _notes, kind=Kind.LONG),
     ],
 )
