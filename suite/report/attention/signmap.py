@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from operator import attrgetter
-from statistics import median
 from typing import Any
 
 from suite.records import numbers
@@ -35,10 +34,11 @@ from suite.report.model.formats import ratio, times_range
 from suite.report.model.labels import GREY, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import LABEL, extras, mapping
-from suite.report.plot.heatmap import colour_bar, diverging, heatmap, shading
+from suite.report.plot.heatmap import colour_bar, diverging, heatmap
 from suite.report.plot.marks import Point, Series
+from suite.report.plot.plots import rule
 from suite.report.plot.rows import drawn_of, rows
-from suite.report.plot.scales import linear, ticked
+from suite.report.plot.scales import decimal_ticks, log
 from suite.report.plot.text import figure_text, short_names
 from suite.report.table import column, columns_of, label_column, table
 from suite.statistics.intervals import Ratio, ratio_of_medians
@@ -179,11 +179,7 @@ def known_devices() -> list[tuple[str, Ceilings]]:
 
 def _map_figure(machines: Mapping[str, Mapping[Sizes, VariantPair]], heads: int, tp: int) -> Figure:
     computed = [_device_row(name, ceilings, heads, tp) for name, ceilings in known_devices()]
-    own: list[MapRow] = []
-    for name, pairs in machines.items():
-        rows_of_machine = _machine_rows(name, pairs, heads, tp)
-        gap = (" " * (1 + len(own)), [MapCell()] * len(QUERY_LENS))
-        own += [gap, *rows_of_machine] if rows_of_machine else []
+    measured = [row for name, pairs in machines.items() if (row := _machine_row(name, pairs, heads, tp))]
     wins = [sum((cells[place].speedup or 0.0) > 1 for _, cells in computed) for place in (0, -1)]
     fields = dict(zip(("one", "last", "devices"), map(numbers.count, (*wins, len(computed))), strict=True))
     pair = next((pair for pairs in machines.values() if (pair := pairs.get((heads, tp, QUERY_LENS[0])))), None)
@@ -194,8 +190,8 @@ def _map_figure(machines: Mapping[str, Mapping[Sizes, VariantPair]], heads: int,
         family=say("signmap.family"),
         finding=joined("notes", [say("signmap.finding", most=QUERY_LENS[-1], **fields), seen]),
         caption=joined("sentence", [say("signmap.caption"), say("signmap.shared") if tp > 1 else ""]),
-        views=[View(title="", figure=_heat([*computed, *own]))],
-        height_px=FRAME_PX + ROW_PX * len([*computed, *own]),
+        views=[View(title="", figure=_heat([*computed, *measured]))],
+        height_px=FRAME_PX + ROW_PX * len([*computed, *measured]),
         facets={"heads": str(heads), "tp": str(tp)},
     )
 
@@ -232,50 +228,37 @@ def _machines(pairs: Iterable[VariantPair]) -> dict[str, dict[Sizes, VariantPair
     return machines
 
 
-def _machine_rows(name: str, pairs: Mapping[Sizes, VariantPair], heads: int, tp: int) -> list[MapRow]:
-    """What a machine's own ceilings say of its cells and, above it, since rows are drawn upwards, what came of it."""
-    here = [pairs.get((heads, tp, count)) for count in QUERY_LENS]
-    if not any(here):
-        return []
-    ridges = [c.ridge_flops_per_byte for pair in pairs.values() if (c := ceilings_of(pair.mla.record, KERNEL))]
-    computed = dotted(say("signmap.row_computed", name=figure_text(name)), f"{median(ridges):.0f}" if ridges else "")
-    measured = say("signmap.row_measured", name=figure_text(name))
-    bounds, seen = [], []
-    for pair in here:
-        bound = pair.predicted if pair else None
-        hover = joined(": ", [computed, ratio(bound)]) if bound else ""
-        bounds.append(MapCell(speedup=bound, hover=hover))
-        seen.append(_measured_cell(measured, pair) if pair else MapCell())
-    return [(computed, bounds), (measured, seen)]
-
-
-def _measured_cell(row: Text, pair: VariantPair) -> MapCell:
-    speedup, low, high = map(ratio, (pair.speedup.ratio, pair.speedup.low, pair.speedup.high))
-    count, context = pair.mla.axis("query_len"), numbers.count(pair.mla.tokens or 0)
-    fields = {"ratio": speedup, "count": count, "context": context, "low": low, "high": high}
-    return MapCell(speedup=pair.speedup.ratio, hover=say("signmap.hover_measured", row=row, **fields), runs=pair.runs)
+def _machine_row(name: str, pairs: Mapping[Sizes, VariantPair], heads: int, tp: int) -> MapRow | None:
+    """What a machine measured of the map's cells."""
+    row, cells = say("signmap.row_measured", name=figure_text(name)), []
+    for count in QUERY_LENS:
+        cell = MapCell()
+        if pair := pairs.get((heads, tp, count)):
+            ends = {"ratio": pair.speedup.ratio, "low": pair.speedup.low, "high": pair.speedup.high}
+            written: dict[str, str] = {end: ratio(value) for end, value in ends.items()}
+            context = numbers.count(pair.mla.tokens or 0)
+            hover = say("signmap.hover_measured", row=row, count=count, context=context, **written)
+            cell = MapCell(speedup=pair.speedup.ratio, hover=hover, runs=pair.runs)
+        cells.append(cell)
+    return (row, cells) if any(cell.runs for cell in cells) else None
 
 
 def _heat(drawn: Sequence[MapRow]) -> dict[str, Any]:
     speedups = [[cell.speedup for cell in cells] for _, cells in drawn]
+    colours = diverging(variant_style("gqa").colour, variant_style("mla").colour, REACH)
     return heatmap(
         list(map(str, QUERY_LENS)),
         [name for name, _ in drawn],
         values=[[None if value is None else round(math.log2(value), 3) for value in row] for row in speedups],
         written=[["" if value is None else ratio(value) for value in row] for row in speedups],
         hovers=[[cell.hover for cell in cells] for _, cells in drawn],
-        colours=ratio_colours() | {"colorbar": colour_bar(say("signmap.scale"), TICKS)},
+        colours=colours | {"colorbar": colour_bar(say("signmap.scale"), TICKS)},
         title=say("signmap.new_tokens"),
         upwards=True,
         runs=[[cell.runs for cell in cells] for _, cells in drawn],
         meta={"log2": "z"},
         margin={"l": 8, "r": 4, "t": 8, "b": 44, "pad": 2},
     )
-
-
-def ratio_colours() -> dict[str, Any]:
-    """GQA's colour, through nothing, to MLA's, for the logarithm of a ratio."""
-    return diverging(variant_style("gqa").colour, variant_style("mla").colour, REACH)
 
 
 def settings_of(pairs: Sequence[VariantPair]) -> dict[VariantPair, str]:
@@ -317,24 +300,19 @@ def _found(pairs: Sequence[VariantPair]) -> Text:
 def _dumbbells(pairs: Sequence[VariantPair]) -> dict[str, Any]:
     names = [_pair_name(pair, settings) for pair, settings in settings_of(pairs).items()]
 
-    def point(row: int, value: float, *ends: float) -> Point:
+    def point(row: int, value: float, ends: tuple[float, float] | None = None) -> Point:
         about = {"geometry": pairs[row].mla.axis("geometry")}
         hover = joined(": ", [names[row], ratio(value)])
-        low_high = (math.log2(ends[0]), math.log2(ends[1])) if ends else None
-        return Point(x=math.log2(value), y=row, ends=low_high, hover=hover, facets=about, runs=pairs[row].runs)
+        return Point(x=value, y=row, ends=ends, hover=hover, facets=about, runs=pairs[row].runs)
 
-    measured = [point(n, p.speedup.ratio, p.speedup.low, p.speedup.high) for n, p in enumerate(pairs)]
+    measured = [point(n, p.speedup.ratio, (p.speedup.low, p.speedup.high)) for n, p in enumerate(pairs)]
     predicted = [point(n, pair.predicted) for n, pair in enumerate(pairs) if pair.predicted is not None]
-    reach = max(REACH, *(abs(end) for mark in (*measured, *predicted) for end in (mark.x, *(mark.ends or ())))) + 0.25
-    step = max(1, math.ceil(reach / 4))
-    whole = [tick for tick in range(-math.floor(reach), math.floor(reach) + 1) if tick % step == 0]
-    ticks = ticked([(tick, f"{2.0**tick:g}×") for tick in whole])
-    axis = linear(say("signmap.scale"), range=[-reach, reach], **ticks) | {"zeroline": True}
+    ends = [1.0, *(end for mark in (*measured, *predicted) for end in (mark.x, *(mark.ends or ())))]
+    axis = log(say("signmap.scale"), [(tick, f"{text}×") for tick, text in decimal_ticks(ends, "{:g}".format)])
     ring = Series(name=say("signmap.predicted"), points=predicted, more={"marker": RING})
     disc = Series(name=say("signmap.measured_ratio"), points=measured, along="x", more={"marker": DISC})
-    background = shading(reach, len(pairs), ratio_colours())
-    drawn: list[Series | dict[str, Any]] = [background, *([ring] if predicted else []), disc]
-    return rows(names, drawn, xaxis=axis, shift_px=17, meta={"log2": "x"})
+    drawn = [*([ring] if predicted else []), disc]
+    return rows(names, drawn, xaxis=axis, shift_px=17, shapes=[rule(x=1)])
 
 
 def _pair_name(pair: VariantPair, settings: str) -> Text:
