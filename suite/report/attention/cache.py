@@ -10,16 +10,16 @@ from itertools import product
 from typing import Any
 
 from suite.records import numbers
-from suite.report.attention.capacity import capacity_figure, capacity_runs, capacity_tables
 from suite.report.blocks import Figure, Headline, Kind, Section, Text, View, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import BLUE, GREEN, ORANGE, PURPLE, VERMILION, variant_label, variant_style
 from suite.report.model.results import Results
+from suite.report.model.run import Run, tokens_of
 from suite.report.plot.marks import Point
 from suite.report.plot.plots import plot
 from suite.report.plot.rows import bars
 from suite.report.plot.scales import categories, linear
-from suite.report.table import Column, column, table
+from suite.report.table import Column, column, label_column, table
 from suite.theory.geometry import load_geometry
 from suite.theory.latent_shapes import absorbed_shape
 from suite.theory.layer_kinds import LayerKind
@@ -53,18 +53,27 @@ COLOURS = dict(zip(CACHE_FAMILIES, (GREEN, BLUE, ORANGE, PURPLE, VERMILION), str
 
 def build(results: Results) -> Section:
     """Build it from the models' published geometries, and from records of workload=capacity where there are any."""
-    models, capacity = published_caches(), capacity_runs(results)
+    models = published_caches()
+    found = [Run(current=current) for current in results.records if current.record.case.workload == "capacity"]
+    fitting = sorted((run for run in found if _at_most(run)), key=lambda run: -(_at_most(run) or 0))
+    label = label_column(results.several)
     tables = [
         table(say("cache.table"), models, [*NAMED, *KEPT, *FITS, *LAYERS], note=say("cache.note"), folded=True),
         table(say("cache.work"), models, [*NAMED, *WORK], note=say("cache.work_note"), folded=True),
-        *capacity_tables(capacity, results),
+        table(say("capacity.table"), fitting, [*DEVICES, *BATCH, WEIGHTS, *label], note=say("capacity.note")),
+        table(
+            say("capacity.refused"),
+            [run for run in found if not run.is_ok],
+            [*DEVICES, column("capacity.why", lambda run: run.record.reason or "", kind=Kind.LONG), WEIGHTS, *label],
+            folded=True,
+        ),
     ]
     return section(
         "cache",
-        explanation=joined("sentence", [say("cache.explanation"), say("capacity.explanation") if capacity else ""]),
-        figures=[_models_figure(models), *map(_variants_figure, SIZES_OF), capacity_figure(capacity)],
+        explanation=joined("sentence", [say("cache.explanation"), say("capacity.explanation") if found else ""]),
+        figures=[_models_figure(models), *map(_variants_figure, SIZES_OF)],
         tables=tables,
-        headlines=[_premise()],
+        headlines=[_premise(), *(_fastest(run) for run in fitting[:1])],
     )
 
 
@@ -87,6 +96,13 @@ def _premise() -> Headline:
         **totals,
     )
     return Headline(text=say("cache.premise", **slopes), detail=detail)
+
+
+def _fastest(run: Run) -> Headline:
+    """The model with the most tokens a second, and the batch that gives them."""
+    fields = {"batch": run.constant("largest_batch") or 0, "rate": _at_most(run) or 0}
+    written: dict[str, str] = {name: numbers.count(value) for name, value in fields.items()}
+    return Headline(text=say("capacity.finding", model=run.axis("geometry"), share=_devices(run), **written))
 
 
 def _models_figure(models: Sequence[ModelCache]) -> Figure:
@@ -224,6 +240,16 @@ def _tokens_in(size_gb: int, model: ModelCache) -> Text:
     return say("cache.any") if tokens is None else numbers.count(tokens)
 
 
+def _at_most(run: Run) -> float | None:
+    return run.constant("most_tokens_per_s", "step")
+
+
+def _devices(run: Run) -> str:
+    """The devices and how they share the model: 8 × h200-sxm-141gb, dp."""
+    count, device = run.axis("tp"), run.axis("hardware")
+    return device if count in ("", "1") else f"{count} × {device}, {run.axis('parallel')}"
+
+
 NAMED: list[Column[ModelCache]] = [
     column("column.model", lambda model: model.name),
     column("column.variant", lambda model: variant_label(model.variant), facet="variant"),
@@ -246,3 +272,16 @@ WORK: list[Column[ModelCache]] = [
     column("cache.step_bytes", lambda model: model.plan.kernel(STEP).traffic_bytes, numbers.bytes_iec),
     column("cache.step_intensity", _intensity, numbers.plain_tick),
 ]
+DEVICES: list[Column[Run]] = [
+    column("column.model", lambda run: run.axis("geometry")),
+    column("signmap.device", _devices, kind=Kind.CODE),
+    column("latency.context", lambda run: tokens_of(run.record), numbers.count),
+]
+BATCH: list[Column[Run]] = [
+    column("capacity.batch", lambda run: run.constant("largest_batch"), numbers.count),
+    column("capacity.most", _at_most, numbers.count),
+    column("capacity.expected", lambda run: run.constant("expected_tokens_per_s", "step"), numbers.count),
+    column("capacity.weight_bytes", lambda run: run.constant("weight_bytes"), numbers.bytes_iec),
+    column("capacity.sequence_bytes", lambda run: run.constant("sequence_bytes"), numbers.bytes_iec),
+]
+WEIGHTS: Column[Run] = column("capacity.weights", lambda run: run.axis("weights"), kind=Kind.CODE)

@@ -72,12 +72,6 @@ class DeviceTime:
     row: DeviceRow
     timing: Timing
     time_s: float
-    is_bound: bool = False
-    """The least time that the ceilings allow which the machine's own run measured."""
-
-    @property
-    def is_solid(self) -> bool:
-        return self.row.is_measured and not self.is_bound
 
     @property
     def variant(self) -> tuple[tuple[int, str], str]:
@@ -151,9 +145,6 @@ def _times(measured: Sequence[Timing], projected: Sequence[Timing]) -> tuple[lis
     here = sorted((timing for timing in measured if timing.tokens == usual), key=lambda timing: -timing.median_s)
     times = [DeviceTime(row=_machine(timing), timing=timing, time_s=timing.median_s) for timing in here]
     for timing in here:
-        if share := timing.roofline[0]:
-            least_s = share * timing.median_s
-            times.append(DeviceTime(row=_machine(timing), timing=timing, time_s=least_s, is_bound=True))
         flops, traffic = timing.amount("flops"), timing.amount("traffic_bytes")
         if flops and traffic:
             allowed = least_times_s(flops=flops, traffic_bytes=traffic, dtype=timing.axis("dtype"))
@@ -166,7 +157,7 @@ def _times(measured: Sequence[Timing], projected: Sequence[Timing]) -> tuple[lis
             times.append(DeviceTime(row=replace(row, is_expected=True), timing=timing, time_s=expected_s))
     # The last counts: the fastest of what was measured, and a projected record before what a measured one allows.
     counting = {
-        (time.row, time.variant, time.timing.span, time.is_bound, time.timing.tokens): time
+        (time.row, time.variant, time.timing.span, time.timing.tokens): time
         for time in times
         if is_plausible(time.time_s)
     }
@@ -220,7 +211,7 @@ def _names(rows: Sequence[DeviceRow]) -> dict[DeviceRow, str]:
 
 
 def _figure(title: Text, times: Sequence[DeviceTime], **about: Any) -> Figure:
-    is_measured, rows = any(time.is_solid for time in times), _in_rows(times)
+    is_measured, rows = any(time.row.is_measured for time in times), _in_rows(times)
     entries = len({time.variant for time in times}) + 2
     return Figure(
         title=dotted(title, say("callstyle.tokens", tokens=numbers.count(times[0].timing.tokens or 0))),
@@ -242,15 +233,13 @@ def _finding(times: Sequence[DeviceTime]) -> Text:
     latent = [time for time in checked if time.timing.variant.partition("_")[0] == LATENT] or checked
     if not latent:
         return ""
-    least = min(latent, key=lambda time: (not time.is_solid, time.row.is_expected, time.time_s))
+    least = min(latent, key=lambda time: (not time.row.is_measured, time.row.is_expected, time.time_s))
     own = [time for time in latent if time.variant == least.variant]
     others = [time for time in own if not time.row.is_measured]
     expected = [time for time in others if time.row.is_expected]
     fields = {"variant": least.variant[1], "time": numbers.seconds(least.time_s)}
-    if least.is_solid:
+    if least.row.is_measured:
         said = [say("hardware.finding", machine=least.row.name or least.row.label, **fields)]
-        bounds = [time.time_s for time in own if time.is_bound and time.row == least.row]
-        said += [say("hardware.over_bound", ratio=numbers.times(least.time_s / bound_s)) for bound_s in bounds]
     else:
         said = [say("hardware.computed", device=least.row.name, regime=least.regime, **fields)]
         others = []
@@ -264,39 +253,37 @@ def _dots(times: Sequence[DeviceTime], names: Mapping[DeviceRow, str]) -> dict[s
     short = zip(names, short_names(names.values()), strict=True)
     rows = {row: figure_text(f"● {name}" if row.is_measured else name) for row, name in short}
     series: list[Series] = []
-    ordered = sorted(times, key=lambda time: (time.variant, not time.is_solid))
+    ordered = sorted(times, key=lambda time: (time.variant, not time.row.is_measured))
     for ordinal, ((_, name), of_variant) in enumerate(grouped(ordered, lambda time: time.variant).items()):
         first = of_variant[0].timing
-        for is_solid, part in grouped(of_variant, lambda time: time.is_solid).items():
+        for is_measured, part in grouped(of_variant, lambda time: time.row.is_measured).items():
             line = Series(
                 name=first.marked(name),
                 points=[_point(time, rows[time.row], names[time.row]) for time in part],
                 style=variant_style(first.variant),
-                ordinal=0 if is_solid else 1,
+                ordinal=0 if is_measured else 1,
                 facets={"variant": first.variant_name},
                 in_legend=part[0] is of_variant[0],
                 # The later lies on the earlier, and smaller both are seen where they coincide.
                 size=max(LEAST_PX, LARGEST_PX - ordinal),
             )
             series.append(line)
-    fills = {"solid": "circle", "hollow": "circle-open"} if times[0].is_solid else {"hollow": "circle-open"}
+    fills = {"solid": "circle", "hollow": "circle-open"} if times[0].row.is_measured else {"hollow": "circle-open"}
     keys = [meaning(say(f"hardware.{fill}"), symbol=symbol) for fill, symbol in fills.items()]
     axis = roomy_time_axis(say("hardware.axis"), [time.time_s for time in times])
     return plot([*series, *keys], xaxis=axis, yaxis=categories([rows[row] for row in _in_rows(times)]))
 
 
 def _point(time: DeviceTime, row: str, name: str) -> Point:
-    evidence = say("hardware.own_bound") if time.is_bound else time.row.evidence
-    limit = say("hardware.limited", regime=time.regime) if time.regime and not time.is_solid else ""
-    hover = joined(", ", [joined(" ", [numbers.seconds(time.time_s), evidence]), limit, name])
+    limit = say("hardware.limited", regime=time.regime) if time.regime and not time.row.is_measured else ""
+    hover = joined(", ", [joined(" ", [numbers.seconds(time.time_s), time.row.evidence]), limit, name])
     return Point(x=time.time_s, y=row, hover=hover, runs=(time.timing.record.run_key,))
 
 
 def _table(title: Text, span: str, times: Sequence[DeviceTime], results: Results, **about: Any) -> Table:
     """A row for each time, beside MHA's on the same device at the same context."""
-    shown = [time for time in times if not time.is_bound]
-    order = _in_rows(shown)
-    names, mha_s = _names(order), {time.spot: time.time_s for time in shown if time.timing.variant == BASELINE}
+    order = _in_rows(times)
+    names, mha_s = _names(order), {time.spot: time.time_s for time in times if time.timing.variant == BASELINE}
     columns: list[Column[DeviceTime]] = [
         column("signmap.device", lambda time: names[time.row], kind=Kind.CODE),
         column("fact.evidence", lambda time: time.row.evidence),
@@ -308,7 +295,7 @@ def _table(title: Text, span: str, times: Sequence[DeviceTime], results: Results
         *columns_of(lambda time: time.timing, [*CACHE, *label_column(results.several)]),
     ]
     about["settings"] = dotted(title, about["settings"])
-    rows = sorted(shown, key=lambda time: (time.timing.tokens or 0, order.index(time.row), time.variant))
+    rows = sorted(times, key=lambda time: (time.timing.tokens or 0, order.index(time.row), time.variant))
     note = say("hardware.note")
     return table(span_title(span), rows, columns, family=span_title(span), note=note, folded=span != LAYER, **about)
 

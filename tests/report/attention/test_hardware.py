@@ -86,10 +86,9 @@ def test_solid_is_measured_and_hollow_is_specified(tmp_path):
     assert "v100-sxm2-32gb" not in devices(figure)  # which has no bfloat16
 
 
-def test_a_machine_has_its_own_bound_and_a_finding(tmp_path):
+def test_a_finding_says_what_mla_takes_here_and_elsewhere(tmp_path):
     (figure,) = section_of(tmp_path, build(latencies_s=(4e-3,) * 6), build(attention="mha")).figures
-    assert marks_of(figure)["triangle-up-open"]["● A processor"] == pytest.approx(2e-3)
-    assert figure.finding.startswith("MLA: 4.00 ms measured on A processor; 2.00× its bound there; ")
+    assert re.fullmatch(r"MLA: 4.00 ms measured on A processor; [\d.]+ µs at least on [\w-]+", figure.finding)
 
 
 def test_what_nothing_was_checked_of_has_no_finding(tmp_path):
