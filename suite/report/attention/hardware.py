@@ -6,16 +6,17 @@ expected of a good one. All are told apart everywhere: a solid marker and a row 
 was computed. A record may be foreign: what it lacks is a dash, and a time no device could have is none.
 """
 
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Hashable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import constant
+from suite.records.labels import differences, differing, written
 from suite.records.machines import plain_name
 from suite.records.record import Evidence
 from suite.report.attention.groups import axes_of, chosen_by, representatives, titles_of, usual_context
-from suite.report.attention.published import errors_table, explanation, headline, published_table
+from suite.report.attention.published import errors_table, headline, published_table
 from suite.report.attention.timings import (
     CONTEXT,
     KERNEL,
@@ -32,7 +33,7 @@ from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted
 from suite.report.model.experiment import grouped, without
 from suite.report.model.labels import rank, variant_style
 from suite.report.model.results import Results
-from suite.report.model.run import Pairs, machine_name
+from suite.report.model.run import LABEL, Pairs, machine_name
 from suite.report.model.timed_kernels import decode_cell
 from suite.report.plot.marks import Point, Series, meaning
 from suite.report.plot.plots import LEGEND_ROW_PX, plot
@@ -50,28 +51,19 @@ BASELINE, LATENT = "mha", "mla"
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeviceRow:
-    """A machine that ran cases, or a device that is known by its specification, or by others' measurements."""
-
-    name: str
-    is_measured: bool = False
-    is_expected: bool = False
-    label: str = ""
-    threads: str = ""
-
-    @property
-    def evidence(self) -> Text:
-        computed = "evidence.expected" if self.is_expected else "evidence.projected"
-        return say("evidence.measured" if self.is_measured else computed)
-
-
-@dataclass(frozen=True, kw_only=True)
 class DeviceTime:
     """A variant's time on a device, by a timing there or by the closed forms that it holds."""
 
-    row: DeviceRow
+    evidence: str
+    """`measured`, `projected` or `expected`."""
+    device: str
+    """Its row."""
     timing: Timing
     time_s: float
+
+    @property
+    def is_measured(self) -> bool:
+        return self.evidence == "measured"
 
     @property
     def variant(self) -> tuple[tuple[int, str], str]:
@@ -79,15 +71,9 @@ class DeviceTime:
         return rank(self.timing.variant), self.timing.sized_variant
 
     @property
-    def regime(self) -> Text:
-        """What limits it, where its own record says so."""
-        is_own = self.row.is_measured or not (self.timing.is_measured or self.row.is_expected)
-        return REGIME.written(self.timing) if is_own else ""
-
-    @property
-    def spot(self) -> Hashable:
+    def place(self) -> Hashable:
         """Variants that agree in this are compared with each other."""
-        return self.row, self.timing.tokens, self.timing.label
+        return self.device, self.timing.tokens, self.timing.label
 
 
 def build(results: Results) -> Section | None:
@@ -105,7 +91,7 @@ def build(results: Results) -> Section | None:
             figures.append(_figure(title, [time for time in times if time.timing.tokens == tokens], **about))
         tables += [_table(title, span, of_span, results, **about) for span, of_span in _by_span(times).items()]
     tables += [published_table(), errors_table(results)]
-    return section("hardware", explanation=explanation(), figures=figures, tables=tables, headlines=[headline()])
+    return section("hardware", figures=figures, tables=tables, headlines=[headline()])
 
 
 def measured_groups(results: Results, projected: Collection[Pairs]) -> dict[Pairs, list[Timing]]:
@@ -134,6 +120,23 @@ def key_of(timing: Timing) -> Pairs:
     return (*axes_of(timing, NOT_SHARED), *named)
 
 
+def _machine(timing: Timing) -> Pairs:
+    name = machine_name(timing.record) or numbers.NOTHING
+    return ((LABEL, timing.label), ("name", name), ("threads", timing.axis("threads")))
+
+
+def _machine_names(timings: Sequence[Timing]) -> dict[Timing, str]:
+    """What tells machines apart, and no more; of several in one folder each has a label of its own."""
+    machines, names = list(map(_machine, timings)), {}
+    has_labels, threads = LABEL in differing(machines), differences(machines, alike_in=[LABEL, "name"])
+    for timing, machine, own in zip(timings, map(dict, machines), threads, strict=True):
+        label = machine[LABEL] if has_labels else ""
+        # A label of one of several machines says its name.
+        name = "" if plain_name(machine["name"]) in label else machine["name"]
+        names[timing] = " · ".join(filter(None, [label, name, written(own)]))
+    return names
+
+
 def _times(measured: Sequence[Timing], projected: Sequence[Timing]) -> tuple[list[int], list[DeviceTime]]:
     """The contexts that are drawn, and every time: what was measured at the longest of the contexts that have the most
     variants on the most machines, its projections, and what was projected at any context."""
@@ -143,29 +146,25 @@ def _times(measured: Sequence[Timing], projected: Sequence[Timing]) -> tuple[lis
         apart = usual_context((timing.tokens, timing) for timing in projected)
         contexts += [apart] if apart else []
     here = sorted((timing for timing in measured if timing.tokens == usual), key=lambda timing: -timing.median_s)
-    times = [DeviceTime(row=_machine(timing), timing=timing, time_s=timing.median_s) for timing in here]
+    rows = [("measured", name, timing, timing.median_s) for timing, name in _machine_names(here).items()]
     for timing in here:
         flops, traffic = timing.amount("flops"), timing.amount("traffic_bytes")
         if flops and traffic:
             allowed = least_times_s(flops=flops, traffic_bytes=traffic, dtype=timing.axis("dtype"))
-            times += [DeviceTime(row=DeviceRow(name=name), timing=timing, time_s=s) for name, s in allowed.items()]
-            times += _expected(timing, flops, traffic)
+            rows += [("projected", name, timing, time_s) for name, time_s in allowed.items()]
+            rows += [("expected", f"≈ {name}", timing, s) for name, s in _expected(timing, flops, traffic)]
     for timing in projected:
-        row = DeviceRow(name=timing.axis("hardware") or numbers.NOTHING)
-        times.append(DeviceTime(row=row, timing=timing, time_s=timing.median_s))
-        if expected_s := timing.amount("expected_s"):
-            times.append(DeviceTime(row=replace(row, is_expected=True), timing=timing, time_s=expected_s))
+        device = timing.axis("hardware") or numbers.NOTHING
+        rows.append(("projected", device, timing, timing.median_s))
+        rows.append(("expected", f"≈ {device}", timing, timing.amount("expected_s") or 0.0))
+    times = [DeviceTime(evidence=kind, device=name, timing=timing, time_s=s) for kind, name, timing, s in rows]
     # The last counts: the fastest of what was measured, and a projected record before what a measured one allows.
-    counting = {
-        (time.row, time.variant, time.timing.span, time.timing.tokens): time
-        for time in times
-        if is_plausible(time.time_s)
-    }
+    counting = {(t.device, t.variant, t.timing.span, t.timing.tokens): t for t in times if is_plausible(t.time_s)}
     return contexts, list(counting.values())
 
 
-def _expected(timing: Timing, flops: float, traffic_bytes: float) -> Iterable[DeviceTime]:
-    """Yield the time of a measured case that is expected of good kernels on each device with a calibration of them."""
+def _expected(timing: Timing, flops: float, traffic_bytes: float) -> Iterable[tuple[str, float]]:
+    """Yield the seconds of a measured case that are expected of good kernels, on each device with a calibration."""
     cell = decode_cell(timing.record)
     for known in known_calibrations():
         expected = cell and known.expected_cell(cell)
@@ -175,91 +174,70 @@ def _expected(timing: Timing, flops: float, traffic_bytes: float) -> Iterable[De
             around, rows = cell.of.kernel, cell.batch * cell.query_len
             expected = known.with_rest(expected, around=around, rows=rows, **left) if min(left.values()) >= 0 else None
         if expected:
-            yield DeviceTime(row=DeviceRow(name=known.name, is_expected=True), timing=timing, time_s=expected.seconds)
-
-
-def _machine(timing: Timing) -> DeviceRow:
-    """The machine of a timing; of several in one folder each has a label of its own."""
-    name, threads = machine_name(timing.record), timing.axis("threads")
-    return DeviceRow(name=name, is_measured=True, label=timing.label, threads=threads)
+            yield known.name, expected.seconds
 
 
 def _by_span(times: Iterable[DeviceTime]) -> dict[str, list[DeviceTime]]:
     return by_span(times, lambda time: time.timing.span)
 
 
-def _in_rows(times: Iterable[DeviceTime]) -> list[DeviceRow]:
-    """Measured rows first, then devices by their least time, the expected ones below the bound."""
-    fastest_first = sorted(times, key=lambda time: (not time.row.is_measured, time.time_s, time.row.name))
-    devices = list(dict.fromkeys((time.row.is_measured, time.row.name) for time in fastest_first))
-    rows = dict.fromkeys(time.row for time in fastest_first)
-    return sorted(rows, key=lambda row: devices.index((row.is_measured, row.name)))
-
-
-def _names(rows: Sequence[DeviceRow]) -> dict[DeviceRow, str]:
-    """What tells rows apart, and no more."""
-    names = {row: f"≈ {row.name}" if row.is_expected else row.name for row in rows}
-    measured = [row for row in rows if row.is_measured]
-    for row in measured:
-        label = row.label if len({other.label for other in measured}) > 1 else ""
-        # A label of one of several machines says its name.
-        machine = "" if row.name and plain_name(row.name) in label else row.name or numbers.NOTHING
-        of_machine = {other.threads for other in measured if (other.label, other.name) == (row.label, row.name)}
-        threads = f"threads={row.threads}" if row.threads and len(of_machine) > 1 else ""
-        names[row] = " · ".join(filter(None, [label, machine, threads]))
-    return names
+def _in_rows(times: Iterable[DeviceTime]) -> list[str]:
+    """Machines first, then devices by their least time, what is expected of one below its bound."""
+    fastest_first = sorted(times, key=lambda time: (not time.is_measured, time.time_s))
+    devices = list(dict.fromkeys(time.device.removeprefix("≈ ") for time in fastest_first))
+    return sorted(
+        {time.device for time in times}, key=lambda device: (devices.index(device.removeprefix("≈ ")), device)
+    )
 
 
 def _figure(title: Text, times: Sequence[DeviceTime], **about: Any) -> Figure:
-    is_measured, rows = any(time.row.is_measured for time in times), _in_rows(times)
+    is_measured, spans = any(time.is_measured for time in times), _by_span(times)
     entries = len({time.variant for time in times}) + 2
     return Figure(
         title=dotted(title, say("callstyle.tokens", tokens=numbers.count(times[0].timing.tokens or 0))),
         family=say("hardware.family" if is_measured else "hardware.projected"),
-        finding=_finding(times),
+        finding=_finding(next(iter(spans.values()))),
         caption=say("hardware.caption"),
-        views=[
-            View(title=span_title(span), figure=_dots(of_span, _names(rows)))
-            for span, of_span in _by_span(times).items()
-        ],
-        height_px=FRAME_PX + ROW_PX * len(rows) + LEGEND_ROW_PX * -(-entries // 2),
+        views=[View(title=span_title(span), figure=_dots(of_span)) for span, of_span in spans.items()],
+        height_px=FRAME_PX + ROW_PX * len(_in_rows(times)) + LEGEND_ROW_PX * -(-entries // 2),
         **about,
     )
 
 
 def _finding(times: Sequence[DeviceTime]) -> Text:
-    """Say what MLA takes where it was measured, or else the least that it can take, and what is expected elsewhere."""
-    checked = [time for time in next(iter(_by_span(times).values())) if time.timing.is_checked]
+    """Say what MLA takes where it was measured, or else at least, and what is expected where it is least."""
+    checked = [time for time in times if time.timing.is_checked]
     latent = [time for time in checked if time.timing.variant.partition("_")[0] == LATENT] or checked
     if not latent:
         return ""
-    least = min(latent, key=lambda time: (not time.row.is_measured, time.row.is_expected, time.time_s))
-    own = [time for time in latent if time.variant == least.variant]
-    others = [time for time in own if not time.row.is_measured]
-    expected = [time for time in others if time.row.is_expected]
-    fields = {"variant": least.variant[1], "time": numbers.seconds(least.time_s)}
-    if least.row.is_measured:
-        said = [say("hardware.finding", machine=least.row.name or least.row.label, **fields)]
-    else:
-        said = [say("hardware.computed", device=least.row.name, regime=least.regime, **fields)]
-        others = []
-    if best := min(expected or others, key=lambda time: time.time_s, default=None):
-        key = "hardware.expected" if best.row.is_expected else "hardware.bound"
-        said.append(say(key, time=numbers.seconds(best.time_s), device=best.row.name))
-    return joined("notes", said)
+    first = min(latent, key=lambda time: (not time.is_measured, time.time_s))
+    fastest_first = sorted((time for time in latent if time.variant == first.variant), key=lambda time: -time.time_s)
+    best = {time.evidence: time for time in fastest_first}
+    kinds = ["measured" if first.is_measured else "projected", "expected" if "expected" in best else "projected"]
+    said = [
+        say(
+            f"hardware.best.{kind}",
+            time=numbers.seconds(best[kind].time_s),
+            device=best[kind].device.removeprefix("≈ "),
+        )
+        for kind in dict.fromkeys(kinds)
+        if kind in best
+    ]
+    return joined(": ", [first.variant[1], joined("notes", said)])
 
 
-def _dots(times: Sequence[DeviceTime], names: Mapping[DeviceRow, str]) -> dict[str, Any]:
-    short = zip(names, short_names(names.values()), strict=True)
-    rows = {row: figure_text(f"● {name}" if row.is_measured else name) for row, name in short}
+def _dots(times: Sequence[DeviceTime]) -> dict[str, Any]:
+    order, measured = _in_rows(times), {time.device for time in times if time.is_measured}
+    short = zip(order, short_names(order), strict=True)
+    rows = {device: figure_text(f"● {name}" if device in measured else name) for device, name in short}
     series: list[Series] = []
-    ordered = sorted(times, key=lambda time: (time.variant, not time.row.is_measured))
-    for ordinal, ((_, name), of_variant) in enumerate(grouped(ordered, lambda time: time.variant).items()):
+    ordered = sorted(times, key=lambda time: (time.variant, not time.is_measured))
+    for ordinal, of_variant in enumerate(grouped(ordered, lambda time: time.variant).values()):
         first = of_variant[0].timing
-        for is_measured, part in grouped(of_variant, lambda time: time.row.is_measured).items():
+        for is_measured, part in grouped(of_variant, lambda time: time.is_measured).items():
             line = Series(
-                name=first.marked(name),
-                points=[_point(time, rows[time.row], names[time.row]) for time in part],
+                name=first.marked(first.sized_variant),
+                points=[_point(time, rows[time.device]) for time in part],
                 style=variant_style(first.variant),
                 ordinal=0 if is_measured else 1,
                 facets={"variant": first.variant_name},
@@ -268,55 +246,50 @@ def _dots(times: Sequence[DeviceTime], names: Mapping[DeviceRow, str]) -> dict[s
                 size=max(LEAST_PX, LARGEST_PX - ordinal),
             )
             series.append(line)
-    fills = {"solid": "circle", "hollow": "circle-open"} if times[0].row.is_measured else {"hollow": "circle-open"}
+    fills = {"solid": "circle", "hollow": "circle-open"} if measured else {"hollow": "circle-open"}
     keys = [meaning(say(f"hardware.{fill}"), symbol=symbol) for fill, symbol in fills.items()]
     axis = roomy_time_axis(say("hardware.axis"), [time.time_s for time in times])
-    return plot([*series, *keys], xaxis=axis, yaxis=categories([rows[row] for row in _in_rows(times)]))
+    return plot([*series, *keys], xaxis=axis, yaxis=categories(list(rows.values())))
 
 
-def _point(time: DeviceTime, row: str, name: str) -> Point:
-    limit = say("hardware.limited", regime=time.regime) if time.regime and not time.row.is_measured else ""
-    hover = joined(", ", [joined(" ", [numbers.seconds(time.time_s), time.row.evidence]), limit, name])
+def _point(time: DeviceTime, row: str) -> Point:
+    hover = joined(", ", [joined(" ", [numbers.seconds(time.time_s), say(f"evidence.{time.evidence}")]), time.device])
     return Point(x=time.time_s, y=row, hover=hover, runs=(time.timing.record.run_key,))
 
 
 def _table(title: Text, span: str, times: Sequence[DeviceTime], results: Results, **about: Any) -> Table:
     """A row for each time, beside MHA's on the same device at the same context."""
-    order = _in_rows(times)
-    names, mha_s = _names(order), {time.spot: time.time_s for time in times if time.timing.variant == BASELINE}
+    order, mha_s = _in_rows(times), {time.place: time.time_s for time in times if time.timing.variant == BASELINE}
+    timing: list[Column[Timing]] = [
+        column("hardware.cache", lambda timing: timing.amount("cache_bytes", "case"), numbers.bytes_iec),
+        column("hardware.of_mha", lambda timing: timing.cache_share, numbers.percent),
+        *label_column(results.several),
+    ]
     columns: list[Column[DeviceTime]] = [
-        column("signmap.device", lambda time: names[time.row], kind=Kind.CODE),
-        column("fact.evidence", lambda time: time.row.evidence),
-        *columns_of(lambda time: time.timing, [SIZED_VARIANT, CONTEXT]),
+        column("signmap.device", lambda time: time.device, kind=Kind.CODE),
+        column("fact.evidence", lambda time: say(f"evidence.{time.evidence}")),
+        column("column.variant", lambda time: time.timing.marked(time.variant[1]), facet="variant"),
+        *columns_of(lambda time: time.timing, [CONTEXT]),
         column("column.median", lambda time: time.time_s, numbers.seconds),
         column("hardware.p90_error", _ends, kind=Kind.NUMBER, only_where_known=True),
-        column("hardware.over_mha", lambda time: mha_s.get(time.spot, 0) / time.time_s or None, numbers.times),
-        column("column.regime", lambda time: time.regime),
-        *columns_of(lambda time: time.timing, [*CACHE, *label_column(results.several)]),
+        column("hardware.over_mha", lambda time: mha_s.get(time.place, 0) / time.time_s or None, numbers.times),
+        column("column.regime", _regime),
+        *columns_of(lambda time: time.timing, timing),
     ]
     about["settings"] = dotted(title, about["settings"])
-    rows = sorted(times, key=lambda time: (time.timing.tokens or 0, order.index(time.row), time.variant))
+    rows = sorted(times, key=lambda time: (time.timing.tokens or 0, order.index(time.device), time.variant))
     note = say("hardware.note")
     return table(span_title(span), rows, columns, family=span_title(span), note=note, folded=span != LAYER, **about)
+
+
+def _regime(time: DeviceTime) -> Text:
+    """What limits it, where its own record says so."""
+    is_own = time.is_measured or (time.evidence == "projected" and not time.timing.is_measured)
+    return REGIME.written(time.timing) if is_own else ""
 
 
 def _ends(time: DeviceTime) -> str:
     """Where an error of what is expected is published, nine in ten good kernels lie between them."""
     low_s, high_s = (time.timing.amount(f"expected_{end}_s") or 0.0 for end in ("low", "high"))
-    is_known = time.row.is_expected and is_plausible(low_s) and is_plausible(high_s)
+    is_known = time.evidence == "expected" and is_plausible(low_s) and is_plausible(high_s)
     return numbers.seconds_range(low_s, high_s) if is_known else ""
-
-
-SIZED_VARIANT: Column[Timing] = column(
-    "column.variant", lambda timing: timing.marked(timing.sized_variant), facet="variant"
-)
-CACHE: list[Column[Timing]] = [
-    column("hardware.cache", lambda timing: timing.amount("cache_bytes", "case"), numbers.bytes_iec),
-    column("hardware.of_mha", lambda timing: timing.cache_share, numbers.percent),
-    column(
-        "hardware.expected_by",
-        lambda timing: str(timing.record.provenance.get("expected_by") or ""),
-        kind=Kind.CODE,
-        only_where_known=True,
-    ),
-]

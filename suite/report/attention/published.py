@@ -13,18 +13,11 @@ from suite.theory.calibration import known_calibrations, load_calibration, relat
 from suite.theory.published import PublishedFigure, published_figures
 
 
-def explanation() -> Text:
-    return say("hardware.explanation", count=numbers.count(len(published_figures())), **_ends())
-
-
 def headline() -> Headline:
-    middle = median(figure.share for figure in published_figures())
-    return Headline(text=say("published.headline", middle=numbers.percent(middle), **_ends()))
-
-
-def _ends() -> dict[str, str]:
     shares = [figure.share for figure in published_figures()]
-    return {"low": numbers.percent(min(shares)), "high": numbers.percent(max(shares))}
+    ends = {"low": min(shares), "middle": median(shares), "high": max(shares)}
+    written: dict[str, str] = {name: numbers.percent(share) for name, share in ends.items()}
+    return Headline(text=say("published.headline", **written))
 
 
 def published_table() -> Table:
