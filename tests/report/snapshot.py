@@ -22,7 +22,7 @@ from tests.records.factory import REFERENCE, build, store
 from tests.report import quality_records
 from tests.report.attention.test_capacity import record as capacity_record
 from tests.report.attention.test_energy import with_energy
-from tests.report.attention.test_projection import projected
+from tests.report.attention.test_hardware import projected
 from tests.report.compress_records import compress_record
 from tests.report.quality_records import arm, in_memory, mla, recall
 from tests.report.rl.runs import CONFORMANCE, arms, conformance_record, fed, recipes, run, thinking

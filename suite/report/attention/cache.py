@@ -1,35 +1,26 @@
-"""The caches of published models, from closed forms: the reason why MLA and grouped heads exist, and what came after.
+"""What published models keep of a sequence, by closed forms, and how many sequences fit beside their weights.
 
-A cache is a constant and a slope: full windows and recurrent states do not grow. The figures show the best known
-models, the tables all of them.
+A cache is a constant and a slope: full windows and recurrent states do not grow. Figures show the best known models,
+tables all of them.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import product
 from typing import Any
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Text, View, joined, say, section
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import BLUE, GREEN, ORANGE, PURPLE, VERMILION, Style, variant_label, variant_style
+from suite.report.model.labels import BLUE, GREEN, ORANGE, PURPLE, VERMILION, variant_label, variant_style
 from suite.report.model.results import Results
-from suite.report.plot.marks import Point, Series
-from suite.report.plot.plots import height_px, plot
+from suite.report.model.run import Run, tokens_of
+from suite.report.plot.marks import Point
+from suite.report.plot.plots import plot
 from suite.report.plot.rows import bars
-from suite.report.plot.scales import byte_axis, categories, linear, token_axis
-from suite.report.table import Column, column, table
-from suite.theory.answers.published import (
-    CACHE_FAMILIES,
-    COMPRESSED,
-    GROUPED,
-    LATENT,
-    STATES,
-    WINDOWS,
-    ModelCache,
-    published_cache,
-    published_caches,
-)
+from suite.report.plot.scales import categories, linear
+from suite.report.table import Column, column, label_column, table
+from suite.theory.answers.published import CACHE_FAMILIES, ModelCache, published_cache, published_caches
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape
 from suite.theory.layers.shapes import SERVED_BYTES, Layer, Pass, grouped_shape
@@ -39,215 +30,154 @@ STEP = Pass(batch=1, query_len=1, seq_len=LONG_CONTEXT_TOKENS, element_bytes=SER
 """A decode step of one sequence."""
 MEMORY_GB = (24, 40, 80, 141)
 """Decimal, as devices are sold: an RTX 4090, an A100, an H100, an H200."""
-CONTEXTS = tuple(1 << power for power in range(10, 21))
 LATENT_MODEL, HYBRID_MODEL, COMPRESSED_MODEL = PREMISE = "deepseek-v3", "qwen3.5-397b-a17b", "deepseek-v4-pro"
 """The article's model, and two of 2026 that keep less."""
 GROUPED_MODEL = "llama-3.1-70b"
 """The best known model of grouped heads."""
 SIZES_OF = ("deepseek-v3", "deepseek-v2-lite", "llama-3.1-70b", "llama-3.1-8b")
 """Models whose sizes every variant is given."""
-LINES = ("llama-3.1-70b", "gpt-oss-120b", "gemma-4-31b", "kimi-k3", "nemotron-3-super", "glm-5", *PREMISE)
-BARS = (
-    *LINES,
-    "deepseek-v3.2",
-    "deepseek-v4-flash",
-    "gemma-3-27b",
-    "glm-5.3-flash",
-    "kimi-k2.5",
-    "llama-2-7b",
-    "llama-3.1-405b",
-    "llama-3.1-8b",
-    "llama-4-maverick",
-    "mimo-v2-flash",
-    "minimax-m2.5",
-    "minimax-m3",
-    "mistral-small-4",
-    "qwen2.5-72b",
-    "qwen3-235b-a22b",
-    "qwen3-32b",
-    "step-3.7-flash",
+BEST_KNOWN = (
+    *("deepseek-v3", "deepseek-v3.2", "deepseek-v4-flash", "deepseek-v4-pro", "gemma-3-27b", "gemma-4-31b", "glm-5"),
+    *("glm-5.3-flash", "gpt-oss-120b", "kimi-k2.5", "kimi-k3", "llama-2-7b", "llama-3.1-405b", "llama-3.1-70b"),
+    *("llama-3.1-8b", "llama-4-maverick", "mimo-v2-flash", "minimax-m2.5", "minimax-m3", "mistral-small-4"),
+    *("nemotron-3-super", "qwen2.5-72b", "qwen3-235b-a22b", "qwen3-32b", "qwen3.5-397b-a17b", "step-3.7-flash"),
 )
-"""Best known models, of every family; the tables have all."""
-GIB = 1024**3
-MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8, "pad": 4}
+"""Models of every family."""
+KIB, GIB = 1024, 1024**3
 ROOM = 1.3
 """Widths of the widest bar: its size is written beside it."""
-STYLES: Mapping[str, Style] = {
-    GROUPED: Style(colour=GREEN, dash="dashdot"),
-    LATENT: Style(colour=BLUE, dash="solid"),
-    WINDOWS: Style(colour=ORANGE, dash="dot"),
-    STATES: Style(colour=PURPLE, dash="dash"),
-    COMPRESSED: Style(colour=VERMILION, dash="longdash"),
-}
+COLOURS = dict(zip(CACHE_FAMILIES, (GREEN, BLUE, ORANGE, PURPLE, VERMILION), strict=True))
 
 
 def build(results: Results) -> Section:
-    """Build it from the models' published geometries; no record is needed."""
+    """Build it from the models' published geometries, and from records of workload=capacity where there are any."""
     models = published_caches()
-    drawn = [model for model in models if model.name in BARS]
-    least = min(drawn, key=_growth)
-    latent, best_grouped = published_cache(LATENT_MODEL), published_cache(GROUPED_MODEL)
-    sizes = {"size": least, "latent": latent, "grouped": best_grouped}
-    said = {name: numbers.bytes_iec(_growth(model)) for name, model in sizes.items()}
-    finding = say("cache.finding", model=least.name, latent_model=latent.name, grouped_model=best_grouped.name, **said)
-    growth = Figure(
-        title=say("cache.figure"),
-        finding=finding,
-        caption=say("cache.caption", count=numbers.count(len(models))),
-        views=[
-            View(title=say("cache.a_token"), figure=_bars(drawn)),
-            View(title=say("cache.in_all", tokens=numbers.count(LONG_CONTEXT_TOKENS)), figure=_totals(drawn)),
-        ],
-        height_px=110 + 22 * len(drawn),
-    )
-    over_context = Figure(
-        title=say("cache.over_context"),
-        finding=_long_finding([published_cache(name) for name in LINES]),
-        caption=say("cache.over_context_caption"),
-        views=[View(title="", figure=_lines([published_cache(name) for name in LINES]))],
-        height_px=height_px(len(LINES)) + 60,
-    )
-    kept = table(say("cache.table"), models, [*NAMED, *KEPT, *LAYERS], note=say("cache.note"), folded=True)
-    weights = table(say("cache.weights"), models, [*NAMED, *WEIGHTS], note=say("cache.weights_note"), folded=True)
-    fits = table(say("cache.fits"), models, [*NAMED, *FITS], note=say("cache.fits_note"), folded=True)
-    step = table(say("cache.step"), models, [*NAMED, *WORK], note=say("cache.step_note"), folded=True)
-    tables = [kept, fits, weights, step]
-    figures = [growth, over_context, *map(_of_variants, SIZES_OF)]
-    return section("cache", figures=figures, tables=tables, headlines=[_premise()])
-
-
-def _growth(model: ModelCache) -> float:
-    return model.plan.growth_bytes
-
-
-def _long_finding(models: Sequence[ModelCache]) -> Text:
-    kept = {model.name: model.plan.cache_bytes(LONG_CONTEXT_TOKENS) for model in models}
-    least, most = min(kept, key=kept.__getitem__), max(kept, key=kept.__getitem__)
-    return say(
-        "cache.long_finding",
-        tokens=numbers.count(LONG_CONTEXT_TOKENS),
-        least=least,
-        most=most,
-        low=numbers.bytes_iec(kept[least]),
-        high=numbers.bytes_iec(kept[most]),
+    found = [Run(current=current) for current in results.records if current.record.case.workload == "capacity"]
+    fitting = sorted((run for run in found if _at_most(run)), key=lambda run: -(_at_most(run) or 0))
+    label = label_column(results.several)
+    tables = [
+        table(say("cache.table"), models, [*NAMED, *KEPT, *FITS, *LAYERS], note=say("cache.note"), folded=True),
+        table(say("cache.work"), models, [*NAMED, *WORK], note=say("cache.work_note"), folded=True),
+        table(say("capacity.table"), fitting, [*DEVICES, *BATCH, WEIGHTS, *label], note=say("capacity.note")),
+        table(
+            say("capacity.refused"),
+            [run for run in found if not run.is_ok],
+            [*DEVICES, column("capacity.why", lambda run: run.record.reason or "", kind=Kind.LONG), WEIGHTS, *label],
+            folded=True,
+        ),
+    ]
+    return section(
+        "cache",
+        explanation=joined("sentence", [say("cache.explanation"), say("capacity.explanation") if found else ""]),
+        figures=[_models_figure(models), *map(_variants_figure, SIZES_OF)],
+        tables=tables,
+        headlines=[_premise(), *(_fastest(run) for run in fitting[:1])],
     )
 
 
 def _premise() -> Headline:
-    """Say what has become of the article's premise, that a latent is what keeps least."""
-    latent, hybrid, compressed = (published_cache(name).plan for name in PREMISE)
+    """What has become of the article's premise, that a latent is what keeps least."""
+    plans = dict(zip(("latent", "hybrid", "compressed"), (published_cache(name).plan for name in PREMISE), strict=True))
+    latent, hybrid = plans["latent"], plans["hybrid"]
     full = next(layer for layer in hybrid.layers if layer.kind == "full")
-    fields = {
-        "latent": numbers.bytes_iec(latent.growth_bytes),
-        "hybrid": numbers.bytes_iec(hybrid.growth_bytes),
-        "compressed": numbers.bytes_iec(compressed.growth_bytes),
-    }
-    beside = (hybrid.fixed_bytes - latent.fixed_bytes) / (latent.growth_bytes - hybrid.growth_bytes)
+    slopes = {name: numbers.bytes_iec(plan.growth_bytes) for name, plan in plans.items()}
+    totals = {f"{name}_long": numbers.bytes_iec(plan.cache_bytes(LONG_CONTEXT_TOKENS)) for name, plan in plans.items()}
+    meeting = (hybrid.fixed_bytes - latent.fixed_bytes) / (latent.growth_bytes - hybrid.growth_bytes)
     detail = say(
         "cache.premise.detail",
         tokens=numbers.count(LONG_CONTEXT_TOKENS),
         state=numbers.bytes_iec(hybrid.state_bytes),
         full=numbers.count(full.count),
         layers=numbers.count(sum(layer.count for layer in hybrid.layers)),
-        even=numbers.count(beside),
-        latent_long=numbers.bytes_iec(latent.cache_bytes(LONG_CONTEXT_TOKENS)),
-        hybrid_long=numbers.bytes_iec(hybrid.cache_bytes(LONG_CONTEXT_TOKENS)),
-        compressed_long=numbers.bytes_iec(compressed.cache_bytes(LONG_CONTEXT_TOKENS)),
-        **fields,
+        even=numbers.count(meeting),
+        **slopes,
+        **totals,
     )
-    return Headline(text=say("cache.premise", **fields), detail=detail)
+    return Headline(text=say("cache.premise", **slopes), detail=detail)
 
 
-def family_name(family: str) -> Text:
-    return say(f"cache.family.{family}")
+def _fastest(run: Run) -> Headline:
+    """The model with the most tokens a second, and the batch that gives them."""
+    fields = {"batch": run.constant("largest_batch") or 0, "rate": _at_most(run) or 0}
+    written: dict[str, str] = {name: numbers.count(value) for name, value in fields.items()}
+    return Headline(text=say("capacity.finding", model=run.axis("geometry"), share=_devices(run), **written))
 
 
-def _bars(models: Sequence[ModelCache]) -> dict[str, Any]:
-    of_families = grouped(sorted(models, key=_family_rank), lambda model: model.family)
-    drawn = [
-        bars(
-            family_name(family),
-            list(map(_bar, of_family)),
-            colour=STYLES[family].colour,
-            textposition="outside",
-            cliponaxis=False,
-        )
-        for family, of_family in of_families.items()
-    ]
-    most = max(model.plan.growth_bytes for model in models) / 1024
+def _models_figure(models: Sequence[ModelCache]) -> Figure:
+    best_known = [model for model in models if model.name in BEST_KNOWN]
+    named = {"": best_known[0], "latent_": published_cache(LATENT_MODEL), "grouped_": published_cache(GROUPED_MODEL)}
+    fields = {f"{prefix}model": model.name for prefix, model in named.items()}
+    sizes = {f"{prefix}size": numbers.bytes_iec(model.plan.growth_bytes) for prefix, model in named.items()}
+    tokens = numbers.count(LONG_CONTEXT_TOKENS)
+    return Figure(
+        title=say("cache.figure"),
+        finding=say("cache.finding", **fields, **sizes),
+        caption=say("cache.caption", count=numbers.count(len(models))),
+        views=[
+            View(title=say("cache.a_token"), figure=_model_bars(best_known, _slope, say("cache.axis"))),
+            View(
+                title=say("cache.in_all", tokens=tokens),
+                figure=_model_bars(best_known, _total, say("cache.total_axis", tokens=tokens)),
+            ),
+        ],
+        height_px=110 + 22 * len(best_known),
+    )
+
+
+def _model_bars(models: Sequence[ModelCache], parts: Callable[[ModelCache], Sequence[Point]], axis: Text) -> Any:
+    """Draw a row for each model, the shortest on top. `parts`: the bar that grows with the context, and before it the
+    constant, which is hatched."""
+    points = {model: parts(model) for model in models}
+    lengths = {model: sum(part.x for part in points[model]) for model in models}
+    families = grouped(sorted(models, key=lambda m: (CACHE_FAMILIES.index(m.family), lengths[m])), lambda m: m.family)
+    series = []
+    for (family, members), is_constant in product(families.items(), (True, False)):
+        of_part = [model for model in members if not is_constant or len(points[model]) > 1]
+        drawn = [points[model][0 if is_constant else -1] for model in of_part]
+        name = say("cache.constant_part" if is_constant else f"cache.family.{family}")
+        look = {**BESIDE, "pattern": "/", "in_legend": False} if is_constant else BESIDE
+        series += [bars(name, drawn, colour=COLOURS[family], **look)] if drawn else []
+    names = [model.name for model in sorted(models, key=lengths.__getitem__)]
+    return _bar_plot(series, names, axis, max(lengths.values()))
+
+
+BESIDE: Mapping[str, Any] = {"textposition": "outside", "cliponaxis": False}
+
+
+def _bar_plot(series: Sequence[Mapping[str, Any]], names: Sequence[str], axis: Text, most: float, **more: Any) -> Any:
     return plot(
-        drawn,
-        xaxis=linear(say("cache.axis"), range=[0, ROOM * most]),
-        yaxis=categories([model.name for model in models], showgrid=False),
+        series,
+        xaxis=linear(axis, range=[0, ROOM * most]),
+        yaxis=categories(names, showgrid=False),
         bargap=0.3,
-        barmode="overlay",
-        margin=MARGIN,
+        barmode="stack",
+        margin={"l": 8, "r": 8, "t": 8, "b": 8, "pad": 4},
+        **more,
     )
 
 
-def _family_rank(model: ModelCache) -> int:
-    return CACHE_FAMILIES.index(model.family)
-
-
-def _bar(model: ModelCache) -> Point:
+def _slope(model: ModelCache) -> list[Point]:
     growth, fixed = numbers.bytes_iec(model.plan.growth_bytes), model.plan.fixed_bytes
     size = f"{numbers.bytes_iec(fixed)} + {growth}" if fixed else growth
     hover = say("cache.hover", model=model.name, kept=size, kinds=_kinds(model))
-    return Point(
-        x=model.plan.growth_bytes / 1024,
-        y=model.name,
-        text=size,
-        hover=hover,
-        facets={"variant": variant_label(model.variant)},
-    )
+    return [_bar(model, model.plan.growth_bytes / KIB, hover, size)]
 
 
-def _totals(models: Sequence[ModelCache]) -> dict[str, Any]:
-    """Draw what a long context keeps: what grows with it, and behind it, patterned, what was there from the start."""
-    ordered = sorted(models, key=lambda model: model.plan.cache_bytes(LONG_CONTEXT_TOKENS))
-    of_families = grouped(sorted(ordered, key=_family_rank), lambda model: model.family)
-
-    def part(family: str, of_family: Sequence[ModelCache], is_constant: bool) -> dict[str, Any]:
-        points = [_share(model, is_constant) for model in of_family]
-        named = "cache.constant_part" if is_constant else f"cache.family.{family}"
-        return bars(
-            say(named),
-            points,
-            colour=STYLES[family].colour,
-            pattern="/" if is_constant else "",
-            in_legend=not is_constant,
-            textposition="outside",
-            cliponaxis=False,
-        )
-
-    drawn = [
-        part(family, of_family, is_constant)
-        for family, of_family in of_families.items()
-        for is_constant in (True, False)
-        if not is_constant or any(model.plan.fixed_bytes for model in of_family)
-    ]
-    most = max(model.plan.cache_bytes(LONG_CONTEXT_TOKENS) for model in models) / GIB
-    return plot(
-        drawn,
-        xaxis=linear(say("cache.total_axis", tokens=numbers.count(LONG_CONTEXT_TOKENS)), range=[0, ROOM * most]),
-        yaxis=categories([model.name for model in ordered], showgrid=False),
-        bargap=0.3,
-        barmode="stack",
-        margin=MARGIN,
-    )
-
-
-def _share(model: ModelCache, is_constant: bool) -> Point:
-    """The constant, or what lies beyond it with the whole written behind it."""
-    whole = model.plan.cache_bytes(LONG_CONTEXT_TOKENS)
+def _total(model: ModelCache) -> list[Point]:
+    whole, tokens = model.plan.cache_bytes(LONG_CONTEXT_TOKENS), numbers.count(LONG_CONTEXT_TOKENS)
     constant = min(whole, model.plan.fixed_bytes)
-    size = constant if is_constant else whole - constant
-    hover = say("cache.at", tokens=numbers.count(LONG_CONTEXT_TOKENS), size=numbers.bytes_iec(size))
-    text = "" if is_constant else numbers.bytes_iec(whole)
-    return Point(x=size / GIB, y=model.name, text=text, hover=hover, facets={"variant": variant_label(model.variant)})
+
+    def part(size: float, text: str) -> Point:
+        return _bar(model, size / GIB, say("cache.at", tokens=tokens, size=numbers.bytes_iec(size)), text)
+
+    return [*([part(constant, "")] if constant else []), part(whole - constant, numbers.bytes_iec(whole))]
 
 
-def _of_variants(name: str) -> Figure:
+def _bar(model: ModelCache, length: float, hover: Text, text: Text) -> Point:
+    return Point(x=length, y=model.name, text=text, hover=hover, facets={"variant": variant_label(model.variant)})
+
+
+def _variants_figure(name: str) -> Figure:
     """Draw what each variant would keep of one model's sizes, all its layers alike."""
     geometry = load_geometry(name)
     shapes = {
@@ -257,94 +187,39 @@ def _of_variants(name: str) -> Figure:
         "mla": absorbed_shape(geometry),
     }
     kept = {variant: geometry.num_layers * shape.cache_bytes_per_token(STEP) for variant, shape in shapes.items()}
-    least = min(kept, key=kept.__getitem__)
-    points = {
-        variant: Point(
-            x=size / 1024,
-            y=variant_label(variant),
-            text=joined(" ", [numbers.bytes_iec(size), f"({numbers.percent(size / kept['mha'])})"]),
-            hover=say("cache.of_variant", variant=variant_label(variant), size=numbers.bytes_iec(size)),
-        )
-        for variant, size in kept.items()
-    }
-    figure = plot(
-        [
-            bars(
-                variant_label(variant),
-                [point],
-                colour=variant_style(variant).colour,
-                textposition="outside",
-                cliponaxis=False,
-            )
-            for variant, point in points.items()
-        ],
-        xaxis=linear(say("cache.axis"), range=[0, ROOM * kept["mha"] / 1024]),
-        yaxis=categories([variant_label(variant) for variant in kept], showgrid=False),
-        bargap=0.3,
-        showlegend=False,
-        barmode="overlay",
-        margin=MARGIN,
-    )
-    fields = {
-        "model": name,
-        "gqa": numbers.times(kept["gqa"] / kept["mla"]),
-        "mha": numbers.times(kept["mha"] / kept["mla"]),
-    }
+    series = []
+    for variant, size_bytes in kept.items():
+        label, size = variant_label(variant), numbers.bytes_iec(size_bytes)
+        hover, share = say("cache.of_variant", variant=label, size=size), numbers.percent(size_bytes / kept["mha"])
+        point = Point(x=size_bytes / KIB, y=label, text=f"{size} ({share})", hover=hover)
+        series.append(bars(label, [point], colour=variant_style(variant).colour, **BESIDE))
+    names, axis = list(map(variant_label, kept)), say("cache.axis")
+    ratios = {variant: numbers.times(kept[variant] / kept["mla"]) for variant in ("gqa", "mha")}
+    least = variant_label(min(kept, key=kept.__getitem__))
     return Figure(
         title=name,
         family=say("cache.variants"),
-        finding=say("cache.variants_finding", least=variant_label(least), **fields),
+        finding=say("cache.variants_finding", model=name, least=least, **ratios),
         caption=say("cache.variants_caption"),
-        views=[View(title="", figure=figure)],
+        views=[View(title="", figure=_bar_plot(series, names, axis, kept["mha"] / KIB, showlegend=False))],
         height_px=230,
         facets={"geometry": name},
     )
 
 
-def _lines(models: Sequence[ModelCache]) -> dict[str, Any]:
-    """Draw caches over context, on axes where a constant is level and a slope rises by as much as the context."""
-    of_families = grouped(sorted(models, key=_family_rank), lambda model: model.family)
-    series = [
-        Series(
-            name=model.name,
-            points=[_at(model, tokens) for tokens in CONTEXTS],
-            style=STYLES[family],
-            ordinal=ordinal,
-            mode="lines",
-            facets={"variant": variant_label(model.variant)},
-        )
-        for family, of_family in of_families.items()
-        for ordinal, model in enumerate(of_family)
-    ]
-    sizes = [point.y for line in series for point in line.points]
-    contexts = token_axis(say("latency.context"), CONTEXTS[::3])
-    ends = [math.log10(CONTEXTS[0]), math.log10(CONTEXTS[-1]) + 0.05]
-    return plot(series, xaxis={**contexts, "range": ends}, yaxis=byte_axis(say("cache.kept_axis"), sizes))
-
-
-def _at(model: ModelCache, tokens: int) -> Point:
-    size = model.plan.cache_bytes(tokens)
-    hover = say("cache.at", tokens=numbers.count(tokens), size=numbers.bytes_iec(size))
-    return Point(x=tokens, y=size, hover=hover)
-
-
 def _kinds(model: ModelCache) -> Text:
-    return joined("list", [_kind(layer) for layer in model.plan.layers])
+    return joined("list", map(_kind, model.plan.layers))
 
 
 def _kind(layer: Layer) -> Text:
-    window, every = getattr(layer, "window", None), getattr(layer, "every", None)
-    kind = layer.kind
+    """How many layers of a kind there are: 15 full, 45 with a state."""
+    window, every, kind = getattr(layer, "window", None), getattr(layer, "every", None), layer.kind
     if kind == "compressed":
         kind = "window" if every is None else kind
     elif window is not None and kind != "window":
         kind = f"{kind}_window"
-    return say(
-        f"cache.kind.{kind}",
-        count=numbers.count(layer.count),
-        window=numbers.count(window or 0),
-        every=numbers.count(every or 0),
-    )
+    sizes = {"count": layer.count, "window": window or 0, "every": every or 0}
+    return say(f"cache.kind.{kind}", **{name: numbers.count(size) for name, size in sizes.items()})
 
 
 def _intensity(model: ModelCache) -> float:
@@ -363,27 +238,48 @@ def _tokens_in(size_gb: int, model: ModelCache) -> Text:
     return say("cache.any") if tokens is None else numbers.count(tokens)
 
 
+def _at_most(run: Run) -> float | None:
+    return run.constant("most_tokens_per_s", "step")
+
+
+def _devices(run: Run) -> str:
+    """The devices and how they share the model: 8 × h200-sxm-141gb, dp."""
+    count, device = run.axis("tp"), run.axis("hardware")
+    return device if count in ("", "1") else f"{count} × {device}, {run.axis('parallel')}"
+
+
 NAMED: list[Column[ModelCache]] = [
     column("column.model", lambda model: model.name),
     column("column.variant", lambda model: variant_label(model.variant), facet="variant"),
 ]
-LAYERS: list[Column[ModelCache]] = [
-    column("cache.family", lambda model: family_name(model.family)),
-    column("cache.layers", _kinds),
-]
 KEPT: list[Column[ModelCache]] = [
     column("cache.per_token", lambda model: model.plan.growth_bytes, numbers.bytes_iec),
     column("cache.constant", lambda model: model.plan.fixed_bytes or None, numbers.bytes_iec),
-    column("cache.long_context", lambda model: model.plan.cache_bytes(LONG_CONTEXT_TOKENS) / 1024**3, "{:,.2f}".format),
+    column("cache.long_context", lambda model: model.plan.cache_bytes(LONG_CONTEXT_TOKENS) / GIB, "{:,.2f}".format),
     column("cache.of_mha", lambda model: model.share_of_mha(LONG_CONTEXT_TOKENS), numbers.percent),
 ]
-WEIGHTS: list[Column[ModelCache]] = [
-    column("cache.total", lambda model: model.parameters.total, _billions),
-    column("cache.active", lambda model: model.parameters.active, _billions),
+FITS = [column(say("cache.fits_in", size=gb), partial(_tokens_in, gb), kind=Kind.NUMBER) for gb in MEMORY_GB]
+LAYERS: list[Column[ModelCache]] = [
+    column("cache.family", lambda model: say(f"cache.family.{model.family}")),
+    column("cache.layers", _kinds),
 ]
 WORK: list[Column[ModelCache]] = [
+    column("cache.total", lambda model: model.parameters.total, _billions),
+    column("cache.active", lambda model: model.parameters.active, _billions),
     column("cache.step_flops", lambda model: model.plan.kernel(STEP).flops / 1e9, "{:,.1f}".format),
     column("cache.step_bytes", lambda model: model.plan.kernel(STEP).traffic_bytes, numbers.bytes_iec),
     column("cache.step_intensity", _intensity, numbers.plain_tick),
 ]
-FITS = [column(say("cache.fits_in", size=gb), partial(_tokens_in, gb), kind=Kind.NUMBER) for gb in MEMORY_GB]
+DEVICES: list[Column[Run]] = [
+    column("column.model", lambda run: run.axis("geometry")),
+    column("signmap.device", _devices, kind=Kind.CODE),
+    column("latency.context", lambda run: tokens_of(run.record), numbers.count),
+]
+BATCH: list[Column[Run]] = [
+    column("capacity.batch", lambda run: run.constant("largest_batch"), numbers.count),
+    column("capacity.most", _at_most, numbers.count),
+    column("capacity.expected", lambda run: run.constant("expected_tokens_per_s", "step"), numbers.count),
+    column("capacity.weight_bytes", lambda run: run.constant("weight_bytes"), numbers.bytes_iec),
+    column("capacity.sequence_bytes", lambda run: run.constant("sequence_bytes"), numbers.bytes_iec),
+]
+WEIGHTS: Column[Run] = column("capacity.weights", lambda run: run.axis("weights"), kind=Kind.CODE)

@@ -1,73 +1,113 @@
-"""Latency against context: how each variant's time grows, and how far it stays from what the machine allows."""
+"""How each variant's time and energy grow with the context, and how far times stay from what the machine allows.
+
+Energy is the difference of a counter. No record has it by guessing: where no counter could resolve a step, there is no
+reading, and so no point here.
+"""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from operator import attrgetter
+from statistics import median
 
 from suite.records import numbers
-from suite.report.attention.groups import Group, groups, told_apart
-from suite.report.attention.lines import Metric, interval_level, line_figure, ranked, span_tables
-from suite.report.attention.timings import REGIME, SHARE, Timing, clock_names, is_clearly_faster, timings
+from suite.records.derived import cost_per_million_tokens, joules_per_token
+from suite.report.attention.groups import CaseGroup, groups, told_apart
+from suite.report.attention.lines import LineMetric, interval_level, line_figure, ranked, span_tables
+from suite.report.attention.timings import (
+    REGIME,
+    SHARE,
+    Timing,
+    clock_names,
+    is_clearly_faster,
+    is_plausible,
+    order_finding,
+    timings,
+)
 from suite.report.blocks import Headline, Kind, Section, Text, joined, say, section
-from suite.report.model.formats import times_range
+from suite.report.model.formats import plain
 from suite.report.model.labels import phase_name, variant_label
 from suite.report.model.results import Results
-from suite.report.plot.scales import time_axis
+from suite.report.model.run import clip_text, mapping
+from suite.report.plot.scales import decimal_ticks, log, time_axis
 from suite.report.table import Column, column, columns_of
-from suite.statistics.intervals import ONE_LAUNCH_GAP, Interval, may_be_equal, ratio_of_medians
+from suite.statistics.intervals import ONE_LAUNCH_GAP, Interval, may_be_equal
 
 BASELINE, LATENT = "mha", "mla"
 SAID = ("attention", "backend", "geometry", "phase", "dtype", "seq_len")
+PLAUSIBLE_J = (1e-12, 1e12)
 
 
 def build(results: Results) -> Section | None:
-    """Build it from every timing; None without any."""
-    found = groups(timings(results), lambda timing: timing.tokens is not None)
-    tables = []
-    for group in found:
-        note = say("latency.table", clock=clock_names(group.timings))
-        tables += span_tables(METRIC, group, results, COLUMNS, note)
-    figures = [line_figure(METRIC, group) for group in found]
-    return section("latency", figures=figures, tables=tables, headlines=headlines(found, results)) if found else None
+    """Build it from every timing, and from the energies that records note; None without any timing."""
+    found = timings(results)
+    timed, powered = (
+        groups(part, lambda timing: timing.tokens is not None)
+        for part in (found, [timing for timing in found if _joules(timing) is not None])
+    )
+    blocks = [*((TIME, group) for group in timed), *((ENERGY, group) for group in powered)]
+    of_energy = say("latency.energy.explanation") if powered else ""
+    if not blocks:
+        return None
+    return section(
+        "latency",
+        explanation=joined("sentence", [say("latency.explanation"), of_energy]),
+        figures=[line_figure(metric, group) for metric, group in blocks],
+        tables=[table for metric, group in blocks for table in span_tables(metric, group, results)],
+        headlines=headlines(timed, results),
+    )
 
 
-def finding(order: Sequence[Timing]) -> Text:
-    """Say which variant is fastest and by how much where that is clear, else what it and its rival take; and MLA."""
+def _fastest(order: Sequence[Timing]) -> Text:
+    """Say which variant is fastest where that is clear, else what it and its rival take; and what MLA takes."""
     if not order:
         return ""
     first, *others = order
-    fields = {"tokens": numbers.count(first.tokens or 0), "first": first.full_name}
-    time = numbers.seconds(first.median_s)
     if not others:
-        return say("finding.latency.alone", time=time, **fields)
-    second = next((other for other in others if not is_clearly_faster(first, other)), others[0])
-    over = ratio_of_medians(second.interval, first.interval)
+        time, tokens = numbers.seconds(first.median_s), numbers.count(first.tokens or 0)
+        return say("finding.latency.alone", time=time, tokens=tokens, first=first.full_name)
+    rival = next((other for other in others if not is_clearly_faster(first, other)), others[0])
+    order_of_two = order_finding(first, rival, others, lambda timing: timing.full_name)
     latent = next((timing for timing in others if timing.variant.partition("_")[0] == LATENT), None)
-    fields |= {"second": second.full_name, "ratio": numbers.times(over.ratio)}
-    key = "apart" if is_clearly_faster(first, second) else "near" if over.low <= 1 <= over.high else "few"
-    order_of_two = say(f"finding.latency.{key}", time=time, range=times_range(over.low, over.high), **fields)
-    if latent in (None, second) or first.variant == LATENT:
+    if latent in (None, rival) or first.variant == LATENT:
         return order_of_two
     ratio = numbers.times(latent.median_s / first.median_s)
     return joined("notes", [order_of_two, say("finding.latency.latent", variant=latent.full_name, ratio=ratio)])
 
 
-METRIC = Metric(
-    family="latency.family",
-    caption="latency.caption",
-    title="latency.axis",
-    hover="latency.hover",
-    value=attrgetter("median_s"),
-    text=numbers.seconds,
-    axis=time_axis,
-    has_intervals=True,
-    finding=finding,
-)
+def _frugal(order: Sequence[Timing]) -> Text:
+    """Say which variant takes least; a counter's difference over one window has no interval, so no order is claimed."""
+    if len(order) < 2:
+        return ""
+    least, *_, most = order
+    ends = {"low": numbers.joules(_joules(least) or 0.0), "high": numbers.joules(_joules(most) or 0.0)}
+    tokens = numbers.count(least.tokens or 0)
+    return say("latency.energy.finding", tokens=tokens, least=least.full_name, most=most.full_name, **ends)
+
+
+def _joules(timing: Timing) -> float | None:
+    """The energy of one token; None where it is not noted or not plausible."""
+    joules = joules_per_token(timing.record, timing.span)
+    return joules if joules is not None and PLAUSIBLE_J[0] < joules < PLAUSIBLE_J[1] else None
 
 
 def _interval(timing: Timing) -> Interval | None:
     """The median's interval, which a single reading has none of."""
     return timing.interval if timing.interval.count > 1 else None
+
+
+def _cold(timing: Timing) -> float | Text | None:
+    """The median after the caches were flushed, or in words why there is none of its own."""
+    state = str(timing.record.provenance.get("cold"))
+    if state in ("as_warm", "every_run"):
+        return say(f"latency.cold.{state}")
+    flushed = timing.record.series("cold_latency_s", timing.span)
+    usable = [reading.value for reading in flushed if is_plausible(reading.value)]
+    return median(usable) if usable else None
+
+
+def _cold_over_warm(timing: Timing) -> float | None:
+    cold = _cold(timing)
+    return cold / timing.median_s if isinstance(cold, float) else None
 
 
 def _notes(timing: Timing) -> Text:
@@ -85,23 +125,56 @@ def _notes(timing: Timing) -> Text:
 RANGE: Column[Interval] = column(
     "column.interval", lambda interval: numbers.seconds_range(interval.low, interval.high), kind=Kind.NUMBER
 )
-LEVEL: Column[Interval] = column("column.level", interval_level, kind=Kind.NUMBER)
-COLUMNS: list[Column[Timing]] = [
-    column("column.median", lambda timing: timing.median_s, numbers.seconds),
-    *columns_of(_interval, [RANGE]),
-    column("column.count", lambda timing: timing.interval.count, numbers.count),
-    *columns_of(_interval, [LEVEL]),
-    SHARE,
-    REGIME,
-    column("column.notes", _notes, kind=Kind.LONG),
-]
+TIME = LineMetric(
+    key="latency.time",
+    value=attrgetter("median_s"),
+    text=numbers.seconds,
+    axis=time_axis,
+    has_intervals=True,
+    finding=_fastest,
+    columns=[
+        column("column.median", lambda timing: timing.median_s, numbers.seconds),
+        *columns_of(_interval, [RANGE]),
+        column("column.count", lambda timing: timing.interval.count, numbers.count),
+        *columns_of(_interval, [column("column.level", interval_level, kind=Kind.NUMBER)]),
+        SHARE,
+        REGIME,
+        column("latency.cold", _cold, numbers.seconds, only_where_known=True),
+        column("latency.cold_over_warm", _cold_over_warm, numbers.times, only_where_known=True),
+        column("column.notes", _notes, kind=Kind.LONG),
+    ],
+)
+ENERGY = LineMetric(
+    key="latency.energy",
+    value=_joules,
+    text=numbers.joules,
+    axis=lambda title, joules: log(title, decimal_ticks(joules, numbers.joules_tick)),
+    finding=_frugal,
+    columns=[
+        column("energy.per_token", _joules, numbers.joules),
+        column("energy.per_step", lambda timing: timing.amount("energy_j"), numbers.joules),
+        column("energy.power", lambda timing: timing.amount("energy_power_w"), numbers.watts),
+        column("energy.window", lambda timing: timing.amount("energy_window_s"), numbers.seconds),
+        column(
+            "energy.cost",
+            lambda timing: cost_per_million_tokens(timing.record, timing.median_s),
+            plain,
+            only_where_known=True,
+        ),
+        column(
+            "energy.source",
+            lambda timing: clip_text(mapping(timing.record.provenance, "energy").get("source")),
+            kind=Kind.CODE,
+        ),
+    ],
+)
 
 
-def headlines(found: Sequence[Group], results: Results) -> list[Headline]:
-    """Return who is fastest at the longest context that several variants share, for the first figure of each pass."""
+def headlines(timed: Sequence[CaseGroup], results: Results) -> list[Headline]:
+    """Who is fastest at the longest context that several variants share, for the first figure of each pass."""
     of_pass: dict[str, Sequence[Timing]] = {}
-    for group in found:
-        order = ranked(group.drawn, METRIC.value)
+    for group in timed:
+        order = ranked(group.drawn, TIME.value)
         if len({timing.variant for timing in order}) > 1:
             of_pass.setdefault(order[0].axis("phase"), order)
     first = {order[0]: order[:1] for order in of_pass.values()}
@@ -109,8 +182,8 @@ def headlines(found: Sequence[Group], results: Results) -> list[Headline]:
     return [_headline(order, settings, results) for order in of_pass.values()]
 
 
-def _headline(ranked: Sequence[Timing], settings: Mapping[Timing, str], results: Results) -> Headline:
-    first, *others = ranked
+def _headline(order: Sequence[Timing], settings: Mapping[Timing, str], results: Results) -> Headline:
+    first, *others = order
     case = {
         "phase": phase_name(first.axis("phase")),
         "geometry": first.axis("geometry"),
@@ -122,14 +195,14 @@ def _headline(ranked: Sequence[Timing], settings: Mapping[Timing, str], results:
     detail = say(
         "finding.latency",
         settings=say("finding.settings", settings=settings[first]) if settings[first] else "",
-        clock=clock_names(ranked),
-        ranking=joined("list", map(_item, ranked)),
+        clock=clock_names(order),
+        ranking=joined("list", map(_item, order)),
         **case,
     )
     sentences = [joined(": ", [first.label if results.several else "", detail])]
-    if any(may_be_equal(*both) for both in pairwise(timing.interval for timing in ranked)):
+    if any(may_be_equal(*both) for both in pairwise(timing.interval for timing in order)):
         sentences.append(say("finding.overlap"))
-    if any(timing.interval.launches == 1 for timing in ranked):
+    if any(timing.interval.launches == 1 for timing in order):
         sentences.append(say("finding.one_launch", gap=numbers.percent(ONE_LAUNCH_GAP - 1)))
     return Headline(
         text=say(key, variant=variant_label(first.variant), time=numbers.seconds(first.median_s), **case),

@@ -1,4 +1,4 @@
-"""A line a variant against the context, of which a reader chooses model, pass and type: latency, memory and energy."""
+"""A line a variant against the context, of which a reader chooses model, pass and type: latency, energy and memory."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from suite.records import numbers
-from suite.report.attention.groups import Group, axes_of, representatives
+from suite.report.attention.groups import CaseGroup, axes_of, representatives
 from suite.report.attention.timings import (
     CONTEXT,
     LAYER,
@@ -15,7 +15,6 @@ from suite.report.attention.timings import (
     Timing,
     by_span,
     clock_names,
-    line_column,
     row_facets,
     span_title,
 )
@@ -31,33 +30,32 @@ from suite.statistics.intervals import Interval, may_be_equal
 
 HEIGHT_PX = 420
 LEGEND_PX, LEGEND_ROW_PX = 340, 19
+NAME_LETTERS = 30
+"""Taken for a marked name, which has no length until it is rendered."""
 
 Columns = Sequence[Column[Timing]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Metric:
+class LineMetric:
     """A number of a timing that is drawn against the context."""
 
-    family: str
-    caption: str
-    title: str
-    """The title of its axis; this, the family, the caption and the hover text are keys of the texts."""
-    hover: str
+    key: str
+    """Of its texts: .family, .caption, .axis, .hover and .note below it."""
     value: Callable[[Timing], float | None]
     text: Callable[[float], str]
     axis: Callable[[Text, Sequence[float]], Axis]
     """Makes the axis from its title and all values."""
+    columns: Columns
     has_intervals: bool = False
     """It is the median itself, whose interval is drawn and says what may be equal."""
     finding: Callable[[Sequence[Timing]], Text] = lambda ranked: ""
     """Says what the best of each variant at the longest shared context tell, the least first."""
 
     def point(self, timing: Timing) -> Point:
-        """Return a timing's point of a figure."""
         value, interval = self.value(timing) or 0.0, timing.interval
         hover = say(
-            self.hover,
+            f"{self.key}.hover",
             tokens=numbers.count(timing.tokens or 0),
             value=self.text(value),
             interval=numbers.seconds_range(interval.low, interval.high),
@@ -69,7 +67,7 @@ class Metric:
         return Point(x=timing.tokens, y=value, ends=ends, hover=hover, runs=(timing.record.run_key,))
 
 
-def line_figure(metric: Metric, group: Group) -> Figure | None:
+def line_figure(metric: LineMetric, group: CaseGroup) -> Figure | None:
     """Draw a group, a view a span; None where it has nothing to draw."""
     if not group.drawn:
         return None
@@ -81,29 +79,29 @@ def line_figure(metric: Metric, group: Group) -> Figure | None:
         contexts = token_axis(say("latency.context"), [timing.tokens or 0 for timing in part])
         # Tells the page which timings of a dropped record belong here.
         joins = {"meta": {"joins": {"span": part[0].span}}} if metric.has_intervals else {}
-        return plot(lines, xaxis=contexts, yaxis=metric.axis(say(metric.title, clock=clock), values), **joins)
+        return plot(lines, xaxis=contexts, yaxis=metric.axis(say(f"{metric.key}.axis", clock=clock), values), **joins)
 
     views = span_views(group.drawn, draw)
     asked, drawn = ({timing.chosen_line[0] for timing in part} for part in (group.timings, group.drawn))
     left_out = say("latency.one_backend") if drawn < asked else ""
-    # On a narrow screen a long legend leaves the plot its room. A marked name has no length until it is rendered.
-    names = [[len(t["name"]) if isinstance(t["name"], str) else 30 for t in view.figure["data"]] for view in views]
-    rows = max(math.ceil(len(part) / max(1, LEGEND_PX // (55 + 7 * max(part)))) for part in names)
-    height_px = HEIGHT_PX + LEGEND_ROW_PX * max(0, rows - 2)
+    # On a narrow screen a long legend leaves the plot its room.
+    names = [[trace["name"] for trace in view.figure["data"]] for view in views]
+    letters = [[len(name) if isinstance(name, str) else NAME_LETTERS for name in of_view] for of_view in names]
+    rows = max(math.ceil(len(of_view) / max(1, LEGEND_PX // (55 + 7 * max(of_view)))) for of_view in letters)
     return Figure(
         title=group.title,
-        family=say(metric.family),
+        family=say(f"{metric.key}.family"),
         finding=metric.finding(ranked(group.drawn, metric.value)),
         settings=group.settings,
-        caption=joined("sentence", [say(metric.caption, clock=clock), left_out]),
+        caption=joined("sentence", [say(f"{metric.key}.caption", clock=clock), left_out]),
         views=views,
-        height_px=height_px,
+        height_px=HEIGHT_PX + LEGEND_ROW_PX * max(0, rows - 2),
         facets=group.facets,
     )
 
 
 def ranked(found: Iterable[Timing], value: Callable[[Timing], float | None]) -> list[Timing]:
-    """Return the timings that stand for each variant at the longest context that at least two have, the least first.
+    """The timings that stand for each variant at the longest context that at least two have, the least first.
 
     A variant in sizes of its own counts apart, one whose layer was not checked not at all. Where only one variant is,
     its longest context.
@@ -117,21 +115,21 @@ def ranked(found: Iterable[Timing], value: Callable[[Timing], float | None]) -> 
     cases = grouped(most_first, lambda timing: (timing.tokens or 0, timing.shared_extras))
     shared = [key for key, case in cases.items() if len({timing.variant for timing in case}) > 1]
     best = {timing.sized_variant: timing for timing in cases[max(shared or cases)]} if cases else {}
-    return sorted(best.values(), key=lambda timing: values[timing])
+    return sorted(best.values(), key=values.__getitem__)
 
 
 def interval_level(interval: Interval) -> Text:
-    """Return the confidence that an interval reaches, and what it holds for: `95.0 % over 3 launches`."""
+    """The confidence that an interval reaches, and what it holds for: `95.0 % over 3 launches`."""
     key = "interval.launches" if interval.launches > 1 else "interval.one_launch"
     return say(key, level=f"{100 * interval.level:.1f} %", count=interval.launches)
 
 
 def span_views(found: Sequence[Timing], draw: Callable[[Sequence[Timing]], Mapping[str, Any]]) -> list[View]:
-    """Return a view for each span, drawn from that span's timings."""
+    """A view for each span, drawn from that span's timings."""
     return [View(title=span_title(span), figure=draw(of_span)) for span, of_span in by_span(found).items()]
 
 
-def _lines(metric: Metric, timings: Sequence[Timing]) -> list[Series]:
+def _lines(metric: LineMetric, timings: Sequence[Timing]) -> list[Series]:
     """A line for each variant and its settings, and for each backend where a context has several."""
     ordered = sorted(timings, key=lambda timing: timing.tokens or 0)
     at_context = grouped(ordered, lambda timing: (timing.variant_name, timing.line[1:], timing.tokens))
@@ -143,30 +141,32 @@ def _lines(metric: Metric, timings: Sequence[Timing]) -> list[Series]:
     lines = list(grouped(sorted(ordered, key=key), key).values())
     parts = [(" / ".join(dict.fromkeys(t.chosen_line[0] for t in line)), *line[0].line[1:]) for line in lines]
     shared = set.intersection(*map(set, parts))
-    firsts = [line[0] for line in lines]
+    styles = [variant_style(line[0].variant) for line in lines]
     return [
         Series(
-            name=dotted(first.variant_name, *(part.removeprefix(OF_A_VARIANT) for part in own if part not in shared)),
+            name=dotted(line[0].variant_name, *(part.removeprefix(OF_A_VARIANT) for part in own if part not in shared)),
             points=list(map(metric.point, line)),
-            style=variant_style(first.variant),
-            ordinal=[variant_style(other.variant) for other in firsts[:place]].count(variant_style(first.variant)),
+            style=style,
+            ordinal=styles[:place].count(style),
             mode="lines+markers",
-            facets={"variant": first.variant_name},
+            facets={"variant": line[0].variant_name},
         )
-        for place, (first, line, own) in enumerate(zip(firsts, lines, parts, strict=True))
+        for place, (line, style, own) in enumerate(zip(lines, styles, parts, strict=True))
     ]
 
 
-def span_tables(metric: Metric, group: Group, results: Results, columns: Columns, note: Text) -> list[Table]:
-    """Lay out all of a group, a table for each span."""
+def span_tables(metric: LineMetric, group: CaseGroup, results: Results) -> list[Table]:
+    """All of a group, a table for each span, each row beside the least of its case."""
     standing = by_span(timing for timing in representatives(group.timings) if timing.is_checked)
+    first, *rest = metric.columns
+    note = say(f"{metric.key}.note", clock=clock_names(group.timings))
     return [
         case_table(
             group,
             of_span,
             results,
-            [columns[0], *compared(metric, standing.get(span, ())), *columns[1:]],
-            span,
+            [first, _over_least(metric, standing.get(span, ())), *rest],
+            span_title(span),
             note=note,
             folded=True,
         )
@@ -175,20 +175,25 @@ def span_tables(metric: Metric, group: Group, results: Results, columns: Columns
 
 
 def case_table(
-    group: Group, found: Sequence[Timing], results: Results, columns: Columns, span: str = "", **more: Any
+    group: CaseGroup, found: Sequence[Timing], results: Results, columns: Columns, title: Text, **more: Any
 ) -> Table:
-    """Lay out a group's cases, each named by what it is. `span`: the one that all timings are of."""
-    said = span_title(span) if span else say("table.cases")
-    title = dotted(group.title, span_title(span)) if group.names else said
+    """A group's cases, each named by what it is."""
+    title = dotted(group.title, title) if group.names else title
     named = [*([column("column.group", group.names.get)] if group.names else []), VARIANT, CONTEXT]
-    rest = [line_column(found), *(label_column(results.several) if group.names else [])]
+    rest = [_line_column(found), *(label_column(results.several) if group.names else [])]
     about = {"family": title, "settings": dotted(group.title, group.settings), "facets": group.facets}
     shown = about if group.facets else {"facets_of": row_facets}
     return table(title, found, [*named, *columns, *rest], **shown, **more)
 
 
-def compared(metric: Metric, standing: Sequence[Timing]) -> list[Column[Timing]]:
-    """Return a column of each timing over the least of those that stand for its case, "≈" where the two may be one."""
+def _line_column(found: Iterable[Timing]) -> Column[Timing]:
+    """The backend and the further settings of each row; where some asked for a backend, whom `auto` chose."""
+    auto = "auto: " if len({timing.is_auto for timing in found}) > 1 else ""
+    return column("column.backend", lambda row: auto * row.is_auto + ", ".join(row.line), kind=Kind.CODE)
+
+
+def _over_least(metric: LineMetric, standing: Sequence[Timing]) -> Column[Timing]:
+    """Each timing over the least of those that stand for its case, "≈" where the two may be one."""
 
     def case(timing: Timing) -> tuple[object, ...]:
         return axes_of(timing, ("attention", "backend")), timing.shared_extras, timing.label
@@ -204,4 +209,4 @@ def compared(metric: Metric, standing: Sequence[Timing]) -> list[Column[Timing]]
         is_open = metric.has_intervals and may_be_equal(best.interval, timing.interval)
         return f"{'≈ ' * is_open}{numbers.times(value / of_best)}"
 
-    return [column("table.over_least", over, kind=Kind.NUMBER)]
+    return column("table.over_least", over, kind=Kind.NUMBER)

@@ -6,15 +6,15 @@ from functools import partial
 
 from suite.records import numbers
 from suite.records.derived import noted
-from suite.report.attention.groups import Group, groups
-from suite.report.attention.lines import Metric, case_table, line_figure
+from suite.report.attention.groups import groups
+from suite.report.attention.lines import LineMetric, case_table, line_figure
 from suite.report.attention.timings import KERNEL, LAYER, Timing, one_a_record, timings
-from suite.report.blocks import Section, Table, Text, joined, say, section
+from suite.report.blocks import Headline, Section, Text, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.results import Results
 from suite.report.plot.plots import Axis
 from suite.report.plot.scales import byte_axis, byte_ticks
-from suite.report.table import Column, column
+from suite.report.table import column
 
 MOST_BYTES = 1 << 60
 
@@ -22,16 +22,25 @@ MOST_BYTES = 1 << 60
 def build(results: Results) -> Section | None:
     """Build it from the sizes that records note; None where none does."""
     found = groups(timings(results), lambda timing: bool(timing.tokens and _peak(timing)))
-    names = {timing: group.name_of(timing) for group in found for timing in _cases(group) if _differs(timing)}
-    differing = Group(title=say("memory.differing"), timings=list(names), names=names)
-    exact = "{:,.0f} B".format
-    columns = [column("memory.formula", BY_FORMULA, exact), column("memory.counted", COUNTED, exact)]
-    tables: list[Table | None] = [
-        case_table(differing, differing.timings, results, columns, note=say("memory.differing_note"))
+    sizes = (COUNTED, LAYER_PEAK, KERNEL_PEAK)
+    cases = [
+        [timing for timing in one_a_record(group.timings) if any(size(timing) is not None for size in sizes)]
+        for group in found
     ]
-    tables += [case_table(group, _cases(group), results, COLUMNS, folded=True) for group in found]
-    figures = [line_figure(METRIC, group) for group in found]
-    return section("memory", figures=figures, tables=tables) if any(map(_cases, found)) else None
+    if not any(cases):
+        return None
+    errors = [_error_bytes(timing) for of_group in cases for timing in of_group]
+    wrong = sum(map(bool, errors))
+    warning = say("memory.differing", count=numbers.count(wrong), total=numbers.count(len(errors)))
+    return section(
+        "memory",
+        figures=[line_figure(PEAK, group) for group in found],
+        tables=[
+            case_table(group, of_group, results, PEAK.columns, say("table.cases"), folded=not wrong)
+            for group, of_group in zip(found, cases, strict=True)
+        ],
+        headlines=[Headline(text=warning)] if wrong else [],
+    )
 
 
 def _size(span: str, metric: str, timing: Timing) -> float | None:
@@ -54,7 +63,7 @@ def _axis(title: Text, peaks: Sequence[float]) -> Axis:
     return byte_axis(title, peaks, range=[math.log10(low) - 0.05, math.log10(high) + 0.05])
 
 
-def finding(order: Sequence[Timing]) -> Text:
+def _least(order: Sequence[Timing]) -> Text:
     """Say which variant's step needs least; the peak is counted to the byte, so nothing of it is chance."""
     if len(order) < 2:
         return ""
@@ -66,39 +75,29 @@ def finding(order: Sequence[Timing]) -> Text:
     return say("memory.finding" if high > low else "memory.alike", least=names, **fields)
 
 
-METRIC = Metric(
-    family="memory.family",
-    caption="memory.caption",
-    title="memory.axis",
-    hover="memory.hover",
-    value=_peak,
-    text=numbers.bytes_iec,
-    axis=_axis,
-    finding=finding,
-)
-
-
-def _cases(group: Group) -> list[Timing]:
-    """A timing for each record that notes a size."""
-    sizes = (COUNTED, LAYER_PEAK, KERNEL_PEAK)
-    return [timing for timing in one_a_record(group.timings) if any(size(timing) is not None for size in sizes)]
-
-
-def _differs(timing: Timing) -> bool:
-    return None not in (BY_FORMULA(timing), COUNTED(timing)) and BY_FORMULA(timing) != COUNTED(timing)
+def _error_bytes(timing: Timing) -> float | None:
+    """How far the cache that was counted is from its closed form; the two must agree to the byte."""
+    by_formula, counted = BY_FORMULA(timing), COUNTED(timing)
+    return None if by_formula is None or counted is None else counted - by_formula
 
 
 def _equal(timing: Timing) -> Text:
-    if None in (BY_FORMULA(timing), COUNTED(timing)):
-        return ""
-    return say("memory.no") if _differs(timing) else say("memory.yes")
+    error = _error_bytes(timing)
+    return "" if error is None else say("memory.no", error=f"{error:+,.0f} B") if error else say("memory.yes")
 
 
-COLUMNS: list[Column[Timing]] = [
-    column("memory.formula", BY_FORMULA, numbers.bytes_iec),
-    column("memory.counted", COUNTED, numbers.bytes_iec),
-    column("memory.equal", _equal),
-    column("memory.kernel_peak", KERNEL_PEAK, numbers.bytes_iec),
-    column("memory.layer_peak", LAYER_PEAK, numbers.bytes_iec),
-    column("memory.kept", lambda timing: KEPT(timing) or None, numbers.bytes_iec, only_where_known=True),
-]
+PEAK = LineMetric(
+    key="memory.peak",
+    value=_peak,
+    text=numbers.bytes_iec,
+    axis=_axis,
+    finding=_least,
+    columns=[
+        column("memory.formula", BY_FORMULA, numbers.bytes_iec),
+        column("memory.counted", COUNTED, numbers.bytes_iec),
+        column("memory.equal", _equal),
+        column("memory.kernel_peak", KERNEL_PEAK, numbers.bytes_iec),
+        column("memory.layer_peak", LAYER_PEAK, numbers.bytes_iec),
+        column("memory.kept", lambda timing: KEPT(timing) or None, numbers.bytes_iec, only_where_known=True),
+    ],
+)

@@ -1,25 +1,54 @@
-"""Published figures of kernels, each as a share of its card's roofline: how far a good kernel comes."""
+"""Two checks of what is computed: how far kernels come that others published, and how far expected times are off."""
 
+import math
 from statistics import median
 
 from suite.records import numbers
-from suite.report.blocks import Headline, Kind, Section, Text, say, section
+from suite.report.blocks import Headline, Kind, Table, Text, say
+from suite.report.model.experiment import grouped
 from suite.report.model.results import Results
+from suite.report.model.timed_kernels import timed_kernel
 from suite.report.table import Column, column, table
 from suite.theory.answers.published import PublishedFigure, published_figures
+from suite.theory.devices.calibration import relative_errors
+from suite.theory.devices.calibration_file import known_calibrations, load_calibration
 
 
-def build(results: Results) -> Section | None:
-    """Build it from the published figures; None on a page without records, which needs no comparison."""
-    if not results.records:
-        return None
-    figures = published_figures()
-    shares = [figure.share for figure in figures]
-    ends = {"low": numbers.percent(min(shares)), "high": numbers.percent(max(shares))}
-    explanation = say("published.explanation", count=numbers.count(len(figures)), **ends)
-    headline = Headline(text=say("published.headline", middle=numbers.percent(median(shares)), **ends))
-    rows = table(say("published.table"), figures, COLUMNS, note=say("published.note"), folded=True)
-    return section("published", explanation=explanation, tables=[rows], headlines=[headline])
+def headline() -> Headline:
+    shares = [figure.share for figure in published_figures()]
+    ends = {"low": min(shares), "middle": median(shares), "high": max(shares)}
+    written: dict[str, str] = {name: numbers.percent(share) for name, share in ends.items()}
+    return Headline(text=say("published.headline", **written))
+
+
+def published_table() -> Table:
+    """Every figure as a share of its card's roofline."""
+    return table(say("published.table"), published_figures(), COLUMNS, note=say("published.note"), folded=True)
+
+
+DeviceErrors = tuple[str, Text, list[float]]
+"""A device, whose its measured cells are, and |expected / measured - 1| of each cell, sorted."""
+
+
+def errors_table(results: Results) -> Table:
+    """How far expected times are from measured cells, by device: those published with the calibration, then those of
+    these records."""
+    rows: list[DeviceErrors] = []
+    for known in known_calibrations():
+        errors = relative_errors([(known, cell) for cell in known.measured])
+        rows.append((known.name, say("hardware.others"), errors))
+    timed = [(current.label, kernel) for current in results.records if (kernel := timed_kernel(current.record))]
+    for (label, device), of_both in grouped(timed, lambda item: (item[0], item[1][0])).items():
+        if calibration := load_calibration(device):
+            rows.append((device, label, relative_errors([(calibration, cell) for _, (_, cell) in of_both])))
+    columns: list[Column[DeviceErrors]] = [
+        column("signmap.device", lambda row: row[0], kind=Kind.CODE),
+        column("hardware.whose", lambda row: row[1]),
+        column("hardware.cells", lambda row: len(row[2]), numbers.count),
+        column("hardware.median_error", lambda row: median(row[2]), numbers.percent),
+        column("hardware.p90_error", lambda row: row[2][math.ceil(0.9 * len(row[2])) - 1], numbers.percent),
+    ]
+    return table(say("hardware.error_table"), [row for row in rows if row[2]], columns, note=say("hardware.error_note"))
 
 
 def _problem(figure: PublishedFigure) -> Text:

@@ -4,31 +4,15 @@ After Williams, Waterman and Patterson, "Roofline: an insightful visual performa
 """
 
 from collections.abc import Sequence
+from statistics import median
 from typing import Any
-
-import numpy as np
 
 from suite.records import numbers
 from suite.records.derived import ceilings_of
-from suite.report.attention.groups import representatives, told_apart
+from suite.report.attention.groups import representatives
 from suite.report.attention.lines import span_views
-from suite.report.attention.timings import (
-    BACKEND,
-    CONTEXT,
-    LAYER,
-    PHASE,
-    REGIME,
-    SHARE,
-    VARIANT,
-    Timing,
-    by_span,
-    in_order,
-    is_plausible,
-    plausible_rate,
-    span_title,
-    timings,
-)
-from suite.report.blocks import Figure, Kind, Section, Text, dotted, joined, say, section
+from suite.report.attention.timings import CONTEXT, LAYER, SHARE, Timing, plausible_rate, timings
+from suite.report.blocks import Figure, Section, Text, dotted, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import GREY, Style, phase_name, rank, variant_style
 from suite.report.model.results import Results
@@ -36,12 +20,10 @@ from suite.report.model.run import machine_id, machine_name
 from suite.report.plot.marks import FILLS, Point, Series, meaning
 from suite.report.plot.plots import plot
 from suite.report.plot.scales import decimal_ticks, log
-from suite.report.table import column, label_column, plain, table
 
 FILLINGS, UNKNOWN_FILLING = {"decode": 0, "prefill": 1, "train": 3}, 2
 ALIKE = 1.05
 """Two measurements of one ceiling differ by as much."""
-AXES_OF_COLUMNS = ("attention", "backend", "geometry", "phase", "seq_len", "dtype", "device", "threads")
 
 
 def build(results: Results) -> Section | None:
@@ -50,50 +32,23 @@ def build(results: Results) -> Section | None:
     def key(timing: Timing) -> tuple[str, str, str, str]:
         return machine_name(timing.record), timing.axis("dtype"), timing.axis("threads"), machine_id(timing.current)
 
-    machines = grouped(timings(results), key)
-    names = [key[:3] for key in machines]
-    figures, tables = [], []
-    for (name, dtype, threads, machine), found in machines.items():
-        drawn = [timing for timing in representatives(found) if _flops_per_s(timing) and _intensity(timing)]
-        if any(_flops_per_s(timing) or _bytes_per_s(timing) or _cold_over_warm(timing) for timing in found):
-            is_shared = names.count((name, dtype, threads)) > 1
-            title, machine_said = dotted(name, dtype), dotted(name, machine[:8] if is_shared else "")
-            about: dict[str, Any] = {
-                "settings": dotted(f"threads={threads}" if threads else "", machine[:8] if is_shared else ""),
-                "facets": {"machine": machine_said, "dtype": dtype, **({"threads": threads} if threads else {})},
-            }
-            figure = Figure(
-                title=title,
-                family=say("roofline.family"),
-                finding=_finding(drawn),
-                caption=say("roofline.caption"),
-                views=span_views(drawn, _plot),
-                height_px=520,
-                **about,
-            )
-            figures.append(figure)
-            for span, part in by_span(in_order(found)).items():
-                rows = sorted(part, key=lambda timing: (timing.axis("geometry"), timing.axis("phase")))
-                named, note = span_title(span), say("roofline.note")
-                settings = told_apart({timing: [timing] for timing in rows}, besides=AXES_OF_COLUMNS)
-                columns = [
-                    VARIANT,
-                    PHASE,
-                    CONTEXT,
-                    column("column.geometry", lambda timing: timing.axis("geometry"), facet="geometry"),
-                    SHARE,
-                    column("roofline.warm", lambda timing: timing.median_s, numbers.seconds),
-                    REGIME,
-                    column("roofline.cold", _cold, numbers.seconds),
-                    column("roofline.cold_over_warm", _cold_over_warm, numbers.times),
-                    FLOPS,
-                    BYTES,
-                    BACKEND,
-                    *label_column(results.several),
-                    column("column.settings", settings.get, kind=Kind.CODE, only_where_known=True),
-                ]
-                tables.append(table(named, rows, columns, family=named, note=note, folded=True, **about))
-    return section("roofline", figures=figures, tables=tables) if tables else None
+    machines = grouped((t for t in representatives(timings(results)) if _flops_per_s(t) and _intensity(t)), key)
+    named_alike = [found[:3] for found in machines]
+    figures = []
+    for (name, dtype, threads, machine), drawn in machines.items():
+        of_several = machine[:8] if named_alike.count((name, dtype, threads)) > 1 else ""
+        figure = Figure(
+            title=dotted(name, dtype),
+            family=say("roofline.family"),
+            finding=_finding(drawn),
+            caption=say("roofline.caption"),
+            views=span_views(drawn, _plot),
+            height_px=520,
+            settings=dotted(f"threads={threads}" if threads else "", of_several),
+            facets={"machine": dotted(name, of_several), "dtype": dtype, **({"threads": threads} if threads else {})},
+        )
+        figures.append(figure)
+    return section("roofline", figures=figures) if figures else None
 
 
 def _flops_per_s(timing: Timing) -> float | None:
@@ -109,53 +64,35 @@ def _intensity(timing: Timing) -> float | None:
     return plausible_rate(timing.amount("flops"), timing.amount("traffic_bytes"))
 
 
-def _cold(timing: Timing) -> float | Text | None:
-    """The median after the caches were flushed, or in words why there is none of its own."""
-    cold = str(timing.record.provenance.get("cold"))
-    if cold in ("as_warm", "every_run"):
-        return say(f"roofline.{cold}")
-    flushed = timing.record.series("cold_latency_s", timing.span)
-    usable = [reading.value for reading in flushed if is_plausible(reading.value)]
-    return float(np.median(usable)) if usable else None
-
-
-def _cold_over_warm(timing: Timing) -> float | None:
-    cold = _cold(timing)
-    return cold / timing.median_s if isinstance(cold, float) else None
-
-
-def _finding(found: Sequence[Timing]) -> Text:
+def _finding(drawn: Sequence[Timing]) -> Text:
     """Say how much of its roofline each pass reaches, in the median of its cases."""
-    layers = [timing for timing in found if timing.span == LAYER and timing.roofline[0] and timing.is_checked]
-    shares = {
-        phase: [timing.roofline[0] or 0.0 for timing in of]
-        for phase, of in grouped(layers, lambda timing: timing.axis("phase")).items()
-    }
-    said = [
-        say("roofline.reached", phase=phase_name(phase), share=numbers.percent(float(np.median(of))), count=len(of))
-        for phase, of in sorted(shares.items())
-    ]
-    return say("roofline.finding", passes=joined("list", said)) if said else ""
+    layers = [timing for timing in drawn if timing.span == LAYER and timing.roofline[0] and timing.is_checked]
+    phases = grouped(layers, lambda timing: timing.axis("phase"))
+    passes = []
+    for phase in sorted(phases):
+        share = numbers.percent(median(timing.roofline[0] or 0.0 for timing in phases[phase]))
+        passes.append(say("roofline.reached", phase=phase_name(phase), share=share, count=len(phases[phase])))
+    return say("roofline.finding", passes=joined("list", passes)) if passes else ""
 
 
-def _plot(found: Sequence[Timing]) -> dict[str, Any]:
-    groups = grouped(found, lambda timing: (timing.variant_name, timing.axis("phase"), timing.label)).values()
-    ordered = sorted(groups, key=lambda of: (rank(of[0].variant), of[0].axis("phase"), of[0].label))
-    series = [*_roof(found), *map(_points, ordered)]
+def _plot(drawn: Sequence[Timing]) -> dict[str, Any]:
+    kinds = grouped(drawn, lambda timing: (timing.variant_name, timing.axis("phase"), timing.label)).values()
+    ordered = sorted(kinds, key=lambda kind: (rank(kind[0].variant), kind[0].axis("phase"), kind[0].label))
+    series = [*_roof(drawn), *map(_points, ordered)]
     points = [point for line in series for point in line.points]
     return plot(
-        [*_legend([of[0] for of in ordered]), *series],
+        [*_legend([kind[0] for kind in ordered]), *series],
         xaxis=log(say("roofline.intensity"), decimal_ticks([point.x for point in points], numbers.plain_tick)),
         yaxis=log(say("roofline.achieved"), decimal_ticks([point.y for point in points], numbers.plain_tick)),
     )
 
 
-def _points(found: Sequence[Timing]) -> Series:
-    first = found[0]
+def _points(kind: Sequence[Timing]) -> Series:
+    first = kind[0]
     variant, phase = first.variant_name, phase_name(first.axis("phase"))
     return Series(
         name=dotted(variant, phase),
-        points=list(map(_point, found)),
+        points=list(map(_point, kind)),
         style=variant_style(first.variant),
         ordinal=FILLINGS.get(first.axis("phase"), UNKNOWN_FILLING),
         facets={"variant": variant, "phase": phase, "label": first.label},
@@ -167,11 +104,12 @@ def _points(found: Sequence[Timing]) -> Series:
 
 
 def _point(timing: Timing) -> Point:
-    geometry, fields = timing.axis("geometry"), {"tokens": CONTEXT, "flops": FLOPS, "bytes": BYTES, "share": SHARE}
-    hover = say("roofline.hover", geometry=geometry, **{name: known.written(timing) for name, known in fields.items()})
-    rate = (_flops_per_s(timing) or 0) / 1e9
-    about, runs = {"geometry": geometry}, (timing.record.run_key,)
-    return Point(x=_intensity(timing), y=rate, hover=hover, facets=about, runs=runs)
+    rates = {"flops": _flops_per_s(timing), "bytes": _bytes_per_s(timing)}
+    written = {name: numbers.NOTHING if rate is None else numbers.giga(rate) for name, rate in rates.items()}
+    about = {"geometry": timing.axis("geometry")}
+    hover = say("roofline.hover", tokens=CONTEXT.written(timing), share=SHARE.written(timing), **about, **written)
+    rate = (rates["flops"] or 0) / 1e9
+    return Point(x=_intensity(timing), y=rate, hover=hover, facets=about, runs=(timing.record.run_key,))
 
 
 def _legend(firsts: Sequence[Timing]) -> list[dict[str, Any]]:
@@ -209,7 +147,3 @@ def _line(name: Text, dash: str, *ends: tuple[float, float]) -> Series:
     points = [Point(x=intensity, y=rate / 1e9) for intensity, rate in ends]
     style = Style(colour=GREY, dash=dash)
     return Series(name=name, points=points, style=style, mode="lines", more={"hoverinfo": "name"})
-
-
-FLOPS = column(plain("GFLOP/s"), _flops_per_s, numbers.giga)
-BYTES = column(plain("GB/s"), _bytes_per_s, numbers.giga)

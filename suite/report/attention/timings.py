@@ -4,8 +4,10 @@ A record may be old or foreign: what it lacks is None here, and nothing but its 
 """
 
 import functools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,12 +16,14 @@ from suite.records.derived import by_launch, constant, roofline
 from suite.records.record import Status
 from suite.report.blocks import Kind, Text, joined, say, say_or
 from suite.report.model.experiment import grouped
+from suite.report.model.formats import times_range
 from suite.report.model.labels import case_facets, phase_name, rank, variant_label
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import PLAUSIBLE_S, Run, extras, tokens_of
 from suite.report.table import Column, column
-from suite.statistics.intervals import ONE_LAUNCH_REACH, Interval, launched_interval, may_be_equal
+from suite.statistics.intervals import ONE_LAUNCH_REACH, Interval, launched_interval, may_be_equal, ratio_of_medians
 
+T = TypeVar("T")
 SPANS = LAYER, INDEXER, KERNEL = ("layer", "indexer", "kernel")
 OF_A_VARIANT = "attention."
 PLAUSIBLE_RATE = (1e-3, 1e24)
@@ -48,7 +52,7 @@ class Timing(Run):
 
     @property
     def sized_variant(self) -> str:
-        """Return its name, with sizes of its own where somebody set them: GQA (kv_heads=2)."""
+        """Its name, with sizes of its own where somebody set them: GQA (kv_heads=2)."""
         return f"{variant_label(self.variant)} ({self.own_sizes})" if self.own_sizes else variant_label(self.variant)
 
     @property
@@ -74,7 +78,7 @@ class Timing(Run):
 
     @property
     def backend(self) -> str:
-        """Return what ran, which `backend=auto` leaves open."""
+        """What ran, which `backend=auto` leaves open."""
         return str(self.record.provenance.get("backend") or self.axis("backend"))
 
     @property
@@ -87,38 +91,38 @@ class Timing(Run):
 
     @functools.cached_property
     def roofline(self) -> tuple[float | None, str | None]:
-        """Return the least time at the measured ceilings over the median, and which of them limits."""
+        """The least time at the measured ceilings over the median, and which of them limits."""
         return roofline(self.record, self.span, self.median_s)
 
     @property
     def cache_share(self) -> float | None:
-        """Return what its cache is of MHA's."""
+        """Its cache over MHA's."""
         kept, kept_mha = (self.amount(name, "case") for name in ("cache_bytes", "cache_bytes_mha"))
         return kept / kept_mha if kept and kept_mha else None
 
     @property
     def line(self) -> tuple[str, ...]:
-        """Return what its line is called besides the variant: backend, further settings, projected or not."""
+        """The name of its line besides the variant: backend, further settings, projected or not."""
         return (self.backend, *extras(self.record), *([] if self.is_measured else [self.record.evidence]))
 
     @property
     def chosen_line(self) -> tuple[str, ...]:
-        """Return the same with the backend as it was asked for: `auto` may choose another at each context."""
+        """The same with the backend as it was asked for: `auto` may choose another at each context."""
         return (self.axis("backend") or self.backend, *self.line[1:])
 
     @property
     def shared_extras(self) -> tuple[str, ...]:
-        """Return the settings besides the axes that two variants can have in common."""
+        """The settings besides the axes that two variants can have in common."""
         return tuple(setting for setting in extras(self.record) if not setting.startswith(OF_A_VARIANT))
 
     def amount(self, metric: str, span: str = "") -> float | None:
-        """Return a size or a rate that the record notes once, of its own span unless another is named."""
+        """A size or a rate that the record notes once, of its own span unless another is named."""
         return constant(self.record, span or self.span, metric)
 
 
 @functools.lru_cache(maxsize=1)
 def timings(results: Results) -> Sequence[Timing]:
-    """Return every timing of an attention case that ran."""
+    """Every timing of an attention case that ran."""
     return [timing for current in results.records for timing in timings_of(current)]
 
 
@@ -145,13 +149,33 @@ def is_clearly_faster(first: Timing, other: Timing, *, launches: int = 2) -> boo
     return is_repeated and first.median_s < other.median_s and not may_be_equal(first.interval, other.interval)
 
 
+def order_finding(best: Timing, rival: Timing, others: Iterable[Timing], name: Callable[[Timing], str]) -> Text:
+    """Say that the best is fastest where it is clearly faster than all others; else how far the rival is from it."""
+    over = ratio_of_medians(rival.interval, best.interval)
+    if all(is_clearly_faster(best, other) for other in others):
+        outcome = "apart"
+    elif over.low <= 1:
+        outcome = "open"
+    else:
+        outcome = "span" if is_clearly_faster(best, rival) else "few"
+    return say(
+        f"finding.order.{outcome}",
+        tokens=numbers.count(best.tokens or 0),
+        best=name(best),
+        time=numbers.seconds(best.median_s),
+        rival=name(rival),
+        ratio=numbers.times(over.ratio),
+        range=times_range(over.low, over.high),
+    )
+
+
 def is_plausible(seconds: float) -> bool:
-    """Return whether a clock can have given a time."""
+    """Whether a clock can have given a time."""
     return PLAUSIBLE_S[0] < seconds < PLAUSIBLE_S[1]
 
 
 def plausible_rate(amount: float | None, over: float | None = 1.0) -> float | None:
-    """Return an amount for each unit of another, where both are known and a device could have it."""
+    """An amount for each unit of another, where both are known and a device could have it."""
     if amount is None or over is None:
         return None
     return amount / over if PLAUSIBLE_RATE[0] < amount / over < PLAUSIBLE_RATE[1] else None
@@ -162,47 +186,40 @@ def in_order(found: Iterable[Timing]) -> list[Timing]:
     return sorted(found, key=lambda timing: (timing.tokens or 0, rank(timing.variant), timing.line, timing.label))
 
 
-def by_span(found: Iterable[Timing]) -> dict[str, list[Timing]]:
-    """Return timings by their span, the whole layer first."""
-    spans = grouped(found, lambda timing: timing.span)
+def by_span(found: Iterable[T], span: Callable[[T], str] = attrgetter("span")) -> dict[str, list[T]]:
+    """Timings by their span, the whole layer first."""
+    spans = grouped(found, span)
     return {span: spans[span] for span in (*SPANS, *sorted(spans)) if span in spans}
 
 
 def spans_of(found: Iterable[Timing]) -> list[str]:
-    """Return the spans that have a column in a table: the layer and its kernel always, others where a row has them."""
+    """The spans that have a column in a table: the layer and its kernel always, others where a row has them."""
     known = {LAYER, KERNEL, *(timing.span for timing in found)}
     return [span for span in SPANS if span in known]
 
 
 def span_title(span: str) -> Text:
-    """Return what a span is called."""
     return say_or(f"span.{span}", span)
 
 
 def one_a_record(found: Iterable[Timing]) -> list[Timing]:
-    """Return a timing of each record, for what its spans share."""
+    """A timing of each record, for what its spans share."""
     return list({id(timing.current): timing for timing in found}.values())
 
 
 def row_facets(timing: Timing) -> Mapping[str, Text]:
-    """Return what a table's row is about and its columns do not say."""
+    """What a table's row is about and its columns do not say."""
     return case_facets(timing.record.case.axes)
 
 
-def line_column(found: Iterable[Timing]) -> Column[Timing]:
-    """Name the backend and the further settings of each row; where some asked for a backend, say whom `auto` chose."""
-    auto = "auto: " if len({timing.is_auto for timing in found}) > 1 else ""
-    return column("column.backend", lambda row: auto * row.is_auto + ", ".join(row.line), kind=Kind.CODE)
-
-
 def clock_names(found: Iterable[Timing]) -> Text:
-    """Return the names of the clocks that took the times."""
+    """The clocks that took the times."""
     clocks = {str(timing.record.provenance.get("clock") or "unknown") for timing in found}
     return joined(" / ", [say_or(f"clock.{name}", name) for name in sorted(clocks)])
 
 
 def one_launch_reach() -> str:
-    """Return how far a median within one launch is taken to reach where it is compared, as a share."""
+    """How far a median within one launch is taken to reach where it is compared, as a share."""
     return numbers.percent(ONE_LAUNCH_REACH - 1)
 
 

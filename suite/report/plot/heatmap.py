@@ -36,17 +36,19 @@ def heatmap(
     """
     names, heads = ([figure_text(text) for text in of] for of in (rows, columns))
     own = [place for place, of_row in enumerate(runs) if any(of_row)]
+    empty: list[Any] = [None] * len(heads)
+    shared = {"type": "category", "automargin": True, "showgrid": False, "ticks": ""}
+    ends = [-0.5, len(names) - 0.5]
 
     def cells(places: Collection[int], **more: Any) -> dict[str, Any]:
         # Every trace has all rows: Plotly lays those of a part out from the first category on.
-        none: list[Any] = [None] * len(heads)
         return {
             "type": "heatmap",
             "x": heads,
             "y": names,
-            "z": [list(row) if place in places else none for place, row in enumerate(values)],
+            "z": [list(row) if place in places else empty for place, row in enumerate(values)],
             "hovertext": [
-                [figure_text(text) for text in row] if place in places else none for place, row in enumerate(hovers)
+                [figure_text(text) for text in row] if place in places else empty for place, row in enumerate(hovers)
             ],
             "hoverongaps": False,
             "hoverinfo": "text",
@@ -57,7 +59,7 @@ def heatmap(
         }
 
     # Texts of the cells themselves would not follow the page's own colour.
-    shown = {
+    texts = {
         "type": "scatter",
         "mode": "text",
         "x": heads * len(names),
@@ -66,32 +68,26 @@ def heatmap(
         "textfont": {"size": text_px},
         "hoverinfo": "skip",
     }
-    ends = [-0.5, len(names) - 0.5]
-    shared = {"type": "category", "automargin": True, "showgrid": False, "ticks": ""}
+    rest = cells(set(range(len(names))) - set(own), **({"customdata": [list(behind)]} if behind else {}))
     made = [cells([place], customdata=[list(keys) for keys in runs[place]], showscale=False) for place in own]
     return plot(
-        [cells(set(range(len(names))) - set(own), **({"customdata": [list(behind)]} if behind else {})), *made, shown],
+        [rest, *made, texts],
         xaxis={**shared, "side": "top", "range": [-0.5, len(heads) - 0.5], "title": {"text": title, "standoff": 4}},
-        yaxis={
-            **shared,
-            "range": ends if upwards else ends[::-1],
-            "tickfont": {"size": 10},
-            "dtick": 1,
-        },
+        yaxis={**shared, "range": ends if upwards else ends[::-1], "tickfont": {"size": 10}, "dtick": 1},
         showlegend=False,
         **more,
     )
 
 
 def diverging(low: str, high: str, reach: float) -> dict[str, Any]:
-    """Return colours from one end through nothing, the page itself, to the other, for values from -reach to reach."""
+    """Colours from one end through nothing, the page itself, to the other, for values from -reach to reach."""
     stops = [(0, low, 1.0), (0.375, low, 0.5), (0.625, high, 0.5), (1, high, 1.0)]
     scale = [[at, faint(colour, OPACITY * part)] for at, colour, part in stops]
     return {"colorscale": [*scale[:2], [0.5, faint(GREY, 0.08)], *scale[2:]], "zmin": -reach, "zmax": reach}
 
 
 def colour_bar(title: Text, ticks: Ticks) -> dict[str, Any]:
-    """Return what colours mean, in a thin bar below the whole figure."""
+    """What colours mean, in a thin bar below the whole figure."""
     return {
         "orientation": "h",
         "y": 0,
@@ -102,18 +98,4 @@ def colour_bar(title: Text, ticks: Ticks) -> dict[str, Any]:
         **ticked(ticks),
         "tickfont": {"size": 11},
         "title": {"text": title, "side": "bottom", "font": {"size": 11}},
-    }
-
-
-def shading(reach: float, rows: int, colours: dict[str, Any]) -> dict[str, Any]:
-    """Return the colours of a map behind rows of points, as far as `reach` on either side of zero."""
-    shades = [reach * step / 80 for step in range(-80, 81)]
-    return {
-        "type": "heatmap",
-        "x": shades,
-        "y": [-0.5, rows - 0.5],
-        "z": [shades],
-        "hoverinfo": "skip",
-        "showscale": False,
-        **colours,
     }

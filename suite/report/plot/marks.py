@@ -71,35 +71,48 @@ class Series:
 
 
 def trace(series: Series) -> dict[str, Any]:
-    """Return a scatter trace."""
-    points, style, ordinal = series.points, series.style, series.ordinal
+    """Plotly's scatter."""
+    style, ordinal = series.style, series.ordinal
     # Where there are markers, these tell series of one style apart by their filling.
     dashes_on = 0 if "markers" in series.mode else ordinal
     dash = DASHES[(DASHES.index(style.dash) + dashes_on) % len(DASHES)]
     line = {"color": style.colour, "dash": dash, "width": 2 if ordinal == 0 else 1.5}
-    symbol = style.marker + FILLS[ordinal % len(FILLS)]
-    marker = {"color": style.colour, "symbol": symbol, "size": series.size}
+    marker = {"color": style.colour, "symbol": style.marker + FILLS[ordinal % len(FILLS)], "size": series.size}
     return {
         "type": "scatter",
         "mode": series.mode,
+        **common(series),
+        **({"text": [figure_text(point.text) for point in series.points]} if "text" in series.mode else {}),
+        **({"line": line} if "lines" in series.mode else {}),
+        **({"marker": marker} if "markers" in series.mode else {}),
+        **series.more,
+    }
+
+
+def common(series: Series) -> dict[str, Any]:
+    """What every kind of trace has: names, places with intervals, hovers, subjects and runs."""
+    points = series.points
+    made_of: dict[str, Any] = {"customdata": [list(series.runs)]} if series.runs else {}
+    if any(point.runs for point in points):
+        made_of = {"customdata": [[*series.runs, *point.runs] for point in points]}
+    hovers: dict[str, Any] = {"hoverinfo": "skip"}
+    if any(point.hover for point in points):
+        hovers = {"hovertext": [figure_text(point.hover) for point in points], "hovertemplate": HOVER}
+    return {
         "name": figure_text(series.name),
         "legendgroup": figure_text(series.group or series.name),
         "showlegend": series.in_legend,
         "x": [short(point.x) for point in points],
         "y": [short(point.y) for point in points],
-        **error_bars(points, series.along, colour=style.colour),
-        **({"text": [figure_text(point.text) for point in points]} if "text" in series.mode else {}),
-        **({"line": line} if "lines" in series.mode else {}),
-        **({"marker": marker} if "markers" in series.mode else {}),
-        **hovering(points),
+        **_error_bars(points, series.along, series.style.colour),
+        **hovers,
         **about(series.facets, [point.facets for point in points]),
-        **made_of(series),
-        **series.more,
+        **made_of,
     }
 
 
 def meaning(name: Text, *, facets: Facets | None = None, **marker: Any) -> dict[str, Any]:
-    """Return an entry of the legend alone: what a colour, a filling or a size means."""
+    """An entry of the legend alone: what a colour, a filling or a size means."""
     return {
         "type": "scatter",
         "mode": "markers",
@@ -113,8 +126,8 @@ def meaning(name: Text, *, facets: Facets | None = None, **marker: Any) -> dict[
     }
 
 
-def error_bars(points: Sequence[Point], along: str, *, colour: str = GREY) -> dict[str, Any]:
-    """Return Plotly's intervals along an axis; none where any point has none."""
+def _error_bars(points: Sequence[Point], along: str, colour: str) -> dict[str, Any]:
+    """Intervals along an axis; none where any point has none."""
     known = [(point.y if along == "y" else point.x, point.ends) for point in points if point.ends is not None]
     if len(known) < len(points) or not known:
         return {}
@@ -131,37 +144,22 @@ def error_bars(points: Sequence[Point], along: str, *, colour: str = GREY) -> di
     }
 
 
-def hovering(points: Sequence[Point]) -> dict[str, Any]:
-    """Return what hovering says, above the trace's name; nothing where there is nothing to say."""
-    if not any(point.hover for point in points):
-        return {"hoverinfo": "skip"}
-    return {"hovertext": [figure_text(point.hover) for point in points], "hovertemplate": HOVER}
-
-
 def about(facets: Facets, of_points: Sequence[Mapping[str, Text]]) -> dict[str, Any]:
-    """Return what a trace is about: a text for all of it, or one for each point. Scripts filter the page by it."""
-    differing = [name for name in FACETS if any(of_point.get(name) for of_point in of_points)]
-    known = {**facets, **{name: [of_point.get(name, "") for of_point in of_points] for name in differing}}
+    """What a trace is about: a text for all of it, or one for each point. Scripts filter the page by it."""
+    names = [name for name in FACETS if any(of_point.get(name) for of_point in of_points)]
+    subjects = {**facets, **{name: [of_point.get(name, "") for of_point in of_points] for name in names}}
     meta = {
         name: [figure_text(text) for text in value] if isinstance(value, list | tuple) else figure_text(value)
-        for name, value in known.items()
+        for name, value in subjects.items()
     }
     return {"meta": meta} if meta else {}
 
 
-def made_of(series: Series) -> dict[str, Any]:
-    """Return the run keys behind a series, or behind each of its points; the page puts numbers in their place."""
-    if any(point.runs for point in series.points):
-        return {"customdata": [[*series.runs, *point.runs] for point in series.points]}
-    return {"customdata": [list(series.runs)]} if series.runs else {}
-
-
 def short(value: Any, digits: int = DIGITS) -> Any:
-    """Return a number with as many digits as a screen shows; anything else as it is."""
+    """A number with as many digits as a screen shows; anything else as it is."""
     return float(f"{value:.{digits}g}") if isinstance(value, float) else value
 
 
 def faint(colour: str, opacity: float) -> str:
-    """Return a colour that lets through what lies behind it."""
     red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
     return f"rgba({red}, {green}, {blue}, {opacity})"

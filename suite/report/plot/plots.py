@@ -27,7 +27,7 @@ class Panel:
 
 
 def layout(**parts: Any) -> dict[str, Any]:
-    """Return what every figure shares."""
+    """What every figure shares."""
     return {
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
@@ -70,33 +70,27 @@ def panels(found: Sequence[Panel], *, xaxis: Axis, title: Text, titles_on_top: b
     Their own titles stand in their lower right corners, or in the upper ones.
     """
     count = len(found)
-    traces = [
-        trace(series) | {"yaxis": _axis("y", place), "showlegend": series.in_legend and place == 0}
-        for place, panel in enumerate(found)
-        for series in panel.series
-    ]
-    axes = {
-        _axis("yaxis", place): {
-            "domain": _domain(place, count),
+    height = (1 - GAP * (count - 1)) / count
+    traces, axes, levels, titles = list[dict[str, Any]](), dict[str, Axis](), [], []
+    for place, panel in enumerate(found):
+        number = str(place + 1) if place else ""  # Plotly's names: yaxis, yaxis2 and so on
+        low = max(0.0, 1 - (place + 1) * height - place * GAP)
+        domain = [round(low, 4), round(min(1.0, low + height), 4)]
+        for series in panel.series:
+            traces.append(trace(series) | {"yaxis": f"y{number}", "showlegend": series.in_legend and place == 0})
+        axes[f"yaxis{number}"] = {
+            "domain": domain,
             **panel.yaxis,
             "title": {"text": title, "standoff": 8} if place == count // 2 else {"text": ""},
         }
-        for place, panel in enumerate(found)
-    }
-    levels = [(place, panel.level) for place, panel in enumerate(found) if panel.level is not None]
-    return plot(
-        traces,
-        xaxis={**xaxis, "anchor": _axis("y", count - 1)},
-        **axes,
-        shapes=[rule(y=level, axis=_axis("y", place)) for place, level in levels],
-        annotations=[
-            _panel_title(panel.title, _domain(place, count), on_top=titles_on_top) for place, panel in enumerate(found)
-        ],
-    )
+        levels += [] if panel.level is None else [rule(y=panel.level, axis=f"y{number}")]
+        titles.append(_panel_title(panel.title, domain, on_top=titles_on_top))
+    last = f"y{count}" if count > 1 else "y"
+    return plot(traces, xaxis={**xaxis, "anchor": last}, **axes, shapes=levels, annotations=titles)
 
 
 def rule(*, x: float | None = None, y: float | None = None, axis: str = "y", solid: bool = False) -> dict[str, Any]:
-    """Return a straight line across a plot, behind everything: at an x, or at a y of an axis."""
+    """A straight line across a plot, behind everything: at an x, or at a y of an axis."""
     line = {"color": GREY, "width": 1.5 if solid else 1.25, "dash": "solid" if solid else "dot"}
     ends = (
         {"x0": x, "x1": x, "yref": "paper", "y0": 0, "y1": 1}
@@ -107,7 +101,7 @@ def rule(*, x: float | None = None, y: float | None = None, axis: str = "y", sol
 
 
 def stretch(begin: float, end: float, colour: str) -> dict[str, Any]:
-    """Return a coloured stretch of the x axis, behind everything."""
+    """A coloured stretch of the x axis, behind everything."""
     return {
         "type": "rect",
         "xref": "x",
@@ -124,12 +118,11 @@ def stretch(begin: float, end: float, colour: str) -> dict[str, Any]:
 
 
 def height_px(entries: int) -> int:
-    """Return the height of a wide plot whose legend has as many entries."""
+    """Of a wide plot whose legend has as many entries."""
     return HEIGHT_PX + LEGEND_ROW_PX * -(-entries // LEGEND_COLUMNS)
 
 
 def panels_height_px(count: int) -> int:
-    """Return the height of as many panels."""
     return FRAME_PX + PANEL_PX * count
 
 
@@ -150,17 +143,6 @@ def _band(line: Series) -> dict[str, Any]:
         "hoverinfo": "skip",
         **about(line.facets, ()),
     }
-
-
-def _axis(name: str, place: int) -> str:
-    """Plotly's name: yaxis, yaxis2 and so on."""
-    return f"{name}{place + 1}" if place else name
-
-
-def _domain(place: int, count: int) -> list[float]:
-    each = (1 - GAP * (count - 1)) / count
-    low = max(0.0, 1 - (place + 1) * each - place * GAP)
-    return [round(low, 4), round(min(1.0, low + each), 4)]
 
 
 def _panel_title(text: Text, domain: Sequence[float], *, on_top: bool) -> dict[str, Any]:

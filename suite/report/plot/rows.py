@@ -1,11 +1,13 @@
 """Rows from the top, each under its name, since no room is beside a narrow plot: forests, dumbbells and bars."""
 
 from collections.abc import Mapping, Sequence
+from itertools import compress
+from operator import not_
 from typing import Any, TypeVar
 
 from suite.records import numbers
 from suite.report.blocks import Facets, Text, dotted, say
-from suite.report.plot.marks import Point, Series, about, error_bars, hovering, made_of, short
+from suite.report.plot.marks import Point, Series, common
 from suite.report.plot.plots import Axis, layout, plot
 from suite.report.plot.text import figure_text
 
@@ -40,22 +42,20 @@ def rows(
 
 
 def told_apart(parts: Sequence[Sequence[Text]]) -> tuple[list[Text], Text]:
-    """Return rows' names by the parts in which they differ, and the parts that all share; all are a single row's."""
+    """Rows' names by the parts in which they differ, and the parts that all share; all are a single row's."""
     if len(parts) < 2:
         return [dotted(*row) for row in parts], ""
-    shared = [len(set(map(repr, column))) == 1 for column in zip(*parts, strict=True)]
-    names = [dotted(*(part for part, is_one in zip(row, shared, strict=True) if not is_one)) for row in parts]
-    return names, dotted(*(part for part, is_one in zip(parts[0], shared, strict=True) if is_one))
+    differ = [len(set(map(repr, column))) > 1 for column in zip(*parts, strict=True)]
+    return [dotted(*compress(row, differ)) for row in parts], dotted(*compress(parts[0], map(not_, differ)))
 
 
 def drawn_of(found: Sequence[T], most: int) -> tuple[Sequence[T], Text]:
-    """Return the rows that a figure has room for, the first, and what its caption says of the others."""
+    """The rows that a figure has room for, the first, and what its caption says of the others."""
     left = len(found) - most
     return found[:most], say("signmap.not_drawn", count=numbers.count(left)) if left > 0 else ""
 
 
 def height_px(count: int, row_px: int = ROW_PX) -> int:
-    """Return the height of as many rows."""
     return FRAME_PX + row_px * count
 
 
@@ -69,29 +69,22 @@ def bars(
     in_legend: bool = True,
     **more: Any,
 ) -> dict[str, Any]:
-    """Return bars from zero to each point's x at its y; with intervals where every point has one.
+    """Bars from zero to each point's x at its y; with intervals where every point has one.
 
     `pattern` tells parts of a bar apart in greyscale.
     """
     marked = {"shape": pattern, "fillmode": "overlay", "solidity": 0.2}
+    series = Series(name=name, points=points, facets=facets or {}, in_legend=in_legend, along="x")
     return {
         "type": "bar",
         "orientation": "h",
-        "name": figure_text(name),
-        "legendgroup": figure_text(name),
-        "showlegend": in_legend,
-        "x": [short(point.x) for point in points],
-        "y": [point.y for point in points],
-        **error_bars(points, "x"),
+        **common(series),
         **({"text": [figure_text(point.text) for point in points]} if any(point.text for point in points) else {}),
-        **hovering(points),
         "marker": {"color": colour, **({"pattern": marked} if pattern else {})},
-        **about(facets or {}, [point.facets for point in points]),
-        **made_of(Series(name=name, points=points)),
         **more,
     }
 
 
 def stacked(**legend: Any) -> dict[str, Any]:
-    """Return what makes the bars of a row lie end to end, named in the order they lie in."""
+    """What makes the bars of a row lie end to end, named in the order they lie in."""
     return {"barmode": "stack", "legend": {**layout()["legend"], "traceorder": "normal", **legend}}

@@ -16,50 +16,45 @@ Ticks = list[tuple[float, str]]
 
 
 def linear(title: Text, **more: Any) -> dict[str, Any]:
-    """Return an axis whose equal steps are equal amounts."""
     return {"title": {"text": title, "standoff": 10}, "automargin": True, "zeroline": False, **more}
 
 
 def shares(title: Text, **more: Any) -> dict[str, Any]:
-    """Return an axis of shares, written as percentages."""
     return linear(title, tickformat=".0%", **more)
 
 
 def log(title: Text, ticks: Ticks, **more: Any) -> dict[str, Any]:
-    """Return an axis whose equal steps are equal factors, with these ticks."""
+    """A logarithmic axis with these ticks."""
     return linear(title, type="log", **ticked(ticks), **more)
 
 
 def ticked(ticks: Ticks) -> dict[str, Any]:
-    """Return ticks as an axis has them."""
     return {"tickvals": [value for value, _ in ticks], "ticktext": [text for _, text in ticks]}
 
 
 def time_axis(title: Text, seconds: Iterable[float], **more: Any) -> dict[str, Any]:
-    """Return a logarithmic axis of times."""
     return log(title, decimal_ticks(seconds, numbers.seconds_tick), **more)
 
 
 def roomy_time_axis(title: Text, seconds: Iterable[float]) -> dict[str, Any]:
-    """Return the same with room beside the outermost times, so that a single one still has a tick near it."""
+    """An axis of times with room beside the outermost times, so that a single one still has a tick near it."""
     known = list(seconds)
     ends = [math.log10(min(known)) - ROOM_DECADES, math.log10(max(known)) + ROOM_DECADES]
     return time_axis(title, [10**end for end in ends], range=ends, tickfont={"size": 10})
 
 
 def byte_axis(title: Text, sizes: Iterable[float], **more: Any) -> dict[str, Any]:
-    """Return a logarithmic axis of sizes in bytes."""
     return log(title, byte_ticks(sizes), **more)
 
 
 def token_axis(title: Text, tokens: Iterable[int]) -> dict[str, Any]:
-    """Return a logarithmic axis of contexts, a tick at each that there is, or at some of many."""
+    """A logarithmic axis of contexts, a tick at each."""
     known = sorted(set(tokens))
     return log(title, [(value, numbers.count(value)) for value in known])
 
 
 def categories(rows: Sequence[str], **more: Any) -> dict[str, Any]:
-    """Return an axis with a row for each name, the first on top."""
+    """An axis with a row for each name, the first on top."""
     return {
         "type": "category",
         "categoryarray": list(rows),
@@ -73,7 +68,7 @@ def categories(rows: Sequence[str], **more: Any) -> dict[str, Any]:
 
 
 def decimal_ticks(values: Iterable[float], text: Callable[[float], str]) -> Ticks:
-    """Return round numbers of every decade that the values touch: the fewer, the more decades there are."""
+    """Round numbers of every decade that the values touch: the fewer, the more decades there are."""
     low, high = min(known := list(values)), max(known)
     first, last, decades = math.floor(math.log10(low)), math.ceil(math.log10(high)), math.log10(high / low)
     if decades < NARROW_DECADES:  # may lie between two round numbers of a decade
@@ -86,23 +81,22 @@ def decimal_ticks(values: Iterable[float], text: Callable[[float], str]) -> Tick
 
 
 def byte_ticks(sizes: Iterable[float]) -> Ticks:
-    """Return powers of two around the sizes, as far apart as leaves no more than a handful."""
+    """Powers of two around the sizes, as far apart as leaves no more than a handful."""
     known = list(sizes)
     first, last = math.floor(math.log2(min(known))), math.ceil(math.log2(max(known)))
     step = next(step for step in (1, 2, 4, 8, 16) if last - first <= MOST_TICKS * step or step == 16)
     first, last = first // step * step, max(-(-last // step), first // step + 1) * step
-    return [(2.0**power, _bytes_tick(2.0**power)) for power in range(first, last + 1, step)]
+    ticks: Ticks = []
+    for size in (2.0**power for power in range(first, last + 1, step)):
+        of_unit, unit = next((pair for pair in numbers.BYTE_UNITS if size >= pair[0]), numbers.BYTE_UNITS[-1])
+        ticks.append((size, f"{size / of_unit:g} {unit}"))
+    return ticks
 
 
 def byte_steps(most: float) -> Ticks:
-    """Return round sizes of one unit from zero to the largest, a handful of them."""
+    """Round sizes of one unit from zero to the largest, a handful of them."""
     size, unit = next((pair for pair in numbers.BYTE_UNITS if most >= FEW_TICKS * pair[0]), numbers.BYTE_UNITS[-1])
     steps = (factor * 10**power for power in count() for factor in (1, 2, 5))
     step = next(step for step in steps if most / size <= FEW_TICKS * step)
     values = [step * place for place in range(int(most / size / step) + 1)]
     return [(value * size, f"{value:,} {unit}") for value in values]
-
-
-def _bytes_tick(value: float) -> str:
-    size, unit = next((pair for pair in numbers.BYTE_UNITS if value >= pair[0]), numbers.BYTE_UNITS[-1])
-    return f"{value / size:g} {unit}"

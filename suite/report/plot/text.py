@@ -17,22 +17,22 @@ NO_TAGS = str.maketrans({"<": "‹", ">": "›", "{": "｛", "}": "｝", "$": "�
 
 
 def figure_text(text: Any) -> Any:
-    """Return text from a record for use in a figure; what has yet to be rendered is made harmless then."""
+    """Text from a record for use in a figure; what has yet to be rendered is made harmless then."""
     if not isinstance(text, str):
         return text
     return html.escape(shortened(text, LONGEST_TEXT).translate(NO_TAGS), quote=False)
 
 
 def short_names(names: Iterable[str]) -> list[str]:
-    """Return names short enough to stand beside a plot, no two alike: rows of one name would fall together."""
+    """Names short enough to stand beside a plot, no two alike: rows of one name would fall together."""
     return distinct(shortened(name, LONGEST_ROW_NAME) for name in names)
 
 
 def shortened(text: str, longest: int) -> str:
-    """Return a text that ends in an ellipsis where it was too long."""
+    """A text that ends in an ellipsis where it was too long."""
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def ending(text: str, longest: int) -> str:
-    """Return a text that begins with an ellipsis where it was too long: tests in one folder differ at their ends."""
+    """A text that begins with an ellipsis where it was too long: tests in one folder differ at their ends."""
     return text if len(text) <= longest else "…" + text[1 - longest :]

@@ -9,10 +9,10 @@ from tests.report.reading import rows_of, said
 
 
 def fits(tmp_path):
-    table = said(cache.build(read_results([tmp_path]))).tables[1]
+    table, _ = said(cache.build(read_results([tmp_path]))).tables
     assert table.folded
-    assert "weights" in table.note
-    return {row[0]: dict(zip([column.title for column in table.columns], row, strict=True)) for row in table.rows}
+    assert "neither weights nor activations" in table.note
+    return {row["Model"]: row for row in rows_of(table)}
 
 
 def test_the_tokens_that_fit_are_whole_and_the_memory_is_decimal(tmp_path):
@@ -54,8 +54,7 @@ def test_a_model_belongs_to_what_bounds_its_cache_most(model, family):
 
 
 def test_a_row_has_the_constant_beside_the_slope(tmp_path):
-    kept, _, weights, step = said(cache.build(read_results([tmp_path]))).tables
-    rows = {row["Model"]: row for row in rows_of(kept)}
+    rows = fits(tmp_path)
     hybrid = rows["qwen3.5-397b-a17b"]
     assert (hybrid["Layers"], hybrid["Per token"], hybrid["Constant"]) == (
         "15 full, 45 with a state",
@@ -66,10 +65,13 @@ def test_a_row_has_the_constant_beside_the_slope(tmp_path):
     compressed = "21 with one row for 4 tokens, 20 with one row for 128 tokens, 2 with a window of 128"
     assert rows["deepseek-v4-flash"]["Layers"] == compressed
     assert rows["llama-3-8b"]["Constant"] == "–"
-    parameters = {row["Model"]: row for row in rows_of(weights)}["gpt-oss-120b"]
-    assert (parameters["Total, billions"], parameters["Active, billions"]) == ("116.8", "5.13")
-    steps = {row["Model"]: row for row in rows_of(step)}
-    dense, sparse = steps["deepseek-v3"], steps["deepseek-v3.2"]
+
+
+def test_a_row_has_parameters_and_the_work_of_a_step(tmp_path):
+    _, work = said(cache.build(read_results([tmp_path]))).tables
+    rows = {row["Model"]: row for row in rows_of(work)}
+    assert (rows["gpt-oss-120b"]["Total, billions"], rows["gpt-oss-120b"]["Active, billions"]) == ("116.8", "5.13")
+    dense, sparse = rows["deepseek-v3"], rows["deepseek-v3.2"]
     assert (dense["GFLOP"], dense["Traffic"], dense["FLOP/B"]) == ("2,226.9", "8.59 GiB", "241")
     # A thirtieth of the core and 64 heads of the indexer over all tokens.
     assert (sparse["GFLOP"], sparse["Traffic"]) == ("165.8", "2.06 GiB")
@@ -85,20 +87,18 @@ def test_the_headline_has_the_three_slopes_and_where_two_meet(tmp_path):
 
 
 def test_figures_draw_the_best_known_of_every_family(tmp_path):
-    bars, lines, *variants = cache.build(read_results([tmp_path])).figures
+    bars, *variants = cache.build(read_results([tmp_path])).figures
     for view in bars.views:
-        assert {name for trace in view.figure["data"] for name in trace["y"]} == set(cache.BARS)
+        assert {name for trace in view.figure["data"] for name in trace["y"]} == set(cache.BEST_KNOWN)
     assert [figure.facets["geometry"] for figure in variants] == list(cache.SIZES_OF)
-    assert {published_cache(name).family for name in cache.LINES} == set(CACHE_FAMILIES)
-    assert len(lines.views[0].figure["data"]) == len(cache.LINES)
+    assert {published_cache(name).family for name in cache.BEST_KNOWN} == set(CACHE_FAMILIES)
 
 
 def test_figures_say_who_keeps_least(tmp_path):
-    growth, long, deepseek, lite, *_ = said(cache.build(read_results([tmp_path]))).figures
+    growth, deepseek, lite, *_ = said(cache.build(read_results([tmp_path]))).figures
     assert growth.finding == (
         "deepseek-v4-flash adds least, 6.72 KiB a token; deepseek-v3’s latent 68.6 KiB, llama-3.1-70b’s groups 320 KiB"
     )
-    assert long.finding.endswith("nemotron-3-super keeps 1.16 GiB of a sequence, llama-3.1-70b 40.0 GiB")
     # 16 groups of 2 x 128 elements beside 512 + 64; 128 heads of as many.
     assert deepseek.finding == "At deepseek-v3’s sizes GQA keeps 7.11× what MLA keeps, MHA 56.9×; MQA keeps least"
     # Two groups of a small model are less than its latent.

@@ -35,28 +35,14 @@ def both_modes(ratios, **facts):
 
 def test_known_devices_are_predicted_without_records(tmp_path):
     section = section_of(tmp_path)
-    assert [view.title for view in section.figures[0].views] == ["Specifications"]
-    names = [trace["name"] for trace in section.figures[0].views[0].figure["data"]]
-    assert names[0] == "by FLOPs"
-    assert "h20-96gb · deepseek-v3" in names
-    assert [name for name in names if name.startswith("expected")] == [
-        "expected · h100-sxm5-80gb · deepseek-v2-lite",
-        "expected · h100-sxm5-80gb · deepseek-v3",
-    ]
-    (table,) = section.tables
-    of_v3 = [row for row in rows_of(table) if row["Geometry"] == "deepseek-v3" and row["Context (tokens)"] == "4,096"]
-    assert [(row["Device"], row["By the roofline"], row["Expected"]) for row in of_v3] == [
-        ("h100-sxm5-80gb", "185", "106"),
-        ("h20-96gb", "168", "–"),
-    ]
-    by_flops = {row["Context (tokens)"]: row["By FLOPs"] for row in rows_of(table)}
-    assert [by_flops[tokens] for tokens in ("256", "512", "1,024", "4,096", "16,384")] == [
-        "119",
-        "143",
-        "157",
-        "168",
-        "170",
-    ]
+    (view,) = section.figures[0].views
+    counts = {trace["name"]: dict(zip(trace["x"], trace["y"], strict=True)) for trace in view.figure["data"]}
+    assert (view.title, section.tables) == ("Specifications", [])
+    assert [counts["by FLOPs"][tokens] for tokens in (256, 512, 1024, 4096, 16384)] == [119, 143, 157, 168, 170]
+    assert counts["roofline · h20-96gb · deepseek-v3"][4096] == 168
+    assert counts["roofline · h100-sxm5-80gb · deepseek-v3"][4096] == 185
+    assert counts["expected · h100-sxm5-80gb · deepseek-v3"][4096] == 106
+    assert "expected · h20-96gb · deepseek-v3" not in counts
 
 
 def test_a_measured_crossover_lies_between_its_neighbours(tmp_path):
@@ -106,7 +92,7 @@ def test_series_stay_apart_and_only_what_differs_names_them(tmp_path):
 
 def test_one_mode_alone_or_a_prefill_measures_no_crossover(tmp_path):
     prefill = both_modes({64: 2.0}, phase="prefill")
-    assert len(section_of(tmp_path, build(query_len=64), build(attention="mha"), *prefill).tables) == 1
+    assert section_of(tmp_path, build(query_len=64), build(attention="mha"), *prefill).tables == []
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from suite.records.record import Reading
 from suite.report.attention import latency
 from suite.report.blocks import LONGEST_TITLE
 from suite.report.model.results import read_results
@@ -61,6 +62,22 @@ def test_a_record_without_ceilings_has_no_roofline_share(tmp_path):
     bare = [reading for reading in record.readings if not reading.metric.startswith("ceiling")]
     (row,) = table_of(read(tmp_path, replace(record, readings=bare)))
     assert row["Roofline share"] == row["Limited by"] == "–"
+
+
+def test_a_cold_median_stands_beside_the_warm_one(tmp_path):
+    cold = [Reading(step=0, span="layer", metric="cold_latency_s", value=x) for x in (5e-3, 7e-3, 6e-3, float("nan"))]
+    record = build(latencies_s=(2e-3,) * 6)
+    layer, kernel = section_of(read(tmp_path, replace(record, readings=[*record.readings, *cold]))).tables
+    (row,) = rows_of(layer)
+    assert (row["Cold"], row["Cold / warm"]) == ("6.00 ms", "3.00×")
+    assert "Cold" not in rows_of(kernel)[0]
+
+
+@pytest.mark.parametrize(("state", "words"), [("as_warm", "= warm"), ("every_run", "every run")])
+def test_cold_that_cannot_differ_from_warm_is_said_in_words(tmp_path, state, words):
+    (row,) = table_of(read(tmp_path, build(provenance={"cold": state})))
+    assert row["Cold"] == words
+    assert "Cold / warm" not in row
 
 
 def test_a_single_sample_is_said_to_have_no_interval(tmp_path):

@@ -43,12 +43,13 @@ def test_what_a_backend_keeps_has_a_column_where_any_does(tmp_path):
     assert name not in rows_of(without)[0]
 
 
-def test_a_cache_that_differs_by_a_byte_is_listed_in_sight(tmp_path):
+def test_a_cache_that_differs_by_a_byte_stands_in_sight(tmp_path):
     section = section_of(tmp_path, sized(build()), sized(build(seq_len=8192), counted=CACHE + 1))
-    differing, folded = section.tables
-    assert not differing.folded
-    assert [row["Cache, counted"] for row in rows_of(differing)] == ["4,718,593 B"]
-    assert [row["Equal to the byte"] for row in rows_of(folded)] == ["yes", "NO, differs"]
+    (table,), (headline,) = section.tables, section.headlines
+    assert not table.folded
+    assert [row["Equal to the byte"] for row in rows_of(table)] == ["yes", "NO, by +1 B"]
+    assert headline.text.startswith("1 of 2 cases: the cache differs from its closed form")
+    assert section_of(tmp_path / "equal", sized(build())).headlines == []
 
 
 def test_peaks_are_drawn_against_context_one_line_a_variant(tmp_path):

@@ -1,5 +1,7 @@
 """What the roofline section says of records."""
 
+import json
+import re
 from dataclasses import replace
 
 import plotly.graph_objects
@@ -8,7 +10,7 @@ import pytest
 from suite.records.record import Reading
 from suite.report.attention.roofline import build as build_section
 from tests.records.factory import build
-from tests.report.reading import results_of, rows_of, said
+from tests.report.reading import results_of, said
 
 
 def section_of(tmp_path, *records, **labelled):
@@ -67,30 +69,9 @@ def test_phases_differ_by_the_filling_and_variants_by_colour(tmp_path):
     assert mha["marker"]["color"] != decode["marker"]["color"] == prefill["marker"]["color"]
 
 
-def test_a_row_says_flops_and_bytes_a_second_and_what_limits(tmp_path):
-    layer, kernel = (rows_of(table)[0] for table in section_of(tmp_path, build(latencies_s=(4e-3,) * 6)).tables)
-    assert (layer["GFLOP/s"], layer["GB/s"]) == ("50.0", "7.50")
-    assert (layer["Roofline share"], layer["Limited by"]) == ("50 %", "arithmetic")
-    assert kernel["Warm"] == "1.60 ms"
-    assert "Settings" not in layer
-
-
-def test_a_cold_median_stands_beside_the_warm_one(tmp_path):
-    record = with_readings(build(latencies_s=(2e-3,) * 6), "layer", "cold_latency_s", 5e-3, 7e-3, 6e-3, float("nan"))
-    layer, kernel = (rows_of(table)[0] for table in section_of(tmp_path, record).tables)
-    assert (layer["Cold"], layer["Cold / warm"]) == ("6.00 ms", "3.00×")
-    assert kernel["Cold"] == kernel["Cold / warm"] == "–"
-
-
-def test_cold_that_cannot_differ_from_warm_is_said_in_words(tmp_path):
-    for state, words in (("as_warm", "= warm"), ("every_run", "every run")):
-        (row,) = rows_of(section_of(tmp_path / state, build(provenance={"cold": state})).tables[0])
-        assert (row["Cold"], row["Cold / warm"]) == (words, "–")
-
-
-def test_what_tells_cases_apart_is_said_where_something_does(tmp_path):
-    rows = rows_of(section_of(tmp_path, build(batch=8), build(query_len=16), build()).tables[0])
-    assert {row["Settings"] for row in rows} == {"batch=8", "query_len=16, batch=1", "batch=1"}
+def test_hovering_says_rates_and_the_share(tmp_path):
+    (point,) = points_of(section_of(tmp_path, build(latencies_s=(4e-3,) * 6)).figures[0])
+    assert point["hovertext"] == ["4,096, deepseek-v2-lite: 50.0 GFLOP/s, 7.50 GB/s, 50 %"]
 
 
 def test_machines_dtypes_and_threads_have_their_own_figures(tmp_path):
@@ -112,7 +93,6 @@ def test_machines_dtypes_and_threads_have_their_own_figures(tmp_path):
 def test_results_of_one_machine_are_told_apart_by_their_label(tmp_path):
     section = section_of(tmp_path, before=[build()], after=[build()])
     assert sorted(trace["meta"]["label"] for trace in points_of(section.figures[0])) == ["after", "before"]
-    assert {row["Results"] for row in rows_of(section.tables[0])} == {"before", "after"}
 
 
 def test_a_figure_finds_what_each_pass_reaches(tmp_path):
@@ -120,7 +100,7 @@ def test_a_figure_finds_what_each_pass_reaches(tmp_path):
     assert figure.finding.endswith("decode 50 % (n = 1), prefill 134 % (n = 1)")
 
 
-def test_without_work_or_cold_time_there_is_no_section(tmp_path):
+def test_without_work_there_is_no_section(tmp_path):
     assert section_of(tmp_path, without(build(), "flops", "traffic_bytes")) is None
 
 
@@ -128,11 +108,10 @@ def test_without_work_or_cold_time_there_is_no_section(tmp_path):
 @pytest.mark.parametrize("metric", ["flops", "traffic_bytes", "ceiling_flops_per_s", "ceiling_bytes_per_s"])
 def test_an_impossible_quantity_is_left_out_and_breaks_nothing(tmp_path, metric, value):
     section = section_of(tmp_path, with_readings(build(), "layer", metric, value))
-    for figure in section.figures:
-        for view in figure.views:
-            plotly.graph_objects.Figure(view.figure)
-    (row,) = rows_of(section.tables[0])
-    assert not any("inf" in cell or "nan" in cell for cell in row.values())
+    for view in section.figures[0].views:
+        plotly.graph_objects.Figure(view.figure)
+        json.dumps(view.figure, allow_nan=False)
+        assert not re.search(r"\b(inf|nan)\b", str([trace.get("hovertext") for trace in view.figure["data"]]))
 
 
 def test_old_records_without_ceilings_are_drawn_without_a_roof(tmp_path):
