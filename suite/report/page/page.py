@@ -23,8 +23,7 @@ from suite import __version__
 from suite.records.metrics import METRICS
 from suite.report.blocks import Answers, Section
 from suite.report.model.results import Results
-from suite.report.page.content import answers_content, view_content
-from suite.report.page.ran import ran_content
+from suite.report.page.content import answers_content, ran_content, view_content
 from suite.report.page.runs import run_numbers, runs_content
 from suite.report.page.texts import LANGUAGES, Texts, load_texts
 
@@ -42,24 +41,8 @@ PLOTLY_CONFIG = {
 }
 STYLES = ("base", "frame", "answers", "section", "table", "decide", "runs", "print")
 SCRIPTS = (
-    "values",
-    "parts",
-    "saving",
-    "address",
-    "traces",
-    "points",
-    "tables",
-    "choices",
-    "figures",
-    "pinned",
-    "section",
-    "own",
-    "answers",
-    "choose",
-    "decide",
-    "runs",
-    "dropped",
-    "page",
+    *("values", "parts", "saving", "address", "traces", "points", "tables", "choices", "figures", "pinned", "section"),
+    *("own", "answers", "choose", "decide", "runs", "dropped", "page"),
 )
 """Files in scripts/, which become one: the last starts what the others define."""
 WORDS = ("page", "decide", "column", "clock", "span", "phase", "status", "punctuation")
@@ -111,13 +94,11 @@ def _contents(
     results: Results,
     languages: Mapping[str, Texts],
 ) -> Iterable[tuple[str, str, Any]]:
-    numbers = run_numbers(results)
-    keyed = {view: [languages["en"].section(section) for section in sections] for view, sections in views.items()}
+    english, numbers = languages["en"], run_numbers(results)
     for name, texts in languages.items():
         for view, sections in views.items():
-            said = keyed[view] if name == "en" else [texts.section(section) for section in sections]
-            yield name, view, view_content(said, keyed[view], numbers)
-        ruled = answers_content(answers, texts, languages["en"])
+            yield name, view, view_content(sections, texts, english, numbers)
+        ruled = answers_content(answers, texts, english)
         yield name, "answers", {**ruled, "ran": ran_content(results, texts)}
 
 

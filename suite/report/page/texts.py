@@ -54,15 +54,15 @@ class Texts:
         if isinstance(value, Say | Joined):
             return self.render(value)
         if isinstance(value, View):
-            return View(title=self.render(value.title), figure=self._render_figure(value.figure))
+            return View(title=self.render(value.title), figure=self.figure(value.figure))
         if is_dataclass(value) and not isinstance(value, type):
             return replace(value, **{part.name: self.render_block(getattr(value, part.name)) for part in fields(value)})
         return self._inside(value, self.render_block)
 
-    def _render_figure(self, value: Any) -> Any:
-        """A figure in this language; what is not our own in it is made harmless."""
+    def figure(self, value: Any) -> Any:
+        """A figure, or a part of one, in this language; what is not our own in it is made harmless."""
         is_text = isinstance(value, Say | Joined)
-        return self.render(value, figure_text) if is_text else self._inside(value, self._render_figure)
+        return self.render(value, figure_text) if is_text else self._inside(value, self.figure)
 
     def _inside(self, value: Any, each: Any) -> Any:
         if isinstance(value, Mapping):
