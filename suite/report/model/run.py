@@ -3,7 +3,7 @@
 A record may be old or foreign: what it lacks, or has in another type, is absent here.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -191,7 +191,3 @@ def machine_id(current: CurrentRecord) -> str:
 def text_of(value: Any) -> str:
     """Return a setting as an id writes it; empty for what is no plain value."""
     return clip_text(as_typed(value)) if isinstance(value, str | int | float | bool) else ""
-
-
-Value = Callable[[Any], float | None]
-"""A number of a run."""
