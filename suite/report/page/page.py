@@ -58,7 +58,7 @@ def page(
     lang: str = "en",
     made_of: str = "",
 ) -> str:
-    """Return the whole page, as text, that opens in a language.
+    """The whole page, as text, that opens in a language.
 
     `views`: sections by view, not yet rendered. `decide`: the data of the chooser.
     `made_of`: a digest of the folders that it was asked for.
@@ -123,24 +123,24 @@ def _frame(views: Mapping[str, Sequence[Section]], languages: Mapping[str, Texts
 
 
 def in_script(value: Any) -> Markup:
-    """Return plain data as JSON that cannot end the script element it stands in."""
+    """Plain data as JSON that cannot end the script element it stands in."""
     return Markup(_json(value).translate(SAFE_IN_SCRIPT))
 
 
 def packed(value: Any) -> str:
-    """Return plain data as compressed JSON in base64."""
+    """Plain data as compressed JSON in base64."""
     return packed_text(_json(value))
 
 
 @functools.lru_cache(maxsize=16)
 def packed_text(text: str) -> str:
-    """Return text compressed, in base64; the same each time, so that a page that is written twice does not differ."""
+    """Text compressed, in base64; the same each time, so that a page that is written twice does not differ."""
     # A foreign record may hold half a surrogate pair, which UTF-8 cannot write.
     return base64.b64encode(gzip.compress(text.encode(errors="replace"), mtime=0)).decode()
 
 
 def policy(scripts: Iterable[str]) -> str:
-    """Return a Content-Security-Policy under which these very scripts run, and nothing is loaded or sent."""
+    """A Content-Security-Policy under which these very scripts run, and nothing is loaded or sent."""
     digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
     return (

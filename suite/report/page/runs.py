@@ -26,7 +26,7 @@ MOST_READINGS = 1000
 
 
 def runs_content(results: Results) -> dict[str, Any]:
-    """Return all runs: a line of each for lists, and apart from them the records, whose parts are often alike."""
+    """All runs: a line of each for lists, and apart from them the records, whose parts are often alike."""
     pool = Pool()
     lines, records = [], []
     machines = dict.fromkeys((machine_of(record), plain_name(machine_name(record))) for _, record in results.every)
@@ -41,7 +41,7 @@ def runs_content(results: Results) -> dict[str, Any]:
 
 
 def run_numbers(results: Results) -> dict[str, int]:
-    """Return the place of each run key in the list; of one that was measured again, the last."""
+    """The place of each run key in the list; of one that was measured again, the last."""
     return {record.run_key: place for place, (_, record) in enumerate(results.every)}
 
 
@@ -53,7 +53,7 @@ class Pool:
         self._places: dict[str, int] = {}
 
     def put(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a record whose objects, and theirs, are places in the pool: `{"@": 3}`."""
+        """A record whose objects, and theirs, are places in the pool: `{"@": 3}`."""
         return {key: self._held(key, value, depth=2) for key, value in record.items()}
 
     def _held(self, key: str, value: Any, depth: int) -> Any:
