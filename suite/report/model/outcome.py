@@ -22,7 +22,7 @@ UNITS: Mapping[str, tuple[Callable[[float], str], Callable[[float], str], float 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class ScoredMetric:
     """A metric of a span at a record's last step, or where it is a ratio over steps, at each of them."""
 
     span: str
@@ -85,11 +85,11 @@ class Outcome:
         )
 
 
-def outcome_of(workload: str, span: str | None = None, metric: str | None = None) -> Outcome | None:
+def outcome_of(workload: str, span: str | None = None, metric: str | None = None) -> ScoredMetric | None:
     """What a workload is run for, or the metric that is asked for; None where nobody says which."""
     usual = workload_definition(workload).get("outcome", {})
     span, metric = span or usual.get("span"), metric or usual.get("metric")
     if span is None or metric is None:
         return None
     is_usual = (span, metric) == (usual.get("span"), usual.get("metric"))
-    return Outcome(**usual) if is_usual else Outcome(span=span, metric=metric)
+    return ScoredMetric(**usual) if is_usual else ScoredMetric(span=span, metric=metric)

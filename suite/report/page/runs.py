@@ -27,7 +27,7 @@ MOST_READINGS = 1000
 
 def runs_content(results: Results) -> dict[str, Any]:
     """All runs: a line of each for lists, and apart from them the records, whose parts are often alike."""
-    pool = Pool()
+    pool = SharedObjects()
     lines, records = [], []
     machines = dict.fromkeys((machine_of(record), plain_name(machine_name(record))) for _, record in results.every)
     names = {}  # that no other machine has
@@ -45,7 +45,7 @@ def run_numbers(results: Results) -> dict[str, int]:
     return {record.run_key: place for place, (_, record) in enumerate(results.every)}
 
 
-class Pool:
+class SharedObjects:
     """Objects that many records share, each held once, as it may leave this machine."""
 
     def __init__(self) -> None:
