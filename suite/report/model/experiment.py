@@ -191,9 +191,8 @@ def experiments(
 def titles_of(keys: Sequence[Pairs], design: Design[Any], *, has_labels: bool) -> dict[Pairs, tuple[Text, Text]]:
     """A title for each experiment, and in plain words the settings that tell it from others of that title."""
     heads = [*design.heads, *([LABEL] if has_labels else [])]
-    unnamed = {name: design.defaults.get(name, "") for key in keys for name, _ in key}
     # What an experiment does not name is said, too, as the default that another one departs from.
-    own = differences([{**unnamed, **dict(key)} for key in keys], alike_in=heads)
+    own = differences(keys, alike_in=heads, unnamed=design.defaults)
     titles = {}
     for key, settings in zip(keys, own, strict=True):
         title = dotted(*(_head(name, dict(key).get(name, "")) for name in heads))
