@@ -20,16 +20,9 @@ from suite.report.model.run import extras
 from suite.report.page.texts import load_texts
 from suite.report.rl import design, efficiency
 from suite.report.rl.contrasts import at_equal_budgets
-from suite.report.rl.factorial import (
-    algorithm_name,
-    duels_of,
-    effects_of,
-    factorial_of,
-    interactions_of,
-    level_name,
-)
 from suite.report.rl.stability import mean_of_steps
 from suite.report.rl.stages import stages_of
+from suite.report.rl.why import algorithm_name, duels_of, effects_of, factorial_of, level_name
 from suite.statistics.learning import is_collapsed
 from suite.statistics.paired import TOLD_APART, Outcome, compare
 from suite.statistics.seeds import mean_of_seeds
@@ -386,7 +379,7 @@ def changed_where_unpaid(verdict):
 
 @functools.cache
 def interactions():
-    return interactions_of(crossed()[0])
+    return effects_of(crossed()[0], are_crossed=True)
 
 
 def interactions_told():

@@ -73,7 +73,7 @@ def cheaper(results: Results) -> Verdict | None:
             pair, Quantity(name="cost", value=cost_s, text=numbers.seconds, difference="{:+.2f} s".format)
         )
     ]
-    clock = design.clock_of(pairs[0][0]) if pairs else ""
+    clock = pairs[0][0].clock if pairs else ""
     answer = answer_of("grpo-cheaper", costs)
     by_seconds = verdict_of(answer, f"cost_{clock}", supports=Outcome.LOWER) if answer else None
     if not savings:
@@ -340,7 +340,7 @@ def cost_decides(results: Results) -> Verdict | None:
     """
     trials, prices = list[Trial](), list[Text]()
     for experiment in _of_algorithms(results):
-        arms, clock = _untuned(experiment), design.clock_of(experiment)
+        arms, clock = _untuned(experiment), experiment.clock
         for reference in arms:
             beside = [arm for arm in arms if arm is not reference and agree(arm, reference, (ALGORITHM,))]
             for arm in beside if reference.value(ALGORITHM) == PPO else ():

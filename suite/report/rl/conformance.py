@@ -13,7 +13,7 @@ from suite.report.model.experiment import grouped, titles_of
 from suite.report.model.formats import plain
 from suite.report.model.results import Results
 from suite.report.model.run import LABEL, case_key, clip_text, named_in
-from suite.report.rl import design
+from suite.report.rl.design import DESIGN
 from suite.report.table import Column, column, columns_of, table
 
 EXACT = 1e-9
@@ -21,25 +21,23 @@ EXACT = 1e-9
 VALUE_BIAS, GRADIENT_BIAS = "value_bias", "gradient_bias"
 MOST_CELLS, LONGEST_SPAN = 4000, 120
 
-Values = dict[str, float]
-Choice = tuple[str, Values]
+Choice = tuple[str, dict[str, float]]
 """A choice, or a check, and its numbers."""
 
 
 def build(results: Results) -> Section | None:
     """Build it from the records of its workload."""
     enumerated = [current for current in results.records if current.record.case.workload == "rl_conformance"]
-    found = [(current, choices) for current in enumerated if (choices := _choices(current.record))]
-    if not found:
-        return None
-    named = named_in(current.record for current, _ in found)
-    keys = [(*case_key(current.record, named), (LABEL, current.label)) for current, _ in found]
-    titles = titles_of(keys, design.DESIGN, has_labels=results.several)
-    tables: list[Table] = []
-    for key, (current, choices) in zip(keys, found, strict=True):
-        more = {"settings": dotted(*titles[key]), "facets": {LABEL: current.label}}
-        tables += _tables(choices, is_first=not tables, **more)
-    return section("rl_conformance", tables=tables)
+    enumerated = [current for current in enumerated if _choices(current.record)]
+    named = named_in(current.record for current in enumerated)
+    keys = [(*case_key(current.record, named), (LABEL, current.label)) for current in enumerated]
+    titles, tables = titles_of(keys, DESIGN, has_labels=results.several), list[Table]()
+    for key, current in zip(keys, enumerated, strict=True):
+        for family, choices in _families(_choices(current.record)):
+            more: dict[str, Any] = {"settings": dotted(*titles[key]), "facets": {LABEL: current.label}}
+            note = "" if tables else say("rl_conformance.note", exact=f"{EXACT:.0e}")
+            tables.append(_table(family, choices, note=note, folded=current is not enumerated[0], **more))
+    return section("rl_conformance", tables=tables) if tables else None
 
 
 def _choices(record: Record) -> list[Choice]:
@@ -49,19 +47,19 @@ def _choices(record: Record) -> list[Choice]:
     return [(span, {reading.metric: reading.value for reading in group}) for span, group in of_span.items()]
 
 
-def _tables(choices: Sequence[Choice], *, is_first: bool, **more: Any) -> list[Table]:
-    """Lay out each family of choices with a bias, which their first word names; then what must be equal."""
-    by_bias = grouped(choices, lambda choice: not choice[1].keys().isdisjoint((VALUE_BIAS, GRADIENT_BIAS)))
-    families = grouped(by_bias.get(True, []), lambda choice: choice[0].partition(" ")[0])
-    tables: list[Table] = []
-    for family, of_family in families.items():
-        title = say_or(f"rl_conformance.family.{family}", clip_text(family) or numbers.NOTHING)
-        rows = [(span.partition(" ")[2] or family, values) for span, values in of_family]
-        # The last of the open ones says how to read them.
-        is_last = is_first and len(tables) == len(families) - 1
-        note = say("rl_conformance.note", exact=f"{EXACT:.0e}") if is_last else ""
-        tables.append(_table(title, rows, note=note, folded=not is_first, **more))
-    return [*tables, _table(say("rl_conformance.equal_table"), by_bias.get(False, []), folded=not is_first, **more)]
+def _families(choices: Sequence[Choice]) -> list[tuple[Text, list[Choice]]]:
+    """Each family of choices with a bias, which their first word names; then what must be equal."""
+    has_bias = grouped(choices, lambda choice: not choice[1].keys().isdisjoint((VALUE_BIAS, GRADIENT_BIAS)))
+    families = grouped(has_bias.get(True, []), lambda choice: choice[0].partition(" ")[0])
+    titled = [
+        (
+            say_or(f"rl_conformance.family.{family}", clip_text(family) or numbers.NOTHING),
+            [(span.partition(" ")[2] or family, values) for span, values in of_family],
+        )
+        for family, of_family in families.items()
+    ]
+    equal = has_bias.get(False, [])
+    return [*titled, *([(say("rl_conformance.equal_table"), equal)] if equal else [])]
 
 
 def _table(title: Text, choices: Sequence[Choice], **more: Any) -> Table:
@@ -81,7 +79,7 @@ def _number(value: float) -> str:
     return "0" if abs(value) < EXACT else plain(value)
 
 
-def _verdicts(values: Values) -> list[Text]:
+def _verdicts(values: dict[str, float]) -> list[Text]:
     """What is said of the value, of the gradient and of what must be equal, of those that it has."""
     sentences: list[Text] = []
     if (bias := values.get(VALUE_BIAS)) is not None:

@@ -11,14 +11,14 @@ from suite.records.record import Reading
 from suite.report.command import render_sections
 from suite.report.page.texts import load_texts
 from suite.report.plot.marks import HOVER, VALUES
-from suite.report.rl import attention, conformance, cost, efficiency, evolution, feedback, stability, stages
+from suite.report.rl import conformance, cost, efficiency, stability, stages
 from tests.records.factory import build
 from tests.report.reading import results_of, results_with_series, rows_of, said, samples, sections_of, telemetry
 from tests.report.rl.runs import CONFORMANCE, arms, conformance_record, failed, named, run, thinking
 from tests.report.rl_records import only, study
 from tests.report.test_hostile import EVIL, page_of, parsed, texts
 
-SECTIONS = (efficiency, cost, stability, attention, stages, evolution, feedback, conformance)
+SECTIONS = (efficiency, cost, stability, stages, conformance)
 EN = load_texts("en")
 
 
@@ -142,7 +142,7 @@ def test_hostile_names_of_training_runs_are_shown_as_text(tmp_path):
     page = page_of(tmp_path, *records, labels=[EVIL])
     elements = parsed(page)
     assert "b" not in elements.tags
-    ours = {"rl_efficiency", "rl_cost", "rl_stability", "rl_attention", "rl_conformance"}
+    ours = {"rl_efficiency", "rl_cost", "rl_stability", "rl_conformance"}
     assert ours <= sections_of(page)
     templates = {HOVER, VALUES, "%{y}: %{text}<extra>%{fullData.name}</extra>"}
     for text in set(texts([data for data in elements.data if "data" in data])) - templates:
@@ -162,7 +162,7 @@ def test_hostile_names_of_recipes_are_shown_as_text(tmp_path):
         )
     ]
     found = found_in(results_of(tmp_path, *records))
-    assert {"rl_stages", "rl_evolution", "rl_feedback"} <= {section.id for section in found}
+    assert {"rl_stages", "rl_stability", "rl_efficiency"} <= {section.id for section in found}
     traces = [
         trace for one in found for figure in one.figures for view in figure.views for trace in view.figure["data"]
     ]
