@@ -1,12 +1,13 @@
 """Names and looks of arms: a whole name for tables, and a short one that stands beside the others of an experiment."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from suite.records.labels import differences, differing
 from suite.report.blocks import Joined, Text, dotted
-from suite.report.model.experiment import Arm, Experiment, differing, grouped
+from suite.report.model.experiment import Arm, Experiment, grouped
 from suite.report.model.labels import (
     ALGORITHM,
     BLUE,
@@ -49,13 +50,22 @@ def named(arms: Sequence[Arm[Any]], lead: str, is_said: Callable[[str], bool] = 
     `is_said`: whether names may tell a setting.
     """
     keys = [{name: value for name, value in arm.key if is_said(name)} for arm in arms]
-    names = differing([tuple(key.items()) for key in keys]) - {lead}
+    # What follows from other settings is said where arms that agree in those differ in it.
+    names = differing(keys) - {lead}
+    own = {name: differences(keys, alike_in=FOLLOWS.get(name, ())) for name in names}
     ordered = []
-    for arm, key in zip(arms, keys, strict=True):
+    for place, (arm, key) in enumerate(zip(arms, keys, strict=True)):
         look = look_of(arm, lead)
-        name = str(dotted(look.label, *_differences(key, names, keys)))
+        shape = "" if names.isdisjoint(SHAPE) else " × ".join(key.get(name, "") for name in SHAPE)
+        told = [name for name in key if name in names and name not in SHAPE and name in own[name][place]]
+        name = str(dotted(look.label, shape, *(f"{name}={_short(key[name])}" for name in told)))
         ordered.append((look.place, name, replace(arm, name=name, style=look.style)))
     return [arm for *_, arm in sorted(ordered, key=lambda item: item[:2])]
+
+
+def _short(value: str) -> str:
+    """A setting; a drawn rate, which has seventeen digits, with three."""
+    return f"{float(value):.3g}" if "." in value and number_of(value) is not None else value
 
 
 def look_of(arm: Arm[Any], lead: str) -> Look:
@@ -65,19 +75,6 @@ def look_of(arm: Arm[Any], lead: str) -> Look:
         return looks(lead).get(value) or Look(label=value, style=style_of(lead, value), place=len(looks(lead)))
     place = [*STYLES].index((lead, value)) if (lead, value) in STYLES else len(STYLES)
     return Look(label=f"{lead}={value}", style=STYLES.get((lead, value), OTHER), place=place)
-
-
-def _differences(key: Mapping[str, str], names: set[str], keys: Sequence[Mapping[str, str]]) -> list[str]:
-    """An arm's shape and settings, of those in which arms differ."""
-    parts = [] if names.isdisjoint(SHAPE) else [" × ".join(key.get(name, "") for name in SHAPE)]
-    for name, value in key.items():
-        # What follows from other settings is said where arms that agree in those differ in it.
-        alike = [other for other in keys if all(other.get(of) == key.get(of) for of in FOLLOWS.get(name, ()))]
-        if name in names - {*SHAPE} and len({other.get(name) for other in alike}) > 1:
-            # A drawn rate has seventeen digits.
-            is_rate = "." in value and number_of(value) is not None
-            parts.append(f"{name}={float(value):.3g}" if is_rate else f"{name}={value}")
-    return parts
 
 
 def beside(experiment: E, baseline: Arm[Any] | None) -> E:

@@ -13,10 +13,11 @@ from statistics import fmean
 from typing import Any
 
 from suite.records import numbers
+from suite.records.labels import differing
 from suite.report.blocks import Figure, Kind, Section, Table, Text, dotted, joined, say, section
 from suite.report.evidence import verdict, with_rule
 from suite.report.model.by_setting import belongs_to
-from suite.report.model.experiment import differing, grouped
+from suite.report.model.experiment import grouped
 from suite.report.model.formats import ends_of, points, with_range
 from suite.report.model.labels import ALGORITHM, BLUE, Style, label_of, rank_of, style_of
 from suite.report.model.results import Results
