@@ -19,6 +19,7 @@ from suite.report.table import Column, column, columns_of, table
 EXACT = 1e-9
 """Below it a difference is rounding: expectations are enumerated in float64."""
 VALUE_BIAS, GRADIENT_BIAS = "value_bias", "gradient_bias"
+EQUAL = "equal"
 MOST_CELLS, LONGEST_SPAN = 4000, 120
 
 Choice = tuple[str, dict[str, float]]
@@ -33,11 +34,18 @@ def build(results: Results) -> Section | None:
     keys = [(*case_key(current.record, named), (LABEL, current.label)) for current in enumerated]
     titles, tables = titles_of(keys, DESIGN, has_labels=results.several), list[Table]()
     for key, current in zip(keys, enumerated, strict=True):
-        for family, choices in _families(_choices(current.record)):
+        # Each family of choices with a bias, which their first word names; then what must be equal.
+        families = grouped(_choices(current.record), _family)
+        for family in sorted(families, key=lambda family: family == EQUAL):
             more: dict[str, Any] = {"settings": dotted(*titles[key]), "facets": {LABEL: current.label}}
             note = "" if tables else say("rl_conformance.note", exact=f"{EXACT:.0e}")
-            tables.append(_table(family, choices, note=note, folded=current is not enumerated[0], **more))
+            folded = current is not enumerated[0]
+            tables.append(_table(family, families[family], note=note, folded=folded, **more))
     return section("rl_conformance", tables=tables) if tables else None
+
+
+def _family(choice: Choice) -> str:
+    return EQUAL if choice[1].keys().isdisjoint((VALUE_BIAS, GRADIENT_BIAS)) else choice[0].partition(" ")[0]
 
 
 def _choices(record: Record) -> list[Choice]:
@@ -47,24 +55,9 @@ def _choices(record: Record) -> list[Choice]:
     return [(span, {reading.metric: reading.value for reading in group}) for span, group in of_span.items()]
 
 
-def _families(choices: Sequence[Choice]) -> list[tuple[Text, list[Choice]]]:
-    """Each family of choices with a bias, which their first word names; then what must be equal."""
-    has_bias = grouped(choices, lambda choice: not choice[1].keys().isdisjoint((VALUE_BIAS, GRADIENT_BIAS)))
-    families = grouped(has_bias.get(True, []), lambda choice: choice[0].partition(" ")[0])
-    titled = [
-        (
-            say_or(f"rl_conformance.family.{family}", clip_text(family) or numbers.NOTHING),
-            [(span.partition(" ")[2] or family, values) for span, values in of_family],
-        )
-        for family, of_family in families.items()
-    ]
-    equal = has_bias.get(False, [])
-    return [*titled, *([(say("rl_conformance.equal_table"), equal)] if equal else [])]
-
-
-def _table(title: Text, choices: Sequence[Choice], **more: Any) -> Table:
+def _table(family: str, choices: Sequence[Choice], **more: Any) -> Table:
     columns: list[Column[Choice]] = [
-        column("rl_conformance.choice", lambda choice: clip_text(choice[0], LONGEST_SPAN)),
+        column("rl_conformance.choice", lambda choice: clip_text(choice[0].removeprefix(f"{family} "), LONGEST_SPAN)),
         column("rl_efficiency.in_words", lambda choice: joined("notes", _verdicts(choice[1]))),
     ]
     for metric in dict.fromkeys(metric for _, values in choices for metric in values):
@@ -72,7 +65,9 @@ def _table(title: Text, choices: Sequence[Choice], **more: Any) -> Table:
         # Short where the page has a word for it, else as the table of metrics names it.
         head = say_or(f"rl_conformance.metric.{metric}", known.label if known else clip_text(metric) or numbers.NOTHING)
         columns += columns_of(itemgetter(1), [column(head, methodcaller("get", metric), _number)])
-    return table(title, choices, columns, **more)
+    return table(
+        say_or(f"rl_conformance.family.{family}", clip_text(family) or numbers.NOTHING), choices, columns, **more
+    )
 
 
 def _number(value: float) -> str:

@@ -6,20 +6,24 @@ from functools import partial
 from typing import Any, TypeVar
 
 from suite.records import numbers
-from suite.report.blocks import Kind, Table, Text, dotted, say
-from suite.report.evidence import difference, p_columns, verdict, verdict_of
+from suite.report.blocks import Figure, Kind, Table, Text, dotted, say
+from suite.report.evidence import difference, p_columns, verdict
 from suite.report.model.experiment import Contrast, Quantity, contrast, grouped, judged
-from suite.report.model.formats import points, with_range
-from suite.report.model.labels import ALGORITHM
+from suite.report.model.formats import ends_of, points, with_range
+from suite.report.model.labels import ALGORITHM, Style
+from suite.report.plot import rows as plot_rows
+from suite.report.plot.marks import Point, Series
+from suite.report.plot.scales import linear
 from suite.report.rl import design
 from suite.report.rl.design import RlArm, RlExperiment, RlRun
-from suite.report.rl.frames import amount, budget_name, facets_of, table_of
+from suite.report.rl.frames import amount, budget_name, facets_of, figure_of, table_of
 from suite.report.rl.naming import SHAPE, has_parts
 from suite.report.table import Column, column, columns_of
 from suite.statistics.learning import at_budget
 from suite.statistics.paired import SHARE_MARGIN, TOLD_APART, Comparison, Outcome, changes, judge_together
 
 J = TypeVar("J", bound=Any)
+FOREST_ROW_PX = 32
 PAIR = "grpo", "ppo"
 """The algorithm that people ask of, and the one that they compare it with."""
 
@@ -158,41 +162,79 @@ def comparison_table(rows: Sequence[Beside], title: str = "rl_efficiency.compari
     return table_of(experiment, title, rows, _columns(), lambda row: row.arm, settings=settings, facets=facets)
 
 
-def finding(
-    rows: Sequence[Beside],
-    where: Text,
-    *,
-    unit: Text,
-    better: Outcome = Outcome.HIGHER,
-    said: Callable[[Outcome], str] = lambda outcome: f"rl.is.{outcome}",
-) -> Text:
-    """How GRPO differs, where it is beside another; else the largest clear difference, the better ones first, or that
-    there is none. With how many arms clearly differ.
+def finding(rows: Sequence[Beside], unit: Text, where: Text = "") -> Text:
+    """How GRPO differs, where it is beside PPO; else the largest clear difference, else the largest. With how many arms
+    clearly differ.
 
-    `where`: what is held equal. `unit`: of the difference. `said`: the key of an outcome's sentence.
+    `unit`: of the difference. `where`: what is held equal.
     """
     compared = [row for row in rows if row.contrast]
-    if not compared:
+    apart = [row for row in compared if row.outcome in TOLD_APART]
+    shown = asked_rows(row for row in compared if row.is_tested) or apart or compared
+    first = max(shown, key=lambda row: abs(row.found.mean) if row.found else 0.0, default=None)
+    if first is None or first.contrast is None:
         return ""
-    tested = [row for row in compared if row.is_tested]
-    apart, asked = [row for row in tested if row.outcome in TOLD_APART], asked_rows(tested)
-
-    def telling(row: Beside) -> tuple[bool, float]:
-        assert row.found is not None
-        return row.outcome is better, abs(row.found.mean)
-
-    first = max(asked or apart or tested or compared, key=telling)
-    assert first.contrast is not None
     reference = first.reference.short_name
     # A name of several parts stands in the table.
-    fields = {"arm": first.arm.short_name, "reference": say("rl.the_reference") if has_parts(reference) else reference}
-    fields |= {"difference": difference(first.contrast), "unit": unit, "at": where}
-    if not tested:
-        return say("rl.finding.untested", verdict=verdict_of(first.contrast), **fields)
-    kind = "one" if len(tested) == 1 else "told" if asked or apart else "open"
-    told = say(said(first.outcome), arm=fields["arm"])
-    counts = tally(row.outcome for row in tested)
-    return say(f"rl.finding.{kind}", told=told, pairs=first.contrast.found.pairs, **fields, **counts)
+    fields = {"reference": say("rl.the_reference") if has_parts(reference) else reference, "unit": unit, "at": where}
+    fields |= {
+        "told": say(f"rl.is.{first.outcome}", arm=first.arm.short_name),
+        "difference": difference(first.contrast),
+    }
+    counts = tally(row.outcome for row in compared)
+    kind = "several" if counts["count"] > 1 else "one"
+    return say(f"rl.finding.{kind}", pairs=first.contrast.found.pairs, **fields, **counts)
+
+
+def largest(rows: Sequence[tuple[Text, Comparison]], key: str, text: Callable[[float], str] = points) -> Text:
+    """The largest difference that the rule tells from nothing, else the largest and that the rule tells none: the
+    sentence under `{key}_told` or `{key}_open`."""
+    if not rows:
+        return ""
+    told = [row for row in rows if row[1].outcome in TOLD_APART]
+    name, first = max(told or rows, key=lambda row: abs(row[1].mean))
+    fields = {"name": name, "difference": with_range(first.mean, first.interval, text), "pairs": first.pairs}
+    counts = {**tally(comparison.outcome for _, comparison in rows), "told": len(told), "count": len(rows)}
+    return say(f"{key}_told" if told else f"{key}_open", **fields, **counts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForestRow:
+    """A comparison as a row of a forest; rows of one group share a name when hovered, and a style."""
+
+    name: Text
+    group: Text
+    style: Style
+    found: Comparison
+
+
+def forest(experiment: RlExperiment, title: str, rows: Sequence[ForestRow], runs: Sequence[str]) -> Figure:
+    """Draw a row for each difference in points, filled where the rule tells it from nothing.
+
+    The words stand under the title's key: `{title}_axis`, `{title}_caption` and those of `largest`.
+    """
+    series: list[Series] = []
+    for (group, style, is_told), drawn in grouped(
+        enumerate(rows), lambda item: (item[1].group, item[1].style, item[1].found.outcome in TOLD_APART)
+    ).items():
+        marks = []
+        for place, row in drawn:
+            difference = with_range(row.found.mean, row.found.interval, points)
+            hover = say("rl.forest_hover", difference=difference, verdict=verdict(row.found))
+            ends = ends_of(row.found.interval, factor=100)
+            marks.append(Point(x=100 * row.found.mean, y=place, ends=ends, hover=hover))
+        look = replace(style, marker="circle")
+        behind = [] if series else runs
+        series.append(Series(name=group, points=marks, style=look, ordinal=int(not is_told), along="x", runs=behind))
+    axis = linear(say(f"{title}_axis"), zeroline=True)
+    return figure_of(
+        experiment,
+        title,
+        {"": plot_rows.rows([row.name for row in rows], series, xaxis=axis, showlegend=False)},
+        largest([(row.name, row.found) for row in rows], title),
+        say(f"{title}_caption"),
+        height_px=plot_rows.height_px(len(rows), row_px=FOREST_ROW_PX),
+    )
 
 
 def asked_rows(rows: Iterable[Beside]) -> list[Beside]:

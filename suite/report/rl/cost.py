@@ -10,7 +10,7 @@ from functools import partial
 from suite.records import numbers
 from suite.records.derived import SECONDS_PER_HOUR
 from suite.records.metrics import EVALUATE, PHASES
-from suite.report.blocks import Figure, Kind, Section, Table, Text, joined, say, section
+from suite.report.blocks import Figure, Kind, Section, Table, joined, say, section
 from suite.report.evidence import with_rule
 from suite.report.model.experiment import Quantity, grouped
 from suite.report.model.formats import percent_range, share_interval, signed
@@ -26,7 +26,6 @@ from suite.report.rl.design import RlArm, RlExperiment, RlRun
 from suite.report.rl.frames import MOST_FIGURES, figure_of, runs_behind, table_of
 from suite.report.rl.naming import named
 from suite.report.table import Column, column, columns_of
-from suite.statistics.paired import Outcome
 
 LOOKS = {"rollout": (BLUE, ""), "score": (ORANGE, "x"), "update": (GREEN, "/")}
 """Colours and patterns, so that the parts of a bar differ in greyscale too."""
@@ -104,18 +103,6 @@ def _share(phase: str, arm: RlArm) -> float:
     return _phase(phase, arm) / _cost(arm)
 
 
-def _finding(experiment: RlExperiment, arms: Sequence[RlArm], judged: Sequence[Beside]) -> Text:
-    """The arm that differs most by the rule; else what arms cost that share no seed."""
-    clock = experiment.clock_name
-    unit = say("rl_cost.unit", clock=clock)
-    if told := finding(judged, "", unit=unit, better=Outcome.LOWER, said=lambda outcome: f"rl_cost.is.{outcome}"):
-        return told
-    least, most = min(arms, key=_cost), max(arms, key=_cost)
-    fields = {"arm": least.short_name, "cost": numbers.seconds(_cost(least)), "count": len(least.runs)}
-    fields |= {"other": most.short_name, "most": numbers.seconds(_cost(most)), "clock": clock}
-    return say(f"rl_cost.finding.{'alone' if least is most else 'open'}", **fields)
-
-
 def _figure(experiment: RlExperiment, arms: Sequence[RlArm], judged: Sequence[Beside]) -> Figure:
     """Draw a row for each arm, in which its phases lie end to end."""
     traces, clock = [], experiment.clock_name
@@ -126,12 +113,13 @@ def _figure(experiment: RlExperiment, arms: Sequence[RlArm], judged: Sequence[Be
             hover = say("rl_cost.hover", time=time, share=share)
             points.append(Point(x=_phase(phase, arm), y=row, hover=hover, facets=arm.facets, runs=runs_behind(arm)))
         traces.append(bars(say(f"rl.phase.{phase}"), points, colour=colour, pattern=pattern, width=0.34))
+    told = finding(judged, clock)
     xaxis = linear(say("rl_cost.axis", clock=clock), range=[0, 1.05 * max(map(_cost, arms))], zeroline=True)
     return figure_of(
         experiment,
         "rl_cost.phases",
         {"": rows([arm.short_name for arm in arms], traces, xaxis=xaxis, **stacked())},
-        _finding(experiment, arms, judged),
+        told,
         say("rl_cost.caption", clock=clock),
         height_px=height_px(len(arms)),
     )

@@ -110,7 +110,7 @@ def _figure(experiment: RlExperiment, rows: Sequence[Beside], name: str = "rl_ef
 def _finding(experiment: RlExperiment, rows: Sequence[Beside]) -> Text:
     """What differs at equal completions; else how the best arm ends."""
     if (counted := at(design.COMPLETIONS, rows)) and not experiment.is_picked:
-        return contrasts.finding(counted, say("rl_efficiency.at.completions"), unit=say("rl.points"))
+        return contrasts.finding(counted, say("rl.points"), say("rl_efficiency.at.completions"))
     best, kind = max(experiment.drawn, key=mean_final), "picked" if experiment.is_picked else "best"
     fields = {"accuracy": numbers.percent(mean_final(best)), "count": len(best.ended)}
     return say(f"rl_efficiency.finding.{kind}", arm=best.short_name, **fields)

@@ -19,19 +19,17 @@ from suite.report.model.labels import ALGORITHM
 from suite.report.model.results import Results
 from suite.report.plot.scales import linear, shares
 from suite.report.rl import design, frames
-from suite.report.rl.contrasts import Beside, beside_reference, tally
+from suite.report.rl.contrasts import Beside, beside_reference, largest
 from suite.report.rl.design import RlArm, RlExperiment, RlRun
 from suite.report.table import Column, column, columns_of
 from suite.statistics.learning import to_threshold
-from suite.statistics.paired import SHARE_MARGIN, TOLD_APART, Comparison, changes, judge_together
+from suite.statistics.paired import SHARE_MARGIN, Comparison, changes, judge_together
 
 LENGTH, CORRECTIONS, ACCURACY = METRICS = ("thought_length", "corrections", "accuracy")
 LEVELS = (0.25, 0.5, 0.75)
 OFTEN = 0.01
 SEQUENCE_MEAN = "grpo"
 """Its loss is a mean over each sequence before it is one over them; the token mean stands against it."""
-LEAST_SAID = 0.005
-"""Tokens of change that two digits show."""
 
 Changes = Mapping[str, Mapping[RlArm, Comparison]]
 """Comparisons by metric and arm."""
@@ -94,20 +92,8 @@ def figure(experiment: RlExperiment, changed: Changes) -> Figure:
         scale = linear if metric == LENGTH else shares
         yaxis = scale(say(f"rl_evolution.axis.{metric}"), rangemode="tozero")
         views[say(f"rl_evolution.view.{metric}")] = frames.over_steps(lines, yaxis)
-    return frames.figure_of(experiment, "rl_evolution.over", views, _finding(changed))
-
-
-def _finding(changed: Changes) -> Text:
-    """The largest change of the length of thought that the rule tells, or that it tells none."""
-    tested = {arm: change for arm, change in changed[LENGTH].items() if change.is_tested}
-    if not tested:
-        return ""
-    told = {arm: change for arm, change in tested.items() if change.outcome in TOLD_APART}
-    arm, first = max((told or tested).items(), key=lambda item: abs(item[1].mean))
-    fields = {"change": with_range(first.mean, first.interval, signed), "pairs": first.pairs}
-    counts = tally(change.outcome for change in tested.values())
-    kind = "told" if told else "open" if abs(first.mean) >= LEAST_SAID else "none"
-    return say(f"rl_evolution.finding.{kind}", arm=arm.short_name, **fields, **counts)
+    told = [(arm.short_name, change) for arm, change in changed[LENGTH].items()]
+    return frames.figure_of(experiment, "rl_evolution.over", views, largest(told, "rl_evolution.finding", signed))
 
 
 def changes_table(experiment: RlExperiment, changed: Changes) -> Table:

@@ -70,7 +70,7 @@ def build(results: Results) -> Section | None:
         "rl_memory",
         figures=[_bars(experiment, experiments) for experiment in drawn],
         tables=[
-            _fits_table(_to_fit(arms, drawn), lay_out),
+            _fits_table(arms, lay_out),
             _savings_table(savings, lay_out),
             _published_table(arms, savings),
             _peaks_table(arms, lay_out),
@@ -241,24 +241,17 @@ def _table(
     )
 
 
-def _to_fit(arms: Sequence[MemoryArm], drawn: Sequence[MemoryExperiment]) -> list[MemoryArm]:
-    """Projections, by model those first that figures show; how many devices are needed depends on everything but how
-    many there are."""
-    shown = {arm for experiment in drawn for arm in experiment.arms}
-    projections = [arm for arm in arms if not arm.first.is_measured]
-    cases = grouped(projections, lambda arm: (without(arm.setting, [design.SHARDS]), arm.key)).values()
-    of_model = grouped([case[0] for case in cases], lambda arm: arm.first.model).values()
-    return [arm for of_one in of_model for arm in sorted(of_one, key=lambda arm: arm not in shown)]
-
-
-def _fits_table(arms: Sequence[MemoryArm], lay_out: Callable[..., Table]) -> Table | None:
+def _fits_table(every: Sequence[MemoryArm], lay_out: Callable[..., Table]) -> Table | None:
     """Lay out how many GPUs of each size hold each case; where a case names the GPUs at hand, what each has to spare,
     below zero what it lacks, and the least time that a step takes them."""
 
     def at_hand(metric: str, span: str, arm: MemoryArm) -> float | None:
         return noted(arm.first.record, span, metric)
 
-    spare = partial(at_hand, "spare_bytes", design.GPUS)
+    projections = [arm for arm in every if not arm.first.is_measured]
+    # How many devices are needed depends on everything but how many there are.
+    cases = grouped(projections, lambda arm: (without(arm.setting, [design.SHARDS]), arm.key))
+    arms, spare = [case[0] for case in cases.values()], partial(at_hand, "spare_bytes", design.GPUS)
     if not any(design.devices_needed(size, arm) or spare(arm) is not None for arm in arms for size in GPUS_GB):
         return None
     columns: list[Column[MemoryArm]] = [

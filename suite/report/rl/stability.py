@@ -4,7 +4,7 @@ thought changed.
 An end such as an empty answer in perfect form is a result: it stands here and in every mean of the other sections.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import starmap
 from statistics import fmean, median
@@ -21,9 +21,9 @@ from suite.report.rl import design, evolution, frames
 from suite.report.rl.contrasts import Beside, beside_reference, difference_columns, finding
 from suite.report.rl.design import SHARES, RlArm, RlExperiment, RlRun
 from suite.report.rl.frames import MOST_FIGURES
-from suite.report.table import Column, column, columns_of, table
+from suite.report.table import Column, column, columns_of
 from suite.statistics.learning import is_collapsed, worst_drawdown
-from suite.statistics.paired import SHARE_MARGIN, Outcome
+from suite.statistics.paired import SHARE_MARGIN
 
 FORMED, UNLEARNT = 0.9, 0.1
 """From so much form, and below so much accuracy, a run that ends there has learnt the form alone."""
@@ -42,21 +42,18 @@ MEASURES = (
 )
 """Metrics of the steps in the table, those over all steps among others at the end."""
 
-FormAlone = tuple[RlExperiment, RlArm, RlRun]
-
 
 def build(results: Results) -> Section | None:
     """Build it from all runs, those that failed included, and from the arms whose thoughts were measured."""
     experiments = design.algorithms(results)
     if not experiments:
         return None
-    runs = [(experiment, arm, run) for experiment in experiments for arm in experiment.arms for run in arm.runs]
-    hacked = [row for row in runs if is_form_alone(row[2])]
+    runs = [run for experiment in experiments for arm in experiment.arms for run in arm.runs]
     counts = {
         "runs": len(runs),
-        "failed": sum(not run.is_ok for *_, run in runs),
+        "failed": sum(not run.is_ok for run in runs),
         "collapsed": sum(_collapsed(arm) for experiment in experiments for arm in experiment.arms),
-        "hacked": len(hacked),
+        "hacked": sum(map(is_form_alone, runs)),
     }
     said = say("rl_stability.said", **{name: numbers.count(count) for name, count in counts.items()})
     falls = {each: beside_reference(each, each.rivals, [(0.0, FALL)]) for each in experiments}
@@ -70,7 +67,6 @@ def build(results: Results) -> Section | None:
         tables=with_rule(
             [
                 *starmap(_table, falls.items()),
-                _hacked(hacked),
                 *starmap(evolution.changes_table, changed.items()),
             ]
         ),
@@ -93,20 +89,6 @@ def _collapsed(arm: RlArm) -> int:
     return sum(is_collapsed(curve.accuracy) for curve in design.curves_of(arm))
 
 
-def _hacked(hacked: Sequence[FormAlone]) -> Table:
-    columns: list[Column[FormAlone]] = [
-        column("column.group", lambda row: row[0].name),
-        column("rl.arm", lambda row: row[1].name),
-        column("rl.seed", lambda row: row[2].seed, kind=Kind.NUMBER),
-        column("rl_stability.best", lambda row: max(row[2].series("heldout_accuracy").values()), numbers.percent),
-        column("rl_stability.accuracy", lambda row: _last("heldout_accuracy", row[2]), numbers.percent),
-        column("rl_stability.format", lambda row: _last("heldout_format", row[2]), numbers.percent),
-        column("rl_stability.completion_length", lambda row: _last("heldout_length", row[2]), plain),
-    ]
-    note = say("rl_stability.hacked_note", form=numbers.percent(FORMED), accuracy=numbers.percent(UNLEARNT))
-    return table(say("rl_stability.hacked"), hacked, columns, facets_of=lambda row: row[1].facets, note=note)
-
-
 def _table(experiment: RlExperiment, rows: Sequence[Beside]) -> Table:
     of_arm = {row.arm: row for row in rows}
     columns: list[Column[RlArm]] = [
@@ -115,18 +97,19 @@ def _table(experiment: RlExperiment, rows: Sequence[Beside]) -> Table:
         *columns_of(of_arm.get, difference_columns("rl_stability.less_reference")[:2]),
         column("rl_stability.collapsed", lambda arm: frames.arrived_of(_collapsed(arm), arm), kind=Kind.NUMBER),
         # A run without an evaluation may have given a result.
-        column("rl_stability.failed", _failed, kind=Kind.NUMBER),
+        column("rl_stability.failed", partial(_counted, lambda run: not run.is_ok), kind=Kind.NUMBER),
+        column("rl_stability.hacked", partial(_counted, is_form_alone), kind=Kind.NUMBER),
     ]
     for metric in MEASURES:
         mean, text = partial(mean_of_steps, metric), numbers.percent if metric in SHARES else plain
         columns.append(column(f"rl_stability.{metric}", mean, text, only_where_known=True))
-    note = say("rl_stability.note", share=numbers.percent(ENDING))
+    fields = {"share": ENDING, "form": FORMED, "accuracy": UNLEARNT}
+    note = say("rl_stability.note", **{name: numbers.percent(share) for name, share in fields.items()})
     return frames.table_of(experiment, "rl_stability.table", experiment.arms, columns, note=note)
 
 
-def _failed(arm: RlArm) -> Text:
-    failed = sum(not run.is_ok for run in arm.runs)
-    return say("rl_efficiency.arrived_of", arrived=failed, runs=len(arm.runs))
+def _counted(is_so: Callable[[RlRun], bool], arm: RlArm) -> Text:
+    return say("rl_efficiency.arrived_of", arrived=sum(map(is_so, arm.runs)), runs=len(arm.runs))
 
 
 def worst_fall(run: RlRun) -> float | None:
@@ -164,8 +147,7 @@ def _figure(experiment: RlExperiment, rows: Sequence[Beside]) -> Figure:
         title = say(f"rl_stability.axis.{metric}")
         yaxis = shares(title, rangemode="tozero") if metric in SHARES else linear(title)
         views[say(f"rl_stability.view.{metric}")] = frames.over_steps(lines, yaxis)
-    unit = say("rl_stability.points")
-    told = finding(rows, "", unit=unit, better=Outcome.LOWER, said=lambda outcome: f"rl_stability.is.{outcome}")
+    told = finding(rows, say("rl_stability.points"))
     if not told and (falls := experiment.baseline and _falls(experiment.baseline)):
         fields = {"fall": f"{max(falls):.1f}", "count": len(falls)}
         told = say("rl_stability.finding", arm=experiment.baseline.short_name, **fields)

@@ -14,28 +14,25 @@ from suite.records import numbers
 from suite.report.blocks import Figure, Kind, Section, Table, Text, dotted, say, say_or, section
 from suite.report.evidence import p_columns, verdict, with_rule
 from suite.report.model.experiment import grouped
-from suite.report.model.formats import ends_of, points, share_with_range, with_range
+from suite.report.model.formats import points, share_with_range, with_range
 from suite.report.model.labels import RECIPE
 from suite.report.model.results import Results
 from suite.report.model.run import MOST, MOST_STEPS, Pairs, clip_text, mapping
-from suite.report.plot import rows as plot_rows
-from suite.report.plot.marks import Point
-from suite.report.plot.scales import linear
 from suite.report.quoted import quoted_tables
 from suite.report.rl import contrasts, design, frames
-from suite.report.rl.contrasts import Beside, accuracy_change, at, at_equal_budgets
+from suite.report.rl.contrasts import Beside, ForestRow, accuracy_change, at, at_equal_budgets
 from suite.report.rl.design import STEPS, RlArm, RlExperiment, RlRun
-from suite.report.rl.frames import MOST_FIGURES
+from suite.report.rl.frames import MOST_FIGURES, runs_behind
 from suite.report.rl.naming import beside, named
 from suite.report.table import Column, column
-from suite.statistics.paired import TOLD_APART, Comparison, judge_together
+from suite.statistics.paired import Comparison, judge_together
 
 COUNTED = ("completions", "examples_kept", "pairs_kept", "examples", "updates")
 """Metrics of the steps that a stage's spending is told by."""
 PREFERRED = "preference_accuracy"
 R1, PARTS_OF_R1 = "r1", ("cold_start", "r1_unfiltered", "r1_preference")
 """R1, and the recipes that leave out or add one thing, which only beside R1 say what that does."""
-MOST_STAGES, ROW_PX = 16, 31
+MOST_STAGES = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,35 +181,18 @@ def _over_training(experiment: RlExperiment, gains: Gains, rows: Sequence[Beside
         names[arm] = {step: kind for step, kind in ends.items() if (step, kind) not in written}
         written |= {*ends.items()}
     views = frames.over_budgets(experiment, (STEPS, experiment.clock), names)
-    finding = contrasts.finding(at(STEPS, rows), say("rl_stages.at_equal"), unit=say("rl.points"))
+    finding = contrasts.finding(at(STEPS, rows), say("rl.points"), say("rl_stages.at_equal"))
     return frames.figure_of(experiment, "rl_stages.over", views, finding)
 
 
 def _added(experiment: RlExperiment, gains: Gains) -> Figure:
     """Draw a row for each stage: its mean gain in points, with the interval."""
-    every = [gain for of_arm in gains.values() for gain in of_arm]
-    of_arms: dict[RlArm, list[Point]] = {gain.arm: [] for gain in every}
-    for row, gain in enumerate(every):
-        hover = say("rl_stages.added_hover", stage=gain.name, added=gain.points, count=gain.added.pairs)
-        ends = ends_of(gain.added.interval, factor=100)
-        of_arms[gain.arm].append(Point(x=100 * gain.added.mean, y=row, ends=ends, hover=hover, facets=gain.arm.facets))
-    series = [
-        frames.arm_series(arm, of_arm, list(of_arms), mode="markers", along="x", facets={})
-        for arm, of_arm in of_arms.items()
+    rows = [
+        ForestRow(name=dotted(arm.short_name, gain.name), group=arm.short_name, style=arm.style, found=gain.added)
+        for arm, of_arm in gains.items()
+        for gain in of_arm
     ]
-    told = [gain for gain in every if gain.added.outcome in TOLD_APART]
-    first = max(told or every, key=lambda gain: gain.added.mean)
-    fields = {"stage": dotted(first.arm.short_name, first.name), "added": first.points, "pairs": first.added.pairs}
-    axis = linear(say("rl_stages.added_axis"), zeroline=True)
-    names = [dotted(gain.arm.short_name, gain.name) for gain in every]
-    return frames.figure_of(
-        experiment,
-        "rl_stages.added",
-        {"": plot_rows.rows(names, series, xaxis=axis, showlegend=False)},
-        say(f"rl_stages.finding.{'told' if told else 'open'}", count=len(every), told=len(told), **fields),
-        say("rl_stages.added_caption"),
-        height_px=plot_rows.height_px(len(every), ROW_PX),
-    )
+    return contrasts.forest(experiment, "rl_stages.added", rows, [key for arm in gains for key in runs_behind(arm)])
 
 
 def _table(experiment: RlExperiment, gains: Gains) -> Table:

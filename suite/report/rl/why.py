@@ -6,7 +6,7 @@ its own within an algorithm, averaged over all combinations of the others, and a
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import combinations, product
 from statistics import fmean
@@ -15,24 +15,22 @@ from typing import Any
 from suite.records import numbers
 from suite.records.labels import differing
 from suite.report.blocks import Figure, Kind, Section, Table, Text, dotted, joined, say, section
-from suite.report.evidence import verdict, with_rule
+from suite.report.evidence import with_rule
 from suite.report.model.by_setting import belongs_to
 from suite.report.model.experiment import grouped
-from suite.report.model.formats import ends_of, points, with_range
+from suite.report.model.formats import points
 from suite.report.model.labels import ALGORITHM, BLUE, Style, label_of, rank_of, style_of
 from suite.report.model.results import Results
 from suite.report.model.run import number_of
-from suite.report.plot import rows as plot_rows
 from suite.report.plot.heatmap import OPACITY, heatmap
-from suite.report.plot.marks import Point, Series, faint
-from suite.report.plot.scales import linear
+from suite.report.plot.marks import faint
 from suite.report.rl import design
-from suite.report.rl.contrasts import difference_columns, judged_rows
+from suite.report.rl.contrasts import ForestRow, difference_columns, forest, judged_rows
 from suite.report.rl.design import RlArm, RlExperiment
 from suite.report.rl.frames import figure_of, runs_behind, table_of
 from suite.report.table import Column, column
 from suite.statistics.factorial import Cell, Cells, effect, interaction, levels_of, simple_effects
-from suite.statistics.paired import ALPHA, SHARE_MARGIN, TOLD_APART, Comparison, Outcome, compare
+from suite.statistics.paired import ALPHA, SHARE_MARGIN, Comparison, Outcome, compare
 
 ARM, DEVIATION, KL, FORMAT = "arm", "deviation", "kl", "format"
 BETWEEN, WITHIN = (ARM, KL, FORMAT), (DEVIATION, KL, FORMAT)
@@ -41,7 +39,7 @@ REFERENCES = {DEVIATION: "group", KL: "none", FORMAT: "0.1"}
 """The level that others of a factor are compared with, where it is there; else its first."""
 ORDERS = {DEVIATION: ("group", "batch", "none"), KL: ("none", "loss", "reward")}
 REFERENCE_ALGORITHM = "ppo"
-ROW_PX, MAP_ROW_PX, MAP_FRAME_PX = 32, 26, 110
+MAP_ROW_PX, MAP_FRAME_PX = 26, 110
 
 Of = tuple[str, str, str]
 """A factor, a level of it and its reference."""
@@ -267,16 +265,9 @@ def build(results: Results) -> Section | None:
         effects, changes = effects_of(factorial), effects_of(factorial, are_crossed=True)
         duels = duels_of(factorial)
         figures += [*([_forest(factorial, effects)] if effects else []), _map(factorial, duels)]
-        tables += [
-            _effects_table(factorial, effects),
-            _changes_table(factorial, changes),
-        ]
+        tables += [_effects_table(factorial, effects), _changes_table(factorial, changes)]
     tables = with_rule([table for table in tables if table.rows])
     return section("rl_why", figures=figures, tables=tables)
-
-
-def _difference(found: Comparison) -> Text:
-    return with_range(found.mean, found.interval, points)
 
 
 def _corrected(rows: Sequence[SettingEffect] | Sequence[ArmDuel], note: str) -> Text:
@@ -316,43 +307,16 @@ def _changes_table(factorial: Factorial, rows: Sequence[SettingEffect]) -> Table
 
 
 def _forest(factorial: Factorial, effects: Sequence[SettingEffect]) -> Figure:
-    """Draw a row for each effect, filled where the rule tells it from nothing."""
-
-    def drawn_as(item: tuple[int, SettingEffect]) -> tuple[Text, bool]:
-        row = item[1]
-        name = row.algorithm or algorithm_name(factorial.arms[row.of[1]].algorithm)
-        return name, row.found.outcome in TOLD_APART
-
-    def point(place: int, row: SettingEffect) -> Point:
-        hover = say("rl_why.hover", difference=_difference(row.found), verdict=verdict(row.found))
-        return Point(x=100 * row.found.mean, y=place, ends=ends_of(row.found.interval, factor=100), hover=hover)
-
-    series: list[Series] = []
-    for (name, is_told), rows in grouped(enumerate(effects), drawn_as).items():
-        look: dict[str, Any] = {"style": replace(rows[0][1].style, marker="circle"), "ordinal": int(not is_told)}
-        look["runs"] = [] if series else factorial.runs
-        series.append(Series(name=name, points=[point(*row) for row in rows], along="x", **look))
-    names = [dotted(row.algorithm, _row_name(row)) for row in effects]
-    return figure_of(
-        factorial.experiment,
-        "rl_why.effects",
-        {"": plot_rows.rows(names, series, xaxis=linear(say("rl_why.axis"), zeroline=True), showlegend=False)},
-        _largest(effects),
-        say("rl_why.forest_caption"),
-        height_px=plot_rows.height_px(len(effects), row_px=ROW_PX),
-    )
-
-
-def _largest(effects: Sequence[SettingEffect]) -> Text:
-    """The largest effect that the rule tells from nothing; else that it tells none."""
-    tested = [row for row in effects if row.found.is_tested]
-    if not tested:
-        return ""
-    told = [row for row in tested if row.found.outcome in TOLD_APART]
-    first = max(told or tested, key=lambda row: abs(row.found.mean))
-    fields = {"effect": dotted(first.algorithm, _row_name(first)), "difference": _difference(first.found)}
-    counts = {"count": len(tested), "told": len(told), "pairs": first.found.pairs}
-    return say(f"rl_why.finding.{'told' if told else 'open'}", **fields, **counts)
+    rows = [
+        ForestRow(
+            name=dotted(row.algorithm, _row_name(row)),
+            group=row.algorithm or algorithm_name(factorial.arms[row.of[1]].algorithm),
+            style=row.style,
+            found=row.found,
+        )
+        for row in effects
+    ]
+    return forest(factorial.experiment, "rl_why.effects", rows, factorial.runs)
 
 
 def _row_name(row: SettingEffect) -> Text:

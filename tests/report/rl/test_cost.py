@@ -44,14 +44,6 @@ def test_a_gpu_is_told_by_the_wall_clock(tmp_path):
     assert "Wall clock / 1,000" not in row
 
 
-def test_arms_without_common_seeds_are_said_not_to_be_compared(tmp_path):
-    alone, other = run([0.1, 0.2], seed=0), run([0.1, 0.2], seed=1, algorithm="ppo", cpu_s=(0.5, 0.5, 1.0))
-    assert section_of(cost, tmp_path / "a", alone).figures[0].finding.startswith("GRPO costs 100 s")
-    finding = section_of(cost, tmp_path / "b", alone, other).figures[0].finding
-    assert finding.startswith("Not compared")
-    assert "100 s (GRPO) to 200 s (PPO)" in finding
-
-
 def test_two_trained_variants_stand_side_by_side(tmp_path):
     alone = [run([0.1, 0.5], seed=seed, algorithm="rloo") for seed in (0, 1)]
     assert len(section_of(cost, tmp_path, *alone).tables) == 1

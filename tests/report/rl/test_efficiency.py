@@ -122,7 +122,7 @@ def test_a_single_seed_has_no_interval_and_decides_nothing(tmp_path):
     section = section_of(efficiency, tmp_path, *arms({"grpo": (0.6,), "ppo": (0.5,)}))
     row = rows_of(section.tables[0])[0]
     assert (row["Difference (points)"], row["In words"]) == ("+10.0", "few seeds (1)")
-    assert section.figures[0].finding.endswith("points from PPO, few seeds (1)")
+    assert section.figures[0].finding == "GRPO has few seeds at equal completions: +10.0 points from PPO, n = 1"
     assert all("fill" not in trace for trace in section.figures[0].views[0].figure["data"])
     assert "single seed" in section.figures[0].caption
 
