@@ -6,6 +6,7 @@ Evaluation is named apart: it costs as much as somebody wants to know, and is no
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import starmap
 
 from suite.records import numbers
 from suite.records.derived import SECONDS_PER_HOUR
@@ -36,17 +37,11 @@ MOST_SAID = 4
 def build(results: Results) -> Section | None:
     """Build it from the runs with every phase timed and completions counted, and the algorithms that were trained with
     at least two variants."""
-    every = {experiment: timed for experiment in design.algorithms(results) if (timed := _timed(experiment.arms))}
-    variants = variant_experiments(results)
-    if not every and not variants:
-        return None
-    judged = {experiment: _contrasts(experiment, timed) for experiment, timed in every.items()}
-    drawn = {experiment: _timed(experiment.chosen) for experiment in every}
-    figures = [_figure(experiment, arms, judged[experiment]) for experiment, arms in drawn.items() if arms]
-    tables = [_table(experiment, timed, judged[experiment]) for experiment, timed in every.items()]
-    return section(
-        "rl_cost", figures=figures[:MOST_FIGURES], tables=[*with_rule(tables), *map(_variants_table, variants)]
-    )
+    every = [timed for experiment in design.algorithms(results) if (timed := _timed(experiment)).arms]
+    judged = {experiment: beside_reference(experiment, experiment.others, [(0.0, COST)]) for experiment in every}
+    figures = [figure for figure in starmap(_figure, judged.items()) if figure.views]
+    tables = [*with_rule([*starmap(_table, judged.items())]), *map(_variants_table, variant_experiments(results))]
+    return section("rl_cost", figures=figures[:MOST_FIGURES], tables=tables) if tables else None
 
 
 def cost_s(run: RlRun, clock: str = "") -> float | None:
@@ -79,16 +74,12 @@ COST = Quantity(name="cost", value=cost_s, text=numbers.seconds, difference=sign
 """Seconds for a thousand completions."""
 
 
-def _timed(arms: Sequence[RlArm]) -> list[RlArm]:
-    """The arms with the runs alone whose cost is known, without arms that have none."""
-    timed = [replace(arm, runs=[run for run in arm.runs if cost_s(run) is not None]) for arm in arms]
-    return [arm for arm in timed if arm.runs]
-
-
-def _contrasts(experiment: RlExperiment, timed: Sequence[RlArm]) -> list[Beside]:
-    baseline = next((arm for arm in timed if experiment.baseline and arm.key == experiment.baseline.key), None)
-    of_timed = replace(experiment, arms=timed, baseline=baseline)
-    return beside_reference(of_timed, [arm for arm in timed if arm is not baseline], [(0.0, COST)])
+def _timed(experiment: RlExperiment) -> RlExperiment:
+    """An experiment with the runs alone whose cost is known, and without arms that have none."""
+    runs = {arm: [run for run in arm.runs if cost_s(run) is not None] for arm in experiment.arms}
+    timed = {arm: replace(arm, runs=of_arm) for arm, of_arm in runs.items() if of_arm}
+    baseline = timed.get(experiment.baseline) if experiment.baseline else None
+    return replace(experiment, arms=[*timed.values()], baseline=baseline)
 
 
 def _cost(arm: RlArm) -> float:
@@ -103,9 +94,9 @@ def _share(phase: str, arm: RlArm) -> float:
     return _phase(phase, arm) / _cost(arm)
 
 
-def _figure(experiment: RlExperiment, arms: Sequence[RlArm], judged: Sequence[Beside]) -> Figure:
+def _figure(experiment: RlExperiment, judged: Sequence[Beside]) -> Figure:
     """Draw a row for each arm, in which its phases lie end to end."""
-    traces, clock = [], experiment.clock_name
+    arms, traces, clock = experiment.chosen, [], experiment.clock_name
     for phase, (colour, pattern) in LOOKS.items():
         points = []
         for row, arm in enumerate(arms):
@@ -113,20 +104,20 @@ def _figure(experiment: RlExperiment, arms: Sequence[RlArm], judged: Sequence[Be
             hover = say("rl_cost.hover", time=time, share=share)
             points.append(Point(x=_phase(phase, arm), y=row, hover=hover, facets=arm.facets, runs=runs_behind(arm)))
         traces.append(bars(say(f"rl.phase.{phase}"), points, colour=colour, pattern=pattern, width=0.34))
-    told = finding(judged, clock)
-    xaxis = linear(say("rl_cost.axis", clock=clock), range=[0, 1.05 * max(map(_cost, arms))], zeroline=True)
+    longest = max(map(_cost, arms), default=0.0)
+    xaxis = linear(say("rl_cost.axis", clock=clock), range=[0, 1.05 * longest], zeroline=True)
     return figure_of(
         experiment,
         "rl_cost.phases",
         {"": rows([arm.short_name for arm in arms], traces, xaxis=xaxis, **stacked())},
-        told,
+        finding(judged, clock),
         say("rl_cost.caption", clock=clock),
         height_px=height_px(len(arms)),
     )
 
 
-def _table(experiment: RlExperiment, timed: Sequence[RlArm], judged: Sequence[Beside]) -> Table:
-    clock, of_arm = experiment.clock_name, {row.arm.key: row for row in judged}
+def _table(experiment: RlExperiment, judged: Sequence[Beside]) -> Table:
+    clock, of_arm = experiment.clock_name, {row.arm: row for row in judged}
     wall: Column[RlArm] = column(
         "rl_cost.wall", lambda arm: arm.mean(partial(cost_s, clock=design.WALL)), numbers.seconds
     )
@@ -135,7 +126,7 @@ def _table(experiment: RlExperiment, timed: Sequence[RlArm], judged: Sequence[Be
         column("rl.arm", lambda arm: arm.name),
         column(say("rl_cost.per_thousand", clock=clock), _cost, numbers.seconds),
         column("rl_cost.step", lambda arm: arm.mean(_step_s), numbers.seconds),
-        *columns_of(lambda arm: of_arm.get(arm.key), compared),
+        *columns_of(of_arm.get, compared),
         column("column.runs", lambda arm: len(arm.runs), numbers.count),
         *(column(f"rl.phase.{phase}", partial(_share, phase), numbers.percent) for phase in PHASES),
         column("rl_cost.tokens_per_s", lambda arm: arm.mean(_tokens_per_s), numbers.count),
@@ -148,7 +139,7 @@ def _table(experiment: RlExperiment, timed: Sequence[RlArm], judged: Sequence[Be
     machines = {machine_id(run.current) for arm in experiment.arms for run in arm.runs}
     several = say("rl_cost.machines", count=len(machines)) if len(machines) > 1 else ""
     note = joined("sentence", [say("rl_cost.note", clock=clock), several])
-    return table_of(experiment, "rl_cost.table", timed, columns, note=note)
+    return table_of(experiment, "rl_cost.table", experiment.arms, columns, note=note)
 
 
 def _tokens_per_s(run: RlRun) -> float | None:

@@ -8,19 +8,7 @@ from typing import Any, TypeVar
 from suite.records.labels import differences, differing
 from suite.report.blocks import Joined, Text, dotted
 from suite.report.model.experiment import Arm, Experiment, grouped
-from suite.report.model.labels import (
-    ALGORITHM,
-    BLUE,
-    GREEN,
-    OTHER,
-    RECIPE,
-    VERMILION,
-    Look,
-    Style,
-    looks,
-    setting_text,
-    style_of,
-)
+from suite.report.model.labels import ALGORITHM, OTHER, RECIPE, Look, looks, setting_text, style_of
 from suite.report.model.run import number_of
 from suite.report.plot.marks import LINES
 
@@ -31,12 +19,6 @@ FOLLOWS = {
     **dict.fromkeys(("kl_coef", "kl_type", "use_kl_in_reward", "scale_rewards", "critic_lr"), (ALGORITHM,)),
 }
 """Settings that are said only where arms that agree in these differ in them."""
-STYLES = {
-    ("supervision", "outcome"): Style(colour=BLUE),
-    ("supervision", "process"): Style(colour=VERMILION, dash="dash", marker="square"),
-    ("reward_source", "ground_truth"): Style(colour=BLUE),
-    ("reward_source", "majority"): Style(colour=GREEN, dash="dashdot", marker="diamond"),
-}
 TRIAL = "trial="
 MOST_OF_A_STYLE = 2
 """Lines of one colour that their dashes tell apart."""
@@ -73,8 +55,7 @@ def look_of(arm: Arm[Any], lead: str) -> Look:
     value = arm.first.value(lead)
     if lead in (ALGORITHM, RECIPE):
         return looks(lead).get(value) or Look(label=value, style=style_of(lead, value), place=len(looks(lead)))
-    place = [*STYLES].index((lead, value)) if (lead, value) in STYLES else len(STYLES)
-    return Look(label=f"{lead}={value}", style=STYLES.get((lead, value), OTHER), place=place)
+    return Look(label=f"{lead}={value}", style=OTHER, place=0)
 
 
 def beside(experiment: E, baseline: Arm[Any] | None) -> E:
@@ -94,7 +75,8 @@ def beside(experiment: E, baseline: Arm[Any] | None) -> E:
         for arm in alike:
             unlike[arm] = tuple(part for part in parts[arm] if part in unlike[arm] or part not in shared)
     called = {arm: replace(arm, called=dotted(*map(_in_words, unlike[arm]))) for arm in experiment.arms}
-    if MOST_OF_A_STYLE < len(called) <= len(LINES) and len({arm.style for arm in called.values()}) == 1:
+    (style, *others), count = {arm.style for arm in experiment.arms} or {OTHER}, len(called)
+    if not others and count <= len(LINES) and (count > MOST_OF_A_STYLE or style == OTHER):
         styles = iter(LINES)  # lines of one colour, which dashes alone would have to tell apart
         called = {arm: replace(named, style=next(styles)) for arm, named in called.items()}
     return replace(experiment, arms=[*called.values()], baseline=called[baseline] if baseline else None)
