@@ -263,47 +263,36 @@ def build(results: Results) -> Section | None:
     figures, tables = list[Figure](), list[Table]()
     for factorial in factorials:
         effects, changes = effects_of(factorial), effects_of(factorial, are_crossed=True)
-        duels = duels_of(factorial)
-        figures += [*([_forest(factorial, effects)] if effects else []), _map(factorial, duels)]
-        tables += [_effects_table(factorial, effects), _changes_table(factorial, changes)]
+        figures += [*([_forest(factorial, effects)] if effects else []), _map(factorial, duels_of(factorial))]
+        tables.append(_table(factorial, "rl_why.effects", effects))
+        tables.append(_table(factorial, "rl_why.interactions", changes, folded=True))
     tables = with_rule([table for table in tables if table.rows])
     return section("rl_why", figures=figures, tables=tables)
 
 
-def _corrected(rows: Sequence[SettingEffect] | Sequence[ArmDuel], note: str) -> Text:
-    """A table's note, with how many comparisons are corrected together and what that asks of the first."""
-    count = sum(row.found.is_tested for row in rows)
-    level = say("rl_why.corrected", count=count, level=f"{ALPHA / count:.2g}") if count else ""
-    return joined("sentence", [say(note), level])
+def _table(factorial: Factorial, title: str, rows: Sequence[SettingEffect], **more: Any) -> Table:
+    """Lay out effects, or changes of them; its note says how many are corrected together, and what that asks of the
+    first."""
 
-
-def _effects_table(factorial: Factorial, effects: Sequence[SettingEffect]) -> Table:
     def parts(row: SettingEffect) -> Text:
-        return say("rl.range", low=points(min(row.parts)), high=points(max(row.parts)))
+        return say("rl.range", low=points(min(row.parts)), high=points(max(row.parts))) if row.parts else ""
+
+    def under(row: SettingEffect) -> Text:
+        names = dict(zip(("level", "reference"), row.others, strict=False))
+        return say("rl_why.row.arm", **names) if names else ""
 
     columns: list[Column[SettingEffect]] = [
         column("column.algorithm", lambda row: row.algorithm or say("rl_why.equal")),
         column("rl_why.level", lambda row: row.names[0]),
         column("rl_why.reference", lambda row: row.names[1]),
+        column("rl_why.other", under, only_where_known=True),
         *difference_columns("rl_efficiency.difference"),
-        column("rl_why.parts", parts, kind=Kind.NUMBER),
+        column("rl_why.parts", parts, kind=Kind.NUMBER, only_where_known=True),
     ]
-    note = _corrected(effects, "rl_why.effects_note")
-    return table_of(factorial.experiment, "rl_why.effects", effects, columns, None, note=note)
-
-
-def _changes_table(factorial: Factorial, rows: Sequence[SettingEffect]) -> Table:
-    def pair(names: Sequence[Text]) -> Text:
-        return say("rl_why.row.arm", level=names[0], reference=names[1])
-
-    columns: list[Column[SettingEffect]] = [
-        column("column.algorithm", lambda row: row.algorithm or say("rl_why.equal")),
-        column("rl_why.level", lambda row: pair(row.names)),
-        column("rl_why.other", lambda row: pair(row.others)),
-        *difference_columns("rl_efficiency.difference"),
-    ]
-    note = _corrected(rows, "rl_why.interactions_note")
-    return table_of(factorial.experiment, "rl_why.interactions", rows, columns, None, note=note, folded=True)
+    count = sum(row.found.is_tested for row in rows)
+    level = say("rl_why.corrected", count=count, level=f"{ALPHA / count:.2g}") if count else ""
+    note = joined("sentence", [say(f"{title}_note"), level])
+    return table_of(factorial.experiment, title, rows, columns, None, note=note, **more)
 
 
 def _forest(factorial: Factorial, effects: Sequence[SettingEffect]) -> Figure:
