@@ -37,7 +37,7 @@ MOST_SAID = 4
 def build(results: Results) -> Section | None:
     """Build it from the runs with every phase timed and completions counted, and the algorithms that were trained with
     at least two variants."""
-    every = [timed for experiment in design.algorithms(results) if (timed := _timed(experiment)).arms]
+    every = [timed for experiment in design.layout(results).algorithms if (timed := _timed(experiment)).arms]
     judged = {experiment: beside_reference(experiment, experiment.others, [(0.0, COST)]) for experiment in every}
     figures = [figure for figure in starmap(_figure, judged.items()) if figure.views]
     tables = [*with_rule([*starmap(_table, judged.items())]), *map(_variants_table, variant_experiments(results))]
@@ -168,10 +168,9 @@ def variant_experiments(results: Results) -> list[RlExperiment]:
         by_variant = sorted(arms, key=lambda arm: (rank(arm.value(VARIANT)), _variant(arm)))
         return named(by_variant, ALGORITHM, is_said=lambda name: not is_of_variant(name))
 
-    runs, several = [run for run in design.by_rl_alone(results) if run.ended], []
-    for experiment in design.split(
-        results, runs, lambda name: is_of_variant(name) or design.tells_arms_apart(name), naming
-    ):
+    layout, several = design.layout(results), []
+    runs = [run for run in layout.by_rl_alone if run.ended]
+    for experiment in layout.split(runs, lambda name: is_of_variant(name) or design.tells_arms_apart(name), naming):
         of_name = grouped(experiment.arms, lambda arm: arm.name).values()
         arms = [arm for of_variants in of_name if len(of_variants) > 1 for arm in of_variants]
         several += [replace(experiment, arms=arms)] if arms else []

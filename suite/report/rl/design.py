@@ -243,11 +243,6 @@ def mean_final(arm: RlArm) -> float:
     return arm.mean(final) or 0.0
 
 
-def drawn(experiment: RlExperiment) -> list[RlArm]:
-    """The arms with a curve."""
-    return experiment.drawn
-
-
 def curves_of(arm: RlArm) -> list[Curve]:
     """The curves of the runs that have one."""
     return [run.curve for run in arm.runs if run.curve is not None]
@@ -276,18 +271,6 @@ DESIGN = Design(
 )
 
 
-@functools.lru_cache(maxsize=1)
-def training_runs(results: Results) -> Sequence[RlRun]:
-    """All runs. Of two of one key and seed the one counts that was taken with most of its experiment, so that seconds
-    are of one sitting; else the newest.
-    """
-
-    def weight(run: RlRun, runs: Sequence[RlRun]) -> tuple[int, str]:
-        return [_sitting(other) for other in runs].count(_sitting(run)), started_at(run.record)
-
-    return runs_of(results.records, DESIGN, weight)
-
-
 def _sitting(run: RlRun) -> tuple[Pairs, str]:
     return _setting(run), str(run.record.provenance.get("commit"))
 
@@ -296,71 +279,127 @@ def _setting(run: RlRun) -> Pairs:
     return tuple(pair for pair in run.key if not tells_arms_apart(pair[0]))
 
 
-def split(
-    results: Results,
-    runs: Iterable[RlRun],
-    is_factor: Callable[[str], bool],
-    naming: Callable[[Sequence[RlArm]], Sequence[RlArm]],
-    is_shown: Callable[[Sequence[RlArm]], bool] = bool,
-) -> list[RlExperiment]:
-    """Group runs into experiments whose arms differ in these settings. `is_shown`: of an experiment's arms."""
-    of_setting = grouped(arms_of(runs, is_factor), lambda arm: arm.setting)
-    shown = {key: arms for key, arms in of_setting.items() if is_shown(arms)}
-    titles = titles_of(list(shown), DESIGN, has_labels=results.several)
-    return [
-        RlExperiment(key=key, arms=naming(arms), title=titles[key][0], settings=titles[key][1])
-        for key, arms in shown.items()
-    ]
+@dataclass(frozen=True, eq=False)
+class RlLayout:
+    """All experiments of reinforcement learning of a page. `layout` has one for each Results, so that each is laid out
+    once, when a section first asks for it."""
+
+    results: Results
+
+    @functools.cached_property
+    def runs(self) -> Sequence[RlRun]:
+        """All runs. Of two of one key and seed the one counts that was taken with most of its experiment, so that
+        seconds are of one sitting; else the newest.
+        """
+
+        def weight(run: RlRun, runs: Sequence[RlRun]) -> tuple[int, str]:
+            return [_sitting(other) for other in runs].count(_sitting(run)), started_at(run.record)
+
+        return runs_of(self.results.records, DESIGN, weight)
+
+    @functools.cached_property
+    def by_rl_alone(self) -> Sequence[RlRun]:
+        """The runs that speak for their algorithm: by RL alone from a base model, and paid by the key."""
+        told_by = (RECIPE, REWARD_SOURCE)
+        return [run for run in self.runs if all(run.value(name) == DEFAULTS[name] for name in told_by)]
+
+    def split(
+        self,
+        runs: Iterable[RlRun],
+        is_factor: Callable[[str], bool],
+        naming: Callable[[Sequence[RlArm]], Sequence[RlArm]],
+        is_shown: Callable[[Sequence[RlArm]], bool] = bool,
+    ) -> list[RlExperiment]:
+        """Group runs into experiments whose arms differ in these settings. `is_shown`: of an experiment's arms."""
+        of_setting = grouped(arms_of(runs, is_factor), lambda arm: arm.setting)
+        shown = {key: arms for key, arms in of_setting.items() if is_shown(arms)}
+        titles = titles_of(list(shown), DESIGN, has_labels=self.results.several)
+        return [
+            RlExperiment(key=key, arms=naming(arms), title=titles[key][0], settings=titles[key][1])
+            for key, arms in shown.items()
+        ]
+
+    @functools.cached_property
+    def algorithms(self) -> Sequence[RlExperiment]:
+        """The experiments with algorithms, those with GRPO and PPO first, and of these the ones that show the most
+        arms. An arm that is alone among algorithms and not among recipes stands with those.
+        """
+        of_recipes = {_setting(run) for run in self.runs if run.value(RECIPE) != DEFAULTS[RECIPE]}
+
+        def is_shown(arms: Sequence[RlArm]) -> bool:
+            return len(arms) > 1 or arms[0].setting not in of_recipes
+
+        # Sixty arms are no comparison of algorithms: report/rl/why.py tells what each of their settings is worth.
+        crossed = {run for experiment in self.large_factorials for arm in experiment.arms for run in arm.runs}
+        runs = [run for run in self.by_rl_alone if run not in crossed]
+        experiments = []
+        for experiment in self.split(runs, tells_arms_apart, functools.partial(named, lead=ALGORITHM), is_shown):
+            arms = experiment.chosen
+            # PPO on grouped prompts differs from the others in nothing but the algorithm.
+            ppo = [arm for arm in arms if arm.value(ALGORITHM) == "ppo" and arm.value(SHAPE[1]) != "1"]
+            usual = [arm for arm in arms if arm.value(ALGORITHM) == USUAL]
+            experiments.append(beside(experiment, next(iter([*ppo, *usual, *arms]), None)))
+
+        # People come with the question which of the two is better.
+        def lacks_pair(experiment: RlExperiment) -> bool:
+            return not {"grpo", "ppo"} <= {arm.value(ALGORITHM) for arm in experiment.arms}
+
+        return sorted(most_arms_first(experiments), key=lacks_pair)
+
+    @functools.cached_property
+    def factorials(self) -> Sequence[RlExperiment]:
+        """The experiments in which two or more of algorithm, deviation, KL and format are crossed, and nothing else
+        differs but what belongs to an algorithm."""
+        of_algorithm = belongs_to(DESIGN, ALGORITHM)
+
+        def not_crossed(arm: RlArm) -> Pairs:
+            case = arm.first.record.case  # what another case names, the algorithm's own file may set
+            own = [pair for pair in arm.key if pair[0] in case.axes or pair[0] in case.extras]
+            return tuple(pair for pair in own if pair[0] not in CROSSED and not of_algorithm(pair[0]))
+
+        every = self.split(self.by_rl_alone, tells_arms_apart, functools.partial(named, lead=ALGORITHM))
+        alike = [(experiment, arms) for experiment in every for arms in grouped(experiment.arms, not_crossed).values()]
+        crossed = [(experiment, arms) for experiment, arms in alike if is_crossed({cell_of(arm.first) for arm in arms})]
+        return most_arms_first(replace(experiment, arms=arms) for experiment, arms in crossed)
+
+    @property
+    def large_factorials(self) -> list[RlExperiment]:
+        """Those of more arms than a figure shows."""
+        return [experiment for experiment in self.factorials if len(experiment.arms) > MOST_LINES]
+
+    @functools.cached_property
+    def rewards(self) -> Mapping[str, Sequence[RlExperiment]]:
+        """By setting of what a reward is of, the experiments whose arms agree in all but it and what belongs to it."""
+
+        def of_setting(name: str) -> list[RlExperiment]:
+            naming = functools.partial(named, lead=name)
+            every = self.split(self.runs, belongs_to(DESIGN, name), naming, lambda arms: len(arms) > 1)
+            with_default = [beside(experiment, default_arm(experiment, name)) for experiment in every]
+            return sorted(with_default, key=lambda experiment: experiment.key)
+
+        return {name: of_setting(name) for name in (SUPERVISION, REWARD_SOURCE)}
 
 
 @functools.lru_cache(maxsize=1)
+def layout(results: Results) -> RlLayout:
+    return RlLayout(results)
+
+
 def algorithms(results: Results) -> Sequence[RlExperiment]:
-    """The experiments with algorithms, those with GRPO and PPO first, and of these the ones that show the most arms.
-    An arm that is alone among algorithms and not among recipes stands with those.
-    """
-    of_recipes = {_setting(run) for run in training_runs(results) if run.value(RECIPE) != DEFAULTS[RECIPE]}
-
-    def is_shown(arms: Sequence[RlArm]) -> bool:
-        return len(arms) > 1 or arms[0].setting not in of_recipes
-
-    # Sixty arms are no comparison of algorithms: report/rl/why.py tells what each of their settings is worth.
-    crossed = {run for experiment in large_factorials(results) for arm in experiment.arms for run in arm.runs}
-    runs = [run for run in by_rl_alone(results) if run not in crossed]
-    experiments = []
-    for experiment in split(results, runs, tells_arms_apart, functools.partial(named, lead=ALGORITHM), is_shown):
-        arms = experiment.chosen
-        # PPO on grouped prompts differs from the others in nothing but the algorithm.
-        ppo = [arm for arm in arms if arm.value(ALGORITHM) == "ppo" and arm.value(SHAPE[1]) != "1"]
-        usual = [arm for arm in arms if arm.value(ALGORITHM) == USUAL]
-        experiments.append(beside(experiment, next(iter([*ppo, *usual, *arms]), None)))
-
-    # People come with the question which of the two is better.
-    def lacks_pair(experiment: RlExperiment) -> bool:
-        return not {"grpo", "ppo"} <= {arm.value(ALGORITHM) for arm in experiment.arms}
-
-    return sorted(most_arms_first(experiments), key=lacks_pair)
+    return layout(results).algorithms
 
 
-@functools.lru_cache(maxsize=1)
-def factorials(results: Results) -> Sequence[RlExperiment]:
-    """The experiments in which two or more of algorithm, deviation, KL and format are crossed, and nothing else
-    differs but what belongs to an algorithm."""
-    of_algorithm = belongs_to(DESIGN, ALGORITHM)
-
-    def not_crossed(arm: RlArm) -> Pairs:
-        case = arm.first.record.case  # what another case names, the algorithm's own file may set
-        own = [pair for pair in arm.key if pair[0] in case.axes or pair[0] in case.extras]
-        return tuple(pair for pair in own if pair[0] not in CROSSED and not of_algorithm(pair[0]))
-
-    every = split(results, by_rl_alone(results), tells_arms_apart, functools.partial(named, lead=ALGORITHM))
-    alike = [(experiment, arms) for experiment in every for arms in grouped(experiment.arms, not_crossed).values()]
-    crossed = [(experiment, arms) for experiment, arms in alike if is_crossed({cell_of(arm.first) for arm in arms})]
-    return most_arms_first(replace(experiment, arms=arms) for experiment, arms in crossed)
+def large_factorials(results: Results) -> Sequence[RlExperiment]:
+    return layout(results).large_factorials
 
 
-def large_factorials(results: Results) -> list[RlExperiment]:
-    """Those of more arms than a figure shows."""
-    return [experiment for experiment in factorials(results) if len(experiment.arms) > MOST_LINES]
+def values_of(results: Results, name: str) -> Sequence[RlExperiment]:
+    """The experiments about a setting of what a reward is of."""
+    return layout(results).rewards[name]
+
+
+def drawn(experiment: RlExperiment) -> list[RlArm]:
+    return experiment.drawn
 
 
 def cell_of(run: RlRun) -> tuple[str, str, str, str]:
@@ -375,21 +414,6 @@ def cell_of(run: RlRun) -> tuple[str, str, str, str]:
 def most_arms_first(experiments: Iterable[RlExperiment]) -> list[RlExperiment]:
     """Sort experiments by how many arms figures show, then by seeds and name."""
     return sorted(experiments, key=lambda experiment: (-len(experiment.chosen), -experiment.most_seeds, experiment.key))
-
-
-def by_rl_alone(results: Results) -> list[RlRun]:
-    """The runs that speak for their algorithm: by RL alone from a base model, and paid by the key."""
-    runs = training_runs(results)
-    return [run for run in runs if all(run.value(name) == DEFAULTS[name] for name in (RECIPE, REWARD_SOURCE))]
-
-
-@functools.lru_cache(maxsize=2)
-def values_of(results: Results, name: str) -> Sequence[RlExperiment]:
-    """The experiments whose arms agree in all but one setting and what belongs to it."""
-    naming = functools.partial(named, lead=name)
-    every = split(results, training_runs(results), belongs_to(DESIGN, name), naming, lambda arms: len(arms) > 1)
-    with_default = [beside(experiment, default_arm(experiment, name)) for experiment in every]
-    return sorted(with_default, key=lambda experiment: experiment.key)
 
 
 def default_arm(experiment: RlExperiment, name: str) -> RlArm | None:

@@ -24,7 +24,7 @@ from suite.report.model.labels import ALGORITHM, label_of, setting_text
 from suite.report.model.results import Results
 from suite.report.rl import contrasts, design, frames
 from suite.report.rl.contrasts import PAIR, Beside, asked_rows, at, at_equal_budgets, comparison_table
-from suite.report.rl.design import REWARD_SOURCE, SUPERVISION, RlArm, RlExperiment, mean_final
+from suite.report.rl.design import RlArm, RlExperiment, mean_final
 from suite.report.rl.frames import MOST_FIGURES, figure_of, table_of
 from suite.report.table import Column, column
 from suite.statistics.learning import Arrivals, arrivals, expected_best, expected_best_band, to_threshold
@@ -35,8 +35,6 @@ LEVELS = (0.5, 0.7)
 TRIALS = (1, 2, 4, 8, 16)
 """Numbers of a tuning sweep's trials after which the best is told."""
 FEWEST_SEEDS = 2
-REWARDS = (SUPERVISION, REWARD_SOURCE)
-"""Settings of what a reward is of."""
 
 OverTasks = tuple[RlExperiment, Mapping[RlArm, NDArray[np.float64]]]
 """Experiments that differ in their task alone, as one; final accuracies of its arms, a row a seed of all tasks."""
@@ -46,9 +44,13 @@ Compared = Mapping[RlExperiment, Sequence[Beside]]
 
 def build(results: Results) -> Section | None:
     """Build it from the experiments with a curve, of algorithms and of what their rewards are of."""
-    compared = _compared(design.algorithms(results))
-    rewards = {f"rl_efficiency.{name}": _compared(design.values_of(results, name)) for name in REWARDS}
-    of_rewards = [(experiment, rows, name) for name, pairs in rewards.items() for experiment, rows in pairs.items()]
+    layout = design.layout(results)
+    compared = _compared(layout.algorithms)
+    of_rewards = [
+        (experiment, rows, f"rl_efficiency.{name}")
+        for name, experiments in layout.rewards.items()
+        for experiment, rows in _compared(experiments).items()
+    ]
     if not compared and not of_rewards:
         return None
     slowest_first = sorted(compared, key=lambda each: (not asked_rows(compared[each]), -_slowness(each)))

@@ -40,7 +40,7 @@ def thinking(results: Results) -> list[RlExperiment]:
     it, else the first arm, as the baseline; those in which any arm corrects itself come first.
     """
     experiments = []
-    for experiment in design.algorithms(results):
+    for experiment in design.layout(results).algorithms:
         arms = [arm for arm in experiment.chosen if any(run.series(f"heldout_{LENGTH}") for run in arm.ended)]
         reference = next((arm for arm in arms if arm.value(ALGORITHM) == SEQUENCE_MEAN), next(iter(arms), None))
         experiments += [replace(experiment, arms=arms, baseline=reference)] if arms else []

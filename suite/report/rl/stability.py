@@ -45,7 +45,7 @@ MEASURES = (
 
 def build(results: Results) -> Section | None:
     """Build it from all runs, those that failed included, and from the arms whose thoughts were measured."""
-    experiments = design.algorithms(results)
+    experiments = design.layout(results).algorithms
     if not experiments:
         return None
     runs = [run for experiment in experiments for arm in experiment.arms for run in arm.runs]

@@ -103,7 +103,8 @@ def recipes(results: Results) -> Sequence[RlExperiment]:
     """The experiments with recipes that agree in every other axis, the most of them first; none where no run has
     another than R1-Zero.
     """
-    runs = design.training_runs(results)
+    layout = design.layout(results)
+    runs = layout.runs
     axes = {name for run in runs for name in run.record.case.axes}
 
     def is_factor(name: str) -> bool:
@@ -117,7 +118,7 @@ def recipes(results: Results) -> Sequence[RlExperiment]:
         # Runs of R1-Zero that ask something else, which no other recipe was asked, stand elsewhere.
         asked = {further(run) for run in family if run.value(RECIPE) != design.DEFAULTS[RECIPE]}
         about += [run for run in family if further(run) in asked]
-    experiments = design.split(results, about, is_factor, partial(named, lead=RECIPE))
+    experiments = layout.split(about, is_factor, partial(named, lead=RECIPE))
     return design.most_arms_first(
         beside(each, design.default_arm(each, RECIPE) or next(iter(each.drawn), None)) for each in experiments
     )

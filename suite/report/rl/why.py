@@ -257,7 +257,7 @@ level_short = partial(level_name, length="short")
 
 def build(results: Results) -> Section | None:
     """Build it from the experiments in which at least two factors are crossed."""
-    factorials = [factorial_of(experiment) for experiment in design.factorials(results) if experiment.drawn]
+    factorials = [factorial_of(experiment) for experiment in design.layout(results).factorials if experiment.drawn]
     if not factorials:
         return None
     figures, tables = list[Figure](), list[Table]()

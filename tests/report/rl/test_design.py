@@ -33,7 +33,7 @@ def test_an_evaluation_stands_at_what_was_spent_before_it(tmp_path):
 
 def test_what_no_share_or_length_can_be_is_left_out(tmp_path):
     shares, lengths = {0: -0.1, 1: 0.0, 2: 1.0, 3: 1.2}, {0: 7.0, 1: 2e15, 2: -1.0}
-    (one,) = design.training_runs(results_of(tmp_path, run([0.1, 0.2])))
+    (one,) = design.layout(results_of(tmp_path, run([0.1, 0.2]))).runs
     one = replace(one, of_step={"format": shares, "thought_length": lengths, "entropy": shares})
     assert one.series("format") == {1: 0.0, 2: 1.0}
     assert (one.series("thought_length"), one.series("entropy")) == ({0: 7.0}, shares)

@@ -70,7 +70,7 @@ def test_interactions_are_sorted_by_size(section):
 
 
 def test_a_leader_leads_alone_only_by_the_rule(results):
-    (experiment,) = design.factorials(results)
+    (experiment,) = design.layout(results).factorials
     duels = why.duels_of(why.factorial_of(experiment))
     assert len(duels) == 18
     assert why.leaders_alone(duels) == {("none", "0.1"), ("none", "gate")}
@@ -95,8 +95,8 @@ def test_few_seeds_say_nothing(tmp_path):
 
 
 def test_large_factorials_are_no_comparison_of_algorithms(results):
-    assert len(design.factorials(results)[0].arms) == 18
-    assert design.algorithms(results) == []
+    assert len(design.layout(results).factorials[0].arms) == 18
+    assert design.layout(results).algorithms == []
     assert efficiency.build(results) is None
 
 
@@ -112,5 +112,5 @@ def test_arms_that_do_not_beat_guessing_are_all_alike(tmp_path):
 
 def test_a_small_factorial_stays_with_the_algorithms_too(tmp_path):
     results = results_of(tmp_path, *study(seeds=1, kls=("none", "loss"), forms=("0.1",)))
-    assert len(design.algorithms(results)[0].arms) == 6
+    assert len(design.layout(results).algorithms[0].arms) == 6
     assert why.build(results) is not None
