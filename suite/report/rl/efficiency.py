@@ -20,7 +20,7 @@ from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, do
 from suite.report.evidence import with_rule
 from suite.report.model.experiment import grouped, leading_arm, titles_of
 from suite.report.model.formats import percent_range
-from suite.report.model.labels import ALGORITHM, label_of, setting_text
+from suite.report.model.labels import ALGORITHM, label_of
 from suite.report.model.results import Results
 from suite.report.rl import contrasts, design, frames
 from suite.report.rl.contrasts import PAIR, Beside, asked_rows, at, at_equal_budgets, comparison_table
@@ -182,9 +182,7 @@ def over_tasks(experiments: Sequence[RlExperiment], *, has_labels: bool) -> list
         tasks = {tuple(pair for pair in experiment.key if pair[0].startswith("task")) for experiment in of_tasks}
         if len(scores) > 1 and 1 < len(of_tasks) == len(tasks):
             title, settings = titles[key]
-            for experiment in of_tasks:
-                (_, task), *more = filter(_is_of_task, experiment.key)
-                settings = dotted(settings, joined("list", [task, *(setting_text(*pair) for pair in more)]))
+            settings = dotted(settings, joined("list", [experiment.value("task") for experiment in of_tasks]))
             over.append((replace(of_tasks[0], key=key, arms=list(scores), title=title, settings=settings), scores))
     return over
 

@@ -298,9 +298,10 @@ def _savings_table(savings: Sequence[Saving], lay_out: Callable[..., Table]) -> 
     ranges = []
     for alike in grouped(savings, lambda saving: (saving.arm.first.evidence, saving.arm.value(ALGORITHM))).values():
         low, high = (numbers.percent(end(saving.share for saving in alike)) for end in (min, max))
+        saves = low if low == high else say("rl.range", low=low, high=high)
         evidence = say(f"evidence.{alike[0].arm.first.evidence}")
-        fields = {**_fields(alike[0]), "evidence": evidence, "low": low, "high": high, "count": len(alike)}
-        ranges.append(say("rl_memory.finding_saving", **fields))
+        more = {"evidence": evidence, "saves": saves, "count": len(alike)}
+        ranges.append(say("rl_memory.saves", **_fields(alike[0]), **more))
     note = joined("sentence", [*ranges, say("rl_memory.savings_note")])
     return lay_out("savings", savings, columns, arm=lambda saving: saving.arm, note=note)
 

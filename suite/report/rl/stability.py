@@ -93,7 +93,7 @@ def _table(experiment: RlExperiment, rows: Sequence[Beside]) -> Table:
     of_arm = {row.arm: row for row in rows}
     columns: list[Column[RlArm]] = [
         column("rl.arm", lambda arm: arm.name),
-        column("rl_stability.drawdown", lambda arm: max(_falls(arm), default=None), "{:.1f}".format),
+        column("rl_stability.drawdown", _deepest, "{:.1f}".format),
         *columns_of(of_arm.get, difference_columns("rl_stability.less_reference")[:2]),
         column("rl_stability.collapsed", lambda arm: frames.arrived_of(_collapsed(arm), arm), kind=Kind.NUMBER),
         # A run without an evaluation may have given a result.
@@ -122,9 +122,9 @@ FALL = Quantity(
 """The largest fall of held-out accuracy from its best so far; a lower one is steadier."""
 
 
-def _falls(arm: RlArm) -> list[float]:
-    """The largest fall of each seed, in percentage points."""
-    return [100 * fall for fall in arm.values(worst_fall)]
+def _deepest(arm: RlArm) -> float | None:
+    """The largest fall of any seed, in percentage points."""
+    return max((100 * fall for fall in arm.values(worst_fall)), default=None)
 
 
 def mean_of_steps(metric: str, arm: RlArm) -> float | None:
@@ -147,8 +147,4 @@ def _figure(experiment: RlExperiment, rows: Sequence[Beside]) -> Figure:
         title = say(f"rl_stability.axis.{metric}")
         yaxis = shares(title, rangemode="tozero") if metric in SHARES else linear(title)
         views[say(f"rl_stability.view.{metric}")] = frames.over_steps(lines, yaxis)
-    told = finding(rows, say("rl_stability.points"))
-    if not told and (falls := experiment.baseline and _falls(experiment.baseline)):
-        fields = {"fall": f"{max(falls):.1f}", "count": len(falls)}
-        told = say("rl_stability.finding", arm=experiment.baseline.short_name, **fields)
-    return frames.figure_of(experiment, "rl_stability.over", views, told)
+    return frames.figure_of(experiment, "rl_stability.over", views, finding(rows, say("rl_stability.points")))
