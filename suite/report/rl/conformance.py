@@ -61,9 +61,10 @@ def _table(family: str, choices: Sequence[Choice], **more: Any) -> Table:
         column("rl_efficiency.in_words", lambda choice: joined("notes", _verdicts(choice[1]))),
     ]
     for metric in dict.fromkeys(metric for _, values in choices for metric in values):
-        known = METRICS.get(metric)
+        quantity = METRICS.get(metric)
         # Short where the page has a word for it, else as the table of metrics names it.
-        head = say_or(f"rl_conformance.metric.{metric}", known.label if known else clip_text(metric) or numbers.NOTHING)
+        label = quantity.label if quantity else clip_text(metric) or numbers.NOTHING
+        head = say_or(f"rl_conformance.metric.{metric}", label)
         columns += columns_of(itemgetter(1), [column(head, methodcaller("get", metric), _number)])
     return table(
         say_or(f"rl_conformance.family.{family}", clip_text(family) or numbers.NOTHING), choices, columns, **more

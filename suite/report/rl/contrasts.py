@@ -128,7 +128,7 @@ def difference_columns(
         return comparison.pairs if comparison else 0
 
     compared: list[Column[Comparison]] = [
-        column(title, lambda found: with_range(found.mean, found.interval, text), kind=Kind.NUMBER),
+        column(title, lambda comparison: with_range(comparison.mean, comparison.interval, text), kind=Kind.NUMBER),
         column("rl_efficiency.in_words", verdict),
     ]
     return [*columns_of(of, compared), column("rl_efficiency.pairs", pairs, numbers.count), *p_columns(of)]
@@ -191,11 +191,11 @@ def largest(rows: Sequence[tuple[Text, Comparison]], key: str, text: Callable[[f
     sentence under `{key}_told` or `{key}_open`."""
     if not rows:
         return ""
-    told = [row for row in rows if row[1].outcome in TOLD_APART]
-    name, first = max(told or rows, key=lambda row: abs(row[1].mean))
+    clear = [row for row in rows if row[1].outcome in TOLD_APART]
+    name, first = max(clear or rows, key=lambda row: abs(row[1].mean))
     fields = {"name": name, "difference": with_range(first.mean, first.interval, text), "pairs": first.pairs}
-    counts = {**tally(comparison.outcome for _, comparison in rows), "told": len(told), "count": len(rows)}
-    return say(f"{key}_told" if told else f"{key}_open", **fields, **counts)
+    counts = {**tally(comparison.outcome for _, comparison in rows), "told": len(clear), "count": len(rows)}
+    return say(f"{key}_told" if clear else f"{key}_open", **fields, **counts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,7 +244,7 @@ def asked_rows(rows: Iterable[Beside]) -> list[Beside]:
     def differences(row: Beside) -> int:
         return sum(row.arm.value(name) != row.reference.value(name) for name in SHAPE)
 
-    return [min(same, key=differences) for same in grouped(pairs, lambda row: row.experiment).values()]
+    return [min(alike, key=differences) for alike in grouped(pairs, lambda row: row.experiment).values()]
 
 
 def tally(outcomes: Iterable[Outcome]) -> dict[str, int]:

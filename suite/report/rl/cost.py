@@ -37,8 +37,8 @@ MOST_SAID = 4
 def build(results: Results) -> Section | None:
     """Build it from the runs with every phase timed and completions counted, and the algorithms that were trained with
     at least two variants."""
-    every = [timed for experiment in design.layout(results).algorithms if (timed := _timed(experiment)).arms]
-    judged = {experiment: beside_reference(experiment, experiment.others, [(0.0, COST)]) for experiment in every}
+    experiments = [timed for experiment in design.layout(results).algorithms if (timed := _timed(experiment)).arms]
+    judged = {experiment: beside_reference(experiment, experiment.others, [(0.0, COST)]) for experiment in experiments}
     figures = [figure for figure in starmap(_figure, judged.items()) if figure.views]
     tables = [*with_rule([*starmap(_table, judged.items())]), *map(_variants_table, variant_experiments(results))]
     return section("rl_cost", figures=figures[:MOST_FIGURES], tables=tables) if tables else None

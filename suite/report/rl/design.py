@@ -164,10 +164,10 @@ class RlExperiment(Experiment[RlRun]):
     def clock_name(self) -> Text:
         return say(f"rl.clock.{self.clock}")
 
-    def budgets(self, *asked: str) -> list[str]:
+    def budgets(self, *names: str) -> list[str]:
         """Those that every curve has."""
         curves = [curve for arm in self.arms for curve in curves_of(arm)]
-        return [budget for budget in asked if curves and all(budget in curve.spent for curve in curves)]
+        return [budget for budget in names if curves and all(budget in curve.spent for curve in curves)]
 
 
 def numbers_by_step(record: Record, *, above: float = -MOST) -> dict[str, dict[str, dict[int, float]]]:
@@ -357,8 +357,8 @@ class RlLayout:
             own = [pair for pair in arm.key if pair[0] in case.axes or pair[0] in case.extras]
             return tuple(pair for pair in own if pair[0] not in CROSSED and not of_algorithm(pair[0]))
 
-        every = self.split(self.by_rl_alone, tells_arms_apart, functools.partial(named, lead=ALGORITHM))
-        alike = [(experiment, arms) for experiment in every for arms in grouped(experiment.arms, not_crossed).values()]
+        experiments = self.split(self.by_rl_alone, tells_arms_apart, functools.partial(named, lead=ALGORITHM))
+        alike = [(of, arms) for of in experiments for arms in grouped(of.arms, not_crossed).values()]
         crossed = [(experiment, arms) for experiment, arms in alike if is_crossed({cell_of(arm.first) for arm in arms})]
         return most_arms_first(replace(experiment, arms=arms) for experiment, arms in crossed)
 
@@ -373,8 +373,8 @@ class RlLayout:
 
         def of_setting(name: str) -> list[RlExperiment]:
             naming = functools.partial(named, lead=name)
-            every = self.split(self.runs, belongs_to(DESIGN, name), naming, lambda arms: len(arms) > 1)
-            with_default = [beside(experiment, default_arm(experiment, name)) for experiment in every]
+            experiments = self.split(self.runs, belongs_to(DESIGN, name), naming, lambda arms: len(arms) > 1)
+            with_default = [beside(experiment, default_arm(experiment, name)) for experiment in experiments]
             return sorted(with_default, key=lambda experiment: experiment.key)
 
         return {name: of_setting(name) for name in (SUPERVISION, REWARD_SOURCE)}

@@ -92,8 +92,8 @@ def figure(experiment: RlExperiment, changed: Changes) -> Figure:
         scale = linear if metric == LENGTH else shares
         yaxis = scale(say(f"rl_evolution.axis.{metric}"), rangemode="tozero")
         views[say(f"rl_evolution.view.{metric}")] = frames.over_steps(lines, yaxis)
-    told = [(arm.short_name, change) for arm, change in changed[LENGTH].items()]
-    return frames.figure_of(experiment, "rl_evolution.over", views, largest(told, "rl_evolution.finding", signed))
+    of_length = [(arm.short_name, change) for arm, change in changed[LENGTH].items()]
+    return frames.figure_of(experiment, "rl_evolution.over", views, largest(of_length, "rl_evolution.finding", signed))
 
 
 def changes_table(experiment: RlExperiment, changed: Changes) -> Table:

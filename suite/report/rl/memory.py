@@ -78,7 +78,7 @@ def build(results: Results) -> Section | None:
     )
 
 
-def _bars(experiment: MemoryExperiment, every: Sequence[MemoryExperiment]) -> Figure:
+def _bars(experiment: MemoryExperiment, experiments: Sequence[MemoryExperiment]) -> Figure:
     """Draw what is held at the peak of a step, then of each of its phases."""
     arms, first = experiment.arms, experiment.arms[0].first
     phases = list(dict.fromkeys(phase for arm in arms for phase in arm.first.phases))
@@ -86,7 +86,7 @@ def _bars(experiment: MemoryExperiment, every: Sequence[MemoryExperiment]) -> Fi
     views = [View(title=say("rl_memory.peak"), figure=_stacks(arms))]
     if len(phases) > 1:
         views += [View(title=say(f"rl.phase.{phase}"), figure=_stacks(arms, phase)) for phase in phases]
-    of_model = differing([other.key for other in every if other.arms[0].first.model == first.model])
+    of_model = differing([other.key for other in experiments if other.arms[0].first.model == first.model])
     rest = written(experiment.key, {name for name, _ in experiment.key} - of_model - TITLED)
     evidence, also = say(f"evidence.{first.evidence}"), say("rl_memory.also", settings=joined("list", rest))
     return Figure(
@@ -241,14 +241,14 @@ def _table(
     )
 
 
-def _fits_table(every: Sequence[MemoryArm], lay_out: Callable[..., Table]) -> Table | None:
+def _fits_table(arms: Sequence[MemoryArm], lay_out: Callable[..., Table]) -> Table | None:
     """Lay out how many GPUs of each size hold each case; where a case names the GPUs at hand, what each has to spare,
     below zero what it lacks, and the least time that a step takes them."""
 
     def at_hand(metric: str, span: str, arm: MemoryArm) -> float | None:
         return noted(arm.first.record, span, metric)
 
-    projections = [arm for arm in every if not arm.first.is_measured]
+    projections = [arm for arm in arms if not arm.first.is_measured]
     # How many devices are needed depends on everything but how many there are.
     cases = grouped(projections, lambda arm: (without(arm.setting, [design.SHARDS]), arm.key))
     arms, spare = [case[0] for case in cases.values()], partial(at_hand, "spare_bytes", design.GPUS)
@@ -268,8 +268,8 @@ def _fits_table(every: Sequence[MemoryArm], lay_out: Callable[..., Table]) -> Ta
         columns.append(column(title, bound_s, numbers.duration, only_where_known=True))
     stated = [number_of(arm.first.setting("reserve_bytes_per_device")) for arm in arms]
     reserve: Text = say("rl_memory.reserve_unknown")
-    if known := [value for value in stated if value is not None]:
-        low, high = numbers.bytes_iec(min(known)), numbers.bytes_iec(max(known))
+    if reserves := [value for value in stated if value is not None]:
+        low, high = numbers.bytes_iec(min(reserves)), numbers.bytes_iec(max(reserves))
         reserve = low if low == high else say("rl.range", low=low, high=high)
     sentences = [say("rl_memory.fits_note", reserve=reserve)]
     sentences += [say("rl_memory.gpus_note")] if any(spare(arm) is not None for arm in arms) else []

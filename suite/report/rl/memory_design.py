@@ -200,12 +200,12 @@ def peak_of_one(shards: int, arm: MemoryArm) -> float | None:
     return noted(arm.first.record, f"shards_{shards}", "peak_bytes_per_device")
 
 
-def drawn_experiments(every: Sequence[MemoryExperiment]) -> list[MemoryExperiment]:
+def drawn_experiments(candidates: Sequence[MemoryExperiment]) -> list[MemoryExperiment]:
     """For each model the experiment with the most arms, and of those the most usual; of the largest models, those where
     arms stand side by side before the others.
     """
-    oddity = unusual([experiment.key for experiment in every])
-    of_model = grouped(every, lambda experiment: (experiment.arms[0].first.is_measured, experiment.arms[0].first.model))
+    oddity = unusual([experiment.key for experiment in candidates])
+    of_model = grouped(candidates, lambda each: (each.arms[0].first.is_measured, each.arms[0].first.model))
     best = [min(alike, key=lambda each: (-len(each.arms), oddity[each.key])) for alike in of_model.values()]
     best.sort(key=lambda experiment: len(experiment.arms) == 1)
     by_evidence = grouped(best, lambda experiment: experiment.arms[0].first.is_measured)
@@ -231,11 +231,11 @@ class Saving:
         return 1 - self.arm.first.peak / self.baseline.first.peak
 
 
-def savings(every: Iterable[MemoryExperiment]) -> list[Saving]:
+def savings(compared: Iterable[MemoryExperiment]) -> list[Saving]:
     """Each algorithm without a critic beside each PPO of its experiment."""
     return [
         Saving(baseline=baseline, arm=arm)
-        for experiment in every
+        for experiment in compared
         for baseline in experiment.arms
         if baseline.value(ALGORITHM) == "ppo"
         for arm in experiment.arms

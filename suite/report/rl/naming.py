@@ -39,8 +39,8 @@ def named(arms: Sequence[Arm[Any]], lead: str, is_said: Callable[[str], bool] = 
     for place, (arm, key) in enumerate(zip(arms, keys, strict=True)):
         look = look_of(arm, lead)
         shape = "" if names.isdisjoint(SHAPE) else " × ".join(key.get(name, "") for name in SHAPE)
-        told = [name for name in key if name in names and name not in SHAPE and name in own[name][place]]
-        name = str(dotted(look.label, shape, *(f"{name}={_short(key[name])}" for name in told)))
+        telling = [name for name in key if name in names and name not in SHAPE and name in own[name][place]]
+        name = str(dotted(look.label, shape, *(f"{name}={_short(key[name])}" for name in telling)))
         ordered.append((look.place, name, replace(arm, name=name, style=look.style)))
     return [arm for *_, arm in sorted(ordered, key=lambda item: item[:2])]
 
@@ -75,8 +75,8 @@ def beside(experiment: E, baseline: Arm[Any] | None) -> E:
         for arm in alike:
             unlike[arm] = tuple(part for part in parts[arm] if part in unlike[arm] or part not in shared)
     called = {arm: replace(arm, called=dotted(*map(_in_words, unlike[arm]))) for arm in experiment.arms}
-    (style, *others), count = {arm.style for arm in experiment.arms} or {OTHER}, len(called)
-    if not others and count <= len(LINES) and (count > MOST_OF_A_STYLE or style == OTHER):
+    (style, *more_styles), count = {arm.style for arm in experiment.arms} or {OTHER}, len(called)
+    if not more_styles and count <= len(LINES) and (count > MOST_OF_A_STYLE or style == OTHER):
         styles = iter(LINES)  # lines of one colour, which dashes alone would have to tell apart
         called = {arm: replace(named, style=next(styles)) for arm, named in called.items()}
     return replace(experiment, arms=[*called.values()], baseline=called[baseline] if baseline else None)

@@ -79,8 +79,8 @@ Gains = Mapping[RlArm, Sequence[Gain]]
 
 def build(results: Results) -> Section | None:
     """Build it from recipes that agree in every other axis and say what their stages are."""
-    every = {experiment: gains_of(experiment.drawn) for experiment in recipes(results)}
-    staged = {experiment: gains for experiment, gains in every.items() if any(gains.values())}
+    of_recipes = {experiment: gains_of(experiment.drawn) for experiment in recipes(results)}
+    staged = {experiment: gains for experiment, gains in of_recipes.items() if any(gains.values())}
     if not staged:
         return None
     compared = {experiment: at_equal_budgets(experiment, STEPS) for experiment in staged}
@@ -116,8 +116,8 @@ def recipes(results: Results) -> Sequence[RlExperiment]:
     about = list[RlRun]()
     for family in grouped(runs, lambda run: tuple(pair for pair in run.key if not is_factor(pair[0]))).values():
         # Runs of R1-Zero that ask something else, which no other recipe was asked, stand elsewhere.
-        asked = {further(run) for run in family if run.value(RECIPE) != design.DEFAULTS[RECIPE]}
-        about += [run for run in family if further(run) in asked]
+        questions = {further(run) for run in family if run.value(RECIPE) != design.DEFAULTS[RECIPE]}
+        about += [run for run in family if further(run) in questions]
     experiments = layout.split(about, is_factor, partial(named, lead=RECIPE))
     return design.most_arms_first(
         beside(each, design.default_arm(each, RECIPE) or next(iter(each.drawn), None)) for each in experiments

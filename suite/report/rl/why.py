@@ -216,13 +216,14 @@ def duels_of(factorial: Factorial) -> list[ArmDuel]:
 def of_leaders(duels: Iterable[ArmDuel]) -> dict[Setting, list[ArmDuel]]:
     """The leader's comparisons with the others by combination of KL and format, the next arm's first."""
     of_setting = grouped(duels, lambda duel: duel.setting)
-    return {setting: [duel for duel in same if duel.better == same[0].better] for setting, same in of_setting.items()}
+    leaders = {setting: alike[0].better for setting, alike in of_setting.items()}
+    return {setting: [duel for duel in of_setting[setting] if duel.better == leaders[setting]] for setting in leaders}
 
 
 def leaders_alone(duels: Iterable[ArmDuel]) -> set[Setting]:
     """The combinations in which the rule tells the leader from every other arm."""
-    led = of_leaders(duels).items()
-    return {setting for setting, same in led if all(duel.found.outcome is Outcome.HIGHER for duel in same)}
+    of_setting = of_leaders(duels).items()
+    return {setting for setting, led in of_setting if all(duel.found.outcome is Outcome.HIGHER for duel in led)}
 
 
 def _ordered(factor: str, levels: Iterable[str]) -> list[str]:
@@ -317,7 +318,7 @@ def _row_name(row: SettingEffect) -> Text:
 
 def _map(factorial: Factorial, duels: Sequence[ArmDuel]) -> Figure:
     """Draw the mean accuracy of every cell; a dot marks the arms of a row that are not below its leader by the rule."""
-    led = [duel for same in of_leaders(duels).values() for duel in same]
+    led = [duel for of_leader in of_leaders(duels).values() for duel in of_leader]
     below = {(duel.other, *duel.setting) for duel in led if duel.found.outcome is Outcome.HIGHER}
 
     def hover(cell: Cell) -> Text:
