@@ -235,18 +235,20 @@ def test_hydra_is_imported_by_composing_alone():
 JUDGES = {
     "compress",
     "compress_design",
+    "contrasts",
     "evolution",
     "experiment",
-    "factorial",
     "families",
     "quality",
     "stages",
+    "rl",
     "tiers",
     "trials",
+    "why",
 }
 """Modules of the report that hold arms against each other, all by suite.statistics.paired."""
-INTERVALS = {"mean_of_seeds": {"formats"}, "stratified_bootstrap": {"curves", "efficiency"}}
-"""Intervals of one arm, and who makes them: for bands of curves, profiles, and the cells of means."""
+INTERVALS = {"mean_of_seeds": {"formats"}, "stratified_bootstrap": {"frames", "efficiency"}}
+"""Intervals of one arm, and who makes them: for bands of lines, and the cells of means."""
 
 
 def test_the_report_judges_arms_by_the_one_rule_alone():

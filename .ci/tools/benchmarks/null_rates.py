@@ -62,7 +62,7 @@ HEADLINES = {
     "suite.report.quality.tiers.build": ("cpu/quality", "cpu/quality_full"),
 }
 """Sections whose headlines compare arms by what is permuted."""
-ORDERS = ("rl.is.higher", "rl.is.lower", "rl_stability.is.higher", "rl_stability.is.lower")
+ORDERS = ("rl.is.higher", "rl.is.lower")
 ORDERS += ("verdict.count.higher", "verdict.count.lower", "quality_tiers.point.higher", "quality_tiers.point.lower")
 """Sentences that say which arm is better."""
 EFFECTS = {

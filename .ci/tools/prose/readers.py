@@ -20,16 +20,9 @@ from suite.report.model.run import extras
 from suite.report.page.texts import load_texts
 from suite.report.rl import design, efficiency
 from suite.report.rl.contrasts import at_equal_budgets
-from suite.report.rl.factorial import (
-    algorithm_name,
-    duels_of,
-    effects_of,
-    factorial_of,
-    interactions_of,
-    level_name,
-)
 from suite.report.rl.stability import mean_of_steps
 from suite.report.rl.stages import stages_of
+from suite.report.rl.why import algorithm_name, duels_of, effects_of, factorial_of, level_name
 from suite.statistics.learning import is_collapsed
 from suite.statistics.paired import TOLD_APART, Outcome, compare
 from suite.statistics.seeds import mean_of_seeds
@@ -220,7 +213,7 @@ def recipe(name, policy, verdict, task="sort", against="r1_zero"):
 def preferred_loss():
     """Return the loss on a token of what was preferred, in DPO's first step and in its last, mean over seeds."""
     found = []
-    for run in design.training_runs(whole("cpu/recipes")):
+    for run in design.layout(whole("cpu/recipes")).runs:
         if run.value("recipe.rpo_alpha") == "0":
             (*_, (_, begins, ends)) = stages_of(run)
             found.append((run.of_step["example_loss"][begins], run.of_step["example_loss"][ends - 1]))
@@ -301,14 +294,14 @@ def cost_of_completion():
 
 def collapsed(folder):
     """Return how many runs collapsed, and how many there are."""
-    runs = [run for run in design.training_runs(whole(folder)) if run.curve]
+    runs = [run for run in design.layout(whole(folder)).runs if run.curve]
     return f"{sum(is_collapsed(run.curve.accuracy) for run in runs)} of {len(runs)}"
 
 
 def _finals(folder, setting):
     """Return where the runs of a folder end, by algorithm, by this setting's value and by seed."""
     found = {}
-    for run in sorted(design.training_runs(whole(folder)), key=lambda run: int(run.setting(setting))):
+    for run in sorted(design.layout(whole(folder)).runs, key=lambda run: int(run.setting(setting))):
         of_algorithm = found.setdefault(run.value(ALGORITHM), {})
         of_algorithm.setdefault(run.setting(setting), {})[run.seed] = design.final(run)
     return dict(sorted(found.items(), key=lambda item: rank_of(ALGORITHM, item[0])))
@@ -349,7 +342,7 @@ def defaults_end(divides):
 
 def grpo_chosen():
     """Return what tuning chose for GRPO: its deviation and its KL."""
-    runs = design.training_runs(whole("cpu_rl_tuned/fresh"))
+    runs = design.layout(whole("cpu_rl_tuned/fresh")).runs
     of_grpo = [run for run in runs if run.value(ALGORITHM) == "grpo" and run.setting("rank") == "1"]
     ((deviation, strength),) = {(run.setting("scale_rewards"), run.setting("kl_coef")) for run in of_grpo}
     assert deviation == "none"
@@ -360,7 +353,7 @@ def grpo_chosen():
 @functools.cache
 def crossed():
     """Return the study of crossed settings as a table of cells, its effects, and the duels of its arms."""
-    (experiment,) = design.factorials(whole("cpu_rl_why"))
+    (experiment,) = design.layout(whole("cpu_rl_why")).factorials
     cells = factorial_of(experiment)
     return cells, effects_of(cells), duels_of(cells)
 
@@ -387,7 +380,7 @@ def changed_where_unpaid(verdict):
 
 @functools.cache
 def interactions():
-    return interactions_of(crossed()[0])
+    return effects_of(crossed()[0], are_crossed=True)
 
 
 def interactions_told():

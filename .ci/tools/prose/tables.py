@@ -6,8 +6,8 @@ from suite.records.numbers import bytes_iec
 from suite.report.model.labels import ALGORITHM, label_of
 from suite.report.page.texts import load_texts
 from suite.report.rl import design
-from suite.report.rl.factorial import of_leaders
 from suite.report.rl.stability import mean_of_steps
+from suite.report.rl.why import of_leaders
 from suite.statistics.learning import expected_best, expected_best_band
 from suite.statistics.paired import TOLD_APART, Outcome, compare, judge_together
 from suite.statistics.scores import iqm, stratified_bootstrap

@@ -23,7 +23,7 @@ from suite.report.model.labels import ALGORITHM
 from suite.report.model.outcome import outcome_of
 from suite.report.model.results import Results
 from suite.report.quality.design import cache_bytes, is_by_loss, quality_experiments
-from suite.report.rl import design
+from suite.report.rl import design, naming
 from suite.report.table import Column, column, columns_of, table
 from suite.statistics.paired import Outcome
 
@@ -84,8 +84,8 @@ def _against_faster(timing: Timing, faster: Timing) -> str:
 
 
 def _by_score(results: Results) -> Iterator[Ranking]:
-    named = partial(design.named, lead=ALGORITHM)
-    trained = design.split(results, design.training_runs(results), design.tells_arms_apart, named)
+    layout, named = design.layout(results), partial(naming.named, lead=ALGORITHM)
+    trained = layout.split(layout.runs, design.tells_arms_apart, named)
     experiments: list[tuple[str, Experiment[Any]]] = [("rl", experiment) for experiment in trained]
     # A task without right answers is told by its loss, in its own section.
     answered = [each for each in quality_experiments(results) if not any(map(is_by_loss, each.arms))]

@@ -13,33 +13,39 @@ from suite.report.model.experiment import grouped, titles_of
 from suite.report.model.formats import plain
 from suite.report.model.results import Results
 from suite.report.model.run import LABEL, case_key, clip_text, named_in
-from suite.report.rl import design
+from suite.report.rl.design import DESIGN
 from suite.report.table import Column, column, columns_of, table
 
 EXACT = 1e-9
 """Below it a difference is rounding: expectations are enumerated in float64."""
 VALUE_BIAS, GRADIENT_BIAS = "value_bias", "gradient_bias"
+EQUAL = "equal"
 MOST_CELLS, LONGEST_SPAN = 4000, 120
 
-Values = dict[str, float]
-Choice = tuple[str, Values]
+Choice = tuple[str, dict[str, float]]
 """A choice, or a check, and its numbers."""
 
 
 def build(results: Results) -> Section | None:
     """Build it from the records of its workload."""
     enumerated = [current for current in results.records if current.record.case.workload == "rl_conformance"]
-    found = [(current, choices) for current in enumerated if (choices := _choices(current.record))]
-    if not found:
-        return None
-    named = named_in(current.record for current, _ in found)
-    keys = [(*case_key(current.record, named), (LABEL, current.label)) for current, _ in found]
-    titles = titles_of(keys, design.DESIGN, has_labels=results.several)
-    tables: list[Table] = []
-    for key, (current, choices) in zip(keys, found, strict=True):
-        more = {"settings": dotted(*titles[key]), "facets": {LABEL: current.label}}
-        tables += _tables(choices, is_first=not tables, **more)
-    return section("rl_conformance", tables=tables)
+    enumerated = [current for current in enumerated if _choices(current.record)]
+    named = named_in(current.record for current in enumerated)
+    keys = [(*case_key(current.record, named), (LABEL, current.label)) for current in enumerated]
+    titles, tables = titles_of(keys, DESIGN, has_labels=results.several), list[Table]()
+    for key, current in zip(keys, enumerated, strict=True):
+        # Each family of choices with a bias, which their first word names; then what must be equal.
+        families = grouped(_choices(current.record), _family)
+        for family in sorted(families, key=lambda family: family == EQUAL):
+            more: dict[str, Any] = {"settings": dotted(*titles[key]), "facets": {LABEL: current.label}}
+            note = "" if tables else say("rl_conformance.note", exact=f"{EXACT:.0e}")
+            folded = current is not enumerated[0]
+            tables.append(_table(family, families[family], note=note, folded=folded, **more))
+    return section("rl_conformance", tables=tables) if tables else None
+
+
+def _family(choice: Choice) -> str:
+    return EQUAL if choice[1].keys().isdisjoint((VALUE_BIAS, GRADIENT_BIAS)) else choice[0].partition(" ")[0]
 
 
 def _choices(record: Record) -> list[Choice]:
@@ -49,39 +55,27 @@ def _choices(record: Record) -> list[Choice]:
     return [(span, {reading.metric: reading.value for reading in group}) for span, group in of_span.items()]
 
 
-def _tables(choices: Sequence[Choice], *, is_first: bool, **more: Any) -> list[Table]:
-    """Lay out each family of choices with a bias, which their first word names; then what must be equal."""
-    by_bias = grouped(choices, lambda choice: not choice[1].keys().isdisjoint((VALUE_BIAS, GRADIENT_BIAS)))
-    families = grouped(by_bias.get(True, []), lambda choice: choice[0].partition(" ")[0])
-    tables: list[Table] = []
-    for family, of_family in families.items():
-        title = say_or(f"rl_conformance.family.{family}", clip_text(family) or numbers.NOTHING)
-        rows = [(span.partition(" ")[2] or family, values) for span, values in of_family]
-        # The last of the open ones says how to read them.
-        is_last = is_first and len(tables) == len(families) - 1
-        note = say("rl_conformance.note", exact=f"{EXACT:.0e}") if is_last else ""
-        tables.append(_table(title, rows, note=note, folded=not is_first, **more))
-    return [*tables, _table(say("rl_conformance.equal_table"), by_bias.get(False, []), folded=not is_first, **more)]
-
-
-def _table(title: Text, choices: Sequence[Choice], **more: Any) -> Table:
+def _table(family: str, choices: Sequence[Choice], **more: Any) -> Table:
     columns: list[Column[Choice]] = [
-        column("rl_conformance.choice", lambda choice: clip_text(choice[0], LONGEST_SPAN)),
+        column("rl_conformance.choice", lambda choice: clip_text(choice[0].removeprefix(f"{family} "), LONGEST_SPAN)),
         column("rl_efficiency.in_words", lambda choice: joined("notes", _verdicts(choice[1]))),
     ]
     for metric in dict.fromkeys(metric for _, values in choices for metric in values):
-        known = METRICS.get(metric)
+        quantity = METRICS.get(metric)
         # Short where the page has a word for it, else as the table of metrics names it.
-        head = say_or(f"rl_conformance.metric.{metric}", known.label if known else clip_text(metric) or numbers.NOTHING)
+        label = quantity.label if quantity else clip_text(metric) or numbers.NOTHING
+        head = say_or(f"rl_conformance.metric.{metric}", label)
         columns += columns_of(itemgetter(1), [column(head, methodcaller("get", metric), _number)])
-    return table(title, choices, columns, **more)
+    return table(
+        say_or(f"rl_conformance.family.{family}", clip_text(family) or numbers.NOTHING), choices, columns, **more
+    )
 
 
 def _number(value: float) -> str:
     return "0" if abs(value) < EXACT else plain(value)
 
 
-def _verdicts(values: Values) -> list[Text]:
+def _verdicts(values: dict[str, float]) -> list[Text]:
     """What is said of the value, of the gradient and of what must be equal, of those that it has."""
     sentences: list[Text] = []
     if (bias := values.get(VALUE_BIAS)) is not None:

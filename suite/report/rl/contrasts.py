@@ -1,26 +1,29 @@
 """Arms of reinforcement learning beside a reference on a shared base model, each where both have spent as much."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
-
-import numpy as np
+from typing import Any, TypeVar
 
 from suite.records import numbers
-from suite.report.blocks import Joined, Kind, Table, Text, joined, say
-from suite.report.evidence import difference, p_columns, verdict_of
+from suite.report.blocks import Figure, Kind, Table, Text, dotted, say
+from suite.report.evidence import difference, p_columns, verdict
 from suite.report.model.experiment import Contrast, Quantity, contrast, grouped, judged
-from suite.report.model.formats import points
-from suite.report.model.labels import ALGORITHM
+from suite.report.model.formats import ends_of, points, with_range
+from suite.report.model.labels import ALGORITHM, Style
+from suite.report.plot import rows as plot_rows
+from suite.report.plot.marks import Point, Series
+from suite.report.plot.scales import linear
 from suite.report.rl import design
-from suite.report.rl.curves import amount, budget_name
 from suite.report.rl.design import RlArm, RlExperiment, RlRun
-from suite.report.table import Column, column, table
+from suite.report.rl.frames import amount, budget_name, facets_of, figure_of, table_of
+from suite.report.rl.naming import SHAPE, has_parts
+from suite.report.table import Column, column, columns_of
 from suite.statistics.learning import at_budget
-from suite.statistics.paired import SHARE_MARGIN, TOLD_APART, Comparison, Outcome
-from suite.statistics.scores import probability_of_improvement
+from suite.statistics.paired import SHARE_MARGIN, TOLD_APART, Comparison, Outcome, changes, judge_together
 
+J = TypeVar("J", bound=Any)
+FOREST_ROW_PX = 32
 PAIR = "grpo", "ppo"
 """The algorithm that people ask of, and the one that they compare it with."""
 
@@ -55,16 +58,21 @@ class Beside:
     def outcome(self) -> Outcome:
         return self.found.outcome if self.found else Outcome.FEW
 
+    @property
+    def is_tested(self) -> bool:
+        return self.found is not None and self.found.is_tested
+
 
 def beside_reference(
     experiment: RlExperiment, arms: Iterable[RlArm], quantities: Iterable[tuple[float, Quantity[RlRun]]]
 ) -> list[Beside]:
     """Compare arms with the baseline by each quantity in turn, with Holm's correction over all of them together."""
-    reference, arms = experiment.baseline, list(arms)
-    assert reference is not None
+    reference = experiment.baseline
+    if reference is None:
+        return []
     rows = [(arm, held, quantity) for held, quantity in quantities for arm in arms]
-    found = judged(contrast(arm, reference, quantity) for arm, _, quantity in rows if arm is not reference)
-    of_row = {(known.arm, known.quantity): known for known in found}
+    contrasts = judged(contrast(arm, reference, quantity) for arm, _, quantity in rows if arm is not reference)
+    of_row = {(pair.arm, pair.quantity): pair for pair in contrasts}
     return [
         Beside(experiment=experiment, arm=arm, quantity=quantity, held=held, contrast=of_row.get((arm, quantity)))
         for arm, held, quantity in rows
@@ -75,15 +83,14 @@ def at_equal_budgets(experiment: RlExperiment, counted: str = design.COMPLETIONS
     """Compare every other arm with the baseline at equal `counted`, seconds and joules, as far as they are known."""
     if experiment.baseline is None:
         return []
-    every = [curve for arm in design.drawn(experiment) for curve in design.curves_of(arm)]
+    curves = [curve for arm in experiment.drawn for curve in design.curves_of(arm)]
     more: dict[str, Any] = {"text": numbers.percent, "difference": points, "margin": SHARE_MARGIN}
     more["bounds"] = design.accuracy_bounds(experiment.baseline)
     quantities = []
-    for budget in design.known_budgets(experiment, counted, design.clock_of(experiment), design.JOULES):
-        held = min(curve.spent[budget][-1] for curve in every)
+    for budget in experiment.budgets(counted, experiment.clock, design.JOULES):
+        held = min(curve.spent[budget][-1] for curve in curves)
         quantities.append((held, Quantity(name=budget, value=partial(_accuracy_at, budget, held), **more)))
-    others = [arm for arm in design.drawn(experiment) if arm is not experiment.baseline]
-    return beside_reference(experiment, others, quantities)
+    return beside_reference(experiment, experiment.rivals, quantities)
 
 
 def _accuracy_at(budget: str, held: float, run: RlRun) -> float | None:
@@ -91,15 +98,43 @@ def _accuracy_at(budget: str, held: float, run: RlRun) -> float | None:
     return None if run.curve is None else at_budget(run.curve.spent[budget], run.curve.accuracy, held)
 
 
-def improvement(row: Beside) -> float | None:
-    """Return P(arm > reference), over all pairs of their runs: a description, by which nothing is judged."""
-    both = row.values, row.reference.values(row.quantity.value)
-    scores = [np.asarray(values).reshape(-1, 1) for values in both]
-    return float(probability_of_improvement(*scores)) if all(map(len, scores)) else None
+def at(budget: str, rows: Iterable[Beside]) -> list[Beside]:
+    """The rows of one budget."""
+    return [row for row in rows if row.quantity.name == budget]
 
 
-def budget_columns() -> list[Column[Beside]]:
-    """Return how often an arm beats its reference, by how much, and what may be said of it."""
+def accuracy_change(arm: RlArm, after: Sequence[float], before: Sequence[float]) -> Comparison | None:
+    """Compare accuracies of an arm's runs with earlier ones, each run with itself; None for no run."""
+    change = changes(after, less=before, margin=SHARE_MARGIN)
+    return change and replace(change, bounds=design.accuracy_bounds(arm))
+
+
+def judged_rows(rows: Iterable[J]) -> list[J]:
+    """The rows of one table, dataclasses with a comparison `found` each, with Holm's correction over all of them."""
+    listed = list(rows)
+    together = judge_together([row.found for row in listed])
+    return [replace(row, found=comparison) for row, comparison in zip(listed, together, strict=True)]
+
+
+def difference_columns(
+    title: str,
+    text: Callable[[float], str] = points,
+    of: Callable[[Any], Comparison | None] = lambda row: row.found,
+) -> list[Column[Any]]:
+    """A difference with its interval, the verdict on it, over how many pairs it is, and both p."""
+
+    def pairs(row: Any) -> int:
+        comparison = of(row)
+        return comparison.pairs if comparison else 0
+
+    compared: list[Column[Comparison]] = [
+        column(title, lambda comparison: with_range(comparison.mean, comparison.interval, text), kind=Kind.NUMBER),
+        column("rl_efficiency.in_words", verdict),
+    ]
+    return [*columns_of(of, compared), column("rl_efficiency.pairs", pairs, numbers.count), *p_columns(of)]
+
+
+def _columns() -> list[Column[Beside]]:
     apart, in_words, pairs, *tested = difference_columns("rl_efficiency.difference")
     return [
         column("rl.arm", lambda row: row.arm.name),
@@ -110,7 +145,6 @@ def budget_columns() -> list[Column[Beside]]:
         column("rl_efficiency.accuracy", lambda row: row.arm.mean(row.quantity.value), numbers.percent),
         column("rl_efficiency.of_reference", lambda row: row.reference.mean(row.quantity.value), numbers.percent),
         column("rl.guessing", lambda row: row.arm.first.trivial_accuracy, numbers.percent, only_where_known=True),
-        column("rl_efficiency.improvement", improvement, "{:.2f}".format),
         *tested,
     ]
 
@@ -120,92 +154,100 @@ def _held(row: Beside) -> Text:
     return say("rl_efficiency.equal", amount=amount(budget, row.held), budget=budget_name(budget))
 
 
-def difference_columns(title: str) -> list[Column[Beside]]:
-    """Return the difference from the reference, the verdict on it and over how many pairs it is."""
-    return [
-        column(title, lambda row: difference(row.contrast) if row.contrast else None, kind=Kind.NUMBER),
-        column("rl_efficiency.in_words", lambda row: verdict_of(row.contrast) if row.contrast else None),
-        column("rl_efficiency.pairs", lambda row: row.found.pairs if row.found else 0, numbers.count),
-        *p_columns(lambda row: row.found),
-    ]
+def comparison_table(rows: Sequence[Beside], title: str = "rl_efficiency.comparisons") -> Table:
+    """A table of the arms of one experiment beside its reference."""
+    experiment, reference = rows[0].experiment, rows[0].reference
+    settings = dotted(experiment.name, say("rl.reference_is", arm=reference.name))
+    facets = {**facets_of(experiment), "reference": reference.short_name}
+    return table_of(experiment, title, rows, _columns(), lambda row: row.arm, settings=settings, facets=facets)
 
 
-def table_of_experiments(title: Text, rows: Sequence[Beside], **more: Any) -> Table:
-    """Return a table of arms of several experiments."""
-    columns = [column("column.group", lambda row: row.experiment.name), *budget_columns()]
-    return table(title, rows, columns, facets_of=lambda row: row.arm.facets, **more)
+def finding(rows: Sequence[Beside], unit: Text, where: Text = "") -> Text:
+    """How GRPO differs, where it is beside PPO; else the largest clear difference, else the largest. With how many arms
+    clearly differ.
 
-
-def finding(
-    rows: Sequence[Beside],
-    at: Text,
-    *,
-    unit: Text,
-    better: Outcome = Outcome.HIGHER,
-    said: Callable[[Outcome], str] = lambda outcome: f"rl.is.{outcome}",
-) -> Text:
-    """Return how GRPO differs, where it is beside another; else the largest difference that the rule tells, the better
-    ones first, or that it tells none. With how many arms it tells apart.
-
-    `at`: what is held equal. `unit`: of the difference. `said`: the key of an outcome's sentence.
+    `unit`: of the difference. `where`: what is held equal.
     """
-    known = [row for row in rows if row.contrast]
-    tested = [row for row in known if row.contrast and row.contrast.found.is_tested]
-    if not known:
+    compared = [row for row in rows if row.contrast]
+    apart = [row for row in compared if row.outcome in TOLD_APART]
+    shown = asked_rows(row for row in compared if row.is_tested) or apart or compared
+    first = max(shown, key=lambda row: abs(row.found.mean) if row.found else 0.0, default=None)
+    if first is None or first.contrast is None:
         return ""
-    told = [row for row in tested if row.outcome in TOLD_APART]
-    asked = asked_rows(tested)
-
-    def telling(row: Beside) -> tuple[bool, float]:
-        assert row.found is not None
-        return row.outcome is better, abs(row.found.mean)
-
-    first = max(asked or told or tested or known, key=telling)
-    assert first.contrast is not None
     reference = first.reference.short_name
-    has_parts = isinstance(reference, Joined) or (isinstance(reference, str) and design.NAMES in reference)
     # A name of several parts stands in the table.
-    words = {"arm": first.arm.short_name, "reference": say("rl.the_reference") if has_parts else reference}
-    words |= {"difference": difference(first.contrast), "unit": unit, "at": at}
-    pairs, counts = first.contrast.found.pairs, tally(row.outcome for row in tested)
-    if not tested:
-        return say("rl.finding.untested", verdict=verdict_of(first.contrast), **words)
-    if len(tested) > 1 and not (asked or told):
-        return say("rl.finding.open", pairs=pairs, **words, **counts)
-    words["told"] = say(said(first.outcome), arm=words["arm"])
-    return say(f"rl.finding.{'told' if len(tested) > 1 else 'one'}", pairs=pairs, **words, **counts)
+    fields = {"reference": say("rl.the_reference") if has_parts(reference) else reference, "unit": unit, "at": where}
+    fields |= {
+        "told": say(f"rl.is.{first.outcome}", arm=first.arm.short_name),
+        "difference": difference(first.contrast),
+    }
+    counts = tally(row.outcome for row in compared)
+    kind = "several" if counts["count"] > 1 else "one"
+    return say(f"rl.finding.{kind}", pairs=first.contrast.found.pairs, **fields, **counts)
+
+
+def largest(rows: Sequence[tuple[Text, Comparison]], key: str, text: Callable[[float], str] = points) -> Text:
+    """The largest difference that the rule tells from nothing, else the largest and that the rule tells none: the
+    sentence under `{key}_told` or `{key}_open`."""
+    if not rows:
+        return ""
+    clear = [row for row in rows if row[1].outcome in TOLD_APART]
+    name, first = max(clear or rows, key=lambda row: abs(row[1].mean))
+    fields = {"name": name, "difference": with_range(first.mean, first.interval, text), "pairs": first.pairs}
+    counts = {**tally(comparison.outcome for _, comparison in rows), "told": len(clear), "count": len(rows)}
+    return say(f"{key}_told" if clear else f"{key}_open", **fields, **counts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForestRow:
+    """A comparison as a row of a forest; rows of one group share a name when hovered, and a style."""
+
+    name: Text
+    group: Text
+    style: Style
+    found: Comparison
+
+
+def forest(experiment: RlExperiment, title: str, rows: Sequence[ForestRow], runs: Sequence[str]) -> Figure:
+    """Draw a row for each difference in points, filled where the rule tells it from nothing.
+
+    The words stand under the title's key: `{title}_axis`, `{title}_caption` and those of `largest`.
+    """
+    series: list[Series] = []
+    for (group, style, is_told), drawn in grouped(
+        enumerate(rows), lambda item: (item[1].group, item[1].style, item[1].found.outcome in TOLD_APART)
+    ).items():
+        marks = []
+        for place, row in drawn:
+            difference = with_range(row.found.mean, row.found.interval, points)
+            hover = say("rl.forest_hover", difference=difference, verdict=verdict(row.found))
+            ends = ends_of(row.found.interval, factor=100)
+            marks.append(Point(x=100 * row.found.mean, y=place, ends=ends, hover=hover))
+        look = replace(style, marker="circle")
+        behind = [] if series else runs
+        series.append(Series(name=group, points=marks, style=look, ordinal=int(not is_told), along="x", runs=behind))
+    axis = linear(say(f"{title}_axis"), zeroline=True)
+    return figure_of(
+        experiment,
+        title,
+        {"": plot_rows.rows([row.name for row in rows], series, xaxis=axis, showlegend=False)},
+        largest([(row.name, row.found) for row in rows], title),
+        say(f"{title}_caption"),
+        height_px=plot_rows.height_px(len(rows), row_px=FOREST_ROW_PX),
+    )
 
 
 def asked_rows(rows: Iterable[Beside]) -> list[Beside]:
-    """Return GRPO beside PPO, in groups of one shape where an experiment has several; at most one of an experiment."""
+    """GRPO beside PPO, in groups of one shape where an experiment has several; at most one of an experiment."""
     pairs = [row for row in rows if (row.arm.value(ALGORITHM), row.reference.value(ALGORITHM)) == PAIR]
 
     def differences(row: Beside) -> int:
-        return sum(row.arm.value(name) != row.reference.value(name) for name in design.SHAPE)
+        return sum(row.arm.value(name) != row.reference.value(name) for name in SHAPE)
 
-    of_experiment = grouped(pairs, lambda row: row.experiment)
-    return [min(same, key=differences) for same in of_experiment.values()]
-
-
-def reference_of(rows: Sequence[Beside], lead: str) -> tuple[str, Text]:
-    """Return the reference as a title says it, by its first name, and what else tells which it is."""
-    reference = rows[0].reference
-    first = design.look_of(reference, lead).label
-    return first, "" if reference.name == first else say("rl.reference_is", arm=reference.name)
-
-
-def by_outcome(outcomes: Collection[tuple[Text, Outcome]]) -> Text:
-    """Tell names by their outcome; nothing where none of them has pairs enough."""
-    if all(outcome is Outcome.FEW for _, outcome in outcomes):
-        return ""
-    parts = []
-    for outcome in Outcome:
-        if names := [name for name, of in outcomes if of is outcome]:
-            parts.append(say(f"verdict.of.{outcome}", names=joined("list", names)))
-    return joined("notes", parts)
+    return [min(alike, key=differences) for alike in grouped(pairs, lambda row: row.experiment).values()]
 
 
 def tally(outcomes: Iterable[Outcome]) -> dict[str, int]:
-    """Count outcomes for a headline: which are higher and lower, of those with pairs enough."""
-    known = [outcome for outcome in outcomes if outcome is not Outcome.FEW]
-    return {"higher": known.count(Outcome.HIGHER), "lower": known.count(Outcome.LOWER), "count": len(known)}
+    """How many are higher and lower, of those with pairs enough."""
+    enough = [outcome for outcome in outcomes if outcome is not Outcome.FEW]
+    return {"higher": enough.count(Outcome.HIGHER), "lower": enough.count(Outcome.LOWER), "count": len(enough)}

@@ -1,324 +1,358 @@
-"""Causes of the differences between algorithms: what each setting is worth in which their usual forms differ."""
+"""Causes of the differences between algorithms: what each setting is worth in which their usual forms differ.
 
-from collections.abc import Sequence
-from dataclasses import replace
+GRPO, PPO and REINFORCE++ differ in several settings at once, so a comparison of two usual forms cannot say which
+matters. Where deviation, KL and format are crossed, an experiment is a table of cells: each setting has an effect of
+its own within an algorithm, averaged over all combinations of the others, and algorithms compare at equal settings.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from itertools import product
+from itertools import combinations, product
+from statistics import fmean
 from typing import Any
 
 from suite.records import numbers
-from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, dotted, joined, say, section
-from suite.report.evidence import p_columns, verdict, with_rule
+from suite.records.labels import differing
+from suite.report.blocks import Figure, Kind, Section, Table, Text, dotted, joined, say, section
+from suite.report.evidence import with_rule
+from suite.report.model.by_setting import belongs_to
 from suite.report.model.experiment import grouped
-from suite.report.model.formats import ends_of, plain, points, with_range
-from suite.report.model.labels import BLUE
+from suite.report.model.formats import points
+from suite.report.model.labels import ALGORITHM, BLUE, Style, label_of, rank_of, style_of
 from suite.report.model.results import Results
-from suite.report.plot import rows as plot_rows
+from suite.report.model.run import number_of
 from suite.report.plot.heatmap import OPACITY, heatmap
-from suite.report.plot.marks import Point, Series, faint
-from suite.report.plot.scales import linear
+from suite.report.plot.marks import faint
 from suite.report.rl import design
-from suite.report.rl.curves import runs_behind
-from suite.report.rl.factorial import (
-    ARM,
-    DEVIATION,
-    FORMAT,
-    KL,
-    Duel,
-    Effect,
-    Factorial,
-    Interaction,
-    algorithm_name,
-    duels_of,
-    effects_of,
-    factorial_of,
-    interactions_of,
-    leaders_alone,
-    level_name,
-    level_short,
-    of_leaders,
-)
-from suite.report.rl.stability import mean_of_steps
-from suite.report.table import Column, column, table
-from suite.statistics.factorial import Cell
-from suite.statistics.paired import ALPHA, TOLD_APART, Comparison, Outcome
+from suite.report.rl.contrasts import ForestRow, difference_columns, forest, judged_rows
+from suite.report.rl.design import RlArm, RlExperiment
+from suite.report.rl.frames import figure_of, runs_behind, table_of
+from suite.report.table import Column, column
+from suite.statistics.factorial import Cell, Cells, effect, interaction, levels_of, simple_effects
+from suite.statistics.paired import ALPHA, SHARE_MARGIN, Comparison, Outcome, compare
 
-MOST_SAID = 3
-ROW_PX, MAP_ROW_PX, MAP_FRAME_PX = 32, 26, 110
-READINGS = ("explained_variance", "gradient_norm", "gradient_clipped", "clip_fraction_low", "clip_fraction_high")
+ARM, DEVIATION, KL, FORMAT = "arm", "deviation", "kl", "format"
+BETWEEN, WITHIN = (ARM, KL, FORMAT), (DEVIATION, KL, FORMAT)
+"""Factors of cells over all algorithms, where each deviation is an arm of its own, and within one algorithm."""
+REFERENCES = {DEVIATION: "group", KL: "none", FORMAT: "0.1"}
+"""The level that others of a factor are compared with, where it is there; else its first."""
+ORDERS = {DEVIATION: ("group", "batch", "none"), KL: ("none", "loss", "reward")}
+REFERENCE_ALGORITHM = "ppo"
+MAP_ROW_PX, MAP_FRAME_PX = 26, 110
+
+Of = tuple[str, str, str]
+"""A factor, a level of it and its reference."""
+Setting = tuple[str, str]
+"""A combination of KL and format."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmLevel:
+    """An algorithm with a deviation: an arm in every combination of KL and format."""
+
+    name: Text
+    style: Style
+    algorithm: str
+    """With what belongs to it and differs within it."""
+    deviation: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Factorial:
+    """An experiment as a table of cells."""
+
+    experiment: RlExperiment
+    arms: Mapping[str, ArmLevel]
+    """Its arm levels by their key, in their order."""
+    cells: Mapping[Cell, RlArm]
+    """The arm of each cell, by arm level, KL and format."""
+
+    @property
+    def scores(self) -> dict[Cell, dict[str, float]]:
+        """Final accuracies by cell and seed."""
+        return {cell: arm.by_seed(design.final) for cell, arm in self.cells.items()}
+
+    @property
+    def settings(self) -> list[Setting]:
+        """The combinations of KL and format, in their order."""
+        kls, forms = (
+            _ordered(factor, {cell[place] for cell in self.cells}) for place, factor in ((1, KL), (2, FORMAT))
+        )
+        there = {cell[1:] for cell in self.cells}
+        return [pair for pair in product(kls, forms) if pair in there]
+
+    @property
+    def runs(self) -> list[str]:
+        return [key for arm in self.cells.values() for key in runs_behind(arm)]
+
+    def mean(self, cell: Cell) -> float | None:
+        return self.cells[cell].mean(design.final) if cell in self.cells else None
+
+    def tables(self) -> Iterator[tuple[str, Sequence[str], Cells]]:
+        """Each algorithm's cells by deviation, KL and format, then all cells by arm, KL and format."""
+        scores = self.scores
+        for algorithm in dict.fromkeys(level.algorithm for level in self.arms.values()):
+            of_key = {key: level.deviation for key, level in self.arms.items() if level.algorithm == algorithm}
+            yield algorithm, WITHIN, {(of_key[key], *rest): of for (key, *rest), of in scores.items() if key in of_key}
+        yield "", BETWEEN, scores
+
+    def levels(self, cells: Iterable[Cell], factors: Sequence[str]) -> list[Of]:
+        """Each factor's levels but the reference, with that."""
+        every_cell, contrasts = list(cells), []
+        ppo = [key for key, level in self.arms.items() if level.algorithm.partition(" ")[0] == REFERENCE_ALGORITHM]
+        for place, factor in enumerate(factors):
+            levels = levels_of(every_cell, place) if factor == ARM else _ordered(factor, levels_of(every_cell, place))
+            usual = next(iter([*ppo, *self.arms])) if factor == ARM else REFERENCES[factor]
+            reference = usual if usual in levels else levels[0]
+            contrasts += [(factor, level, reference) for level in levels if level != reference]
+        return contrasts
+
+    def names(self, of: Of) -> tuple[Text, Text]:
+        """What a level and its reference are called."""
+        level, reference = (self.arms[key].name if of[0] == ARM else level_name(of[0], key) for key in of[1:])
+        return level, reference
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SettingEffect:
+    """Worth of a level of a factor against its reference; or the change of that by a level of another factor."""
+
+    algorithm: Text
+    """Empty for an arm against another."""
+    of: Of
+    names: tuple[Text, Text]
+    others: tuple[Text, ...]
+    """The level and the reference of the other factor, of a change."""
+    style: Style
+    found: Comparison
+    parts: Sequence[float]
+    """Its mean in each combination of the other settings, over which it is averaged; none of a change."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ArmDuel:
+    """An arm of a combination of KL and format against one with a lower mean."""
+
+    setting: Setting
+    better: str
+    other: str
+    found: Comparison
+
+
+def factorial_of(experiment: RlExperiment) -> Factorial:
+    """Lay an experiment out in cells. What belongs to an algorithm and differs within it makes arms of their own."""
+    cells: dict[Cell, RlArm] = {}
+    arms: dict[str, ArmLevel] = {}
+    of_algorithm = grouped(experiment.drawn, lambda arm: arm.value(ALGORITHM))
+    is_own, crossed = belongs_to(design.DESIGN, ALGORITHM), (ALGORITHM, *design.CROSSED)
+    for algorithm in sorted(of_algorithm, key=partial(rank_of, ALGORITHM)):
+        own = {
+            arm: tuple(pair for pair in arm.key if is_own(pair[0]) and pair[0] not in crossed)
+            for arm in of_algorithm[algorithm]
+        }
+        names = differing(list(own.values()))
+        by_deviation = grouped(own, lambda arm: design.cell_of(arm.first)[1])
+        for deviation in _ordered(DEVIATION, by_deviation):
+            for arm in by_deviation[deviation]:
+                more = dotted(*(f"{name}={value}" for name, value in own[arm] if name in names))
+                parts = [label_of(ALGORITHM, algorithm), more]
+                parts += [level_short(DEVIATION, deviation)] if len(by_deviation) > 1 else []
+                level = ArmLevel(
+                    name=dotted(*parts),
+                    style=style_of(ALGORITHM, algorithm),
+                    algorithm=f"{algorithm} {more}".strip(),
+                    deviation=deviation,
+                )
+                key = f"{algorithm} {more}|{deviation}"
+                arms.setdefault(key, level)
+                cells[key, *design.cell_of(arm.first)[2:]] = arm
+    return Factorial(experiment=experiment, arms=arms, cells=cells)
+
+
+def effects_of(factorial: Factorial, *, are_crossed: bool = False) -> list[SettingEffect]:
+    """What each level is worth with all other settings held: within each algorithm, then of arms; judged together.
+
+    `are_crossed`: instead, what a level of another setting changes about it, the largest first.
+    """
+    effects, bounds = [], design.accuracy_bounds(next(iter(factorial.cells.values())))
+    for algorithm, factors, cells in factorial.tables():
+        levels = factorial.levels(cells, factors)
+        for of, *other in combinations(levels, 2) if are_crossed else ((of,) for of in levels):
+            if (not algorithm and of[0] != ARM) or (other and other[0][0] == of[0]):
+                continue
+            place = factors.index(of[0])
+            if other:
+                beside = factors.index(other[0][0]), other[0][1:]
+                compared = interaction(cells, place, of[1:], *beside, margin=SHARE_MARGIN)
+            else:
+                compared = effect(cells, place, *of[1:], bounds=bounds, margin=SHARE_MARGIN)
+            if compared is not None:
+                style = style_of(ALGORITHM, algorithm.partition(" ")[0]) if algorithm else factorial.arms[of[1]].style
+                more: dict[str, Any] = {"style": style, "found": compared}
+                more["others"] = factorial.names(other[0]) if other else ()
+                more["parts"] = [] if other else simple_effects(cells, place, *of[1:])
+                name = algorithm_name(algorithm) if algorithm else ""
+                effects.append(SettingEffect(algorithm=name, of=of, names=factorial.names(of), **more))
+    judged = judged_rows(effects)
+    return sorted(judged, key=lambda row: -abs(row.found.mean)) if are_crossed else judged
+
+
+def duels_of(factorial: Factorial) -> list[ArmDuel]:
+    """Compare all arms of each combination of KL and format, the best of it first, judged together: which of them leads
+    was seen in these very runs, so that a leader stands for every pair that could have been told of."""
+    duels, scores = [], factorial.scores
+    bounds = design.accuracy_bounds(next(iter(factorial.cells.values())))
+    for setting in factorial.settings:
+        here = {cell[0]: of_seed for cell, of_seed in scores.items() if cell[1:] == setting and of_seed}
+        ranked = sorted(here, key=lambda key: -fmean(here[key].values()))
+        for better, other in combinations(ranked, 2):
+            compared = compare(here[better], here[other], bounds=bounds, margin=SHARE_MARGIN)
+            if compared is not None:
+                duels.append(ArmDuel(setting=setting, better=better, other=other, found=compared))
+    return judged_rows(duels)
+
+
+def of_leaders(duels: Iterable[ArmDuel]) -> dict[Setting, list[ArmDuel]]:
+    """The leader's comparisons with the others by combination of KL and format, the next arm's first."""
+    of_setting = grouped(duels, lambda duel: duel.setting)
+    leaders = {setting: alike[0].better for setting, alike in of_setting.items()}
+    return {setting: [duel for duel in of_setting[setting] if duel.better == leaders[setting]] for setting in leaders}
+
+
+def leaders_alone(duels: Iterable[ArmDuel]) -> set[Setting]:
+    """The combinations in which the rule tells the leader from every other arm."""
+    of_setting = of_leaders(duels).items()
+    return {setting for setting, led in of_setting if all(duel.found.outcome is Outcome.HIGHER for duel in led)}
+
+
+def _ordered(factor: str, levels: Iterable[str]) -> list[str]:
+    def place(level: str) -> tuple[float, float, str]:
+        if factor == FORMAT:
+            weight = number_of(level)
+            return (float(weight is None), weight or 0.0, level)
+        (word, _, coefficient), order = level.partition(" "), ORDERS[factor]
+        return (order.index(word) if word in order else len(order), number_of(coefficient) or 0.0, level)
+
+    return sorted(levels, key=place)
+
+
+def algorithm_name(algorithm: str) -> Text:
+    name, _, more = algorithm.partition(" ")
+    return dotted(label_of(ALGORITHM, name), more)
+
+
+def level_name(factor: str, level: str, length: str = "level") -> Text:
+    """What a level is called in a sentence."""
+    if factor == FORMAT:
+        weight = number_of(level)
+        kind = "gate" if level == "gate" else "unknown" if weight is None else "weight" if weight else "none"
+        return say(f"rl_why.{length}.format.{kind}", weight=level)
+    word, _, coefficient = level.partition(" ")
+    return say(f"rl_why.{length}.{factor}.{word or 'unknown'}", coefficient=coefficient)
+
+
+level_short = partial(level_name, length="short")
+"""What a level is called on an axis."""
 
 
 def build(results: Results) -> Section | None:
     """Build it from the experiments in which at least two factors are crossed."""
-    found = [factorial_of(experiment) for experiment in design.factorials(results) if design.drawn(experiment)]
-    if not found:
+    factorials = [factorial_of(experiment) for experiment in design.layout(results).factorials if experiment.drawn]
+    if not factorials:
         return None
-    figures: list[Figure | None] = []
-    tables: list[Table] = []
-    headlines, sentences = [], list[Text]()
-    for factorial in found:
-        effects, interactions, duels = effects_of(factorial), interactions_of(factorial), duels_of(factorial)
-        figures += [_forest(factorial, effects), _map(factorial, duels)]
-        tables += [
-            _effects_table(factorial, effects),
-            _leaders(factorial, duels),
-            _interactions_table(factorial, interactions),
-            _readings(factorial),
-        ]
-        sentences += _said(effects, duels)
-        headlines.append(_headline(factorial, effects, interactions, duels))
-    return section(
-        "rl_why",
-        explanation=joined("sentence", [say("rl_why.explanation"), *sentences]),
-        figures=figures,
-        tables=with_rule([table for table in tables if table.rows]),
-        headlines=headlines,
-    )
+    figures, tables = list[Figure](), list[Table]()
+    for factorial in factorials:
+        effects, changes = effects_of(factorial), effects_of(factorial, are_crossed=True)
+        figures += [*([_forest(factorial, effects)] if effects else []), _map(factorial, duels_of(factorial))]
+        tables.append(_table(factorial, "rl_why.effects", effects))
+        tables.append(_table(factorial, "rl_why.interactions", changes, folded=True))
+    tables = with_rule([table for table in tables if table.rows])
+    return section("rl_why", figures=figures, tables=tables)
 
 
-def _difference(found: Comparison) -> Text:
-    return with_range(found.mean, found.interval, points)
+def _table(factorial: Factorial, title: str, rows: Sequence[SettingEffect], **more: Any) -> Table:
+    """Lay out effects, or changes of them; its note says how many are corrected together, and what that asks of the
+    first."""
 
+    def parts(row: SettingEffect) -> Text:
+        return say("rl.range", low=points(min(row.parts)), high=points(max(row.parts))) if row.parts else ""
 
-def _said(effects: Sequence[Effect], duels: Sequence[Duel]) -> list[Text]:
-    """Say what a deviation is worth, what arms differ by at equal settings, and in how many of these one leads."""
-    told = [_sentence(row) for row in effects if row.of[0] in (DEVIATION, ARM) and row.found.outcome is not Outcome.FEW]
-    leaders = leaders_alone(duels)
-    if any(duel.found.is_tested for duel in duels):
-        told.append(say("rl_why.lead", alone=len(leaders), count=len({duel.setting for duel in duels})))
-    return told
+    def under(row: SettingEffect) -> Text:
+        names = dict(zip(("level", "reference"), row.others, strict=False))
+        return say("rl_why.row.arm", **names) if names else ""
 
-
-def _sentence(row: Effect) -> Text:
-    kind = "arms" if row.of[0] == ARM else "effect"
-    return say(
-        f"rl_why.said.{kind}",
-        algorithm=row.algorithm,
-        level=row.names[0],
-        reference=row.names[1],
-        difference=_difference(row.found),
-        verdict=verdict(row.found),
-    )
-
-
-def _headline(
-    factorial: Factorial, effects: Sequence[Effect], interactions: Sequence[Interaction], duels: Sequence[Duel]
-) -> Headline | None:
-    """Tell the largest effects and interactions, of those that the rule tells from nothing."""
-    if not any(row.found.is_tested for row in effects):
-        return None
-    told = sorted((row for row in effects if row.found.outcome in TOLD_APART), key=lambda row: -abs(row.found.mean))
-    changed = [row for row in interactions if row.found.outcome in TOLD_APART]
-    detail: list[Text] = [say("rl_why.detail", title=factorial.experiment.name)]
-    detail += [_sentence(row) for row in told[:MOST_SAID]]
-    for row in changed[:MOST_SAID]:
-        parts = {"level": row.names[0], "reference": row.names[1], "other": row.others[0], "against": row.others[1]}
-        kind = "effect" if row.algorithm else "arms"
-        difference = _difference(row.found)
-        detail.append(say(f"rl_why.changed.{kind}", algorithm=row.algorithm, difference=difference, **parts))
-    settings = len({duel.setting for duel in duels})
-    point = say("rl_why.point", told=len(told), count=len(effects), alone=len(leaders_alone(duels)), settings=settings)
-    return Headline(text=point, detail=joined("sentence", detail))
-
-
-def _corrected(rows: Sequence[Effect] | Sequence[Interaction] | Sequence[Duel], note: str) -> Text:
-    """A table's note, with how many comparisons are corrected together and what that asks of the first."""
-    count = sum(row.found.is_tested for row in rows)
-    level = say("rl_why.corrected", count=count, level=f"{ALPHA / count:.2g}") if count else ""
-    return joined("sentence", [say(note), level])
-
-
-def _judged_columns() -> list[Column[Any]]:
-    return [
-        column("rl_efficiency.difference", lambda row: _difference(row.found), kind=Kind.NUMBER),
-        column("rl_efficiency.in_words", lambda row: verdict(row.found)),
-        column("rl_efficiency.pairs", lambda row: row.found.pairs, numbers.count),
-        *p_columns(lambda row: row.found),
-    ]
-
-
-def _table(factorial: Factorial, title: str, rows: Sequence[Any], columns: Sequence[Column[Any]], **more: Any) -> Table:
-    experiment = factorial.experiment
-    facets = design.facets_of(experiment)
-    return replace(table(say(title), rows, columns, settings=experiment.name, facets=facets, **more), family=say(title))
-
-
-def _effects_table(factorial: Factorial, effects: Sequence[Effect]) -> Table:
-    columns: list[Column[Effect]] = [
+    columns: list[Column[SettingEffect]] = [
         column("column.algorithm", lambda row: row.algorithm or say("rl_why.equal")),
         column("rl_why.level", lambda row: row.names[0]),
         column("rl_why.reference", lambda row: row.names[1]),
-        *_judged_columns(),
-        column("rl_why.parts", _parts, kind=Kind.NUMBER),
+        column("rl_why.other", under, only_where_known=True),
+        *difference_columns("rl_efficiency.difference"),
+        column("rl_why.parts", parts, kind=Kind.NUMBER, only_where_known=True),
     ]
-    return _table(factorial, "rl_why.effects", effects, columns, note=_corrected(effects, "rl_why.effects_note"))
+    count = sum(row.found.is_tested for row in rows)
+    level = say("rl_why.corrected", count=count, level=f"{ALPHA / count:.2g}") if count else ""
+    note = joined("sentence", [say(f"{title}_note"), level])
+    return table_of(factorial.experiment, title, rows, columns, None, note=note, **more)
 
 
-def _parts(row: Effect) -> Text:
-    """Tell between which means an effect lies in the single combinations of the other settings."""
-    return say("rl.range", low=points(min(row.parts)), high=points(max(row.parts)))
-
-
-def _interactions_table(factorial: Factorial, rows: Sequence[Interaction]) -> Table:
-    columns: list[Column[Interaction]] = [
-        column("column.algorithm", lambda row: row.algorithm or say("rl_why.equal")),
-        column("rl_why.level", lambda row: _pair(row.names)),
-        column("rl_why.other", lambda row: _pair(row.others)),
-        *_judged_columns(),
-    ]
-    note = _corrected(rows, "rl_why.interactions_note")
-    return _table(factorial, "rl_why.interactions", rows, columns, note=note, folded=True)
-
-
-def _pair(names: tuple[Text, Text]) -> Text:
-    return say("rl_why.row.arm", level=names[0], reference=names[1])
-
-
-def _leaders(factorial: Factorial, duels: Sequence[Duel]) -> Table:
-    """Lay out each combination's leader beside the next, and whom the rule does not tell from it."""
-    of_setting, alone = of_leaders(duels), leaders_alone(duels)
-
-    def level_with(duel: Duel) -> Text:
-        if duel.setting in alone:
-            return say("rl_why.nobody")
-        same = [other for other in of_setting[duel.setting] if other.found.outcome is not Outcome.HIGHER]
-        return joined("list", [factorial.arms[other.other].name for other in same])
-
-    *judged_so, by_t, by_flips = _judged_columns()
-    tested = [by_t, by_flips]
-    columns: list[Column[Duel]] = [
-        column("rl_why.kl", lambda duel: level_short(KL, duel.setting[0])),
-        column("rl_why.format", lambda duel: level_short(FORMAT, duel.setting[1])),
-        column("rl_why.leader", lambda duel: factorial.arms[duel.better].name),
-        *judged_so,
-        column("rl_efficiency.accuracy", lambda duel: _mean(factorial, (duel.better, *duel.setting)), numbers.percent),
-        column("rl_why.next", lambda duel: factorial.arms[duel.other].name),
-        *tested,
-        column("rl_why.level_with", level_with),
-    ]
-    firsts = [same[0] for same in of_setting.values()]
-    return _table(factorial, "rl_why.leaders", firsts, columns, note=_corrected(duels, "rl_why.leaders_note"))
-
-
-def _readings(factorial: Factorial) -> Table:
-    """Lay out what the steps of each arm tell of the critic, the gradient and the clipping."""
-    rows = [(key, *setting) for key, setting in product(factorial.arms, factorial.settings)]
-    rows = [cell for cell in rows if cell in factorial.cells]
-    columns: list[Column[Cell]] = [
-        column("rl.arm", lambda cell: factorial.arms[cell[0]].name),
-        column("rl_why.kl", lambda cell: level_short(KL, cell[1])),
-        column("rl_why.format", lambda cell: level_short(FORMAT, cell[2])),
-        column("rl_efficiency.accuracy", partial(_mean, factorial), numbers.percent),
-        column("rl.seeds", lambda cell: len(factorial.cells[cell].ended), numbers.count),
-    ]
-    for metric in READINGS:
-        text = numbers.percent if "clip" in metric else plain
-        columns.append(
-            column(f"rl_stability.{metric}", partial(_reading, factorial, metric), text, only_where_known=True)
+def _forest(factorial: Factorial, effects: Sequence[SettingEffect]) -> Figure:
+    rows = [
+        ForestRow(
+            name=dotted(row.algorithm, _row_name(row)),
+            group=row.algorithm or algorithm_name(factorial.arms[row.of[1]].algorithm),
+            style=row.style,
+            found=row.found,
         )
-    return _table(factorial, "rl_why.readings", rows, columns, note=say("rl_why.readings_note"), folded=True)
+        for row in effects
+    ]
+    return forest(factorial.experiment, "rl_why.effects", rows, factorial.runs)
 
 
-def _reading(factorial: Factorial, metric: str, cell: Cell) -> float | None:
-    return mean_of_steps(metric, factorial.cells[cell])
-
-
-def _mean(factorial: Factorial, cell: Cell) -> float | None:
-    return factorial.cells[cell].mean(design.final)
-
-
-def _forest(factorial: Factorial, effects: Sequence[Effect]) -> Figure | None:
-    """Draw a row for each effect, filled where the rule tells it from nothing."""
-    if not effects:
-        return None
-    series: list[Series] = []
-
-    def drawn_as(item: tuple[int, Effect]) -> tuple[Text, bool]:
-        row = item[1]
-        name = row.algorithm or algorithm_name(factorial.arms[row.of[1]].algorithm)
-        return name, row.found.outcome in TOLD_APART
-
-    for (name, is_told), rows in grouped(enumerate(effects), drawn_as).items():
-        drawn = [_point(place, row) for place, row in rows]
-        style = replace(rows[0][1].style, marker="circle")
-        look: dict[str, Any] = {"style": style, "ordinal": int(not is_told), "along": "x"}
-        series.append(Series(name=name, points=drawn, runs=[] if series else _runs(factorial), **look))
-    names = [dotted(row.algorithm, _row_name(row)) for row in effects]
-    figure = plot_rows.rows(names, series, xaxis=linear(say("rl_why.axis"), zeroline=True), showlegend=False)
-    size: dict[str, Any] = {"height_px": plot_rows.height_px(len(effects), row_px=ROW_PX)}
-    caption, finding = say("rl_why.forest_caption"), _largest(effects)
-    return design.figure_of(factorial.experiment, say("rl_why.effects"), caption, {"": figure}, finding=finding, **size)
-
-
-def _largest(effects: Sequence[Effect]) -> Text:
-    """Tell the largest effect that the rule tells from nothing; else that it tells none."""
-    tested = [row for row in effects if row.found.is_tested]
-    if not tested:
-        return ""
-    told = [row for row in tested if row.found.outcome in TOLD_APART]
-    first = max(told or tested, key=lambda row: abs(row.found.mean))
-    fields = {"effect": dotted(first.algorithm, _row_name(first)), "difference": _difference(first.found)}
-    counts = {"count": len(tested), "told": len(told), "pairs": first.found.pairs}
-    return say(f"rl_why.finding.{'told' if told else 'open'}", **fields, **counts)
-
-
-def _runs(factorial: Factorial) -> list[str]:
-    return [key for arm in factorial.cells.values() for key in runs_behind(arm)]
-
-
-def _row_name(row: Effect) -> Text:
+def _row_name(row: SettingEffect) -> Text:
     """An effect's name, short enough for a row on a telephone."""
     factor, *levels = row.of
     level, reference = row.names if factor == ARM else (level_short(factor, level) for level in levels)
     return say(f"rl_why.row.{factor}", level=level, reference=reference)
 
 
-def _point(place: int, row: Effect) -> Point:
-    hover = say("rl_why.hover", difference=_difference(row.found), verdict=verdict(row.found))
-    return Point(x=100 * row.found.mean, y=place, ends=ends_of(row.found.interval, factor=100), hover=hover)
-
-
-def _map(factorial: Factorial, duels: Sequence[Duel]) -> Figure:
+def _map(factorial: Factorial, duels: Sequence[ArmDuel]) -> Figure:
     """Draw the mean accuracy of every cell; a dot marks the arms of a row that are not below its leader by the rule."""
-    led = [duel for same in of_leaders(duels).values() for duel in same]
+    led = [duel for of_leader in of_leaders(duels).values() for duel in of_leader]
     below = {(duel.other, *duel.setting) for duel in led if duel.found.outcome is Outcome.HIGHER}
-    means = [[_mean(factorial, cell) if cell in factorial.cells else None for cell in row] for row in _grid(factorial)]
-    written, hovers = list[list[Text]](), list[list[Text]]()
-    for row, values in zip(_grid(factorial), means, strict=True):
-        known = [(cell, value) for cell, value in zip(row, values, strict=True)]
-        written.append(
-            ["" if value is None else f"{100 * value:.0f}{'' if cell in below else ' •'}" for cell, value in known]
-        )
-        hovers.append([_cell_hover(factorial, cell, value) for cell, value in known])
-    scale = [[0, "rgba(128, 128, 128, 0.06)"], [1, faint(BLUE, OPACITY)]]
+
+    def hover(cell: Cell) -> Text:
+        arm = dotted(factorial.arms[cell[0]].name, level_short(KL, cell[1]), level_short(FORMAT, cell[2]))
+        accuracy = numbers.percent(factorial.mean(cell) or 0.0)
+        return say("rl_why.map_hover", arm=arm, accuracy=accuracy, count=len(factorial.cells[cell].ended))
+
+    grid = [[(key, *setting) for key in factorial.arms] for setting in factorial.settings]
+    means = [[None if (mean := factorial.mean(cell)) is None else 100 * mean for cell in row] for row in grid]
+    marks = [["" if cell in below else " •" for cell in row] for row in grid]
     figure = heatmap(
         [level.name for level in factorial.arms.values()],
         [dotted(level_short(KL, kl), level_short(FORMAT, form)) for kl, form in factorial.settings],
-        values=[[None if value is None else round(100 * value, 1) for value in row] for row in means],
-        written=written,
-        hovers=hovers,
-        colours={"colorscale": scale, "zmin": 0, "zmax": 100, "showscale": False},
+        values=[[None if mean is None else round(mean, 1) for mean in row] for row in means],
+        written=[
+            ["" if mean is None else f"{mean:.0f}{mark}" for mean, mark in zip(*row, strict=True)]
+            for row in zip(means, marks, strict=True)
+        ],
+        hovers=[[hover(cell) if cell in factorial.cells else "" for cell in row] for row in grid],
+        colours={
+            "colorscale": [[0, "rgba(128, 128, 128, 0.06)"], [1, faint(BLUE, OPACITY)]],
+            "zmin": 0,
+            "zmax": 100,
+            "showscale": False,
+        },
         title=say("rl_why.map_axis"),
         text_px=12,
-        behind=_runs(factorial),
+        behind=factorial.runs,
     )
-    alone, best = len(leaders_alone(duels)), max(factorial.cells, key=lambda cell: _mean(factorial, cell) or 0.0)
+    best = max(factorial.cells, key=lambda cell: factorial.mean(cell) or 0.0)
     fields: dict[str, Any] = {"arm": factorial.arms[best[0]].name, "count": len(factorial.cells[best].ended)}
     fields |= {"kl": level_name(KL, best[1]), "form": level_name(FORMAT, best[2])}
-    accuracy = numbers.percent(_mean(factorial, best) or 0.0)
-    finding = say("rl_why.finding.map", accuracy=accuracy, alone=alone, settings=len(factorial.settings), **fields)
-    size: dict[str, Any] = {"height_px": MAP_FRAME_PX + MAP_ROW_PX * len(factorial.settings)}
+    fields |= {"alone": len(leaders_alone(duels)), "settings": len(factorial.settings)}
+    finding = say("rl_why.finding.map", accuracy=numbers.percent(factorial.mean(best) or 0.0), **fields)
+    height_px = MAP_FRAME_PX + MAP_ROW_PX * len(factorial.settings)
     caption = say("rl_why.map_caption")
-    return design.figure_of(factorial.experiment, say("rl_why.map"), caption, {"": figure}, finding=finding, **size)
-
-
-def _grid(factorial: Factorial) -> list[list[Cell]]:
-    return [[(key, *setting) for key in factorial.arms] for setting in factorial.settings]
-
-
-def _cell_hover(factorial: Factorial, cell: Cell, value: float | None) -> Text:
-    if value is None:
-        return ""
-    name = dotted(factorial.arms[cell[0]].name, level_short(KL, cell[1]), level_short(FORMAT, cell[2]))
-    count = len(factorial.cells[cell].ended)
-    return say("rl_why.map_hover", arm=name, accuracy=numbers.percent(value), count=count)
+    return figure_of(factorial.experiment, "rl_why.map", {"": figure}, finding, caption, height_px=height_px)

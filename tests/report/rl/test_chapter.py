@@ -11,14 +11,14 @@ from suite.records.record import Reading
 from suite.report.command import render_sections
 from suite.report.page.texts import load_texts
 from suite.report.plot.marks import HOVER, VALUES
-from suite.report.rl import attention, conformance, cost, efficiency, evolution, feedback, stability, stages
+from suite.report.rl import conformance, cost, efficiency, stability, stages
 from tests.records.factory import build
-from tests.report.reading import results_of, results_with_series, rows_of, said, samples, sections_of, telemetry
+from tests.report.reading import results_of, said, sections_of
 from tests.report.rl.runs import CONFORMANCE, arms, conformance_record, failed, named, run, thinking
 from tests.report.rl_records import only, study
 from tests.report.test_hostile import EVIL, page_of, parsed, texts
 
-SECTIONS = (efficiency, cost, stability, attention, stages, evolution, feedback, conformance)
+SECTIONS = (efficiency, cost, stability, stages, conformance)
 EN = load_texts("en")
 
 
@@ -49,26 +49,12 @@ def test_training_runs_change_no_other_section(tmp_path):
     training = [*arms({"grpo": (0.6, 0.7), "ppo": (0.5, 0.6)}), failed(seed=9), conformance_record(CONFORMANCE)]
     mixed = by_id(results_of(tmp_path / "mixed", *others, *training))
     alone = by_id(results_of(tmp_path / "alone", *others))
-    ours = {"claims", "rl_efficiency", "rl_cost", "rl_stability", "rl_conformance", "coverage", "provenance"}
+    ours = {"claims", "rl_efficiency", "rl_cost", "rl_stability", "rl_conformance", "trust"}
     assert {name: one for name, one in mixed.items() if name not in ours} == {
         name: one for name, one in alone.items() if name not in ours
     }
-    cases = rows_of(mixed["coverage"].tables[0])
-    assert [row["results"] for row in cases[:3]] == ["10", "9", "1"]
-    assert "algorithm=grpo" in rows_of(mixed["coverage"].tables[1])[0]["Case"]
     traces = mixed["rl_efficiency"].figures[0].views[0].figure["data"]
     assert {trace["meta"]["algorithm"] for trace in traces} == {"GRPO", "PPO"}
-
-
-def test_a_disturbed_run_is_named_by_algorithm_and_seed(tmp_path):
-    marks = [(place, "pressured") for place in range(5)]
-    record = replace(run([0.1, 0.2], seed=3), provenance=telemetry())
-    results = results_with_series(tmp_path, (record, samples("cpu", "steal_share", [0.0] * 10, marks=marks)))
-    section = by_id(results)["disturbance"]
-    (row,) = rows_of(section.tables[0])
-    assert "algorithm=grpo" in row["Settings"]
-    (note,) = section.figures[0].views[0].figure["layout"]["annotations"]
-    assert "MHA · sort · GRPO · seed 3" in note["text"]
 
 
 def at(step):
@@ -142,7 +128,7 @@ def test_hostile_names_of_training_runs_are_shown_as_text(tmp_path):
     page = page_of(tmp_path, *records, labels=[EVIL])
     elements = parsed(page)
     assert "b" not in elements.tags
-    ours = {"rl_efficiency", "rl_cost", "rl_stability", "rl_attention", "rl_conformance"}
+    ours = {"rl_efficiency", "rl_cost", "rl_stability", "rl_conformance"}
     assert ours <= sections_of(page)
     templates = {HOVER, VALUES, "%{y}: %{text}<extra>%{fullData.name}</extra>"}
     for text in set(texts([data for data in elements.data if "data" in data])) - templates:
@@ -162,7 +148,7 @@ def test_hostile_names_of_recipes_are_shown_as_text(tmp_path):
         )
     ]
     found = found_in(results_of(tmp_path, *records))
-    assert {"rl_stages", "rl_evolution", "rl_feedback"} <= {section.id for section in found}
+    assert {"rl_stages", "rl_stability", "rl_efficiency"} <= {section.id for section in found}
     traces = [
         trace for one in found for figure in one.figures for view in figure.views for trace in view.figure["data"]
     ]

@@ -31,9 +31,12 @@ def test_an_evaluation_stands_at_what_was_spent_before_it(tmp_path):
     }
 
 
-def test_what_no_share_can_be_is_left_out():
-    assert design.within({0: -0.1, 1: 0.0, 2: 1.0, 3: 1.2}) == {1: 0.0, 2: 1.0}
-    assert design.within({0: 7.0, 1: 9.0}, 8.0) == {0: 7.0}
+def test_what_no_share_or_length_can_be_is_left_out(tmp_path):
+    shares, lengths = {0: -0.1, 1: 0.0, 2: 1.0, 3: 1.2}, {0: 7.0, 1: 2e15, 2: -1.0}
+    (one,) = design.layout(results_of(tmp_path, run([0.1, 0.2]))).runs
+    one = replace(one, of_step={"format": shares, "thought_length": lengths, "entropy": shares})
+    assert one.series("format") == {1: 0.0, 2: 1.0}
+    assert (one.series("thought_length"), one.series("entropy")) == ({0: 7.0}, shares)
 
 
 def test_a_budget_with_a_gap_is_none(tmp_path):
@@ -41,7 +44,7 @@ def test_a_budget_with_a_gap_is_none(tmp_path):
     readings = [r for r in record.readings if not (r.metric == "sampled_tokens" and r.step == 0)]
     readings = [replace(r, process_cpu_s=None) if r.span == "score" else r for r in readings]
     (one,) = algorithms(results_of(tmp_path, replace(record, readings=readings)))
-    assert design.known_budgets(one, *design.BUDGETS) == ["completions", "updates", "wall"]
+    assert one.budgets(*design.BUDGETS) == ["completions", "updates", "wall"]
 
 
 def test_names_tell_what_differs_but_for_what_follows(tmp_path):
@@ -161,7 +164,7 @@ def test_seeds_spread_over_machines_stay_one_arm_without_times(tmp_path):
     records = [on(place, rl_record(seed=seed, algorithm=name)) for name in ("grpo", "rloo") for place, seed in places]
     (found,) = algorithms(read(tmp_path, *records))
     assert [len(arm.runs) for arm in found.arms] == [3, 3]
-    assert design.known_budgets(found, *design.BUDGETS) == ["completions", "tokens", "updates"]
+    assert found.budgets(*design.BUDGETS) == ["completions", "tokens", "updates"]
     assert not any(times for arm in found.arms for run in arm.runs for times in run.timed.values())
 
 
@@ -173,7 +176,7 @@ def test_an_arm_that_one_machine_has_whole_keeps_its_times(tmp_path):
         ("sort · small · MHA · reference (AMD EPYC)", 2),
         ("sort · small · MHA · reference (Intel Xeon Processor)", 1),
     ]
-    assert all(design.known_budgets(one, "cpu") for one in found)
+    assert all(one.budgets("cpu") for one in found)
 
 
 def test_a_legend_leaves_out_what_most_arms_share(tmp_path):

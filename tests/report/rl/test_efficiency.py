@@ -7,18 +7,36 @@ import pytest
 from suite.records.case import Case
 from suite.report.rl import efficiency
 from tests.report.reading import results_of, rows_of, said
-from tests.report.rl.runs import arms, named, rows, run, section_of
+from tests.report.rl.runs import SORTED_ALREADY, arms, fed, named, noting_what_guessing_scores, rows, run, section_of
+
+BASE = (0.6, 0.6, 0.71, 0.6, 0.65)
 
 
-def test_arms_are_compared_with_ppo_by_how_often_and_how_much(tmp_path):
-    records = arms({"grpo": (0.6, 0.65, 0.7, 0.75, 0.8), "ppo": (0.5, 0.55, 0.6, 0.65, 0.7)})
-    first, at_cpu = rows(efficiency, tmp_path, *records)
-    # Of 25 pairs GRPO wins 19 and draws three: 19/25 + 3/25/2.
-    assert (first["Arm"], first["P(arm > ref.)"]) == ("GRPO", "0.82")
-    assert first["Difference (points)"] == "+10.0 (+10.0 to +10.0)"
-    assert (first["Accuracy"], first["Reference"], first["Pairs"]) == ("70 %", "60 %", "5")
+@pytest.mark.parametrize(
+    ("ours", "difference", "words", "told"),
+    [
+        ([final + 0.1 for final in BASE], "+10.0 (+10.0 to +10.0)", "higher", "is higher"),
+        (
+            (0.7, 0.7, 0.6, 0.5, 0.66),
+            "+0.0 (-12.8 to +12.8)",
+            "no clear difference (5 pairs)",
+            "shows no clear difference",
+        ),
+        # 0, 1, -1, 0, 0 points: a standard error of 0.707 / √5, and t(4, 97.5 %) = 2.776.
+        ((0.6, 0.61, 0.7, 0.6, 0.65), "+0.0 (-0.9 to +0.9)", "alike (within 2 points)", "is alike"),
+        ((0.7,), "+10.0", "few seeds (1)", "has few seeds"),
+    ],
+)
+def test_grpo_is_compared_with_ppo_at_equal_budgets(tmp_path, ours, difference, words, told):
+    section = section_of(efficiency, tmp_path, *arms({"grpo": ours, "ppo": BASE[: len(ours)]}))
+    first, at_cpu = rows_of(section.tables[0])
     assert (first["Held equal"], at_cpu["Held equal"]) == ("Completions: 20", "CPU seconds: 2.00 s")
-    assert first["In words"] == "higher"
+    assert (first["Arm"], first["Difference (points)"], first["In words"]) == ("GRPO", difference, words)
+    finding = f"GRPO {told} at equal completions: {difference} points from PPO, n = {len(ours)}"
+    assert section.figures[0].finding == finding
+    single = len(ours) == 1
+    assert single == all("fill" not in trace for trace in section.figures[0].views[0].figure["data"])
+    assert single == ("single seed" in section.figures[0].caption)
 
 
 def test_a_slower_arm_counts_by_an_earlier_evaluation(tmp_path):
@@ -29,16 +47,6 @@ def test_a_slower_arm_counts_by_an_earlier_evaluation(tmp_path):
     # Two CPU seconds are all of GRPO's run and the first step of PPO's.
     assert (at_cpu["Held equal"], at_cpu["Difference (points)"].split()[0]) == ("CPU seconds: 2.00 s", "+20.0")
     assert (at_completions["In words"], at_cpu["In words"]) == ("lower", "higher")
-
-
-def test_where_the_interval_holds_zero_arms_are_not_told_apart(tmp_path):
-    records = arms({"grpo": (0.6, 0.5, 0.7, 0.65, 0.6), "ppo": (0.5, 0.6, 0.7, 0.6, 0.65)})
-    results = results_of(tmp_path, *records)
-    section = said(efficiency.build(results))
-    assert rows_of(section.tables[0])[0]["In words"] == "no clear difference (5 pairs)"
-    assert section.figures[0].finding.startswith("GRPO shows no clear difference at equal completions: +0.0 (")
-    assert section.figures[0].finding.endswith("points from PPO, n = 5")
-    assert section.headlines[0].text == "GRPO against PPO at equal completions: no clear difference in 1"
 
 
 def test_the_headline_tells_how_grpo_stands_everywhere(tmp_path):
@@ -102,13 +110,6 @@ def test_among_many_arms_more_is_asked_of_each(tmp_path):
         assert ruled == ["reference" in table.facets for table in section.tables]
 
 
-def test_arms_whose_interval_lies_within_two_points_are_alike(tmp_path):
-    # 0, 1, -1, 0, 0 points: a standard error of 0.707 / √5, and t(4, 97.5 %) = 2.776.
-    records = arms({"grpo": (0.6, 0.61, 0.7, 0.6, 0.65), "ppo": (0.6, 0.6, 0.71, 0.6, 0.65)})
-    row = rows(efficiency, tmp_path, *records)[0]
-    assert (row["Difference (points)"], row["In words"]) == ("+0.0 (-0.9 to +0.9)", "alike (within 2 points)")
-
-
 def test_ppo_on_grouped_prompts_is_the_reference(tmp_path):
     lone = [run([0.1, 0.2], algorithm="ppo", seed=seed, prompts_per_step=10, num_generations=1) for seed in (0, 1)]
     grouped = [run([0.1, 0.3], algorithm="ppo", seed=seed) for seed in (0, 1)]
@@ -120,20 +121,11 @@ def test_ppo_on_grouped_prompts_is_the_reference(tmp_path):
     assert rows_of(section.tables[0])[0]["Arm"] == "PPO · 10 × 1"
 
 
-def test_a_single_seed_has_no_interval_and_decides_nothing(tmp_path):
-    section = section_of(efficiency, tmp_path, *arms({"grpo": (0.6,), "ppo": (0.5,)}))
-    row = rows_of(section.tables[0])[0]
-    assert (row["P(arm > ref.)"], row["Difference (points)"], row["In words"]) == ("1.00", "+10.0", "few seeds (1)")
-    assert section.figures[0].finding.endswith("points from PPO, few seeds (1)")
-    assert all("fill" not in trace for trace in section.figures[0].views[0].figure["data"])
-    assert "single seed" in section.figures[0].caption
-
-
 def test_arms_without_a_shared_seed_are_not_judged(tmp_path):
     ours = [run([0.1, final], algorithm="grpo", seed=seed) for seed, final in ((5, 0.8), (6, 0.9))]
     theirs = [run([0.1, final], algorithm="ppo", seed=seed) for seed, final in ((0, 0.2), (1, 0.3))]
     row = rows(efficiency, tmp_path, *ours, *theirs)[0]
-    assert (row["Pairs"], row["Difference (points)"], row["P(arm > ref.)"]) == ("0", "–", "1.00")
+    assert (row["Pairs"], row["Difference (points)"]) == ("0", "–")
     assert (row["In words"], row["p (t, Holm)"], row["p (flips)"]) == ("–", "–", "–")
 
 
@@ -157,7 +149,7 @@ def test_a_curve_is_the_mean_over_the_mean_spent(tmp_path):
 
 
 @pytest.mark.parametrize("updates", [{"sort": 300, "add": 300}, {"sort": 300, "add": 1000}])
-def test_two_tasks_give_an_interquartile_mean_and_a_profile(tmp_path, updates):
+def test_two_tasks_give_an_interquartile_mean(tmp_path, updates):
     finals = {"sort": (0.1, 0.5), "add": (0.7, 0.9)}
     records = [
         named(run([0.0, final], algorithm=algorithm, task=task, seed=seed), **{"base.updates": updates[task]})
@@ -170,8 +162,6 @@ def test_two_tasks_give_an_interquartile_mean_and_a_profile(tmp_path, updates):
     # Of 0.1, 0.5, 0.7, 0.9 the lowest and the highest go.
     assert (grpo["Arm"], grpo["Tasks"], grpo["Seeds"]) == ("GRPO", "2", "2")
     assert (grpo["Interquartile mean"], grpo["Mean"], ppo["Mean"]) == ("60 %", "55 %", "55 %")
-    profile = section.figures[-1].views[0].figure["data"][-1]
-    assert [profile["y"][profile["x"].index(tau)] for tau in (0.0, 0.1, 0.6, 0.9)] == [1.0, 0.75, 0.5, 0.0]
 
 
 @pytest.mark.parametrize(("gain", "is_highest"), [(0.0, False), (0.2, True)])
@@ -184,8 +174,8 @@ def test_an_arm_leads_over_tasks_only_where_every_other_is_lower(tmp_path, gain,
         for task in ("sort", "add")
         for seed in range(6)
     ]
-    finding = section_of(efficiency, tmp_path, *records).figures[-1].finding
-    assert finding.startswith("Over 2 tasks RLOO ends highest" if is_highest else "Over 2 tasks no arm clearly ends")
+    note = section_of(efficiency, tmp_path, *records).tables[-1].note
+    assert note.startswith("Over 2 tasks RLOO ends highest" if is_highest else "Over 2 tasks no arm clearly ends")
 
 
 def test_one_task_under_two_base_models_is_not_two_tasks(tmp_path):
@@ -196,9 +186,7 @@ def test_one_task_under_two_base_models_is_not_two_tasks(tmp_path):
         for seed in (0, 1)
     ]
     section = section_of(efficiency, tmp_path, *records)
-    assert not any(
-        "all tasks" in part.title or "over tasks" in part.title for part in (*section.tables, *section.figures)
-    )
+    assert "Over all tasks" not in [table.title for table in section.tables]
 
 
 def test_of_many_trials_the_best_of_each_algorithm_is_drawn(tmp_path):
@@ -220,3 +208,51 @@ def test_of_many_trials_the_best_of_each_algorithm_is_drawn(tmp_path):
     assert (ppo["Trials"], ppo["Best of 1"], ppo["Best of 2"], ppo["Best of 8"]) == ("5", "30 %", "38 %", "–")
     assert (ppo["Interval"], grpo["Interval"]) == ("–", "50–80 %")
     assert (grpo["Best of 1"], grpo["Best trial"]) == ("45 %", "GRPO · lr=0.0009 · trial=8")
+
+
+PROCESS, MAJORITY = "Process against outcome supervision", "The group’s majority against the key"
+
+
+def named_rows(section, title):
+    return next(rows_of(table) for table in section.tables if table.title == title)
+
+
+def test_a_reward_is_compared_with_all_else_the_same(tmp_path):
+    records = [
+        *fed("supervision", "outcome", (0.6, 0.5, 0.6, 0.5, 0.6)),
+        *fed("supervision", "process", (0.8, 0.7, 0.8, 0.7, 0.8)),
+        *fed("reward_source", "majority", (0.5, 0.6, 0.5, 0.6, 0.55), task="addition"),
+        *(run([0.1, 0.2, final], seed=seed, task="addition") for seed, final in enumerate((0.6, 0.5, 0.6, 0.5, 0.55))),
+        *fed("reward_source", "majority", (0.5, 0.6), task="alone"),
+    ]
+    results = results_of(tmp_path, *records)
+    section = said(efficiency.build(results))
+    assert "every token of a completion gets the same advantage" in section.explanation
+    assert "GRPO compares samples of one policy" in section.explanation
+    process, majority = (named_rows(section, title) for title in (PROCESS, MAJORITY))
+    assert {row["Arm"] for row in process} == {"supervision=process"}
+    assert (process[0]["Held equal"], process[0]["Difference (points)"]) == (
+        "Completions: 20",
+        "+20.0 (+20.0 to +20.0)",
+    )
+    assert majority[0]["In words"] == "no clear difference (5 pairs)"
+    findings = {figure.title: figure.finding for figure in section.figures}
+    assert findings[PROCESS].startswith("process supervision is higher at equal completions: +20.0 (+20.0 to +20.0)")
+    assert [figure.facets["task"] for figure in section.figures if figure.title == MAJORITY] == ["addition"]
+
+
+def test_settings_of_one_value_keep_the_reference(tmp_path):
+    records = [run([0.1, 0.2, 0.5], seed=0), run([0.1, 0.2, 0.6], seed=1)]
+    for is_step in (False, True):
+        process = [run([0.1, 0.2, 0.8], seed=seed) for seed in (0, 1)]
+        records += [named(one, supervision="process", outcome_as_step=is_step) for one in process]
+    arms = [row["Arm"] for row in named_rows(section_of(efficiency, tmp_path, *records), PROCESS)]
+    assert {"supervision=process", "supervision=process · outcome_as_step=true"} == set(arms)
+
+
+def test_votes_that_copy_the_prompt_are_no_better_than_guessing(tmp_path):
+    key, votes = fed("reward_source", "ground_truth", [0.0] * 5), fed("reward_source", "majority", [SORTED_ALREADY] * 5)
+    section = section_of(efficiency, tmp_path, *map(noting_what_guessing_scores, [*key, *votes]))
+    row, *_ = named_rows(section, MAJORITY)
+    assert (row["Difference (points)"], row["Guessing"]) == ("+7.4 (+7.4 to +7.4)", "7.4 %")
+    assert row["In words"] == "neither beats guessing (7.4 %)"

@@ -23,6 +23,7 @@ from tests.report.test_hostile import EVIL, texts
 
 TEMPLATE = "%{hovertext}<extra>%{fullData.name}</extra>"
 GIB = 1 << 30
+PEAKS = "Peaks by phase, owner and kind"
 POLICY, LOGITS = {("policy", "parameters"): 20 * GIB}, {("policy", "logits"): 10 * GIB}
 CRITIC, REFERENCE = {("critic", "parameters"): 50 * GIB}, {("reference", "parameters"): 20 * GIB}
 PPO = {"algorithm": "ppo", "critic": "own"}
@@ -94,7 +95,6 @@ def test_a_bar_is_a_peak_stacked_by_owner_and_kind(tmp_path):
     assert names == ["PPO: 100 GiB (Update)", "GRPO: 60.0 GiB (Score)"]
     assert "Projected, not measured" in figure.caption
     assert "micro-batch 1" in figure.caption
-    assert figure.caption.endswith("PPO has a critic of its own.")
 
 
 def test_a_title_names_the_model_and_settings_stand_below_it(tmp_path):
@@ -120,7 +120,7 @@ def test_small_and_unknown_parts_are_drawn_as_the_rest(tmp_path):
     held = {"update": POLICY | LOGITS | {("policy", "kv_cache"): small, ("someone", "thing"): small}}
     section = section_of(tmp_path, memory_record(held))
     assert bars(section.figures[0].views[0])["Nobody’s own", "The rest"] == pytest.approx(2 * small / GIB, rel=1e-4)
-    row = table(section, "Peak by kind")[0]
+    row = table(section, PEAKS)[0]
     assert (row["KV cache"], row["The rest"]) == ("76.8 MiB", "76.8 MiB")
 
 
@@ -131,19 +131,15 @@ def test_parts_that_exceed_their_peak_cannot_be_its_parts(tmp_path):
     assert bars(section.figures[0].views[0]) == pytest.approx({("Nobody’s own", "The rest"): 1}, rel=1e-4)
 
 
-def test_of_a_run_the_step_that_held_most_speaks(tmp_path):
+def test_the_step_and_the_seed_that_held_most_speak(tmp_path):
     later = tuple(replace(r, step=1, value=2 * r.value) for r in run().readings if r.span != "case")
     section = section_of(tmp_path, run(more=later))
-    row = table(section, "Peaks by phase and owner")[0]
+    row = table(section, PEAKS)[0]
     assert (row["Peak of a step"], row["Rollout"], row["Policy"]) == ("60.0 GiB", "40.0 GiB", "60.0 GiB")
     assert section.figures[0].settings == "tiny · measured"
     assert "Measured on the tensors of a run" in section.figures[0].caption
-
-
-def test_of_several_seeds_the_one_that_held_most_counts(tmp_path):
-    more = {"update": POLICY | LOGITS | CRITIC}
-    rows = table(section_of(tmp_path, run(seed=0), run(more, seed=1)), "Peaks by phase and owner")
-    assert [row["Peak of a step"] for row in rows] == ["80.0 GiB"]
+    of_seeds = section_of(tmp_path / "seeds", run(seed=0), run({"update": POLICY | LOGITS | CRITIC}, seed=1))
+    assert [row["Peak of a step"] for row in table(of_seeds, PEAKS)] == ["80.0 GiB"]
 
 
 def test_an_algorithm_without_a_critic_saves_of_ppos_peak(tmp_path):
@@ -165,20 +161,11 @@ def test_arms_differ_in_a_critics_setting_and_in_no_other(tmp_path):
     ]
 
 
-def test_a_curve_names_what_is_unusual_in_it(tmp_path):
-    models = ("qwen2.5-0.5b", "llama-3.1-8b")
-    section = section_of(tmp_path, *sweep(models, seq_len=(4096,), micro_batch=(16,)))
-    with_reference, without = section.figures[2:]
-    assert [one.facets["setting"] for one in (with_reference, without)] == ["GRPO against PPO", "Dr. GRPO against PPO"]
-    assert [view.title for view in with_reference.views] == ["Model size", "Context", "Micro-batch"]
-    lines = {trace["name"]: trace for trace in with_reference.views[0].figure["data"]}
-    assert set(lines) == {"usual settings", "4,096 tokens", "micro-batch 16"}
-    assert lines["usual settings"]["x"] == [494e6, 8.03e9]
-    assert lines["usual settings"]["hovertext"][1] == "llama-3.1-8b: 44 % saved, 138 GiB to 77.2 GiB"
-    assert lines["micro-batch 16"]["y"][0] < lines["usual settings"]["y"][0] < 0.5
-    assert "Where nothing else is said: 1,024 tokens, micro-batch 1." in with_reference.caption
-    by_context = [trace["name"] for trace in with_reference.views[1].figure["data"]]
-    assert sorted(by_context) == ["llama-3.1-8b", "qwen2.5-0.5b"]
+def test_a_note_tells_the_range_of_what_is_saved(tmp_path):
+    records = [ppo(), grpo(), ppo(seq_len=4096), grpo(False, seq_len=4096), run(PPO_RUN, **PPO), run()]
+    section = section_of(tmp_path, *records)
+    note = next(one.note for one in section.tables if one.title == "What the critic costs")
+    assert note.startswith("GRPO saves 40 % to 60 % of PPO’s peak (projected, n = 2). GRPO saves -50 % of PPO’s peak")
 
 
 def test_which_gpus_fit_and_the_smallest_set_of_them(tmp_path):
@@ -189,16 +176,9 @@ def test_which_gpus_fit_and_the_smallest_set_of_them(tmp_path):
     section = section_of(tmp_path, *records)
     fits = table(section, "Which GPUs fit")
     assert [row["Algorithm"] for row in fits] == ["PPO", "GRPO"]
-    assert fits[0] == {
-        "Algorithm": "PPO",
-        "24 GB": "8",
-        "48 GB": "–",
-        "80 GB": "2",
-        "141 GB": "1",
-        "Smallest set": "1 × 141 GB",
-        "Peak on one device": "100 GiB",
-    }
-    assert set(list(fits[1].values())[1:]) == {"–"}
+    told = ["llama-3.1-8b", "PPO", "8", "–", "2", "1", "1 × 141 GB", "100 GiB", "projected"]
+    assert list(fits[0].values()) == told
+    assert set(list(fits[1].values())[2:-1]) == {"–"}
     assert "1.50 GiB are kept back" in section.tables[0].note
     more = grpo(constants=found, settings={"reserve_bytes_per_device": 2 * GIB})
     assert "1.50 GiB to 2.00 GiB are kept back" in section_of(tmp_path / "more", *records, more).tables[0].note
@@ -211,54 +191,30 @@ def test_a_size_that_no_record_names_is_told_by_its_peaks(tmp_path):
     assert [row[f"{size} GB"] for size in (24, 48, 80, 141)] == ["8", "4", "2", "1"]
 
 
-def test_a_run_is_compared_with_projection_and_allocator(tmp_path):
-    projection = memory_record({"update": POLICY}, **GRPO, geometry="tiny", checkpointing=False)
-    other = memory_record({"update": CRITIC}, **GRPO, parameters=7.0)
+def test_what_an_allocator_held_stands_beside_the_peak(tmp_path):
     allocator = (Reading(step=0, span="update", metric="allocator_peak_bytes", value=33 * GIB),)
-    section = section_of(tmp_path, projection, other, run(more=allocator))
-    (row,) = table(section, "Measured over projected")
-    assert (row["Phase"], row["Measured"], row["Projected"], row["For tokens"]) == (
-        "Update",
-        "30.0 GiB",
-        "20.0 GiB",
-        "1024",
-    )
-    assert (row["Measured / projected"], row["Allocator"], row["Allocator / measured"]) == (
-        "1.50×",
-        "33.0 GiB",
-        "1.10×",
-    )
-
-
-@pytest.mark.parametrize(
-    "other", [{"num_generations": 16}, {"parameters": 7.0}, {"algorithm": "dr_grpo"}, {"checkpointing": True}]
-)
-def test_a_projection_of_other_settings_is_none_of_a_run(tmp_path, other):
-    projection = memory_record({"update": POLICY}, **GRPO | {"geometry": "tiny", "checkpointing": False} | other)
-    titles = [one.title for one in section_of(tmp_path, projection, run()).tables]
-    assert "Measured over projected" not in titles
+    (row,) = table(section_of(tmp_path, run(more=allocator)), PEAKS)
+    assert (row["Update"], row["Allocator"]) == ("30.0 GiB", "33.0 GiB")
 
 
 def test_beside_a_published_figure_stands_a_comparable_one(tmp_path):
     needs = {"gpu_40": {"devices_needed": 4}, "gpu_24": {"devices_needed": 8}}
     alike = {"geometry": "qwen2.5-7b", "lora_rank": None, "reference": "offloaded", "constants": needs}
-    section = section_of(
-        tmp_path, grpo(**alike, seq_len=4096), grpo(**alike, seq_len=64), ppo(geometry="llama-2-7b"), grpo()
-    )
+    of_llama = ppo(geometry="llama-2-7b"), grpo(geometry="llama-2-7b")
+    section = section_of(tmp_path, grpo(**alike, seq_len=4096), grpo(**alike, seq_len=64), *of_llama, grpo(False))
     rows = {row["Problem"]: row for row in table(section, "Published, and ours beside it")}
     assert len(rows) == len(published_memory())
     row = rows["EasyR1, GRPO, 7B, bfloat16, all weights"]
     assert (row["What"], row["Published"], row["Ours, projected"]) == ("needs", "4 × 40 GB", "4 × 40 GB")
     assert "4,096 tokens" in row["Our settings"]
     assert all(row["Source"] for row in rows.values())
-    others = [row for row in rows.values() if row["Problem"] != "EasyR1, GRPO, 7B, bfloat16, all weights"]
-    assert {row["Ours, projected"] for row in others} == {"–"}
+    saving = rows["ReMax, without a critic, against PPO, a model of 7B"]
+    assert (saving["Published"], saving["Ours, projected"]) == ("46 %", "40 %")
+    assert {other["Ours, projected"] for other in rows.values() if other is not row} == {"–", "40 %"}
 
 
 def answer(gpus, spare_bytes, **axes):
-    of_gpus = {"step_fits": float(spare_bytes > 0), "spare_bytes": spare_bytes} | (
-        {"rollout_batch": 100} if spare_bytes > 0 else {}
-    )
+    of_gpus = {"spare_bytes": spare_bytes, **({"rollout_batch": 100} if spare_bytes > 0 else {})}
     bounds = {"gpus/rollout": {"bound_s": 300.0}} if "h100" in gpus else {}
     settings = {"gpus": gpus}
     return ppo(constants={"gpus": of_gpus} | bounds, settings=settings, extras=settings, **axes)
@@ -266,11 +222,12 @@ def answer(gpus, spare_bytes, **axes):
 
 def test_the_gpus_at_hand_are_answered_for(tmp_path):
     found = section_of(tmp_path, answer("4xh100-sxm5-80gb", 30 * GIB, shards=4), answer("1x80", -25 * GIB), grpo())
-    names = ("GPUs", "Do they hold it?", "Spare on each", "Lacking on each", "Completions at once", "Rollout, at least")
-    told = sorted([row[name] for name in names] for row in table(found, "The GPUs at hand"))
+    names = ("GPUs at hand", "Spare on each", "Completions at once", "Rollout, at least")
+    told = sorted([row[name] for name in names] for row in table(found, "Which GPUs fit"))
     assert told == [
-        ["1x80", "no", "–", "25.0 GiB", "–", "–"],
-        ["4xh100-sxm5-80gb", "yes", "30.0 GiB", "–", "100", "5 min 0 s"],
+        ["1x80", "−25.0 GiB", "–", "–"],
+        ["4xh100-sxm5-80gb", "30.0 GiB", "100", "5 min 0 s"],
+        ["–", "–", "–", "–"],
     ]
 
 
@@ -284,28 +241,16 @@ def test_a_smaller_critic_is_one_more_to_save_against(tmp_path):
 def test_all_at_once_and_a_batch_that_fits_are_two_cases(tmp_path):
     fit, all_at_once = ppo(settings={"rollout_batch": "fit"}), grpo(settings={"rollout_batch": None})
     section = section_of(tmp_path, fit, all_at_once)
-    rows = table(section, "Peaks by phase and owner")
+    rows = table(section, PEAKS)
     assert sum("as many completions at once as fit" in str(row) for row in rows) == 1
-    assert not section.headlines
+    assert "What the critic costs" not in [one.title for one in section.tables]
 
 
-def test_a_published_saving_stands_beside_that_of_its_model(tmp_path):
-    section = section_of(tmp_path, ppo(geometry="llama-2-7b"), grpo(geometry="llama-2-7b"), ppo(), grpo(False))
-    rows = {row["Problem"]: row for row in table(section, "Published, and ours beside it")}
-    row = rows["ReMax, without a critic, against PPO, a model of 7B"]
-    assert (row["Published"], row["Ours, projected"]) == ("46 %", "40 %")
-
-
-def test_a_headline_says_whether_a_saving_was_projected(tmp_path):
-    projected, measured = section_of(tmp_path, ppo(), grpo(), run(PPO_RUN, **PPO), run()).headlines
-    assert projected.text == "GRPO is projected to hold 40 % less than PPO at llama-3.1-8b’s peak"
-    assert projected.detail == (
-        "GRPO in place of PPO: 40 % less at llama-3.1-8b (100 GiB to 60.0 GiB); projected peak of a step (bf16, "
-        "1,024 tokens, groups of 8, 8 prompts a step, micro-batch 1, activations recomputed, a critic of its own)."
-    )
-    assert measured.text == "GRPO held 50 % more than PPO at tiny’s measured peak"
-    assert "measured peak of a step" in measured.detail
-    assert "50 % more at tiny (20.0 GiB to 30.0 GiB);" in measured.detail
+def test_a_finding_says_what_is_saved_of_which_evidence(tmp_path):
+    projected, measured = section_of(tmp_path, ppo(), grpo(), run(PPO_RUN, **PPO), run()).figures
+    assert projected.finding == "GRPO holds 60.0 GiB at the peak, PPO 100 GiB: 40 % less"
+    assert measured.finding == "GRPO holds 30.0 GiB at the peak, PPO 20.0 GiB: 50 % more"
+    assert (projected.facets["evidence"], measured.facets["evidence"]) == ("projected", "measured")
 
 
 def test_a_tracked_run_is_in_no_comparison_of_time(tmp_path):
@@ -355,7 +300,7 @@ def test_hostile_names_in_records_are_shown_as_text(tmp_path):
     ]
     results = results_of(tmp_path, *records, run(policy=EVIL))
     section = said(memory.build(results))
-    assert [len(figure.views) for figure in section.figures] == [4, 4, 3, 1]
+    assert [len(figure.views) for figure in section.figures] == [4, 4, 3]
     traces = [trace for figure in section.figures for view in figure.views for trace in view.figure["data"]]
     drawn = [{name: value for name, value in trace.items() if name != "meta"} for trace in traces]
     for text in set(texts(drawn)) - {TEMPLATE}:
@@ -366,9 +311,7 @@ def test_plotly_accepts_a_whole_sweep_in_every_language(tmp_path):
     results = results_of(tmp_path, *sweep(tuple(SIZES)[:2], num_generations=(16,)), run(PPO_RUN, **PPO), run())
     for lang in languages("report"):
         section = said(memory.build(results), lang)
-        assert len(section.figures) == 5
-        assert len(section.headlines) == 3
-        assert all(len(one.text) < LONGEST_TITLE for one in section.headlines)
+        assert len(section.figures) == 3
         assert all(len(one.title) < LONGEST_TITLE for one in (*section.figures, *section.tables))
         for view in (view for figure in section.figures for view in figure.views):
             plotly.graph_objects.Figure(view.figure)

@@ -1,0 +1,194 @@
+"""Figures and tables of one experiment: what each says of where it belongs, and lines over training."""
+
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean
+from typing import Any, TypeVar
+
+import numpy as np
+
+from suite.records import numbers
+from suite.report.blocks import Figure, Table, Text, View, dotted, joined, say
+from suite.report.model.experiment import Experiment
+from suite.report.model.formats import ends_of, percent_range
+from suite.report.model.labels import ALGORITHM, VARIANT, variant_label
+from suite.report.model.run import LABEL
+from suite.report.plot.marks import VALUES, Point, Series, short
+from suite.report.plot.plots import Axis, banded, height_px, rule
+from suite.report.plot.scales import linear, shares
+from suite.report.rl import design
+from suite.report.rl.design import RlArm, RlExperiment
+from suite.report.table import Column, table
+from suite.statistics.scores import Estimate, mean, stratified_bootstrap
+
+R = TypeVar("R")
+Names = Mapping[RlArm, Mapping[int, Text]]
+"""Words beside the lines of arms, by step."""
+SUFFIXES = {design.CPU: " s", design.WALL: " s", design.JOULES: " J"}
+MOST_FIGURES = 12
+MOST_POINTS = 60
+MOST_BANDS = 4
+"""Lines whose bands can be told from each other."""
+STEP_DIGITS = 4
+"""Significant ones of a number of a step."""
+
+
+def facets_of(experiment: Experiment[Any]) -> dict[str, Text]:
+    """What tells an experiment from others, by which a reader chooses one."""
+    variant = experiment.value(VARIANT)
+    named: dict[str, Text] = {name: experiment.value(name) for name in ("task", "policy")}
+    named |= {"variant": variant_label(variant) if variant else "", LABEL: experiment.label}
+    return {name: text for name, text in named.items() if text} | {"setting": experiment.settings or say("rl.usual")}
+
+
+def figure_of(
+    experiment: RlExperiment, title: str, views: Mapping[Text, Any], finding: Text, caption: Text = "", **more: Any
+) -> Figure:
+    """A figure of an experiment, one of a family by its title's key, with those views in which anything is drawn.
+
+    Where no caption is given it is the section's, of several seeds or of a single one; and says whether the best arms
+    alone are drawn.
+    """
+    key = f"{title.partition('.')[0]}.caption{'' if experiment.most_seeds > 1 else '_single'}"
+    best = say("rl.best_drawn") if experiment.is_picked else ""
+    return Figure(
+        title=say(title),
+        family=say(title),
+        finding=finding,
+        caption=caption or joined("sentence", [say(key), best]),
+        settings=experiment.name,
+        views=[View(title=name, figure=figure) for name, figure in views.items() if figure["data"]],
+        facets=facets_of(experiment),
+        **{"height_px": height_px(len(experiment.chosen)), **more},
+    )
+
+
+def table_of(
+    experiment: RlExperiment,
+    title: str,
+    rows: Iterable[R],
+    columns: Iterable[Column[R]],
+    arm: Callable[[R], Any] | None = lambda row: row,
+    **more: Any,
+) -> Table:
+    """A table of an experiment, one of a family by its title's key, with the note that stands under `{title}_note`.
+
+    `arm`: of a row that is none; None where a row is about no single arm.
+    """
+    shown = list(rows)
+    algorithms = {arm(row).facets.get(ALGORITHM, "") for row in shown} if arm else set()
+    # What all rows share would tell the tables of a family apart.
+    of_row = (lambda row: {ALGORITHM: arm(row).facets.get(ALGORITHM, "")}) if arm and len(algorithms) > 1 else None
+    more = {
+        "settings": experiment.name,
+        "facets": facets_of(experiment),
+        "family": say(title),
+        "note": say(f"{title}_note"),
+        **more,
+    }
+    return table(say(title), shown, columns, facets_of=of_row, **more)
+
+
+def budget_name(budget: str) -> Text:
+    return say(f"rl.budget.{budget}")
+
+
+def amount(budget: str, value: float) -> str:
+    """What was spent of a budget, with its unit."""
+    write = {design.CPU: numbers.seconds, design.WALL: numbers.seconds, design.JOULES: numbers.joules}
+    return write.get(budget, numbers.count)(value)
+
+
+def arrived_of(count: int, arm: RlArm) -> Text:
+    """How many of an arm's curves came so far."""
+    return say("rl_efficiency.arrived_of", arrived=count, runs=len(arm.ended))
+
+
+def runs_behind(arm: RlArm) -> list[str]:
+    """The run keys of an arm's seeds."""
+    return [run.record.run_key for run in arm.ended]
+
+
+def arm_series(arm: RlArm, points: Sequence[Point], arms: Sequence[RlArm], *, second: Text = "", **more: Any) -> Series:
+    """An arm's series beside those of other arms: of one style each has a look of its own.
+
+    `second`: what a line shows that is drawn dotted and thin beside the arm's first one.
+    """
+    look: dict[str, Any] = {"name": arm.short_name, "mode": "lines", "facets": arm.facets, "runs": runs_behind(arm)}
+    if second:
+        line = {"color": arm.style.colour, "dash": "dot", "width": 1.25}
+        look |= {"name": dotted(arm.short_name, second), "in_legend": False, "more": {"line": line}}
+    ordinal = [other for other in arms if other.style == arm.style].index(arm)
+    return Series(points=points, style=arm.style, ordinal=ordinal, group=arm.short_name, **look | more)
+
+
+@functools.lru_cache(maxsize=4096)
+def bootstrap_interval(scores: tuple[float, ...]) -> Estimate | None:
+    """The percentile bootstrap's interval of a mean: a band shows a spread, and judges nothing."""
+    return stratified_bootstrap(mean, np.asarray(scores).reshape(-1, 1)) if len(scores) > 1 else None
+
+
+def _evaluations(arm: RlArm, budget: str, names: Mapping[int, Text], *, has_band: bool) -> list[Point]:
+    """The mean accuracy over the mean of what had been spent, where all runs were evaluated.
+
+    Nothing is interpolated: between two evaluations nobody looked.
+    """
+    curves, points = design.curves_of(arm), []
+    for step in [step for step in curves[0].at if all(step in curve.at for curve in curves)]:
+        scores = tuple(curve.by_step()[step] for curve in curves)
+        spent, interval = fmean(curve.by_step(budget)[step] for curve in curves), bootstrap_interval(scores)
+        fields = {"spent": amount(budget, spent), "budget": budget_name(budget), "count": len(scores)}
+        fields |= {"accuracy": numbers.percent(fmean(scores)), "interval": percent_range(interval)}
+        hover, text = say("rl_efficiency.hover", **fields), names.get(step, "")
+        ends = ends_of(interval) if has_band else None
+        points.append(Point(x=spent, y=fmean(scores), ends=ends, hover=hover, text=text))
+    return points
+
+
+def over_budgets(
+    experiment: RlExperiment, budgets: Sequence[str] = design.BUDGETS, names: Names | None = None
+) -> dict[Text, Any]:
+    """A figure for each budget that every curve has: held-out accuracy over what had been spent, and the level of
+    guessing where anybody knows it.
+
+    `names`: what stands beside a line at a step.
+    """
+    arms, figures = experiment.chosen, {}
+    levels = [rule(y=level) for arm in arms[:1] if (level := arm.first.trivial_accuracy) is not None]
+    yaxis = shares(say("rl_efficiency.axis"), rangemode="tozero")
+    for budget in experiment.budgets(*budgets):
+        lines = []
+        for arm in arms:
+            written = (names or {}).get(arm, {})
+            points = _evaluations(arm, budget, written, has_band=len(arms) <= MOST_BANDS)
+            look = {"textfont": {"size": 10, "color": arm.style.colour}, "textposition": "top left"} if written else {}
+            lines.append(arm_series(arm, points, arms, mode="lines+text" if written else "lines", more=look))
+        suffix = {"ticksuffix": SUFFIXES[budget]} if budget in SUFFIXES else {}
+        xaxis = linear(say(f"rl_efficiency.axis.{budget}"), separatethousands=True, rangemode="tozero", **suffix)
+        figures[budget_name(budget)] = banded(lines, xaxis=xaxis, yaxis=yaxis, shapes=levels)
+    return figures
+
+
+def step_lines(arms: Sequence[RlArm], metric: str, *, has_band: bool = True, second: Text = "") -> list[Series]:
+    """Lines of a metric over the steps: the mean of the seeds that have it, at the steps that all of these share; and
+    where asked, and few enough to be seen, a band between their extremes. Neighbours of many steps are one mean.
+    """
+    lines = []
+    for arm in arms:
+        seeds = [series for run in arm.ended if (series := run.series(metric))]
+        steps = sorted(set.intersection(*map(set, seeds))) if seeds else []
+        size, points = max(1, -(-len(steps) // MOST_POINTS)), []
+        for block in [steps[start : start + size] for start in range(0, len(steps), size)]:
+            values = [fmean(series[step] for step in block) for series in seeds]
+            value, *ends = (short(number, STEP_DIGITS) for number in (fmean(values), min(values), max(values)))
+            is_wide = has_band and not second and len(values) > 1 and len(arms) <= MOST_BANDS
+            points.append(Point(x=fmean(block), y=value, ends=(ends[0], ends[1]) if is_wide else None))
+        lines += [arm_series(arm, points, arms, second=second)] if points else []
+    return [replace(line, more={**line.more, "hoverinfo": "all", "hovertemplate": VALUES}) for line in lines]
+
+
+def over_steps(lines: Sequence[Series], yaxis: Axis) -> dict[str, Any]:
+    """Numbers over the steps."""
+    axis = {"hoverformat": ".3~g", **yaxis} if "tickformat" not in yaxis else {"hoverformat": ".0%", **yaxis}
+    return banded(lines, xaxis=linear(say("rl_stability.step"), separatethousands=True), yaxis=axis)
