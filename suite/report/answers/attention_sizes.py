@@ -50,7 +50,7 @@ class CacheRatio:
         return say(f"answer.told.cache.{self.mode}", other=self.rival_name, where=self.where, ratio=ratio)
 
 
-def outcome_of_ratios(ratios: Iterable[float]) -> str:
+def outcome_of_ratios(ratios: Iterable[float]) -> Standing:
     """The verdict on a claim that a size is smaller, by all of its cases."""
     smaller = {ratio < 1 for ratio in ratios}
     return Standing.DEPENDS if len(smaller) > 1 else Standing.SUPPORTED if smaller == {True} else Standing.CONTRADICTED

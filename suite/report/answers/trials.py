@@ -17,6 +17,7 @@ from suite.report.answers.claims import Claim, ClaimVerdict, Standing, sensitivi
 from suite.report.blocks import Lead, Text, dotted, joined, say, say_or
 from suite.report.evidence import Write, estimate, lead_number, lead_of_comparison
 from suite.report.model.experiment import Arm, Contrast, grouped
+from suite.report.model.labels import VARIANT
 from suite.report.model.run import Pairs, Run, machine_name, number_of
 from suite.statistics.paired import Comparison, Outcome, compare
 from suite.statistics.pooled import Conclusion, Pooled, differing_rows
@@ -167,6 +168,8 @@ class PooledTrials:
         return estimate(self.pooled.mean, self.pooled.interval, self.first.write)
 
     def unit_name(self, trial: Trial) -> Text:
+        if any(name.startswith(VARIANT) for name in self.over):
+            return trial.arms[0].name
         values: dict[str, Text] = {name: trial.value(name) for name in self.unit_settings or UNIT_NAMES}
         if kind := values.get(ABOUT):
             values[ABOUT] = say_or(f"quality_tiers.asked.{kind}", kind)
@@ -256,8 +259,8 @@ def _mean_change(pairs: Sequence[tuple[Trial, Trial]]) -> Comparison | None:
 def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]) -> ClaimVerdict | None:
     """The verdict by the first question under `decides` on which there are trials; None where there are none.
 
-    All others are told and decide nothing, but for one with `in_part_if`: an outcome that makes of a supported claim
-    one that is supported in part.
+    All others are told and decide nothing, but that a supported claim gets another standing where one of them comes to
+    a conclusion under its `unless`.
     """
     design = claim["trial"]
 
@@ -272,22 +275,23 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
     beside = [*stand_ins, *answered(design.get("beside", ()))]
     conclusion = answer.pooled.conclusion
     outcome = STANDINGS[conclusion][question.get("supports") == "lower"]
-    if outcome == Standing.SUPPORTED and any(
-        told.pooled.conclusion == other.get("in_part_if") for other, told in beside
-    ):
-        outcome = Standing.MIXED
     # None of the settings in which two units differ that contradict each other can be ruled out.
     dividing = [name for name in answer.over if len({trial.value(name) for trial in answer.contrary}) > 1]
     flips = _when_it_changes(answer)
     if outcome == Standing.SUPPORTED and (setting := design.get("depends_on")):
         outcome, dividing, flips = Standing.DEPENDS, [setting], say(f"answer.flips.{setting}")
+    for other, told in beside:
+        limits = other.get("unless", {})
+        limited = Standing(limits.get(told.pooled.conclusion, limits.get("else", outcome)))
+        if outcome == Standing.SUPPORTED and limited != outcome:
+            outcome, flips = limited, _beside("claim.unless", other, told)
     # The lead links to the task that differs most, on which its section opens; the tiers have a section of their own.
     furthest = max(answer.telling or answer.trials, key=lambda trial: abs(trial.comparison.mean))
     task = furthest.arms[0].value("task")
     measure = say(f"claim.about.{question['measure']}")
     return ClaimVerdict(
         outcome=outcome,
-        evidence=[*_evidence(answer, measure), *(_beside(other, told) for other, told in beside)],
+        evidence=[*_evidence(answer, measure), *(_beside("claim.beside", other, told) for other, told in beside)],
         depends_on=joined("list", map(setting_name, dividing)),
         lead=replace(answer.lead(measure), link={"task": task} if task and task != "tiers" else {}),
         flips=flips,
@@ -313,10 +317,10 @@ def _evidence(answer: PooledTrials, measure: Text) -> list[Text]:
     return sentences
 
 
-def _beside(question: Question, answer: PooledTrials) -> Text:
+def _beside(key: str, question: Question, answer: PooledTrials) -> Text:
     about = say(f"claim.about.{question.get('says', question['measure'])}")
     fields = {"about": about, "said": say(f"claim.said.{answer.pooled.conclusion}")}
-    return say("claim.beside", value=answer.value, **fields) if answer.telling else say("claim.beside.few", **fields)
+    return say(key, value=answer.value, **fields) if answer.telling else say("claim.beside.few", **fields)
 
 
 def _when_it_changes(answer: PooledTrials) -> Text:

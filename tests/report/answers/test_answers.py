@@ -8,7 +8,7 @@ from suite.configuration.files import choices, languages, locate, read_yaml
 from suite.records.record import Reading
 from suite.report.answers.answers import QUESTIONS, build_answers
 from suite.report.answers.answers import build as build_section
-from suite.report.answers.claims import DEFINED, SUPPORTED, UNMEASURED, VERDICTS, claims
+from suite.report.answers.claims import Standing, claims
 from suite.report.blocks import Badge
 from suite.report.page.texts import load_texts
 from tests.records.factory import build
@@ -58,7 +58,7 @@ def test_there_are_twenty_seven_claims_and_six_questions():
     assert len(names) == len({*names}) == 27
     assert len(QUESTIONS) == len({*QUESTIONS} & {*names}) == 6
     for lang in languages("report"):
-        keys = {f"answer.question.{name}" for name in QUESTIONS} | {f"claim.outcome.{one}" for one in VERDICTS}
+        keys = {f"answer.question.{name}" for name in QUESTIONS} | {f"claim.outcome.{one}" for one in Standing}
         assert keys <= load_texts(lang).sentences.keys()
 
 
@@ -74,7 +74,7 @@ def test_this_machines_verdict_stands_first_and_others_beside_it():
     """The share of MHA's kernel is the same on both, and their second verdict in common."""
     found, rulings = answered(*speeds(1e-3, 3e-3), *elsewhere(3e-3, 1e-3))
     ruling = rulings["mla-faster-inference"]
-    assert (ruling.outcome, ruling.badge, ruling.machine) == (SUPPORTED, Badge.HERE, "A processor")
+    assert (ruling.outcome, ruling.badge, ruling.machine) == (Standing.SUPPORTED, Badge.HERE, "A processor")
     assert (ruling.elsewhere.outcome, ruling.elsewhere.machine) == ("contradicted", "Another processor")
     assert EN.render(found.reproduced[0]) == "1 of 2 claims reproduced on this machine."
     agreed, _ = answered(*speeds(1e-3, 3e-3), *elsewhere(1e-3, 2e-3))
@@ -91,13 +91,13 @@ def test_too_few_records_here_leave_the_verdict_to_others():
 
 def test_without_records_closed_forms_and_definitions_rule():
     found, rulings = answered()
-    badges = {name: ruling.badge for name, ruling in rulings.items() if ruling.outcome != UNMEASURED}
+    badges = {name: ruling.badge for name, ruling in rulings.items() if ruling.outcome != Standing.UNMEASURED}
     assert badges == {
         "mla-less-kv-memory": Badge.PROJECTED,
         "mla-lowers-compute": Badge.PROJECTED,
         "grpo-compares-samples": None,
     }
-    assert rulings["grpo-compares-samples"].outcome == DEFINED
+    assert rulings["grpo-compares-samples"].outcome == Standing.DEFINED
     missing = rulings["grpo-stable"]
     assert (missing.badge, EN.render(missing.evidence[0])) == (None, "No records of GRPO beside PPO at equal settings.")
     assert found.reproduced == []
@@ -107,7 +107,7 @@ def test_a_card_is_the_ruling_of_its_claim():
     found, rulings = answered(*speeds(1e-3, 3e-3))
     questions = [EN.render(card.question) for card in found.cards]
     assert questions[0] == "Is MLA faster at decoding?"
-    answered_ones = [name for name in QUESTIONS if rulings[name].outcome != UNMEASURED]
+    answered_ones = [name for name in QUESTIONS if rulings[name].outcome != Standing.UNMEASURED]
     assert [card.ruling for card in found.cards] == [rulings[name] for name in answered_ones]
 
 

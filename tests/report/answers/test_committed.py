@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from suite.report.answers.answers import build_answers
-from suite.report.answers.claims import UNMEASURED
+from suite.report.answers.claims import Standing
 from suite.report.blocks import Badge
 from suite.report.command import _no_search_for_cycles
 from suite.report.model.results import read_results
@@ -26,7 +26,7 @@ VERDICTS = {
     "mla-hard-to-implement": "supported",
     "mla-lower-ceiling": "no clear difference",
     "gqa-between": "supported",
-    "heads-specialise": "supported in part",
+    "heads-specialise": "depends on the attention variant, the latent’s rank",
     "information-tiers": "supported in part",
     "grading-automatic": "supported in part",
     "full-context-tasks": "these runs cannot tell",
@@ -68,7 +68,7 @@ def test_every_verdict_that_was_measured_has_its_number(rulings):
         assert ruling.lead is not None, ruling.id
         assert ruling.flips != "", ruling.id
         assert bool(ruling.machine) is (ruling.badge is not Badge.PROJECTED), ruling.id
-        assert ruling.outcome != UNMEASURED
+        assert ruling.outcome != Standing.UNMEASURED
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
