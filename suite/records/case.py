@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from suite.configuration.files import in_phase
+from suite.records import labels
 from suite.records.aliases import CAME_LATER, axes_by_one_name, axes_today, pairs_today, settings_today
 from suite.records.code import code_digest
 from suite.records.environment import machine_id, machine_kind
@@ -60,6 +61,11 @@ class Case:
         """Return the same under the names of today; it and its settings may be older."""
         return replace(self, axes=axes_today(self.axes, settings), extras=pairs_today(self.extras))
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """All that the id says, each value as it is typed; empty where a setting does not apply."""
+        return {name: "" if value is None else as_typed(value) for name, value in _pairs(self).items()}
+
 
 def _pairs(case: Case) -> dict[str, Any]:
     """All that the id says, in its order."""
@@ -81,23 +87,19 @@ def commands_again(cases: Sequence[Case]) -> list[str]:
     return [command_of(replace(cases[0], axes={**cases[0].axes, names[0]: every})).replace("run", "run -m", 1)]
 
 
-def telling_apart(cases: Sequence[Case]) -> list[str]:
-    """Return the axes and settings that differ between cases; the id has them all."""
-    names = dict.fromkeys(name for case in cases for name in _pairs(case))
-    return [name for name in names if len({value_of(case, name) for case in cases}) > 1]
+def telling_apart(cases: Iterable[Case]) -> list[str]:
+    """The axes and settings that differ between cases; the id has them all."""
+    return list(labels.differing(case.settings for case in cases))
 
 
-def shared(cases: Sequence[Case]) -> str:
-    """Write the axes and settings that do not differ between cases, in the words of an id."""
-    differing = telling_apart(cases)
-    pairs = {name: value for case in cases for name, value in _pairs(case).items() if name not in differing}
-    return " ".join(f"{name}={as_typed(value)}" for name, value in pairs.items())
+def shared(cases: Iterable[Case]) -> str:
+    """The axes and settings that do not differ between cases and apply to them, in the words of an id."""
+    return labels.written(labels.shared(case.settings for case in cases))
 
 
 def value_of(case: Case, name: str) -> str:
-    """Return the value under a name of `telling_apart`, as a table shows it."""
-    value = _pairs(case).get(name)
-    return "-" if value is None else str(value)
+    """The value under a name of `telling_apart`, as a table shows it."""
+    return case.settings.get(name) or "-"
 
 
 def without_inapplicable(settings: Mapping[str, Any]) -> dict[str, Any]:

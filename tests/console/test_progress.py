@@ -53,7 +53,7 @@ def test_outside_a_terminal_there_are_plain_lines_and_a_table(capsys):
     shared, recorded, *_ = said.splitlines()
     assert shared == (
         "workload=attention geometry=deepseek-v2-lite match=heads phase=decode query_len=1 batch=1 tp=1 dtype=bfloat16 "
-        "cache_dtype=null backend=auto device=cpu threads=1"
+        "backend=auto device=cpu threads=1"
     )
     assert recorded == "1 of 4 was recorded before (resume=false measures again)"
     assert "[3/4]  gqa        4096     ok  layer 1.49 ms" in said

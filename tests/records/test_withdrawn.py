@@ -7,7 +7,7 @@ from suite.records.record import CorruptRecordError
 from suite.records.store import read_contents
 from suite.records.withdrawn import WITHDRAWN, withdrawals_in
 from suite.report.model.results import read_results
-from suite.report.runs.coverage import build as coverage
+from suite.report.runs.trust import build as trust
 from tests.records.factory import build, store
 from tests.report.reading import rows_of, said
 
@@ -47,9 +47,9 @@ def test_commands_name_it_with_the_reason(results, tmp_path, capsys):
 
 
 def test_the_page_names_it_with_date_and_reason(results):
-    counts, *tables = said(coverage(read_results([results]))).tables
-    assert {row["Runs"]: row["results"] for row in rows_of(counts)}["Withdrawn"] == "1"
-    (row,) = rows_of(tables[-1])
+    tables = {table.title: table for table in said(trust(read_results([results]))).tables}
+    assert {row["Runs"]: row["results"] for row in rows_of(tables["Cases by outcome"])}["Withdrawn"] == "1"
+    (row,) = rows_of(tables["Withdrawn runs"])
     assert (row["Folder"], row["Withdrawn on"], row["Reason"]) == (KEY, "2026-03-01", "Another job ran beside it.")
 
 

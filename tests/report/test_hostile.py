@@ -182,16 +182,16 @@ ODD = (
 def test_an_odd_record_breaks_no_section(tmp_path, record):
     store(tmp_path / "results", record)
     sections = render_sections(read_results([tmp_path / "results"]), load_texts("en"))
-    assert "coverage" in {section.id for section in sections}
+    assert "trust" in {section.id for section in sections}
 
 
 def test_odd_records_are_shown_and_break_no_page(tmp_path):
-    assert "Coverage" in whole_text(page_of(tmp_path, *ODD))
+    assert "How far can these runs be trusted?" in whole_text(page_of(tmp_path, *ODD))
 
 
 def test_a_hostile_series_is_shown_as_far_as_it_makes_sense(tmp_path):
     page = page_of(tmp_path, build(provenance=watched(EVIL)), build(attention="mha"), series=HOSTILE_SERIES)
-    assert "power" in sections_of(page)
+    assert "trust" in sections_of(page)
     for figure in figures_of(page):
         plotly.graph_objects.Figure(figure)
 
@@ -200,7 +200,7 @@ def test_a_planted_path_in_a_series_stays_off_the_page(tmp_path):
     path = "/srv/private/x"
     sample = Sample(time_s=0.0, unix_s=0.0, phase=path, device=path, quantity="power_instant_w", value=90.0, mark=path)
     page = page_of(tmp_path, build(device="cuda", provenance=watched("/srv/private/y")), series=[sample])
-    assert "power" in sections_of(page)
+    assert "trust" in sections_of(page)
     assert "/srv/private" not in whole_text(page)
 
 

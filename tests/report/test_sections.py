@@ -6,7 +6,7 @@ from suite.records import numbers
 from suite.report.command import render_sections
 from suite.report.model.results import read_results
 from suite.report.page.texts import load_texts
-from tests.records.factory import build, store
+from tests.records.factory import store
 
 
 def read(tmp_path, *records):
@@ -19,13 +19,6 @@ def table_of(results, section_id, index=0):
     (section,) = [one for one in render_sections(results, load_texts("en")) if one.id == section_id]
     table = section.tables[index]
     return [dict(zip([column.title for column in table.columns], row, strict=True)) for row in table.rows]
-
-
-def test_warnings_that_differ_in_numbers_alone_are_one(tmp_path):
-    said = ["stopped at n = 7: ±2.7% of 1e-05", "stopped at n = 12: ±11.0% of 3e-05", "something else"]
-    records = [build(seq_len=1024 * n, provenance={"warnings": [text]}) for n, text in enumerate(said, start=1)]
-    rows = table_of(read(tmp_path, *records), "provenance", 1)
-    assert [(*row.values(),) for row in rows] == [(said[0], "results", "2"), (said[2], "results", "1")]
 
 
 @pytest.mark.parametrize(

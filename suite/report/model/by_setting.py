@@ -4,13 +4,14 @@ A terminal and a notebook compare arms of whatever setting they are asked for. E
 its own; it asks this one where its question is about one setting.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
 from suite.configuration.files import locate, workload_definition
+from suite.records.labels import differences, differing
 from suite.records.record import Record
-from suite.report.model.experiment import Arm, Design, Experiment, R, arms_of, differing, grouped, runs_of, without
+from suite.report.model.experiment import Arm, Design, Experiment, R, arms_of, grouped, runs_of, without
 from suite.report.model.labels import rank_of
 from suite.report.model.results import CurrentRecord
 from suite.report.model.run import AS_BEFORE, LABEL, SEED, Pairs, Run, axis, setting_of
@@ -72,12 +73,11 @@ def telling(keys: Sequence[Pairs], design: Design[Any]) -> list[str]:
     names = differing(keys)
 
     def follow(owner: str) -> set[str]:
-        belongs, of_value = belongs_to(design, owner), grouped(keys, lambda key: dict(key).get(owner, ""))
-        within = {name for alike in of_value.values() for name in differing(alike)}
-        return {name for name in names - within if belongs(name) and name != owner}
+        belongs = belongs_to(design, owner)
+        return {name for name in names - differing(keys, alike_in=[owner]) if belongs(name) and name != owner}
 
-    told = names.difference(*(follow(owner) for owner in names & design.belongs.keys()))
-    return [name for name in dict.fromkeys(name for key in keys for name, _ in key) if name in told]
+    followers = set[str]().union(*(follow(owner) for owner in names & design.belongs.keys()))
+    return [name for name in names if name not in followers]
 
 
 def _experiment(key: Pairs, arms: Sequence[Arm[R]], by: str, against: str | None) -> Experiment[R]:
@@ -87,15 +87,15 @@ def _experiment(key: Pairs, arms: Sequence[Arm[R]], by: str, against: str | None
 
 def _named(arms: Sequence[Arm[R]], by: str) -> list[Arm[R]]:
     """Name arms by their value and by the sizes that tell them apart, and sort them."""
-    sizes = {name for name in differing([arm.key for arm in arms]) if name.startswith(f"{by}.")}
+    keys = [arm.key for arm in arms]
+    sizes = {name for name in differing(keys) if name.startswith(f"{by}.")}
     # What a value brings along is said where arms of one value differ in it.
-    of_value = grouped(arms, lambda arm: arm.value(by))
-    said = {value: sizes | differing([arm.key for arm in alike]) for value, alike in of_value.items()}
-    ordered = sorted(arms, key=lambda arm: rank_of(by, arm.value(by))[0])
-    return [replace(arm, name=_name(arm, by, said[arm.value(by)])) for arm in ordered]
+    own = differences(keys, alike_in=[by])
+    named = [replace(arm, name=_name(arm, by, sizes | of_arm.keys())) for arm, of_arm in zip(arms, own, strict=True)]
+    return sorted(named, key=lambda arm: rank_of(by, arm.value(by))[0])
 
 
-def _name(arm: Arm[Any], by: str, said: Iterable[str]) -> str:
+def _name(arm: Arm[Any], by: str, said: Collection[str]) -> str:
     value = arm.value(by)
     is_name = by == LABEL or (value and not value.replace(".", "").isdecimal())
     head = value if is_name else f"{by}={value or 'null'}"

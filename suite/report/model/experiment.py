@@ -12,6 +12,7 @@ from statistics import fmean
 from typing import Any, Generic, TypeVar
 
 from suite.records.derived import started_at
+from suite.records.labels import differences
 from suite.report.blocks import Text, dotted
 from suite.report.model.labels import ALGORITHM, OTHER, RECIPE, VARIANT, Style, label_of, setting_text
 from suite.report.model.results import CurrentRecord
@@ -188,26 +189,17 @@ def experiments(
 
 
 def titles_of(keys: Sequence[Pairs], design: Design[Any], *, has_labels: bool) -> dict[Pairs, tuple[Text, Text]]:
-    """Return a title for each experiment, and in plain words the settings that tell it from others of that title."""
+    """A title for each experiment, and in plain words the settings that tell it from others of that title."""
     heads = [*design.heads, *([LABEL] if has_labels else [])]
-    titles: dict[Pairs, tuple[Text, Text]] = {}
-    for key in keys:
-        settings = dict(key)
-        alike = [other for other in keys if all(dict(other).get(name) == settings.get(name) for name in heads)]
-        differ = differing(alike) - {LABEL}
-        names = [name for name in dict.fromkeys(name for other in alike for name, _ in other) if name in differ]
-        values = {name: settings.get(name) or design.defaults.get(name, "") for name in names}
-        differences = [
-            setting_text(name, value) for name, value in values.items() if value and (name, value) not in design.unsaid
-        ]
-        titles[key] = dotted(*(_head(name, settings.get(name, "")) for name in heads)), dotted(*differences)
+    unnamed = {name: design.defaults.get(name, "") for key in keys for name, _ in key}
+    # What an experiment does not name is said, too, as the default that another one departs from.
+    own = differences([{**unnamed, **dict(key)} for key in keys], alike_in=heads)
+    titles = {}
+    for key, settings in zip(keys, own, strict=True):
+        title = dotted(*(_head(name, dict(key).get(name, "")) for name in heads))
+        pairs = [pair for pair in settings.items() if pair[0] != LABEL and pair not in design.unsaid]
+        titles[key] = title, dotted(*(setting_text(*pair) for pair in pairs))
     return titles
-
-
-def differing(keys: Sequence[Pairs]) -> set[str]:
-    """Return the names whose values are not the same in all."""
-    names = {name for key in keys for name, _ in key}
-    return {name for name in names if len({dict(key).get(name, "") for key in keys}) > 1}
 
 
 def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:

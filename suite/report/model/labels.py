@@ -5,7 +5,7 @@ out: one vanishes on a dark page, the other on a light one.
 """
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
@@ -30,7 +30,7 @@ LONGEST_COUNT = 16
 """Digits of a setting from which it is no count."""
 VARIANT, ALGORITHM, RECIPE = "attention", "algorithm", "recipe"
 FACETS = (
-    *("algorithm", "variant", "geometry", "model", "phase", "dtype", "label", "device", "told"),
+    *("algorithm", "variant", "geometry", "model", "phase", "dtype", "label", "device"),
     *("task", "policy", "setting", "evidence"),
 )
 """Facets by which a reader can filter the page. Each is called as its column is: column.variant and so on."""
@@ -116,15 +116,6 @@ def rank(variant: str) -> tuple[int, str]:
 def variant_style(variant: str) -> Style:
     """Return how a variant is drawn."""
     return style_of(VARIANT, variant)
-
-
-def distinct(names: Iterable[str]) -> list[str]:
-    """Return names of which no two are alike: the second of one name is `name (2)`."""
-    numbered_names: list[str] = []
-    for name in names:
-        numbered = (name, *(f"{name} ({number})" for number in range(2, len(numbered_names) + 2)))
-        numbered_names.append(next(text for text in numbered if text not in numbered_names))
-    return numbered_names
 
 
 def case_facets(axes: Mapping[str, Any]) -> dict[str, Text]:

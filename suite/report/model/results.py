@@ -12,13 +12,13 @@ from suite.gate.output.files import JUDGEMENT, read_judgement
 from suite.gate.verdict import CorruptJudgementError, Judgement
 from suite.records.case import comparable
 from suite.records.derived import possible_time, started_at
+from suite.records.labels import distinct
 from suite.records.machines import machine_of
 from suite.records.record import Record
 from suite.records.store import Contents, Room, StoredRecord, read_contents
 from suite.records.stores.mirror import on_this_machine
 from suite.records.stores.place import shown
 from suite.records.walk import Damage, folders_below
-from suite.report.model.labels import distinct
 from suite.report.model.machine_labels import machine_labels
 
 RESULTS = Path("results")

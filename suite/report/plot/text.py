@@ -7,7 +7,7 @@ import html
 from collections.abc import Iterable
 from typing import Any
 
-from suite.report.model.labels import distinct
+from suite.records.labels import distinct
 
 LONGEST_TEXT = 80
 LONGEST_ROW_NAME = 20

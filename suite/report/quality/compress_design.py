@@ -9,26 +9,23 @@ A record may be old or foreign: what it lacks is absent here, and nothing but on
 
 import functools
 import math
-import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
-from statistics import fmean
 
 from suite.records import numbers
-from suite.records.derived import noted
 from suite.records.metrics import TEXT
 from suite.records.record import Reading, Status
 from suite.report.blocks import Text, say, say_or
 from suite.report.model.experiment import Arm, Design, Experiment, experiments, runs_of
-from suite.report.model.formats import PERCENT, ends_of, mean_interval, nats, with_range
-from suite.report.model.labels import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Style
+from suite.report.model.formats import PERCENT, ends_of, nats, with_range
+from suite.report.model.labels import BLUE, ORANGE, PURPLE, SKY, VERMILION, Style
 from suite.report.model.labels import OTHER as UNKNOWN
 from suite.report.model.results import CurrentRecord, Results
-from suite.report.model.run import MOST, Pairs, Run, clip_text, number_of
+from suite.report.model.run import Pairs, Run, clip_text, whole_of
 from suite.report.quality.design import ALL, WITHOUT_EFFECT, by_span, decoded_s, possible_readings
-from suite.statistics.paired import Comparison, Outcome, changes, judge_together
+from suite.statistics.paired import NATS_MARGIN, Comparison, changes, judge_together
 from suite.statistics.ratios import ratio_by_cluster
 from suite.statistics.scores import Estimate
 
@@ -45,15 +42,8 @@ METHOD_STYLES = {
 METHODS = tuple(METHOD_STYLES)
 FREQUENT, COMMON, RARE, OTHER = "frequent", "common", "rare", "other"
 """Classes of tokens: words by how often they occur, and names, punctuation and line ends."""
-CLASS_STYLES = {
-    FREQUENT: Style(colour=ORANGE, dash="dash", marker="circle"),
-    COMMON: Style(colour=GREEN, dash="dashdot", marker="square"),
-    RARE: Style(colour=BLUE, dash="solid", marker="triangle-up"),
-    OTHER: Style(colour=GREY, dash="dot", marker="diamond"),
-}
-CLASSES = tuple(CLASS_STYLES)
+CLASSES = (FREQUENT, COMMON, RARE, OTHER)
 METHOD, RANK, CALIBRATION, CHECKPOINT = "method", "rank", "calibration_windows", "checkpoint"
-LAYER = re.compile(r"layer (\d{1,4})")
 RISE = 0.10
 """A noticeable rise of perplexity."""
 NEAR = 2.0
@@ -62,14 +52,11 @@ MOST_NATS = 50.0
 """The largest mean loss that can be. Guessing among a million tokens costs 14."""
 FROM_TIMES = 10
 """From here on a perplexity is so many times as high; below, higher by a percentage."""
-MOST_PLAYS, LONGEST_ORIGIN, MOST_RANK = 12, 200, 1 << 31
-
-ByWindow = Sequence[float]
-"""The share that each window has in a ratio (suite.statistics.ratios); empty where nothing is known."""
+MOST_PLAYS, LONGEST_ORIGIN = 12, 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class WindowPart:
     """The summed loss of a class's tokens in one window, in nats, how many they are, and of how many words."""
 
     loss: float
@@ -77,61 +64,28 @@ class Part:
     words: float
 
 
-PerPart = Callable[[str, Part], float]
+PerPart = Callable[[str, WindowPart], float]
 """Gives the divisor of a loss from a class and a window's part."""
 
 
-def count_of(name: str, part: Part) -> float:
-    """Return its tokens where the class is no words, else its words."""
+def count_of(name: str, part: WindowPart) -> float:
+    """Its tokens where the class is no words, else its words."""
     return part.tokens if name in (ALL, OTHER) else part.words
-
-
-@dataclass(frozen=True, kw_only=True)
-class Value:
-    """A mean over windows."""
-
-    mean: float
-    interval: Estimate | None
-    """None with a single window."""
-
-    def written(self, text: Callable[[float], str]) -> Text:
-        """Return it with its interval."""
-        return with_range(self.mean, self.interval, text)
-
-
-def value_of(by_window: ByWindow) -> Value | None:
-    """Return the mean over windows; None where nothing is known."""
-    return Value(mean=fmean(by_window), interval=mean_interval(by_window)) if by_window else None
-
-
-def _exponential(value: Value | None) -> Value | None:
-    """The perplexity of a mean loss, or of a difference the ratio of perplexities; None beyond what can be."""
-    if value is None:
-        return None
-    losses = [value.mean, *(ends_of(value.interval) or ())]
-    if any(abs(loss) > MOST_NATS for loss in losses):
-        return None
-    mean, *ends = map(math.exp, losses)
-    interval = value.interval and replace(value.interval, estimate=mean, low=ends[0], high=ends[1])
-    return Value(mean=mean, interval=interval)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CompressRun(Run):
     """A model that has read held-out text."""
 
-    text: Mapping[str, Mapping[int, Part]]
+    text: Mapping[str, Mapping[int, WindowPart]]
     """Parts of the text by class, then by window."""
-    kept: Mapping[int, float]
-    """The share of the squared norm of keys and values that is kept, by layer from 1 on."""
-    logits_change: float | None
     decode_s: float | None
     """The median time of a new token."""
     reference: "CompressRun | None" = None
 
     @property
     def own(self) -> "CompressRun | None":
-        """Return the model as it is."""
+        """The model as it is."""
         return self if self.method == NONE else self.reference
 
     @property
@@ -144,8 +98,7 @@ class CompressRun(Run):
 
     @property
     def rank(self) -> int | None:
-        value = number_of(self.axis(RANK))
-        return int(value) if value and value == int(value) and value < MOST_RANK else None
+        return whole_of(self.axis(RANK))
 
     @property
     def name(self) -> Text:
@@ -154,11 +107,12 @@ class CompressRun(Run):
 
     @property
     def cache_bytes(self) -> float | None:
-        """Return the bytes of a token, over all layers."""
+        """Of a token, over all layers."""
         return self.constant("cache_bytes_per_token")
 
     @property
     def share_of_own(self) -> float | None:
+        """Its cache over that of the model as it is."""
         return _ratio(self.cache_bytes, self.own.cache_bytes if self.own else None)
 
     @property
@@ -167,12 +121,12 @@ class CompressRun(Run):
 
     @property
     def is_full(self) -> bool:
-        """Return whether it is a latent that keeps as much as keys and values themselves, so that nothing is cut."""
+        """Whether it is a latent that keeps as much as keys and values themselves, so that nothing is cut."""
         return self.is_low_rank and (self.share_of_own or 0) >= 1
 
     @property
     def weights(self) -> str:
-        """Return where the model's weights come from, as its run said."""
+        """The origin of the model's weights, as its run said."""
         return clip_text(self.record.provenance.get("weights"), LONGEST_ORIGIN)
 
     @property
@@ -181,55 +135,58 @@ class CompressRun(Run):
         return [clip_text(name) for name in named[:MOST_PLAYS]] if isinstance(named, list) else []
 
     @functools.cached_property
-    def perplexity(self) -> Value | None:
-        """Return its perplexity. The interval is over other windows of such text, and not that of a comparison."""
-        return _exponential(self.loss(ALL))
+    def perplexity(self) -> float | None:
+        loss = self.loss(ALL)
+        return None if loss is None or loss > MOST_NATS else math.exp(loss)
 
     @functools.cached_property
-    def times(self) -> Value | None:
-        """Return its perplexity over that of the model as it is, on the same windows."""
-        return _exponential(value_of(self.added(ALL)))
+    def change(self) -> Comparison | None:
+        """Nats added to a token, on the same windows as the model as it is; None beyond what can be."""
+        added = self.added(ALL)
+        ends = [added.mean, *(ends_of(added.interval) or ())] if added else []
+        return None if any(abs(nats) > MOST_NATS for nats in ends) else added
 
     @property
-    def perplexity_compared(self) -> Value | None:
-        """Return its perplexity with the interval of the comparison: the ratio's, times what the model as it is has."""
-        own, interval = self.own.perplexity if self.own else None, self.times.interval if self.times else None
-        if self.perplexity is None:
-            return None
-        if own is None or interval is None or self is self.own:
-            return replace(self.perplexity, interval=None)
-        ends = replace(interval, low=own.mean * interval.low, high=own.mean * interval.high)
-        return replace(self.perplexity, interval=ends)
+    def times(self) -> float | None:
+        """Its perplexity over that of the model as it is."""
+        return None if self.change is None else math.exp(self.change.mean)
+
+    @property
+    def times_interval(self) -> Estimate | None:
+        own = self.change.interval if self.change else None
+        return own and replace(own, low=math.exp(own.low), high=math.exp(own.high))
 
     @property
     def is_near(self) -> bool:
-        """Return whether a close-up shows it."""
-        return self.times is not None and self.times.mean <= NEAR
+        """Whether a close-up shows it."""
+        return self.times is not None and self.times <= NEAR
 
     @property
     def has_risen(self) -> bool:
-        return self.times is not None and self.times.mean > 1 + RISE
+        return self.times is not None and self.times > 1 + RISE
 
-    def loss(self, name: str) -> Value | None:
-        """Return the loss of a word of a class, or of a token of `other` and of all, in nats."""
+    def loss(self, name: str) -> float | None:
+        """The loss of a word of a class, or of a token of `other` and of all, in nats."""
         parts = list(self.text.get(name, {}).values())
-        counts = [count_of(name, part) for part in parts]
-        return value_of(ratio_by_cluster([part.loss for part in parts], counts)) if math.fsum(counts) > 0 else None
+        counts = math.fsum(count_of(name, part) for part in parts)
+        return math.fsum(part.loss for part in parts) / counts if counts > 0 else None
 
-    def added(self, name: str, per: PerPart = count_of) -> ByWindow:
-        """Return what is added to a class's loss, over what `per` takes of the model as it is: mostly nats a word.
+    def added(self, name: str, per: PerPart = count_of) -> Comparison | None:
+        """Its loss of a class against that of the model as it is, window by window, over what `per` takes of the
+        latter: mostly nats a word.
 
-        Only windows that both read count.
+        Only windows that both read count; None where there is none.
         """
         ours, own = self.text.get(name, {}), self.own.text.get(name, {}) if self.own else {}
         pairs = [
-            (ours[window], part)
+            (ours[window].loss, part.loss, per(name, part))
             for window, part in own.items()
             if window in ours and (ours[window].tokens, ours[window].words) == (part.tokens, part.words)
         ]
-        counts = [per(name, part) for _, part in pairs]
-        losses = [our.loss - part.loss for our, part in pairs]
-        return ratio_by_cluster(losses, counts) if math.fsum(counts) > 0 else []
+        if math.fsum(count for *_, count in pairs) <= 0:
+            return None
+        losses, own_losses, counts = zip(*pairs, strict=True)
+        return changes(ratio_by_cluster(losses, counts), less=ratio_by_cluster(own_losses, counts))
 
 
 def _ratio(part: float | None, whole: float | None) -> float | None:
@@ -242,40 +199,22 @@ def method_name(method: str) -> Text:
 
 def read_compress_run(current: CurrentRecord, key: Pairs) -> CompressRun | None:
     """Read a record; None of one that did not end well, or read no text."""
-    record = current.record
-    readings = possible_readings(record)
-    text, change = _text(readings), noted(record, "case", "logits_change")
-    if record.status is not Status.OK or ALL not in text:
+    text = _text(possible_readings(current.record))
+    if current.record.status is not Status.OK or ALL not in text:
         return None
-    return CompressRun(
-        current=current,
-        key=key,
-        text=text,
-        kept=_kept(readings),
-        logits_change=change if change is not None and 0 <= change < MOST else None,
-        decode_s=decoded_s(record),
-    )
+    return CompressRun(current=current, key=key, text=text, decode_s=decoded_s(current.record))
 
 
-def _text(readings: Sequence[Reading]) -> dict[str, dict[int, Part]]:
+def _text(readings: Sequence[Reading]) -> dict[str, dict[int, WindowPart]]:
     """The classes of each window whose loss, tokens and words are all known."""
     losses, tokens, words = (by_span(readings, f"text_{name}", TEXT) for name in ("loss", "tokens", "words"))
-    parts: dict[str, dict[int, Part]] = defaultdict(dict)
+    parts: dict[str, dict[int, WindowPart]] = defaultdict(dict)
     for name in losses.keys() & tokens.keys() & words.keys():
         for window in sorted(losses[name].keys() & tokens[name].keys() & words[name].keys()):
-            part = Part(loss=losses[name][window], tokens=tokens[name][window], words=words[name][window])
+            part = WindowPart(loss=losses[name][window], tokens=tokens[name][window], words=words[name][window])
             if name != ALL or part.tokens > 0:
                 parts[name][window] = part
     return parts
-
-
-def _kept(readings: Sequence[Reading]) -> dict[int, float]:
-    found = {}
-    for reading in readings:
-        layer = LAYER.fullmatch(reading.span)
-        if layer and reading.metric == "retained_variance":
-            found[int(layer[1]) + 1] = min(reading.value, 1.0)
-    return dict(sorted(found.items()))
 
 
 MethodArm = Arm[CompressRun]
@@ -292,28 +231,27 @@ DESIGN = Design(
 
 @functools.lru_cache(maxsize=1)
 def compress_experiments(results: Results) -> Sequence[CompressExperiment]:
-    """Return the experiments label by label, those with the most runs first. One that is alone needs no title."""
+    """The experiments label by label, those with the most runs first. One that is alone needs no title."""
     every = experiments(runs_of(results.records, DESIGN), DESIGN, has_labels=results.several, named=_named)
-    found = []
+    titled = []
     for experiment in every:
         baseline = next((arm for arm in experiment.arms if arm.first.method == NONE), None)
-        found.append(replace(experiment, baseline=baseline, title=experiment.title if len(every) > 1 else ""))
+        titled.append(replace(experiment, baseline=baseline, title=experiment.title if len(every) > 1 else ""))
     labels = list(results.labels)
-    return sorted(
-        found, key=lambda experiment: (labels.index(experiment.label), -len(runs_in(experiment)), experiment.key)
-    )
+    return sorted(titled, key=lambda one: (labels.index(one.label), -len(runs_in(one)), one.key))
 
 
 def _named(arms: Sequence[MethodArm]) -> list[MethodArm]:
     """An experiment's methods in their order; one that stands there with several calibrations says its own."""
 
-    def place(method: str) -> int:
-        return METHODS.index(method) if method in METHODS else len(METHODS)
+    def place(arm: MethodArm) -> tuple[int, Pairs]:
+        method = arm.first.method
+        return METHODS.index(method) if method in METHODS else len(METHODS), arm.key
 
     reference = next((arm.first for arm in arms if arm.first.method == NONE), None)
     methods = [arm.first.method for arm in arms]
     named = []
-    for arm in sorted(arms, key=lambda arm: (place(arm.first.method), arm.key)):
+    for arm in sorted(arms, key=place):
         method, windows = arm.first.method, arm.value(CALIBRATION)
         name = method_name(method)
         if windows and methods.count(method) > 1:
@@ -328,8 +266,13 @@ def runs_in(experiment: CompressExperiment) -> list[CompressRun]:
 
 
 def latents(experiment: CompressExperiment) -> list[MethodArm]:
-    """Return the ways to choose a latent."""
+    """The ways to choose a latent."""
     return [arm for arm in experiment.others if arm.first.is_low_rank]
+
+
+def change_written(run: CompressRun) -> Text | None:
+    """Write the change of a run's perplexity with its interval; None of the model as it is."""
+    return None if run is run.own or run.times is None else with_range(run.times, run.times_interval, change_text)
 
 
 def perplexity_text(value: float) -> str:
@@ -357,13 +300,11 @@ class Measure:
     classes: Sequence[str]
     """Those that may be ranked by it: a token that is no word is not to be compared with words by nats."""
     text: Callable[[float], str]
-    ticks: str
-    """Plotly's format."""
 
 
 MEASURES = (
-    Measure(name="nats", per=count_of, classes=(FREQUENT, COMMON, RARE), text=nats, ticks="+.2~f"),
-    Measure(name="share", per=lambda _, part: part.loss, classes=CLASSES, text=share_text, ticks="+.0%"),
+    Measure(name="nats", per=count_of, classes=(FREQUENT, COMMON, RARE), text=nats),
+    Measure(name="share", per=lambda _, part: part.loss, classes=CLASSES, text=share_text),
 )
 
 
@@ -374,54 +315,54 @@ class Rise:
     arm: MethodArm
     run: CompressRun
     measure: Measure
-    values: Sequence[tuple[str, Value]]
+    added: Sequence[tuple[str, Comparison]]
     """The known classes by what was added to them, the most first."""
     gap: Comparison | None
     """The first less the second, window by window; None where they were not read in the same windows."""
 
 
 def rises_in(experiment: CompressExperiment) -> list[Rise]:
-    """Return where each method first costs more than RISE, by both measures; Holm's correction is over all."""
+    """Where each method first costs more than RISE, by both measures; Holm's correction is over all."""
     first = {arm: next((run for run in arm.runs if run.has_risen), None) for arm in experiment.others}
-    found = [_rise(arm, run, measure) for arm, run in first.items() if run is not None for measure in MEASURES]
-    judged = iter(judge_together([rise.gap for rise in found if rise.gap]))
-    return [replace(rise, gap=next(judged)) if rise.gap else rise for rise in found]
+    rises = [_rise(arm, run, measure) for arm, run in first.items() if run is not None for measure in MEASURES]
+    judged = iter(judge_together([rise.gap for rise in rises if rise.gap]))
+    return [replace(rise, gap=next(judged)) if rise.gap else rise for rise in rises]
 
 
 def _rise(arm: MethodArm, run: CompressRun, measure: Measure) -> Rise:
-    by_class = {name: run.added(name, measure.per) for name in measure.classes}
-    known = [(name, value) for name, by_window in by_class.items() if (value := value_of(by_window)) is not None]
-    values = sorted(known, key=lambda named: -named[1].mean)
-    gap = changes(_less(*(by_class[name] for name, _ in values[:2]))) if len(values) > 1 else None
-    return Rise(arm=arm, run=run, measure=measure, values=values, gap=gap)
+    known = [(name, added) for name in measure.classes if (added := run.added(name, measure.per)) is not None]
+    ranked = sorted(known, key=lambda named: -named[1].mean)
+    gap = _less(*(added for _, added in ranked[:2])) if len(ranked) > 1 else None
+    return Rise(arm=arm, run=run, measure=measure, added=ranked, gap=gap)
 
 
-def _less(ours: ByWindow, theirs: ByWindow) -> list[float]:
-    """The difference of two ratios; nothing where they are of different windows."""
-    return [our - their for our, their in zip(ours, theirs, strict=True)] if len(ours) == len(theirs) else []
+def _less(first: Comparison, second: Comparison) -> Comparison | None:
+    """Compare two changes window by window; None where they are of different windows."""
+    if first.pairs != second.pairs:
+        return None
+    return changes(first.differences, less=second.differences)
+
+
+def verdicts_in(experiment: CompressExperiment) -> dict[CompressRun, Comparison]:
+    """Each run against the model as it is, judged together. A loss has its sign turned, so that higher is better."""
+    compared = {run: run.change for arm in experiment.others for run in arm.runs if run.change is not None}
+    turned = [replace(found, ours=found.theirs, theirs=found.ours, margin=NATS_MARGIN) for found in compared.values()]
+    return dict(zip(compared, judge_together(turned), strict=True))
 
 
 def holds_until(arm: MethodArm) -> CompressRun | None:
-    """Return the narrowest cache before perplexity first rises by more than RISE, or is unknown; None of no such."""
+    """The narrowest cache before perplexity first rises by more than RISE, or is unknown; None of no such."""
     held = list(takewhile(lambda run: run.times is not None and not run.has_risen, arm.runs))
     return held[-1] if held else None
 
 
 def best_latent(experiment: CompressExperiment) -> MethodArm | None:
-    """Return the method whose perplexity holds with the fewest bytes; of several the one that rises least behind it."""
-    risen = {rise.arm: rise.run.times for rise in rises_in(experiment)}
+    """The method whose perplexity holds with the fewest bytes; of several the one that rises least behind it."""
 
     def cost(arm: MethodArm) -> tuple[float, float]:
-        held, times = holds_until(arm), risen.get(arm)
+        risen = next((run.times for run in arm.runs if run.has_risen), None)
         # That full rank holds is no merit of one of them.
-        kept = held or arm.first.own
-        return (kept.cache_bytes if kept else None) or math.inf, times.mean if times else 0.0
+        held = holds_until(arm) or arm.first.own
+        return (held.cache_bytes if held else None) or math.inf, risen or 0.0
 
     return min((arm for arm in latents(experiment) if any(run.times for run in arm.runs)), key=cost, default=None)
-
-
-def all_lose_more(runs: Sequence[CompressRun], than: CompressRun) -> bool:
-    """Return whether each of these adds more to the loss of a token than another, window by window."""
-    found = [changes(_less(run.added(ALL), than.added(ALL))) for run in runs]
-    known = [change for change in found if change is not None]
-    return len(known) == len(runs) and all(change.outcome is Outcome.HIGHER for change in judge_together(known))

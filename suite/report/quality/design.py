@@ -39,7 +39,7 @@ from suite.statistics.paired import NATS_MARGIN, SHARE_MARGIN
 ALL = ""
 """Stands for questions of every kind together, or for tokens of every class."""
 TELLING = {"two_hop": "two hops"}
-"""Tasks whose name is that of one kind of their questions: it stands for the task, and the rest beside it."""
+"""Tasks whose name is that of one kind of their questions: it stands for the task."""
 TIERS = ("often", "sometimes", "rarely")
 """Kinds of question of task=tiers, by how often they are asked where asking is uneven. Always the same attributes."""
 RARELY = TIERS[-1]
@@ -83,7 +83,6 @@ class QualityRun(Run):
     is_wide: bool = True
     """True if its heads are as wide as most."""
     experiment_name: Text = ""
-    """The name of its experiment."""
 
     @property
     def ended(self) -> bool:
@@ -103,27 +102,27 @@ class QualityRun(Run):
 
     @property
     def telling(self) -> str:
-        """Return the kind of question that the task is told by."""
+        """The kind of question that the task is told by."""
         kind = TELLING.get(self.task, ALL)
         return kind if kind in self.answered else ALL
 
     def final(self, kind: str = ALL) -> float | None:
-        """Return the share answered once trained."""
+        """The share answered once trained."""
         return last(self.answered, kind or self.telling)
 
     def final_loss(self) -> float | None:
-        """Return the loss on a held-out answer once trained, in nats."""
+        """The loss on a held-out answer once trained, in nats."""
         return last(self.loss, ALL)
 
     def chance(self, kind: str = ALL) -> float | None:
-        """Return the share that guessing answers."""
+        """The share that guessing answers."""
         return share(self.constant("chance", "/".join(filter(None, [EVALUATE, kind or self.telling]))))
 
-    def curve(self, kind: str = ALL) -> tuple[Sequence[float], Sequence[float]]:
-        """Return updates and shares of the evaluations whose updates are known, in order."""
-        shares = self.answered.get(kind or self.telling, {})
-        found = sorted((self.updates[step], value) for step, value in shares.items() if step in self.updates)
-        return [spent for spent, _ in found], [value for _, value in found]
+    def curve(self) -> tuple[Sequence[float], Sequence[float]]:
+        """Updates and shares of the evaluations whose updates are known, in order."""
+        shares = self.answered.get(self.telling, {})
+        curve = sorted((self.updates[step], value) for step, value in shares.items() if step in self.updates)
+        return [spent for spent, _ in curve], [value for _, value in curve]
 
 
 QualityArm = Arm[QualityRun]
@@ -143,31 +142,31 @@ def read_run(current: CurrentRecord, key: Pairs) -> QualityRun:
     asked = by_span(readings, "questions", STEP).get(ALL)
     # Behind a missing step nobody knows how many updates there were.
     by_step = by_span(readings, "updates", STEP).get(ALL, {})
-    known = takewhile(lambda step: by_step.get(step, -1.0) >= 0, count())
+    counted = takewhile(lambda step: by_step.get(step, -1.0) >= 0, count())
     return replace(
         run,
         answered=answered,
         loss=by_span(readings, "answer_loss", EVALUATE),
         without_heads=by_span(shares, "answer_accuracy", HEAD_ABLATION),
         recoverable=by_span(shares, "linear_probe_accuracy", CACHED),
-        updates=dict(enumerate(accumulate((by_step[step] for step in known), initial=0.0))),
+        updates=dict(enumerate(accumulate((by_step[step] for step in counted), initial=0.0))),
         questions=math.fsum(asked.values()) if asked else None,
         decode_s=decoded_s(current.record) if current.is_of_one_machine else None,
     )
 
 
 def possible_readings(record: Record) -> list[Reading]:
-    """Return the readings whose step and value can be; nothing of these workloads is below zero."""
-    return list(filter(is_possible, record.readings))
+    """The readings whose step and value can be; nothing of these workloads is below zero."""
+    return list(filter(_is_possible, record.readings))
 
 
-def is_possible(reading: Reading) -> bool:
+def _is_possible(reading: Reading) -> bool:
     return 0 <= reading.step < MOST_STEPS and 0 <= reading.value < MOST
 
 
 def decoded_s(record: Record) -> float | None:
-    """Return the median time of a new token, as QualityRun.decode_s has it."""
-    timed = [reading for reading in record.series("latency_s", DECODE) if is_possible(reading)]
+    """The median time of a new token, as QualityRun.decode_s has it."""
+    timed = [reading for reading in record.series("latency_s", DECODE) if _is_possible(reading)]
     is_cpu = axis(record, "device") == "cpu"
     taken = [
         reading.process_cpu_s if is_cpu and reading.process_cpu_s is not None else reading.value for reading in timed
@@ -176,20 +175,20 @@ def decoded_s(record: Record) -> float | None:
     return median(usable) if usable else None
 
 
-def last(found: BySpan, kind: str) -> float | None:
-    """Return the number of the last evaluation."""
-    by_step = found.get(kind)
+def last(numbers_by_span: BySpan, kind: str) -> float | None:
+    """The number of the last evaluation."""
+    by_step = numbers_by_span.get(kind)
     return by_step[max(by_step)] if by_step else None
 
 
 def by_span(readings: Iterable[Reading], metric: str, span: str) -> BySpan:
-    """Return a metric by what stands behind a span, and by step; ALL stands for the span itself."""
-    found: dict[str, dict[int, float]] = defaultdict(dict)
+    """A metric by what stands behind a span, and by step; ALL stands for the span itself."""
+    values: dict[str, dict[int, float]] = defaultdict(dict)
     for reading in readings:
         behind = ALL if reading.span == span else below(reading.span, span)
         if reading.metric == metric and behind is not None:
-            found[behind][reading.step] = reading.value
-    return dict(found)
+            values[behind][reading.step] = reading.value
+    return dict(values)
 
 
 DESIGN = Design(
@@ -206,7 +205,7 @@ DESIGN = Design(
 
 @functools.lru_cache(maxsize=1)
 def quality_experiments(results: Results) -> Sequence[QualityExperiment]:
-    """Return every experiment, task by task, those with the most arms first.
+    """Every experiment, task by task, those with the most arms first.
 
     MHA is the baseline; where only match=heads has it, that one, which no matching changes.
     """
@@ -214,12 +213,12 @@ def quality_experiments(results: Results) -> Sequence[QualityExperiment]:
     ended = {run.key for run in runs if run.ended}
     widths = Counter(run.setting(HEAD_DIM) for run in runs if run.ended)
     usual = max(widths, key=widths.__getitem__, default="")
-    known = [replace(run, is_wide=run.setting(HEAD_DIM) == usual) for run in runs if run.key in ended]
-    found = [_named(experiment) for experiment in experiments(known, DESIGN, has_labels=results.several, named=list)]
-    own = {experiment.key: next(filter(is_mha, experiment.arms), None) for experiment in found}
+    of_ended = [replace(run, is_wide=run.setting(HEAD_DIM) == usual) for run in runs if run.key in ended]
+    named = [_named(experiment) for experiment in experiments(of_ended, DESIGN, has_labels=results.several, named=list)]
+    own = {experiment.key: next(filter(is_mha, experiment.arms), None) for experiment in named}
     labels = list(results.labels)
     return sorted(
-        (replace(each, baseline=own[each.key] or own.get(with_value(each.key, "match", "heads"))) for each in found),
+        (replace(each, baseline=own[each.key] or own.get(with_value(each.key, "match", "heads"))) for each in named),
         key=lambda experiment: (
             labels.index(experiment.label),
             task_rank(experiment.value("task")),
@@ -230,7 +229,7 @@ def quality_experiments(results: Results) -> Sequence[QualityExperiment]:
 
 
 def task_experiments(results: Results) -> list[QualityExperiment]:
-    """Return those of tasks other than the tiers."""
+    """Those of tasks other than the tiers."""
     return [experiment for experiment in quality_experiments(results) if experiment.value("task") != TIERS_TASK]
 
 
@@ -249,40 +248,39 @@ def _named(experiment: QualityExperiment) -> QualityExperiment:
     for arm in sorted(experiment.arms, key=order):
         runs = [replace(run, experiment_name=experiment.name) for run in arm.runs]
         style = style_of(VARIANT, arm.first.attention)
-        marker = next(
-            (marker for part, marker in MARKERS_WITHOUT.items() if arm.value(part[0]) == part[1]), style.marker
-        )
-        arms.append(replace(arm, name=variant_name(arm), style=replace(style, marker=marker), runs=runs))
+        without_a_part = (marker for (name, value), marker in MARKERS_WITHOUT.items() if arm.value(name) == value)
+        style = replace(style, marker=next(without_a_part, style.marker))
+        arms.append(replace(arm, name=variant_name(arm), style=style, runs=runs))
     return replace(experiment, arms=arms)
 
 
 def is_latent(arm: QualityArm) -> bool:
-    """Return whether it caches a latent."""
+    """Whether it caches a latent."""
     return arm.first.attention.split("_")[0] == "mla"
 
 
 def is_mha(arm: QualityArm) -> bool:
-    """Return whether it is MHA as it is laid over the geometry, which the others are compared with."""
+    """Whether it is MHA as it is laid over the geometry, which the others are compared with."""
     return arm.first.attention == "mha" and arm.first.is_wide
 
 
-def is_plain_mla(arm: QualityArm) -> bool:
-    """Return whether it is MLA as others know it."""
-    return is_latent(arm) and is_plain(arm)
-
-
 def is_plain(arm: QualityArm) -> bool:
-    """Return whether it is a variant as others know it: with rotary embedding, and with its latent's norm."""
+    """Whether it is a variant as others know it: with rotary embedding, and with its latent's norm."""
     return arm.value(ROPE_DIM) != "0" and not arm.value(LATENT_NORM)
 
 
+def is_plain_mla(arm: QualityArm) -> bool:
+    """Whether it is MLA as others know it."""
+    return is_latent(arm) and is_plain(arm)
+
+
 def latent_rank(arm: QualityArm) -> int | None:
-    """Return its latent's rank; where none is named, as the variant lays it over heads of this width."""
+    """Its latent's rank; where none is named, as the variant lays it over heads of this width."""
     return (whole_of(arm.first.setting(RANK)) or _default_rank(arm)) if is_latent(arm) else None
 
 
 def has_default_rank(arm: QualityArm) -> bool:
-    """Return whether its latent is as wide as DeepSeek-V2's."""
+    """Whether its latent is as wide as DeepSeek-V2's."""
     default = _default_rank(arm)
     return is_latent(arm) and default is not None and latent_rank(arm) == default
 
@@ -293,22 +291,22 @@ def _default_rank(arm: QualityArm) -> int | None:
 
 
 def is_by_loss(arm: QualityArm) -> bool:
-    """Return whether its task has no right answer, and the loss says how good a guess was."""
+    """Whether its task has no right answer, and the loss says how good a guess was."""
     return arm.first.task == PLAYS
 
 
 def cache_bytes(arm: QualityArm) -> float | None:
-    """Return the cache of a token, over all layers."""
+    """The cache of a token, over all layers."""
     return arm.first.constant("cache_bytes_per_token")
 
 
 def decode_s(arm: QualityArm) -> float | None:
-    """Return the mean of the seeds' medians."""
+    """The mean of the seeds' medians."""
     return arm.mean(lambda run: run.decode_s)
 
 
 def variant_name(arm: QualityArm) -> Text:
-    """Return what people call it: MLA rank 16, GQA-2, MQA with heads of 8, MLA rank 16 without RoPE."""
+    """What people call it: MLA rank 16, GQA-2, MQA with heads of 8, MLA rank 16 without RoPE."""
     sizes, name = dict(arm.key), variant_label(arm.first.attention)
     sized: Text = name
     if latent_rank(arm) is not None:
@@ -326,14 +324,14 @@ def variant_name(arm: QualityArm) -> Text:
 
 
 def without_parts(name: Text, arm: QualityArm) -> Text:
-    """Return a name that says which parts of MLA it lacks."""
+    """A name with the parts of MLA that an arm lacks."""
     if arm.value(ROPE_DIM) == "0":
         name = say("quality.name.no_rope", name=name)
     return say("quality.name.no_norm", name=name) if arm.value(LATENT_NORM) == "false" else name
 
 
 def share_of(kind: str) -> Value:
-    """Return what gives a run's share of questions of a kind."""
+    """Gives a run's share of questions of a kind."""
     return lambda run: run.final(kind)
 
 
@@ -369,16 +367,16 @@ def against_mha(experiment: QualityExperiment, kind: str = ALL, *, by_loss: bool
 
 
 def longest_against_mha(
-    found: Iterable[QualityExperiment], chosen: Callable[[QualityArm], bool], kind: str = ALL
+    every: Iterable[QualityExperiment], is_chosen: Callable[[QualityArm], bool], kind: str = ALL
 ) -> list[QualityContrast]:
     """Compare arms with MHA, of those that differ in their updates alone the last: what comes late is no ceiling."""
-    known = [experiment for experiment in found if experiment.baseline is not None]
-    others = [arm for experiment in known for arm in experiment.others]
+    with_mha = [experiment for experiment in every if experiment.baseline is not None]
+    others = [arm for experiment in with_mha for arm in experiment.others]
     alike = grouped(others, lambda arm: (without(arm.setting, [UPDATES]), arm.key)).values()
     longest = {max(arms, key=lambda arm: number_of(arm.value(UPDATES)) or 0.0) for arms in alike}
     return [
         pair
-        for experiment in known
+        for experiment in with_mha
         for pair in against_mha(experiment, kind, by_loss=True)
-        if pair.arm in longest and chosen(pair.arm)
+        if pair.arm in longest and is_chosen(pair.arm)
     ]

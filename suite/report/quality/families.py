@@ -20,7 +20,7 @@ from suite.statistics.paired import Comparison, Outcome, compare, judge_together
 SHARES = (0.85, 0.12, 0.03)
 """Shares of the skewed questions, by tier (suite/quality/tasks/tiers.py)."""
 UNIFORM, REVERSED = "uniform", "reversed"
-MIXES = {"trained": SHARES, UNIFORM: (1 / 3, 1 / 3, 1 / 3), REVERSED: SHARES[::-1]}
+MIXES = {"trained": SHARES, REVERSED: SHARES[::-1]}
 """Ways to ask a decoder that was trained on uneven questions."""
 FORMS = (design.SKEWED, UNIFORM, "uniform_weighted", REVERSED, "shifted")
 LEAST_GAP = 0.05

@@ -19,27 +19,27 @@ MOST_NAMED = 3
 
 
 def listed(names: Sequence[Text]) -> Text:
-    """Return the first few of many, and how many more there are."""
+    """The first few of many, and how many more there are."""
     more = len(names) - MOST_NAMED
     first = joined("list", names[:MOST_NAMED])
     return say("quality.and_more", names=first, count=numbers.count(more)) if more > 0 else first
 
 
-def difference_text(found: QualityContrast) -> Text:
-    """Return a difference with its interval; of a loss how the loss itself moved."""
-    own, mean = found.found.interval, found.found.mean
-    if found.quantity is not LOSS:
-        return difference(found)
+def difference_text(pair: QualityContrast) -> Text:
+    """A difference with its interval; of a loss how the loss itself moved."""
+    own, mean = pair.found.interval, pair.found.mean
+    if pair.quantity is not LOSS:
+        return difference(pair)
     return with_range(-mean, own and replace(own, estimate=-mean, low=-own.high, high=-own.low), nats)
 
 
 def answered_text(arm: QualityArm, kind: str = ALL) -> Text | None:
-    """Return the share of questions of a kind, with its interval over seeds."""
+    """The share of questions of a kind, with its interval over seeds."""
     return share_with_range(arm.values(share_of(kind)))
 
 
 def seeds_text(arm: QualityArm) -> Text:
-    """Return how many seeds ended, and how many did not."""
+    """How many seeds ended, and how many did not."""
     count = numbers.count(len(arm.ended))
     return say("quality.failed", count=count, failed=numbers.count(arm.failed)) if arm.failed else count
 
@@ -52,9 +52,8 @@ def bytes_text(size: float) -> str:
 def figure(key: str, views: Sequence[View], arms: Iterable[QualityArm], caption: Text = "", **more: Any) -> Figure:
     """Lay out a figure whose title and caption stand under `key`; it says where no arm has a second seed.
 
-    Figures of one key are a family, of which a reader chooses one.
-
-    `caption`: in the place of the one under `key`. `more`: anything else of a Figure.
+    Figures of one key are a family, of which a reader chooses one. `caption`: in the place of the one under `key`.
+    `more`: anything else of a Figure.
     """
     is_single = all(len(arm.ended) == 1 for arm in arms)
     sentences = [caption or say(f"{key}_caption"), say("quality.one_seed") if is_single else ""]
@@ -62,25 +61,25 @@ def figure(key: str, views: Sequence[View], arms: Iterable[QualityArm], caption:
 
 
 def finding(pairs: Sequence[QualityContrast], about: Text = "") -> Text:
-    """Return the largest difference that the rule tells, or that it tells none, with how many it tells; empty of none.
+    """The largest clear difference, or that there is none, with how many there are; empty of no pair.
 
     Where nothing was tested, the largest difference with the reason. `about`: the questions, else the task is named.
     """
     if not pairs:
         return ""
     tested = [pair for pair in pairs if pair.found.is_tested]
-    told = [pair for pair in tested if pair.outcome in TOLD_APART]
-    first = max(told or tested or pairs, key=lambda pair: abs(pair.found.mean))
-    counts = {name: sum(pair.outcome is of for pair in told) for name, of in OUTCOMES.items()}
+    clear = [pair for pair in tested if pair.outcome in TOLD_APART]
+    first = max(clear or tested or pairs, key=lambda pair: abs(pair.found.mean))
+    counts = {name: sum(pair.outcome is outcome for pair in clear) for name, outcome in OUTCOMES.items()}
     fields: dict[str, Any] = {"arm": first.arm.name, "other": first.other.name, "verdict": verdict_of(first)}
     fields |= {"about": about or first.arm.first.task, "difference": difference_text(first), "pairs": first.found.pairs}
     fields["unit"] = say(f"quality.unit.{first.quantity.unit}")
-    kind = "untested" if not tested else "told" if told else "open"
+    kind = "untested" if not tested else "told" if clear else "open"
     return say(f"quality.finding.{kind}", count=len(tested or pairs), **counts, **fields)
 
 
 def runs_behind(*arms: QualityArm) -> list[str]:
-    """Return the run keys of arms."""
+    """The run keys of arms."""
     return [run.record.run_key for arm in arms for run in arm.ended]
 
 
@@ -92,18 +91,17 @@ def arm_table(
     **more: Any,
 ) -> Table:
     """Lay out rows about an arm each; title and note stand under `key`. `more`: anything else of a table."""
-    fields = {"title": say(key), "note": say(f"{key}_note"), **more}
-    laid_out = table(rows=rows, columns=columns, facets_of=lambda row: variant_facet(arm_of(row)), **fields)
-    return replace(laid_out, family=laid_out.title)
+    fields = {"family": say(key), "note": say(f"{key}_note"), **more}
+    return table(say(key), rows, columns, facets_of=lambda row: variant_facet(arm_of(row)), **fields)
 
 
 def variant_facet(arm: QualityArm) -> dict[str, Text]:
-    """Return the variant of a row; what all rows of a table share would tell it from others of its family."""
+    """The variant of a row; what all rows of a table share would tell it from others of its family."""
     return {"variant": arm.facets.get("variant", "")}
 
 
 def share_point(place: float, values: Sequence[float], hover: str, *, along: str = "y", **fields: object) -> Point:
-    """Return the mean share of the seeds at a place of the other axis. `hover`: a key, with `fields` in it."""
+    """The mean share of the seeds at a place of the other axis. `hover`: a key, with `fields` in it."""
     mean, sentence = fmean(values), say(hover, share=share_with_range(values), count=len(values), **fields)
     x, y = (place, mean) if along == "y" else (mean, place)
     return Point(x=x, y=y, ends=ends_of(share_interval(values)), hover=sentence)
@@ -117,17 +115,17 @@ SIZES: list[Column[QualityArm]] = [
     column("quality.parameters", lambda arm: arm.first.constant("model_parameter_count"), numbers.count),
 ]
 VERDICT: Column[QualityContrast] = column("rl_efficiency.in_words", verdict_of)
-TESTED: list[Column[QualityContrast]] = p_columns(lambda found: found.found)
+TESTED: list[Column[QualityContrast]] = p_columns(lambda pair: pair.found)
 OUTCOMES = {"higher": Outcome.HIGHER, "lower": Outcome.LOWER}
 
 
 def share_columns(ours: str, theirs: str) -> list[Column[QualityContrast]]:
-    """Return the columns of a comparison by a share; under the two titles the arms' own."""
+    """The columns of a comparison by a share; under the two titles the arms' own."""
     return [
         column("quality.difference", difference_text, kind=Kind.NUMBER),
         VERDICT,
-        column("rl.seeds", lambda found: found.found.pairs, numbers.count),
-        column(ours, lambda found: share_with_range(found.found.ours), kind=Kind.NUMBER),
-        column(theirs, lambda found: share_with_range(found.found.theirs), kind=Kind.NUMBER),
+        column("rl.seeds", lambda pair: pair.found.pairs, numbers.count),
+        column(ours, lambda pair: share_with_range(pair.found.ours), kind=Kind.NUMBER),
+        column(theirs, lambda pair: share_with_range(pair.found.theirs), kind=Kind.NUMBER),
         *TESTED,
     ]

@@ -13,11 +13,12 @@ from itertools import accumulate
 from typing import Any, TypeVar
 
 from suite.records.derived import started_at
+from suite.records.labels import differing
 from suite.records.metrics import EVALUATE, PHASES, TRIVIAL_ACCURACY
 from suite.records.record import STEP, Record, Status
 from suite.report.blocks import Figure, Table, Text, View, dotted, joined, say
 from suite.report.model.by_setting import belongs_to
-from suite.report.model.experiment import Arm, Design, Experiment, arms_of, differing, experiments, grouped, runs_of
+from suite.report.model.experiment import Arm, Design, Experiment, arms_of, experiments, grouped, runs_of
 from suite.report.model.labels import (
     ALGORITHM,
     BLUE,
@@ -349,7 +350,7 @@ def named(arms: Sequence[RlArm], lead: str, is_said: Callable[[str], bool] = lam
     `is_said`: whether names may tell a setting.
     """
     keys = [{name: value for name, value in arm.key if is_said(name)} for arm in arms]
-    names = differing([tuple(key.items()) for key in keys]) - {lead}
+    names = set(differing(keys)) - {lead}
     made = []
     for arm, key in zip(arms, keys, strict=True):
         look = look_of(arm, lead)

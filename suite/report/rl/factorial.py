@@ -12,9 +12,10 @@ from itertools import combinations, product
 from statistics import fmean
 from typing import Any, TypeVar
 
+from suite.records.labels import differing
 from suite.report.blocks import Text, dotted, say
 from suite.report.model.by_setting import belongs_to
-from suite.report.model.experiment import differing, grouped
+from suite.report.model.experiment import grouped
 from suite.report.model.labels import ALGORITHM, Style, label_of, rank_of, style_of
 from suite.report.model.run import number_of
 from suite.report.rl import design

@@ -13,10 +13,11 @@ from typing import Any, TypeVar
 from suite.records import holdings, numbers
 from suite.records.derived import noted
 from suite.records.holdings import KINDS, NOBODY, OTHER, OWNERS
+from suite.records.labels import differing
 from suite.records.metrics import PHASES
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model import labels
-from suite.report.model.experiment import differing, grouped, without
+from suite.report.model.experiment import grouped, without
 from suite.report.model.labels import ALGORITHM, setting_text
 from suite.report.model.results import Results
 from suite.report.model.run import MOST, Pairs, number_of

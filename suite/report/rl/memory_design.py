@@ -13,10 +13,11 @@ from itertools import product
 
 from suite.records.derived import noted
 from suite.records.holdings import ALLOCATOR_PEAK, KINDS, NOBODY, OTHER, OWNERS, PART, PEAK, REFERENCE, parts_of
+from suite.records.labels import differing
 from suite.records.metrics import PHASES
 from suite.records.record import Record, Status
 from suite.report.blocks import Text, dotted
-from suite.report.model.experiment import Arm, Design, Experiment, arms_of, differing, experiments, grouped, runs_of
+from suite.report.model.experiment import Arm, Design, Experiment, arms_of, experiments, grouped, runs_of
 from suite.report.model.labels import ALGORITHM, label_of, rank_of, setting_text
 from suite.report.model.results import Results
 from suite.report.model.run import LABEL, MOST, MOST_STEPS, SEED, Pairs, Run, defaults_in, named_in, number_of, text_of

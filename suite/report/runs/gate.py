@@ -21,26 +21,13 @@ from suite.gate.output.sentences import (
     open_questions,
     percent,
     quantity,
-    settings_of,
-    shared_settings,
-    short_names,
 )
 from suite.gate.output.sentences import values as before_and_after
 from suite.gate.verdict import Judgement, Outcome, Side, Verdict
 from suite.records import numbers
+from suite.records.labels import distinct, settings_in, shared_settings, short_names
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, joined, say, section
-from suite.report.model.labels import (
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VERMILION,
-    Style,
-    case_facets,
-    distinct,
-    name_facets,
-)
+from suite.report.model.labels import GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Style, case_facets, name_facets
 from suite.report.model.results import Judged, Results, newest
 from suite.report.model.run import clip_text
 from suite.report.plot.marks import Point, Series
@@ -81,7 +68,7 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class ShownJudgement:
     """A judgement as the page has it."""
 
     judged: Judged
@@ -94,14 +81,14 @@ class Shown:
 
     @cached_property
     def names(self) -> Mapping[str, str]:
-        """Return what each case is called."""
+        """What each case is called."""
         names = short_names(verdict.case for verdict in self.judgement.verdicts)
         return {case: clip_text(name, LONGEST_NAME) for case, name in names.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """A verdict that can be drawn."""
+class DrawnVerdict:
+    """A verdict that an axis can bear."""
 
     verdict: Verdict
     name: str
@@ -116,36 +103,37 @@ def build(results: Results) -> Section | None:
     latest = newest(results.judgements)
     if not latest:
         return None
-    found = [Shown(judged=judged, label=judged.label if len(latest) > 1 else "") for judged in latest]
+    shown = [ShownJudgement(judged=judged, label=judged.label if len(latest) > 1 else "") for judged in latest]
+    earlier = [judged for judged in results.judgements if judged not in latest]
     return section(
         "gate",
-        explanation=joined("sentence", [say("gate.explanation"), say("gate.rates"), *map(_said, found)]),
-        figures=[figure for shown in found for figure in _figures(shown)],
-        tables=[
-            *(table for shown in found for table in _tables(shown)),
-            _earlier([judged for judged in results.judgements if judged not in latest]),
-        ],
+        explanation=joined("sentence", [say("gate.explanation"), say("gate.rates"), *map(_summary, shown)]),
+        figures=[figure for judgement in shown for figure in _figures(judgement)],
+        tables=[*(table for judgement in shown for table in _tables(judgement)), _earlier(earlier)],
     )
 
 
-def _said(shown: Shown) -> Text:
-    judgement = shown.judgement
+def _summary(shown: ShownJudgement) -> Text:
+    """What was compared, when, and with which outcomes; then what is left undecided."""
+    judgement, (undecided, noisy, hidden) = shown.judgement, open_questions(shown.judgement)
     at = say("gate.at", at=_date(shown.judged)) if shown.judged.at else ""
-    before, after = _side(judgement.before), _side(judgement.after)
-    compared = say("gate.compared", after=after, before=before, at=at, counts=_counts(judgement) or numbers.NOTHING)
-    interrupted = say("gate.interrupted") if judgement.interrupted else ""
-    judged_nothing = say("gate.judged_nothing") if judgement.judged_nothing else ""
-    count, noisy, hidden = open_questions(judgement)
-    undecided = say("gate.undecided", count=numbers.count(count), noisy=numbers.count(noisy)) if count else ""
-    hides = say("gate.hidden", most=hidden) if hidden else ""
-    sentence = joined("sentence", [compared, interrupted, judged_nothing, undecided, hides])
+    sides = {"before": _side(judgement.before), "after": _side(judgement.after)}
+    counts = {"count": numbers.count(undecided), "noisy": numbers.count(noisy)}
+    parts = [
+        say("gate.compared", at=at, counts=_counts(judgement) or numbers.NOTHING, **sides),
+        say("gate.interrupted") if judgement.interrupted else "",
+        say("gate.judged_nothing") if judgement.judged_nothing else "",
+        say("gate.undecided", **counts) if undecided else "",
+        say("gate.hidden", most=hidden) if hidden else "",
+    ]
+    sentence = joined("sentence", parts)
     return say("gate.of", label=shown.label, said=sentence) if shown.label else sentence
 
 
 def _counts(judgement: Judgement) -> Text:
-    counts = {outcome: judgement.counts[outcome] for outcome in Outcome if judgement.counts[outcome]}
-    counted = [(numbers.count(count), say(f"outcome.{outcome}")) for outcome, count in counts.items()]
-    return joined("list", [say("gate.count", count=count, outcome=outcome) for count, outcome in counted])
+    counts = [(outcome, judgement.counts[outcome]) for outcome in Outcome if judgement.counts[outcome]]
+    words = [(numbers.count(count), say(f"outcome.{outcome}")) for outcome, count in counts]
+    return joined("list", [say("gate.count", count=count, outcome=outcome) for count, outcome in words])
 
 
 def _side(side: Side) -> Text:
@@ -160,29 +148,29 @@ def _date(judged: Judged) -> str:
     return clip_text(judged.at)[:DATE_LENGTH].replace("T", " ")
 
 
-def _figures(shown: Shown) -> list[Figure]:
+def _figures(shown: ShownJudgement) -> list[Figure]:
     """Draw the verdicts that have a ratio, worst first.
 
     Exact quantities have a figure of their own: they change by much or, mostly, not at all, which is not drawn. What
     changes by points is in the table alone: of it more is better, which this axis would turn round.
     """
     drawable = [verdict for verdict in shown.judgement.worst_first if verdict.metric not in POINTS]
-    found = [row for verdict in drawable if (row := _row(verdict, shown)) is not None]
-    timed = [row for row in found if row.verdict.low is not None]
-    exact = [row for row in found if row.verdict.low is None and row.ratio != 1]
-    return [_figure(f"gate.{kind}", of, shown) for kind, of in (("timed", timed), ("exact", exact)) if of]
+    drawn = [row for verdict in drawable if (row := _drawn(verdict, shown)) is not None]
+    timed = [row for row in drawn if row.verdict.low is not None]
+    exact = [row for row in drawn if row.verdict.low is None and row.ratio != 1]
+    return [_figure(f"gate.{kind}", rows, shown) for kind, rows in (("timed", timed), ("exact", exact)) if rows]
 
 
-def _row(verdict: Verdict, shown: Shown) -> Row | None:
+def _drawn(verdict: Verdict, shown: ShownJudgement) -> DrawnVerdict | None:
     ratio = _plausible(verdict.ratio)
     if ratio is None:
         return None
     # Nearly every timing is a latency, and a narrow screen has no room to say so in each row.
-    plain = replace(verdict, metric="") if verdict.metric == LATENCY else verdict
+    unnamed = replace(verdict, metric="") if verdict.metric == LATENCY else verdict
     low, high = (_plausible(end) or ratio for end in (verdict.low, verdict.high))
-    return Row(
+    return DrawnVerdict(
         verdict=verdict,
-        name=" · ".join(filter(None, [shown.names[verdict.case], _quantity(plain)])),
+        name=" · ".join(filter(None, [shown.names[verdict.case], _quantity(unnamed)])),
         ratio=ratio,
         low=min(low, ratio),
         high=max(high, ratio),
@@ -191,16 +179,16 @@ def _row(verdict: Verdict, shown: Shown) -> Row | None:
 
 
 def _plausible(value: float | None) -> float | None:
-    known = finite(value)
-    return known if known is not None and PLAUSIBLE[0] <= known <= PLAUSIBLE[1] else None
+    number = finite(value)
+    return number if number is not None and PLAUSIBLE[0] <= number <= PLAUSIBLE[1] else None
 
 
 def _quantity(verdict: Verdict) -> str:
     return clip_text(quantity(verdict), LONGEST_NAME)
 
 
-def _figure(key: str, found: Sequence[Row], shown: Shown) -> Figure:
-    drawn, left_out = drawn_of(found, MOST_DRAWN)
+def _figure(key: str, verdicts: Sequence[DrawnVerdict], shown: ShownJudgement) -> Figure:
+    drawn, left_out = drawn_of(verdicts, MOST_DRAWN)
     return Figure(
         title=say(key),
         finding=say("gate.finding", counts=_counts(shown.judgement)),
@@ -213,35 +201,31 @@ def _figure(key: str, found: Sequence[Row], shown: Shown) -> Figure:
     )
 
 
-def _forest(drawn: Sequence[Row], label: str) -> dict[str, Any]:
+def _forest(drawn: Sequence[DrawnVerdict], label: str) -> dict[str, Any]:
     """Draw each quantity's change, what that may be by its interval, and what is allowed."""
     ends = [end for row in drawn for end in (row.low, row.high, row.allowed) if end is not None]
     low, high = min([1 / LEAST_REACH, *ends]), max([LEAST_REACH, *ends])
     room = (high / low) ** ((ROOM - 1) / 2)
     low, high = low / room, high * room
+    # A piece for each row, below its name; together they are one dashed line where all are allowed the same.
+    allowed = [
+        Point(x=x, y=y)
+        for place, row in enumerate(drawn)
+        if row.allowed is not None
+        for x, y in ((row.allowed, place - 0.15), (row.allowed, place + 0.5), (None, None))
+    ]
+    line = Series(name=say("gate.allowed"), points=allowed, style=Style(colour=GREY, dash="dash"), mode="lines")
     present = [outcome for outcome in Outcome if any(row.verdict.outcome is outcome for row in drawn)]
     return rows(
         distinct(ending(row.name, LONGEST_DRAWN) for row in drawn),
-        [*_allowed(drawn), *(_changes(outcome, drawn, label) for outcome in present)],
+        [*([line] if allowed else []), *(_changes(outcome, drawn, label) for outcome in present)],
         xaxis=log(say("gate.axis"), _ticks(low, high), range=[math.log10(low), math.log10(high)]),
         shift_px=NAME_SHIFT_PX,
         shapes=[rule(x=1, solid=True)],
     )
 
 
-def _allowed(drawn: Sequence[Row]) -> list[Series]:
-    """A piece for each row, below its name; together they are one dashed line where all are allowed the same."""
-    points = [
-        Point(x=x, y=y)
-        for place, row in enumerate(drawn)
-        if row.allowed is not None
-        for x, y in ((row.allowed, place - 0.15), (row.allowed, place + 0.5), (None, None))
-    ]
-    style = Style(colour=GREY, dash="dash")
-    return [Series(name=say("gate.allowed"), points=points, style=style, mode="lines")] if points else []
-
-
-def _changes(outcome: Outcome, drawn: Sequence[Row], label: str) -> Series:
+def _changes(outcome: Outcome, drawn: Sequence[DrawnVerdict], label: str) -> Series:
     points = []
     for place, row in enumerate(drawn):
         if row.verdict.outcome is outcome:
@@ -259,7 +243,7 @@ def _change(verdict: Verdict) -> Text:
 
 def _facets(verdict: Verdict) -> dict[str, Text]:
     """What a verdict is about, as far as its case's id says."""
-    settings = {name: clip_text(value) for name, value in settings_of(verdict.case).items()}
+    settings = {name: clip_text(value) for name, value in settings_in(verdict.case).items()}
     return case_facets(settings) | name_facets(settings)
 
 
@@ -275,33 +259,33 @@ def _ticks(low: float, high: float) -> Ticks:
     return [(tick, f"{tick:,.0f}×" if tick >= 1 else f"{tick:.3g}×") for tick in ticks]
 
 
-def _tables(shown: Shown) -> list[Table]:
-    every = shown.judgement.worst_first
-    same = [verdict for verdict in every if verdict.outcome is Outcome.SAME]
-    others = [verdict for verdict in every if verdict.outcome is not Outcome.SAME]
-    warnings = [clip_text(warning, LONGEST_REASON) for warning in shown.judgement.warnings]
-    differing = [[clip_text(text, LONGEST_REASON) for text in row] for row in differences(shown.judgement)]
-    titles = ("column.fact", "gate.before", "gate.after")
+def _tables(shown: ShownJudgement) -> list[Table]:
+    judgement = shown.judgement
+    same = [verdict for verdict in judgement.worst_first if verdict.outcome is Outcome.SAME]
+    others = [verdict for verdict in judgement.worst_first if verdict.outcome is not Outcome.SAME]
+    warnings = [clip_text(warning, LONGEST_REASON) for warning in judgement.warnings]
+    surroundings = [[clip_text(text, LONGEST_REASON) for text in row] for row in differences(judgement)]
+    sides = [column(title, itemgetter(at)) for at, title in enumerate(("column.fact", "gate.before", "gate.after"))]
     return [
         _verdicts("gate.table", others, shown),
         _verdicts("gate.same", same, shown, folded=bool(others)),
-        _table(
-            "gate.differences", differing, [column(title, itemgetter(at)) for at, title in enumerate(titles)], shown
-        ),
+        _table("gate.differences", surroundings, sides, shown),
         _table("gate.warnings", warnings, [column("gate.warning", str, kind=Kind.LONG)], shown),
     ]
 
 
-def _table(key: str, found: Iterable[R], columns: Iterable[Column[R]], shown: Shown, **more: Any) -> Table:
-    return table(say(key), found, columns, settings=shown.label, facets={"label": shown.judged.label}, **more)
+def _table(key: str, rows: Iterable[R], columns: Iterable[Column[R]], shown: ShownJudgement, **more: Any) -> Table:
+    return table(say(key), rows, columns, settings=shown.label, facets={"label": shown.judged.label}, **more)
 
 
-def _verdicts(key: str, verdicts: Sequence[Verdict], shown: Shown, *, folded: bool = False) -> Table:
+def _verdicts(key: str, verdicts: Sequence[Verdict], shown: ShownJudgement, *, folded: bool = False) -> Table:
     """Lay verdicts out; the note says what all cases share, and how they were judged, as far as it is known."""
     settings = clip_text(shared_settings(verdict.case for verdict in shown.judgement.verdicts), LONGEST_REASON)
-    known = joined("list", map(clip_text, facts(shown.judgement)))
-    shared = say("gate.shared", settings=settings) if settings else ""
-    judged_with = say("gate.judged_with", facts=known) if known else ""
+    judged_with = joined("list", map(clip_text, facts(shown.judgement)))
+    notes = [
+        say("gate.shared", settings=settings) if settings else "",
+        say("gate.judged_with", facts=judged_with) if judged_with else "",
+    ]
     return _table(
         key,
         verdicts,
@@ -316,7 +300,7 @@ def _verdicts(key: str, verdicts: Sequence[Verdict], shown: Shown, *, folded: bo
             column("gate.after", lambda verdict: before_and_after(verdict)[1], kind=Kind.NUMBER),
         ],
         shown,
-        note=joined("sentence", [shared, judged_with]),
+        note=joined("sentence", notes),
         folded=folded,
         facets_of=_facets,
     )

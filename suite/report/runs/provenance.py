@@ -10,15 +10,17 @@ from suite.records import numbers
 from suite.records.derived import started_at, warnings_of
 from suite.records.privacy import scrub
 from suite.records.record import Record
-from suite.report.blocks import Headline, Joined, Kind, Say, Section, Table, Text, joined, say, say_or, section
+from suite.report.blocks import Headline, Joined, Kind, Say, Table, Text, joined, say, say_or
 from suite.report.model.experiment import grouped
 from suite.report.model.results import Results
 from suite.report.table import Column, column, columns_of, plain, table
 
 LONGEST_FACT, LONGEST_IDENTIFIER = 400, 12
 IN_BYTES = ("memory_bytes", "cgroup_memory_bytes")
-OF_MACHINE = ("machine_id", "cpu", "usable_cpus", "cgroup_cpus", *IN_BYTES, "gpus", "gpus_unread")
-OF_SOFTWARE = ("os", "python", "packages", "variables")
+OF_ENVIRONMENT = (
+    *("machine_id", "cpu", "usable_cpus", "cgroup_cpus", *IN_BYTES, "gpus", "gpus_unread"),
+    *("os", "python", "packages", "variables"),
+)
 MOST_BYTES = 1 << 60
 NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]\d+)?")
 """Warnings that differ in nothing else are one."""
@@ -26,25 +28,24 @@ Fact = tuple[str, Mapping[str, Text]]
 """A fact's name, and what it is under each label."""
 
 
-def build(results: Results) -> Section | None:
-    """Build it from every record; None without any."""
-    if not results.records:
-        return None
+def origin(results: Results) -> Headline | None:
+    """How many machines and commits the records are of, and when they were taken; None without a record."""
     records = [current.record for current in results.records]
     machines = {str(record.environment.get("machine_id") or "") for record in records}
     commits = {str(record.provenance.get("commit") or "") for record in records} - {""}
     counts = {"records": len(records), "machines": len(machines), "commits": len(commits)}
-    said = {name: numbers.count(count) for name, count in counts.items()}
-    headline = Headline(text=say("provenance.headline", dates=_dates(records) or numbers.NOTHING, **said))
-    return section("provenance", tables=[_facts(results), _warnings(results)], headlines=[headline])
+    fields = {name: numbers.count(count) for name, count in counts.items()}
+    text = say("trust.origin", dates=_dates(records) or numbers.NOTHING, **fields)
+    return Headline(text=text) if records else None
 
 
-def _facts(results: Results) -> Table:
+def fact_table(results: Results) -> Table:
+    """The machine, versions and code of each label: a fact that differs within one names every value once."""
     by_label = {
         label: [current.record for current in results.records if current.label == label] for label in results.labels
     }
     facts: dict[str, Callable[[Record], Any]] = {
-        **{name: partial(_environment_fact, name) for name in (*OF_MACHINE, *OF_SOFTWARE)},
+        **{name: partial(_environment_fact, name) for name in OF_ENVIRONMENT},
         "suite_version": lambda record: record.provenance.get("suite_version"),
         "commit": _commit,
         "source_digest": lambda record: _short(record.provenance.get("source_digest")),
@@ -53,15 +54,16 @@ def _facts(results: Results) -> Table:
     }
     rows: list[Fact] = []
     for name, fact in facts.items():
-        found = {label: _every(map(fact, records)) for label, records in by_label.items()}
-        rows += [(name, found)] if any(found.values()) else []
+        of_labels = {label: _every_value(map(fact, records)) for label, records in by_label.items()}
+        rows += [(name, of_labels)] if any(of_labels.values()) else []
     rows.append(("dates", {label: _dates(records) for label, records in by_label.items()}))
     rows.append(("records", {label: numbers.count(len(records)) for label, records in by_label.items()}))
     fact_name: Column[Fact] = column("column.fact", lambda row: say(f"fact.{row[0]}"))
     labels: list[Column[Mapping[str, Text]]] = [
         column(plain(label), itemgetter(label), kind=Kind.LONG) for label in results.labels
     ]
-    return table(say("provenance.facts"), rows, [fact_name, *columns_of(lambda row: row[1], labels)])
+    shown = rows if results.records else []
+    return table(say("trust.facts"), shown, [fact_name, *columns_of(lambda row: row[1], labels)])
 
 
 def _environment_fact(name: str, record: Record) -> Any:
@@ -73,7 +75,7 @@ def _environment_fact(name: str, record: Record) -> Any:
 
 def _commit(record: Record) -> Text:
     sha = _short(record.provenance.get("commit"))
-    return joined(" ", [sha, say("provenance.dirty")]) if sha and record.provenance.get("dirty") is True else sha
+    return joined(" ", [sha, say("trust.dirty")]) if sha and record.provenance.get("dirty") is True else sha
 
 
 def _clock(record: Record) -> Text:
@@ -90,8 +92,8 @@ def _dates(records: Sequence[Record]) -> str:
     return " – ".join(dict.fromkeys([*starts[:1], *starts[-1:]]))
 
 
-def _every(values: Iterable[Any]) -> Text:
-    """Every different value once; several machines under one label are all named."""
+def _every_value(values: Iterable[Any]) -> Text:
+    """Every different value once, such as several machines under one label."""
     texts = dict.fromkeys(text for text in map(_written, values) if text != "")
     whole = joined("; ", texts)
     return _fit(whole) if isinstance(whole, str) else joined("; ", map(_fit, texts))
@@ -113,15 +115,13 @@ def _written(value: Any) -> Text:
     return "" if value is None else value if isinstance(value, Say | Joined) else str(value)
 
 
-def _warnings(results: Results) -> Table:
+def warning_table(results: Results) -> Table:
+    """The warnings of the runs; those that differ in numbers alone are one row with the numbers of the first."""
     warnings = [(current.label, warning) for current in results.records for warning in warnings_of(current.record)]
     alike = grouped(warnings, lambda item: (item[0], NUMBER.sub("", item[1])))
-    return table(
-        say("provenance.warnings"),
-        sorted(alike.values(), key=lambda same: -len(same)),
-        [
-            column("column.warning", lambda same: scrub(same[0][1], is_ours=False), kind=Kind.LONG),
-            column("column.label", lambda same: same[0][0], facet="label"),
-            column("column.records", lambda same: len(same), numbers.count),
-        ],
-    )
+    columns: list[Column[Sequence[tuple[str, str]]]] = [
+        column("column.warning", lambda alike: scrub(alike[0][1], is_ours=False), kind=Kind.LONG),
+        column("column.label", lambda alike: alike[0][0], facet="label"),
+        column("column.records", lambda alike: len(alike), numbers.count),
+    ]
+    return table(say("trust.warnings"), sorted(alike.values(), key=lambda alike: -len(alike)), columns)

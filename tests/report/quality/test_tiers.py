@@ -91,14 +91,6 @@ def test_a_form_of_training_is_compared_with_the_uneven_one():
     assert found[1]["Third tier, less skewed (points)"] == "+70.0 (+70.0 to +70.0)"
 
 
-def test_other_mixes_come_from_the_shares_of_each_tier():
-    (row,) = table_of(section_of(tiers_section, *arm([(1.0, 0.5, 0.2)], **mla(16))), "The trained decoder")
-    # 0.85 + 0.12 · 0.5 + 0.03 · 0.2; the mean of the three; 0.03 + 0.12 · 0.5 + 0.85 · 0.2.
-    told = [row[name] for name in ("as in training (85 / 12 / 3 %)", "uniform", "reversed (3 / 12 / 85 %)")]
-    assert told == ["92 %", "57 %", "26 %"]
-    assert row["Reversed, less as trained (points)"] == "-65.6"
-
-
 @pytest.mark.parametrize(
     ("found", "said"),
     [
@@ -139,18 +131,11 @@ def test_no_head_carries_an_attribute_that_was_never_learnt():
     assert not [table for table in still.tables if table.title.startswith("Do heads")]
 
 
-def test_the_map_of_heads_is_of_the_lowest_seed_alone():
-    records = [quality_record((1.0, 1.0, 1.0), seed=seed, falls=[[0.1 * seed] * 6] * 4) for seed in (3, 2, 4)]
-    (figure,) = [one for one in section_of(tiers_section, *records).figures if "head" in one.title]
-    assert "seed 2" in figure.caption
-    assert figure.views[0].figure["data"][0]["z"] == [[20.0] * 6] * 4
-
-
 def test_an_arm_without_its_cache_size_stands_in_tables_alone():
     record = quality_record((1.0, 1.0, 0.2))
     bare = replace(record, readings=[one for one in record.readings if one.span != "case"])
     section = section_of(tiers_section, bare)
-    assert [figure.title for figure in section.figures] == ["When each tier is learnt"]
+    assert section.figures == []
     assert table_of(section, "Skewed queries")[0]["Cache (B / token)"] == "–"
 
 

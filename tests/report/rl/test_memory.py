@@ -13,7 +13,7 @@ from suite.report.blocks import LONGEST_TITLE
 from suite.report.rl import cost, efficiency, memory, stability
 from suite.report.rl.design import algorithms
 from suite.report.rl.memory import LEAST_SHARE
-from suite.report.runs import coverage
+from suite.report.runs import trust
 from suite.theory.published import published_memory
 from tests.records.factory import build
 from tests.report.reading import results_of, rows_of, said
@@ -313,7 +313,7 @@ def test_a_tracked_run_is_in_no_comparison_of_time(tmp_path):
     results = results_of(tmp_path, rl_record(seed=1, steps=2), tracked)
     assert [run.seed for one in algorithms(results) for arm in one.arms for run in arm.runs] == ["1"]
     assert rows_of(said(cost.build(results)).tables[0])[0]["Runs"] == "1"
-    assert "Runs that held memory by owner: 1." in said(coverage.build(results)).explanation
+    assert "Runs that held memory by owner: 1." in said(trust.build(results)).explanation
     alone = results_of(tmp_path / "alone", tracked)
     assert [module.build(alone) for module in (efficiency, cost, stability)] == [None] * 3
 
@@ -340,7 +340,7 @@ def test_a_tracked_run_is_in_no_comparison_of_time(tmp_path):
 )
 def test_an_odd_record_of_memory_breaks_nothing(tmp_path, record):
     results = results_of(tmp_path, record, grpo(), grpo(geometry="tiny", parameters=5.0))
-    assert coverage.build(results) is not None
+    assert trust.build(results) is not None
     section = said(memory.build(results))
     for view in (view for figure in section.figures for view in figure.views):
         json.dumps(view.figure, allow_nan=False)

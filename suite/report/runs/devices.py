@@ -1,0 +1,345 @@
+"""The devices that cases ran on: which runs were disturbed, what the devices drew, and what could not be read of them.
+
+Nothing is left out of the numbers for a disturbance: a reader has to see which of them to compare with care. Old
+records have no telemetry, and a foreign one may say anything: what is of another type, or no number that a device could
+give, is left out here.
+"""
+
+import functools
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean, median
+from typing import Any
+
+from suite.records import numbers
+from suite.records.record import CorruptRecordError, Record
+from suite.records.telemetry import Mark, Sample, read_series, telemetry_of
+from suite.report.blocks import Headline, Kind, Table, Text, dotted, joined, say, say_or
+from suite.report.model.experiment import grouped
+from suite.report.model.labels import ALGORITHM, VARIANT, case_facets, label_of, phase_name, variant_label
+from suite.report.model.outcome import outcome_of
+from suite.report.model.results import CurrentRecord, Results
+from suite.report.model.run import Run, axis, clip_text, extras, mapping, share, tokens_of
+from suite.report.table import Column, column, columns_of, label_column, table
+
+POWER, AVERAGE_POWER, ENERGY, STEAL_SHARE = "power_instant_w", "power_average_w", "energy_j", "steal_share"
+MOST_W, MOST_S, MOST_J = 1e6, 1e9, 1e15
+CPU = "cpu"
+OF_TRAINING = (ALGORITHM, "task", "policy", "steps", "prompts_per_step", "num_generations", "seed")
+TELLING = 0.05
+"""A run with a larger share of marked samples is to be compared with care."""
+STOLEN = 0.01
+"""Less stolen time moves no median."""
+STEAL = "steal"
+SOURCES = ("nvml", "rapl")
+"""Those that give power."""
+MEASURED = "measured"
+MOST_REASONS, LONGEST_WHY, MOST_WAYS = 8, 200, 24
+MOST_OTHERS, MOST_TICKS = 1 << 20, 1 << 40
+Curve = Sequence[tuple[float, float]]
+"""Seconds since the case began, and watts or joules; in their order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Power:
+    """What one device drew through a run."""
+
+    quantity: str
+    """The source: one of the two powers, or the counter of joules."""
+    mean_w: float
+    """Weighted by time, since samples need not be evenly spaced."""
+    peak_w: float
+    joules: float | None
+    """None where the device has no counter, or one that ran backwards."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TelemetryRun(Run):
+    """A run with telemetry, or with the reason why it has none."""
+
+    powers: Mapping[str, Power]
+    """By device."""
+    marked: Mapping[tuple[str, str], float]
+    """Share of a device's samples that carry a mark, by device and mark."""
+    moments: int
+    """Times at which the device with the most samples was sampled."""
+    steal_share: float
+    """Mean of the samples: time that the host gave to others."""
+    is_unreadable: bool
+    """It has a series that could not be read."""
+
+    @property
+    def telemetry(self) -> Mapping[str, Any]:
+        return telemetry_of(self.record)
+
+    @property
+    def devices(self) -> Mapping[str, Any]:
+        return mapping(self.telemetry, "devices")
+
+    def is_unused(self, device: str) -> bool:
+        """Whether the record says that the case did not run on a device. A CPU runs every case."""
+        return mapping(self.devices, device).get("used") is False
+
+    def device_name(self, device: str) -> Text:
+        """A device with its own name, where the record has it: gpu0 · NVIDIA H100."""
+        return dotted(device, clip_text(mapping(self.devices, device).get("name")))
+
+
+def run_settings(run: Run) -> str:
+    """What else tells runs apart; of training runs that stands in no other column."""
+    backend = str(run.record.provenance.get("backend") or run.axis("backend"))
+    training = [f"{name}={value}" for name in OF_TRAINING if (value := run.axis(name))]
+    return ", ".join(filter(None, [run.axis("dtype"), backend, *extras(run.record), *training]))
+
+
+def name_parts(record: Record) -> list[Text]:
+    """Model, phase and context of a run; of a training run its task, algorithm and seed."""
+    algorithm, tokens = axis(record, ALGORITHM), tokens_of(record)
+    if algorithm:
+        seed = axis(record, "seed") or numbers.NOTHING
+        return [axis(record, "task"), say("rl.run", algorithm=label_of(ALGORITHM, algorithm), seed=seed)]
+    context = "" if tokens is None else say("callstyle.tokens", tokens=numbers.count(tokens))
+    return [axis(record, "geometry"), phase_name(axis(record, "phase")), context]
+
+
+@functools.lru_cache(maxsize=1)
+def telemetry_runs(results: Results) -> Sequence[TelemetryRun]:
+    """The runs that say anything of telemetry."""
+    runs = []
+    for current in results.records:
+        try:
+            samples, is_unreadable = read_series(current.record, current.folder), False
+        except (CorruptRecordError, OSError):
+            samples, is_unreadable = [], True
+        if samples or is_unreadable or telemetry_of(current.record):
+            runs.append(_read(current, samples, is_unreadable))
+    return runs
+
+
+def _read(current: CurrentRecord, samples: Sequence[Sample], is_unreadable: bool) -> TelemetryRun:
+    possible = [sample for sample in samples if 0 <= sample.time_s < MOST_S and math.isfinite(sample.value)]
+    by_device: dict[str, list[Sample]] = defaultdict(list)
+    for sample in sorted(possible, key=lambda sample: sample.time_s):
+        by_device[sample.device].append(sample)
+    of_devices = {clip_text(device): of_device for device, of_device in sorted(by_device.items())}
+    powers = {device: _power(of_device) for device, of_device in of_devices.items()}
+    steal = [share(sample.value) for sample in of_devices.get(CPU, ()) if sample.quantity == STEAL_SHARE]
+    return TelemetryRun(
+        current=current,
+        marked=_marked(current.record, of_devices),
+        powers={device: power for device, power in powers.items() if power},
+        moments=max(map(_moments, of_devices.values()), default=0),
+        steal_share=fmean([value for value in steal if value is not None] or [0.0]),
+        is_unreadable=is_unreadable,
+    )
+
+
+def _moments(samples: Sequence[Sample]) -> int:
+    """The times at which a device was sampled: its sources are asked one after the other, devices apart."""
+    return len({sample.time_s for sample in samples})
+
+
+def _power(samples: Sequence[Sample]) -> Power | None:
+    """The power of a device, from the best of its sources that has any."""
+
+    def curve(quantity: str, most: float) -> Curve:
+        usable = (sample for sample in samples if sample.quantity == quantity and 0 <= sample.value < most)
+        return [(sample.time_s, sample.value) for sample in usable]
+
+    counter = curve(ENERGY, MOST_J)
+    if any(last < first for (_, first), (_, last) in pairwise(counter)):
+        counter = []
+    # Between two looks at the counter the mean power is known, and nothing finer.
+    by_counter = [
+        ((first_s + last_s) / 2, (last - first) / (last_s - first_s))
+        for (first_s, first), (last_s, last) in pairwise(counter)
+        if last_s > first_s
+    ]
+    for quantity in (POWER, AVERAGE_POWER, ENERGY):
+        if watts := by_counter if quantity == ENERGY else curve(quantity, MOST_W):
+            return Power(
+                quantity=quantity,
+                mean_w=_mean_over_time(watts),
+                peak_w=max(value for _, value in watts),
+                joules=counter[-1][1] - counter[0][1] if len(counter) > 1 else None,
+            )
+    return None
+
+
+def _mean_over_time(watts: Curve) -> float:
+    elapsed_s = watts[-1][0] - watts[0][0]
+    area = sum((last_s - first_s) * (first + last) / 2 for (first_s, first), (last_s, last) in pairwise(watts))
+    return area / elapsed_s if elapsed_s > 0 else fmean(value for _, value in watts)
+
+
+def _marked(record: Record, of_devices: Mapping[str, Sequence[Sample]]) -> dict[tuple[str, str], float]:
+    """The marked shares as the record says them; where it says none, of its samples."""
+    by_device = mapping(telemetry_of(record), "marked_share")
+    noted = [(device, mark, value) for device in by_device for mark, value in mapping(by_device, device).items()]
+    if shares := {
+        (clip_text(device), clip_text(mark)): portion for device, mark, value in noted if (portion := share(value))
+    }:
+        return shares
+    marked: dict[tuple[str, str], set[float]] = defaultdict(set)
+    for device, samples in of_devices.items():
+        for sample in samples:
+            if sample.mark:
+                marked[device, clip_text(sample.mark)].add(sample.time_s)
+    return {(device, mark): len(times) / _moments(of_devices[device]) for (device, mark), times in marked.items()}
+
+
+Failure = tuple[Text, Text, Text]
+"""What gave nothing, its state, and the record's own reason."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchedDevice:
+    """One device that a run used and that was sampled, or was not left alone."""
+
+    run: TelemetryRun
+    device: str
+    power: Power | None
+    shares: Mapping[str, float]
+    """The share of marked samples by mark, and that of stolen time."""
+    others: int
+    """Processes of others on the GPU."""
+
+    @property
+    def worst(self) -> float:
+        return max(self.shares.values(), default=0.0)
+
+    @property
+    def reasons(self) -> str:
+        """NVML's own names of why it held clocks back, the most frequent first: sw_power_cap 30 %."""
+        shares = mapping(mapping(self.run.telemetry, "event_reasons_share"), self.device)
+        known = {clip_text(name): value for name in shares if (value := share(shares[name]))}
+        ranked = sorted(known, key=lambda name: -known[name])[:MOST_REASONS]
+        return ", ".join(f"{name} {numbers.percent(known[name])}" for name in ranked)
+
+
+def watched_devices(results: Results) -> list[WatchedDevice]:
+    """The devices of measured runs, since nothing moves a projection.
+
+    Runs whose result is a time, which a disturbance moves, come before others; of either the most disturbed first.
+    """
+    devices = [device for run in telemetry_runs(results) if run.is_measured for device in _devices(run)]
+
+    def place(row: WatchedDevice) -> tuple[bool, float, int]:
+        return outcome_of(row.run.record.case.workload) is not None, -row.worst, -row.others
+
+    return sorted(devices, key=place)
+
+
+def _devices(run: TelemetryRun) -> Iterable[WatchedDevice]:
+    for device in map(clip_text, dict.fromkeys([CPU, *run.powers, *run.devices, *(name for name, _ in run.marked)])):
+        # What a GPU does that the case did not use says nothing of the case.
+        if run.is_unused(device):
+            continue
+        shares = {mark: value for (name, mark), value in run.marked.items() if name == device}
+        if device == CPU and run.steal_share > STOLEN:
+            shares[STEAL] = run.steal_share
+        power, others = run.powers.get(device), _count(mapping(run.devices, device).get("other_processes"), MOST_OTHERS)
+        if power or shares or others:
+            yield WatchedDevice(run=run, device=device, power=power, shares=shares, others=others)
+
+
+def disturbance(results: Results) -> Headline | None:
+    """How many runs were disturbed, and what watching them cost; None where nothing was sampled."""
+    runs = [run for run in telemetry_runs(results) if run.is_measured]
+    samples = sum(run.moments or _count(run.telemetry.get("ticks"), MOST_TICKS) for run in runs)
+    if not samples:
+        return None
+    devices = watched_devices(results)
+    disturbed = len({device.run for device in devices if device.worst > TELLING})
+    counts = {"count": numbers.count(disturbed), "runs": numbers.count(len(runs)), "samples": numbers.count(samples)}
+    is_any = any(device.shares or device.others for device in devices)
+    outcome = "disturbed" if disturbed else "little" if is_any else "undisturbed"
+    text = say(f"trust.{outcome}", share=numbers.percent(TELLING), **counts)
+    shares = [value for run in runs if (value := share(run.telemetry.get("sampler_cpu_share"))) is not None]
+    return Headline(text=text, detail=say("trust.cost", share=numbers.percent(median(shares))) if shares else "")
+
+
+def _count(value: Any, most: int) -> int:
+    return int(value) if isinstance(value, int) and 0 < value < most else 0
+
+
+def device_table(results: Results) -> Table:
+    """A row for each device of each run, the most disturbed first."""
+    powers: list[Column[Power]] = [
+        column("trust.mean_power", lambda power: power.mean_w, numbers.watts, only_where_known=True),
+        column("trust.peak_power", lambda power: power.peak_w, numbers.watts, only_where_known=True),
+        column("trust.joules", lambda power: power.joules, numbers.joules, only_where_known=True),
+    ]
+    columns: list[Column[WatchedDevice]] = [
+        column("column.variant", lambda row: variant_label(row.run.axis(VARIANT)), facet="variant"),
+        column("column.case", lambda row: dotted(*name_parts(row.run.record))),
+        column("signmap.device", lambda row: row.device, kind=Kind.CODE),
+        *map(_share_column, (*Mark, STEAL)),
+        *columns_of(lambda row: row.power, powers),
+        *columns_of(lambda row: row.run, label_column(results.several)),
+        column("trust.clock_reasons", lambda row: row.reasons, kind=Kind.CODE, only_where_known=True),
+        column("trust.others", lambda row: row.others or None, numbers.count, only_where_known=True),
+        column("trust.power_from", _source, only_where_known=True),
+        column("column.settings", lambda row: run_settings(row.run), kind=Kind.CODE),
+    ]
+    return table(
+        say("trust.devices"),
+        watched_devices(results),
+        columns,
+        note=say("trust.devices_note"),
+        facets_of=lambda row: case_facets(row.run.record.case.axes),
+    )
+
+
+def _share_column(mark: str) -> Column[WatchedDevice]:
+    return column(f"trust.mark.{mark}", lambda row: row.shares.get(mark), numbers.percent, only_where_known=True)
+
+
+def _source(row: WatchedDevice) -> Text | None:
+    """What the watts come from; of an average over how long, as far as it is known."""
+    if row.power is None:
+        return None
+    averaged = clip_text(mapping(row.run.devices, row.device).get("power_usage_is"))
+    over = f"({averaged.removeprefix('average ')})" if averaged and row.power.quantity == AVERAGE_POWER else ""
+    return joined(" ", [say(f"trust.quantity.{row.power.quantity}"), over])
+
+
+def missing_table(results: Results) -> Table:
+    """A row for each way in which something gave no power or energy, however many runs it is."""
+    failures = [failure for run in telemetry_runs(results) for failure in dict.fromkeys(_failures(run))]
+    ways = grouped(failures, lambda failure: failure[:2]).values()
+    columns: list[Column[Sequence[Failure]]] = [
+        column("trust.what", lambda alike: alike[0][0]),
+        column("trust.state", lambda alike: alike[0][1]),
+        column("trust.why", lambda alike: alike[0][2], kind=Kind.LONG),
+        column("column.runs", lambda alike: len(alike), numbers.count),
+    ]
+    return table(say("trust.unread"), sorted(ways, key=lambda alike: -len(alike))[:MOST_WAYS], columns)
+
+
+def _failures(run: TelemetryRun) -> Iterable[Failure]:
+    if run.is_unreadable:
+        yield say("trust.series"), say("trust.unreadable"), ""
+    if failure := clip_text(run.telemetry.get("failure"), LONGEST_WHY):
+        yield say("trust.sampling"), say("trust.stopped"), failure
+    for source in SOURCES:
+        yield from _failure(say(f"trust.source.{source}"), mapping(mapping(run.telemetry, "sources"), source))
+    for device, facts in run.devices.items():
+        name = run.device_name(clip_text(device))
+        yield from _failure(name, facts)
+        for quantity, state in mapping(facts, "missing").items():
+            if quantity in (POWER, AVERAGE_POWER):
+                yield from _failure(dotted(name, say(f"trust.quantity.{quantity}")), {"state": state})
+    yield from _failure(say("trust.step_energy"), run.record.provenance.get("energy"))
+
+
+def _failure(what: Text, facts: Any) -> Iterable[Failure]:
+    if isinstance(facts, Mapping):
+        # A driver's own error stands behind the state: `failed: Unknown Error`.
+        state, _, error = clip_text(facts.get("state"), LONGEST_WHY).partition(": ")
+        if state and state != MEASURED:
+            reason = clip_text(facts.get("why"), LONGEST_WHY) or error
+            yield what, say_or(f"state.{state}", state), reason if reason != state else ""

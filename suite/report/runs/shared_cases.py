@@ -1,0 +1,144 @@
+"""The same cases under two labels: what another machine, commit or version did to them.
+
+Timings are compared by the ratio of their medians, scores by pairs of seeds: the rules of `suite compare`.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import fmean
+
+from suite.records import numbers
+from suite.records.derived import by_launch
+from suite.records.record import Status
+from suite.report.blocks import Headline, Kind, Table, Text, dotted, say, say_or
+from suite.report.evidence import difference, verdict_of
+from suite.report.model.by_setting import design_of, experiments_by, telling
+from suite.report.model.experiment import grouped
+from suite.report.model.formats import times_range
+from suite.report.model.labels import VARIANT, variant_label
+from suite.report.model.outcome import outcome_of
+from suite.report.model.results import CurrentRecord, Results
+from suite.report.model.run import LABEL, PLAUSIBLE_S, Run
+from suite.report.runs.devices import name_parts, run_settings
+from suite.report.table import column, table
+from suite.statistics.intervals import Interval, launched_interval, ratio_of_medians
+from suite.statistics.paired import TOLD_APART
+
+LATENCY = "latency_s"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SpanTiming(Run):
+    """A record's timings of one span."""
+
+    span: str
+    interval: Interval
+
+    @property
+    def name(self) -> Text:
+        span, variant = say_or(f"span.{self.span}", self.span), variant_label(self.axis(VARIANT))
+        return dotted(variant, *name_parts(self.record), self.axis("dtype"), span)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedCase:
+    """A timing or a score of one case under a label, beside the first label that has it."""
+
+    name: Text
+    labels: tuple[Text, Text]
+    """This one, and the first."""
+    ours: Text
+    theirs: Text
+    change: Text
+    verdict: Text
+    is_clear: bool
+    distance: float = 0.0
+    """The logarithm of a ratio; 0 of a score."""
+    pairs: int | None = None
+    settings: str = ""
+
+
+def shared_table(results: Results) -> Table:
+    """The cases that several labels have, those that are clearly different and furthest apart first."""
+    rows = sorted([*_timings(results), *_scores(results)], key=lambda row: (not row.is_clear, -row.distance))
+    return table(
+        say("trust.shared"),
+        rows,
+        [
+            column("column.case", lambda row: row.name),
+            column("trust.compared", lambda row: say("trust.over", label=row.labels[0], first=row.labels[1])),
+            column("trust.ours", lambda row: row.ours, kind=Kind.NUMBER),
+            column("trust.theirs", lambda row: row.theirs, kind=Kind.NUMBER),
+            column("trust.change", lambda row: row.change, kind=Kind.NUMBER),
+            column("trust.verdict", lambda row: row.verdict),
+            column("column.count", lambda row: row.pairs, numbers.count, only_where_known=True),
+            column("column.settings", lambda row: row.settings, kind=Kind.CODE),
+        ],
+        note=say("trust.shared_note"),
+        folded=True,
+    )
+
+
+def shared_headline(results: Results) -> Headline | None:
+    """How many of the shared timings are clearly different; None where no label shares any."""
+    timings = list(_timings(results))
+    counts = {"count": numbers.count(len(timings)), "clear": numbers.count(sum(row.is_clear for row in timings))}
+    return Headline(text=say("trust.shared_headline", **counts)) if timings else None
+
+
+def _timings(results: Results) -> Iterable[SharedCase]:
+    """The spans of cases that at least two labels have timed."""
+    timings = [timing for current in results.records if current.is_of_one_machine for timing in _of_spans(current)]
+    for alike in grouped(timings, lambda timing: (timing.record.case.id, timing.span)).values():
+        by_label = {timing.label: timing for timing in alike}
+        first, *others = [by_label[label] for label in results.labels if label in by_label]
+        for timing in others:
+            ratio = ratio_of_medians(timing.interval, first.interval)
+            written = {"ratio": numbers.times(ratio.ratio), "range": times_range(ratio.low, ratio.high)}
+            yield SharedCase(
+                name=timing.name,
+                labels=(timing.label, first.label),
+                ours=numbers.seconds(timing.interval.median),
+                theirs=numbers.seconds(first.interval.median),
+                change=say("trust.ratio", **written),
+                verdict=say("trust.clear" if ratio.is_told_apart else "trust.unclear"),
+                is_clear=ratio.is_told_apart,
+                distance=abs(math.log(ratio.ratio)),
+                settings=run_settings(timing),
+            )
+
+
+def _of_spans(current: CurrentRecord) -> Iterable[SpanTiming]:
+    """A record's timings by span; none of a workload that is run for a score."""
+    record = current.record
+    readings = record.readings if record.status is Status.OK and outcome_of(record.case.workload) is None else ()
+    usable = [one for one in readings if one.metric == LATENCY and PLAUSIBLE_S[0] < one.value < PLAUSIBLE_S[1]]
+    for span, of_span in grouped(usable, lambda reading: reading.span).items():
+        yield SpanTiming(current=current, span=span, interval=launched_interval(by_launch(of_span)))
+
+
+def _scores(results: Results) -> Iterable[SharedCase]:
+    """The scores that at least two labels have, each label's beside the first's."""
+    for workload, records in grouped(results.records, lambda current: current.record.case.workload).items():
+        outcome = outcome_of(workload)
+        scored = [current for current in records if outcome and outcome.scores(current.record)]
+        if outcome is None or len({current.label for current in scored}) < 2:
+            continue
+        experiments = experiments_by(scored, workload, LABEL, lambda current, key: Run(current=current, key=key))
+        several = [experiment for experiment in experiments if experiment.baseline and experiment.others]
+        names = telling([experiment.key for experiment in several], design_of(workload))
+        for experiment in several:
+            settings = ", ".join(f"{name}={value}" for name in names if (value := experiment.value(name)))
+            for pair in outcome.contrasts(experiment.others, experiment.arms[0]):
+                yield SharedCase(
+                    name=dotted(workload, pair.quantity.name),
+                    labels=(pair.arm.name, pair.other.name),
+                    ours=pair.quantity.text(fmean(pair.found.ours)),
+                    theirs=pair.quantity.text(fmean(pair.found.theirs)),
+                    change=difference(pair),
+                    verdict=verdict_of(pair),
+                    is_clear=pair.found.outcome in TOLD_APART,
+                    pairs=pair.found.pairs,
+                    settings=settings,
+                )

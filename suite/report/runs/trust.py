@@ -1,0 +1,127 @@
+"""The section on how far the runs can be trusted: what did not run and why, what got in the way of the rest, where and
+from which code they come, and whether the same cases came out the same elsewhere.
+
+A case that could not run is a row with a reason, never a gap.
+"""
+
+from collections import Counter
+from operator import itemgetter
+from typing import Any
+
+from suite.records import numbers
+from suite.records.privacy import scrub
+from suite.records.record import Status
+from suite.report.blocks import Headline, Kind, Section, Table, Text, joined, say, section
+from suite.report.model.labels import record_facets
+from suite.report.model.results import CurrentRecord, Results, Unread, Withdrawn
+from suite.report.runs import devices, provenance, shared_cases
+from suite.report.table import Column, column, columns_of, plain, table
+
+Reason = tuple[Status, str, str]
+"""A status, why, and the label."""
+Counts = tuple[str, Counter[str]]
+"""A row's title, and how many of it each label has."""
+
+
+def build(results: Results) -> Section | None:
+    """Build it from every record and every folder that gave none; None without any."""
+    left_out = [*results.damaged, *results.unfinished, *results.withdrawn]
+    if not results.records and not left_out:
+        return None
+    return section(
+        "trust",
+        explanation=joined("sentence", [say("trust.explanation"), _tracked(results)]),
+        tables=[
+            _count_table(results),
+            *_refused_tables(results),
+            *_left_out_tables(results),
+            devices.device_table(results),
+            devices.missing_table(results),
+            provenance.fact_table(results),
+            provenance.warning_table(results),
+            shared_cases.shared_table(results),
+        ],
+        headlines=[
+            _ran(results),
+            devices.disturbance(results),
+            provenance.origin(results),
+            shared_cases.shared_headline(results),
+        ],
+    )
+
+
+def _ran(results: Results) -> Headline:
+    """How many of all cases ran."""
+    count = sum(current.record.status is Status.OK for current in results.records)
+    counts = {"ran": numbers.count(count), "count": numbers.count(len(results.records))}
+    return Headline(text=say("trust.some_ran" if count < len(results.records) else "trust.all_ran", **counts))
+
+
+def _tracked(results: Results) -> Text:
+    """How many runs watched their memory, which slows them; empty for none."""
+    count = sum(current.record.settings.get("track_memory") is True for current in results.records)
+    return say("trust.tracked", count=numbers.count(count)) if count else ""
+
+
+def _count_table(results: Results) -> Table:
+    """How many cases of each label ended in which way."""
+    superseded, by_status = Counter[str](), {status: Counter[str]() for status in Status}
+    for current in results.records:
+        superseded[current.label] += current.superseded
+        by_status[current.record.status][current.label] += 1
+    rows: list[Counts] = [
+        ("column.cases", Counter(current.label for current in results.records)),
+        *((f"status.{status}", counts) for status, counts in by_status.items() if counts or status is Status.OK),
+        ("column.superseded", superseded),
+        ("column.damaged", Counter(unread.label for unread in results.damaged)),
+        ("column.unfinished", Counter(unread.label for unread in results.unfinished)),
+        *([("column.withdrawn", Counter(run.label for run in results.withdrawn))] if results.withdrawn else []),
+    ]
+    name: Column[Counts] = column("column.runs", lambda row: say(row[0]))
+    labels = [column(plain(label), itemgetter(label), numbers.count) for label in results.labels]
+    return table(say("trust.counts"), rows, [name, *columns_of(lambda row: row[1], labels)])
+
+
+def _refused_tables(results: Results) -> list[Table]:
+    """Every case without a result; before many of them, how many each reason has."""
+    refused = [current for current in results.records if current.record.status is not Status.OK]
+    columns: list[Column[Reason]] = [
+        column("column.status", lambda reason: say(f"status.{reason[0]}")),
+        column("column.reason", lambda reason: reason[1], kind=Kind.LONG),
+        *([column("column.label", lambda reason: reason[2], facet="label")] if results.several else []),
+    ]
+    cases = table(
+        say("trust.refused"),
+        refused,
+        [*columns_of(_reason, columns), column("column.case", lambda current: current.record.case.id, kind=Kind.CASE)],
+        facets_of=lambda current: record_facets(current.record),
+    )
+    if not cases.folded:
+        return [cases]
+    counts: Column[tuple[Reason, int]] = column("column.cases", lambda row: row[1], numbers.count)
+    rows = Counter(map(_reason, refused)).most_common()
+    return [table(say("trust.reasons"), rows, [*columns_of(lambda row: row[0], columns), counts]), cases]
+
+
+def _reason(current: CurrentRecord) -> Reason:
+    record = current.record
+    return record.status, scrub(record.reason or numbers.NOTHING, is_ours=False), current.label
+
+
+def _left_out_tables(results: Results) -> list[Table]:
+    """Every folder that gave no record: damaged, never ended, or withdrawn."""
+    columns: list[Column[Any]] = [
+        column("column.label", lambda run: run.label, facet="label"),
+        column("column.folder", lambda run: run.name, kind=Kind.CODE),
+    ]
+    wrong: Column[Unread] = column("column.wrong", lambda run: scrub(run.reason, is_ours=False), kind=Kind.LONG)
+    withdrawn: list[Column[Withdrawn]] = [
+        column("trust.withdrawn_on", lambda run: run.date),
+        column("column.reason", lambda run: scrub(run.reason, is_ours=False), kind=Kind.LONG),
+        column("column.case", lambda run: run.case_id, kind=Kind.CASE),
+    ]
+    return [
+        table(say("trust.damaged"), results.damaged, [*columns, wrong], note=say("trust.damaged_note")),
+        table(say("trust.unfinished"), results.unfinished, columns, note=say("trust.unfinished_note")),
+        table(say("trust.withdrawn"), results.withdrawn, [*columns, *withdrawn], note=say("trust.withdrawn_note")),
+    ]

@@ -1,0 +1,82 @@
+"""Several results side by side: only what at least two of them have stands there."""
+
+from dataclasses import replace
+
+import pytest
+
+from suite.records.record import Reading
+from suite.report.page.texts import load_texts
+from suite.report.runs.shared_cases import shared_headline, shared_table
+from tests.records.factory import build
+from tests.report.reading import results_of, rows_of
+from tests.report.rl.runs import run
+
+FAST, SLOW = (1e-3,) * 7, (2e-3,) * 7
+
+
+def rows_in(tmp_path, **labelled):
+    return rows_of(load_texts("en").render_block(shared_table(results_of(tmp_path, **labelled))))
+
+
+def layers(rows):
+    return [row for row in rows if row["Case"].endswith("Whole layer")]
+
+
+def in_launches(record, *medians_s, count=6):
+    """The record's timings of several launches, each of samples that are alike."""
+    kept = [reading for reading in record.readings if reading.metric != "latency_s"]
+    timed = [
+        Reading(step=step, span="layer", metric="latency_s", value=median_s, launch=launch)
+        for launch, median_s in enumerate(medians_s)
+        for step in range(count)
+    ]
+    return replace(record, readings=[*kept, *timed])
+
+
+def test_a_case_of_two_results_is_a_row_with_their_ratio(tmp_path):
+    before, after = [build(latencies_s=SLOW), build(attention="mha")], [build(latencies_s=FAST)]
+    (row,) = layers(rows_in(tmp_path, before=before, after=after))
+    assert row["Case"] == "MLA · deepseek-v2-lite · decode · 4,096 tokens · bfloat16 · Whole layer"
+    assert (row["Compared"], row["The first"], row["The second"]) == ("after / before", "1.00 ms", "2.00 ms")
+    assert (row["Ratio or difference"], row["Verdict"]) == ("0.500× (0.450–0.555×)", "clearly different")
+    headline = load_texts("en").render_block(shared_headline(results_of(tmp_path, before=before, after=after)))
+    assert headline.text == "2 of 2 timings that labels share are clearly different"
+
+
+@pytest.mark.parametrize(("factor", "word"), [(1.1, "no clear difference"), (1.5, "clearly different")])
+def test_records_whose_launches_overlap_are_not_told_apart(tmp_path, factor, word):
+    first, other = (in_launches(build(), *(times * one for one in (2.9e-3, 3e-3, 3.1e-3))) for times in (1.0, factor))
+    (row,) = layers(rows_in(tmp_path, a=[first], b=[other]))
+    assert row["Verdict"] == word
+
+
+@pytest.mark.parametrize(("slower_s", "word"), [(3.2e-3, "no clear difference"), (3.4e-3, "clearly different")])
+def test_one_launch_is_apart_only_beyond_what_repeats_show(tmp_path, slower_s, word):
+    (row,) = layers(rows_in(tmp_path, a=[build(latencies_s=(3e-3,) * 9)], b=[build(latencies_s=(slower_s,) * 9)]))
+    assert row["Verdict"] == word
+
+
+def test_what_is_told_apart_and_furthest_stands_on_top(tmp_path):
+    times = {1024: 3.1e-3, 2048: 4e-3, 4096: 6e-3}
+    first = [build(seq_len=tokens, latencies_s=(3e-3,) * 9) for tokens in times]
+    other = [build(seq_len=tokens, latencies_s=(time_s,) * 9) for tokens, time_s in times.items()]
+    names = [row["Case"].split(" · ")[3] for row in layers(rows_in(tmp_path, a=first, b=other))]
+    assert names == ["4,096 tokens", "2,048 tokens", "1,024 tokens"]
+
+
+def test_each_label_stands_beside_the_first_that_has_the_case(tmp_path):
+    two, three = build(seq_len=64), build(latencies_s=SLOW)
+    rows = layers(rows_in(tmp_path, a=[three], b=[two, three], c=[build(), two]))
+    compared = sorted((row["Case"].split(" · ")[3], row["Compared"]) for row in rows)
+    assert compared == [("4,096 tokens", "b / a"), ("4,096 tokens", "c / a"), ("64 tokens", "c / b")]
+
+
+def test_scores_are_paired_by_seed(tmp_path):
+    worse, better = ([run([0.0, level + seed / 100], seed=seed) for seed in range(5)] for level in (0.2, 0.6))
+    (row,) = rows_in(tmp_path, a=worse, b=better)
+    assert (row["Compared"], row["Verdict"], row["n"]) == ("b / a", "higher", "5")
+
+
+def test_results_that_share_no_case_have_no_rows(tmp_path):
+    assert rows_in(tmp_path, a=[build()], b=[build(seq_len=64)]) == []
+    assert shared_headline(results_of(tmp_path, a=[build()], b=[build(seq_len=64)])) is None
