@@ -15,11 +15,11 @@ from suite.records import numbers
 from suite.records.aliases import CAME_LATER
 from suite.records.case import value_under
 from suite.records.record import Record
-from suite.report.answers.claims import Claim, ClaimVerdict, Standing, setting_name
+from suite.report.answers.claims import Claim, ClaimVerdict, Standing, setting_name, standing_of_sizes
 from suite.report.answers.trials import Question, Trial, decide_by_trials, machine_of, trial_of_arms, trial_of_change
 from suite.report.blocks import Text, dotted, joined, say
 from suite.report.evidence import lead_number
-from suite.report.model.experiment import Contrast, Quantity, contrast
+from suite.report.model.experiment import Contrast, Quantity, contrast, grouped
 from suite.report.model.formats import mean_with_range, plain, points, signed
 from suite.report.model.labels import ALGORITHM, RECIPE, label_of
 from suite.report.model.results import Results
@@ -202,21 +202,13 @@ def cheaper(results: Results, claim: Claim) -> ClaimVerdict | None:
     leading = sorted(of_largest, key=lambda saving: saving.share)[len(of_largest) // 2]
     run, baseline = leading.arm.first, leading.baseline.first
     deciding = [saving for saving in savings if saving.arm.first.is_measured is run.is_measured]
-    shares = [saving.share for saving in deciding]
     peaks = say("answer.memory", ours=numbers.bytes_iec(run.peak), theirs=numbers.bytes_iec(baseline.peak))
     share = 1 - leading.share
-    by_evidence = {
-        name: [saving.share for saving in savings if saving.arm.first.is_measured is is_measured]
-        for name, is_measured in (("projected", False), ("measured", True))
-    }
+    by_evidence = grouped(savings, lambda saving: "measured" if saving.arm.first.is_measured else "projected")
     return ClaimVerdict(
-        outcome=Standing.SUPPORTED
-        if min(shares) > 0
-        else Standing.CONTRADICTED
-        if max(shares) < 0
-        else Standing.DEPENDS,
+        outcome=standing_of_sizes(1 - saving.share for saving in deciding),
         evidence=[
-            *(_memory_text(name, of_evidence) for name, of_evidence in by_evidence.items() if of_evidence),
+            *(say(f"claim.memory.{kind}", told=_least_saved(of_kind)) for kind, of_kind in by_evidence.items()),
             *(by_seconds.evidence if by_seconds else []),
         ],
         depends_on=setting_name("policy"),
@@ -237,12 +229,6 @@ def cheaper(results: Results, claim: Claim) -> ClaimVerdict | None:
 
 def _parameters(saving: Saving) -> float:
     return saving.arm.first.parameters or 0.0
-
-
-def _memory_text(evidence: str, shares: Sequence[float]) -> Text:
-    low, high = numbers.percent(min(shares)), numbers.percent(max(shares))
-    saves = low if low == high else say("rl.range", low=low, high=high)
-    return say(f"claim.memory.{evidence}", less=sum(share > 0 for share in shares), count=len(shares), saves=saves)
 
 
 def _least_saved(savings: Sequence[Saving]) -> Text:
