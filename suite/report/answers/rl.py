@@ -16,7 +16,15 @@ from suite.records.aliases import CAME_LATER
 from suite.records.case import value_under
 from suite.records.record import Record
 from suite.report.answers.claims import Claim, ClaimVerdict, Standing, setting_name, standing_of_sizes
-from suite.report.answers.trials import Question, Trial, decide_by_trials, machine_of, trial_of_arms, trial_of_change
+from suite.report.answers.trials import (
+    Question,
+    Trial,
+    decide_by_trials,
+    machine_of,
+    pooled_trials,
+    trial_of_arms,
+    trial_of_change,
+)
 from suite.report.blocks import Text, dotted, joined, say
 from suite.report.evidence import lead_number
 from suite.report.model.experiment import Contrast, Quantity, contrast, grouped
@@ -29,12 +37,13 @@ from suite.report.rl.contrasts import at_equal_budgets
 from suite.report.rl.cost import cost_s, price_of
 from suite.report.rl.design import REWARD_SOURCE, SUPERVISION, RlArm, RlExperiment, RlRun
 from suite.report.rl.memory_design import Saving
-from suite.statistics.paired import TOLD_APART, Comparison, judge_together
+from suite.statistics.paired import Comparison
+from suite.statistics.pooled import Conclusion
 
 FORMAT = "format"
 """Stands for format_weight and format_reward: `paid` or `unpaid`."""
 BUDGETS = {"accuracy": design.COMPLETIONS, "steps": design.COMPLETIONS, "accuracy_at_steps": design.STEPS}
-"""Measures of accuracy, and what both arms had spent as much of."""
+"""Measures of accuracy, and what both arms had spent as much of; `accuracy_at_seconds`: of the clock's seconds."""
 QUANTITIES: Mapping[str, Quantity[RlRun]] = {
     "drawdown": stability.FALL,
     "cost": Quantity(name="cost", value=cost_s, text=numbers.seconds, difference="{:+.2f} s".format),
@@ -131,8 +140,9 @@ def rl_trials(results: Results, question: Question) -> list[Trial]:
 
 def _contrasts(arm: RlArm, other: RlArm, measure: str) -> list[Contrast[RlRun]]:
     both = RlExperiment(key=arm.setting, arms=[arm, other], baseline=other)
-    if measure in BUDGETS:
-        rows = [row for row in at_equal_budgets(both, BUDGETS[measure]) if row.quantity.name == BUDGETS[measure]]
+    if measure in BUDGETS or measure == "accuracy_at_seconds":
+        budget = BUDGETS.get(measure, arm.first.clock)
+        rows = [row for row in at_equal_budgets(both, budget) if row.quantity.name == budget][:1]
         return [row.contrast for row in rows if row.contrast]
     if measure.startswith(LENGTH_AT):
         rows = [row for row in evolution.at_levels(both) if f"{LENGTH_AT}{100 * row.held:.0f}" == measure]
@@ -243,35 +253,26 @@ def _least_saved(savings: Sequence[Saving]) -> Text:
 
 
 def cost_decides(results: Results, claim: Claim) -> ClaimVerdict | None:
-    """Whether an arm that is clearly different from PPO at equal completions is so the other way at equal seconds.
+    """Whether an order turns round between equal seconds and equal completions, both clearly so.
 
-    One such arm bears the claim out. On one device money is seconds times a price, which turns no order round.
+    On one device money is seconds times a price, which turns no order round.
     """
-    compared, arms = list[tuple[Contrast[RlRun], Contrast[RlRun]]](), dict[RlArm, None]()
-    for arm, other in pairs_of_arms(results, claim["trial"]["decides"][0]):
-        both = RlExperiment(key=arm.setting, arms=[arm, other], baseline=other)
-        by_budget = {row.quantity.name: row.contrast for row in at_equal_budgets(both) if row.contrast}
-        arms |= {arm: None, other: None}
-        if {design.COMPLETIONS, arm.first.clock} <= by_budget.keys():
-            compared.append((by_budget[design.COMPLETIONS], by_budget[arm.first.clock]))
-    if not compared:
+    verdict, arms = decide(results, claim), dict[RlArm, None]()
+    if verdict is None:
         return None
-    judged = judge_together([budget.found for pair in compared for budget in pair])
-    outcomes = [(first.outcome, second.outcome) for first, second in zip(judged[::2], judged[1::2], strict=True)]
-    apart = [pair for pair in outcomes if {*pair} <= {*TOLD_APART}]
-    turned = sum(first is not second for first, second in apart)
-    is_tested = any(comparison.is_tested for comparison in judged)
-    fields = {"turned": turned, "apart": len(apart), "count": len(outcomes)}
+    conclusions = set[Conclusion]()
+    for question in claim["trial"]["decides"]:
+        answer = pooled_trials(claim["trial"], rl_trials(results, question))
+        conclusions |= {answer.pooled.conclusion} if answer else set()
+        arms |= dict.fromkeys(arm for pair in pairs_of_arms(results, question) for arm in pair)
+    is_turned = conclusions == {Conclusion.HIGHER, Conclusion.LOWER}
     prices = [_price_text(arm) for arm in arms if arm.values(price_of)]
     money = say("claim.cost.prices", told=joined("notes", prices)) if prices else say("claim.cost.no_price")
-    written = say("answer.turned", **fields)
-    return ClaimVerdict(
-        outcome=Standing.SUPPORTED if turned else Standing.OPEN if is_tested else Standing.UNTESTED,
-        evidence=[say("claim.cost.turned", **fields), money],
-        lead=lead_number(turned, None, plain, about=say("answer.about.turned"), written=written),
-        flips=say("answer.flips.price") if not prices else "",
-        machine=machine_of(compared[0][0].arm.first),
-        suffices=is_tested,
+    unturned = Standing.OPEN if verdict.suffices else Standing.UNTESTED
+    return replace(
+        verdict,
+        outcome=Standing.SUPPORTED if is_turned else unturned,
+        evidence=[say("claim.cost.turned" if is_turned else "claim.cost.same"), *verdict.evidence, money],
     )
 
 

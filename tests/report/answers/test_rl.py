@@ -1,5 +1,7 @@
 """What the page rules of each claim on RL, from runs whose numbers can be added up by hand."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -52,9 +54,9 @@ def recipe(name, values, **axes):
     return [staged(name, [0.0, 0.1, value], "rl", seed=seed, **axes) for seed, value in enumerate(values)]
 
 
-def thoughts(algorithm, last, corrections=(0.5, 0.5, 0.5)):
+def thoughts(algorithm, last):
     return [
-        thinking([10.0, 10.0, length], [0.1, 0.2, 0.6], list(corrections), algorithm=algorithm, seed=seed)
+        thinking([10.0, 10.0, length], [0.1, 0.2, 0.6], [0.5] * 3, algorithm=algorithm, seed=seed)
         for seed, length in enumerate(last)
     ]
 
@@ -64,66 +66,44 @@ FALLEN = [0.02, 0.03, 0.01, 0.02, 0.02]
 FAST, SLOW = [0.25, 0.26, 0.24, 0.25, 0.25], [0.5, 0.51, 0.49, 0.5, 0.52]
 LONG, SHORT = [14.0, 15.0, 14.5, 14.0, 15.0], [6.0, 5.0, 5.5, 6.0, 5.0]
 GIB = 1 << 30
+
+
+def costly(algorithm, values):
+    """At 1 and at 2 CPU seconds a step; PPO's accuracy after one step stands at GRPO's two."""
+    middle, seconds = (0.4, (0.25, 0.25, 0.5)) if algorithm == "ppo" else (0.6, (0.1, 0.1, 0.3))
+    return [
+        run([0.1, middle, value], algorithm=algorithm, seed=seed, cpu_s=seconds) for seed, value in enumerate(values)
+    ]
+
+
+def sides(ours, theirs=lambda _: [], better=HIGH, worse=LOW):
+    """Records for and against a claim that the first arm is better, of as many seeds as `few` leaves."""
+    return (lambda few: [*ours(better[few:]), *theirs(worse)], lambda few: [*ours(worse[few:]), *theirs(better)])
+
+
+def recipes(ours, theirs):
+    return sides(partial(recipe, ours), partial(recipe, theirs))
+
+
 CASES = {
-    "grpo-cheaper": (
-        lambda few: [*paid("grpo", FAST[few:]), *paid("ppo", SLOW)],
-        lambda few: [*paid("grpo", SLOW[few:]), *paid("ppo", FAST)],
-    ),
-    "grpo-sample-efficient": (
-        lambda few: [*finals("grpo", HIGH[few:]), *finals("ppo", LOW)],
-        lambda few: [*finals("grpo", LOW[few:]), *finals("ppo", HIGH)],
-    ),
-    "grpo-stable": (
-        lambda few: [*falling("grpo", HIGH[few:]), *falling("ppo", [0.3, 0.5, 0.7, 0.4, 0.6])],
-        lambda few: [*falling("grpo", LOW[few:]), *falling("ppo", HIGH)],
-    ),
-    "accuracy-and-format-rewards": (
-        lambda few: finals("grpo", HIGH[few:], {"format_weight": 0.1}),
-        lambda few: finals("grpo", FALLEN[few:], {"format_weight": 0.1}),
-    ),
-    "grpo-no-labels": (
-        lambda few: [*fed("reward_source", "majority", HIGH[few:]), *finals("grpo", HIGH)],
-        lambda few: [*fed("reward_source", "majority", FALLEN[few:]), *finals("grpo", HIGH)],
-    ),
-    "r1-zero-without-sft": (
-        lambda few: [*recipe("r1_zero", HIGH[few:]), *recipe("base", LOW)],
-        lambda few: [*recipe("r1_zero", LOW[few:]), *recipe("base", HIGH)],
-    ),
-    "cold-start-helps": (
-        lambda few: [*recipe("r1_zero", LOW), *recipe("cold_start", HIGH[few:])],
-        lambda few: [*recipe("r1_zero", HIGH), *recipe("cold_start", LOW[few:])],
-    ),
-    "distillation-lifts-small-models": (
-        lambda few: [*recipe("r1_zero", LOW), *recipe("distill", HIGH[few:])],
-        lambda few: [*recipe("r1_zero", HIGH), *recipe("distill", LOW[few:])],
-    ),
-    "stages-add": (
-        lambda few: [*recipe("base", LOW), *recipe("sft", MIDDLE), *recipe("cold_start", HIGH[few:])],
-        lambda few: [*recipe("sft", MIDDLE), *recipe("cold_start", LOW[few:])],
-    ),
-    "filtering-and-preference": (
-        lambda few: [*recipe("r1", HIGH), *recipe("r1_unfiltered", LOW[few:])],
-        lambda few: [*recipe("r1", LOW[few:]), *recipe("r1_unfiltered", HIGH)],
-    ),
-    "self-evolution": (
-        lambda few: thoughts("grpo", LONG[few:], (0.1, 0.2, 0.6)),
-        lambda few: thoughts("grpo", SHORT[few:], (0.6, 0.2, 0.1)),
-    ),
-    "grpo-shorter-solutions": (
-        lambda few: thoughts("grpo", SHORT[few:]),
-        lambda few: thoughts("grpo", LONG[few:]),
-    ),
+    "grpo-cheaper": sides(partial(paid, "grpo"), partial(paid, "ppo"), FAST, SLOW),
+    "grpo-sample-efficient": sides(partial(finals, "grpo"), partial(finals, "ppo")),
+    "grpo-stable": sides(partial(falling, "grpo"), partial(falling, "ppo"), HIGH, [0.3, 0.5, 0.7, 0.4, 0.6]),
+    "accuracy-and-format-rewards": sides(partial(finals, "grpo", extras={"format_weight": 0.1}), worse=FALLEN),
+    "grpo-no-labels": sides(partial(fed, "reward_source", "majority"), lambda _: finals("grpo", HIGH), worse=FALLEN),
+    "r1-zero-without-sft": recipes("r1_zero", "base"),
+    "cold-start-helps": recipes("cold_start", "r1_zero"),
+    "distillation-lifts-small-models": recipes("distill", "r1_zero"),
+    "stages-add": recipes("cold_start", "sft"),
+    "filtering-and-preference": recipes("r1", "r1_unfiltered"),
+    "self-evolution": sides(partial(thoughts, "grpo"), better=LONG, worse=SHORT),
+    "grpo-shorter-solutions": sides(partial(thoughts, "grpo"), better=SHORT, worse=LONG),
     "cost-decides": (
-        # At 1 and at 2 CPU seconds a step; PPO's accuracy after one step stands at GRPO's two.
-        lambda few: [*costly("ppo", 0.4, HIGH), *costly("grpo", 0.6, MIDDLE[few:], cpu_s=(0.1, 0.1, 0.3))],
-        lambda few: [*costly("ppo", 0.4, HIGH), *costly("grpo", 0.1, LOW[few:])],
+        lambda few: [*costly("ppo", HIGH), *costly("grpo", MIDDLE[few:])],
+        lambda few: [*costly("ppo", LOW), *costly("grpo", HIGH[few:])],
     ),
 }
-"""Records for and against each claim, of as many seeds as `few` leaves; but of those that rest on a formula."""
-
-
-def costly(algorithm, middle, values, **more):
-    return [run([0.1, middle, value], algorithm=algorithm, seed=seed, **more) for seed, value in enumerate(values)]
+"""But of the claim that rests on a formula."""
 
 
 @pytest.mark.parametrize("claim", CASES)
