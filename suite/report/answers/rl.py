@@ -48,8 +48,6 @@ QUANTITIES: Mapping[str, Quantity[RlRun]] = {
     "drawdown": stability.FALL,
     "cost": Quantity(name="cost", value=cost_s, text=numbers.seconds, difference="{:+.2f} s".format),
 }
-LENGTH_AT = "length_at_"
-"""Begins the measures of thought where an accuracy is first reached, in percent."""
 GAINS = {"gain": evolution.ACCURACY, "thought_length": evolution.LENGTH, "corrections": evolution.CORRECTIONS}
 """Measures by which a run's last evaluation is compared with its first."""
 
@@ -70,19 +68,19 @@ def _experiments(results: Results, name: str) -> Sequence[RlExperiment]:
     return [*design.algorithms(results), *design.large_factorials(results)]
 
 
-def _arms(experiment: RlExperiment, wanted: Mapping[str, str | list[str]]) -> list[RlArm]:
-    """The arms with a curve at these settings: each one of several values, or of several that a pattern stands for.
+def _arms(experiment: RlExperiment, wanted: Mapping[str, str]) -> list[RlArm]:
+    """The arms with a curve at these settings, whose values may be patterns.
 
     They are paid by the key, unless something else is asked for. A trial of a tuning sweep was drawn to be picked from.
     """
     wanted = {REWARD_SOURCE: design.DEFAULTS[REWARD_SOURCE], **wanted}
 
-    def is_at(arm: RlArm, name: str, patterns: str | list[str]) -> bool:
+    def is_at(arm: RlArm, name: str, pattern: str) -> bool:
         value = ("paid" if _pays_format(arm) else "unpaid") if name == FORMAT else arm.first.value(name)
-        return any(fnmatchcase(value, pattern) for pattern in ([patterns] if isinstance(patterns, str) else patterns))
+        return fnmatchcase(value, pattern)
 
     arms = [arm for arm in design.drawn(experiment) if not arm.value("trial")]
-    return [arm for arm in arms if all(is_at(arm, name, patterns) for name, patterns in wanted.items())]
+    return [arm for arm in arms if all(is_at(arm, name, pattern) for name, pattern in wanted.items())]
 
 
 def _pays_format(arm: RlArm) -> bool:
@@ -139,13 +137,10 @@ def rl_trials(results: Results, question: Question) -> list[Trial]:
 
 
 def _contrasts(arm: RlArm, other: RlArm, measure: str) -> list[Contrast[RlRun]]:
-    both = RlExperiment(key=arm.setting, arms=[arm, other], baseline=other)
     if measure in BUDGETS or measure == "accuracy_at_seconds":
+        both = RlExperiment(key=arm.setting, arms=[arm, other], baseline=other)
         budget = BUDGETS.get(measure, arm.first.clock)
         rows = [row for row in at_equal_budgets(both, budget) if row.quantity.name == budget][:1]
-        return [row.contrast for row in rows if row.contrast]
-    if measure.startswith(LENGTH_AT):
-        rows = [row for row in evolution.at_levels(both) if f"{LENGTH_AT}{100 * row.held:.0f}" == measure]
         return [row.contrast for row in rows if row.contrast]
     if measure == "spread":
         quantity = replace(stability.FALL, value={**_from_median(arm), **_from_median(other)}.get)
