@@ -107,7 +107,7 @@ def test_mla_without_its_norm_speaks_for_no_mla():
     assert ruling("mla-lower-ceiling", *records)[0] == NONE
 
 
-def test_a_higher_loss_counts_as_lower_and_leads_with_its_own_sign():
+def test_a_higher_loss_counts_as_lower_with_its_own_sign():
     records = []
     for seed in range(5):
         records += arm([0.5], seeds=[seed], task="plays", attention="mha", loss=1.5 + seed / 50)
