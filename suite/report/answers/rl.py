@@ -241,10 +241,10 @@ def _least_saved(savings: Sequence[Saving]) -> Text:
     least = min(savings, key=lambda saving: saving.share)
     tokens = number_of(least.arm.value("seq_len"))
     fields = {"least": numbers.percent(least.share), "model": least.arm.first.model}
-    where = say("answer.flips.memory_at", tokens=numbers.count(tokens), **fields) if tokens else None
-    less = sum(saving.share > 0 for saving in savings)
-    told = where or say("answer.flips.memory_of", **fields)
-    return say("answer.flips.memory", less=less, count=len(savings), told=told)
+    where = say("answer.flips.memory_of", **fields)
+    if tokens:
+        where = say("answer.flips.memory_at", tokens=numbers.count(tokens), **fields)
+    return say("answer.flips.memory", less=sum(saving.share > 0 for saving in savings), count=len(savings), told=where)
 
 
 def cost_decides(results: Results, claim: Claim) -> ClaimVerdict | None:

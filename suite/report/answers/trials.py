@@ -62,6 +62,11 @@ class Trial:
         """The settings of its experiment, in which all its arms agree."""
         return self.arms[0].setting
 
+    @property
+    def estimate(self) -> Text:
+        """The difference with its interval and its unit."""
+        return estimate(self.comparison.mean, self.comparison.interval, self.write)
+
     def value(self, name: str) -> str:
         """A setting, values that mean the same written the same; empty where it is off or says nothing."""
         return _canonical(self.settings.get(name, ""))
@@ -166,6 +171,10 @@ class PooledTrials:
     def value(self) -> Text:
         """The mean over units with its interval; only where a unit can tell."""
         return estimate(self.pooled.mean, self.pooled.interval, self.first.write)
+
+    @property
+    def clear_effects(self) -> list[Text]:
+        return [effect.text(self.first.write) for effect in self.effects if effect.is_clear]
 
     def unit_name(self, trial: Trial) -> Text:
         if any(name.startswith(VARIANT) for name in self.over):
@@ -280,18 +289,18 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
     flips = _when_it_changes(answer)
     if outcome == Standing.SUPPORTED and (setting := design.get("depends_on")):
         outcome, dividing, flips = Standing.DEPENDS, [setting], say(f"answer.flips.{setting}")
-    for other, told in beside:
-        limits = other.get("unless", {})
-        limited = Standing(limits.get(told.pooled.conclusion, limits.get("else", outcome)))
+    for limit, limiting in beside:
+        standings = limit.get("unless", {})
+        limited = Standing(standings.get(limiting.pooled.conclusion, standings.get("else", outcome)))
         if outcome == Standing.SUPPORTED and limited != outcome:
-            outcome, flips = limited, _beside("claim.unless", other, told)
+            outcome, flips = limited, _beside("claim.unless", limit, limiting)
     # The lead links to the task that differs most, on which its section opens; the tiers have a section of their own.
     furthest = max(answer.telling or answer.trials, key=lambda trial: abs(trial.comparison.mean))
     task = furthest.arms[0].value("task")
     measure = say(f"claim.about.{question['measure']}")
     return ClaimVerdict(
         outcome=outcome,
-        evidence=[*_evidence(answer, measure), *(_beside("claim.beside", other, told) for other, told in beside)],
+        evidence=[*_evidence(answer, measure), *(_beside("claim.beside", *pair) for pair in beside)],
         depends_on=joined("list", map(setting_name, dividing)),
         lead=replace(answer.lead(measure), link={"task": task} if task and task != "tiers" else {}),
         flips=flips,
@@ -307,13 +316,12 @@ def _evidence(answer: PooledTrials, measure: Text) -> list[Text]:
         said = say(f"claim.said.{answer.pooled.conclusion}")
         sentences.append(say("claim.mean", about=measure, units=answer.units, value=answer.value, said=said))
     for trial in answer.judged:
-        comparison = trial.comparison
-        fields = {"unit": answer.unit_name(trial), "name": trial.name, "count": comparison.pairs}
-        value = estimate(comparison.mean, comparison.interval, trial.write)
-        sentences.append(say("claim.unit", value=value, said=say(f"claim.said.{comparison.outcome}"), **fields))
+        fields = {"unit": answer.unit_name(trial), "name": trial.name, "count": trial.comparison.pairs}
+        said = say(f"claim.said.{trial.comparison.outcome}")
+        sentences.append(say("claim.unit", value=trial.estimate, said=said, **fields))
     if answer.effects:
-        clear = [effect.text(answer.first.write) for effect in answer.effects if effect.is_clear]
-        sentences += [say("claim.changes", clear=len(clear), total=len(answer.effects)), *clear]
+        counts = {"clear": len(answer.clear_effects), "total": len(answer.effects)}
+        sentences += [say("claim.changes", **counts), *answer.clear_effects]
     return sentences
 
 
@@ -327,21 +335,13 @@ def _when_it_changes(answer: PooledTrials) -> Text:
     """Units that contradict each other, units that learnt nothing, and the settings that move the estimate most."""
     sentences = list[Text]()
     if answer.contrary:
-        first, second = (
-            say(
-                "claim.side",
-                unit=answer.unit_name(t),
-                value=estimate(t.comparison.mean, t.comparison.interval, t.write),
-            )
-            for t in answer.contrary
-        )
+        first, second = (say("claim.side", unit=answer.unit_name(t), value=t.estimate) for t in answer.contrary)
         sentences.append(say("claim.sides", first=first, second=second))
     unlearnt = [trial for trial in answer.trials if trial.comparison.outcome is Outcome.FLOOR]
     if unlearnt and answer.telling:
         sentences.append(say("claim.floored", units=joined("list", map(answer.unit_name, unlearnt))))
-    clear = [effect.text(answer.first.write) for effect in answer.effects if effect.is_clear]
-    if clear:
-        sentences.append(say("claim.moves", told=joined("notes", clear[:MOST_CHANGES])))
+    if answer.clear_effects:
+        sentences.append(say("claim.moves", told=joined("notes", answer.clear_effects[:MOST_CHANGES])))
     elif answer.effects:
         sentences.append(say("claim.moves.none", total=len(answer.effects)))
     elif not sentences:
