@@ -19,7 +19,7 @@ from suite.records.record import Status
 from suite.report.model.by_setting import design_of, experiments_by, resolved, telling
 from suite.report.model.experiment import Arm, Experiment, grouped
 from suite.report.model.machine_labels import machine_labels
-from suite.report.model.outcome import Outcome, outcome_of
+from suite.report.model.outcome import ScoredMetric, outcome_of
 from suite.report.model.results import CurrentRecord
 from suite.report.model.run import LABEL, SEED, Pairs, Run, number_of
 
@@ -33,7 +33,7 @@ class EntryRun(Run):
     cost: Cost | None
 
     @property
-    def outcome(self) -> Outcome | None:
+    def outcome(self) -> ScoredMetric | None:
         """Return what its scores are of; None where it has none, so that its cost counts."""
         outcome = outcome_of(self.record.case.workload)
         return outcome if outcome and outcome.scores(self.record) else None

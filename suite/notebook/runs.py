@@ -35,7 +35,7 @@ from suite.records.store import read_readings, reading_rows, rows_of_readings
 from suite.records.stores.place import is_store
 from suite.report.model.by_setting import experiments_by
 from suite.report.model.experiment import Experiment
-from suite.report.model.outcome import Outcome, outcome_of
+from suite.report.model.outcome import ScoredMetric, outcome_of
 from suite.report.model.results import CurrentRecord, Results, read_results
 from suite.report.model.run import SEED, Run
 from suite.statistics.intervals import launched_interval
@@ -195,7 +195,7 @@ class Runs:
             except CorruptRecordError as error:  # of readings, which loading does not read
                 warnings.warn(f"left out as damaged: {current.folder.name}: {error}", stacklevel=3)
 
-    def _experiments(self, workload: str, by: str, outcome: Outcome, against: str | None) -> list[Experiment[Run]]:
+    def _experiments(self, workload: str, by: str, outcome: ScoredMetric, against: str | None) -> list[Experiment[Run]]:
         """Group a workload's runs by a setting, the oldest first."""
         # Of all readings those that are compared are kept, and none of a clock where seeds were spread over machines.
         is_timed = outcome.metric in METRICS and METRICS[outcome.metric].unit in OF_A_MACHINE
@@ -291,7 +291,7 @@ def _steps(current: CurrentRecord) -> Iterator[dict[str, Any]]:
         yield _case(current) | {"span": span, "step": step} | metrics
 
 
-def _rows(experiment: Experiment[Run], by: str, outcome: Outcome) -> Iterator[dict[str, Any]]:
+def _rows(experiment: Experiment[Run], by: str, outcome: ScoredMetric) -> Iterator[dict[str, Any]]:
     """Yield a row for each arm that is compared with the baseline."""
     other = experiment.baseline
     if other is None:

@@ -12,6 +12,7 @@ one that is empty are the same. Names keep the order in which the first case has
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from types import MappingProxyType
 
 Settings = Mapping[str, str] | tuple[tuple[str, str], ...]
 
@@ -37,15 +38,18 @@ def differing(cases: Iterable[Settings], *, alike_in: Collection[str] = (), igno
     return {name: None for name in names if any(len(_values(name, group, ignoring)) > 1 for group in groups)}.keys()
 
 
-def differences(cases: Sequence[Settings], *, alike_in: Collection[str] = ()) -> list[dict[str, str]]:
-    """For each case, of the settings that it has, those in which it differs from cases that agree with it in
-    `alike_in`."""
+def differences(
+    cases: Sequence[Settings], *, alike_in: Collection[str] = (), unnamed: Mapping[str, str] = MappingProxyType({})
+) -> list[dict[str, str]]:
+    """For each case the settings in which it differs from cases that agree with it in `alike_in`, of those that have a
+    value. `unnamed`: values of settings that a case does not name.
+    """
     settings = [dict(case) for case in cases]
     names = {key: differing(group) for key, group in _alike(settings, alike_in).items()}
-    return [
-        {name: value for name, value in case.items() if value and name in names[_key(case, alike_in)]}
-        for case in settings
+    values = [
+        {name: case.get(name) or unnamed.get(name, "") for name in names[_key(case, alike_in)]} for case in settings
     ]
+    return [{name: value for name, value in of_case.items() if value} for of_case in values]
 
 
 def shared(cases: Iterable[Settings]) -> dict[str, str]:

@@ -20,10 +20,9 @@ from suite.report.blocks import Figure, Section, Table
 from suite.report.decide.data import decide_data
 from suite.report.model.results import KEPT, RESULTS, Results, read_results
 from suite.report.model.run import LABEL
-from suite.report.page.csv import readings_csv, tables_csv
-from suite.report.page.markdown import markdown
 from suite.report.page.page import page
 from suite.report.page.texts import Texts, foreign_sections, load_texts
+from suite.report.page.written_tables import markdown, readings_csv, tables_csv
 from suite.theory.calibration import calibrated_by
 
 DONE, BROKEN = 0, 4

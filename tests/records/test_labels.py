@@ -42,6 +42,12 @@ def test_only_cases_that_agree_in_some_settings_are_compared():
     ]
 
 
+def test_a_setting_that_nobody_names_is_said_by_its_default():
+    cases = [{"lr": "0.1"}, {"lr": "0.1", "kl_coef": "0.2"}]
+    assert differences(cases, unnamed={"kl_coef": "0.0"}) == [{"kl_coef": "0.0"}, {"kl_coef": "0.2"}]
+    assert differences(cases) == [{}, {"kl_coef": "0.2"}]
+
+
 def test_shared_settings_are_those_of_all_that_apply():
     assert shared([{**MHA, "tp": "null"}, {**MLA, "tp": "null"}]) == {"phase": "decode", "seq_len": "2048"}
     assert shared([MHA]) == MHA

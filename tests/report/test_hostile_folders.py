@@ -10,7 +10,7 @@ import pytest
 from suite.commands.results import list_runs, merge, show, verify
 from suite.records.store import read_contents
 from suite.report.command import report
-from suite.report.page.csv import RUNS_IN_A_SPREADSHEET
+from suite.report.page.written_tables import RUNS_IN_A_SPREADSHEET
 from tests.records.factory import build, store
 from tests.report import hostile_folders
 from tests.report.reading import whole_text

@@ -14,9 +14,8 @@ from suite.report.blocks import Figure, Head, Section, Table, View, say
 from suite.report.command import report
 from suite.report.model.labels import record_facets
 from suite.report.page import page as page_module
-from suite.report.page.content import table_facets, view_content
+from suite.report.page.content import ran_content, table_facets, view_content
 from suite.report.page.page import page as written
-from suite.report.page.ran import ran_content
 from suite.report.page.runs import runs_content
 from suite.report.page.texts import load_texts
 from tests.records.factory import build, store
@@ -89,7 +88,7 @@ def test_what_all_rows_share_is_said_once_for_the_table():
 
 def test_facets_are_english_whatever_the_language():
     section = a_section(facets={"phase": say("phase.decode")})
-    content = view_content([ZH.section(section)], [EN.section(section)], {})
+    content = view_content([section], ZH, EN, {})
     assert content["sections"][0]["tables"][0]["facets"] == {"phase": "decode"}
     assert content["terms"] == {"decode": ZH("phase.decode")}
 
@@ -98,7 +97,7 @@ def test_a_figures_facets_are_english_too():
     view = View(title="", figure={"data": [], "layout": {}})
     figure = Figure(title="F", caption="", views=[view], height_px=1, facets={"phase": say("phase.decode")})
     section = Section(id="a", title="A", explanation="", figures=[figure])
-    content = view_content([ZH.section(section)], [EN.section(section)], {})
+    content = view_content([section], ZH, EN, {})
     assert content["sections"][0]["figures"][0]["facets"] == {"phase": "decode"}
 
 

@@ -18,7 +18,7 @@ from suite.report.model.run import AS_BEFORE, LABEL, SEED, Pairs, Run, axis, set
 
 
 def design_of(workload: str) -> Design[Any]:
-    """Return the design that a workload's YAML names under `design`; a plain one where it names none."""
+    """The design that a workload's YAML names under `design`; a plain one where it names none."""
     dotted = workload_definition(workload).get("design")
     if dotted is not None:
         return replace(locate(dotted), workload=workload)
@@ -26,7 +26,7 @@ def design_of(workload: str) -> Design[Any]:
 
 
 def belongs_to(design: Design[Any], by: str) -> Callable[[str], bool]:
-    """Return whether a setting tells arms of `by` apart: itself, its sizes, and what its values bring along.
+    """Whether a setting tells arms of `by` apart: itself, its sizes, and what its values bring along.
 
     Those are the settings that the design names, and those that apply under some values only.
     """
@@ -58,18 +58,18 @@ def experiments_by(
         return read(current, ((by, value), *without(key, [by])) if value else key)
 
     asked = replace(design, read=read_with, is_factor=belongs_to(design, by), repeats=SEED)
-    found = grouped(arms_of(runs_of(records, asked), asked.is_factor), lambda arm: arm.setting)
-    return [_experiment(key, _named(arms, by), by, against) for key, arms in found.items()]
+    groups = grouped(arms_of(runs_of(records, asked), asked.is_factor), lambda arm: arm.setting)
+    return [_experiment(key, _named(arms, by), by, against) for key, arms in groups.items()]
 
 
 def resolved(record: Record, name: str, design: Design[Any]) -> str:
-    """Return a setting as a record resolved it, or as it was before it came; empty where it says nothing."""
-    found = axis(record, name) or setting_of(record, name)
-    return found or AS_BEFORE.get(name, "") or design.defaults.get(name, "")
+    """A setting as a record resolved it, or as it was before it came; empty where it says nothing."""
+    given = axis(record, name) or setting_of(record, name)
+    return given or AS_BEFORE.get(name, "") or design.defaults.get(name, "")
 
 
 def telling(keys: Sequence[Pairs], design: Design[Any]) -> list[str]:
-    """Return the settings that tell experiments apart, without those that follow from another one of them."""
+    """The settings that tell experiments apart, without those that follow from another one of them."""
     names = differing(keys)
 
     def follow(owner: str) -> set[str]:
@@ -95,9 +95,9 @@ def _named(arms: Sequence[Arm[R]], by: str) -> list[Arm[R]]:
     return sorted(named, key=lambda arm: rank_of(by, arm.value(by))[0])
 
 
-def _name(arm: Arm[Any], by: str, said: Collection[str]) -> str:
+def _name(arm: Arm[Any], by: str, named: Collection[str]) -> str:
     value = arm.value(by)
     is_name = by == LABEL or (value and not value.replace(".", "").isdecimal())
     head = value if is_name else f"{by}={value or 'null'}"
-    sizes = ", ".join(f"{name.removeprefix(f'{by}.')}={size}" for name, size in arm.key if name in said)
+    sizes = ", ".join(f"{name.removeprefix(f'{by}.')}={size}" for name, size in arm.key if name in named)
     return f"{head} ({sizes})" if sizes else head

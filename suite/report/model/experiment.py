@@ -41,22 +41,22 @@ class Arm(Generic[R]):
 
     @property
     def first(self) -> R:
-        """Return a run for what they share: one that ended, if any did."""
+        """A run for what they share: one that ended, if any did."""
         return next(iter(self.ended), self.runs[0])
 
     @property
     def ended(self) -> list[R]:
-        """Return the runs that have what their workload is run for."""
+        """The runs that have what their workload is run for."""
         return [run for run in self.runs if run.ended]
 
     @property
     def failed(self) -> int:
-        """Return how many seeds did not end well."""
+        """How many seeds did not end well."""
         return len(self.runs) - len(self.ended)
 
     @property
     def short_name(self) -> Text:
-        """Return its name for a legend or a sentence."""
+        """Its name for a legend or a sentence."""
         return self.called or self.name
 
     @property
@@ -68,19 +68,19 @@ class Arm(Generic[R]):
         return self.first.facets
 
     def value(self, name: str) -> str:
-        """Return a setting of its key, or of its experiment; empty where it says nothing."""
+        """A setting of its key, or of its experiment; empty where it says nothing."""
         return {**dict(self.setting), **dict(self.key)}.get(name, "")
 
     def by_seed(self, value: Callable[[R], float | None]) -> dict[str, float]:
-        """Return a number of each run that has it, by seed."""
-        return {run.seed: found for run in self.runs if (found := value(run)) is not None}
+        """A number of each run that has it, by seed."""
+        return {run.seed: number for run in self.runs if (number := value(run)) is not None}
 
     def values(self, value: Callable[[R], float | None]) -> list[float]:
-        """Return a number of each run that has it."""
+        """A number of each run that has it."""
         return list(self.by_seed(value).values())
 
     def mean(self, value: Callable[[R], float | None]) -> float | None:
-        """Return the mean over its runs; None where no run has the number."""
+        """The mean over its runs; None where no run has the number."""
         values = self.values(value)
         return fmean(values) if values else None
 
@@ -100,7 +100,7 @@ class Experiment(Generic[R]):
 
     @property
     def name(self) -> Text:
-        """Return both, for a cell or a hover text."""
+        """Title and settings, for a cell or a hover text."""
         return dotted(self.title, self.settings)
 
     @property
@@ -109,17 +109,17 @@ class Experiment(Generic[R]):
 
     @property
     def others(self) -> list[Arm[R]]:
-        """Return the arms besides the baseline."""
+        """The arms besides the baseline."""
         return [arm for arm in self.arms if arm is not self.baseline]
 
     @property
     def facets(self) -> dict[str, Text]:
-        """Return what every arm is about."""
+        """What every arm is about."""
         first, *rest = [arm.facets for arm in self.arms]
         return {name: text for name, text in first.items() if all(other.get(name) == text for other in rest)}
 
     def value(self, name: str) -> str:
-        """Return a setting that all arms share; empty where it says nothing."""
+        """A setting that all arms share; empty where it says nothing."""
         return dict(self.key).get(name, "")
 
 
@@ -159,9 +159,9 @@ def runs_of(
     keys = [without(case_key(current.record, named, design.defaults), ignored) for current in records]
     read = [design.read(current, (*key, (LABEL, current.label))) for current, key in zip(records, keys, strict=True)]
     runs = [run for run in read if run is not None]
-    found = grouped(runs, lambda run: (run.key, run.axis(design.repeats)))
+    alike = grouped(runs, lambda run: (run.key, run.axis(design.repeats))).values()
     weigh = weight or (lambda run, _: (run.ended, started_at(run.record)))
-    return [same[0] if len(same) == 1 else max(same, key=lambda run: weigh(run, runs)) for same in found.values()]
+    return [repeats[0] if len(repeats) == 1 else max(repeats, key=lambda run: weigh(run, runs)) for repeats in alike]
 
 
 def arms_of(runs: Iterable[R], is_factor: Callable[[str], bool]) -> list[Arm[R]]:
@@ -170,9 +170,9 @@ def arms_of(runs: Iterable[R], is_factor: Callable[[str], bool]) -> list[Arm[R]]
         Arm(
             key=tuple(pair for pair in key if is_factor(pair[0])),
             setting=tuple(pair for pair in key if not is_factor(pair[0])),
-            runs=sorted(same, key=lambda run: (number_of(run.seed) or 0.0, run.seed)),
+            runs=sorted(of_key, key=lambda run: (number_of(run.seed) or 0.0, run.seed)),
         )
-        for key, same in grouped(runs, lambda run: run.key).items()
+        for key, of_key in grouped(runs, lambda run: run.key).items()
     ]
 
 
@@ -180,20 +180,19 @@ def experiments(
     runs: Iterable[R], design: Design[R], *, has_labels: bool, named: Callable[[Sequence[Arm[R]]], Sequence[Arm[R]]]
 ) -> list[Experiment[R]]:
     """Group arms that agree in all but the factors. `named`: gives the arms of one their order, names and looks."""
-    found = grouped(arms_of(runs, design.is_factor), lambda arm: arm.setting)
-    titles = titles_of(list(found), design, has_labels=has_labels)
+    by_setting = grouped(arms_of(runs, design.is_factor), lambda arm: arm.setting)
+    titles = titles_of(list(by_setting), design, has_labels=has_labels)
     return [
         Experiment(key=key, arms=named(arms), title=titles[key][0], settings=titles[key][1])
-        for key, arms in found.items()
+        for key, arms in by_setting.items()
     ]
 
 
 def titles_of(keys: Sequence[Pairs], design: Design[Any], *, has_labels: bool) -> dict[Pairs, tuple[Text, Text]]:
     """A title for each experiment, and in plain words the settings that tell it from others of that title."""
     heads = [*design.heads, *([LABEL] if has_labels else [])]
-    unnamed = {name: design.defaults.get(name, "") for key in keys for name, _ in key}
     # What an experiment does not name is said, too, as the default that another one departs from.
-    own = differences([{**unnamed, **dict(key)} for key in keys], alike_in=heads)
+    own = differences(keys, alike_in=heads, unnamed=design.defaults)
     titles = {}
     for key, settings in zip(keys, own, strict=True):
         title = dotted(*(_head(name, dict(key).get(name, "")) for name in heads))
@@ -203,20 +202,20 @@ def titles_of(keys: Sequence[Pairs], design: Design[Any], *, has_labels: bool) -
 
 
 def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
-    """Return the items by what they share, in the order in which they come."""
-    found: dict[K, list[T]] = defaultdict(list)
+    """The items by what they share, in the order in which they come."""
+    groups: dict[K, list[T]] = defaultdict(list)
     for item in items:
-        found[key(item)].append(item)
-    return dict(found)
+        groups[key(item)].append(item)
+    return dict(groups)
 
 
 def without(key: Pairs, names: Collection[str]) -> Pairs:
-    """Return a key but for these settings."""
+    """A key but for these settings."""
     return tuple(pair for pair in key if pair[0] not in names)
 
 
 def with_value(key: Pairs, name: str, value: str) -> Pairs:
-    """Return a key with another value of a setting that it has."""
+    """A key with another value of a setting that it has."""
     return tuple((setting, value if setting == name else old) for setting, old in key)
 
 
@@ -242,7 +241,7 @@ class Quantity(Generic[R]):
     """The word for what two arms are paired by."""
 
     def scores(self, arm: Arm[R]) -> dict[str, float]:
-        """Return an arm's numbers by what pairs them with another's."""
+        """An arm's numbers by what pairs them with another's."""
         if self.by_pair is None:
             return arm.by_seed(self.value)
         return {f"{run.seed}/{pair}": score for run in arm.runs for pair, score in self.by_pair(run).items()}
@@ -271,10 +270,10 @@ def contrast(arm: Arm[R], other: Arm[R], quantity: Quantity[R], about: str = "")
 
 
 def judged(contrasts: Iterable[Contrast[R] | None]) -> list[Contrast[R]]:
-    """Return those that there are, those of one table, with Holm's correction over all of them."""
-    known = [pair for pair in contrasts if pair is not None]
-    together = judge_together([pair.found for pair in known])
-    return [replace(pair, found=found) for pair, found in zip(known, together, strict=True)]
+    """The comparisons of one table that there are, with Holm's correction over all of them."""
+    pairs = [pair for pair in contrasts if pair is not None]
+    corrected = judge_together([pair.found for pair in pairs])
+    return [replace(pair, found=comparison) for pair, comparison in zip(pairs, corrected, strict=True)]
 
 
 def leading_arm(scores: Mapping[K, Mapping[str, float]]) -> K | None:
@@ -283,12 +282,12 @@ def leading_arm(scores: Mapping[K, Mapping[str, float]]) -> K | None:
     Corrected over all pairs of arms, since their means pick the one that is tested against the others.
     """
     ranked = sorted(scores, key=lambda arm: -fmean(scores[arm].values()))
-    found = [compare(scores[arm], scores[other]) for arm, other in combinations(ranked, 2)]
-    known = judge_together([comparison for comparison in found if comparison is not None])
-    is_ahead = all(comparison.outcome is Outcome.HIGHER for comparison in known[: len(ranked) - 1])
-    return ranked[0] if is_ahead and len(known) == len(found) > 0 else None
+    pairs = [compare(scores[arm], scores[other]) for arm, other in combinations(ranked, 2)]
+    judged = judge_together([comparison for comparison in pairs if comparison is not None])
+    is_ahead = all(comparison.outcome is Outcome.HIGHER for comparison in judged[: len(ranked) - 1])
+    return ranked[0] if is_ahead and len(judged) == len(pairs) > 0 else None
 
 
 def of_outcome(contrasts: Iterable[Contrast[R]], *outcomes: Outcome) -> list[Contrast[R]]:
-    """Return the comparisons that ended in one of these ways."""
+    """The comparisons that ended in one of these ways."""
     return [pair for pair in contrasts if pair.outcome in outcomes]

@@ -73,18 +73,16 @@ def percent_range(interval: Estimate | None) -> str:
 
 
 def mean_interval(values: Sequence[float]) -> Estimate | None:
-    """Return Student's interval of a mean over seeds; a single one has none."""
+    """Student's interval of a mean over seeds; a single one has none."""
     return mean_of_seeds(values) if len(values) > 1 else None
 
 
 def share_interval(values: Sequence[float]) -> Estimate | None:
-    """Return the same of a mean of shares, no end of which lies outside of what a share can be."""
-    found = mean_interval(values)
-    if found is None:
-        return None
-    return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
+    """Student's interval of a mean of shares, within what a share can be."""
+    interval = mean_interval(values)
+    return interval and replace(interval, low=max(0.0, interval.low), high=min(1.0, interval.high))
 
 
 def ends_of(interval: Estimate | None, *, factor: float = 1) -> tuple[float, float] | None:
-    """Return an interval's ends for a point of a figure."""
+    """An interval's ends for a point of a figure."""
     return None if interval is None else (factor * interval.low, factor * interval.high)

@@ -64,20 +64,19 @@ class Look:
 
 @functools.cache
 def looks(group: str) -> Mapping[str, Look]:
-    """Return the looks of a group's options, in their order in tables and legends."""
-    found = {}
+    """The looks of a group's options, in their order in tables and legends."""
+    by_name = {}
     for name in choices(group):
         if look := read_look(group, name):
             style = Style(colour=COLOURS[look["colour"]], dash=look["dash"], marker=look["marker"])
-            found[name] = Look(label=look["label"], style=style, place=look["place"])
-    return dict(sorted(found.items(), key=lambda item: item[1].place))
+            by_name[name] = Look(label=look["label"], style=style, place=look["place"])
+    return dict(sorted(by_name.items(), key=lambda item: item[1].place))
 
 
 def label_of(group: str, name: str) -> str:
-    """Return what people call an option; of an unknown variant its name as ours are written, of others the name."""
-    known = looks(group).get(name)
-    if known is not None:
-        return known.label
+    """What people call an option; of an unknown variant its name as ours are written, of others the name."""
+    if name in looks(group):
+        return looks(group)[name].label
     if group != VARIANT:
         return name
     kind, _, mode = name.partition("_")
@@ -85,10 +84,9 @@ def label_of(group: str, name: str) -> str:
 
 
 def style_of(group: str, name: str) -> Style:
-    """Return how an option is drawn; one that no YAML gives a look always has the same, by its name."""
-    known = looks(group).get(name)
-    if known is not None:
-        return known.style
+    """How an option is drawn; one that no YAML gives a look always has the same, by its name."""
+    if name in looks(group):
+        return looks(group)[name].style
     digest = crc32(name.encode(errors="replace"))
     return Style(
         colour=FOREIGN_COLOURS[digest % len(FOREIGN_COLOURS)],
@@ -99,12 +97,12 @@ def style_of(group: str, name: str) -> Style:
 
 def rank_of(group: str, name: str) -> tuple[int, str]:
     """Sort options as their YAML places them, those that we do not know last."""
-    known = looks(group).get(name)
-    return (len(looks(group)) if known is None else known.place, name)
+    look = looks(group).get(name)
+    return (look.place if look else len(looks(group)), name)
 
 
 def variant_label(variant: str) -> str:
-    """Return a variant's name for people: MLA, and MLA (latent) for `mla_latent`."""
+    """A variant's name for people: MLA, and MLA (latent) for `mla_latent`."""
     return label_of(VARIANT, variant)
 
 
@@ -114,34 +112,34 @@ def rank(variant: str) -> tuple[int, str]:
 
 
 def variant_style(variant: str) -> Style:
-    """Return how a variant is drawn."""
+    """How a variant is drawn."""
     return style_of(VARIANT, variant)
 
 
 def case_facets(axes: Mapping[str, Any]) -> dict[str, Text]:
-    """Return what a group of cases has in common, of the axes that are facets."""
+    """What a group of cases has in common, of the axes that are facets."""
     named: dict[str, Text] = {name: str(axes.get(name) or "") for name in ("geometry", "phase", "dtype")}
     return {name: phase_name(str(text)) if name == "phase" else text for name, text in named.items() if text}
 
 
 def name_facets(axes: Mapping[str, Any]) -> dict[str, Text]:
-    """Return what a case is named by: its attention variant and, where it is a training run, its algorithm."""
+    """What a case is named by: its attention variant and, where it is a training run, its algorithm."""
     variant, algorithm = (str(axes.get(name) or "") for name in (VARIANT, ALGORITHM))
     named: dict[str, Text] = {"algorithm": label_of(ALGORITHM, algorithm), "variant": variant_label(variant)}
     return {name: text for name, text in named.items() if text}
 
 
 def record_facets(record: Record) -> dict[str, Text]:
-    """Return both of a record's case."""
+    """What a record's case has in common with others, and what it is named by."""
     return case_facets(record.case.axes) | name_facets(record.case.axes)
 
 
 def setting_text(name: str, value: str) -> Text:
-    """Return a setting in plain words; `name=value` of one that nobody has words for."""
+    """A setting in plain words; `name=value` of one that nobody has words for."""
     written = numbers.count(int(value)) if value.isdecimal() and len(value) < LONGEST_COUNT else value
     return Say(f"setting.{name}.{value}", otherwise=Say(f"setting.{name}", (("value", written),), f"{name}={value}"))
 
 
 def phase_name(phase: str) -> Text:
-    """Return a pass's name: decode, prefill or train."""
+    """A pass's name: decode, prefill or train."""
     return say_or(f"phase.{phase}", phase)

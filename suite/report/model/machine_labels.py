@@ -14,7 +14,7 @@ SEED = "seed"
 
 
 def machine_labels(label: str, records: Sequence[Record]) -> list[tuple[str, bool]]:
-    """Return for each record its label, and whether its times may stand beside others of that label.
+    """For each record its label, and whether its times may stand beside others of that label.
 
     A folder of one machine keeps its label. Of several, each adds its name, and what tells it from another of its name.
     """

@@ -22,7 +22,7 @@ UNITS: Mapping[str, tuple[Callable[[float], str], Callable[[float], str], float 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class ScoredMetric:
     """A metric of a span at a record's last step, or where it is a ratio over steps, at each of them."""
 
     span: str
@@ -43,12 +43,12 @@ class Outcome:
     """The best that can be reached."""
 
     def readings(self, record: Record) -> list[Reading]:
-        """Return the readings that a comparison needs."""
+        """The readings that a comparison needs."""
         needed = (self.metric, self.per, self.chance)
         return [reading for reading in record.readings if reading.span == self.span and reading.metric in needed]
 
     def scores(self, record: Record) -> dict[str, float]:
-        """Return the number of each step of a ratio, else the last one under an empty name; nothing where none is."""
+        """The number of each step of a ratio, else the last one under an empty name; nothing where none is."""
         values, weights = (
             {reading.step: reading.value for reading in record.series(metric, self.span)}
             for metric in (self.metric, self.per)
@@ -70,7 +70,7 @@ class Outcome:
         return judged(contrast(arm, other, self.quantity(arm)) for arm in arms)
 
     def quantity(self, arm: Arm[R]) -> Quantity[R]:
-        """Return what an arm is compared by, between the bounds of its task."""
+        """What an arm is compared by, between the bounds of its task."""
         text, difference, margin = UNITS[self.unit]
         return Quantity(
             name=self.name,
@@ -85,11 +85,11 @@ class Outcome:
         )
 
 
-def outcome_of(workload: str, span: str | None = None, metric: str | None = None) -> Outcome | None:
-    """Return what a workload is run for, or the metric that is asked for; None where nobody says which."""
+def outcome_of(workload: str, span: str | None = None, metric: str | None = None) -> ScoredMetric | None:
+    """What a workload is run for, or the metric that is asked for; None where nobody says which."""
     usual = workload_definition(workload).get("outcome", {})
     span, metric = span or usual.get("span"), metric or usual.get("metric")
     if span is None or metric is None:
         return None
     is_usual = (span, metric) == (usual.get("span"), usual.get("metric"))
-    return Outcome(**usual) if is_usual else Outcome(span=span, metric=metric)
+    return ScoredMetric(**usual) if is_usual else ScoredMetric(span=span, metric=metric)

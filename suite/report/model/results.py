@@ -2,11 +2,12 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from suite.gate.output.files import JUDGEMENT, read_judgement
 from suite.gate.verdict import CorruptJudgementError, Judgement
@@ -43,25 +44,16 @@ class CurrentRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unread:
-    """A folder that gave no record. Named by its last part only, since a path says who and where."""
+class LeftOut:
+    """A folder that gave no record, or whose run was withdrawn and counts nowhere."""
 
     label: str
     name: str
+    """The last part of its folder alone, since a path says who and where."""
     reason: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Withdrawn:
-    """A run that was withdrawn and counts nowhere, as the list beside it says."""
-
-    label: str
-    name: str
-    """The last part of its folder."""
-    case_id: str
-    date: str
-    reason: str
-    """Why, and by whom where the list says so."""
+    """Why, and by whom where a list of withdrawn runs says so."""
+    case_id: str = ""
+    withdrawn_on: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +66,7 @@ class Judged:
 
     @property
     def at(self) -> str:
-        """Return when it began, as ISO text; empty where it does not say, or says what cannot be."""
+        """When it began, as ISO text; empty where it does not say, or says what cannot be."""
         return possible_time(self.judgement.facts.get("started_at"))
 
 
@@ -86,11 +78,11 @@ class Results:
     records: Sequence[CurrentRecord]
     every: Sequence[tuple[str, Record]]
     """Label and record, the superseded ones included."""
-    damaged: Sequence[Unread]
-    unfinished: Sequence[Unread]
+    damaged: Sequence[LeftOut]
+    unfinished: Sequence[LeftOut]
     judgements: Sequence[Judged]
     """The gate's, by label and the newest first."""
-    withdrawn: Sequence[Withdrawn] = ()
+    withdrawn: Sequence[LeftOut] = ()
     references: frozenset[str] = frozenset()
     """The labels of records that were committed below results/reference or results/baseline."""
 
@@ -104,7 +96,7 @@ class Results:
         return self.narrowed(lambda label, _: label not in self.references)
 
     def narrowed(self, is_wanted: Callable[[str, Record], bool]) -> "Results":
-        """Return the results of some records alone, by label and record, and itself where those are all."""
+        """The results of some records alone, by label and record, and itself where those are all."""
         records = [current for current in self.records if is_wanted(current.label, current.record)]
         if len(records) == len(self.records):
             return self
@@ -114,8 +106,8 @@ class Results:
             labels=[label for label in self.labels if label in labels],
             records=records,
             every=[(label, record) for label, record in self.every if is_wanted(label, record)],
-            damaged=[unread for unread in self.damaged if unread.label in labels],
-            unfinished=[unread for unread in self.unfinished if unread.label in labels],
+            damaged=[run for run in self.damaged if run.label in labels],
+            unfinished=[run for run in self.unfinished if run.label in labels],
             judgements=[judged for judged in self.judgements if judged.label in labels],
             withdrawn=[run for run in self.withdrawn if run.label in labels],
         )
@@ -134,76 +126,82 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_re
     named = _checked(labels, folders) if labels else distinct(folder.resolve().name for folder in folders)
     room = Room()
     contents = [read_contents([folder], with_readings=with_readings, room=room) for folder in folders]
-    variants: dict[str, set[str]] = defaultdict(set)
+    settings: dict[str, set[str]] = defaultdict(set)
     for record in (stored.record for part in contents for stored in part.stored):
-        variants[record.case.id].add(json.dumps(comparable(record.settings), sort_keys=True))
-    changed = {case_id for case_id, settings in variants.items() if len(settings) > 1}
-    records: list[CurrentRecord] = []
-    withdrawn: list[Withdrawn] = []
-    said, every, damaged, unfinished, judgements = [], [], [], [], []
-    references = set[str]()
-    for label, folder, part in zip(named, folders, contents, strict=True):
-        judged, unreadable = find_judgements(label, folder, room)
-        broken, labelled = [*part.damaged, *unreadable], machine_labels(label, [run.record for run in part.stored])
-        gone = list(_withdrawn(label, part, labelled))
-        # A folder of judgements alone has no results that stand under its label.
-        if part.stored or broken or part.unfinished or gone or not judged:
-            # A folder's own label only where something stands under it; the most records first.
-            counts = Counter(name for name, _ in labelled)
-            if not counts or part.damaged or part.unfinished or any(run.label == label for run in gone):
-                counts[label] += 0
-            said += [name for name, _ in counts.most_common()]
-        records += _current(part.stored, labelled, changed)
-        every += [(name, stored.record) for (name, _), stored in zip(labelled, part.stored, strict=True)]
-        # A folder above the reference records, such as results/ itself, may hold one's own beside them.
-        own = {name for (name, _), stored in zip(labelled, part.stored, strict=True) if not is_kept(stored.folder)}
-        references |= {name for name, _ in labelled} - own
-        damaged += [Unread(label=label, name=damage.folder.name, reason=damage.reason) for damage in broken]
-        unfinished += [Unread(label=label, name=run.name) for run in part.unfinished]
-        judgements += judged
-        withdrawn += gone
+        settings[record.case.id].add(json.dumps(comparable(record.settings), sort_keys=True))
+    changed = {case_id for case_id, of_case in settings.items() if len(of_case) > 1}
+    parts = [_of_folder(*one, changed, room) for one in zip(named, folders, contents, strict=True)]
+
+    def every(name: str) -> list[Any]:
+        return [one for part in parts for one in getattr(part, name)]
+
     return Results(
-        labels=said,
-        records=records,
-        every=every,
-        damaged=damaged,
-        unfinished=unfinished,
-        judgements=judgements,
-        withdrawn=withdrawn,
-        references=frozenset(references),
+        labels=every("labels"),
+        records=every("records"),
+        every=every("every"),
+        damaged=every("damaged"),
+        unfinished=every("unfinished"),
+        judgements=every("judgements"),
+        withdrawn=every("withdrawn"),
+        references=frozenset(every("references")),
     )
 
 
-def is_kept(folder: Path) -> bool:
-    """Return whether a folder lies below results/reference or results/baseline."""
+def _checked(labels: Sequence[str], folders: Sequence[Path]) -> Sequence[str]:
+    if len(labels) != len(folders):
+        raise ValueError(f"label must be given once for each results folder; got {len(labels)} for {len(folders)}")
+    if len(set(labels)) < len(labels) or not all(labels):
+        raise ValueError(f"labels must differ and not be empty; got {', '.join(map(repr, labels))}")
+    return labels
+
+
+def _of_folder(label: str, folder: Path, contents: Contents, changed: Set[str], room: Room) -> Results:
+    """What one folder holds. `changed`: cases that some record, here or elsewhere, has with other settings."""
+    judgements, unreadable = _judgements(label, folder, room)
+    damaged, labelled = [*contents.damaged, *unreadable], machine_labels(label, [run.record for run in contents.stored])
+    withdrawn = list(_withdrawn(label, contents, labelled))
+    counts = Counter(name for name, _ in labelled)
+    is_of_judgements_alone = judgements and not (contents.stored or damaged or contents.unfinished or withdrawn)
+    # A folder's own label only where something stands under it; the most records first.
+    has_more = contents.damaged or contents.unfinished or any(run.label == label for run in withdrawn)
+    if has_more or (not counts and not is_of_judgements_alone):
+        counts[label] += 0
+    # A folder above the reference records, such as results/ itself, may hold one's own beside them.
+    own = {name for (name, _), run in zip(labelled, contents.stored, strict=True) if not _is_kept(run.folder)}
+    return Results(
+        labels=[name for name, _ in counts.most_common()],
+        records=list(_current(contents.stored, labelled, changed)),
+        every=[(name, run.record) for (name, _), run in zip(labelled, contents.stored, strict=True)],
+        damaged=[LeftOut(label=label, name=damage.folder.name, reason=damage.reason) for damage in damaged],
+        unfinished=[LeftOut(label=label, name=run.name) for run in contents.unfinished],
+        judgements=judgements,
+        withdrawn=withdrawn,
+        references=frozenset({name for name, _ in labelled} - own),
+    )
+
+
+def _is_kept(folder: Path) -> bool:
+    """Whether a folder lies below results/reference or results/baseline."""
     return any(above == RESULTS.name and name in KEPT for above, name in pairwise(folder.absolute().parts))
 
 
-def _withdrawn(label: str, contents: Contents, labelled: Sequence[tuple[str, bool]]) -> Iterable[Withdrawn]:
+def _withdrawn(label: str, contents: Contents, labelled: Sequence[tuple[str, bool]]) -> Iterable[LeftOut]:
     """Yield the withdrawn runs, each under the label of its machine where that has one by its other runs."""
     pairs = zip(contents.stored, labelled, strict=True)
     of_machines = {machine_of(run.record): name for run, (name, is_of_one) in pairs if is_of_one}
     for run in contents.withdrawn:
         if entry := run.withdrawal:
-            yield Withdrawn(
+            yield LeftOut(
                 label=of_machines.get(machine_of(run.record), label),
                 name=run.folder.name,
                 case_id=run.record.case.id,
-                date=entry.date,
+                withdrawn_on=entry.date,
                 reason=f"{entry.reason} ({entry.by})" if entry.by else entry.reason,
             )
 
 
-def _checked(labels: Sequence[str], folders: Sequence[Path]) -> list[str]:
-    if len(labels) != len(folders):
-        raise ValueError(f"label must be given once for each results folder; got {len(labels)} for {len(folders)}")
-    if len(set(labels)) < len(labels) or not all(labels):
-        raise ValueError(f"labels must differ and not be empty; got {', '.join(map(repr, labels))}")
-    return list(labels)
-
-
 def _current(
-    every: Sequence[StoredRecord], labelled: Sequence[tuple[str, bool]], changed: set[str]
+    every: Sequence[StoredRecord], labelled: Sequence[tuple[str, bool]], changed: Set[str]
 ) -> Iterable[CurrentRecord]:
     by_case: dict[tuple[str, str, bool], list[StoredRecord]] = defaultdict(list)
     for stored, (label, is_of_one_machine) in zip(every, labelled, strict=True):
@@ -220,21 +218,23 @@ def _current(
         )
 
 
-def find_judgements(label: str, root: Path, room: Room) -> tuple[list[Judged], list[Damage]]:
-    """Find every judgement below a folder, the newest first, and those that could not be read.
+def _judgements(label: str, root: Path, room: Room) -> tuple[list[Judged], list[Damage]]:
+    """Every judgement below a folder, the newest first, and those that could not be read.
 
     Links are not followed; folders that cannot be listed are named by whoever looks for runs there.
     """
-    found, damaged = [], []
+    judgements, damaged = [], []
     for folder in sorted(folder for folder, names in folders_below(root, []) if JUDGEMENT in names):
         try:
-            found.append(Judged(label=label, folder=folder, judgement=read_judgement(folder, room)))
+            judgements.append(Judged(label=label, folder=folder, judgement=read_judgement(folder, room)))
         except CorruptJudgementError as error:
             damaged.append(Damage(folder=folder, reason=str(error)))
-    return sorted(found, key=lambda judged: (judged.at, judged.folder.name), reverse=True), damaged
+    return sorted(judgements, key=lambda judged: (judged.at, judged.folder.name), reverse=True), damaged
 
 
 def newest(judgements: Sequence[Judged]) -> list[Judged]:
-    """Return the newest of each label, in the labels' order."""
-    labels = dict.fromkeys(judged.label for judged in judgements)
-    return [next(judged for judged in judgements if judged.label == label) for label in labels]
+    """The newest of each label, in the labels' order."""
+    by_label: dict[str, Judged] = {}
+    for judged in judgements:
+        by_label.setdefault(judged.label, judged)
+    return list(by_label.values())

@@ -3,7 +3,7 @@
 A record may be old or foreign: what it lacks, or has in another type, is absent here.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,7 @@ class Run:
 
     @property
     def ended(self) -> bool:
-        """Return whether it has what its workload is run for."""
+        """Whether it has what its workload is run for."""
         return self.is_ok
 
     @property
@@ -66,33 +66,33 @@ class Run:
         return record_facets(self.record) | {LABEL: self.label}
 
     def axis(self, name: str) -> str:
-        """Return an axis of its case as text; empty where the case has none."""
+        """An axis of its case as text; empty where the case has none."""
         return axis(self.record, name)
 
     def setting(self, name: str, defaults: Mapping[str, str] = NO_DEFAULTS) -> str:
-        """Return a setting as the record resolved it; empty where it says nothing."""
+        """A setting as the record resolved it; empty where it says nothing."""
         return setting_of(self.record, name, defaults)
 
     def constant(self, metric: str, span: str = "case") -> float | None:
-        """Return a size or a rate that is noted once and that a machine could have."""
+        """A size or a rate that is noted once and that a machine could have."""
         value = constant(self.record, span, metric)
         return value if value is not None and value < MOST else None
 
 
 def axis(record: Record, name: str) -> str:
-    """Return an axis of a case as text; empty where the case has none."""
+    """An axis of a case as text; empty where the case has none."""
     value = record.case.axes.get(name)
     return "" if value is None else str(value)
 
 
 def tokens_of(record: Record) -> int | None:
-    """Return the context of a case, where a device could hold it."""
+    """The context of a case, where a device could hold it."""
     tokens = record.case.axes.get("seq_len")
     return tokens if isinstance(tokens, int) and 0 < tokens < MOST_TOKENS else None
 
 
 def extras(record: Record, prefix: str = "") -> list[str]:
-    """Return settings named besides the axes, as `name=value`; without those that do not apply to the case.
+    """Settings named besides the axes, as `name=value`; without those that do not apply to the case.
 
     `prefix`: only those below it, without it.
     """
@@ -101,7 +101,7 @@ def extras(record: Record, prefix: str = "") -> list[str]:
 
 
 def setting_of(record: Record, name: str, defaults: Mapping[str, str] = NO_DEFAULTS) -> str:
-    """Return a setting as the record resolved it, whether its case names it or not; empty where it says nothing."""
+    """A setting as the record resolved it, whether its case names it or not; empty where it says nothing."""
     value = record.case.extras.get(name)
     if value is None:
         value = value_under(record.settings, name)
@@ -115,7 +115,7 @@ def setting_of(record: Record, name: str, defaults: Mapping[str, str] = NO_DEFAU
 
 
 def case_key(record: Record, named: Iterable[str], defaults: Mapping[str, str] = NO_DEFAULTS) -> Pairs:
-    """Return the axes of a case, and the settings that it or another case names, without those that say nothing.
+    """The axes of a case, and the settings that it or another case names, without those that say nothing.
 
     A setting says nothing where it is absent, null, at its default, or at what it was before it came: two cases that
     differ in which of these it is are one experiment.
@@ -127,38 +127,37 @@ def case_key(record: Record, named: Iterable[str], defaults: Mapping[str, str] =
 
 
 def named_in(records: Iterable[Record], *, ignored: Iterable[str] = ()) -> set[str]:
-    """Return the settings besides the axes that at least one of the cases names."""
+    """The settings besides the axes that at least one of the cases names."""
     return {name for record in records for name in record.case.extras} - set(ignored)
 
 
 def defaults_in(records: Collection[Record], named: Iterable[str]) -> dict[str, str]:
-    """Return the value that each of these settings has wherever no case names it, of those that have one."""
-    found = {}
-    for name in named:
-        values = {setting_of(record, name) for record in records if name not in record.case.extras} - {""}
-        if len(values) == 1:
-            found[name] = values.pop()
-    return found
+    """The value that each of these settings has wherever no case names it, of those that have one."""
+    values = {
+        name: {setting_of(record, name) for record in records if name not in record.case.extras} - {""}
+        for name in named
+    }
+    return {name: of_name.pop() for name, of_name in values.items() if len(of_name) == 1}
 
 
 def clip_text(text: Any, longest: int = LONGEST_TEXT) -> str:
-    """Return text of a record as a table or a figure may show it."""
+    """Text of a record as a table or a figure may show it."""
     return scrub(text, is_ours=False)[:longest] if isinstance(text, str) else ""
 
 
 def mapping(value: Any, name: str) -> Mapping[str, Any]:
-    """Return an object inside another; empty where either is something else."""
+    """An object inside another; empty where either is something else."""
     inner = value.get(name) if isinstance(value, Mapping) else None
     return inner if isinstance(inner, Mapping) else {}
 
 
 def share(value: Any) -> float | None:
-    """Return a number from 0 to 1."""
+    """A number from 0 to 1."""
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1 else None
 
 
 def number_of(text: str) -> float | None:
-    """Return a setting that is a number."""
+    """A setting that is a number."""
     try:
         value = float(text)
     except ValueError:
@@ -167,13 +166,13 @@ def number_of(text: str) -> float | None:
 
 
 def whole_of(text: str) -> int | None:
-    """Return a setting that is a whole number above zero."""
+    """A setting that is a whole number above zero."""
     value = number_of(text)
     return int(value) if value is not None and value == int(value) and 0 < value < 1 << 31 else None
 
 
 def machine_name(record: Record) -> str:
-    """Return the GPU's or the processor's own name, where the record has it."""
+    """The GPU's or the processor's own name, where the record has it."""
     device, gpus = axis(record, "device"), record.environment.get("gpus")
     if device.startswith("cuda"):
         used = mapping(record.provenance, "device").get("name")  # of several GPUs the one that the case ran on
@@ -184,14 +183,10 @@ def machine_name(record: Record) -> str:
 
 
 def machine_id(current: CurrentRecord) -> str:
-    """Return a machine's identity; two results without one may come from two machines."""
+    """A machine's identity; two results without one may come from two machines."""
     return str(current.record.environment.get("machine_id") or current.label)
 
 
 def text_of(value: Any) -> str:
-    """Return a setting as an id writes it; empty for what is no plain value."""
+    """A setting as an id writes it; empty for what is no plain value."""
     return clip_text(as_typed(value)) if isinstance(value, str | int | float | bool) else ""
-
-
-Value = Callable[[Any], float | None]
-"""A number of a run."""

@@ -24,7 +24,7 @@ LARGEST = 1 << 31
 
 
 def timed_kernel(record: Record) -> tuple[str, Cell] | None:
-    """Return the device's name in conf/hardware, and its cell with the median of the kernel's timings."""
+    """The device's name in conf/hardware, and its cell with the median of the kernel's timings."""
     device, cell, time_s = _device(record), decode_cell(record), _median_s(record)
     if device is None or cell is None or time_s is None:
         return None
@@ -43,7 +43,7 @@ class TimedPrefill:
 
 
 def timed_prefill(record: Record) -> TimedPrefill | None:
-    """Return the prefill kernel that a record timed, if it is one whose share of the peak a calibration may hold."""
+    """The prefill kernel that a record timed, if it is one whose share of the peak a calibration may hold."""
     axes, device, flops = record.case.axes, _device(record), constant(record, KERNEL, "flops")
     is_such = record.case.workload == "attention" and axes.get("phase") == "prefill" and axes.get("dtype") == DTYPE
     kernel = PREFILL_KERNELS.get(str(axes.get("attention"))) if is_such else None
@@ -59,7 +59,7 @@ def timed_prefill(record: Record) -> TimedPrefill | None:
 
 
 def decode_cell(record: Record) -> Cell | None:
-    """Return the kernel of an attention case in decode and bfloat16, without its time."""
+    """The kernel of an attention case in decode and bfloat16, without its time."""
     axes = record.case.axes
     kernel = _kernel(record) if record.case.workload == "attention" and axes.get("phase") == "decode" else None
     if kernel is None or axes.get("dtype") != DTYPE:

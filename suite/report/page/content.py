@@ -1,33 +1,130 @@
-"""Sections as plain data, in a language, for the scripts that draw them.
+"""Sections as plain data, in a language, for the scripts that draw them; and the page's first line.
 
 What a reader can choose by, a facet, has a key: its English name as a figure may hold it, whatever the language. So an
 address works in each. `terms` says what it is called.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from suite.report.blocks import Answers, Facets, Figure, Section, Table
+from suite.records import numbers
+from suite.records.derived import started_at
+from suite.records.machines import plain_name
+from suite.records.record import Record, Status
+from suite.report.blocks import Answers, Facets, Figure, Section, Table, Text
+from suite.report.model.results import Results
+from suite.report.model.run import clip_text, machine_name
 from suite.report.page.texts import Texts
 from suite.report.plot.text import figure_text
 
-Numbers = Mapping[str, int]
-"""The place in the page's list of runs, by run key."""
+REFUSED = (Status.UNSUPPORTED, Status.OUT_OF_MEMORY)
+MOST_NAMED = 2
 
 
-def view_content(said: Iterable[Section], keyed: Iterable[Section], numbers: Numbers) -> dict[str, Any]:
-    """Return the sections of a view, and what its facets are called where that is not their English name.
+def view_content(
+    sections: Iterable[Section], texts: Texts, english: Texts, run_numbers: Mapping[str, int]
+) -> dict[str, Any]:
+    """The sections of a view, and what its facets are called where that is not their English name.
 
-    `said`: the sections in the reader's language; `keyed`: the same in English.
+    `run_numbers`: the place in the page's list of runs, by run key.
     """
-    terms: dict[str, str] = {}
-    content = [_section(*pair, numbers, terms) for pair in zip(said, keyed, strict=True)]
-    return {"sections": content, "terms": {key: term for key, term in terms.items() if key != term}}
+    writer = _Writer(texts=texts, english=english, run_numbers=run_numbers)
+    content = list(map(writer.section, sections))
+    return {"sections": content, "terms": {key: term for key, term in writer.terms.items() if key != term}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Writer:
+    texts: Texts
+    english: Texts
+    run_numbers: Mapping[str, int]
+    terms: dict[str, str] = field(default_factory=dict)
+    """What each key that was met is called in the language."""
+
+    def section(self, section: Section) -> dict[str, Any]:
+        rendered = self.texts.section(section)
+        return {
+            **_parts(rendered, "id", "title", "explanation"),
+            "headlines": [asdict(headline) for headline in rendered.headlines],
+            "figures": list(map(self._figure, section.figures, rendered.figures)),
+            "tables": list(map(self._table, section.tables, rendered.tables)),
+        }
+
+    def _figure(self, figure: Figure, rendered: Figure) -> dict[str, Any]:
+        views = [
+            {"title": ours.title, "figure": self._numbered(view.figure, ours.figure)}
+            for view, ours in zip(figure.views, rendered.views, strict=True)
+        ]
+        return {
+            **_parts(rendered, "title", "family", "finding", "caption", "source", "settings"),
+            "key": self.english.render(figure.family or figure.title),
+            "height": figure.height_px,
+            "facets": self._keys(figure.facets),
+            "views": views,
+        }
+
+    def _numbered(self, figure: Mapping[str, Any], rendered: Mapping[str, Any]) -> dict[str, Any]:
+        """A figure whose points say by number which runs they are made of, and by English words what about."""
+        data = []
+        for trace, ours in zip(figure["data"], rendered["data"], strict=True):
+            done = dict(ours)
+            if "meta" in trace:
+                done["meta"] = self.english.figure(trace["meta"])
+                self._learn(done["meta"], ours["meta"])
+            if "customdata" in trace:
+                known = self.run_numbers
+                done["customdata"] = [[known[key] for key in keys if key in known] for keys in trace["customdata"]]
+            data.append(done)
+        return {**rendered, "data": data}
+
+    def _table(self, table: Table, rendered: Table) -> dict[str, Any]:
+        facets, row_facets = table_facets(table)
+        for place, column in enumerate(table.columns):
+            for row in table.rows if column.facet else ():
+                self._keys({column.facet: row[place]})
+        return {
+            **_parts(rendered, "title", "family", "settings", "note", "folded", "rows"),
+            "key": self.english.render(table.family or table.title),
+            "facets": self._keys(facets),
+            "columns": [asdict(head) for head in rendered.columns],
+            "rowFacets": list(map(self._keys, row_facets)),
+        }
+
+    def _keys(self, facets: Facets) -> dict[str, Any]:
+        """What a block is about in English, as a figure may hold it; notes what that is called in the language."""
+        english: Mapping[str, Any] = self.english.render_block(facets)
+        self._learn(english, self.texts.render_block(facets))
+        return {
+            name: figure_text(value) if isinstance(value, str) else list(map(figure_text, value))
+            for name, value in english.items()
+        }
+
+    def _learn(self, english: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+        for name, key in english.items():
+            pairs = [(key, ours[name])] if isinstance(key, str) else zip(key, ours[name], strict=True)
+            self.terms.update({figure_text(key): term for key, term in pairs if isinstance(key, str)})
+
+
+def _parts(block: Section | Figure | Table, *names: str) -> dict[str, Any]:
+    return {name: getattr(block, name) for name in names}
+
+
+def table_facets(table: Table) -> tuple[Facets, Sequence[Facets]]:
+    """What a table's rows are about: what they all share, said once, and for each row the rest."""
+    first, *rows = table.row_facets or [{}]
+    shared: dict[str, Text | Sequence[Text]] = {
+        name: value
+        for name, value in first.items()
+        if not isinstance(value, list | tuple) and all(row.get(name) == value for row in rows)
+    }
+    rest = [{name: value for name, value in row.items() if name not in shared} for row in table.row_facets]
+    return {**table.facets, **shared}, rest if any(rest) else []
 
 
 def answers_content(answers: Answers | None, texts: Texts, english: Texts) -> dict[str, Any]:
-    """Return the answers in a language; nothing of none. Links name facets in English, as every address does."""
+    """The answers in a language; nothing of none. Links name facets in English, as every address does."""
     if answers is None:
         return {}
     said, keyed = (asdict(language.render_block(answers)) for language in (texts, english))
@@ -38,101 +135,46 @@ def answers_content(answers: Answers | None, texts: Texts, english: Texts) -> di
 def _linked(said: Any, keyed: Any) -> Any:
     if isinstance(said, dict):
         return {
-            name: _keys(keyed[name]) if name == "link" else _linked(part, keyed[name]) for name, part in said.items()
+            name: {facet: figure_text(key) for facet, key in keyed[name].items()}
+            if name == "link"
+            else _linked(part, keyed[name])
+            for name, part in said.items()
         }
     return list(map(_linked, said, keyed)) if isinstance(said, list) else said
 
 
-def _section(said: Section, keyed: Section, numbers: Numbers, terms: dict[str, str]) -> dict[str, Any]:
+def ran_content(results: Results, texts: Texts) -> dict[str, Any]:
+    """The page's first line: a sentence on the person's own runs, and one on the reference records; empty for none."""
+    own = [current.record for current in results.own.records]
+    references = [current.record for current in results.records if current.label in results.references]
     return {
-        "id": said.id,
-        "title": said.title,
-        "explanation": said.explanation,
-        "headlines": [asdict(headline) for headline in said.headlines],
-        "figures": [_figure(*pair, numbers, terms) for pair in zip(said.figures, keyed.figures, strict=True)],
-        "tables": [_table(*pair, terms) for pair in zip(said.tables, keyed.tables, strict=True)],
+        "own": _ran("page.ran_own", own, texts) if own else "",
+        "references": _ran("page.ran_references", references, texts) if references else "",
+        "nothing": "" if results.records else texts("page.no_records"),
     }
 
 
-def _figure(said: Figure, keyed: Figure, numbers: Numbers, terms: dict[str, str]) -> dict[str, Any]:
-    _learn(said.facets, keyed.facets, terms)
-    return {
-        "title": said.title,
-        "key": str(keyed.family or keyed.title),
-        "family": said.family,
-        "finding": said.finding,
-        "caption": said.caption,
-        "source": said.source,
-        "settings": said.settings,
-        "height": said.height_px,
-        "facets": _keys(keyed.facets),
-        "views": [
-            {"title": ours.title, "figure": _numbered(ours.figure, theirs.figure, numbers, terms)}
-            for ours, theirs in zip(said.views, keyed.views, strict=True)
-        ],
-    }
+def _ran(key: str, records: Sequence[Record], texts: Texts) -> str:
+    """What was run, where and when, and how it ended."""
+    ended = Counter(record.status for record in records)
+    refused = sum(ended[status] for status in REFUSED)
+    days = sorted(filter(None, (started_at(record)[:10] for record in records)))
+    newest_first = sorted(records, key=started_at, reverse=True)
+    return texts(
+        key,
+        cases=numbers.count(len(records)),
+        machines=_few((plain_name(machine_name(record)) for record in records), texts),
+        days="–".join(dict.fromkeys([days[0], days[-1]])) if days else numbers.NOTHING,
+        commits=_few((clip_text(record.provenance.get("commit"))[:7] for record in newest_first), texts),
+        ok=numbers.count(ended[Status.OK]),
+        refused=numbers.count(refused),
+        failed=numbers.count(len(records) - ended[Status.OK] - refused),
+    )
 
 
-def _numbered(
-    figure: Mapping[str, Any], keyed: Mapping[str, Any], numbers: Numbers, terms: dict[str, str]
-) -> dict[str, Any]:
-    """A figure whose points say by number which runs they are made of, and by English words what about."""
-    data = []
-    for trace, english in zip(figure["data"], keyed["data"], strict=True):
-        done = dict(trace)
-        if "meta" in trace:
-            _learn(trace["meta"], english["meta"], terms)
-            done["meta"] = english["meta"]
-        if "customdata" in trace:
-            done["customdata"] = [[numbers[key] for key in keys if key in numbers] for keys in trace["customdata"]]
-        data.append(done)
-    return {**figure, "data": data}
-
-
-def _table(said: Table, keyed: Table, terms: dict[str, str]) -> dict[str, Any]:
-    _learn(said.facets, keyed.facets, terms)
-    facets, row_facets = table_facets(keyed)
-    for ours, theirs in zip(said.row_facets, keyed.row_facets, strict=True):
-        _learn(ours, theirs, terms)
-    for place, column in enumerate(said.columns):
-        if column.facet:
-            for row, english in zip(said.rows, keyed.rows, strict=True):
-                _learn({column.facet: row[place]}, {column.facet: english[place]}, terms)
-    return {
-        "title": said.title,
-        "key": str(keyed.family or keyed.title),
-        "family": said.family,
-        "settings": said.settings,
-        "note": said.note,
-        "folded": said.folded,
-        "facets": _keys(facets),
-        "columns": [{"title": head.title, "kind": str(head.kind), "facet": head.facet} for head in said.columns],
-        "rows": [list(row) for row in said.rows],
-        "rowFacets": list(map(_keys, row_facets)),
-    }
-
-
-def table_facets(table: Table) -> tuple[Facets, Sequence[Facets]]:
-    """Return what a table's rows are about: what they all share, said once, and for each row the rest."""
-    first, *rows = table.row_facets or [{}]
-    shared = {
-        name: value
-        for name, value in first.items()
-        if isinstance(value, str) and all(row.get(name) == value for row in rows)
-    }
-    rest = [{name: value for name, value in row.items() if name not in shared} for row in table.row_facets]
-    return {**table.facets, **shared}, rest if any(rest) else []
-
-
-def _learn(said: Mapping[str, Any], keyed: Mapping[str, Any], terms: dict[str, str]) -> None:
-    """Note what a facet's value is called, where it is not its English name."""
-    for name, key in keyed.items():
-        pairs = [(key, said[name])] if isinstance(key, str) else zip(key, said[name], strict=True)
-        terms.update({figure_text(english): ours for english, ours in pairs if isinstance(english, str)})
-
-
-def _keys(facets: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: figure_text(value) if isinstance(value, str) else list(map(figure_text, value))
-        for name, value in facets.items()
-    }
+def _few(every: Iterable[str], texts: Texts) -> str:
+    """The first of the names, and how many more there are."""
+    names = [name for name in dict.fromkeys(every) if name]
+    shown = texts("punctuation.list").join(names[:MOST_NAMED]) or numbers.NOTHING
+    more = len(names) - MOST_NAMED
+    return texts("page.and_more", names=shown, count=more) if more > 0 else shown

@@ -23,8 +23,7 @@ from suite import __version__
 from suite.records.metrics import METRICS
 from suite.report.blocks import Answers, Section
 from suite.report.model.results import Results
-from suite.report.page.content import answers_content, view_content
-from suite.report.page.ran import ran_content
+from suite.report.page.content import answers_content, ran_content, view_content
 from suite.report.page.runs import run_numbers, runs_content
 from suite.report.page.texts import LANGUAGES, Texts, load_texts
 
@@ -42,24 +41,8 @@ PLOTLY_CONFIG = {
 }
 STYLES = ("base", "frame", "answers", "section", "table", "decide", "runs", "print")
 SCRIPTS = (
-    "values",
-    "parts",
-    "saving",
-    "address",
-    "traces",
-    "points",
-    "tables",
-    "choices",
-    "figures",
-    "pinned",
-    "section",
-    "own",
-    "answers",
-    "choose",
-    "decide",
-    "runs",
-    "dropped",
-    "page",
+    *("values", "parts", "saving", "address", "traces", "points", "tables", "choices", "figures", "pinned", "section"),
+    *("own", "answers", "choose", "decide", "runs", "dropped", "page"),
 )
 """Files in scripts/, which become one: the last starts what the others define."""
 WORDS = ("page", "decide", "column", "clock", "span", "phase", "status", "punctuation")
@@ -75,7 +58,7 @@ def page(
     lang: str = "en",
     made_of: str = "",
 ) -> str:
-    """Return the whole page, as text, that opens in a language.
+    """The whole page, as text, that opens in a language.
 
     `views`: sections by view, not yet rendered. `decide`: the data of the chooser.
     `made_of`: a digest of the folders that it was asked for.
@@ -111,13 +94,11 @@ def _contents(
     results: Results,
     languages: Mapping[str, Texts],
 ) -> Iterable[tuple[str, str, Any]]:
-    numbers = run_numbers(results)
-    keyed = {view: [languages["en"].section(section) for section in sections] for view, sections in views.items()}
+    english, numbers = languages["en"], run_numbers(results)
     for name, texts in languages.items():
         for view, sections in views.items():
-            said = keyed[view] if name == "en" else [texts.section(section) for section in sections]
-            yield name, view, view_content(said, keyed[view], numbers)
-        ruled = answers_content(answers, texts, languages["en"])
+            yield name, view, view_content(sections, texts, english, numbers)
+        ruled = answers_content(answers, texts, english)
         yield name, "answers", {**ruled, "ran": ran_content(results, texts)}
 
 
@@ -142,24 +123,24 @@ def _frame(views: Mapping[str, Sequence[Section]], languages: Mapping[str, Texts
 
 
 def in_script(value: Any) -> Markup:
-    """Return plain data as JSON that cannot end the script element it stands in."""
+    """Plain data as JSON that cannot end the script element it stands in."""
     return Markup(_json(value).translate(SAFE_IN_SCRIPT))
 
 
 def packed(value: Any) -> str:
-    """Return plain data as compressed JSON in base64."""
+    """Plain data as compressed JSON in base64."""
     return packed_text(_json(value))
 
 
 @functools.lru_cache(maxsize=16)
 def packed_text(text: str) -> str:
-    """Return text compressed, in base64; the same each time, so that a page that is written twice does not differ."""
+    """Text compressed, in base64; the same each time, so that a page that is written twice does not differ."""
     # A foreign record may hold half a surrogate pair, which UTF-8 cannot write.
     return base64.b64encode(gzip.compress(text.encode(errors="replace"), mtime=0)).decode()
 
 
 def policy(scripts: Iterable[str]) -> str:
-    """Return a Content-Security-Policy under which these very scripts run, and nothing is loaded or sent."""
+    """A Content-Security-Policy under which these very scripts run, and nothing is loaded or sent."""
     digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
     return (

@@ -11,13 +11,13 @@ from typing import Any
 
 from suite.records.case import command_of
 from suite.records.derived import by_launch, started_at
-from suite.records.machines import machine_of, plain_name, short_id
+from suite.records.machines import machine_names
 from suite.records.privacy import FREE_TEXTS, scrubbed
 from suite.records.record import Reading, Record
 from suite.report.attention.timings import is_plausible
 from suite.report.model.experiment import grouped
 from suite.report.model.results import Results
-from suite.report.model.run import clip_text, machine_name
+from suite.report.model.run import clip_text
 from suite.statistics.intervals import launched_interval
 
 TIMED = ("latency_s", "cold_latency_s")
@@ -26,26 +26,22 @@ MOST_READINGS = 1000
 
 
 def runs_content(results: Results) -> dict[str, Any]:
-    """Return all runs: a line of each for lists, and apart from them the records, whose parts are often alike."""
-    pool = Pool()
+    """All runs: a line of each for lists, and apart from them the records, whose parts are often alike."""
+    pool = SharedObjects()
     lines, records = [], []
-    machines = dict.fromkeys((machine_of(record), plain_name(machine_name(record))) for _, record in results.every)
-    names = {}  # that no other machine has
-    for machine, name in machines:
-        twins = [twin for twin, other in machines if other == name]
-        names[machine, name] = f"{name}, {short_id(machine, twins)}" if len(twins) > 1 and machine else name
-    for label, record in results.every:
-        lines.append(_line(label, record, names[machine_of(record), plain_name(machine_name(record))]))
+    machines = machine_names([record for _, record in results.every])
+    for (label, record), machine in zip(results.every, machines, strict=True):
+        lines.append(_line(label, record, machine))
         records.append({"record": pool.put(record.as_json()), "readings": _readings(record)})
     return {"lines": lines, "records": {"pool": pool.values, "runs": records}}
 
 
 def run_numbers(results: Results) -> dict[str, int]:
-    """Return the place of each run key in the list; of one that was measured again, the last."""
+    """The place of each run key in the list; of one that was measured again, the last."""
     return {record.run_key: place for place, (_, record) in enumerate(results.every)}
 
 
-class Pool:
+class SharedObjects:
     """Objects that many records share, each held once, as it may leave this machine."""
 
     def __init__(self) -> None:
@@ -53,7 +49,7 @@ class Pool:
         self._places: dict[str, int] = {}
 
     def put(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a record whose objects, and theirs, are places in the pool: `{"@": 3}`."""
+        """A record whose objects, and theirs, are places in the pool: `{"@": 3}`."""
         return {key: self._held(key, value, depth=2) for key, value in record.items()}
 
     def _held(self, key: str, value: Any, depth: int) -> Any:

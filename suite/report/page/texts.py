@@ -24,11 +24,11 @@ class Texts:
     sentences: Mapping[str, str]
 
     def __call__(self, key: str, **values: object) -> str:
-        """Return the sentence under `key`, filled in. Values are inserted as they are: the page escapes the whole."""
+        """The sentence under `key`, filled in. Values are inserted as they are: the page escapes the whole."""
         return self.sentences[key].format(**values)
 
     def render(self, text: Text, foreign: Callable[[str], str] = str) -> str:
-        """Return a text in this language, with all that stands in it. `foreign`: what is made of text not our own."""
+        """A text in this language, with all that stands in it. `foreign`: what is made of text not our own."""
         if isinstance(text, str):
             return foreign(text)
         if isinstance(text, Joined):
@@ -45,24 +45,24 @@ class Texts:
         )
 
     def section(self, section: Section) -> Section:
-        """Return a section that holds strings alone."""
+        """A section that holds strings alone."""
         rendered: Section = self.render_block(section)
         return rendered
 
     def render_block(self, value: Any) -> Any:
-        """Return what holds texts, such as a section or a figure, with strings in their place."""
+        """What holds texts, such as a section or a figure, with strings in their place."""
         if isinstance(value, Say | Joined):
             return self.render(value)
         if isinstance(value, View):
-            return View(title=self.render(value.title), figure=self._render_figure(value.figure))
+            return View(title=self.render(value.title), figure=self.figure(value.figure))
         if is_dataclass(value) and not isinstance(value, type):
             return replace(value, **{part.name: self.render_block(getattr(value, part.name)) for part in fields(value)})
         return self._inside(value, self.render_block)
 
-    def _render_figure(self, value: Any) -> Any:
-        """A figure in this language; what is not our own in it is made harmless."""
+    def figure(self, value: Any) -> Any:
+        """A figure, or a part of one, in this language; what is not our own in it is made harmless."""
         is_text = isinstance(value, Say | Joined)
-        return self.render(value, figure_text) if is_text else self._inside(value, self._render_figure)
+        return self.render(value, figure_text) if is_text else self._inside(value, self.figure)
 
     def _inside(self, value: Any, each: Any) -> Any:
         if isinstance(value, Mapping):
@@ -71,12 +71,12 @@ class Texts:
 
 
 def foreign_sections() -> list[EntryPoint]:
-    """Return the sections of other packages, which they name as entry points: `mine = "package.module:build"`."""
+    """The sections of other packages, which they name as entry points: `mine = "package.module:build"`."""
     return sorted(entry_points(group=SECTIONS), key=lambda point: point.name)
 
 
 def load_texts(lang: str) -> Texts:
-    """Return a language, with the texts that other packages' sections have beside them in `texts/`.
+    """A language, with the texts that other packages' sections have beside them in `texts/`.
 
     What such a package does not say in this language it says in English. Raises ValueError, naming the choices, for a
     language that is not there, and for a key that two of them have.

@@ -48,34 +48,33 @@ class Family:
 
     @property
     def tiers(self) -> list[str]:
-        """Return those that an arm has answers of."""
+        """Those that an arm has answers of."""
         return [tier for tier in design.TIERS if any(arm.values(design.share_of(tier)) for arm in self.main.arms)]
 
     def times(self, arm: QualityArm) -> float | None:
-        """Return an arm's updates over the usual ones."""
+        """An arm's updates over the usual ones."""
         updates = number_of(arm.value(design.UPDATES))
         return updates / self.usual_updates if updates and self.usual_updates else None
 
     def form_of(self, arm: QualityArm) -> Text:
-        """Return what an arm's training is called."""
+        """What an arm's training is called."""
         form, times = say_or(f"quality_tiers.form.{asked_of(arm)}", asked_of(arm)), self.times(arm)
         return form if times == 1 else say("quality_tiers.longer", form=form, times=f"{times or 0.0:.3g}")
 
-    def forms_of(self, arm: QualityArm) -> list[QualityArm]:
-        """Return an arm and others of its variant, which were trained otherwise."""
-
-        def place(other: QualityArm) -> tuple[float, int]:
-            asked = asked_of(other)
-            return self.times(other) or 0.0, FORMS.index(asked) if asked in FORMS else len(FORMS)
-
-        others = [other for other in self.arms if other.key == arm.key and other is not arm and self.times(other)]
-        return [arm, *sorted(others, key=place)]
-
     @property
     def in_forms(self) -> list[list[QualityArm]]:
-        """Return variants that were trained in several: MHA, then latents, then others, the most forms first."""
-        found = [forms for arm in self.main.arms if len(forms := self.forms_of(arm)) > 1]
-        return sorted(found, key=lambda arms: (not design.is_mha(arms[0]), not design.is_latent(arms[0]), -len(arms)))
+        """Variants that were trained in several forms, each with its skewed one first: MHA, then latents, then others,
+        the most forms first."""
+
+        def place(arm: QualityArm) -> tuple[float, int]:
+            asked = asked_of(arm)
+            return self.times(arm) or 0.0, FORMS.index(asked) if asked in FORMS else len(FORMS)
+
+        forms = []
+        for first in self.main.arms:
+            others = [arm for arm in self.arms if arm.key == first.key and arm is not first and self.times(arm)]
+            forms += [[first, *sorted(others, key=place)]] if others else []
+        return sorted(forms, key=lambda arms: (not design.is_mha(arms[0]), not design.is_latent(arms[0]), -len(arms)))
 
     @property
     def latents_in_forms(self) -> list[list[QualityArm]]:
@@ -83,22 +82,21 @@ class Family:
 
     @property
     def looked_into(self) -> list[QualityArm]:
-        """Return whose heads are shown: MHA, and latents that were trained in several forms, else all of them."""
+        """Those whose heads are asked about: MHA, and latents that were trained in several forms, else all of them."""
         latents = [arms[0] for arms in self.latents_in_forms] or filter(design.is_plain_mla, self.main.arms)
         return [*filter(design.is_mha, self.main.arms), *latents]
 
 
 def asked_of(arm: QualityArm) -> str:
-    """Return how an arm was asked, one of FORMS or a form that we do not know."""
+    """How an arm was asked, one of FORMS or a form that we do not know."""
     return arm.value(design.FREQUENCY) or design.SKEWED
 
 
 @functools.lru_cache(maxsize=1)
 def families(results: Results) -> Sequence[Family]:
-    """Return a family of each experiment that was under skewed queries, those with the most variants first."""
-    every = design.quality_experiments(results)
-    of_task = [experiment for experiment in every if experiment.value("task") == design.TIERS_TASK]
-    by_rest = grouped(of_task, lambda experiment: without(experiment.key, (design.FREQUENCY, design.UPDATES)))
+    """A family of each experiment that was under skewed queries, those with the most variants first."""
+    every = [one for one in design.quality_experiments(results) if one.value("task") == design.TIERS_TASK]
+    by_rest = grouped(every, lambda experiment: without(experiment.key, (design.FREQUENCY, design.UPDATES)))
     titles = titles_of(list(by_rest), design.DESIGN, has_labels=results.several)
     found = []
     for rest, alike in by_rest.items():
@@ -111,21 +109,20 @@ def families(results: Results) -> Sequence[Family]:
 
 
 def mix_share(mix: str) -> Value:
-    """Return what gives a run's share of questions that are asked in one of MIXES."""
+    """Gives a run's share of questions that are asked in one of MIXES."""
 
-    def asked(run: QualityRun) -> float | None:
+    def share(run: QualityRun) -> float | None:
         finals = [final for tier in design.TIERS if (final := run.final(tier)) is not None]
-        if len(finals) < len(design.TIERS):
-            return None
-        return sum(share * final for share, final in zip(MIXES[mix], finals, strict=True))
+        is_whole = len(finals) == len(design.TIERS)
+        return sum(share * final for share, final in zip(MIXES[mix], finals, strict=True)) if is_whole else None
 
-    return asked
+    return share
 
 
 def tier_contrasts(family: Family) -> list[QualityContrast]:
     """Compare latents with grouped heads, the rarest tier first; other tiers where not both answer them."""
-    found = at_nearest_cache(family.main, [*reversed(family.tiers)])
-    return [pair for pair in found if pair.about == design.RARELY or pair.found.at_bounds is not Outcome.CEILING]
+    pairs = at_nearest_cache(family.main, [*reversed(family.tiers)])
+    return [pair for pair in pairs if pair.about == design.RARELY or pair.found.at_bounds is not Outcome.CEILING]
 
 
 def rare_contrasts(family: Family) -> list[QualityContrast]:
@@ -143,10 +140,10 @@ def gradings_of(experiment: QualityExperiment) -> dict[QualityArm, Comparison]:
     """Compare what each arm answers of the tier asked often with the one asked rarely; all of them together."""
     ends = [design.share_of(tier) for tier in (design.TIERS[0], design.RARELY)]
     compared = {arm: compare(*map(arm.by_seed, ends), margin=LEAST_GAP) for arm in experiment.arms}
-    found = {arm: grading for arm, grading in compared.items() if grading is not None}
-    return dict(zip(found, judge_together([*found.values()]), strict=True))
+    gradings = {arm: grading for arm, grading in compared.items() if grading is not None}
+    return dict(zip(gradings, judge_together([*gradings.values()]), strict=True))
 
 
 def is_graded(grading: Comparison | None) -> bool:
-    """Return whether the tier asked often is answered better than the one asked rarely, and by some points."""
+    """Whether the tier asked often is answered better than the one asked rarely, and by some points."""
     return grading is not None and grading.outcome is Outcome.HIGHER and grading.mean >= LEAST_GAP

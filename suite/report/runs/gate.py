@@ -108,7 +108,7 @@ def build(results: Results) -> Section | None:
     return section(
         "gate",
         explanation=joined("sentence", [say("gate.explanation"), say("gate.rates"), *map(_summary, shown)]),
-        figures=[figure for judgement in shown for figure in _figures(judgement)],
+        figures=list(map(_figure, shown)),
         tables=[*(table for judgement in shown for table in _tables(judgement)), _earlier(earlier)],
     )
 
@@ -148,17 +148,25 @@ def _date(judged: Judged) -> str:
     return clip_text(judged.at)[:DATE_LENGTH].replace("T", " ")
 
 
-def _figures(shown: ShownJudgement) -> list[Figure]:
-    """Draw the verdicts that have a ratio, worst first.
+def _figure(shown: ShownJudgement) -> Figure:
+    """Draw the timings and other quantities with an interval, worst first.
 
-    Exact quantities have a figure of their own: they change by much or, mostly, not at all, which is not drawn. What
-    changes by points is in the table alone: of it more is better, which this axis would turn round.
+    An exact quantity, and what changes by points, of which more is better, stand in the table alone.
     """
-    drawable = [verdict for verdict in shown.judgement.worst_first if verdict.metric not in POINTS]
-    drawn = [row for verdict in drawable if (row := _drawn(verdict, shown)) is not None]
-    timed = [row for row in drawn if row.verdict.low is not None]
-    exact = [row for row in drawn if row.verdict.low is None and row.ratio != 1]
-    return [_figure(f"gate.{kind}", rows, shown) for kind, rows in (("timed", timed), ("exact", exact)) if rows]
+    noisy = [verdict for verdict in shown.judgement.worst_first if verdict.low is not None]
+    every = [row for verdict in noisy if verdict.metric not in POINTS and (row := _drawn(verdict, shown)) is not None]
+    drawn, left_out = drawn_of(every, MOST_DRAWN)
+    label = shown.judged.label
+    return Figure(
+        title=say("gate.timed"),
+        finding=say("gate.finding", counts=_counts(shown.judgement)),
+        settings=shown.label,
+        caption=joined("sentence", [say("gate.timed_caption"), say("gate.caption"), left_out]),
+        source=say("gate.source", label=label, at=shown.judged.at[:10]),
+        views=[View(title="", figure=_forest(drawn, label))] if drawn else [],
+        height_px=FRAME_PX + ROW_PX * len(drawn),
+        facets={"label": label},
+    )
 
 
 def _drawn(verdict: Verdict, shown: ShownJudgement) -> DrawnVerdict | None:
@@ -185,20 +193,6 @@ def _plausible(value: float | None) -> float | None:
 
 def _quantity(verdict: Verdict) -> str:
     return clip_text(quantity(verdict), LONGEST_NAME)
-
-
-def _figure(key: str, verdicts: Sequence[DrawnVerdict], shown: ShownJudgement) -> Figure:
-    drawn, left_out = drawn_of(verdicts, MOST_DRAWN)
-    return Figure(
-        title=say(key),
-        finding=say("gate.finding", counts=_counts(shown.judgement)),
-        settings=shown.label,
-        caption=joined("sentence", [say(f"{key}_caption"), say("gate.caption"), left_out]),
-        source=say("gate.source", label=shown.judged.label, at=shown.judged.at[:10]),
-        views=[View(title="", figure=_forest(drawn, shown.judged.label))],
-        height_px=FRAME_PX + ROW_PX * len(drawn),
-        facets={"label": shown.judged.label},
-    )
 
 
 def _forest(drawn: Sequence[DrawnVerdict], label: str) -> dict[str, Any]:

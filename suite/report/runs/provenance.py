@@ -13,6 +13,7 @@ from suite.records.record import Record
 from suite.report.blocks import Headline, Joined, Kind, Say, Table, Text, joined, say, say_or
 from suite.report.model.experiment import grouped
 from suite.report.model.results import Results
+from suite.report.plot.text import shortened
 from suite.report.table import Column, column, columns_of, plain, table
 
 LONGEST_FACT, LONGEST_IDENTIFIER = 400, 12
@@ -80,7 +81,7 @@ def _commit(record: Record) -> Text:
 
 def _clock(record: Record) -> Text:
     clock = record.provenance.get("clock")
-    return say_or(f"clock.{clock}", _fit(str(clock))) if clock else ""
+    return say_or(f"clock.{clock}", _written(clock)) if clock else ""
 
 
 def _short(value: Any) -> str:
@@ -94,25 +95,18 @@ def _dates(records: Sequence[Record]) -> str:
 
 def _every_value(values: Iterable[Any]) -> Text:
     """Every different value once, such as several machines under one label."""
-    texts = dict.fromkeys(text for text in map(_written, values) if text != "")
-    whole = joined("; ", texts)
-    return _fit(whole) if isinstance(whole, str) else joined("; ", map(_fit, texts))
-
-
-def _fit(text: Text) -> Text:
-    """Text of a record as the page may show it."""
-    if not isinstance(text, str):
-        return text
-    safe = scrub(text, is_ours=False)
-    return safe if len(safe) <= LONGEST_FACT else safe[: LONGEST_FACT - 1] + "…"
+    whole = joined("; ", dict.fromkeys(text for text in map(_written, values) if text != ""))
+    return shortened(whole, LONGEST_FACT) if isinstance(whole, str) else whole
 
 
 def _written(value: Any) -> Text:
+    """A fact of a record as the page may show it."""
+    if value is None or isinstance(value, Say | Joined):
+        return value or ""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {item}" for name, item in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
-    return "" if value is None else value if isinstance(value, Say | Joined) else str(value)
+        value = [f"{name} {item}" for name, item in value.items()]
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return shortened(scrub(text, is_ours=False), LONGEST_FACT)
 
 
 def warning_table(results: Results) -> Table:

@@ -6,14 +6,13 @@ A case that could not run is a row with a reason, never a gap.
 
 from collections import Counter
 from operator import itemgetter
-from typing import Any
 
 from suite.records import numbers
 from suite.records.privacy import scrub
 from suite.records.record import Status
 from suite.report.blocks import Headline, Kind, Section, Table, Text, joined, say, section
 from suite.report.model.labels import record_facets
-from suite.report.model.results import CurrentRecord, Results, Unread, Withdrawn
+from suite.report.model.results import CurrentRecord, LeftOut, Results
 from suite.report.runs import devices, provenance, shared_cases
 from suite.report.table import Column, column, columns_of, plain, table
 
@@ -110,13 +109,13 @@ def _reason(current: CurrentRecord) -> Reason:
 
 def _left_out_tables(results: Results) -> list[Table]:
     """Every folder that gave no record: damaged, never ended, or withdrawn."""
-    columns: list[Column[Any]] = [
+    columns: list[Column[LeftOut]] = [
         column("column.label", lambda run: run.label, facet="label"),
         column("column.folder", lambda run: run.name, kind=Kind.CODE),
     ]
-    wrong: Column[Unread] = column("column.wrong", lambda run: scrub(run.reason, is_ours=False), kind=Kind.LONG)
-    withdrawn: list[Column[Withdrawn]] = [
-        column("trust.withdrawn_on", lambda run: run.date),
+    wrong: Column[LeftOut] = column("column.wrong", lambda run: scrub(run.reason, is_ours=False), kind=Kind.LONG)
+    withdrawn: list[Column[LeftOut]] = [
+        column("trust.withdrawn_on", lambda run: run.withdrawn_on),
         column("column.reason", lambda run: scrub(run.reason, is_ours=False), kind=Kind.LONG),
         column("column.case", lambda run: run.case_id, kind=Kind.CASE),
     ]

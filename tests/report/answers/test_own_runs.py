@@ -7,7 +7,7 @@ import pytest
 from suite.records.case import command_of, commands_again
 from suite.report.answers.answers import build_answers
 from suite.report.command import build_views
-from suite.report.page.ran import ran_content
+from suite.report.page.content import ran_content
 from suite.report.page.texts import load_texts
 from tests.records.factory import ENVIRONMENT, build
 from tests.report.quality_records import in_memory, quality_record

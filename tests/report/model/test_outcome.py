@@ -7,7 +7,7 @@ import pytest
 
 from suite.records.record import Status
 from suite.report.model.experiment import Arm
-from suite.report.model.outcome import Outcome, outcome_of
+from suite.report.model.outcome import ScoredMetric, outcome_of
 from suite.report.model.results import CurrentRecord
 from suite.report.model.run import Run
 from suite.statistics.paired import NATS_MARGIN, SHARE_MARGIN
@@ -29,8 +29,8 @@ def arm_of(record, tmp_path):
 def test_a_workload_names_what_it_is_run_for():
     assert outcome_of("quality").metric == "answer_accuracy"
     assert outcome_of("attention") is None
-    assert outcome_of("attention", "layer", "latency_s") == Outcome(span="layer", metric="latency_s")
-    assert outcome_of("quality", metric="answer_loss") == Outcome(span="evaluate", metric="answer_loss")
+    assert outcome_of("attention", "layer", "latency_s") == ScoredMetric(span="layer", metric="latency_s")
+    assert outcome_of("quality", metric="answer_loss") == ScoredMetric(span="evaluate", metric="answer_loss")
 
 
 def test_the_last_number_that_is_one_counts():

@@ -5,13 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from suite.configuration.files import languages
 from suite.quality.compression.plan import LOW_RANK as SUITES_LOW_RANK
 from suite.quality.compression.plan import METHODS as SUITES_METHODS
 from suite.quality.compression.text import CLASSES as SUITES_CLASSES
 from suite.records.record import Status
 from suite.report.answers.claims import verdicts_on
-from suite.report.blocks import LONGEST_TITLE
 from suite.report.page.texts import load_texts
 from suite.report.quality import compress
 from suite.report.quality.compress_design import (
@@ -226,16 +224,6 @@ def test_close_up_is_no_view_where_all_or_one_is_close(records):
     assert [view.title for view in figure.views] == ["Over the model as it is"]
 
 
-def test_the_headline_says_what_is_held_and_what_goes_first():
-    (headline,) = section_of(*study()).headlines
-    told = headline.detail
-    assert headline.text == "int8 in 27 % of the bytes changes perplexity by +0.00 %"
-    assert told.startswith(f"A real model’s cache, made smaller without training it again ({WEIGHTS}; 5 windows")
-    assert "int8 in 27 % of the bytes in float32, 53 % of those in bfloat16, changes perplexity by +0.00 % (" in told
-    assert "SVD by text holds it within 10 % down to 67 % of the bytes (rank 256: +5.1 %)" in told
-    assert "under SVD by text at rank 192 (+36.1 %) what goes first is, by word, rare words +2.000, then" in told
-
-
 def test_in_bfloat16_eight_bits_have_one_share():
     (told,) = headlines(
         compress_record(dtype="bfloat16"), compress_record("int8", dtype="bfloat16", added={"rare": 0.01})
@@ -257,16 +245,6 @@ def test_that_full_rank_holds_is_no_merit_of_one_way_to_choose():
     (alone,) = section_of(*records[:3]).headlines
     assert "SVD by text holds it within 10 % at full rank alone" in alone.detail
     assert alone.text == "SVD by text holds perplexity within 10 % at full rank alone"
-
-
-@pytest.mark.parametrize("lang", languages("report"))
-def test_every_headline_has_a_short_point(lang):
-    narrow = compress_record(BALANCED, 192, added={"rare": 4.0}, calibration_windows=32)
-    wide = compress_record(BALANCED, 256, added=A_LITTLE, calibration_windows=8)
-    for records in (study(), study()[:2], [study()[0], narrow], [study()[0], narrow, wide], study()[::4]):
-        (headline,) = section_of(*records, lang=lang).headlines
-        assert 0 < len(headline.text) < LONGEST_TITLE
-        assert "=" not in headline.text
 
 
 def test_runs_are_compared_by_their_text_and_the_newest_counts():

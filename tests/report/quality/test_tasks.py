@@ -17,7 +17,6 @@ from tests.report.quality_records import (
     section_of,
     study,
     table_of,
-    tiers,
 )
 
 
@@ -120,11 +119,6 @@ def test_by_width_by_cache_and_by_parameters_are_three_questions():
     assert [view.title for view in figure.views] == ["By width", "By cache", "By parameters"]
     by_cache = {trace["name"]: trace["x"] for trace in figure.views[1].figure["data"]}
     assert by_cache == {"MLA rank 16": [pytest.approx(-19.3, abs=0.05)]}
-
-
-def test_what_small_models_show_is_said_with_their_sizes():
-    said = section_of(tasks, *tiers(0.2, seeds=3), quality_record(task="recall", updates=800)).explanation
-    assert "4 runs, decoders of 50,000 parameters, each trained on 230,400 to 460,800 questions" in said
 
 
 def test_a_table_of_many_asks_more_and_all_places_agree():

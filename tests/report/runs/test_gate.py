@@ -67,7 +67,7 @@ def test_what_is_undecided_and_what_noise_hides_is_said(tmp_path):
 
 
 def test_each_timing_is_drawn_with_its_interval_and_allowance(tmp_path):
-    figure, _ = section_of(tmp_path, mixed()).figures
+    (figure,) = section_of(tmp_path, mixed()).figures
     traces = traces_of(figure)
     assert list(traces) == ["allowed", "slower", "inconclusive", "accepted", "faster", "same"]
     slower = traces["slower"]
@@ -87,12 +87,9 @@ def test_outcomes_differ_by_colour_and_by_symbol(tmp_path):
     assert len({marker["symbol"] for marker in markers}) == len(Outcome)
 
 
-def test_exact_quantities_are_drawn_apart_where_they_changed(tmp_path):
-    unchanged = exact(Outcome.SAME, after=24576, case=case_id(seq_len=4096))
-    (figure,) = section_of(tmp_path, judgement(exact(), unchanged)).figures
-    assert figure.title == "Exact quantities that changed"
-    assert traces_of(figure)["slower"]["x"] == [1.25]
-    assert "same" not in traces_of(figure)
+def test_exact_quantities_stand_in_the_table_alone(tmp_path):
+    section = section_of(tmp_path, judgement(exact()))
+    assert (section.figures, len(section.tables[0].rows)) == ([], 1)
 
 
 @pytest.mark.parametrize("width", [1e-6, 0.01, 0.3, 5.0, 900.0])

@@ -2,7 +2,7 @@
 const RUNS_IN_A_SPREADSHEET = /^\s*[=+\-@＝＋－＠]|^[\t\r\n]/;
 const PLAIN_NUMBER = /^[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?$/i;
 
-// A text cell that begins as a formula does gets an apostrophe, as in suite/report/page/csv.py.
+// A text cell that begins as a formula does gets an apostrophe, as in suite/report/page/written_tables.py.
 function safeCell(cell) {
   const text = cell === null || cell === undefined ? "" : String(cell);
   return RUNS_IN_A_SPREADSHEET.test(text) && !PLAIN_NUMBER.test(text) ? "'" + text : text;

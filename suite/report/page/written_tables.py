@@ -1,6 +1,6 @@
-"""The page's tables as one CSV, a cell a line; and every reading, a reading a line.
+"""The page's tables as Markdown, for a README or a review, and as one CSV, a cell a line; every reading as a CSV, too.
 
-Tables have columns of their own, so a file of all of them names the section, the table, the row and the column of each
+Tables have columns of their own, so a CSV of all of them names the section, the table, the row and the column of each
 cell: a spreadsheet or pandas filters and pivots that, and a table need not be known before.
 """
 
@@ -10,11 +10,11 @@ from io import StringIO
 from typing import Any
 
 from suite.records.derived import started_at
-from suite.records.plain_text import one_line
+from suite.records.plain_text import in_markdown, one_line
 from suite.records.privacy import scrub
 from suite.records.record import Record
 from suite.records.store import reading_rows
-from suite.report.blocks import Section
+from suite.report.blocks import Kind, Section, Table, Text
 from suite.report.model.results import Results
 
 RUNS_IN_A_SPREADSHEET = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
@@ -59,3 +59,25 @@ def _safe(cell: Any) -> Any:
         return cell
     plain = one_line(cell)
     return "'" + plain if plain.lstrip().startswith(RUNS_IN_A_SPREADSHEET) else plain
+
+
+def markdown(sections: Sequence[Section]) -> str:
+    """Write the tables of sections that have been rendered in a language."""
+    return "\n".join(f"## {_plain(section.title)}\n\n" + "\n".join(map(_table, section.tables)) for section in sections)
+
+
+def _table(table: Table) -> str:
+    parts = [f"### {_plain(table.title)}", _plain(table.settings), "\n".join(_lines(table)), _plain(table.note)]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _lines(table: Table) -> Iterator[str]:
+    rule = ["---:" if head.kind is Kind.NUMBER else "---" for head in table.columns]
+    cells = [[_plain(cell) for cell in row] for row in table.rows]
+    for line in [[_plain(head.title) for head in table.columns], rule, *cells]:
+        yield "| " + " | ".join(line) + " |"
+
+
+def _plain(text: Text) -> str:
+    assert isinstance(text, str), text
+    return in_markdown(text)
