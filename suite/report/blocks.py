@@ -41,21 +41,21 @@ PUNCTUATION = ("list", "notes", "sentence")
 
 
 def say(key: str, **fields: object) -> Say:
-    """Return the sentence under `key`, to be filled in with texts and plain values."""
+    """The sentence under `key`, to be filled in with texts and plain values."""
     return Say(key, tuple(fields.items()))
 
 
 def say_or(key: str, otherwise: Text) -> Text:
-    """Return the sentence under `key`, or `otherwise` for a name from a record that we do not know; of none nothing."""
+    """The sentence under `key`, or `otherwise` for a name from a record that we do not know; of none nothing."""
     return Say(key, otherwise=otherwise) if otherwise else ""
 
 
 def joined(by: str, parts: Iterable[Text]) -> Text:
     """Join texts by the `punctuation` of a language (list, notes, sentence) or by a mark; without empty ones."""
-    kept = tuple(part for part in parts if part != "")
-    if by not in PUNCTUATION and all(isinstance(part, str) for part in kept):
-        return by.join(map(str, kept))
-    return kept[0] if len(kept) == 1 else Joined(by, kept) if kept else ""
+    texts = tuple(part for part in parts if part != "")
+    if by not in PUNCTUATION and all(isinstance(text, str) for text in texts):
+        return by.join(map(str, texts))
+    return texts[0] if len(texts) == 1 else Joined(by, texts) if texts else ""
 
 
 def dotted(*parts: Text) -> Text:
@@ -183,7 +183,7 @@ class Ruling:
     id: str
     claim: Text
     outcome: str
-    """One of suite.report.answers.claims.VERDICTS."""
+    """One of suite.report.answers.claims.Standing."""
     word: Text
     """The verdict, in a word or with what it depends on."""
     badge: Badge | None = None

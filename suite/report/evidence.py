@@ -97,23 +97,19 @@ def lead_of_times(
     return lead_number(ratio.ratio, ratio, write, about=about, count=count, neutral=neutral)
 
 
-def p_columns(of: Callable[[R], Comparison | None]) -> list[Column[R]]:
-    """Return p by Student's t after Holm's correction, and by sign flips alone; dashes where nothing was tested."""
+def p_columns(comparison_of: Callable[[R], Comparison | None]) -> list[Column[R]]:
+    """p by Student's t after Holm's correction, and by sign flips alone; dashes where nothing was tested."""
 
     def tested(row: R) -> Comparison | None:
-        found = of(row)
-        return found if found and found.is_tested else None
+        comparison = comparison_of(row)
+        return comparison if comparison and comparison.is_tested else None
 
-    by_t: Column[Comparison] = column(
-        "verdict.p", lambda found: found.p if found.adjusted_p is None else found.adjusted_p, _p
-    )
-    return columns_of(tested, [by_t, column("verdict.flips", lambda found: found.sign_flip_p, _p)])
+    by_t: Column[Comparison] = column("verdict.p", lambda of: of.p if of.adjusted_p is None else of.adjusted_p, _p)
+    return columns_of(tested, [by_t, column("verdict.flips", lambda of: of.sign_flip_p, _p)])
 
 
 def with_rule(tables: Sequence[Table]) -> list[Table]:
-    """Return a section's tables; the first that judges arms, or all of its family, say in their notes how all verdicts
-    come about.
-    """
+    """The same tables; the first that judges arms, or all of its family, say in their notes how verdicts come about."""
     heads = [[head.title for head in table.columns] for table in tables]
     first = next((place for place, titles in enumerate(heads) if say(IN_WORDS) in titles), None)
     if first is None:

@@ -29,14 +29,14 @@ class Column(Head, Generic[R]):
     """Left out where no row has anything."""
 
     def written(self, row: R) -> Text:
-        """Return what stands in a row's cell."""
-        found = self.cell(row)
-        if found is None or found == "":
+        """The text of a row's cell."""
+        cell = self.cell(row)
+        if cell is None or cell == "":
             return numbers.NOTHING
-        if not isinstance(found, int | float):
-            return found
+        if not isinstance(cell, int | float):
+            return cell
         assert self.text is not None, self.title
-        return self.text(found) if math.isfinite(found) else numbers.NOTHING
+        return self.text(cell) if math.isfinite(cell) else numbers.NOTHING
 
 
 def column(
@@ -58,20 +58,20 @@ def column(
 
 
 def label_column(several: bool) -> list[Column[Any]]:
-    """Return a column for the label of rows that have one, where there are several."""
+    """A column for the label of rows that have one, where there are several."""
     return [column("column.label", lambda row: row.label, facet="label")] if several else []
 
 
 def plain(text: Text) -> Text:
-    """Return a text of a record, or of no language, as a column's title."""
+    """A text of a record, or of no language, as a column's title."""
     return Joined("", (text,))
 
 
 def columns_of(part: Callable[[R], P | None], columns: Iterable[Column[P]]) -> list[Column[R]]:
-    """Return columns over a part of a row; dashes where a row has no such part."""
+    """Columns over a part of a row; dashes where a row has no such part."""
 
     def cell_of(column: Column[P]) -> Callable[[R], Cell]:
-        return lambda row: None if (found := part(row)) is None else column.cell(found)
+        return lambda row: None if (part_of_row := part(row)) is None else column.cell(part_of_row)
 
     of_any_rows: Iterable[Column[Any]] = columns
     return [replace(column, cell=cell_of(column)) for column in of_any_rows]
@@ -93,24 +93,25 @@ def table(
 
     `facets` hold for all rows; `facets_of` says of each row what no column of its own does.
     """
-    shown = list(rows)
-    written = [(column, [column.written(row) for row in shown]) for column in columns]
-    kept = [
+    listed = list(rows)
+    written = [(column, [column.written(row) for row in listed]) for column in columns]
+    filled = [
         (Head(title=column.title, kind=column.kind, facet=column.facet), cells)
         for column, cells in written
         if not column.only_where_known or any(cell != numbers.NOTHING for cell in cells)
     ]
     # A page hides the last columns of a wide table: a backend that tells rows apart stands among the first.
-    if place := next((at for at, (head, cells) in enumerate(kept) if head.title == BACKEND and len(set(cells)) > 1), 0):
-        kept.insert(min(place, 2), kept.pop(place))
+    telling = (at for at, (head, cells) in enumerate(filled) if head.title == BACKEND and len(set(cells)) > 1)
+    if place := next(telling, 0):
+        filled.insert(min(place, 2), filled.pop(place))
     return Table(
         title=title,
         family=family,
         settings=settings,
-        columns=[head for head, _ in kept],
-        rows=[[cells[place] for _, cells in kept] for place in range(len(shown))],
+        columns=[head for head, _ in filled],
+        rows=[[cells[place] for _, cells in filled] for place in range(len(listed))],
         note=note,
-        folded=folded or len(shown) > MOST_ROWS_OPEN,
+        folded=folded or len(listed) > MOST_ROWS_OPEN,
         facets=facets or {},
-        row_facets=[facets_of(row) for row in shown] if facets_of else (),
+        row_facets=[facets_of(row) for row in listed] if facets_of else (),
     )

@@ -1,7 +1,6 @@
 """`suite report` writes what was asked for, whatever lies in the results."""
 
 import csv
-import io
 import os
 from pathlib import Path
 
@@ -15,18 +14,16 @@ from tools.hostile.texts import FORMULAS
 
 
 def pages(tmp_path, results, labels=(), **options):
+    """The page and the exit code; nothing else is left beside it."""
     path, code = report(results, labels, out=tmp_path / "out" / "page", **options)
+    assert [item.name for item in path.parent.iterdir()] == ["page"]
     return path.read_text(encoding="utf-8"), code
 
 
-def damage_every_way(root):
-    """A results folder with one whole run and several spoilt ones; returns the names of the spoilt."""
-    _, cut, foreign, garbage, bare = store(root, *[build()] * 5)
-    (cut / "record.json").write_text('{"schema": 1, "case"')
-    (foreign / "record.json").write_text('{"schema": 99}')
-    (garbage / "samples.parquet").write_bytes(b"garbage")
-    (bare / "samples.parquet").unlink()
-    return [folder.name for folder in (cut, foreign, garbage, bare)]
+def rows_of_csv(tmp_path, results, labels=(), **options):
+    text, code = pages(tmp_path, results, labels, **options)
+    assert code == 0
+    return list(csv.DictReader(text.splitlines()))
 
 
 def test_no_records_give_a_page_that_says_how_to_make_some(tmp_path):
@@ -39,10 +36,15 @@ def test_no_records_give_a_page_that_says_how_to_make_some(tmp_path):
 
 def test_damaged_folders_are_named_on_the_page_and_in_the_code(tmp_path):
     root = tmp_path / "results"
-    names = damage_every_way(root)
+    _, *spoilt = store(root, *[build()] * 5)
+    cut, foreign, garbage, bare = spoilt
+    (cut / "record.json").write_text('{"schema": 1, "case"')
+    (foreign / "record.json").write_text('{"schema": 99}')
+    (garbage / "samples.parquet").write_bytes(b"garbage")
+    (bare / "samples.parquet").unlink()
     page, code = pages(tmp_path, [root])
     assert code == 4
-    assert all(f'"{name}"' in whole_text(page) for name in names)
+    assert all(f'"{folder.name}"' in whole_text(page) for folder in spoilt)
     assert "schema must be 1; got 99" in whole_text(page)
     assert str(tmp_path) not in whole_text(page)
 
@@ -56,20 +58,17 @@ def test_an_unfinished_run_is_named_and_not_an_error(tmp_path):
     assert f'"{half.name}"' in whole_text(page)
 
 
-def test_several_results_stand_side_by_side_under_their_labels(tmp_path):
-    store(tmp_path / "a", build(provenance={"suite_version": "0.1.0"}))
-    store(tmp_path / "b", build(provenance={"suite_version": "0.2.0"}, latencies_s=(1e-3,) * 7))
-    page, code = pages(tmp_path, [tmp_path / "a", tmp_path / "b"], ["before", "after"])
+@pytest.mark.parametrize(
+    ("folders", "labels", "shown"),
+    [(("a", "b"), ["before", "after"], {"before", "after"}), (("a/run", "b/run"), [], {"run", "run (2)"})],
+)
+def test_several_results_stand_side_by_side_under_their_labels(tmp_path, folders, labels, shown):
+    for folder, version in zip(folders, ("0.1.0", "0.2.0"), strict=True):
+        store(tmp_path / folder, build(provenance={"suite_version": version}))
+    page, code = pages(tmp_path, [tmp_path / folder for folder in folders], labels)
     assert code == 0
-    for text in ('"label": "before"', "0.1.0", "0.2.0", '"label": "after"'):
-        assert text in whole_text(page)
-
-
-def test_folders_of_one_name_get_labels_that_differ(tmp_path):
-    store(tmp_path / "a" / "run", build())
-    store(tmp_path / "b" / "run", build())
-    page, _ = pages(tmp_path, [tmp_path / "a" / "run", tmp_path / "b" / "run"])
-    assert {line["label"] for line in blocks_of(page)["runs"]} == {"run", "run (2)"}
+    assert {line["label"] for line in blocks_of(page)["runs"]} == shown
+    assert all(version in whole_text(page) for version in ("0.1.0", "0.2.0"))
 
 
 def test_markdown_holds_the_tables_and_no_figures(tmp_path):
@@ -83,36 +82,27 @@ def test_markdown_holds_the_tables_and_no_figures(tmp_path):
 
 def test_the_csv_holds_every_cell_of_the_pages_tables(tmp_path):
     store(tmp_path / "results", build(), build(attention="mha"))
-    text, _ = pages(tmp_path, [tmp_path / "results"], format="csv")
-    rows = [row for row in csv.DictReader(text.splitlines()) if row["section"] == "latency" and row["row"] == "2"]
-    assert {row["column"]: row["cell"] for row in rows if "Whole layer" in row["table"]}["Variant"] == "MLA"
+    rows = rows_of_csv(tmp_path, [tmp_path / "results"], format="csv")
+    latency = [row for row in rows if row["section"] == "latency" and row["row"] == "2"]
+    assert {row["column"]: row["cell"] for row in latency if "Whole layer" in row["table"]}["Variant"] == "MLA"
 
 
 def test_the_readings_hold_no_formula(tmp_path):
-    hostile = build(status=Status.FAILED, reason="=cmd|' /C calc'!A0", seq_len=8192, backend="@SUM(1)")
+    """Behind spaces or wide signs neither, in whatever cell."""
     record = build(attention="mla", latencies_s=(1e-3, 2e-3), batch=-1)
-    store(tmp_path / "results", record, hostile)
-    text, code = pages(tmp_path, [tmp_path / "results"], ["+label"], format="readings")
-    rows = list(csv.DictReader(text.splitlines()))
-    assert code == 0
-    assert len(rows) == len(record.readings) + 1
+    hostile = [
+        build(status=Status.FAILED, reason=text, seq_len=number, attention=text.strip())
+        for number, text in enumerate(FORMULAS)
+    ]
+    store(tmp_path / "results", record, *hostile)
+    rows = rows_of_csv(tmp_path, [tmp_path / "results"], ["+label"], format="readings")
     assert {row["label"] for row in rows} == {"'+label"}
-    assert rows[0]["batch"] == "-1"
-    assert {row["value"] for row in rows if row["metric"] == "latency_s" and row["span"] == "layer"} == {
-        "0.001",
-        "0.002",
-    }
-    assert rows[-1]["reason"].startswith("'=cmd")
-    assert rows[-1]["backend"] == "'@SUM(1)"
-
-
-def test_no_csv_cell_is_a_formula_behind_spaces_or_wide_signs(tmp_path):
-    for number, text in enumerate(FORMULAS):
-        store(tmp_path / "results", build(status=Status.FAILED, reason=text, seq_len=number, attention=text.strip()))
-    text, _ = pages(tmp_path, [tmp_path / "results"], format="readings")
-    rows = list(csv.DictReader(io.StringIO(text)))
-    assert len(rows) == len(FORMULAS)
-    assert all(row[name].startswith("'") for row in rows for name in ("reason", "attention"))
+    ours, failed = rows[: len(record.readings)], rows[len(record.readings) :]
+    assert {row["batch"] for row in ours} == {"-1"}
+    values = {row["value"] for row in ours if (row["metric"], row["span"]) == ("latency_s", "layer")}
+    assert values == {"0.001", "0.002"}
+    assert len(failed) == len(FORMULAS)
+    assert all(row[name].startswith("'") for row in failed for name in ("reason", "attention"))
 
 
 def test_the_page_can_be_had_in_chinese(tmp_path):
@@ -123,47 +113,38 @@ def test_the_page_can_be_had_in_chinese(tmp_path):
     assert "Latency" not in page[: page.index("<script type")]
 
 
-def test_writing_leaves_nothing_beside_the_page(tmp_path):
+@pytest.mark.parametrize(
+    ("folder", "labels", "options", "words"),
+    [
+        ("results", ["a", "b"], {}, "once for each results folder"),
+        ("results", [""], {}, "not be empty"),
+        ("results", [], {"format": "pdf"}, "html, markdown, csv, readings"),
+        ("results", [], {"lang": "fr"}, "en, zh"),
+        ("nowhere", [], {}, "nowhere"),
+        ("results", [], {"out": "results"}, "out must be a file"),
+        ("circle", [], {}, "results must be folders that exist"),
+    ],
+)
+def test_a_wrong_option_or_folder_is_refused_in_a_sentence(tmp_path, folder, labels, options, words):
     store(tmp_path / "results", build())
-    path, _ = report([tmp_path / "results"], [], out=tmp_path / "out" / "page.html")
-    assert [item.name for item in path.parent.iterdir()] == ["page.html"]
+    (tmp_path / "circle").symlink_to("elcric")
+    (tmp_path / "elcric").symlink_to("circle")
+    with pytest.raises(ValueError, match=words):
+        report([tmp_path / folder], labels, **{**options, "out": tmp_path / options.get("out", "page.html")})
 
 
 @pytest.mark.parametrize(
-    ("labels", "options", "words"),
+    ("stored", "shown"),
     [
-        (["a", "b"], {}, "once for each results folder"),
-        ([""], {}, "not be empty"),
-        ([], {"format": "pdf"}, "html, markdown, csv, readings"),
-        ([], {"lang": "fr"}, "en, zh"),
+        (("demo", "runs", "baseline", "reference"), ["results/demo", "results/runs"]),  # but for those that are kept
+        (("",), ["results"]),
     ],
 )
-def test_a_wrong_option_is_refused_in_a_sentence(tmp_path, labels, options, words):
-    with pytest.raises(ValueError, match=words):
-        report([tmp_path], labels, out=tmp_path / "page.html", **options)
-
-
-def test_a_results_folder_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(ValueError, match="nowhere"):
-        report([tmp_path / "nowhere"], [])
-
-
-def test_a_folder_as_output_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="out must be a file"):
-        report([tmp_path], [], out=tmp_path)
-
-
-def test_by_default_all_but_the_kept_folders_are_shown(tmp_path, monkeypatch):
+def test_by_default_all_runs_of_ones_own_are_shown(tmp_path, monkeypatch, stored, shown):
     monkeypatch.chdir(tmp_path)
-    for name in ("demo", "runs", "baseline", "reference"):
+    for name in stored:
         store(tmp_path / "results" / name, build())
-    assert [folder.name for folder in default_folders()] == ["demo", "runs"]
-
-
-def test_by_default_runs_directly_in_results_are_shown(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    store(tmp_path / "results", build())
-    assert default_folders() == [Path("results")]
+    assert list(map(str, default_folders())) == shown
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
@@ -214,10 +195,3 @@ def test_the_page_of_all_results_stays_that_while_they_grow(tmp_path, monkeypatc
     page, _ = report([], [])
     store(tmp_path / "results" / "b", build(seq_len=64))
     assert report([], [])[0] == page
-
-
-def test_links_that_lead_in_a_circle_are_no_folder(tmp_path):
-    (tmp_path / "a").symlink_to("b")
-    (tmp_path / "b").symlink_to("a")
-    with pytest.raises(ValueError, match="results must be folders that exist"):
-        report([tmp_path / "a"], [], out=tmp_path / "page.html")

@@ -22,7 +22,7 @@ import numpy as np
 from suite.configuration.files import locate
 from suite.records.metrics import EVALUATE
 from suite.records.record import Reading, Record
-from suite.report.answers.claims import CONTRADICTED, DEPENDS, MIXED, SUPPORTED, verdicts_on
+from suite.report.answers.claims import Standing, verdicts_on
 from suite.report.blocks import Joined, Say
 from suite.report.model.results import Results, read_results
 from suite.report.model.run import case_key
@@ -30,7 +30,7 @@ from suite.report.quality.design import DESIGN as QUALITY
 from suite.report.rl.design import tells_arms_apart
 
 REFERENCE = Path(__file__).resolve().parents[3] / "results" / "reference"
-ASSERTED = (SUPPORTED, CONTRADICTED, DEPENDS, MIXED)
+ASSERTED = (Standing.SUPPORTED, Standing.CONTRADICTED, Standing.DEPENDS, Standing.MIXED)
 BETWEEN_ARMS = {
     "grpo-sample-efficient": ("cpu/rl", "cpu_rl_why"),
     "grpo-stable": ("cpu/rl", "cpu_rl_why"),

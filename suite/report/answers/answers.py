@@ -114,21 +114,17 @@ def _reproduced(ours: Verdicts, theirs: Verdicts) -> list[Text]:
     ours, theirs = by_measurement(ours), by_measurement(theirs)
     shared = [name for name in ours if name in theirs]
     differing = [
-        say("own.not_reproduced", claim=say(f"claim.{name}"), here=_summary(ours[name]), there=_summary(theirs[name]))
+        say(
+            "own.not_reproduced",
+            claim=say(f"claim.{name}"),
+            here=joined("list", [ours[name].word, _number(ours[name])]),
+            there=joined("list", [theirs[name].word, _number(theirs[name])]),
+        )
         for name in shared
         if ours[name].outcome != theirs[name].outcome
     ]
     counts = {"same": len(shared) - len(differing), "total": len(shared)}
     return [say("answer.reproduced", **counts), *differing] if shared else []
-
-
-def _summary(verdict: ClaimVerdict) -> Text:
-    """A verdict's word, with the number that leads it and its case."""
-    lead = verdict.lead
-    if lead is None:
-        return verdict.word
-    number = say("own.number", written=lead.written, interval=lead.interval) if lead.interval else lead.written
-    return say("own.verdict", word=verdict.word, number=number, about=lead.about)
 
 
 def build(results: Results) -> Section:
@@ -150,8 +146,9 @@ def build(results: Results) -> Section:
     return section("claims", tables=[rulings])
 
 
-def _number(ruling: Ruling) -> Text:
-    lead = ruling.lead
+def _number(verdict: Ruling | ClaimVerdict) -> Text:
+    """The number that leads a verdict, with its case."""
+    lead = verdict.lead
     if lead is None:
         return numbers.NOTHING
     inside = joined("; ", [lead.interval, lead.count])

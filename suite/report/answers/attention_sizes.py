@@ -3,12 +3,11 @@
 Sizes need no statistics: they are what was counted on the real cache, or follow from a closed form.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from suite.records import numbers
 from suite.report.answers.attention_time import RIVALS
-from suite.report.answers.claims import Claim, ClaimVerdict, Standing, setting_name
+from suite.report.answers.claims import Claim, ClaimVerdict, setting_name, standing_of_sizes
 from suite.report.answers.trials import machine_of
 from suite.report.attention import memory
 from suite.report.attention.groups import side_by_side
@@ -20,7 +19,7 @@ from suite.report.model.results import Results
 from suite.report.model.run import mapping
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape, expanded_once_shape, expanded_shape
-from suite.theory.layers.shapes import LayerShape, Pass, grouped_shape, kernel_flops, layer_flops
+from suite.theory.layers.shapes import LayerShape, Pass, grouped_shape, layer_flops
 
 SHIPPED = "deepseek-v3"
 """The published model whose sizes closed forms take."""
@@ -50,12 +49,6 @@ class CacheRatio:
         return say(f"answer.told.cache.{self.mode}", other=self.rival_name, where=self.where, ratio=ratio)
 
 
-def outcome_of_ratios(ratios: Iterable[float]) -> str:
-    """The verdict on a claim that a size is smaller, by all of its cases."""
-    smaller = {ratio < 1 for ratio in ratios}
-    return Standing.DEPENDS if len(smaller) > 1 else Standing.SUPPORTED if smaller == {True} else Standing.CONTRADICTED
-
-
 def less_kv_memory(results: Results, _: Claim) -> ClaimVerdict:
     """The latent that MLA caches against MHA's keys and values. It changes where another cache is smaller."""
     counted, forms = counted_caches(results), caches_by_form()
@@ -67,7 +60,7 @@ def less_kv_memory(results: Results, _: Claim) -> ClaimVerdict:
     evidence = [say("answer.told.cached", told=joined("notes", [cache.text for cache in counted]))] if counted else []
     in_forms = say("answer.told.cached_forms", model=SHIPPED, told=joined("notes", [cache.text for cache in forms]))
     return ClaimVerdict(
-        outcome=outcome_of_ratios(cache.ratio for cache in against_mha),
+        outcome=standing_of_sizes(cache.ratio for cache in against_mha),
         evidence=[*evidence, in_forms],
         depends_on=setting_name("geometry"),
         lead=lead_number(
@@ -169,14 +162,10 @@ def lowers_compute(_: Results, __: Claim) -> ClaimVerdict:
         ]
         fields = {"phase": phase_name(phase), "model": SHIPPED, "told": joined("list", told)}
         evidence.append(say("answer.told.compute", **fields))
-    in_prefill, in_decode = (
-        numbers.times(kernel_flops(shape, _pass(1)) / kernel_flops(mha, _pass(1))) for shape in (prefill, decode)
-    )
-    evidence.append(say("answer.told.kernels", prefill=in_prefill, decode=in_decode, model=SHIPPED))
     lead, about = ratios["prefill"][LEAD_TOKENS], {"model": SHIPPED, "tokens": numbers.count(LEAD_TOKENS)}
     even_mha, even_gqa = (numbers.count(_evens_at(decode, rival)) for rival in (mha, gqa8))
     return ClaimVerdict(
-        outcome=outcome_of_ratios(ratio for by_tokens in ratios.values() for ratio in by_tokens.values()),
+        outcome=standing_of_sizes(ratio for by_tokens in ratios.values() for ratio in by_tokens.values()),
         evidence=evidence,
         depends_on=joined("list", map(setting_name, ("seq_len", "phase"))),
         lead=lead_number(lead, None, numbers.times, about=say("answer.about.compute", **about), neutral=1.0),

@@ -4,7 +4,7 @@ The verdict comes from records by that rule; the literature stands beside it and
 clear difference the other way: that records show nothing for a claim, or rule out a large effect, is none.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -90,6 +90,14 @@ def verdicts_on(results: Results, *claim_ids: str) -> dict[str, ClaimVerdict]:
 def by_definition(_: Results, claim: Claim) -> ClaimVerdict:
     """The verdict on a claim that no record could decide."""
     return ClaimVerdict(outcome=Standing.DEFINED, evidence=[say(f"claim.defined.{claim['id']}")])
+
+
+def standing_of_sizes(ratios: Iterable[float]) -> Standing:
+    """The standing of a claim that a size is smaller, by its ratios to another in all cases: sizes have no noise."""
+    ratios = list(ratios)
+    if all(ratio < 1 for ratio in ratios):
+        return Standing.SUPPORTED
+    return Standing.CONTRADICTED if all(ratio > 1 for ratio in ratios) else Standing.DEPENDS
 
 
 def literature(claim: Claim, *kinds: str) -> list[Text]:

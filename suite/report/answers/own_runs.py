@@ -76,6 +76,7 @@ def _ranked_times(order: Sequence[Timing], title: Text) -> Ranking:
 
 
 def _against_faster(timing: Timing, faster: Timing) -> str:
+    """How sure it is that a timing is slower than a faster one: a word of own.above and own.finding."""
     if not timing.is_checked:
         return "unchecked"
     if is_clearly_faster(faster, timing):
@@ -102,44 +103,45 @@ def _ranked_arms(view: str, experiment: Experiment[Any]) -> Iterator[Ranking]:
     if not order:
         return
 
-    def compared(others: Iterable[Arm[Any]]) -> dict[Arm[Any], Contrast[Any]]:
-        pairs = zip(order[1:], others, strict=False)
-        return {pair.arm: pair for pair in judged(contrast(arm, other, outcome.quantity(arm)) for arm, other in pairs)}
+    def compared(references: Iterable[Arm[Any]]) -> dict[Arm[Any], Contrast[Any]]:
+        pairs = zip(order[1:], references, strict=False)
+        contrasts = judged(contrast(arm, reference, outcome.quantity(arm)) for arm, reference in pairs)
+        return {pair.arm: pair for pair in contrasts}
 
-    against, against_best = compared(order), compared(repeat(order[0]))
-    told = {Outcome.LOWER: "clear", Outcome.FEW: "few"}
-    best = {arm: told.get(against_best[arm].outcome, "close") if arm in against_best else "few" for arm in order[1:]}
+    above, best = compared(order), compared(repeat(order[0]))
+    certainty = {Outcome.LOWER: "clear", Outcome.FEW: "few"}
+    rivals = {arm: certainty.get(best[arm].outcome, "close") if arm in best else "few" for arm in order[1:]}
     names = {arm: say("own.named", name=arm.name, number=numbers.percent(fmean(scores[arm]))) for arm in order}
     columns: list[Column[Arm[Any]]] = [
         column("rl.arm", lambda arm: arm.name),
         column(f"own.score.{view}", lambda arm: share_with_range(scores[arm]), kind=Kind.NUMBER),
         column("rl.seeds", lambda arm: len(scores[arm]), numbers.count),
-        *columns_of(against.get, [column("own.difference", difference, kind=Kind.NUMBER)]),
-        *columns_of(against.get, [column("own.above", verdict_of)]),
+        *columns_of(above.get, [column("own.difference", difference, kind=Kind.NUMBER)]),
+        *columns_of(above.get, [column("own.above", verdict_of)]),
         *([column("own.cache_of_token", cache_bytes, numbers.bytes_iec)] if view == "quality" else []),
     ]
     yield Ranking(
         view=view,
-        finding=_finding(names, best, "highest"),
+        finding=_finding(names, rivals, "highest"),
         table=table(experiment.name, order, columns),
         commands=[command for arm in order for command in commands_again([run.record.case for run in arm.ended])],
     )
 
 
-def _finding(names: Mapping[Any, Text], against_first: Mapping[Any, str], ahead: str) -> Text:
+def _finding(names: Mapping[Any, Text], rivals: Mapping[Any, str], ahead: str) -> Text:
     """Say whether the first row is clearly ahead of all others, else which ones are too close; then name the rest.
 
-    `ahead`: what a first row is that is.
+    `rivals`: how sure it is that each other row lies behind the first. `ahead`: the word for a row ahead of all.
     """
-    checked = {row: outcome for row, outcome in against_first.items() if outcome != "unchecked"} or against_first
-    rivals = [row for row, outcome in checked.items() if outcome != "clear"]
-    outcome = checked[rivals[0]] if rivals else ahead if checked else "alone"
-    about = [*names][:1] + rivals
-    others = [row for row in names if row not in about]
+    checked = {row: certainty for row, certainty in rivals.items() if certainty != "unchecked"} or rivals
+    close = [row for row, certainty in checked.items() if certainty != "clear"]
+    finding = checked[close[0]] if close else ahead if checked else "alone"
+    first = [*names][:1] + close
+    rest = [row for row in names if row not in first]
 
     def listed(rows: Sequence[Any]) -> Text:
         more = [say("own.more", count=len(rows) - MOST_NAMED)] if rows[MOST_NAMED:] else []
         return joined("list", [*(names[row] for row in rows[:MOST_NAMED]), *more])
 
-    first = say(f"own.finding.{outcome}", rows=listed(about))
-    return joined("sentence", [first, say("own.others", rows=listed(others)) if others else ""])
+    sentence = say(f"own.finding.{finding}", rows=listed(first))
+    return joined("sentence", [sentence, say("own.others", rows=listed(rest)) if rest else ""])

@@ -1,7 +1,7 @@
-"""Verdicts on the article's claims on quality.
+"""Trials of the article's claims on quality: shares of questions that decoders answer, and what their heads carry.
 
-Arms are compared by the share of questions that they answer, as a mean over tasks. Tasks that tell nothing apart, since
-both arms answer all or neither learnt it, are left out of the mean and are named.
+conf/claims.yaml says which arms are compared, and by which measure. Tasks that tell nothing apart, since both arms
+answer all or neither learnt it, are left out of a mean and are named.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,23 +10,22 @@ from functools import partial
 from itertools import chain
 from statistics import fmean
 
-from suite.records import numbers
-from suite.report.answers.claims import Claim, ClaimVerdict, Standing
-from suite.report.answers.trials import ABOUT, Question, Trial, decide_by_trials, machine_of, trial_of_arms
-from suite.report.blocks import Lead, Text, joined, say
-from suite.report.evidence import estimate, lead_number, lead_of_comparison, verdict_of
+from suite.report.answers.claims import Claim, ClaimVerdict
+from suite.report.answers.trials import Question, Trial, decide_by_trials, trial_of_arms, trial_of_change
+from suite.report.blocks import joined, say
+from suite.report.evidence import estimate
 from suite.report.model.experiment import grouped, of_outcome
-from suite.report.model.formats import points, share_interval
+from suite.report.model.formats import points, signed
+from suite.report.model.labels import variant_label
 from suite.report.model.results import Results
 from suite.report.quality import design, families
 from suite.report.quality.cache import at_nearest_cache, is_same_cache
 from suite.report.quality.compress import compressed_told
 from suite.report.quality.compress_design import compress_experiments
 from suite.report.quality.design import QualityArm, QualityContrast
-from suite.report.quality.families import REVERSED, Family, asked_of, is_graded
-from suite.report.quality.heads import MOST_OF_IT, carried, first_heads, largest_share
-from suite.report.quality.layout import listed
-from suite.statistics.paired import JUDGED, Comparison, Outcome, changes, compare, judge_together
+from suite.report.quality.families import REVERSED, Family, asked_of
+from suite.report.quality.heads import MOST_OF_IT, carried
+from suite.statistics.paired import SHARE_MARGIN, Outcome, changes, compare
 
 FEWEST_FIRST = 2
 """Heads that must come first for some attribute, or one head does all the work."""
@@ -37,46 +36,42 @@ ARMS: Mapping[str, Callable[[QualityArm], bool]] = {
     "gqa": lambda arm: arm.first.attention == "gqa" and arm.first.is_wide,
     "mqa": lambda arm: arm.first.attention == "mqa" and arm.first.is_wide,
     "gqa_mqa": lambda arm: arm.first.attention in ("gqa", "mqa") and arm.first.is_wide,
+    "without_latent": lambda arm: not design.is_latent(arm),
 }
 """Arms by the words of conf/claims.yaml; grouped heads are as wide as MHA's."""
 
 
 def decide(results: Results, claim: Claim) -> ClaimVerdict | None:
-    return decide_by_trials(claim, partial(quality_trials, results))
+    return decide_by_trials(claim, partial(quality_trials, results, claim["trial"]["over"]))
 
 
-def quality_trials(results: Results, question: Question) -> list[Trial]:
-    """One trial of each experiment and kind of question.
+def quality_trials(results: Results, over: Sequence[str], question: Question) -> list[Trial]:
+    """One trial of each experiment and unit.
 
     Arms that are held against one reference share its luck, so that their differences are no independent units: each
     seed counts with the mean over the arms that all ran it.
     """
-    is_loss = question["measure"] == "loss"
-    pairs = [pair for pair in _pairs(results, question) if (pair.quantity is design.LOSS) is is_loss]
-    trials = []
-    for of_kind in grouped(map(trial_of_arms, pairs), lambda trial: (trial.place, trial.value(ABOUT))).values():
-        first = of_kind[0].comparison
-        means = [_mean_by_seed([side(trial.comparison) for trial in of_kind]) for side in (_ours, _theirs)]
-        if is_loss:  # with its own sign again: more is worse
-            means = [{seed: -loss for seed, loss in side.items()} for side in means]
-        comparison = compare(*means, bounds=first.bounds, margin=first.margin)
-        if comparison is not None:
-            name = joined("list", dict.fromkeys(trial.name for trial in of_kind))
-            trials.append(replace(of_kind[0], name=name, comparison=comparison))
-    return trials
+    measure = question["measure"]
+    if measure in ("answered", "loss"):
+        pairs = [pair for pair in _pairs(results, question) if (pair.quantity is design.LOSS) is (measure == "loss")]
+        trials = list(map(trial_of_arms, pairs))
+    else:
+        of_family = {"grading": _gradings, "reversed": _reversed, "fixed": _fixed}.get(measure, _heads)
+        trials = [trial for family in families.families(results) for trial in of_family(family, question)]
+    by_unit = grouped(trials, lambda trial: (trial.place, trial.values(over))).values()
+    return [trial for of_unit in by_unit if (trial := _mean_trial(of_unit, is_loss=measure == "loss"))]
 
 
-def _ours(comparison: Comparison) -> dict[str, float]:
-    return dict(zip(comparison.names, comparison.ours, strict=True))
-
-
-def _theirs(comparison: Comparison) -> dict[str, float]:
-    return dict(zip(comparison.names, comparison.theirs, strict=True))
-
-
-def _mean_by_seed(arms: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    shared = [seed for seed in arms[0] if all(seed in scores for scores in arms)]
-    return {seed: fmean(scores[seed] for scores in arms) for seed in shared}
+def _mean_trial(trials: Sequence[Trial], *, is_loss: bool) -> Trial | None:
+    """The mean over trials by seed. `is_loss`: a loss, whose sign was turned, gets its own again: more is worse."""
+    first, sides = trials[0].comparison, []
+    for side in ("ours", "theirs"):
+        arms = [dict(zip(t.comparison.names, getattr(t.comparison, side), strict=True)) for t in trials]
+        shared = [seed for seed in arms[0] if all(seed in scores for scores in arms)]
+        sides.append({seed: (-1 if is_loss else 1) * fmean(scores[seed] for scores in arms) for seed in shared})
+    comparison = compare(*sides, bounds=first.bounds, margin=first.margin)
+    name = joined("list", dict.fromkeys(trial.name for trial in trials))
+    return replace(trials[0], name=name, comparison=comparison) if comparison else None
 
 
 def _pairs(results: Results, question: Question) -> list[QualityContrast]:
@@ -84,11 +79,13 @@ def _pairs(results: Results, question: Question) -> list[QualityContrast]:
     task=tiers in the tier that is asked rarely.
     """
     every = design.quality_experiments(results)
-    if question["against"] == "same_cache":
-        of_tasks = [at_nearest_cache(experiment, by_loss=True) for experiment in design.task_experiments(results)]
-        of_tiers = map(families.rare_contrasts, families.families(results))
-        return [*filter(is_same_cache, chain.from_iterable(of_tasks)), *chain.from_iterable(of_tiers)]
     by_task = grouped(every, lambda experiment: experiment.value("task"))
+    if question["against"] == "same_cache":
+        of_tiers = map(families.rare_contrasts, families.families(results))
+        if question.get("tasks") == [design.TIERS_TASK]:
+            return list(chain.from_iterable(of_tiers))
+        of_tasks = [at_nearest_cache(experiment, by_loss=True) for experiment in design.task_experiments(results)]
+        return [*filter(is_same_cache, chain.from_iterable(of_tasks)), *chain.from_iterable(of_tiers)]
     tasks: list[str] = question.get("tasks") or sorted(by_task, key=lambda task: task == design.TIERS_TASK)
     pairs = list[QualityContrast]()
     for task, _, kind in (name.partition("/") for name in tasks):
@@ -97,6 +94,49 @@ def _pairs(results: Results, question: Question) -> list[QualityContrast]:
             kind, experiments = design.RARELY, [each for each in experiments if not each.value(design.FREQUENCY)]
         pairs += design.longest_against_mha(experiments, ARMS[question["arms"]], kind)
     return pairs
+
+
+def _gradings(family: Family, question: Question) -> list[Trial]:
+    """The tier asked often less the one asked rarely."""
+    gradings = families.gradings_of(family.main)
+    arms = [arm for arm in family.main.arms if ARMS[question["arms"]](arm) and arm in gradings]
+    return [trial_of_change(arm, gradings[arm], points, variant_label(arm.first.attention)) for arm in arms]
+
+
+def _reversed(family: Family, _: Question) -> list[Trial]:
+    """Latents that were trained on reversed queries beside those of skewed ones, in the tier that these ask rarely."""
+    against = families.form_contrasts(family)
+    arms = [arm for _, *forms in family.latents_in_forms for arm in forms if arm in against]
+    follows = [against[arm] for arm in arms if asked_of(arm) == REVERSED and family.times(arm) == 1]
+    return [trial_of_arms(pair, [family.form_of(pair.arm), family.form_of(pair.other)]) for pair in follows]
+
+
+def _fixed(family: Family, _: Question) -> list[Trial]:
+    """What trained latents answer as they were asked in training, less what they do where the queries are reversed."""
+    trials = []
+    for arm in (forms[0] for forms in family.latents_in_forms):
+        shares = [arm.by_seed(families.mix_share(mix)) for mix in ("trained", REVERSED)]
+        if change := compare(*shares, margin=SHARE_MARGIN):
+            trials.append(trial_of_change(arm, change, points, variant_label(arm.first.attention)))
+    return trials
+
+
+def _heads(family: Family, question: Question) -> list[Trial]:
+    """The share of an attribute's fall that its most needed head takes, or how many heads come first for some."""
+    trials = []
+    for arm in family.looked_into:
+        falls, change = carried(arm), None
+        if question["measure"] == "head_share":
+            change, write, name = changes([of.share for of in falls], less=MOST_OF_IT), points, "claim.most_needed"
+        else:
+            change, write, name = (
+                changes([float(of.first_heads) for of in falls], less=FEWEST_FIRST),
+                signed,
+                "claim.first",
+            )
+        if change:
+            trials.append(trial_of_change(arm, change, write, say(name)))
+    return trials
 
 
 def lower_ceiling(results: Results, claim: Claim) -> ClaimVerdict | None:
@@ -109,178 +149,17 @@ def lower_ceiling(results: Results, claim: Claim) -> ClaimVerdict | None:
     if not lower:
         return replace(verdict, flips=say("answer.flips.no_narrow", total=len(narrow)))
     widest = max(lower, key=lambda pair: design.latent_rank(pair.arm) or 0)
-    sign, task = -1 if widest.quantity is design.LOSS else 1, widest.arm.first.experiment_name
+    sign, run = -1 if widest.quantity is design.LOSS else 1, widest.arm.first
     fields = {
         "name": widest.arm.name,
         "size": estimate(sign * widest.found.mean, None, widest.quantity.difference),
-        "where": say("claim.rarely", title=widest.arm.first.task) if widest.about == design.RARELY else task,
+        "where": say("claim.rarely", title=run.task) if widest.about == design.RARELY else run.experiment_name,
     }
     return replace(verdict, flips=say("answer.flips.narrow", lower=len(lower), total=len(narrow), **fields))
 
 
-def heads_specialise(results: Results, _: Claim) -> ClaimVerdict | None:
-    """Whether for each attribute one head carries most of it, and not one head all of them."""
-    sentences, comparisons, leads, machines = [], list[Comparison](), list[Lead](), list[str]()
-    for arm in (arm for family in families.families(results) for arm in family.looked_into):
-        falls = carried(arm)
-        shares, firsts = [fall.share for fall in falls], [float(fall.first_heads) for fall in falls]
-        most, several = changes(shares, less=MOST_OF_IT), changes(firsts, less=FEWEST_FIRST)
-        if most is None or several is None:
-            continue
-        heads, count = len(falls[0].heads), len(falls)
-        comparisons += [most, several]
-        fields = {"share": largest_share(falls), "alike": numbers.percent(1 / heads), "first": first_heads(falls)}
-        sentences.append(say("claim.heads.of", name=arm.name, heads=heads, count=count, **fields))
-        about = say("answer.about.heads", name=arm.name, heads=heads)
-        ends, seeds = share_interval(shares), say("answer.count.seed", count=count)
-        leads.append(lead_number(fmean(shares), ends, numbers.percent, about=about, count=seeds, neutral=MOST_OF_IT))
-        machines.append(machine_of(arm.first))
-    if not sentences:
-        return None
-    judged = judge_together(comparisons)
-    outcomes = [_specialised(*pair) for pair in zip(judged[::2], judged[1::2], strict=True)]
-    counts = {"supported": outcomes.count(Standing.SUPPORTED), "contradicted": outcomes.count(Standing.CONTRADICTED)}
-    return ClaimVerdict(
-        outcome=_together(outcomes),
-        evidence=[say("claim.heads", told=joined("notes", sentences))],
-        lead=leads[0],
-        flips=say("answer.flips.heads", total=len(outcomes), **counts),
-        machine=machines[0],
-        suffices=any(comparison.is_tested for comparison in judged),
-    )
-
-
-def _specialised(most: Comparison, several: Comparison) -> str:
-    """By the share that the most needed head carries, over a half, and by how many heads come first, over two."""
-    if Outcome.LOWER in (most.outcome, several.outcome):
-        return Standing.CONTRADICTED
-    return Standing.SUPPORTED if most.outcome is Outcome.HIGHER and several.mean >= 0 else Standing.OPEN
-
-
-def _together(outcomes: Sequence[str]) -> str:
-    """Over several arms or families: it holds in part where it holds of some, and fails where it fails of all."""
-    if len(set(outcomes)) == 1:
-        return outcomes[0]
-    return Standing.MIXED if {Standing.SUPPORTED, Standing.MIXED} & set(outcomes) else Standing.OPEN
-
-
-def information_tiers(results: Results, _: Claim) -> ClaimVerdict | None:
-    """Whether latents hold what is asked often and drop what is asked rarely, and other narrow caches do not.
-
-    What a real model loses stands beside it and decides nothing: it was not trained with its latent.
-    """
-    found = [family for family in families.families(results) if any(map(design.is_latent, family.main.arms))]
-    if not found:
-        return None
-    verdicts = [_tiers_of(family) for family in found]
-    outcome = _together([verdict.outcome for verdict in verdicts])
-    sentences = [sentence for verdict in verdicts for sentence in verdict.evidence]
-    sentences += [compressed_told(model) for model in compress_experiments(results)]
-    leading = next((verdict for verdict in verdicts if verdict.outcome == outcome), verdicts[0])
-    suffices = any(verdict.suffices for verdict in verdicts)
-    return replace(leading, outcome=outcome, evidence=sentences, suffices=suffices)
-
-
-def _tiers_of(family: Family) -> ClaimVerdict:
-    """Whether latents grade, and whether they do so more than other caches: what each does is no doing of MLA's.
-
-    That other caches do not grade needs evidence, too.
-    """
-    gradings, pairs = families.gradings_of(family.main), families.rare_contrasts(family)
-    latents = [arm for arm in family.main.arms if design.is_plain_mla(arm)]
-    caches = [arm for arm in family.main.arms if not design.is_latent(arm)]
-    graded_latents, graded_caches = (
-        [arm for arm in arms if is_graded(gradings.get(arm))] for arms in (latents, caches)
-    )
-    tested_latents, tested_caches = (
-        [gradings[arm] for arm in arms if arm in gradings and gradings[arm].is_tested] for arms in (latents, caches)
-    )
-    is_own = len(tested_caches) == len(caches) and all(grading.rules_out_higher for grading in tested_caches)
-    is_more = len(pairs) > 0 and len(of_outcome(pairs, Outcome.LOWER)) == len(pairs)
-    if graded_latents:
-        outcome = Standing.SUPPORTED if is_own or is_more else Standing.MIXED
-    elif tested_latents:
-        outcome = Standing.BOUNDED if all(grading.rules_out_higher for grading in tested_latents) else Standing.OPEN
-    else:
-        outcome = Standing.UNTESTED
-
-    def clearest(arm: QualityArm) -> tuple[bool, int, int]:
-        return arm in graded_latents, gradings[arm].pairs, design.latent_rank(arm) or 0
-
-    first = max((arm for arm in latents if arm in gradings), key=clearest, default=None)
-    counts = {"latents": len(graded_latents), "of_latents": len(latents)}
-    counts |= {"others": len(graded_caches), "of_others": len(caches)}
-    about = say("answer.about.tiers", name=first.name) if first else ""
-    return ClaimVerdict(
-        outcome=outcome,
-        evidence=[
-            _graded("graded", graded_latents, len(latents)),
-            *([_graded("others", graded_caches, len(caches))] if caches else []),
-            say("claim.tiers.pairs", counted=_counted(pairs)) if pairs else say("claim.tiers.no_pairs"),
-        ],
-        lead=lead_of_comparison(gradings[first], points, about) if first else None,
-        flips=say("answer.flips.tiers", **counts),
-        machine=machine_of(first.first) if first else "",
-        suffices=bool(tested_latents),
-    )
-
-
-def _graded(key: str, graded: Sequence[QualityArm], total: int) -> Text:
-    names = listed([arm.name for arm in graded]) if graded else say("claim.none")
-    return say(f"claim.tiers.{key}", names=names, of=total)
-
-
-def _counted(contrasts: Sequence[QualityContrast]) -> Text:
-    """How many comparisons ended how."""
-    counts = {outcome: len(of_outcome(contrasts, outcome)) for outcome in Outcome}
-    parts = [say(f"verdict.count.{outcome}", count=count) for outcome, count in counts.items() if count]
-    return say("claim.counted", total=len(contrasts), parts=joined("notes", parts))
-
-
-def grading_automatic(results: Results, _: Claim) -> ClaimVerdict | None:
-    """Whether the grading follows what training asks, by itself.
-
-    That a trained decoder does not regrade is arithmetic, and told by what it loses where the queries are reversed.
-    """
-    sentences, follows, fixed = list[Text](), list[QualityContrast](), list[QualityArm]()
-    for family in families.families(results):
-        against, gradings = families.form_contrasts(family), families.gradings_of(family.main)
-        for first, *arms in family.latents_in_forms:
-            pairs = [against[arm] for arm in arms if arm in against]
-            follows += [pair for pair in pairs if asked_of(pair.arm) == REVERSED and family.times(pair.arm) == 1]
-            fixed += [first] if is_graded(gradings.get(first)) else []
-            forms = joined("notes", [_form(family.form_of(pair.arm), pair) for pair in pairs])
-            sentences += [say("claim.grading.of", name=first.name, told=forms)] if pairs else []
-    if not follows:
-        return None
-    for arm in fixed:
-        shares = {mix: numbers.percent(arm.mean(families.mix_share(mix)) or 0.0) for mix in ("trained", REVERSED)}
-        sentences.append(say("claim.grading.asked", name=arm.name, **shares))
-    clearest = max(follows, key=lambda pair: (pair.found.is_tested, pair.found.pairs, abs(pair.found.mean)))
-    about = say("answer.about.reversed", name=clearest.arm.name)
-    return ClaimVerdict(
-        outcome=_follows(follows, fixed),
-        evidence=sentences,
-        lead=lead_of_comparison(clearest.found, clearest.quantity.difference, about),
-        flips=say("answer.flips.grading", fixed=len(fixed)) if fixed else _counted(follows),
-        machine=machine_of(clearest.arm.first),
-        suffices=any(pair.found.is_tested for pair in follows),
-    )
-
-
-def _follows(follows: Sequence[QualityContrast], fixed: Sequence[QualityArm]) -> str:
-    """By the tier asked rarely: it follows training where it is higher once it is asked most."""
-    if of_outcome(follows, Outcome.HIGHER):
-        return Standing.MIXED if fixed else Standing.OPEN
-    judged = of_outcome(follows, *JUDGED)
-    if of_outcome(judged, Outcome.LOWER):
-        return Standing.CONTRADICTED
-    if not judged:
-        return Standing.UNTESTED
-    return Standing.BOUNDED if all(pair.found.rules_out_higher for pair in judged) else Standing.OPEN
-
-
-def _form(form: Text, pair: QualityContrast) -> Text:
-    """What a form makes of the tier that is asked rarely where asking is uneven."""
-    share, skewed = (numbers.percent(fmean(values)) for values in (pair.found.ours, pair.found.theirs))
-    return say("claim.grading.form", form=form, share=share, first=skewed, said=verdict_of(pair))
+def information_tiers(results: Results, claim: Claim) -> ClaimVerdict | None:
+    """The verdict by trials. What a real model loses stands beside it: it was not trained with its latent."""
+    verdict = decide(results, claim)
+    of_models = [compressed_told(model) for model in compress_experiments(results)]
+    return verdict and replace(verdict, evidence=[*verdict.evidence, *of_models])

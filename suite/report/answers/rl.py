@@ -15,11 +15,19 @@ from suite.records import numbers
 from suite.records.aliases import CAME_LATER
 from suite.records.case import value_under
 from suite.records.record import Record
-from suite.report.answers.claims import Claim, ClaimVerdict, Standing, setting_name
-from suite.report.answers.trials import Question, Trial, decide_by_trials, machine_of, trial_of_arms, trial_of_change
+from suite.report.answers.claims import Claim, ClaimVerdict, Standing, setting_name, standing_of_sizes
+from suite.report.answers.trials import (
+    Question,
+    Trial,
+    decide_by_trials,
+    machine_of,
+    pooled_trials,
+    trial_of_arms,
+    trial_of_change,
+)
 from suite.report.blocks import Text, dotted, joined, say
 from suite.report.evidence import lead_number
-from suite.report.model.experiment import Contrast, Quantity, contrast
+from suite.report.model.experiment import Contrast, Quantity, contrast, grouped
 from suite.report.model.formats import mean_with_range, plain, points, signed
 from suite.report.model.labels import ALGORITHM, RECIPE, label_of
 from suite.report.model.results import Results
@@ -29,18 +37,17 @@ from suite.report.rl.contrasts import at_equal_budgets
 from suite.report.rl.cost import cost_s, price_of
 from suite.report.rl.design import REWARD_SOURCE, SUPERVISION, RlArm, RlExperiment, RlRun
 from suite.report.rl.memory_design import Saving
-from suite.statistics.paired import TOLD_APART, Comparison, judge_together
+from suite.statistics.paired import Comparison
+from suite.statistics.pooled import Conclusion
 
 FORMAT = "format"
 """Stands for format_weight and format_reward: `paid` or `unpaid`."""
 BUDGETS = {"accuracy": design.COMPLETIONS, "steps": design.COMPLETIONS, "accuracy_at_steps": design.STEPS}
-"""Measures of accuracy, and what both arms had spent as much of."""
+"""Measures of accuracy, and what both arms had spent as much of; `accuracy_at_seconds`: of the clock's seconds."""
 QUANTITIES: Mapping[str, Quantity[RlRun]] = {
     "drawdown": stability.FALL,
     "cost": Quantity(name="cost", value=cost_s, text=numbers.seconds, difference="{:+.2f} s".format),
 }
-LENGTH_AT = "length_at_"
-"""Begins the measures of thought where an accuracy is first reached, in percent."""
 GAINS = {"gain": evolution.ACCURACY, "thought_length": evolution.LENGTH, "corrections": evolution.CORRECTIONS}
 """Measures by which a run's last evaluation is compared with its first."""
 
@@ -61,19 +68,19 @@ def _experiments(results: Results, name: str) -> Sequence[RlExperiment]:
     return [*design.algorithms(results), *design.large_factorials(results)]
 
 
-def _arms(experiment: RlExperiment, wanted: Mapping[str, str | list[str]]) -> list[RlArm]:
-    """The arms with a curve at these settings: each one of several values, or of several that a pattern stands for.
+def _arms(experiment: RlExperiment, wanted: Mapping[str, str]) -> list[RlArm]:
+    """The arms with a curve at these settings, whose values may be patterns.
 
     They are paid by the key, unless something else is asked for. A trial of a tuning sweep was drawn to be picked from.
     """
     wanted = {REWARD_SOURCE: design.DEFAULTS[REWARD_SOURCE], **wanted}
 
-    def is_at(arm: RlArm, name: str, patterns: str | list[str]) -> bool:
+    def is_at(arm: RlArm, name: str, pattern: str) -> bool:
         value = ("paid" if _pays_format(arm) else "unpaid") if name == FORMAT else arm.first.value(name)
-        return any(fnmatchcase(value, pattern) for pattern in ([patterns] if isinstance(patterns, str) else patterns))
+        return fnmatchcase(value, pattern)
 
     arms = [arm for arm in design.drawn(experiment) if not arm.value("trial")]
-    return [arm for arm in arms if all(is_at(arm, name, patterns) for name, patterns in wanted.items())]
+    return [arm for arm in arms if all(is_at(arm, name, pattern) for name, pattern in wanted.items())]
 
 
 def _pays_format(arm: RlArm) -> bool:
@@ -130,12 +137,10 @@ def rl_trials(results: Results, question: Question) -> list[Trial]:
 
 
 def _contrasts(arm: RlArm, other: RlArm, measure: str) -> list[Contrast[RlRun]]:
-    both = RlExperiment(key=arm.setting, arms=[arm, other], baseline=other)
-    if measure in BUDGETS:
-        rows = [row for row in at_equal_budgets(both, BUDGETS[measure]) if row.quantity.name == BUDGETS[measure]]
-        return [row.contrast for row in rows if row.contrast]
-    if measure.startswith(LENGTH_AT):
-        rows = [row for row in evolution.at_levels(both) if f"{LENGTH_AT}{100 * row.held:.0f}" == measure]
+    if measure in BUDGETS or measure == "accuracy_at_seconds":
+        both = RlExperiment(key=arm.setting, arms=[arm, other], baseline=other)
+        budget = BUDGETS.get(measure, arm.first.clock)
+        rows = [row for row in at_equal_budgets(both, budget) if row.quantity.name == budget][:1]
         return [row.contrast for row in rows if row.contrast]
     if measure == "spread":
         quantity = replace(stability.FALL, value={**_from_median(arm), **_from_median(other)}.get)
@@ -202,21 +207,13 @@ def cheaper(results: Results, claim: Claim) -> ClaimVerdict | None:
     leading = sorted(of_largest, key=lambda saving: saving.share)[len(of_largest) // 2]
     run, baseline = leading.arm.first, leading.baseline.first
     deciding = [saving for saving in savings if saving.arm.first.is_measured is run.is_measured]
-    shares = [saving.share for saving in deciding]
     peaks = say("answer.memory", ours=numbers.bytes_iec(run.peak), theirs=numbers.bytes_iec(baseline.peak))
     share = 1 - leading.share
-    by_evidence = {
-        name: [saving.share for saving in savings if saving.arm.first.is_measured is is_measured]
-        for name, is_measured in (("projected", False), ("measured", True))
-    }
+    by_evidence = grouped(savings, lambda saving: "measured" if saving.arm.first.is_measured else "projected")
     return ClaimVerdict(
-        outcome=Standing.SUPPORTED
-        if min(shares) > 0
-        else Standing.CONTRADICTED
-        if max(shares) < 0
-        else Standing.DEPENDS,
+        outcome=standing_of_sizes(1 - saving.share for saving in deciding),
         evidence=[
-            *(_memory_text(name, of_evidence) for name, of_evidence in by_evidence.items() if of_evidence),
+            *(say(f"claim.memory.{kind}", told=_least_saved(of_kind)) for kind, of_kind in by_evidence.items()),
             *(by_seconds.evidence if by_seconds else []),
         ],
         depends_on=setting_name("policy"),
@@ -239,53 +236,38 @@ def _parameters(saving: Saving) -> float:
     return saving.arm.first.parameters or 0.0
 
 
-def _memory_text(evidence: str, shares: Sequence[float]) -> Text:
-    low, high = numbers.percent(min(shares)), numbers.percent(max(shares))
-    saves = low if low == high else say("rl.range", low=low, high=high)
-    return say(f"claim.memory.{evidence}", less=sum(share > 0 for share in shares), count=len(shares), saves=saves)
-
-
 def _least_saved(savings: Sequence[Saving]) -> Text:
     """In how many cases GRPO holds less, and where it saves least."""
     least = min(savings, key=lambda saving: saving.share)
     tokens = number_of(least.arm.value("seq_len"))
     fields = {"least": numbers.percent(least.share), "model": least.arm.first.model}
-    where = say("answer.flips.memory_at", tokens=numbers.count(tokens), **fields) if tokens else None
-    less = sum(saving.share > 0 for saving in savings)
-    told = where or say("answer.flips.memory_of", **fields)
-    return say("answer.flips.memory", less=less, count=len(savings), told=told)
+    where = say("answer.flips.memory_of", **fields)
+    if tokens:
+        where = say("answer.flips.memory_at", tokens=numbers.count(tokens), **fields)
+    return say("answer.flips.memory", less=sum(saving.share > 0 for saving in savings), count=len(savings), told=where)
 
 
 def cost_decides(results: Results, claim: Claim) -> ClaimVerdict | None:
-    """Whether an arm that is clearly different from PPO at equal completions is so the other way at equal seconds.
+    """Whether an order turns round between equal seconds and equal completions, both clearly so.
 
-    One such arm bears the claim out. On one device money is seconds times a price, which turns no order round.
+    On one device money is seconds times a price, which turns no order round.
     """
-    compared, arms = list[tuple[Contrast[RlRun], Contrast[RlRun]]](), dict[RlArm, None]()
-    for arm, other in pairs_of_arms(results, claim["trial"]["decides"][0]):
-        both = RlExperiment(key=arm.setting, arms=[arm, other], baseline=other)
-        by_budget = {row.quantity.name: row.contrast for row in at_equal_budgets(both) if row.contrast}
-        arms |= {arm: None, other: None}
-        if {design.COMPLETIONS, arm.first.clock} <= by_budget.keys():
-            compared.append((by_budget[design.COMPLETIONS], by_budget[arm.first.clock]))
-    if not compared:
+    verdict, arms = decide(results, claim), dict[RlArm, None]()
+    if verdict is None:
         return None
-    judged = judge_together([budget.found for pair in compared for budget in pair])
-    outcomes = [(first.outcome, second.outcome) for first, second in zip(judged[::2], judged[1::2], strict=True)]
-    apart = [pair for pair in outcomes if {*pair} <= {*TOLD_APART}]
-    turned = sum(first is not second for first, second in apart)
-    is_tested = any(comparison.is_tested for comparison in judged)
-    fields = {"turned": turned, "apart": len(apart), "count": len(outcomes)}
+    conclusions = set[Conclusion]()
+    for question in claim["trial"]["decides"]:
+        answer = pooled_trials(claim["trial"], rl_trials(results, question))
+        conclusions |= {answer.pooled.conclusion} if answer else set()
+        arms |= dict.fromkeys(arm for pair in pairs_of_arms(results, question) for arm in pair)
+    is_turned = conclusions == {Conclusion.HIGHER, Conclusion.LOWER}
     prices = [_price_text(arm) for arm in arms if arm.values(price_of)]
     money = say("claim.cost.prices", told=joined("notes", prices)) if prices else say("claim.cost.no_price")
-    written = say("answer.turned", **fields)
-    return ClaimVerdict(
-        outcome=Standing.SUPPORTED if turned else Standing.OPEN if is_tested else Standing.UNTESTED,
-        evidence=[say("claim.cost.turned", **fields), money],
-        lead=lead_number(turned, None, plain, about=say("answer.about.turned"), written=written),
-        flips=say("answer.flips.price") if not prices else "",
-        machine=machine_of(compared[0][0].arm.first),
-        suffices=is_tested,
+    unturned = Standing.OPEN if verdict.suffices else Standing.UNTESTED
+    return replace(
+        verdict,
+        outcome=Standing.SUPPORTED if is_turned else unturned,
+        evidence=[say("claim.cost.turned" if is_turned else "claim.cost.same"), *verdict.evidence, money],
     )
 
 

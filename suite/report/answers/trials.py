@@ -17,6 +17,7 @@ from suite.report.answers.claims import Claim, ClaimVerdict, Standing, sensitivi
 from suite.report.blocks import Lead, Text, dotted, joined, say, say_or
 from suite.report.evidence import Write, estimate, lead_number, lead_of_comparison
 from suite.report.model.experiment import Arm, Contrast, grouped
+from suite.report.model.labels import VARIANT
 from suite.report.model.run import Pairs, Run, machine_name, number_of
 from suite.statistics.paired import Comparison, Outcome, compare
 from suite.statistics.pooled import Conclusion, Pooled, differing_rows
@@ -60,6 +61,11 @@ class Trial:
     def place(self) -> Pairs:
         """The settings of its experiment, in which all its arms agree."""
         return self.arms[0].setting
+
+    @property
+    def estimate(self) -> Text:
+        """The difference with its interval and its unit."""
+        return estimate(self.comparison.mean, self.comparison.interval, self.write)
 
     def value(self, name: str) -> str:
         """A setting, values that mean the same written the same; empty where it is off or says nothing."""
@@ -166,7 +172,13 @@ class PooledTrials:
         """The mean over units with its interval; only where a unit can tell."""
         return estimate(self.pooled.mean, self.pooled.interval, self.first.write)
 
+    @property
+    def clear_effects(self) -> list[Text]:
+        return [effect.text(self.first.write) for effect in self.effects if effect.is_clear]
+
     def unit_name(self, trial: Trial) -> Text:
+        if any(name.startswith(VARIANT) for name in self.over):
+            return trial.arms[0].name
         values: dict[str, Text] = {name: trial.value(name) for name in self.unit_settings or UNIT_NAMES}
         if kind := values.get(ABOUT):
             values[ABOUT] = say_or(f"quality_tiers.asked.{kind}", kind)
@@ -256,8 +268,8 @@ def _mean_change(pairs: Sequence[tuple[Trial, Trial]]) -> Comparison | None:
 def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]) -> ClaimVerdict | None:
     """The verdict by the first question under `decides` on which there are trials; None where there are none.
 
-    All others are told and decide nothing, but for one with `in_part_if`: an outcome that makes of a supported claim
-    one that is supported in part.
+    All others are told and decide nothing, but that a supported claim gets another standing where one of them comes to
+    a conclusion under its `unless`.
     """
     design = claim["trial"]
 
@@ -272,22 +284,23 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
     beside = [*stand_ins, *answered(design.get("beside", ()))]
     conclusion = answer.pooled.conclusion
     outcome = STANDINGS[conclusion][question.get("supports") == "lower"]
-    if outcome == Standing.SUPPORTED and any(
-        told.pooled.conclusion == other.get("in_part_if") for other, told in beside
-    ):
-        outcome = Standing.MIXED
     # None of the settings in which two units differ that contradict each other can be ruled out.
     dividing = [name for name in answer.over if len({trial.value(name) for trial in answer.contrary}) > 1]
     flips = _when_it_changes(answer)
     if outcome == Standing.SUPPORTED and (setting := design.get("depends_on")):
         outcome, dividing, flips = Standing.DEPENDS, [setting], say(f"answer.flips.{setting}")
+    for limit, limiting in beside:
+        standings = limit.get("unless", {})
+        limited = Standing(standings.get(limiting.pooled.conclusion, standings.get("else", outcome)))
+        if outcome == Standing.SUPPORTED and limited != outcome:
+            outcome, flips = limited, _beside("claim.unless", limit, limiting)
     # The lead links to the task that differs most, on which its section opens; the tiers have a section of their own.
     furthest = max(answer.telling or answer.trials, key=lambda trial: abs(trial.comparison.mean))
     task = furthest.arms[0].value("task")
     measure = say(f"claim.about.{question['measure']}")
     return ClaimVerdict(
         outcome=outcome,
-        evidence=[*_evidence(answer, measure), *(_beside(other, told) for other, told in beside)],
+        evidence=[*_evidence(answer, measure), *(_beside("claim.beside", *pair) for pair in beside)],
         depends_on=joined("list", map(setting_name, dividing)),
         lead=replace(answer.lead(measure), link={"task": task} if task and task != "tiers" else {}),
         flips=flips,
@@ -303,41 +316,32 @@ def _evidence(answer: PooledTrials, measure: Text) -> list[Text]:
         said = say(f"claim.said.{answer.pooled.conclusion}")
         sentences.append(say("claim.mean", about=measure, units=answer.units, value=answer.value, said=said))
     for trial in answer.judged:
-        comparison = trial.comparison
-        fields = {"unit": answer.unit_name(trial), "name": trial.name, "count": comparison.pairs}
-        value = estimate(comparison.mean, comparison.interval, trial.write)
-        sentences.append(say("claim.unit", value=value, said=say(f"claim.said.{comparison.outcome}"), **fields))
+        fields = {"unit": answer.unit_name(trial), "name": trial.name, "count": trial.comparison.pairs}
+        said = say(f"claim.said.{trial.comparison.outcome}")
+        sentences.append(say("claim.unit", value=trial.estimate, said=said, **fields))
     if answer.effects:
-        clear = [effect.text(answer.first.write) for effect in answer.effects if effect.is_clear]
-        sentences += [say("claim.changes", clear=len(clear), total=len(answer.effects)), *clear]
+        counts = {"clear": len(answer.clear_effects), "total": len(answer.effects)}
+        sentences += [say("claim.changes", **counts), *answer.clear_effects]
     return sentences
 
 
-def _beside(question: Question, answer: PooledTrials) -> Text:
+def _beside(key: str, question: Question, answer: PooledTrials) -> Text:
     about = say(f"claim.about.{question.get('says', question['measure'])}")
     fields = {"about": about, "said": say(f"claim.said.{answer.pooled.conclusion}")}
-    return say("claim.beside", value=answer.value, **fields) if answer.telling else say("claim.beside.few", **fields)
+    return say(key, value=answer.value, **fields) if answer.telling else say("claim.beside.few", **fields)
 
 
 def _when_it_changes(answer: PooledTrials) -> Text:
     """Units that contradict each other, units that learnt nothing, and the settings that move the estimate most."""
     sentences = list[Text]()
     if answer.contrary:
-        first, second = (
-            say(
-                "claim.side",
-                unit=answer.unit_name(t),
-                value=estimate(t.comparison.mean, t.comparison.interval, t.write),
-            )
-            for t in answer.contrary
-        )
+        first, second = (say("claim.side", unit=answer.unit_name(t), value=t.estimate) for t in answer.contrary)
         sentences.append(say("claim.sides", first=first, second=second))
     unlearnt = [trial for trial in answer.trials if trial.comparison.outcome is Outcome.FLOOR]
     if unlearnt and answer.telling:
         sentences.append(say("claim.floored", units=joined("list", map(answer.unit_name, unlearnt))))
-    clear = [effect.text(answer.first.write) for effect in answer.effects if effect.is_clear]
-    if clear:
-        sentences.append(say("claim.moves", told=joined("notes", clear[:MOST_CHANGES])))
+    if answer.clear_effects:
+        sentences.append(say("claim.moves", told=joined("notes", answer.clear_effects[:MOST_CHANGES])))
     elif answer.effects:
         sentences.append(say("claim.moves.none", total=len(answer.effects)))
     elif not sentences:

