@@ -18,21 +18,21 @@ import html
 import math
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from suite.configuration.files import workload_definition
 from suite.console.compare import groups_of
 from suite.console.summary import Entry, Summary, summary_of
 from suite.console.values import Cost, latency
-from suite.records.derived import started_at
+from suite.records.derived import by_launch, started_at
 from suite.records.metrics import METRICS
 from suite.records.record import CorruptRecordError, Record, Status
 from suite.records.stores.place import is_store
-from suite.records.stores.store import read_readings, reading_rows, rows_of_readings
+from suite.records.stores.store import read_readings, reading_rows
 from suite.report.model.by_setting import experiments_by
 from suite.report.model.experiment import Experiment
 from suite.report.model.outcome import Outcome, outcome_of
@@ -114,9 +114,7 @@ class Runs:
         `latency_s_high`), the level that this reaches, and the readings and launches behind it. Any other metric is the
         number that was noted, of several steps the last. `attrs["units"]` holds the units of the columns.
         """
-        # Tuples: an object a reading takes longer than all the rest.
-        read = self._read(workload, lambda folder, record: list(rows_of_readings(folder, record)))
-        return _frame(row for current in read for row in _spans(current))
+        return _frame(row for current in self._read(workload) for row in _spans(current))
 
     def curves(self, workload: str | None = None) -> "pd.DataFrame":
         """Return a row for each step and span of every run, a column for each metric that changes from step to step."""
@@ -185,13 +183,12 @@ class Runs:
             raise ValueError(f"workload must be one of {', '.join(self.workloads)}; got {workload!r}")
         return [current for current in self._results.records if workload in (None, current.record.case.workload)]
 
-    def _read(
-        self, workload: str | None, read: Callable[[Path, Record], list[Any]] = read_readings
-    ) -> Iterator[CurrentRecord]:
+    def _read(self, workload: str | None) -> Iterator[CurrentRecord]:
         """Read them one by one: who keeps none of the readings needs no memory for all."""
         for current in self._named(workload):
             try:
-                yield replace(current, record=replace(current.record, readings=read(current.folder, current.record)))
+                readings = read_readings(current.folder, current.record)
+                yield replace(current, record=replace(current.record, readings=readings))
             except CorruptRecordError as error:  # of readings, which loading does not read
                 warnings.warn(f"left out as damaged: {current.folder.name}: {error}", stacklevel=3)
 
@@ -256,25 +253,21 @@ def _case(current: CurrentRecord) -> dict[str, Any]:
 
 
 def _spans(current: CurrentRecord) -> Iterator[dict[str, Any]]:
-    """A row for each span of a case; one for a case that has none. Its readings are tuples."""
-    case, readings = _case(current), cast("list[tuple[Any, ...]]", current.record.readings)
-    last: dict[str, dict[str, tuple[int, float]]] = defaultdict(dict)
-    timings: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for step, span, metric, value, _, _, _, _, launch in readings:
-        if metric == TIMED and math.isfinite(value):
-            timings[span][launch or 0].append(value)
-        if metric not in last[span] or step > last[span][metric][0]:
-            last[span][metric] = step, value
-    for span, metrics in last.items():
-        row = case | {"span": span}
-        row |= {metric: value for metric, (_, value) in metrics.items() if metric != TIMED}
-        if launches := timings.get(span):
-            found = launched_interval([launches[launch] for launch in sorted(launches)])
+    """A row for each span of a case; one for a case that has none."""
+    noted: dict[str, dict[str, Any]] = defaultdict(dict)
+    timed: dict[str, dict[str, Any]] = {}
+    for (span, metric), readings in current.record.by_span.items():
+        if metric != TIMED:
+            steps = readings.column("step")
+            noted[span][metric] = readings.column("value")[steps.index(max(steps))]
+        elif launches := [finite for of in by_launch(readings) if (finite := list(filter(math.isfinite, of)))]:
+            interval = launched_interval(launches)
             beside = ("low", "high", "level", "count", "launches")
-            row |= {TIMED: found.median} | {f"{TIMED}_{name}": getattr(found, name) for name in beside}
-        yield row
-    if not last:
-        yield case | {"span": None}
+            timed[span] = {TIMED: interval.median} | {f"{TIMED}_{name}": getattr(interval, name) for name in beside}
+    for span in dict.fromkeys(span for span, _ in current.record.by_span):
+        yield _case(current) | {"span": span} | noted.get(span, {}) | timed.get(span, {})
+    if not current.record.by_span:
+        yield _case(current) | {"span": None}
 
 
 def _steps(current: CurrentRecord) -> Iterator[dict[str, Any]]:

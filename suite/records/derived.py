@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from suite.configuration.files import read_yaml
 from suite.records.metrics import EVALUATE, TRIVIAL_ACCURACY
 from suite.records.record import Reading, Record
+from suite.records.rows import Rows
 from suite.theory.roofline import Ceilings
 
 FIRST_YEAR = 2020
@@ -22,7 +23,7 @@ IMPRECISE = "less precise than measure.precision"
 
 def noted(record: Record, span: str, metric: str) -> float | None:
     """Return a quantity that a record notes once, where it is a finite number."""
-    return next((one.value for one in record.series(metric, span) if math.isfinite(one.value)), None)
+    return next(filter(math.isfinite, record.series(metric, span).column("value")), None)
 
 
 def constant(record: Record, span: str, metric: str) -> float | None:
@@ -44,10 +45,15 @@ def _trivial_accuracy_of_settings(record: Record) -> float | None:
 
 def by_launch(readings: Iterable[Reading]) -> list[list[float]]:
     """Return values of the launches that readings are of, in order; those of an older record are all of one."""
-    found: dict[int, list[float]] = defaultdict(list)
-    for reading in readings:
-        found[reading.launch or 0].append(reading.value)
-    return [found[launch] for launch in sorted(found)]
+    pairs = (
+        zip(readings.column("launch"), readings.column("value"), strict=True)
+        if isinstance(readings, Rows)
+        else ((reading.launch, reading.value) for reading in readings)
+    )
+    launches: dict[int, list[float]] = defaultdict(list)
+    for launch, value in pairs:
+        launches[launch or 0].append(value)
+    return [launches[launch] for launch in sorted(launches)]
 
 
 def ceilings_of(record: Record, span: str) -> Ceilings | None:

@@ -14,6 +14,7 @@ from typing import Any
 from suite.records.aliases import settings_today
 from suite.records.case import Case
 from suite.records.plain_text import one_line
+from suite.records.rows import Rows
 
 SCHEMA = 1
 REFUSED_UNRUN = "refused_before_it_ran"
@@ -47,7 +48,7 @@ class Evidence(StrEnum):
     PROJECTED = "projected"
 
 
-# Not frozen, and made by position: a report makes a million, in two thirds of the time.
+# Not frozen, and made by position: a report makes some hundred thousand, in two thirds of the time.
 @dataclass(slots=True, unsafe_hash=True)
 class Reading:
     """One number, as a row of a table of readings.
@@ -66,6 +67,9 @@ class Reading:
     launch: int | None = None
     """The launch of the case that a repeated timing belongs to, from 0; steps count from 0 in each. None where all are
     of one, as in records of version 0.2 and older."""
+
+
+NONE: Rows[Reading] = Rows(Reading, dict.fromkeys(Reading.__slots__, ()))
 
 
 def constant_readings(quantities: Mapping[str, Mapping[str, float]]) -> list[Reading]:
@@ -95,17 +99,25 @@ class Record:
     files: Mapping[str, str] = field(default_factory=dict)
     """sha256 of each file beside record.json, by name, once it is written."""
 
-    def series(self, metric: str, span: str | None = None) -> Sequence[Reading]:
+    def series(self, metric: str, span: str | None = None) -> Rows[Reading]:
         """The readings of a metric in their order: those of a span, or of all."""
-        of_metric = self._by_metric.get(metric, [])
-        return of_metric if span is None else [reading for reading in of_metric if reading.span == span]
+        return self._by_metric.get((metric,), NONE) if span is None else self.by_span.get((span, metric), NONE)
 
     @cached_property
-    def _by_metric(self) -> Mapping[str, list[Reading]]:
-        by_metric: dict[str, list[Reading]] = {}
-        for reading in self.readings:
-            by_metric.setdefault(reading.metric, []).append(reading)
-        return by_metric
+    def by_span(self) -> Mapping[tuple[Any, ...], Rows[Reading]]:
+        """The readings of each span and metric, in the order in which they come."""
+        return self.rows.grouped("span", "metric")
+
+    @cached_property
+    def _by_metric(self) -> Mapping[tuple[Any, ...], Rows[Reading]]:
+        return self.rows.grouped("metric")
+
+    @cached_property
+    def rows(self) -> Rows[Reading]:
+        """The readings by columns, as a table of them has them."""
+        if isinstance(self.readings, Rows):
+            return self.readings
+        return Rows(Reading, {name: [getattr(row, name) for row in self.readings] for name in Reading.__slots__})
 
     def as_json(self) -> dict[str, Any]:
         """Return the record without its readings."""

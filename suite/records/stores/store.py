@@ -11,7 +11,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
-from itertools import starmap
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any
@@ -24,6 +23,7 @@ from suite.records.metrics import METRICS
 from suite.records.record import FILES, TRACE, CorruptRecordError, Reading, Record, record_from_json
 from suite.records.record import RECORD as RECORD
 from suite.records.record import SAMPLES as SAMPLES
+from suite.records.rows import Rows
 from suite.records.stores.pack import packed_file
 from suite.records.stores.tables import FLOAT, INT, LARGEST_TABLE_BYTES, TEXT, TableFile
 from suite.records.stores.walk import Damage, folders_below
@@ -186,25 +186,18 @@ def _record_in(folder: Path, room: Room) -> Record:
     return record
 
 
-def read_readings(folder: Path, record: Record, room: Room | None = None) -> list[Reading]:
+def read_readings(folder: Path, record: Record, room: Room | None = None) -> Rows[Reading]:
     """Read the readings of a run whose record was read without them. Raises CorruptRecordError as `read_record`."""
-    return list(starmap(Reading, rows_of_readings(folder, record, room)))
-
-
-def rows_of_readings(folder: Path, record: Record, room: Room | None = None) -> Iterator[tuple[Any, ...]]:
-    """Yield a run's readings as tuples in the order of READINGS: of a long training an object each takes as long as the
-    rest. Raises CorruptRecordError, on the way too."""
     room = room or Room()
     content = read_file(folder / SAMPLES, LARGEST_TABLE_BYTES)
     if record.files.get(SAMPLES) not in (None, hashlib.sha256(content).hexdigest()):
         raise CorruptRecordError(f"{SAMPLES} is not the file that {RECORD} was written with")
     room.grow(len(content))
-    for columns in READINGS.columns_in(content, take=lambda rows: room.take(READING_BYTES * rows)):
-        spans = {span: span_today(span) for span in set(columns["span"])}
-        metrics = {metric: aliases.METRICS.get(metric, metric) for metric in set(columns["metric"])}
-        columns["span"] = [spans[span] for span in columns["span"]]
-        columns["metric"] = [metrics[metric] for metric in columns["metric"]]
-        yield from zip(*columns.values(), strict=True)
+    columns = READINGS.columns_in(content, take=lambda rows: room.take(READING_BYTES * rows))
+    spans = {span: span_today(span) for span in set(columns["span"])}
+    metrics = {metric: aliases.METRICS.get(metric, metric) for metric in set(columns["metric"])}
+    today = {"span": list(map(spans.get, columns["span"])), "metric": list(map(metrics.get, columns["metric"]))}
+    return Rows(Reading, {**columns, **today})
 
 
 def read_contents(roots: Iterable[Path], *, with_readings: bool = True, room: Room | None = None) -> Contents:

@@ -5,19 +5,17 @@ others pressed on it is marked. What could not be read has no sample and a named
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from suite.records.record import TELEMETRY as TELEMETRY
 from suite.records.record import CorruptRecordError, Record
+from suite.records.rows import Rows
 from suite.records.stores.store import read_file
 from suite.records.stores.tables import FLOAT, LARGEST_TABLE_BYTES, TEXT, TableFile
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 SERIES = TableFile(
     name=TELEMETRY,
@@ -42,7 +40,7 @@ class Mark(StrEnum):
     PRESSURED = "pressured"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     time_s: float
     """Since the case began, by a clock that never jumps."""
@@ -61,33 +59,15 @@ def series_bytes(samples: Sequence[Sample]) -> bytes:
     return SERIES.content(samples)
 
 
-def read_series(record: Record, folder: Path) -> list[Sample]:
+def read_series(record: Record, folder: Path) -> Rows[Sample]:
     """Return the samples beside a record; empty where its run took none. Raises CorruptRecordError for a file not its
     own."""
-    content = _series_content(record, folder)
-    return [Sample(**row) for row in SERIES.rows_of(content)] if content else []
-
-
-def check_series(record: Record, folder: Path) -> None:
-    """Read the samples and keep none. Raises what `read_series` does."""
-    for _ in series_batches(record, folder):
-        pass
-
-
-def series_batches(record: Record, folder: Path) -> "Iterator[pa.RecordBatch]":
-    """Yield the samples as arrays, some rows at a time, and texts as dictionaries. Raises what `read_series` does."""
-    if content := _series_content(record, folder):
-        yield from SERIES.batches_of(content)
-
-
-def _series_content(record: Record, folder: Path) -> bytes:
-    """The bytes of telemetry.parquet; empty where the run took none."""
     if TELEMETRY not in record.files:
-        return b""
+        return Rows(Sample, dict.fromkeys(SERIES.types, ()))
     content = read_file(folder / TELEMETRY, LARGEST_TABLE_BYTES)
     if record.files[TELEMETRY] != hashlib.sha256(content).hexdigest():
         raise CorruptRecordError(f"{TELEMETRY} is not the file that its record was written with")
-    return content
+    return Rows(Sample, SERIES.columns_in(content))
 
 
 def telemetry_of(record: Record) -> Mapping[str, Any]:

@@ -12,12 +12,10 @@ from suite.records.record import RECORD, TELEMETRY, CorruptRecordError, Record, 
 from suite.records.stores.claim import NAME_LENGTH
 from suite.records.stores.place import shown
 from suite.records.stores.store import PRIVATE_PARTS, SAMPLES, StoredRecord, digest_of
-from suite.records.stores.telemetry import check_series
+from suite.records.stores.telemetry import read_series
 from suite.records.stores.walk import Damage
 from suite.records.verify.copies import Copies
-from suite.records.verify.impossible import impossible_timings
-from suite.records.verify.plausible import implausible_readings
-from suite.records.verify.plausible_series import implausible_series
+from suite.records.verify.rules import implausible_readings, implausible_series, impossible_timings
 
 
 def whole_runs(
@@ -62,7 +60,7 @@ def faults_of(run: StoredRecord, copies: Copies) -> list[str]:
 
 def _unreadable_series(record: Record, folder: Path) -> Iterable[str]:
     """Read the telemetry and find nothing. Raises CorruptRecordError for one that is not the record's own."""
-    check_series(record, folder)
+    read_series(record, folder)
     return ()
 
 

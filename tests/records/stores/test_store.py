@@ -12,6 +12,7 @@ import pytest
 import suite
 from suite.records.derived import by_launch
 from suite.records.record import CorruptRecordError, Reading, Status
+from suite.records.rows import Rows
 from suite.records.stores.store import (
     LOCK,
     LONGEST_RECORD_BYTES,
@@ -30,7 +31,7 @@ from tests.records.factory import build, committed, store
 
 
 def test_a_reading_has_the_columns_of_its_table_in_their_order():
-    assert [field.name for field in fields(Reading)] == READINGS.columns.names
+    assert [field.name for field in fields(Reading)] == READINGS.schema.names
 
 
 def change(folder, **parts):
@@ -85,12 +86,12 @@ def drop_a_column(folder):
 
 
 def write_text_that_is_no_text(folder):
-    row = {name: pa.nulls(1, READINGS.columns.field(name).type) for name in READINGS.columns.names}
+    row = {name: pa.nulls(1, READINGS.schema.field(name).type) for name in READINGS.schema.names}
     row |= {"step": pa.array([0]), "value": pa.array([1.0]), "span": pa.array(["layer"])}
     row["metric"] = pa.Array.from_buffers(
         pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe")]
     )
-    pq.write_table(pa.table(row, schema=READINGS.columns), folder / "samples.parquet")
+    pq.write_table(pa.table(row, schema=READINGS.schema), folder / "samples.parquet")
 
 
 def put(part, value):
@@ -161,12 +162,12 @@ def swap_the_samples(name, *, rows=2, metric="latency_s", **how):
 
     def spoil(folder):
         columns = {
-            column: pa.array([1] * rows, READINGS.columns.field(column).type)
-            for column in READINGS.columns.names
+            column: pa.array([1] * rows, READINGS.schema.field(column).type)
+            for column in READINGS.schema.names
             if column not in ("span", "metric")
         }
         columns |= {"span": pa.array(["layer"] * rows), "metric": pa.array([metric] * rows)}
-        pq.write_table(pa.table(columns, schema=READINGS.columns), folder / SAMPLES, **how)
+        pq.write_table(pa.table(columns, schema=READINGS.schema), folder / SAMPLES, **how)
         change(folder, files={})
 
     spoil.__name__ = name
@@ -285,11 +286,9 @@ def test_a_file_written_before_there_were_launches_reads_as_one(tmp_path):
     folder = store(tmp_path, build(latencies_s=(2e-3, 3e-3)))[0]
     table = pq.read_table(folder / SAMPLES).drop_columns("launch")
     pq.write_table(table, folder / SAMPLES)
-    rows = list(READINGS.rows_of((folder / SAMPLES).read_bytes()))
-    assert {row["launch"] for row in rows} == {None}
-    assert by_launch(Reading(**row) for row in rows if row["metric"] == "latency_s" and row["span"] == "layer") == [
-        [2e-3, 3e-3]
-    ]
+    rows = Rows(Reading, READINGS.columns_in((folder / SAMPLES).read_bytes()))
+    assert {reading.launch for reading in rows} == {None}
+    assert by_launch(rows.grouped("metric", "span")["latency_s", "layer"]) == [[2e-3, 3e-3]]
 
 
 def test_a_launch_is_kept_with_its_reading(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from suite.commands.results import verify
 from suite.records.record import Evidence
-from suite.records.verify.impossible import impossible_timings
+from suite.records.verify.rules import impossible_timings
 from tests.records.factory import build, store
 
 BYTES, H100_BYTES_PER_S = 1.51e8, 3.35e12
