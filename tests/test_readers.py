@@ -52,7 +52,7 @@ MAY_READ = {
         measure/telemetry/rapl.py packages path.read_text
         records/machine/environment.py cpuinfo Path('/proc/cpuinfo').read_text
         records/machine/environment.py _installation Path(path).read_text
-        records/machine/limits.py _first (folder / name).read_text
+        records/machine/limits.py _first path.read_text
         records/machine/limits.py _own_folder Path('/proc/self/cgroup').read_text
         records/machine/limits.py oom_kills path.read_text
         run/launchers/cores.py busy_s path.read_text

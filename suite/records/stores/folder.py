@@ -10,8 +10,8 @@ replaced and none mixed, whatever a clock or a stopped process does. The record 
 import hashlib
 import itertools
 import uuid
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Protocol
 
 from suite.records.record import FILES, OVERRIDES
-from suite.records.stores.claim import NAME_LENGTH, Claim, alone_in, claim_folder, hold
+from suite.records.stores.claim import NAME_LENGTH, Claim, alone_in, claim_folder, hold, run_names
 from suite.records.stores.mirror import CLAIM, WRITER, refresh
 from suite.records.stores.objects import ObjectStore, StoreError, open_store
 from suite.records.stores.place import mirror_of, own_of, url_of
@@ -56,8 +56,6 @@ class ResultsFolder(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class LocalFolder:
-    """A folder of this machine."""
-
     folder: Path
 
     @property
@@ -115,22 +113,21 @@ class StoreFolder:
         local = hold(folder)
         if local is None:
             return None
-        taken = None
-        try:
+        with ExitStack() as released:
+            released.callback(_remove_if_empty, folder)
+            released.enter_context(local)
             taken = None if has_record(folder) else self._take(run_key[:NAME_LENGTH])
-        finally:
             if taken is None:
-                with local:
-                    pass
-                _remove_if_empty(folder)
-        return None if taken is None else StoreClaim(folder=folder, lock=local.lock, runs=self, taken=taken)
+                return None
+            released.pop_all()
+        return StoreClaim(folder=folder, lock=local.lock, runs=self, taken=taken)
 
     def put_run(self, folder: Path, first: str) -> str:
         """Put a whole run into the store, its record last, and return its name there: `first`, or the next number that
         is free. A run that lies there already is not put again. Raises CorruptRecordError for one that is damaged."""
         files = list(dict.fromkeys((SAMPLES, *read_record(folder, with_readings=False).files)))
-        names = (name for name in _names(first.partition("-")[0]) if name != first)
-        return next(name for name in itertools.chain([first], names) if self._put_under(name, folder, files))
+        names = itertools.chain([first], run_names(first.partition("-")[0]))
+        return next(name for name in names if self._put_under(name, folder, files))
 
     def _put_under(self, name: str, folder: Path, files: Sequence[str]) -> bool:
         """Put a run under one name; False where another run has it."""
@@ -157,10 +154,10 @@ class StoreFolder:
                     remove_run(folder)
             _remove_if_empty(folder)
 
-    def _take(self, key: str) -> "Taken | None":
+    def _take(self, key: str) -> "TakenName | None":
         """Create the claim of the first name that has no record; None where another process holds it."""
         objects = self.store.listing(key)
-        for name in _names(key):
+        for name in run_names(key):
             files = [found.removeprefix(f"{name}/") for found in objects if found.startswith(f"{name}/")]
             claims = [int(found[1]) for file in files if (found := CLAIM.fullmatch(file))]
             latest = max(claims, default=0)
@@ -170,14 +167,14 @@ class StoreFolder:
                 return None
             if len(files) > len(claims):  # whoever put files there died before the record
                 continue
-            taken = Taken(name=name, number=latest + 1, mark=self._owner() + b" " + uuid.uuid4().hex.encode())
+            taken = TakenName(name=name, number=latest + 1, mark=self._owner() + b" " + uuid.uuid4().hex.encode())
             if not self.store.create(taken.claim, taken.mark):
                 return None
             if not self.store.has(f"{name}/{RECORD}"):
                 return taken
             self.store.remove([taken.claim])  # its holder ended between the two looks
             return None
-        raise AssertionError("_names has no end")
+        raise AssertionError("run_names has no end")
 
     def _is_held(self, claim: str) -> bool:
         """True if the holder of a claim is alive, as far as can be known."""
@@ -200,7 +197,7 @@ class StoreFolder:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Taken:
+class TakenName:
     """A claim in a store: the name of the run's folder there, the claim's number in it, and its content."""
 
     name: str
@@ -222,7 +219,7 @@ class StoreClaim(Claim):
     """A claim of this machine's folder, and of a name in the store."""
 
     runs: StoreFolder
-    taken: Taken
+    taken: TakenName
     renewal: "Renewal" = field(init=False)
 
     def __enter__(self) -> "StoreClaim":
@@ -254,7 +251,7 @@ class StoreClaim(Claim):
 class Renewal(Thread):
     """Writes a claim anew until it is told to end."""
 
-    def __init__(self, store: ObjectStore, taken: Taken) -> None:
+    def __init__(self, store: ObjectStore, taken: TakenName) -> None:
         super().__init__(daemon=True, name=taken.claim)
         self._store, self._taken, self._ended = store, taken, Event()
 
@@ -286,9 +283,3 @@ def _remove_if_empty(folder: Path) -> None:
 
 def _content(path: Path) -> bytes:
     return b"".join(read_blocks(path))
-
-
-def _names(key: str) -> Iterator[str]:
-    """Yield the names of runs of a key, as folders of this machine have them, without end."""
-    yield key
-    yield from (f"{key}-{number}" for number in itertools.count(2))
