@@ -23,7 +23,7 @@ OWN, SYSTEM, JUST_WRITTEN, BOUNDED, RUN_ANYWAY = (
 MAY_READ = {
     OWN: """
         attention/cpp_decode/kernel.py _text folder.joinpath(name).read_text
-        configuration/comments.py _sentence path.read_text
+        configuration/comments.py _first_sentence path.read_text
         configuration/comments.py settings_of (conf_dir() / relative).read_text
         configuration/files.py _loaded path.read_text
         configuration/files.py _loaded yaml.load

@@ -70,7 +70,7 @@ class Runs:
         return (current.record for current in self._read(None))
 
     def __add__(self, other: "Runs") -> "Runs":
-        """Return the runs of both, those in both once. Raises ValueError for two of one case under one label."""
+        """The runs of both, those in both once. Raises ValueError for two of one case under one label."""
         ours, theirs = self._results, other._results
         runs = list({current.folder: current for current in (*ours.records, *theirs.records)}.values())
         cases = {(current.label, current.record.case.id) for current in runs}
@@ -271,16 +271,14 @@ def _spans(current: CurrentRecord) -> Iterator[dict[str, Any]]:
 
 
 def _steps(current: CurrentRecord) -> Iterator[dict[str, Any]]:
-    """A row for each step and span, of metrics that a span has at several steps; timings are none."""
-    found: dict[tuple[str, int], dict[str, float]] = defaultdict(dict)
-    steps: dict[tuple[str, str], set[int]] = defaultdict(set)
-    readings = [reading for reading in current.record.readings if reading.metric != TIMED]
-    for reading in readings:
-        steps[reading.span, reading.metric].add(reading.step)
-    for reading in readings:
-        if len(steps[reading.span, reading.metric]) > 1:
-            found[reading.span, reading.step][reading.metric] = reading.value
-    for (span, step), metrics in found.items():
+    """A row for each span and step, of metrics that a span has at several steps; timings are none."""
+    rows: dict[tuple[str, int], dict[str, float]] = defaultdict(dict)
+    for (span, metric), readings in current.record.by_span.items():
+        steps = readings.column("step")
+        for step, value in zip(steps, readings.column("value"), strict=True) if len(set(steps)) > 1 else ():
+            if metric != TIMED:
+                rows[span, step][metric] = value
+    for (span, step), metrics in rows.items():
         yield _case(current) | {"span": span, "step": step} | metrics
 
 
@@ -306,11 +304,10 @@ def _frame(rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
 
     columns: dict[str, list[Any]] = defaultdict(list)
     count = 0
-    for row in rows:
+    for count, row in enumerate(rows, 1):
         for name, value in row.items():
-            columns[name] += [None] * (count - len(columns[name]))
+            columns[name] += [None] * (count - 1 - len(columns[name]))
             columns[name].append(value)
-        count += 1
     for values in columns.values():
         values += [None] * (count - len(values))
     frame = pd.DataFrame({name: _typed(values) for name, values in columns.items()})
