@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from suite.configuration.values import clipped
 from suite.records.machine.privacy import scrub
@@ -41,14 +41,17 @@ class ObjectStore:
 
     def listing(self, prefix: str = "") -> dict[str, Info]:
         """Return what is known of each object whose name begins so. Raises ValueError where they are too many."""
-        narrowed, found = {"prefix": prefix} if prefix else {}, dict[str, Info]()
+        found: Mapping[str, Info] = {}
         with self._said("listed"), suppress(FileNotFoundError):
+            narrowed = {"prefix": prefix} if prefix else {}
             found = self._walked() if self._lists_by_folder else self.files.find(self.root, detail=True, **narrowed)
         if len(found) > MOST_IN_ALL:
             raise ValueError(f"{self.url} holds more than {MOST_IN_ALL:,} objects, and is not read")
-        below = f"{self.root}/"
-        names = {name.removeprefix(below): info for name, info in found.items() if name.startswith(below)}
-        return {name: i for name, i in names.items() if name.startswith(prefix) and i.get("type") == "file"}
+        return {
+            name.removeprefix(f"{self.root}/"): info
+            for name, info in found.items()
+            if name.startswith(f"{self.root}/{prefix}") and info.get("type") == "file"
+        }
 
     @property
     def _lists_by_folder(self) -> bool:
@@ -86,7 +89,6 @@ class ObjectStore:
         return {**found, **asked}
 
     def names(self, folder: str) -> list[str]:
-        """Return the names of all objects below a folder."""
         return sorted(self.listing(f"{folder}/"))
 
     def size(self, name: str) -> int | None:
@@ -96,7 +98,6 @@ class ObjectStore:
         return None
 
     def holds(self, name: str, content: bytes) -> bool:
-        """True if an object with this content lies there."""
         return self.size(name) == len(content) and self.read(name, len(content)) == content
 
     def has(self, name: str) -> bool:
@@ -144,8 +145,7 @@ class ObjectStore:
         path = self._at(name)
         if isinstance(self.files, LocalFileSystem):
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            is_put = not Path(path).exists()
-            if is_put:
+            if is_put := not Path(path).exists():
                 write_whole(Path(path), content)
         else:
             if not getattr(self.files, "async_impl", False):  # others have folders, or make nothing of it
@@ -164,9 +164,7 @@ class ObjectStore:
     def changed_at(self, name: str) -> datetime | None:
         """Return when an object was last written, by the store's own clock; None where there is none."""
         with self._said("read"), suppress(FileNotFoundError):
-            found = self.files.modified(self._at(name))
-            assert isinstance(found, datetime)
-            return found
+            return cast(datetime, self.files.modified(self._at(name)))
         return None
 
     def fetch(self, places: Mapping[str, Path]) -> None:

@@ -72,26 +72,23 @@ def read_series(record: Record, folder: Path) -> Rows[Sample]:
 
 def telemetry_of(record: Record) -> Mapping[str, Any]:
     """Return what a record's provenance says of its telemetry; empty where it says nothing."""
-    said = record.provenance.get("telemetry")
-    return said if isinstance(said, Mapping) else {}
+    return _object(record.provenance.get("telemetry"))
 
 
 def source_states(record: Record) -> dict[str, tuple[str, str]]:
     """Return the state that each source named, and why."""
-    return {
-        name: (str(source.get("state")), str(source.get("why", "")))
-        for name, source in _objects(telemetry_of(record).get("sources"))
-    }
+    sources = _objects(telemetry_of(record).get("sources"))
+    return {name: (str(source.get("state")), str(source.get("why", ""))) for name, source in sources.items()}
 
 
 def gpus_of(record: Record) -> dict[str, Mapping[str, Any]]:
     """Return what NVML showed of each GPU, by label: `name`, `used`, `state` and more."""
-    return dict(_objects(telemetry_of(record).get("devices")))
+    return _objects(telemetry_of(record).get("devices"))
 
 
-def _objects(value: Any) -> list[tuple[str, Mapping[str, Any]]]:
-    return (
-        [(name, inner) for name, inner in value.items() if isinstance(inner, Mapping)]
-        if isinstance(value, Mapping)
-        else []
-    )
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _objects(value: Any) -> dict[str, Mapping[str, Any]]:
+    return {name: inner for name, inner in _object(value).items() if isinstance(inner, Mapping)}
