@@ -24,7 +24,7 @@ class Setting:
 
 
 def settings_of(relative: str) -> list[Setting]:
-    """Return the settings at the top of a file below conf/, in its order, without Hydra's own.
+    """The settings at the top of a file below conf/, in its order, without Hydra's own.
 
     Files of the same folder that its defaults take in come first.
     """
@@ -40,7 +40,7 @@ def settings_of(relative: str) -> list[Setting]:
 
 
 def described(group: str) -> dict[str, str]:
-    """Return each option of a group with the first sentence of its file's comment, or with its sizes.
+    """Each option of a group with the first sentence of its file's comment, or with its sizes.
 
     Raises ValueError for a group that does not exist.
     """

@@ -9,14 +9,14 @@ _SHORT.maxstring = _SHORT.maxother = 120
 
 
 def clipped(value: Any) -> str:
-    """Return some of a value for a sentence, however long or deep the value is."""
+    """Some of a value for a sentence, however long or deep the value is."""
     return _SHORT.repr(value)
 
 
 def whole_number(
     settings: Mapping[str, Any], name: str, *, at_least: int, at_most: int | None = None, where: str = ""
 ) -> int:
-    """Return a whole number from the settings. As all here, raises ValueError, in one sentence, for anything else."""
+    """A whole number from the settings. As all here, raises ValueError, in one sentence, for anything else."""
     value = _given(settings, name, where)
     is_whole = isinstance(value, int) and not isinstance(value, bool)
     if not is_whole or value < at_least or (at_most is not None and value > at_most):

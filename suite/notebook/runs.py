@@ -80,7 +80,7 @@ class Runs:
         return Runs(replace(ours, labels=list(labels), records=runs, every=every))
 
     def where(self, **settings: Any) -> "Runs":
-        """Return the runs whose setting has this value, or one of a list: `where(attention="mla", seq_len=[64, 128])`.
+        """The runs whose setting has this value, or one of a list: `where(attention="mla", seq_len=[64, 128])`.
 
         A name with a dot is written `**{"attention.kv_heads": 2}`; `label`, `workload` and `status` may be named, too.
         Raises ValueError for a name that no run has.
@@ -104,11 +104,11 @@ class Runs:
         return list(self._results.labels)
 
     def results(self, workload: str | None = None) -> Results:
-        """Return the records with their readings, as the report and `suite.plot` take them."""
+        """The records with their readings, as the report and `suite.plot` take them."""
         return replace(self._results, records=list(self._read(workload)))
 
     def table(self, workload: str | None = None) -> "pd.DataFrame":
-        """Return a row for each case and span: medians of what was timed, and what was noted.
+        """A row for each case and span: medians of what was timed, and what was noted.
 
         A timing `latency_s` is a median in seconds. Beside it stand the ends of its interval (`latency_s_low`,
         `latency_s_high`), the level that this reaches, and the readings and launches behind it. Any other metric is the
@@ -117,11 +117,11 @@ class Runs:
         return _frame(row for current in self._read(workload) for row in _spans(current))
 
     def curves(self, workload: str | None = None) -> "pd.DataFrame":
-        """Return a row for each step and span of every run, a column for each metric that changes from step to step."""
+        """A row for each step and span of every run, a column for each metric that changes from step to step."""
         return _frame(row for current in self._read(workload) for row in _steps(current))
 
     def readings(self, workload: str | None = None) -> "pd.DataFrame":
-        """Return every reading, a row each.
+        """Every reading, a row each.
 
         Columns: `label`, `case_id`, `run_key`, `machine_id`, `status`, `reason`, `evidence`; a column for each axis of
         the case; then `step`, `span`, `metric`, `value`, `unit` (of `value`), and for timings `wall_s`, `thread_cpu_s`

@@ -57,7 +57,7 @@ class Case:
         return " ".join(f"{name}={as_typed(value)}" for name, value in _pairs(self).items())
 
     def today(self, settings: Mapping[str, Any]) -> "Case":
-        """Return the same under the names of today; it and its settings may be older."""
+        """The same under the names of today; it and its settings may be older."""
         return replace(self, axes=axes_today(self.axes, settings), extras=pairs_today(self.extras))
 
 
@@ -67,13 +67,13 @@ def _pairs(case: Case) -> dict[str, Any]:
 
 
 def command_of(case: Case) -> str:
-    """Return the command line that runs a case again; what does not apply to it is left unsaid."""
+    """The command line that runs a case again; what does not apply to it is left unsaid."""
     pairs = [(name, value) for name, value in _pairs(case).items() if value is not None]
     return shlex.join(["suite", "run", *(f"{name}={as_typed(value)}" for name, value in pairs)])
 
 
 def commands_again(cases: Sequence[Case]) -> list[str]:
-    """Return one command line for cases that differ in a single axis, as in their seed; else one for each."""
+    """One command line for cases that differ in a single axis, as in their seed; else one for each."""
     names = telling_apart(cases)
     if len(names) != 1 or names[0] not in cases[0].axes:
         return list(dict.fromkeys(map(command_of, cases)))
@@ -82,7 +82,7 @@ def commands_again(cases: Sequence[Case]) -> list[str]:
 
 
 def telling_apart(cases: Sequence[Case]) -> list[str]:
-    """Return the axes and settings that differ between cases; the id has them all."""
+    """The axes and settings that differ between cases; the id has them all."""
     names = dict.fromkeys(name for case in cases for name in _pairs(case))
     return [name for name in names if len({value_of(case, name) for case in cases}) > 1]
 
@@ -95,13 +95,13 @@ def shared(cases: Sequence[Case]) -> str:
 
 
 def value_of(case: Case, name: str) -> str:
-    """Return the value under a name of `telling_apart`, as a table shows it."""
+    """The value under a name of `telling_apart`, as a table shows it."""
     value = _pairs(case).get(name)
     return "-" if value is None else str(value)
 
 
 def without_inapplicable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings with null for each axis that does not apply and with each option as it is in the case's
+    """The settings with null for each axis that does not apply and with each option as it is in the case's
     phase, so that equal cases have equal settings."""
     workload = settings["workload"]
     inapplicable = [axis for axis in workload.get("only", {}) if unmet(settings, axis)]
@@ -112,7 +112,7 @@ def without_inapplicable(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unmet(settings: Mapping[str, Any], name: str) -> dict[str, list[Any]]:
-    """Return what the workload's `only` or `named_only` asks of other settings for this one to apply, and is not so:
+    """What the workload's `only` or `named_only` asks of other settings for this one to apply, and is not so:
     their values, any of which will do."""
     workload = settings["workload"]
     needs = {**workload.get("only", {}), **workload.get("named_only", {})}.get(name, {})
@@ -121,7 +121,7 @@ def unmet(settings: Mapping[str, Any], name: str) -> dict[str, list[Any]]:
 
 
 def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what two records of one id must agree in.
+    """What two records of one id must agree in.
 
     How a case was measured does not count, nor does the place of the suite's own code, which the code digest covers. A
     setting that does not apply, or is at the value it had before it came, counts as one that an older record does not
@@ -153,7 +153,7 @@ _NOTHING = object()
 
 
 def without(settings: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
-    """Return the settings without these dotted keys."""
+    """The settings without these dotted keys."""
     result = dict(settings)
     for key in keys:
         first, _, rest = key.partition(".")
@@ -182,7 +182,7 @@ def case_from(
 
 
 def run_key(case: Case, settings: Mapping[str, Any], *, spread: bool = False) -> str:
-    """Return the sha256 over the case, its resolved settings, the code that it reaches and this machine.
+    """The sha256 over the case, its resolved settings, the code that it reaches and this machine.
 
     `spread`: over this machine's kind in its place, so that machines alike have one key and share the case.
     """
@@ -191,7 +191,7 @@ def run_key(case: Case, settings: Mapping[str, Any], *, spread: bool = False) ->
 
 
 def run_key_on(machine: str, code: str, case: Case, settings: Mapping[str, Any]) -> str:
-    """Return the run key that a case has on a machine of this id, with code of this digest."""
+    """The run key that a case has on a machine of this id, with code of this digest."""
     parts = [case.id, json.dumps(settings, sort_keys=True), code, machine]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -204,7 +204,7 @@ def _chosen_or_set(settings: Mapping[str, Any], chosen: Mapping[str, str], key: 
 
 
 def value_under(settings: Mapping[str, Any], key: str) -> Any:
-    """Return the value under a dotted key; None where the command line took it away."""
+    """The value under a dotted key; None where the command line took it away."""
     value: Any = settings
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
@@ -218,5 +218,5 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def as_typed(value: Any) -> str:
-    """Return a setting as an id and a command line write it."""
+    """A setting as an id and a command line write it."""
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -10,12 +10,12 @@ MARKETING = ("(R)", "(TM)", "(r)", "(tm)")
 
 
 def machine_of(record: Record) -> str:
-    """Return the id of a record's machine; empty where it names none."""
+    """The id of a record's machine; empty where it names none."""
     return str(record.environment.get("machine_id") or "")
 
 
 def machine_names(records: Sequence[Record]) -> list[str]:
-    """Return for each record the name of its machine, which no other machine of these records has; empty for a record
+    """For each record the name of its machine, which no other machine of these records has; empty for a record
     that names none."""
     machines = [machine_of(record) for record in records]
     names = _names(dict(zip(machines, records, strict=True)))
@@ -23,7 +23,7 @@ def machine_names(records: Sequence[Record]) -> list[str]:
 
 
 def plain_name(name: str) -> str:
-    """Return a processor's name as a label writes it: Intel Xeon, not Intel(R) Xeon(R)."""
+    """A processor's name as a label writes it: Intel Xeon, not Intel(R) Xeon(R)."""
     for mark in MARKETING:
         name = name.replace(mark, "")
     return without_paths(" ".join(name.split()))[:LONGEST_NAME]
@@ -45,7 +45,7 @@ def _names(first: Mapping[str, Record]) -> dict[str, str]:
 
 
 def short_id(machine: str, machines: Iterable[str]) -> str:
-    """Return how a machine's id begins, with as many digits as tell it from the others."""
+    """How a machine's id begins, with as many digits as tell it from the others."""
     others = [other for other in machines if other != machine]
     for digits in range(SHORT_ID, len(machine)):
         if not any(other.startswith(machine[:digits]) for other in others):

@@ -138,12 +138,12 @@ HEAD_ABLATION, CACHED, TEXT = "head_ablation", "cached", "text"
 
 
 def within(*parts: str) -> str:
-    """Return a span below another one: `evaluate/rarely`."""
+    """A span below another one: `evaluate/rarely`."""
     return "/".join(parts)
 
 
 def below(span: str, above: str) -> str | None:
-    """Return what stands behind `above/` in a span; None for another span."""
+    """What stands behind `above/` in a span; None for another span."""
     return span[len(above) + 1 :] if span.startswith(f"{above}/") else None
 
 

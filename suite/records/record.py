@@ -73,7 +73,7 @@ NONE: Rows[Reading] = Rows(Reading, dict.fromkeys(Reading.__slots__, ()))
 
 
 def constant_readings(quantities: Mapping[str, Mapping[str, float]]) -> list[Reading]:
-    """Return quantities by span and metric that do not change from step to step."""
+    """Quantities by span and metric that do not change from step to step."""
     return [
         Reading(step=0, span=span, metric=metric, value=value)
         for span, of_span in quantities.items()
@@ -120,7 +120,7 @@ class Record:
         return Rows(Reading, {name: [getattr(row, name) for row in self.readings] for name in Reading.__slots__})
 
     def as_json(self) -> dict[str, Any]:
-        """Return the record without its readings."""
+        """The record without its readings."""
         return {
             "schema": SCHEMA,
             "case": {

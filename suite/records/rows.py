@@ -29,7 +29,7 @@ class Rows(Sequence[Row], Generic[Row]):
         return range(len(self)) if self._places is None else self._places
 
     def grouped(self, *names: str) -> dict[tuple[Any, ...], "Rows[Row]"]:
-        """Return the rows by what they have in these columns, in the order in which they come."""
+        """The rows by what they have in these columns, in the order in which they come."""
         places: dict[tuple[Any, ...], list[int]] = defaultdict(list)
         for place, key in zip(self.places, zip(*map(self.column, names), strict=True), strict=True):
             places[key].append(place)

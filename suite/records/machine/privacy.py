@@ -69,7 +69,7 @@ _PERSONAL = re.compile(r"(?<=://)(?!git@|<secret>@)[^/@\s]+@\S*")
 
 
 def scrub(text: str, *, is_ours: bool = True) -> str:
-    """Return a free text without paths, secrets and the names of the user and the host.
+    """A free text without paths, secrets and the names of the user and the host.
 
     `is_ours`: it was written on this machine. Another's may have this one's names as words, and loses only what is
     private beyond doubt.
@@ -78,17 +78,17 @@ def scrub(text: str, *, is_ours: bool = True) -> str:
 
 
 def without_paths(text: str) -> str:
-    """Return a fact or a setting without paths and what is a secret beyond doubt."""
+    """A fact or a setting without paths and what is a secret beyond doubt."""
     return _Scrubber().of_fact(text)
 
 
 def of_setting(name: str, text: str) -> str:
-    """Return a setting's value likewise; of one that may be a path, the last part."""
+    """A setting's value likewise; of one that may be a path, the last part."""
     return _Scrubber().of_setting(name, text)
 
 
 def scrubbed(value: Any, *, is_free: bool = False, is_ours: bool = True) -> Any:
-    """Return the same plain data with every text in it as it may leave this machine; keys are ours and stay.
+    """The same plain data with every text in it as it may leave this machine; keys are ours and stay.
 
     `is_free`: texts in it are free ones, as they are anyhow below a key that holds such. `is_ours`: see `scrub`.
     """

@@ -134,7 +134,7 @@ class Entry:
 
 
 def card() -> bytes:
-    """Return README.md of a board: what its columns mean, in the words of the tables themselves."""
+    """README.md of a board: what its columns mean, in the words of the tables themselves."""
     lines = [HEAD]
     for name, columns in {"index": INDEX, "readings": READING_ROWS, "withdrawn": WITHDRAWN}.items():
         cells = [f"| `{column}` | {kind} | {meaning} |" for column, (kind, meaning) in columns.items()]
@@ -143,7 +143,7 @@ def card() -> bytes:
 
 
 def files_of(entries: Sequence[Entry]) -> list[File]:
-    """Return the files of runs of one workload and machine, in the order in which they are put. Raises
+    """The files of runs of one workload and machine, in the order in which they are put. Raises
     CorruptRecordError for a run whose files cannot be read."""
     ordered = sorted(entries, key=lambda entry: entry.digest)
     (workload, machine_id), *others = {entry.partition for entry in ordered}
@@ -162,14 +162,14 @@ def files_of(entries: Sequence[Entry]) -> list[File]:
 
 
 def withdrawn_file(withdrawn: Sequence[Entry]) -> File:
-    """Return the file that names runs of the board as withdrawn."""
+    """The file that names runs of the board as withdrawn."""
     entries = [(entry.digest, entry.run.withdrawal) for entry in sorted(withdrawn, key=lambda entry: entry.digest)]
     rows = [(digest, said.date, said.reason, said.by) for digest, said in entries if said is not None]
     return _table("withdrawn", WITHDRAWN, rows)
 
 
 def known_runs(board: ObjectStore, folder: str) -> set[str]:
-    """Return the runs that the board's tables in a folder name. Raises CorruptRecordError for a table that is none of
+    """The runs that the board's tables in a folder name. Raises CorruptRecordError for a table that is none of
     ours: nothing is added to a folder of something else."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -190,7 +190,7 @@ def known_runs(board: ObjectStore, folder: str) -> set[str]:
 
 
 def schema_of(columns: Columns) -> "pa.Schema":
-    """Return the columns as Arrow has them."""
+    """The columns as Arrow has them."""
     import pyarrow as pa
 
     return pa.schema([(name, kind) for name, (kind, _) in columns.items()])

@@ -67,7 +67,7 @@ def run_folders(parent: Path, run_key: str) -> Iterator[Path]:
 
 
 def claim_folder(parent: Path, run_key: str, *, is_new: bool = False) -> Claim | None:
-    """Return the folder for a new run of this key, made where it is not there; None where a living process holds it.
+    """The folder for a new run of this key, made where it is not there; None where a living process holds it.
 
     A folder with a record is never touched again: a further run gets the next number. Nor is a link. `is_new`: nor is
     one that somebody made already, held or not. Raises OSError where files cannot be locked.
@@ -93,7 +93,7 @@ def claim_folder(parent: Path, run_key: str, *, is_new: bool = False) -> Claim |
 
 
 def claim_new_folder(parent: Path, run_key: str) -> Claim:
-    """Return the first folder of this key that nobody has made yet: whatever lies in the others stays as it is."""
+    """The first folder of this key that nobody has made yet: whatever lies in the others stays as it is."""
     claim = claim_folder(parent, run_key, is_new=True)
     assert claim is not None
     return claim

@@ -51,7 +51,7 @@ class ResultsFolder(Protocol):
         """Make a run of this key readable that another machine may have written meanwhile."""
 
     def claim(self, run_key: str) -> Claim | None:
-        """Return the folder for a new run of this key; None where another process holds it."""
+        """The folder for a new run of this key; None where another process holds it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ class LocalFolder:
 
 
 def results_folder(folder: Path) -> ResultsFolder:
-    """Return the place that a folder stands for: a store's where it is that store's mirror. Raises ValueError where the
+    """The place that a folder stands for: a store's where it is that store's mirror. Raises ValueError where the
     store's library is not installed."""
     url = url_of(folder)
     return LocalFolder(folder=folder) if url is None else StoreFolder(store=open_store(url))
@@ -107,7 +107,7 @@ class StoreFolder:
         refresh(self.store, again=run_key[:NAME_LENGTH])
 
     def claim(self, run_key: str) -> Claim | None:
-        """Return a folder of this machine, whose run is put into the store by `publish`."""
+        """A folder of this machine, whose run is put into the store by `publish`."""
         folder = self.runs / run_key[:NAME_LENGTH]
         folder.mkdir(parents=True, exist_ok=True)
         local = hold(folder)

@@ -50,7 +50,7 @@ AT_ONCE = 256
 
 
 def on_this_machine(folder: Path) -> Path:
-    """Return where a folder of results can be read: a store's URL is mirrored first, every other folder is itself.
+    """Where a folder of results can be read: a store's URL is mirrored first, every other folder is itself.
 
     Raises ValueError for what is no URL of a store or cannot be mirrored, and StoreError where it cannot be reached.
     """
@@ -59,7 +59,7 @@ def on_this_machine(folder: Path) -> Path:
 
 
 def existing(folders: Sequence[Path]) -> list[Path]:
-    """Return where the folders that a person named can be read. Raises ValueError for one that is not there, too."""
+    """Where the folders that a person named can be read. Raises ValueError for one that is not there, too."""
     found = [on_this_machine(folder) for folder in folders]
     for folder in found:
         if not folder.is_dir():

@@ -40,7 +40,7 @@ class ObjectStore:
     root: str
 
     def listing(self, prefix: str = "") -> dict[str, Info]:
-        """Return what is known of each object whose name begins so. Raises ValueError where they are too many."""
+        """What is known of each object whose name begins so. Raises ValueError where they are too many."""
         found: Mapping[str, Info] = {}
         with self._said("listed"), suppress(FileNotFoundError):
             narrowed = {"prefix": prefix} if prefix else {}
@@ -80,7 +80,7 @@ class ObjectStore:
         return found
 
     def sized(self, found: Mapping[str, Info]) -> dict[str, Info]:
-        """Return the same, each with its size, which no list over HTTP has. Raises StoreError where nothing says it."""
+        """The same, each with its size, which no list over HTTP has. Raises StoreError where nothing says it."""
         with self._said("read"):
             asked = {name: self.files.info(self._at(name)) for name, info in found.items() if info.get("size") is None}
         for name, info in asked.items():
@@ -92,7 +92,7 @@ class ObjectStore:
         return sorted(self.listing(f"{folder}/"))
 
     def size(self, name: str) -> int | None:
-        """Return the bytes of an object; None where there is none."""
+        """The bytes of an object; None where there is none."""
         with self._said("read"), suppress(FileNotFoundError):
             return int(self.files.info(self._at(name))["size"])
         return None
@@ -104,7 +104,7 @@ class ObjectStore:
         return name in self.listing(name)
 
     def read(self, name: str, most_bytes: int) -> bytes:
-        """Return an object's content; nothing where there is none, or one that is larger."""
+        """An object's content; nothing where there is none, or one that is larger."""
         with self._said("read"), suppress(FileNotFoundError):
             if (self.size(name) or 0) <= most_bytes:
                 return bytes(self.files.cat_file(self._at(name)))
@@ -162,7 +162,7 @@ class ObjectStore:
                 self.files.rm_file(self._at(name))
 
     def changed_at(self, name: str) -> datetime | None:
-        """Return when an object was last written, by the store's own clock; None where there is none."""
+        """When an object was last written, by the store's own clock; None where there is none."""
         with self._said("read"), suppress(FileNotFoundError):
             return cast(datetime, self.files.modified(self._at(name)))
         return None
@@ -207,7 +207,7 @@ class ObjectStore:
 
 
 def open_store(url: str) -> ObjectStore:
-    """Return the objects below a URL; nothing is asked of the store yet. Raises ValueError where its library is not
+    """The objects below a URL; nothing is asked of the store yet. Raises ValueError where its library is not
     installed."""
     scheme = url.partition("://")[0]
     try:

@@ -201,7 +201,7 @@ def read_readings(folder: Path, record: Record, room: Room | None = None) -> Row
 
 
 def read_contents(roots: Iterable[Path], *, with_readings: bool = True, room: Room | None = None) -> Contents:
-    """Return every run below the given folders, in a stable order. Nothing found there stops the rest.
+    """Every run below the given folders, in a stable order. Nothing found there stops the rest.
 
     `room`: for all that a command reads, where it calls this more than once.
     """
@@ -251,7 +251,7 @@ def each_run(
 
 
 def withdrawal_of(record: Record, folder: Path) -> Withdrawal | None:
-    """Return the withdrawal of a run in a folder, if the list beside it has one. Raises CorruptRecordError for a list
+    """The withdrawal of a run in a folder, if the list beside it has one. Raises CorruptRecordError for a list
     that cannot be read."""
     path = folder.parent / WITHDRAWN
     return _covering(record, _read_list(path)) if path.exists() else None
@@ -299,7 +299,7 @@ def reading_rows(record: Record) -> Iterable[dict[str, Any]]:
 
 
 def read_file(path: Path, most_bytes: int, *, may_be_link: bool = False) -> bytes:
-    """Return the content of a file, which may lie in a pack. Raises CorruptRecordError for what is no file, or too
+    """The content of a file, which may lie in a pack. Raises CorruptRecordError for what is no file, or too
     large to be ours.
 
     `may_be_link`: a person named it, or keeps it elsewhere.
@@ -329,7 +329,7 @@ def read_blocks(path: Path, most_bytes: int | None = None, *, may_be_link: bool 
 
 
 def digest_of(path: Path) -> str:
-    """Return the sha256 of a run's file. Raises CorruptRecordError as `read_file`."""
+    """The sha256 of a run's file. Raises CorruptRecordError as `read_file`."""
     digest = hashlib.sha256()
     for block in read_blocks(path):
         digest.update(block)

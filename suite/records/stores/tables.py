@@ -57,7 +57,7 @@ class TableFile:
     """Columns that older files lack. All of their places are empty then."""
 
     def content(self, rows: Sequence[Any]) -> bytes:
-        """Return the file of rows whose attributes are the columns."""
+        """The file of rows whose attributes are the columns."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -70,7 +70,7 @@ class TableFile:
         return written.getvalue()
 
     def columns_in(self, content: bytes, take: Callable[[int], None] = lambda rows: None) -> Columns:
-        """Return the values of every column, in their order. Raises CorruptRecordError for a file that is none of ours.
+        """The values of every column, in their order. Raises CorruptRecordError for a file that is none of ours.
 
         `take`: told of so many rows before they are made.
         """
@@ -185,7 +185,7 @@ class Chunk:
 
 
 def chunks_of(content: bytes) -> list[Chunk]:
-    """Return where each column lies. Raises CorruptRecordError for what is no parquet, or not as ours are.
+    """Where each column lies. Raises CorruptRecordError for what is no parquet, or not as ours are.
 
     By the field numbers of apache/parquet-format: FileMetaData, RowGroup, ColumnChunk, ColumnMetaData.
     """

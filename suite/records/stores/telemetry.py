@@ -55,12 +55,12 @@ class Sample:
 
 
 def series_bytes(samples: Sequence[Sample]) -> bytes:
-    """Return the content of telemetry.parquet."""
+    """The content of telemetry.parquet."""
     return SERIES.content(samples)
 
 
 def read_series(record: Record, folder: Path) -> Rows[Sample]:
-    """Return the samples beside a record; empty where its run took none. Raises CorruptRecordError for a file not its
+    """The samples beside a record; empty where its run took none. Raises CorruptRecordError for a file not its
     own."""
     if TELEMETRY not in record.files:
         return Rows(Sample, dict.fromkeys(SERIES.types, ()))
@@ -71,18 +71,18 @@ def read_series(record: Record, folder: Path) -> Rows[Sample]:
 
 
 def telemetry_of(record: Record) -> Mapping[str, Any]:
-    """Return what a record's provenance says of its telemetry; empty where it says nothing."""
+    """What a record's provenance says of its telemetry; empty where it says nothing."""
     return _object(record.provenance.get("telemetry"))
 
 
 def source_states(record: Record) -> dict[str, tuple[str, str]]:
-    """Return the state that each source named, and why."""
+    """The state that each source named, and why."""
     sources = _objects(telemetry_of(record).get("sources"))
     return {name: (str(source.get("state")), str(source.get("why", ""))) for name, source in sources.items()}
 
 
 def gpus_of(record: Record) -> dict[str, Mapping[str, Any]]:
-    """Return what NVML showed of each GPU, by label: `name`, `used`, `state` and more."""
+    """What NVML showed of each GPU, by label: `name`, `used`, `state` and more."""
     return _objects(telemetry_of(record).get("devices"))
 
 

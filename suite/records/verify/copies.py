@@ -40,7 +40,7 @@ class LaunchHead:
     values: Sequence[float]
 
     def is_scaled_from(self, other: "LaunchHead") -> str | None:
-        """Return which earlier timings these are, in words; None where they are others."""
+        """Which earlier timings these are, in words; None where they are others."""
         if len(self.values) != len(other.values) or min(*self.values, *other.values) <= 0:
             return None
         factors = [ours / theirs for ours, theirs in zip(self.values, other.values, strict=True)]

@@ -40,12 +40,12 @@ def whole_runs(
 
 
 def reasons_against(found: StoredRecord | Damage, copies: Copies) -> list[str]:
-    """Return why a run is refused: a sentence for each fault, or why it cannot be read."""
+    """Why a run is refused: a sentence for each fault, or why it cannot be read."""
     return [found.reason] if isinstance(found, Damage) else faults_of(found, copies)
 
 
 def faults_of(run: StoredRecord, copies: Copies) -> list[str]:
-    """Return a sentence for each fault. `copies`: what the same command has read so far, to which a whole run is added.
+    """A sentence for each fault. `copies`: what the same command has read so far, to which a whole run is added.
 
     A run that was withdrawn is held to what its files and texts must be, and to nothing that its numbers say.
     """

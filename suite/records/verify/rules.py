@@ -126,7 +126,7 @@ class DeviceLimits:
 
 
 def fact(facts: object, name: str) -> float:
-    """Return a fact that is a number above zero; infinity for anything else, since a record may be anybody's."""
+    """A fact that is a number above zero; infinity for anything else, since a record may be anybody's."""
     value = facts.get(name) if isinstance(facts, Mapping) else None
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         return math.inf
@@ -171,12 +171,12 @@ def timings_of(record: Record) -> Timings:
 
 
 def and_more(faults: Sequence[object]) -> str:
-    """Return how many there are beside the first, as the end of its sentence."""
+    """How many there are beside the first, as the end of its sentence."""
     return f"; and {numbers.count(len(faults) - 1)} more" if len(faults) > 1 else ""
 
 
 def named_row(record: Record, row: int) -> str:
-    """Return where a reading stands: its file, the number of its row from 0, and what the row says it is."""
+    """Where a reading stands: its file, the number of its row from 0, and what the row says it is."""
     reading = record.readings[row]
     launch = "" if reading.launch is None else f", launch {reading.launch}"
     return f"{SAMPLES} row {row} ({reading.span} {reading.metric}{launch}, step {reading.step})"
