@@ -249,7 +249,7 @@ ON_A_CPU: dict[str, tuple[Plant, str]] = {
     ),
     "a worker larger than its machine": (
         lambda run: run.with_sample(run.samples("rss_bytes")[1], value=1e15),
-        r"telemetry.parquet row \d+: worker rss_bytes is 1e\+15, and there are .* GiB",
+        r"telemetry.parquet row \d+: worker rss_bytes is 1e\+15, and the machine has .* GiB",
     ),
     "a start in the future": (
         lambda run: replace(run, series=()).with_facts(started_at="2199-01-01T00:00:00+00:00"),

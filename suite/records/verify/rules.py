@@ -92,37 +92,33 @@ TIME = Bound(low=math.ulp(0.0), rule="a time is finite and above zero")
 SHARE = Bound(low=1 - ROUNDING, high=ROUNDING, rule="a share lies between 0 and 1", may_be_nan=True)
 
 
-@dataclass(frozen=True, kw_only=True)
-class DeviceLimits:
-    """The memory and the power of a record's devices, by its own facts and by their specifications."""
+def bounds_of(record: Record) -> tuple[dict[str, Bound], dict[tuple[str, str], Bound], dict[str, float]]:
+    """The bounds that a record's own devices set: by metric, by device and quantity of its telemetry, and the power in
+    W that each of its GPUs may draw for a second and longer."""
+    gpus, machine_bytes = gpus_of(record), fact(record.environment, "memory_bytes")
+    card, nbytes, holder = None, machine_bytes, "the machine"
+    if str(record.case.axes.get("device")).startswith("cuda"):
+        used, named = record.provenance.get("device"), record.environment.get("gpus")
+        name = used.get("name") if isinstance(used, Mapping) else None
+        card = _card(name or (named[0] if isinstance(named, list) and named else None))
+        nbytes, holder = fact(used, "memory_bytes"), card.name if card else "the device"
+    power_w = _power_w(card)
+    by_metric = dict.fromkeys(PEAKS, _memory_bound(holder, min(nbytes, _memory_bytes(card)))) | {
+        "energy_power_w": Bound(high=power_w, rule=f"{holder} draws at most {power_w:,.0f} W with its limit raised")
+    }
+    by_device, powers_w = {("worker", "rss_bytes"): _memory_bound("the machine", machine_bytes)}, {}
+    for label, gpu in gpus.items():
+        shown = _card(gpu.get("name"))
+        powers_w[label] = min(fact(gpu, "power_limit_w"), _power_w(shown))
+        most_w = TRANSIENT * powers_w[label]
+        transient = Bound(high=most_w, rule=f"a transient of this card is {most_w:,.0f} W at most")
+        by_device |= dict.fromkeys([(label, "power_instant_w"), (label, "power_average_w")], transient)
+        by_device[label, "memory_used_bytes"] = _memory_bound("the card", _memory_bytes(shown))
+    return by_metric, by_device, powers_w
 
-    memory: Bound
-    """Of the device that the case ran on."""
-    power: Bound
-    memory_by_device: Mapping[str, float]
-    """By label in the telemetry."""
-    power_by_device: Mapping[str, float]
-    """Of each GPU that NVML showed: the limit that the driver enforced, and never more than its card may draw."""
 
-    @classmethod
-    def of(cls, record: Record) -> "DeviceLimits":
-        gpus, machine_bytes = gpus_of(record), fact(record.environment, "memory_bytes")
-        cards = {label: _card(gpu.get("name")) for label, gpu in gpus.items()}
-        card, nbytes, holder = None, machine_bytes, "the machine"
-        if str(record.case.axes.get("device")).startswith("cuda"):
-            used, named = record.provenance.get("device"), record.environment.get("gpus")
-            name = used.get("name") if isinstance(used, Mapping) else None
-            card = _card(name or (named[0] if isinstance(named, list) and named else None))
-            nbytes, holder = fact(used, "memory_bytes"), card.name if card else "the device"
-        nbytes, power_w = min(nbytes, _memory_bytes(card)), _power_w(card)
-        return cls(
-            memory=Bound(high=nbytes, rule=f"{holder} has {numbers.bytes_iec(nbytes)}"),
-            power=Bound(high=power_w, rule=f"{holder} draws at most {power_w:,.0f} W with its limit raised"),
-            memory_by_device={"worker": machine_bytes} | {label: _memory_bytes(card) for label, card in cards.items()},
-            power_by_device={
-                label: min(fact(gpu, "power_limit_w"), _power_w(cards[label])) for label, gpu in gpus.items()
-            },
-        )
+def _memory_bound(holder: str, nbytes: float) -> Bound:
+    return Bound(high=nbytes, rule=f"{holder} has {numbers.bytes_iec(nbytes)}")
 
 
 def fact(facts: object, name: str) -> float:
@@ -182,22 +178,18 @@ def named_row(record: Record, row: int) -> str:
     return f"{SAMPLES} row {row} ({reading.span} {reading.metric}{launch}, step {reading.step})"
 
 
-def _values_out_of_bounds(record: Record, _: Timings) -> Iterator[Fault]:
+def _values_out_of_bounds(record: Record, _timings: Timings) -> Iterator[Fault]:
     for name in COUNTED:
         column = record.rows.column(name)
         yield from AMOUNT.faults(range(len(column)), column, name)
-    limits = DeviceLimits.of(record)
+    by_metric, _, _ = bounds_of(record)
     for (_span, metric), readings in record.by_span.items():
-        if bound := _bound(metric, limits):
+        if bound := by_metric.get(metric, _bound_by_unit(metric)):
             yield from bound.faults(readings.places, readings.column("value"))
 
 
-def _bound(metric: str, limits: DeviceLimits) -> Bound | None:
+def _bound_by_unit(metric: str) -> Bound | None:
     unit = METRICS[metric].unit if metric in METRICS else ""
-    if metric in PEAKS:
-        return limits.memory
-    if metric == "energy_power_w":
-        return limits.power
     if metric in SHARES:
         return SHARE
     return TIME if unit == "s" else AMOUNT if unit in AMOUNTS and metric not in MAY_BE_BELOW_ZERO else None
@@ -262,8 +254,9 @@ def _duration_s(record: Record) -> float:
     return math.inf if "resumed_at_steps" in record.provenance else fact(record.provenance, "duration_s")
 
 
-def _more_energy_than_there_is(record: Record, _: Timings) -> Iterator[Fault]:
-    summed_j, most_j = 0.0, DeviceLimits.of(record).power.high * _duration_s(record)
+def _more_energy_than_there_is(record: Record, _timings: Timings) -> Iterator[Fault]:
+    by_metric, _, _ = bounds_of(record)
+    summed_j, most_j = 0.0, by_metric["energy_power_w"].high * _duration_s(record)
     energies = record.series("energy_j")
     for row, energy in zip(energies.places, energies, strict=True):
         summed_j += energy.value
@@ -327,21 +320,17 @@ def implausible_series(record: Record, folder: Path) -> Iterator[str]:
     """Yield a sentence for each rule that samples break: the first row, and how many more things do. Raises
     CorruptRecordError for a file that is not the record's own."""
     samples = read_series(record, folder)
+    _, bounds, powers_w = bounds_of(record)
+    shares = dict.fromkeys(SAMPLED_SHARES, SHARE)
     rules = [_faults_of_time(record, samples.column("time_s"), samples.column("unix_s"))]
-    limits = DeviceLimits.of(record)
-    by_quantity = samples.grouped("device", "quantity")
-    rules.append(
-        fault
-        for (device, quantity), rows in by_quantity.items()
-        for fault in _sampled_bound(device, quantity, limits).faults(
-            rows.places, rows.column("value"), f"{device} {quantity}"
-        )
-    )
-    for (device, quantity), rows in by_quantity.items():
+    out_of_bounds: list[Fault] = []
+    for (device, quantity), rows in samples.grouped("device", "quantity").items():
+        bound = bounds.get((device, quantity), shares.get(quantity, AMOUNT))
+        out_of_bounds += bound.faults(rows.places, rows.column("value"), f"{device} {quantity}")
         if quantity == "energy_j":
-            rules.append(_faults_of_counter(device, rows, limits.power_by_device.get(device, math.inf)))
-    for rule in rules:
-        if faults := sorted(rule):
+            rules.append(_faults_of_counter(device, rows, powers_w.get(device, math.inf)))
+    for faults in map(sorted, [*rules, out_of_bounds]):
+        if faults:
             row, wrong = faults[0]
             yield f"{TELEMETRY} row {row}: {wrong}{and_more(faults)}"
 
@@ -359,16 +348,6 @@ def _faults_of_time(record: Record, time_s: Sequence[float], unix_s: Sequence[fl
         apart_s = unix_s[0] - datetime.fromisoformat(begun).timestamp()
         if not abs(apart_s) <= BEGINNINGS_DIFFER_S:
             yield 0, f"unix_s is {unix_s[0]:.0f}, which is {apart_s:,.0f} s from when the record says it began"
-
-
-def _sampled_bound(device: str, quantity: str, limits: DeviceLimits) -> Bound:
-    if quantity in ("power_instant_w", "power_average_w"):
-        most_w = TRANSIENT * limits.power_by_device.get(device, math.inf)
-        return Bound(high=most_w, rule=f"a transient of this card is {most_w:,.0f} W at most")
-    if quantity in ("memory_used_bytes", "rss_bytes"):
-        most_bytes = limits.memory_by_device.get(device, math.inf)
-        return Bound(high=most_bytes, rule=f"there are {numbers.bytes_iec(most_bytes)}")
-    return SHARE if quantity in SAMPLED_SHARES else AMOUNT
 
 
 def _faults_of_counter(device: str, samples: Rows[Sample], limit_w: float) -> Iterator[Fault]:
