@@ -23,7 +23,7 @@ from suite.records.metrics import METRICS
 from suite.records.record import FILES, TRACE, CorruptRecordError, Reading, Record, record_from_json
 from suite.records.record import RECORD as RECORD
 from suite.records.record import SAMPLES as SAMPLES
-from suite.records.rows import Rows
+from suite.records.rows import Columns, Rows
 from suite.records.stores.pack import packed_file
 from suite.records.stores.tables import FLOAT, INT, LARGEST_TABLE_BYTES, TEXT, TableFile
 from suite.records.stores.walk import Damage, folders_below
@@ -187,17 +187,23 @@ def _record_in(folder: Path, room: Room) -> Record:
 
 
 def read_readings(folder: Path, record: Record, room: Room | None = None) -> Rows[Reading]:
-    """Read the readings of a run whose record was read without them. Raises CorruptRecordError as `read_record`."""
-    room = room or Room()
-    content = read_file(folder / SAMPLES, LARGEST_TABLE_BYTES)
-    if record.files.get(SAMPLES) not in (None, hashlib.sha256(content).hexdigest()):
-        raise CorruptRecordError(f"{SAMPLES} is not the file that {RECORD} was written with")
-    room.grow(len(content))
-    columns = READINGS.columns_in(content, take=lambda rows: room.take(READING_BYTES * rows))
+    """The readings of a run whose record was read without them. Raises CorruptRecordError as `read_record`."""
+    columns = read_columns(READINGS, folder, record, room or Room())
     spans = {span: span_today(span) for span in set(columns["span"])}
     metrics = {metric: aliases.METRICS.get(metric, metric) for metric in set(columns["metric"])}
     today = {"span": list(map(spans.get, columns["span"])), "metric": list(map(metrics.get, columns["metric"]))}
     return Rows(Reading, {**columns, **today})
+
+
+def read_columns(table: TableFile, folder: Path, record: Record, room: Room | None = None) -> Columns:
+    """The table of a run as columns. Raises CorruptRecordError for a file that is not the record's own."""
+    content = read_file(folder / table.name, LARGEST_TABLE_BYTES)
+    if record.files.get(table.name) not in (None, hashlib.sha256(content).hexdigest()):
+        raise CorruptRecordError(f"{table.name} is not the file that {RECORD} was written with")
+    if room is None:
+        return table.columns_in(content)
+    room.grow(len(content))
+    return table.columns_in(content, take=lambda rows: room.take(READING_BYTES * rows))
 
 
 def read_contents(roots: Iterable[Path], *, with_readings: bool = True, room: Room | None = None) -> Contents:
@@ -205,19 +211,14 @@ def read_contents(roots: Iterable[Path], *, with_readings: bool = True, room: Ro
 
     `room`: for all that a command reads, where it calls this more than once.
     """
-    stored: list[StoredRecord] = []
-    withdrawn: list[StoredRecord] = []
-    damaged, unfinished = [], []
-    room = room or Room()
-    for found in each_run(roots, with_readings=with_readings, room=room):
-        match found:
-            case StoredRecord():
-                (withdrawn if found.withdrawal else stored).append(found)
-            case Damage():
-                damaged.append(found)
-            case _:
-                unfinished.append(found)
-    return Contents(stored=stored, damaged=damaged, unfinished=unfinished, withdrawn=withdrawn)
+    found = list(each_run(roots, with_readings=with_readings, room=room or Room()))
+    runs = [run for run in found if isinstance(run, StoredRecord)]
+    return Contents(
+        stored=[run for run in runs if run.withdrawal is None],
+        damaged=[run for run in found if isinstance(run, Damage)],
+        unfinished=[run for run in found if isinstance(run, Path)],
+        withdrawn=[run for run in runs if run.withdrawal],
+    )
 
 
 def each_run(
@@ -228,10 +229,13 @@ def each_run(
     damaged: list[Damage] = []
     begun: dict[Path, frozenset[str]] = {}
     lists: dict[Path, Sequence[Withdrawal]] = {}
-    named = set[tuple[Path, Withdrawal]]()
-    for folder, names in (found for root in roots for found in folders_below(root, damaged)):
+    covering = set[tuple[Path, Withdrawal]]()
+    for folder, names in (entry for root in roots for entry in folders_below(root, damaged)):
         begun |= {folder: names} if _is_begun(names) else {}
-        lists |= {folder: _withdrawals(folder, damaged)} if WITHDRAWN in names else {}
+        try:
+            lists |= {folder: _read_list(folder / WITHDRAWN)} if WITHDRAWN in names else {}
+        except CorruptRecordError as error:
+            damaged.append(Damage(folder=folder / WITHDRAWN, reason=str(error)))
     yield from damaged
     for folder in sorted(begun):
         if RECORD not in begun[folder]:
@@ -243,10 +247,10 @@ def each_run(
             yield Damage(folder=folder, reason=str(error))
         else:
             withdrawal = _covering(record, lists.get(folder.parent, ()))
-            named |= {(folder.parent, withdrawal)} if withdrawal else set()
+            covering |= {(folder.parent, withdrawal)} if withdrawal else set()
             yield StoredRecord(record=record, folder=folder, withdrawal=withdrawal)
     for folder, entry in ((folder, entry) for folder, entries in lists.items() for entry in entries):
-        if (folder, entry) not in named:
+        if (folder, entry) not in covering:
             yield Damage(folder=folder / WITHDRAWN, reason=f"no run here was begun before it was {entry.said}")
 
 
@@ -255,14 +259,6 @@ def withdrawal_of(record: Record, folder: Path) -> Withdrawal | None:
     that cannot be read."""
     path = folder.parent / WITHDRAWN
     return _covering(record, _read_list(path)) if path.exists() else None
-
-
-def _withdrawals(folder: Path, damaged: list[Damage]) -> Sequence[Withdrawal]:
-    try:
-        return _read_list(folder / WITHDRAWN)
-    except CorruptRecordError as error:
-        damaged.append(Damage(folder=folder / WITHDRAWN, reason=str(error)))
-        return ()
 
 
 def _read_list(path: Path) -> Sequence[Withdrawal]:

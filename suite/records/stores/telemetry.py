@@ -4,7 +4,6 @@ A sample is one quantity of one device at one time. Nothing is dropped: a sample
 others pressed on it is marked. What could not be read has no sample and a named state, never a zero.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from suite.records.record import TELEMETRY as TELEMETRY
-from suite.records.record import CorruptRecordError, Record
+from suite.records.record import Record
 from suite.records.rows import Rows
-from suite.records.stores.store import read_file
-from suite.records.stores.tables import FLOAT, LARGEST_TABLE_BYTES, TEXT, TableFile
+from suite.records.stores.store import read_columns
+from suite.records.stores.tables import FLOAT, TEXT, TableFile
 
 SERIES = TableFile(
     name=TELEMETRY,
@@ -62,12 +61,8 @@ def series_bytes(samples: Sequence[Sample]) -> bytes:
 def read_series(record: Record, folder: Path) -> Rows[Sample]:
     """The samples beside a record; empty where its run took none. Raises CorruptRecordError for a file not its
     own."""
-    if TELEMETRY not in record.files:
-        return Rows(Sample, dict.fromkeys(SERIES.types, ()))
-    content = read_file(folder / TELEMETRY, LARGEST_TABLE_BYTES)
-    if record.files[TELEMETRY] != hashlib.sha256(content).hexdigest():
-        raise CorruptRecordError(f"{TELEMETRY} is not the file that its record was written with")
-    return Rows(Sample, SERIES.columns_in(content))
+    is_taken = TELEMETRY in record.files
+    return Rows(Sample, read_columns(SERIES, folder, record) if is_taken else dict.fromkeys(SERIES.types, ()))
 
 
 def telemetry_of(record: Record) -> Mapping[str, Any]:
