@@ -208,11 +208,6 @@ class TakenName:
     def claim(self) -> str:
         return f"{self.name}/claim-{self.number}"
 
-    @property
-    def overtaken(self) -> list[str]:
-        """The claims before it, whose holders are dead or stopped."""
-        return [f"{self.name}/claim-{number}" for number in range(1, self.number)]
-
 
 @dataclass(frozen=True, kw_only=True)
 class StoreClaim(Claim):
@@ -232,7 +227,9 @@ class StoreClaim(Claim):
     ) -> None:
         self.renewal.end()
         with suppress(OSError):  # it grows stale by itself
-            self.runs.store.remove([*self.taken.overtaken, self.taken.claim])
+            # With those before it, whose holders are dead or stopped.
+            numbers = range(1, self.taken.number + 1)
+            self.runs.store.remove([f"{self.taken.name}/claim-{number}" for number in numbers])
         super().__exit__(kind, error, trace)
         _remove_if_empty(self.folder)
 
