@@ -30,7 +30,7 @@ MAY_READ = {
         lm/shakespeare.py _read (folder / f'{name}{_ENDING}').read_text
         records/machine/code.py _digest path.read_bytes
         records/machine/code.py _imports path.read_bytes
-        records/machine/environment.py _bundled path.read_text
+        records/machine/environment.py commit_of (root / BUNDLED).read_text
         records/machine/environment.py source_digest path.read_bytes
         report/answers/attention_code.py code_of (CODE / file).read_text
         report/page/page.py _part (HERE / folder / name).read_text

@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from suite.records.aliases import settings_today
 from suite.records.case import Case
 from suite.records.plain_text import one_line
 from suite.records.rows import Rows
 
+T = TypeVar("T")
 SCHEMA = 1
 REFUSED_UNRUN = "refused_before_it_ran"
 """A fact of a record that was refused for what the machine has, which may be more another time."""
@@ -209,16 +210,17 @@ def _check_identities(case: Case, run_key: str, machine_id: Any) -> None:
 
 
 def _object(content: Mapping[str, Any], name: str) -> dict[str, Any]:
-    value = content.get(name)
-    if not isinstance(value, dict):
-        raise CorruptRecordError(f"{name} must be an object; got {type(value).__name__}")
-    return value
+    return _typed(content, name, dict, "an object")
 
 
 def _text(content: Mapping[str, Any], name: str) -> str:
+    return _typed(content, name, str, "text")
+
+
+def _typed(content: Mapping[str, Any], name: str, kind: type[T], words: str) -> T:
     value = content.get(name)
-    if not isinstance(value, str):
-        raise CorruptRecordError(f"{name} must be text; got {type(value).__name__}")
+    if not isinstance(value, kind):
+        raise CorruptRecordError(f"{name} must be {words}; got {type(value).__name__}")
     return value
 
 

@@ -140,22 +140,15 @@ def commit() -> dict[str, Any]:
 
 def commit_of(root: Path) -> dict[str, Any]:
     """The same of the folder that the package lies in. A bundle does not know whether it was changed since."""
-    if not (root / ".git").exists():
-        return _bundled(root / BUNDLED)
     try:
+        if not (root / ".git").exists():
+            sha = (root / BUNDLED).read_text(encoding="ascii").strip()
+            return {"commit": sha} if re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", sha) else {}
         sha = git(root, "rev-parse", "HEAD", timeout_s=GIT_TIMEOUT_S)
         dirty = bool(git(root, "status", "--porcelain", "--untracked-files=no", timeout_s=GIT_TIMEOUT_S))
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, UnicodeDecodeError, subprocess.SubprocessError):
         return {}
     return {"commit": sha, "dirty": dirty}
-
-
-def _bundled(path: Path) -> dict[str, Any]:
-    try:
-        sha = path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return {}
-    return {"commit": sha} if re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", sha) else {}
 
 
 @functools.cache
