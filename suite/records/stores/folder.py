@@ -17,7 +17,6 @@ from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
 from types import TracebackType
-from typing import Protocol
 
 from suite.records.record import FILES, OVERRIDES
 from suite.records.stores.claim import NAME_LENGTH, Claim, alone_in, claim_folder, hold, run_names
@@ -32,16 +31,17 @@ OWNER, RUNS = ".owner", ".runs"
 LONGEST_CLAIM_BYTES = 200
 
 
-class ResultsFolder(Protocol):
-    """A place of runs, in which several processes may look for and claim them."""
+@dataclass(frozen=True, kw_only=True)
+class LocalFolder:
+    """Runs in a folder of this machine."""
 
-    @property
-    def folder(self) -> Path:
-        """The folder of this machine in which its runs can be read."""
+    folder: Path
+    """The folder of this machine in which its runs can be read."""
 
     @property
     def runs(self) -> Path:
         """The folder of this machine in which they are written."""
+        return self.folder
 
     def prepare(self, run_keys: Collection[str] | None) -> None:
         """Make runs of these keys readable, or all of them, before any is looked for. Raises ValueError where none can
@@ -52,31 +52,7 @@ class ResultsFolder(Protocol):
 
     def claim(self, run_key: str) -> Claim | None:
         """The folder for a new run of this key; None where another process holds it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LocalFolder:
-    folder: Path
-
-    @property
-    def runs(self) -> Path:
-        return self.folder
-
-    def prepare(self, run_keys: Collection[str] | None) -> None:
-        pass
-
-    def look_again(self, run_key: str) -> None:
-        pass
-
-    def claim(self, run_key: str) -> Claim | None:
         return claim_folder(self.folder, run_key)
-
-
-def results_folder(folder: Path) -> ResultsFolder:
-    """The place that a folder stands for: a store's where it is that store's mirror. Raises ValueError where the
-    store's library is not installed."""
-    url = url_of(folder)
-    return LocalFolder(folder=folder) if url is None else StoreFolder(store=open_store(url))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +170,17 @@ class StoreFolder:
             if not path.exists():
                 write_whole(path, uuid.uuid4().hex.encode())
             return path.read_bytes()
+
+
+ResultsFolder = LocalFolder | StoreFolder
+"""A place of runs, in which several processes may look for and claim them."""
+
+
+def results_folder(folder: Path) -> ResultsFolder:
+    """The place that a folder stands for: a store's where it is that store's mirror. Raises ValueError where the
+    store's library is not installed."""
+    url = url_of(folder)
+    return LocalFolder(folder=folder) if url is None else StoreFolder(store=open_store(url))
 
 
 @dataclass(frozen=True, kw_only=True)
