@@ -46,8 +46,10 @@ class Rows(Sequence[Row], Generic[Row]):
     @overload
     def __getitem__(self, index: slice) -> list[Row]: ...
     def __getitem__(self, index: int | slice) -> Row | list[Row]:
-        columns = [self.column(name)[index] for name in self._columns]
-        return list(map(self._row, *columns)) if isinstance(index, slice) else self._row(*columns)
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        place = self.places[index]
+        return self._row(*(values[place] for values in self._columns.values()))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)
