@@ -264,10 +264,9 @@ def _spans(current: CurrentRecord) -> Iterator[dict[str, Any]]:
             interval = launched_interval(launches)
             beside = ("low", "high", "level", "count", "launches")
             timed[span] = {TIMED: interval.median} | {f"{TIMED}_{name}": getattr(interval, name) for name in beside}
-    for span in dict.fromkeys(span for span, _ in current.record.by_span):
-        yield _case(current) | {"span": span} | noted.get(span, {}) | timed.get(span, {})
-    if not current.record.by_span:
-        yield _case(current) | {"span": None}
+    case, spans = _case(current), dict.fromkeys(span for span, _ in current.record.by_span)
+    for span in spans or {None: None}:
+        yield case | {"span": span} | noted.get(span or "", {}) | timed.get(span or "", {})
 
 
 def _steps(current: CurrentRecord) -> Iterator[dict[str, Any]]:
@@ -278,8 +277,9 @@ def _steps(current: CurrentRecord) -> Iterator[dict[str, Any]]:
         for step, value in zip(steps, readings.column("value"), strict=True) if len(set(steps)) > 1 else ():
             if metric != TIMED:
                 rows[span, step][metric] = value
+    case = _case(current)
     for (span, step), metrics in rows.items():
-        yield _case(current) | {"span": span, "step": step} | metrics
+        yield case | {"span": span, "step": step} | metrics
 
 
 def _rows(experiment: Experiment[Run], by: str, outcome: Outcome) -> Iterator[dict[str, Any]]:
