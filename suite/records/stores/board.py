@@ -24,7 +24,7 @@ from suite.records.stores.claim import run_names
 from suite.records.stores.objects import ObjectStore
 from suite.records.stores.pack import PACK, pack_bytes
 from suite.records.stores.store import READINGS, StoredRecord, read_blocks
-from suite.records.stores.tables import MOST_ROWS, chunks_of
+from suite.records.stores.tables import MOST_ROWS, chunks_of, page_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,7 +36,7 @@ UNKNOWN = "unknown"
 """The machine of a record that does not name one."""
 LONGEST_CELL = 2_000
 """Letters of a text that a record quotes."""
-LARGEST_INDEX_BYTES, MOST_DIGESTS_BYTES, RECORD_DIGEST = 64 << 20, 12 << 20, "record_sha256"
+LARGEST_INDEX_BYTES, MOST_UNPACKED_BYTES, RECORD_DIGEST = 64 << 20, 256 << 20, "record_sha256"
 Columns = Mapping[str, tuple[str, str]]
 """Arrow's name of each column's type, and what the column holds."""
 TEXT, INT, FLOAT, BOOL = "string", "int64", "float64", "bool"
@@ -179,9 +179,9 @@ def known_runs(board: ObjectStore, folder: str) -> set[str]:
     for name in (name for name in board.names(folder) if name.endswith(".parquet")):
         content = board.read(name, LARGEST_INDEX_BYTES)
         try:
-            nbytes = sum(chunk.nbytes for chunk in chunks_of(content) if chunk.column == RECORD_DIGEST)
+            nbytes = sum(sum(page_bytes(content, chunk)) for chunk in chunks_of(content))
             table = pq.ParquetFile(io.BytesIO(content), read_dictionary=[RECORD_DIGEST])
-            if nbytes > MOST_DIGESTS_BYTES or table.metadata.num_rows > MOST_ROWS:
+            if nbytes > MOST_UNPACKED_BYTES or table.metadata.num_rows > MOST_ROWS:
                 raise CorruptRecordError("it holds more than an index of runs does")
             found.update(table.read([RECORD_DIGEST], use_threads=False)[RECORD_DIGEST].unique().to_pylist())
         except (pa.ArrowException, OSError, CorruptRecordError) as error:

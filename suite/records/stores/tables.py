@@ -1,9 +1,9 @@
 """A run's tables as columns: written in parquet, and read so that a hostile file costs no more than a refusal.
 
-What a file takes in memory is bounded before it is taken: its size, its rows and the bytes of each column are, one text
-is held once, however many rows have it, and only what our writer uses is decoded, since other codecs make gigabytes of
-a few bytes. Arrow itself ends the whole process at a codec that it does not know (139 of the 20,800 bits of a small
-table are enough for that, with Arrow 26), so `chunks_of` reads the footer first.
+What a file takes in memory is bounded before it is taken: its size, its rows and its pages are, one text is held once,
+however many rows have it, and only what our writer uses is decoded, since other codecs make gigabytes of a few bytes.
+Arrow allocates what a page's header says, and ends the whole process at a codec that it does not know: turning one of
+139 bits among the 20,800 of a small table is enough (Arrow 26). So `chunks_of` reads the footer first.
 
 Why not in a child process with a memory limit: that takes 0.15 s of a CPU for every command and again for every file
 that ends it, where reading a footer here takes 0.3 ms, and macOS and Windows enforce no such limit. Reading starts no
@@ -19,6 +19,7 @@ import itertools
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import length_hint
 from typing import TYPE_CHECKING, Any
 
 from suite.records.plain_text import one_line
@@ -32,9 +33,8 @@ if TYPE_CHECKING:
 LARGEST_TABLE_BYTES, MOST_ROWS = 96 << 20, 2_000_000
 """The largest of results/reference have 446 kB and 36,899 rows: telemetry of 20 quantities, ten times a second, for
 three minutes. A row takes at most 50 bytes in the file."""
-LARGEST_CHUNK_BYTES, LARGEST_TEXT_BYTES = 12 << 20, 2 << 20
-"""Of one column in a group of rows, and of a column of texts, as they lie in the file: Snappy makes at most 22 bytes of
-one. A group of ours has a million rows of at most 8 bytes, and its texts are numbers of a dictionary."""
+MOST_TEXT_BYTES, UNCHECKED_BYTES = 32 << 20, 4 << 20
+"""Of all pages of a column of texts. Snappy makes at most 22 bytes of one, so that a smaller file needs no look."""
 MOST_TEXTS, LONGEST_TEXT, BYTES_A_LETTER = 10_000, 200, 4
 """Different ones in a column, letters of each, and bytes of a letter in UTF-8. Ours have at most 38 letters."""
 BATCH_ROWS = 1 << 16
@@ -102,9 +102,9 @@ class TableFile:
         except CorruptRecordError as error:
             raise CorruptRecordError(f"{self.name} is no whole table: {error}") from error
         texts = [name for name, kind in self.types.items() if kind == TEXT]
-        text_bytes = {name: sum(chunk.nbytes for chunk in chunks if chunk.column == name) for name in texts}
-        if any(nbytes > LARGEST_TEXT_BYTES for nbytes in text_bytes.values()):
-            raise CorruptRecordError(f"{self.name} holds a column of more than {LARGEST_TEXT_BYTES} bytes of text")
+        for chunk in chunks if len(content) > UNCHECKED_BYTES else ():
+            if sum(page_bytes(content, chunk)) > MOST_TEXT_BYTES and chunk.column in texts:
+                raise CorruptRecordError(f"{self.name} holds more than {MOST_TEXT_BYTES} bytes of text")
         of_another = CorruptRecordError(
             f"{self.name} must be of schema {SCHEMA}, with the columns {', '.join(self.types)}"
         )
@@ -173,8 +173,10 @@ def _values(column: "pa.ChunkedArray") -> Sequence[Any]:
 
 
 MAGIC = b"PAR1"
-LARGEST_FOOTER_BYTES = 1 << 20
-"""Ours have 3 kB."""
+LARGEST_FOOTER_BYTES, LARGEST_HEADER_BYTES = 1 << 20, 64 << 10
+"""Ours have 3 kB, and those of pages 100 bytes."""
+MOST_PAGE_BYTES, MOST_PAGES = 8 << 20, 10_000
+"""Our writer ends a page after 1 MiB, and a chunk after a million rows."""
 CODECS = (0, 1)
 """Not compressed, and Snappy: all that our writer uses. Others make gigabytes of a few bytes."""
 MOST_LEVELS = 12
@@ -193,7 +195,7 @@ class Chunk:
 def chunks_of(content: bytes) -> list[Chunk]:
     """Where each column lies. Raises CorruptRecordError for what is no parquet, or not as ours are.
 
-    By the field numbers of apache/parquet-format: FileMetaData, RowGroup, ColumnChunk, ColumnMetaData.
+    By the field numbers of apache/parquet-format: FileMetaData, RowGroup, ColumnChunk, ColumnMetaData, PageHeader.
     """
     footer_bytes = int.from_bytes(content[-8:-4], "little")
     if footer_bytes > LARGEST_FOOTER_BYTES:
@@ -222,9 +224,27 @@ def chunks_of(content: bytes) -> list[Chunk]:
     # Each is read for itself, so that chunks which lie in one place would count again and again.
     if sum(chunk.nbytes for chunk in chunks) > len(content):
         raise CorruptRecordError("it has columns that overlap")
-    if any(chunk.nbytes > LARGEST_CHUNK_BYTES for chunk in chunks):
-        raise CorruptRecordError(f"a column has more than {LARGEST_CHUNK_BYTES} bytes in a group of rows")
     return chunks
+
+
+def page_bytes(content: bytes, chunk: Chunk) -> Iterator[int]:
+    """The bytes of each page once it is unpacked. Raises CorruptRecordError for one that is too large, or is none."""
+    at, end = chunk.begin, chunk.begin + chunk.nbytes
+    try:
+        for _ in range(MOST_PAGES):
+            if at >= end:
+                return
+            stream = iter(content[at : min(end, at + LARGEST_HEADER_BYTES)])
+            header_bytes = length_hint(stream)
+            header = _struct(stream)
+            unpacked, packed = int(header[2]), int(header[3])
+            if not 0 <= unpacked <= MOST_PAGE_BYTES or packed < 0:
+                raise CorruptRecordError(f"a column has a page of more than {MOST_PAGE_BYTES} bytes")
+            yield unpacked
+            at += header_bytes - length_hint(stream) + packed
+    except (LookupError, StopIteration, TypeError, ValueError) as error:
+        raise CorruptRecordError("a column has a page without a header") from error
+    raise CorruptRecordError(f"a column has more than {MOST_PAGES:,} pages")
 
 
 TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, _MAP, STRUCT = range(1, 13)

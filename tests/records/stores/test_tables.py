@@ -12,7 +12,7 @@ from suite.records.record import CorruptRecordError, Reading
 from suite.records.rows import Rows
 from suite.records.stores import tables
 from suite.records.stores.store import READINGS
-from suite.records.stores.tables import chunks_of
+from suite.records.stores.tables import chunks_of, page_bytes
 
 
 def readings(count):
@@ -54,18 +54,17 @@ def test_rows_are_grouped_by_columns_in_their_order():
     assert inner != [rows[0], rows[3]]
 
 
-def test_columns_lie_where_arrow_says():
+def test_columns_and_pages_are_as_large_as_arrow_says():
     content = READINGS.content(readings(50_000))
     group = pq.ParquetFile(pa.BufferReader(content)).metadata.row_group(0)
-    theirs = [group.column(index) for index in range(group.num_columns)]
-    assert [(chunk.column, chunk.nbytes, chunk.begin) for chunk in chunks_of(content)] == [
-        (
-            column.path_in_schema,
-            column.total_compressed_size,
-            min(column.data_page_offset, column.dictionary_page_offset or column.data_page_offset),
-        )
-        for column in theirs
-    ]
+    chunks = chunks_of(content)
+    assert [chunk.column for chunk in chunks] == READINGS.schema.names
+    for theirs, chunk in zip(map(group.column, range(group.num_columns)), chunks, strict=True):
+        begin = min(theirs.data_page_offset, theirs.dictionary_page_offset or theirs.data_page_offset)
+        assert (chunk.nbytes, chunk.begin) == (theirs.total_compressed_size, begin)
+        sizes = list(page_bytes(content, chunk))
+        assert len(sizes) > 1
+        assert 0 <= theirs.total_uncompressed_size - sum(sizes) <= 200 * len(sizes), "what is left are their headers"
 
 
 @pytest.mark.parametrize("codec", ["gzip", "zstd", "brotli", "lz4"])
@@ -96,8 +95,9 @@ def test_no_flipped_bit_of_a_table_ends_the_process():
 @pytest.mark.parametrize(
     ("limit", "most", "sentence"),
     [
-        ("LARGEST_CHUNK_BYTES", 1000, "a column has more than 1000 bytes in a group of rows"),
-        ("LARGEST_TEXT_BYTES", 10, "samples.parquet holds a column of more than 10 bytes of text"),
+        ("MOST_PAGE_BYTES", 1000, "a column has a page of more than 1000 bytes"),
+        ("MOST_TEXT_BYTES", 10, "samples.parquet holds more than 10 bytes of text"),
+        ("MOST_PAGES", 0, "a column has more than 0 pages"),
         ("MOST_ROWS", 10, "samples.parquet holds more than 10 readings"),
         ("LARGEST_FOOTER_BYTES", 100, "its footer has more than 100 bytes"),
         ("MOST_TEXTS", 2, "more than 2 of them"),
@@ -106,6 +106,7 @@ def test_no_flipped_bit_of_a_table_ends_the_process():
     ],
 )
 def test_what_is_larger_than_any_of_ours_is_refused(limit, most, sentence, monkeypatch):
+    monkeypatch.setattr(tables, "UNCHECKED_BYTES", 0)
     content = READINGS.content(readings(5000))
     assert len(READINGS.columns_in(content)["step"]) == 5000
     monkeypatch.setattr(tables, limit, most)
