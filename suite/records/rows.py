@@ -1,4 +1,4 @@
-"""Rows of a table that are kept as columns: a million readings take a third of the memory of a million objects."""
+"""Rows of a table that are kept as columns, in half of the memory that an object for each would take."""
 
 from array import array
 from collections import defaultdict
