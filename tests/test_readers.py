@@ -23,14 +23,14 @@ OWN, SYSTEM, JUST_WRITTEN, BOUNDED, RUN_ANYWAY = (
 MAY_READ = {
     OWN: """
         attention/cpp_decode/kernel.py _text folder.joinpath(name).read_text
-        configuration/comments.py _sentence path.read_text
+        configuration/comments.py _first_sentence path.read_text
         configuration/comments.py settings_of (conf_dir() / relative).read_text
         configuration/files.py _loaded path.read_text
         configuration/files.py _loaded yaml.load
         lm/shakespeare.py _read (folder / f'{name}{_ENDING}').read_text
         records/machine/code.py _digest path.read_bytes
         records/machine/code.py _imports path.read_bytes
-        records/machine/environment.py _bundled path.read_text
+        records/machine/environment.py commit_of (root / BUNDLED).read_text
         records/machine/environment.py source_digest path.read_bytes
         report/answers/attention_time.py code_of (CODE / file).read_text
         report/page/page.py _part (HERE / folder / name).read_text
@@ -52,7 +52,7 @@ MAY_READ = {
         measure/telemetry/rapl.py packages path.read_text
         records/machine/environment.py cpuinfo Path('/proc/cpuinfo').read_text
         records/machine/environment.py _installation Path(path).read_text
-        records/machine/limits.py _first (folder / name).read_text
+        records/machine/limits.py _first path.read_text
         records/machine/limits.py _own_folder Path('/proc/self/cgroup').read_text
         records/machine/limits.py oom_kills path.read_text
         run/launchers/cores.py busy_s path.read_text

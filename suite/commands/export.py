@@ -21,7 +21,7 @@ from suite.records.stores.place import locks_of
 from suite.records.stores.store import digest_of, each_run
 from suite.records.verify.copies import Copies
 from suite.records.verify.faults import whole_runs
-from suite.records.verify.plausible import TIMINGS
+from suite.records.verify.rules import TIMINGS
 
 DONE, BROKEN = 0, 4
 EXTRA = "pip install 'mla-grpo-suite[mlflow]'"

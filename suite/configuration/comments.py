@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from suite.configuration.files import choices, conf_dir, read_choice
@@ -23,7 +24,7 @@ class Setting:
 
 
 def settings_of(relative: str) -> list[Setting]:
-    """Return the settings at the top of a file below conf/, in its order, without Hydra's own.
+    """The settings at the top of a file below conf/, in its order, without Hydra's own.
 
     Files of the same folder that its defaults take in come first.
     """
@@ -39,27 +40,23 @@ def settings_of(relative: str) -> list[Setting]:
 
 
 def described(group: str) -> dict[str, str]:
-    """Return each option of a group with the first sentence of its file's comment, or with its sizes.
+    """Each option of a group with the first sentence of its file's comment, or with its sizes.
 
     Raises ValueError for a group that does not exist.
     """
     if not choices(group):
         folders = sorted(path.name for path in conf_dir().iterdir() if path.is_dir())
         raise ValueError(f"group must be one of {', '.join(folders)}; got {group!r}")
-    return {name: _sentence(conf_dir() / group / f"{name}.yaml") or _sizes(group, name) for name in choices(group)}
+    return {
+        name: _first_sentence(conf_dir() / group / f"{name}.yaml") or _sizes(group, name) for name in choices(group)
+    }
 
 
-def _sentence(path: Path) -> str:
-    """The first sentence of the comment that a file opens with."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    if lines[0].startswith("# @package"):
-        lines = lines[1:]
-    comment = []
-    for line in lines:
-        if not line.startswith("#"):
-            break
-        comment.append(line.removeprefix("#").strip())
-    return SENTENCE_END.split(" ".join(comment))[0]
+def _first_sentence(path: Path) -> str:
+    """Of the comment that a file opens with."""
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("# @package")]
+    comment = takewhile(lambda line: line.startswith("#"), lines)
+    return SENTENCE_END.split(" ".join(line.removeprefix("#").strip() for line in comment))[0]
 
 
 def _sizes(group: str, name: str) -> str:

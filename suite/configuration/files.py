@@ -28,7 +28,7 @@ OF_ITS_RECORDS = ("summary", "judged_by", "outcome", "compared_by", "design")
 
 
 def conf_dir() -> Path:
-    """Return the folder of configuration files: inside the package in a wheel, beside it in a checkout."""
+    """The folder of configuration files: inside the package in a wheel, beside it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     inside = package / "conf"
     return inside if inside.is_dir() else package.parent / "conf"
@@ -36,31 +36,31 @@ def conf_dir() -> Path:
 
 @functools.cache
 def groups() -> frozenset[str]:
-    """Return the names of the configuration groups."""
+    """The names of the configuration groups."""
     return frozenset(path.name for path in conf_dir().iterdir() if path.is_dir())
 
 
 @functools.cache
 def choices(group: str) -> tuple[str, ...]:
-    """Return the names of the YAML files in a group, such as `geometry`, sorted; none of what is no group."""
+    """The names of the YAML files in a group, such as `geometry`, sorted; none of what is no group."""
     return tuple(sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))) if group in groups() else ()
 
 
 def read_choice(group: str, name: str) -> dict[str, Any]:
-    """Return the contents of `conf/<group>/<name>.yaml`. Raises ValueError for a name that is not there."""
+    """The contents of `conf/<group>/<name>.yaml`. Raises ValueError for a name that is not there."""
     if name not in choices(group):
         raise ValueError(no_choice(group, name, choices(group)))
     return {key: value for key, value in read_yaml(f"{group}/{name}.yaml").items() if key != LOOK}
 
 
 def read_look(group: str, name: str) -> dict[str, Any] | None:
-    """Return how an option is called and drawn, which is no setting; None where its file does not say."""
+    """How an option is called and drawn, which is no setting; None where its file does not say."""
     return read_yaml(f"{group}/{name}.yaml").get(LOOK)
 
 
 @functools.cache
 def workload_definition(name: str) -> Mapping[str, Any]:
-    """Return what a workload's file says of it; nothing of one that neither the suite nor an installed package has."""
+    """What a workload's file says of it; nothing of one that neither the suite nor an installed package has."""
     folders = [*_foreign_confs(), conf_dir()]
     files = {path.stem: path for folder in folders for path in (folder / "workload").glob("*.yaml")}
     content: dict[str, Any] = _loaded(files[name]) if name in files else {}
@@ -83,7 +83,7 @@ def no_choice(group: str, name: str, options: Sequence[str]) -> str:
 
 
 def full_name(group: str, name: str) -> str:
-    """Return an option's name by one of the `aliases` in its file; else the name as it is."""
+    """An option's name by one of the `aliases` in its file; else the name as it is."""
     if name not in choices(group):
         for option in choices(group):
             if name in read_yaml(f"{group}/{option}.yaml").get("aliases", ()):
@@ -100,7 +100,7 @@ def did_you_mean(name: str, options: Iterable[str], before: str = "") -> str:
 
 
 def read_yaml(relative: str) -> dict[str, Any]:
-    """Return the contents of one file below `conf/`."""
+    """The contents of one file below `conf/`."""
     content = _loaded(conf_dir() / relative)
     assert isinstance(content, dict), relative
     return content
@@ -112,14 +112,14 @@ def _loaded(path: Path) -> Any:
 
 
 def read_settings(workload: str) -> dict[str, Any]:
-    """Return a workload's own settings, with those of the files beside it that its `defaults` take in."""
+    """A workload's own settings, with those of the files beside it that its `defaults` take in."""
     content = read_yaml(f"settings/{workload}.yaml")
     taken = [name for name in content.pop("defaults", ()) if name != "_self_"]
     return {key: value for name in taken for key, value in read_settings(name).items()} | content
 
 
 def in_phase(option: Mapping[str, Any], phase: str | None) -> dict[str, Any]:
-    """Return an option of a group as it is in a phase: what its own `in_phase` says of that replaces the rest."""
+    """An option of a group as it is in a phase: what its own `in_phase` says of that replaces the rest."""
     of_phases: Mapping[str | None, Mapping[str, Any]] = option.get("in_phase", {})
     return {key: value for key, value in option.items() if key != "in_phase"} | dict(of_phases.get(phase, {}))
 
@@ -129,12 +129,12 @@ TEXTS = Path(__file__).resolve().parents[1] / "texts"
 
 @functools.cache
 def languages(text: str) -> tuple[str, ...]:
-    """Return the languages in which a text of the suite (`report` or `explain`) exists, sorted."""
+    """The languages in which a text of the suite (`report` or `explain`) exists, sorted."""
     return tuple(sorted(path.stem for path in (TEXTS / text).iterdir()))
 
 
 def read_text(text: str, lang: str) -> Mapping[str, Any]:
-    """Return a text's sentences in one language: of a file, or of the files of a folder.
+    """A text's sentences in one language: of a file, or of the files of a folder.
 
     Raises ValueError, naming the choices, for a language it does not have.
     """
@@ -145,7 +145,7 @@ def read_text(text: str, lang: str) -> Mapping[str, Any]:
 
 @functools.cache
 def read_sentences(path: Path) -> Mapping[str, Any]:
-    """Return the sentences of a file, or of all files of a folder; two of one key are a fault."""
+    """The sentences of a file, or of all files of a folder; two of one key are a fault."""
     found: dict[str, Any] = {}
     for file in sorted(path.glob("*.yaml")) if path.is_dir() else [path]:
         content = _loaded(file)
@@ -156,7 +156,7 @@ def read_sentences(path: Path) -> Mapping[str, Any]:
 
 
 def locate(dotted: Any) -> Any:
-    """Return the object behind a dotted name, such as a `_target_`. Raises ValueError where there is none."""
+    """The object behind a dotted name, such as a `_target_`. Raises ValueError where there is none."""
     if not isinstance(dotted, str):
         raise ValueError(f"cannot load {dotted!r}, which is no dotted name")
     module_name, _, attribute = dotted.rpartition(".")

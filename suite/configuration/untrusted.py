@@ -22,7 +22,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_bounded(path: Path, most_bytes: int, *, may_be_link: bool = False) -> bytes:
-    """Return a file's content. Raises as `bounded_blocks`."""
+    """A file's content. Raises as `bounded_blocks`."""
     return b"".join(bounded_blocks(path, most_bytes, may_be_link=may_be_link))
 
 
@@ -49,7 +49,7 @@ def bounded_blocks(path: Path, most_bytes: int, *, may_be_link: bool = False) ->
 def parse_json(
     content: bytes, *, most_values: int = MOST_VALUES, most_containers: int | None = None
 ) -> tuple[Any, int]:
-    """Return the value and how many values it holds. Raises ValueError for what is not plain JSON in UTF-8 or holds
+    """The value and how many values it holds. Raises ValueError for what is not plain JSON in UTF-8 or holds
     more than ours ever do. `most_containers`: objects and lists, by default as many as values."""
     most_containers = most_values if most_containers is None else most_containers
     # Both are counted before they take memory; in a text they count too.
@@ -114,7 +114,7 @@ def finite_number(text: str) -> float:
 
 
 def parse_yaml(content: bytes, *, most_values: int = MOST_VALUES, as_texts: bool = False) -> Any:
-    """Return the value of one plain document; None of an empty one. Raises ValueError for what is no YAML, and for
+    """The value of one plain document; None of an empty one. Raises ValueError for what is no YAML, and for
     anchors, aliases, tags and keys that stand twice. `as_texts`: nothing is a number, a time or null."""
     count = levels = 0
     try:

@@ -1,7 +1,7 @@
 """Read one value from settings, or refuse it in one sentence: what, the rule, the value it got and the choices."""
 
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 _SHORT = reprlib.Repr()
@@ -9,14 +9,14 @@ _SHORT.maxstring = _SHORT.maxother = 120
 
 
 def clipped(value: Any) -> str:
-    """Return some of a value for a sentence, however long or deep the value is."""
+    """Some of a value for a sentence, however long or deep the value is."""
     return _SHORT.repr(value)
 
 
 def whole_number(
     settings: Mapping[str, Any], name: str, *, at_least: int, at_most: int | None = None, where: str = ""
 ) -> int:
-    """Return a whole number from the settings. Raises ValueError, in one sentence, for anything else."""
+    """A whole number from the settings. As all here, raises ValueError, in one sentence, for anything else."""
     value = _given(settings, name, where)
     is_whole = isinstance(value, int) and not isinstance(value, bool)
     if not is_whole or value < at_least or (at_most is not None and value > at_most):
@@ -26,36 +26,31 @@ def whole_number(
 
 
 def optional_whole_number(settings: Mapping[str, Any], name: str, *, at_least: int = 1) -> int | None:
-    """Return the same, or None where the settings have null."""
     return None if _given(settings, name) is None else whole_number(settings, name, at_least=at_least)
 
 
 def positive_number(settings: Mapping[str, Any], name: str, *, where: str = "") -> float:
-    """Return a number above zero from the settings. Raises ValueError, in one sentence, for anything else."""
-    value = _given(settings, name, where)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise ValueError(f"{where}{name} must be a number above 0; got {clipped(value)}")
-    return float(value)
+    return _number(settings, name, where, lambda value: value > 0, "above 0")
 
 
 def not_negative(settings: Mapping[str, Any], name: str, *, where: str = "") -> float:
-    """Return a number of at least zero from the settings. Raises ValueError, in one sentence, for anything else."""
-    value = _given(settings, name, where)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-        raise ValueError(f"{where}{name} must be a number of at least 0; got {clipped(value)}")
-    return float(value)
+    return _number(settings, name, where, lambda value: value >= 0, "of at least 0")
 
 
 def number_between(settings: Mapping[str, Any], name: str, low: float, high: float, *, where: str = "") -> float:
-    """Return a number from the lower to the upper end. Raises ValueError, in one sentence, for anything else."""
+    return _number(settings, name, where, lambda value: low <= value <= high, f"from {low:g} to {high:g}")
+
+
+def _number(
+    settings: Mapping[str, Any], name: str, where: str, is_allowed: Callable[[float], bool], allowed: str
+) -> float:
     value = _given(settings, name, where)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise ValueError(f"{where}{name} must be a number from {low:g} to {high:g}; got {clipped(value)}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not is_allowed(value):
+        raise ValueError(f"{where}{name} must be a number {allowed}; got {clipped(value)}")
     return float(value)
 
 
 def short_text(settings: Mapping[str, Any], name: str, *, longest: int, where: str = "") -> str:
-    """Return a text that says something. Raises ValueError, in one sentence, for anything else."""
     value = _given(settings, name, where)
     if not isinstance(value, str) or not value.strip() or len(value) > longest:
         raise ValueError(f"{where}{name} must be a text of 1 to {longest} letters; got {clipped(value)}")
@@ -63,7 +58,6 @@ def short_text(settings: Mapping[str, Any], name: str, *, longest: int, where: s
 
 
 def true_or_false(settings: Mapping[str, Any], name: str) -> bool:
-    """Return a switch from the settings. Raises ValueError, in one sentence, for anything else."""
     value = settings.get(name)
     if not isinstance(value, bool):
         raise ValueError(f"{name} must be true or false; got {clipped(value)}")
@@ -71,7 +65,6 @@ def true_or_false(settings: Mapping[str, Any], name: str) -> bool:
 
 
 def one_of(settings: Mapping[str, Any], name: str, allowed: Iterable[Any], *, where: str = "") -> Any:
-    """Return a value from a list of choices. Raises ValueError, naming them, for anything else."""
     value, allowed = _given(settings, name, where), tuple(allowed)
     if value not in allowed:
         raise ValueError(f"{where}{name} must be one of {', '.join(map(str, allowed))}; got {clipped(value)}")

@@ -18,21 +18,21 @@ import html
 import math
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from suite.configuration.files import workload_definition
 from suite.console.compare import groups_of
 from suite.console.summary import Entry, Summary, summary_of
 from suite.console.values import Cost, latency
-from suite.records.derived import started_at
+from suite.records.derived import by_launch, started_at
 from suite.records.metrics import METRICS
 from suite.records.record import CorruptRecordError, Record, Status
 from suite.records.stores.place import is_store
-from suite.records.stores.store import read_readings, reading_rows, rows_of_readings
+from suite.records.stores.store import read_readings, reading_rows
 from suite.report.model.by_setting import experiments_by
 from suite.report.model.experiment import Experiment
 from suite.report.model.outcome import ScoredMetric, outcome_of
@@ -70,7 +70,7 @@ class Runs:
         return (current.record for current in self._read(None))
 
     def __add__(self, other: "Runs") -> "Runs":
-        """Return the runs of both, those in both once. Raises ValueError for two of one case under one label."""
+        """The runs of both, those in both once. Raises ValueError for two of one case under one label."""
         ours, theirs = self._results, other._results
         runs = list({current.folder: current for current in (*ours.records, *theirs.records)}.values())
         cases = {(current.label, current.record.case.id) for current in runs}
@@ -80,7 +80,7 @@ class Runs:
         return Runs(replace(ours, labels=list(labels), records=runs, every=every))
 
     def where(self, **settings: Any) -> "Runs":
-        """Return the runs whose setting has this value, or one of a list: `where(attention="mla", seq_len=[64, 128])`.
+        """The runs whose setting has this value, or one of a list: `where(attention="mla", seq_len=[64, 128])`.
 
         A name with a dot is written `**{"attention.kv_heads": 2}`; `label`, `workload` and `status` may be named, too.
         Raises ValueError for a name that no run has.
@@ -104,26 +104,24 @@ class Runs:
         return list(self._results.labels)
 
     def results(self, workload: str | None = None) -> Results:
-        """Return the records with their readings, as the report and `suite.plot` take them."""
+        """The records with their readings, as the report and `suite.plot` take them."""
         return replace(self._results, records=list(self._read(workload)))
 
     def table(self, workload: str | None = None) -> "pd.DataFrame":
-        """Return a row for each case and span: medians of what was timed, and what was noted.
+        """A row for each case and span: medians of what was timed, and what was noted.
 
         A timing `latency_s` is a median in seconds. Beside it stand the ends of its interval (`latency_s_low`,
         `latency_s_high`), the level that this reaches, and the readings and launches behind it. Any other metric is the
         number that was noted, of several steps the last. `attrs["units"]` holds the units of the columns.
         """
-        # Tuples: an object a reading takes longer than all the rest.
-        read = self._read(workload, lambda folder, record: list(rows_of_readings(folder, record)))
-        return _frame(row for current in read for row in _spans(current))
+        return _frame(row for current in self._read(workload) for row in _spans(current))
 
     def curves(self, workload: str | None = None) -> "pd.DataFrame":
-        """Return a row for each step and span of every run, a column for each metric that changes from step to step."""
+        """A row for each step and span of every run, a column for each metric that changes from step to step."""
         return _frame(row for current in self._read(workload) for row in _steps(current))
 
     def readings(self, workload: str | None = None) -> "pd.DataFrame":
-        """Return every reading, a row each.
+        """Every reading, a row each.
 
         Columns: `label`, `case_id`, `run_key`, `machine_id`, `status`, `reason`, `evidence`; a column for each axis of
         the case; then `step`, `span`, `metric`, `value`, `unit` (of `value`), and for timings `wall_s`, `thread_cpu_s`
@@ -185,13 +183,12 @@ class Runs:
             raise ValueError(f"workload must be one of {', '.join(self.workloads)}; got {workload!r}")
         return [current for current in self._results.records if workload in (None, current.record.case.workload)]
 
-    def _read(
-        self, workload: str | None, read: Callable[[Path, Record], list[Any]] = read_readings
-    ) -> Iterator[CurrentRecord]:
+    def _read(self, workload: str | None) -> Iterator[CurrentRecord]:
         """Read them one by one: who keeps none of the readings needs no memory for all."""
         for current in self._named(workload):
             try:
-                yield replace(current, record=replace(current.record, readings=read(current.folder, current.record)))
+                readings = read_readings(current.folder, current.record)
+                yield replace(current, record=replace(current.record, readings=readings))
             except CorruptRecordError as error:  # of readings, which loading does not read
                 warnings.warn(f"left out as damaged: {current.folder.name}: {error}", stacklevel=3)
 
@@ -256,39 +253,33 @@ def _case(current: CurrentRecord) -> dict[str, Any]:
 
 
 def _spans(current: CurrentRecord) -> Iterator[dict[str, Any]]:
-    """A row for each span of a case; one for a case that has none. Its readings are tuples."""
-    case, readings = _case(current), cast("list[tuple[Any, ...]]", current.record.readings)
-    last: dict[str, dict[str, tuple[int, float]]] = defaultdict(dict)
-    timings: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for step, span, metric, value, _, _, _, _, launch in readings:
-        if metric == TIMED and math.isfinite(value):
-            timings[span][launch or 0].append(value)
-        if metric not in last[span] or step > last[span][metric][0]:
-            last[span][metric] = step, value
-    for span, metrics in last.items():
-        row = case | {"span": span}
-        row |= {metric: value for metric, (_, value) in metrics.items() if metric != TIMED}
-        if launches := timings.get(span):
-            found = launched_interval([launches[launch] for launch in sorted(launches)])
+    """A row for each span of a case; one for a case that has none."""
+    noted: dict[str, dict[str, Any]] = defaultdict(dict)
+    timed: dict[str, dict[str, Any]] = {}
+    for (span, metric), readings in current.record.by_span.items():
+        if metric != TIMED:
+            steps = readings.column("step")
+            noted[span][metric] = readings.column("value")[steps.index(max(steps))]
+        elif launches := [finite for of in by_launch(readings) if (finite := list(filter(math.isfinite, of)))]:
+            interval = launched_interval(launches)
             beside = ("low", "high", "level", "count", "launches")
-            row |= {TIMED: found.median} | {f"{TIMED}_{name}": getattr(found, name) for name in beside}
-        yield row
-    if not last:
-        yield case | {"span": None}
+            timed[span] = {TIMED: interval.median} | {f"{TIMED}_{name}": getattr(interval, name) for name in beside}
+    case, spans = _case(current), dict.fromkeys(span for span, _ in current.record.by_span)
+    for span in spans or {None: None}:
+        yield case | {"span": span} | noted.get(span or "", {}) | timed.get(span or "", {})
 
 
 def _steps(current: CurrentRecord) -> Iterator[dict[str, Any]]:
-    """A row for each step and span, of metrics that a span has at several steps; timings are none."""
-    found: dict[tuple[str, int], dict[str, float]] = defaultdict(dict)
-    steps: dict[tuple[str, str], set[int]] = defaultdict(set)
-    readings = [reading for reading in current.record.readings if reading.metric != TIMED]
-    for reading in readings:
-        steps[reading.span, reading.metric].add(reading.step)
-    for reading in readings:
-        if len(steps[reading.span, reading.metric]) > 1:
-            found[reading.span, reading.step][reading.metric] = reading.value
-    for (span, step), metrics in found.items():
-        yield _case(current) | {"span": span, "step": step} | metrics
+    """A row for each span and step, of metrics that a span has at several steps; timings are none."""
+    rows: dict[tuple[str, int], dict[str, float]] = defaultdict(dict)
+    for (span, metric), readings in current.record.by_span.items():
+        steps = readings.column("step")
+        for step, value in zip(steps, readings.column("value"), strict=True) if len(set(steps)) > 1 else ():
+            if metric != TIMED:
+                rows[span, step][metric] = value
+    case = _case(current)
+    for (span, step), metrics in rows.items():
+        yield case | {"span": span, "step": step} | metrics
 
 
 def _rows(experiment: Experiment[Run], by: str, outcome: ScoredMetric) -> Iterator[dict[str, Any]]:
@@ -313,11 +304,10 @@ def _frame(rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
 
     columns: dict[str, list[Any]] = defaultdict(list)
     count = 0
-    for row in rows:
+    for count, row in enumerate(rows, 1):
         for name, value in row.items():
-            columns[name] += [None] * (count - len(columns[name]))
+            columns[name] += [None] * (count - 1 - len(columns[name]))
             columns[name].append(value)
-        count += 1
     for values in columns.values():
         values += [None] * (count - len(values))
     frame = pd.DataFrame({name: _typed(values) for name, values in columns.items()})

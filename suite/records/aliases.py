@@ -68,7 +68,7 @@ NAMES_CODE = {"attention": "shape", "workload": "plan"}
 
 
 def settings_today(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings under today's names, with the mode of MLA that today's say."""
+    """Settings under today's names, with the mode of MLA that today's say."""
     found = pairs_today(settings)
     for name, value in found.items():
         if isinstance(value, Mapping) and any(old.startswith(f"{name}.") for old in SETTINGS):
@@ -83,7 +83,7 @@ def settings_today(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def pairs_today(pairs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings by dotted name under today's names, in their order."""
+    """Settings by dotted name under today's names, in their order."""
     found = {}
     for name, value in pairs.items():
         today, values = SETTINGS.get(name, (name, {}))
@@ -92,18 +92,18 @@ def pairs_today(pairs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def axes_today(axes: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the axes of a case, which may be an old one, under today's names."""
+    """The axes of a case, which may be an old one, under today's names."""
     found = pairs_today(axes)
     return found if says_mode(settings) else _with_variant(found, VARIANTS)
 
 
 def axes_by_one_name(axes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the axes of a case of today, whose variant may have two names, with the one that counts."""
+    """The axes of a case of today, whose variant may have two names, with the one that counts."""
     return _with_variant(axes, SAME_VARIANT)
 
 
 def span_today(span: str) -> str:
-    """Return a span under today's name."""
+    """A span under today's name."""
     first, slash, rest = span.partition("/")
     return f"{SPANS.get(first, first)}{slash}{rest}"
 

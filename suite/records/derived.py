@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from suite.configuration.files import read_yaml
 from suite.records.metrics import EVALUATE, TRIVIAL_ACCURACY
 from suite.records.record import Reading, Record
+from suite.records.rows import Rows
 from suite.theory.layers.roofline import Ceilings
 
 FIRST_YEAR = 2020
@@ -21,12 +22,12 @@ IMPRECISE = "less precise than measure.precision"
 
 
 def noted(record: Record, span: str, metric: str) -> float | None:
-    """Return a quantity that a record notes once, where it is a finite number."""
-    return next((one.value for one in record.series(metric, span) if math.isfinite(one.value)), None)
+    """A quantity that a record notes once, where it is a finite number."""
+    return next(filter(math.isfinite, record.series(metric, span).column("value")), None)
 
 
 def constant(record: Record, span: str, metric: str) -> float | None:
-    """Return a size or a rate that a record notes once, where it is above zero."""
+    """A size or a rate that a record notes once, where it is above zero."""
     value = noted(record, span, metric)
     if value is None and (span, metric) == (EVALUATE, TRIVIAL_ACCURACY):
         value = _trivial_accuracy_of_settings(record)
@@ -43,21 +44,26 @@ def _trivial_accuracy_of_settings(record: Record) -> float | None:
 
 
 def by_launch(readings: Iterable[Reading]) -> list[list[float]]:
-    """Return values of the launches that readings are of, in order; those of an older record are all of one."""
-    found: dict[int, list[float]] = defaultdict(list)
-    for reading in readings:
-        found[reading.launch or 0].append(reading.value)
-    return [found[launch] for launch in sorted(found)]
+    """Values of the launches that readings are of, in order; those of an older record are all of one."""
+    pairs = (
+        zip(readings.column("launch"), readings.column("value"), strict=True)
+        if isinstance(readings, Rows)
+        else ((reading.launch, reading.value) for reading in readings)
+    )
+    launches: dict[int, list[float]] = defaultdict(list)
+    for launch, value in pairs:
+        launches[launch or 0].append(value)
+    return [launches[launch] for launch in sorted(launches)]
 
 
 def ceilings_of(record: Record, span: str) -> Ceilings | None:
-    """Return the measured ceilings at a span's working set."""
+    """The measured ceilings at a span's working set."""
     flops, traffic = constant(record, span, "ceiling_flops_per_s"), constant(record, span, "ceiling_bytes_per_s")
     return None if flops is None or traffic is None else Ceilings(flops_per_s=flops, bytes_per_s=traffic)
 
 
 def roofline(record: Record, span: str, median_s: float) -> tuple[float | None, str | None]:
-    """Return the least time at the measured ceilings over the median (1 is as fast as they allow), and which one
+    """The least time at the measured ceilings over the median (1 is as fast as they allow), and which one
     binds."""
     flops, traffic = constant(record, span, "flops"), constant(record, span, "traffic_bytes")
     ceilings = ceilings_of(record, span)
@@ -68,13 +74,13 @@ def roofline(record: Record, span: str, median_s: float) -> tuple[float | None, 
 
 
 def started_at(record: Record) -> str:
-    """Return the start as ISO text, which sorts as time does; empty where a record does not say, or says what cannot
+    """The start as ISO text, which sorts as time does; empty where a record does not say, or says what cannot
     be."""
     return possible_time(record.provenance.get("started_at"))
 
 
 def possible_time(said: object) -> str:
-    """Return the time in UTC; empty for what is none, or lies before there was a suite or in the future. Whoever writes
+    """The time in UTC; empty for what is none, or lies before there was a suite or in the future. Whoever writes
     a time that cannot be would else be the newest of all."""
     try:
         time = datetime.fromisoformat(said) if isinstance(said, str) else None
@@ -87,13 +93,13 @@ def possible_time(said: object) -> str:
 
 
 def warnings_of(record: Record) -> list[str]:
-    """Return the warnings that its own run gave."""
+    """The warnings that its own run gave."""
     warnings = record.provenance.get("warnings")
     return list(map(str, warnings)) if isinstance(warnings, list) else []
 
 
 def operators_of(record: Record, span: str) -> tuple[str, ...]:
-    """Return names of the operators that a span ran; none where the record does not say."""
+    """Names of the operators that a span ran; none where the record does not say."""
     spans = record.provenance.get("operators")
     names = spans.get(span) if isinstance(spans, Mapping) else None
     return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
@@ -103,13 +109,13 @@ SECONDS_PER_HOUR, PER_MILLION = 3600.0, 1e6
 
 
 def joules_per_token(record: Record, span: str) -> float | None:
-    """Return energy of one step over its new tokens; None where no counter resolved it."""
+    """Energy of one step over its new tokens; None where no counter resolved it."""
     energy_j, tokens = constant(record, span, "energy_j"), constant(record, "case", "tokens")
     return None if energy_j is None or tokens is None else energy_j / tokens
 
 
 def cost_per_million_tokens(record: Record, median_s: float) -> float | None:
-    """Return the cost in the currency of `price_per_device_hour`, for one device; None where no price was given."""
+    """The cost in the currency of `price_per_device_hour`, for one device; None where no price was given."""
     price, tokens = record.settings.get("price_per_device_hour"), constant(record, "case", "tokens")
     if isinstance(price, bool) or not isinstance(price, int | float) or not 0 < price < math.inf or tokens is None:
         return None

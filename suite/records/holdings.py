@@ -29,13 +29,13 @@ def span_of(phase: str, owner: str, kind: str) -> str:
 
 
 def parts_of(span: str) -> tuple[str, str, str] | None:
-    """Return phase, owner and kind of a `held_bytes` reading's span; None for any other span."""
+    """Phase, owner and kind of a `held_bytes` reading's span; None for any other span."""
     parts = span.split("/")
     return (parts[0], parts[1], parts[2]) if len(parts) == 3 else None
 
 
 def held_readings(step: int, phase: str, held: Mapping[tuple[str, str], int]) -> list[Reading]:
-    """Return the peak of a phase and its parts by owner and kind, in bytes; their sum is the peak."""
+    """The peak of a phase and its parts by owner and kind, in bytes; their sum is the peak."""
     parts = [
         Reading(step=step, span=span_of(phase, owner, kind), metric=PART, value=value)
         for (owner, kind), value in held.items()

@@ -1,6 +1,7 @@
 """Which machine a record is of, in words that tell it from the others and do not say where it stands."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from suite.records.machine.privacy import without_paths
 from suite.records.record import Record
@@ -10,42 +11,36 @@ MARKETING = ("(R)", "(TM)", "(r)", "(tm)")
 
 
 def machine_of(record: Record) -> str:
-    """Return the id of a record's machine; empty where it names none."""
+    """The id of a record's machine; empty where it names none."""
     return str(record.environment.get("machine_id") or "")
 
 
 def machine_names(records: Sequence[Record]) -> list[str]:
-    """Return for each record the name of its machine, which no other machine of these records has; empty for a record
-    that names none."""
+    """For each record the name of its machine, by its processor and its first GPU, which no other machine of these
+    records has; empty for a record that names none."""
     machines = [machine_of(record) for record in records]
-    names = _names(dict(zip(machines, records, strict=True)))
-    return [names[machine] for machine in machines]
+    plain = {}
+    for machine, record in zip(machines, records, strict=True):
+        cpu, gpus = record.environment.get("cpu"), record.environment.get("gpus")
+        parts = [cpu, *(gpus[:1] if isinstance(gpus, list) else [])]
+        plain[machine] = plain_name(", ".join(part for part in parts if isinstance(part, str) and part))
+    counts = Counter(plain.values())
+    names = {
+        machine: name if name and counts[name] == 1 else ", ".join(filter(None, [name, short_id(machine, plain)]))
+        for machine, name in plain.items()
+    }
+    return [names[machine] if machine else "" for machine in machines]
 
 
 def plain_name(name: str) -> str:
-    """Return a processor's name as a label writes it: Intel Xeon, not Intel(R) Xeon(R)."""
+    """A processor's name as a label writes it: Intel Xeon, not Intel(R) Xeon(R)."""
     for mark in MARKETING:
         name = name.replace(mark, "")
     return without_paths(" ".join(name.split()))[:LONGEST_NAME]
 
 
-def _names(first: Mapping[str, Record]) -> dict[str, str]:
-    """By machine the names of its processor and its first GPU; empty for records that do not say theirs."""
-    plain = {}
-    for machine, record in first.items():
-        cpu, gpus = record.environment.get("cpu"), record.environment.get("gpus")
-        parts = [cpu, *(gpus[:1] if isinstance(gpus, list) else [])]
-        plain[machine] = plain_name(", ".join(part for part in parts if isinstance(part, str) and part))
-    names = {}
-    for machine, name in plain.items():
-        is_told_apart = name and list(plain.values()).count(name) == 1
-        parts = [name, "" if is_told_apart else short_id(machine, plain)]
-        names[machine] = ", ".join(filter(None, parts)) if machine else ""
-    return names
-
-
 def short_id(machine: str, machines: Iterable[str]) -> str:
-    """Return how a machine's id begins, with as many digits as tell it from the others."""
+    """How a machine's id begins, with as many digits as tell it from the others."""
     others = [other for other in machines if other != machine]
     for digits in range(SHORT_ID, len(machine)):
         if not any(other.startswith(machine[:digits]) for other in others):

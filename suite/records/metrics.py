@@ -37,12 +37,16 @@ class Metric:
     """A share whose changes are judged, and told, in points."""
 
 
+def noisy(name: str, unit: str, label: str, better: Better = Better.NEITHER) -> Metric:
+    return Metric(name=name, unit=unit, label=label, better=better, exact=False)
+
+
+def exact(name: str, unit: str, label: str, better: Better = Better.NEITHER, *, is_seeded: bool = False) -> Metric:
+    return Metric(name=name, unit=unit, label=label, better=better, exact=True, seeded=is_seeded)
+
+
 def seeded(name: str, unit: str, label: str, better: Better = Better.NEITHER, *, points: bool = False) -> Metric:
     return Metric(name=name, unit=unit, label=label, better=better, exact=False, seeded=True, points=points)
-
-
-def exact(name: str, unit: str, label: str, better: Better = Better.NEITHER) -> Metric:
-    return Metric(name=name, unit=unit, label=label, better=better, exact=True)
 
 
 EVALUATE, BASE = "evaluate", "base"
@@ -110,22 +114,9 @@ RL_METRICS = (
     seeded("gradient_variance", "", "Variance of the gradient over the true one's squared norm", Better.LOWER),
     seeded("largest_difference", "", "Largest difference from what it must equal", Better.LOWER),
     # Memory, by phase; see records/holdings.py for the spans. As exact as the lengths of what was sampled.
-    Metric(
-        name=PEAK,
-        unit="B",
-        label="Most that was held in a phase, operators' own workspace aside",
-        better=Better.LOWER,
-        exact=True,
-        seeded=True,
-    ),
-    Metric(name=PART, unit="B", label="Its part of one owner and kind", better=Better.NEITHER, exact=True, seeded=True),
-    Metric(
-        name=ALLOCATOR_PEAK,
-        unit="B",
-        label="Most that the device's allocator held in a phase",
-        better=Better.LOWER,
-        exact=False,
-    ),
+    exact(PEAK, "B", "Most that was held in a phase, operators' own workspace aside", Better.LOWER, is_seeded=True),
+    exact(PART, "B", "Its part of one owner and kind", is_seeded=True),
+    noisy(ALLOCATOR_PEAK, "B", "Most that the device's allocator held in a phase", Better.LOWER),
     # Projected memory (workload=rl_memory). A span says how many devices there are, or how large each is.
     exact("peak_bytes_per_device", "B", "Most that one device holds in any phase", Better.LOWER),
     exact("devices_needed", "", "Least number of such GPUs that hold a step", Better.LOWER),
@@ -147,12 +138,12 @@ HEAD_ABLATION, CACHED, TEXT = "head_ablation", "cached", "text"
 
 
 def within(*parts: str) -> str:
-    """Return a span below another one: `evaluate/rarely`."""
+    """A span below another one: `evaluate/rarely`."""
     return "/".join(parts)
 
 
 def below(span: str, above: str) -> str | None:
-    """Return what stands behind `above/` in a span; None for another span."""
+    """What stands behind `above/` in a span; None for another span."""
     return span[len(above) + 1 :] if span.startswith(f"{above}/") else None
 
 
@@ -180,61 +171,65 @@ QUALITY_METRICS = (
 )
 
 
-def _metric(name: str, unit: str, label: str, better: Better, *, exact: bool = False) -> Metric:
-    return Metric(name=name, unit=unit, label=label, better=better, exact=exact)
-
+ERRORS = {
+    "q": "the layer's queries",
+    "k": "the layer's keys",
+    "v": "the layer's values",
+    "rows": "the new tokens' rows in a quantised cache",
+    "iq": "the indexer's queries",
+    "iw": "its head weights",
+    "ik": "its keys",
+    "y": "the layer's output",
+    "scale": "the layer's factor on the scores",
+    "dq": "the queries' gradient",
+    "dk": "the keys' gradient",
+    "dv": "the values' gradient",
+}
+"""Parts of a layer that are compared with the reference, beside its kernel's output."""
 
 METRICS = {
     metric.name: metric
     for metric in (
-        _metric("latency_s", "s", "Latency", Better.LOWER),
-        _metric("flops", "FLOP", "Useful FLOPs", Better.LOWER, exact=True),
-        _metric("traffic_bytes", "B", "Least memory traffic", Better.LOWER, exact=True),
-        _metric("exchanged_bytes", "B", "Sent to other devices around the kernel", Better.LOWER, exact=True),
-        _metric("cache_bytes", "B", "KV cache of one layer", Better.LOWER, exact=True),
-        _metric("cache_bytes_counted", "B", "KV cache of one layer, counted on the tensors", Better.LOWER, exact=True),
-        _metric("cache_bytes_mha", "B", "KV cache of one layer under MHA", Better.NEITHER, exact=True),
-        _metric("parameter_count", "", "Parameters of one layer", Better.NEITHER, exact=True),
-        _metric("peak_bytes", "B", "Allocator peak above what was allocated before", Better.LOWER, exact=True),
-        _metric(
-            "kept_bytes", "B", "Memory that a backend keeps between calls, beside the peak", Better.LOWER, exact=True
-        ),
-        _metric("match_residual", "", "Share by which match=params or match=cache misses", Better.NEITHER, exact=True),
-        _metric("flops_with_recomputation", "FLOP", "FLOPs if scores are computed again", Better.NEITHER, exact=True),
-        _metric("cold_latency_s", "s", "Latency after the caches were flushed", Better.LOWER),
-        _metric("flush_probe_ratio", "", "Time to read a small probe after a flush, over warm", Better.NEITHER),
-        _metric("bound_s", "s", "Least time at the specification's ceilings", Better.LOWER, exact=True),
-        _metric("weight_bytes", "B", "Weights of the model on one device", Better.LOWER, exact=True),
-        _metric("sequence_bytes", "B", "Cache of one sequence on one device", Better.LOWER, exact=True),
-        _metric("largest_batch", "", "Most sequences beside the weights, on all devices", Better.HIGHER, exact=True),
-        _metric("most_tokens_per_s", "1/s", "Most tokens a second at the largest batch", Better.HIGHER, exact=True),
-        _metric("expected_tokens_per_s", "1/s", "Tokens a second expected there", Better.HIGHER, exact=True),
-        _metric("expected_s", "s", "Time expected of a good kernel on the device", Better.LOWER, exact=True),
-        _metric("expected_low_s", "s", "Lower end of nine in ten such kernels", Better.LOWER, exact=True),
-        _metric("expected_high_s", "s", "Upper end of nine in ten such kernels", Better.LOWER, exact=True),
-        _metric("relative_error", "", "Relative Frobenius error against float64", Better.LOWER),
-        _metric("allowed_error", "", "Largest error that passes", Better.NEITHER),
-        _metric("cache_error", "", "Relative Frobenius error that a quantised cache makes of the output", Better.LOWER),
+        noisy("latency_s", "s", "Latency", Better.LOWER),
+        exact("flops", "FLOP", "Useful FLOPs", Better.LOWER),
+        exact("traffic_bytes", "B", "Least memory traffic", Better.LOWER),
+        exact("exchanged_bytes", "B", "Sent to other devices around the kernel", Better.LOWER),
+        exact("cache_bytes", "B", "KV cache of one layer", Better.LOWER),
+        exact("cache_bytes_counted", "B", "KV cache of one layer, counted on the tensors", Better.LOWER),
+        exact("cache_bytes_mha", "B", "KV cache of one layer under MHA"),
+        exact("parameter_count", "", "Parameters of one layer"),
+        exact("peak_bytes", "B", "Allocator peak above what was allocated before", Better.LOWER),
+        exact("kept_bytes", "B", "Memory that a backend keeps between calls, beside the peak", Better.LOWER),
+        exact("match_residual", "", "Share by which match=params or match=cache misses"),
+        exact("flops_with_recomputation", "FLOP", "FLOPs if scores are computed again"),
+        noisy("cold_latency_s", "s", "Latency after the caches were flushed", Better.LOWER),
+        noisy("flush_probe_ratio", "", "Time to read a small probe after a flush, over warm"),
+        exact("bound_s", "s", "Least time at the specification's ceilings", Better.LOWER),
+        exact("weight_bytes", "B", "Weights of the model on one device", Better.LOWER),
+        exact("sequence_bytes", "B", "Cache of one sequence on one device", Better.LOWER),
+        exact("largest_batch", "", "Most sequences beside the weights, on all devices", Better.HIGHER),
+        exact("most_tokens_per_s", "1/s", "Most tokens a second at the largest batch", Better.HIGHER),
+        exact("expected_tokens_per_s", "1/s", "Tokens a second expected there", Better.HIGHER),
+        exact("expected_s", "s", "Time expected of a good kernel on the device", Better.LOWER),
+        exact("expected_low_s", "s", "Lower end of nine in ten such kernels", Better.LOWER),
+        exact("expected_high_s", "s", "Upper end of nine in ten such kernels", Better.LOWER),
+        noisy("relative_error", "", "Relative Frobenius error against float64", Better.LOWER),
+        noisy("allowed_error", "", "Largest error that passes"),
+        noisy("cache_error", "", "Relative Frobenius error that a quantised cache makes of the output", Better.LOWER),
         *(
             metric
-            for of, whose in (
-                *(("q", "the layer's queries"), ("k", "the layer's keys"), ("v", "the layer's values")),
-                ("rows", "the new tokens' rows in a quantised cache"),
-                *(("iq", "the indexer's queries"), ("iw", "its head weights"), ("ik", "its keys")),
-                *(("y", "the layer's output"), ("scale", "the layer's factor on the scores")),
-                *(("dq", "the queries' gradient"), ("dk", "the keys' gradient"), ("dv", "the values' gradient")),
-            )
+            for part, whose in ERRORS.items()
             for metric in (
-                _metric(f"relative_error_{of}", "", f"The same of {whose}", Better.LOWER),
-                _metric(f"allowed_error_{of}", "", "Largest error of it that passes", Better.NEITHER),
+                noisy(f"relative_error_{part}", "", f"The same of {whose}", Better.LOWER),
+                noisy(f"allowed_error_{part}", "", "Largest error of it that passes"),
             )
         ),
-        _metric("tokens", "", "New tokens of one step", Better.NEITHER, exact=True),
-        _metric("energy_j", "J", "Energy of one step, by the difference of a counter", Better.LOWER),
-        _metric("energy_power_w", "W", "Mean power while the energy was taken", Better.NEITHER),
-        _metric("energy_window_s", "s", "Time over which the energy was taken", Better.NEITHER),
-        _metric("ceiling_flops_per_s", "FLOP/s", "Arithmetic ceiling", Better.HIGHER),
-        _metric("ceiling_bytes_per_s", "B/s", "Memory ceiling at this working set", Better.HIGHER),
+        exact("tokens", "", "New tokens of one step"),
+        noisy("energy_j", "J", "Energy of one step, by the difference of a counter", Better.LOWER),
+        noisy("energy_power_w", "W", "Mean power while the energy was taken"),
+        noisy("energy_window_s", "s", "Time over which the energy was taken"),
+        noisy("ceiling_flops_per_s", "FLOP/s", "Arithmetic ceiling", Better.HIGHER),
+        noisy("ceiling_bytes_per_s", "B/s", "Memory ceiling at this working set", Better.HIGHER),
         *RL_METRICS,
         *QUALITY_METRICS,
     )

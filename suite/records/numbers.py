@@ -1,6 +1,10 @@
-"""Numbers as people read them: three significant digits. Times are SI; bytes are IEC (1 MiB = 1,048,576 B)."""
+"""Numbers as people read them: three significant digits. Times are SI; bytes are IEC (1 MiB = 1,048,576 B).
+
+A tick is a round number on an axis, without zeros behind it.
+"""
 
 import math
+from collections.abc import Sequence
 
 TIME_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 BYTE_UNITS = ((1024.0**4, "TiB"), (1024.0**3, "GiB"), (1024.0**2, "MiB"), (1024.0, "KiB"), (1.0, "B"))
@@ -9,19 +13,17 @@ NOTHING = "–"
 
 
 def seconds(value: float) -> str:
-    size, unit = _time_unit(value)
-    return f"{_digits(value / size)} {unit}"
+    return _in_units(value, TIME_UNITS)
 
 
 def seconds_range(low: float, high: float) -> str:
-    """Return both ends in one unit, so that they compare at a glance."""
-    size, unit = _time_unit(high)
+    """Write both ends in one unit, so that they compare at a glance."""
+    size, unit = _unit(high, TIME_UNITS)
     return f"{_digits(low / size)}–{_digits(high / size)} {unit}"
 
 
 def seconds_tick(value: float) -> str:
-    """Return a round number on an axis, without zeros behind it."""
-    size, unit = _time_unit(value)
+    size, unit = _unit(value, TIME_UNITS)
     return f"{value / size:g} {unit}"
 
 
@@ -36,19 +38,15 @@ def duration(value: float) -> str:
 
 
 def bytes_iec(value: float) -> str:
-    at_most = max(value, _rounded(value))  # 1023.9 KiB is 1.00 MiB, and so is 1024 KiB, whose digits round down
-    size, unit = next(((s, u) for s, u in BYTE_UNITS if at_most >= s), BYTE_UNITS[-1])
-    return f"{_digits(value / size)} {unit}"
+    return _in_units(value, BYTE_UNITS)
 
 
 def joules(value: float) -> str:
-    size, unit = _joule_unit(value)
-    return f"{_digits(value / size)} {unit}"
+    return _in_units(value, JOULE_UNITS)
 
 
 def joules_tick(value: float) -> str:
-    """Return a round number on an axis, without zeros behind it."""
-    size, unit = _joule_unit(value)
+    size, unit = _unit(value, JOULE_UNITS)
     return f"{value / size:g} {unit}"
 
 
@@ -57,12 +55,11 @@ def watts(value: float) -> str:
 
 
 def giga(rate: float) -> str:
-    """Return GFLOP/s of FLOP/s, and GB/s of B/s: decimal, as devices are sold."""
+    """Write FLOP/s as GFLOP/s, and B/s as GB/s: decimal, as devices are sold."""
     return _digits(rate / 1e9)
 
 
 def plain_tick(value: float) -> str:
-    """Return a round number on an axis, without zeros behind it."""
     return f"{value:,g}"
 
 
@@ -79,14 +76,18 @@ def count(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def _time_unit(value: float) -> tuple[float, str]:
-    rounded = _rounded(value)
-    return next(((size, unit) for size, unit in TIME_UNITS if rounded >= size), TIME_UNITS[-1])
+Units = Sequence[tuple[float, str]]
 
 
-def _joule_unit(value: float) -> tuple[float, str]:
-    rounded = _rounded(value)
-    return next(((size, unit) for size, unit in JOULE_UNITS if rounded >= size), JOULE_UNITS[-1])
+def _in_units(value: float, units: Units) -> str:
+    size, unit = _unit(value, units)
+    return f"{_digits(value / size)} {unit}"
+
+
+def _unit(value: float, units: Units) -> tuple[float, str]:
+    # 1023.9 KiB is 1.00 MiB, and so is 1024 KiB, whose digits round down.
+    most = max(value, _rounded(value))
+    return next((unit for unit in units if most >= unit[0]), units[-1])
 
 
 def _rounded(value: float, digits: int = 3) -> float:

@@ -25,12 +25,12 @@ COMMAND = re.compile(r"^\s*:+(?=:)|(?<=#)#(?=\w*\[)", re.MULTILINE)
 
 
 def one_line(text: str) -> str:
-    """Return a text for a terminal: without line ends and anything that moves the cursor."""
+    """A text for a terminal: without line ends and anything that moves the cursor."""
     return text.translate(PLAINER)
 
 
 def obeyed_by_nobody(line: str) -> str:
-    """Return a whole line, or several, as a log of CI may have it: as long, with a space for what would make it a
+    """A whole line, or several, as a log of CI may have it: as long, with a space for what would make it a
     command."""
     return COMMAND.sub(lambda found: re.sub("[:#]", " ", found[0]), line)
 
@@ -46,11 +46,11 @@ def complain(text: str) -> None:
 
 
 def json_text(value: Any, *, sort_keys: bool = False) -> str:
-    """Return plain data as JSON that a log may have: the same value, and no command in it."""
+    """Plain data as JSON that a log may have: the same value, and no command in it."""
     return json.dumps(value, indent=1, sort_keys=sort_keys).replace("##", "#\\u0023")
 
 
 def in_markdown(text: str) -> str:
-    """Return text that Markdown shows as it is, on one line, and that calls nobody."""
+    """Text that Markdown shows as it is, on one line, and that calls nobody."""
     plain = " ".join(one_line(text).split())
     return html.escape(plain, quote=False).translate(MARKUP).replace("@", MENTION)

@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from suite.records.aliases import settings_today
 from suite.records.case import Case
 from suite.records.plain_text import one_line
+from suite.records.rows import Rows
 
+T = TypeVar("T")
 SCHEMA = 1
 REFUSED_UNRUN = "refused_before_it_ran"
 """A fact of a record that was refused for what the machine has, which may be more another time."""
@@ -47,7 +49,7 @@ class Evidence(StrEnum):
     PROJECTED = "projected"
 
 
-# Not frozen, and made by position: a report makes a million, in two thirds of the time.
+# Not frozen, and made by position: a report makes some hundred thousand, in two thirds of the time.
 @dataclass(slots=True, unsafe_hash=True)
 class Reading:
     """One number, as a row of a table of readings.
@@ -68,8 +70,11 @@ class Reading:
     of one, as in records of version 0.2 and older."""
 
 
+NONE: Rows[Reading] = Rows(Reading, dict.fromkeys(Reading.__slots__, ()))
+
+
 def constant_readings(quantities: Mapping[str, Mapping[str, float]]) -> list[Reading]:
-    """Return quantities by span and metric that do not change from step to step."""
+    """Quantities by span and metric that do not change from step to step."""
     return [
         Reading(step=0, span=span, metric=metric, value=value)
         for span, of_span in quantities.items()
@@ -95,20 +100,28 @@ class Record:
     files: Mapping[str, str] = field(default_factory=dict)
     """sha256 of each file beside record.json, by name, once it is written."""
 
-    def series(self, metric: str, span: str | None = None) -> Sequence[Reading]:
+    def series(self, metric: str, span: str | None = None) -> Rows[Reading]:
         """The readings of a metric in their order: those of a span, or of all."""
-        of_metric = self._by_metric.get(metric, [])
-        return of_metric if span is None else [reading for reading in of_metric if reading.span == span]
+        return self._by_metric.get((metric,), NONE) if span is None else self.by_span.get((span, metric), NONE)
 
     @cached_property
-    def _by_metric(self) -> Mapping[str, list[Reading]]:
-        by_metric: dict[str, list[Reading]] = {}
-        for reading in self.readings:
-            by_metric.setdefault(reading.metric, []).append(reading)
-        return by_metric
+    def by_span(self) -> Mapping[tuple[Any, ...], Rows[Reading]]:
+        """The readings of each span and metric, in the order in which they come."""
+        return self.rows.grouped("span", "metric")
+
+    @cached_property
+    def _by_metric(self) -> Mapping[tuple[Any, ...], Rows[Reading]]:
+        return self.rows.grouped("metric")
+
+    @cached_property
+    def rows(self) -> Rows[Reading]:
+        """The readings by columns, as a table of them has them."""
+        if isinstance(self.readings, Rows):
+            return self.readings
+        return Rows(Reading, {name: [getattr(row, name) for row in self.readings] for name in Reading.__slots__})
 
     def as_json(self) -> dict[str, Any]:
-        """Return the record without its readings."""
+        """The record without its readings."""
         return {
             "schema": SCHEMA,
             "case": {
@@ -197,16 +210,17 @@ def _check_identities(case: Case, run_key: str, machine_id: Any) -> None:
 
 
 def _object(content: Mapping[str, Any], name: str) -> dict[str, Any]:
-    value = content.get(name)
-    if not isinstance(value, dict):
-        raise CorruptRecordError(f"{name} must be an object; got {type(value).__name__}")
-    return value
+    return _typed(content, name, dict, "an object")
 
 
 def _text(content: Mapping[str, Any], name: str) -> str:
+    return _typed(content, name, str, "text")
+
+
+def _typed(content: Mapping[str, Any], name: str, kind: type[T], words: str) -> T:
     value = content.get(name)
-    if not isinstance(value, str):
-        raise CorruptRecordError(f"{name} must be text; got {type(value).__name__}")
+    if not isinstance(value, kind):
+        raise CorruptRecordError(f"{name} must be {words}; got {type(value).__name__}")
     return value
 
 

@@ -92,45 +92,32 @@ ANOTHER_GPU = FoundGpus(state=State.MEASURED, why="", gpus=[ShownGpu(label="gpu0
 
 
 @pytest.mark.parametrize(
-    ("part", "other"),
+    ("part", "other", "is_other_machine", "is_other_kind"),
     [
-        ("_installation", "another installation"),
-        ("cpu_model", "another CPU"),
-        ("cpu_family", "26.1.1"),
-        ("gpus", ANOTHER_GPU),
+        ("_installation", "another installation", True, False),
+        ("cpu_model", "another CPU", True, True),
+        ("cpu_family", "26.1.1", True, True),
+        ("psutil.cpu_count", 4096, True, True),
+        ("gpus", ANOTHER_GPU, True, True),
+        ("gpu_names", ["another GPU"], False, True),
     ],
 )
-def test_the_run_key_follows_the_machine(monkeypatch, part, other):
+def test_the_run_key_follows_the_machine_or_its_kind(part, other, is_other_machine, is_other_kind, monkeypatch):
     case = Case(workload="attention", axes={})
-    before = run_key(case, {})
+    before = [run_key(case, {}, spread=spread) for spread in (False, True)]
+    assert before[0] != before[1]
     monkeypatch.setattr(f"suite.records.machine.environment.{part}", lambda: other)
-    environment.machine_id.cache_clear()
-    elsewhere = run_key(case, {})
+    elsewhere = keys_anew(case)
     monkeypatch.undo()
-    environment.machine_id.cache_clear()
-    assert elsewhere != before == run_key(case, {})
+    assert [key != ours for key, ours in zip(elsewhere, before, strict=True)] == [is_other_machine, is_other_kind]
+    assert keys_anew(case) == before
 
 
-@pytest.mark.parametrize(
-    ("part", "other", "is_shared"),
-    [
-        ("_installation", "another installation", True),
-        ("cpu_model", "another CPU", False),
-        ("cpu_family", "26.1.1", False),
-        ("psutil.cpu_count", 4096, False),
-        ("gpu_names", ["another GPU"], False),
-    ],
-)
-def test_machines_alike_share_the_key_of_a_spread_sweep(monkeypatch, part, other, is_shared):
-    case = Case(workload="attention", axes={})
-    before = run_key(case, {}, spread=True)
-    assert before != run_key(case, {})
-    monkeypatch.setattr(f"suite.records.machine.environment.{part}", lambda: other)
-    environment.machine_kind.cache_clear()
-    elsewhere = run_key(case, {}, spread=True)
-    monkeypatch.undo()
-    environment.machine_kind.cache_clear()
-    assert (elsewhere == before) == is_shared
+def keys_anew(case):
+    """The run keys of a case on this machine and on its kind, which are looked at again."""
+    for cached in (environment.machine_id, environment.machine_kind):
+        cached.cache_clear()
+    return [run_key(case, {}, spread=spread) for spread in (False, True)]
 
 
 def test_a_machine_stays_itself_under_another_host_name(monkeypatch):
@@ -160,8 +147,5 @@ def test_ways_of_measuring_do_not_count_between_records():
     later["attention"] = {**SETTINGS["attention"], "fixed": []}
     assert comparable(later) == comparable(SETTINGS)
     assert comparable({**SETTINGS, "seed": 4}) != comparable(SETTINGS)
-
-
-def test_an_inapplicable_setting_counts_as_absent():
-    assert comparable({**SETTINGS, "matmul_precision": None}) == comparable(SETTINGS)
+    assert comparable({**SETTINGS, "matmul_precision": None}) == comparable(SETTINGS), "it does not apply"
     assert comparable({**SETTINGS, "matmul_precision": "high"}) != comparable(SETTINGS)

@@ -151,8 +151,8 @@ def pack_far_too_much(folder: Path) -> None:
     import hashlib
 
     count = 5_000_000
-    columns = {name: pa.nulls(count, READINGS.columns.field(name).type) for name in READINGS.columns.names}
-    table = pa.table(columns, schema=READINGS.columns)
+    columns = {name: pa.nulls(count, READINGS.schema.field(name).type) for name in READINGS.schema.names}
+    table = pa.table(columns, schema=READINGS.schema)
     pq.write_table(table, folder / "samples.parquet", compression="zstd")
     digest = hashlib.sha256((folder / "samples.parquet").read_bytes()).hexdigest()
     content = json.loads((folder / "record.json").read_text())

@@ -19,7 +19,7 @@ RUNS_EVERY_CASE = "suite.measure.child"
 
 
 def code_named_in(settings: Any) -> set[str]:
-    """Return dotted names anywhere in the settings: `_target_`s, plans, shapes and whatever else a configuration
+    """Dotted names anywhere in the settings: `_target_`s, plans, shapes and whatever else a configuration
     names."""
     if isinstance(settings, str):
         return {settings} if DOTTED.fullmatch(settings) else set()
@@ -30,7 +30,7 @@ def code_named_in(settings: Any) -> set[str]:
 
 
 def code_digest(settings: Mapping[str, Any]) -> str:
-    """Return the sha256 over the source of every module that a case with these settings can reach, and the versions
+    """The sha256 over the source of every module that a case with these settings can reach, and the versions
     beside it."""
     roots = code_named_in(settings)
     runs = "_target_" in settings.get("workload", {})  # a projection has a plan alone

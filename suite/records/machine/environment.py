@@ -58,7 +58,7 @@ RECORDED_PACKAGES = (
 
 @functools.cache
 def environment() -> dict[str, Any]:
-    """Return facts about this machine and installation, as plain data."""
+    """Facts about this machine and installation, as plain data."""
     found = gpus()
     unread = {"gpus_unread": found.unread} if found.unread else {}
     return {
@@ -122,7 +122,7 @@ def _installation() -> str:
 
 @functools.cache
 def source_digest() -> str:
-    """Return the sha256 over the package's Python and configuration files: right for dirty trees and for wheels."""
+    """The sha256 over the package's Python and configuration files: right for dirty trees and for wheels."""
     package = Path(__file__).resolve().parents[2]
     digest = hashlib.sha256()
     for root, pattern in ((package, "*.py"), (conf_dir(), "*.yaml")):
@@ -133,29 +133,22 @@ def source_digest() -> str:
 
 @functools.cache
 def commit() -> dict[str, Any]:
-    """Return the commit of the checkout that this package lies in, and whether it was changed; of a bundle without git
+    """The commit of the checkout that this package lies in, and whether it was changed; of a bundle without git
     the commit that it was made of. Empty elsewhere."""
     return commit_of(Path(__file__).resolve().parents[3])
 
 
 def commit_of(root: Path) -> dict[str, Any]:
-    """Return the same of the folder that the package lies in. A bundle does not know whether it was changed since."""
-    if not (root / ".git").exists():
-        return _bundled(root / BUNDLED)
+    """The same of the folder that the package lies in. A bundle does not know whether it was changed since."""
     try:
+        if not (root / ".git").exists():
+            sha = (root / BUNDLED).read_text(encoding="ascii").strip()
+            return {"commit": sha} if re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", sha) else {}
         sha = git(root, "rev-parse", "HEAD", timeout_s=GIT_TIMEOUT_S)
         dirty = bool(git(root, "status", "--porcelain", "--untracked-files=no", timeout_s=GIT_TIMEOUT_S))
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, UnicodeDecodeError, subprocess.SubprocessError):
         return {}
     return {"commit": sha, "dirty": dirty}
-
-
-def _bundled(path: Path) -> dict[str, Any]:
-    try:
-        sha = path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return {}
-    return {"commit": sha} if re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", sha) else {}
 
 
 @functools.cache
@@ -188,18 +181,18 @@ def cpuinfo() -> dict[str, str]:
 
 @functools.cache
 def gpus() -> FoundGpus:
-    """Return the GPUs that NVML shows, as they were when this process first asked."""
+    """The GPUs that NVML shows, as they were when this process first asked."""
     return find_gpus()
 
 
 def gpu_names() -> list[str]:
-    """Return the name of every GPU that can be read."""
+    """The name of every GPU that can be read."""
     return [gpu.name or UNNAMED_GPU for gpu in gpus().readable]
 
 
 @functools.cache
 def gpu_memory_bytes() -> int | None:
-    """Return the memory of the largest GPU that tells its own; None where none does."""
+    """The memory of the largest GPU that tells its own; None where none does."""
     sizes = []
     for gpu in gpus().readable:
         with contextlib.suppress(pynvml.NVMLError):

@@ -16,74 +16,65 @@ UNLIMITED_BYTES = 1 << 60
 
 
 def memory_limit_bytes(root: Path = CGROUP_ROOT) -> int | None:
-    """Return the memory limit of this process's cgroup, in bytes, or None."""
+    """The memory that this process's cgroup may use."""
     limit = _number(_first(root, "memory.max", "memory/memory.limit_in_bytes"))
     return None if limit is None or limit >= UNLIMITED_BYTES else limit
 
 
 def memory_used_bytes(root: Path = CGROUP_ROOT) -> int | None:
-    """Return what this process's cgroup uses of its limit, in bytes, or None."""
+    """The memory that this process's cgroup uses."""
     return _number(_first(root, "memory.current", "memory/memory.usage_in_bytes"))
 
 
 def cpu_limit(root: Path = CGROUP_ROOT) -> float | None:
-    """Return the CPUs that the cgroup's quota allows, or None."""
-    quota = _first(root, "cpu.max")
-    if quota is not None:
-        allowed, _, period = quota.partition(" ")
-        return None if allowed == "max" else int(allowed) / int(period or 100_000)
-    allowed_us, period_us = (
-        _number(_first(root, "cpu/cpu.cfs_quota_us")),
-        _number(_first(root, "cpu/cpu.cfs_period_us")),
-    )
-    return None if allowed_us is None or period_us is None or allowed_us <= 0 else allowed_us / period_us
+    """The CPUs that the cgroup's quota allows."""
+    quota, _, period = (_first(root, "cpu.max") or "").partition(" ")
+    if quota:
+        return None if quota == "max" else int(quota) / int(period or 100_000)
+    quota_us, period_us = (_number(_first(root, f"cpu/cpu.cfs_{name}_us")) for name in ("quota", "period"))
+    return quota_us / period_us if quota_us and period_us and quota_us > 0 else None
 
 
 def usable_cpus() -> int:
-    """Return the CPUs that this process may run on, before any cgroup quota."""
+    """The CPUs that this process may run on, before any cgroup quota."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else (psutil.cpu_count() or 1)
 
 
 def most_threads(root: Path = CGROUP_ROOT) -> int:
-    """Return threads that can run at once under the affinity and the cgroup's quota; one at least."""
+    """The threads that can run at once under the affinity and the cgroup's quota; one at least."""
     limit = cpu_limit(root)
     return usable_cpus() if limit is None else max(1, min(usable_cpus(), math.ceil(limit)))
 
 
 def available_bytes(root: Path = CGROUP_ROOT) -> int:
-    """Return what can still be allocated without pushing anything out: the lesser of the machine's and the cgroup's."""
+    """What can still be allocated without pushing anything out: the lesser of the machine's and the cgroup's."""
     available = int(psutil.virtual_memory().available)
     limit, used = memory_limit_bytes(root), memory_used_bytes(root)
-    if limit is not None and used is not None:
-        available = min(available, max(0, limit - used))
-    return available
+    return available if limit is None or used is None else min(available, max(0, limit - used))
 
 
 def capacity_bytes(root: Path = CGROUP_ROOT) -> int:
-    """Return all the memory that this process could ever have: the machine's, or its cgroup's limit where that is
-    less."""
+    """All the memory that this process could ever have: the machine's, or its cgroup's limit where that is less."""
     total, limit = int(psutil.virtual_memory().total), memory_limit_bytes(root)
     return total if limit is None else min(total, limit)
 
 
 def oom_kills(root: Path = CGROUP_ROOT) -> int:
-    """Return processes that the kernel has killed for want of memory so far, in this cgroup and on this machine."""
+    """The processes that the kernel has killed for want of memory so far, in this cgroup and on this machine."""
     total = 0
     for path in (root / "memory.events", root / "memory/memory.oom_control", Path("/proc/vmstat")):
         with contextlib.suppress(OSError):
-            for line in path.read_text().splitlines():
-                if line.startswith("oom_kill "):
-                    total += int(line.split()[1])
+            counts = dict(line.split(" ", 1) for line in path.read_text().splitlines() if " " in line)
+            total += int(counts.get("oom_kill", 0))
     return total
 
 
 def _first(root: Path, *names: str) -> str | None:
-    folders = [_own_folder(root), root]
-    for folder in folders:
-        for name in names:
-            with contextlib.suppress(OSError):
-                return (folder / name).read_text().strip()
+    """The first of these files that there is, in this process's own cgroup or at the root."""
+    for path in (folder / name for folder in (_own_folder(root), root) for name in names):
+        with contextlib.suppress(OSError):
+            return path.read_text().strip()
     return None
 
 

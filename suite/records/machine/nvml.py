@@ -71,7 +71,7 @@ class FoundGpus:
 
     @property
     def unread(self) -> dict[str, str]:
-        """Return the reason of each GPU that cannot be read."""
+        """The reason of each GPU that cannot be read."""
         return {gpu.label: gpu.state for gpu in self.gpus if not gpu.is_readable}
 
 
@@ -96,7 +96,7 @@ def find_gpus(platform: str = sys.platform, pci_drivers: Path = PCI_DRIVERS) -> 
 
 
 def reason_of(error: Exception) -> str:
-    """Return the state that an error stands for; one without a name of its own brings its text behind a colon."""
+    """The state that an error stands for; one without a name of its own brings its text behind a colon."""
     if isinstance(error, pynvml.NVMLError_GpuIsLost | pynvml.NVMLError_ResetRequired):
         return State.LOST
     if isinstance(error, pynvml.NVMLError_NotSupported | pynvml.NVMLError_FunctionNotFound):

@@ -11,7 +11,7 @@ import getpass
 import os
 import platform
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PureWindowsPath
 from typing import Any
 
@@ -69,60 +69,78 @@ _PERSONAL = re.compile(r"(?<=://)(?!git@|<secret>@)[^/@\s]+@\S*")
 
 
 def scrub(text: str, *, is_ours: bool = True) -> str:
-    """Return a free text without paths, secrets and the names of the user and the host.
+    """A free text without paths, secrets and the names of the user and the host.
 
     `is_ours`: it was written on this machine. Another's may have this one's names as words, and loses only what is
     private beyond doubt.
     """
-    text = _without_secrets(text, is_ours=is_ours)
-    text = PATH.sub(_without_place, text)
-    for private, stand_in in _names() if is_ours else ():
-        text = re.sub(rf"\b{re.escape(private)}\b", stand_in, text)
-    return text
+    return _Scrubber(is_ours=is_ours).of_free_text(text)
 
 
 def without_paths(text: str) -> str:
-    """Return a fact or a setting without paths and what is a secret beyond doubt."""
-    text = _without_secrets(text, is_ours=False)
-    return _last_part(text) if _is_path(text) else PATH.sub(_without_place, text)
+    """A fact or a setting without paths and what is a secret beyond doubt."""
+    return _Scrubber().of_fact(text)
 
 
 def of_setting(name: str, text: str) -> str:
-    """Return a setting's value likewise; of one that may be a path, the last part."""
-    is_path = name.rpartition(".")[2] in PATH_SETTINGS and re.search(r"[\\/]", text)
-    return _last_part(text) if is_path and "://" not in text else without_paths(text)
+    """A setting's value likewise; of one that may be a path, the last part."""
+    return _Scrubber().of_setting(name, text)
 
 
 def scrubbed(value: Any, *, is_free: bool = False, is_ours: bool = True) -> Any:
-    """Return the same plain data with every text in it as it may leave this machine; keys are ours and stay.
+    """The same plain data with every text in it as it may leave this machine; keys are ours and stay.
 
     `is_free`: texts in it are free ones, as they are anyhow below a key that holds such. `is_ours`: see `scrub`.
     """
-    if isinstance(value, str):
-        return scrub(value, is_ours=is_ours) if is_free else without_paths(value)
-    if isinstance(value, Mapping):
-        return {
-            key: of_setting(str(key), item)
-            if isinstance(item, str) and not is_free and key not in FREE_TEXTS
-            else scrubbed(item, is_free=is_free or key in FREE_TEXTS, is_ours=is_ours)
-            for key, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [scrubbed(item, is_free=is_free, is_ours=is_ours) for item in value]
-    return value
+    return _Scrubber(is_ours=is_ours).of_data(value, is_free=is_free)
 
 
-def _without_secrets(text: str, *, is_ours: bool) -> str:
-    for name, value in _secrets():
-        if is_ours or _is_unmistakable(value):
-            text = text.replace(value, f"<{name}>")
+class _Scrubber:
+    """The secrets and names of this process, looked up once for all that one call is given."""
+
+    def __init__(self, *, is_ours: bool = False) -> None:
+        named = [(name, os.environ[name]) for name in os.environ if _is_named_secret(name)]
+        # A longer one comes before one that it holds.
+        secrets = sorted((pair for pair in named if len(pair[1]) >= SHORTEST_SECRET), key=lambda pair: -len(pair[1]))
+        self._unmistakable = [pair for pair in secrets if _is_unmistakable(pair[1])]
+        self._secrets = secrets if is_ours else self._unmistakable
+        self._names = list(_names()) if is_ours else []
+
+    def of_free_text(self, text: str) -> str:
+        text = PATH.sub(_without_place, _without(self._secrets, text))
+        for private, stand_in in self._names:
+            text = re.sub(rf"\b{re.escape(private)}\b", stand_in, text)
+        return text
+
+    def of_fact(self, text: str) -> str:
+        text = _without(self._unmistakable, text)
+        if not re.search(r"[\\/]|\.\.", text):
+            return text
+        return _last_part(text) if _is_path(text) else PATH.sub(_without_place, text)
+
+    def of_setting(self, name: str, text: str) -> str:
+        is_path = name.rpartition(".")[2] in PATH_SETTINGS and re.search(r"[\\/]", text)
+        return _last_part(text) if is_path and "://" not in text else self.of_fact(text)
+
+    def of_data(self, value: Any, *, is_free: bool) -> Any:
+        if isinstance(value, str):
+            return self.of_free_text(value) if is_free else self.of_fact(value)
+        if isinstance(value, Mapping):
+            return {
+                key: self.of_setting(str(key), item)
+                if isinstance(item, str) and not is_free and key not in FREE_TEXTS
+                else self.of_data(item, is_free=is_free or key in FREE_TEXTS)
+                for key, item in value.items()
+            }
+        if isinstance(value, list | tuple):
+            return [self.of_data(item, is_free=is_free) for item in value]
+        return value
+
+
+def _without(secrets: Iterable[tuple[str, str]], text: str) -> str:
+    for name, value in secrets:
+        text = text.replace(value, f"<{name}>")
     return TOKEN.sub("<secret>", text)
-
-
-def _secrets() -> list[tuple[str, str]]:
-    """Variables that are named like secrets with their values, a longer one before one that it holds."""
-    named = [(name, os.environ[name]) for name in os.environ if _is_named_secret(name)]
-    return sorted((pair for pair in named if len(pair[1]) >= SHORTEST_SECRET), key=lambda pair: -len(pair[1]))
 
 
 @functools.cache
@@ -137,17 +155,15 @@ def _is_unmistakable(value: str) -> bool:
 
 
 def _names() -> Iterator[tuple[str, str]]:
+    """Names of this machine and its user that name somebody, and what stands in their place."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = ""
     host = platform.node()
-    for private, stand_in in ((_user(), "<user>"), (host, "<host>"), (host.partition(".")[0], "<host>")):
+    for private, stand_in in ((user, "<user>"), (host, "<host>"), (host.partition(".")[0], "<host>")):
         if len(private) >= 4 and private not in ANYBODY:
             yield private, stand_in
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return ""
 
 
 def _is_path(text: str) -> bool:

@@ -93,7 +93,7 @@ def _nobodys(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def unpacked(archive: Path, into: Path) -> Path:
-    """Return the folder `into` with the archive's files. Raises CorruptRecordError for what is damaged, or not ours."""
+    """The folder `into` with the archive's files. Raises CorruptRecordError for what is damaged, or not ours."""
     into.mkdir(parents=True)
     try:
         if archive.stat().st_size > MOST_UNPACKED_BYTES:

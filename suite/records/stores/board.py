@@ -13,7 +13,6 @@ is written last: what an interrupted push left is found and used by the next.
 import hashlib
 import io
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from suite.records.derived import started_at
 from suite.records.plain_text import one_line
 from suite.records.record import RECORD, SAMPLES, CorruptRecordError
-from suite.records.stores.claim import NAME_LENGTH
+from suite.records.stores.claim import run_names
 from suite.records.stores.objects import ObjectStore
 from suite.records.stores.pack import PACK, pack_bytes
 from suite.records.stores.store import READINGS, StoredRecord, read_blocks
@@ -129,29 +128,32 @@ class Entry:
 
     @property
     def partition(self) -> tuple[str, str]:
-        """Return its workload and machine, both of them plain names."""
+        """Its workload and machine, both of them plain names."""
         record = self.run.record
         return record.case.workload, str(record.environment.get("machine_id") or UNKNOWN)
 
 
 def card() -> bytes:
-    """Return README.md of a board: what its columns mean, in the words of the tables themselves."""
-    tables = {"index": INDEX, "readings": READING_ROWS, "withdrawn": WITHDRAWN}
+    """README.md of a board: what its columns mean, in the words of the tables themselves."""
     lines = [HEAD]
-    for name, columns in tables.items():
-        lines += [f"## {name}", "", "| column | type | holds |", "|---|---|---|"]
-        lines += [f"| `{column}` | {kind} | {meaning} |" for column, (kind, meaning) in columns.items()]
-        lines.append("")
+    for name, columns in {"index": INDEX, "readings": READING_ROWS, "withdrawn": WITHDRAWN}.items():
+        cells = [f"| `{column}` | {kind} | {meaning} |" for column, (kind, meaning) in columns.items()]
+        lines += [f"## {name}", "", "| column | type | holds |", "|---|---|---|", *cells, ""]
     return "\n".join(lines).encode()
 
 
 def files_of(entries: Sequence[Entry]) -> list[File]:
-    """Return the files of runs of one workload and machine, in the order in which they are put. Raises
+    """The files of runs of one workload and machine, in the order in which they are put. Raises
     CorruptRecordError for a run whose files cannot be read."""
     ordered = sorted(entries, key=lambda entry: entry.digest)
     (workload, machine_id), *others = {entry.partition for entry in ordered}
     assert not others, "runs of one workload and machine lie in one file"
-    packed = pack_bytes({name: _content_of(entry.run) for name, entry in zip(_names(ordered), ordered, strict=True)})
+    contents: dict[str, Mapping[str, bytes]] = {}
+    for entry in ordered:
+        names = dict.fromkeys((RECORD, SAMPLES, *entry.run.record.files))
+        run_name = next(name for name in run_names(entry.run.record.run_key) if name not in contents)
+        contents[run_name] = {name: b"".join(read_blocks(entry.run.folder / name)) for name in names}
+    packed = pack_bytes(contents)
     runs = File(f"runs/{_digest(packed)}/{PACK}", packed)
     folder = f"readings/workload={workload}/machine_id={machine_id}"
     readings = _table(folder, READING_ROWS, (row for entry in ordered for row in _reading_rows(entry)))
@@ -160,14 +162,14 @@ def files_of(entries: Sequence[Entry]) -> list[File]:
 
 
 def withdrawn_file(withdrawn: Sequence[Entry]) -> File:
-    """Return the file that names runs of the board as withdrawn."""
+    """The file that names runs of the board as withdrawn."""
     entries = [(entry.digest, entry.run.withdrawal) for entry in sorted(withdrawn, key=lambda entry: entry.digest)]
     rows = [(digest, said.date, said.reason, said.by) for digest, said in entries if said is not None]
     return _table("withdrawn", WITHDRAWN, rows)
 
 
 def known_runs(board: ObjectStore, folder: str) -> set[str]:
-    """Return the runs that the board's tables in a folder name. Raises CorruptRecordError for a table that is none of
+    """The runs that the board's tables in a folder name. Raises CorruptRecordError for a table that is none of
     ours: nothing is added to a folder of something else."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -188,7 +190,7 @@ def known_runs(board: ObjectStore, folder: str) -> set[str]:
 
 
 def schema_of(columns: Columns) -> "pa.Schema":
-    """Return the columns as Arrow has them."""
+    """The columns as Arrow has them."""
     import pyarrow as pa
 
     return pa.schema([(name, kind) for name, (kind, _) in columns.items()])
@@ -201,50 +203,45 @@ def _table(folder: str, columns: Columns, rows: Iterable[Sequence[Any]]) -> File
 
     schema = schema_of(columns)
     cells = list(zip(*rows, strict=True)) or [()] * len(schema)
+    arrays = [pa.array(column, field.type) for column, field in zip(cells, schema, strict=True)]
     written = io.BytesIO()
-    pq.write_table(
-        pa.table([pa.array(each, one.type) for each, one in zip(cells, schema, strict=True)], schema=schema), written
-    )
+    pq.write_table(pa.table(arrays, schema=schema), written)
     return File(f"{folder}/{_digest(written.getvalue())}.parquet", written.getvalue())
 
 
 def _index_row(entry: Entry, readings_file: str, runs_file: str) -> Sequence[Any]:
     record = entry.run.record
-    environment, provenance = record.environment, record.provenance
+    case, environment, provenance = record.case, record.environment, record.provenance
     packages, gpus = environment.get("packages"), environment.get("gpus")
-    return [
-        *(entry.digest, record.run_key, record.case.id, record.case.workload),
-        *(json.dumps(record.case.axes), json.dumps(record.case.extras)),
-        *(str(record.status), _text(record.reason), str(record.evidence)),
-        *(entry.partition[1], _text(environment.get("cpu")), _text(gpus[0]) if isinstance(gpus, list) and gpus else ""),
-        *(started_at(record), _text(provenance.get("commit")), provenance.get("dirty") is True),
-        *(
-            _text(provenance.get("suite_version")),
-            _text(packages.get("torch")) if isinstance(packages, Mapping) else "",
-        ),
-        *(len(record.readings), readings_file, runs_file),
-    ]
+    row = {
+        "record_sha256": entry.digest,
+        "run_key": record.run_key,
+        "case_id": case.id,
+        "workload": case.workload,
+        "axes": json.dumps(case.axes),
+        "extras": json.dumps(case.extras),
+        "status": str(record.status),
+        "reason": _text(record.reason),
+        "evidence": str(record.evidence),
+        "machine_id": entry.partition[1],
+        "cpu": _text(environment.get("cpu")),
+        "gpu": _text(gpus[0]) if isinstance(gpus, list) and gpus else "",
+        "started_at": started_at(record),
+        "commit": _text(provenance.get("commit")),
+        "dirty": provenance.get("dirty") is True,
+        "suite_version": _text(provenance.get("suite_version")),
+        "torch": _text(packages.get("torch")) if isinstance(packages, Mapping) else "",
+        "readings": len(record.readings),
+        "readings_file": readings_file,
+        "runs_file": runs_file,
+    }
+    return [row[name] for name in INDEX]
 
 
 def _reading_rows(entry: Entry) -> Iterator[Sequence[Any]]:
-    case_id = entry.run.record.case.id
-    for number, reading in enumerate(entry.run.record.readings):
-        yield [entry.digest, case_id, number, *(getattr(reading, name) for name in READINGS.types)]
-
-
-def _names(ordered: Sequence[Entry]) -> list[str]:
-    """A folder's name for each run, as a sweep gives them: a second one of a key is `KEY-2`."""
-    seen, names = Counter[str](), []
-    for entry in ordered:
-        begin = entry.run.record.run_key[:NAME_LENGTH]
-        seen[begin] += 1
-        names.append(begin if seen[begin] == 1 else f"{begin}-{seen[begin]}")
-    return names
-
-
-def _content_of(run: StoredRecord) -> dict[str, bytes]:
-    names = dict.fromkeys((RECORD, SAMPLES, *run.record.files))
-    return {name: b"".join(read_blocks(run.folder / name)) for name in names}
+    columns = [entry.run.record.rows.column(name) for name in READINGS.types]
+    for number, values in enumerate(zip(*columns, strict=True)):
+        yield [entry.digest, entry.run.record.case.id, number, *values]
 
 
 def _digest(content: bytes) -> str:

@@ -10,7 +10,7 @@ import itertools
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -42,47 +42,36 @@ class Claim:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _give_up(self.folder, self.lock)
+        # Removed while it is held: whoever waits for the removed file looks for the record again. Windows refuses that.
+        with suppress(OSError):
+            (self.folder / LOCK).unlink()
+        self.lock.release()
+        with suppress(OSError):
+            (self.folder / LOCK).unlink()
 
     def publish(self) -> Path:
         """Bring the run that was written into its folder to where it belongs, and return that place: here the same."""
         return self.folder
 
 
+def run_names(key: str) -> Iterator[str]:
+    """Yield the names of runs of a key, without end: its first digits, then those with -2, -3 and so on."""
+    yield key[:NAME_LENGTH]
+    yield from (f"{key[:NAME_LENGTH]}-{number}" for number in itertools.count(2))
+
+
 def run_folders(parent: Path, run_key: str) -> Iterator[Path]:
     """Yield the places of runs of this key, the first one first, without end, whether they exist or not."""
     assert RUN_KEY.fullmatch(run_key), f"a run key has 64 hexadecimal digits; got {run_key!r}"
-    for number in itertools.count(1):
-        folder = parent / (run_key[:NAME_LENGTH] if number == 1 else f"{run_key[:NAME_LENGTH]}-{number}")
-        assert folder.parent == parent
-        yield folder
+    return (parent / name for name in run_names(run_key))
 
 
-def claim_folder(parent: Path, run_key: str) -> Claim | None:
-    """Return the folder for a new run of this key, made where it is not there; None where a living process holds it.
+def claim_folder(parent: Path, run_key: str, *, is_new: bool = False) -> Claim | None:
+    """The folder for a new run of this key, made where it is not there; None where a living process holds it.
 
-    A folder with a record is never touched again: a further run gets the next number. Nor is a link. Raises OSError
-    where files cannot be locked.
+    A folder with a record is never touched again: a further run gets the next number. Nor is a link. `is_new`: nor is
+    one that somebody made already, held or not. Raises OSError where files cannot be locked.
     """
-    _make_lockable(parent)
-    for folder in run_folders(parent, run_key):
-        if has_record(folder):
-            continue
-        with suppress(FileExistsError):
-            folder.mkdir()
-        is_elsewhere = folder.is_symlink() or (folder / LOCK).is_symlink()
-        if is_elsewhere or not folder.is_dir() or has_record(folder):
-            continue
-        with suppress(FileNotFoundError):  # `pack --remove` took it, with what its holder wrote between the two looks
-            claim = hold(folder)
-            if claim is None or not has_record(folder):
-                return claim
-            _give_up(folder, claim.lock)  # its holder finished between the two looks
-    raise AssertionError("run_folders has no end")
-
-
-def claim_new_folder(parent: Path, run_key: str) -> Claim:
-    """Return the first folder of this key that nobody has made yet: whatever lies in the others stays as it is."""
     _make_lockable(parent)
     for folder in run_folders(parent, run_key):
         if has_record(folder):
@@ -90,13 +79,24 @@ def claim_new_folder(parent: Path, run_key: str) -> Claim:
         try:
             folder.mkdir()
         except FileExistsError:
-            continue
-        claim = hold(folder)
-        if claim is not None and not has_record(folder):
-            return claim
-        if claim is not None:  # somebody took it in between, and is done
-            _give_up(folder, claim.lock)
+            is_elsewhere = folder.is_symlink() or (folder / LOCK).is_symlink()
+            if is_new or is_elsewhere or not folder.is_dir() or has_record(folder):
+                continue
+        with suppress(FileNotFoundError):  # `pack --remove` took it, with what its holder wrote between the two looks
+            claim = hold(folder)
+            if claim is not None and has_record(folder):
+                with claim:  # its holder finished between the two looks
+                    continue
+            if claim is not None or not is_new:
+                return claim
     raise AssertionError("run_folders has no end")
+
+
+def claim_new_folder(parent: Path, run_key: str) -> Claim:
+    """The first folder of this key that nobody has made yet: whatever lies in the others stays as it is."""
+    claim = claim_folder(parent, run_key, is_new=True)
+    assert claim is not None
+    return claim
 
 
 @contextmanager
@@ -109,16 +109,18 @@ def alone_in(folder: Path, *, waits: bool = True) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     _make_lockable(folder)
-    path = folder / WRITERS_LOCK
-    if path.is_symlink():
+    # The file stays: by some versions of filelock, whoever waits for it would not see that it was removed.
+    lock = FileLock(folder / WRITERS_LOCK, timeout=-1 if waits else 0)
+    if (folder / WRITERS_LOCK).is_symlink():
         raise ValueError(f"{WRITERS_LOCK} must not be a link, as it is in {str(folder)!r}")
-    with ExitStack() as held:
-        try:
-            # The file stays: by some versions of filelock, whoever waits for it would not see that it was removed.
-            held.enter_context(FileLock(path, timeout=-1 if waits else 0))
-        except Timeout as error:
-            raise ValueError(f"another process writes into {str(folder)!r}; name another folder") from error
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise ValueError(f"another process writes into {str(folder)!r}; name another folder") from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _make_lockable(parent: Path) -> None:
@@ -151,12 +153,3 @@ def hold(folder: Path) -> Claim | None:
     except Timeout:
         return None
     return Claim(folder=folder, lock=lock)
-
-
-def _give_up(folder: Path, lock: "BaseFileLock") -> None:
-    # Removed while it is held: whoever waits for the removed file looks for the record again. Windows refuses that.
-    with suppress(OSError):
-        (folder / LOCK).unlink()
-    lock.release()
-    with suppress(OSError):
-        (folder / LOCK).unlink()

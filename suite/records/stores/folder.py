@@ -10,17 +10,16 @@ replaced and none mixed, whatever a clock or a stopped process does. The record 
 import hashlib
 import itertools
 import uuid
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
 from types import TracebackType
-from typing import Protocol
 
 from suite.records.record import FILES, OVERRIDES
-from suite.records.stores.claim import NAME_LENGTH, Claim, alone_in, claim_folder, hold
+from suite.records.stores.claim import NAME_LENGTH, Claim, alone_in, claim_folder, hold, run_names
 from suite.records.stores.mirror import CLAIM, WRITER, refresh
 from suite.records.stores.objects import ObjectStore, StoreError, open_store
 from suite.records.stores.place import mirror_of, own_of, url_of
@@ -32,16 +31,17 @@ OWNER, RUNS = ".owner", ".runs"
 LONGEST_CLAIM_BYTES = 200
 
 
-class ResultsFolder(Protocol):
-    """A place of runs, in which several processes may look for and claim them."""
+@dataclass(frozen=True, kw_only=True)
+class LocalFolder:
+    """Runs in a folder of this machine."""
 
-    @property
-    def folder(self) -> Path:
-        """The folder of this machine in which its runs can be read."""
+    folder: Path
+    """The folder of this machine in which its runs can be read."""
 
     @property
     def runs(self) -> Path:
         """The folder of this machine in which they are written."""
+        return self.folder
 
     def prepare(self, run_keys: Collection[str] | None) -> None:
         """Make runs of these keys readable, or all of them, before any is looked for. Raises ValueError where none can
@@ -51,34 +51,8 @@ class ResultsFolder(Protocol):
         """Make a run of this key readable that another machine may have written meanwhile."""
 
     def claim(self, run_key: str) -> Claim | None:
-        """Return the folder for a new run of this key; None where another process holds it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LocalFolder:
-    """A folder of this machine."""
-
-    folder: Path
-
-    @property
-    def runs(self) -> Path:
-        return self.folder
-
-    def prepare(self, run_keys: Collection[str] | None) -> None:
-        pass
-
-    def look_again(self, run_key: str) -> None:
-        pass
-
-    def claim(self, run_key: str) -> Claim | None:
+        """The folder for a new run of this key; None where another process holds it."""
         return claim_folder(self.folder, run_key)
-
-
-def results_folder(folder: Path) -> ResultsFolder:
-    """Return the place that a folder stands for: a store's where it is that store's mirror. Raises ValueError where the
-    store's library is not installed."""
-    url = url_of(folder)
-    return LocalFolder(folder=folder) if url is None else StoreFolder(store=open_store(url))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,28 +83,27 @@ class StoreFolder:
         refresh(self.store, again=run_key[:NAME_LENGTH])
 
     def claim(self, run_key: str) -> Claim | None:
-        """Return a folder of this machine, whose run is put into the store by `publish`."""
+        """A folder of this machine, whose run is put into the store by `publish`."""
         folder = self.runs / run_key[:NAME_LENGTH]
         folder.mkdir(parents=True, exist_ok=True)
         local = hold(folder)
         if local is None:
             return None
-        taken = None
-        try:
+        with ExitStack() as released:
+            released.callback(_remove_if_empty, folder)
+            released.enter_context(local)
             taken = None if has_record(folder) else self._take(run_key[:NAME_LENGTH])
-        finally:
             if taken is None:
-                with local:
-                    pass
-                _remove_if_empty(folder)
-        return None if taken is None else StoreClaim(folder=folder, lock=local.lock, runs=self, taken=taken)
+                return None
+            released.pop_all()
+        return StoreClaim(folder=folder, lock=local.lock, runs=self, taken=taken)
 
     def put_run(self, folder: Path, first: str) -> str:
         """Put a whole run into the store, its record last, and return its name there: `first`, or the next number that
         is free. A run that lies there already is not put again. Raises CorruptRecordError for one that is damaged."""
         files = list(dict.fromkeys((SAMPLES, *read_record(folder, with_readings=False).files)))
-        names = (name for name in _names(first.partition("-")[0]) if name != first)
-        return next(name for name in itertools.chain([first], names) if self._put_under(name, folder, files))
+        names = itertools.chain([first], run_names(first.partition("-")[0]))
+        return next(name for name in names if self._put_under(name, folder, files))
 
     def _put_under(self, name: str, folder: Path, files: Sequence[str]) -> bool:
         """Put a run under one name; False where another run has it."""
@@ -157,10 +130,10 @@ class StoreFolder:
                     remove_run(folder)
             _remove_if_empty(folder)
 
-    def _take(self, key: str) -> "Taken | None":
+    def _take(self, key: str) -> "TakenName | None":
         """Create the claim of the first name that has no record; None where another process holds it."""
         objects = self.store.listing(key)
-        for name in _names(key):
+        for name in run_names(key):
             files = [found.removeprefix(f"{name}/") for found in objects if found.startswith(f"{name}/")]
             claims = [int(found[1]) for file in files if (found := CLAIM.fullmatch(file))]
             latest = max(claims, default=0)
@@ -170,14 +143,14 @@ class StoreFolder:
                 return None
             if len(files) > len(claims):  # whoever put files there died before the record
                 continue
-            taken = Taken(name=name, number=latest + 1, mark=self._owner() + b" " + uuid.uuid4().hex.encode())
+            taken = TakenName(name=name, number=latest + 1, mark=self._owner() + b" " + uuid.uuid4().hex.encode())
             if not self.store.create(taken.claim, taken.mark):
                 return None
             if not self.store.has(f"{name}/{RECORD}"):
                 return taken
             self.store.remove([taken.claim])  # its holder ended between the two looks
             return None
-        raise AssertionError("_names has no end")
+        raise AssertionError("run_names has no end")
 
     def _is_held(self, claim: str) -> bool:
         """True if the holder of a claim is alive, as far as can be known."""
@@ -199,8 +172,19 @@ class StoreFolder:
             return path.read_bytes()
 
 
+ResultsFolder = LocalFolder | StoreFolder
+"""A place of runs, in which several processes may look for and claim them."""
+
+
+def results_folder(folder: Path) -> ResultsFolder:
+    """The place that a folder stands for: a store's where it is that store's mirror. Raises ValueError where the
+    store's library is not installed."""
+    url = url_of(folder)
+    return LocalFolder(folder=folder) if url is None else StoreFolder(store=open_store(url))
+
+
 @dataclass(frozen=True, kw_only=True)
-class Taken:
+class TakenName:
     """A claim in a store: the name of the run's folder there, the claim's number in it, and its content."""
 
     name: str
@@ -211,18 +195,13 @@ class Taken:
     def claim(self) -> str:
         return f"{self.name}/claim-{self.number}"
 
-    @property
-    def overtaken(self) -> list[str]:
-        """The claims before it, whose holders are dead or stopped."""
-        return [f"{self.name}/claim-{number}" for number in range(1, self.number)]
-
 
 @dataclass(frozen=True, kw_only=True)
 class StoreClaim(Claim):
     """A claim of this machine's folder, and of a name in the store."""
 
     runs: StoreFolder
-    taken: Taken
+    taken: TakenName
     renewal: "Renewal" = field(init=False)
 
     def __enter__(self) -> "StoreClaim":
@@ -235,7 +214,9 @@ class StoreClaim(Claim):
     ) -> None:
         self.renewal.end()
         with suppress(OSError):  # it grows stale by itself
-            self.runs.store.remove([*self.taken.overtaken, self.taken.claim])
+            # With those before it, whose holders are dead or stopped.
+            numbers = range(1, self.taken.number + 1)
+            self.runs.store.remove([f"{self.taken.name}/claim-{number}" for number in numbers])
         super().__exit__(kind, error, trace)
         _remove_if_empty(self.folder)
 
@@ -254,7 +235,7 @@ class StoreClaim(Claim):
 class Renewal(Thread):
     """Writes a claim anew until it is told to end."""
 
-    def __init__(self, store: ObjectStore, taken: Taken) -> None:
+    def __init__(self, store: ObjectStore, taken: TakenName) -> None:
         super().__init__(daemon=True, name=taken.claim)
         self._store, self._taken, self._ended = store, taken, Event()
 
@@ -286,9 +267,3 @@ def _remove_if_empty(folder: Path) -> None:
 
 def _content(path: Path) -> bytes:
     return b"".join(read_blocks(path))
-
-
-def _names(key: str) -> Iterator[str]:
-    """Yield the names of runs of a key, as folders of this machine have them, without end."""
-    yield key
-    yield from (f"{key}-{number}" for number in itertools.count(2))

@@ -12,7 +12,6 @@ import re
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 from suite.configuration.untrusted import parse_json, read_bounded
@@ -50,7 +49,7 @@ AT_ONCE = 256
 
 
 def on_this_machine(folder: Path) -> Path:
-    """Return where a folder of results can be read: a store's URL is mirrored first, every other folder is itself.
+    """Where a folder of results can be read: a store's URL is mirrored first, every other folder is itself.
 
     Raises ValueError for what is no URL of a store or cannot be mirrored, and StoreError where it cannot be reached.
     """
@@ -59,7 +58,7 @@ def on_this_machine(folder: Path) -> Path:
 
 
 def existing(folders: Sequence[Path]) -> list[Path]:
-    """Return where the folders that a person named can be read. Raises ValueError for one that is not there, too."""
+    """Where the folders that a person named can be read. Raises ValueError for one that is not there, too."""
     found = [on_this_machine(folder) for folder in folders]
     for folder in found:
         if not folder.is_dir():
@@ -75,7 +74,11 @@ def refresh(store: ObjectStore, keys: Collection[str] | None = None, *, again: s
     nothing is new. Raises ValueError for names that lead out of the folder.
     """
     mirror, own = mirror_of(store.url), own_of(store.url)
-    is_asked = partial(_is_asked, keys=keys if again is None else [again], has_packs=again is None)
+    asked_keys, beside = (keys, (PACK, WITHDRAWN)) if again is None else ([again], ())
+
+    def is_asked(name: str) -> bool:
+        return asked_keys is None or name.partition("/")[0].partition("-")[0] in asked_keys or name in beside
+
     with alone_in(own):
         objects = {name: info for name, info in store.listing(again or "").items() if is_asked(name)}
         if too_long := [name for name in objects if max(map(len, name.encode().split(b"/"))) > LONGEST_NAME]:
@@ -84,24 +87,24 @@ def refresh(store: ObjectStore, keys: Collection[str] | None = None, *, again: s
         wanted = store.sized({name: info for name, info in objects.items() if _kind(name) in MOST_BYTES})
         begun = _begun(objects)
         _check_names(store.url, [*wanted, *begun])
-        mirrored = {name for name in _files_in(mirror) if is_asked(name)}
+        here = (
+            path.relative_to(mirror).as_posix() for path in mirror.rglob("*") if path.is_file() or path.is_symlink()
+        )
+        mirrored = set(filter(is_asked, here))
         _remove(mirror, mirrored - wanted.keys() - begun)
         for name in begun - mirrored:
             (mirror / name).parent.mkdir(parents=True, exist_ok=True)
             (mirror / name).touch()
         index = {name: mark for name, mark in _read_index(own).items() if name in wanted or not is_asked(name)}
-        marks = {name: _mark(info) for name, info in wanted.items()}
+        # All that the store says of an object, such as its ETag and when it was written.
+        shown_infos = {name: repr(sorted(info.items())).encode() for name, info in wanted.items()}
+        marks = {name: hashlib.sha256(info).hexdigest()[:NAME_LENGTH] for name, info in shown_infos.items()}
         is_new = {name: index.get(name) != marks[name] or not _lies(mirror, name, wanted[name]) for name in wanted}
         for names in _batches(name for name in wanted if is_new[name]):
             _bring(store, {name: wanted[name] for name in names}, mirror, own / COMING)
             index |= {name: marks[name] for name in names}
             write_whole(own / INDEX, json.dumps(index).encode())
     return mirror
-
-
-def _is_asked(name: str, *, keys: Collection[str] | None, has_packs: bool) -> bool:
-    run = name.partition("/")[0].partition("-")[0]
-    return keys is None or run in keys or (has_packs and name in (PACK, WITHDRAWN))
 
 
 def _check_names(url: str, names: Sequence[str]) -> None:
@@ -133,12 +136,6 @@ def _last(name: str) -> str:
 def _folders_above(name: str) -> Iterator[str]:
     while name := name.rpartition("/")[0]:
         yield name
-
-
-def _files_in(mirror: Path) -> Iterator[str]:
-    for folder, _, names in os.walk(mirror):
-        for name in names:
-            yield (Path(folder) / name).relative_to(mirror).as_posix()
 
 
 def _remove(mirror: Path, names: Iterable[str]) -> None:
@@ -182,11 +179,6 @@ def _bring(store: ObjectStore, coming: Mapping[str, Info], mirror: Path, into: P
         (mirror / name).parent.mkdir(parents=True, exist_ok=True)
         place.replace(mirror / name)
     shutil.rmtree(into)
-
-
-def _mark(info: Info) -> str:
-    """A digest of all that the store says of an object, such as its ETag and when it was written."""
-    return hashlib.sha256(repr(sorted(info.items())).encode()).hexdigest()[:NAME_LENGTH]
 
 
 def _read_index(own: Path) -> dict[str, str]:

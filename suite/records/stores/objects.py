@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from suite.configuration.values import clipped
 from suite.records.machine.privacy import scrub
@@ -40,15 +40,18 @@ class ObjectStore:
     root: str
 
     def listing(self, prefix: str = "") -> dict[str, Info]:
-        """Return what is known of each object whose name begins so. Raises ValueError where they are too many."""
-        narrowed, found = {"prefix": prefix} if prefix else {}, dict[str, Info]()
+        """What is known of each object whose name begins so. Raises ValueError where they are too many."""
+        found: Mapping[str, Info] = {}
         with self._said("listed"), suppress(FileNotFoundError):
+            narrowed = {"prefix": prefix} if prefix else {}
             found = self._walked() if self._lists_by_folder else self.files.find(self.root, detail=True, **narrowed)
         if len(found) > MOST_IN_ALL:
             raise ValueError(f"{self.url} holds more than {MOST_IN_ALL:,} objects, and is not read")
-        below = f"{self.root}/"
-        names = {name.removeprefix(below): info for name, info in found.items() if name.startswith(below)}
-        return {name: i for name, i in names.items() if name.startswith(prefix) and i.get("type") == "file"}
+        return {
+            name.removeprefix(f"{self.root}/"): info
+            for name, info in found.items()
+            if name.startswith(f"{self.root}/{prefix}") and info.get("type") == "file"
+        }
 
     @property
     def _lists_by_folder(self) -> bool:
@@ -77,7 +80,7 @@ class ObjectStore:
         return found
 
     def sized(self, found: Mapping[str, Info]) -> dict[str, Info]:
-        """Return the same, each with its size, which no list over HTTP has. Raises StoreError where nothing says it."""
+        """The same, each with its size, which no list over HTTP has. Raises StoreError where nothing says it."""
         with self._said("read"):
             asked = {name: self.files.info(self._at(name)) for name, info in found.items() if info.get("size") is None}
         for name, info in asked.items():
@@ -86,24 +89,22 @@ class ObjectStore:
         return {**found, **asked}
 
     def names(self, folder: str) -> list[str]:
-        """Return the names of all objects below a folder."""
         return sorted(self.listing(f"{folder}/"))
 
     def size(self, name: str) -> int | None:
-        """Return the bytes of an object; None where there is none."""
+        """The bytes of an object; None where there is none."""
         with self._said("read"), suppress(FileNotFoundError):
             return int(self.files.info(self._at(name))["size"])
         return None
 
     def holds(self, name: str, content: bytes) -> bool:
-        """True if an object with this content lies there."""
         return self.size(name) == len(content) and self.read(name, len(content)) == content
 
     def has(self, name: str) -> bool:
         return name in self.listing(name)
 
     def read(self, name: str, most_bytes: int) -> bytes:
-        """Return an object's content; nothing where there is none, or one that is larger."""
+        """An object's content; nothing where there is none, or one that is larger."""
         with self._said("read"), suppress(FileNotFoundError):
             if (self.size(name) or 0) <= most_bytes:
                 return bytes(self.files.cat_file(self._at(name)))
@@ -144,8 +145,7 @@ class ObjectStore:
         path = self._at(name)
         if isinstance(self.files, LocalFileSystem):
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            is_put = not Path(path).exists()
-            if is_put:
+            if is_put := not Path(path).exists():
                 write_whole(Path(path), content)
         else:
             if not getattr(self.files, "async_impl", False):  # others have folders, or make nothing of it
@@ -162,11 +162,9 @@ class ObjectStore:
                 self.files.rm_file(self._at(name))
 
     def changed_at(self, name: str) -> datetime | None:
-        """Return when an object was last written, by the store's own clock; None where there is none."""
+        """When an object was last written, by the store's own clock; None where there is none."""
         with self._said("read"), suppress(FileNotFoundError):
-            found = self.files.modified(self._at(name))
-            assert isinstance(found, datetime)
-            return found
+            return cast(datetime, self.files.modified(self._at(name)))
         return None
 
     def fetch(self, places: Mapping[str, Path]) -> None:
@@ -209,7 +207,7 @@ class ObjectStore:
 
 
 def open_store(url: str) -> ObjectStore:
-    """Return the objects below a URL; nothing is asked of the store yet. Raises ValueError where its library is not
+    """The objects below a URL; nothing is asked of the store yet. Raises ValueError where its library is not
     installed."""
     scheme = url.partition("://")[0]
     try:

@@ -78,7 +78,7 @@ class PackedFile:
 
 
 def pack_bytes(runs: Mapping[str, Mapping[str, bytes]]) -> bytes:
-    """Return the pack of these files, by run and name; equal files make equal packs."""
+    """The pack of these files, by run and name; equal files make equal packs."""
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w") as pack:
         for run, files in sorted(runs.items()):
@@ -91,7 +91,7 @@ def pack_bytes(runs: Mapping[str, Mapping[str, bytes]]) -> bytes:
 
 
 def packed_file(path: Path) -> PackedFile | None:
-    """Return a run's file that lies in a pack in the place of the run's folder; None where there is none.
+    """A run's file that lies in a pack in the place of the run's folder; None where there is none.
 
     A folder with a record counts in place of the pack's. One without is what a killed `pack --remove` left of it, since
     no run is begun under a name that the pack has. Raises CorruptRecordError for a pack that cannot be read.
@@ -106,7 +106,7 @@ def packed_file(path: Path) -> PackedFile | None:
 
 
 def names_in_pack(folder: Path) -> frozenset[str]:
-    """Return the names of a run's files in the pack beside its folder; none where that has no such run, or is torn,
+    """The names of a run's files in the pack beside its folder; none where that has no such run, or is torn,
     which whoever lists the pack itself names."""
     with contextlib.suppress(CorruptRecordError):
         return frozenset(read_pack(folder.parent / PACK).get(folder.name, ()))
@@ -114,7 +114,7 @@ def names_in_pack(folder: Path) -> frozenset[str]:
 
 
 def read_pack(path: Path) -> Runs:
-    """Return what lies in a pack. Raises CorruptRecordError for a torn or foreign one."""
+    """What lies in a pack. Raises CorruptRecordError for a torn or foreign one."""
     try:
         found = path.lstat()
         if not stat.S_ISREG(found.st_mode):

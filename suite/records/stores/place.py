@@ -28,7 +28,7 @@ def is_store(place: str | Path) -> bool:
 
 
 def url_in(place: str | Path) -> str:
-    """Return the URL of a place for which `is_store` holds, as it is written.
+    """The URL of a place for which `is_store` holds, as it is written.
 
     Raises ValueError for one of another form, which it does not repeat: it may hold a password.
     """
@@ -47,18 +47,18 @@ def url_in(place: str | Path) -> str:
 
 
 def mirror_of(url: str) -> Path:
-    """Return the folder of this machine that mirrors what lies below a URL, whether it is there or not."""
+    """The folder of this machine that mirrors what lies below a URL, whether it is there or not."""
     return user_cache().joinpath(*STORES, MIRROR, *_parts(url))
 
 
 def own_of(url: str) -> Path:
-    """Return the folder of what belongs to a URL and stays here, such as runs that are not in the store yet. Its names
+    """The folder of what belongs to a URL and stays here, such as runs that are not in the store yet. Its names
     begin with a dot."""
     return user_cache().joinpath(*STORES, OWN, *_parts(url))
 
 
 def locks_of(thing: str | Path) -> Path:
-    """Return the folder of this user's lock on a file or a URL, for `alone_in`: what lies beside it may be somebody's
+    """The folder of this user's lock on a file or a URL, for `alone_in`: what lies beside it may be somebody's
     checkout, which gets no further file, or a server's."""
     name = thing if isinstance(thing, str) else os.path.realpath(thing)
     # One of 256 for all: two things that share one only wait for each other.
@@ -66,7 +66,7 @@ def locks_of(thing: str | Path) -> Path:
 
 
 def url_of(folder: Path) -> str | None:
-    """Return the URL that a folder of any machine's mirror stands for; None for every other folder."""
+    """The URL that a folder of any machine's mirror stands for; None for every other folder."""
     parts, mark = folder.parts, (*STORES, MIRROR)
     for at in range(len(parts) - len(mark) - 1):
         if parts[at : at + len(mark)] == mark:
@@ -76,7 +76,7 @@ def url_of(folder: Path) -> str | None:
 
 
 def shown(place: Path) -> str:
-    """Return a path as people are shown it: of what lies in a store the URL, and never where its mirror is."""
+    """A path as people are shown it: of what lies in a store the URL, and never where its mirror is."""
     if (url := url_of(place)) is not None:
         return url
     found = URL.fullmatch(_text(place))

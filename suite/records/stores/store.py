@@ -11,7 +11,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
-from itertools import starmap
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any
@@ -24,6 +23,7 @@ from suite.records.metrics import METRICS
 from suite.records.record import FILES, TRACE, CorruptRecordError, Reading, Record, record_from_json
 from suite.records.record import RECORD as RECORD
 from suite.records.record import SAMPLES as SAMPLES
+from suite.records.rows import Columns, Rows
 from suite.records.stores.pack import packed_file
 from suite.records.stores.tables import FLOAT, INT, LARGEST_TABLE_BYTES, TEXT, TableFile
 from suite.records.stores.walk import Damage, folders_below
@@ -186,45 +186,39 @@ def _record_in(folder: Path, room: Room) -> Record:
     return record
 
 
-def read_readings(folder: Path, record: Record, room: Room | None = None) -> list[Reading]:
-    """Read the readings of a run whose record was read without them. Raises CorruptRecordError as `read_record`."""
-    return list(starmap(Reading, rows_of_readings(folder, record, room)))
+def read_readings(folder: Path, record: Record, room: Room | None = None) -> Rows[Reading]:
+    """The readings of a run whose record was read without them. Raises CorruptRecordError as `read_record`."""
+    columns = read_columns(READINGS, folder, record, room or Room())
+    spans = {span: span_today(span) for span in set(columns["span"])}
+    metrics = {metric: aliases.METRICS.get(metric, metric) for metric in set(columns["metric"])}
+    today = {"span": list(map(spans.get, columns["span"])), "metric": list(map(metrics.get, columns["metric"]))}
+    return Rows(Reading, {**columns, **today})
 
 
-def rows_of_readings(folder: Path, record: Record, room: Room | None = None) -> Iterator[tuple[Any, ...]]:
-    """Yield a run's readings as tuples in the order of READINGS: of a long training an object each takes as long as the
-    rest. Raises CorruptRecordError, on the way too."""
-    room = room or Room()
-    content = read_file(folder / SAMPLES, LARGEST_TABLE_BYTES)
-    if record.files.get(SAMPLES) not in (None, hashlib.sha256(content).hexdigest()):
-        raise CorruptRecordError(f"{SAMPLES} is not the file that {RECORD} was written with")
+def read_columns(table: TableFile, folder: Path, record: Record, room: Room | None = None) -> Columns:
+    """The table of a run as columns. Raises CorruptRecordError for a file that is not the record's own."""
+    content = read_file(folder / table.name, LARGEST_TABLE_BYTES)
+    if record.files.get(table.name) not in (None, hashlib.sha256(content).hexdigest()):
+        raise CorruptRecordError(f"{table.name} is not the file that {RECORD} was written with")
+    if room is None:
+        return table.columns_in(content)
     room.grow(len(content))
-    for columns in READINGS.columns_in(content, take=lambda rows: room.take(READING_BYTES * rows)):
-        spans = {span: span_today(span) for span in set(columns["span"])}
-        metrics = {metric: aliases.METRICS.get(metric, metric) for metric in set(columns["metric"])}
-        columns["span"] = [spans[span] for span in columns["span"]]
-        columns["metric"] = [metrics[metric] for metric in columns["metric"]]
-        yield from zip(*columns.values(), strict=True)
+    return table.columns_in(content, take=lambda rows: room.take(READING_BYTES * rows))
 
 
 def read_contents(roots: Iterable[Path], *, with_readings: bool = True, room: Room | None = None) -> Contents:
-    """Return every run below the given folders, in a stable order. Nothing found there stops the rest.
+    """Every run below the given folders, in a stable order. Nothing found there stops the rest.
 
     `room`: for all that a command reads, where it calls this more than once.
     """
-    stored: list[StoredRecord] = []
-    withdrawn: list[StoredRecord] = []
-    damaged, unfinished = [], []
-    room = room or Room()
-    for found in each_run(roots, with_readings=with_readings, room=room):
-        match found:
-            case StoredRecord():
-                (withdrawn if found.withdrawal else stored).append(found)
-            case Damage():
-                damaged.append(found)
-            case _:
-                unfinished.append(found)
-    return Contents(stored=stored, damaged=damaged, unfinished=unfinished, withdrawn=withdrawn)
+    found = list(each_run(roots, with_readings=with_readings, room=room or Room()))
+    runs = [run for run in found if isinstance(run, StoredRecord)]
+    return Contents(
+        stored=[run for run in runs if run.withdrawal is None],
+        damaged=[run for run in found if isinstance(run, Damage)],
+        unfinished=[run for run in found if isinstance(run, Path)],
+        withdrawn=[run for run in runs if run.withdrawal],
+    )
 
 
 def each_run(
@@ -235,10 +229,13 @@ def each_run(
     damaged: list[Damage] = []
     begun: dict[Path, frozenset[str]] = {}
     lists: dict[Path, Sequence[Withdrawal]] = {}
-    named = set[tuple[Path, Withdrawal]]()
-    for folder, names in (found for root in roots for found in folders_below(root, damaged)):
+    covering = set[tuple[Path, Withdrawal]]()
+    for folder, names in (entry for root in roots for entry in folders_below(root, damaged)):
         begun |= {folder: names} if _is_begun(names) else {}
-        lists |= {folder: _withdrawals(folder, damaged)} if WITHDRAWN in names else {}
+        try:
+            lists |= {folder: _read_list(folder / WITHDRAWN)} if WITHDRAWN in names else {}
+        except CorruptRecordError as error:
+            damaged.append(Damage(folder=folder / WITHDRAWN, reason=str(error)))
     yield from damaged
     for folder in sorted(begun):
         if RECORD not in begun[folder]:
@@ -250,26 +247,18 @@ def each_run(
             yield Damage(folder=folder, reason=str(error))
         else:
             withdrawal = _covering(record, lists.get(folder.parent, ()))
-            named |= {(folder.parent, withdrawal)} if withdrawal else set()
+            covering |= {(folder.parent, withdrawal)} if withdrawal else set()
             yield StoredRecord(record=record, folder=folder, withdrawal=withdrawal)
     for folder, entry in ((folder, entry) for folder, entries in lists.items() for entry in entries):
-        if (folder, entry) not in named:
+        if (folder, entry) not in covering:
             yield Damage(folder=folder / WITHDRAWN, reason=f"no run here was begun before it was {entry.said}")
 
 
 def withdrawal_of(record: Record, folder: Path) -> Withdrawal | None:
-    """Return the withdrawal of a run in a folder, if the list beside it has one. Raises CorruptRecordError for a list
+    """The withdrawal of a run in a folder, if the list beside it has one. Raises CorruptRecordError for a list
     that cannot be read."""
     path = folder.parent / WITHDRAWN
     return _covering(record, _read_list(path)) if path.exists() else None
-
-
-def _withdrawals(folder: Path, damaged: list[Damage]) -> Sequence[Withdrawal]:
-    try:
-        return _read_list(folder / WITHDRAWN)
-    except CorruptRecordError as error:
-        damaged.append(Damage(folder=folder / WITHDRAWN, reason=str(error)))
-        return ()
 
 
 def _read_list(path: Path) -> Sequence[Withdrawal]:
@@ -306,7 +295,7 @@ def reading_rows(record: Record) -> Iterable[dict[str, Any]]:
 
 
 def read_file(path: Path, most_bytes: int, *, may_be_link: bool = False) -> bytes:
-    """Return the content of a file, which may lie in a pack. Raises CorruptRecordError for what is no file, or too
+    """The content of a file, which may lie in a pack. Raises CorruptRecordError for what is no file, or too
     large to be ours.
 
     `may_be_link`: a person named it, or keeps it elsewhere.
@@ -336,7 +325,7 @@ def read_blocks(path: Path, most_bytes: int | None = None, *, may_be_link: bool 
 
 
 def digest_of(path: Path) -> str:
-    """Return the sha256 of a run's file. Raises CorruptRecordError as `read_file`."""
+    """The sha256 of a run's file. Raises CorruptRecordError as `read_file`."""
     digest = hashlib.sha256()
     for block in read_blocks(path):
         digest.update(block)

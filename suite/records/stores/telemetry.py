@@ -4,20 +4,17 @@ A sample is one quantity of one device at one time. Nothing is dropped: a sample
 others pressed on it is marked. What could not be read has no sample and a named state, never a zero.
 """
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from suite.records.record import TELEMETRY as TELEMETRY
-from suite.records.record import CorruptRecordError, Record
-from suite.records.stores.store import read_file
-from suite.records.stores.tables import FLOAT, LARGEST_TABLE_BYTES, TEXT, TableFile
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from suite.records.record import Record
+from suite.records.rows import Rows
+from suite.records.stores.store import read_columns
+from suite.records.stores.tables import FLOAT, TEXT, TableFile
 
 SERIES = TableFile(
     name=TELEMETRY,
@@ -42,7 +39,7 @@ class Mark(StrEnum):
     PRESSURED = "pressured"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     time_s: float
     """Since the case began, by a clock that never jumps."""
@@ -57,61 +54,36 @@ class Sample:
 
 
 def series_bytes(samples: Sequence[Sample]) -> bytes:
-    """Return the content of telemetry.parquet."""
+    """The content of telemetry.parquet."""
     return SERIES.content(samples)
 
 
-def read_series(record: Record, folder: Path) -> list[Sample]:
-    """Return the samples beside a record; empty where its run took none. Raises CorruptRecordError for a file not its
+def read_series(record: Record, folder: Path) -> Rows[Sample]:
+    """The samples beside a record; empty where its run took none. Raises CorruptRecordError for a file not its
     own."""
-    content = _series_content(record, folder)
-    return [Sample(**row) for row in SERIES.rows_of(content)] if content else []
-
-
-def check_series(record: Record, folder: Path) -> None:
-    """Read the samples and keep none. Raises what `read_series` does."""
-    for _ in series_batches(record, folder):
-        pass
-
-
-def series_batches(record: Record, folder: Path) -> "Iterator[pa.RecordBatch]":
-    """Yield the samples as arrays, some rows at a time, and texts as dictionaries. Raises what `read_series` does."""
-    if content := _series_content(record, folder):
-        yield from SERIES.batches_of(content)
-
-
-def _series_content(record: Record, folder: Path) -> bytes:
-    """The bytes of telemetry.parquet; empty where the run took none."""
-    if TELEMETRY not in record.files:
-        return b""
-    content = read_file(folder / TELEMETRY, LARGEST_TABLE_BYTES)
-    if record.files[TELEMETRY] != hashlib.sha256(content).hexdigest():
-        raise CorruptRecordError(f"{TELEMETRY} is not the file that its record was written with")
-    return content
+    is_taken = TELEMETRY in record.files
+    return Rows(Sample, read_columns(SERIES, folder, record) if is_taken else dict.fromkeys(SERIES.types, ()))
 
 
 def telemetry_of(record: Record) -> Mapping[str, Any]:
-    """Return what a record's provenance says of its telemetry; empty where it says nothing."""
-    said = record.provenance.get("telemetry")
-    return said if isinstance(said, Mapping) else {}
+    """What a record's provenance says of its telemetry; empty where it says nothing."""
+    return _object(record.provenance.get("telemetry"))
 
 
 def source_states(record: Record) -> dict[str, tuple[str, str]]:
-    """Return the state that each source named, and why."""
-    return {
-        name: (str(source.get("state")), str(source.get("why", "")))
-        for name, source in _objects(telemetry_of(record).get("sources"))
-    }
+    """The state that each source named, and why."""
+    sources = _objects(telemetry_of(record).get("sources"))
+    return {name: (str(source.get("state")), str(source.get("why", ""))) for name, source in sources.items()}
 
 
 def gpus_of(record: Record) -> dict[str, Mapping[str, Any]]:
-    """Return what NVML showed of each GPU, by label: `name`, `used`, `state` and more."""
-    return dict(_objects(telemetry_of(record).get("devices")))
+    """What NVML showed of each GPU, by label: `name`, `used`, `state` and more."""
+    return _objects(telemetry_of(record).get("devices"))
 
 
-def _objects(value: Any) -> list[tuple[str, Mapping[str, Any]]]:
-    return (
-        [(name, inner) for name, inner in value.items() if isinstance(inner, Mapping)]
-        if isinstance(value, Mapping)
-        else []
-    )
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _objects(value: Any) -> dict[str, Mapping[str, Any]]:
+    return {name: inner for name, inner in _object(value).items() if isinstance(inner, Mapping)}

@@ -31,6 +31,10 @@ def folders_below(root: Path, damaged: list[Damage]) -> Iterator[tuple[Path, fro
     in `damaged`, and the rest goes on. A run that `pack --remove` takes meanwhile is yielded once: what its folder has
     no longer, the pack has had since before."""
     left, waiting = MOST_IN_ALL, [(root, 0)]
+
+    def skip(folder: Path, reason: str) -> None:
+        damaged.append(Damage(folder=folder, reason=reason))
+
     while waiting:
         folder, levels = waiting.pop()
         try:
@@ -39,34 +43,28 @@ def folders_below(root: Path, damaged: list[Damage]) -> Iterator[tuple[Path, fro
             if packed_names := names_in_pack(folder):
                 yield folder, packed_names
             else:
-                damaged.append(Damage(folder=folder, reason=f"the folder cannot be listed ({type(error).__name__})"))
+                skip(folder, f"the folder cannot be listed ({type(error).__name__})")
             continue
-        if names is None and left < MOST_ENTRIES:
-            reason = f"more than {MOST_IN_ALL:,} entries lie below it; from {folder.name!r} on they are not read"
-            damaged.append(Damage(folder=root, reason=reason))
+        if names is None and left >= MOST_ENTRIES:
+            skip(folder, f"the folder holds more than {MOST_ENTRIES:,} entries, and is not read")
+            continue
+        packed = {} if PACK in inner or names is None else _packed_in(folder, frozenset(inner), damaged)
+        left -= len(names or ()) + sum(map(len, packed.values()))
+        if names is None or left < 0:
+            skip(root, f"more than {MOST_IN_ALL:,} entries lie below it; from {folder.name!r} on they are not read")
             return
-        if names is None:
-            reason = f"the folder holds more than {MOST_ENTRIES:,} entries, and is not read"
-            damaged.append(Damage(folder=folder, reason=reason))
-            continue
-        left -= len(names)
         if inner and levels == MOST_LEVELS:
-            damaged.append(Damage(folder=folder, reason=f"folders lie more than {MOST_LEVELS} levels deep"))
-            inner = []
-        waiting += [(folder / name, levels + 1) for name in sorted(inner, reverse=True)]
+            skip(folder, f"folders lie more than {MOST_LEVELS} levels deep")
+        else:
+            waiting += [(folder / name, levels + 1) for name in sorted(inner, reverse=True)]
         yield folder, names if RECORD in names else names_in_pack(folder) or names
-        if PACK not in inner and os.path.lexists(folder / PACK):
-            packed = _packed_in(folder, frozenset(inner), damaged)
-            left -= sum(map(len, packed.values()))
-            if left < 0:
-                reason = f"more than {MOST_IN_ALL:,} entries lie below it; from {folder.name!r} on they are not read"
-                damaged.append(Damage(folder=root, reason=reason))
-                return
-            yield from packed.items()
+        yield from packed.items()
 
 
 def _packed_in(folder: Path, inner: frozenset[str], damaged: list[Damage]) -> dict[Path, frozenset[str]]:
     """The folders that a pack stands for, and their files, but those that lie beside it, which are listed."""
+    if not os.path.lexists(folder / PACK):
+        return {}
     try:
         runs = read_pack(folder / PACK)
     except CorruptRecordError as error:

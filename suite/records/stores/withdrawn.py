@@ -42,22 +42,22 @@ class Withdrawal:
 
     @property
     def said(self) -> str:
-        """Return the entry in a few words."""
+        """The entry in a few words."""
         return f"withdrawn on {self.date}{f' by {self.by}' if self.by else ''}: {self.reason}"
 
     @property
     def until(self) -> str:
-        """Return the last moment that it covers, as ISO text in UTC."""
+        """The last moment that it covers, as ISO text in UTC."""
         end, is_day = datetime.fromisoformat(possible_time(self.date)), ":" not in self.date
         return (end + timedelta(days=1) if is_day else end).isoformat(timespec="seconds")
 
     def covers(self, record: Record) -> bool:
-        """Return whether it withdraws a run. One that does not say when it began counts as older."""
+        """Whether it withdraws a run. One that does not say when it began counts as older."""
         return record.run_key.startswith(self.run) and started_at(record) < self.until
 
 
 def withdrawals_in(content: bytes) -> Sequence[Withdrawal]:
-    """Return the entries of a list, in its order. Raises CorruptRecordError, with the entry and what is wrong."""
+    """The entries of a list, in its order. Raises CorruptRecordError, with the entry and what is wrong."""
     try:
         entries = parse_yaml(content, as_texts=True)  # a run's key may look like a number
     except ValueError as error:

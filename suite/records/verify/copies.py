@@ -6,12 +6,12 @@ more different ones are compared.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from suite.records.record import RECORD, TELEMETRY, Evidence, Record
 from suite.records.stores.store import StoredRecord, digest_of
-from suite.records.verify.plausible import JUDGES, and_more, named_row, timing_series
+from suite.records.verify.rules import JUDGES, Timings, and_more, named_row, timings_of
 
 LEAST_DIFFERENT = 8
 """Different values without which two stretches may be alike by chance."""
@@ -30,7 +30,7 @@ MANY_IN_TICKS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Head:
+class LaunchHead:
     """The first timings of a launch, and where they stand."""
 
     digest: str
@@ -39,26 +39,34 @@ class _Head:
     row: int
     values: Sequence[float]
 
-    @property
-    def ranks(self) -> tuple[int, ...]:
-        """Return the places of the timings by their size, which a factor leaves as they are."""
-        return tuple(sorted(range(len(self.values)), key=self.values.__getitem__))
+    def is_scaled_from(self, other: "LaunchHead") -> str | None:
+        """Which earlier timings these are, in words; None where they are others."""
+        if len(self.values) != len(other.values) or min(*self.values, *other.values) <= 0:
+            return None
+        factors = [ours / theirs for ours, theirs in zip(self.values, other.values, strict=True)]
+        if max(factors) - min(factors) > SAME_FACTOR * min(factors):
+            return None
+        scaled = "" if abs(factors[0] - 1) <= SAME_FACTOR else f", times {factors[0]:.4g}"
+        whose = "this run's" if other.digest == self.digest else f"those of {other.run}"
+        return f"{whose} from row {other.row} on{scaled}"
+
+
+Heads = dict[tuple[int, ...], list[LaunchHead]]
+"""Beginnings by the order of their timings by size, which a factor leaves as it is."""
 
 
 @dataclass(kw_only=True)
 class Copies:
     """Beginnings of the launches of all whole runs that one command has read, to find one that comes again."""
 
-    _heads: dict[tuple[int, ...], list[_Head]] = field(default_factory=lambda: defaultdict(list))
-    """Keyed by their ranks."""
+    _heads: Heads = field(default_factory=lambda: defaultdict(list))
     _telemetry: dict[str, tuple[str, str]] = field(default_factory=dict)
     """The digest of a record and its run's name, by the digest of its telemetry."""
 
     def remember(self, run: StoredRecord) -> None:
         """Keep what a later run must not share. A run that was refused is not kept: it may be the copy."""
-        for head in _heads_of(run):
-            if len(same := self._heads[head.ranks]) < MOST_ALIKE:
-                same.append(head)
+        for order, heads in _heads_of(run, timings_of(run.record)).items():
+            self._heads[order] = [*self._heads[order], *heads][:MOST_ALIKE]
         if series := run.record.files.get(TELEMETRY):
             self._telemetry.setdefault(series, _identity(run))
 
@@ -67,21 +75,19 @@ class Copies:
         record in two folders is one run."""
         if run.record.evidence is not Evidence.MEASURED:
             return
-        yield from constant_timings(run.record)
-        yield from repeated_block(run.record)
-        own: dict[tuple[int, ...], list[_Head]] = defaultdict(list)
-        found = []
-        for head in _heads_of(run):
-            earlier = [one for one in self._heads.get(head.ranks, ()) if one.digest != head.digest] + own[head.ranks]
-            said = next(filter(None, (_shared(head, other) for other in earlier)), None)
-            if said is not None:
-                where = named_row(run.record, head.row)
-                found.append(f"{where}: the {len(head.values)} timings from here on are {said}")
-            if len(own[head.ranks]) < MOST_ALIKE:
-                own[head.ranks].append(head)
-        if found:
-            yield found[0] + and_more(found)
+        timings = timings_of(run.record)
+        yield from constant_timings(run.record, timings)
+        yield from repeated_block(run.record, timings)
         digest, _ = _identity(run)
+        copies = []
+        for order, heads in _heads_of(run, timings).items():
+            earlier = [head for head in self._heads.get(order, ()) if head.digest != digest]
+            for number, head in enumerate(heads[:MOST_ALIKE]):
+                if origin := next(filter(None, map(head.is_scaled_from, [*earlier, *heads[:number]])), None):
+                    copies.append((head.row, f"the {len(head.values)} timings from here on are {origin}"))
+        if copies:
+            row, wrong = min(copies)
+            yield f"{named_row(run.record, row)}: {wrong}{and_more(copies)}"
         before, whose = self._telemetry.get(run.record.files.get(TELEMETRY, ""), (digest, ""))
         if before != digest:
             yield f"{TELEMETRY} row 0 and all that follow are byte for byte those of {whose}"
@@ -92,56 +98,36 @@ def _identity(run: StoredRecord) -> tuple[str, str]:
     return digest_of(run.folder / RECORD), "/".join(run.folder.parts[-2:])
 
 
-def _heads_of(run: StoredRecord) -> list[_Head]:
+def _heads_of(run: StoredRecord, timings: Timings) -> Mapping[tuple[int, ...], list[LaunchHead]]:
     """The beginnings of a run's launches that are no chance."""
-    digest, name = _identity(run)
-    series = timing_series(run.record).values()
-    heads = [
-        _Head(digest=digest, run=name, row=rows[0][0], values=[reading.value for _, reading in rows[:HEAD]])
-        for rows in series
-    ]
-    return [head for head in heads if len(set(head.values)) >= LEAST_DIFFERENT]
+    (digest, name), heads = _identity(run), defaultdict[tuple[int, ...], list[LaunchHead]](list)
+    for rows in timings.values():
+        values = rows.column("value")[:HEAD]
+        if len(set(values)) >= LEAST_DIFFERENT:
+            order = tuple(sorted(range(len(values)), key=values.__getitem__))
+            heads[order].append(LaunchHead(digest=digest, run=name, row=rows.places[0], values=values))
+    return heads
 
 
-def _shared(head: _Head, other: _Head) -> str | None:
-    """Which earlier timings these are; None where they are others."""
-    factor = _factor(head.values, other.values)
-    if factor is None:
-        return None
-    scaled = "" if abs(factor - 1) <= SAME_FACTOR else f", times {factor:.4g}"
-    whose = "this run's" if other.digest == head.digest else f"those of {other.run}"
-    return f"{whose} from row {other.row} on{scaled}"
-
-
-def constant_timings(record: Record) -> Iterator[str]:
+def constant_timings(record: Record, timings: Timings) -> Iterator[str]:
     """Yield a sentence for each long series that hardly varies."""
     is_fine = str(record.provenance.get("clock")) in JUDGES
     many, fewest = (MANY, FEWEST_OF_MANY) if is_fine else (MANY_IN_TICKS, 2)
-    for rows in timing_series(record).values():
-        different = len({reading.value for _, reading in rows})
+    for rows in timings.values():
+        different = len(set(rows.column("value")))
         if len(rows) >= many and different < fewest:
             values = "one value" if different == 1 else f"{different} values"
-            yield f"{named_row(record, rows[0][0])}: the {len(rows)} timings from here on have {values}"
+            yield f"{named_row(record, rows.places[0])}: the {len(rows)} timings from here on have {values}"
 
 
-def repeated_block(record: Record) -> Iterator[str]:
+def repeated_block(record: Record, timings: Timings) -> Iterator[str]:
     """Yield a sentence for the first block of timings that comes again within a run."""
-    first: dict[float, tuple[int, Sequence[float]]] = {}
-    for rows in timing_series(record).values():
-        values = [reading.value for _, reading in rows]
-        for at, (row, reading) in enumerate(rows):
-            if reading.value not in first:
-                first[reading.value] = row, values[at : at + BLOCK]
-                continue
-            block, (before, earlier) = values[at : at + BLOCK], first[reading.value]
-            if len(block) == BLOCK and block == earlier and len(set(block)) >= LEAST_DIFFERENT:
+    blocks: dict[float, tuple[int, Sequence[float]]] = {}
+    for rows in timings.values():
+        values = rows.column("value")
+        for at, (row, value) in enumerate(zip(rows.places, values, strict=True)):
+            block = values[at : at + BLOCK]
+            before, earlier = blocks.setdefault(value, (row, block))
+            if before != row and len(block) == BLOCK and block == earlier and len(set(block)) >= LEAST_DIFFERENT:
                 yield f"{named_row(record, row)}: the {BLOCK} timings from here on are those from row {before} on"
                 return
-
-
-def _factor(values: Sequence[float], others: Sequence[float]) -> float | None:
-    """The one factor between two series of timings; None where there is none."""
-    if len(values) != len(others) or min(*values, *others) <= 0:
-        return None
-    ratios = [value / other for value, other in zip(values, others, strict=True)]
-    return ratios[0] if max(ratios) - min(ratios) <= SAME_FACTOR * min(ratios) else None

@@ -8,16 +8,14 @@ from suite.records.derived import FIRST_YEAR, started_at
 from suite.records.machine.environment import machine_id
 from suite.records.machine.privacy import scrubbed
 from suite.records.plain_text import complain
-from suite.records.record import RECORD, TELEMETRY, CorruptRecordError, Record, Status
+from suite.records.record import RECORD, TELEMETRY, CorruptRecordError, Status
 from suite.records.stores.claim import NAME_LENGTH
 from suite.records.stores.place import shown
 from suite.records.stores.store import PRIVATE_PARTS, SAMPLES, StoredRecord, digest_of
-from suite.records.stores.telemetry import check_series
+from suite.records.stores.telemetry import read_series
 from suite.records.stores.walk import Damage
 from suite.records.verify.copies import Copies
-from suite.records.verify.impossible import impossible_timings
-from suite.records.verify.plausible import implausible_readings
-from suite.records.verify.plausible_series import implausible_series
+from suite.records.verify.rules import implausible_readings, implausible_series, impossible_timings
 
 
 def whole_runs(
@@ -41,49 +39,35 @@ def whole_runs(
             yield run
 
 
-def reasons_against(found: StoredRecord | Damage, copies: Copies) -> list[str]:
-    """Return why a run is refused: a sentence for each fault, or why it cannot be read."""
-    return [found.reason] if isinstance(found, Damage) else faults_of(found, copies)
-
-
-def faults_of(run: StoredRecord, copies: Copies) -> list[str]:
-    """Return a sentence for each fault. `copies`: what the same command has read so far, to which a whole run is added.
+def reasons_against(run: StoredRecord | Damage, copies: Copies) -> list[str]:
+    """Why a run is refused: a sentence for each fault, or why it cannot be read. `copies`: what the same command has
+    read so far, to which a whole run is added.
 
     A run that was withdrawn is held to what its files and texts must be, and to nothing that its numbers say.
     """
-    of_series = _unreadable_series if run.withdrawal else implausible_series
-    found = [*_faults_of_name(run), *faults_of_files(run, of_series), *_private_parts(run), *_faults_of_facts(run)]
+    if isinstance(run, Damage):
+        return [run.reason]
+    faults = [*_faults_of_facts(run), *faults_of_files(run, is_judged=run.withdrawal is None), *_private_parts(run)]
     if run.withdrawal is None:
-        found += [*impossible_timings(run.record), *implausible_readings(run.record), *copies.faults(run)]
-        if not found:
+        faults += [*impossible_timings(run.record), *implausible_readings(run.record), *copies.faults(run)]
+        if not faults:
             copies.remember(run)
-    return found
+    return faults
 
 
-def _unreadable_series(record: Record, folder: Path) -> Iterable[str]:
-    """Read the telemetry and find nothing. Raises CorruptRecordError for one that is not the record's own."""
-    check_series(record, folder)
-    return ()
-
-
-def faults_of_files(
-    run: StoredRecord, of_series: Callable[[Record, Path], Iterable[str]] = _unreadable_series
-) -> Iterator[str]:
-    """Yield the faults of files beside the samples, which reading has compared already."""
+def faults_of_files(run: StoredRecord, *, is_judged: bool = False) -> Iterator[str]:
+    """Yield the faults of files beside the samples, which reading has compared already, and if `is_judged` those of
+    what the telemetry says."""
     for name, digest in run.record.files.items():
         try:
-            if name == TELEMETRY:
-                yield from of_series(run.record, run.folder)
+            if name == TELEMETRY and is_judged:
+                yield from implausible_series(run.record, run.folder)
+            elif name == TELEMETRY:
+                read_series(run.record, run.folder)
             elif name != SAMPLES and digest_of(run.folder / name) != digest:
                 yield f"{name} is not the file that {RECORD} was written with"
         except CorruptRecordError as error:
             yield str(error)
-
-
-def _faults_of_name(run: StoredRecord) -> Iterator[str]:
-    begin = run.record.run_key[:NAME_LENGTH]
-    if not run.folder.name.startswith(begin):
-        yield f"the folder's name is not how its run key begins, {begin}"
 
 
 def _private_parts(run: StoredRecord) -> Iterator[str]:
@@ -98,7 +82,9 @@ def _private_parts(run: StoredRecord) -> Iterator[str]:
 
 
 def _faults_of_facts(run: StoredRecord) -> Iterator[str]:
-    record = run.record
+    record, begin = run.record, run.record.run_key[:NAME_LENGTH]
+    if not run.folder.name.startswith(begin):
+        yield f"the folder's name is not how its run key begins, {begin}"
     if record.status is not Status.OK and not record.reason:
         yield f"status {record.status} has no reason"
     if record.provenance.get("started_at") is not None and not started_at(record):

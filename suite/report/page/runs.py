@@ -6,16 +6,15 @@ that training leaves, hundreds of readings each, stands the last value: they are
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from suite.records.case import command_of
 from suite.records.derived import by_launch, started_at
 from suite.records.machine.privacy import FREE_TEXTS, scrubbed
 from suite.records.machines import machine_names
-from suite.records.record import Reading, Record
+from suite.records.record import Record
 from suite.report.attention.timings import is_plausible
-from suite.report.model.experiment import grouped
 from suite.report.model.results import Results
 from suite.report.model.run import clip_text
 from suite.statistics.intervals import launched_interval
@@ -78,23 +77,20 @@ def _line(label: str, record: Record, machine: str) -> dict[str, Any]:
         "commit": clip_text(commit)[:12] + "+" * (record.provenance.get("dirty") is True),
         "clock": clip_text(record.provenance.get("clock")),
         "command": command_of(record.case),
-        "numbers": _numbers(record.readings),
+        "numbers": _numbers(record),
     }
 
 
-def _numbers(readings: Sequence[Reading]) -> list[list[Any]]:
+def _numbers(record: Record) -> list[list[Any]]:
     """The count and the value of each span and metric, and of repeated timings the ends of the interval."""
     rows = []
-    for (span, metric), repeats in grouped(readings, lambda reading: (reading.span, reading.metric)).items():
-        usable = [reading for reading in repeats if reading.metric not in TIMED or is_plausible(reading.value)]
-        if not usable:
-            continue
-        if metric in TIMED:
+    for (span, metric), repeats in record.by_span.items():
+        if metric not in TIMED:
+            rows.append([span, metric, len(repeats), _plain(repeats.column("value")[-1])])
+        elif usable := [reading for reading in repeats if is_plausible(reading.value)]:
             interval = launched_interval(by_launch(usable))
             ends = [interval.low, interval.high] if interval.count > 1 else []
             rows.append([span, metric, interval.count, interval.median, *ends])
-        else:
-            rows.append([span, metric, len(usable), _plain(usable[-1].value)])
     return rows
 
 
@@ -102,9 +98,8 @@ def _readings(record: Record) -> list[list[Any]]:
     """The values of each repeated timing, in the order in which they were taken; none of a run of many steps."""
     if len(record.readings) > MOST_READINGS:
         return []
-    timed = [reading for reading in record.readings if reading.metric in TIMED]
-    every = grouped(timed, lambda reading: (reading.span, reading.metric))
-    return [[span, metric, [_plain(reading.value) for reading in repeats]] for (span, metric), repeats in every.items()]
+    timed = {name: repeats for name, repeats in record.by_span.items() if name[1] in TIMED}
+    return [[*name, list(map(_plain, repeats.column("value")))] for name, repeats in timed.items()]
 
 
 def _plain(value: float) -> float | str:

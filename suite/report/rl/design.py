@@ -172,11 +172,12 @@ class RlExperiment(Experiment[RlRun]):
 
 def numbers_by_step(record: Record, *, above: float = -MOST) -> dict[str, dict[str, dict[int, float]]]:
     """The numbers of each span by metric and step, of those that a run could have."""
-    of_span = defaultdict[str, dict[str, dict[int, float]]](lambda: defaultdict(dict))
-    for reading in record.readings:
-        if 0 <= reading.step < MOST_STEPS and above < reading.value < MOST:
-            of_span[reading.span][reading.metric][reading.step] = reading.value
-    return of_span
+    numbers = defaultdict[str, dict[str, dict[int, float]]](lambda: defaultdict(dict))
+    for (span, metric), readings in record.by_span.items():
+        for step, value in zip(readings.column("step"), readings.column("value"), strict=True):
+            if 0 <= step < MOST_STEPS and above < value < MOST:
+                numbers[span][metric][step] = value
+    return numbers
 
 
 def read_run(current: CurrentRecord, key: Pairs) -> RlRun | None:
@@ -203,11 +204,12 @@ def read_run(current: CurrentRecord, key: Pairs) -> RlRun | None:
 def _seconds(record: Record, clock: str) -> OfSteps:
     """The seconds of each span by step; no number where a reading lacks this field."""
     totals = defaultdict[str, dict[int, float]](lambda: defaultdict(float))
-    for reading in record.readings:
-        if reading.metric == "latency_s" and 0 <= reading.step < MOST_STEPS:
-            seconds = getattr(reading, clock)
-            is_sensible = seconds is not None and 0 <= seconds < MOST
-            totals[reading.span][reading.step] += seconds if is_sensible else math.nan
+    for (span, metric), readings in record.by_span.items():
+        timings = zip(readings.column("step"), readings.column(clock), strict=True) if metric == "latency_s" else ()
+        for step, seconds in timings:
+            if 0 <= step < MOST_STEPS:
+                is_sensible = seconds is not None and 0 <= seconds < MOST
+                totals[span][step] += seconds if is_sensible else math.nan
     return totals
 
 

@@ -111,7 +111,7 @@ def telemetry_runs(results: Results) -> Sequence[TelemetryRun]:
     runs = []
     for current in results.records:
         try:
-            samples, is_unreadable = read_series(current.record, current.folder), False
+            samples, is_unreadable = list(read_series(current.record, current.folder)), False
         except (CorruptRecordError, OSError):
             samples, is_unreadable = [], True
         if samples or is_unreadable or telemetry_of(current.record):

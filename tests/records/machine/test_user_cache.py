@@ -2,7 +2,6 @@
 
 import os
 import stat
-import subprocess
 import sys
 
 import pytest
@@ -14,12 +13,6 @@ pwd = pytest.importorskip("pwd")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps no owner and mode of this kind")
 OTHER_UID = 65534
 needs_root = pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="needs root, to act as another user")
-
-
-def as_another_user(script, *arguments, given=b""):
-    """Run a script of the shell as another user; its exit code."""
-    command = ["sh", "-c", script, "sh", *map(str, arguments)]
-    return subprocess.run(command, user=OTHER_UID, group=OTHER_UID, extra_groups=[], input=given).returncode
 
 
 @pytest.fixture
@@ -62,31 +55,16 @@ def test_a_user_without_a_home_is_told_so(monkeypatch):
         mirror_of("s3://bucket/folder")
 
 
-def make_file(folder):
-    folder.touch()
+def link_elsewhere(folder):
+    folder.with_name("elsewhere").mkdir(mode=0o700)
+    folder.symlink_to("elsewhere")
 
 
-def make_pipe(folder):
-    os.mkfifo(folder)
+def open_to(mode):
+    return lambda folder: (folder.mkdir(), folder.chmod(mode))
 
 
-def make_link(folder):
-    target = folder.with_name("elsewhere")
-    target.mkdir(mode=0o700)
-    folder.symlink_to(target)
-
-
-def make_open_to_the_group(folder):
-    folder.mkdir()
-    folder.chmod(0o770)
-
-
-def make_open_to_all(folder):
-    folder.mkdir()
-    folder.chmod(0o1777)
-
-
-@pytest.mark.parametrize("make", [make_file, make_pipe, make_link, make_open_to_the_group, make_open_to_all])
+@pytest.mark.parametrize("make", [os.mknod, os.mkfifo, link_elsewhere, open_to(0o770), open_to(0o1777)])
 def test_a_folder_that_is_not_ours_alone_is_refused(folder, make):
     make(folder)
     with pytest.raises(OSError, match="kernels"):

@@ -50,11 +50,6 @@ def test_a_list_of_withdrawals_counts_there_too(tmp_path):
     assert [run.folder.name for run in read_contents([refresh(open_store(url), keys=[KEY])]).withdrawn] == [KEY]
 
 
-def test_a_folder_of_this_machine_is_itself(tmp_path):
-    assert on_this_machine(tmp_path) == tmp_path
-    assert not (tmp_path / "cache").exists()
-
-
 def test_nothing_is_fetched_twice_and_the_record_comes_last(tmp_path):
     url = new_url()
     put(url, tmp_path / "there")
@@ -91,7 +86,9 @@ def test_a_file_that_was_cut_short_here_is_fetched_anew(tmp_path):
     assert names_in(url) == {f"{KEY}/{SAMPLES}", f"{KEY}/{RECORD}"}
 
 
-def test_a_store_without_objects_is_no_folder():
+def test_a_store_without_objects_is_no_folder(tmp_path):
+    assert on_this_machine(tmp_path) == tmp_path, "a folder of this machine is itself"
+    assert not (tmp_path / "cache").exists()
     assert not on_this_machine(mirror_of(new_url())).exists()
 
 
@@ -119,6 +116,7 @@ def test_a_run_that_was_begun_is_unfinished(tmp_path):
         "a\nb/record.json",
         "../claim-1",
         "/".join("a" * 40) + "/record.json",
+        f"{KEY}/{RECORD}/{RECORD}",  # a file cannot be a folder too
     ],
 )
 def test_a_name_that_leads_out_is_refused_before_a_fetch(name, tmp_path):
@@ -126,12 +124,6 @@ def test_a_name_that_leads_out_is_refused_before_a_fetch(name, tmp_path):
     with pytest.raises(ValueError, match="an object whose name is no file's below a folder"):
         refresh(hostile)
     assert not list(tmp_path.rglob(RECORD))
-
-
-def test_a_file_cannot_be_a_folder_too():
-    hostile = ObjectStore(url=new_url(), files=Listing([RECORD, f"{RECORD}/{RECORD}"]), root="bucket")
-    with pytest.raises(ValueError, match="no file's below a folder"):
-        refresh(hostile)
 
 
 def test_what_is_too_large_is_named_and_not_fetched(tmp_path):
@@ -195,19 +187,14 @@ class Endless(LocalFileSystem):
         return [{"name": f"{path}/{name}", "size": None, "type": "directory"} for name in self.names]
 
 
-def test_a_store_that_lists_no_sizes_is_asked_for_each(tmp_path):
+def test_a_store_that_lists_no_sizes_is_asked_for_each(tmp_path, monkeypatch):
     store(tmp_path / "there", build(), build(seq_len=64))
     by_folder = ObjectStore(url=new_url(), files=WithoutSizes(), root=str(tmp_path / "there"))
     here = read_contents([refresh(by_folder)])
     assert [run.folder.name for run in here.stored] == [KEY, f"{KEY}-2"]
     assert here.damaged == []
-
-
-def test_an_object_without_a_size_is_named(tmp_path, monkeypatch):
-    files = LocalFileSystem()
-    monkeypatch.setattr(WithoutSizes, "info", lambda self, path: {**files.info(path), "size": None})
-    store(tmp_path / "there", build())
-    by_folder = ObjectStore(url=new_url(), files=WithoutSizes(), root=str(tmp_path / "there"))
+    sized = WithoutSizes.info
+    monkeypatch.setattr(WithoutSizes, "info", lambda self, path: {**sized(self, path), "size": None})
     with pytest.raises(StoreError, match=f"does not say how large '{KEY}/"):
         refresh(by_folder)
 

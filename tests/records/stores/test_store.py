@@ -12,6 +12,7 @@ import pytest
 import suite
 from suite.records.derived import by_launch
 from suite.records.record import CorruptRecordError, Reading, Status
+from suite.records.rows import Rows
 from suite.records.stores.store import (
     LOCK,
     LONGEST_RECORD_BYTES,
@@ -30,211 +31,137 @@ from tests.records.factory import build, committed, store
 
 
 def test_a_reading_has_the_columns_of_its_table_in_their_order():
-    assert [field.name for field in fields(Reading)] == READINGS.columns.names
+    assert [field.name for field in fields(Reading)] == READINGS.schema.names
 
 
-def change(folder, **parts):
-    path = folder / "record.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | parts))
+def edit(change, of=RECORD):
+    """Change the text of a file of a run."""
+
+    def spoil(folder):
+        text = (folder / of).read_text()
+        (folder / of).write_text(change(text))
+
+    return spoil
 
 
-def cut_short(folder):
-    path = folder / "record.json"
-    path.write_text(path.read_text()[:40])
-
-
-def give_wrong_types(folder):
-    change(folder, environment=[1, 2])
-
-
-def make_status_a_list(folder):
-    change(folder, status=["ok"])
-
-
-def invent_a_status(folder):
-    change(folder, status="splendid")
-
-
-def raise_the_schema(folder):
-    change(folder, schema=2)
-
-
-def rename_the_case(folder):
-    change(folder, case={"id": "something else", "workload": "attention", "axes": {}, "extras": {}})
-
-
-def nest_deeply(folder):
-    (folder / "record.json").write_text("[" * 100_000)
-
-
-def fill_with_a_huge_file(folder):
-    with (folder / "record.json").open("wb") as file:
-        file.truncate(LONGEST_RECORD_BYTES + 1)
-
-
-def spoil_the_samples(folder):
-    (folder / "samples.parquet").write_bytes(b"PAR1 and nothing more")
-
-
-def remove_the_samples(folder):
-    (folder / "samples.parquet").unlink()
-
-
-def drop_a_column(folder):
-    pq.write_table(pa.table({"step": [1]}), folder / "samples.parquet")
-
-
-def write_text_that_is_no_text(folder):
-    row = {name: pa.nulls(1, READINGS.columns.field(name).type) for name in READINGS.columns.names}
-    row |= {"step": pa.array([0]), "value": pa.array([1.0]), "span": pa.array(["layer"])}
-    row["metric"] = pa.Array.from_buffers(
-        pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe")]
-    )
-    pq.write_table(pa.table(row, schema=READINGS.columns), folder / "samples.parquet")
+def merged(**parts):
+    """Put other parts into a record."""
+    return edit(lambda text: json.dumps(json.loads(text) | parts))
 
 
 def put(part, value):
     """Set a value, inside another by a dotted name, in the text of a record: JSON has no word for some of them."""
 
-    def spoil(folder):
-        path = folder / "record.json"
-        content = json.loads(path.read_text())
+    def change(text):
+        content = inner = json.loads(text)
         *outer, last = part.split(".")
-        inner = content
         for name in outer:
             inner = inner[name]
         inner[last] = "PUT HERE"
-        path.write_text(json.dumps(content).replace('"PUT HERE"', value))
+        return json.dumps(content).replace('"PUT HERE"', value)
 
-    spoil.__name__ = f"{part}={value[:20]}"
-    return spoil
+    return edit(change)
 
 
 def rename(axis, value):
     """Give an axis another name or value, and the case the id that follows from it."""
-
-    def spoil(folder):
-        path = folder / "record.json"
-        content = json.loads(path.read_text())
-        case = content["case"]
-        case["axes"] = {axis: value}
-        case["id"] = f"workload=attention {axis}={value}"
-        path.write_text(json.dumps(content))
-
-    spoil.__name__ = f"axis {axis[:8]!r}={value[:8]!r}"
-    return spoil
+    case = {"workload": "attention", "axes": {axis: value}, "extras": {}, "id": f"workload=attention {axis}={value}"}
+    return merged(case=case)
 
 
-def say_a_key_twice(folder):
-    path = folder / "record.json"
-    path.write_text(path.read_text().replace('"status": "ok"', '"status": "failed", "status": "ok"'))
-
-
-def put_elsewhere(name):
-    """Let a file be a link to one that is whole."""
+def in_its_place(make, name=RECORD):
+    """Put another thing where a file was."""
 
     def spoil(folder):
         (folder / name).rename(folder / "whole")
-        (folder / name).symlink_to(folder / "whole")
+        make(folder / name)
 
-    spoil.__name__ = f"{name} is a link"
     return spoil
 
 
-def leave_a_dangling_link(folder):
-    (folder / "record.json").unlink()
-    (folder / "record.json").symlink_to(folder / "nowhere")
-
-
-def make_the_record_a_folder(folder):
-    (folder / "record.json").unlink()
-    (folder / "record.json").mkdir()
-
-
-def make_the_record_a_pipe(folder):
-    (folder / "record.json").unlink()
-    os.mkfifo(folder / "record.json")
-
-
-def swap_the_samples(name, *, rows=2, metric="latency_s", **how):
+def swap_the_samples(*, rows=2, metric="latency_s", **how):
     """Write another table under its own digest."""
 
     def spoil(folder):
         columns = {
-            column: pa.array([1] * rows, READINGS.columns.field(column).type)
-            for column in READINGS.columns.names
-            if column not in ("span", "metric")
+            name: pa.array([1] * rows, field.type)
+            for name, field in zip(READINGS.types, READINGS.schema, strict=True)
+            if name not in ("span", "metric")
         }
         columns |= {"span": pa.array(["layer"] * rows), "metric": pa.array([metric] * rows)}
-        pq.write_table(pa.table(columns, schema=READINGS.columns), folder / SAMPLES, **how)
-        change(folder, files={})
+        pq.write_table(pa.table(columns, schema=READINGS.schema), folder / SAMPLES, **how)
+        merged(files={})(folder)
 
-    spoil.__name__ = name
     return spoil
 
 
-OF_IDENTITIES = [
-    *(put("run_key", value) for value in ('"../../suite"', '"/tmp/x"', '""', f'"{"A" * 64}"', f'"{"a" * 64}\\n"')),
-    *(put("environment.machine_id", value) for value in ('"a/b"', '"a\\nb"', '"\\ud800"', "7")),
-    *(put("case.workload", value) for value in ('"a/b"', '"a\\u0000b"')),
-    *(rename("seed", value) for value in ("a\nb", "\0", "\x1b[2J", "\ud800", "\u2028", "x" * 5000)),
-    *(rename(name, "1") for name in ("a\nb", "\ud800", "\u202e")),
-]
-OF_JSON = [
-    *(put("provenance.x", value) for value in ("NaN", "Infinity", "-Infinity", "1e999", "1" * 21, "-" + "1" * 5000)),
-    put("provenance.x", "[" * 800 + "]" * 800),
-    put("provenance.x", "[" + "{}," * 60_000 + "1]"),
-    put("files", '{"__init__.py": "' + "0" * 64 + '"}'),
-    put("files", '{"samples.parquet": "short"}'),
-    say_a_key_twice,
-]
-OF_FILES = [
-    put_elsewhere("record.json"),
-    put_elsewhere("samples.parquet"),
-    leave_a_dangling_link,
-    make_the_record_a_folder,
-    *([make_the_record_a_pipe] if sys.platform != "win32" else []),
-]
-OF_TABLES = [
-    swap_the_samples("zstd", compression="zstd"),
-    swap_the_samples("one_long_text", metric="x" * 100_000),
-    swap_the_samples("a_line_end", metric="latency\n_s"),
-    swap_the_samples(
-        "delta", use_dictionary=False, column_encoding={"metric": "DELTA_BYTE_ARRAY", "span": "DELTA_LENGTH_BYTE_ARRAY"}
+def write_text_that_is_no_text(folder):
+    row = {name: pa.nulls(1, READINGS.schema.field(name).type) for name in READINGS.schema.names}
+    row |= {"step": pa.array([0]), "value": pa.array([1.0]), "span": pa.array(["layer"])}
+    buffers = [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe")]
+    row["metric"] = pa.Array.from_buffers(pa.string(), 1, buffers)
+    pq.write_table(pa.table(row, schema=READINGS.schema), folder / SAMPLES)
+
+
+def be_huge(path):
+    with path.open("wb") as file:
+        file.truncate(LONGEST_RECORD_BYTES + 1)
+
+
+DELTA = {"metric": "DELTA_BYTE_ARRAY", "span": "DELTA_LENGTH_BYTE_ARRAY"}
+IDENTITIES = {
+    "run_key": ('"../../suite"', '"/tmp/x"', '""', f'"{"A" * 64}"', f'"{"a" * 64}\\n"'),
+    "environment.machine_id": ('"a/b"', '"a\\nb"', '"\\ud800"', "7"),
+    "case.workload": ('"a/b"', '"a\\u0000b"'),
+    "provenance.x": (
+        *("NaN", "Infinity", "-Infinity", "1e999", "1" * 21, "-" + "1" * 5000),
+        *("[" * 800 + "]" * 800, "[" + "{}," * 60_000 + "1]"),
     ),
-]
-DAMAGES = [
-    *OF_IDENTITIES,
-    *OF_JSON,
-    *OF_FILES,
-    *OF_TABLES,
-    cut_short,
-    give_wrong_types,
-    make_status_a_list,
-    invent_a_status,
-    raise_the_schema,
-    rename_the_case,
-    nest_deeply,
-    fill_with_a_huge_file,
-    spoil_the_samples,
-    remove_the_samples,
-    drop_a_column,
-    write_text_that_is_no_text,
-]
+    "files": ('{"__init__.py": "' + "0" * 64 + '"}', '{"samples.parquet": "short"}'),
+    "status": ('["ok"]', '"splendid"'),
+    "schema": ("2", "true"),
+    "environment": ("[1, 2]",),
+}
+DAMAGES = {
+    **{f"{part}={value[:20]}": put(part, value) for part, values in IDENTITIES.items() for value in values},
+    **{
+        f"seed={value[:8]!r}": rename("seed", value)
+        for value in ("a\nb", "\0", "\x1b[2J", "\ud800", "\u2028", "x" * 5000)
+    },
+    **{f"axis {name!r}": rename(name, "1") for name in ("a\nb", "\ud800", "\u202e")},
+    "another id": merged(case={"id": "something else", "workload": "attention", "axes": {}, "extras": {}}),
+    "a key twice": edit(lambda text: text.replace('"status": "ok"', '"status": "failed", "status": "ok"')),
+    "cut short": edit(lambda text: text[:40]),
+    "deep": edit(lambda text: "[" * 100_000),
+    "huge": in_its_place(be_huge),
+    "a link": in_its_place(lambda path: path.symlink_to("whole")),
+    "a link of the samples": in_its_place(lambda path: path.symlink_to("whole"), SAMPLES),
+    "a dangling link": in_its_place(lambda path: path.symlink_to("nowhere")),
+    "a folder": in_its_place(lambda path: path.mkdir()),
+    **({"a pipe": in_its_place(os.mkfifo)} if sys.platform != "win32" else {}),
+    "no samples": in_its_place(lambda path: None, SAMPLES),
+    "spoilt samples": in_its_place(lambda path: path.write_bytes(b"PAR1 and nothing more"), SAMPLES),
+    "one column": in_its_place(lambda path: pq.write_table(pa.table({"step": [1]}), path), SAMPLES),
+    "zstd": swap_the_samples(compression="zstd"),
+    "one long text": swap_the_samples(metric="x" * 100_000),
+    "a line end": swap_the_samples(metric="latency\n_s"),
+    "delta": swap_the_samples(use_dictionary=False, column_encoding=DELTA),
+    "text that is no text": write_text_that_is_no_text,
+}
 
 
-def test_a_record_reads_back_as_it_was_written(tmp_path):
-    record = build(extras={"attention.kv_lora_rank": 256}, provenance={"warnings": ["slow clock"]})
+@pytest.mark.parametrize(
+    "record",
+    [
+        build(extras={"attention.kv_lora_rank": 256}, provenance={"warnings": ["slow clock"]}),
+        build(status=Status.UNSUPPORTED, reason="needs a GPU"),
+    ],
+)
+def test_a_record_reads_back_as_it_was_written(record, tmp_path):
     (folder,) = store(tmp_path, record)
     read = read_record(folder)
     assert replace(read, files={}) == record
     assert list(read.files) == ["samples.parquet"]
-
-
-def test_a_case_that_could_not_run_reads_back_with_its_reason(tmp_path):
-    record = build(status=Status.UNSUPPORTED, reason="needs a GPU")
-    (folder,) = store(tmp_path, record)
-    assert replace(read_record(folder), files={}) == record
 
 
 def test_a_folder_without_its_record_is_unfinished(tmp_path):
@@ -258,10 +185,10 @@ def test_no_record_is_there_before_all_beside_it(tmp_path, name):
     assert read_contents([tmp_path]).unfinished == [tmp_path]
 
 
-@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_folder_is_named_and_the_rest_is_read(tmp_path, damage):
     whole, damaged = store(tmp_path, build(), build())
-    damage(damaged)
+    DAMAGES[damage](damaged)
     with pytest.raises(CorruptRecordError):
         read_record(damaged)
     contents = read_contents([tmp_path])
@@ -285,18 +212,12 @@ def test_a_file_written_before_there_were_launches_reads_as_one(tmp_path):
     folder = store(tmp_path, build(latencies_s=(2e-3, 3e-3)))[0]
     table = pq.read_table(folder / SAMPLES).drop_columns("launch")
     pq.write_table(table, folder / SAMPLES)
-    rows = list(READINGS.rows_of((folder / SAMPLES).read_bytes()))
-    assert {row["launch"] for row in rows} == {None}
-    assert by_launch(Reading(**row) for row in rows if row["metric"] == "latency_s" and row["span"] == "layer") == [
-        [2e-3, 3e-3]
-    ]
-
-
-def test_a_launch_is_kept_with_its_reading(tmp_path):
-    record = build(latencies_s=(2e-3, 3e-3))
-    launched = [replace(reading, launch=reading.step) for reading in record.readings]
-    folder = store(tmp_path, replace(record, readings=launched))[0]
-    assert [reading.launch for reading in read_record(folder).readings] == [one.launch for one in launched]
+    rows = Rows(Reading, READINGS.columns_in((folder / SAMPLES).read_bytes()))
+    assert {reading.launch for reading in rows} == {None}
+    assert by_launch(rows.grouped("metric", "span")["latency_s", "layer"]) == [[2e-3, 3e-3]]
+    launched = [replace(reading, launch=reading.step) for reading in rows]
+    (other,) = store(tmp_path / "other", replace(build(), readings=launched))
+    assert read_record(other).readings == launched
 
 
 def test_what_a_command_holds_is_bounded_and_the_rest_named(tmp_path):
@@ -317,14 +238,6 @@ def test_all_cases_of_a_command_have_so_many_names_and_no_more(tmp_path):
     contents = read_contents([tmp_path])
     assert [stored.folder for stored in contents.stored] == [whole]
     assert [(damage.folder, "at most 300 axes" in damage.reason) for damage in contents.damaged] == [(other, True)]
-
-
-def test_a_file_replaces_a_link_and_never_goes_through_it(tmp_path):
-    (tmp_path / "mine").write_text("mine")
-    (tmp_path / "new.part").symlink_to(tmp_path / "mine")
-    write_whole(tmp_path / "new", b"theirs")
-    assert (tmp_path / "mine").read_text() == "mine"
-    assert (tmp_path / "new").read_text() == "theirs"
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may read everything")

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from suite.records.record import CorruptRecordError, Reading
+from suite.records.rows import Rows
 from suite.records.stores import tables
 from suite.records.stores.store import READINGS
 from suite.records.stores.tables import chunks_of, page_bytes
@@ -20,30 +21,47 @@ def readings(count):
 
 def refused(content):
     with pytest.raises(CorruptRecordError) as error:
-        list(READINGS.rows_of(content))
+        READINGS.columns_in(content)
     return str(error.value)
+
+
+def parquet(table, **options):
+    file = pa.BufferOutputStream()
+    pq.write_table(table, file, **options)
+    return file.getvalue().to_pybytes()
 
 
 def test_a_table_reads_back_with_each_text_held_once(monkeypatch):
     monkeypatch.setattr(tables, "BATCH_ROWS", 100)
     written = readings(1000)
-    read = [Reading(**row) for row in READINGS.rows_of(READINGS.content(written))]
+    written[7].wall_s = 0.5
+    read = Rows(Reading, READINGS.columns_in(READINGS.content(written)))
     assert read == written
+    assert READINGS.content(read) == READINGS.content(written)
     assert len({id(reading.span) for reading in read[:100]}) == 1
 
 
-def test_pages_are_as_large_as_the_file_says_of_each_column():
+def test_rows_are_grouped_by_columns_in_their_order():
+    rows = Rows(Reading, READINGS.columns_in(READINGS.content(readings(7))))
+    groups = rows.grouped("metric")
+    assert {name: list(group.places) for (name,), group in groups.items()} == {
+        "m0": [0, 3, 6],
+        "m1": [1, 4],
+        "m2": [2, 5],
+    }
+    (inner,) = groups["m0",].grouped("span").values()
+    assert (list(inner), inner[1], len(inner)) == ([rows[0], rows[3], rows[6]], rows[3], 3)
+    assert inner != [rows[0], rows[3]]
+
+
+def test_columns_and_pages_are_as_large_as_arrow_says():
     content = READINGS.content(readings(50_000))
     group = pq.ParquetFile(pa.BufferReader(content)).metadata.row_group(0)
-    chunks = {chunk.column: chunk for chunk in chunks_of(content)}
-    assert list(chunks) == READINGS.columns.names
-    for index in range(group.num_columns):
-        theirs = group.column(index)
-        chunk = chunks[theirs.path_in_schema]
-        assert (chunk.nbytes, chunk.begin) == (
-            theirs.total_compressed_size,
-            min(theirs.data_page_offset, theirs.dictionary_page_offset or theirs.data_page_offset),
-        )
+    chunks = chunks_of(content)
+    assert [chunk.column for chunk in chunks] == READINGS.schema.names
+    for theirs, chunk in zip(map(group.column, range(group.num_columns)), chunks, strict=True):
+        begin = min(theirs.data_page_offset, theirs.dictionary_page_offset or theirs.data_page_offset)
+        assert (chunk.nbytes, chunk.begin) == (theirs.total_compressed_size, begin)
         sizes = list(page_bytes(content, chunk))
         assert len(sizes) > 1
         assert 0 <= theirs.total_uncompressed_size - sum(sizes) <= 200 * len(sizes), "what is left are their headers"
@@ -51,9 +69,7 @@ def test_pages_are_as_large_as_the_file_says_of_each_column():
 
 @pytest.mark.parametrize("codec", ["gzip", "zstd", "brotli", "lz4"])
 def test_another_codec_is_refused_before_arrow_sees_it(codec):
-    file = pa.BufferOutputStream()
-    pq.write_table(pa.table({"x": [1]}), file, compression=codec)
-    assert refused(file.getvalue().to_pybytes()).endswith("it is not compressed as ours are")
+    assert refused(parquet(pa.table({"x": [1]}), compression=codec)).endswith("it is not compressed as ours are")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks with libraries loaded, which others may not survive")
@@ -61,62 +77,51 @@ def test_another_codec_is_refused_before_arrow_sees_it(codec):
 def test_no_flipped_bit_of_a_table_ends_the_process():
     content = READINGS.content(readings(20))
     indices = range(8 * 200, 8 * 310)  # which may lead out of their dictionary
+    footer = range(8 * (len(content) - 8 - int.from_bytes(content[-8:-4], "little")), 8 * (len(content) - 8), 7)
     process = os.fork()
     if not process:
         try:
-            for place in (*range(0, 8 * len(content), 29), *indices):
+            for place in (*range(0, 8 * len(content), 29), *indices, *footer):
                 turned = bytearray(content)
                 turned[place // 8] ^= 1 << place % 8
                 with suppress(CorruptRecordError):
-                    list(READINGS.rows_of(bytes(turned)))
+                    READINGS.columns_in(bytes(turned))
             os._exit(0)
         finally:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
 
 
-def test_a_large_page_is_refused_before_it_is_unpacked(monkeypatch):
+@pytest.mark.parametrize(
+    ("limit", "most", "sentence"),
+    [
+        ("MOST_PAGE_BYTES", 1000, "a column has a page of more than 1000 bytes"),
+        ("MOST_TEXT_BYTES", 10, "samples.parquet holds more than 10 bytes of text"),
+        ("MOST_PAGES", 0, "a column has more than 0 pages"),
+        ("MOST_ROWS", 10, "samples.parquet holds more than 10 readings"),
+        ("LARGEST_FOOTER_BYTES", 100, "its footer has more than 100 bytes"),
+        ("MOST_TEXTS", 2, "more than 2 of them"),
+        ("LONGEST_TEXT", 4, "a span of more than 4 letters"),
+        ("MOST_LEVELS", 3, "it has no whole footer"),
+    ],
+)
+def test_what_is_larger_than_any_of_ours_is_refused(limit, most, sentence, monkeypatch):
     monkeypatch.setattr(tables, "UNCHECKED_BYTES", 0)
     content = READINGS.content(readings(5000))
-    assert list(READINGS.rows_of(content))
-    monkeypatch.setattr(tables, "MOST_PAGE_BYTES", 1000)
-    assert refused(content) == "a column has a page of more than 1000 bytes"
-    monkeypatch.setattr(tables, "MOST_PAGE_BYTES", 8 << 20)
-    monkeypatch.setattr(tables, "MOST_TEXT_BYTES", 10)
-    assert refused(content) == "samples.parquet holds more than 10 bytes of text"
-    monkeypatch.setattr(tables, "MOST_PAGES", 0)
-    assert refused(content) == "a column has more than 0 pages"
-
-
-def test_rows_are_counted_as_they_come(monkeypatch):
-    monkeypatch.setattr(tables, "MOST_ROWS", 10)
-    assert refused(READINGS.content(readings(11))) == "samples.parquet holds more than 10 readings"
-
-
-def test_a_footer_and_texts_without_end_are_refused(monkeypatch):
-    content = READINGS.content(readings(10))
-    monkeypatch.setattr(tables, "LARGEST_FOOTER_BYTES", 100)
-    assert "footer" in refused(content)
-    monkeypatch.undo()
-    monkeypatch.setattr(tables, "MOST_TEXTS", 2)
-    assert "more than 2 of them" in refused(content)
+    assert len(READINGS.columns_in(content)["step"]) == 5000
+    monkeypatch.setattr(tables, limit, most)
+    assert sentence in refused(content)
 
 
 def test_a_table_of_other_columns_or_of_none_is_refused():
     for table in (pa.table({}), pa.table({"x": [1]})):
-        file = pa.BufferOutputStream()
-        pq.write_table(table, file)
-        assert refused(file.getvalue().to_pybytes()).startswith("samples.parquet must be of schema 1")
+        assert refused(parquet(table)).startswith("samples.parquet must be of schema 1")
 
 
-def test_a_footer_whose_fields_are_of_other_kinds_is_none():
-    content = READINGS.content(readings(20))
-    footer_bytes = int.from_bytes(content[-8:-4], "little")
-    for place in range(8 * (len(content) - 8 - footer_bytes), 8 * (len(content) - 8), 7):
-        turned = bytearray(content)
-        turned[place // 8] ^= 1 << place % 8
-        with suppress(CorruptRecordError):
-            chunks_of(bytes(turned))
+def test_a_list_of_lists_without_end_is_no_footer():
+    footer = b"\x19" * 100_000
+    content = b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+    assert refused(content).endswith("it has no whole footer")
 
 
 def test_columns_that_lie_in_one_place_are_refused():

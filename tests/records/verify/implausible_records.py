@@ -183,13 +183,16 @@ Plant = Callable[[Given], Given]
 ON_A_CPU: dict[str, tuple[Plant, str]] = {
     "a time below zero": (
         lambda run: run.with_row(run.rows()[2], value=-1e-3, thread_cpu_s=-1e-3),
-        r"samples.parquet row \d+ \(layer latency_s, launch 0, step 2\): -0.001 s is no time",
+        r"samples.parquet row \d+ \(layer latency_s, launch 0, step 2\): its value is -0.001, and a time is ",
     ),
     "a time without end": (
         lambda run: run.with_row(run.rows()[2], value=float("inf"), thread_cpu_s=float("inf"), wall_s=float("inf")),
-        r"row \d+ .*: inf s is no time",
+        r"row \d+ .*: its value is inf, and a time is ",
     ),
-    "a time that is no number": (lambda run: run.with_row(run.rows()[2], value=float("nan")), r"row \d+ .*: nan s is"),
+    "a time that is no number": (
+        lambda run: run.with_row(run.rows()[2], value=float("nan")),
+        r"row \d+ .*: its value is nan, and a time is ",
+    ),
     "a value that its clock does not have": (
         lambda run: run.with_row(run.rows()[4], value=0.6 * run.record.readings[run.rows()[4]].value),
         r"row \d+ .*: its value is .* and thread_cpu_s, the clock that the record names, ",
@@ -197,7 +200,7 @@ ON_A_CPU: dict[str, tuple[Plant, str]] = {
     "a thread busier than the wall": (busier_than_the_wall, r"row \d+ .*: its value is .* s on the wall's clock"),
     "more CPU time than CPUs": (
         lambda run: busy_on_all_cpus(run, 1.01),
-        r"row \d+ .*: [\d.]+ s of \d+ CPUs' time passed within ",
+        r"row \d+ .*: each of \d+ CPUs was busy for [\d.]+ s within ",
     ),
     "a step that is missing": (
         lambda run: without_rows(run, run.rows()[7:8]),
@@ -220,18 +223,21 @@ ON_A_CPU: dict[str, tuple[Plant, str]] = {
     ),
     "more memory than the machine has": (
         lambda run: noted(run, peak_bytes=1e15),
-        r"row \d+ \(case peak_bytes, step 0\): .* TiB are more than the machine has",
+        r"row \d+ \(case peak_bytes, step 0\): its value is 1e\+15, and the machine has .* GiB",
     ),
-    "bytes below zero": (lambda run: noted(run, cache_bytes=-8.0), r"row \d+ .*: -8 B is no amount"),
-    "a share above one": (lambda run: noted(run, heldout_accuracy=1.2), r"row \d+ .*: 1.2 is no share"),
+    "bytes below zero": (lambda run: noted(run, cache_bytes=-8.0), r"row \d+ .*: its value is -8, and an amount is "),
+    "a share above one": (
+        lambda run: noted(run, heldout_accuracy=1.2),
+        r"row \d+ .*: its value is 1.2, and a share lies ",
+    ),
     "faster than memory is read": (faster_than_memory, r"row \d+: kernel: .* times as fast as the roofline"),
     "telemetry that runs backwards": (
         lambda run: run.with_sample(len(run.series) - 1, time_s=run.series[0].time_s),
-        r"telemetry.parquet row \d+: time_s is .* s, which is before the sample above it",
+        r"telemetry.parquet row \d+: time_s is .*, which is before the sample above it",
     ),
     "telemetry from after the end": (
         lambda run: run.with_sample(len(run.series) - 1, time_s=1e5),
-        r"telemetry.parquet row \d+: time_s is 100000 s, which is after the run's end",
+        r"telemetry.parquet row \d+: time_s is 100000, and lies between the run's begin and its end",
     ),
     "telemetry of another day": (
         lambda run: run.with_sample(0, unix_s=run.series[0].unix_s - 86_400),
@@ -239,11 +245,11 @@ ON_A_CPU: dict[str, tuple[Plant, str]] = {
     ),
     "more of a CPU than all of it": (
         lambda run: run.with_sample(run.samples("steal_share")[2], value=1.5),
-        r"telemetry.parquet row \d+: cpu steal_share is 1.5, which is no share",
+        r"telemetry.parquet row \d+: cpu steal_share is 1.5, and a share lies between 0 and 1",
     ),
     "a worker larger than its machine": (
         lambda run: run.with_sample(run.samples("rss_bytes")[1], value=1e15),
-        r"telemetry.parquet row \d+: worker rss_bytes is 1e\+15, which is more than there is",
+        r"telemetry.parquet row \d+: worker rss_bytes is 1e\+15, and the machine has .* GiB",
     ),
     "a start in the future": (
         lambda run: replace(run, series=()).with_facts(started_at="2199-01-01T00:00:00+00:00"),
@@ -253,7 +259,7 @@ ON_A_CPU: dict[str, tuple[Plant, str]] = {
 ON_A_GPU: dict[str, tuple[Plant, str]] = {
     "power that no H100 draws": (
         lambda run: run.with_row(run.rows(launch=None, metric="energy_power_w")[0], value=1_400.0),
-        r"row \d+ \(layer energy_power_w, step 0\): 1,400 W are more than h100-sxm5-80gb may draw",
+        r"row \d+ \(layer energy_power_w, step 0\): its value is 1400, and h100-sxm5-80gb draws at most 945 W",
     ),
     "a step that took more than its window": (
         lambda run: run.with_row(run.rows(launch=None, metric="energy_j")[0], value=700.0),
@@ -261,11 +267,11 @@ ON_A_GPU: dict[str, tuple[Plant, str]] = {
     ),
     "more than the card holds": (
         lambda run: run.with_row(run.rows(launch=None, metric="peak_bytes")[0], value=9e10),
-        r"row \d+ .*: 83.8 GiB are more than the device has",
+        r"row \d+ .*: its value is 9e\+10, and h100-sxm5-80gb has 79.2 GiB",
     ),
     "a sample above every transient": (
         lambda run: run.with_sample(run.samples("power_instant_w")[9], value=2_500.0),
-        r"telemetry.parquet row 18: gpu0 power_instant_w is 2500, which is more than the card's limit",
+        r"telemetry.parquet row 18: gpu0 power_instant_w is 2500, and a transient of this card is 1,890 W at most",
     ),
     "a counter that falls": (
         lambda run: run.with_sample(run.samples("energy_j")[9], value=4e5 + 1.0),

@@ -9,8 +9,10 @@ from suite.commands.results import merge, verify
 from suite.records.record import Evidence
 from suite.records.stores.pack import PACK, pack_bytes, read_pack
 from suite.records.stores.store import read_file
+from suite.records.verify.rules import impossible_timings
 from tests.records.factory import REFERENCE, build, committed, store
-from tests.records.implausible_records import (
+from tests.records.verify.implausible_records import (
+    H100,
     ON_A_CPU,
     ON_A_GPU,
     busy_on_all_cpus,
@@ -157,3 +159,41 @@ def test_what_was_projected_is_no_measurement_to_doubt(tmp_path, capsys):
     planted = ON_A_CPU["more memory than the machine has"][0](on_a_cpu())
     store(tmp_path, replace(planted.record, evidence=Evidence.PROJECTED))
     assert faults(tmp_path, capsys) == ([], 0)
+
+
+BYTES, H100_BYTES_PER_S = 1.51e8, 3.35e12
+"""A kernel that reads so much on an H100 takes 45 µs at least."""
+LEAST_S = 2e8 / 1e11
+"""Of the factory's layer, at the ceilings that its run measured."""
+OWN_ROOFLINE = "times as fast as the roofline that the run itself measured allows"
+
+
+def on_an_h100(times_the_bandwidth, gpu=H100, evidence=Evidence.MEASURED):
+    latency_s = BYTES / H100_BYTES_PER_S / times_the_bandwidth
+    record = build(latencies_s=(latency_s / 0.4,), environment={"gpus": [gpu]}, device="cuda")
+    amounts = {("kernel", "traffic_bytes"): BYTES, ("layer", "traffic_bytes"): BYTES}
+    noted = [replace(one, value=amounts.get((one.span, one.metric), one.value)) for one in record.readings]
+    return replace(record, readings=noted, evidence=evidence)
+
+
+@pytest.mark.parametrize(
+    ("record", "span", "expected"),
+    [
+        (
+            on_an_h100(1.73),
+            "kernel",
+            "row 13: kernel: 26.1 µs, which is 5,795 GB/s, is 1.73 times as fast as the specification of "
+            "h100-sxm5-80gb allows",
+        ),
+        (on_an_h100(1.08), "kernel", ""),
+        (on_an_h100(0.9), "kernel", ""),
+        (on_an_h100(1.73, evidence=Evidence.PROJECTED), "kernel", ""),
+        (on_an_h100(1.73, gpu="A card of tomorrow"), "kernel", OWN_ROOFLINE),
+        (build(latencies_s=(LEAST_S / 2.1,)), "layer", f"is 2.1 {OWN_ROOFLINE}"),
+        (build(latencies_s=(LEAST_S / 1.9,)), "layer", ""),
+    ],
+)
+def test_a_timing_below_its_roofline_is_named(record, span, expected):
+    sentences = [sentence for sentence in impossible_timings(record) if f": {span}: " in sentence]
+    assert len(sentences) == bool(expected)
+    assert all(sentence.endswith(expected) for sentence in sentences)

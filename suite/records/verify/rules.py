@@ -1,0 +1,362 @@
+"""What no run can have given: a time below zero, a thread that was busier than the clock on the wall ran, a missing
+step, more memory or power than the device has, a kernel above its device's roofline, telemetry from after the end.
+
+Each rule is broken by none of the committed records, and what it allows beyond the ideal stands here with its reason.
+They find mistakes, damage and crude inventions. Who invents with care is found by running the case again, alone.
+Public collections of GPU timings have rows up to 1.7 times a card's bandwidth in decoding and 260 times its peak in a
+prefill, where a kernel did not compute what it was timed for.
+"""
+
+import math
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+from suite.configuration.files import workload_definition
+from suite.records import numbers
+from suite.records.derived import by_launch, ceilings_of, constant, started_at
+from suite.records.holdings import ALLOCATOR_PEAK, PEAK
+from suite.records.metrics import METRICS, TRIVIAL_ACCURACY
+from suite.records.record import SAMPLES, TELEMETRY, Evidence, Reading, Record, Status
+from suite.records.rows import Rows
+from suite.records.stores.telemetry import Sample, gpus_of, read_series, telemetry_of
+from suite.theory.devices.hardware import Hardware, hardware_reported_as, load_hardware
+from suite.theory.layers.roofline import Ceilings
+
+TIMINGS = ("latency_s", "cold_latency_s")
+AMOUNTS = ("B", "FLOP", "FLOP/s", "B/s", "J", "W", "1/s")
+"""Units of what is never below zero, but for MAY_BE_BELOW_ZERO."""
+MAY_BE_BELOW_ZERO = ("spare_bytes",)
+SHARES = (
+    *("accuracy", "format", "compiles", "cases_passed", "unscorable", "corrections", "truncated"),
+    *("heldout_accuracy", "heldout_format", "heldout_corrections", "preference_accuracy"),
+    *("clip_fraction_low", "clip_fraction_high", "gradient_clipped", "groups_without_signal"),
+    *("answer_accuracy", "linear_probe_accuracy", "chance", TRIVIAL_ACCURACY),
+)
+SAMPLED_SHARES = (
+    "utilisation_share",
+    "cpu_pressure_share",
+    "memory_pressure_share",
+    "io_pressure_share",
+    "steal_share",
+)
+PEAKS = ("peak_bytes", "kept_bytes", PEAK, ALLOCATOR_PEAK)
+JUDGES = {"thread_cpu": "thread_cpu_s", "wall": "wall_s"}
+"""The column of the clock that a record's `clock` names. `cuda_events` has none of its own: its values lie within the
+wall's."""
+COUNTED = ("wall_s", "thread_cpu_s", "process_cpu_s", "involuntary_switches", "launch", "step")
+"""Columns beside the value, none of which is ever below zero."""
+
+# What is allowed beyond the ideal: factors, and what ends in a unit is added.
+ROUNDING = 1 + 1e-6  # a mean of ones in float32 may lie so far above one
+CLOCK_SLACK, CLOCK_SLACK_S = 1.01, 16e-3  # the thread's clock is read around the wall's; a tick of Windows is 15.6 ms
+SUM_SLACK, SUM_SLACK_S = 1.01, 0.1
+SPECIFIED_SLACK = 1.1  # of a published peak: at its boost clock an H100 computes 8 % above it
+MEASURED_SLACK = 2.0  # of a run's own probes, which are no limit: our decode kernel reads 1.4 times as fast on a CPU
+RAISED = 1.35  # of a specified power: cards for players may be raised by a third (an RTX 4090's 450 W to 600 W)
+TRANSIENT = 2.0  # of a power limit: a sample of a few milliseconds may lie above what a card holds for a second
+GIB_OVER_GB = 1.1  # of a specified memory: a card that is sold with 80 GB shows 85.5 billion bytes
+AFTER_THE_END_S = 1.0  # the last sample is taken when a case has ended, and sources are asked one after the other
+BEGINNINGS_DIFFER_S = 3600.0  # the first sample is taken as a run begins; a clock may be set meanwhile
+COUNTER_LAG_S = 0.5  # a card's counter of joules is brought up to date ten times a second and more
+
+Fault = tuple[int, str]
+"""The number of a row, from 0, and what is wrong with it."""
+Timings = Mapping[tuple[str, str, int | None], Rows[Reading]]
+"""Timings by span, metric and launch, in their order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bound:
+    """The least and the most that a value may be, and the rule in words."""
+
+    low: float = 0.0
+    high: float = math.inf
+    rule: str = "an amount is finite and not below zero"
+    may_be_nan: bool = False
+
+    def faults(self, places: Iterable[int], values: Iterable[float | None], name: str = "its value") -> Iterator[Fault]:
+        most = min(self.high, sys.float_info.max)
+        for row, value in zip(places, values, strict=True):
+            if value is not None and not self.low <= value <= most and not (self.may_be_nan and math.isnan(value)):
+                yield row, f"{name} is {value:.6g}, and {self.rule}"
+
+
+AMOUNT = Bound()
+TIME = Bound(low=math.ulp(0.0), rule="a time is finite and above zero")
+SHARE = Bound(low=1 - ROUNDING, high=ROUNDING, rule="a share lies between 0 and 1", may_be_nan=True)
+
+
+def bounds_of(record: Record) -> tuple[dict[str, Bound], dict[tuple[str, str], Bound], dict[str, float]]:
+    """The bounds that a record's own devices set: by metric, by device and quantity of its telemetry, and the power in
+    W that each of its GPUs may draw for a second and longer."""
+    gpus, machine_bytes = gpus_of(record), fact(record.environment, "memory_bytes")
+    card, nbytes, holder = None, machine_bytes, "the machine"
+    if str(record.case.axes.get("device")).startswith("cuda"):
+        used, named = record.provenance.get("device"), record.environment.get("gpus")
+        name = used.get("name") if isinstance(used, Mapping) else None
+        card = _card(name or (named[0] if isinstance(named, list) and named else None))
+        nbytes, holder = fact(used, "memory_bytes"), card.name if card else "the device"
+    power_w = _power_w(card)
+    by_metric = dict.fromkeys(PEAKS, _memory_bound(holder, min(nbytes, _memory_bytes(card)))) | {
+        "energy_power_w": Bound(high=power_w, rule=f"{holder} draws at most {power_w:,.0f} W with its limit raised")
+    }
+    by_device, powers_w = {("worker", "rss_bytes"): _memory_bound("the machine", machine_bytes)}, {}
+    for label, gpu in gpus.items():
+        shown = _card(gpu.get("name"))
+        powers_w[label] = min(fact(gpu, "power_limit_w"), _power_w(shown))
+        most_w = TRANSIENT * powers_w[label]
+        transient = Bound(high=most_w, rule=f"a transient of this card is {most_w:,.0f} W at most")
+        by_device |= dict.fromkeys([(label, "power_instant_w"), (label, "power_average_w")], transient)
+        by_device[label, "memory_used_bytes"] = _memory_bound("the card", _memory_bytes(shown))
+    return by_metric, by_device, powers_w
+
+
+def _memory_bound(holder: str, nbytes: float) -> Bound:
+    return Bound(high=nbytes, rule=f"{holder} has {numbers.bytes_iec(nbytes)}")
+
+
+def fact(facts: object, name: str) -> float:
+    """A fact that is a number above zero; infinity for anything else, since a record may be anybody's."""
+    value = facts.get(name) if isinstance(facts, Mapping) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        return math.inf
+    return float(value)
+
+
+def _card(name: object) -> Hardware | None:
+    """The known device that a driver reports by this name."""
+    known = hardware_reported_as(name) if isinstance(name, str) else None
+    return None if known is None else load_hardware(known)
+
+
+def _memory_bytes(card: Hardware | None) -> float:
+    return math.inf if card is None else GIB_OVER_GB * card.memory_bytes
+
+
+def _power_w(card: Hardware | None) -> float:
+    return math.inf if card is None or card.tdp_w is None else RAISED * card.tdp_w
+
+
+def implausible_readings(record: Record) -> Iterator[str]:
+    """Yield a sentence for each rule that readings break: the first row, the value, and how many more rows do. Where
+    values are out of bounds, nothing else is asked of them."""
+    if record.evidence is not Evidence.MEASURED:
+        return
+    timings = timings_of(record)
+    for rule in READING_RULES:
+        if faults := sorted(rule(record, timings)):
+            row, wrong = faults[0]
+            yield f"{named_row(record, row)}: {wrong}{and_more(faults)}"
+            if rule is _values_out_of_bounds:
+                return
+
+
+def timings_of(record: Record) -> Timings:
+    return {
+        (span, metric, launch): rows
+        for (span, metric), readings in record.by_span.items()
+        if metric in TIMINGS
+        for (launch,), rows in readings.grouped("launch").items()
+    }
+
+
+def and_more(faults: Sequence[object]) -> str:
+    """How many there are beside the first, as the end of its sentence."""
+    return f"; and {numbers.count(len(faults) - 1)} more" if len(faults) > 1 else ""
+
+
+def named_row(record: Record, row: int) -> str:
+    """Where a reading stands: its file, the number of its row from 0, and what the row says it is."""
+    reading = record.readings[row]
+    launch = "" if reading.launch is None else f", launch {reading.launch}"
+    return f"{SAMPLES} row {row} ({reading.span} {reading.metric}{launch}, step {reading.step})"
+
+
+def _values_out_of_bounds(record: Record, _timings: Timings) -> Iterator[Fault]:
+    for name in COUNTED:
+        column = record.rows.column(name)
+        yield from AMOUNT.faults(range(len(column)), column, name)
+    by_metric, _, _ = bounds_of(record)
+    for (_span, metric), readings in record.by_span.items():
+        if bound := by_metric.get(metric, _bound_by_unit(metric)):
+            yield from bound.faults(readings.places, readings.column("value"))
+
+
+def _bound_by_unit(metric: str) -> Bound | None:
+    unit = METRICS[metric].unit if metric in METRICS else ""
+    if metric in SHARES:
+        return SHARE
+    return TIME if unit == "s" else AMOUNT if unit in AMOUNTS and metric not in MAY_BE_BELOW_ZERO else None
+
+
+def _clocks_that_disagree(record: Record, _: Timings) -> Iterator[Fault]:
+    judge = JUDGES.get(str(record.provenance.get("clock")), "")
+    cpus = fact(record.environment, "logical_cpus")
+    for row, wall_s in enumerate(record.rows.column("wall_s")):
+        if wall_s is None:
+            continue
+        reading = record.readings[row]
+        judged_s, allowed_s = getattr(reading, judge, None), wall_s * CLOCK_SLACK + CLOCK_SLACK_S
+        spent_s = {
+            "its value is": reading.value,
+            "one thread was busy for": reading.thread_cpu_s or 0.0,
+            f"each of {cpus:g} CPUs was busy for": (reading.process_cpu_s or 0.0) / cpus,
+        }
+        if judged_s is not None and not math.isclose(reading.value, judged_s, rel_tol=1e-9):
+            yield row, f"its value is {reading.value:g} s, and {judge}, the clock that the record names, {judged_s:g} s"
+        elif too_long := [f"{what} {spent:g} s" for what, spent in spent_s.items() if spent > allowed_s]:
+            yield row, f"{too_long[0]} within {wall_s:g} s on the wall's clock"
+
+
+def _steps_that_do_not_follow(record: Record, timings: Timings) -> Iterator[Fault]:
+    """Find gaps and doubles in what was repeated; of what follows from itself, as training, a step may time twice."""
+    workload = workload_definition(record.case.workload)
+    is_repeated = isinstance(record.provenance.get("launches"), Mapping) or (workload and not workload.get("course"))
+    for rows in timings.values() if record.status is Status.OK and is_repeated else ():
+        steps = enumerate(zip(rows.places, rows.column("step"), strict=True))
+        yield from [
+            (row, f"step {step} stands where step {due} of the launch was due")
+            for due, (row, step) in steps
+            if step != due
+        ][:1]
+
+
+def _launches_that_are_missing(record: Record, timings: Timings) -> Iterator[Fault]:
+    count = fact(record.provenance.get("launches"), "count")
+    first_rows: dict[str, dict[int, int]] = defaultdict(dict)
+    for (span, metric, launch), rows in timings.items():
+        if metric == TIMINGS[0] and launch is not None and record.status is Status.OK and math.isfinite(count):
+            first_rows[span][launch] = rows.places[0]
+    for by_number in first_rows.values():
+        if len(by_number) != count or max(by_number) != count - 1:
+            named = ", ".join(map(str, sorted(by_number)[:16]))
+            wrong = f"its span has timings of the launches {named}, and the record says {count:g}"
+            yield min(by_number.values()), wrong
+
+
+def _spans_longer_than_the_run(record: Record, _: Timings) -> Iterator[Fault]:
+    duration_s = _duration_s(record)
+    for readings in record.by_span.values():
+        sum_s = sum(wall_s or 0.0 for wall_s in readings.column("wall_s"))
+        if sum_s > SUM_SLACK * duration_s + SUM_SLACK_S:
+            wrong = f"wall_s of its span adds up to {sum_s:.4g} s, in a run of {duration_s:.4g} s"
+            yield readings.places[-1], wrong
+
+
+def _duration_s(record: Record) -> float:
+    """How long a run took; infinite of one that went on from a checkpoint, with readings from before."""
+    return math.inf if "resumed_at_steps" in record.provenance else fact(record.provenance, "duration_s")
+
+
+def _more_energy_than_there_is(record: Record, _timings: Timings) -> Iterator[Fault]:
+    by_metric, _, _ = bounds_of(record)
+    summed_j, most_j = 0.0, by_metric["energy_power_w"].high * _duration_s(record)
+    energies = record.series("energy_j")
+    for row, energy in zip(energies.places, energies, strict=True):
+        summed_j += energy.value
+        beside = (record.series(f"energy_{name}", energy.span).column("value") for name in ("power_w", "window_s"))
+        power_w, window_s = (values[-1] if len(values) else math.inf for values in beside)
+        if energy.value > power_w * window_s * ROUNDING:
+            yield (
+                row,
+                f"{energy.value:g} J of one step are more than its window of {window_s:g} s at {power_w:g} W took",
+            )
+        elif summed_j > most_j:
+            yield row, f"{summed_j:g} J so far are more than the run's time at the card's limit gives, {most_j:g} J"
+
+
+READING_RULES: tuple[Callable[[Record, Timings], Iterator[Fault]], ...] = (
+    _values_out_of_bounds,
+    _clocks_that_disagree,
+    _steps_that_do_not_follow,
+    _launches_that_are_missing,
+    _spans_longer_than_the_run,
+    _more_energy_than_there_is,
+)
+
+
+def impossible_timings(record: Record) -> Iterator[str]:
+    """Yield a sentence for each span whose median latency lies below its device's roofline, with its first row."""
+    if record.status is not Status.OK or record.evidence is not Evidence.MEASURED:
+        return
+    for (span, metric), readings in record.by_span.items():
+        flops, traffic = constant(record, span, "flops"), constant(record, span, "traffic_bytes")
+        limit = _roofline(record, span) if metric == TIMINGS[0] else None
+        if flops is None or traffic is None or limit is None:
+            continue
+        median_s = median(map(median, by_launch(readings)))
+        ceilings, slack, name = limit
+        bound_s = ceilings.bound_s(flops=flops, traffic_bytes=traffic)
+        if median_s > 0 and median_s * slack < bound_s:  # what is no time at all is named as such
+            is_compute = ceilings.regime(flops=flops, traffic_bytes=traffic) == "compute"
+            reached = f"{(flops if is_compute else traffic) / median_s / 1e9:,.0f} G{'FLOP' if is_compute else 'B'}/s"
+            yield (
+                f"{SAMPLES} row {readings.places[0]}: {span}: {numbers.seconds(median_s)}, which is {reached}, is "
+                f"{bound_s / median_s:.3g} times as fast as {name} allows"
+            )
+
+
+def _roofline(record: Record, span: str) -> tuple[Ceilings, float, str] | None:
+    """The ceilings of a span's device, the slack that they need, and what they are; None where nothing is known."""
+    gpus = record.environment.get("gpus")
+    # A product of float32 may be told to take a faster type, whose peak is another.
+    is_exact = record.settings.get("matmul_precision") in (None, "highest")
+    card = _card(gpus[0]) if isinstance(gpus, list) and gpus and is_exact else None
+    if card is not None and record.case.axes.get("device") == "cuda":
+        specified = card.ceilings(str(record.case.axes.get("dtype")))
+        if specified is not None:
+            return specified, SPECIFIED_SLACK, f"the specification of {card.name}"
+    measured = ceilings_of(record, span)
+    return None if measured is None else (measured, MEASURED_SLACK, "the roofline that the run itself measured")
+
+
+def implausible_series(record: Record, folder: Path) -> Iterator[str]:
+    """Yield a sentence for each rule that samples break: the first row, and how many more things do. Raises
+    CorruptRecordError for a file that is not the record's own."""
+    samples = read_series(record, folder)
+    _, bounds, powers_w = bounds_of(record)
+    shares = dict.fromkeys(SAMPLED_SHARES, SHARE)
+    rules = [_faults_of_time(record, samples.column("time_s"), samples.column("unix_s"))]
+    out_of_bounds: list[Fault] = []
+    for (device, quantity), rows in samples.grouped("device", "quantity").items():
+        bound = bounds.get((device, quantity), shares.get(quantity, AMOUNT))
+        out_of_bounds += bound.faults(rows.places, rows.column("value"), f"{device} {quantity}")
+        if quantity == "energy_j":
+            rules.append(_faults_of_counter(device, rows, powers_w.get(device, math.inf)))
+    for faults in map(sorted, [*rules, out_of_bounds]):
+        if faults:
+            row, wrong = faults[0]
+            yield f"{TELEMETRY} row {row}: {wrong}{and_more(faults)}"
+
+
+def _faults_of_time(record: Record, time_s: Sequence[float], unix_s: Sequence[float]) -> Iterator[Fault]:
+    ends = (fact(telemetry_of(record), "elapsed_s"), fact(record.provenance, "duration_s"))
+    end_s = max((end for end in ends if math.isfinite(end)), default=math.inf) + AFTER_THE_END_S
+    yield from Bound(high=end_s, rule="lies between the run's begin and its end").faults(
+        range(len(time_s)), time_s, "time_s"
+    )
+    for row, (before, after) in enumerate(pairwise(time_s), 1):
+        if after < before:
+            yield row, f"time_s is {after:.6g}, which is before the sample above it"
+    if len(unix_s) and (begun := started_at(record)):
+        apart_s = unix_s[0] - datetime.fromisoformat(begun).timestamp()
+        if not abs(apart_s) <= BEGINNINGS_DIFFER_S:
+            yield 0, f"unix_s is {unix_s[0]:.0f}, which is {apart_s:,.0f} s from when the record says it began"
+
+
+def _faults_of_counter(device: str, samples: Rows[Sample], limit_w: float) -> Iterator[Fault]:
+    """What is wrong with a counter of joules."""
+    counter = list(zip(samples.places, samples.column("time_s"), samples.column("value"), strict=True))
+    _, begin_s, begin_j = counter[0]
+    for (_, _, before_j), (row, time_s, value_j) in pairwise(counter):
+        if value_j < before_j:
+            yield row, f"{device} energy_j is {value_j:.6g} J, below the sample before it, and a counter only grows"
+        elif value_j - begin_j > limit_w * (time_s - begin_s + COUNTER_LAG_S):
+            took = f"{value_j - begin_j:,.0f} J above the first after {time_s - begin_s:.4g} s"
+            yield row, f"{device} energy_j is {took}, more than the card's power limit allows"
