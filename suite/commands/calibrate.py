@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 import suite
-from suite.console.table import Column, has_colour, table_lines, terminal_width
+from suite.console.table import ConsoleColumn, has_colour, table_lines, terminal_width
 from suite.records import numbers
 from suite.records.plain_text import say
 from suite.records.store import read_contents, write_named
@@ -98,12 +98,12 @@ def _counted(families: dict[str, dict[str, list[Cell]]]) -> str:
 
 def _printed(device: str, fits: Sequence[Fit]) -> Iterable[str]:
     columns = [
-        Column(title="kernel", cells=[_name(fit.of) for fit in fits], is_name=True),
-        Column(title="share", cells=[numbers.percent(fit.share) for fit in fits], is_number=True),
-        Column(title="floor", cells=[numbers.seconds(fit.floor_s) for fit in fits], is_number=True),
-        Column(title="median error", cells=[numbers.percent(fit.median_error) for fit in fits], is_number=True),
-        Column(title="90 % within", cells=[numbers.percent(fit.p90_error) for fit in fits], is_number=True),
-        Column(title="cells", cells=[str(fit.cells) for fit in fits], is_number=True),
+        ConsoleColumn(title="kernel", cells=[_name(fit.of) for fit in fits], is_name=True),
+        ConsoleColumn(title="share", cells=[numbers.percent(fit.share) for fit in fits], is_number=True),
+        ConsoleColumn(title="floor", cells=[numbers.seconds(fit.floor_s) for fit in fits], is_number=True),
+        ConsoleColumn(title="median error", cells=[numbers.percent(fit.median_error) for fit in fits], is_number=True),
+        ConsoleColumn(title="90 % within", cells=[numbers.percent(fit.p90_error) for fit in fits], is_number=True),
+        ConsoleColumn(title="cells", cells=[str(fit.cells) for fit in fits], is_number=True),
     ]
     yield f"{device}: a decode kernel takes its floor and its bound divided by its share. Errors: of cells not fitted."
     yield from table_lines(columns, width=terminal_width(), colour=has_colour())

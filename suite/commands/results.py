@@ -5,19 +5,19 @@ Records are data: they are read, shown and copied, and nothing in them is run.
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from suite.console.record import answer, row
-from suite.console.summary import stored_json, summary_of
-from suite.console.table import Column, fits, has_colour, table_lines, terminal_width
-from suite.console.values import Value
-from suite.records import numbers
+from suite.console.summary import HeadlineValue, stored_json, summary_of
+from suite.console.table import ConsoleColumn, has_colour, table_lines, terminal_width
+from suite.records import labels, numbers
 from suite.records.archive import unpacked, write_pack
-from suite.records.case import Case, telling_apart, value_of
 from suite.records.claim import NAME_LENGTH, alone_in, claim_new_folder
 from suite.records.copies import Copies
 from suite.records.derived import started_at
@@ -25,7 +25,7 @@ from suite.records.faults import faults_of_files, reasons_against, whole_runs
 from suite.records.machines import machine_names
 from suite.records.pack import PACK
 from suite.records.plain_text import complain, json_text, one_line, say
-from suite.records.record import FILES, CorruptRecordError, Status
+from suite.records.record import FILES, CorruptRecordError, Record, Status
 from suite.records.store import (
     RECORD,
     SAMPLES,
@@ -52,6 +52,26 @@ SHORTEST_KEY, LONGEST_CELL = 4, 200
 DAMAGED, UNFINISHED, WITHDRAWN = "damaged", "unfinished", "withdrawn"
 
 
+@dataclass(frozen=True, kw_only=True)
+class ListedRun:
+    """A line of the list. Without a record for what cannot be read, or was withdrawn."""
+
+    folder: Path
+    status: str
+    reason: str
+    stored: StoredRecord | None = None
+    values: Sequence[HeadlineValue] = ()
+
+    @property
+    def record(self) -> Record | None:
+        return self.stored.record if self.stored is not None else None
+
+    def as_json(self) -> dict[str, Any]:
+        if self.stored is not None:
+            return stored_json(self.stored, self.values)
+        return {"folder": shown(self.folder), "status": self.status, "reason": self.reason or None}
+
+
 def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> int:
     """Print a line for each run, the oldest first. Returns 4 where a folder is damaged, else 0.
 
@@ -61,29 +81,102 @@ def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> 
     if status is not None and status not in choices:
         raise ValueError(f"status must be one of {', '.join(choices)}; got {status!r}")
     contents = _read(folders)
-    stored = sorted(contents.stored, key=lambda one: (started_at(one.record), one.folder))
-    wanted, torn = _with_values([one for one in stored if status in (None, one.record.status)])
-    damaged = [*contents.damaged, *torn]
-    unread = [(damage.folder, DAMAGED, damage.reason) for damage in damaged if status in (None, DAMAGED)]
-    unread += [(folder, UNFINISHED, "") for folder in contents.unfinished if status in (None, UNFINISHED)]
-    withdrawn = [(run.folder, run.withdrawal.said) for run in contents.withdrawn if run.withdrawal]
-    unread += [(folder, WITHDRAWN, said) for folder, said in withdrawn if status in (None, WITHDRAWN)]
+    oldest_first = sorted(contents.stored, key=lambda run: (started_at(run.record), run.folder))
+    runs = [_listed(run) for run in oldest_first if status in (None, DAMAGED, run.record.status)]
+    runs += [ListedRun(folder=damage.folder, status=DAMAGED, reason=damage.reason) for damage in contents.damaged]
+    runs += [ListedRun(folder=folder, status=UNFINISHED, reason="") for folder in contents.unfinished]
+    runs += [
+        ListedRun(folder=run.folder, status=WITHDRAWN, reason=run.withdrawal.said)
+        for run in contents.withdrawn
+        if run.withdrawal
+    ]
+    counts = Counter(run.status if run.stored is None else "runs" for run in runs)
+    runs = sorted((run for run in runs if status in (None, run.status)), key=lambda run: run.stored is None)
     if as_json:
-        say(json_text([*(stored_json(*one) for one in wanted), *(_unread_json(*one) for one in unread)]))
+        say(json_text([run.as_json() for run in runs]))
     else:
-        say(*_listed(wanted, unread))
-        also = f", {len(withdrawn)} withdrawn" if withdrawn else ""
-        say(f"{len(wanted)} runs, {len(damaged)} damaged, {len(contents.unfinished)} unfinished{also}")
-    return BROKEN if damaged else DONE
+        say(*_list_lines(runs))
+        names = ("runs", DAMAGED, UNFINISHED, *([WITHDRAWN] if counts[WITHDRAWN] else []))
+        counts["runs"] = sum(run.stored is not None for run in runs)
+        say(", ".join(f"{counts[name]} {name}" for name in names))
+    return BROKEN if counts[DAMAGED] else DONE
+
+
+def _listed(run: StoredRecord) -> ListedRun:
+    """A run with its headline values, which are read one run at a time."""
+    record = run.record
+    try:
+        values = summary_of(read_record(run.folder)).values if record.status is Status.OK else ()
+    except CorruptRecordError as error:
+        return ListedRun(folder=run.folder, status=DAMAGED, reason=str(error))
+    return ListedRun(
+        folder=run.folder, status=str(record.status), reason=record.reason or "", stored=run, values=values
+    )
+
+
+def _list_lines(runs: Sequence[ListedRun]) -> list[str]:
+    """A line for each run, and before them the folder that all of them share."""
+    above = _above([run.folder for run in runs])
+    names = [str(run.folder.relative_to(above)) if above else shown(run.folder) for run in runs]
+    records = [run.record for run in runs]
+    machines = iter(machine_names([record for record in records if record]))
+    named = [next(machines) if record else "" for record in records]
+    started = [started_at(record)[:16].replace("T", " ") if record else "" for record in records]
+    results = [run.values[0].labelled if run.values else run.reason for run in runs]
+    columns = [
+        ConsoleColumn(title="run", cells=names, is_name=True),
+        ConsoleColumn(title="status", cells=[run.status for run in runs], is_status=True),
+        *([ConsoleColumn(title="machine", cells=named, is_name=True)] if len({*named} - {""}) > 1 else []),
+        ConsoleColumn(title="settings", cells=_settings(records)),
+        ConsoleColumn(title="result", cells=results),
+        ConsoleColumn(title="started", cells=started, rank=1, is_name=True),
+    ]
+    lines = table_lines(columns, width=terminal_width(), colour=has_colour())
+    return [one_line(f"runs below {shown(above)}:" if above else "runs:"), *lines] if runs else []
+
+
+def _settings(records: Sequence[Record | None]) -> list[str]:
+    """For each record the settings that tell it from the others of its workload; all of its id where none does."""
+    cases = [record.case for record in records if record]
+    differences = iter(labels.differences([case.settings for case in cases], alike_in=["workload"]))
+    workload = ["workload"] if len({case.workload for case in cases}) > 1 else []
+    texts = []
+    for record in records:
+        own = dict.fromkeys(workload, record.case.workload) | next(differences) if record else {}
+        texts.append(labels.written(own)[:LONGEST_CELL] or (record.case.id[:LONGEST_CELL] if record else ""))
+    return texts
+
+
+def _above(folders: Sequence[Path]) -> Path | None:
+    """The folder that all of them lie in; None where there is none, as for a store's beside this machine's."""
+    schemes = {url.partition("://")[0] if (url := url_of(folder)) else "" for folder in folders}
+    if len(schemes) != 1 or len({folder.is_absolute() for folder in folders}) > 1:
+        return None
+    return Path(os.path.commonpath([folder.parent for folder in folders]))
 
 
 def find_run(name: str, folders: Sequence[Path]) -> Path:
-    """Return the folder of one run. `name`: that folder, or how its run key begins.
+    """The folder of one run. `name`: that folder, or how its run key begins.
 
     Raises ValueError where there is no such run, or more than one, and CorruptRecordError for a damaged one.
     """
-    named = on_this_machine(Path(name))
-    return named if has_record(named) else _only(name, _read(folders))
+    place = on_this_machine(Path(name))
+    if has_record(place):
+        return place
+    contents, begins = _read(folders), name if len(name) >= SHORTEST_KEY else None
+    runs = [
+        run.folder
+        for run in (*contents.stored, *contents.withdrawn)
+        if run.folder.name == name or (begins and run.record.run_key.startswith(begins))
+    ]
+    for damage in contents.damaged if not runs else ():
+        if damage.folder.name == name or (begins and damage.folder.name.startswith(begins)):
+            raise CorruptRecordError(damage.reason)
+    if len(runs) > 1:
+        raise ValueError(f"run must name one run; {name!r} names {', '.join(map(shown, runs))}")
+    if not runs:
+        raise ValueError(f"run must be a run's folder or begin its key, by {SHORTEST_KEY} digits or more; got {name!r}")
+    return runs[0]
 
 
 def show(name: str, folders: Sequence[Path]) -> int:
@@ -98,21 +191,23 @@ def show(name: str, folders: Sequence[Path]) -> int:
     except CorruptRecordError as error:
         complain(f"suite results: the run is damaged: {error}")
         return BROKEN
-    say(one_line(record.case.id))
     environment, provenance = record.environment, record.provenance
-    gpus = environment.get("gpus")
-    machine = [_said(environment, "cpu"), *(map(str, gpus) if isinstance(gpus, list) else ())]
-    versions = environment.get("packages")
+    gpus, versions = environment.get("gpus"), environment.get("packages")
+    machine = [_text(environment, "cpu"), *(map(str, gpus) if isinstance(gpus, list) else ())]
+    facts = {
+        "evidence": str(record.evidence),
+        "started": started_at(record),
+        "machine": f"{', '.join(machine)} ({_text(environment, 'machine_id')})",
+        "code": f"{_text(provenance, 'commit')[:12]}{' changed since' * (provenance.get('dirty') is True)}",
+        "versions": ", ".join(f"{k} {v}" for k, v in versions.items()) if isinstance(versions, Mapping) else "",
+        "readings": numbers.count(len(record.readings)),
+        "record": shown(folder / RECORD),
+    }
     lines = [
+        record.case.id,
         *([row("withdrawn", withdrawal.said)] if withdrawal else []),
         *answer(record, str(record.status), summary_of(record)),
-        row("evidence", str(record.evidence)),
-        row("started", started_at(record)),
-        row("machine", f"{', '.join(machine)} ({_said(environment, 'machine_id')})"),
-        row("code", f"{_said(provenance, 'commit')[:12]}{' changed since' * (provenance.get('dirty') is True)}"),
-        row("versions", ", ".join(f"{k} {v}" for k, v in versions.items()) if isinstance(versions, Mapping) else ""),
-        row("readings", numbers.count(len(record.readings))),
-        row("record", shown(folder / RECORD)),
+        *(row(name, text) for name, text in facts.items()),
     ]
     say(*map(one_line, lines))
     return DONE
@@ -271,94 +366,6 @@ def _read(folders: Sequence[Path]) -> Contents:
     return read_contents(existing(folders), with_readings=False)
 
 
-def _with_values(stored: Sequence[StoredRecord]) -> tuple[list[tuple[StoredRecord, Sequence[Value]]], list[Damage]]:
-    """Read each run's headline values, one run at a time; those whose readings are damaged stand apart."""
-    found, torn = [], []
-    for one in stored:
-        try:
-            is_ok = one.record.status is Status.OK
-            found.append((one, summary_of(read_record(one.folder)).values if is_ok else ()))
-        except CorruptRecordError as error:
-            torn.append(Damage(folder=one.folder, reason=str(error)))
-    return found, torn
-
-
-def _listed(
-    stored: Sequence[tuple[StoredRecord, Sequence[Value]]], unread: Sequence[tuple[Path, str, str]]
-) -> list[str]:
-    """Lay out a line for each run, and before them the folder that all of them share."""
-    cases = [one.record.case for one, _ in stored]
-    folders = [*(one.folder for one, _ in stored), *(folder for folder, *_ in unread)]
-    above = _above(folders)
-    names = [str(folder.relative_to(above)) if above else shown(folder) for folder in folders]
-    width, nothing = terminal_width(), [""] * len(unread)
-    results = [values[0].labelled if values else one.record.reason or "" for one, values in stored]
-    started = [started_at(one.record)[:16].replace("T", " ") for one, _ in stored]
-    statuses = [*(str(one.record.status) for one, _ in stored), *(status for _, status, _ in unread)]
-    head = [
-        Column(title="run", cells=names, is_name=True),
-        Column(title="status", cells=statuses, is_status=True),
-    ]
-    result = Column(title="result", cells=[*results, *(reason for *_, reason in unread)])
-    names, machines = telling_apart(cases), machine_names([one.record for one, _ in stored])
-    if len(set(machines)) > 1:
-        head.append(Column(title="machine", cells=[*machines, *nothing], is_name=True))
-    texts = {name: [value_of(case, name)[:LONGEST_CELL] for case in cases] for name in names}
-    texts = texts or {"case": [case.id for case in cases]}
-    columns = [*head, *(Column(title=name, cells=[*own, *nothing]) for name, own in texts.items()), result]
-    if names and not fits(columns, width):
-        folded = [*(text[:LONGEST_CELL] for text in _settings(cases)), *nothing]
-        columns = [*head, Column(title="settings", cells=folded), result]
-    columns.append(Column(title="started", cells=[*started, *nothing], rank=1, is_name=True))
-    lines = table_lines(columns, width=width, colour=has_colour())
-    return [one_line(f"runs below {shown(above)}:" if above else "runs:"), *lines] if folders else []
-
-
-def _above(folders: Sequence[Path]) -> Path | None:
-    """The folder that all of them lie in; None where there is none, as for a store's beside this machine's."""
-    schemes = {url.partition("://")[0] if (url := url_of(folder)) else "" for folder in folders}
-    if len(schemes) != 1 or len({folder.is_absolute() for folder in folders}) > 1:
-        return None
-    return Path(os.path.commonpath([folder.parent for folder in folders]))
-
-
-def _settings(cases: Sequence[Case]) -> list[str]:
-    """Write for each case the settings that tell it from the others of its workload, in one text."""
-    workloads = {case.workload: [other for other in cases if other.workload == case.workload] for case in cases}
-    differing = {name: telling_apart(own) for name, own in workloads.items()}
-    told = [" ".join(f"{name}={value_of(case, name)}" for name in differing[case.workload]) for case in cases]
-    return [
-        f"{case.workload} {text}".strip() if len(workloads) > 1 else text
-        for case, text in zip(cases, told, strict=True)
-    ]
-
-
-def _unread_json(folder: Path, status: str, reason: str) -> dict[str, Any]:
-    return {"folder": shown(folder), "status": status, "reason": reason or None}
-
-
-def _only(name: str, contents: Contents) -> Path:
-    """The one run's folder. Raises CorruptRecordError where it is damaged, and ValueError where there is no such
-    run or more than one."""
-    found = [
-        run.folder
-        for run in (*contents.stored, *contents.withdrawn)
-        if run.folder.name == name or (len(name) >= SHORTEST_KEY and run.record.run_key.startswith(name))
-    ]
-    if len(found) == 1:
-        return found[0]
-    damaged = [damage.reason for damage in contents.damaged if _may_be_named(damage.folder, name)]
-    if damaged and not found:
-        raise CorruptRecordError(damaged[0])
-    if found:
-        raise ValueError(f"run must name one run; {name!r} names {', '.join(map(shown, found))}")
-    raise ValueError(f"run must be a run's folder or begin its key, by {SHORTEST_KEY} digits or more; got {name!r}")
-
-
-def _may_be_named(folder: Path, name: str) -> bool:
-    return folder.name == name or (len(name) >= SHORTEST_KEY and folder.name.startswith(name))
-
-
 def _copy(run: StoredRecord, into: Path) -> None:
     """Copy a run into a folder that is new, so that nothing is overwritten; the record last: it is the commit point.
     What cannot be copied whole leaves nothing."""
@@ -372,6 +379,6 @@ def _copy(run: StoredRecord, into: Path) -> None:
             raise
 
 
-def _said(facts: Mapping[str, Any], name: str) -> str:
+def _text(facts: Mapping[str, Any], name: str) -> str:
     value = facts.get(name)
     return value if isinstance(value, str) else numbers.NOTHING
