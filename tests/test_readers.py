@@ -105,7 +105,6 @@ MAY_READ = {
         report/command.py _said_to_be_of path.open
         """,
     RUN_ANYWAY: """
-        compose/composed.py _keys_in OmegaConf.load
         gate/pytest_benchmark/worker.py pytest_collectreport path.read_text
         gate/pytest_benchmark/worker_trees.py _note path.read_bytes
         gate/pytest_benchmark/worker_trees.py _used_digest path.read_bytes

@@ -128,7 +128,8 @@ def no_such_setting(key: str) -> str:
     if having := [option for option, keys in of_options.items() if key in keys]:
         return f"{absent} of this {group}; {_listed(group, having)} has it"
     if having := [owner for owner in workloads_with(group) if not name or key in of_workloads.get(owner, ())]:
-        return f"{absent} of this workload; {_listed('workload', having)} has it"
+        launchers = f", and a launcher is {' or '.join(choices('launcher'))}" if key == "engine" else ""
+        return f"{absent} of this workload; {_listed('workload', having)} has it{launchers}"
     keys = {*_of_run(), *(key for some in (*of_options.values(), *of_workloads.values()) for key in some)}
     near = [other.partition(".")[2] for other in keys if group_of(other) == group] if name else map(group_of, keys)
     meant = did_you_mean(name or group, near, before=f"{group}." if name else "")

@@ -22,8 +22,7 @@ from suite.records.stores.folder import ResultsFolder, results_folder
 from suite.records.temporary import remove_abandoned
 from suite.run.cached import Notice
 from suite.run.job import Job
-from suite.run.launchers.launcher import Launcher, Slot, SlotLostError
-from suite.run.launchers.local import LocalLauncher
+from suite.run.launchers.launcher import CaseSlot, Launcher, LocalLauncher, SlotLostError
 from suite.run.recorder import Listener, SharedState, write_measured
 
 LOOK_EVERY_S = 0.1
@@ -31,7 +30,7 @@ LOOK_EVERY_S = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class SweepOutcome:
     """The records of a sweep or a single case, and whether all of it ran."""
 
     records: Sequence[Record]
@@ -59,7 +58,7 @@ def execute(
     listener: Listener,
     workers: int = 1,
     launcher: Launcher | None = None,
-) -> Outcome:
+) -> SweepOutcome:
     """Run each job once, side by side in the launcher's slots, and write its record below `folder`, or into the store
     that this mirrors.
 
@@ -88,11 +87,11 @@ def execute(
                     follow_all(slots, queue, state, results, records, interruptions)
         except KeyboardInterrupt:
             was_interrupted = True
-    return Outcome(records=records, was_interrupted=was_interrupted, left=queue.left)
+    return SweepOutcome(records=records, was_interrupted=was_interrupted, left=queue.left)
 
 
 def follow_all(
-    slots: Sequence[Slot],
+    slots: Sequence[CaseSlot],
     queue: "JobQueue",
     state: SharedState,
     results: ResultsFolder,
@@ -101,7 +100,7 @@ def follow_all(
 ) -> None:
     """Run the jobs of the queue in the slots until there are none, and add their records. Raises KeyboardInterrupt."""
 
-    def follow(slot: Slot) -> None:
+    def follow(slot: CaseSlot) -> None:
         with slot:
             while slot.is_ready(lambda: queue.is_over) and (job := queue.take(slot.takes)) is not None:
                 try:
@@ -121,7 +120,7 @@ def follow_all(
     run_all([partial(follow, slot) for slot in slots], stop=stop, interruptions=interruptions)
 
 
-def _record_of(slot: Slot, job: Job, state: SharedState, results: ResultsFolder) -> Record | None:
+def _record_of(slot: CaseSlot, job: Job, state: SharedState, results: ResultsFolder) -> Record | None:
     """The record of a job that runs now, or that another process has run; None while another one runs it, and
     for one that was interrupted and left nothing to record."""
     # Looked for again: another process may be running the same sweep into the same folder.
@@ -147,7 +146,7 @@ def _record_of(slot: Slot, job: Job, state: SharedState, results: ResultsFolder)
 
 
 def _recorded_by_another(
-    slot: Slot, job: Job, state: SharedState, results: ResultsFolder, *, notice: Notice | None = None
+    slot: CaseSlot, job: Job, state: SharedState, results: ResultsFolder, *, notice: Notice | None = None
 ) -> Record | None:
     """The record of a job that another process has run meanwhile, which is told of; None where there is none."""
     results.look_again(slot.run_key(job))
