@@ -100,7 +100,7 @@ def test_the_variants_closed_form_counts_its_parameters(installed, monkeypatch):
     monkeypatch.syspath_prepend(installed)
     from tied import TiedAttention, tied_shape
 
-    from suite.theory.geometry import load_geometry
+    from suite.theory.layers.geometry import load_geometry
 
     shape = tied_shape(load_geometry("tiny"))
     settings = {"dtype": torch.float32, "device": torch.device("cpu"), "generator": torch.Generator()}

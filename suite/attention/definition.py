@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from suite.theory.rope import Rope
+from suite.theory.layers.rope import Rope
 
 ROWS_AT_ONCE = 1024
 """Rows of a weight that are converted to float64 at a time."""

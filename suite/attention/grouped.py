@@ -15,7 +15,7 @@ from suite.attention.layer import AttentionLayer
 from suite.attention.linear import linear
 from suite.attention.problem import ValueLayout
 from suite.attention.rotary import angles, rotate_halves
-from suite.theory.shapes import GroupedShape
+from suite.theory.layers.shapes import GroupedShape
 
 
 class GroupedAttention(AttentionLayer):

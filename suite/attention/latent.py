@@ -38,7 +38,7 @@ from suite.attention.layer import AttentionLayer
 from suite.attention.linear import linear
 from suite.attention.problem import ValueLayout
 from suite.attention.rotary import angles, rotate_neighbours
-from suite.theory.latent_shapes import LatentShape
+from suite.theory.layers.latent_shapes import LatentShape
 
 INNER_NORM_EPS = 1e-6
 """Epsilon of the two norms inside the layer, whatever a model's configuration says of its outer ones."""

@@ -12,7 +12,7 @@ from suite.attention.cache import Cache
 from suite.attention.definition import Definition
 from suite.attention.problem import Problem, ValueLayout
 from suite.attention.quantised import DTYPES, QuantisedCache
-from suite.theory.shapes import LayerShape, Pass
+from suite.theory.layers.shapes import LayerShape, Pass
 
 
 class AttentionLayer(torch.nn.Module, ABC):
@@ -111,7 +111,7 @@ class AttentionLayer(torch.nn.Module, ABC):
     def new_cache(self, forward: Pass) -> Cache:
         if forward.cache_dtype is not None:
             assert isinstance(self.cache_heads, int), "require_quantisable refuses others"
-            rotary = sum(rows.elements for rows in self.shape.cache_rows if rows.is_rotary)
+            rotary = sum(rows.elements for rows in self.shape.cache_rows if rows.is_wide)
             *widths, last = self.cache_widths
             return QuantisedCache(
                 batch=forward.batch,

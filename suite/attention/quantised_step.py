@@ -20,8 +20,7 @@ from suite.attention.problem import Backend, ValueLayout, operands
 from suite.attention.quantised import QuantisedCache
 from suite.measure.workload import IncorrectError, UnsupportedError
 from suite.records.record import Reading
-from suite.theory.shapes import Pass, cache_bytes
-from suite.theory.window_shapes import WindowShape
+from suite.theory.layers.shapes import Pass, cache_bytes
 
 LARGEST_ROW_ERROR = {torch.int8: 0.02, torch.float8_e4m3fn: 1 / 16}
 """Relative error of a quantised row. int8: a number is off by 1/254 of the largest of 128, at most; three times what
@@ -113,8 +112,8 @@ def require_quantisable(layer: AttentionLayer, forward: Pass) -> None:
     kinds = (ValueLayout.SEPARATE, ValueLayout.PREFIX_OF_KEY)
     one = replace(forward, query_len=1, seq_len=1)
     # Tied states share a key part, a window's cache goes round, more than two latents have a rotary key each.
-    keeps_all = isinstance(layer.cache_heads, int) and not isinstance(layer.shape, WindowShape)
-    has_several = any(rows.is_rotary and rows.count > 1 for rows in layer.shape.cache_rows)
+    keeps_all = isinstance(layer.cache_heads, int) and layer.shape.window is None
+    has_several = any(rows.is_wide and rows.count > 1 for rows in layer.shape.cache_rows)
     reads_all = layer.value_layout in kinds and not layer.shape.before_kernel(forward)
     fits = keeps_all and reads_all and not has_several
     if not fits or layer.new_cache(one).counted_bytes() != cache_bytes(layer.shape, one):

@@ -1,7 +1,7 @@
 """Rotary position embedding in the two layouts that published weights use.
 
 Llama turns the pairs (i, i + d/2), DeepSeek the neighbours (2i, 2i + 1). The frequencies, scaled for long contexts or
-not, come from suite/theory/rope.py.
+not, come from suite/theory/layers/rope.py.
 
 Shapes: x_BHSd; cos_Sr and sin_Sr with r = d / 2.
 """
@@ -9,7 +9,7 @@ Shapes: x_BHSd; cos_Sr and sin_Sr with r = d / 2.
 import torch
 from torch import Tensor
 
-from suite.theory.rope import Rope
+from suite.theory.layers.rope import Rope
 
 
 def angles(length: int, width: int, rope: Rope, *, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:

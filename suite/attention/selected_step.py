@@ -27,7 +27,7 @@ from suite.measure.meter import Meter
 from suite.measure.rotated_buffers import RotatedRuns, rotated
 from suite.measure.workload import IncorrectError
 from suite.records.record import Reading
-from suite.theory.indexed_shapes import INDEXER
+from suite.theory.layers.indexed_shapes import INDEXER
 
 
 class SelectedStep(ForwardStep):

@@ -18,8 +18,7 @@ from suite.attention.layer import AttentionLayer
 from suite.attention.linear import linear
 from suite.attention.problem import Problem, ValueLayout, joined_key
 from suite.attention.rotary import angles, rotate_halves
-from suite.theory.shapes import Pass
-from suite.theory.tied_shapes import TiedShape
+from suite.theory.layers.shapes import Pass, TiedShape
 
 
 class TiedAttention(AttentionLayer):

@@ -14,17 +14,16 @@ from suite.attention.cache import Cache
 from suite.attention.definition import GroupedDefinition
 from suite.attention.grouped import GroupedAttention
 from suite.attention.problem import Problem
-from suite.theory.shapes import Pass
-from suite.theory.window_shapes import WindowShape
+from suite.theory.layers.shapes import GroupedShape, Pass
 
 
 class WindowAttention(GroupedAttention):
-    shape: WindowShape
+    shape: GroupedShape
     definition = GroupedDefinition
 
     def __init__(
         self,
-        shape: WindowShape,
+        shape: GroupedShape,
         *,
         positions: int,
         dtype: torch.dtype,
@@ -38,6 +37,7 @@ class WindowAttention(GroupedAttention):
 
     def problem(self, forward: Pass) -> Problem:
         read, window = self.shape.read_tokens(forward), self.shape.window
+        assert window is not None
         return replace(
             super().problem(forward),
             seq_len=read,

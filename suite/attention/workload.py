@@ -17,7 +17,7 @@ from suite.configuration.files import locate
 from suite.measure.meter import Meter
 from suite.measure.rotated_buffers import RotatedRuns
 from suite.records.record import Reading, constant_readings
-from suite.theory.attention_plan import ELEMENT_BYTES, AttentionPlan
+from suite.theory.layers.attention_plan import ELEMENT_BYTES, AttentionPlan
 
 DTYPES = {name: getattr(torch, name) for name in ELEMENT_BYTES}
 MATH_PATH = "_scaled_dot_product_attention_math"

@@ -16,10 +16,10 @@ from suite.records.stores.mirror import on_this_machine
 from suite.records.stores.place import check_is_here, shown
 from suite.report.model.experiment import grouped
 from suite.report.model.timed_kernels import TimedPrefill, timed_kernel, timed_prefill
-from suite.theory.calibration import DTYPE, WIDTHS, Cell, Fit, Kernel
-from suite.theory.calibration_fit import FEWEST_CELLS, fitted, usable
-from suite.theory.hardware import load_hardware
-from suite.theory.roofline import Ceilings
+from suite.theory.devices.calibration import DTYPE, WIDTHS, Cell, Fit, Kernel
+from suite.theory.devices.calibration_fit import FEWEST_CELLS, fitted, usable
+from suite.theory.devices.hardware import load_hardware
+from suite.theory.layers.roofline import Ceilings
 
 DONE, BROKEN = 0, 4
 MADE = (

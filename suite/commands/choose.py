@@ -9,22 +9,21 @@ from suite.configuration.values import one_of
 from suite.console.table import ConsoleColumn, number_column, say_folded, say_table
 from suite.records import numbers
 from suite.records.plain_text import json_text, say
-from suite.theory.calibration import load_calibration
-from suite.theory.choose import (
+from suite.theory.answers.asked import sizes_from, tokens_from
+from suite.theory.answers.choose import (
     BOUND,
     EXPECTED,
     GQA,
     ORDERS,
     OWN,
-    Answer,
-    Answers,
-    Question,
+    ServingAnswer,
+    ServingAnswers,
+    ServingQuestion,
     answers_to,
     question_from,
-    sizes_from,
-    tokens_from,
 )
-from suite.theory.gpus import Gpus
+from suite.theory.devices.calibration_file import load_calibration
+from suite.theory.devices.gpus import Gpus
 
 DONE, DOES_NOT_FIT = 0, 3
 TOKENS = ("context", "new_tokens")
@@ -50,7 +49,7 @@ def choose(given: Mapping[str, Any], *, sort: str, as_json: bool) -> int:
     return DONE if chosen.answers[0].fits else DOES_NOT_FIT
 
 
-def _print(question: Question, chosen: Answers) -> None:
+def _print(question: ServingQuestion, chosen: ServingAnswers) -> None:
     own = chosen.answers[0]
     fits = "cannot be laid out so" if own.layout is None else "does not fit"
     outcome = f"fits up to batch {own.largest_batch:,}" if own.fits else f"{fits}: {own.why}"
@@ -73,14 +72,14 @@ def devices(gpus: Gpus) -> str:
     return f"{gpus.count} x {f'{gpus.memory_bytes / 1e9:g} GB' if gpus.device is None else gpus.device.name}"
 
 
-def variant_name(answer: Answer) -> str:
+def variant_name(answer: ServingAnswer) -> str:
     """`as it is (GQA-8)`, `MLA` and the like."""
     variant = answer.like if answer.variant == OWN else answer.variant
     kind = f"GQA-{answer.kv_heads}" if variant == GQA else (variant or "").upper()
     return kind if answer.variant != OWN else f"as it is ({kind})" if kind else "as it is"
 
 
-def layout_name(answer: Answer, question: Question) -> str:
+def layout_name(answer: ServingAnswer, question: ServingQuestion) -> str:
     """`tp4`, `2 replicas of tp4`, `attention dp8` and the like."""
     if answer.layout is None or answer.groups is None:
         return numbers.NOTHING
@@ -95,7 +94,7 @@ def layout_name(answer: Answer, question: Question) -> str:
     return f"{answer.groups} replicas" + ("" if answer.layout == "tp1" else f" of {answer.layout}")
 
 
-def columns(question: Question, answers: Sequence[Answer], title: str) -> list[ConsoleColumn]:
+def columns(question: ServingQuestion, answers: Sequence[ServingAnswer], title: str) -> list[ConsoleColumn]:
     """What is known of the answers, a row each."""
     layouts = [layout_name(answer, question) for answer in answers] if title == "attention" else []
 
@@ -119,13 +118,13 @@ def columns(question: Question, answers: Sequence[Answer], title: str) -> list[C
     return [column for column in table if any(cell != numbers.NOTHING for cell in column.cells)]
 
 
-def _ends(answer: Answer) -> str:
+def _ends(answer: ServingAnswer) -> str:
     if answer.expected_low_s is None or answer.expected_high_s is None:
         return numbers.NOTHING
     return numbers.seconds_range(answer.expected_low_s, answer.expected_high_s)
 
 
-def notes(question: Question, chosen: Answers) -> list[str]:
+def notes(question: ServingQuestion, chosen: ServingAnswers) -> list[str]:
     """The clock of rates, how energy is counted, how far expected times may be off, and why something does not fit or
     has no expected time."""
     own, lines = chosen.answers[0], list[str]()

@@ -8,10 +8,8 @@ from typing import Any
 
 from suite.configuration.files import read_choice, read_settings, read_yaml
 from suite.records import numbers
-from suite.theory.fit import algorithm_named, reserve_bytes
-from suite.theory.gpus import GPU_GIGABYTES, SHARDS
-from suite.theory.layer_plan import load_plan
-from suite.theory.step_memory import (
+from suite.theory.answers.fit import algorithm_named, reserve_bytes
+from suite.theory.answers.step_memory import (
     BF16,
     COMPUTED_BYTES,
     CRITIC,
@@ -27,6 +25,8 @@ from suite.theory.step_memory import (
     model_sizes,
     step_peak,
 )
+from suite.theory.devices.gpus import GPU_GIGABYTES, SHARDS
+from suite.theory.layers.layer_plan import load_plan
 
 CLAIMS = {"grpo": "grpo-cheaper", "ppo": "grpo-sample-efficient"}
 """The claim of conf/claims.yaml whose literature a topic quotes: what is saved, and what the critic is worth."""

@@ -8,10 +8,10 @@ from suite.commands.choose import devices
 from suite.console.table import ConsoleColumn, number_column, say_folded, say_table
 from suite.records import numbers
 from suite.records.plain_text import json_text, say
-from suite.theory.choose import sizes_from, tokens_from
-from suite.theory.fit import Fit, fit_question_from, fits_of
-from suite.theory.gpus import SHARDS
-from suite.theory.step_memory import BF16, FLOAT32, MIXED, MOST_APART
+from suite.theory.answers.asked import sizes_from, tokens_from
+from suite.theory.answers.fit import StepFit, fit_question_from, fits_of
+from suite.theory.answers.step_memory import BF16, FLOAT32, MIXED, MOST_APART
+from suite.theory.devices.gpus import SHARDS
 
 DONE, DOES_NOT_FIT = 0, 3
 MOST_PARTS = 6
@@ -73,7 +73,7 @@ def fit(given: Mapping[str, Any], *, as_json: bool) -> int:
     return DONE if asked.fits else DOES_NOT_FIT
 
 
-def _smallest_set(answer: Fit) -> str:
+def _smallest_set(answer: StepFit) -> str:
     """`2 x 80 GB, or 4 x 40 GB`"""
     if not answer.sets:
         return f"no {SHARDS[-1]} GPUs or fewer"

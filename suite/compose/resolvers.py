@@ -7,8 +7,8 @@ from suite.configuration.files import choices, no_choice, read_choice
 from suite.records.limits import most_threads
 from suite.rl.recipe import stage_modules
 from suite.rl.tuning import best_of, choice_of_trial, of_trial
-from suite.theory.gpus import gpu_count
-from suite.theory.hardware import hardware_from
+from suite.theory.devices.gpus import gpu_count
+from suite.theory.devices.hardware import hardware_from
 
 DEFAULT_DTYPES = {"cuda": "bfloat16"}
 """The default dtype by device; elsewhere float32."""

@@ -25,7 +25,7 @@ from suite.attention.problem import joined_key
 from suite.configuration.files import locate
 from suite.lm.attend import attend
 from suite.lm.norm import rms_norm
-from suite.theory.decoder_shape import DecoderShape
+from suite.theory.layers.decoder_shape import DecoderShape
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ from suite.measure.rng import seed_of
 from suite.measure.telemetry.counters import energy_counter
 from suite.measure.workload import IncorrectError, UnsupportedError, Workload
 from suite.records.record import Reading, Status
-from suite.theory.roofline import MeasuredCeilings
+from suite.theory.layers.roofline import MeasuredCeilings
 
 Send = Callable[..., None]
 """Sends a message to the parent: each keyword is a part of it."""

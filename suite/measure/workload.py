@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 from suite.measure.meter import Meter
 from suite.measure.rotated_buffers import RotatedRuns
 from suite.records.record import Reading
-from suite.theory.roofline import MeasuredCeilings
+from suite.theory.layers.roofline import MeasuredCeilings
 
 
 class UnsupportedError(Exception):

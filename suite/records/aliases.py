@@ -54,6 +54,17 @@ VARIANTS = {("mla", "prefill"): "mla_absorbed", ("mla", "train"): "mla_absorbed"
 """Today's name of a variant, by its name and phase in a case that does not say its mode."""
 SAME_VARIANT = {("mla_absorbed", "decode"): "mla"}
 """The one name of a variant that has two, by name and phase."""
+_SHAPES = "suite.theory.layers.shapes"
+MODULES = {
+    **{f"suite.theory.{name}": _SHAPES for name in ("shapes", "tied_shapes", "window_shapes")},
+    **{f"suite.theory.{name}": f"suite.theory.layers.{name}" for name in ("latent_shapes", "indexed_shapes")},
+    "suite.theory.attention_plan": "suite.theory.layers.attention_plan",
+    "suite.theory.projection_plan": "suite.theory.devices.projection_plan",
+    "suite.theory.capacity": "suite.theory.answers.capacity",
+}
+"""Today's place of code that settings name, by the module in which it was."""
+NAMES_CODE = {"attention": "shape", "workload": "plan"}
+"""The setting of a group that is a dotted name of such code."""
 
 
 def settings_today(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,6 +74,10 @@ def settings_today(settings: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, Mapping) and any(old.startswith(f"{name}.") for old in SETTINGS):
             inner = pairs_today({f"{name}.{key}": of_key for key, of_key in value.items()})
             found[name] = {key.removeprefix(f"{name}."): of_key for key, of_key in inner.items()}
+    for group, name in NAMES_CODE.items():
+        if isinstance(found.get(group), Mapping) and isinstance(dotted := found[group].get(name), str):
+            module, _, code = dotted.rpartition(".")
+            found[group] = {**found[group], name: f"{MODULES.get(module, module)}.{code}"}
     mode = _mode_before(found)
     return found if mode is None else {**found, "attention": {**found["attention"], "mode": mode}}
 

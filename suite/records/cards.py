@@ -5,7 +5,7 @@ from typing import Any
 
 from suite.records.record import Record
 from suite.records.telemetry import gpus_of
-from suite.theory.hardware import Hardware, hardware_reported_as, load_hardware
+from suite.theory.devices.hardware import Hardware, hardware_reported_as, load_hardware
 
 RAISED = 1.35
 """Times the specified power: cards for players let their limit be raised by a third (an RTX 4090's 450 W to 600 W)."""

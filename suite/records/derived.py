@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from suite.configuration.files import read_yaml
 from suite.records.metrics import EVALUATE, TRIVIAL_ACCURACY
 from suite.records.record import Reading, Record
-from suite.theory.roofline import Ceilings
+from suite.theory.layers.roofline import Ceilings
 
 FIRST_YEAR = 2020
 CLOCKS_DIFFER = timedelta(days=1)

@@ -11,8 +11,8 @@ from statistics import median
 from suite.records import numbers
 from suite.records.derived import by_launch, ceilings_of, constant
 from suite.records.record import SAMPLES, Evidence, Record, Status
-from suite.theory.hardware import hardware_reported_as, load_hardware
-from suite.theory.roofline import Ceilings
+from suite.theory.devices.hardware import hardware_reported_as, load_hardware
+from suite.theory.layers.roofline import Ceilings
 
 SPECIFIED_SLACK = 1.1
 """Times a published peak: at its boost clock an H100 computes 8 % above it."""

@@ -24,7 +24,7 @@ from suite.report.page.csv import readings_csv, tables_csv
 from suite.report.page.markdown import markdown
 from suite.report.page.page import page
 from suite.report.page.texts import Texts, foreign_sections, load_texts
-from suite.theory.calibration import calibrated_by
+from suite.theory.devices.calibration_file import calibrated_by
 
 DONE, BROKEN = 0, 4
 ELSE_IN = "trust"

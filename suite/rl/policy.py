@@ -14,8 +14,8 @@ from suite.lm.checkpoint.locate import is_package, locate_checkpoint, missing
 from suite.lm.checkpoint.sizes import sizes_of
 from suite.lm.tokenizer import END, Tokenizer
 from suite.rl.tasks.task import CHARACTERS, TAGS, Item, Task, draw, tokens
-from suite.theory.decoder_shape import DecoderShape, decoder_shape
-from suite.theory.shapes import GroupedShape
+from suite.theory.layers.decoder_shape import DecoderShape, decoder_shape
+from suite.theory.layers.shapes import GroupedShape
 
 FORM = (
     "Think first, then answer, and write nothing else than this form: "

@@ -17,7 +17,7 @@ from suite.records.metrics import EVALUATE, PHASES
 FACT = {"tracked": True, "times": "not comparable: every operator was watched"}
 
 
-class StepMemory:
+class TrackedMemory:
     """The peaks of a step's phases. `holds` says what lives from step to step, by owner and kind, and is asked before
     and after each step."""
 

@@ -21,7 +21,7 @@ from suite.rl.recipe import RL
 from suite.rl.registry import STAGES
 from suite.rl.rollout import completions_of, mean, scores_of, trace_readings
 from suite.rl.stage import BeginStage, Stage, StageBegin
-from suite.rl.step_memory import StepMemory
+from suite.rl.step_memory import TrackedMemory
 from suite.rl.tasks.task import draw, trivial_accuracy
 from suite.rl.teacher import teacher_of
 
@@ -50,7 +50,7 @@ class RlWorkload:
         self._base = replace(self._base, weights={})  # the policy has them, and its stages copies of their own
         self._begin(0)
         device = device_for(plan.device, plan.threads)
-        self._memory = StepMemory(lambda: self._stage.owned_tensors(), device) if plan.track_memory else None
+        self._memory = TrackedMemory(lambda: self._stage.owned_tensors(), device) if plan.track_memory else None
         # The same for every case of a task, whatever its seed.
         chance = python_rng("held out")
         self._held_out = [draw(plan.task, chance, held_out=True) for _ in range(plan.eval_prompts)]

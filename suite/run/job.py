@@ -17,7 +17,7 @@ from suite.records import numbers
 from suite.records.case import Case, case_from, run_key, run_key_on, without_inapplicable
 from suite.records.environment import gpu_memory_bytes
 from suite.records.limits import capacity_bytes, most_threads
-from suite.theory.roofline import MeasuredCeilings
+from suite.theory.layers.roofline import MeasuredCeilings
 
 LARGEST = 2**63 - 1
 """The largest integer of a table, and the largest seed of a generator."""

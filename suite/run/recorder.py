@@ -25,7 +25,7 @@ from suite.records.store import StoredRecord, write_record
 from suite.records.telemetry import TELEMETRY, series_bytes
 from suite.run.job import Job
 from suite.statistics.intervals import lag1_autocorrelation
-from suite.theory.roofline import MeasuredCeilings
+from suite.theory.layers.roofline import MeasuredCeilings
 
 Ceilings = dict[tuple[str, str, int, str | None], MeasuredCeilings]
 """MeasuredCase ceilings by device, dtype, number of threads and the precision of float32 products."""

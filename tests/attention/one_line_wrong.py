@@ -259,7 +259,7 @@ def main():
     import yaml  # noqa: F401
 
     torch.set_num_threads(1)
-    try_all(CHANGES, "attention", outcome, untouched=("suite.measure.runner", "suite.theory.attention_plan"))
+    try_all(CHANGES, "attention", outcome, untouched=("suite.measure.runner", "suite.theory.layers.attention_plan"))
 
 
 def outcome(change, folder):
@@ -269,7 +269,7 @@ def outcome(change, folder):
         import suite
         from suite.configuration.files import read_choice, read_yaml
         from suite.measure.runner import measure_case
-        from suite.theory.roofline import MeasuredCeilings
+        from suite.theory.layers.roofline import MeasuredCeilings
 
         assert Path(suite.__file__).is_relative_to(folder)
         groups = {

@@ -20,9 +20,9 @@ from suite.attention.latent import (
 from suite.attention.tied import TiedAttention
 from suite.attention.window import WindowAttention
 from suite.configuration.files import in_phase, locate, read_choice
-from suite.theory.attention_plan import laid_over
-from suite.theory.geometry import load_geometry
-from suite.theory.latent_shapes import (
+from suite.theory.layers.attention_plan import laid_over
+from suite.theory.layers.geometry import load_geometry
+from suite.theory.layers.latent_shapes import (
     AbsorbedShape,
     ExpandedOnceShape,
     ExpandedShape,
@@ -32,10 +32,17 @@ from suite.theory.latent_shapes import (
     expanded_shape,
     reexpanded_shape,
 )
-from suite.theory.rope import Rope, Yarn
-from suite.theory.shapes import GroupedShape, Pass, cache_bytes, grouped_shape
-from suite.theory.tied_shapes import TiedShape, tied_shape
-from suite.theory.window_shapes import WindowShape, window_shape
+from suite.theory.layers.rope import Rope, Yarn
+from suite.theory.layers.shapes import (
+    GroupedShape,
+    Pass,
+    TiedShape,
+    WindowShape,
+    cache_bytes,
+    grouped_shape,
+    tied_shape,
+    window_shape,
+)
 
 TINY = load_geometry("tiny")
 YARN = Yarn(factor=4.0, original_max_position=16.0, mscale=1.0, mscale_all_dim=0.7)

@@ -14,9 +14,9 @@ from suite.attention.quantised_step import LARGEST_ROW_ERROR
 from suite.attention.workload import AttentionWorkload
 from suite.configuration.files import read_choice
 from suite.measure.workload import IncorrectError, UnsupportedError
-from suite.theory.geometry import load_geometry
-from suite.theory.latent_shapes import absorbed_shape
-from suite.theory.shapes import cache_bytes
+from suite.theory.layers.geometry import load_geometry
+from suite.theory.layers.latent_shapes import absorbed_shape
+from suite.theory.layers.shapes import cache_bytes
 from tests.attention.test_backends import inputs
 from tests.attention.test_check import prepared, settings
 from tests.attention.test_layers import BOUNDS, CLASSES, CPU, a_pass, by_definition, error, layer_of

@@ -9,15 +9,8 @@ from statistics import median
 
 from suite.records import numbers
 from suite.report.model.experiment import grouped
-from suite.theory.calibration import (
-    MLA,
-    Calibration,
-    Cell,
-    Kernel,
-    known_calibrations,
-    load_calibration,
-    relative_errors,
-)
+from suite.theory.devices.calibration import MLA, Calibration, Cell, Kernel, relative_errors
+from suite.theory.devices.calibration_file import known_calibrations, load_calibration
 
 DEVICE = "h100-sxm5-80gb"
 GLA = {1: "about 1.2", 2: "above 2"}

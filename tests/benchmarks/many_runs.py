@@ -16,7 +16,7 @@ from itertools import islice, product
 from pathlib import Path
 
 from suite.records.record import Reading
-from suite.theory.geometry import geometry_names
+from suite.theory.layers.geometry import geometry_names
 from tests.records.factory import build, store
 
 VARIANTS = ("mha", "gqa", "mqa", "mla", "mla_latent", "mla_expanded")

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from suite.theory.calibration import DTYPE, EXPERTS, MATRICES
-from suite.theory.calibration_fit import share_and_floor
-from suite.theory.capacity import WEIGHT_BYTES
-from suite.theory.hardware import load_hardware
+from suite.theory.answers.capacity import WEIGHT_BYTES
+from suite.theory.devices.calibration import DTYPE, EXPERTS, MATRICES
+from suite.theory.devices.calibration_fit import share_and_floor
+from suite.theory.devices.hardware import load_hardware
 
 DEVICES = {
     "a100_sxm": "a100-80gb-sxm4",

@@ -4,7 +4,7 @@ python tests/benchmarks/published.py
 """
 
 from suite.records import numbers
-from suite.theory.published import PublishedFigure, published_figures
+from suite.theory.answers.published import PublishedFigure, published_figures
 
 
 def main() -> None:

@@ -4,9 +4,10 @@ import random
 from dataclasses import asdict
 
 from suite.configuration.files import choices, read_choice
-from suite.theory.choose import ORDERS, SIZES, answers_to, question_from
-from suite.theory.fit import fit_question_from, fits_of
-from suite.theory.step_memory import model_sizes
+from suite.theory.answers.asked import SIZES
+from suite.theory.answers.choose import ORDERS, answers_to, question_from
+from suite.theory.answers.fit import fit_question_from, fits_of
+from suite.theory.answers.step_memory import model_sizes
 
 SEED, MANY = 27, 200
 DEVICES = ("h100", "h200", "b200", "a100", "gb200", "l40s", "v100", "mi300x", "80", "141", "24")

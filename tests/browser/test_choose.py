@@ -10,7 +10,7 @@ import yaml
 import suite.report.page
 from suite.configuration.files import read_choice
 from suite.report.decide.data import decide_data, decide_words
-from suite.theory.calibration import calibrated_by
+from suite.theory.devices.calibration_file import calibrated_by
 from tests.browser.questions import order_of, rl_answer, rl_questions, serving_answer, serving_questions
 
 SCRIPT = Path(suite.report.page.__file__).parent / "scripts" / "choose.js"

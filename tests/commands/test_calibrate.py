@@ -13,13 +13,14 @@ from suite.records.record import Evidence, Reading, Status
 from suite.records.store import read_contents
 from suite.report.command import report
 from suite.report.model.timed_kernels import timed_kernel, timed_prefill
-from suite.theory.calibration import Cell, decode_kernel, read_calibration
-from suite.theory.geometry import load_geometry
-from suite.theory.hardware import load_hardware
-from suite.theory.latent_shapes import absorbed_shape, expanded_once_shape
-from suite.theory.shapes import Pass, cache_bytes, grouped_shape, kernel_flops
+from suite.theory.devices.calibration import Cell, decode_kernel
+from suite.theory.devices.calibration_file import read_calibration
+from suite.theory.devices.hardware import load_hardware
+from suite.theory.layers.geometry import load_geometry
+from suite.theory.layers.latent_shapes import absorbed_shape, expanded_once_shape
+from suite.theory.layers.shapes import Pass, cache_bytes, grouped_shape, kernel_flops
 from tests.records.factory import build, store
-from tests.theory.test_projection_plan import plan
+from tests.theory.devices.test_projection_plan import plan
 
 V3 = load_geometry("deepseek-v3")
 H100 = {"gpus": ["NVIDIA H100 80GB HBM3"]}

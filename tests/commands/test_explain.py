@@ -6,10 +6,10 @@ import pytest
 from suite.commands.explain import DEFAULT_GEOMETRY, decode_intensity, decode_speedups, explain
 from suite.commands.explain_rl import CLAIMS
 from suite.configuration.files import languages, read_choice, read_text, read_yaml
-from suite.theory.geometry import geometry_names, load_geometry
-from suite.theory.latent_shapes import absorbed_shape
-from suite.theory.shapes import grouped_shape
-from suite.theory.step_memory import StepSizes, held_in, model_sizes
+from suite.theory.answers.step_memory import StepSizes, held_in, model_sizes
+from suite.theory.layers.geometry import geometry_names, load_geometry
+from suite.theory.layers.latent_shapes import absorbed_shape
+from suite.theory.layers.shapes import grouped_shape
 
 V3 = load_geometry("deepseek-v3")
 FORMULAS = ("1 − ε", "1 + ε", "e^d − 1 − d", "t+1", "1/")

@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 from suite.configuration.files import choices, conf_dir, did_you_mean, full_name, locate, read_choice, read_yaml
-from suite.theory.geometry import geometry_names, load_geometry
-from suite.theory.hardware import hardware_names, load_hardware
+from suite.theory.devices.hardware import hardware_names, load_hardware
+from suite.theory.layers.geometry import geometry_names, load_geometry
 
 
 def has_source(content):

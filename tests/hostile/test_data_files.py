@@ -11,7 +11,7 @@ import pytest
 
 from suite.gate.rules.acceptances import CorruptAcceptancesError, read_acceptances
 from suite.gate.rules.tolerances import Tolerances, read_noise
-from suite.theory.calibration import load_calibration, read_calibration
+from suite.theory.devices.calibration_file import load_calibration, read_calibration
 from tests.hostile.attempt import tried
 from tests.hostile.data_files import CALIBRATIONS, FILES, LAUGHS
 

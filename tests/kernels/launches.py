@@ -25,7 +25,7 @@ from suite.compose.compose import compose
 from suite.compose.point import SweepPoint
 from suite.configuration.files import conf_dir, locate
 from suite.measure.workload import UnsupportedError
-from suite.theory.attention_plan import AttentionPlan
+from suite.theory.layers.attention_plan import AttentionPlan
 from tests.kernels.shapes import drawn
 
 H100 = Chip(generation=9, multiprocessors=132, shared_bytes=227 << 10)

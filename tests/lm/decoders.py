@@ -4,7 +4,7 @@ import torch
 
 from suite.configuration.files import read_choice
 from suite.lm.decoder import Decoder, FactoryKwargs
-from suite.theory.decoder_shape import decoder_shape
+from suite.theory.layers.decoder_shape import decoder_shape
 
 VARIANTS = {
     "mha": {},

@@ -18,7 +18,7 @@ from suite.measure.rng import seed_of
 from suite.measure.worker import FORKS, TaskInterruptedError, Worker
 from suite.records.record import Status
 from suite.records.temporary import remove_abandoned
-from suite.theory.roofline import MeasuredCeilings
+from suite.theory.layers.roofline import MeasuredCeilings
 
 ROOT = Path(__file__).parents[2]
 FOREIGN = Path(__file__).parents[1] / "foreign"

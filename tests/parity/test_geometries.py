@@ -12,14 +12,14 @@ import transformers
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, DynamicCache
 
 from suite.configuration.files import read_choice
-from suite.theory.geometry import geometry_names
-from suite.theory.layer_plan import load_plan
-from suite.theory.layer_work import SERVED_BYTES
-from suite.theory.parameters import parameters_from
+from suite.theory.layers.geometry import geometry_names
+from suite.theory.layers.layer_plan import load_plan
+from suite.theory.layers.parameters import parameters_from
+from suite.theory.layers.shapes import SERVED_BYTES
 from tests.parity.their_geometries import their_config
 
 WITHOUT_CLASS = {"kimi-k3"}
-"""Their sizes are compared with published ones, in tests/theory/test_parameters.py."""
+"""Their sizes are compared with published ones, in tests/theory/layers/test_parameters.py."""
 PUBLISHED = [
     name
     for name in geometry_names()
@@ -102,9 +102,11 @@ def tensors_of(slots):
 def test_a_cache_holds_what_transformers_cache_holds(name):
     plan = load_plan(name)
     rows, states, windows = kept_by_theirs(name, TOKENS)
-    ours = sum(layer.count * kept.bytes_at(TOKENS) for layer in plan.layers for kept in layer.kept) // SERVED_BYTES
+    ours = (plan.cache_bytes(TOKENS) - plan.state_bytes) // SERVED_BYTES
     if name.startswith("gemma-4"):  # K = V, which theirs keeps twice since it norms and rotates the keys alone
-        ours += sum(layer.count * layer.row_elements * TOKENS for layer in plan.layers if layer.keys_are_values)
+        ours += sum(
+            layer.count * layer.kv_heads * layer.head_dim * TOKENS for layer in plan.layers if layer.keys_are_values
+        )
     assert (rows, 4 * states) == (ours, plan.state_bytes)
     bounded = {layer.window for layer in plan.layers if getattr(layer, "window", None)}
     assert windows == bounded

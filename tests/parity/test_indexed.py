@@ -11,8 +11,8 @@ from transformers.models.deepseek_v32 import modeling_deepseek_v32 as v32
 
 from suite.attention.backends.eager import Eager
 from suite.attention.indexed import IndexedLatentAttention
-from suite.theory.geometry import geometry_from
-from suite.theory.indexed_shapes import indexed_shape
+from suite.theory.layers.geometry import geometry_from
+from suite.theory.layers.indexed_shapes import indexed_shape
 from tests.parity.test_transformers import BATCH, GAPPED, TOKENS, TorchInFloat64, a_pass, added_mask, built, geometry_of
 from tests.parity.their_layers import TheirLayer, holding, latent_sizes, latent_weights
 

@@ -26,7 +26,7 @@ from suite.configuration.files import locate
 from suite.measure.meter import Meter
 from suite.measure.workload import IncorrectError, UnsupportedError
 from suite.records.record import Reading, constant_readings
-from suite.theory.attention_plan import AttentionPlan
+from suite.theory.layers.attention_plan import AttentionPlan
 from tests.parity.their_layers import TheirLayer, deepseek_v3_layer, evens_then_odds, llama_layer
 
 IMPLEMENTATIONS = {Eager: "eager", Sdpa: "sdpa"}

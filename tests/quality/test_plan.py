@@ -5,7 +5,7 @@ import re
 import pytest
 
 from suite.quality.plan import QualityPlan
-from suite.theory.decoder_shape import decoder_shape
+from suite.theory.layers.decoder_shape import decoder_shape
 from tests.quality.cases import plan, settings
 
 SORTING = {"_target_": "suite.rl.tasks.sorting.Sorting", "digits": 2}

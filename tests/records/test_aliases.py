@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from suite.commands.run import main
-from suite.configuration.files import in_phase, read_choice
+from suite.configuration.files import in_phase, locate, read_choice
 from suite.records import aliases
 from suite.records.aliases import SETTINGS, settings_today
 from suite.records.case import comparable
@@ -122,6 +122,14 @@ def test_old_settings_are_read_under_todays_names():
                 told[today, before[old]] += 1
     assert {name for name, _ in told} == {"reward_source", "task.query_frequency"}
     assert len(told) == 6
+
+
+def test_every_record_names_code_that_the_suite_has():
+    settings = [record.settings for _, record in every_record()]
+    named = {(one.get(group) or {}).get(name) for one in settings for group, name in aliases.NAMES_CODE.items()}
+    theory = [code for code in named if code and code.startswith("suite.theory.")]
+    assert len(theory) > 5
+    assert all(map(locate, theory))
 
 
 def test_old_metrics_and_spans_are_read_under_todays_names():

@@ -8,7 +8,7 @@ from suite.records import code
 from suite.records.case import Case, run_key
 from suite.records.code import code_digest, code_named_in
 
-PLAN = "suite.theory.attention_plan.AttentionPlan"
+PLAN = "suite.theory.layers.attention_plan.AttentionPlan"
 
 
 @pytest.fixture

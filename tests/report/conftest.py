@@ -7,7 +7,7 @@ import pytest
 from suite.report import command
 from suite.report.attention import crossover
 from suite.report.page import page
-from suite.theory.layer_plan import LayerPlan
+from suite.theory.layers.layer_plan import LayerPlan
 
 
 @functools.cache

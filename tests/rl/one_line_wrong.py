@@ -22,8 +22,8 @@ SETTINGS = {"device": "cpu", "dtype": "float64", "threads": 1, "seed": 0}
 UNTOUCHED = (
     "suite.measure.stateful",
     "suite.measure.memory_tracker",
-    "suite.theory.attention_plan",
-    "suite.theory.decoder_shape",
+    "suite.theory.layers.attention_plan",
+    "suite.theory.layers.decoder_shape",
     "suite.attention.grouped",
     "suite.attention.latent",
 )

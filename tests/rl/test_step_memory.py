@@ -14,7 +14,7 @@ from suite.measure.stateful import run_stateful
 from suite.records.holdings import ALLOCATOR_PEAK, LOGITS, NOBODY, OTHER, PART, PEAK, parts_of, span_of
 from suite.records.metrics import EVALUATE, METRICS, PHASES
 from suite.records.record import Status
-from suite.rl.step_memory import StepMemory
+from suite.rl.step_memory import TrackedMemory
 from suite.rl.workload import RlWorkload
 from tests.rl.cases import SIZES, settings
 
@@ -177,7 +177,7 @@ def test_a_long_runs_events_stay_few(shared):
 def test_the_device_says_the_highest_of_a_phases_runs():
     peaks = iter([5, 9, 7])
     device = SimpleNamespace(forget_peak=lambda: None, peak_bytes=lambda: next(peaks))
-    memory, meter = StepMemory(list, device), Meter()
+    memory, meter = TrackedMemory(list, device), Meter()
     meter.step = 3
     with memory.of_step(meter):
         for span in ("rollout", "score", EVALUATE, "rollout"):

@@ -8,7 +8,7 @@ from suite.compose.compose import compose
 from suite.records.record import Reading, Status
 from suite.run.job import job_of
 from suite.run.recorder import MachineState, WorkerSlot, measure
-from suite.theory.roofline import MeasuredCeilings
+from suite.theory.layers.roofline import MeasuredCeilings
 
 CEILINGS = MeasuredCeilings(flops_per_s=1e12, bytes_per_s_by_size={1 << 20: 1e10})
 

@@ -14,7 +14,7 @@ from suite.configuration.values import clipped, number_between, whole_number
 from suite.lm.checkpoint.locate import PACKAGES, is_package
 from suite.records.record import CorruptRecordError
 from suite.records.store import read_file
-from suite.theory.decoder_shape import DecoderShape, decoder_shape
+from suite.theory.layers.decoder_shape import DecoderShape, decoder_shape
 
 CONFIG = "config.json"
 FAMILIES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}

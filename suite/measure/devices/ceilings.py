@@ -12,7 +12,7 @@ import torch
 
 from suite.measure.clock import judging_clock
 from suite.measure.devices.cuda_clock import l2_bytes
-from suite.theory.roofline import MeasuredCeilings
+from suite.theory.layers.roofline import MeasuredCeilings
 
 TRIES = 5
 PRODUCT_SIZE = 1024

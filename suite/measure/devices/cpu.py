@@ -12,7 +12,7 @@ from suite.measure.profiling import AllocatorProbe
 from suite.measure.workload import Workload
 from suite.records.record import Reading
 from suite.statistics.intervals import median_interval
-from suite.theory.roofline import MeasuredCeilings
+from suite.theory.layers.roofline import MeasuredCeilings
 
 WALL_EXCEEDS_CPU = 1.1
 

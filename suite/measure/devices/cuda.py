@@ -23,7 +23,7 @@ from suite.measure.profiling import CudaWatcher
 from suite.measure.workload import UnsupportedError, Workload
 from suite.records import numbers
 from suite.records.record import Reading
-from suite.theory.roofline import MeasuredCeilings
+from suite.theory.layers.roofline import MeasuredCeilings
 
 FLUSHED = 1.2
 """Chosen, not measured: a kernel's own start-up hides part of what a flushed read costs more, so it is below the CPU's

@@ -22,7 +22,7 @@ from suite.measure.devices.device import Timed
 from suite.measure.meter import Meter
 from suite.measure.rotated_buffers import RotatedRuns
 from suite.measure.workload import GraphableWorkload, Workload
-from suite.theory.roofline import MeasuredCeilings
+from suite.theory.layers.roofline import MeasuredCeilings
 
 SHORT_S = 2e-3
 """Predicted time below which a span is captured: chosen, not measured. The prediction is of the roofline, which knows

@@ -9,7 +9,7 @@ import torch
 from suite.measure.meter import Meter, Probe
 from suite.measure.workload import Workload
 from suite.records.record import Reading
-from suite.theory.roofline import MeasuredCeilings
+from suite.theory.layers.roofline import MeasuredCeilings
 
 
 class Watcher(Protocol):

@@ -25,8 +25,8 @@ from suite.report.model.labels import phase_name, variant_label
 from suite.report.model.results import Results
 from suite.report.model.run import machine_name, mapping, number_of
 from suite.statistics.intervals import Ratio, ratio_of_medians
-from suite.theory.attention_plan import ELEMENT_BYTES
-from suite.theory.calibration import load_calibration
+from suite.theory.devices.calibration_file import load_calibration
+from suite.theory.layers.attention_plan import ELEMENT_BYTES
 
 DEPLOYED = {"decode": ("mla",), "prefill": ("mla", "mla_expanded"), "train": ("mla", "mla_expanded")}
 """MLA as one deploys it, by phase: absorbed in decode, expanded in a prefill and in training."""

@@ -19,11 +19,7 @@ from suite.report.plot.plots import height_px, plot
 from suite.report.plot.rows import bars
 from suite.report.plot.scales import byte_axis, categories, linear, token_axis
 from suite.report.table import Column, column, table
-from suite.theory.geometry import load_geometry
-from suite.theory.latent_shapes import absorbed_shape
-from suite.theory.layer_kinds import LayerKind
-from suite.theory.layer_work import SERVED_BYTES
-from suite.theory.published import (
+from suite.theory.answers.published import (
     CACHE_FAMILIES,
     COMPRESSED,
     GROUPED,
@@ -34,7 +30,9 @@ from suite.theory.published import (
     published_cache,
     published_caches,
 )
-from suite.theory.shapes import Pass, grouped_shape
+from suite.theory.layers.geometry import load_geometry
+from suite.theory.layers.latent_shapes import absorbed_shape
+from suite.theory.layers.shapes import SERVED_BYTES, Layer, Pass, grouped_shape
 
 LONG_CONTEXT_TOKENS = 131_072
 STEP = Pass(batch=1, query_len=1, seq_len=LONG_CONTEXT_TOKENS, element_bytes=SERVED_BYTES)
@@ -334,7 +332,7 @@ def _kinds(model: ModelCache) -> Text:
     return joined("list", [_kind(layer) for layer in model.plan.layers])
 
 
-def _kind(layer: LayerKind) -> Text:
+def _kind(layer: Layer) -> Text:
     window, every = getattr(layer, "window", None), getattr(layer, "every", None)
     kind = layer.kind
     if kind == "compressed":

@@ -19,11 +19,11 @@ from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import plot
 from suite.report.plot.scales import MOST_TICKS, log, token_axis
 from suite.report.table import Column, column, columns_of, label_column, table
-from suite.theory.attention_plan import ELEMENT_BYTES
-from suite.theory.crossover import Bracket, bracket, flops_crossover, roofline_crossover, specified_crossovers
-from suite.theory.geometry import geometry_from
-from suite.theory.latent_shapes import LATENT_SIZES
-from suite.theory.roofline import Ceilings
+from suite.theory.answers.crossover import Bracket, bracket, flops_crossover, roofline_crossover, specified_crossovers
+from suite.theory.layers.attention_plan import ELEMENT_BYTES
+from suite.theory.layers.geometry import geometry_from
+from suite.theory.layers.latent_shapes import LATENT_SIZES
+from suite.theory.layers.roofline import Ceilings
 
 FEWEST_TRIED = 2
 """Numbers of new tokens at one context, from which on it can be said where the two cross, or that they do not."""

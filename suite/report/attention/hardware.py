@@ -28,8 +28,8 @@ from suite.report.plot.plots import LEGEND_ROW_PX, plot
 from suite.report.plot.scales import categories, roomy_time_axis
 from suite.report.plot.text import figure_text, short_names
 from suite.report.table import Column, column, plain, table
-from suite.theory.calibration import known_calibrations
-from suite.theory.hardware import least_times_s
+from suite.theory.devices.calibration_file import known_calibrations
+from suite.theory.devices.hardware import least_times_s
 
 NOT_SHARED = ("attention", "hardware", "seq_len", "backend", "device", "threads")
 """Axes that two cases need not share to stand in one figure."""

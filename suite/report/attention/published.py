@@ -6,7 +6,7 @@ from suite.records import numbers
 from suite.report.blocks import Headline, Kind, Section, Text, say, section
 from suite.report.model.results import Results
 from suite.report.table import Column, column, table
-from suite.theory.published import PublishedFigure, published_figures
+from suite.theory.answers.published import PublishedFigure, published_figures
 
 
 def build(results: Results) -> Section | None:

@@ -44,21 +44,22 @@ from suite.report.plot.scales import linear, ticked
 from suite.report.plot.text import figure_text, short_names
 from suite.report.table import column, columns_of, label_column, table
 from suite.statistics.intervals import ratio_of_medians
-from suite.theory.attention_plan import ELEMENT_BYTES
-from suite.theory.calibration import (
-    Calibration,
-    known_calibrations,
-    load_calibration,
-    relative_errors,
+from suite.theory.answers.sign_map import (
+    CONTEXT_TOKENS,
+    ExpectedDuel,
+    KernelDuel,
+    duel,
+    exact_quantities,
+    expected_duel,
 )
-from suite.theory.calibration import (
-    Cell as KernelCell,
-)
-from suite.theory.hardware import known_hardware
-from suite.theory.roofline import Ceilings
-from suite.theory.shapes import Pass
-from suite.theory.sign_map import CONTEXT_TOKENS, Duel, ExpectedDuel, duel, exact_quantities, expected_duel
-from suite.theory.sign_map import DTYPE as MAP_DTYPE
+from suite.theory.answers.sign_map import DTYPE as MAP_DTYPE
+from suite.theory.devices.calibration import Calibration, relative_errors
+from suite.theory.devices.calibration import Cell as KernelCell
+from suite.theory.devices.calibration_file import known_calibrations, load_calibration
+from suite.theory.devices.hardware import known_hardware
+from suite.theory.layers.attention_plan import ELEMENT_BYTES
+from suite.theory.layers.roofline import Ceilings
+from suite.theory.layers.shapes import Pass
 
 RANKS, HEADS, QUERY_LENS = (1, 2, 4, 8), (128, 64, 32, 16), (1, 2, 4, 8, 16)
 FRAME_PX, ROW_PX = 110, 19
@@ -402,7 +403,7 @@ def _rows(devices: Sequence[Device], heads: int, tp: int) -> list[Row]:
     return lines
 
 
-def _hover(row: str, count: int, bound: Duel, expected: ExpectedDuel | None) -> Text:
+def _hover(row: str, count: int, bound: KernelDuel, expected: ExpectedDuel | None) -> Text:
     regimes = {"mla": say(f"regime.{bound.mla_regime}"), "gqa": say(f"regime.{bound.gqa_regime}")}
     at_best = say("signmap.hover", row=row, count=count, ratio=ratio(bound.speedup), **regimes)
     if expected is None:

@@ -1,57 +1,77 @@
-"""The data of the page's chooser: models, devices, calibrations and algorithms, as small as the closed forms allow.
+"""The data of the page's chooser: models, devices, calibrations and algorithms, as coefficients of the closed forms.
 
-suite/report/page/scripts/choose.js computes the answers of suite.theory.choose and suite.theory.fit from it alone; a
-test asks both the same questions. A field at its default is left out.
+suite/report/page/scripts/choose.js answers as suite.theory.answers.choose and .fit do; a test asks both the same
+questions. It multiplies what stands here and takes the larger: the formulas are those of suite.theory, called with
+`Polynomial`. What is zero is left out of a model.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, fields
-from typing import Any
+from dataclasses import astuple, fields, replace
+from typing import Any, cast
 
 from suite.configuration.files import choices, read_choice, read_settings, read_text
-from suite.theory.calibration import (
+from suite.report.decide.polynomial import Polynomial, as_data
+from suite.theory.answers.asked import SIZES, short_names
+from suite.theory.answers.capacity import WEIGHT_BYTES
+from suite.theory.answers.choose import (
+    CACHE_DTYPES,
+    MOST_DEVICES,
+    ORDERS,
+    OWN,
+    USUAL_GROUPS,
+    ServingAnswer,
+    usual_groups,
+    variants_of,
+)
+from suite.theory.answers.fit import BESIDE, DEFAULTS, algorithm_named, reserve_bytes
+from suite.theory.answers.step_memory import (
+    COMPUTED_BYTES,
+    DIVIDED,
+    MOST_APART,
+    PRECISIONS,
+    ModelSizes,
+    StepSizes,
+    model_sizes,
+    moments,
+    sizes_of,
+    static_parts,
+)
+from suite.theory.devices.calibration import (
     DTYPE,
     FEWEST_TOKENS,
     GQA,
     LEAST_BOUND_S,
     MLA,
+    NEAR_PEAK,
     PRODUCTS_AROUND,
     Calibration,
     Fit,
     Products,
-    load_calibration,
 )
-from suite.theory.capacity import WEIGHT_BYTES
-from suite.theory.choose import (
-    CACHE_DTYPES,
-    MOST_DEVICES,
-    ORDERS,
-    OWN,
-    SIZES,
-    Answer,
-    short_names,
-    usual_groups,
-    variants_of,
-)
-from suite.theory.fit import BESIDE, DEFAULTS, algorithm_named, reserve_bytes
-from suite.theory.geometry import geometry_from
-from suite.theory.gpus import GPU_GIGABYTES, SHARDS
-from suite.theory.hardware import Hardware, known_hardware
-from suite.theory.latent_shapes import absorbed_shape
-from suite.theory.layer_kinds import LatentLayers, LayerKind
-from suite.theory.layer_plan import plan_from
-from suite.theory.parameters import parameters_from
-from suite.theory.step_memory import MOST_APART, PRECISIONS, ModelSizes, model_sizes
+from suite.theory.devices.calibration_file import load_calibration
+from suite.theory.devices.gpus import GPU_GIGABYTES, SHARDS
+from suite.theory.devices.hardware import Hardware, known_hardware
+from suite.theory.layers.decoder_shape import DecoderShape
+from suite.theory.layers.geometry import geometry_from
+from suite.theory.layers.latent_shapes import LATENT_SIZES, AbsorbedShape, absorbed_shape
+from suite.theory.layers.layer_plan import plan_from
+from suite.theory.layers.parameters import parameters_from
+from suite.theory.layers.shapes import GroupedShape, Layer, LayerShape, Pass, Rows, Scan
 
-LATENT = ("q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
-SHAPES = ("absorbed", "expanded", "geometry")
-"""Fields of a layer that follow from others."""
+HEADS, GROUPS = "h", "g"
+"""One rank's share of the heads, and of the key-value heads."""
+STEP = Pass(batch=1, query_len=1, seq_len=2, element_bytes=2)
 
 
 def decide_data() -> dict[str, Any]:
     """Return all that the chooser knows, as plain data."""
     return {
         "models": {name: _model(name) for name in choices("geometry")},
+        "own": _own_model(),
+        "variants": _variants(),
+        "moments": {name: [_moments(name, rank) for rank in (None, _named("rank"))] for name in PRECISIONS},
+        "computed": COMPUTED_BYTES,
+        "divided": DIVIDED,
         "devices": {device.name: _device(device) for device in known_hardware()},
         "algorithms": {name: _algorithm(name) for name in choices("algorithm")},
         "short_models": _shorter("geometry"),
@@ -61,17 +81,19 @@ def decide_data() -> dict[str, Any]:
         "orders": ORDERS,
         "sizes": list(SIZES),
         "most_devices": MOST_DEVICES,
+        "usual_groups": USUAL_GROUPS,
         "precisions": PRECISIONS,
         "dtype": DTYPE,
         "fewest_tokens": FEWEST_TOKENS,
         "least_bound": LEAST_BOUND_S,
+        "near_peak": NEAR_PEAK,
         "products_around": {kernel: PRODUCTS_AROUND[kernel] for kernel in (GQA, MLA)},
         "memory_share": read_settings("capacity")["memory_share"],
         "reserve_bytes": reserve_bytes(),
         "shards": SHARDS,
         "gigabytes": GPU_GIGABYTES,
         "beside": BESIDE,
-        "answer": [field.name for field in fields(Answer)],
+        "answer": [field.name for field in fields(ServingAnswer)],
         "rl_sizes": [field.name for field in fields(ModelSizes)],
         "step": DEFAULTS,
         "most_apart": MOST_APART,
@@ -83,6 +105,11 @@ def decide_words(lang: str) -> dict[str, str]:
     return {key: text for key, text in read_text("report", lang).items() if key.startswith("decide.")}
 
 
+def _named(name: str) -> Any:
+    """A size that the reader chooses, in place of a number."""
+    return Polynomial.named(name)
+
+
 def _model(name: str) -> dict[str, Any]:
     settings = read_choice("geometry", name)
     geometry, counted = geometry_from(settings), parameters_from(settings)
@@ -91,13 +118,12 @@ def _model(name: str) -> dict[str, Any]:
     assert own.variant == OWN
     shape = absorbed_shape(geometry)
     found = {
-        "hidden": geometry.hidden_size,
-        "heads": geometry.num_heads,
-        "width": geometry.v_head_dim if geometry.is_latent else geometry.head_dim,
+        "hidden_size": geometry.hidden_size,
+        "num_heads": geometry.num_heads,
+        "head_dim": geometry.v_head_dim if geometry.is_latent else geometry.head_dim,
         "groups": usual_groups(geometry),
         "like": own.like,
         "kv_heads": own.kv_heads,
-        "latent": [getattr(shape, size) for size in LATENT],
         "table": settings["vocab_size"] * settings["hidden_size"],
         "mlps": counted.mlps,
         "idle": counted.idle,
@@ -108,28 +134,118 @@ def _model(name: str) -> dict[str, Any]:
         "layers": [_layer(layer) for layer in plan_from(settings).layers],
         "rl": _rl(settings),
     }
-    return {key: value for key, value in found.items() if value}
+    latent = {size: getattr(shape, size) or 0 for size in LATENT_SIZES}
+    return {key: value for key, value in found.items() if value} | latent
 
 
-def _layer(layer: LayerKind) -> dict[str, Any]:
-    """A layer's sizes; of a latent one those of its geometry."""
-    defaults = {field.name: field.default for field in fields(layer)}
-    sizes = {name: getattr(layer, name) for name in defaults if name not in (*SHAPES, "hidden_size")}
-    if isinstance(layer, LatentLayers):
-        sizes |= {"num_heads": layer.geometry.num_heads, "latent": [getattr(layer.geometry, size) for size in LATENT]}
-    indexer = sizes.pop("indexer", None)
-    if indexer is not None:
-        indexer_defaults = {field.name: field.default for field in fields(indexer)}
-        sizes["indexer"] = {name: value for name, value in asdict(indexer).items() if value != indexer_defaults[name]}
-    settings = {name: value for name, value in sizes.items() if value is not None and value != defaults.get(name)}
-    return {"kind": layer.kind, **settings}
+def _own_model() -> dict[str, Any]:
+    """A dense model with the names of SIZES for its sizes, and its layers as those of a variant."""
+    hidden, layers, heads, groups, width, inner, vocabulary = map(_named, SIZES)
+    layer = GroupedShape(hidden_size=hidden, num_heads=heads, kv_heads=groups, head_dim=width)
+    block = DecoderShape(
+        layer=layer, num_layers=layers, intermediate_size=inner, vocab_size=vocabulary, ties_embeddings=False
+    )
+    found = {
+        "kv_heads": groups,
+        # DeepSeek-V2's ratios, as absorbed_shape has them.
+        "kv_lora_rank": 4 * width,
+        "qk_nope_head_dim": width,
+        "qk_rope_head_dim": width // 2,
+        "v_head_dim": width,
+        "table": vocabulary * hidden,
+        "mlps": layers * (block.block_parameter_count - layer.parameter_count - 2 * hidden),
+        "norms": (2 * layers + 1) * hidden,
+        "rest": 2 * vocabulary * hidden,
+        "blocks": layers,
+        "rl": list(vars(sizes_of(block)).values()),
+    }
+    return cast(dict[str, Any], as_data(found))
+
+
+def _variants() -> dict[str, Any]:
+    """The layers that are laid over a model, for its sizes: of MLA also one whose queries have a rank."""
+    sizes = {name: _named(name) for name in ("hidden_size", "num_heads", "count")}
+    latent = {name: _named(name) for name in LATENT_SIZES}
+    layers = {
+        "grouped": GroupedShape(**sizes, kv_heads=_named("kv_heads"), head_dim=_named("head_dim")),
+        "latent": AbsorbedShape(**sizes, **{**latent, "q_lora_rank": None}, latent_norm=True),
+        "ranked": AbsorbedShape(**sizes, **latent, latent_norm=True),
+    }
+    return {name: _layer(layer) for name, layer in layers.items()}
+
+
+def _layer(layer: Layer) -> dict[str, Any]:
+    """A layer's coefficients, for a share of its heads.
+
+    `heads`: what ranks must divide. A row is [count, width, every, at most, stays in 16 bits]; a scan [FLOPs of a pair,
+    elements of a token's queries and outputs, rows, every, window, picks, in chunks]. No bound is 0.
+    """
+    shares = {name: getattr(layer, name) * _named(HEADS) for name in layer.by_heads}
+    found: dict[str, Any] = {
+        "kind": layer.kind,
+        "count": layer.count,
+        "heads": [[name, getattr(layer, name)] for name in layer.by_heads],
+        "indexed": bool(getattr(layer, "indexer", None)),
+    }
+    if isinstance(layer, GroupedShape):
+        found["groups"] = layer.kv_heads
+        shares["kv_heads"] = layer.kv_heads * _named(GROUPS)
+    if isinstance(layer, LayerShape) and replace(layer, window=None).is_plain:
+        kernel, groups = (GQA, shares["kv_heads"]) if isinstance(layer, GroupedShape) else (MLA, 1)
+        found["plain"] = [kernel, shares["num_heads"], groups, layer.qk_dim, layer.v_dim, layer.window or 0]
+    shared = replace(layer, **shares)
+    found |= {
+        "matrix": shared.matrix_parameters,
+        "vector": shared.vector_parameters,
+        "state": shared.state_bytes,
+        "token": shared.token_work if shared.state_bytes else None,
+        "rows": [_rows(rows) for rows in shared.cache_rows],
+        "scans": [_scan(scan) for scan in shared.scans(STEP)],
+    }
+    return cast(dict[str, Any], as_data({key: value for key, value in found.items() if value}))
+
+
+def _rows(rows: Rows) -> list[Any]:
+    return [rows.count, rows.width, rows.every, rows.at_most or 0, int(rows.is_wide)]
+
+
+def _scan(scan: Scan) -> list[Any]:
+    bounds = [scan.every, scan.window or 0, scan.picks or 0, int(scan.is_chunked)]
+    return [scan.pair_flops, scan.token_elements, [_rows(rows) for rows in scan.rows], *bounds]
+
+
+class _NamedSizes(ModelSizes):
+    is_deep = _named("is_deep")
+
+
+class _NamedStep(StepSizes):
+    adds_up, completion_len, read_len = map(_named, ("adds_up", "completion_len", "read_len"))
+
+
+def _moments(precision: str, lora_rank: Any) -> dict[str, Any]:
+    """What a step of RL holds all the while, and the moments that may be its peak: phase, owner, whether it exists, and
+    the bytes by label."""
+    names = ("has_critic", "has_reference", "kl_in_loss", "seq_len", "prompt_len", "completions")
+    step = _NamedStep(
+        model=_NamedSizes(**{field.name: _named(field.name) for field in fields(ModelSizes)}),
+        precision=precision,
+        lora_rank=lora_rank,
+        **{name: _named(name) for name in names},
+    )
+
+    def labelled(held: Mapping[tuple[str, str], Any]) -> dict[str, Any]:
+        parts = {f"{owner}/{kind}": as_data(size) for (owner, kind), size in held.items()}
+        return {label: size for label, size in parts.items() if size}
+
+    made = [[moment.phase, moment.owner, as_data(moment.exists), labelled(moment.held)] for moment in moments(step)]
+    return {"static": labelled(static_parts(step)), "moments": made}
 
 
 def _rl(settings: Mapping[str, Any]) -> list[int] | None:
     """The sizes that a step's memory follows from, in the order of ModelSizes; None of a model that it is not
     of."""
     try:
-        return [int(value) for value in asdict(model_sizes(settings)).values()]
+        return list(vars(model_sizes(settings)).values())
     except ValueError:
         return None
 

@@ -11,8 +11,18 @@ from dataclasses import dataclass, replace
 from suite.records.derived import by_launch, constant
 from suite.records.record import Evidence, Record, Status
 from suite.statistics.intervals import launched_interval
-from suite.theory.calibration import DTYPE, ELEMENT_BYTES, EXPANDED, GQA, LEAST_PREFILL_FLOPS, MLA, WIDTHS, Cell, Kernel
-from suite.theory.hardware import hardware_reported_as
+from suite.theory.devices.calibration import (
+    DTYPE,
+    ELEMENT_BYTES,
+    EXPANDED,
+    GQA,
+    LEAST_PREFILL_FLOPS,
+    MLA,
+    WIDTHS,
+    Cell,
+    Kernel,
+)
+from suite.theory.devices.hardware import hardware_reported_as
 
 KERNEL = "kernel"
 KERNELS = {"mha": GQA, "gqa": GQA, "mqa": GQA, "mla": MLA, "mla_absorbed": MLA}

@@ -58,7 +58,7 @@ MARKERS_WITHOUT = {(ROPE_DIM, "0"): "triangle-left", (LATENT_NORM, "false"): "tr
 WITHOUT_EFFECT = ("eval_every", "decode_len", "checkpoint_seconds")
 """Settings that change nothing of what is learnt."""
 RATIO_OF_RANK = 4
-"""DeepSeek-V2's latent is as wide as so many heads, where no rank is named (suite/theory/latent_shapes.py)."""
+"""DeepSeek-V2's latent is as wide as so many heads, where no rank is named (suite/theory/layers/latent_shapes.py)."""
 
 BySpan = Mapping[str, Mapping[int, float]]
 """Numbers by the part behind a span, mostly a kind of question; then by the steps before the evaluation."""

@@ -9,7 +9,7 @@ from suite.report.model.labels import setting_text
 from suite.report.rl import memory_design as design
 from suite.report.rl.memory_design import MemoryArm, MemoryExperiment, Saving
 from suite.report.table import column, table
-from suite.theory.published import NEEDS, SAVING, PublishedMemory, published_memory
+from suite.theory.answers.published import NEEDS, SAVING, PublishedMemory, published_memory
 
 ANY = "any"
 

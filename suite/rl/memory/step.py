@@ -44,7 +44,7 @@ from suite.rl.memory.models import Models
 from suite.rl.memory.plan import ALL, COPY, NONE, SHARED, RlMemoryPlan
 from suite.rl.rollout import Experience
 from suite.rl.tasks.task import Score
-from suite.theory.gpus import SHARDS
+from suite.theory.devices.gpus import SHARDS
 
 ROLLOUT, SCORE, UPDATE = PHASES
 

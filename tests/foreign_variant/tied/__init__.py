@@ -4,16 +4,16 @@ A variant of another package that caches something else than ours do, and so bri
 """
 
 from suite.attention.grouped import GroupedAttention
-from suite.theory.shapes import GroupedShape, Rows, grouped_shape
+from suite.theory.layers.shapes import GroupedShape, Rows, grouped_shape
 
 
 class TiedShape(GroupedShape):
     @property
-    def cache_rows(self):
+    def rows(self):
         return (Rows(width=self.head_dim, count=self.kv_heads),)
 
     @property
-    def parameter_count(self):
+    def matrix_parameters(self):
         return self.hidden_size * self.head_dim * (2 * self.num_heads + self.kv_heads)
 
 

@@ -102,7 +102,7 @@ def test_a_module_whose_file_is_relative_lies_in_no_tree(tmp_path, monkeypatch):
 def test_all_of_the_suite_is_one_module(tmp_path):
     told = {
         "_target_": "suite.attention.workload.Workload",
-        "attention": {"shape": "suite.theory.shapes.grouped_shape"},
+        "attention": {"shape": "suite.theory.layers.shapes.grouped_shape"},
     }
     assert _code_of(told, Path(__file__).resolve().parents[3]) == {"suite": "suite/__init__.py"}
     assert _code_of(told, tmp_path.resolve()) == {"suite": None}

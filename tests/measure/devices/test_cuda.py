@@ -13,7 +13,7 @@ from suite.measure.meter import Meter
 from suite.measure.profiling import short_kernel_name
 from suite.measure.workload import UnsupportedError
 from suite.records.record import Reading
-from suite.theory.roofline import MeasuredCeilings
+from suite.theory.layers.roofline import MeasuredCeilings
 from tests.measure.devices.test_ceilings import BYTES_PER_S, FLOPS_PER_S, Machine
 
 H100_LIKE = MeasuredCeilings(flops_per_s=6e14, bytes_per_s_by_size={1 << 28: 3e12, 1 << 30: 2.9e12})

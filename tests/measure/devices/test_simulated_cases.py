@@ -10,7 +10,7 @@ from suite.configuration.files import read_choice, read_yaml
 from suite.measure.devices import device_for
 from suite.measure.runner import measure_case
 from suite.records.record import Status
-from suite.theory.roofline import MeasuredCeilings
+from suite.theory.layers.roofline import MeasuredCeilings
 from tests.measure.devices.simulated_cuda import BYTES_PER_S, simulated_cuda
 from tests.measure.stateful_runs import in_process
 from tests.rl import cases

@@ -11,7 +11,7 @@ from suite.measure import bias
 from suite.measure.devices import cuda, device_for
 from suite.measure.meter import Meter
 from suite.measure.rotated_buffers import RotatedRuns, rotated
-from suite.theory.roofline import MeasuredCeilings
+from suite.theory.layers.roofline import MeasuredCeilings
 from tests.measure.devices.simulated_cuda import BYTES_PER_S, L2_BYTES, LAUNCH_S, LINE_BYTES, START_S, simulated_cuda
 
 CEILINGS = MeasuredCeilings(flops_per_s=1e15, bytes_per_s_by_size={1 << 20: BYTES_PER_S})

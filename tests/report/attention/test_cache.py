@@ -4,7 +4,7 @@ import pytest
 
 from suite.report.attention import cache
 from suite.report.model.results import read_results
-from suite.theory.published import CACHE_FAMILIES, published_cache, published_caches
+from suite.theory.answers.published import CACHE_FAMILIES, published_cache, published_caches
 from tests.report.reading import rows_of, said
 
 

@@ -7,7 +7,7 @@ from suite.report.command import render_sections
 from suite.report.page.texts import load_texts
 from tests.records.factory import ENVIRONMENT, PROVENANCE
 from tests.report.test_sections import read, table_of
-from tests.theory.test_capacity import plan
+from tests.theory.answers.test_capacity import plan
 
 
 def record(geometry, hardware="h200-sxm-141gb", **changes):

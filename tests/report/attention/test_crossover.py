@@ -8,7 +8,7 @@ import pytest
 from suite.configuration.files import read_choice
 from suite.report.attention import crossover
 from suite.report.model.results import read_results
-from suite.theory.crossover import Bracket, bracket
+from suite.theory.answers.crossover import Bracket, bracket
 from tests.records.factory import build, store
 from tests.report.reading import said
 

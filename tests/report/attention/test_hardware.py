@@ -8,7 +8,7 @@ import pytest
 from suite.records.record import Reading
 from suite.report.attention.hardware import build as build_section
 from suite.report.attention.projection import build as build_projection
-from suite.theory.hardware import load_hardware
+from suite.theory.devices.hardware import load_hardware
 from tests.records.factory import build
 from tests.report.attention.test_projection import projected
 from tests.report.reading import results_of, rows_of, said

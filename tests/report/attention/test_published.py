@@ -1,7 +1,7 @@
 """Published kernels on the page: every figure, with its share, its source and what is uncertain about it."""
 
 from suite.report.attention.published import build as build_section
-from suite.theory.published import published_figures
+from suite.theory.answers.published import published_figures
 from tests.records.factory import build
 from tests.report.reading import results_of, rows_of, said
 

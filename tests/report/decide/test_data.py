@@ -7,7 +7,7 @@ from pathlib import Path
 import suite.report.page
 from suite.configuration.files import choices, read_choice
 from suite.report.decide.data import decide_data, decide_words
-from suite.theory.step_memory import model_sizes
+from suite.theory.answers.step_memory import model_sizes
 
 MOST_BYTES = 150_000
 SCRIPTS = Path(suite.report.page.__file__).parent / "scripts"

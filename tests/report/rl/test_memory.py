@@ -14,7 +14,7 @@ from suite.report.rl import cost, efficiency, memory, stability
 from suite.report.rl.design import algorithms
 from suite.report.rl.memory import LEAST_SHARE
 from suite.report.runs import trust
-from suite.theory.published import published_memory
+from suite.theory.answers.published import published_memory
 from tests.records.factory import build
 from tests.report.reading import results_of, rows_of, said
 from tests.report.rl_memory_records import SIZES, memory_record, sweep

@@ -4,7 +4,7 @@ import functools
 
 from suite.configuration.files import read_choice, read_settings
 from suite.rl.memory.plan import RlMemoryPlan
-from suite.theory.gpus import gpu_count
+from suite.theory.devices.gpus import gpu_count
 
 TINY = {
     "name": "tiny",

@@ -3,7 +3,7 @@
 import pytest
 
 from suite.rl.memory.work import bound_s, step_work
-from suite.theory.roofline import Ceilings
+from suite.theory.layers.roofline import Ceilings
 from tests.rl.memory.cases import SMALLER, TINY, plan
 
 BLOCKS = 2 * (16 * 16 * 2 + 16 * 8 * 2 + 3 * 16 * 24)

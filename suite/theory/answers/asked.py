@@ -1,0 +1,120 @@
+"""What a question names: a model or sizes of one's own, GPUs, tokens; each by a short name too."""
+
+import functools
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from suite.configuration.files import choices, did_you_mean, read_choice, read_yaml
+from suite.configuration.values import whole_number
+from suite.theory.devices.gpus import Gpus, gpus_from
+
+SIZES = (
+    *("hidden_size", "num_layers", "num_heads", "num_kv_heads", "head_dim"),
+    *("intermediate_size", "vocab_size"),
+)
+"""Sizes of a model of one's own, all of which it has to say."""
+TOKENS = re.compile(r"(\d+)(k|m)?", re.IGNORECASE)
+PREFERRED = {
+    "geometry": {
+        "8b": "llama-3.1-8b",
+        "70b": "llama-3.1-70b",
+        "405b": "llama-3.1-405b",
+        "1b": "llama-3.2-1b",
+        "3b": "llama-3.2-3b",
+        "7b": "qwen2.5-7b",
+        "32b": "qwen2.5-32b",
+        "72b": "qwen2.5-72b",
+        "0.5b": "qwen2.5-0.5b",
+        "1.5b": "qwen2.5-1.5b",
+        "deepseek-r1": "deepseek-v3",
+        "r1": "deepseek-v3",
+        "671b": "deepseek-v3",
+    },
+    "hardware": {
+        "a100": "a100-80gb-sxm4",
+        "h100": "h100-sxm5-80gb",
+        "h200": "h200-sxm-141gb",
+    },
+}
+"""Short names that would be of several, and which of them is meant."""
+
+
+def gpus_named(text: object) -> Gpus:
+    """Read a set of GPUs, as 4xh100. Raises ValueError, in one sentence, for what is none."""
+    count, _, device = text.partition("x") if isinstance(text, str) else ("", "", "")
+    return gpus_from(f"{count}x{short_names('hardware').get(device, device)}" if device else text)
+
+
+def tokens_from(text: str, name: str) -> int:
+    """Read a number of tokens, as 32768 or 32k, which is 32 times 1,024."""
+    written = TOKENS.fullmatch(text.strip().replace(",", ""))
+    if written is None:
+        raise ValueError(f"{name} must be a whole number of tokens, as 32768 or 32k; got {text!r}")
+    return int(written[1]) * {"": 1, "k": 1024, "m": 1024**2}[(written[2] or "").lower()]
+
+
+def sizes_from(text: str) -> dict[str, int]:
+    """Read sizes of one's own, as `hidden_size=4096,num_layers=32,…`."""
+    given: dict[str, int] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, value = part.partition("=")
+        if name not in SIZES:
+            raise ValueError(f"sizes must be of {', '.join(SIZES)}; got {name!r}{did_you_mean(name, SIZES)}")
+        if not value.isdecimal():
+            raise ValueError(f"sizes.{name} must be a whole number of at least 1; got {value!r}")
+        given[name] = int(value)
+    return given
+
+
+def model_named(name: str) -> str:
+    """A published geometry's name by it or by a short one. Raises ValueError with near names for another."""
+    full_name = short_names("geometry").get(name, name)
+    if full_name not in choices("geometry"):
+        parts = set(name.split("-"))
+        near = [option for option in choices("geometry") if parts <= set(option.split("-"))]
+        meant = f"; did you mean {' or '.join(near[:4])}?" if near else did_you_mean(name, choices("geometry"))
+        raise ValueError(f"model must be a geometry, which `suite ls geometry` lists; got {name!r}{meant}")
+    return full_name
+
+
+@functools.cache
+def short_names(group: str) -> dict[str, str]:
+    """The short names of a group's options: aliases, and each run of a name's parts that no other name has."""
+    runs: dict[str, list[str]] = {}
+    for option in choices(group):
+        parts = option.split("-")
+        names = {"-".join(parts[start:end]) for start in range(len(parts)) for end in range(start + 1, len(parts) + 1)}
+        aliases = read_yaml(f"{group}/{option}.yaml").get("aliases", ()) if group == "hardware" else ()
+        for run in names | set(aliases):
+            runs.setdefault(run, []).append(option)
+    unique = {run: options[0] for run, options in runs.items() if len(options) == 1}
+    return unique | PREFERRED.get(group, {}) | {option: option for option in choices(group)}
+
+
+def own_model(sizes: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a dense model of one's own. Raises ValueError for wrong sizes."""
+    checked = {name: whole_number(sizes, name, at_least=1, where="sizes.") for name in SIZES}
+    heads, groups, width = (checked[name] for name in ("num_heads", "num_kv_heads", "head_dim"))
+    if heads % groups:
+        raise ValueError(f"sizes.num_heads must be a multiple of sizes.num_kv_heads; got {heads} and {groups}")
+    if width % 4:
+        raise ValueError(f"sizes.head_dim must be a multiple of 4, since MLA rotates half of it in pairs; got {width}")
+    return {
+        "name": "own",
+        "attention": "mha" if groups == heads else "gqa",
+        "rope_theta": 10_000,
+        "tie_embeddings": False,
+        **checked,
+    }
+
+
+def asked_model(asked: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    if (asked["model"] is None) == (asked["sizes"] is None):
+        raise ValueError(
+            "a question is of one model: say model or sizes; got " + ("both" if asked["model"] else "none")
+        )
+    if asked["sizes"] is not None:
+        return "own", own_model(asked["sizes"])
+    name = model_named(asked["model"])
+    return name, read_choice("geometry", name)

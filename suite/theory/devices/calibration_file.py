@@ -1,0 +1,161 @@
+"""Calibrations in files: those of conf/calibration, and a user's own in their place, which may be anybody's."""
+
+import functools
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from suite.configuration.files import choices, read_choice
+from suite.configuration.untrusted import parse_yaml, read_bounded
+from suite.configuration.values import clipped, number_between, one_of, short_text, whole_number
+from suite.theory.devices.calibration import (
+    DTYPE,
+    EXPERTS,
+    GQA,
+    MATRICES,
+    MLA,
+    PREFILL,
+    WIDTHS,
+    Calibration,
+    Cell,
+    Fit,
+    Kernel,
+    Products,
+    Speedup,
+)
+from suite.theory.devices.hardware import hardware_names, load_hardware
+
+MOST_BYTES, LONGEST_TEXT = 1 << 20, 1_000
+LEAST_SHARE, MOST_ERROR, MOST_US, MOST_SIZE = 1e-6, 20.0, 1e9, 1 << 31
+"""What a file may say, so that every time that follows from it is a number. Our least share is 0.32."""
+
+_in_force: dict[str, Calibration] = {}
+"""Calibrations of a user's own, by device, in place of those of conf/calibration."""
+
+
+@contextmanager
+def calibrated_by(file: Path | None) -> Iterator[None]:
+    """Use a file of `suite calibrate` instead of conf/calibration for its device meanwhile; None changes nothing."""
+    own = None if file is None else read_calibration(file)
+    before = dict(_in_force)
+    if own is not None:
+        _in_force[own.name] = own
+    try:
+        yield
+    finally:
+        _in_force.clear()
+        _in_force.update(before)
+
+
+def load_calibration(name: str) -> Calibration | None:
+    """A device's calibration by the name of conf/hardware; None where there is none."""
+    return _in_force.get(name) or (_packaged(name) if name in choices("calibration") else None)
+
+
+@functools.cache
+def _packaged(name: str) -> Calibration:
+    return calibration_from(read_choice("calibration", name))
+
+
+def known_calibrations() -> list[Calibration]:
+    return [calibration for name in hardware_names() if (calibration := load_calibration(name))]
+
+
+def read_calibration(file: Path) -> Calibration:
+    """Read a file that `suite calibrate` wrote. Raises ValueError, in one sentence, for what is none."""
+    try:
+        return calibration_from(parse_yaml(read_bounded(file, MOST_BYTES, may_be_link=True)))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ValueError(f"calibration must be a file of suite calibrate; got {str(file)!r} ({reason})") from error
+
+
+def calibration_from(content: Any) -> Calibration:
+    """Check the contents of a file. Raises ValueError."""
+    if not isinstance(content, dict):
+        raise ValueError(f"it must hold name, source, made and decode; got {clipped(content)}")
+    fits = [
+        Fit(of=_kernel(row), largest_error=number_between(row, "largest_error", 0, MOST_ERROR), **_fitted(row))
+        for row in _rows(content, "decode")
+    ]
+    name = short_text(content, "name", longest=LONGEST_TEXT)
+    if name not in hardware_names() or load_hardware(name).ceilings(DTYPE) is None:
+        raise ValueError(f"name must be a device of conf/hardware with a {DTYPE} peak; got {clipped(name)}")
+    if not fits:
+        raise ValueError("decode must have a row at least; got none")
+    if len({fit.of for fit in fits}) < len(fits):
+        raise ValueError("decode must have one row for each kernel and its sizes; got two of one")
+    products = _rows(content, "products")
+    if "products" not in content and name in choices("calibration"):  # `suite calibrate` has no records of them to fit
+        products = read_choice("calibration", name).get("products", [])
+    return Calibration(
+        name=name,
+        source=short_text(content, "source", longest=LONGEST_TEXT),
+        made=short_text(content, "made", longest=LONGEST_TEXT),
+        decode=fits,
+        prefill={one_of(row, "kernel", PREFILL): _shares(row, "shares", int) for row in _rows(content, "prefill")},
+        arithmetic=_shares(content, "arithmetic", str),
+        speedups=[_speedup(row) for row in _rows(content, "speedups")],
+        measured=[_cell(row) for row in _rows(content, "measured")],
+        products=[
+            Products(
+                kind=one_of(row, "kind", (MATRICES, EXPERTS)),
+                weights=short_text(row, "weights", longest=LONGEST_TEXT),
+                **_sizes(row, "rows"),
+                **_fitted(row),
+            )
+            for row in products
+        ],
+    )
+
+
+def _rows(content: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    rows = content.get(name, [])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f"{name} must be a list of rows with names and values; got {clipped(rows)}")
+    return rows
+
+
+def _sizes(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: whole_number(row, name, at_least=1, at_most=MOST_SIZE) for name in names}
+
+
+def _kernel(row: Mapping[str, Any]) -> Kernel:
+    kernel = one_of(row, "kernel", (GQA, MLA))
+    widths = dict(zip(("qk_dim", "v_dim"), WIDTHS[kernel], strict=True))
+    return Kernel(kernel=kernel, **_sizes({**widths, **row}, "heads", "kv_heads", "qk_dim", "v_dim"))
+
+
+def _fitted(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A floor and a share with their errors."""
+    return {
+        "share": number_between(row, "share", LEAST_SHARE, 1),
+        "floor_s": number_between(row, "floor_us", 0, MOST_US) * 1e-6,
+        **{name: number_between(row, name, 0, MOST_ERROR) for name in ("median_error", "p90_error")},
+        "cells": whole_number(row, "cells", at_least=0, at_most=MOST_SIZE),
+    }
+
+
+def _cell(row: Mapping[str, Any]) -> Cell:
+    time_s = number_between(row, "best_us", LEAST_SHARE, MOST_US) * 1e-6
+    by = short_text(row, "by", longest=LONGEST_TEXT)
+    return Cell(of=_kernel(row), **_sizes(row, "batch", "seq_len"), time_s=time_s, by=by)
+
+
+def _speedup(row: Mapping[str, Any]) -> Speedup:
+    ends = row.get("tokens")
+    if not isinstance(ends, list) or len(ends) != 2:
+        raise ValueError(f"tokens must be a first and a last number; got {clipped(ends)}")
+    low, high = (_sizes({"tokens": end}, "tokens")["tokens"] for end in ends)
+    speedup = number_between(row, "speedup", LEAST_SHARE, 1 / LEAST_SHARE)
+    return Speedup(**_sizes(row, "heads", "kv_heads", "cells"), tokens=(low, high), speedup=speedup)
+
+
+def _shares(row: Mapping[str, Any], name: str, of: type) -> dict[Any, float]:
+    """Shares by length of the prompt, or by kernel."""
+    shares = row.get(name, {})
+    is_known = isinstance(shares, dict) and all(type(key) is of for key in shares)
+    if not is_known or not all(of is str or 1 <= key <= MOST_SIZE for key in shares):
+        raise ValueError(f"{name} must hold shares by {'tokens' if of is int else 'kernel'}; got {clipped(shares)}")
+    return {key: number_between(shares, key, LEAST_SHARE, 1, where=f"{name}.") for key in shares}

@@ -1,0 +1,50 @@
+"""A set of equal GPUs as people name it: `4x80` is four of 80 decimal GB, `4xh100-sxm5-80gb` four of conf/hardware."""
+
+import re
+from dataclasses import dataclass
+
+from suite.configuration.files import did_you_mean, full_name
+from suite.theory.devices.hardware import Hardware, hardware_names, load_hardware
+
+SHARDS = (1, 2, 4, 8)
+"""Devices that may share a step of RL."""
+GPU_GIGABYTES = (24, 40, 80, 141)
+"""Memory of a GPU as it is sold, in decimal units."""
+WRITTEN = re.compile(r"(\d+)x(.+)")
+GIGABYTES = re.compile(r"\d+(\.\d+)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpus:
+    count: int
+    memory_bytes: int
+    """Memory of one of them."""
+    device: Hardware | None
+    """None where the memory alone was named: then nothing is known of its speed."""
+
+
+def gpus_from(text: object) -> Gpus:
+    """Read a set of GPUs. Raises ValueError, in one sentence, for what is none."""
+    found = WRITTEN.fullmatch(text) if isinstance(text, str) else None
+    if found is None or int(found[1]) < 1:
+        raise ValueError(
+            f"gpus must be a count, an x, and the decimal GB of one or a device of conf/hardware, as 4x80 or "
+            f"4xh100-sxm5-80gb; got {text!r}"
+        )
+    count, one = int(found[1]), found[2]
+    if GIGABYTES.fullmatch(one):
+        if float(one) == 0:
+            raise ValueError(f"gpus must be of more than 0 GB; got {text!r}")
+        return Gpus(count=count, memory_bytes=int(float(one) * 1e9), device=None)
+    name = full_name("hardware", one)
+    if name not in hardware_names():
+        devices = hardware_names()
+        near = did_you_mean(one, devices)
+        raise ValueError(f"gpus must be of so many decimal GB or of one of {', '.join(devices)}; got {one!r}{near}")
+    device = load_hardware(name)
+    return Gpus(count=count, memory_bytes=device.memory_bytes, device=device)
+
+
+def gpu_count(text: object) -> int:
+    """Return the count of a set of GPUs; 1 where none is named."""
+    return 1 if text is None else gpus_from(text).count

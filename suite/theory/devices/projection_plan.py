@@ -1,0 +1,79 @@
+"""An attention case on a device that is not here: its closed forms against the specification's two ceilings.
+
+The result is the least time that the published peaks allow and, where others measured such kernels on the device, the
+time that is expected of a good one (calibration.py). It is no measurement and its records say so.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from suite.configuration.values import one_of
+from suite.theory.devices.calibration import Expected
+from suite.theory.devices.calibration_file import load_calibration, read_calibration
+from suite.theory.devices.hardware import hardware_from, hardware_names, load_hardware
+from suite.theory.layers.attention_plan import AttentionPlan
+from suite.theory.layers.parallel import WAYS
+
+
+class ProjectionPlan(AttentionPlan):
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        super().__init__(settings)
+        if settings.get("hardware") is None:
+            raise ValueError(f"hardware must be one of {', '.join(hardware_names())}; got none")
+        self.hardware = hardware = hardware_from(settings["hardware"])
+        own = settings.get("calibration_file")
+        self.calibration = load_calibration(hardware.name) if own is None else read_calibration(Path(str(own)))
+        if self.calibration is not None and self.calibration.name != hardware.name:
+            raise ValueError(
+                f"calibration_file must be of the device that hardware names, {hardware.name}; got one of "
+                f"{self.calibration.name}"
+            )
+        ceilings = hardware.ceilings(self.dtype)
+        if ceilings is None:
+            has = ", ".join(hardware.dense_flops_per_s)
+            self.refusal = f"{hardware.name} has no published {self.dtype} peak; it has {has}"
+        else:
+            self.ceilings = ceilings
+
+    @staticmethod
+    def way_of(settings: Mapping[str, Any]) -> str:
+        """Return how devices share the layer. Raises ValueError for a way that does not exist."""
+        way: str = one_of(settings, "parallel", WAYS)
+        return way
+
+    def unknown(self) -> str | None:
+        """Return in words why nothing is expected of a good kernel; None where something is."""
+        if self.calibration is None:
+            return "the device has no calibration"
+        if self.hardware != load_hardware(self.hardware.name):
+            return "its calibration is of another specification"
+        return self.calibration.unknown(self.shape, self.forward, self.dtype)
+
+    def expected(self) -> dict[str, Expected]:
+        """Return the times that are expected of good kernels, by span; none where nothing is known of them."""
+        if self.calibration is None or self.unknown():
+            return {}
+        known, of = self.calibration, (self.shape, self.forward, self.dtype)
+        found = {"kernel": known.expected(*of), "layer": known.expected_layer(*of, self.around)}
+        return {span: expected for span, expected in found.items() if expected is not None}
+
+    def facts(self) -> dict[str, Any]:
+        """Return also which fit the expected times come from, or why there are none."""
+        kernel = self.expected().get("kernel")
+        return {**super().facts(), "expected_by": kernel.family if kernel else f"nothing: {self.unknown()}"}
+
+    def constants(self) -> dict[str, dict[str, float]]:
+        """Return the closed forms with the ceilings, the least time that both together allow, and the expected one."""
+        constants = super().constants()
+        for span in self.spans:
+            flops, traffic_bytes = constants[span]["flops"], constants[span]["traffic_bytes"]
+            constants[span] |= {
+                "ceiling_flops_per_s": self.ceilings.flops_per_s,
+                "ceiling_bytes_per_s": self.ceilings.bytes_per_s,
+                "bound_s": self.ceilings.bound_s(flops=flops, traffic_bytes=traffic_bytes),
+            }
+        for span, expected in self.expected().items():
+            times_s = {"": expected.seconds, "_low": expected.low, "_high": expected.high}
+            constants[span] |= {f"expected{end}_s": time_s for end, time_s in times_s.items() if time_s is not None}
+        return constants

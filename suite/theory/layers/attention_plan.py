@@ -1,0 +1,150 @@
+"""The plan of an attention case by closed forms, before anything is allocated.
+
+The parent process, which holds no torch, refuses wrong settings here; the worker takes its exact quantities
+from the same object.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from suite.configuration.files import in_phase, locate
+from suite.configuration.values import one_of, whole_number
+from suite.theory.layers import shapes
+from suite.theory.layers.geometry import Geometry, geometry_from
+from suite.theory.layers.latent_shapes import ReexpandedShape
+from suite.theory.layers.matching import MATCHES, Match, UnmatchedError, matched
+from suite.theory.layers.parallel import exchanged_elements, heads_shared_by, rank_pass
+from suite.theory.layers.roofline import MeasuredCeilings
+
+ELEMENT_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+PHASES = ("prefill", "decode", "train")
+NO_SIZES = ("_target_", "shape", "cache_size", "fixed", "mode", "in_phase")
+"""Keys under `attention` that are no sizes of the variant."""
+
+
+class AttentionPlan:
+    """The settings of one attention case, checked, with its closed forms. Raises ValueError for wrong ones."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.phase: str = one_of(settings, "phase", PHASES)
+        match: str = one_of(settings, "match", MATCHES)
+        self.dtype: str = one_of(settings, "dtype", ELEMENT_BYTES)
+        self.device: str = one_of(settings, "device", ("cpu", "cuda"))
+        self.threads = whole_number(settings, "threads", at_least=1)
+        self.seed = whole_number(settings, "seed", at_least=0)
+        self.tp = tp = whole_number(settings, "tp", at_least=1)
+        seq_len = whole_number(settings, "seq_len", at_least=1)
+        query_len = whole_number(settings, "query_len", at_least=1) if self.phase == "decode" else seq_len
+        if query_len > seq_len:
+            raise ValueError(
+                f"query_len must be at most seq_len, which counts all tokens; got {query_len} and {seq_len}"
+            )
+        self.parallel = self.way_of(settings)
+        whole = shapes.Pass(
+            batch=whole_number(settings, "batch", at_least=1),
+            query_len=query_len,
+            seq_len=seq_len,
+            element_bytes=ELEMENT_BYTES[self.dtype],
+            cache_dtype=one_of(settings, "cache_dtype", (None, *shapes.QUANTISED_DTYPES)),
+            is_training=self.phase == "train",
+        )
+        self.forward = rank_pass(self.parallel, tp, whole)
+        geometry = geometry_from(settings["geometry"])
+        self.attention = in_phase(settings["attention"], self.phase)
+        self.hidden_size = geometry.hidden_size
+        self.refusal: str | None = None
+        """The reason why a case that is right in itself cannot be laid out; it then has no shape."""
+        try:
+            self.match = laid_over(match, geometry, self.attention, heads_shared_by(self.parallel, tp))
+            self.around = self.match.shape
+            if self.parallel == "dcp":  # the weights stay shared by heads
+                if self.shape.mode == ReexpandedShape.mode:
+                    raise ValueError(
+                        "parallel=dcp shares a cache that is attended to as it lies; attention=mla_latent, which "
+                        "expands it at every step, takes tp or dp"
+                    )
+                self.around = laid_over(match, geometry, self.attention, tp).shape
+        except UnmatchedError as error:
+            self.refusal = str(error)
+        else:
+            self.refusal = self.shape.refusal(self.forward)
+        self.mha_shape = shapes.grouped_shape(geometry, tp=heads_shared_by(self.parallel, tp), kv_heads="all")
+
+    @staticmethod
+    def way_of(settings: Mapping[str, Any]) -> str:
+        """Return how devices share the layer; one that runs is its heads' share."""
+        return "tp"
+
+    @property
+    def shape(self) -> shapes.LayerShape:
+        return self.match.shape
+
+    @property
+    def spans(self) -> tuple[str, ...]:
+        """The timed spans: the layer, what comes before its kernel, and the kernel."""
+        return ("layer", *self.shape.before_kernel(self.forward), "kernel")
+
+    def constants(self) -> dict[str, dict[str, float]]:
+        """Return exact quantities by span: FLOPs and traffic of the layer and of each part that is timed, and the sizes
+        of weights and cache."""
+        shape, forward = self.shape, self.forward
+        kernel: dict[str, float] = {
+            "flops": shapes.kernel_flops(shape, forward),
+            "traffic_bytes": shapes.kernel_bytes(shape, forward),
+        }
+        layer: dict[str, float] = {
+            "flops": shapes.layer_flops(shape, forward, self.around),
+            "traffic_bytes": shapes.layer_bytes(shape, forward, self.around),
+        }
+        case: dict[str, float] = {
+            "parameter_count": self.around.parameter_count,
+            "tokens": forward.batch * forward.query_len,
+        }
+        if forward.is_training:
+            kernel["flops_with_recomputation"] = kernel["flops"] + shape.recomputation_flops(forward)
+        else:
+            case["cache_bytes"] = shapes.cache_bytes(shape, forward)
+            case["cache_bytes_mha"] = shapes.cache_bytes(self.mha_shape, forward)
+        if sent := exchanged_elements(self.parallel, self.tp, shape, forward):
+            kernel["exchanged_bytes"] = sent * forward.element_bytes
+        if self.match.residual is not None:
+            case["match_residual"] = self.match.residual
+        before = {span: asdict(work) for span, work in shape.before_kernel(forward).items()}
+        return {**before, "kernel": kernel, "layer": layer, "case": case}
+
+    def facts(self) -> dict[str, Any]:
+        """Return the variant's shape over the geometry and its mode, for a record's provenance."""
+        facts = {"shape": self.shape.describe(), "mode": self.shape.describe_mode(self.forward)}
+        return {name: fact for name, fact in {**facts, "match": self.match.described}.items() if fact is not None}
+
+    def least_bytes(self) -> float:
+        """Count weights, cache and the new tokens' input; in training the weights' gradients instead of a cache."""
+        forward, element_bytes = self.forward, ELEMENT_BYTES[self.dtype]
+        input_elements = forward.batch * forward.query_len * self.hidden_size
+        kept = self.around.parameter_count * element_bytes
+        beside = kept if forward.is_training else shapes.cache_bytes(self.shape, forward)
+        return kept + beside + input_elements * element_bytes
+
+    def predicted_step_s(self, measured: MeasuredCeilings) -> float:
+        """Return the least time of one step, which runs every span once."""
+        costs = [self.constants()[span] for span in self.spans]
+        return sum(
+            measured.at(cost["traffic_bytes"]).bound_s(flops=cost["flops"], traffic_bytes=cost["traffic_bytes"])
+            for cost in costs
+        )
+
+
+def laid_over(match: str, geometry: Geometry, attention: Mapping[str, Any], tp: int) -> Match:
+    """Call a variant's shape function; a setting that it does not know is a sentence, not a traceback."""
+    sizes = {key: value for key, value in attention.items() if key not in NO_SIZES}
+    build = locate(attention["shape"])
+    try:
+        laid = matched(match, build, geometry, tp=tp, cache_size=attention.get("cache_size"), sizes=sizes)
+    except TypeError as error:
+        raise ValueError(f"the settings under attention do not fit {attention['shape']} ({error})") from error
+    if (mode := attention.get("mode")) not in (None, laid.shape.mode):
+        raise ValueError(
+            f"attention.mode must be {laid.shape.mode}, which is how {attention['shape']} computes; got {mode!r}"
+        )
+    return laid

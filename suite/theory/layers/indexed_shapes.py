@@ -1,0 +1,124 @@
+"""Absorbed MLA over the tokens that an indexer chooses: DeepSeek's sparse attention, DSA.
+
+DeepSeek-V3.2-Exp (its report, section 2.1; transformers 5.24, models/deepseek_v32). A light indexer scores every cached
+token for a new one, the `top_k` best are chosen, and MLA attends to their latents alone. So the kernel's work stops to
+grow with the context, and the indexer's, which is smaller, goes on.
+
+Symbols beside those of latent_shapes.py: H_i index heads of width d_i; one index key a token, in a cache of its own.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from suite.configuration.values import whole_number
+from suite.theory.layers.geometry import Geometry
+from suite.theory.layers.latent_shapes import AbsorbedShape, absorbed_shape
+from suite.theory.layers.shapes import Indexer, Pass, Rows, Scan, Work
+
+DEEPSEEK_V3_2 = {"top_k": 2048, "index_heads": 64, "index_head_dim": 128}
+"""DeepSeek-V3.2-Exp, config_671B_v3.2.json; transformers 5.24, DeepseekV32Config."""
+INDEXER = "indexer"
+"""The span of the scores over all tokens and the choice among them."""
+CHOICE_BYTES = 4
+"""Bytes of a chosen token's number, as kernels take it: int32."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexedShape(AbsorbedShape):
+    """MLA that attends to chosen tokens only, absorbed. The indexer is replicated over tensor-parallel ranks."""
+
+    computes = "absorbed into the query and the output, attention on the latents that an indexer chooses"
+    keeps = "the latent and the indexer's key"
+    top_k: int
+    """Most tokens that a new one attends to, itself among them where it is chosen."""
+    index_heads: int
+    index_head_dim: int
+
+    def refusal(self, forward: Pass) -> str | None:
+        """Refuse training and whole prompts, and new tokens of which the first sees fewer keys than another attends
+        to."""
+        if forward.is_training or forward.is_prompt:
+            return "the indexer chooses tokens for new ones behind a context: this variant decodes only (phase=decode)"
+        seen = forward.seq_len - forward.query_len + 1
+        if forward.query_len > 1 and seen < self.top_k:
+            return (
+                f"several new tokens attend to equally many: the first of them must see attention.top_k={self.top_k} "
+                f"tokens at least; it sees {seen}"
+            )
+        return None
+
+    def chosen(self, forward: Pass) -> int:
+        """How many tokens the last new one attends to."""
+        return min(forward.seq_len, self.top_k)
+
+    @property
+    def _own_indexer(self) -> Indexer:
+        return Indexer(heads=self.index_heads, head_dim=self.index_head_dim, top_k=self.top_k)
+
+    @property
+    def cache_rows(self) -> Sequence[Rows]:
+        return (*self.latent_rows, *self._own_indexer.cache_rows)
+
+    def scans(self, forward: Pass) -> Sequence[Scan]:
+        """No row of a sequence is read twice while others are left."""
+        (own,) = super().scans(forward)
+        return (replace(own, picks=self.top_k),)
+
+    def _choice_bytes(self, forward: Pass) -> int:
+        """The numbers of the chosen tokens."""
+        return forward.batch * self.scans(forward)[0].pairs(forward) * CHOICE_BYTES
+
+    def attended_bytes(self, forward: Pass) -> int:
+        return super().attended_bytes(forward) + self._choice_bytes(forward)
+
+    def before_kernel(self, forward: Pass) -> Mapping[str, Work]:
+        """The indexer's work: a product with every visible index key and a weighted sum over index heads. The choice
+        itself multiplies nothing; its result is written."""
+        (scan,) = self._own_indexer.scans
+        return {
+            INDEXER: replace(scan, v_dim=1).work(forward) + Work(flops=0, traffic_bytes=self._choice_bytes(forward))
+        }
+
+    @property
+    def matrix_parameters(self) -> int:
+        return super().matrix_parameters + self._own_indexer.matrix_parameters(self.hidden_size, self.q_lora_rank)
+
+    @property
+    def vector_parameters(self) -> int:
+        return super().vector_parameters + self._own_indexer.vector_parameters
+
+    def describe(self) -> str:
+        indexer = f"indexer of {self.index_heads} heads of width {self.index_head_dim}"
+        return f"{super().describe()}, {indexer}, the top {self.top_k:,} tokens"
+
+
+def indexed_shape(
+    geometry: Geometry,
+    *,
+    tp: int = 1,
+    latent_norm: bool = True,
+    top_k: int | None = None,
+    index_heads: int | None = None,
+    index_head_dim: int | None = None,
+    **sizes: Any,
+) -> IndexedShape:
+    """Lay absorbed MLA with an indexer over a geometry; see latent_shapes for how MLA is laid.
+
+    Sizes of the indexer that are None are the geometry's own, else DeepSeek-V3.2's. Raises ValueError for sizes that
+    are wrong in themselves.
+    """
+    mla = absorbed_shape(geometry, tp=tp, latent_norm=latent_norm, latent_heads=1, **sizes)
+    given = {"top_k": top_k, "index_heads": index_heads, "index_head_dim": index_head_dim}
+    sized = {
+        name: next(one for one in (size, getattr(geometry, name), DEEPSEEK_V3_2[name]) if one is not None)
+        for name, size in given.items()
+    }
+    own = {name: whole_number(sized, name, at_least=1, where="attention.") for name in sized}
+    if own["index_head_dim"] < mla.qk_rope_head_dim:
+        raise ValueError(
+            f"attention.index_head_dim must be at least qk_rope_head_dim, since that many of its columns are rotated; "
+            f"got {own['index_head_dim']} and {mla.qk_rope_head_dim}"
+        )
+    fields: dict[str, Any] = vars(mla) | own
+    return IndexedShape(**fields)

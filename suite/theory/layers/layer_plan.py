@@ -1,0 +1,170 @@
+"""The plan of a model's layers, over which its cache and its work are sums.
+
+A cache is no number of bytes a token but a constant and a slope, since windows fill and states do not grow:
+
+    cache(S) = sum over layers of elements * min(S, cap) // every, and the states' bytes
+
+A geometry says its layers under `layers` (conf/geometry/README.md). Without them it is as many layers of its own
+attention as it has.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from suite.configuration.files import read_choice
+from suite.configuration.values import one_of, whole_number
+from suite.theory.layers.geometry import Geometry, geometry_from
+from suite.theory.layers.latent_shapes import LATENT_SIZES, absorbed_shape
+from suite.theory.layers.model_layers import CELLS, CompressedLayer, MlpLayer, StateLayer
+from suite.theory.layers.shapes import NO_WORK, SERVED_BYTES, GroupedShape, Indexer, Layer, LayerShape, Pass, Work
+
+KINDS = ("full", "window", "latent", "compressed", "shared", "state", "mlp")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerPlan:
+    """All layers of a model, over which cache and work are sums."""
+
+    name: str
+    layers: tuple[Layer, ...]
+
+    @property
+    def matrix_parameters(self) -> int:
+        return sum(layer.count * layer.matrix_parameters for layer in self.layers)
+
+    @property
+    def parameter_count(self) -> int:
+        """Parameters of all layers but for their MLPs and the norms before them."""
+        return sum(layer.count * layer.parameter_count for layer in self.layers)
+
+    @property
+    def growth_bytes(self) -> float:
+        """Bytes that a token adds, once windows are full."""
+        return self.token_bytes()
+
+    def token_bytes(self, cache_dtype: str | None = None) -> float:
+        """Return the same for a cache of another type."""
+        return sum(layer.count * layer.token_bytes(cache_dtype) for layer in self.layers)
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of recurrent states, of one sequence of any length."""
+        return sum(layer.count * layer.state_bytes for layer in self.layers)
+
+    @property
+    def fixed_bytes(self) -> int:
+        """Bytes that do not grow: states, full windows, and rows that wait to be compressed."""
+        capped = sum(
+            layer.count * rows.bytes_at(rows.at_most)
+            for layer in self.layers
+            for rows in layer.cache_rows
+            if rows.at_most is not None
+        )
+        return self.state_bytes + capped
+
+    def cache_bytes(self, tokens: int, cache_dtype: str | None = None) -> int:
+        """Return the bytes that one sequence of so many tokens keeps. `cache_dtype`: as that of a Pass."""
+        return sum(layer.count * layer.cache_bytes(tokens, cache_dtype) for layer in self.layers)
+
+    def tokens_in(self, size_bytes: float) -> int | None:
+        """Return the longest context whose cache fits, by bisection, since windows bend the line; None for any."""
+        if not self.growth_bytes and self.fixed_bytes <= size_bytes:
+            return None
+        fits, beyond = 0, 1
+        while self.cache_bytes(beyond) <= size_bytes:
+            fits, beyond = beyond, 2 * beyond
+        while beyond - fits > 1:
+            middle = (fits + beyond) // 2
+            fits, beyond = (middle, beyond) if self.cache_bytes(middle) <= size_bytes else (fits, middle)
+        return fits
+
+    @property
+    def is_uniform(self) -> bool:
+        """All layers are plain attention with the same weights, as those of this suite's decoder are."""
+        plain = all(
+            isinstance(layer, LayerShape) and not layer.indexer and not layer.output_gate for layer in self.layers
+        )
+        return plain and len({layer.matrix_parameters for layer in self.layers}) == 1
+
+    @property
+    def growth_elements_per_layer(self) -> float:
+        """Elements that a token adds, averaged over the layers that mix tokens."""
+        mixing = sum(layer.count for layer in self.layers if not isinstance(layer, MlpLayer))
+        return self.growth_bytes / SERVED_BYTES / mixing
+
+    @property
+    def mha_growth_bytes(self) -> int:
+        """Bytes that a token would add if every attention layer were MHA over all tokens, with its own heads."""
+        return SERVED_BYTES * sum(layer.count * layer.mha_elements for layer in self.layers)
+
+    def kernel(self, forward: Pass) -> Work:
+        """The work between the projections, over all layers."""
+        return sum((layer.kernel(forward) * layer.count for layer in self.layers), NO_WORK)
+
+    def attention(self, forward: Pass) -> Work:
+        """The same with the projections: all but MLPs, embeddings and norms."""
+        return sum((layer.layer(forward) * layer.count for layer in self.layers), NO_WORK)
+
+
+def load_plan(name: str) -> LayerPlan:
+    """Return the plan of a published geometry. Raises ValueError, naming the choices, for an unknown one."""
+    return plan_from(read_choice("geometry", name))
+
+
+def plan_from(settings: Mapping[str, Any], where: str = "geometry.") -> LayerPlan:
+    """Return the plan of a geometry's `layers`; without any, as many of the model's own attention as it has layers.
+
+    A layer's sizes are the geometry's own where it does not say others. Raises ValueError for wrong ones.
+    """
+    geometry = geometry_from(settings, where)
+    own_kind = "latent" if geometry.is_latent else "full"
+    layers = []
+    for place, entry in enumerate(settings.get("layers") or [{"kind": own_kind, "count": geometry.num_layers}]):
+        inside = f"{where}layers[{place}]."
+        kind = one_of({"kind": None, **entry}, "kind", KINDS, where=inside)
+        count = whole_number(entry, "count", at_least=1, where=inside)
+        try:
+            layers.append(replace(_layer(kind, settings, geometry, dict(entry)), count=count))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{inside.rstrip('.')} does not fit a layer of kind {kind} ({error})") from error
+    counted = sum(layer.count for layer in layers)
+    if counted != geometry.num_layers:
+        raise ValueError(f"{where}layers must add up to the {geometry.num_layers} of num_layers; got {counted}")
+    return LayerPlan(name=geometry.name, layers=tuple(layers))
+
+
+def _layer(kind: str, settings: Mapping[str, Any], geometry: Geometry, entry: dict[str, Any]) -> Layer:
+    """A layer of the sizes that its entry in `layers` says, else the geometry's. Raises KeyError or TypeError for sizes
+    that its kind does not have."""
+    del entry["kind"], entry["count"]
+    if (indexer := entry.pop("indexer", None)) is not None:
+        entry["indexer"] = Indexer(**indexer)
+    if kind == "mlp":
+        return MlpLayer(hidden_size=geometry.hidden_size, **entry)
+    if kind == "state":
+        one_of(entry, "cell", CELLS, where="a state layer's ")
+        return StateLayer(hidden_size=geometry.hidden_size, **entry)
+    if kind == "compressed":
+        own = {name: entry.pop(name, settings.get(name)) for name in ("num_heads", "head_dim", "q_lora_rank")}
+        return CompressedLayer(hidden_size=geometry.hidden_size, **own, **entry)
+    extras = ("sinks", "output_gate") if kind == "latent" else ("sinks", "output_gate", "qk_norm", "qkv_bias", "o_bias")
+    entry = {name: settings[name] for name in extras if settings.get(name)} | entry
+    if kind == "latent":
+        own = {name: entry.pop(name) for name in ("num_heads", *LATENT_SIZES) if name in entry}
+        sizes = {**settings, **own, "attention": "mla", "num_kv_heads": None}
+        return replace(absorbed_shape(geometry_from(sizes)), **entry)
+    if kind != "shared" and (kind == "window") != ("window" in entry):
+        raise TypeError(f"{'it needs' if kind == 'window' else 'it has no'} 'window'")
+    if kind == "window":
+        entry["is_chunked"] = entry.pop("chunked", False)
+    heads = entry.pop("num_heads", settings["num_heads"])
+    return GroupedShape(
+        hidden_size=geometry.hidden_size,
+        num_heads=heads,
+        kv_heads=entry.pop("num_kv_heads", settings.get("num_kv_heads")) or heads,
+        head_dim=entry.pop("head_dim", settings.get("head_dim")),
+        value_dim=entry.pop("v_head_dim", None),
+        is_shared=kind == "shared",
+        **entry,
+    )
