@@ -105,7 +105,7 @@ def application() -> typer.Typer:
         again: Annotated[bool, typer.Option("--again", help="Measure what is recorded already, too.")] = False,
     ) -> int:
         if full:
-            from suite.commands.reproduce import reproduce
+            from suite.commands.demo import reproduce
 
             return reproduce(again=again)
         from suite.commands.demo import demo as run_demo

@@ -6,7 +6,7 @@ Records are data: they are read, shown and copied, and nothing in them is run.
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -25,7 +25,7 @@ from suite.records.faults import faults_of_files, reasons_against, whole_runs
 from suite.records.machines import machine_names
 from suite.records.pack import PACK
 from suite.records.plain_text import complain, json_text, one_line, say
-from suite.records.record import FILES, CorruptRecordError, Record, Status
+from suite.records.record import FILES, CorruptRecordError, Status
 from suite.records.store import (
     RECORD,
     SAMPLES,
@@ -52,19 +52,15 @@ SHORTEST_KEY, LONGEST_CELL = 4, 200
 DAMAGED, UNFINISHED, WITHDRAWN = "damaged", "unfinished", "withdrawn"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ListedRun:
     """A line of the list. Without a record for what cannot be read, or was withdrawn."""
 
     folder: Path
     status: str
-    reason: str
+    reason: str = ""
     stored: StoredRecord | None = None
     values: Sequence[HeadlineValue] = ()
-
-    @property
-    def record(self) -> Record | None:
-        return self.stored.record if self.stored is not None else None
 
     def as_json(self) -> dict[str, Any]:
         if self.stored is not None:
@@ -81,24 +77,20 @@ def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> 
     if status is not None and status not in choices:
         raise ValueError(f"status must be one of {', '.join(choices)}; got {status!r}")
     contents = _read(folders)
-    oldest_first = sorted(contents.stored, key=lambda run: (started_at(run.record), run.folder))
-    runs = [_listed(run) for run in oldest_first if status in (None, DAMAGED, run.record.status)]
-    runs += [ListedRun(folder=damage.folder, status=DAMAGED, reason=damage.reason) for damage in contents.damaged]
-    runs += [ListedRun(folder=folder, status=UNFINISHED, reason="") for folder in contents.unfinished]
-    runs += [
-        ListedRun(folder=run.folder, status=WITHDRAWN, reason=run.withdrawal.said)
-        for run in contents.withdrawn
-        if run.withdrawal
+    stored = [run for run in contents.stored if status in (None, run.record.status)]
+    runs = [
+        *map(_listed, sorted(stored, key=lambda run: (started_at(run.record), run.folder))),
+        *(ListedRun(damage.folder, DAMAGED, damage.reason) for damage in contents.damaged),
+        *(ListedRun(folder, UNFINISHED) for folder in contents.unfinished),
+        *(ListedRun(run.folder, WITHDRAWN, run.withdrawal.said) for run in contents.withdrawn if run.withdrawal),
     ]
     counts = Counter(run.status if run.stored is None else "runs" for run in runs)
     runs = sorted((run for run in runs if status in (None, run.status)), key=lambda run: run.stored is None)
     if as_json:
         say(json_text([run.as_json() for run in runs]))
     else:
-        say(*_list_lines(runs))
         names = ("runs", DAMAGED, UNFINISHED, *([WITHDRAWN] if counts[WITHDRAWN] else []))
-        counts["runs"] = sum(run.stored is not None for run in runs)
-        say(", ".join(f"{counts[name]} {name}" for name in names))
+        say(*_list_lines(runs), ", ".join(f"{counts[name]} {name}" for name in names))
     return BROKEN if counts[DAMAGED] else DONE
 
 
@@ -108,43 +100,39 @@ def _listed(run: StoredRecord) -> ListedRun:
     try:
         values = summary_of(read_record(run.folder)).values if record.status is Status.OK else ()
     except CorruptRecordError as error:
-        return ListedRun(folder=run.folder, status=DAMAGED, reason=str(error))
-    return ListedRun(
-        folder=run.folder, status=str(record.status), reason=record.reason or "", stored=run, values=values
-    )
+        return ListedRun(run.folder, DAMAGED, str(error))
+    return ListedRun(run.folder, str(record.status), record.reason or "", run, values)
 
 
 def _list_lines(runs: Sequence[ListedRun]) -> list[str]:
     """A line for each run, and before them the folder that all of them share."""
-    above = _above([run.folder for run in runs])
-    names = [str(run.folder.relative_to(above)) if above else shown(run.folder) for run in runs]
-    records = [run.record for run in runs]
-    machines = iter(machine_names([record for record in records if record]))
-    named = [next(machines) if record else "" for record in records]
-    started = [started_at(record)[:16].replace("T", " ") if record else "" for record in records]
-    results = [run.values[0].labelled if run.values else run.reason for run in runs]
+    if not runs:
+        return []
+    above, records = _above([run.folder for run in runs]), [run.stored.record for run in runs if run.stored]
+    workloads, settings = {record.case.workload for record in records}, [record.case.settings for record in records]
+    differences = labels.differences(settings, alike_in=["workload"])
+    if len(workloads) > 1:
+        differences = [
+            {"workload": record.case.workload} | own for record, own in zip(records, differences, strict=True)
+        ]
+    told_apart = [labels.written(own) or record.case.id for record, own in zip(records, differences, strict=True)]
+    machines = machine_names(records)
+    started = [started_at(record)[:16].replace("T", " ") for record in records]
+    nothing = [""] * (len(runs) - len(records))
     columns = [
-        ConsoleColumn(title="run", cells=names, is_name=True),
+        ConsoleColumn(
+            title="run",
+            cells=[str(run.folder.relative_to(above)) if above else shown(run.folder) for run in runs],
+            is_name=True,
+        ),
         ConsoleColumn(title="status", cells=[run.status for run in runs], is_status=True),
-        *([ConsoleColumn(title="machine", cells=named, is_name=True)] if len({*named} - {""}) > 1 else []),
-        ConsoleColumn(title="settings", cells=_settings(records)),
-        ConsoleColumn(title="result", cells=results),
-        ConsoleColumn(title="started", cells=started, rank=1, is_name=True),
+        *([ConsoleColumn(title="machine", cells=[*machines, *nothing], is_name=True)] if len({*machines}) > 1 else []),
+        ConsoleColumn(title="settings", cells=[*(text[:LONGEST_CELL] for text in told_apart), *nothing]),
+        ConsoleColumn(title="result", cells=[run.values[0].labelled if run.values else run.reason for run in runs]),
+        ConsoleColumn(title="started", cells=[*started, *nothing], rank=1, is_name=True),
     ]
     lines = table_lines(columns, width=terminal_width(), colour=has_colour())
-    return [one_line(f"runs below {shown(above)}:" if above else "runs:"), *lines] if runs else []
-
-
-def _settings(records: Sequence[Record | None]) -> list[str]:
-    """For each record the settings that tell it from the others of its workload; all of its id where none does."""
-    cases = [record.case for record in records if record]
-    differences = iter(labels.differences([case.settings for case in cases], alike_in=["workload"]))
-    workload = ["workload"] if len({case.workload for case in cases}) > 1 else []
-    texts = []
-    for record in records:
-        own = dict.fromkeys(workload, record.case.workload) | next(differences) if record else {}
-        texts.append(labels.written(own)[:LONGEST_CELL] or (record.case.id[:LONGEST_CELL] if record else ""))
-    return texts
+    return [one_line(f"runs below {shown(above)}:" if above else "runs:"), *lines]
 
 
 def _above(folders: Sequence[Path]) -> Path | None:
@@ -262,10 +250,18 @@ def merge(sources: Sequence[Path], into: Path) -> int:
                 folders[folder] = source
             except CorruptRecordError as error:
                 torn.append(Damage(folder=source, reason=str(error)))
-        if is_store(into):
-            return _merged_into_store(folders, torn, into)
-        with alone_in(into):
-            return _merged(folders, torn, into, copy=partial(_copy, into=into))
+        if not is_store(into):
+            with alone_in(into):
+                return _merged(folders, torn, into, copy=partial(_copy, into=into))
+        results = StoreFolder(store=open_store(url_in(into)))
+        results.store.check_create()
+        # Each under the first name that is free there.
+        return _merged(
+            folders,
+            torn,
+            on_this_machine(into),
+            copy=lambda run: results.put_run(run.folder, run.record.run_key[:NAME_LENGTH]),
+        )
 
 
 def pack(folders: Sequence[Path], *, remove: bool) -> int:
@@ -317,17 +313,6 @@ def _is_nothing_but_a_run(folder: Path) -> bool:
     return not others
 
 
-def _merged_into_store(folders: Mapping[Path, Path], torn: Sequence[Damage], into: Path) -> int:
-    """Copy the whole runs into a store, each under the first name that is free there."""
-    results = StoreFolder(store=open_store(url_in(into)))
-    results.store.check_create()
-
-    def copy(run: StoredRecord) -> None:
-        results.put_run(run.folder, run.record.run_key[:NAME_LENGTH])
-
-    return _merged(folders, torn, on_this_machine(into), copy=copy)
-
-
 def _merged(
     folders: Mapping[Path, Path], torn: Sequence[Damage], into: Path, *, copy: Callable[[StoredRecord], object]
 ) -> int:
@@ -338,7 +323,11 @@ def _merged(
         return shown(folder if of is None else folders[of] / folder.relative_to(of))
 
     copied, known, left_out = 0, 0, list[Path]()
-    there, copies = _known([into])
+    there, copies = set[str](), Copies()  # digests of the runs that lie there, and their timings: none may come again
+    for run in each_run([into]):
+        if isinstance(run, StoredRecord):
+            there.add(digest_of(run.folder / RECORD))
+            copies.remember(run)
     for run in whole_runs(chain(torn, each_run(folders)), copies, left_out, named):
         if run.withdrawal:
             complain(f"left out, {run.withdrawal.said}: {named(run.folder)}")
@@ -350,16 +339,6 @@ def _merged(
             copied += 1
     say(one_line(f"{copied} runs copied into {shown(into)}; {known} were there already"))
     return BROKEN if left_out else DONE
-
-
-def _known(folders: Iterable[Path]) -> tuple[set[str], Copies]:
-    """The digests of the runs that lie there, and their timings, of which none may come again."""
-    digests, copies = set[str](), Copies()
-    for found in each_run(folders):
-        if isinstance(found, StoredRecord):
-            digests.add(digest_of(found.folder / RECORD))
-            copies.remember(found)
-    return digests, copies
 
 
 def _read(folders: Sequence[Path]) -> Contents:

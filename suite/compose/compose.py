@@ -25,7 +25,10 @@ from suite.compose.arguments import (
     settings_in,
     with_full_names,
 )
-from suite.compose.inapplicable import (
+from suite.compose.loader import REFUSALS as REFUSALS
+from suite.compose.loader import Loader, call_hydra, hydras_refusals, point_from
+from suite.compose.point import (
+    SweepPoint,
     as_if_not_named,
     inapplicable_to_all,
     is_why,
@@ -33,9 +36,6 @@ from suite.compose.inapplicable import (
     note_unused,
     refusal_of,
 )
-from suite.compose.loader import REFUSALS as REFUSALS
-from suite.compose.loader import Loader, call_hydra, hydras_refusals, point_from
-from suite.compose.point import SweepPoint
 from suite.configuration.files import no_choice
 from suite.records.case import as_typed
 
