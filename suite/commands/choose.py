@@ -56,7 +56,7 @@ def _print(question: ServingQuestion, chosen: ServingAnswers) -> None:
     say_folded(f"{question.name}, {question.context:,} tokens a sequence, on {devices(question.gpus)}: {outcome}.")
     if not any(answer.layout for answer in chosen.answers):
         return
-    for title, answers in (("attention", chosen.answers), ("other layouts", chosen.layouts)):
+    for title, answers in (("attention", chosen.answers), ("layout", chosen.layouts)):
         if title == "attention" or len(answers) > 1:
             names = [
                 variant_name(answer) if title == "attention" else layout_name(answer, question) for answer in answers

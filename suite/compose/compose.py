@@ -18,11 +18,9 @@ from rich.console import Console
 
 from suite.compose.arguments import (
     MULTIRUN,
-    check_options,
     checked_arguments,
     key_of,
     parse_overrides,
-    settings_in,
     with_full_names,
 )
 from suite.compose.loader import REFUSALS as REFUSALS
@@ -149,9 +147,8 @@ class Composition:
         with hydras_refusals():
             if self._sweep is None:
                 return note_unused([self._loader.single(self._written)])
-            own = [with_full_names(override) for override in own]
-            check_options(settings_in(own))
-            return note_unused(self._loader.points(self._sweep, [*own, *self._lines], is_part=bool(self._parts)))
+            lines = [*map(with_full_names, own), *self._lines]
+            return note_unused(self._loader.points(self._sweep, lines, is_part=bool(self._parts)))
 
 
 def compose(arguments: Sequence[str]) -> list[SweepPoint]:

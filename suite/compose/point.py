@@ -6,7 +6,7 @@ of a case of its kind. What is named and used by no point is refused.
 
 import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +38,13 @@ OF_EVERY_PLAN = ("device", "dtype", "threads", "seed")
 class SweepPoint:
     """One point of a sweep, or the single run."""
 
-    settings: dict[str, Any]
+    settings: dict[str, Any] = field(default_factory=dict)
     chosen: dict[str, str]
     """Options by group."""
     named: list[str]
     """Dotted keys that the command line or the sweep's file sets."""
-    folder: Path
-    is_sweep: bool
+    folder: Path = Path()
+    is_sweep: bool = False
     inapplicable: Sequence[str] = ()
     """Named keys that do not apply."""
     of_workload: Sequence[str] = ()

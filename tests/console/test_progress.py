@@ -137,13 +137,9 @@ def test_a_layer_that_was_not_checked_is_marked_everywhere(capsys):
 
 def test_a_line_now_and_then_says_how_far_it_is(capsys, monkeypatch):
     monkeypatch.setattr("suite.console.progress.PLAIN_PROGRESS_EVERY_S", 0)
-    swept(took(build(), 90.0), took(build(attention="gqa"), 30.0))
-    assert "1 of 2 done: 1 ok; about 1 min 30 s left" in capsys.readouterr().out
-
-
-def test_the_time_left_of_all_sweeps_is_said_too(capsys, monkeypatch):
-    monkeypatch.setattr("suite.console.progress.PLAIN_PROGRESS_EVERY_S", 0)
     first, second = took(build(), 90.0), took(build(attention="gqa"), 30.0)
+    swept(first, second)
+    assert "1 of 2 done: 1 ok; about 1 min 30 s left" in capsys.readouterr().out
     several = SeveralSweeps([120.0, 600.0])
     with Terminal([first.case, second.case], is_sweep=True, several=several) as terminal:
         terminal.started(first.case)
