@@ -63,7 +63,7 @@ MAY_READ = {
         commands/doctor.py _ask_torch json.loads
         commands/doctor.py _ask_torch json.loads
         commands/gpu_parts.py _examine json.loads
-        commands/gpu_parts.py _last_line log.read_text
+        commands/gpu_parts.py _part log.read_text
         gate/output/benchmark_json.py _machine json.loads
         gate/pytest_benchmark/callgrind.py _total path.read_bytes
         gate/pytest_benchmark/project.py prepare log.read_text

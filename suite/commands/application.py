@@ -4,7 +4,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from functools import partial, wraps
 from pathlib import Path
-from typing import Annotated, ParamSpec
+from typing import Annotated, Any, ParamSpec
 
 import typer
 
@@ -16,6 +16,12 @@ P = ParamSpec("P")
 DONE = 0
 Folders = Annotated[list[Path] | None, typer.Argument(metavar="[FOLDER]...", help="By default results/.")]
 
+Results = Annotated[list[Path] | None, typer.Option(help="A folder of results; may be repeated.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")]
+Model = Annotated[str | None, typer.Option(help="A published model's sizes, by name or a short one.")]
+Sizes = Annotated[
+    str | None, typer.Option(help="A model of your own: hidden_size=4096,num_layers=32,… instead of --model.")
+]
 Calibrated = Annotated[
     Path | None, typer.Option(help="A file of suite calibrate, in the place of conf/calibration's for its device.")
 ]
@@ -50,14 +56,19 @@ def finish(command: Callable[[], int]) -> None:
     raise SystemExit(refusing(command))
 
 
-def finishing(command: Callable[P, int]) -> Callable[P, None]:
-    """Make a command that ends the process with its exit code."""
+def added_to(
+    app: typer.Typer, help: str, name: str | None = None, **settings: Any
+) -> Callable[[Callable[P, int]], Callable[P, None]]:
+    """Make a command of a function that returns its exit code."""
 
-    @wraps(command)
-    def finished(*arguments: P.args, **options: P.kwargs) -> None:
-        finish(partial(command, *arguments, **options))
+    def add(command: Callable[P, int]) -> Callable[P, None]:
+        @wraps(command)
+        def finished(*arguments: P.args, **options: P.kwargs) -> None:
+            finish(partial(command, *arguments, **options))
 
-    return finished
+        return app.command(name, help=help, **settings)(finished)
+
+    return add
 
 
 def application() -> typer.Typer:
@@ -86,8 +97,7 @@ def application() -> typer.Typer:
     ) -> None:
         pass
 
-    @app.command(help="The main job: a small sweep, then its page.")
-    @finishing
+    @added_to(app, "The main job: a small sweep, then its page.")
     def demo(
         full: Annotated[
             bool, typer.Option("--full", help="The sweeps that decide the claims, in their place: make reproduce.")
@@ -95,7 +105,7 @@ def application() -> typer.Typer:
         again: Annotated[bool, typer.Option("--again", help="Measure what is recorded already, too.")] = False,
     ) -> int:
         if full:
-            from suite.commands.reproduce import reproduce
+            from suite.commands.demo import reproduce
 
             return reproduce(again=again)
         from suite.commands.demo import demo as run_demo
@@ -103,34 +113,31 @@ def application() -> typer.Typer:
         return run_demo(again=again)
 
     # Listed for --help only: main() hands `run` on before typer parses anything.
-    @app.command(
-        help="One case, or a sweep with -m; speaks Hydra.",
+    @added_to(
+        app,
+        "One case, or a sweep with -m; speaks Hydra.",
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
     )
-    @finishing
     def run(context: typer.Context) -> int:
         from suite.commands.run import main
 
         return main(context.args)
 
-    @app.command(help="The groups of settings, or the options of one group.")
-    @finishing
+    @added_to(app, "The groups of settings, or the options of one group.")
     def ls(group: Annotated[str | None, typer.Argument(help="Such as geometry, sweep or algorithm.")] = None) -> int:
         from suite.commands.ls import list_options
 
         list_options(group)
         return DONE
 
-    @app.command(help='Tab completion: eval "$(suite completion bash)".')
-    @finishing
+    @added_to(app, 'Tab completion: eval "$(suite completion bash)".')
     def completion(shell: Annotated[Shell, typer.Argument(help="The shell that reads it.")]) -> int:
         from suite.commands.completion import script
 
         print(script(shell.value, app), end="")
         return DONE
 
-    @app.command(help="The page: results, several of them side by side.")
-    @finishing
+    @added_to(app, "The page: results, several of them side by side.")
     def report(
         results: Annotated[
             list[Path] | None, typer.Option(help="A folder of results, by default each in results/; may be repeated.")
@@ -167,32 +174,29 @@ def application() -> typer.Typer:
             print("No browser was found to open it with.")
         return code
 
-    @app.command(help="Two runs, two folders, or the arms of a setting.")
-    @finishing
+    @added_to(app, "Two runs, two folders, or the arms of a setting.")
     def compare(
         names: Annotated[
             list[str], typer.Argument(metavar="A [B]", help="Folders of results, or runs by folder or key.")
         ],
         by: Annotated[str | None, typer.Option(help="The setting whose values are compared, as attention.")] = None,
         against: Annotated[str | None, typer.Option(help="Its value that the others are compared with.")] = None,
-        results: Annotated[list[Path] | None, typer.Option(help="Where runs are looked for; may be repeated.")] = None,
-        as_json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")] = False,
+        results: Results = None,
+        as_json: AsJson = False,
     ) -> int:
         from suite.commands.compare import compare as compare_runs
 
         return compare_runs(names, by=by, against=against, results=results or [Path("results")], as_json=as_json)
 
-    @app.command(help="What runs here, and why the rest does not.")
-    @finishing
+    @added_to(app, "What runs here, and why the rest does not.")
     def doctor(
-        as_json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")] = False,
+        as_json: AsJson = False,
     ) -> int:
         from suite.commands.doctor import doctor as examine
 
         return examine(as_json=as_json)
 
-    @app.command(help="Twenty lines with numbers computed for a model.")
-    @finishing
+    @added_to(app, "Twenty lines with numbers computed for a model.")
     def explain(
         topic: Annotated[str, typer.Argument(metavar="TOPIC", help="mla, gqa, grpo or ppo.")],
         geometry: Annotated[str | None, typer.Option(help="A published model's sizes, by name.")] = None,
@@ -204,16 +208,13 @@ def application() -> typer.Typer:
         print(explained(topic, geometry=geometry, lang=lang.value, calibration=calibration), end="")
         return DONE
 
-    @app.command(help="Does a model fit on your GPUs, and how fast is it?")
-    @finishing
+    @added_to(app, "Does a model fit on your GPUs, and how fast is it?")
     def choose(
         call: typer.Context,
         gpus: Annotated[str, typer.Option(help="A count and a device, or the GB of one: 4xh100, 4x80.")],
         context: Annotated[str, typer.Option(help="Tokens of a sequence, as 32768 or 32k.")],
-        model: Annotated[str | None, typer.Option(help="A published model's sizes, by name or a short one.")] = None,
-        sizes: Annotated[
-            str | None, typer.Option(help="A model of your own: hidden_size=4096,num_layers=32,… instead of --model.")
-        ] = None,
+        model: Model = None,
+        sizes: Sizes = None,
         batch: Annotated[int | None, typer.Option(help="Sequences, by default as many as fit.")] = None,
         new_tokens: Annotated[str, typer.Option(help="New tokens of a sequence in a step.")] = "1",
         parallel: Annotated[
@@ -225,40 +226,34 @@ def application() -> typer.Typer:
         price: Annotated[float | None, typer.Option(help="Of a device for an hour.")] = None,
         watts: Annotated[float | None, typer.Option(help="Of a device; by default its specification's.")] = None,
         sort: Annotated[str, typer.Option(help="fits, fastest or cheapest: what comes first.")] = "fits",
-        as_json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")] = False,
+        as_json: AsJson = False,
     ) -> int:
         from suite.commands.choose import choose as chosen
 
         given = {name: value for name, value in call.params.items() if name not in ("sort", "as_json")}
         return chosen(given, sort=sort, as_json=as_json)
 
-    @app.command(help="Whether a step of RL fits on your GPUs, and what it holds.")
-    @finishing
+    @added_to(app, "Whether a step of RL fits on your GPUs, and what it holds.")
     def fit(
         call: typer.Context,
         algorithm: Annotated[str, typer.Option(help="As suite ls algorithm names them: grpo, ppo, ….")],
         gpus: Annotated[str, typer.Option(help="1, 2, 4 or 8, and a device or the GB of one: 4x80, 8xh100.")],
-        model: Annotated[
-            str | None, typer.Option(help="A published dense model's sizes, by name or a short one.")
-        ] = None,
-        sizes: Annotated[
-            str | None, typer.Option(help="A model of your own: hidden_size=4096,num_layers=32,… instead of --model.")
-        ] = None,
+        model: Model = None,
+        sizes: Sizes = None,
         seq_len: Annotated[str, typer.Option(help="Tokens of a prompt and its completion.")] = "2048",
         prompt_len: Annotated[str, typer.Option(help="Of them the prompt's.")] = "256",
         group: Annotated[int, typer.Option(help="Completions of a prompt.")] = 8,
         prompts: Annotated[int, typer.Option(help="Prompts of a step.")] = 16,
         lora_rank: Annotated[int | None, typer.Option(help="Of adapters; by default all weights are trained.")] = None,
         precision: Annotated[str, typer.Option(help="bf16 (8 bytes a parameter), mixed or float32 (16).")] = "bf16",
-        as_json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")] = False,
+        as_json: AsJson = False,
     ) -> int:
         from suite.commands.fit import fit as fitted
 
         given = {name: value for name, value in call.params.items() if name != "as_json"}
         return fitted(given, as_json=as_json)
 
-    @app.command(help="Fit the expected times of a GPU's kernels to its records.")
-    @finishing
+    @added_to(app, "Fit the expected times of a GPU's kernels to its records.")
     def calibrate(
         results: Annotated[
             list[Path] | None, typer.Option(help="A folder of results, by default results/gpu; may be repeated.")
@@ -283,36 +278,32 @@ def _results() -> typer.Typer:
         help="List, show, verify, merge, pack, push or export runs.",
     )
 
-    @app.command("list", help="A line for each run; damaged and unfinished ones are named.")
-    @finishing
+    @added_to(app, "A line for each run; damaged and unfinished ones are named.", "list")
     def list_(
         folders: Folders = None,
         status: Annotated[str | None, typer.Option(help="Only runs of this status.")] = None,
-        as_json: Annotated[bool, typer.Option("--json", help="One JSON list and nothing else.")] = False,
+        as_json: AsJson = False,
     ) -> int:
         from suite.commands.results import list_runs
 
         return list_runs(folders or [Path("results")], status=status, as_json=as_json)
 
-    @app.command(help="One run: its numbers, how they were checked, its origin.")
-    @finishing
+    @added_to(app, "One run: its numbers, how they were checked, its origin.")
     def show(
         run: Annotated[str, typer.Argument(help="Its folder, or how its run key begins.")],
-        results: Annotated[list[Path] | None, typer.Option(help="Where to look; may be repeated.")] = None,
+        results: Results = None,
     ) -> int:
         from suite.commands.results import show as show_run
 
         return show_run(run, results or [Path("results")])
 
-    @app.command(help="Read every run whole and name what is wrong.")
-    @finishing
+    @added_to(app, "Read every run whole and name what is wrong.")
     def verify(folders: Folders = None) -> int:
         from suite.commands.results import verify as verify_runs
 
         return verify_runs(folders or [Path("results")])
 
-    @app.command(help="Copy every whole run into one folder; nothing is overwritten.")
-    @finishing
+    @added_to(app, "Copy every whole run into one folder; nothing is overwritten.")
     def merge(
         sources: Annotated[
             list[Path], typer.Argument(metavar="SOURCE...", help="Folders of results, or archives that make gpu wrote.")
@@ -323,8 +314,7 @@ def _results() -> typer.Typer:
 
         return merge_runs(sources, into)
 
-    @app.command(help="Pack the runs of each folder into one file there.")
-    @finishing
+    @added_to(app, "Pack the runs of each folder into one file there.")
     def pack(
         folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders of results.")],
         remove: Annotated[bool, typer.Option(help="Then remove what was packed and read back.")] = False,
@@ -333,8 +323,7 @@ def _results() -> typer.Typer:
 
         return pack_runs(folders, remove=remove)
 
-    @app.command(help="Add verified runs to a board, such as a Hugging Face dataset.")
-    @finishing
+    @added_to(app, "Add verified runs to a board, such as a Hugging Face dataset.")
     def push(
         to: Annotated[str, typer.Option(help="As hf://datasets/OWNER/NAME, s3://BUCKET/FOLDER or a folder.")],
         folders: Folders = None,
@@ -344,8 +333,7 @@ def _results() -> typer.Typer:
 
         return push_runs(folders or [Path("results")], to, dry_run=dry_run)
 
-    @app.command(help="Write verified runs into MLflow, a server or a file.")
-    @finishing
+    @added_to(app, "Write verified runs into MLflow, a server or a file.")
     def export(
         folders: Folders = None,
         to: Annotated[str, typer.Option(help="MLflow's tracking URI.")] = "sqlite:///reports/mlflow.db",

@@ -1,6 +1,6 @@
 """`suite calibrate`: a device's calibration from a machine's own records, in the place of others' measurements."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 import suite
-from suite.console.table import Column, has_colour, table_lines, terminal_width
+from suite.console.table import ConsoleColumn, number_column, say_table
 from suite.records import numbers
 from suite.records.plain_text import say
 from suite.records.stores.mirror import on_this_machine
@@ -57,7 +57,7 @@ def calibrate(folders: Sequence[Path], *, out: Path | None) -> int:
             f"faster than its bound; got {_counted(families)}"
         )
     for device, of_device in fits.items():
-        say(*_printed(device, of_device))
+        _print(device, of_device)
         if few := {family: cells for family, cells in families[device].items() if len(cells) < FEWEST_CELLS}:
             say(f"left out, with fewer than {FEWEST_CELLS} cells: {_counted({device: few})}")
     if out is not None:
@@ -96,17 +96,18 @@ def _counted(families: dict[str, dict[str, list[Cell]]]) -> str:
     return ", ".join(f"{len(cells)} of {name}" for of in families.values() for name, cells in of.items())
 
 
-def _printed(device: str, fits: Sequence[Fit]) -> Iterable[str]:
-    columns = [
-        Column(title="kernel", cells=[_name(fit.of) for fit in fits], is_name=True),
-        Column(title="share", cells=[numbers.percent(fit.share) for fit in fits], is_number=True),
-        Column(title="floor", cells=[numbers.seconds(fit.floor_s) for fit in fits], is_number=True),
-        Column(title="median error", cells=[numbers.percent(fit.median_error) for fit in fits], is_number=True),
-        Column(title="90 % within", cells=[numbers.percent(fit.p90_error) for fit in fits], is_number=True),
-        Column(title="cells", cells=[str(fit.cells) for fit in fits], is_number=True),
-    ]
-    yield f"{device}: a decode kernel takes its floor and its bound divided by its share. Errors: of cells not fitted."
-    yield from table_lines(columns, width=terminal_width(), colour=has_colour())
+def _print(device: str, fits: Sequence[Fit]) -> None:
+    say(f"{device}: a decode kernel takes its floor and its bound divided by its share. Errors: of cells not fitted.")
+    say_table(
+        [
+            ConsoleColumn(title="kernel", cells=[_name(fit.of) for fit in fits], is_name=True),
+            number_column("share", [fit.share for fit in fits], numbers.percent),
+            number_column("floor", [fit.floor_s for fit in fits], numbers.seconds),
+            number_column("median error", [fit.median_error for fit in fits], numbers.percent),
+            number_column("90 % within", [fit.p90_error for fit in fits], numbers.percent),
+            number_column("cells", [fit.cells for fit in fits]),
+        ]
+    )
 
 
 def _prefill_rows(timed: Sequence[TimedPrefill], ceilings: Ceilings) -> list[dict[str, Any]]:

@@ -6,11 +6,10 @@ from itertools import chain
 from pathlib import Path
 
 from suite.commands.results import find_run
-from suite.console.compare import between_folders, between_two, by_machine, by_setting
-from suite.console.sentences import told
-from suite.console.summary import Entry, stored_json, summary_of
+from suite.console.compare import between_folders, between_two, by_machine, by_setting, in_short
+from suite.console.summary import SummaryEntry, stored_json, summary_of
 from suite.console.sweep_table import values_of
-from suite.console.table import Column, folded, has_colour, table_lines, terminal_width
+from suite.console.table import ConsoleColumn, number_column, say_folded, say_table
 from suite.records import numbers
 from suite.records.derived import started_at
 from suite.records.plain_text import complain, json_text, one_line, say
@@ -58,68 +57,64 @@ def _runs(names: Sequence[str], results: Sequence[Path], as_json: bool) -> int:
     folders = [find_run(name, results) for name in names]
     stored = [StoredRecord(record=read_record(folder), folder=folder) for folder in folders]
     both = [
-        Entry(record=run.record, summary=summary_of(run.record), label=name)
+        SummaryEntry(record=run.record, summary=summary_of(run.record), label=name)
         for run, name in zip(stored, names, strict=True)
     ]
-    verdict = between_two(*both)
-    sentence = verdict.sentence if verdict else "The two runs have no number in common that could be compared"
-    values = [values_of(entry) for entry in both]
+    comparison = between_two(*both)
+    sentence = comparison.sentence if comparison else "The two runs have no number in common that could be compared"
+    first, second = values = [values_of(entry) for entry in both]
     if as_json:
         runs = [stored_json(run, list(own.values())) for run, own in zip(stored, values, strict=True)]
-        say(json_text({"runs": runs, "comparisons": [verdict.as_json()] if verdict else [], "sentence": sentence}))
+        comparisons = [comparison.as_json()] if comparison else []
+        say(json_text({"runs": runs, "comparisons": comparisons, "sentence": sentence}))
         return DONE
-    known = {value.key: value.title for own in values for value in own.values()}
-    texts = [[own[key].text if key in own else numbers.NOTHING for key in known] for own in values]
-    first, second = values
+    titles = {value.key: value.title for own in values for value in own.values()}
     ratios = [
-        numbers.times(first[key].number / second[key].number)
-        if key in first and key in second and second[key].number
-        else numbers.NOTHING
-        for key in known
+        first[key].number / second[key].number if key in first and key in second and second[key].number else None
+        for key in titles
     ]
     say(*(one_line(f"{letter}  {entry.record.case.id}") for letter, entry in zip("AB", both, strict=True)), "")
-    columns = [
-        Column(title="", cells=list(known.values()), is_name=True),
-        *(Column(title=letter, cells=own, is_number=True) for letter, own in zip("AB", texts, strict=True)),
-        Column(title="A / B", cells=ratios, rank=1, is_number=True),
-    ]
-    _show(columns, sentence)
+    say_table(
+        [
+            ConsoleColumn(title="", cells=list(titles.values()), is_name=True),
+            number_column("A", [first.get(key) for key in titles], lambda value: value.text),
+            number_column("B", [second.get(key) for key in titles], lambda value: value.text),
+            number_column("A / B", ratios, numbers.times, rank=1),
+        ]
+    )
+    say_folded(f"{sentence}.")
     return DONE
 
 
 def _folders(folders: Mapping[str, Path], by: str | None, against: str | None, as_json: bool) -> int:
-    of_folders, is_damaged = [], False
+    entries, is_damaged = [], False
     for name, folder in folders.items():
         contents = read_contents([folder], with_readings=False)
         is_damaged |= bool(contents.damaged)
         oldest_first = sorted(contents.stored, key=lambda run: started_at(run.record))
-        of_folders.append(by_machine([_entry(run, name if len(folders) > 1 else "") for run in oldest_first]))
-    verdicts = between_folders(*of_folders) if by is None else by_setting([*chain(*of_folders)], by, against)
-    sentence = told(verdicts)
+        entries.append(by_machine([_entry(run, name if len(folders) > 1 else "") for run in oldest_first]))
+    comparisons = between_folders(*entries) if by is None else by_setting([*chain(*entries)], by, against)
     if as_json:
-        say(json_text({"by": by, "comparisons": [verdict.as_json() for verdict in verdicts], "sentence": sentence}))
+        content = [comparison.as_json() for comparison in comparisons]
+        say(json_text({"by": by, "comparisons": content, "sentence": in_short(comparisons)}))
     else:
-        places = [verdict.where for verdict in verdicts]
+        places = [each.where for each in comparisons]
         columns = [
-            *([Column(title="where", cells=places)] if len(set(places)) > 1 else []),
-            Column(title="compared", cells=[f"{verdict.arm} with {verdict.other}" for verdict in verdicts]),
-            Column(title="the first", cells=[verdict.ours for verdict in verdicts], rank=3, is_number=True),
-            Column(title="the second", cells=[verdict.theirs for verdict in verdicts], rank=3, is_number=True),
-            Column(title="by", cells=[verdict.quantity for verdict in verdicts], rank=1),
-            Column(title="difference", cells=[verdict.difference for verdict in verdicts], is_number=True),
-            Column(title="outcome", cells=[verdict.outcome for verdict in verdicts], is_name=True),
+            *([ConsoleColumn(title="where", cells=places)] if len(set(places)) > 1 else []),
+            ConsoleColumn(title="compared", cells=[f"{each.arm} with {each.other}" for each in comparisons]),
+            ConsoleColumn(title="the first", cells=[each.ours for each in comparisons], rank=3, is_number=True),
+            ConsoleColumn(title="the second", cells=[each.theirs for each in comparisons], rank=3, is_number=True),
+            ConsoleColumn(title="by", cells=[each.quantity for each in comparisons], rank=1),
+            ConsoleColumn(title="difference", cells=[each.difference for each in comparisons], is_number=True),
+            ConsoleColumn(title="outcome", cells=[each.outcome_in_words for each in comparisons], is_name=True),
         ]
-        _show(columns, sentence)
+        say_table(columns)
+        say_folded(f"{in_short(comparisons)}.")
     return BROKEN if is_damaged else DONE
 
 
-def _entry(stored: StoredRecord, label: str) -> Entry:
-    """Summarise a run, of whose readings only those that are compared need be kept."""
+def _entry(stored: StoredRecord, label: str) -> SummaryEntry:
+    """A run with its summary, of whose readings only those that are compared need stay in memory."""
     record, outcome = read_record(stored.folder), outcome_of(stored.record.case.workload)
-    kept = replace(record, readings=outcome.readings(record) if outcome else ())
-    return Entry(record=kept, summary=summary_of(record), label=label)
-
-
-def _show(columns: Sequence[Column], sentence: str) -> None:
-    width = terminal_width()
-    say(*table_lines(columns, width=width, colour=has_colour()), *folded([one_line(f"{sentence}.")], width))
+    needed = replace(record, readings=outcome.readings(record) if outcome else ())
+    return SummaryEntry(record=needed, summary=summary_of(record), label=label)

@@ -1,11 +1,22 @@
-"""The main job: the demo sweeps, then the page beside the reference records, then the answer in a few sentences."""
+"""`suite demo`: a few sweeps, then the page beside the reference records, then the answer in a few sentences.
 
+With `--full` the sweeps by which claims are ruled run again instead. conf/reproduce.yaml names them, narrowed to what
+decides. Their cases are the reference records', so that the page says of each claim whether its verdict came out the
+same on this machine.
+"""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from suite.commands.run import DONE, INTERRUPTED, USAGE
 from suite.commands.run import main as run
-from suite.console.table import folded, terminal_width
+from suite.configuration.files import read_yaml
+from suite.console.eta import SeveralSweeps
+from suite.console.table import say_folded
+from suite.records import numbers
 from suite.records.machine.environment import machine_id
-from suite.records.plain_text import one_line, say
+from suite.records.plain_text import say
 from suite.report.answers.answers import build_answers
 from suite.report.blocks import joined
 from suite.report.command import report
@@ -13,14 +24,19 @@ from suite.report.model.results import Results, read_results
 from suite.report.page.texts import load_texts
 
 TIMED, LEARNT = ("demo", "demo_prefill"), ("demo_rl", "demo_quality")
+DEMO = tuple({"sweep": name} for name in (*TIMED, *LEARNT))
 RESULTS, PAGE = Path("results/demo"), Path("reports/index.html")
-REFERENCE = Path("results/reference/cpu")
+RESULTS_AGAIN, PAGE_AGAIN = Path("results/reproduce"), Path("reports/reproduce.html")
+REFERENCE = Path("results/reference")
 """A part of a checkout, not of an installed package."""
+Sweep = Mapping[str, Any]
+"""One of conf/reproduce.yaml, or by its name alone."""
 
 
-def arguments_of(sweep: str, *, again: bool) -> list[str]:
-    """Return what `suite run` is told for one of the sweeps."""
-    return ["-m", f"sweep={sweep}", f"hydra.sweep.dir={RESULTS}", *(("resume=false",) if again else ())]
+def arguments_of(sweep: Sweep, results: Path = RESULTS, *, again: bool = False) -> list[str]:
+    """What `suite run` is told for one of the sweeps."""
+    anew = ["resume=false"] if again else []
+    return ["-m", f"sweep={sweep['sweep']}", *sweep.get("only", []), f"hydra.sweep.dir={results}", *anew]
 
 
 def demo(*, again: bool = False) -> int:
@@ -29,23 +45,66 @@ def demo(*, again: bool = False) -> int:
     `again` measures what is recorded already, too.
     """
     codes = []
-    for sweep in (*TIMED, *LEARNT):
-        code = run(arguments_of(sweep, again=again))
-        if code in (2, 130):
-            return code
-        codes.append(code)
-    shown = {"this machine": RESULTS, **({"reference CPU": REFERENCE} if REFERENCE.is_dir() else {})}
+    for sweep in DEMO:
+        codes.append(run(arguments_of(sweep, again=again)))
+        if codes[-1] in (USAGE, INTERRUPTED):
+            return codes[-1]
+    shown = _beside_reference(RESULTS, "reference CPU", REFERENCE / "cpu")
     results = read_results(list(shown.values()), list(shown))
     written, reported = report(list(shown.values()), list(shown), out=PAGE, read=results)
-    say("", *folded(map(one_line, first_view(results)), terminal_width()), f"page: {written}")
-    return next((code for code in (4, 1, 3) if code in (*codes, reported)), 0)
+    say("")
+    say_folded(*first_view(results))
+    say(f"page: {written}")
+    return _worst(*codes, reported)
 
 
 def first_view(results: Results) -> list[str]:
-    """Say what the page's first view opens on: a ranking of each kind, and which claims of the article came out as in
-    the reference records.
+    """What the page's first view opens on: a ranking of each kind, and which claims of the article came out as in the
+    reference records.
     """
     answers, english = build_answers(results, machine_id()), load_texts("en")
     first = {ranking.view: ranking for ranking in reversed(answers.own)}
     rankings = [joined(": ", [ranking.table.title, ranking.finding]) for ranking in reversed(first.values())]
     return [english.render(text) for text in (*rankings, *answers.reproduced)]
+
+
+def sweeps() -> Sequence[Sweep]:
+    """The sweeps that decide claims, in their order."""
+    found: Sequence[Sweep] = read_yaml("reproduce.yaml")["sweeps"]
+    return found
+
+
+def reproduce(*, again: bool = False) -> int:
+    """Run the sweeps that decide claims and write the page; returns the worst exit code.
+
+    `again` measures what is recorded already, too. An interruption ends it at once; the next call goes on from there.
+    """
+    every, codes = sweeps(), list[int]()
+    say_folded(
+        f"{len(every)} sweeps, about {sum(sweep['minutes'] for sweep in every)} minutes on two cores; interrupted, the "
+        f"same command goes on from there, and --again measures anew. Records: {RESULTS_AGAIN}"
+    )
+    several = SeveralSweeps([60.0 * sweep["minutes"] for sweep in every])
+    for place, sweep in enumerate(every, start=1):
+        minutes = numbers.duration(60.0 * sweep["minutes"])
+        say_folded("", f"{place} of {len(every)}: sweep={sweep['sweep']}, about {minutes}")
+        codes.append(run(arguments_of(sweep, RESULTS_AGAIN, again=again), several=several))
+        if codes[-1] == INTERRUPTED:
+            say_folded(
+                "Interrupted: the same command goes on from here; "
+                f"suite report --results {RESULTS_AGAIN} draws what is there"
+            )
+        if codes[-1] in (USAGE, INTERRUPTED):
+            return codes[-1]
+    shown = _beside_reference(RESULTS_AGAIN, "reference", REFERENCE)
+    written, reported = report(list(shown.values()), list(shown), out=PAGE_AGAIN)
+    say("", f"page: {written}")
+    return _worst(*codes, reported)
+
+
+def _beside_reference(results: Path, label: str, reference: Path) -> dict[str, Path]:
+    return {"this machine": results} | ({label: reference} if reference.is_dir() else {})
+
+
+def _worst(*codes: int) -> int:
+    return next((code for code in (4, 1, 3) if code in codes), DONE)

@@ -104,17 +104,20 @@ def _system_lines(facts: dict[str, Any]) -> list[str]:
     cpu, memory = facts["cpu"], facts["memory"]
     averages = ", ".join(f"{load:.2f}" for load in cpu["load_averages"])
     is_busy = cpu["load_averages"][0] > cpu["usable"] / 2
-    limit = "no cgroup limit" if cpu["cgroup_limit"] is None else f"cgroup limit {cpu['cgroup_limit']:g}"
-    rows = [
+    limits = [
+        "no cgroup limit" if limit is None else f"cgroup limit {write(limit)}"
+        for limit, write in ((cpu["cgroup_limit"], "{:g}".format), (memory["cgroup_limit_bytes"], _gigabytes))
+    ]
+    unread = [f"{label} cannot be read ({reason})" for label, reason in facts["gpus_unread"].items()]
+    return _rows(
         ("suite", f"{facts['suite']}, Python {facts['python']}, {facts['system']}"),
         ("conf", facts["configuration"]),
         ("packages", ", ".join(f"{name} {version or 'absent'}" for name, version in facts["packages"].items())),
-        ("CPU", f"{cpu['model']}: {cpu['usable']} of {cpu['logical']} logical CPUs usable, {limit}"),
+        ("CPU", f"{cpu['model']}: {cpu['usable']} of {cpu['logical']} logical CPUs usable, {limits[0]}"),
         ("load", f"{averages} over 1, 5 and 15 minutes{': busy, so expect noise' if is_busy else ''}"),
-        ("memory", _memory(memory)),
-        ("GPU", _gpus(facts)),
-    ]
-    return [_row(name, text) for name, text in rows]
+        ("memory", f"{_gigabytes(memory['total_bytes'])}, {_gigabytes(memory['available_bytes'])} free, {limits[1]}"),
+        ("GPU", ", ".join([*facts["gpus"], *unread]) if facts["gpus"] else str(facts["no_gpu_because"])),
+    )
 
 
 def _run_lines(facts: dict[str, Any]) -> list[str]:
@@ -128,18 +131,16 @@ def _run_lines(facts: dict[str, Any]) -> list[str]:
             remark = "; below a tenth of float32's: not taken unless asked for" if dtype in slow else ""
             rows.append((f"  {dtype}", f"{rate / 1e9:>7.1f} GFLOP/s, matrix product, one thread{remark}"))
     for group in ("backends", "workloads"):
-        for index, (name, choice) in enumerate(facts[group].items()):
+        for place, (name, choice) in enumerate(facts[group].items()):
             runs = "runs; never run here" if choice.get("last_run", "") is None else "runs"
             state = runs if choice["runs"] else f"does not run: {choice['why_not']}"
-            rows.append((group if index == 0 else "", f"{name:<{NAME_WIDTH}} {state}"))
+            rows.append(("" if place else group, f"{name:<{NAME_WIDTH}} {state}"))
     if facts["damaged_runs"]:
         rows.append(("results", f"{facts['damaged_runs']} damaged, and not read; suite results verify names them"))
-    if facts["runs_possible"]:
-        verdict = "runs are possible here; the smallest: suite run geometry=tiny seq_len=64 measure=smoke"
-    else:
+    verdict = "runs are possible here; the smallest: suite run geometry=tiny seq_len=64 measure=smoke"
+    if not facts["runs_possible"]:
         verdict = f"no runs here: {facts['why_no_runs']}. suite report and suite explain still work."
-    rows.append(("verdict", verdict))
-    return [_row(name, text) for name, text in rows]
+    return _rows(*rows, ("verdict", verdict))
 
 
 def slow_dtypes(flops_per_s: dict[str, float]) -> list[str]:
@@ -147,30 +148,15 @@ def slow_dtypes(flops_per_s: dict[str, float]) -> list[str]:
     return [dtype for dtype, rate in flops_per_s.items() if rate < SLOW_BELOW * flops_per_s["float32"]]
 
 
-def _row(name: str, text: str) -> str:
-    """Write a label and its text, broken into lines that stay in their column."""
-    label = f"{name:<{LABEL_WIDTH}} "
-    return textwrap.fill(
-        label + one_line(text),
-        LINE_WIDTH,
-        subsequent_indent=" " * len(label),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+def _rows(*rows: tuple[str, str]) -> list[str]:
+    """Labels and their texts, broken into lines that stay in their column."""
+    indent = " " * (LABEL_WIDTH + 1)
+    wrap = textwrap.TextWrapper(LINE_WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return [wrap.fill(f"{name:<{LABEL_WIDTH}} {one_line(text)}") for name, text in rows]
 
 
-def _gpus(facts: dict[str, Any]) -> str:
-    if not facts["gpus"]:
-        return str(facts["no_gpu_because"])
-    unread = [f"{label} cannot be read ({reason})" for label, reason in facts["gpus_unread"].items()]
-    return ", ".join([*facts["gpus"], *unread])
-
-
-def _memory(memory: dict[str, Any]) -> str:
-    limit = memory["cgroup_limit_bytes"]
-    return f"{memory['total_bytes'] / 1e9:.1f} GB, {memory['available_bytes'] / 1e9:.1f} GB of it free for us, " + (
-        "no cgroup limit" if limit is None else f"cgroup limit {limit / 1e9:.1f} GB"
-    )
+def _gigabytes(nbytes: float) -> str:
+    return f"{nbytes / 1e9:.1f} GB"
 
 
 def _runnable(group: str, failures: dict[str, str | None] | None, why_not: str | None) -> dict[str, dict[str, Any]]:

@@ -4,14 +4,22 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from suite.console.fit import beside, parts, sentence, smallest
-from suite.console.table import folded, has_colour, table_lines, terminal_width
-from suite.records.plain_text import json_text
+from suite.commands.choose import devices
+from suite.console.table import ConsoleColumn, number_column, say_folded, say_table
+from suite.records import numbers
+from suite.records.plain_text import json_text, say
 from suite.theory.answers.asked import sizes_from, tokens_from
-from suite.theory.answers.fit import fit_question_from, fits_of
-from suite.theory.answers.step_memory import BF16, MIXED, MOST_APART
+from suite.theory.answers.fit import StepFit, fit_question_from, fits_of
+from suite.theory.answers.step_memory import BF16, FLOAT32, MIXED, MOST_APART
+from suite.theory.devices.gpus import SHARDS
 
 DONE, DOES_NOT_FIT = 0, 3
+MOST_PARTS = 6
+HELD = {
+    BF16: "bf16 (weights, gradients and AdamW's moments in bfloat16, 8 bytes a parameter)",
+    MIXED: "mixed precision (weights, gradients and AdamW's moments in float32, 16 bytes a parameter)",
+    FLOAT32: "float32 (weights, gradients and AdamW's moments, 16 bytes a parameter)",
+}
 NOTE = (
     f"In closed form, within {MOST_APART:.0%} of what workload=rl_memory projects with its default settings: AdamW, "
     "checkpointing, one completion a backward pass, all full lengths."
@@ -27,14 +35,46 @@ def fit(given: Mapping[str, Any], *, as_json: bool) -> int:
         name: tokens_from(value, name) if name.endswith("_len") else value for name, value in given.items()
     }
     question = fit_question_from(read | {"sizes": sizes_from(read["sizes"]) if read.get("sizes") else None})
-    found = fits_of(question)
+    fits = fits_of(question)
+    asked = fits[0]
     if as_json:
-        print(json_text({"question": read, "answers": [asdict(one) for one in found]}))
-    else:
-        width, colour = terminal_width(), has_colour()
-        tables = [table_lines(columns, width=width, colour=colour) for columns in (parts(found[0]), beside(found))]
-        other = replace(question, precision=MIXED if question.precision == BF16 else BF16)
-        beside_it = f"With --precision {other.precision} the smallest is {smallest(fits_of(other)[0])}."
-        lines = [*folded([sentence(question, found[0]), beside_it], width), "", *tables[0], "", *tables[1], ""]
-        print("\n".join([*lines, *folded([NOTE], width)]))
-    return DONE if found[0].fits else DOES_NOT_FIT
+        print(json_text({"question": read, "answers": [asdict(answer) for answer in fits]}))
+        return DONE if asked.fits else DOES_NOT_FIT
+    precision = HELD[question.precision] if question.lora_rank is None else f"{question.precision} with LoRA"
+    other = replace(question, precision=MIXED if question.precision == BF16 else BF16)
+    holds, spare = ("fits on", "to spare") if asked.fits else ("does not fit on", "too much")
+    say_folded(
+        f"{asked.label} of {question.name} in {precision} {holds} {devices(question.gpus)}: "
+        f"{numbers.bytes_iec(asked.peak_bytes)} on each in its {asked.phase}, "
+        f"{numbers.bytes_iec(abs(asked.spare_bytes))} {spare}.",
+        f"With --precision {other.precision} the smallest set is {_smallest_set(fits_of(other)[0])}.",
+    )
+    parts = sorted(asked.parts.items(), key=lambda part: -part[1])[:MOST_PARTS]
+    names = [name.replace("/", " ").replace("_", " ") for name, _ in parts]
+    say("")
+    say_table(
+        [
+            ConsoleColumn(title="held", cells=names, is_name=True),
+            number_column("on each", [size for _, size in parts], numbers.bytes_iec),
+        ]
+    )
+    say("")
+    say_table(
+        [
+            ConsoleColumn(title="algorithm", cells=[answer.label for answer in fits], is_name=True),
+            ConsoleColumn(title="fits", cells=["yes" if answer.fits else "no" for answer in fits]),
+            number_column("on each", [answer.peak_bytes for answer in fits], numbers.bytes_iec),
+            ConsoleColumn(title="in", cells=[answer.phase for answer in fits], rank=2),
+            ConsoleColumn(title="smallest set", cells=[_smallest_set(answer) for answer in fits], rank=1),
+        ]
+    )
+    say("")
+    say_folded(NOTE)
+    return DONE if asked.fits else DOES_NOT_FIT
+
+
+def _smallest_set(answer: StepFit) -> str:
+    """`2 x 80 GB, or 4 x 40 GB`"""
+    if not answer.sets:
+        return f"no {SHARDS[-1]} GPUs or fewer"
+    return ", or ".join(f"{count} x {gigabytes} GB" for count, gigabytes in answer.sets[:2])

@@ -69,9 +69,7 @@ class Budget:
 
 def run_parts(out: Path, budget: Budget, device: str, checkpoint: str) -> int:
     """Run every part that the budget allows; the exit code. `checkpoint`: what the part that trains a model takes."""
-    plan = read_yaml("gpu.yaml")
-    earlier, ended = _earlier_calls(out), list[Ended]()
-    left_out = 0
+    plan, earlier, ends, left_out = read_yaml("gpu.yaml"), _earlier_calls(out), list[Ended](), 0
     try:
         facts = _examine(out, budget)
         if device == "cuda" and not _has_gpu(facts, budget):
@@ -81,39 +79,44 @@ def run_parts(out: Path, budget: Budget, device: str, checkpoint: str) -> int:
             place = f"[{number}/{len(plan['parts'])}] {part['name']}"
             print(f"{place} begins with {max(0.0, budget.left_s):.0f} s left", flush=True)
             begun_s = budget.spent_s
-            end = _part(part, plan, out, budget, device, checkpoint)
-            ended.append(replace(end, wall_s=budget.spent_s - begun_s))
+            end = replace(_part(part, plan, out, budget, device, checkpoint), wall_s=budget.spent_s - begun_s)
+            ends.append(end)
             say(one_line(f"{place}: {end.how}, {end.text}"))
-            _write_ends(out, earlier, ended, budget)
+            # How each part ended, and what its runs warn of, beside what earlier calls wrote.
+            parts = [{**asdict(ended), "text": scrub(ended.text)} for ended in ends]
+            call = {"budget_s": budget.seconds, "wall_s": budget.spent_s, "parts": parts}
+            write_whole(out / PARTS, (json.dumps({"schema": 1, "calls": [*earlier, call]}, indent=1) + "\n").encode())
             left_out = _packed(out)
     except KeyboardInterrupt:
         print("interrupted: what was recorded is kept")
         return INTERRUPTED
     finally:
         left_out = _packed(out)
-    told = [
-        f"{how}: {', '.join(names)}"
-        for how in ("done", "cut off", "refused")
-        if (names := [end.name for end in ended if end.how == how])
-    ]
+    names = {how: [end.name for end in ends if end.how == how] for how in ("done", "cut off", "refused")}
+    outcome = "; ".join(f"{how}: {', '.join(of)}" for how, of in names.items() if of)
     too_many = f"; {left_out} runs had no room in it" if left_out else ""
-    print(f"{'; '.join(told)}; {out / ARCHIVE}{too_many}")
-    return BAD if any(end.is_bad for end in ended) else DONE
+    print(f"{outcome}; {out / ARCHIVE}{too_many}")
+    return BAD if any(end.is_bad for end in ends) else DONE
+
+
+def _packed(out: Path) -> int:
+    """Write the archive; how many runs have no room in it."""
+    beside = [path for path in sorted(out.iterdir()) if path.suffix == ".json"]
+    return pack(out, beside, out / ARCHIVE, most_bytes=MOST_PACKED_BYTES)
 
 
 def _examine(out: Path, budget: Budget) -> dict[str, Any]:
     """Ask `suite doctor`, write its answer into a file and return it."""
     command = [sys.executable, "-m", "suite", "doctor", "--json"]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, timeout=max(1.0, budget.left_s)).stdout
-        facts: dict[str, Any] = json.loads(said)
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=max(1.0, budget.left_s)).stdout
+        facts: dict[str, Any] = json.loads(answer)
     except (subprocess.TimeoutExpired, ValueError):
         print("doctor: it gave no answer")
         return {}
-    write_whole(out / DOCTOR, said.encode())
-    print(
-        f"doctor: {', '.join(facts['gpus']) or facts['no_gpu_because']}, torch {(facts['torch'] or {}).get('version')}"
-    )
+    write_whole(out / DOCTOR, answer.encode())
+    gpus = ", ".join(facts["gpus"]) or facts["no_gpu_because"]
+    print(f"doctor: {gpus}, torch {(facts['torch'] or {}).get('version')}")
     return facts
 
 
@@ -131,30 +134,31 @@ def _has_gpu(facts: Mapping[str, Any], budget: Budget) -> bool:
 def _part(
     part: Mapping[str, Any], plan: Mapping[str, Any], out: Path, budget: Budget, device: str, checkpoint: str
 ) -> Ended:
-    name, trains = part["name"], part.get("trains_checkpoint", False)
+    name, trains, module = part["name"], part.get("trains_checkpoint", False), part.get("module")
     if trains and (sentence := missing(checkpoint)) is not None:
         return Ended(name=name, how="refused", text=sentence)
     if budget.left_s < LEAST_S:
         return Ended(name=name, how="cut off", text="no time was left for it")
     folder = out / name.replace(" ", "_")
-    if "module" in part:
-        command = [sys.executable, "-m", part["module"], "--out", str(out / f"{name}.json")]
-    else:
-        takes_backends = part.get("takes_backends", True)
-        arguments = [f"backend={','.join(_backends(part, plan))}"] if takes_backends else []
-        arguments = policy_arguments(checkpoint) if trains else arguments
-        command = _sweep(part, arguments, folder, device)
     log = out / f"{folder.name}.log"
+    if module is not None:
+        command = [sys.executable, "-m", module, "--out", str(out / f"{name}.json")]
+    else:
+        backends = [f"backend={','.join(_backends(part, plan))}"] if part.get("takes_backends", True) else []
+        command = _sweep(part, policy_arguments(checkpoint) if trains else backends, folder, device)
     code = _finished(command, log, budget.left_s * part["most"])
-    how = "cut off" if code is None else "refused" if code == CANNOT_JUDGE and "module" in part else "done"
-    text, warnings = (_last_line(log), {}) if "module" in part else _recorded(folder)
+    if module is None:
+        text, warnings = _recorded(folder)
+    else:
+        text, warnings = (log.read_text(encoding="utf-8", errors="replace").splitlines() or ["it said nothing"])[-1], {}
+    how = "cut off" if code is None else "refused" if code == CANNOT_JUDGE and module is not None else "done"
     return Ended(name=name, how=how, text=text, is_bad=code not in (None, DONE, CANNOT_JUDGE), warnings=warnings)
 
 
-def _sweep(part: Mapping[str, Any], asked: Sequence[str], folder: Path, device: str) -> list[str]:
+def _sweep(part: Mapping[str, Any], arguments: Sequence[str], folder: Path, device: str) -> list[str]:
     tiny = part["on_cpu"] if device == "cpu" else ()
     where = [f"sweep={part['sweep']}", f"hydra.sweep.dir={_quoted(str(folder))}", f"device={device}"]
-    return [sys.executable, "-m", "suite", "run", "-m", *where, *asked, *tiny]
+    return [sys.executable, "-m", "suite", "run", "-m", *where, *arguments, *tiny]
 
 
 def _backends(part: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
@@ -166,7 +170,7 @@ def _backends(part: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
 
 
 def policy_arguments(checkpoint: str) -> list[str]:
-    """Return the arguments of `suite run` that begin RL as this checkpoint."""
+    """The arguments of `suite run` that begin RL as this checkpoint."""
     if is_package(checkpoint):
         return [f"policy={PACKAGES[checkpoint].policy}"]
     return ["policy=checkpoint", f"policy.checkpoint={_quoted(checkpoint)}"]
@@ -177,9 +181,9 @@ def _quoted(path: str) -> str:
 
 
 def _finished(command: Sequence[str], log: Path, seconds: float) -> int | None:
-    """Run a process that prints into a file; return its exit code, or None where it was stopped after its time."""
-    with log.open("wb") as said:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
+    """Run a process that prints into a file; its exit code, or None where it was stopped after its time."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
         try:
             return process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -199,14 +203,9 @@ def _recorded(folder: Path) -> tuple[str, dict[str, int]]:
     contents = read_contents([folder], with_readings=False)
     counts = Counter[str](stored.record.status for stored in contents.stored)
     counts["damaged"] = len(contents.damaged)
-    said = ", ".join(f"{counts[name]} {name}" for name in (*Status, "damaged") if counts[name]) or "no run"
+    text = ", ".join(f"{counts[name]} {name}" for name in (*Status, "damaged") if counts[name]) or "no run"
     warnings = (warning for stored in contents.stored for warning in warnings_of(stored.record))
-    return said, dict(Counter(NUMBER.sub("#", warning) for warning in warnings))
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return lines[-1] if lines else "it said nothing"
+    return text, dict(Counter(NUMBER.sub("#", warning) for warning in warnings))
 
 
 def _earlier_calls(out: Path) -> list[Any]:
@@ -216,16 +215,3 @@ def _earlier_calls(out: Path) -> list[Any]:
         return []
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"out must be a folder of make gpu or a new one; its {PARTS} is of nothing known") from error
-
-
-def _write_ends(out: Path, earlier: Sequence[Any], ended: Sequence[Ended], budget: Budget) -> None:
-    """Write how each part ended, how long it took and what its runs warn of, beside what earlier calls wrote."""
-    parts = [{**asdict(end), "text": scrub(end.text)} for end in ended]
-    content = {"schema": 1, "calls": [*earlier, {"budget_s": budget.seconds, "wall_s": budget.spent_s, "parts": parts}]}
-    write_whole(out / PARTS, (json.dumps(content, indent=1) + "\n").encode())
-
-
-def _packed(out: Path) -> int:
-    """Write the archive; how many runs have no room in it."""
-    beside = [path for path in sorted(out.iterdir()) if path.suffix == ".json"]
-    return pack(out, beside, out / ARCHIVE, most_bytes=MOST_PACKED_BYTES)

@@ -5,18 +5,18 @@ Records are data: they are read, shown and copied, and nothing in them is run.
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from suite.console.record import answer, row
-from suite.console.summary import stored_json, summary_of
-from suite.console.table import Column, fits, has_colour, table_lines, terminal_width
-from suite.console.values import Value
-from suite.records import numbers
-from suite.records.case import Case, telling_apart, value_of
+from suite.console.summary import HeadlineValue, stored_json, summary_of
+from suite.console.table import ConsoleColumn, has_colour, table_lines, terminal_width
+from suite.records import labels, numbers
 from suite.records.derived import started_at
 from suite.records.machine.temporary import remove_abandoned, temporary_folder
 from suite.records.machines import machine_names
@@ -52,6 +52,22 @@ SHORTEST_KEY, LONGEST_CELL = 4, 200
 DAMAGED, UNFINISHED, WITHDRAWN = "damaged", "unfinished", "withdrawn"
 
 
+@dataclass(frozen=True)
+class ListedRun:
+    """A line of the list. Without a record for what cannot be read, or was withdrawn."""
+
+    folder: Path
+    status: str
+    reason: str = ""
+    stored: StoredRecord | None = None
+    values: Sequence[HeadlineValue] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        if self.stored is not None:
+            return stored_json(self.stored, self.values)
+        return {"folder": shown(self.folder), "status": self.status, "reason": self.reason or None}
+
+
 def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> int:
     """Print a line for each run, the oldest first. Returns 4 where a folder is damaged, else 0.
 
@@ -61,29 +77,94 @@ def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> 
     if status is not None and status not in choices:
         raise ValueError(f"status must be one of {', '.join(choices)}; got {status!r}")
     contents = _read(folders)
-    stored = sorted(contents.stored, key=lambda one: (started_at(one.record), one.folder))
-    wanted, torn = _with_values([one for one in stored if status in (None, one.record.status)])
-    damaged = [*contents.damaged, *torn]
-    unread = [(damage.folder, DAMAGED, damage.reason) for damage in damaged if status in (None, DAMAGED)]
-    unread += [(folder, UNFINISHED, "") for folder in contents.unfinished if status in (None, UNFINISHED)]
-    withdrawn = [(run.folder, run.withdrawal.said) for run in contents.withdrawn if run.withdrawal]
-    unread += [(folder, WITHDRAWN, said) for folder, said in withdrawn if status in (None, WITHDRAWN)]
+    stored = [run for run in contents.stored if status in (None, run.record.status)]
+    runs = [
+        *map(_listed, sorted(stored, key=lambda run: (started_at(run.record), run.folder))),
+        *(ListedRun(damage.folder, DAMAGED, damage.reason) for damage in contents.damaged),
+        *(ListedRun(folder, UNFINISHED) for folder in contents.unfinished),
+        *(ListedRun(run.folder, WITHDRAWN, run.withdrawal.said) for run in contents.withdrawn if run.withdrawal),
+    ]
+    counts = Counter(run.status if run.stored is None else "runs" for run in runs)
+    runs = sorted((run for run in runs if status in (None, run.status)), key=lambda run: run.stored is None)
     if as_json:
-        say(json_text([*(stored_json(*one) for one in wanted), *(_unread_json(*one) for one in unread)]))
+        say(json_text([run.as_json() for run in runs]))
     else:
-        say(*_listed(wanted, unread))
-        also = f", {len(withdrawn)} withdrawn" if withdrawn else ""
-        say(f"{len(wanted)} runs, {len(damaged)} damaged, {len(contents.unfinished)} unfinished{also}")
-    return BROKEN if damaged else DONE
+        names = ("runs", DAMAGED, UNFINISHED, *([WITHDRAWN] if counts[WITHDRAWN] else []))
+        say(*_list_lines(runs), ", ".join(f"{counts[name]} {name}" for name in names))
+    return BROKEN if counts[DAMAGED] else DONE
+
+
+def _listed(run: StoredRecord) -> ListedRun:
+    """A run with its headline values, which are read one run at a time."""
+    record = run.record
+    try:
+        values = summary_of(read_record(run.folder)).values if record.status is Status.OK else ()
+    except CorruptRecordError as error:
+        return ListedRun(run.folder, DAMAGED, str(error))
+    return ListedRun(run.folder, str(record.status), record.reason or "", run, values)
+
+
+def _list_lines(runs: Sequence[ListedRun]) -> list[str]:
+    """A line for each run, and before them the folder that all of them share."""
+    if not runs:
+        return []
+    above, records = _above([run.folder for run in runs]), [run.stored.record for run in runs if run.stored]
+    workloads, settings = {record.case.workload for record in records}, [record.case.settings for record in records]
+    differences = labels.differences(settings, alike_in=["workload"])
+    if len(workloads) > 1:
+        differences = [
+            {"workload": record.case.workload} | own for record, own in zip(records, differences, strict=True)
+        ]
+    told_apart = [labels.written(own) or record.case.id for record, own in zip(records, differences, strict=True)]
+    machines = machine_names(records)
+    started = [started_at(record)[:16].replace("T", " ") for record in records]
+    nothing = [""] * (len(runs) - len(records))
+    columns = [
+        ConsoleColumn(
+            title="run",
+            cells=[str(run.folder.relative_to(above)) if above else shown(run.folder) for run in runs],
+            is_name=True,
+        ),
+        ConsoleColumn(title="status", cells=[run.status for run in runs], is_status=True),
+        *([ConsoleColumn(title="machine", cells=[*machines, *nothing], is_name=True)] if len({*machines}) > 1 else []),
+        ConsoleColumn(title="settings", cells=[*(text[:LONGEST_CELL] for text in told_apart), *nothing]),
+        ConsoleColumn(title="result", cells=[run.values[0].labelled if run.values else run.reason for run in runs]),
+        ConsoleColumn(title="started", cells=[*started, *nothing], rank=1, is_name=True),
+    ]
+    lines = table_lines(columns, width=terminal_width(), colour=has_colour())
+    return [one_line(f"runs below {shown(above)}:" if above else "runs:"), *lines]
+
+
+def _above(folders: Sequence[Path]) -> Path | None:
+    """The folder that all of them lie in; None where there is none, as for a store's beside this machine's."""
+    schemes = {url.partition("://")[0] if (url := url_of(folder)) else "" for folder in folders}
+    if len(schemes) != 1 or len({folder.is_absolute() for folder in folders}) > 1:
+        return None
+    return Path(os.path.commonpath([folder.parent for folder in folders]))
 
 
 def find_run(name: str, folders: Sequence[Path]) -> Path:
-    """Return the folder of one run. `name`: that folder, or how its run key begins.
+    """The folder of one run. `name`: that folder, or how its run key begins.
 
     Raises ValueError where there is no such run, or more than one, and CorruptRecordError for a damaged one.
     """
-    named = on_this_machine(Path(name))
-    return named if has_record(named) else _only(name, _read(folders))
+    place = on_this_machine(Path(name))
+    if has_record(place):
+        return place
+    contents, begins = _read(folders), name if len(name) >= SHORTEST_KEY else None
+    runs = [
+        run.folder
+        for run in (*contents.stored, *contents.withdrawn)
+        if run.folder.name == name or (begins and run.record.run_key.startswith(begins))
+    ]
+    for damage in contents.damaged if not runs else ():
+        if damage.folder.name == name or (begins and damage.folder.name.startswith(begins)):
+            raise CorruptRecordError(damage.reason)
+    if len(runs) > 1:
+        raise ValueError(f"run must name one run; {name!r} names {', '.join(map(shown, runs))}")
+    if not runs:
+        raise ValueError(f"run must be a run's folder or begin its key, by {SHORTEST_KEY} digits or more; got {name!r}")
+    return runs[0]
 
 
 def show(name: str, folders: Sequence[Path]) -> int:
@@ -98,21 +179,23 @@ def show(name: str, folders: Sequence[Path]) -> int:
     except CorruptRecordError as error:
         complain(f"suite results: the run is damaged: {error}")
         return BROKEN
-    say(one_line(record.case.id))
     environment, provenance = record.environment, record.provenance
-    gpus = environment.get("gpus")
-    machine = [_said(environment, "cpu"), *(map(str, gpus) if isinstance(gpus, list) else ())]
-    versions = environment.get("packages")
+    gpus, versions = environment.get("gpus"), environment.get("packages")
+    machine = [_text(environment, "cpu"), *(map(str, gpus) if isinstance(gpus, list) else ())]
+    facts = {
+        "evidence": str(record.evidence),
+        "started": started_at(record),
+        "machine": f"{', '.join(machine)} ({_text(environment, 'machine_id')})",
+        "code": f"{_text(provenance, 'commit')[:12]}{' changed since' * (provenance.get('dirty') is True)}",
+        "versions": ", ".join(f"{k} {v}" for k, v in versions.items()) if isinstance(versions, Mapping) else "",
+        "readings": numbers.count(len(record.readings)),
+        "record": shown(folder / RECORD),
+    }
     lines = [
+        record.case.id,
         *([row("withdrawn", withdrawal.said)] if withdrawal else []),
         *answer(record, str(record.status), summary_of(record)),
-        row("evidence", str(record.evidence)),
-        row("started", started_at(record)),
-        row("machine", f"{', '.join(machine)} ({_said(environment, 'machine_id')})"),
-        row("code", f"{_said(provenance, 'commit')[:12]}{' changed since' * (provenance.get('dirty') is True)}"),
-        row("versions", ", ".join(f"{k} {v}" for k, v in versions.items()) if isinstance(versions, Mapping) else ""),
-        row("readings", numbers.count(len(record.readings))),
-        row("record", shown(folder / RECORD)),
+        *(row(name, text) for name, text in facts.items()),
     ]
     say(*map(one_line, lines))
     return DONE
@@ -167,10 +250,18 @@ def merge(sources: Sequence[Path], into: Path) -> int:
                 folders[folder] = source
             except CorruptRecordError as error:
                 torn.append(Damage(folder=source, reason=str(error)))
-        if is_store(into):
-            return _merged_into_store(folders, torn, into)
-        with alone_in(into):
-            return _merged(folders, torn, into, copy=partial(_copy, into=into))
+        if not is_store(into):
+            with alone_in(into):
+                return _merged(folders, torn, into, copy=partial(_copy, into=into))
+        results = StoreFolder(store=open_store(url_in(into)))
+        results.store.check_create()
+        # Each under the first name that is free there.
+        return _merged(
+            folders,
+            torn,
+            on_this_machine(into),
+            copy=lambda run: results.put_run(run.folder, run.record.run_key[:NAME_LENGTH]),
+        )
 
 
 def pack(folders: Sequence[Path], *, remove: bool) -> int:
@@ -222,17 +313,6 @@ def _is_nothing_but_a_run(folder: Path) -> bool:
     return not others
 
 
-def _merged_into_store(folders: Mapping[Path, Path], torn: Sequence[Damage], into: Path) -> int:
-    """Copy the whole runs into a store, each under the first name that is free there."""
-    results = StoreFolder(store=open_store(url_in(into)))
-    results.store.check_create()
-
-    def copy(run: StoredRecord) -> None:
-        results.put_run(run.folder, run.record.run_key[:NAME_LENGTH])
-
-    return _merged(folders, torn, on_this_machine(into), copy=copy)
-
-
 def _merged(
     folders: Mapping[Path, Path], torn: Sequence[Damage], into: Path, *, copy: Callable[[StoredRecord], object]
 ) -> int:
@@ -243,7 +323,11 @@ def _merged(
         return shown(folder if of is None else folders[of] / folder.relative_to(of))
 
     copied, known, left_out = 0, 0, list[Path]()
-    there, copies = _known([into])
+    there, copies = set[str](), Copies()  # digests of the runs that lie there, and their timings: none may come again
+    for run in each_run([into]):
+        if isinstance(run, StoredRecord):
+            there.add(digest_of(run.folder / RECORD))
+            copies.remember(run)
     for run in whole_runs(chain(torn, each_run(folders)), copies, left_out, named):
         if run.withdrawal:
             complain(f"left out, {run.withdrawal.said}: {named(run.folder)}")
@@ -257,106 +341,8 @@ def _merged(
     return BROKEN if left_out else DONE
 
 
-def _known(folders: Iterable[Path]) -> tuple[set[str], Copies]:
-    """The digests of the runs that lie there, and their timings, of which none may come again."""
-    digests, copies = set[str](), Copies()
-    for found in each_run(folders):
-        if isinstance(found, StoredRecord):
-            digests.add(digest_of(found.folder / RECORD))
-            copies.remember(found)
-    return digests, copies
-
-
 def _read(folders: Sequence[Path]) -> Contents:
     return read_contents(existing(folders), with_readings=False)
-
-
-def _with_values(stored: Sequence[StoredRecord]) -> tuple[list[tuple[StoredRecord, Sequence[Value]]], list[Damage]]:
-    """Read each run's headline values, one run at a time; those whose readings are damaged stand apart."""
-    found, torn = [], []
-    for one in stored:
-        try:
-            is_ok = one.record.status is Status.OK
-            found.append((one, summary_of(read_record(one.folder)).values if is_ok else ()))
-        except CorruptRecordError as error:
-            torn.append(Damage(folder=one.folder, reason=str(error)))
-    return found, torn
-
-
-def _listed(
-    stored: Sequence[tuple[StoredRecord, Sequence[Value]]], unread: Sequence[tuple[Path, str, str]]
-) -> list[str]:
-    """Lay out a line for each run, and before them the folder that all of them share."""
-    cases = [one.record.case for one, _ in stored]
-    folders = [*(one.folder for one, _ in stored), *(folder for folder, *_ in unread)]
-    above = _above(folders)
-    names = [str(folder.relative_to(above)) if above else shown(folder) for folder in folders]
-    width, nothing = terminal_width(), [""] * len(unread)
-    results = [values[0].labelled if values else one.record.reason or "" for one, values in stored]
-    started = [started_at(one.record)[:16].replace("T", " ") for one, _ in stored]
-    statuses = [*(str(one.record.status) for one, _ in stored), *(status for _, status, _ in unread)]
-    head = [
-        Column(title="run", cells=names, is_name=True),
-        Column(title="status", cells=statuses, is_status=True),
-    ]
-    result = Column(title="result", cells=[*results, *(reason for *_, reason in unread)])
-    names, machines = telling_apart(cases), machine_names([one.record for one, _ in stored])
-    if len(set(machines)) > 1:
-        head.append(Column(title="machine", cells=[*machines, *nothing], is_name=True))
-    texts = {name: [value_of(case, name)[:LONGEST_CELL] for case in cases] for name in names}
-    texts = texts or {"case": [case.id for case in cases]}
-    columns = [*head, *(Column(title=name, cells=[*own, *nothing]) for name, own in texts.items()), result]
-    if names and not fits(columns, width):
-        folded = [*(text[:LONGEST_CELL] for text in _settings(cases)), *nothing]
-        columns = [*head, Column(title="settings", cells=folded), result]
-    columns.append(Column(title="started", cells=[*started, *nothing], rank=1, is_name=True))
-    lines = table_lines(columns, width=width, colour=has_colour())
-    return [one_line(f"runs below {shown(above)}:" if above else "runs:"), *lines] if folders else []
-
-
-def _above(folders: Sequence[Path]) -> Path | None:
-    """The folder that all of them lie in; None where there is none, as for a store's beside this machine's."""
-    schemes = {url.partition("://")[0] if (url := url_of(folder)) else "" for folder in folders}
-    if len(schemes) != 1 or len({folder.is_absolute() for folder in folders}) > 1:
-        return None
-    return Path(os.path.commonpath([folder.parent for folder in folders]))
-
-
-def _settings(cases: Sequence[Case]) -> list[str]:
-    """Write for each case the settings that tell it from the others of its workload, in one text."""
-    workloads = {case.workload: [other for other in cases if other.workload == case.workload] for case in cases}
-    differing = {name: telling_apart(own) for name, own in workloads.items()}
-    told = [" ".join(f"{name}={value_of(case, name)}" for name in differing[case.workload]) for case in cases]
-    return [
-        f"{case.workload} {text}".strip() if len(workloads) > 1 else text
-        for case, text in zip(cases, told, strict=True)
-    ]
-
-
-def _unread_json(folder: Path, status: str, reason: str) -> dict[str, Any]:
-    return {"folder": shown(folder), "status": status, "reason": reason or None}
-
-
-def _only(name: str, contents: Contents) -> Path:
-    """The one run's folder. Raises CorruptRecordError where it is damaged, and ValueError where there is no such
-    run or more than one."""
-    found = [
-        run.folder
-        for run in (*contents.stored, *contents.withdrawn)
-        if run.folder.name == name or (len(name) >= SHORTEST_KEY and run.record.run_key.startswith(name))
-    ]
-    if len(found) == 1:
-        return found[0]
-    damaged = [damage.reason for damage in contents.damaged if _may_be_named(damage.folder, name)]
-    if damaged and not found:
-        raise CorruptRecordError(damaged[0])
-    if found:
-        raise ValueError(f"run must name one run; {name!r} names {', '.join(map(shown, found))}")
-    raise ValueError(f"run must be a run's folder or begin its key, by {SHORTEST_KEY} digits or more; got {name!r}")
-
-
-def _may_be_named(folder: Path, name: str) -> bool:
-    return folder.name == name or (len(name) >= SHORTEST_KEY and folder.name.startswith(name))
 
 
 def _copy(run: StoredRecord, into: Path) -> None:
@@ -372,6 +358,6 @@ def _copy(run: StoredRecord, into: Path) -> None:
             raise
 
 
-def _said(facts: Mapping[str, Any], name: str) -> str:
+def _text(facts: Mapping[str, Any], name: str) -> str:
     value = facts.get(name)
     return value if isinstance(value, str) else numbers.NOTHING

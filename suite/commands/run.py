@@ -25,8 +25,7 @@ from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.record import Record, Status
 from suite.records.stores.place import shown
 from suite.run.job import Job, job_of
-from suite.run.launchers.launcher import Launcher, launcher_of
-from suite.run.launchers.local import LocalLauncher
+from suite.run.launchers.launcher import Launcher, LocalLauncher, launcher_of
 from suite.run.scheduler import execute
 from suite.statistics.intervals import launched_interval
 

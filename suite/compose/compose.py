@@ -18,14 +18,15 @@ from rich.console import Console
 
 from suite.compose.arguments import (
     MULTIRUN,
-    check_options,
     checked_arguments,
     key_of,
     parse_overrides,
-    settings_in,
     with_full_names,
 )
-from suite.compose.inapplicable import (
+from suite.compose.loader import REFUSALS as REFUSALS
+from suite.compose.loader import Loader, call_hydra, hydras_refusals, point_from
+from suite.compose.point import (
+    SweepPoint,
     as_if_not_named,
     inapplicable_to_all,
     is_why,
@@ -33,9 +34,6 @@ from suite.compose.inapplicable import (
     note_unused,
     refusal_of,
 )
-from suite.compose.loader import REFUSALS as REFUSALS
-from suite.compose.loader import Loader, call_hydra, hydras_refusals, point_from
-from suite.compose.point import SweepPoint
 from suite.configuration.files import no_choice
 from suite.records.case import as_typed
 
@@ -149,9 +147,8 @@ class Composition:
         with hydras_refusals():
             if self._sweep is None:
                 return note_unused([self._loader.single(self._written)])
-            own = [with_full_names(override) for override in own]
-            check_options(settings_in(own))
-            return note_unused(self._loader.points(self._sweep, [*own, *self._lines], is_part=bool(self._parts)))
+            lines = [*map(with_full_names, own), *self._lines]
+            return note_unused(self._loader.points(self._sweep, lines, is_part=bool(self._parts)))
 
 
 def compose(arguments: Sequence[str]) -> list[SweepPoint]:

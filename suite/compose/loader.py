@@ -46,6 +46,8 @@ REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
 """Errors that a user can mend; `suite.compose.compose.sentence` words them."""
 PARTS_ALONE = "the parts of a sweep are run alone, and with no flag of Hydra's but -m: suite run -m sweep=NAME"
 VERSION_BASE = "1.3"
+NAMED_IN = ("sweep", "settings", "task")
+"""Groups whose files name settings beside their own parameters."""
 OF_HYDRAS_RUNS = ("callbacks", "output_subdir", "job.chdir")
 
 
@@ -56,11 +58,8 @@ class Choice:
     config: DictConfig
     hydra: DictConfig
     """Hydra's settings, below the key `hydra`."""
-    chosen: Mapping[str, str]
-    in_sweep: Sequence[str]
-    """Settings that the sweep's file names."""
-    of_workload: Sequence[str]
-    of_task: Sequence[str]
+    base: SweepPoint
+    """The point, as far as the choice says it."""
 
 
 class Loader(ConfigLoaderImpl):  # type: ignore[misc]
@@ -110,7 +109,9 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
         params = sweep.hydra.sweeper.get("params") or {}
         parser = OverridesParser.create(config_loader=self)
         lines = [*(f"{key}={value}" for key, value in params.items()), *lines]
-        (combinations,) = BasicSweeper.split_arguments(parser.parse_overrides(lines), max_batch_size=None)
+        parsed = parser.parse_overrides(lines)
+        check_options(parsed)
+        (combinations,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
         is_choice = functools.cache(self.is_choice)
         for combination in combinations:
             options = tuple(filter(is_choice, combination))
@@ -136,7 +137,7 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
             group, _, name = key.partition(".")
             if override.type not in (OverrideType.CHANGE, OverrideType.FORCE_ADD) or not name:
                 values.append(override)
-            elif group not in choice.chosen:  # of a group without an option; refused where nobody has a use for it
+            elif group not in choice.base.chosen:  # of a group without an option; refused where nobody has a use for it
                 values.append(dataclasses.replace(override, type=OverrideType.FORCE_ADD))
             elif name in fixed_by(choice.config.get(group)):
                 fixed.append(key)
@@ -173,23 +174,18 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
             if OmegaConf.select(hydras.hydra, key):
                 raise ValueError(f"hydra.{key} is of a run by Hydra; the suite runs its cases itself, without it")
         chosen = {group: name for group, name in hydras.hydra.runtime.choices.items() if isinstance(name, str)}
-        in_sweep, of_workload, of_task = (
-            leaves(self.content(group, chosen[group])) if group in chosen else []
-            for group in ("sweep", "settings", "task")
-        )
-        return Choice(
-            config=config, hydra=hydras, chosen=chosen, in_sweep=in_sweep, of_workload=of_workload, of_task=of_task
-        )
+        named = {group: leaves(self.content(group, name)) for group, name in chosen.items() if group in NAMED_IN}
+        in_sweep, of_workload, of_task = (named.get(group, []) for group in NAMED_IN)
+        base = SweepPoint(chosen=chosen, named=in_sweep, of_workload=of_workload, of_task=of_task)
+        return Choice(config=config, hydra=hydras, base=base)
 
 
 def point_from(choice: Choice, overrides: Sequence[Override], *, is_sweep: bool, is_part: bool = False) -> SweepPoint:
     """Read the configuration as it stands now. Raises OmegaConf's errors, or ValueError."""
     overrides = [override for override in overrides if not override.is_hydra_override()]
-    check_options(overrides)
     if looks := [key for key in map(key_of, overrides) if group_of(key) == LOOK]:
         raise ValueError(NO_SUCH_SETTING.format(looks[0]))
-    if not is_sweep and "sweep" in choice.chosen:
-        name = choice.chosen["sweep"]
+    if not is_sweep and (name := choice.base.chosen.get("sweep")) is not None:
         raise ValueError(f"sweep={name} runs many cases and needs -m: suite run -m sweep={name}")
     settings = OmegaConf.to_container(choice.config, resolve=True)
     if not isinstance(settings, dict) or not isinstance(settings.get("workload"), dict) or "leave_out" not in settings:
@@ -199,15 +195,13 @@ def point_from(choice: Choice, overrides: Sequence[Override], *, is_sweep: bool,
     folder = Path(choice.hydra.hydra.sweep.dir if is_sweep else choice.hydra.hydra.run.dir)
     if is_store(folder):
         raise ValueError(f"a store is named on the command line, as hydra.{'sweep' if is_sweep else 'run'}.dir=URL")
-    return SweepPoint(
+    return dataclasses.replace(
+        choice.base,
         settings=settings_in_full(_measured(settings)),
         summary=settings["workload"].get("summary"),
-        chosen=dict(choice.chosen),
-        named=[*choice.in_sweep, *map(key_of, overrides)],
+        named=[*choice.base.named, *map(key_of, overrides)],
         folder=folder,
         is_sweep=is_sweep,
-        of_workload=choice.of_workload,
-        of_task=choice.of_task,
         # Where a case ran is none of its settings, and the address of a cluster names a machine.
         overrides=[_without_path(override) for override in overrides if group_of(key_of(override)) != LAUNCHER],
     )

@@ -1,32 +1,66 @@
-"""The headline numbers of an attention layer, measured or projected, in the words that a terminal shows."""
+"""An attention layer, measured or projected, and the largest batch of a whole model, as a terminal shows them."""
 
 import math
 
-from suite.console.summary import Summary
-from suite.console.values import Cost, Value, bytes_value, latency, roofline_values, timed_values
-from suite.records.derived import constant
+from suite.console.summary import (
+    SPANS,
+    Cost,
+    HeadlineValue,
+    Summary,
+    bytes_value,
+    count_value,
+    latency,
+    share_value,
+    timed_values,
+)
+from suite.records import numbers
+from suite.records.derived import constant, roofline
 from suite.records.record import Record
-
-VERBS = {"decode": "decodes", "prefill": "reads a prompt", "train": "trains"}
 
 
 def summary(record: Record) -> Summary:
-    """Tell nothing more of a record of workload=attention or projection than its numbers."""
-    values = [*timed_values(record), *roofline_values(record), *_cache(record)]
-    phase = record.case.axes.get("phase")
-    says = VERBS.get(phase, "runs") if isinstance(phase, str) else "runs"
-    bound_s, warm = constant(record, "layer", "bound_s"), latency(record, "layer")
-    cost = None if bound_s is None else Cost(says=says, number=bound_s)
+    """The numbers of a record of workload=attention or projection."""
+    bound_s, warm = constant(record, SPANS[0], "bound_s"), latency(record, SPANS[0])
+    cost = None if bound_s is None else Cost(number=bound_s)
+    values = timed_values(record)
     if warm is not None:
-        cost = Cost(says=says, number=warm.median, interval=warm)
-    return Summary(values=values, cost=cost)
+        cost = Cost(number=warm.median, interval=warm)
+        share, _ = roofline(record, SPANS[0], warm.median)
+        values += [] if share is None else [share_value("roofline_share", "roofline", share)]
+    return Summary(values=[*values, *_cache(record)], cost=cost)
 
 
-def _cache(record: Record) -> list[Value]:
+def _cache(record: Record) -> list[HeadlineValue]:
     """What a token leaves in the cache of one layer, where its phase keeps one."""
-    sizes = [record.case.axes.get(name) for name in ("seq_len", "batch")]
-    known = [size for size in sizes if isinstance(size, int) and size > 0]
-    nbytes, tokens = constant(record, "case", "cache_bytes"), math.prod(known) if len(known) == len(sizes) else None
-    if nbytes is None or tokens is None or record.case.axes.get("phase") == "train":
+    axes, nbytes = record.case.axes, constant(record, "case", "cache_bytes")
+    sizes = [size for name in ("seq_len", "batch") if isinstance(size := axes.get(name), int) and size > 0]
+    if nbytes is None or len(sizes) < 2 or axes.get("phase") == "train":
         return []
-    return [bytes_value("cache_bytes_per_token", "cache a token", nbytes / tokens)]
+    return [bytes_value("cache_bytes_per_token", "cache a token", nbytes / math.prod(sizes))]
+
+
+def capacity(record: Record) -> Summary:
+    """The room that weights leave on a few devices, the batch that fits, and the tokens a second that it gives."""
+    weights, each, batch = (
+        constant(record, "case", name) for name in ("weight_bytes", "sequence_bytes", "largest_batch")
+    )
+    bound_s, most = constant(record, "step", "bound_s"), constant(record, "step", "most_tokens_per_s")
+    if weights is None or each is None or batch is None or bound_s is None or most is None:
+        return Summary()
+    lines = [
+        ("weights", f"{numbers.bytes_iec(weights)} on each device"),
+        ("sequence", f"{numbers.bytes_iec(each)} of cache on a device that holds it"),
+        ("batch", f"{numbers.count(batch)} sequences at most, over all devices"),
+        ("step", f"{numbers.seconds(bound_s)} at least: {numbers.count(most)} tokens a second at most"),
+    ]
+    values = [
+        count_value("largest_batch", "batch", batch),
+        count_value("most_tokens_per_s", "tokens/s at most", most),
+        bytes_value("weight_bytes", "weights", weights),
+    ]
+    expected_s, expected = constant(record, "step", "expected_s"), constant(record, "step", "expected_tokens_per_s")
+    if expected_s is not None and expected is not None:
+        rate = f"{numbers.count(expected)} tokens a second"
+        lines.append(("", f"{numbers.seconds(expected_s)} expected of good kernels: {rate}"))
+        values.insert(2, count_value("expected_tokens_per_s", "tokens/s expected", expected))
+    return Summary(lines=lines, values=values, cost=Cost(number=1 / most))

@@ -4,26 +4,104 @@ Arms and experiments are those of suite.report.model, so that a terminal, a note
 Both rules may find no clear difference between two arms.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 from suite.configuration.files import workload_definition
-from suite.console.sentences import Verdict, furthest, told_of_costs, told_of_scores, where
-from suite.console.summary import Entry
-from suite.console.values import Cost
+from suite.console.summary import Cost, SummaryEntry
+from suite.records import numbers
 from suite.records.case import telling_apart
 from suite.records.machines import machine_of
+from suite.records.plain_text import one_line
 from suite.records.record import Status
 from suite.report.model.by_setting import design_of, experiments_by, resolved, telling
-from suite.report.model.experiment import Arm, Experiment, grouped
+from suite.report.model.experiment import Arm, Contrast, Experiment, grouped
 from suite.report.model.machine_labels import machine_labels
 from suite.report.model.outcome import ScoredMetric, outcome_of
 from suite.report.model.results import CurrentRecord
 from suite.report.model.run import LABEL, SEED, Pairs, Run, number_of
+from suite.statistics import paired
+from suite.statistics.intervals import ratio_of_medians
 
 TOKENS = "seq_len"
+FASTER, SLOWER, LESS, MORE, EQUAL = "faster", "slower", "less", "more", "equal"
+CLEAR = (*paired.TOLD_APART, FASTER, SLOWER, LESS, MORE)
+IN_WORDS: Mapping[str, str] = {
+    paired.Outcome.HIGHER: "clearly higher",
+    paired.Outcome.LOWER: "clearly lower",
+    paired.Outcome.ALIKE: "equal within the margin",
+    paired.Outcome.OPEN: "no clear difference",
+    paired.Outcome.FEW: f"too few to say (at least {paired.FEWEST_PAIRS})",
+    paired.Outcome.CEILING: "both have nearly full marks",
+    paired.Outcome.FLOOR: "both are no better than guessing",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmComparison:
+    """A comparison of two arms, and what may be said of them."""
+
+    arm: str
+    other: str
+    where: str
+    """The settings that both share; empty where that says nothing."""
+    quantity: str
+    ours: str
+    theirs: str
+    """The arms' numbers, as a table shows them."""
+    estimate: float
+    """A ratio of speeds or of projected numbers, or a difference of scores."""
+    low: float | None = None
+    high: float | None = None
+    difference: str
+    """The estimate with its range."""
+    outcome: str
+    pairs: int | None = None
+    paired_by: str = ""
+    """The number of pairs and what they are, as `5 seeds`; empty for timings and projected numbers."""
+
+    @property
+    def outcome_in_words(self) -> str:
+        return IN_WORDS.get(self.outcome, self.outcome)
+
+    @property
+    def sentence(self) -> str:
+        where = f" ({self.where})" if self.where else ""
+        texts = [f"{self.ours} against {self.theirs}", self.difference, self.paired_by]
+        arms = f"{self.arm} against {self.other}{where}"
+        return f"{arms}: {self.quantity} {', '.join(filter(None, texts))}: {self.outcome_in_words}"
+
+    @property
+    def distance(self) -> float:
+        """The size of the difference, of ratios by their logarithm."""
+        if self.pairs is not None:
+            return abs(self.estimate)
+        return abs(math.log(self.estimate)) if 0 < self.estimate < math.inf else math.inf
+
+    def as_json(self) -> dict[str, Any]:
+        texts = ("ours", "theirs", "difference", "paired_by")
+        return {name: value for name, value in asdict(self).items() if name not in texts} | {"sentence": self.sentence}
+
+
+def furthest(comparisons: Sequence[ArmComparison]) -> ArmComparison | None:
+    """The comparison with the largest difference, of clear ones if there are any."""
+    clear = [comparison for comparison in comparisons if comparison.outcome in CLEAR]
+    return max(clear or comparisons, key=lambda comparison: comparison.distance, default=None)
+
+
+def in_short(comparisons: Sequence[ArmComparison]) -> str:
+    """The only comparison, or how many ended how and which showed the largest difference."""
+    largest = furthest(comparisons)
+    if largest is None or len(comparisons) == 1:
+        return largest.sentence if largest else "Nothing was compared"
+    counts = Counter(comparison.outcome_in_words for comparison in comparisons)
+    ended = "; ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
+    return f"{len(comparisons)} comparisons ({ended}). The largest difference: {largest.sentence}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,40 +112,52 @@ class EntryRun(Run):
 
     @property
     def outcome(self) -> ScoredMetric | None:
-        """Return what its scores are of; None where it has none, so that its cost counts."""
+        """What its scores are of; None where it has none, so that its cost counts."""
         outcome = outcome_of(self.record.case.workload)
         return outcome if outcome and outcome.scores(self.record) else None
 
+    @property
+    def kind(self) -> object:
+        """Equal for runs that have a number of one kind; None for one without a number."""
+        case = self.record.case
+        return self.outcome or (self.cost and (self.cost.is_size, case.axes.get("phase") or case.workload))
+
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
+class ArmGroup:
     """An experiment of several arms, with the settings that tell it from others and the context of what was timed."""
 
     experiment: Experiment[EntryRun]
-    said: Mapping[str, str]
+    settings: Mapping[str, str]
 
     @property
     def rank(self) -> tuple[tuple[float, ...], int]:
-        """Return its numbers, the context before any other, and how many arms it has."""
-        in_order = sorted(self.said, key=lambda name: name != TOKENS)
-        return tuple(number_of(self.said[name]) or 0.0 for name in in_order), len(self.experiment.arms)
+        """Its numbers, the context before any other, and how many arms it has."""
+        in_order = sorted(self.settings, key=lambda name: name != TOKENS)
+        return tuple(number_of(self.settings[name]) or 0.0 for name in in_order), len(self.experiment.arms)
 
-    def verdicts(self) -> list[Verdict]:
-        """Compare each arm with the baseline."""
+    @property
+    def where(self) -> str:
+        return ", ".join(f"{name}={value}" for name, value in self.settings.items() if value)
+
+    def comparisons(self) -> list[ArmComparison]:
+        """Each arm with the baseline."""
         baseline, others = self.experiment.baseline, self.experiment.others
-        return [] if baseline is None else _compared(others, baseline, where(self.said))
+        return [] if baseline is None else _compared(others, baseline, self.where)
 
-    def extremes(self) -> list[Verdict]:
-        """Compare the arm of the least cost with that of the greatest."""
+    def extremes(self) -> list[ArmComparison]:
+        """The arm of the least cost with that of the greatest."""
         ranked = sorted(self.experiment.arms, key=lambda arm: _cost(arm).number)
-        return _compared(ranked[:1], ranked[-1], where(self.said))
+        return _compared(ranked[:1], ranked[-1], self.where)
 
 
-def headline(entries: Sequence[Entry], by: str | None = None, against: str | None = None) -> Verdict | None:
-    """Return the most telling comparison of a sweep, at its largest size; None where nothing is to be compared.
+def headline(
+    entries: Sequence[SummaryEntry], by: str | None = None, against: str | None = None
+) -> ArmComparison | None:
+    """The most telling comparison of a sweep, at its largest size; None where nothing is to be compared.
 
-    Of timings and projected numbers that is the least with the greatest, of scores the arm furthest from the first,
-    told apart if any is. `against` names the arm that the others are compared with, of timings too.
+    Of timings and projected numbers that is the least with the greatest, of scores the arm furthest from the first, of
+    clear differences if there are any. `against` names the arm that the others are compared with, of timings too.
     """
     runs = _usable(entries)
     by = by or factor_of(runs)
@@ -76,19 +166,19 @@ def headline(entries: Sequence[Entry], by: str | None = None, against: str | Non
         return None
     largest = max(reversed(groups), key=lambda group: group.rank)
     has_scores = largest.experiment.arms[0].first.outcome is not None
-    return furthest(largest.verdicts() if has_scores or against is not None else largest.extremes())
+    return furthest(largest.comparisons() if has_scores or against is not None else largest.extremes())
 
 
 def factor_of(runs: Sequence[EntryRun]) -> str | None:
-    """Return the setting whose values are arms: the first of its workload's that differs, else the first that does."""
+    """The setting whose values are arms: the first of its workload's that differs, else the first that does."""
     names = [name for name in telling_apart([run.record.case for run in runs]) if name != SEED]
     likeliest = workload_definition(runs[0].record.case.workload).get("compared_by", ()) if runs else ()
     of_workload = [own for own in likeliest if any(name == own or name.startswith(f"{own}.") for name in names)]
     return next(iter([*of_workload, *names]), None)
 
 
-def groups_by(runs: Sequence[EntryRun], by: str, against: str | None = None) -> list[Group]:
-    """Group runs of one workload by a setting, and leave out those that are alone."""
+def groups_by(runs: Sequence[EntryRun], by: str, against: str | None = None) -> list[ArmGroup]:
+    """Runs of one workload grouped by a setting, without those that are alone."""
     if not runs:
         return []
     workload, of_record = runs[0].record.case.workload, {id(run.record): run for run in runs}
@@ -96,20 +186,20 @@ def groups_by(runs: Sequence[EntryRun], by: str, against: str | None = None) -> 
     def read(current: CurrentRecord, key: Pairs) -> EntryRun:
         return replace(of_record[id(current.record)], key=key)
 
-    found = experiments_by([run.current for run in runs], workload, by, read, against)
-    names = telling([experiment.key for experiment in found], design_of(workload))
+    experiments = experiments_by([run.current for run in runs], workload, by, read, against)
+    names = telling([experiment.key for experiment in experiments], design_of(workload))
     is_timed = runs[0].outcome is None and not (runs[0].cost and runs[0].cost.is_size)
-    said = dict.fromkeys([*names, *([TOKENS] if is_timed else [])])
+    settings = dict.fromkeys([*names, *([TOKENS] if is_timed else [])])
     return [
-        Group(experiment=experiment, said={name: experiment.value(name) for name in said})
-        for experiment in found
+        ArmGroup(experiment=experiment, settings={name: experiment.value(name) for name in settings})
+        for experiment in experiments
         if len(experiment.arms) > 1
     ]
 
 
-def by_machine(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the entries of one label, where they are of several machines each under its machine's name, too, so that
-    times of two machines never meet."""
+def by_machine(entries: Sequence[SummaryEntry]) -> list[SummaryEntry]:
+    """The entries of one label, where they are of several machines each under its machine's name, too, so that times of
+    two machines never meet."""
     labels = machine_labels(entries[0].label, [entry.record for entry in entries]) if entries else ()
     return [
         replace(entry, label=label, is_of_one_machine=is_of_one_machine)
@@ -117,36 +207,38 @@ def by_machine(entries: Sequence[Entry]) -> list[Entry]:
     ]
 
 
-def between_two(first: Entry, second: Entry) -> Verdict | None:
-    """Compare two records, whatever they differ in; None where they have no number of one kind."""
+def between_two(first: SummaryEntry, second: SummaryEntry) -> ArmComparison | None:
+    """Two records compared, whatever they differ in; None where they have no number of one kind."""
     runs = [_run(entry) for entry in (first, second)]
+    if runs[0].kind is None or runs[0].kind != runs[1].kind:
+        return None
     names = [name for name in telling_apart([run.record.case for run in runs]) if name != SEED]
-    differences = [_difference(run, names) for run in runs]
+    differences = [_differences(run, names) for run in runs]
     labels = next(
         pair for pair in (differences, [run.label for run in runs], ["the first", "the second"]) if pair[0] != pair[1]
     )
     arm, other = (Arm(key=(), setting=(), runs=[run], name=name) for run, name in zip(runs, labels, strict=True))
-    kinds = [run.outcome or (run.cost and run.cost.says) for run in runs]
-    return next(iter(_compared([arm], other, "")), None) if kinds[0] and kinds[0] == kinds[1] else None
+    return next(iter(_compared([arm], other, "")), None)
 
 
-def between_folders(first: Sequence[Entry], second: Sequence[Entry]) -> list[Verdict]:
-    """Compare the cases that two folders share, the first's with the second's, as arms that are paired by seed.
+def between_folders(first: Sequence[SummaryEntry], second: Sequence[SummaryEntry]) -> list[ArmComparison]:
+    """The cases that two folders share, the first's with the second's, as arms that are paired by seed.
 
     Of a folder with several machines each is a label of its own, and is compared with the same machine's in the other
     folder, if that has any. Raises ValueError where they share no case.
     """
-    verdicts: list[Verdict] = []
+    comparisons: list[ArmComparison] = []
     for ours, theirs in _of_same_machines(first, second):
-        against = theirs[0].label if theirs else None
-        groups = groups_of([*ours, *theirs], LABEL, against)
-        verdicts += [verdict for group in groups for verdict in group.verdicts()]
-    if not verdicts:
+        groups = groups_of([*ours, *theirs], LABEL, theirs[0].label if theirs else None)
+        comparisons += [comparison for group in groups for comparison in group.comparisons()]
+    if not comparisons:
         raise ValueError("compare needs folders with a case in common, of the same settings; got two without one")
-    return verdicts
+    return comparisons
 
 
-def _of_same_machines(first: Sequence[Entry], second: Sequence[Entry]) -> list[tuple[list[Entry], list[Entry]]]:
+def _of_same_machines(
+    first: Sequence[SummaryEntry], second: Sequence[SummaryEntry]
+) -> list[tuple[list[SummaryEntry], list[SummaryEntry]]]:
     """Pair the labels of two folders: those of one machine, and of seeds that were spread; each with each where they
     have no machine in common, as where somebody compares machines."""
     if len({entry.label for entry in first}) < 2 and len({entry.label for entry in second}) < 2:
@@ -155,41 +247,41 @@ def _of_same_machines(first: Sequence[Entry], second: Sequence[Entry]) -> list[t
         grouped(entries, lambda entry: machine_of(entry.record) if entry.is_of_one_machine else "")
         for entries in (first, second)
     )
-    same = [(of_first[machine], of_second[machine]) for machine in of_first if machine in of_second]
-    return same or [(ours, theirs) for ours in of_first.values() for theirs in of_second.values()]
+    common = [(of_first[machine], of_second[machine]) for machine in of_first if machine in of_second]
+    return common or [(ours, theirs) for ours in of_first.values() for theirs in of_second.values()]
 
 
-def by_setting(entries: Sequence[Entry], by: str, against: str | None) -> list[Verdict]:
-    """Compare the arms of a setting, each with the first or the named one. Raises ValueError where it has no arms."""
+def by_setting(entries: Sequence[SummaryEntry], by: str, against: str | None) -> list[ArmComparison]:
+    """The arms of a setting, each with the first or the named one. Raises ValueError where it has no arms."""
     groups = groups_of(entries, by, against)
     if not groups:
         cases = grouped((entry.record.case for entry in entries), lambda case: case.workload)
-        names = {name for same in cases.values() for name in telling_apart(same)} - {SEED}
+        names = {name for of_workload in cases.values() for name in telling_apart(of_workload)} - {SEED}
         choices = ", ".join(sorted(names)) or "none: they are alike"
         raise ValueError(f"by must be a setting in which runs that are else alike differ, of {choices}; got {by!r}")
-    verdicts = [verdict for group in groups for verdict in group.verdicts()]
-    if not verdicts:
+    comparisons = [comparison for group in groups for comparison in group.comparisons()]
+    if not comparisons:
         arms = dict.fromkeys(str(arm.name) for group in groups for arm in group.experiment.arms)
         raise ValueError(f"against must be one of {', '.join(arms)}; got {against!r}")
-    return verdicts
+    return comparisons
 
 
-def groups_of(entries: Iterable[Entry], by: str, against: str | None) -> list[Group]:
-    """Group the runs of each workload by a setting."""
+def groups_of(entries: Iterable[SummaryEntry], by: str, against: str | None) -> list[ArmGroup]:
+    """The runs of each workload grouped by a setting."""
     of_workload = grouped(entries, lambda entry: entry.record.case.workload)
-    return [group for same in of_workload.values() for group in groups_by(_usable(same), by, against)]
+    return [group for own in of_workload.values() for group in groups_by(_usable(own), by, against)]
 
 
-def _usable(entries: Iterable[Entry]) -> list[EntryRun]:
+def _usable(entries: Iterable[SummaryEntry]) -> list[EntryRun]:
     """The runs of the workload that has the most with a number to be compared by; scores go before costs."""
     runs = [_run(entry) for entry in entries if entry.record.status is Status.OK]
-    has_number = [run for run in runs if run.outcome or run.cost]
+    has_number = [run for run in runs if run.kind]
     (workload, _), *_ = Counter(run.record.case.workload for run in has_number).most_common(1) or [("", 0)]
     own = [run for run in has_number if run.record.case.workload == workload]
     return [run for run in own if run.outcome] or own
 
 
-def _run(entry: Entry) -> EntryRun:
+def _run(entry: SummaryEntry) -> EntryRun:
     current = CurrentRecord(
         label=entry.label,
         record=entry.record,
@@ -202,22 +294,77 @@ def _run(entry: Entry) -> EntryRun:
     return EntryRun(current=current, cost=cost if cost and (cost.is_size or entry.is_of_one_machine) else None)
 
 
-def _difference(run: EntryRun, names: Sequence[str]) -> str:
-    """Write the settings in which a run differs from another one."""
+def _differences(run: EntryRun, names: Sequence[str]) -> str:
+    """The settings in which a run differs from another one."""
     design = design_of(run.record.case.workload)
     values = {name: resolved(run.record, name, design) or "null" for name in names}
     return " ".join(value if len(names) == 1 else f"{name}={value}" for name, value in values.items())
 
 
-def _compared(arms: Iterable[Arm[EntryRun]], other: Arm[EntryRun], behind: str) -> list[Verdict]:
-    """Compare arms with another one: scores with Holm's correction over all of them, else costs."""
+def _compared(arms: Iterable[Arm[EntryRun]], other: Arm[EntryRun], where: str) -> list[ArmComparison]:
+    """Arms against another one: scores with Holm's correction over all of them, else costs."""
     outcome = other.first.outcome
     if outcome is None:
-        return [told_of_costs((arm.name, _cost(arm)), (other.name, _cost(other)), behind) for arm in arms]
-    return [told_of_scores(pair, behind) for pair in outcome.contrasts(arms, other)]
+        return [_of_costs(arm, other, where) for arm in arms]
+    return [_of_scores(pair, where) for pair in outcome.contrasts(arms, other)]
 
 
 def _cost(arm: Arm[EntryRun]) -> Cost:
     cost = arm.first.cost
     assert cost is not None
     return cost
+
+
+def _of_costs(arm: Arm[EntryRun], other: Arm[EntryRun], where: str) -> ArmComparison:
+    """Two timings compared by the ratio of their medians, and projected numbers, which have no spread, by their own."""
+    ours, theirs = _cost(arm), _cost(other)
+    ratio = ours.number / theirs.number if ours.is_size else theirs.number / ours.number
+    below, above = (LESS, MORE) if ours.is_size else (SLOWER, FASTER)
+    outcome, low, high = EQUAL if ratio == 1 else above if ratio > 1 else below, None, None
+    quantity, difference = "projected peak" if ours.is_size else "projected speed", numbers.times(ratio)
+    if ours.interval is not None and theirs.interval is not None:
+        quantity, ratios = "speed", ratio_of_medians(theirs.interval, ours.interval)
+        outcome = outcome if ratios.is_told_apart else str(paired.Outcome.OPEN)
+        if 1 in (ours.interval.count, theirs.interval.count):
+            difference += " (one of them was timed once)"
+        else:
+            low, high = ratios.low, ratios.high
+            difference += f" ({numbers.times(low).removesuffix('×')}–{numbers.times(high).removesuffix('×')})"
+    return ArmComparison(
+        arm=one_line(str(arm.name)),
+        other=one_line(str(other.name)),
+        where=one_line(where),
+        quantity=quantity,
+        ours=ours.text,
+        theirs=theirs.text,
+        estimate=ratio,
+        low=low,
+        high=high,
+        difference=difference,
+        outcome=outcome,
+    )
+
+
+def _of_scores(pair: Contrast[Any], where: str) -> ArmComparison:
+    """Two arms compared by their scores."""
+    scores, quantity, interval = pair.found, pair.quantity, pair.found.interval
+    kind, _, of = quantity.pair.partition(" ")
+    difference = f"{quantity.difference(scores.mean)}{f' {quantity.unit}' if quantity.unit else ''}"
+    if interval is not None and scores.pairs >= paired.FEWEST_PAIRS:
+        difference += f" ({quantity.difference(interval.low)} to {quantity.difference(interval.high)})"
+    ours, theirs = (quantity.text(fmean(values)) for values in (scores.ours, scores.theirs))
+    return ArmComparison(
+        arm=one_line(str(pair.arm.name)),
+        other=one_line(str(pair.other.name)),
+        where=one_line(where),
+        quantity=quantity.name,
+        ours=ours,
+        theirs=theirs,
+        estimate=scores.mean,
+        low=interval.low if interval else None,
+        high=interval.high if interval else None,
+        difference=difference,
+        outcome=str(scores.outcome),
+        pairs=scores.pairs,
+        paired_by=f"{scores.pairs} {kind}{'s' * (scores.pairs != 1)}{of and f' {of}'}",
+    )

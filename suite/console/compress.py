@@ -1,10 +1,10 @@
-"""A model with a compressed cache on held-out text, in the words that a terminal shows."""
+"""A model with a compressed cache on held-out text, as a terminal shows it."""
 
 import math
 
-from suite.console.decode_cost import decoded
-from suite.console.summary import Summary
-from suite.console.values import Value, bytes_value
+from suite.console.record import decode_cost
+from suite.console.rl import sum_of_steps
+from suite.console.summary import HeadlineValue, Summary, bytes_value
 from suite.records import numbers
 from suite.records.derived import constant, noted
 from suite.records.metrics import TEXT, below
@@ -15,54 +15,27 @@ LONGEST_EXPONENT = 700.0
 
 
 def summary(record: Record) -> Summary:
-    """Tell what a model of workload=compress makes of text, and what its cache keeps."""
-    perplexity, kept = _perplexity(record), constant(record, "case", "cache_bytes_per_token")
-    brief = None
-    if perplexity is not None and kept is not None:
-        brief = f"perplexity {perplexity}   {numbers.bytes_iec(kept)} a token"
-    return Summary(lines=[*_lines(record), *decoded(record)], brief=brief, values=_values(record))
-
-
-def _values(record: Record) -> list[Value]:
-    loss, kept = _loss(record), constant(record, "case", "cache_bytes_per_token")
-    if _perplexity(record) is None:
-        return []
-    perplexity = Value(key="perplexity", title="perplexity", number=math.exp(loss), write=_four_digits)
-    return [perplexity, *([] if kept is None else [bytes_value("cache_bytes_per_token", "cache a token", kept)])]
-
-
-def _lines(record: Record) -> list[tuple[str, str]]:
-    perplexity = _perplexity(record)
-    if perplexity is None:
-        return []
-    read = f"{numbers.count(_sum(record, TEXT, 'text_tokens'))} held-out tokens"
+    """What a model of workload=compress makes of text, and what its cache keeps."""
+    tokens = sum_of_steps(record, "text_tokens", TEXT)
+    loss = sum_of_steps(record, "text_loss", TEXT) / tokens if tokens > 0 else math.nan
+    if not abs(loss) < LONGEST_EXPONENT:
+        return Summary(lines=decode_cost(record))
+    perplexity = HeadlineValue(key="perplexity", title="perplexity", number=math.exp(loss), write="{:,.4g}".format)
     weights = record.provenance.get("weights")
     lines = [("weights", weights)] if isinstance(weights, str) else []
-    lines.append(("text", f"perplexity {perplexity} over {read}"))
-    spans = dict.fromkeys(reading.span for reading in record.readings if below(reading.span, TEXT))
-    words = {span: count for span in spans if (count := _sum(record, span, "text_words"))}
-    if by_class := [f"{below(span, TEXT)} {_sum(record, span, 'text_loss') / words[span]:.3g}" for span in words]:
-        lines.append(("", f"loss of a word, in nats: {', '.join(by_class)}"))
-    change = noted(record, "case", "logits_change")
-    if change is not None:
+    lines.append(("text", f"{perplexity.labelled} over {numbers.count(tokens)} held-out tokens"))
+    spans = dict.fromkeys(reading.span for reading in record.series("text_words") if below(reading.span, TEXT))
+    words = {span: count for span in spans if (count := sum_of_steps(record, "text_words", span))}
+    if words:
+        losses = [f"{below(span, TEXT)} {sum_of_steps(record, 'text_loss', span) / words[span]:.3g}" for span in words]
+        lines.append(("", f"loss of a word, in nats: {', '.join(losses)}"))
+    if (change := noted(record, "case", "logits_change")) is not None:
         lines.append(("logits", f"{numbers.percent(change)} away from the model's own"))
-    return lines
-
-
-def _loss(record: Record) -> float:
-    """The mean loss of a token, in nats; no number where no text was read."""
-    tokens = _sum(record, TEXT, "text_tokens")
-    return _sum(record, TEXT, "text_loss") / tokens if tokens > 0 else math.nan
-
-
-def _perplexity(record: Record) -> str | None:
-    loss = _loss(record)
-    return _four_digits(math.exp(loss)) if abs(loss) < LONGEST_EXPONENT else None
-
-
-def _four_digits(value: float) -> str:
-    return f"{value:,.4g}"
-
-
-def _sum(record: Record, span: str, metric: str) -> float:
-    return sum(reading.value for reading in record.series(metric, span))
+    lines += decode_cost(record)
+    if (cache := constant(record, "case", "cache_bytes_per_token")) is None:
+        return Summary(lines=lines, values=[perplexity])
+    return Summary(
+        lines=lines,
+        brief=f"{perplexity.labelled}   {numbers.bytes_iec(cache)} a token",
+        values=[perplexity, bytes_value("cache_bytes_per_token", "cache a token", cache)],
+    )

@@ -10,25 +10,20 @@ MOST_LOOKED_AT = 64
 
 
 def remaining_s(waiting: Sequence[Case], done: Sequence[tuple[Case, float]]) -> float | None:
-    """Return the seconds for the waiting cases: each takes the mean of the done ones that share most of its axes.
+    """Seconds for the waiting cases: each takes the mean of the done ones that share most of its settings.
 
     None where nothing is done yet.
     """
     if not done:
         return None
-    looked_at = waiting[:: 1 + len(waiting) // MOST_LOOKED_AT]
-    predicted = [_predicted_s(case, done[-MOST_LOOKED_AT:]) for case in looked_at]
-    return len(waiting) * mean(predicted) if predicted else 0.0
-
-
-def _predicted_s(case: Case, done: Sequence[tuple[Case, float]]) -> float:
-    alike = [_shared_axes(case, other) for other, _ in done]
-    return mean(seconds for count, (_, seconds) in zip(alike, done, strict=True) if count == max(alike))
-
-
-def _shared_axes(case: Case, other: Case) -> int:
-    axes, others = ({"workload": one.workload, **one.axes, **one.extras} for one in (case, other))
-    return sum(name in others and others[name] == value for name, value in axes.items())
+    times_s = []
+    for case in waiting[:: 1 + len(waiting) // MOST_LOOKED_AT]:
+        alike = [
+            (len(case.settings.items() & other.settings.items()), time_s) for other, time_s in done[-MOST_LOOKED_AT:]
+        ]
+        most = max(count for count, _ in alike)
+        times_s.append(mean(time_s for count, time_s in alike if count == most))
+    return len(waiting) * mean(times_s) if times_s else 0.0
 
 
 class SeveralSweeps:
@@ -46,8 +41,8 @@ class SeveralSweeps:
         self._took_s.append(took_s)
 
     def left_s(self, own_left_s: float | None, *, undone: float) -> float:
-        """Return the seconds left of all. `own_left_s`: of the current sweep, None while none of its cases is done;
-        `undone`: the share of its cases that wait."""
+        """Seconds left of all. `own_left_s`: of the current sweep, None while none of its cases is done; `undone`: the
+        share of its cases that wait."""
         ran = [pair for pair in zip(self._took_s, self._expected_s, strict=False) if pair[0] > 0]
         pace = sum(took for took, _ in ran) / sum(expected for _, expected in ran) if ran else 1.0
         current_s, *later_s = self._expected_s[len(self._took_s) :]

@@ -1,11 +1,10 @@
-"""The answers of a decoder that was trained on questions, in the words that a terminal shows."""
+"""The answers of a decoder that was trained on questions, as a terminal shows them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-from suite.console.decode_cost import decoded
+from suite.console.record import decode_cost
 from suite.console.rl import cpu_s, sum_of_steps
-from suite.console.summary import Summary
-from suite.console.values import Value, bytes_value, seconds_value, share_value
+from suite.console.summary import Summary, bytes_value, seconds_value, share_value
 from suite.records import numbers
 from suite.records.derived import constant
 from suite.records.metrics import EVALUATE, TRAIN, below, within
@@ -17,55 +16,44 @@ MOST_KINDS = 6
 
 
 def summary(record: Record) -> Summary:
-    """Tell what a decoder of workload=quality answers, and what its tokens cost."""
-    shares = _last(record, "answer_accuracy")
-    told = _named(shares, _groups(record)) or ([numbers.percent(shares[EVALUATE])] if EVALUATE in shares else [])
-    brief = f"accuracy {', '.join(told)}   {numbers.seconds(cpu_s(record, TRAIN))} CPU" if told else None
-    return Summary(lines=[*_lines(record), *decoded(record)], brief=brief, values=_values(record))
-
-
-def _values(record: Record) -> list[Value]:
-    shares, kept = _last(record, "answer_accuracy"), constant(record, "case", "cache_bytes_per_token")
-    if EVALUATE not in shares:
-        return []
-    values = [share_value("answer_accuracy", "accuracy", shares[EVALUATE])]
-    for name in _groups(record):
-        if (span := within(EVALUATE, name)) in shares:
-            values.append(share_value(f"answer_accuracy_{name}", one_line(name), shares[span]))
-    values.append(seconds_value("process_cpu_s", "CPU", cpu_s(record, TRAIN)))
-    return [*values, *([] if kept is None else [bytes_value("cache_bytes_per_token", "cache a token", kept)])]
-
-
-def _lines(record: Record) -> list[tuple[str, str]]:
-    """Names and texts; none of what has answered nothing yet."""
-    lines = list(_shares(record))
-    losses = _last(record, "answer_loss")
-    if lines and EVALUATE in losses:
-        lines.append(("loss", f"{losses[EVALUATE]:.3g} nats an answer"))
-    questions, updates = (sum_of_steps(record, metric) for metric in ("questions", "updates"))
-    if lines and questions:
-        cost = f"{numbers.seconds(cpu_s(record, TRAIN))} of process CPU time"
-        lines.append(("spent", f"{numbers.count(questions)} questions in {numbers.count(updates)} updates, {cost}"))
-    return lines
-
-
-def _shares(record: Record) -> Iterator[tuple[str, str]]:
-    """Yield the groups where a task has some; else the whole, and its kinds where they are few."""
-    shares, chance = _last(record, "answer_accuracy"), constant(record, EVALUATE, "chance")
+    """What a decoder of workload=quality answers, and what its tokens cost; of groups of questions, where a task has
+    some, else of all questions, and of its kinds where they are few."""
+    shares, losses = (_at_last_evaluation(record, metric) for metric in ("answer_accuracy", "answer_loss"))
+    groups = {name: span for name in _groups(record) if (span := within(EVALUATE, name)) in shares}
+    texts = [f"{name} {numbers.percent(shares[span])}" for name, span in groups.items()]
+    if not texts and EVALUATE not in shares:
+        return Summary(lines=decode_cost(record))
+    chance, asked = constant(record, EVALUATE, "chance"), constant(record, EVALUATE, "questions_asked")
     guessing = "" if chance is None else f" (guessing {numbers.percent(chance)})"
-    if groups := _named(shares, _groups(record)):
-        yield "accuracy", f"{', '.join(groups)}{guessing}"
-    elif EVALUATE in shares:
-        asked = constant(record, EVALUATE, "questions_asked")
+    if texts:
+        lines = [("accuracy", f"{', '.join(texts)}{guessing}")]
+    else:
+        texts = [numbers.percent(shares[EVALUATE])]
         of = "" if asked is None else f" of {numbers.count(asked)} held-out questions"
-        yield "accuracy", f"{numbers.percent(shares[EVALUATE])}{of}{guessing}"
-        kinds = _named(shares, [kind for span in shares if (kind := below(span, EVALUATE))])
-        if 0 < len(kinds) <= MOST_KINDS:
-            yield "", ", ".join(kinds)
-
-
-def _named(shares: Mapping[str, float], names: list[str]) -> list[str]:
-    return [f"{name} {numbers.percent(shares[span])}" for name in names if (span := within(EVALUATE, name)) in shares]
+        lines = [("accuracy", f"{texts[0]}{of}{guessing}")]
+        kinds = [
+            f"{kind} {numbers.percent(share)}" for span, share in shares.items() if (kind := below(span, EVALUATE))
+        ]
+        lines += [("", ", ".join(kinds))] if 0 < len(kinds) <= MOST_KINDS else []
+    if EVALUATE in losses:
+        lines.append(("loss", f"{losses[EVALUATE]:.3g} nats an answer"))
+    trained_s, (questions, updates) = cpu_s(record, TRAIN), (sum_of_steps(record, m) for m in ("questions", "updates"))
+    if questions:
+        spent = f"{numbers.count(questions)} questions in {numbers.count(updates)} updates"
+        lines.append(("spent", f"{spent}, {numbers.seconds(trained_s)} of process CPU time"))
+    values = [share_value("answer_accuracy", "accuracy", shares[EVALUATE])] if EVALUATE in shares else []
+    if values:
+        values += [
+            share_value(f"answer_accuracy_{name}", one_line(name), shares[span]) for name, span in groups.items()
+        ]
+        values.append(seconds_value("process_cpu_s", "CPU", trained_s))
+        cache = constant(record, "case", "cache_bytes_per_token")
+        values += [] if cache is None else [bytes_value("cache_bytes_per_token", "cache a token", cache)]
+    return Summary(
+        lines=[*lines, *decode_cost(record)],
+        brief=f"accuracy {', '.join(texts)}   {numbers.seconds(trained_s)} CPU",
+        values=values,
+    )
 
 
 def _groups(record: Record) -> list[str]:
@@ -75,8 +63,8 @@ def _groups(record: Record) -> list[str]:
     return list(map(str, groups)) if isinstance(groups, list) else []
 
 
-def _last(record: Record, metric: str) -> dict[str, float]:
-    """A metric by span at the last evaluation; nothing without one."""
-    of_metric = record.series(metric)
-    last = max((reading.step for reading in of_metric if reading.span == EVALUATE), default=None)
-    return {reading.span: reading.value for reading in of_metric if reading.step == last}
+def _at_last_evaluation(record: Record, metric: str) -> dict[str, float]:
+    """A metric by span; nothing without an evaluation."""
+    readings = record.series(metric)
+    last = max((reading.step for reading in readings if reading.span == EVALUATE), default=None)
+    return {reading.span: reading.value for reading in readings if reading.step == last}

@@ -1,10 +1,10 @@
 """One record in words, as a person reads them when a single case has run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from statistics import median
 from typing import Any
 
-from suite.console.summary import Summary
-from suite.console.values import SPANS, Value, latency, timed_values
+from suite.console.summary import SPANS, HeadlineValue, Summary, latency, timed_values
 from suite.records import numbers
 from suite.records.derived import (
     IMPRECISE,
@@ -18,6 +18,7 @@ from suite.records.derived import (
     warnings_of,
 )
 from suite.records.machine.nvml import State
+from suite.records.metrics import DECODE
 from suite.records.plain_text import one_line
 from suite.records.record import Record, Status
 from suite.records.stores.telemetry import gpus_of, source_states
@@ -30,8 +31,12 @@ COLD = {
     "unknown_cache": "not timed: the system does not say how large its caches are",
     "no_memory": "not timed: too little memory is free to flush the last-level cache",
 }
-
-
+CHECKED = (
+    *(("kernel", suffix, name) for suffix, name in (("", "kernel"), ("_dq", "dQ"), ("_dk", "dK"), ("_dv", "dV"))),
+    ("indexer", "", "indexer's choice"),
+)
+AROUND = (*"qkvy", "iq", "iw", "ik")
+"""Parts of the layer around the kernel, of which the worst error is shown."""
 DISTURBED, WARNED = "~", "!"
 """Marks behind the values of a record."""
 MOST_INTERRUPTED = 0.5
@@ -48,74 +53,143 @@ BY_OTHERS = {
 
 
 def disturbances_of(record: Record) -> list[str]:
-    """Return what disturbed the timings of a record, in words; none where nothing did."""
+    """What disturbed the timings of a record, in words; none where nothing did."""
     timed = [reading for reading in record.series("latency_s") if reading.span in SPANS]
     interrupted = [reading for reading in timed if reading.involuntary_switches]
-    found = ["context switches"] if len(interrupted) > MOST_INTERRUPTED * len(timed) else []
+    switches = ["context switches"] if len(interrupted) > MOST_INTERRUPTED * len(timed) else []
     kinds = [kind for warning in warnings_of(record) for words, kind in BY_OTHERS.items() if words in warning]
-    return found + list(dict.fromkeys(kinds))
+    return switches + list(dict.fromkeys(kinds))
 
 
 def unchecked_of(record: Record) -> list[str]:
-    """Say that only the kernel was compared with float64, if that is so."""
-    said = str(record.provenance.get("layer_check"))
-    return ["layer: NOT CHECKED (no definition)"] * said.startswith("none")
+    """A warning, where only the kernel was compared with float64."""
+    return ["layer: NOT CHECKED (no definition)"] * str(record.provenance.get("layer_check")).startswith("none")
 
 
 def other_warnings_of(record: Record) -> list[str]:
-    """Return the warnings that name no disturbance, but for that of an interval that stands beside the value."""
-    known = [warning for warning in warnings_of(record) if not warning.startswith(IMPRECISE)]
-    return unchecked_of(record) + [warning for warning in known if not any(words in warning for words in BY_OTHERS)]
+    """The warnings that name no disturbance, but for that of an interval that stands beside the value."""
+    known = (IMPRECISE, *BY_OTHERS)
+    return unchecked_of(record) + [text for text in warnings_of(record) if not any(words in text for words in known)]
 
 
 def marks_of(record: Record) -> str:
-    """Return the marks that stand behind a record's values."""
+    """The marks that stand behind a record's values."""
     marks = DISTURBED * bool(disturbances_of(record)) + WARNED * bool(other_warnings_of(record))
     return f" {marks}" if marks else ""
 
 
+def row(name: str, text: str) -> str:
+    return f"{name:<10} {one_line(str(text))}"
+
+
 def answer(record: Record, status: str, summary: Summary) -> list[str]:
-    """Return lines of a name and a text. `status` is the status as it is to be shown."""
-    facts = record.provenance
-    reason = f": {record.reason}" if record.reason else ""
-    lines = [row("status", "") + status + one_line(reason)]
-    lines += [row(name, facts[name]) for name in ("shape", "mode", "match") if name in facts]
-    lines += _what_ran(record)
-    lines += _checks(record)
+    """Lines of a name and a text. `status`: as it is to be shown, with its colour."""
+    facts, reason = record.provenance, f": {record.reason}" if record.reason else ""
+    lines = [(name, facts[name]) for name in ("shape", "mode", "match") if name in facts]
+    if "backend" in facts:
+        operators = ", ".join(operators_of(record, "kernel"))
+        form = f" ({facts['backend_form']})" if "backend_form" in facts else ""
+        kernel = f", whose kernel ran {operators}" if operators else ""
+        lines.append(("what ran", f"backend {facts['backend']}{form}{kernel}"))
+    if errors := [*_errors(record), *unchecked_of(record)]:
+        lines.append(("check", f"relative error against float64: {', '.join(errors)}"))
     lines += [line for span in SPANS for line in (*_timing(record, span), *_projection(record, span))]
-    if "expected_by" in facts:
-        lines.append(row("expected", facts["expected_by"]))
-    lines += [row(name, text) for name, text in summary.lines]
-    if (cold := str(facts.get("cold"))) in COLD:
-        lines.append(row("cold", COLD[cold]))
+    lines += [("expected", facts["expected_by"])] if "expected_by" in facts else []
+    lines += summary.lines
+    lines += [("cold", COLD[cold])] if (cold := str(facts.get("cold"))) in COLD else []
     cache, mha = (constant(record, "case", metric) for metric in ("cache_bytes", "cache_bytes_mha"))
-    if cache and mha:
-        share = f"{numbers.percent(cache / mha)} of the {numbers.bytes_iec(mha)} that MHA keeps"
-        lines.append(row("cache", f"{numbers.bytes_iec(cache)} a layer, {share}"))
+    lines += [("cache", _beside_mha(cache, mha, "a layer"))] if cache and mha else []
     lines += _energy(record)
-    if (text := watched(record)) is not None:
-        lines.append(row("telemetry", text))
-    lines += [row("disturbed", f"by {', '.join(causes)}") for causes in [disturbances_of(record)] if causes]
-    return [*lines, *(row("warning", warning) for warning in warnings_of(record))]
+    lines += [("telemetry", text) for text in [watched(record)] if text is not None]
+    lines += [("disturbed", f"by {', '.join(causes)}") for causes in [disturbances_of(record)] if causes]
+    lines += [("warning", warning) for warning in warnings_of(record)]
+    return [row("status", "") + status + one_line(reason), *(row(name, text) for name, text in lines)]
 
 
-def _energy(record: Record) -> Sequence[str]:
+def decode_cost(record: Record) -> list[tuple[str, str]]:
+    """The cache and the time of a token in a trained decoder; none of what a record does not say."""
     lines = []
+    cache, mha = (constant(record, "case", f"cache_bytes_per_token{of}") for of in ("", "_mha"))
+    if cache is not None and mha is not None:
+        lines.append(("cache", _beside_mha(cache, mha, "a token")))
+    times_s = [reading.value for reading in record.series("latency_s", DECODE)]
+    behind = record.settings.get("decode_len")
+    if times_s and isinstance(behind, int):
+        time = f"{numbers.seconds(median(times_s))} a token behind {numbers.count(behind)}, n = {len(times_s)}"
+        lines.append(("decode", time))
+    return lines
+
+
+def _beside_mha(cache: float, mha: float, each: str) -> str:
+    share = f"{numbers.percent(cache / mha)} of the {numbers.bytes_iec(mha)} that MHA keeps"
+    return f"{numbers.bytes_iec(cache)} {each}, {share}"
+
+
+def _errors(record: Record) -> Iterator[str]:
+    around = [(error, part) for part in AROUND if (error := noted(record, "layer", f"relative_error_{part}"))]
+    worst = [("layer", f"_{max(around)[1]}", "around it")] if around else []
+    for span, suffix, name in (*CHECKED, *worst, ("layer", "", "layer")):
+        error, allowed = (noted(record, span, metric + suffix) for metric in ("relative_error", "allowed_error"))
+        if error is not None and allowed is not None:
+            yield f"{name} {error:.2g} (of {allowed:.2g} allowed)"
+    if (quantised := noted(record, "kernel", "cache_error")) is not None:
+        yield f"the quantised cache {quantised:.2g} against an unquantised one"
+
+
+def _timing(record: Record, span: str) -> Iterator[tuple[str, str]]:
+    warm, cold = latency(record, span), latency(record, span, "cold_latency_s")
+    if warm is None:
+        return
+    spread, clock = f"n = {warm.count}", str(record.provenance.get("clock"))
+    if warm.count > 1:
+        across = f"over {warm.launches} launches" if warm.launches > 1 else "within one launch"
+        spread = f"{warm.level:.0%} interval {numbers.seconds_range(warm.low, warm.high)} {across}, {spread}"
+    yield span, f"{numbers.seconds(warm.median)} median of {CLOCKS.get(clock, clock)} ({spread})"
+    share, regime = roofline(record, span, warm.median)
+    ceilings, flops = ceilings_of(record, span), constant(record, span, "flops")
+    traffic = constant(record, span, "traffic_bytes")
+    if share is not None and ceilings and flops and traffic:
+        reached = (
+            f"{flops / warm.median / 1e9:.3g} of {ceilings.flops_per_s / 1e9:.3g} GFLOP/s, "
+            f"{traffic / warm.median / 1e9:.3g} of {ceilings.bytes_per_s / 1e9:.3g} GB/s"
+        )
+        yield "", f"{numbers.percent(share)} of the roofline, bound by {BOUND_BY[regime or '']}: {reached}"
+    if cold is not None:
+        slower = f"{cold.median / warm.median:.2f} times as long, n = {cold.count}"
+        yield "", f"{numbers.seconds(cold.median)} with cold caches ({slower})"
+
+
+def _projection(record: Record, span: str) -> Iterator[tuple[str, str]]:
+    bound_s, ceilings = constant(record, span, "bound_s"), ceilings_of(record, span)
+    flops, traffic = constant(record, span, "flops"), constant(record, span, "traffic_bytes")
+    if bound_s is None or ceilings is None or flops is None or traffic is None:
+        return
+    regime = BOUND_BY[ceilings.regime(flops=flops, traffic_bytes=traffic)]
+    peaks = f"{ceilings.flops_per_s / 1e12:,.4g} TFLOP/s and {ceilings.bytes_per_s / 1e9:,.4g} GB/s"
+    yield span, f"{numbers.seconds(bound_s)} at least, bound by {regime}: projected from {peaks}, not measured"
+    expected_s, low_s, high_s = (constant(record, span, f"expected{end}_s") for end in ("", "_low", "_high"))
+    if expected_s is not None:
+        ends = "no error is published"
+        if low_s is not None and high_s is not None:
+            ends = f"nine in ten within {numbers.seconds_range(low_s, high_s)}"
+        yield "", f"{numbers.seconds(expected_s)} expected of a good kernel ({ends})"
+
+
+def _energy(record: Record) -> Iterator[tuple[str, str]]:
     for span in SPANS:
         step_j, power_w = constant(record, span, "energy_j"), constant(record, span, "energy_power_w")
         if step_j is not None and power_w is not None:
             token_j = joules_per_token(record, span)
             each = "" if token_j is None else f", {token_j:.3g} J a token"
-            lines.append(row("energy", f"{span} {step_j:.3g} J a step{each}, at {power_w:.3g} W"))
+            yield "energy", f"{span} {step_j:.3g} J a step{each}, at {power_w:.3g} W"
     timed = latency(record, SPANS[0])
     cost = cost_per_million_tokens(record, timed.median) if timed else None
     if cost is not None:
-        lines.append(row("cost", f"{cost:.3g} a million tokens through the layer, at price_per_device_hour"))
-    return lines
+        yield "cost", f"{cost:.3g} a million tokens through the layer, at price_per_device_hour"
 
 
 def watched(record: Record) -> str | None:
-    """Say which GPUs were watched, or why none; None where the record says nothing."""
+    """Which GPUs were watched, or why none; None where the record says nothing."""
     state, why = source_states(record).get("nvml", ("", ""))
     gpus = [f"{label} {gpu.get('name', 'without a name')} ({_use(gpu)})" for label, gpu in gpus_of(record).items()]
     text = ", ".join(gpus) if gpus else f"no GPU: not measured ({why})"
@@ -128,98 +202,15 @@ def _use(gpu: Mapping[str, Any]) -> str:
 
 
 def brief(record: Record, summary: Summary) -> str:
-    """Write a record's part of a line among others: its values, with a mark where a reader must know more."""
+    """A record's part of a line among others: its values, with a mark where a reader must know more."""
     if record.status is not Status.OK:
         return record.reason or ""
     timed = timed_values(record) or (summary.values if summary.brief is None else ())
-    spans = [f"{value.title} {value.text}{_within(value)}" for value in timed]
-    others = [summary.brief] if summary.brief is not None else []
-    told = "   ".join([*spans, *others]) + marks_of(record)
-    return "   ".join([told, *unchecked_of(record)])
+    texts = [f"{value.labelled}{' in one launch' * _is_of_one_launch(value)}" for value in timed]
+    texts += [] if summary.brief is None else [summary.brief]
+    return "   ".join(["   ".join(texts) + marks_of(record), *unchecked_of(record)])
 
 
-def _within(value: Value) -> str:
-    """Write that an interval says nothing of other launches."""
-    is_of_one = value.interval is not None and value.interval.launches == 1 < value.interval.count
-    return " in one launch" if is_of_one else ""
-
-
-def row(name: str, text: str) -> str:
-    return f"{name:<10} {one_line(str(text))}"
-
-
-def _what_ran(record: Record) -> Sequence[str]:
-    facts = record.provenance
-    if "backend" not in facts:
-        return ()
-    operators = operators_of(record, "kernel")
-    ran = f", whose kernel ran {', '.join(operators)}" if operators else ""
-    form = f" ({facts['backend_form']})" if "backend_form" in facts else ""
-    return (row("what ran", f"backend {facts['backend']}{form}{ran}"),)
-
-
-def _checks(record: Record) -> Sequence[str]:
-    kernel = {"": "kernel", "_dq": "dQ", "_dk": "dK", "_dv": "dV"}
-    errors = [text for suffix, name in kernel.items() if (text := _error(record, "kernel", suffix, name))]
-    errors += [text for text in [_error(record, "indexer", "", "indexer's choice")] if text]
-    parts = (*"qkvy", "iq", "iw", "ik")
-    around = [(error, part) for part in parts if (error := noted(record, "layer", f"relative_error_{part}"))]
-    if around:
-        errors.append(_error(record, "layer", f"_{max(around)[1]}", "around it"))
-    errors += [text for text in [_error(record, "layer", "", "layer")] if text]
-    quantised = noted(record, "kernel", "cache_error")
-    if quantised is not None:
-        errors.append(f"the quantised cache {quantised:.2g} against an unquantised one")
-    errors += unchecked_of(record)
-    return (row("check", f"relative error against float64: {', '.join(errors)}"),) if errors else ()
-
-
-def _error(record: Record, span: str, suffix: str, name: str) -> str:
-    error, allowed = (noted(record, span, metric + suffix) for metric in ("relative_error", "allowed_error"))
-    return "" if error is None or allowed is None else f"{name} {error:.2g} (of {allowed:.2g} allowed)"
-
-
-def _timing(record: Record, span: str) -> Sequence[str]:
-    warm, cold = latency(record, span), latency(record, span, "cold_latency_s")
-    if warm is None:
-        return ()
-    spread = f"n = {warm.count}"
-    if warm.count > 1:
-        across = f"over {warm.launches} launches" if warm.launches > 1 else "within one launch"
-        spread = f"{warm.level:.0%} interval {numbers.seconds_range(warm.low, warm.high)} {across}, {spread}"
-    clock = str(record.provenance.get("clock"))
-    lines = [row(span, f"{numbers.seconds(warm.median)} median of {CLOCKS.get(clock, clock)} ({spread})")]
-    share, regime = roofline(record, span, warm.median)
-    ceilings, flops = ceilings_of(record, span), constant(record, span, "flops")
-    traffic = constant(record, span, "traffic_bytes")
-    if share is not None and ceilings and flops and traffic:
-        reached = (
-            f"{flops / warm.median / 1e9:.3g} of {ceilings.flops_per_s / 1e9:.3g} GFLOP/s, "
-            f"{traffic / warm.median / 1e9:.3g} of {ceilings.bytes_per_s / 1e9:.3g} GB/s"
-        )
-        lines.append(row("", f"{numbers.percent(share)} of the roofline, bound by {BOUND_BY[regime or '']}: {reached}"))
-    if cold is not None:
-        slower = f"{cold.median / warm.median:.2f} times as long, n = {cold.count}"
-        lines.append(row("", f"{numbers.seconds(cold.median)} with cold caches ({slower})"))
-    return lines
-
-
-def _projection(record: Record, span: str) -> Sequence[str]:
-    bound_s, ceilings = constant(record, span, "bound_s"), ceilings_of(record, span)
-    flops, traffic = constant(record, span, "flops"), constant(record, span, "traffic_bytes")
-    if bound_s is None or ceilings is None or flops is None or traffic is None:
-        return ()
-    regime = BOUND_BY[ceilings.regime(flops=flops, traffic_bytes=traffic)]
-    peaks = f"{ceilings.flops_per_s / 1e12:,.4g} TFLOP/s and {ceilings.bytes_per_s / 1e9:,.4g} GB/s"
-    least = f"{numbers.seconds(bound_s)} at least, bound by {regime}: projected from {peaks}, not measured"
-    return (row(span, least), *_expected(record, span))
-
-
-def _expected(record: Record, span: str) -> Sequence[str]:
-    """What is expected of a good kernel; the record says once by which fit."""
-    expected_s, low_s, high_s = (constant(record, span, f"expected{end}_s") for end in ("", "_low", "_high"))
-    if expected_s is None:
-        return ()
-    known = low_s is not None and high_s is not None
-    ends = f"nine in ten within {numbers.seconds_range(low_s or 0, high_s or 0)}" if known else "no error is published"
-    return (row("", f"{numbers.seconds(expected_s)} expected of a good kernel ({ends})"),)
+def _is_of_one_launch(value: HeadlineValue) -> bool:
+    """Whether an interval says nothing of other launches."""
+    return value.interval is not None and value.interval.launches == 1 < value.interval.count

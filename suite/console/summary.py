@@ -1,14 +1,70 @@
-"""Summaries of records: a workload's YAML names, under `summary`, the function that makes them."""
+"""Summaries of records: their headline values with intervals, and a workload's own words, whose function its YAML names
+under `summary`."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from suite.configuration.files import locate, workload_definition
-from suite.console.values import Cost, Value, latency, timed_spans, timed_values, values_json
+from suite.records import numbers
+from suite.records.derived import by_launch, constant
 from suite.records.record import Record
 from suite.records.stores.place import shown
 from suite.records.stores.store import StoredRecord
+from suite.statistics.intervals import Interval, launched_interval
+
+SPANS = ("layer", "indexer", "kernel")
+MOST_SPANS = 3
+"""Spans of a foreign workload that are headline values; it may have many."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadlineValue:
+    """One of the few numbers that a case was run for."""
+
+    key: str
+    """Its name for programs, with its unit: `layer_latency_s`."""
+    title: str
+    """Its name above a column."""
+    number: float
+    write: Callable[[float], str]
+    """Writes the number as a table shows it."""
+    interval: Interval | None = None
+
+    @property
+    def text(self) -> str:
+        """The number as a table shows it, with the width of its interval: `1.49 ms ±2.1%`."""
+        if self.interval is None:
+            return self.write(self.number)
+        width = "(n = 1)" if self.interval.count == 1 else f"±{self.interval.relative_half_width:.1%}"
+        return f"{self.write(self.number)} {width}"
+
+    @property
+    def labelled(self) -> str:
+        return f"{self.title} {self.text}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The number, with the ends of its interval where it has one."""
+        if self.interval is None or self.interval.level == 0:
+            return {"value": self.number}
+        ends = {"low": self.interval.low, "high": self.interval.high, "level": self.interval.level}
+        return {"value": self.number, **ends, "launches": self.interval.launches}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """The time or the size by which records are compared where they have no score: less is better."""
+
+    number: float
+    interval: Interval | None = None
+    """The interval of a timing; a projected number has none."""
+    is_size: bool = False
+    """True of bytes, false of seconds."""
+
+    @property
+    def text(self) -> str:
+        return numbers.bytes_iec(self.number) if self.is_size else numbers.seconds(self.number)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,14 +75,13 @@ class Summary:
     """Names and texts, where the record stands alone."""
     brief: str | None = None
     """Its part of a line among others."""
-    values: Sequence[Value] = ()
-    """Headline numbers, the most telling first."""
+    values: Sequence[HeadlineValue] = ()
+    """The most telling first."""
     cost: Cost | None = None
-    """The number by which it is compared with others where it has no score; None where there is none."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Entry:
+class SummaryEntry:
     """A record with its summary, and the folder that it is of where there are several. Equal only to itself."""
 
     record: Record
@@ -39,33 +94,75 @@ class Entry:
 Summarise = Callable[[Record], Summary]
 
 
-def plain(record: Record) -> Summary:
-    """Tell the timings of a record whose workload names no summary; the first of its spans is its cost."""
-    spans = timed_spans(record)
-    warm = latency(record, spans[0]) if spans else None
-    cost = None if warm is None else Cost(says="runs", number=warm.median, interval=warm)
-    return Summary(values=timed_values(record, spans), cost=cost)
-
-
 def summary_by(dotted: str | None) -> Summarise:
-    """Return the function of a dotted name; one that names no values gets the timings. Raises ValueError where there is
-    none."""
-    found: Summarise = locate(dotted) if dotted is not None else plain
+    """The function of a dotted name, or the plain one without a name; a summary without values gets the timings. Raises
+    ValueError where there is no such function."""
+    summarise: Summarise = locate(dotted) if dotted is not None else plain
 
     def with_values(record: Record) -> Summary:
-        summary, timed = found(record), plain(record)
+        summary, timed = summarise(record), plain(record)
         return summary if summary.values else replace(summary, values=timed.values, cost=timed.cost)
 
     return with_values
 
 
 def summary_of(record: Record) -> Summary:
-    """Summarise a stored record; plainly where its workload is unknown."""
+    """The summary of a stored record; plain where its workload is unknown."""
     return summary_by(workload_definition(record.case.workload).get("summary"))(record)
 
 
-def stored_json(stored: StoredRecord, values: Sequence[Value]) -> dict[str, Any]:
-    """Return a run for programs: what it is, how it ended, where it lies, and its headline values."""
+def plain(record: Record) -> Summary:
+    """The timings of a record, those of attention first; its first span is its cost."""
+    timed = dict.fromkeys(reading.span for reading in record.series("latency_s"))
+    spans = sorted(timed, key=lambda span: span not in SPANS)[:MOST_SPANS]
+    warm = latency(record, spans[0]) if spans else None
+    cost = None if warm is None else Cost(number=warm.median, interval=warm)
+    return Summary(values=timed_values(record, spans), cost=cost)
+
+
+def latency(record: Record, span: str, metric: str = "latency_s") -> Interval | None:
+    """The median of a span's timings and its interval over launches; None where nothing usable was timed."""
+    launches = by_launch(reading for reading in record.series(metric, span) if 0 < reading.value < math.inf)
+    return launched_interval(launches) if launches else None
+
+
+def timed_values(record: Record, spans: Sequence[str] = SPANS) -> list[HeadlineValue]:
+    """The latency of spans; where the record projects them the least they take, and what is expected."""
+    values: list[HeadlineValue] = []
+    for span in spans:
+        bound_s, expected_s = constant(record, span, "bound_s"), constant(record, span, "expected_s")
+        warm = latency(record, span)
+        if warm is not None:
+            values.append(replace(seconds_value(f"{span}_latency_s", span, warm.median), interval=warm))
+        elif bound_s is not None:
+            values.append(HeadlineValue(key=f"{span}_bound_s", title=span, number=bound_s, write=_at_least))
+            if expected_s is not None:
+                values.append(seconds_value(f"{span}_expected_s", f"{span} expected", expected_s))
+    return values
+
+
+def _at_least(seconds: float) -> str:
+    return f"≥ {numbers.seconds(seconds)}"
+
+
+def bytes_value(key: str, title: str, nbytes: float) -> HeadlineValue:
+    return HeadlineValue(key=key, title=title, number=nbytes, write=numbers.bytes_iec)
+
+
+def share_value(key: str, title: str, share: float) -> HeadlineValue:
+    return HeadlineValue(key=key, title=title, number=share, write=numbers.percent)
+
+
+def seconds_value(key: str, title: str, seconds: float) -> HeadlineValue:
+    return HeadlineValue(key=key, title=title, number=seconds, write=numbers.seconds)
+
+
+def count_value(key: str, title: str, count: float) -> HeadlineValue:
+    return HeadlineValue(key=key, title=title, number=count, write=numbers.count)
+
+
+def stored_json(stored: StoredRecord, values: Sequence[HeadlineValue]) -> dict[str, Any]:
+    """A run for programs: what it is, how it ended, where it lies, and its headline values."""
     record = stored.record
     return {
         "folder": shown(stored.folder),
@@ -77,5 +174,5 @@ def stored_json(stored: StoredRecord, values: Sequence[Value]) -> dict[str, Any]
         "started_at": record.provenance.get("started_at"),
         "machine_id": record.environment.get("machine_id"),
         "commit": record.provenance.get("commit"),
-        "values": values_json(values),
+        "values": {value.key: value.as_json() for value in values if math.isfinite(value.number)},
     }

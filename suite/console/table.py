@@ -5,16 +5,17 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from suite.records.plain_text import one_line
+from suite.records import numbers
+from suite.records.plain_text import one_line, say
 
 UNBOUNDED = 10_000
 """Letters of a line where nobody's terminal says how many fit."""
@@ -26,7 +27,7 @@ BAD = "red"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Column:
+class ConsoleColumn:
     """A column of texts, one a row."""
 
     title: str
@@ -40,32 +41,49 @@ class Column:
     is_status: bool = False
 
 
+def number_column(
+    title: str, values: Iterable[Any], write: Callable[[Any], str] = numbers.count, *, rank: int = 0
+) -> ConsoleColumn:
+    """A column of numbers, with a dash for None."""
+    cells = [numbers.NOTHING if value is None else write(value) for value in values]
+    return ConsoleColumn(title=title, cells=cells, rank=rank, is_number=True)
+
+
 def terminal_width() -> int | None:
-    """Return how many letters a line of standard output has room for; None where it is no terminal."""
+    """How many letters a line of standard output has room for; None where it is no terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def has_colour() -> bool:
-    """Return whether standard output is a terminal whose user wants colour."""
+    """Whether standard output is a terminal whose user wants colour."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def table_lines(columns: Sequence[Column], *, width: int | None, colour: bool = False) -> list[str]:
+def say_folded(*lines: str) -> None:
+    """Print sentences, folded where the terminal ends."""
+    say(*folded(map(one_line, lines), terminal_width()))
+
+
+def say_table(columns: Sequence[ConsoleColumn]) -> None:
+    say(*table_lines(columns, width=terminal_width(), colour=has_colour()))
+
+
+def table_lines(columns: Sequence[ConsoleColumn], *, width: int | None, colour: bool = False) -> list[str]:
     """Lay a table out in lines of at most `width` letters; the last says what was left out for it.
 
     Columns of a rank are left out until the rest fits; texts of what remains are folded, and numbers never are.
     """
-    kept, left_out = list(columns), list[str]()
-    while not fits(kept, width) and any(column.rank for column in kept):
-        least = max(kept, key=lambda column: column.rank)
-        kept.remove(least)
-        left_out.append(one_line(least.title))
-    lines = _drawn(_table(kept), width=width, colour=colour)
-    return [*lines, f"(no room for: {', '.join(reversed(left_out))})"] if left_out else lines
+    remaining, left_out = list(columns), list[str]()
+    while not fits(remaining, width) and any(column.rank for column in remaining):
+        least = max(remaining, key=lambda column: column.rank)
+        remaining.remove(least)
+        left_out.insert(0, one_line(least.title))
+    lines = _drawn(_table(remaining), width=width, colour=colour)
+    return [*lines, f"(no room for: {', '.join(left_out)})"] if left_out else lines
 
 
-def fits(columns: Sequence[Column], width: int | None) -> bool:
-    """Return whether a table has room without folding anything."""
+def fits(columns: Sequence[ConsoleColumn], width: int | None) -> bool:
+    """Whether a table has room without folding anything."""
     console = _console(UNBOUNDED, colour=False)
     return width is None or Measurement.get(console, console.options, _table(columns)).maximum <= width
 
@@ -86,31 +104,24 @@ def folded(lines: Iterable[str], width: int | None) -> list[str]:
     """Fold sentences between their words; a word that is too long stays whole."""
     if width is None:
         return list(lines)
-    return [
-        part
-        for line in lines
-        for part in textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""]
-    ]
+    wrap = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False)
+    return [part for line in lines for part in wrap.wrap(line) or [""]]
 
 
 def status_text(status: str, behind: str = "") -> Text:
-    """Return a status in its colour, which shows only where there is any."""
+    """A status in its colour, which shows only where there is any."""
     return Text.assemble((one_line(status), COLOURS.get(status, BAD)), behind)
 
 
-def _table(columns: Sequence[Column]) -> Table:
+def _table(columns: Sequence[ConsoleColumn]) -> Table:
     table = Table(box=None, padding=GAP, pad_edge=False, header_style="", show_edge=False)
     for column in columns:
         is_whole = column.is_number or column.is_name or column.is_status
         justify: Literal["right", "left"] = "right" if column.is_number else "left"
         table.add_column(Text(one_line(column.title)), justify=justify, no_wrap=is_whole, overflow="fold")
-    for row in zip(*(column.cells for column in columns), strict=True):
-        table.add_row(
-            *(
-                status_text(cell) if column.is_status else Text(one_line(cell))
-                for column, cell in zip(columns, row, strict=True)
-            )
-        )
+    texts = [[status_text(cell) if each.is_status else Text(one_line(cell)) for cell in each.cells] for each in columns]
+    for row in zip(*texts, strict=True):
+        table.add_row(*row)
     return table
 
 

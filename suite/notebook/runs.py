@@ -26,8 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from suite.configuration.files import workload_definition
 from suite.console.compare import groups_of
-from suite.console.summary import Entry, Summary, summary_of
-from suite.console.values import Cost, latency
+from suite.console.summary import Cost, Summary, SummaryEntry, latency, summary_of
 from suite.records.derived import by_launch, started_at
 from suite.records.metrics import METRICS
 from suite.records.record import CorruptRecordError, Record, Status
@@ -209,13 +208,13 @@ class Runs:
         entries = []
         for current in self._read(workload):
             timed = latency(current.record, span) if span else None
-            cost = Cost(says="runs", number=timed.median, interval=timed) if timed else None
+            cost = Cost(number=timed.median, interval=timed) if timed else None
             summary = Summary(cost=cost) if span else summary_of(current.record)
-            entry = Entry(record=replace(current.record, readings=()), summary=summary, label=current.label)
+            entry = SummaryEntry(record=replace(current.record, readings=()), summary=summary, label=current.label)
             entries.append(replace(entry, is_of_one_machine=current.is_of_one_machine))
         entries.sort(key=lambda entry: started_at(entry.record))
         for group in groups_of(entries, by, against):
-            for found in group.verdicts():
+            for found in group.comparisons():
                 named = {"by": by, "arm": found.arm, "other": found.other, "span": span, "metric": found.quantity}
                 ends = {"ratio": found.estimate, "low": found.low, "high": found.high, "outcome": found.outcome}
                 yield named | ends | {"margin": None} | dict(group.experiment.key)

@@ -7,17 +7,19 @@ The peak of a phase is one reading, `held_peak_bytes` in the phase's own span; w
 from collections.abc import Mapping
 
 from suite.records.record import Reading
+from suite.theory.answers import step_memory
 
-POLICY, CRITIC, REFERENCE, REWARD_MODEL, ENGINE = OWNERS = ("policy", "critic", "reference", "reward_model", "engine")
+POLICY, CRITIC, REFERENCE = step_memory.OWNERS
+REWARD_MODEL, ENGINE = "reward_model", "engine"
 """ENGINE is a rollout engine beside the trainer, with a copy of the policy's weights of its own."""
-PARAMETERS, GRADIENTS, OPTIMISER, OPTIMISER_TEMPORARIES, ACTIVATIONS, LOGITS, KV_CACHE, EXPERIENCE, GATHERED = KINDS = (
-    *("parameters", "gradients", "optimiser", "optimiser_temporaries", "activations", "logits", "kv_cache"),
-    *("experience", "gathered"),
-)
-"""LOGITS are all tensors over the vocabulary, their log-probabilities and gradients included. EXPERIENCE is what a step
-is learnt from: tokens, masks, advantages. GATHERED is the unit that a shard gathers whole from the others."""
-NOBODY, OTHER = "shared", "other"
-"""An owner and a kind for what nothing says."""
+OWNERS = (*step_memory.OWNERS, REWARD_MODEL, ENGINE)
+PARAMETERS, GRADIENTS, OPTIMISER = step_memory.DIVIDED
+OPTIMISER_TEMPORARIES = "optimiser_temporaries"
+ACTIVATIONS, LOGITS, KV_CACHE, EXPERIENCE, GATHERED = step_memory.UNDIVIDED
+DIVIDED = (*step_memory.DIVIDED, OPTIMISER_TEMPORARIES)
+"""Kinds that devices divide among them."""
+KINDS = (*DIVIDED, *step_memory.UNDIVIDED)
+NOBODY, OTHER = step_memory.NOBODY, step_memory.OTHER
 PEAK, PART = "held_peak_bytes", "held_bytes"
 ALLOCATOR_PEAK = "allocator_peak_bytes"
 """The peak of a phase, as the device's own allocator counts it: with its rounding, with memory that operators take and

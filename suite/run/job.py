@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
 
-from suite.compose.inapplicable import OF_THE_COMMAND, no_such_setting, unused_of
-from suite.compose.point import IS_FIXED, SweepPoint, group_of
+from suite.compose.point import IS_FIXED, OF_THE_COMMAND, SweepPoint, group_of, no_such_setting, unused_of
 from suite.configuration.files import locate, read_yaml
 from suite.configuration.values import one_of, true_or_false
 from suite.measure.precision import MATMUL_PRECISIONS

@@ -28,7 +28,7 @@ from suite.statistics.intervals import lag1_autocorrelation
 from suite.theory.layers.roofline import MeasuredCeilings
 
 Ceilings = dict[tuple[str, str, int, str | None], MeasuredCeilings]
-"""Measured ceilings by device, dtype, number of threads and the precision of float32 products."""
+"""MeasuredCase ceilings by device, dtype, number of threads and the precision of float32 products."""
 CHECKPOINTS = "checkpoints"
 """A folder beside the runs', for those that were not finished."""
 COMPLAINTS = "worker.log"
@@ -126,14 +126,14 @@ class _Received:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class MeasuredCase:
     """A record that is not written yet, and the files that go beside it, by name. It travels as bytes."""
 
     record: Record
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def measure(slot: WorkerSlot, job: Job, *, complaints: Path, shared: Path) -> Measured:
+def measure(slot: WorkerSlot, job: Job, *, complaints: Path, shared: Path) -> MeasuredCase:
     """Run a case on this machine, whose facts its record has.
 
     `complaints`: a file for what the worker prints. `shared`: a folder for files of several cases, as a base model and
@@ -142,10 +142,10 @@ def measure(slot: WorkerSlot, job: Job, *, complaints: Path, shared: Path) -> Me
     started_at, start = datetime.now(UTC), time.perf_counter()
     received = _received(slot, job, complaints, shared)
     record = _record(job, received, started_at, duration_s=time.perf_counter() - start)
-    return Measured(record=record, files={**received.files, OVERRIDES: overrides_file(job.overrides)})
+    return MeasuredCase(record=record, files={**received.files, OVERRIDES: overrides_file(job.overrides)})
 
 
-def write_measured(state: SharedState, measured: Measured, claim: Claim) -> Record:
+def write_measured(state: SharedState, measured: MeasuredCase, claim: Claim) -> Record:
     """Write a case's record into its claimed folder and tell the listener."""
     # What it says of a death is in the record, without its paths.
     (claim.folder / COMPLAINTS).unlink(missing_ok=True)
@@ -283,6 +283,20 @@ def _of_course(state: MachineState, job: Job, folder: Path) -> dict[str, Any]:
     }
 
 
+def provenance_of(job: Job, started_at: datetime, duration_s: float) -> dict[str, Any]:
+    """Where a record comes from: the code, and when it was made."""
+    return {
+        "suite_version": __version__,
+        **commit(),
+        "source_digest": source_digest(),
+        "code_digest": code_digest(job.settings),
+        "started_at": started_at.isoformat(timespec="seconds"),
+        "duration_s": duration_s,
+        "durations_s": {},
+        "warnings": [],
+    }
+
+
 def _record(job: Job, received: _Received, started_at: datetime, duration_s: float) -> Record:
     status, reason = received.outcome
     received.durations_s["overhead"] = duration_s - sum(received.durations_s.values())
@@ -295,12 +309,7 @@ def _record(job: Job, received: _Received, started_at: datetime, duration_s: flo
         settings=job.settings,
         environment=environment(),
         provenance={
-            "suite_version": __version__,
-            **commit(),
-            "source_digest": source_digest(),
-            "code_digest": code_digest(job.settings),
-            "started_at": started_at.isoformat(timespec="seconds"),
-            "duration_s": duration_s,
+            **provenance_of(job, started_at, duration_s),
             "durations_s": received.durations_s,
             **received.facts,
             "warnings": received.warnings,

@@ -22,8 +22,7 @@ from suite.records.record import Record, Status
 from suite.records.stores.folder import ResultsFolder, results_folder
 from suite.run.cached import Notice
 from suite.run.job import Job
-from suite.run.launchers.launcher import Launcher, Slot, SlotLostError
-from suite.run.launchers.local import LocalLauncher
+from suite.run.launchers.launcher import CaseSlot, Launcher, LocalLauncher, SlotLostError
 from suite.run.recorder import Listener, SharedState, write_measured
 
 LOOK_EVERY_S = 0.1
@@ -31,7 +30,7 @@ LOOK_EVERY_S = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class SweepOutcome:
     """The records of a sweep or a single case, and whether all of it ran."""
 
     records: Sequence[Record]
@@ -59,11 +58,10 @@ def execute(
     listener: Listener,
     workers: int = 1,
     launcher: Launcher | None = None,
-) -> Outcome:
-    """Run each job once, side by side in the launcher's slots, and write its record below `folder`, or into the store
-    that this mirrors.
+) -> SweepOutcome:
+    """Run jobs, each in a process, one after another or in several slots side by side; one that occurs twice runs once.
 
-    `resume`: a record with the same run key is taken over instead of running the job again. The listener is told of
+    With `resume` a record with the same run key is taken over instead of running the job again. The listener is told of
     everything, one call at a time. Without a launcher `workers` of this process run them.
     """
     launcher = launcher or LocalLauncher(workers=workers)
@@ -71,11 +69,10 @@ def execute(
     results.prepare([job.run_key for job in unique.values()] if launcher.is_here else None)
     cached = launcher.find_cached(list(unique.values()), results.folder) if resume else {}
     missing = [job for id, job in unique.items() if id not in cached]
-    records = [stored.record for stored in cached.values()]
     state = SharedState(listener=listener, workers=launcher.workers, resume=resume)
-    for record in records:
+    sweep = _Sweep(state, results, JobQueue(missing), records=[stored.record for stored in cached.values()])
+    for record in sweep.records:
         state.turns.took(record)
-    queue = JobQueue(missing)
     was_interrupted = False
     with Interruptions() as interruptions:
         try:
@@ -85,78 +82,78 @@ def execute(
                 listener.recorded(list(cached.values()))
             if missing:
                 with launcher.slots(missing, state) as slots:
-                    follow_all(slots, queue, state, results, records, interruptions)
+                    sweep.follow_all(slots, interruptions)
         except KeyboardInterrupt:
             was_interrupted = True
-    return Outcome(records=records, was_interrupted=was_interrupted, left=queue.left)
+    return SweepOutcome(records=sweep.records, was_interrupted=was_interrupted, left=sweep.queue.left)
 
 
-def follow_all(
-    slots: Sequence[Slot],
-    queue: "JobQueue",
-    state: SharedState,
-    results: ResultsFolder,
-    records: list[Record],
-    interruptions: Interruptions,
-) -> None:
-    """Run the jobs of the queue in the slots until there are none, and add their records. Raises KeyboardInterrupt."""
+@dataclass(frozen=True)
+class _Sweep:
+    """Jobs that wait, and the records of those that ran."""
 
-    def follow(slot: Slot) -> None:
+    state: SharedState
+    results: ResultsFolder
+    queue: "JobQueue"
+    records: list[Record]
+
+    def follow_all(self, slots: Sequence[CaseSlot], interruptions: Interruptions) -> None:
+        """Run the jobs of the queue in the slots until there are none. Raises KeyboardInterrupt."""
+
+        def stop() -> None:
+            self.queue.stop()
+            for slot in slots:
+                slot.interrupt()
+
+        run_all([partial(self._follow, slot) for slot in slots], stop=stop, interruptions=interruptions)
+
+    def _follow(self, slot: CaseSlot) -> None:
+        queue = self.queue
         with slot:
             while slot.is_ready(lambda: queue.is_over) and (job := queue.take(slot.takes)) is not None:
                 try:
-                    record = _record_of(slot, job, state, results)
+                    record = self._record_of(slot, job)
                 except SlotLostError as lost:
                     queue.put_back(job)
-                    state.notice(f"{lost}; run again: {job.case.id}")
+                    self.state.notice(f"{lost}; run again: {job.case.id}")
                 else:
-                    records.extend([record] if record is not None else [])
+                    self.records.extend([record] if record is not None else [])
                     queue.finish()
 
-    def stop() -> None:
-        queue.stop()
-        for slot in slots:
-            slot.interrupt()
-
-    run_all([partial(follow, slot) for slot in slots], stop=stop, interruptions=interruptions)
-
-
-def _record_of(slot: Slot, job: Job, state: SharedState, results: ResultsFolder) -> Record | None:
-    """The record of a job that runs now, or that another process has run; None while another one runs it, and
-    for one that was interrupted and left nothing to record."""
-    # Looked for again: another process may be running the same sweep into the same folder.
-    if (record := _recorded_by_another(slot, job, state, results, notice=state.notice)) is not None:
-        return record
-    with ExitStack() as held:
-        claim = results.claim(slot.run_key(job)) if slot.is_first(job, results.runs, held) else None
-        if claim is None:
-            with state.print_lock:
-                state.listener.elsewhere(job.case)
-            return None
-        held.enter_context(claim)
-        # And once more: whoever had the claim may have ended between the look and it.
-        if (record := _recorded_by_another(slot, job, state, results)) is not None:
+    def _record_of(self, slot: CaseSlot, job: Job) -> Record | None:
+        """The record of a job that runs now, or that another process has run; None while another one runs it, and for
+        one that was interrupted and left nothing to record."""
+        # Looked for again: another process may be running the same sweep into the same folder.
+        if (record := self._recorded_by_another(slot, job, notice=self.state.notice)) is not None:
             return record
-        with state.print_lock:
-            state.listener.started(job.case)
-        try:
-            measured = slot.measure(job, claim.folder)
-        except TaskInterruptedError:
+        listener, results = self.state.listener, self.results
+        with ExitStack() as held:
+            claim = results.claim(slot.run_key(job)) if slot.is_first(job, results.runs, held) else None
+            if claim is None:
+                with self.state.print_lock:
+                    listener.elsewhere(job.case)
+                return None
+            held.enter_context(claim)
+            # And once more: whoever had the claim may have ended between the look and it.
+            if (record := self._recorded_by_another(slot, job)) is not None:
+                return record
+            with self.state.print_lock:
+                listener.started(job.case)
+            try:
+                measured = slot.measure(job, claim.folder)
+            except TaskInterruptedError:
+                return None
+            return write_measured(self.state, measured, claim)
+
+    def _recorded_by_another(self, slot: CaseSlot, job: Job, *, notice: Notice | None = None) -> Record | None:
+        """The record of a job that another process has run meanwhile, which is told of; None where there is none."""
+        self.results.look_again(slot.run_key(job))
+        stored = slot.find_cached(job, self.results.folder, notice=notice) if self.state.resume else None
+        if stored is None:
             return None
-        return write_measured(state, measured, claim)
-
-
-def _recorded_by_another(
-    slot: Slot, job: Job, state: SharedState, results: ResultsFolder, *, notice: Notice | None = None
-) -> Record | None:
-    """The record of a job that another process has run meanwhile, which is told of; None where there is none."""
-    results.look_again(slot.run_key(job))
-    stored = slot.find_cached(job, results.folder, notice=notice) if state.resume else None
-    if stored is None:
-        return None
-    with state.print_lock:
-        state.listener.recorded([stored], by_another=True)
-    return stored.record
+        with self.state.print_lock:
+            self.state.listener.recorded([stored], by_another=True)
+        return stored.record
 
 
 class JobQueue:

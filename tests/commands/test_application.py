@@ -29,26 +29,15 @@ def test_suite_alone_shows_three_examples(monkeypatch, capsys):
     shown = capsys.readouterr().out
     for example in ("suite demo", "suite run -m attention=gqa,mla", "suite explain mla"):
         assert example in shown
+    assert called(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out.split() == ["mla-grpo-suite", suite.__version__]
 
 
 def test_help_lists_the_commands_that_exist_and_no_other(monkeypatch, capsys):
     assert called(monkeypatch, "--help") == 0
     lines = capsys.readouterr().out.partition("Commands:")[2].splitlines()
-    assert [line.split()[0] for line in lines if line.strip()] == [
-        "demo",
-        "run",
-        "ls",
-        "completion",
-        "report",
-        "compare",
-        "doctor",
-        "explain",
-        "choose",
-        "fit",
-        "calibrate",
-        "results",
-        "gate",
-    ]
+    names = "demo run ls completion report compare doctor explain choose fit calibrate results gate"
+    assert [line.split()[0] for line in lines if line.strip()] == names.split()
 
 
 def test_in_a_narrow_terminal_no_help_is_cut(monkeypatch, capsys):
@@ -76,11 +65,6 @@ def test_the_command_line_lists_shows_verifies_and_merges_runs(tmp_path, monkeyp
     for arguments in (("list", str(tmp_path)), ("verify", str(tmp_path))):
         assert called(monkeypatch, "results", *arguments) == 4
     assert called(monkeypatch, "results", "list", str(tmp_path), "--status", "fine") == 2
-
-
-def test_version_is_the_package_version(monkeypatch, capsys):
-    assert called(monkeypatch, "--version") == 0
-    assert capsys.readouterr().out.split() == ["mla-grpo-suite", suite.__version__]
 
 
 @pytest.mark.parametrize(
@@ -115,10 +99,6 @@ def test_run_hands_even_help_and_what_follows_a_dash_to_hydra(monkeypatch, capsy
     assert "seq_len: 77" in capsys.readouterr().out
     assert called(monkeypatch, "run", "--help") == 0
     assert "suite run -m sweep=demo" in capsys.readouterr().out
-
-
-def test_run_ends_with_the_code_of_its_refusal(monkeypatch, capsys):
-    pytest.importorskip("hydra")
     assert called(monkeypatch, "run", "seq_len=0") == 2
     assert "seq_len" in capsys.readouterr().err
 
@@ -182,19 +162,17 @@ def test_report_opens_the_page_that_it_wrote(monkeypatch, capsys, tmp_path):
 def test_compare_is_reached_from_the_command_line(monkeypatch, capsys, tmp_path):
     store(tmp_path, build(), build(attention="mha"))
     assert called(monkeypatch, "compare", str(tmp_path), "--by", "attention", "--against", "mha") == 0
-    assert "No clear difference in speed between mla and mha" in capsys.readouterr().out
+    assert "no clear difference" in capsys.readouterr().out
     assert called(monkeypatch, "compare", str(tmp_path)) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_report_ends_with_4_where_a_run_is_damaged(monkeypatch, tmp_path):
+def test_report_of_a_damaged_run_ends_with_4_and_of_none_with_2(monkeypatch, capsys, tmp_path):
     (folder,) = store(tmp_path / "results", build())
     (folder / "record.json").write_text("{")
     arguments = ["--results", str(tmp_path / "results"), "--format", "csv", "--out", str(tmp_path / "x.csv")]
     assert called(monkeypatch, "report", *arguments) == 4
-
-
-def test_report_of_a_folder_that_is_not_there_ends_with_2(monkeypatch, capsys, tmp_path):
+    capsys.readouterr()
     assert called(monkeypatch, "report", "--results", str(tmp_path / "nowhere")) == 2
     assert "nowhere" in capsys.readouterr().err
 

@@ -16,7 +16,7 @@ ONE_TIMED = ["attention=mla", "geometry=tiny", "seq_len=64"]
 @pytest.mark.parametrize("sweep", [*TIMED, *LEARNT])
 def test_every_sweep_of_the_demo_composes(sweep, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    points = compose([*arguments_of(sweep, again=True), *ONE_POINT.get(sweep, ONE_TIMED)])
+    points = compose([*arguments_of({"sweep": sweep}, again=True), *ONE_POINT.get(sweep, ONE_TIMED)])
     assert {job_of(one).settings["measure"]["max_seconds"] for one in points} == {1.0 if sweep in TIMED else 2.0}
 
 

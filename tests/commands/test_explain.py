@@ -3,8 +3,7 @@ import string
 
 import pytest
 
-from suite.commands.explain import DEFAULT_GEOMETRY, decode_intensity, decode_speedups, explain
-from suite.commands.explain_rl import CLAIMS
+from suite.commands.explain import CLAIMS, DEFAULT_GEOMETRY, decode_intensity, decode_speedups, explain
 from suite.configuration.files import languages, read_choice, read_text, read_yaml
 from suite.theory.answers.step_memory import StepSizes, held_in, model_sizes
 from suite.theory.layers.geometry import geometry_names, load_geometry

@@ -5,8 +5,8 @@ import itertools
 import pytest
 import yaml
 
-from suite.commands import reproduce as module
-from suite.commands.reproduce import arguments_of, reproduce, sweeps
+from suite.commands import demo as module
+from suite.commands.demo import RESULTS_AGAIN, arguments_of, reproduce, sweeps
 from suite.compose.arguments import key_of, parse_overrides
 from suite.compose.compose import checked_parts
 from suite.configuration.files import choices, read_yaml
@@ -137,7 +137,7 @@ def runs(monkeypatch, tmp_path):
 def test_sweeps_run_in_their_order_with_the_time_of_all_said(runs, capsys):
     found = runs()
     assert reproduce() == 0
-    assert found.told == [arguments_of(sweep) for sweep in sweeps()]
+    assert found.told == [arguments_of(sweep, RESULTS_AGAIN) for sweep in sweeps()]
     first, *said = capsys.readouterr().out.splitlines()
     assert f"about {sum(sweep['minutes'] for sweep in sweeps())} minutes on two cores" in first
     assert "2 of 13: sweep=attention, about 5 min 0 s" in said

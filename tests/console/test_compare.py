@@ -7,7 +7,7 @@ import pytest
 
 import suite
 from suite.console.compare import between_folders, between_two, by_machine, by_setting, headline
-from suite.console.summary import Entry, summary_of
+from suite.console.summary import SummaryEntry, summary_of
 from suite.records.stores.store import read_contents
 from tests.records.factory import build
 from tests.report.compress_records import compress_record
@@ -22,16 +22,15 @@ STEADY = (1.00, 1.01, 0.99, 1.02, 1.00, 0.98, 1.01, 1.00)
 
 
 def entries(*records, label=""):
-    return [Entry(record=record, summary=summary_of(record), label=label) for record in records]
+    return [SummaryEntry(record=record, summary=summary_of(record), label=label) for record in records]
 
 
 def timed(milliseconds, **axes):
     return build(latencies_s=tuple(value * milliseconds * 1e-3 for value in STEADY), **axes)
 
 
-def said(*records, **asked):
-    found = headline(entries(*records), **asked)
-    return found and found.sentence
+def compared(*records, **asked):
+    return headline(entries(*records), **asked)
 
 
 def test_the_largest_size_tells_how_fast_the_fastest_arm_is():
@@ -40,78 +39,78 @@ def test_the_largest_size_tells_how_fast_the_fastest_arm_is():
         for name, time in (("mha", 3.0), ("gqa", 2.0), ("mla", 1.0))
         for size in (1024, 16384)
     ]
-    assert said(*records) == "mla decodes 3.00× as fast as mha at 16,384 tokens (2.70–3.33)"
-    assert said(*records, by="attention", against="gqa").startswith("mla decodes 2.00× as fast as gqa at 16,384 tokens")
+    words = "mla against mha (seq_len=16384): speed 5.00 ms against 15.0 ms, 3.00× (2.70–3.33): faster"
+    assert compared(*records).sentence == words
+    to_gqa = compared(*records, by="attention", against="gqa")
+    assert (to_gqa.arm, to_gqa.other, to_gqa.where) == ("mla", "gqa", "seq_len=16384")
+    assert to_gqa.estimate == pytest.approx(2.0)
 
 
 def test_arms_whose_intervals_meet_are_not_told_apart():
-    records = [timed(1.0, attention="mha"), timed(1.05, attention="mla")]
-    assert said(*records) == "No clear difference in speed between mha and mla at 4,096 tokens (1.05×, 0.946–1.17)"
-
-
-def test_a_single_timing_tells_nothing_apart():
+    alike = compared(timed(1.0, attention="mha"), timed(1.05, attention="mla"))
+    assert (alike.outcome_in_words, alike.difference) == ("no clear difference", "1.05× (0.946–1.17)")
     single = build(latencies_s=(9e-3,), attention="mha")
-    assert said(single, timed(1.0)) == (
-        "No clear difference in speed between mla and mha at 4,096 tokens: one of them was timed once"
-    )
+    alone = compared(single, timed(1.0))
+    assert (alone.outcome_in_words, alone.low) == ("no clear difference", None)
+    assert "one of them was timed once" in alone.sentence
 
 
 def test_where_nothing_differs_nothing_is_said():
-    assert said() is None
-    assert said(timed(1.0)) is None
+    assert compared() is None
+    assert compared(timed(1.0)) is None
 
 
-def test_one_seed_tells_no_algorithms_apart():
+def test_too_few_seeds_tell_no_arms_apart():
     records = [record for record in study(seeds=1) if record.case.axes["num_generations"] == 8]
-    found = said(*records, by="algorithm", against="grpo")
-    assert "Held-out accuracy" in found
-    assert "1 seed; at least 5 are needed to compare them" in found
+    comparison = compared(*records, by="algorithm", against="grpo")
+    assert comparison.outcome == "few"
+    assert comparison.sentence.endswith(", 1 seed: too few to say (at least 5)")
 
 
 def test_an_algorithm_that_copies_its_prompt_has_learnt_nothing():
     finals = {"ppo": [0.0] * 5, "grpo": [0.074] * 5, "rloo": [0.8, 0.8, 0.8, 0.8, 0.81]}
     records = [noting_what_guessing_scores(record) for record in arms(finals, base=0.0)]
-    of_grpo, of_rloo = (found.sentence for found in by_setting(entries(*records), "algorithm", "ppo"))
-    assert of_grpo == "grpo and ppo are no better than guessing (7.4 %), so that the task tells nothing apart"
-    assert "held-out accuracy of rloo is 80.2 points above that of ppo" in of_rloo
+    of_grpo, of_rloo = by_setting(entries(*records), "algorithm", "ppo")
+    assert of_grpo.outcome_in_words == "both are no better than guessing"
+    assert (of_rloo.outcome_in_words, round(of_rloo.estimate, 3)) == ("clearly higher", 0.802)
 
 
 def test_no_difference_needs_evidence_too():
     finals = [0.50, 0.51, 0.52, 0.53, 0.54, 0.55]
     alike = [*arm(finals, attention="mha"), *arm(finals, attention="mqa")]
-    assert "differ in accuracy by less than 2.0 points" in said(*alike)
+    assert compared(*alike).outcome_in_words == "equal within the margin"
     few = [record for record in alike if record.case.axes["seed"] in (0, 1)]
-    assert "2 seeds; at least 5 are needed to compare them" in said(*few)
+    assert compared(*few).outcome == "few"
 
 
 def test_an_arm_is_named_with_the_sizes_it_was_given():
     records = [*arm([0.9, 0.91, 0.92, 0.93, 0.94], attention="mha"), *arm([0.5, 0.51, 0.52, 0.53, 0.54], **mla(8))]
-    assert said(*records).startswith("The accuracy of mla (kv_lora_rank=8) is 40.0 points below that of mha")
-
-
-def test_a_size_that_makes_a_variant_what_it_is_goes_unsaid():
+    assert compared(*records).sentence == (
+        "mla (kv_lora_rank=8) against mha: accuracy 52 % against 92 %, -40.0 points (-40.0 to -40.0), 5 seeds: "
+        "clearly lower"
+    )
     fixed = {"attention": {"kv_heads": "all", "fixed": ["kv_heads"]}}
     records = [*arm([0.9, 0.8], attention="mha", settings=fixed), *arm([0.5, 0.4], attention="gqa", extras=KV_HEADS)]
-    assert said(*records).startswith("Accuracy: gqa (kv_heads=2) 45 %, mha 85 %")
+    assert (compared(*records).arm, compared(*records).other) == ("gqa (kv_heads=2)", "mha")
 
 
 def test_losses_are_paired_by_windows_of_text():
     records = [compress_record(), compress_record("svd", 64, added={"other": 0.5})]
-    found = said(*records, by="method", against="none")
-    assert found == "The loss of a token of svd is 0.080 nats above that of none (+0.080 to +0.080, 5 windows of text)"
+    comparison = compared(*records, by="method", against="none")
+    assert (comparison.quantity, comparison.paired_by) == ("loss of a token", "5 windows of text")
+    assert comparison.difference == "+0.080 nats (+0.080 to +0.080)"
 
 
 def test_projected_peaks_are_compared_without_an_interval():
-    records = [projected(algorithm=name) for name in ("grpo", "ppo")]
-    assert said(*records).endswith(", projected")
-    assert "at its peak" in said(*records)
+    peaks = compared(*(projected(algorithm=name) for name in ("grpo", "ppo")))
+    assert (peaks.quantity, peaks.low, peaks.pairs) == ("projected peak", None, None)
 
 
 def test_a_foreign_workload_is_compared_by_its_timings():
     records = [timed(1.0, attention="mha"), timed(2.0, attention="mla")]
     for record in records:
         object.__setattr__(record.case, "workload", "weather")
-    assert said(*records).startswith("mha runs 2.00× as fast as mla at 4,096 tokens")
+    assert (compared(*records).arm, compared(*records).outcome) == ("mha", "faster")
 
 
 @pytest.mark.parametrize(
@@ -155,8 +154,7 @@ def test_a_setting_without_arms_is_refused_with_the_choices():
 def test_two_runs_are_named_by_what_they_differ_in():
     first, second = entries(timed(2.0, seq_len=64)), entries(timed(1.0, attention="mha", seq_len=64))
     found = between_two(first[0], second[0])
-    assert found.sentence.startswith("mla decodes 0.500× as fast as mha (")
-    assert found.outcome == "slower"
+    assert (found.arm, found.other, found.outcome) == ("mla", "mha", "slower")
     assert between_two(first[0], entries(*study(seeds=1))[0]) is None
 
 
@@ -172,8 +170,8 @@ def test_two_folders_are_compared_case_by_case():
 def test_odd_records_are_compared_as_far_as_they_go():
     odd = {"attention": {"fixed": 3}, "seq_len": [1]}
     tiny, huge = (build(latencies_s=(value,) * 9, attention=name) for name, value in (("mha", 1e-300), ("mla", 1e300)))
-    assert said(tiny, replace(huge, settings=odd)) is not None
-    assert said(replace(tiny, settings=odd), replace(huge, readings=[])) is None
+    assert compared(tiny, replace(huge, settings=odd)) is not None
+    assert compared(replace(tiny, settings=odd), replace(huge, readings=[])) is None
 
 
 def test_scores_that_are_no_numbers_are_left_out():
@@ -182,7 +180,7 @@ def test_scores_that_are_no_numbers_are_left_out():
         replace(record, readings=[replace(reading, value=float("nan")) for reading in record.readings])
         for record in arm([0.5, 0.6], attention="mqa")
     ]
-    assert said(*records, *broken) is None
+    assert compared(*records, *broken) is None
 
 
 ONE, OTHER = ({"machine_id": name, "cpu": f"CPU {name}"} for name in ("aaaa1111", "bbbb2222"))
@@ -193,7 +191,7 @@ def test_arms_on_two_machines_are_never_compared():
     assert headline(by_machine(entries(*mixed))) is None
     both = [*mixed, timed(2.0, attention="mla", environment=ONE)]
     found = headline(by_machine(entries(*both)))
-    assert found.sentence.startswith("mla decodes 1.50× as fast as mha on CPU aaaa1111")
+    assert (found.arm, found.where) == ("mla", "label=CPU aaaa1111, seq_len=4096")
 
 
 def test_folders_of_several_machines_are_compared_by_machine():

@@ -3,8 +3,8 @@
 import math
 from dataclasses import replace
 
-from suite.console.decode_cost import decoded
 from suite.console.quality import summary
+from suite.console.record import decode_cost as decoded
 from suite.records.record import Reading
 from tests.records.factory import build
 

@@ -106,28 +106,18 @@ def test_a_yamls_words_on_records_change_no_id_and_no_run_key(tmp_path):
     assert jobs[0].run_key == jobs[1].run_key
 
 
-@pytest.mark.parametrize("workload", ["attention", "rl"])
-def test_how_an_option_is_shown_is_no_setting(workload, tmp_path, capsys):
-    (point,) = compose([f"workload={workload}", f"hydra.run.dir={tmp_path}"])
-    options = [point.settings, *(value for value in point.settings.values() if isinstance(value, dict))]
-    assert not any(LOOK in option for option in options)
-    assert main([f"workload={workload}", "shown.label=X"]) == 2
-    assert "there is no setting 'shown.label'" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("workload", choices("workload"))
-def test_no_command_line_sets_what_is_said_of_records(workload, tmp_path, capsys):
+def test_what_is_said_of_records_and_options_is_no_setting(workload, tmp_path, capsys):
     arguments = [f"workload={workload}", *NEEDED.get(workload, []), f"hydra.run.dir={tmp_path}"]
-    assert main([*arguments, "workload.judged_by=os.system"]) == 2
-    assert "must not be set" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("workload", choices("workload"))
-def test_no_case_has_what_is_said_of_records(workload, tmp_path):
-    (point,) = compose([f"workload={workload}", *NEEDED.get(workload, []), f"hydra.run.dir={tmp_path}"])
+    (point,) = compose(arguments)
     definition = workload_definition(workload)
     assert point.settings["workload"].keys() == definition.keys() - {*OF_ITS_RECORDS}
     assert point.summary == definition.get("summary")
+    options = [point.settings, *(value for value in point.settings.values() if isinstance(value, dict))]
+    assert not any(LOOK in option for option in options)
+    for setting, words in (("workload.judged_by=os.system", "must not be set"), ("shown.label=X", "no setting 'shown")):
+        assert main([*arguments, setting]) == 2
+        assert words in capsys.readouterr().err
 
 
 def test_committed_records_stay_comparable_with_those_of_today():

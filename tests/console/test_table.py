@@ -2,15 +2,15 @@
 
 import pytest
 
-from suite.console.table import Column, fits, row_lines, status_text, table_lines
+from suite.console.table import ConsoleColumn, fits, row_lines, status_text, table_lines
 from tools.hostile.texts import TEXTS, harmful
 
 COLUMNS = (
-    Column(title="setting", cells=["short", "a long text of many words that can be folded"]),
-    Column(title="status", cells=["ok", "failed"], is_status=True),
-    Column(title="layer", cells=["1.49 ms ±6.7%", "12.0 ms ±10.2%"], is_number=True),
-    Column(title="kernel", cells=["596 µs ±6.7%", "-"], is_number=True, rank=1),
-    Column(title="cache", cells=["1.12 KiB", "-"], is_number=True, rank=2),
+    ConsoleColumn(title="setting", cells=["short", "a long text of many words that can be folded"]),
+    ConsoleColumn(title="status", cells=["ok", "failed"], is_status=True),
+    ConsoleColumn(title="layer", cells=["1.49 ms ±6.7%", "12.0 ms ±10.2%"], is_number=True),
+    ConsoleColumn(title="kernel", cells=["596 µs ±6.7%", "-"], is_number=True, rank=1),
+    ConsoleColumn(title="cache", cells=["1.12 KiB", "-"], is_number=True, rank=2),
 )
 
 
@@ -43,7 +43,9 @@ def test_only_a_terminal_with_colour_gets_colour():
 
 def test_markup_and_control_characters_do_nothing():
     texts = [text for text in TEXTS if "::" not in text and "##" not in text] + ["[red]x[/red]", ":smile:"]
-    lines = table_lines([Column(title="x", cells=texts), Column(title="[b]", cells=texts, is_number=True)], width=None)
+    lines = table_lines(
+        [ConsoleColumn(title="x", cells=texts), ConsoleColumn(title="[b]", cells=texts, is_number=True)], width=None
+    )
     assert harmful("\n".join(lines)) == []
     assert "[red]x[/red]" in "".join(lines)
     assert ":smile:" in "".join(lines)

@@ -11,8 +11,7 @@ from suite.compose.compose import compose
 from suite.records.record import OVERRIDES, Status
 from suite.records.stores.store import read_contents
 from suite.run.job import job_of
-from suite.run.launchers.launcher import SlotLostError, launcher_of
-from suite.run.launchers.local import LocalLauncher
+from suite.run.launchers.launcher import LocalLauncher, SlotLostError, launcher_of
 from suite.run.launchers.ray import hold_case
 from suite.run.scheduler import execute
 from tests.commands.test_run import PROJECTED, SMALL

@@ -13,7 +13,7 @@ from suite.records.machine.code import code_digest
 from suite.records.machine.environment import environment, source_digest
 from suite.records.record import OVERRIDES, Status
 from suite.run.job import job_of
-from suite.run.launchers.remote import Answer, Errand, RemoteWorker, Terms, fork_server, others_on_gpus
+from suite.run.launchers.remote import Errand, RemoteAnswer, RemoteWorker, Terms, fork_server, others_on_gpus
 from tests.commands.test_run import ELSEWHERE
 from tests.records.factory import build
 
@@ -36,7 +36,7 @@ def worker():
         os.sched_setaffinity(server, allowed)
 
 
-def measured(worker, of) -> Answer:
+def measured(worker, of) -> RemoteAnswer:
     return pickle.loads(worker.measure(pickle.dumps(Errand.of(of))))
 
 

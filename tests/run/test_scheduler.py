@@ -7,7 +7,7 @@ import pytest
 from suite.records.record import Status
 from suite.records.stores.withdrawn import WITHDRAWN
 from suite.run.cached import find_cached_record
-from suite.run.scheduler import Outcome
+from suite.run.scheduler import SweepOutcome
 from tests.records.factory import build, store
 
 
@@ -52,7 +52,7 @@ def test_a_withdrawn_record_answers_no_case(tmp_path):
     ],
 )
 def test_the_exit_code_is_that_of_the_worst_status(statuses, alone, of_a_sweep):
-    outcome = Outcome(records=[SimpleNamespace(status=status) for status in statuses], was_interrupted=False)
+    outcome = SweepOutcome(records=[SimpleNamespace(status=status) for status in statuses], was_interrupted=False)
     assert (outcome.exit_code(is_sweep=False), outcome.exit_code(is_sweep=True)) == (alone, of_a_sweep)
-    cut_off = Outcome(records=outcome.records, was_interrupted=True)
+    cut_off = SweepOutcome(records=outcome.records, was_interrupted=True)
     assert cut_off.exit_code(is_sweep=True) == 130

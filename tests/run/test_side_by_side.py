@@ -17,7 +17,7 @@ from suite.records.machine.limits import most_threads
 from suite.records.record import Status
 from suite.records.stores.store import read_contents
 from suite.run.job import job_of
-from suite.run.launchers.local import refuse_workers
+from suite.run.launchers.launcher import LocalLauncher
 from suite.run.scheduler import JobQueue, execute, run_all
 from tests.commands.test_run import ELSEWHERE, FOREIGN, ROOT, SMALL, _nothing_is_left_of, needs_process_groups
 from tests.conftest import heard
@@ -121,8 +121,8 @@ def test_more_workers_than_one_need_stateful_cases_and_cpus():
     (attention,), (projection,) = jobs_of(*SMALL), jobs_of("workload=projection", "hardware=l4")
     (foreign,) = jobs_of(ELSEWHERE[0], "workload=behaving", "+workload.course=true")
     most = most_threads()
-    refuse_workers([attention, projection, foreign], 1)
-    refuse_workers([foreign], most)
+    LocalLauncher(workers=1).check([attention, projection, foreign])
+    LocalLauncher(workers=most).check([foreign])
     gpu = replace(foreign, plan=SimpleNamespace(device="cuda", threads=1))
     for job, workers, words in (
         (attention, 2, "workers must be 1 for workload=attention, whose cases are timed alone; got 2"),
@@ -131,7 +131,7 @@ def test_more_workers_than_one_need_stateful_cases_and_cpus():
         (foreign, most + 1, f"workers must be at most {most} for threads=1 on the {most} CPUs"),
     ):
         with pytest.raises(ValueError, match=words):
-            refuse_workers([job], workers)
+            LocalLauncher(workers=workers).check([job])
 
 
 def wait_until(is_so):

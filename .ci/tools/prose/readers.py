@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean, median
 
 from suite.console.compare import by_setting
-from suite.console.summary import Entry, summary_of
+from suite.console.summary import SummaryEntry, summary_of
 from suite.notebook.runs import Runs
 from suite.report.model.labels import ALGORITHM, rank_of
 from suite.report.model.results import read_results
@@ -168,7 +168,7 @@ def measured_speedup(tokens, device="h100-sxm5-80gb"):
 def chosen_tokens(outcome):
     """Return in how many cells MLA over chosen tokens is told faster or slower than over all, by `suite compare`."""
     stored = whole("cpu_variants/variants_sparse").records
-    entries = [Entry(record=run.record, summary=summary_of(run.record)) for run in stored]
+    entries = [SummaryEntry(record=run.record, summary=summary_of(run.record)) for run in stored]
     verdicts = by_setting(entries, "attention", "mla")
     return f"{sum(verdict.outcome == outcome for verdict in verdicts)} of {len(verdicts)}"
 

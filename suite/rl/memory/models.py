@@ -12,7 +12,8 @@ from suite.lm.lora import adapt, unadapted
 from suite.measure.memory_tracker import MemoryTracker, attribute_to
 from suite.records.holdings import CRITIC, OTHER, PARAMETERS, POLICY
 from suite.rl.critic import Critic
-from suite.rl.memory.plan import BF16, FLOAT32, MIXED, RlMemoryPlan
+from suite.rl.memory.plan import RlMemoryPlan
+from suite.theory.answers.step_memory import BF16, FLOAT32, MIXED
 from suite.theory.layers.decoder_shape import DecoderShape
 
 Model = TypeVar("Model", bound=torch.nn.Module)

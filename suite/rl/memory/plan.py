@@ -8,22 +8,18 @@ from suite.configuration.files import in_phase
 from suite.configuration.values import not_negative, one_of, optional_whole_number, whole_number
 from suite.records.holdings import CRITIC, POLICY, REFERENCE, REWARD_MODEL
 from suite.rl.objective import LearningPlan
+from suite.theory.answers.step_memory import BF16, COMPUTED_BYTES, FLOAT32, MIXED, PRECISIONS
 from suite.theory.devices.gpus import SHARDS, Gpus, gpus_from
 from suite.theory.layers.decoder_shape import DecoderShape, decoder_shape
 from suite.theory.layers.layer_plan import plan_from
 from suite.theory.layers.shapes import Pass, cache_bytes
 
-BF16, MIXED, FLOAT32 = PRECISIONS = "bf16", "mixed", "float32"
 DEVICE, OFFLOADED, NONE = "device", "offloaded", "none"
 SHARED, COPY = "shared", "copy"
 FIT, ALL = "fit", "all"
 COMPUTED = "computed"
 EXPERTS = "the decoder of this suite is dense, and this {} has experts"
 KINDS = "the decoder of this suite has equal layers of plain attention, and this {} has other ones"
-ELEMENT_BYTES = {BF16: 2, MIXED: 2, FLOAT32: 4}
-"""Bytes of an element that is computed with; a mixed recipe trains in float32 beside it."""
-TRAINED_BYTES = {BF16: 2, MIXED: 4, FLOAT32: 4}
-"""Bytes of an element of trained weights, their gradients and moments."""
 COMPUTED_DTYPE = {BF16: "bfloat16", MIXED: "bfloat16", FLOAT32: "float32"}
 
 
@@ -107,7 +103,7 @@ class RlMemoryPlan(LearningPlan):
     @property
     def completion_cache_bytes(self) -> int:
         """Bytes of cache of one completion as long as it may be, with its prompt."""
-        element_bytes = ELEMENT_BYTES[self.precision]
+        element_bytes = COMPUTED_BYTES[self.precision]
         forward = Pass(batch=1, query_len=1, seq_len=self.seq_len, element_bytes=element_bytes)
         return self.shape.num_layers * cache_bytes(self.shape.layer, forward)
 
@@ -125,7 +121,7 @@ class RlMemoryPlan(LearningPlan):
         """The largest unit that a device gathers whole, as it computes with it: a block, the embeddings or the head."""
         shapes = (self.shape, self.critic_shape)
         matrices = [shape.vocab_size * shape.hidden_size for shape in shapes]
-        return ELEMENT_BYTES[self.precision] * max(*(shape.block_parameter_count for shape in shapes), *matrices)
+        return COMPUTED_BYTES[self.precision] * max(*(shape.block_parameter_count for shape in shapes), *matrices)
 
     def facts(self) -> dict[str, Any]:
         return {"policy": self.shape.layer.describe(), "simulated": "fake tensors under the suite's own step, on a CPU"}

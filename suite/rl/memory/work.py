@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from suite.records.holdings import CRITIC, POLICY
 from suite.records.metrics import PHASES
-from suite.rl.memory.plan import COPY, ELEMENT_BYTES, NONE, SHARED, TRAINED_BYTES, RlMemoryPlan
+from suite.rl.memory.plan import COPY, NONE, SHARED, RlMemoryPlan
+from suite.theory.answers.step_memory import COMPUTED_BYTES, TRAINED_BYTES
 from suite.theory.layers.decoder_shape import DecoderShape
 from suite.theory.layers.roofline import Ceilings
 from suite.theory.layers.shapes import Pass, kernel_bytes, kernel_flops
@@ -22,7 +23,7 @@ ADAMW_ACCESSES = 7
 
 
 @dataclass(frozen=True, kw_only=True)
-class RepeatedPass:
+class Passes:
     """Passes of equal work."""
 
     times: int
@@ -30,25 +31,25 @@ class RepeatedPass:
     traffic_bytes: float
 
 
-def bound_s(works: Iterable[RepeatedPass], ceilings: Ceilings) -> float:
+def bound_s(works: Iterable[Passes], ceilings: Ceilings) -> float:
     """Return the least time of passes that follow one another."""
     return sum(work.times * ceilings.bound_s(flops=work.flops, traffic_bytes=work.traffic_bytes) for work in works)
 
 
-def step_work(plan: RlMemoryPlan, batch: int) -> dict[str, Sequence[RepeatedPass]]:
+def step_work(plan: RlMemoryPlan, batch: int) -> dict[str, Sequence[Passes]]:
     """Return one device's work by phase. `batch`: completions that it samples at once."""
-    passes = {ROLLOUT: _rollout(plan, batch), SCORE: _scores(plan), UPDATE: _updates(plan)}
-    return {phase: works for phase, works in passes.items() if works}
+    found = {ROLLOUT: _rollout(plan, batch), SCORE: _scores(plan), UPDATE: _updates(plan)}
+    return {phase: works for phase, works in found.items() if works}
 
 
-def _rollout(plan: RlMemoryPlan, batch: int) -> list[RepeatedPass]:
+def _rollout(plan: RlMemoryPlan, batch: int) -> list[Passes]:
     """Read each prompt once, then decode: the weights once a token, and caches of the mean length."""
     if plan.engine == NONE:
         return []
     rows = plan.rows(plan.shards)
     # An engine's copy is divided as tensor parallelism does: all devices decode all of their batches together.
     split = plan.shards if plan.engine == COPY else 1
-    element_bytes = ELEMENT_BYTES[plan.precision]
+    element_bytes = COMPUTED_BYTES[plan.precision]
     sizes = [batch] * (rows // batch) + ([rows % batch] if rows % batch else [])
     prompts = sum(math.ceil(size / plan.num_generations) for size in sizes)
     read = Pass(batch=prompts, query_len=plan.prompt_len, seq_len=plan.prompt_len, element_bytes=element_bytes)
@@ -59,13 +60,11 @@ def _rollout(plan: RlMemoryPlan, batch: int) -> list[RepeatedPass]:
         of_token = _forward(plan.shape, token, heads=size)
         cache = plan.shape.num_layers * kernel_bytes(plan.shape.layer, token)
         traffic = of_token.traffic_bytes / split + cache
-        works.append(
-            RepeatedPass(times=sizes.count(size) * plan.completion_len, flops=of_token.flops, traffic_bytes=traffic)
-        )
+        works.append(Passes(times=sizes.count(size) * plan.completion_len, flops=of_token.flops, traffic_bytes=traffic))
     return works
 
 
-def _scores(plan: RlMemoryPlan) -> list[RepeatedPass]:
+def _scores(plan: RlMemoryPlan) -> list[Passes]:
     """Score all completions once with each model that does."""
     forward, passes = _micro_batch(plan)
     models = [_forward(plan.training_shape, forward, heads=_heads(plan))]
@@ -74,10 +73,10 @@ def _scores(plan: RlMemoryPlan) -> list[RepeatedPass]:
         models.append(_forward(plan.critic_training_shape, forward, heads=0))
     if plan.has_reward_model:
         models.append(_forward(plan.training_shape, forward, heads=0))
-    return [RepeatedPass(times=passes, flops=model.flops, traffic_bytes=model.traffic_bytes) for model in models]
+    return [Passes(times=passes, flops=model.flops, traffic_bytes=model.traffic_bytes) for model in models]
 
 
-def _updates(plan: RlMemoryPlan) -> list[RepeatedPass]:
+def _updates(plan: RlMemoryPlan) -> list[Passes]:
     """Run each completion forward and back through each trained model, and write its weights once a minibatch.
 
     On the way back are two products for each one of the forward pass, of which frozen weights need one; recomputed
@@ -95,16 +94,16 @@ def _updates(plan: RlMemoryPlan) -> list[RepeatedPass]:
         again = _forward(shape, forward, heads=0).flops if plan.checkpointing else 0
         flops = 3 * core + products * (whole.flops - core) + again
         traffic = (2 + plan.checkpointing) * whole.traffic_bytes
-        works.append(RepeatedPass(times=passes, flops=flops, traffic_bytes=traffic))
+        works.append(Passes(times=passes, flops=flops, traffic_bytes=traffic))
         if plan.lora_rank is None:
             states = ADAMW_ACCESSES * TRAINED_BYTES[plan.precision] * counts[owner] / plan.shards
-            works.append(RepeatedPass(times=minibatches, flops=0, traffic_bytes=states))
+            works.append(Passes(times=minibatches, flops=0, traffic_bytes=states))
     return works
 
 
 def _micro_batch(plan: RlMemoryPlan) -> tuple[Pass, int]:
     """A pass over a micro-batch of whole completions, and how many one device has."""
-    element_bytes = ELEMENT_BYTES[plan.precision]
+    element_bytes = COMPUTED_BYTES[plan.precision]
     rows = min(plan.micro_batch, plan.rows(plan.shards))
     whole = Pass(batch=rows, query_len=plan.seq_len, seq_len=plan.seq_len, element_bytes=element_bytes)
     return whole, math.ceil(plan.rows(plan.shards) / rows)
@@ -115,11 +114,11 @@ def _heads(plan: RlMemoryPlan) -> int:
     return min(plan.micro_batch, plan.rows(plan.shards)) * plan.completion_len
 
 
-def _forward(shape: DecoderShape, forward: Pass, *, heads: int) -> RepeatedPass:
+def _forward(shape: DecoderShape, forward: Pass, *, heads: int) -> Passes:
     """A forward pass; `heads`: the tokens whose logits are computed. Each weight is read once."""
     mlp = 6 * shape.hidden_size * shape.intermediate_size * forward.tokens
     layer = kernel_flops(shape.layer, forward) + shape.layer.projection_flops(forward) + mlp
     logits = 2 * shape.vocab_size * shape.hidden_size * heads
     # A head that is the embeddings is read whole, embeddings alone a row a token.
     weights = shape.num_layers * shape.block_parameter_count + (shape.vocab_size * shape.hidden_size if heads else 0)
-    return RepeatedPass(times=1, flops=shape.num_layers * layer + logits, traffic_bytes=weights * forward.element_bytes)
+    return Passes(times=1, flops=shape.num_layers * layer + logits, traffic_bytes=weights * forward.element_bytes)

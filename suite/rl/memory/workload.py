@@ -14,16 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.measure.meter import Meter
-from suite.records.holdings import (
-    EXPERIENCE,
-    GATHERED,
-    GRADIENTS,
-    NOBODY,
-    OPTIMISER,
-    OPTIMISER_TEMPORARIES,
-    PARAMETERS,
-    held_readings,
-)
+from suite.records.holdings import DIVIDED, EXPERIENCE, GATHERED, NOBODY, held_readings
 from suite.records.record import Reading, constant_readings
 from suite.rl.memory.plan import COMPUTED_DTYPE, FIT, NONE, SHARED, RlMemoryPlan
 from suite.rl.memory.step import ROLLOUT, SCORE, UPDATE, SimulatedStep, rollout_phase, update_phase
@@ -32,7 +23,6 @@ from suite.theory.devices.gpus import GPU_GIGABYTES, SHARDS, Gpus
 
 OwnedTensors = Mapping[tuple[str, str], int]
 """Bytes by owner and kind."""
-DIVIDED = (PARAMETERS, GRADIENTS, OPTIMISER, OPTIMISER_TEMPORARIES)
 Phases = dict[str, dict[tuple[str, str], int]]
 """Bytes of one device by owner and kind at each phase's peak."""
 GPUS = "gpus"

@@ -1,11 +1,12 @@
-"""Slots that a launcher gives the scheduler, in each of which cases run one after another.
+"""Slots that a launcher gives the scheduler, in each of which cases run one after another; and the launcher of this
+machine.
 
 The scheduler keeps the queue, the claims and the exit code, and follows each slot by a thread of its own. A launcher
 says how many slots there are and what a case in one of them is measured by.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -13,10 +14,12 @@ from typing import Any, Protocol
 from suite.compose.point import SweepPoint
 from suite.configuration.files import choices, locate
 from suite.configuration.values import whole_number
+from suite.measure.worker import CaseWorker
+from suite.records.machine.limits import most_threads
 from suite.records.stores.store import StoredRecord
-from suite.run.cached import Notice
+from suite.run.cached import Notice, find_cached_record
 from suite.run.job import Job
-from suite.run.recorder import Measured, SharedState
+from suite.run.recorder import COMPLAINTS, MeasuredCase, SharedState, WorkerSlot, measure
 
 LAUNCHER, WORKERS = "launcher", "workers"
 
@@ -25,36 +28,51 @@ class SlotLostError(Exception):
     """A slot went while a case ran in it, which is to be run again; the message says what happened."""
 
 
-class Slot(Protocol):
-    """A place where cases run one after another, followed by one thread. Use as a context manager."""
+class CaseSlot:
+    """A place where cases run one after another, followed by one thread: here a worker of this process.
 
-    def __enter__(self) -> "Slot": ...
+    Use as a context manager."""
+
+    def __init__(self, slot: WorkerSlot) -> None:
+        self._slot = slot
+
+    def __enter__(self) -> "CaseSlot":
+        self._slot.worker.__enter__()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        self._slot.worker.__exit__(kind, error, trace)
 
     def is_ready(self, is_over: Callable[[], bool]) -> bool:
         """Wait until a case can run here; False where none ever will. `is_over`: asked whether one is left at all."""
+        return True
 
     def takes(self, job: Job) -> bool:
-        """Tell whether the case can run here."""
+        """Whether the case can run here."""
+        return True
 
     def find_cached(self, job: Job, folder: Path, notice: Notice | None = None) -> StoredRecord | None:
-        """Return the record that answers the case here."""
+        """The record that answers the case here."""
+        return find_cached_record(job, folder, notice)
 
     def run_key(self, job: Job) -> str:
-        """Return the run key of a record that is made here."""
+        """The run key of a record that is made here."""
+        return job.run_key
 
     def is_first(self, job: Job, parent: Path, held: ExitStack) -> bool:
         """Keep other machines from the case until `held` is left; False where one of them runs it into the same
         place."""
+        return True  # no other machine's record would answer it
 
-    def measure(self, job: Job, folder: Path) -> Measured:
+    def measure(self, job: Job, folder: Path) -> MeasuredCase:
         """Run the case. Raises SlotLostError, and TaskInterruptedError where there is nothing to record."""
+        return measure(self._slot, job, complaints=folder / COMPLAINTS, shared=folder.parent)
 
     def interrupt(self) -> None:
         """End the case that runs, and every later one, from any thread."""
+        self._slot.worker.interrupt()
 
 
 class Launcher(Protocol):
@@ -69,23 +87,55 @@ class Launcher(Protocol):
         """Raise ValueError, in one sentence, for jobs that cannot run so."""
 
     def find_cached(self, jobs: Sequence[Job], folder: Path) -> Mapping[str, StoredRecord]:
-        """Return by case id the records that answer jobs, before anything is started."""
+        """The records that answer jobs, by case id, before anything is started."""
 
-    def slots(self, jobs: Sequence[Job], state: SharedState) -> AbstractContextManager[Sequence[Slot]]:
+    def slots(self, jobs: Sequence[Job], state: SharedState) -> AbstractContextManager[Sequence[CaseSlot]]:
         """Start what runs the jobs, at least one; leaving the context ends it.
 
         Raises CommandFailedError where nothing can be started.
         """
 
 
+class LocalLauncher:
+    """Workers of this process, several side by side where that disturbs no figure."""
+
+    is_here = True
+
+    def __init__(self, settings: Mapping[str, Any] | None = None, workers: int | None = None) -> None:
+        self.workers = workers or 1
+
+    def check(self, jobs: Sequence[Job]) -> None:
+        """Raise ValueError, in one sentence, for cases that would disturb each other's figures."""
+        for job in jobs if self.workers > 1 else ():
+            name, most = job.settings["workload"]["name"], max(1, most_threads() // job.plan.threads)
+            limit = f"1 for device={job.plan.device}, which they would share"
+            if not job.is_course:
+                why = "which runs nothing" if job.is_projection else "whose cases are timed alone"
+                limit = f"1 for workload={name}, {why}"
+            elif job.plan.device == "cpu":
+                limit = (
+                    f"at most {most} for threads={job.plan.threads} on the {most_threads()} CPUs that this process may "
+                    "use at once"
+                )
+                if self.workers <= most:
+                    continue
+            raise ValueError(f"workers must be {limit}; got {self.workers}")
+
+    def find_cached(self, jobs: Sequence[Job], folder: Path) -> Mapping[str, StoredRecord]:
+        return {job.case.id: stored for job in jobs if (stored := find_cached_record(job, folder))}
+
+    @contextmanager
+    def slots(self, jobs: Sequence[Job], state: SharedState) -> Iterator[Sequence[CaseSlot]]:
+        workers = [CaseWorker(preload=own_modules(jobs), say=state.notice) for _ in range(self.workers)]
+        yield [CaseSlot(WorkerSlot(state=state, worker=worker)) for worker in workers]
+
+
 def launcher_of(points: Sequence[SweepPoint]) -> Launcher:
-    """Make the launcher that all points name. Raises ValueError where they do not agree, and for wrong settings."""
-    options = []
-    for point in points:
-        option = point.settings.get(LAUNCHER)
+    """The launcher that all points name. Raises ValueError where they do not agree, and for wrong settings."""
+    options: list[Any] = [point.settings.get(LAUNCHER) for point in points]
+    for option in options:
         if not (isinstance(option, Mapping) and "_target_" in option):
             raise ValueError(f"{LAUNCHER} must be one of {', '.join(choices(LAUNCHER))}; got {option!r}")
-        options.append(option)
     _one([point.chosen.get(LAUNCHER) for point in points], LAUNCHER, "option")
     settings = {name: _one([option.get(name) for option in options], f"{LAUNCHER}.{name}") for name in options[0]}
     workers = _one([whole_number(point.settings, WORKERS, at_least=1) for point in points], WORKERS, "number")
@@ -94,19 +144,19 @@ def launcher_of(points: Sequence[SweepPoint]) -> Launcher:
     return launcher
 
 
-def own_modules(jobs: Sequence[Job]) -> list[str]:
-    """Return modules that every worker will need. Other packages' are left to their case, which may fail alone."""
-    workloads = [job.settings["workload"] for job in jobs if not job.is_projection]
-    modules = {workload["_target_"].rpartition(".")[0] for workload in workloads}
-    own = {module for module in modules if module.startswith("suite.")}
-    # torch's first optimiser imports it, which takes a case of training 1.7 s of processor time.
-    optimisers = {"torch._dynamo"} if any(workload.get("course") for workload in workloads) else set()
-    return sorted(own | optimisers)
-
-
 def _one(values: Sequence[Any], name: str, what: str = "value") -> Any:
     """What all have. Raises ValueError where they differ."""
     different = [value for place, value in enumerate(values) if value not in values[:place]]
     if len(different) > 1:
         raise ValueError(f"{name} must be one {what} for the whole sweep; got {', '.join(map(str, different))}")
     return different[0]
+
+
+def own_modules(jobs: Sequence[Job]) -> list[str]:
+    """Modules that every worker will need. Other packages' are left to their case, which may fail alone."""
+    workloads = [job.settings["workload"] for job in jobs if not job.is_projection]
+    modules = {workload["_target_"].rpartition(".")[0] for workload in workloads}
+    own = {module for module in modules if module.startswith("suite.")}
+    # torch's first optimiser imports it, which takes a case of training 1.7 s of processor time.
+    optimisers = {"torch._dynamo"} if any(workload.get("course") for workload in workloads) else set()
+    return sorted(own | optimisers)

@@ -17,22 +17,22 @@ import socket
 import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path
 from threading import Event, Lock
 from types import TracebackType
 from typing import Any
 
-from suite import __version__
 from suite.configuration.values import positive_number, whole_number
 from suite.measure.worker import TaskInterruptedError
 from suite.process.signals import POLITE
 from suite.process.streams import CANNOT_JUDGE, CommandFailedError
 from suite.records.machine.code import code_digest
-from suite.records.machine.environment import commit, source_digest
+from suite.records.machine.environment import source_digest
 from suite.records.machine.limits import most_threads
 from suite.records.plain_text import one_line
 from suite.records.record import OVERRIDES, Evidence, Record, Status
@@ -40,10 +40,9 @@ from suite.records.stores.claim import NAME_LENGTH
 from suite.records.stores.store import StoredRecord
 from suite.run.cached import Notice, find_on_any_machine, newest_of_key, runs_by_case
 from suite.run.job import Job
-from suite.run.launchers.launcher import SlotLostError, own_modules
-from suite.run.launchers.places import CUDA, Place, lacking, places_in
-from suite.run.launchers.remote import Answer, Description, Errand, RemoteWorker, Terms
-from suite.run.recorder import Measured, SharedState, overrides_file
+from suite.run.launchers.launcher import CaseSlot, SlotLostError, own_modules
+from suite.run.launchers.remote import Description, Errand, RemoteAnswer, RemoteWorker, Terms
+from suite.run.recorder import MeasuredCase, SharedState, overrides_file, provenance_of
 
 NAME = "ray"
 MISSING = "launcher=ray needs the package ray, which is not installed here: pip install 'mla-grpo-suite[ray]'"
@@ -68,10 +67,69 @@ NO_TOKEN = (
 CLAIMS = ".claims"
 """A folder beside the runs': whoever runs a case, on whatever machine, holds the lock of its name there."""
 SHOWN_DIGITS = 12
+CPU, CUDA = "cpu", "cuda"
 
 
 class _TimeOutError(Exception):
     """The case took longer than it may."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerPlace:
+    """Room for one worker."""
+
+    node: str
+    """The node's id."""
+    host: str
+    """The machine's name, which never leaves this process: two nodes may be on one machine."""
+    device: str
+    cpus: int
+    """Cores, as many as the case with the most threads has."""
+
+    def takes(self, job: Job) -> bool:
+        """Tell whether a worker here can run a job."""
+        return device_of(job) == self.device
+
+
+def device_of(job: Job) -> str:
+    """Return the device that a worker must have for a job."""
+    return CUDA if job.stays else CPU
+
+
+def places_in(nodes: Iterable[Mapping[str, Any]], jobs: Sequence[Job], *, shares_nodes: bool) -> list[WorkerPlace]:
+    """Return room for workers on the nodes, which take turns in the order.
+
+    `nodes`: as `ray.nodes()` describes them. `shares_nodes`: cases whose time counts may run side by side on one
+    node's CPU, each on cores of its own, where one alone has the memory's bandwidth for itself.
+    """
+    on_gpu, on_cpu = ([job for job in jobs if device_of(job) == device] for device in (CUDA, CPU))
+    is_timed = any(not (job.is_course or job.is_projection) for job in on_cpu)
+    most_on_cpu = 1 if is_timed and not shares_nodes else None
+    of_nodes = []
+    for node in nodes:
+        if not node["Alive"]:
+            continue
+        cpus, gpus = (int(node["Resources"].get(name, 0)) for name in ("CPU", "GPU"))
+        found: list[WorkerPlace] = []
+        for device, own, most in ((CUDA, on_gpu, gpus), (CPU, on_cpu, most_on_cpu)):
+            each = max((job.plan.threads for job in own), default=0)
+            room = cpus // each if each else 0
+            count = room if most is None else min(room, most)
+            place = WorkerPlace(node=node["NodeID"], host=node["NodeManagerHostname"], device=device, cpus=each)
+            found += [place] * count
+            cpus -= each * count
+        of_nodes.append(found)
+    return [place for turn in zip_longest(*of_nodes) for place in turn if place is not None]
+
+
+def lacking(places: Sequence[WorkerPlace], jobs: Sequence[Job]) -> str | None:
+    """Say what a cluster has no room for; None where each job has a place."""
+    for job in jobs:
+        if not any(place.takes(job) for place in places):
+            gpu = " and a GPU" if device_of(job) == CUDA else ""
+            cpus = "a CPU" if job.plan.threads == 1 else f"{job.plan.threads} CPUs"
+            return f"{cpus}{gpu} on one node, for {job.case.id}"
+    return None
 
 
 @dataclass(kw_only=True)
@@ -81,11 +139,11 @@ class Cluster:
     ray: Any
     state: SharedState
     jobs: Sequence[Job]
-    terms: Mapping[Place, bytes]
+    terms: Mapping[WorkerPlace, bytes]
     workers: int
     retries: int
     timeout_s: float | None
-    spare: deque[Place]
+    spare: deque[WorkerPlace]
     """Room that no worker has yet."""
     runs: Mapping[str, Sequence[StoredRecord]]
     """Those that lay there before, by case id."""
@@ -94,7 +152,7 @@ class Cluster:
     described: list[Description] = field(default_factory=list)
     lock: Lock = field(default_factory=Lock)
 
-    def start(self, place: Place) -> Any:
+    def start(self, place: WorkerPlace) -> Any:
         """Start an actor there, or as soon as there is room."""
         strategies = importlib.import_module("ray.util.scheduling_strategies")
         worker = self.ray.remote(RemoteWorker).options(
@@ -107,7 +165,7 @@ class Cluster:
         )
         return worker.remote(self.terms[place])
 
-    def other_place(self, instead: Place | None = None) -> Place | None:
+    def other_place(self, instead: WorkerPlace | None = None) -> WorkerPlace | None:
         """Return room on a node that is there; None where there is none. `instead`: room that is given back for it."""
         alive = {node["NodeID"] for node in self.ray.nodes() if node["Alive"]}
         with self.lock:
@@ -128,10 +186,10 @@ class Cluster:
         return find_on_any_machine(job, runs, codes, is_refused=is_refused)
 
 
-class RaySlot:
+class RaySlot(CaseSlot):
     """An actor of the cluster, or the one that takes its place when it is lost."""
 
-    def __init__(self, cluster: Cluster, place: Place) -> None:
+    def __init__(self, cluster: Cluster, place: WorkerPlace) -> None:
         self._cluster, self._ray, self._place = cluster, cluster.ray, place
         self._actor: Any = None
         self._described: Description | None = None
@@ -188,7 +246,7 @@ class RaySlot:
     def is_first(self, job: Job, parent: Path, held: ExitStack) -> bool:
         return hold_case(job, parent, held)
 
-    def measure(self, job: Job, folder: Path) -> Measured:
+    def measure(self, job: Job, folder: Path) -> MeasuredCase:
         started_at, start = datetime.now(UTC), time.perf_counter()
         asked = self._actor.measure.remote(pickle.dumps(Errand.of(job)))
         try:
@@ -210,7 +268,7 @@ class RaySlot:
             why = f"{why}, each of the {losses} times that it ran" if losses > 1 else why
         else:
             assert content is not None
-            answer: Answer = pickle.loads(content)
+            answer: RemoteAnswer = pickle.loads(content)
             for text in answer.notices:
                 self._cluster.state.notice(text)
             return answer.measured
@@ -280,18 +338,12 @@ class RaySlot:
             self._ray.kill(self._actor)
         self._actor, self._is_up = None, False
 
-    def _failed(self, job: Job, why: str, started_at: datetime, *, duration_s: float) -> Measured:
+    def _failed(self, job: Job, why: str, started_at: datetime, *, duration_s: float) -> MeasuredCase:
         """The record of a case of which nothing came back, on the machine where it ran last."""
-        provenance = {
-            "suite_version": __version__,
-            **commit(),
+        provenance = provenance_of(job, started_at, duration_s) | {
             "source_digest": self._here.source_digest,
             "code_digest": self._here.code_digests[job.case.id],
-            "started_at": started_at.isoformat(timespec="seconds"),
-            "duration_s": duration_s,
-            "durations_s": {},
             "launcher": {"name": NAME, "workers": self._cluster.workers},
-            "warnings": [],
         }
         record = Record(
             case=job.case,
@@ -303,7 +355,7 @@ class RaySlot:
             environment=self._here.environment,
             provenance=provenance,
         )
-        return Measured(record=record, files={OVERRIDES: overrides_file(job.overrides)})
+        return MeasuredCase(record=record, files={OVERRIDES: overrides_file(job.overrides)})
 
 
 class RayLauncher:
@@ -438,7 +490,7 @@ def hold_case(job: Job, parent: Path, held: ExitStack) -> bool:
     return True
 
 
-def _terms(place: Place, places: Sequence[Place], jobs: Sequence[Job], state: SharedState) -> Terms:
+def _terms(place: WorkerPlace, places: Sequence[WorkerPlace], jobs: Sequence[Job], state: SharedState) -> Terms:
     return Terms(
         launcher=NAME,
         device=place.device,

@@ -23,7 +23,7 @@ from suite.records.record import Record
 from suite.records.stores.store import PRIVATE_PARTS
 from suite.run.job import Job, planned
 from suite.run.launchers.cores import Cores, CoreWatch, own_cores
-from suite.run.recorder import COMPLAINTS, MachineState, Measured, WorkerSlot, measure
+from suite.run.recorder import COMPLAINTS, MachineState, MeasuredCase, WorkerSlot, measure
 
 CPU = "cpu"
 
@@ -79,10 +79,10 @@ class Description:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class RemoteAnswer:
     """A measured case, and sentences about what was unusual."""
 
-    measured: Measured
+    measured: MeasuredCase
     notices: Sequence[str]
 
 
@@ -117,7 +117,7 @@ class RemoteWorker:
         )
 
     def measure(self, errand: bytes) -> bytes:
-        """Run a case; return the pickled Answer, given its pickled errand."""
+        """Run a case; return the pickled RemoteAnswer, given its pickled errand."""
         job: Job = pickle.loads(errand).job()
         if FORKS and not job.is_projection:
             forkserver.ensure_running()
@@ -129,7 +129,7 @@ class RemoteWorker:
         if self._terms.device != CPU:  # the record's telemetry warns by itself
             shared, warnings = others_on_gpus(measured.record), []
         record = self._with_facts(measured.record, shared, warnings)
-        return pickle.dumps(Answer(measured=replace(measured, record=record), notices=self._told()))
+        return pickle.dumps(RemoteAnswer(measured=replace(measured, record=record), notices=self._told()))
 
     def interrupt(self) -> None:
         """End the case that runs, whose record then says so, and every later one."""

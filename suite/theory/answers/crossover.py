@@ -8,7 +8,7 @@ By the bound both compute at the peak. Good kernels do not, and not equally: wha
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from typing import Any
@@ -43,11 +43,12 @@ Cost = Callable[[LayerShape, Pass], float]
 
 
 def flops_crossover(geometry: Geometry, *, seq_len: int, tp: int = 1, **sizes: int | None) -> int | None:
-    """Return the fewest new tokens at which re-expanding takes fewer FLOPs of the whole layer, under the causal mask.
+    """The fewest new tokens at which re-expanding takes fewer FLOPs of the whole layer, under the causal mask.
 
     `sizes`: MLA's, as the variant's YAML sets them. None where it takes no fewer up to `seq_len`.
     """
-    return _first_cheaper(geometry, layer_flops, tp=tp, sizes=sizes, batch=1, seq_len=seq_len, element_bytes=1)
+    step = Pass(batch=1, query_len=1, seq_len=seq_len, element_bytes=1)
+    return _first_cheaper(geometry, layer_flops, step, tp, sizes)
 
 
 def roofline_crossover(
@@ -60,78 +61,66 @@ def roofline_crossover(
     tp: int = 1,
     **sizes: int | None,
 ) -> int | None:
-    """Return the fewest new tokens at which the least time of the whole layer is shorter when re-expanding, or None."""
+    """The fewest new tokens at which the least time of the whole layer is shorter when re-expanding, or None."""
 
     def bound_s(shape: LayerShape, forward: Pass) -> float:
         return ceilings.bound_s(flops=layer_flops(shape, forward), traffic_bytes=layer_bytes(shape, forward))
 
-    return _first_cheaper(
-        geometry, bound_s, tp=tp, sizes=sizes, batch=batch, seq_len=seq_len, element_bytes=element_bytes
-    )
+    step = Pass(batch=batch, query_len=1, seq_len=seq_len, element_bytes=element_bytes)
+    return _first_cheaper(geometry, bound_s, step, tp, sizes)
 
 
 def expected_crossover(geometry: Geometry, calibration: Calibration, *, seq_len: int) -> int | None:
-    """Return the fewest new tokens at which re-expanding the whole layer is expected to take less time, or None.
+    """The fewest new tokens at which re-expanding the whole layer is expected to take less time, or None.
 
     None too where nothing is known of either mode at this context. Re-expanding's kernel is taken to read as MHA's of
     as many heads, to compute at the share of the peak that a prefill of as long a prompt reaches, and to have
     absorbing's floor: simplifications, since nobody measured it with so few new tokens.
     """
     shares = calibration.prefill.get(EXPANDED, {})
-    forward = Pass(batch=1, query_len=1, seq_len=seq_len, element_bytes=ELEMENT_BYTES[DTYPE])
+    step = Pass(batch=1, query_len=1, seq_len=seq_len, element_bytes=ELEMENT_BYTES[DTYPE])
     # One new token of one sequence may take less than anything that was fitted; where the modes cross, none does.
-    busy = replace(forward, batch=1024)
-    is_known = calibration.expected_layer(absorbed_shape(geometry), busy, DTYPE) is not None
-    latent, mha = (
-        decode_kernel(shape) for shape in (absorbed_shape(geometry), grouped_shape(geometry, kv_heads="all"))
-    )
-    assert latent is not None
-    assert mha is not None
+    is_known = calibration.expected_layer(absorbed_shape(geometry), replace(step, batch=1024), DTYPE) is not None
     if not is_known or not calibration.has(GQA) or not shares or seq_len < min(shares):
         return None
-    of_peak = calibration.ceilings.flops_per_s * interpolated(shares, seq_len)
-    of_bandwidth = calibration.ceilings.bytes_per_s * calibration.nearest(mha).share
+    latent, mha = map(decode_kernel, (absorbed_shape(geometry), grouped_shape(geometry, kv_heads="all")))
+    assert latent is not None
+    assert mha is not None
+    rates = Ceilings(
+        flops_per_s=calibration.ceilings.flops_per_s * interpolated(shares, seq_len),
+        bytes_per_s=calibration.ceilings.bytes_per_s * calibration.nearest(mha).share,
+    )
     floor_s = calibration.nearest(latent).floor_s
 
     def expected_s(shape: LayerShape, forward: Pass) -> float:
         flops, traffic_bytes = kernel_flops(shape, forward), kernel_bytes(shape, forward)
-        if isinstance(shape, AbsorbedShape):
-            kernel = calibration.decoded_shape(shape, forward)
-        else:
-            kernel_s = floor_s + max(flops / of_peak, traffic_bytes / of_bandwidth)
-            kernel = Expected(seconds=kernel_s, low=None, high=None, family=EXPANDED)
-        rest = {
-            "flops": layer_flops(shape, forward) - flops,
-            "traffic_bytes": layer_bytes(shape, forward) - traffic_bytes,
-        }
-        around = MLA if isinstance(shape, AbsorbedShape) else EXPANDED
-        layer = calibration.with_rest(kernel, around=around, rows=forward.tokens, **rest)
+        around, kernel = MLA, None
+        if not isinstance(shape, AbsorbedShape):
+            kernel_s = floor_s + rates.bound_s(flops=flops, traffic_bytes=traffic_bytes)
+            around, kernel = EXPANDED, Expected(seconds=kernel_s, low=None, high=None, family=EXPANDED)
+        layer = calibration.with_rest(
+            kernel or calibration.decoded_shape(shape, forward),
+            around=around,
+            rows=forward.tokens,
+            flops=layer_flops(shape, forward) - flops,
+            traffic_bytes=layer_bytes(shape, forward) - traffic_bytes,
+        )
         assert layer is not None
         return layer.seconds
 
-    return _first_cheaper(
-        geometry, expected_s, tp=1, sizes={}, batch=1, seq_len=seq_len, element_bytes=ELEMENT_BYTES[DTYPE]
-    )
+    return _first_cheaper(geometry, expected_s, step, 1, {})
 
 
-def _first_cheaper(
-    geometry: Geometry,
-    cost: Cost,
-    *,
-    tp: int,
-    sizes: dict[str, Any],
-    batch: int,
-    seq_len: int,
-    element_bytes: int,
-) -> int | None:
+def _first_cheaper(geometry: Geometry, cost: Cost, step: Pass, tp: int, sizes: Mapping[str, Any]) -> int | None:
+    """`step`: the pass with one new token."""
     absorbed, reexpanded = absorbed_shape(geometry, tp=tp, **sizes), reexpanded_shape(geometry, tp=tp, **sizes)
 
     def is_cheaper(query_len: int) -> bool:
-        forward = Pass(batch=batch, query_len=query_len, seq_len=seq_len, element_bytes=element_bytes)
+        forward = replace(step, query_len=query_len)
         return cost(reexpanded, forward) < cost(absorbed, forward)
 
     # Bisection, since once re-expanding is cheaper it stays so: a test tries every number.
-    counts = range(1, seq_len + 1)
+    counts = range(1, step.seq_len + 1)
     at = bisect_left(counts, True, key=is_cheaper)
     return counts[at] if at < len(counts) else None
 
@@ -146,7 +135,7 @@ class Bracket:
 
 
 def bracket(ratios: Sequence[tuple[int, float]]) -> Bracket | None:
-    """Return where re-expanding's time over absorbing's falls below 1, straight on logarithmic axes.
+    """Where re-expanding's time over absorbing's falls below 1, straight on logarithmic axes.
 
     Noise can make it pass several times: the middle one counts then, and the bracket holds them all. None where it
     rises instead.
@@ -178,19 +167,20 @@ class SpecifiedCrossover:
 def specified_crossovers(
     geometries: Iterable[str], devices: Iterable[str], contexts: Iterable[int]
 ) -> list[SpecifiedCrossover]:
-    """Return the crossovers of known models on devices that have a bfloat16 peak."""
-    found = []
+    """The crossovers of known models on devices that have a bfloat16 peak."""
+    crossovers = []
     for name, device, tokens in product(geometries, devices, contexts):
         geometry, ceilings = load_geometry(name), load_hardware(device).ceilings(DTYPE)
         assert ceilings is not None, device
         calibration = load_calibration(device)
-        crossover = SpecifiedCrossover(
-            device=device,
-            geometry=name,
-            tokens=tokens,
-            by_flops=flops_crossover(geometry, seq_len=tokens),
-            by_roofline=roofline_crossover(geometry, ceilings, seq_len=tokens, element_bytes=ELEMENT_BYTES[DTYPE]),
-            expected=None if calibration is None else expected_crossover(geometry, calibration, seq_len=tokens),
+        crossovers.append(
+            SpecifiedCrossover(
+                device=device,
+                geometry=name,
+                tokens=tokens,
+                by_flops=flops_crossover(geometry, seq_len=tokens),
+                by_roofline=roofline_crossover(geometry, ceilings, seq_len=tokens, element_bytes=ELEMENT_BYTES[DTYPE]),
+                expected=None if calibration is None else expected_crossover(geometry, calibration, seq_len=tokens),
+            )
         )
-        found.append(crossover)
-    return found
+    return crossovers

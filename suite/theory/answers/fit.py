@@ -68,7 +68,7 @@ class StepFit:
 
 @functools.cache
 def algorithm_named(name: str) -> Algorithm:
-    """Return an algorithm by its name. Raises ValueError with near names for another."""
+    """An algorithm by its name. Raises ValueError with near names for another."""
     if name not in choices("algorithm"):
         raise ValueError(no_choice("algorithm", name, choices("algorithm")))
     settings = {**read_settings("rl_memory"), **read_choice("algorithm", name)}
@@ -98,25 +98,23 @@ def fit_question_from(given: Mapping[str, Any]) -> FitQuestion:
     group, prompts = (whole_number(asked, size, at_least=1) for size in ("group", "prompts"))
     if group * prompts < gpus.count:
         raise ValueError(f"group x prompts must be at least the GPUs; got {group} x {prompts} and {gpus.count}")
-    prompt_len = whole_number(asked, "prompt_len", at_least=1, at_most=seq_len - 2)
-    lora_rank = optional_whole_number(asked, "lora_rank")
     return FitQuestion(
         algorithm=algorithm,
         name=name,
-        model=model_sizes(settings),
         gpus=gpus,
         seq_len=seq_len,
-        prompt_len=prompt_len,
+        prompt_len=whole_number(asked, "prompt_len", at_least=1, at_most=seq_len - 2),
         group=group,
         prompts=prompts,
-        lora_rank=lora_rank,
+        lora_rank=optional_whole_number(asked, "lora_rank"),
+        model=model_sizes(settings),
         precision=one_of(asked, "precision", PRECISIONS),
     )
 
 
 @functools.cache
 def reserve_bytes() -> int:
-    """Return what a device's context and its allocator's rounding take off its memory."""
+    """What a device's context and its allocator's rounding take off its memory."""
     return int(read_settings("rl_memory")["reserve_bytes_per_device"])
 
 
@@ -127,14 +125,27 @@ def fits_of(question: FitQuestion) -> list[StepFit]:
 
 
 def _fit(question: FitQuestion, algorithm: Algorithm) -> StepFit:
-    reserve = reserve_bytes()
-    found = {
-        shards: step_peak(_step(question, algorithm, shards))
+    reserve, completions = reserve_bytes(), question.group * question.prompts
+    held = {
+        shards: step_peak(
+            StepSizes(
+                model=question.model,
+                has_critic=algorithm.has_critic,
+                has_reference=algorithm.has_reference,
+                kl_in_loss=algorithm.kl_in_loss,
+                precision=question.precision,
+                lora_rank=question.lora_rank,
+                seq_len=question.seq_len,
+                prompt_len=question.prompt_len,
+                completions=completions,
+                shards=shards,
+            )
+        )
         for shards in SHARDS
-        if shards <= question.group * question.prompts
+        if shards <= completions
     }
-    peaks = {shards: sum(held.values()) for shards, (_, held) in found.items()}
-    phase, held = found[question.gpus.count]
+    peaks = {shards: sum(parts.values()) for shards, (_, parts) in held.items()}
+    phase, parts = held[question.gpus.count]
     spare = question.gpus.memory_bytes - reserve - peaks[question.gpus.count]
     fewest = {
         gigabytes: next((shards for shards, peak in peaks.items() if peak <= gigabytes * 1e9 - reserve), None)
@@ -148,21 +159,6 @@ def _fit(question: FitQuestion, algorithm: Algorithm) -> StepFit:
         peak_bytes=peaks[question.gpus.count],
         spare_bytes=spare,
         phase=phase,
-        parts={f"{owner}/{kind}": size for (owner, kind), size in held.items()},
-        sets=sorted(sets, key=lambda one: (one[0] * one[1], one[0])),
-    )
-
-
-def _step(question: FitQuestion, algorithm: Algorithm, shards: int) -> StepSizes:
-    return StepSizes(
-        model=question.model,
-        has_critic=algorithm.has_critic,
-        has_reference=algorithm.has_reference,
-        kl_in_loss=algorithm.kl_in_loss,
-        precision=question.precision,
-        lora_rank=question.lora_rank,
-        seq_len=question.seq_len,
-        prompt_len=question.prompt_len,
-        completions=question.group * question.prompts,
-        shards=shards,
+        parts={f"{owner}/{kind}": size for (owner, kind), size in parts.items()},
+        sets=sorted(sets, key=lambda gpus: (gpus[0] * gpus[1], gpus[0])),
     )

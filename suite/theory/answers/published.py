@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from suite.configuration.files import choices, read_choice, read_yaml
-from suite.theory.layers.geometry import Geometry, geometry_names, load_geometry
+from suite.theory.layers.geometry import geometry_names, load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape
 from suite.theory.layers.layer_plan import LayerPlan, plan_from
 from suite.theory.layers.parameters import Parameters, parameters_from
@@ -37,7 +37,7 @@ ANY_GROUPED_GEOMETRY = "llama-2-7b"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sizes:
+class FigureSizes:
     """Sizes of a figure's kernel, where its source states them."""
 
     heads: int
@@ -56,53 +56,57 @@ class PublishedFigure:
     dtype: str
     kind: str
     """`forward`, `backward`, `forward_backward` or `decode`."""
-    sizes: Sizes | None
     problem: str
     """The problem in words, where the sizes are not stated."""
     published: float
     unit: str
-    time_s: float | None
-    """The figure in seconds."""
-    bound_s: float | None
-    """Our least time for the same problem on the same card."""
     share: float
     """Share of the roofline; without sizes, of the ceiling that the source names."""
     regime: str
     source: str
     note: str
+    sizes: FigureSizes | None = None
+    time_s: float | None = None
+    """The figure in seconds."""
+    bound_s: float | None = None
+    """Our least time for the same problem on the same card."""
 
 
 def published_figures() -> list[PublishedFigure]:
-    """Return every figure of conf/published, source by source."""
+    """Every figure of conf/published, source by source."""
     return [figure for name in choices("published") for figure in _of_source(read_choice("published", name))]
 
 
 @functools.cache
 def specified_ceilings(gpu: str, dtype: str) -> Ceilings:
-    """Return a card's ceilings by its specification; `dtype` by its name there, so that fp8 has a peak too."""
+    """A card's ceilings by its specification; `dtype` by its name there, so that fp8 has a peak too."""
     card = read_choice("hardware", gpu)
     return Ceilings(flops_per_s=card["dense_tflops"][dtype] * 1e12, bytes_per_s=card["mem_bw_gbs"] * 1e9)
 
 
 def _of_source(source: Mapping[str, Any]) -> Iterator[PublishedFigure]:
-    shared = {name: value for name, value in source.items() if name != "results"}
+    shared = {"problem": "", "note": "", **{name: value for name, value in source.items() if name != "results"}}
     for result in source["results"]:
         figure = {**shared, **result}
         (measure,) = (name for name in UNITS if name in figure)
+        unit, in_si = UNITS[measure]
+        texts = {name: figure[name] for name in ("kernel", "gpu", "dtype", "problem", "source", "note")}
+        named = {**texts, "kind": figure["pass"], "unit": unit}
         if "limit" in figure:
             ceilings = specified_ceilings(figure["gpu"], figure["dtype"])
             ceiling = {"compute": ceilings.flops_per_s, "memory": ceilings.bytes_per_s}[figure["limit"]]
-            share = figure[measure] * UNITS[measure][1] / ceiling
-            yield _figure(figure, measure, figure[measure], share=share, regime=figure["limit"])
+            share = figure[measure] * in_si / ceiling
+            yield PublishedFigure(**named, published=figure[measure], share=share, regime=figure["limit"])
         else:
-            yield from (_with_sizes(figure, measure, seq_len, value) for seq_len, value in figure[measure].items())
+            for seq_len, value in figure[measure].items():
+                yield PublishedFigure(**named, published=value, **_share(figure, measure, seq_len, value * in_si))
 
 
-def _with_sizes(figure: Mapping[str, Any], measure: str, seq_len: int, value: float) -> PublishedFigure:
+def _share(figure: Mapping[str, Any], measure: str, seq_len: int, rate_or_time: float) -> dict[str, Any]:
+    """A figure's sizes, its time and our bound for the same problem."""
     sizes, shape = _lay_out(figure, seq_len)
-    rate_or_time = value * UNITS[measure][1]
-    time_s = rate_or_time if measure == "us" else _credited_flops(figure["pass"], sizes, shape) / rate_or_time
     kind = figure["pass"]
+    time_s = rate_or_time if measure == "us" else _credited_flops(kind, sizes, shape) / rate_or_time
     whole = Pass(
         batch=sizes.batch,
         query_len=1 if kind == "decode" else sizes.seq_len,
@@ -111,23 +115,19 @@ def _with_sizes(figure: Mapping[str, Any], measure: str, seq_len: int, value: fl
         is_training=kind == "forward_backward",
     )
     # Our passes are causal. Without a mask each of S queries sees all S keys, as S passes of one query each would.
-    unmasked = replace(whole, batch=whole.tokens, query_len=1)
-    counted = whole if sizes.is_causal else unmasked
+    counted = whole if sizes.is_causal else replace(whole, batch=whole.tokens, query_len=1)
     work = {"flops": kernel_flops(shape, counted), "traffic_bytes": kernel_bytes(shape, whole)}
     ceilings = specified_ceilings(figure["gpu"], figure["dtype"])
-    bound_s = ceilings.bound_s(**work)
-    regime = ceilings.regime(**work)
-    return _figure(
-        figure, measure, value, share=bound_s / time_s, regime=regime, sizes=sizes, time_s=time_s, bound_s=bound_s
-    )
+    bound_s, regime = ceilings.bound_s(**work), ceilings.regime(**work)
+    return {"sizes": sizes, "time_s": time_s, "bound_s": bound_s, "share": bound_s / time_s, "regime": regime}
 
 
-def _lay_out(figure: Mapping[str, Any], seq_len: int) -> tuple[Sizes, LayerShape]:
+def _lay_out(figure: Mapping[str, Any], seq_len: int) -> tuple[FigureSizes, LayerShape]:
     setting = figure["setting"]
     width = setting.get("head_dim", figure.get("head_dim"))
     heads = setting["heads"] if "heads" in setting else setting["hidden"] // width
     kv_heads = None if "latent_of" in setting else setting.get("kv_heads", heads)
-    sizes = Sizes(
+    sizes = FigureSizes(
         heads=heads,
         kv_heads=kv_heads,
         head_dim=width,
@@ -138,50 +138,17 @@ def _lay_out(figure: Mapping[str, Any], seq_len: int) -> tuple[Sizes, LayerShape
     if kv_heads is None:
         geometry = replace(load_geometry(setting["latent_of"]), num_heads=heads, num_kv_heads=heads)
         return sizes, absorbed_shape(geometry)
-    geometry = replace(_any_geometry(), num_heads=heads, num_kv_heads=heads, head_dim=width)
+    geometry = load_geometry(ANY_GROUPED_GEOMETRY)
+    geometry = replace(geometry, num_heads=heads, num_kv_heads=heads, head_dim=width)
     return sizes, grouped_shape(geometry, kv_heads=kv_heads)
 
 
-@functools.cache
-def _any_geometry() -> Geometry:
-    return load_geometry(ANY_GROUPED_GEOMETRY)
-
-
-def _credited_flops(kind: str, sizes: Sizes, shape: LayerShape) -> float:
+def _credited_flops(kind: str, sizes: FigureSizes, shape: LayerShape) -> float:
     """The FLOPs that sources divide by the time: written out, not by our closed forms, which it is to check."""
     if kind == "decode":
         return 2 * sizes.batch * sizes.heads * sizes.seq_len * (shape.qk_dim + shape.v_dim)
     square = 4 * sizes.batch * sizes.seq_len**2 * sizes.heads * shape.qk_dim
     return square * (0.5 if sizes.is_causal else 1.0) * TIMES_FORWARD[kind]
-
-
-def _figure(
-    figure: Mapping[str, Any],
-    measure: str,
-    value: float,
-    *,
-    share: float,
-    regime: str,
-    sizes: Sizes | None = None,
-    time_s: float | None = None,
-    bound_s: float | None = None,
-) -> PublishedFigure:
-    return PublishedFigure(
-        kernel=figure["kernel"],
-        gpu=figure["gpu"],
-        dtype=figure["dtype"],
-        kind=figure["pass"],
-        sizes=sizes,
-        problem=figure.get("problem", ""),
-        published=value,
-        unit=UNITS[measure][0],
-        time_s=time_s,
-        bound_s=bound_s,
-        share=share,
-        regime=regime,
-        source=figure["source"],
-        note=figure.get("note", ""),
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,24 +173,21 @@ class ModelCache:
 
 @functools.cache
 def published_caches() -> tuple[ModelCache, ...]:
-    """Return every published geometry, the one that grows least first."""
+    """Every published geometry, the one that grows least first."""
     geometries = {name: read_choice("geometry", name) for name in geometry_names()}
-    found = [_model(name, settings) for name, settings in geometries.items() if settings["family"] != "synthetic"]
-    return tuple(sorted(found, key=lambda model: (model.plan.growth_bytes, model.plan.fixed_bytes)))
+    models = [
+        ModelCache(
+            name=name, variant=settings["attention"], plan=plan_from(settings), parameters=parameters_from(settings)
+        )
+        for name, settings in geometries.items()
+        if settings["family"] != "synthetic"
+    ]
+    return tuple(sorted(models, key=lambda model: (model.plan.growth_bytes, model.plan.fixed_bytes)))
 
 
 def published_cache(name: str) -> ModelCache:
     (model,) = (model for model in published_caches() if model.name == name)
     return model
-
-
-def _model(name: str, settings: Mapping[str, Any]) -> ModelCache:
-    return ModelCache(
-        name=name,
-        variant=settings["attention"],
-        plan=plan_from(settings),
-        parameters=parameters_from(settings),
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

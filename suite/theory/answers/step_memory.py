@@ -38,6 +38,8 @@ PARAMETERS, GRADIENTS, OPTIMISER = DIVIDED = "parameters", "gradients", "optimis
 ACTIVATIONS, LOGITS, KV_CACHE, EXPERIENCE, GATHERED = UNDIVIDED = (
     *("activations", "logits", "kv_cache", "experience", "gathered"),
 )
+"""LOGITS are all tensors over the vocabulary, their log-probabilities and gradients included. EXPERIENCE is what a step
+is learnt from: tokens, masks, advantages. GATHERED is the unit that a shard gathers whole from the others."""
 ROLLOUT, SCORE, UPDATE = PHASES = "rollout", "score", "update"
 Held = dict[tuple[str, str], float]
 """Bytes by owner and kind."""

@@ -1,6 +1,6 @@
 """The section of what fits: the fastest on top, what is computed and expected apart, refused cases with their sizes."""
 
-from suite.console.capacity import summary
+from suite.console.attention import capacity as summary
 from suite.records.case import Case
 from suite.records.record import Evidence, Record, Status, constant_readings
 from suite.report.command import render_sections

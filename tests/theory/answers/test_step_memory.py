@@ -6,20 +6,13 @@ from pathlib import Path
 import pytest
 
 from suite.configuration.files import read_choice
-from suite.records.holdings import KINDS, OTHER, OWNERS, PEAK
+from suite.records.holdings import PEAK
 from suite.records.record import Status
 from suite.records.stores.store import read_contents
-from suite.rl.memory.plan import COMPUTED_DTYPE, ELEMENT_BYTES, RlMemoryPlan
-from suite.rl.memory.plan import TRAINED_BYTES as PLANS_TRAINED_BYTES
-from suite.rl.memory.workload import DIVIDED as PROJECTIONS_DIVIDED
+from suite.rl.memory.plan import RlMemoryPlan
 from suite.rl.memory.workload import Projection
 from suite.theory.answers.step_memory import (
-    COMPUTED_BYTES,
-    DIVIDED,
     MOST_APART,
-    NOBODY,
-    PRECISIONS,
-    TRAINED_BYTES,
     UPDATE,
     StepSizes,
     held_in,
@@ -119,16 +112,9 @@ def test_projections_made_anew_are_met_on_any_number_of_devices(algorithm, geome
         assert sum(held.values()) == pytest.approx(projection.least_peak(shards), rel=2 * MOST_APART)
 
 
-def test_its_words_and_widths_are_the_projections():
-    assert (ELEMENT_BYTES, PLANS_TRAINED_BYTES, tuple(COMPUTED_DTYPE)) == (COMPUTED_BYTES, TRAINED_BYTES, PRECISIONS)
-    assert set(DIVIDED) < set(PROJECTIONS_DIVIDED)
+def test_a_geometrys_sizes_are_those_of_its_projection():
     shape = decoder_shape(SMALL, read_choice("attention", "gqa"), vocab_size=5000, where="")
-    for shards in (1, 2):
-        sizes = step_of(settings("ppo", geometry=SMALL, **STEP), shape, shards)
-        assert sizes.model == model_sizes(SMALL)
-        _, held = step_peak(sizes)
-        assert {owner for owner, _ in held} <= {*OWNERS, NOBODY}
-        assert {kind for _, kind in held} <= {*KINDS, OTHER}
+    assert sizes_of(shape) == model_sizes(SMALL)
 
 
 def test_experts_and_uneven_layers_are_refused():

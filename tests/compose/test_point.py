@@ -4,7 +4,7 @@ import pytest
 
 from suite.commands.run import main
 from suite.compose.compose import compose
-from suite.compose.inapplicable import OF_EVERY_PLAN, has_use_for, unused_of, used_by
+from suite.compose.point import OF_EVERY_PLAN, has_use_for, unused_of, used_by
 from suite.configuration.files import choices, locate, read_yaml
 from suite.run.job import job_of
 from tests.commands.test_run import ELSEWHERE, FOREIGN, SMALL, cases
