@@ -448,23 +448,15 @@ class LayerShape(Layer):
         )
         return (own, *(self.indexer.scans if self.indexer else ()))
 
-    @property
-    def gate_and_indexer_parameters(self) -> int:
-        gate = {None: 0, ELEMENT: self.num_heads * self._output_width, HEAD: self.num_heads}[self.output_gate]
-        indexer = self.indexer.matrix_parameters(self.hidden_size, self._query_rank) if self.indexer else 0
+    def extra_parameters(self, output_width: int, query_rank: int | None) -> int:
+        """Matrices of the output's gate, as wide as a head's output, and of the indexer."""
+        gate = {None: 0, ELEMENT: self.num_heads * output_width, HEAD: self.num_heads}[self.output_gate]
+        indexer = self.indexer.matrix_parameters(self.hidden_size, query_rank) if self.indexer else 0
         return self.hidden_size * gate + indexer
 
     @property
     def vector_parameters(self) -> int:
         return (self.num_heads if self.sinks else 0) + (self.indexer.vector_parameters if self.indexer else 0)
-
-    @property
-    def _output_width(self) -> int:
-        return self.v_dim
-
-    @property
-    def _query_rank(self) -> int | None:
-        return None
 
     def attended_bytes(self, forward: Pass) -> int:
         """Bytes of keys and values that the kernel reads in a forward pass."""
@@ -601,7 +593,7 @@ class GroupedShape(LayerShape):
     def matrix_parameters(self) -> int:
         queries, outputs = self.num_heads * self.head_dim, self.num_heads * self.v_dim
         own = 0 if self.is_shared else self._row_elements
-        return self.hidden_size * (queries + own + outputs) + self.gate_and_indexer_parameters
+        return self.hidden_size * (queries + own + outputs) + self.extra_parameters(self.v_dim, None)
 
     @property
     def vector_parameters(self) -> int:
