@@ -1,8 +1,8 @@
 """The data of the page's chooser: models, devices, calibrations and algorithms, as coefficients of the closed forms.
 
-suite/report/page/scripts/choose.js answers as suite.theory.answers.choose and .fit do; a test asks both the same
-questions. It multiplies what stands here and takes the larger: the formulas are those of suite.theory, called with
-`Polynomial`. What is zero is left out of a model.
+The page's scripts choose.js and fit.js answer as suite.theory.answers.choose and .fit do; a test asks both the same
+questions. They multiply what stands here and take the larger: the formulas are those of suite.theory, called with a
+`Polynomial` for a size. What is zero is left out of a model.
 """
 
 from collections.abc import Mapping
