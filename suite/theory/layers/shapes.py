@@ -406,8 +406,8 @@ class LayerShape(Layer):
 
     @property
     def cache_rows(self) -> Sequence[Rows]:
-        kept = self.rows if self.window is None else [replace(rows, at_most=self.window) for rows in self.rows]
-        return (*kept, *(self.indexer.cache_rows if self.indexer else ()))
+        own = self.rows if self.window is None else [replace(rows, at_most=self.window) for rows in self.rows]
+        return (*own, *(self.indexer.cache_rows if self.indexer else ()))
 
     @property
     def cache_elements_per_token(self) -> int:
