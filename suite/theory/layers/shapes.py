@@ -199,12 +199,12 @@ class Scan:
     def flops(self, forward: Pass) -> int:
         return forward.batch * self.pairs(forward) * self.pair_flops
 
-    def read_bytes(self, forward: Pass) -> int:
+    def attended_bytes(self, forward: Pass) -> int:
         return forward.batch * self.rows_read(forward) * self.row_bytes(forward)
 
     def work(self, forward: Pass) -> Work:
         around = forward.tokens * self.token_elements * forward.element_bytes
-        return Work(flops=self.flops(forward), traffic_bytes=self.read_bytes(forward) + around)
+        return Work(flops=self.flops(forward), traffic_bytes=self.attended_bytes(forward) + around)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -460,7 +460,7 @@ class LayerShape(Layer):
 
     def attended_bytes(self, forward: Pass) -> int:
         """Bytes of keys and values that the kernel reads in a forward pass."""
-        return sum(scan.read_bytes(forward) for scan in self.scans(forward))
+        return sum(scan.attended_bytes(forward) for scan in self.scans(forward))
 
     def moved_bytes(self, forward: Pass) -> int:
         """The least traffic between cache and kernel in a forward pass, the kernel's reads included."""
