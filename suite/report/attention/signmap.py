@@ -52,7 +52,7 @@ from suite.theory.answers.sign_map import (
     exact_quantities,
     expected_duel,
 )
-from suite.theory.answers.sign_map import DTYPE as MAP_DTYPE
+from suite.theory.devices.calibration import DTYPE as MAP_DTYPE
 from suite.theory.devices.calibration import Calibration, relative_errors
 from suite.theory.devices.calibration import Cell as KernelCell
 from suite.theory.devices.calibration_file import known_calibrations, load_calibration

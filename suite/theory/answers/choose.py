@@ -17,7 +17,8 @@ from typing import Any
 from suite.configuration.files import read_settings
 from suite.configuration.values import not_negative, one_of, optional_whole_number, positive_number, whole_number
 from suite.theory.answers.asked import asked_model, gpus_named
-from suite.theory.answers.capacity import DTYPE, WEIGHT_BYTES, SharedModel, can_share_mlps, no_room
+from suite.theory.answers.capacity import WEIGHT_BYTES, SharedModel, can_share_mlps, no_room
+from suite.theory.devices.calibration import DTYPE
 from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.devices.gpus import Gpus
 from suite.theory.layers.geometry import Geometry, geometry_from

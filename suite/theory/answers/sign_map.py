@@ -11,7 +11,7 @@ what is expected of good ones stands beside it (calibration.py); records have th
 import functools
 from dataclasses import dataclass, replace
 
-from suite.theory.devices.calibration import GQA, MLA, Calibration, Expected
+from suite.theory.devices.calibration import DTYPE, ELEMENT_BYTES, GQA, MLA, Calibration, Expected
 from suite.theory.layers.geometry import Geometry, load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape
 from suite.theory.layers.roofline import Ceilings
@@ -23,7 +23,6 @@ KV_HEADS = 8
 CONTEXT_TOKENS = 131_072
 """Queries and outputs are left out, as they vanish beside a long context's cache: here they would add at most 3 % to
 MLA's bytes (16 new tokens, 128 heads)."""
-DTYPE, ELEMENT_BYTES = "bfloat16", 2
 CELLS = 1 << 13
 """Kept of each kind, which is more than one page's: it asks for each several times."""
 

@@ -35,7 +35,7 @@ from suite.theory.layers.shapes import (
 )
 
 DTYPE, ELEMENT_BYTES = "bfloat16", 2
-"""All that is fitted is measured in it."""
+"""All that is fitted is measured in it, and whole models are computed in it."""
 GQA, MLA, EXPANDED = KERNELS = ("gqa", "mla", "mla_expanded")
 WIDTHS = {GQA: (128, 128), MLA: (576, 512), EXPANDED: (192, 128)}
 """Widths of score and value where a fit does not state them."""

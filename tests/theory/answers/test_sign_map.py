@@ -2,7 +2,8 @@
 
 import pytest
 
-from suite.theory.answers.sign_map import CONTEXT_TOKENS, DTYPE, ELEMENT_BYTES, duel, sized
+from suite.theory.answers.sign_map import CONTEXT_TOKENS, duel, sized
+from suite.theory.devices.calibration import DTYPE, ELEMENT_BYTES
 from suite.theory.devices.hardware import hardware_names, load_hardware
 from suite.theory.layers.latent_shapes import absorbed_shape
 from suite.theory.layers.roofline import Ceilings
