@@ -127,7 +127,7 @@ class IndexedDefinition(AbsorbedDefinition):
     @staticmethod
     def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
         shape = layer.shape
-        rotary, width, heads = shape.qk_rope_head_dim, shape.index_head_dim, shape.index_heads
+        rotary, width, heads = shape.qk_rope_head_dim, shape.indexer.head_dim, shape.indexer.heads
 
         def turned(x_BHNi: Tensor) -> Tensor:
             first = apply_rope(x_BHNi[..., :rotary], positions_N, shape.rope, neighbours=False)

@@ -45,7 +45,7 @@ class IndexedLatentAttention(AbsorbedLatentAttention, SelectingLayer):
         generator: torch.Generator,
     ) -> None:
         super().__init__(shape, positions=positions, dtype=dtype, device=device, generator=generator)
-        heads, width = shape.index_heads, shape.index_head_dim
+        heads, width = shape.indexer.heads, shape.indexer.head_dim
         self.w_iq = self.init_weight(heads * width, shape.q_lora_rank or shape.hidden_size)
         self.w_ik = self.init_weight(width, shape.hidden_size)
         self.w_iw = self.init_weight(heads, shape.hidden_size)
@@ -53,7 +53,7 @@ class IndexedLatentAttention(AbsorbedLatentAttention, SelectingLayer):
 
     @property
     def cache_widths(self) -> tuple[int, ...]:
-        return (*super().cache_widths, self.shape.index_head_dim)
+        return (*super().cache_widths, self.shape.indexer.head_dim)
 
     def project_beside(
         self, x_BSD: Tensor, query_in: Tensor, cache: Cache | None, start: int, angles: tuple[Tensor, Tensor]
@@ -61,10 +61,10 @@ class IndexedLatentAttention(AbsorbedLatentAttention, SelectingLayer):
         """Return what the indexer scores: its queries and head weights of the new tokens, its keys of all."""
         shape = self.shape
         iq_BSE = linear(query_in, self.w_iq)
-        iq_BNSi = iq_BSE.view(*iq_BSE.shape[:2], shape.index_heads, -1).transpose(1, 2)
-        iw_BNS1 = linear(x_BSD, self.w_iw).mT[..., None] * (shape.index_heads * shape.index_head_dim) ** -0.5
+        iq_BNSi = iq_BSE.view(*iq_BSE.shape[:2], shape.indexer.heads, -1).transpose(1, 2)
+        iw_BNS1 = linear(x_BSD, self.w_iw).mT[..., None] * (shape.indexer.heads * shape.indexer.head_dim) ** -0.5
         ik_BSi = linear(x_BSD, self.w_ik)
-        ik_BSi = F.layer_norm(ik_BSi, (shape.index_head_dim,), self.index_norm, self.index_norm_bias, INNER_NORM_EPS)
+        ik_BSi = F.layer_norm(ik_BSi, (shape.indexer.head_dim,), self.index_norm, self.index_norm_bias, INNER_NORM_EPS)
         ik_B1Ti = self._turn(ik_BSi, angles)[:, None]
         if cache is not None:
             cache.tensors[1][:, :, start : start + x_BSD.shape[1]] = ik_B1Ti
@@ -83,7 +83,7 @@ class IndexedLatentAttention(AbsorbedLatentAttention, SelectingLayer):
         new, tokens = scores_BST.shape[1:]
         if new > 1:
             scores_BST = scores_BST.masked_fill(~visible_keys(new, tokens, scores_BST.device), float("-inf"))
-        return scores_BST.topk(min(tokens, self.shape.top_k), dim=-1, sorted=False).indices
+        return scores_BST.topk(min(tokens, self.shape.indexer.top_k), dim=-1, sorted=False).indices
 
     def gather(self, q_BHSd: Tensor, k_B1Td: Tensor, chosen_BSK: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the kernel's inputs, over the chosen tokens: each new token is a sequence of its own."""

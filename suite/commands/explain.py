@@ -33,7 +33,7 @@ from suite.theory.answers.step_memory import (
     model_sizes,
     step_peak,
 )
-from suite.theory.devices.calibration import GQA, WIDTHS, Expected
+from suite.theory.devices.calibration import DTYPE, ELEMENT_BYTES, GQA, WIDTHS, Expected
 from suite.theory.devices.calibration_file import calibrated_by, load_calibration
 from suite.theory.devices.gpus import GPU_GIGABYTES, SHARDS
 from suite.theory.devices.hardware import load_hardware
@@ -45,7 +45,6 @@ from suite.theory.layers.shapes import GroupedShape, LayerShape, Pass, cache_byt
 
 DEFAULT_GEOMETRY = {"mla": "deepseek-v3", "gqa": "llama-3.1-8b", "grpo": "llama-3.1-8b", "ppo": "llama-3.1-8b"}
 DEVICES = {"H100": "h100-sxm5-80gb", "H200": "h200-sxm-141gb", "H20": "h20-96gb"}
-DTYPE, ELEMENT_BYTES = "bfloat16", 2
 CONTEXT = 131_072
 RANKS = 8
 """Tensor-parallel devices of the text's example."""

@@ -140,7 +140,7 @@ CHANGES = (
     Change(what="the worst tokens chosen", before="-1, sorted=False", after="-1, largest=False, sorted=False", **DSA),
     Change(what="indexer's key not turned", before="self._turn(ik_BSi, angles)", after="ik_BSi", **DSA),
     Change(
-        what="indexer's factor lost", before="* (shape.index_heads * shape.index_head_dim) ** -0.5", after="", **DSA
+        what="indexer's factor lost", before="* (shape.indexer.heads * shape.indexer.head_dim) ** -0.5", after="", **DSA
     ),
     Change(
         what="the row behind the chosen one",

@@ -58,7 +58,7 @@ def dense(layer, x_BSD, length):
     """The last token's output by definition: every score, every mask, in float64."""
     q, k, v, iq, iw, ik = layer.definition.projected(layer, x_BSD[:, :length].double(), torch.arange(length))
     scores_BT = (iw[:, :, -1:] * (iq[:, :, -1:] @ ik.mT).relu()).sum(1)[:, 0]
-    chosen = scores_BT.topk(min(length, layer.shape.top_k)).indices
+    chosen = scores_BT.topk(min(length, layer.shape.indexer.top_k)).indices
     hidden = torch.ones_like(scores_BT, dtype=torch.bool).scatter(1, chosen, value=False)
     weights = (q[:, :, -1:] @ k.mT * layer.definition.scale(layer)).masked_fill(hidden[:, None, None], float("-inf"))
     return layer.definition.output(layer, weights.softmax(-1) @ v), chosen.sort().values

@@ -37,7 +37,6 @@ from suite.theory.layers.shapes import (
     GroupedShape,
     Pass,
     TiedShape,
-    WindowShape,
     cache_bytes,
     grouped_shape,
     tied_shape,
@@ -84,7 +83,6 @@ CLASSES = {
     ExpandedShape: ExpandedLatentAttention,
     ExpandedOnceShape: ExpandedOnceLatentAttention,
     GroupedShape: GroupedAttention,
-    WindowShape: WindowAttention,
     TiedShape: TiedAttention,
 }
 BACKENDS = [Eager, Sdpa, SdpaFolded]
@@ -95,7 +93,8 @@ CPU = torch.device("cpu")
 def layer_of(variant, dtype=torch.float64, positions=64):
     generator = torch.Generator().manual_seed(7)
     shape = ALL_SHAPES[variant]
-    return CLASSES[type(shape)](shape, positions=positions, dtype=dtype, device=CPU, generator=generator)
+    kind = CLASSES[type(shape)] if shape.window is None else WindowAttention
+    return kind(shape, positions=positions, dtype=dtype, device=CPU, generator=generator)
 
 
 def a_pass(query_len, seq_len, batch=2, dtype=torch.float64):

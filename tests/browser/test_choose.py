@@ -13,7 +13,7 @@ from suite.report.decide.data import decide_data, decide_words
 from suite.theory.devices.calibration_file import calibrated_by
 from tests.browser.questions import order_of, rl_answer, rl_questions, serving_answer, serving_questions
 
-SCRIPT = Path(suite.report.page.__file__).parent / "scripts" / "choose.js"
+SCRIPTS = Path(suite.report.page.__file__).parent / "scripts"
 ASK = """([data, words, serving, orders, rl]) => {
   const said = (answer) => {
     const told = (why) => why && sayWhy(words, why);
@@ -35,7 +35,8 @@ ASK = """([data, words, serving, orders, rl]) => {
 
 def page_answers(browser, serving, rl):
     page = browser.new_page()
-    page.add_script_tag(content=SCRIPT.read_text(encoding="utf-8"))
+    for name in ("served", "choose", "fit", "reasons"):
+        page.add_script_tag(content=(SCRIPTS / f"{name}.js").read_text(encoding="utf-8"))
     orders = [order_of(at) for at in range(len(serving))]
     asked = [decide_data(), decide_words("en"), serving, orders, rl]
     answers = page.evaluate(ASK, json.loads(json.dumps(asked)))

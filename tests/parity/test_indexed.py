@@ -30,7 +30,11 @@ def ours_of(geometry, dtype, rank=24):
 
 def theirs_of(ours, geometry):
     shape = ours.shape
-    sizes = {"index_topk": shape.top_k, "index_n_heads": shape.index_heads, "index_head_dim": shape.index_head_dim}
+    sizes = {
+        "index_topk": shape.indexer.top_k,
+        "index_n_heads": shape.indexer.heads,
+        "index_head_dim": shape.indexer.head_dim,
+    }
     config = DeepseekV32Config(**latent_sizes(ours, geometry), **sizes, attn_implementation="eager")
     weights = {f"{name}.weight": weight for name, weight in latent_weights(ours).items()}
     weights |= {

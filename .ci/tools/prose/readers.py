@@ -26,8 +26,8 @@ from suite.report.rl.why import algorithm_name, duels_of, effects_of, factorial_
 from suite.statistics.learning import is_collapsed
 from suite.statistics.paired import TOLD_APART, Outcome, compare
 from suite.statistics.seeds import mean_of_seeds
-from suite.theory.answers.sign_map import CONTEXT_TOKENS, DTYPE, KV_HEADS, duel, expected_duel
-from suite.theory.devices.calibration import relative_errors
+from suite.theory.answers.sign_map import CONTEXT_TOKENS, KV_HEADS, duel, expected_duel
+from suite.theory.devices.calibration import DTYPE, relative_errors
 from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.devices.hardware import load_hardware
 

@@ -43,7 +43,7 @@ from suite.report.plot.text import figure_text, short_names
 from suite.report.table import column, columns_of, label_column, table
 from suite.statistics.intervals import Ratio, ratio_of_medians
 from suite.theory.answers.sign_map import CONTEXT_TOKENS, duel, exact_quantities, expected_duel
-from suite.theory.answers.sign_map import DTYPE as MAP_DTYPE
+from suite.theory.devices.calibration import DTYPE as MAP_DTYPE
 from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.devices.hardware import known_hardware
 from suite.theory.layers.attention_plan import ELEMENT_BYTES

@@ -1,8 +1,8 @@
 """The data of the page's chooser: models, devices, calibrations and algorithms, as coefficients of the closed forms.
 
-suite/report/page/scripts/choose.js answers as suite.theory.answers.choose and .fit do; a test asks both the same
-questions. It multiplies what stands here and takes the larger: the formulas are those of suite.theory, called with
-`Polynomial`. What is zero is left out of a model.
+The page's scripts choose.js and fit.js answer as suite.theory.answers.choose and .fit do; a test asks both the same
+questions. They multiply what stands here and take the larger: the formulas are those of suite.theory, called with a
+`Polynomial` for a size. What is zero is left out of a model.
 """
 
 from collections.abc import Mapping
@@ -64,7 +64,7 @@ STEP = Pass(batch=1, query_len=1, seq_len=2, element_bytes=2)
 
 
 def decide_data() -> dict[str, Any]:
-    """Return all that the chooser knows, as plain data."""
+    """All that the chooser knows, as plain data."""
     return {
         "models": {name: _model(name) for name in choices("geometry")},
         "own": _own_model(),
@@ -101,7 +101,7 @@ def decide_data() -> dict[str, Any]:
 
 
 def decide_words(lang: str) -> dict[str, str]:
-    """Return the sentences of the chooser's script in one language, by their keys."""
+    """The sentences of the chooser's script in one language, by their keys."""
     return {key: text for key, text in read_text("report", lang).items() if key.startswith("decide.")}
 
 
@@ -117,7 +117,7 @@ def _model(name: str) -> dict[str, Any]:
     own = variants_of(settings)[0]
     assert own.variant == OWN
     shape = absorbed_shape(geometry)
-    found = {
+    content = {
         "hidden_size": geometry.hidden_size,
         "num_heads": geometry.num_heads,
         "head_dim": geometry.v_head_dim if geometry.is_latent else geometry.head_dim,
@@ -135,7 +135,7 @@ def _model(name: str) -> dict[str, Any]:
         "rl": _rl(settings),
     }
     latent = {size: getattr(shape, size) or 0 for size in LATENT_SIZES}
-    return {key: value for key, value in found.items() if value} | latent
+    return {key: value for key, value in content.items() if value} | latent
 
 
 def _own_model() -> dict[str, Any]:
@@ -145,7 +145,7 @@ def _own_model() -> dict[str, Any]:
     block = DecoderShape(
         layer=layer, num_layers=layers, intermediate_size=inner, vocab_size=vocabulary, ties_embeddings=False
     )
-    found = {
+    content = {
         "kv_heads": groups,
         # DeepSeek-V2's ratios, as absorbed_shape has them.
         "kv_lora_rank": 4 * width,
@@ -159,7 +159,7 @@ def _own_model() -> dict[str, Any]:
         "blocks": layers,
         "rl": list(vars(sizes_of(block)).values()),
     }
-    return cast(dict[str, Any], as_data(found))
+    return cast(dict[str, Any], as_data(content))
 
 
 def _variants() -> dict[str, Any]:
@@ -181,20 +181,20 @@ def _layer(layer: Layer) -> dict[str, Any]:
     elements of a token's queries and outputs, rows, every, window, picks, in chunks]. No bound is 0.
     """
     shares = {name: getattr(layer, name) * _named(HEADS) for name in layer.by_heads}
-    found: dict[str, Any] = {
+    content: dict[str, Any] = {
         "kind": layer.kind,
         "count": layer.count,
         "heads": [[name, getattr(layer, name)] for name in layer.by_heads],
         "indexed": bool(getattr(layer, "indexer", None)),
     }
     if isinstance(layer, GroupedShape):
-        found["groups"] = layer.kv_heads
+        content["groups"] = layer.kv_heads
         shares["kv_heads"] = layer.kv_heads * _named(GROUPS)
     if isinstance(layer, LayerShape) and replace(layer, window=None).is_plain:
         kernel, groups = (GQA, shares["kv_heads"]) if isinstance(layer, GroupedShape) else (MLA, 1)
-        found["plain"] = [kernel, shares["num_heads"], groups, layer.qk_dim, layer.v_dim, layer.window or 0]
+        content["plain"] = [kernel, shares["num_heads"], groups, layer.qk_dim, layer.v_dim, layer.window or 0]
     shared = replace(layer, **shares)
-    found |= {
+    content |= {
         "matrix": shared.matrix_parameters,
         "vector": shared.vector_parameters,
         "state": shared.state_bytes,
@@ -202,7 +202,7 @@ def _layer(layer: Layer) -> dict[str, Any]:
         "rows": [_rows(rows) for rows in shared.cache_rows],
         "scans": [_scan(scan) for scan in shared.scans(STEP)],
     }
-    return cast(dict[str, Any], as_data({key: value for key, value in found.items() if value}))
+    return cast(dict[str, Any], as_data({key: value for key, value in content.items() if value}))
 
 
 def _rows(rows: Rows) -> list[Any]:
@@ -252,13 +252,13 @@ def _rl(settings: Mapping[str, Any]) -> list[int] | None:
 
 def _device(device: Hardware) -> dict[str, Any]:
     ceilings = device.ceilings(DTYPE)
-    found: dict[str, Any] = {"memory": device.memory_bytes, "watts": device.tdp_w, "bytes_per_s": device.bytes_per_s}
+    content: dict[str, Any] = {"memory": device.memory_bytes, "watts": device.tdp_w, "bytes_per_s": device.bytes_per_s}
     if ceilings is not None:
-        found["flops_per_s"] = ceilings.flops_per_s
+        content["flops_per_s"] = ceilings.flops_per_s
     calibration = load_calibration(device.name)
     if calibration is not None:
-        found["calibration"] = _calibration(calibration)
-    return found
+        content["calibration"] = _calibration(calibration)
+    return content
 
 
 def _calibration(calibration: Calibration) -> dict[str, Any]:
@@ -281,8 +281,8 @@ def _errors(family: str, fit: Fit | Products) -> list[Any]:
 
 
 def _algorithm(name: str) -> list[Any]:
-    known = algorithm_named(name)
-    return [known.label, known.has_critic, known.has_reference, known.kl_in_loss]
+    algorithm = algorithm_named(name)
+    return [algorithm.label, algorithm.has_critic, algorithm.has_reference, algorithm.kl_in_loss]
 
 
 def _shorter(group: str) -> dict[str, str]:

@@ -42,7 +42,7 @@ PLOTLY_CONFIG = {
 STYLES = ("base", "frame", "answers", "section", "table", "decide", "runs", "print")
 SCRIPTS = (
     *("values", "parts", "saving", "address", "traces", "points", "tables", "choices", "figures", "pinned", "section"),
-    *("own", "answers", "choose", "decide", "runs", "dropped", "page"),
+    *("own", "answers", "served", "choose", "fit", "reasons", "decide", "runs", "dropped", "page"),
 )
 """Files in scripts/, which become one: the last starts what the others define."""
 WORDS = ("page", "decide", "column", "clock", "span", "phase", "status", "punctuation")

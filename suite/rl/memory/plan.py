@@ -92,11 +92,11 @@ class RlMemoryPlan(LearningPlan):
         return self.objective.has_reference and self.lora_rank is None
 
     def rows(self, shards: int) -> int:
-        """Return the completions of one device's share of a step."""
+        """The completions of one device's share of a step."""
         return math.ceil(self.completions / shards)
 
     def rollout_rows(self, shards: int) -> int:
-        """Return the most completions that one device may sample at once."""
+        """The most completions that one device may sample at once."""
         rows = self.rows(shards)
         return min(rows, self.rollout_batch) if isinstance(self.rollout_batch, int) else rows
 
@@ -108,7 +108,7 @@ class RlMemoryPlan(LearningPlan):
         return self.shape.num_layers * cache_bytes(self.shape.layer, forward)
 
     def micro_batches(self, shards: int) -> int:
-        """Return the number of backward passes of one update that are simulated: gradients are added up from the second
+        """The number of backward passes of one update that are simulated: gradients are added up from the second
         on, and each further one holds what that one does."""
         return min(2, math.ceil(self.minibatch / shards / self.micro_batch))
 
@@ -127,7 +127,7 @@ class RlMemoryPlan(LearningPlan):
         return {"policy": self.shape.layer.describe(), "simulated": "fake tensors under the suite's own step, on a CPU"}
 
     def parameter_counts(self) -> dict[str, int]:
-        """Return counts by owner, without adapters; 0 for what is not there or costs nothing."""
+        """Counts by owner, without adapters; 0 for what is not there or costs nothing."""
         headless = self.shape.trunk_parameter_count + self.shape.hidden_size
         critic = self.critic_shape.hidden_size if self.objective.has_critic else 0
         if self.has_own_critic:
@@ -144,7 +144,7 @@ class RlMemoryPlan(LearningPlan):
         return {"case": {**counts, "completion_cache_bytes": self.completion_cache_bytes}}
 
     def least_bytes(self) -> float:
-        """Return the bytes of this machine: fake tensors hold nothing."""
+        """The bytes of this machine: fake tensors hold nothing."""
         return 0.0
 
     def _gpus(self, settings: Mapping[str, Any]) -> Gpus | None:

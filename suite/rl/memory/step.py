@@ -85,7 +85,7 @@ class SimulatedStep:
                 self._step.roll_out(rows)
 
     def peaks(self, share: Callable[[tuple[str, str]], float] = lambda label: 1.0) -> dict[str, Peak]:
-        """Return the peak of each phase that has run; `share` as that of the tracker."""
+        """The peak of each phase that has run; `share` as that of the tracker."""
         return self._holdings.peaks(share)
 
     @contextmanager

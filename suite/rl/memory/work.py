@@ -32,14 +32,14 @@ class Passes:
 
 
 def bound_s(works: Iterable[Passes], ceilings: Ceilings) -> float:
-    """Return the least time of passes that follow one another."""
+    """The least time of passes that follow one another."""
     return sum(work.times * ceilings.bound_s(flops=work.flops, traffic_bytes=work.traffic_bytes) for work in works)
 
 
 def step_work(plan: RlMemoryPlan, batch: int) -> dict[str, Sequence[Passes]]:
-    """Return one device's work by phase. `batch`: completions that it samples at once."""
-    found = {ROLLOUT: _rollout(plan, batch), SCORE: _scores(plan), UPDATE: _updates(plan)}
-    return {phase: works for phase, works in found.items() if works}
+    """One device's work by phase. `batch`: completions that it samples at once."""
+    by_phase = {ROLLOUT: _rollout(plan, batch), SCORE: _scores(plan), UPDATE: _updates(plan)}
+    return {phase: works for phase, works in by_phase.items() if works}
 
 
 def _rollout(plan: RlMemoryPlan, batch: int) -> list[Passes]:

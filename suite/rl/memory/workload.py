@@ -97,7 +97,7 @@ class Projection:
         self._found: dict[tuple[int, int], Phases] = {}
 
     def phases(self, shards: int, batch: int) -> Phases:
-        """Return one device's phases."""
+        """One device's phases."""
         if (shards, batch) not in self._found:
             self._found[shards, batch] = self._phases(shards, batch)
         return self._found[shards, batch]
@@ -114,18 +114,18 @@ class Projection:
         }
 
     def least_peak(self, shards: int) -> int:
-        """Return the peak of a step on one device, with the smallest rollout that the plan allows."""
+        """The peak of a step on one device, with the smallest rollout that the plan allows."""
         return peak_of(self.phases(shards, self._least_batch(shards)))
 
     def frugal_batch(self, shards: int) -> int:
-        """Return the completions that one device samples at once: where these are to fit, the most that hold no more
+        """The completions that one device samples at once: where these are to fit, the most that hold no more
         than the scores and the update do; one at least."""
         least = self._least_batch(shards)
         phases = self.phases(shards, least)
         return self.largest_batch(shards, max(sum(phases[phase].values()) for phase in (SCORE, UPDATE)))
 
     def largest_batch(self, shards: int, room_bytes: int) -> int:
-        """Return the most completions whose rollout one device has room for, and the least of the plan where none is.
+        """The most completions whose rollout one device has room for, and the least of the plan where none is.
 
         A larger batch never holds less, and nearly as much more as it is larger: a straight line between a batch that
         fits and one that does not finds the next to try, until they are neighbours.
@@ -152,7 +152,7 @@ class Projection:
 
 
 def peak_of(phases: Phases) -> int:
-    """Return the bytes of the phase that holds most."""
+    """The bytes of the phase that holds most."""
     return max(sum(owned_bytes.values()) for owned_bytes in phases.values())
 
 
@@ -172,7 +172,7 @@ class Division:
     completions: int
 
     def share(self, label: tuple[str, str]) -> float:
-        """Return the share of what one device would hold under a label, by owner and kind."""
+        """The share of what one device would hold under a label, by owner and kind."""
         _, kind = label
         if kind in DIVIDED:
             return 1 / self.shards
@@ -183,7 +183,7 @@ class Division:
         return 1.0
 
     def of(self, held: OwnedTensors, *, gathered_bytes: int) -> dict[tuple[str, str], int]:
-        """Return what each device holds of what one would, with the unit that it gathers."""
+        """What each device holds of what one would, with the unit that it gathers."""
         parts = {label: math.ceil(value * self.share(label)) for label, value in held.items()}
         if self.shards > 1:
             parts[NOBODY, GATHERED] = gathered_bytes
@@ -191,7 +191,7 @@ class Division:
 
 
 def devices_needed(peaks: Mapping[int, float], gigabytes: int, *, reserve_bytes: float) -> int | None:
-    """Return the least number of devices, of those in `peaks`, that hold it; None where all are too few.
+    """The least number of devices, of those in `peaks`, that hold it; None where all are too few.
 
     `peaks`: bytes of one device, by how many divide them. `reserve_bytes`: the part of each device that is not to be
     had.

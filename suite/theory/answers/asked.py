@@ -109,12 +109,12 @@ def own_model(sizes: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def asked_model(asked: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    if (asked["model"] is None) == (asked["sizes"] is None):
+def asked_model(question: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    if (question["model"] is None) == (question["sizes"] is None):
         raise ValueError(
-            "a question is of one model: say model or sizes; got " + ("both" if asked["model"] else "none")
+            "a question is of one model: say model or sizes; got " + ("both" if question["model"] else "none")
         )
-    if asked["sizes"] is not None:
-        return "own", own_model(asked["sizes"])
-    name = model_named(asked["model"])
+    if question["sizes"] is not None:
+        return "own", own_model(question["sizes"])
+    name = model_named(question["model"])
     return name, read_choice("geometry", name)

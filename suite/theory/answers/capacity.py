@@ -16,7 +16,18 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from suite.configuration.values import one_of, positive_number, whole_number
-from suite.theory.devices.calibration import EXPERTS, GQA, MATRICES, MLA, PRODUCTS_AROUND, Calibration, Expected, added
+from suite.theory.devices.calibration import (
+    DTYPE,
+    ELEMENT_BYTES,
+    EXPERTS,
+    GQA,
+    MATRICES,
+    MLA,
+    PRODUCTS_AROUND,
+    Calibration,
+    Expected,
+    added,
+)
 from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.devices.hardware import hardware_from, hardware_names
 from suite.theory.layers.layer_plan import LayerPlan, plan_from
@@ -27,8 +38,6 @@ from suite.theory.layers.shapes import LayerShape, Pass, Work
 
 WEIGHT_BYTES = {"bfloat16": 2.0, "fp8": 1.0, "int4": 0.5}
 """Bytes of a parameter. Scales of narrow types are left out."""
-DTYPE, ELEMENT_BYTES = "bfloat16", 2
-"""Type of all arithmetic, and of a cache that is not quantised."""
 
 
 class CapacityPlan:

@@ -17,7 +17,8 @@ from typing import Any
 from suite.configuration.files import read_settings
 from suite.configuration.values import not_negative, one_of, optional_whole_number, positive_number, whole_number
 from suite.theory.answers.asked import asked_model, gpus_named
-from suite.theory.answers.capacity import DTYPE, WEIGHT_BYTES, SharedModel, can_share_mlps, no_room
+from suite.theory.answers.capacity import WEIGHT_BYTES, SharedModel, can_share_mlps, no_room
+from suite.theory.devices.calibration import DTYPE
 from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.devices.gpus import Gpus
 from suite.theory.layers.geometry import Geometry, geometry_from
@@ -120,14 +121,14 @@ def question_from(given: Mapping[str, Any]) -> ServingQuestion:
     Raises ValueError, in one sentence, for what is wrong in itself, naming near names.
     """
     optional = ("price", "watts", "batch", "model", "sizes", "parallel")
-    asked = {**dict.fromkeys(optional), "new_tokens": 1, "weights": DTYPE, "cache_dtype": DTYPE, **given}
-    name, settings = asked_model(asked)
-    gpus = gpus_named(asked["gpus"])
+    question = {**dict.fromkeys(optional), "new_tokens": 1, "weights": DTYPE, "cache_dtype": DTYPE, **given}
+    name, settings = asked_model(question)
+    gpus = gpus_named(question["gpus"])
     if gpus.count > MOST_DEVICES:
         raise ValueError(f"gpus must be at most {MOST_DEVICES} in number; got {gpus.count}")
-    parallel = read_parallel(asked["parallel"], gpus.count)
-    context = whole_number(asked, "context", at_least=2)
-    new_tokens = whole_number(asked, "new_tokens", at_least=1, at_most=context - 1)
+    parallel = read_parallel(question["parallel"], gpus.count)
+    context = whole_number(question, "context", at_least=2)
+    new_tokens = whole_number(question, "new_tokens", at_least=1, at_most=context - 1)
     if parallel is not None and parallel[0] == "dcp" and gpus.count > 1 and -(-context // gpus.count) <= new_tokens:
         raise ValueError(
             f"context / devices must be above new_tokens under dcp; got {context}, {gpus.count} and {new_tokens}"
@@ -138,12 +139,12 @@ def question_from(given: Mapping[str, Any]) -> ServingQuestion:
         gpus=gpus,
         parallel=parallel,
         context=context,
-        batch=optional_whole_number(asked, "batch"),
+        batch=optional_whole_number(question, "batch"),
         new_tokens=new_tokens,
-        weights=one_of(asked, "weights", WEIGHT_BYTES),
-        cache_dtype=one_of(asked, "cache_dtype", CACHE_DTYPES),
-        price=None if asked["price"] is None else not_negative(asked, "price"),
-        watts=None if asked["watts"] is None else positive_number(asked, "watts"),
+        weights=one_of(question, "weights", WEIGHT_BYTES),
+        cache_dtype=one_of(question, "cache_dtype", CACHE_DTYPES),
+        price=None if question["price"] is None else not_negative(question, "price"),
+        watts=None if question["watts"] is None else positive_number(question, "watts"),
     )
 
 
@@ -194,10 +195,10 @@ def variants_of(settings: Mapping[str, Any]) -> list[LaidVariant]:
     like, own_groups = _own_variant(geometry, plan)
     laid = [LaidVariant(variant=OWN, settings=settings, like=like, kv_heads=own_groups)]
     width = geometry.v_head_dim if geometry.is_latent else geometry.head_dim
-    for variant, groups in {MHA: geometry.num_heads, GQA: usual_groups(geometry), MQA: 1}.items():
-        if groups not in {one.kv_heads for one in laid}:
+    for name, groups in {MHA: geometry.num_heads, GQA: usual_groups(geometry), MQA: 1}.items():
+        if groups not in {variant.kv_heads for variant in laid}:
             sizes = {"attention": GQA, "head_dim": width, "num_kv_heads": groups}
-            laid.append(LaidVariant(variant=variant, settings=_over(settings, plan, "full", sizes), kv_heads=groups))
+            laid.append(LaidVariant(variant=name, settings=_over(settings, plan, "full", sizes), kv_heads=groups))
     if like != MLA:
         shape = absorbed_shape(geometry)
         sizes = {"attention": MLA, "num_kv_heads": None, **{name: getattr(shape, name) for name in LATENT_SIZES}}

@@ -88,14 +88,14 @@ def fit_question_from(given: Mapping[str, Any]) -> FitQuestion:
 
     Raises ValueError, in one sentence, for what is wrong in itself, naming near names.
     """
-    asked = {"model": None, "sizes": None, **DEFAULTS, **given}
-    algorithm = algorithm_named(asked["algorithm"]).name
-    name, settings = asked_model(asked)
-    gpus = gpus_named(asked["gpus"])
+    question = {"model": None, "sizes": None, **DEFAULTS, **given}
+    algorithm = algorithm_named(question["algorithm"]).name
+    name, settings = asked_model(question)
+    gpus = gpus_named(question["gpus"])
     if gpus.count not in SHARDS:
         raise ValueError(f"gpus must be {', '.join(map(str, SHARDS))} in number; got {gpus.count}")
-    seq_len = whole_number(asked, "seq_len", at_least=3)
-    group, prompts = (whole_number(asked, size, at_least=1) for size in ("group", "prompts"))
+    seq_len = whole_number(question, "seq_len", at_least=3)
+    group, prompts = (whole_number(question, size, at_least=1) for size in ("group", "prompts"))
     if group * prompts < gpus.count:
         raise ValueError(f"group x prompts must be at least the GPUs; got {group} x {prompts} and {gpus.count}")
     return FitQuestion(
@@ -103,12 +103,12 @@ def fit_question_from(given: Mapping[str, Any]) -> FitQuestion:
         name=name,
         gpus=gpus,
         seq_len=seq_len,
-        prompt_len=whole_number(asked, "prompt_len", at_least=1, at_most=seq_len - 2),
+        prompt_len=whole_number(question, "prompt_len", at_least=1, at_most=seq_len - 2),
         group=group,
         prompts=prompts,
-        lora_rank=optional_whole_number(asked, "lora_rank"),
+        lora_rank=optional_whole_number(question, "lora_rank"),
         model=model_sizes(settings),
-        precision=one_of(asked, "precision", PRECISIONS),
+        precision=one_of(question, "precision", PRECISIONS),
     )
 
 

@@ -167,7 +167,7 @@ class ModelCache:
         return next(family for kind, family in BOUNDED.items() if kind in kinds)
 
     def share_of_mha(self, tokens: int) -> float:
-        """Return its cache over that of MHA in each of its attention layers."""
+        """Its cache over that of MHA in each of its attention layers."""
         return self.plan.cache_bytes(tokens) / (tokens * self.plan.mha_growth_bytes)
 
 

@@ -11,7 +11,7 @@ what is expected of good ones stands beside it (calibration.py); records have th
 import functools
 from dataclasses import dataclass, replace
 
-from suite.theory.devices.calibration import GQA, MLA, Calibration, Expected
+from suite.theory.devices.calibration import DTYPE, ELEMENT_BYTES, GQA, MLA, Calibration, Expected
 from suite.theory.layers.geometry import Geometry, load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape
 from suite.theory.layers.roofline import Ceilings
@@ -23,7 +23,6 @@ KV_HEADS = 8
 CONTEXT_TOKENS = 131_072
 """Queries and outputs are left out, as they vanish beside a long context's cache: here they would add at most 3 % to
 MLA's bytes (16 new tokens, 128 heads)."""
-DTYPE, ELEMENT_BYTES = "bfloat16", 2
 CELLS = 1 << 13
 """Kept of each kind, which is more than one page's: it asks for each several times."""
 
@@ -58,15 +57,21 @@ class ExpectedDuel:
 
 @functools.lru_cache(maxsize=CELLS)
 def duel(ceilings: Ceilings, *, heads: int, query_len: int, tp: int) -> KernelDuel:
-    """Return the least times of one decode step's kernels on one of `tp` ranks.
+    """The least times of one decode step's kernels on one of `tp` ranks.
 
     Raises ValueError where `heads` is no multiple of `tp` or of GQA's groups.
     """
-    gqa, mla = rivals(heads, tp)
     forward = Pass(batch=1, query_len=query_len, seq_len=CONTEXT_TOKENS, element_bytes=ELEMENT_BYTES)
-    gqa_s, gqa_regime = _bound(gqa, forward, ceilings)
-    mla_s, mla_regime = _bound(mla, forward, ceilings)
-    return KernelDuel(gqa_s=gqa_s, mla_s=mla_s, gqa_regime=gqa_regime, mla_regime=mla_regime)
+    gqa, mla = (
+        {"flops": shape.core_flops(forward), "traffic_bytes": cache_bytes(shape, forward)}
+        for shape in rivals(heads, tp)
+    )
+    return KernelDuel(
+        gqa_s=ceilings.bound_s(**gqa),
+        mla_s=ceilings.bound_s(**mla),
+        gqa_regime=ceilings.regime(**gqa),
+        mla_regime=ceilings.regime(**mla),
+    )
 
 
 @functools.lru_cache(maxsize=CELLS)
@@ -79,26 +84,26 @@ def expected_duel(
     batch: int = 1,
     seq_len: int = CONTEXT_TOKENS,
 ) -> ExpectedDuel | None:
-    """Return the times of one decode step's kernels that are expected of good ones on one of `tp` ranks.
+    """The times of one decode step's kernels that are expected of good ones on one of `tp` ranks.
 
     None where the device has no calibration of both, or one of other sizes. Raises ValueError as `duel` does.
     """
-    forward = Pass(batch=batch, query_len=query_len, seq_len=seq_len, element_bytes=ELEMENT_BYTES)
     if calibration is None or not calibration.has(GQA, MLA):
         return None
+    forward = Pass(batch=batch, query_len=query_len, seq_len=seq_len, element_bytes=ELEMENT_BYTES)
     gqa, mla = (calibration.expected(shape, forward, DTYPE) for shape in rivals(heads, tp))
     return ExpectedDuel(gqa=gqa, mla=mla) if gqa and mla else None
 
 
 @functools.cache
 def rivals(heads: int, tp: int) -> tuple[LayerShape, LayerShape]:
-    """Return GQA's and absorbed MLA's shape on one of `tp` ranks. Raises ValueError as `duel` does."""
+    """GQA's and absorbed MLA's shape on one of `tp` ranks. Raises ValueError as `duel` does."""
     geometry = sized(heads)
     return grouped_shape(geometry, tp=tp, kv_heads=KV_HEADS), absorbed_shape(geometry, tp=tp)
 
 
 def exact_quantities(heads: int, tp: int, forward: Pass) -> list[tuple[int, int]]:
-    """Return the kernel's FLOPs and the cache's bytes of both sides; none where `duel` raises."""
+    """The kernel's FLOPs and the cache's bytes of both sides; none where `duel` raises."""
     try:
         return [(kernel_flops(shape, forward), cache_bytes(shape, forward)) for shape in rivals(heads, tp)]
     except ValueError:
@@ -107,13 +112,5 @@ def exact_quantities(heads: int, tp: int, forward: Pass) -> list[tuple[int, int]
 
 @functools.cache
 def sized(heads: int) -> Geometry:
-    """Return DeepSeek's sizes with another number of heads. Cached, since a map asks for it a thousand times."""
+    """DeepSeek's sizes with another number of heads. Cached, since a map asks for it a thousand times."""
     return replace(load_geometry(SIZES_OF), num_heads=heads, num_kv_heads=heads)
-
-
-def _bound(shape: LayerShape, forward: Pass, ceilings: Ceilings) -> tuple[float, str]:
-    flops, traffic_bytes = shape.core_flops(forward), cache_bytes(shape, forward)
-    return (
-        ceilings.bound_s(flops=flops, traffic_bytes=traffic_bytes),
-        ceilings.regime(flops=flops, traffic_bytes=traffic_bytes),
-    )

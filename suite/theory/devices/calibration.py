@@ -35,7 +35,7 @@ from suite.theory.layers.shapes import (
 )
 
 DTYPE, ELEMENT_BYTES = "bfloat16", 2
-"""All that is fitted is measured in it."""
+"""All that is fitted is measured in it, and whole models are computed in it."""
 GQA, MLA, EXPANDED = KERNELS = ("gqa", "mla", "mla_expanded")
 WIDTHS = {GQA: (128, 128), MLA: (576, 512), EXPANDED: (192, 128)}
 """Widths of score and value where a fit does not state them."""
@@ -68,7 +68,7 @@ class Expected:
 
 
 def added(parts: Iterable[Expected], family: str) -> Expected:
-    """Return the time of parts that run one after the other. Its ends are those of all parts at once, since kernels of
+    """The time of parts that run one after the other. Its ends are those of all parts at once, since kernels of
     one kind miss alike; None where a part has none."""
     parts = list(parts)
     lows, highs = [part.low for part in parts], [part.high for part in parts]
@@ -107,7 +107,7 @@ class Kernel:
         return self.kv_heads * width * ELEMENT_BYTES
 
     def distance(self, other: "Kernel") -> tuple[float, float, float]:
-        """Return how far another one is: in heads per group, then in heads, then in groups, as logarithms."""
+        """How far another one is: in heads per group, then in heads, then in groups, as logarithms."""
         heads, groups = math.log(other.heads / self.heads), math.log(other.kv_heads / self.kv_heads)
         per_group, of_heads, of_groups = (round(abs(apart), 9) for apart in (heads - groups, heads, groups))
         return per_group, of_heads, of_groups
@@ -167,7 +167,7 @@ class Cell:
 
     @property
     def work(self) -> dict[str, float]:
-        """Return FLOPs and bytes by the closed forms, as Ceilings take them."""
+        """FLOPs and bytes by the closed forms, as Ceilings take them."""
         pairs = self.query_len * (2 * self.seq_len - self.query_len + 1) // 2
         return {
             "flops": float(self.batch * pairs * self.of.flops_per_token),
@@ -377,7 +377,7 @@ def _at_least(bound_s: float, time: Expected) -> Expected:
 
 
 def decode_kernel(shape: LayerShape) -> Kernel | None:
-    """Return the sizes of a decode kernel that calibrations may have; None of another."""
+    """The sizes of a decode kernel that calibrations may have; None of another."""
     if not shape.is_plain:
         return None
     kernel, groups = (GQA, shape.kv_heads) if isinstance(shape, GroupedShape) else (MLA, 1)
@@ -385,7 +385,7 @@ def decode_kernel(shape: LayerShape) -> Kernel | None:
 
 
 def decode_cell(shape: LayerShape, forward: Pass) -> Cell | None:
-    """Return a kernel in a decode step, without its time; None of one that calibrations do not have."""
+    """A kernel in a decode step, without its time; None of one that calibrations do not have."""
     kernel = decode_kernel(shape)
     if kernel is None:
         return None
@@ -393,7 +393,7 @@ def decode_cell(shape: LayerShape, forward: Pass) -> Cell | None:
 
 
 def prefill_kernel(shape: LayerShape) -> str | None:
-    """Return the name of a prefill kernel that calibrations may have; None of another."""
+    """The name of a prefill kernel that calibrations may have; None of another."""
     if isinstance(shape, GroupedShape) and shape.is_plain:
         return GQA
     return EXPANDED if isinstance(shape, ExpandedShape) else None

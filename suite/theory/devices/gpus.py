@@ -25,26 +25,26 @@ class Gpus:
 
 def gpus_from(text: object) -> Gpus:
     """Read a set of GPUs. Raises ValueError, in one sentence, for what is none."""
-    found = WRITTEN.fullmatch(text) if isinstance(text, str) else None
-    if found is None or int(found[1]) < 1:
+    written = WRITTEN.fullmatch(text) if isinstance(text, str) else None
+    if written is None or int(written[1]) < 1:
         raise ValueError(
             f"gpus must be a count, an x, and the decimal GB of one or a device of conf/hardware, as 4x80 or "
             f"4xh100-sxm5-80gb; got {text!r}"
         )
-    count, one = int(found[1]), found[2]
-    if GIGABYTES.fullmatch(one):
-        if float(one) == 0:
+    count, named = int(written[1]), written[2]
+    if GIGABYTES.fullmatch(named):
+        if float(named) == 0:
             raise ValueError(f"gpus must be of more than 0 GB; got {text!r}")
-        return Gpus(count=count, memory_bytes=int(float(one) * 1e9), device=None)
-    name = full_name("hardware", one)
+        return Gpus(count=count, memory_bytes=int(float(named) * 1e9), device=None)
+    name = full_name("hardware", named)
     if name not in hardware_names():
         devices = hardware_names()
-        near = did_you_mean(one, devices)
-        raise ValueError(f"gpus must be of so many decimal GB or of one of {', '.join(devices)}; got {one!r}{near}")
+        near = did_you_mean(named, devices)
+        raise ValueError(f"gpus must be of so many decimal GB or of one of {', '.join(devices)}; got {named!r}{near}")
     device = load_hardware(name)
     return Gpus(count=count, memory_bytes=device.memory_bytes, device=device)
 
 
 def gpu_count(text: object) -> int:
-    """Return the count of a set of GPUs; 1 where none is named."""
+    """The count of a set of GPUs; 1 where none is named."""
     return 1 if text is None else gpus_from(text).count

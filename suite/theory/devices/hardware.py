@@ -21,24 +21,24 @@ class Hardware:
     tdp_w: float | None = None
 
     def ceilings(self, dtype: str) -> Ceilings | None:
-        """Return the specification's ceilings for a dtype, or None where the device does not have it."""
+        """The specification's ceilings for a dtype, or None where the device does not have it."""
         peak = self.dense_flops_per_s.get(dtype)
         return None if peak is None else Ceilings(flops_per_s=peak, bytes_per_s=self.bytes_per_s)
 
 
 @functools.cache
 def load_hardware(name: str) -> Hardware:
-    """Return a device by the name of its file. Raises ValueError, naming the choices, for an unknown one."""
+    """A device by the name of its file. Raises ValueError, naming the choices, for an unknown one."""
     return hardware_from(read_choice("hardware", name))
 
 
 def hardware_from(content: Mapping[str, Any]) -> Hardware:
-    """Return a device from the contents of its file."""
+    """A device from the contents of its file."""
 
     def by_dtype(key: str) -> dict[str, float]:
         rates = content.get(key) or {}
-        found = {dtype: rates.get(short) for dtype, short in SPECIFICATION_DTYPES.items()}
-        return {dtype: rate * 1e12 for dtype, rate in found.items() if rate is not None}
+        peaks = {dtype: rates.get(short) for dtype, short in SPECIFICATION_DTYPES.items()}
+        return {dtype: rate * 1e12 for dtype, rate in peaks.items() if rate is not None}
 
     return Hardware(
         name=str(content["name"]),
@@ -55,18 +55,18 @@ def hardware_names() -> tuple[str, ...]:
 
 @functools.cache
 def hardware_reported_as(name: str) -> str | None:
-    """Return a device by the name that its driver reports, which is one of its aliases; None for an unknown one."""
-    found = full_name("hardware", name)
-    return found if found in hardware_names() else None
+    """A device by the name that its driver reports, which is one of its aliases; None for an unknown one."""
+    full = full_name("hardware", name)
+    return full if full in hardware_names() else None
 
 
 @functools.cache
 def known_hardware() -> tuple[Hardware, ...]:
-    """Return every device that is listed."""
+    """Every device that is listed."""
     return tuple(map(load_hardware, hardware_names()))
 
 
 def least_times_s(*, flops: float, traffic_bytes: float, dtype: str) -> dict[str, float]:
-    """Return the least time for a piece of work on each known device that has the dtype, by its specification."""
+    """The least time for a piece of work on each known device that has the dtype, by its specification."""
     ceilings = {device.name: device.ceilings(dtype) for device in known_hardware()}
     return {name: peak.bound_s(flops=flops, traffic_bytes=traffic_bytes) for name, peak in ceilings.items() if peak}

@@ -38,12 +38,12 @@ class ProjectionPlan(AttentionPlan):
 
     @staticmethod
     def way_of(settings: Mapping[str, Any]) -> str:
-        """Return how devices share the layer. Raises ValueError for a way that does not exist."""
+        """How devices share the layer. Raises ValueError for a way that does not exist."""
         way: str = one_of(settings, "parallel", WAYS)
         return way
 
     def unknown(self) -> str | None:
-        """Return in words why nothing is expected of a good kernel; None where something is."""
+        """In words why nothing is expected of a good kernel; None where something is."""
         if self.calibration is None:
             return "the device has no calibration"
         if self.hardware != load_hardware(self.hardware.name):
@@ -51,20 +51,20 @@ class ProjectionPlan(AttentionPlan):
         return self.calibration.unknown(self.shape, self.forward, self.dtype)
 
     def expected(self) -> dict[str, Expected]:
-        """Return the times that are expected of good kernels, by span; none where nothing is known of them."""
+        """The times that are expected of good kernels, by span; none where nothing is known of them."""
         if self.calibration is None or self.unknown():
             return {}
-        known, of = self.calibration, (self.shape, self.forward, self.dtype)
-        found = {"kernel": known.expected(*of), "layer": known.expected_layer(*of, self.around)}
-        return {span: expected for span, expected in found.items() if expected is not None}
+        calibration, case = self.calibration, (self.shape, self.forward, self.dtype)
+        times = {"kernel": calibration.expected(*case), "layer": calibration.expected_layer(*case, self.around)}
+        return {span: expected for span, expected in times.items() if expected is not None}
 
     def facts(self) -> dict[str, Any]:
-        """Return also which fit the expected times come from, or why there are none."""
+        """Also which fit the expected times come from, or why there are none."""
         kernel = self.expected().get("kernel")
         return {**super().facts(), "expected_by": kernel.family if kernel else f"nothing: {self.unknown()}"}
 
     def constants(self) -> dict[str, dict[str, float]]:
-        """Return the closed forms with the ceilings, the least time that both together allow, and the expected one."""
+        """The closed forms with the ceilings, the least time that both together allow, and the expected one."""
         constants = super().constants()
         for span in self.spans:
             flops, traffic_bytes = constants[span]["flops"], constants[span]["traffic_bytes"]

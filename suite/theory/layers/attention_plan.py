@@ -73,7 +73,7 @@ class AttentionPlan:
 
     @staticmethod
     def way_of(settings: Mapping[str, Any]) -> str:
-        """Return how devices share the layer; one that runs is its heads' share."""
+        """How devices share the layer; one that runs is its heads' share."""
         return "tp"
 
     @property
@@ -86,7 +86,7 @@ class AttentionPlan:
         return ("layer", *self.shape.before_kernel(self.forward), "kernel")
 
     def constants(self) -> dict[str, dict[str, float]]:
-        """Return exact quantities by span: FLOPs and traffic of the layer and of each part that is timed, and the sizes
+        """Exact quantities by span: FLOPs and traffic of the layer and of each part that is timed, and the sizes
         of weights and cache."""
         shape, forward = self.shape, self.forward
         kernel: dict[str, float] = {
@@ -114,7 +114,7 @@ class AttentionPlan:
         return {**before, "kernel": kernel, "layer": layer, "case": case}
 
     def facts(self) -> dict[str, Any]:
-        """Return the variant's shape over the geometry and its mode, for a record's provenance."""
+        """The variant's shape over the geometry and its mode, for a record's provenance."""
         facts = {"shape": self.shape.describe(), "mode": self.shape.describe_mode(self.forward)}
         return {name: fact for name, fact in {**facts, "match": self.match.described}.items() if fact is not None}
 
@@ -127,7 +127,7 @@ class AttentionPlan:
         return kept + beside + input_elements * element_bytes
 
     def predicted_step_s(self, measured: MeasuredCeilings) -> float:
-        """Return the least time of one step, which runs every span once."""
+        """The least time of one step, which runs every span once."""
         costs = [self.constants()[span] for span in self.spans]
         return sum(
             measured.at(cost["traffic_bytes"]).bound_s(flops=cost["flops"], traffic_bytes=cost["traffic_bytes"])

@@ -92,7 +92,7 @@ def _indexer_of(settings: Mapping[str, Any]) -> dict[str, int]:
 
 @functools.cache
 def load_geometry(name: str) -> Geometry:
-    """Return a published geometry by its file's name. Raises ValueError, naming the choices, for an unknown one."""
+    """A published geometry by its file's name. Raises ValueError, naming the choices, for an unknown one."""
     return geometry_from(read_choice("geometry", name))
 
 

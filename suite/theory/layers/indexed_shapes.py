@@ -14,7 +14,7 @@ from typing import Any
 from suite.configuration.values import whole_number
 from suite.theory.layers.geometry import Geometry
 from suite.theory.layers.latent_shapes import AbsorbedShape, absorbed_shape
-from suite.theory.layers.shapes import Indexer, Pass, Rows, Scan, Work
+from suite.theory.layers.shapes import Indexer, Pass, Scan, Work
 
 DEEPSEEK_V3_2 = {"top_k": 2048, "index_heads": 64, "index_head_dim": 128}
 """DeepSeek-V3.2-Exp, config_671B_v3.2.json; transformers 5.24, DeepseekV32Config."""
@@ -30,10 +30,7 @@ class IndexedShape(AbsorbedShape):
 
     computes = "absorbed into the query and the output, attention on the latents that an indexer chooses"
     keeps = "the latent and the indexer's key"
-    top_k: int
-    """Most tokens that a new one attends to, itself among them where it is chosen."""
-    index_heads: int
-    index_head_dim: int
+    indexer: Indexer
 
     def refusal(self, forward: Pass) -> str | None:
         """Refuse training and whole prompts, and new tokens of which the first sees fewer keys than another attends
@@ -41,29 +38,20 @@ class IndexedShape(AbsorbedShape):
         if forward.is_training or forward.is_prompt:
             return "the indexer chooses tokens for new ones behind a context: this variant decodes only (phase=decode)"
         seen = forward.seq_len - forward.query_len + 1
-        if forward.query_len > 1 and seen < self.top_k:
+        if forward.query_len > 1 and seen < self.indexer.top_k:
             return (
-                f"several new tokens attend to equally many: the first of them must see attention.top_k={self.top_k} "
-                f"tokens at least; it sees {seen}"
+                f"several new tokens attend to equally many: the first of them must see "
+                f"attention.top_k={self.indexer.top_k} tokens at least; it sees {seen}"
             )
         return None
 
     def chosen(self, forward: Pass) -> int:
         """How many tokens the last new one attends to."""
-        return min(forward.seq_len, self.top_k)
-
-    @property
-    def _own_indexer(self) -> Indexer:
-        return Indexer(heads=self.index_heads, head_dim=self.index_head_dim, top_k=self.top_k)
-
-    @property
-    def cache_rows(self) -> Sequence[Rows]:
-        return (*self.latent_rows, *self._own_indexer.cache_rows)
+        return min(forward.seq_len, self.indexer.top_k)
 
     def scans(self, forward: Pass) -> Sequence[Scan]:
-        """No row of a sequence is read twice while others are left."""
-        (own,) = super().scans(forward)
-        return (replace(own, picks=self.top_k),)
+        """The indexer's scan is a span of its own. No row of a sequence is read twice while others are left."""
+        return super().scans(forward)[:1]
 
     def _choice_bytes(self, forward: Pass) -> int:
         """The numbers of the chosen tokens."""
@@ -75,22 +63,13 @@ class IndexedShape(AbsorbedShape):
     def before_kernel(self, forward: Pass) -> Mapping[str, Work]:
         """The indexer's work: a product with every visible index key and a weighted sum over index heads. The choice
         itself multiplies nothing; its result is written."""
-        (scan,) = self._own_indexer.scans
-        return {
-            INDEXER: replace(scan, v_dim=1).work(forward) + Work(flops=0, traffic_bytes=self._choice_bytes(forward))
-        }
-
-    @property
-    def matrix_parameters(self) -> int:
-        return super().matrix_parameters + self._own_indexer.matrix_parameters(self.hidden_size, self.q_lora_rank)
-
-    @property
-    def vector_parameters(self) -> int:
-        return super().vector_parameters + self._own_indexer.vector_parameters
+        (scan,) = self.indexer.scans
+        choices = Work(flops=0, traffic_bytes=self._choice_bytes(forward))
+        return {INDEXER: replace(scan, v_dim=1).work(forward) + choices}
 
     def describe(self) -> str:
-        indexer = f"indexer of {self.index_heads} heads of width {self.index_head_dim}"
-        return f"{super().describe()}, {indexer}, the top {self.top_k:,} tokens"
+        indexer = f"indexer of {self.indexer.heads} heads of width {self.indexer.head_dim}"
+        return f"{super().describe()}, {indexer}, the top {self.indexer.top_k:,} tokens"
 
 
 def indexed_shape(
@@ -110,15 +89,13 @@ def indexed_shape(
     """
     mla = absorbed_shape(geometry, tp=tp, latent_norm=latent_norm, latent_heads=1, **sizes)
     given = {"top_k": top_k, "index_heads": index_heads, "index_head_dim": index_head_dim}
-    sized = {
-        name: next(one for one in (size, getattr(geometry, name), DEEPSEEK_V3_2[name]) if one is not None)
-        for name, size in given.items()
-    }
-    own = {name: whole_number(sized, name, at_least=1, where="attention.") for name in sized}
+    sizes_set = {name: size for name, size in given.items() if size is not None}
+    sized = DEEPSEEK_V3_2 | {name: size for name in given if (size := getattr(geometry, name)) is not None} | sizes_set
+    own = {name: whole_number(sized, name, at_least=1, where="attention.") for name in given}
     if own["index_head_dim"] < mla.qk_rope_head_dim:
         raise ValueError(
             f"attention.index_head_dim must be at least qk_rope_head_dim, since that many of its columns are rotated; "
             f"got {own['index_head_dim']} and {mla.qk_rope_head_dim}"
         )
-    fields: dict[str, Any] = vars(mla) | own
-    return IndexedShape(**fields)
+    indexer = Indexer(heads=own["index_heads"], head_dim=own["index_head_dim"], top_k=own["top_k"])
+    return IndexedShape(**{**vars(mla), "indexer": indexer})

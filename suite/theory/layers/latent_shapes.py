@@ -80,16 +80,8 @@ class LatentShape(LayerShape):
         )
 
     @property
-    def _output_width(self) -> int:
-        return self.v_head_dim
-
-    @property
     def mha_elements(self) -> int:
         return 2 * self.num_heads * self.v_head_dim
-
-    @property
-    def _query_rank(self) -> int | None:
-        return self.q_lora_rank
 
     @property
     def _query_weights(self) -> int:
@@ -110,7 +102,7 @@ class LatentShape(LayerShape):
 
     @property
     def matrix_parameters(self) -> int:
-        return self._plain_weights + self._up_weights + self.gate_and_indexer_parameters
+        return self._plain_weights + self._up_weights + self.extra_parameters(self.v_head_dim, self.q_lora_rank)
 
     @property
     def vector_parameters(self) -> int:

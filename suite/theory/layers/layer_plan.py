@@ -44,7 +44,7 @@ class LayerPlan:
         return self.token_bytes()
 
     def token_bytes(self, cache_dtype: str | None = None) -> float:
-        """Return the same for a cache of another type."""
+        """The same for a cache of another type."""
         return sum(layer.count * layer.token_bytes(cache_dtype) for layer in self.layers)
 
     @property
@@ -64,11 +64,11 @@ class LayerPlan:
         return self.state_bytes + capped
 
     def cache_bytes(self, tokens: int, cache_dtype: str | None = None) -> int:
-        """Return the bytes that one sequence of so many tokens keeps. `cache_dtype`: as that of a Pass."""
+        """The bytes that one sequence of so many tokens keeps. `cache_dtype`: as that of a Pass."""
         return sum(layer.count * layer.cache_bytes(tokens, cache_dtype) for layer in self.layers)
 
     def tokens_in(self, size_bytes: float) -> int | None:
-        """Return the longest context whose cache fits, by bisection, since windows bend the line; None for any."""
+        """The longest context whose cache fits, by bisection, since windows bend the line; None for any."""
         if not self.growth_bytes and self.fixed_bytes <= size_bytes:
             return None
         fits, beyond = 0, 1
@@ -108,12 +108,12 @@ class LayerPlan:
 
 
 def load_plan(name: str) -> LayerPlan:
-    """Return the plan of a published geometry. Raises ValueError, naming the choices, for an unknown one."""
+    """The plan of a published geometry. Raises ValueError, naming the choices, for an unknown one."""
     return plan_from(read_choice("geometry", name))
 
 
 def plan_from(settings: Mapping[str, Any], where: str = "geometry.") -> LayerPlan:
-    """Return the plan of a geometry's `layers`; without any, as many of the model's own attention as it has layers.
+    """The plan of a geometry's `layers`; without any, as many of the model's own attention as it has layers.
 
     A layer's sizes are the geometry's own where it does not say others. Raises ValueError for wrong ones.
     """

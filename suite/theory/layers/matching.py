@@ -79,17 +79,19 @@ def _by_cache(
     own = absorbed_shape(geometry) if geometry.is_latent else grouped_shape(geometry, kv_heads=geometry.num_kv_heads)
     target = own.cache_elements_per_token
 
+    def laid(size: int, tp: int = 1) -> LayerShape:
+        return build(geometry, tp=tp, **{**sizes, cache_size: size})
+
     def elements(size: int) -> int:
-        return build(geometry, **{**sizes, cache_size: size}).cache_elements_per_token
+        return laid(size).cache_elements_per_token
 
     choices = _choices(cache_size, geometry, target, sizes)
     # A cache grows with its size.
     at = bisect_left(choices, target, key=elements)
-    around = choices[max(0, at - 1) : at + 1]
-    size = min(around, key=lambda size: abs(elements(size) - target))
+    size = min(choices[max(0, at - 1) : at + 1], key=lambda size: abs(elements(size) - target))
     residual = elements(size) / target - 1
     described = f"{cache_size} set to {size}: {residual:+.1%} of the {target:,} elements that the model itself keeps"
-    return _accepted(build(geometry, tp=tp, **{**sizes, cache_size: size}), residual, described)
+    return _accepted(laid(size, tp), residual, described)
 
 
 def _choices(cache_size: str, geometry: Geometry, target: int, sizes: Mapping[str, Any]) -> Sequence[int]:

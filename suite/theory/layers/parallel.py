@@ -45,23 +45,25 @@ def read_parallel(text: object, devices: int) -> tuple[str, int] | None:
     """
     if text is None:
         return None
-    found = re.fullmatch(r"(tp|dp|dcp)([1-9]\d*)?", str(text))
-    size = devices if found is None or found[2] is None else int(found[2])
-    if found is None or devices % size or (found[1] == "dcp" and size != devices):
+    written = re.fullmatch(r"(tp|dp|dcp)([1-9]\d*)?", str(text))
+    size = devices if written is None or written[2] is None else int(written[2])
+    if written is None or devices % size or (written[1] == "dcp" and size != devices):
         sizes = "|".join(str(size) for size in range(1, devices + 1) if devices % size == 0)
         raise ValueError(
             f"parallel must be tp, dp (followed by {sizes}, the size on {devices} devices) or dcp; got {text!r}"
         )
-    return found[1], size
+    return written[1], size
 
 
 def layouts(devices: int, parallel: tuple[str, int] | None, *, shares_mlps: bool) -> list[Layout]:
-    """Return the layouts that `parallel` names; without it all replicas of tp and, where `shares_mlps` says that the
+    """The layouts that `parallel` names; without it all replicas of tp and, where `shares_mlps` says that the
     model can be served so, attention dp."""
     if parallel is None:
         sizes = [size for size in range(devices, 0, -1) if devices % size == 0]
         replicas = [Layout(tp=size, groups=devices // size) for size in sizes]
-        return replicas + [replace(one, shares_mlps=True) for one in replicas if shares_mlps and one.groups > 1]
+        return replicas + [
+            replace(layout, shares_mlps=True) for layout in replicas if shares_mlps and layout.groups > 1
+        ]
     way, size = parallel
     if way == "dp":
         return [Layout(tp=devices // size, groups=size, shares_mlps=shares_mlps and size > 1)]
@@ -69,12 +71,12 @@ def layouts(devices: int, parallel: tuple[str, int] | None, *, shares_mlps: bool
 
 
 def heads_shared_by(way: str, devices: int) -> int:
-    """Return the number of devices among which a kernel's heads are shared out."""
+    """The number of devices among which a kernel's heads are shared out."""
     return devices if way == "tp" else 1
 
 
 def rank_pass(way: str, devices: int, whole: Pass) -> Pass:
-    """Return one device's part of a pass: of the sequences, or of the context.
+    """One device's part of a pass: of the sequences, or of the context.
 
     Under dcp it is the longest part, and a decode step's, whose new tokens see about as many keys on every device.
     Raises ValueError where the pass cannot be shared so.

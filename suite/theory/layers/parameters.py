@@ -9,30 +9,14 @@ tokens, towers for images and sound, and buffers that no token meets are in neit
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from suite.configuration.values import one_of, whole_number
 from suite.theory.layers.layer_plan import plan_from
-from suite.theory.layers.model_layers import MlpLayer
 
 GATED, UNGATED = 3, 2
 """Matrices of an MLP with a gate (SwiGLU) and without."""
-EXPERT_SIZES = (
-    "n_routed",
-    "n_shared",
-    "top_k",
-    "moe_intermediate",
-    "first_dense",
-    "n_layers",
-    "router_bias",
-    "expert_bias",
-    "shared_intermediate",
-    "shared_gate",
-    "routed_hidden",
-    "routed_norms",
-    "unrouted",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,14 +48,16 @@ class Parameters:
 
 @dataclass(frozen=True, kw_only=True)
 class Experts:
-    """One MLP with experts; see conf/geometry/README.md for its sizes."""
+    """The MLPs with experts of a model; see conf/geometry/README.md for their sizes."""
 
-    hidden_size: int
-    matrices: int
     n_routed: int
     top_k: int
     moe_intermediate: int
     n_shared: int = 0
+    first_dense: int = 0
+    """MLPs without experts before them."""
+    n_layers: int | None = None
+    """MLPs with experts, where they are not all others."""
     router_bias: bool = False
     expert_bias: bool = False
     shared_intermediate: int | None = None
@@ -80,68 +66,58 @@ class Experts:
     routed_norms: int = 0
     unrouted: int = 0
 
-    @property
-    def of_one(self) -> int:
-        """Parameters of one routed expert."""
-        width = self.routed_hidden or self.hidden_size
-        biases = (self.matrices - 1) * self.moe_intermediate + width if self.expert_bias else 0
-        return self.matrices * width * self.moe_intermediate + biases
+    def of_one(self, hidden_size: int, matrices: int) -> int:
+        """Parameters of one routed expert, each MLP of so many matrices."""
+        width = self.routed_hidden or hidden_size
+        biases = (matrices - 1) * self.moe_intermediate + width if self.expert_bias else 0
+        return matrices * width * self.moe_intermediate + biases
 
-    @property
-    def idle(self) -> int:
-        return (self.n_routed - self.top_k) * self.of_one
-
-    @property
-    def count(self) -> int:
+    def of_layer(self, hidden_size: int, matrices: int) -> int:
+        """Parameters of one MLP with all its experts."""
         choices = self.n_routed + self.unrouted
-        router = choices * self.hidden_size + (choices if self.router_bias else 0)
+        router = choices * hidden_size + (choices if self.router_bias else 0)
         shared_width = self.shared_intermediate or self.n_shared * self.moe_intermediate
-        shared = self.matrices * self.hidden_size * shared_width if self.n_shared else 0
-        gate = self.hidden_size if self.shared_gate else 0
-        latent = 0
-        if self.routed_hidden is not None:
-            latent = 2 * self.hidden_size * self.routed_hidden + self.routed_norms * self.routed_hidden
-        return self.n_routed * self.of_one + router + shared + gate + latent
+        shared = matrices * hidden_size * shared_width if self.n_shared else 0
+        gate = hidden_size if self.shared_gate else 0
+        latent = self.routed_hidden * (2 * hidden_size + self.routed_norms) if self.routed_hidden else 0
+        return self.n_routed * self.of_one(hidden_size, matrices) + router + shared + gate + latent
 
 
 def parameters_from(settings: Mapping[str, Any]) -> Parameters:
     """Count the parameters of a geometry. Raises ValueError for wrong sizes."""
     where = "geometry."
     plan = plan_from(settings, where)
-    hidden = whole_number(settings, "hidden_size", at_least=1, where=where)
-    vocab = whole_number(settings, "vocab_size", at_least=1, where=where)
-    blocks = [layer.count for layer in plan.layers if isinstance(layer, MlpLayer)]
-    count = sum(blocks) or sum(layer.count for layer in plan.layers)
-    mlps, idle, expert_layers = _mlps(settings, count, hidden, where)
-    norms_per_layer = settings.get("norms_per_layer", 2)
+    hidden, vocab = (whole_number(settings, name, at_least=1, where=where) for name in ("hidden_size", "vocab_size"))
+    layers = sum(layer.count for layer in plan.layers)
+    blocks = sum(layer.count for layer in plan.layers if layer.kind == "mlp") or layers
+    mlps, idle, expert_layers = _mlps(settings, blocks, hidden, where)
     tied = one_of(settings, "tie_embeddings", (True, False), where=where)
     return Parameters(
         embeddings=vocab * hidden,
         attention=plan.parameter_count,
         mlps=mlps,
-        norms=(norms_per_layer * sum(layer.count for layer in plan.layers) + 1) * hidden,
+        norms=(settings.get("norms_per_layer", 2) * layers + 1) * hidden,
         head=0 if tied else vocab * hidden,
         other=sum(settings.get("other_parameters", {}).values()),
         idle=idle,
-        blocks=count,
+        blocks=blocks,
         expert_layers=expert_layers,
     )
 
 
-def _mlps(settings: Mapping[str, Any], count: int, hidden: int, where: str) -> tuple[int, int, int]:
+def _mlps(settings: Mapping[str, Any], blocks: int, hidden: int, where: str) -> tuple[int, int, int]:
     """The parameters of all MLPs, those of them that a token does not meet, and the MLPs with experts."""
     matrices = GATED if one_of({"gated_mlp": True, **settings}, "gated_mlp", (True, False)) else UNGATED
-    moe = settings.get("moe")
-    wide = whole_number(settings, "intermediate_size", at_least=1, where=where)
-    if moe is None:
-        return count * matrices * hidden * wide, 0, 0
-    inside = f"{where}moe."
-    unknown = sorted(set(moe) - set(EXPERT_SIZES))
-    if unknown:
-        raise ValueError(f"{inside}{unknown[0]} is no size of experts; the sizes are {', '.join(EXPERT_SIZES)}")
-    dense = whole_number({"first_dense": 0, **moe}, "first_dense", at_least=0, where=inside)
-    with_experts = whole_number({"n_layers": count - dense, **moe}, "n_layers", at_least=1, where=inside)
-    sizes = {name: value for name, value in moe.items() if name not in ("first_dense", "n_layers")}
-    experts = Experts(hidden_size=hidden, matrices=matrices, **sizes)
-    parameters = dense * matrices * hidden * wide + with_experts * experts.count
-    return parameters, with_experts * experts.idle, with_experts
+    dense = matrices * hidden * whole_number(settings, "intermediate_size", at_least=1, where=where)
+    sizes, inside = settings.get("moe"), f"{where}moe."
+    if sizes is None:
+        return blocks * dense, 0, 0
+    names = [field.name for field in fields(Experts)]
+    if unknown := sorted(set(sizes) - set(names)):
+        raise ValueError(f"{inside}{unknown[0]} is no size of experts; the sizes are {', '.join(names)}")
+    experts = Experts(**sizes)
+    first = whole_number(vars(experts), "first_dense", at_least=0, where=inside)
+    count = experts.n_layers if experts.n_layers is not None else blocks - first
+    whole_number({"n_layers": count}, "n_layers", at_least=1, where=inside)
+    idle = count * (experts.n_routed - experts.top_k) * experts.of_one(hidden, matrices)
+    return first * dense + count * experts.of_layer(hidden, matrices), idle, count

@@ -20,11 +20,11 @@ class Ceilings:
         return self.flops_per_s / self.bytes_per_s
 
     def bound_s(self, *, flops: float, traffic_bytes: float) -> float:
-        """Return the least time, in seconds."""
+        """The least time, in seconds."""
         return max(flops / self.flops_per_s, traffic_bytes / self.bytes_per_s)
 
     def regime(self, *, flops: float, traffic_bytes: float) -> str:
-        """Return the ceiling that sets the limit: `compute` or `memory`."""
+        """The ceiling that sets the limit: `compute` or `memory`."""
         return "compute" if flops / self.flops_per_s > traffic_bytes / self.bytes_per_s else "memory"
 
 
@@ -39,7 +39,7 @@ class MeasuredCeilings:
     bytes_per_s_by_size: Mapping[int, float]
 
     def at(self, traffic_bytes: float) -> Ceilings:
-        """Return the ceilings for work of this traffic: the best rate of all probes from the largest that fits
+        """The ceilings for work of this traffic: the best rate of all probes from the largest that fits
         upwards."""
         fitting = max((size for size in self.bytes_per_s_by_size if size <= traffic_bytes), default=0)
         rates = [rate for size, rate in self.bytes_per_s_by_size.items() if size >= fitting]

@@ -14,7 +14,7 @@ from suite.configuration.values import one_of, positive_number
 
 class Scaling(Protocol):
     def frequencies(self, plain: list[float], theta: float) -> list[float]:
-        """Return the scaled frequencies, from the plain ones of one head."""
+        """The scaled frequencies, from the plain ones of one head."""
 
     @property
     def rotation_factor(self) -> float:
@@ -41,7 +41,7 @@ class Yarn:
         width = 2 * len(plain)
 
         def pair_that_turns(times: float) -> float:
-            """Return the pair, as a fraction, that turns so often over the original length."""
+            """The pair, as a fraction, that turns so often over the original length."""
             return width * math.log(self.original_max_position / (times * 2 * math.pi)) / (2 * math.log(theta))
 
         low, high = pair_that_turns(self.beta_fast), pair_that_turns(self.beta_slow)
@@ -82,9 +82,9 @@ class Llama3:
         turns = self.original_max_position * frequency / (2 * math.pi)
         between = self.high_freq_factor - self.low_freq_factor
         # Equal factors leave nothing between, as Llama 4 Scout's do.
-        kept = (turns - self.low_freq_factor) / between if between else float(turns > self.low_freq_factor)
-        kept = min(max(kept, 0.0), 1.0)
-        return (1 - kept) * frequency / self.factor + kept * frequency
+        share = (turns - self.low_freq_factor) / between if between else float(turns > self.low_freq_factor)
+        share = min(max(share, 0.0), 1.0)
+        return (1 - share) * frequency / self.factor + share * frequency
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ class Rope:
     scaling: Scaling | None = None
 
     def frequencies(self, width: int) -> list[float]:
-        """Return radians a position for each of the `width / 2` pairs."""
+        """Radians a position for each of the `width / 2` pairs."""
         plain = [self.theta ** (-2 * pair / width) for pair in range(width // 2)]
         return plain if self.scaling is None else self.scaling.frequencies(plain, self.theta)
 
@@ -110,7 +110,7 @@ SCALINGS: Mapping[str, Any] = {"yarn": Yarn, "llama3": Llama3}
 
 
 def rope_from(settings: Mapping[str, Any], where: str) -> Rope:
-    """Return the rotary embedding of a geometry's `rope_theta` and `rope_scaling`. Raises ValueError for wrong ones."""
+    """The rotary embedding of a geometry's `rope_theta` and `rope_scaling`. Raises ValueError for wrong ones."""
     theta = positive_number(settings, "rope_theta", where=where)
     scaling = settings.get("rope_scaling")
     if scaling is None:

@@ -199,12 +199,12 @@ class Scan:
     def flops(self, forward: Pass) -> int:
         return forward.batch * self.pairs(forward) * self.pair_flops
 
-    def read_bytes(self, forward: Pass) -> int:
+    def attended_bytes(self, forward: Pass) -> int:
         return forward.batch * self.rows_read(forward) * self.row_bytes(forward)
 
     def work(self, forward: Pass) -> Work:
         around = forward.tokens * self.token_elements * forward.element_bytes
-        return Work(flops=self.flops(forward), traffic_bytes=self.read_bytes(forward) + around)
+        return Work(flops=self.flops(forward), traffic_bytes=self.attended_bytes(forward) + around)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -406,8 +406,8 @@ class LayerShape(Layer):
 
     @property
     def cache_rows(self) -> Sequence[Rows]:
-        kept = self.rows if self.window is None else [replace(rows, at_most=self.window) for rows in self.rows]
-        return (*kept, *(self.indexer.cache_rows if self.indexer else ()))
+        own = self.rows if self.window is None else [replace(rows, at_most=self.window) for rows in self.rows]
+        return (*own, *(self.indexer.cache_rows if self.indexer else ()))
 
     @property
     def cache_elements_per_token(self) -> int:
@@ -448,27 +448,19 @@ class LayerShape(Layer):
         )
         return (own, *(self.indexer.scans if self.indexer else ()))
 
-    @property
-    def gate_and_indexer_parameters(self) -> int:
-        gate = {None: 0, ELEMENT: self.num_heads * self._output_width, HEAD: self.num_heads}[self.output_gate]
-        indexer = self.indexer.matrix_parameters(self.hidden_size, self._query_rank) if self.indexer else 0
+    def extra_parameters(self, output_width: int, query_rank: int | None) -> int:
+        """Matrices of the output's gate, as wide as a head's output, and of the indexer."""
+        gate = {None: 0, ELEMENT: self.num_heads * output_width, HEAD: self.num_heads}[self.output_gate]
+        indexer = self.indexer.matrix_parameters(self.hidden_size, query_rank) if self.indexer else 0
         return self.hidden_size * gate + indexer
 
     @property
     def vector_parameters(self) -> int:
         return (self.num_heads if self.sinks else 0) + (self.indexer.vector_parameters if self.indexer else 0)
 
-    @property
-    def _output_width(self) -> int:
-        return self.v_dim
-
-    @property
-    def _query_rank(self) -> int | None:
-        return None
-
     def attended_bytes(self, forward: Pass) -> int:
         """Bytes of keys and values that the kernel reads in a forward pass."""
-        return sum(scan.read_bytes(forward) for scan in self.scans(forward))
+        return sum(scan.attended_bytes(forward) for scan in self.scans(forward))
 
     def moved_bytes(self, forward: Pass) -> int:
         """The least traffic between cache and kernel in a forward pass, the kernel's reads included."""
@@ -601,7 +593,7 @@ class GroupedShape(LayerShape):
     def matrix_parameters(self) -> int:
         queries, outputs = self.num_heads * self.head_dim, self.num_heads * self.v_dim
         own = 0 if self.is_shared else self._row_elements
-        return self.hidden_size * (queries + own + outputs) + self.gate_and_indexer_parameters
+        return self.hidden_size * (queries + own + outputs) + self.extra_parameters(self.v_dim, None)
 
     @property
     def vector_parameters(self) -> int:

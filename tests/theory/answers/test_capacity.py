@@ -1,7 +1,5 @@
 """The largest batch beside a model's weights, counted by hand for models that are simple enough."""
 
-import math
-
 import pytest
 
 from suite.configuration.files import read_choice, read_settings
@@ -24,21 +22,6 @@ def costs(*args, **changes):
     return found.constants()
 
 
-def test_a_dense_models_batch_and_step_are_those_of_a_hand_count():
-    parameters, token_bytes = 8_030_261_248, 32 * 2 * 8 * 128 * 2
-    room = 0.9 * 80 * GB - 2 * parameters
-    batch = math.floor(room / (32_768 * token_bytes))
-    found = costs()
-    assert found["case"]["largest_batch"] == batch == 13
-    assert found["case"]["weight_bytes"] == 2 * parameters
-    # What a step reads: the cache, all weights but the table of embeddings and the norms, queries and outputs.
-    vocabulary, norms = 128_256 * 4096, 65 * 4096
-    moved = batch * 32_768 * token_bytes + 2 * (parameters - vocabulary - norms) + batch * 32 * 2 * 32 * 128 * 2
-    assert found["step"]["traffic_bytes"] == moved
-    assert found["step"]["bound_s"] == moved / 3.35e12
-    assert found["step"]["most_tokens_per_s"] == batch / found["step"]["bound_s"]
-
-
 def test_pages_round_a_sequence_up():
     assert costs(seq_len=32_769, page=64)["case"]["sequence_bytes"] == costs(seq_len=32_832)["case"]["sequence_bytes"]
     assert costs(seq_len=32_769)["case"]["sequence_bytes"] < costs(seq_len=32_832)["case"]["sequence_bytes"]
@@ -53,11 +36,6 @@ def test_tp_puts_the_latent_on_every_device_and_dp_does_not():
     assert batch["dp"] > 5 * batch["tp"]
     assert batch["dcp"] > batch["dp"]  # attention's weights are shared, too
     assert found["dp"]["case"]["weight_bytes"] > found["tp"]["case"]["weight_bytes"]
-
-
-def test_groups_are_shared_by_heads_and_their_cache_with_them():
-    assert costs(tp=8)["case"]["sequence_bytes"] * 8 == costs()["case"]["sequence_bytes"]
-    assert costs(tp=2)["case"]["weight_bytes"] == pytest.approx(costs()["case"]["weight_bytes"] / 2, rel=1e-3)
 
 
 def test_a_batch_touches_the_experts_that_even_routing_gives():
@@ -133,11 +111,3 @@ def test_an_expected_step_is_its_kernels_and_its_matrices():
     # Of 13 rows: queries, keys and values; output; gate and up; down. Then the head.
     rest_s = 2 * matrices / 3.35e12 / 0.90 + (32 * 4 + 1) * 3e-6
     assert found["step"]["expected_s"] == pytest.approx(32 * kernel_s + rest_s, rel=1e-6)
-
-
-def test_a_dense_models_dp_is_whole_replicas():
-    one, replicas, shared = costs(), costs(tp=4, parallel="dp"), costs(tp=4)
-    assert replicas["case"]["largest_batch"] == 4 * one["case"]["largest_batch"] == 52
-    assert replicas["case"]["weight_bytes"] == one["case"]["weight_bytes"]
-    assert replicas["step"]["bound_s"] == one["step"]["bound_s"]
-    assert shared["case"]["largest_batch"] == 63

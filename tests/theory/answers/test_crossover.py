@@ -124,11 +124,6 @@ def test_no_crossover_is_expected_outside_what_was_measured():
     assert expected_crossover(replace(V3, kv_lora_rank=256), h100, seq_len=4096) is None
 
 
-def test_bound_by_compute_the_roofline_crosses_with_the_flops():
-    slow = Ceilings(flops_per_s=1.0, bytes_per_s=1e9)
-    assert roofline_crossover(V3, slow, seq_len=512, element_bytes=2) == flops_crossover(V3, seq_len=512)
-
-
 def test_there_is_no_crossing_where_the_latent_is_narrow():
     narrow = replace(V3, kv_lora_rank=128)
     assert flops_crossover(narrow, seq_len=512) is None

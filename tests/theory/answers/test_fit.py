@@ -41,13 +41,6 @@ def test_parts_add_up_to_the_peak_and_the_asked_comes_first():
         assert sum(one.parts.values()) == pytest.approx(one.peak_bytes)
 
 
-def test_a_critic_and_a_reference_cost_what_they_weigh():
-    by_name = {one.algorithm: one.peak_bytes for one in fits(gpus="1x141")}
-    parameters = 8_030_261_248
-    assert by_name["grpo"] - by_name["dr_grpo"] == pytest.approx(2 * parameters, rel=0.01)
-    assert by_name["ppo"] - by_name["grpo"] == pytest.approx(6 * (parameters - 128_256 * 4096), rel=0.01)
-
-
 def test_the_smallest_sets_are_the_fewest_devices_of_each_size():
     one = fits()[0]
     reserve = read_settings("rl_memory")["reserve_bytes_per_device"]

@@ -2,11 +2,12 @@
 
 import pytest
 
-from suite.theory.answers.sign_map import CONTEXT_TOKENS, DTYPE, ELEMENT_BYTES, KV_HEADS, duel, sized
+from suite.theory.answers.sign_map import CONTEXT_TOKENS, duel, sized
+from suite.theory.devices.calibration import DTYPE, ELEMENT_BYTES
 from suite.theory.devices.hardware import hardware_names, load_hardware
 from suite.theory.layers.latent_shapes import absorbed_shape
 from suite.theory.layers.roofline import Ceilings
-from suite.theory.layers.shapes import Pass, cache_bytes, grouped_shape, kernel_bytes
+from suite.theory.layers.shapes import Pass, cache_bytes, kernel_bytes
 
 
 def speedup(device, **where):
@@ -26,13 +27,6 @@ def test_on_eight_ranks_mla_takes_the_inverse_of_0_44_everywhere():
     devices = [name for name in hardware_names() if load_hardware(name).ceilings(DTYPE)]
     assert len(devices) > 20
     assert {f"{speedup(name, tp=8):.2f}" for name in devices} == {"0.44"}
-
-
-def test_the_shapes_are_deepseeks_and_gqas_with_eight_groups():
-    mla, gqa = absorbed_shape(sized(32)), grouped_shape(sized(32), kv_heads=KV_HEADS)
-    assert (mla.num_heads, mla.kv_lora_rank, mla.qk_rope_head_dim) == (32, 512, 64)
-    assert (mla.qk_nope_head_dim, mla.v_head_dim) == (128, 128)
-    assert (gqa.num_heads, gqa.kv_heads, gqa.head_dim) == (32, 8, 128)
 
 
 def test_queries_and_outputs_would_add_three_percent_at_most():

@@ -30,23 +30,23 @@ def count(shape, forward):
     rows = set()
     for batch, query in itertools.product(range(forward.batch), range(forward.query_len)):
         seen = range(query + past + 1)
-        scored += len(seen) * shape.index_heads * (shape.index_head_dim + 1)
-        own = sorted(seen, key=lambda key: ((batch, key) in rows, key))[: shape.top_k]
+        scored += len(seen) * shape.indexer.heads * (shape.indexer.head_dim + 1)
+        own = sorted(seen, key=lambda key: ((batch, key) in rows, key))[: shape.indexer.top_k]
         chosen += len(own)
         rows |= {(batch, key) for key in own}
         core += len(own) * shape.num_heads * (2 * shape.kv_lora_rank + shape.qk_rope_head_dim)
-    tokens, heads = forward.batch * forward.query_len, shape.index_heads
+    tokens, heads = forward.batch * forward.query_len, shape.indexer.heads
     if forward.cache_dtype:
         latent = shape.kv_lora_rank + 4 * math.ceil(shape.kv_lora_rank / 128) + 2 * shape.qk_rope_head_dim
-        index = shape.index_head_dim + 4 * math.ceil(shape.index_head_dim / 128)
+        index = shape.indexer.head_dim + 4 * math.ceil(shape.indexer.head_dim / 128)
     else:
-        latent, index = shape.latent_elements * element, shape.index_head_dim * element
+        latent, index = shape.latent_elements * element, shape.indexer.head_dim * element
     keys = forward.batch * forward.seq_len * index
     return {
         "kernel_flops": 2 * core,
         "indexer_flops": 2 * scored,
         "attended_bytes": len(rows) * latent + 4 * chosen,
-        "indexer_bytes": keys + tokens * heads * (shape.index_head_dim + 1) * element + 4 * chosen,
+        "indexer_bytes": keys + tokens * heads * (shape.indexer.head_dim + 1) * element + 4 * chosen,
         "cache_bytes": forward.batch * forward.seq_len * (latent + index),
     }
 
@@ -124,7 +124,7 @@ def test_dsa_names_its_spans_and_sizes_that_are_wrong():
 def test_an_indexer_has_the_geometrys_sizes_and_what_is_set():
     def sizes(geometry, **settings):
         shape = indexed_shape(load_geometry(geometry), **settings)
-        return shape.index_heads, shape.index_head_dim, shape.top_k
+        return shape.indexer.heads, shape.indexer.head_dim, shape.indexer.top_k
 
     assert sizes("deepseek-v2-lite") == sizes("deepseek-v3.2") == (64, 128, 2048)
     assert sizes("glm-5") == (32, 128, 2048)

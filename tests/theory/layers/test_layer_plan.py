@@ -11,7 +11,6 @@ from suite.theory.layers.geometry import geometry_from, geometry_names
 from suite.theory.layers.latent_shapes import AbsorbedShape, absorbed_shape, expanded_once_shape
 from suite.theory.layers.layer_plan import load_plan, plan_from
 from suite.theory.layers.model_layers import CompressedLayer
-from suite.theory.layers.parameters import parameters_from
 from suite.theory.layers.shapes import GroupedShape, Indexer, Pass, grouped_shape
 
 KIB, MIB = 1024, 1024**2
@@ -117,25 +116,6 @@ def test_a_window_bounds_cache_pairs_and_traffic():
     prompt = replace(PROMPT, query_len=10_000, seq_len=10_000)
     assert window.kernel(prompt).flops < full.kernel(prompt).flops
     assert window.kernel(prompt).traffic_bytes == full.kernel(prompt).traffic_bytes
-
-
-@pytest.mark.parametrize("name", ["gemma-2-2b", "gemma-3-1b", "gemma-3-27b", "mistral-7b-v0.1"])
-def test_within_its_windows_a_model_is_as_without(name):
-    settings = read_choice("geometry", name)
-    plan, plain = plan_from(settings), plan_from({**settings, "layers": None})
-    short = min(layer.window for layer in plan.layers if layer.has_window)
-    for forward in (replace(STEP, seq_len=short), replace(PROMPT, query_len=short, seq_len=short)):
-        assert work(plan.kernel(forward)) == work(plain.kernel(forward))
-        assert work(plan.attention(forward)) == work(plain.attention(forward))
-    assert plan.cache_bytes(short) == plain.cache_bytes(short)
-    assert parameters_from(settings) == parameters_from({**settings, "layers": None})
-
-
-def test_a_chunk_is_at_most_its_window():
-    chunked, full = load_plan("llama-4-scout").layers
-    assert chunked.cache_bytes(1 << 20) == full.cache_bytes(8192)
-    step = replace(STEP, seq_len=8192 + 1)
-    assert chunked.kernel(step).flops == full.kernel(replace(STEP, seq_len=1)).flops
 
 
 def test_layers_that_share_a_cache_add_none():

@@ -49,12 +49,6 @@ def test_mla_matched_by_parameters_says_by_how_much_it_misses():
     assert abs(found.residual) < abs(match("heads", absorbed_shape, geometry).shape.parameter_count / target - 1)
 
 
-def test_on_a_grouped_geometry_the_latent_takes_the_groups_cache():
-    found = match("cache", absorbed_shape, load_geometry("llama-3.1-8b"), "kv_lora_rank")
-    assert (found.shape.kv_lora_rank, found.residual) == (2 * 8 * 128 - 64, 0.0)
-    assert found.shape.cache_elements_per_token == 2048
-
-
 @pytest.mark.parametrize("rule", ["params", "cache"])
 @pytest.mark.parametrize("geometry", ["llama-3.1-8b", "deepseek-v3"])
 def test_what_is_deployed_is_matched_alike_in_every_phase(rule, geometry):
@@ -65,18 +59,6 @@ def test_what_is_deployed_is_matched_alike_in_every_phase(rule, geometry):
     assert (prompt.residual, prompt.described) == (decode.residual, decode.described)
 
 
-def test_a_latent_without_a_rotary_part_takes_its_share_too():
-    for geometry, kept in (("llama-3.1-8b", 2 * 8 * 128), ("deepseek-v3", 512 + 64)):
-        found = match("cache", absorbed_shape, load_geometry(geometry), "kv_lora_rank", qk_rope_head_dim=0)
-        assert (found.shape.kv_lora_rank, found.residual) == (kept, 0.0)
-
-
-@pytest.mark.parametrize(("geometry", "latents", "rank"), [("llama-3.1-8b", 2, 1984), ("llama-3.1-8b", 4, 1792)])
-def test_latents_take_the_groups_cache_in_equal_parts(geometry, latents, rank):
-    found = match("cache", absorbed_shape, load_geometry(geometry), "kv_lora_rank", latent_heads=latents)
-    assert (found.shape.kv_lora_rank, found.residual) == (rank, 0.0)
-
-
 def test_latents_without_a_whole_share_of_the_heads_are_left_out():
     geometry = replace(load_geometry("deepseek-v2-lite"), num_heads=18)
     found = match("params", absorbed_shape, geometry, latent_heads=6, kv_lora_rank=516)
@@ -85,15 +67,21 @@ def test_latents_without_a_whole_share_of_the_heads_are_left_out():
     assert (rank.latent_heads, rank.kv_lora_rank, rank.num_heads) == (3, 258, found.shape.num_heads // 2)
 
 
-def test_on_a_latent_geometry_four_tied_states_keep_as_much():
-    found = match("cache", tied_shape, load_geometry("deepseek-v2-lite"), "kv_heads")
-    assert (found.shape.kv_heads, found.residual) == (4, 0.0)
-
-
-def test_on_a_latent_geometry_groups_take_the_nearest_divisor():
-    found = match("cache", grouped_shape, load_geometry("deepseek-v3"), "kv_heads", kv_heads=None)
-    assert found.shape.kv_heads == 2
-    assert found.residual == pytest.approx(-0.111, abs=5e-4)
+@pytest.mark.parametrize(
+    ("build", "geometry", "size", "sizes", "value", "residual"),
+    [
+        (absorbed_shape, "llama-3.1-8b", "kv_lora_rank", {}, 2 * 8 * 128 - 64, 0),
+        (absorbed_shape, "llama-3.1-8b", "kv_lora_rank", {"qk_rope_head_dim": 0}, 2 * 8 * 128, 0),
+        (absorbed_shape, "deepseek-v3", "kv_lora_rank", {"qk_rope_head_dim": 0}, 512 + 64, 0),
+        (absorbed_shape, "llama-3.1-8b", "kv_lora_rank", {"latent_heads": 4}, 1792, 0),
+        (tied_shape, "deepseek-v2-lite", "kv_heads", {}, 4, 0),
+        (grouped_shape, "deepseek-v3", "kv_heads", {"kv_heads": None}, 2, -0.111),
+    ],
+)
+def test_a_caches_size_moves_to_the_models_own_elements(build, geometry, size, sizes, value, residual):
+    found = match("cache", build, load_geometry(geometry), size, **sizes)
+    assert getattr(found.shape, size) == value
+    assert found.residual == pytest.approx(residual, abs=5e-4)
 
 
 def test_a_variant_without_a_free_or_near_size_has_no_match():

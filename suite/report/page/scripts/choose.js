@@ -1,84 +1,7 @@
-// The chooser: it multiplies the coefficients of suite/report/decide/data.py and takes the larger. The formulas are those
-// of suite/theory, and the answers those of suite.theory.answers.choose and .fit; a test asks both the same questions.
-const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
-  const ELEMENT = 2,
-    MILLION = 1e6,
+// The chooser of a served model: it answers as suite.theory.answers.choose does; a test asks both the same questions.
+const { chooseAnswers, modelOf, gpusOf } = (() => {
+  const MILLION = 1e6,
     HOUR = 3600;
-  const sum = (items, of) => items.reduce((total, item) => total + of(item), 0);
-  const ceilDiv = (a, b) => Math.ceil(a / b);
-  const isCount = (value, least = 1) => Number.isInteger(value) && value >= least;
-
-  // ---- forms: `=2*hidden_size*h+128` is a sum of products of named sizes, and always a whole number
-  function filled(form, sizes) {
-    if (Array.isArray(form)) return form.map((part) => filled(part, sizes));
-    if (form && typeof form === "object")
-      return Object.fromEntries(Object.entries(form).map(([name, part]) => [name, filled(part, sizes)]));
-    if (typeof form !== "string" || !form.startsWith("=")) return form;
-    const product = (text) => text.split("*").reduce((all, factor) => all * (sizes[factor] ?? Number(factor)), 1);
-    return Math.round(sum(form.slice(1).split("+"), product));
-  }
-
-  // ---- a layer: rows that it keeps, scans over them; `narrow`: the cache is kept in eight bits
-  function rowBytes([count, width, , , isWide], narrow) {
-    return count * (narrow && !isWide ? width + 4 * ceilDiv(width, 128) : width * ELEMENT);
-  }
-
-  // What is left of many tokens, and what one adds in the long run.
-  const keptBytes = (rows, tokens, narrow) =>
-    rowBytes(rows, narrow) * Math.floor((rows[3] ? Math.min(tokens, rows[3]) : tokens) / rows[2]);
-  const grownBytes = (rows, narrow) => (rows[3] ? 0 : rowBytes(rows, narrow) / rows[2]);
-
-  // Query-row pairs of a pass, whose last query sees every token: the sum of min(p // every, cap), or of chunks.
-  function pairsOf(pass, every, cap, isChunked) {
-    const seen = (count) => {
-      const blocks = Math.floor(count / every);
-      return (every * blocks * (blocks - 1)) / 2 + blocks * ((count % every) + 1);
-    };
-    const total = (count) => {
-      if (isChunked) return Math.floor(count / cap) * seen(cap) + seen(count % cap);
-      return !cap || count < cap * every ? seen(count) : seen(cap * every - 1) + cap * (count - cap * every + 1);
-    };
-    return total(pass.seq) - total(pass.seq - pass.query);
-  }
-
-  function scanWork([pairFlops, elements, rows, every, window, picks, isChunked], pass) {
-    let read = Math.floor(pass.seq / every);
-    if (window) read = Math.min(read, window + pass.query - 1);
-    if (picks) read = Math.min(read, picks * pass.query);
-    const row = sum(rows, (one) => rowBytes(one, pass.narrow));
-    return {
-      flops: pass.batch * pairsOf(pass, every, picks || window, isChunked) * pairFlops,
-      read: pass.batch * read * row,
-      bytes: pass.batch * (read * row + pass.query * elements * ELEMENT),
-    };
-  }
-
-  function kernelWork(layer, pass) {
-    const works = (layer.scans ?? []).map((scan) => scanWork(scan, pass));
-    const [flops, elements] = layer.token ?? [0, 0];
-    return {
-      flops: sum(works, (work) => work.flops) + pass.batch * pass.query * flops,
-      bytes:
-        sum(works, (work) => work.bytes) +
-        pass.batch * (pass.query * elements * ELEMENT + 2 * (layer.state ?? 0)),
-    };
-  }
-
-  // ---- layouts of the devices, as suite.theory.layers.parallel
-  const nameOf = (layout) =>
-    layout.context ? `dcp${layout.tp}` : layout.mlps ? `dp${layout.groups}` : `tp${layout.tp}`;
-  const divisorsOf = (count) => [...Array(count).keys()].map((at) => count - at).filter((size) => count % size === 0);
-
-  function layoutsOf(devices, parallel, mlps) {
-    if (parallel === null) {
-      const replicas = divisorsOf(devices).map((tp) => ({ tp, groups: devices / tp, mlps: false, context: false }));
-      const attention = replicas.filter(({ groups }) => mlps && groups > 1);
-      return [...replicas, ...attention.map((one) => ({ ...one, mlps: true }))];
-    }
-    const [way, size] = parallel;
-    if (way === "dp") return [{ tp: devices / size, groups: size, mlps: mlps && size > 1, context: false }];
-    return [{ tp: size, groups: devices / size, mlps: false, context: way === "dcp" && size > 1 }];
-  }
 
   // `null` where nothing is said; undefined for what these devices cannot be divided by.
   function parallelOf(text, devices) {
@@ -87,134 +10,6 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
       size = Number(found?.[2] ?? devices);
     if (!found || devices % size || (found[1] === "dcp" && size !== devices)) return undefined;
     return [found[1], size];
-  }
-
-  // ---- a model on several devices, as suite.theory.answers.capacity.SharedModel
-  function sharedModel(data, model, layers, layout, { weight, narrow }) {
-    const { tp, groups, context } = layout,
-      whole = layers.map(({ form, sizes }) => filled(form, { ...sizes, h: 1, g: 1 })),
-      odd = whole.find((layer) => !["full", "latent", "mlp"].includes(layer.kind) || layer.indexed);
-    if (context && odd) return { refusal: { key: "why.dcp", kind: odd.kind } };
-    for (const layer of whole) {
-      const shared = [...(layer.heads ?? []), ...(tp % (layer.groups ?? 1) ? [["num_kv_heads", layer.groups]] : [])];
-      const [name, count] = shared.find(([, number]) => number % tp) ?? [];
-      if (name) return { refusal: { key: "why.heads", name, count, devices: tp } };
-    }
-    const ranks = layers.map(({ form, sizes }, at) => {
-      const own = whole[at].groups ?? 1;
-      return filled(form, { ...sizes, h: 1 / tp, g: 1 / (tp % own ? tp : own) });
-    });
-    const kernels = context ? whole : ranks;
-    const counted = (of, name) => sum(of, (layer) => layer.count * (layer[name] ?? 0));
-    const attention = (of) => counted(of, "matrix") + counted(of, "vector");
-    const { mlps, norms, rest, table, idle = 0, blocks } = model,
-      [routed, picked, expertLayers] = model.experts ?? [1, 0, 0],
-      unrouted = model.experts ? 1 - picked / routed : 0,
-      experts = idle ? idle / unrouted : 0,
-      mlpDevices = tp * (layout.mlps ? groups : 1);
-
-    const passOf = (batch, query, seq) => ({
-      ...{ batch: ceilDiv(batch, groups), query, narrow, seq: context ? ceilDiv(seq, tp) : seq },
-    });
-
-    // Matrix products of a step, as kind, rows, number and work: of attention, of MLPs and head, and of experts.
-    function products(batch, query, seq) {
-      const here = passOf(batch, query, seq).batch * query,
-        tokens = layout.mlps ? batch * query : here,
-        dense = (mlps - experts + table) / mlpDevices,
-        touched = (experts - experts * unrouted ** tokens) / mlpDevices;
-      const work = (rows, used, read) => ({ flops: 2 * rows * used, bytes: weight * read });
-      const count = sum(ranks, (layer) => layer.count * data.products_around[layer.kind === "latent" ? "mla" : "gqa"]);
-      return [
-        ["matrices", here, count, work(here, counted(ranks, "matrix"), attention(ranks))],
-        ["matrices", tokens, 2 * blocks + 1, work(tokens, dense, dense)],
-        ...(experts ? [["experts", tokens, expertLayers, work(tokens, (experts - idle) / mlpDevices, touched)]] : []),
-      ];
-    }
-
-    return {
-      ...{ passOf, products, kernels },
-      parameters: rest + mlps + norms + attention(whole),
-      weightBytes:
-        weight * (attention(ranks) + norms + table * (1 / tp - 1 / mlpDevices) + (rest + mlps) / mlpDevices),
-      tokenBytes: sum(whole, (layer) => layer.count * sum(layer.rows ?? [], (rows) => grownBytes(rows, narrow))),
-      sequenceBytes: (tokens) => {
-        const kept = (rows) => keptBytes(rows, context ? ceilDiv(tokens, tp) : tokens, narrow);
-        return sum(kernels, (layer) => layer.count * sum(layer.rows ?? [], kept)) + counted(kernels, "state");
-      },
-      step: (batch, query, seq) => {
-        const pass = passOf(batch, query, seq),
-          works = products(batch, query, seq).map(([, , , work]) => work);
-        const part = (name) =>
-          sum(works, (work) => work[name]) + sum(kernels, (layer) => layer.count * kernelWork(layer, pass)[name]);
-        return { flops: part("flops"), bytes: part("bytes") };
-      },
-    };
-  }
-
-  const boundOf = (device, work) => Math.max(work.flops / device.flops_per_s, work.bytes / device.bytes_per_s);
-
-  // ---- times expected by a device's calibration: seconds and both ends, or the reason why there are none
-  function expectedOf(data, device, model, sizes, weights) {
-    if (!device.calibration) return { key: "unknown.device" };
-    const times = [],
-      pass = model.passOf(...sizes);
-    for (const layer of model.kernels.filter(({ kind }) => kind !== "mlp")) {
-      if (!layer.plain) return { key: layer.indexed ? "unknown.indexed" : "unknown.kind", kind: layer.kind };
-      const window = layer.plain[5],
-        seq = window ? Math.min(sizes[2], window + pass.query - 1) : pass.seq;
-      const found = expectedKernel(data, device, layer, { ...pass, seq });
-      if (found.key) return found;
-      times.push({ ...found, times: layer.count });
-    }
-    for (const [kind, rows, count, work] of model.products(...sizes)) {
-      const fit = device.calibration.products.findLast(
-        (row) => row[0] === kind && row[1] === weights && row[2] <= rows,
-      );
-      if (!fit) return { key: `unknown.${kind}`, dtype: weights };
-      const [, , , floor, share, family, reach] = fit,
-        bound = boundOf(device, work);
-      times.push({ ...within(count * floor + bound / share, bound, reach), family, times: 1 });
-    }
-    const total = (end) => sum(times, (time) => time.times * time[end]);
-    const families = [...new Set(times.map((time) => time.family))].join("; ");
-    return { seconds: total("seconds"), low: total("low"), high: total("high"), families };
-  }
-
-  // No part of a time is shorter than the bound.
-  const within = (seconds, bound, reach) => ({
-    seconds: Math.max(bound, seconds),
-    low: Math.max(bound, seconds / Math.exp(reach)),
-    high: Math.max(bound, seconds * Math.exp(reach)),
-  });
-
-  function expectedKernel(data, device, layer, pass) {
-    if (pass.narrow) return { key: "unknown.dtype", dtype: data.dtype };
-    const [kernel, heads, groups, score, value] = layer.plain,
-      named = { kernel: kernel.toUpperCase() };
-    const ofKernel = device.calibration.fits.filter((fit) => fit[0] === kernel);
-    if (!ofKernel.length) return { key: "unknown.kernel", ...named };
-    const alike = ofKernel.filter((fit) => fit[3] === score && fit[4] === value);
-    if (!alike.length) return { key: "unknown.widths", ...named, score, value };
-    if (pass.seq < data.fewest_tokens) return { key: "unknown.tokens", tokens: data.fewest_tokens };
-    const [, , , , , floor, memoryShare, share, family, reach] = nearest(alike, heads, groups);
-    const work = scanWork(layer.scans[0], pass),
-      memory = work.read / device.bytes_per_s,
-      arithmetic = work.flops / device.flops_per_s;
-    if (Math.max(memory, arithmetic) < data.least_bound) return { key: "unknown.short", least: 1e6 * data.least_bound };
-    if (share === null && arithmetic / data.near_peak > memory / memoryShare) return { key: "unknown.arithmetic" };
-    const slower = share === null ? memory / memoryShare : Math.max(memory / memoryShare, arithmetic / share);
-    return { ...within(floor + slower, boundOf(device, work), reach), family };
-  }
-
-  // In heads per group, then in heads, then in groups, as logarithms.
-  function nearest(fits, heads, groups) {
-    const apart = (fit) => {
-      const [ofHeads, ofGroups] = [Math.log(fit[1] / heads), Math.log(fit[2] / groups)];
-      return [ofHeads - ofGroups, ofHeads, ofGroups].map((size) => Math.round(Math.abs(size) * 1e9));
-    };
-    const before = (a, b) => a[0] - b[0] || a[1] - b[1] || a[2] - b[2];
-    return fits.reduce((best, fit) => (before(apart(fit), apart(best)) < 0 ? fit : best));
   }
 
   // ---- the model that is asked, and the variants laid over it
@@ -328,10 +123,10 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
     const all = shared(asked.parallel),
       possible = all.filter((one) => !one.refusal);
     if (possible.length) return possible.map((one) => answerOf(data, asked, gpus, laid, one));
-    const why = { ...all[0].refusal, layout: nameOf(all[0].layout) };
+    const why = { ...all[0].refusal, layout: all[0].layout.name };
     if (asked.parallel[0] === "tp") {
       const others = shared(null).filter((one) => !one.refusal && !one.layout.mlps);
-      Object.assign(why, { key: "why.heads_tp", possible: others.map((one) => nameOf(one.layout)).join(", ") });
+      Object.assign(why, { key: "why.heads_tp", possible: others.map((one) => one.layout.name).join(", ") });
     }
     return [answerWith(data, laid, { why })];
   }
@@ -346,7 +141,7 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
     const largest = onOne * shared.layout.groups,
       batch = asked.batch ?? largest;
     const answer = answerWith(data, laid, {
-      layout: nameOf(shared.layout),
+      layout: shared.layout.name,
       groups: shared.layout.groups,
       token_bytes: shared.tokenBytes,
       sequence_bytes: sequence,
@@ -401,118 +196,5 @@ const { chooseAnswers, fitAnswers, sayWhy, bytesOf } = (() => {
     });
   }
 
-  // ---- a step of RL, as suite.theory.answers.step_memory
-  function peakOf(data, model, label, asked, shards) {
-    const completions = asked.group * asked.prompts,
-      rank = asked.lora_rank ?? null,
-      [, hasCritic, hasReference, inLoss] = label;
-    const owners = ["policy", ...(hasCritic ? ["critic"] : []), ...(hasReference ? ["reference"] : [])];
-    const sizes = {
-      ...{ ...model, ...asked, completions, rank, read_len: asked.seq_len - 1 },
-      ...{ completion_len: asked.seq_len - asked.prompt_len, is_deep: Number(model.layers > 1) },
-      ...{ adds_up: Number(ceilDiv(completions, shards) > 1), has_critic: Number(hasCritic) },
-      kl_in_loss: Number(inLoss),
-    };
-    const { static: fixed, moments } = data.moments[asked.precision][rank === null ? 0 : 1];
-    const isHeld = (owner) => owner === "shared" || owners.includes(owner);
-    const shares = { experience: ceilDiv(completions, shards) / completions, gathered: shards > 1 ? 0 : 1 };
-    for (const kind of data.divided) shares[kind] = 1 / shards;
-    const divided = (held) => {
-      const parts = {};
-      for (const [name, form] of Object.entries(held)) {
-        const [owner, kind] = name.split("/"),
-          size = isHeld(owner) ? filled(form, sizes) * (shares[kind] ?? 1) : 0;
-        if (size) parts[name] = size;
-      }
-      return parts;
-    };
-    const always = divided(fixed);
-    if (shards > 1)
-      always["shared/gathered"] = data.computed[asked.precision] * Math.max(model.block, model.vocabulary * model.hidden);
-    return moments
-      .filter(([, owner, exists]) => isHeld(owner) && filled(exists, sizes))
-      .map(([phase, , , held]) => ({ phase, parts: { ...always, ...divided(held) } }))
-      .map((moment) => ({ ...moment, bytes: sum(Object.values(moment.parts), (size) => size) }))
-      .reduce((most, moment) => (moment.bytes > most.bytes ? moment : most));
-  }
-
-  // Whether an algorithm's step fits, and those beside it, with the fields of suite.theory.answers.fit.Fit; or a refusal.
-  function fitAnswers(data, question) {
-    const asked = { ...data.step, ...question },
-      known = Object.hasOwn(data.algorithms, asked.algorithm),
-      found = modelOf(data, asked),
-      gpus = gpusOf(data, asked.gpus);
-    const wrong =
-      (known ? null : { key: "refused.algorithm", algorithm: asked.algorithm }) ??
-      (found.refusal ?? gpus.refusal ?? stepRefusal(data, asked, gpus));
-    if (wrong) return { refusal: wrong };
-    if (!found.model.rl) return { refusal: { key: "refused.dense", model: found.name } };
-    const model = Object.fromEntries(data.rl_sizes.map((name, at) => [name, found.model.rl[at]])),
-      names = [...new Set([asked.algorithm, ...data.beside])];
-    return { model: found.name, gpus, answers: names.map((name) => fitOf(data, asked, gpus, model, name)) };
-  }
-
-  function stepRefusal(data, asked, { count }) {
-    const { seq_len: seq, prompt_len: prompt, group, prompts } = asked,
-      rank = asked.lora_rank ?? null;
-    if (!data.shards.includes(count)) return { key: "refused.count", counts: data.shards.join(", "), count };
-    if (!isCount(seq, 3)) return { key: "refused.seq_len" };
-    if (!isCount(group) || !isCount(prompts)) return { key: "refused.completions" };
-    if (group * prompts < count) return { key: "refused.few", group, prompts, count };
-    if (!isCount(prompt) || prompt > seq - 2) return { key: "refused.prompt", most: seq - 2, got: prompt };
-    return rank === null || isCount(rank) ? null : { key: "refused.lora", got: rank };
-  }
-
-  function fitOf(data, asked, gpus, model, name) {
-    const label = data.algorithms[name],
-      counts = data.shards.filter((shards) => shards <= asked.group * asked.prompts);
-    const peaks = new Map(counts.map((shards) => [shards, peakOf(data, model, label, asked, shards)])),
-      here = peaks.get(gpus.count),
-      spare = gpus.memory - data.reserve_bytes - here.bytes;
-    const sets = data.gigabytes
-      .map((size) => [counts.find((shards) => peaks.get(shards).bytes <= size * 1e9 - data.reserve_bytes), size])
-      .filter(([count]) => count !== undefined)
-      .sort((a, b) => a[0] * a[1] - b[0] * b[1] || a[0] - b[0]);
-    return {
-      ...{ algorithm: name, label: label[0], fits: spare >= 0, peak_bytes: here.bytes, spare_bytes: spare },
-      ...{ phase: here.phase, parts: here.parts, sets },
-    };
-  }
-
-  // ---- reasons in words: `words` has a template a key, under "decide."
-  // Three digits as Python's ".3g" has them: an exact half goes to the even digit.
-  function general(value) {
-    const [digits, power] = value.toExponential(40).split("e"),
-      kept = digits.slice(0, 4);
-    if (/^50*$/.test(digits.slice(4)) && Number(kept.at(-1)) % 2 === 0) return general(Number(`${kept}e${power}`));
-    if (value !== 0 && Math.abs(value) < 1e-4) {
-      const [mantissa, exponent] = value.toExponential(2).split("e");
-      return `${Number(mantissa)}e${exponent[0]}${exponent.slice(1).padStart(2, "0")}`;
-    }
-    return String(Number(value.toPrecision(3)));
-  }
-
-  function bytesOf(size) {
-    const gib = size / 2 ** 30;
-    return gib >= 1000 ? `${Math.round(gib).toLocaleString("en-US")} GiB` : `${general(gib)} GiB`;
-  }
-
-  const WRITTEN = {
-    weights: bytesOf,
-    room: bytesOf,
-    memory: bytesOf,
-    sequence: bytesOf,
-    share: (value) => String(Math.round(100 * value)),
-    largest: (value) => value.toLocaleString("en-US"),
-  };
-
-  function sayWhy(words, why) {
-    return words[`decide.${why.key}`].replace(/\{(\w+)\}/g, (_, name) => {
-      const value = why[name];
-      if (name === "batch" && why.key === "why.batch") return value.toLocaleString("en-US");
-      return name in WRITTEN ? WRITTEN[name](value) : String(value);
-    });
-  }
-
-  return { chooseAnswers, fitAnswers, sayWhy, bytesOf };
+  return { chooseAnswers, modelOf, gpusOf };
 })();
