@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from suite.gate.output.benchmark_json import write_benchmark_json
-from suite.gate.output.files import JUDGEMENT, without_secrets, write_judgement
+from suite.gate.output.files import JUDGEMENT, RESULTS, add_to_github_summary, without_secrets, write_judgement
 from suite.gate.output.github import annotations, markdown
 from suite.gate.output.terminal import lines as terminal_lines
 from suite.gate.pytest_benchmark import project
@@ -50,7 +50,6 @@ from suite.records.stores.mirror import on_this_machine
 from suite.records.stores.place import check_is_here
 from suite.records.temporary import remove_abandoned, temporary_folder
 
-RESULTS = Path("results/gate")
 THREADS = 1
 """Threads of the cases whose noise is learnt and used; the gate's sweep runs on one."""
 FEWEST_IDENTICAL_RUNS = 20
@@ -299,9 +298,7 @@ def _finish(judgement: Judgement, out: Path | None, tables: Mapping[str, bytes] 
     _say(f"Written: {folder / JUDGEMENT}, with summary.md and junit.xml beside it")
     if os.environ.get("GITHUB_ACTIONS") == "true":
         print("\n".join(annotations(without_secrets(judgement))), flush=True)
-    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(markdown(without_secrets(judgement)) + "\n")
+    add_to_github_summary(lambda: markdown(without_secrets(judgement)))
     return judgement.exit_code
 
 

@@ -58,17 +58,6 @@ class Read:
     left_out: list[str] = field(default_factory=list)
 
 
-def checkout_around(folder: Path) -> Path:
-    """Return the top of the checkout around a folder. Raises ValueError where there is none."""
-    try:
-        return Path(git(folder, "rev-parse", "--show-toplevel"))
-    except FileNotFoundError as error:
-        raise ValueError("a history needs git, which is not on PATH") from error
-    except CalledProcessError as error:
-        complaint = " ".join(os.fsdecode(error.stderr or b"").split())
-        raise ValueError(f"a history needs a git checkout around this folder; git says {complaint!r}") from error
-
-
 def line_of(top: Path, revision: str, most: int) -> Line:
     """Return the newest commits of a revision's line. Raises ValueError where git knows no such revision."""
     if not 1 <= most <= MOST_COMMITS:
@@ -91,9 +80,14 @@ def read_notes(top: Path, line: Line, room: Room) -> Read:
         if note in too_large:
             read.unreadable.append(f"the note on {commit[:9]} is larger than what is read")
         for text in dict.fromkeys(blobs.get(note, b"").splitlines()):
+            if not text.strip():
+                continue
             try:
-                if text.strip():
-                    read.snapshots.append(_snapshot(text, commit, room))
+                snapshot, values = snapshot_from_line(text)
+                room.take(VALUE_BYTES * values + LETTER_BYTES * len(text))
+                if snapshot.commit != commit:
+                    raise ValueError("is of another commit")
+                read.snapshots.append(snapshot)
             except (ValueError, CorruptRecordError) as error:
                 read.unreadable.append(f"a line of the note on {commit[:9]} cannot be read: it {error}")
     return read
@@ -128,14 +122,6 @@ def save_note(top: Path, snapshot: Snapshot) -> bool:
                 raise
         time.sleep(random.uniform(0, LONGEST_PAUSE_S))
     return True
-
-
-def _snapshot(text: bytes, commit: str, room: Room) -> Snapshot:
-    snapshot, values = snapshot_from_line(text)
-    room.take(VALUE_BYTES * values + LETTER_BYTES * len(text))
-    if snapshot.commit != commit:
-        raise ValueError("is of another commit")
-    return snapshot
 
 
 def _blobs(top: Path, objects: Sequence[str]) -> tuple[dict[str, bytes], set[str]]:

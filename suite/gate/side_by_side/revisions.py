@@ -51,13 +51,18 @@ def repository(start: Path) -> Path:
     if sys.platform == "win32":
         # Its pipes cannot be waited for with a limit, and it counts CPU time in ticks of 15.6 ms.
         raise ValueError("--against and selftest need Linux or macOS; --baseline and --candidate work here")
+    return checkout_around(start, "--against")
+
+
+def checkout_around(start: Path, what: str) -> Path:
+    """Return the top of the checkout around a folder. Raises ValueError where there is none, which `what` needs."""
     try:
         return Path(git(start, "rev-parse", "--show-toplevel"))
     except subprocess.CalledProcessError as error:
         complaint = " ".join(os.fsdecode(error.stderr or b"").split())
-        raise ValueError(f"--against needs a git checkout around this folder; git says {complaint!r}") from error
+        raise ValueError(f"{what} needs a git checkout around this folder; git says {complaint!r}") from error
     except FileNotFoundError as error:
-        raise ValueError("--against needs git, which is not on PATH") from error
+        raise ValueError(f"{what} needs git, which is not on PATH") from error
 
 
 def resolved(top: Path, revision: str, name: str = "against") -> str:
