@@ -17,12 +17,12 @@ from suite.gate.pytest_benchmark.project import ProjectPython, ProjectRevisions,
 from suite.gate.pytest_benchmark.timing import JudgingClock, SuiteTiming, clock_of, least_s
 from suite.gate.pytest_benchmark.workload import doubts
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_LAUNCHES, Benchmark, launches_for_change
-from suite.gate.side_by_side.against import Comparison, in_words
+from suite.gate.side_by_side.against import Comparison, Told, in_words, told_by_both
 from suite.gate.side_by_side.answers import checked_opening
 from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, FileState, files_of
 from suite.gate.side_by_side.settings import OPTION
 from suite.gate.side_by_side.timing import Say, most_launches
-from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
+from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient
 from suite.gate.verdict import LATENCY, Outcome, Verdict
 
 TO_MEND = (
@@ -36,7 +36,6 @@ USUAL_S = 120.0
 """The least cap on measuring time, where none is said; as for the suite's own cases."""
 SHORT_S = 2e-5
 """To read the clocks takes about a microsecond."""
-Opened = Mapping[str, Any] | Exception
 
 
 @dataclass(kw_only=True)
@@ -164,13 +163,13 @@ class SuiteComparison(Comparison):
         nexts = dict(itertools.pairwise(cases))  # for whose sake pytest keeps the fixtures that both need
 
         def run_once(running: Sequence[WorkerClient], case: str) -> None:
-            old, new = (_run_to_end(running[side], side, case, nexts.get(case)) for side in (BEFORE, AFTER))
-            found.extend(self._compared(case, old, new))
+            told = told_by_both(lambda side: _run_to_end(running[side], case, nexts.get(case)))
+            found.extend(self._compared(case, *told))
 
         self.revisions.for_each(cases, run_once, self._broken, workers)
         return found
 
-    def _compared(self, case: str, old: Opened, new: Opened) -> Iterator["FoundBenchmark"]:
+    def _compared(self, case: str, old: Told, new: Told) -> Iterator["FoundBenchmark"]:
         """Yield the benchmark if its times may be compared; else its verdict is told."""
         if isinstance(old, Exception) or isinstance(new, Exception):
             self._add(case, *_not_run(old, new))
@@ -275,23 +274,18 @@ class FoundBenchmark:
         return max(float(side[name]) for side in self.sides)
 
 
-def _run_to_end(worker: WorkerClient, side: int, case: str, following: str | None) -> Opened:
-    """A side's answer on a benchmark once its test has passed, or the error that it met."""
-    try:
-        facts = worker.ask("open", id=case, following=following, examine=True)
-        begun_s, begun_cpu_s = time.monotonic(), worker.family_cpu_s()
-        time.sleep(PAUSE_S)  # the worker does nothing but wait for the next request
-        deferred = (worker.family_cpu_s() - begun_cpu_s) / (time.monotonic() - begun_s)
-        answer = checked_opening({**facts, **worker.ask("code")}, examined=True)
-        worker.ask("close")
-    except (FailedError, UnsupportedHereError) as error:
-        return error
-    except WorkerError as error:
-        raise WorkerError(f"{SIDES[side]}: {error}") from error
+def _run_to_end(worker: WorkerClient, case: str, following: str | None) -> Mapping[str, Any]:
+    """A side's answer on a benchmark once its test has passed."""
+    facts = worker.ask("open", id=case, following=following, examine=True)
+    begun_s, begun_cpu_s = time.monotonic(), worker.family_cpu_s()
+    time.sleep(PAUSE_S)  # the worker does nothing but wait for the next request
+    deferred = (worker.family_cpu_s() - begun_cpu_s) / (time.monotonic() - begun_s)
+    answer = checked_opening({**facts, **worker.ask("code")}, examined=True)
+    worker.ask("close")
     return {**answer, "deferred": deferred}
 
 
-def _not_run(old: Opened, new: Opened) -> tuple[Outcome, str]:
+def _not_run(old: Told, new: Told) -> tuple[Outcome, str]:
     if isinstance(new, FailedError):
         when = "before and now" if isinstance(old, FailedError) else "now"
         return Outcome.BROKEN, f"{when} {new}"

@@ -35,7 +35,8 @@ DEVICE_FLOPS_PER_S, DEVICE_BYTES_PER_S = 2e16, 1e14
 """Above any GPU that there is, in its lowest precision and out of its cache."""
 LEAST_COVERED = 3.0
 """Between two runs of the same code, shares of times at their least were seen to differ by less than twice."""
-Built = Mapping[str, Any] | Exception
+Told = Mapping[str, Any] | Exception
+"""What a side answered, or the error that it met."""
 Code = Mapping[str, str | None]
 """Modules as a worker lists them, each with its file in the tree; None for one that lies elsewhere."""
 
@@ -258,7 +259,7 @@ class RevisionComparison(Comparison):
 
     def _examine(self, revisions: Revisions, workers: Sequence[WorkerClient], case: BenchmarkCase) -> list[Benchmark]:
         """Judge what needs no clock, and return the spans that are then to be timed."""
-        old, new = (_built(revisions, workers, case, side) for side in (BEFORE, AFTER))
+        old, new = told_by_both(lambda side: revisions.build(workers, case, side, examine=True))
         if isinstance(old, Exception) or isinstance(new, Exception):
             self._add(case.id, *_unbuilt(old, new))
             return []
@@ -304,17 +305,20 @@ class RevisionComparison(Comparison):
                 raise FailedError(f"{span} ran {_in_list(operators)} before, and {_in_list(now)} now")
 
 
-def _built(revisions: Revisions, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int) -> Built:
-    """A side's answer on a case, or the error that it met."""
-    try:
-        return revisions.build(workers, case, side, examine=True)
-    except (FailedError, UnsupportedHereError) as error:
-        return error
-    except WorkerError as error:
-        raise WorkerError(f"{SIDES[side]}: {error}") from error
+def told_by_both(ask: Callable[[int], Mapping[str, Any]]) -> tuple[Told, Told]:
+    """Each side's answer, or the error that it met. Raises WorkerError, with the side, where its worker is gone."""
+    told: list[Told] = []
+    for side in (BEFORE, AFTER):
+        try:
+            told.append(ask(side))
+        except (FailedError, UnsupportedHereError) as error:
+            told.append(error)
+        except WorkerError as error:
+            raise WorkerError(f"{SIDES[side]}: {error}") from error
+    return told[BEFORE], told[AFTER]
 
 
-def _unbuilt(old: Built, new: Built) -> tuple[Outcome, str]:
+def _unbuilt(old: Told, new: Told) -> tuple[Outcome, str]:
     if isinstance(new, FailedError):
         return Outcome.BROKEN, f"fails now: {new}"
     if isinstance(new, UnsupportedHereError):
