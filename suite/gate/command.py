@@ -32,9 +32,9 @@ from suite.gate.rules.tolerances import (
     noise_path,
     save_noise,
 )
-from suite.gate.selftest import TWO_WORKERS, Plan, noise_of, selftest, table, write_badge
+from suite.gate.selftest import TWO_WORKERS, SelftestPlan, noise_of, selftest, table, write_badge
 from suite.gate.side_by_side import revisions
-from suite.gate.side_by_side.against import Comparison, RevisionComparison
+from suite.gate.side_by_side.against import GateComparison, RevisionComparison
 from suite.gate.side_by_side.settings import Settings, settings_of
 from suite.gate.side_by_side.timing import most_launches
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerError, interpreter
@@ -76,6 +76,10 @@ def reported(judge: Callable[[], int]) -> int:
     return BROKEN
 
 
+Maker = Callable[[Path, Path, dict[str, Any]], GateComparison]
+"""Makes a comparison of the checkout, a temporary folder and the fields that both forms have."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RevisionRequest:
     """What every comparison of the working tree with a revision is asked."""
@@ -92,8 +96,8 @@ class RevisionRequest:
     export: Path | None
     """A file that gets the samples as pytest-benchmark's JSON."""
 
-    def judge(self, sweep: str | None, announce: str, make: Callable[[Path, Path, dict[str, Any]], Comparison]) -> int:
-        """Compare both trees by what `make` returns of the checkout, a temporary folder and its fields; show, write.
+    def judge(self, sweep: str | None, announce: str, make: Maker) -> int:
+        """Compare both trees by what `make` makes, show the answer and write it.
 
         Raises ValueError for what cannot be asked. `sweep`: one of the suite's own, which is a setting too.
         """
@@ -123,7 +127,7 @@ class RevisionRequest:
             with interruptions.deferred():
                 return self._finish(comparison, settings, interrupted=interrupted)
 
-    def _finish(self, comparison: Comparison, settings: Settings, *, interrupted: bool) -> int:
+    def _finish(self, comparison: GateComparison, settings: Settings, *, interrupted: bool) -> int:
         """Judge what has been found by now, and show and write it."""
         judgement = comparison.judgement(inconclusive_fails=self.inconclusive_fails, interrupted=interrupted)
         verdicts, warnings = apply_file(judgement.verdicts, settings.accepted, datetime.date.today())
@@ -233,7 +237,7 @@ def gate_accept(case: str, **entry_fields: Any) -> int:
     return PASSED
 
 
-def gate_selftest(plan: Plan, *, out: Path, save: bool) -> int:
+def gate_selftest(plan: SelftestPlan, *, out: Path, save: bool) -> int:
     """Measure the gate's own error rates here. Raises ValueError for a plan that cannot be."""
     _check_seconds(plan.seconds)
     if save and plan.identical_runs < FEWEST_IDENTICAL_RUNS:
@@ -270,7 +274,7 @@ def gate_badge(folder: Path, path: Path) -> int:
     return PASSED
 
 
-def _run(comparison: Comparison) -> bool:
+def _run(comparison: GateComparison) -> bool:
     """Run it and return whether it was interrupted. A worker that does not start is a broken verdict."""
     try:
         comparison.run(_say)

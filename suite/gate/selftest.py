@@ -56,7 +56,7 @@ Run = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class SelftestPlan:
     """The runs to be made."""
 
     sweep: str
@@ -71,7 +71,7 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
+class PlannedRun:
     """A run to be made."""
 
     form: str
@@ -83,7 +83,7 @@ class Kind:
         return f"{self.form}-{round(100 * self.slowed):02d}-{self.index:04d}"
 
 
-def kinds(plan: Plan, seed: int = 0) -> list[Kind]:
+def kinds(plan: SelftestPlan, seed: int = 0) -> list[PlannedRun]:
     """Return all runs of the plan in random order."""
     slowed_in_one = round(plan.one_process_runs * plan.slowed_runs / max(1, plan.identical_runs))
     counts = {
@@ -93,7 +93,7 @@ def kinds(plan: Plan, seed: int = 0) -> list[Kind]:
         **{(ONE_PROCESS, share): slowed_in_one for share in SHARES},
     }
     found = [
-        Kind(form=form, slowed=slowed, index=index)
+        PlannedRun(form=form, slowed=slowed, index=index)
         for (form, slowed), count in counts.items()
         for index in range(count)
     ]
@@ -101,7 +101,7 @@ def kinds(plan: Plan, seed: int = 0) -> list[Kind]:
     return found
 
 
-def selftest(plan: Plan, folder: Path, say: Callable[[str], None]) -> list[Run]:
+def selftest(plan: SelftestPlan, folder: Path, say: Callable[[str], None]) -> list[Run]:
     """Make the plan's runs that are missing and return all of them. Raises ValueError for another plan's folder, and
     for one that another process is filling."""
     if removed := remove_abandoned():
@@ -178,7 +178,7 @@ def _expanded(identical: Revisions, sweep: str) -> tuple[list[BenchmarkCase], li
     return cases, benchmarks
 
 
-def _claim(folder: Path, plan: Plan, benchmarks: Sequence[Benchmark]) -> None:
+def _claim(folder: Path, plan: SelftestPlan, benchmarks: Sequence[Benchmark]) -> None:
     """Describe the self-test in its folder. Raises ValueError for the folder of another."""
     about: dict[str, Any] = {
         "schema": 1,
@@ -205,8 +205,8 @@ def _claim(folder: Path, plan: Plan, benchmarks: Sequence[Benchmark]) -> None:
 
 
 def _run(
-    kind: Kind,
-    plan: Plan,
+    kind: PlannedRun,
+    plan: SelftestPlan,
     identical: Revisions,
     cases: Sequence[BenchmarkCase],
     benchmarks: Sequence[Benchmark],

@@ -22,8 +22,8 @@ from suite.gate.selftest import (
     RUNS,
     SHARES,
     TWO_WORKERS,
-    Kind,
-    Plan,
+    PlannedRun,
+    SelftestPlan,
     busy,
     kinds,
     noise_of,
@@ -36,14 +36,14 @@ from suite.records.claim import alone_in
 from suite.statistics.proportions import wilson
 from tests.benchmarks.selftest_tables import samples_of
 
-PLAN = Plan(sweep="gate", seconds=30.0, identical_runs=3, slowed_runs=2, one_process_runs=0, busy=0)
+PLAN = SelftestPlan(sweep="gate", seconds=30.0, identical_runs=3, slowed_runs=2, one_process_runs=0, busy=0)
 BENCHMARKS = [Benchmark(case="a", span="layer", clock="thread_cpu")]
 
 
 def run(outcomes=("same",), *, form=TWO_WORKERS, slowed=0.0, index=0, measured_s=5.0, ratios=None, broken=None):
     """A line of the runs, with a benchmark for each outcome."""
     return {
-        "name": Kind(form=form, slowed=slowed, index=index).name,
+        "name": PlannedRun(form=form, slowed=slowed, index=index).name,
         "form": form,
         "slowed": slowed,
         "index": index,
@@ -66,7 +66,7 @@ def test_a_plan_has_each_kind_of_run_as_often_as_it_says():
         **{(ONE_PROCESS, share): 2 for share in SHARES},  # 8 of 20 of 5
     }
     assert len({one.name for one in found}) == len(found)
-    assert Kind(form=TWO_WORKERS, slowed=0.05, index=3).name == "two_workers-05-0003"
+    assert PlannedRun(form=TWO_WORKERS, slowed=0.05, index=3).name == "two_workers-05-0003"
 
 
 def test_kinds_take_turns_in_one_random_order():
@@ -225,7 +225,7 @@ def one_run(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("form", [TWO_WORKERS, ONE_PROCESS])
 def test_a_run_keeps_its_samples_and_what_the_gate_said(one_run, tmp_path, form):
-    line = one_run(Kind(form=form, slowed=0.1, index=7))
+    line = one_run(PlannedRun(form=form, slowed=0.1, index=7))
     assert FakeRevisions.asked == ((0.0, 0.1), form == ONE_PROCESS)
     assert json.loads(json.dumps(line)) == line
     samples = list(samples_of(tmp_path / f"{form}-10-0007.csv.gz"))
@@ -240,7 +240,7 @@ def test_a_run_keeps_its_samples_and_what_the_gate_said(one_run, tmp_path, form)
 
 def test_a_run_in_which_everything_breaks_is_a_run_that_says_so(one_run, monkeypatch):
     monkeypatch.setattr(FakeRevisions, "fails", True)
-    line = one_run(Kind(form=TWO_WORKERS, slowed=0.0, index=0))
+    line = one_run(PlannedRun(form=TWO_WORKERS, slowed=0.0, index=0))
     assert line["broken"] == {"a": "before: it does not build"}
     assert (line["benchmarks"], line["load_1min"], line["cpu_pressure"]) == ([], None, None)
     assert "broken: two_workers-00-0000: before: it does not build" in table([line])

@@ -38,7 +38,7 @@ class Commit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class CommitLine:
     """The first parents of a revision, oldest first."""
 
     commits: Sequence[Commit]
@@ -58,17 +58,17 @@ class Read:
     left_out: list[str] = field(default_factory=list)
 
 
-def line_of(top: Path, revision: str, most: int) -> Line:
+def line_of(top: Path, revision: str, most: int) -> CommitLine:
     """Return the newest commits of a revision's line. Raises ValueError where git knows no such revision."""
     if not 1 <= most <= MOST_COMMITS:
         raise ValueError(f"commits must be from 1 to {MOST_COMMITS:,}; got {most}")
     tip = resolved(top, revision, "rev")
     listed = git(top, "log", "--first-parent", f"--max-count={most}", "--format=%H %s", "--no-notes", tip, "--")
     commits = [Commit(*line.partition(" ")[::2]) for line in listed.split("\n")]
-    return Line(commits=commits[::-1], revision=revision)
+    return CommitLine(commits=commits[::-1], revision=revision)
 
 
-def read_notes(top: Path, line: Line, room: Room) -> Read:
+def read_notes(top: Path, line: CommitLine, room: Room) -> Read:
     """Read the notes on a line's commits. A damaged one is named, and the rest is read all the same."""
     read = Read()
     pairs = [pair.split() for pair in _notes(top, "list").splitlines()]

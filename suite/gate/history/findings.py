@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from suite.gate.history.commits import Line
-from suite.gate.history.series import Chain, Laid, Subject, Values
+from suite.gate.history.commits import CommitLine
+from suite.gate.history.series import Chain, HistorySeries, Subject, Values
 from suite.gate.verdict import BROKEN, CANNOT_JUDGE, PASSED, WORSE
 from suite.statistics import change_points
 from suite.statistics.change_points import Change
@@ -88,8 +88,8 @@ class Visible:
 class History:
     """Everything that is told of a line of commits."""
 
-    line: Line
-    laid: Laid
+    line: CommitLine
+    laid: HistorySeries
     findings: Sequence[Finding]
     totals: Sequence[Total]
     visible: Sequence[Visible]
@@ -120,8 +120,8 @@ class History:
 
 
 def find(
-    laid: Laid,
-    line: Line,
+    laid: HistorySeries,
+    line: CommitLine,
     *,
     unreadable: Sequence[str] = (),
     remarks: Sequence[str] = (),

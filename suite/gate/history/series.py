@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, median
 
-from suite.gate.history.commits import Line
-from suite.gate.history.snapshot import Measured, Snapshot
+from suite.gate.history.commits import CommitLine
+from suite.gate.history.snapshot import MeasuredQuantity, Snapshot
 from suite.gate.rules.exact import OPERATORS
 from suite.records.metrics import METRICS, Better
 from suite.statistics.change_points import FEWEST_STEPS, FEWEST_VALUES, Steps
@@ -91,7 +91,7 @@ class Values:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Laid:
+class HistorySeries:
     """All series of a history."""
 
     chains: Sequence[Chain]
@@ -102,7 +102,7 @@ class Laid:
     remarks: Sequence[str]
 
 
-def lay_out(snapshots: Iterable[Snapshot], line: Line, *, chained: bool = True) -> Laid:
+def lay_out(snapshots: Iterable[Snapshot], line: CommitLine, *, chained: bool = True) -> HistorySeries:
     """Lay snapshots out over a line. `chained`: ratios take the place of stored values where there are enough."""
     here, elsewhere, unnamed = [], 0, 0
     for snapshot in dict.fromkeys(snapshots):
@@ -118,7 +118,7 @@ def lay_out(snapshots: Iterable[Snapshot], line: Line, *, chained: bool = True) 
         *([f"measurements of commits that are not on this line: {elsewhere:,}"] if elsewhere else []),
         *([f"measurements that do not name their machine, and are left out: {unnamed:,}"] if unnamed else []),
     ]
-    return Laid(
+    return HistorySeries(
         # A chain of a link or two says less than many stored values.
         chains=[chain for chain in chains if chain.is_enough or _without_machine(chain.quantity) not in left],
         stored=stored,
@@ -149,7 +149,7 @@ def _chains(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> Iterato
         yield Chain(quantity=quantity, links=sorted(chosen, key=lambda link: link.place))
 
 
-def _link(measured: Measured, base: int, place: int) -> Link | None:
+def _link(measured: MeasuredQuantity, base: int, place: int) -> Link | None:
     """The ratio with the error that its interval shows; None without a ratio or an interval."""
     ratio, low, high, level = measured.ratio, measured.low, measured.high, measured.level
     if ratio is None or low is None or high is None or level is None:
@@ -202,7 +202,7 @@ def _exact(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> Iterator
         yield Values(quantity=quantity, places=ordered, values=[values[place] for place in ordered])
 
 
-def _quantity(measured: Measured, machine: str) -> Subject:
+def _quantity(measured: MeasuredQuantity, machine: str) -> Subject:
     return Subject(measured.case, measured.span, measured.metric, machine, measured.clock)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from suite.gate.history.commits import Read
-from suite.gate.history.snapshot import Measured, Snapshot, snapshot_of
+from suite.gate.history.snapshot import MeasuredQuantity, Snapshot, snapshot_of
 from suite.gate.output.files import read_judgement
 from suite.gate.stored.benchmark_json import read_run
 from suite.gate.verdict import LATENCY, CorruptJudgementError
@@ -87,7 +87,7 @@ def _of_pytest_benchmark(path: Path, room: Room) -> Snapshot:
         machine=run.machine,
         machine_id=run.machine_id,
         measured=tuple(
-            Measured(case=case, span="", metric=LATENCY, clock=CLOCK, after=timed.median_s)
+            MeasuredQuantity(case=case, span="", metric=LATENCY, clock=CLOCK, after=timed.median_s)
             for case, timed in run.timed.items()
         ),
     )

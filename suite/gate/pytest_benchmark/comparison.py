@@ -17,7 +17,7 @@ from suite.gate.pytest_benchmark.project import ProjectPython, ProjectRevisions,
 from suite.gate.pytest_benchmark.timing import JudgingClock, SuiteTiming, clock_of, least_s
 from suite.gate.pytest_benchmark.workload import doubts
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_LAUNCHES, Benchmark, launches_for_change
-from suite.gate.side_by_side.against import Comparison, Told, in_words, told_by_both
+from suite.gate.side_by_side.against import GateComparison, Told, in_words, told_by_both
 from suite.gate.side_by_side.answers import checked_opening
 from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, FileState, files_of
 from suite.gate.side_by_side.settings import OPTION
@@ -39,7 +39,7 @@ SHORT_S = 2e-5
 
 
 @dataclass(kw_only=True)
-class SuiteComparison(Comparison):
+class SuiteComparison(GateComparison):
     """A comparison of two revisions of somebody's suite."""
 
     revisions: ProjectRevisions

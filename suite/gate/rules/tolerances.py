@@ -51,7 +51,7 @@ class Tolerance:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class ToleranceLine:
     """A line of `cases`: patterns of benchmarks and their tolerance; None leaves it as it is elsewhere."""
 
     case: str
@@ -71,7 +71,7 @@ class Tolerances:
     default_minimum_effect: float = 0.02
     default_equivalence_margin: float = 0.05
     metric_minimum_effects: Mapping[str, float] = field(default_factory=dict)
-    lines: Sequence[Line] = ()
+    lines: Sequence[ToleranceLine] = ()
     noise: Mapping[Quantity, float] = field(default_factory=dict)
     """Learnt on this kind of machine, by case, span and metric."""
     operators: str = FAIL
@@ -217,7 +217,7 @@ def read_rows(path: Path, name: str, schema: int) -> dict[str, Any]:
     return content
 
 
-def _line(content: Any, where: str) -> Line:
+def _line(content: Any, where: str) -> ToleranceLine:
     content = _object(content, where, LINE_KEYS)
     for name in ("case", "span", "metric"):
         if not isinstance(content.get(name, "*"), str) or not content.get(name, "*"):
@@ -230,7 +230,7 @@ def _line(content: Any, where: str) -> Line:
             f"{where}.metric must be one of {', '.join(_noisy())}, since others are exact; got {clipped(metric)}"
         )
     effect, margin = (_share(content, name, f"{where}.") if name in content else None for name in ("floor", "target"))
-    return Line(
+    return ToleranceLine(
         case=content["case"],
         span=content.get("span", "*"),
         metric=metric,

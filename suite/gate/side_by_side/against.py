@@ -42,7 +42,7 @@ Code = Mapping[str, str | None]
 
 
 @dataclass(kw_only=True)
-class Comparison:
+class GateComparison:
     """A comparison of two revisions as far as it has come, so that an interruption loses nothing of it."""
 
     before: Tree
@@ -117,7 +117,7 @@ class Comparison:
 
 
 @dataclass(kw_only=True)
-class RevisionComparison(Comparison):
+class RevisionComparison(GateComparison):
     """A comparison of the suite's own cases, or of variants that are made for it."""
 
     sweep: str

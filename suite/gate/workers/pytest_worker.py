@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 if TYPE_CHECKING or __package__:  # as the judge reads it, for its constants
     from suite.gate.workers import worker_loop as loop
-    from suite.gate.workers.worker_trees import Trees, Watch, is_in, parts_of, real
+    from suite.gate.workers.worker_trees import FileWatch, Trees, is_in, parts_of, real
 else:  # by path, from the folder of this file, as somebody's Python runs it
     loop, beside = importlib.import_module("worker_loop"), importlib.import_module("worker_trees")
-    Trees, Watch, is_in, parts_of, real = beside.Trees, beside.Watch, beside.is_in, beside.parts_of, beside.real
+    Trees, FileWatch, is_in, parts_of, real = beside.Trees, beside.FileWatch, beside.is_in, beside.parts_of, beside.real
 
 LEAST_TURN_S = 0.0005
 """Shorter calls are done several times between two readings of the clocks, which cost about a microsecond."""
@@ -59,9 +59,9 @@ def main(argument: str) -> None:
     requests, answers = loop.open_pipe(_end_soon)
     padding = _padding(asked["padding"])
     trees = Trees(asked["tree"], asked["folder"], asked["checkout"])
-    watch = Watch(asked["tree"]) if asked["watches"] else None
+    watch = FileWatch(asked["tree"]) if asked["watches"] else None
     trees.come_first(asked["path"])
-    worker = Worker(trees, watch, asked["paths"], asked["only"], requests, answers)
+    worker = PytestWorker(trees, watch, asked["paths"], asked["only"], requests, answers)
     try:
         import pytest
         import pytest_benchmark
@@ -77,7 +77,7 @@ def main(argument: str) -> None:
     worker.answer(lambda: {"protocol": loop.PROTOCOL, "versions": versions})
     _replace_rounds(worker)
     for name in ("ignore_collect", "pycollect_makemodule", "collection_modifyitems", "runtestloop"):
-        pytest.hookimpl(tryfirst=True)(getattr(Worker, f"pytest_{name}"))  # pytest-benchmark would skip first
+        pytest.hookimpl(tryfirst=True)(getattr(PytestWorker, f"pytest_{name}"))  # pytest-benchmark would skip first
     arguments = [*worker.existing(), *_arguments(asked["temporary"])]
     sys.argv = ["pytest", *arguments]
     code = pytest.main(arguments, plugins=[worker])
@@ -135,11 +135,17 @@ def _end(code: int) -> None:
     os._exit(code)  # what is left of the tree's threads and objects is nobody's
 
 
-class Worker:
+class PytestWorker:
     """The plugin. Requests of the parent are the names of methods; a benchmark that is open answers `sample` itself."""
 
     def __init__(
-        self, trees: Trees, watch: Watch | None, paths: Sequence[str], only: Sequence[str], requests: Any, answers: int
+        self,
+        trees: Trees,
+        watch: FileWatch | None,
+        paths: Sequence[str],
+        only: Sequence[str],
+        requests: Any,
+        answers: int,
     ) -> None:
         """`only`: files of tests, relative to the tree, beside which none is imported; all where there is none."""
         self._trees, self._watch, self._paths = trees, watch, paths
@@ -330,7 +336,7 @@ class Call:
 
     def __init__(
         self,
-        worker: Worker,
+        worker: PytestWorker,
         function: Callable[..., Any],
         arguments: Callable[[], tuple[Sequence[Any], Mapping[str, Any]]],
         *,
@@ -432,7 +438,7 @@ def _profiled(seen: set[tuple[str, str]]) -> Iterator[None]:
         threading.setprofile(None)
 
 
-def _replace_rounds(worker: Worker) -> None:
+def _replace_rounds(worker: PytestWorker) -> None:
     """Let pytest-benchmark's fixture, of versions 4 and 5, hand each call to the worker."""
     from pytest_benchmark.fixture import BenchmarkFixture
 

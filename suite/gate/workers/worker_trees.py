@@ -83,7 +83,7 @@ class Trees:
         """Return the judged modules of which code ran in a call, those imported, and what came from elsewhere instead.
 
         A package counts as one module, that of its shallowest file. `first`, `later`: modules and functions that ran in
-        the first call and in a later one; what did so only once is told too. `opened`: files, as a Watch has them.
+        the first call and in a later one; what did so only once is told too. `opened`: files, as a FileWatch has them.
         """
         files = {name: real(file) for name, file in _loaded_files()}
         here = {name: file for name, file in files.items() if is_in(file, self.top) and not self._is_test(file)}
@@ -192,7 +192,7 @@ class Trees:
         return False
 
 
-class Watch:
+class FileWatch:
     """The files of a tree that this process opens, imports or names to another one, from now on.
 
     By Python's audit events: a library that opens a file in C is not seen.

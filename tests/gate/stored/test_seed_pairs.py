@@ -22,7 +22,7 @@ from suite.gate.stored.folders import judge_stored
 from suite.gate.stored.seed_pairs import (
     BY_HELDOUT_ACCURACY,
     Judging,
-    Taken,
+    TakenValue,
     by_arm,
     compare_pairs,
     judge_arm,
@@ -370,7 +370,7 @@ def outcomes(generator, tolerances, *, collapsing=0.0, spread=0.05, fall=0.0):
         last = np.where(generator.random(5) < collapsing, 0.0, generator.normal(0.75 - lower, spread, 5))
         mean = 0.6 * last + generator.normal(0, spread / 2, 5)
         values = zip(QUANTITIES, (last, mean, generator.lognormal(0, 0.03, 5)), strict=True)
-        sides.append([[Taken(value=float(one), of=()) for one in of_seeds] for _, of_seeds in values])
+        sides.append([[TakenValue(value=float(one), of=()) for one in of_seeds] for _, of_seeds in values])
     tested = [compare_pairs(ARM, *each) for each in zip(QUANTITIES, *sides, strict=True)]
     return {verdict.outcome for verdict in judge_together(tested, tolerances)}
 
