@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from suite import __main__ as command_line
 from suite.gate import selftest
 from suite.gate.rules.decision import LEAST_ROUNDS, Benchmark
 from suite.gate.selftest import (
@@ -24,6 +25,7 @@ from suite.gate.selftest import (
     TWO_WORKERS,
     PlannedRun,
     SelftestPlan,
+    badge,
     busy,
     kinds,
     noise_of,
@@ -79,19 +81,13 @@ def test_kinds_take_turns_in_one_random_order():
 
 
 def test_a_longer_plan_holds_the_runs_of_a_shorter_one():
-    short, long = ({one.name for one in kinds(replace(PLAN, identical_runs=count))} for count in (3, 5))
-    assert short < long
-
-
-def test_no_identical_runs_are_no_division_by_zero():
+    none, short, long = ({one.name for one in kinds(replace(PLAN, identical_runs=count))} for count in (0, 3, 5))
+    assert none < short < long
     assert kinds(replace(PLAN, identical_runs=0, slowed_runs=0)) == []
 
 
-def test_a_folder_without_runs_has_none(tmp_path):
-    assert read_runs(tmp_path) == []
-
-
 def test_a_line_that_a_kill_has_torn_is_no_run(tmp_path):
+    assert read_runs(tmp_path) == []
     for one in (run(index=0), run(index=1)):
         selftest._append(tmp_path / RUNS, one)
     whole = (tmp_path / RUNS).read_text()
@@ -161,6 +157,7 @@ def claim(folder, plan=PLAN, benchmarks=BENCHMARKS):
 def test_another_plans_folder_is_refused_in_one_sentence(faked, monkeypatch, tmp_path, plan, benchmarks, digest, what):
     claim(tmp_path)
     about = (tmp_path / ABOUT).read_bytes()
+    claim(tmp_path, replace(PLAN, identical_runs=9, slowed_runs=0, one_process_runs=4))  # more or fewer are the same
     monkeypatch.setattr(selftest, "source_digest", lambda: digest)
     with pytest.raises(ValueError, match=f"^out must be a new folder, or one of the same self-test; {what} differs in"):
         claim(tmp_path, plan, benchmarks)
@@ -171,13 +168,6 @@ def test_a_folder_that_another_process_fills_is_refused(faked, tmp_path):
     with alone_in(tmp_path), pytest.raises(ValueError, match="another process writes into"):
         selftest.selftest(PLAN, tmp_path, lambda text: None)
     assert selftest.read_runs(tmp_path) == []
-
-
-def test_more_or_fewer_runs_are_the_same_self_test(faked, tmp_path):
-    claim(tmp_path)
-    about = (tmp_path / ABOUT).read_bytes()
-    claim(tmp_path, replace(PLAN, identical_runs=9, slowed_runs=0, one_process_runs=4))
-    assert (tmp_path / ABOUT).read_bytes() == about
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"source_digest": "digest", "benchmarks": [], "plan": 3}'])
@@ -247,19 +237,49 @@ def test_a_run_in_which_everything_breaks_is_a_run_that_says_so(one_run, monkeyp
 
 
 def test_noise_is_the_95th_percentile_of_identical_runs():
+    """Of identical code in two workers alone."""
+    others = [run(ratios=(1.5,), slowed=0.05), run(ratios=(1.5,), form=ONE_PROCESS), run(("broken",), ratios=(None,))]
     runs = [run(("same", "faster"), index=n, ratios=(1 + n / 1000, 1 - n / 500)) for n in range(1, 21)]
-    assert noise_of(runs) == {("case 0", "layer", "latency_s"): 0.019, ("case 1", "layer", "latency_s"): 0.038}
-
-
-def test_noise_comes_from_identical_code_in_two_workers_alone():
-    runs = [
-        run(ratios=(1.5,), slowed=0.05),
-        run(ratios=(1.5,), form=ONE_PROCESS),
-        run(("inconclusive",), ratios=(None,)),
-        run(ratios=(1.004,)),
-    ]
-    assert noise_of(runs) == {("case 0", "layer", "latency_s"): 0.004}
+    assert noise_of(runs + others) == {
+        ("case 0", "layer", "latency_s"): 0.019,
+        ("case 1", "layer", "latency_s"): 0.038,
+    }
     assert noise_of([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("count", "alarms", "message", "colour"),
+    [
+        (20, 0, "0 of 20 (≤ 16.1 %)", "yellow"),
+        (150, 4, "4 of 150 (≤ 6.7 %)", "yellow"),
+        (20, 8, "8 of 20 (≤ 61.3 %)", "red"),
+    ],
+)
+def test_few_runs_or_false_alarms_make_no_green_badge(tmp_path, count, alarms, message, colour):
+    for index in range(count):
+        selftest._append(tmp_path / RUNS, run(["slower" if index < alarms else "same", "same"], index=index))
+    for other in ({"slowed": 0.1}, {"form": ONE_PROCESS}):  # no false alarms
+        selftest._append(tmp_path / RUNS, run(["slower"], **other))
+    made = badge(tmp_path)
+    assert (made["message"], made["color"]) == (message, colour)
+
+
+def test_the_reference_runs_make_a_green_badge(tmp_path, monkeypatch, capsys):
+    path, runs = tmp_path / "sub" / "badge.json", ROOT / "results/reference/cpu/gate/selftest"
+    monkeypatch.setattr(sys, "argv", ["suite", "gate", "selftest", "--out", str(runs), "--badge", str(path)])
+    assert command_line.main() == 0
+    message = "0 of 150 (≤ 2.5 %)"
+    expected = {"schemaVersion": 1, "label": "false alarms", "message": message, "color": "brightgreen"}
+    assert json.loads(path.read_text()) == expected
+    assert f"false alarms: {message}" in capsys.readouterr().out
+
+
+def test_what_is_no_self_test_makes_no_badge(tmp_path):
+    with pytest.raises(ValueError, match="has no run of identical code"):
+        badge(tmp_path)
+    (tmp_path / RUNS).write_text("{}\n")
+    with pytest.raises(ValueError, match=r"its runs.jsonl cannot be read"):
+        badge(tmp_path)
 
 
 def cells(line):

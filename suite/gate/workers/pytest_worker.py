@@ -399,22 +399,28 @@ class Call:
     def _turn(self) -> dict[str, float]:
         """Time the calls between two readings of each clock, in seconds a call."""
         args, kwargs = self._arguments()
-        is_collecting = gc.isenabled()
-        if self._disable_gc:
-            gc.disable()
-        tracer, profiler = sys.gettrace(), sys.getprofile()
-        sys.settrace(None)
-        sys.setprofile(None)
-        try:
+        with undisturbed(disables_gc=self._disable_gc):
             turn = loop.timed(self._function, args, kwargs, self._iterations)
-        finally:
-            sys.settrace(tracer)
-            sys.setprofile(profiler)
-            if is_collecting:
-                gc.enable()
         if self._teardown is not None:
             self._teardown(*args, **kwargs)
         return turn
+
+
+@contextlib.contextmanager
+def undisturbed(*, disables_gc: bool) -> Iterator[None]:
+    """Let no tracer and no profiler, and if it is so asked no collection of garbage, run within what is timed."""
+    is_collecting, tracer, profiler = gc.isenabled(), sys.gettrace(), sys.getprofile()
+    if disables_gc:
+        gc.disable()
+    sys.settrace(None)
+    sys.setprofile(None)
+    try:
+        yield
+    finally:
+        sys.settrace(tracer)
+        sys.setprofile(profiler)
+        if is_collecting:
+            gc.enable()
 
 
 @contextlib.contextmanager
