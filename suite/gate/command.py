@@ -96,10 +96,11 @@ class RevisionRequest:
     export: Path | None
     """A file that gets the samples as pytest-benchmark's JSON."""
 
-    def judge(self, sweep: str | None, announce: str, make: Maker) -> int:
+    def judge(self, sweep: str | None, announce: Callable[[str], str], make: Maker) -> int:
         """Compare both trees by what `make` makes, show the answer and write it.
 
-        Raises ValueError for what cannot be asked. `sweep`: one of the suite's own, which is a setting too.
+        Raises ValueError for what cannot be asked. `sweep`: one of the suite's own, which is a setting too. `announce`:
+        what is done, by the name of the revision.
         """
         if self.seconds is not None:
             _check_seconds(self.seconds)
@@ -122,7 +123,7 @@ class RevisionRequest:
             comparison = make(top, folder, fields)
             for line in settings.differing:
                 _say(f"this change alters what it is judged by: {line}")
-            _say(announce.format(f"{self.against} ({(before.side.commit or '')[:9]})"))
+            _say(announce(f"{self.against} ({(before.side.commit or '')[:9]})"))
             interrupted = _run(comparison)
             with interruptions.deferred():
                 return self._finish(comparison, settings, interrupted=interrupted)
@@ -145,25 +146,25 @@ class RevisionRequest:
 
 def gate_against(*, sweep: str, chosen: Sequence[str], **asked: Any) -> int:
     """Judge the working tree by a revision of its repository. `asked`: a RevisionRequest's fields."""
-    request = RevisionRequest(**asked)
-    assert request.seconds is not None
-    _check_seconds(request.seconds)
+    request, seconds = RevisionRequest(**asked), asked["seconds"]
 
     def make(top: Path, folder: Path, fields: dict[str, Any]) -> RevisionComparison:
         python = interpreter(request.python or Path(sys.executable))
         own: dict[str, Any] = {
             "sweep": sweep,
             "chosen": chosen,
-            "seconds": request.seconds,
+            "seconds": seconds,
             "folder": folder,
             "interpreter": python,
         }
         return RevisionComparison(**fields, **own)
 
-    announce = (
-        f"the working tree against {{}}, sweep={sweep}: at most {request.seconds:g} s of measuring in {LEAST_LAUNCHES} "
-        f"to {most_launches(request.seconds)} launches, each with about 3 s to start"
-    )
+    def announce(revision: str) -> str:
+        return (
+            f"the working tree against {revision}, sweep={sweep}: at most {seconds:g} s of measuring in "
+            f"{LEAST_LAUNCHES} to {most_launches(seconds)} launches, each with about 3 s to start"
+        )
+
     return request.judge(sweep, announce, make)
 
 
@@ -203,7 +204,7 @@ def gate_pytest(*, paths: Sequence[str], prepare: str, counts_instructions: bool
             prepared=prepare,
         )
 
-    return request.judge(None, "the working tree's benchmarks against {}", make)
+    return request.judge(None, "the working tree's benchmarks against {}".format, make)
 
 
 def gate_stored(
