@@ -86,19 +86,15 @@ class PlannedRun:
 def kinds(plan: SelftestPlan, seed: int = 0) -> list[PlannedRun]:
     """Return all runs of the plan in random order."""
     slowed_in_one = round(plan.one_process_runs * plan.slowed_runs / max(1, plan.identical_runs))
-    counts = {
-        (TWO_WORKERS, 0.0): plan.identical_runs,
-        (ONE_PROCESS, 0.0): plan.one_process_runs,
-        **{(TWO_WORKERS, share): plan.slowed_runs for share in SHARES},
-        **{(ONE_PROCESS, share): slowed_in_one for share in SHARES},
-    }
-    found = [
-        PlannedRun(form=form, slowed=slowed, index=index)
-        for (form, slowed), count in counts.items()
-        for index in range(count)
-    ]
-    random.Random(seed).shuffle(found)
-    return found
+    planned = []
+    for form, identical, slowed in (
+        (TWO_WORKERS, plan.identical_runs, plan.slowed_runs),
+        (ONE_PROCESS, plan.one_process_runs, slowed_in_one),
+    ):
+        for share, count in ((0.0, identical), *((share, slowed) for share in SHARES)):
+            planned += [PlannedRun(form=form, slowed=share, index=index) for index in range(count)]
+    random.Random(seed).shuffle(planned)
+    return planned
 
 
 def selftest(plan: SelftestPlan, folder: Path, say: Callable[[str], None]) -> list[Run]:

@@ -56,8 +56,8 @@ def main(argument: str) -> None:
         """A call whose samples are two counts, of a few calls and of more."""
 
         def sample(self, stats: object) -> dict[str, object]:
-            args, kwargs = self._arguments()
-            function = self._function
+            args, kwargs = self.arguments()
+            function = self.function
             gc.collect()
             with worker.undisturbed(disables_gc=True):
                 valgrind.ask(START)

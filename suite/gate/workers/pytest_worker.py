@@ -21,6 +21,7 @@ import random
 import signal
 import sys
 import threading
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -178,7 +179,7 @@ class PytestWorker:
                     "id": id,
                     "file": self._trees.relative(_file_of(item)),
                     "parts": parts_of(item, tests, conftests, self._trees.top),
-                    "timer": _has_own_timer(item),
+                    "timer": "timer" in getattr(item.get_closest_marker("benchmark"), "kwargs", ()),
                 }
                 for id, item in self._items.items()
             ],
@@ -247,8 +248,9 @@ class PytestWorker:
     def pytest_runtestloop(self, session: Any) -> bool:
         self._session = session
         wanted = [item for item in session.items if set(FIXTURES) & set(getattr(item, "fixturenames", ()))]
-        for item in filter(self._is_chosen, wanted):
-            self._items.setdefault(item.nodeid, item)
+        for item in wanted:
+            if not self._paths or any(_is_meant(path, item) for path in self._paths):
+                self._items.setdefault(item.nodeid, item)
         while (request := self._requests.get()) is not None:
             self.answer(partial(getattr(self, request.pop("do")), **request))
         return True
@@ -327,43 +329,35 @@ class PytestWorker:
         files = [path for path in self._paths if Path(path.partition("::")[0]).exists()]
         return list(dict.fromkeys(path.partition("::")[0] for path in files)) or [*self._paths][:1]
 
-    def _is_chosen(self, item: Any) -> bool:
-        return not self._paths or any(_is_meant(path, item) for path in self._paths)
 
-
+@dataclass
 class Call:
     """The work that a test hands to `benchmark`."""
 
-    def __init__(
-        self,
-        worker: PytestWorker,
-        function: Callable[..., Any],
-        arguments: Callable[[], tuple[Sequence[Any], Mapping[str, Any]]],
-        *,
-        is_set_up: bool,
-        teardown: Callable[..., Any] | None,
-        disable_gc: bool,
-    ) -> None:
-        self._worker, self._function, self._arguments = worker, function, arguments
-        self._iterations = 1
-        self.is_set_up = is_set_up
-        self._teardown, self._disable_gc = teardown, disable_gc
-        self._is_long = False
+    worker: PytestWorker
+    function: Callable[..., Any]
+    arguments: Callable[[], tuple[Sequence[Any], Mapping[str, Any]]]
+    is_set_up: bool = False
+    teardown: Callable[..., Any] | None = None
+    disable_gc: bool = False
+    iterations: int = 1
+    """Calls between two readings of the clocks."""
+    is_long: bool = False
 
     def first(self, seen: set[tuple[str, str]] | None) -> float:
         begun = perf_counter()
         result = self.last(seen)
         taken_s = perf_counter() - begun
-        self._worker.check_result(result)
+        self.worker.check_result(result)
         return taken_s
 
     def last(self, seen: set[tuple[str, str]] | None = None) -> Any:
         """Make a plain call and return its value. `seen`: gets the modules and functions of which code runs in it."""
-        args, kwargs = self._arguments()
+        args, kwargs = self.arguments()
         with contextlib.nullcontext() if seen is None else _profiled(seen):
-            result = self._function(*args, **kwargs)
-        if self._teardown is not None:
-            self._teardown(*args, **kwargs)
+            result = self.function(*args, **kwargs)
+        if self.teardown is not None:
+            self.teardown(*args, **kwargs)
         return result
 
     def calibrate(self, first_s: float) -> float:
@@ -375,18 +369,18 @@ class Call:
         if not self.is_set_up:
             for _ in range(8):  # a turn that was interrupted asks for fewer calls than it should
                 wanted = LEAST_TURN_S / max(call_s, 1e-9)
-                if wanted <= self._iterations:
+                if wanted <= self.iterations:
                     break
-                self._iterations *= max(2, min(10, int(wanted / self._iterations)))
+                self.iterations *= max(2, min(10, int(wanted / self.iterations)))
                 call_s = min(self._turn()["wall_s"] for _ in range(2))
-        self._is_long = call_s > LONG_CALL_S
+        self.is_long = call_s > LONG_CALL_S
         return call_s
 
     def sample(self, stats: Any) -> dict[str, Any]:
         """Return medians over turns, after one that finds the other side's data in the caches unless it is long."""
-        if not self._is_long:
+        if not self.is_long:
             self._turn()
-        sample = loop.summary(loop.sampled(self._turn), self._iterations)
+        sample = loop.summary(loop.sampled(self._turn), self.iterations)
         stats.update(sample["wall_s"])
         return sample
 
@@ -394,15 +388,15 @@ class Call:
         """Return a turn with the time a call that the thread waited for a CPU."""
         before = _run_delay_s()
         turn = self._turn()
-        return {**turn, "run_delay_s": (_run_delay_s() - before) / self._iterations, "calls": self._iterations}
+        return {**turn, "run_delay_s": (_run_delay_s() - before) / self.iterations, "calls": self.iterations}
 
     def _turn(self) -> dict[str, float]:
         """Time the calls between two readings of each clock, in seconds a call."""
-        args, kwargs = self._arguments()
-        with undisturbed(disables_gc=self._disable_gc):
-            turn = loop.timed(self._function, args, kwargs, self._iterations)
-        if self._teardown is not None:
-            self._teardown(*args, **kwargs)
+        args, kwargs = self.arguments()
+        with undisturbed(disables_gc=self.disable_gc):
+            turn = loop.timed(self.function, args, kwargs, self.iterations)
+        if self.teardown is not None:
+            self.teardown(*args, **kwargs)
         return turn
 
 
@@ -449,14 +443,7 @@ def _replace_rounds(worker: PytestWorker) -> None:
     from pytest_benchmark.fixture import BenchmarkFixture
 
     def raw(fixture: Any, function_to_benchmark: Any, *args: Any, **kwargs: Any) -> Any:
-        call = Call(
-            worker,
-            function_to_benchmark,
-            lambda: (args, kwargs),
-            is_set_up=False,
-            teardown=None,
-            disable_gc=fixture._disable_gc,
-        )
+        call = Call(worker, function_to_benchmark, lambda: (args, kwargs), disable_gc=fixture._disable_gc)
         return worker.measure(fixture, call)
 
     def raw_pedantic(
@@ -481,24 +468,12 @@ def _replace_rounds(worker: PytestWorker) -> None:
                 raise TypeError("Can't use `args` or `kwargs` if `setup` returns the arguments.")
             return made or (args, kwargs or {})
 
-        call = Call(
-            worker,
-            target,
-            arguments,
-            is_set_up=setup is not None or teardown is not None,
-            teardown=teardown,
-            disable_gc=fixture._disable_gc,
-        )
-        return worker.measure(fixture, call)
+        is_set_up = setup is not None or teardown is not None
+        return worker.measure(fixture, Call(worker, target, arguments, is_set_up, teardown, fixture._disable_gc))
 
     replaced = {"_raw": raw, "_raw_pedantic": raw_pedantic}
     for name, method in {**replaced, **dict.fromkeys(("weave", "patch"), worker.refuse_weaving)}.items():
         setattr(BenchmarkFixture, name, method)
-
-
-def _has_own_timer(item: Any) -> bool:
-    marker = item.get_closest_marker("benchmark")
-    return marker is not None and "timer" in marker.kwargs
 
 
 def _is_meant(path: str, item: Any) -> bool:
