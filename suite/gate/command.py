@@ -57,7 +57,7 @@ FEWEST_IDENTICAL_RUNS = 20
 
 
 def reported(judge: Callable[[], int]) -> int:
-    """Return the exit code of a judging, also where a file is damaged or cannot be written, or git fails.
+    """The exit code of a judging, also where a file is damaged or cannot be written, or git fails.
 
     A traceback would end with 1, which says slower.
     """

@@ -84,7 +84,7 @@ class PlannedRun:
 
 
 def kinds(plan: SelftestPlan, seed: int = 0) -> list[PlannedRun]:
-    """Return all runs of the plan in random order."""
+    """All runs of the plan in random order."""
     slowed_in_one = round(plan.one_process_runs * plan.slowed_runs / max(1, plan.identical_runs))
     planned = []
     for form, identical, slowed in (
@@ -264,7 +264,7 @@ def _line(run: Run, count: int, total: int) -> str:
 
 
 def noise_of(runs: Iterable[Run]) -> dict[Quantity, float]:
-    """Return the difference that 19 of 20 runs of identical code stayed below, in the two-worker form."""
+    """The difference that 19 of 20 runs of identical code stayed below, in the two-worker form."""
     seen: dict[Quantity, list[float]] = {}
     for run in runs:
         for benchmark in run["benchmarks"] if (run["form"], run["slowed"]) == (TWO_WORKERS, 0.0) else ():

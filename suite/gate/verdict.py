@@ -81,7 +81,7 @@ class Verdict:
 
     @property
     def worse_by(self) -> float | None:
-        """Return how many times worse it is: the ratio, or its inverse where more is better."""
+        """How many times worse it is: the ratio, or its inverse where more is better."""
         metric = METRICS.get(self.metric)
         if self.ratio is None or metric is None or metric.better is not Better.HIGHER:
             return self.ratio
@@ -117,7 +117,7 @@ class Judgement:
 
     @property
     def exit_code(self) -> int:
-        """Return the code that `suite --help` lists: the highest of 4, 1, 3, 0; 130 where it was cut short."""
+        """The code that `suite --help` lists: the highest of 4, 1, 3, 0; 130 where it was cut short."""
         if self.interrupted:
             return INTERRUPTED
         found = self.counts
@@ -131,7 +131,7 @@ class Judgement:
 
     @property
     def judged_nothing(self) -> bool:
-        """Return whether there is no verdict, or none that had anything to be compared with.
+        """Whether there is no verdict, or none that had anything to be compared with.
 
         `first` among the facts says that the older side ran, and had nothing of what was chosen.
         """
@@ -144,7 +144,7 @@ class Judgement:
 
     @property
     def worst_first(self) -> list[Verdict]:
-        """Return the verdicts by outcome, then by how much worse they are, then by name."""
+        """The verdicts by outcome, then by how much worse they are, then by name."""
         order = list(Outcome)
         return sorted(
             self.verdicts,

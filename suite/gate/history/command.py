@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from suite.gate.history import output
-from suite.gate.history.commits import NOTES, line_of, read_notes, save_note
-from suite.gate.history.findings import find
-from suite.gate.history.series import lay_out
-from suite.gate.history.sources import newest_judgement, read_places
+from suite.gate.history.commits import NOTES, line_of, newest_judgement, read_notes, read_places, save_note
+from suite.gate.history.findings import find, lay_out
 from suite.gate.output.files import RESULTS, add_to_github_summary
 from suite.gate.side_by_side.revisions import checkout_around
 from suite.gate.verdict import BROKEN, PASSED, CorruptJudgementError

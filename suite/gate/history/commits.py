@@ -1,25 +1,34 @@
-"""The commits that a history is laid out over, and the git notes on them.
+"""The commits that a history is laid out over, and what was measured of them: in git notes, and in folders.
 
 A note is one more object and one more reference, refs/notes/suite-gate, and touches no commit. Each judgement is a line
 of it, so that notes of two clones merge by lines: `git notes --ref=suite-gate merge -s cat_sort_uniq`. Nobody pushes it
 but the one who types `git push origin refs/notes/suite-gate`.
+
+In folders lie judgements of the gate and files of pytest-benchmark. A comparison of two such files needs raw data. One
+point of a series is a median however it was stored, and how medians scatter the series shows itself: so files without
+raw data are read here.
 """
 
 import os
 import random
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from subprocess import CalledProcessError
 
-from suite.gate.history.snapshot import Snapshot, snapshot_from_line
+from suite.gate.history.snapshot import MeasuredQuantity, Snapshot, snapshot_from_line, snapshot_of
+from suite.gate.output.files import read_judgement
 from suite.gate.side_by_side.revisions import resolved
+from suite.gate.stored.benchmark_json import read_run
+from suite.gate.verdict import LATENCY, CorruptJudgementError
 from suite.records.git import git
 from suite.records.record import CorruptRecordError
-from suite.records.store import LETTER_BYTES, VALUE_BYTES, Room
+from suite.records.store import JUDGEMENT, LETTER_BYTES, VALUE_BYTES, Room
+from suite.records.walk import Damage, folders_below
 
 NOTES = "suite-gate"
 MOST_COMMITS = 10_000
@@ -29,6 +38,11 @@ WRITER = "suite gate <suite-gate@localhost>"
 """A note names no person, and leaves no log beside its reference."""
 TRIES, LONGEST_PAUSE_S = 100, 0.1
 """Each time that some do not succeed, another process has."""
+SAVED_BY_PYTEST_BENCHMARK = re.compile(r"\d{4}_.*\.json")
+"""Names that `--benchmark-save` and `--benchmark-autosave` give. A file that is named itself may have any."""
+BENCHMARK = "pytest-benchmark"
+CLOCK = "as pytest-benchmark was told"
+COMMIT_ID = re.compile("[0-9a-f]{40,64}")
 
 
 @dataclass(frozen=True)
@@ -59,7 +73,7 @@ class Read:
 
 
 def line_of(top: Path, revision: str, most: int) -> CommitLine:
-    """Return the newest commits of a revision's line. Raises ValueError where git knows no such revision."""
+    """The newest commits of a revision's line. Raises ValueError where git knows no such revision."""
     if not 1 <= most <= MOST_COMMITS:
         raise ValueError(f"commits must be from 1 to {MOST_COMMITS:,}; got {most}")
     tip = resolved(top, revision, "rev")
@@ -147,3 +161,72 @@ def _rows(objects: Sequence[str]) -> str:
 
 def _notes(top: Path, *arguments: str) -> str:
     return git(top, "notes", f"--ref={NOTES}", *arguments)
+
+
+def read_places(places: Iterable[Path], room: Room) -> Read:
+    """Read every judgement and pytest-benchmark file in these places. Raises ValueError for a place that is not there.
+
+    What is damaged is named, and what is not of a commit as it was committed is left out with a reason.
+    """
+    read, damaged = Read(), list[Damage]()
+
+    def take(name: str, snapshot: Callable[[], Snapshot]) -> None:
+        try:
+            read.snapshots.append(snapshot())
+        except (CorruptJudgementError, CorruptRecordError) as error:
+            read.unreadable.append(f"{name}: {error}")
+        except ValueError as error:
+            read.left_out.append(f"{name} is left out: {error}")
+
+    for place in places:
+        if place.is_file():
+            take(place.name, lambda place=place: _of_pytest_benchmark(place, room))  # type: ignore[misc]
+        elif not place.is_dir():
+            raise ValueError(f"a place of measurements must be a folder or a file; got {str(place)!r}")
+        for folder, names in folders_below(place, damaged) if place.is_dir() else ():
+            if JUDGEMENT in names:
+                take(folder.name, lambda folder=folder: snapshot_of(read_judgement(folder, room)))  # type: ignore[misc]
+            for name in sorted(filter(SAVED_BY_PYTEST_BENCHMARK.fullmatch, names)):
+                take(name, lambda path=folder / name: _of_pytest_benchmark(path, room))  # type: ignore[misc]
+    read.unreadable += [f"{damage.folder.name}: {damage.reason}" for damage in damaged]
+    return read
+
+
+def newest_judgement(folder: Path) -> Snapshot:
+    """The snapshot of the newest judgement in a folder or below it.
+
+    Raises ValueError where there is none, or where it cannot be saved.
+    """
+    judgements = []
+    for inner, names in folders_below(folder, list[Damage]()) if folder.is_dir() else ():
+        if JUDGEMENT in names:
+            judgement = read_judgement(inner)
+            judgements.append((str(judgement.facts.get("started_at") or ""), inner.name, judgement))
+    if not judgements:
+        raise ValueError(f"--save needs a judgement of the gate; there is none in {str(folder)!r}")
+    return snapshot_of(max(judgements, key=lambda judgement: judgement[:2])[2])
+
+
+def _of_pytest_benchmark(path: Path, room: Room) -> Snapshot:
+    """The medians of a file. Raises CorruptRecordError for what cannot be read, ValueError for what it measured of no
+    commit."""
+    run = read_run(path, room=room, needs_data=False)
+    if run.impossible:
+        name, problem = next(iter(run.impossible.items()))
+        raise CorruptRecordError(f"{name} {problem}")
+    if run.commit is None or not COMMIT_ID.fullmatch(run.commit):
+        raise ValueError("it names no commit")
+    if run.dirty:
+        raise ValueError(f"{run.commit[:9]} was measured with uncommitted changes")
+    return Snapshot(
+        form=BENCHMARK,
+        commit=run.commit,
+        base=None,
+        at=run.at,
+        machine=run.machine,
+        machine_id=run.machine_id,
+        measured=tuple(
+            MeasuredQuantity(case=case, span="", metric=LATENCY, clock=CLOCK, after=timed.median_s)
+            for case, timed in run.timed.items()
+        ),
+    )

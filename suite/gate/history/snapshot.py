@@ -61,7 +61,7 @@ class Snapshot:
         return self.base is not None and self.form != STORED
 
     def as_line(self) -> str:
-        """Return one line of JSON, the same for the same judgement."""
+        """One line of JSON, the same for the same judgement."""
         content = {
             "schema": SCHEMA,
             **{name: getattr(self, name) for name in KEYS[1:7]},
@@ -75,7 +75,7 @@ COLUMNS = tuple(field.name for field in fields(MeasuredQuantity))
 
 
 def snapshot_of(judgement: Judgement) -> Snapshot:
-    """Return the snapshot of a judgement. Raises ValueError for one that is not of a commit as it was committed."""
+    """The snapshot of a judgement. Raises ValueError for one that is not of a commit as it was committed."""
     side = judgement.after
     if side.commit is None:
         raise ValueError("a judgement must name one commit for what it measured; this one names none")

@@ -56,7 +56,7 @@ def add_to_github_summary(text: Callable[[], str]) -> None:
 
 
 def without_secrets(judgement: Judgement) -> Judgement:
-    """Return the judgement as it may leave this machine: in a file, an annotation or a log."""
+    """The judgement as it may leave this machine: in a file, an annotation or a log."""
     return replace(
         judgement,
         before=Side(**scrubbed(asdict(judgement.before))),

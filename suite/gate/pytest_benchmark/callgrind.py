@@ -51,7 +51,7 @@ MOST_DUMP_BYTES = 256 << 20
 
 
 def check_valgrind() -> str:
-    """Return the path of valgrind. Raises ValueError, in a sentence, where instructions cannot be counted."""
+    """The path of valgrind. Raises ValueError, in a sentence, where instructions cannot be counted."""
     if sys.platform != "linux":
         raise ValueError("--clock instructions needs Linux, where valgrind runs")
     found = shutil.which("valgrind")
@@ -82,7 +82,7 @@ class CountedRevisions(ProjectRevisions):
         ]
 
     def counts(self, side: int) -> Path:
-        """Return the file whose name, with a number behind it, each count of a side has."""
+        """The file whose name, with a number behind it, each count of a side has."""
         return self.logs / f"counts-{SIDES[side]}"
 
 
@@ -123,7 +123,7 @@ class InstructionCounting:
         return [*self.broken.values(), *judged]
 
     def tables(self) -> dict[str, bytes]:
-        """Return the counts of each launch, before and after, as a file by name."""
+        """The counts of each launch, before and after, as a file by name."""
         return {COUNTS: (json.dumps(self.counts, indent=1) + "\n").encode()} if self.counts else {}
 
     def _count_all(self, cases: Sequence[str]) -> None:

@@ -6,16 +6,17 @@ stands against that is its verdict, so that none is passed over in silence.
 
 import itertools
 import math
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from suite.gate.pytest_benchmark.callgrind import USUAL, CountedRevisions, InstructionCounting
 from suite.gate.pytest_benchmark.project import ProjectPython, ProjectRevisions, prepare
 from suite.gate.pytest_benchmark.timing import JudgingClock, SuiteTiming, clock_of, least_s
-from suite.gate.pytest_benchmark.workload import doubts
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_LAUNCHES, Benchmark, launches_for_change
 from suite.gate.side_by_side.against import GateComparison, Told, in_words, told_by_both
 from suite.gate.side_by_side.answers import checked_opening
@@ -24,6 +25,7 @@ from suite.gate.side_by_side.settings import OPTION
 from suite.gate.side_by_side.timing import Say, most_launches
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient
 from suite.gate.verdict import LATENCY, Outcome, Verdict
+from suite.gate.workers.worker_trees import digest
 
 TO_MEND = (
     "let the tree's own files be imported: an editable install (pip install -e .), pytest's setting pythonpath, or "
@@ -36,6 +38,16 @@ USUAL_S = 120.0
 """The least cap on measuring time, where none is said; as for the suite's own cases."""
 SHORT_S = 2e-5
 """To read the clocks takes about a microsecond."""
+MOST_PATHS = 12
+KEPT = 3.0
+"""Times as fast as before from which a call is asked whether its first one did the work for it."""
+MOST_DEFERRED = 0.02
+"""CPUs that may be busy once the calls have returned; where nothing is left to be done, at most 0.0011 were."""
+LOOKS = re.compile(
+    rb"PYTEST_\w+|pytest_benchmark|orig_argv|_getframe|currentframe|inspect\.stack|modules\[.__main__|/proc/self|getppid"
+    rb"|.pytest. (?:not )?in sys\.modules"
+)
+"""How code finds out who runs it."""
 
 
 @dataclass(kw_only=True)
@@ -311,6 +323,54 @@ def _unheld(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Outcome, st
 
 
 def enough_s(found: Sequence[FoundBenchmark]) -> float:
-    """Return a cap under which each benchmark has twice the time for the launches that a change needs."""
+    """A cap under which each benchmark has twice the time for the launches that a change needs."""
     launches = launches_for_change(len(found))
     return max(USUAL_S, math.ceil(2 * sum(least_s(one.calls_s, launches) for one in found)))
+
+
+def doubts(
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    trees: tuple[Path, Path],
+    files: Sequence[Mapping[str, object]],
+) -> Iterator[str]:
+    """Yield reasons why the times of two sides are of different things. `files`: of each tree before any code ran."""
+    here = {**files[BEFORE], **files[AFTER]}  # what a run makes is no part of its workload
+    seen = [name for name in sorted({**old["beside"], **new["beside"]}) if name in here]
+    differing = [
+        name for name in seen if len({_digest(*side, name) for side in zip(trees, (old, new), strict=True)}) > 1
+    ]
+    if differing:
+        more = f", and {len(differing) - MOST_PATHS} more" * (len(differing) > MOST_PATHS)
+        yield f"it may run or read what differs beside the judged code: {', '.join(differing[:MOST_PATHS])}{more}"
+    if old["code"]["ran"] and not new["code"]["ran"]:
+        yield f"its call ran {', '.join(old['code']['ran'])} before, and now no code of the revision that is judged"
+    once = new["code"]["once"].keys() - old["code"]["once"].keys()
+    if once and old["call_s"] > KEPT * new["call_s"] and KEPT * new["first_s"] > old["call_s"]:
+        yield f"its first call alone does the work now, as where a result is kept: {', '.join(sorted(once))}"
+    if new["deferred"] > max(2 * old["deferred"], MOST_DEFERRED):
+        yield (
+            f"once its calls have returned, threads or processes that they left work on, for {new['deferred']:.0%} of "
+            f"the time, and before for {old['deferred']:.0%}"
+        )
+    for name, words in _looks(new["code"]["imported"], trees, files):
+        yield f"{name} looks now at what runs it: {', '.join(words)}"
+
+
+def _digest(tree: Path, side: Mapping[str, Any], name: str) -> str:
+    """The digest of a file as a side saw it, or as it lies there where that side did not open it."""
+    path = tree / name
+    return str(side["beside"].get(name, digest(path.read_bytes()) if path.is_file() and not path.is_symlink() else ""))
+
+
+def _looks(
+    modules: Mapping[str, str], trees: tuple[Path, Path], files: Sequence[Mapping[str, object]]
+) -> Iterator[tuple[str, list[str]]]:
+    """Yield judged files that changed, with the words by which they newly look at their runner."""
+    places = [file.removesuffix("__init__.py") for file in modules.values()]
+    for name in files[AFTER]:
+        paths = [tree / name for tree in trees]
+        if name.endswith(".py") and name.startswith(tuple(places)) and not any(path.is_symlink() for path in paths):
+            before, after = (path.read_bytes() if path.is_file() else b"" for path in paths)
+            if before != after and (words := set(LOOKS.findall(after)) - set(LOOKS.findall(before))):
+                yield name, sorted(word.decode(errors="replace") for word in words)

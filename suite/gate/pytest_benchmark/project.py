@@ -42,7 +42,7 @@ class ProjectPython:
 
 
 def find_python(asked: Path | None, top: Path, folder: Path) -> ProjectPython:
-    """Return the project's Python: the one asked for, or the first that has pytest-benchmark.
+    """The project's Python: the one asked for, or the first that has pytest-benchmark.
 
     Looked for are the environments in the current folder and at the repository's top, the active environment, and
     `python` on PATH. Raises ValueError where none can run the suite.
@@ -99,7 +99,7 @@ def _probe(path: str, reason: str, top: Path) -> ProjectPython | None:
 
 
 def paths_in(folder: Path, paths: Sequence[str]) -> list[str]:
-    """Return paths and node ids relative to the folder where pytest runs. Raises ValueError for one that is not there.
+    """Paths and node ids relative to the folder where pytest runs. Raises ValueError for one that is not there.
 
     An empty list stands for what the project's own settings collect.
     """

@@ -62,7 +62,7 @@ class Acceptance:
         return " · ".join(part for part in self.quantity if part != ANY) or ANY
 
     def means(self, verdict: Verdict) -> bool:
-        """Return whether it speaks of this verdict. That something is gone is accepted under that name only."""
+        """Whether it speaks of this verdict. That something is gone is accepted under that name only."""
         metric = MISSING if verdict.outcome is Outcome.MISSING else verdict.metric
         if MISSING in (metric, self.metric) and metric != self.metric:
             return False

@@ -51,7 +51,7 @@ def exact_of_record(record: Record) -> Exact:
 
 
 def judge_exact(case: str, before: Exact, after: Exact, tolerances: Tolerances) -> list[Verdict]:
-    """Return a verdict for each quantity that changed, and one that counts the others; none where there is nothing."""
+    """A verdict for each quantity that changed, and one that counts the others; none where there is nothing."""
     old, new = (
         {(span, metric): value for span, values in side.readings.items() for metric, value in values.items()}
         for side in (before, after)

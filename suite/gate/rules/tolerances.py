@@ -109,7 +109,7 @@ class Tolerances:
         )
 
     def tolerance(self, case: str, span: str, metric: str, *, usual: Tolerance | None = None) -> Tolerance:
-        """Return the tolerance of one quantity. `usual`: what holds where no line says anything of the case.
+        """The tolerance of one quantity. `usual`: what holds where no line says anything of the case.
 
         The minimum effect is never below the benchmark's own noise, and the margin never below the minimum effect,
         also that of the metric: what may be, need not be ruled out.
@@ -134,7 +134,7 @@ class CorruptNoiseError(ValueError):
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Return whether a pattern means this text: literally, but for `*`, which stands for any text.
+    """Whether a pattern means this text: literally, but for `*`, which stands for any text.
 
     fnmatch would read the brackets of `a.py::t[x-1]` as a choice of letters, so that the id would not match itself.
     """
@@ -155,7 +155,7 @@ def matches(pattern: str, text: str) -> bool:
 
 
 def machine_kind(environment: Mapping[str, Any], threads: int) -> str:
-    """Return the name of a noise file: the GPU where there is one, else the CPU with its threads, as a plain name."""
+    """The name of a noise file: the GPU where there is one, else the CPU with its threads, as a plain name."""
     gpus = environment.get("gpus")
     if isinstance(gpus, list | tuple) and gpus:
         return _slug(" ".join(sorted({str(gpu) for gpu in gpus})))
@@ -206,7 +206,7 @@ def read_noise(path: Path) -> dict[Quantity, float]:
 
 
 def read_rows(path: Path, name: str, schema: int) -> dict[str, Any]:
-    """Return the content of a file of the gate, whose rows are a list of this name. Raises ValueError."""
+    """The content of a file of the gate, whose rows are a list of this name. Raises ValueError."""
     try:
         content = parse_yaml(read_file(path, MOST_BYTES, may_be_link=True), most_values=MOST_VALUES)
     except CorruptRecordError as error:

@@ -69,7 +69,7 @@ class GateComparison:
         raise NotImplementedError
 
     def judgement(self, *, inconclusive_fails: bool, interrupted: bool) -> Judgement:
-        """Return the judgement of whatever has been found by now."""
+        """The judgement of whatever has been found by now."""
         timed = self.timing.verdicts() if self.timing else []
         return Judgement(
             form="against",
@@ -93,7 +93,7 @@ class GateComparison:
         )
 
     def tables(self) -> dict[str, bytes]:
-        """Return every sample and the state of the machine beside it, as files by name."""
+        """Every sample and the state of the machine beside it, as files by name."""
         return self.timing.tables() if self.timing else {}
 
     def _told(self, verdict: Verdict) -> Verdict:
@@ -348,7 +348,7 @@ def work_undone(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tupl
 
 
 def least_s(must: Mapping[str, float], ceilings: Mapping[str, float], settings: Mapping[str, Any], clock: str) -> float:
-    """Return the time in which no machine does so many operations and moves so many bytes; 0 where nothing is known.
+    """The time in which no machine does so many operations and moves so many bytes; 0 where nothing is known.
 
     A worker's ceilings are of one thread, and were measured before it could find its tree.
     """

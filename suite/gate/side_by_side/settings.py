@@ -35,7 +35,7 @@ class Settings:
 
     @property
     def tolerances(self) -> Path | None:
-        """Return the file of tolerances; None where the tree does not hold the suite, whose own then counts."""
+        """The file of tolerances; None where the tree does not hold the suite, whose own then counts."""
         path = self.folder / TOLERANCES
         return path if path.exists() and (self.folder / JUDGE).is_dir() else None
 
@@ -54,7 +54,7 @@ class Settings:
             yield f"{ACCEPTED.as_posix()} of the checkout is not in what judges, so nothing is accepted by it"
 
     def verdicts(self) -> list[Verdict]:
-        """Return the verdict on settings that differ and that nobody has reviewed."""
+        """The verdict on settings that differ and that nobody has reviewed."""
         if self.is_trusted or not self.differing:
             return []
         reason = f"this change alters what it is judged by: {_listed(self.differing)}; review that, then say {OPTION}"

@@ -102,7 +102,7 @@ class CaseWorker:
         return {"protocol": loop.PROTOCOL, "environment": environment(), **ceilings}
 
     def expand(self, arguments: list[str]) -> dict[str, Any]:
-        """Return the cases that Hydra makes of a command line, each with the settings it would run with."""
+        """The cases that Hydra makes of a command line, each with the settings it would run with."""
         compose, is_left_out, job_of = map(_of_tree, ("compose", "is_left_out", "job_of"))
         try:
             jobs = [job_of(point) for point in compose(arguments) if not is_left_out(point)]
@@ -186,7 +186,7 @@ class Built:
             self._sampled = self._by_cpu
 
     def examine(self) -> dict[str, Any]:
-        """Return the constants of every run: closed forms, counted bytes, the allocator's peak, the operators."""
+        """The constants of every run: closed forms, counted bytes, the allocator's peak, the operators."""
         list(self.workload.check())  # a generator checks nothing until it is asked
         readings = [*self.workload.constants()]
         watcher = self.device.watcher()
@@ -266,7 +266,7 @@ class Built:
         }
 
     def work(self, span: str) -> Callable[[], object]:
-        """Return the work of a span of a case on a CPU, for whoever brings a clock."""
+        """The work of a span of a case on a CPU, for whoever brings a clock."""
         work: Callable[[], object] = self._parts[span]
         return work
 

@@ -168,7 +168,7 @@ class PytestWorker:
     # Requests, outside a benchmark
 
     def collect(self) -> dict[str, Any]:
-        """Return the benchmarks, what each is made of, and whether files were imported that hold none."""
+        """The benchmarks, what each is made of, and whether files were imported that hold none."""
         conftests = {path for path in self._plugins() if Path(path).name == "conftest.py"}
         files = {_file_of(item) for item in self._items.values()}
         self._trees.take_tests([*conftests, *files])
@@ -322,7 +322,7 @@ class PytestWorker:
     # Paths of the command line
 
     def existing(self) -> list[str]:
-        """Return the files and folders of the command line that this tree has; one that does not exist if it has none.
+        """The files and folders of the command line that this tree has; one that does not exist if it has none.
 
         A test is chosen once all of its file is collected, since pytest ends where one of several is not found.
         """
@@ -385,7 +385,7 @@ class Call:
         return sample
 
     def probe(self) -> dict[str, float]:
-        """Return a turn with the time a call that the thread waited for a CPU."""
+        """A turn with the time a call that the thread waited for a CPU."""
         before = _run_delay_s()
         turn = self._turn()
         return {**turn, "run_delay_s": (_run_delay_s() - before) / self.iterations, "calls": self.iterations}

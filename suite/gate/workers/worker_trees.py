@@ -80,7 +80,7 @@ class Trees:
     def code(
         self, first: Set[tuple[str, str]], later: Set[tuple[str, str]], opened: Opened
     ) -> dict[str, dict[str, str]]:
-        """Return the judged modules of which code ran in a call, those imported, and what came from elsewhere instead.
+        """The judged modules of which code ran in a call, those imported, and what came from elsewhere instead.
 
         A package counts as one module, that of its shallowest file. `first`, `later`: modules and functions that ran in
         the first call and in a later one; what did so only once is told too. `opened`: files, as a FileWatch has them.
@@ -350,7 +350,7 @@ def _installed_files(names: set[str]) -> set[str]:
 
 
 def normalised(name: str) -> str:
-    """Return the name of a distribution as PEP 503 writes it."""
+    """The name of a distribution as PEP 503 writes it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 

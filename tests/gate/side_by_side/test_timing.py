@@ -142,7 +142,7 @@ def judged(sides, cases="ab", **more):
         ),
     ],
 )
-def test_a_benchmark_is_timed_until_it_is_decided_or_time_is_over(clock, sides, outcome, launches, sentence):
+def test_a_benchmark_is_timed_until_decided_or_out_of_time(clock, sides, outcome, launches, sentence):
     said = []
     timing = timing_of(FakeRevisions(clock, **{"noise": 0.003, **sides}))
     timing.run(said.append)
