@@ -307,22 +307,22 @@ def _row(form: str, slowed: float, runs: Sequence[Run]) -> tuple[str, ...]:
 def _share(successes: int, trials: int) -> str:
     if trials == 0:
         return "-"
-    found = wilson(successes, trials)
-    return f"{successes} of {trials} ({100 * found.low:.1f}–{100 * found.high:.1f} %)"
+    interval = wilson(successes, trials)
+    return f"{successes} of {trials} ({100 * interval.low:.1f}–{100 * interval.high:.1f} %)"
 
 
 def _visible(runs: Sequence[Run]) -> list[str]:
     """Say which is the smallest injected slowdown that each benchmark's runs found in nine cases of ten."""
-    found: dict[tuple[str, str], dict[float, list[bool]]] = {}
+    hits_by_benchmark: dict[tuple[str, str], dict[float, list[bool]]] = {}
     for run in runs:
         for benchmark in run["benchmarks"] if run["form"] == TWO_WORKERS and run["slowed"] else ():
-            shares = found.setdefault((benchmark["case"], benchmark["span"]), {})
+            shares = hits_by_benchmark.setdefault((benchmark["case"], benchmark["span"]), {})
             shares.setdefault(run["slowed"], []).append(benchmark["outcome"] == "slower")
-    if not found:
+    if not hits_by_benchmark:
         return []
     smallest = [
         min((share for share, hits in shares.items() if sum(hits) >= MOST_OFTEN * len(hits)), default=None)
-        for shares in found.values()
+        for shares in hits_by_benchmark.values()
     ]
     parts = [
         f"{'none of those' if share is None else f'+{share:.0%}'}: {smallest.count(share)}"
@@ -344,12 +344,12 @@ def badge(folder: Path) -> dict[str, Any]:
         raise ValueError(f"out must be a folder of suite gate selftest; its {RUNS} cannot be read") from error
     if not runs:
         raise ValueError(f"out must be a folder of suite gate selftest; {str(folder)!r} has no run of identical code")
-    found = wilson(alarms, len(runs))
-    colour = "red" if found.low > RED_FROM else "brightgreen" if found.high <= GREEN_TO else "yellow"
+    interval = wilson(alarms, len(runs))
+    colour = "red" if interval.low > RED_FROM else "brightgreen" if interval.high <= GREEN_TO else "yellow"
     return {
         "schemaVersion": 1,
         "label": BADGE_LABEL,
-        "message": f"{alarms} of {len(runs)} (≤ {100 * found.high:.1f} %)",
+        "message": f"{alarms} of {len(runs)} (≤ {100 * interval.high:.1f} %)",
         "color": colour,
     }
 

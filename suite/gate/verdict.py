@@ -120,12 +120,12 @@ class Judgement:
         """The code that `suite --help` lists: the highest of 4, 1, 3, 0; 130 where it was cut short."""
         if self.interrupted:
             return INTERRUPTED
-        found = self.counts
-        if self.judged_nothing or found[Outcome.BROKEN] or found[Outcome.MISSING]:
+        counts = self.counts
+        if self.judged_nothing or counts[Outcome.BROKEN] or counts[Outcome.MISSING]:
             return BROKEN
-        if found[Outcome.SLOWER]:
+        if counts[Outcome.SLOWER]:
             return WORSE
-        if found[Outcome.INCOMPARABLE] or (self.inconclusive_fails and found[Outcome.INCONCLUSIVE]):
+        if counts[Outcome.INCOMPARABLE] or (self.inconclusive_fails and counts[Outcome.INCONCLUSIVE]):
             return CANNOT_JUDGE
         return PASSED
 
@@ -135,8 +135,9 @@ class Judgement:
 
         `first` among the facts says that the older side ran, and had nothing of what was chosen.
         """
-        found = self.counts.keys()
-        return not found - {Outcome.NEW, Outcome.UNJUDGED} and not (self.facts.get("first") and found == {Outcome.NEW})
+        outcomes = self.counts.keys()
+        is_first = self.facts.get("first") and outcomes == {Outcome.NEW}
+        return not outcomes - {Outcome.NEW, Outcome.UNJUDGED} and not is_first
 
     @property
     def counts(self) -> Counter[Outcome]:

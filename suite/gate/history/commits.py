@@ -147,12 +147,12 @@ def _blobs(top: Path, objects: Sequence[str]) -> tuple[dict[str, bytes], set[str
         if sizes[name] <= min(MOST_NOTE_BYTES, left):
             left -= sizes[name]
             small.append(name)
-    found, content = {}, os.fsencode(git(top, "cat-file", "--batch", given=_rows(small)))
+    contents, content = {}, os.fsencode(git(top, "cat-file", "--batch", given=_rows(small)))
     for name in small:  # each as `NAME blob SIZE`, and on lines of its own the content
         begin = content.index(b"\n") + 1
-        found[name] = content[begin : begin + sizes[name]]
+        contents[name] = content[begin : begin + sizes[name]]
         content = content[begin + sizes[name] + 1 :]
-    return found, sizes.keys() - found.keys()
+    return contents, sizes.keys() - contents.keys()
 
 
 def _rows(objects: Sequence[str]) -> str:

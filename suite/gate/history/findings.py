@@ -343,11 +343,11 @@ def find(
         of_stored = detector(values)
     else:
         of_stored = change_points.value_changes(values, alpha * len(stored)) if stored else []
-    found = [
+    noisy = [
         *(_of_chain(chain, change) for chain, changes in zip(chains, of_chains, strict=True) for change in changes),
         *(_of_values(series, change) for series, changes in zip(stored, of_stored, strict=True) for change in changes),
     ]
-    large = [finding for finding in found if abs(finding.log) >= math.log1p(LEAST_CHANGE)]
+    large = [finding for finding in noisy if abs(finding.log) >= math.log1p(LEAST_CHANGE)]
     exact = [finding for series in laid.exact for finding in _of_exact(series)]
     return History(
         line=line,

@@ -74,22 +74,22 @@ class SuiteComparison(GateComparison):
         if self.prepared:
             say(f"prepared in each tree by: {self.prepared}")
             prepare(self.prepared, self.revisions.trees, self.revisions.logs, self.python)
-        found = self.examine(say)
-        if not found and self._is_nothing_judged(self._refusal):
+        benchmarks = self.examine(say)
+        if not benchmarks and self._is_nothing_judged(self._refusal):
             return
         if self.counted is not None:
             self.timing = InstructionCounting(
-                revisions=self.counted, cases=self._countable(found), tolerances=self.tolerances
+                revisions=self.counted, cases=self._countable(benchmarks), tolerances=self.tolerances
             )
             self.timing.run(say)
             return
-        seconds = enough_s(found) if self.seconds is None else self.seconds
-        if found:
-            self._say_costs(found, seconds, say)
+        seconds = enough_s(benchmarks) if self.seconds is None else self.seconds
+        if benchmarks:
+            self._say_costs(benchmarks, seconds, say)
         self.timing = SuiteTiming(
             revisions=self.revisions,
-            cases=[BenchmarkCase(id=one.case, settings=({}, {})) for one in found],
-            benchmarks=[one.benchmark for one in self._fitting(found, seconds, say)],
+            cases=[BenchmarkCase(id=one.case, settings=({}, {})) for one in benchmarks],
+            benchmarks=[one.benchmark for one in self._fitting(benchmarks, seconds, say)],
             tolerances=self.tolerances,
             seconds=seconds,
         )
@@ -171,15 +171,15 @@ class SuiteComparison(GateComparison):
 
     def _run_once_each(self, workers: Sequence[WorkerClient], cases: Sequence[str]) -> list["FoundBenchmark"]:
         """Run each test once on both sides. One that takes a worker down is broken."""
-        found: list[FoundBenchmark] = []
+        benchmarks: list[FoundBenchmark] = []
         nexts = dict(itertools.pairwise(cases))  # for whose sake pytest keeps the fixtures that both need
 
         def run_once(running: Sequence[WorkerClient], case: str) -> None:
             told = told_by_both(lambda side: _run_to_end(running[side], case, nexts.get(case)))
-            found.extend(self._compared(case, *told))
+            benchmarks.extend(self._compared(case, *told))
 
         self.revisions.for_each(cases, run_once, self._broken, workers)
-        return found
+        return benchmarks
 
     def _compared(self, case: str, old: Told, new: Told) -> Iterator["FoundBenchmark"]:
         """Yield the benchmark if its times may be compared; else its verdict is told."""
@@ -218,20 +218,20 @@ class SuiteComparison(GateComparison):
             reason=f"none of {len(told)} can be judged: {'; '.join(reasons[:MOST_NAMED])}{more}",
         )
 
-    def _countable(self, found: Sequence["FoundBenchmark"]) -> list[str]:
+    def _countable(self, benchmarks: Sequence["FoundBenchmark"]) -> list[str]:
         """The benchmarks that can be repeated between two counts; the others are named."""
-        for one in found:
+        for one in benchmarks:
             if one.sides[AFTER]["is_set_up"]:
                 reason = "its call has a set-up of its own, and instructions are counted of many calls in a row"
                 self._add(one.case, Outcome.UNJUDGED, reason)
-        return [one.case for one in found if not one.sides[AFTER]["is_set_up"]]
+        return [one.case for one in benchmarks if not one.sides[AFTER]["is_set_up"]]
 
-    def _say_costs(self, found: Sequence["FoundBenchmark"], seconds: float, say: Say) -> None:
+    def _say_costs(self, benchmarks: Sequence["FoundBenchmark"], seconds: float, say: Say) -> None:
         setup_s, first_s, call_s = (
-            sum(one.largest(name) for one in found) for name in ("setup_s", "first_s", "call_s")
+            sum(one.largest(name) for one in benchmarks) for name in ("setup_s", "first_s", "call_s")
         )
         say(
-            f"each of {len(found)} ran once and passed: fixtures took {setup_s:.2g} s in all, first calls "
+            f"each of {len(benchmarks)} ran once and passed: fixtures took {setup_s:.2g} s in all, first calls "
             f"{first_s:.2g} s, later calls {call_s:.2g} s"
         )
         launch_s, launches = self._start_s + setup_s + first_s, most_launches(seconds)
@@ -240,30 +240,31 @@ class SuiteComparison(GateComparison):
             f"with about {launch_s:.1f} s to start: {seconds + launches * launch_s:.0f} s in all at most"
         )
 
-    def _fitting(self, found: Sequence["FoundBenchmark"], seconds: float, say: Say) -> list["FoundBenchmark"]:
+    def _fitting(self, benchmarks: Sequence["FoundBenchmark"], seconds: float, say: Say) -> list["FoundBenchmark"]:
         """The benchmarks of which a change can be called within the time; the longer ones are inconclusive.
 
         Raises ValueError where that is none.
         """
-        launches, fitting, needed_s = launches_for_change(len(found)), [], 0.0
-        for one in sorted(found, key=lambda one: least_s(one.calls_s)):
+        launches, fitting, needed_s = launches_for_change(len(benchmarks)), [], 0.0
+        for one in sorted(benchmarks, key=lambda one: least_s(one.calls_s)):
             needed_s += least_s(one.calls_s, launches)
             fitting += [one] if needed_s <= seconds else []
-        if found and not fitting:
+        if benchmarks and not fitting:
+            shortest_s = min(least_s(benchmark.calls_s, 1) for benchmark in benchmarks)
             raise ValueError(
-                f"seconds must be at least {math.ceil(launches * min(least_s(one.calls_s, 1) for one in found))} for "
-                f"one of the {len(found)} benchmarks, and about {math.ceil(needed_s)} for all; got {seconds:g}"
+                f"seconds must be at least {math.ceil(launches * shortest_s)} for one of the {len(benchmarks)} benchmarks, "
+                f"and about {math.ceil(needed_s)} for all; got {seconds:g}"
             )
         reason = (
-            f"{len(found)} benchmarks need {math.ceil(needed_s)} s or more, and {seconds:g} s are enough for the "
+            f"{len(benchmarks)} benchmarks need {math.ceil(needed_s)} s or more, and {seconds:g} s are enough for the "
             f"{len(fitting)} of the shortest calls: more --seconds, or fewer benchmarks"
         )
-        left_out = [one for one in found if one not in fitting]
+        left_out = [one for one in benchmarks if one not in fitting]
         for one in left_out:
             self._add(one.case, Outcome.INCONCLUSIVE, reason, metric=LATENCY, clock=one.clock.name)
         if left_out:
             say(f"not timed: {', '.join(one.case for one in left_out)}: {reason}")
-        return [one for one in found if one in fitting]
+        return [one for one in benchmarks if one in fitting]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -322,10 +323,10 @@ def _unheld(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Outcome, st
     return None
 
 
-def enough_s(found: Sequence[FoundBenchmark]) -> float:
+def enough_s(benchmarks: Sequence[FoundBenchmark]) -> float:
     """A cap under which each benchmark has twice the time for the launches that a change needs."""
-    launches = launches_for_change(len(found))
-    return max(USUAL_S, math.ceil(2 * sum(least_s(one.calls_s, launches) for one in found)))
+    launches = launches_for_change(len(benchmarks))
+    return max(USUAL_S, math.ceil(2 * sum(least_s(one.calls_s, launches) for one in benchmarks)))
 
 
 def doubts(

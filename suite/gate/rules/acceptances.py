@@ -78,14 +78,14 @@ def read_acceptances(path: Path, today: datetime.date) -> list[Acceptance]:
         content = read_rows(path, "accepted", SCHEMA)
         if content.keys() != {"schema", "accepted"}:
             raise ValueError(f"it must hold schema and accepted, and nothing else; got {clipped(content)}")
-        found = [_acceptance(entry, today) for entry in content["accepted"]]
+        entries = [_acceptance(entry, today) for entry in content["accepted"]]
     except ValueError as error:
         raise CorruptAcceptancesError(f"{path.name} cannot be read ({error})") from error
-    counts = Counter(entry.quantity for entry in found)
-    for entry in found:
+    counts = Counter(entry.quantity for entry in entries)
+    for entry in entries:
         if counts[entry.quantity] > 1:
             raise CorruptAcceptancesError(f"{path.name} has {entry.name} twice; keep one of the two")
-    return found
+    return entries
 
 
 def accept(

@@ -63,10 +63,10 @@ def _differing(before: Any, after: Any, name: str) -> list[str]:
 def surroundings(record: Record) -> dict[str, Any]:
     """A record's environment and what else of it decides a time: settings, the judging clock, the driver."""
     provenance = record.provenance
-    found = dict(record.environment)
-    found |= {name: record.settings[name] for name in ("threads", "device") if name in record.settings}
+    facts = dict(record.environment)
+    facts |= {name: record.settings[name] for name in ("threads", "device") if name in record.settings}
     sources = {"judging_clock": "clock", "float32_matmul": "float32_matmul", "driver": "driver"}
-    return found | {name: provenance[source] for name, source in sources.items() if source in provenance}
+    return facts | {name: provenance[source] for name, source in sources.items() if source in provenance}
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[list[str], dict[str, list[Any]]]:

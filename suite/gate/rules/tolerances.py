@@ -192,17 +192,17 @@ def read_noise(path: Path) -> dict[Quantity, float]:
     if not path.exists():
         return {}
     try:
-        found: dict[Quantity, float] = {}
+        noise: dict[Quantity, float] = {}
         for row in read_rows(path, "noise", NOISE_SCHEMA)["noise"]:
             if not isinstance(row, dict):
                 raise ValueError(f"noise must be a list of rows; got {clipped(row)}")
             case, span, metric = (short_text(row, key, longest=LONGEST_TEXT) for key in NOISE_KEYS)
-            if (case, span, metric) in found:
+            if (case, span, metric) in noise:
                 raise ValueError(f"case, span and metric must stand once; got {clipped(row)}")
-            found[case, span, metric] = number_between(row, "noise", 0, MOST_NOISE)
+            noise[case, span, metric] = number_between(row, "noise", 0, MOST_NOISE)
     except ValueError as error:
         raise CorruptNoiseError(f"{path.name} is no file of noise ({error})") from error
-    return found
+    return noise
 
 
 def read_rows(path: Path, name: str, schema: int) -> dict[str, Any]:

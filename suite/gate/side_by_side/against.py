@@ -208,13 +208,13 @@ class RevisionComparison(GateComparison):
             self.warnings.append(
                 f"the revision before cannot compose sweep={self.sweep}, so not seen is what it lost: {error}"
             )
-        found = paired(before, after)
-        for old in found.gone:
+        pairing = paired(before, after)
+        for old in pairing.gone:
             self._add(old.id, Outcome.MISSING, "a case of the sweep before, and none now")
-        for old, new in found.redefined:
+        for old, new in pairing.redefined:
             self._add(new.id, Outcome.INCOMPARABLE, f"settings changed: {_other_meaning(old)}")
-        both = [*found.both, *self._composed_by_both(workers[BEFORE], found.added)]
-        if not both and found.added:
+        both = [*pairing.both, *self._composed_by_both(workers[BEFORE], pairing.added)]
+        if not both and pairing.added:
             with suppress(FailedError):
                 self.first = bool(expanded_from(workers[BEFORE].ask("expand", arguments=["-m", "sweep=gate"])))
         return [

@@ -65,10 +65,10 @@ def interpreter(python: Path) -> str:
 
     Raises ValueError where it is none that can be run.
     """
-    found = shutil.which(python)
-    if found is None:
+    path = shutil.which(python)
+    if path is None:
         raise ValueError(f"python must be an interpreter that can be run; got {str(python)!r}")
-    return str(Path.cwd() / found)
+    return str(Path.cwd() / path)
 
 
 class WorkerClient:
