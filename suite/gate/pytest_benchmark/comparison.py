@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from suite.gate.output.sentences import first_of
 from suite.gate.pytest_benchmark.callgrind import USUAL, CountedRevisions, InstructionCounting
 from suite.gate.pytest_benchmark.project import ProjectPython, ProjectRevisions, prepare
 from suite.gate.pytest_benchmark.timing import JudgingClock, SuiteTiming, clock_of, least_s
@@ -252,8 +253,8 @@ class SuiteComparison(GateComparison):
         if benchmarks and not fitting:
             shortest_s = min(least_s(benchmark.calls_s, 1) for benchmark in benchmarks)
             raise ValueError(
-                f"seconds must be at least {math.ceil(launches * shortest_s)} for one of the {len(benchmarks)} benchmarks, "
-                f"and about {math.ceil(needed_s)} for all; got {seconds:g}"
+                f"seconds must be at least {math.ceil(launches * shortest_s)} for one of the {len(benchmarks)} "
+                f"benchmarks, and about {math.ceil(needed_s)} for all; got {seconds:g}"
             )
         reason = (
             f"{len(benchmarks)} benchmarks need {math.ceil(needed_s)} s or more, and {seconds:g} s are enough for the "
@@ -311,11 +312,9 @@ def _not_run(old: Told, new: Told) -> tuple[Outcome, str]:
 
 def _unheld(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Outcome, str] | None:
     """The outcome and the reason of a benchmark for which code of elsewhere runs in place of a revision's."""
-    elsewhere = {**old["elsewhere"], **new["elsewhere"]}
-    if elsewhere:
-        listed = [f"{name} {reason}" for name, reason in sorted(elsewhere.items())]
-        more = f", and {len(listed) - MOST_NAMED} more" * (len(listed) > MOST_NAMED)
-        return Outcome.UNJUDGED, f"{', '.join(listed[:MOST_NAMED])}{more}; {TO_MEND}"
+    if elsewhere := {**old["elsewhere"], **new["elsewhere"]}:
+        reasons = [f"{name} {reason}" for name, reason in sorted(elsewhere.items())]
+        return Outcome.UNJUDGED, f"{first_of(reasons, MOST_NAMED)}; {TO_MEND}"
     if not old["imported"] or not new["imported"]:
         sides = [side for side, code in zip(SIDES, (old, new), strict=True) if not code["imported"]]
         where = "neither revision" if len(sides) == len(SIDES) else f"the revision {sides[0]}"
@@ -342,8 +341,7 @@ def doubts(
         name for name in seen if len({_digest(*side, name) for side in zip(trees, (old, new), strict=True)}) > 1
     ]
     if differing:
-        more = f", and {len(differing) - MOST_PATHS} more" * (len(differing) > MOST_PATHS)
-        yield f"it may run or read what differs beside the judged code: {', '.join(differing[:MOST_PATHS])}{more}"
+        yield f"it may run or read what differs beside the judged code: {first_of(differing, MOST_PATHS)}"
     if old["code"]["ran"] and not new["code"]["ran"]:
         yield f"its call ran {', '.join(old['code']['ran'])} before, and now no code of the revision that is judged"
     once = new["code"]["once"].keys() - old["code"]["once"].keys()
