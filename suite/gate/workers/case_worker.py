@@ -64,6 +64,7 @@ def main(tree: str) -> None:
     loop.answer(answers, lambda: worker.hello(tree))
     while (request := requests.get()) is not None:
         loop.answer(answers, partial(getattr(worker, request.pop("do")), **request))
+    os._exit(0)  # what is left of the tree's threads and objects is nobody's
 
 
 def _find_packages() -> None:
