@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from suite.gate.side_by_side.pairing import Expanded, check_can_be_timed, expanded_from
-from suite.gate.workers.case_worker import Built, Worker
+from suite.gate.workers.case_worker import Built, CaseWorker
 from suite.gate.workers.worker_loop import PlainError, RefusedError
 from suite.records.labels import short_names
 
@@ -68,7 +68,7 @@ class Sweep(pytest.Collector):
         try:
             with tempfile.TemporaryDirectory() as folder:  # Hydra makes a sweep's folder, which is none of the user's
                 where = f"hydra.sweep.dir={folder}"
-                answer = Worker().expand(["-m", f"sweep={self.name}", *self._chosen, where])
+                answer = CaseWorker().expand(["-m", f"sweep={self.name}", *self._chosen, where])
             expanded = expanded_from(answer)
             check_can_be_timed(expanded, self.name)
         except (PlainError, ValueError) as error:

@@ -106,8 +106,8 @@ MAY_READ = {
         gate/workers/pytest_worker.py pytest_collectreport path.read_text
         gate/workers/worker_trees.py _note path.read_bytes
         gate/workers/worker_trees.py _used_digest path.read_bytes
-        gate/pytest_benchmark/workload.py _digest path.read_bytes
-        gate/pytest_benchmark/workload.py _looks path.read_bytes
+        gate/pytest_benchmark/comparison.py _digest path.read_bytes
+        gate/pytest_benchmark/comparison.py _looks path.read_bytes
         gate/side_by_side/against.py _requirements (tree / 'pyproject.toml').read_text
         gate/side_by_side/against.py _requirements tomllib.loads
         gate/side_by_side/worker_client.py _death self._log.read_text

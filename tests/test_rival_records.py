@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from suite.gate.rules.decision import LEAST_ROUNDS, Benchmark, Sample
-from suite.gate.selftest import ABOUT, ONE_PROCESS, RUNS, TABLE, TWO_WORKERS, Kind
+from suite.gate.selftest import ABOUT, ONE_PROCESS, RUNS, TABLE, TWO_WORKERS, PlannedRun
 from suite.gate.side_by_side.rounds import csv_table
 from tools.benchmarks import gate_few_launches, gate_shifts, gate_stored_tails, rival_rules
 from tools.benchmarks.selftest_tables import samples_of, tables_in
@@ -61,7 +61,7 @@ def write_line(folder, kind, outcomes):
 
 
 def write_run(folder, slowed, index, outcomes, *, form=TWO_WORKERS, **more):
-    kind = Kind(form=form, slowed=slowed, index=index)
+    kind = PlannedRun(form=form, slowed=slowed, index=index)
     write_table(folder, kind, slowed, index, **more)
     write_line(folder, kind, outcomes)
 
@@ -108,8 +108,8 @@ def test_each_clock_has_its_own_times(folder):
 
 
 def test_a_run_without_a_table_or_a_line_is_left_out_and_counted(folder):
-    write_table(folder, Kind(form=TWO_WORKERS, slowed=0.0, index=8), 0.0, 8)
-    write_line(folder, Kind(form=TWO_WORKERS, slowed=0.0, index=9), ("slower", "slower"))
+    write_table(folder, PlannedRun(form=TWO_WORKERS, slowed=0.0, index=8), 0.0, 8)
+    write_line(folder, PlannedRun(form=TWO_WORKERS, slowed=0.0, index=9), ("slower", "slower"))
     with (folder / RUNS).open("a") as file:
         file.write('{"name": "two_workers-00-0010", "for')
     runs, skipped = rival_rules.read(folder)

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from suite.gate.output.benchmark_json import write_benchmark_json
-from suite.gate.output.files import JUDGEMENT, without_secrets, write_judgement
+from suite.gate.output.files import JUDGEMENT, RESULTS, add_to_github_summary, without_secrets, write_judgement
 from suite.gate.output.github import annotations, markdown
 from suite.gate.output.terminal import lines as terminal_lines
 from suite.gate.pytest_benchmark import project
@@ -32,9 +32,9 @@ from suite.gate.rules.tolerances import (
     noise_path,
     save_noise,
 )
-from suite.gate.selftest import TWO_WORKERS, Plan, noise_of, selftest, table, write_badge
+from suite.gate.selftest import TWO_WORKERS, SelftestPlan, noise_of, selftest, table, write_badge
 from suite.gate.side_by_side import revisions
-from suite.gate.side_by_side.against import Comparison, RevisionComparison
+from suite.gate.side_by_side.against import GateComparison, RevisionComparison
 from suite.gate.side_by_side.settings import Settings, settings_of
 from suite.gate.side_by_side.timing import most_launches
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerError, interpreter
@@ -50,7 +50,6 @@ from suite.records.stores.claim import alone_in
 from suite.records.stores.mirror import on_this_machine
 from suite.records.stores.place import check_is_here
 
-RESULTS = Path("results/gate")
 THREADS = 1
 """Threads of the cases whose noise is learnt and used; the gate's sweep runs on one."""
 FEWEST_IDENTICAL_RUNS = 20
@@ -58,7 +57,7 @@ FEWEST_IDENTICAL_RUNS = 20
 
 
 def reported(judge: Callable[[], int]) -> int:
-    """Return the exit code of a judging, also where a file is damaged or cannot be written, or git fails.
+    """The exit code of a judging, also where a file is damaged or cannot be written, or git fails.
 
     A traceback would end with 1, which says slower.
     """
@@ -77,6 +76,10 @@ def reported(judge: Callable[[], int]) -> int:
     return BROKEN
 
 
+Maker = Callable[[Path, Path, dict[str, Any]], GateComparison]
+"""Makes a comparison of the checkout, a temporary folder and the fields that both forms have."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RevisionRequest:
     """What every comparison of the working tree with a revision is asked."""
@@ -93,10 +96,11 @@ class RevisionRequest:
     export: Path | None
     """A file that gets the samples as pytest-benchmark's JSON."""
 
-    def judge(self, sweep: str | None, announce: str, make: Callable[[Path, Path, dict[str, Any]], Comparison]) -> int:
-        """Compare both trees by what `make` returns of the checkout, a temporary folder and its fields; show, write.
+    def judge(self, sweep: str | None, announce: Callable[[str], str], make: Maker) -> int:
+        """Compare both trees by what `make` makes, show the answer and write it.
 
-        Raises ValueError for what cannot be asked. `sweep`: one of the suite's own, which is a setting too.
+        Raises ValueError for what cannot be asked. `sweep`: one of the suite's own, which is a setting too. `announce`:
+        what is done, by the name of the revision.
         """
         if self.seconds is not None:
             _check_seconds(self.seconds)
@@ -119,12 +123,12 @@ class RevisionRequest:
             comparison = make(top, folder, fields)
             for line in settings.differing:
                 _say(f"this change alters what it is judged by: {line}")
-            _say(announce.format(f"{self.against} ({(before.side.commit or '')[:9]})"))
+            _say(announce(f"{self.against} ({(before.side.commit or '')[:9]})"))
             interrupted = _run(comparison)
             with interruptions.deferred():
                 return self._finish(comparison, settings, interrupted=interrupted)
 
-    def _finish(self, comparison: Comparison, settings: Settings, *, interrupted: bool) -> int:
+    def _finish(self, comparison: GateComparison, settings: Settings, *, interrupted: bool) -> int:
         """Judge what has been found by now, and show and write it."""
         judgement = comparison.judgement(inconclusive_fails=self.inconclusive_fails, interrupted=interrupted)
         verdicts, warnings = apply_file(judgement.verdicts, settings.accepted, datetime.date.today())
@@ -142,25 +146,25 @@ class RevisionRequest:
 
 def gate_against(*, sweep: str, chosen: Sequence[str], **asked: Any) -> int:
     """Judge the working tree by a revision of its repository. `asked`: a RevisionRequest's fields."""
-    request = RevisionRequest(**asked)
-    assert request.seconds is not None
-    _check_seconds(request.seconds)
+    request, seconds = RevisionRequest(**asked), asked["seconds"]
 
     def make(top: Path, folder: Path, fields: dict[str, Any]) -> RevisionComparison:
         python = interpreter(request.python or Path(sys.executable))
         own: dict[str, Any] = {
             "sweep": sweep,
             "chosen": chosen,
-            "seconds": request.seconds,
+            "seconds": seconds,
             "folder": folder,
             "interpreter": python,
         }
         return RevisionComparison(**fields, **own)
 
-    announce = (
-        f"the working tree against {{}}, sweep={sweep}: at most {request.seconds:g} s of measuring in {LEAST_LAUNCHES} "
-        f"to {most_launches(request.seconds)} launches, each with about 3 s to start"
-    )
+    def announce(revision: str) -> str:
+        return (
+            f"the working tree against {revision}, sweep={sweep}: at most {seconds:g} s of measuring in "
+            f"{LEAST_LAUNCHES} to {most_launches(seconds)} launches, each with about 3 s to start"
+        )
+
     return request.judge(sweep, announce, make)
 
 
@@ -200,7 +204,7 @@ def gate_pytest(*, paths: Sequence[str], prepare: str, counts_instructions: bool
             prepared=prepare,
         )
 
-    return request.judge(None, "the working tree's benchmarks against {}", make)
+    return request.judge(None, "the working tree's benchmarks against {}".format, make)
 
 
 def gate_stored(
@@ -234,7 +238,7 @@ def gate_accept(case: str, **entry_fields: Any) -> int:
     return PASSED
 
 
-def gate_selftest(plan: Plan, *, out: Path, save: bool) -> int:
+def gate_selftest(plan: SelftestPlan, *, out: Path, save: bool) -> int:
     """Measure the gate's own error rates here. Raises ValueError for a plan that cannot be."""
     _check_seconds(plan.seconds)
     if save and plan.identical_runs < FEWEST_IDENTICAL_RUNS:
@@ -271,7 +275,7 @@ def gate_badge(folder: Path, path: Path) -> int:
     return PASSED
 
 
-def _run(comparison: Comparison) -> bool:
+def _run(comparison: GateComparison) -> bool:
     """Run it and return whether it was interrupted. A worker that does not start is a broken verdict."""
     try:
         comparison.run(_say)
@@ -299,9 +303,7 @@ def _finish(judgement: Judgement, out: Path | None, tables: Mapping[str, bytes] 
     _say(f"Written: {folder / JUDGEMENT}, with summary.md and junit.xml beside it")
     if os.environ.get("GITHUB_ACTIONS") == "true":
         print("\n".join(annotations(without_secrets(judgement))), flush=True)
-    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(markdown(without_secrets(judgement)) + "\n")
+    add_to_github_summary(lambda: markdown(without_secrets(judgement)))
     return judgement.exit_code
 
 

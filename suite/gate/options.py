@@ -217,10 +217,10 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         def command() -> int:
             if badge is not None:
                 return run("gate_badge", {"folder": out, "path": badge})
-            from suite.gate.selftest import Plan
+            from suite.gate.selftest import SelftestPlan
 
             counts = {"identical_runs": runs, "slowed_runs": slowed_runs, "one_process_runs": one_process_runs}
-            plan = Plan(sweep=sweep, seconds=seconds, busy=busy, **counts)
+            plan = SelftestPlan(sweep=sweep, seconds=seconds, busy=busy, **counts)
             return run("gate_selftest", {"plan": plan, "out": out, "save": save})
 
         finish(command)

@@ -56,7 +56,7 @@ Run = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class SelftestPlan:
     """The runs to be made."""
 
     sweep: str
@@ -71,7 +71,7 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
+class PlannedRun:
     """A run to be made."""
 
     form: str
@@ -83,25 +83,21 @@ class Kind:
         return f"{self.form}-{round(100 * self.slowed):02d}-{self.index:04d}"
 
 
-def kinds(plan: Plan, seed: int = 0) -> list[Kind]:
-    """Return all runs of the plan in random order."""
+def kinds(plan: SelftestPlan, seed: int = 0) -> list[PlannedRun]:
+    """All runs of the plan in random order."""
     slowed_in_one = round(plan.one_process_runs * plan.slowed_runs / max(1, plan.identical_runs))
-    counts = {
-        (TWO_WORKERS, 0.0): plan.identical_runs,
-        (ONE_PROCESS, 0.0): plan.one_process_runs,
-        **{(TWO_WORKERS, share): plan.slowed_runs for share in SHARES},
-        **{(ONE_PROCESS, share): slowed_in_one for share in SHARES},
-    }
-    found = [
-        Kind(form=form, slowed=slowed, index=index)
-        for (form, slowed), count in counts.items()
-        for index in range(count)
-    ]
-    random.Random(seed).shuffle(found)
-    return found
+    planned = []
+    for form, identical, slowed in (
+        (TWO_WORKERS, plan.identical_runs, plan.slowed_runs),
+        (ONE_PROCESS, plan.one_process_runs, slowed_in_one),
+    ):
+        for share, count in ((0.0, identical), *((share, slowed) for share in SHARES)):
+            planned += [PlannedRun(form=form, slowed=share, index=index) for index in range(count)]
+    random.Random(seed).shuffle(planned)
+    return planned
 
 
-def selftest(plan: Plan, folder: Path, say: Callable[[str], None]) -> list[Run]:
+def selftest(plan: SelftestPlan, folder: Path, say: Callable[[str], None]) -> list[Run]:
     """Make the plan's runs that are missing and return all of them. Raises ValueError for another plan's folder, and
     for one that another process is filling."""
     if removed := remove_abandoned():
@@ -178,7 +174,7 @@ def _expanded(identical: Revisions, sweep: str) -> tuple[list[BenchmarkCase], li
     return cases, benchmarks
 
 
-def _claim(folder: Path, plan: Plan, benchmarks: Sequence[Benchmark]) -> None:
+def _claim(folder: Path, plan: SelftestPlan, benchmarks: Sequence[Benchmark]) -> None:
     """Describe the self-test in its folder. Raises ValueError for the folder of another."""
     about: dict[str, Any] = {
         "schema": 1,
@@ -205,8 +201,8 @@ def _claim(folder: Path, plan: Plan, benchmarks: Sequence[Benchmark]) -> None:
 
 
 def _run(
-    kind: Kind,
-    plan: Plan,
+    kind: PlannedRun,
+    plan: SelftestPlan,
     identical: Revisions,
     cases: Sequence[BenchmarkCase],
     benchmarks: Sequence[Benchmark],
@@ -268,7 +264,7 @@ def _line(run: Run, count: int, total: int) -> str:
 
 
 def noise_of(runs: Iterable[Run]) -> dict[Quantity, float]:
-    """Return the difference that 19 of 20 runs of identical code stayed below, in the two-worker form."""
+    """The difference that 19 of 20 runs of identical code stayed below, in the two-worker form."""
     seen: dict[Quantity, list[float]] = {}
     for run in runs:
         for benchmark in run["benchmarks"] if (run["form"], run["slowed"]) == (TWO_WORKERS, 0.0) else ():
@@ -311,22 +307,22 @@ def _row(form: str, slowed: float, runs: Sequence[Run]) -> tuple[str, ...]:
 def _share(successes: int, trials: int) -> str:
     if trials == 0:
         return "-"
-    found = wilson(successes, trials)
-    return f"{successes} of {trials} ({100 * found.low:.1f}–{100 * found.high:.1f} %)"
+    interval = wilson(successes, trials)
+    return f"{successes} of {trials} ({100 * interval.low:.1f}–{100 * interval.high:.1f} %)"
 
 
 def _visible(runs: Sequence[Run]) -> list[str]:
     """Say which is the smallest injected slowdown that each benchmark's runs found in nine cases of ten."""
-    found: dict[tuple[str, str], dict[float, list[bool]]] = {}
+    hits_by_benchmark: dict[tuple[str, str], dict[float, list[bool]]] = {}
     for run in runs:
         for benchmark in run["benchmarks"] if run["form"] == TWO_WORKERS and run["slowed"] else ():
-            shares = found.setdefault((benchmark["case"], benchmark["span"]), {})
+            shares = hits_by_benchmark.setdefault((benchmark["case"], benchmark["span"]), {})
             shares.setdefault(run["slowed"], []).append(benchmark["outcome"] == "slower")
-    if not found:
+    if not hits_by_benchmark:
         return []
     smallest = [
         min((share for share, hits in shares.items() if sum(hits) >= MOST_OFTEN * len(hits)), default=None)
-        for shares in found.values()
+        for shares in hits_by_benchmark.values()
     ]
     parts = [
         f"{'none of those' if share is None else f'+{share:.0%}'}: {smallest.count(share)}"
@@ -348,12 +344,12 @@ def badge(folder: Path) -> dict[str, Any]:
         raise ValueError(f"out must be a folder of suite gate selftest; its {RUNS} cannot be read") from error
     if not runs:
         raise ValueError(f"out must be a folder of suite gate selftest; {str(folder)!r} has no run of identical code")
-    found = wilson(alarms, len(runs))
-    colour = "red" if found.low > RED_FROM else "brightgreen" if found.high <= GREEN_TO else "yellow"
+    interval = wilson(alarms, len(runs))
+    colour = "red" if interval.low > RED_FROM else "brightgreen" if interval.high <= GREEN_TO else "yellow"
     return {
         "schemaVersion": 1,
         "label": BADGE_LABEL,
-        "message": f"{alarms} of {len(runs)} (≤ {100 * found.high:.1f} %)",
+        "message": f"{alarms} of {len(runs)} (≤ {100 * interval.high:.1f} %)",
         "color": colour,
     }
 

@@ -81,7 +81,7 @@ class Verdict:
 
     @property
     def worse_by(self) -> float | None:
-        """Return how many times worse it is: the ratio, or its inverse where more is better."""
+        """How many times worse it is: the ratio, or its inverse where more is better."""
         metric = METRICS.get(self.metric)
         if self.ratio is None or metric is None or metric.better is not Better.HIGHER:
             return self.ratio
@@ -117,26 +117,27 @@ class Judgement:
 
     @property
     def exit_code(self) -> int:
-        """Return the code that `suite --help` lists: the highest of 4, 1, 3, 0; 130 where it was cut short."""
+        """The code that `suite --help` lists: the highest of 4, 1, 3, 0; 130 where it was cut short."""
         if self.interrupted:
             return INTERRUPTED
-        found = self.counts
-        if self.judged_nothing or found[Outcome.BROKEN] or found[Outcome.MISSING]:
+        counts = self.counts
+        if self.judged_nothing or counts[Outcome.BROKEN] or counts[Outcome.MISSING]:
             return BROKEN
-        if found[Outcome.SLOWER]:
+        if counts[Outcome.SLOWER]:
             return WORSE
-        if found[Outcome.INCOMPARABLE] or (self.inconclusive_fails and found[Outcome.INCONCLUSIVE]):
+        if counts[Outcome.INCOMPARABLE] or (self.inconclusive_fails and counts[Outcome.INCONCLUSIVE]):
             return CANNOT_JUDGE
         return PASSED
 
     @property
     def judged_nothing(self) -> bool:
-        """Return whether there is no verdict, or none that had anything to be compared with.
+        """Whether there is no verdict, or none that had anything to be compared with.
 
         `first` among the facts says that the older side ran, and had nothing of what was chosen.
         """
-        found = self.counts.keys()
-        return not found - {Outcome.NEW, Outcome.UNJUDGED} and not (self.facts.get("first") and found == {Outcome.NEW})
+        outcomes = self.counts.keys()
+        is_first = self.facts.get("first") and outcomes == {Outcome.NEW}
+        return not outcomes - {Outcome.NEW, Outcome.UNJUDGED} and not is_first
 
     @property
     def counts(self) -> Counter[Outcome]:
@@ -144,7 +145,7 @@ class Judgement:
 
     @property
     def worst_first(self) -> list[Verdict]:
-        """Return the verdicts by outcome, then by how much worse they are, then by name."""
+        """The verdicts by outcome, then by how much worse they are, then by name."""
         order = list(Outcome)
         return sorted(
             self.verdicts,

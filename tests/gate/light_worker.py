@@ -98,5 +98,5 @@ def end(how):
 
 
 if __name__ == "__main__":
-    worker.Worker = Worker
+    worker.CaseWorker = Worker
     worker.main(sys.argv[1])

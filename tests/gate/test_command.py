@@ -57,6 +57,7 @@ SLOWER = {"cases": CASES | {"two": {"seconds": 1.8e-3}}}
 LATER = str((datetime.now(UTC) + timedelta(days=300)).date())
 EMPTY = {"cases": {}}
 UNTIMED = {"spans": []}
+WRITING = GOOD | {"writes": "light.py"}
 ELSEWHERE = {"code": {"light": None}}
 """Runs what is installed."""
 
@@ -182,11 +183,33 @@ def test_time_that_no_change_fits_into_is_refused_beforehand(tmp_path, monkeypat
 
 
 @needs_pipes
-@pytest.mark.parametrize(("before", "code"), [({"one": GOOD}, 0), ({}, 4)])
-def test_cases_that_are_all_new_pass_where_older_ones_compose(tmp_path, monkeypatch, before, code):
-    """The command line chooses a case that the older side lacks, whether or not it has another."""
-    found, _ = judged(monkeypatch, tmp_path, {"cases": before}, {"cases": CASES}, "--set", "name=two")
-    assert found == code
+@pytest.mark.parametrize(
+    ("before", "after", "more", "code", "found"),
+    [
+        # The command line chooses a case that the older side lacks, whether or not it has another.
+        ({"cases": {"one": GOOD}}, {"cases": CASES}, ("--set", "name=two"), 0, {"two": {"new"}}),
+        (EMPTY, {"cases": CASES}, ("--set", "name=two"), 4, {"two": {"new"}}),
+        # A candidate that writes into the older tree.
+        (
+            {"cases": {"one": GOOD}},
+            {"cases": {"one": GOOD | {"writes": "light.py"}}},
+            (),
+            4,
+            {"every case": {"broken"}},
+        ),
+        # A sweep that is told as nonsense.
+        *(
+            ({"cases": CASES}, {"cases": CASES, "expanded": cases}, (), 4, {"every case": {"broken"}})
+            for cases in (None, [1], {"one": {"code": 1}})
+        ),
+        (*[{"cases": {"one": UNTIMED}}] * 2, (), 0, {"one": {"same", "inconclusive"}}),
+        (*[{"cases": {"one": UNTIMED}}] * 2, ("--inconclusive", "fail"), 3, {"one": {"same", "inconclusive"}}),
+    ],
+)
+def test_a_working_tree_has_its_outcomes_and_exit_code(tmp_path, monkeypatch, before, after, more, code, found):
+    ended, outcomes = judged(monkeypatch, tmp_path, before, after, *more)
+    assert ended == code
+    assert found.items() <= outcomes.items()
 
 
 @needs_pipes
@@ -247,28 +270,6 @@ def test_nonsense_of_a_worker_is_broken_without_a_traceback(tmp_path, monkeypatc
             assert re.search(
                 r"after: .*(cannot be|is no JSON object|the kernel counted|by the judge's own clock)", one.reason
             ), one.reason
-
-
-@needs_pipes
-def test_a_candidate_that_writes_into_the_older_tree_is_broken(tmp_path, monkeypatch):
-    writing = {"cases": {"one": GOOD | {"writes": "light.py"}}}
-    code, found = judged(monkeypatch, tmp_path, {"cases": {"one": GOOD}}, writing)
-    assert (code, found["every case"]) == (4, {"broken"})
-
-
-@needs_pipes
-@pytest.mark.parametrize("cases", [None, [1], {"one": {"code": 1}}])
-def test_a_sweep_that_is_told_as_nonsense_is_broken(tmp_path, monkeypatch, cases):
-    code, found = judged(monkeypatch, tmp_path, {"cases": CASES}, {"cases": CASES, "expanded": cases})
-    assert (code, found) == (4, {"every case": {"broken"}})
-
-
-@needs_pipes
-@pytest.mark.parametrize(("more", "expected"), [((), 0), (("--inconclusive", "fail"), 3)])
-def test_what_is_inconclusive_passes_unless_it_is_asked_to_fail(tmp_path, monkeypatch, more, expected):
-    untimed = {"cases": {"one": UNTIMED}}
-    code, found = judged(monkeypatch, tmp_path, untimed, untimed, *more)
-    assert (code, found) == (expected, {"one": {"same", "inconclusive"}})
 
 
 @needs_pipes

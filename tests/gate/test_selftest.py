@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from suite import __main__ as command_line
 from suite.gate import selftest
 from suite.gate.rules.decision import LEAST_ROUNDS, Benchmark
 from suite.gate.selftest import (
@@ -22,8 +23,9 @@ from suite.gate.selftest import (
     RUNS,
     SHARES,
     TWO_WORKERS,
-    Kind,
-    Plan,
+    PlannedRun,
+    SelftestPlan,
+    badge,
     busy,
     kinds,
     noise_of,
@@ -36,14 +38,14 @@ from suite.records.stores.claim import alone_in
 from suite.statistics.proportions import wilson
 from tools.benchmarks.selftest_tables import samples_of
 
-PLAN = Plan(sweep="gate", seconds=30.0, identical_runs=3, slowed_runs=2, one_process_runs=0, busy=0)
+PLAN = SelftestPlan(sweep="gate", seconds=30.0, identical_runs=3, slowed_runs=2, one_process_runs=0, busy=0)
 BENCHMARKS = [Benchmark(case="a", span="layer", clock="thread_cpu")]
 
 
 def run(outcomes=("same",), *, form=TWO_WORKERS, slowed=0.0, index=0, measured_s=5.0, ratios=None, broken=None):
     """A line of the runs, with a benchmark for each outcome."""
     return {
-        "name": Kind(form=form, slowed=slowed, index=index).name,
+        "name": PlannedRun(form=form, slowed=slowed, index=index).name,
         "form": form,
         "slowed": slowed,
         "index": index,
@@ -66,7 +68,7 @@ def test_a_plan_has_each_kind_of_run_as_often_as_it_says():
         **{(ONE_PROCESS, share): 2 for share in SHARES},  # 8 of 20 of 5
     }
     assert len({one.name for one in found}) == len(found)
-    assert Kind(form=TWO_WORKERS, slowed=0.05, index=3).name == "two_workers-05-0003"
+    assert PlannedRun(form=TWO_WORKERS, slowed=0.05, index=3).name == "two_workers-05-0003"
 
 
 def test_kinds_take_turns_in_one_random_order():
@@ -79,19 +81,13 @@ def test_kinds_take_turns_in_one_random_order():
 
 
 def test_a_longer_plan_holds_the_runs_of_a_shorter_one():
-    short, long = ({one.name for one in kinds(replace(PLAN, identical_runs=count))} for count in (3, 5))
-    assert short < long
-
-
-def test_no_identical_runs_are_no_division_by_zero():
+    none, short, long = ({one.name for one in kinds(replace(PLAN, identical_runs=count))} for count in (0, 3, 5))
+    assert none < short < long
     assert kinds(replace(PLAN, identical_runs=0, slowed_runs=0)) == []
 
 
-def test_a_folder_without_runs_has_none(tmp_path):
-    assert read_runs(tmp_path) == []
-
-
 def test_a_line_that_a_kill_has_torn_is_no_run(tmp_path):
+    assert read_runs(tmp_path) == []
     for one in (run(index=0), run(index=1)):
         selftest._append(tmp_path / RUNS, one)
     whole = (tmp_path / RUNS).read_text()
@@ -161,6 +157,7 @@ def claim(folder, plan=PLAN, benchmarks=BENCHMARKS):
 def test_another_plans_folder_is_refused_in_one_sentence(faked, monkeypatch, tmp_path, plan, benchmarks, digest, what):
     claim(tmp_path)
     about = (tmp_path / ABOUT).read_bytes()
+    claim(tmp_path, replace(PLAN, identical_runs=9, slowed_runs=0, one_process_runs=4))  # more or fewer are the same
     monkeypatch.setattr(selftest, "source_digest", lambda: digest)
     with pytest.raises(ValueError, match=f"^out must be a new folder, or one of the same self-test; {what} differs in"):
         claim(tmp_path, plan, benchmarks)
@@ -171,13 +168,6 @@ def test_a_folder_that_another_process_fills_is_refused(faked, tmp_path):
     with alone_in(tmp_path), pytest.raises(ValueError, match="another process writes into"):
         selftest.selftest(PLAN, tmp_path, lambda text: None)
     assert selftest.read_runs(tmp_path) == []
-
-
-def test_more_or_fewer_runs_are_the_same_self_test(faked, tmp_path):
-    claim(tmp_path)
-    about = (tmp_path / ABOUT).read_bytes()
-    claim(tmp_path, replace(PLAN, identical_runs=9, slowed_runs=0, one_process_runs=4))
-    assert (tmp_path / ABOUT).read_bytes() == about
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"source_digest": "digest", "benchmarks": [], "plan": 3}'])
@@ -225,7 +215,7 @@ def one_run(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("form", [TWO_WORKERS, ONE_PROCESS])
 def test_a_run_keeps_its_samples_and_what_the_gate_said(one_run, tmp_path, form):
-    line = one_run(Kind(form=form, slowed=0.1, index=7))
+    line = one_run(PlannedRun(form=form, slowed=0.1, index=7))
     assert FakeRevisions.asked == ((0.0, 0.1), form == ONE_PROCESS)
     assert json.loads(json.dumps(line)) == line
     samples = list(samples_of(tmp_path / f"{form}-10-0007.csv.gz"))
@@ -240,26 +230,56 @@ def test_a_run_keeps_its_samples_and_what_the_gate_said(one_run, tmp_path, form)
 
 def test_a_run_in_which_everything_breaks_is_a_run_that_says_so(one_run, monkeypatch):
     monkeypatch.setattr(FakeRevisions, "fails", True)
-    line = one_run(Kind(form=TWO_WORKERS, slowed=0.0, index=0))
+    line = one_run(PlannedRun(form=TWO_WORKERS, slowed=0.0, index=0))
     assert line["broken"] == {"a": "before: it does not build"}
     assert (line["benchmarks"], line["load_1min"], line["cpu_pressure"]) == ([], None, None)
     assert "broken: two_workers-00-0000: before: it does not build" in table([line])
 
 
 def test_noise_is_the_95th_percentile_of_identical_runs():
+    """Of identical code in two workers alone."""
+    others = [run(ratios=(1.5,), slowed=0.05), run(ratios=(1.5,), form=ONE_PROCESS), run(("broken",), ratios=(None,))]
     runs = [run(("same", "faster"), index=n, ratios=(1 + n / 1000, 1 - n / 500)) for n in range(1, 21)]
-    assert noise_of(runs) == {("case 0", "layer", "latency_s"): 0.019, ("case 1", "layer", "latency_s"): 0.038}
-
-
-def test_noise_comes_from_identical_code_in_two_workers_alone():
-    runs = [
-        run(ratios=(1.5,), slowed=0.05),
-        run(ratios=(1.5,), form=ONE_PROCESS),
-        run(("inconclusive",), ratios=(None,)),
-        run(ratios=(1.004,)),
-    ]
-    assert noise_of(runs) == {("case 0", "layer", "latency_s"): 0.004}
+    assert noise_of(runs + others) == {
+        ("case 0", "layer", "latency_s"): 0.019,
+        ("case 1", "layer", "latency_s"): 0.038,
+    }
     assert noise_of([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("count", "alarms", "message", "colour"),
+    [
+        (20, 0, "0 of 20 (≤ 16.1 %)", "yellow"),
+        (150, 4, "4 of 150 (≤ 6.7 %)", "yellow"),
+        (20, 8, "8 of 20 (≤ 61.3 %)", "red"),
+    ],
+)
+def test_few_runs_or_false_alarms_make_no_green_badge(tmp_path, count, alarms, message, colour):
+    for index in range(count):
+        selftest._append(tmp_path / RUNS, run(["slower" if index < alarms else "same", "same"], index=index))
+    for other in ({"slowed": 0.1}, {"form": ONE_PROCESS}):  # no false alarms
+        selftest._append(tmp_path / RUNS, run(["slower"], **other))
+    made = badge(tmp_path)
+    assert (made["message"], made["color"]) == (message, colour)
+
+
+def test_the_reference_runs_make_a_green_badge(tmp_path, monkeypatch, capsys):
+    path, runs = tmp_path / "sub" / "badge.json", ROOT / "results/reference/cpu/gate/selftest"
+    monkeypatch.setattr(sys, "argv", ["suite", "gate", "selftest", "--out", str(runs), "--badge", str(path)])
+    assert command_line.main() == 0
+    message = "0 of 150 (≤ 2.5 %)"
+    expected = {"schemaVersion": 1, "label": "false alarms", "message": message, "color": "brightgreen"}
+    assert json.loads(path.read_text()) == expected
+    assert f"false alarms: {message}" in capsys.readouterr().out
+
+
+def test_what_is_no_self_test_makes_no_badge(tmp_path):
+    with pytest.raises(ValueError, match="has no run of identical code"):
+        badge(tmp_path)
+    (tmp_path / RUNS).write_text("{}\n")
+    with pytest.raises(ValueError, match=r"its runs.jsonl cannot be read"):
+        badge(tmp_path)
 
 
 def cells(line):

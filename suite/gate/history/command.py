@@ -2,22 +2,20 @@
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from suite.gate.history import output
-from suite.gate.history.commits import NOTES, Read, checkout_around, line_of, read_notes, save_note
-from suite.gate.history.findings import find
-from suite.gate.history.series import lay_out
-from suite.gate.history.sources import newest_judgement, read_places
+from suite.gate.history.commits import NOTES, line_of, newest_judgement, read_notes, read_places, save_note
+from suite.gate.history.findings import find, lay_out
+from suite.gate.output.files import RESULTS, add_to_github_summary
+from suite.gate.side_by_side.revisions import checkout_around
 from suite.gate.verdict import BROKEN, PASSED, CorruptJudgementError
 from suite.records.plain_text import complain, say
 from suite.records.stores.claim import alone_in
 from suite.records.stores.store import SUMMARY, Room, write_whole
 from suite.statistics.change_points import Change, steps_at
 
-RESULTS = Path("results/gate")
 HISTORY = "history.json"
 
 
@@ -34,22 +32,17 @@ def gate_history(
 
     `places`: folders and files besides the notes; by default results/gate where that is.
     """
-    top = checkout_around(Path.cwd())
+    top = checkout_around(Path.cwd(), "a history")
     line = line_of(top, revision, commits)
     if since is not None and not 1 <= since <= commits:
         raise ValueError(f"since must be from 1 to commits, {commits}; got {since}")
     room = Room()
-    reads = [read_notes(top, line, room), read_places(places or [RESULTS] * RESULTS.is_dir(), room)]
-    read = Read(
-        snapshots=[snapshot for read in reads for snapshot in read.snapshots],
-        unreadable=[text for read in reads for text in read.unreadable],
-        left_out=[text for read in reads for text in read.left_out],
-    )
+    notes, files = read_notes(top, line, room), read_places(places or [RESULTS] * RESULTS.is_dir(), room)
     history = find(
-        lay_out(read.snapshots, line, chained=not otava),
+        lay_out([*notes.snapshots, *files.snapshots], line, chained=not otava),
         line,
-        unreadable=read.unreadable,
-        remarks=read.left_out,
+        unreadable=[*notes.unreadable, *files.unreadable],
+        remarks=[*notes.left_out, *files.left_out],
         since=since,
         detector=_otava_changes if otava else None,
     )
@@ -60,9 +53,7 @@ def gate_history(
             for name, content in {SUMMARY: output.markdown(history), HISTORY: text}.items():
                 write_whole(out / name, content.encode())
         say(f"Written: {out / HISTORY}, with {SUMMARY} beside it")
-    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(output.markdown(history) + "\n")
+    add_to_github_summary(lambda: output.markdown(history))
     return history.exit_code
 
 
@@ -70,7 +61,7 @@ def gate_history_save(places: Sequence[Path]) -> int:
     """Append the newest judgement of a folder to the note of its commit. Raises ValueError where there is none."""
     if len(places) > 1:
         raise ValueError(f"--save takes one folder of judgements; got {len(places)}")
-    top = checkout_around(Path.cwd())
+    top = checkout_around(Path.cwd(), "a history")
     try:
         snapshot = newest_judgement(places[0] if places else RESULTS)
     except CorruptJudgementError as error:

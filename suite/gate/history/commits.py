@@ -1,25 +1,34 @@
-"""The commits that a history is laid out over, and the git notes on them.
+"""The commits that a history is laid out over, and what was measured of them: in git notes, and in folders.
 
 A note is one more object and one more reference, refs/notes/suite-gate, and touches no commit. Each judgement is a line
 of it, so that notes of two clones merge by lines: `git notes --ref=suite-gate merge -s cat_sort_uniq`. Nobody pushes it
 but the one who types `git push origin refs/notes/suite-gate`.
+
+In folders lie judgements of the gate and files of pytest-benchmark. A comparison of two such files needs raw data. One
+point of a series is a median however it was stored, and how medians scatter the series shows itself: so files without
+raw data are read here.
 """
 
 import os
 import random
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from subprocess import CalledProcessError
 
-from suite.gate.history.snapshot import Snapshot, snapshot_from_line
+from suite.gate.history.snapshot import MeasuredQuantity, Snapshot, snapshot_from_line, snapshot_of
+from suite.gate.output.files import read_judgement
 from suite.gate.side_by_side.revisions import resolved
+from suite.gate.stored.benchmark_json import read_run
+from suite.gate.verdict import LATENCY, CorruptJudgementError
 from suite.records.machine.git import git
 from suite.records.record import CorruptRecordError
-from suite.records.stores.store import LETTER_BYTES, VALUE_BYTES, Room
+from suite.records.stores.store import JUDGEMENT, LETTER_BYTES, VALUE_BYTES, Room
+from suite.records.stores.walk import Damage, folders_below
 
 NOTES = "suite-gate"
 MOST_COMMITS = 10_000
@@ -29,6 +38,11 @@ WRITER = "suite gate <suite-gate@localhost>"
 """A note names no person, and leaves no log beside its reference."""
 TRIES, LONGEST_PAUSE_S = 100, 0.1
 """Each time that some do not succeed, another process has."""
+SAVED_BY_PYTEST_BENCHMARK = re.compile(r"\d{4}_.*\.json")
+"""Names that `--benchmark-save` and `--benchmark-autosave` give. A file that is named itself may have any."""
+BENCHMARK = "pytest-benchmark"
+CLOCK = "as pytest-benchmark was told"
+COMMIT_ID = re.compile("[0-9a-f]{40,64}")
 
 
 @dataclass(frozen=True)
@@ -38,7 +52,7 @@ class Commit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class CommitLine:
     """The first parents of a revision, oldest first."""
 
     commits: Sequence[Commit]
@@ -58,28 +72,17 @@ class Read:
     left_out: list[str] = field(default_factory=list)
 
 
-def checkout_around(folder: Path) -> Path:
-    """Return the top of the checkout around a folder. Raises ValueError where there is none."""
-    try:
-        return Path(git(folder, "rev-parse", "--show-toplevel"))
-    except FileNotFoundError as error:
-        raise ValueError("a history needs git, which is not on PATH") from error
-    except CalledProcessError as error:
-        complaint = " ".join(os.fsdecode(error.stderr or b"").split())
-        raise ValueError(f"a history needs a git checkout around this folder; git says {complaint!r}") from error
-
-
-def line_of(top: Path, revision: str, most: int) -> Line:
-    """Return the newest commits of a revision's line. Raises ValueError where git knows no such revision."""
+def line_of(top: Path, revision: str, most: int) -> CommitLine:
+    """The newest commits of a revision's line. Raises ValueError where git knows no such revision."""
     if not 1 <= most <= MOST_COMMITS:
         raise ValueError(f"commits must be from 1 to {MOST_COMMITS:,}; got {most}")
     tip = resolved(top, revision, "rev")
     listed = git(top, "log", "--first-parent", f"--max-count={most}", "--format=%H %s", "--no-notes", tip, "--")
     commits = [Commit(*line.partition(" ")[::2]) for line in listed.split("\n")]
-    return Line(commits=commits[::-1], revision=revision)
+    return CommitLine(commits=commits[::-1], revision=revision)
 
 
-def read_notes(top: Path, line: Line, room: Room) -> Read:
+def read_notes(top: Path, line: CommitLine, room: Room) -> Read:
     """Read the notes on a line's commits. A damaged one is named, and the rest is read all the same."""
     read = Read()
     pairs = [pair.split() for pair in _notes(top, "list").splitlines()]
@@ -91,9 +94,14 @@ def read_notes(top: Path, line: Line, room: Room) -> Read:
         if note in too_large:
             read.unreadable.append(f"the note on {commit[:9]} is larger than what is read")
         for text in dict.fromkeys(blobs.get(note, b"").splitlines()):
+            if not text.strip():
+                continue
             try:
-                if text.strip():
-                    read.snapshots.append(_snapshot(text, commit, room))
+                snapshot, values = snapshot_from_line(text)
+                room.take(VALUE_BYTES * values + LETTER_BYTES * len(text))
+                if snapshot.commit != commit:
+                    raise ValueError("is of another commit")
+                read.snapshots.append(snapshot)
             except (ValueError, CorruptRecordError) as error:
                 read.unreadable.append(f"a line of the note on {commit[:9]} cannot be read: it {error}")
     return read
@@ -130,14 +138,6 @@ def save_note(top: Path, snapshot: Snapshot) -> bool:
     return True
 
 
-def _snapshot(text: bytes, commit: str, room: Room) -> Snapshot:
-    snapshot, values = snapshot_from_line(text)
-    room.take(VALUE_BYTES * values + LETTER_BYTES * len(text))
-    if snapshot.commit != commit:
-        raise ValueError("is of another commit")
-    return snapshot
-
-
 def _blobs(top: Path, objects: Sequence[str]) -> tuple[dict[str, bytes], set[str]]:
     """The content of each object, as far as there is room, and those for which there is none."""
     sizes, left, small = {}, MOST_NOTES_BYTES, []
@@ -147,12 +147,12 @@ def _blobs(top: Path, objects: Sequence[str]) -> tuple[dict[str, bytes], set[str
         if sizes[name] <= min(MOST_NOTE_BYTES, left):
             left -= sizes[name]
             small.append(name)
-    found, content = {}, os.fsencode(git(top, "cat-file", "--batch", given=_rows(small)))
+    contents, content = {}, os.fsencode(git(top, "cat-file", "--batch", given=_rows(small)))
     for name in small:  # each as `NAME blob SIZE`, and on lines of its own the content
         begin = content.index(b"\n") + 1
-        found[name] = content[begin : begin + sizes[name]]
+        contents[name] = content[begin : begin + sizes[name]]
         content = content[begin + sizes[name] + 1 :]
-    return found, sizes.keys() - found.keys()
+    return contents, sizes.keys() - contents.keys()
 
 
 def _rows(objects: Sequence[str]) -> str:
@@ -161,3 +161,72 @@ def _rows(objects: Sequence[str]) -> str:
 
 def _notes(top: Path, *arguments: str) -> str:
     return git(top, "notes", f"--ref={NOTES}", *arguments)
+
+
+def read_places(places: Iterable[Path], room: Room) -> Read:
+    """Read every judgement and pytest-benchmark file in these places. Raises ValueError for a place that is not there.
+
+    What is damaged is named, and what is not of a commit as it was committed is left out with a reason.
+    """
+    read, damaged = Read(), list[Damage]()
+
+    def take(name: str, snapshot: Callable[[], Snapshot]) -> None:
+        try:
+            read.snapshots.append(snapshot())
+        except (CorruptJudgementError, CorruptRecordError) as error:
+            read.unreadable.append(f"{name}: {error}")
+        except ValueError as error:
+            read.left_out.append(f"{name} is left out: {error}")
+
+    for place in places:
+        if place.is_file():
+            take(place.name, lambda place=place: _of_pytest_benchmark(place, room))  # type: ignore[misc]
+        elif not place.is_dir():
+            raise ValueError(f"a place of measurements must be a folder or a file; got {str(place)!r}")
+        for folder, names in folders_below(place, damaged) if place.is_dir() else ():
+            if JUDGEMENT in names:
+                take(folder.name, lambda folder=folder: snapshot_of(read_judgement(folder, room)))  # type: ignore[misc]
+            for name in sorted(filter(SAVED_BY_PYTEST_BENCHMARK.fullmatch, names)):
+                take(name, lambda path=folder / name: _of_pytest_benchmark(path, room))  # type: ignore[misc]
+    read.unreadable += [f"{damage.folder.name}: {damage.reason}" for damage in damaged]
+    return read
+
+
+def newest_judgement(folder: Path) -> Snapshot:
+    """The snapshot of the newest judgement in a folder or below it.
+
+    Raises ValueError where there is none, or where it cannot be saved.
+    """
+    judgements = []
+    for inner, names in folders_below(folder, list[Damage]()) if folder.is_dir() else ():
+        if JUDGEMENT in names:
+            judgement = read_judgement(inner)
+            judgements.append((str(judgement.facts.get("started_at") or ""), inner.name, judgement))
+    if not judgements:
+        raise ValueError(f"--save needs a judgement of the gate; there is none in {str(folder)!r}")
+    return snapshot_of(max(judgements, key=lambda judgement: judgement[:2])[2])
+
+
+def _of_pytest_benchmark(path: Path, room: Room) -> Snapshot:
+    """The medians of a file. Raises CorruptRecordError for what cannot be read, ValueError for what it measured of no
+    commit."""
+    run = read_run(path, room=room, needs_data=False)
+    if run.impossible:
+        name, problem = next(iter(run.impossible.items()))
+        raise CorruptRecordError(f"{name} {problem}")
+    if run.commit is None or not COMMIT_ID.fullmatch(run.commit):
+        raise ValueError("it names no commit")
+    if run.dirty:
+        raise ValueError(f"{run.commit[:9]} was measured with uncommitted changes")
+    return Snapshot(
+        form=BENCHMARK,
+        commit=run.commit,
+        base=None,
+        at=run.at,
+        machine=run.machine,
+        machine_id=run.machine_id,
+        measured=tuple(
+            MeasuredQuantity(case=case, span="", metric=LATENCY, clock=CLOCK, after=timed.median_s)
+            for case, timed in run.timed.items()
+        ),
+    )

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from suite.gate.history.findings import EXACT, STORED, Finding, History
-from suite.gate.history.series import Chain, Subject, Values
+from suite.gate.history.findings import EXACT, STORED, Chain, Finding, History, Subject, Values
 from suite.gate.output.github import clip_text
 from suite.gate.output.sentences import in_unit, percent
 from suite.gate.verdict import BROKEN, CANNOT_JUDGE, PASSED, WORSE

@@ -24,7 +24,7 @@ KEYS = ("schema", "form", "commit", "base", "at", "machine", "machine_id", "colu
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class MeasuredQuantity:
     """One quantity of one judgement. The ratio is after over before, with an interval of this confidence."""
 
     case: str
@@ -54,14 +54,14 @@ class Snapshot:
     machine: str
     """The kind of the machine: its processor and threads, or its GPU."""
     machine_id: str
-    measured: tuple[Measured, ...]
+    measured: tuple[MeasuredQuantity, ...]
 
     @property
     def is_side_by_side(self) -> bool:
         return self.base is not None and self.form != STORED
 
     def as_line(self) -> str:
-        """Return one line of JSON, the same for the same judgement."""
+        """One line of JSON, the same for the same judgement."""
         content = {
             "schema": SCHEMA,
             **{name: getattr(self, name) for name in KEYS[1:7]},
@@ -71,11 +71,11 @@ class Snapshot:
         return json.dumps(content, separators=(",", ":"), allow_nan=False)
 
 
-COLUMNS = tuple(field.name for field in fields(Measured))
+COLUMNS = tuple(field.name for field in fields(MeasuredQuantity))
 
 
 def snapshot_of(judgement: Judgement) -> Snapshot:
-    """Return the snapshot of a judgement. Raises ValueError for one that is not of a commit as it was committed."""
+    """The snapshot of a judgement. Raises ValueError for one that is not of a commit as it was committed."""
     side = judgement.after
     if side.commit is None:
         raise ValueError("a judgement must name one commit for what it measured; this one names none")
@@ -102,10 +102,10 @@ def snapshot_of(judgement: Judgement) -> Snapshot:
     )
 
 
-def _measured(verdict: Verdict) -> Measured:
+def _measured(verdict: Verdict) -> MeasuredQuantity:
     fields: dict[str, Any] = {name: getattr(verdict, name) for name in TEXTS}
     fields |= {name: finite(getattr(verdict, name)) for name in NUMBERS}
-    return Measured(called=verdict.outcome in CALLED, **fields)
+    return MeasuredQuantity(called=verdict.outcome in CALLED, **fields)
 
 
 def snapshot_from_line(line: bytes) -> tuple[Snapshot, int]:
@@ -122,7 +122,7 @@ def snapshot_from_line(line: bytes) -> tuple[Snapshot, int]:
     return Snapshot(**{"base": None} | texts, measured=tuple(map(_measured_in, rows))), values
 
 
-def _measured_in(row: Any) -> Measured:
+def _measured_in(row: Any) -> MeasuredQuantity:
     if not isinstance(row, list) or len(row) != len(COLUMNS):
         raise ValueError("has a row that does not fit its columns")
     named = dict(zip(COLUMNS, row, strict=True))
@@ -133,7 +133,7 @@ def _measured_in(row: Any) -> Measured:
         or not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers)
     ):
         raise ValueError("has a value of another kind than its column")
-    return Measured(**named | {name: None if named[name] is None else float(named[name]) for name in NUMBERS})
+    return MeasuredQuantity(**named | {name: None if named[name] is None else float(named[name]) for name in NUMBERS})
 
 
 def _is_text(value: Any) -> bool:

@@ -50,7 +50,7 @@ def write_benchmark_json(path: Path, judgement: Judgement, samples: Sequence[Sam
 
 
 def benchmark_json(judgement: Judgement, samples: Sequence[Sample], arm: int, python: str) -> bytes:
-    """Return one side, `arm` BEFORE or AFTER: each benchmark that has samples by the clock that judged it."""
+    """One side, `arm` BEFORE or AFTER: each benchmark that has samples by the clock that judged it."""
     public = without_secrets(judgement)
     names = {
         verdict.name: public_verdict

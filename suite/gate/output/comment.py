@@ -24,7 +24,7 @@ NAME = re.compile(r"[\w.-]{1,100}", re.ASCII)
 
 
 def comment(folder: Path, name: str, run: str) -> str:
-    """Return the body: a marker that only a comment of this name begins with, the judgement, and where it comes from.
+    """The body: a marker that only a comment of this name begins with, the judgement, and where it comes from.
 
     `name`: the artifact's. `run`: the address of the workflow's run. Raises ValueError for a name of other signs.
     """
@@ -42,7 +42,7 @@ def comment(folder: Path, name: str, run: str) -> str:
 
 
 def marker(name: str) -> str:
-    """Return the first line of a comment, which nobody sees, and by which a later run finds it."""
+    """The first line of a comment, which nobody sees, and by which a later run finds it."""
     return f"<!-- suite gate: {name} -->"
 
 

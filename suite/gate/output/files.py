@@ -5,7 +5,8 @@ It is committed and forwarded like a record, so it holds no path, no name of a p
 
 import json
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from suite.records.record import CorruptRecordError
 from suite.records.stores.store import JUDGEMENT as JUDGEMENT
 from suite.records.stores.store import JUNIT, LETTER_BYTES, SUMMARY, VALUE_BYTES, Room, read_file, write_whole
 
+RESULTS = Path("results/gate")
 LARGEST_JUDGEMENT_BYTES = 16 << 20
 """The limit of a file that is loaded. A verdict is about a kilobyte; a larger file is none of ours."""
 
@@ -46,8 +48,15 @@ def read_judgement(folder: Path, room: Room | None = None) -> Judgement:
         raise CorruptJudgementError(str(error)) from error
 
 
+def add_to_github_summary(text: Callable[[], str]) -> None:
+    """Show a Markdown text on the page of the GitHub job that this runs in, if it does."""
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(text() + "\n")
+
+
 def without_secrets(judgement: Judgement) -> Judgement:
-    """Return the judgement as it may leave this machine: in a file, an annotation or a log."""
+    """The judgement as it may leave this machine: in a file, an annotation or a log."""
     return replace(
         judgement,
         before=Side(**scrubbed(asdict(judgement.before))),

@@ -219,6 +219,12 @@ def accept_command(verdicts: Sequence[Verdict]) -> str:
     return f"suite gate accept {shlex.quote(slower.case)} --reason … --ceiling … --expires …" if slower else ""
 
 
+def first_of(texts: Sequence[str], most: int) -> str:
+    """Write `a, b, and 3 more`."""
+    more = len(texts) - most
+    return ", ".join([*texts[:most], *([f"and {more} more"] if more > 0 else [])])
+
+
 def finite(value: float | None) -> float | None:
     """A number, or None for infinity and NaN, which a file may hold."""
     return value if value is not None and math.isfinite(value) else None

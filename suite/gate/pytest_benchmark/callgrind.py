@@ -51,13 +51,13 @@ MOST_DUMP_BYTES = 256 << 20
 
 
 def check_valgrind() -> str:
-    """Return the path of valgrind. Raises ValueError, in a sentence, where instructions cannot be counted."""
+    """The path of valgrind. Raises ValueError, in a sentence, where instructions cannot be counted."""
     if sys.platform != "linux":
         raise ValueError("--clock instructions needs Linux, where valgrind runs")
-    found = shutil.which("valgrind")
-    if found is None:
+    path = shutil.which("valgrind")
+    if path is None:
         raise ValueError("--clock instructions needs valgrind, which is not on PATH (apt-get install valgrind)")
-    return found
+    return path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ class CountedRevisions(ProjectRevisions):
         ]
 
     def counts(self, side: int) -> Path:
-        """Return the file whose name, with a number behind it, each count of a side has."""
+        """The file whose name, with a number behind it, each count of a side has."""
         return self.logs / f"counts-{SIDES[side]}"
 
 
@@ -111,19 +111,19 @@ class InstructionCounting:
             )
 
     def verdicts(self) -> list[Verdict]:
-        whole = {case: found for case, found in self.counts.items() if len(found) > 1 and case not in self.broken}
-        shifts = {case: [math.log(after / before) for before, after in found] for case, found in whole.items()}
-        spreads = {case: stdev(found) for case, found in shifts.items()}
+        whole = {case: counts for case, counts in self.counts.items() if len(counts) > 1 and case not in self.broken}
+        shifts = {case: [math.log(after / before) for before, after in counts] for case, counts in whole.items()}
+        spreads = {case: stdev(counts) for case, counts in shifts.items()}
         shared = max(LEAST_SPREAD, median(spreads.values())) if spreads else LEAST_SPREAD
         changes = [
-            _change(case, found, shifts[case], max(spreads[case], _moderated(spreads[case], shared, len(found))))
-            for case, found in whole.items()
+            _change(case, counts, shifts[case], max(spreads[case], _moderated(spreads[case], shared, len(counts))))
+            for case, counts in whole.items()
         ]
         judged = [replace(one, notes=[*one.notes, UNSEEN]) for one in judge_together(changes, self.tolerances)]
         return [*self.broken.values(), *judged]
 
     def tables(self) -> dict[str, bytes]:
-        """Return the counts of each launch, before and after, as a file by name."""
+        """The counts of each launch, before and after, as a file by name."""
         return {COUNTS: (json.dumps(self.counts, indent=1) + "\n").encode()} if self.counts else {}
 
     def _count_all(self, cases: Sequence[str]) -> None:
@@ -197,12 +197,12 @@ def _more(answer: Mapping[str, object]) -> int:
 
 def _dumps(name: Path) -> dict[int, Path]:
     """The counts that were written, by their numbers."""
-    found = {path: path.name.removeprefix(f"{name.name}.") for path in name.parent.glob(f"{name.name}.*")}
-    return {int(number): path for path, number in found.items() if number.isdecimal()}
+    numbers = {path: path.name.removeprefix(f"{name.name}.") for path in name.parent.glob(f"{name.name}.*")}
+    return {int(number): path for path, number in numbers.items() if number.isdecimal()}
 
 
 def _total(path: Path) -> int:
     if path.stat().st_size > MOST_DUMP_BYTES:
         raise BadAnswerError(f"a count of callgrind is larger than {MOST_DUMP_BYTES:,} bytes")
-    found = TOTALS.search(path.read_bytes())
-    return int(found[1]) if found else 0
+    total = TOTALS.search(path.read_bytes())
+    return int(total[1]) if total else 0

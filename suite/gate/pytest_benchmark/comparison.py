@@ -6,24 +6,27 @@ stands against that is its verdict, so that none is passed over in silence.
 
 import itertools
 import math
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from suite.gate.output.sentences import first_of
 from suite.gate.pytest_benchmark.callgrind import USUAL, CountedRevisions, InstructionCounting
 from suite.gate.pytest_benchmark.project import ProjectPython, ProjectRevisions, prepare
 from suite.gate.pytest_benchmark.timing import JudgingClock, SuiteTiming, clock_of, least_s
-from suite.gate.pytest_benchmark.workload import doubts
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_LAUNCHES, Benchmark, launches_for_change
-from suite.gate.side_by_side.against import Comparison, in_words
+from suite.gate.side_by_side.against import GateComparison, Told, in_words, told_by_both
 from suite.gate.side_by_side.answers import checked_opening
 from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, FileState, files_of
 from suite.gate.side_by_side.settings import OPTION
 from suite.gate.side_by_side.timing import Say, most_launches
-from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
+from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient
 from suite.gate.verdict import LATENCY, Outcome, Verdict
+from suite.gate.workers.worker_trees import digest
 
 TO_MEND = (
     "let the tree's own files be imported: an editable install (pip install -e .), pytest's setting pythonpath, or "
@@ -36,11 +39,20 @@ USUAL_S = 120.0
 """The least cap on measuring time, where none is said; as for the suite's own cases."""
 SHORT_S = 2e-5
 """To read the clocks takes about a microsecond."""
-Opened = Mapping[str, Any] | Exception
+MOST_PATHS = 12
+KEPT = 3.0
+"""Times as fast as before from which a call is asked whether its first one did the work for it."""
+MOST_DEFERRED = 0.02
+"""CPUs that may be busy once the calls have returned; where nothing is left to be done, at most 0.0011 were."""
+LOOKS = re.compile(
+    rb"PYTEST_\w+|pytest_benchmark|orig_argv|_getframe|currentframe|inspect\.stack|modules\[.__main__|/proc/self|getppid"
+    rb"|.pytest. (?:not )?in sys\.modules"
+)
+"""How code finds out who runs it."""
 
 
 @dataclass(kw_only=True)
-class SuiteComparison(Comparison):
+class SuiteComparison(GateComparison):
     """A comparison of two revisions of somebody's suite."""
 
     revisions: ProjectRevisions
@@ -63,22 +75,22 @@ class SuiteComparison(Comparison):
         if self.prepared:
             say(f"prepared in each tree by: {self.prepared}")
             prepare(self.prepared, self.revisions.trees, self.revisions.logs, self.python)
-        found = self.examine(say)
-        if not found and self._is_nothing_judged(self._refusal):
+        benchmarks = self.examine(say)
+        if not benchmarks and self._is_nothing_judged(self._refusal):
             return
         if self.counted is not None:
             self.timing = InstructionCounting(
-                revisions=self.counted, cases=self._countable(found), tolerances=self.tolerances
+                revisions=self.counted, cases=self._countable(benchmarks), tolerances=self.tolerances
             )
             self.timing.run(say)
             return
-        seconds = enough_s(found) if self.seconds is None else self.seconds
-        if found:
-            self._say_costs(found, seconds, say)
+        seconds = enough_s(benchmarks) if self.seconds is None else self.seconds
+        if benchmarks:
+            self._say_costs(benchmarks, seconds, say)
         self.timing = SuiteTiming(
             revisions=self.revisions,
-            cases=[BenchmarkCase(id=one.case, settings=({}, {})) for one in found],
-            benchmarks=[one.benchmark for one in self._fitting(found, seconds, say)],
+            cases=[BenchmarkCase(id=one.case, settings=({}, {})) for one in benchmarks],
+            benchmarks=[one.benchmark for one in self._fitting(benchmarks, seconds, say)],
             tolerances=self.tolerances,
             seconds=seconds,
         )
@@ -160,17 +172,17 @@ class SuiteComparison(Comparison):
 
     def _run_once_each(self, workers: Sequence[WorkerClient], cases: Sequence[str]) -> list["FoundBenchmark"]:
         """Run each test once on both sides. One that takes a worker down is broken."""
-        found: list[FoundBenchmark] = []
+        benchmarks: list[FoundBenchmark] = []
         nexts = dict(itertools.pairwise(cases))  # for whose sake pytest keeps the fixtures that both need
 
         def run_once(running: Sequence[WorkerClient], case: str) -> None:
-            old, new = (_run_to_end(running[side], side, case, nexts.get(case)) for side in (BEFORE, AFTER))
-            found.extend(self._compared(case, old, new))
+            told = told_by_both(lambda side: _run_to_end(running[side], case, nexts.get(case)))
+            benchmarks.extend(self._compared(case, *told))
 
         self.revisions.for_each(cases, run_once, self._broken, workers)
-        return found
+        return benchmarks
 
-    def _compared(self, case: str, old: Opened, new: Opened) -> Iterator["FoundBenchmark"]:
+    def _compared(self, case: str, old: Told, new: Told) -> Iterator["FoundBenchmark"]:
         """Yield the benchmark if its times may be compared; else its verdict is told."""
         if isinstance(old, Exception) or isinstance(new, Exception):
             self._add(case, *_not_run(old, new))
@@ -207,20 +219,20 @@ class SuiteComparison(Comparison):
             reason=f"none of {len(told)} can be judged: {'; '.join(reasons[:MOST_NAMED])}{more}",
         )
 
-    def _countable(self, found: Sequence["FoundBenchmark"]) -> list[str]:
+    def _countable(self, benchmarks: Sequence["FoundBenchmark"]) -> list[str]:
         """The benchmarks that can be repeated between two counts; the others are named."""
-        for one in found:
+        for one in benchmarks:
             if one.sides[AFTER]["is_set_up"]:
                 reason = "its call has a set-up of its own, and instructions are counted of many calls in a row"
                 self._add(one.case, Outcome.UNJUDGED, reason)
-        return [one.case for one in found if not one.sides[AFTER]["is_set_up"]]
+        return [one.case for one in benchmarks if not one.sides[AFTER]["is_set_up"]]
 
-    def _say_costs(self, found: Sequence["FoundBenchmark"], seconds: float, say: Say) -> None:
+    def _say_costs(self, benchmarks: Sequence["FoundBenchmark"], seconds: float, say: Say) -> None:
         setup_s, first_s, call_s = (
-            sum(one.largest(name) for one in found) for name in ("setup_s", "first_s", "call_s")
+            sum(one.largest(name) for one in benchmarks) for name in ("setup_s", "first_s", "call_s")
         )
         say(
-            f"each of {len(found)} ran once and passed: fixtures took {setup_s:.2g} s in all, first calls "
+            f"each of {len(benchmarks)} ran once and passed: fixtures took {setup_s:.2g} s in all, first calls "
             f"{first_s:.2g} s, later calls {call_s:.2g} s"
         )
         launch_s, launches = self._start_s + setup_s + first_s, most_launches(seconds)
@@ -229,30 +241,31 @@ class SuiteComparison(Comparison):
             f"with about {launch_s:.1f} s to start: {seconds + launches * launch_s:.0f} s in all at most"
         )
 
-    def _fitting(self, found: Sequence["FoundBenchmark"], seconds: float, say: Say) -> list["FoundBenchmark"]:
+    def _fitting(self, benchmarks: Sequence["FoundBenchmark"], seconds: float, say: Say) -> list["FoundBenchmark"]:
         """The benchmarks of which a change can be called within the time; the longer ones are inconclusive.
 
         Raises ValueError where that is none.
         """
-        launches, fitting, needed_s = launches_for_change(len(found)), [], 0.0
-        for one in sorted(found, key=lambda one: least_s(one.calls_s)):
+        launches, fitting, needed_s = launches_for_change(len(benchmarks)), [], 0.0
+        for one in sorted(benchmarks, key=lambda one: least_s(one.calls_s)):
             needed_s += least_s(one.calls_s, launches)
             fitting += [one] if needed_s <= seconds else []
-        if found and not fitting:
+        if benchmarks and not fitting:
+            shortest_s = min(least_s(benchmark.calls_s, 1) for benchmark in benchmarks)
             raise ValueError(
-                f"seconds must be at least {math.ceil(launches * min(least_s(one.calls_s, 1) for one in found))} for "
-                f"one of the {len(found)} benchmarks, and about {math.ceil(needed_s)} for all; got {seconds:g}"
+                f"seconds must be at least {math.ceil(launches * shortest_s)} for one of the {len(benchmarks)} "
+                f"benchmarks, and about {math.ceil(needed_s)} for all; got {seconds:g}"
             )
         reason = (
-            f"{len(found)} benchmarks need {math.ceil(needed_s)} s or more, and {seconds:g} s are enough for the "
+            f"{len(benchmarks)} benchmarks need {math.ceil(needed_s)} s or more, and {seconds:g} s are enough for the "
             f"{len(fitting)} of the shortest calls: more --seconds, or fewer benchmarks"
         )
-        left_out = [one for one in found if one not in fitting]
+        left_out = [one for one in benchmarks if one not in fitting]
         for one in left_out:
             self._add(one.case, Outcome.INCONCLUSIVE, reason, metric=LATENCY, clock=one.clock.name)
         if left_out:
             say(f"not timed: {', '.join(one.case for one in left_out)}: {reason}")
-        return [one for one in found if one in fitting]
+        return [one for one in benchmarks if one in fitting]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,23 +288,18 @@ class FoundBenchmark:
         return max(float(side[name]) for side in self.sides)
 
 
-def _run_to_end(worker: WorkerClient, side: int, case: str, following: str | None) -> Opened:
-    """A side's answer on a benchmark once its test has passed, or the error that it met."""
-    try:
-        facts = worker.ask("open", id=case, following=following, examine=True)
-        begun_s, begun_cpu_s = time.monotonic(), worker.family_cpu_s()
-        time.sleep(PAUSE_S)  # the worker does nothing but wait for the next request
-        deferred = (worker.family_cpu_s() - begun_cpu_s) / (time.monotonic() - begun_s)
-        answer = checked_opening({**facts, **worker.ask("code")}, examined=True)
-        worker.ask("close")
-    except (FailedError, UnsupportedHereError) as error:
-        return error
-    except WorkerError as error:
-        raise WorkerError(f"{SIDES[side]}: {error}") from error
+def _run_to_end(worker: WorkerClient, case: str, following: str | None) -> Mapping[str, Any]:
+    """A side's answer on a benchmark once its test has passed."""
+    facts = worker.ask("open", id=case, following=following, examine=True)
+    begun_s, begun_cpu_s = time.monotonic(), worker.family_cpu_s()
+    time.sleep(PAUSE_S)  # the worker does nothing but wait for the next request
+    deferred = (worker.family_cpu_s() - begun_cpu_s) / (time.monotonic() - begun_s)
+    answer = checked_opening({**facts, **worker.ask("code")}, examined=True)
+    worker.ask("close")
     return {**answer, "deferred": deferred}
 
 
-def _not_run(old: Opened, new: Opened) -> tuple[Outcome, str]:
+def _not_run(old: Told, new: Told) -> tuple[Outcome, str]:
     if isinstance(new, FailedError):
         when = "before and now" if isinstance(old, FailedError) else "now"
         return Outcome.BROKEN, f"{when} {new}"
@@ -304,11 +312,9 @@ def _not_run(old: Opened, new: Opened) -> tuple[Outcome, str]:
 
 def _unheld(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Outcome, str] | None:
     """The outcome and the reason of a benchmark for which code of elsewhere runs in place of a revision's."""
-    elsewhere = {**old["elsewhere"], **new["elsewhere"]}
-    if elsewhere:
-        listed = [f"{name} {reason}" for name, reason in sorted(elsewhere.items())]
-        more = f", and {len(listed) - MOST_NAMED} more" * (len(listed) > MOST_NAMED)
-        return Outcome.UNJUDGED, f"{', '.join(listed[:MOST_NAMED])}{more}; {TO_MEND}"
+    if elsewhere := {**old["elsewhere"], **new["elsewhere"]}:
+        reasons = [f"{name} {reason}" for name, reason in sorted(elsewhere.items())]
+        return Outcome.UNJUDGED, f"{first_of(reasons, MOST_NAMED)}; {TO_MEND}"
     if not old["imported"] or not new["imported"]:
         sides = [side for side, code in zip(SIDES, (old, new), strict=True) if not code["imported"]]
         where = "neither revision" if len(sides) == len(SIDES) else f"the revision {sides[0]}"
@@ -316,7 +322,54 @@ def _unheld(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Outcome, st
     return None
 
 
-def enough_s(found: Sequence[FoundBenchmark]) -> float:
-    """Return a cap under which each benchmark has twice the time for the launches that a change needs."""
-    launches = launches_for_change(len(found))
-    return max(USUAL_S, math.ceil(2 * sum(least_s(one.calls_s, launches) for one in found)))
+def enough_s(benchmarks: Sequence[FoundBenchmark]) -> float:
+    """A cap under which each benchmark has twice the time for the launches that a change needs."""
+    launches = launches_for_change(len(benchmarks))
+    return max(USUAL_S, math.ceil(2 * sum(least_s(one.calls_s, launches) for one in benchmarks)))
+
+
+def doubts(
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    trees: tuple[Path, Path],
+    files: Sequence[Mapping[str, object]],
+) -> Iterator[str]:
+    """Yield reasons why the times of two sides are of different things. `files`: of each tree before any code ran."""
+    here = {**files[BEFORE], **files[AFTER]}  # what a run makes is no part of its workload
+    seen = [name for name in sorted({**old["beside"], **new["beside"]}) if name in here]
+    differing = [
+        name for name in seen if len({_digest(*side, name) for side in zip(trees, (old, new), strict=True)}) > 1
+    ]
+    if differing:
+        yield f"it may run or read what differs beside the judged code: {first_of(differing, MOST_PATHS)}"
+    if old["code"]["ran"] and not new["code"]["ran"]:
+        yield f"its call ran {', '.join(old['code']['ran'])} before, and now no code of the revision that is judged"
+    once = new["code"]["once"].keys() - old["code"]["once"].keys()
+    if once and old["call_s"] > KEPT * new["call_s"] and KEPT * new["first_s"] > old["call_s"]:
+        yield f"its first call alone does the work now, as where a result is kept: {', '.join(sorted(once))}"
+    if new["deferred"] > max(2 * old["deferred"], MOST_DEFERRED):
+        yield (
+            f"once its calls have returned, threads or processes that they left work on, for {new['deferred']:.0%} of "
+            f"the time, and before for {old['deferred']:.0%}"
+        )
+    for name, words in _looks(new["code"]["imported"], trees, files):
+        yield f"{name} looks now at what runs it: {', '.join(words)}"
+
+
+def _digest(tree: Path, side: Mapping[str, Any], name: str) -> str:
+    """The digest of a file as a side saw it, or as it lies there where that side did not open it."""
+    path = tree / name
+    return str(side["beside"].get(name, digest(path.read_bytes()) if path.is_file() and not path.is_symlink() else ""))
+
+
+def _looks(
+    modules: Mapping[str, str], trees: tuple[Path, Path], files: Sequence[Mapping[str, object]]
+) -> Iterator[tuple[str, list[str]]]:
+    """Yield judged files that changed, with the words by which they newly look at their runner."""
+    places = [file.removesuffix("__init__.py") for file in modules.values()]
+    for name in files[AFTER]:
+        paths = [tree / name for tree in trees]
+        if name.endswith(".py") and name.startswith(tuple(places)) and not any(path.is_symlink() for path in paths):
+            before, after = (path.read_bytes() if path.is_file() else b"" for path in paths)
+            if before != after and (words := set(LOOKS.findall(after)) - set(LOOKS.findall(before))):
+                yield name, sorted(word.decode(errors="replace") for word in words)

@@ -42,25 +42,25 @@ class ProjectPython:
 
 
 def find_python(asked: Path | None, top: Path, folder: Path) -> ProjectPython:
-    """Return the project's Python: the one asked for, or the first that has pytest-benchmark.
+    """The project's Python: the one asked for, or the first that has pytest-benchmark.
 
     Looked for are the environments in the current folder and at the repository's top, the active environment, and
     `python` on PATH. Raises ValueError where none can run the suite.
     """
     if asked is not None:
-        found = _probe(interpreter(asked), "--python", top)
-        if found is None:
+        candidate = _probe(interpreter(asked), "--python", top)
+        if candidate is None:
             raise ValueError(f"python must have pytest and pytest-benchmark; {str(asked)!r} cannot import both")
-        return found
+        return candidate
     tried = []
     for reason, path in _candidates(top, folder):
         environment = Path(path).parents[1] if Path(path).is_relative_to(top) else top
         if environment != top and git(top, "ls-files", "--", str(environment)):
             tried.append(f"{reason}, which git tracks, so that it is part of what is judged")
             continue
-        found = _probe(path, "; not by ".join([reason, *filter(lambda one: "git" in one, tried)]), top)
-        if found is not None:
-            return found
+        candidate = _probe(path, "; not by ".join([reason, *filter(lambda one: "git" in one, tried)]), top)
+        if candidate is not None:
+            return candidate
         tried.append(reason)
     raise ValueError(
         f"no Python here has pytest and pytest-benchmark (tried: {', '.join(tried) or 'none found'}); name the "
@@ -99,18 +99,18 @@ def _probe(path: str, reason: str, top: Path) -> ProjectPython | None:
 
 
 def paths_in(folder: Path, paths: Sequence[str]) -> list[str]:
-    """Return paths and node ids relative to the folder where pytest runs. Raises ValueError for one that is not there.
+    """Paths and node ids relative to the folder where pytest runs. Raises ValueError for one that is not there.
 
     An empty list stands for what the project's own settings collect.
     """
-    found = []
+    relative_paths = []
     for path in paths:
         file, mark, name = path.partition("::")
         if not (folder / file).exists():
             raise ValueError(f"PATH must be a file, a folder or a node id that exists here; got {path!r}")
         relative = os.path.relpath((folder / file).resolve(), folder.resolve())
-        found.append(f"{relative}{mark}{name}")
-    return found
+        relative_paths.append(f"{relative}{mark}{name}")
+    return relative_paths
 
 
 def prepare(command: str, trees: Sequence[Path], logs: Path, python: ProjectPython) -> None:

@@ -110,7 +110,7 @@ class SuiteTiming(TimingComparison):
 
 
 def least_s(calls_s: Sequence[float], launches: int = LEAST_LAUNCHES) -> float:
-    """Return the time that a benchmark needs at least: the fewest rounds in so many launches, on both sides."""
+    """The time that a benchmark needs at least: the fewest rounds in so many launches, on both sides."""
     samples_s = sum(max(LEAST_SAMPLE_S, call_s) + min(call_s, LONG_CALL_S) for call_s in calls_s)
     return launches * LEAST_ROUNDS * samples_s
 
@@ -124,7 +124,7 @@ class JudgingClock:
 
 
 def clock_of(sides: Sequence[Sequence[Probe]]) -> JudgingClock:
-    """Return the clock for the calls of both sides.
+    """The clock for the calls of both sides.
 
     Of each side's probes the one that waited least counts: what others on the machine do only adds to waiting.
     """
@@ -143,7 +143,7 @@ def clock_of(sides: Sequence[Sequence[Probe]]) -> JudgingClock:
 
 
 def is_unseen(clock: str, *, thread_cpu_s: float, process_cpu_s: float) -> bool:
-    """Return whether a call uses threads that its clock does not see."""
+    """Whether a call uses threads that its clock does not see."""
     others_s = process_cpu_s - thread_cpu_s
     return clock == "thread_cpu" and others_s > max(2 * OTHER_THREADS * process_cpu_s, LEAST_IN_THREADS_S)
 

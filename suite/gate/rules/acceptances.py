@@ -62,7 +62,7 @@ class Acceptance:
         return " · ".join(part for part in self.quantity if part != ANY) or ANY
 
     def means(self, verdict: Verdict) -> bool:
-        """Return whether it speaks of this verdict. That something is gone is accepted under that name only."""
+        """Whether it speaks of this verdict. That something is gone is accepted under that name only."""
         metric = MISSING if verdict.outcome is Outcome.MISSING else verdict.metric
         if MISSING in (metric, self.metric) and metric != self.metric:
             return False
@@ -78,14 +78,14 @@ def read_acceptances(path: Path, today: datetime.date) -> list[Acceptance]:
         content = read_rows(path, "accepted", SCHEMA)
         if content.keys() != {"schema", "accepted"}:
             raise ValueError(f"it must hold schema and accepted, and nothing else; got {clipped(content)}")
-        found = [_acceptance(entry, today) for entry in content["accepted"]]
+        entries = [_acceptance(entry, today) for entry in content["accepted"]]
     except ValueError as error:
         raise CorruptAcceptancesError(f"{path.name} cannot be read ({error})") from error
-    counts = Counter(entry.quantity for entry in found)
-    for entry in found:
+    counts = Counter(entry.quantity for entry in entries)
+    for entry in entries:
         if counts[entry.quantity] > 1:
             raise CorruptAcceptancesError(f"{path.name} has {entry.name} twice; keep one of the two")
-    return found
+    return entries
 
 
 def accept(
@@ -104,18 +104,8 @@ def accept(
     Raises ValueError, in one sentence, for what no entry may say, and CorruptAcceptancesError for a file that is not to
     be overwritten, since it cannot be read, and for one that another program has replaced at the same time.
     """
-    entry = _acceptance(
-        {
-            "case": case,
-            "span": span,
-            "metric": metric,
-            "reason": reason,
-            "ceiling": ceiling,
-            "expires": expires,
-            "added": today,
-        },
-        today,
-    )
+    content = {"case": case, "span": span, "metric": metric, "reason": reason, "ceiling": ceiling}
+    entry = _acceptance({**content, "expires": expires, "added": today}, today)
     if entry.expires < today:
         raise ValueError(f"expires must be today, {today}, or later; got {entry.expires}")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,8 +113,8 @@ def accept(
         entries = read_acceptances(path, today)
         position = next((index for index, old in enumerate(entries) if old.quantity == entry.quantity), len(entries))
         entries[position : position + 1] = [entry]
-        content = {"schema": SCHEMA, "accepted": [asdict(entry) for entry in entries]}
-        write_named(path, (ABOUT + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)).encode())
+        whole = {"schema": SCHEMA, "accepted": [asdict(entry) for entry in entries]}
+        write_named(path, (ABOUT + yaml.safe_dump(whole, sort_keys=False, allow_unicode=True, width=10_000)).encode())
         if entry not in read_acceptances(path, today):
             raise CorruptAcceptancesError(f"{path.name} was replaced meanwhile and lacks {entry.name}; accept it again")
     return entry
@@ -134,18 +124,21 @@ def apply(
     verdicts: Sequence[Verdict], acceptances: Sequence[Acceptance], today: datetime.date
 ) -> tuple[list[Verdict], list[str]]:
     """Mark as accepted what may stay, and return warnings on entries that do not serve beside the verdicts."""
-    meant = [
-        [
-            entry
-            for entry in acceptances
-            if verdict.outcome in (Outcome.SLOWER, Outcome.MISSING) and entry.means(verdict)
-        ]
-        for verdict in verdicts
-    ]
     cases = {verdict.case for verdict in verdicts}
     breadths = {entry: sum(matches(entry.case, case) for case in cases) for entry in acceptances}
-    judged = [_judged(verdict, entries, breadths, today) for verdict, entries in zip(verdicts, meant, strict=True)]
-    used = {entry for entries in meant for entry in entries}
+    used, judged = set[Acceptance](), []
+    for verdict in verdicts:
+        may_be = verdict.outcome in (Outcome.SLOWER, Outcome.MISSING)
+        entries = [entry for entry in acceptances if may_be and entry.means(verdict)]
+        used |= set(entries)
+        lacks = [(entry, _lack(verdict, entry, breadths[entry], today)) for entry in entries]
+        accepting = next((entry for entry, lack in lacks if lack is None), None)
+        if accepting is None:
+            reason = "; ".join([verdict.reason, *(lack for _, lack in lacks if lack)])
+            judged.append(replace(verdict, reason=reason))
+        else:
+            reason = f"{verdict.reason}; accepted until {accepting.expires}: {accepting.reason}"
+            judged.append(replace(verdict, outcome=Outcome.ACCEPTED, reason=reason))
     warnings = []
     for entry in acceptances:
         if entry not in used:
@@ -164,20 +157,6 @@ def apply_file(verdicts: Sequence[Verdict], path: Path | None, today: datetime.d
     except CorruptAcceptancesError as error:
         broken = Verdict(case="acceptances", outcome=Outcome.BROKEN, reason=str(error))
         return [*verdicts, broken], []
-
-
-def _judged(
-    verdict: Verdict, entries: Sequence[Acceptance], breadths: Mapping[Acceptance, int], today: datetime.date
-) -> Verdict:
-    """Accept by the first entry that reaches far enough; else keep the outcome, and say what each entry lacks."""
-    lacking = []
-    for entry in entries:
-        lack = _lack(verdict, entry, breadths[entry], today)
-        if lack is None:
-            reason = f"{verdict.reason}; accepted until {entry.expires}: {entry.reason}"
-            return replace(verdict, outcome=Outcome.ACCEPTED, reason=reason)
-        lacking.append(lack)
-    return replace(verdict, reason="; ".join([verdict.reason, *lacking]))
 
 
 def _lack(verdict: Verdict, entry: Acceptance, breadth: int, today: datetime.date) -> str | None:

@@ -51,7 +51,7 @@ def exact_of_record(record: Record) -> Exact:
 
 
 def judge_exact(case: str, before: Exact, after: Exact, tolerances: Tolerances) -> list[Verdict]:
-    """Return a verdict for each quantity that changed, and one that counts the others; none where there is nothing."""
+    """A verdict for each quantity that changed, and one that counts the others; none where there is nothing."""
     old, new = (
         {(span, metric): value for span, values in side.readings.items() for metric, value in values.items()}
         for side in (before, after)
@@ -73,16 +73,27 @@ def judge_exact(case: str, before: Exact, after: Exact, tolerances: Tolerances) 
 
 
 def _judge_number(case: str, span: str, metric: str, old: float | None, new: float | None) -> Verdict | None:
-    """The verdict on one quantity; None where it is equal."""
-    outcome, reason, ratio = _compared(metric, old, new)
-    if outcome is Outcome.SAME:
+    """The verdict on one quantity; None where it is equal. It has a ratio, after over before, where that means
+    something."""
+    values = f"{_in_words(metric, old)} before, {_in_words(metric, new)} now"
+    ratio = None
+    if any(value is not None and not math.isfinite(value) for value in (old, new)):
+        outcome, reason = Outcome.BROKEN, "no finite number"
+    elif old is None:
+        outcome, reason = Outcome.NEW, "was not recorded before"
+    elif new is None:
+        outcome, reason = Outcome.MISSING, "is no longer recorded"
+    elif old == new:
         return None
+    else:
+        ratio = new / old if old > 0 and new >= 0 else None
+        outcome, reason = _change(METRICS[metric].better, is_more=new > old)
     return Verdict(
         case=case,
         span=span,
         metric=metric,
         outcome=outcome,
-        reason=reason,
+        reason=f"{reason}: {values}",
         before=old,
         after=new,
         ratio=ratio,
@@ -90,24 +101,11 @@ def _judge_number(case: str, span: str, metric: str, old: float | None, new: flo
     )
 
 
-def _compared(metric: str, old: float | None, new: float | None) -> tuple[Outcome, str, float | None]:
-    """The outcome, its sentence, and after over before where that means something."""
-    values = f"{_in_words(metric, old)} before, {_in_words(metric, new)} now"
-    if any(value is not None and not math.isfinite(value) for value in (old, new)):
-        return Outcome.BROKEN, f"no finite number: {values}", None
-    if old is None:
-        return Outcome.NEW, f"was not recorded before: {values}", None
-    if new is None:
-        return Outcome.MISSING, f"is no longer recorded: {values}", None
-    if old == new:
-        return Outcome.SAME, "", None
-    ratio = new / old if old > 0 and new >= 0 else None
-    better = METRICS[metric].better
+def _change(better: Better, *, is_more: bool) -> tuple[Outcome, str]:
     if better is Better.NEITHER:
-        return Outcome.SLOWER, f"changed, and must not: {values}", ratio
-    way = "rose" if new > old else "fell"
-    is_worse = (new > old) is (better is Better.LOWER)
-    return (Outcome.SLOWER if is_worse else Outcome.FASTER), f"{way}: {values}", ratio
+        return Outcome.SLOWER, "changed, and must not"
+    is_worse = is_more is (better is Better.LOWER)
+    return (Outcome.SLOWER if is_worse else Outcome.FASTER), "rose" if is_more else "fell"
 
 
 def _in_words(metric: str, value: float | None) -> str:

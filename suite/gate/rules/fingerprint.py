@@ -37,7 +37,7 @@ UNKNOWN = "not recorded"
 
 
 def is_judged_by_seed(workload: str) -> bool:
-    """Return whether a workload's YAML says how runs of paired seeds are judged, by their records alone.
+    """Whether a workload's YAML says how runs of paired seeds are judged, by their records alone.
 
     Its steps follow from one another, or are no repeats.
     """
@@ -45,7 +45,7 @@ def is_judged_by_seed(workload: str) -> bool:
 
 
 def changed_settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Return the dotted names of the settings that differ and count."""
+    """The dotted names of the settings that differ and count."""
     return sorted(_differing(comparable(before), comparable(after), ""))
 
 
@@ -61,16 +61,16 @@ def _differing(before: Any, after: Any, name: str) -> list[str]:
 
 
 def surroundings(record: Record) -> dict[str, Any]:
-    """Return a record's environment and what else of it decides a time: settings, the judging clock, the driver."""
+    """A record's environment and what else of it decides a time: settings, the judging clock, the driver."""
     provenance = record.provenance
-    found = dict(record.environment)
-    found |= {name: record.settings[name] for name in ("threads", "device") if name in record.settings}
+    facts = dict(record.environment)
+    facts |= {name: record.settings[name] for name in ("threads", "device") if name in record.settings}
     sources = {"judging_clock": "clock", "float32_matmul": "float32_matmul", "driver": "driver"}
-    return found | {name: provenance[source] for name, source in sources.items() if source in provenance}
+    return facts | {name: provenance[source] for name, source in sources.items() if source in provenance}
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[list[str], dict[str, list[Any]]]:
-    """Return why their times cannot be compared, a sentence each, and everything that differs, by name.
+    """Why their times cannot be compared, a sentence each, and everything that differs, by name.
 
     Both are the surroundings of a record, or an environment alone.
     """

@@ -51,7 +51,7 @@ class Tolerance:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class ToleranceLine:
     """A line of `cases`: patterns of benchmarks and their tolerance; None leaves it as it is elsewhere."""
 
     case: str
@@ -71,7 +71,7 @@ class Tolerances:
     default_minimum_effect: float = 0.02
     default_equivalence_margin: float = 0.05
     metric_minimum_effects: Mapping[str, float] = field(default_factory=dict)
-    lines: Sequence[Line] = ()
+    lines: Sequence[ToleranceLine] = ()
     noise: Mapping[Quantity, float] = field(default_factory=dict)
     """Learnt on this kind of machine, by case, span and metric."""
     operators: str = FAIL
@@ -109,7 +109,7 @@ class Tolerances:
         )
 
     def tolerance(self, case: str, span: str, metric: str, *, usual: Tolerance | None = None) -> Tolerance:
-        """Return the tolerance of one quantity. `usual`: what holds where no line says anything of the case.
+        """The tolerance of one quantity. `usual`: what holds where no line says anything of the case.
 
         The minimum effect is never below the benchmark's own noise, and the margin never below the minimum effect,
         also that of the metric: what may be, need not be ruled out.
@@ -134,7 +134,7 @@ class CorruptNoiseError(ValueError):
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Return whether a pattern means this text: literally, but for `*`, which stands for any text.
+    """Whether a pattern means this text: literally, but for `*`, which stands for any text.
 
     fnmatch would read the brackets of `a.py::t[x-1]` as a choice of letters, so that the id would not match itself.
     """
@@ -155,7 +155,7 @@ def matches(pattern: str, text: str) -> bool:
 
 
 def machine_kind(environment: Mapping[str, Any], threads: int) -> str:
-    """Return the name of a noise file: the GPU where there is one, else the CPU with its threads, as a plain name."""
+    """The name of a noise file: the GPU where there is one, else the CPU with its threads, as a plain name."""
     gpus = environment.get("gpus")
     if isinstance(gpus, list | tuple) and gpus:
         return _slug(" ".join(sorted({str(gpu) for gpu in gpus})))
@@ -192,21 +192,21 @@ def read_noise(path: Path) -> dict[Quantity, float]:
     if not path.exists():
         return {}
     try:
-        found: dict[Quantity, float] = {}
+        noise: dict[Quantity, float] = {}
         for row in read_rows(path, "noise", NOISE_SCHEMA)["noise"]:
             if not isinstance(row, dict):
                 raise ValueError(f"noise must be a list of rows; got {clipped(row)}")
             case, span, metric = (short_text(row, key, longest=LONGEST_TEXT) for key in NOISE_KEYS)
-            if (case, span, metric) in found:
+            if (case, span, metric) in noise:
                 raise ValueError(f"case, span and metric must stand once; got {clipped(row)}")
-            found[case, span, metric] = number_between(row, "noise", 0, MOST_NOISE)
+            noise[case, span, metric] = number_between(row, "noise", 0, MOST_NOISE)
     except ValueError as error:
         raise CorruptNoiseError(f"{path.name} is no file of noise ({error})") from error
-    return found
+    return noise
 
 
 def read_rows(path: Path, name: str, schema: int) -> dict[str, Any]:
-    """Return the content of a file of the gate, whose rows are a list of this name. Raises ValueError."""
+    """The content of a file of the gate, whose rows are a list of this name. Raises ValueError."""
     try:
         content = parse_yaml(read_file(path, MOST_BYTES, may_be_link=True), most_values=MOST_VALUES)
     except CorruptRecordError as error:
@@ -217,7 +217,7 @@ def read_rows(path: Path, name: str, schema: int) -> dict[str, Any]:
     return content
 
 
-def _line(content: Any, where: str) -> Line:
+def _line(content: Any, where: str) -> ToleranceLine:
     content = _object(content, where, LINE_KEYS)
     for name in ("case", "span", "metric"):
         if not isinstance(content.get(name, "*"), str) or not content.get(name, "*"):
@@ -230,7 +230,7 @@ def _line(content: Any, where: str) -> Line:
             f"{where}.metric must be one of {', '.join(_noisy())}, since others are exact; got {clipped(metric)}"
         )
     effect, margin = (_share(content, name, f"{where}.") if name in content else None for name in ("floor", "target"))
-    return Line(
+    return ToleranceLine(
         case=content["case"],
         span=content.get("span", "*"),
         metric=metric,

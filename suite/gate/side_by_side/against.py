@@ -35,13 +35,14 @@ DEVICE_FLOPS_PER_S, DEVICE_BYTES_PER_S = 2e16, 1e14
 """Above any GPU that there is, in its lowest precision and out of its cache."""
 LEAST_COVERED = 3.0
 """Between two runs of the same code, shares of times at their least were seen to differ by less than twice."""
-Built = Mapping[str, Any] | Exception
+Told = Mapping[str, Any] | Exception
+"""What a side answered, or the error that it met."""
 Code = Mapping[str, str | None]
 """Modules as a worker lists them, each with its file in the tree; None for one that lies elsewhere."""
 
 
 @dataclass(kw_only=True)
-class Comparison:
+class GateComparison:
     """A comparison of two revisions as far as it has come, so that an interruption loses nothing of it."""
 
     before: Tree
@@ -68,7 +69,7 @@ class Comparison:
         raise NotImplementedError
 
     def judgement(self, *, inconclusive_fails: bool, interrupted: bool) -> Judgement:
-        """Return the judgement of whatever has been found by now."""
+        """The judgement of whatever has been found by now."""
         timed = self.timing.verdicts() if self.timing else []
         return Judgement(
             form="against",
@@ -92,7 +93,7 @@ class Comparison:
         )
 
     def tables(self) -> dict[str, bytes]:
-        """Return every sample and the state of the machine beside it, as files by name."""
+        """Every sample and the state of the machine beside it, as files by name."""
         return self.timing.tables() if self.timing else {}
 
     def _told(self, verdict: Verdict) -> Verdict:
@@ -116,7 +117,7 @@ class Comparison:
 
 
 @dataclass(kw_only=True)
-class RevisionComparison(Comparison):
+class RevisionComparison(GateComparison):
     """A comparison of the suite's own cases, or of variants that are made for it."""
 
     sweep: str
@@ -207,13 +208,13 @@ class RevisionComparison(Comparison):
             self.warnings.append(
                 f"the revision before cannot compose sweep={self.sweep}, so not seen is what it lost: {error}"
             )
-        found = paired(before, after)
-        for old in found.gone:
+        pairing = paired(before, after)
+        for old in pairing.gone:
             self._add(old.id, Outcome.MISSING, "a case of the sweep before, and none now")
-        for old, new in found.redefined:
+        for old, new in pairing.redefined:
             self._add(new.id, Outcome.INCOMPARABLE, f"settings changed: {_other_meaning(old)}")
-        both = [*found.both, *self._composed_by_both(workers[BEFORE], found.added)]
-        if not both and found.added:
+        both = [*pairing.both, *self._composed_by_both(workers[BEFORE], pairing.added)]
+        if not both and pairing.added:
             with suppress(FailedError):
                 self.first = bool(expanded_from(workers[BEFORE].ask("expand", arguments=["-m", "sweep=gate"])))
         return [
@@ -258,7 +259,7 @@ class RevisionComparison(Comparison):
 
     def _examine(self, revisions: Revisions, workers: Sequence[WorkerClient], case: BenchmarkCase) -> list[Benchmark]:
         """Judge what needs no clock, and return the spans that are then to be timed."""
-        old, new = (_built(revisions, workers, case, side) for side in (BEFORE, AFTER))
+        old, new = told_by_both(lambda side: revisions.build(workers, case, side, examine=True))
         if isinstance(old, Exception) or isinstance(new, Exception):
             self._add(case.id, *_unbuilt(old, new))
             return []
@@ -304,17 +305,20 @@ class RevisionComparison(Comparison):
                 raise FailedError(f"{span} ran {_in_list(operators)} before, and {_in_list(now)} now")
 
 
-def _built(revisions: Revisions, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int) -> Built:
-    """A side's answer on a case, or the error that it met."""
-    try:
-        return revisions.build(workers, case, side, examine=True)
-    except (FailedError, UnsupportedHereError) as error:
-        return error
-    except WorkerError as error:
-        raise WorkerError(f"{SIDES[side]}: {error}") from error
+def told_by_both(ask: Callable[[int], Mapping[str, Any]]) -> tuple[Told, Told]:
+    """Each side's answer, or the error that it met. Raises WorkerError, with the side, where its worker is gone."""
+    told: list[Told] = []
+    for side in (BEFORE, AFTER):
+        try:
+            told.append(ask(side))
+        except (FailedError, UnsupportedHereError) as error:
+            told.append(error)
+        except WorkerError as error:
+            raise WorkerError(f"{SIDES[side]}: {error}") from error
+    return told[BEFORE], told[AFTER]
 
 
-def _unbuilt(old: Built, new: Built) -> tuple[Outcome, str]:
+def _unbuilt(old: Told, new: Told) -> tuple[Outcome, str]:
     if isinstance(new, FailedError):
         return Outcome.BROKEN, f"fails now: {new}"
     if isinstance(new, UnsupportedHereError):
@@ -344,7 +348,7 @@ def work_undone(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tupl
 
 
 def least_s(must: Mapping[str, float], ceilings: Mapping[str, float], settings: Mapping[str, Any], clock: str) -> float:
-    """Return the time in which no machine does so many operations and moves so many bytes; 0 where nothing is known.
+    """The time in which no machine does so many operations and moves so many bytes; 0 where nothing is known.
 
     A worker's ceilings are of one thread, and were measured before it could find its tree.
     """

@@ -28,7 +28,7 @@ class BadAnswerError(WorkerError):
 
 
 def checked_sample(answer: Mapping[str, Any], spent: Spent, clock: str) -> dict[str, Any]:
-    """Return the fields of a sample that a worker tells. Raises BadAnswerError.
+    """The fields of a sample that a worker tells. Raises BadAnswerError.
 
     `spent`: the time that the request took by the judge's own clocks. `clock`: the one that judges.
     """
@@ -56,7 +56,7 @@ def checked_sample(answer: Mapping[str, Any], spent: Spent, clock: str) -> dict[
 
 
 def unexplained(sample: Mapping[str, Any], spent: Spent) -> float:
-    """Return how many times as much CPU time the kernel counted as a sample's calls can have taken; 0 where unknown.
+    """How many times as much CPU time the kernel counted as a sample's calls can have taken; 0 where unknown.
 
     The dropped first call counts among them. A sample that is believable stays below 1.
     """
@@ -69,7 +69,7 @@ def unexplained(sample: Mapping[str, Any], spent: Spent) -> float:
 
 
 def checked_build(answer: Mapping[str, Any], *, examined: bool) -> Mapping[str, Any]:
-    """Return an answer to `build`. Raises BadAnswerError.
+    """An answer to `build`. Raises BadAnswerError.
 
     `examined`: it tells the exact quantities and the code, too.
     """
@@ -90,7 +90,7 @@ def checked_build(answer: Mapping[str, Any], *, examined: bool) -> Mapping[str, 
 
 
 def checked_cases(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the cases of an answer to `expand`. Raises BadAnswerError."""
+    """The cases of an answer to `expand`. Raises BadAnswerError."""
     _check("expand", answer, {"cases": ("a list of cases", _list_of(lambda case: isinstance(case, dict)))})
     cases: list[Mapping[str, Any]] = answer["cases"]
     named = dict.fromkeys(("axes", "extras", "settings"), ("values by name", lambda value: isinstance(value, dict)))
@@ -106,7 +106,7 @@ def checked_operators(request: str, name: str, operators: Any) -> Mapping[str, l
 
 
 def checked_ceilings(hello: Mapping[str, Any]) -> dict[str, float]:
-    """Return the rates that a worker measured as it began, by name; none of what is no rate."""
+    """The rates that a worker measured as it began, by name; none of what is no rate."""
     rates: dict[str, Any] = {name: hello.get(name) for name in ("float32_flops_per_s", "flops_per_s", "bytes_per_s")}
     return {name: float(rate) for name, rate in rates.items() if _is_number(rate) and 0 < rate < math.inf}
 
@@ -142,7 +142,7 @@ def checked_opening(answer: Mapping[str, Any], *, examined: bool) -> Mapping[str
 
 
 def _check(request: str, answer: Mapping[str, Any], rules: Mapping[str, Rule]) -> Mapping[str, Any]:
-    """Return an answer whose fields are as the rules say. Raises BadAnswerError."""
+    """An answer whose fields are as the rules say. Raises BadAnswerError."""
     for name, (rule, is_so) in rules.items():
         value = answer.get(name)
         if not is_so(value):

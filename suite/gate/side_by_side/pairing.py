@@ -45,7 +45,7 @@ class Paired:
 
 
 def expanded_from(answer: Mapping[str, Any]) -> list[Expanded]:
-    """Return the cases of a worker's answer to `expand`. Raises BadAnswerError for what no case can be."""
+    """The cases of a worker's answer to `expand`. Raises BadAnswerError for what no case can be."""
     expanded = []
     for content in checked_cases(answer):
         settings = content["settings"]
@@ -101,7 +101,7 @@ def _pairs(case: Case) -> dict[str, Any]:
 
 
 def command_of(case: Case, chosen: Sequence[str] = ()) -> list[str]:
-    """Return the case as a command line that Hydra reads, for a tree whose sweep does not have it.
+    """The case as a command line that Hydra reads, for a tree whose sweep does not have it.
 
     `chosen`: settings of the command line that compared the trees. Those of Hydra, such as where it looks for groups,
     are in no case, and are needed here too.

@@ -47,21 +47,26 @@ class Tree:
 
 
 def repository(start: Path) -> Path:
-    """Return the top of the checkout around a folder. Raises ValueError where there is none, and on Windows."""
+    """The top of the checkout around a folder. Raises ValueError where there is none, and on Windows."""
     if sys.platform == "win32":
         # Its pipes cannot be waited for with a limit, and it counts CPU time in ticks of 15.6 ms.
         raise ValueError("--against and selftest need Linux or macOS; --baseline and --candidate work here")
+    return checkout_around(start, "--against")
+
+
+def checkout_around(start: Path, what: str) -> Path:
+    """The top of the checkout around a folder. Raises ValueError where there is none, which `what` needs."""
     try:
         return Path(git(start, "rev-parse", "--show-toplevel"))
     except subprocess.CalledProcessError as error:
         complaint = " ".join(os.fsdecode(error.stderr or b"").split())
-        raise ValueError(f"--against needs a git checkout around this folder; git says {complaint!r}") from error
+        raise ValueError(f"{what} needs a git checkout around this folder; git says {complaint!r}") from error
     except FileNotFoundError as error:
-        raise ValueError("--against needs git, which is not on PATH") from error
+        raise ValueError(f"{what} needs git, which is not on PATH") from error
 
 
 def resolved(top: Path, revision: str, name: str = "against") -> str:
-    """Return the commit that a revision names, as git understands it. Raises ValueError where it names none.
+    """The commit that a revision names, as git understands it. Raises ValueError where it names none.
 
     `name`: the option that it is the value of.
     """
@@ -112,7 +117,7 @@ def after(top: Path, into: Path) -> Tree:
 
 
 def files_of(tree: Path, ends: str | tuple[str, ...] = IMPORTED) -> dict[str, FileState]:
-    """Return the state of each file of a tree whose name ends so: no program can set a file's ctime.
+    """The state of each file of a tree whose name ends so: no program can set a file's ctime.
 
     By default of what Python imports: what a case writes beside its code, such as a cache, is its own matter.
     """
@@ -234,5 +239,5 @@ class Revisions:
 
 
 def key_of(case: str, side: int) -> str:
-    """Return the name of a case in a worker, which may hold both sides."""
+    """The name of a case in a worker, which may hold both sides."""
     return f"{SIDES[side]} {case}"

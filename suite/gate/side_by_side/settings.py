@@ -7,12 +7,12 @@ until somebody has said that the candidate's are meant.
 
 import filecmp
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 
-from suite.gate.output.sentences import SETTINGS
+from suite.gate.output.sentences import SETTINGS, first_of
 from suite.gate.rules.acceptances import ACCEPTED
 from suite.gate.rules.tolerances import NOISE
 from suite.gate.verdict import Outcome, Verdict
@@ -35,7 +35,7 @@ class Settings:
 
     @property
     def tolerances(self) -> Path | None:
-        """Return the file of tolerances; None where the tree does not hold the suite, whose own then counts."""
+        """The file of tolerances; None where the tree does not hold the suite, whose own then counts."""
         path = self.folder / TOLERANCES
         return path if path.exists() and (self.folder / JUDGE).is_dir() else None
 
@@ -49,21 +49,17 @@ class Settings:
     def warnings(self, checkout: Path) -> Iterator[str]:
         """Yield sentences on settings that count though they differ, and on those that do not count."""
         if self.is_trusted and self.differing:
-            yield f"by {OPTION} the working tree's settings judge it: {_listed(self.differing)}"
+            yield f"by {OPTION} the working tree's settings judge it: {first_of(self.differing, MOST_NAMED)}"
         if (checkout / ACCEPTED).exists() and not self.accepted.exists():
             yield f"{ACCEPTED.as_posix()} of the checkout is not in what judges, so nothing is accepted by it"
 
     def verdicts(self) -> list[Verdict]:
-        """Return the verdict on settings that differ and that nobody has reviewed."""
+        """The verdict on settings that differ and that nobody has reviewed."""
         if self.is_trusted or not self.differing:
             return []
-        reason = f"this change alters what it is judged by: {_listed(self.differing)}; review that, then say {OPTION}"
+        differing = first_of(self.differing, MOST_NAMED)
+        reason = f"this change alters what it is judged by: {differing}; review that, then say {OPTION}"
         return [Verdict(case=SETTINGS, outcome=Outcome.INCOMPARABLE, reason=reason)]
-
-
-def _listed(differing: Sequence[str]) -> str:
-    more = len(differing) - MOST_NAMED
-    return ", ".join([*differing[:MOST_NAMED], *([f"and {more} more"] if more > 0 else [])])
 
 
 def settings_of(before: Path, after: Path, checkout: Path, sweep: str | None, *, is_trusted: bool) -> Settings:

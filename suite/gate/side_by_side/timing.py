@@ -110,7 +110,7 @@ class TimingComparison:
         return bool(self.decisions.open) and self.rounds.measured_s < self.seconds
 
     def verdicts(self) -> list[Verdict]:
-        """Return the verdict on each benchmark and on each case that broke."""
+        """The verdict on each benchmark and on each case that broke."""
         samples, benchmarks = self.rounds.samples, self.decisions.benchmarks
         closed, by_wall = self.decisions.close(samples), effects_of(samples, benchmarks, "wall_s")
         walls, verdicts = log_ratios(samples, benchmarks, "wall_s"), []
@@ -125,7 +125,7 @@ class TimingComparison:
         ]
 
     def tables(self) -> dict[str, bytes]:
-        """Return every sample and the state of the machine beside it, as files by name; none before the first."""
+        """Every sample and the state of the machine beside it, as files by name; none before the first."""
         if not self.rounds.samples:
             return {}
         return {
@@ -230,7 +230,7 @@ def first_side(launches: int) -> int:
 
 
 def most_launches(seconds: float, least_s: float = 0.0) -> int:
-    """Return the number of launches if this whole time is needed. `least_s`: what the fewest rounds of one take."""
+    """The number of launches if this whole time is needed. `least_s`: what the fewest rounds of one take."""
     count, measured_s = 0, 0.0
     while measured_s < seconds - 1e-9:
         count, measured_s = count + 1, measured_s + max(least_s, _launch_s(measured_s, seconds))
@@ -243,7 +243,7 @@ def _launch_s(measured_s: float, seconds: float) -> float:
 
 
 def median_s(samples: Sequence[Sample], benchmark: Benchmark, side: int) -> float | None:
-    """Return a side's median time by the judging clock; None without a sample."""
+    """A side's median time by the judging clock; None without a sample."""
     values = [
         getattr(sample, benchmark.column)
         for sample in samples

@@ -61,14 +61,14 @@ class Spent:
 
 
 def interpreter(python: Path) -> str:
-    """Return the path of a Python to run workers with; a link stays one, since by it a Python knows its environment.
+    """The path of a Python to run workers with; a link stays one, since by it a Python knows its environment.
 
     Raises ValueError where it is none that can be run.
     """
-    found = shutil.which(python)
-    if found is None:
+    path = shutil.which(python)
+    if path is None:
         raise ValueError(f"python must be an interpreter that can be run; got {str(python)!r}")
-    return str(Path.cwd() / found)
+    return str(Path.cwd() / path)
 
 
 class WorkerClient:
@@ -137,7 +137,7 @@ class WorkerClient:
         return family
 
     def family_cpu_s(self) -> float:
-        """Return the CPU time of the worker so far and of all processes that it started; 0 where it has ended."""
+        """The CPU time of the worker so far and of all processes that it started; 0 where it has ended."""
         total_s = 0.0
         for pid in {self._process.pid, *(process.pid for process in self._family())}:
             with suppress(psutil.Error):
@@ -175,7 +175,7 @@ class WorkerClient:
         return self.answer()
 
     def ask_timed(self, do: str, **arguments: Any) -> tuple[Mapping[str, Any], Spent]:
-        """Return the answer as `ask` does, and the time that it took from outside."""
+        """The answer as `ask` does, and the time that it took from outside."""
         begun_s, begun_cpu_s = time.perf_counter(), self._cpu_s()
         answer = self.ask(do, **arguments)
         wall_s, cpu_s = time.perf_counter() - begun_s, self._cpu_s()
@@ -212,7 +212,7 @@ class WorkerClient:
             raise WorkerError(self._death()) from error
 
     def answer(self) -> Mapping[str, Any]:
-        """Return the answer to the request that `begin` sent."""
+        """The answer to the request that `begin` sent."""
         answer = self._received()
         if "unsupported" in answer:
             raise UnsupportedHereError(_clipped(answer["unsupported"]))

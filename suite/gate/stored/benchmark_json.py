@@ -104,7 +104,7 @@ class BenchmarkRuns:
 
 
 def holds_benchmarks(path: Path) -> bool:
-    """Return whether a path means files of pytest-benchmark, in place of records: a file, or a folder with such."""
+    """Whether a path means files of pytest-benchmark, in place of records: a file, or a folder with such."""
     if not path.is_dir():
         return path.is_file() or path.suffix == SUFFIX
     names = [name for _, names in folders_below(path, []) for name in names]

@@ -196,7 +196,7 @@ def _judge_times(
 
 
 def medians_s(record: Record) -> dict[str, float]:
-    """Return a record's median time of each span: one draw, since the steps of one run share its conditions."""
+    """A record's median time of each span: one draw, since the steps of one run share its conditions."""
     by_span: dict[str, list[float]] = {}
     for reading in record.series(LATENCY):
         by_span.setdefault(reading.span, []).append(reading.value)
@@ -204,24 +204,24 @@ def medians_s(record: Record) -> dict[str, float]:
 
 
 def timings(record: Record) -> tuple[float, ...]:
-    """Return every time in a record, which no two real runs share."""
+    """Every time in a record, which no two real runs share."""
     return tuple(reading.value for reading in record.series(LATENCY))
 
 
 def obstacles(before: Record, after: Record) -> list[str]:
-    """Return why times of these two cannot be compared, a sentence each."""
+    """Why times of these two cannot be compared, a sentence each."""
     return [*changed_conditions(before, after), *differences(surroundings(before), surroundings(after))[0]]
 
 
 def changed_conditions(before: Record, after: Record) -> list[str]:
-    """Return why nothing noisy of these two can be compared, wherever they ran."""
+    """Why nothing noisy of these two can be compared, wherever they ran."""
     changed = changed_settings(before.settings, after.settings)
     kinds = [] if before.evidence is after.evidence else [f"evidence: {before.evidence} before, {after.evidence} now"]
     return [*([f"settings changed: {', '.join(changed)}"] if changed else []), *kinds]
 
 
 def counting(runs: Sequence[StoredRun]) -> list[StoredRun]:
-    """Return the runs of a candidate that count: the newest and its repeats, by the same code on the same machine."""
+    """The runs of a candidate that count: the newest and its repeats, by the same code on the same machine."""
     return [run for run in runs if run.record.run_key == runs[-1].record.run_key]
 
 
@@ -234,7 +234,7 @@ def ran(runs: Sequence[StoredRun]) -> bool:
 
 
 def bad_run(runs: Sequence[StoredRun]) -> StoredRun | None:
-    """Return a run that is not sound, the newest first.
+    """A run that is not sound, the newest first.
 
     An interrupted one counts only where no later run took its place.
     """
@@ -265,13 +265,13 @@ def broken_verdict(case: str, reason: str) -> Verdict:
 
 
 def side(label: str, commits: Iterable[str | None], dirty: Iterable[bool]) -> Side:
-    """Return a side, with its commit where all of its runs are of one."""
+    """A side, with its commit where all of its runs are of one."""
     every = set(commits)
     return Side(label=label, commit=(every.pop() or None) if len(every) == 1 else None, dirty=any(dirty))
 
 
 def presence(case: str, old: Sequence[StoredRun], new: Sequence[StoredRun]) -> Verdict:
-    """Return the verdict on a case of which a side has no run, or only one that was refused as unsupported."""
+    """The verdict on a case of which a side has no run, or only one that was refused as unsupported."""
     if not ran(old) and not ran(new) and old and new:
         reason = f"unsupported on both sides, so nothing was compared: {new[-1].record.reason or 'no reason is given'}"
         return Verdict(case=case, outcome=Outcome.SAME, reason=reason)

@@ -60,7 +60,7 @@ StepValues = Mapping[SpanMetric, Sequence[tuple[int, float]]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Taken:
+class TakenValue:
     """A run's value of a quantity, and the readings that made it up."""
 
     value: float
@@ -75,7 +75,7 @@ class Quantity:
 
     span: str
     metric: str
-    take: Callable[[Record], Taken | None]
+    take: Callable[[Record], TakenValue | None]
     """The value of a run; None where it has nothing of it."""
     usual: Tolerance | None = None
     """The tolerance where conf/gate.yaml says nothing of the case; None where it is that of the metric."""
@@ -98,21 +98,21 @@ class Quantity:
         return [old - new if self.is_accuracy else math.log(new / old) for old, new in pairs]
 
 
-def last_share(metric: str, record: Record) -> Taken | None:
+def last_share(metric: str, record: Record) -> TakenValue | None:
     """A share at the last evaluation."""
     evaluated = _evaluated(metric, record)
-    return Taken(value=evaluated[-1].value, of=((EVALUATE, evaluated[-1].step),)) if evaluated else None
+    return TakenValue(value=evaluated[-1].value, of=((EVALUATE, evaluated[-1].step),)) if evaluated else None
 
 
-def mean_share(metric: str, record: Record) -> Taken | None:
+def mean_share(metric: str, record: Record) -> TakenValue | None:
     """The area under the curve: less noisy than its end, and lower too where a run learns later."""
     evaluated = _evaluated(metric, record)
     if not evaluated:
         return None
-    return Taken(value=float(np.mean([reading.value for reading in evaluated])), of=_where(evaluated))
+    return TakenValue(value=float(np.mean([reading.value for reading in evaluated])), of=_where(evaluated))
 
 
-def loss_of_a_token(record: Record) -> Taken | None:
+def loss_of_a_token(record: Record) -> TakenValue | None:
     """The loss over every window of text."""
     loss, tokens = (
         [reading for reading in record.series(metric) if reading.span == TEXT or below(reading.span, TEXT)]
@@ -121,10 +121,10 @@ def loss_of_a_token(record: Record) -> Taken | None:
     total = math.fsum(reading.value for reading in tokens)
     if not loss or not total > 0:
         return None
-    return Taken(value=math.fsum(reading.value for reading in loss) / total, of=tuple(sorted(_where(loss))))
+    return TakenValue(value=math.fsum(reading.value for reading in loss) / total, of=tuple(sorted(_where(loss))))
 
 
-def cost(phases: Sequence[str], record: Record) -> Taken | None:
+def cost(phases: Sequence[str], record: Record) -> TakenValue | None:
     """The CPU seconds of the whole process; on another device the time by its own clock, for which a CPU only waits."""
     timed = [reading for reading in record.series(LATENCY) if reading.span in phases]
     is_cpu = record.settings.get("device") == "cpu"
@@ -132,7 +132,7 @@ def cost(phases: Sequence[str], record: Record) -> Taken | None:
         return None
     value = math.fsum((reading.process_cpu_s or 0.0) if is_cpu else reading.value for reading in timed)
     clock = "process_cpu" if is_cpu else str(record.provenance.get("clock") or "")
-    return Taken(value=value, of=tuple(sorted(_where(timed))), clock=clock)
+    return TakenValue(value=value, of=tuple(sorted(_where(timed))), clock=clock)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +167,7 @@ def judging_of(workload: str) -> Judging:
 
 
 def compare_pairs(
-    case: str, quantity: Quantity, before: Sequence[Taken], after: Sequence[Taken], notes: Sequence[str] = ()
+    case: str, quantity: Quantity, before: Sequence[TakenValue], after: Sequence[TakenValue], notes: Sequence[str] = ()
 ) -> Change:
     """Compare values in the order of their seeds, which are at least two."""
     old, new = ([taken.value for taken in side] for side in (before, after))
@@ -365,7 +365,7 @@ def _compared(
     case: str, quantity: Quantity, pairs: Sequence[SeedPair], remarks: SeedRemarks, notes: Sequence[str] = ()
 ) -> Iterator[Verdict | Change]:
     """Compare the quantity over those pairs that have it on both sides, and remark on the others."""
-    before, after = list[Taken](), list[Taken]()
+    before, after = list[TakenValue](), list[TakenValue]()
     for pair in pairs:
         old, new = quantity.take(pair.before), quantity.take(pair.after)
         if old is None and new is None:

@@ -61,10 +61,11 @@ def main(tree: str) -> None:
     _find_packages()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's matter
     requests, answers = loop.open_pipe(lambda: os._exit(0))
-    worker = Worker()
+    worker = CaseWorker()
     loop.answer(answers, lambda: worker.hello(tree))
     while (request := requests.get()) is not None:
         loop.answer(answers, partial(getattr(worker, request.pop("do")), **request))
+    os._exit(0)  # what is left of the tree's threads and objects is nobody's
 
 
 def _find_packages() -> None:
@@ -80,7 +81,7 @@ def _find_packages() -> None:
     sys.meta_path.insert(0, PathFinder)
 
 
-class Worker:
+class CaseWorker:
     """The requests of the parent, each the name of a method."""
 
     def __init__(self) -> None:
@@ -102,7 +103,7 @@ class Worker:
         return {"protocol": loop.PROTOCOL, "environment": _of_tree("environment")(), **ceilings}
 
     def expand(self, arguments: list[str]) -> dict[str, Any]:
-        """Return the cases that Hydra makes of a command line, each with the settings it would run with."""
+        """The cases that Hydra makes of a command line, each with the settings it would run with."""
         compose, is_left_out, job_of = map(_of_tree, ("compose", "is_left_out", "job_of"))
         try:
             jobs = [job_of(point) for point in compose(arguments) if not is_left_out(point)]
@@ -186,7 +187,7 @@ class Built:
             self._sampled = self._by_cpu
 
     def examine(self) -> dict[str, Any]:
-        """Return the constants of every run: closed forms, counted bytes, the allocator's peak, the operators."""
+        """The constants of every run: closed forms, counted bytes, the allocator's peak, the operators."""
         list(self.workload.check())  # a generator checks nothing until it is asked
         readings = [*self.workload.constants()]
         watcher = self.device.watcher()
@@ -266,7 +267,7 @@ class Built:
         }
 
     def work(self, span: str) -> Callable[[], object]:
-        """Return the work of a span of a case on a CPU, for whoever brings a clock."""
+        """The work of a span of a case on a CPU, for whoever brings a clock."""
         work: Callable[[], object] = self._parts[span]
         return work
 

@@ -56,15 +56,11 @@ def main(argument: str) -> None:
         """A call whose samples are two counts, of a few calls and of more."""
 
         def sample(self, stats: object) -> dict[str, object]:
-            args, kwargs = self._arguments()
-            function = self._function
-            is_collecting, tracer, profiler = gc.isenabled(), sys.gettrace(), sys.getprofile()
+            args, kwargs = self.arguments()
+            function = self.function
             gc.collect()
-            gc.disable()
-            sys.settrace(None)
-            sys.setprofile(None)
-            valgrind.ask(START)
-            try:
+            with worker.undisturbed(disables_gc=True):
+                valgrind.ask(START)
                 function(*args, **kwargs)  # valgrind translates what it has not seen
                 begun = perf_counter()
                 function(*args, **kwargs)
@@ -77,12 +73,7 @@ def main(argument: str) -> None:
                     for _ in range(calls):
                         function(*args, **kwargs)
                     valgrind.ask(DUMP)
-            finally:
                 valgrind.ask(STOP)
-                sys.settrace(tracer)
-                sys.setprofile(profiler)
-                if is_collecting:
-                    gc.enable()
             return {"more": more}
 
     worker.Call = CountedCall  # type: ignore[attr-defined]

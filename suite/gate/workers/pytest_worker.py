@@ -21,6 +21,7 @@ import random
 import signal
 import sys
 import threading
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -32,10 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 if TYPE_CHECKING or __package__:  # as the judge reads it, for its constants
     from suite.gate.workers import worker_loop as loop
-    from suite.gate.workers.worker_trees import Trees, Watch, is_in, parts_of, real
+    from suite.gate.workers.worker_trees import FileWatch, Trees, is_in, parts_of, real
 else:  # by path, from the folder of this file, as somebody's Python runs it
     loop, beside = importlib.import_module("worker_loop"), importlib.import_module("worker_trees")
-    Trees, Watch, is_in, parts_of, real = beside.Trees, beside.Watch, beside.is_in, beside.parts_of, beside.real
+    Trees, FileWatch, is_in, parts_of, real = beside.Trees, beside.FileWatch, beside.is_in, beside.parts_of, beside.real
 
 LEAST_TURN_S = 0.0005
 """Shorter calls are done several times between two readings of the clocks, which cost about a microsecond."""
@@ -59,9 +60,9 @@ def main(argument: str) -> None:
     requests, answers = loop.open_pipe(_end_soon)
     padding = _padding(asked["padding"])
     trees = Trees(asked["tree"], asked["folder"], asked["checkout"])
-    watch = Watch(asked["tree"]) if asked["watches"] else None
+    watch = FileWatch(asked["tree"]) if asked["watches"] else None
     trees.come_first(asked["path"])
-    worker = Worker(trees, watch, asked["paths"], asked["only"], requests, answers)
+    worker = PytestWorker(trees, watch, asked["paths"], asked["only"], requests, answers)
     try:
         import pytest
         import pytest_benchmark
@@ -77,7 +78,7 @@ def main(argument: str) -> None:
     worker.answer(lambda: {"protocol": loop.PROTOCOL, "versions": versions})
     _replace_rounds(worker)
     for name in ("ignore_collect", "pycollect_makemodule", "collection_modifyitems", "runtestloop"):
-        pytest.hookimpl(tryfirst=True)(getattr(Worker, f"pytest_{name}"))  # pytest-benchmark would skip first
+        pytest.hookimpl(tryfirst=True)(getattr(PytestWorker, f"pytest_{name}"))  # pytest-benchmark would skip first
     arguments = [*worker.existing(), *_arguments(asked["temporary"])]
     sys.argv = ["pytest", *arguments]
     code = pytest.main(arguments, plugins=[worker])
@@ -135,11 +136,17 @@ def _end(code: int) -> None:
     os._exit(code)  # what is left of the tree's threads and objects is nobody's
 
 
-class Worker:
+class PytestWorker:
     """The plugin. Requests of the parent are the names of methods; a benchmark that is open answers `sample` itself."""
 
     def __init__(
-        self, trees: Trees, watch: Watch | None, paths: Sequence[str], only: Sequence[str], requests: Any, answers: int
+        self,
+        trees: Trees,
+        watch: FileWatch | None,
+        paths: Sequence[str],
+        only: Sequence[str],
+        requests: Any,
+        answers: int,
     ) -> None:
         """`only`: files of tests, relative to the tree, beside which none is imported; all where there is none."""
         self._trees, self._watch, self._paths = trees, watch, paths
@@ -161,7 +168,7 @@ class Worker:
     # Requests, outside a benchmark
 
     def collect(self) -> dict[str, Any]:
-        """Return the benchmarks, what each is made of, and whether files were imported that hold none."""
+        """The benchmarks, what each is made of, and whether files were imported that hold none."""
         conftests = {path for path in self._plugins() if Path(path).name == "conftest.py"}
         files = {_file_of(item) for item in self._items.values()}
         self._trees.take_tests([*conftests, *files])
@@ -172,7 +179,7 @@ class Worker:
                     "id": id,
                     "file": self._trees.relative(_file_of(item)),
                     "parts": parts_of(item, tests, conftests, self._trees.top),
-                    "timer": _has_own_timer(item),
+                    "timer": "timer" in getattr(item.get_closest_marker("benchmark"), "kwargs", ()),
                 }
                 for id, item in self._items.items()
             ],
@@ -241,8 +248,9 @@ class Worker:
     def pytest_runtestloop(self, session: Any) -> bool:
         self._session = session
         wanted = [item for item in session.items if set(FIXTURES) & set(getattr(item, "fixturenames", ()))]
-        for item in filter(self._is_chosen, wanted):
-            self._items.setdefault(item.nodeid, item)
+        for item in wanted:
+            if not self._paths or any(_is_meant(path, item) for path in self._paths):
+                self._items.setdefault(item.nodeid, item)
         while (request := self._requests.get()) is not None:
             self.answer(partial(getattr(self, request.pop("do")), **request))
         return True
@@ -314,50 +322,42 @@ class Worker:
     # Paths of the command line
 
     def existing(self) -> list[str]:
-        """Return the files and folders of the command line that this tree has; one that does not exist if it has none.
+        """The files and folders of the command line that this tree has; one that does not exist if it has none.
 
         A test is chosen once all of its file is collected, since pytest ends where one of several is not found.
         """
         files = [path for path in self._paths if Path(path.partition("::")[0]).exists()]
         return list(dict.fromkeys(path.partition("::")[0] for path in files)) or [*self._paths][:1]
 
-    def _is_chosen(self, item: Any) -> bool:
-        return not self._paths or any(_is_meant(path, item) for path in self._paths)
 
-
+@dataclass
 class Call:
     """The work that a test hands to `benchmark`."""
 
-    def __init__(
-        self,
-        worker: Worker,
-        function: Callable[..., Any],
-        arguments: Callable[[], tuple[Sequence[Any], Mapping[str, Any]]],
-        *,
-        is_set_up: bool,
-        teardown: Callable[..., Any] | None,
-        disable_gc: bool,
-    ) -> None:
-        self._worker, self._function, self._arguments = worker, function, arguments
-        self._iterations = 1
-        self.is_set_up = is_set_up
-        self._teardown, self._disable_gc = teardown, disable_gc
-        self._is_long = False
+    worker: PytestWorker
+    function: Callable[..., Any]
+    arguments: Callable[[], tuple[Sequence[Any], Mapping[str, Any]]]
+    is_set_up: bool = False
+    teardown: Callable[..., Any] | None = None
+    disable_gc: bool = False
+    iterations: int = 1
+    """Calls between two readings of the clocks."""
+    is_long: bool = False
 
     def first(self, seen: set[tuple[str, str]] | None) -> float:
         begun = perf_counter()
         result = self.last(seen)
         taken_s = perf_counter() - begun
-        self._worker.check_result(result)
+        self.worker.check_result(result)
         return taken_s
 
     def last(self, seen: set[tuple[str, str]] | None = None) -> Any:
         """Make a plain call and return its value. `seen`: gets the modules and functions of which code runs in it."""
-        args, kwargs = self._arguments()
+        args, kwargs = self.arguments()
         with contextlib.nullcontext() if seen is None else _profiled(seen):
-            result = self._function(*args, **kwargs)
-        if self._teardown is not None:
-            self._teardown(*args, **kwargs)
+            result = self.function(*args, **kwargs)
+        if self.teardown is not None:
+            self.teardown(*args, **kwargs)
         return result
 
     def calibrate(self, first_s: float) -> float:
@@ -369,46 +369,52 @@ class Call:
         if not self.is_set_up:
             for _ in range(8):  # a turn that was interrupted asks for fewer calls than it should
                 wanted = LEAST_TURN_S / max(call_s, 1e-9)
-                if wanted <= self._iterations:
+                if wanted <= self.iterations:
                     break
-                self._iterations *= max(2, min(10, int(wanted / self._iterations)))
+                self.iterations *= max(2, min(10, int(wanted / self.iterations)))
                 call_s = min(self._turn()["wall_s"] for _ in range(2))
-        self._is_long = call_s > LONG_CALL_S
+        self.is_long = call_s > LONG_CALL_S
         return call_s
 
     def sample(self, stats: Any) -> dict[str, Any]:
         """Return medians over turns, after one that finds the other side's data in the caches unless it is long."""
-        if not self._is_long:
+        if not self.is_long:
             self._turn()
-        sample = loop.summary(loop.sampled(self._turn), self._iterations)
+        sample = loop.summary(loop.sampled(self._turn), self.iterations)
         stats.update(sample["wall_s"])
         return sample
 
     def probe(self) -> dict[str, float]:
-        """Return a turn with the time a call that the thread waited for a CPU."""
+        """A turn with the time a call that the thread waited for a CPU."""
         before = _run_delay_s()
         turn = self._turn()
-        return {**turn, "run_delay_s": (_run_delay_s() - before) / self._iterations, "calls": self._iterations}
+        return {**turn, "run_delay_s": (_run_delay_s() - before) / self.iterations, "calls": self.iterations}
 
     def _turn(self) -> dict[str, float]:
         """Time the calls between two readings of each clock, in seconds a call."""
-        args, kwargs = self._arguments()
-        is_collecting = gc.isenabled()
-        if self._disable_gc:
-            gc.disable()
-        tracer, profiler = sys.gettrace(), sys.getprofile()
-        sys.settrace(None)
-        sys.setprofile(None)
-        try:
-            turn = loop.timed(self._function, args, kwargs, self._iterations)
-        finally:
-            sys.settrace(tracer)
-            sys.setprofile(profiler)
-            if is_collecting:
-                gc.enable()
-        if self._teardown is not None:
-            self._teardown(*args, **kwargs)
+        args, kwargs = self.arguments()
+        with undisturbed(disables_gc=self.disable_gc):
+            turn = loop.timed(self.function, args, kwargs, self.iterations)
+        if self.teardown is not None:
+            self.teardown(*args, **kwargs)
         return turn
+
+
+@contextlib.contextmanager
+def undisturbed(*, disables_gc: bool) -> Iterator[None]:
+    """Let no tracer and no profiler, and if it is so asked no collection of garbage, run within what is timed."""
+    is_collecting, tracer, profiler = gc.isenabled(), sys.gettrace(), sys.getprofile()
+    if disables_gc:
+        gc.disable()
+    sys.settrace(None)
+    sys.setprofile(None)
+    try:
+        yield
+    finally:
+        sys.settrace(tracer)
+        sys.setprofile(profiler)
+        if is_collecting:
+            gc.enable()
 
 
 @contextlib.contextmanager
@@ -432,19 +438,12 @@ def _profiled(seen: set[tuple[str, str]]) -> Iterator[None]:
         threading.setprofile(None)
 
 
-def _replace_rounds(worker: Worker) -> None:
+def _replace_rounds(worker: PytestWorker) -> None:
     """Let pytest-benchmark's fixture, of versions 4 and 5, hand each call to the worker."""
     from pytest_benchmark.fixture import BenchmarkFixture
 
     def raw(fixture: Any, function_to_benchmark: Any, *args: Any, **kwargs: Any) -> Any:
-        call = Call(
-            worker,
-            function_to_benchmark,
-            lambda: (args, kwargs),
-            is_set_up=False,
-            teardown=None,
-            disable_gc=fixture._disable_gc,
-        )
+        call = Call(worker, function_to_benchmark, lambda: (args, kwargs), disable_gc=fixture._disable_gc)
         return worker.measure(fixture, call)
 
     def raw_pedantic(
@@ -469,24 +468,12 @@ def _replace_rounds(worker: Worker) -> None:
                 raise TypeError("Can't use `args` or `kwargs` if `setup` returns the arguments.")
             return made or (args, kwargs or {})
 
-        call = Call(
-            worker,
-            target,
-            arguments,
-            is_set_up=setup is not None or teardown is not None,
-            teardown=teardown,
-            disable_gc=fixture._disable_gc,
-        )
-        return worker.measure(fixture, call)
+        is_set_up = setup is not None or teardown is not None
+        return worker.measure(fixture, Call(worker, target, arguments, is_set_up, teardown, fixture._disable_gc))
 
     replaced = {"_raw": raw, "_raw_pedantic": raw_pedantic}
     for name, method in {**replaced, **dict.fromkeys(("weave", "patch"), worker.refuse_weaving)}.items():
         setattr(BenchmarkFixture, name, method)
-
-
-def _has_own_timer(item: Any) -> bool:
-    marker = item.get_closest_marker("benchmark")
-    return marker is not None and "timer" in marker.kwargs
 
 
 def _is_meant(path: str, item: Any) -> bool:

@@ -80,10 +80,10 @@ class Trees:
     def code(
         self, first: Set[tuple[str, str]], later: Set[tuple[str, str]], opened: Opened
     ) -> dict[str, dict[str, str]]:
-        """Return the judged modules of which code ran in a call, those imported, and what came from elsewhere instead.
+        """The judged modules of which code ran in a call, those imported, and what came from elsewhere instead.
 
         A package counts as one module, that of its shallowest file. `first`, `later`: modules and functions that ran in
-        the first call and in a later one; what did so only once is told too. `opened`: files, as a Watch has them.
+        the first call and in a later one; what did so only once is told too. `opened`: files, as a FileWatch has them.
         """
         files = {name: real(file) for name, file in _loaded_files()}
         here = {name: file for name, file in files.items() if is_in(file, self.top) and not self._is_test(file)}
@@ -113,14 +113,14 @@ class Trees:
 
         `plugins`: files of pytest's plugins, which are none of the judged even where they lie among them.
         """
-        found = {}
+        digests = {}
         for path, (digest, openers) in opened.items():
             is_metadata = Path(path).parent.suffix in METADATA and Path(path).name != "entry_points.txt"
             is_own = openers <= {None, *self._code} and (is_metadata or Path(path).name in SETTINGS)
             is_listed = path in plugins or path not in self._code
             if is_listed and not is_own and path not in self.test_files:
-                found[self.relative(path)] = digest
-        return found
+                digests[self.relative(path)] = digest
+        return digests
 
     def _judged(self, tops: Mapping[str, str]) -> Set[str]:
         """What a change is about: modules below src/ or another root, else packages, else all."""
@@ -145,21 +145,21 @@ class Trees:
         self, files: Mapping[str, str], held: set[str], shallow: set[str], ran_here: set[str]
     ) -> dict[str, str]:
         """What the tree holds, or would if it were built, and was imported from elsewhere, with the reason."""
-        found: dict[str, str] = {}
+        reasons: dict[str, str] = {}
         installed = _installed_files(shallow)
         others = {name: file for name, file in files.items() if not is_in(file, self.top)}
         for name, file in others.items():
             if is_in(file, self._checkout) and not _is_in_environment(file):
-                found[name] = "was imported from the checkout"
+                reasons[name] = "was imported from the checkout"
             elif file in installed or any(parent in shallow for parent in _parents(name)):
-                found[name] = "was imported from the installed copy"
+                reasons[name] = "was imported from the installed copy"
         for name in sorted(shallow):
-            found.update(dict.fromkeys(self._compiled_only(name), "is compiled, and only the installed copy has it"))
+            reasons.update(dict.fromkeys(self._compiled_only(name), "is compiled, and only the installed copy has it"))
         if not ran_here:
             aside = _packages_aside(Path(self.top))
             for name in sorted({name.partition(".")[0] for name in others} & aside.keys()):
-                found[name] = f"lies in {aside[name]}/, and what is installed was imported"
-        return found
+                reasons[name] = f"lies in {aside[name]}/, and what is installed was imported"
+        return reasons
 
     def _compiled_only(self, package: str) -> Iterator[str]:
         """Find compiled modules of a package's installed copy that the tree's copy lacks."""
@@ -192,7 +192,7 @@ class Trees:
         return False
 
 
-class Watch:
+class FileWatch:
     """The files of a tree that this process opens, imports or names to another one, from now on.
 
     By Python's audit events: a library that opens a file in C is not seen.
@@ -340,35 +340,35 @@ def _editable_folders() -> Iterator[str]:
 def _installed_files(names: set[str]) -> set[str]:
     """The files of the installed distributions that bring any of these modules or packages."""
     plain = {normalised(name) for name in names}
-    found: set[str] = set()
+    files: set[str] = set()
     for distribution in importlib.metadata.distributions():
         with contextlib.suppress(Exception):  # somebody's damaged metadata
             tops = set((distribution.read_text("top_level.txt") or "").split())
             if normalised(distribution.metadata["Name"]) in plain or tops & names:
-                found |= {real(str(distribution.locate_file(file))) for file in distribution.files or ()}
-    return found
+                files |= {real(str(distribution.locate_file(file))) for file in distribution.files or ()}
+    return files
 
 
 def normalised(name: str) -> str:
-    """Return the name of a distribution as PEP 503 writes it."""
+    """The name of a distribution as PEP 503 writes it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _packages_aside(tree: Path, depth: int = DEEPEST_ROOT) -> dict[str, str]:
     """Packages in folders of the tree that are no package themselves, as `lib/`, with that folder."""
-    found: dict[str, str] = {}
+    packages: dict[str, str] = {}
 
     def look(folder: Path, left: int) -> None:
         for path in sorted(folder.iterdir()):
             if not path.is_dir() or path.name.startswith(".") or path.name in UNLISTED:
                 continue
             if (path / "__init__.py").exists():
-                found.setdefault(path.name, folder.relative_to(tree).as_posix())
+                packages.setdefault(path.name, folder.relative_to(tree).as_posix())
             elif left:
                 look(path, left - 1)
 
     look(tree, depth)
-    return found
+    return packages
 
 
 def _place(file: str) -> str:

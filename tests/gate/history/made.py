@@ -1,6 +1,5 @@
 """Repositories with many commits, made at once, and judgements of them with drawn noise."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from suite.gate.output.files import write_judgement
 from suite.gate.verdict import Judgement, Outcome, Side
 from tests.gate.judgements import exact, judgement, timing
 from tests.gate.repositories import Repository, repository
+from tests.gate.stored.benchmark_files import benchmark, write
 
 ERROR = 0.005
 MACHINE = {"machine": "a-processor-1-thread", "machine_id": "0123456789abcdef"}
@@ -70,13 +70,8 @@ def cache_grew(commit: str, base: str, **said) -> Judgement:
 
 
 def benchmark_file(path: Path, commit: str, median_s: float, node: str = "host", **commit_info) -> None:
-    """Write what `pytest --benchmark-save` writes, as far as it is read."""
-    content = {
-        "machine_info": {"node": node, "machine": "x86_64", "cpu": {"brand_raw": "A processor", "count": 2}},
-        "commit_info": {"id": commit, "dirty": False, "branch": "main", **commit_info},
-        "benchmarks": [{"fullname": "tests/test_a.py::test_b[1]", "stats": {"median": median_s, "rounds": 5}}],
-        "datetime": "2026-03-01T10:00:00",
-        "version": "5.3.1",
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content), encoding="utf-8")
+    """Write what `pytest --benchmark-save` writes, without raw data."""
+    summary = benchmark("tests/test_a.py::test_b[1]", stats={"median": median_s, "rounds": 5})
+    machine = {"node": node, "machine": "x86_64", "cpu": {"brand_raw": "A processor", "count": 2}}
+    given = {"id": commit, "dirty": False, "branch": "main", **commit_info}
+    write(path, summary, machine=machine, commit=given, at="2026-03-01T10:00:00")

@@ -10,7 +10,7 @@ import pytest
 from suite import __main__ as command_line
 from suite.gate.output.files import write_judgement
 from suite.gate.verdict import Outcome
-from tests.gate.history.made import benchmark_file, cache_grew, history_of, judge_all, judged
+from tests.gate.history.made import benchmark_file, history_of, judge_all, judged
 from tests.gate.history.snapshot import SNAPSHOT, answers
 
 SMALL_LOSSES = dict.fromkeys(range(14, 24), 0.012)
@@ -53,16 +53,6 @@ def test_many_small_losses_are_found_and_fail_where_asked(tmp_path, line, histor
     assert "worse" in (tmp_path / "out" / "summary.md").read_text()
     assert history(tmp_path / "judged", "--since", 10)[0] == 1
     assert history(tmp_path / "judged", "--since", 3)[0] == 0
-
-
-def test_a_flat_history_says_how_small_a_loss_it_would_show(tmp_path, line, history):
-    _, commits = line
-    judge_all(tmp_path / "judged", commits, {})
-    code, shown = history(tmp_path / "judged", "--since", 30)
-    assert code == 0
-    assert "no change in 1 series; losses that add up over a chain would have been found 9 times in 10 from +" in shown
-    assert "29 comparisons over 29 commits" in shown
-    assert "exit code 0: no change for the worse in the newest 30 commits" in shown
 
 
 def test_saved_judgements_come_back_from_notes_alone(tmp_path, line, history):
@@ -153,28 +143,6 @@ def test_text_of_a_judgement_moves_no_cursor_and_commands_no_log(tmp_path, line,
     assert "@a" not in (tmp_path / "out" / "summary.md").read_text()
 
 
-def test_an_exact_quantity_changes_at_its_commit(tmp_path, line, history):
-    _, commits = line
-    write_judgement(cache_grew(commits[5], commits[4]), tmp_path / "judged", {})
-    code, shown = history(tmp_path / "judged", "--since", 30)
-    assert code == 1
-    assert "24.0 KiB → 30.0 KiB" in shown
-    assert f"{commits[5][:9]} change 5  exact" in shown
-
-
-def test_files_of_pytest_benchmark_show_a_step(tmp_path, line, history):
-    _, commits = line
-    noise = np.random.default_rng(0).normal(scale=0.01, size=len(commits))
-    for place, commit in enumerate(commits):
-        if place != 17:
-            median_s = 1e-3 * float(np.exp(noise[place] + 0.08 * (place >= 18)))
-            benchmark_file(tmp_path / ".benchmarks" / "Linux" / f"{place:04}_a.json", commit, median_s)
-    code, shown = history(tmp_path / ".benchmarks", "--since", 30)
-    assert code == 1
-    assert "1 of stored values" in shown
-    assert f"{commits[16][:9]}..{commits[18][:9]}, 2 commits" in shown
-
-
 @pytest.mark.parametrize(("step", "count"), [(0.004, 0), (0.006, 1), (-0.006, 1)])
 def test_a_step_below_half_a_percent_is_not_listed(tmp_path, line, history, step, count):
     """However clear it is: here the noise is a hundredth of it."""
@@ -207,13 +175,6 @@ def test_what_is_of_no_commit_is_left_out_with_a_reason(tmp_path, line, history)
     assert f"a.json is left out: {commits[0][:9]} was measured with uncommitted changes" in shown
     assert "measurements of commits that are not on this line: 1" in shown
     assert "exit code 4: something cannot be read, or no commit of this line was measured" in shown
-
-
-def test_a_damaged_file_is_exit_code_4(tmp_path, line, history):
-    (tmp_path / "bad.json").write_text('{"benchmarks": 1}')
-    code, shown = history(tmp_path / "bad.json")
-    assert code == 4
-    assert "cannot be read: bad.json: it is no file of pytest-benchmark, which has a list" in shown
 
 
 @pytest.mark.parametrize(

@@ -25,13 +25,6 @@ from tests.gate.repositories import repository
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="waits for a pipe as Windows cannot")
 FILE = "benchmarks/test_fast.py::"
-SAME_TEST = {
-    "test_parameters[10]",
-    "TestClass::test_pedantic",
-    "test_threads",
-    "test_children",
-    "test_waits",
-}
 
 
 def called(monkeypatch, *arguments):
@@ -60,14 +53,51 @@ def judged(tmp_path_factory):
     return code, {verdict.case.removeprefix(FILE): verdict for verdict in judgement.verdicts}, judgement
 
 
-def outcomes(verdicts, outcome):
-    return {name for name, verdict in verdicts.items() if verdict.outcome is outcome}
+@pytest.mark.parametrize(
+    ("outcome", "reasons"),
+    [
+        (Outcome.SLOWER, {"test_work": "slower by more than the"}),
+        (
+            Outcome.UNJUDGED,
+            {
+                "test_skipped": "it is skipped",
+                "test_never": "it takes the fixture, and never calls benchmark",
+                "test_async": "it is async, and no plugin here runs it",
+                "test_coroutine": "its call returns a coroutine that nobody awaits, so no work would be timed",
+                "test_once": "it cannot be repeated",
+                "test_weaves": "it uses benchmark.weave or benchmark.patch, whose calls lie within other work",
+                "test_known": "it is expected to fail, and does",
+            },
+        ),
+        (
+            Outcome.BROKEN,
+            {
+                "test_raises": "has no attribute 'gone'",
+                "benchmarks/test_broken.py": "No module named 'nowhere_at_all'",
+            },
+        ),
+        (
+            Outcome.INCOMPARABLE,
+            {
+                "test_asserts": "its test;",
+                "test_itself": "its test;",
+                "TestClass::test_fixture": "its fixture numbers;",
+            },
+        ),
+        (Outcome.MISSING, {"test_gone": "a benchmark before, and none now"}),
+        (Outcome.NEW, {"test_new": "there is no such benchmark before"}),
+    ],
+)
+def test_each_benchmark_has_its_outcome_and_the_reason(judged, outcome, reasons):
+    _, verdicts, _ = judged
+    found = {name: verdict.reason for name, verdict in verdicts.items() if verdict.outcome is outcome}
+    assert found.keys() == reasons.keys()
+    assert all(words in found[name] for name, words in reasons.items()), found
 
 
-def test_a_slower_call_is_found_and_its_code_named(judged):
+def test_a_slower_call_names_its_code_and_clock(judged):
     code, verdicts, judgement = judged
     slower = verdicts["test_work"]
-    assert slower.outcome is Outcome.SLOWER
     assert slower.low > 1.02
     assert (slower.clock, slower.code) == ("thread_cpu", "fastpkg (src/fastpkg/__init__.py)")
     assert code == judgement.exit_code == 4  # for others are broken
@@ -76,59 +106,22 @@ def test_a_slower_call_is_found_and_its_code_named(judged):
 
 
 def test_what_did_not_change_is_not_called_slower(judged):
+    """Each says its clock, where that is not the usual one."""
     _, verdicts, _ = judged
-    assert {verdicts[name].outcome for name in SAME_TEST} <= {Outcome.SAME, Outcome.INCONCLUSIVE}
-    timed = [verdicts[name] for name in SAME_TEST if verdicts[name].ratio is not None]
+    notes = {
+        "test_parameters[10]": ("thread_cpu", ""),
+        "TestClass::test_pedantic": ("thread_cpu", ""),
+        "test_threads": ("process_cpu", "all threads"),
+        "test_children": ("wall", "in child processes"),
+        "test_waits": ("wall", "waiting"),
+    }
+    for name, (clock, words) in notes.items():
+        assert verdicts[name].outcome in (Outcome.SAME, Outcome.INCONCLUSIVE)
+        assert verdicts[name].clock == clock
+        assert any(words in note for note in (*verdicts[name].notes, "")), verdicts[name].notes
+    timed = [verdicts[name] for name in notes if verdicts[name].ratio is not None]
     assert all(verdict.rounds >= LEAST_ROUNDS * verdict.launches >= LEAST_ROUNDS * LEAST_LAUNCHES for verdict in timed)
     assert len(timed) > 2  # the slowest may not fit into the time on a busy machine
-    assert outcomes(verdicts, Outcome.SLOWER) == {"test_work"}
-
-
-def test_each_clock_is_said_where_it_is_not_the_usual_one(judged):
-    _, verdicts, _ = judged
-    assert {name: verdicts[name].clock for name in ("test_threads", "test_children", "test_waits")} == {
-        "test_threads": "process_cpu",
-        "test_children": "wall",
-        "test_waits": "wall",
-    }
-    assert any("all threads" in note for note in verdicts["test_threads"].notes)
-    assert any("in child processes" in note for note in verdicts["test_children"].notes)
-    assert any("waiting" in note for note in verdicts["test_waits"].notes)
-
-
-def test_what_cannot_be_run_is_refused_by_name(judged):
-    _, verdicts, _ = judged
-    assert {name: verdicts[name].reason.split(":")[0] for name in outcomes(verdicts, Outcome.UNJUDGED)} == {
-        "test_skipped": "it is skipped",
-        "test_never": "it takes the fixture, and never calls benchmark",
-        "test_async": "it is async, and no plugin here runs it",
-        "test_coroutine": "its call returns a coroutine that nobody awaits, so no work would be timed",
-        "test_once": "it cannot be repeated",
-        "test_weaves": "it uses benchmark.weave or benchmark.patch, whose calls lie within other work",
-        "test_known": "it is expected to fail, and does",
-    }
-
-
-def test_a_test_that_fails_now_is_broken(judged):
-    _, verdicts, _ = judged
-    broken = {name: verdicts[name].reason for name in outcomes(verdicts, Outcome.BROKEN)}
-    assert broken.keys() == {"test_raises", "benchmarks/test_broken.py"}
-    assert "has no attribute 'gone'" in broken["test_raises"]
-    assert "No module named 'nowhere_at_all'" in broken["benchmarks/test_broken.py"]
-
-
-def test_a_benchmark_that_changed_itself_is_incomparable(judged):
-    _, verdicts, _ = judged
-    changed = {name: verdicts[name].reason for name in outcomes(verdicts, Outcome.INCOMPARABLE)}
-    assert changed.keys() == {"test_asserts", "test_itself", "TestClass::test_fixture"}
-    assert "its test;" in changed["test_itself"]
-    assert "its fixture numbers;" in changed["TestClass::test_fixture"]
-
-
-def test_what_came_or_went_is_said(judged):
-    _, verdicts, _ = judged
-    assert outcomes(verdicts, Outcome.MISSING) == {"test_gone"}
-    assert outcomes(verdicts, Outcome.NEW) == {"test_new"}
 
 
 def test_what_is_chosen_runs_in_prepared_trees(tmp_path, monkeypatch, capsys):

@@ -11,111 +11,74 @@ from suite.gate.verdict import Outcome
 from suite.records.record import Reading
 from tests.records.factory import CONSTANTS, build
 
-STRICT, SHOWING = Tolerances(), Tolerances(operators="show")
-BEFORE = {"layer": {"flops": 2e8, "peak_bytes": 4096.0}}
 
-
-def judged(before, after, tolerances=STRICT):
+def judged(before, after, tolerances=Tolerances()):  # noqa: B008
     return judge_exact("a case", before, after, tolerances)
 
 
-def judged_numbers(before, after):
-    return judged(Exact(readings={"layer": before}), Exact(readings={"layer": after}))
-
-
-def test_equal_quantities_are_one_verdict_that_counts_them():
-    exact = Exact(readings=BEFORE, operators={"layer": ["mm"]})
-    (verdict,) = judged(exact, exact)
-    assert verdict.outcome is Outcome.SAME
-    assert (verdict.metric, verdict.reason) == ("", "3 exact quantities equal")
-
-
-def test_one_byte_more_is_worse_and_every_digit_is_said():
-    worse, same = judged_numbers({"peak_bytes": 4096000.0, "flops": 1.0}, {"peak_bytes": 4096001.0, "flops": 1.0})
-    assert worse.outcome is Outcome.SLOWER
-    assert (worse.span, worse.metric, worse.before, worse.after) == ("layer", "peak_bytes", 4096000.0, 4096001.0)
-    assert worse.reason == "rose: 3.91 MiB (4,096,000 B) before, 3.91 MiB (4,096,001 B) now"
-    assert worse.ratio == pytest.approx(4096001 / 4096000)
-    assert worse.ratio > worse.allowed == 1.0
-    assert same.reason == "1 exact quantity equal"
-
-
-def test_fewer_flops_are_faster():
-    (verdict,) = judged_numbers({"flops": 200.0}, {"flops": 199.0})
-    assert verdict.outcome is Outcome.FASTER
-    assert verdict.reason == "fell: 200 before, 199 now"
-
-
-@pytest.mark.parametrize("after", [99.0, 101.0])
-def test_a_quantity_without_a_better_side_must_not_change(after):
-    (verdict,) = judged_numbers({"parameter_count": 100.0}, {"parameter_count": after})
-    assert verdict.outcome is Outcome.SLOWER
-    assert "changed" in verdict.reason
-
-
-def test_what_one_side_lacks_is_said_of_that_side():
-    (new,) = judged_numbers({}, {"flops": 200.0})
-    (missing,) = judged_numbers({"flops": 200.0}, {})
-    assert (new.outcome, new.reason) == (Outcome.NEW, "was not recorded before: nothing before, 200 now")
-    assert (missing.outcome, missing.reason) == (Outcome.MISSING, "is no longer recorded: 200 before, nothing now")
-
-
-def test_a_rise_from_zero_is_worse_without_a_ratio():
-    (verdict,) = judged_numbers({"peak_bytes": 0.0}, {"peak_bytes": 64.0})
-    assert (verdict.outcome, verdict.ratio) == (Outcome.SLOWER, None)
-
-
-def test_a_vanished_quantity_is_missing_and_an_added_one_new():
-    gone, came = judged_numbers({"flops": 1.0}, {"peak_bytes": 1.0})
-    assert (gone.outcome, gone.metric, gone.before) == (Outcome.MISSING, "flops", 1.0)
-    assert (came.outcome, came.metric, came.after) == (Outcome.NEW, "peak_bytes", 1.0)
+@pytest.mark.parametrize(
+    ("metric", "before", "after", "outcome", "ratio", "reason"),
+    [
+        (
+            "peak_bytes",
+            4096000.0,
+            4096001.0,
+            Outcome.SLOWER,
+            4096001 / 4096000,
+            "rose: 3.91 MiB (4,096,000 B) before, 3.91 MiB (4,096,001 B) now",
+        ),
+        ("flops", 200.0, 199.0, Outcome.FASTER, 0.995, "fell: 200 before, 199 now"),
+        ("parameter_count", 100.0, 99.0, Outcome.SLOWER, 0.99, "changed, and must not: 100 before, 99 now"),
+        ("parameter_count", 100.0, 101.0, Outcome.SLOWER, 1.01, "changed, and must not: 100 before, 101 now"),
+        ("flops", None, 200.0, Outcome.NEW, None, "was not recorded before: nothing before, 200 now"),
+        ("flops", 200.0, None, Outcome.MISSING, None, "is no longer recorded: 200 before, nothing now"),
+        ("peak_bytes", 0.0, 64.0, Outcome.SLOWER, None, "rose: 0 B (0 B) before, 64.0 B (64 B) now"),
+        *(("flops", value, value, Outcome.BROKEN, None, None) for value in (math.nan, math.inf)),
+        ("flops", 1.0, math.nan, Outcome.BROKEN, None, "no finite number: 1 before, nan now"),
+        ("flops", None, math.inf, Outcome.BROKEN, None, "no finite number: nothing before, inf now"),
+    ],
+)
+def test_a_quantity_that_is_not_equal_has_its_verdict(metric, before, after, outcome, ratio, reason):
+    beside = {"cache_bytes_mha": 2.0, "cache_bytes": 1.0}
+    sides = [beside | ({} if value is None else {metric: value}) for value in (before, after)]
+    verdict, same = judged(*(Exact(readings={"layer": side}) for side in sides))
+    assert (verdict.span, verdict.metric, verdict.outcome, verdict.allowed) == ("layer", metric, outcome, 1.0)
+    assert verdict.ratio == pytest.approx(ratio)
+    assert reason in (None, verdict.reason)
+    if all(value is None or math.isfinite(value) for value in (before, after)):
+        assert (verdict.before, verdict.after) == (before, after)
+    assert (same.outcome, same.metric, same.reason) == (Outcome.SAME, "", "2 exact quantities equal")
 
 
 def test_a_span_that_vanished_is_missing():
     (verdict,) = judged(Exact(readings={"kernel": {"flops": 1.0}}), Exact())
     assert (verdict.outcome, verdict.span) == (Outcome.MISSING, "kernel")
+    assert judged(Exact(), Exact()) == []
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_an_infinite_number_is_broken_even_on_both_sides(value):
-    assert [verdict.outcome for verdict in judged_numbers({"flops": value}, {"flops": value})] == [Outcome.BROKEN]
-    assert judged_numbers({"flops": 1.0}, {"flops": value})[0].outcome is Outcome.BROKEN
-    assert judged_numbers({}, {"flops": value})[0].outcome is Outcome.BROKEN
-
-
-def operators(*names):
-    return Exact(operators={"layer": list(names)})
-
-
-def test_other_operators_are_worse_and_are_named():
-    (verdict,) = judged(operators("mm", "softmax"), operators("bmm", "mm", "clone"))
-    assert (verdict.outcome, verdict.span, verdict.metric) == (Outcome.SLOWER, "layer", "operators")
-    assert verdict.reason == "other operators ran: added bmm, clone; gone softmax"
-
-
-def test_the_order_of_operators_says_nothing():
-    assert judged(operators("mm", "add"), operators("add", "mm"))[0].outcome is Outcome.SAME
-
-
-def test_an_operator_that_runs_once_more_is_worse():
-    for before, after, reason in (("mm",), ("mm", "mm"), "added mm"), (("mm", "mm"), ("mm",), "gone mm"):
-        (verdict,) = judged(operators(*before), operators(*after))
-        assert (verdict.outcome, verdict.reason) == (Outcome.SLOWER, f"other operators ran: {reason}")
+@pytest.mark.parametrize(
+    ("before", "after", "outcome", "reason"),
+    [
+        (["mm", "softmax"], ["bmm", "mm", "clone"], Outcome.SLOWER, "added bmm, clone; gone softmax"),
+        (["mm"], ["mm", "mm"], Outcome.SLOWER, "added mm"),
+        (["mm", "mm"], ["mm"], Outcome.SLOWER, "gone mm"),
+        (["mm", "add"], ["add", "mm"], Outcome.SAME, "1 exact quantity equal"),  # their order says nothing
+        (["mm"], None, Outcome.MISSING, "operators are no longer recorded"),
+        (None, ["mm"], Outcome.NEW, "operators were not recorded before"),
+    ],
+)
+def test_other_operators_are_worse_and_are_named(before, after, outcome, reason):
+    sides = [Exact() if names is None else Exact(operators={"layer": names}) for names in (before, after)]
+    (verdict,) = judged(*sides)
+    assert (verdict.outcome, verdict.reason.removeprefix("other operators ran: ")) == (outcome, reason)
+    assert (verdict.span, verdict.metric) == (("", "") if outcome is Outcome.SAME else ("layer", "operators"))
 
 
 def test_under_show_other_operators_are_only_noted():
-    (verdict,) = judged(operators("mm"), operators("bmm"), SHOWING)
+    sides = [Exact(operators={"layer": [name]}) for name in ("mm", "bmm")]
+    (verdict,) = judged(*sides, Tolerances(operators="show"))
     assert verdict.outcome is Outcome.SAME
     assert verdict.notes == ["layer: other operators ran: added bmm; gone mm"]
-
-
-def test_operators_that_are_no_longer_recorded_are_missing():
-    assert judged(operators("mm"), Exact())[0].outcome is Outcome.MISSING
-    assert judged(Exact(), operators("mm"))[0].outcome is Outcome.NEW
-
-
-def test_nothing_exact_gives_no_verdict():
-    assert judged(Exact(), Exact()) == []
 
 
 def test_a_record_gives_its_exact_metrics_alone():

@@ -12,7 +12,7 @@ import pytest
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_ROUNDS, Benchmark, Sample
 from suite.gate.side_by_side import rounds
 from suite.gate.side_by_side.rounds import BrokenSampleError, Rounds, csv_table
-from suite.gate.side_by_side.worker_client import FailedError, Spent, UnsupportedHereError, WorkerError
+from suite.gate.side_by_side.worker_client import SIDES, FailedError, Spent, UnsupportedHereError, WorkerError
 from suite.records.machine.nvml import FoundGpus, State
 from tests.fake_nvml.driver import FIRST, SECOND, device, needs_gcc
 
@@ -61,7 +61,14 @@ def taken(workers, seconds=0.0, benchmarks=TWO, launches=1, seed=0):
 
 
 def test_both_sides_are_sampled_once_a_round_and_benchmark():
-    made = taken([FakeWorker(), FakeWorker()], launches=2)
+    asked = []
+
+    class Noting(FakeWorker):
+        def ask_timed(self, do, **said):
+            asked.append((said["id"], said["span"]))
+            return super().ask_timed(do, **said)
+
+    made = taken([Noting(), Noting()], launches=2)
     counts = Counter((one.launch, one.round, one.case, one.span, one.arm) for one in made.samples)
     assert set(counts.values()) == {1}
     assert counts.keys() == {
@@ -71,19 +78,10 @@ def test_both_sides_are_sampled_once_a_round_and_benchmark():
         for one in TWO
         for arm in (BEFORE, AFTER)
     }
-
-
-def test_a_sides_worker_is_asked_by_its_own_names():
-    before, after = FakeWorker(), FakeWorker()
-    taken([before, after])
-    assert set(before.asked) == {("before a", "layer"), ("before b", "kernel")}
-    assert set(after.asked) == {("after a", "layer"), ("after b", "kernel")}
-
-
-def test_a_sample_holds_what_the_worker_answered():
-    one = taken([FakeWorker(), FakeWorker()]).samples[0]
-    assert {name: getattr(one, name) for name in CLOCKS} == CLOCKS
-    assert one.device_s is None
+    assert asked == [(f"{SIDES[one.arm]} {one.case}", one.span) for one in made.samples]
+    assert [one.position for one in made.samples] == [0, 1] * (len(asked) // 2)
+    assert all({name: getattr(one, name) for name in CLOCKS} == CLOCKS for one in made.samples)
+    assert {one.device_s for one in made.samples} == {None}
 
 
 def test_the_order_within_a_round_is_random_and_balanced():
@@ -96,19 +94,6 @@ def test_the_order_within_a_round_is_random_and_balanced():
     assert [one.arm for one in taken([FakeWorker(), FakeWorker()], launches=80, seed=2).samples] != [
         one.arm for one in made.samples
     ]
-
-
-def test_the_position_is_the_turn_within_the_round():
-    calls = []
-
-    class Noting(FakeWorker):
-        def ask_timed(self, do, **said):
-            calls.append(("before", "after").index(said["id"].split()[0]))
-            return super().ask_timed(do, **said)
-
-    made = taken([Noting(), Noting()])
-    assert [one.arm for one in made.samples] == calls
-    assert [one.position for one in made.samples] == [0, 1] * (len(calls) // 2)
 
 
 @pytest.mark.parametrize(

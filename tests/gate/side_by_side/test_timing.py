@@ -13,7 +13,7 @@ from suite.gate.rules.tolerances import Tolerances
 from suite.gate.side_by_side import rounds
 from suite.gate.side_by_side.revisions import BenchmarkCase
 from suite.gate.side_by_side.timing import GROWTH, LAUNCH_S, TimingComparison, most_launches
-from suite.gate.side_by_side.worker_client import FailedError, Spent, WorkerError
+from suite.gate.side_by_side.worker_client import SIDES, FailedError, Spent, WorkerError
 from suite.gate.verdict import Outcome
 
 SECONDS = 30.0
@@ -94,19 +94,109 @@ def judged(sides, cases="ab", **more):
     return timing, {one.case: one for one in timing.verdicts()}
 
 
-def test_the_same_is_decided_after_three_launches(clock):
-    timing, verdicts = judged(FakeRevisions(clock))
-    assert {case: one.outcome for case, one in verdicts.items()} == {"a": Outcome.SAME, "b": Outcome.SAME}
-    assert timing.rounds.launches == timing.revisions.ended == LEAST_LAUNCHES
-    assert timing.rounds.measured_s < SECONDS / 3
-    assert not timing.decisions.open
+@pytest.mark.parametrize(
+    ("sides", "outcome", "launches", "sentence"),
+    [
+        ({}, Outcome.SAME, 3, "a change of 5.0% is ruled out"),
+        ({"slower": {"a": 0.2}}, Outcome.SLOWER, 5, "slower by more than the 2.0% that is allowed"),
+        ({"slower": {"a": -0.2}}, Outcome.FASTER, 5, "faster by more than 2.0%"),
+        # At the cap it is still open.
+        (
+            {"noise": 1.0, "sample_s": 0.1},
+            Outcome.INCONCLUSIVE,
+            11,
+            r"after 3\d s noise still hides a change of 5.0%: more --seconds, or a calmer machine",
+        ),
+        (
+            {"shift": lambda launch: 0.02 * launch},
+            Outcome.INCONCLUSIVE,
+            12,
+            r"after 3\d s the ratio drifts from launch to launch, which a change of the code does not explain",
+        ),
+        # Too few launches fit into the time.
+        (
+            {"sample_s": 6.0},
+            Outcome.INCONCLUSIVE,
+            1,
+            r"after 120 s it has run in 1 launches, and a change below 1.5× is called from 5 on: more --seconds",
+        ),
+        (
+            {"slower": {"a": 0.3}, "sample_s": 0.5},
+            Outcome.INCONCLUSIVE,
+            3,
+            r"after 30 s it has run in 3 launches, and a change below 1.5× is called from 5 on: more --seconds",
+        ),
+        # Far slower, also by wall time, as where a call sleeps or lets another process work.
+        ({"slower": {"a": 18.0}, "sample_s": 6.0}, Outcome.SLOWER, 1, "slower by more than the 2.0% that is allowed"),
+        (
+            {"waits": {"a": 1.0}},
+            Outcome.SLOWER,
+            3,
+            r"takes (1\.99|2|2\.01) times as long by wall time, of which thread_cpu sees nothing",
+        ),
+        (
+            {"waits": {"a": 18.0}, "sample_s": 6.0},
+            Outcome.SLOWER,
+            1,
+            "takes .* times as long by wall time, of which .*",
+        ),
+    ],
+)
+def test_a_benchmark_is_timed_until_decided_or_out_of_time(clock, sides, outcome, launches, sentence):
+    said = []
+    timing = timing_of(FakeRevisions(clock, **{"noise": 0.003, **sides}))
+    timing.run(said.append)
+    one, other = timing.verdicts()
+    assert (one.outcome, one.launches) == (outcome, launches)
+    assert re.fullmatch(sentence, one.reason), one.reason
+    assert one.low < one.ratio < one.high
+    assert one.ratio == pytest.approx(1 + dict(sides.get("slower", {})).get("a", 0), rel=0.5)
+    assert timing.rounds.launches == timing.revisions.ended >= launches
+    assert timing.rounds.measured_s < (SECONDS + LEAST_ROUNDS if "sample_s" not in sides else 5 * SECONDS)
+    assert bool(timing.decisions.open) is (outcome is Outcome.INCONCLUSIVE or launches == 1)
+    assert other.outcome in (Outcome.SAME, Outcome.INCONCLUSIVE)
+    assert re.fullmatch(r"\d+ s measured in 1 launches: 0 of 2 timings decided", said[0])
+    assert any(text.startswith("at this pace 1 launches fit into 30 s") for text in said) is (
+        sides.get("sample_s", 0) > 1
+    )
 
 
-def test_a_slowdown_takes_as_many_launches_as_it_needs(clock):
-    timing, verdicts = judged(FakeRevisions(clock, slower={"b": 0.2}))
-    assert {case: one.outcome for case, one in verdicts.items()} == {"a": Outcome.SAME, "b": Outcome.SLOWER}
-    assert timing.rounds.launches == verdicts["b"].launches == timing.decisions.launches_for_change == 5
-    assert not timing.decisions.open
+def test_a_verdict_says_what_it_is_of(clock):
+    tolerances = Tolerances(default_minimum_effect=0.03)
+    _, verdicts = judged(FakeRevisions(clock, slower={"a": 0.1}), tolerances=tolerances, clock_name="process_cpu")
+    one = verdicts["a"]
+    assert (one.case, one.span, one.metric, one.clock) == ("a", "layer", "latency_s", "process_cpu")
+    assert (one.level, one.allowed, one.launches) == (LEVEL, pytest.approx(1.03), 5)
+    assert one.rounds >= 5 * LEAST_ROUNDS
+    assert (one.before, one.after) == (pytest.approx(1, rel=0.02), pytest.approx(1.1, rel=0.02))
+
+
+@pytest.mark.parametrize(
+    ("waits_s", "noise", "is_said"), [(0.0, 0.003, False), (0.3, 0.003, True), (0.015, 0.001, False)]
+)
+def test_wall_time_that_tells_another_story_is_said(clock, waits_s, noise, is_said):
+    """A small disagreement, below the floor, is not."""
+    _, verdicts = judged(FakeRevisions(clock, waits={"b": waits_s}, noise=noise))
+    assert verdicts["b"].outcome is Outcome.SAME
+    told = (
+        r"wall time says \+(29|30)\.\d% \(\+29\.\d% to \+30\.\d%\): waiting and lost parallelism are not in thread_cpu"
+    )
+    assert [bool(re.fullmatch(told, note)) for note in verdicts["b"].notes] == [True] * is_said
+
+
+@pytest.mark.parametrize(
+    ("refuses", "outcomes"),
+    [
+        ({("a", AFTER)}, {"a": Outcome.BROKEN, "b": Outcome.SAME}),
+        ({("a", BEFORE), ("b", BEFORE)}, {"a": Outcome.BROKEN, "b": Outcome.BROKEN}),
+    ],
+)
+def test_a_case_that_does_not_build_is_left_out_untimed(clock, refuses, outcomes):
+    timing, verdicts = judged(FakeRevisions(clock, refuses=refuses))
+    assert {case: one.outcome for case, one in verdicts.items()} == outcomes
+    assert verdicts["a"].reason == f"failed while it was timed: {SIDES[min(refuses)[1]]}: it does not build"
+    assert "a" not in {case for _, case in timing.revisions.asked}
+    assert timing.rounds.launches == (LEAST_LAUNCHES if Outcome.SAME in outcomes.values() else 0)
 
 
 def test_only_what_is_open_is_built_and_measured_on(clock):
@@ -141,21 +231,6 @@ def test_a_case_that_breaks_midway_is_left_out(clock):
     assert timing.rounds.launches == timing.revisions.ended == verdicts["c"].launches + 1
 
 
-def test_a_case_that_does_not_build_is_left_out_untimed(clock):
-    sides = FakeRevisions(clock, refuses={("a", AFTER)})
-    timing, verdicts = judged(sides)
-    assert verdicts["a"].reason == "failed while it was timed: after: it does not build"
-    assert verdicts["b"].outcome is Outcome.SAME
-    assert {launch for launch, _ in sides.asked} == {2, 3, 4}
-    assert timing.rounds.launches == LEAST_LAUNCHES
-
-
-def test_where_every_case_breaks_the_contest_ends(clock):
-    timing, verdicts = judged(FakeRevisions(clock, refuses={("a", BEFORE), ("b", BEFORE)}))
-    assert {one.outcome for one in verdicts.values()} == {Outcome.BROKEN}
-    assert not timing.rounds.samples
-
-
 def test_workers_that_do_not_start_are_an_error_of_the_whole(clock):
     class Dead(FakeRevisions):
         @contextmanager
@@ -165,42 +240,6 @@ def test_workers_that_do_not_start_are_an_error_of_the_whole(clock):
 
     with pytest.raises(WorkerError, match="cannot start"):
         timing_of(Dead(clock)).run()
-
-
-def test_at_the_cap_what_is_still_open_is_inconclusive(clock):
-    timing, verdicts = judged(FakeRevisions(clock, noise=1.0, sample_s=0.1))
-    assert {one.outcome for one in verdicts.values()} == {Outcome.INCONCLUSIVE}
-    assert SECONDS <= timing.rounds.measured_s < SECONDS + LEAST_ROUNDS
-    one = verdicts["a"]
-    assert one.reason == (
-        f"after {timing.rounds.measured_s:.0f} s noise still hides a change of 5.0%: "
-        "more --seconds, or a calmer machine"
-    )
-    assert one.low < one.ratio < one.high
-    assert one.launches == timing.rounds.launches >= timing.decisions.launches_for_change
-
-
-def test_a_cap_that_three_launches_do_not_fit_into_says_so(clock):
-    said = []
-    timing = timing_of(FakeRevisions(clock, sample_s=2.0), seconds=10.0)
-    timing.run(said.append)
-    assert timing.rounds.launches == 1
-    (_, pace), (one, _) = said, timing.verdicts()
-    assert pace.startswith(
-        "at this pace 1 launches fit into 10 s, and a change below 1.5× is called from 5 on: about 200"
-    )
-    assert (one.outcome, one.launches) == (Outcome.INCONCLUSIVE, 1)
-    assert (
-        one.reason == "after 40 s it has run in 1 launches, and a change below 1.5× is called from 5 on: more --seconds"
-    )
-    assert 0.7 < one.low < one.ratio < one.high < 1.4
-    assert one.before == pytest.approx(1, rel=0.05)
-
-
-def test_a_ratio_that_drifts_is_no_change_of_the_code(clock):
-    _, verdicts = judged(FakeRevisions(clock, noise=0.003, shift=lambda launch: 0.02 * launch))
-    assert {one.outcome for one in verdicts.values()} == {Outcome.INCONCLUSIVE}
-    assert "the ratio drifts from launch to launch" in verdicts["a"].reason
 
 
 def test_launches_that_shift_all_timings_alike_are_a_warning(clock):
@@ -220,16 +259,6 @@ def test_one_launch_finds_what_is_far_slower(clock):
     )
     assert verdicts["a"].low > 1.5
     assert "by wall time" in verdicts["b"].reason
-
-
-def test_launches_too_few_for_a_change_are_said(clock):
-    timing, verdicts = judged(FakeRevisions(clock, slower={"a": 0.3}, sample_s=0.5), seconds=34.0)
-    one = verdicts["a"]
-    assert one.outcome is Outcome.INCONCLUSIVE
-    assert one.launches == 4 < timing.decisions.launches_for_change
-    assert (
-        one.reason == "after 35 s it has run in 4 launches, and a change below 1.5× is called from 5 on: more --seconds"
-    )
 
 
 @pytest.mark.parametrize(("seconds", "first_s"), [(6.0, 0.5), (SECONDS, LAUNCH_S), (120.0, LAUNCH_S)])
@@ -264,35 +293,6 @@ def test_sides_take_turns_in_starting_first(clock):
         assert [side for case, side, _ in built if case == "a"] == [first, 1 - first]
 
 
-def test_it_says_how_far_it_is_after_each_launch(clock):
-    said = []
-    timing_of(FakeRevisions(clock)).run(said.append)
-    assert said[0] == "3 s measured in 1 launches: 0 of 2 timings decided"
-    assert said[-1].endswith("in 3 launches: 2 of 2 timings decided")
-
-
-def test_wall_time_that_tells_another_story_is_said(clock):
-    _, verdicts = judged(FakeRevisions(clock, waits={"b": 0.3}, noise=0.003))
-    assert verdicts["a"].notes == []
-    assert verdicts["b"].outcome is Outcome.SAME
-    (note,) = verdicts["b"].notes
-    assert re.fullmatch(
-        r"wall time says \+(29|30)\.\d% \(\+29\.\d% to \+30\.\d%\): "
-        "waiting and lost parallelism are not in thread_cpu",
-        note,
-    )
-
-
-def test_what_waits_far_longer_is_slower_by_wall_time(clock):
-    """As where a call sleeps, or lets another process work."""
-    _, verdicts = judged(FakeRevisions(clock, waits={"b": 1.0}, noise=0.003))
-    assert verdicts["a"].outcome is Outcome.SAME
-    assert verdicts["b"].outcome is Outcome.SLOWER
-    assert re.fullmatch(
-        r"takes (1\.99|2|2\.01) times as long by wall time, .*thread_cpu sees nothing", verdicts["b"].reason
-    )
-
-
 def test_cases_are_looked_at_again_once_they_were_timed(clock):
     looked = []
 
@@ -319,11 +319,6 @@ def test_cases_are_looked_at_again_once_they_were_timed(clock):
     ]
 
 
-def test_a_small_disagreement_below_the_floor_is_not_said(clock):
-    _, verdicts = judged(FakeRevisions(clock, waits={"b": 0.015}, noise=0.001))
-    assert verdicts["b"].notes == []
-
-
 def test_where_wall_time_judges_it_cannot_disagree(clock):
     """Nor with what it said when a benchmark was decided, which later rounds of others may put in another light."""
     timing, verdicts = judged(FakeRevisions(clock, waits={"b": 0.3}, noise=0.003), clock_name="wall")
@@ -333,32 +328,6 @@ def test_where_wall_time_judges_it_cannot_disagree(clock):
     far = replace(before, effect=replace(before.effect, estimate=1.0))
     timing.decisions.decided[timing.benchmarks[1]] = far
     assert all(one.notes == [] for one in timing.verdicts())
-
-
-@pytest.mark.parametrize(
-    ("slower", "outcome", "sentence"),
-    [
-        (0.2, Outcome.SLOWER, "slower by more than the 2.0% that is allowed"),
-        (-0.2, Outcome.FASTER, "faster by more than 2.0%"),
-        (0.0, Outcome.SAME, "a change of 5.0% is ruled out"),
-    ],
-)
-def test_a_verdict_says_one_sentence_beside_its_interval(clock, slower, outcome, sentence):
-    _, verdicts = judged(FakeRevisions(clock, slower={"a": slower}, noise=0.003))
-    one = verdicts["a"]
-    assert (one.outcome, one.reason) == (outcome, sentence)
-    assert one.low < one.ratio < one.high
-    assert one.ratio == pytest.approx(1 + slower, rel=0.01)
-
-
-def test_a_verdict_says_what_it_is_of(clock):
-    tolerances = Tolerances(default_minimum_effect=0.03)
-    _, verdicts = judged(FakeRevisions(clock, slower={"a": 0.1}), tolerances=tolerances, clock_name="process_cpu")
-    one = verdicts["a"]
-    assert (one.case, one.span, one.metric, one.clock) == ("a", "layer", "latency_s", "process_cpu")
-    assert (one.level, one.allowed, one.launches) == (LEVEL, pytest.approx(1.03), 5)
-    assert one.rounds >= 5 * LEAST_ROUNDS
-    assert (one.before, one.after) == (pytest.approx(1, rel=0.02), pytest.approx(1.1, rel=0.02))
 
 
 def test_the_same_seed_samples_in_the_same_order(clock):

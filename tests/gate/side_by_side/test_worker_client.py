@@ -75,99 +75,86 @@ def test_a_death_is_told_with_how_and_with_what_was_said_last(tmp_path):
         assert not client.is_alive
 
 
-def test_another_protocol_is_refused_with_both_numbers(tmp_path):
-    with (
-        started(tmp_path, {"protocol": 99, "cases": {}}) as client,
-        pytest.raises(WorkerError, match=rf"^the worker speaks protocol 99, this gate {module.PROTOCOL}$"),
-    ):
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"protocol": 99, "cases": {}}, rf"^the worker speaks protocol 99, this gate {module.PROTOCOL}$"),
+        (
+            {"refuses": "cannot import name 'x'", "cases": {}},
+            r"^the worker cannot start: ImportError: cannot import name 'x'$",
+        ),
+    ],
+)
+def test_a_worker_of_another_protocol_or_none_does_not_start(tmp_path, told, said):
+    with started(tmp_path, told) as client, pytest.raises(WorkerError, match=said):
         client.greet()
 
 
-def test_a_tree_that_cannot_be_imported_starts_no_worker(tmp_path):
-    with (
-        started(tmp_path, {"refuses": "cannot import name 'x'", "cases": {}}) as client,
-        pytest.raises(WorkerError, match=r"^the worker cannot start: ImportError: cannot import name 'x'$"),
-    ):
-        client.greet()
+@contextmanager
+def scripted(folder, script):
+    """A worker that is a few lines of somebody else's."""
+    (folder / "worker.py").write_text("import json, os, signal, sys, time\n" + script)
+    with started(folder, {}, folder / "worker.py") as client:
+        yield client
 
 
 @pytest.mark.parametrize(("key", "error"), [("error", FailedError), ("unsupported", UnsupportedHereError)])
 def test_a_worker_s_sentence_is_clipped_whatever_it_is(tmp_path, key, error):
-    script = tmp_path / "worker.py"
-    script.write_text(
-        f"import json, sys\nsys.stdin.readline()\nprint(json.dumps({{{key!r}: ['x'] * 9999}}), flush=True)\n"
-    )
-    with started(tmp_path, {}, script) as client, pytest.raises(error) as raised:
+    script = f"sys.stdin.readline()\nprint(json.dumps({{{key!r}: ['x'] * 9999}}), flush=True)\n"
+    with scripted(tmp_path, script) as client, pytest.raises(error) as raised:
         client.ask("anything")
     assert len(str(raised.value)) == module.LONGEST_COMPLAINT + 1
 
 
 def test_an_answer_that_nobody_asked_for_is_taken_for_no_other(tmp_path):
-    script = tmp_path / "worker.py"
-    script.write_text(
-        "import os, sys, time\nsys.stdin.readline()\nos.write(1, b'{}\\n')\ntime.sleep(0.05)\nos.write(1, b'{}\\n')\n"
+    script = (
+        "sys.stdin.readline()\nos.write(1, b'{}\\n')\ntime.sleep(0.05)\nos.write(1, b'{}\\n')\n"
         "os.write(2, b'written')\ntime.sleep(60)\n"
     )
-    with started(tmp_path, {}, script) as client:
+    with scripted(tmp_path, script) as client:
         assert client.ask("anything") == {}
-        deadline = time.monotonic() + 30
-        while (tmp_path / "log").read_bytes() != b"written":
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        wait_until(lambda: (tmp_path / "log").read_bytes() == b"written")
         with pytest.raises(WorkerError, match=r"^the worker answered what nobody had asked$"):
             client.ask("anything else")
         assert client._process.wait(timeout=5) < 0
 
 
+def wait_until(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 @pytest.mark.parametrize("said", ["hello, world", "[1, 2]", "\udcff", "[" * 100_000, "1" * 5000])
 def test_what_is_no_answer_ends_the_worker(tmp_path, said):
-    script = tmp_path / "worker.py"
-    line = os.fsencode(said) + b"\n"
-    script.write_text(f"import os, time\nos.write(1, {line!r})\ntime.sleep(60)\n")
-    with started(tmp_path, {}, script) as client:
+    line = os.fsencode(said + "\n")
+    with scripted(tmp_path, f"os.write(1, {line!r})\ntime.sleep(60)\n") as client:
         with pytest.raises(WorkerError, match="the worker's answer is no JSON object: "):
             client.greet()
         assert client._process.wait(timeout=5) < 0
 
 
-def test_a_late_answer_is_never_taken_for_the_next_one(tmp_path, monkeypatch):
-    with started(tmp_path, {"cases": CASES}) as client:
-        client.greet()
-        id = build(client, "endless")
+@pytest.mark.parametrize("said", [None, b"", b'{"protocol"'], ids=["hangs", "is stopped", "is stopped in an answer"])
+def test_a_worker_that_is_silent_is_not_waited_for_without_end(tmp_path, monkeypatch, said):
+    """What it says later is never taken for the answer to something else."""
+    stop = "time.sleep(60)" if said is None else f"os.write(1, {said!r})\nos.kill(os.getpid(), signal.SIGSTOP)\n"
+    with scripted(tmp_path, stop) as client:
+        if said is not None:
+            wait_until(lambda: psutil.Process(client._process.pid).status() == psutil.STATUS_STOPPED)
         monkeypatch.setattr(module, "LONGEST_ANSWER_S", 0.05)
-        with pytest.raises(WorkerError, match=r"did not answer within 0\.05 s"):
-            client.ask("sample", id=id, span="work")
-        assert client._process.wait(timeout=5) < 0
-
-
-@pytest.mark.parametrize("said", [b"", b'{"protocol"'], ids=["nothing", "half an answer"])
-def test_a_worker_that_is_stopped_is_not_waited_for_without_end(tmp_path, monkeypatch, said):
-    script = tmp_path / "worker.py"
-    script.write_text(f"import os, signal\nos.write(1, {said!r})\nos.kill(os.getpid(), signal.SIGSTOP)\n")
-    with started(tmp_path, {}, script) as client:
-        until_stopped(client._process.pid)
-        monkeypatch.setattr(module, "LONGEST_ANSWER_S", 0.05)
-        with pytest.raises(WorkerError, match=r"did not answer within 0\.05 s and is stopped, as by SIGSTOP$"):
+        how = "" if said is None else " and is stopped, as by SIGSTOP"
+        with pytest.raises(WorkerError, match=rf"did not answer within 0\.05 s{how}$"):
             client.greet()
         assert client._process.wait(timeout=5) < 0
-
-
-def until_stopped(pid):
-    deadline = time.monotonic() + 30
-    while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
-        assert time.monotonic() < deadline, "it was not stopped"
-        time.sleep(0.005)
 
 
 def test_workers_get_one_thread_and_a_steady_allocator(tmp_path, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("MALLOC_TOP_PAD_", "12345")
-    script = tmp_path / "worker.py"
-    script.write_text(
-        f"import json, os\nprint(json.dumps({{'protocol': {module.PROTOCOL}, 'environment': dict(os.environ)}}))\n"
-    )
-    with started(tmp_path, {}, script) as client:
+    script = f"print(json.dumps({{'protocol': {module.PROTOCOL}, 'environment': dict(os.environ)}}))\n"
+    with scripted(tmp_path, script) as client:
         environment = client.greet()["environment"]
-    assert environment["OMP_NUM_THREADS"] == "1"
-    assert environment["MALLOC_TOP_PAD_"] == "12345"
-    assert environment["MALLOC_TRIM_THRESHOLD_"] == module.STEADY_ALLOCATOR["MALLOC_TRIM_THRESHOLD_"]
+    trim = module.STEADY_ALLOCATOR["MALLOC_TRIM_THRESHOLD_"]
+    expected = {"OMP_NUM_THREADS": "1", "MALLOC_TOP_PAD_": "12345", "MALLOC_TRIM_THRESHOLD_": trim}
+    assert expected.items() <= environment.items()

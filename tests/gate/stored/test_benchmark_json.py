@@ -6,6 +6,7 @@ import json
 import pytest
 
 from suite.gate.output.files import read_judgement, write_judgement
+from suite.gate.rules.acceptances import accept
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.stored import benchmark_json
 from suite.gate.stored.benchmark_json import holds_benchmarks, judge_benchmarks
@@ -37,67 +38,56 @@ def only(judgement):
     return verdict
 
 
+STORED = [1e-3 * share for share in (0.9, 1, 1.2)]
+"""The rounds of a stored run whose time is a millisecond."""
+ALIKE = {"times_s": [1e-3] * 5}
+NO_CPU = {"machine": MACHINE | {"cpu": {}}}
+
+
 @pytest.mark.parametrize(
-    ("time_s", "outcome", "code"),
-    [(1.001e-3, Outcome.SAME, 0), (1.5e-3, Outcome.SLOWER, 1), (0.6e-3, Outcome.FASTER, 0)],
+    ("before", "data", "changed", "outcome", "reason"),
+    [
+        ({}, [1.001e-3] * 7, {}, Outcome.SAME, "1.00 ms in 5 stored runs, 1.00 ms now"),
+        ({}, [1.5e-3] * 7, {}, Outcome.SLOWER, "1.00 ms in 5 stored runs, 1.50 ms now"),
+        ({}, [0.6e-3] * 7, {}, Outcome.FASTER, "1.00 ms in 5 stored runs, 600 µs now"),
+        # A run's rounds are no repeats, and one that was copied counts once and is no candidate.
+        ({"times_s": [1e-3]}, [3e-3] * 5000, {}, Outcome.INCONCLUSIVE, "there are 1"),
+        (ALIKE, [1e-3], {}, Outcome.INCONCLUSIVE, "there are 1"),
+        (ALIKE, STORED, {}, Outcome.INCOMPARABLE, "nothing new was timed"),
+        *(
+            ({}, [1e-3], {"machine": MACHINE | facts}, Outcome.INCOMPARABLE, words)
+            for facts, words in (
+                ({"cpu": {"brand_raw": "Another"}}, "CPU model: A CPU 3000 before, Another now"),
+                ({"cpu": {}}, "CPU model: A CPU 3000 before, not recorded now"),
+                ({"machine": "aarch64"}, "architecture: x86_64 before, aarch64 now"),
+                ({"python_version": "3.13.0"}, "Python: 3.12.1 before, 3.13.0 now"),
+                ({"python_implementation": "PyPy"}, "Python implementation: CPython before, PyPy now"),
+                ({"node": "another"}, "fewer than 5 other hosts"),
+            )
+        ),
+        (NO_CPU, [1e-3], NO_CPU, Outcome.INCOMPARABLE, "CPU model: not recorded"),
+        ({}, [1e-3], {"timer": "process_time"}, Outcome.INCOMPARABLE, "timer: perf_counter before, process_time now"),
+    ],
 )
-def test_a_run_is_judged_by_the_spread_of_five_stored_ones(tmp_path, time_s, outcome, code):
-    base = stored(tmp_path / "base")
-    new = write(tmp_path / "new.json", benchmark(data=[time_s] * 7), at="2026-02-01")
+def test_a_run_is_judged_by_the_spread_of_five_stored_ones(tmp_path, before, data, changed, outcome, reason):
+    timer = changed.get("timer", "perf_counter")
+    more = {name: value for name, value in changed.items() if name != "timer"}
+    base = stored(tmp_path / "base", **before)
+    new = write(tmp_path / "new.json", benchmark(data=data, timer=timer), at="2026-02-01", **more)
     judgement = judged(base, new)
     verdict = only(judgement)
-    assert (verdict.outcome, judgement.exit_code) == (outcome, code)
-    assert (verdict.case, verdict.metric, verdict.clock, verdict.launches) == (
-        "t.py::test_a",
-        LATENCY,
-        "perf_counter",
-        5,
-    )
-    assert verdict.after == pytest.approx(time_s)
+    assert (verdict.case, verdict.metric, verdict.outcome) == ("t.py::test_a", LATENCY, outcome)
+    assert reason in verdict.reason
+    assert judgement.exit_code == {Outcome.SLOWER: 1, Outcome.INCOMPARABLE: 3}.get(outcome, 0)
+    if outcome is Outcome.INCONCLUSIVE:
+        assert judged(base, new, inconclusive_fails=True).exit_code == 3
+    if verdict.ratio is not None:
+        assert (verdict.after, verdict.clock, verdict.launches) == (pytest.approx(data[0]), timer, 5)
     assert (judgement.form, judgement.before.label, judgement.after.label) == ("stored", "base", "new.json")
     assert judgement.before.commit == COMMIT["id"]
     write_judgement(judgement, tmp_path / "out", {})
-    assert read_judgement(tmp_path / "out").exit_code == code
+    assert read_judgement(tmp_path / "out").exit_code == judgement.exit_code
     assert "a-host" not in (tmp_path / "out" / "judgement.json").read_text()
-
-
-def test_a_single_run_s_rounds_are_no_repeats(tmp_path):
-    base = write(tmp_path / "base.json", benchmark(data=[1e-3 + index * 1e-9 for index in range(5000)]))
-    new = write(tmp_path / "new.json", benchmark(data=[3e-3] * 5000))
-    judgement = judged(base, new)
-    assert only(judgement).outcome is Outcome.INCONCLUSIVE
-    assert only(judgement).reason.endswith("there are 1")
-    assert judgement.exit_code == 0
-    assert judged(base, new, inconclusive_fails=True).exit_code == 3
-
-
-def test_a_copied_run_counts_once_and_is_no_candidate(tmp_path):
-    base = stored(tmp_path / "base", times_s=[1e-3] * 5)
-    new = write(tmp_path / "new.json", benchmark(data=[1e-3]))
-    assert only(judged(base, new)).reason.endswith("there are 1")
-    copy = write(tmp_path / "copy.json", benchmark(data=[1e-3 * share for share in (0.9, 1, 1.2)]))
-    assert only(judged(base, copy)).outcome is Outcome.INCOMPARABLE
-    overlapping = judged(base, base)
-    assert overlapping.exit_code == 4
-    assert "overlap" in overlapping.worst_first[0].reason
-
-
-@pytest.mark.parametrize(
-    ("facts", "words"),
-    [
-        ({"cpu": {"brand_raw": "Another"}}, "CPU model: A CPU 3000 before, Another now"),
-        ({"cpu": {}}, "CPU model: A CPU 3000 before, not recorded now"),
-        ({"machine": "aarch64"}, "architecture: x86_64 before, aarch64 now"),
-        ({"python_version": "3.13.0"}, "Python: 3.12.1 before, 3.13.0 now"),
-        ({"python_implementation": "PyPy"}, "Python implementation: CPython before, PyPy now"),
-        ({"node": "another"}, "fewer than 5 other hosts"),
-    ],
-)
-def test_another_machine_or_python_is_incomparable(tmp_path, facts, words):
-    new = write(tmp_path / "new.json", benchmark(), machine=MACHINE | facts)
-    judgement = judged(stored(tmp_path / "base"), new)
-    assert judgement.exit_code == 3
-    assert words in only(judgement).reason
 
 
 def test_what_drifts_or_is_shown_alone_is_compared(tmp_path):
@@ -105,12 +95,6 @@ def test_what_drifts_or_is_shown_alone_is_compared(tmp_path):
     judgement = judged(stored(tmp_path / "base"), write(tmp_path / "new.json", benchmark(data=[1e-3]), machine=machine))
     assert judgement.exit_code == 0
     assert judgement.differences == {"release": ["6.1", "6.2"]}
-
-
-def test_a_cpu_that_neither_side_names_is_not_taken_for_one(tmp_path):
-    machine = MACHINE | {"cpu": {}}
-    new = write(tmp_path / "new.json", benchmark(), machine=machine)
-    assert only(judged(stored(tmp_path / "base", machine=machine), new)).reason.endswith("CPU model: not recorded")
 
 
 def test_hosts_of_one_model_are_draws_where_they_are_enough(tmp_path):
@@ -124,13 +108,6 @@ def test_hosts_of_one_model_are_draws_where_they_are_enough(tmp_path):
         stored(tmp_path / "many" / host, times_s=times_s, machine=MACHINE | {"node": host})
     verdict = only(judged(tmp_path / "many", new))
     assert (verdict.outcome, verdict.launches) == (Outcome.SAME, len(HOSTS))
-
-
-def test_another_timer_is_incomparable(tmp_path):
-    new = write(tmp_path / "new.json", benchmark(timer="process_time"))
-    verdict = only(judged(stored(tmp_path / "base"), new))
-    assert verdict.outcome is Outcome.INCOMPARABLE
-    assert verdict.reason.endswith("timer: perf_counter before, process_time now")
 
 
 def test_older_files_of_another_python_are_left_out_and_said(tmp_path):
@@ -152,12 +129,6 @@ def test_a_benchmark_that_is_gone_is_missing_and_one_more_is_new(tmp_path):
         "t.py::test_b": Outcome.MISSING,
         "t.py::test_c": Outcome.NEW,
     }
-    assert judgement.exit_code == 4
-
-
-def test_files_that_share_no_benchmark_are_broken(tmp_path):
-    judgement = judged(stored(tmp_path / "base"), write(tmp_path / "new.json", benchmark("u.py::test_b")))
-    assert judgement.worst_first[0].reason == "no benchmark stands on both sides, so nothing was judged"
     assert judgement.exit_code == 4
 
 
@@ -220,29 +191,6 @@ def test_a_file_that_cannot_be_judged_by_is_broken(tmp_path, text, words):
     assert judged(new, base / "Linux-CPython" / "0000_x.json").exit_code == 4
 
 
-def test_a_large_file_is_refused_before_it_is_read(tmp_path, monkeypatch):
-    new = write(tmp_path / "new.json", benchmark())
-    monkeypatch.setattr(benchmark_json, "LARGEST_BYTES", 100)
-    judgement = judged(stored(tmp_path / "base"), new)
-    assert judgement.exit_code == 4
-    assert any(verdict.reason.startswith("new.json: ") for verdict in judgement.verdicts)
-    monkeypatch.undo()
-    monkeypatch.setattr(benchmark_json, "MOST_VALUES", 3)
-    assert any("it has more than 3 values" in verdict.reason for verdict in judged(new, new).verdicts)
-    monkeypatch.undo()
-    monkeypatch.setattr(benchmark_json, "MOST_FILES", 3)
-    judgement = judged(stored(tmp_path / "base"), new)
-    assert judgement.worst_first[0].reason == "there are 5 files, and at most 3 are read"
-
-
-def test_what_is_not_there_or_holds_nothing_is_broken(tmp_path):
-    base = stored(tmp_path / "base")
-    assert judged(base, tmp_path / "gone.json").exit_code == 4
-    (tmp_path / "empty").mkdir()
-    judgement = judged(base, tmp_path / "empty")
-    assert only(judgement).reason == "empty holds no file that ends with .json"
-
-
 def test_files_of_benchmarks_are_told_from_records(tmp_path):
     base = stored(tmp_path / "base")
     assert holds_benchmarks(base)
@@ -255,12 +203,34 @@ def test_files_of_benchmarks_are_told_from_records(tmp_path):
     assert not holds_benchmarks(tmp_path / "gone")
 
 
+def test_what_holds_nothing_in_common_is_broken(tmp_path, monkeypatch):
+    base, new = stored(tmp_path / "base"), write(tmp_path / "new.json", benchmark("u.py::test_b"))
+    (tmp_path / "empty").mkdir()
+    reasons = {
+        new: "no benchmark stands on both sides, so nothing was judged",
+        base: "baseline and candidate overlap, so runs would be compared with themselves",
+        tmp_path / "empty": "empty holds no file that ends with .json",
+        tmp_path / "gone.json": "gone.json: ",
+    }
+    for after, reason in reasons.items():
+        judgement = judged(base, after)
+        assert judgement.exit_code == 4
+        assert any(verdict.reason.startswith(reason) for verdict in judgement.verdicts)
+    for name, most, reason in (
+        ("LARGEST_BYTES", 100, "new.json: "),
+        ("MOST_VALUES", 3, "new.json: it has more than 3 values"),
+        ("MOST_FILES", 3, "there are 5 files, and at most 3 are read"),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(benchmark_json, name, most)
+            judgement = judged(base, new)
+        assert judgement.exit_code == 4
+        assert any(verdict.reason.startswith(reason) for verdict in judgement.verdicts)
+
+
 def test_an_acceptance_lets_a_slower_benchmark_pass(tmp_path):
     base, new = stored(tmp_path / "base"), write(tmp_path / "new.json", benchmark(data=[1.5e-3]))
     accepted, today = tmp_path / "accepted.yaml", datetime.date.today()
-    accepted.write_text(
-        "schema: 1\naccepted:\n- {case: 't.py::test_a', span: '*', metric: '*', reason: checks more, ceiling: 2.0, "
-        f"expires: {today + datetime.timedelta(days=90)}, added: {today}}}\n"
-    )
-    judgement = judged(base, new, accepted=accepted)
-    assert only(judgement).outcome is Outcome.ACCEPTED
+    expires = str(today + datetime.timedelta(days=90))
+    accept(accepted, "t.py::test_a", reason="checks more", ceiling=2.0, expires=expires, today=today)
+    assert only(judged(base, new, accepted=accepted)).outcome is Outcome.ACCEPTED
