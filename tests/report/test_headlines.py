@@ -25,8 +25,8 @@ NUMBER = re.compile(r"\d[\d,.]*(?: ?(?:ns|µs|ms|s|[KMGT]?i?B|m?J|×|%)(?!\w))?"
 EXEMPT = {
     ("latency", "range"): "the ends of a ratio follow from two intervals, as tests/statistics holds",
     ("callstyle", "range"): "as above",
-    ("callstyle", "fell"): "a number of cases, as tests/report/attention/test_callstyle.py holds",
-    ("callstyle", "count"): "as above",
+    ("latency", "fell"): "a number of cases, as tests/report/attention/test_latency.py holds",
+    ("latency", "count"): "as above",
     ("roofline", "share"): "a median over all points, as tests/report/attention/test_roofline.py holds",
     ("roofline", "count"): "the number of these points",
     **dict.fromkeys(

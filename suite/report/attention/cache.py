@@ -4,9 +4,8 @@ A cache is a constant and a slope: full windows and recurrent states do not grow
 tables all of them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import product
 from typing import Any
 
 from suite.records import numbers
@@ -106,41 +105,42 @@ def _fastest(run: Run) -> Headline:
 
 
 def _models_figure(models: Sequence[ModelCache]) -> Figure:
+    """What a long context keeps of the best known models, the least on top; hovering splits it into its parts."""
     best_known = [model for model in models if model.name in BEST_KNOWN]
     named = {"": best_known[0], "latent_": published_cache(LATENT_MODEL), "grouped_": published_cache(GROUPED_MODEL)}
     fields = {f"{prefix}model": model.name for prefix, model in named.items()}
     sizes = {f"{prefix}size": numbers.bytes_iec(model.plan.growth_bytes) for prefix, model in named.items()}
+    points = {model.name: _point(model) for model in best_known}
+    order = sorted(points, key=lambda name: points[name].x)
+    families = grouped(best_known, lambda model: model.family)
+    series = [
+        bars(
+            say(f"cache.family.{family}"),
+            [points[model.name] for model in families[family]],
+            colour=colour,
+            **BESIDE,
+        )
+        for family, colour in COLOURS.items()
+        if family in families
+    ]
     tokens = numbers.count(LONG_CONTEXT_TOKENS)
+    figure = _bar_plot(series, order, say("cache.total_axis", tokens=tokens), points[order[-1]].x)
     return Figure(
-        title=say("cache.figure"),
+        title=say("cache.figure", tokens=tokens),
         finding=say("cache.finding", **fields, **sizes),
         caption=say("cache.caption", count=numbers.count(len(models))),
-        views=[
-            View(title=say("cache.a_token"), figure=_model_bars(best_known, _slope, say("cache.axis"))),
-            View(
-                title=say("cache.in_all", tokens=tokens),
-                figure=_model_bars(best_known, _total, say("cache.total_axis", tokens=tokens)),
-            ),
-        ],
+        views=[View(title="", figure=figure)],
         height_px=110 + 22 * len(best_known),
     )
 
 
-def _model_bars(models: Sequence[ModelCache], parts: Callable[[ModelCache], Sequence[Point]], axis: Text) -> Any:
-    """Draw a row for each model, the shortest on top. `parts`: the bar that grows with the context, and before it the
-    constant, which is hatched."""
-    points = {model: parts(model) for model in models}
-    lengths = {model: sum(part.x for part in points[model]) for model in models}
-    families = grouped(sorted(models, key=lambda m: (CACHE_FAMILIES.index(m.family), lengths[m])), lambda m: m.family)
-    series = []
-    for (family, members), is_constant in product(families.items(), (True, False)):
-        of_part = [model for model in members if not is_constant or len(points[model]) > 1]
-        drawn = [points[model][0 if is_constant else -1] for model in of_part]
-        name = say("cache.constant_part" if is_constant else f"cache.family.{family}")
-        look = {**BESIDE, "pattern": "/", "in_legend": False} if is_constant else BESIDE
-        series += [bars(name, drawn, colour=COLOURS[family], **look)] if drawn else []
-    names = [model.name for model in sorted(models, key=lengths.__getitem__)]
-    return _bar_plot(series, names, axis, max(lengths.values()))
+def _point(model: ModelCache) -> Point:
+    growth, fixed = numbers.bytes_iec(model.plan.growth_bytes), model.plan.fixed_bytes
+    parts = f"{numbers.bytes_iec(fixed)} + {growth}" if fixed else growth
+    whole = model.plan.cache_bytes(LONG_CONTEXT_TOKENS)
+    hover = say("cache.hover", model=model.name, kept=parts, kinds=_kinds(model))
+    about = {"variant": variant_label(model.variant)}
+    return Point(x=whole / GIB, y=model.name, text=numbers.bytes_iec(whole), hover=hover, facets=about)
 
 
 BESIDE: Mapping[str, Any] = {"textposition": "outside", "cliponaxis": False}
@@ -152,31 +152,10 @@ def _bar_plot(series: Sequence[Mapping[str, Any]], names: Sequence[str], axis: T
         xaxis=linear(axis, range=[0, ROOM * most]),
         yaxis=categories(names, showgrid=False),
         bargap=0.3,
-        barmode="stack",
+        barmode="overlay",
         margin={"l": 8, "r": 8, "t": 8, "b": 8, "pad": 4},
         **more,
     )
-
-
-def _slope(model: ModelCache) -> list[Point]:
-    growth, fixed = numbers.bytes_iec(model.plan.growth_bytes), model.plan.fixed_bytes
-    size = f"{numbers.bytes_iec(fixed)} + {growth}" if fixed else growth
-    hover = say("cache.hover", model=model.name, kept=size, kinds=_kinds(model))
-    return [_bar(model, model.plan.growth_bytes / KIB, hover, size)]
-
-
-def _total(model: ModelCache) -> list[Point]:
-    whole, tokens = model.plan.cache_bytes(LONG_CONTEXT_TOKENS), numbers.count(LONG_CONTEXT_TOKENS)
-    constant = min(whole, model.plan.fixed_bytes)
-
-    def part(size: float, text: str) -> Point:
-        return _bar(model, size / GIB, say("cache.at", tokens=tokens, size=numbers.bytes_iec(size)), text)
-
-    return [*([part(constant, "")] if constant else []), part(whole - constant, numbers.bytes_iec(whole))]
-
-
-def _bar(model: ModelCache, length: float, hover: Text, text: Text) -> Point:
-    return Point(x=length, y=model.name, text=text, hover=hover, facets={"variant": variant_label(model.variant)})
 
 
 def _variants_figure(name: str) -> Figure:

@@ -14,12 +14,15 @@ from suite.records.derived import cost_per_million_tokens, joules_per_token
 from suite.report.attention.groups import CaseGroup, groups, told_apart
 from suite.report.attention.lines import LineMetric, interval_level, line_figure, ranked, span_tables
 from suite.report.attention.timings import (
+    RAN,
     REGIME,
     SHARE,
     Timing,
     clock_names,
+    fell_to_math,
     is_clearly_faster,
     is_plausible,
+    one_a_record,
     order_finding,
     timings,
 )
@@ -53,7 +56,7 @@ def build(results: Results) -> Section | None:
         explanation=joined("sentence", [say("latency.explanation"), of_energy]),
         figures=[line_figure(metric, group) for metric, group in blocks],
         tables=[table for metric, group in blocks for table in span_tables(metric, group, results)],
-        headlines=headlines(timed, results),
+        headlines=[*headlines(timed, results), *_fell(one_a_record(found))],
     )
 
 
@@ -141,6 +144,7 @@ TIME = LineMetric(
         REGIME,
         column("latency.cold", _cold, numbers.seconds, only_where_known=True),
         column("latency.cold_over_warm", _cold_over_warm, numbers.times, only_where_known=True),
+        RAN,
         column("column.notes", _notes, kind=Kind.LONG),
     ],
 )
@@ -180,6 +184,12 @@ def headlines(timed: Sequence[CaseGroup], results: Results) -> list[Headline]:
     first = {order[0]: order[:1] for order in of_pass.values()}
     settings = told_apart(first, besides=SAID, extras_of=lambda timing: timing.shared_extras)
     return [_headline(order, settings, results) for order in of_pass.values()]
+
+
+def _fell(cases: Sequence[Timing]) -> list[Headline]:
+    """A backend is a request: torch may answer it with its math path without a word."""
+    counts = {"fell": numbers.count(sum(map(fell_to_math, cases))), "count": numbers.count(len(cases))}
+    return [Headline(text=say("latency.fell", **counts))] if any(map(fell_to_math, cases)) else []
 
 
 def _headline(order: Sequence[Timing], settings: Mapping[Timing, str], results: Results) -> Headline:

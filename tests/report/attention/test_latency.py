@@ -11,6 +11,9 @@ from suite.report.model.results import read_results
 from tests.records.factory import build, in_launches, store
 from tests.report.reading import rows_of, said
 
+FUSED = "_scaled_dot_product_flash_attention_for_cpu"
+MATH = "_scaled_dot_product_attention_math"
+
 
 def read(tmp_path, *records):
     store(tmp_path / "results", *records)
@@ -71,6 +74,28 @@ def test_a_cold_median_stands_beside_the_warm_one(tmp_path):
     (row,) = rows_of(layer)
     assert (row["Cold"], row["Cold / warm"]) == ("6.00 ms", "3.00×")
     assert "Cold" not in rows_of(kernel)[0]
+
+
+@pytest.mark.parametrize(
+    ("operators", "words"),
+    [
+        ({"kernel": ["mm", FUSED], "layer": ["mm"]}, FUSED),
+        ({"layer": ["mm", FUSED]}, FUSED),
+        ({"kernel": ["bmm", MATH]}, f"{MATH} (math path)"),
+        ({"kernel": ["bmm", "_softmax"]}, "separate operators"),
+        *((odd, "–") for odd in (None, 3, "kernel", [1], {"kernel": 5}, {"kernel": {"a": 1}}, {"kernel": []})),
+    ],
+)
+def test_a_row_says_which_operator_the_kernel_ran(tmp_path, operators, words):
+    (row,) = table_of(read(tmp_path, build(provenance={"operators": operators})))
+    assert row["What the kernel ran"] == words
+
+
+def test_a_headline_counts_what_fell_to_the_math_path(tmp_path):
+    fell, fused = ({"provenance": {"operators": {"kernel": [name]}}} for name in (MATH, FUSED))
+    section = section_of(read(tmp_path / "a", build(**fell), build(attention="mha", **fused)))
+    assert section.headlines[-1].text == "1 of 2 cases fell to torch’s math path"
+    assert not section_of(read(tmp_path / "b", build(**fused))).headlines
 
 
 @pytest.mark.parametrize(("state", "words"), [("as_warm", "= warm"), ("every_run", "every run")])
