@@ -13,6 +13,8 @@ from suite.report.attention.timings import (
     CONTEXT,
     DTYPE,
     GEOMETRY,
+    INDEXER,
+    KERNEL,
     LAYER,
     PHASE,
     RAN,
@@ -22,7 +24,6 @@ from suite.report.attention.timings import (
     order_finding,
     row_facets,
     span_title,
-    spans_of,
     timings_of,
 )
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
@@ -219,7 +220,7 @@ def _table(computations: Sequence[Forms], results: Results) -> Table:
         return median_s / min(known) if median_s else None
 
     times: list[Column[tuple[CallForm, Forms]]] = []
-    for span in spans_of(timing for form, _ in rows for timing in form.values()):
+    for span in SPANS if any(INDEXER in form for form, _ in rows) else (LAYER, KERNEL):
         median: Column[CallForm] = column(span_title(span), partial(CallForm.median_s, span=span), numbers.seconds)
         times += columns_of(lambda row: row[0], [median])
         times.append(column("callstyle.over_best", partial(over_best, span), numbers.times))

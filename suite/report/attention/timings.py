@@ -197,12 +197,6 @@ def by_span(found: Iterable[T], span: Callable[[T], str] = attrgetter("span")) -
     return {span: spans[span] for span in (*SPANS, *sorted(spans)) if span in spans}
 
 
-def spans_of(found: Iterable[Timing]) -> list[str]:
-    """The spans that have a column in a table: the layer and its kernel always, others where a row has them."""
-    known = {LAYER, KERNEL, *(timing.span for timing in found)}
-    return [span for span in SPANS if span in known]
-
-
 def span_title(span: str) -> Text:
     return say_or(f"span.{span}", span)
 
