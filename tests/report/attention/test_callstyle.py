@@ -147,8 +147,3 @@ def test_forms_timed_in_no_common_span_are_not_drawn(tmp_path):
         ["transformers 5.24 eager †", "1.00 ms"],
         ["MLA · sdpa", "–"],
     ]
-
-
-def test_a_hostile_name_is_made_harmless_in_the_figure(tmp_path):
-    section = section_of(tmp_path, form(), form(backend="<b>%{x}</b>", latency_s=2e-3, seq_len=4096))
-    assert dots_of(section.figures[0])[0][0] == "MLA · ‹b›%｛x｝‹/b›"

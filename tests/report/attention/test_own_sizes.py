@@ -1,11 +1,9 @@
 """A size of one variant's own is null for the others in a sweep; they are held against each other all the same."""
 
-from suite.records.record import Status
 from suite.report.attention.latency import build as build_latency
 from suite.report.attention.signmap import measured_pairs, settings_of
-from suite.report.runs.coverage import build as build_coverage
 from tests.records.factory import build
-from tests.report.reading import results_of, rows_of, said
+from tests.report.reading import results_of, said
 
 KV_HEADS = "attention.kv_heads"
 
@@ -44,11 +42,3 @@ def test_each_size_of_gqa_is_paired_with_mla(tmp_path):
         ("attention.kv_heads=2", 1024),
         ("attention.kv_heads=2", 4096),
     ]
-
-
-def test_each_reason_for_no_result_stands_once(tmp_path):
-    failed = [build(status=Status.FAILED, reason=f"no {n % 2}", batch=n + 1) for n in range(17)]
-    _, reasons, cases = said(build_coverage(results_of(tmp_path, *failed))).tables
-    assert [(row["Reason"], row["Cases"]) for row in rows_of(reasons)] == [("no 0", "9"), ("no 1", "8")]
-    assert cases.folded
-    assert len(cases.rows) == 17
