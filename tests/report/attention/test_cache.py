@@ -1,11 +1,16 @@
-"""What published models keep, and how much context a device's memory holds."""
+"""What published models keep, how much context a device's memory holds, and how many sequences."""
 
 import pytest
 
+from suite.console.capacity import summary
+from suite.records.case import Case
+from suite.records.record import Evidence, Record, Status, constant_readings
 from suite.report.attention import cache
 from suite.report.model.results import read_results
 from suite.theory.published import CACHE_FAMILIES, published_cache, published_caches
-from tests.report.reading import rows_of, said
+from tests.records.factory import ENVIRONMENT, PROVENANCE
+from tests.report.reading import results_of, rows_of, said
+from tests.theory.test_capacity import plan
 
 
 def fits(tmp_path):
@@ -100,3 +105,48 @@ def test_a_bar_is_what_a_long_context_keeps(tmp_path):
             plan = published_cache(name).plan
             assert size * 1024**3 == pytest.approx(plan.cache_bytes(cache.LONG_CONTEXT_TOKENS), rel=1e-3)
             assert (" + " in hover) == (plan.fixed_bytes > 0)
+
+
+def capacity_record(geometry, hardware="h200-sxm-141gb", **changes):
+    sizes = {"seq_len": 32_768, "query_len": 1, "tp": 8, "parallel": "dp", "weights": "fp8", **changes}
+    found = plan(geometry, hardware, **sizes)
+    return Record(
+        case=Case(workload="capacity", axes={"geometry": geometry, **sizes, "hardware": hardware}, extras={}),
+        run_key="0123456789abcdef" * 4,
+        status=Status.OK if found.refusal is None else Status.UNSUPPORTED,
+        reason=found.refusal,
+        evidence=Evidence.PROJECTED,
+        settings={},
+        environment=ENVIRONMENT,
+        provenance=PROVENANCE,
+        readings=[] if found.refusal else list(constant_readings(found.constants())),
+    )
+
+
+def capacity_section(tmp_path, *records):
+    return said(cache.build(results_of(tmp_path, *records)))
+
+
+def test_the_fastest_model_is_first_and_in_the_headline(tmp_path):
+    models = [("deepseek-v3", "tp"), ("deepseek-v3", "dp"), ("qwen3.5-397b-a17b", "dp")]
+    section = capacity_section(tmp_path, *(capacity_record(name, parallel=way) for name, way in models))
+    fastest, *others = rows_of(section.tables[1])
+    assert (fastest["Model"], fastest["Tokens/s expected"]) == ("qwen3.5-397b-a17b", "–")
+    assert [row["Device"] for row in others] == [f"8 × h200-sxm-141gb, {way}" for way in ("dp", "tp")]
+    assert others[0]["Batch"] == "104"
+    expected, most = (float(others[0][f"Tokens/s {kind}"].replace(",", "")) for kind in ("expected", "at most"))
+    assert expected < most
+    assert section.headlines[-1].text.startswith("qwen3.5-397b-a17b on 8 × h200-sxm-141gb, dp: a batch of ")
+
+
+def test_what_does_not_fit_says_how_large_it_is(tmp_path):
+    section = capacity_section(tmp_path, capacity_record("deepseek-v3", tp=1))
+    (row,) = rows_of(section.tables[1])
+    assert row["Why"].startswith("the weights, 625 GiB on each device, do not fit")
+    assert len(section.headlines) == 1
+
+
+def test_a_terminal_says_what_fits_and_what_it_serves():
+    lines = dict(summary(capacity_record("deepseek-v3")).lines)
+    assert lines["batch"] == "104 sequences at most, over all devices"
+    assert "tokens a second at most" in lines["step"]
