@@ -33,8 +33,6 @@ EXEMPT = {
         [("signmap", name) for name in ("one", "last", "devices", "most", "mla", "gqa", "open", "count")],
         "numbers of cells or pairs, as tests/report/attention/test_signmap.py holds",
     ),
-    ("latency", "share"): "the cache beside MHA's, as tests/report/attention/test_latency.py holds",
-    ("latency", "gap"): "a constant",
     **dict.fromkeys(
         [("cache", name) for name in ("state", "even", "full", "layers")],
         "one published model's layers, as tests/report/attention/test_cache.py holds",

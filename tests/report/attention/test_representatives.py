@@ -146,9 +146,8 @@ def ragged(tmp_path):
 
 def test_a_headline_names_the_size_of_the_variant_that_has_one(tmp_path):
     (headline,) = said(latency.build(ragged(tmp_path))).headlines
-    assert "GQA (kv_heads=1) 1.00 ms" in headline.detail
-    assert "GQA (kv_heads=2) 2.00 ms" in headline.detail
-    assert "MLA 3.00 ms" in headline.detail
+    assert headline.detail.startswith("At 4,096 tokens GQA (kv_heads=1) takes 1.00 ms and GQA (kv_heads=2) 2.00×")
+    assert headline.detail.endswith("; MLA 3.00×")
 
 
 def test_lines_and_rows_say_the_size_and_never_that_it_is_none(tmp_path):
