@@ -73,6 +73,12 @@ class DeviceTime:
         return rank(self.timing.variant), self.timing.sized_variant
 
     @property
+    def plain_device(self) -> str:
+        """The device without what tells its row from others."""
+        machine = machine_name(self.timing.record) or self.timing.label
+        return machine if self.is_measured else self.device.removeprefix("≈ ")
+
+    @property
     def place(self) -> Hashable:
         """Variants that agree in this are compared with each other."""
         return self.device, self.timing.tokens, self.timing.label
@@ -213,15 +219,11 @@ def _finding(times: Sequence[DeviceTime]) -> Text:
     if not latent:
         return ""
     first = min(latent, key=lambda time: (not time.is_measured, time.time_s))
-    fastest_first = sorted((time for time in latent if time.variant == first.variant), key=lambda time: -time.time_s)
-    best = {time.evidence: time for time in fastest_first}
+    own = grouped((time for time in latent if time.variant == first.variant), lambda time: time.evidence)
+    best = {evidence: min(times, key=lambda time: time.time_s) for evidence, times in own.items()}
     kinds = ["measured" if first.is_measured else "projected", "expected" if "expected" in best else "projected"]
     said = [
-        say(
-            f"hardware.best.{kind}",
-            time=numbers.seconds(best[kind].time_s),
-            device=best[kind].device.removeprefix("≈ "),
-        )
+        say(f"hardware.best.{kind}", time=numbers.seconds(best[kind].time_s), device=best[kind].plain_device)
         for kind in dict.fromkeys(kinds)
         if kind in best
     ]
@@ -260,7 +262,9 @@ def _point(time: DeviceTime, row: str) -> Point:
 
 
 def _table(title: Text, span: str, times: Sequence[DeviceTime], results: Results, **about: Any) -> Table:
-    """A row for each time, beside MHA's on the same device at the same context."""
+    """A row for each time that was measured, projected by a record or expected, beside MHA's on the same device; the
+    figure alone has what specifications allow for a measured case."""
+    times = [time for time in times if time.evidence != "projected" or not time.timing.is_measured]
     order, mha_s = _in_rows(times), {time.place: time.time_s for time in times if time.timing.variant == BASELINE}
     timing: list[Column[Timing]] = [
         column("hardware.cache", lambda timing: timing.amount("cache_bytes", "case"), numbers.bytes_iec),

@@ -106,11 +106,10 @@ def test_the_fastest_backend_of_each_machine_counts(tmp_path):
 def test_a_row_says_device_evidence_limit_and_speed(tmp_path):
     records = [build(latencies_s=(2e-3,) * 6), build(attention="mha", latencies_s=(1e-3,) * 6)]
     layer, kernel = tables_of(section_of(tmp_path, *records))
-    mha, mla, *others = rows_of(layer)
+    mha, mla = rows_of(layer)
     assert (mla["Device"], mla["Evidence"], mla["Variant"]) == ("A processor", "measured", "MLA")
     assert (mla["Median"], mla["vs MHA"], mla["Limited by"]) == ("2.00 ms", "0.500×", "arithmetic")
     assert (mha["Variant"], mha["vs MHA"]) == ("MHA", "1.00×")
-    assert {(row["Evidence"], row["Limited by"]) for row in others} == {("projected", "–")}
     assert kernel.folded
 
 
