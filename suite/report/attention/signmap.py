@@ -105,7 +105,7 @@ class VariantPair:
         is_known = isinstance(heads, int) and isinstance(tp, int) and tp > 0 and 0 < heads < 1 << 31
         return int(heads or 0) // int(tp or 1) if is_known else None
 
-    @property
+    @functools.cached_property
     def sizes(self) -> Sizes | None:
         """Those of a cell of the map, where its FLOPs and cache bytes equal the map's to the unit."""
         axes, element_bytes = self.mla.record.case.axes, ELEMENT_BYTES.get(self.mla.axis("dtype"))
