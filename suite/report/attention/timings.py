@@ -241,7 +241,7 @@ BACKEND: Column[Timing] = column("column.backend", lambda timing: timing.backend
 PHASE: Column[Timing] = column("column.phase", lambda timing: phase_name(timing.axis("phase")), facet="phase")
 GEOMETRY: Column[Timing] = column("column.geometry", lambda timing: timing.axis("geometry"), facet="geometry")
 DTYPE: Column[Timing] = column("column.dtype", lambda timing: timing.axis("dtype"), facet="dtype")
-RAN: Column[Timing] = column("column.ran", _ran, kind=Kind.CODE)
+RAN: Column[Timing] = column("column.ran", _ran, kind=Kind.CODE, only_where_known=True)
 SHARE: Column[Timing] = column("column.roofline", lambda timing: timing.roofline[0], numbers.percent)
 REGIME: Column[Timing] = column(
     "column.regime", lambda timing: say_or(f"regime.{timing.roofline[1]}", timing.roofline[1] or "")
