@@ -65,12 +65,9 @@ def with_quantities(record, span, **amounts):
 def test_one_variant_on_one_machine_is_no_comparison(tmp_path):
     section = section_of(tmp_path, build())
     assert (section.figures, tables_of(section)) == ([], [])
-
-
-def test_without_any_timing_there_is_no_section(tmp_path):
     refused = replace(projected(), status=Status.UNSUPPORTED, reason="no peak", readings=[])
     claimed = replace(projected(seq_len=8192), evidence=Evidence.MEASURED)
-    assert section_of(tmp_path, refused, claimed) is None
+    assert section_of(tmp_path / "without", refused, claimed) is None
 
 
 def test_solid_is_measured_and_hollow_is_specified(tmp_path):
@@ -81,19 +78,9 @@ def test_solid_is_measured_and_hollow_is_specified(tmp_path):
     assert marks["triangle-up-open"]["h100-sxm5-80gb"] == pytest.approx(
         ceilings.bound_s(flops=2e8, traffic_bytes=3e7), rel=1e-4
     )
+    assert re.fullmatch(r"MLA: 2.00 ms measured on A processor; [\d.]+ µs at least on [\w-]+", figure.finding)
     assert devices(figure)[0] == "● A processor"
     assert "v100-sxm2-32gb" not in devices(figure)  # which has no bfloat16
-
-
-def test_a_finding_says_what_mla_takes_here_and_elsewhere(tmp_path):
-    (figure,) = section_of(tmp_path, build(latencies_s=(4e-3,) * 6), build(attention="mha")).figures
-    assert re.fullmatch(r"MLA: 4.00 ms measured on A processor; [\d.]+ µs at least on [\w-]+", figure.finding)
-
-
-def test_what_nothing_was_checked_of_has_no_finding(tmp_path):
-    unchecked = {"provenance": {"layer_check": "none: no definition"}}
-    (figure,) = section_of(tmp_path, build(**unchecked), build(attention="mha", **unchecked)).figures
-    assert figure.finding == ""
 
 
 def test_the_fastest_backend_of_each_machine_counts(tmp_path):
@@ -150,17 +137,14 @@ def test_text_beside_it_says_that_hollow_is_not_measured(tmp_path, lang, words, 
         assert all(word in text for word in words)
 
 
-def test_a_projected_record_stands_beside_measured_ones_once(tmp_path):
-    section = section_of(tmp_path, build(), projected("mla", "a device", 7e-6, 3e-6))
+def test_projections_stand_beside_measured_cases_or_apart(tmp_path):
+    section = section_of(tmp_path / "beside", build(), projected("mla", "a device", 7e-6, 3e-6))
     (figure,) = section.figures
     assert marks_of(figure)["triangle-up-open"]["a device"] == 7e-6
     assert [row["Median"] for row in rows_of(section.tables[0]) if row["Device"] == "a device"] == ["7.00 µs"]
-
-
-def test_projections_at_another_context_keep_their_own_figure(tmp_path):
-    section = section_of(tmp_path, build(), build(attention="mha"), projected(seq_len=131072))
+    section = section_of(tmp_path / "apart", build(), build(attention="mha"), projected(seq_len=131072))
     assert len({figure.family for figure in section.figures}) == len(section.figures) == 2
-    assert [row["Context (tokens)"] for row in rows_of(section.tables[0])][-1] == "131,072"
+    assert rows_of(section.tables[0])[-1]["Context (tokens)"] == "131,072"
 
 
 def test_projected_devices_are_rows_and_variants_are_markers(tmp_path):
@@ -246,29 +230,17 @@ def test_rows_whose_long_names_are_cut_alike_stay_apart(tmp_path):
     assert rows == ["● results (A processo…", "● results (A processo… (2)", "● results (A processo… (3)"]
 
 
-def published_rows(tmp_path):
+def test_published_kernels_have_shares_and_sources(tmp_path):
     table = section_of(tmp_path, build()).tables[-2]
-    assert table.folded
-    return rows_of(table)
-
-
-def test_every_published_figure_has_a_share_and_a_source(tmp_path):
-    shown = published_rows(tmp_path)
-    assert len(shown) == len(published_figures())
-    assert all(row["Roofline share"].endswith("%") and row["Source"] for row in shown)
-
-
-def test_a_published_row_says_the_problem_and_both_times(tmp_path):
-    (row,) = [row for row in published_rows(tmp_path) if row["Published"] == "756 TFLOP/s"]
-    assert (row["Heads"], row["Width"], row["Batch"], row["Context (tokens)"]) == ("8", "256", "1", "16,384")
-    assert row["Phase"] == "forward"
-    assert (row["Least time"], row["Published time"], row["Roofline share"]) == ("2.22 ms", "2.91 ms", "76 %")
-    assert row["Notes"] == "read by eye"
-
-
-def test_without_sizes_the_share_is_of_the_named_ceiling(tmp_path):
-    (row,) = [row for row in published_rows(tmp_path) if row["Published"] == "3,000 GB/s"]
-    assert (row["Least time"], row["Roofline share"], row["Limited by"]) == ("–", "90 %", "memory traffic")
+    rows = {row["Published"]: row for row in rows_of(table)}
+    assert (table.folded, len(table.rows)) == (True, len(published_figures()))
+    assert all(row["Roofline share"].endswith("%") and row["Source"] for row in rows.values())
+    sized, bare = rows["756 TFLOP/s"], rows["3,000 GB/s"]
+    assert [sized[name] for name in ("Heads", "Width", "Batch", "Context (tokens)")] == ["8", "256", "1", "16,384"]
+    assert (sized["Phase"], sized["Notes"]) == ("forward", "read by eye")
+    assert (sized["Least time"], sized["Published time"], sized["Roofline share"]) == ("2.22 ms", "2.91 ms", "76 %")
+    # Without sizes the share is of the ceiling that the source names.
+    assert (bare["Least time"], bare["Roofline share"], bare["Limited by"]) == ("–", "90 %", "memory traffic")
 
 
 def errors_of(tmp_path, *records):

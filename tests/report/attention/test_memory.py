@@ -6,7 +6,6 @@ import pytest
 
 from suite.records.record import Reading
 from suite.report.attention.memory import build as build_section
-from suite.report.plot.scales import byte_ticks
 from tests.records.factory import build
 from tests.report.reading import results_of, rows_of, said
 
@@ -85,16 +84,3 @@ def test_a_context_that_is_no_number_keeps_its_row(tmp_path):
     section = section_of(tmp_path, sized(build(seq_len="many")))
     assert section.figures == []
     assert rows_of(section.tables[0])[0]["Context (tokens)"] == "–"
-
-
-@pytest.mark.parametrize(
-    ("values", "texts"),
-    [
-        ([3 << 20], ["2 MiB", "4 MiB"]),
-        ([1 << 20], ["1 MiB", "2 MiB"]),
-        ([40_000, 9_000_000], ["16 KiB", "64 KiB", "256 KiB", "1 MiB", "4 MiB", "16 MiB"]),
-        ([1, 3], ["1 B", "2 B", "4 B"]),
-    ],
-)
-def test_byte_ticks_are_powers_of_two_around_the_values(values, texts):
-    assert [text for _, text in byte_ticks(values)] == texts

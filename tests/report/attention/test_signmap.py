@@ -61,14 +61,8 @@ def test_the_map_needs_no_records_and_shows_the_claimed_ratios(tmp_path):
     of_bounds = {text for (name, count), text in ranked.items() if count == 1 and name not in CALIBRATED}
     assert of_bounds == {"0.44×"}
     assert "nothing measured stands beside the map" in section.explanation
-
-
-def test_every_combination_is_a_figure_of_its_own(tmp_path):
-    section = section_of(tmp_path)
     facets = [{"heads": str(heads), "tp": str(tp)} for tp in signmap.RANKS for heads in signmap.HEADS]
     assert [figure.facets for figure in section.figures] == facets
-    assert len({figure.family for figure in section.figures}) == 1
-    assert section.tables == []
 
 
 def test_a_map_finds_on_how_many_devices_mla_is_faster(tmp_path):
