@@ -53,7 +53,9 @@ def test_a_choice_stays_within_its_view(open_page, ordinary):
     section(page, "latency")
     choose(page, "dtype", "float32")
     hashed = page.evaluate("location.hash")
-    page.locator("#sections").get_by_role("link", name="How close does each case come to the limits of its machine?").click()
+    page.locator("#sections").get_by_role(
+        "link", name="How close does each case come to the limits of its machine?"
+    ).click()
     wait_until(page, "document.querySelector('#section-roofline') !== null")
     assert "dtype=float32" in hashed
     assert "dtype=float32" in page.evaluate("location.hash")

@@ -105,11 +105,6 @@ def _cold(timing: Timing) -> float | Text | None:
     return median(usable) if usable else None
 
 
-def _cold_over_warm(timing: Timing) -> float | None:
-    cold = _cold(timing)
-    return cold / timing.median_s if isinstance(cold, float) else None
-
-
 def _notes(timing: Timing) -> Text:
     current, wall = timing.current, timing.wall_over_judged
     notes = {
@@ -140,7 +135,6 @@ TIME = LineMetric(
         SHARE,
         REGIME,
         column("latency.cold", _cold, numbers.seconds, only_where_known=True),
-        column("latency.cold_over_warm", _cold_over_warm, numbers.times, only_where_known=True),
         RAN,
         column("column.notes", _notes, kind=Kind.LONG),
     ],
