@@ -80,7 +80,7 @@ def ordinary(tmp_path_factory):
 @pytest.fixture(scope="session")
 def long(tmp_path_factory):
     """A page with a table of more rows than are shown at once."""
-    records = [build(batch=batch, attention=name) for batch in range(1, 131) for name in ("gqa", "mla")]
+    records = [build(batch=batch, attention=name) for batch in range(1, 131) for name in ("mla", "mla_latent")]
     return written(tmp_path_factory.mktemp("long"), ("runs", records))
 
 

@@ -42,7 +42,7 @@ def test_sorting_choosing_hovering_and_copying_run_nothing(open_page, request, r
 
 def test_no_saved_or_copied_cell_is_a_formula(open_page, hostile):
     page = open_page(hostile, script=CATCH_CLIPBOARD)
-    table = table_of(page, "roofline")
+    table = table_of(page, "latency")
     tables = [saved_rows(page, button)[0] for button in tool(table, "CSV").all()]
     tool(table, "Copy").click()
     wait_until(page, "window.copied")

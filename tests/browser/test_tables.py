@@ -83,7 +83,7 @@ def test_a_header_sorts_up_then_down_and_then_restores(open_page, ordinary):
 
 
 def test_rows_are_filtered_by_what_is_typed_and_counted(open_page, ordinary):
-    table = table_of(open_page(ordinary), "roofline")
+    table = table_of(open_page(ordinary), "callstyle")
     rows = table.locator("tbody tr")
     every = rows.count()
     table.locator("input").fill("prefill llama")
@@ -97,7 +97,7 @@ def test_rows_are_filtered_by_what_is_typed_and_counted(open_page, ordinary):
 @pytest.mark.parametrize("script", [CATCH_CLIPBOARD, NO_CLIPBOARD], ids=["clipboard", "no clipboard"])
 def test_copy_gives_the_rows_that_are_seen_in_their_order(open_page, ordinary, script):
     page = open_page(ordinary, script=script)
-    table = table_of(page, "roofline")
+    table = table_of(page, "callstyle")
     table.locator("input").fill("llama")
     table.locator("th button").nth(1).click()
     tool(table, "Copy").click()
@@ -142,7 +142,7 @@ def test_a_wide_table_shows_six_columns_until_asked(open_page, ordinary):
 
 
 def test_the_head_and_the_first_column_stay_in_sight(open_page, ordinary):
-    table = table_of(open_page(ordinary, width=390), "roofline")
+    table = table_of(open_page(ordinary, width=390), "callstyle")
     scroll = table.locator(".scroll")
     assert scroll.evaluate("box => box.scrollWidth > box.clientWidth")
     place = "box => [box.querySelector('tbody td'), box.querySelector('th')].map(cell => cell.getBoundingClientRect())"
@@ -155,7 +155,7 @@ def test_the_head_and_the_first_column_stay_in_sight(open_page, ordinary):
 
 def test_a_long_table_shows_its_first_rows_and_all_on_demand(open_page, long):
     page = open_page(long)
-    table = table_of(page, "roofline")
+    table = table_of(page, "callstyle")
     rows = table.locator("tbody tr")
     assert rows.count() == 200
     more = table.locator(".more")

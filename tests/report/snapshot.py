@@ -20,9 +20,9 @@ from suite.report.page.texts import load_texts
 from tests.gate.judgements import judgement, mixed, timing
 from tests.records.factory import REFERENCE, build, store
 from tests.report import quality_records
-from tests.report.attention.test_capacity import record as capacity_record
-from tests.report.attention.test_energy import with_energy
+from tests.report.attention.test_cache import capacity_record
 from tests.report.attention.test_hardware import projected
+from tests.report.attention.test_latency import with_energy
 from tests.report.compress_records import compress_record
 from tests.report.quality_records import arm, in_memory, mla, recall
 from tests.report.rl.runs import CONFORMANCE, arms, conformance_record, fed, recipes, run, thinking
@@ -30,7 +30,7 @@ from tests.report.rl.test_why import study as crossed_study
 from tests.report.rl_memory_records import sweep
 
 SNAPSHOT = Path(__file__).with_name("snapshot.yaml")
-CLOSED_FORMS = ("signmap", "crossover", "published", "cache")
+CLOSED_FORMS = ("signmap", "crossover", "cache")
 """Sections that are the same without a record, and so are looked at once."""
 MEASURED = ("cpu_one_launch", "cpu_variants", "cpu_rl_owners", "cpu_rl_feedback")
 """Folders of committed records: the small ones."""

@@ -25,16 +25,14 @@ NUMBER = re.compile(r"\d[\d,.]*(?: ?(?:ns|µs|ms|s|[KMGT]?i?B|m?J|×|%)(?!\w))?"
 EXEMPT = {
     ("latency", "range"): "the ends of a ratio follow from two intervals, as tests/statistics holds",
     ("callstyle", "range"): "as above",
-    ("callstyle", "fell"): "a number of cases, as tests/report/attention/test_callstyle.py holds",
-    ("callstyle", "count"): "as above",
+    ("latency", "fell"): "a number of cases, as tests/report/attention/test_latency.py holds",
+    ("latency", "count"): "as above",
     ("roofline", "share"): "a median over all points, as tests/report/attention/test_roofline.py holds",
     ("roofline", "count"): "the number of these points",
     **dict.fromkeys(
         [("signmap", name) for name in ("one", "last", "devices", "most", "mla", "gqa", "open", "count")],
         "numbers of cells or pairs, as tests/report/attention/test_signmap.py holds",
     ),
-    ("latency", "share"): "the cache beside MHA's, as tests/report/attention/test_latency.py holds",
-    ("latency", "gap"): "a constant",
     **dict.fromkeys(
         [("cache", name) for name in ("state", "even", "full", "layers")],
         "one published model's layers, as tests/report/attention/test_cache.py holds",

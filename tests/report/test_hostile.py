@@ -19,6 +19,8 @@ from suite.report.page.page import in_script
 from suite.report.page.texts import load_texts
 from suite.report.plot.text import figure_text
 from tests.records.factory import build, store
+from tests.report.attention.test_hardware import projected
+from tests.report.attention.test_signmap import pair
 from tests.report.reading import figures_of, sections_of, whole_text
 
 EVIL = '</script><script>alert(1)</script><a href="https://evil.example">x</a><!--<b onclick=f()>%{x}'
@@ -106,6 +108,9 @@ def hostile_page(tmp_path_factory):
         ),
         build(extras={"seed": EVIL}),
         build(attention="mha", provenance=everywhere),
+        build(attention="mha", backend=EVIL, provenance={"backend": EVIL}),
+        *pair(geometry=EVIL, extras={"a": EVIL}, dtype=EVIL, tp=EVIL),
+        projected(EVIL, EVIL, geometry=EVIL),
         build(status=Status.FAILED, reason=EVIL, seq_len=8192),
         labels=[EVIL],
         series=HOSTILE_SERIES,

@@ -4,9 +4,8 @@ A cache is a constant and a slope: full windows and recurrent states do not grow
 tables all of them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import product
 from typing import Any
 
 from suite.records import numbers
@@ -30,10 +29,8 @@ STEP = Pass(batch=1, query_len=1, seq_len=LONG_CONTEXT_TOKENS, element_bytes=SER
 """A decode step of one sequence."""
 MEMORY_GB = (24, 40, 80, 141)
 """Decimal, as devices are sold: an RTX 4090, an A100, an H100, an H200."""
-LATENT_MODEL, HYBRID_MODEL, COMPRESSED_MODEL = PREMISE = "deepseek-v3", "qwen3.5-397b-a17b", "deepseek-v4-pro"
+PREMISE = {"latent": "deepseek-v3", "hybrid": "qwen3.5-397b-a17b", "compressed": "deepseek-v4-pro"}
 """The article's model, and two of 2026 that keep less."""
-GROUPED_MODEL = "llama-3.1-70b"
-"""The best known model of grouped heads."""
 SIZES_OF = ("deepseek-v3", "deepseek-v2-lite", "llama-3.1-70b", "llama-3.1-8b")
 """Models whose sizes every variant is given."""
 BEST_KNOWN = (
@@ -53,31 +50,23 @@ def build(results: Results) -> Section:
     """Build it from the models' published geometries, and from records of workload=capacity where there are any."""
     models = published_caches()
     found = [Run(current=current) for current in results.records if current.record.case.workload == "capacity"]
-    fitting = sorted((run for run in found if _at_most(run)), key=lambda run: -(_at_most(run) or 0))
-    label = label_column(results.several)
+    found.sort(key=lambda run: -(_at_most(run) or 0))
     tables = [
         table(say("cache.table"), models, [*NAMED, *KEPT, *FITS, *LAYERS], note=say("cache.note"), folded=True),
-        table(say("cache.work"), models, [*NAMED, *WORK], note=say("cache.work_note"), folded=True),
-        table(say("capacity.table"), fitting, [*DEVICES, *BATCH, WEIGHTS, *label], note=say("capacity.note")),
-        table(
-            say("capacity.refused"),
-            [run for run in found if not run.is_ok],
-            [*DEVICES, column("capacity.why", lambda run: run.record.reason or "", kind=Kind.LONG), WEIGHTS, *label],
-            folded=True,
-        ),
+        table(say("capacity.table"), found, [*BATCH, *label_column(results.several)], note=say("capacity.note")),
     ]
     return section(
         "cache",
         explanation=joined("sentence", [say("cache.explanation"), say("capacity.explanation") if found else ""]),
         figures=[_models_figure(models), *map(_variants_figure, SIZES_OF)],
         tables=tables,
-        headlines=[_premise(), *(_fastest(run) for run in fitting[:1])],
+        headlines=[_premise(), *(_fastest(run) for run in found[:1] if run.is_ok)],
     )
 
 
 def _premise() -> Headline:
     """What has become of the article's premise, that a latent is what keeps least."""
-    plans = dict(zip(("latent", "hybrid", "compressed"), (published_cache(name).plan for name in PREMISE), strict=True))
+    plans = {kind: published_cache(name).plan for kind, name in PREMISE.items()}
     latent, hybrid = plans["latent"], plans["hybrid"]
     full = next(layer for layer in hybrid.layers if layer.kind == "full")
     slopes = {name: numbers.bytes_iec(plan.growth_bytes) for name, plan in plans.items()}
@@ -104,41 +93,33 @@ def _fastest(run: Run) -> Headline:
 
 
 def _models_figure(models: Sequence[ModelCache]) -> Figure:
+    """What a long context keeps of the best known models, the least on top; hovering splits it into its parts."""
     best_known = [model for model in models if model.name in BEST_KNOWN]
-    named = {"": best_known[0], "latent_": published_cache(LATENT_MODEL), "grouped_": published_cache(GROUPED_MODEL)}
-    fields = {f"{prefix}model": model.name for prefix, model in named.items()}
-    sizes = {f"{prefix}size": numbers.bytes_iec(model.plan.growth_bytes) for prefix, model in named.items()}
+    points = {model.name: _point(model) for model in best_known}
+    order = sorted(points, key=lambda name: points[name].x)
+    families = grouped(best_known, lambda model: model.family)
+    drawn = {family: [points[model.name] for model in families[family]] for family in COLOURS if family in families}
+    series = [bars(say(f"cache.family.{name}"), part, colour=COLOURS[name], **BESIDE) for name, part in drawn.items()]
     tokens = numbers.count(LONG_CONTEXT_TOKENS)
+    (low, least), *_, (high, most) = ((points[name].text, name) for name in order)
+    ends = {"least": least, "low": low, "most": most, "high": high}
+    figure = _bar_plot(series, order, say("cache.total_axis", tokens=tokens), points[order[-1]].x)
     return Figure(
-        title=say("cache.figure"),
-        finding=say("cache.finding", **fields, **sizes),
+        title=say("cache.figure", tokens=tokens),
+        finding=say("cache.finding", tokens=tokens, **ends),
         caption=say("cache.caption", count=numbers.count(len(models))),
-        views=[
-            View(title=say("cache.a_token"), figure=_model_bars(best_known, _slope, say("cache.axis"))),
-            View(
-                title=say("cache.in_all", tokens=tokens),
-                figure=_model_bars(best_known, _total, say("cache.total_axis", tokens=tokens)),
-            ),
-        ],
+        views=[View(title="", figure=figure)],
         height_px=110 + 22 * len(best_known),
     )
 
 
-def _model_bars(models: Sequence[ModelCache], parts: Callable[[ModelCache], Sequence[Point]], axis: Text) -> Any:
-    """Draw a row for each model, the shortest on top. `parts`: the bar that grows with the context, and before it the
-    constant, which is hatched."""
-    points = {model: parts(model) for model in models}
-    lengths = {model: sum(part.x for part in points[model]) for model in models}
-    families = grouped(sorted(models, key=lambda m: (CACHE_FAMILIES.index(m.family), lengths[m])), lambda m: m.family)
-    series = []
-    for (family, members), is_constant in product(families.items(), (True, False)):
-        of_part = [model for model in members if not is_constant or len(points[model]) > 1]
-        drawn = [points[model][0 if is_constant else -1] for model in of_part]
-        name = say("cache.constant_part" if is_constant else f"cache.family.{family}")
-        look = {**BESIDE, "pattern": "/", "in_legend": False} if is_constant else BESIDE
-        series += [bars(name, drawn, colour=COLOURS[family], **look)] if drawn else []
-    names = [model.name for model in sorted(models, key=lengths.__getitem__)]
-    return _bar_plot(series, names, axis, max(lengths.values()))
+def _point(model: ModelCache) -> Point:
+    growth, fixed = numbers.bytes_iec(model.plan.growth_bytes), model.plan.fixed_bytes
+    parts = f"{numbers.bytes_iec(fixed)} + {growth}" if fixed else growth
+    whole = model.plan.cache_bytes(LONG_CONTEXT_TOKENS)
+    hover = say("cache.hover", model=model.name, kept=parts, kinds=_kinds(model))
+    about = {"variant": variant_label(model.variant)}
+    return Point(x=whole / GIB, y=model.name, text=numbers.bytes_iec(whole), hover=hover, facets=about)
 
 
 BESIDE: Mapping[str, Any] = {"textposition": "outside", "cliponaxis": False}
@@ -150,31 +131,10 @@ def _bar_plot(series: Sequence[Mapping[str, Any]], names: Sequence[str], axis: T
         xaxis=linear(axis, range=[0, ROOM * most]),
         yaxis=categories(names, showgrid=False),
         bargap=0.3,
-        barmode="stack",
+        barmode="overlay",
         margin={"l": 8, "r": 8, "t": 8, "b": 8, "pad": 4},
         **more,
     )
-
-
-def _slope(model: ModelCache) -> list[Point]:
-    growth, fixed = numbers.bytes_iec(model.plan.growth_bytes), model.plan.fixed_bytes
-    size = f"{numbers.bytes_iec(fixed)} + {growth}" if fixed else growth
-    hover = say("cache.hover", model=model.name, kept=size, kinds=_kinds(model))
-    return [_bar(model, model.plan.growth_bytes / KIB, hover, size)]
-
-
-def _total(model: ModelCache) -> list[Point]:
-    whole, tokens = model.plan.cache_bytes(LONG_CONTEXT_TOKENS), numbers.count(LONG_CONTEXT_TOKENS)
-    constant = min(whole, model.plan.fixed_bytes)
-
-    def part(size: float, text: str) -> Point:
-        return _bar(model, size / GIB, say("cache.at", tokens=tokens, size=numbers.bytes_iec(size)), text)
-
-    return [*([part(constant, "")] if constant else []), part(whole - constant, numbers.bytes_iec(whole))]
-
-
-def _bar(model: ModelCache, length: float, hover: Text, text: Text) -> Point:
-    return Point(x=length, y=model.name, text=text, hover=hover, facets={"variant": variant_label(model.variant)})
 
 
 def _variants_figure(name: str) -> Figure:
@@ -222,16 +182,6 @@ def _kind(layer: Layer) -> Text:
     return say(f"cache.kind.{kind}", **{name: numbers.count(size) for name, size in sizes.items()})
 
 
-def _intensity(model: ModelCache) -> float:
-    """FLOP per byte of a decode step between the projections."""
-    work = model.plan.kernel(STEP)
-    return float(round(work.flops / work.traffic_bytes))
-
-
-def _billions(count: float) -> str:
-    return f"{count / 1e9:,.1f}" if count >= 1e10 else f"{count / 1e9:,.2f}"
-
-
 def _tokens_in(size_gb: int, model: ModelCache) -> Text:
     """Whole tokens of context whose cache fits."""
     tokens = model.plan.tokens_in(size_gb * 1e9)
@@ -263,23 +213,15 @@ LAYERS: list[Column[ModelCache]] = [
     column("cache.family", lambda model: say(f"cache.family.{model.family}")),
     column("cache.layers", _kinds),
 ]
-WORK: list[Column[ModelCache]] = [
-    column("cache.total", lambda model: model.parameters.total, _billions),
-    column("cache.active", lambda model: model.parameters.active, _billions),
-    column("cache.step_flops", lambda model: model.plan.kernel(STEP).flops / 1e9, "{:,.1f}".format),
-    column("cache.step_bytes", lambda model: model.plan.kernel(STEP).traffic_bytes, numbers.bytes_iec),
-    column("cache.step_intensity", _intensity, numbers.plain_tick),
-]
-DEVICES: list[Column[Run]] = [
+BATCH: list[Column[Run]] = [
     column("column.model", lambda run: run.axis("geometry")),
     column("signmap.device", _devices, kind=Kind.CODE),
     column("latency.context", lambda run: tokens_of(run.record), numbers.count),
-]
-BATCH: list[Column[Run]] = [
     column("capacity.batch", lambda run: run.constant("largest_batch"), numbers.count),
     column("capacity.most", _at_most, numbers.count),
     column("capacity.expected", lambda run: run.constant("expected_tokens_per_s", "step"), numbers.count),
     column("capacity.weight_bytes", lambda run: run.constant("weight_bytes"), numbers.bytes_iec),
     column("capacity.sequence_bytes", lambda run: run.constant("sequence_bytes"), numbers.bytes_iec),
+    column("capacity.weights", lambda run: run.axis("weights"), kind=Kind.CODE),
+    column("capacity.why", lambda run: run.record.reason or "", kind=Kind.LONG, only_where_known=True),
 ]
-WEIGHTS: Column[Run] = column("capacity.weights", lambda run: run.axis("weights"), kind=Kind.CODE)

@@ -153,12 +153,7 @@ def chosen_by(keys: Iterable[Pairs]) -> dict[Pairs, dict[str, Text]]:
     return facets
 
 
-def told_apart(
-    cases: Mapping[K, Sequence[Timing]],
-    *,
-    besides: Collection[str],
-    extras_of: Callable[[Timing], Iterable[str]] = lambda timing: timing.line[1:],
-) -> dict[K, str]:
+def told_apart(cases: Mapping[K, Sequence[Timing]], *, besides: Collection[str]) -> dict[K, str]:
     """The axes in which cases differ, without some, and all further settings: `query_len=16, batch=8`.
 
     A case may have several timings that agree in their axes.
@@ -168,7 +163,7 @@ def told_apart(
     texts = {}
     for key, of_case in cases.items():
         given = [f"{n}={value}" for n, value in axes[key] if value and (n in telling or value != USUAL.get(n, value))]
-        texts[key] = ", ".join([*given, *dict.fromkeys(setting for timing in of_case for setting in extras_of(timing))])
+        texts[key] = ", ".join([*given, *dict.fromkeys(setting for timing in of_case for setting in timing.line[1:])])
     return texts
 
 

@@ -3,11 +3,13 @@
 A projection is the least time that two published ceilings allow for the closed forms that a measured record holds, or
 what a projected record says. A device on which others measured such kernels has a second row, of the time that is
 expected of a good one. All are told apart everywhere: a solid marker and a row that says so was measured, a hollow one
-was computed. A record may be foreign: what it lacks is a dash, and a time no device could have is none.
+was computed. Two tables check what is computed: by kernels that others published, and by measured cells.
 """
 
+import math
 from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from suite.records import numbers
@@ -16,7 +18,6 @@ from suite.records.labels import differences, differing, written
 from suite.records.machines import plain_name
 from suite.records.record import Evidence
 from suite.report.attention.groups import axes_of, chosen_by, representatives, titles_of, usual_context
-from suite.report.attention.published import errors_table, headline, published_table
 from suite.report.attention.timings import (
     CONTEXT,
     KERNEL,
@@ -29,18 +30,20 @@ from suite.report.attention.timings import (
     timings,
     timings_of,
 )
-from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
+from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped, without
 from suite.report.model.labels import rank, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import LABEL, Pairs, machine_name
-from suite.report.model.timed_kernels import decode_cell
+from suite.report.model.timed_kernels import decode_cell, timed_kernel
 from suite.report.plot.marks import Point, Series, meaning
 from suite.report.plot.plots import LEGEND_ROW_PX, plot
 from suite.report.plot.scales import categories, roomy_time_axis
 from suite.report.plot.text import figure_text, short_names
 from suite.report.table import Column, column, columns_of, label_column, table
-from suite.theory.devices.calibration_file import known_calibrations
+from suite.theory.answers.published import FigureSizes, PublishedFigure, published_figures
+from suite.theory.devices.calibration import relative_errors
+from suite.theory.devices.calibration_file import known_calibrations, load_calibration
 from suite.theory.devices.hardware import least_times_s
 
 NOT_SHARED = ("attention", "hardware", "seq_len", "backend", "device", "threads")
@@ -71,6 +74,12 @@ class DeviceTime:
         return rank(self.timing.variant), self.timing.sized_variant
 
     @property
+    def plain_device(self) -> str:
+        """The device without what tells its row from others."""
+        machine = machine_name(self.timing.record) or self.timing.label
+        return machine if self.is_measured else self.device.removeprefix("≈ ")
+
+    @property
     def place(self) -> Hashable:
         """Variants that agree in this are compared with each other."""
         return self.device, self.timing.tokens, self.timing.label
@@ -90,8 +99,8 @@ def build(results: Results) -> Section | None:
         for tokens in contexts:
             figures.append(_figure(title, [time for time in times if time.timing.tokens == tokens], **about))
         tables += [_table(title, span, of_span, results, **about) for span, of_span in _by_span(times).items()]
-    tables += [published_table(), errors_table(results)]
-    return section("hardware", figures=figures, tables=tables, headlines=[headline()])
+    tables += [_published_table(), _errors_table(results)]
+    return section("hardware", figures=figures, tables=tables, headlines=[_headline()])
 
 
 def measured_groups(results: Results, projected: Collection[Pairs]) -> dict[Pairs, list[Timing]]:
@@ -211,15 +220,11 @@ def _finding(times: Sequence[DeviceTime]) -> Text:
     if not latent:
         return ""
     first = min(latent, key=lambda time: (not time.is_measured, time.time_s))
-    fastest_first = sorted((time for time in latent if time.variant == first.variant), key=lambda time: -time.time_s)
-    best = {time.evidence: time for time in fastest_first}
+    own = grouped((time for time in latent if time.variant == first.variant), lambda time: time.evidence)
+    best = {evidence: min(times, key=lambda time: time.time_s) for evidence, times in own.items()}
     kinds = ["measured" if first.is_measured else "projected", "expected" if "expected" in best else "projected"]
     said = [
-        say(
-            f"hardware.best.{kind}",
-            time=numbers.seconds(best[kind].time_s),
-            device=best[kind].device.removeprefix("≈ "),
-        )
+        say(f"hardware.best.{kind}", time=numbers.seconds(best[kind].time_s), device=best[kind].plain_device)
         for kind in dict.fromkeys(kinds)
         if kind in best
     ]
@@ -258,7 +263,9 @@ def _point(time: DeviceTime, row: str) -> Point:
 
 
 def _table(title: Text, span: str, times: Sequence[DeviceTime], results: Results, **about: Any) -> Table:
-    """A row for each time, beside MHA's on the same device at the same context."""
+    """A row for each time that was measured, projected by a record or expected, beside MHA's on the same device; the
+    figure alone has what specifications allow for a measured case."""
+    times = [time for time in times if time.evidence != "projected" or not time.timing.is_measured]
     order, mha_s = _in_rows(times), {time.place: time.time_s for time in times if time.timing.variant == BASELINE}
     timing: list[Column[Timing]] = [
         column("hardware.cache", lambda timing: timing.amount("cache_bytes", "case"), numbers.bytes_iec),
@@ -271,7 +278,6 @@ def _table(title: Text, span: str, times: Sequence[DeviceTime], results: Results
         column("column.variant", lambda time: time.timing.marked(time.variant[1]), facet="variant"),
         *columns_of(lambda time: time.timing, [CONTEXT]),
         column("column.median", lambda time: time.time_s, numbers.seconds),
-        column("hardware.p90_error", _ends, kind=Kind.NUMBER, only_where_known=True),
         column("hardware.over_mha", lambda time: mha_s.get(time.place, 0) / time.time_s or None, numbers.times),
         column("column.regime", _regime),
         *columns_of(lambda time: time.timing, timing),
@@ -288,8 +294,62 @@ def _regime(time: DeviceTime) -> Text:
     return REGIME.written(time.timing) if is_own else ""
 
 
-def _ends(time: DeviceTime) -> str:
-    """Where an error of what is expected is published, nine in ten good kernels lie between them."""
-    low_s, high_s = (time.timing.amount(f"expected_{end}_s") or 0.0 for end in ("low", "high"))
-    is_known = time.evidence == "expected" and is_plausible(low_s) and is_plausible(high_s)
-    return numbers.seconds_range(low_s, high_s) if is_known else ""
+def _headline() -> Headline:
+    shares = [figure.share for figure in published_figures()]
+    ends = {"low": min(shares), "middle": median(shares), "high": max(shares)}
+    written: dict[str, str] = {name: numbers.percent(share) for name, share in ends.items()}
+    return Headline(text=say("published.headline", **written))
+
+
+def _published_table() -> Table:
+    """Every figure as a share of its card's roofline."""
+    return table(say("published.table"), published_figures(), PUBLISHED, note=say("published.note"), folded=True)
+
+
+DeviceErrors = tuple[str, Text, list[float]]
+"""A device, whose its measured cells are, and |expected / measured - 1| of each cell, sorted."""
+
+
+def _errors_table(results: Results) -> Table:
+    """How far expected times are from measured cells, by device: those published with the calibration, then those of
+    these records."""
+    rows: list[DeviceErrors] = []
+    for known in known_calibrations():
+        errors = relative_errors([(known, cell) for cell in known.measured])
+        rows.append((known.name, say("hardware.others"), errors))
+    timed = [(current.label, kernel) for current in results.records if (kernel := timed_kernel(current.record))]
+    for (label, device), of_both in grouped(timed, lambda item: (item[0], item[1][0])).items():
+        if calibration := load_calibration(device):
+            rows.append((device, label, relative_errors([(calibration, cell) for _, (_, cell) in of_both])))
+    columns: list[Column[DeviceErrors]] = [
+        column("signmap.device", lambda row: row[0], kind=Kind.CODE),
+        column("hardware.whose", lambda row: row[1]),
+        column("hardware.cells", lambda row: len(row[2]), numbers.count),
+        column("hardware.median_error", lambda row: median(row[2]), numbers.percent),
+        column("hardware.p90_error", lambda row: row[2][math.ceil(0.9 * len(row[2])) - 1], numbers.percent),
+    ]
+    return table(say("hardware.error_table"), [row for row in rows if row[2]], columns, note=say("hardware.error_note"))
+
+
+SIZES: list[Column[FigureSizes]] = [
+    column("signmap.rank_heads", lambda sizes: sizes.heads, numbers.count),
+    column("published.kv_heads", lambda sizes: sizes.kv_heads, numbers.count),
+    column("published.width", lambda sizes: sizes.head_dim, numbers.count),
+    column("capacity.batch", lambda sizes: sizes.batch, numbers.count),
+    column("latency.context", lambda sizes: sizes.seq_len, numbers.count),
+    column("published.mask", lambda sizes: say("published.causal") if sizes.is_causal else ""),
+]
+PUBLISHED: list[Column[PublishedFigure]] = [
+    column("published.kernel", lambda figure: figure.kernel),
+    column("signmap.device", lambda figure: figure.gpu, kind=Kind.CODE),
+    column("column.phase", lambda figure: say(f"published.pass.{figure.kind}")),
+    *columns_of(lambda figure: figure.sizes, SIZES),
+    column("column.roofline", lambda figure: figure.share, numbers.percent),
+    column("column.regime", lambda figure: say(f"regime.{figure.regime}")),
+    column("published.figure", lambda figure: f"{figure.published:,g} {figure.unit}", kind=Kind.NUMBER),
+    column("published.bound", lambda figure: figure.bound_s, numbers.seconds),
+    column("published.time", lambda figure: figure.time_s, numbers.seconds),
+    column("column.dtype", lambda figure: figure.dtype, kind=Kind.CODE),
+    column("published.source", lambda figure: figure.source, kind=Kind.LONG),
+    column("column.notes", lambda figure: joined("notes", [figure.problem, figure.note]), kind=Kind.LONG),
+]

@@ -4,22 +4,23 @@ Energy is the difference of a counter. No record has it by guessing: where no co
 reading, and so no point here.
 """
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from statistics import median
 
 from suite.records import numbers
 from suite.records.derived import cost_per_million_tokens, joules_per_token
-from suite.report.attention.groups import CaseGroup, groups, told_apart
+from suite.report.attention.groups import CaseGroup, groups
 from suite.report.attention.lines import LineMetric, interval_level, line_figure, ranked, span_tables
 from suite.report.attention.timings import (
+    RAN,
     REGIME,
     SHARE,
     Timing,
-    clock_names,
+    fell_to_math,
     is_clearly_faster,
     is_plausible,
+    one_a_record,
     order_finding,
     timings,
 )
@@ -30,10 +31,9 @@ from suite.report.model.results import Results
 from suite.report.model.run import clip_text, mapping
 from suite.report.plot.scales import decimal_ticks, log, time_axis
 from suite.report.table import Column, column, columns_of
-from suite.statistics.intervals import ONE_LAUNCH_GAP, Interval, may_be_equal
+from suite.statistics.intervals import Interval
 
-BASELINE, LATENT = "mha", "mla"
-SAID = ("attention", "backend", "geometry", "phase", "dtype", "seq_len")
+LATENT = "mla"
 PLAUSIBLE_J = (1e-12, 1e12)
 
 
@@ -53,7 +53,7 @@ def build(results: Results) -> Section | None:
         explanation=joined("sentence", [say("latency.explanation"), of_energy]),
         figures=[line_figure(metric, group) for metric, group in blocks],
         tables=[table for metric, group in blocks for table in span_tables(metric, group, results)],
-        headlines=headlines(timed, results),
+        headlines=[*_headlines(timed, results), *_fell(one_a_record(found))],
     )
 
 
@@ -105,11 +105,6 @@ def _cold(timing: Timing) -> float | Text | None:
     return median(usable) if usable else None
 
 
-def _cold_over_warm(timing: Timing) -> float | None:
-    cold = _cold(timing)
-    return cold / timing.median_s if isinstance(cold, float) else None
-
-
 def _notes(timing: Timing) -> Text:
     current, wall = timing.current, timing.wall_over_judged
     notes = {
@@ -140,7 +135,7 @@ TIME = LineMetric(
         SHARE,
         REGIME,
         column("latency.cold", _cold, numbers.seconds, only_where_known=True),
-        column("latency.cold_over_warm", _cold_over_warm, numbers.times, only_where_known=True),
+        RAN,
         column("column.notes", _notes, kind=Kind.LONG),
     ],
 )
@@ -170,48 +165,33 @@ ENERGY = LineMetric(
 )
 
 
-def headlines(timed: Sequence[CaseGroup], results: Results) -> list[Headline]:
+def _headlines(timed: Iterable[CaseGroup], results: Results) -> list[Headline]:
     """Who is fastest at the longest context that several variants share, for the first figure of each pass."""
-    of_pass: dict[str, Sequence[Timing]] = {}
+    of_pass: dict[str, list[Timing]] = {}
     for group in timed:
         order = ranked(group.drawn, TIME.value)
         if len({timing.variant for timing in order}) > 1:
             of_pass.setdefault(order[0].axis("phase"), order)
-    first = {order[0]: order[:1] for order in of_pass.values()}
-    settings = told_apart(first, besides=SAID, extras_of=lambda timing: timing.shared_extras)
-    return [_headline(order, settings, results) for order in of_pass.values()]
+    found = []
+    for phase, order in of_pass.items():
+        first, *others = order
+        outcome = "fastest" if all(is_clearly_faster(first, other) for other in others) else "open"
+        text = say(
+            f"finding.latency.{outcome}",
+            variant=variant_label(first.variant),
+            time=numbers.seconds(first.median_s),
+            phase=phase_name(phase),
+            geometry=first.axis("geometry"),
+            dtype=first.axis("dtype"),
+            tokens=numbers.count(first.tokens or 0),
+        )
+        found.append(
+            Headline(text=text, detail=joined(": ", [first.label if results.several else "", _fastest(order)]))
+        )
+    return found
 
 
-def _headline(order: Sequence[Timing], settings: Mapping[Timing, str], results: Results) -> Headline:
-    first, *others = order
-    case = {
-        "phase": phase_name(first.axis("phase")),
-        "geometry": first.axis("geometry"),
-        "dtype": first.axis("dtype"),
-        "tokens": numbers.count(first.tokens or 0),
-    }
-    is_fastest = all(is_clearly_faster(first, other) for other in others)
-    key = "finding.latency.fastest" if is_fastest else "finding.latency.open"
-    detail = say(
-        "finding.latency",
-        settings=say("finding.settings", settings=settings[first]) if settings[first] else "",
-        clock=clock_names(order),
-        ranking=joined("list", map(_item, order)),
-        **case,
-    )
-    sentences = [joined(": ", [first.label if results.several else "", detail])]
-    if any(may_be_equal(*both) for both in pairwise(timing.interval for timing in order)):
-        sentences.append(say("finding.overlap"))
-    if any(timing.interval.launches == 1 for timing in order):
-        sentences.append(say("finding.one_launch", gap=numbers.percent(ONE_LAUNCH_GAP - 1)))
-    return Headline(
-        text=say(key, variant=variant_label(first.variant), time=numbers.seconds(first.median_s), **case),
-        detail=joined("sentence", sentences),
-    )
-
-
-def _item(timing: Timing) -> Text:
-    """A variant with its time and what it keeps of MHA's cache."""
-    item, share = f"{timing.full_name} {numbers.seconds(timing.median_s)}", timing.cache_share
-    is_told = share is not None and timing.variant != BASELINE
-    return say("finding.item", item=item, share=numbers.percent(share or 0)) if is_told else item
+def _fell(cases: Sequence[Timing]) -> list[Headline]:
+    """A backend is a request: torch may answer it with its math path without a word."""
+    counts = {"fell": numbers.count(sum(map(fell_to_math, cases))), "count": numbers.count(len(cases))}
+    return [Headline(text=say("latency.fell", **counts))] if any(map(fell_to_math, cases)) else []

@@ -23,15 +23,12 @@ from suite.report.model.experiment import grouped
 from suite.report.model.labels import rank, variant_style
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point, Series
-from suite.report.plot.plots import Axis, plot
+from suite.report.plot.plots import Axis, height_px, plot
 from suite.report.plot.scales import token_axis
 from suite.report.table import Column, column, label_column, table
 from suite.statistics.intervals import Interval, may_be_equal
 
-HEIGHT_PX = 420
-LEGEND_PX, LEGEND_ROW_PX = 340, 19
-NAME_LETTERS = 30
-"""Taken for a marked name, which has no length until it is rendered."""
+HIGHER_PX = 20
 
 Columns = Sequence[Column[Timing]]
 
@@ -84,10 +81,6 @@ def line_figure(metric: LineMetric, group: CaseGroup) -> Figure | None:
     views = span_views(group.drawn, draw)
     asked, drawn = ({timing.chosen_line[0] for timing in part} for part in (group.timings, group.drawn))
     left_out = say("latency.one_backend") if drawn < asked else ""
-    # On a narrow screen a long legend leaves the plot its room.
-    names = [[trace["name"] for trace in view.figure["data"]] for view in views]
-    letters = [[len(name) if isinstance(name, str) else NAME_LETTERS for name in of_view] for of_view in names]
-    rows = max(math.ceil(len(of_view) / max(1, LEGEND_PX // (55 + 7 * max(of_view)))) for of_view in letters)
     return Figure(
         title=group.title,
         family=say(f"{metric.key}.family"),
@@ -95,7 +88,7 @@ def line_figure(metric: LineMetric, group: CaseGroup) -> Figure | None:
         settings=group.settings,
         caption=joined("sentence", [say(f"{metric.key}.caption", clock=clock), left_out]),
         views=views,
-        height_px=HEIGHT_PX + LEGEND_ROW_PX * max(0, rows - 2),
+        height_px=max(height_px(len(view.figure["data"])) for view in views) + HIGHER_PX,
         facets=group.facets,
     )
 

@@ -17,6 +17,7 @@ from suite.report.plot.scales import byte_axis, byte_ticks
 from suite.report.table import column
 
 MOST_BYTES = 1 << 60
+TITLE = say("table.cases")
 
 
 def build(results: Results) -> Section | None:
@@ -36,7 +37,7 @@ def build(results: Results) -> Section | None:
         "memory",
         figures=[line_figure(PEAK, group) for group in found],
         tables=[
-            case_table(group, of_group, results, PEAK.columns, say("table.cases"), folded=not wrong)
+            case_table(group, of_group, results, PEAK.columns, TITLE if group.facets else "", folded=not wrong)
             for group, of_group in zip(found, cases, strict=True)
         ],
         headlines=[Headline(text=warning)] if wrong else [],

@@ -105,12 +105,7 @@ class VariantPair:
         is_known = isinstance(heads, int) and isinstance(tp, int) and tp > 0 and 0 < heads < 1 << 31
         return int(heads or 0) // int(tp or 1) if is_known else None
 
-    @property
-    def kv_heads(self) -> float | None:
-        """GQA's key-value heads of one rank, by what its cache is of MHA's with as many heads."""
-        return self.heads * self.gqa.cache_share if self.heads and self.gqa.cache_share else None
-
-    @property
+    @functools.cached_property
     def sizes(self) -> Sizes | None:
         """Those of a cell of the map, where its FLOPs and cache bytes equal the map's to the unit."""
         axes, element_bytes = self.mla.record.case.axes, ELEMENT_BYTES.get(self.mla.axis("dtype"))
@@ -207,8 +202,7 @@ def _device_row(name: str, ceilings: Ceilings, heads: int, tp: int) -> MapRow:
         at_best = say("signmap.hover", row=named, count=count, ratio=ratio(bound.speedup), **regimes)
         of_good: Text = say("signmap.hover_uncalibrated")
         if good:
-            families = {"mla": good.mla.family, "gqa": good.gqa.family}
-            of_good = say("signmap.hover_expected", ratio=ratio(good.speedup), **families)
+            of_good = say("signmap.hover_expected", ratio=ratio(good.speedup))
         shown = good if good and all(expected) else bound
         cells.append(MapCell(speedup=shown.speedup, hover=joined("notes", [at_best, of_good])))
     return dotted(named, say("signmap.expected") if all(expected) else ""), cells
@@ -334,7 +328,6 @@ def _pair_table(pairs: Sequence[VariantPair], results: Results) -> Table:
             column("signmap.range", lambda pair: pair.range, kind=Kind.NUMBER),
             column("signmap.predicted", lambda pair: pair.predicted, numbers.times),
             column("signmap.rank_heads", lambda pair: pair.heads, numbers.count),
-            column("signmap.rank_kv_heads", lambda pair: pair.kv_heads, numbers.count),
             column("signmap.tp", lambda pair: pair.mla.axis("tp"), kind=Kind.NUMBER),
             *columns_of(mla, [DTYPE]),
             column("column.backend", lambda pair: lines_of((pair.gqa, pair.mla)), kind=Kind.CODE),

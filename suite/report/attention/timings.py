@@ -12,7 +12,8 @@ from typing import TypeVar
 import numpy as np
 
 from suite.records import numbers
-from suite.records.derived import by_launch, constant, roofline
+from suite.records.derived import by_launch, constant, operators_of, roofline
+from suite.records.machine.privacy import without_paths
 from suite.records.record import Status
 from suite.report.blocks import Kind, Text, joined, say, say_or
 from suite.report.model.experiment import grouped
@@ -28,6 +29,10 @@ SPANS = LAYER, INDEXER, KERNEL = ("layer", "indexer", "kernel")
 OF_A_VARIANT = "attention."
 PLAUSIBLE_RATE = (1e-3, 1e24)
 """No device has other FLOP/s, B/s or FLOP/B; a figure's axis would not bear them."""
+MATH_PATH = "_scaled_dot_product_attention_math"
+"""torch's path of separate operators, taken without a word where no fused kernel fits."""
+WHOLE_ATTENTION = "attention"
+"""Stands in the name of every operator that is one."""
 WALL_ABOVE_JUDGED = 1.10
 """From here on the wall clock tells another story than the judged one, and the table says so."""
 
@@ -192,12 +197,6 @@ def by_span(found: Iterable[T], span: Callable[[T], str] = attrgetter("span")) -
     return {span: spans[span] for span in (*SPANS, *sorted(spans)) if span in spans}
 
 
-def spans_of(found: Iterable[Timing]) -> list[str]:
-    """The spans that have a column in a table: the layer and its kernel always, others where a row has them."""
-    known = {LAYER, KERNEL, *(timing.span for timing in found)}
-    return [span for span in SPANS if span in known]
-
-
 def span_title(span: str) -> Text:
     return say_or(f"span.{span}", span)
 
@@ -218,6 +217,19 @@ def clock_names(found: Iterable[Timing]) -> Text:
     return joined(" / ", [say_or(f"clock.{name}", name) for name in sorted(clocks)])
 
 
+def fell_to_math(timing: Timing) -> bool:
+    return MATH_PATH in operators_of(timing.record, KERNEL)
+
+
+def _ran(timing: Timing) -> Text:
+    """The operator that tells which path was taken: the math path, else the first whole attention."""
+    operators = operators_of(timing.record, KERNEL) or operators_of(timing.record, LAYER)
+    whole = [name for name in operators if WHOLE_ATTENTION in name]
+    if MATH_PATH in operators:
+        return say("ran.math", operator=MATH_PATH)
+    return without_paths(whole[0]) if whole else say("ran.separate") if operators else ""
+
+
 def one_launch_reach() -> str:
     """How far a median within one launch is taken to reach where it is compared, as a share."""
     return numbers.percent(ONE_LAUNCH_REACH - 1)
@@ -227,8 +239,9 @@ CONTEXT: Column[Timing] = column("latency.context", lambda timing: timing.tokens
 VARIANT: Column[Timing] = column("column.variant", lambda timing: timing.variant_name, facet="variant")
 BACKEND: Column[Timing] = column("column.backend", lambda timing: timing.backend, kind=Kind.CODE)
 PHASE: Column[Timing] = column("column.phase", lambda timing: phase_name(timing.axis("phase")), facet="phase")
-GEOMETRY: Column[Timing] = column("column.geometry", lambda timing: timing.axis("geometry"))
-DTYPE: Column[Timing] = column("column.dtype", lambda timing: timing.axis("dtype"))
+GEOMETRY: Column[Timing] = column("column.geometry", lambda timing: timing.axis("geometry"), facet="geometry")
+DTYPE: Column[Timing] = column("column.dtype", lambda timing: timing.axis("dtype"), facet="dtype")
+RAN: Column[Timing] = column("column.ran", _ran, kind=Kind.CODE, only_where_known=True)
 SHARE: Column[Timing] = column("column.roofline", lambda timing: timing.roofline[0], numbers.percent)
 REGIME: Column[Timing] = column(
     "column.regime", lambda timing: say_or(f"regime.{timing.roofline[1]}", timing.roofline[1] or "")

@@ -1,15 +1,20 @@
-"""What published models keep, and how much context a device's memory holds."""
+"""What published models keep, how much context a device's memory holds, and how many sequences."""
 
 import pytest
+from suite.console.capacity import summary
+from tests.theory.test_capacity import plan
 
+from suite.records.case import Case
+from suite.records.record import Evidence, Record, Status, constant_readings
 from suite.report.attention import cache
 from suite.report.model.results import read_results
 from suite.theory.answers.published import CACHE_FAMILIES, published_cache, published_caches
-from tests.report.reading import rows_of, said
+from tests.records.factory import ENVIRONMENT, PROVENANCE
+from tests.report.reading import results_of, rows_of, said
 
 
 def fits(tmp_path):
-    table, _ = said(cache.build(read_results([tmp_path]))).tables
+    (table,) = said(cache.build(read_results([tmp_path]))).tables
     assert table.folded
     assert "neither weights nor activations" in table.note
     return {row["Model"]: row for row in rows_of(table)}
@@ -67,16 +72,6 @@ def test_a_row_has_the_constant_beside_the_slope(tmp_path):
     assert rows["llama-3-8b"]["Constant"] == "–"
 
 
-def test_a_row_has_parameters_and_the_work_of_a_step(tmp_path):
-    _, work = said(cache.build(read_results([tmp_path]))).tables
-    rows = {row["Model"]: row for row in rows_of(work)}
-    assert (rows["gpt-oss-120b"]["Total, billions"], rows["gpt-oss-120b"]["Active, billions"]) == ("116.8", "5.13")
-    dense, sparse = rows["deepseek-v3"], rows["deepseek-v3.2"]
-    assert (dense["GFLOP"], dense["Traffic"], dense["FLOP/B"]) == ("2,226.9", "8.59 GiB", "241")
-    # A thirtieth of the core and 64 heads of the indexer over all tokens.
-    assert (sparse["GFLOP"], sparse["Traffic"]) == ("165.8", "2.06 GiB")
-
-
 def test_the_headline_has_the_three_slopes_and_where_two_meet(tmp_path):
     (headline,) = said(cache.build(read_results([tmp_path]))).headlines
     assert headline.text == "DeepSeek-V3’s latent keeps 68.6 KiB a token, a GQA hybrid 30.0 KiB, V4-Pro 9.62 KiB"
@@ -96,20 +91,62 @@ def test_figures_draw_the_best_known_of_every_family(tmp_path):
 
 def test_figures_say_who_keeps_least(tmp_path):
     growth, deepseek, lite, *_ = said(cache.build(read_results([tmp_path]))).figures
-    assert growth.finding == (
-        "deepseek-v4-flash adds least, 6.72 KiB a token; deepseek-v3’s latent 68.6 KiB, llama-3.1-70b’s groups 320 KiB"
-    )
+    assert growth.finding.endswith("deepseek-v4-flash keeps 871 MiB of a sequence, llama-2-7b 64.0 GiB")
     # 16 groups of 2 x 128 elements beside 512 + 64; 128 heads of as many.
     assert deepseek.finding == "At deepseek-v3’s sizes GQA keeps 7.11× what MLA keeps, MHA 56.9×; MQA keeps least"
     # Two groups of a small model are less than its latent.
     assert "GQA keeps 0.889× what MLA keeps" in lite.finding
 
 
-def test_a_long_context_is_its_constant_and_what_grew(tmp_path):
-    growth, *_ = said(cache.build(read_results([tmp_path]))).figures
-    kept = {}
-    for trace in growth.views[1].figure["data"]:
-        for name, size in zip(trace["y"], trace["x"], strict=True):
-            kept[name] = kept.get(name, 0) + size * 1024**3
-    for name, size in kept.items():
-        assert size == pytest.approx(published_cache(name).plan.cache_bytes(cache.LONG_CONTEXT_TOKENS), rel=1e-3)
+def test_a_bar_is_what_a_long_context_keeps(tmp_path):
+    figure, *_ = said(cache.build(read_results([tmp_path]))).figures
+    for trace in figure.views[0].figure["data"]:
+        for name, size, hover in zip(trace["y"], trace["x"], trace["hovertext"], strict=True):
+            plan = published_cache(name).plan
+            assert size * 1024**3 == pytest.approx(plan.cache_bytes(cache.LONG_CONTEXT_TOKENS), rel=1e-3)
+            assert (" + " in hover) == (plan.fixed_bytes > 0)
+
+
+def capacity_record(geometry, hardware="h200-sxm-141gb", **changes):
+    sizes = {"seq_len": 32_768, "query_len": 1, "tp": 8, "parallel": "dp", "weights": "fp8", **changes}
+    found = plan(geometry, hardware, **sizes)
+    return Record(
+        case=Case(workload="capacity", axes={"geometry": geometry, **sizes, "hardware": hardware}, extras={}),
+        run_key="0123456789abcdef" * 4,
+        status=Status.OK if found.refusal is None else Status.UNSUPPORTED,
+        reason=found.refusal,
+        evidence=Evidence.PROJECTED,
+        settings={},
+        environment=ENVIRONMENT,
+        provenance=PROVENANCE,
+        readings=[] if found.refusal else list(constant_readings(found.constants())),
+    )
+
+
+def capacity_section(tmp_path, *records):
+    return said(cache.build(results_of(tmp_path, *records)))
+
+
+def test_the_fastest_model_is_first_and_in_the_headline(tmp_path):
+    models = [("deepseek-v3", "tp"), ("deepseek-v3", "dp"), ("qwen3.5-397b-a17b", "dp")]
+    section = capacity_section(tmp_path, *(capacity_record(name, parallel=way) for name, way in models))
+    fastest, *others = rows_of(section.tables[1])
+    assert (fastest["Model"], fastest["Tokens/s expected"]) == ("qwen3.5-397b-a17b", "–")
+    assert [row["Device"] for row in others] == [f"8 × h200-sxm-141gb, {way}" for way in ("dp", "tp")]
+    assert others[0]["Batch"] == "104"
+    expected, most = (float(others[0][f"Tokens/s {kind}"].replace(",", "")) for kind in ("expected", "at most"))
+    assert expected < most
+    assert section.headlines[-1].text.startswith("qwen3.5-397b-a17b on 8 × h200-sxm-141gb, dp: a batch of ")
+
+
+def test_what_does_not_fit_says_how_large_it_is(tmp_path):
+    section = capacity_section(tmp_path, capacity_record("deepseek-v3", tp=1))
+    (row,) = rows_of(section.tables[1])
+    assert row["Why"].startswith("the weights, 625 GiB on each device, do not fit")
+    assert len(section.headlines) == 1
+
+
+def test_a_terminal_says_what_fits_and_what_it_serves():
+    lines = dict(summary(capacity_record("deepseek-v3")).lines)
+    assert lines["batch"] == "104 sequences at most, over all devices"
+    assert "tokens a second at most" in lines["step"]

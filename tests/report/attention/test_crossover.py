@@ -7,22 +7,16 @@ import pytest
 
 from suite.configuration.files import read_choice
 from suite.report.attention import crossover
-from suite.report.model.results import read_results
 from suite.theory.answers.crossover import Bracket, bracket
-from tests.records.factory import build, store
-from tests.report.reading import said
+from tests.records.factory import build
+from tests.report.reading import results_of, rows_of, said
 
 SETTINGS = {"geometry": read_choice("geometry", "deepseek-v2-lite"), "attention": {"q_lora_rank": None}}
 
 
-def section_of(tmp_path, *records, lang="en"):
+def section_of(tmp_path, *records):
     (tmp_path / "results").mkdir(exist_ok=True)
-    store(tmp_path / "results", *records)
-    return said(crossover.build(read_results([tmp_path / "results"])), lang)
-
-
-def rows_of(table):
-    return [dict(zip([column.title for column in table.columns], row, strict=True)) for row in table.rows]
+    return said(crossover.build(results_of(tmp_path, *records)))
 
 
 def both_modes(ratios, **facts):
@@ -110,12 +104,10 @@ def test_one_mode_alone_or_a_prefill_measures_no_crossover(tmp_path):
     ],
     ids=range(9),
 )
-@pytest.mark.parametrize("lang", ["en", "zh"])
-def test_an_odd_record_keeps_its_measured_crossover(tmp_path, lang, facts):
-    section = section_of(tmp_path, *both_modes({64: 2.0, 256: 0.5}, **facts), lang=lang)
+def test_an_odd_record_keeps_its_measured_crossover(tmp_path, facts):
+    section = section_of(tmp_path, *both_modes({64: 2.0, 256: 0.5}, **facts))
     (row,) = section.tables[0].rows
     assert "128" in row
     for view in section.figures[0].views:
         plotly.graph_objects.Figure(view.figure)
-        text = json.dumps(view.figure, allow_nan=False).replace("%{hovertext}<extra>%{fullData.name}</extra>", "")
-        assert not {"<", ">", "%{"} & {text[at : at + size] for size in (1, 2) for at in range(len(text))}
+        json.dumps(view.figure, allow_nan=False)

@@ -6,10 +6,12 @@ import pytest
 
 from suite.records.record import Reading
 from suite.report.attention import latency
-from suite.report.blocks import LONGEST_TITLE
 from suite.report.model.results import read_results
 from tests.records.factory import build, in_launches, store
 from tests.report.reading import rows_of, said
+
+FUSED = "_scaled_dot_product_flash_attention_for_cpu"
+MATH = "_scaled_dot_product_attention_math"
 
 
 def read(tmp_path, *records):
@@ -69,26 +71,50 @@ def test_a_cold_median_stands_beside_the_warm_one(tmp_path):
     record = build(latencies_s=(2e-3,) * 6)
     layer, kernel = section_of(read(tmp_path, replace(record, readings=[*record.readings, *cold]))).tables
     (row,) = rows_of(layer)
-    assert (row["Cold"], row["Cold / warm"]) == ("6.00 ms", "3.00×")
+    assert (row["Median"], row["Cold"]) == ("2.00 ms", "6.00 ms")
     assert "Cold" not in rows_of(kernel)[0]
+
+
+@pytest.mark.parametrize(
+    ("operators", "words"),
+    [
+        ({"kernel": ["mm", FUSED], "layer": ["mm"]}, FUSED),
+        ({"layer": ["mm", FUSED]}, FUSED),
+        ({"kernel": ["bmm", MATH]}, f"{MATH} (math path)"),
+        ({"kernel": ["bmm", "_softmax"]}, "separate operators"),
+        *((odd, "–") for odd in (None, 3, "kernel", [1], {"kernel": 5}, {"kernel": {"a": 1}}, {"kernel": []})),
+    ],
+)
+def test_a_row_says_which_operator_the_kernel_ran(tmp_path, operators, words):
+    (row,) = table_of(read(tmp_path, build(provenance={"operators": operators})))
+    assert row.get("What the kernel ran", "–") == words
+
+
+def test_a_headline_counts_what_fell_to_the_math_path(tmp_path):
+    fell, fused = ({"provenance": {"operators": {"kernel": [name]}}} for name in (MATH, FUSED))
+    section = section_of(read(tmp_path / "a", build(**fell), build(attention="mha", **fused)))
+    assert section.headlines[-1].text == "1 of 2 cases fell to torch’s math path"
+    assert not section_of(read(tmp_path / "b", build(**fused))).headlines
 
 
 @pytest.mark.parametrize(("state", "words"), [("as_warm", "= warm"), ("every_run", "every run")])
 def test_cold_that_cannot_differ_from_warm_is_said_in_words(tmp_path, state, words):
     (row,) = table_of(read(tmp_path, build(provenance={"cold": state})))
     assert row["Cold"] == words
-    assert "Cold / warm" not in row
 
 
-def test_a_single_sample_is_said_to_have_no_interval(tmp_path):
-    (row,) = table_of(read(tmp_path, build(latencies_s=(2e-3,))))
-    assert row["Interval"] == row["Confidence"] == "–"
-    assert row["Notes"] == "a single sample, so no interval"
-
-
-def test_a_wall_time_far_above_the_judged_one_is_said(tmp_path):
-    (row,) = table_of(read(tmp_path, build(wall_over=1.5)))
-    assert row["Notes"].startswith("wall time is 1.50× this")
+@pytest.mark.parametrize(
+    ("facts", "notes"),
+    [
+        ({"latencies_s": (2e-3,)}, "a single sample, so no interval"),
+        ({"wall_over": 1.5}, "wall time is 1.50× this: the machine was busy or waiting"),
+        ({"latencies_s": (2e-3, float("nan"))}, "a single sample, so no interval; 1 unusable readings left out"),
+    ],
+)
+def test_a_row_notes_what_its_median_does_not_say(tmp_path, facts, notes):
+    (row,) = table_of(read(tmp_path, build(**facts)))
+    assert row["Notes"] == notes
+    assert (row["Interval"] == row["Confidence"] == "–") == ("latencies_s" in facts)
 
 
 def test_the_newest_record_is_shown_and_older_are_counted(tmp_path):
@@ -127,10 +153,10 @@ def test_a_headline_compares_at_the_longest_shared_context(tmp_path):
         in_launches(build(attention="mha"), *[2.31e-3] * 3),
         build(attention="mha", seq_len=16384, latencies_s=(9e-3,) * 6),
     )
-    assert details(results) == [
-        "At 4,096 tokens on deepseek-v2-lite in bfloat16, decode of the whole layer takes "
-        "(thread CPU time; in brackets the cache beside MHA’s): MLA 1.47 ms (14 %), MHA 2.31 ms."
-    ]
+    assert section_of(results).headlines[0].text == (
+        "MLA is fastest at 1.47 ms: decode of deepseek-v2-lite, bfloat16, 4,096 tokens"
+    )
+    assert details(results) == ["At 4,096 tokens MLA is fastest, 1.47 ms; MHA takes 1.57× (1.57–1.57×) as long"]
 
 
 @pytest.mark.parametrize(
@@ -148,8 +174,8 @@ def test_a_headline_compares_at_the_longest_shared_context(tmp_path):
     ],
 )
 def test_a_figure_finds_the_fastest_or_says_it_cannot(tmp_path, mha_s, finding):
-    results = read(tmp_path, in_launches(build(), *[1.47e-3] * 3), in_launches(build(attention="mha"), *mha_s))
-    assert section_of(results).figures[0].finding == finding
+    mla, mha = in_launches(build(), *[1.47e-3] * 3), in_launches(build(attention="mha"), *mha_s)
+    assert section_of(read(tmp_path, mla, mha)).figures[0].finding == finding
 
 
 def test_a_finding_says_what_mla_takes_behind_others(tmp_path):
@@ -181,17 +207,18 @@ def test_another_number_of_heads_is_another_model(tmp_path):
 def test_points_name_their_runs_and_views_the_span_they_show(tmp_path):
     record = build()
     (figure,) = section_of(read(tmp_path, record)).figures
-    (trace,) = figure.views[1].figure["data"]
-    assert trace["customdata"] == [[record.run_key]]
-    assert [view.figure["layout"]["meta"] for view in figure.views] == [
-        {"joins": {"span": "layer"}},
-        {"joins": {"span": "kernel"}},
-    ]
+    assert figure.views[1].figure["data"][0]["customdata"] == [[record.run_key]]
+    joined = [view.figure["layout"]["meta"]["joins"]["span"] for view in figure.views]
+    assert joined == ["layer", "kernel"]
 
 
-def test_a_row_stands_beside_the_fastest_of_its_case(tmp_path):
-    records = [build(latencies_s=(2e-3,) * 6), build(attention="mha", latencies_s=(1e-3,) * 6)]
-    assert [row["Over the least"] for row in table_of(read(tmp_path, *records))] == ["–", "2.00×"]
+def test_a_headline_admits_what_its_intervals_do_not_tell(tmp_path):
+    (alike,) = details(read(tmp_path / "alike", build(), build(attention="mha")))
+    assert alike.endswith("too close to call")
+    assert section_of(read(tmp_path / "alike")).headlines[0].text.startswith("No clear order, from ")
+    once = [build(latencies_s=(1e-3,) * 6), build(attention="mha", latencies_s=(2e-3,) * 6)]
+    assert details(read(tmp_path / "once", *once))[0].endswith("by too few launches to call")
+    assert details(read(tmp_path / "alone", build())) == []
 
 
 def test_each_pass_has_a_headline(tmp_path):
@@ -199,8 +226,9 @@ def test_each_pass_has_a_headline(tmp_path):
     records = [
         build(attention=name, phase=phase, **more) for name in ("mla", "mha", "gqa") for phase, more in passes.items()
     ]
-    found = details(read(tmp_path, *records, build(dtype="float32"), build(dtype="float32", attention="mha")))
-    assert [one.split(", ")[1].split(" ")[0] for one in found] == ["decode", "prefill", "training"]
+    section = section_of(read(tmp_path, *records, build(dtype="float32"), build(dtype="float32", attention="mha")))
+    passes = [headline.text.split(": ")[1].split(" ")[0] for headline in section.headlines]
+    assert passes == ["decode", "prefill", "training"]
 
 
 def test_the_fastest_backend_of_each_context_is_drawn(tmp_path):
@@ -263,26 +291,49 @@ def test_single_contexts_are_not_drawn_beside_lines(tmp_path):
     assert [len(table.rows) for table in spans] == [1] * 2
 
 
-def test_a_headline_admits_that_intervals_overlap(tmp_path):
-    results = read(tmp_path, build(), build(attention="mha"))
-    assert "may be chance" in details(results)[0]
+def with_energy(record, layer_j=0.06, kernel_j=0.02, tokens=1.0):
+    readings = [Reading(step=0, span="case", metric="tokens", value=tokens)]
+    for span, joules in (("layer", layer_j), ("kernel", kernel_j)):
+        of_span = {"energy_j": joules, "energy_power_w": 310.0, "energy_window_s": 1.3}
+        readings += [Reading(step=0, span=span, metric=name, value=value) for name, value in of_span.items()]
+    return replace(record, readings=[*record.readings, *readings])
 
 
-def test_a_headline_admits_that_there_was_one_launch(tmp_path):
-    results = read(tmp_path, build(latencies_s=(1e-3,) * 6), build(attention="mha", latencies_s=(2e-3,) * 6))
-    assert "within one launch says little" in details(results)[0]
+def energy_of(tmp_path, *records):
+    """The figures and the tables of energies, which stand behind those of times."""
+    section = section_of(read(tmp_path, *records))
+    figures = [figure for figure in section.figures if figure.family.startswith("Energy")]
+    return figures, [table for table in section.tables if "Per token" in [column.title for column in table.columns]]
 
 
-def test_there_is_no_headline_without_a_variant_to_compare(tmp_path):
-    assert details(read(tmp_path, build())) == []
+@pytest.mark.parametrize("joules", [None, float("nan"), float("inf"), -1.0, 0.0, 1e300])
+def test_an_energy_that_no_device_could_take_is_left_out(tmp_path, joules):
+    record = build() if joules is None else with_energy(build(), layer_j=joules, kernel_j=joules)
+    assert energy_of(tmp_path, record, build(attention="mha")) == ([], [])
 
 
-@pytest.mark.parametrize("lang", ["en", "zh"])
-@pytest.mark.parametrize(("mha_s", "words"), [(2.31e-3, ("MLA", "1.47 ms")), (1.47e-3, ("1.47 ms",))])
-def test_a_headlines_point_is_short_and_claims_what_is_certain(tmp_path, lang, mha_s, words):
-    records = [in_launches(build(attention=name), *[time] * 3) for name, time in (("mla", 1.47e-3), ("mha", mha_s))]
-    results = read(tmp_path, *records)
-    (headline,) = said(latency.build(results), lang).headlines
-    assert all(word in headline.text for word in words)
-    assert ("MLA" in headline.text) == ("MLA" in words)
-    assert len(headline.text) < LONGEST_TITLE
+def test_a_point_is_the_energy_of_a_step_over_its_new_tokens(tmp_path):
+    records = [with_energy(build(seq_len=tokens), layer_j=tokens * 1e-5, tokens=4.0) for tokens in (1024, 4096)]
+    (figure,), _ = energy_of(tmp_path, *records)
+    (trace,) = figure.views[0].figure["data"]
+    assert [view.title for view in figure.views] == ["Whole layer", "Kernel"]
+    assert (trace["name"], trace["x"]) == ("MLA", [1024, 4096])
+    assert trace["y"] == pytest.approx([2.56e-3, 1.024e-2])
+
+
+def test_a_row_has_energies_power_window_and_counter(tmp_path):
+    record = with_energy(build(provenance={"energy": {"state": "measured", "source": "nvml gpu0"}}), tokens=2.0)
+    _, (layer, kernel) = energy_of(tmp_path, record)
+    (row,) = rows_of(layer)
+    assert (row["Per token"], row["Per step"], row["Mean power"]) == ("30.0 mJ", "60.0 mJ", "310 W")
+    assert (row["Taken over"], row["Counter"]) == ("1.30 s", "nvml gpu0")
+    assert "Cost of 1 M tokens" not in row
+    assert kernel.folded
+
+
+def test_a_price_gives_the_cost_of_a_million_tokens(tmp_path):
+    priced = with_energy(build(latencies_s=(3.6e-3,) * 6, settings={"price_per_device_hour": 2.0}))
+    _, (table, _) = energy_of(tmp_path, priced, with_energy(build(attention="mha")))
+    # 3.6 ms a token are 1,000 hours for 1e9 tokens: one hour, so 2 of its unit, for a million.
+    assert [row["Cost of 1 M tokens"] for row in rows_of(table)] == ["–", "2"]
+    assert "price_per_device_hour" in table.note

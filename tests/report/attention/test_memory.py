@@ -6,7 +6,6 @@ import pytest
 
 from suite.records.record import Reading
 from suite.report.attention.memory import build as build_section
-from suite.report.plot.scales import byte_ticks
 from tests.records.factory import build
 from tests.report.reading import results_of, rows_of, said
 
@@ -50,6 +49,7 @@ def test_a_cache_that_differs_by_a_byte_stands_in_sight(tmp_path):
     assert [row["Equal to the byte"] for row in rows_of(table)] == ["yes", "NO, by +1 B"]
     assert headline.text.startswith("1 of 2 cases: the cache differs from its closed form")
     assert section_of(tmp_path / "equal", sized(build())).headlines == []
+    assert section_of(tmp_path / "none", build()) is None
 
 
 def test_peaks_are_drawn_against_context_one_line_a_variant(tmp_path):
@@ -61,11 +61,6 @@ def test_peaks_are_drawn_against_context_one_line_a_variant(tmp_path):
     assert [view.title for view in figure.views] == ["Whole layer", "Kernel"]
 
 
-def test_each_result_has_a_figure_of_its_own(tmp_path):
-    section = section_of(tmp_path, before=[sized(build())], after=[sized(build(), layer=2 << 20)])
-    assert [figure.facets["label"] for figure in section.figures] == ["after", "before"]
-
-
 def test_a_figure_finds_what_needs_least(tmp_path):
     section = section_of(tmp_path, sized(build(), layer=2 << 20), sized(build(attention="mha"), layer=6 << 20))
     assert section.figures[0].finding == "Least at 4,096 tokens: MLA with 2.00 MiB; MHA needs 3.00× as much"
@@ -75,10 +70,6 @@ def test_a_long_legend_makes_the_figure_higher(tmp_path):
     few = section_of(tmp_path / "few", sized(build()))
     many = section_of(tmp_path / "many", *(sized(build(provenance={"backend": f"b{i}"}, backend=i)) for i in range(20)))
     assert many.figures[0].height_px > few.figures[0].height_px
-
-
-def test_records_without_sizes_give_no_section(tmp_path):
-    assert section_of(tmp_path, build()) is None
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 0.0, 1e300])
@@ -93,16 +84,3 @@ def test_a_context_that_is_no_number_keeps_its_row(tmp_path):
     section = section_of(tmp_path, sized(build(seq_len="many")))
     assert section.figures == []
     assert rows_of(section.tables[0])[0]["Context (tokens)"] == "–"
-
-
-@pytest.mark.parametrize(
-    ("values", "texts"),
-    [
-        ([3 << 20], ["2 MiB", "4 MiB"]),
-        ([1 << 20], ["1 MiB", "2 MiB"]),
-        ([40_000, 9_000_000], ["16 KiB", "64 KiB", "256 KiB", "1 MiB", "4 MiB", "16 MiB"]),
-        ([1, 3], ["1 B", "2 B", "4 B"]),
-    ],
-)
-def test_byte_ticks_are_powers_of_two_around_the_values(values, texts):
-    assert [text for _, text in byte_ticks(values)] == texts

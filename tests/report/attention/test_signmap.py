@@ -1,7 +1,6 @@
 """The sign map on the page: what is computed, what is measured, and that both are told apart."""
 
 import json
-import re
 from dataclasses import replace
 
 import plotly.graph_objects
@@ -14,20 +13,15 @@ from suite.report.model.results import read_results
 from suite.theory.answers.sign_map import rivals, sized
 from suite.theory.layers.shapes import Pass, cache_bytes, grouped_shape, kernel_bytes, kernel_flops
 from tests.records.factory import build, store
-from tests.report.reading import said
+from tests.report.reading import results_of, rows_of, said
 
 CALIBRATED = {"h100-sxm5-80gb", "h200-sxm-141gb"}
 LLAMA = {"geometry": read_choice("geometry", "llama-3.1-8b")}
 
 
-def section_of(tmp_path, *records, lang="en"):
+def section_of(tmp_path, *records):
     (tmp_path / "results").mkdir(exist_ok=True, parents=True)
-    store(tmp_path / "results", *records)
-    return said(signmap.build(read_results([tmp_path / "results"])), lang)
-
-
-def rows_of(table):
-    return [dict(zip([column.title for column in table.columns], row, strict=True)) for row in table.rows]
+    return said(signmap.build(results_of(tmp_path, *records)))
 
 
 def pair(gqa_s=3e-3, mla_s=1e-3, **facts):
@@ -67,18 +61,17 @@ def test_the_map_needs_no_records_and_shows_the_claimed_ratios(tmp_path):
     of_bounds = {text for (name, count), text in ranked.items() if count == 1 and name not in CALIBRATED}
     assert of_bounds == {"0.44×"}
     assert "nothing measured stands beside the map" in section.explanation
-
-
-def test_every_combination_is_a_figure_of_its_own(tmp_path):
-    section = section_of(tmp_path)
     facets = [{"heads": str(heads), "tp": str(tp)} for tp in signmap.RANKS for heads in signmap.HEADS]
     assert [figure.facets for figure in section.figures] == facets
-    assert len({figure.family for figure in section.figures}) == 1
-    assert section.tables == []
 
 
 def test_a_map_finds_on_how_many_devices_mla_is_faster(tmp_path):
-    known = len(signmap.known_devices())
+    devices, ridges = zip(
+        *((name, ceilings.ridge_flops_per_byte) for name, ceilings in signmap.known_devices()), strict=True
+    )
+    assert (devices[0], list(ridges)) == ("h20-96gb", sorted(ridges))
+    assert "v100-sxm2-32gb" not in devices  # which has no bfloat16
+    known = len(devices)
     section = section_of(tmp_path, *on_the_map())
     said = f"faster on {known - 1} of {known} devices with one new token, on 0 with 16; measured 3.0× (2.70–3.33×)"
     assert map_of(section, tp=1, heads=128).finding.endswith(said)
@@ -92,21 +85,12 @@ def test_a_row_says_whether_it_is_expected_or_the_bound(tmp_path):
     for_one, _, for_four, *_ = rows["h100-sxm5-80gb · 295 · expected"]
     assert "3.6× at best at 1 new tokens" in for_one
     assert "1.1× at best at 4 new tokens, MLA limited by arithmetic" in for_four
-    assert for_four.endswith("; 0.77× expected of good kernels, by MLA 128 and GQA 128/8")
+    assert for_four.endswith("; 0.77× expected of good kernels")
     assert rows["h20-96gb · 37"][0].endswith("nothing is known of good kernels there")
-
-
-def test_devices_with_bfloat16_are_sorted_by_ridge_point():
-    names = [name for name, _ in signmap.known_devices()]
-    ridges = [ceilings.ridge_flops_per_byte for _, ceilings in signmap.known_devices()]
-    assert "v100-sxm2-32gb" not in names
-    assert names[0] == "h20-96gb"
-    assert ridges == sorted(ridges)
 
 
 def test_a_measured_pair_stands_beside_its_prediction(tmp_path):
     gqa, mla = pair(settings=LLAMA, tp=2)
-    gqa = with_quantities(gqa, "case", cache_bytes=1.0, cache_bytes_mha=4.0)
     # 2e9 B/s: 8 ms of memory traffic against 1 ms; 1.1e8 FLOP at 1e11 FLOP/s, 1.1 ms, is what limits MLA.
     gqa = with_quantities(gqa, flops=1e6, traffic_bytes=1.6e7, ceiling_bytes_per_s=2e9)
     mla = with_quantities(mla, traffic_bytes=2e6, ceiling_bytes_per_s=2e9)
@@ -115,8 +99,8 @@ def test_a_measured_pair_stands_beside_its_prediction(tmp_path):
     assert not section.tables[0].folded
     assert row["Predicted"] == "7.27×"
     assert (row["Measured"], row["Measured range"]) == ("3.00×", "2.70–3.33×")
-    # 32 heads on two ranks, and a quarter of MHA's cache.
-    assert (row["Heads"], row["KV heads"], row["tp"]) == ("16", "4", "2")
+    # 32 heads on two ranks.
+    assert (row["Heads"], row["tp"]) == ("16", "2")
     assert (row["Geometry"], row["Context (tokens)"]) == ("deepseek-v2-lite", "4,096")
     assert (row["New tokens a step"], row["Dtype"]) == ("1", "bfloat16")
     figure = section.figures[-1].views[0].figure
@@ -193,7 +177,7 @@ def test_a_pair_without_ceilings_is_shown_without_a_prediction(tmp_path):
     bare = [replace(one, readings=[r for r in one.readings if "ceiling" not in r.metric]) for one in pair()]
     section = section_of(tmp_path, *bare)
     (row,) = rows_of(section.tables[0])
-    assert (row["Predicted"], row["Measured"], row["Heads"], row["KV heads"]) == ("–", "3.00×", "–", "–")
+    assert (row["Predicted"], row["Measured"], row["Heads"]) == ("–", "3.00×", "–")
     assert [trace["type"] for trace in section.figures[-1].views[0].figure["data"]] == ["scatter"]
 
 
@@ -236,15 +220,9 @@ def test_hundreds_of_pairs_are_drawn_in_part_and_that_is_said(tmp_path):
     assert len(section.tables[0].rows) == 30
 
 
-@pytest.mark.parametrize("lang", ["en", "zh"])
-def test_hostile_text_reaches_the_figures_as_look_alikes(tmp_path, lang):
-    evil = '</script><a href="x">%{x}$'
-    settings = {"geometry": {"num_heads": 10**400}}
-    odd = pair(geometry=evil, extras={"a": evil}, dtype=evil, settings=settings, tp=evil)
+def test_impossible_quantities_break_no_figure(tmp_path):
+    odd = pair(settings={"geometry": {"num_heads": 10**400}}, tp="two")
     odd[0] = with_quantities(odd[0], flops=1e308, ceiling_flops_per_s=1e-300, traffic_bytes=float("nan"))
-    section = section_of(tmp_path, *odd, lang=lang)
-    for figure in section.figures:
-        for view in figure.views:
-            plotly.graph_objects.Figure(view.figure)
-            text = json.dumps(view.figure, allow_nan=False, ensure_ascii=False)
-            assert not re.search(r"[<>$]|%\{", text.replace("%{hovertext}<extra>%{fullData.name}</extra>", ""))
+    for figure in section_of(tmp_path, *odd).figures:
+        plotly.graph_objects.Figure(figure.views[0].figure)
+        json.dumps(figure.views[0].figure, allow_nan=False)
