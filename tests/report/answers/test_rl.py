@@ -122,6 +122,12 @@ def test_a_claim_on_rl_without_its_records_has_no_verdict(claim):
     assert verdict_on(claim, *BARE) is None
 
 
+def test_a_format_that_is_a_gate_is_paid_for_too():
+    gate = {"format_reward": "gate", "format_weight": None}
+    assert ruling("accuracy-and-format-rewards", *finals("grpo", HIGH, gate))[0] == SUPPORTED
+    assert verdict_on("accuracy-and-format-rewards", *finals("grpo", HIGH, {"format_weight": 0})) is None
+
+
 def test_step_feedback_depends_on_the_supervision():
     outcome = fed("supervision", "outcome", LOW)
     rulings = [ruling("grpo-step-feedback", *outcome, *fed("supervision", "process", x)) for x in (HIGH, LOW, HIGH[:3])]
