@@ -49,13 +49,13 @@ def test_training_runs_change_no_other_section(tmp_path):
     training = [*arms({"grpo": (0.6, 0.7), "ppo": (0.5, 0.6)}), failed(seed=9), conformance_record(CONFORMANCE)]
     mixed = by_id(results_of(tmp_path / "mixed", *others, *training))
     alone = by_id(results_of(tmp_path / "alone", *others))
-    ours = {"claims", "rl_efficiency", "rl_cost", "rl_stability", "rl_conformance", "coverage", "provenance"}
+    ours = {"claims", "rl_efficiency", "rl_cost", "rl_stability", "rl_conformance", "trust"}
     assert {name: one for name, one in mixed.items() if name not in ours} == {
         name: one for name, one in alone.items() if name not in ours
     }
-    cases = rows_of(mixed["coverage"].tables[0])
+    cases = rows_of(mixed["trust"].tables[0])
     assert [row["results"] for row in cases[:3]] == ["10", "9", "1"]
-    assert "algorithm=grpo" in rows_of(mixed["coverage"].tables[1])[0]["Case"]
+    assert "algorithm=grpo" in rows_of(mixed["trust"].tables[1])[0]["Case"]
     traces = mixed["rl_efficiency"].figures[0].views[0].figure["data"]
     assert {trace["meta"]["algorithm"] for trace in traces} == {"GRPO", "PPO"}
 
@@ -64,11 +64,10 @@ def test_a_disturbed_run_is_named_by_algorithm_and_seed(tmp_path):
     marks = [(place, "pressured") for place in range(5)]
     record = replace(run([0.1, 0.2], seed=3), provenance=telemetry())
     results = results_with_series(tmp_path, (record, samples("cpu", "steal_share", [0.0] * 10, marks=marks)))
-    section = by_id(results)["disturbance"]
-    (row,) = rows_of(section.tables[0])
+    (table,) = [table for table in by_id(results)["trust"].tables if table.title.startswith("Devices")]
+    (row,) = rows_of(table)
     assert "algorithm=grpo" in row["Settings"]
-    (note,) = section.figures[0].views[0].figure["layout"]["annotations"]
-    assert "MHA · sort · GRPO · seed 3" in note["text"]
+    assert (row["Variant"], row["Case"]) == ("MHA", "sort · GRPO · seed 3")
 
 
 def at(step):
