@@ -77,9 +77,8 @@ class Factorial:
     @property
     def settings(self) -> list[Setting]:
         """The combinations of KL and format, in their order."""
-        return sorted(
-            {cell[1:] for cell in self.cells}, key=lambda pair: (_place(KL, pair[0]), _place(FORMAT, pair[1]))
-        )
+        settings = {(kl, form) for _, kl, form in self.cells}
+        return sorted(settings, key=lambda pair: (_place(KL, pair[0]), _place(FORMAT, pair[1])))
 
     @property
     def runs(self) -> list[str]:
