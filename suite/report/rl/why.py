@@ -8,12 +8,12 @@ its own within an algorithm, averaged over all combinations of the others, and a
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import combinations, product
+from itertools import combinations
 from statistics import fmean
 from typing import Any
 
 from suite.records import numbers
-from suite.records.labels import differing
+from suite.records.labels import differences
 from suite.report.blocks import Figure, Kind, Section, Table, Text, dotted, joined, say, section
 from suite.report.evidence import with_rule
 from suite.report.model.by_setting import belongs_to
@@ -45,6 +45,7 @@ Of = tuple[str, str, str]
 """A factor, a level of it and its reference."""
 Setting = tuple[str, str]
 """A combination of KL and format."""
+Place = tuple[float, float, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +77,8 @@ class Factorial:
     @property
     def settings(self) -> list[Setting]:
         """The combinations of KL and format, in their order."""
-        kls, forms = (
-            _ordered(factor, {cell[place] for cell in self.cells}) for place, factor in ((1, KL), (2, FORMAT))
-        )
-        there = {cell[1:] for cell in self.cells}
-        return [pair for pair in product(kls, forms) if pair in there]
+        settings = {(kl, form) for _, kl, form in self.cells}
+        return sorted(settings, key=lambda pair: (_place(KL, pair[0]), _place(FORMAT, pair[1])))
 
     @property
     def runs(self) -> list[str]:
@@ -102,7 +100,8 @@ class Factorial:
         every_cell, contrasts = list(cells), []
         ppo = [key for key, level in self.arms.items() if level.algorithm.partition(" ")[0] == REFERENCE_ALGORITHM]
         for place, factor in enumerate(factors):
-            levels = levels_of(every_cell, place) if factor == ARM else _ordered(factor, levels_of(every_cell, place))
+            levels = levels_of(every_cell, place)
+            levels = levels if factor == ARM else sorted(levels, key=partial(_place, factor))
             usual = next(iter([*ppo, *self.arms])) if factor == ARM else REFERENCES[factor]
             reference = usual if usual in levels else levels[0]
             contrasts += [(factor, level, reference) for level in levels if level != reference]
@@ -142,31 +141,30 @@ class ArmDuel:
 
 def factorial_of(experiment: RlExperiment) -> Factorial:
     """Lay an experiment out in cells. What belongs to an algorithm and differs within it makes arms of their own."""
-    cells: dict[Cell, RlArm] = {}
-    arms: dict[str, ArmLevel] = {}
-    of_algorithm = grouped(experiment.drawn, lambda arm: arm.value(ALGORITHM))
-    is_own, crossed = belongs_to(design.DESIGN, ALGORITHM), (ALGORITHM, *design.CROSSED)
-    for algorithm in sorted(of_algorithm, key=partial(rank_of, ALGORITHM)):
-        own = {
-            arm: tuple(pair for pair in arm.key if is_own(pair[0]) and pair[0] not in crossed)
-            for arm in of_algorithm[algorithm]
-        }
-        names = differing(list(own.values()))
-        by_deviation = grouped(own, lambda arm: design.cell_of(arm.first)[1])
-        for deviation in _ordered(DEVIATION, by_deviation):
-            for arm in by_deviation[deviation]:
-                more = dotted(*(f"{name}={value}" for name, value in own[arm] if name in names))
-                parts = [label_of(ALGORITHM, algorithm), more]
-                parts += [level_short(DEVIATION, deviation)] if len(by_deviation) > 1 else []
-                level = ArmLevel(
-                    name=dotted(*parts),
-                    style=style_of(ALGORITHM, algorithm),
-                    algorithm=f"{algorithm} {more}".strip(),
-                    deviation=deviation,
-                )
-                key = f"{algorithm} {more}|{deviation}"
-                arms.setdefault(key, level)
-                cells[key, *design.cell_of(arm.first)[2:]] = arm
+    is_own, drawn = belongs_to(design.DESIGN, ALGORITHM), experiment.drawn
+    own = [{name: value for name, value in arm.key if is_own(name) and name not in design.CROSSED} for arm in drawn]
+    telling = dict(zip(drawn, differences(own, alike_in=(ALGORITHM,)), strict=True))
+    of_arm = {arm: design.cell_of(arm.first) for arm in drawn}
+    deviations = grouped({cell[:2] for cell in of_arm.values()}, lambda pair: pair[0])
+
+    def place(arm: RlArm) -> tuple[tuple[int, str], Place]:
+        algorithm, deviation, *_ = of_arm[arm]
+        return rank_of(ALGORITHM, algorithm), _place(DEVIATION, deviation)
+
+    cells, arms = dict[Cell, RlArm](), dict[str, ArmLevel]()
+    for arm in sorted(drawn, key=place):
+        algorithm, deviation, *setting = of_arm[arm]
+        more = " · ".join(f"{name}={value}" for name, value in telling[arm].items() if name != ALGORITHM)
+        short = level_short(DEVIATION, deviation) if len(deviations[algorithm]) > 1 else ""
+        level = ArmLevel(
+            name=dotted(label_of(ALGORITHM, algorithm), more, short),
+            style=style_of(ALGORITHM, algorithm),
+            algorithm=f"{algorithm} {more}".strip(),
+            deviation=deviation,
+        )
+        key = f"{algorithm} {more}|{deviation}"
+        arms.setdefault(key, level)
+        cells[key, *setting] = arm
     return Factorial(experiment=experiment, arms=arms, cells=cells)
 
 
@@ -226,15 +224,13 @@ def leaders_alone(duels: Iterable[ArmDuel]) -> set[Setting]:
     return {setting for setting, led in of_setting if all(duel.found.outcome is Outcome.HIGHER for duel in led)}
 
 
-def _ordered(factor: str, levels: Iterable[str]) -> list[str]:
-    def place(level: str) -> tuple[float, float, str]:
-        if factor == FORMAT:
-            weight = number_of(level)
-            return (float(weight is None), weight or 0.0, level)
-        (word, _, coefficient), order = level.partition(" "), ORDERS[factor]
-        return (order.index(word) if word in order else len(order), number_of(coefficient) or 0.0, level)
-
-    return sorted(levels, key=place)
+def _place(factor: str, level: str) -> Place:
+    """A level's place among those of its factor."""
+    if factor == FORMAT:
+        weight = number_of(level)
+        return (float(weight is None), weight or 0.0, level)
+    (word, _, coefficient), order = level.partition(" "), ORDERS[factor]
+    return (order.index(word) if word in order else len(order), number_of(coefficient) or 0.0, level)
 
 
 def algorithm_name(algorithm: str) -> Text:
