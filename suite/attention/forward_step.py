@@ -14,7 +14,7 @@ from suite.measure.meter import Meter
 from suite.measure.rotated_buffers import RotatedRuns, rotated
 from suite.measure.workload import IncorrectError
 from suite.records.record import Reading
-from suite.theory.layers.shapes import Pass
+from suite.theory.layers.algebra import Pass
 
 
 class ForwardStep:

@@ -25,8 +25,8 @@ from suite.attention.layer import SelectingLayer
 from suite.attention.linear import linear
 from suite.attention.problem import Problem, visible_keys
 from suite.attention.rotary import rotate_halves
+from suite.theory.layers.algebra import Pass
 from suite.theory.layers.indexed_shapes import IndexedShape
-from suite.theory.layers.shapes import Pass
 
 KEY_BLOCK = 4096
 

@@ -12,7 +12,8 @@ from suite.attention.cache import Cache
 from suite.attention.definition import Definition
 from suite.attention.problem import Problem, ValueLayout
 from suite.attention.quantised import DTYPES, QuantisedCache
-from suite.theory.layers.shapes import LayerShape, Pass
+from suite.theory.layers.algebra import Pass
+from suite.theory.layers.shapes import LayerShape
 
 
 class AttentionLayer(torch.nn.Module, ABC):

@@ -1,7 +1,7 @@
 """A cache in eight bits that is really kept: int8 or float8, by the rule of FlashMLA's layout.
 
 A byte an element, a float32 scale for each 128 elements of a row, which maps the largest of them to the dtype's largest
-number, and a rotary key that stands apart in 16 bits whatever the layer computes in. `suite.theory.layers.shapes.Rows`
+number, and a rotary key that stands apart in 16 bits whatever the layer computes in. `suite.theory.layers.algebra.Rows`
 is the closed form of the same rule (DeepSeek-V3's latent: 512 + 16 + 128 = 656 bytes a token).
 
 Legend beside problem.py's: n blocks of 128 elements in a row.
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from suite.attention.cache import GARBAGE_SIZE, SPARE_SLOTS, Cache
-from suite.theory.layers.shapes import SCALED_ELEMENTS
+from suite.theory.layers.algebra import SCALED_ELEMENTS
 
 DTYPES = {"int8": torch.int8, "fp8": torch.float8_e4m3fn}
 """Dtypes by the values of `cache_dtype`."""

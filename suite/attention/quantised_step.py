@@ -20,7 +20,8 @@ from suite.attention.problem import Backend, ValueLayout, operands
 from suite.attention.quantised import QuantisedCache
 from suite.measure.workload import IncorrectError, UnsupportedError
 from suite.records.record import Reading
-from suite.theory.layers.shapes import Pass, cache_bytes
+from suite.theory.layers.algebra import Pass
+from suite.theory.layers.shapes import cache_bytes
 
 LARGEST_ROW_ERROR = {torch.int8: 0.02, torch.float8_e4m3fn: 1 / 16}
 """Relative error of a quantised row. int8: a number is off by 1/254 of the largest of 128, at most; three times what

@@ -18,7 +18,8 @@ from suite.attention.layer import AttentionLayer
 from suite.attention.linear import linear
 from suite.attention.problem import Problem, ValueLayout, joined_key
 from suite.attention.rotary import angles, rotate_halves
-from suite.theory.layers.shapes import Pass, TiedShape
+from suite.theory.layers.algebra import Pass
+from suite.theory.layers.shapes import TiedShape
 
 
 class TiedAttention(AttentionLayer):

@@ -18,7 +18,7 @@ from suite.attention.problem import Backend, Problem
 from suite.measure.meter import Meter
 from suite.measure.workload import UnsupportedError
 from suite.records.record import Reading
-from suite.theory.layers.shapes import Pass
+from suite.theory.layers.algebra import Pass
 
 LONGEST_CHECKED = 256
 

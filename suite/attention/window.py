@@ -14,7 +14,8 @@ from suite.attention.cache import Cache
 from suite.attention.definition import GroupedDefinition
 from suite.attention.grouped import GroupedAttention
 from suite.attention.problem import Problem
-from suite.theory.layers.shapes import GroupedShape, Pass
+from suite.theory.layers.algebra import Pass
+from suite.theory.layers.shapes import GroupedShape
 
 
 class WindowAttention(GroupedAttention):

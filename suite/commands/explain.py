@@ -37,11 +37,12 @@ from suite.theory.devices.calibration import DTYPE, ELEMENT_BYTES, GQA, WIDTHS, 
 from suite.theory.devices.calibration_file import calibrated_by, load_calibration
 from suite.theory.devices.gpus import GPU_GIGABYTES, SHARDS
 from suite.theory.devices.hardware import load_hardware
+from suite.theory.layers.algebra import Pass
 from suite.theory.layers.geometry import Geometry, load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape
 from suite.theory.layers.layer_plan import load_plan
 from suite.theory.layers.roofline import Ceilings
-from suite.theory.layers.shapes import GroupedShape, LayerShape, Pass, cache_bytes, grouped_shape
+from suite.theory.layers.shapes import GroupedShape, LayerShape, cache_bytes, grouped_shape
 
 DEFAULT_GEOMETRY = {"mla": "deepseek-v3", "gqa": "llama-3.1-8b", "grpo": "llama-3.1-8b", "ppo": "llama-3.1-8b"}
 DEVICES = {"H100": "h100-sxm5-80gb", "H200": "h200-sxm-141gb", "H20": "h20-96gb"}

@@ -13,9 +13,10 @@ from suite.attention.workload import AttentionWorkload
 from suite.configuration.files import read_choice
 from suite.measure.meter import Meter
 from suite.measure.workload import IncorrectError
+from suite.theory.layers.algebra import Pass
 from suite.theory.layers.indexed_shapes import indexed_shape
 from suite.theory.layers.latent_shapes import absorbed_shape
-from suite.theory.layers.shapes import Pass, cache_bytes
+from suite.theory.layers.shapes import cache_bytes
 from tests.attention.test_check import settings
 from tests.attention.test_layers import BOUNDS, CPU, SCALED, TINY, error
 

@@ -20,6 +20,7 @@ from suite.attention.latent import (
 from suite.attention.tied import TiedAttention
 from suite.attention.window import WindowAttention
 from suite.configuration.files import in_phase, locate, read_choice
+from suite.theory.layers.algebra import Pass
 from suite.theory.layers.attention_plan import laid_over
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.latent_shapes import (
@@ -33,15 +34,7 @@ from suite.theory.layers.latent_shapes import (
     reexpanded_shape,
 )
 from suite.theory.layers.rope import Rope, Yarn
-from suite.theory.layers.shapes import (
-    GroupedShape,
-    Pass,
-    TiedShape,
-    cache_bytes,
-    grouped_shape,
-    tied_shape,
-    window_shape,
-)
+from suite.theory.layers.shapes import GroupedShape, TiedShape, cache_bytes, grouped_shape, tied_shape, window_shape
 
 TINY = load_geometry("tiny")
 YARN = Yarn(factor=4.0, original_max_position=16.0, mscale=1.0, mscale_all_dim=0.7)

@@ -16,9 +16,10 @@ from suite.report.model.timed_kernels import timed_kernel, timed_prefill
 from suite.theory.devices.calibration import Cell, decode_kernel
 from suite.theory.devices.calibration_file import read_calibration
 from suite.theory.devices.hardware import load_hardware
+from suite.theory.layers.algebra import Pass
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape, expanded_once_shape
-from suite.theory.layers.shapes import Pass, cache_bytes, grouped_shape, kernel_flops
+from suite.theory.layers.shapes import cache_bytes, grouped_shape, kernel_flops
 from tests.records.factory import build, store
 from tests.theory.devices.test_projection_plan import plan
 

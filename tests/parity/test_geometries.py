@@ -12,10 +12,10 @@ import transformers
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, DynamicCache
 
 from suite.configuration.files import read_choice
+from suite.theory.layers.algebra import SERVED_BYTES
 from suite.theory.layers.geometry import geometry_names
 from suite.theory.layers.layer_plan import load_plan
 from suite.theory.layers.parameters import parameters_from
-from suite.theory.layers.shapes import SERVED_BYTES
 from tests.parity.their_geometries import their_config
 
 WITHOUT_CLASS = {"kimi-k3"}

@@ -18,9 +18,10 @@ from suite.attention.grouped import GroupedAttention
 from suite.attention.latent import AbsorbedLatentAttention, ExpandedLatentAttention, ReexpandingLatentAttention
 from suite.attention.window import WindowAttention
 from suite.configuration.files import read_choice
+from suite.theory.layers.algebra import Pass
 from suite.theory.layers.geometry import geometry_from
 from suite.theory.layers.latent_shapes import absorbed_shape, expanded_shape, reexpanded_shape
-from suite.theory.layers.shapes import Pass, cache_bytes, grouped_shape, window_shape
+from suite.theory.layers.shapes import cache_bytes, grouped_shape, window_shape
 from tests.parity import their_layers
 from tests.parity.their_layers import (
     deepseek_v2_layer,

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from suite.attention.problem import Backend, Problem, visible_keys
 from suite.measure.workload import UnsupportedError
-from suite.theory.layers.shapes import SCALED_ELEMENTS
+from suite.theory.layers.algebra import SCALED_ELEMENTS
 
 BLOCK_ELEMENTS = 1 << 19
 """Elements of a block of keys: 2 MiB in float32."""

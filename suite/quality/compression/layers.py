@@ -12,7 +12,7 @@ from suite.attention.cache import Cache
 from suite.attention.grouped import GroupedAttention
 from suite.attention.linear import linear
 from suite.quality.compression.low_rank import Factors
-from suite.theory.layers.shapes import SCALE_BYTES, SCALED_ELEMENTS
+from suite.theory.layers.algebra import SCALE_BYTES, SCALED_ELEMENTS
 
 
 class CompressedAttention(GroupedAttention):
@@ -58,7 +58,7 @@ class LowRankAttention(CompressedAttention):
 
 class Int8Attention(CompressedAttention):
     """Caches keys, as they are scored, and values in eight bits, with a float32 scale for every 128 elements of a row:
-    suite.theory.layers.shapes.Rows has that rule, which is FlashMLA's. The scale's bytes stand behind the row's."""
+    suite.theory.layers.algebra.Rows has that rule, which is FlashMLA's. The scale's bytes stand behind the row's."""
 
     def __init__(self, of: GroupedAttention) -> None:
         super().__init__(of)

@@ -8,7 +8,8 @@ from suite.configuration.values import one_of, positive_number, whole_number
 from suite.lm import shakespeare
 from suite.lm.checkpoint.locate import missing, weights_of
 from suite.lm.checkpoint.sizes import shape_from, sizes_of
-from suite.theory.layers.shapes import GroupedShape, Pass
+from suite.theory.layers.algebra import Pass
+from suite.theory.layers.shapes import GroupedShape
 
 FLOAT_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2}
 NONE, SVD, ACTIVATION_SVD, BALANCED, INT8 = "none", "svd", "activation_svd", "activation_svd_balanced", "int8"

@@ -17,9 +17,10 @@ from suite.report.evidence import lead_number
 from suite.report.model.labels import phase_name, rank, variant_label
 from suite.report.model.results import Results
 from suite.report.model.run import mapping
+from suite.theory.layers.algebra import Pass
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape, expanded_once_shape, expanded_shape
-from suite.theory.layers.shapes import LayerShape, Pass, grouped_shape, layer_flops
+from suite.theory.layers.shapes import LayerShape, grouped_shape, layer_flops
 
 SHIPPED = "deepseek-v3"
 """The published model whose sizes closed forms take."""

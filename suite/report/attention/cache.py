@@ -19,10 +19,16 @@ from suite.report.plot.plots import plot
 from suite.report.plot.rows import bars
 from suite.report.plot.scales import categories, linear
 from suite.report.table import Column, column, label_column, table
-from suite.theory.answers.published import CACHE_FAMILIES, ModelCache, published_cache, published_caches
+from suite.theory.answers.published import (
+    CACHE_FAMILIES,
+    ModelCache,
+    published_cache,
+    published_caches,
+)
+from suite.theory.layers.algebra import SERVED_BYTES, Layer, Pass
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape
-from suite.theory.layers.shapes import SERVED_BYTES, Layer, Pass, grouped_shape
+from suite.theory.layers.shapes import grouped_shape
 
 LONG_CONTEXT_TOKENS = 131_072
 STEP = Pass(batch=1, query_len=1, seq_len=LONG_CONTEXT_TOKENS, element_bytes=SERVED_BYTES)

@@ -46,9 +46,9 @@ from suite.theory.answers.sign_map import CONTEXT_TOKENS, duel, exact_quantities
 from suite.theory.devices.calibration import DTYPE as MAP_DTYPE
 from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.devices.hardware import known_hardware
+from suite.theory.layers.algebra import Pass
 from suite.theory.layers.attention_plan import ELEMENT_BYTES
 from suite.theory.layers.roofline import Ceilings
-from suite.theory.layers.shapes import Pass
 
 RANKS, HEADS, QUERY_LENS = (1, 2, 4, 8), (128, 64, 32, 16), (1, 2, 4, 8, 16)
 FRAME_PX, ROW_PX = 110, 19

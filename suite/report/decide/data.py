@@ -51,12 +51,13 @@ from suite.theory.devices.calibration import (
 from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.devices.gpus import GPU_GIGABYTES, SHARDS
 from suite.theory.devices.hardware import Hardware, known_hardware
+from suite.theory.layers.algebra import Layer, Pass, Rows, Scan
 from suite.theory.layers.decoder_shape import DecoderShape
 from suite.theory.layers.geometry import geometry_from
 from suite.theory.layers.latent_shapes import LATENT_SIZES, AbsorbedShape, absorbed_shape
 from suite.theory.layers.layer_plan import plan_from
 from suite.theory.layers.parameters import parameters_from
-from suite.theory.layers.shapes import GroupedShape, Layer, LayerShape, Pass, Rows, Scan
+from suite.theory.layers.shapes import GroupedShape, LayerShape
 
 HEADS, GROUPS = "h", "g"
 """One rank's share of the heads, and of the key-value heads."""

@@ -10,9 +10,10 @@ from suite.records.holdings import CRITIC, POLICY, REFERENCE, REWARD_MODEL
 from suite.rl.objective import LearningPlan
 from suite.theory.answers.step_memory import BF16, COMPUTED_BYTES, FLOAT32, MIXED, PRECISIONS
 from suite.theory.devices.gpus import SHARDS, Gpus, gpus_from
+from suite.theory.layers.algebra import Pass
 from suite.theory.layers.decoder_shape import DecoderShape, decoder_shape
 from suite.theory.layers.layer_plan import plan_from
-from suite.theory.layers.shapes import Pass, cache_bytes
+from suite.theory.layers.shapes import cache_bytes
 
 DEVICE, OFFLOADED, NONE = "device", "offloaded", "none"
 SHARED, COPY = "shared", "copy"

@@ -13,9 +13,10 @@ from suite.records.holdings import CRITIC, POLICY
 from suite.records.metrics import PHASES
 from suite.rl.memory.plan import COPY, NONE, SHARED, RlMemoryPlan
 from suite.theory.answers.step_memory import COMPUTED_BYTES, TRAINED_BYTES
+from suite.theory.layers.algebra import Pass
 from suite.theory.layers.decoder_shape import DecoderShape
 from suite.theory.layers.roofline import Ceilings
-from suite.theory.layers.shapes import Pass, kernel_bytes, kernel_flops
+from suite.theory.layers.shapes import kernel_bytes, kernel_flops
 
 ROLLOUT, SCORE, UPDATE = PHASES
 ADAMW_ACCESSES = 7

@@ -30,11 +30,12 @@ from suite.theory.devices.calibration import (
 )
 from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.devices.hardware import hardware_from, hardware_names
+from suite.theory.layers.algebra import Pass, Work
 from suite.theory.layers.layer_plan import LayerPlan, plan_from
 from suite.theory.layers.parallel import WAYS, Layout, layouts
 from suite.theory.layers.parameters import parameters_from
 from suite.theory.layers.roofline import MeasuredCeilings
-from suite.theory.layers.shapes import LayerShape, Pass, Work
+from suite.theory.layers.shapes import LayerShape
 
 WEIGHT_BYTES = {"bfloat16": 2.0, "fp8": 1.0, "int4": 0.5}
 """Bytes of a parameter. Scales of narrow types are left out."""

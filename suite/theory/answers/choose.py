@@ -21,11 +21,12 @@ from suite.theory.answers.capacity import WEIGHT_BYTES, SharedModel, can_share_m
 from suite.theory.devices.calibration import DTYPE
 from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.devices.gpus import Gpus
+from suite.theory.layers.algebra import QUANTISED_DTYPES
 from suite.theory.layers.geometry import Geometry, geometry_from
 from suite.theory.layers.latent_shapes import LATENT_SIZES, absorbed_shape
 from suite.theory.layers.layer_plan import LayerPlan, plan_from
 from suite.theory.layers.parallel import Layout, layouts, read_parallel
-from suite.theory.layers.shapes import QUANTISED_DTYPES, GroupedShape
+from suite.theory.layers.shapes import GroupedShape
 
 OWN, MHA, GQA, MQA, MLA = VARIANTS = ("own", "mha", "gqa", "mqa", "mla")
 """OWN is the model as it is."""

@@ -25,19 +25,12 @@ from suite.theory.devices.calibration import (
 )
 from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.devices.hardware import load_hardware
+from suite.theory.layers.algebra import Pass
 from suite.theory.layers.attention_plan import ELEMENT_BYTES
 from suite.theory.layers.geometry import Geometry, load_geometry
 from suite.theory.layers.latent_shapes import AbsorbedShape, absorbed_shape, reexpanded_shape
 from suite.theory.layers.roofline import Ceilings
-from suite.theory.layers.shapes import (
-    LayerShape,
-    Pass,
-    grouped_shape,
-    kernel_bytes,
-    kernel_flops,
-    layer_bytes,
-    layer_flops,
-)
+from suite.theory.layers.shapes import LayerShape, grouped_shape, kernel_bytes, kernel_flops, layer_bytes, layer_flops
 
 Cost = Callable[[LayerShape, Pass], float]
 

@@ -15,12 +15,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from suite.configuration.files import choices, read_choice, read_yaml
+from suite.theory.layers.algebra import Pass
 from suite.theory.layers.geometry import geometry_names, load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape
 from suite.theory.layers.layer_plan import LayerPlan, plan_from
 from suite.theory.layers.parameters import Parameters, parameters_from
 from suite.theory.layers.roofline import Ceilings
-from suite.theory.layers.shapes import LayerShape, Pass, grouped_shape, kernel_bytes, kernel_flops
+from suite.theory.layers.shapes import LayerShape, grouped_shape, kernel_bytes, kernel_flops
 
 UNITS = {"tflops": ("TFLOP/s", 1e12), "gbytes_per_s": ("GB/s", 1e9), "us": ("µs", 1e-6)}
 """A file's name of a number, people's name of its unit, and the unit in SI."""

@@ -12,10 +12,11 @@ import functools
 from dataclasses import dataclass, replace
 
 from suite.theory.devices.calibration import DTYPE, ELEMENT_BYTES, GQA, MLA, Calibration, Expected
+from suite.theory.layers.algebra import Pass
 from suite.theory.layers.geometry import Geometry, load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape
 from suite.theory.layers.roofline import Ceilings
-from suite.theory.layers.shapes import LayerShape, Pass, cache_bytes, grouped_shape, kernel_flops
+from suite.theory.layers.shapes import LayerShape, cache_bytes, grouped_shape, kernel_flops
 
 SIZES_OF = "deepseek-v3"
 """Its c 512, d_r 64 and d_n = d_v = 128, at any number of heads; GQA's heads are as wide as its value heads."""

@@ -22,17 +22,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from suite.theory.devices.hardware import load_hardware
+from suite.theory.layers.algebra import Pass
 from suite.theory.layers.latent_shapes import ExpandedShape
 from suite.theory.layers.roofline import Ceilings
-from suite.theory.layers.shapes import (
-    GroupedShape,
-    LayerShape,
-    Pass,
-    kernel_bytes,
-    kernel_flops,
-    layer_bytes,
-    layer_flops,
-)
+from suite.theory.layers.shapes import GroupedShape, LayerShape, kernel_bytes, kernel_flops, layer_bytes, layer_flops
 
 DTYPE, ELEMENT_BYTES = "bfloat16", 2
 """All that is fitted is measured in it, and whole models are computed in it."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from suite.configuration.files import in_phase, locate
 from suite.configuration.values import one_of, whole_number
-from suite.theory.layers import shapes
+from suite.theory.layers import algebra, shapes
 from suite.theory.layers.geometry import Geometry, geometry_from
 from suite.theory.layers.latent_shapes import ReexpandedShape
 from suite.theory.layers.matching import MATCHES, Match, UnmatchedError, matched
@@ -41,12 +41,12 @@ class AttentionPlan:
                 f"query_len must be at most seq_len, which counts all tokens; got {query_len} and {seq_len}"
             )
         self.parallel = self.way_of(settings)
-        whole = shapes.Pass(
+        whole = algebra.Pass(
             batch=whole_number(settings, "batch", at_least=1),
             query_len=query_len,
             seq_len=seq_len,
             element_bytes=ELEMENT_BYTES[self.dtype],
-            cache_dtype=one_of(settings, "cache_dtype", (None, *shapes.QUANTISED_DTYPES)),
+            cache_dtype=one_of(settings, "cache_dtype", (None, *algebra.QUANTISED_DTYPES)),
             is_training=self.phase == "train",
         )
         self.forward = rank_pass(self.parallel, tp, whole)

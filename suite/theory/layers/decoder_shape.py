@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from suite.configuration.values import one_of, positive_number, whole_number
+from suite.theory.layers.algebra import Pass
 from suite.theory.layers.attention_plan import laid_over
 from suite.theory.layers.geometry import geometry_from
 from suite.theory.layers.latent_shapes import AbsorbedShape
-from suite.theory.layers.shapes import GroupedShape, LayerShape, Pass
+from suite.theory.layers.shapes import GroupedShape, LayerShape
 
 NORM_EPS = 1e-6
 

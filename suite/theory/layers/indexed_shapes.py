@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from suite.configuration.values import whole_number
+from suite.theory.layers.algebra import Indexer, Pass, Scan, Work
 from suite.theory.layers.geometry import Geometry
 from suite.theory.layers.latent_shapes import AbsorbedShape, absorbed_shape
-from suite.theory.layers.shapes import Indexer, Pass, Scan, Work
 
 DEEPSEEK_V3_2 = {"top_k": 2048, "index_heads": 64, "index_head_dim": 128}
 """DeepSeek-V3.2-Exp, config_671B_v3.2.json; transformers 5.24, DeepseekV32Config."""

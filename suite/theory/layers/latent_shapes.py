@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from suite.configuration.values import one_of, whole_number
+from suite.theory.layers.algebra import Pass, Rows, Work, rank_share
 from suite.theory.layers.geometry import Geometry
-from suite.theory.layers.shapes import LayerShape, Pass, Rows, Work, cache_bytes, rank_share
+from suite.theory.layers.shapes import LayerShape, cache_bytes
 
 EXPANDED = "expanded keys and values"
 

@@ -14,10 +14,11 @@ from typing import Any
 
 from suite.configuration.files import read_choice
 from suite.configuration.values import one_of, whole_number
+from suite.theory.layers.algebra import NO_WORK, SERVED_BYTES, Indexer, Layer, Pass, Work
 from suite.theory.layers.geometry import Geometry, geometry_from
 from suite.theory.layers.latent_shapes import LATENT_SIZES, absorbed_shape
 from suite.theory.layers.model_layers import CELLS, CompressedLayer, MlpLayer, StateLayer
-from suite.theory.layers.shapes import NO_WORK, SERVED_BYTES, GroupedShape, Indexer, Layer, LayerShape, Pass, Work
+from suite.theory.layers.shapes import GroupedShape, LayerShape
 
 KINDS = ("full", "window", "latent", "compressed", "shared", "state", "mlp")
 

@@ -10,7 +10,7 @@ Gated DeltaNet (arXiv 2412.06464), KDA (arXiv 2510.26692), Mamba-2 (arXiv 2405.2
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from suite.theory.layers.shapes import Indexer, Layer, Pass, Rows, Scan
+from suite.theory.layers.algebra import Indexer, Layer, Pass, Rows, Scan
 
 STATE_BYTES = 4
 """Bytes of an element of a recurrent state."""

@@ -14,7 +14,8 @@ SGLang's --enable-dp-attention and vLLM's data parallelism with experts). vLLM's
 import re
 from dataclasses import dataclass, replace
 
-from suite.theory.layers.shapes import LayerShape, Pass
+from suite.theory.layers.algebra import Pass
+from suite.theory.layers.shapes import LayerShape
 
 WAYS = ("tp", "dp", "dcp")
 

@@ -4,7 +4,8 @@ A variant of another package that caches something else than ours do, and so bri
 """
 
 from suite.attention.grouped import GroupedAttention
-from suite.theory.layers.shapes import GroupedShape, Rows, grouped_shape
+from suite.theory.layers.algebra import Rows
+from suite.theory.layers.shapes import GroupedShape, grouped_shape
 
 
 class TiedShape(GroupedShape):

@@ -5,7 +5,7 @@ import torch
 
 from suite.quality.compression.layers import Int8Attention, LowRankAttention, restored, rounded
 from suite.quality.compression.low_rank import factors_of
-from suite.theory.layers.shapes import Pass
+from suite.theory.layers.algebra import Pass
 from tests.lm.decoders import decoder, tokens
 
 FULL_RANK = 64

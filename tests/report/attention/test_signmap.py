@@ -11,7 +11,8 @@ from suite.records.record import Evidence, Reading
 from suite.report.attention import signmap
 from suite.report.model.results import read_results
 from suite.theory.answers.sign_map import rivals, sized
-from suite.theory.layers.shapes import Pass, cache_bytes, grouped_shape, kernel_bytes, kernel_flops
+from suite.theory.layers.algebra import Pass
+from suite.theory.layers.shapes import cache_bytes, grouped_shape, kernel_bytes, kernel_flops
 from tests.records.factory import build, store
 from tests.report.reading import results_of, rows_of, said
 

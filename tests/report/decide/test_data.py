@@ -12,8 +12,8 @@ from suite.configuration.files import choices, read_choice
 from suite.report.decide.data import decide_data, decide_words
 from suite.report.decide.polynomial import Polynomial, as_data
 from suite.theory.answers.step_memory import model_sizes
+from suite.theory.layers.algebra import Pass
 from suite.theory.layers.layer_plan import load_plan
-from suite.theory.layers.shapes import Pass
 
 MOST_BYTES = 150_000
 SCRIPTS = Path(suite.report.page.__file__).parent / "scripts"

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from suite.configuration.files import choices, read_choice, read_settings
 from suite.theory.answers.capacity import CapacityPlan
+from suite.theory.layers.algebra import Pass
 from suite.theory.layers.layer_plan import load_plan
-from suite.theory.layers.shapes import Pass
 from tests.browser.questions import order_of, rl_answer, rl_questions, serving_answer, serving_questions
 
 SNAPSHOT = Path(__file__).with_name("snapshot.jsonl")

@@ -8,10 +8,11 @@ import pytest
 from suite.theory.answers.crossover import expected_crossover, flops_crossover, roofline_crossover
 from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.devices.hardware import load_hardware
+from suite.theory.layers.algebra import Pass
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape, reexpanded_shape
 from suite.theory.layers.roofline import Ceilings
-from suite.theory.layers.shapes import Pass, cache_bytes, kernel_bytes, kernel_flops, layer_bytes, layer_flops
+from suite.theory.layers.shapes import cache_bytes, kernel_bytes, kernel_flops, layer_bytes, layer_flops
 
 V3, LITE = load_geometry("deepseek-v3"), load_geometry("deepseek-v2-lite")
 DEVICES = [load_hardware(name).ceilings("bfloat16") for name in ("h100-sxm5-80gb", "h20-96gb", "l4")]

@@ -5,9 +5,10 @@ import pytest
 from suite.theory.answers.sign_map import CONTEXT_TOKENS, duel, sized
 from suite.theory.devices.calibration import DTYPE, ELEMENT_BYTES
 from suite.theory.devices.hardware import hardware_names, load_hardware
+from suite.theory.layers.algebra import Pass
 from suite.theory.layers.latent_shapes import absorbed_shape
 from suite.theory.layers.roofline import Ceilings
-from suite.theory.layers.shapes import Pass, cache_bytes, kernel_bytes
+from suite.theory.layers.shapes import cache_bytes, kernel_bytes
 
 
 def speedup(device, **where):

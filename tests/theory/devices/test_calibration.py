@@ -19,9 +19,10 @@ from suite.theory.devices.calibration_file import (
     read_calibration,
 )
 from suite.theory.devices.hardware import load_hardware
+from suite.theory.layers.algebra import Pass
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape, expanded_once_shape, expanded_shape, reexpanded_shape
-from suite.theory.layers.shapes import Pass, grouped_shape, kernel_bytes, kernel_flops
+from suite.theory.layers.shapes import grouped_shape, kernel_bytes, kernel_flops
 
 V3, LLAMA = load_geometry("deepseek-v3"), load_geometry("llama-3.1-8b")
 H100, H200 = "h100-sxm5-80gb", "h200-sxm-141gb"

@@ -4,18 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from suite.theory.layers.algebra import Pass
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape, expanded_shape, reexpanded_shape
 from suite.theory.layers.roofline import Ceilings, MeasuredCeilings
-from suite.theory.layers.shapes import (
-    Pass,
-    cache_bytes,
-    grouped_shape,
-    kernel_bytes,
-    layer_flops,
-    tied_shape,
-    window_shape,
-)
+from suite.theory.layers.shapes import cache_bytes, grouped_shape, kernel_bytes, layer_flops, tied_shape, window_shape
 
 V3 = load_geometry("deepseek-v3")
 

@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 
 from suite.configuration.files import read_choice
+from suite.theory.layers.algebra import Pass
 from suite.theory.layers.decoder_shape import decoder_shape
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.indexed_shapes import INDEXER, indexed_shape
 from suite.theory.layers.latent_shapes import absorbed_shape
-from suite.theory.layers.shapes import Pass, cache_bytes, kernel_bytes, kernel_flops, layer_bytes, layer_flops
+from suite.theory.layers.shapes import cache_bytes, kernel_bytes, kernel_flops, layer_bytes, layer_flops
 from tests.theory.layers.test_attention_plan import plan_of
 
 TINY = load_geometry("tiny")

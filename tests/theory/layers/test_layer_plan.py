@@ -7,11 +7,12 @@ import pytest
 
 from suite.configuration.files import read_choice
 from suite.theory.layers import shapes
+from suite.theory.layers.algebra import Indexer, Pass
 from suite.theory.layers.geometry import geometry_from, geometry_names
 from suite.theory.layers.latent_shapes import AbsorbedShape, absorbed_shape, expanded_once_shape
 from suite.theory.layers.layer_plan import load_plan, plan_from
 from suite.theory.layers.model_layers import CompressedLayer
-from suite.theory.layers.shapes import GroupedShape, Indexer, Pass, grouped_shape
+from suite.theory.layers.shapes import GroupedShape, grouped_shape
 
 KIB, MIB = 1024, 1024**2
 STEP = Pass(batch=2, query_len=1, seq_len=4096, element_bytes=2)
