@@ -233,7 +233,6 @@ def test_hydra_is_imported_by_composing_alone():
 
 
 JUDGES = {
-    "compress",
     "compress_design",
     "contrasts",
     "evolution",
