@@ -239,8 +239,6 @@ JUDGES = {
     "experiment",
     "families",
     "quality",
-    "stages",
-    "rl",
     "tiers",
     "trials",
     "why",

@@ -32,7 +32,6 @@ MAY_READ = {
         records/machine/code.py _imports path.read_bytes
         records/machine/environment.py commit_of (root / BUNDLED).read_text
         records/machine/environment.py source_digest path.read_bytes
-        report/answers/attention_time.py code_of (CODE / file).read_text
         report/page/page.py _part (HERE / folder / name).read_text
         """,
     SYSTEM: """
