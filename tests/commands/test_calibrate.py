@@ -123,13 +123,6 @@ def test_the_fastest_backend_of_a_case_counts(tmp_path):
     assert fit.share == pytest.approx(0.62, rel=0.01)
 
 
-def test_a_kernel_faster_than_its_bound_is_no_cell(tmp_path):
-    impossible = [timed("gqa", *case, predicted_s("gqa", *case) / 10) for case in CASES]
-    store(tmp_path, *impossible)
-    with pytest.raises(ValueError, match="no faster than its bound; got 0 of GQA 128/8"):
-        calibrate([tmp_path], out=None)
-
-
 def test_prompts_give_shares_by_length(tmp_path):
     shape = expanded_once_shape(V3)
     passes = {tokens: Pass(batch=4, query_len=tokens, seq_len=tokens, element_bytes=2) for tokens in (2048, 4096)}
@@ -143,25 +136,26 @@ def test_prompts_give_shares_by_length(tmp_path):
     assert read_calibration(tmp_path / "mine.yaml").prefill == {"mla_expanded": {2048: 0.5, 4096: 0.5}}
 
 
-# --- what it refuses
-
-
-def test_records_without_a_known_gpu_are_refused_in_a_sentence(tmp_path):
-    store(tmp_path, build(), timed("mla", 1, 8192, 1e-3, environment={"gpus": ["A card"]}))
-    with pytest.raises(ValueError, match="calibrate needs decode kernels in bfloat16") as caught:
-        calibrate([tmp_path], out=None)
-    assert "the 2 records of" in str(caught.value)
-
-
-def test_too_few_cells_are_refused_with_their_count(tmp_path):
-    store(tmp_path, *records_of("mla", cases=CASES[:5]))
-    with pytest.raises(ValueError, match=r"calibrate needs 6 cells of one family.*got 5 of MLA 128"):
-        calibrate([tmp_path], out=None)
-
-
-def test_a_folder_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="results must be folders that exist"):
-        calibrate([tmp_path / "none"], out=None)
+@pytest.mark.parametrize(
+    ("records", "words"),
+    [
+        (
+            lambda: [build(), timed("mla", 1, 8192, 1e-3, environment={"gpus": ["A card"]})],
+            "calibrate needs decode kernels in bfloat16 .* the 2 records of",
+        ),
+        (lambda: records_of("mla", cases=CASES[:5]), "calibrate needs 6 cells of one family.*got 5 of MLA 128"),
+        (
+            lambda: [timed("gqa", *case, predicted_s("gqa", *case) / 10) for case in CASES],
+            "no faster than its bound; got 0 of GQA 128/8",
+        ),
+        (list, "results must be folders that exist"),
+    ],
+    ids=["no known GPU", "few cells", "faster than the bound", "no folder"],
+)
+def test_records_that_give_no_fit_are_refused_in_a_sentence(tmp_path, records, words):
+    store(tmp_path / "gpu", *records())
+    with pytest.raises(ValueError, match=words):
+        calibrate([tmp_path / ("gpu" if records() else "nowhere")], out=None)
 
 
 def test_a_file_takes_one_device(tmp_path):
@@ -170,9 +164,6 @@ def test_a_file_takes_one_device(tmp_path):
     with pytest.raises(ValueError, match="one device; the records are of h100-sxm5-80gb, h200-sxm-141gb"):
         calibrate([tmp_path], out=tmp_path / "mine.yaml")
     assert calibrate([tmp_path], out=None) == 0
-
-
-# --- which records are cells
 
 
 def test_a_record_gives_the_sizes_of_its_kernel():
@@ -221,9 +212,6 @@ def test_what_was_not_measured_is_no_cell():
         assert timed_prefill(other) is None
 
 
-# --- what takes the file
-
-
 def test_explain_report_and_projections_take_the_file(mine, tmp_path):
     assert "131,072 tokens: H100 2.4×" in explain("mla")
     own = f"{predicted_s('gqa', 1, 131_072) / predicted_s('mla', 1, 131_072):.1f}×"
@@ -232,7 +220,7 @@ def test_explain_report_and_projections_take_the_file(mine, tmp_path):
     path, code = report([mine.parent / "gpu"], [], format="csv", out=tmp_path / "page.csv", calibration=mine)
     assert code == 0
     # The file has no published cells of an H100, and its own records' fit.
-    title = "signmap,Expected against measured decode kernels,,"
+    title = "hardware,Expected against measured decode kernels,,"
     rows = [line.removeprefix(title) for line in path.read_text().splitlines() if line.startswith(title)]
     assert {"1,Device,h200-sxm-141gb", "2,Device,h100-sxm5-80gb", "2,Cells of,gpu", "2,Cells,24"} <= set(rows)
     assert not any(row.startswith("3,") for row in rows)

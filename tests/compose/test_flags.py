@@ -47,6 +47,11 @@ def test_what_only_hydras_own_runs_would_do_is_refused(flags, setting):
         compose([*flags, f"++hydra.{setting}", "seq_len=64"])
 
 
+def test_what_a_value_reads_of_hydra_is_of_its_own_point():
+    points = compose(["-m", "batch=1,2", "attention=mha,mla", "match='${hydra:runtime.choices.attention}'"])
+    assert [point.settings["match"] for point in points] == ["mha", "mla", "mha", "mla"]
+
+
 def test_a_sweep_may_be_one_by_its_mode():
     assert [point.settings["seq_len"] for point in compose(["hydra.mode=MULTIRUN", "seq_len=64,128"])] == [64, 128]
     assert compose(["--cfg", "job", "seq_len=64"]) == []

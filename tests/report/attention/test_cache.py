@@ -1,9 +1,8 @@
 """What published models keep, how much context a device's memory holds, and how many sequences."""
 
 import pytest
-from suite.console.capacity import summary
-from tests.theory.test_capacity import plan
 
+from suite.console.attention import capacity as summary
 from suite.records.case import Case
 from suite.records.record import Evidence, Record, Status, constant_readings
 from suite.report.attention import cache
@@ -11,6 +10,7 @@ from suite.report.model.results import read_results
 from suite.theory.answers.published import CACHE_FAMILIES, published_cache, published_caches
 from tests.records.factory import ENVIRONMENT, PROVENANCE
 from tests.report.reading import results_of, rows_of, said
+from tests.theory.answers.test_capacity import plan
 
 
 def fits(tmp_path):
