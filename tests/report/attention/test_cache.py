@@ -2,7 +2,7 @@
 
 import pytest
 
-from suite.console.attention import capacity as summary
+from suite.console.attention import capacity
 from suite.records.case import Case
 from suite.records.record import Evidence, Record, Status, constant_readings
 from suite.report.attention import cache
@@ -147,6 +147,6 @@ def test_what_does_not_fit_says_how_large_it_is(tmp_path):
 
 
 def test_a_terminal_says_what_fits_and_what_it_serves():
-    lines = dict(summary(capacity_record("deepseek-v3")).lines)
+    lines = dict(capacity(capacity_record("deepseek-v3")).lines)
     assert lines["batch"] == "104 sequences at most, over all devices"
     assert "tokens a second at most" in lines["step"]
