@@ -20,11 +20,17 @@ from suite.attention.backends.cpp import Cpp
 from suite.attention.cpp_decode import kernel
 from suite.records.machine.user_cache import INDUCTOR, KERNELS
 from tests.kernels.shapes import GQA_8, drawn
-from tests.records.machine.test_user_cache import OTHER_UID, as_another_user, needs_root
+from tests.records.machine.test_user_cache import OTHER_UID, needs_root
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps no owner and mode of this kind")
 OURS, PLANTED = 7, 13
 """What the small libraries answer when they are asked for products."""
+
+
+def as_another_user(script, *arguments, given=b""):
+    """Run a script of the shell as another user; its exit code."""
+    command = ["sh", "-c", script, "sh", *map(str, arguments)]
+    return subprocess.run(command, user=OTHER_UID, group=OTHER_UID, extra_groups=[], input=given).returncode
 
 
 def source(answer, more=""):

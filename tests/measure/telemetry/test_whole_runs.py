@@ -52,11 +52,10 @@ def test_throttled_and_lost_gpus_are_named_from_record_to_page(tmp_path):
     assert not any(reading.metric.startswith("energy") for reading in record.readings)
     suite(tmp_path, "report", "--results", str(tmp_path / "results"), "--out", str(tmp_path / "page.html"))
     page = whole_text((tmp_path / "page.html").read_text())
-    power = page[page.index('"id": "power"') :]
-    assert "Power and energy" in power
-    assert "gpu0" in power
-    assert "the device was lost" in power
-    assert "gpu2" in power
-    assert "Unknown Error" in power
+    trust = page[page.index('"id": "trust"') :]
+    assert "gpu0" in trust
+    assert "the device was lost" in trust
+    assert "gpu2" in trust
+    assert "Unknown Error" in trust
     assert "GPUs that cannot be read" in page
     assert str(tmp_path) not in (stored.folder / "record.json").read_text()
