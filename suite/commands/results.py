@@ -15,7 +15,7 @@ from typing import Any
 
 from suite.console.record import answer, row
 from suite.console.summary import HeadlineValue, stored_json, summary_of
-from suite.console.table import ConsoleColumn, has_colour, table_lines, terminal_width
+from suite.console.table import ConsoleColumn, fits, has_colour, table_lines, terminal_width
 from suite.records import labels, numbers
 from suite.records.derived import started_at
 from suite.records.machine.temporary import remove_abandoned, temporary_folder
@@ -119,7 +119,7 @@ def _list_lines(runs: Sequence[ListedRun]) -> list[str]:
     machines = machine_names(records)
     started = [started_at(record)[:16].replace("T", " ") for record in records]
     nothing = [""] * (len(runs) - len(records))
-    columns = [
+    before = [
         ConsoleColumn(
             title="run",
             cells=[str(run.folder.relative_to(above)) if above else shown(run.folder) for run in runs],
@@ -127,12 +127,22 @@ def _list_lines(runs: Sequence[ListedRun]) -> list[str]:
         ),
         ConsoleColumn(title="status", cells=[run.status for run in runs], is_status=True),
         *([ConsoleColumn(title="machine", cells=[*machines, *nothing], is_name=True)] if len({*machines}) > 1 else []),
-        ConsoleColumn(title="settings", cells=[*(text[:LONGEST_CELL] for text in told_apart), *nothing]),
+    ]
+    after = [
         ConsoleColumn(title="result", cells=[run.values[0].labelled if run.values else run.reason for run in runs]),
         ConsoleColumn(title="started", cells=[*started, *nothing], rank=1, is_name=True),
     ]
-    lines = table_lines(columns, width=terminal_width(), colour=has_colour())
+    width, names = terminal_width(), list(labels.differing(settings)) if len(workloads) == 1 else []
+    columns = [*before, *(_setting_column(name, settings, nothing) for name in names), *after]
+    if not names or not fits([column for column in columns if not column.rank], width):
+        cells = [*(text[:LONGEST_CELL] for text in told_apart), *nothing]
+        columns = [*before, ConsoleColumn(title="settings", cells=cells), *after]
+    lines = table_lines(columns, width=width, colour=has_colour())
     return [one_line(f"runs below {shown(above)}:" if above else "runs:"), *lines]
+
+
+def _setting_column(name: str, settings: Sequence[Mapping[str, str]], nothing: Sequence[str]) -> ConsoleColumn:
+    return ConsoleColumn(title=name, cells=[*(own.get(name) or numbers.NOTHING for own in settings), *nothing])
 
 
 def _above(folders: Sequence[Path]) -> Path | None:

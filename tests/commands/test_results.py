@@ -36,12 +36,12 @@ def test_the_list_has_a_line_a_run_with_what_tells_them_apart(results, capsys):
     assert list_runs([results], status=None, as_json=False) == 4
     above, head, *lines, sums = capsys.readouterr().out.splitlines()
     assert above == f"runs below {results}:"
-    assert head.split() == ["run", "status", "settings", "result", "started"]
+    assert head.split() == ["run", "status", "seq_len", "result", "started"]
     assert [line.split()[1] for line in lines] == ["ok", "ok", "failed", "damaged", "unfinished"]
     assert lines[0].split()[0] == "0123456789abcdef"
-    assert " seq_len=4096  layer 1.49 ms ±6.7% " in lines[0]
+    assert " 4096     layer 1.49 ms ±6.7% " in lines[0]
     assert lines[0].endswith(" 2026-03-01 10:00")
-    assert " seq_len=8192  it  [2Jbroke " in lines[2]
+    assert " 8192     it  [2Jbroke " in lines[2]
     assert sums == "3 runs, 1 damaged, 1 unfinished"
 
 
