@@ -32,7 +32,7 @@ def test_grpo_is_compared_with_ppo_at_equal_budgets(tmp_path, ours, difference, 
     first, at_cpu = rows_of(section.tables[0])
     assert (first["Held equal"], at_cpu["Held equal"]) == ("Completions: 20", "CPU seconds: 2.00 s")
     assert (first["Arm"], first["Difference (points)"], first["In words"]) == ("GRPO", difference, words)
-    finding = f"GRPO {told} at equal completions: {difference} points from PPO, n = {len(ours)}"
+    finding = f"GRPO {told} at equal completions: {difference} points against PPO, n = {len(ours)}"
     assert section.figures[0].finding == finding
     single = len(ours) == 1
     assert single == all("fill" not in trace for trace in section.figures[0].views[0].figure["data"])

@@ -58,7 +58,7 @@ def test_recipes_are_compared_with_r1_zero_at_equal_steps(tmp_path):
     assert [figure.facets["task"] for figure in section.figures] == ["sort", "addition"] * 2
     finding = section.figures[0].finding
     assert finding.startswith("R1 is higher after as many steps: +46.0 (")
-    assert finding.endswith("points from R1-Zero, n = 5; 1 of 2 higher, 1 lower")
+    assert finding.endswith("points against R1-Zero, n = 5; of 2 comparisons 1 higher, 1 lower")
 
 
 COPIES = [SORTED_ALREADY] * 4 + [0.09]
