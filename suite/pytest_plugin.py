@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from suite.gate.side_by_side.pairing import Expanded, check_can_be_timed, expanded_from
-from suite.gate.workers.case_worker import Built, CaseWorker
+from suite.gate.workers.case_worker import Built, RevisionWorker
 from suite.gate.workers.worker_loop import PlainError, RefusedError
 from suite.records.labels import short_names
 
@@ -58,7 +58,7 @@ class Sweep(pytest.Collector):
     def __init__(self, *, chosen: Sequence[str], **more: Any) -> None:
         super().__init__(**more)
         self._chosen = chosen
-        self._held: Case | None = None
+        self._held: CaseItem | None = None
 
     def collect(self) -> Iterator[pytest.Item]:
         """Yield an item for each span of each case, and one for a case that cannot be timed.
@@ -68,7 +68,7 @@ class Sweep(pytest.Collector):
         try:
             with tempfile.TemporaryDirectory() as folder:  # Hydra makes a sweep's folder, which is none of the user's
                 where = f"hydra.sweep.dir={folder}"
-                answer = CaseWorker().expand(["-m", f"sweep={self.name}", *self._chosen, where])
+                answer = RevisionWorker().expand(["-m", f"sweep={self.name}", *self._chosen, where])
             expanded = expanded_from(answer)
             check_can_be_timed(expanded, self.name)
         except (PlainError, ValueError) as error:
@@ -83,18 +83,18 @@ class Sweep(pytest.Collector):
                 )
         self._held = None  # as much memory as a case takes
 
-    def held(self, case: Expanded) -> "Case":
+    def held(self, case: Expanded) -> "CaseItem":
         """Return a built case, and drop the one before it."""
         if self._held is None or self._held.id != case.id:
             self._held = None
-            self._held = Case(case)
+            self._held = CaseItem(case)
         return self._held
 
     def teardown(self) -> None:
         self._held = None
 
 
-class Case:
+class CaseItem:
     """A built case, or why it cannot be timed."""
 
     def __init__(self, case: Expanded) -> None:

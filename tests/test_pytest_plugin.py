@@ -11,8 +11,8 @@ import mla_grpo_suite_pytest
 import pytest
 
 from suite.gate.side_by_side.pairing import Expanded
-from suite.pytest_plugin import Case
-from suite.records.case import Case as CaseOfRecord
+from suite.pytest_plugin import CaseItem
+from suite.records.case import Case
 
 ROOT = Path(__file__).resolve().parents[1]
 PLUGIN = "mla_grpo_suite_pytest"
@@ -106,7 +106,7 @@ def test_what_cannot_be_asked_of_pytest_is_refused(given, words):
     ],
 )
 def test_a_case_that_no_timer_of_the_host_can_time_is_refused(settings, words):
-    case = CaseOfRecord(workload="attention", axes={"seq_len": 1}, extras={})
-    held = Case(Expanded(case=case, settings=settings, code={}))
+    case = Case(workload="attention", axes={"seq_len": 1}, extras={})
+    held = CaseItem(Expanded(case=case, settings=settings, code={}))
     assert words in held.refusal
     assert held.built is None

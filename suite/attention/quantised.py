@@ -1,8 +1,9 @@
 """A cache in eight bits that is really kept: int8 or float8, by the rule of FlashMLA's layout.
 
 A byte an element, a float32 scale for each 128 elements of a row, which maps the largest of them to the dtype's largest
-number, and a rotary key that stands apart in 16 bits whatever the layer computes in. `suite.theory.layers.algebra.Rows`
-is the closed form of the same rule (DeepSeek-V3's latent: 512 + 16 + 128 = 656 bytes a token).
+number, and a rotary key that stands apart in 16 bits whatever the layer computes in. CacheRows in
+suite.theory.layers.algebra is the closed form of the same rule (DeepSeek-V3's latent: 512 + 16 + 128 = 656 bytes a
+token).
 
 Legend beside problem.py's: n blocks of 128 elements in a row.
 """

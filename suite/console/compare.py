@@ -32,13 +32,13 @@ TOKENS = "seq_len"
 FASTER, SLOWER, LESS, MORE, EQUAL = "faster", "slower", "less", "more", "equal"
 CLEAR = (*paired.TOLD_APART, FASTER, SLOWER, LESS, MORE)
 IN_WORDS: Mapping[str, str] = {
-    paired.Outcome.HIGHER: "clearly higher",
-    paired.Outcome.LOWER: "clearly lower",
-    paired.Outcome.ALIKE: "equal within the margin",
-    paired.Outcome.OPEN: "no clear difference",
-    paired.Outcome.FEW: f"too few to say (at least {paired.FEWEST_PAIRS})",
-    paired.Outcome.CEILING: "both have nearly full marks",
-    paired.Outcome.FLOOR: "both are no better than guessing",
+    paired.ArmOutcome.HIGHER: "clearly higher",
+    paired.ArmOutcome.LOWER: "clearly lower",
+    paired.ArmOutcome.ALIKE: "equal within the margin",
+    paired.ArmOutcome.OPEN: "no clear difference",
+    paired.ArmOutcome.FEW: f"too few to say (at least {paired.FEWEST_PAIRS})",
+    paired.ArmOutcome.CEILING: "both have nearly full marks",
+    paired.ArmOutcome.FLOOR: "both are no better than guessing",
 }
 
 
@@ -324,7 +324,7 @@ def _of_costs(arm: Arm[EntryRun], other: Arm[EntryRun], where: str) -> ArmCompar
     quantity, difference = "projected peak" if ours.is_size else "projected speed", numbers.times(ratio)
     if ours.interval is not None and theirs.interval is not None:
         quantity, ratios = "speed", ratio_of_medians(theirs.interval, ours.interval)
-        outcome = outcome if ratios.is_told_apart else str(paired.Outcome.OPEN)
+        outcome = outcome if ratios.is_told_apart else str(paired.ArmOutcome.OPEN)
         if 1 in (ours.interval.count, theirs.interval.count):
             difference += " (one of them was timed once)"
         else:

@@ -44,7 +44,7 @@ MOST_FLIPPED = 40
 """Pairs up to which all sign flips are counted: beyond, the halves below hold more than a million sums."""
 
 
-class Outcome(StrEnum):
+class ArmOutcome(StrEnum):
     """The statement on the first arm that the pairs allow."""
 
     HIGHER = "higher"
@@ -56,8 +56,8 @@ class Outcome(StrEnum):
     FEW = "few"
 
 
-TOLD_APART = (Outcome.HIGHER, Outcome.LOWER)
-JUDGED = (*TOLD_APART, Outcome.ALIKE, Outcome.OPEN)
+TOLD_APART = (ArmOutcome.HIGHER, ArmOutcome.LOWER)
+JUDGED = (*TOLD_APART, ArmOutcome.ALIKE, ArmOutcome.OPEN)
 """Outcomes of pairs that were enough, on a task that can tell."""
 
 
@@ -134,14 +134,14 @@ class Comparison:
         return sign_flip_p(self.differences) if self.pairs <= MOST_FLIPPED else None
 
     @property
-    def at_bounds(self) -> Outcome | None:
+    def at_bounds(self) -> ArmOutcome | None:
         """Return CEILING or FLOOR where both arms are there, however many the pairs are."""
         chance, best = self.bounds
         means = [math.fsum(values) / self.pairs for values in (self.ours, self.theirs)]
         if best is not None and min(means) >= best - ALL_BUT:
-            return Outcome.CEILING
+            return ArmOutcome.CEILING
         if chance is not None and max(means) <= chance + ABOVE_CHANCE:
-            return Outcome.FLOOR
+            return ArmOutcome.FLOOR
         return None
 
     @property
@@ -150,20 +150,20 @@ class Comparison:
         return self.pairs >= FEWEST_PAIRS and self.at_bounds is None
 
     @functools.cached_property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> ArmOutcome:
         """Return what may be said, by the rule above."""
         if self.pairs < FEWEST_PAIRS:
-            return Outcome.FEW
+            return ArmOutcome.FEW
         if self.at_bounds is not None:
             return self.at_bounds
         p = self.p if self.adjusted_p is None else self.adjusted_p
         assert p is not None
         assert self.interval is not None
         if p < ALPHA:
-            return Outcome.HIGHER if self.mean > 0 else Outcome.LOWER
+            return ArmOutcome.HIGHER if self.mean > 0 else ArmOutcome.LOWER
         if self.margin is not None and -self.margin < self.interval.low and self.interval.high < self.margin:
-            return Outcome.ALIKE
-        return Outcome.OPEN
+            return ArmOutcome.ALIKE
+        return ArmOutcome.OPEN
 
     @property
     def rules_out_higher(self) -> bool:

@@ -17,7 +17,7 @@ from enum import StrEnum
 from itertools import combinations
 
 from suite.statistics.holm import holm
-from suite.statistics.paired import ALPHA, TOLD_APART, Comparison, Outcome, judge_together
+from suite.statistics.paired import ALPHA, TOLD_APART, ArmOutcome, Comparison, judge_together
 from suite.statistics.scores import Estimate
 from suite.statistics.student import t_quantile, t_within
 
@@ -90,7 +90,7 @@ class Pooled:
         adjusted = holm([_p_of_two(self.telling[first], self.telling[second]) for first, second in pairs])
         for p, (first, second) in sorted(zip(adjusted, pairs, strict=True)):
             outcomes = {self.telling[first].outcome, self.telling[second].outcome}
-            opposed = outcomes == {*TOLD_APART} or (Outcome.ALIKE in outcomes and len(outcomes & {*TOLD_APART}) == 1)
+            opposed = outcomes == {*TOLD_APART} or (ArmOutcome.ALIKE in outcomes and len(outcomes & {*TOLD_APART}) == 1)
             if p < CONTRADICTION_ALPHA and opposed:
                 return first, second
         return None

@@ -10,7 +10,7 @@ from suite.records.case import Case
 from suite.records.record import Evidence, Reading, Record, Status
 from suite.records.stores.claim import claim_folder
 from suite.records.stores.store import LONGEST_RECORD_BYTES, RECORD, read_file, write_record
-from suite.records.stores.telemetry import TELEMETRY, Sample, series_bytes
+from suite.records.stores.telemetry import TELEMETRY, TelemetrySample, series_bytes
 from suite.records.stores.walk import folders_below
 
 REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
@@ -114,7 +114,7 @@ def in_launches(record: Record, *medians_s: float, spans: Sequence[str] = ("laye
     return replace(record, readings=[*kept, *timed])
 
 
-def store(parent: Path, *records: Record, series: Sequence[Sample] = ()) -> list[Path]:
+def store(parent: Path, *records: Record, series: Sequence[TelemetrySample] = ()) -> list[Path]:
     """Write each record into a folder of its own, as runs do, all with the same telemetry series if there is one."""
     folders, files = [], {TELEMETRY: series_bytes(series)} if series else {}
     for record in records:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from suite.records.record import Record
-from suite.records.stores.telemetry import Sample
+from suite.records.stores.telemetry import TelemetrySample
 from suite.report.blocks import Section, Table
 from suite.report.model.results import Results, read_results
 from suite.report.page.texts import load_texts
@@ -26,7 +26,7 @@ def rows_of(table: Table) -> list[dict[str, str]]:
     return [dict(zip([column.title for column in table.columns], row, strict=True)) for row in table.rows]
 
 
-def results_with_series(tmp_path, *runs: tuple[Record, Sequence[Sample]]) -> Results:
+def results_with_series(tmp_path, *runs: tuple[Record, Sequence[TelemetrySample]]) -> Results:
     """Each record with a series of its own, under one label."""
     for record, series in runs:
         store(tmp_path / "results", record, series=series)
@@ -39,7 +39,7 @@ def samples(
     """A value each `every_s` seconds; `marks` by place."""
     marked = dict(marks)
     return [
-        Sample(
+        TelemetrySample(
             time_s=start_s + place * every_s,
             unix_s=1.7e9 + start_s + place * every_s,
             phase=phase,

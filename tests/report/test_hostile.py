@@ -12,7 +12,7 @@ import plotly.graph_objects
 import pytest
 
 from suite.records.record import Status
-from suite.records.stores.telemetry import Sample
+from suite.records.stores.telemetry import TelemetrySample
 from suite.report.command import render_sections, report
 from suite.report.model.results import read_results
 from suite.report.page.page import in_script
@@ -46,7 +46,7 @@ def watched(said):
 
 
 HOSTILE_SERIES = [
-    Sample(time_s=time_s, unix_s=value, phase=EVIL, device=device, quantity=quantity, value=value, mark=EVIL)
+    TelemetrySample(time_s=time_s, unix_s=value, phase=EVIL, device=device, quantity=quantity, value=value, mark=EVIL)
     for device in ("gpu0", "cpu", EVIL)
     for quantity in ("power_instant_w", "energy_j", "steal_share", EVIL)
     for time_s in (0.0, 0.5, 0.5, -1.0, float("nan"), float("inf"), 1e300)
@@ -203,7 +203,8 @@ def test_a_hostile_series_is_shown_as_far_as_it_makes_sense(tmp_path):
 
 def test_a_planted_path_in_a_series_stays_off_the_page(tmp_path):
     path = "/srv/private/x"
-    sample = Sample(time_s=0.0, unix_s=0.0, phase=path, device=path, quantity="power_instant_w", value=90.0, mark=path)
+    power = {"quantity": "power_instant_w", "value": 90.0}
+    sample = TelemetrySample(time_s=0.0, unix_s=0.0, phase=path, device=path, mark=path, **power)
     page = page_of(tmp_path, build(device="cuda", provenance=watched("/srv/private/y")), series=[sample])
     assert "trust" in sections_of(page)
     assert "/srv/private" not in whole_text(page)

@@ -3,7 +3,7 @@
 import pytest
 
 from suite.statistics.factorial import effect, interaction, is_crossed, levels_of, simple_effects
-from suite.statistics.paired import Outcome
+from suite.statistics.paired import ArmOutcome
 
 SEEDS = [str(seed) for seed in range(5)]
 # In each seed: a base of its own, 0.1 for b, 0.2 for y, and 0.3 more for both together.
@@ -29,7 +29,7 @@ def test_an_effect_is_the_mean_over_the_other_factors_cells():
 def test_an_interaction_is_a_difference_of_differences():
     found = interaction(cells(), 0, ("b", "a"), 1, ("y", "x"))
     assert found.differences == pytest.approx([0.3] * 5)
-    assert found.outcome is Outcome.HIGHER
+    assert found.outcome is ArmOutcome.HIGHER
     exchanged = interaction(cells(), 1, ("y", "x"), 0, ("b", "a"))
     assert exchanged.differences == pytest.approx(found.differences)
 

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from suite.statistics.paired import Comparison, Outcome, changes, compare, judge_together, sign_flip_p
+from suite.statistics.paired import ArmOutcome, Comparison, changes, compare, judge_together, sign_flip_p
 
 SEEDS = [str(seed) for seed in range(5)]
 
@@ -24,19 +24,19 @@ def test_arms_that_share_no_seed_are_not_compared():
 
 
 def test_fewer_than_five_pairs_say_nothing():
-    assert arms(0.3, 0.3, 0.3, 0.31).outcome is Outcome.FEW
-    assert arms(0.3, 0.3, 0.3, 0.31, 0.3).outcome is Outcome.HIGHER
+    assert arms(0.3, 0.3, 0.3, 0.31).outcome is ArmOutcome.FEW
+    assert arms(0.3, 0.3, 0.3, 0.31, 0.3).outcome is ArmOutcome.HIGHER
 
 
 def test_one_pair_has_no_interval_and_any_error():
     alone = arms(0.3)
     assert (alone.pairs, alone.mean, alone.error) == (1, pytest.approx(0.3), math.inf)
-    assert (alone.interval, alone.p, alone.outcome) == (None, None, Outcome.FEW)
+    assert (alone.interval, alone.p, alone.outcome) == (None, None, ArmOutcome.FEW)
     assert arms(0.3, 0.5).error == pytest.approx(0.1)
 
 
 def test_few_pairs_say_nothing_at_a_ceiling_either():
-    assert arms(0.0, 0.0, base=1.0, bounds=(0.1, 1.0)).outcome is Outcome.FEW
+    assert arms(0.0, 0.0, base=1.0, bounds=(0.1, 1.0)).outcome is ArmOutcome.FEW
 
 
 def test_the_interval_is_students():
@@ -48,34 +48,34 @@ def test_the_interval_is_students():
 
 
 def test_a_gap_that_rests_on_one_seed_is_open():
-    assert arms(-0.77, -0.06, -0.07, -0.05, -0.06).outcome is Outcome.OPEN
+    assert arms(-0.77, -0.06, -0.07, -0.05, -0.06).outcome is ArmOutcome.OPEN
 
 
-@pytest.mark.parametrize(("sign", "outcome"), [(1, Outcome.HIGHER), (-1, Outcome.LOWER)])
+@pytest.mark.parametrize(("sign", "outcome"), [(1, ArmOutcome.HIGHER), (-1, ArmOutcome.LOWER)])
 def test_a_steady_gap_is_told_with_its_direction(sign, outcome):
     assert arms(*(sign * d for d in (0.1, 0.12, 0.11, 0.13, 0.1))).outcome is outcome
 
 
 def test_alike_needs_an_interval_within_the_margin():
     differences = (0.004, -0.004, 0.002, -0.002, 0.001)
-    assert arms(*differences, margin=0.02).outcome is Outcome.ALIKE
-    assert arms(*differences, margin=0.004).outcome is Outcome.OPEN
-    assert arms(*differences).outcome is Outcome.OPEN
+    assert arms(*differences, margin=0.02).outcome is ArmOutcome.ALIKE
+    assert arms(*differences, margin=0.004).outcome is ArmOutcome.OPEN
+    assert arms(*differences).outcome is ArmOutcome.OPEN
     # -1.9 points, -4.5 to +0.7: within two points above, and not below.
     one_sided = (-0.05, -0.01, -0.03, 0.005, -0.01)
-    assert arms(*one_sided, margin=0.02).outcome is Outcome.OPEN
-    assert arms(*(-d for d in one_sided), margin=0.02).outcome is Outcome.OPEN
+    assert arms(*one_sided, margin=0.02).outcome is ArmOutcome.OPEN
+    assert arms(*(-d for d in one_sided), margin=0.02).outcome is ArmOutcome.OPEN
 
 
 def test_equal_values_are_alike_and_not_higher():
-    assert arms(0.0, 0.0, 0.0, 0.0, 0.0, margin=0.02).outcome is Outcome.ALIKE
+    assert arms(0.0, 0.0, 0.0, 0.0, 0.0, margin=0.02).outcome is ArmOutcome.ALIKE
 
 
 def test_a_task_at_its_bounds_tells_nothing_apart():
     bounds = (0.125, 1.0)
-    assert arms(*[0.005] * 5, base=0.992, bounds=bounds).outcome is Outcome.CEILING
-    assert arms(*[0.01] * 5, base=0.12, bounds=bounds).outcome is Outcome.FLOOR
-    assert arms(*[0.03] * 5, base=0.12, bounds=bounds).outcome is Outcome.HIGHER
+    assert arms(*[0.005] * 5, base=0.992, bounds=bounds).outcome is ArmOutcome.CEILING
+    assert arms(*[0.01] * 5, base=0.12, bounds=bounds).outcome is ArmOutcome.FLOOR
+    assert arms(*[0.03] * 5, base=0.12, bounds=bounds).outcome is ArmOutcome.HIGHER
 
 
 def test_a_rise_as_far_as_matters_is_ruled_out():
@@ -90,17 +90,17 @@ def test_a_rise_as_far_as_matters_is_ruled_out():
 def test_a_table_of_many_comparisons_asks_more_of_each():
     one = arms(0.1, 0.2, 0.3, 0.4, 0.5)
     noise = [arms(0.1, -0.1, 0.2, -0.2, 0.01)] * 9
-    assert one.outcome is Outcome.HIGHER
+    assert one.outcome is ArmOutcome.HIGHER
     judged = judge_together([one, *noise])
     assert judged[0].adjusted_p == pytest.approx(10 * one.p)
-    assert judged[0].outcome is Outcome.OPEN
+    assert judged[0].outcome is ArmOutcome.OPEN
 
 
 def test_what_is_not_tested_costs_the_others_nothing():
     one, few = arms(0.1, 0.2, 0.3, 0.4, 0.5), arms(0.1, 0.2)
     ceiling = arms(0.0, 0.0, 0.0, 0.0, 0.0, base=1.0, bounds=(None, 1.0))
     judged = judge_together([few, one, ceiling])
-    assert [found.outcome for found in judged] == [Outcome.FEW, Outcome.HIGHER, Outcome.CEILING]
+    assert [found.outcome for found in judged] == [ArmOutcome.FEW, ArmOutcome.HIGHER, ArmOutcome.CEILING]
     assert judged[1].adjusted_p == one.p
 
 
@@ -133,4 +133,4 @@ def test_the_rule_is_seldom_wrong_where_nothing_differs(pairs, spread):
     drawn = generator.normal(size=(600, pairs)) if spread == "normal" else generator.standard_t(2, (600, pairs))
     judged = [Comparison(ours=tuple(row), theirs=(0.0,) * pairs).outcome for row in drawn.tolist()]
     # 6 % and what 600 draws add by chance; a bootstrap is at 17 % with five pairs.
-    assert np.mean([outcome in (Outcome.HIGHER, Outcome.LOWER) for outcome in judged]) <= 0.075
+    assert np.mean([outcome in (ArmOutcome.HIGHER, ArmOutcome.LOWER) for outcome in judged]) <= 0.075

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from suite.statistics.paired import FEWEST_PAIRS, Outcome, changes
+from suite.statistics.paired import FEWEST_PAIRS, ArmOutcome, changes
 from suite.statistics.pooled import Conclusion, Pooled, differing_rows
 
 RIPPLE = [-0.01, -0.005, 0.0, 0.005, 0.01]
@@ -72,5 +72,5 @@ def test_rows_are_corrected_for_each_other():
 def test_units_that_are_not_clearly_different_do_not_contradict():
     """One is clearly higher, the other within the margin; that they differ has p = 0.03."""
     pooled = Pooled((unit(0.012, spread=0.6), unit(0.004, spread=0.6)))
-    assert [comparison.outcome for comparison in pooled.telling] == [Outcome.HIGHER, Outcome.ALIKE]
+    assert [comparison.outcome for comparison in pooled.telling] == [ArmOutcome.HIGHER, ArmOutcome.ALIKE]
     assert pooled.conclusion is Conclusion.HIGHER

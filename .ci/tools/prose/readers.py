@@ -24,7 +24,7 @@ from suite.report.rl.stability import mean_of_steps
 from suite.report.rl.stages import stages_of
 from suite.report.rl.why import algorithm_name, duels_of, effects_of, factorial_of, level_name
 from suite.statistics.learning import is_collapsed
-from suite.statistics.paired import TOLD_APART, Outcome, compare
+from suite.statistics.paired import TOLD_APART, ArmOutcome, compare
 from suite.statistics.seeds import mean_of_seeds
 from suite.theory.answers.sign_map import CONTEXT_TOKENS, KV_HEADS, duel, expected_duel
 from suite.theory.devices.calibration import DTYPE, relative_errors
@@ -187,7 +187,7 @@ def tier(attention, settings, name="rarely", **wanted):
     return by_seed("cpu/quality", ACCURACY, **where)
 
 
-def difference(ours: Mapping[str, float], theirs: Mapping[str, float], verdict: Outcome):
+def difference(ours: Mapping[str, float], theirs: Mapping[str, float], verdict: ArmOutcome):
     """Return the paired difference in points, which must have earned the verdict that prose gives it."""
     found = compare(ours, theirs, margin=0.02)
     assert found.outcome is verdict, found.outcome
@@ -273,8 +273,8 @@ def ahead_without_critic():
     """Return how many of the arms of sorting that have no critic are told above PPO at equal CPU seconds."""
     rows = [row for row in compared("cpu/rl")["sort"][1] if row.quantity.name == design.CPU]
     outcomes = {arm_name(row.arm): row.outcome for row in rows if not row.arm.value("critic_lr").strip("-")}
-    assert outcomes[GRPO_GROUPED] is Outcome.OPEN
-    return f"{sum(outcome is Outcome.HIGHER for outcome in outcomes.values())} of {len(outcomes)}"
+    assert outcomes[GRPO_GROUPED] is ArmOutcome.OPEN
+    return f"{sum(outcome is ArmOutcome.HIGHER for outcome in outcomes.values())} of {len(outcomes)}"
 
 
 def of_eleven(verdict):

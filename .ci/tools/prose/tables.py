@@ -9,7 +9,7 @@ from suite.report.rl import design
 from suite.report.rl.stability import mean_of_steps
 from suite.report.rl.why import of_leaders
 from suite.statistics.learning import expected_best, expected_best_band
-from suite.statistics.paired import TOLD_APART, Outcome, compare, judge_together
+from suite.statistics.paired import TOLD_APART, ArmOutcome, compare, judge_together
 from suite.statistics.scores import iqm, stratified_bootstrap
 from tools.prose import readers
 from tools.prose.readers import (
@@ -246,7 +246,7 @@ def rl(budget):
 
 def _ends_less(values, found):
     """Return where an arm ends and what that is less its reference, in bold if told apart, after ≈ if alike."""
-    return f"{share(fmean(values))}, {'≈ ' if found.outcome is Outcome.ALIKE else ''}{_less(found)}"
+    return f"{share(fmean(values))}, {'≈ ' if found.outcome is ArmOutcome.ALIKE else ''}{_less(found)}"
 
 
 def _less(found):
@@ -285,7 +285,9 @@ def tuned():
     trials, fresh = readers.trials_of("cpu_rl_tuned/trials"), readers.chosen_of("cpu_rl_tuned/fresh")
     others = [name for name in fresh if name != "ppo"]
     judged = judge_together([compare(fresh[name][0], fresh["ppo"][0], margin=0.02) for name in others])
-    assert {one.outcome for one in judged} == {Outcome.OPEN}, "the README says that none is told from PPO's, nor alike"
+    assert {one.outcome for one in judged} == {ArmOutcome.OPEN}, (
+        "the README says that none is told from PPO's, nor alike"
+    )
     differs = dict(zip(others, judged, strict=True))
     lines = []
     for name, chosen in fresh.items():
@@ -316,7 +318,7 @@ def why():
         (duel.setting, duel.other)
         for same in of_leaders(duels).values()
         for duel in same
-        if duel.found.outcome is Outcome.HIGHER
+        if duel.found.outcome is ArmOutcome.HIGHER
     }
     kls = {"none": "none", "loss 0.04": "in the loss", "reward 0.04": "in the reward"}
     forms = {"0": "not paid", "0.1": "weight 0.1", "1": "weight 1", "gate": "as a gate"}

@@ -25,7 +25,7 @@ from pathlib import Path
 from statistics import mean, median, stdev
 
 from suite.gate.pytest_benchmark.project import ProjectRevisions
-from suite.gate.rules.multiple_testing import Change, judge_together
+from suite.gate.rules.multiple_testing import TestedChange, judge_together
 from suite.gate.rules.tolerances import Tolerance, Tolerances
 from suite.gate.side_by_side.answers import BadAnswerError, checked_opening
 from suite.gate.side_by_side.revisions import SIDES
@@ -168,9 +168,9 @@ def _moderated(own: float, shared: float, launches: int) -> float:
     return math.sqrt((SHARED_FREEDOM * shared**2 + freedom * own**2) / (SHARED_FREEDOM + freedom))
 
 
-def _change(case: str, counts: Sequence[tuple[float, float]], shifts: Sequence[float], spread: float) -> Change:
+def _change(case: str, counts: Sequence[tuple[float, float]], shifts: Sequence[float], spread: float) -> TestedChange:
     before, after = (mean(side) for side in zip(*counts, strict=True))
-    return Change(
+    return TestedChange(
         case=case,
         span="",
         metric=METRIC,

@@ -33,7 +33,7 @@ ENOUGH_OTHERS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class TestedChange:
     """The change of one quantity, known with an error, on the scale on which it is tested: above 0 is for the worse."""
 
     case: str
@@ -133,7 +133,7 @@ class Change:
         return f"{'+' if shift >= 0 else '−'}{percent(abs(math.exp(shift) - 1))}"
 
 
-def judge_together(changes: Sequence[Change], tolerances: Tolerances) -> list[Verdict]:
+def judge_together(changes: Sequence[TestedChange], tolerances: Tolerances) -> list[Verdict]:
     """Return a verdict for each change, with Holm's correction over all of them."""
     changes = _with_hours(changes)
     worse = holm([t_above(change.t, change.freedom) for change in changes])
@@ -144,7 +144,7 @@ def judge_together(changes: Sequence[Change], tolerances: Tolerances) -> list[Ve
     ]
 
 
-def _with_hours(changes: Sequence[Change]) -> list[Change]:
+def _with_hours(changes: Sequence[TestedChange]) -> list[TestedChange]:
     """Give the timings that stored runs judge the tails of all of them and the hour that they share."""
     timed = [change for change in changes if change.deviations]
     # From the newest on, a run holds the timings at one place; one that has fewer stored runs lies near in the others.
@@ -166,8 +166,8 @@ def _with_hours(changes: Sequence[Change]) -> list[Change]:
 def tails_freedom(farthest: Sequence[float], timings: float) -> int:
     """Return the fewest degrees of freedom whose t has no heavier tails than stored runs show, from HEAVIEST_TAILS on.
 
-    `farthest`: of each run the largest deviation of its `timings`, as Change has them. Asked of each freedom is the
-    chance that all runs but one lie as near as they do: one may be of a busy hour, which moves all of its timings.
+    `farthest`: of each run the largest deviation of its `timings`, as TestedChange has them. Asked of each freedom is
+    the chance that all runs but one lie as near as they do: one may be of a busy hour, which moves all of its timings.
     """
     runs, second = len(farthest), sorted(farthest)[-2]
     for freedom in range(HEAVIEST_TAILS, runs - 2):

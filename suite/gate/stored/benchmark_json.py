@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any
 
 from suite.configuration.untrusted import parse_json
-from suite.gate.rules.multiple_testing import Change
+from suite.gate.rules.multiple_testing import TestedChange
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.stored.case import (
     BASELINE,
@@ -149,7 +149,7 @@ def judge_benchmarks(
         _side(before),
         _side(after),
         verdicts,
-        [change for change in judged if isinstance(change, Change)],
+        [change for change in judged if isinstance(change, TestedChange)],
         differences=differences,
         warnings=[
             f"{left_out} of {len(before.runs)} stored files are of another machine or Python than the candidate, and "
@@ -299,7 +299,7 @@ def _problem(data: Any) -> str:
     return ""
 
 
-def _judge_all(before: BenchmarkRuns, after: BenchmarkRuns) -> Iterator[Verdict | Change]:
+def _judge_all(before: BenchmarkRuns, after: BenchmarkRuns) -> Iterator[Verdict | TestedChange]:
     newest = after.runs[-1]
     if others := [run for run in after.runs if _differing(run, newest) or run.host != newest.host]:
         reason = "the candidate's own files are of several machines or Pythons, and are no runs of one thing"
@@ -310,7 +310,7 @@ def _judge_all(before: BenchmarkRuns, after: BenchmarkRuns) -> Iterator[Verdict 
         yield _judge_one(name, before.runs, after.runs)
 
 
-def _judge_one(name: str, before: Sequence[BenchmarkRun], after: Sequence[BenchmarkRun]) -> Verdict | Change:
+def _judge_one(name: str, before: Sequence[BenchmarkRun], after: Sequence[BenchmarkRun]) -> Verdict | TestedChange:
     def verdict(outcome: Outcome, reason: str) -> Verdict:
         return Verdict(case=name, metric=LATENCY, outcome=outcome, reason=reason)
 

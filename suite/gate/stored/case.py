@@ -20,7 +20,7 @@ import numpy as np
 from suite.gate.rules.acceptances import apply_file
 from suite.gate.rules.exact import exact_of_record, judge_exact
 from suite.gate.rules.fingerprint import changed_settings, differences, surroundings
-from suite.gate.rules.multiple_testing import ALPHA, HEAVIEST_TAILS, Change, judge_together
+from suite.gate.rules.multiple_testing import ALPHA, HEAVIEST_TAILS, TestedChange, judge_together
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.verdict import LATENCY, Judgement, Outcome, Side, Verdict
 from suite.records.metrics import METRICS
@@ -50,14 +50,16 @@ class CaseJudgement:
     """Verdicts that stand, and quantities that are tested together with those of all other cases."""
 
     verdicts: Sequence[Verdict] = ()
-    tested: Sequence[Change] = ()
+    tested: Sequence[TestedChange] = ()
     pairs: Sequence[tuple[Record, Record]] = ()
     """The stored and the new records whose quantities were really compared."""
     differences: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """Facts of their surroundings that differ."""
 
 
-def compare_times(case: str, span: str, stored_s: Sequence[float], candidate_s: Sequence[float], clock: str) -> Change:
+def compare_times(
+    case: str, span: str, stored_s: Sequence[float], candidate_s: Sequence[float], clock: str
+) -> TestedChange:
     """Compare the median of the candidate's runs with the geometric mean of the stored ones, all above zero.
 
     The candidate's runs count as one draw however many they are: they were made together, and share their hour.
@@ -71,7 +73,7 @@ def compare_times(case: str, span: str, stored_s: Sequence[float], candidate_s: 
         deviations = np.nan_to_num(
             residuals * np.sqrt((len(logs) - 2) / others), nan=0.0, posinf=np.inf, neginf=-np.inf
         )
-    return Change(
+    return TestedChange(
         case=case,
         span=span,
         metric=LATENCY,
@@ -94,7 +96,7 @@ def stored_judgement(
     before: Side,
     after: Side,
     verdicts: Sequence[Verdict],
-    changes: Sequence[Change],
+    changes: Sequence[TestedChange],
     *,
     differences: Mapping[str, Sequence[Any]],
     warnings: Sequence[str],
@@ -147,7 +149,7 @@ def _judge_pair(case: str, old: Sequence[Record], new: Sequence[Record], toleran
         return CaseJudgement(verdicts=[Verdict(case=case, outcome=Outcome.BROKEN, reason=str(error))])
     exact = [replace(verdict, notes=[*verdict.notes, *in_the_way]) for verdict in exact]
     times = list(_judge_times(case, usable, before, new, in_the_way))
-    comparisons = [time for time in times if isinstance(time, Change)]
+    comparisons = [time for time in times if isinstance(time, TestedChange)]
     verdicts = [*exact, *(time for time in times if isinstance(time, Verdict))]
     if not verdicts and not comparisons:
         verdicts = [Verdict(case=case, outcome=Outcome.BROKEN, reason="neither run holds anything that can be judged")]
@@ -161,7 +163,7 @@ def _judge_pair(case: str, old: Sequence[Record], new: Sequence[Record], toleran
 
 def _judge_times(
     case: str, usable: Sequence[Record], before: Record, new: Sequence[Record], in_the_way: Sequence[str]
-) -> Iterator[Verdict | Change]:
+) -> Iterator[Verdict | TestedChange]:
     """Yield verdicts on spans that only one side has timed, then comparisons of the others, or why there is none."""
     old_s, new_s = medians_s(before), medians_s(new[-1])
 

@@ -20,7 +20,7 @@ from suite.configuration.files import locate, workload_definition
 from suite.gate.output.sentences import POINTS, in_unit
 from suite.gate.rules.exact import Exact, exact_of_record, judge_exact
 from suite.gate.rules.fingerprint import differences, is_judged_by_seed, surroundings
-from suite.gate.rules.multiple_testing import Change
+from suite.gate.rules.multiple_testing import TestedChange
 from suite.gate.rules.tolerances import Tolerance, Tolerances
 from suite.gate.stored.case import (
     ALWAYS_BAD,
@@ -168,13 +168,13 @@ def judging_of(workload: str) -> Judging:
 
 def compare_pairs(
     case: str, quantity: Quantity, before: Sequence[TakenValue], after: Sequence[TakenValue], notes: Sequence[str] = ()
-) -> Change:
+) -> TestedChange:
     """Compare values in the order of their seeds, which are at least two."""
     old, new = ([taken.value for taken in side] for side in (before, after))
     pairs = changes(quantity.worsening(old, new))
     assert pairs is not None
     averages = quantity.average(old), quantity.average(new)
-    return Change(
+    return TestedChange(
         case=case,
         span=quantity.span,
         metric=quantity.metric,
@@ -267,7 +267,7 @@ def judge_arm(case: str, old: BySeed, new: BySeed, tolerances: Tolerances) -> Ca
             remarks.add(seed, verdict.outcome, f"{of_reading}{verdict.reason}")
     exact = _exact(case, pairs, tolerances)
     noisy = [*_learnt(case, pairs, remarks), *_spent(case, pairs, remarks)]
-    tested = [judged for judged in noisy if isinstance(judged, Change)]
+    tested = [judged for judged in noisy if isinstance(judged, TestedChange)]
     standing = [*exact, *(judged for judged in noisy if isinstance(judged, Verdict))]
     is_compared = bool(exact or tested or any(verdict.outcome is Outcome.SAME for verdict in standing))
     return CaseJudgement(
@@ -318,7 +318,7 @@ def _pair(seed: str, stored: Sequence[Record], after: Record) -> SeedPair:
     )
 
 
-def _learnt(case: str, pairs: Sequence[SeedPair], remarks: SeedRemarks) -> Iterator[Verdict | Change]:
+def _learnt(case: str, pairs: Sequence[SeedPair], remarks: SeedRemarks) -> Iterator[Verdict | TestedChange]:
     """Judge what the runs learnt: the same to the last bit, or by its accuracy."""
     seeded = {name for name, metric in METRICS.items() if metric.seeded}
     alike, both = list[SeedPair](), list[tuple[StepValues, StepValues]]()
@@ -346,7 +346,7 @@ def _learnt(case: str, pairs: Sequence[SeedPair], remarks: SeedRemarks) -> Itera
         yield from _compared(case, quantity, alike, remarks, notes if place else [note, *notes])
 
 
-def _spent(case: str, pairs: Sequence[SeedPair], remarks: SeedRemarks) -> Iterator[Verdict | Change]:
+def _spent(case: str, pairs: Sequence[SeedPair], remarks: SeedRemarks) -> Iterator[Verdict | TestedChange]:
     """Judge what the runs cost, where their surroundings match."""
     alike = [pair for pair in pairs if not pair.changed]
     spent = judging_of(alike[0].after.case.workload).spent if alike else None
@@ -363,7 +363,7 @@ def _spent(case: str, pairs: Sequence[SeedPair], remarks: SeedRemarks) -> Iterat
 
 def _compared(
     case: str, quantity: Quantity, pairs: Sequence[SeedPair], remarks: SeedRemarks, notes: Sequence[str] = ()
-) -> Iterator[Verdict | Change]:
+) -> Iterator[Verdict | TestedChange]:
     """Compare the quantity over those pairs that have it on both sides, and remark on the others."""
     before, after = list[TakenValue](), list[TakenValue]()
     for pair in pairs:

@@ -61,7 +61,7 @@ def main(tree: str) -> None:
     _find_packages()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's matter
     requests, answers = loop.open_pipe(lambda: os._exit(0))
-    worker = CaseWorker()
+    worker = RevisionWorker()
     loop.answer(answers, lambda: worker.hello(tree))
     while (request := requests.get()) is not None:
         loop.answer(answers, partial(getattr(worker, request.pop("do")), **request))
@@ -81,7 +81,7 @@ def _find_packages() -> None:
     sys.meta_path.insert(0, PathFinder)
 
 
-class CaseWorker:
+class RevisionWorker:
     """The requests of the parent, each the name of a method."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from suite.configuration.values import clipped, one_of, positive_number
 from suite.measure.telemetry.source import Source, Target
 from suite.records import numbers
 from suite.records.machine.nvml import State
-from suite.records.stores.telemetry import Mark, Sample
+from suite.records.stores.telemetry import Mark, TelemetrySample
 
 SLOW_EVERY_TICKS = 10
 SLOWER_EVERY_SAMPLES = 250_000
@@ -92,7 +92,7 @@ class TelemetryWatch:
     """A context manager that samples from entering to leaving; `on_message` takes the messages of the case."""
 
     def __init__(self, sources: Sequence[Source], period_s: float) -> None:
-        self.samples: list[Sample] = []
+        self.samples: list[TelemetrySample] = []
         self._sources, self._period_s = sources, period_s
         self._target, self._phase = Target(), ""
         self._stop = threading.Event()
@@ -202,7 +202,7 @@ class TelemetryWatch:
                 by_device[reading.device][reading.quantity] = reading.value
             marks = {device: mark_of(quantities) for device, quantities in by_device.items()}
             self.samples += [
-                Sample(
+                TelemetrySample(
                     time_s=time_s,
                     unix_s=unix_s,
                     phase=phase,
@@ -230,7 +230,7 @@ def reasons_of(bits: float) -> Iterator[str]:
     return (name for name, bit in {**THROTTLES, **OTHER_REASONS}.items() if int(bits) & bit)
 
 
-def marked_shares(samples: Sequence[Sample]) -> dict[str, dict[str, float]]:
+def marked_shares(samples: Sequence[TelemetrySample]) -> dict[str, dict[str, float]]:
     """Return for each device that carries a mark the share of its sampled times under each."""
     times: dict[str, set[float]] = defaultdict(set)
     marked: dict[str, dict[str, set[float]]] = defaultdict(lambda: defaultdict(set))
@@ -243,7 +243,7 @@ def marked_shares(samples: Sequence[Sample]) -> dict[str, dict[str, float]]:
     }
 
 
-def event_reason_shares(samples: Sequence[Sample]) -> dict[str, dict[str, float]]:
+def event_reason_shares(samples: Sequence[TelemetrySample]) -> dict[str, dict[str, float]]:
     """Return for each GPU the share of its samples under each event reason that NVML gave at all."""
     total: Counter[str] = Counter()
     named: dict[str, Counter[str]] = defaultdict(Counter)

@@ -58,7 +58,7 @@ class LowRankAttention(CompressedAttention):
 
 class Int8Attention(CompressedAttention):
     """Caches keys, as they are scored, and values in eight bits, with a float32 scale for every 128 elements of a row:
-    suite.theory.layers.algebra.Rows has that rule, which is FlashMLA's. The scale's bytes stand behind the row's."""
+    CacheRows in suite.theory.layers.algebra has that rule, FlashMLA's. The scale's bytes stand behind the row's."""
 
     def __init__(self, of: GroupedAttention) -> None:
         super().__init__(of)

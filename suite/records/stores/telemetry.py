@@ -40,7 +40,7 @@ class Mark(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class TelemetrySample:
     time_s: float
     """Since the case began, by a clock that never jumps."""
     unix_s: float
@@ -53,16 +53,16 @@ class Sample:
     mark: str | None = None
 
 
-def series_bytes(samples: Sequence[Sample]) -> bytes:
+def series_bytes(samples: Sequence[TelemetrySample]) -> bytes:
     """The content of telemetry.parquet."""
     return SERIES.content(samples)
 
 
-def read_series(record: Record, folder: Path) -> Rows[Sample]:
+def read_series(record: Record, folder: Path) -> Rows[TelemetrySample]:
     """The samples beside a record; empty where its run took none. Raises CorruptRecordError for a file not its
     own."""
     is_taken = TELEMETRY in record.files
-    return Rows(Sample, read_columns(SERIES, folder, record) if is_taken else dict.fromkeys(SERIES.types, ()))
+    return Rows(TelemetrySample, read_columns(SERIES, folder, record) if is_taken else dict.fromkeys(SERIES.types, ()))
 
 
 def telemetry_of(record: Record) -> Mapping[str, Any]:

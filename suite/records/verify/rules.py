@@ -24,7 +24,7 @@ from suite.records.holdings import ALLOCATOR_PEAK, PEAK
 from suite.records.metrics import METRICS, TRIVIAL_ACCURACY
 from suite.records.record import SAMPLES, TELEMETRY, Evidence, Reading, Record, Status
 from suite.records.rows import Rows
-from suite.records.stores.telemetry import Sample, gpus_of, read_series, telemetry_of
+from suite.records.stores.telemetry import TelemetrySample, gpus_of, read_series, telemetry_of
 from suite.theory.devices.hardware import Hardware, hardware_reported_as, load_hardware
 from suite.theory.layers.roofline import Ceilings
 
@@ -350,7 +350,7 @@ def _faults_of_time(record: Record, time_s: Sequence[float], unix_s: Sequence[fl
             yield 0, f"unix_s is {unix_s[0]:.0f}, which is {apart_s:,.0f} s from when the record says it began"
 
 
-def _faults_of_counter(device: str, samples: Rows[Sample], limit_w: float) -> Iterator[Fault]:
+def _faults_of_counter(device: str, samples: Rows[TelemetrySample], limit_w: float) -> Iterator[Fault]:
     """What is wrong with a counter of joules."""
     counter = list(zip(samples.places, samples.column("time_s"), samples.column("value"), strict=True))
     _, begin_s, begin_j = counter[0]

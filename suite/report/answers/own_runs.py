@@ -25,7 +25,7 @@ from suite.report.model.results import Results
 from suite.report.quality.design import cache_bytes, is_by_loss, quality_experiments
 from suite.report.rl import design, naming
 from suite.report.table import Column, column, columns_of, table
-from suite.statistics.paired import Outcome
+from suite.statistics.paired import ArmOutcome
 
 MOST_NAMED = 5
 """Rows that a sentence names; the table has all."""
@@ -109,7 +109,7 @@ def _ranked_arms(view: str, experiment: Experiment[Any]) -> Iterator[Ranking]:
         return {pair.arm: pair for pair in contrasts}
 
     above, best = compared(order), compared(repeat(order[0]))
-    certainty = {Outcome.LOWER: "clear", Outcome.FEW: "few"}
+    certainty = {ArmOutcome.LOWER: "clear", ArmOutcome.FEW: "few"}
     rivals = {arm: certainty.get(best[arm].outcome, "close") if arm in best else "few" for arm in order[1:]}
     names = {arm: say("own.named", name=arm.name, number=numbers.percent(fmean(scores[arm]))) for arm in order}
     columns: list[Column[Arm[Any]]] = [

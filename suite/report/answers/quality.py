@@ -25,7 +25,7 @@ from suite.report.quality.compress_design import compress_experiments
 from suite.report.quality.design import QualityArm, QualityContrast
 from suite.report.quality.families import REVERSED, Family, asked_of
 from suite.report.quality.heads import MOST_OF_IT, carried
-from suite.statistics.paired import SHARE_MARGIN, Outcome, changes, compare
+from suite.statistics.paired import SHARE_MARGIN, ArmOutcome, changes, compare
 
 FEWEST_FIRST = 2
 """Heads that must come first for some attribute, or one head does all the work."""
@@ -145,7 +145,7 @@ def lower_ceiling(results: Results, claim: Claim) -> ClaimVerdict | None:
     narrow = _pairs(results, {"arms": "mla_other_rank", "against": "mha"})
     if verdict is None or not narrow:
         return verdict
-    lower = sorted(of_outcome(narrow, Outcome.LOWER), key=lambda pair: pair.found.mean)
+    lower = sorted(of_outcome(narrow, ArmOutcome.LOWER), key=lambda pair: pair.found.mean)
     if not lower:
         return replace(verdict, flips=say("answer.flips.no_narrow", total=len(narrow)))
     widest = max(lower, key=lambda pair: design.latent_rank(pair.arm) or 0)

@@ -27,7 +27,7 @@ from suite.report.answers.trials import (
 )
 from suite.report.blocks import Text, dotted, joined, say
 from suite.report.evidence import lead_number
-from suite.report.model.experiment import Contrast, Quantity, contrast, grouped
+from suite.report.model.experiment import ArmQuantity, Contrast, contrast, grouped
 from suite.report.model.formats import mean_with_range, plain, points, signed
 from suite.report.model.labels import ALGORITHM, RECIPE, label_of
 from suite.report.model.results import Results
@@ -44,9 +44,9 @@ FORMAT = "format"
 """Stands for format_weight and format_reward: `paid` or `unpaid`."""
 BUDGETS = {"accuracy": design.COMPLETIONS, "steps": design.COMPLETIONS, "accuracy_at_steps": design.STEPS}
 """Measures of accuracy, and what both arms had spent as much of; `accuracy_at_seconds`: of the clock's seconds."""
-QUANTITIES: Mapping[str, Quantity[RlRun]] = {
+QUANTITIES: Mapping[str, ArmQuantity[RlRun]] = {
     "drawdown": stability.FALL,
-    "cost": Quantity(name="cost", value=cost_s, text=numbers.seconds, difference="{:+.2f} s".format),
+    "cost": ArmQuantity(name="cost", value=cost_s, text=numbers.seconds, difference="{:+.2f} s".format),
 }
 GAINS = {"gain": evolution.ACCURACY, "thought_length": evolution.LENGTH, "corrections": evolution.CORRECTIONS}
 """Measures by which a run's last evaluation is compared with its first."""

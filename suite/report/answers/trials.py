@@ -19,7 +19,7 @@ from suite.report.evidence import Write, estimate, lead_number, lead_of_comparis
 from suite.report.model.experiment import Arm, Contrast, grouped
 from suite.report.model.labels import VARIANT
 from suite.report.model.run import Pairs, Run, machine_name, number_of
-from suite.statistics.paired import Comparison, Outcome, compare
+from suite.statistics.paired import ArmOutcome, Comparison, compare
 from suite.statistics.pooled import Conclusion, Pooled, differing_rows
 
 Question = Mapping[str, Any]
@@ -337,7 +337,7 @@ def _when_it_changes(answer: PooledTrials) -> Text:
     if answer.contrary:
         first, second = (say("claim.side", unit=answer.unit_name(t), value=t.estimate) for t in answer.contrary)
         sentences.append(say("claim.sides", first=first, second=second))
-    unlearnt = [trial for trial in answer.trials if trial.comparison.outcome is Outcome.FLOOR]
+    unlearnt = [trial for trial in answer.trials if trial.comparison.outcome is ArmOutcome.FLOOR]
     if unlearnt and answer.telling:
         sentences.append(say("claim.floored", units=joined("list", map(answer.unit_name, unlearnt))))
     if answer.clear_effects:

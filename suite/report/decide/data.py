@@ -51,7 +51,7 @@ from suite.theory.devices.calibration import (
 from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.devices.gpus import GPU_GIGABYTES, SHARDS
 from suite.theory.devices.hardware import Hardware, known_hardware
-from suite.theory.layers.algebra import Layer, Pass, Rows, Scan
+from suite.theory.layers.algebra import CacheRows, Layer, Pass, Scan
 from suite.theory.layers.decoder_shape import DecoderShape
 from suite.theory.layers.geometry import geometry_from
 from suite.theory.layers.latent_shapes import LATENT_SIZES, AbsorbedShape, absorbed_shape
@@ -206,7 +206,7 @@ def _layer(layer: Layer) -> dict[str, Any]:
     return cast(dict[str, Any], as_data({key: value for key, value in content.items() if value}))
 
 
-def _rows(rows: Rows) -> list[Any]:
+def _rows(rows: CacheRows) -> list[Any]:
     return [rows.count, rows.width, rows.every, rows.at_most or 0, int(rows.is_wide)]
 
 

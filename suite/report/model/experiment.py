@@ -17,7 +17,7 @@ from suite.report.blocks import Text, dotted
 from suite.report.model.labels import ALGORITHM, OTHER, RECIPE, VARIANT, Style, label_of, setting_text
 from suite.report.model.results import CurrentRecord
 from suite.report.model.run import LABEL, SEED, Pairs, Run, case_key, named_in, number_of
-from suite.statistics.paired import Comparison, Outcome, compare, judge_together
+from suite.statistics.paired import ArmOutcome, Comparison, compare, judge_together
 
 R = TypeVar("R", bound=Run)
 T = TypeVar("T")
@@ -224,7 +224,7 @@ def _head(name: str, value: str) -> Text:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Quantity(Generic[R]):
+class ArmQuantity(Generic[R]):
     """A number of a run that arms are compared by, and how it is written."""
 
     name: str
@@ -253,17 +253,17 @@ class Contrast(Generic[R]):
 
     arm: Arm[R]
     other: Arm[R]
-    quantity: Quantity[R]
+    quantity: ArmQuantity[R]
     found: Comparison
     about: str = ""
     """Tells several comparisons of the same arms apart."""
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> ArmOutcome:
         return self.found.outcome
 
 
-def contrast(arm: Arm[R], other: Arm[R], quantity: Quantity[R], about: str = "") -> Contrast[R] | None:
+def contrast(arm: Arm[R], other: Arm[R], quantity: ArmQuantity[R], about: str = "") -> Contrast[R] | None:
     """Compare two arms; None where they have no pair."""
     found = compare(quantity.scores(arm), quantity.scores(other), bounds=quantity.bounds, margin=quantity.margin)
     return None if found is None else Contrast(arm=arm, other=other, quantity=quantity, found=found, about=about)
@@ -284,10 +284,10 @@ def leading_arm(scores: Mapping[K, Mapping[str, float]]) -> K | None:
     ranked = sorted(scores, key=lambda arm: -fmean(scores[arm].values()))
     pairs = [compare(scores[arm], scores[other]) for arm, other in combinations(ranked, 2)]
     judged = judge_together([comparison for comparison in pairs if comparison is not None])
-    is_ahead = all(comparison.outcome is Outcome.HIGHER for comparison in judged[: len(ranked) - 1])
+    is_ahead = all(comparison.outcome is ArmOutcome.HIGHER for comparison in judged[: len(ranked) - 1])
     return ranked[0] if is_ahead and len(judged) == len(pairs) > 0 else None
 
 
-def of_outcome(contrasts: Iterable[Contrast[R]], *outcomes: Outcome) -> list[Contrast[R]]:
+def of_outcome(contrasts: Iterable[Contrast[R]], *outcomes: ArmOutcome) -> list[Contrast[R]]:
     """The comparisons that ended in one of these ways."""
     return [pair for pair in contrasts if pair.outcome in outcomes]

@@ -8,7 +8,7 @@ from suite.configuration.files import workload_definition
 from suite.records import numbers
 from suite.records.derived import constant
 from suite.records.record import Reading, Record, Status
-from suite.report.model.experiment import Arm, Contrast, Quantity, R, contrast, judged
+from suite.report.model.experiment import Arm, ArmQuantity, Contrast, R, contrast, judged
 from suite.report.model.formats import nats, plain, points, signed
 from suite.statistics.paired import NATS_MARGIN, SHARE_MARGIN
 from suite.statistics.ratios import ratio_by_cluster
@@ -69,10 +69,10 @@ class ScoredMetric:
         """Compare arms with another one, with Holm's correction over all of them."""
         return judged(contrast(arm, other, self.quantity(arm)) for arm in arms)
 
-    def quantity(self, arm: Arm[R]) -> Quantity[R]:
+    def quantity(self, arm: Arm[R]) -> ArmQuantity[R]:
         """What an arm is compared by, between the bounds of its task."""
         text, difference, margin = UNITS[self.unit]
-        return Quantity(
+        return ArmQuantity(
             name=self.name,
             value=lambda run: self.scores(run.record).get(""),
             by_pair=(lambda run: self.scores(run.record)) if self.per else None,

@@ -16,7 +16,7 @@ from suite.report.quality.cache import size_series
 from suite.report.quality.compress_design import CLASSES, INT8, RISE, CompressExperiment, CompressRun, MethodArm, Rise
 from suite.report.quality.design import ALL
 from suite.report.table import Column, column, table
-from suite.statistics.paired import Comparison, Outcome
+from suite.statistics.paired import ArmOutcome, Comparison
 
 MOST_DRAWN = 4
 """Experiments; the rest stand in tables alone."""
@@ -170,7 +170,9 @@ def _ranked(rise: Rise, *, is_brief: bool = False) -> Text | None:
     fields: dict[str, Text] = {}
     for place, (name, added) in zip(("first", "second"), rise.added, strict=False):
         fields |= {place: say(f"compress.class.{name}"), f"{place}_value": text(added.mean)}
-    sentence = say(f"compress.ranking.{gap.outcome if gap else Outcome.FEW}", **fields, count=gap.pairs if gap else 0)
+    sentence = say(
+        f"compress.ranking.{gap.outcome if gap else ArmOutcome.FEW}", **fields, count=gap.pairs if gap else 0
+    )
     if is_brief or gap is None or gap.interval is None:
         return sentence
     return say("compress.ranking.by", said=sentence, gap=with_range(gap.mean, gap.interval, text))
@@ -219,7 +221,7 @@ def _methods(experiment: CompressExperiment) -> Table:
 def _verdict(found: Comparison | None) -> Text | None:
     if found is None:
         return None
-    is_few = found.outcome is Outcome.FEW
+    is_few = found.outcome is ArmOutcome.FEW
     return say("compress.few_windows", count=found.pairs) if is_few else verdict(found, "nats")
 
 

@@ -18,10 +18,10 @@ from suite.records.record import STEP, Reading, Record
 from suite.report.blocks import Text, joined, say
 from suite.report.model.experiment import (
     Arm,
+    ArmQuantity,
     Contrast,
     Design,
     Experiment,
-    Quantity,
     contrast,
     experiments,
     grouped,
@@ -335,7 +335,7 @@ def share_of(kind: str) -> Value:
     return lambda run: run.final(kind)
 
 
-LOSS: Quantity[QualityRun] = Quantity(
+LOSS: ArmQuantity[QualityRun] = ArmQuantity(
     name="loss",
     value=lambda run: None if (loss := run.final_loss()) is None else -loss,
     text="{:.3f}".format,
@@ -348,7 +348,7 @@ LOSS: Quantity[QualityRun] = Quantity(
 
 def compared(arm: QualityArm, other: QualityArm, kind: str = ALL, *, by_loss: bool = False) -> QualityContrast | None:
     """Compare two arms by the questions of a kind; `by_loss`: by the loss where a task has no right answers."""
-    answered = Quantity(
+    answered = ArmQuantity(
         name="answered",
         value=share_of(kind),
         text=numbers.percent,

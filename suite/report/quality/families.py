@@ -15,7 +15,7 @@ from suite.report.model.run import number_of
 from suite.report.quality import design
 from suite.report.quality.cache import at_nearest_cache, is_same_cache
 from suite.report.quality.design import QualityArm, QualityContrast, QualityExperiment, QualityRun, Value
-from suite.statistics.paired import Comparison, Outcome, compare, judge_together
+from suite.statistics.paired import ArmOutcome, Comparison, compare, judge_together
 
 SHARES = (0.85, 0.12, 0.03)
 """Shares of the skewed questions, by tier (suite/quality/tasks/tiers.py)."""
@@ -122,7 +122,7 @@ def mix_share(mix: str) -> Value:
 def tier_contrasts(family: Family) -> list[QualityContrast]:
     """Compare latents with grouped heads, the rarest tier first; other tiers where not both answer them."""
     pairs = at_nearest_cache(family.main, [*reversed(family.tiers)])
-    return [pair for pair in pairs if pair.about == design.RARELY or pair.found.at_bounds is not Outcome.CEILING]
+    return [pair for pair in pairs if pair.about == design.RARELY or pair.found.at_bounds is not ArmOutcome.CEILING]
 
 
 def rare_contrasts(family: Family) -> list[QualityContrast]:
@@ -146,4 +146,4 @@ def gradings_of(experiment: QualityExperiment) -> dict[QualityArm, Comparison]:
 
 def is_graded(grading: Comparison | None) -> bool:
     """Whether the tier asked often is answered better than the one asked rarely, and by some points."""
-    return grading is not None and grading.outcome is Outcome.HIGHER and grading.mean >= LEAST_GAP
+    return grading is not None and grading.outcome is ArmOutcome.HIGHER and grading.mean >= LEAST_GAP

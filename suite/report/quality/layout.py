@@ -12,7 +12,7 @@ from suite.report.model.formats import ends_of, nats, share_interval, share_with
 from suite.report.plot.marks import Point
 from suite.report.quality.design import ALL, LOSS, QualityArm, QualityContrast, cache_bytes, share_of
 from suite.report.table import Column, column, table
-from suite.statistics.paired import TOLD_APART, Outcome
+from suite.statistics.paired import TOLD_APART, ArmOutcome
 
 R = TypeVar("R")
 MOST_NAMED = 3
@@ -116,7 +116,7 @@ SIZES: list[Column[QualityArm]] = [
 ]
 VERDICT: Column[QualityContrast] = column("rl_efficiency.in_words", verdict_of)
 TESTED: list[Column[QualityContrast]] = p_columns(lambda pair: pair.found)
-OUTCOMES = {"higher": Outcome.HIGHER, "lower": Outcome.LOWER}
+OUTCOMES = {"higher": ArmOutcome.HIGHER, "lower": ArmOutcome.LOWER}
 
 
 def share_columns(ours: str, theirs: str) -> list[Column[QualityContrast]]:

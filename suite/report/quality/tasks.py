@@ -21,7 +21,7 @@ from suite.report.quality.design import QualityArm, QualityContrast, QualityExpe
 from suite.report.quoted import quoted_tables
 from suite.report.table import Column, column, columns_of
 from suite.statistics.learning import Arrivals, arrivals, to_threshold
-from suite.statistics.paired import JUDGED, Outcome
+from suite.statistics.paired import JUDGED, ArmOutcome
 
 LEVEL = 0.95
 TAKEN_AWAY = {design.ROPE_DIM: "0", design.LATENT_NORM: "false"}
@@ -80,12 +80,12 @@ def _headline(experiments: Sequence[QualityExperiment], label: str, *, has_label
     against = design.longest_against_mha(at_width, design.is_plain_mla)
     if not against:
         return None
-    counts = {outcome: len(of_outcome(against, outcome)) for outcome in Outcome}
+    counts = {outcome: len(of_outcome(against, outcome)) for outcome in ArmOutcome}
     ended = joined("list", [say(f"verdict.count.{outcome}", count=count) for outcome, count in counts.items() if count])
     tasks = joined("list", dict.fromkeys(pair.arm.first.task for pair in against))
     detail = say("quality.headline", count=len(against), tasks=tasks, told=ended)
     judged_count = sum(counts[outcome] for outcome in JUDGED)
-    fields = {"lower": counts[Outcome.LOWER], "higher": counts[Outcome.HIGHER], "judged": judged_count}
+    fields = {"lower": counts[ArmOutcome.LOWER], "higher": counts[ArmOutcome.HIGHER], "judged": judged_count}
     return Headline(
         text=say("quality.point", **fields) if judged_count else say("quality.point.none", count=len(against)),
         detail=joined(": ", [label if has_label else "", detail]),

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from suite.records import numbers
 from suite.report.blocks import Figure, Kind, Table, Text, dotted, say
 from suite.report.evidence import difference, p_columns, verdict
-from suite.report.model.experiment import Contrast, Quantity, contrast, grouped, judged
+from suite.report.model.experiment import ArmQuantity, Contrast, contrast, grouped, judged
 from suite.report.model.formats import ends_of, points, with_range
 from suite.report.model.labels import ALGORITHM, Style
 from suite.report.plot import rows as plot_rows
@@ -20,7 +20,7 @@ from suite.report.rl.frames import amount, budget_name, facets_of, figure_of, ta
 from suite.report.rl.naming import SHAPE, has_parts
 from suite.report.table import Column, column, columns_of
 from suite.statistics.learning import at_budget
-from suite.statistics.paired import SHARE_MARGIN, TOLD_APART, Comparison, Outcome, changes, judge_together
+from suite.statistics.paired import SHARE_MARGIN, TOLD_APART, ArmOutcome, Comparison, changes, judge_together
 
 J = TypeVar("J", bound=Any)
 FOREST_ROW_PX = 32
@@ -35,7 +35,7 @@ class Beside:
     experiment: RlExperiment
     """Its baseline is the reference."""
     arm: RlArm
-    quantity: Quantity[RlRun]
+    quantity: ArmQuantity[RlRun]
     held: float
     """The point of comparison: the amount of a budget, or a level of accuracy."""
     contrast: Contrast[RlRun] | None
@@ -55,8 +55,8 @@ class Beside:
         return None if self.contrast is None else self.contrast.found
 
     @property
-    def outcome(self) -> Outcome:
-        return self.found.outcome if self.found else Outcome.FEW
+    def outcome(self) -> ArmOutcome:
+        return self.found.outcome if self.found else ArmOutcome.FEW
 
     @property
     def is_tested(self) -> bool:
@@ -64,7 +64,7 @@ class Beside:
 
 
 def beside_reference(
-    experiment: RlExperiment, arms: Iterable[RlArm], quantities: Iterable[tuple[float, Quantity[RlRun]]]
+    experiment: RlExperiment, arms: Iterable[RlArm], quantities: Iterable[tuple[float, ArmQuantity[RlRun]]]
 ) -> list[Beside]:
     """Compare arms with the baseline by each quantity in turn, with Holm's correction over all of them together."""
     reference = experiment.baseline
@@ -89,7 +89,7 @@ def at_equal_budgets(experiment: RlExperiment, counted: str = design.COMPLETIONS
     quantities = []
     for budget in experiment.budgets(counted, experiment.clock, design.JOULES):
         held = min(curve.spent[budget][-1] for curve in curves)
-        quantities.append((held, Quantity(name=budget, value=partial(_accuracy_at, budget, held), **more)))
+        quantities.append((held, ArmQuantity(name=budget, value=partial(_accuracy_at, budget, held), **more)))
     return beside_reference(experiment, experiment.rivals, quantities)
 
 
@@ -247,7 +247,7 @@ def asked_rows(rows: Iterable[Beside]) -> list[Beside]:
     return [min(alike, key=differences) for alike in grouped(pairs, lambda row: row.experiment).values()]
 
 
-def tally(outcomes: Iterable[Outcome]) -> dict[str, int]:
+def tally(outcomes: Iterable[ArmOutcome]) -> dict[str, int]:
     """How many are higher and lower, of those with pairs enough."""
-    enough = [outcome for outcome in outcomes if outcome is not Outcome.FEW]
-    return {"higher": enough.count(Outcome.HIGHER), "lower": enough.count(Outcome.LOWER), "count": len(enough)}
+    enough = [outcome for outcome in outcomes if outcome is not ArmOutcome.FEW]
+    return {"higher": enough.count(ArmOutcome.HIGHER), "lower": enough.count(ArmOutcome.LOWER), "count": len(enough)}

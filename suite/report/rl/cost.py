@@ -13,7 +13,7 @@ from suite.records.derived import SECONDS_PER_HOUR
 from suite.records.metrics import EVALUATE, PHASES
 from suite.report.blocks import Figure, Kind, Section, Table, joined, say, section
 from suite.report.evidence import with_rule
-from suite.report.model.experiment import Quantity, grouped
+from suite.report.model.experiment import ArmQuantity, grouped
 from suite.report.model.formats import percent_range, share_interval, signed
 from suite.report.model.labels import ALGORITHM, BLUE, GREEN, ORANGE, VARIANT, rank, variant_label
 from suite.report.model.results import Results
@@ -70,7 +70,7 @@ def _per_thousand(amount: float | None, run: RlRun) -> float | None:
     return 1000 * amount / completions if amount is not None and completions else None
 
 
-COST = Quantity(name="cost", value=cost_s, text=numbers.seconds, difference=signed)
+COST = ArmQuantity(name="cost", value=cost_s, text=numbers.seconds, difference=signed)
 """Seconds for a thousand completions."""
 
 

@@ -28,7 +28,7 @@ from suite.report.rl.design import RlArm, RlExperiment, mean_final
 from suite.report.rl.frames import MOST_FIGURES, figure_of, table_of
 from suite.report.table import Column, column
 from suite.statistics.learning import Arrivals, arrivals, expected_best, expected_best_band, to_threshold
-from suite.statistics.paired import Outcome
+from suite.statistics.paired import ArmOutcome
 from suite.statistics.scores import iqm, mean, stratified_bootstrap
 
 LEVELS = (0.5, 0.7)
@@ -100,7 +100,7 @@ def _headline(compared: Compared) -> Headline | None:
     """How GRPO stands against PPO at equal completions, in all experiments with both."""
     rows = [at(design.COMPLETIONS, rows) for experiment, rows in compared.items() if not experiment.is_picked]
     outcomes = Counter(row.outcome for of_one in rows for row in asked_rows(of_one))
-    told = [say(f"verdict.count.{outcome}", count=outcomes[outcome]) for outcome in Outcome if outcomes[outcome]]
+    told = [say(f"verdict.count.{outcome}", count=outcomes[outcome]) for outcome in ArmOutcome if outcomes[outcome]]
     point = say("rl_efficiency.point_asked", told=joined("list", told))
     return Headline(text=point, detail=say("rl_efficiency.asked_of", count=outcomes.total())) if told else None
 

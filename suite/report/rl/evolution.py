@@ -13,7 +13,7 @@ from typing import Any
 from suite.records import numbers
 from suite.report.blocks import Figure, Kind, Table, Text, say
 from suite.report.evidence import verdict
-from suite.report.model.experiment import Quantity
+from suite.report.model.experiment import ArmQuantity
 from suite.report.model.formats import plain, points, signed, with_range
 from suite.report.model.labels import ALGORITHM
 from suite.report.model.results import Results
@@ -74,7 +74,7 @@ def at_levels(experiment: RlExperiment) -> list[Beside]:
     """
     reached = []
     for level in LEVELS:
-        quantity = Quantity(name=LENGTH, value=partial(_length_at, level), text=plain, difference=signed)
+        quantity = ArmQuantity(name=LENGTH, value=partial(_length_at, level), text=plain, difference=signed)
         reached += [(level, quantity)] if any(arm.values(quantity.value) for arm in experiment.arms) else []
     return beside_reference(experiment, experiment.arms, reached)
 

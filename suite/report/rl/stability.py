@@ -13,7 +13,7 @@ from typing import Any
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, joined, say, section
 from suite.report.evidence import with_rule
-from suite.report.model.experiment import Quantity
+from suite.report.model.experiment import ArmQuantity
 from suite.report.model.formats import plain, points
 from suite.report.model.results import Results
 from suite.report.plot.scales import linear, shares
@@ -116,7 +116,7 @@ def worst_fall(run: RlRun) -> float | None:
     return None if run.curve is None else worst_drawdown(run.curve.accuracy)
 
 
-FALL = Quantity(
+FALL = ArmQuantity(
     name="fall", value=worst_fall, text=numbers.percent, difference=points, unit="points", margin=SHARE_MARGIN
 )
 """The largest fall of held-out accuracy from its best so far; a lower one is steadier."""

@@ -30,7 +30,7 @@ from suite.report.rl.design import RlArm, RlExperiment
 from suite.report.rl.frames import figure_of, runs_behind, table_of
 from suite.report.table import Column, column
 from suite.statistics.factorial import Cell, Cells, effect, interaction, levels_of, simple_effects
-from suite.statistics.paired import ALPHA, SHARE_MARGIN, Comparison, Outcome, compare
+from suite.statistics.paired import ALPHA, SHARE_MARGIN, ArmOutcome, Comparison, compare
 
 ARM, DEVIATION, KL, FORMAT = "arm", "deviation", "kl", "format"
 BETWEEN, WITHIN = (ARM, KL, FORMAT), (DEVIATION, KL, FORMAT)
@@ -114,7 +114,7 @@ class Factorial:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SettingEffect:
+class FactorEffect:
     """Worth of a level of a factor against its reference; or the change of that by a level of another factor."""
 
     algorithm: Text
@@ -168,7 +168,7 @@ def factorial_of(experiment: RlExperiment) -> Factorial:
     return Factorial(experiment=experiment, arms=arms, cells=cells)
 
 
-def effects_of(factorial: Factorial, *, are_crossed: bool = False) -> list[SettingEffect]:
+def effects_of(factorial: Factorial, *, are_crossed: bool = False) -> list[FactorEffect]:
     """What each level is worth with all other settings held: within each algorithm, then of arms; judged together.
 
     `are_crossed`: instead, what a level of another setting changes about it, the largest first.
@@ -191,7 +191,7 @@ def effects_of(factorial: Factorial, *, are_crossed: bool = False) -> list[Setti
                 more["others"] = factorial.names(other[0]) if other else ()
                 more["parts"] = [] if other else simple_effects(cells, place, *of[1:])
                 name = algorithm_name(algorithm) if algorithm else ""
-                effects.append(SettingEffect(algorithm=name, of=of, names=factorial.names(of), **more))
+                effects.append(FactorEffect(algorithm=name, of=of, names=factorial.names(of), **more))
     judged = judged_rows(effects)
     return sorted(judged, key=lambda row: -abs(row.found.mean)) if are_crossed else judged
 
@@ -221,7 +221,7 @@ def of_leaders(duels: Iterable[ArmDuel]) -> dict[Setting, list[ArmDuel]]:
 def leaders_alone(duels: Iterable[ArmDuel]) -> set[Setting]:
     """The combinations in which the rule tells the leader from every other arm."""
     of_setting = of_leaders(duels).items()
-    return {setting for setting, led in of_setting if all(duel.found.outcome is Outcome.HIGHER for duel in led)}
+    return {setting for setting, led in of_setting if all(duel.found.outcome is ArmOutcome.HIGHER for duel in led)}
 
 
 def _place(factor: str, level: str) -> Place:
@@ -267,18 +267,18 @@ def build(results: Results) -> Section | None:
     return section("rl_why", figures=figures, tables=tables)
 
 
-def _table(factorial: Factorial, title: str, rows: Sequence[SettingEffect], **more: Any) -> Table:
+def _table(factorial: Factorial, title: str, rows: Sequence[FactorEffect], **more: Any) -> Table:
     """Lay out effects, or changes of them; its note says how many are corrected together, and what that asks of the
     first."""
 
-    def parts(row: SettingEffect) -> Text:
+    def parts(row: FactorEffect) -> Text:
         return say("rl.range", low=points(min(row.parts)), high=points(max(row.parts))) if row.parts else ""
 
-    def under(row: SettingEffect) -> Text:
+    def under(row: FactorEffect) -> Text:
         names = dict(zip(("level", "reference"), row.others, strict=False))
         return say("rl_why.row.arm", **names) if names else ""
 
-    columns: list[Column[SettingEffect]] = [
+    columns: list[Column[FactorEffect]] = [
         column("column.algorithm", lambda row: row.algorithm or say("rl_why.equal")),
         column("rl_why.level", lambda row: row.names[0]),
         column("rl_why.reference", lambda row: row.names[1]),
@@ -292,7 +292,7 @@ def _table(factorial: Factorial, title: str, rows: Sequence[SettingEffect], **mo
     return table_of(factorial.experiment, title, rows, columns, None, note=note, **more)
 
 
-def _forest(factorial: Factorial, effects: Sequence[SettingEffect]) -> Figure:
+def _forest(factorial: Factorial, effects: Sequence[FactorEffect]) -> Figure:
     rows = [
         ForestRow(
             name=dotted(row.algorithm, _row_name(row)),
@@ -305,7 +305,7 @@ def _forest(factorial: Factorial, effects: Sequence[SettingEffect]) -> Figure:
     return forest(factorial.experiment, "rl_why.effects", rows, factorial.runs)
 
 
-def _row_name(row: SettingEffect) -> Text:
+def _row_name(row: FactorEffect) -> Text:
     """An effect's name, short enough for a row on a telephone."""
     factor, *levels = row.of
     level, reference = row.names if factor == ARM else (level_short(factor, level) for level in levels)
@@ -315,7 +315,7 @@ def _row_name(row: SettingEffect) -> Text:
 def _map(factorial: Factorial, duels: Sequence[ArmDuel]) -> Figure:
     """Draw the mean accuracy of every cell; a dot marks the arms of a row that are not below its leader by the rule."""
     led = [duel for of_leader in of_leaders(duels).values() for duel in of_leader]
-    below = {(duel.other, *duel.setting) for duel in led if duel.found.outcome is Outcome.HIGHER}
+    below = {(duel.other, *duel.setting) for duel in led if duel.found.outcome is ArmOutcome.HIGHER}
 
     def hover(cell: Cell) -> Text:
         arm = dotted(factorial.arms[cell[0]].name, level_short(KL, cell[1]), level_short(FORMAT, cell[2]))

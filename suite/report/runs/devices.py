@@ -16,7 +16,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.record import CorruptRecordError, Record
-from suite.records.stores.telemetry import Mark, Sample, read_series, telemetry_of
+from suite.records.stores.telemetry import Mark, TelemetrySample, read_series, telemetry_of
 from suite.report.blocks import Headline, Kind, Table, Text, dotted, joined, say, say_or
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import ALGORITHM, VARIANT, case_facets, label_of, phase_name, variant_label
@@ -119,9 +119,9 @@ def telemetry_runs(results: Results) -> Sequence[TelemetryRun]:
     return runs
 
 
-def _read(current: CurrentRecord, samples: Sequence[Sample], is_unreadable: bool) -> TelemetryRun:
+def _read(current: CurrentRecord, samples: Sequence[TelemetrySample], is_unreadable: bool) -> TelemetryRun:
     possible = [sample for sample in samples if 0 <= sample.time_s < MOST_S and math.isfinite(sample.value)]
-    by_device: dict[str, list[Sample]] = defaultdict(list)
+    by_device: dict[str, list[TelemetrySample]] = defaultdict(list)
     for sample in sorted(possible, key=lambda sample: sample.time_s):
         by_device[sample.device].append(sample)
     of_devices = {clip_text(device): of_device for device, of_device in sorted(by_device.items())}
@@ -137,12 +137,12 @@ def _read(current: CurrentRecord, samples: Sequence[Sample], is_unreadable: bool
     )
 
 
-def _moments(samples: Sequence[Sample]) -> int:
+def _moments(samples: Sequence[TelemetrySample]) -> int:
     """The times at which a device was sampled: its sources are asked one after the other, devices apart."""
     return len({sample.time_s for sample in samples})
 
 
-def _power(samples: Sequence[Sample]) -> Power | None:
+def _power(samples: Sequence[TelemetrySample]) -> Power | None:
     """The power of a device, from the best of its sources that has any."""
 
     def curve(quantity: str, most: float) -> Curve:
@@ -175,7 +175,7 @@ def _mean_over_time(watts: Curve) -> float:
     return area / elapsed_s if elapsed_s > 0 else fmean(value for _, value in watts)
 
 
-def _marked(record: Record, of_devices: Mapping[str, Sequence[Sample]]) -> dict[tuple[str, str], float]:
+def _marked(record: Record, of_devices: Mapping[str, Sequence[TelemetrySample]]) -> dict[tuple[str, str], float]:
     """The marked shares as the record says them; where it says none, of its samples."""
     by_device = mapping(telemetry_of(record), "marked_share")
     noted = [(device, mark, value) for device in by_device for mark, value in mapping(by_device, device).items()]

@@ -87,7 +87,7 @@ class Pass:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rows:
+class CacheRows:
     """Equally wide rows that every `every`-th token leaves in a cache, of the last `at_most` tokens or of all."""
 
     width: int
@@ -150,7 +150,7 @@ class Scan:
     heads: int
     qk_dim: int
     v_dim: int
-    rows: Sequence[Rows]
+    rows: Sequence[CacheRows]
     """What one `every`-th token's row is read as."""
     every: int = 1
     window: int | None = None
@@ -223,7 +223,7 @@ class Layer(ABC):
         return self.matrix_parameters + self.vector_parameters
 
     @property
-    def cache_rows(self) -> Sequence[Rows]:
+    def cache_rows(self) -> Sequence[CacheRows]:
         """Rows that one token leaves in the cache."""
         return ()
 
@@ -313,13 +313,13 @@ class Indexer:
     """Heads' scores are weighted by the token and summed; else each group of heads picks its own."""
 
     @property
-    def _keys(self) -> Rows:
-        return Rows(width=self.head_dim, every=self.every)
+    def _keys(self) -> CacheRows:
+        return CacheRows(width=self.head_dim, every=self.every)
 
     @property
-    def cache_rows(self) -> Sequence[Rows]:
+    def cache_rows(self) -> Sequence[CacheRows]:
         """Keys, and keys and gates of the tokens whose common key is not made yet."""
-        waiting = Rows(width=2 * self.head_dim, at_most=self.every - 1, is_wide=True)
+        waiting = CacheRows(width=2 * self.head_dim, at_most=self.every - 1, is_wide=True)
         return () if self.shared else (self._keys, waiting) if self.every > 1 else (self._keys,)
 
     @property

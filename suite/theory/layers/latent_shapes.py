@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from suite.configuration.values import one_of, whole_number
-from suite.theory.layers.algebra import Pass, Rows, Work, rank_share
+from suite.theory.layers.algebra import CacheRows, Pass, Work, rank_share
 from suite.theory.layers.geometry import Geometry
 from suite.theory.layers.shapes import LayerShape, cache_bytes
 
@@ -65,19 +65,19 @@ class LatentShape(LayerShape):
         return 1 if self.latent_heads <= 2 else self.latent_heads
 
     @property
-    def latent_rows(self) -> Sequence[Rows]:
+    def latent_rows(self) -> Sequence[CacheRows]:
         return (
-            Rows(width=self.latent_dim, count=self.latent_heads),
-            Rows(width=self.qk_rope_head_dim, count=self.rotary_copies, is_wide=True),
+            CacheRows(width=self.latent_dim, count=self.latent_heads),
+            CacheRows(width=self.qk_rope_head_dim, count=self.rotary_copies, is_wide=True),
         )
 
     @property
-    def _expanded_rows(self) -> Sequence[Rows]:
+    def _expanded_rows(self) -> Sequence[CacheRows]:
         """Keys and values of all heads of one token, written out."""
         return (
-            Rows(width=self.qk_nope_head_dim, count=self.num_heads),
-            Rows(width=self.qk_rope_head_dim, count=self.num_heads, is_wide=True),
-            Rows(width=self.v_head_dim, count=self.num_heads),
+            CacheRows(width=self.qk_nope_head_dim, count=self.num_heads),
+            CacheRows(width=self.qk_rope_head_dim, count=self.num_heads, is_wide=True),
+            CacheRows(width=self.v_head_dim, count=self.num_heads),
         )
 
     @property
@@ -150,7 +150,7 @@ class AbsorbedShape(LatentShape):
         return self.latent_dim
 
     @property
-    def rows(self) -> Sequence[Rows]:
+    def rows(self) -> Sequence[CacheRows]:
         return self.latent_rows
 
     def kernel(self, forward: Pass) -> Work:
@@ -178,7 +178,7 @@ class ExpandedShape(LatentShape):
         return self.v_head_dim
 
     @property
-    def rows(self) -> Sequence[Rows]:
+    def rows(self) -> Sequence[CacheRows]:
         return self._expanded_rows
 
 
@@ -192,7 +192,7 @@ class ExpandedOnceShape(ExpandedShape):
     keeps = "the latent"
 
     @property
-    def cache_rows(self) -> Sequence[Rows]:
+    def cache_rows(self) -> Sequence[CacheRows]:
         return self.latent_rows
 
     def reads_cache(self, forward: Pass) -> bool:

@@ -10,7 +10,7 @@ Gated DeltaNet (arXiv 2412.06464), KDA (arXiv 2510.26692), Mamba-2 (arXiv 2405.2
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from suite.theory.layers.algebra import Indexer, Layer, Pass, Rows, Scan
+from suite.theory.layers.algebra import CacheRows, Indexer, Layer, Pass, Scan
 
 STATE_BYTES = 4
 """Bytes of an element of a recurrent state."""
@@ -51,13 +51,13 @@ class CompressedLayer(Layer):
         return (2 if self.overlaps else 1) * sum(self._made_widths)
 
     @property
-    def cache_rows(self) -> Sequence[Rows]:
-        rows = [Rows(width=self.head_dim, at_most=self.window)]
+    def cache_rows(self) -> Sequence[CacheRows]:
+        rows = [CacheRows(width=self.head_dim, at_most=self.window)]
         if self.every is not None:
-            rows += [Rows(width=width, every=self.every) for width in self._made_widths]
-            rows.append(Rows(width=2 * self._made_from, at_most=self.every - 1, is_wide=True))
+            rows += [CacheRows(width=width, every=self.every) for width in self._made_widths]
+            rows.append(CacheRows(width=2 * self._made_from, at_most=self.every - 1, is_wide=True))
             if self.overlaps:  # the half of the last tokens with a row that enters the next row, too
-                rows.append(Rows(width=self._made_from, at_most=self.every, is_wide=True))
+                rows.append(CacheRows(width=self._made_from, at_most=self.every, is_wide=True))
         return rows
 
     @property
@@ -81,7 +81,7 @@ class CompressedLayer(Layer):
 
     def scans(self, forward: Pass) -> Sequence[Scan]:
         width = self.head_dim
-        near = Scan(heads=self.num_heads, qk_dim=width, v_dim=width, rows=(Rows(width=width),), window=self.window)
+        near = Scan(heads=self.num_heads, qk_dim=width, v_dim=width, rows=(CacheRows(width=width),), window=self.window)
         if self.every is None:
             return (near,)
         picks, scores = (self.indexer.top_k, self.indexer.scans) if self.indexer else (None, ())
@@ -127,8 +127,8 @@ class StateLayer(Layer):
         return STATE_BYTES * self._cells
 
     @property
-    def cache_rows(self) -> Sequence[Rows]:
-        return (Rows(width=self._convolved, at_most=self.taps - 1, is_wide=True),)
+    def cache_rows(self) -> Sequence[CacheRows]:
+        return (CacheRows(width=self._convolved, at_most=self.taps - 1, is_wide=True),)
 
     @property
     def matrix_parameters(self) -> int:

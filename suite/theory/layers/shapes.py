@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 from suite.configuration.values import one_of, whole_number
-from suite.theory.layers.algebra import Indexer, Layer, Pass, Rows, Scan, Work, rank_share
+from suite.theory.layers.algebra import CacheRows, Indexer, Layer, Pass, Scan, Work, rank_share
 from suite.theory.layers.geometry import Geometry
 from suite.theory.layers.rope import Rope
 
@@ -67,11 +67,11 @@ class LayerShape(Layer):
 
     @property
     @abstractmethod
-    def rows(self) -> Sequence[Rows]:
+    def rows(self) -> Sequence[CacheRows]:
         """Keys and values of a token as the kernel reads them, whoever keeps them."""
 
     @property
-    def cache_rows(self) -> Sequence[Rows]:
+    def cache_rows(self) -> Sequence[CacheRows]:
         own = self.rows if self.window is None else [replace(rows, at_most=self.window) for rows in self.rows]
         return (*own, *(self.indexer.cache_rows if self.indexer else ()))
 
@@ -225,12 +225,12 @@ class GroupedShape(LayerShape):
         return self.head_dim if self.value_dim is None else self.value_dim
 
     @property
-    def rows(self) -> Sequence[Rows]:
+    def rows(self) -> Sequence[CacheRows]:
         widths = (self.head_dim,) if self.keys_are_values else (self.head_dim, self.v_dim)
-        return [Rows(width=width, count=self.kv_heads) for width in widths]
+        return [CacheRows(width=width, count=self.kv_heads) for width in widths]
 
     @property
-    def cache_rows(self) -> Sequence[Rows]:
+    def cache_rows(self) -> Sequence[CacheRows]:
         return () if self.is_shared else super().cache_rows
 
     @property
@@ -352,15 +352,15 @@ class TiedShape(LayerShape):
         return self.head_dim
 
     @property
-    def rows(self) -> Sequence[Rows]:
-        return (Rows(width=self.head_dim, count=self.kv_heads), Rows(width=self.rotary_dim, is_wide=True))
+    def rows(self) -> Sequence[CacheRows]:
+        return (CacheRows(width=self.head_dim, count=self.kv_heads), CacheRows(width=self.rotary_dim, is_wide=True))
 
     def reads_cache(self, forward: Pass) -> bool:
         return not forward.is_whole
 
     def scans(self, forward: Pass) -> Sequence[Scan]:
         (own,) = super().scans(forward)
-        whole_keys = (Rows(width=self.head_dim, count=2 * self.kv_heads),)
+        whole_keys = (CacheRows(width=self.head_dim, count=2 * self.kv_heads),)
         return (own if own.reads_cache else replace(own, rows=whole_keys),)
 
     def describe_mode(self, forward: Pass) -> str:

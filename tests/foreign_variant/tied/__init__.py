@@ -4,14 +4,14 @@ A variant of another package that caches something else than ours do, and so bri
 """
 
 from suite.attention.grouped import GroupedAttention
-from suite.theory.layers.algebra import Rows
+from suite.theory.layers.algebra import CacheRows
 from suite.theory.layers.shapes import GroupedShape, grouped_shape
 
 
 class TiedShape(GroupedShape):
     @property
     def rows(self):
-        return (Rows(width=self.head_dim, count=self.kv_heads),)
+        return (CacheRows(width=self.head_dim, count=self.kv_heads),)
 
     @property
     def matrix_parameters(self):

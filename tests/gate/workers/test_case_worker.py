@@ -7,7 +7,7 @@ import pytest
 
 from suite.gate.workers import case_worker
 from suite.gate.workers import worker_loop as loop
-from suite.gate.workers.case_worker import LONG_CALL_S, CaseWorker, _code_of
+from suite.gate.workers.case_worker import LONG_CALL_S, RevisionWorker, _code_of
 from suite.gate.workers.worker_loop import CLOCKS, LEAST_SAMPLE_S, MOST_TURNS, RefusedError
 from tests.conftest import FOREIGN
 
@@ -16,7 +16,7 @@ SETTINGS = {"seq_len": 1, "seed": 0}
 
 
 def worker_for(tree):
-    made = CaseWorker()
+    made = RevisionWorker()
     made._tree = Path(tree).resolve()
     return made
 
@@ -180,6 +180,6 @@ def test_what_a_tree_refuses_is_told_apart_from_what_fails_in_it():
 
 def test_a_projection_is_its_closed_forms_and_no_clock_judges_it():
     told = {"workload": {"plan": "misbehaving_plan.Plan"}, **SETTINGS}
-    built = CaseWorker().build("a case", told, True, 0.0)
+    built = RevisionWorker().build("a case", told, True, 0.0)
     assert built["readings"] == {"work": {"flops": 10.0, "traffic_bytes": 10.0}}
     assert (built["spans"], built["clock"]) == ([], None)

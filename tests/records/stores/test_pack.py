@@ -14,10 +14,11 @@ from suite.records.stores import pack as packs
 from suite.records.stores.claim import WRITERS_LOCK, claim_folder
 from suite.records.stores.pack import PACK, pack_bytes, read_pack
 from suite.records.stores.store import read_contents, read_file, read_record, write_record
-from suite.records.stores.telemetry import Sample, read_series
+from suite.records.stores.telemetry import TelemetrySample, read_series
 from tests.records.factory import build, store
 
-SERIES = [Sample(time_s=0.5, unix_s=1772359200.5, phase="measure", device="cpu", quantity="cpu_share", value=1.0)]
+CPU_SHARE = {"phase": "measure", "device": "cpu", "quantity": "cpu_share"}
+SERIES = [TelemetrySample(time_s=0.5, unix_s=1772359200.5, value=1.0, **CPU_SHARE)]
 
 
 @pytest.fixture

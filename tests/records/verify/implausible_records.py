@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from suite.records.record import Reading, Record
 from suite.records.stores.store import read_record
-from suite.records.stores.telemetry import Sample, read_series
+from suite.records.stores.telemetry import TelemetrySample, read_series
 from tests.records.factory import REFERENCE, build, committed
 
 MEASURED = REFERENCE / "cpu_variants" / "variants"
@@ -25,7 +25,7 @@ class Given:
     """A run as it is written: its record, and its telemetry."""
 
     record: Record
-    series: Sequence[Sample]
+    series: Sequence[TelemetrySample]
 
     def with_readings(self, change: Callable[[list[Reading]], object]) -> "Given":
         """Return the run with its readings changed in place."""
@@ -86,7 +86,7 @@ def on_a_gpu() -> Given:
     noisy += [Reading(step=0, span="layer", metric=metric, value=value) for metric, value in joules.items()]
     values = {"power_instant_w": lambda at_s: 520.0 + 9 * at_s, "energy_j": lambda at_s: 4e5 + 550 * at_s}
     series = [
-        Sample(
+        TelemetrySample(
             time_s=0.1 * tick,
             unix_s=BEGUN_UNIX_S + 0.1 * tick,
             phase="measure",

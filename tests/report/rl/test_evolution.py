@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from suite.report.rl import evolution, stability
 from suite.statistics.holm import holm
-from suite.statistics.paired import Outcome
+from suite.statistics.paired import ArmOutcome
 from tests.report.reading import results_of, rows_of, said
 from tests.report.rl.runs import SORTED_ALREADY, noting_what_guessing_scores, run, section_of, thinking
 
@@ -34,7 +34,7 @@ def test_accuracy_that_does_not_beat_guessing_has_not_risen(tmp_path):
         next(iter(evolution.changes_of(experiment.arms)[metric].values())).outcome
         for metric in ("thought_length", "accuracy")
     )
-    assert (length, accuracy) == (Outcome.HIGHER, Outcome.FLOOR)
+    assert (length, accuracy) == (ArmOutcome.HIGHER, ArmOutcome.FLOOR)
 
 
 def test_experiments_with_self_correction_come_first(tmp_path):
@@ -62,4 +62,4 @@ def test_thought_at_a_level_is_that_of_the_first_arrival(tmp_path):
     assert (quarter.held, quarter.values, quarter.found) == (0.25, [6.0] * 5, None)
     assert (of_token_mean.values, of_token_mean.found.mean) == ([4.0] * 5, -2.0)
     # The level counts as reached however long it is held.
-    assert (late.held, late.values, late.outcome) == (0.5, [4.0] * 5, Outcome.LOWER)
+    assert (late.held, late.values, late.outcome) == (0.5, [4.0] * 5, ArmOutcome.LOWER)

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from suite.report.rl import design, efficiency, why
-from suite.statistics.paired import Outcome
+from suite.statistics.paired import ArmOutcome
 from tests.report.reading import results_of, rows_of, said
 from tests.report.rl.runs import named, noting_what_guessing_scores, run, section_of
 
@@ -75,7 +75,7 @@ def test_a_leader_leads_alone_only_by_the_rule(results):
     assert len(duels) == 18
     assert why.leaders_alone(duels) == {("none", "0.1"), ("none", "gate")}
     leader, *_ = why.of_leaders(duels)["loss 0.04", "0.1"]
-    assert (leader.better, leader.other, leader.found.outcome) == ("grpo |batch", "ppo |", Outcome.ALIKE)
+    assert (leader.better, leader.other, leader.found.outcome) == ("grpo |batch", "ppo |", ArmOutcome.ALIKE)
 
 
 def test_effects_that_the_rule_tells_are_filled(section):
