@@ -98,5 +98,5 @@ def end(how):
 
 
 if __name__ == "__main__":
-    worker.CaseWorker = Worker
+    worker.RevisionWorker = Worker
     worker.main(sys.argv[1])
