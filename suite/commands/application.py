@@ -1,5 +1,6 @@
 """The command line: options and help of every command. Each hands on to the module that does the work."""
 
+import importlib
 from collections.abc import Callable
 from enum import StrEnum
 from functools import partial, wraps
@@ -56,23 +57,31 @@ def finish(command: Callable[[], int]) -> None:
     raise SystemExit(refusing(command))
 
 
-def added_to(
+def call_command(function: str, *arguments: Any, **options: Any) -> int:
+    """Call a `module.function` of suite.commands, which is imported only now, so that no command waits for another's
+    imports. Returns its exit code, 0 where it has none."""
+    module, _, name = function.rpartition(".")
+    code: int | None = getattr(importlib.import_module(f"suite.commands.{module}"), name)(*arguments, **options)
+    return code or DONE
+
+
+def add_command(
     app: typer.Typer, help: str, name: str | None = None, **settings: Any
 ) -> Callable[[Callable[P, int]], Callable[P, None]]:
     """Make a command of a function that returns its exit code."""
 
     def add(command: Callable[P, int]) -> Callable[P, None]:
         @wraps(command)
-        def finished(*arguments: P.args, **options: P.kwargs) -> None:
+        def run_and_exit(*arguments: P.args, **options: P.kwargs) -> None:
             finish(partial(command, *arguments, **options))
 
-        return app.command(name, help=help, **settings)(finished)
+        return app.command(name, help=help, **settings)(run_and_exit)
 
     return add
 
 
 def application() -> typer.Typer:
-    """Build the command line. The module of a command is imported when that command runs."""
+    """Build the command line."""
     app = typer.Typer(
         # Plain help and errors: they read the same in a terminal, a log and under NO_COLOR.
         rich_markup_mode=None,
@@ -84,8 +93,8 @@ def application() -> typer.Typer:
         "hardware.",
     )
 
-    def show_version(asked: bool) -> None:
-        if asked:
+    def show_version(is_wanted: bool) -> None:
+        if is_wanted:
             print(f"mla-grpo-suite {suite.__version__}")
             raise typer.Exit
 
@@ -97,47 +106,36 @@ def application() -> typer.Typer:
     ) -> None:
         pass
 
-    @added_to(app, "The main job: a small sweep, then its page.")
+    @add_command(app, "The main job: a small sweep, then its page.")
     def demo(
         full: Annotated[
             bool, typer.Option("--full", help="The sweeps that decide the claims, in their place: make reproduce.")
         ] = False,
         again: Annotated[bool, typer.Option("--again", help="Measure what is recorded already, too.")] = False,
     ) -> int:
-        if full:
-            from suite.commands.demo import reproduce
-
-            return reproduce(again=again)
-        from suite.commands.demo import demo as run_demo
-
-        return run_demo(again=again)
+        return call_command("demo.reproduce" if full else "demo.demo", again=again)
 
     # Listed for --help only: main() hands `run` on before typer parses anything.
-    @added_to(
+    @add_command(
         app,
         "One case, or a sweep with -m; speaks Hydra.",
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
     )
     def run(context: typer.Context) -> int:
-        from suite.commands.run import main
+        return call_command("run.main", context.args)
 
-        return main(context.args)
-
-    @added_to(app, "The groups of settings, or the options of one group.")
+    @add_command(app, "The groups of settings, or the options of one group.")
     def ls(group: Annotated[str | None, typer.Argument(help="Such as geometry, sweep or algorithm.")] = None) -> int:
-        from suite.commands.ls import list_options
+        return call_command("ls.list_options", group)
 
-        list_options(group)
-        return DONE
-
-    @added_to(app, 'Tab completion: eval "$(suite completion bash)".')
+    @add_command(app, 'Tab completion: eval "$(suite completion bash)".')
     def completion(shell: Annotated[Shell, typer.Argument(help="The shell that reads it.")]) -> int:
         from suite.commands.completion import script
 
         print(script(shell.value, app), end="")
         return DONE
 
-    @added_to(app, "The page: results, several of them side by side.")
+    @add_command(app, "The page: results, several of them side by side.")
     def report(
         results: Annotated[
             list[Path] | None, typer.Option(help="A folder of results, by default each in results/; may be repeated.")
@@ -174,7 +172,7 @@ def application() -> typer.Typer:
             print("No browser was found to open it with.")
         return code
 
-    @added_to(app, "Two runs, two folders, or the arms of a setting.")
+    @add_command(app, "Two runs, two folders, or the arms of a setting.")
     def compare(
         names: Annotated[
             list[str], typer.Argument(metavar="A [B]", help="Folders of results, or runs by folder or key.")
@@ -184,19 +182,17 @@ def application() -> typer.Typer:
         results: Results = None,
         as_json: AsJson = False,
     ) -> int:
-        from suite.commands.compare import compare as compare_runs
+        return call_command(
+            "compare.compare", names, by=by, against=against, results=results or [Path("results")], as_json=as_json
+        )
 
-        return compare_runs(names, by=by, against=against, results=results or [Path("results")], as_json=as_json)
-
-    @added_to(app, "What runs here, and why the rest does not.")
+    @add_command(app, "What runs here, and why the rest does not.")
     def doctor(
         as_json: AsJson = False,
     ) -> int:
-        from suite.commands.doctor import doctor as examine
+        return call_command("doctor.doctor", as_json=as_json)
 
-        return examine(as_json=as_json)
-
-    @added_to(app, "Twenty lines with numbers computed for a model.")
+    @add_command(app, "Twenty lines with numbers computed for a model.")
     def explain(
         topic: Annotated[str, typer.Argument(metavar="TOPIC", help="mla, gqa, grpo or ppo.")],
         geometry: Annotated[str | None, typer.Option(help="A published model's sizes, by name.")] = None,
@@ -208,9 +204,9 @@ def application() -> typer.Typer:
         print(explained(topic, geometry=geometry, lang=lang.value, calibration=calibration), end="")
         return DONE
 
-    @added_to(app, "Does a model fit on your GPUs, and how fast is it?")
+    @add_command(app, "Does a model fit on your GPUs, and how fast is it?")
     def choose(
-        call: typer.Context,
+        invocation: typer.Context,
         gpus: Annotated[str, typer.Option(help="A count and a device, or the GB of one: 4xh100, 4x80.")],
         context: Annotated[str, typer.Option(help="Tokens of a sequence, as 32768 or 32k.")],
         model: Model = None,
@@ -228,14 +224,12 @@ def application() -> typer.Typer:
         sort: Annotated[str, typer.Option(help="fits, fastest or cheapest: what comes first.")] = "fits",
         as_json: AsJson = False,
     ) -> int:
-        from suite.commands.choose import choose as chosen
+        question = {name: value for name, value in invocation.params.items() if name not in ("sort", "as_json")}
+        return call_command("choose.choose", question, sort=sort, as_json=as_json)
 
-        given = {name: value for name, value in call.params.items() if name not in ("sort", "as_json")}
-        return chosen(given, sort=sort, as_json=as_json)
-
-    @added_to(app, "Whether a step of RL fits on your GPUs, and what it holds.")
+    @add_command(app, "Whether a step of RL fits on your GPUs, and what it holds.")
     def fit(
-        call: typer.Context,
+        invocation: typer.Context,
         algorithm: Annotated[str, typer.Option(help="As suite ls algorithm names them: grpo, ppo, ….")],
         gpus: Annotated[str, typer.Option(help="1, 2, 4 or 8, and a device or the GB of one: 4x80, 8xh100.")],
         model: Model = None,
@@ -248,12 +242,10 @@ def application() -> typer.Typer:
         precision: Annotated[str, typer.Option(help="bf16 (8 bytes a parameter), mixed or float32 (16).")] = "bf16",
         as_json: AsJson = False,
     ) -> int:
-        from suite.commands.fit import fit as fitted
+        question = {name: value for name, value in invocation.params.items() if name != "as_json"}
+        return call_command("fit.fit", question, as_json=as_json)
 
-        given = {name: value for name, value in call.params.items() if name != "as_json"}
-        return fitted(given, as_json=as_json)
-
-    @added_to(app, "Fit the expected times of a GPU's kernels to its records.")
+    @add_command(app, "Fit the expected times of a GPU's kernels to its records.")
     def calibrate(
         results: Annotated[
             list[Path] | None, typer.Option(help="A folder of results, by default results/gpu; may be repeated.")
@@ -262,9 +254,7 @@ def application() -> typer.Typer:
             Path | None, typer.Option(help="A file for the fits, which --calibration of report and explain takes.")
         ] = None,
     ) -> int:
-        from suite.commands.calibrate import calibrate as fit
-
-        return fit(results or [Path("results/gpu")], out=out)
+        return call_command("calibrate.calibrate", results or [Path("results/gpu")], out=out)
 
     app.add_typer(_results(), name="results")
     app.add_typer(gate_application(finish), name="gate")
@@ -278,68 +268,54 @@ def _results() -> typer.Typer:
         help="List, show, verify, merge, pack, push or export runs.",
     )
 
-    @added_to(app, "A line for each run; damaged and unfinished ones are named.", "list")
+    @add_command(app, "A line for each run; damaged and unfinished ones are named.", "list")
     def list_(
         folders: Folders = None,
         status: Annotated[str | None, typer.Option(help="Only runs of this status.")] = None,
         as_json: AsJson = False,
     ) -> int:
-        from suite.commands.results import list_runs
+        return call_command("results.list_runs", folders or [Path("results")], status=status, as_json=as_json)
 
-        return list_runs(folders or [Path("results")], status=status, as_json=as_json)
-
-    @added_to(app, "One run: its numbers, how they were checked, its origin.")
+    @add_command(app, "One run: its numbers, how they were checked, its origin.")
     def show(
         run: Annotated[str, typer.Argument(help="Its folder, or how its run key begins.")],
         results: Results = None,
     ) -> int:
-        from suite.commands.results import show as show_run
+        return call_command("results.show", run, results or [Path("results")])
 
-        return show_run(run, results or [Path("results")])
-
-    @added_to(app, "Read every run whole and name what is wrong.")
+    @add_command(app, "Read every run whole and name what is wrong.")
     def verify(folders: Folders = None) -> int:
-        from suite.commands.results import verify as verify_runs
+        return call_command("results.verify", folders or [Path("results")])
 
-        return verify_runs(folders or [Path("results")])
-
-    @added_to(app, "Copy every whole run into one folder; nothing is overwritten.")
+    @add_command(app, "Copy every whole run into one folder; nothing is overwritten.")
     def merge(
         sources: Annotated[
             list[Path], typer.Argument(metavar="SOURCE...", help="Folders of results, or archives that make gpu wrote.")
         ],
         into: Annotated[Path, typer.Option(help="The folder that gets them all.")],
     ) -> int:
-        from suite.commands.results import merge as merge_runs
+        return call_command("results.merge", sources, into)
 
-        return merge_runs(sources, into)
-
-    @added_to(app, "Pack the runs of each folder into one file there.")
+    @add_command(app, "Pack the runs of each folder into one file there.")
     def pack(
         folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders of results.")],
         remove: Annotated[bool, typer.Option(help="Then remove what was packed and read back.")] = False,
     ) -> int:
-        from suite.commands.results import pack as pack_runs
+        return call_command("results.pack", folders, remove=remove)
 
-        return pack_runs(folders, remove=remove)
-
-    @added_to(app, "Add verified runs to a board, such as a Hugging Face dataset.")
+    @add_command(app, "Add verified runs to a board, such as a Hugging Face dataset.")
     def push(
         to: Annotated[str, typer.Option(help="As hf://datasets/OWNER/NAME, s3://BUCKET/FOLDER or a folder.")],
         folders: Folders = None,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be put, and put nothing.")] = False,
     ) -> int:
-        from suite.commands.push import push as push_runs
+        return call_command("push.push", folders or [Path("results")], to, dry_run=dry_run)
 
-        return push_runs(folders or [Path("results")], to, dry_run=dry_run)
-
-    @added_to(app, "Write verified runs into MLflow, a server or a file.")
+    @add_command(app, "Write verified runs into MLflow, a server or a file.")
     def export(
         folders: Folders = None,
         to: Annotated[str, typer.Option(help="MLflow's tracking URI.")] = "sqlite:///reports/mlflow.db",
     ) -> int:
-        from suite.commands.export import export as export_runs
-
-        return export_runs(folders or [Path("results")], to)
+        return call_command("export.export", folders or [Path("results")], to)
 
     return app

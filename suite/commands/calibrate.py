@@ -26,6 +26,7 @@ MADE = (
     "decode: bfloat16, one new token; of each batch and context the fastest backend; floor and share fitted on every "
     "second cell with at least 512 cached tokens and a bound of at least 2 µs, errors on the others"
 )
+CellsByFamily = dict[str, list[Cell]]
 
 
 def calibrate(folders: Sequence[Path], *, out: Path | None) -> int:
@@ -41,29 +42,30 @@ def calibrate(folders: Sequence[Path], *, out: Path | None) -> int:
             raise ValueError(f"results must be folders that exist; got {shown(folder)!r}")
     contents = read_contents(folders)
     records = [stored.record for stored in contents.stored]
-    timed = grouped(filter(None, map(timed_kernel, records)), lambda found: found[0])
-    if not timed:
+    kernels = grouped(filter(None, map(timed_kernel, records)), lambda kernel: kernel[0])
+    if not kernels:
         raise ValueError(
             f"calibrate needs decode kernels in {DTYPE} that a GPU of conf/hardware was timed at; the {len(records)} "
             f"records of {', '.join(map(shown, folders))} have none"
         )
-    if out is not None and len(timed) > 1:
-        raise ValueError(f"out takes the fits of one device; the records are of {', '.join(timed)}")
-    families = {device: _families(device, [cell for _, cell in found]) for device, found in timed.items()}
-    fits = {device: _fits(device, of_device) for device, of_device in families.items()}
+    if out is not None and len(kernels) > 1:
+        raise ValueError(f"out takes the fits of one device; the records are of {', '.join(kernels)}")
+    families = {device: _usable_cells(device, [cell for _, cell in pairs]) for device, pairs in kernels.items()}
+    fits = {device: _fits(device, by_family) for device, by_family in families.items()}
     if not any(fits.values()):
+        counts = ", ".join(map(_counts, families.values()))
         raise ValueError(
             f"calibrate needs {FEWEST_CELLS} cells of one family, each of one new token after 512 or more and no "
-            f"faster than its bound; got {_counted(families)}"
+            f"faster than its bound; got {counts}"
         )
-    for device, of_device in fits.items():
-        _print(device, of_device)
+    for device, device_fits in fits.items():
+        _print(device, device_fits)
         if few := {family: cells for family, cells in families[device].items() if len(cells) < FEWEST_CELLS}:
-            say(f"left out, with fewer than {FEWEST_CELLS} cells: {_counted({device: few})}")
+            say(f"left out, with fewer than {FEWEST_CELLS} cells: {_counts(few)}")
     if out is not None:
-        ((device, of_device),) = fits.items()
-        prefill = [found for record in records if (found := timed_prefill(record)) and found.device == device]
-        content = _content(device, of_device, _prefill_rows(prefill, _ceilings(device)), len(records))
+        ((device, device_fits),) = fits.items()
+        prefills = [prefill for prefill in map(timed_prefill, records) if prefill and prefill.device == device]
+        content = _file_content(device, device_fits, prefills, len(records))
         text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=1000, allow_unicode=True)
         write_named(out, text.encode())
         say(f"Written: {out}")
@@ -76,31 +78,31 @@ def _ceilings(device: str) -> Ceilings:
     return ceilings
 
 
-def _families(device: str, cells: Sequence[Cell]) -> dict[str, list[Cell]]:
-    """The cells that a fit may take, by family; a family that has none stays."""
-    kept = grouped(usable(cells, _ceilings(device)), lambda cell: cell.of)
-    return {_name(of): kept.get(of, []) for of in dict.fromkeys(cell.of for cell in cells)}
+def _usable_cells(device: str, cells: Sequence[Cell]) -> CellsByFamily:
+    """The cells that a fit may take, by family; a family without any stays, with none."""
+    usable_cells = grouped(usable(cells, _ceilings(device)), lambda cell: cell.of)
+    return {_family(kernel): usable_cells.get(kernel, []) for kernel in dict.fromkeys(cell.of for cell in cells)}
 
 
-def _fits(device: str, families: dict[str, list[Cell]]) -> list[Fit]:
-    found = [fitted(cells, _ceilings(device)) for cells in families.values() if len(cells) >= FEWEST_CELLS]
-    return sorted(found, key=lambda fit: (fit.of.kernel, fit.of.heads, fit.of.kv_heads, fit.of.qk_dim))
+def _fits(device: str, families: CellsByFamily) -> list[Fit]:
+    fits = [fitted(cells, _ceilings(device)) for cells in families.values() if len(cells) >= FEWEST_CELLS]
+    return sorted(fits, key=lambda fit: (fit.of.kernel, fit.of.heads, fit.of.kv_heads, fit.of.qk_dim))
 
 
-def _name(kernel: Kernel) -> str:
+def _family(kernel: Kernel) -> str:
     is_usual = (kernel.qk_dim, kernel.v_dim) == WIDTHS[kernel.kernel]
     return kernel.family + ("" if is_usual else f" of widths {kernel.qk_dim} and {kernel.v_dim}")
 
 
-def _counted(families: dict[str, dict[str, list[Cell]]]) -> str:
-    return ", ".join(f"{len(cells)} of {name}" for of in families.values() for name, cells in of.items())
+def _counts(families: CellsByFamily) -> str:
+    return ", ".join(f"{len(cells)} of {family}" for family, cells in families.items())
 
 
 def _print(device: str, fits: Sequence[Fit]) -> None:
     say(f"{device}: a decode kernel takes its floor and its bound divided by its share. Errors: of cells not fitted.")
     say_table(
         [
-            ConsoleColumn(title="kernel", cells=[_name(fit.of) for fit in fits], is_name=True),
+            ConsoleColumn(title="kernel", cells=[_family(fit.of) for fit in fits], is_name=True),
             number_column("share", [fit.share for fit in fits], numbers.percent),
             number_column("floor", [fit.floor_s for fit in fits], numbers.seconds),
             number_column("median error", [fit.median_error for fit in fits], numbers.percent),
@@ -110,24 +112,9 @@ def _print(device: str, fits: Sequence[Fit]) -> None:
     )
 
 
-def _prefill_rows(timed: Sequence[TimedPrefill], ceilings: Ceilings) -> list[dict[str, Any]]:
-    """The median share of the peak by kernel and length, of the fastest backend of each case."""
-    rows = []
-    for kernel, of_kernel in grouped(timed, lambda found: found.kernel).items():
-        cases = grouped(of_kernel, lambda found: (found.seq_len, found.flops))
-        rates = [(tokens, max(flops / found.time_s for found in of)) for (tokens, flops), of in cases.items()]
-        possible = grouped([rate for rate in rates if rate[1] <= ceilings.flops_per_s], lambda rate: rate[0])
-        shares = {
-            tokens: round(median(rate for _, rate in possible[tokens]) / ceilings.flops_per_s, 3)
-            for tokens in sorted(possible)
-        }
-        rows += [{"kernel": kernel, "shares": shares, "cells": sum(map(len, possible.values()))}] if shares else []
-    return rows
-
-
-def _content(device: str, fits: Sequence[Fit], prefill: Sequence[dict[str, Any]], count: int) -> dict[str, Any]:
-    """What a file of conf/calibration holds."""
-    rows = [
+def _file_content(device: str, fits: Sequence[Fit], prefills: Sequence[TimedPrefill], count: int) -> dict[str, Any]:
+    """What a file of conf/calibration holds. `count`: of the records that were read."""
+    decode = [
         {
             **{name: getattr(fit.of, name) for name in ("kernel", "heads", "kv_heads", "qk_dim", "v_dim")},
             "share": round(fit.share, 4),
@@ -139,6 +126,22 @@ def _content(device: str, fits: Sequence[Fit], prefill: Sequence[dict[str, Any]]
         }
         for fit in fits
     ]
+    prefill = _prefill_rows(prefills, _ceilings(device).flops_per_s)
     source = f"suite calibrate {suite.__version__}, of {count} records"
-    content = {"name": device, "source": source, "made": MADE, "decode": rows}
-    return content | ({"prefill": list(prefill)} if prefill else {})
+    content = {"name": device, "source": source, "made": MADE, "decode": decode}
+    return content | ({"prefill": prefill} if prefill else {})
+
+
+def _prefill_rows(prefills: Sequence[TimedPrefill], peak_flops_per_s: float) -> list[dict[str, Any]]:
+    """The median share of the peak by kernel and length, of the fastest backend of each case."""
+    rows = []
+    for kernel, runs in grouped(prefills, lambda run: run.kernel).items():
+        shares: dict[int, list[float]] = {}
+        for (tokens, flops), repeats in grouped(runs, lambda run: (run.seq_len, run.flops)).items():
+            share = flops / min(run.time_s for run in repeats) / peak_flops_per_s
+            if share <= 1:  # above the peak it was not timed whole
+                shares.setdefault(tokens, []).append(share)
+        if shares:
+            medians = {tokens: round(median(shares[tokens]), 3) for tokens in sorted(shares)}
+            rows.append({"kernel": kernel, "shares": medians, "cells": sum(map(len, shares.values()))})
+    return rows
