@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "suite.run": BASE | {"suite.compose", "suite.measure", "suite.process"},
     "suite.console": READING,
     "suite.commands.doctor": BASE | {"suite.commands"},
-    "suite.commands.explain": BASE | {"suite.commands"},
+    "suite.commands.explain": BASE | {"suite.commands", "suite.console"},
     "suite.commands.results": BASE | {"suite.commands", "suite.console"},
     "suite.commands.push": BASE | {"suite.commands"},
     "suite.commands.export": BASE | {"suite.commands"},

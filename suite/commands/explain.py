@@ -5,7 +5,6 @@ that no language can claim a number of its own.
 """
 
 import textwrap
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ from typing import Any
 
 from suite.configuration.files import read_choice, read_settings, read_text, read_yaml
 from suite.configuration.values import one_of
+from suite.console.table import number_column, table_lines
 from suite.records import numbers
 from suite.theory.answers.choose import usual_groups
 from suite.theory.answers.fit import algorithm_named, reserve_bytes
@@ -33,7 +33,7 @@ from suite.theory.answers.step_memory import (
     model_sizes,
     step_peak,
 )
-from suite.theory.devices.calibration import DTYPE, ELEMENT_BYTES, GQA, WIDTHS, Expected
+from suite.theory.devices.calibration import DTYPE, ELEMENT_BYTES, GQA, WIDTHS
 from suite.theory.devices.calibration_file import calibrated_by, load_calibration
 from suite.theory.devices.gpus import GPU_GIGABYTES, SHARDS
 from suite.theory.devices.hardware import load_hardware
@@ -47,9 +47,11 @@ from suite.theory.layers.shapes import GroupedShape, LayerShape, cache_bytes, gr
 DEFAULT_GEOMETRY = {"mla": "deepseek-v3", "gqa": "llama-3.1-8b", "grpo": "llama-3.1-8b", "ppo": "llama-3.1-8b"}
 DEVICES = {"H100": "h100-sxm5-80gb", "H200": "h200-sxm-141gb", "H20": "h20-96gb"}
 CONTEXT = 131_072
+STEP = Pass(batch=1, query_len=1, seq_len=CONTEXT, element_bytes=ELEMENT_BYTES)
+"""The decode step that every ratio is of."""
 RANKS = 8
 """Tensor-parallel devices of the text's example."""
-LISTED = 5
+MOST_LISTED = 5
 """Smaller models named before the list ends in dots."""
 CLAIMS = {"grpo": "grpo-cheaper", "ppo": "grpo-sample-efficient"}
 """The claim of conf/claims.yaml whose literature a topic quotes: what is saved, and what the critic is worth."""
@@ -63,7 +65,7 @@ PARTS = {
     "logits": [(POLICY, LOGITS)],
 }
 """Rows of the table, by owner and kind; the rest is activations, and little else."""
-REST, TOGETHER = "rest", "together"
+REST, TOTAL = "rest", "together"
 SMALLER = 10
 """Times that a small critic is smaller (AsyPPO, arXiv 2510.01656)."""
 FAR = 100
@@ -71,6 +73,8 @@ FAR = 100
 LEAST_SAVED = 1e-3
 """A smaller share is nothing."""
 WIDTH = 119
+Words = Mapping[str, Any]
+"""The texts of one language."""
 
 
 def explain(topic: str, *, geometry: str | None = None, lang: str = "en", calibration: Path | None = None) -> str:
@@ -85,12 +89,12 @@ def explain(topic: str, *, geometry: str | None = None, lang: str = "en", calibr
         facts = _rl_facts(topic, sizes.name, words)
     else:
         with calibrated_by(calibration):
-            facts = _facts(sizes, words)
+            facts = _attention_facts(sizes, words)
     text: str = words[topic].format_map(facts)
     return text
 
 
-def _facts(geometry: Geometry, words: Mapping[str, Any]) -> dict[str, str]:
+def _attention_facts(geometry: Geometry, words: Words) -> dict[str, str]:
     """Every placeholder's text."""
     gqa = grouped_shape(geometry, kv_heads=usual_groups(geometry))
     mla = absorbed_shape(geometry)
@@ -118,7 +122,7 @@ def _facts(geometry: Geometry, words: Mapping[str, Any]) -> dict[str, str]:
         "mha_elements": f"{mha.cache_elements_per_token:,}",
         "gqa_elements": f"{gqa.cache_elements_per_token:,}",
         "heads_a_group": str(geometry.num_heads // gqa.kv_heads),
-        "table": _table(shapes, geometry.num_layers, words),
+        "table": _variants_table(shapes, geometry.num_layers, words),
         "context": f"{CONTEXT:,}",
         "speed": _ratios(decode_speedups(gqa, mla)),
         "speed_mha": _ratios(decode_speedups(mha, gqa)),
@@ -130,16 +134,13 @@ def _facts(geometry: Geometry, words: Mapping[str, Any]) -> dict[str, str]:
         "gqa_rank": f"{2 * max(1, gqa.kv_heads // RANKS) * gqa.head_dim:,}",
         "mla_rank": f"{mla.cache_elements_per_token:,}",
         "notes": _notes(geometry, words),
-        "smaller": ", ".join(listed[:LISTED] + ["…"] * (len(listed) > LISTED)) or str(words["none"]),
+        "smaller": ", ".join(listed[:MOST_LISTED] + ["…"] * (len(listed) > MOST_LISTED)) or str(words["none"]),
     }
 
 
-def _notes(geometry: Geometry, words: Mapping[str, Any]) -> str:
+def _notes(geometry: Geometry, words: Words) -> str:
     """Say how the variants that the model itself does not have are laid over it, and which limits its figures have."""
-    notes = ["latent_model" if geometry.is_latent else "grouped_model"]
     plan = load_plan(geometry.name)
-    if len(plan.layers) > 1 or plan.fixed_bytes:
-        notes.append("plan")
     facts = {
         "geometry": geometry.name,
         "growth": numbers.bytes_iec(plan.growth_bytes),
@@ -147,17 +148,24 @@ def _notes(geometry: Geometry, words: Mapping[str, Any]) -> str:
         "context": f"{CONTEXT:,}",
         "whole": f"{plan.cache_bytes(CONTEXT) / 1e9:.1f}",
     }
-    return "\n".join(words[note].format(**facts) for note in notes)
+    names = ["latent_model" if geometry.is_latent else "grouped_model"]
+    if len(plan.layers) > 1 or plan.fixed_bytes:
+        names.append("plan")
+    return "\n".join(words[name].format(**facts) for name in names)
 
 
 def decode_intensity(shape: LayerShape) -> float:
     """FLOP per byte of a decode step: the kernel's arithmetic over the cache that it reads."""
-    step = _decode_step()
-    return shape.core_flops(step) / cache_bytes(shape, step)
+    return shape.core_flops(STEP) / cache_bytes(shape, STEP)
 
 
-def _decode_step() -> Pass:
-    return Pass(batch=1, query_len=1, seq_len=CONTEXT, element_bytes=ELEMENT_BYTES)
+def decode_speedups(before: LayerShape, after: LayerShape) -> list[tuple[str, float]]:
+    """Least time of a decode step of `before` over that of `after`, for each device."""
+
+    def bound_s(shape: LayerShape, device: str) -> float:
+        return _ceilings(device).bound_s(flops=shape.core_flops(STEP), traffic_bytes=cache_bytes(shape, STEP))
+
+    return [(device, bound_s(before, device) / bound_s(after, device)) for device in DEVICES]
 
 
 def _ceilings(device: str) -> Ceilings:
@@ -167,118 +175,89 @@ def _ceilings(device: str) -> Ceilings:
 
 
 def _ratios(ratios: Sequence[tuple[str, float]]) -> str:
-    """Write how many times as fast a decode step is, by device or size."""
+    """`H100 3.6×, H20 0.54×`"""
     return ", ".join(f"{name} {ratio:.1f}×" if ratio >= 1 else f"{name} {ratio:.2f}×" for name, ratio in ratios)
 
 
-def decode_speedups(before: LayerShape, after: LayerShape) -> list[tuple[str, float]]:
-    """Least time of a decode step of `before` over that of `after`, for each device."""
-    step = _decode_step()
-
-    def bound_s(shape: LayerShape, device: str) -> float:
-        flops, traffic = shape.core_flops(step), cache_bytes(shape, step)
-        return _ceilings(device).bound_s(flops=flops, traffic_bytes=traffic)
-
-    return [(device, bound_s(before, device) / bound_s(after, device)) for device in DEVICES]
-
-
-def expected_times(before: LayerShape, after: LayerShape) -> dict[str, tuple[Expected, Expected]]:
-    """Return both times of a decode step that are expected of good kernels, by device with a calibration of both."""
-    found = {}
+def _expected(before: LayerShape, after: LayerShape, words: Words) -> str:
+    """How many times as fast a decode step of `after` is expected to be, and by which fits, for each device that has a
+    fit of both."""
+    ratios, families = list[tuple[str, float]](), dict[str, None]()
     for device, name in DEVICES.items():
-        calibration = load_calibration(name)
-        if calibration is not None:
-            first, second = (calibration.expected(shape, _decode_step(), DTYPE) for shape in (before, after))
+        if calibration := load_calibration(name):
+            first, second = (calibration.expected(shape, STEP, DTYPE) for shape in (before, after))
             if first and second:
-                found[device] = first, second
-    return found
-
-
-def _expected(before: LayerShape, after: LayerShape, words: Mapping[str, Any]) -> str:
-    """Write how many times as fast a decode step of `after` is expected to be, and by which fits."""
-    times = expected_times(before, after)
-    families = dict.fromkeys(", ".join(found.family for found in both) for both in times.values())
-    ratios = _ratios([(device, first.seconds / second.seconds) for device, (first, second) in times.items()])
-    if not times:
+                ratios.append((device, first.seconds / second.seconds))
+                families[f"{first.family}, {second.family}"] = None
+    if not ratios:
         return str(words["not_calibrated"])
-    unknown = [words["unknown"].format(device=device) for device in DEVICES if device not in times]
-    return ", ".join([f"{ratios} ({'; '.join(families)})", *unknown])
+    unknown = [words["unknown"].format(device=device) for device in DEVICES if device not in dict(ratios)]
+    return ", ".join([f"{_ratios(ratios)} ({'; '.join(families)})", *unknown])
 
 
-def _measured(gqa: GroupedShape, words: Mapping[str, Any]) -> str:
-    """Write how many times as fast others measured MLA at these heads, on the first device of which they say it."""
+def _measured(gqa: GroupedShape, words: Words) -> str:
+    """How many times as fast others measured MLA at these heads, on the first device of which they say it."""
     for device, name in DEVICES.items():
         calibration = load_calibration(name)
-        of_sizes = [
-            found
-            for found in (calibration.speedups if calibration else ())
-            if (found.heads, found.kv_heads, gqa.head_dim) == (gqa.num_heads, gqa.kv_heads, WIDTHS[GQA][1])
+        ratios = [
+            ("–".join(f"{tokens // 1024}k" for tokens in speedup.tokens), speedup.speedup)
+            for speedup in (calibration.speedups if calibration else ())
+            if (speedup.heads, speedup.kv_heads, gqa.head_dim) == (gqa.num_heads, gqa.kv_heads, WIDTHS[GQA][1])
         ]
-        ranges = [("–".join(f"{tokens // 1024}k" for tokens in found.tokens), found.speedup) for found in of_sizes]
-        if ranges:
-            return f"{device}: {_ratios(ranges)}"
+        if ratios:
+            return f"{device}: {_ratios(ratios)}"
     return str(words["not_measured"])
 
 
-def _table(shapes: dict[str, LayerShape], num_layers: int, words: Mapping[str, Any]) -> str:
-    """Write one line a variant: cache, intensity, and on each device which ceiling holds it back."""
-    step = _decode_step()
+def _variants_table(shapes: dict[str, LayerShape], num_layers: int, words: Words) -> str:
+    """A line a variant: cache, intensity, and on each device which ceiling holds it back."""
     ridges = [f"{device} {_ceilings(device).ridge_flops_per_byte:.0f}" for device in DEVICES]
-    rows = [["", *(column.format(context=f"{CONTEXT:,}") for column in words["columns"]), *ridges]]
+    rows = []
     for name, shape in shapes.items():
-        whole_gb = cache_bytes(shape, step) * num_layers / 1e9
-        bound_by = [
-            words[_ceilings(device).regime(flops=shape.core_flops(step), traffic_bytes=cache_bytes(shape, step))]
-            for device in DEVICES
-        ]
-        per_token = f"{shape.cache_elements_per_token * ELEMENT_BYTES:,}"
-        rows.append([name, per_token, f"{whole_gb:.1f}", f"{decode_intensity(shape):.1f}", *bound_by])
-    return _in_columns(rows)
+        flops, traffic = shape.core_flops(STEP), cache_bytes(shape, STEP)
+        per_token, whole_gb = f"{shape.cache_elements_per_token * ELEMENT_BYTES:,}", f"{traffic * num_layers / 1e9:.1f}"
+        regimes = [words[_ceilings(device).regime(flops=flops, traffic_bytes=traffic)] for device in DEVICES]
+        rows.append([name, per_token, whole_gb, f"{decode_intensity(shape):.1f}", *regimes])
+    return _table(["", *(column.format(context=f"{CONTEXT:,}") for column in words["columns"]), *ridges], rows)
 
 
-def _in_columns(rows: Sequence[Sequence[str]]) -> str:
-    """Write rows below each other, flush right."""
-    widths = [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  " + "  ".join(" " * (width - _width(text)) + text for text, width in zip(row, widths, strict=True))
-        for row in rows
-    )
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows below each other, flush right."""
+    columns = [number_column(title, cells, str) for title, cells in zip(titles, zip(*rows, strict=True), strict=True)]
+    return "\n".join(f"  {line}" for line in table_lines(columns, width=None))
 
 
-def _width(text: str) -> int:
-    """Terminal columns: an East Asian wide character takes two."""
-    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
-
-
-def _rl_facts(topic: str, geometry: str, words: Mapping[str, Any]) -> dict[str, str]:
+def _rl_facts(topic: str, geometry: str, words: Words) -> dict[str, str]:
     """Every placeholder's text: what an update of each algorithm holds of a model, and what others found.
 
     Raises ValueError for a geometry with experts or uneven layers.
     """
     settings = read_settings("rl_memory")
-    seq_len, cache = settings["seq_len"], load_plan(geometry).cache_bytes(settings["seq_len"])
+    seq_len, cache_bytes = settings["seq_len"], load_plan(geometry).cache_bytes(settings["seq_len"])
     steps = [_step(geometry, name, settings) for name in ("grpo", WITHOUT_KL, "ppo")]
-    grpo, free, ppo = map(_parts, steps)
-    own_bytes = sum(held_in(UPDATE, steps[2])[label] for label in PARTS["critic"])
-    weights_bytes = held_in(UPDATE, steps[2])[CRITIC, PARAMETERS]
+    grpo, free, ppo = map(_bytes_by_part, steps)
+    critic_bytes, weights_bytes = ppo["critic"], held_in(UPDATE, steps[2])[CRITIC, PARAMETERS]
     model = steps[0].model
 
-    def with_critic(size_bytes: float) -> dict[str, float]:
+    def with_critic(nbytes: float) -> dict[str, float]:
         """PPO's update with another critic, which is as much larger or smaller in all."""
-        parts = {**ppo, "critic": size_bytes}
-        return {**parts, TOGETHER: ppo[TOGETHER] - own_bytes + size_bytes}
+        return {**ppo, "critic": nbytes, TOTAL: ppo[TOTAL] - critic_bytes + nbytes}
 
-    on_trunk = with_critic(own_bytes / weights_bytes * model.hidden * ELEMENT_BYTES)
+    on_trunk = with_critic(critic_bytes / weights_bytes * model.hidden * ELEMENT_BYTES)
 
-    def saved(from_bytes: float, kept_bytes: float = grpo[TOGETHER]) -> str:
-        share = 1 - kept_bytes / from_bytes
+    def saved(from_bytes: float, to_bytes: float = grpo[TOTAL]) -> str:
+        share = 1 - to_bytes / from_bytes
         return numbers.percent(share) if share >= LEAST_SAVED else f"< {numbers.percent(LEAST_SAVED)}"
 
+    arms, gpus = (grpo, free, ppo, on_trunk), [*map(_fewest_gpus, steps), _fewest_gpus(steps[0])]
+    rows = [[words["parts"][part], *(_gigabytes(arm[part]) for arm in arms)] for part in grpo]
+    rows.append([words["gpus"].format(sizes=" / ".join(map(str, GPU_GIGABYTES))), *gpus])
     low_lambda = read_choice("algorithm", LOW_LAMBDA)["lam"]
     (claim,) = (claim for claim in read_yaml("claims.yaml")["claims"] if claim["id"] == CLAIMS[topic])
-    quoted = [f"{words['says'][work['says']]}{work['what']} ({work['source']})" for work in claim["literature"]]
     wrap = textwrap.TextWrapper(WIDTH, subsequent_indent="    ", break_on_hyphens=False)
-    literature = "\n".join(line for text in quoted for line in wrap.wrap(text))
+    works = [
+        wrap.fill(f"{words['says'][work['says']]}{work['what']} ({work['source']})") for work in claim["literature"]
+    ]
     return {
         "geometry": geometry,
         "billions": f"{model.parameters / 1e9:.3g}",
@@ -290,17 +269,17 @@ def _rl_facts(topic: str, geometry: str, words: Mapping[str, Any]) -> dict[str, 
         "far": str(FAR),
         "left": numbers.percent(low_lambda**FAR),
         "seq_len": f"{seq_len:,}",
-        "table": _in_columns(_rows([grpo, free, ppo, on_trunk], [*map(_gpus, steps), _gpus(steps[0])], words)),
-        "saved": saved(ppo[TOGETHER]),
-        "saved_together": saved(ppo[TOGETHER] + weights_bytes),
-        "saved_free": saved(ppo[TOGETHER], free[TOGETHER]),
-        "saved_small": saved(with_critic(own_bytes / SMALLER)[TOGETHER]),
+        "table": _table(["", *words["arms"]], rows),
+        "saved": saved(ppo[TOTAL]),
+        "saved_together": saved(ppo[TOTAL] + weights_bytes),
+        "saved_free": saved(ppo[TOTAL], free[TOTAL]),
+        "saved_small": saved(with_critic(critic_bytes / SMALLER)[TOTAL]),
         "smaller": str(SMALLER),
-        "saved_shared": saved(on_trunk[TOGETHER]),
+        "saved_shared": saved(on_trunk[TOTAL]),
         "critic": f"{weights_bytes / ELEMENT_BYTES / 1e9:.3g}",
-        "cache": numbers.bytes_iec(cache),
-        "at_once": f"{int((grpo['gradients'] + grpo['logits'] + grpo[REST]) // cache):,}",
-        "literature": literature,
+        "cache": numbers.bytes_iec(cache_bytes),
+        "at_once": f"{int((grpo['gradients'] + grpo['logits'] + grpo[REST]) // cache_bytes):,}",
+        "literature": "\n".join(works),
     }
 
 
@@ -321,26 +300,18 @@ def _step(geometry: str, algorithm: str, settings: Mapping[str, Any]) -> StepSiz
     )
 
 
-def _parts(step: StepSizes) -> dict[str, float]:
-    """The bytes of an update by the table's rows."""
-    held = Counter(held_in(UPDATE, step))
-    parts = {row: float(sum(held[label] for label in labels)) for row, labels in PARTS.items()}
-    whole = float(sum(held.values()))
-    return {**parts, REST: whole - sum(parts.values()), TOGETHER: whole}
-
-
-def _rows(arms: Sequence[Mapping[str, float]], gpus: Sequence[str], words: Mapping[str, Any]) -> list[list[str]]:
-    """A line for each part of an update, the last their sum, and the GPUs that share a step."""
-    sizes = " / ".join(map(str, GPU_GIGABYTES))
-    rows = [[words["parts"][row], *(_gigabytes(parts[row]) for parts in arms)] for row in arms[0]]
-    return [["", *words["arms"]], *rows, [words["gpus"].format(sizes=sizes), *gpus]]
+def _bytes_by_part(step: StepSizes) -> dict[str, float]:
+    """The bytes of an update by the table's rows, the last their sum."""
+    nbytes = Counter(held_in(UPDATE, step))
+    parts = {part: float(sum(nbytes[label] for label in labels)) for part, labels in PARTS.items()}
+    return {**parts, REST: nbytes.total() - sum(parts.values()), TOTAL: float(nbytes.total())}
 
 
 def _gigabytes(value: float) -> str:
-    return f"{value / 1e9:.1f}" if value >= 5e7 else "–"
+    return f"{value / 1e9:.1f}" if value >= 5e7 else numbers.NOTHING
 
 
-def _gpus(step: StepSizes) -> str:
+def _fewest_gpus(step: StepSizes) -> str:
     """The fewest GPUs of each size that hold a step."""
     peaks = {shards: sum(step_peak(replace(step, shards=shards))[1].values()) for shards in SHARDS}
     rooms = [gigabytes * 1e9 - reserve_bytes() for gigabytes in GPU_GIGABYTES]

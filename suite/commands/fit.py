@@ -4,18 +4,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from suite.commands.choose import devices
+from suite.commands.choose import devices, parsed_options
 from suite.console.table import ConsoleColumn, number_column, say_folded, say_table
 from suite.records import numbers
 from suite.records.plain_text import json_text, say
-from suite.theory.answers.asked import sizes_from, tokens_from
+from suite.theory.answers.asked import sizes_from
 from suite.theory.answers.fit import StepFit, fit_question_from, fits_of
 from suite.theory.answers.step_memory import BF16, FLOAT32, MIXED, MOST_APART
 from suite.theory.devices.gpus import SHARDS
 
 DONE, DOES_NOT_FIT = 0, 3
 MOST_PARTS = 6
-HELD = {
+PRECISIONS = {
     BF16: "bf16 (weights, gradients and AdamW's moments in bfloat16, 8 bytes a parameter)",
     MIXED: "mixed precision (weights, gradients and AdamW's moments in float32, 16 bytes a parameter)",
     FLOAT32: "float32 (weights, gradients and AdamW's moments, 16 bytes a parameter)",
@@ -26,30 +26,28 @@ NOTE = (
 )
 
 
-def fit(given: Mapping[str, Any], *, as_json: bool) -> int:
+def fit(options: Mapping[str, Any], *, as_json: bool) -> int:
     """Print the answer to a question, whose tokens and sizes may be texts. Returns 3 where the step does not fit.
 
     Raises ValueError, in one sentence, for a wrong question.
     """
-    read: dict[str, Any] = {
-        name: tokens_from(value, name) if name.endswith("_len") else value for name, value in given.items()
-    }
-    question = fit_question_from(read | {"sizes": sizes_from(read["sizes"]) if read.get("sizes") else None})
+    settings = parsed_options(options, ("seq_len", "prompt_len"))
+    question = fit_question_from(settings | {"sizes": sizes_from(options["sizes"]) if options.get("sizes") else None})
     fits = fits_of(question)
-    asked = fits[0]
+    step = fits[0]
     if as_json:
-        print(json_text({"question": read, "answers": [asdict(answer) for answer in fits]}))
-        return DONE if asked.fits else DOES_NOT_FIT
-    precision = HELD[question.precision] if question.lora_rank is None else f"{question.precision} with LoRA"
-    other = replace(question, precision=MIXED if question.precision == BF16 else BF16)
-    holds, spare = ("fits on", "to spare") if asked.fits else ("does not fit on", "too much")
+        print(json_text({"question": settings, "answers": [asdict(answer) for answer in fits]}))
+        return DONE if step.fits else DOES_NOT_FIT
+    precision = PRECISIONS[question.precision] if question.lora_rank is None else f"{question.precision} with LoRA"
+    alternative = replace(question, precision=MIXED if question.precision == BF16 else BF16)
+    holds, spare = ("fits on", "to spare") if step.fits else ("does not fit on", "too much")
     say_folded(
-        f"{asked.label} of {question.name} in {precision} {holds} {devices(question.gpus)}: "
-        f"{numbers.bytes_iec(asked.peak_bytes)} on each in its {asked.phase}, "
-        f"{numbers.bytes_iec(abs(asked.spare_bytes))} {spare}.",
-        f"With --precision {other.precision} the smallest set is {_smallest_set(fits_of(other)[0])}.",
+        f"{step.label} of {question.name} in {precision} {holds} {devices(question.gpus)}: "
+        f"{numbers.bytes_iec(step.peak_bytes)} on each in its {step.phase}, "
+        f"{numbers.bytes_iec(abs(step.spare_bytes))} {spare}.",
+        f"With --precision {alternative.precision} the smallest set is {_smallest_set(fits_of(alternative)[0])}.",
     )
-    parts = sorted(asked.parts.items(), key=lambda part: -part[1])[:MOST_PARTS]
+    parts = sorted(step.parts.items(), key=lambda part: -part[1])[:MOST_PARTS]
     names = [name.replace("/", " ").replace("_", " ") for name, _ in parts]
     say("")
     say_table(
@@ -70,7 +68,7 @@ def fit(given: Mapping[str, Any], *, as_json: bool) -> int:
     )
     say("")
     say_folded(NOTE)
-    return DONE if asked.fits else DOES_NOT_FIT
+    return DONE if step.fits else DOES_NOT_FIT
 
 
 def _smallest_set(answer: StepFit) -> str:

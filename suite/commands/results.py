@@ -6,7 +6,7 @@ Records are data: they are read, shown and copied, and nothing in them is run.
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -84,13 +84,13 @@ def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> 
         *(ListedRun(folder, UNFINISHED) for folder in contents.unfinished),
         *(ListedRun(run.folder, WITHDRAWN, run.withdrawal.said) for run in contents.withdrawn if run.withdrawal),
     ]
-    counts = Counter(run.status if run.stored is None else "runs" for run in runs)
+    counts = Counter("runs" if run.stored else run.status for run in runs)
     runs = sorted((run for run in runs if status in (None, run.status)), key=lambda run: run.stored is None)
     if as_json:
         say(json_text([run.as_json() for run in runs]))
     else:
         names = ("runs", DAMAGED, UNFINISHED, *([WITHDRAWN] if counts[WITHDRAWN] else []))
-        say(*_list_lines(runs), ", ".join(f"{counts[name]} {name}" for name in names))
+        say(*(_list_lines(runs) if runs else ()), ", ".join(f"{counts[name]} {name}" for name in names))
     return BROKEN if counts[DAMAGED] else DONE
 
 
@@ -105,47 +105,43 @@ def _listed(run: StoredRecord) -> ListedRun:
 
 
 def _list_lines(runs: Sequence[ListedRun]) -> list[str]:
-    """A line for each run, and before them the folder that all of them share."""
-    if not runs:
-        return []
-    above, records = _above([run.folder for run in runs]), [run.stored.record for run in runs if run.stored]
-    workloads, settings = {record.case.workload for record in records}, [record.case.settings for record in records]
-    differences = labels.differences(settings, alike_in=["workload"])
-    if len(workloads) > 1:
-        differences = [
-            {"workload": record.case.workload} | own for record, own in zip(records, differences, strict=True)
-        ]
-    told_apart = [labels.written(own) or record.case.id for record, own in zip(records, differences, strict=True)]
-    machines = machine_names(records)
-    started = [started_at(record)[:16].replace("T", " ") for record in records]
-    nothing = [""] * (len(runs) - len(records))
+    """A line for each run, those with a record first, and before them the folder that all of them lie in."""
+    records, parent = [run.stored.record for run in runs if run.stored], _common_parent([run.folder for run in runs])
+    machines, settings = machine_names(records), [record.case.settings for record in records]
+
+    def column(title: str, cells: Iterable[str], **how: Any) -> ConsoleColumn:
+        """A column that is empty for what has no record."""
+        cells = list(cells)
+        return ConsoleColumn(title=title, cells=cells + [""] * (len(runs) - len(cells)), **how)
+
+    places = [str(run.folder.relative_to(parent)) if parent else shown(run.folder) for run in runs]
     before = [
-        ConsoleColumn(
-            title="run",
-            cells=[str(run.folder.relative_to(above)) if above else shown(run.folder) for run in runs],
-            is_name=True,
-        ),
-        ConsoleColumn(title="status", cells=[run.status for run in runs], is_status=True),
-        *([ConsoleColumn(title="machine", cells=[*machines, *nothing], is_name=True)] if len({*machines}) > 1 else []),
+        column("run", places, is_name=True),
+        column("status", [run.status for run in runs], is_status=True),
+        *([column("machine", machines, is_name=True)] if len({*machines}) > 1 else []),
     ]
     after = [
-        ConsoleColumn(title="result", cells=[run.values[0].labelled if run.values else run.reason for run in runs]),
-        ConsoleColumn(title="started", cells=[*started, *nothing], rank=1, is_name=True),
+        column("result", [run.values[0].labelled if run.values else run.reason for run in runs]),
+        column("started", [started_at(record)[:16].replace("T", " ") for record in records], rank=1, is_name=True),
     ]
-    width, names = terminal_width(), list(labels.differing(settings)) if len(workloads) == 1 else []
-    columns = [*before, *(_setting_column(name, settings, nothing) for name in names), *after]
-    if not names or not fits([column for column in columns if not column.rank], width):
-        cells = [*(text[:LONGEST_CELL] for text in told_apart), *nothing]
-        columns = [*before, ConsoleColumn(title="settings", cells=cells), *after]
+    width, is_of_one_workload = terminal_width(), len({record.case.workload for record in records}) == 1
+    by_setting = [
+        column(name, [values.get(name) or numbers.NOTHING for values in settings])
+        for name in (labels.differing(settings) if is_of_one_workload else ())
+    ]
+    columns = [*before, *by_setting, *after]
+    if not by_setting or not fits([column for column in columns if not column.rank], width):
+        # One column of all settings that differ, where a column for each says nothing or has no room.
+        texts = []
+        for record, differences in zip(records, labels.differences(settings, alike_in=["workload"]), strict=True):
+            workload = {} if is_of_one_workload else {"workload": record.case.workload}
+            texts.append((labels.written(workload | differences) or record.case.id)[:LONGEST_CELL])
+        columns = [*before, column("settings", texts), *after]
     lines = table_lines(columns, width=width, colour=has_colour())
-    return [one_line(f"runs below {shown(above)}:" if above else "runs:"), *lines]
+    return [one_line(f"runs below {shown(parent)}:" if parent else "runs:"), *lines]
 
 
-def _setting_column(name: str, settings: Sequence[Mapping[str, str]], nothing: Sequence[str]) -> ConsoleColumn:
-    return ConsoleColumn(title=name, cells=[*(own.get(name) or numbers.NOTHING for own in settings), *nothing])
-
-
-def _above(folders: Sequence[Path]) -> Path | None:
+def _common_parent(folders: Sequence[Path]) -> Path | None:
     """The folder that all of them lie in; None where there is none, as for a store's beside this machine's."""
     schemes = {url.partition("://")[0] if (url := url_of(folder)) else "" for folder in folders}
     if len(schemes) != 1 or len({folder.is_absolute() for folder in folders}) > 1:
@@ -161,20 +157,20 @@ def find_run(name: str, folders: Sequence[Path]) -> Path:
     place = on_this_machine(Path(name))
     if has_record(place):
         return place
-    contents, begins = _read(folders), name if len(name) >= SHORTEST_KEY else None
+    contents, is_key = _read(folders), len(name) >= SHORTEST_KEY
     runs = [
         run.folder
         for run in (*contents.stored, *contents.withdrawn)
-        if run.folder.name == name or (begins and run.record.run_key.startswith(begins))
+        if run.folder.name == name or (is_key and run.record.run_key.startswith(name))
     ]
-    for damage in contents.damaged if not runs else ():
-        if damage.folder.name == name or (begins and damage.folder.name.startswith(begins)):
-            raise CorruptRecordError(damage.reason)
     if len(runs) > 1:
         raise ValueError(f"run must name one run; {name!r} names {', '.join(map(shown, runs))}")
-    if not runs:
-        raise ValueError(f"run must be a run's folder or begin its key, by {SHORTEST_KEY} digits or more; got {name!r}")
-    return runs[0]
+    if runs:
+        return runs[0]
+    for damage in contents.damaged:
+        if damage.folder.name == name or (is_key and damage.folder.name.startswith(name)):
+            raise CorruptRecordError(damage.reason)
+    raise ValueError(f"run must be a run's folder or begin its key, by {SHORTEST_KEY} digits or more; got {name!r}")
 
 
 def show(name: str, folders: Sequence[Path]) -> int:
@@ -216,22 +212,22 @@ def verify(folders: Sequence[Path]) -> int:
     wrong, else 0."""
     faults = whole = readings = withdrawn = 0
     copies = Copies()
-    for found in each_run(existing(folders)):
-        if isinstance(found, Path):
-            say(one_line(f"{shown(found)}: unfinished, not read; the same command takes it over"))
+    for run in each_run(existing(folders)):
+        if isinstance(run, Path):
+            say(one_line(f"{shown(run)}: unfinished, not read; the same command takes it over"))
             continue
-        reasons = reasons_against(found, copies)
+        reasons = reasons_against(run, copies)
         faults += len(reasons)
         for reason in reasons:
-            say(one_line(f"{shown(found.folder)}: {reason}"))
-        if isinstance(found, StoredRecord):
-            readings += len(found.record.readings)
+            say(one_line(f"{shown(run.folder)}: {reason}"))
+        if isinstance(run, StoredRecord):
+            readings += len(run.record.readings)
             whole += not reasons
-            if found.withdrawal:
+            if run.withdrawal:
                 withdrawn += 1
-                say(one_line(f"{shown(found.folder)}: {found.withdrawal.said}"))
-    also = f"; {withdrawn} withdrawn" if withdrawn else ""
-    print(f"{whole} runs with {numbers.count(readings)} readings are whole; {faults} faults{also}")
+                say(one_line(f"{shown(run.folder)}: {run.withdrawal.said}"))
+    and_withdrawn = f"; {withdrawn} withdrawn" if withdrawn else ""
+    print(f"{whole} runs with {numbers.count(readings)} readings are whole; {faults} faults{and_withdrawn}")
     return BROKEN if faults else DONE
 
 
@@ -251,108 +247,56 @@ def merge(sources: Sequence[Path], into: Path) -> int:
             raise ValueError(f"results must be folders or archives that exist; got {shown(source)!r}")
     if removed := remove_abandoned():
         say(removed)
-    with temporary_folder("merge") as unpacked_here:
-        folders: dict[Path, Path] = {}
+    with temporary_folder("merge") as folder:
+        sources_by_folder: dict[Path, Path] = {}
         torn = []
         for number, source in enumerate(sources):
             try:
-                folder = source if source.is_dir() else unpacked(source, unpacked_here / str(number))
-                folders[folder] = source
+                unpacked_source = source if source.is_dir() else unpacked(source, folder / str(number))
+                sources_by_folder[unpacked_source] = source
             except CorruptRecordError as error:
                 torn.append(Damage(folder=source, reason=str(error)))
         if not is_store(into):
             with alone_in(into):
-                return _merged(folders, torn, into, copy=partial(_copy, into=into))
+                return _merge(sources_by_folder, torn, into, copy=partial(_copy, into=into))
         results = StoreFolder(store=open_store(url_in(into)))
         results.store.check_create()
-        # Each under the first name that is free there.
-        return _merged(
-            folders,
-            torn,
-            on_this_machine(into),
-            copy=lambda run: results.put_run(run.folder, run.record.run_key[:NAME_LENGTH]),
-        )
+
+        def put(run: StoredRecord) -> None:  # under the first name that is free there
+            results.put_run(run.folder, run.record.run_key[:NAME_LENGTH])
+
+        return _merge(sources_by_folder, torn, on_this_machine(into), copy=put)
 
 
-def pack(folders: Sequence[Path], *, remove: bool) -> int:
-    """Pack the runs that lie directly below one folder, for each such folder, into a file there that is read as they
-    are. Returns 4 where a run is damaged, and packs nothing then, else 0.
-
-    `remove`: the packed folders are removed, after all of the pack was read back. Raises ValueError for a folder that
-    is not there.
-    """
-    for folder in folders:
-        if is_store(folder):
-            raise ValueError(f"pack works on folders of this machine; got {shown(folder)!r}")
-    runs: dict[Path, list[Path]] = {}
-    faults = 0
-    for found in each_run(existing(folders)):
-        if isinstance(found, Path):
-            say(one_line(f"{found}: unfinished, stays as it is"))
-            continue
-        reasons = [found.reason] if isinstance(found, Damage) else list(faults_of_files(found))
-        faults += len(reasons)
-        for reason in reasons:
-            complain(f"{found.folder}: {reason}")
-        if found.folder.is_dir():  # else it is packed already
-            runs.setdefault(found.folder.parent, []).append(found.folder)
-    if faults:
-        complain(f"suite results: nothing was packed; {faults} faults")
-        return BROKEN
-    for folder, of_folder in runs.items():
-        with alone_in(folder):
-            if not (packed := list(filter(_is_nothing_but_a_run, of_folder))):
-                continue
-            try:
-                nbytes = write_pack(folder, packed)
-            except CorruptRecordError as error:
-                complain(f"suite results: {folder} was not packed: {error}")
-                return BROKEN
-            for run in packed if remove else ():
-                remove_run(run)
-        say(one_line(f"{folder / PACK}: {len(packed)} runs, {numbers.bytes_iec(nbytes)}{', removed' * remove}"))
-    return DONE
-
-
-def _is_nothing_but_a_run(folder: Path) -> bool:
-    named = [inner / name for inner, names in folders_below(folder, []) for name in names]
-    parts = [part for part in named if part.is_symlink() or not part.is_dir()]
-    others = sorted({part.relative_to(folder).as_posix() for part in parts} - {RECORD, *FILES})
-    if others:
-        say(one_line(f"{folder}: stays as it is, since it holds {', '.join(others)}"))
-    return not others
-
-
-def _merged(
-    folders: Mapping[Path, Path], torn: Sequence[Damage], into: Path, *, copy: Callable[[StoredRecord], object]
+def _merge(
+    sources: Mapping[Path, Path], torn: Sequence[Damage], into: Path, *, copy: Callable[[StoredRecord], object]
 ) -> int:
-    """Copy the whole runs. `folders`: by the folder that is read, the source that it stands for."""
+    """Copy the whole runs. `sources`: by the folder that is read, the source that it stands for."""
 
-    def named(folder: Path) -> str:
-        of = next((read for read in folders if folder.is_relative_to(read)), None)
-        return shown(folder if of is None else folders[of] / folder.relative_to(of))
+    def original_name(folder: Path) -> str:
+        for read_folder, source in sources.items():
+            if folder.is_relative_to(read_folder):
+                return shown(source / folder.relative_to(read_folder))
+        return shown(folder)
 
-    copied, known, left_out = 0, 0, list[Path]()
-    there, copies = set[str](), Copies()  # digests of the runs that lie there, and their timings: none may come again
+    num_copied, num_present, left_out = 0, 0, list[Path]()
+    # Digests of the runs that lie there, and their timings: none may come again.
+    digests, copies = set[str](), Copies()
     for run in each_run([into]):
         if isinstance(run, StoredRecord):
-            there.add(digest_of(run.folder / RECORD))
+            digests.add(digest_of(run.folder / RECORD))
             copies.remember(run)
-    for run in whole_runs(chain(torn, each_run(folders)), copies, left_out, named):
+    for run in whole_runs(chain(torn, each_run(sources)), copies, left_out, original_name):
         if run.withdrawal:
-            complain(f"left out, {run.withdrawal.said}: {named(run.folder)}")
-        elif (digest := digest_of(run.folder / RECORD)) in there:
-            known += 1
+            complain(f"left out, {run.withdrawal.said}: {original_name(run.folder)}")
+        elif (digest := digest_of(run.folder / RECORD)) in digests:
+            num_present += 1
         else:
             copy(run)
-            there.add(digest)
-            copied += 1
-    say(one_line(f"{copied} runs copied into {shown(into)}; {known} were there already"))
+            digests.add(digest)
+            num_copied += 1
+    say(one_line(f"{num_copied} runs copied into {shown(into)}; {num_present} were there already"))
     return BROKEN if left_out else DONE
-
-
-def _read(folders: Sequence[Path]) -> Contents:
-    return read_contents(existing(folders), with_readings=False)
 
 
 def _copy(run: StoredRecord, into: Path) -> None:
@@ -366,6 +310,58 @@ def _copy(run: StoredRecord, into: Path) -> None:
         except BaseException:
             shutil.rmtree(claim.folder, ignore_errors=True)
             raise
+
+
+def pack(folders: Sequence[Path], *, remove: bool) -> int:
+    """Pack the runs that lie directly below one folder, for each such folder, into a file there that is read as they
+    are. Returns 4 where a run is damaged, and packs nothing then, else 0.
+
+    `remove`: the packed folders are removed, after all of the pack was read back. Raises ValueError for a folder that
+    is not there.
+    """
+    for folder in folders:
+        if is_store(folder):
+            raise ValueError(f"pack works on folders of this machine; got {shown(folder)!r}")
+    folders_by_parent: dict[Path, list[Path]] = {}
+    faults = 0
+    for run in each_run(existing(folders)):
+        if isinstance(run, Path):
+            say(one_line(f"{run}: unfinished, stays as it is"))
+            continue
+        reasons = [run.reason] if isinstance(run, Damage) else list(faults_of_files(run))
+        faults += len(reasons)
+        for reason in reasons:
+            complain(f"{run.folder}: {reason}")
+        if run.folder.is_dir():  # else it is packed already
+            folders_by_parent.setdefault(run.folder.parent, []).append(run.folder)
+    if faults:
+        complain(f"suite results: nothing was packed; {faults} faults")
+        return BROKEN
+    for parent, run_folders in folders_by_parent.items():
+        with alone_in(parent):
+            if not (packed := list(filter(_holds_only_a_run, run_folders))):
+                continue
+            try:
+                nbytes = write_pack(parent, packed)
+            except CorruptRecordError as error:
+                complain(f"suite results: {parent} was not packed: {error}")
+                return BROKEN
+            for run_folder in packed if remove else ():
+                remove_run(run_folder)
+        say(one_line(f"{parent / PACK}: {len(packed)} runs, {numbers.bytes_iec(nbytes)}{', removed' * remove}"))
+    return DONE
+
+
+def _holds_only_a_run(folder: Path) -> bool:
+    paths = [inner / name for inner, names in folders_below(folder, []) for name in names]
+    files = {path.relative_to(folder).as_posix() for path in paths if path.is_symlink() or not path.is_dir()}
+    if strangers := sorted(files - {RECORD, *FILES}):
+        say(one_line(f"{folder}: stays as it is, since it holds {', '.join(strangers)}"))
+    return not strangers
+
+
+def _read(folders: Sequence[Path]) -> Contents:
+    return read_contents(existing(folders), with_readings=False)
 
 
 def _text(facts: Mapping[str, Any], name: str) -> str:
