@@ -4,6 +4,7 @@ Arms and experiments are those of suite.report.model, so that a terminal, a note
 Both rules may find no clear difference between two arms.
 """
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -133,8 +134,8 @@ class ArmGroup:
     @property
     def rank(self) -> tuple[tuple[float, ...], int]:
         """Its numbers, the context before any other, and how many arms it has."""
-        in_order = sorted(self.settings, key=lambda name: name != TOKENS)
-        return tuple(number_of(self.settings[name]) or 0.0 for name in in_order), len(self.experiment.arms)
+        names = sorted(self.settings, key=lambda name: name != TOKENS)
+        return tuple(number_of(self.settings[name]) or 0.0 for name in names), len(self.experiment.arms)
 
     @property
     def where(self) -> str:
@@ -142,13 +143,13 @@ class ArmGroup:
 
     def comparisons(self) -> list[ArmComparison]:
         """Each arm with the baseline."""
-        baseline, others = self.experiment.baseline, self.experiment.others
-        return [] if baseline is None else _compared(others, baseline, self.where)
+        baseline = self.experiment.baseline
+        return [] if baseline is None else _compare(self.experiment.others, baseline, self.where)
 
     def extremes(self) -> list[ArmComparison]:
         """The arm of the least cost with that of the greatest."""
         ranked = sorted(self.experiment.arms, key=lambda arm: _cost(arm).number)
-        return _compared(ranked[:1], ranked[-1], self.where)
+        return _compare(ranked[:1], ranked[-1], self.where)
 
 
 def headline(
@@ -159,9 +160,9 @@ def headline(
     Of timings and projected numbers that is the least with the greatest, of scores the arm furthest from the first, of
     clear differences if there are any. `against` names the arm that the others are compared with, of timings too.
     """
-    runs = _usable(entries)
-    by = by or factor_of(runs)
-    groups = groups_by(runs, by, against) if by else []
+    runs = _comparable_runs(entries)
+    by = by or _likeliest_factor(runs)
+    groups = _groups(runs, by, against) if by else []
     if not groups:
         return None
     largest = max(reversed(groups), key=lambda group: group.rank)
@@ -169,22 +170,32 @@ def headline(
     return furthest(largest.comparisons() if has_scores or against is not None else largest.extremes())
 
 
-def factor_of(runs: Sequence[EntryRun]) -> str | None:
+def _likeliest_factor(runs: Sequence[EntryRun]) -> str | None:
     """The setting whose values are arms: the first of its workload's that differs, else the first that does."""
-    names = [name for name in telling_apart([run.record.case for run in runs]) if name != SEED]
-    likeliest = workload_definition(runs[0].record.case.workload).get("compared_by", ()) if runs else ()
-    of_workload = [own for own in likeliest if any(name == own or name.startswith(f"{own}.") for name in names)]
-    return next(iter([*of_workload, *names]), None)
+    names = _differing_names(runs)
+    usual = workload_definition(runs[0].record.case.workload).get("compared_by", ()) if runs else ()
+    factors = [factor for factor in usual if any(name == factor or name.startswith(f"{factor}.") for name in names)]
+    return next(iter([*factors, *names]), None)
 
 
-def groups_by(runs: Sequence[EntryRun], by: str, against: str | None = None) -> list[ArmGroup]:
+def _differing_names(runs: Sequence[EntryRun]) -> list[str]:
+    return [name for name in telling_apart([run.record.case for run in runs]) if name != SEED]
+
+
+def groups_of(entries: Iterable[SummaryEntry], by: str, against: str | None) -> list[ArmGroup]:
+    """The runs of each workload grouped by a setting."""
+    workloads = grouped(entries, lambda entry: entry.record.case.workload).values()
+    return [group for same_workload in workloads for group in _groups(_comparable_runs(same_workload), by, against)]
+
+
+def _groups(runs: Sequence[EntryRun], by: str, against: str | None) -> list[ArmGroup]:
     """Runs of one workload grouped by a setting, without those that are alone."""
     if not runs:
         return []
-    workload, of_record = runs[0].record.case.workload, {id(run.record): run for run in runs}
+    workload, runs_by_record = runs[0].record.case.workload, {id(run.record): run for run in runs}
 
     def read(current: CurrentRecord, key: Pairs) -> EntryRun:
-        return replace(of_record[id(current.record)], key=key)
+        return replace(runs_by_record[id(current.record)], key=key)
 
     experiments = experiments_by([run.current for run in runs], workload, by, read, against)
     names = telling([experiment.key for experiment in experiments], design_of(workload))
@@ -212,43 +223,45 @@ def between_two(first: SummaryEntry, second: SummaryEntry) -> ArmComparison | No
     runs = [_run(entry) for entry in (first, second)]
     if runs[0].kind is None or runs[0].kind != runs[1].kind:
         return None
-    names = [name for name in telling_apart([run.record.case for run in runs]) if name != SEED]
-    differences = [_differences(run, names) for run in runs]
-    labels = next(
-        pair for pair in (differences, [run.label for run in runs], ["the first", "the second"]) if pair[0] != pair[1]
-    )
-    arm, other = (Arm(key=(), setting=(), runs=[run], name=name) for run, name in zip(runs, labels, strict=True))
-    return next(iter(_compared([arm], other, "")), None)
+    settings, names = [], _differing_names(runs)
+    for run in runs:
+        design = design_of(run.record.case.workload)
+        values = {name: resolved(run.record, name, design) or "null" for name in names}
+        settings.append(" ".join(value if len(names) == 1 else f"{name}={value}" for name, value in values.items()))
+    candidates = (settings, [run.label for run in runs], ["the first", "the second"])
+    labels = next(pair for pair in candidates if pair[0] != pair[1])
+    arm, baseline = (Arm(key=(), setting=(), runs=[run], name=name) for run, name in zip(runs, labels, strict=True))
+    return next(iter(_compare([arm], baseline, "")), None)
 
 
 def between_folders(first: Sequence[SummaryEntry], second: Sequence[SummaryEntry]) -> list[ArmComparison]:
     """The cases that two folders share, the first's with the second's, as arms that are paired by seed.
 
     Of a folder with several machines each is a label of its own, and is compared with the same machine's in the other
-    folder, if that has any. Raises ValueError where they share no case.
+    folder; each with each where they have no machine in common, as where somebody compares machines. Seeds that were
+    spread over machines are one label. Raises ValueError where the folders share no case.
     """
-    comparisons: list[ArmComparison] = []
-    for ours, theirs in _of_same_machines(first, second):
-        groups = groups_of([*ours, *theirs], LABEL, theirs[0].label if theirs else None)
-        comparisons += [comparison for group in groups for comparison in group.comparisons()]
+    by_machines = [
+        grouped(entries, lambda entry: machine_of(entry.record) if entry.is_of_one_machine else "")
+        for entries in (first, second)
+    ]
+    if any(len({entry.label for entry in entries}) > 1 for entries in (first, second)):
+        ours, theirs = by_machines
+        pairs = [(ours[machine], theirs[machine]) for machine in ours if machine in theirs]
+        pairs = pairs or list(itertools.product(ours.values(), theirs.values()))
+    else:
+        pairs = [([*first], [*second])]
+    comparisons = [
+        comparison
+        for ours_entries, their_entries in pairs
+        for group in groups_of(
+            [*ours_entries, *their_entries], LABEL, their_entries[0].label if their_entries else None
+        )
+        for comparison in group.comparisons()
+    ]
     if not comparisons:
         raise ValueError("compare needs folders with a case in common, of the same settings; got two without one")
     return comparisons
-
-
-def _of_same_machines(
-    first: Sequence[SummaryEntry], second: Sequence[SummaryEntry]
-) -> list[tuple[list[SummaryEntry], list[SummaryEntry]]]:
-    """Pair the labels of two folders: those of one machine, and of seeds that were spread; each with each where they
-    have no machine in common, as where somebody compares machines."""
-    if len({entry.label for entry in first}) < 2 and len({entry.label for entry in second}) < 2:
-        return [([*first], [*second])]
-    of_first, of_second = (
-        grouped(entries, lambda entry: machine_of(entry.record) if entry.is_of_one_machine else "")
-        for entries in (first, second)
-    )
-    common = [(of_first[machine], of_second[machine]) for machine in of_first if machine in of_second]
-    return common or [(ours, theirs) for ours in of_first.values() for theirs in of_second.values()]
 
 
 def by_setting(entries: Sequence[SummaryEntry], by: str, against: str | None) -> list[ArmComparison]:
@@ -256,7 +269,7 @@ def by_setting(entries: Sequence[SummaryEntry], by: str, against: str | None) ->
     groups = groups_of(entries, by, against)
     if not groups:
         cases = grouped((entry.record.case for entry in entries), lambda case: case.workload)
-        names = {name for of_workload in cases.values() for name in telling_apart(of_workload)} - {SEED}
+        names = {name for same_workload in cases.values() for name in telling_apart(same_workload)} - {SEED}
         choices = ", ".join(sorted(names)) or "none: they are alike"
         raise ValueError(f"by must be a setting in which runs that are else alike differ, of {choices}; got {by!r}")
     comparisons = [comparison for group in groups for comparison in group.comparisons()]
@@ -266,19 +279,12 @@ def by_setting(entries: Sequence[SummaryEntry], by: str, against: str | None) ->
     return comparisons
 
 
-def groups_of(entries: Iterable[SummaryEntry], by: str, against: str | None) -> list[ArmGroup]:
-    """The runs of each workload grouped by a setting."""
-    of_workload = grouped(entries, lambda entry: entry.record.case.workload)
-    return [group for own in of_workload.values() for group in groups_by(_usable(own), by, against)]
-
-
-def _usable(entries: Iterable[SummaryEntry]) -> list[EntryRun]:
+def _comparable_runs(entries: Iterable[SummaryEntry]) -> list[EntryRun]:
     """The runs of the workload that has the most with a number to be compared by; scores go before costs."""
-    runs = [_run(entry) for entry in entries if entry.record.status is Status.OK]
-    has_number = [run for run in runs if run.kind]
-    (workload, _), *_ = Counter(run.record.case.workload for run in has_number).most_common(1) or [("", 0)]
-    own = [run for run in has_number if run.record.case.workload == workload]
-    return [run for run in own if run.outcome] or own
+    runs = [run for entry in entries if entry.record.status is Status.OK and (run := _run(entry)).kind]
+    (workload, _), *_ = Counter(run.record.case.workload for run in runs).most_common(1) or [("", 0)]
+    runs = [run for run in runs if run.record.case.workload == workload]
+    return [run for run in runs if run.outcome] or runs
 
 
 def _run(entry: SummaryEntry) -> EntryRun:
@@ -294,19 +300,12 @@ def _run(entry: SummaryEntry) -> EntryRun:
     return EntryRun(current=current, cost=cost if cost and (cost.is_size or entry.is_of_one_machine) else None)
 
 
-def _differences(run: EntryRun, names: Sequence[str]) -> str:
-    """The settings in which a run differs from another one."""
-    design = design_of(run.record.case.workload)
-    values = {name: resolved(run.record, name, design) or "null" for name in names}
-    return " ".join(value if len(names) == 1 else f"{name}={value}" for name, value in values.items())
-
-
-def _compared(arms: Iterable[Arm[EntryRun]], other: Arm[EntryRun], where: str) -> list[ArmComparison]:
+def _compare(arms: Iterable[Arm[EntryRun]], baseline: Arm[EntryRun], where: str) -> list[ArmComparison]:
     """Arms against another one: scores with Holm's correction over all of them, else costs."""
-    outcome = other.first.outcome
+    outcome = baseline.first.outcome
     if outcome is None:
-        return [_of_costs(arm, other, where) for arm in arms]
-    return [_of_scores(pair, where) for pair in outcome.contrasts(arms, other)]
+        return [_compare_costs(arm, baseline, where) for arm in arms]
+    return [_compare_scores(contrast, where) for contrast in outcome.contrasts(arms, baseline)]
 
 
 def _cost(arm: Arm[EntryRun]) -> Cost:
@@ -315,9 +314,9 @@ def _cost(arm: Arm[EntryRun]) -> Cost:
     return cost
 
 
-def _of_costs(arm: Arm[EntryRun], other: Arm[EntryRun], where: str) -> ArmComparison:
+def _compare_costs(arm: Arm[EntryRun], baseline: Arm[EntryRun], where: str) -> ArmComparison:
     """Two timings compared by the ratio of their medians, and projected numbers, which have no spread, by their own."""
-    ours, theirs = _cost(arm), _cost(other)
+    ours, theirs = _cost(arm), _cost(baseline)
     ratio = ours.number / theirs.number if ours.is_size else theirs.number / ours.number
     below, above = (LESS, MORE) if ours.is_size else (SLOWER, FASTER)
     outcome, low, high = EQUAL if ratio == 1 else above if ratio > 1 else below, None, None
@@ -332,7 +331,7 @@ def _of_costs(arm: Arm[EntryRun], other: Arm[EntryRun], where: str) -> ArmCompar
             difference += f" ({numbers.times(low).removesuffix('×')}–{numbers.times(high).removesuffix('×')})"
     return ArmComparison(
         arm=one_line(str(arm.name)),
-        other=one_line(str(other.name)),
+        other=one_line(str(baseline.name)),
         where=one_line(where),
         quantity=quantity,
         ours=ours.text,
@@ -345,21 +344,19 @@ def _of_costs(arm: Arm[EntryRun], other: Arm[EntryRun], where: str) -> ArmCompar
     )
 
 
-def _of_scores(pair: Contrast[Any], where: str) -> ArmComparison:
-    """Two arms compared by their scores."""
-    scores, quantity, interval = pair.found, pair.quantity, pair.found.interval
+def _compare_scores(contrast: Contrast[Any], where: str) -> ArmComparison:
+    scores, quantity, interval = contrast.found, contrast.quantity, contrast.found.interval
     kind, _, of = quantity.pair.partition(" ")
     difference = f"{quantity.difference(scores.mean)}{f' {quantity.unit}' if quantity.unit else ''}"
     if interval is not None and scores.pairs >= paired.FEWEST_PAIRS:
         difference += f" ({quantity.difference(interval.low)} to {quantity.difference(interval.high)})"
-    ours, theirs = (quantity.text(fmean(values)) for values in (scores.ours, scores.theirs))
     return ArmComparison(
-        arm=one_line(str(pair.arm.name)),
-        other=one_line(str(pair.other.name)),
+        arm=one_line(str(contrast.arm.name)),
+        other=one_line(str(contrast.other.name)),
         where=one_line(where),
         quantity=quantity.name,
-        ours=ours,
-        theirs=theirs,
+        ours=quantity.text(fmean(scores.ours)),
+        theirs=quantity.text(fmean(scores.theirs)),
         estimate=scores.mean,
         low=interval.low if interval else None,
         high=interval.high if interval else None,
