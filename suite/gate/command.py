@@ -3,6 +3,7 @@
 import datetime
 import importlib.util
 import itertools
+import json
 import os
 import shutil
 import subprocess
@@ -32,7 +33,7 @@ from suite.gate.rules.tolerances import (
     noise_path,
     save_noise,
 )
-from suite.gate.selftest import TWO_WORKERS, SelftestPlan, noise_of, selftest, table, write_badge
+from suite.gate.selftest import TWO_WORKERS, SelftestPlan, badge, learn_noise, selftest, table
 from suite.gate.side_by_side import revisions
 from suite.gate.side_by_side.against import GateComparison, RevisionComparison
 from suite.gate.side_by_side.settings import Settings, settings_of
@@ -49,6 +50,7 @@ from suite.records.plain_text import complain, one_line, say
 from suite.records.stores.claim import alone_in
 from suite.records.stores.mirror import on_this_machine
 from suite.records.stores.place import check_is_here
+from suite.records.stores.store import write_named
 
 THREADS = 1
 """Threads of the cases whose noise is learnt and used; the gate's sweep runs on one."""
@@ -259,19 +261,21 @@ def gate_selftest(plan: SelftestPlan, *, out: Path, save: bool) -> int:
             "busy": plan.busy,
             "source_digest": source_digest(),
         }
-        learnt = noise_of(runs)
-        for quantity, share in learnt.items():
-            if share > MOST_NOISE:
-                _say(f"{' '.join(quantity)} differs from itself by {share:.0%}: above {MOST_NOISE:.0%} nothing is kept")
-        kept = {quantity: share for quantity, share in learnt.items() if share <= MOST_NOISE}
-        save_noise(path, kept, machine={"cpu": cpu_model(), "threads": THREADS}, made=made)
+        noise = learn_noise(runs)
+        for quantity in [quantity for quantity, share in noise.items() if share > MOST_NOISE]:
+            share = noise.pop(quantity)
+            _say(f"{' '.join(quantity)} differs from itself by {share:.0%}: above {MOST_NOISE:.0%} nothing is kept")
+        save_noise(path, noise, machine={"cpu": cpu_model(), "threads": THREADS}, made=made)
         _say(f"Written: {path}, which raises the floors of noisy benchmarks on this kind of machine")
     return BROKEN if any(run["broken"] for run in runs) else PASSED
 
 
 def gate_badge(folder: Path, path: Path) -> int:
     """Write the error rate of a self-test's runs as a badge. Raises ValueError for a folder without any."""
-    _say(f"{write_badge(folder, path)}, by the runs in {folder}")
+    content = badge(folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_named(path, (json.dumps(content, ensure_ascii=False) + "\n").encode())
+    _say(f"{content['label']}: {content['message']}, by the runs in {folder}")
     return PASSED
 
 

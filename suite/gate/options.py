@@ -182,15 +182,12 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         save: Annotated[
             bool, typer.Option("--save", help="Append the newest judgement to the git note of its commit, and no more.")
         ] = False,
-        otava: Annotated[
-            bool, typer.Option("--otava", help="Let apache-otava find the changes, in stored values alone.")
-        ] = False,
         out: Annotated[Path | None, typer.Option(help="Where to write history.json and summary.md.")] = None,
     ) -> None:
         module = "suite.gate.history.command"
         how: dict[str, Any] = {"places": places or []}
         if not save:
-            how |= {"revision": rev, "commits": commits, "since": since, "otava": otava, "out": out}
+            how |= {"revision": rev, "commits": commits, "since": since, "out": out}
         finish(lambda: run("gate_history_save" if save else "gate_history", how, module))
 
     @application.command(help="How often the gate is wrong, on this machine.")

@@ -7,20 +7,23 @@ was cut off.
 """
 
 import json
-import os
+import math
 import random
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from suite.configuration.untrusted import parse_json, read_bounded
+from suite.gate.output.sentences import aligned
 from suite.gate.rules.decision import BEFORE, Benchmark, Sample
 from suite.gate.rules.tolerances import Quantity, Tolerances
 from suite.gate.side_by_side import revisions
@@ -33,7 +36,7 @@ from suite.gate.verdict import LATENCY, Outcome
 from suite.records.machine.environment import commit, environment, source_digest
 from suite.records.machine.temporary import remove_abandoned, temporary_folder
 from suite.records.stores.claim import alone_in
-from suite.records.stores.store import write_named, write_whole
+from suite.records.stores.store import write_whole
 from suite.statistics.proportions import wilson
 
 ABOUT, RUNS, TABLE = "selftest.json", "runs.jsonl", ".csv.gz"
@@ -83,18 +86,18 @@ class PlannedRun:
         return f"{self.form}-{round(100 * self.slowed):02d}-{self.index:04d}"
 
 
-def kinds(plan: SelftestPlan, seed: int = 0) -> list[PlannedRun]:
+def planned_runs(plan: SelftestPlan, seed: int = 0) -> list[PlannedRun]:
     """All runs of the plan in random order."""
     slowed_in_one = round(plan.one_process_runs * plan.slowed_runs / max(1, plan.identical_runs))
-    planned = []
-    for form, identical, slowed in (
-        (TWO_WORKERS, plan.identical_runs, plan.slowed_runs),
-        (ONE_PROCESS, plan.one_process_runs, slowed_in_one),
-    ):
-        for share, count in ((0.0, identical), *((share, slowed) for share in SHARES)):
-            planned += [PlannedRun(form=form, slowed=share, index=index) for index in range(count)]
-    random.Random(seed).shuffle(planned)
-    return planned
+    counts = {TWO_WORKERS: (plan.identical_runs, plan.slowed_runs), ONE_PROCESS: (plan.one_process_runs, slowed_in_one)}
+    runs = [
+        PlannedRun(form=form, slowed=share, index=index)
+        for form, (identical, slowed) in counts.items()
+        for share in (0.0, *SHARES)
+        for index in range(slowed if share else identical)
+    ]
+    random.Random(seed).shuffle(runs)
+    return runs
 
 
 def selftest(plan: SelftestPlan, folder: Path, say: Callable[[str], None]) -> list[Run]:
@@ -102,27 +105,33 @@ def selftest(plan: SelftestPlan, folder: Path, say: Callable[[str], None]) -> li
     for one that another process is filling."""
     if removed := remove_abandoned():
         say(removed)
-    with alone_in(folder, waits=False), temporary_folder("gate") as trees, ExitStack() as stack:
-        identical = _identical(trees)
-        cases, benchmarks = _expanded(identical, plan.sweep)
+    with alone_in(folder, waits=False), temporary_folder("gate") as trees:
+        # The working tree is both revisions.
+        tree = revisions.after(revisions.repository(Path.cwd()), trees).folder
+        identical = Revisions(trees=(tree, tree), logs=trees)
+        cases, benchmarks = _expand(identical, plan.sweep)
         if plan.slowed_runs and any(benchmark.clock == "device" for benchmark in benchmarks):
             raise ValueError(f"sweep must have cases of a CPU, where a slowdown can be injected; got {plan.sweep!r}")
         _claim(folder, plan, benchmarks)
-        _cut_off_torn_line(folder / RUNS)
-        done = read_runs(folder)
-        names = {run.get("name") for run in done}
-        stack.enter_context(busy(plan.busy))
-        planned = kinds(plan)
-        for kind in (kind for kind in planned if kind.name not in names):
-            done.append(_run(kind, plan, identical, cases, benchmarks, folder))
-            _append(folder / RUNS, done[-1])
-            say(_line(done[-1], len(done), len(planned)))
-        write_whole(folder / "table.txt", ("\n".join(table(done)) + "\n").encode())
-    return done
+        runs = read_runs(folder)
+        names = {run.get("name") for run in runs}
+        planned = planned_runs(plan)
+        with busy(plan.busy):
+            for planned_run in planned:
+                if planned_run.name not in names:
+                    run = _run(planned_run, plan, identical, cases, benchmarks, folder)
+                    runs.append(run)
+                    write_runs(folder, runs)
+                    outcomes = Counter(benchmark["outcome"] for benchmark in run["benchmarks"])
+                    counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
+                    place = f"[{len(runs):>{len(str(len(planned)))}}/{len(planned)}]"
+                    say(f"{place} {run['name']}: {run['measured_s']:.1f} s measured, {counts}")
+        write_whole(folder / "table.txt", ("\n".join(table(runs)) + "\n").encode())
+    return runs
 
 
 def read_runs(folder: Path) -> list[Run]:
-    """Read the runs made so far. A line that a kill has torn is no run. Raises ValueError for another file."""
+    """Read the runs made so far. A line without an end is no run. Raises ValueError for another file."""
     path = folder / RUNS
     try:
         lines = read_bounded(path, LARGEST_BYTES).split(b"\n")[:-1] if path.exists() else []
@@ -132,6 +141,10 @@ def read_runs(folder: Path) -> list[Run]:
     if not all(isinstance(run, dict) and run.keys() >= {"form", "slowed", "benchmarks"} for run in runs):
         raise ValueError(f"out must be a folder of suite gate selftest; a line of its {RUNS} is no run")
     return runs
+
+
+def write_runs(folder: Path, runs: Sequence[Run]) -> None:
+    write_whole(folder / RUNS, "".join(f"{json.dumps(run)}\n" for run in runs).encode())
 
 
 @contextmanager
@@ -153,13 +166,7 @@ def busy(count: int) -> Iterator[None]:
                 process.stdin.close()
 
 
-def _identical(folder: Path) -> Revisions:
-    """The working tree as both revisions."""
-    tree = revisions.after(revisions.repository(Path.cwd()), folder).folder
-    return Revisions(trees=(tree, tree), logs=folder)
-
-
-def _expanded(identical: Revisions, sweep: str) -> tuple[list[BenchmarkCase], list[Benchmark]]:
+def _expand(identical: Revisions, sweep: str) -> tuple[list[BenchmarkCase], list[Benchmark]]:
     with identical.launched() as workers:
         try:
             expanded = expanded_from(workers[BEFORE].ask("expand", arguments=["-m", f"sweep={sweep}"]))
@@ -185,23 +192,29 @@ def _claim(folder: Path, plan: SelftestPlan, benchmarks: Sequence[Benchmark]) ->
         "source_digest": source_digest(),
         "environment": environment(),
     }
+
+    def identity(content: Any) -> dict[str, Any]:
+        """What runs of one self-test have in common."""
+        return {
+            **{name: content[name] for name in ("source_digest", "benchmarks")},
+            **{name: content["plan"][name] for name in ("seconds", "busy")},
+            "machine_id": content["environment"]["machine_id"],
+        }
+
     path = folder / ABOUT
     if not path.exists():
         write_whole(path, (json.dumps(about, indent=1) + "\n").encode())
         return
     try:
-        before, _ = parse_json(read_bounded(path, LARGEST_BYTES))
-        changed = [name for name in ("source_digest", "benchmarks") if before[name] != about[name]]
-        changed += [name for name in ("seconds", "busy") if before["plan"][name] != about["plan"][name]]
-        changed += [name for name in ("machine_id",) if before["environment"][name] != about["environment"][name]]
+        before = identity(parse_json(read_bounded(path, LARGEST_BYTES))[0])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"out must be a new folder, or one of the same self-test; {path} is of none") from error
-    if changed:
+    if changed := [name for name, value in identity(about).items() if before[name] != value]:
         raise ValueError(f"out must be a new folder, or one of the same self-test; {changed[0]} differs in {folder}")
 
 
 def _run(
-    kind: PlannedRun,
+    planned: PlannedRun,
     plan: SelftestPlan,
     identical: Revisions,
     cases: Sequence[BenchmarkCase],
@@ -210,22 +223,22 @@ def _run(
 ) -> Run:
     begun, started_at = time.monotonic(), datetime.now(UTC)
     timing = TimingComparison(
-        revisions=replace(identical, slowed=(0.0, kind.slowed), in_one_process=kind.form == ONE_PROCESS),
+        revisions=replace(identical, slowed=(0.0, planned.slowed), in_one_process=planned.form == ONE_PROCESS),
         cases=cases,
         benchmarks=benchmarks,
         tolerances=Tolerances.load(),
         seconds=plan.seconds,
-        seed=random.Random(kind.name).getrandbits(32),
+        seed=random.Random(planned.name).getrandbits(32),
     )
     timing.run()
-    write_whole(folder / f"{kind.name}{TABLE}", csv_table(Sample, timing.rounds.samples))
+    write_whole(folder / f"{planned.name}{TABLE}", csv_table(Sample, timing.rounds.samples))
     around = timing.rounds.surroundings
     pressures = [surroundings.cpu_pressure for surroundings in around if surroundings.cpu_pressure is not None]
     closed = timing.decisions.close(timing.rounds.samples)
     columns = ("case", "span", "outcome", "ratio", "low", "high", "rounds", "launches")
     return {
-        "name": kind.name,
-        **asdict(kind),
+        "name": planned.name,
+        **asdict(planned),
         "started_at": started_at.isoformat(timespec="seconds"),
         "took_s": time.monotonic() - begun,
         "measured_s": timing.rounds.measured_s,
@@ -243,35 +256,19 @@ def _run(
     }
 
 
-def _cut_off_torn_line(path: Path) -> None:
-    """Cut off a line that a kill has torn. The next run's would else go on there, and neither could be read."""
-    whole, _, torn = read_bounded(path, LARGEST_BYTES).rpartition(b"\n") if path.exists() else (b"", b"", b"")
-    if torn:
-        write_whole(path, whole + b"\n" if whole else b"")
+def _is_identical(run: Run) -> bool:
+    return (run["form"], run["slowed"]) == (TWO_WORKERS, 0.0)
 
 
-def _append(path: Path, run: Run) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(run) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _line(run: Run, count: int, total: int) -> str:
-    outcomes = [benchmark["outcome"] for benchmark in run["benchmarks"]]
-    counts = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in dict.fromkeys(outcomes))
-    return f"[{count:>{len(str(total))}}/{total}] {run['name']}: {run['measured_s']:.1f} s measured, {counts}"
-
-
-def noise_of(runs: Iterable[Run]) -> dict[Quantity, float]:
+def learn_noise(runs: Iterable[Run]) -> dict[Quantity, float]:
     """The difference that 19 of 20 runs of identical code stayed below, in the two-worker form."""
-    seen: dict[Quantity, list[float]] = {}
-    for run in runs:
-        for benchmark in run["benchmarks"] if (run["form"], run["slowed"]) == (TWO_WORKERS, 0.0) else ():
+    differences: dict[Quantity, list[float]] = {}
+    for run in filter(_is_identical, runs):
+        for benchmark in run["benchmarks"]:
             if benchmark["ratio"] is not None:
                 key = (benchmark["case"], benchmark["span"], LATENCY)
-                seen.setdefault(key, []).append(abs(benchmark["ratio"] - 1))
-    return {key: round(sorted(values)[int(0.95 * (len(values) - 1))], 4) for key, values in seen.items()}
+                differences.setdefault(key, []).append(abs(benchmark["ratio"] - 1))
+    return {key: round(sorted(values)[int(0.95 * (len(values) - 1))], 4) for key, values in differences.items()}
 
 
 def table(runs: Sequence[Run]) -> list[str]:
@@ -283,22 +280,20 @@ def table(runs: Sequence[Run]) -> list[str]:
     for run in sorted(runs, key=lambda run: (run["form"] != TWO_WORKERS, run["slowed"])):
         groups.setdefault((run["form"], run["slowed"]), []).append(run)
     rows = [HEAD, *(_row(form, slowed, group) for (form, slowed), group in groups.items())]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     broken = [f"broken: {run['name']}: {reason}" for run in runs for reason in run["broken"].values()]
-    return [*lines, "", *_visible(runs), *broken]
+    return [*aligned(rows), "", *_smallest_slowdowns(runs), *broken]
 
 
 def _row(form: str, slowed: float, runs: Sequence[Run]) -> tuple[str, ...]:
     outcomes = [[benchmark["outcome"] for benchmark in run["benchmarks"]] for run in runs]
-    every = [outcome for of_run in outcomes for outcome in of_run]
+    all_outcomes = list(chain.from_iterable(outcomes))
     measured_s = sorted(run["measured_s"] for run in runs)
     return (
         FORMS[form],
         f"+{slowed:.0%}" if slowed else "nothing",
         str(len(runs)),
-        _share(sum("slower" in of_run for of_run in outcomes), len(runs)),
-        *(_share(every.count(outcome), len(every)) for outcome in ("slower", "faster", "same", "inconclusive")),
+        _share(sum("slower" in run_outcomes for run_outcomes in outcomes), len(runs)),
+        *(_share(all_outcomes.count(word), len(all_outcomes)) for word in ("slower", "faster", "same", "inconclusive")),
         f"{median(measured_s):.0f}",
         f"{measured_s[-1]:.0f}",
     )
@@ -311,7 +306,7 @@ def _share(successes: int, trials: int) -> str:
     return f"{successes} of {trials} ({100 * interval.low:.1f}–{100 * interval.high:.1f} %)"
 
 
-def _visible(runs: Sequence[Run]) -> list[str]:
+def _smallest_slowdowns(runs: Sequence[Run]) -> list[str]:
     """Say which is the smallest injected slowdown that each benchmark's runs found in nine cases of ten."""
     hits_by_benchmark: dict[tuple[str, str], dict[float, list[bool]]] = {}
     for run in runs:
@@ -320,15 +315,15 @@ def _visible(runs: Sequence[Run]) -> list[str]:
             shares.setdefault(run["slowed"], []).append(benchmark["outcome"] == "slower")
     if not hits_by_benchmark:
         return []
-    smallest = [
-        min((share for share, hits in shares.items() if sum(hits) >= MOST_OFTEN * len(hits)), default=None)
+    smallest = Counter(
+        min((share for share, hits in shares.items() if sum(hits) >= MOST_OFTEN * len(hits)), default=math.inf)
         for shares in hits_by_benchmark.values()
-    ]
-    parts = [
-        f"{'none of those' if share is None else f'+{share:.0%}'}: {smallest.count(share)}"
-        for share in sorted(set(smallest), key=str)
-    ]
-    return [f"the smallest injected slowdown that {MOST_OFTEN:.0%} of runs found, by benchmarks: {'; '.join(parts)}"]
+    )
+    counts = "; ".join(
+        f"{f'+{share:.0%}' if math.isfinite(share) else 'none of those'}: {smallest[share]}"
+        for share in sorted(smallest)
+    )
+    return [f"the smallest injected slowdown that {MOST_OFTEN:.0%} of runs found, by benchmarks: {counts}"]
 
 
 def badge(folder: Path) -> dict[str, Any]:
@@ -338,25 +333,13 @@ def badge(folder: Path) -> dict[str, Any]:
     Green needs evidence: no false alarm in so few runs that one in twenty would not have been seen either is yellow.
     """
     try:
-        runs = [run for run in read_runs(folder) if (run["form"], run["slowed"]) == (TWO_WORKERS, 0.0)]
-        alarms = sum(any(one["outcome"] == Outcome.SLOWER for one in run["benchmarks"]) for run in runs)
+        runs = list(filter(_is_identical, read_runs(folder)))
+        alarms = sum(any(benchmark["outcome"] == Outcome.SLOWER for benchmark in run["benchmarks"]) for run in runs)
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"out must be a folder of suite gate selftest; its {RUNS} cannot be read") from error
     if not runs:
         raise ValueError(f"out must be a folder of suite gate selftest; {str(folder)!r} has no run of identical code")
     interval = wilson(alarms, len(runs))
     colour = "red" if interval.low > RED_FROM else "brightgreen" if interval.high <= GREEN_TO else "yellow"
-    return {
-        "schemaVersion": 1,
-        "label": BADGE_LABEL,
-        "message": f"{alarms} of {len(runs)} (≤ {100 * interval.high:.1f} %)",
-        "color": colour,
-    }
-
-
-def write_badge(folder: Path, path: Path) -> str:
-    """Write the badge of a folder, and return its message."""
-    made = badge(folder)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_named(path, (json.dumps(made, ensure_ascii=False) + "\n").encode())
-    return f"{made['label']}: {made['message']}"
+    message = f"{alarms} of {len(runs)} (≤ {100 * interval.high:.1f} %)"
+    return {"schemaVersion": 1, "label": BADGE_LABEL, "message": message, "color": colour}

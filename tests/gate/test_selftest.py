@@ -27,10 +27,11 @@ from suite.gate.selftest import (
     SelftestPlan,
     badge,
     busy,
-    kinds,
-    noise_of,
+    learn_noise,
+    planned_runs,
     read_runs,
     table,
+    write_runs,
 )
 from suite.gate.side_by_side.revisions import BenchmarkCase
 from suite.gate.side_by_side.worker_client import FailedError, Spent
@@ -60,84 +61,70 @@ def run(outcomes=("same",), *, form=TWO_WORKERS, slowed=0.0, index=0, measured_s
 
 def test_a_plan_has_each_kind_of_run_as_often_as_it_says():
     plan = replace(PLAN, identical_runs=20, slowed_runs=5, one_process_runs=8)
-    found = kinds(plan)
-    assert Counter((one.form, one.slowed) for one in found) == {
+    planned = planned_runs(plan)
+    assert Counter((run.form, run.slowed) for run in planned) == {
         (TWO_WORKERS, 0.0): 20,
         (ONE_PROCESS, 0.0): 8,
         **{(TWO_WORKERS, share): 5 for share in SHARES},
         **{(ONE_PROCESS, share): 2 for share in SHARES},  # 8 of 20 of 5
     }
-    assert len({one.name for one in found}) == len(found)
+    assert len({run.name for run in planned}) == len(planned)
     assert PlannedRun(form=TWO_WORKERS, slowed=0.05, index=3).name == "two_workers-05-0003"
 
 
-def test_kinds_take_turns_in_one_random_order():
+def test_kinds_take_turns_and_a_longer_plan_holds_a_shorter_one():
     plan = replace(PLAN, identical_runs=30, slowed_runs=10)
-    assert kinds(plan) == kinds(plan)
-    assert kinds(plan) != kinds(plan, seed=1)
-    first_half = Counter(one.slowed for one in kinds(plan)[:30])
+    assert planned_runs(plan) == planned_runs(plan) != planned_runs(plan, seed=1)
+    first_half = Counter(run.slowed for run in planned_runs(plan)[:30])
     assert all(first_half[slowed] for slowed in (0.0, *SHARES))
     assert first_half[0.0] < 25
-
-
-def test_a_longer_plan_holds_the_runs_of_a_shorter_one():
-    none, short, long = ({one.name for one in kinds(replace(PLAN, identical_runs=count))} for count in (0, 3, 5))
+    none, short, long = ({run.name for run in planned_runs(replace(PLAN, identical_runs=count))} for count in (0, 3, 5))
     assert none < short < long
-    assert kinds(replace(PLAN, identical_runs=0, slowed_runs=0)) == []
-
-
-def test_a_line_that_a_kill_has_torn_is_no_run(tmp_path):
-    assert read_runs(tmp_path) == []
-    for one in (run(index=0), run(index=1)):
-        selftest._append(tmp_path / RUNS, one)
-    whole = (tmp_path / RUNS).read_text()
-    for torn in ("{", json.dumps(run(index=2))[:-5], json.dumps(run(index=2))):
-        (tmp_path / RUNS).write_text(whole + torn)
-        assert [one["index"] for one in read_runs(tmp_path)] == [0, 1]
 
 
 @pytest.fixture
-def faked(monkeypatch):
+def quick(monkeypatch):
     """A self-test whose runs are made at once; the names of those that were made."""
-    made = []
+    names = []
 
-    def fake_run(kind, *ignored):
-        made.append(kind.name)
-        return run(form=kind.form, slowed=kind.slowed, index=kind.index)
+    def make_run(planned, *ignored):
+        names.append(planned.name)
+        return run(form=planned.form, slowed=planned.slowed, index=planned.index)
 
-    monkeypatch.setattr(selftest, "_identical", lambda folder: None)
-    monkeypatch.setattr(selftest, "_expanded", lambda identical, sweep: ([], BENCHMARKS))
-    monkeypatch.setattr(selftest, "_run", fake_run)
+    monkeypatch.setattr(selftest.revisions, "after", lambda top, folder: SimpleNamespace(folder=folder))
+    monkeypatch.setattr(selftest, "_expand", lambda identical, sweep: ([], BENCHMARKS))
+    monkeypatch.setattr(selftest, "_run", make_run)
     monkeypatch.setattr(selftest, "environment", lambda: {"machine_id": "one"})
     monkeypatch.setattr(selftest, "commit", dict)
     monkeypatch.setattr(selftest, "source_digest", lambda: "digest")
-    return made
+    return names
 
 
-def test_the_same_command_makes_each_missing_run_once(faked, tmp_path):
-    said = []
-    found = selftest.selftest(PLAN, tmp_path, said.append)
-    names = [one.name for one in kinds(PLAN)]
-    assert faked == names == [one["name"] for one in found] == [one["name"] for one in read_runs(tmp_path)]
-    assert said[0] == f"[1/9] {names[0]}: 5.0 s measured, 1 same"
+def test_the_same_command_makes_each_missing_run_once(quick, tmp_path):
+    lines = []
+    runs = selftest.selftest(PLAN, tmp_path, lines.append)
+    names = [planned.name for planned in planned_runs(PLAN)]
+    assert quick == names == [run["name"] for run in runs] == [run["name"] for run in read_runs(tmp_path)]
+    assert lines[0] == f"[1/9] {names[0]}: 5.0 s measured, 1 same"
     assert (tmp_path / "table.txt").read_text().startswith("form")
 
-    assert selftest.selftest(PLAN, tmp_path, said.append) == found
-    assert faked == names
+    assert selftest.selftest(PLAN, tmp_path, lines.append) == runs
+    assert quick == names
 
     longer = replace(PLAN, identical_runs=4)
-    assert len(selftest.selftest(longer, tmp_path, said.append)) == 10
-    assert faked[9:] == ["two_workers-00-0003"]
+    assert len(selftest.selftest(longer, tmp_path, lines.append)) == 10
+    assert quick[9:] == ["two_workers-00-0003"]
 
 
-@pytest.mark.parametrize("kept", [0, 4])
-def test_after_a_torn_line_the_next_run_starts_a_line_of_its_own(faked, tmp_path, kept):
+@pytest.mark.parametrize("complete", [0, 4])
+def test_a_torn_line_is_no_run_and_is_made_again(quick, tmp_path, complete):
     selftest.selftest(PLAN, tmp_path, lambda text: None)
     lines = (tmp_path / RUNS).read_text().splitlines(keepends=True)
-    (tmp_path / RUNS).write_text("".join(lines[:kept]) + lines[kept][:-9])
-    found = selftest.selftest(PLAN, tmp_path, lambda text: None)
-    assert len(found) == len(read_runs(tmp_path)) == 9
-    assert faked[9:] == faked[kept:9]
+    for torn in (lines[complete][:-9], lines[complete][:-1]):
+        (tmp_path / RUNS).write_text("".join(lines[:complete]) + torn)
+        assert len(read_runs(tmp_path)) == complete
+    assert len(selftest.selftest(PLAN, tmp_path, lambda text: None)) == len(read_runs(tmp_path)) == 9
+    assert quick[9:] == quick[complete:9]
     assert (tmp_path / RUNS).read_text() == "".join(lines)
 
 
@@ -154,7 +141,7 @@ def claim(folder, plan=PLAN, benchmarks=BENCHMARKS):
         (PLAN, BENCHMARKS, "other", "source_digest"),
     ],
 )
-def test_another_plans_folder_is_refused_in_one_sentence(faked, monkeypatch, tmp_path, plan, benchmarks, digest, what):
+def test_another_plans_folder_is_refused_in_one_sentence(quick, monkeypatch, tmp_path, plan, benchmarks, digest, what):
     claim(tmp_path)
     about = (tmp_path / ABOUT).read_bytes()
     claim(tmp_path, replace(PLAN, identical_runs=9, slowed_runs=0, one_process_runs=4))  # more or fewer are the same
@@ -164,14 +151,14 @@ def test_another_plans_folder_is_refused_in_one_sentence(faked, monkeypatch, tmp
     assert (tmp_path / ABOUT).read_bytes() == about
 
 
-def test_a_folder_that_another_process_fills_is_refused(faked, tmp_path):
+def test_a_folder_that_another_process_fills_is_refused(quick, tmp_path):
     with alone_in(tmp_path), pytest.raises(ValueError, match="another process writes into"):
         selftest.selftest(PLAN, tmp_path, lambda text: None)
     assert selftest.read_runs(tmp_path) == []
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"source_digest": "digest", "benchmarks": [], "plan": 3}'])
-def test_a_file_of_that_name_that_is_none_of_ours_is_refused(faked, tmp_path, content):
+def test_a_file_of_that_name_that_is_none_of_ours_is_refused(quick, tmp_path, content):
     (tmp_path / ABOUT).write_text(content)
     with pytest.raises(ValueError, match=r"^out must be a new folder, or one of the same self-test; .* is of none$"):
         claim(tmp_path)
@@ -240,11 +227,11 @@ def test_noise_is_the_95th_percentile_of_identical_runs():
     """Of identical code in two workers alone."""
     others = [run(ratios=(1.5,), slowed=0.05), run(ratios=(1.5,), form=ONE_PROCESS), run(("broken",), ratios=(None,))]
     runs = [run(("same", "faster"), index=n, ratios=(1 + n / 1000, 1 - n / 500)) for n in range(1, 21)]
-    assert noise_of(runs + others) == {
+    assert learn_noise(runs + others) == {
         ("case 0", "layer", "latency_s"): 0.019,
         ("case 1", "layer", "latency_s"): 0.038,
     }
-    assert noise_of([]) == {}
+    assert learn_noise([]) == {}
 
 
 @pytest.mark.parametrize(
@@ -256,12 +243,11 @@ def test_noise_is_the_95th_percentile_of_identical_runs():
     ],
 )
 def test_few_runs_or_false_alarms_make_no_green_badge(tmp_path, count, alarms, message, colour):
-    for index in range(count):
-        selftest._append(tmp_path / RUNS, run(["slower" if index < alarms else "same", "same"], index=index))
-    for other in ({"slowed": 0.1}, {"form": ONE_PROCESS}):  # no false alarms
-        selftest._append(tmp_path / RUNS, run(["slower"], **other))
-    made = badge(tmp_path)
-    assert (made["message"], made["color"]) == (message, colour)
+    runs = [run(["slower" if index < alarms else "same", "same"], index=index) for index in range(count)]
+    no_false_alarms = [run(["slower"], **kind) for kind in ({"slowed": 0.1}, {"form": ONE_PROCESS})]
+    write_runs(tmp_path, runs + no_false_alarms)
+    content = badge(tmp_path)
+    assert (content["message"], content["color"]) == (message, colour)
 
 
 def test_the_reference_runs_make_a_green_badge(tmp_path, monkeypatch, capsys):
@@ -338,7 +324,7 @@ def test_a_sweep_that_does_not_compose_is_refused_in_its_words():
             yield [Refusing()]
 
     with pytest.raises(ValueError, match=r"^sweep=nope cannot be composed: expand of .*sweep=nope.*: no such sweep$"):
-        selftest._expanded(Launching(), "nope")
+        selftest._expand(Launching(), "nope")
 
 
 ROOT = Path(__file__).parents[2]

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from subprocess import CalledProcessError
 
@@ -63,16 +63,7 @@ class CommitLine:
         return {commit.id: place for place, commit in enumerate(self.commits)}
 
 
-@dataclass(kw_only=True)
-class Read:
-    """Snapshots of one place, what could not be read there, and what is left out, a sentence each."""
-
-    snapshots: list[Snapshot] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
-
-
-def line_of(top: Path, revision: str, most: int) -> CommitLine:
+def commit_line(top: Path, revision: str, most: int) -> CommitLine:
     """The newest commits of a revision's line. Raises ValueError where git knows no such revision."""
     if not 1 <= most <= MOST_COMMITS:
         raise ValueError(f"commits must be from 1 to {MOST_COMMITS:,}; got {most}")
@@ -82,29 +73,61 @@ def line_of(top: Path, revision: str, most: int) -> CommitLine:
     return CommitLine(commits=commits[::-1], revision=revision)
 
 
-def read_notes(top: Path, line: CommitLine, room: Room) -> Read:
-    """Read the notes on a line's commits. A damaged one is named, and the rest is read all the same."""
-    read = Read()
-    pairs = [pair.split() for pair in _notes(top, "list").splitlines()]
-    here = {commit: note for note, commit in pairs if commit in line.places}
-    if elsewhere := len(pairs) - len(here):
-        read.left_out.append(f"notes on commits that are not on this line: {elsewhere:,}")
-    blobs, too_large = _blobs(top, list(here.values()))
-    for commit, note in here.items():
-        if note in too_large:
-            read.unreadable.append(f"the note on {commit[:9]} is larger than what is read")
-        for text in dict.fromkeys(blobs.get(note, b"").splitlines()):
-            if not text.strip():
-                continue
-            try:
-                snapshot, values = snapshot_from_line(text)
-                room.take(VALUE_BYTES * values + LETTER_BYTES * len(text))
-                if snapshot.commit != commit:
-                    raise ValueError("is of another commit")
-                read.snapshots.append(snapshot)
-            except (ValueError, CorruptRecordError) as error:
-                read.unreadable.append(f"a line of the note on {commit[:9]} cannot be read: it {error}")
-    return read
+@dataclass(kw_only=True)
+class Measurements:
+    """All that was measured of commits, what could not be read, and what is left out, a sentence each."""
+
+    snapshots: list[Snapshot] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    _room: Room = field(default_factory=Room)
+
+    def read_notes(self, top: Path, line: CommitLine) -> None:
+        """Read the notes on a line's commits. A damaged one is named, and the rest is read all the same."""
+        pairs = [pair.split() for pair in _notes(top, "list").splitlines()]
+        notes = {commit: note for note, commit in pairs if commit in line.places}
+        if elsewhere := len(pairs) - len(notes):
+            self.left_out.append(f"notes on commits that are not on this line: {elsewhere:,}")
+        contents = _blobs(top, list(notes.values()))
+        for commit, note in notes.items():
+            if note not in contents:
+                self.unreadable.append(f"the note on {commit[:9]} is larger than what is read")
+            for text in dict.fromkeys(filter(bytes.strip, contents.get(note, b"").splitlines())):
+                try:
+                    snapshot, values = snapshot_from_line(text)
+                    self._room.take(VALUE_BYTES * values + LETTER_BYTES * len(text))
+                    if snapshot.commit != commit:
+                        raise ValueError("is of another commit")
+                    self.snapshots.append(snapshot)
+                except (ValueError, CorruptRecordError) as error:
+                    self.unreadable.append(f"a line of the note on {commit[:9]} cannot be read: it {error}")
+
+    def read_places(self, places: Iterable[Path]) -> None:
+        """Read every judgement and pytest-benchmark file in these places. Raises ValueError for a place that is not
+        there.
+
+        What is damaged is named, and what is not of a commit as it was committed is left out with a reason.
+        """
+        damaged = list[Damage]()
+        for place in places:
+            if place.is_file():
+                self._add(place.name, partial(_read_pytest_benchmark, place, self._room))
+            elif not place.is_dir():
+                raise ValueError(f"a place of measurements must be a folder or a file; got {str(place)!r}")
+            for folder, names in folders_below(place, damaged) if place.is_dir() else ():
+                if JUDGEMENT in names:
+                    self._add(folder.name, partial(_read_snapshot, folder, self._room))
+                for name in sorted(filter(SAVED_BY_PYTEST_BENCHMARK.fullmatch, names)):
+                    self._add(name, partial(_read_pytest_benchmark, folder / name, self._room))
+        self.unreadable += [f"{damage.folder.name}: {damage.reason}" for damage in damaged]
+
+    def _add(self, name: str, read: Callable[[], Snapshot]) -> None:
+        try:
+            self.snapshots.append(read())
+        except (CorruptJudgementError, CorruptRecordError) as error:
+            self.unreadable.append(f"{name}: {error}")
+        except ValueError as error:
+            self.left_out.append(f"{name} is left out: {error}")
 
 
 def save_note(top: Path, snapshot: Snapshot) -> bool:
@@ -138,58 +161,26 @@ def save_note(top: Path, snapshot: Snapshot) -> bool:
     return True
 
 
-def _blobs(top: Path, objects: Sequence[str]) -> tuple[dict[str, bytes], set[str]]:
-    """The content of each object, as far as there is room, and those for which there is none."""
-    sizes, left, small = {}, MOST_NOTES_BYTES, []
-    for row in git(top, "cat-file", "--batch-check=%(objectname) %(objectsize)", given=_rows(objects)).splitlines():
-        name, _, size = row.partition(" ")
-        sizes[name] = int(size)
-        if sizes[name] <= min(MOST_NOTE_BYTES, left):
-            left -= sizes[name]
-            small.append(name)
-    contents, content = {}, os.fsencode(git(top, "cat-file", "--batch", given=_rows(small)))
-    for name in small:  # each as `NAME blob SIZE`, and on lines of its own the content
-        begin = content.index(b"\n") + 1
-        contents[name] = content[begin : begin + sizes[name]]
-        content = content[begin + sizes[name] + 1 :]
-    return contents, sizes.keys() - contents.keys()
-
-
-def _rows(objects: Sequence[str]) -> str:
-    return "".join(f"{name}\n" for name in objects)
+def _blobs(top: Path, objects: Sequence[str]) -> dict[str, bytes]:
+    """The content of each object for which there is room."""
+    sizes, room_bytes = dict[str, int](), MOST_NOTES_BYTES
+    given = "".join(f"{name}\n" for name in objects)
+    for row in git(top, "cat-file", "--batch-check=%(objectname) %(objectsize)", given=given).splitlines():
+        name, size = row.split()
+        if int(size) <= min(MOST_NOTE_BYTES, room_bytes):
+            sizes[name] = int(size)
+            room_bytes -= sizes[name]
+    given = "".join(f"{name}\n" for name in sizes)
+    contents, stream = {}, os.fsencode(git(top, "cat-file", "--batch", given=given))
+    for name, size_bytes in sizes.items():  # each as `NAME blob SIZE`, and on lines of its own the content
+        begin = stream.index(b"\n") + 1
+        contents[name] = stream[begin : begin + size_bytes]
+        stream = stream[begin + size_bytes + 1 :]
+    return contents
 
 
 def _notes(top: Path, *arguments: str) -> str:
     return git(top, "notes", f"--ref={NOTES}", *arguments)
-
-
-def read_places(places: Iterable[Path], room: Room) -> Read:
-    """Read every judgement and pytest-benchmark file in these places. Raises ValueError for a place that is not there.
-
-    What is damaged is named, and what is not of a commit as it was committed is left out with a reason.
-    """
-    read, damaged = Read(), list[Damage]()
-
-    def take(name: str, snapshot: Callable[[], Snapshot]) -> None:
-        try:
-            read.snapshots.append(snapshot())
-        except (CorruptJudgementError, CorruptRecordError) as error:
-            read.unreadable.append(f"{name}: {error}")
-        except ValueError as error:
-            read.left_out.append(f"{name} is left out: {error}")
-
-    for place in places:
-        if place.is_file():
-            take(place.name, lambda place=place: _of_pytest_benchmark(place, room))  # type: ignore[misc]
-        elif not place.is_dir():
-            raise ValueError(f"a place of measurements must be a folder or a file; got {str(place)!r}")
-        for folder, names in folders_below(place, damaged) if place.is_dir() else ():
-            if JUDGEMENT in names:
-                take(folder.name, lambda folder=folder: snapshot_of(read_judgement(folder, room)))  # type: ignore[misc]
-            for name in sorted(filter(SAVED_BY_PYTEST_BENCHMARK.fullmatch, names)):
-                take(name, lambda path=folder / name: _of_pytest_benchmark(path, room))  # type: ignore[misc]
-    read.unreadable += [f"{damage.folder.name}: {damage.reason}" for damage in damaged]
-    return read
 
 
 def newest_judgement(folder: Path) -> Snapshot:
@@ -207,7 +198,11 @@ def newest_judgement(folder: Path) -> Snapshot:
     return snapshot_of(max(judgements, key=lambda judgement: judgement[:2])[2])
 
 
-def _of_pytest_benchmark(path: Path, room: Room) -> Snapshot:
+def _read_snapshot(folder: Path, room: Room) -> Snapshot:
+    return snapshot_of(read_judgement(folder, room))
+
+
+def _read_pytest_benchmark(path: Path, room: Room) -> Snapshot:
     """The medians of a file. Raises CorruptRecordError for what cannot be read, ValueError for what it measured of no
     commit."""
     run = read_run(path, room=room, needs_data=False)

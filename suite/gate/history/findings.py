@@ -9,25 +9,31 @@ of its own machine only. Neither is ever joined with that of another processor o
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from statistics import NormalDist, median
-from typing import Any
 
 from suite.gate.history.commits import CommitLine
 from suite.gate.history.snapshot import MeasuredQuantity, Snapshot
 from suite.gate.rules.exact import OPERATORS
 from suite.gate.verdict import BROKEN, CANNOT_JUDGE, PASSED, WORSE
 from suite.records.metrics import METRICS, Better
-from suite.statistics import change_points
-from suite.statistics.change_points import FEWEST_STEPS, FEWEST_VALUES, Change, Steps
+from suite.statistics.change_points import (
+    ALPHA,
+    FEWEST_STEPS,
+    FEWEST_VALUES,
+    Change,
+    Steps,
+    step_changes,
+    value_changes,
+    visible_step,
+    visible_sum,
+)
 
 LEAST_CHANGE = 0.005
 """Half a percent: a change of a noisy quantity that is beyond chance and smaller is of no use to anybody."""
 CHAIN, STORED, EXACT = "ratios against the parent", "stored values", "exact"
-Detector = Callable[[Sequence[Sequence[float]]], Sequence[Sequence[Change]]]
-"""Finds the changes of several series of logarithms of values."""
+FEWEST_POINTS = {CHAIN: FEWEST_STEPS, STORED: FEWEST_VALUES, EXACT: 0}
 
 
 @dataclass(frozen=True, order=True)
@@ -41,186 +47,51 @@ class Subject:
     clock: str
 
     @property
+    def anywhere(self) -> tuple[str, str, str, str]:
+        """The same on any machine."""
+        return self.case, self.span, self.metric, self.clock
+
+    @property
     def grows_worse(self) -> bool:
         """True if more is worse, as of a metric that nobody knows."""
         return self.metric not in METRICS or METRICS[self.metric].better is not Better.HIGHER
 
-    @property
-    def must_stay(self) -> bool:
-        return self.metric in METRICS and METRICS[self.metric].better is Better.NEITHER
-
 
 @dataclass(frozen=True, kw_only=True)
-class Link:
-    """A ratio between two places on the line, both measured side by side."""
+class Point:
+    """A value of the commit at a place of the line; of noisy quantities a logarithm."""
 
-    base: int
     place: int
-    ratio: float
-    """A logarithm, with its standard error."""
-    error: float
-    called: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Chain:
-    """Ratios one after the other; between two of them there may be commits that nobody measured."""
-
-    quantity: Subject
-    links: Sequence[Link]
-
-    @property
-    def points(self) -> int:
-        return len(self.links)
-
-    @property
-    def is_enough(self) -> bool:
-        return self.points >= FEWEST_STEPS
-
-    @property
-    def steps(self) -> Steps:
-        return Steps(
-            ratios=[link.ratio for link in self.links],
-            errors=[link.error for link in self.links],
-            called=[link.called for link in self.links],
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Values:
-    """Values of one quantity by place, oldest first; of noisy ones the logarithms."""
-
-    quantity: Subject
-    places: Sequence[int]
-    values: Sequence[float]
-
-    @property
-    def points(self) -> int:
-        return len(self.values)
-
-    @property
-    def is_enough(self) -> bool:
-        return self.points >= FEWEST_VALUES
+    value: float
+    base: int = -1
+    """The place of the commit whose ratio this is, both measured side by side; of ratios alone, as is what follows."""
+    error: float = 0.0
+    """The standard error of the logarithm."""
+    is_significant: bool = False
+    """The comparison itself found a change beyond chance."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HistorySeries:
-    """All series of a history."""
+    """One quantity over the line, oldest first. Between two ratios there may be commits that nobody measured."""
 
-    chains: Sequence[Chain]
-    stored: Sequence[Values]
-    exact: Sequence[Values]
-    measured: frozenset[int]
-    """Places of the line with any measurement."""
-    remarks: Sequence[str]
+    quantity: Subject
+    by: str
+    """CHAIN, STORED or EXACT."""
+    points: Sequence[Point]
 
+    @property
+    def is_enough(self) -> bool:
+        return len(self.points) >= FEWEST_POINTS[self.by]
 
-def lay_out(snapshots: Iterable[Snapshot], line: CommitLine, *, chained: bool = True) -> HistorySeries:
-    """Lay snapshots out over a line. `chained`: ratios take the place of stored values where there are enough."""
-    here, elsewhere, unnamed = [], 0, 0
-    for snapshot in dict.fromkeys(snapshots):
-        elsewhere += snapshot.commit not in line.places
-        unnamed += snapshot.commit in line.places and not snapshot.machine
-        if snapshot.commit in line.places and snapshot.machine:
-            here.append(snapshot)
-    chains = [chain for chain in _chains(here, line.places) if chain.links] if chained else []
-    replaced = {_without_machine(chain.quantity) for chain in chains if chain.is_enough}
-    stored = [values for values in _stored(here, line.places) if _without_machine(values.quantity) not in replaced]
-    left = {_without_machine(values.quantity) for values in stored if values.is_enough}
-    remarks = [
-        *([f"measurements of commits that are not on this line: {elsewhere:,}"] if elsewhere else []),
-        *([f"measurements that do not name their machine, and are left out: {unnamed:,}"] if unnamed else []),
-    ]
-    return HistorySeries(
-        # A chain of a link or two says less than many stored values.
-        chains=[chain for chain in chains if chain.is_enough or _without_machine(chain.quantity) not in left],
-        stored=stored,
-        exact=list(_exact(here, line.places)),
-        measured=frozenset(line.places[snapshot.commit] for snapshot in here),
-        remarks=remarks,
-    )
+    @property
+    def values(self) -> list[float]:
+        return [point.value for point in self.points]
 
-
-def is_exact(metric: str) -> bool:
-    return metric != OPERATORS and metric in METRICS and METRICS[metric].exact
-
-
-def _chains(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> Iterator[Chain]:
-    measured_links: dict[Subject, dict[tuple[int, int], list[Link]]] = defaultdict(lambda: defaultdict(list))
-    for snapshot in snapshots:
-        base, place = places.get(snapshot.base or "", -1), places[snapshot.commit]
-        for measured in snapshot.measured if snapshot.is_side_by_side and 0 <= base < place else ():
-            link = _link(measured, base, place)
-            if link is not None and not is_exact(measured.metric):
-                measured_links[_quantity(measured, snapshot.machine)][base, place].append(link)
-    for quantity, links in measured_links.items():
-        # A longer link over what shorter ones measured would count it twice.
-        chosen: list[Link] = []
-        for base, place in sorted(links, key=lambda ends: (ends[1] - ends[0], ends[1])):
-            if all(place <= other.base or other.place <= base for other in chosen):
-                chosen.append(_together(links[base, place]))
-        yield Chain(quantity=quantity, links=sorted(chosen, key=lambda link: link.place))
-
-
-def _link(measured: MeasuredQuantity, base: int, place: int) -> Link | None:
-    """The ratio with the error that its interval shows; None without a ratio or an interval."""
-    ratio, low, high, level = measured.ratio, measured.low, measured.high, measured.level
-    if ratio is None or low is None or high is None or level is None:
-        return None
-    if not (0 < low < high and ratio > 0 and 0 < level < 1):
-        return None
-    # Student's interval is wider than a normal one, so that the error comes out rather too large.
-    error = math.log(high / low) / (2 * NormalDist().inv_cdf((1 + level) / 2))
-    return Link(base=base, place=place, ratio=math.log(ratio), error=error, called=measured.called)
-
-
-def _together(links: Sequence[Link]) -> Link:
-    """Repeated measurements of the same two commits as one, weighted by their errors."""
-    weights = [link.error**-2 for link in links]
-    return Link(
-        base=links[0].base,
-        place=links[0].place,
-        ratio=sum(weight * link.ratio for weight, link in zip(weights, links, strict=True)) / sum(weights),
-        error=sum(weights) ** -0.5,
-        called=all(link.called for link in links),
-    )
-
-
-def _stored(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> Iterator[Values]:
-    logs: dict[Subject, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for snapshot in snapshots:
-        for measured in snapshot.measured if snapshot.machine_id else ():
-            is_share = measured.metric in METRICS and METRICS[measured.metric].points
-            if is_exact(measured.metric) or is_share or measured.after is None or not measured.after > 0:
-                continue
-            quantity = _quantity(measured, f"{snapshot.machine} {snapshot.machine_id[:8]}")
-            logs[quantity][places[snapshot.commit]].append(math.log(measured.after))
-    for quantity, values in logs.items():
-        ordered = sorted(values)
-        yield Values(quantity=quantity, places=ordered, values=[median(values[place]) for place in ordered])
-
-
-def _exact(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> Iterator[Values]:
-    """Yield exact quantities that any judgement found changed: it lists no others. The last measured counts."""
-    changing: dict[Subject, dict[int, float]] = defaultdict(dict)
-    for snapshot in sorted(snapshots, key=lambda snapshot: snapshot.at):
-        base = places.get(snapshot.base or "")
-        for measured in snapshot.measured:
-            if not is_exact(measured.metric) or base is None or measured.before is None or measured.after is None:
-                continue
-            values = changing[_quantity(measured, snapshot.machine)]
-            values[base], values[places[snapshot.commit]] = measured.before, measured.after
-    for quantity, values in changing.items():
-        ordered = sorted(values)
-        yield Values(quantity=quantity, places=ordered, values=[values[place] for place in ordered])
-
-
-def _quantity(measured: MeasuredQuantity, machine: str) -> Subject:
-    return Subject(measured.case, measured.span, measured.metric, machine, measured.clock)
-
-
-def _without_machine(quantity: Subject) -> tuple[str, str, str, str]:
-    return quantity.case, quantity.span, quantity.metric, quantity.clock
+    @property
+    def steps(self) -> Steps:
+        errors, called = [point.error for point in self.points], [point.is_significant for point in self.points]
+        return Steps(ratios=self.values, errors=errors, called=called)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,7 +119,8 @@ class Finding:
     @property
     def is_worse(self) -> bool:
         """True if it is a change for the worse, as is any of an exact quantity that must not change."""
-        if self.quantity.must_stay:
+        metric = METRICS.get(self.quantity.metric)
+        if metric is not None and metric.better is Better.NEITHER:
             return True
         rose = self.after > self.before if self.after is not None and self.before is not None else self.log > 0
         return rose is self.quantity.grows_worse
@@ -256,10 +128,6 @@ class Finding:
     @property
     def log(self) -> float:
         return math.log(self.ratio) if self.ratio else 0.0
-
-    @property
-    def badness(self) -> float:
-        return abs(self.log) * (1 if self.is_worse else -1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,8 +160,11 @@ class History:
     """Everything that is told of a line of commits."""
 
     line: CommitLine
-    laid: HistorySeries
+    series: Sequence[HistorySeries]
+    measured: frozenset[int]
+    """Places of the line with any measurement."""
     findings: Sequence[Finding]
+    """The worst first."""
     totals: Sequence[Total]
     visible: Sequence[Visible]
     unreadable: Sequence[str]
@@ -302,107 +173,199 @@ class History:
     """Newest commits whose changes for the worse make the exit code; None where none does."""
 
     @property
-    def worse_of_late(self) -> list[Finding]:
-        first = len(self.line.commits) - (self.since or 0)
-        return [one for one in self.findings if one.is_worse and not one.drift and one.new >= first]
-
-    @cached_property
-    def short(self) -> list[Chain | Values]:
-        """The series with too few points to be judged."""
-        every: list[Chain | Values] = [*self.laid.chains, *self.laid.stored]
-        return [series for series in every if not series.is_enough]
-
-    @property
     def exit_code(self) -> int:
         """The highest of 4, 1, 3 and 0, as for every command."""
-        if self.unreadable or not self.laid.measured:
+        if self.unreadable or not self.measured:
             return BROKEN
-        if self.worse_of_late:
+        first = len(self.line.commits) - (self.since or 0)
+        if any(finding.is_worse and not finding.drift and finding.new >= first for finding in self.findings):
             return WORSE
-        return PASSED if self.visible or self.laid.exact else CANNOT_JUDGE
+        return PASSED if self.visible or any(series.by == EXACT for series in self.series) else CANNOT_JUDGE
 
 
-def find(
-    laid: HistorySeries,
+def find_changes(
+    snapshots: Iterable[Snapshot],
     line: CommitLine,
     *,
-    unreadable: Sequence[str] = (),
-    remarks: Sequence[str] = (),
-    since: int | None = None,
-    detector: Detector | None = None,
+    unreadable: Sequence[str],
+    remarks: Sequence[str],
+    since: int | None,
 ) -> History:
-    """Look for changes in all series together, worst first. `detector`: another one for stored values."""
-    chains = [chain for chain in laid.chains if chain.is_enough]
-    stored = [values for values in laid.stored if values.is_enough]
+    """Lay snapshots out over a line and look for changes in all series together. The error is shared out by kind."""
+    on_line, elsewhere, unnamed = list[Snapshot](), 0, 0
+    for snapshot in dict.fromkeys(snapshots):
+        elsewhere += snapshot.commit not in line.places
+        unnamed += snapshot.commit in line.places and not snapshot.machine
+        if snapshot.commit in line.places and snapshot.machine:
+            on_line.append(snapshot)
+    series = _series(on_line, line.places)
+    chains = [chain for chain in series if chain.by == CHAIN and chain.is_enough]
+    stored = [values for values in series if values.by == STORED and values.is_enough]
     tests = len(chains) + len(stored)
-    # Each kind takes its share of the error.
-    alpha = change_points.ALPHA / max(1, tests)
-    of_chains = change_points.step_changes([chain.steps for chain in chains], alpha * len(chains)) if chains else []
-    values = [values.values for values in stored]
-    if detector is not None:
-        of_stored = detector(values)
-    else:
-        of_stored = change_points.value_changes(values, alpha * len(stored)) if stored else []
-    noisy = [
-        *(_of_chain(chain, change) for chain, changes in zip(chains, of_chains, strict=True) for change in changes),
-        *(_of_values(series, change) for series, changes in zip(stored, of_stored, strict=True) for change in changes),
+    alpha = ALPHA / max(1, tests)
+    chain_changes = step_changes([chain.steps for chain in chains], alpha * len(chains)) if chains else []
+    stored_changes = value_changes([values.values for values in stored], alpha * len(stored)) if stored else []
+    findings = [
+        finding
+        for judged, changes in zip([*chains, *stored], [*chain_changes, *stored_changes], strict=True)
+        for finding in (_finding(judged, change) for change in changes)
+        if abs(finding.log) >= math.log1p(LEAST_CHANGE)
     ]
-    large = [finding for finding in noisy if abs(finding.log) >= math.log1p(LEAST_CHANGE)]
-    exact = [finding for series in laid.exact for finding in _of_exact(series)]
+    findings += [finding for exact in series if exact.by == EXACT for finding in _exact_findings(exact)]
+    logs = [
+        *(visible_sum(chain.steps, tests) for chain in chains),
+        *(visible_step(values.values, changes, tests) for values, changes in zip(stored, stored_changes, strict=True)),
+    ]
+
+    def goodness(finding: Finding) -> tuple[float, Subject, int]:
+        return abs(finding.log) * (-1 if finding.is_worse else 1), finding.quantity, finding.new
+
+    def least_loss(total: Total) -> tuple[float, Subject]:
+        return -math.log(total.low) if total.quantity.grows_worse else math.log(total.high), total.quantity
+
     return History(
         line=line,
-        laid=laid,
-        findings=sorted([*large, *exact], key=lambda finding: (-finding.badness, finding.quantity, finding.new)),
-        totals=sorted((_total(chain, since, len(line.commits)) for chain in chains), key=_worst),
+        series=series,
+        measured=frozenset(line.places[snapshot.commit] for snapshot in on_line),
+        findings=sorted(findings, key=goodness),
+        totals=sorted((_total(chain, since, len(line.commits)) for chain in chains), key=least_loss),
         visible=[
-            *(_visible(chain, change_points.visible_sum(chain.steps, tests)) for chain in chains),
-            *(
-                _visible(series, change_points.visible_step(series.values, changes, tests))
-                for series, changes in zip(stored, of_stored, strict=True)
-            ),
+            Visible(quantity=judged.quantity, by=judged.by, ratio=math.exp(log), points=len(judged.points))
+            for judged, log in zip([*chains, *stored], logs, strict=True)
         ],
         unreadable=unreadable,
-        remarks=[*remarks, *laid.remarks],
+        remarks=[
+            *remarks,
+            *([f"measurements of commits that are not on this line: {elsewhere:,}"] if elsewhere else []),
+            *([f"measurements that do not name their machine, and are left out: {unnamed:,}"] if unnamed else []),
+        ],
         since=since,
     )
 
 
-def _finding(series: Chain | Values, by: str, change: Change, **more: Any) -> Finding:
+def _series(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> list[HistorySeries]:
+    """Ratios take the place of stored values where there are enough of them."""
+    chains = list(_chains(snapshots, places))
+    chained = {chain.quantity.anywhere for chain in chains if chain.is_enough}
+    stored = [values for values in _stored(snapshots, places) if values.quantity.anywhere not in chained]
+    # A chain of a link or two says less than many stored values.
+    judged = {values.quantity.anywhere for values in stored if values.is_enough}
+    chains = [chain for chain in chains if chain.is_enough or chain.quantity.anywhere not in judged]
+    return [*chains, *stored, *_exact(snapshots, places)]
+
+
+def _is_exact(metric: str) -> bool:
+    return metric != OPERATORS and metric in METRICS and METRICS[metric].exact
+
+
+def _subject(measured: MeasuredQuantity, machine: str) -> Subject:
+    return Subject(measured.case, measured.span, measured.metric, machine, measured.clock)
+
+
+def _chains(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> Iterator[HistorySeries]:
+    links_by_ends: dict[Subject, dict[tuple[int, int], list[Point]]] = defaultdict(lambda: defaultdict(list))
+    for snapshot in snapshots:
+        base, place = places.get(snapshot.base or "", -1), places[snapshot.commit]
+        for measured in snapshot.measured if snapshot.is_side_by_side and 0 <= base < place else ():
+            link = _link(measured, base, place)
+            if link is not None and not _is_exact(measured.metric):
+                links_by_ends[_subject(measured, snapshot.machine)][base, place].append(link)
+    for quantity, links in links_by_ends.items():
+        # A longer link over what shorter ones measured would count it twice.
+        chain: list[Point] = []
+        for base, place in sorted(links, key=lambda ends: (ends[1] - ends[0], ends[1])):
+            if all(place <= link.base or link.place <= base for link in chain):
+                chain.append(_average(links[base, place]))
+        yield HistorySeries(quantity=quantity, by=CHAIN, points=sorted(chain, key=lambda link: link.place))
+
+
+def _link(measured: MeasuredQuantity, base: int, place: int) -> Point | None:
+    """The ratio with the error that its interval shows; None without a ratio or an interval."""
+    ratio, low, high, level = measured.ratio, measured.low, measured.high, measured.level
+    if ratio is None or low is None or high is None or level is None:
+        return None
+    if not (0 < low < high and ratio > 0 and 0 < level < 1):
+        return None
+    # Student's interval is wider than a normal one, so that the error comes out rather too large.
+    error = math.log(high / low) / (2 * NormalDist().inv_cdf((1 + level) / 2))
+    return Point(base=base, place=place, value=math.log(ratio), error=error, is_significant=measured.called)
+
+
+def _average(links: Sequence[Point]) -> Point:
+    """Repeated measurements of the same two commits as one, weighted by their errors."""
+    weights = [link.error**-2 for link in links]
+    return Point(
+        base=links[0].base,
+        place=links[0].place,
+        value=sum(weight * link.value for weight, link in zip(weights, links, strict=True)) / sum(weights),
+        error=sum(weights) ** -0.5,
+        is_significant=all(link.is_significant for link in links),
+    )
+
+
+def _stored(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> Iterator[HistorySeries]:
+    logs: dict[Subject, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for snapshot in snapshots:
+        for measured in snapshot.measured if snapshot.machine_id else ():
+            is_share = measured.metric in METRICS and METRICS[measured.metric].points
+            if _is_exact(measured.metric) or is_share or measured.after is None or not measured.after > 0:
+                continue
+            quantity = _subject(measured, f"{snapshot.machine} {snapshot.machine_id[:8]}")
+            logs[quantity][places[snapshot.commit]].append(math.log(measured.after))
+    for quantity, values in logs.items():
+        points = [Point(place=place, value=median(values[place])) for place in sorted(values)]
+        yield HistorySeries(quantity=quantity, by=STORED, points=points)
+
+
+def _exact(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> Iterator[HistorySeries]:
+    """Yield exact quantities that any judgement found changed: it lists no others. The last measured counts."""
+    values_by_place: dict[Subject, dict[int, float]] = defaultdict(dict)
+    for snapshot in sorted(snapshots, key=lambda snapshot: snapshot.at):
+        base = places.get(snapshot.base or "")
+        for measured in snapshot.measured:
+            if not _is_exact(measured.metric) or base is None or measured.before is None or measured.after is None:
+                continue
+            values = values_by_place[_subject(measured, snapshot.machine)]
+            values[base], values[places[snapshot.commit]] = measured.before, measured.after
+    for quantity, values in values_by_place.items():
+        points = [Point(place=place, value=values[place]) for place in sorted(values)]
+        yield HistorySeries(quantity=quantity, by=EXACT, points=points)
+
+
+def _finding(series: HistorySeries, change: Change) -> Finding:
+    first, last = series.points[change.first], series.points[change.last]
     ratio, low, high = (math.exp(log) for log in (change.shift, change.low, change.high))
-    return Finding(quantity=series.quantity, by=by, ratio=ratio, low=low, high=high, **more)
+    return Finding(
+        quantity=series.quantity,
+        by=series.by,
+        old=first.base if series.by == CHAIN else series.points[change.first - 1].place,
+        new=last.place,
+        ratio=ratio,
+        low=low,
+        high=high,
+        drift=change.drift,
+        measured=change.last - change.first + 1,
+    )
 
 
-def _of_chain(chain: Chain, change: Change) -> Finding:
-    links = chain.links[change.first : change.last + 1]
-    return _finding(chain, CHAIN, change, old=links[0].base, new=links[-1].place, measured=len(links))
+def _exact_findings(series: HistorySeries) -> Iterator[Finding]:
+    for old, new in itertools.pairwise(series.points):
+        if old.value != new.value:
+            yield Finding(
+                quantity=series.quantity,
+                by=EXACT,
+                old=old.place,
+                new=new.place,
+                ratio=new.value / old.value if old.value > 0 and new.value >= 0 else None,
+                before=old.value,
+                after=new.value,
+            )
 
 
-def _of_values(series: Values, change: Change) -> Finding:
-    old, new = series.places[change.first - 1], series.places[change.first]
-    return _finding(series, STORED, change, old=old, new=new, drift=change.drift)
-
-
-def _of_exact(series: Values) -> list[Finding]:
-    pairs = list(zip(series.places, series.values, strict=True))
-    return [
-        Finding(
-            quantity=series.quantity,
-            by=EXACT,
-            old=old,
-            new=new,
-            ratio=after / before if before > 0 and after >= 0 else None,
-            before=before,
-            after=after,
-        )
-        for (old, before), (new, after) in itertools.pairwise(pairs)
-        if before != after
-    ]
-
-
-def _total(chain: Chain, since: int | None, commits: int) -> Total:
+def _total(chain: HistorySeries, since: int | None, commits: int) -> Total:
     """Multiply the ratios of the newest commits; of all where fewer links than show a spread are so new."""
-    first = next((at for at, link in enumerate(chain.links) if link.place >= commits - (since or commits)), 0)
-    links, change = chain.links[first:], chain.steps.sum(first)
+    first = next((at for at, link in enumerate(chain.points) if link.place >= commits - (since or commits)), 0)
+    links, change = chain.points[first:], chain.steps.sum(first)
     return Total(
         quantity=chain.quantity,
         old=links[0].base,
@@ -412,18 +375,4 @@ def _total(chain: Chain, since: int | None, commits: int) -> Total:
         ratio=math.exp(change.shift),
         low=math.exp(change.low),
         high=math.exp(change.high),
-    )
-
-
-def _worst(total: Total) -> tuple[float, Subject]:
-    """Order totals by what they lost at least."""
-    return -math.log(total.low) if total.quantity.grows_worse else math.log(total.high), total.quantity
-
-
-def _visible(series: Chain | Values, log: float) -> Visible:
-    return Visible(
-        quantity=series.quantity,
-        by=CHAIN if isinstance(series, Chain) else STORED,
-        ratio=math.exp(log),
-        points=series.points,
     )

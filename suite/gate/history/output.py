@@ -1,13 +1,13 @@
 """The history for a terminal, as Markdown, and as plain data."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from suite.gate.history.findings import EXACT, STORED, Chain, Finding, History, Subject, Values
+from suite.gate.history.findings import CHAIN, EXACT, STORED, Finding, History, Subject
 from suite.gate.output.github import clip_text
-from suite.gate.output.sentences import in_unit, percent
+from suite.gate.output.sentences import aligned, in_unit, percent
 from suite.gate.verdict import BROKEN, CANNOT_JUDGE, PASSED, WORSE
 from suite.records.labels import short_names
 from suite.records.plain_text import in_markdown, one_line
@@ -15,33 +15,38 @@ from suite.statistics.change_points import FEWEST_STEPS, FEWEST_VALUES
 
 SCHEMA = 1
 COMMIT_LENGTH, LONGEST_SUBJECT = 9, 60
-MOST_LISTED = 20
-"""Remarks, unreadable files and totals in the terminal; history.json has all findings."""
-MOST_ROWS = 200
+MOST_LISTED, MOST_ROWS = 20, 200
+"""Remarks, unreadable files and totals; findings, all of which history.json has."""
 MEANINGS = {
     PASSED: "no change for the worse",
     WORSE: "a change for the worse",
     CANNOT_JUDGE: "cannot judge: too few points in every series",
     BROKEN: "something cannot be read, or no commit of this line was measured",
 }
+KINDS = {
+    CHAIN: "of chained ratios against the parent",
+    STORED: "of stored values",
+    EXACT: "of exact quantities that ever changed",
+}
+SEEN = {CHAIN: "losses that add up over a chain", STORED: "a step halfway through stored values"}
 HEAD = ("", "change", "quantity", "at", "by")
 
 
 def lines(history: History) -> list[str]:
     """Lay out the whole answer for a terminal, one change a line, worst first."""
-    rows, more = _rows(history), len(history.findings) - MOST_ROWS
-    listed = [
-        *_columns(rows),
+    more = len(history.findings) - MOST_ROWS
+    changes = [
+        *aligned(_rows(history)),
         *([f"and {more:,} more, in history.json"] if more > 0 else []),
         *_evidence(history),
         *_totals(history),
     ]
     return [
-        about(history),
-        *(f"cannot be read: {one_line(text)}" for text in _some(history.unreadable)),
-        *(f"note: {one_line(text)}" for text in _some(history.remarks)),
-        *(f"note: {text}" for text in _short(history)),
-        *(["", *listed] if listed else []),
+        _overview(history),
+        *(f"cannot be read: {one_line(text)}" for text in _first(history.unreadable)),
+        *(f"note: {one_line(text)}" for text in _first(history.remarks)),
+        *(f"note: {text}" for text in _short_series(history)),
+        *(["", *changes] if changes else []),
         "",
         f"exit code {history.exit_code}: {_meaning(history)}",
     ]
@@ -49,18 +54,18 @@ def lines(history: History) -> list[str]:
 
 def markdown(history: History) -> str:
     """Lay out the same for the summary of a job."""
-    cells = [f"| {' | '.join(in_markdown(clip_text(cell, 400)) for cell in row)} |" for row in _rows(history)]
+    rows = [f"| {' | '.join(in_markdown(clip_text(cell, 400)) for cell in row)} |" for row in _rows(history)]
     texts = [
         *_evidence(history),
         *_totals(history),
-        *_short(history),
-        *(f"cannot be read: {text}" for text in _some(history.unreadable)),
-        *_some(history.remarks),
+        *_short_series(history),
+        *(f"cannot be read: {text}" for text in _first(history.unreadable)),
+        *_first(history.remarks),
     ]
     parts = [
         f"## Performance history: {_meaning(history)}",
-        f"{in_markdown(about(history))} (exit code {history.exit_code}).",
-        "\n".join([*cells[:1], "|---|---:|---|---|---|", *cells[1:]]) if cells else "",
+        f"{in_markdown(_overview(history))} (exit code {history.exit_code}).",
+        "\n".join([*rows[:1], "|---|---:|---|---|---|", *rows[1:]]) if rows else "",
         "\n".join(f"- {in_markdown(clip_text(text, 600))}" for text in texts),
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
@@ -69,7 +74,7 @@ def markdown(history: History) -> str:
 def as_json(history: History) -> dict[str, Any]:
     commits = history.line.commits
 
-    def placed(part: Any) -> dict[str, Any]:
+    def with_commits(part: Any) -> dict[str, Any]:
         return {**asdict(part), "old": commits[part.old].id, "new": commits[part.new].id}
 
     return {
@@ -77,10 +82,10 @@ def as_json(history: History) -> dict[str, Any]:
         "exit_code": history.exit_code,
         "revision": history.line.revision,
         "commits": [commit.id for commit in commits],
-        "measured": [commits[place].id for place in sorted(history.laid.measured)],
+        "measured": [commits[place].id for place in sorted(history.measured)],
         "since": history.since,
-        "findings": [{**placed(finding), "is_worse": finding.is_worse} for finding in history.findings],
-        "totals": list(map(placed, history.totals)),
+        "findings": [{**with_commits(finding), "is_worse": finding.is_worse} for finding in history.findings],
+        "totals": list(map(with_commits, history.totals)),
         "visible": [
             {**asdict(visible), "ratio": visible.ratio if math.isfinite(visible.ratio) else None}
             for visible in history.visible
@@ -90,25 +95,20 @@ def as_json(history: History) -> dict[str, Any]:
     }
 
 
-def about(history: History) -> str:
-    """Say what was looked at: the line, its commits, how many have no measurement, and the series."""
-    commits, laid = len(history.line.commits), history.laid
-    kinds = [
-        (sum(chain.is_enough for chain in laid.chains), "of chained ratios against the parent"),
-        (sum(values.is_enough for values in laid.stored), "of stored values"),
-        (len(laid.exact), "of exact quantities that ever changed"),
-    ]
-    series = ", ".join(f"{count:,} {kind}" for count, kind in kinds if count) or "none with enough points"
+def _overview(history: History) -> str:
+    """What was looked at: the line, its commits, how many have no measurement, and the series."""
+    num_commits = len(history.line.commits)
+    counts = {kind: sum(series.is_enough for series in history.series if series.by == kind) for kind in KINDS}
+    series = ", ".join(f"{counts[kind]:,} {words}" for kind, words in KINDS.items() if counts[kind])
     return (
-        f"{one_line(history.line.revision)}: {commits:,} commits by first parents, {commits - len(laid.measured):,} "
-        f"without a measurement; series: {series}"
+        f"{one_line(history.line.revision)}: {num_commits:,} commits by first parents, "
+        f"{num_commits - len(history.measured):,} without a measurement; series: {series or 'none with enough points'}"
     )
 
 
 def _rows(history: History) -> list[tuple[str, ...]]:
     """The heading and a row for each finding; nothing where there is none."""
-    names = _names(history)
-    rows = []
+    names, rows = _names(history), []
     for finding in history.findings[:MOST_ROWS]:
         word = ("worse" if finding.is_worse else "better") + "?" * bool(finding.drift)
         if finding.by == EXACT:
@@ -137,29 +137,27 @@ def _where(finding: Finding, history: History) -> str:
     return f"{commits[finding.old].id[:COMMIT_LENGTH]}..{new.id[:COMMIT_LENGTH]}, {count} commits{parts}"
 
 
-def _evidence(history: History) -> list[str]:
+def _evidence(history: History) -> Iterator[str]:
     """Say what may be drift, and how small a change would have been found: without that, no change means nothing."""
-    drifting, answer = [finding.drift for finding in history.findings if finding.drift], []
-    if drifting:
-        answer.append(
-            f"warning: {len(drifting):,} changes with a question mark may be drift, and count for no exit code: "
-            f"neighbouring values resemble each other (correlation up to {max(drifting):.1f})"
+    if drifts := [finding.drift for finding in history.findings if finding.drift]:
+        yield (
+            f"warning: {len(drifts):,} changes with a question mark may be drift, and count for no exit code: "
+            f"neighbouring values resemble each other (correlation up to {max(drifts):.1f})"
         )
     changed = {finding.quantity for finding in history.findings}
     calm = [visible for visible in history.visible if visible.quantity not in changed]
     if not calm:
-        return answer
+        return
     sentences = [f"no change in {len(calm):,} series" + (", in the others as listed" if changed else "")]
-    for is_stored, what in ((False, "losses that add up over a chain"), (True, "a step halfway through stored values")):
-        seen = [one.ratio for one in calm if (one.by == STORED) is is_stored and math.isfinite(one.ratio)]
-        if seen:
+    for kind, words in SEEN.items():
+        if ratios := [visible.ratio for visible in calm if visible.by == kind and math.isfinite(visible.ratio)]:
             sentences.append(
-                f"{what} would have been found 9 times in 10 from {percent(max(seen))} on in every series "
-                f"({percent(min(seen))} in the calmest)"
+                f"{words} would have been found 9 times in 10 from {percent(max(ratios))} on in every series "
+                f"({percent(min(ratios))} in the calmest)"
             )
     if blind := sum(not math.isfinite(visible.ratio) for visible in calm):
         sentences.append(f"{blind:,} series are too short to show any step among so many")
-    return [*answer, "; ".join(sentences)]
+    yield "; ".join(sentences)
 
 
 def _totals(history: History) -> list[str]:
@@ -172,19 +170,19 @@ def _totals(history: History) -> list[str]:
         rows.append((_ratio(total.ratio, total.low, total.high), names[total.quantity], span))
     more = len(history.totals) - len(rows)
     title = "accumulated, whether beyond chance or not:"
-    return ["", title, *_columns(rows), *([f"and {more:,} more, in history.json"] if more else [])] if rows else []
+    return ["", title, *aligned(rows), *([f"and {more:,} more, in history.json"] if more else [])] if rows else []
 
 
-def _short(history: History) -> list[str]:
+def _short_series(history: History) -> list[str]:
     """Name each machine whose series are too short."""
-    by_machine: dict[str, list[int]] = {}
-    for series in history.short:
-        by_machine.setdefault(series.quantity.machine, []).append(series.points)
-    need = f"{FEWEST_STEPS} ratios or {FEWEST_VALUES} stored values are needed"
+    points_by_machine: dict[str, list[int]] = {}
+    for series in history.series:
+        if not series.is_enough:
+            points_by_machine.setdefault(series.quantity.machine, []).append(len(series.points))
     return [
         f"{one_line(machine) or 'a machine without a name'}: {len(points):,} series of at most {max(points):,} points "
-        f"are too short to be judged; {need}"
-        for machine, points in by_machine.items()
+        f"are too short to be judged; {FEWEST_STEPS} ratios or {FEWEST_VALUES} stored values are needed"
+        for machine, points in points_by_machine.items()
     ]
 
 
@@ -199,9 +197,7 @@ def _meaning(history: History) -> str:
 
 def _names(history: History) -> dict[Subject, str]:
     """The short name of each series' subject, with the clock and the machine where there are several."""
-    laid = history.laid
-    every: list[Chain | Values] = [*laid.chains, *laid.stored, *laid.exact]
-    subjects = {series.quantity for series in every}
+    subjects = {series.quantity for series in history.series}
     cases = short_names(sorted({subject.case for subject in subjects}))
     machines, clocks = ({getattr(subject, name) for subject in subjects} for name in ("machine", "clock"))
     names = {}
@@ -213,11 +209,6 @@ def _names(history: History) -> dict[Subject, str]:
     return names
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
-def _some(texts: Sequence[str]) -> list[str]:
+def _first(texts: Sequence[str]) -> list[str]:
     more = len(texts) - MOST_LISTED
     return [*texts[:MOST_LISTED], *([f"and {more:,} more"] if more > 0 else [])]

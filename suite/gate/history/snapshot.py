@@ -66,7 +66,7 @@ class Snapshot:
             "schema": SCHEMA,
             **{name: getattr(self, name) for name in KEYS[1:7]},
             "columns": list(COLUMNS),
-            "rows": [astuple(one) for one in self.measured],
+            "rows": [astuple(quantity) for quantity in self.measured],
         }
         return json.dumps(content, separators=(",", ":"), allow_nan=False)
 
@@ -97,12 +97,12 @@ def snapshot_of(judgement: Judgement) -> Snapshot:
         machine=machine,
         machine_id=machine_id,
         measured=tuple(
-            _measured(verdict) for verdict in judgement.verdicts if verdict.metric and verdict.after is not None
+            _quantity(verdict) for verdict in judgement.verdicts if verdict.metric and verdict.after is not None
         ),
     )
 
 
-def _measured(verdict: Verdict) -> MeasuredQuantity:
+def _quantity(verdict: Verdict) -> MeasuredQuantity:
     fields: dict[str, Any] = {name: getattr(verdict, name) for name in TEXTS}
     fields |= {name: finite(getattr(verdict, name)) for name in NUMBERS}
     return MeasuredQuantity(called=verdict.outcome in CALLED, **fields)
@@ -119,21 +119,18 @@ def snapshot_from_line(line: bytes) -> tuple[Snapshot, int]:
     rows = content["rows"]
     if content["columns"] != list(COLUMNS) or not isinstance(rows, list):
         raise ValueError("has other columns than suite gate history writes")
-    return Snapshot(**{"base": None} | texts, measured=tuple(map(_measured_in, rows))), values
+    return Snapshot(**{"base": None} | texts, measured=tuple(map(_quantity_from_row, rows))), values
 
 
-def _measured_in(row: Any) -> MeasuredQuantity:
+def _quantity_from_row(row: Any) -> MeasuredQuantity:
     if not isinstance(row, list) or len(row) != len(COLUMNS):
         raise ValueError("has a row that does not fit its columns")
-    named = dict(zip(COLUMNS, row, strict=True))
-    numbers = [named[name] for name in NUMBERS if named[name] is not None]
-    if (
-        not all(_is_text(named[name]) for name in TEXTS)
-        or not isinstance(named["called"], bool)
-        or not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers)
-    ):
+    fields = dict(zip(COLUMNS, row, strict=True))
+    numbers = {name: fields[name] for name in NUMBERS if fields[name] is not None}
+    has_numbers = all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers.values())
+    if not all(_is_text(fields[name]) for name in TEXTS) or not isinstance(fields["called"], bool) or not has_numbers:
         raise ValueError("has a value of another kind than its column")
-    return MeasuredQuantity(**named | {name: None if named[name] is None else float(named[name]) for name in NUMBERS})
+    return MeasuredQuantity(**fields | {name: float(number) for name, number in numbers.items()})
 
 
 def _is_text(value: Any) -> bool:

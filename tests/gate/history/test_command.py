@@ -2,7 +2,6 @@
 
 import json
 import sys
-import types
 
 import numpy as np
 import pytest
@@ -216,26 +215,6 @@ def test_a_judgement_with_uncommitted_changes_is_not_saved(tmp_path, line, histo
     code, shown = history("--save", tmp_path / "judged")
     assert code == 2
     assert "must be of files as they were committed" in shown
-
-
-def test_otava_judges_stored_values_where_it_is_asked(tmp_path, line, history, monkeypatch):
-    """A stand-in for the package, which brings 300 MB."""
-    _, commits = line
-    for place, commit in enumerate(commits):
-        benchmark_file(tmp_path / f"{place:04}_a.json", commit, 1e-3 * (1 + 0.1 * (place >= 12)))
-    monkeypatch.setitem(sys.modules, "otava", None)
-    code, shown = history(tmp_path, "--otava")
-    assert code == 2
-    assert "--otava needs the package apache-otava" in shown
-
-    found = types.ModuleType("otava.analysis")
-    found.compute_change_points = lambda values: ([types.SimpleNamespace(index=12)], None)
-    monkeypatch.setitem(sys.modules, "otava", types.ModuleType("otava"))
-    monkeypatch.setitem(sys.modules, "otava.analysis", found)
-    code, shown = history(tmp_path, "--otava")
-    assert code == 0
-    assert "+10.0 % (+10.0 to +10.0)" in shown
-    assert commits[12][:9] in shown
 
 
 def test_the_whole_answer_is_what_it_was(tmp_path):
