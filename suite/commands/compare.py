@@ -64,11 +64,11 @@ def _runs(names: Sequence[str], results: Sequence[Path], as_json: bool) -> int:
     sentence = comparison.sentence if comparison else "The two runs have no number in common that could be compared"
     first, second = values = [values_of(entry) for entry in both]
     if as_json:
-        runs = [stored_json(run, list(own.values())) for run, own in zip(stored, values, strict=True)]
+        runs = [stored_json(run, list(by_key.values())) for run, by_key in zip(stored, values, strict=True)]
         comparisons = [comparison.as_json()] if comparison else []
         say(json_text({"runs": runs, "comparisons": comparisons, "sentence": sentence}))
         return DONE
-    titles = {value.key: value.title for own in values for value in own.values()}
+    titles = {value.key: value.title for by_key in values for value in by_key.values()}
     ratios = [
         first[key].number / second[key].number if key in first and key in second and second[key].number else None
         for key in titles

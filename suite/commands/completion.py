@@ -59,17 +59,16 @@ SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 
 
 def script(shell: str, application: Typer) -> str:
-    """Return the script of a shell for the commands of an application."""
-    words = words_after(get_command(application))
+    """The script of a shell for the commands of an application."""
+    words = _words_after(get_command(application))
     cases = [f"    '{path}'{'*' if path else ''}) offered='{offered}' ;;" for path, offered in words.items()]
     return SCRIPTS[shell].replace("@CASES@", "\n".join(cases)).replace("@COMMANDS@", words[""])
 
 
-def words_after(command: Any, path: str = "") -> dict[str, str]:
-    """Return the commands and options that may follow `suite PATH`, by the path, the longer ones first."""
-    below = getattr(command, "commands", {})
-    found = dict[str, str]()
-    for name, subcommand in below.items():
-        found |= words_after(subcommand, f"{path} {name}".strip())
+def _words_after(command: Any, path: str = "") -> dict[str, str]:
+    """The commands and options that may follow `suite PATH`, by the path, the longer ones first."""
+    subcommands, words = getattr(command, "commands", {}), dict[str, str]()
+    for name, subcommand in subcommands.items():
+        words |= _words_after(subcommand, f"{path} {name}".strip())
     options = [option for parameter in command.params for option in parameter.opts if option.startswith("--")]
-    return found | {path: " ".join([*below, *options, "--help"])}
+    return words | {path: " ".join([*subcommands, *options, "--help"])}

@@ -5,7 +5,7 @@ decides. Their cases are the reference records', so that the page says of each c
 same on this machine.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +49,13 @@ def demo(*, again: bool = False) -> int:
         codes.append(run(arguments_of(sweep, again=again)))
         if codes[-1] in (USAGE, INTERRUPTED):
             return codes[-1]
-    shown = _beside_reference(RESULTS, "reference CPU", REFERENCE / "cpu")
-    results = read_results(list(shown.values()), list(shown))
-    written, reported = report(list(shown.values()), list(shown), out=PAGE, read=results)
+    folders = _beside_reference(RESULTS, "reference CPU", REFERENCE / "cpu")
+    results = read_results(list(folders.values()), list(folders))
+    page, code = report(list(folders.values()), list(folders), out=PAGE, read=results)
     say("")
     say_folded(*first_view(results))
-    say(f"page: {written}")
-    return _worst(*codes, reported)
+    say(f"page: {page}")
+    return _worst(*codes, code)
 
 
 def first_view(results: Results) -> list[str]:
@@ -63,15 +63,14 @@ def first_view(results: Results) -> list[str]:
     reference records.
     """
     answers, english = build_answers(results, machine_id()), load_texts("en")
-    first = {ranking.view: ranking for ranking in reversed(answers.own)}
-    rankings = [joined(": ", [ranking.table.title, ranking.finding]) for ranking in reversed(first.values())]
-    return [english.render(text) for text in (*rankings, *answers.reproduced)]
+    rankings = {ranking.view: ranking for ranking in reversed(answers.own)}  # the first of each kind
+    texts = [joined(": ", [ranking.table.title, ranking.finding]) for ranking in reversed(rankings.values())]
+    return [english.render(text) for text in (*texts, *answers.reproduced)]
 
 
-def sweeps() -> Sequence[Sweep]:
+def sweeps() -> list[Sweep]:
     """The sweeps that decide claims, in their order."""
-    found: Sequence[Sweep] = read_yaml("reproduce.yaml")["sweeps"]
-    return found
+    return list(read_yaml("reproduce.yaml")["sweeps"])
 
 
 def reproduce(*, again: bool = False) -> int:
@@ -79,15 +78,16 @@ def reproduce(*, again: bool = False) -> int:
 
     `again` measures what is recorded already, too. An interruption ends it at once; the next call goes on from there.
     """
-    every, codes = sweeps(), list[int]()
+    deciding, codes = sweeps(), list[int]()
     say_folded(
-        f"{len(every)} sweeps, about {sum(sweep['minutes'] for sweep in every)} minutes on two cores; interrupted, the "
-        f"same command goes on from there, and --again measures anew. Records: {RESULTS_AGAIN}"
+        f"{len(deciding)} sweeps, about {sum(sweep['minutes'] for sweep in deciding)} minutes on two cores; "
+        "interrupted, the same command goes on from there, and --again measures anew. "
+        f"Records: {RESULTS_AGAIN}"
     )
-    several = SeveralSweeps([60.0 * sweep["minutes"] for sweep in every])
-    for place, sweep in enumerate(every, start=1):
+    several = SeveralSweeps([60.0 * sweep["minutes"] for sweep in deciding])
+    for place, sweep in enumerate(deciding, start=1):
         minutes = numbers.duration(60.0 * sweep["minutes"])
-        say_folded("", f"{place} of {len(every)}: sweep={sweep['sweep']}, about {minutes}")
+        say_folded("", f"{place} of {len(deciding)}: sweep={sweep['sweep']}, about {minutes}")
         codes.append(run(arguments_of(sweep, RESULTS_AGAIN, again=again), several=several))
         if codes[-1] == INTERRUPTED:
             say_folded(
@@ -96,10 +96,10 @@ def reproduce(*, again: bool = False) -> int:
             )
         if codes[-1] in (USAGE, INTERRUPTED):
             return codes[-1]
-    shown = _beside_reference(RESULTS_AGAIN, "reference", REFERENCE)
-    written, reported = report(list(shown.values()), list(shown), out=PAGE_AGAIN)
-    say("", f"page: {written}")
-    return _worst(*codes, reported)
+    folders = _beside_reference(RESULTS_AGAIN, "reference", REFERENCE)
+    page, code = report(list(folders.values()), list(folders), out=PAGE_AGAIN)
+    say("", f"page: {page}")
+    return _worst(*codes, code)
 
 
 def _beside_reference(results: Path, label: str, reference: Path) -> dict[str, Path]:

@@ -61,11 +61,11 @@ def examine(system: dict[str, Any]) -> dict[str, Any]:
     if torch_problem is not None:
         problems.insert(0, torch_problem)
     why_not = "; ".join(problems) or None
-    backends, (ran, damaged) = _runnable("backend", torch and torch["backends"], why_not), last_runs(RESULTS)
+    backends, (last_run, damaged) = _runnable("backend", torch and torch["backends"], why_not), _last_runs(RESULTS)
     return {
         **system,
         "torch": torch and {name: fact for name, fact in torch.items() if name not in ("backends", "workloads")},
-        "backends": {name: {**one, "last_run": ran.get(name)} for name, one in backends.items()},
+        "backends": {name: {**backend, "last_run": last_run.get(name)} for name, backend in backends.items()},
         "damaged_runs": damaged,
         "workloads": _runnable("workload", torch and torch["workloads"], why_not),
         "runs_possible": why_not is None,
@@ -126,9 +126,10 @@ def _run_lines(facts: dict[str, Any]) -> list[str]:
         why_not = "this build of torch is without it" if torch["cuda_built"] is None else "torch finds no device"
         cuda = "CUDA available" if torch["cuda_available"] else f"no CUDA ({why_not})"
         rows.append(("torch", f"{torch['version']}, CPU capability {torch['cpu_capability']}, {cuda}"))
-        slow = slow_dtypes(torch["matmul_flops_per_s"])
-        for dtype, rate in torch["matmul_flops_per_s"].items():
-            remark = "; below a tenth of float32's: not taken unless asked for" if dtype in slow else ""
+        rates = torch["matmul_flops_per_s"]
+        for dtype, rate in rates.items():
+            is_slow = rate < SLOW_BELOW * rates["float32"]
+            remark = "; below a tenth of float32's: not taken unless asked for" if is_slow else ""
             rows.append((f"  {dtype}", f"{rate / 1e9:>7.1f} GFLOP/s, matrix product, one thread{remark}"))
     for group in ("backends", "workloads"):
         for place, (name, choice) in enumerate(facts[group].items()):
@@ -141,11 +142,6 @@ def _run_lines(facts: dict[str, Any]) -> list[str]:
     if not facts["runs_possible"]:
         verdict = f"no runs here: {facts['why_no_runs']}. suite report and suite explain still work."
     return _rows(*rows, ("verdict", verdict))
-
-
-def slow_dtypes(flops_per_s: dict[str, float]) -> list[str]:
-    """Dtypes below a tenth of float32's rate."""
-    return [dtype for dtype, rate in flops_per_s.items() if rate < SLOW_BELOW * flops_per_s["float32"]]
 
 
 def _rows(*rows: tuple[str, str]) -> list[str]:
@@ -165,19 +161,17 @@ def _runnable(group: str, failures: dict[str, str | None] | None, why_not: str |
     return {name: {"runs": reason is None, "why_not": reason and scrub(reason)} for name, reason in reasons.items()}
 
 
-def last_runs(results: Path) -> tuple[dict[str, str], int]:
-    """Return when each backend last gave a result on this machine, by the records below a folder, and how many of them
-    are damaged. One that chose another, as `auto` does, ran too."""
-    ran: dict[str, str] = {}
+def _last_runs(results: Path) -> tuple[dict[str, str], int]:
+    """When each backend last gave a result on this machine, by the records below a folder, and how many of them are
+    damaged. One that chose another, as `auto` does, ran too."""
+    started_by_backend: dict[str, str] = {}
     contents = read_contents([results], with_readings=False) if results.is_dir() else Contents()
-    for stored in contents.stored:
-        record = stored.record
-        if record.status is not Status.OK or record.environment.get("machine_id") != machine_id():
-            continue
-        for name in (record.provenance.get("backend"), record.case.axes.get("backend")):
-            if isinstance(name, str) and (started := started_at(record)):
-                ran[name] = max(ran.get(name, ""), started)
-    return ran, len(contents.damaged)
+    for record in (stored.record for stored in contents.stored):
+        if record.status is Status.OK and record.environment.get("machine_id") == machine_id():
+            for name in (record.provenance.get("backend"), record.case.axes.get("backend")):
+                if isinstance(name, str) and (started := started_at(record)):
+                    started_by_backend[name] = max(started_by_backend.get(name, ""), started)
+    return started_by_backend, len(contents.damaged)
 
 
 def _ask_torch() -> tuple[dict[str, Any] | None, str | None]:
@@ -197,8 +191,8 @@ def _ask_torch() -> tuple[dict[str, Any] | None, str | None]:
         reason = f"unknown: a package that a backend needs ended the process that asked ({scrub(last_line)})"
         packages = {f"{group}s": dict.fromkeys(choices(group), reason) for group in ("backend", "workload")}
         return {**json.loads(ended.stdout.splitlines()[0]), **packages}, None
-    found: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
-    return found, None
+    facts: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    return facts, None
 
 
 def _package() -> Path:

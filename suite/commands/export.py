@@ -45,36 +45,36 @@ def export(folders: Sequence[Path], to: str) -> int:
         raise ValueError(f"export needs MLflow, which is not installed: {EXTRA} ({error})") from error
     if to.startswith(SQLITE):
         Path(to.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
-    written, left_out = 0, list[Path]()
+    num_written, left_out = 0, list[Path]()
     try:
         with alone_in(locks_of(to)):  # two at once would each make the tables, look first and write a run twice
             client = MlflowClient(tracking_uri=to)
             for run in whole_runs(each_run(existing(folders)), Copies(), left_out):
                 if not run.withdrawal:
-                    written += _is_written(client, run.record, digest_of(run.folder / RECORD))
+                    num_written += _write(client, run.record, digest_of(run.folder / RECORD))
     except MlflowException as error:
         raise ValueError(f"MLflow refuses: {str(error).strip().splitlines()[0]}") from error
-    say(f"{written} runs written, {len(left_out)} left out")
+    say(f"{num_written} runs written, {len(left_out)} left out")
     return BROKEN if left_out else DONE
 
 
 def points_of(record: Record) -> list[tuple[str, int, float]]:
-    """Return name, step and value of each of a record's metrics, as trackers have them."""
-    found: dict[tuple[str, int], list[float]] = defaultdict(list)
+    """Name, step and value of each of a record's metrics, as trackers have them."""
+    points: dict[tuple[str, int], list[float]] = defaultdict(list)
     is_repeated = isinstance(record.provenance.get("launches"), Mapping)
     for reading in record.readings:
         step = 0 if is_repeated and reading.metric in TIMINGS else reading.step
-        found[f"{reading.span}/{reading.metric}", step].append(reading.value)
-    return [(name, step, median(values)) for (name, step), values in sorted(found.items())]
+        points[f"{reading.span}/{reading.metric}", step].append(reading.value)
+    return [(name, step, median(values)) for (name, step), values in sorted(points.items())]
 
 
-def _is_written(client: Any, record: Record, digest: str) -> bool:
-    """Write a record; return False for one that is there."""
+def _write(client: Any, record: Record, digest: str) -> bool:
+    """Write a record; False for one that is there."""
     from mlflow.entities import Metric, Param
 
     name = record.case.workload
-    known = client.get_experiment_by_name(name)
-    experiment = known.experiment_id if known else client.create_experiment(name)
+    stored = client.get_experiment_by_name(name)
+    experiment = stored.experiment_id if stored else client.create_experiment(name)
     if client.search_runs([experiment], f"tags.record_sha256 = '{digest}'"):
         return False
     facts = {**record.environment, **record.provenance, "status": record.status, "started_at": started_at(record)}

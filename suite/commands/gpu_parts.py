@@ -92,8 +92,8 @@ def run_parts(out: Path, budget: Budget, device: str, checkpoint: str) -> int:
         return INTERRUPTED
     finally:
         left_out = _packed(out)
-    names = {how: [end.name for end in ends if end.how == how] for how in ("done", "cut off", "refused")}
-    outcome = "; ".join(f"{how}: {', '.join(of)}" for how, of in names.items() if of)
+    names_by_end = {how: [end.name for end in ends if end.how == how] for how in ("done", "cut off", "refused")}
+    outcome = "; ".join(f"{how}: {', '.join(names)}" for how, names in names_by_end.items() if names)
     too_many = f"; {left_out} runs had no room in it" if left_out else ""
     print(f"{outcome}; {out / ARCHIVE}{too_many}")
     return BAD if any(end.is_bad for end in ends) else DONE
@@ -101,8 +101,8 @@ def run_parts(out: Path, budget: Budget, device: str, checkpoint: str) -> int:
 
 def _packed(out: Path) -> int:
     """Write the archive; how many runs have no room in it."""
-    beside = [path for path in sorted(out.iterdir()) if path.suffix == ".json"]
-    return pack(out, beside, out / ARCHIVE, most_bytes=MOST_PACKED_BYTES)
+    facts = [path for path in sorted(out.iterdir()) if path.suffix == ".json"]
+    return pack(out, facts, out / ARCHIVE, most_bytes=MOST_PACKED_BYTES)
 
 
 def _examine(out: Path, budget: Budget) -> dict[str, Any]:

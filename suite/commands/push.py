@@ -29,10 +29,11 @@ class _Push:
 
     board: ObjectStore
     dry_run: bool
-    known: set[str]
+    digests: set[str]
+    """Of the runs that the board has."""
     withdrawn_before: set[str]
     left_out: list[Path] = field(default_factory=list)
-    already: int = 0
+    present: int = 0
     runs: int = 0
     nbytes: int = 0
     withdrawn: list[Entry] = field(default_factory=list)
@@ -47,6 +48,22 @@ class _Push:
         would = "would put" if self.dry_run else "put"
         say(one_line(f"{would} {file.name}, {numbers.bytes_iec(len(file.content))}"))
 
+    def new_entries(self, folders: Sequence[Path]) -> Iterator[Entry]:
+        """Yield each whole run that the board has not, and take note of those that were withdrawn since."""
+        yielded = set[str]()
+        for run in whole_runs(each_run(existing(folders)), Copies(), self.left_out):
+            entry = Entry(digest=digest_of(run.folder / RECORD), run=run)
+            if run.withdrawal:
+                if entry.digest not in self.digests:
+                    complain(f"left out, {run.withdrawal.said}: {shown(run.folder)}")
+                elif entry.digest not in self.withdrawn_before:
+                    self.withdrawn.append(entry)
+            elif entry.digest in self.digests:
+                self.present += 1
+            elif entry.digest not in yielded:
+                yielded.add(entry.digest)
+                yield entry
+
 
 def push(folders: Sequence[Path], to: str, *, dry_run: bool) -> int:
     """Add the runs below folders that verify finds whole, and that the board at a URL has not, to the board.
@@ -58,11 +75,11 @@ def push(folders: Sequence[Path], to: str, *, dry_run: bool) -> int:
     try:
         # Two at once would each find that the other's runs are not there yet, and put them twice.
         with nullcontext() if dry_run else alone_in(locks_of(board.url if is_store(to) else Path(to))):
-            known, before = known_runs(board, "index"), known_runs(board, "withdrawn")
-            pushing = _Push(board=board, dry_run=dry_run, known=known, withdrawn_before=before)
+            digests, withdrawn = known_runs(board, "index"), known_runs(board, "withdrawn")
+            pushing = _Push(board=board, dry_run=dry_run, digests=digests, withdrawn_before=withdrawn)
             if board.size(CARD) is None:
                 pushing.put(File(CARD, card()))
-            for entries in _batches(_new_entries(folders, pushing)):
+            for entries in _batches(pushing.new_entries(folders)):
                 for file in files_of(entries):
                     pushing.put(file)
                 pushing.runs += len(entries)
@@ -72,26 +89,11 @@ def push(folders: Sequence[Path], to: str, *, dry_run: bool) -> int:
         complain(f"suite results: nothing more was pushed: {error}")
         return BROKEN
     would = "would be pushed" if dry_run else "pushed"
-    there = f"{pushing.already} were there already, {len(pushing.left_out)} left out"
-    say(f"{pushing.runs} runs {would}, {numbers.bytes_iec(pushing.nbytes)}; {there}")
+    say(
+        f"{pushing.runs} runs {would}, {numbers.bytes_iec(pushing.nbytes)}; "
+        f"{pushing.present} were there already, {len(pushing.left_out)} left out"
+    )
     return BROKEN if pushing.left_out else DONE
-
-
-def _new_entries(folders: Sequence[Path], pushing: _Push) -> Iterator[Entry]:
-    """Yield each whole run that the board has not, and take note of those that were withdrawn since."""
-    taken = set[str]()
-    for run in whole_runs(each_run(existing(folders)), Copies(), pushing.left_out):
-        entry = Entry(digest=digest_of(run.folder / RECORD), run=run)
-        if run.withdrawal:
-            if entry.digest not in pushing.known:
-                complain(f"left out, {run.withdrawal.said}: {shown(run.folder)}")
-            elif entry.digest not in pushing.withdrawn_before:
-                pushing.withdrawn.append(entry)
-        elif entry.digest in pushing.known:
-            pushing.already += 1
-        elif entry.digest not in taken:
-            taken.add(entry.digest)
-            yield entry
 
 
 def _batches(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
@@ -100,6 +102,6 @@ def _batches(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
     for entry in entries:
         batch = waiting[entry.partition]
         batch.append(entry)
-        if len(batch) == MOST_RUNS or sum(len(one.run.record.readings) for one in batch) >= MOST_READINGS:
+        if len(batch) == MOST_RUNS or sum(len(each.run.record.readings) for each in batch) >= MOST_READINGS:
             yield waiting.pop(entry.partition)
     yield from waiting.values()

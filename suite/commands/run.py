@@ -94,8 +94,8 @@ def _run(arguments: Sequence[str], several: SeveralSweeps | None) -> tuple[int, 
     if is_sweep and all(wants_page) and not outcome.was_interrupted:
         from suite.report.command import report  # a third of a second, which the gate's workers need not wait for
 
-        written, reported = report([folder], [], out=Path("reports") / f"{folder.resolve().name}.html")
-        say(one_line(f"page: {written}{', which names damaged folders' if reported else ''}"))
+        page, code = report([folder], [], out=Path("reports") / f"{folder.resolve().name}.html")
+        say(one_line(f"page: {page}{', which names damaged folders' if code else ''}"))
     return outcome.exit_code(is_sweep=is_sweep), terminal
 
 

@@ -20,7 +20,7 @@ LONGEST_PRODUCT_S = 0.1
 """The next size is tried only if it will probably stay below this."""
 
 
-def of_torch() -> dict[str, Any]:
+def torch_facts() -> dict[str, Any]:
     """Facts of torch, among them whether it finds a GPU, and a matrix-product rate for each dtype."""
     import torch
 
@@ -34,11 +34,6 @@ def of_torch() -> dict[str, Any]:
     }
 
 
-def of_packages() -> dict[str, Any]:
-    """Tell why a backend or a workload cannot be loaded."""
-    return {"backends": _failures("backend", _build_backend), "workloads": _failures("workload", _load_workload)}
-
-
 def _failures(group: str, load: Callable[[Mapping[str, Any]], object]) -> dict[str, str | None]:
     """For each choice in a group None if the code behind it can be used here, else why it cannot.
 
@@ -47,16 +42,16 @@ def _failures(group: str, load: Callable[[Mapping[str, Any]], object]) -> dict[s
     from suite.attention.backends.needs import in_a_line
     from suite.measure.workload import UnsupportedError
 
-    found: dict[str, str | None] = {}
+    failures: dict[str, str | None] = {}
     for name in choices(group):
         try:
             load(read_choice(group, name))
-            found[name] = None
+            failures[name] = None
         except (ValueError, UnsupportedError) as error:
-            found[name] = str(error)
+            failures[name] = str(error)
         except Exception as error:
-            found[name] = in_a_line(error)
-    return found
+            failures[name] = in_a_line(error)
+    return failures
 
 
 def _load_workload(content: Mapping[str, Any]) -> object:
@@ -132,6 +127,7 @@ def _product_s(a: Any, b: Any) -> float:
 
 
 if __name__ == "__main__":
-    facts = of_torch()
+    facts = torch_facts()
     print(json.dumps(facts), flush=True)
-    print(json.dumps({**facts, **of_packages()}))
+    packages = {"backends": _failures("backend", _build_backend), "workloads": _failures("workload", _load_workload)}
+    print(json.dumps({**facts, **packages}))
