@@ -2,17 +2,7 @@
 
 import math
 
-from suite.console.summary import (
-    SPANS,
-    Cost,
-    HeadlineValue,
-    Summary,
-    bytes_value,
-    count_value,
-    latency,
-    share_value,
-    timed_values,
-)
+from suite.console.summary import SPANS, Cost, HeadlineValue, Summary, latency, timed_values
 from suite.records import numbers
 from suite.records.derived import constant, roofline
 from suite.records.record import Record
@@ -26,7 +16,7 @@ def summary(record: Record) -> Summary:
     if warm is not None:
         cost = Cost(number=warm.median, interval=warm)
         share, _ = roofline(record, SPANS[0], warm.median)
-        values += [] if share is None else [share_value("roofline_share", "roofline", share)]
+        values += [] if share is None else [HeadlineValue("roofline_share", "roofline", share, numbers.percent)]
     return Summary(values=[*values, *_cache(record)], cost=cost)
 
 
@@ -36,7 +26,7 @@ def _cache(record: Record) -> list[HeadlineValue]:
     sizes = [size for name in ("seq_len", "batch") if isinstance(size := axes.get(name), int) and size > 0]
     if nbytes is None or len(sizes) < 2 or axes.get("phase") == "train":
         return []
-    return [bytes_value("cache_bytes_per_token", "cache a token", nbytes / math.prod(sizes))]
+    return [HeadlineValue("cache_bytes_per_token", "cache a token", nbytes / math.prod(sizes), numbers.bytes_iec)]
 
 
 def capacity(record: Record) -> Summary:
@@ -54,13 +44,13 @@ def capacity(record: Record) -> Summary:
         ("step", f"{numbers.seconds(bound_s)} at least: {numbers.count(most)} tokens a second at most"),
     ]
     values = [
-        count_value("largest_batch", "batch", batch),
-        count_value("most_tokens_per_s", "tokens/s at most", most),
-        bytes_value("weight_bytes", "weights", weights),
+        HeadlineValue("largest_batch", "batch", batch, numbers.count),
+        HeadlineValue("most_tokens_per_s", "tokens/s at most", most, numbers.count),
+        HeadlineValue("weight_bytes", "weights", weights, numbers.bytes_iec),
     ]
     expected_s, expected = constant(record, "step", "expected_s"), constant(record, "step", "expected_tokens_per_s")
     if expected_s is not None and expected is not None:
         rate = f"{numbers.count(expected)} tokens a second"
         lines.append(("", f"{numbers.seconds(expected_s)} expected of good kernels: {rate}"))
-        values.insert(2, count_value("expected_tokens_per_s", "tokens/s expected", expected))
+        values.insert(2, HeadlineValue("expected_tokens_per_s", "tokens/s expected", expected, numbers.count))
     return Summary(lines=lines, values=values, cost=Cost(number=1 / most))

@@ -3,8 +3,8 @@
 import math
 
 from suite.console.record import decode_cost
-from suite.console.rl import sum_of_steps
-from suite.console.summary import HeadlineValue, Summary, bytes_value
+from suite.console.rl import step_total
+from suite.console.summary import HeadlineValue, Summary
 from suite.records import numbers
 from suite.records.derived import constant, noted
 from suite.records.metrics import TEXT, below
@@ -16,18 +16,18 @@ LONGEST_EXPONENT = 700.0
 
 def summary(record: Record) -> Summary:
     """What a model of workload=compress makes of text, and what its cache keeps."""
-    tokens = sum_of_steps(record, "text_tokens", TEXT)
-    loss = sum_of_steps(record, "text_loss", TEXT) / tokens if tokens > 0 else math.nan
+    tokens = step_total(record, "text_tokens", TEXT)
+    loss = step_total(record, "text_loss", TEXT) / tokens if tokens > 0 else math.nan
     if not abs(loss) < LONGEST_EXPONENT:
         return Summary(lines=decode_cost(record))
-    perplexity = HeadlineValue(key="perplexity", title="perplexity", number=math.exp(loss), write="{:,.4g}".format)
+    perplexity = HeadlineValue("perplexity", "perplexity", math.exp(loss), "{:,.4g}".format)
     weights = record.provenance.get("weights")
     lines = [("weights", weights)] if isinstance(weights, str) else []
     lines.append(("text", f"{perplexity.labelled} over {numbers.count(tokens)} held-out tokens"))
     spans = dict.fromkeys(reading.span for reading in record.series("text_words") if below(reading.span, TEXT))
-    words = {span: count for span in spans if (count := sum_of_steps(record, "text_words", span))}
+    words = {span: count for span in spans if (count := step_total(record, "text_words", span))}
     if words:
-        losses = [f"{below(span, TEXT)} {sum_of_steps(record, 'text_loss', span) / words[span]:.3g}" for span in words]
+        losses = [f"{below(span, TEXT)} {step_total(record, 'text_loss', span) / words[span]:.3g}" for span in words]
         lines.append(("", f"loss of a word, in nats: {', '.join(losses)}"))
     if (change := noted(record, "case", "logits_change")) is not None:
         lines.append(("logits", f"{numbers.percent(change)} away from the model's own"))
@@ -37,5 +37,5 @@ def summary(record: Record) -> Summary:
     return Summary(
         lines=lines,
         brief=f"{perplexity.labelled}   {numbers.bytes_iec(cache)} a token",
-        values=[perplexity, bytes_value("cache_bytes_per_token", "cache a token", cache)],
+        values=[perplexity, HeadlineValue("cache_bytes_per_token", "cache a token", cache, numbers.bytes_iec)],
     )

@@ -18,11 +18,13 @@ def remaining_s(waiting: Sequence[Case], done: Sequence[tuple[Case, float]]) -> 
         return None
     times_s = []
     for case in waiting[:: 1 + len(waiting) // MOST_LOOKED_AT]:
-        alike = [
-            (len(case.settings.items() & other.settings.items()), time_s) for other, time_s in done[-MOST_LOOKED_AT:]
+        # How many settings each done case shares with it, and what that case took.
+        pairs = [
+            (len(case.settings.items() & done_case.settings.items()), time_s)
+            for done_case, time_s in done[-MOST_LOOKED_AT:]
         ]
-        most = max(count for count, _ in alike)
-        times_s.append(mean(time_s for count, time_s in alike if count == most))
+        most, _ = max(pairs)
+        times_s.append(mean(time_s for count, time_s in pairs if count == most))
     return len(waiting) * mean(times_s) if times_s else 0.0
 
 

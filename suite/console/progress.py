@@ -18,7 +18,7 @@ from rich.table import Column as LiveColumn
 from rich.text import Text
 
 from suite.console.eta import SeveralSweeps, remaining_s
-from suite.console.record import DISTURBED, answer, brief, disturbances_of, other_warnings_of, row, watched
+from suite.console.record import DISTURBED, answer, brief, find_disturbances, other_warnings, row, watched
 from suite.console.summary import Summarise, SummaryEntry, stored_json, summary_of
 from suite.console.sweep_table import sweep_lines, values_of
 from suite.console.table import folded, has_colour, row_lines, status_text, terminal_width
@@ -58,11 +58,9 @@ class Terminal:
         self._names, self._shared = telling_apart(cases), shared(cases)
         self._widths = [max(len(name), *(len(value_of(case, name)) for case in cases)) for name in self._names]
         self._width, self._colour = terminal_width(), has_colour()
-        self._found: list[StoredRecord] = []
-        """Records that were there before."""
-        self._made: list[StoredRecord] = []
         self.records: list[StoredRecord] = []
-        """Both, as they came."""
+        """As they came, those that were there before among them."""
+        self._measured: list[StoredRecord] = []
         self._elsewhere: set[str] = set()
         """Ids."""
         self._running: dict[str, tuple[Case, float]] = {}
@@ -105,7 +103,7 @@ class Terminal:
     def recorded(self, stored: Sequence[StoredRecord], *, by_another: bool = False) -> None:
         """Tell which cases need not run, since their records lie there already."""
         for run in stored:
-            self._take(run, self._found)
+            self._take(run)
             if not self._is_sweep:
                 say(one_line(run.record.case.id))
                 again = row("recorded", f"{started_at(run.record)}, not measured again; resume=false does")
@@ -142,7 +140,8 @@ class Terminal:
         """Tell of a case that ended."""
         del self._running[record.case.id]
         stored = StoredRecord(record=record, folder=folder)
-        self._take(stored, self._made)
+        self._take(stored)
+        self._measured.append(stored)
         if not self._is_sweep:
             say(*self._whole(stored))
         else:
@@ -154,8 +153,8 @@ class Terminal:
         is_due = now - self._said_at > PLAIN_PROGRESS_EVERY_S
         if self._is_sweep and self._live.disable and self._waiting and is_due:
             self._said_at = now
-            counts = Counter(str(made.record.status) for made in self._made)
-            counts |= Counter({SKIPPED: len(self._found), ELSEWHERE: len(self._elsewhere)})
+            counts = Counter(str(run.record.status) for run in self._measured)
+            counts |= Counter({SKIPPED: self._num_before(), ELSEWHERE: len(self._elsewhere)})
             ended = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
             # 7 of 24 done: 5 ok, 1 unsupported, 1 skipped; about 2 min left
             say(f"{self._done()}{': ' if ended else ''}{ended}{self._left()}")
@@ -185,11 +184,13 @@ class Terminal:
             for case, since in list(self._running.values())
         )
 
-    def _take(self, stored: StoredRecord, among: list[StoredRecord]) -> None:
+    def _take(self, stored: StoredRecord) -> None:
         self._waiting.pop(stored.record.case.id, None)
         self._elsewhere.discard(stored.record.case.id)
-        among.append(stored)
         self.records.append(stored)
+
+    def _num_before(self) -> int:
+        return len(self.records) - len(self._measured)
 
     def _show_progress(self) -> None:
         self._live.update(self._task, completed=self._total - len(self._waiting), done=f"{self._done()}{self._left()}")
@@ -214,10 +215,10 @@ class Terminal:
         counts = Counter(stored.record.status for stored in self.records)
         statuses = ", ".join(f"{counts[status]} {status}" for status in Status if counts[status])
         # Cases that ran side by side share their time, from the first one's begin.
-        costs_s = [cost_s(stored.record) for stored in self._made]
+        costs_s = [cost_s(stored.record) for stored in self._measured]
         took_s = sum(costs_s) if self._workers() == 1 else time.monotonic() - self._first_s
-        before = f"; {len(self._found)} recorded before" if self._found else ""
-        took = f"; took {numbers.duration(took_s)}" if self._made else ""
+        before = f"; {self._num_before()} recorded before" if self._num_before() else ""
+        took = f"; took {numbers.duration(took_s)}" if self._measured else ""
         many = f"{len(self.records)} case{'s' * (len(self.records) != 1)}"
         return [f"{many}: {statuses}{before}{took}"] if self.records else []
 
@@ -231,11 +232,11 @@ class Terminal:
 
     def _marks(self) -> list[str]:
         """The marks behind values explained, one line for the disturbed and one for each other warning."""
-        causes = [disturbances for stored in self.records if (disturbances := disturbances_of(stored.record))]
+        causes = [disturbances for stored in self.records if (disturbances := find_disturbances(stored.record))]
         kinds = " and ".join(dict.fromkeys(cause for disturbances in causes for cause in disturbances))
         were = "was" if len(causes) == 1 else "were"
         disturbed = f"{len(causes)} of {len(self.records)} cases {were} disturbed by {kinds} (marked {DISTURBED})"
-        warnings = Counter(text for stored in self.records for text in other_warnings_of(stored.record))
+        warnings = Counter(text for stored in self.records for text in other_warnings(stored.record))
         lines = [disturbed] if causes else []
         lines += [f"{count} with a warning (!): {text}" for text, count in warnings.most_common(MOST_REASONS)]
         lines[-1:] = [f"{line}. Details: suite results show" for line in lines[-1:]]
@@ -243,7 +244,7 @@ class Terminal:
 
     def _watched(self) -> list[str]:
         """What telemetry saw, each thing once, over the cases that ran now."""
-        texts = dict.fromkeys(watched(stored.record) for stored in self._made)
+        texts = dict.fromkeys(watched(stored.record) for stored in self._measured)
         return [one_line(f"telemetry: {text}") for text in texts if text is not None]
 
     def _count(self) -> str:

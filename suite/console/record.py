@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from statistics import median
 from typing import Any
 
-from suite.console.summary import SPANS, HeadlineValue, Summary, latency, timed_values
+from suite.console.summary import SPANS, Summary, latency, timed_values
 from suite.records import numbers
 from suite.records.derived import (
     IMPRECISE,
@@ -52,7 +52,7 @@ BY_OTHERS = {
 """Words of a warning that says who disturbed a case, and the kind that they are counted under."""
 
 
-def disturbances_of(record: Record) -> list[str]:
+def find_disturbances(record: Record) -> list[str]:
     """What disturbed the timings of a record, in words; none where nothing did."""
     timed = [reading for reading in record.series("latency_s") if reading.span in SPANS]
     interrupted = [reading for reading in timed if reading.involuntary_switches]
@@ -61,20 +61,21 @@ def disturbances_of(record: Record) -> list[str]:
     return switches + list(dict.fromkeys(kinds))
 
 
-def unchecked_of(record: Record) -> list[str]:
+def unchecked_layer(record: Record) -> list[str]:
     """A warning, where only the kernel was compared with float64."""
     return ["layer: NOT CHECKED (no definition)"] * str(record.provenance.get("layer_check")).startswith("none")
 
 
-def other_warnings_of(record: Record) -> list[str]:
+def other_warnings(record: Record) -> list[str]:
     """The warnings that name no disturbance, but for that of an interval that stands beside the value."""
-    known = (IMPRECISE, *BY_OTHERS)
-    return unchecked_of(record) + [text for text in warnings_of(record) if not any(words in text for words in known)]
+    told_elsewhere = (IMPRECISE, *BY_OTHERS)
+    warnings = [text for text in warnings_of(record) if not any(words in text for words in told_elsewhere)]
+    return unchecked_layer(record) + warnings
 
 
-def marks_of(record: Record) -> str:
+def value_marks(record: Record) -> str:
     """The marks that stand behind a record's values."""
-    marks = DISTURBED * bool(disturbances_of(record)) + WARNED * bool(other_warnings_of(record))
+    marks = DISTURBED * bool(find_disturbances(record)) + WARNED * bool(other_warnings(record))
     return f" {marks}" if marks else ""
 
 
@@ -91,7 +92,7 @@ def answer(record: Record, status: str, summary: Summary) -> list[str]:
         form = f" ({facts['backend_form']})" if "backend_form" in facts else ""
         kernel = f", whose kernel ran {operators}" if operators else ""
         lines.append(("what ran", f"backend {facts['backend']}{form}{kernel}"))
-    if errors := [*_errors(record), *unchecked_of(record)]:
+    if errors := [*_errors(record), *unchecked_layer(record)]:
         lines.append(("check", f"relative error against float64: {', '.join(errors)}"))
     lines += [line for span in SPANS for line in (*_timing(record, span), *_projection(record, span))]
     lines += [("expected", facts["expected_by"])] if "expected_by" in facts else []
@@ -101,7 +102,7 @@ def answer(record: Record, status: str, summary: Summary) -> list[str]:
     lines += [("cache", _beside_mha(cache, mha, "a layer"))] if cache and mha else []
     lines += _energy(record)
     lines += [("telemetry", text) for text in [watched(record)] if text is not None]
-    lines += [("disturbed", f"by {', '.join(causes)}") for causes in [disturbances_of(record)] if causes]
+    lines += [("disturbed", f"by {', '.join(causes)}") for causes in [find_disturbances(record)] if causes]
     lines += [("warning", warning) for warning in warnings_of(record)]
     return [row("status", "") + status + one_line(reason), *(row(name, text) for name, text in lines)]
 
@@ -206,11 +207,10 @@ def brief(record: Record, summary: Summary) -> str:
     if record.status is not Status.OK:
         return record.reason or ""
     timed = timed_values(record) or (summary.values if summary.brief is None else ())
-    texts = [f"{value.labelled}{' in one launch' * _is_of_one_launch(value)}" for value in timed]
+    texts = []
+    for value in timed:
+        # Such an interval says nothing of other launches.
+        is_of_one_launch = value.interval is not None and value.interval.launches == 1 < value.interval.count
+        texts.append(f"{value.labelled}{' in one launch' * is_of_one_launch}")
     texts += [] if summary.brief is None else [summary.brief]
-    return "   ".join(["   ".join(texts) + marks_of(record), *unchecked_of(record)])
-
-
-def _is_of_one_launch(value: HeadlineValue) -> bool:
-    """Whether an interval says nothing of other launches."""
-    return value.interval is not None and value.interval.launches == 1 < value.interval.count
+    return "   ".join(["   ".join(texts) + value_marks(record), *unchecked_layer(record)])

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
-from suite.console.summary import Summary, seconds_value, share_value
+from suite.console.summary import HeadlineValue, Summary
 from suite.records import numbers
 from suite.records.holdings import PART, PEAK, parts_of
 from suite.records.metrics import EVALUATE, PHASES
 from suite.records.record import STEP, Record
 
-ACCURACY, SHOWN = "heldout_accuracy", {"heldout_accuracy": "held-out accuracy", "heldout_format": "form"}
+ACCURACY, TITLES = "heldout_accuracy", {"heldout_accuracy": "held-out accuracy", "heldout_format": "form"}
 SPENT = {
     "completions": "completions",
     "sampled_tokens": "tokens",
@@ -21,16 +21,16 @@ MOST_PARTS = 4
 
 def summary(record: Record) -> Summary:
     """What a run of workload=rl learnt; nothing of one that has learnt nothing yet."""
-    curves = {metric: evaluated(record, metric) for metric in SHOWN}
+    curves = {metric: evaluated(record, metric) for metric in TITLES}
     if not any(curves.values()):
         return Summary()
     changes = {
-        metric: f"{SHOWN[metric]} {numbers.percent(curve[min(curve)])} → {numbers.percent(curve[max(curve)])}"
+        metric: f"{TITLES[metric]} {numbers.percent(curve[min(curve)])} → {numbers.percent(curve[max(curve)])}"
         for metric, curve in curves.items()
         if curve
     }
     times_s = {phase: cpu_s(record, phase) for phase in PHASES}
-    total_s, counts = sum(times_s.values()), {name: sum_of_steps(record, metric) for metric, name in SPENT.items()}
+    total_s, counts = sum(times_s.values()), {name: step_total(record, metric) for metric, name in SPENT.items()}
     spent = [f"{numbers.count(count)} {name}" for name, count in counts.items() if count or name != SPENT["examples"]]
     phases = ", ".join(f"{phase} {numbers.seconds(time_s)}" for phase, time_s in times_s.items())
     lines = [
@@ -43,11 +43,13 @@ def summary(record: Record) -> Summary:
     ]
     if not (accuracy := curves[ACCURACY]):
         return Summary(lines=lines)
-    reached = share_value(ACCURACY, SHOWN[ACCURACY], accuracy[max(accuracy)])
     return Summary(
         lines=lines,
         brief=f"{changes[ACCURACY]}   {numbers.seconds(total_s)} CPU",
-        values=[reached, seconds_value("process_cpu_s", "CPU", total_s)],
+        values=[
+            HeadlineValue(ACCURACY, TITLES[ACCURACY], accuracy[max(accuracy)], numbers.percent),
+            HeadlineValue("process_cpu_s", "CPU", total_s, numbers.seconds),
+        ],
     )
 
 
@@ -61,7 +63,7 @@ def cpu_s(record: Record, phase: str) -> float:
     return sum(reading.process_cpu_s or 0.0 for reading in record.series("latency_s", phase))
 
 
-def sum_of_steps(record: Record, metric: str, span: str = STEP) -> float:
+def step_total(record: Record, metric: str, span: str = STEP) -> float:
     return sum(reading.value for reading in record.series(metric, span))
 
 
@@ -73,7 +75,7 @@ def _stages(record: Record, accuracy: Mapping[int, float]) -> list[tuple[str, st
         if not isinstance(stage, Mapping) or not isinstance(steps := stage.get("steps"), int):
             continue
         begin, end = end, end + steps
-        if begin not in accuracy or end not in accuracy:
+        if not {begin, end} <= accuracy.keys():
             break
         change = "" if texts else f"{numbers.percent(accuracy[begin])} "
         texts.append(f"{stage.get('kind')} {steps}: {change}→ {numbers.percent(accuracy[end])}")
@@ -88,7 +90,7 @@ def _teacher(record: Record) -> list[tuple[str, str]]:
     if not isinstance(accuracy, float) or not isinstance(cost_s, float):
         return []
     return [
-        ("teacher", f"{SHOWN[ACCURACY]} {numbers.percent(accuracy)}, made in {numbers.seconds(cost_s)} of CPU time")
+        ("teacher", f"{TITLES[ACCURACY]} {numbers.percent(accuracy)}, made in {numbers.seconds(cost_s)} of CPU time")
     ]
 
 
@@ -98,9 +100,9 @@ def _memory(record: Record) -> list[tuple[str, str]]:
         return []
     peak = max(peaks, key=lambda reading: reading.value)
     parts = largest_parts(record, peak.span, step=peak.step)[:MOST_PARTS]
-    held = ", ".join(f"{name} {numbers.bytes_iec(nbytes)}" for name, nbytes in parts)
+    listed = ", ".join(f"{name} {numbers.bytes_iec(nbytes)}" for name, nbytes in parts)
     return [
-        ("memory", f"peak {numbers.bytes_iec(peak.value)} in {peak.span}: {held}"),
+        ("memory", f"peak {numbers.bytes_iec(peak.value)} in {peak.span}: {listed}"),
         ("", "every operator was watched for it: the times above are not comparable"),
     ]
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from suite.console.rl import largest_parts
-from suite.console.summary import Cost, Summary, bytes_value
+from suite.console.summary import Cost, HeadlineValue, Summary
 from suite.records import numbers
 from suite.records.derived import noted
 from suite.records.holdings import PEAK
@@ -23,13 +23,13 @@ def summary(record: Record) -> Summary:
     if not peaks or not record.series("peak_bytes_per_device"):
         return Summary()
     phase = max(peaks, key=lambda name: peaks[name])
-    peak, fits = numbers.bytes_iec(peaks[phase]), sets_in_words(fitting(record), most_devices(record))
+    peak, fits = numbers.bytes_iec(peaks[phase]), _sets_in_words(fitting(record), _most_devices(record))
     shards = record.case.axes.get("shards")
     where = "on one device" if shards == 1 else f"on each of {shards} devices"
-    others = ", ".join(f"{numbers.bytes_iec(nbytes)} in {name}" for name, nbytes in peaks.items() if name != phase)
+    other_peaks = ", ".join(f"{numbers.bytes_iec(nbytes)} in {name}" for name, nbytes in peaks.items() if name != phase)
     parts = [f"{name}  {numbers.bytes_iec(nbytes)}" for name, nbytes in largest_parts(record, phase)[:MOST_PARTS]]
     lines = [
-        ("peak", f"{peak} in {phase} {where}; {others}"),
+        ("peak", f"{peak} in {phase} {where}; {other_peaks}"),
         *(("" if place else "of it", part) for place, part in enumerate(parts)),
     ]
     batch, cache = noted(record, PHASES[0], "rollout_batch"), noted(record, "case", "completion_cache_bytes")
@@ -39,7 +39,7 @@ def summary(record: Record) -> Summary:
     return Summary(
         lines=[*lines, ("fits", fits), *_gpus(record)],
         brief=f"{peak} in {phase}   fits {fits}",
-        values=[bytes_value("peak_bytes", "peak", peaks[phase])],
+        values=[HeadlineValue("peak_bytes", "peak", peaks[phase], numbers.bytes_iec)],
         cost=Cost(number=peaks[phase], is_size=True),
     )
 
@@ -54,18 +54,18 @@ def fitting(record: Record) -> dict[int, int]:
     return dict(sorted(counts.items(), key=lambda item: (item[0] * item[1], item[1])))
 
 
-def most_devices(record: Record) -> int:
+def _most_devices(record: Record) -> int:
     """The most devices that a minibatch is enough for, each with a micro-batch of its own."""
     tried = [reading.span.removeprefix(SHARDS) for reading in record.series("peak_bytes_per_device")]
     return max(int(count) for count in tried if count.isdecimal())
 
 
-def sets_in_words(sets: Mapping[int, int], most: int) -> str:
+def _sets_in_words(sets: Mapping[int, int], most: int) -> str:
     """`2 x 80 GB, or 4 x 40 GB, 1 x 141 GB`, as `fitting` orders them; at `most` so many devices were tried."""
     if not sets:
         return f"on no {most} or fewer GPUs" if most > 1 else "on no GPU, and the minibatch has one micro-batch for one"
-    smallest, *others = [f"{count} x {gigabytes} GB" for gigabytes, count in sets.items()]
-    return f"{smallest}, or {', '.join(others)}" if others else smallest
+    smallest, *larger = [f"{count} x {gigabytes} GB" for gigabytes, count in sets.items()]
+    return f"{smallest}, or {', '.join(larger)}" if larger else smallest
 
 
 def _gpus(record: Record) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ MOST_SPANS = 3
 """Spans of a foreign workload that are headline values; it may have many."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class HeadlineValue:
     """One of the few numbers that a case was run for."""
 
@@ -133,32 +133,12 @@ def timed_values(record: Record, spans: Sequence[str] = SPANS) -> list[HeadlineV
         bound_s, expected_s = constant(record, span, "bound_s"), constant(record, span, "expected_s")
         warm = latency(record, span)
         if warm is not None:
-            values.append(replace(seconds_value(f"{span}_latency_s", span, warm.median), interval=warm))
+            values.append(HeadlineValue(f"{span}_latency_s", span, warm.median, numbers.seconds, warm))
         elif bound_s is not None:
-            values.append(HeadlineValue(key=f"{span}_bound_s", title=span, number=bound_s, write=_at_least))
+            values.append(HeadlineValue(f"{span}_bound_s", span, bound_s, lambda bound: f"≥ {numbers.seconds(bound)}"))
             if expected_s is not None:
-                values.append(seconds_value(f"{span}_expected_s", f"{span} expected", expected_s))
+                values.append(HeadlineValue(f"{span}_expected_s", f"{span} expected", expected_s, numbers.seconds))
     return values
-
-
-def _at_least(seconds: float) -> str:
-    return f"≥ {numbers.seconds(seconds)}"
-
-
-def bytes_value(key: str, title: str, nbytes: float) -> HeadlineValue:
-    return HeadlineValue(key=key, title=title, number=nbytes, write=numbers.bytes_iec)
-
-
-def share_value(key: str, title: str, share: float) -> HeadlineValue:
-    return HeadlineValue(key=key, title=title, number=share, write=numbers.percent)
-
-
-def seconds_value(key: str, title: str, seconds: float) -> HeadlineValue:
-    return HeadlineValue(key=key, title=title, number=seconds, write=numbers.seconds)
-
-
-def count_value(key: str, title: str, count: float) -> HeadlineValue:
-    return HeadlineValue(key=key, title=title, number=count, write=numbers.count)
 
 
 def stored_json(stored: StoredRecord, values: Sequence[HeadlineValue]) -> dict[str, Any]:

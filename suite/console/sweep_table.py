@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from suite.console.record import marks_of
+from suite.console.record import value_marks
 from suite.console.summary import HeadlineValue, SummaryEntry
 from suite.console.table import ConsoleColumn, table_lines
 from suite.records.case import telling_apart, value_of
@@ -30,13 +30,15 @@ def sweep_lines(entries: Sequence[SummaryEntry], *, width: int | None, colour: b
     for number, (entry, machine) in enumerate(zip(entries, machines, strict=True)):
         key = (machine, *(value_of(entry.record.case, name) for name in names), "" if is_big else str(number))
         rows.setdefault(key, []).append(entry)
-    shown = list(rows)[-MOST_ROWS:]
-    columns = [ConsoleColumn(title=name, cells=[key[1 + place] for key in shown]) for place, name in enumerate(names)]
+    last_keys = list(rows)[-MOST_ROWS:]
+    columns = [
+        ConsoleColumn(title=name, cells=[key[1 + place] for key in last_keys]) for place, name in enumerate(names)
+    ]
     if len(set(machines)) > 1:
-        columns.append(ConsoleColumn(title="machine", cells=[machine or "-" for machine, *_ in shown]))
-    columns += _result_columns([rows[key] for key in shown], is_first=not columns)
+        columns.append(ConsoleColumn(title="machine", cells=[machine or "-" for machine, *_ in last_keys]))
+    columns += _result_columns([rows[key] for key in last_keys], is_first=not columns)
     lines = table_lines(columns, width=width, colour=colour)
-    left_out = len(rows) - len(shown)
+    left_out = len(rows) - len(last_keys)
     return [*lines, *([f"(and {left_out} rows before these: suite results list has all)"] if left_out else [])]
 
 
@@ -74,4 +76,4 @@ def _cell(row: Sequence[SummaryEntry], key: str) -> str:
 
 
 def _marks(row: Sequence[SummaryEntry]) -> str:
-    return max((marks_of(entry.record) for entry in row if values_of(entry)), key=len, default="")
+    return max((value_marks(entry.record) for entry in row if values_of(entry)), key=len, default="")

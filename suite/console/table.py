@@ -95,9 +95,8 @@ def row_lines(cells: Sequence[str | Text], widths: Sequence[int], *, width: int 
         grid.add_column(min_width=least, no_wrap=True)
     grid.add_column(overflow="fold")
     grid.add_row(*(cell if isinstance(cell, Text) else Text(one_line(cell)) for cell in cells))
-    taken = sum(widths) + GAP[1] * len(widths)
-    has_room = width is not None and width - taken >= LEAST_ROOM
-    return _drawn(grid, width=width if has_room else None, colour=colour)
+    room = None if width is None else width - sum(widths) - GAP[1] * len(widths)
+    return _drawn(grid, width=width if room is not None and room >= LEAST_ROOM else None, colour=colour)
 
 
 def folded(lines: Iterable[str], width: int | None) -> list[str]:
