@@ -43,7 +43,7 @@ def tables_of(section):
     return section.tables[:-2]
 
 
-def value_marks(figure, view=0):
+def marks_of(figure, view=0):
     """Symbol to device to time."""
     plotly.graph_objects.Figure(figure.views[view].figure)
     return {
@@ -72,7 +72,7 @@ def test_one_variant_on_one_machine_is_no_comparison(tmp_path):
 
 def test_solid_is_measured_and_hollow_is_specified(tmp_path):
     (figure,) = section_of(tmp_path, build(latencies_s=(2e-3,) * 6), build(attention="mha")).figures
-    marks = value_marks(figure)
+    marks = marks_of(figure)
     assert marks["triangle-up"] == {"● A processor": 2e-3}
     ceilings = load_hardware("h100-sxm5-80gb").ceilings("bfloat16")
     assert marks["triangle-up-open"]["h100-sxm5-80gb"] == pytest.approx(
@@ -87,7 +87,7 @@ def test_the_fastest_backend_of_each_machine_counts(tmp_path):
     here = [build(backend=name, latencies_s=(time,) * 6) for name, time in (("eager", 9e-3), ("sdpa", 5e-3))]
     there = [build(device="cuda", threads=None, latencies_s=(1e-4,) * 6, environment=H100)]
     (figure,) = section_of(tmp_path, here=here, there=there).figures
-    assert value_marks(figure)["triangle-up"] == {"● here · A processor": 5e-3, "● there · NVIDIA H100…": 1e-4}
+    assert marks_of(figure)["triangle-up"] == {"● here · A processor": 5e-3, "● there · NVIDIA H100…": 1e-4}
 
 
 def test_a_row_says_device_evidence_limit_and_speed(tmp_path):
@@ -110,14 +110,12 @@ def test_what_is_expected_has_rows_of_its_own(tmp_path):
     mla = with_quantities(mla, "layer", flops=kernel["flops"] + 2e8, traffic_bytes=kernel["traffic_bytes"] + 3e7)
     (figure,) = section_of(tmp_path, mla, build(attention="mha", seq_len=8192)).figures
     kernel_s = 25e-6 + 8192 * 1152 / 3.35e12 / 0.8
-    of_layer, of_kernel = (value_marks(figure, view)["triangle-up-open"] for view in (0, 1))
+    of_layer, of_kernel = (marks_of(figure, view)["triangle-up-open"] for view in (0, 1))
     assert of_kernel["≈ h100-sxm5-80gb"] == pytest.approx(kernel_s, rel=1e-4)
     layer_s = kernel_s + 3e7 / 3.35e12 / 0.90 + 5 * 3.2e-6
     assert of_layer["≈ h100-sxm5-80gb"] == pytest.approx(layer_s, rel=1e-4)
     assert "≈ h20-96gb" not in of_kernel
-    assert (
-        "circle-open" not in value_marks(figure, 1) or "≈ h100-sxm5-80gb" not in value_marks(figure, 1)["circle-open"]
-    )
+    assert "circle-open" not in marks_of(figure, 1) or "≈ h100-sxm5-80gb" not in marks_of(figure, 1)["circle-open"]
     assert devices(figure).index("≈ h100-sxm5-80gb") == devices(figure).index("h100-sxm5-80gb") + 1
 
 
@@ -142,7 +140,7 @@ def test_text_beside_it_says_that_hollow_is_not_measured(tmp_path, lang, words, 
 def test_projections_stand_beside_measured_cases_or_apart(tmp_path):
     section = section_of(tmp_path / "beside", build(), projected("mla", "a device", 7e-6, 3e-6))
     (figure,) = section.figures
-    assert value_marks(figure)["triangle-up-open"]["a device"] == 7e-6
+    assert marks_of(figure)["triangle-up-open"]["a device"] == 7e-6
     assert [row["Median"] for row in rows_of(section.tables[0]) if row["Device"] == "a device"] == ["7.00 µs"]
     section = section_of(tmp_path / "apart", build(), build(attention="mha"), projected(seq_len=131072))
     assert len({figure.family for figure in section.figures}) == len(section.figures) == 2
