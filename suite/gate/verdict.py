@@ -76,7 +76,7 @@ class Verdict:
 
     @property
     def name(self) -> str:
-        """Return `CASE · span · metric`, as far as it has them."""
+        """`CASE · span · metric`, as far as it has them."""
         return " · ".join(part for part in (self.case, self.span, self.metric) if part)
 
     @property
@@ -199,10 +199,8 @@ def judgement_from_json(text: bytes, take: Callable[[int], None] = lambda values
 
 
 def _side(content: Mapping[str, Any]) -> Side:
-    commit = content["commit"]
-    return Side(
-        label=str(content["label"]), commit=None if commit is None else str(commit), dirty=content["dirty"] is True
-    )
+    commit = None if content["commit"] is None else str(content["commit"])
+    return Side(label=str(content["label"]), commit=commit, dirty=content["dirty"] is True)
 
 
 def _verdict(content: Mapping[str, Any]) -> Verdict:

@@ -62,10 +62,10 @@ def benchmark_json(judgement: Judgement, samples: Sequence[Sample], arm: int, py
             by_span.setdefault((sample.case, sample.span), []).append(sample)
     benchmarks = []
     for verdict in judgement.verdicts:
-        taken = by_span.get((verdict.case, verdict.span), [])
-        if verdict.metric == LATENCY and verdict.clock and taken:
+        span_samples = by_span.get((verdict.case, verdict.span), [])
+        if verdict.metric == LATENCY and verdict.clock and span_samples:
             column = Benchmark(case=verdict.case, span=verdict.span, clock=verdict.clock).column
-            data_s = [getattr(sample, column) for sample in taken]
+            data_s = [getattr(sample, column) for sample in span_samples]
             benchmarks.append(_benchmark(names[verdict.name], data_s))
     content = {
         "machine_info": _machine(python),
@@ -121,11 +121,11 @@ def _stats(data_s: Sequence[float]) -> dict[str, Any]:
 
 def _machine(python: str) -> Mapping[str, Any]:
     """The facts that are compared; in place of the host's name a hash that tells hosts apart."""
-    said = subprocess.run([python, "-I", "-c", PYTHON], capture_output=True, check=True).stdout
+    facts = subprocess.run([python, "-I", "-c", PYTHON], capture_output=True, check=True).stdout
     return {
         "node": machine_id(),
         "processor": platform.processor(),
-        **json.loads(said),
+        **json.loads(facts),
         "cpu": {"brand_raw": cpu_model()},
     }
 

@@ -81,13 +81,13 @@ def annotations(judgement: Judgement) -> list[str]:
     if open_questions(judgement)[0] and judgement.exit_code == PASSED:
         by_level["warning"].insert(0, Annotation(title="gate", text=meaning(judgement)))
     by_level["warning"] += [Annotation(title="gate", text=warning) for warning in judgement.warnings]
-    for every in by_level.values():
-        if rest := every[MOST_SHOWN - 1 :] if len(every) > MOST_SHOWN else []:
-            every[MOST_SHOWN - 1 :] = [Annotation(title=f"{len(rest)} more", text=_listed(rest))]
+    for remarks in by_level.values():
+        if rest := remarks[MOST_SHOWN - 1 :] if len(remarks) > MOST_SHOWN else []:
+            remarks[MOST_SHOWN - 1 :] = [Annotation(title=f"{len(rest)} more", text=_listed(rest))]
     return [
         f"::{level} title={_escaped(annotation.title, PROPERTY)}::{_escaped(annotation.text, DATA)}"
-        for level, every in by_level.items()
-        for annotation in every
+        for level, remarks in by_level.items()
+        for annotation in remarks
     ]
 
 
@@ -110,17 +110,19 @@ def _escaped(text: str, signs: Mapping[int, str]) -> str:
 def markdown(judgement: Judgement, most_bytes: int = MOST_BYTES) -> str:
     """Lay out the whole summary. As UTF-8 each of its tables has at most a third of these bytes."""
     rows, room = judged_rows(judgement), most_bytes // TEXTS
-    not_same = [row for row in rows if row.verdict.outcome is not Outcome.SAME]
-    same = [row for row in rows if row.verdict.outcome is Outcome.SAME]
+    changed = [row for row in rows if row.verdict.outcome is not Outcome.SAME]
+    unchanged = [row for row in rows if row.verdict.outcome is Outcome.SAME]
     shared = shared_settings(verdict.case for verdict in judgement.verdicts)
     command = accept_command(judgement.worst_first) if advice(judgement) == ACCEPT else ""
     parts = [
         f"## Performance gate: {meaning(judgement)}",
         f"{_text(compared(judgement))}: **{tally(judgement)}** (exit code {judgement.exit_code}).",
         f"Every case: {_text(shared)}" if shared else "",
-        _table(not_same, room) if not_same else "",
+        _table(changed, room) if changed else "",
         # Markdown inside HTML is read as such behind an empty line.
-        f"<details><summary>{len(same):,} same</summary>\n\n{_table(same, room)}\n\n</details>" if same else "",
+        f"<details><summary>{len(unchanged):,} same</summary>\n\n{_table(unchanged, room)}\n\n</details>"
+        if unchanged
+        else "",
         _lines("Warnings", judgement.warnings),
         _lines("What differs around them", [f"{name}: {old} → {new}" for name, old, new in differences(judgement)]),
         _lines("Judged with", facts(judgement)),

@@ -48,8 +48,8 @@ def junit(judgement: Judgement) -> bytes:
     suite.attrib.update(counts)
     root.append(suite)
     ET.indent(root)
-    written: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
-    return written + b"\n"
+    content: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return content + b"\n"
 
 
 def _add(suite: ET.Element, row: JudgedRow, result: str) -> str:

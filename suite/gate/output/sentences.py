@@ -125,10 +125,9 @@ def change(verdict: Verdict, *, to: str = " to ") -> str:
     if (before := _in_points(verdict)) is not None:
         points, *ends = (_points(before, part) for part in (ratio, finite(verdict.low), finite(verdict.high)))
         return f"{points} ({to.join(ends)})" if all(ends) else points
-    text = _times if ratio >= TIMES_FROM else _percent
+    estimate, text = (percent(ratio), _percent) if ratio < TIMES_FROM else (_times(ratio), _times)
     low, high = finite(verdict.low), finite(verdict.high)
-    interval = "" if low is None or high is None else f" ({text(low)}{to}{text(high)})"
-    return f"{ratio:.3g}×{interval}" if text is _times else f"{percent(ratio)}{interval}"
+    return estimate if low is None or high is None else f"{estimate} ({text(low)}{to}{text(high)})"
 
 
 def most(verdict: Verdict) -> str:
@@ -192,13 +191,13 @@ def advice(judgement: Judgement) -> str:
         return ACCEPT
     if counts[Outcome.INCOMPARABLE] == 1 and any(verdict.case == SETTINGS for verdict in judgement.verdicts):
         return "Review what the change alters of its own judging, then say --trust-candidate-settings."
-    if counts[Outcome.INCOMPARABLE] and _is_of_arms(judgement, Outcome.INCOMPARABLE):
+    if counts[Outcome.INCOMPARABLE] and _are_judged_by_seed(judgement, Outcome.INCOMPARABLE):
         return "Run both sides with the same settings on one machine: stored runs of paired seeds are compared there."
     if counts[Outcome.INCOMPARABLE] and judgement.form == "against":
         return "Review what the change alters of its own benchmarks, then say --trust-candidate-settings."
     if counts[Outcome.INCOMPARABLE]:
         return "Compare both on one machine: suite gate --against REV measures them side by side."
-    if counts[Outcome.INCONCLUSIVE] and _is_of_arms(judgement, Outcome.INCONCLUSIVE):
+    if counts[Outcome.INCONCLUSIVE] and _are_judged_by_seed(judgement, Outcome.INCONCLUSIVE):
         return "More seeds on both sides tell more: they are paired one by one."
     if counts[Outcome.INCONCLUSIVE] and judgement.form == "stored":
         return "Two revisions side by side tell more than stored times: suite gate --against REV."
@@ -207,7 +206,7 @@ def advice(judgement: Judgement) -> str:
     return "Nothing to do."
 
 
-def _is_of_arms(judgement: Judgement, outcome: Outcome) -> bool:
+def _are_judged_by_seed(judgement: Judgement, outcome: Outcome) -> bool:
     """Whether all cases of an outcome are judged by seed, so that no clock measures them side by side."""
     cases = [verdict.case for verdict in judgement.verdicts if verdict.outcome is outcome]
     return all(is_judged_by_seed(settings_in(case).get("workload", "")) for case in cases)
@@ -248,14 +247,13 @@ def _times(ratio: float) -> str:
 
 def in_unit(value: float | None, metric: str) -> str:
     """Write a metric's value with its unit, or a dash."""
-    known = METRICS.get(metric)
     number = finite(value)
     if number is None:
         return numbers.NOTHING
     if metric in POINTS:
         return f"{number:.3f}"
-    in_words = UNITS.get(known.unit if known else "")
-    return in_words(number) if in_words else f"{number:,.6g}"
+    write = UNITS.get(METRICS[metric].unit) if metric in METRICS else None
+    return write(number) if write else f"{number:,.6g}"
 
 
 def _in_points(verdict: Verdict) -> float | None:

@@ -50,7 +50,7 @@ def lines(judgement: Judgement, *, width: int, colour: bool) -> list[str]:
     shared = shared_settings(verdict.case for verdict in judgement.verdicts)
     around = [
         *([f"every case: {shared}"] if shared else []),
-        *([f"judged with: {', '.join(known)}"] if (known := facts(judgement)) else []),
+        *([f"judged with: {', '.join(conditions)}"] if (conditions := facts(judgement)) else []),
         *(f"differs: {name}: {before} before, {after} after" for name, before, after in differences(judgement)),
         *(f"warning: {warning}" for warning in judgement.warnings),
     ]
@@ -74,8 +74,8 @@ def _verdicts(rows: Sequence[JudgedRow], width: int, *, colour: bool) -> Iterato
     """Yield a line or more for each row, and below them one for each group of rows that is summed up."""
     groups = [
         group
-        for outcome, alike in groupby(rows, key=lambda row: row.verdict.outcome)
-        for group in _summed_up(outcome, list(alike))
+        for outcome, outcome_rows in groupby(rows, key=lambda row: row.verdict.outcome)
+        for group in _summed_up(outcome, list(outcome_rows))
     ]
     in_groups = {id(row) for group in groups for row in group}
     listed = [row for row in rows if id(row) not in in_groups]

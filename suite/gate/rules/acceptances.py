@@ -179,9 +179,9 @@ def _lack(verdict: Verdict, entry: Acceptance, breadth: int, today: datetime.dat
 
 def _acceptance(content: Mapping[str, Any], today: datetime.date) -> Acceptance:
     """Check an entry. Raises ValueError, in one sentence, for what none may say."""
-    known = [field.name for field in fields(Acceptance)]
-    if not isinstance(content, dict) or content.keys() != set(known):
-        raise ValueError(f"an entry must have {', '.join(known)} and nothing else; got {clipped(content)}")
+    names = [field.name for field in fields(Acceptance)]
+    if not isinstance(content, dict) or content.keys() != set(names):
+        raise ValueError(f"an entry must have {', '.join(names)} and nothing else; got {clipped(content)}")
     for name in ("case", "span", "metric", "reason"):
         short_text(content, name, longest=LONGEST_TEXT)
     ceiling = content["ceiling"]

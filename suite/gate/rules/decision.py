@@ -53,7 +53,7 @@ class Benchmark:
 
     @property
     def column(self) -> str:
-        """Return the field of a sample that holds the judging clock."""
+        """The field of a sample that holds the judging clock."""
         return f"{self.clock}_s"
 
 
@@ -111,12 +111,14 @@ class Decisions:
         """Decide what can be decided now. `measured_s`: measuring time so far, which shares out the error."""
         self.analyse(effects_of(samples, self.benchmarks), measured_s)
 
-    def analyse(self, found: Mapping[Benchmark, tuple[Effect, int, int]], measured_s: float) -> None:
+    def analyse(self, effects: Mapping[Benchmark, tuple[Effect, int, int]], measured_s: float) -> None:
         """Decide by effects as `effects_of` returns them."""
-        needed, alpha = self.launches_for_change, 0.0
+        alpha = 0.0
         # A decided benchmark keeps its place among the tests, and rejects nothing more.
         tested = [
-            found[benchmark][0] if benchmark in found and found[benchmark][2] >= needed else None
+            effects[benchmark][0]
+            if benchmark in effects and effects[benchmark][2] >= self.launches_for_change
+            else None
             for benchmark in self.benchmarks
         ]
         if any(tested):  # before that no change can be called, and so nothing is spent
@@ -125,14 +127,14 @@ class Decisions:
         slower = holm([effect.p_above_zero() if effect else 1.0 for effect in tested])
         faster = holm([effect.p_below_zero() if effect else 1.0 for effect in tested])
         for benchmark, p_slower, p_faster in zip(self.benchmarks, slower, faster, strict=True):
-            if benchmark in found and benchmark not in self.decided:
-                effect, rounds, launches = found[benchmark]
+            if benchmark in effects and benchmark not in self.decided:
+                effect, rounds, launches = effects[benchmark]
                 outcome = self._outcome(benchmark, effect, is_change=min(p_slower, p_faster) < alpha)
                 if outcome is not None:
                     self.decided[benchmark] = Decision(outcome=outcome, effect=effect, rounds=rounds, launches=launches)
 
     def close(self, samples: Sequence[Sample]) -> dict[Benchmark, Decision]:
-        """Return the final decisions: what is undecided and ran in any launch is FAR off, or inconclusive."""
+        """The final decisions: what is undecided and ran in any launch is FAR off, or inconclusive."""
         closed, effects = dict(self.decided), effects_of(samples, self.benchmarks)
         for benchmark, launches in log_ratios(samples, self.benchmarks).items():
             if benchmark not in closed:
@@ -141,10 +143,8 @@ class Decisions:
                 if benchmark in effects:  # which also know of drifts
                     together = effects[benchmark][0]
                     effect = replace(together, error=max(effect.error, together.error))
-                rounds = sum(map(len, launches))
-                closed[benchmark] = Decision(
-                    outcome=far_outcome(effect), effect=effect, rounds=rounds, launches=len(launches)
-                )
+                outcome, rounds = far_outcome(effect), sum(map(len, launches))
+                closed[benchmark] = Decision(outcome=outcome, effect=effect, rounds=rounds, launches=len(launches))
         return closed
 
     def _outcome(self, benchmark: Benchmark, effect: Effect, *, is_change: bool) -> Outcome | None:
@@ -157,7 +157,7 @@ class Decisions:
 
 
 def launches_for_change(benchmarks: int) -> int:
-    """Return the launches from which on a change is called, where there are so many benchmarks.
+    """The launches from which on a change is called, where there are so many benchmarks.
 
     A program may settle at its start in a slow or a fast layout of memory. Then identical code draws the slow one after
     and the fast one before in every one of k launches with a chance of up to 1 in 4^k, and nothing in the launches
@@ -169,7 +169,7 @@ def launches_for_change(benchmarks: int) -> int:
 def effects_of(
     samples: Sequence[Sample], benchmarks: Sequence[Benchmark], column: str | None = None
 ) -> dict[Benchmark, tuple[Effect, int, int]]:
-    """Return the effects of the benchmarks that ran in enough launches, with their rounds and launches.
+    """The effects of the benchmarks that ran in enough launches, with their rounds and launches.
 
     `column`: a clock other than the one that judges.
     """
@@ -183,7 +183,7 @@ def effects_of(
 
 
 def cautious_effect(launches: Sequence[Sequence[float]], spread: float = 0.0) -> Effect:
-    """Return the effect of any number of launches, each the log-ratios of its rounds.
+    """The effect of any number of launches, each the log-ratios of its rounds.
 
     A few launches may agree by chance, and one shows nothing of others. So they are taken to spread by the most of what
     they show, what the rounds of one do, `spread` and LAUNCH_SPREAD.
@@ -196,7 +196,7 @@ def cautious_effect(launches: Sequence[Sequence[float]], spread: float = 0.0) ->
 
 
 def far_outcome(effect: Effect) -> Outcome:
-    """Return slower or faster where the whole interval lies beyond FAR, else inconclusive."""
+    """Slower or faster where the whole interval lies beyond FAR, else inconclusive."""
     low, high = effect.bounds(LEVEL)
     far = math.log(FAR)
     return Outcome.SLOWER if low > far else Outcome.FASTER if high < -far else Outcome.INCONCLUSIVE
@@ -205,19 +205,18 @@ def far_outcome(effect: Effect) -> Outcome:
 def log_ratios(
     samples: Sequence[Sample], benchmarks: Sequence[Benchmark], column: str | None = None
 ) -> dict[Benchmark, list[list[float]]]:
-    """Return after over before of each round, by launch, of the benchmarks that ran in a launch of LEAST_ROUNDS."""
+    """The logarithm of after over before of each round, by launch, of the benchmarks that ran in a launch of
+    LEAST_ROUNDS."""
     pairs: dict[tuple[str, str], dict[int, dict[int, dict[int, Sample]]]] = {}
     for sample in samples:
         launches = pairs.setdefault((sample.case, sample.span), defaultdict(lambda: defaultdict(dict)))
         launches[sample.launch][sample.round][sample.arm] = sample
-    found = {}
+    series = {}
     for benchmark in benchmarks:
         clock, launches = column or benchmark.column, pairs.get((benchmark.case, benchmark.span), {})
-        series = [
+        series[benchmark] = [
             [math.log(getattr(pair[AFTER], clock) / getattr(pair[BEFORE], clock)) for pair in rounds.values()]
             for rounds in launches.values()
             if len(rounds) >= LEAST_ROUNDS
         ]
-        if series:
-            found[benchmark] = series
-    return found
+    return {benchmark: launches for benchmark, launches in series.items() if launches}

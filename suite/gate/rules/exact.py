@@ -36,11 +36,11 @@ def exact_of_record(record: Record) -> Exact:
     for reading in record.readings:
         metric = METRICS.get(reading.metric)
         if metric is not None and metric.exact:
-            kept = readings.setdefault(reading.span, {}).setdefault(reading.metric, reading.value)
-            if kept != reading.value and not (math.isnan(kept) and math.isnan(reading.value)):
+            first = readings.setdefault(reading.span, {}).setdefault(reading.metric, reading.value)
+            if first != reading.value and not (math.isnan(first) and math.isnan(reading.value)):
                 raise ValueError(
                     f"{reading.metric} of {reading.span} must be one value in a run, since it is exact; "
-                    f"got {kept!r} and {reading.value!r}"
+                    f"got {first!r} and {reading.value!r}"
                 )
     spans = record.provenance.get(OPERATORS)
     recorded = spans.items() if isinstance(spans, Mapping) else ()
@@ -87,7 +87,12 @@ def _judge_number(case: str, span: str, metric: str, old: float | None, new: flo
         return None
     else:
         ratio = new / old if old > 0 and new >= 0 else None
-        outcome, reason = _change(METRICS[metric].better, is_more=new > old)
+        better, is_more = METRICS[metric].better, new > old
+        if better is Better.NEITHER:
+            outcome, reason = Outcome.SLOWER, "changed, and must not"
+        else:
+            is_worse = is_more is (better is Better.LOWER)
+            outcome, reason = Outcome.SLOWER if is_worse else Outcome.FASTER, "rose" if is_more else "fell"
     return Verdict(
         case=case,
         span=span,
@@ -99,13 +104,6 @@ def _judge_number(case: str, span: str, metric: str, old: float | None, new: flo
         ratio=ratio,
         allowed=1.0,
     )
-
-
-def _change(better: Better, *, is_more: bool) -> tuple[Outcome, str]:
-    if better is Better.NEITHER:
-        return Outcome.SLOWER, "changed, and must not"
-    is_worse = is_more is (better is Better.LOWER)
-    return (Outcome.SLOWER if is_worse else Outcome.FASTER), "rose" if is_more else "fell"
 
 
 def _in_words(metric: str, value: float | None) -> str:

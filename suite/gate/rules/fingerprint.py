@@ -51,11 +51,10 @@ def changed_settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> lis
 
 def _differing(before: Any, after: Any, name: str) -> list[str]:
     if isinstance(before, Mapping) and isinstance(after, Mapping):
-        keys = dict.fromkeys([*before, *after])
         return [
-            found
-            for key in keys
-            for found in _differing(before.get(key), after.get(key), f"{name}.{key}" if name else str(key))
+            inner_name
+            for key in dict.fromkeys([*before, *after])
+            for inner_name in _differing(before.get(key), after.get(key), f"{name}.{key}" if name else str(key))
         ]
     return [] if before == after else [name]
 

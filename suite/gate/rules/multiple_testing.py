@@ -66,7 +66,7 @@ class TestedChange:
 
     @property
     def t(self) -> float:
-        """Return Student's t; without any spread every shift lies beyond it."""
+        """Student's t; without any spread every shift lies beyond it."""
         beyond = self.shift - self.hour
         if self.error > 0:
             return beyond / self.error
@@ -74,11 +74,11 @@ class TestedChange:
 
     @property
     def half_width(self) -> float:
-        """Return half the width of the interval around the shift."""
+        """Half the width of the interval around the shift."""
         return t_quantile((1 + LEVEL) / 2, self.freedom) * self.error
 
     def verdict(self, p_worse: float, p_better: float, tolerances: Tolerances) -> Verdict:
-        """Return its verdict by p-values that Holm has adjusted. Tolerances are points, or shares of a ratio."""
+        """Its verdict by p-values that Holm has adjusted. Tolerances are points, or shares of a ratio."""
         tolerance = tolerances.tolerance(self.case, self.span, self.metric, usual=self.usual)
         effect, margin = tolerance.minimum_effect, tolerance.equivalence_margin
         if not self.by_points:
@@ -134,7 +134,7 @@ class TestedChange:
 
 
 def judge_together(changes: Sequence[TestedChange], tolerances: Tolerances) -> list[Verdict]:
-    """Return a verdict for each change, with Holm's correction over all of them."""
+    """A verdict for each change, with Holm's correction over all of them."""
     changes = _with_hours(changes)
     worse = holm([t_above(change.t, change.freedom) for change in changes])
     better = holm([t_above(-change.t, change.freedom) for change in changes])
@@ -154,17 +154,17 @@ def _with_hours(changes: Sequence[TestedChange]) -> list[TestedChange]:
     judged = []
     for change in changes:
         if change.deviations:
-            others = [other.shift for other in timed if other is not change]
-            shared = median(others) if len(others) >= ENOUGH_OTHERS else math.copysign(BUSY_HOUR, change.shift)
+            shifts = [other_change.shift for other_change in timed if other_change is not change]
+            shared = median(shifts) if len(shifts) >= ENOUGH_OTHERS else math.copysign(BUSY_HOUR, change.shift)
             most = min(abs(change.shift), BUSY_HOUR, max(0.0, math.copysign(1.0, change.shift) * shared))
-            own = max(HEAVIEST_TAILS, min(freedom, len(change.deviations) - 2))
-            change = replace(change, freedom=own, hour=math.copysign(most, change.shift))
+            own_freedom = max(HEAVIEST_TAILS, min(freedom, len(change.deviations) - 2))
+            change = replace(change, freedom=own_freedom, hour=math.copysign(most, change.shift))
         judged.append(change)
     return judged
 
 
 def tails_freedom(farthest: Sequence[float], timings: float) -> int:
-    """Return the fewest degrees of freedom whose t has no heavier tails than stored runs show, from HEAVIEST_TAILS on.
+    """The fewest degrees of freedom whose t has no heavier tails than stored runs show, from HEAVIEST_TAILS on.
 
     `farthest`: of each run the largest deviation of its `timings`, as TestedChange has them. Asked of each freedom is
     the chance that all runs but one lie as near as they do: one may be of a busy hour, which moves all of its timings.

@@ -244,12 +244,12 @@ def _noisy() -> tuple[str, ...]:
     return tuple(name for name, metric in METRICS.items() if not metric.exact)
 
 
-def _object(content: Any, where: str, known: Sequence[str]) -> dict[str, Any]:
+def _object(content: Any, where: str, names: Sequence[str]) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{where} must hold names and values; got {clipped(content)}")
-    unknown = [str(name) for name in content if name not in known]
+    unknown = [str(name) for name in content if name not in names]
     if unknown:
-        raise ValueError(f"{where} may name {', '.join(known)}; got {clipped(', '.join(unknown))[1:-1]}")
+        raise ValueError(f"{where} may name {', '.join(names)}; got {clipped(', '.join(unknown))[1:-1]}")
     return content
 
 
