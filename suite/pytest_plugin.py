@@ -17,7 +17,7 @@ import pytest
 from suite.gate.side_by_side.pairing import Expanded, check_can_be_timed, expanded_from
 from suite.gate.workers.case_worker import Built, RevisionWorker
 from suite.gate.workers.worker_loop import PlainError, RefusedError
-from suite.records.labels import short_names
+from suite.records.labels import settings_in, short_names, written
 
 TIMERS = {"thread_cpu": time.thread_time, "process_cpu": time.process_time}
 """The function that reads each clock of a case on a CPU."""
@@ -27,6 +27,7 @@ NEEDS = "benchmark"
 RUN_CASES = ("torch", "hydra")
 COMPARED = "attention"
 """The setting whose values share a group, in which pytest-benchmark compares."""
+TIMED_BY_DEVICE = "it runs on {}, whose own events time it: suite gate --against REV does, a timer of the host cannot"
 
 
 class SweepPlugin:
@@ -58,7 +59,7 @@ class Sweep(pytest.Collector):
     def __init__(self, *, chosen: Sequence[str], **more: Any) -> None:
         super().__init__(**more)
         self._chosen = chosen
-        self._held: CaseItem | None = None
+        self._built: CaseItem | None = None
 
     def collect(self) -> Iterator[pytest.Item]:
         """Yield an item for each span of each case, and one for a case that cannot be timed.
@@ -76,28 +77,30 @@ class Sweep(pytest.Collector):
         names = short_names(case.id for case in expanded)
         groups = _groups(expanded)
         for case in expanded:
-            for span in self.held(case).spans:
+            for span in self.built(case).spans:
                 label, whole = (" · ".join(filter(None, (name, span))) for name in (names[case.id], case.id))
                 yield SpanItem.from_parent(
                     self, whole=whole, label=label, case=case, span=span, group=f"{groups[case.id]} · {span}"
                 )
-        self._held = None  # as much memory as a case takes
+        self.teardown()
 
-    def held(self, case: Expanded) -> "CaseItem":
-        """Return a built case, and drop the one before it."""
-        if self._held is None or self._held.id != case.id:
-            self._held = None
-            self._held = CaseItem(case)
-        return self._held
+    def built(self, case: Expanded) -> "CaseItem":
+        """A built case. The one before it is dropped first: each takes as much memory as its case."""
+        if self._built is None or self._built.id != case.id:
+            self._built = None
+            self._built = CaseItem(case)
+        return self._built
 
     def teardown(self) -> None:
-        self._held = None
+        self._built = None
 
 
 class CaseItem:
     """A built case, or why it cannot be timed."""
 
     def __init__(self, case: Expanded) -> None:
+        from suite.measure.workload import UnsupportedError
+
         self.id, self.refusal = case.id, ""
         self.spans: Sequence[str] = ("",)
         self.error: Exception | None = None
@@ -105,14 +108,10 @@ class CaseItem:
         self._readings: Mapping[str, Mapping[str, float]] | None = None
         if "_target_" not in case.settings["workload"]:
             self.refusal = "it is computed, and runs nothing that could be timed"
-        elif case.settings.get("device", "cpu") != "cpu":
-            self.refusal = _of_device(case.settings["device"])
-        else:
-            self._build(case)
-
-    def _build(self, case: Expanded) -> None:
-        from suite.measure.workload import UnsupportedError
-
+            return
+        if case.settings.get("device", "cpu") != "cpu":
+            self.refusal = TIMED_BY_DEVICE.format(case.settings["device"])
+            return
         try:
             built = Built(case.settings, slowed=0.0)
         except (RefusedError, UnsupportedError) as error:
@@ -122,7 +121,7 @@ class CaseItem:
         else:
             self.built, self.spans = built, tuple(built.spans) or ("",)
             if built.clock == DEVICE:
-                self.refusal = _of_device("this device")
+                self.refusal = TIMED_BY_DEVICE.format("this device")
             elif not built.spans:
                 self.refusal = "no part of it can be repeated by itself"
 
@@ -149,40 +148,37 @@ class SpanItem(pytest.Function):
         self._case, self._span, self._whole = case, span, whole
         super().__init__(name=whole, callobj=self._run, **more)  # by which it is selected, told and compared
         self.name = label  # in tables; it depends on the cases beside it
-        held = self.parent.held(case)
+        item = self.parent.built(case)
         # The clock that the gate judges the case by, unless the command line names another.
         is_named = any(str(part).startswith("--benchmark-timer") for part in self.config.invocation_params.args)
-        timer = TIMERS.get(held.built.clock) if held.built is not None and not is_named else None
+        timer = TIMERS.get(item.built.clock) if item.built is not None and not is_named else None
         self.add_marker(pytest.mark.benchmark(group=group, **({"timer": timer} if timer else {})))
-        if held.refusal:
-            self.add_marker(pytest.mark.skip(reason=f"{case.id}: {held.refusal}"))
+        if item.refusal:
+            self.add_marker(pytest.mark.skip(reason=f"{case.id}: {item.refusal}"))
 
     def _run(self, benchmark: Any) -> None:
-        held = self.parent.held(self._case)
-        readings = held.readings()
-        assert held.built is not None
+        item = self.parent.built(self._case)
+        readings = item.readings()
+        assert item.built is not None
         # As the gate's own file of pytest-benchmark has it, so that either is compared with the other.
         benchmark.fullname = self._whole
         benchmark.param = self._case.id
-        benchmark.params = {name: str(value) for name, value in self._settings.items()}
+        settings = {**self._case.case.axes, **self._case.case.extras}
+        benchmark.params = {name: str(value) for name, value in settings.items()}
         benchmark.extra_info |= {
             "case": self._case.id,
             "span": self._span,
-            "clock": held.built.clock,
+            "clock": item.built.clock,
             **readings.get("case", {}),
             **readings.get(self._span, {}),
         }
-        benchmark(held.built.work(self._span))
-
-    @property
-    def _settings(self) -> Mapping[str, Any]:
-        return {**self._case.case.axes, **self._case.case.extras}
+        benchmark(item.built.work(self._span))
 
     def reportinfo(self) -> tuple[Path, int, str]:
         return self.path, 0, self.name
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *more: Any) -> Any:
-        """Return a sentence for a wrong output, and a traceback for all else."""
+        """A sentence for a wrong output, and a traceback for all else."""
         from suite.measure.workload import IncorrectError
 
         if isinstance(excinfo.value, IncorrectError):
@@ -192,18 +188,9 @@ class SpanItem(pytest.Function):
 
 def _groups(cases: Sequence[Expanded]) -> dict[str, str]:
     """For each case the settings that tell it from others, but for the one that is compared."""
-    without = {
-        case.id: " ".join(f"{name}={value}" for name, value in _axes(case).items() if name != COMPARED)
-        for case in cases
-    }
-    names = short_names(without.values())
-    return {case: names[rest] for case, rest in without.items()}
-
-
-def _axes(case: Expanded) -> Mapping[str, Any]:
-    axes = {"workload": case.case.workload, **case.case.axes, **case.case.extras}
-    return {name: "null" if value is None else value for name, value in axes.items()}
-
-
-def _of_device(device: str) -> str:
-    return f"it runs on {device}, whose own events time it: suite gate --against REV does, a timer of the host cannot"
+    texts = {}
+    for case in cases:
+        settings = settings_in(case.id)
+        texts[case.id] = written({name: value for name, value in settings.items() if name != COMPARED})
+    names = short_names(texts.values())
+    return {case_id: names[text] for case_id, text in texts.items()}

@@ -139,27 +139,24 @@ class RevisionRequest:
         judgement = replace(judgement, verdicts=verdicts, warnings=[*judgement.warnings, *more])
         if self.export is not None and not interrupted:
             samples = comparison.timing.rounds.samples if comparison.timing else []
-            written, before = write_benchmark_json(self.export, judgement, samples, comparison.interpreter)
-            _say(
-                f"Written: {written}, and {before} for the revision before: pytest-benchmark compare {before} {written}"
-            )
+            after, before = write_benchmark_json(self.export, judgement, samples, comparison.interpreter)
+            _say(f"Written: {after}, and {before} for the revision before: pytest-benchmark compare {before} {after}")
         return _finish(judgement, self.out, comparison.tables())
 
 
-def gate_against(*, sweep: str, chosen: Sequence[str], **asked: Any) -> int:
-    """Judge the working tree by a revision of its repository. `asked`: a RevisionRequest's fields."""
-    request, seconds = RevisionRequest(**asked), asked["seconds"]
+def gate_against(*, sweep: str, chosen: Sequence[str], seconds: float, **options: Any) -> int:
+    """Judge the working tree by a revision of its repository. `options`: a RevisionRequest's other fields."""
+    request = RevisionRequest(seconds=seconds, **options)
 
     def make(top: Path, folder: Path, fields: dict[str, Any]) -> RevisionComparison:
-        python = interpreter(request.python or Path(sys.executable))
-        own: dict[str, Any] = {
-            "sweep": sweep,
-            "chosen": chosen,
-            "seconds": seconds,
-            "folder": folder,
-            "interpreter": python,
-        }
-        return RevisionComparison(**fields, **own)
+        return RevisionComparison(
+            **fields,
+            sweep=sweep,
+            chosen=chosen,
+            seconds=seconds,
+            folder=folder,
+            interpreter=interpreter(request.python or Path(sys.executable)),
+        )
 
     def announce(revision: str) -> str:
         return (
@@ -170,13 +167,13 @@ def gate_against(*, sweep: str, chosen: Sequence[str], **asked: Any) -> int:
     return request.judge(sweep, announce, make)
 
 
-def gate_pytest(*, paths: Sequence[str], prepare: str, counts_instructions: bool, **asked: Any) -> int:
-    """Judge the benchmarks of a project's tests by a revision of it. `asked`: a RevisionRequest's fields.
+def gate_pytest(*, paths: Sequence[str], prepare: str, counts_instructions: bool, **options: Any) -> int:
+    """Judge the benchmarks of a project's tests by a revision of it. `options`: a RevisionRequest's fields.
 
     `paths`: files, folders and node ids; what pytest's settings name where there is none. `prepare`: a command of the
     shell that builds what git does not hold, in each tree. `counts_instructions`: they judge in place of time.
     """
-    request = RevisionRequest(**asked)
+    request = RevisionRequest(**options)
     if counts_instructions and request.seconds is not None:
         raise ValueError("seconds is for times; instructions are counted in launches of a fixed number")
     if counts_instructions and request.export is not None:
@@ -254,7 +251,7 @@ def gate_selftest(plan: SelftestPlan, *, out: Path, save: bool) -> int:
     _say(f"every run and sample: {out}")
     if save:
         path = noise_path(machine_kind(environment(), THREADS))
-        made = {
+        origin = {
             "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "runs": sum(run["form"] == TWO_WORKERS and not run["slowed"] for run in runs),
             "seconds": plan.seconds,
@@ -265,7 +262,7 @@ def gate_selftest(plan: SelftestPlan, *, out: Path, save: bool) -> int:
         for quantity in [quantity for quantity, share in noise.items() if share > MOST_NOISE]:
             share = noise.pop(quantity)
             _say(f"{' '.join(quantity)} differs from itself by {share:.0%}: above {MOST_NOISE:.0%} nothing is kept")
-        save_noise(path, noise, machine={"cpu": cpu_model(), "threads": THREADS}, made=made)
+        save_noise(path, noise, machine={"cpu": cpu_model(), "threads": THREADS}, made=origin)
         _say(f"Written: {path}, which raises the floors of noisy benchmarks on this kind of machine")
     return BROKEN if any(run["broken"] for run in runs) else PASSED
 
