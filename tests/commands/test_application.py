@@ -13,11 +13,6 @@ from tests.report.reading import whole_text
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run_suite(*arguments, **settings):
-    command = [sys.executable, "-m", "suite", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, **settings)
-
-
 def called(monkeypatch, *arguments):
     """The exit code of the command in this process."""
     monkeypatch.setattr(sys, "argv", ["suite", *arguments])
@@ -121,15 +116,18 @@ def test_a_reader_that_leaves_is_no_traceback():
     assert ended.returncode == 130
 
 
-def test_no_colour_where_none_is_wanted():
-    environment = {**os.environ, "NO_COLOR": "1", "FORCE_COLOR": "1", "PYTHONIOENCODING": "utf-8"}
+def test_no_colour_where_none_is_wanted(monkeypatch, capsys):
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("FORCE_COLOR", "1")
     for arguments in (["--help"], ["nope"], ["explain", "gqa"]):
-        ended = run_suite(*arguments, env=environment)
-        assert "\x1b" not in ended.stdout + ended.stderr
+        called(monkeypatch, *arguments)
+        assert "\x1b" not in "".join(capsys.readouterr())
 
 
 def test_a_terminal_without_chinese_gets_stand_ins_and_no_error():
-    ended = run_suite("explain", "mla", "--lang", "zh", env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    command = [sys.executable, "-m", "suite", "explain", "mla", "--lang", "zh"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, env=environment)
     assert ended.returncode == 0, ended.stderr
     assert "241.8" in ended.stdout
 

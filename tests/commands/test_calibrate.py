@@ -93,34 +93,40 @@ def test_the_fits_are_printed_as_a_table(tmp_path, capsys):
     assert "left out, with fewer than 6 cells: 3 of GQA 128/8" in shown
 
 
-def test_errors_are_of_the_cells_that_were_not_fitted(tmp_path):
-    """Every second cell by its bound is 30 % slower: half are fitted to nothing, and the others' error says so."""
-    cases = sorted(CASES, key=lambda case: (case[0] * case[1], case[0]))
-    slower = [timed("mla", *case, predicted_s("mla", *case) * (1.3 if n % 2 else 1)) for n, case in enumerate(cases)]
-    store(tmp_path / "gpu", *slower)
-    calibrate([tmp_path / "gpu"], out=tmp_path / "mine.yaml")
-    (fit,) = read_calibration(tmp_path / "mine.yaml").decode
+BY_BOUND = sorted(CASES, key=lambda case: (case[0] * case[1], case[0]))
+
+
+def refitted(folder, records):
+    """What calibrating by these records writes."""
+    store(folder / "gpu", *records)
+    calibrate([folder / "gpu"], out=folder / "mine.yaml")
+    return read_calibration(folder / "mine.yaml")
+
+
+def slower_by(factor):
+    """Records of which some take so many times as long; `factor`: by their place in the order of their bounds."""
+    return [timed("mla", *case, predicted_s("mla", *case) * factor(place)) for place, case in enumerate(BY_BOUND)]
+
+
+@pytest.mark.parametrize(
+    ("records", "median_error"),
+    [
+        # Every second cell, to which nothing is fitted, is 30 % slower: the error says so, as ln 1.3.
+        (slower_by(lambda place: 1.3 if place % 2 else 1), 0.262),
+        # Two of twelve take five times as long, one of each half, and do not bend the fit.
+        (slower_by(lambda place: 5 if place in (4, 5) else 1), 0.0),
+        # Of a case the fastest backend counts.
+        (
+            records_of("mla") + [timed("mla", *case, predicted_s("mla", *case) * 3, backend="eager") for case in CASES],
+            0.0,
+        ),
+    ],
+    ids=["half", "outliers", "backends"],
+)
+def test_a_fit_holds_its_share_whatever_some_cells_took(tmp_path, records, median_error):
+    (fit,) = refitted(tmp_path, records).decode
     assert fit.share == pytest.approx(0.62, rel=0.02)
-    assert fit.median_error == pytest.approx(0.262, abs=0.01)  # ln 1.3
-
-
-def test_a_few_odd_cells_do_not_bend_the_fit(tmp_path):
-    """Two of twelve take five times as long, one of each half."""
-    cases = sorted(CASES, key=lambda case: (case[0] * case[1], case[0]))
-    odd = [timed("mla", *case, predicted_s("mla", *case) * (5 if n in (4, 5) else 1)) for n, case in enumerate(cases)]
-    store(tmp_path / "gpu", *odd)
-    calibrate([tmp_path / "gpu"], out=tmp_path / "mine.yaml")
-    (fit,) = read_calibration(tmp_path / "mine.yaml").decode
-    assert fit.share == pytest.approx(0.62, rel=0.02)
-    assert fit.median_error < 0.01 < fit.largest_error
-
-
-def test_the_fastest_backend_of_a_case_counts(tmp_path):
-    slow = [timed("mla", *case, predicted_s("mla", *case) * 3, backend="eager") for case in CASES]
-    store(tmp_path / "gpu", *records_of("mla"), *slow)
-    calibrate([tmp_path / "gpu"], out=tmp_path / "mine.yaml")
-    (fit,) = read_calibration(tmp_path / "mine.yaml").decode
-    assert fit.share == pytest.approx(0.62, rel=0.01)
+    assert fit.median_error == pytest.approx(median_error, abs=0.01)
 
 
 def test_prompts_give_shares_by_length(tmp_path):
@@ -131,9 +137,8 @@ def test_prompts_give_shares_by_length(tmp_path):
         timed("mla_expanded", 4, tokens, of / 989.4e12 / 0.5, shape=shape, phase="prefill", query_len=None)
         for tokens, of in flops.items()
     ]
-    store(tmp_path / "gpu", *records_of("mla"), *prompts)
-    calibrate([tmp_path / "gpu"], out=tmp_path / "mine.yaml")
-    assert read_calibration(tmp_path / "mine.yaml").prefill == {"mla_expanded": {2048: 0.5, 4096: 0.5}}
+    expected = {"mla_expanded": {2048: 0.5, 4096: 0.5}}
+    assert refitted(tmp_path, [*records_of("mla"), *prompts]).prefill == expected
 
 
 @pytest.mark.parametrize(
@@ -166,18 +171,13 @@ def test_a_file_takes_one_device(tmp_path):
     assert calibrate([tmp_path], out=None) == 0
 
 
-def test_a_record_gives_the_sizes_of_its_kernel():
-    for name, shape in SHAPES.items():
-        device, cell = timed_kernel(timed(name, 4, 8192, 5e-5))
+def test_a_record_gives_the_sizes_of_its_kernel_on_its_rank():
+    for name, shape in {**SHAPES, "mla": absorbed_shape(V3, tp=4)}.items():
+        tp = 4 if name == "mla" else 1
+        device, cell = timed_kernel(timed(name, 4, 8192, 5e-5, shape=shape, tp=tp))
         assert (device, cell.of) == ("h100-sxm5-80gb", decode_kernel(shape))
         assert (cell.batch, cell.seq_len, cell.query_len) == (4, 8192, 1)
         assert cell.time_s == pytest.approx(5e-5)
-
-
-def test_one_rank_has_its_share_of_the_heads():
-    shape = absorbed_shape(V3, tp=4)
-    _, cell = timed_kernel(timed("mla", 1, 8192, 5e-5, shape=shape, tp=4))
-    assert cell.of == decode_kernel(shape)
 
 
 @pytest.mark.parametrize(

@@ -119,12 +119,8 @@ def test_what_needs_no_torch_is_said_before_it_answers(monkeypatch, capsys):
     asked = []
     monkeypatch.setattr(doctor_module, "_ask_torch", ask)
     assert doctor(as_json=False) == 3
-    assert [line.split()[0] for line in asked[0].splitlines() if line[0] != " "][:4] == [
-        "suite",
-        "conf",
-        "packages",
-        "CPU",
-    ]
+    labels = [line.split()[0] for line in asked[0].splitlines() if line[0] != " "]
+    assert labels[:4] == ["suite", "conf", "packages", "CPU"]
     assert "torch is slow" in capsys.readouterr().out
 
 

@@ -204,10 +204,8 @@ def test_the_id_holds_axes_and_named_settings_not_the_measuring():
         (["geometry=tinny"], ["no geometry 'tinny'; did you mean tiny?", "suite ls geometry"]),
         (["attention=linear"], ["attention must be one of", "mla", "'linear'"]),
         (["nonsense=1"], ["no setting 'nonsense'"]),
-        (["+nonsense=1"], ["no setting 'nonsense'"]),
         (["+experiment=mine"], ["no setting 'experiment'", "sweep/NAME.yaml", "--config-dir"]),
         (["seq_len=0"], ["seq_len", "at least 1", "0"]),
-        (["seq_len=1.5"], ["seq_len", "whole number", "1.5"]),
         (["query_len=65", *SMALL], ["query_len must be at most seq_len", "65"]),
         (["phase=sideways"], ["phase must be one of prefill, decode", "'sideways'"]),
         (["geometry=llama-3.2-1b", "geometry.num_heads=12"], ["multiple", "12", "8"]),
@@ -227,27 +225,19 @@ def test_the_id_holds_axes_and_named_settings_not_the_measuring():
         (["-m", "leave_out=[{nonsense: 1}]"], ["no setting 'nonsense'"]),
         (["-m", "attention=gqa,mla", "attention.colour=1"], ["no setting 'attention.colour'"]),
         (["attention=mha", "attention.kv_heads=2"], ["attention.kv_heads is what makes mha what it is"]),
-        (["-m", "attention=mha,mqa", "attention.kv_heads=2"], ["attention.kv_heads is what makes mha what it is"]),
         (["resume=maybe"], ["resume must be true or false", "'maybe'"]),
         (["workers=0"], ["workers must be a whole number of at least 1", "got 0"]),
         (["workers=2"], ["workers must be 1 for workload=attention, whose cases are timed alone; got 2"]),
         (["-m", "workers=1,2"], ["workers must be one number for the whole sweep; got 1, 2"]),
         (["-m", "leave_out=decode"], ["leave_out must be a list of points", "'decode'"]),
         (["-m", "leave_out=[{phase: decode}]"], ["leaves no case"]),
-        (["-m", "leave_out=[{5: 5}]"], ["leave_out must be a list of points"]),
-        (["-m", "batch=1,0"], ["batch", "at least 1"]),
         (["attention=mla.yaml"], ["attention must be one of", "'mla.yaml'"]),
-        (["-m", "attention=gqa,../attention/mla"], ["attention must be one of", "'../attention/mla'"]),
         (["-m", "parts=[{attention: mla.yaml}]"], ["attention must be one of", "'mla.yaml'"]),
         (["geometry=[]"], ["geometry must be one of", "got []"]),
-        (["backend=5"], ["backend must be one of", "got 5"]),
         ([f"attention={'m' * 5000}"], ["attention must be one of"]),
         (["workload.axes=[]"], ["workload.axes is what makes each workload what it is"]),
         (["~geometry.name"], ["geometry.name is what makes each geometry what it is"]),
-        (["~geometry.num_heads"], ["num_heads must have a value"]),
         ([f"seq_len={'9' * 400}"], ["seq_len must be a number of at most 2^63 - 1"]),
-        ([f"batch={'9' * 400}k"], ["batch must be a whole number"]),
-        ([f"measure.max_seconds={'9' * 400}"], ["measure.max_seconds must be a number of at most"]),
         ([f"seed={2**63}"], ["seed must be a number of at most 2^63 - 1"]),
         (["phase=[decode]"], ["phase must be one value; got ['decode']"]),
         (["profile=maybe"], ["profile must be true or false; got 'maybe'"]),
@@ -442,12 +432,6 @@ def test_a_gpu_case_is_flushed_and_its_short_spans_captured(tmp_path):
         assert "cold_latency_s" not in metrics
 
 
-def test_a_case_too_large_for_the_known_gpu_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("suite.run.job.gpu_memory_bytes", lambda: 1 << 14)
-    _, (record,) = run(tmp_path, *SMALL, "device=cuda")
-    assert "a GPU here can have 16.0 KiB" in record.reason
-
-
 def test_the_default_dtype_and_the_precision_follow_the_device():
     def settings(*arguments):
         (composed,) = compose([*SMALL, *arguments])
@@ -473,6 +457,9 @@ def test_a_case_refused_for_memory_runs_where_there_is_more(tmp_path, monkeypatc
     code, (refused,) = run(tmp_path, *SMALL)
     assert (code, refused.status) == (3, Status.UNSUPPORTED)
     assert "this process can have 16.0 KiB" in refused.reason
+    monkeypatch.setattr("suite.run.job.gpu_memory_bytes", lambda: 1 << 14)
+    (job,) = cases(*SMALL, "device=cuda")
+    assert "a GPU here can have 16.0 KiB" in job.refusal
     assert len(run(tmp_path, *SMALL)[1]) == 1
     monkeypatch.undo()
     code, records = run(tmp_path, *SMALL)

