@@ -19,14 +19,14 @@ from suite.gate.workers.case_worker import Built, RevisionWorker
 from suite.gate.workers.worker_loop import PlainError, RefusedError
 from suite.records.labels import settings_in, short_names, written
 
+# The function that reads each clock of a case on a CPU.
 TIMERS = {"thread_cpu": time.thread_time, "process_cpu": time.process_time}
-"""The function that reads each clock of a case on a CPU."""
 DEVICE = "device"
+# The name of pytest-benchmark's plugin, and of its fixture.
 NEEDS = "benchmark"
-"""The name of pytest-benchmark's plugin, and of its fixture."""
 RUN_CASES = ("torch", "hydra")
+# The setting whose values share a group, in which pytest-benchmark compares.
 COMPARED = "attention"
-"""The setting whose values share a group, in which pytest-benchmark compares."""
 TIMED_BY_DEVICE = "it runs on {}, whose own events time it: suite gate --against REV does, a timer of the host cannot"
 
 

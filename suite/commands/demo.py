@@ -27,10 +27,10 @@ TIMED, LEARNT = ("demo", "demo_prefill"), ("demo_rl", "demo_quality")
 DEMO = tuple({"sweep": name} for name in (*TIMED, *LEARNT))
 RESULTS, PAGE = Path("results/demo"), Path("reports/index.html")
 RESULTS_AGAIN, PAGE_AGAIN = Path("results/reproduce"), Path("reports/reproduce.html")
+# A part of a checkout, not of an installed package.
 REFERENCE = Path("results/reference")
-"""A part of a checkout, not of an installed package."""
+# One of conf/reproduce.yaml, or by its name alone.
 Sweep = Mapping[str, Any]
-"""One of conf/reproduce.yaml, or by its name alone."""
 
 
 def arguments_of(sweep: Sweep, results: Path = RESULTS, *, again: bool = False) -> list[str]:

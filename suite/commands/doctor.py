@@ -34,13 +34,13 @@ from suite.records.record import Status
 from suite.records.stores.store import Contents, read_contents
 
 RUNS, CANNOT_RUN = 0, 3
+# A dtype that reaches less than this share of float32's rate has no hardware behind it on this CPU.
 SLOW_BELOW = 0.1
-"""A dtype that reaches less than this share of float32's rate has no hardware behind it on this CPU."""
 PROBE_TIMEOUT_S = 120
 LABEL_WIDTH, NAME_WIDTH, LINE_WIDTH = 10, 14, 110
 RESULTS = Path("results")
+# Distribution and module of what only runs need.
 NEEDED_FOR_RUNS = {"torch": "torch", "hydra-core": "hydra"}
-"""Distribution and module of what only runs need."""
 
 
 def doctor(*, as_json: bool) -> int:

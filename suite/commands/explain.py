@@ -47,15 +47,16 @@ from suite.theory.layers.shapes import GroupedShape, LayerShape, cache_bytes, gr
 DEFAULT_GEOMETRY = {"mla": "deepseek-v3", "gqa": "llama-3.1-8b", "grpo": "llama-3.1-8b", "ppo": "llama-3.1-8b"}
 DEVICES = {"H100": "h100-sxm5-80gb", "H200": "h200-sxm-141gb", "H20": "h20-96gb"}
 CONTEXT = 131_072
+# The decode step that every ratio is of.
 STEP = Pass(batch=1, query_len=1, seq_len=CONTEXT, element_bytes=ELEMENT_BYTES)
-"""The decode step that every ratio is of."""
+# Tensor-parallel devices of the text's example.
 RANKS = 8
-"""Tensor-parallel devices of the text's example."""
+# Smaller models named before the list ends in dots.
 MOST_LISTED = 5
-"""Smaller models named before the list ends in dots."""
+# The claim of conf/claims.yaml whose literature a topic quotes: what is saved, and what the critic is worth.
 CLAIMS = {"grpo": "grpo-cheaper", "ppo": "grpo-sample-efficient"}
-"""The claim of conf/claims.yaml whose literature a topic quotes: what is saved, and what the critic is worth."""
 WITHOUT_KL, LOW_LAMBDA = "dr_grpo", "ppo_lam95"
+# Rows of the table, by owner and kind; the rest is activations, and little else.
 PARTS = {
     "weights": [(POLICY, PARAMETERS)],
     "gradients": [(POLICY, GRADIENTS)],
@@ -64,17 +65,16 @@ PARTS = {
     "critic": [(CRITIC, PARAMETERS), (CRITIC, OPTIMISER)],
     "logits": [(POLICY, LOGITS)],
 }
-"""Rows of the table, by owner and kind; the rest is activations, and little else."""
 REST, TOTAL = "rest", "together"
+# Times that a small critic is smaller (AsyPPO, arXiv 2510.01656).
 SMALLER = 10
-"""Times that a small critic is smaller (AsyPPO, arXiv 2510.01656)."""
+# Tokens between an action and its reward, in the text's example.
 FAR = 100
-"""Tokens between an action and its reward, in the text's example."""
+# A smaller share is nothing.
 LEAST_SAVED = 1e-3
-"""A smaller share is nothing."""
 WIDTH = 119
+# The texts of one language.
 Words = Mapping[str, Any]
-"""The texts of one language."""
 
 
 def explain(topic: str, *, geometry: str | None = None, lang: str = "en", calibration: Path | None = None) -> str:

@@ -25,11 +25,11 @@ from suite.records.verify.rules import TIMINGS
 
 DONE, BROKEN = 0, 4
 EXTRA = "pip install 'mla-grpo-suite[mlflow]'"
+# Metrics that MLflow takes in one call.
 MOST_AT_ONCE = 1_000
-"""Metrics that MLflow takes in one call."""
 SQLITE = "sqlite:///"
+# Characters that MLflow refuses in the name of a metric or a parameter.
 NOT_IN_A_NAME = re.compile(r"[^\w. :/-]")
-"""Characters that MLflow refuses in the name of a metric or a parameter."""
 
 
 def export(folders: Sequence[Path], to: str) -> int:

@@ -28,13 +28,13 @@ from suite.records.stores.store import read_contents, write_whole
 DONE, BAD, CANNOT_JUDGE, INTERRUPTED = 0, 1, 3, 130
 ARCHIVE, DOCTOR, PARTS = "gpu.tar.gz", "doctor.json", "parts.json"
 LARGEST_PARTS_BYTES = 1 << 20
+# A part does not begin with less time left: its worker would hardly start.
 LEAST_S = 10.0
-"""A part does not begin with less time left: its worker would hardly start."""
+# Kept from the budget for what stops and packs.
 ENDING_S = 5.0
-"""Kept from the budget for what stops and packs."""
 NUMBER = re.compile(r"\b\d+(?:\.\d+)?")
+# After which a part that was told to stop is killed.
 GRACE_S = 20.0
-"""After which a part that was told to stop is killed."""
 
 
 @dataclass(frozen=True, kw_only=True)

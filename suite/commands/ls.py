@@ -8,11 +8,11 @@ from suite.configuration.comments import Setting, described, settings_of
 from suite.configuration.files import choices, full_name
 from suite.records.plain_text import say
 
+# The groups of conf/ that `suite run` chooses an option from, in the order of their use.
 GROUPS = (
     *("workload", "attention", "geometry", "backend", "hardware", "measure", "telemetry", "launcher"),
     *("algorithm", "task", "policy", "recipe", "sweep"),
 )
-"""The groups of conf/ that `suite run` chooses an option from, in the order of their use."""
 USAGE = """\
 suite run: one case, or a sweep with -m. What is recorded already is not
 measured again.

@@ -19,8 +19,8 @@ from suite.records.verify.copies import Copies
 from suite.records.verify.faults import whole_runs
 
 DONE, BROKEN = 0, 4
+# In one file of readings: as many as lie in memory at a time.
 MOST_RUNS, MOST_READINGS = 1_000, 200_000
-"""In one file of readings: as many as lie in memory at a time."""
 
 
 @dataclass(kw_only=True)

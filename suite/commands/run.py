@@ -30,8 +30,8 @@ from suite.run.scheduler import execute
 from suite.statistics.intervals import launched_interval
 
 DONE, USAGE, BROKEN, INTERRUPTED = 0, 2, 4, 130
+# A flag of this command and none of Hydra's.
 JSON = "--json"
-"""A flag of this command and none of Hydra's."""
 TIMED = ("latency_s", "cold_latency_s")
 
 

@@ -16,8 +16,8 @@ from suite.configuration.files import choices, locate, read_choice
 DTYPES = ("float32", "bfloat16", "float16")
 SIZES = (256, 512, 1024)
 SECONDS_A_DTYPE = 0.25
+# The next size is tried only if it will probably stay below this.
 LONGEST_PRODUCT_S = 0.1
-"""The next size is tried only if it will probably stay below this."""
 
 
 def torch_facts() -> dict[str, Any]:

@@ -10,8 +10,8 @@ from suite.records.derived import constant, noted
 from suite.records.metrics import TEXT, below
 from suite.records.record import Record
 
+# Above it a perplexity is no number that a float holds.
 LONGEST_EXPONENT = 700.0
-"""Above it a perplexity is no number that a float holds."""
 
 
 def summary(record: Record) -> Summary:

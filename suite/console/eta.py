@@ -5,8 +5,8 @@ from statistics import mean
 
 from suite.records.case import Case
 
+# Cases of either kind that are looked at, so that a sweep of thousands is not slowed by its own clock.
 MOST_LOOKED_AT = 64
-"""Cases of either kind that are looked at, so that a sweep of thousands is not slowed by its own clock."""
 
 
 def remaining_s(waiting: Sequence[Case], done: Sequence[tuple[Case, float]]) -> float | None:

@@ -30,8 +30,8 @@ from suite.records.record import Record, Status
 from suite.records.stores.place import shown
 from suite.records.stores.store import RECORD, StoredRecord
 
+# Seldom: the case that is measured shares the machine.
 REFRESHES_PER_S = 1
-"""Seldom: the case that is measured shares the machine."""
 PLAIN_PROGRESS_EVERY_S = 60
 SKIPPED, ELSEWHERE = "skipped", "elsewhere"
 MOST_REASONS, BAR_WIDTH = 12, 20

@@ -11,8 +11,8 @@ from suite.records.metrics import EVALUATE, TRAIN, below, within
 from suite.records.plain_text import one_line
 from suite.records.record import Record
 
+# Kinds of question that are named.
 MOST_KINDS = 6
-"""Kinds of question that are named."""
 
 
 def summary(record: Record) -> Summary:

@@ -35,12 +35,13 @@ CHECKED = (
     *(("kernel", suffix, name) for suffix, name in (("", "kernel"), ("_dq", "dQ"), ("_dk", "dK"), ("_dv", "dV"))),
     ("indexer", "", "indexer's choice"),
 )
+# Parts of the layer around the kernel, of which the worst error is shown.
 AROUND = (*"qkvy", "iq", "iw", "ik")
-"""Parts of the layer around the kernel, of which the worst error is shown."""
+# Marks behind the values of a record.
 DISTURBED, WARNED = "~", "!"
-"""Marks behind the values of a record."""
+# The share of a span's timings from which on context switches count as a disturbance.
 MOST_INTERRUPTED = 0.5
-"""The share of a span's timings from which on context switches count as a disturbance."""
+# Words of a warning that says who disturbed a case, and the kind that they are counted under.
 BY_OTHERS = {
     "other work was running": "other work on the CPU",
     "was throttled in": "throttling of the GPU",
@@ -49,7 +50,6 @@ BY_OTHERS = {
     "also draws": "other processes on the GPU",
     "were held before": "other processes on the GPU",
 }
-"""Words of a warning that says who disturbed a case, and the kind that they are counted under."""
 
 
 def find_disturbances(record: Record) -> list[str]:

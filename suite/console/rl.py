@@ -15,8 +15,8 @@ SPENT = {
     "updates": "updates",
     "examples": "given texts",
 }
+# Parts of a peak's memory that are named; there may be a dozen.
 MOST_PARTS = 4
-"""Parts of a peak's memory that are named; there may be a dozen."""
 
 
 def summary(record: Record) -> Summary:

@@ -11,10 +11,10 @@ from suite.records.metrics import PHASES
 from suite.records.record import Record
 
 MOST_PARTS = 6
+# Beginnings of spans: before the gigabytes of one GPU, and before how many devices there are.
 GPU, SHARDS = "gpu_", "shards_"
-"""Beginnings of spans: before the gigabytes of one GPU, and before how many devices there are."""
+# The span of what is said of the GPUs at hand, and what its phases' spans begin with.
 GPUS = "gpus"
-"""The span of what is said of the GPUs at hand, and what its phases' spans begin with."""
 
 
 def summary(record: Record) -> Summary:

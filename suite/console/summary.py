@@ -15,8 +15,8 @@ from suite.records.stores.store import StoredRecord
 from suite.statistics.intervals import Interval, launched_interval
 
 SPANS = ("layer", "indexer", "kernel")
+# Spans of a foreign workload that are headline values; it may have many.
 MOST_SPANS = 3
-"""Spans of a foreign workload that are headline values; it may have many."""
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from suite.records.machines import machine_names
 from suite.records.record import Status
 
 SEED = "seed"
+# Beyond so many runs, those that differ in their seed alone share a row; of rows so many are shown.
 MOST_RUNS, MOST_ROWS = 40, 64
-"""Beyond so many runs, those that differ in their seed alone share a row; of rows so many are shown."""
+# The rank of the last of the headline values; settings have rank 0.
 LEAST_TELLING = 10
-"""The rank of the last of the headline values; settings have rank 0."""
 
 
 def sweep_lines(entries: Sequence[SummaryEntry], *, width: int | None, colour: bool) -> list[str]:

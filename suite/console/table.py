@@ -17,11 +17,11 @@ from rich.text import Text
 from suite.records import numbers
 from suite.records.plain_text import one_line, say
 
+# Letters of a line where nobody's terminal says how many fit.
 UNBOUNDED = 10_000
-"""Letters of a line where nobody's terminal says how many fit."""
 GAP = (0, 2, 0, 0)
+# Letters of a folded last cell; with fewer the terminal breaks the line itself.
 LEAST_ROOM = 25
-"""Letters of a folded last cell; with fewer the terminal breaks the line itself."""
 COLOURS = {"ok": "green", "unsupported": "yellow", "out_of_memory": "yellow"}
 BAD = "red"
 

@@ -52,10 +52,10 @@ from suite.records.stores.mirror import on_this_machine
 from suite.records.stores.place import check_is_here
 from suite.records.stores.store import write_named
 
+# Threads of the cases whose noise is learnt and used; the gate's sweep runs on one.
 THREADS = 1
-"""Threads of the cases whose noise is learnt and used; the gate's sweep runs on one."""
+# Fewer cannot show the difference that 19 of 20 runs stay below.
 FEWEST_IDENTICAL_RUNS = 20
-"""Fewer cannot show the difference that 19 of 20 runs stay below."""
 
 
 def reported(judge: Callable[[], int]) -> int:
@@ -78,8 +78,8 @@ def reported(judge: Callable[[], int]) -> int:
     return BROKEN
 
 
+# Makes a comparison of the checkout, a temporary folder and the fields that both forms have.
 Maker = Callable[[Path, Path, dict[str, Any]], GateComparison]
-"""Makes a comparison of the checkout, a temporary folder and the fields that both forms have."""
 
 
 @dataclass(frozen=True, kw_only=True)

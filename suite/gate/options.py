@@ -27,6 +27,7 @@ Export = Annotated[
         help="A file for the samples as pytest-benchmark's JSON; the revision's stand in NAME.before.json beside it.",
     ),
 ]
+# Options of a measuring form, by the name of their parameter.
 MEASURES = {
     "sweep": "--sweep",
     "set_": "--set",
@@ -35,7 +36,6 @@ MEASURES = {
     "export": "--export-benchmark-json",
     "trust_settings": "--trust-candidate-settings",
 }
-"""Options of a measuring form, by the name of their parameter."""
 Hidden = Annotated[Inconclusive, typer.Option(help="Exit status when noise hides the answer.")]
 Out = Annotated[Path | None, typer.Option(help="Where to write it, by default below results/gate/.")]
 Trust = Annotated[

@@ -39,23 +39,23 @@ from suite.records.stores.claim import alone_in
 from suite.records.stores.store import write_whole
 from suite.statistics.proportions import wilson
 
+# Files of the folder, and what ends the name of each run's samples.
 ABOUT, RUNS, TABLE = "selftest.json", "runs.jsonl", ".csv.gz"
-"""Files of the folder, and what ends the name of each run's samples."""
 SHARES = (0.03, 0.05, 0.10)
 TWO_WORKERS, ONE_PROCESS = "two_workers", "one_process"
 FORMS = {TWO_WORKERS: "two workers", ONE_PROCESS: "one process"}
 HEAD = ("form", "injected", "runs", "runs with slower", "slower", "faster", "same", "inconclusive", "median s", "to")
 MOST_OFTEN, LARGEST_BYTES = 0.9, 64 << 20
+# The upper end of the interval that is green, and the lower end that is red.
 BADGE_LABEL, GREEN_TO, RED_FROM = "false alarms", 0.05, 0.05
-"""The upper end of the interval that is green, and the lower end that is red."""
 BUSY = """
 import os, sys, threading
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0))).start()
 while True:
     pass
 """
+# A run of the self-test, as a line of RUNS has it.
 Run = Mapping[str, Any]
-"""A run of the self-test, as a line of RUNS has it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,10 +14,10 @@ from suite.configuration.untrusted import parse_json
 from suite.records.metrics import METRICS, Better
 
 SCHEMA = 1
+# A verdict has about 20, and a thousand cases ten verdicts each.
 MOST_VALUES = 500_000
-"""A verdict has about 20, and a thousand cases ten verdicts each."""
+# The metric of every timing.
 LATENCY = "latency_s"
-"""The metric of every timing."""
 PASSED, WORSE, CANNOT_JUDGE, BROKEN, INTERRUPTED = 0, 1, 3, 4, 130
 
 

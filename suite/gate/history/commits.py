@@ -32,14 +32,14 @@ from suite.records.stores.walk import Damage, folders_below
 
 NOTES = "suite-gate"
 MOST_COMMITS = 10_000
+# The most of one note, and of all: a judgement of a hundred quantities is 20 kilobytes.
 MOST_NOTE_BYTES, MOST_NOTES_BYTES = 8 << 20, 128 << 20
-"""The most of one note, and of all: a judgement of a hundred quantities is 20 kilobytes."""
+# A note names no person, and leaves no log beside its reference.
 WRITER = "suite gate <suite-gate@localhost>"
-"""A note names no person, and leaves no log beside its reference."""
+# Each time that some do not succeed, another process has.
 TRIES, LONGEST_PAUSE_S = 100, 0.1
-"""Each time that some do not succeed, another process has."""
+# Names that `--benchmark-save` and `--benchmark-autosave` give. A file that is named itself may have any.
 SAVED_BY_PYTEST_BENCHMARK = re.compile(r"\d{4}_.*\.json")
-"""Names that `--benchmark-save` and `--benchmark-autosave` give. A file that is named itself may have any."""
 BENCHMARK = "pytest-benchmark"
 CLOCK = "as pytest-benchmark was told"
 COMMIT_ID = re.compile("[0-9a-f]{40,64}")

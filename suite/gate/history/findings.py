@@ -30,8 +30,8 @@ from suite.statistics.change_points import (
     visible_sum,
 )
 
+# Half a percent: a change of a noisy quantity that is beyond chance and smaller is of no use to anybody.
 LEAST_CHANGE = 0.005
-"""Half a percent: a change of a noisy quantity that is beyond chance and smaller is of no use to anybody."""
 CHAIN, STORED, EXACT = "ratios against the parent", "stored values", "exact"
 FEWEST_POINTS = {CHAIN: FEWEST_STEPS, STORED: FEWEST_VALUES, EXACT: 0}
 

@@ -15,8 +15,8 @@ from suite.statistics.change_points import FEWEST_STEPS, FEWEST_VALUES
 
 SCHEMA = 1
 COMMIT_LENGTH, LONGEST_SUBJECT = 9, 60
+# Remarks, unreadable files and totals; findings, all of which history.json has.
 MOST_LISTED, MOST_ROWS = 20, 200
-"""Remarks, unreadable files and totals; findings, all of which history.json has."""
 MEANINGS = {
     PASSED: "no change for the worse",
     WORSE: "a change for the worse",

@@ -13,10 +13,10 @@ from suite.gate.output.sentences import finite
 from suite.gate.verdict import Judgement, Outcome, Verdict
 
 SCHEMA = 1
+# The form of a judgement whose two sides were not measured side by side, so that its ratios are no steps.
 STORED = "stored"
-"""The form of a judgement whose two sides were not measured side by side, so that its ratios are no steps."""
+# Outcomes of a quantity that changed beyond chance.
 CALLED = (Outcome.SLOWER, Outcome.FASTER, Outcome.ACCEPTED)
-"""Outcomes of a quantity that changed beyond chance."""
 LONGEST_TEXT = 2_000
 TEXTS = ("case", "span", "metric", "clock")
 NUMBERS = ("before", "after", "ratio", "low", "high", "level")

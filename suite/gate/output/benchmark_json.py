@@ -22,11 +22,11 @@ from suite.gate.verdict import LATENCY, Judgement, Side, Verdict
 from suite.records.machine.environment import cpu_model, machine_id
 from suite.records.stores.store import write_named
 
+# The pytest-benchmark whose form this is.
 VERSION = "5.3.1"
-"""The pytest-benchmark whose form this is."""
 BEFORE_SUFFIX = ".before"
+# Fields of a verdict in `extra_info`.
 INFO = ("outcome", "reason", "ratio", "low", "high", "level", "allowed", "clock", "rounds", "launches", "code")
-"""Fields of a verdict in `extra_info`."""
 PYTHON = """
 import json, platform
 names = ("machine", "python_compiler", "python_implementation", "python_version", "release", "system")

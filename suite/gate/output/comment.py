@@ -14,8 +14,8 @@ from suite.gate.output.files import read_judgement
 from suite.gate.output.github import markdown
 from suite.gate.verdict import CorruptJudgementError
 
+# The length of a comment's body that GitHub takes.
 MOST_CHARACTERS = 65_536
-"""The length of a comment's body that GitHub takes."""
 NO_JUDGEMENT = (
     "## Performance gate: no judgement\n\nThe job that judges has left none that can be read; its log says why.\n"
 )

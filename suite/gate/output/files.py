@@ -20,8 +20,8 @@ from suite.records.stores.store import JUDGEMENT as JUDGEMENT
 from suite.records.stores.store import JUNIT, LETTER_BYTES, SUMMARY, VALUE_BYTES, Room, read_file, write_whole
 
 RESULTS = Path("results/gate")
+# The limit of a file that is loaded. A verdict is about a kilobyte; a larger file is none of ours.
 LARGEST_JUDGEMENT_BYTES = 16 << 20
-"""The limit of a file that is loaded. A verdict is about a kilobyte; a larger file is none of ours."""
 
 
 def write_judgement(judgement: Judgement, folder: Path, tables: Mapping[str, bytes]) -> None:

@@ -35,17 +35,17 @@ LEVELS = {
     "warning": (Outcome.INCOMPARABLE, Outcome.INCONCLUSIVE),
     "notice": (Outcome.ACCEPTED, Outcome.UNJUDGED, Outcome.FASTER),
 }
+# Annotations of each level and step that GitHub shows; it drops the others without a word.
 MOST_SHOWN = 10
-"""Annotations of each level and step that GitHub shows; it drops the others without a word."""
 LONGEST_TEXT, ROOM_FOR_COUNT = 4000, 40
 DATA = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
 PROPERTY = {**DATA, **str.maketrans({":": "%3A", ",": "%2C"})}
 MOST_BYTES = 1 << 20
+# Parts of about the same room: the two tables, and the text around them.
 TEXTS = 3
-"""Parts of about the same room: the two tables, and the text around them."""
+# Characters of a cell and lines of a list. Escaping makes up to eight bytes of a character, so that the text around
+# the tables fits too.
 LONGEST_CELL, MOST_LINES = 600, 20
-"""Characters of a cell and lines of a list. Escaping makes up to eight bytes of a character, so that the text around
-the tables fits too."""
 COLUMNS = ("Verdict", "Case", "Quantity", "Change", "Allowed", "Before", "After", "Why")
 RULE = "|---|---|---|---:|---:|---:|---:|---|"
 WHERE_ALL_STAND = "judgement.json has them all."

@@ -13,6 +13,7 @@ from suite.gate.verdict import Judgement, Outcome
 from suite.records.plain_text import one_line
 
 FAILURE, ERROR, SKIPPED, PASSED = "failure", "error", "skipped", "passed"
+# Every other outcome passes. Inconclusive fails where the judgement says so.
 RESULTS = {
     Outcome.SLOWER: FAILURE,
     Outcome.BROKEN: ERROR,
@@ -21,13 +22,12 @@ RESULTS = {
     Outcome.INCONCLUSIVE: SKIPPED,
     Outcome.UNJUDGED: SKIPPED,
 }
-"""Every other outcome passes. Inconclusive fails where the judgement says so."""
 TOTALS = {FAILURE: "failures", ERROR: "errors", SKIPPED: "skipped"}
+# Characters that XML 1.0 cannot write, not even as a reference (its production Char).
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 cannot write, not even as a reference (its production Char)."""
 NAME = "suite gate"
+# Fields of a verdict that its test case has beside the estimate and the interval.
 PROPERTIES = ("level", "allowed", "clock", "rounds", "launches", "code", "before", "after")
-"""Fields of a verdict that its test case has beside the estimate and the interval."""
 
 
 def junit(judgement: Judgement) -> bytes:

@@ -35,13 +35,13 @@ COLOURS = {
     Outcome.UNJUDGED: YELLOW,
     Outcome.FASTER: GREEN,
 }
+# Outcomes that nobody has to act on: one line says how many there are, unless they are few.
 SUMMED_UP = (Outcome.UNJUDGED, Outcome.NEW, Outcome.SAME)
-"""Outcomes that nobody has to act on: one line says how many there are, unless they are few."""
 FEW = 4
 OUTCOME_WIDTH = max(map(len, Outcome))
 GAP, INDENT = "  ", " " * (OUTCOME_WIDTH + 2)
+# A share of the width; columns.
 WIDEST_NAME, NARROWEST = 0.55, 40
-"""A share of the width; columns."""
 
 
 def lines(judgement: Judgement, *, width: int, colour: bool) -> list[str]:

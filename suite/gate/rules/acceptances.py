@@ -25,10 +25,10 @@ from suite.records.stores.store import write_named
 
 ACCEPTED = Path("results/baseline/accepted.yaml")
 SCHEMA = 1
+# The most that one entry accepts: twice as much, for a year, of so many cases of a judgement.
 HIGHEST_CEILING, LONGEST_DAYS, MOST_CASES = 2.0, 366, 4
-"""The most that one entry accepts: twice as much, for a year, of so many cases of a judgement."""
+# `missing` in place of a metric accepts that a case or a quantity is gone.
 ANY, MISSING = "*", "missing"
-"""`missing` in place of a metric accepts that a case or a quantity is gone."""
 ABOUT = """\
 # Regressions that the gate lets pass: which, why, up to which ratio (1.1 is 10 % more) and until when.
 # Written by `suite gate accept`, which keeps the entries and their order, but no comments. See README.md beside it.

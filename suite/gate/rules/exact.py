@@ -15,8 +15,8 @@ from suite.records.metrics import METRICS, Better
 from suite.records.numbers import bytes_iec, count, seconds
 from suite.records.record import Record
 
+# Stand-in for a metric in the verdict on a list of operators.
 OPERATORS = "operators"
-"""Stand-in for a metric in the verdict on a list of operators."""
 
 
 @dataclass(frozen=True, kw_only=True)

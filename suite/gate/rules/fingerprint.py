@@ -13,6 +13,7 @@ from suite.configuration.files import workload_definition
 from suite.records.case import comparable
 from suite.records.record import Record
 
+# Facts that make stored times incomparable, with their names for people; the machine's own id is one more.
 MUST_MATCH = {
     "cpu": "CPU model",
     "architecture": "architecture",
@@ -28,11 +29,10 @@ MUST_MATCH = {
     "variables.OPENBLAS_NUM_THREADS": "OPENBLAS_NUM_THREADS",
     "variables.ATEN_CPU_CAPABILITY": "ATEN_CPU_CAPABILITY",
 }
-"""Facts that make stored times incomparable, with their names for people; the machine's own id is one more."""
+# Two records that say nothing of their machine are not of one machine.
 MUST_BE_KNOWN = ("cpu", "machine_id")
-"""Two records that say nothing of their machine are not of one machine."""
+# Names of readings that soon have another value. Total memory too: kernels of one machine differ by some KiB.
 DRIFTS = re.compile(r"hz|_clock_|free|available|load|temperature|uptime|pressure|^memory_bytes$")
-"""Names of readings that soon have another value. Total memory too: kernels of one machine differ by some KiB."""
 UNKNOWN = "not recorded"
 
 

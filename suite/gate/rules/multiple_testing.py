@@ -17,19 +17,19 @@ from suite.records.numbers import percent
 from suite.statistics.holm import holm
 from suite.statistics.student import t_above, t_quantile, t_within
 
+# At most one false alarm in a hundred judgements, over all that one judgement tests.
 ALPHA = 0.01
-"""At most one false alarm in a hundred judgements, over all that one judgement tests."""
+# Confidence of the two-sided interval, so that each of its ends is passed with ALPHA.
 LEVEL = 1 - 2 * ALPHA
-"""Confidence of the two-sided interval, so that each of its ends is passed with ALPHA."""
+# Degrees of freedom of the test where few stored runs tell nothing of the tails. With three, runs that have the tails
+# of t with two degrees raised a false alarm in up to 6 of 100 judgements of 40 cases.
 HEAVIEST_TAILS = 2
-"""Degrees of freedom of the test where few stored runs tell nothing of the tails. With three, runs that have the tails
-of t with two degrees raised a false alarm in up to 6 of 100 judgements of 40 cases."""
+# Chance at which tails are ruled out. With 0.01, t with two degrees raised 1.2 % of false alarms in place of 1.0.
 TAILS_ERROR = ALPHA / 2
-"""Chance at which tails are ruled out. With 0.01, t with two degrees raised 1.2 % of false alarms in place of 1.0."""
+# The most that an hour alone is taken to change all timings of a run by.
 BUSY_HOUR = math.log(1.2)
-"""The most that an hour alone is taken to change all timings of a run by."""
+# Timings of the run whose median says how busy its hour was; with fewer it may have been as busy as BUSY_HOUR.
 ENOUGH_OTHERS = 3
-"""Timings of the run whose median says how busy its hour was; with fewer it may have been as busy as BUSY_HOUR."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,18 +26,18 @@ FAIL, SHOW = "fail", "show"
 NOISE = Path("results/baseline/noise")
 NOISE_SCHEMA = 1
 NOISE_KEYS = ("case", "span", "metric")
+# A benchmark that differs from itself by more cannot be judged by time.
 MOST_NOISE = 0.2
-"""A benchmark that differs from itself by more cannot be judged by time."""
+# Of a file that people or the gate write: a row of noise has eleven values in 150 bytes.
 MOST_BYTES, MOST_VALUES = 4 << 20, 100_000
-"""Of a file that people or the gate write: a row of noise has eleven values in 150 bytes."""
+# Letters of a case, a span, a metric or a reason.
 LONGEST_TEXT = 4_096
-"""Letters of a case, a span, a metric or a reason."""
 ABOUT_NOISE = """\
 # The gate's own noise: the relative difference that identical code showed on this kind of machine.
 # Written by `suite gate selftest --save`; the gate's floor of a benchmark is never below its noise.
 """
+# Case, span and metric.
 Quantity = tuple[str, str, str]
-"""Case, span and metric."""
 
 
 @dataclass(frozen=True, kw_only=True)
