@@ -29,15 +29,11 @@ Calibrated = Annotated[
 
 
 class Language(StrEnum):
-    """The languages of texts."""
-
     en = "en"
     zh = "zh"
 
 
 class Format(StrEnum):
-    """The formats of a report."""
-
     html = "html"
     markdown = "markdown"
     csv = "csv"
@@ -45,8 +41,6 @@ class Format(StrEnum):
 
 
 class Shell(StrEnum):
-    """The shells with tab completion."""
-
     bash = "bash"
     zsh = "zsh"
     fish = "fish"
@@ -81,7 +75,6 @@ def add_command(
 
 
 def application() -> typer.Typer:
-    """Build the command line."""
     app = typer.Typer(
         # Plain help and errors: they read the same in a terminal, a log and under NO_COLOR.
         rich_markup_mode=None,

@@ -95,7 +95,6 @@ def explain(topic: str, *, geometry: str | None = None, lang: str = "en", calibr
 
 
 def _attention_facts(geometry: Geometry, words: Words) -> dict[str, str]:
-    """Every placeholder's text."""
     gqa = grouped_shape(geometry, kv_heads=usual_groups(geometry))
     mla = absorbed_shape(geometry)
     mha = grouped_shape(geometry, kv_heads="all")
@@ -312,7 +311,6 @@ def _gigabytes(value: float) -> str:
 
 
 def _fewest_gpus(step: StepSizes) -> str:
-    """The fewest GPUs of each size that hold a step."""
     peaks = {shards: sum(step_peak(replace(step, shards=shards))[1].values()) for shards in SHARDS}
     rooms = [gigabytes * 1e9 - reserve_bytes() for gigabytes in GPU_GIGABYTES]
     fewest = (next((str(shards) for shards, peak in peaks.items() if peak <= room), "–") for room in rooms)

@@ -39,8 +39,6 @@ GRACE_S = 20.0
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """The end of a part."""
-
     name: str
     how: str
     """`done`, `cut off` or `refused`."""
@@ -52,8 +50,6 @@ class Ended:
 
 
 class Budget:
-    """The time that is left for parts."""
-
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._begun = time.monotonic()

@@ -142,7 +142,6 @@ class ArmGroup:
         return ", ".join(f"{name}={value}" for name, value in self.settings.items() if value)
 
     def comparisons(self) -> list[ArmComparison]:
-        """Each arm with the baseline."""
         baseline = self.experiment.baseline
         return [] if baseline is None else _compare(self.experiment.others, baseline, self.where)
 

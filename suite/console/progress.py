@@ -121,7 +121,6 @@ class Terminal:
             say(one_line(f"another process is running {case.id}"))
 
     def started(self, case: Case) -> None:
-        """Tell of a case that begins."""
         if not self._is_sweep:
             say(one_line(case.id))
         elif not self._has_header:
@@ -133,11 +132,9 @@ class Terminal:
         self._show_progress()
 
     def notice(self, text: str) -> None:
-        """Print a sentence about something unusual."""
         say(text)
 
     def finished(self, record: Record, folder: Path) -> None:
-        """Tell of a case that ended."""
         del self._running[record.case.id]
         stored = StoredRecord(record=record, folder=folder)
         self._take(stored)
@@ -211,7 +208,6 @@ class Terminal:
         return f"; {', '.join(texts)}" if texts else ""
 
     def _counts(self) -> list[str]:
-        """How many cases ended how, and what they took."""
         counts = Counter(stored.record.status for stored in self.records)
         statuses = ", ".join(f"{counts[status]} {status}" for status in Status if counts[status])
         # Cases that ran side by side share their time, from the first one's begin.

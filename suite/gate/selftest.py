@@ -60,8 +60,6 @@ Run = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class SelftestPlan:
-    """The runs to be made."""
-
     sweep: str
     seconds: float
     identical_runs: int
@@ -75,8 +73,6 @@ class SelftestPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedRun:
-    """A run to be made."""
-
     form: str
     slowed: float
     index: int

@@ -43,8 +43,6 @@ class MeasuredQuantity:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """One judgement of one commit."""
-
     form: str
     commit: str
     base: str | None

@@ -18,7 +18,7 @@ from typing import Any
 
 from suite.gate.output.files import without_secrets
 from suite.gate.rules.decision import AFTER, BEFORE, Benchmark, Sample
-from suite.gate.verdict import LATENCY, Judgement, Side, Verdict
+from suite.gate.verdict import LATENCY, Judgement, Verdict
 from suite.records.machine.environment import cpu_model, machine_id
 from suite.records.stores.store import write_named
 
@@ -67,9 +67,17 @@ def benchmark_json(judgement: Judgement, samples: Sequence[Sample], arm: int, py
             column = Benchmark(case=verdict.case, span=verdict.span, clock=verdict.clock).column
             data_s = [getattr(sample, column) for sample in span_samples]
             benchmarks.append(_benchmark(names[verdict.name], data_s))
+    side = (public.before, public.after)[arm]
     content = {
         "machine_info": _machine(python),
-        "commit_info": _commit((public.before, public.after)[arm]),
+        "commit_info": {
+            "id": side.commit or "unversioned",
+            "time": None,
+            "author_time": None,
+            "dirty": side.dirty,
+            "project": "",
+            "branch": side.label,
+        },
         "benchmarks": benchmarks,
         "datetime": datetime.now(UTC).isoformat(),
         "version": VERSION,
@@ -127,15 +135,4 @@ def _machine(python: str) -> Mapping[str, Any]:
         "processor": platform.processor(),
         **json.loads(facts),
         "cpu": {"brand_raw": cpu_model()},
-    }
-
-
-def _commit(side: Side) -> Mapping[str, Any]:
-    return {
-        "id": side.commit or "unversioned",
-        "time": None,
-        "author_time": None,
-        "dirty": side.dirty,
-        "project": "",
-        "branch": side.label,
     }

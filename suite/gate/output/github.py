@@ -7,7 +7,6 @@ longer one is cut here, and says so.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from suite.gate.output.sentences import (
     ACCEPT,
@@ -48,6 +47,8 @@ TEXTS = 3
 LONGEST_CELL, MOST_LINES = 600, 20
 COLUMNS = ("Verdict", "Case", "Quantity", "Change", "Allowed", "Before", "After", "Why")
 RULE = "|---|---|---|---:|---:|---:|---:|---|"
+# The title of a remark on the whole.
+GATE = "gate"
 WHERE_ALL_STAND = "judgement.json has them all."
 
 
@@ -55,51 +56,37 @@ def clip_text(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Annotation:
-    """A remark of GitHub on a commit."""
-
-    title: str
-    text: str
-
-
 def annotations(judgement: Judgement) -> list[str]:
     """Lay out one command a line, errors first. Beyond what GitHub shows, the last of a level names those left out."""
-    rows = judged_rows(judgement)
-    by_level = {
-        level: [
-            Annotation(
-                title=" · ".join(filter(None, [f"{row.verdict.outcome}: {row.name}", row.quantity])), text=row.why
-            )
-            for row in rows
-            if row.verdict.outcome in outcomes
-        ]
-        for level, outcomes in LEVELS.items()
-    }
+    remarks: dict[str, list[tuple[str, str]]] = {level: [] for level in LEVELS}  # titles and texts
     if text := whole(judgement):
-        by_level["error"].insert(0, Annotation(title="gate", text=text))
+        remarks["error"].append((GATE, text))
     if open_questions(judgement)[0] and judgement.exit_code == PASSED:
-        by_level["warning"].insert(0, Annotation(title="gate", text=meaning(judgement)))
-    by_level["warning"] += [Annotation(title="gate", text=warning) for warning in judgement.warnings]
-    for remarks in by_level.values():
-        if rest := remarks[MOST_SHOWN - 1 :] if len(remarks) > MOST_SHOWN else []:
-            remarks[MOST_SHOWN - 1 :] = [Annotation(title=f"{len(rest)} more", text=_listed(rest))]
+        remarks["warning"].append((GATE, meaning(judgement)))
+    for row in judged_rows(judgement):
+        title = " · ".join(filter(None, [f"{row.verdict.outcome}: {row.name}", row.quantity]))
+        for level, outcomes in LEVELS.items():
+            remarks[level] += [(title, row.why)] if row.verdict.outcome in outcomes else []
+    remarks["warning"] += [(GATE, warning) for warning in judgement.warnings]
+    for of_level in remarks.values():
+        if rest := of_level[MOST_SHOWN - 1 :] if len(of_level) > MOST_SHOWN else []:
+            of_level[MOST_SHOWN - 1 :] = [(f"{len(rest)} more", _listed(rest))]
     return [
-        f"::{level} title={_escaped(annotation.title, PROPERTY)}::{_escaped(annotation.text, DATA)}"
-        for level, remarks in by_level.items()
-        for annotation in remarks
+        f"::{level} title={_escaped(title, PROPERTY)}::{_escaped(text, DATA)}"
+        for level, of_level in remarks.items()
+        for title, text in of_level
     ]
 
 
-def _listed(rest: Sequence[Annotation]) -> str:
+def _listed(remarks: Sequence[tuple[str, str]]) -> str:
     """List their titles, or the text of one without a title of its own, as far as there is room."""
-    text = ""
-    for place, annotation in enumerate(rest):
-        name = annotation.text if annotation.title == "gate" else annotation.title
-        if len(text) + len(name) > LONGEST_TEXT - ROOM_FOR_COUNT:
-            return f"{text}; and {len(rest) - place} others".removeprefix("; ")
-        text = f"{text}; {name}" if text else name
-    return text
+    listed = ""
+    for place, (title, text) in enumerate(remarks):
+        name = text if title == GATE else title
+        if len(listed) + len(name) > LONGEST_TEXT - ROOM_FOR_COUNT:
+            return f"{listed}; and {len(remarks) - place} others".removeprefix("; ")
+        listed = f"{listed}; {name}" if listed else name
+    return listed
 
 
 def _escaped(text: str, signs: Mapping[int, str]) -> str:

@@ -31,7 +31,6 @@ PROPERTIES = ("level", "allowed", "clock", "rounds", "launches", "code", "before
 
 
 def junit(judgement: Judgement) -> bytes:
-    """The file's content, UTF-8."""
     totals: Counter[str] = Counter()
     suite = ET.Element("testsuite", name=_text(f"{NAME}: {compared(judgement)}: {meaning(judgement)}"))
     for row in judged_rows(judgement):

@@ -52,7 +52,6 @@ class JudgedRow:
 
     @property
     def why(self) -> str:
-        """The change and the reason."""
         return ": ".join(filter(None, [self.change, self.verdict.reason]))
 
 

@@ -74,7 +74,6 @@ class TestedChange:
 
     @property
     def half_width(self) -> float:
-        """Half the width of the interval around the shift."""
         return t_quantile((1 + LEVEL) / 2, self.freedom) * self.error
 
     def verdict(self, p_worse: float, p_better: float, tolerances: Tolerances) -> Verdict:
