@@ -123,8 +123,8 @@ def _attention_facts(geometry: Geometry, words: Words) -> dict[str, str]:
         "heads_a_group": str(geometry.num_heads // gqa.kv_heads),
         "table": _variants_table(shapes, geometry.num_layers, words),
         "context": f"{CONTEXT:,}",
-        "speed": _ratios(decode_speedups(gqa, mla)),
-        "speed_mha": _ratios(decode_speedups(mha, gqa)),
+        "speed": _ratios(_decode_speedups(gqa, mla)),
+        "speed_mha": _ratios(_decode_speedups(mha, gqa)),
         "expected": _expected(gqa, mla, words),
         "expected_mha": _expected(mha, gqa, words),
         "measured": _measured(gqa, words),
@@ -153,12 +153,7 @@ def _notes(geometry: Geometry, words: Words) -> str:
     return "\n".join(words[name].format(**facts) for name in names)
 
 
-def decode_intensity(shape: LayerShape) -> float:
-    """FLOP per byte of a decode step: the kernel's arithmetic over the cache that it reads."""
-    return shape.core_flops(STEP) / cache_bytes(shape, STEP)
-
-
-def decode_speedups(before: LayerShape, after: LayerShape) -> list[tuple[str, float]]:
+def _decode_speedups(before: LayerShape, after: LayerShape) -> list[tuple[str, float]]:
     """Least time of a decode step of `before` over that of `after`, for each device."""
 
     def bound_s(shape: LayerShape, device: str) -> float:
@@ -216,7 +211,7 @@ def _variants_table(shapes: dict[str, LayerShape], num_layers: int, words: Words
         flops, traffic = shape.core_flops(STEP), cache_bytes(shape, STEP)
         per_token, whole_gb = f"{shape.cache_elements_per_token * ELEMENT_BYTES:,}", f"{traffic * num_layers / 1e9:.1f}"
         regimes = [words[_ceilings(device).regime(flops=flops, traffic_bytes=traffic)] for device in DEVICES]
-        rows.append([name, per_token, whole_gb, f"{decode_intensity(shape):.1f}", *regimes])
+        rows.append([name, per_token, whole_gb, f"{flops / traffic:.1f}", *regimes])
     return _table(["", *(column.format(context=f"{CONTEXT:,}") for column in words["columns"]), *ridges], rows)
 
 

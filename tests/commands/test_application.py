@@ -1,4 +1,6 @@
+import importlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +35,14 @@ def test_help_lists_the_commands_that_exist_and_no_other(monkeypatch, capsys):
     lines = capsys.readouterr().out.partition("Commands:")[2].splitlines()
     names = "demo run ls completion report compare doctor explain choose fit calibrate results gate"
     assert [line.split()[0] for line in lines if line.strip()] == names.split()
+
+
+def test_every_command_calls_a_function_that_exists():
+    source = Path(suite.__file__).with_name("commands") / "application.py"
+    targets = re.findall(r'"(\w+)\.(\w+)"', source.read_text(encoding="utf-8"))
+    assert len(targets) > 15
+    for module, name in targets:
+        assert callable(getattr(importlib.import_module(f"suite.commands.{module}"), name))
 
 
 def test_in_a_narrow_terminal_no_help_is_cut(monkeypatch, capsys):

@@ -3,14 +3,11 @@ import string
 
 import pytest
 
-from suite.commands.explain import CLAIMS, DEFAULT_GEOMETRY, decode_intensity, decode_speedups, explain
+from suite.commands.explain import CLAIMS, DEFAULT_GEOMETRY, explain
 from suite.configuration.files import languages, read_choice, read_text, read_yaml
 from suite.theory.answers.step_memory import StepSizes, held_in, model_sizes
-from suite.theory.layers.geometry import geometry_names, load_geometry
-from suite.theory.layers.latent_shapes import absorbed_shape
-from suite.theory.layers.shapes import grouped_shape
+from suite.theory.layers.geometry import geometry_names
 
-V3 = load_geometry("deepseek-v3")
 FORMULAS = ("1 − ε", "1 + ε", "e^d − 1 − d", "t+1", "1/")
 """Parts of the texts' formulas with a digit that is no measured number."""
 
@@ -28,22 +25,6 @@ def texts_of(entry):
 def row(text, name):
     """The table's line of a variant, as words."""
     return next(line.split() for line in text.splitlines() if line.startswith(" ") and line.split()[0] == name)
-
-
-def test_the_sizes_published_for_128_heads_come_out():
-    shapes = [grouped_shape(V3, kv_heads=groups) for groups in ("all", 8, 1)] + [absorbed_shape(V3)]
-    assert [shape.cache_elements_per_token for shape in shapes] == [32_768, 2_048, 256, 576]
-    assert [round(decode_intensity(shape), 1) for shape in shapes] == [1.0, 16.0, 128.0, 241.8]
-
-
-def test_an_absorbed_step_of_16_heads_does_30_flop_a_byte():
-    assert round(decode_intensity(absorbed_shape(load_geometry("deepseek-v2-lite"))), 1) == 30.2
-
-
-def test_mla_is_faster_than_gqa_on_an_h100_and_slower_on_an_h20():
-    speedups = dict(decode_speedups(grouped_shape(V3, kv_heads=8), absorbed_shape(V3)))
-    assert round(speedups["H100"], 1) == 3.6
-    assert round(speedups["H20"], 2) == 0.54
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])

@@ -1,6 +1,5 @@
 """`suite results push`: verified runs alone, nothing twice, nothing overwritten, and a dry run writes nothing."""
 
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
@@ -13,7 +12,6 @@ from suite.records.record import Status
 from suite.records.stores.board import INDEX, READING_ROWS, card
 from suite.records.stores.board import WITHDRAWN as WITHDRAWN_ROWS
 from suite.records.stores.store import read_contents
-from suite.records.stores.tables import MOST_ROWS
 from suite.records.stores.withdrawn import WITHDRAWN
 from tests.records.factory import build, store
 
@@ -158,28 +156,11 @@ def test_a_board_of_something_else_is_left_alone(results, tmp_path, capsys):
     assert list(files_below(board)) == ["index/notes.parquet"]
 
 
-def test_unknown_urls_and_missing_packages_are_refused(results, monkeypatch):
+def test_unknown_urls_and_missing_folders_are_refused(results):
     with pytest.raises(ValueError, match="nope:// is no store that fsspec knows"):
         push([results], "nope://x", dry_run=True)
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # an import of it fails
-    with pytest.raises(ValueError, match=r"pip install 'mla-grpo-suite\[board\]'"):
-        push([results], "hf://datasets/a/b", dry_run=True)
     with pytest.raises(ValueError, match="results must be folders that exist"):
         push([results / "nowhere"], "memory://x", dry_run=True)
-
-
-def test_a_store_that_fails_in_its_own_way_is_a_sentence(results):
-    import fsspec
-
-    class Unreachable(fsspec.AbstractFileSystem):
-        protocol = "unreachable"
-
-        def find(self, *arguments, **options):
-            raise LookupError("no such host\nat all")
-
-    fsspec.register_implementation("unreachable", Unreachable, clobber=True)
-    with pytest.raises(OSError, match="LookupError: no such host at all"):
-        push([results], "unreachable://x", dry_run=True)
 
 
 def test_the_card_says_what_every_column_holds():
@@ -189,19 +170,9 @@ def test_the_card_says_what_every_column_holds():
     assert text.startswith("---\nlicense: apache-2.0\n")
 
 
-@pytest.mark.parametrize(
-    "table",
-    [
-        pa.table({"record_sha256": ["x" * (9 << 20)]}),
-        pa.table(
-            {"record_sha256": pa.DictionaryArray.from_arrays(pa.nulls(MOST_ROWS + 1, pa.int8()).fill_null(0), ["x"])}
-        ),
-    ],
-    ids=["a long text", "many rows"],
-)
-def test_an_index_that_unpacks_to_more_is_refused(results, tmp_path, capsys, table):
+def test_an_index_that_unpacks_to_more_is_refused(results, tmp_path, capsys):
     board = tmp_path / "board"
     (board / "index").mkdir(parents=True)
-    pq.write_table(table, board / "index" / "0.parquet")
+    pq.write_table(pa.table({"record_sha256": ["x" * (9 << 20)]}), board / "index" / "0.parquet")
     assert push([results], str(board), dry_run=True) == 4
     assert "index/0.parquet of the board cannot be read" in capsys.readouterr().err
