@@ -176,6 +176,7 @@ def _last_runs(results: Path) -> tuple[dict[str, str], int]:
 
 def _ask_torch() -> tuple[dict[str, Any] | None, str | None]:
     """Ask torch in a process of its own; return its facts and None, or None and the reason why it gave none."""
+    # -P: a torch.py in the working folder is none of the torch that runs would import.
     command = [sys.executable, "-P", "-m", "suite.commands.torch_probe"]
     # The child must find this very package, however this process found it.
     path = os.pathsep.join(filter(None, [str(_package().parent), os.environ.get("PYTHONPATH", "")]))

@@ -86,7 +86,7 @@ def run_parts(out: Path, budget: Budget, device: str, checkpoint: str) -> int:
     except KeyboardInterrupt:
         print("interrupted: what was recorded is kept")
         return INTERRUPTED
-    finally:
+    finally:  # also after an error: what was measured on a rented machine is carried home
         left_out = _packed(out)
     names_by_end = {how: [end.name for end in ends if end.how == how] for how in ("done", "cut off", "refused")}
     outcome = "; ".join(f"{how}: {', '.join(names)}" for how, names in names_by_end.items() if names)

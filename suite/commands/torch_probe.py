@@ -24,7 +24,7 @@ def torch_facts() -> dict[str, Any]:
     """Facts of torch, among them whether it finds a GPU, and a matrix-product rate for each dtype."""
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # a rate of several would be one of whoever else runs here
     return {
         "version": torch.__version__,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),

@@ -164,6 +164,7 @@ def headline(
     groups = _groups(runs, by, against) if by else []
     if not groups:
         return None
+    # Reversed: of several that are as large the last one counts.
     largest = max(reversed(groups), key=lambda group: group.rank)
     has_scores = largest.experiment.arms[0].first.outcome is not None
     return furthest(largest.comparisons() if has_scores or against is not None else largest.extremes())
@@ -191,6 +192,7 @@ def _groups(runs: Sequence[EntryRun], by: str, against: str | None) -> list[ArmG
     """Runs of one workload grouped by a setting, without those that are alone."""
     if not runs:
         return []
+    # By identity: a record has no hash, and two may be equal.
     workload, runs_by_record = runs[0].record.case.workload, {id(run.record): run for run in runs}
 
     def read(current: CurrentRecord, key: Pairs) -> EntryRun:

@@ -56,6 +56,7 @@ class Terminal:
         self._waiting = {case.id: case for case in cases}
         self._total, self._is_sweep = len(cases), is_sweep
         self._names, self._shared = telling_apart(cases), shared(cases)
+        # From the first line on: those above cannot be laid out again.
         self._widths = [max(len(name), *(len(value_of(case, name)) for case in cases)) for name in self._names]
         self._width, self._colour = terminal_width(), has_colour()
         self.records: list[StoredRecord] = []

@@ -75,6 +75,7 @@ def _stages(record: Record, accuracy: Mapping[int, float]) -> list[tuple[str, st
         if not isinstance(stage, Mapping) or not isinstance(steps := stage.get("steps"), int):
             continue
         begin, end = end, end + steps
+        # A stage that was cut short has no evaluation at its end, and nor has any that follows.
         if not {begin, end} <= accuracy.keys():
             break
         change = "" if texts else f"{numbers.percent(accuracy[begin])} "

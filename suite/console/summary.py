@@ -122,6 +122,7 @@ def plain(record: Record) -> Summary:
 
 def latency(record: Record, span: str, metric: str = "latency_s") -> Interval | None:
     """The median of a span's timings and its interval over launches; None where nothing usable was timed."""
+    # A foreign record may hold zero or infinity, of which no ratio can be made.
     launches = by_launch(reading for reading in record.series(metric, span) if 0 < reading.value < math.inf)
     return launched_interval(launches) if launches else None
 

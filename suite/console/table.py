@@ -133,6 +133,7 @@ def _drawn(table: Table, *, width: int | None, colour: bool) -> list[str]:
 
 def _console(width: int, *, colour: bool) -> Console:
     return Console(
+        # Of its own: rich would else ask the real terminal for its width and its colours.
         file=io.StringIO(),
         width=width,
         force_terminal=colour,

@@ -58,7 +58,7 @@ class Subject:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
+class HistoryPoint:
     """A value of the commit at a place of the line; of noisy quantities a logarithm."""
 
     place: int
@@ -78,7 +78,7 @@ class HistorySeries:
     quantity: Subject
     by: str
     """CHAIN, STORED or EXACT."""
-    points: Sequence[Point]
+    points: Sequence[HistoryPoint]
 
     @property
     def is_enough(self) -> bool:
@@ -90,8 +90,11 @@ class HistorySeries:
 
     @property
     def steps(self) -> Steps:
-        errors, called = [point.error for point in self.points], [point.is_significant for point in self.points]
-        return Steps(ratios=self.values, errors=errors, called=called)
+        return Steps(
+            ratios=self.values,
+            errors=[point.error for point in self.points],
+            called=[point.is_significant for point in self.points],
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,7 +266,7 @@ def _subject(measured: MeasuredQuantity, machine: str) -> Subject:
 
 
 def _chains(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> Iterator[HistorySeries]:
-    links_by_ends: dict[Subject, dict[tuple[int, int], list[Point]]] = defaultdict(lambda: defaultdict(list))
+    links_by_ends: dict[Subject, dict[tuple[int, int], list[HistoryPoint]]] = defaultdict(lambda: defaultdict(list))
     for snapshot in snapshots:
         base, place = places.get(snapshot.base or "", -1), places[snapshot.commit]
         for measured in snapshot.measured if snapshot.is_side_by_side and 0 <= base < place else ():
@@ -272,14 +275,14 @@ def _chains(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> Iterato
                 links_by_ends[_subject(measured, snapshot.machine)][base, place].append(link)
     for quantity, links in links_by_ends.items():
         # A longer link over what shorter ones measured would count it twice.
-        chain: list[Point] = []
+        chain: list[HistoryPoint] = []
         for base, place in sorted(links, key=lambda ends: (ends[1] - ends[0], ends[1])):
             if all(place <= link.base or link.place <= base for link in chain):
                 chain.append(_average(links[base, place]))
         yield HistorySeries(quantity=quantity, by=CHAIN, points=sorted(chain, key=lambda link: link.place))
 
 
-def _link(measured: MeasuredQuantity, base: int, place: int) -> Point | None:
+def _link(measured: MeasuredQuantity, base: int, place: int) -> HistoryPoint | None:
     """The ratio with the error that its interval shows; None without a ratio or an interval."""
     ratio, low, high, level = measured.ratio, measured.low, measured.high, measured.level
     if ratio is None or low is None or high is None or level is None:
@@ -288,13 +291,13 @@ def _link(measured: MeasuredQuantity, base: int, place: int) -> Point | None:
         return None
     # Student's interval is wider than a normal one, so that the error comes out rather too large.
     error = math.log(high / low) / (2 * NormalDist().inv_cdf((1 + level) / 2))
-    return Point(base=base, place=place, value=math.log(ratio), error=error, is_significant=measured.called)
+    return HistoryPoint(base=base, place=place, value=math.log(ratio), error=error, is_significant=measured.called)
 
 
-def _average(links: Sequence[Point]) -> Point:
+def _average(links: Sequence[HistoryPoint]) -> HistoryPoint:
     """Repeated measurements of the same two commits as one, weighted by their errors."""
     weights = [link.error**-2 for link in links]
-    return Point(
+    return HistoryPoint(
         base=links[0].base,
         place=links[0].place,
         value=sum(weight * link.value for weight, link in zip(weights, links, strict=True)) / sum(weights),
@@ -307,13 +310,14 @@ def _stored(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> Iterato
     logs: dict[Subject, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for snapshot in snapshots:
         for measured in snapshot.measured if snapshot.machine_id else ():
+            # A share changes by points: near 0 its logarithm would be all noise.
             is_share = measured.metric in METRICS and METRICS[measured.metric].points
             if _is_exact(measured.metric) or is_share or measured.after is None or not measured.after > 0:
                 continue
             quantity = _subject(measured, f"{snapshot.machine} {snapshot.machine_id[:8]}")
             logs[quantity][places[snapshot.commit]].append(math.log(measured.after))
     for quantity, values in logs.items():
-        points = [Point(place=place, value=median(values[place])) for place in sorted(values)]
+        points = [HistoryPoint(place=place, value=median(values[place])) for place in sorted(values)]
         yield HistorySeries(quantity=quantity, by=STORED, points=points)
 
 
@@ -326,9 +330,10 @@ def _exact(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> Iterator
             if not _is_exact(measured.metric) or base is None or measured.before is None or measured.after is None:
                 continue
             values = values_by_place[_subject(measured, snapshot.machine)]
+            # Both sides of a judgement are values of their commits.
             values[base], values[places[snapshot.commit]] = measured.before, measured.after
     for quantity, values in values_by_place.items():
-        points = [Point(place=place, value=values[place]) for place in sorted(values)]
+        points = [HistoryPoint(place=place, value=values[place]) for place in sorted(values)]
         yield HistorySeries(quantity=quantity, by=EXACT, points=points)
 
 
