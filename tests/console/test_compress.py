@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 from suite.console.compress import summary
-from suite.records.record import Reading
+from tests.console.test_quality import of
 from tests.records.factory import build
 
 NUMBERS = {
@@ -21,12 +21,7 @@ FACTS = {"weights": "a model: small ones"}
 
 
 def record(numbers, facts=FACTS):
-    readings = [
-        Reading(step=step, span=span, metric=metric, value=value)
-        for (span, metric), values in numbers.items()
-        for step, value in enumerate(values)
-    ]
-    return replace(build(), readings=readings, provenance=facts)
+    return replace(of(numbers), provenance=facts)
 
 
 def test_loss_words_and_logits_are_told_in_a_line_each():

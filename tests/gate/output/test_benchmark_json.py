@@ -8,45 +8,25 @@ import sys
 import pytest
 
 from suite.gate.output.benchmark_json import write_benchmark_json
-from suite.gate.rules.decision import AFTER, BEFORE, Sample
+from suite.gate.rules.decision import AFTER, BEFORE, Benchmark
 from suite.gate.stored.benchmark_json import read_run
-from suite.gate.verdict import LATENCY, Judgement, Outcome, Side, Verdict
+from suite.gate.verdict import Outcome, Side
+from tests.gate.judgements import judgement, timing, whole
+from tests.gate.rules.test_decision import sample
 
 CASE = "workload=attention attention=mla"
+SIDES = {
+    "before": Side(label="main", commit="0" * 40),
+    "after": Side(label="working tree", commit="1" * 40, dirty=True),
+}
 
 
 def samples(arm, case=CASE, span="layer", slower=1.0):
+    timed = Benchmark(case=case, span=span, clock="thread_cpu")
     return [
-        Sample(
-            launch=1 + number // 8,
-            round=number % 8,
-            case=case,
-            span=span,
-            arm=arm,
-            position=0,
-            wall_s=1.0,
-            thread_cpu_s=slower * (1e-3 + number * 1e-6),
-            process_cpu_s=2.0,
-            device_s=None,
-            involuntary_switches=0,
-            calls=3,
-        )
+        sample(timed, 1 + number // 8, number % 8, arm, thread_cpu_s=slower * (1e-3 + number * 1e-6))
         for number in range(16)
     ]
-
-
-def judgement(*verdicts):
-    return Judgement(
-        form="against",
-        before=Side(label="main", commit="0" * 40),
-        after=Side(label="working tree", commit="1" * 40, dirty=True),
-        verdicts=verdicts,
-    )
-
-
-def timed(case=CASE, span="layer", **more):
-    more = {"outcome": Outcome.SLOWER, "reason": "slower", "ratio": 1.5, "clock": "thread_cpu", **more}
-    return Verdict(case=case, span=span, metric=LATENCY, **more)
 
 
 @pytest.fixture
@@ -58,10 +38,11 @@ def written(tmp_path):
         *(samples(BEFORE, node, "") + samples(AFTER, node, "", slower=0.5)),
     ]
     judged = judgement(
-        timed(),
-        timed(node, "", outcome=Outcome.FASTER),
-        timed(span="kernel", clock=""),
-        Verdict(case=CASE, outcome=Outcome.SAME, reason="3 exact quantities equal"),
+        timing(Outcome.SLOWER, 1.5, case=CASE),
+        timing(Outcome.FASTER, 0.5, case=node, span=""),
+        timing(Outcome.SLOWER, 1.5, case=CASE, span="kernel", clock=""),
+        whole(Outcome.SAME, case=CASE),
+        **SIDES,
     )
     after, before = write_benchmark_json(tmp_path / "made" / "new.json", judged, taken, sys.executable)
     assert (after.name, before.name) == ("new.json", "new.before.json")
