@@ -635,8 +635,8 @@ def _wait_for_a_worker(group):
 
 
 def _nothing_is_left_of(group):
-    """Whether every process of a group is gone within a few seconds."""
-    for _ in range(50):
+    """Whether every process of a group is gone within 20 seconds, which a busy machine may need."""
+    for _ in range(200):
         try:
             os.killpg(group, 0)
         except ProcessLookupError:
