@@ -6,9 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suite.attention.check import compare, readings_if_passed
+from suite.attention.check import compare, describe_layer_check, layer_readings, readings_if_passed
 from suite.attention.layer import AttentionLayer
-from suite.attention.layer_check import compared, layer_readings
 from suite.attention.problem import Backend
 from suite.measure.meter import Meter
 from suite.measure.rotated_buffers import RotatedRuns, rotated
@@ -31,7 +30,7 @@ class ForwardStep:
 
     def facts(self) -> dict[str, Any]:
         cache_write = "allocated ahead; the new tokens' write is timed, and nothing is copied"
-        return {"cache": cache_write, "layer_check": compared(self.layer, self._forward.query_len)}
+        return {"cache": cache_write, "layer_check": describe_layer_check(self.layer, self._forward.query_len)}
 
     def draw(self) -> None:
         """Draw fresh inputs and a fresh context; the kernel's own inputs are the layer's projections of them."""
@@ -53,11 +52,15 @@ class ForwardStep:
             again = self.backend(*self.projected)
             readings = readings_if_passed({"": comparison})
             readings += layer_readings(self.layer, self.problem, self._x_BSD, self.projected, self._start, output)
-        if not torch.equal(output, again):
-            raise IncorrectError(
-                "the output changes with cache slots past the length, which nothing may read", readings
-            )
+        self.require_untouched(readings, is_untouched=torch.equal(output, again))
         return readings
+
+    @staticmethod
+    def require_untouched(readings: Sequence[Reading], *, is_untouched: bool) -> None:
+        """Raise IncorrectError where garbage in the cache's spare slots has reached the output."""
+        if not is_untouched:
+            reason = "the output changes with cache slots past the length, which nothing may read"
+            raise IncorrectError(reason, readings)
 
     def run(self, meter: Meter) -> None:
         with torch.inference_mode():
@@ -71,8 +74,7 @@ class ForwardStep:
         return {"layer": torch.inference_mode()(self._layer), "kernel": lambda: kernel(*self.projected)}
 
     def rotated_runs(self, span: str, least_bytes: int, most_bytes: int) -> RotatedRuns:
-        """Return runs: the kernel's rotate over copies of its inputs; the layer has one cache and one set of
-        weights."""
+        """The kernel's runs rotate over copies of its inputs; the layer has one cache and one set of weights."""
         if span == "kernel":
             return rotated(torch.inference_mode()(self._kernel), self.projected, least_bytes, most_bytes)
         return RotatedRuns(runs=[self.parts()[span]])

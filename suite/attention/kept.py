@@ -13,12 +13,12 @@ from torch import Tensor
 
 from suite.attention.problem import Backend
 
+# Things with attributes that are everybody's, and not kept by a backend.
 NO_OWNERS = (type, ModuleType, FunctionType, MethodType, BuiltinFunctionType)
-"""Things with attributes that are everybody's, and not kept by a backend."""
 
 
 def kept_bytes(backend: Backend, device: torch.device, *, besides: Iterable[Tensor] = ()) -> int:
-    """Return the bytes of the storages on the device that a backend holds, without those of the given tensors."""
+    """Bytes of the storages on the device that a backend holds, without those of the given tensors."""
     other_storages = {tensor.untyped_storage()._cdata for tensor in besides}
     storages = {
         storage._cdata: storage.nbytes()

@@ -11,9 +11,8 @@ from typing import Any
 
 import torch
 
-from suite.attention.check import compare, compare_gradients, gradients, leaves, readings_if_passed
+from suite.attention import check
 from suite.attention.layer import AttentionLayer
-from suite.attention.layer_check import compared, layer_readings
 from suite.attention.problem import Backend, Problem
 from suite.measure.meter import Meter
 from suite.measure.workload import UnsupportedError
@@ -46,7 +45,7 @@ class TrainingStep:
 
     def facts(self) -> dict[str, Any]:
         return {
-            "layer_check": compared(self.layer, self._forward.seq_len),
+            "layer_check": check.describe_layer_check(self.layer, self._forward.seq_len),
             "gradient_check": f"dQ, dK and dV at {self._checked.seq_len} of {self._forward.seq_len} tokens, batch 1",
         }
 
@@ -57,7 +56,7 @@ class TrainingStep:
         self._dy_BSD = layer.drawn_input(forward, self._generator)
         with torch.no_grad():
             q_BHSd, k_BGSd, v_BGSv = layer.project(self._x_BSD, None, 0)
-            self.projected = self.kernel_inputs = leaves(q_BHSd, k_BGSd, v_BGSv, self.problem)
+            self.projected = self.kernel_inputs = check.leaves(q_BHSd, k_BGSd, v_BGSv, self.problem)
         self._do_BHSv = self._drawn_like_output(self.problem)
 
     def redraw_input(self) -> None:
@@ -66,19 +65,18 @@ class TrainingStep:
     def check(self) -> Sequence[Reading]:
         with torch.no_grad():
             output = self.backend(*self.projected)
-            comparison = compare(output, self.projected, self.problem, self._generator)
-            around = layer_readings(self.layer, self.problem, self._x_BSD, self.projected, 0, output)
+            comparison = check.compare(output, self.projected, self.problem, self._generator)
+            around = check.layer_readings(self.layer, self.problem, self._x_BSD, self.projected, 0, output)
             q_BHSd, k_BGSd, v_BGSv = self.layer.project(self.layer.drawn_input(self._checked, self._generator), None, 0)
         problem = self._checked_problem
         do_BHSv = self._drawn_like_output(problem)
-        by_gradient = compare_gradients(self.checked_backend, q_BHSd, k_BGSd, v_BGSv, do_BHSv, problem)
-        return [*readings_if_passed({"": comparison, **by_gradient}), *around]
+        by_gradient = check.compare_gradients(self.checked_backend, q_BHSd, k_BGSd, v_BGSv, do_BHSv, problem)
+        return [*check.readings_if_passed({"": comparison, **by_gradient}), *around]
 
     def run(self, meter: Meter) -> None:
-        with meter.span("layer"):
-            self._layer()
-        with meter.span("kernel"):
-            self._kernel()
+        for span, work in self.parts().items():
+            with meter.span(span):
+                work()
 
     def parts(self) -> dict[str, Callable[[], object]]:
         return {"layer": self._layer, "kernel": self._kernel}
@@ -90,10 +88,10 @@ class TrainingStep:
         return y_BSD
 
     def _kernel(self) -> None:
-        gradients(self.backend, self.projected, self._do_BHSv, self.problem)
+        check.gradients(self.backend, self.projected, self._do_BHSv, self.problem)
 
     def rotated_runs(self, span: str, least_bytes: int, most_bytes: int) -> None:
-        """Return None: a backward pass is captured under rules of its own, and a training step is seldom short."""
+        """None: a backward pass is captured under rules of its own, and a training step is seldom short."""
 
     def _drawn_like_output(self, problem: Problem) -> torch.Tensor:
         size = (problem.batch, problem.heads, problem.query_len, problem.v_dim)

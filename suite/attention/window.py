@@ -55,7 +55,7 @@ class WindowAttention(GroupedAttention):
 
     @staticmethod
     def append_to_cache(cache: Cache | None, start: int, *new_BGSd: Tensor) -> tuple[Tensor, ...]:
-        """Write the new tokens' rows. Return the rows that are kept; of a prompt longer than these all of its own."""
+        """Write the new tokens' rows, and give the rows that are kept; of a prompt longer than these all of its own."""
         if cache is None:
             return new_BGSd
         tokens, room = new_BGSd[0].shape[2], cache.room

@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 
+from suite.attention.check import require_response
 from suite.attention.forward_step import ForwardStep
 from suite.attention.kept import kept_bytes
 from suite.attention.layer import AttentionLayer
-from suite.attention.layer_check import require_response
 from suite.attention.problem import Backend
 from suite.attention.quantised_step import QuantisedStep, require_quantisable
 from suite.attention.selected_step import SelectedStep
@@ -75,8 +75,7 @@ class AttentionWorkload:
             yield f"kernel: {self.work.backend.name} fell to torch's math path, which is no fused kernel"
 
     def check(self) -> Iterable[Reading]:
-        """Check, and count what the backend keeps: by now it was called, and has all that it makes at its first
-        call."""
+        """Check, and count what the backend keeps: by now it has all that it makes at its first call."""
         self.work.draw()
         readings = self.work.check()
         if self.work.layer.stated_definition() is None:

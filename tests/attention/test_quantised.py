@@ -92,9 +92,8 @@ def test_decoding_step_by_step_is_attention_to_what_is_kept(variant, new_tokens,
         given = (q, *cache.kernel_inputs())
         problem = layer.problem(quantised_pass(cache_dtype, end - start, end))
         out = Dequantising(problem)(*given)
-        found = operands(given, problem)
-        visible = visible_keys(end - start, end, CPU)
-        exact = reference_rows(q, found.k_BGTd, found.v_BGTv, visible, problem.scale)
+        _, k_BGTd, v_BGTv, _ = operands(given, problem)
+        exact = reference_rows(q, k_BGTd, v_BGTv, visible_keys(end - start, end, CPU), problem.scale)
         assert error(out, exact) < 1e-13
         outs.append(layer.output(out))
     assert 0 < error(torch.cat(outs, dim=1), by_definition(layer, x_BSD)) < OUTPUT_ERROR[cache_dtype]

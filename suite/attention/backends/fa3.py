@@ -73,7 +73,7 @@ class Fa3(PackagedBackend):
 
 
 def takes_widths(qk_dim: int, v_dim: int) -> bool:
-    """Return whether FlashAttention-3 has a kernel for a key and a value of these widths, as they are."""
+    """Whether FlashAttention-3 has a kernel for a key and a value of these widths, as they are."""
     if qk_dim == v_dim:
         return qk_dim <= WIDEST
     return (128 < qk_dim <= 192 and 96 < v_dim <= 128) or (qk_dim <= WIDEST_ROTARY and v_dim <= WIDEST_VALUE)

@@ -180,19 +180,19 @@ class FlashInfer(PackagedBackend):
         return run
 
     def _tables(self, pages: Pages) -> tuple[Tensor, Tensor]:
-        """Return the begin of each sequence's pages and the end of the last, and all pages."""
+        """The begin of each sequence's pages and the end of the last, and all pages."""
         return self._multiples(pages.table_BP.shape[1]), pages.table_BP.flatten()
 
-    def _multiples(self, of: int) -> Tensor:
-        """Return the begin of each sequence's part, and the end of the last."""
-        return torch.arange(self.problem.batch + 1, dtype=torch.int32, device=self.problem.device) * of
+    def _multiples(self, length: int) -> Tensor:
+        """The begin of each sequence's part, and the end of the last."""
+        return torch.arange(self.problem.batch + 1, dtype=torch.int32, device=self.problem.device) * length
 
-    def _filled(self, with_: int) -> Tensor:
-        return torch.full((self.problem.batch,), with_, dtype=torch.int32, device=self.problem.device)
+    def _filled(self, length: int) -> Tensor:
+        return torch.full((self.problem.batch,), length, dtype=torch.int32, device=self.problem.device)
 
 
 def plans_several_tokens(decode_wrapper: Any) -> bool:
-    """Return whether this version's decode kernel takes several new tokens a sequence. `plan` takes any name and hands
-    it on, so the method behind it is asked."""
+    """Whether this version's decode kernel takes several new tokens a sequence. `plan` takes any name and hands it on,
+    so the method behind it is asked."""
     planned_by = getattr(decode_wrapper, "_plan_impl", decode_wrapper.plan)
     return "q_len_per_req" in inspect.signature(planned_by).parameters

@@ -48,7 +48,7 @@ def explained(failure: str, as_a: type[UnsupportedError] = UnsupportedError) -> 
 
 
 def in_a_line(error: Exception) -> str:
-    """Return the class of an error, and the first line of its message if it has one."""
+    """The class of an error, and the first line of its message if it has one."""
     first_line = str(error).strip().partition("\n")[0]
     return ": ".join(filter(None, [type(error).__name__, first_line]))
 
@@ -94,8 +94,5 @@ def kernels_folder(backend: str) -> None:
 def dtype(backend: str, got: torch.dtype, allowed: Iterable[torch.dtype]) -> None:
     """Raise UnsupportedError, with the choices, for a dtype that is none of them."""
     if got not in allowed:
-        raise UnsupportedError(f"{backend} computes {', '.join(map(_said, allowed))}; got {_said(got)}")
-
-
-def _said(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+        choices = ", ".join(str(choice).removeprefix("torch.") for choice in allowed)
+        raise UnsupportedError(f"{backend} computes {choices}; got {str(got).removeprefix('torch.')}")
