@@ -31,8 +31,8 @@ from suite.process.streams import ended
 from suite.records.stores.store import write_named
 
 TOLERANCE = 0.03
+# Bytes that are read. The third is the cache of MLA with 128 heads at 16,384 tokens and a batch of 8.
 SIZES_BYTES = (16_000_000, 64_000_000, 151_000_000, 537_000_000)
-"""Bytes that are read. The third is the cache of MLA with 128 heads at 16,384 tokens and a batch of 8."""
 FLOAT_BYTES = 4
 STEPS = 60
 ROTATED_OVER_L2 = 5
@@ -40,6 +40,7 @@ OURS, WARM = "ours", "warm"
 WRITE, READ, WRITE_THEN_READ = "flush by a write", "flush by a read", "flush by a write, then a read"
 GRAPH_WRITE, GRAPH_READ = f"graph, {WRITE}", f"graph, {READ}"
 ROTATED = "graph of copies"
+# The two ways that each ratio is of.
 RATIOS = {
     "ours_over_read_flush": (OURS, READ),
     "write_over_read_flush": (WRITE, READ),
@@ -48,7 +49,6 @@ RATIOS = {
     "single_graph_over_copies": (GRAPH_READ, ROTATED),
     "cold_over_warm": (READ, WARM),
 }
-"""The two ways that each ratio is of."""
 AGREES, IS_OFF, CANNOT_SAY = 0, 1, 3
 
 Work = Callable[[], object]
@@ -66,8 +66,8 @@ def main(out: Path | None) -> int:
     for name, seconds in launch_s.items():
         print(f"bias: one tiny kernel, {name}: {seconds * 1e6:.2f} us")
     print(f"bias: our flush, cold over warm reads of its probe: {probe:.2f}, where {FLUSHED} is asked for")
-    for size, of_size in times.items():
-        print(line(size, of_size))
+    for size, times_s in times.items():
+        print(line(size, times_s))
     if out is not None:
         content = {
             "schema": 1,
@@ -76,7 +76,7 @@ def main(out: Path | None) -> int:
             "tolerance": TOLERANCE,
             "flush_probe_ratio": probe,
             "launch_s": launch_s,
-            "reads": {size: {"latency_s": of_size, **ratios_of(of_size)} for size, of_size in times.items()},
+            "reads": {size: {"latency_s": times_s, **time_ratios(times_s)} for size, times_s in times.items()},
         }
         write_named(out, (json.dumps(content, indent=1) + "\n").encode())
     reasons = faults(times, probe)
@@ -84,22 +84,21 @@ def main(out: Path | None) -> int:
     return IS_OFF if reasons else AGREES
 
 
-def ratios_of(times_s: Mapping[str, float]) -> dict[str, float]:
-    """Return by name how many times as long one way takes as another."""
+def time_ratios(times_s: Mapping[str, float]) -> dict[str, float]:
     return {name: times_s[way] / times_s[other] for name, (way, other) in RATIOS.items()}
 
 
 def line(size_bytes: int, times_s: Mapping[str, float]) -> str:
-    """Return a size's times with the rates that they would mean, in one line."""
+    """A size's times, with the rates that they would mean."""
     ways = [f"{way} {time * 1e6:.1f} us ({size_bytes / time / 1e12:.2f} TB/s)" for way, time in times_s.items()]
     return f"bias: {size_bytes / 1e6:.0f} MB: {', '.join(ways)}"
 
 
 def faults(times: Mapping[int, Mapping[str, float]], flush_probe_ratio: float) -> list[str]:
-    """Return what is wrong with our own clock, in words; none where nothing is."""
+    """What is wrong with our own clock, in words. A time that is no number is wrong."""
     faults = []
     for size, times_s in times.items():
-        ratio = ratios_of(times_s)["ours_over_read_flush"]
+        ratio = time_ratios(times_s)["ours_over_read_flush"]
         if not abs(ratio - 1) <= TOLERANCE:
             faults.append(f"our clock gives {ratio:.3f} times the time behind a flush by reads at {size / 1e6:.0f} MB")
     if not flush_probe_ratio >= FLUSHED:
@@ -108,12 +107,12 @@ def faults(times: Mapping[int, Mapping[str, float]], flush_probe_ratio: float) -
 
 
 def copies_for(size_bytes: int, cache_bytes: int) -> int:
-    """Return how many copies of an input are rotated, so that none is in the cache when its turn comes again."""
+    """Copies of an input that are rotated, so that none is in the cache when its turn comes again."""
     return max(LEAST_COPIES, math.ceil(ROTATED_OVER_L2 * cache_bytes / size_bytes))
 
 
 def by_events(run: Work, flush: Work) -> float:
-    """Return the median time between two events around a run behind a flush, in seconds."""
+    """Median time between two events around a run behind a flush, in seconds."""
     run()
     pairs = []
     for _ in range(STEPS):

@@ -13,13 +13,13 @@ from suite.measure.meter import Probe, Seen
 
 
 def judging_clock(threads: int) -> str:
-    """Return the clock that a reading's `value` is of: `thread_cpu` or `wall`."""
+    """The clock that a reading's `value` is of: `thread_cpu` or `wall`."""
     # Windows counts CPU time in ticks of 15.6 ms, though it claims a resolution of 100 ns.
     return "thread_cpu" if threads == 1 and sys.platform != "win32" else "wall"
 
 
 def cpu_clock(threads: int, metric: str = "latency_s") -> Probe:
-    """Return a probe for wall, thread and process CPU time and for the times that the scheduler took the CPU away."""
+    """A probe for wall, thread and process CPU time and for the times that the scheduler took the CPU away."""
     judge = judging_clock(threads)
 
     def start(span: str) -> Callable[[], Seen]:

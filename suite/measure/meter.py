@@ -11,8 +11,7 @@ from typing import Any
 
 from suite.records.record import Reading
 
-Seen = Sequence[Mapping[str, Any]]
-"""Fields of readings: `metric`, `value`, and for a timing the clocks."""
+Seen = Sequence[Mapping[str, Any]]  # fields of readings: `metric`, `value`, and for a timing the clocks
 Probe = Callable[[str], Callable[[], Seen]]
 
 

@@ -38,16 +38,16 @@ class StatefulWorkload(Protocol):
         as a base model; other processes may be using it."""
 
     def constants(self) -> Iterable[Reading]:
-        """Return quantities that do not change from step to step."""
+        """Quantities that do not change from step to step."""
 
     def facts(self) -> Mapping[str, Any]:
-        """Return facts of the run for the record's provenance, as plain data."""
+        """Facts of the run for the record's provenance, as plain data."""
 
     def step(self, meter: Meter) -> None:
         """Run the step of the meter's index; work that closes the run may follow the last one."""
 
     def state(self) -> dict[str, Any]:
-        """Return all that the next step depends on, as tensors and plain data."""
+        """All that the next step depends on, as tensors and plain data."""
 
     def restore(self, state: Mapping[str, Any]) -> None: ...
 
@@ -79,7 +79,7 @@ def run_stateful(
             with warnings_sent(send):
                 meter.step = checkpoint_file.resume(send, workload)
             while meter.step < workload.steps:
-                with energy.of_step(meter):
+                with energy.charged(meter):
                     workload.step(meter)
                 meter.step += 1
                 send(readings=meter.readings)
@@ -118,8 +118,8 @@ class Checkpoint:
         self._saved_at_s = time.perf_counter()
 
     def resume(self, send: Send, workload: StatefulWorkload) -> int:
-        """Return the step to begin with. Readings of the unfinished run are sent as if they were read now; a file that
-        is damaged counts as none, with a BegunAnewWarning."""
+        """The step to begin with. Readings of the unfinished run are sent as if they were read now; a file that is
+        damaged counts as none, with a BegunAnewWarning."""
         saved = read_or_warn(self._path, self._run_key)
         if saved is None:
             return 0
@@ -166,7 +166,8 @@ class StepEnergy:
             self._read_j = counter.read_j
 
     @contextmanager
-    def of_step(self, meter: Meter) -> Iterator[None]:
+    def charged(self, meter: Meter) -> Iterator[None]:
+        """Note the joules of what is done within."""
         begun_j = self._now_j()
         yield
         ended_j = self._now_j()

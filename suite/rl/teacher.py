@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from suite.lm.decoder import Decoder
-from suite.measure.artifact_cache import cached_artifact
+from suite.measure.sealed import cached_artifact
 from suite.measure.meter import Meter
 from suite.measure.stateful import WorkloadFailedError
 from suite.records.case import comparable

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from suite.measure import bias
-from suite.measure.bias import FLUSHED, OURS, RATIOS, READ, TOLERANCE, by_events, copies_for, faults, line, ratios_of
+from suite.measure.bias import FLUSHED, OURS, RATIOS, READ, TOLERANCE, by_events, copies_for, faults, line, time_ratios
 
 GOOD = {way: 50e-6 for ways in RATIOS.values() for way in ways}
 WRITTEN_BACK = {**GOOD, bias.WRITE: 67e-6, bias.GRAPH_WRITE: 68e-6, bias.ROTATED: 40e-6, bias.WARM: 20e-6, OURS: 51e-6}
 
 
 def test_each_ratio_is_of_the_ways_that_its_name_says():
-    assert ratios_of(WRITTEN_BACK) == pytest.approx(
+    assert time_ratios(WRITTEN_BACK) == pytest.approx(
         {
             "ours_over_read_flush": 51 / 50,
             "write_over_read_flush": 67 / 50,

@@ -47,8 +47,8 @@ def test_the_widest_span_decides():
 
 
 def test_each_of_several_launches_is_twice_as_narrow_as_all():
-    assert PATIENT.of_one_launch(1).precision == 0.05
-    assert PATIENT.of_one_launch(3).precision == 0.025
+    assert PATIENT.per_launch(1).precision == 0.05
+    assert PATIENT.per_launch(3).precision == 0.025
 
 
 def test_a_spent_budget_is_said_with_the_width_that_was_reached():
@@ -112,9 +112,9 @@ def of_launches(*medians):
 
 
 def test_launches_share_the_budget_and_the_steps():
-    share = IN_THREE.of_one_launch(3)
+    share = IN_THREE.per_launch(3)
     assert (share.max_seconds, share.min_steps, share.max_steps) == (1.0, 4, 10)
-    assert IN_THREE.of_one_launch(1) == IN_THREE
+    assert IN_THREE.per_launch(1) == IN_THREE
 
 
 @pytest.mark.parametrize(("predicted_s", "launches"), [(0.0, 3), (0.01, 3), (0.99, 3), (1.2, 1), (2.9, 1), (5.0, 1)])
