@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from suite.attention.check import OutputError, compare, layer_readings, readings_if_passed, relative_error
-from suite.attention.forward_step import ForwardStep
 from suite.attention.layer import AttentionLayer
 from suite.attention.problem import Backend, ValueLayout, operands
 from suite.attention.quantised import QuantisedCache
+from suite.attention.steps import ForwardStep
 from suite.measure.workload import IncorrectError, UnsupportedError
 from suite.records.record import Reading
 from suite.theory.layers.algebra import Pass

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from suite.attention import check
 from suite.attention.backends.eager import attend
-from suite.attention.forward_step import ForwardStep
 from suite.attention.indexed import IndexedLatentAttention
 from suite.attention.problem import Problem, visible_keys
+from suite.attention.steps import ForwardStep
 from suite.measure.meter import Meter
 from suite.measure.rotated_buffers import RotatedRuns, rotated
 from suite.records.record import Reading

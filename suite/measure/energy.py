@@ -42,10 +42,6 @@ class Energy:
     window_s: float
     steps: int
 
-    def readings(self, span: str) -> list[Reading]:
-        values = {"energy_j": self.step_j, "energy_power_w": self.power_w, "energy_window_s": self.window_s}
-        return [Reading(step=0, span=span, metric=metric, value=value) for metric, value in values.items()]
-
 
 def take_energy(
     parts: Mapping[str, SpanWork],
@@ -66,8 +62,9 @@ def take_energy(
             return readings, {"state": "lost", "source": counter.source, "why": f"the counter was lost: {error}"}
         if energy is None:
             too_coarse.append(span)
-        else:
-            readings += energy.readings(span)
+            continue
+        values = {"energy_j": energy.step_j, "energy_power_w": energy.power_w, "energy_window_s": energy.window_s}
+        readings += [Reading(step=0, span=span, metric=metric, value=value) for metric, value in values.items()]
     if too_coarse:
         why = f"the counter does not resolve {', '.join(too_coarse)}"
         return readings, {"state": "too_coarse", "source": counter.source, "why": why}

@@ -5,7 +5,7 @@ from it and ends as the unbroken one; it holds what was read so far, too, and is
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +18,7 @@ from suite.measure.precision import set_matmul_precision
 from suite.measure.runner import Send, timed
 from suite.measure.sealed import read_or_warn, warnings_sent, write_sealed
 from suite.measure.telemetry.counters import CounterLostError, NoCounter, energy_counter
-from suite.measure.workload import IncorrectError, StatefulPlan, UnsupportedError
+from suite.measure.workload import DescribedWorkload, IncorrectError, StatefulPlan, UnsupportedError
 from suite.records.record import STEP, Reading, Status
 
 
@@ -26,7 +26,7 @@ class WorkloadFailedError(Exception):
     """The workload cannot go on, and the message is the whole reason: a loss that is no number."""
 
 
-class StatefulWorkload(Protocol):
+class StatefulWorkload(DescribedWorkload, Protocol):
     """Constructed with the resolved settings; allocates in `prepare`."""
 
     plan: StatefulPlan
@@ -36,12 +36,6 @@ class StatefulWorkload(Protocol):
     def prepare(self, shared: Path) -> None:
         """Allocate; may raise UnsupportedError. `shared`: a folder for files that several cases of a sweep need, such
         as a base model; other processes may be using it."""
-
-    def constants(self) -> Iterable[Reading]:
-        """Quantities that do not change from step to step."""
-
-    def facts(self) -> Mapping[str, Any]:
-        """Facts of the run for the record's provenance, as plain data."""
 
     def step(self, meter: Meter) -> None:
         """Run the step of the meter's index; work that closes the run may follow the last one."""

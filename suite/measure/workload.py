@@ -48,19 +48,23 @@ class Plan(StatefulPlan, Protocol):
         """The least time of one step on a device with these ceilings."""
 
 
-class Workload(Protocol):
-    """Constructed with the resolved settings, anew in each launch of a case and with another seed; allocates in
-    `prepare`, where it may also raise UnsupportedError."""
-
-    plan: Plan
-
-    def prepare(self) -> None: ...
+class DescribedWorkload(Protocol):
+    """What workloads of both kinds say of themselves once they are prepared."""
 
     def constants(self) -> Iterable[Reading]:
         """Quantities that do not change from step to step."""
 
     def facts(self) -> Mapping[str, Any]:
         """Facts of the run for the record's provenance, as plain data."""
+
+
+class Workload(DescribedWorkload, Protocol):
+    """Constructed with the resolved settings, anew in each launch of a case and with another seed; allocates in
+    `prepare`, where it may also raise UnsupportedError."""
+
+    plan: Plan
+
+    def prepare(self) -> None: ...
 
     def warnings(self, operators: Mapping[str, Sequence[str]]) -> Iterable[str]:
         """Sentences that make a reader doubt the result, given the operators that ran in each span."""

@@ -17,8 +17,8 @@ from suite.attention import triton_decode
 from suite.attention.backends import needs
 from suite.attention.backends import triton as backend_module
 from suite.attention.backends.triton import Triton
-from suite.attention.forward_step import ForwardStep
 from suite.attention.problem import Problem, ValueLayout
+from suite.attention.steps import ForwardStep
 from suite.attention.triton_launch import Chip, Launch
 from suite.attention.workload import DTYPES, AttentionWorkload
 from suite.compose.compose import compose

@@ -104,19 +104,9 @@ class FlashInfer(PackagedBackend):
 
     def _grouped(self, k_BGTd: Tensor, *queries: Tensor, **settings: int) -> Run:
         problem, pages = self.problem, paged(k_BGTd, PAGE_TOKENS)
-        self._kernel.plan(
-            *queries,
-            *self._tables(pages),
-            self._filled(PAGE_TOKENS),
-            problem.heads,
-            problem.kv_heads,
-            problem.qk_dim,
-            PAGE_TOKENS,
-            **settings,
-            q_data_type=problem.dtype,
-            kv_data_type=problem.dtype,
-            sm_scale=problem.scale,
-        )
+        tables = (*queries, *self._tables(pages), self._filled(PAGE_TOKENS))
+        sizes = (problem.heads, problem.kv_heads, problem.qk_dim, PAGE_TOKENS)
+        self._kernel.plan(*tables, *sizes, **settings, **self._numbers())
 
         def run(q_NHd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
             o_NHv: Tensor = self._kernel.run(q_NHd, (pages.of(k_BGTd), pages.of(v_BGTv)))
@@ -138,9 +128,7 @@ class FlashInfer(PackagedBackend):
             head_dim_kpe=problem.qk_dim - problem.v_dim,
             page_size=PAGE_TOKENS,
             causal=problem.needs_mask,
-            sm_scale=problem.scale,
-            q_data_type=problem.dtype,
-            kv_data_type=problem.dtype,
+            **self._numbers(),
         )
 
         def run(q_NHd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
@@ -159,25 +147,18 @@ class FlashInfer(PackagedBackend):
                     "flashinfer takes the keys and values of an expanded prefill with each sequence's tokens right "
                     f"behind those of the one before, which {problem.batch} sequences here have not"
                 )
-        starts = self._multiples(problem.seq_len)
-        self._kernel.plan(
-            starts,
-            starts,
-            problem.heads,
-            problem.kv_heads,
-            problem.qk_dim,
-            head_dim_vo=problem.v_dim,
-            causal=True,
-            q_data_type=problem.dtype,
-            kv_data_type=problem.dtype,
-            sm_scale=problem.scale,
-        )
+        starts, sizes = self._multiples(problem.seq_len), (problem.heads, problem.kv_heads, problem.qk_dim)
+        self._kernel.plan(starts, starts, *sizes, head_dim_vo=problem.v_dim, causal=True, **self._numbers())
 
         def run(q_NHd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
             o_NHv: Tensor = self._kernel.run(q_NHd, *(x.transpose(1, 2).flatten(0, 1) for x in (k_BGTd, v_BGTv)))
             return o_NHv
 
         return run
+
+    def _numbers(self) -> dict[str, Any]:
+        dtype = self.problem.dtype
+        return {"q_data_type": dtype, "kv_data_type": dtype, "sm_scale": self.problem.scale}
 
     def _tables(self, pages: Pages) -> tuple[Tensor, Tensor]:
         """The begin of each sequence's pages and the end of the last, and all pages."""
