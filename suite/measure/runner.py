@@ -13,12 +13,11 @@ from typing import Any
 import torch
 
 from suite.configuration.files import locate
-from suite.measure.clock import cpu_clock
 from suite.measure.cold import cold_state, time_cold, unproven
 from suite.measure.devices import device_for
 from suite.measure.devices.device import Device, TimedWorkload
 from suite.measure.energy import SpanWork, take_energy
-from suite.measure.meter import Meter
+from suite.measure.meter import Meter, cpu_clock
 from suite.measure.precision import set_matmul_precision
 from suite.measure.profiling import TRACE, record_trace
 from suite.measure.repeats import Effort, repeat

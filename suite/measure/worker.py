@@ -18,7 +18,6 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from suite.measure.stopped import StoppedWatch
@@ -97,9 +96,7 @@ class CaseWorker:
     def __enter__(self) -> "CaseWorker":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         with self._watch():
             self._end_persistent()
 

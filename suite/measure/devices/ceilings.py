@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import torch
 
-from suite.measure.clock import judging_clock
 from suite.measure.devices.cuda_clock import l2_bytes
+from suite.measure.meter import judging_clock
 from suite.theory.layers.roofline import MeasuredCeilings
 
 TRIES = 5

@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from suite.measure.clock import cpu_clock, involuntary_switches
-from suite.measure.meter import Probe, Seen
+from suite.measure.meter import Probe, Seen, cpu_clock, involuntary_switches
 
 FLUSH_OVER_L2 = 2
 # The flush is proved by reading one part in so many of the L2: enough to take longer than a kernel's own start-up.
