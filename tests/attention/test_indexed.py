@@ -9,15 +9,13 @@ from suite.attention.backends.eager import Eager
 from suite.attention.indexed import IndexedLatentAttention, index_scores
 from suite.attention.latent import AbsorbedLatentAttention
 from suite.attention.selected_step import compare_choice, compare_over_chosen
-from suite.attention.workload import AttentionWorkload
-from suite.configuration.files import read_choice
 from suite.measure.meter import Meter
 from suite.measure.workload import IncorrectError
 from suite.theory.layers.algebra import Pass
 from suite.theory.layers.indexed_shapes import indexed_shape
 from suite.theory.layers.latent_shapes import absorbed_shape
 from suite.theory.layers.shapes import cache_bytes
-from tests.attention.test_check import settings
+from tests.attention.test_check import with_sizes
 from tests.attention.test_layers import BOUNDS, CPU, SCALED, TINY, error
 
 SIZES = {"top_k": 6, "index_heads": 8, "index_head_dim": 12}
@@ -114,10 +112,7 @@ def test_parameters_and_cache_of_dsa_are_the_closed_forms():
 
 
 def workload_of(**changes):
-    attention = read_choice("attention", "mla_dsa") | SIZES
-    workload = AttentionWorkload({**settings(**changes), "attention": attention})
-    workload.prepare()
-    return workload
+    return with_sizes("mla_dsa", sizes=SIZES, **changes)
 
 
 @pytest.mark.parametrize("query_len", [1, 3])

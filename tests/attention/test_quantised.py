@@ -11,14 +11,12 @@ from suite.attention.check import reference_rows
 from suite.attention.problem import ValueLayout, operands, visible_keys
 from suite.attention.quantised import DTYPES, quantised, restored
 from suite.attention.quantised_step import LARGEST_ROW_ERROR
-from suite.attention.workload import AttentionWorkload
-from suite.configuration.files import read_choice
 from suite.measure.workload import IncorrectError, UnsupportedError
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape
 from suite.theory.layers.shapes import cache_bytes
 from tests.attention.test_backends import inputs
-from tests.attention.test_check import prepared, settings
+from tests.attention.test_check import prepared, with_sizes
 from tests.attention.test_layers import BOUNDS, CLASSES, CPU, a_pass, by_definition, error, layer_of
 
 KEPT = ("mha", "gqa", "mqa", "mla", "mla_q_lora", "mla_without_rotary", "mla_yarn")
@@ -162,7 +160,4 @@ def test_other_backends_read_no_quantised_cache():
 
 
 def test_odd_widths_are_quantised_too():
-    odd = {**read_choice("attention", "mla"), "kv_lora_rank": 200}
-    workload = AttentionWorkload({**settings(cache_dtype="fp8"), "attention": odd})
-    workload.prepare()
-    assert workload.check()
+    assert with_sizes("mla", sizes={"kv_lora_rank": 200}, cache_dtype="fp8").check()
