@@ -14,6 +14,8 @@ into a buffer first, where a kernel that is made for it reads them in place.
 Shapes beside those of problem.py: N index heads, i their width, K chosen tokens, J = S · K.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -37,16 +39,8 @@ class IndexedLatentAttention(AbsorbedLatentAttention):
     shape: IndexedShape
     definition = IndexedDefinition
 
-    def __init__(
-        self,
-        shape: IndexedShape,
-        *,
-        positions: int,
-        dtype: torch.dtype,
-        device: torch.device,
-        generator: torch.Generator,
-    ) -> None:
-        super().__init__(shape, positions=positions, dtype=dtype, device=device, generator=generator)
+    def __init__(self, shape: IndexedShape, **making: Any) -> None:
+        super().__init__(shape, **making)
         heads, width = shape.indexer.heads, shape.indexer.head_dim
         self.w_iq = self.init_weight(heads * width, shape.q_lora_rank or shape.hidden_size)
         self.w_ik = self.init_weight(width, shape.hidden_size)
