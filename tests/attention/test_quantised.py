@@ -8,6 +8,7 @@ import torch
 from suite.attention.backends import dequantising
 from suite.attention.backends.dequantising import Dequantising
 from suite.attention.check import reference_rows
+from suite.attention.latent import AbsorbedLatentAttention
 from suite.attention.problem import ValueLayout, operands, visible_keys
 from suite.attention.quantised import DTYPES, quantised, restored
 from suite.attention.quantised_step import LARGEST_ROW_ERROR
@@ -17,7 +18,7 @@ from suite.theory.layers.latent_shapes import absorbed_shape
 from suite.theory.layers.shapes import cache_bytes
 from tests.attention.test_backends import inputs
 from tests.attention.test_check import prepared, with_sizes
-from tests.attention.test_layers import BOUNDS, CLASSES, CPU, a_pass, by_definition, error, layer_of
+from tests.attention.test_layers import BOUNDS, CPU, a_pass, by_definition, error, hidden_states, layer_of, made
 
 KEPT = ("mha", "gqa", "mqa", "mla", "mla_q_lora", "mla_without_rotary", "mla_yarn")
 OUTPUT_ERROR = {"int8": 0.02, "fp8": 0.07}
@@ -45,8 +46,7 @@ def test_counted_bytes_are_the_closed_forms(variant, cache_dtype):
 @every_dtype
 def test_deepseek_v3s_latent_takes_656_bytes(cache_dtype):
     shape = absorbed_shape(replace(load_geometry("deepseek-v3"), hidden_size=16, num_heads=1))
-    generator = torch.Generator()
-    layer = CLASSES[type(shape)](shape, positions=2, dtype=torch.float32, device=CPU, generator=generator)
+    layer = made(AbsorbedLatentAttention, shape, torch.float32)
     assert layer.new_cache(quantised_pass(cache_dtype, 1, 10, batch=1)).counted_bytes() == 10 * 656
 
 
@@ -80,7 +80,7 @@ def test_every_float8_is_widened_exactly(dtype):
 @pytest.mark.parametrize("variant", KEPT)
 def test_decoding_step_by_step_is_attention_to_what_is_kept(variant, new_tokens, cache_dtype):
     layer = layer_of(variant)
-    x_BSD = torch.randn(2, 13, 64, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    x_BSD = hidden_states(13)
     cache, outs = layer.new_cache(quantised_pass(cache_dtype, 1, 13)), []
     for start in range(0, 13, new_tokens):
         end = min(13, start + new_tokens)
