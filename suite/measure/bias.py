@@ -62,26 +62,23 @@ def main(out: Path | None) -> int:
     with torch.inference_mode():
         launch_s = _launches()
         times = {size: _times(size) for size in SIZES_BYTES}
-        probe = median(_by_our_meter(_floats(FLOAT_BYTES).neg_, "flush_probe_ratio"))
+        probe = median(by_our_meter(_floats(FLOAT_BYTES).neg_, "flush_probe_ratio"))
     for name, seconds in launch_s.items():
         print(f"bias: one tiny kernel, {name}: {seconds * 1e6:.2f} us")
     print(f"bias: our flush, cold over warm reads of its probe: {probe:.2f}, where {FLUSHED} is asked for")
     for size, times_s in times.items():
         print(line(size, times_s))
-    if out is not None:
-        content = {
-            "schema": 1,
-            "gpu": torch.cuda.get_device_name(),
-            "l2_bytes": l2_bytes(),
-            "tolerance": TOLERANCE,
-            "flush_probe_ratio": probe,
-            "launch_s": launch_s,
-            "reads": {size: {"latency_s": times_s, **time_ratios(times_s)} for size, times_s in times.items()},
-        }
-        write_named(out, (json.dumps(content, indent=1) + "\n").encode())
+    reads = {size: {"latency_s": times_s, **time_ratios(times_s)} for size, times_s in times.items()}
+    write_findings(out, l2_bytes=l2_bytes(), flush_probe_ratio=probe, launch_s=launch_s, reads=reads)
     reasons = faults(times, probe)
     print(f"bias: {'; '.join(reasons) or 'our clock agrees with a flush by reads'}")
     return IS_OFF if reasons else AGREES
+
+
+def write_findings(out: Path | None, **findings: object) -> None:
+    if out is not None:
+        content = {"schema": 1, "gpu": torch.cuda.get_device_name(), "tolerance": TOLERANCE, **findings}
+        write_named(out, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def time_ratios(times_s: Mapping[str, float]) -> dict[str, float]:
@@ -138,7 +135,7 @@ def _times(size_bytes: int) -> dict[str, float]:
 
     single, rotated = _graph([read]), _graph([copy.sum for copy in copies])
     return {
-        OURS: median(_by_our_meter(read, "latency_s")),
+        OURS: median(by_our_meter(read, "latency_s")),
         WARM: by_events(read, lambda: None),
         WRITE: by_events(read, filler.zero_),
         READ: by_events(read, filler.sum),
@@ -160,11 +157,11 @@ def _launches() -> dict[str, float]:
     }
 
 
-def _by_our_meter(run: Work, metric: str) -> list[float]:
+def by_our_meter(run: Work, metric: str, *, steps: int | None = None) -> list[float]:
     """The readings of one metric, taken as a case's are."""
     run()
     meter = Meter(CudaFlush(l2_bytes()), event_clock({}))
-    for _ in range(STEPS):
+    for _ in range(steps or STEPS):
         with meter.span("read"):
             run()
     return [reading.value for reading in meter.readings if reading.metric == metric]
@@ -179,7 +176,11 @@ def _floats(size_bytes: int) -> torch.Tensor:
     return torch.ones(size_bytes // FLOAT_BYTES, device="cuda")
 
 
-if __name__ == "__main__":
+def run_by_hand(program: Callable[[Path | None], int]) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path)
-    sys.exit(ended(lambda: main(parser.parse_args().out)))
+    sys.exit(ended(lambda: program(parser.parse_args().out)))
+
+
+if __name__ == "__main__":
+    run_by_hand(main)
