@@ -187,29 +187,21 @@ def test_auto_may_have_one_way_only(monkeypatch):
     assert tried() == ["sdpa_folded"]
 
 
-class Named(Eager):
+def stand_in(name, *, form=None, refuses=None, fails=None):
     """An installed backend, as far as `auto` can tell."""
 
-    def __init_subclass__(cls, *, name):
-        cls.name = name
+    class StandIn(Eager):
+        def check(self, problem):
+            if refuses:
+                raise refuses
 
+        def __call__(self, *inputs):
+            if fails:
+                raise fails
+            return super().__call__(*inputs)
 
-class OurKernel(Named, name="triton"):
-    form = "two splits"
-
-
-class Package(Named, name="flashinfer"):
-    pass
-
-
-class NotMine(Named, name="flash_mla"):
-    def check(self, problem):
-        raise UnsupportedError("flash_mla is not for this problem")
-
-
-class Absent(Named, name="flash_attn"):
-    def check(self, problem):
-        raise AbsentError("flash_attn is not here")
+    StandIn.name, StandIn.form = name, form
+    return StandIn
 
 
 class Failing(PackagedBackend):
@@ -222,9 +214,15 @@ class Failing(PackagedBackend):
         raise KeyError("sm_90")
 
 
-class Greedy(Named, name="sdpa_folded"):
-    def __call__(self, *inputs):
-        raise torch.OutOfMemoryError("tried to allocate 2 GiB")
+INSTALLED = (
+    stand_in("triton", form="two splits"),
+    stand_in("flashinfer"),
+    stand_in("flash_mla", refuses=UnsupportedError("flash_mla is not for this problem")),
+    stand_in("flash_attn", refuses=AbsentError("flash_attn is not here")),
+    Failing,
+    stand_in("sdpa_folded", fails=torch.OutOfMemoryError("tried to allocate 2 GiB")),
+    Eager,
+)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +233,7 @@ class Greedy(Named, name="sdpa_folded"):
     ],
 )
 def test_auto_tries_on_a_gpu_what_is_installed(monkeypatch, package_s, eager_s, name, form):
-    monkeypatch.setattr(auto, "DECODING", (OurKernel, Package, NotMine, Absent, Failing, Greedy, Eager))
+    monkeypatch.setattr(auto, "DECODING", INSTALLED)
     times_s = {"triton": 1.0, "flashinfer": package_s, "eager": eager_s}
     found = chosen(monkeypatch, times_s, device=torch.device("cuda"))
     assert found.name == name
@@ -248,11 +246,7 @@ def test_auto_tries_on_a_gpu_what_is_installed(monkeypatch, package_s, eager_s, 
 
 
 def test_a_bug_of_ours_is_no_refusal(monkeypatch):
-    class Wrong(Named, name="cpp"):
-        def __call__(self, *inputs):
-            raise AssertionError("a bug")
-
-    monkeypatch.setattr(auto, "DECODING_ON_A_CPU", (Wrong, Eager))
+    monkeypatch.setattr(auto, "DECODING_ON_A_CPU", (stand_in("cpp", fails=AssertionError("a bug")), Eager))
     with pytest.raises(AssertionError, match=r"^a bug$"):
         choose(DECODE).autotuned(*inputs(DECODE))
 
