@@ -59,6 +59,13 @@ READS: Mapping[str, Read] = {
     "memory_clock_hz": lambda handle: pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_MEM) * MEGA,
     "temperature_c": lambda handle: float(pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU)),
 }
+# Once, before anything runs. The structure's first version counts the driver's own memory too, not only processes'.
+FIRST_READS: Mapping[str, Read] = {
+    "held_before_bytes": lambda handle: float(
+        pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2).used
+    ),
+    "power_limit_w": lambda handle: pynvml.nvmlDeviceGetEnforcedPowerLimit(handle) * MILLI,
+}
 # NVML watches the bus for 20 ms a call, so only a GPU in use is asked, and seldom.
 SLOW_READS: Mapping[str, Read] = {
     "pcie_sent_bytes_per_s": lambda handle: (
@@ -78,7 +85,7 @@ class Gpu:
         self._handle = shown.handle
         self.state, self.missing = shown.state, dict(shown.missing)
         self._most: dict[str, int] = {}  # the most processes of each kind at one time
-        self._facts: dict[str, Any] = {}
+        self._first_facts: dict[str, Any] = {}
         self._reads: dict[str, Read] = {"power_instant_w": _instant_power_w, **READS}
         if not shown.is_readable:
             return
@@ -90,17 +97,9 @@ class Gpu:
         else:
             quantity = "power_average_w" if averages else "power_instant_w"
             self._reads[quantity] = lambda handle: pynvml.nvmlDeviceGetPowerUsage(handle) * MILLI
-        # What processes hold: the structure's first version counts the driver's own memory too.
-        second = pynvml.nvmlMemory_v2
-        self._facts = {
-            "power_usage_is": {True: "average over 1 s", False: "instant", None: "unknown"}[averages],
-            "held_before_bytes": self._read(
-                "held_before_bytes", lambda handle: float(pynvml.nvmlDeviceGetMemoryInfo(handle, version=second).used)
-            ),
-            "power_limit_w": self._read(
-                "power_limit_w", lambda handle: pynvml.nvmlDeviceGetEnforcedPowerLimit(handle) * MILLI
-            ),
-        }
+        usage = {True: "average over 1 s", False: "instant", None: "unknown"}[averages]
+        first_values = {quantity: self._read(quantity, read) for quantity, read in FIRST_READS.items()}
+        self._first_facts = {"power_usage_is": usage, **first_values}
 
     def begin(self) -> None:
         self._most = {}
@@ -121,9 +120,8 @@ class Gpu:
             "name": self.shown.name,
             "used": is_used,
             "state": str(self.state),
-            "power_usage_is": self._facts.get("power_usage_is"),
             "missing": dict(self.missing),
-            **self._facts,
+            **self._first_facts,
             **{name: most for name, most in self._most.items() if most or name == OTHERS},
         }
         return {name: fact for name, fact in facts.items() if fact is not None}
