@@ -68,7 +68,7 @@ def test_a_step_over_the_budget_is_run_once_and_said_to_be_one():
     assert "61" in warning
 
 
-def test_readings_are_counted_from_the_step_after_the_warming_one():
+def test_readings_begin_behind_the_warming_step():
     _, meter = repeated(Readings([100.0, *[1.0] * 7]), PATIENT)
     assert [(reading.step, reading.value) for reading in meter.readings] == [(step, 1.0) for step in range(6)]
 
