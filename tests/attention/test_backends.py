@@ -18,8 +18,7 @@ from suite.attention.backends.compiled_eager import CompiledEager
 from suite.attention.backends.cpp import Cpp
 from suite.attention.backends.eager import Eager
 from suite.attention.backends.flex import Flex
-from suite.attention.backends.needs import AbsentError
-from suite.attention.backends.packaged import PackagedBackend
+from suite.attention.backends.needs import AbsentError, PackagedBackend
 from suite.attention.backends.sdpa import Sdpa
 from suite.attention.backends.sdpa_by_name import SdpaCudnn, SdpaEfficient, SdpaFlash
 from suite.attention.backends.sdpa_folded import SdpaFolded

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from suite.attention.backends import needs
-from suite.attention.backends.packaged import PackagedBackend
 from suite.attention.problem import Problem, ValueLayout
 from suite.measure.workload import UnsupportedError
 
@@ -20,7 +19,7 @@ WIDEST = 256
 WIDEST_ROTARY, WIDEST_VALUE, NARROWEST_LATENT = 64, 512, 256
 
 
-class Fa3(PackagedBackend):
+class Fa3(needs.PackagedBackend):
     name = "fa3"
     distribution = "flash-attn-3"
 

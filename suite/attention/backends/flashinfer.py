@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from suite.attention.backends import needs
-from suite.attention.backends.packaged import PackagedBackend
 from suite.attention.pages import Pages, paged
 from suite.attention.problem import Problem, ValueLayout
 from suite.measure.workload import UnsupportedError
@@ -32,7 +31,7 @@ MOST_DECODED = 4
 Run = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-class FlashInfer(PackagedBackend):
+class FlashInfer(needs.PackagedBackend):
     name = "flashinfer"
     distribution = "flashinfer-python"
 
