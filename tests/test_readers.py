@@ -68,8 +68,8 @@ MAY_READ = {
         gate/pytest_benchmark/project.py prepare log.read_text
         gate/workers/pytest_worker.py main json.loads
         gate/workers/worker_loop.py read json.loads
-        measure/profiling.py trace_of json.loads
-        measure/profiling.py trace_of path.read_text
+        measure/profiling.py record_trace json.loads
+        measure/profiling.py record_trace path.read_text
         measure/worker.py _death stderr_log.read_text
         records/stores/folder.py _owner path.read_bytes
         rl/tasks/reasoning_gym.py __init__ json.loads

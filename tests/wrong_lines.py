@@ -12,9 +12,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def try_all(changes, part, outcome, untouched=()):
-    """Print what each change ends as. `part`: the package that the changes' files lie in. `outcome(change, folder)`:
-    status and reason of the case that runs the copy in a folder. `untouched`: modules that neither are changed nor
-    import one that is; they are loaded once, from the copy."""
+    """Print what each change ends as, and give all of it back. `part`: the package that the changes' files lie in.
+    `outcome(change, folder)`: status and reason of the case that runs the copy in a folder. `untouched`: modules that
+    neither are changed nor import one that is; they are loaded once, from the copy."""
     with tempfile.TemporaryDirectory() as folder:
         for copied in ("suite", "conf"):
             shutil.copytree(ROOT / copied, Path(folder) / copied)
@@ -25,9 +25,12 @@ def try_all(changes, part, outcome, untouched=()):
         loaded = {Path(module.__file__) for module in sys.modules.values() if getattr(module, "__file__", None)}
         changed = {(Path(folder) / "suite" / part / change.file).resolve() for change in changes if change.before}
         assert not changed & loaded, "what is changed must be loaded by the forks alone"
+        outcomes = []
         for change in changes:
             with _made(change, Path(folder) / "suite" / part / change.file):
-                print(f"{change.what}: {_ended(change, folder, outcome)}", flush=True)
+                outcomes.append(_ended(change, folder, outcome))
+            print(f"{change.what}: {outcomes[-1]}", flush=True)
+        return outcomes
 
 
 @contextmanager

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-SPARE_SLOTS = 16
-"""Slots past the length. The check fills them with garbage that no kernel may read."""
+SPARE_SLOTS = 16  # Slots past the length. The check fills them with garbage that no kernel may read.
 GARBAGE_SIZE = 1e4
 
 
@@ -34,7 +33,7 @@ class Cache:
         self.tensors = [torch.empty(size, dtype=dtype, device=device) for size in sizes]
 
     def views(self) -> list[Tensor]:
-        """Return the tensors up to the length, without the spare slots."""
+        """The tensors up to the length, without the spare slots."""
         return [tensor[:, :, : self.length] for tensor in self.tensors]
 
     def counted_bytes(self) -> int:

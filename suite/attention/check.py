@@ -1,9 +1,8 @@
 """No number without a passed check: a kernel's output against a float64 reference of the same rounded inputs.
 
 A whole float64 attention cannot run at true sizes, so a few query rows are compared over all keys, which are streamed
-in blocks. Small problems are compared whole.
-
-Gradients are compared whole too, so a caller gives them at a length that allows it.
+in blocks. Small problems are compared whole, and so are gradients, which a caller gives at a length that allows it.
+The layer around its kernel, its projections and its output, is compared with its definition in float64.
 """
 
 import math
@@ -14,7 +13,8 @@ import torch
 from torch import Tensor
 
 from suite.attention.backends.eager import attend
-from suite.attention.problem import Problem, ValueLayout, operands
+from suite.attention.layer import AttentionLayer
+from suite.attention.problem import Problem, ValueLayout, joined_key, operands
 from suite.measure.workload import IncorrectError
 from suite.records.record import Reading
 
@@ -22,13 +22,16 @@ WHOLE_BELOW_SCORES = 1 << 26
 ROWS_PER_GROUP = 64
 FEWEST_POSITIONS = 4
 KEY_BLOCK = 4096
+MOST_TOKENS = 4  # new tokens at which a layer is compared with its definition
+SCALE_ERROR = 1e-13  # bound for a number that is computed in float64 whatever the dtype
+# Relative Frobenius error above which no result passes, whatever eager's own error is.
 LARGEST_ERROR = {torch.float64: 1e-13, torch.float32: 1e-5, torch.bfloat16: 3e-2, torch.float16: 5e-3}
-"""Relative Frobenius error above which no result passes, whatever eager's own error is."""
+# Added to eager's error, and growing with the square root of the keys beyond so many: a kernel that sums them one by
+# one is not wrong. torch's own math path, float32, absorbed MLA: 0.70e-6 at 1,024 keys, 1.1e-6 at 4,096, 2.0e-6 at
+# 16,384 and 3.7e-6 at 65,536, where eager stays at 0.4e-6. One key of 16,384 left out shows as 3e-4 at least (180
+# tried). Both are what .ci/tools/benchmarks/rounding.py prints.
 ROUNDING, ROUNDING_KEYS = 1e-6, 1024
-"""Added to eager's error, and growing with the square root of the keys beyond so many: a kernel that sums them one by
-one is not wrong. torch's own math path, float32, absorbed MLA: 0.70e-6 at 1,024 keys, 1.1e-6 at 4,096, 2.0e-6 at 16,384
-and 3.7e-6 at 65,536, where eager stays at 0.4e-6. One key of 16,384 left out shows as 3e-4 at least (180 tried). Both
-are what .ci/tools/benchmarks/rounding.py prints."""
+# The suffix of a metric, and the tensor whose error it is.
 PARTS = {
     "q": "the layer's queries",
     "k": "the layer's keys",
@@ -43,7 +46,6 @@ PARTS = {
     "dk": "dK",
     "dv": "dV",
 }
-"""The suffix of a metric, and the tensor whose error it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,32 +59,32 @@ class OutputError:
         return self.error <= self.allowed
 
 
+def allowed_error(eagers_error: float, problem: Problem) -> float:
+    """Twice eager's own error on the same rows and what rounding adds, within the dtype's bound."""
+    rounding = ROUNDING * math.sqrt(max(1.0, problem.seq_len / ROUNDING_KEYS))
+    return min(2 * eagers_error + rounding, LARGEST_ERROR[problem.dtype])
+
+
+def against_eager(output: Tensor, eager: Tensor, reference: Tensor, problem: Problem) -> OutputError:
+    allowed = allowed_error(relative_error(eager, reference), problem)
+    return OutputError(error=relative_error(output, reference), allowed=allowed)
+
+
 def compare(o_BHSv: Tensor, inputs: Sequence[Tensor], problem: Problem, generator: torch.Generator) -> OutputError:
-    """Return the error of `o_BHSv`, which a kernel made of `inputs`, and the error allowed: twice eager's own on the
-    same rows and what rounding adds, within the dtype's bound."""
+    """Compare what a kernel made of `inputs` with float64, at some or all of its query rows."""
     positions = _positions(problem, generator)
     last_seen_R1 = (positions + problem.seq_len - problem.query_len)[:, None]
     keys_T = (torch.arange(problem.seq_len, device=problem.device) - problem.oldest_row) % problem.seq_len
     visible_RT = keys_T <= last_seen_R1
     if problem.window is not None:
         visible_RT &= keys_T > last_seen_R1 - problem.window
-    tensors = operands(inputs, problem)
-    k_BGTd, v_BGTv, sink_H = tensors.k_BGTd, tensors.v_BGTv, tensors.sink_H
-    q_BHRd = tensors.q_BHSd[:, :, positions]
+    q_BHSd, k_BGTd, v_BGTv, sink_H = operands(inputs, problem)
+    q_BHRd = q_BHSd[:, :, positions]
     reference = reference_rows(q_BHRd, k_BGTd, v_BGTv, visible_RT, problem.scale, sink_H)
     # A quantised cache is restored in float32, and eager would have it in the dtype that it computes in.
     k_BGTd, v_BGTv = k_BGTd.to(problem.dtype), v_BGTv.to(problem.dtype)
     eager = attend(q_BHRd, k_BGTd, v_BGTv, scale=problem.scale, hidden_ST=~visible_RT, sink_H=sink_H)
-    return OutputError(
-        error=relative_error(o_BHSv[:, :, positions], reference),
-        allowed=allowed_error(relative_error(eager, reference), problem),
-    )
-
-
-def allowed_error(eagers_error: float, problem: Problem) -> float:
-    """Return twice eager's own error and what rounding adds, within the dtype's bound."""
-    rounding = ROUNDING * math.sqrt(max(1.0, problem.seq_len / ROUNDING_KEYS))
-    return min(2 * eagers_error + rounding, LARGEST_ERROR[problem.dtype])
+    return against_eager(o_BHSv[:, :, positions], eager, reference, problem)
 
 
 Attend = Callable[..., Tensor]
@@ -108,23 +110,17 @@ def compare_gradients(
     q64, k64, v64 = (x.double() for x in inputs)
     wide = leaves(q64, k64, v64, problem)
     references = gradients(exact, wide, do_BHSv.double(), problem)
-    return {
-        f"d{letter}": OutputError(
-            error=relative_error(our, reference),
-            allowed=allowed_error(relative_error(plain, reference), problem),
-        )
-        for letter, our, plain, reference in zip("qkv", ours, eagers, references, strict=False)
-    }
+    # Two of each where the value lies in the key.
+    triples = zip(("dq", "dk", "dv"), ours, eagers, references, strict=False)
+    return {name: against_eager(our, plain, reference, problem) for name, our, plain, reference in triples}
 
 
 def readings_if_passed(comparisons: Mapping[str, OutputError], *, span: str = "kernel") -> list[Reading]:
-    """Return error and bound of each comparison, by the suffix of their metrics. Raises IncorrectError where one
-    fails."""
+    """Error and bound of each comparison, given by the suffix of their metrics. Raises IncorrectError if one fails."""
     readings = []
     for suffix, comparison in comparisons.items():
-        name = f"_{suffix}" if suffix else ""
-        readings.append(Reading(step=0, span=span, metric=f"relative_error{name}", value=comparison.error))
-        readings.append(Reading(step=0, span=span, metric=f"allowed_error{name}", value=comparison.allowed))
+        for name, value in (("relative_error", comparison.error), ("allowed_error", comparison.allowed)):
+            readings.append(Reading(step=0, span=span, metric=f"{name}_{suffix}".rstrip("_"), value=value))
     for suffix, comparison in comparisons.items():
         if not comparison.passed:
             of = f" of {PARTS[suffix]}" if suffix else ""
@@ -135,7 +131,7 @@ def readings_if_passed(comparisons: Mapping[str, OutputError], *, span: str = "k
 
 
 def leaves(q: Tensor, k: Tensor, v: Tensor, problem: Problem) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the same numbers in the same memory layout, each a leaf that can be differentiated by."""
+    """The same numbers in the same memory layout, each a leaf that can be differentiated by."""
     q, k = q.detach().requires_grad_(), k.detach().requires_grad_()
     if problem.value_layout is ValueLayout.PREFIX_OF_KEY:
         return q, k, k[..., : problem.v_dim]
@@ -143,7 +139,7 @@ def leaves(q: Tensor, k: Tensor, v: Tensor, problem: Problem) -> tuple[Tensor, T
 
 
 def gradients(attended: Attend, inputs: Sequence[Tensor], do_BHSv: Tensor, problem: Problem) -> Sequence[Tensor]:
-    """Do one forward and one backward pass. Return dQ and dK, and dV where the value is a tensor of its own."""
+    """Do one forward and one backward pass. Gives dQ and dK, and dV where the value is a tensor of its own."""
     by = inputs[:2] if problem.value_layout is ValueLayout.PREFIX_OF_KEY else inputs
     return torch.autograd.grad(attended(*inputs), by, do_BHSv)
 
@@ -160,7 +156,7 @@ def one_pass(attended: Attend, problem: Problem, *inputs: Tensor) -> None:
 
 
 def relative_error(candidate: Tensor, reference: Tensor) -> float:
-    """Return the Frobenius norm of the difference over that of the reference, in float64."""
+    """Frobenius norm of the difference over that of the reference, in float64."""
     return float((candidate.double() - reference).norm() / reference.norm())
 
 
@@ -200,17 +196,67 @@ def reference_rows(
     return (summed / total).view(batch, heads, rows, -1)
 
 
-def _whole(problem: Problem) -> bool:
-    return problem.batch * problem.heads * problem.query_len * problem.seq_len < WHOLE_BELOW_SCORES
-
-
 def _positions(problem: Problem, generator: torch.Generator) -> Tensor:
-    """Return the query positions to compare: all; or first, last, middle and random ones up to the limit of rows a
-    group."""
+    """The queries to compare: all; or first, last, middle and random ones up to the limit of rows a group."""
     queries, device = problem.query_len, problem.device
     limit = max(FEWEST_POSITIONS, ROWS_PER_GROUP // problem.heads_per_group)
-    if _whole(problem) or queries <= limit:
+    if problem.batch * problem.heads * queries * problem.seq_len < WHOLE_BELOW_SCORES or queries <= limit:
         return torch.arange(queries, device=device)
     chosen = [0, queries - 1, queries // 2 - 1, queries // 2]
     random_positions = torch.randperm(queries, generator=generator, device=device)[: limit - len(chosen)].tolist()
     return torch.tensor(sorted({*chosen, *random_positions}), device=device)
+
+
+def layer_readings(
+    layer: AttentionLayer, problem: Problem, x_BSD: Tensor, projected: Sequence[Tensor], start: int, o_BHSv: Tensor
+) -> list[Reading]:
+    """Errors around the kernel at a few of the new tokens, whose positions begin at `start`.
+
+    `projected`: what the layer projected, as its definition names it; `o_BHSv`: the kernel's output. No readings where
+    the layer's class states no definition. Raises IncorrectError.
+    """
+    definition = layer.stated_definition()
+    if definition is None:
+        return []
+    new = x_BSD.shape[1]
+    chosen = torch.linspace(0, new - 1, min(new, MOST_TOKENS), device=x_BSD.device).round().long()
+    positions = start + chosen
+    cached = projected[1].shape[2]
+    # A query has the new tokens alone; a cache that keeps fewer tokens than there are goes round.
+    outputs = [x[:, :, positions % cached if x.shape[2] == cached else chosen] for x in projected if x.dim() > 1]
+    if problem.shared_key_dim:
+        outputs[1] = joined_key(outputs[1], outputs.pop())
+    o_BHNv = o_BHSv[:, :, chosen]
+    ours = (*outputs[: len(definition.parts)], layer.output(o_BHNv))
+    exact = (
+        *definition.projected(layer, x_BSD[:, chosen].double(), positions),
+        definition.output(layer, o_BHNv.double()),
+    )
+    comparisons = {
+        part: OutputError(error=relative_error(our, their), allowed=LARGEST_ERROR[layer.dtype])
+        for part, our, their in zip((*definition.parts, "y"), ours, exact, strict=True)
+    }
+    comparisons["scale"] = OutputError(error=abs(layer.scale / definition.scale(layer) - 1), allowed=SCALE_ERROR)
+    return readings_if_passed(comparisons, span="layer")
+
+
+def require_response(redraw_input: Callable[[], None], layer: Callable[[], object]) -> None:
+    """Raise IncorrectError where a new token's output is not finite, or the same for two inputs."""
+    outputs: list[Tensor] = []
+    for _ in range(2):
+        redraw_input()
+        output_BSD = layer()
+        assert isinstance(output_BSD, Tensor)
+        if not output_BSD.isfinite().all():
+            raise IncorrectError("the layer's output is not finite")
+        outputs.append(output_BSD.detach())
+    if (outputs[0] == outputs[1]).all(dim=-1).any():
+        raise IncorrectError("the layer's output is the same for two different inputs")
+
+
+def describe_layer_check(layer: AttentionLayer, new_tokens: int) -> str:
+    """What `layer_readings` compares, for the record."""
+    if layer.stated_definition() is None:
+        return "none: the variant states no definition"
+    tokens = f"{min(new_tokens, MOST_TOKENS)} of {new_tokens} new tokens"
+    return f"projections, output and scale against the definition at {tokens}"

@@ -17,8 +17,7 @@ from torch import Tensor
 
 from suite.theory.layers.rope import Rope
 
-ROWS_AT_ONCE = 1024
-"""Rows of a weight that are converted to float64 at a time."""
+ROWS_AT_ONCE = 1024  # rows of a weight that are converted to float64 at a time
 
 
 class Definition(ABC):
@@ -35,12 +34,12 @@ class Definition(ABC):
     @staticmethod
     @abstractmethod
     def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
-        """Return queries, keys and values of these tokens, as the kernel is to see them, and what the variant has
-        beside: [batch, heads, N, width] each, and one for each of `parts`."""
+        """Queries, keys and values of these tokens, as the kernel is to see them, and what the variant has beside:
+        one for each of `parts`, [batch, heads, N, width]."""
 
     @staticmethod
     def output(layer: Any, o_BHNv: Tensor) -> Tensor:
-        """Return the layer's output, [batch, N, hidden], from the kernel's."""
+        """The layer's output, [batch, N, hidden], from the kernel's."""
         return product(o_BHNv.transpose(1, 2).flatten(2), layer.w_o)
 
 
@@ -56,12 +55,8 @@ class GroupedDefinition(Definition):
         return apply_rope(q, positions_N, rope, neighbours=False), apply_rope(k, positions_N, rope, neighbours=False), v
 
 
-class TiedDefinition(Definition):
+class TiedDefinition(GroupedDefinition):
     """A group's value is its state, its key the first half of that and a rotary key that all groups share."""
-
-    @staticmethod
-    def scale(layer: Any) -> float:
-        return _scale(layer.shape.head_dim, layer.shape.rope)
 
     @staticmethod
     def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
@@ -105,9 +100,8 @@ class AbsorbedDefinition(ExpandedDefinition):
         latents = layer.shape.latent_heads
         latent_BGNc = latent_BNc.unflatten(-1, (latents, -1)).transpose(1, 2)
         queries, keys = [], []
-        for latent, (q_BPNc, q_r_BPNr) in enumerate(
-            zip(absorbed.chunk(latents, 1), q_r.chunk(latents, 1), strict=True)
-        ):
+        query_parts = zip(absorbed.chunk(latents, 1), q_r.chunk(latents, 1), strict=True)
+        for latent, (q_BPNc, q_r_BPNr) in enumerate(query_parts):
             order = -1 if latents == 2 and latent == 1 else 1
             queries.append(torch.cat((q_BPNc, q_r_BPNr)[::order], dim=-1))
             keys.append(torch.cat((latent_BGNc[:, latent, None], k_r_B1Nr)[::order], dim=-1))
@@ -143,7 +137,7 @@ class IndexedDefinition(AbsorbedDefinition):
 
 
 def product(x_BNi: Tensor, weight: Tensor) -> Tensor:
-    """Return x Wᵀ in float64."""
+    """x Wᵀ in float64."""
     return torch.cat([x_BNi @ rows.double().mT for rows in weight.split(ROWS_AT_ONCE)], dim=-1)
 
 
@@ -171,7 +165,7 @@ def _scale(width: int, rope: Rope) -> float:
 
 
 def _latent_parts(layer: Any, x_BND: Tensor, positions_N: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the query's two parts, the latent as it is cached, and the rotary key that all heads share."""
+    """The query's two parts, the latent as it is cached, and the rotary key that all heads share."""
     shape = layer.shape
     q_BHNe = _heads(product(_query_input(layer, x_BND), layer.w_q), shape.qk_nope_head_dim + shape.qk_rope_head_dim)
     q_n, q_r = q_BHNe.split((shape.qk_nope_head_dim, shape.qk_rope_head_dim), dim=-1)

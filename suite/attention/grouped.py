@@ -66,19 +66,19 @@ class GroupedAttention(AttentionLayer):
         return q_BHSd, cached[0], cached[-1]
 
     def new_rows(self, x_BSD: Tensor, angles: tuple[Tensor, Tensor]) -> Sequence[Tensor]:
-        """Return the new tokens' rows in each tensor of the cache: keys first, values last; a variant that keeps one
-        tensor attends to it as both."""
+        """The new tokens' rows in each tensor of the cache: keys first, values last. A variant that keeps one tensor
+        attends to it as both."""
         keys_BGSd = self.apply_rope(self.heads(x_BSD, self.w_k, self.b_k), angles)
         return keys_BGSd, self.heads(x_BSD, self.w_v, self.b_v)
 
     def apply_rope(self, x_BHSd: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
-        """Return queries or keys as they are scored."""
+        """Queries or keys as they are scored."""
         return rotate_halves(x_BHSd, *angles)
 
     def output(self, o_BHSv: Tensor) -> Tensor:
         return linear(o_BHSv.transpose(1, 2).flatten(2), self.w_o)
 
     def heads(self, x_BSD: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Return a projection, cut into heads: [batch, heads, tokens, head_dim]."""
+        """A projection, cut into heads: [batch, heads, tokens, head_dim]."""
         x_BSE = linear(x_BSD, weight, bias)
         return x_BSE.view(*x_BSE.shape[:2], -1, self.shape.head_dim).transpose(1, 2)

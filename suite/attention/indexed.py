@@ -14,6 +14,8 @@ into a buffer first, where a kernel that is made for it reads them in place.
 Shapes beside those of problem.py: N index heads, i their width, K chosen tokens, J = S · K.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -21,7 +23,6 @@ from torch.nn import functional as F
 from suite.attention.cache import Cache
 from suite.attention.definition import IndexedDefinition
 from suite.attention.latent import INNER_NORM_EPS, AbsorbedLatentAttention
-from suite.attention.layer import SelectingLayer
 from suite.attention.linear import linear
 from suite.attention.problem import Problem, visible_keys
 from suite.attention.rotary import rotate_halves
@@ -31,20 +32,15 @@ from suite.theory.layers.indexed_shapes import IndexedShape
 KEY_BLOCK = 4096
 
 
-class IndexedLatentAttention(AbsorbedLatentAttention, SelectingLayer):
+class IndexedLatentAttention(AbsorbedLatentAttention):
+    """A layer that chooses which tokens its kernel attends to. It projects queries, keys and values, and behind them
+    what the choice is made from; its problem is the one over the chosen tokens."""
+
     shape: IndexedShape
     definition = IndexedDefinition
 
-    def __init__(
-        self,
-        shape: IndexedShape,
-        *,
-        positions: int,
-        dtype: torch.dtype,
-        device: torch.device,
-        generator: torch.Generator,
-    ) -> None:
-        super().__init__(shape, positions=positions, dtype=dtype, device=device, generator=generator)
+    def __init__(self, shape: IndexedShape, **making: Any) -> None:
+        super().__init__(shape, **making)
         heads, width = shape.indexer.heads, shape.indexer.head_dim
         self.w_iq = self.init_weight(heads * width, shape.q_lora_rank or shape.hidden_size)
         self.w_ik = self.init_weight(width, shape.hidden_size)
@@ -58,7 +54,7 @@ class IndexedLatentAttention(AbsorbedLatentAttention, SelectingLayer):
     def project_beside(
         self, x_BSD: Tensor, query_in: Tensor, cache: Cache | None, start: int, angles: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, ...]:
-        """Return what the indexer scores: its queries and head weights of the new tokens, its keys of all."""
+        """What the indexer scores: its queries and head weights of the new tokens, its keys of all."""
         shape = self.shape
         iq_BSE = linear(query_in, self.w_iq)
         iq_BNSi = iq_BSE.view(*iq_BSE.shape[:2], shape.indexer.heads, -1).transpose(1, 2)
@@ -79,6 +75,7 @@ class IndexedLatentAttention(AbsorbedLatentAttention, SelectingLayer):
         return torch.cat((rotate_halves(x[..., :width], *angles), x[..., width:]), dim=-1)
 
     def select(self, *scored: Tensor) -> Tensor:
+        """Numbers of the tokens that each new one attends to, chosen_BSK."""
         scores_BST = index_scores(*scored)
         new, tokens = scores_BST.shape[1:]
         if new > 1:
@@ -86,7 +83,7 @@ class IndexedLatentAttention(AbsorbedLatentAttention, SelectingLayer):
         return scores_BST.topk(min(tokens, self.shape.indexer.top_k), dim=-1, sorted=False).indices
 
     def gather(self, q_BHSd: Tensor, k_B1Td: Tensor, chosen_BSK: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the kernel's inputs, over the chosen tokens: each new token is a sequence of its own."""
+        """The kernel's inputs, over the chosen tokens: each new token is a sequence of its own."""
         batch, new, count = chosen_BSK.shape
         rows_BJd = k_B1Td.new_empty(batch, new * count, k_B1Td.shape[-1])
         for rows_Jd, k_Td, chosen_SK in zip(rows_BJd, k_B1Td[:, 0], chosen_BSK, strict=True):
@@ -96,22 +93,17 @@ class IndexedLatentAttention(AbsorbedLatentAttention, SelectingLayer):
         return q_NH1d, k_N1Kd, k_N1Kd[..., : self.shape.kv_lora_rank]
 
     def unfold(self, o: Tensor, new: int) -> Tensor:
+        """The kernel's output as of the layer's own sequences, of so many new tokens each; o_BHSv."""
         o_BSHv = o[:, :, 0].view(-1, new, *o.shape[1::2])
         return o_BSHv.transpose(1, 2)
 
     def problem(self, forward: Pass) -> Problem:
-        """Return the problem over the chosen tokens."""
-        folded = Pass(
-            batch=forward.tokens,
-            query_len=1,
-            seq_len=self.shape.chosen(forward),
-            element_bytes=forward.element_bytes,
-        )
-        return super().problem(folded)
+        tokens, element_bytes = self.shape.chosen(forward), forward.element_bytes
+        return super().problem(Pass(batch=forward.tokens, query_len=1, seq_len=tokens, element_bytes=element_bytes))
 
 
 def index_scores(iq_BNSi: Tensor, iw_BNS1: Tensor, ik_B1Ti: Tensor) -> Tensor:
-    """Return the indexer's scores of all tokens for each new one, scores_BST.
+    """The indexer's scores of all tokens for each new one, scores_BST.
 
     On a CPU a sequence and a block of keys at a time, whose products stay in its cache. One thread, 64 heads of width
     128, 65,536 keys: 16 ms in place of 19 in float32, 14 of 82 in bfloat16, which torch batches badly.

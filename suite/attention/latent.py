@@ -40,8 +40,8 @@ from suite.attention.problem import ValueLayout
 from suite.attention.rotary import angles, rotate_neighbours
 from suite.theory.layers.latent_shapes import LatentShape
 
+# Epsilon of the two norms inside the layer, whatever a model's configuration says of its outer ones.
 INNER_NORM_EPS = 1e-6
-"""Epsilon of the two norms inside the layer, whatever a model's configuration says of its outer ones."""
 
 
 class LatentAttention(AttentionLayer):
@@ -81,7 +81,7 @@ class LatentAttention(AttentionLayer):
 
     @abstractmethod
     def keys_and_values(self, latent_BSc: Tensor, k_r_BSr: Tensor) -> tuple[Tensor, Tensor]:
-        """Return keys and values of the given tokens, in tensors of their own."""
+        """Keys and values of the given tokens, in tensors of their own."""
 
     def project(
         self, x_BSD: Tensor, cache: Cache | None, start: int, positions_S: Tensor | None = None
@@ -108,19 +108,18 @@ class LatentAttention(AttentionLayer):
     def project_beside(
         self, x_BSD: Tensor, query_in: Tensor, cache: Cache | None, start: int, angles: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, ...]:
-        """Return what a variant projects beside queries, keys and values. `query_in`: the input of the query's own
-        projection."""
+        """What a variant projects beside queries, keys and values. `query_in`: input of the query's own projection."""
         return ()
 
     def query(self, q_n: Tensor, q_r: Tensor) -> Tensor:
-        """Return the query that the kernel scores: the two parts of each head side by side."""
+        """The query that the kernel scores: the two parts of each head side by side."""
         return with_rotary(q_n, q_r)
 
     def output(self, o_BHSv: Tensor) -> Tensor:
         return linear(o_BHSv.transpose(1, 2).flatten(2), self.w_o)
 
     def split_latents(self, kept_BGTe: Tensor) -> tuple[Tensor, Tensor]:
-        """Return keys and values of absorbed attention as views of rows that `write_latents` wrote."""
+        """Keys and values of absorbed attention as views of rows that `write_latents` wrote."""
         c, d_r = self.shape.latent_dim, self.shape.qk_rope_head_dim
         if self.shape.latent_heads != 2:
             return kept_BGTe, kept_BGTe[..., :c]
@@ -141,7 +140,7 @@ class LatentAttention(AttentionLayer):
             into_BGSe[:, 0, :, c + d_r :] = latent_BSc[..., c:]
 
     def write_expanded(self, latent_BTc: Tensor, k_r_BTr: Tensor, into_BHTe: Tensor) -> None:
-        """Return every head's key and value of the given tokens, as [k without rotary | rotary | v]."""
+        """Write every head's key and value of the given tokens, as [k without rotary | rotary | v]."""
         d_n, d_r = self.shape.qk_nope_head_dim, self.shape.qk_rope_head_dim
         up_BHTe = self._up(latent_BTc)
         into_BHTe[..., :d_n] = up_BHTe[..., :d_n]
@@ -149,12 +148,12 @@ class LatentAttention(AttentionLayer):
         into_BHTe[..., d_n + d_r :] = up_BHTe[..., d_n:]
 
     def split_expanded(self, expanded_BHTe: Tensor) -> tuple[Tensor, Tensor]:
-        """Return keys and values as two views of one buffer."""
+        """Keys and values as two views of one buffer."""
         return expanded_BHTe[..., : self.shape.qk_head_dim], expanded_BHTe[..., self.shape.qk_head_dim :]
 
     def _up(self, latent_BTc: Tensor) -> Tensor:
-        """Return every head's key without its rotary part, then its value. One product for all heads of a latent, since
-        a product for each took nearly twice as long in bfloat16."""
+        """Every head's key without its rotary part, then its value. One product for all heads of a latent, since a
+        product for each took nearly twice as long in bfloat16."""
         latents = self.shape.latent_heads
         parts = zip(latent_BTc.chunk(latents, dim=-1), self.w_kvb.chunk(latents), strict=True)
         products = [F.linear(part_BTc, weight_Hoc.flatten(0, 1)) for part_BTc, weight_Hoc in parts]
@@ -192,7 +191,7 @@ class AbsorbedLatentAttention(LatentAttention):
         return ValueLayout.ENDS_OF_KEY if is_between else ValueLayout.PREFIX_OF_KEY
 
     def for_training(self) -> "ExpandedLatentAttention":
-        """Return the expanded mode: without a cache to keep small, narrower heads are cheaper."""
+        """The expanded mode: without a cache to keep small, narrower heads are cheaper."""
         expanded = copy.copy(self)  # a module's shallow copy shares its dictionary of parameters
         expanded.__class__ = ExpandedLatentAttention  # type: ignore[assignment]
         return expanded  # type: ignore[return-value]
@@ -291,5 +290,5 @@ class ReexpandingLatentAttention(ExpandedOnceLatentAttention):
 
 
 def with_rotary(plain: Tensor, rotary: Tensor) -> Tensor:
-    """Join a query or key from its two parts; return the first itself, uncopied, where the second has no columns."""
+    """Join a query or key from its two parts: the first itself, uncopied, where the second has no columns."""
     return torch.cat((plain, rotary), dim=-1) if rotary.shape[-1] else plain

@@ -50,8 +50,7 @@ class AttentionLayer(torch.nn.Module, ABC):
 
     @property
     def cache_heads(self) -> int | Sequence[int]:
-        """Heads of the tensors that are cached, of all or of each; the kernel's, unless they are made anew at every
-        step."""
+        """Heads of the cached tensors, of all or of each; the kernel's, unless they are made anew at every step."""
         return self.kv_heads
 
     @property
@@ -68,7 +67,7 @@ class AttentionLayer(torch.nn.Module, ABC):
     def project(
         self, x_BSD: Tensor, cache: Cache | None, start: int, positions_S: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """Return the kernel's inputs, as `problem` names them: queries of the new tokens, keys and values of all. Write
+        """Make the kernel's inputs, as `problem` names them: queries of the new tokens, keys and values of all. Write
         the new tokens to the cache from `start` on.
 
         Without a cache, as in training, the new tokens are all there are. `positions_S`: the new tokens' rotary
@@ -77,27 +76,27 @@ class AttentionLayer(torch.nn.Module, ABC):
 
     @abstractmethod
     def output(self, o_BHSv: Tensor) -> Tensor:
-        """Return the layer's output, [batch, new tokens, hidden], from the kernel's."""
+        """The layer's output, [batch, new tokens, hidden], from the kernel's."""
 
     def for_training(self) -> "AttentionLayer":
-        """Return the layer with these very weights in the mode in which it is trained: this one, unless the variant has
-        a cheaper mode where there is no cache."""
+        """The layer with these very weights in the mode in which it is trained: this one, unless the variant has a
+        cheaper mode where there is no cache."""
         return self
 
     def stated_definition(self) -> type[Definition] | None:
-        """Return the definition that the layer's own class states. One that it inherits may be of another layer."""
+        """The definition that the layer's own class states. One that it inherits may be of another layer."""
         stated: type[Definition] | None = vars(type(self)).get("definition")
         return stated
 
     def angles_at(self, x_BSD: Tensor, start: int, positions_S: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the rows of `cos_Sr` and `sin_Sr` for the new tokens, as `project` is given them."""
+        """Rows of `cos_Sr` and `sin_Sr` for the new tokens, as `project` is given them."""
         rows = slice(start, start + x_BSD.shape[1]) if positions_S is None else positions_S
         return self.cos_Sr[rows], self.sin_Sr[rows]
 
     @staticmethod
     def append_to_cache(cache: Cache | None, start: int, *new_BGSd: Tensor) -> Sequence[Tensor]:
-        """Write the new tokens' rows, one tensor for each of the cache's. Return the rows of all tokens. Without a
-        cache the new ones are all."""
+        """Write the new tokens' rows, one tensor for each of the cache's, and give back the rows of all tokens. Without
+        a cache the new ones are all."""
         if cache is None:
             return new_BGSd
         for cached, new in zip(cache.tensors, new_BGSd, strict=True):
@@ -157,26 +156,8 @@ class AttentionLayer(torch.nn.Module, ABC):
         return torch.nn.Parameter(weight, requires_grad=False)
 
     def zeros(self, width: int) -> torch.nn.Parameter:
-        """Return a bias of zeros."""
+        """A bias. `ones` is the gain of a norm."""
         return torch.nn.Parameter(torch.zeros(width, dtype=self.dtype, device=self.device), requires_grad=False)
 
     def ones(self, width: int) -> torch.nn.Parameter:
-        """Return the gain of a norm."""
         return torch.nn.Parameter(torch.ones(width, dtype=self.dtype, device=self.device), requires_grad=False)
-
-
-class SelectingLayer(AttentionLayer):
-    """A layer that chooses which tokens its kernel attends to. It projects queries, keys and values, and behind them
-    what the choice is made from; its problem is the one over the chosen tokens."""
-
-    @abstractmethod
-    def select(self, *scored: Tensor) -> Tensor:
-        """Return the numbers of the tokens that each new one attends to, chosen_BSK."""
-
-    @abstractmethod
-    def gather(self, q_BHSd: Tensor, k_BGTd: Tensor, chosen_BSK: Tensor) -> tuple[Tensor, ...]:
-        """Return the kernel's inputs, over the chosen tokens."""
-
-    @abstractmethod
-    def unfold(self, o: Tensor, new: int) -> Tensor:
-        """Return the kernel's output as of the layer's own sequences, of so many new tokens each; o_BHSv."""

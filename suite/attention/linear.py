@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-NAME = "adapter"
-"""Name of a weight's attribute that holds its adapter."""
+NAME = "adapter"  # name of a weight's attribute that holds its adapter
 
 
 class Adapter(torch.nn.Module):
@@ -36,7 +35,7 @@ def linear(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor
 
 
 def linear_in_parts(x: Tensor, weight_OI: Tensor, parts: int) -> Sequence[Tensor]:
-    """Return the map's output, cut into equal parts of O.
+    """The map's output, cut into equal parts of O.
 
     The weight is cut and not the product, whose parts would be no dense tensors: they are slower, above all on the way
     back.

@@ -24,15 +24,14 @@ class Pages:
     """The pages of each sequence, int32."""
 
     def of(self, x_BGTd: Tensor) -> Tensor:
-        """Return all pages, as a view [page, group, token, width]."""
+        """All pages, as a view [page, group, token, width]."""
         assert x_BGTd.stride() == self.strides, (x_BGTd.stride(), self.strides)
         size = (self.count, x_BGTd.shape[1], self.tokens, x_BGTd.shape[3])
         return x_BGTd.as_strided(size, (self.step, *self.strides[1:]), x_BGTd.storage_offset())
 
 
 def paged(x_BGTd: Tensor, tokens: int) -> Pages:
-    """Return the pages of tensors of these strides. The length must be whole pages: a kernel may read all of the
-    last."""
+    """Lay pages over tensors of these strides. The length must be whole pages: a kernel may read all of the last."""
     batch, _, length, _ = x_BGTd.shape
     assert length % tokens == 0, (length, tokens)
     between_sequences, between_pages = x_BGTd.stride(0), tokens * x_BGTd.stride(2)

@@ -41,7 +41,7 @@ class Problem:
     device: torch.device
     needs_gradient: bool = False
     window: int | None = None
-    """Most keys that a query sees, its own the last of them. None: all up to its own."""
+    """Most keys that a query sees, its own the last. None: all up to its own."""
     oldest_row: int = 0
     """Row of the oldest key, of a cache that goes round: the others follow it, from its end to its beginning."""
     cache_dtype: torch.dtype | None = None
@@ -54,7 +54,7 @@ class Problem:
 
     @property
     def beyond_plain(self) -> Mapping[str, str]:
-        """Return what the problem has beside plain causal attention, by the name that a backend computes it under."""
+        """What the problem has beside plain causal attention, in words, by the names in `Backend.computes`."""
         demands = {
             "window": f"window of {self.window} keys" if self.window is not None else "",
             "sinks": "attention sinks" if self.has_sinks else "",
@@ -78,12 +78,12 @@ class Problem:
         return self.query_len > 1 or (self.window is not None and self.window < self.seq_len)
 
     def visible_keys(self) -> Tensor:
-        """Return the keys that each query sees as booleans, [query_len, seq_len], in the order of the keys' rows."""
+        """The keys that each query sees as booleans, [query_len, seq_len], in the order of the keys' rows."""
         visible_ST = visible_keys(self.query_len, self.seq_len, self.device, self.window)
         return visible_ST.roll(self.oldest_row, dims=-1)
 
     def forward_mode(self) -> AbstractContextManager[object]:
-        """Return torch's mode for a first call as later ones will be: what is compiled is compiled for one mode."""
+        """torch's mode for a first call as later ones will be: what is compiled is compiled for one mode."""
         return torch.no_grad() if self.needs_gradient else torch.inference_mode()
 
 
@@ -113,35 +113,29 @@ class Backend:
         """Raise UnsupportedError for a problem that this backend does not compute. By default every one is."""
 
     def autotuned(self, *inputs: Tensor) -> "Backend":
-        """Return this backend ready to be called, or its choice if it can only choose by inputs as they will come.
+        """Build what takes long, and choose by inputs as they will come. The result, this backend or its choice, is
+        ready to be called.
 
-        Called once, before any call. What takes long, such as a kernel's build, belongs here: backends are also set up
-        to learn whether they would run. Raises UnsupportedError as setting up does.
+        Called once, before any call, and apart from set-up: backends are also set up to learn whether they would run.
+        Raises UnsupportedError as setting up does.
         """
         return self
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
-        """Return o_BHSv, causal, with the last query seeing every key, or as many as its window has.
+        """Compute o_BHSv, causal, with the last query seeing every key, or as many as its window has.
 
-        A backend that computes more than plain attention takes the inputs of that too; see `Operands`.
+        A backend that computes more than plain attention takes the inputs of that too; see `operands`.
         """
         raise AssertionError(f"{type(self).__name__} does not say how it computes")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Operands:
-    """A kernel's inputs written out: whole keys and values of every group, whatever form they came in."""
+def operands(inputs: Sequence[Tensor], problem: Problem) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Write out a kernel's inputs: queries, whole keys and values of every group, and sinks where there are any.
 
-    q_BHSd: Tensor
-    k_BGTd: Tensor
-    v_BGTv: Tensor
-    sink_H: Tensor | None = None
-
-
-def operands(inputs: Sequence[Tensor], problem: Problem) -> Operands:
-    """Return the inputs of a kernel written out: queries, keys and values, then the part of the keys that groups
-    share, or scales of a quantised cache and the rotary key that stands apart, then sinks, where the problem has them.
-    What was quantised is float32 at least."""
+    `inputs` are queries, keys and values, then the part of the keys that groups share, or scales of a quantised cache
+    and the rotary key that stands apart, then sinks, where the problem has them. What was quantised becomes float32 at
+    least.
+    """
     q_BHSd, k_BGTd, v_BGTv, *more = inputs
     sink_H = more.pop() if problem.has_sinks else None
     if problem.cache_dtype is not None:
@@ -152,17 +146,16 @@ def operands(inputs: Sequence[Tensor], problem: Problem) -> Operands:
     if problem.shared_key_dim:
         k_BGTd = joined_key(k_BGTd, more.pop())
     assert not more, "an input that the problem does not name"
-    return Operands(q_BHSd=q_BHSd, k_BGTd=k_BGTd, v_BGTv=v_BGTv, sink_H=sink_H)
+    return q_BHSd, k_BGTd, v_BGTv, sink_H
 
 
 def joined_key(k_BGTd: Tensor, shared_B1Tr: Tensor) -> Tensor:
-    """Return keys whose last columns are shared by all groups, written out."""
+    """Write out keys whose last columns all groups share."""
     return torch.cat((k_BGTd, shared_B1Tr.expand(-1, k_BGTd.shape[1], -1, -1)), dim=-1)
 
 
 def visible_keys(query_len: int, seq_len: int, device: torch.device, window: int | None = None) -> Tensor:
-    """Return causal visibility as booleans, [query_len, seq_len], with the last query seeing every key, or the last
-    `window` of them."""
+    """Causal visibility as booleans, [query_len, seq_len]: the last query sees every key, or the last `window`."""
     first_query = seq_len - query_len
     visible_ST = torch.ones(query_len, seq_len, dtype=torch.bool, device=device).tril(first_query)
     return visible_ST if window is None else visible_ST.triu(first_query - window + 1)

@@ -16,11 +16,9 @@ from torch import Tensor
 from suite.attention.cache import GARBAGE_SIZE, SPARE_SLOTS, Cache
 from suite.theory.layers.algebra import SCALED_ELEMENTS
 
-DTYPES = {"int8": torch.int8, "fp8": torch.float8_e4m3fn}
-"""Dtypes by the values of `cache_dtype`."""
+DTYPES = {"int8": torch.int8, "fp8": torch.float8_e4m3fn}  # dtypes by the values of `cache_dtype`
 LARGEST = {torch.int8: 127.0, torch.float8_e4m3fn: 448.0}
-LEAST_SCALE = 1e-30
-"""The scale of zeros, which are then read as 0."""
+LEAST_SCALE = 1e-30  # the scale of zeros, which are then read as 0
 
 
 class QuantisedCache(Cache):
@@ -59,7 +57,7 @@ class QuantisedCache(Cache):
             rotary[:, :, new] = rows_BGSd[0][..., -rotary.shape[-1] :]
 
     def kernel_inputs(self) -> tuple[Tensor, ...]:
-        """Return elements of keys and of values, scales of both, and the rotary key where it stands apart."""
+        """Elements of keys and of values, scales of both, and the rotary key where it stands apart."""
         views = self.views()
         elements, scales, rotary = views[: self._rows], views[self._rows : 2 * self._rows], views[2 * self._rows :]
         return elements[0], elements[-1], scales[0], scales[-1], *rotary
@@ -75,7 +73,7 @@ class QuantisedCache(Cache):
 
 
 def quantised(rows: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Return the rows' elements in eight bits, and their scales, [..., n] in float32."""
+    """The rows' elements in eight bits, and their scales, [..., n] in float32."""
     elements, scales = [], []
     for part in rows.float().split(SCALED_ELEMENTS, dim=-1):
         scale = (part.abs().amax(dim=-1, keepdim=True) / LARGEST[dtype]).clamp(min=LEAST_SCALE)
@@ -86,7 +84,7 @@ def quantised(rows: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 
 def restored(elements: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the numbers that quantised rows stand for."""
+    """The numbers that quantised rows stand for."""
     wide_dtype = torch.promote_types(dtype, torch.float32)
     parts = zip(elements.split(SCALED_ELEMENTS, dim=-1), scales.split(1, dim=-1), strict=True)
     return torch.cat([(part.to(wide_dtype) * scale).to(dtype) for part, scale in parts], dim=-1)

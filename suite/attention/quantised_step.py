@@ -12,22 +12,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suite.attention.check import OutputError, compare, readings_if_passed, relative_error
-from suite.attention.forward_step import ForwardStep
+from suite.attention.check import OutputError, compare, layer_readings, readings_if_passed, relative_error
 from suite.attention.layer import AttentionLayer
-from suite.attention.layer_check import layer_readings
 from suite.attention.problem import Backend, ValueLayout, operands
 from suite.attention.quantised import QuantisedCache
+from suite.attention.steps import ForwardStep
 from suite.measure.workload import IncorrectError, UnsupportedError
 from suite.records.record import Reading
 from suite.theory.layers.algebra import Pass
 from suite.theory.layers.shapes import cache_bytes
 
+# Relative error of a quantised row. int8: a number is off by 1/254 of the largest of 128, at most; three times what
+# drawn rows show. float8: half of what its last bit is worth, at most.
 LARGEST_ROW_ERROR = {torch.int8: 0.02, torch.float8_e4m3fn: 1 / 16}
-"""Relative error of a quantised row. int8: a number is off by 1/254 of the largest of 128, at most; three times what
-drawn rows show. float8: half of what its last bit is worth, at most."""
+# Chosen: four times what the output of drawn inputs shows. A row with the wrong scale is far beyond.
 LARGEST_CACHE_ERROR = {torch.int8: 0.05, torch.float8_e4m3fn: 0.15}
-"""Chosen: four times what the output of drawn inputs shows. A row with the wrong scale is far beyond."""
 
 
 class QuantisedStep(ForwardStep):
@@ -37,8 +36,8 @@ class QuantisedStep(ForwardStep):
 
     def __init__(self, layer: AttentionLayer, backend: Backend, forward: Pass, generator: torch.Generator) -> None:
         super().__init__(layer, backend, forward, generator)
+        # Queries, keys and values without a quantised cache, until the check has used them.
         self._unquantised: tuple[Tensor, ...] = ()
-        """Queries, keys and values without a quantised cache, until the check has used them."""
 
     def facts(self) -> dict[str, Any]:
         cache_write = "allocated ahead; the new tokens are quantised and written within the time, and nothing is copied"
@@ -75,20 +74,14 @@ class QuantisedStep(ForwardStep):
             raise IncorrectError(
                 f"relative error {error:.3g} against float64 with an unquantised cache is above {most:.3g}", readings
             )
-        if not torch.equal(output, again):
-            raise IncorrectError(
-                "the output changes with cache slots past the length, which nothing may read", readings
-            )
+        self.require_untouched(readings, is_untouched=torch.equal(output, again))
         return readings
 
     def _compare_written(self) -> OutputError:
         """Compare the new tokens' rows in the cache with those that were projected."""
-        tensors = operands(self.projected, self.problem)
-        rows = self._rows(tensors.k_BGTd, tensors.v_BGTv)
-        errors = [
-            relative_error(ours[:, :, self._start :], exact[:, :, self._start :].double())
-            for ours, exact in zip(rows, self._rows(*self._unquantised[1:]), strict=True)
-        ]
+        _, k_BGTd, v_BGTv, _ = operands(self.projected, self.problem)
+        pairs = zip(self._rows(k_BGTd, v_BGTv), self._rows(*self._unquantised[1:]), strict=True)
+        errors = [relative_error(*(rows[:, :, self._start :].double() for rows in pair)) for pair in pairs]
         assert self.problem.cache_dtype is not None
         return OutputError(error=max(errors), allowed=LARGEST_ROW_ERROR[self.problem.cache_dtype])
 
@@ -98,24 +91,24 @@ class QuantisedStep(ForwardStep):
         return q_BHSd, *self.cache.kernel_inputs()
 
     def _rows(self, k_BGTd: Tensor, v_BGTv: Tensor) -> tuple[Tensor, ...]:
-        """Return what the cache keeps of keys and values: the keys alone where the value lies in them."""
+        """What the cache keeps of keys and values: the keys alone where the value lies in them."""
         return (k_BGTd,) if self.layer.value_layout is ValueLayout.PREFIX_OF_KEY else (k_BGTd, v_BGTv)
 
 
 def require_quantisable(layer: AttentionLayer, forward: Pass) -> None:
-    """Raise UnsupportedError where a pass has no quantised cache to read, or the variant's is not one of keys and
-    values as its kernel reads them."""
+    """Raise UnsupportedError for a pass that reads no quantised cache, or a variant whose cache is not keys and values
+    as its kernel reads them."""
     if forward.is_training or (forward.query_len == forward.seq_len and forward.query_len > 1):
         raise UnsupportedError(
             f"cache_dtype={forward.cache_dtype} is read in decoding (phase=decode): elsewhere keys and values are read "
             f"as they are projected"
         )
-    kinds = (ValueLayout.SEPARATE, ValueLayout.PREFIX_OF_KEY)
+    layouts = (ValueLayout.SEPARATE, ValueLayout.PREFIX_OF_KEY)
     one_token = replace(forward, query_len=1, seq_len=1)
     # Tied states share a key part, a window's cache goes round, more than two latents have a rotary key each.
     keeps_all = isinstance(layer.cache_heads, int) and layer.shape.window is None
     has_several = any(rows.is_wide and rows.count > 1 for rows in layer.shape.cache_rows)
-    reads_all = layer.value_layout in kinds and not layer.shape.before_kernel(forward)
+    reads_all = layer.value_layout in layouts and not layer.shape.before_kernel(forward)
     fits = keeps_all and reads_all and not has_several
     if not fits or layer.new_cache(one_token).counted_bytes() != cache_bytes(layer.shape, one_token):
         raise UnsupportedError(

@@ -13,7 +13,7 @@ from suite.theory.layers.rope import Rope
 
 
 def angles(length: int, width: int, rope: Rope, *, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return cosines and sines, [length, width / 2], computed in float64 and rounded once."""
+    """Cosines and sines, [length, width / 2], computed in float64 and rounded once."""
     frequencies = torch.tensor(rope.frequencies(width), dtype=torch.float64, device=device)
     phases = torch.outer(torch.arange(length, dtype=torch.float64, device=device), frequencies)
     cos_Sr, sin_Sr = (turn * rope.rotation_factor for turn in (phases.cos(), phases.sin()))

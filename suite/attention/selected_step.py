@@ -9,23 +9,13 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from suite.attention import check
 from suite.attention.backends.eager import attend
-from suite.attention.check import (
-    FEWEST_POSITIONS,
-    LARGEST_ERROR,
-    OutputError,
-    allowed_error,
-    readings_if_passed,
-    reference_rows,
-    relative_error,
-)
-from suite.attention.forward_step import ForwardStep
-from suite.attention.layer import SelectingLayer
-from suite.attention.layer_check import layer_readings
+from suite.attention.indexed import IndexedLatentAttention
 from suite.attention.problem import Problem, visible_keys
+from suite.attention.steps import ForwardStep
 from suite.measure.meter import Meter
 from suite.measure.rotated_buffers import RotatedRuns, rotated
-from suite.measure.workload import IncorrectError
 from suite.records.record import Reading
 from suite.theory.layers.indexed_shapes import INDEXER
 
@@ -34,7 +24,7 @@ class SelectedStep(ForwardStep):
     """Spans: the whole layer, the choice from what was projected for it, and the gathering of the chosen rows with the
     kernel over them."""
 
-    layer: SelectingLayer
+    layer: IndexedLatentAttention
 
     def draw(self) -> None:
         super().draw()
@@ -53,13 +43,11 @@ class SelectedStep(ForwardStep):
             self.cache.spoil_spare_slots(self._generator)
             again = layer.select(*scored)
             output_again = self._kernel(q_BHSd, k_BGTd, again)
-            readings = readings_if_passed({"": choice}, span=INDEXER)
-            readings += readings_if_passed({"": comparison})
-            readings += layer_readings(layer, self.problem, self._x_BSD, self.projected, self._start, output)
-        if not (torch.equal(chosen, again) and torch.equal(output, output_again)):
-            raise IncorrectError(
-                "the output changes with cache slots past the length, which nothing may read", readings
-            )
+            readings = check.readings_if_passed({"": choice}, span=INDEXER)
+            readings += check.readings_if_passed({"": comparison})
+            readings += check.layer_readings(layer, self.problem, self._x_BSD, self.projected, self._start, output)
+        is_untouched = torch.equal(chosen, again) and torch.equal(output, output_again)
+        self.require_untouched(readings, is_untouched=is_untouched)
         return readings
 
     def run(self, meter: Meter) -> None:
@@ -80,8 +68,8 @@ class SelectedStep(ForwardStep):
         }
 
     def rotated_runs(self, span: str, least_bytes: int, most_bytes: int) -> RotatedRuns:
-        """Return runs: the indexer's rotate over copies of its inputs. The kernel's do not: it reads the chosen rows
-        alone, and copies that exceed a cache would still leave those in it."""
+        """The indexer's runs rotate over copies of its inputs. The kernel's do not: it reads the chosen rows alone,
+        and copies that exceed a cache would still leave those in it."""
         if span == INDEXER:
             select = torch.inference_mode()(self.layer.select)
             return rotated(select, self.projected[3:], least_bytes, most_bytes)
@@ -99,7 +87,7 @@ class SelectedStep(ForwardStep):
 
 def compare_choice(
     chosen_BSK: Tensor, iq_BNSi: Tensor, iw_BNS1: Tensor, ik_B1Ti: Tensor, *, dtype: torch.dtype
-) -> OutputError:
+) -> check.OutputError:
     """Compare scores of the chosen tokens, in descending order, with the best in float64.
 
     A token that is chosen twice, or one that no new token may see, is an error like another: its score counts once, and
@@ -115,27 +103,23 @@ def compare_choice(
     best = scores_BST.sort(dim=-1, descending=True).values[..., :count]
     is_chosen_BST = torch.zeros_like(scores_BST, dtype=torch.bool).scatter_(2, chosen_BSK, value=True)
     chosen_scores = torch.where(is_chosen_BST, scores_BST, lowest).sort(dim=-1, descending=True).values[..., :count]
-    return OutputError(error=relative_error(chosen_scores, best), allowed=LARGEST_ERROR[dtype])
+    return check.OutputError(error=check.relative_error(chosen_scores, best), allowed=check.LARGEST_ERROR[dtype])
 
 
 def compare_over_chosen(
     o_BHSv: Tensor, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor, chosen_BSK: Tensor, problem: Problem
-) -> OutputError:
+) -> check.OutputError:
     """Compare the kernel's output with float64 attention over all keys of which those not chosen are masked. So neither
     the gathering nor a token that is chosen twice hides."""
     batch, new = chosen_BSK.shape[:2]
     ours, references, eagers = [], [], []
     for sequence in range(batch):
-        for token in sorted({*range(min(new, FEWEST_POSITIONS - 1)), new - 1}):
+        for token in sorted({*range(min(new, check.FEWEST_POSITIONS - 1)), new - 1}):
             one_query = slice(sequence, sequence + 1), slice(None), slice(token, token + 1)
             visible_1T = torch.zeros(1, k_BGTd.shape[2], dtype=torch.bool, device=o_BHSv.device)
             visible_1T[0, chosen_BSK[sequence, token]] = True
             inputs = q_BHSd[one_query], k_BGTd[one_query[:1]], v_BGTv[one_query[:1]]
             ours.append(o_BHSv[one_query])
-            references.append(reference_rows(*inputs, visible_1T, problem.scale))
+            references.append(check.reference_rows(*inputs, visible_1T, problem.scale))
             eagers.append(attend(*inputs, scale=problem.scale, hidden_ST=~visible_1T))
-    reference = torch.cat(references)
-    return OutputError(
-        error=relative_error(torch.cat(ours), reference),
-        allowed=allowed_error(relative_error(torch.cat(eagers), reference), problem),
-    )
+    return check.against_eager(torch.cat(ours), torch.cat(eagers), torch.cat(references), problem)

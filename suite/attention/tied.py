@@ -8,6 +8,7 @@ both as they lie there. Where all tokens are new ones, whole keys are made for t
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,16 +28,8 @@ class TiedAttention(AttentionLayer):
     value_layout = ValueLayout.SEPARATE
     definition = TiedDefinition
 
-    def __init__(
-        self,
-        shape: TiedShape,
-        *,
-        positions: int,
-        dtype: torch.dtype,
-        device: torch.device,
-        generator: torch.Generator,
-    ) -> None:
-        super().__init__(dtype=dtype, device=device, generator=generator)
+    def __init__(self, shape: TiedShape, *, positions: int, **making: Any) -> None:
+        super().__init__(**making)
         self.shape = shape
         self.scale = shape.head_dim**-0.5 * shape.rope.score_factor
         queries = shape.num_heads * shape.head_dim
@@ -44,7 +37,8 @@ class TiedAttention(AttentionLayer):
         self.w_kv = self.init_weight(shape.kv_heads * shape.head_dim, shape.hidden_size)
         self.w_kr = self.init_weight(shape.rotary_dim, shape.hidden_size)
         self.w_o = self.init_weight(shape.hidden_size, queries)
-        self.cos_Sr, self.sin_Sr = angles(positions, shape.rotary_dim, shape.rope, dtype=dtype, device=device)
+        rotary = (positions, shape.rotary_dim, shape.rope)
+        self.cos_Sr, self.sin_Sr = angles(*rotary, dtype=self.dtype, device=self.device)
 
     @property
     def kv_heads(self) -> int:

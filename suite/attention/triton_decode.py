@@ -33,8 +33,8 @@ Importing this needs the package triton.
 import triton
 import triton.language as tl
 
+# Parameters of which one compiled kernel takes all values: Triton makes another for 1 and for multiples of 16.
 COUNTS = ("seq_len", "keys_per_split", "rows", "kv_heads", "pairs", "splits")
-"""Parameters of which one compiled kernel takes all values: Triton makes another for 1 and for multiples of 16."""
 
 
 @triton.jit

@@ -26,18 +26,16 @@ import torch
 from suite.attention.problem import Problem, ValueLayout
 
 WIDEST = 512
+# The generation whose warps share a product's rows, and those whose matrix units take 64 rows at once.
 HOPPER, WIDE_PRODUCTS = 9, (9, 10)
-"""The generation whose warps share a product's rows, and those whose matrix units take 64 rows at once."""
+# Tokens in a split, at least: the sums of 64 rows of 512, written and read, are as much as 227 cached tokens of
+# absorbed MLA.
 LEAST_KEYS = 128
-"""Tokens in a split, at least: the sums of 64 rows of 512, written and read, are as much as 227 cached tokens of
-absorbed MLA."""
 NEARLY = 0.97
+# Programs on a multiprocessor at once: one multiplies while others wait. Small ones have 16 rows and four warps.
 MOST_PROGRAMS_EACH, MOST_SMALL_PROGRAMS_EACH = 2, 3
-"""Programs on a multiprocessor at once: one multiplies while others wait. Small ones have 16 rows and four warps."""
-RESERVED_BYTES = 1 << 10
-"""Shared memory that is taken beside a program's own."""
-ALL_REGISTERS = 128 * 128
-"""Sums of one program from which on it leaves no registers for a second."""
+RESERVED_BYTES = 1 << 10  # shared memory that is taken beside a program's own
+ALL_REGISTERS = 128 * 128  # sums of one program from which on it leaves no registers for a second
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +73,12 @@ class Launch:
 
 
 def power_of_two(count: int) -> int:
-    """Return the least power of two that is not below `count`, and 16 at least, since matrix units multiply so many."""
+    """The least power of two that is not below `count`, and 16 at least, since matrix units multiply so many."""
     return max(16, 1 << (count - 1).bit_length())
 
 
 def key_parts(problem: Problem) -> tuple[int, int]:
-    """Return the columns of the key's first and second part."""
+    """Columns of the key's first and second part."""
     if problem.value_layout is ValueLayout.PREFIX_OF_KEY:
         return problem.v_dim, problem.qk_dim - problem.v_dim
     first = min(problem.qk_dim, 1 << (problem.qk_dim.bit_length() - 1))
@@ -140,8 +138,8 @@ def launch_for(problem: Problem, chip: Chip) -> Launch:
 
 
 def _blocks_per_split(blocks: int, least: int, programs: int, places: int) -> int:
-    """Return the blocks of keys in each of the fewest splits that take nearly as little time as any number does: waves
-    of programs, each as long as a split."""
+    """Blocks of keys in each of the fewest splits that take nearly as little time as any number does: waves of
+    programs, each as long as a split."""
 
     def time(each: int) -> int:
         return math.ceil(programs * math.ceil(blocks / each) / places) * each

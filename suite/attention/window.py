@@ -6,6 +6,7 @@ kernel need not know of the window, nor of the order of its keys; with several a
 """
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,19 +23,11 @@ class WindowAttention(GroupedAttention):
     shape: GroupedShape
     definition = GroupedDefinition
 
-    def __init__(
-        self,
-        shape: GroupedShape,
-        *,
-        positions: int,
-        dtype: torch.dtype,
-        device: torch.device,
-        generator: torch.Generator,
-    ) -> None:
-        super().__init__(shape, positions=positions, dtype=dtype, device=device, generator=generator)
+    def __init__(self, shape: GroupedShape, **making: Any) -> None:
+        super().__init__(shape, **making)
         if shape.sinks:
-            sink_H = torch.empty(shape.num_heads, dtype=dtype, device=device).normal_(generator=generator)
-            self.sink_H = torch.nn.Parameter(sink_H, requires_grad=False)
+            sink_H = torch.empty(shape.num_heads, dtype=self.dtype, device=self.device)
+            self.sink_H = torch.nn.Parameter(sink_H.normal_(generator=self._generator), requires_grad=False)
 
     def problem(self, forward: Pass) -> Problem:
         read, window = self.shape.read_tokens(forward), self.shape.window
@@ -55,7 +48,7 @@ class WindowAttention(GroupedAttention):
 
     @staticmethod
     def append_to_cache(cache: Cache | None, start: int, *new_BGSd: Tensor) -> tuple[Tensor, ...]:
-        """Write the new tokens' rows. Return the rows that are kept; of a prompt longer than these all of its own."""
+        """Write the new tokens' rows, and give the rows that are kept; of a prompt longer than these all of its own."""
         if cache is None:
             return new_BGSd
         tokens, room = new_BGSd[0].shape[2], cache.room

@@ -1,18 +1,18 @@
 """One attention layer as a workload: the whole layer and the kernel alone, checked before and after it is timed."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from suite.attention.forward_step import ForwardStep
-from suite.attention.kept import kept_bytes
+from suite.attention.check import require_response
 from suite.attention.layer import AttentionLayer
-from suite.attention.layer_check import require_response
 from suite.attention.problem import Backend
 from suite.attention.quantised_step import QuantisedStep, require_quantisable
 from suite.attention.selected_step import SelectedStep
-from suite.attention.training_step import TrainingStep
+from suite.attention.steps import ForwardStep, TrainingStep
 from suite.configuration.files import locate
 from suite.measure.meter import Meter
 from suite.measure.rotated_buffers import RotatedRuns
@@ -20,6 +20,8 @@ from suite.records.record import Reading, constant_readings
 from suite.theory.layers.attention_plan import ELEMENT_BYTES, AttentionPlan
 
 DTYPES = {name: getattr(torch, name) for name in ELEMENT_BYTES}
+# Things with attributes that are everybody's, and not kept by a backend.
+NO_OWNERS = (type, ModuleType, FunctionType, MethodType, BuiltinFunctionType)
 MATH_PATH = "_scaled_dot_product_attention_math"
 
 
@@ -75,8 +77,7 @@ class AttentionWorkload:
             yield f"kernel: {self.work.backend.name} fell to torch's math path, which is no fused kernel"
 
     def check(self) -> Iterable[Reading]:
-        """Check, and count what the backend keeps: by now it was called, and has all that it makes at its first
-        call."""
+        """Check, and count what the backend keeps: by now it has all that it makes at its first call."""
         self.work.draw()
         readings = self.work.check()
         if self.work.layer.stated_definition() is None:
@@ -94,3 +95,37 @@ class AttentionWorkload:
 
     def rotated_runs(self, span: str, least_bytes: int, most_bytes: int) -> RotatedRuns | None:
         return self.work.rotated_runs(span, least_bytes, most_bytes)
+
+
+def kept_bytes(backend: Backend, device: torch.device, *, besides: Iterable[Tensor] = ()) -> int:
+    """Bytes that a backend keeps from one call to the next, on the device: masks, the parts of a split, a library's
+    workspace; without the storages of the given tensors.
+
+    They are allocated before a call, so that the allocator's peak of a call, which is above what was there before, has
+    none of them. Counted on the tensors that Python can reach from the backend: what a compiled extension keeps to
+    itself is not seen.
+    """
+    other_storages = {tensor.untyped_storage()._cdata for tensor in besides}
+    storages = {
+        storage._cdata: storage.nbytes()
+        for tensor in _tensors_below(backend)
+        if tensor.device.type == device.type and (storage := tensor.untyped_storage())._cdata not in other_storages
+    }
+    return sum(storages.values())
+
+
+def _tensors_below(owner: object) -> Iterable[Tensor]:
+    waiting, seen = [owner], set[int]()
+    while waiting:
+        thing = waiting.pop()
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, Tensor):
+            yield thing
+        elif isinstance(thing, Mapping):
+            waiting += thing.values()
+        elif isinstance(thing, list | tuple | set | frozenset):
+            waiting += thing
+        elif hasattr(thing, "__dict__") and not isinstance(thing, NO_OWNERS):
+            waiting.append(vars(thing))

@@ -31,8 +31,8 @@ from suite.process.streams import ended
 from suite.records.stores.store import write_named
 
 TOLERANCE = 0.03
+# Bytes that are read. The third is the cache of MLA with 128 heads at 16,384 tokens and a batch of 8.
 SIZES_BYTES = (16_000_000, 64_000_000, 151_000_000, 537_000_000)
-"""Bytes that are read. The third is the cache of MLA with 128 heads at 16,384 tokens and a batch of 8."""
 FLOAT_BYTES = 4
 STEPS = 60
 ROTATED_OVER_L2 = 5
@@ -40,6 +40,7 @@ OURS, WARM = "ours", "warm"
 WRITE, READ, WRITE_THEN_READ = "flush by a write", "flush by a read", "flush by a write, then a read"
 GRAPH_WRITE, GRAPH_READ = f"graph, {WRITE}", f"graph, {READ}"
 ROTATED = "graph of copies"
+# The two ways that each ratio is of.
 RATIOS = {
     "ours_over_read_flush": (OURS, READ),
     "write_over_read_flush": (WRITE, READ),
@@ -48,7 +49,6 @@ RATIOS = {
     "single_graph_over_copies": (GRAPH_READ, ROTATED),
     "cold_over_warm": (READ, WARM),
 }
-"""The two ways that each ratio is of."""
 AGREES, IS_OFF, CANNOT_SAY = 0, 1, 3
 
 Work = Callable[[], object]
@@ -62,44 +62,40 @@ def main(out: Path | None) -> int:
     with torch.inference_mode():
         launch_s = _launches()
         times = {size: _times(size) for size in SIZES_BYTES}
-        probe = median(_by_our_meter(_floats(FLOAT_BYTES).neg_, "flush_probe_ratio"))
+        probe = median(by_our_meter(_floats(FLOAT_BYTES).neg_, "flush_probe_ratio"))
     for name, seconds in launch_s.items():
         print(f"bias: one tiny kernel, {name}: {seconds * 1e6:.2f} us")
     print(f"bias: our flush, cold over warm reads of its probe: {probe:.2f}, where {FLUSHED} is asked for")
-    for size, of_size in times.items():
-        print(line(size, of_size))
-    if out is not None:
-        content = {
-            "schema": 1,
-            "gpu": torch.cuda.get_device_name(),
-            "l2_bytes": l2_bytes(),
-            "tolerance": TOLERANCE,
-            "flush_probe_ratio": probe,
-            "launch_s": launch_s,
-            "reads": {size: {"latency_s": of_size, **ratios_of(of_size)} for size, of_size in times.items()},
-        }
-        write_named(out, (json.dumps(content, indent=1) + "\n").encode())
+    for size, times_s in times.items():
+        print(line(size, times_s))
+    reads = {size: {"latency_s": times_s, **time_ratios(times_s)} for size, times_s in times.items()}
+    write_findings(out, l2_bytes=l2_bytes(), flush_probe_ratio=probe, launch_s=launch_s, reads=reads)
     reasons = faults(times, probe)
     print(f"bias: {'; '.join(reasons) or 'our clock agrees with a flush by reads'}")
     return IS_OFF if reasons else AGREES
 
 
-def ratios_of(times_s: Mapping[str, float]) -> dict[str, float]:
-    """Return by name how many times as long one way takes as another."""
+def write_findings(out: Path | None, **findings: object) -> None:
+    if out is not None:
+        content = {"schema": 1, "gpu": torch.cuda.get_device_name(), "tolerance": TOLERANCE, **findings}
+        write_named(out, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def time_ratios(times_s: Mapping[str, float]) -> dict[str, float]:
     return {name: times_s[way] / times_s[other] for name, (way, other) in RATIOS.items()}
 
 
 def line(size_bytes: int, times_s: Mapping[str, float]) -> str:
-    """Return a size's times with the rates that they would mean, in one line."""
+    """A size's times, with the rates that they would mean."""
     ways = [f"{way} {time * 1e6:.1f} us ({size_bytes / time / 1e12:.2f} TB/s)" for way, time in times_s.items()]
     return f"bias: {size_bytes / 1e6:.0f} MB: {', '.join(ways)}"
 
 
 def faults(times: Mapping[int, Mapping[str, float]], flush_probe_ratio: float) -> list[str]:
-    """Return what is wrong with our own clock, in words; none where nothing is."""
+    """What is wrong with our own clock, in words. A time that is no number is wrong."""
     faults = []
     for size, times_s in times.items():
-        ratio = ratios_of(times_s)["ours_over_read_flush"]
+        ratio = time_ratios(times_s)["ours_over_read_flush"]
         if not abs(ratio - 1) <= TOLERANCE:
             faults.append(f"our clock gives {ratio:.3f} times the time behind a flush by reads at {size / 1e6:.0f} MB")
     if not flush_probe_ratio >= FLUSHED:
@@ -108,12 +104,12 @@ def faults(times: Mapping[int, Mapping[str, float]], flush_probe_ratio: float) -
 
 
 def copies_for(size_bytes: int, cache_bytes: int) -> int:
-    """Return how many copies of an input are rotated, so that none is in the cache when its turn comes again."""
+    """Copies of an input that are rotated, so that none is in the cache when its turn comes again."""
     return max(LEAST_COPIES, math.ceil(ROTATED_OVER_L2 * cache_bytes / size_bytes))
 
 
 def by_events(run: Work, flush: Work) -> float:
-    """Return the median time between two events around a run behind a flush, in seconds."""
+    """Median time between two events around a run behind a flush, in seconds."""
     run()
     pairs = []
     for _ in range(STEPS):
@@ -139,7 +135,7 @@ def _times(size_bytes: int) -> dict[str, float]:
 
     single, rotated = _graph([read]), _graph([copy.sum for copy in copies])
     return {
-        OURS: median(_by_our_meter(read, "latency_s")),
+        OURS: median(by_our_meter(read, "latency_s")),
         WARM: by_events(read, lambda: None),
         WRITE: by_events(read, filler.zero_),
         READ: by_events(read, filler.sum),
@@ -161,11 +157,11 @@ def _launches() -> dict[str, float]:
     }
 
 
-def _by_our_meter(run: Work, metric: str) -> list[float]:
+def by_our_meter(run: Work, metric: str, *, steps: int | None = None) -> list[float]:
     """The readings of one metric, taken as a case's are."""
     run()
     meter = Meter(CudaFlush(l2_bytes()), event_clock({}))
-    for _ in range(STEPS):
+    for _ in range(steps or STEPS):
         with meter.span("read"):
             run()
     return [reading.value for reading in meter.readings if reading.metric == metric]
@@ -180,7 +176,11 @@ def _floats(size_bytes: int) -> torch.Tensor:
     return torch.ones(size_bytes // FLOAT_BYTES, device="cuda")
 
 
-if __name__ == "__main__":
+def run_by_hand(program: Callable[[Path | None], int]) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path)
-    sys.exit(ended(lambda: main(parser.parse_args().out)))
+    sys.exit(ended(lambda: program(parser.parse_args().out)))
+
+
+if __name__ == "__main__":
+    run_by_hand(main)

@@ -27,16 +27,15 @@ from suite.measure.workload import UnsupportedError
 from suite.records.machine.limits import available_bytes
 from suite.records.record import REFUSED_UNRUN, Status
 
+# Tasks that measure, and end with an outcome.
 MEASURED_BY: Mapping[str, Callable[..., tuple[Status, str | None]]] = {
     "case": measure_case,
     "launch": measure_launch,
     "stateful": run_stateful,
 }
-"""Tasks that measure, and end with an outcome."""
-HEADROOM_BYTES = 256 << 20
-"""Left to the parent and to the system when the worker's memory is limited."""
+HEADROOM_BYTES = 256 << 20  # left to the parent and to the system when the worker's memory is limited
+# Words of exhausted memory; the last are cuBLAS's.
 EXHAUSTED = ("can't allocate memory", "not enough memory", "out of memory", "Cannot allocate memory", "_ALLOC_FAILED")
-"""Words of exhausted memory; the last are cuBLAS's."""
 
 
 def run(connection: Connection, persistent: bool) -> None:
@@ -45,7 +44,7 @@ def run(connection: Connection, persistent: bool) -> None:
     Receives (task, arguments, threads, stderr_log) and sends dictionaries; the last one of a task has `outcome` or
     `result`, and `ends` where this process can do no other.
     """
-    _harden(limits_memory=not persistent)  # it persistent for devices that have memory of their own
+    _harden(limits_memory=not persistent)  # a process is kept for devices that have memory of their own
 
     def send(**message: Any) -> None:
         connection.send(message)
@@ -62,17 +61,19 @@ def run(connection: Connection, persistent: bool) -> None:
 
 
 def _do(send: Callable[..., None], task: str, arguments: Mapping[str, Any], threads: int) -> bool:
-    """Do a task and send all that comes of it. Return whether this process can do another."""
+    """Do a task and send all that comes of it; whether this process can do another."""
     send(pid=os.getpid())
     device = device_for(arguments.get("settings", arguments)["device"], threads)
     is_lost = False
     try:
         last = _ceilings(**arguments) if task == "ceilings" else {"outcome": MEASURED_BY[task](send, **arguments)}
     except Exception as error:  # the boundary of the process: whatever happened becomes the record's reason
-        status = Status.OUT_OF_MEMORY if _is_exhaustion(error) else Status.FAILED
-        reason = f"{type(error).__name__}: {error}".splitlines()[0] + _foreign_line(
-            error, arguments.get("settings", {})
+        is_exhausted = isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+            isinstance(error, RuntimeError) and any(words in str(error) for words in EXHAUSTED)
         )
+        status = Status.OUT_OF_MEMORY if is_exhausted else Status.FAILED
+        line = _foreign_line(error, arguments.get("settings", {}))
+        reason = f"{type(error).__name__}: {error}".splitlines()[0] + line
         last = {"outcome": (status, reason), "facts": {"traceback": traceback.format_exc()}}
         is_lost = device.is_lost(error)
     # Here, since an error that is still handled keeps the frames, and so the tensors, of the case.
@@ -103,12 +104,6 @@ def _foreign_line(error: Exception, settings: Mapping[str, Any]) -> str:
             file = Path(frame.f_code.co_filename)
             line = f" ({f'{file.parent.name}/' * (file.stem == '__init__')}{file.name}, line {number})"
     return line
-
-
-def _is_exhaustion(error: Exception) -> bool:
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(words in str(error) for words in EXHAUSTED)
-    )
 
 
 @contextmanager

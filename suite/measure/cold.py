@@ -24,15 +24,14 @@ UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def last_level_cache_bytes(caches: Path = CPU_CACHES) -> int | None:
-    """Return the size of the largest cache that the first CPU reads data through; None where the system does not
-    say."""
+    """Size of the largest cache that the first CPU reads data through; None where the system does not say."""
     sizes = [(path / "size", path / "type") for path in caches.glob("index*")]
     read = [size.read_text().strip() for size, kind in sizes if kind.read_text().strip() != "Instruction"]
     return max((int(text[:-1]) * UNITS[text[-1]] for text in read), default=None)
 
 
 def cold_state(constants: Mapping[str, Mapping[str, float]]) -> str:
-    """Return `measured` if a cold pass says anything new here, else the reason why not."""
+    """`measured` if a cold pass says anything new here, else the reason why not."""
     cache_bytes = last_level_cache_bytes()
     if cache_bytes is None:
         return "unknown_cache"
@@ -42,7 +41,7 @@ def cold_state(constants: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def time_cold(step: Callable[[Meter], None], clock: Probe, *, steps: int, max_seconds: float) -> Sequence[Reading]:
-    """Return readings of `steps` cold steps, or of as many as the time allows and one at least."""
+    """Time `steps` cold steps, or as many as the time allows and one at least."""
     meter = Meter(Flush(), clock)
     begun = time.perf_counter()
     while meter.step < steps and (meter.step == 0 or time.perf_counter() - begun < max_seconds):
@@ -52,7 +51,7 @@ def time_cold(step: Callable[[Meter], None], clock: Probe, *, steps: int, max_se
 
 
 def unproven(readings: Sequence[Reading], *, at_least: float = FLUSHED) -> str | None:
-    """Return a warning where the probe stayed in a cache, so that the cold times may not be cold."""
+    """A warning where the probe stayed in a cache, so that the cold times may not be cold."""
     ratio = median(reading.value for reading in readings if reading.metric == "flush_probe_ratio")
     if ratio >= at_least:
         return None

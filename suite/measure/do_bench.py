@@ -7,25 +7,16 @@ and do_bench times their launch too. Prints a line a kernel; ends with 1 where o
 GPU or no Triton.
 """
 
-import argparse
-import json
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import torch
 from torch.nn import functional as F
 
-from suite.measure.devices.cuda_clock import CudaFlush, event_clock, l2_bytes
-from suite.measure.meter import Meter
-from suite.process.streams import ended
-from suite.records.stores.store import write_named
+from suite.measure.bias import AGREES, CANNOT_SAY, IS_OFF, TOLERANCE, by_our_meter, run_by_hand, write_findings
 
-TOLERANCE = 0.03
 STEPS = 100
-AGREES, IS_OFF, CANNOT_SAY = 0, 1, 3
 
 
 def main(out: Path | None) -> int:
@@ -38,15 +29,17 @@ def main(out: Path | None) -> int:
     except ImportError:
         print("do_bench: needs Triton, which is not installed here")
         return CANNOT_SAY
+    times: dict[str, dict[str, float]] = {}
     with torch.inference_mode():
-        compared = {name: _compare(kernel, do_bench) for name, kernel in _kernels().items()}
-    for name, times in compared.items():
-        ours, theirs = times["ours_s"] * 1e3, times["do_bench_s"] * 1e3
-        print(f"do_bench: {name} ours {ours:.4f} ms, theirs {theirs:.4f} ms, ratio {times['ratio']:.3f}")
-    if out is not None:
-        content = {"schema": 1, "gpu": torch.cuda.get_device_name(), "tolerance": TOLERANCE, "kernels": compared}
-        write_named(out, (json.dumps(content, indent=1) + "\n").encode())
-    return AGREES if all(abs(times["ratio"] - 1) <= TOLERANCE for times in compared.values()) else IS_OFF
+        for name, kernel in _kernels().items():
+            ours_s = median(by_our_meter(kernel, "latency_s", steps=STEPS))
+            theirs_s = do_bench(kernel, return_mode="median") / 1e3
+            times[name] = {"ours_s": ours_s, "do_bench_s": theirs_s, "ratio": ours_s / theirs_s}
+    for name, figures in times.items():
+        ours, theirs = figures["ours_s"] * 1e3, figures["do_bench_s"] * 1e3
+        print(f"do_bench: {name} ours {ours:.4f} ms, theirs {theirs:.4f} ms, ratio {figures['ratio']:.3f}")
+    write_findings(out, kernels=times)
+    return AGREES if all(abs(figures["ratio"] - 1) <= TOLERANCE for figures in times.values()) else IS_OFF
 
 
 def _kernels() -> Mapping[str, Callable[[], object]]:
@@ -62,18 +55,5 @@ def _kernels() -> Mapping[str, Callable[[], object]]:
     }
 
 
-def _compare(kernel: Callable[[], object], do_bench: Callable[..., Any]) -> dict[str, float]:
-    kernel()
-    meter = Meter(CudaFlush(l2_bytes()), event_clock({}))
-    for _ in range(STEPS):
-        with meter.span("kernel"):
-            kernel()
-    ours_s = median(reading.value for reading in meter.readings if reading.metric == "latency_s")
-    theirs_s = do_bench(kernel, return_mode="median") / 1e3
-    return {"ours_s": ours_s, "do_bench_s": theirs_s, "ratio": ours_s / theirs_s}
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--out", type=Path)
-    sys.exit(ended(lambda: main(parser.parse_args().out)))
+    run_by_hand(main)

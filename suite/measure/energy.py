@@ -17,8 +17,8 @@ from suite.records.case import Case
 from suite.records.record import Reading, Record, Status
 
 LEAST_CHANGES = 10
+# Work between two looks at the counter: with less, its changes are seen better, and more of the window is looking.
 CHUNK_S = 0.002
-"""Work between two looks at the counter: with less, its changes are seen better, and more of the window is looking."""
 LONGEST_INTERVAL_S = 0.5
 CHANGES_WATCHED = 4
 MOST_WINDOWS = 5
@@ -42,10 +42,6 @@ class Energy:
     window_s: float
     steps: int
 
-    def readings(self, span: str) -> list[Reading]:
-        values = {"energy_j": self.step_j, "energy_power_w": self.power_w, "energy_window_s": self.window_s}
-        return [Reading(step=0, span=span, metric=metric, value=value) for metric, value in values.items()]
-
 
 def take_energy(
     parts: Mapping[str, SpanWork],
@@ -54,20 +50,21 @@ def take_energy(
     seconds: float,
     finish: Callable[[], None],
 ) -> tuple[list[Reading], dict[str, Any]]:
-    """Return readings of each span, and the named state for the record's `energy` fact."""
+    """Readings of each span, and the named state for the record's `energy` fact."""
     if isinstance(counter, NoCounter):
         return [], {"state": "no_counter", "why": counter.why}
     readings: list[Reading] = []
     too_coarse: list[str] = []
     for span, part in parts.items():
         try:
-            energy = energy_of(part, counter.read_j, finish, seconds=seconds)
+            energy = measure_energy(part, counter.read_j, finish, seconds=seconds)
         except CounterLostError as error:
             return readings, {"state": "lost", "source": counter.source, "why": f"the counter was lost: {error}"}
         if energy is None:
             too_coarse.append(span)
-        else:
-            readings += energy.readings(span)
+            continue
+        values = {"energy_j": energy.step_j, "energy_power_w": energy.power_w, "energy_window_s": energy.window_s}
+        readings += [Reading(step=0, span=span, metric=metric, value=value) for metric, value in values.items()]
     if too_coarse:
         why = f"the counter does not resolve {', '.join(too_coarse)}"
         return readings, {"state": "too_coarse", "source": counter.source, "why": why}
@@ -75,7 +72,7 @@ def take_energy(
 
 
 def update_interval_s(read_j: Callable[[], float]) -> float | None:
-    """Return the longest time between a few changes of a counter, watched without pause; None if it hardly changes."""
+    """Longest time between a few changes of a counter, watched without pause; None if it hardly changes."""
     changes_s: list[float] = []
     last_j, seen_s = read_j(), time.perf_counter()
     while len(changes_s) < CHANGES_WATCHED:
@@ -88,10 +85,10 @@ def update_interval_s(read_j: Callable[[], float]) -> float | None:
     return max(after - before for before, after in itertools.pairwise(changes_s))
 
 
-def energy_of(
+def measure_energy(
     part: SpanWork, read_j: Callable[[], float], finish: Callable[[], None], *, seconds: float
 ) -> Energy | None:
-    """Return the energy of one run of a span, repeated for `seconds` at least; None where the counter is too coarse.
+    """The energy of one run of a span, repeated for `seconds` at least; None where the counter is too coarse.
 
     `finish` waits until everything that was begun is done.
     """
@@ -121,12 +118,10 @@ def energy_of(
         if now_s > give_up_s:
             return None
         last_j = now_j
-    if now_j <= begin_j:
+    joules, window_s = now_j - begin_j, now_s - begun_s
+    if joules <= 0:
         return None
-    window_s = now_s - begun_s
-    return Energy(
-        step_j=(now_j - begin_j) / steps, power_w=(now_j - begin_j) / window_s, window_s=window_s, steps=steps
-    )
+    return Energy(step_j=joules / steps, power_w=joules / window_s, window_s=window_s, steps=steps)
 
 
 class EnergySchedule:
@@ -136,18 +131,18 @@ class EnergySchedule:
     """
 
     def __init__(self) -> None:
-        self._had: set[tuple[Any, ...]] = set()
+        self._measured: set[tuple[Any, ...]] = set()
 
     def is_due(self, case: Case, telemetry: Mapping[str, Any]) -> bool:
         energy = telemetry["energy"]
-        return energy == "every" or (energy == "one_backend" and _variant(case) not in self._had)
+        return energy == "every" or (energy == "one_backend" and _variant(case) not in self._measured)
 
     def took(self, record: Record) -> None:
         """Note that a case has been recorded, now or before."""
         energy = record.provenance.get("energy")
         state = energy.get("state") if isinstance(energy, Mapping) else None
         if record.status is Status.OK and state == "measured":
-            self._had.add(_variant(record.case))
+            self._measured.add(_variant(record.case))
 
 
 def _variant(case: Case) -> tuple[Any, ...]:

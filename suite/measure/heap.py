@@ -2,8 +2,8 @@
 
 import torch
 
+# Just less than the most that glibc lets its threshold grow to (mallopt(3), M_MMAP_THRESHOLD: 32 MiB).
 LARGEST_BYTES = 31 << 20
-"""Just less than the most that glibc lets its threshold grow to (mallopt(3), M_MMAP_THRESHOLD: 32 MiB)."""
 
 
 def keep_freed_memory() -> None:

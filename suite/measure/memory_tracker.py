@@ -22,10 +22,8 @@ from torch.utils._pytree import tree_leaves
 
 from suite.records.holdings import GRADIENTS, NOBODY, OTHER
 
-Label = tuple[str, str]
-"""Owner and kind."""
-OwnedTensors = tuple[Sequence[Tensor], str, str]
-"""Tensors, whose they are, and as what."""
+Label = tuple[str, str]  # owner and kind
+OwnedTensors = tuple[Sequence[Tensor], str, str]  # tensors, whose they are, and as what
 _now: list[Label] = [(NOBODY, OTHER)]
 
 
@@ -85,15 +83,11 @@ class MemoryTracker(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self._storages: list[_Storage] = []
-        """All that were ever seen."""
-        self._places: dict[int, int] = {}
-        """Places in that list of the living ones, by torch's address of them."""
-        self._events: list[tuple[int, int]] = []
-        """A storage's place, and the bytes by which it grew."""
+        self._storages: list[_Storage] = []  # all that were ever seen
+        self._places: dict[int, int] = {}  # places in that list of the living ones, by torch's address of them
+        self._events: list[tuple[int, int]] = []  # a storage's place, and the bytes by which it grew
         self._is_away = False
-        self._phases: list[tuple[str, int, int]] = []
-        """Name, and the events between which it ran."""
+        self._phases: list[tuple[str, int, int]] = []  # name, and the events between which it ran
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         outputs = func(*args, **(kwargs or {}))
@@ -126,7 +120,7 @@ class MemoryTracker(TorchDispatchMode):
             self._storages[self._see(tensor)].label = owner, kind
 
     def label_gradients(self, parameters: Iterable[Tensor], owner: str) -> list[Any]:
-        """Label whatever reaches these parameters from now on as a gradient. Return handles, to be removed
+        """Label whatever reaches these parameters from now on as a gradient. The handles are to be removed
         afterwards."""
 
         def reached(parameter: Tensor) -> None:
@@ -137,8 +131,7 @@ class MemoryTracker(TorchDispatchMode):
         return [parameter.register_post_accumulate_grad_hook(reached) for parameter in trained]
 
     def restart(self) -> None:
-        """Forget the events, and keep the storages that are held now with their labels: a long run has few events
-        so."""
+        """Forget the events, so that a long run has few, and keep the storages that are held now with their labels."""
         live_places = sorted(self._places.items(), key=lambda address_and_place: address_and_place[1])
         self._storages = [self._storages[place] for _, place in live_places]
         self._places = {address: place for place, (address, _) in enumerate(live_places)}
@@ -146,7 +139,7 @@ class MemoryTracker(TorchDispatchMode):
         self._phases = []
 
     def peaks(self, share: Callable[[Label], float] = lambda label: 1.0) -> dict[str, Peak]:
-        """Return the peak of each phase, in the order of their first runs, and the highest of several runs.
+        """The peak of each phase, in the order of their first runs, and the highest of several runs.
 
         `share`: of the bytes under a label, how many count when moments are compared, as where several devices divide
         some of them. The peak itself is in whole bytes nevertheless.

@@ -6,12 +6,11 @@ torch's answer is recorded. The parent checks the setting and holds no torch.
 
 from typing import Any
 
-MATMUL_PRECISIONS = ("highest", "high", "medium")
-"""torch's own names: no rounding, TF32 or the like, bfloat16."""
+MATMUL_PRECISIONS = ("highest", "high", "medium")  # torch's own names: no rounding, TF32 or the like, bfloat16
 
 
 def set_matmul_precision(precision: str | None) -> dict[str, Any]:
-    """Set it for all libraries, `highest` for None. Return torch's settings afterwards."""
+    """Set it for all libraries, `highest` for None; torch's settings afterwards."""
     import torch
 
     torch.set_float32_matmul_precision(precision or "highest")

@@ -20,6 +20,7 @@ from suite.records.machine.temporary import temporary_folder
 from suite.records.record import TRACE as TRACE
 
 LONGEST_KERNEL_NAME = 120
+# Operators that move no data worth naming; what a reader wants to see are the others.
 VIEWS = frozenset(
     (
         *("_reshape_alias", "_unsafe_view", "alias", "as_strided", "chunk", "detach", "empty", "empty_like"),
@@ -28,23 +29,23 @@ VIEWS = frozenset(
         *("unflatten", "unsqueeze", "view", "zeros"),
     )
 )
-"""Operators that move no data worth naming; what a reader wants to see are the others."""
+# Operators that only hand on to the one that did the work, which is listed itself.
 WRAPPERS = frozenset(
     ("cat", "contiguous", "linear", "matmul", "rms_norm", "scaled_dot_product_attention", "softmax", "stack")
 )
-"""Operators that only hand on to the one that did the work, which is listed itself."""
 OURS, TORCHS = "suite::", "aten::"
+# The profiler's name of whatever torch.compile made.
 COMPILED = "## Call CompiledFxGraph"
-"""The profiler's name of whatever torch.compile made."""
 
 
 class AllocatorProbe:
-    """A probe that notes the peak of each span in its readings, and the operators of each in `operators`."""
+    """A probe that notes the `peak_bytes` of each span in its readings, and the operators of each in `operators`."""
 
     def __init__(self) -> None:
         self.operators: list[list[str]] = []
 
     def seen(self) -> Mapping[str, Sequence[Sequence[str]]]:
+        """What ran in each span so far, in the order of the spans, by the name of a fact."""
         return {"operators": self.operators}
 
     def __call__(self, span: str) -> Callable[[], Seen]:
@@ -64,15 +65,15 @@ class AllocatorProbe:
         return stop
 
 
-class CudaWatcher:
-    """A probe that notes the peak of each span in its readings, and keeps the operators and kernels of each."""
+class CudaWatcher(AllocatorProbe):
+    """The same on a CUDA device, by its allocator's own count, with the kernels of each span too."""
 
     def __init__(self) -> None:
-        self._operators: list[Sequence[str]] = []
-        self._kernels: list[Sequence[str]] = []
+        super().__init__()
+        self._kernels: list[list[str]] = []
 
     def seen(self) -> Mapping[str, Sequence[Sequence[str]]]:
-        return {"operators": self._operators, "kernels": self._kernels}
+        return {"operators": self.operators, "kernels": self._kernels}
 
     def __call__(self, span: str) -> Callable[[], Seen]:
         events_of = _profiler(use_device="cuda", use_kineto=True)
@@ -84,7 +85,7 @@ class CudaWatcher:
             torch.cuda.synchronize()
             peak_bytes = torch.cuda.max_memory_allocated() - before
             events = events_of()
-            self._operators.append(worth_naming(event.name() for event in events))
+            self.operators.append(worth_naming(event.name() for event in events))
             on_device = {event.name() for event in events if event.device_type() == DeviceType.CUDA}
             self._kernels.append(sorted(set(map(short_kernel_name, on_device))))
             return [{"metric": "peak_bytes", "value": peak_bytes}]
@@ -93,7 +94,7 @@ class CudaWatcher:
 
 
 def _profiler(**options: Any) -> Callable[[], list[Any]]:
-    """Start a profiler of torch. Return a function that stops it and returns its events."""
+    """Start a profiler of torch. The function that comes back stops it and gives its events."""
     profiler = torch.autograd.profiler.profile(**options)
     with quiet_standard_error():
         profiler.__enter__()
@@ -108,7 +109,7 @@ def _profiler(**options: Any) -> Callable[[], list[Any]]:
 
 
 def worth_naming(names: Iterator[str]) -> list[str]:
-    """Return the operators among the names of events, without views and without those that only hand on.
+    """The operators among the names of events, without views and without those that only hand on.
 
     The digest that ends a compiled graph's name is cut off, since it differs from run to run.
     """
@@ -118,7 +119,7 @@ def worth_naming(names: Iterator[str]) -> list[str]:
 
 
 def short_kernel_name(name: str) -> str:
-    """Return a kernel's own name, without its return type, template arguments and parameters, which can fill a page."""
+    """A kernel's own name, without its return type, template arguments and parameters, which can fill a page."""
     plain, depth = [], 0
     for letter in name.replace("(anonymous namespace)", "anonymous").removeprefix("void "):
         if letter == "(" and depth == 0:
@@ -129,8 +130,8 @@ def short_kernel_name(name: str) -> str:
     return "".join(plain)[:LONGEST_KERNEL_NAME]
 
 
-def trace_of(step: Callable[[Meter], None], device: str) -> bytes:
-    """Return the compressed trace of one step, a timeline for chrome://tracing or Perfetto.
+def record_trace(step: Callable[[Meter], None], device: str) -> bytes:
+    """Trace one step; a compressed timeline for chrome://tracing or Perfetto.
 
     The host's name and the path that the profiler writes into it are taken out. Spans are ranges in it; on CUDA they
     are NVTX ranges in every pass, so that nsys shows them too.

@@ -18,8 +18,7 @@ from suite.records.record import Reading
 from suite.statistics.intervals import Interval, launched_interval
 
 LEAST_LEVEL = 0.95
-FEWEST_LAUNCHES = 3
-"""Student's t at 95 % is 12.7 with two."""
+FEWEST_LAUNCHES = 3  # Student's t at 95 % is 12.7 with two
 TOO_FEW = "too few for a 95 % interval"
 
 
@@ -57,15 +56,13 @@ class Effort:
         return effort
 
     def launches_for(self, predicted_s: float) -> int:
-        """Return as many as were asked for, or fewer that leave each the time of a step by prediction.
-
-        One where that leaves too few to tell their spread.
-        """
+        """As many as were asked for, or fewer that leave each the time of a step by prediction; one where that leaves
+        too few to tell their spread."""
         count = self.launches if predicted_s <= 0 else min(self.launches, int(self.max_seconds / predicted_s))
         return count if count >= min(FEWEST_LAUNCHES, self.launches) else 1
 
-    def of_one_launch(self, launches: int) -> "Effort":
-        """Return the share of one launch. Each of several is to be twice as narrow as all together: launches differ."""
+    def per_launch(self, launches: int) -> "Effort":
+        """The share of one launch. Each of several is to be twice as narrow as all together: launches differ."""
         return replace(
             self,
             precision=self.precision / 2 if launches > 1 else self.precision,
@@ -105,7 +102,7 @@ def repeat(
 
 
 def shortfall(readings: Iterable[Reading], effort: Effort, *, predicted_s: float) -> str | None:
-    """Return a sentence on a case's timings in all launches; None where they are as narrow as wanted."""
+    """A sentence on a case's timings in all launches; None where they are as narrow as wanted."""
     widest = _widest(readings)
     if predicted_s > effort.max_seconds:
         return (
@@ -125,7 +122,7 @@ def _widest(readings: Iterable[Reading]) -> Interval:
     for reading in readings:
         if reading.metric == "latency_s":
             by_span[reading.span].append(reading)
-    return max((launched_interval(by_launch(own)) for own in by_span.values()), key=_width)
+    return max((launched_interval(by_launch(latencies)) for latencies in by_span.values()), key=_width)
 
 
 def _width(interval: Interval) -> float:

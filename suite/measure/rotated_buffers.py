@@ -14,10 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+# Sets of inputs where memory allows, and runs in a graph, whose own launch then weighs a tenth.
 LEAST_COPIES, LEAST_RUNS = 4, 10
-"""Sets of inputs where memory allows, and runs in a graph, whose own launch then weighs a tenth."""
-MOST_COPIES = 512
-"""Tiny inputs would need thousands, and a graph as long."""
+MOST_COPIES = 512  # tiny inputs would need thousands, and a graph as long
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +30,8 @@ class RotatedRuns:
 
 
 def rotated(work: Callable[..., object], inputs: Sequence[Tensor], least_bytes: int, most_bytes: int) -> RotatedRuns:
-    """Return runs of `work` on the inputs and on as many copies as together hold `least_bytes`, LEAST_COPIES at least
-    as long as the copies take no more than `most_bytes`; they come again until there are LEAST_RUNS.
+    """Runs of `work` on the inputs and on as many copies as together hold `least_bytes`, LEAST_COPIES at least as long
+    as the copies take no more than `most_bytes`; they come again until there are LEAST_RUNS.
 
     There is a single run, on the inputs themselves, where that would take more than MOST_COPIES, or more memory.
     """
@@ -47,7 +46,7 @@ def rotated(work: Callable[..., object], inputs: Sequence[Tensor], least_bytes: 
 
 
 def copied(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Return copies with the same strides that share memory exactly where the originals do, gaps included."""
+    """Copies with the same strides that share memory exactly where the originals do, gaps included."""
     storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage() for tensor in tensors}
     copies = {pointer: storage.clone() for pointer, storage in storages.items()}
     return [
@@ -59,7 +58,7 @@ def copied(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 def read_bytes(tensors: Sequence[Tensor]) -> int:
-    """Return the least bytes that are read: of tensors that share memory the largest alone, as they may overlap."""
+    """The least bytes that are read: of tensors that share memory the largest alone, as they may overlap."""
     largest: dict[int, int] = {}
     for tensor in tensors:
         pointer = tensor.untyped_storage().data_ptr()
@@ -68,6 +67,6 @@ def read_bytes(tensors: Sequence[Tensor]) -> int:
 
 
 def held_bytes(tensors: Sequence[Tensor]) -> int:
-    """Return the bytes of the memory that the tensors lie in, which is what a copy takes."""
+    """Bytes of the memory that the tensors lie in, which is what a copy takes."""
     storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
     return sum(storages.values())

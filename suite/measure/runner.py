@@ -5,7 +5,7 @@ and repeat the warm step.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from statistics import median
 from typing import Any
@@ -13,14 +13,13 @@ from typing import Any
 import torch
 
 from suite.configuration.files import locate
-from suite.measure.clock import cpu_clock
 from suite.measure.cold import cold_state, time_cold, unproven
 from suite.measure.devices import device_for
 from suite.measure.devices.device import Device, TimedWorkload
 from suite.measure.energy import SpanWork, take_energy
-from suite.measure.meter import Meter
+from suite.measure.meter import Meter, cpu_clock
 from suite.measure.precision import set_matmul_precision
-from suite.measure.profiling import TRACE, trace_of
+from suite.measure.profiling import TRACE, record_trace
 from suite.measure.repeats import Effort, repeat
 from suite.measure.rng import seed_of
 from suite.measure.telemetry.counters import energy_counter
@@ -28,8 +27,7 @@ from suite.measure.workload import IncorrectError, UnsupportedError, Workload
 from suite.records.record import Reading, Status
 from suite.theory.layers.roofline import MeasuredCeilings
 
-Send = Callable[..., None]
-"""Sends a message to the parent: each keyword is a part of it."""
+Send = Callable[..., None]  # sends a message to the parent: each keyword is a part of it
 TIMINGS = ("latency_s", "cold_latency_s")
 
 
@@ -49,15 +47,19 @@ def measure_case(
     try:
         with timed(send, "prepare"):
             workload.prepare()
-        send(readings=[*workload.constants(), *_ceiling_readings(workload, ceilings)])
+        send(readings=list(workload.constants()))
+        for span, costs in workload.plan.constants().items():
+            if "traffic_bytes" in costs:
+                best = ceilings.at(costs["traffic_bytes"])
+                rates = {"ceiling_flops_per_s": best.flops_per_s, "ceiling_bytes_per_s": best.bytes_per_s}
+                send(readings=[Reading(step=0, span=span, metric=name, value=rate) for name, rate in rates.items()])
         send(facts={**workload.facts(), "clock": device.clock, "float32_matmul": precision})
         with timed(send, "check"):
             send(readings=list(workload.check()))
         with timed(send, "measure"):
             setup = device.timed(workload, ceilings)
             send(facts=setup.facts)
-            meter = Meter(*setup.probes, launch=0)
-            _repeat(send, workload, setup, meter, effort.of_one_launch(launches), ceilings)
+            meter = _repeat(send, workload, setup, effort.per_launch(launches), ceilings, launch=0)
         for sentence in setup.warnings:
             send(warning=sentence)
         with timed(send, "cold"):
@@ -72,12 +74,16 @@ def measure_case(
         ran = {fact: dict(zip(spans, names, strict=True)) for fact, names in probe.seen().items()}
         send(readings=profiled.readings, facts=ran)
         with timed(send, "energy"):
-            _take_energy(send, setup, meter.readings, device, settings["telemetry"], takes_energy=takes_energy)
+            if takes_energy:
+                _take_energy(send, setup, meter, device, settings["telemetry"]["energy_seconds"])
+            else:
+                state = "off" if settings["telemetry"]["energy"] == "none" else "not_this_backend"
+                send(facts={"energy": {"state": state}})
         if settings["profile"]:
             with timed(send, "trace"):
-                send(files={TRACE: trace_of(workload.step, workload.plan.device)})
+                send(files={TRACE: record_trace(workload.step, workload.plan.device)})
     except (UnsupportedError, IncorrectError) as error:
-        return _outcome_of(error, send)
+        return _outcome(error, send)
     for sentence in (*device.warnings(meter.readings), *workload.warnings(ran["operators"])):
         send(warning=sentence)
     return Status.OK, None
@@ -100,15 +106,14 @@ def measure_launch(
         with timed(send, "check"):
             workload.check()
         with timed(send, "measure"):
-            setup = device.timed(workload, ceilings)
-            meter = Meter(*setup.probes, launch=launch)
-            _repeat(send, workload, setup, meter, Effort.from_settings(settings).of_one_launch(launches), ceilings)
+            effort = Effort.from_settings(settings).per_launch(launches)
+            _repeat(send, workload, device.timed(workload, ceilings), effort, ceilings, launch=launch)
     except (UnsupportedError, IncorrectError) as error:
-        return _outcome_of(error, send)
+        return _outcome(error, send)
     return Status.OK, None
 
 
-def _outcome_of(error: UnsupportedError | IncorrectError, send: Send) -> tuple[Status, str]:
+def _outcome(error: UnsupportedError | IncorrectError, send: Send) -> tuple[Status, str]:
     if isinstance(error, UnsupportedError):
         return Status.UNSUPPORTED, str(error)
     send(withdraw=TIMINGS, readings=list(error.readings))
@@ -124,68 +129,46 @@ def _set_up(settings: Mapping[str, Any]) -> tuple[Workload, Device, Mapping[str,
 
 
 def _repeat(
-    send: Send, workload: Workload, timed: TimedWorkload, meter: Meter, effort: Effort, ceilings: MeasuredCeilings
-) -> None:
-    sent = 0
+    send: Send, workload: Workload, timed: TimedWorkload, effort: Effort, ceilings: MeasuredCeilings, *, launch: int
+) -> Meter:
+    meter, sent = Meter(*timed.probes, launch=launch), 0
 
-    def keep() -> None:
+    def send_new() -> None:
         nonlocal sent
         send(readings=meter.readings[sent:])
         sent = len(meter.readings)
 
     predicted_s = workload.plan.predicted_step_s(ceilings)
-    repeat(timed.step, meter, effort, predicted_s=predicted_s, keep=keep)
-    keep()
+    repeat(timed.step, meter, effort, predicted_s=predicted_s, keep=send_new)
+    send_new()
+    return meter
 
 
 def _time_cold(send: Send, workload: Workload, device: Device, effort: Effort, ceilings: MeasuredCeilings) -> None:
     """Time with flushed caches, or send the reason why that is not done."""
     plan = workload.plan
     if device.flushes_every_run:
-        return None
-    if effort.cold_steps == 0 or plan.predicted_step_s(ceilings) > effort.max_seconds:
-        return send(facts={"cold": "not_asked"})
-    state = cold_state(plan.constants())
+        return
+    is_asked = effort.cold_steps > 0 and plan.predicted_step_s(ceilings) <= effort.max_seconds
+    state = cold_state(plan.constants()) if is_asked else "not_asked"
     send(facts={"cold": state})
-    if state != "measured":
-        return None
-    clock = cpu_clock(plan.threads, metric="cold_latency_s")
-    readings = time_cold(workload.step, clock, steps=effort.cold_steps, max_seconds=effort.max_seconds)
-    send(readings=readings)
-    if warning := unproven(readings):
-        send(warning=warning)
-    return None
+    if state == "measured":
+        clock = cpu_clock(plan.threads, metric="cold_latency_s")
+        readings = time_cold(workload.step, clock, steps=effort.cold_steps, max_seconds=effort.max_seconds)
+        send(readings=readings)
+        if warning := unproven(readings):
+            send(warning=warning)
 
 
-def _take_energy(
-    send: Send,
-    timed: TimedWorkload,
-    readings: Sequence[Reading],
-    device: Device,
-    telemetry: Mapping[str, Any],
-    *,
-    takes_energy: bool,
-) -> None:
+def _take_energy(send: Send, timed: TimedWorkload, meter: Meter, device: Device, seconds: float) -> None:
     """Send the joules of each span, or the named state that says why there are none."""
-    if not takes_energy:
-        state = "off" if telemetry["energy"] == "none" else "not_this_backend"
-        return send(facts={"energy": {"state": state}})
     parts = {}
     for span, work in timed.works.items():
         runs = timed.runs.get(span, 1)
-        walls_s = [reading.wall_s for reading in readings if reading.span == span and reading.wall_s is not None]
+        walls_s = [reading.wall_s for reading in meter.readings if reading.span == span and reading.wall_s is not None]
         parts[span] = SpanWork(work=work, runs=runs, call_s=runs * median(walls_s))
-    counter, seconds = energy_counter(device.identity()), telemetry["energy_seconds"]
-    of_spans, energy = take_energy(parts, counter, seconds=seconds, finish=device.finish)
-    return send(readings=of_spans, facts={"energy": energy})
-
-
-def _ceiling_readings(workload: Workload, measured: MeasuredCeilings) -> Iterator[Reading]:
-    for span, quantities in workload.plan.constants().items():
-        if "traffic_bytes" in quantities:
-            ceilings = measured.at(quantities["traffic_bytes"])
-            yield Reading(step=0, span=span, metric="ceiling_flops_per_s", value=ceilings.flops_per_s)
-            yield Reading(step=0, span=span, metric="ceiling_bytes_per_s", value=ceilings.bytes_per_s)
+    readings, energy = take_energy(parts, energy_counter(device.identity()), seconds=seconds, finish=device.finish)
+    send(readings=readings, facts={"energy": energy})
 
 
 @contextmanager

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
+from filelock import FileLock
 
 from suite.records.stores.store import whole_file
 
-FORM = b"suite-sealed 1 "
-"""Begins the first line; the digest in hexadecimal and the key's line follow."""
+FORM = b"suite-sealed 1 "  # begins the first line; the digest in hexadecimal and the key's line follow
 _DIGEST_LENGTH = 64
-_BLOCK_BYTES = 1 << 20
+_KEY_LENGTH = 16  # letters of an artifact's key in its file's name
 
 
 class DamagedFileError(Exception):
@@ -50,7 +50,7 @@ def write_sealed(path: Path, key: str, content: Mapping[str, Any]) -> None:
 
 
 def read_sealed(path: Path, key: str, *, device: str | None = None) -> dict[str, Any] | None:
-    """Return the content that was written for this key; None without a file. Raises DamagedFileError for others."""
+    """The content that was written for this key; None without a file. Raises DamagedFileError for others."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without end
             raise DamagedFileError("is no file")
@@ -63,13 +63,30 @@ def read_sealed(path: Path, key: str, *, device: str | None = None) -> dict[str,
 
 
 def read_or_warn(path: Path, key: str, *, device: str | None = None) -> dict[str, Any] | None:
-    """Return the same, or None where the file is damaged: a BegunAnewWarning names it, and it is removed."""
+    """The same, or None where the file is damaged: a BegunAnewWarning names it, and it is removed."""
     try:
         return read_sealed(path, key, device=device)
     except DamagedFileError as error:
         warnings.warn(f"{path.name} {error}: begun anew", BegunAnewWarning, stacklevel=2)
         path.unlink()
         return None
+
+
+def cached_artifact(folder: Path, key: str, *, device: str, make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """The tensors and plain data of `make`, on the device, which several cases of a sweep need: the first makes them
+    and leaves them in a file, and cases that come meanwhile wait for it.
+
+    A file that is damaged is made anew, with a BegunAnewWarning.
+    """
+    path = folder / f"{key[:_KEY_LENGTH]}.pt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        artifact = read_or_warn(path, key, device=device)
+        if artifact is None:
+            write_sealed(path, key, make())
+            artifact = read_sealed(path, key, device=device)
+    assert artifact is not None
+    return artifact
 
 
 @contextmanager
@@ -89,16 +106,13 @@ def warnings_sent(send: Callable[..., None]) -> Iterator[None]:
         yield
 
 
-def _read_checked(file: IO[bytes], key: str, device: str | None) -> dict[str, Any]:
+def _read_checked(file: io.BufferedReader, key: str, device: str | None) -> dict[str, Any]:
     head = file.read(len(_head("0" * _DIGEST_LENGTH)))
     if not head:
         raise DamagedFileError("is empty")
     if not head.startswith(FORM):
         raise DamagedFileError("holds no digest, as another version writes it")
-    digest = hashlib.sha256()
-    while block := file.read(_BLOCK_BYTES):
-        digest.update(block)
-    if head != _head(digest.hexdigest()):
+    if head != _head(hashlib.file_digest(file, "sha256").hexdigest()):
         raise DamagedFileError("is not as it was written: its sha256 differs")
     file.seek(len(head))
     first_line = file.readline().decode(errors="replace").rstrip("\n")

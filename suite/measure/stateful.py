@@ -5,7 +5,7 @@ from it and ends as the unbroken one; it holds what was read so far, too, and is
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +18,7 @@ from suite.measure.precision import set_matmul_precision
 from suite.measure.runner import Send, timed
 from suite.measure.sealed import read_or_warn, warnings_sent, write_sealed
 from suite.measure.telemetry.counters import CounterLostError, NoCounter, energy_counter
-from suite.measure.workload import IncorrectError, StatefulPlan, UnsupportedError
+from suite.measure.workload import DescribedWorkload, IncorrectError, StatefulPlan, UnsupportedError
 from suite.records.record import STEP, Reading, Status
 
 
@@ -26,7 +26,7 @@ class WorkloadFailedError(Exception):
     """The workload cannot go on, and the message is the whole reason: a loss that is no number."""
 
 
-class StatefulWorkload(Protocol):
+class StatefulWorkload(DescribedWorkload, Protocol):
     """Constructed with the resolved settings; allocates in `prepare`."""
 
     plan: StatefulPlan
@@ -37,17 +37,11 @@ class StatefulWorkload(Protocol):
         """Allocate; may raise UnsupportedError. `shared`: a folder for files that several cases of a sweep need, such
         as a base model; other processes may be using it."""
 
-    def constants(self) -> Iterable[Reading]:
-        """Return quantities that do not change from step to step."""
-
-    def facts(self) -> Mapping[str, Any]:
-        """Return facts of the run for the record's provenance, as plain data."""
-
     def step(self, meter: Meter) -> None:
         """Run the step of the meter's index; work that closes the run may follow the last one."""
 
     def state(self) -> dict[str, Any]:
-        """Return all that the next step depends on, as tensors and plain data."""
+        """All that the next step depends on, as tensors and plain data."""
 
     def restore(self, state: Mapping[str, Any]) -> None: ...
 
@@ -79,7 +73,7 @@ def run_stateful(
             with warnings_sent(send):
                 meter.step = checkpoint_file.resume(send, workload)
             while meter.step < workload.steps:
-                with energy.of_step(meter):
+                with energy.charged(meter):
                     workload.step(meter)
                 meter.step += 1
                 send(readings=meter.readings)
@@ -118,8 +112,8 @@ class Checkpoint:
         self._saved_at_s = time.perf_counter()
 
     def resume(self, send: Send, workload: StatefulWorkload) -> int:
-        """Return the step to begin with. Readings of the unfinished run are sent as if they were read now; a file that
-        is damaged counts as none, with a BegunAnewWarning."""
+        """The step to begin with. Readings of the unfinished run are sent as if they were read now; a file that is
+        damaged counts as none, with a BegunAnewWarning."""
         saved = read_or_warn(self._path, self._run_key)
         if saved is None:
             return 0
@@ -166,7 +160,8 @@ class StepEnergy:
             self._read_j = counter.read_j
 
     @contextmanager
-    def of_step(self, meter: Meter) -> Iterator[None]:
+    def charged(self, meter: Meter) -> Iterator[None]:
+        """Note the joules of what is done within."""
         begun_j = self._now_j()
         yield
         ended_j = self._now_j()

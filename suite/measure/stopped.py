@@ -9,21 +9,12 @@ Ctrl-Z, is none of it.
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from types import TracebackType
 
 import psutil
 
 LOOK_EVERY_S = 1.0
 SAID_AFTER_S, GIVEN_UP_AFTER_S = 60.0, 600.0
-_SAID: set[int] = set()
-"""Processes with a message, by whichever of several watches looked first."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Seen:
-    looks: int
-    cpu_s: float
+_SAID: set[int] = set()  # processes with a message, by whichever of several watches looked first
 
 
 class StoppedWatch:
@@ -32,11 +23,11 @@ class StoppedWatch:
     def __init__(
         self, processes: Callable[[], Mapping[int, str]], say: Callable[[str], None], hurry: threading.Event
     ) -> None:
-        """`processes`: the names by number. `hurry`: once it is set, stopped processes end at once."""
-        self.given_up: dict[int, str] = {}
-        """The reason, by process."""
+        """`processes`: their names by number. `hurry`: once it is set, stopped processes end at once."""
+        self.given_up: dict[int, str] = {}  # the reason, by process
         self._processes, self._say, self._hurry = processes, say, hurry
-        self._seen: dict[int, _Seen] = {}
+        # By process: the looks in a row that found it stopped, and its CPU time, in seconds.
+        self._stopped: dict[int, tuple[int, float]] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look_on, name="stopped", daemon=True)
 
@@ -44,9 +35,7 @@ class StoppedWatch:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._over.set()
         self._thread.join()
 
@@ -59,20 +48,21 @@ class StoppedWatch:
     def _look(self, process: psutil.Process, name: str) -> None:
         number = process.pid
         if process.status() != psutil.STATUS_STOPPED:
-            self._seen.pop(number, None)
+            self._stopped.pop(number, None)
             _SAID.discard(number)
             return
         times = process.cpu_times()
-        before = self._seen.get(number, _Seen(looks=0, cpu_s=times.user + times.system))
-        goes_on = before.cpu_s == times.user + times.system
-        now = self._seen[number] = _Seen(looks=before.looks + 1 if goes_on else 1, cpu_s=times.user + times.system)
-        if now.looks * LOOK_EVERY_S >= SAID_AFTER_S and number not in _SAID:
+        cpu_s = times.user + times.system
+        looks, cpu_before_s = self._stopped.get(number, (0, cpu_s))
+        looks = looks + 1 if cpu_before_s == cpu_s else 1
+        self._stopped[number] = looks, cpu_s
+        if looks * LOOK_EVERY_S >= SAID_AFTER_S and number not in _SAID:
             _SAID.add(number)
             self._say(
                 f"{name}, process {number}, has been stopped for {SAID_AFTER_S:g} s: kill -CONT {number} wakes it; "
                 f"after {GIVEN_UP_AFTER_S:g} s it is given up"
             )
-        if now.looks * LOOK_EVERY_S >= GIVEN_UP_AFTER_S or self._hurry.is_set():
-            self.given_up[number] = f"{name} was stopped for {now.looks * LOOK_EVERY_S:g} s and given up"
+        if looks * LOOK_EVERY_S >= GIVEN_UP_AFTER_S or self._hurry.is_set():
+            self.given_up[number] = f"{name} was stopped for {looks * LOOK_EVERY_S:g} s and given up"
             process.kill()
             _SAID.discard(number)

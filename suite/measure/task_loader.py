@@ -14,8 +14,7 @@ class NeedsPackageError(Exception):
 
 
 def load_task(settings: Mapping[str, Any], *, workload: str, example: str, method: str) -> Any:
-    """Return the task of the settings under `task`. `method`: one that tasks of this workload have and others' have
-    not.
+    """The task of the settings under `task`. `method`: one that only tasks of this workload have.
 
     Raises ValueError for no task, another workload's and wrong settings, or NeedsPackageError.
     """

@@ -18,7 +18,6 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from suite.measure.stopped import StoppedWatch
@@ -27,15 +26,15 @@ from suite.records.machine.temporary import temporary_folder
 from suite.records.record import Status
 
 FORKS = sys.platform == "linux"
+# Characters of a socket's path on Linux, and what such a path adds to the temporary folder's.
 LONGEST_SOCKET_PATH, SOCKET = 107, "/suite-workers-12345678/listener-12345678"
-"""Characters of a socket's path on Linux, and what such a path adds to the temporary folder's."""
 MOST_STDERR_CHARACTERS = 2000
+# Ctrl-C and the like often go to a whole group of processes: a worker may die of one before the parent has heard.
 A_MOMENT_S = 0.5
-"""Ctrl-C and the like often go to a whole group of processes: a worker may die of one before the parent has heard."""
+# Starting a process polls all others of this one, and two threads that poll a process at its end take the exit code
+# from each other (CPython's Popen.poll has no lock): so one at a time is started or waited for, in all threads
+# together.
 _STARTS_AND_ENDS = threading.Lock()
-"""Starting a process polls all others of this one, and two threads that poll a process at its end take the exit code
-from each other (CPython's Popen.poll has no lock): so one at a time is started or waited for, in all threads together.
-"""
 
 
 class TaskInterruptedError(Exception):
@@ -97,9 +96,7 @@ class CaseWorker:
     def __enter__(self) -> "CaseWorker":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         with self._watch():
             self._end_persistent()
 
@@ -158,9 +155,8 @@ class CaseWorker:
         return StoppedWatch(self._processes, self._say, self._interrupted)
 
     def _processes(self) -> Mapping[int, str]:
-        """The processes that are waited for, each with its name for people."""
-        # The fork server has no public name. A fork is started and waited for through it, so that both end when it
-        # does.
+        """Names of the processes that are waited for, by their numbers."""
+        # The fork server has no public name. Forks are started and waited for through it: both end when it does.
         server = forkserver._forkserver._forkserver_pid if FORKS else None  # type: ignore[attr-defined]
         running = self._running or self._persistent
         worker = running.process.pid if running is not None else None
@@ -174,9 +170,11 @@ class CaseWorker:
             running.process.kill()
 
     def _child(self, *, persistent: bool) -> _Child:
-        if persistent and self._persistent is not None and self._is_alive(self._persistent):
-            return self._persistent
-        if persistent:
+        if persistent and self._persistent is not None:
+            with _STARTS_AND_ENDS:
+                is_alive = self._persistent.process.is_alive()
+            if is_alive:
+                return self._persistent
             self._end_persistent()
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_run_child, args=(theirs, persistent), daemon=True)
@@ -195,11 +193,6 @@ class CaseWorker:
         if persistent:
             self._persistent = child
         return child
-
-    @staticmethod
-    def _is_alive(child: _Child) -> bool:
-        with _STARTS_AND_ENDS:
-            return child.process.is_alive()
 
     def _end_persistent(self) -> None:
         if self._persistent is not None:

@@ -32,24 +32,33 @@ class StatefulPlan(Protocol):
     """The reason why a case that is right in itself cannot be laid out; nothing else of the plan is then asked for."""
 
     def facts(self) -> Mapping[str, Any]:
-        """Return facts of the case before it ran for the record's provenance, as plain data."""
+        """Facts of the case before it ran for the record's provenance, as plain data."""
 
     def constants(self) -> Mapping[str, Mapping[str, float]]:
-        """Return exact quantities by span, among them `flops` and `traffic_bytes` of each timed one."""
+        """Exact quantities by span, among them `flops` and `traffic_bytes` of each timed one."""
 
     def least_bytes(self) -> float:
-        """Return the bytes that must be held at once at the very least; a case that needs more than there is is not
-        run."""
+        """Bytes that must be held at once at the very least; a case that needs more than there is is not run."""
 
 
 class Plan(StatefulPlan, Protocol):
     """The plan of a workload whose step can be predicted."""
 
     def predicted_step_s(self, measured: MeasuredCeilings) -> float:
-        """Return the least time of one step on a device with these ceilings."""
+        """The least time of one step on a device with these ceilings."""
 
 
-class Workload(Protocol):
+class DescribedWorkload(Protocol):
+    """What workloads of both kinds say of themselves once they are prepared."""
+
+    def constants(self) -> Iterable[Reading]:
+        """Quantities that do not change from step to step."""
+
+    def facts(self) -> Mapping[str, Any]:
+        """Facts of the run for the record's provenance, as plain data."""
+
+
+class Workload(DescribedWorkload, Protocol):
     """Constructed with the resolved settings, anew in each launch of a case and with another seed; allocates in
     `prepare`, where it may also raise UnsupportedError."""
 
@@ -57,14 +66,8 @@ class Workload(Protocol):
 
     def prepare(self) -> None: ...
 
-    def constants(self) -> Iterable[Reading]:
-        """Return quantities that do not change from step to step."""
-
-    def facts(self) -> Mapping[str, Any]:
-        """Return facts of the run for the record's provenance, as plain data."""
-
     def warnings(self, operators: Mapping[str, Sequence[str]]) -> Iterable[str]:
-        """Return sentences that make a reader doubt the result, given the operators that ran in each span."""
+        """Sentences that make a reader doubt the result, given the operators that ran in each span."""
 
     def check(self) -> Iterable[Reading]:
         """Compare the output with a reference on fresh inputs. Raises IncorrectError where they differ."""
@@ -73,7 +76,7 @@ class Workload(Protocol):
         """Do the work once, each part inside a span of the meter."""
 
     def parts(self) -> Mapping[str, Callable[[], object]]:
-        """Return the work of each span that can be repeated by itself; empty where no span can."""
+        """The work of each span that can be repeated by itself; empty where no span can."""
 
 
 @runtime_checkable
@@ -81,5 +84,5 @@ class GraphableWorkload(Protocol):
     """A workload whose spans can also be captured in a graph, on a device that has such a thing."""
 
     def rotated_runs(self, span: str, least_bytes: int, most_bytes: int) -> RotatedRuns | None:
-        """Return a span's work, rotating over copies of its inputs that together hold `least_bytes` where it can and
-        they take no more than `most_bytes`; None where it cannot be captured. Each run returns its output."""
+        """A span's work, rotating over copies of its inputs that together hold `least_bytes` where it can and they take
+        no more than `most_bytes`; None where it cannot be captured. Each run returns its output."""

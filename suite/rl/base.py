@@ -21,8 +21,8 @@ from suite.lm.checkpoint.load import fill
 from suite.lm.checkpoint.locate import locate_checkpoint
 from suite.lm.decoder import Decoder, FactoryKwargs
 from suite.lm.training import Example, Limits, NotFiniteError, batch_of, train_on
-from suite.measure.artifact_cache import cached_artifact
 from suite.measure.rng import python_rng, torch_rng
+from suite.measure.sealed import cached_artifact
 from suite.measure.stateful import WorkloadFailedError
 from suite.records.machine.code import code_digest
 from suite.rl.plan import RlPlan

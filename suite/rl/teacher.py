@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from suite.lm.decoder import Decoder
-from suite.measure.artifact_cache import cached_artifact
 from suite.measure.meter import Meter
+from suite.measure.sealed import cached_artifact
 from suite.measure.stateful import WorkloadFailedError
 from suite.records.case import comparable
 from suite.records.machine.code import code_named_in

@@ -17,7 +17,7 @@ sys.path.append(str(ROOT))  # behind whatever copy is put first
 from tests.wrong_lines import try_all  # noqa: E402
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Change:
     what: str
     file: str
@@ -28,228 +28,156 @@ class Change:
     """The variant's own."""
 
 
-FOLDED, EAGER = "backends/sdpa_folded.py", "backends/eager.py"
-GQA, EXPANDED = {"attention": "gqa"}, {"attention": "mla_expanded"}
-DSA = {"file": "indexed.py", "settings": {"attention": "mla_dsa"}, "sizes": {"top_k": 8, "index_heads": 3}}
-DEQUANTISING = {"file": "backends/dequantising.py"}
-INT8 = DEQUANTISING | {"settings": {"backend": "dequantising", "cache_dtype": "int8", **GQA}}
-FP8 = DEQUANTISING | {"settings": {"backend": "dequantising", "cache_dtype": "fp8"}}
-WINDOW = {"attention": "window", "query_len": 3, "backend": "eager"}
+EAGER, FOLDED, WIDENING = (f"backends/{name}.py" for name in ("eager", "sdpa_folded", "dequantising"))
+INDEXED, LATENT, ROTARY = "indexed.py", "latent.py", "rotary.py"
+GQA, EXPANDED, GLA, GTA = ({"attention": name} for name in ("gqa", "mla_expanded", "gla", "gta"))
+LITE, PREFILL, PLAIN = {"geometry": "deepseek-v2-lite"}, {"phase": "prefill"}, {"backend": "eager"}
+INT8, FP8 = {"backend": "dequantising", "cache_dtype": "int8", **GQA}, {"backend": "dequantising", "cache_dtype": "fp8"}
+# With the variant's own sizes.
+DSA = {"attention": "mla_dsa"}, {"top_k": 8, "index_heads": 3}
+WINDOW = {"attention": "window", "query_len": 3, **PLAIN}, {"window": 7}
 CHANGES = (
-    Change(what="nothing", file=FOLDED, before="", after=""),
+    Change("nothing", FOLDED, "", ""),
     Change(
-        what="scale left to torch's default",
-        file=FOLDED,
-        before="attn_mask=self._mask_11RT, scale=problem.scale",
-        after="attn_mask=self._mask_11RT",
+        "scale left to torch's default",
+        FOLDED,
+        "attn_mask=self._mask_11RT, scale=problem.scale",
+        "attn_mask=self._mask_11RT",
     ),
     Change(
-        what="scale of the cached width",
-        file="latent.py",
-        before="self.scale = shape.qk_head_dim**-0.5",
-        after="self.scale = shape.latent_elements**-0.5",
+        "scale of the cached width",
+        LATENT,
+        "self.scale = shape.qk_head_dim**-0.5",
+        "self.scale = shape.latent_elements**-0.5",
+    ),
+    Change("YaRN's factor on the scores lost", LATENT, "**-0.5 * shape.rope.score_factor", "**-0.5", LITE),
+    Change("mask aligned to the top left", "problem.py", ".tril(first_query)", ".tril()", {"query_len": 3}),
+    Change("newest token masked", "problem.py", ".tril(first_query)", ".tril(first_query - 1)", {"query_len": 3}),
+    Change(
+        "no causal mask in a prefill", FOLDED, "is_causal=self._mask_11RT is None", "is_causal=False", GQA | PREFILL
     ),
     Change(
-        what="YaRN's factor on the scores lost",
-        file="latent.py",
-        before="**-0.5 * shape.rope.score_factor",
-        after="**-0.5",
-        settings={"geometry": "deepseek-v2-lite"},
+        "rotary pairs in the wrong order", ROTARY, "x_BHSd[..., 0::2], x_BHSd[..., 1::2]", "x_BHSd.chunk(2, dim=-1)"
     ),
     Change(
-        what="mask aligned to the top left",
-        file="problem.py",
-        before=".tril(first_query)",
-        after=".tril()",
-        settings={"query_len": 3},
+        "rotary pairs turned backwards", ROTARY, "cat((-sin_Sr, sin_Sr), dim=-1)", "cat((sin_Sr, -sin_Sr), dim=-1)", GQA
     ),
     Change(
-        what="newest token masked",
-        file="problem.py",
-        before=".tril(first_query)",
-        after=".tril(first_query - 1)",
-        settings={"query_len": 3},
+        "query turned one position late", LATENT, "(q_r, cos_Sr, sin_Sr))", "(q_r, self.cos_Sr[:1], self.sin_Sr[:1]))"
     ),
     Change(
-        what="no causal mask in a prefill",
-        file=FOLDED,
-        before="is_causal=self._mask_11RT is None",
-        after="is_causal=False",
-        settings={"phase": "prefill", **GQA},
+        "a slot past the length read", "cache.py", "[:, :, : self.length] for t", "[:, :, 1 : self.length + 1] for t"
+    ),
+    Change("new token written one slot early", "layer.py", "start : start + new.", "start - 1 : start - 1 + new.", GQA),
+    Change("value's window one column off", FOLDED, "_offset() - before)", "_offset() - before + 1)", EXPANDED),
+    Change(
+        "value and key weights exchanged",
+        LATENT,
+        "kvb[:, self.shape.qk_nope_head_dim :].mT",
+        "kvb[:, : self.shape.qk_nope_head_dim].mT",
+        LITE,
+    ),
+    Change("latent cached before its norm", LATENT, "latent_BSc = self._normed(latent_BSc)", "pass"),
+    Change(
+        "softmax left out",
+        EAGER,
+        "_softmax(_hide(scores_NRT, hidden_ST), sink_NR1)",
+        "_hide(scores_NRT, hidden_ST)",
+        PLAIN,
+    ),
+    Change("indexer's ReLU left out", INDEXED, ".mT).relu_().view", ".mT).view", *DSA),
+    Change("the worst tokens chosen", INDEXED, "-1, sorted=False", "-1, largest=False, sorted=False", *DSA),
+    Change("indexer's key not turned", INDEXED, "self._turn(ik_BSi, angles)", "ik_BSi", *DSA),
+    Change("indexer's factor lost", INDEXED, "* (shape.indexer.heads * shape.indexer.head_dim) ** -0.5", "", *DSA),
+    Change("the row behind the chosen one", INDEXED, "chosen_SK.flatten(), out", "chosen_SK.flatten() // 2, out", *DSA),
+    Change(
+        "indexer's key kept elsewhere", INDEXED, "[:, :, start : start + x", "[:, :, start - 1 : start - 1 + x", *DSA
+    ),
+    Change("rows kept unscaled", "quantised.py", "part = part / scale", "pass", INT8),
+    Change("keys' scale forgotten", WIDENING, "k_scales_nNK1.to(wide_dtype) * problem", "problem", INT8),
+    Change(
+        "values' scale forgotten", WIDENING, "weights_NKR * v_scales_nNK1.to(wide_dtype)", "weights_NKR[None]", INT8
+    ),
+    Change("float8's sign lost", WIDENING, "~0x7FFF | 0x7F << shift", "0x7F << shift", FP8),
+    Change("rotary key's factor lost", WIDENING, "alpha=problem.scale", "alpha=1.0", FP8),
+    Change(
+        "quantised rows written one slot early",
+        "quantised_step.py",
+        "cache.write(self._start,",
+        "cache.write(self._start - 1,",
+        INT8,
+    ),
+    Change("window one key too wide", "problem.py", "first_query - window + 1)", "first_query - window)", *WINDOW),
+    Change(
+        "rows of a cache that goes round taken for their order",
+        "problem.py",
+        "visible_ST.roll(self.oldest_row, dims=-1)",
+        "visible_ST",
+        *WINDOW,
     ),
     Change(
-        what="rotary pairs in the wrong order",
-        file="rotary.py",
-        before="x_BHSd[..., 0::2], x_BHSd[..., 1::2]",
-        after="x_BHSd.chunk(2, dim=-1)",
+        "new tokens written one row late in a cache that goes round",
+        "window.py",
+        "row = first % room",
+        "row = (first + 1) % room",
+        *WINDOW,
     ),
     Change(
-        what="rotary pairs turned backwards",
-        file="rotary.py",
-        before="torch.cat((-sin_Sr, sin_Sr), dim=-1)",
-        after="torch.cat((sin_Sr, -sin_Sr), dim=-1)",
-        settings=GQA,
+        "second latent's queries in the first's order",
+        LATENT,
+        "torch.cat((first, second.roll(q_r.shape[-1], dims=-1)), dim=1)",
+        "q_BHSd",
+        GLA,
     ),
     Change(
-        what="query turned one position late",
-        file="latent.py",
-        before="return self.query(q_n, rotate_neighbours(q_r, cos_Sr, sin_Sr))",
-        after="return self.query(q_n, rotate_neighbours(q_r, self.cos_Sr[:1], self.sin_Sr[:1]))",
+        "both latents' values taken from the key's first columns",
+        LATENT,
+        "kept_BTe.unfold(-1, c, c + d_r)",
+        "kept_BTe.unfold(-1, c, c)[:, :, :2]",
+        GLA | PLAIN,
     ),
     Change(
-        what="a slot past the length read",
-        file="cache.py",
-        before="tensor[:, :, : self.length] for tensor in self.tensors]",
-        after="tensor[:, :, 1 : self.length + 1] for tensor in self.tensors]",
+        "every head's key and value from the first latent",
+        LATENT,
+        "latent_BTc.chunk(latents, dim=-1)",
+        "[latent_BTc[..., : self.shape.latent_dim]] * latents",
+        GLA | PREFILL,
     ),
     Change(
-        what="new token written one slot early",
-        file="layer.py",
-        before="cached[:, :, start : start + new.shape[2]] = new",
-        after="cached[:, :, start - 1 : start - 1 + new.shape[2]] = new",
-        settings=GQA,
+        "latents normed together",
+        LATENT,
+        "F.rms_norm(latent_BSc.unflatten(-1, (latents, c)), (c,), eps=INNER_NORM_EPS)",
+        "F.rms_norm(latent_BSc, (latents * c,), eps=INNER_NORM_EPS).unflatten(-1, (latents, c))",
+        GLA,
     ),
     Change(
-        what="value's window one column off",
-        file=FOLDED,
-        before="v_BGTv.storage_offset() - before)",
-        after="v_BGTv.storage_offset() - before + 1)",
-        settings=EXPANDED,
+        "the shared part of tied keys' scores without their scale",
+        EAGER,
+        "begun_NRT.baddbmm_(q_NRd, k_NTd.mT, beta=scale,",
+        "begun_NRT.baddbmm_(q_NRd, k_NTd.mT, beta=1.0,",
+        GTA | PLAIN,
     ),
     Change(
-        what="value and key weights exchanged",
-        file="latent.py",
-        before="self.w_kvb[:, self.shape.qk_nope_head_dim :].mT",
-        after="self.w_kvb[:, : self.shape.qk_nope_head_dim].mT",
-        settings={"geometry": "deepseek-v2-lite"},
+        "tied keys taken from the state's other half",
+        "tied.py",
+        "return q_BHSd, state_BGTd[..., :plain],",
+        "return q_BHSd, state_BGTd[..., plain:],",
+        GTA | PLAIN,
     ),
     Change(
-        what="latent cached before its norm",
-        file="latent.py",
-        before="latent_BSc = self._normed(latent_BSc)",
-        after="pass",
+        "tied queries' first half turned in the place of their second",
+        "tied.py",
+        "(q_BHSd[..., :plain], rotate_halves(q_BHSd[..., plain:], *angles))",
+        "(rotate_halves(q_BHSd[..., :plain], *angles), q_BHSd[..., plain:])",
+        GTA | PREFILL,
     ),
     Change(
-        what="softmax left out",
-        file=EAGER,
-        before="_softmax(_hide(scores_NRT, hidden_ST), sink_NR1)",
-        after="_hide(scores_NRT, hidden_ST)",
-        settings={"backend": "eager"},
-    ),
-    Change(what="indexer's ReLU left out", before=".mT).relu_().view", after=".mT).view", **DSA),
-    Change(what="the worst tokens chosen", before="-1, sorted=False", after="-1, largest=False, sorted=False", **DSA),
-    Change(what="indexer's key not turned", before="self._turn(ik_BSi, angles)", after="ik_BSi", **DSA),
-    Change(
-        what="indexer's factor lost", before="* (shape.indexer.heads * shape.indexer.head_dim) ** -0.5", after="", **DSA
-    ),
-    Change(
-        what="the row behind the chosen one",
-        before="chosen_SK.flatten(), out",
-        after="chosen_SK.flatten() // 2, out",
-        **DSA,
-    ),
-    Change(
-        what="indexer's key kept elsewhere",
-        before="[:, :, start : start + x",
-        after="[:, :, start - 1 : start - 1 + x",
-        **DSA,
-    ),
-    Change(what="rows kept unscaled", before="part = part / scale", after="pass", **INT8 | {"file": "quantised.py"}),
-    Change(what="keys' scale forgotten", before="k_scales_nNK1.to(wide_dtype) * problem", after="problem", **INT8),
-    Change(
-        what="values' scale forgotten",
-        before="weights_NKR * v_scales_nNK1.to(wide_dtype)",
-        after="weights_NKR[None]",
-        **INT8,
-    ),
-    Change(what="float8's sign lost", before="~0x7FFF | 0x7F << shift", after="0x7F << shift", **FP8),
-    Change(what="rotary key's factor lost", before="alpha=problem.scale", after="alpha=1.0", **FP8),
-    Change(
-        what="quantised rows written one slot early",
-        before="self.cache.write(self._start,",
-        after="self.cache.write(self._start - 1,",
-        **INT8 | {"file": "quantised_step.py"},
-    ),
-    Change(
-        what="window one key too wide",
-        file="problem.py",
-        before=".triu(first_query - window + 1)",
-        after=".triu(first_query - window)",
-        settings=WINDOW,
-        sizes={"window": 7},
-    ),
-    Change(
-        what="rows of a cache that goes round taken for their order",
-        file="problem.py",
-        before="visible_ST.roll(self.oldest_row, dims=-1)",
-        after="visible_ST",
-        settings=WINDOW,
-        sizes={"window": 7},
-    ),
-    Change(
-        what="new tokens written one row late in a cache that goes round",
-        file="window.py",
-        before="row = first % room",
-        after="row = (first + 1) % room",
-        settings=WINDOW,
-        sizes={"window": 7},
-    ),
-    Change(
-        what="second latent's queries in the first's order",
-        file="latent.py",
-        before="torch.cat((first, second.roll(q_r.shape[-1], dims=-1)), dim=1)",
-        after="q_BHSd",
-        settings={"attention": "gla"},
-    ),
-    Change(
-        what="both latents' values taken from the key's first columns",
-        file="latent.py",
-        before="kept_BTe.unfold(-1, c, c + d_r)",
-        after="kept_BTe.unfold(-1, c, c)[:, :, :2]",
-        settings={"attention": "gla", "backend": "eager"},
-    ),
-    Change(
-        what="every head's key and value from the first latent",
-        file="latent.py",
-        before="latent_BTc.chunk(latents, dim=-1)",
-        after="[latent_BTc[..., : self.shape.latent_dim]] * latents",
-        settings={"attention": "gla", "phase": "prefill"},
-    ),
-    Change(
-        what="latents normed together",
-        file="latent.py",
-        before="F.rms_norm(latent_BSc.unflatten(-1, (latents, c)), (c,), eps=INNER_NORM_EPS)",
-        after="F.rms_norm(latent_BSc, (latents * c,), eps=INNER_NORM_EPS).unflatten(-1, (latents, c))",
-        settings={"attention": "gla"},
-    ),
-    Change(
-        what="the shared part of tied keys' scores without their scale",
-        file=EAGER,
-        before="begun_NRT.baddbmm_(q_NRd, k_NTd.mT, beta=scale, alpha=scale)",
-        after="begun_NRT.baddbmm_(q_NRd, k_NTd.mT, beta=1.0, alpha=scale)",
-        settings={"attention": "gta", "backend": "eager"},
-    ),
-    Change(
-        what="tied keys taken from the state's other half",
-        file="tied.py",
-        before="return q_BHSd, state_BGTd[..., :plain], state_BGTd",
-        after="return q_BHSd, state_BGTd[..., plain:], state_BGTd",
-        settings={"attention": "gta", "backend": "eager"},
-    ),
-    Change(
-        what="tied queries' first half turned in the place of their second",
-        file="tied.py",
-        before="(q_BHSd[..., :plain], rotate_halves(q_BHSd[..., plain:], *angles))",
-        after="(rotate_halves(q_BHSd[..., :plain], *angles), q_BHSd[..., plain:])",
-        settings={"attention": "gta", "phase": "prefill"},
-    ),
-    Change(
-        what="sinks left out of the softmax",
-        file=EAGER,
-        before="torch.cat((scores, sink), dim=-1).softmax(dim=-1)[..., :-1]",
-        after="scores.softmax(dim=-1)",
-        settings={**WINDOW, "query_len": 1},
-        sizes={"sinks": True},
+        "sinks left out of the softmax",
+        EAGER,
+        "torch.cat((scores, sink), dim=-1).softmax(dim=-1)[..., :-1]",
+        "scores.softmax(dim=-1)",
+        WINDOW[0] | {"query_len": 1},
+        {"sinks": True},
     ),
 )
 

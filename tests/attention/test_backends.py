@@ -18,31 +18,18 @@ from suite.attention.backends.compiled_eager import CompiledEager
 from suite.attention.backends.cpp import Cpp
 from suite.attention.backends.eager import Eager
 from suite.attention.backends.flex import Flex
-from suite.attention.backends.needs import AbsentError
-from suite.attention.backends.packaged import PackagedBackend
+from suite.attention.backends.needs import AbsentError, PackagedBackend
 from suite.attention.backends.sdpa import Sdpa
 from suite.attention.backends.sdpa_by_name import SdpaCudnn, SdpaEfficient, SdpaFlash
 from suite.attention.backends.sdpa_folded import SdpaFolded
-from suite.attention.problem import Problem, ValueLayout, joined_key
+from suite.attention.problem import ValueLayout, joined_key
 from suite.measure.meter import Meter
 from suite.measure.profiling import AllocatorProbe
 from suite.measure.workload import UnsupportedError
 from tests.attention.test_check import prepared
 from tests.kernels import shapes
 
-DECODE = Problem(
-    batch=1,
-    heads=4,
-    kv_heads=1,
-    query_len=1,
-    seq_len=128,
-    qk_dim=40,
-    v_dim=32,
-    value_layout=ValueLayout.PREFIX_OF_KEY,
-    scale=0.2,
-    dtype=torch.float32,
-    device=torch.device("cpu"),
-)
+DECODE = replace(shapes.ABSORBED, heads=4, seq_len=128, qk_dim=40, v_dim=32, scale=0.2)
 FLASH, MATH = "_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_attention_math"
 
 
@@ -63,6 +50,11 @@ def inputs(problem):
     buffer = torch.randn(problem.batch, problem.kv_heads, problem.seq_len, problem.qk_dim + problem.v_dim)
     k, v = buffer.to(problem.dtype).split((problem.qk_dim, problem.v_dim), dim=-1)
     return (q, k, k[..., : problem.v_dim]) if problem.value_layout is ValueLayout.PREFIX_OF_KEY else (q, k, v)
+
+
+def assert_close(output, expected, dtype):
+    tolerance = {} if dtype is torch.float32 else {"rtol": 0.02, "atol": 0.02}
+    torch.testing.assert_close(output, expected, **tolerance)
 
 
 def operators(backend, problem):
@@ -112,8 +104,7 @@ def test_latents_around_one_rotary_key_are_two_heads(backend, dtype, batch):
     problem = replace(DECODE, dtype=dtype, batch=batch, **sizes)
     drawn = inputs(problem)
     apart = Eager(replace(problem, value_layout=ValueLayout.SEPARATE))(*(x.contiguous() for x in drawn))
-    tolerance = {} if dtype is torch.float32 else {"rtol": 0.02, "atol": 0.02}
-    torch.testing.assert_close(backend(problem)(*drawn), apart, **tolerance)
+    assert_close(backend(problem)(*drawn), apart, dtype)
     if backend is Eager:
         assert ("addmm" in operators(Eager, problem)) == (batch > 1 or dtype is torch.bfloat16)
 
@@ -130,13 +121,13 @@ def test_a_key_part_that_groups_share_is_never_written_out(dtype, batch):
         output = kernel(q_BHSd, state_BGTd, state_BGTd, shared_B1Tr)
     assert not {"clone", "expand"} & set(probe.operators[0])
     expected = Eager(problem)(q_BHSd, joined_key(state_BGTd, shared_B1Tr), state_BGTd)
-    tolerance = {} if dtype is torch.float32 else {"rtol": 0.02, "atol": 0.02}
-    torch.testing.assert_close(output, expected, **tolerance)
+    assert_close(output, expected, dtype)
 
 
-def test_folded_refuses_a_narrower_value_with_both_widths():
-    with pytest.raises(UnsupportedError, match="32 and 40"):
-        SdpaFolded(replace(DECODE, value_layout=ValueLayout.SEPARATE))
+@pytest.mark.parametrize(("v_dim", "value_layout"), [(32, ValueLayout.SEPARATE), (48, ValueLayout.SUFFIX_OF_BUFFER)])
+def test_folded_refuses_a_value_that_no_view_holds(v_dim, value_layout):
+    with pytest.raises(UnsupportedError, match=f"{v_dim} and 40"):
+        SdpaFolded(replace(DECODE, v_dim=v_dim, value_layout=value_layout))
 
 
 def test_auto_prefills_folded_where_it_fits():
@@ -152,8 +143,7 @@ def test_eager_multiplies_16_bits_in_a_roomy_cache_by_group(value_layout, query_
     problem = replace(DECODE, batch=2, kv_heads=2, query_len=query_len, value_layout=value_layout, dtype=dtype)
     q, k, v = inputs(problem)
     dense = Eager(problem)(q, k.contiguous(), v.contiguous())
-    tolerance = {} if dtype is torch.float32 else {"rtol": 0.02, "atol": 0.02}
-    torch.testing.assert_close(Eager(problem)(q, k, v), dense, **tolerance)
+    assert_close(Eager(problem)(q, k, v), dense, dtype)
     assert ("addmm" in operators(Eager, problem)) == (dtype is not torch.float32)
 
 
@@ -173,13 +163,9 @@ def test_auto_decodes_by_the_fastest_on_the_very_inputs(monkeypatch, dtype, fold
     times_s = {"cpp": 1.0, "sdpa_folded": folded_s, "eager": eager_s}
     found = chosen(monkeypatch, times_s, query_len=3, dtype=dtype)
     assert found.name == name
-    assert found.form.endswith(
-        "; ".join(
-            f"{other} tried at {other_s / times_s[name]:.2f} of its time"
-            for other, other_s in times_s.items()
-            if other != name
-        )
-    )
+    slower = {other: seconds for other, seconds in times_s.items() if other != name}
+    fared = [f"{other} tried at {seconds / times_s[name]:.2f} of its time" for other, seconds in slower.items()]
+    assert found.form.endswith("; ".join(fared))
 
 
 @pytest.mark.parametrize(("eager_s", "name"), [(0.8, "eager"), (0.95, "sdpa_folded"), (1.7, "sdpa_folded")])
@@ -200,29 +186,21 @@ def test_auto_may_have_one_way_only(monkeypatch):
     assert tried() == ["sdpa_folded"]
 
 
-class Named(Eager):
+def stand_in(name, *, form=None, refuses=None, fails=None):
     """An installed backend, as far as `auto` can tell."""
 
-    def __init_subclass__(cls, *, name):
-        cls.name = name
+    class StandIn(Eager):
+        def check(self, problem):
+            if refuses:
+                raise refuses
 
+        def __call__(self, *inputs):
+            if fails:
+                raise fails
+            return super().__call__(*inputs)
 
-class OurKernel(Named, name="triton"):
-    form = "two splits"
-
-
-class Package(Named, name="flashinfer"):
-    pass
-
-
-class NotMine(Named, name="flash_mla"):
-    def check(self, problem):
-        raise UnsupportedError("flash_mla is not for this problem")
-
-
-class Absent(Named, name="flash_attn"):
-    def check(self, problem):
-        raise AbsentError("flash_attn is not here")
+    StandIn.name, StandIn.form = name, form
+    return StandIn
 
 
 class Failing(PackagedBackend):
@@ -235,9 +213,15 @@ class Failing(PackagedBackend):
         raise KeyError("sm_90")
 
 
-class Greedy(Named, name="sdpa_folded"):
-    def __call__(self, *inputs):
-        raise torch.OutOfMemoryError("tried to allocate 2 GiB")
+INSTALLED = (
+    stand_in("triton", form="two splits"),
+    stand_in("flashinfer"),
+    stand_in("flash_mla", refuses=UnsupportedError("flash_mla is not for this problem")),
+    stand_in("flash_attn", refuses=AbsentError("flash_attn is not here")),
+    Failing,
+    stand_in("sdpa_folded", fails=torch.OutOfMemoryError("tried to allocate 2 GiB")),
+    Eager,
+)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +232,7 @@ class Greedy(Named, name="sdpa_folded"):
     ],
 )
 def test_auto_tries_on_a_gpu_what_is_installed(monkeypatch, package_s, eager_s, name, form):
-    monkeypatch.setattr(auto, "DECODING", (OurKernel, Package, NotMine, Absent, Failing, Greedy, Eager))
+    monkeypatch.setattr(auto, "DECODING", INSTALLED)
     times_s = {"triton": 1.0, "flashinfer": package_s, "eager": eager_s}
     found = chosen(monkeypatch, times_s, device=torch.device("cuda"))
     assert found.name == name
@@ -261,11 +245,7 @@ def test_auto_tries_on_a_gpu_what_is_installed(monkeypatch, package_s, eager_s, 
 
 
 def test_a_bug_of_ours_is_no_refusal(monkeypatch):
-    class Wrong(Named, name="cpp"):
-        def __call__(self, *inputs):
-            raise AssertionError("a bug")
-
-    monkeypatch.setattr(auto, "DECODING_ON_A_CPU", (Wrong, Eager))
+    monkeypatch.setattr(auto, "DECODING_ON_A_CPU", (stand_in("cpp", fails=AssertionError("a bug")), Eager))
     with pytest.raises(AssertionError, match=r"^a bug$"):
         choose(DECODE).autotuned(*inputs(DECODE))
 
@@ -384,11 +364,6 @@ def test_auto_trains_a_narrower_value_eagerly_up_to_a_length():
     assert choose(training).name == "eager"
     assert choose(replace(training, query_len=513, seq_len=513)).name == "sdpa_folded"
     assert choose(replace(training, v_dim=40, kv_heads=4, value_layout=ValueLayout.SEPARATE)).name == "sdpa_folded"
-
-
-def test_folded_refuses_a_value_wider_than_the_key_it_follows():
-    with pytest.raises(UnsupportedError, match="48 and 40"):
-        SdpaFolded(replace(DECODE, v_dim=48, value_layout=ValueLayout.SUFFIX_OF_BUFFER))
 
 
 @pytest.mark.parametrize("value_layout", [ValueLayout.SEPARATE, ValueLayout.SUFFIX_OF_BUFFER])

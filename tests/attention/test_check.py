@@ -30,7 +30,7 @@ def prepared(**changes):
 
 
 def with_sizes(attention, **changes):
-    """A prepared variant, of sizes of its own that a case of forty tokens shows."""
+    """A prepared variant, of `sizes` of its own, or of such that a case of forty tokens shows them."""
     own = SMALL.get(attention, {}) | changes.pop("sizes", {})
     workload = AttentionWorkload({**settings(**changes), "attention": read_choice("attention", attention) | own})
     workload.prepare()
@@ -102,25 +102,18 @@ def test_sinks_are_eagers_alone_and_are_not_trained(phase, query_len):
 def test_a_wrong_window_or_sink_is_incorrect(sinks, query_len):
     phase = "prefill" if query_len == 40 else "decode"
     workload = with_sizes("window", sizes={"sinks": sinks}, phase=phase, query_len=query_len, backend="eager")
-    right, problem = workload.work.backend, workload.work.problem
-    hidden_ST = ~problem.visible_keys()
-    wrong = {
-        "a key too many": lambda q, k, v, *sink: attend(
-            q, k, v, scale=problem.scale, hidden_ST=hidden_ST & ~_begin(problem), sink_H=(*sink, None)[0]
-        ),
-        "a key too few": lambda q, k, v, *sink: attend(
-            q, k, v, scale=problem.scale, hidden_ST=hidden_ST | _begin(problem, later=1), sink_H=(*sink, None)[0]
-        ),
-        "sinks left out": lambda q, k, v, *sink: attend(q, k, v, scale=problem.scale, hidden_ST=hidden_ST),
-    }
     assert workload.check()
-    for way, kernel in wrong.items():
-        if (way == "sinks left out" and not sinks) or (way == "a key too many" and problem.window is None):
-            continue
-        workload.work.backend = kernel
+    problem = workload.work.problem
+    hidden_ST = ~problem.visible_keys()
+    wrong = [(hidden_ST | _begin(problem, later=1), True)]  # a key too few
+    wrong += [(hidden_ST & ~_begin(problem), True)] if problem.window is not None else []  # a key too many
+    wrong += [(hidden_ST, False)] if sinks else []
+    for hidden, has_sink in wrong:
+        workload.work.backend = lambda q, k, v, *sink, hidden=hidden, has_sink=has_sink: attend(
+            q, k, v, scale=problem.scale, hidden_ST=hidden, sink_H=(*sink, None)[0] if has_sink else None
+        )
         with pytest.raises(IncorrectError, match="relative error"):
             workload.check()
-    workload.work.backend = right
 
 
 def _begin(problem, later=0):
@@ -176,37 +169,36 @@ class Unstated(GroupedAttention):
     """A stranger's layer: it inherits a definition and states none."""
 
 
-@pytest.mark.parametrize("phase", ["prefill", "decode", "train"])
-@pytest.mark.parametrize("damage", ["nothing", "zeros", "one token alike", "not a number"])
-def test_a_layer_without_definition_must_answer_its_input(damage, phase):
-    workload = AttentionWorkload(settings(attention="gqa", phase=phase, query_len=3))
+def unstated(**changes):
+    workload = AttentionWorkload(settings(attention="gqa", **changes))
     workload._layer_class = Unstated
     workload.prepare()
-    layer = workload.work.layer
-    right = layer.output
+    return workload
 
-    def output(o_BHSv):
-        y_BSD = right(o_BHSv)
-        if damage == "zeros":
-            return y_BSD * 0
-        if damage == "one token alike":
-            return torch.cat((y_BSD[:, :1] * 0 + 1, y_BSD[:, 1:]), dim=1)
-        return y_BSD * (float("nan") if damage == "not a number" else 1)
 
-    layer.output = output
+@pytest.mark.parametrize("phase", ["prefill", "decode", "train"])
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda y_BSD: y_BSD * 0, "for two different inputs"),
+        (lambda y_BSD: torch.cat((y_BSD[:, :1] * 0 + 1, y_BSD[:, 1:]), dim=1), "for two different inputs"),
+        (lambda y_BSD: y_BSD * float("nan"), "not finite"),
+    ],
+    ids=["zeros", "one token alike", "not a number"],
+)
+def test_a_layer_without_definition_must_answer_its_input(damage, words, phase):
+    workload = unstated(phase=phase, query_len=3)
     assert workload.facts()["layer_check"].startswith("none")
-    if damage == "nothing":
-        assert workload.check()
-        return
-    with pytest.raises(IncorrectError, match="not finite" if damage == "not a number" else "for two different inputs"):
+    assert workload.check()
+    layer, right = workload.work.layer, workload.work.layer.output
+    layer.output = lambda o_BHSv: damage(right(o_BHSv))
+    with pytest.raises(IncorrectError, match=words):
         workload.check()
 
 
 @pytest.mark.parametrize("cache_dtype", [None, "int8"])
 def test_a_decoded_token_that_ignores_its_input_is_incorrect(cache_dtype):
-    workload = AttentionWorkload(settings(attention="gqa", cache_dtype=cache_dtype))
-    workload._layer_class = Unstated
-    workload.prepare()
+    workload = unstated(cache_dtype=cache_dtype)
     assert workload.check()
     layer = workload.work.layer
     right, alike_BSD = layer.project, layer.drawn_input(workload.plan.forward, workload.work._generator)
@@ -241,19 +233,14 @@ BARE = {"qk_rope_head_dim": 0, "latent_norm": False}
 @pytest.mark.parametrize(("phase", "query_len"), [("prefill", 1), ("decode", 1), ("decode", 3), ("train", 1)])
 @pytest.mark.parametrize("backend", ["auto", "eager", "sdpa", "sdpa_folded"])
 def test_mla_without_rotary_part_and_norm_passes_too(attention, phase, query_len, backend):
-    bare = {**read_choice("attention", attention), **BARE}
-    workload = AttentionWorkload({**settings(phase=phase, query_len=query_len, backend=backend), "attention": bare})
-    workload.prepare()
-    assert workload.check()
+    assert with_sizes(attention, sizes=BARE, phase=phase, query_len=query_len, backend=backend).check()
 
 
 @pytest.mark.parametrize("backend", ["flash_mla", "flashinfer"])
 def test_a_kernel_for_latent_and_rotary_part_refuses_one_alone(backend):
     sizes = {"kv_lora_rank": 512, "qk_rope_head_dim": 0}
-    wide = {**read_choice("attention", "mla"), **sizes}
-    workload = AttentionWorkload({**settings(dtype="bfloat16", seq_len=64, backend=backend), "attention": wide})
     with pytest.raises(UnsupportedError, match=r"576.*got 1 of (widths )?512 and 512"):
-        workload.prepare()
+        with_sizes("mla", sizes=sizes, dtype="bfloat16", seq_len=64, backend=backend)
 
 
 @pytest.mark.parametrize("attention", ["gqa", "mla", "mla_expanded"])
@@ -263,10 +250,8 @@ def test_folded_kernels_are_right_backwards_too(attention, dtype):
 
 
 def test_a_rotary_key_wider_than_the_value_leaves_room():
-    wide = {**read_choice("attention", "mla_expanded"), "qk_rope_head_dim": 24, "v_head_dim": 8}
-    workload = AttentionWorkload({**settings(phase="train", backend="sdpa_folded"), "attention": wide})
-    workload.prepare()
-    assert workload.check()
+    sizes = {"qk_rope_head_dim": 24, "v_head_dim": 8}
+    assert with_sizes("mla_expanded", sizes=sizes, phase="train", backend="sdpa_folded").check()
 
 
 @pytest.mark.parametrize("seq_len", [200, 600])
@@ -334,9 +319,8 @@ def test_every_row_is_compared_up_to_so_many_scores():
 
 def test_sampled_rows_of_a_long_prefill_hold_ends_and_middle(monkeypatch):
     monkeypatch.setattr(check, "WHOLE_BELOW_SCORES", 1)
-    problem = replace(
-        prepared(attention="mla_absorbed", phase="prefill").work.problem, heads=16, query_len=1000, seq_len=1000
-    )
+    short = prepared(attention="mla_absorbed", phase="prefill").work.problem
+    problem = replace(short, heads=16, query_len=1000, seq_len=1000)
     positions = check._positions(problem, torch.Generator().manual_seed(0)).tolist()
     assert {0, 499, 500, 999} <= set(positions)
     assert len(positions) * 16 <= 64

@@ -9,36 +9,31 @@ from suite.attention.backends.eager import Eager
 from suite.attention.indexed import IndexedLatentAttention, index_scores
 from suite.attention.latent import AbsorbedLatentAttention
 from suite.attention.selected_step import compare_choice, compare_over_chosen
-from suite.attention.workload import AttentionWorkload
-from suite.configuration.files import read_choice
 from suite.measure.meter import Meter
 from suite.measure.workload import IncorrectError
 from suite.theory.layers.algebra import Pass
 from suite.theory.layers.indexed_shapes import indexed_shape
 from suite.theory.layers.latent_shapes import absorbed_shape
 from suite.theory.layers.shapes import cache_bytes
-from tests.attention.test_check import settings
-from tests.attention.test_layers import BOUNDS, CPU, SCALED, TINY, error
+from tests.attention.test_check import with_sizes
+from tests.attention.test_layers import BOUNDS, SCALED, TINY, error, hidden_states, made
 
 SIZES = {"top_k": 6, "index_heads": 8, "index_head_dim": 12}
 """With few heads many tokens score 0 alike."""
 
 
 def layer_of(dtype=torch.float64, geometry=TINY, **sizes):
-    shape = indexed_shape(geometry, **SIZES | sizes)
-    generator = torch.Generator().manual_seed(7)
-    layer = IndexedLatentAttention(shape, positions=64, dtype=dtype, device=CPU, generator=generator)
+    layer = made(IndexedLatentAttention, indexed_shape(geometry, **SIZES | sizes), dtype)
     for gain in (layer.index_norm, layer.index_norm_bias):  # ones and zeros would hide the norm
-        gain.uniform_(0.5, 1.5, generator=generator)
+        gain.uniform_(0.5, 1.5, generator=layer._generator)
     return layer
 
 
 def plain_mla(layer):
     """Plain absorbed MLA with the very same weights."""
-    generator = torch.Generator()
     sizes = {"q_lora_rank": layer.shape.q_lora_rank or 0}
     shape = replace(absorbed_shape(TINY, **sizes), rope=layer.shape.rope)
-    mla = AbsorbedLatentAttention(shape, positions=64, dtype=layer.dtype, device=CPU, generator=generator)
+    mla = made(AbsorbedLatentAttention, shape, layer.dtype)
     mla.load_state_dict(layer.state_dict(), strict=False)
     return mla
 
@@ -65,14 +60,10 @@ def dense(layer, x_BSD, length):
     return layer.definition.output(layer, weights.softmax(-1) @ v), chosen.sort().values
 
 
-def hidden_states(dtype, tokens=19):
-    return torch.randn(2, tokens, 64, generator=torch.Generator().manual_seed(2), dtype=torch.float64).to(dtype)
-
-
 @pytest.mark.parametrize("geometry", [TINY, SCALED], ids=["plain", "yarn"])
 @pytest.mark.parametrize("rank", [0, 24])
 def test_decoding_step_by_step_is_masked_dense_attention(geometry, rank):
-    layer, x_BSD = layer_of(geometry=geometry, q_lora_rank=rank), hidden_states(torch.float64)
+    layer, x_BSD = layer_of(geometry=geometry, q_lora_rank=rank), hidden_states(19)
     cache = layer.new_cache(a_pass(1, 19))
     for start in range(19):
         out, chosen = step(layer, x_BSD[:, start : start + 1], cache, start)
@@ -84,7 +75,7 @@ def test_decoding_step_by_step_is_masked_dense_attention(geometry, rank):
 @pytest.mark.parametrize("dtype", BOUNDS)
 @pytest.mark.parametrize("new", [1, 2, 3])
 def test_new_tokens_together_are_those_one_by_one(dtype, new):
-    layer, x_BSD = layer_of(dtype), hidden_states(dtype)
+    layer, x_BSD = layer_of(dtype), hidden_states(19, dtype)
     apart, together = layer.new_cache(a_pass(1, 19)), layer.new_cache(a_pass(1, 19))
     for start in range(7):
         step(layer, x_BSD[:, start : start + 1], apart, start)
@@ -97,7 +88,7 @@ def test_new_tokens_together_are_those_one_by_one(dtype, new):
 
 @pytest.mark.parametrize("dtype", BOUNDS)
 def test_where_all_tokens_are_chosen_it_is_plain_mla(dtype):
-    layer, x_BSD = layer_of(dtype, top_k=19), hidden_states(dtype)
+    layer, x_BSD = layer_of(dtype, top_k=19), hidden_states(19, dtype)
     mla, cache = plain_mla(layer), layer.new_cache(a_pass(1, 19))
     kept = mla.new_cache(a_pass(1, 19))
     for start in range(19):
@@ -114,10 +105,7 @@ def test_parameters_and_cache_of_dsa_are_the_closed_forms():
 
 
 def workload_of(**changes):
-    attention = read_choice("attention", "mla_dsa") | SIZES
-    workload = AttentionWorkload({**settings(**changes), "attention": attention})
-    workload.prepare()
-    return workload
+    return with_sizes("mla_dsa", sizes=SIZES, **changes)
 
 
 @pytest.mark.parametrize("query_len", [1, 3])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from suite.attention.backends.eager import Eager
-from suite.attention.kept import kept_bytes
+from suite.attention.workload import kept_bytes
 from suite.measure.meter import Meter
 from suite.measure.profiling import AllocatorProbe
 from suite.records.metrics import METRICS

@@ -104,18 +104,6 @@ def test_its_digest_is_one_that_sha256sum_checks(path):
     subprocess.run(["sha256sum", "--check", "--strict"], cwd=path.parent, input=first, text=True, check=True)
 
 
-def cut(path):
-    os.truncate(path, 9000)
-
-
-def empty(path):
-    os.truncate(path, 0)
-
-
-def text(path):
-    path.write_text("a text\n" * 100)
-
-
 def pipe(path):
     path.unlink()
     os.mkfifo(path)
@@ -126,47 +114,38 @@ def link(path):
     path.symlink_to("elsewhere")
 
 
-def open_to_the_group(path):
-    path.chmod(0o660)
+def replace_whole(path, content, name=None):
+    """Other content with its own digest, as of a file of this or another name."""
+    path.write_bytes(content)
+    path.with_suffix(".txt").write_bytes(digest(path.with_name(name or path.name), content))
 
 
-def without_digest(path):
-    path.with_suffix(".txt").unlink()
+# A build takes half a second, so only these are built anew.
+BUILT_ANEW = {
+    "cut": lambda path: os.truncate(path, 9000),
+    "a pipe": pipe,
+    "a link": link,
+    "no library, though its digest is right": lambda path: replace_whole(path, b"no library"),
+}
+SPOILT = {
+    "empty": lambda path: os.truncate(path, 0),
+    "a text": lambda path: path.write_text("a text\n" * 100),
+    "open to the group": lambda path: path.chmod(0o660),
+    "without digest": lambda path: path.with_suffix(".txt").unlink(),
+    "a cut digest": lambda path: os.truncate(path.with_suffix(".txt"), 20),
+    "a pipe for its digest": lambda path: pipe(path.with_suffix(".txt")),
+    "the digest of another name": lambda path: replace_whole(path, path.read_bytes(), "suite_decode_0.so"),
+}
 
 
-def with_a_cut_digest(path):
-    os.truncate(path.with_suffix(".txt"), 20)
-
-
-def with_a_pipe_for_its_digest(path):
-    pipe(path.with_suffix(".txt"))
-
-
-def with_the_digest_of_another_name(path):
-    path.with_suffix(".txt").write_bytes(digest(path.with_name("suite_decode_0.so"), path.read_bytes()))
-
-
-def no_library_though_its_digest_is_right(path):
-    path.write_bytes(b"no library")
-    path.with_suffix(".txt").write_bytes(digest(path, b"no library"))
-
-
-SPOILT = [
-    *(empty, text, open_to_the_group, without_digest, with_a_cut_digest),
-    *(with_a_pipe_for_its_digest, with_the_digest_of_another_name),
-]
-BUILT_ANEW = [cut, pipe, link, no_library_though_its_digest_is_right]
-"""A build takes half a second, so not all of them."""
-
-
-@pytest.mark.parametrize("spoil", [*SPOILT, *BUILT_ANEW])
+@pytest.mark.parametrize("spoil", [*SPOILT.values(), *BUILT_ANEW.values()], ids=[*SPOILT, *BUILT_ANEW])
 def test_what_is_torn_or_may_be_anothers_is_not_loaded(path, spoil):
     spoil(path)
     with pytest.raises(OSError, match=path.stem):
         kernel._load(path)
 
 
-@pytest.mark.parametrize("spoil", BUILT_ANEW)
+@pytest.mark.parametrize("spoil", BUILT_ANEW.values(), ids=BUILT_ANEW)
 def test_what_cannot_be_loaded_is_built_once(path, builds, spoil):
     spoil(path)
     assert products()
@@ -188,7 +167,7 @@ def test_whatever_the_umask_is_it_can_be_loaded_again(path, builds):
 
 
 def test_of_two_that_need_it_at_once_one_builds(path, builds):
-    cut(path)
+    os.truncate(path, 9000)
     with ThreadPoolExecutor(2) as pool:
         assert all(pool.map(lambda _: kernel.library.__wrapped__().products_of(None, 0) == OURS, range(2)))
     assert builds == [path]
@@ -197,8 +176,7 @@ def test_of_two_that_need_it_at_once_one_builds(path, builds):
 @needs_root
 def test_a_file_of_another_user_is_never_loaded(path, builds, planted):
     content, mark = planted
-    path.write_bytes(content)
-    path.with_suffix(".txt").write_bytes(digest(path, content))
+    replace_whole(path, content)
     os.chown(path, OTHER_UID, OTHER_UID)
     assert products()
     assert builds == [path]

@@ -83,11 +83,19 @@ BOUNDS = {torch.float64: 1e-13, torch.float32: 3e-6, torch.bfloat16: 3e-2}
 CPU = torch.device("cpu")
 
 
+def made(kind, shape, dtype=torch.float64, positions=64):
+    return kind(shape, positions=positions, dtype=dtype, device=CPU, generator=torch.Generator().manual_seed(7))
+
+
 def layer_of(variant, dtype=torch.float64, positions=64):
-    generator = torch.Generator().manual_seed(7)
     shape = ALL_SHAPES[variant]
     kind = CLASSES[type(shape)] if shape.window is None else WindowAttention
-    return kind(shape, positions=positions, dtype=dtype, device=CPU, generator=generator)
+    return made(kind, shape, dtype, positions)
+
+
+def hidden_states(tokens, dtype=torch.float64, batch=2):
+    generator = torch.Generator().manual_seed(2)
+    return torch.randn(batch, tokens, 64, generator=generator, dtype=torch.float64).to(dtype)
 
 
 def a_pass(query_len, seq_len, batch=2, dtype=torch.float64):
@@ -144,7 +152,7 @@ def each_by(variants):
 @pytest.mark.parametrize("dtype", BOUNDS)
 def test_a_prefill_equals_the_definition(variant, backend, dtype):
     layer = layer_of(variant, dtype)
-    x_BSD = torch.randn(2, 17, 64, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(dtype)
+    x_BSD = hidden_states(17, dtype)
     out = forward(layer, backend, x_BSD, layer.new_cache(a_pass(17, 17)), 0, 17)
     assert error(out, by_definition(layer, x_BSD)) < BOUNDS[dtype]
 
@@ -154,7 +162,7 @@ def test_a_prefill_equals_the_definition(variant, backend, dtype):
 @pytest.mark.parametrize("dtype", BOUNDS)
 def test_decoding_step_by_step_equals_one_pass(variant, backend, new_tokens, dtype):
     layer = layer_of(variant, dtype)
-    x_BSD = torch.randn(2, 19, 64, generator=torch.Generator().manual_seed(2), dtype=torch.float64).to(dtype)
+    x_BSD = hidden_states(19, dtype)
     cache = layer.new_cache(a_pass(new_tokens, 19))
     parts = [forward(layer, backend, x_BSD[:, :7], cache, 0, 7)]
     for start in range(7, 19, new_tokens):
@@ -167,7 +175,7 @@ def test_decoding_step_by_step_equals_one_pass(variant, backend, new_tokens, dty
 @pytest.mark.parametrize("dtype", BOUNDS)
 def test_absorbed_decoding_goes_on_from_a_deployed_prefill(variant, dtype):
     prefill, decode = layer_of(f"{variant}_deployed", dtype), layer_of(variant, dtype)
-    x_BSD = torch.randn(2, 9, 64, generator=torch.Generator().manual_seed(5), dtype=torch.float64).to(dtype)
+    x_BSD = hidden_states(9, dtype)
     cache = prefill.new_cache(a_pass(9, 9))
     parts = [forward(prefill, SdpaFolded, x_BSD[:, :7], cache, 0, 7)]
     parts += [forward(decode, SdpaFolded, x_BSD[:, at : at + 1], cache, at, at + 1) for at in (7, 8)]
@@ -181,44 +189,34 @@ def test_absorbed_decoding_goes_on_from_a_deployed_prefill(variant, dtype):
 def test_gqa_with_a_key_value_head_for_each_query_head_is_mha(backend, dtype):
     gqa = layer_of("mha", dtype)
     assert gqa.shape == replace(grouped_shape(TINY, kv_heads=TINY.num_heads), rule=gqa.shape.rule)
-    x_BSD = torch.randn(2, 9, 64, generator=torch.Generator().manual_seed(4), dtype=torch.float64).to(dtype)
-    grouped = GroupedAttention(
-        grouped_shape(TINY, kv_heads=TINY.num_heads),
-        positions=64,
-        dtype=dtype,
-        device=CPU,
-        generator=torch.Generator().manual_seed(7),
-    )
+    x_BSD = hidden_states(9, dtype)
+    grouped = made(GroupedAttention, grouped_shape(TINY, kv_heads=TINY.num_heads), dtype)
     outs = [forward(layer, backend, x_BSD, layer.new_cache(a_pass(9, 9)), 0, 9) for layer in (gqa, grouped)]
     assert torch.equal(*outs)
 
 
 def test_gla_with_one_latent_is_mla():
     gla, mla = read_choice("attention", "gla"), read_choice("attention", "mla")
-    x_BSD = torch.randn(2, 9, 64, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    x_BSD = hidden_states(9)
     for phase in ("prefill", "decode", "train"):
         ours, theirs = in_phase({**gla, "latent_heads": 1}, phase), in_phase(mla, phase)
         outs = []
         for option in (ours, theirs):
-            layer_class = locate(option["_target_"])
-            shape = laid_over("heads", TINY, option, 1).shape
-            made = {"dtype": torch.float64, "device": CPU, "generator": torch.Generator().manual_seed(7)}
-            layer = layer_class(shape, positions=64, **made)
+            layer = made(locate(option["_target_"]), laid_over("heads", TINY, option, 1).shape)
             outs.append(forward(layer, SdpaFolded, x_BSD, layer.new_cache(a_pass(9, 9)), 0, 9))
         assert torch.equal(*outs)
 
 
 def test_gla_is_mla_whose_heads_read_a_part_of_the_latent():
     own = {"qk_rope_head_dim": 8, "latent_norm": False}
-    made = {"positions": 64, "dtype": torch.float64, "device": CPU, "generator": torch.Generator().manual_seed(7)}
-    gla = AbsorbedLatentAttention(absorbed_shape(TINY, latent_heads=2, **own), **made)
-    mla = AbsorbedLatentAttention(absorbed_shape(TINY, **own), **made)
+    gla = made(AbsorbedLatentAttention, absorbed_shape(TINY, latent_heads=2, **own))
+    mla = made(AbsorbedLatentAttention, absorbed_shape(TINY, **own))
     for name in ("w_q", "w_kva", "w_o"):
         setattr(mla, name, getattr(gla, name))
     mla.w_kvb.data.zero_()
     for latent, heads in enumerate((slice(2), slice(2, 4))):
         mla.w_kvb.data[heads, :, 16 * latent : 16 * (latent + 1)] = gla.w_kvb.data[heads]
-    x_BSD = torch.randn(2, 9, 64, dtype=torch.float64)
+    x_BSD = hidden_states(9)
     outs = [forward(layer, Eager, x_BSD, layer.new_cache(a_pass(9, 9)), 0, 9) for layer in (gla, mla)]
     assert error(*outs) < 1e-13
 
@@ -226,7 +224,7 @@ def test_gla_is_mla_whose_heads_read_a_part_of_the_latent():
 def test_two_latents_are_read_where_they_are_cached():
     layer = layer_of("gla")
     cache = layer.new_cache(a_pass(1, 9))
-    _, k_BGTd, v_BGTv = layer.project(torch.randn(2, 1, 64, dtype=torch.float64), cache, 8)
+    _, k_BGTd, v_BGTv = layer.project(hidden_states(1), cache, 8)
     assert (k_BGTd.shape, v_BGTv.shape) == ((2, 2, 9, 24), (2, 2, 9, 16))
     storages = {x.untyped_storage().data_ptr() for x in (*cache.tensors, k_BGTd, v_BGTv)}
     assert len(storages) == 1
@@ -235,7 +233,7 @@ def test_two_latents_are_read_where_they_are_cached():
 @pytest.mark.parametrize("backend", [Sdpa, SdpaFolded])
 def test_whole_keys_of_tied_states_are_for_every_backend(backend):
     layer = layer_of("gta")
-    x_BSD = torch.randn(2, 9, 64, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    x_BSD = hidden_states(9)
     for cache in (None, layer.new_cache(a_pass(9, 9))):
         out = layer.output(backend(layer.problem(a_pass(9, 9)))(*layer.project(x_BSD, cache, 0)))
         assert error(out, by_definition(layer, x_BSD)) < 1e-13
@@ -246,7 +244,7 @@ def test_whole_keys_of_tied_states_are_for_every_backend(backend):
 def test_a_tied_state_is_read_where_it_is_cached(batch, dtype):
     layer = layer_of("gta", dtype)
     cache = layer.new_cache(a_pass(1, 9, batch=batch))
-    x_BSD = torch.randn(batch, 1, 64, generator=torch.Generator().manual_seed(6)).to(dtype)
+    x_BSD = hidden_states(1, dtype, batch)
     _, k_BGTd, v_BGTv, k_B1Tr = layer.project(x_BSD, cache, 8)
     states, rotary = cache.tensors
     assert {k_BGTd.data_ptr(), v_BGTv.data_ptr()} == {states.data_ptr()}
@@ -257,7 +255,7 @@ def test_a_tied_state_is_read_where_it_is_cached(batch, dtype):
 @pytest.mark.parametrize("variant", ALL_SHAPES)
 def test_positions_may_have_gaps_with_a_cache_and_without(variant):
     layer, positions = layer_of(variant, positions=2000), torch.tensor([0, 1, 2, 700, 701, 1999])
-    x_BSD = torch.randn(2, 6, 64, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    x_BSD = hidden_states(6)
     backend = Eager(layer.problem(a_pass(6, 6)))
     for cache in (None, layer.new_cache(a_pass(6, 6))):
         out = layer.output(backend(*layer.project(x_BSD, cache, 0, positions)))
@@ -265,7 +263,7 @@ def test_positions_may_have_gaps_with_a_cache_and_without(variant):
 
 
 def test_without_norm_and_rotary_part_the_projection_is_cached():
-    layer, x_BSD = layer_of("mla_latent_without_both"), torch.randn(2, 5, 64, dtype=torch.float64)
+    layer, x_BSD = layer_of("mla_latent_without_both"), hidden_states(5)
     cache = layer.new_cache(a_pass(5, 5))
     layer.project(x_BSD, cache, 0)
     torch.testing.assert_close(cache.views()[0][:, 0], x_BSD @ layer.w_kva.mT, rtol=0, atol=1e-13)
@@ -282,7 +280,7 @@ def test_parameters_and_cache_are_those_of_the_closed_forms(variant):
 
 def test_a_single_token_attends_to_itself():
     layer = layer_of("gqa")
-    x_BSD = torch.randn(2, 1, 64, dtype=torch.float64)
+    x_BSD = hidden_states(1)
     for backend in BACKENDS:
         out = forward(layer, backend, x_BSD, layer.new_cache(a_pass(1, 1)), 0, 1)
         assert error(out, by_definition(layer, x_BSD)) < 1e-13

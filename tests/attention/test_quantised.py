@@ -8,18 +8,17 @@ import torch
 from suite.attention.backends import dequantising
 from suite.attention.backends.dequantising import Dequantising
 from suite.attention.check import reference_rows
+from suite.attention.latent import AbsorbedLatentAttention
 from suite.attention.problem import ValueLayout, operands, visible_keys
 from suite.attention.quantised import DTYPES, quantised, restored
 from suite.attention.quantised_step import LARGEST_ROW_ERROR
-from suite.attention.workload import AttentionWorkload
-from suite.configuration.files import read_choice
 from suite.measure.workload import IncorrectError, UnsupportedError
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape
 from suite.theory.layers.shapes import cache_bytes
 from tests.attention.test_backends import inputs
-from tests.attention.test_check import prepared, settings
-from tests.attention.test_layers import BOUNDS, CLASSES, CPU, a_pass, by_definition, error, layer_of
+from tests.attention.test_check import prepared, with_sizes
+from tests.attention.test_layers import BOUNDS, CPU, a_pass, by_definition, error, hidden_states, layer_of, made
 
 KEPT = ("mha", "gqa", "mqa", "mla", "mla_q_lora", "mla_without_rotary", "mla_yarn")
 OUTPUT_ERROR = {"int8": 0.02, "fp8": 0.07}
@@ -47,8 +46,7 @@ def test_counted_bytes_are_the_closed_forms(variant, cache_dtype):
 @every_dtype
 def test_deepseek_v3s_latent_takes_656_bytes(cache_dtype):
     shape = absorbed_shape(replace(load_geometry("deepseek-v3"), hidden_size=16, num_heads=1))
-    generator = torch.Generator()
-    layer = CLASSES[type(shape)](shape, positions=2, dtype=torch.float32, device=CPU, generator=generator)
+    layer = made(AbsorbedLatentAttention, shape, torch.float32)
     assert layer.new_cache(quantised_pass(cache_dtype, 1, 10, batch=1)).counted_bytes() == 10 * 656
 
 
@@ -82,7 +80,7 @@ def test_every_float8_is_widened_exactly(dtype):
 @pytest.mark.parametrize("variant", KEPT)
 def test_decoding_step_by_step_is_attention_to_what_is_kept(variant, new_tokens, cache_dtype):
     layer = layer_of(variant)
-    x_BSD = torch.randn(2, 13, 64, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    x_BSD = hidden_states(13)
     cache, outs = layer.new_cache(quantised_pass(cache_dtype, 1, 13)), []
     for start in range(0, 13, new_tokens):
         end = min(13, start + new_tokens)
@@ -92,9 +90,8 @@ def test_decoding_step_by_step_is_attention_to_what_is_kept(variant, new_tokens,
         given = (q, *cache.kernel_inputs())
         problem = layer.problem(quantised_pass(cache_dtype, end - start, end))
         out = Dequantising(problem)(*given)
-        found = operands(given, problem)
-        visible = visible_keys(end - start, end, CPU)
-        exact = reference_rows(q, found.k_BGTd, found.v_BGTv, visible, problem.scale)
+        _, k_BGTd, v_BGTv, _ = operands(given, problem)
+        exact = reference_rows(q, k_BGTd, v_BGTv, visible_keys(end - start, end, CPU), problem.scale)
         assert error(out, exact) < 1e-13
         outs.append(layer.output(out))
     assert 0 < error(torch.cat(outs, dim=1), by_definition(layer, x_BSD)) < OUTPUT_ERROR[cache_dtype]
@@ -163,7 +160,4 @@ def test_other_backends_read_no_quantised_cache():
 
 
 def test_odd_widths_are_quantised_too():
-    odd = {**read_choice("attention", "mla"), "kv_lora_rank": 200}
-    workload = AttentionWorkload({**settings(cache_dtype="fp8"), "attention": odd})
-    workload.prepare()
-    assert workload.check()
+    assert with_sizes("mla", sizes={"kv_lora_rank": 200}, cache_dtype="fp8").check()

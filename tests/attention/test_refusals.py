@@ -9,25 +9,15 @@ import pytest
 import torch
 
 from suite.attention.backends import needs
-from suite.attention.problem import Problem, ValueLayout
+from suite.attention.problem import ValueLayout
 from suite.configuration.files import choices, locate, read_choice
 from suite.measure.workload import UnsupportedError
+from tests.kernels.shapes import GQA_8
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
-GQA = Problem(
-    batch=1,
-    heads=32,
-    kv_heads=8,
-    query_len=1,
-    seq_len=4096,
-    qk_dim=128,
-    v_dim=128,
-    value_layout=ValueLayout.SEPARATE,
-    scale=0.09,
-    dtype=torch.bfloat16,
-    device=CUDA,
-)
+GQA = replace(GQA_8, batch=1, heads=32, kv_heads=8, seq_len=4096, dtype=torch.bfloat16, device=CUDA)
 ABSORBED = replace(GQA, kv_heads=1, qk_dim=576, v_dim=512, value_layout=ValueLayout.PREFIX_OF_KEY)
+EXPANDED = replace(GQA, kv_heads=32, qk_dim=192, value_layout=ValueLayout.SUFFIX_OF_BUFFER)
 PROBLEMS = {
     "GQA": GQA,
     "GQA ragged": replace(GQA, seq_len=4090),
@@ -41,7 +31,7 @@ PROBLEMS = {
     "cpu": replace(GQA, device=CPU),
     "cpu two tokens": replace(GQA, device=CPU, query_len=2),
     "cpu float16": replace(GQA, device=CPU, dtype=torch.float16),
-    "cpu absorbed": replace(GQA, device=CPU, kv_heads=1, qk_dim=576, v_dim=512, value_layout=ValueLayout.PREFIX_OF_KEY),
+    "cpu absorbed": replace(ABSORBED, device=CPU),
     "absorbed": ABSORBED,
     "absorbed ragged": replace(ABSORBED, seq_len=4090),
     "absorbed two tokens": replace(ABSORBED, query_len=2),
@@ -50,13 +40,9 @@ PROBLEMS = {
     "absorbed float32": replace(ABSORBED, dtype=torch.float32),
     "absorbed 256": replace(ABSORBED, qk_dim=320, v_dim=256),
     "absorbed 1984": replace(ABSORBED, qk_dim=2048, v_dim=1984),
-    "expanded": replace(GQA, kv_heads=32, qk_dim=192, value_layout=ValueLayout.SUFFIX_OF_BUFFER),
-    "expanded prefill": replace(
-        GQA, kv_heads=32, qk_dim=192, value_layout=ValueLayout.SUFFIX_OF_BUFFER, query_len=4096
-    ),
-    "expanded prefill ragged": replace(
-        GQA, kv_heads=32, qk_dim=192, value_layout=ValueLayout.SUFFIX_OF_BUFFER, query_len=4090, seq_len=4090
-    ),
+    "expanded": EXPANDED,
+    "expanded prefill": replace(EXPANDED, query_len=4096),
+    "expanded prefill ragged": replace(EXPANDED, query_len=4090, seq_len=4090),
     "narrow value apart": replace(GQA, kv_heads=32, qk_dim=192),
     "width 100": replace(GQA, qk_dim=100, v_dim=100),
     "value of 100": replace(GQA, v_dim=100),
@@ -184,15 +170,9 @@ TABLE = {
         "float64": "flex computes float32, float16, bfloat16; got float64",
     },
 }
-FOR_CUDA = {"triton": GQA, "flash_attn": GQA, "flashinfer": GQA, "flash_mla": ABSORBED, "sdpa_flash": GQA}
-FOR_CUDA |= {
-    "fa3": ABSORBED,
-    "sglang": ABSORBED,
-    "sdpa_efficient": GQA,
-    "sdpa_cudnn": GQA,
-    "compiled_eager": GQA,
-    "flex": GQA,
-}
+FOR_CUDA = dict.fromkeys(("flash_mla", "fa3", "sglang"), ABSORBED)
+FOR_CUDA |= dict.fromkeys(("triton", "flash_attn", "flashinfer", "sdpa_flash", "sdpa_efficient", "sdpa_cudnn"), GQA)
+FOR_CUDA |= dict.fromkeys(("compiled_eager", "flex"), GQA)
 PACKAGES = {"triton": "triton", "flash_attn": "flash-attn", "flashinfer": "flashinfer-python", "flash_mla": "flash-mla"}
 PACKAGES |= {"fa3": "flash-attn-3", "sglang": "sglang", "compiled_eager": "triton", "flex": "triton"}
 

@@ -4,8 +4,7 @@ import time
 
 import pytest
 
-from suite.measure.clock import cpu_clock
-from suite.measure.meter import Meter
+from suite.measure.meter import Meter, cpu_clock
 from suite.measure.worker import CaseWorker
 from suite.records.record import Status
 

@@ -24,10 +24,8 @@ def serving_questions(count=MANY):
     found = [_serving(chance, model, **{name: chance.choice(of) for name, of in ROOMY.items()}) for model in models]
     found += [_serving(chance, chance.choice(models)) for _ in range(count - len(models) - own - 1)]
     # At the context at which an indexer begins to pick among rows.
-    found.append(
-        _serving(chance, "deepseek-v4-pro", gpus="16xb200", weights="int4", context=4096, batch=1, parallel="tp")
-    )
-    return found + [_serving(chance, None) for _ in range(own)]
+    picks = {"gpus": "16xb200", "weights": "int4", "context": 4096, "batch": 1, "parallel": "tp"}
+    return [*found, _serving(chance, "deepseek-v4-pro", **picks), *(_serving(chance, None) for _ in range(own))]
 
 
 def _serving(chance, model, **given):
@@ -49,16 +47,8 @@ def _serving(chance, model, **given):
 def _sizes(chance):
     heads = chance.choice([8, 12, 32, 64])
     groups = chance.choice([1, 2, 4, 5, heads])
-    sizes = (
-        chance.choice([1024, 4096]),
-        chance.choice([4, 36]),
-        heads,
-        groups,
-        chance.choice([64, 66, 128]),
-        11_008,
-        50_000,
-    )
-    return dict(zip(SIZES, sizes, strict=True))
+    hidden, layers, width = (chance.choice(sizes) for sizes in ([1024, 4096], [4, 36], [64, 66, 128]))
+    return dict(zip(SIZES, (hidden, layers, heads, groups, width, 11_008, 50_000), strict=True))
 
 
 def rl_questions(count=MANY):

@@ -17,8 +17,8 @@ from suite.attention import triton_decode
 from suite.attention.backends import needs
 from suite.attention.backends import triton as backend_module
 from suite.attention.backends.triton import Triton
-from suite.attention.forward_step import ForwardStep
 from suite.attention.problem import Problem, ValueLayout
+from suite.attention.steps import ForwardStep
 from suite.attention.triton_launch import Chip, Launch
 from suite.attention.workload import DTYPES, AttentionWorkload
 from suite.compose.compose import compose
@@ -26,24 +26,12 @@ from suite.compose.point import SweepPoint
 from suite.configuration.files import conf_dir, locate
 from suite.measure.workload import UnsupportedError
 from suite.theory.layers.attention_plan import AttentionPlan
-from tests.kernels.shapes import drawn
+from tests.kernels import shapes
 
 H100 = Chip(generation=9, multiprocessors=132, shared_bytes=227 << 10)
 META = torch.device("meta")
 KERNELS = ("attend_split", "join_splits")
-GQA_8 = Problem(
-    batch=1,
-    heads=128,
-    kv_heads=8,
-    query_len=1,
-    seq_len=16384,
-    qk_dim=128,
-    v_dim=128,
-    value_layout=ValueLayout.SEPARATE,
-    scale=0.09,
-    dtype=torch.bfloat16,
-    device=META,
-)
+GQA_8 = replace(shapes.GQA_8, batch=1, heads=128, kv_heads=8, seq_len=16384, dtype=torch.bfloat16, device=META)
 ABSORBED = replace(GQA_8, kv_heads=1, qk_dim=576, v_dim=512, value_layout=ValueLayout.PREFIX_OF_KEY)
 BESIDE = {
     "MHA": replace(GQA_8, kv_heads=128),
@@ -87,7 +75,7 @@ def launched() -> Iterator[tuple[str, Call]]:
                 for call in _calls(*_inputs_of(AttentionPlan(point.settings))):
                     yield f"{sweep}, {point.chosen['attention']}", call
     for name, problem in BESIDE.items():
-        for call in _calls(problem, drawn(problem)):
+        for call in _calls(problem, shapes.drawn(problem)):
             yield name, call
 
 

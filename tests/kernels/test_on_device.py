@@ -10,28 +10,18 @@ import pytest
 import torch
 
 from suite.attention.check import compare
-from suite.attention.problem import Problem, ValueLayout
+from suite.attention.problem import ValueLayout
 from suite.configuration.files import choices, locate, read_choice
 from suite.measure.workload import UnsupportedError
+from tests.kernels import shapes
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device"),
     pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="TRITON_INTERPRET=1: nothing is compiled"),
     pytest.mark.filterwarnings("default"),  # other packages' own, and Triton's
 ]
-GQA_8 = Problem(
-    batch=2,
-    heads=32,
-    kv_heads=4,
-    query_len=1,
-    seq_len=4096,
-    qk_dim=128,
-    v_dim=128,
-    value_layout=ValueLayout.SEPARATE,
-    scale=0.09,
-    dtype=torch.bfloat16,
-    device=torch.device("cuda"),
-)
+SIZES = {"heads": 32, "kv_heads": 4, "seq_len": 4096, "dtype": torch.bfloat16, "device": torch.device("cuda")}
+GQA_8 = replace(shapes.GQA_8, **SIZES)
 ABSORBED = replace(GQA_8, heads=128, kv_heads=1, qk_dim=576, v_dim=512, value_layout=ValueLayout.PREFIX_OF_KEY)
 PROBLEMS = {
     "MHA": replace(GQA_8, kv_heads=32),
@@ -53,28 +43,11 @@ PROBLEMS = {
 }
 
 
-def drawn(problem):
-    """Inputs as a layer's cache holds them, with room behind the context."""
-    generator = torch.Generator(problem.device).manual_seed(0)
-
-    def normal(tokens, heads, width):
-        size = (problem.batch, heads, tokens, width)
-        return torch.empty(size, dtype=problem.dtype, device=problem.device).normal_(generator=generator)
-
-    q = normal(problem.query_len, problem.heads, problem.qk_dim)
-    if problem.value_layout is ValueLayout.SEPARATE:
-        k, v = (normal(problem.seq_len + 16, problem.kv_heads, problem.qk_dim)[:, :, :-16] for _ in range(2))
-        return q, k, v
-    own = problem.v_dim if problem.value_layout is ValueLayout.SUFFIX_OF_BUFFER else 0
-    kept = normal(problem.seq_len + 16, problem.kv_heads, problem.qk_dim + own)[:, :, :-16]
-    return q, kept[..., : problem.qk_dim], kept[..., problem.qk_dim :] if own else kept[..., : problem.v_dim]
-
-
 @pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
 @pytest.mark.parametrize("name", choices("backend"))
 @torch.inference_mode()
 def test_every_backend_agrees_with_float64_or_is_refused(name, problem):
-    inputs = drawn(problem)
+    inputs = shapes.drawn(problem, spare=16, behind=1.0)
     try:
         backend = locate(read_choice("backend", name)["_target_"])(problem).autotuned(*inputs)
     except UnsupportedError as error:

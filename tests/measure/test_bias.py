@@ -6,14 +6,15 @@ import pytest
 import torch
 
 from suite.measure import bias
-from suite.measure.bias import FLUSHED, OURS, RATIOS, READ, TOLERANCE, by_events, copies_for, faults, line, ratios_of
+from suite.measure.bias import FLUSHED, OURS, RATIOS, READ, TOLERANCE, by_events, copies_for, faults, line, time_ratios
+from tests.measure.devices.test_cuda import events
 
 GOOD = {way: 50e-6 for ways in RATIOS.values() for way in ways}
 WRITTEN_BACK = {**GOOD, bias.WRITE: 67e-6, bias.GRAPH_WRITE: 68e-6, bias.ROTATED: 40e-6, bias.WARM: 20e-6, OURS: 51e-6}
 
 
 def test_each_ratio_is_of_the_ways_that_its_name_says():
-    assert ratios_of(WRITTEN_BACK) == pytest.approx(
+    assert time_ratios(WRITTEN_BACK) == pytest.approx(
         {
             "ours_over_read_flush": 51 / 50,
             "write_over_read_flush": 67 / 50,
@@ -60,23 +61,13 @@ def test_copies_leave_the_cache_before_their_turn_comes_again():
 def test_only_the_run_lies_between_the_two_events(monkeypatch):
     device_ms, durations_ms = [0.0], iter([500.0, *itertools.islice(itertools.cycle([1.0, 2.0, 9.0]), bias.STEPS)])
 
-    class Event:
-        def __init__(self, enable_timing):
-            assert enable_timing
-
-        def record(self):
-            self.at_ms = device_ms[0]
-
-        def elapsed_time(self, end):
-            return end.at_ms - self.at_ms
-
     def work(take):
         def run():
             device_ms[0] += take()
 
         return run
 
-    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "Event", events(lambda: device_ms[0] / 1e3))
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
     measured_s = by_events(work(lambda: next(durations_ms)), work(lambda: 30.0))
     assert measured_s == pytest.approx(0.002)  # neither the first run's, which sets things up, nor the flush's

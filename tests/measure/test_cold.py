@@ -1,8 +1,8 @@
 from types import SimpleNamespace
 
 from suite.measure import cold
-from suite.measure.clock import cpu_clock
 from suite.measure.cold import cold_state, last_level_cache_bytes, time_cold, unproven
+from suite.measure.meter import cpu_clock
 from suite.records.record import Reading
 
 

@@ -4,8 +4,7 @@ import time
 import pytest
 import torch
 
-from suite.measure.clock import cpu_clock, judging_clock
-from suite.measure.meter import Meter
+from suite.measure.meter import Meter, cpu_clock, judging_clock
 from suite.measure.profiling import AllocatorProbe
 
 

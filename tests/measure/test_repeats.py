@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from suite.measure.meter import Meter
@@ -46,23 +48,15 @@ def test_the_widest_span_decides():
     assert "±50.0%" in shortfall(readings, PATIENT, predicted_s=0.0)
 
 
-def test_each_of_several_launches_is_twice_as_narrow_as_all():
-    assert PATIENT.of_one_launch(1).precision == 0.05
-    assert PATIENT.of_one_launch(3).precision == 0.025
-
-
 def test_a_spent_budget_is_said_with_the_width_that_was_reached():
-    effort = Effort(precision=1e-9, launches=1, max_seconds=60, min_steps=3, max_steps=9, cold_steps=0)
-    warning, meter = repeated(Readings([1.0, 2.0]), effort)
+    warning, meter = repeated(Readings([1.0, 2.0]), replace(PATIENT, precision=1e-9, min_steps=3, max_steps=9))
     assert len(meter.readings) == 9
     assert "n = 9" in warning
     assert "±" in warning
 
 
 def test_too_few_samples_for_an_interval_are_said_to_be_too_few():
-    warning, _ = repeated(
-        Readings([1.0]), Effort(precision=0.5, launches=1, max_seconds=60, min_steps=3, max_steps=3, cold_steps=0)
-    )
+    warning, _ = repeated(Readings([1.0]), replace(PATIENT, precision=0.5, min_steps=3, max_steps=3))
     assert "too few for a 95 % interval" in warning
 
 
@@ -74,33 +68,18 @@ def test_a_step_over_the_budget_is_run_once_and_said_to_be_one():
     assert "61" in warning
 
 
-def test_the_warming_step_is_not_among_the_readings():
-    step = Readings([100.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
-    _, meter = repeated(step, PATIENT)
-    assert 100.0 not in [reading.value for reading in meter.readings]
-
-
-def test_every_reading_has_the_step_it_came_from():
-    _, meter = repeated(Readings([1.0]), PATIENT)
-    assert [reading.step for reading in meter.readings] == list(range(len(meter.readings)))
+def test_readings_begin_behind_the_warming_step():
+    _, meter = repeated(Readings([100.0, *[1.0] * 7]), PATIENT)
+    assert [(reading.step, reading.value) for reading in meter.readings] == [(step, 1.0) for step in range(6)]
 
 
 @pytest.mark.parametrize("name", ["precision", "launches", "max_seconds", "min_steps", "max_steps"])
 def test_efforts_that_make_no_sense_are_refused_by_name(name):
-    measure = {
-        "precision": 0.1,
-        "launches": 3,
-        "max_seconds": 1.0,
-        "min_steps": 3,
-        "max_steps": 5,
-        "cold_steps": 0,
-        name: 0,
-    }
     with pytest.raises(ValueError, match=rf"measure\.{name}"):
-        Effort.from_settings({"measure": measure})
+        Effort.from_settings({"measure": vars(PATIENT) | {name: 0}})
 
 
-IN_THREE = Effort(precision=0.05, launches=3, max_seconds=3.0, min_steps=10, max_steps=30, cold_steps=0)
+IN_THREE = replace(PATIENT, launches=3, max_seconds=3.0, min_steps=10, max_steps=30)
 
 
 def of_launches(*medians):
@@ -112,9 +91,9 @@ def of_launches(*medians):
 
 
 def test_launches_share_the_budget_and_the_steps():
-    share = IN_THREE.of_one_launch(3)
-    assert (share.max_seconds, share.min_steps, share.max_steps) == (1.0, 4, 10)
-    assert IN_THREE.of_one_launch(1) == IN_THREE
+    assert IN_THREE.per_launch(1) == IN_THREE
+    # Each is to be twice as narrow as all together.
+    assert IN_THREE.per_launch(3) == replace(IN_THREE, precision=0.025, max_seconds=1.0, min_steps=4, max_steps=10)
 
 
 @pytest.mark.parametrize(("predicted_s", "launches"), [(0.0, 3), (0.01, 3), (0.99, 3), (1.2, 1), (2.9, 1), (5.0, 1)])
@@ -123,7 +102,7 @@ def test_launches_that_leave_no_room_for_a_step_are_not_made(predicted_s, launch
 
 
 def test_five_launches_shrink_to_three_before_to_one():
-    effort = Effort(precision=0.05, launches=5, max_seconds=5.0, min_steps=5, max_steps=30, cold_steps=0)
+    effort = replace(IN_THREE, launches=5, max_seconds=5.0)
     assert [effort.launches_for(step_s) for step_s in (0.9, 1.2, 1.6, 2.4)] == [5, 4, 3, 1]
 
 

@@ -5,35 +5,10 @@ from itertools import pairwise
 import pytest
 import torch
 
-from suite.attention.workload import AttentionWorkload
-from suite.configuration.files import read_choice
 from suite.measure.rotated_buffers import MOST_COPIES, copied, read_bytes, rotated
+from tests.attention.test_check import prepared
 
 L2_BYTES = 300_000
-
-
-CASE = dict.fromkeys(("query_len", "batch", "tp", "threads"), 1) | {
-    "phase": "decode",
-    "match": "heads",
-    "seq_len": 64,
-    "dtype": "float32",
-    "cache_dtype": None,
-    "device": "cpu",
-    "seed": 0,
-}
-
-
-def prepared(attention, **changes):
-    settings = {
-        **CASE,
-        "geometry": read_choice("geometry", "tiny"),
-        "attention": read_choice("attention", attention),
-        "backend": read_choice("backend", "eager"),
-        **changes,
-    }
-    workload = AttentionWorkload(settings)
-    workload.prepare()
-    return workload
 
 
 def addresses(tensor):
@@ -43,7 +18,7 @@ def addresses(tensor):
 
 @pytest.mark.parametrize("attention", ["mha", "gqa", "mla", "mla_latent", "mla_expanded"])
 def test_rotated_runs_exceed_twice_the_cache_and_compute_alike(attention):
-    workload, seen = prepared(attention), []
+    workload, seen = prepared(attention=attention, backend="eager", seq_len=64), []
     work = workload.work
     expected = work.backend(*work.projected)
     settled, work.backend = work.backend, lambda *inputs: seen.append(inputs) or settled(*inputs)
@@ -89,7 +64,7 @@ def test_copies_grow_with_the_cache_and_shrink_with_memory():
 
 
 def test_a_layer_is_captured_and_a_training_step_is_not():
-    workload = prepared("mla")
+    workload = prepared(backend="eager")
     (run,) = workload.rotated_runs("layer", 2 * L2_BYTES, 1 << 30).runs
     assert run().shape == (1, 1, workload.plan.hidden_size)
-    assert prepared("gqa", phase="train", query_len=None).rotated_runs("kernel", 1, 1) is None
+    assert prepared(attention="gqa", phase="train").rotated_runs("kernel", 1, 1) is None

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from suite.measure import sealed
-from suite.measure.artifact_cache import cached_artifact
 from suite.measure.sealed import (
     FORM,
     BegunAnewWarning,
     DamagedFileError,
+    cached_artifact,
     read_sealed,
     warnings_sent,
     write_sealed,

@@ -155,6 +155,6 @@ def test_a_counter_is_read_once_the_device_is_idle(monkeypatch):
     log = []
     counter = EnergyCounter(source="nvml", read_j=lambda: log.append("read") or 1.0)
     monkeypatch.setattr(stateful, "energy_counter", lambda identity: counter)
-    with StepEnergy(None, None, lambda: log.append("finished")).of_step(Meter()):
+    with StepEnergy(None, None, lambda: log.append("finished")).charged(Meter()):
         log.append("step")
     assert log == ["finished", "read", "step", "finished", "read"]

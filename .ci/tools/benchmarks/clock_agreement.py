@@ -12,8 +12,7 @@ import torch
 import torch.utils.benchmark
 from torch.nn import functional as F
 
-from suite.measure.clock import cpu_clock
-from suite.measure.meter import Meter
+from suite.measure.meter import Meter, cpu_clock
 from suite.statistics.intervals import median_interval
 from tools.benchmarks.paired_ratio import paired_ratio_interval
 

@@ -14,8 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from suite.configuration.files import read_choice
-from suite.measure.clock import cpu_clock
-from suite.measure.meter import Meter
+from suite.measure.meter import Meter, cpu_clock
 from suite.measure.telemetry.sampler import Telemetry
 from suite.statistics.intervals import median_interval
 from tools.benchmarks.paired_ratio import paired_ratio_interval

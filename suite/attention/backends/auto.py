@@ -46,27 +46,25 @@ from suite.measure.workload import UnsupportedError
 
 DECODING_ON_A_CPU = (Cpp, SdpaFolded, Eager)
 DECODING = (Triton, FlashInfer, FlashMla, Fa3, FlashAttn, SdpaFolded, Eager)
-ROWS = (SdpaFlash, SdpaCudnn, SdpaEfficient, Fa3, FlashAttn)
-"""Prefill and training: every token of a sequence is a row."""
+ROWS = (SdpaFlash, SdpaCudnn, SdpaEfficient, Fa3, FlashAttn)  # prefill and training: every token of a sequence is a row
 SHORT = 512
 TRIES = 3
 CLEARLY = 0.9
-MOST_SCORES = 1 << 28
-"""Eager stores them all: more are not tried."""
+MOST_SCORES = 1 << 28  # eager stores them all: more are not tried
+# Flushes before a try on a GPU: they last longer than its launches, for which the graphs of a record's runs need not
+# wait.
 FLUSHES_AHEAD = 8
-"""Flushes before a try on a GPU: they last longer than its launches, for which the graphs of a record's runs need not
-wait."""
 
 
 def choose(problem: Problem) -> Backend:
-    """Return the backend for a problem, ready to be called or, where several are to be tried, to be autotuned."""
+    """The backend for a problem, ready to be called or, where several are to be tried, to be autotuned."""
     if problem.cache_dtype is not None:
         return Dequantising(problem)
     return Undecided(problem) if tried_for(problem) else by_rule(problem)
 
 
 def tried_for(problem: Problem) -> Sequence[type[Backend]]:
-    """Return what is tried for a problem, in the order of preference."""
+    """Backends that are tried for a problem, in the order of preference."""
     decodes = not problem.needs_gradient and not (problem.is_prefill and problem.needs_mask)
     if problem.device.type == "cpu":
         return DECODING_ON_A_CPU if decodes else ()
@@ -74,13 +72,9 @@ def tried_for(problem: Problem) -> Sequence[type[Backend]]:
 
 
 def by_rule(problem: Problem) -> Backend:
-    """Return the backend for a problem for which nothing is tried."""
-    if not SdpaFolded.computes.issuperset(problem.beyond_plain):
-        return Eager(problem)
     trains_widened = problem.needs_gradient and problem.v_dim < problem.qk_dim
-    if not SdpaFolded.fits(problem) or (trains_widened and problem.seq_len <= SHORT):
-        return Eager(problem)
-    return SdpaFolded(problem)
+    is_folded = SdpaFolded.computes.issuperset(problem.beyond_plain) and SdpaFolded.fits(problem)
+    return SdpaFolded(problem) if is_folded and not (trains_widened and problem.seq_len <= SHORT) else Eager(problem)
 
 
 class Undecided(Backend):
@@ -88,16 +82,14 @@ class Undecided(Backend):
     computes = Eager.computes
 
     def autotuned(self, *inputs: Tensor) -> Backend:
-        """Return the first that computes the problem, or another that is clearly faster on these inputs; its `form`
+        """Choose the first that computes the problem, or another that is clearly faster on these inputs. Its `form`
         has how the others fared."""
         tried, refusals = self._computing(*inputs)
-        first, *alternatives = tried or [by_rule(self.problem)]
-        times_s = {}
-        if alternatives:
+        chosen = first = (tried or [by_rule(self.problem)])[0]
+        if len(tried) > 1:
             times_s = {backend.name: least_s(backend, *inputs) for backend in tried}
-        chosen = min(alternatives, key=lambda backend: times_s[backend.name], default=first)
-        if alternatives and times_s[chosen.name] >= CLEARLY * times_s[first.name]:
-            chosen = first
+            fastest = min(tried[1:], key=lambda backend: times_s[backend.name])
+            chosen = fastest if times_s[fastest.name] < CLEARLY * times_s[first.name] else first
         compared = [
             f"{backend.name} tried at {times_s[backend.name] / times_s[chosen.name]:.2f} of its time"
             for backend in tried if backend is not chosen
@@ -106,8 +98,8 @@ class Undecided(Backend):
         return chosen
 
     def _computing(self, *inputs: Tensor) -> tuple[list[Backend], list[str]]:
-        """Return the backends that compute the problem of these inputs, in the order of preference; and why the first
-        is not among them, or another that lacks something here or fails. An error that is no refusal is a bug, and is
+        """Backends that compute the problem of these inputs, in the order of preference; and why the first is not
+        among them, or another that lacks something here or fails. An error that is no refusal is a bug, and is
         raised."""
         problem, computing, refusals = self.problem, list[Backend](), list[str]()
         scores = problem.batch * problem.heads * problem.query_len * problem.seq_len
@@ -130,7 +122,7 @@ class Undecided(Backend):
 
 
 def least_s(backend: Backend, *inputs: Tensor) -> float:
-    """Return the shortest time of a few passes, forward or in training forward and backward."""
+    """Shortest time of a few passes, forward or in training forward and backward."""
     timed = wall_s if backend.problem.device.type == "cpu" else event_s
     return min(timed(lambda: one_pass(backend, backend.problem, *inputs)) for _ in range(TRIES))
 
@@ -142,12 +134,11 @@ def wall_s(work: Callable[[], object]) -> float:
 
 
 def event_s(work: Callable[[], object]) -> float:
-    """Return the device's own time, with the host far enough ahead to have launched the work when it begins."""
+    """The device's own time, with the host far enough ahead to have launched the work when it begins."""
     flush, clock = CudaFlush(l2_bytes()), event_clock({})
     for _ in range(FLUSHES_AHEAD):
         flush("tried")
     stop = clock("tried")
     work()
     (seen,) = stop()
-    seconds: float = seen["value"]
-    return seconds
+    return float(seen["value"])

@@ -16,9 +16,7 @@ class CompiledEager(CompiledBackend):
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
         self._attend = compiled(attend)
-        self._hidden_ST = None
-        if problem.needs_mask:
-            self._hidden_ST = ~problem.visible_keys()
+        self._hidden_ST = ~problem.visible_keys() if problem.needs_mask else None
 
     def check(self, problem: Problem) -> None:
         self.needs_compiler(problem)

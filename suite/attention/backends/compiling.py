@@ -42,6 +42,6 @@ class CompiledBackend(Backend):
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function, compiled at its first call, for exactly the shapes of that call."""
+    """Compile a function at its first call, for exactly the shapes of that call."""
     result: Callable[..., Any] = torch.compile(function, dynamic=False, fullgraph=True)
     return result

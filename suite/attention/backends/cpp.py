@@ -31,7 +31,7 @@ class Cpp(Backend):
             needs.cpp_compiler(self.name)
 
     def autotuned(self, *inputs: Tensor) -> Backend:
-        """Return this backend with its kernel, which is built here where no process has built it yet."""
+        """Load the kernel, which is built here where no process has built it yet."""
         if any(x.stride(3) != 1 for x in inputs):
             raise UnsupportedError("cpp wants the columns of a query, a key and a value side by side")
         try:

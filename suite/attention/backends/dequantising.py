@@ -21,11 +21,10 @@ from suite.attention.problem import Backend, Problem, visible_keys
 from suite.measure.workload import UnsupportedError
 from suite.theory.layers.algebra import SCALED_ELEMENTS
 
-BLOCK_ELEMENTS = 1 << 19
-"""Elements of a block of keys: 2 MiB in float32."""
+BLOCK_ELEMENTS = 1 << 19  # elements of a block of keys: 2 MiB in float32
 LEAST_KEYS = 128
+# The float in whose place the bits are put, how far they are shifted, and the factor that makes them the number.
 FLOAT8_BITS = {torch.bfloat16: (torch.bfloat16, 4, 2.0**120)}
-"""The float in whose place the bits are put, how far they are shifted, and the factor that makes them the number."""
 FLOAT8_BITS_ELSE = (torch.float16, 7, 2.0**8)
 
 
@@ -44,9 +43,8 @@ class Dequantising(Backend):
         self._wide = torch.zeros(size, dtype=problem.dtype, device=device)
         self._wide_rotary = torch.empty(size, dtype=problem.dtype, device=device)
         self._bits = torch.empty(size, dtype=torch.int16, device=device)
-        self._hidden_TS = None
-        if problem.needs_mask:
-            self._hidden_TS = ~visible_keys(problem.query_len, problem.seq_len, device).mT
+        visible_ST = visible_keys(problem.query_len, problem.seq_len, device)
+        self._hidden_TS = ~visible_ST.mT if problem.needs_mask else None
 
     def check(self, problem: Problem) -> None:
         if problem.cache_dtype is None:
@@ -55,13 +53,16 @@ class Dequantising(Backend):
             raise UnsupportedError("dequantising has no backward pass")
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor, *more: Tensor) -> Tensor:
-        """Return o_BHSv. Further inputs: scales of keys and of values, and the rotary key where it stands apart."""
+        """Further inputs: scales of keys and of values, and the rotary key where it stands apart."""
         problem = self.problem
         k_scales_BGTn, v_scales_BGTn, *rotary = more
         wide_dtype = torch.promote_types(problem.dtype, torch.float32)
         q_NRd = q_BHSd.reshape(self._pairs, -1, problem.qk_dim)
         width = k_BGTd.shape[-1]
-        q_nNiR, q_NrR = in_blocks(q_NRd[..., :width]).mT.contiguous(), q_NRd[..., width:].mT.contiguous()
+        # Blocks of as many columns as share a scale; the last is filled up with zeros.
+        columns = min(width, SCALED_ELEMENTS)
+        q_NRni = F.pad(q_NRd[..., :width], (0, -width % columns)).reshape(*q_NRd.shape[:2], -1, columns)
+        q_nNiR, q_NrR = q_NRni.permute(2, 0, 3, 1).contiguous(), q_NRd[..., width:].mT.contiguous()
         peak_N1R = q_NRd.new_full((self._pairs, 1, q_NRd.shape[1]), torch.finfo(wide_dtype).min, dtype=wide_dtype)
         total_N1R = torch.zeros_like(peak_N1R)
         o_nNRi = torch.zeros((), dtype=wide_dtype, device=q_NRd.device)
@@ -90,8 +91,8 @@ class Dequantising(Backend):
         return o_NRv.to(problem.dtype).reshape(problem.batch, problem.heads, problem.query_len, problem.v_dim)
 
     def _widened(self, elements_BGKd: Tensor, scales_BGKn: Tensor) -> tuple[Tensor, Tensor]:
-        """Return a block's elements in the problem's dtype, unscaled, 128 columns behind 128, and their scales. Columns
-        that the last of them lack are zeros."""
+        """A block's elements in the problem's dtype, unscaled, 128 columns behind 128, and their scales. Columns that
+        the last of them lack are zeros."""
         elements_NKd, scales_NKn = elements_BGKd.flatten(0, 1), scales_BGKn.flatten(0, 1)
         pairs, keys, width = elements_NKd.shape
         blocks, columns = scales_NKn.shape[2], min(width, SCALED_ELEMENTS)
@@ -108,13 +109,6 @@ class Dequantising(Backend):
         for wide_NKi, part_NKi in zip(wide_nNKi, elements_NKd.split(columns, dim=2), strict=True):
             wide_NKi[..., : part_NKi.shape[2]].copy_(part_NKi)
         return wide_nNKi, scales_nNK1
-
-
-def in_blocks(x_NRd: Tensor) -> Tensor:
-    """Return rows in blocks of as many columns as share a scale, x_nNRi; the last block is filled up with zeros."""
-    columns = min(x_NRd.shape[-1], SCALED_ELEMENTS)
-    filled_NRd = F.pad(x_NRd, (0, -x_NRd.shape[-1] % columns))
-    return filled_NRd.reshape(*x_NRd.shape[:2], -1, columns).permute(2, 0, 1, 3)
 
 
 def products(a_nNij: Tensor, b_nNjk: Tensor) -> Tensor:

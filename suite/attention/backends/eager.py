@@ -20,9 +20,7 @@ class Eager(Backend):
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
-        self._hidden_ST = None
-        if problem.needs_mask:
-            self._hidden_ST = ~problem.visible_keys()
+        self._hidden_ST = ~problem.visible_keys() if problem.needs_mask else None
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor, *more: Tensor) -> Tensor:
         problem, rotary = self.problem, list(more)
@@ -58,7 +56,9 @@ def attend(
     sink_NR1 = None
     if sink_H is not None:
         sink_NR1 = sink_H.view(groups, -1, 1).expand(batch, -1, -1, queries).reshape(len(q_NRd), -1, 1)
-    if _shares_columns(k_BGTd) or _batches_badly(k_BGTd.flatten(0, 1), v_BGTv.flatten(0, 1)):
+    # Groups of several sequences may have keys that overlap, as two latents around one rotary key: a batch would copy.
+    shares_columns = min(k_BGTd.shape[:2]) > 1 and 0 < k_BGTd.stride(1) < k_BGTd.shape[-1]
+    if shares_columns or any(_batches_badly(x.flatten(0, 1)) for x in (k_BGTd, v_BGTv)):
         sinks, begun = ([None] * len(q_NRd) if part is None else part for part in (sink_NR1, begun_NRT))
         parts = zip(q_NRd, _one_by_one(k_BGTd), _one_by_one(v_BGTv), sinks, begun, strict=True)
         o_NRv = torch.stack([_attend_one(*part, scale, hidden_ST) for part in parts])
@@ -89,7 +89,7 @@ def _attend_one(
 
 
 def _products(q_BRr: Tensor, k_BTr: Tensor) -> Tensor:
-    """Return the products of each sequence, one by one: in 16 bits a batch of them would copy the keys."""
+    """Multiply each sequence by itself: in 16 bits a batch of them would copy the keys."""
     scores_BRT = q_BRr.new_empty(*q_BRr.shape[:2], k_BTr.shape[1])
     for q_Rr, k_Tr, scores_RT in zip(q_BRr, k_BTr, scores_BRT, strict=True):
         torch.mm(q_Rr, k_Tr.mT, out=scores_RT)
@@ -97,7 +97,7 @@ def _products(q_BRr: Tensor, k_BTr: Tensor) -> Tensor:
 
 
 def _softmax(scores: Tensor, sink: Tensor | None) -> Tensor:
-    """Return the keys' weights; a sink, a logit for each row of scores, takes its share and is dropped."""
+    """The keys' weights. A sink, a logit for each row of scores, takes its share and is dropped."""
     if sink is None:
         return scores.softmax(dim=-1)
     return torch.cat((scores, sink), dim=-1).softmax(dim=-1)[..., :-1]
@@ -109,14 +109,9 @@ def _hide(scores: Tensor, hidden_ST: Tensor | None) -> Tensor:
     return scores
 
 
-def _shares_columns(k_BGTd: Tensor) -> bool:
-    """Groups of several sequences whose keys overlap, as two latents around one rotary key: a batch would be a copy."""
-    return min(k_BGTd.shape[:2]) > 1 and 0 < k_BGTd.stride(1) < k_BGTd.shape[-1]
-
-
 def _one_by_one(x_BGTd: Tensor) -> Iterable[Tensor]:
     return (x_Td for x_GTd in x_BGTd for x_Td in x_GTd)
 
 
-def _batches_badly(*matrices_NTd: Tensor) -> bool:
-    return any(x.is_cpu and x.element_size() == 2 and len(x) > 1 and not x.is_contiguous() for x in matrices_NTd)
+def _batches_badly(x_NTd: Tensor) -> bool:
+    return x_NTd.is_cpu and x_NTd.element_size() == 2 and len(x_NTd) > 1 and not x_NTd.is_contiguous()

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from suite.attention.backends import needs
-from suite.attention.backends.packaged import PackagedBackend
 from suite.attention.problem import Problem, ValueLayout
 from suite.measure.workload import UnsupportedError
 
@@ -20,7 +19,7 @@ WIDEST = 256
 WIDEST_ROTARY, WIDEST_VALUE, NARROWEST_LATENT = 64, 512, 256
 
 
-class Fa3(PackagedBackend):
+class Fa3(needs.PackagedBackend):
     name = "fa3"
     distribution = "flash-attn-3"
 
@@ -73,7 +72,7 @@ class Fa3(PackagedBackend):
 
 
 def takes_widths(qk_dim: int, v_dim: int) -> bool:
-    """Return whether FlashAttention-3 has a kernel for a key and a value of these widths, as they are."""
+    """Whether FlashAttention-3 has a kernel for a key and a value of these widths, as they are."""
     if qk_dim == v_dim:
         return qk_dim <= WIDEST
     return (128 < qk_dim <= 192 and 96 < v_dim <= 128) or (qk_dim <= WIDEST_ROTARY and v_dim <= WIDEST_VALUE)

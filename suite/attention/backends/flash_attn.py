@@ -7,14 +7,13 @@ import torch
 from torch import Tensor
 
 from suite.attention.backends import needs
-from suite.attention.backends.packaged import PackagedBackend
 from suite.attention.problem import Problem
 from suite.measure.workload import UnsupportedError
 
 WIDEST = 256
 
 
-class FlashAttn(PackagedBackend):
+class FlashAttn(needs.PackagedBackend):
     name = "flash_attn"
     distribution = "flash-attn"
 

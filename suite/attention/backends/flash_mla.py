@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from suite.attention.backends import needs
-from suite.attention.backends.packaged import PackagedBackend
 from suite.attention.pages import paged
 from suite.attention.problem import Problem, ValueLayout
 from suite.measure.workload import UnsupportedError
@@ -17,7 +16,7 @@ PAGE_TOKENS = 64
 WIDTHS = (576, 512)
 
 
-class FlashMla(PackagedBackend):
+class FlashMla(needs.PackagedBackend):
     name = "flash_mla"
     distribution = "flash-mla"
 

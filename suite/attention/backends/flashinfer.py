@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from suite.attention.backends import needs
-from suite.attention.backends.packaged import PackagedBackend
 from suite.attention.pages import Pages, paged
 from suite.attention.problem import Problem, ValueLayout
 from suite.measure.workload import UnsupportedError
@@ -32,7 +31,7 @@ MOST_DECODED = 4
 Run = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-class FlashInfer(PackagedBackend):
+class FlashInfer(needs.PackagedBackend):
     name = "flashinfer"
     distribution = "flashinfer-python"
 
@@ -104,19 +103,9 @@ class FlashInfer(PackagedBackend):
 
     def _grouped(self, k_BGTd: Tensor, *queries: Tensor, **settings: int) -> Run:
         problem, pages = self.problem, paged(k_BGTd, PAGE_TOKENS)
-        self._kernel.plan(
-            *queries,
-            *self._tables(pages),
-            self._filled(PAGE_TOKENS),
-            problem.heads,
-            problem.kv_heads,
-            problem.qk_dim,
-            PAGE_TOKENS,
-            **settings,
-            q_data_type=problem.dtype,
-            kv_data_type=problem.dtype,
-            sm_scale=problem.scale,
-        )
+        tables = (*queries, *self._tables(pages), self._filled(PAGE_TOKENS))
+        sizes = (problem.heads, problem.kv_heads, problem.qk_dim, PAGE_TOKENS)
+        self._kernel.plan(*tables, *sizes, **settings, **self._numbers())
 
         def run(q_NHd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
             o_NHv: Tensor = self._kernel.run(q_NHd, (pages.of(k_BGTd), pages.of(v_BGTv)))
@@ -138,9 +127,7 @@ class FlashInfer(PackagedBackend):
             head_dim_kpe=problem.qk_dim - problem.v_dim,
             page_size=PAGE_TOKENS,
             causal=problem.needs_mask,
-            sm_scale=problem.scale,
-            q_data_type=problem.dtype,
-            kv_data_type=problem.dtype,
+            **self._numbers(),
         )
 
         def run(q_NHd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
@@ -159,19 +146,8 @@ class FlashInfer(PackagedBackend):
                     "flashinfer takes the keys and values of an expanded prefill with each sequence's tokens right "
                     f"behind those of the one before, which {problem.batch} sequences here have not"
                 )
-        starts = self._multiples(problem.seq_len)
-        self._kernel.plan(
-            starts,
-            starts,
-            problem.heads,
-            problem.kv_heads,
-            problem.qk_dim,
-            head_dim_vo=problem.v_dim,
-            causal=True,
-            q_data_type=problem.dtype,
-            kv_data_type=problem.dtype,
-            sm_scale=problem.scale,
-        )
+        starts, sizes = self._multiples(problem.seq_len), (problem.heads, problem.kv_heads, problem.qk_dim)
+        self._kernel.plan(starts, starts, *sizes, head_dim_vo=problem.v_dim, causal=True, **self._numbers())
 
         def run(q_NHd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
             o_NHv: Tensor = self._kernel.run(q_NHd, *(x.transpose(1, 2).flatten(0, 1) for x in (k_BGTd, v_BGTv)))
@@ -179,20 +155,24 @@ class FlashInfer(PackagedBackend):
 
         return run
 
+    def _numbers(self) -> dict[str, Any]:
+        dtype = self.problem.dtype
+        return {"q_data_type": dtype, "kv_data_type": dtype, "sm_scale": self.problem.scale}
+
     def _tables(self, pages: Pages) -> tuple[Tensor, Tensor]:
-        """Return the begin of each sequence's pages and the end of the last, and all pages."""
+        """The begin of each sequence's pages and the end of the last, and all pages."""
         return self._multiples(pages.table_BP.shape[1]), pages.table_BP.flatten()
 
-    def _multiples(self, of: int) -> Tensor:
-        """Return the begin of each sequence's part, and the end of the last."""
-        return torch.arange(self.problem.batch + 1, dtype=torch.int32, device=self.problem.device) * of
+    def _multiples(self, length: int) -> Tensor:
+        """The begin of each sequence's part, and the end of the last."""
+        return torch.arange(self.problem.batch + 1, dtype=torch.int32, device=self.problem.device) * length
 
-    def _filled(self, with_: int) -> Tensor:
-        return torch.full((self.problem.batch,), with_, dtype=torch.int32, device=self.problem.device)
+    def _filled(self, length: int) -> Tensor:
+        return torch.full((self.problem.batch,), length, dtype=torch.int32, device=self.problem.device)
 
 
 def plans_several_tokens(decode_wrapper: Any) -> bool:
-    """Return whether this version's decode kernel takes several new tokens a sequence. `plan` takes any name and hands
-    it on, so the method behind it is asked."""
+    """Whether this version's decode kernel takes several new tokens a sequence. `plan` takes any name and hands it on,
+    so the method behind it is asked."""
     planned_by = getattr(decode_wrapper, "_plan_impl", decode_wrapper.plan)
     return "q_len_per_req" in inspect.signature(planned_by).parameters

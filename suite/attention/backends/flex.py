@@ -16,8 +16,7 @@ from suite.attention.problem import Problem
 from suite.measure.workload import UnsupportedError
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-DECODED_BELOW = 128
-"""New tokens, from which on the kernel for prefill serves."""
+DECODED_BELOW = 128  # new tokens, from which on the kernel for prefill serves
 
 
 class Flex(CompiledBackend):
@@ -36,14 +35,8 @@ class Flex(CompiledBackend):
                 behind = query + past - (key - oldest) % keys
                 return (behind >= 0) & (behind < window)
 
-            self._block_mask = create_block_mask(
-                sees,
-                None,
-                None,
-                problem.query_len,
-                problem.seq_len,
-                device=str(problem.device),
-            )
+            device = str(problem.device)
+            self._block_mask = create_block_mask(sees, None, None, problem.query_len, problem.seq_len, device=device)
 
     def check(self, problem: Problem) -> None:
         needs.dtype(self.name, problem.dtype, DTYPES)

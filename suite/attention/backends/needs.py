@@ -2,19 +2,26 @@
 looked at, so that what a backend refuses in itself it refuses everywhere in the same words.
 
 Here too is the boundary to other projects' code, which may raise anything at all: one package in a bad state costs its
-own cases, each with a sentence, and never the run.
+own cases, each with a sentence, and never the run. So a `PackagedBackend`, which calls another package's kernel, sets
+it up, plans and makes a first pass over the very inputs before anything is timed: some compile at a first call, for
+minutes, or plan for the lengths of a batch.
 """
 
 import importlib
 import importlib.util
 import os
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 import torch
+from torch import Tensor
 
+from suite.attention.check import one_pass
 from suite.attention.cpp_decode import kernel
+from suite.attention.problem import Backend, Problem
 from suite.measure.workload import UnsupportedError
 from suite.records.machine.user_cache import INDUCTOR, KERNELS
 
@@ -48,7 +55,7 @@ def explained(failure: str, as_a: type[UnsupportedError] = UnsupportedError) -> 
 
 
 def in_a_line(error: Exception) -> str:
-    """Return the class of an error, and the first line of its message if it has one."""
+    """The class of an error, and the first line of its message if it has one."""
     first_line = str(error).strip().partition("\n")[0]
     return ": ".join(filter(None, [type(error).__name__, first_line]))
 
@@ -94,8 +101,29 @@ def kernels_folder(backend: str) -> None:
 def dtype(backend: str, got: torch.dtype, allowed: Iterable[torch.dtype]) -> None:
     """Raise UnsupportedError, with the choices, for a dtype that is none of them."""
     if got not in allowed:
-        raise UnsupportedError(f"{backend} computes {', '.join(map(_said, allowed))}; got {_said(got)}")
+        choices = ", ".join(str(choice).removeprefix("torch.") for choice in allowed)
+        raise UnsupportedError(f"{backend} computes {choices}; got {str(got).removeprefix('torch.')}")
 
 
-def _said(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+class PackagedBackend(Backend, ABC):
+    distribution: ClassVar[str]
+    """The name that its package is installed by."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        with explained(f"{self.name} cannot use the package {self.distribution}", AbsentError):
+            self.set_up(problem)
+
+    @abstractmethod
+    def set_up(self, problem: Problem) -> None:
+        """Import the package, in so many words, and take from it what a call"""
+
+    def plan(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> None:
+        """Prepare for inputs that lie in memory as these do. By default there is nothing to prepare."""
+
+    def autotuned(self, *inputs: Tensor) -> Backend:
+        failure = f"{self.name}: the package {self.distribution} fails on this problem"
+        with explained(failure), self.problem.forward_mode():
+            self.plan(*inputs)
+            one_pass(self, self.problem, *inputs)
+        return self

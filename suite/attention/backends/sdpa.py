@@ -18,9 +18,7 @@ class Sdpa(Backend):
         super().__init__(problem)
         # is_causal is aligned to the top left: right for a prefill, wrong for new tokens after a context.
         self._is_causal = problem.needs_mask and problem.is_prefill and problem.window is None
-        self._mask_ST = None
-        if problem.needs_mask and not self._is_causal:
-            self._mask_ST = problem.visible_keys()
+        self._mask_ST = problem.visible_keys() if problem.needs_mask and not self._is_causal else None
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(

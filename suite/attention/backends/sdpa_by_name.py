@@ -20,8 +20,8 @@ from suite.measure.workload import UnsupportedError
 
 HALVES = (torch.bfloat16, torch.float16)
 WIDEST = 256
+# Words of torch's errors where a kernel does not take a problem; the last, where cuDNN finds no plan for it.
 REFUSED = ("No available kernel", "No viable backend", "cuDNN Frontend error")
-"""Words of torch's errors where a kernel does not take a problem; the last, where cuDNN finds no plan for it."""
 
 
 class SdpaByName(SdpaFolded):

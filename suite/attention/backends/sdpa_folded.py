@@ -50,7 +50,7 @@ class SdpaFolded(Backend):
 
     @classmethod
     def fits(cls, problem: Problem) -> bool:
-        """Return whether a view as wide as the key can hold the value, or none has to."""
+        """Whether a view as wide as the key can hold the value, or none has to."""
         if not cls.widens:
             return True
         if problem.value_layout is ValueLayout.SEPARATE:
@@ -68,19 +68,17 @@ class SdpaFolded(Backend):
         return self._attend(q_BHSd, k_BGTd, self._as_wide_as_the_key(k_BGTd, v_BGTv))
 
     def _as_wide_as_the_key(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
-        """Return a view, without a copy, that holds the value's columns first or last."""
-        if not self.widens:
+        """A view, without a copy, that holds the value's columns first or last."""
+        if not self.widens or self.problem.value_layout is ValueLayout.SEPARATE:
             return v_BGTv
-        if self.problem.value_layout in (ValueLayout.PREFIX_OF_KEY, ValueLayout.ENDS_OF_KEY):
+        if self.problem.value_layout is not ValueLayout.SUFFIX_OF_BUFFER:
             return k_BGTd
-        if self.problem.value_layout is ValueLayout.SEPARATE:
-            return v_BGTv
         before = self.problem.qk_dim - self.problem.v_dim
         size = (*v_BGTv.shape[:-1], self.problem.qk_dim)
         return v_BGTv.as_strided(size, v_BGTv.stride(), v_BGTv.storage_offset() - before)
 
     def _cut(self, o: Tensor) -> Tensor:
-        """Return the value's own columns of a result."""
+        """The value's own columns of a result."""
         if not self.widens:
             return o
         before, v_dim = self.problem.qk_dim - self.problem.v_dim, self.problem.v_dim
@@ -113,8 +111,7 @@ class SdpaFolded(Backend):
             is_causal=self._mask_11RT is None,
             scale=problem.scale,
         )
-        o_NRSv = self._cut(o_NRSd)
-        return o_NRSv.reshape(problem.batch, problem.heads, problem.query_len, problem.v_dim)
+        return self._cut(o_NRSd).reshape(problem.batch, problem.heads, problem.query_len, problem.v_dim)
 
     def _expanded(self, x_BGTd: Tensor) -> Tensor:
         """Move groups into the batch, and one key-value head under each of its query heads, without a copy."""
@@ -126,7 +123,7 @@ PROBE_HEADS, PROBE_KEYS, PROBE_WIDTH, PROBE_TRIES = 8, 1024, 128, 5
 
 @functools.cache
 def twice_is_faster(dtype: torch.dtype) -> bool:
-    """Return whether this CPU attends faster with two equal query rows a head than with one."""
+    """Whether this CPU attends faster with two equal query rows a head than with one."""
     k, v = (torch.zeros(1, PROBE_HEADS, PROBE_KEYS, PROBE_WIDTH, dtype=dtype) for _ in range(2))
     fastest_s = []
     with torch.inference_mode():

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from suite.attention.backends import needs
-from suite.attention.backends.packaged import PackagedBackend
 from suite.attention.pages import paged
 from suite.attention.problem import Problem, ValueLayout
 from suite.measure.workload import UnsupportedError
@@ -21,7 +20,7 @@ MOST_SPLITS = 8  # its server's triton_attention_num_kv_splits
 FEWEST_SCHEDULED = 256
 
 
-class Sglang(PackagedBackend):
+class Sglang(needs.PackagedBackend):
     name = "sglang"
     distribution = "sglang"
 

@@ -17,10 +17,9 @@ from suite.measure.workload import UnsupportedError
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 MOST_NEW_TOKENS = 4
+# Small, so that a test's few programs are split.
 INTERPRETED_CHIP = Chip(generation=9, multiprocessors=4, shared_bytes=227 << 10)
-"""Small, so that a test's few programs are split."""
-JOINED_COLUMNS, SPLITS_AT_ONCE = 128, 16
-"""Columns of a part and parts of a row that the joining kernel holds at once."""
+JOINED_COLUMNS, SPLITS_AT_ONCE = 128, 16  # columns of a part and parts of a row that the joining kernel holds at once
 
 
 class Triton(Backend):
@@ -62,7 +61,6 @@ class Triton(Backend):
         needs.package(self.name, "triton", "triton")
 
     def autotuned(self, *inputs: Tensor) -> Backend:
-        """Return this backend with its kernels compiled."""
         with needs.explained("triton cannot compile or run its kernel for this problem"), torch.inference_mode():
             self(*inputs)
         return self
@@ -107,7 +105,7 @@ class Triton(Backend):
 
 
 def constants(problem: Problem, launch: Launch) -> dict[str, int | bool]:
-    """Return the constants that the kernel is compiled for, by the names of its parameters."""
+    """What the kernel is compiled for, by the names of its parameters."""
     return {
         "QUERY_LEN": problem.query_len,
         "FIRST": launch.first,

@@ -39,14 +39,11 @@ from suite.records.stores.store import write_whole
 
 SOURCES = ("problem.h", "rows.h", "tiles.h", "decode.cpp")
 FUNCTIONS = {torch.float32: "decode_float", torch.bfloat16: "decode_bfloat16"}
+# The kernel's ways to multiply, as `problem.h` numbers them.
 PRODUCTS = ("vectors", "AVX512-BF16's pairs", "AMX's tiles")
-"""The kernel's ways to multiply, as `problem.h` numbers them."""
-OPERATOR = "suite::cpp_decode"
-"""The kernel's name for torch's profiler."""
-KEY_LENGTH = 16
-"""Letters of what a kernel was built from, in its file's name."""
-LEAST_KEYS = 256
-"""Keys of a part, at least: the sums of its rows are written and read once more."""
+OPERATOR = "suite::cpp_decode"  # the kernel's name for torch's profiler
+KEY_LENGTH = 16  # letters of what a kernel was built from, in its file's name
+LEAST_KEYS = 256  # keys of a part, at least: the sums of its rows are written and read once more
 NUMBERS = (
     *("batch", "kv_heads", "rows", "query_len", "seq_len", "d", "v", "splits", "threads"),
     *("q_b", "q_g", "q_h", "q_s", "k_b", "k_g", "k_t", "v_b", "v_g", "v_t"),
@@ -69,7 +66,7 @@ def decode(
     splits: int = 1,
     lengths_B: Tensor | None = None,
 ) -> Tensor:
-    """Return o_BHSv, causal, with the last query of a sequence seeing all its keys.
+    """Compute o_BHSv, causal, with the last query of a sequence seeing all its keys.
 
     The columns of each tensor must be adjacent. `products`: see `products_for`. `splits`: the parts of every sequence.
     `lengths_B`: the keys of each sequence, int64; None where all have as many as there are slots. Slots behind them are
@@ -93,7 +90,7 @@ def decode(
 
 
 def products_for(dtype: torch.dtype, rows: int, d: int, v: int, most: int = len(PRODUCTS) - 1) -> int:
-    """Return which of PRODUCTS this machine's build takes, none beyond `most`; bfloat16 alone has a choice.
+    """The number in PRODUCTS that this machine's build takes, none beyond `most`; bfloat16 alone has a choice.
 
     `rows`: query heads of a key-value head × new tokens; `d`, `v`: widths of a key and of a value.
     """
@@ -104,7 +101,7 @@ def products_for(dtype: torch.dtype, rows: int, d: int, v: int, most: int = len(
 
 
 def splits_for(pairs: int, seq_len: int, threads: int) -> int:
-    """Return the fewest parts of each sequence that give every thread as many of them.
+    """The fewest parts of each sequence that give every thread as many of them.
 
     `pairs`: key-value heads of all sequences, each of which is a piece of work.
     """

@@ -6,5 +6,5 @@ from suite.measure.devices.device import Device
 
 
 def device_for(name: str, threads: int) -> Device:
-    """Return the device. `threads`: of the CPU, where that does the work."""
+    """`threads`: of the CPU, where that does the work."""
     return Cuda() if name == "cuda" else Cpu(threads)

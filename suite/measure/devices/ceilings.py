@@ -10,27 +10,26 @@ from collections.abc import Callable
 
 import torch
 
-from suite.measure.clock import judging_clock
 from suite.measure.devices.cuda_clock import l2_bytes
+from suite.measure.meter import judging_clock
 from suite.theory.layers.roofline import MeasuredCeilings
 
 TRIES = 5
 PRODUCT_SIZE = 1024
-SIZES_BYTES = tuple((1 << 18) << 2 * step for step in range(6))
-"""Working sets from a quarter of a MiB to 256 MiB."""
+SIZES_BYTES = tuple((1 << 18) << 2 * step for step in range(6))  # working sets from a quarter of a MiB to 256 MiB
 FEWEST_BYTES_A_TRY = 16 << 20
+# float64 is up to 64 times as slow on cards that are not made for it.
 CUDA_PRODUCT_SIZE, CUDA_PRODUCT_SIZE_FLOAT64 = 8192, 4096
-"""float64 is up to 64 times as slow on cards that are not made for it."""
 CUDA_SIZES_BYTES = (1 << 28, 1 << 30, 1 << 32)
 OVER_L2 = 4
 FLOAT_BYTES = 4
 
+# Returns the least time of several tries of a piece of work, in seconds.
 BestTime = Callable[[Callable[[], object]], float]
-"""Returns the least time of several tries of a piece of work, in seconds."""
 
 
 def measure_ceilings(dtype: torch.dtype, threads: int) -> MeasuredCeilings:
-    """Return the CPU's best matrix-product rate in FLOP/s, and its best memory rate in B/s by size of working set."""
+    """The CPU's best matrix-product rate in FLOP/s, and its best memory rate in B/s by size of working set."""
     clock = time.thread_time if judging_clock(threads) == "thread_cpu" else time.perf_counter
 
     def best_s(work: Callable[[], object]) -> float:
@@ -49,19 +48,18 @@ def measure_ceilings(dtype: torch.dtype, threads: int) -> MeasuredCeilings:
 
 
 def measure_cuda_ceilings(dtype: torch.dtype) -> MeasuredCeilings:
-    """Return the same rates of a CUDA device, by its own events."""
+    """The same rates of a CUDA device, by its own events."""
     size = CUDA_PRODUCT_SIZE_FLOAT64 if dtype == torch.float64 else CUDA_PRODUCT_SIZE
     a, b = (torch.randn(size, size, device="cuda").to(dtype) for _ in range(2))
     out = torch.empty_like(a)
-    product_s = _best_s_of_events(lambda: torch.mm(a, b, out=out))
-    total_bytes = torch.cuda.get_device_properties().total_memory
-    sizes = sizes_tried(l2_bytes(), total_bytes)
-    rates = {nbytes: _memory_rate(nbytes, "cuda", _best_s_of_events) for nbytes in sizes}
+    product_s = _best_event_s(lambda: torch.mm(a, b, out=out))
+    sizes = sizes_tried(l2_bytes(), torch.cuda.get_device_properties().total_memory)
+    rates = {nbytes: _memory_rate(nbytes, "cuda", _best_event_s) for nbytes in sizes}
     return MeasuredCeilings(flops_per_s=2 * size**3 / product_s, bytes_per_s_by_size=rates)
 
 
 def sizes_tried(cache_bytes: int, total_bytes: int) -> list[int]:
-    """Return working sets that no L2 holds and that leave the device room; the smallest at least."""
+    """Working sets that no L2 holds and that leave the device room; the smallest at least."""
     fitting = [size for size in CUDA_SIZES_BYTES if size >= OVER_L2 * cache_bytes and size <= total_bytes // 4]
     return fitting or [max(CUDA_SIZES_BYTES[0], OVER_L2 * cache_bytes)]
 
@@ -82,7 +80,7 @@ def _memory_rate(nbytes: int, device: str, best_s: BestTime, *, calls: int = 1) 
     return calls * nbytes / min(best_s(read), best_s(copy))
 
 
-def _best_s_of_events(work: Callable[[], object]) -> float:
+def _best_event_s(work: Callable[[], object]) -> float:
     times_s: list[float] = []
     for attempt in range(1 + TRIES):
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))

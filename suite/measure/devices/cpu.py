@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from suite.measure.clock import cpu_clock, judging_clock
 from suite.measure.devices.ceilings import measure_ceilings
 from suite.measure.devices.device import Device, TimedWorkload
-from suite.measure.meter import Probe
+from suite.measure.meter import Probe, cpu_clock, judging_clock
 from suite.measure.profiling import AllocatorProbe
 from suite.measure.workload import Workload
 from suite.records.record import Reading

@@ -25,11 +25,10 @@ from suite.records import numbers
 from suite.records.record import Reading
 from suite.theory.layers.roofline import MeasuredCeilings
 
+# Chosen, not measured: a kernel's own start-up hides part of what a flushed read costs more, so it is below the CPU's
+# cold.FLUSHED.
 FLUSHED = 1.2
-"""Chosen, not measured: a kernel's own start-up hides part of what a flushed read costs more, so it is below the CPU's
-cold.FLUSHED."""
-LEFT_BYTES = 32 << 20
-"""Bytes that may stay allocated after a case without a warning, such as a library's workspace."""
+LEFT_BYTES = 32 << 20  # bytes that may stay allocated after a case without a warning, such as a library's workspace
 
 
 class Cuda(Device):

@@ -10,15 +10,13 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from suite.measure.clock import cpu_clock, involuntary_switches
-from suite.measure.meter import Probe, Seen
+from suite.measure.meter import Probe, Seen, cpu_clock, involuntary_switches
 
 FLUSH_OVER_L2 = 2
+# The flush is proved by reading one part in so many of the L2: enough to take longer than a kernel's own start-up.
 PROBE_SHARE = 4
-"""The flush is proved by reading one part in so many of the L2: enough to take longer than a kernel's own start-up."""
 FLOAT_BYTES = 4
-MANY_THREADS = 2
-"""More than one for the clock, so that wall time judges: the device works beside the host's thread."""
+MANY_THREADS = 2  # more than one for the clock, so that wall time judges: the device works beside the host's thread
 
 
 def l2_bytes() -> int:
@@ -27,8 +25,8 @@ def l2_bytes() -> int:
 
 
 def event_clock(runs: Mapping[str, int]) -> Probe:
-    """Return a probe for a span's time on the device. `runs`: repetitions of a span's work, 1 where it is not named;
-    every figure is that of one run.
+    """A probe for a span's time on the device. `runs`: repetitions of a span's work, 1 where it is not named; every
+    figure is that of one run.
 
     The CPU times are the host's until everything is launched. Wall time ends when the device has finished, and begins
     while it may still flush.

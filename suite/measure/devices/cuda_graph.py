@@ -24,15 +24,14 @@ from suite.measure.rotated_buffers import RotatedRuns
 from suite.measure.workload import GraphableWorkload, Workload
 from suite.theory.layers.roofline import MeasuredCeilings
 
+# Predicted time below which a span is captured: chosen, not measured. The prediction is of the roofline, which knows
+# nothing of launches: a layer has fifteen to twenty, of which each may take Python 20 µs and more.
 SHORT_S = 2e-3
-"""Predicted time below which a span is captured: chosen, not measured. The prediction is of the roofline, which knows
-nothing of launches: a layer has fifteen to twenty, of which each may take Python 20 µs and more."""
-ROOM = 0.5
-"""Share of the free memory that copies of a span's inputs may take."""
+ROOM = 0.5  # share of the free memory that copies of a span's inputs may take
+# Relative difference above which a graph did not do the work. Whether that is right was checked before.
 REPLAY_ERROR = 0.05
-"""Relative difference above which a graph did not do the work. Whether that is right was checked before."""
+# Kept: where a capture cannot be ended, torch's allocator goes on asking its graph (CUDAGraph.cpp, capture_end).
 _FAILED: list[torch.cuda.CUDAGraph] = []
-"""Kept: where a capture cannot be ended, torch's allocator goes on asking its graph (CUDAGraph.cpp, capture_end)."""
 NOT_SHORT, NOT_OFFERED = "not short", "not offered by the workload"
 
 
@@ -46,17 +45,15 @@ class _Span:
 
 
 def captured_step(workload: Workload, ceilings: MeasuredCeilings) -> TimedWorkload:
-    """Return the workload's step with its short spans captured, without probes.
-
-    The facts say by span how it was captured, or why not.
-    """
+    """The workload's step with its short spans captured, without probes. The facts say by span how it was captured, or
+    why not."""
     short = short_spans(workload.plan.constants(), ceilings)
     if not isinstance(workload, GraphableWorkload) or not any(short.values()):
         facts = {span: NOT_OFFERED if is_short else NOT_SHORT for span, is_short in short.items()}
         return TimedWorkload(step=workload.step, works=workload.parts(), facts=facts)
     spans: dict[str, _Span] = {}
     for span, is_short in short.items():
-        rotated = _runs_of(workload, span) if is_short else NOT_SHORT
+        rotated = _rotated_runs(workload, span) if is_short else NOT_SHORT
         spans[span] = (
             _capture_span(rotated)
             if isinstance(rotated, RotatedRuns)
@@ -76,17 +73,18 @@ def captured_step(workload: Workload, ceilings: MeasuredCeilings) -> TimedWorklo
 
 
 def short_spans(constants: Mapping[str, Mapping[str, float]], ceilings: MeasuredCeilings) -> dict[str, bool]:
-    """Tell for each timed span whether the device should need less than SHORT_S for it."""
-    least_s = {
-        span: ceilings.at(costs["traffic_bytes"]).bound_s(flops=costs["flops"], traffic_bytes=costs["traffic_bytes"])
-        for span, costs in constants.items()
-        if "traffic_bytes" in costs
-    }
-    return {span: seconds < SHORT_S for span, seconds in least_s.items()}
+    """For each timed span, whether the device should need less than SHORT_S for it."""
+    is_short = {}
+    for span, costs in constants.items():
+        if "traffic_bytes" in costs:
+            nbytes = costs["traffic_bytes"]
+            least_s = ceilings.at(nbytes).bound_s(flops=costs["flops"], traffic_bytes=nbytes)
+            is_short[span] = least_s < SHORT_S
+    return is_short
 
 
 def agrees(replayed: Tensor, expected: Tensor) -> bool:
-    """Return whether both are the same but for rounding; written so that a NaN is not."""
+    """Whether both are the same but for rounding; written so that a NaN is not."""
     difference = (replayed.double() - expected.double()).norm()
     return bool(difference <= REPLAY_ERROR * expected.double().norm())
 
@@ -97,7 +95,7 @@ def _step(spans: Mapping[str, _Span], meter: Meter) -> None:
             span.work()
 
 
-def _runs_of(workload: GraphableWorkload, span: str) -> RotatedRuns | str:
+def _rotated_runs(workload: GraphableWorkload, span: str) -> RotatedRuns | str:
     """The runs of a span that can be captured, or why there are none."""
     try:
         room_bytes = int(ROOM * torch.cuda.mem_get_info()[0])
@@ -125,7 +123,7 @@ def _capture_span(rotated: RotatedRuns) -> _Span:
 
 
 def captured(runs: Sequence[Callable[[], object]]) -> tuple[torch.cuda.CUDAGraph, Sequence[Tensor]]:
-    """Capture all runs, one after another, in one graph; return it and the outputs, emptied."""
+    """Capture all runs, one after another, in one graph; the graph and the outputs, emptied."""
     stream, graph = _capture_stream(), torch.cuda.CUDAGraph()
     torch.cuda.synchronize()
     with torch.inference_mode(), torch.cuda.stream(stream):

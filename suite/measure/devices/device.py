@@ -2,23 +2,15 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from suite.measure.meter import Meter, Probe
+from suite.measure.profiling import AllocatorProbe
 from suite.measure.workload import Workload
 from suite.records.record import Reading
 from suite.theory.layers.roofline import MeasuredCeilings
-
-
-class Watcher(Protocol):
-    """A probe for the profiled pass: gives each span's `peak_bytes`, and keeps what ran."""
-
-    def __call__(self, span: str) -> Callable[[], Sequence[Mapping[str, Any]]]: ...
-
-    def seen(self) -> Mapping[str, Sequence[Sequence[str]]]:
-        """Return by the name of a fact what ran in each span so far, in the order of the spans."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +36,11 @@ class Device:
     """Caches are emptied before each timed span, so that there is no warm latency beside a cold one."""
 
     def identity(self) -> Mapping[str, Any] | None:
-        """Return the names by which NVML knows the device, see telemetry.nvml.is_same_gpu; None for a CPU."""
+        """The names by which NVML knows the device, see telemetry.nvml.is_same_gpu; None for a CPU."""
         return None
 
     def facts(self) -> Mapping[str, Any]:
-        """Return facts of the device that the record's environment does not have."""
+        """Facts of the device that the record's environment does not have."""
         return {}
 
     def finish(self) -> None:
@@ -66,19 +58,20 @@ class Device:
         raise NotImplementedError
 
     def stateful_clock(self) -> tuple[str, Probe]:
-        """Return the clock for work that is not repeated: its name, and the probe, which waits for the device at both
-        ends of a span."""
+        """The clock for work that is not repeated: its name, and the probe, which waits for the device at both ends of
+        a span."""
         raise NotImplementedError
 
-    def watcher(self) -> Watcher:
+    def watcher(self) -> AllocatorProbe:
+        """A probe for the profiled pass: gives each span's `peak_bytes`, and keeps what ran."""
         raise NotImplementedError
 
     def forget_peak(self) -> None:
         """Let `peak_bytes` count anew from here on."""
 
     def peak_bytes(self) -> int | None:
-        """Return the most that torch's allocator held since `forget_peak`, whoever asked for it; None where torch does
-        not say."""
+        """The most that torch's allocator held since `forget_peak`, whoever asked for it; None if torch does not
+        say."""
         return None
 
     def warnings(self, readings: Sequence[Reading]) -> Iterator[str]:
@@ -86,9 +79,9 @@ class Device:
         raise NotImplementedError
 
     def reset(self) -> str | None:
-        """Give back what a case held, before the next one in this process. Return a warning where something stayed."""
+        """Give back what a case held, before the next one in this process. A warning where something stayed."""
         return None
 
     def is_lost(self, error: Exception) -> bool:
-        """Return whether nothing more can run on the device in this process."""
+        """Whether nothing more can run on the device in this process."""
         return False

@@ -46,19 +46,16 @@ class Machine(Source):
         now = {"time_s": time.monotonic(), **waited_s, "steal_s": steal_s, "all_s": sum(times)}
         last, self._last = self._last, now
         if last is not None:
-            yield from self._shares(now, last)
+            grown = {name: now[name] - last[name] for name in now}
+            for name in self._pressure:
+                yield Seen("cpu", f"{name}_pressure_share", min(1.0, grown[name] / grown["time_s"]))
+            if self._has_steal and grown["all_s"] > 0:
+                yield Seen("cpu", "steal_share", grown["steal_s"] / grown["all_s"])
         if is_slow_tick and (frequency_hz := _frequency_hz()) is not None:
             yield Seen("cpu", "frequency_hz", frequency_hz)
 
     def facts(self, target: Target) -> Mapping[str, Any]:
         return {"cpu": {"missing": self._missing}}
-
-    def _shares(self, now: Mapping[str, float], last: Mapping[str, float]) -> Iterable[Seen]:
-        elapsed_s, all_s = (now[name] - last[name] for name in ("time_s", "all_s"))
-        for name in self._pressure:
-            yield Seen("cpu", f"{name}_pressure_share", min(1.0, (now[name] - last[name]) / elapsed_s))
-        if self._has_steal and all_s > 0:
-            yield Seen("cpu", "steal_share", (now["steal_s"] - last["steal_s"]) / all_s)
 
 
 def _frequency_hz() -> float | None:

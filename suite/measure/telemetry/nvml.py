@@ -20,8 +20,8 @@ MILLI, KILO, MEGA, PERCENT = 1e-3, 1e3, 1e6, 1e-2
 MAPPED = Path("/proc/self/maps")
 
 OTHERS, BY_MPS, DRAWING = OF_PROCESSES = "other_processes", "mps_processes", "graphics_processes"
+# NVML's names of the kinds of processes. Those of MPS and those that draw are counted with ours among them.
 KINDS = dict(zip(OF_PROCESSES, ("Compute", "MPSCompute", "Graphics"), strict=True))
-"""NVML's names of the kinds of processes. Those of MPS and those that draw are counted with ours among them."""
 
 T = TypeVar("T")
 Read = Callable[[Any], float]
@@ -34,14 +34,6 @@ def _instant_power_w(handle: Any) -> float:
     return float(field.value.uiVal * MILLI)
 
 
-def _power_usage_w(handle: Any) -> float:
-    return float(pynvml.nvmlDeviceGetPowerUsage(handle) * MILLI)
-
-
-def _power_limit_w(handle: Any) -> float:
-    return float(pynvml.nvmlDeviceGetEnforcedPowerLimit(handle) * MILLI)
-
-
 def _event_reasons(handle: Any) -> float:
     try:
         return float(pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle))
@@ -49,13 +41,8 @@ def _event_reasons(handle: Any) -> float:
         return float(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
 
 
-def _held_bytes(handle: Any) -> float:
-    """The memory that processes hold. The first version of the structure counts the driver's own too."""
-    return float(pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2).used)
-
-
 def _pids(kind: str, handle: Any) -> set[int]:
-    """The processes of a kind. Where the version is missing, the bindings' unversioned call raises no NVMLError."""
+    # By version, since the bindings' unversioned call raises no NVMLError where its version is missing.
     try:
         listed = getattr(pynvml, f"nvmlDeviceGet{kind}RunningProcesses_v3")(handle)
     except pynvml.NVMLError_FunctionNotFound:
@@ -71,6 +58,13 @@ READS: Mapping[str, Read] = {
     "sm_clock_hz": lambda handle: pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM) * MEGA,
     "memory_clock_hz": lambda handle: pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_MEM) * MEGA,
     "temperature_c": lambda handle: float(pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU)),
+}
+# Once, before anything runs. The structure's first version counts the driver's own memory too, not only processes'.
+FIRST_READS: Mapping[str, Read] = {
+    "held_before_bytes": lambda handle: float(
+        pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2).used
+    ),
+    "power_limit_w": lambda handle: pynvml.nvmlDeviceGetEnforcedPowerLimit(handle) * MILLI,
 }
 # NVML watches the bus for 20 ms a call, so only a GPU in use is asked, and seldom.
 SLOW_READS: Mapping[str, Read] = {
@@ -90,11 +84,8 @@ class Gpu:
         self.shown, self.label = shown, shown.label
         self._handle = shown.handle
         self.state, self.missing = shown.state, dict(shown.missing)
-        self._most: dict[str, int] = {}
-        """The most processes of each kind at one time."""
-        self._held_before_bytes: float | None = None
-        self._power_limit_w: float | None = None
-        self.power_usage_is: str | None = None
+        self._most: dict[str, int] = {}  # the most processes of each kind at one time
+        self._first_facts: dict[str, Any] = {}
         self._reads: dict[str, Read] = {"power_instant_w": _instant_power_w, **READS}
         if not shown.is_readable:
             return
@@ -104,10 +95,11 @@ class Gpu:
         if averages is None:
             self.missing["power_average_w"] = f"{State.FAILED}: NVML does not say over what the power is averaged"
         else:
-            self._reads["power_average_w" if averages else "power_instant_w"] = _power_usage_w
-        self.power_usage_is = {True: "average over 1 s", False: "instant", None: "unknown"}[averages]
-        self._held_before_bytes = self._read("held_before_bytes", _held_bytes)
-        self._power_limit_w = self._read("power_limit_w", _power_limit_w)
+            quantity = "power_average_w" if averages else "power_instant_w"
+            self._reads[quantity] = lambda handle: pynvml.nvmlDeviceGetPowerUsage(handle) * MILLI
+        usage = {True: "average over 1 s", False: "instant", None: "unknown"}[averages]
+        first_values = {quantity: self._read(quantity, read) for quantity, read in FIRST_READS.items()}
+        self._first_facts = {"power_usage_is": usage, **first_values}
 
     def begin(self) -> None:
         self._most = {}
@@ -128,10 +120,8 @@ class Gpu:
             "name": self.shown.name,
             "used": is_used,
             "state": str(self.state),
-            "power_usage_is": self.power_usage_is,
             "missing": dict(self.missing),
-            "held_before_bytes": self._held_before_bytes,
-            "power_limit_w": self._power_limit_w,
+            **self._first_facts,
             **{name: most for name, most in self._most.items() if most or name == OTHERS},
         }
         return {name: fact for name, fact in facts.items() if fact is not None}
@@ -155,7 +145,7 @@ class Gpu:
         return None
 
     def _averages_power(self) -> bool | None:
-        """Whether the power that NVML gives is an average; None where that cannot be told."""
+        """Whether the power that NVML gives is an average; None where it does not say."""
         try:
             architecture: int = pynvml.nvmlDeviceGetArchitecture(self._handle)
         except pynvml.NVMLError_FunctionNotFound:  # a library older than Ampere
@@ -168,7 +158,7 @@ class Gpu:
         return None if self.shown.pci is None else self.shown.pci.pciDeviceId >> 16 not in GA100_PCI_IDS
 
     def _others(self, pid: int | None, *, is_used: bool) -> int | None:
-        """Count the processes of each kind, and return how many others compute, MPS's clients among them."""
+        """Count the processes of each kind; how many others compute, MPS's clients among them."""
         pids_by_kind: dict[str, set[int]] = {}
         for quantity, kind in KINDS.items():
             if self._answers and (pids := self._read(quantity, functools.partial(_pids, kind))) is not None:
@@ -194,7 +184,11 @@ class Nvml(Source):
         self.state, self.why = discovery.state, discovery.why
         self._gpus = [Gpu(shown) for shown in discovery.gpus]
         if self._gpus:
-            self._library = {**loaded_library("libnvidia-ml.so"), "driver": _driver_version()}
+            try:
+                driver = str(pynvml.nvmlSystemGetDriverVersion())
+            except UNREADABLE as error:
+                driver = reason_of(error)
+            self._library = {**loaded_library("libnvidia-ml.so"), "driver": driver}
 
     def begin(self) -> None:
         for gpu in self._gpus:
@@ -214,47 +208,33 @@ class Nvml(Source):
         }
 
 
-def _driver_version() -> str:
-    """The driver's version, or in its place the reason why it has none."""
-    try:
-        return str(pynvml.nvmlSystemGetDriverVersion())
-    except UNREADABLE as error:
-        return reason_of(error)
-
-
 def _is_used(gpu: Gpu, target: Target) -> bool:
     return any(is_same_gpu(identity, gpu.shown) for identity in target.cuda_devices)
 
 
 def is_same_gpu(identity: Mapping[str, Any], gpu: ShownGpu) -> bool:
-    """Return whether torch's device is NVML's: by UUID, or by PCI domain, bus and device, whichever both give.
+    """Whether torch's device is NVML's: by UUID, or by PCI domain, bus and device, whichever both give.
 
     A part of a GPU that MIG splits has a UUID of its own: then the bus tells whose part it is.
     `identity`: `uuid`, with or without NVML's prefix, or None; `pci`, hexadecimal as `domain:bus:device`, or None.
     """
-    told_uuid, told_pci = identity.get("uuid"), identity.get("pci")
-    return (told_uuid is not None and gpu.uuid is not None and _bare(str(told_uuid)) == _bare(gpu.uuid)) or (
-        told_pci is not None
-        and gpu.pci is not None
-        and _numbers(str(told_pci)) == [gpu.pci.domain, gpu.pci.bus, gpu.pci.device]
-    )
+    uuids = [str(uuid).lower().removeprefix("gpu-") for uuid in (identity.get("uuid"), gpu.uuid) if uuid is not None]
+    if len(uuids) == 2 and uuids[0] == uuids[1]:
+        return True
+    pci = identity.get("pci")
+    if pci is None or gpu.pci is None:
+        return False
+    numbers = [int(part.partition(".")[0], 16) for part in str(pci).split(":")]
+    return numbers == [gpu.pci.domain, gpu.pci.bus, gpu.pci.device]
 
 
 def is_split(handle: Any) -> bool:
-    """Return whether MIG splits the GPU: what NVML counts is then the whole card's. Raises NVMLError."""
+    """Whether MIG splits the GPU: what NVML counts is then the whole card's. Raises NVMLError."""
     try:
         current, _ = pynvml.nvmlDeviceGetMigMode(handle)
     except (pynvml.NVMLError_NotSupported, pynvml.NVMLError_FunctionNotFound):
         return False  # what cannot be split does not know the question
     return bool(current == pynvml.NVML_DEVICE_MIG_ENABLE)
-
-
-def _bare(uuid: str) -> str:
-    return uuid.lower().removeprefix("gpu-")
-
-
-def _numbers(pci: str) -> list[int]:
-    return [int(part.partition(".")[0], 16) for part in pci.split(":")]
 
 
 def loaded_library(name: str) -> dict[str, Any]:

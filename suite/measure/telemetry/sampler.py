@@ -6,8 +6,7 @@ In the parent, so that it takes nothing from the case's own process, and so that
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from suite.configuration.files import locate
@@ -18,13 +17,12 @@ from suite.records.machine.nvml import State
 from suite.records.stores.telemetry import Mark, TelemetrySample
 
 SLOW_EVERY_TICKS = 10
+# After so many the period doubles, so that a run of three days still has a table that is read (2 million rows).
 SLOWER_EVERY_SAMPLES = 250_000
-"""After so many the period doubles, so that a run of three days still has a table that is read (2 million rows)."""
-SHORTEST_PERIOD_S = 0.02
-"""At 10 to 20 ms a sampling thread begins to slow its process down."""
+SHORTEST_PERIOD_S = 0.02  # at 10 to 20 ms a sampling thread begins to slow its process down
 ENERGY = ("one_backend", "every", "none")
-WORTH_A_WARNING = 0.1
-"""Share of a GPU's samples under a throttle reason that is held against a record."""
+WORTH_A_WARNING = 0.1  # share of a GPU's samples under a throttle reason that is held against a record
+# NVML's event reasons that slow a busy GPU down.
 THROTTLES = {
     "sw_power_cap": 0x4,
     "hw_slowdown": 0x8,
@@ -32,20 +30,19 @@ THROTTLES = {
     "hw_thermal_slowdown": 0x40,
     "hw_power_brake_slowdown": 0x80,
 }
-"""NVML's event reasons that slow a busy GPU down."""
 OTHER_REASONS = {
     "gpu_idle": 0x1,
     "applications_clocks_setting": 0x2,
     "sync_boost": 0x10,
     "display_clock_setting": 0x100,
 }
+# Memory of a GPU that was held before; a container hides whose it is. Chosen: less than another's CUDA context takes,
+# which are 300 MB and more.
 HELD_BY_OTHERS_BYTES = 200 << 20
-"""Memory of a GPU that was held before; a container hides whose it is. Chosen: less than another's CUDA context takes,
-which are 300 MB and more."""
 PRESSED_ABOVE = 0.1
+# Shares of the time between two samples, chosen: of 1,199 samples of one-thread cases on an idle machine with two CPUs,
+# 1.8 % lay above the first and 1.5 % above the second.
 STOLEN_ABOVE = 0.05
-"""Shares of the time between two samples, chosen: of 1,199 samples of one-thread cases on an idle machine with two
-CPUs, 1.8 % lay above the first and 1.5 % above the second."""
 
 HELD_AGAINST = {
     State.LOST: "was lost while the case ran: its telemetry ends there",
@@ -54,7 +51,7 @@ HELD_AGAINST = {
 
 
 def checked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the `telemetry` settings. Raises ValueError, in one sentence, for wrong ones."""
+    """The `telemetry` settings. Raises ValueError, in one sentence, for wrong ones."""
     telemetry: Mapping[str, Any] = settings["telemetry"]
     if positive_number(telemetry, "period_s", where="telemetry.") < SHORTEST_PERIOD_S:
         raise ValueError(
@@ -108,9 +105,7 @@ class TelemetryWatch:
             self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._stop.set()
         if self._sources:
             self._thread.join()
@@ -122,7 +117,7 @@ class TelemetryWatch:
         self._target.cuda_devices += [message["cuda_device"]] if "cuda_device" in message else []
 
     def facts(self) -> dict[str, Any]:
-        """Return facts for the record's provenance; empty where nothing is watched."""
+        """Facts for the record's provenance; empty where nothing is watched."""
         if not self._sources:
             return {}
         facts: dict[str, Any] = {
@@ -147,7 +142,7 @@ class TelemetryWatch:
         return facts
 
     def warnings(self) -> list[str]:
-        """Return sentences that make a reader doubt the case."""
+        """Sentences that make a reader doubt the case."""
         warnings = [f"telemetry stopped early: {self._failure}"] if self._failure else []
         facts = self.facts()
         for label, gpu in facts.get("devices", {}).items():
@@ -158,9 +153,10 @@ class TelemetryWatch:
                 reasons = facts["event_reasons_share"].get(label, {})
                 named = ", ".join(name for name in reasons if name != "gpu_idle")
                 warnings.append(f"{label} was throttled in {share:.0%} of the samples ({named})")
-            if others := gpu.get("other_processes"):
-                processes = "process was" if others == 1 else "processes were"
-                warnings.append(f"{others} other {processes} computing on {label}")
+            if count := gpu.get("other_processes"):
+                warnings.append(
+                    f"{count} other {'process was' if count == 1 else 'processes were'} computing on {label}"
+                )
             if gpu.get("mps_processes"):
                 warnings.append(f"{label} is shared by MPS: its power, memory and clocks are those of all its clients")
             if gpu.get("graphics_processes"):
@@ -195,43 +191,30 @@ class TelemetryWatch:
     def _tick(self, begun: float) -> None:
         is_slow = self._ticks % SLOW_EVERY_TICKS == 0
         for source in self._sources:
-            time_s, unix_s, phase = time.monotonic() - begun, time.time(), self._phase
-            seen = list(source.sample(self._target, is_slow_tick=is_slow))
+            now: dict[str, Any] = {"time_s": time.monotonic() - begun, "unix_s": time.time(), "phase": self._phase}
             by_device: dict[str, dict[str, float]] = defaultdict(dict)
-            for reading in seen:
-                by_device[reading.device][reading.quantity] = reading.value
-            marks = {device: mark_of(quantities) for device, quantities in by_device.items()}
-            self.samples += [
-                TelemetrySample(
-                    time_s=time_s,
-                    unix_s=unix_s,
-                    phase=phase,
-                    device=reading.device,
-                    quantity=reading.quantity,
-                    value=reading.value,
-                    mark=marks[reading.device],
-                )
-                for reading in seen
-            ]
+            for device, quantity, value in source.sample(self._target, is_slow_tick=is_slow):
+                by_device[device][quantity] = value
+            for device, quantities in by_device.items():
+                mark = disturbance(quantities)
+                self.samples += [
+                    TelemetrySample(**now, device=device, quantity=quantity, value=value, mark=mark)
+                    for quantity, value in quantities.items()
+                ]
         self._ticks += 1
 
 
-def mark_of(seen: Mapping[str, float]) -> Mark | None:
-    """Return the mark of a device that was held back, given all its quantities at one time."""
-    if any(int(seen.get("event_reasons", 0)) & bit for bit in THROTTLES.values()):
+def disturbance(quantities: Mapping[str, float]) -> Mark | None:
+    """The mark of a device that was held back, given all its quantities at one time."""
+    if any(int(quantities.get("event_reasons", 0)) & bit for bit in THROTTLES.values()):
         return Mark.THROTTLED
-    if seen.get("cpu_pressure_share", 0) > PRESSED_ABOVE or seen.get("steal_share", 0) > STOLEN_ABOVE:
+    if quantities.get("cpu_pressure_share", 0) > PRESSED_ABOVE or quantities.get("steal_share", 0) > STOLEN_ABOVE:
         return Mark.PRESSURED
     return None
 
 
-def reasons_of(bits: float) -> Iterator[str]:
-    """Return the names of the event reasons that are set."""
-    return (name for name, bit in {**THROTTLES, **OTHER_REASONS}.items() if int(bits) & bit)
-
-
 def marked_shares(samples: Sequence[TelemetrySample]) -> dict[str, dict[str, float]]:
-    """Return for each device that carries a mark the share of its sampled times under each."""
+    """For each device that carries a mark, the share of its sampled times under each."""
     times: dict[str, set[float]] = defaultdict(set)
     marked: dict[str, dict[str, set[float]]] = defaultdict(lambda: defaultdict(set))
     for sample in samples:
@@ -244,13 +227,14 @@ def marked_shares(samples: Sequence[TelemetrySample]) -> dict[str, dict[str, flo
 
 
 def event_reason_shares(samples: Sequence[TelemetrySample]) -> dict[str, dict[str, float]]:
-    """Return for each GPU the share of its samples under each event reason that NVML gave at all."""
+    """For each GPU, the share of its samples under each event reason that NVML gave at all."""
     total: Counter[str] = Counter()
     named: dict[str, Counter[str]] = defaultdict(Counter)
     for sample in samples:
         if sample.quantity == "event_reasons":
             total[sample.device] += 1
-            named[sample.device].update(reasons_of(sample.value))
+            reasons = (THROTTLES | OTHER_REASONS).items()
+            named[sample.device].update(name for name, bit in reasons if int(sample.value) & bit)
     return {
         device: {name: count / total[device] for name, count in sorted(counts.items())}
         for device, counts in named.items()

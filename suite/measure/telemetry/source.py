@@ -41,5 +41,5 @@ class Source:
         raise AssertionError(f"{type(self).__name__} does not say what it reads")
 
     def facts(self, target: Target) -> Mapping[str, Any]:
-        """Return facts for the record's `telemetry` beside the samples."""
+        """Facts for the record's `telemetry` beside the samples."""
         return {}

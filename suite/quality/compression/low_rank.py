@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from suite.lm.decoder import Block, Decoder
-from suite.measure.artifact_cache import cached_artifact
+from suite.measure.sealed import cached_artifact
 from suite.records.machine.code import code_digest
 
 FOLDER = "calibrations"

@@ -26,16 +26,8 @@ LAUNCH_S, EVENT_S, GRAPH_LAUNCH_S = 6e-6, 1e-6, 8e-6
 """Of the host's time."""
 START_S, NODE_START_S, GRAPH_START_S = 2e-6, 1e-6, 6e-6
 """Of the device's time, before a kernel, a kernel in a graph, and a graph."""
-NO_KERNELS = {
-    "empty",
-    "empty_like",
-    "empty_strided",
-    "new_empty",
-    "new_empty_strided",
-    "resize_",
-    "detach",
-    "lift_fresh",
-}
+ALLOCATING = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "resize_"}
+NO_KERNELS = ALLOCATING | {"detach", "lift_fresh"}
 SYNCHRONISING = {"item", "_local_scalar_dense", "is_nonzero", "nonzero", "equal"}
 
 
@@ -222,19 +214,9 @@ def simulated_cuda(monkeypatch, *, l2_bytes=L2_BYTES):
         def __init__(self, *args, use_device=None, use_kineto=True, **options):
             super().__init__(*args, **options)
 
-    properties = SimpleNamespace(
-        name="Simulated",
-        major=9,
-        minor=0,
-        total_memory=80 << 30,
-        L2_cache_size=l2_bytes,
-        multi_processor_count=4,
-        shared_memory_per_block_optin=227 << 10,
-        uuid="00000000-0000-0000-0000-000000000000",
-        pci_domain_id=0,
-        pci_bus_id=1,
-        pci_device_id=0,
-    )
+    sizes = {"total_memory": 80 << 30, "L2_cache_size": l2_bytes, "shared_memory_per_block_optin": 227 << 10}
+    bus = {"uuid": "00000000-0000-0000-0000-000000000000", "pci_domain_id": 0, "pci_bus_id": 1, "pci_device_id": 0}
+    properties = SimpleNamespace(name="Simulated", major=9, minor=0, multi_processor_count=4, **sizes, **bus)
     there = {
         "is_available": lambda: True,
         "is_initialized": lambda: True,

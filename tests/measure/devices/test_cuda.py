@@ -28,30 +28,31 @@ class OnNoDevice(TorchFunctionMode):
         return func(*args, **(asked | ({"device": "meta"} if asked.get("device") == "cuda" else {})))
 
 
-class Event:
-    """An event of a device whose clock is a Machine's."""
+def events(now_s):
+    """A class of events for a device whose clock is given."""
 
-    machine = None
+    class Event:
+        def __init__(self, *, enable_timing):
+            assert enable_timing
 
-    def __init__(self, *, enable_timing):
-        assert enable_timing
+        def record(self):
+            self.at_s = now_s()
 
-    def record(self):
-        self.at_s = self.machine.now
+        def synchronize(self):
+            pass
 
-    def synchronize(self):
-        pass
+        def elapsed_time(self, end):
+            return (end.at_s - self.at_s) * 1e3
 
-    def elapsed_time(self, end):
-        return (end.at_s - self.at_s) * 1e3
+    return Event
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_cuda_ceilings_are_amounts_between_two_events(monkeypatch, dtype):
     properties = SimpleNamespace(L2_cache_size=50 << 20, total_memory=80 << 30)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda: properties)
-    monkeypatch.setattr(torch.cuda, "Event", Event)
-    with OnNoDevice(), Machine() as Event.machine:
+    with OnNoDevice(), Machine() as machine:
+        monkeypatch.setattr(torch.cuda, "Event", events(lambda: machine.now))
         measured = measure_cuda_ceilings(dtype)
     assert measured.flops_per_s == pytest.approx(FLOPS_PER_S)
     assert measured.bytes_per_s_by_size == pytest.approx(dict.fromkeys((1 << 28, 1 << 30, 1 << 32), BYTES_PER_S))

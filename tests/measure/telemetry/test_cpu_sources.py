@@ -10,7 +10,7 @@ import pytest
 from suite.measure.telemetry.counters import energy_counter
 from suite.measure.telemetry.machine import Machine
 from suite.measure.telemetry.rapl import Rapl
-from suite.measure.telemetry.sampler import mark_of
+from suite.measure.telemetry.sampler import disturbance
 from suite.measure.telemetry.source import Target
 from suite.measure.telemetry.worker import WorkerProcess
 from suite.records.machine.nvml import State
@@ -115,7 +115,7 @@ def test_a_system_without_pressure_says_so(tmp_path):
     ],
 )
 def test_what_marks_a_sample(seen, mark):
-    assert mark_of(seen) is mark
+    assert disturbance(seen) is mark
 
 
 def test_the_worker_is_seen_until_it_ends():

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from suite.measure import energy
-from suite.measure.energy import EnergySchedule, SpanWork, energy_of, take_energy, update_interval_s
+from suite.measure.energy import EnergySchedule, SpanWork, measure_energy, take_energy, update_interval_s
 from suite.measure.telemetry.counters import EnergyCounter, NoCounter, energy_counter
 from suite.records.machine.nvml import State
 from suite.records.record import Status
@@ -30,7 +30,7 @@ def test_energy_of_a_known_load_is_right_within_one_percent(play):
     play(device(), "power 0 0:250", "update 0.005")
     counter = energy_counter(GPU)
     assert isinstance(counter, EnergyCounter)
-    taken = [energy_of(sleeping(0.0005), counter.read_j, NOTHING_TO_WAIT_FOR, seconds=0.4) for _ in range(3)]
+    taken = [measure_energy(sleeping(0.0005), counter.read_j, NOTHING_TO_WAIT_FOR, seconds=0.4) for _ in range(3)]
     assert all(energy.window_s >= 0.4 for energy in taken)
     # The middle one, since other work on the machine may delay a look at the counter.
     assert median(energy.power_w for energy in taken) == pytest.approx(250, rel=0.01)
@@ -40,7 +40,7 @@ def test_energy_of_a_known_load_is_right_within_one_percent(play):
 @driver.needs_gcc
 def test_a_step_longer_than_the_counters_pace_is_charged_once(play):
     play(device(), "power 0 0:100", "update 0.005")
-    energy = energy_of(sleeping(0.1), energy_counter(GPU).read_j, NOTHING_TO_WAIT_FOR, seconds=0.2)
+    energy = measure_energy(sleeping(0.1), energy_counter(GPU).read_j, NOTHING_TO_WAIT_FOR, seconds=0.2)
     assert energy.step_j == pytest.approx(
         100 * energy.window_s / energy.steps, rel=0.2
     )  # 5 ms of 200 at either end, more on a busy machine
@@ -56,7 +56,7 @@ def test_the_window_begins_and_ends_where_the_counter_changes(monkeypatch):
     # Five calls a change; after 105 ms a window that asks for so many is in the middle of one.
     monkeypatch.setattr(energy, "time", SimpleNamespace(perf_counter=lambda: passed(0) * 1e-6))
     part = SpanWork(work=lambda: passed(2000), call_s=0.002)
-    taken = energy_of(part, lambda: passed(0) // 10_000 * 1.0, NOTHING_TO_WAIT_FOR, seconds=0.105)
+    taken = measure_energy(part, lambda: passed(0) // 10_000 * 1.0, NOTHING_TO_WAIT_FOR, seconds=0.105)
     assert taken.window_s == pytest.approx(0.11, rel=3e-3)
     assert (taken.power_w, taken.step_j) == pytest.approx((100, 0.2), rel=3e-3)
 
@@ -68,12 +68,14 @@ def test_the_pace_of_a_counter_is_seen(play):
 
 
 def test_a_counter_that_stands_still_gives_no_energy():
-    assert energy_of(sleeping(0), lambda: 5.0, NOTHING_TO_WAIT_FOR, seconds=0.01) is None
+    assert measure_energy(sleeping(0), lambda: 5.0, NOTHING_TO_WAIT_FOR, seconds=0.01) is None
 
 
 def test_a_counter_that_stops_midway_gives_no_energy():
     counts = itertools.count()
-    assert energy_of(sleeping(0.001), lambda: float(min(next(counts), 4)), NOTHING_TO_WAIT_FOR, seconds=0.01) is None
+    assert (
+        measure_energy(sleeping(0.001), lambda: float(min(next(counts), 4)), NOTHING_TO_WAIT_FOR, seconds=0.01) is None
+    )
 
 
 @driver.needs_gcc

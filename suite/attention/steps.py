@@ -1,0 +1,173 @@
+"""One pass as it is timed: prefill and decode over a cache that was filled beforehand, and training without a cache.
+
+Training's backward pass through the layer reaches its input and every weight, the kernel's queries, keys and values.
+Gradients are checked at a reduced length of the same shapes, since a float64 backward pass cannot run at true sizes.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from suite.attention import check
+from suite.attention.layer import AttentionLayer
+from suite.attention.problem import Backend, Problem
+from suite.measure.meter import Meter
+from suite.measure.rotated_buffers import RotatedRuns, rotated
+from suite.measure.workload import IncorrectError, UnsupportedError
+from suite.records.record import Reading
+from suite.theory.layers.algebra import Pass
+
+LONGEST_CHECKED = 256
+
+
+class ForwardStep:
+    """Spans: the whole layer with its write to the cache, and the kernel alone."""
+
+    def __init__(self, layer: AttentionLayer, backend: Backend, forward: Pass, generator: torch.Generator) -> None:
+        self.layer, self.backend, self._forward, self._generator = layer, backend, forward, generator
+        self.problem = layer.problem(forward)
+        self.cache = layer.new_cache(forward)
+        self._start = forward.seq_len - forward.query_len
+
+    def constants(self) -> Sequence[Reading]:
+        return [Reading(step=0, span="case", metric="cache_bytes_counted", value=self.cache.counted_bytes())]
+
+    def facts(self) -> dict[str, Any]:
+        cache_write = "allocated ahead; the new tokens' write is timed, and nothing is copied"
+        return {"cache": cache_write, "layer_check": check.describe_layer_check(self.layer, self._forward.query_len)}
+
+    def draw(self) -> None:
+        """Draw fresh inputs and a fresh context; the kernel's own inputs are the layer's projections of them."""
+        layer, forward = self.layer, self._forward
+        with torch.inference_mode():
+            self.cache.fill(self._generator)
+            self._x_BSD = layer.drawn_input(forward, self._generator)
+            self.projected = self.kernel_inputs = self._project()
+
+    def redraw_input(self) -> None:
+        """Draw other hidden states of the new tokens, behind the same context."""
+        self._x_BSD = self.layer.drawn_input(self._forward, self._generator)
+
+    def check(self) -> Sequence[Reading]:
+        with torch.inference_mode():
+            output = self.backend(*self.projected)
+            comparison = check.compare(output, self.projected, self.problem, self._generator)
+            self.cache.spoil_spare_slots(self._generator)
+            again = self.backend(*self.projected)
+            readings = check.readings_if_passed({"": comparison})
+            readings += check.layer_readings(self.layer, self.problem, self._x_BSD, self.projected, self._start, output)
+        self.require_untouched(readings, is_untouched=torch.equal(output, again))
+        return readings
+
+    @staticmethod
+    def require_untouched(readings: Sequence[Reading], *, is_untouched: bool) -> None:
+        """Raise IncorrectError where garbage in the cache's spare slots has reached the output."""
+        if not is_untouched:
+            reason = "the output changes with cache slots past the length, which nothing may read"
+            raise IncorrectError(reason, readings)
+
+    def run(self, meter: Meter) -> None:
+        with torch.inference_mode():
+            with meter.span("layer"):
+                self._layer()
+            with meter.span("kernel"):
+                self._kernel(*self.projected)
+
+    def parts(self) -> dict[str, Callable[[], object]]:
+        kernel = torch.inference_mode()(self._kernel)
+        return {"layer": torch.inference_mode()(self._layer), "kernel": lambda: kernel(*self.projected)}
+
+    def rotated_runs(self, span: str, least_bytes: int, most_bytes: int) -> RotatedRuns:
+        """The kernel's runs rotate over copies of its inputs; the layer has one cache and one set of weights."""
+        if span == "kernel":
+            return rotated(torch.inference_mode()(self._kernel), self.projected, least_bytes, most_bytes)
+        return RotatedRuns(runs=[self.parts()[span]])
+
+    def _layer(self) -> Tensor:
+        return self.layer.output(self.backend(*self._project()))
+
+    def _project(self) -> tuple[Tensor, ...]:
+        return self.layer.project(self._x_BSD, self.cache, self._start)
+
+    def _kernel(self, *inputs: Tensor) -> Tensor:
+        return self.backend(*inputs)
+
+
+class TrainingStep:
+    """Spans: forward and backward of the whole layer, and of the kernel alone."""
+
+    def __init__(self, layer: AttentionLayer, backend: Backend, forward: Pass, generator: torch.Generator) -> None:
+        self.layer, self.backend, self._forward, self._generator = layer, backend, forward, generator
+        self.problem = layer.problem(forward)
+        if self.problem.has_sinks:
+            raise UnsupportedError("attention sinks are not trained here: their own gradient would not be checked")
+        layer.requires_grad_(True)
+        length = min(forward.seq_len, LONGEST_CHECKED)
+        self._checked = replace(forward, batch=1, query_len=length, seq_len=length)
+        self._checked_problem = layer.problem(self._checked)
+
+    @cached_property
+    def checked_backend(self) -> Backend:
+        """The very kernel that is timed: what chose it might choose another at this length."""
+        return type(self.backend)(self._checked_problem)
+
+    def constants(self) -> Sequence[Reading]:
+        return ()
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "layer_check": check.describe_layer_check(self.layer, self._forward.seq_len),
+            "gradient_check": f"dQ, dK and dV at {self._checked.seq_len} of {self._forward.seq_len} tokens, batch 1",
+        }
+
+    def draw(self) -> None:
+        layer, forward = self.layer, self._forward
+        self._x_BSD = layer.drawn_input(forward, self._generator).requires_grad_()
+        self._wanted = (self._x_BSD, *layer.parameters())
+        self._dy_BSD = layer.drawn_input(forward, self._generator)
+        with torch.no_grad():
+            q_BHSd, k_BGSd, v_BGSv = layer.project(self._x_BSD, None, 0)
+            self.projected = self.kernel_inputs = check.leaves(q_BHSd, k_BGSd, v_BGSv, self.problem)
+        self._do_BHSv = self._drawn_like_output(self.problem)
+
+    def redraw_input(self) -> None:
+        self.draw()
+
+    def check(self) -> Sequence[Reading]:
+        with torch.no_grad():
+            output = self.backend(*self.projected)
+            comparison = check.compare(output, self.projected, self.problem, self._generator)
+            around = check.layer_readings(self.layer, self.problem, self._x_BSD, self.projected, 0, output)
+            q_BHSd, k_BGSd, v_BGSv = self.layer.project(self.layer.drawn_input(self._checked, self._generator), None, 0)
+        problem = self._checked_problem
+        do_BHSv = self._drawn_like_output(problem)
+        by_gradient = check.compare_gradients(self.checked_backend, q_BHSd, k_BGSd, v_BGSv, do_BHSv, problem)
+        return [*check.readings_if_passed({"": comparison, **by_gradient}), *around]
+
+    def run(self, meter: Meter) -> None:
+        for span, work in self.parts().items():
+            with meter.span(span):
+                work()
+
+    def parts(self) -> dict[str, Callable[[], object]]:
+        return {"layer": self._layer, "kernel": self._kernel}
+
+    def _layer(self) -> Tensor:
+        layer = self.layer
+        y_BSD = layer.output(self.backend(*layer.project(self._x_BSD, None, 0)))
+        torch.autograd.grad(y_BSD, self._wanted, self._dy_BSD)
+        return y_BSD
+
+    def _kernel(self) -> None:
+        check.gradients(self.backend, self.projected, self._do_BHSv, self.problem)
+
+    def rotated_runs(self, span: str, least_bytes: int, most_bytes: int) -> None:
+        """None: a backward pass is captured under rules of its own, and a training step is seldom short."""
+
+    def _drawn_like_output(self, problem: Problem) -> Tensor:
+        size = (problem.batch, problem.heads, problem.query_len, problem.v_dim)
+        return torch.empty(size, dtype=problem.dtype, device=problem.device).normal_(generator=self._generator)
