@@ -23,7 +23,7 @@ Bounds = tuple[float | None, float | None]
 
 
 def is_crossed(cells: Collection[Cell]) -> bool:
-    """Return whether two factors have two levels each, all four combinations of which are there, all else equal."""
+    """Two factors have two levels each, all four combinations of which are there, all else equal."""
     present = set(cells)
     for first, second in combinations(present, 2):
         differ = [place for place, levels in enumerate(zip(first, second, strict=True)) if levels[0] != levels[1]]
@@ -33,7 +33,6 @@ def is_crossed(cells: Collection[Cell]) -> bool:
 
 
 def levels_of(cells: Collection[Cell], factor: int) -> list[str]:
-    """Return the levels of a factor, in the order in which cells have them."""
     return list(dict.fromkeys(cell[factor] for cell in cells))
 
 
@@ -57,7 +56,7 @@ def effect(
 
 
 def simple_effects(cells: Cells, factor: int, level: str, reference: str) -> list[float]:
-    """Return what a level adds to its reference in each cell that both have, as the mean over the seeds of `effect`.
+    """What a level adds to its reference in each cell that both have, as the mean over the seeds of `effect`.
 
     They tell whether that average stands for its parts, and no more: none is judged.
     """
