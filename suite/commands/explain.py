@@ -33,11 +33,11 @@ from suite.theory.answers.step_memory import (
     model_sizes,
     step_peak,
 )
-from suite.theory.devices.calibration import DTYPE, ELEMENT_BYTES, GQA, WIDTHS, Expected
+from suite.theory.devices.calibration import DTYPE, GQA, WIDTHS, Expected
 from suite.theory.devices.calibration_file import calibrated_by, load_calibration
 from suite.theory.devices.gpus import GPU_GIGABYTES, SHARDS
 from suite.theory.devices.hardware import load_hardware
-from suite.theory.layers.algebra import Pass
+from suite.theory.layers.algebra import SERVED_BYTES, Pass
 from suite.theory.layers.geometry import Geometry, load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape
 from suite.theory.layers.layer_plan import load_plan
@@ -157,7 +157,7 @@ def decode_intensity(shape: LayerShape) -> float:
 
 
 def _decode_step() -> Pass:
-    return Pass(batch=1, query_len=1, seq_len=CONTEXT, element_bytes=ELEMENT_BYTES)
+    return Pass(batch=1, query_len=1, seq_len=CONTEXT, element_bytes=SERVED_BYTES)
 
 
 def _ceilings(device: str) -> Ceilings:
@@ -231,7 +231,7 @@ def _table(shapes: dict[str, LayerShape], num_layers: int, words: Mapping[str, A
             words[_ceilings(device).regime(flops=shape.core_flops(step), traffic_bytes=cache_bytes(shape, step))]
             for device in DEVICES
         ]
-        per_token = f"{shape.cache_elements_per_token * ELEMENT_BYTES:,}"
+        per_token = f"{shape.cache_elements_per_token * SERVED_BYTES:,}"
         rows.append([name, per_token, f"{whole_gb:.1f}", f"{decode_intensity(shape):.1f}", *bound_by])
     return _in_columns(rows)
 
@@ -268,7 +268,7 @@ def _rl_facts(topic: str, geometry: str, words: Mapping[str, Any]) -> dict[str, 
         parts = {**ppo, "critic": size_bytes}
         return {**parts, TOGETHER: ppo[TOGETHER] - own_bytes + size_bytes}
 
-    on_trunk = with_critic(own_bytes / weights_bytes * model.hidden * ELEMENT_BYTES)
+    on_trunk = with_critic(own_bytes / weights_bytes * model.hidden * SERVED_BYTES)
 
     def saved(from_bytes: float, kept_bytes: float = grpo[TOGETHER]) -> str:
         share = 1 - kept_bytes / from_bytes
@@ -297,7 +297,7 @@ def _rl_facts(topic: str, geometry: str, words: Mapping[str, Any]) -> dict[str, 
         "saved_small": saved(with_critic(own_bytes / SMALLER)[TOGETHER]),
         "smaller": str(SMALLER),
         "saved_shared": saved(on_trunk[TOGETHER]),
-        "critic": f"{weights_bytes / ELEMENT_BYTES / 1e9:.3g}",
+        "critic": f"{weights_bytes / SERVED_BYTES / 1e9:.3g}",
         "cache": numbers.bytes_iec(cache),
         "at_once": f"{int((grpo['gradients'] + grpo['logits'] + grpo[REST]) // cache):,}",
         "literature": literature,

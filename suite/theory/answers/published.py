@@ -21,11 +21,11 @@ from suite.theory.layers.latent_shapes import absorbed_shape
 from suite.theory.layers.layer_plan import LayerPlan, plan_from
 from suite.theory.layers.parameters import Parameters, parameters_from
 from suite.theory.layers.roofline import Ceilings
-from suite.theory.layers.shapes import LayerShape, grouped_shape, kernel_bytes, kernel_flops
+from suite.theory.layers.shapes import LayerShape, grouped_shape, kernel_work
 
 UNITS = {"tflops": ("TFLOP/s", 1e12), "gbytes_per_s": ("GB/s", 1e9), "us": ("µs", 1e-6)}
 """A file's name of a number, people's name of its unit, and the unit in SI."""
-ELEMENT_BYTES = {"fp16": 2, "bf16": 2, "fp8": 1}
+DTYPE_BYTES = {"fp16": 2, "bf16": 2, "fp8": 1}
 TIMES_FORWARD = {"forward": 1.0, "backward": 2.5, "forward_backward": 3.5}
 """FLOPs as multiples of the forward pass's, in FlashAttention's convention
 (benchmarks/benchmark_flash_attention.py)."""
@@ -112,12 +112,12 @@ def _share(figure: Mapping[str, Any], measure: str, seq_len: int, rate_or_time: 
         batch=sizes.batch,
         query_len=1 if kind == "decode" else sizes.seq_len,
         seq_len=sizes.seq_len,
-        element_bytes=ELEMENT_BYTES[figure["dtype"]],
+        element_bytes=DTYPE_BYTES[figure["dtype"]],
         is_training=kind == "forward_backward",
     )
     # Our passes are causal. Without a mask each of S queries sees all S keys, as S passes of one query each would.
     counted = whole if sizes.is_causal else replace(whole, batch=whole.tokens, query_len=1)
-    work = {"flops": kernel_flops(shape, counted), "traffic_bytes": kernel_bytes(shape, whole)}
+    work = {"flops": kernel_work(shape, counted).flops, "traffic_bytes": kernel_work(shape, whole).traffic_bytes}
     ceilings = specified_ceilings(figure["gpu"], figure["dtype"])
     bound_s, regime = ceilings.bound_s(**work), ceilings.regime(**work)
     return {"sizes": sizes, "time_s": time_s, "bound_s": bound_s, "share": bound_s / time_s, "regime": regime}

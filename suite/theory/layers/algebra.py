@@ -120,6 +120,9 @@ class Work:
     def __add__(self, other: "Work") -> "Work":
         return Work(flops=self.flops + other.flops, traffic_bytes=self.traffic_bytes + other.traffic_bytes)
 
+    def __sub__(self, other: "Work") -> "Work":
+        return self + other * -1
+
     def __mul__(self, times: int) -> "Work":
         return Work(flops=self.flops * times, traffic_bytes=self.traffic_bytes * times)
 

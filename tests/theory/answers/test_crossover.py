@@ -12,7 +12,7 @@ from suite.theory.layers.algebra import Pass
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape, reexpanded_shape
 from suite.theory.layers.roofline import Ceilings
-from suite.theory.layers.shapes import cache_bytes, kernel_bytes, kernel_flops, layer_bytes, layer_flops
+from suite.theory.layers.shapes import cache_bytes, kernel_work, layer_work
 
 V3, LITE = load_geometry("deepseek-v3"), load_geometry("deepseek-v2-lite")
 DEVICES = [load_hardware(name).ceilings("bfloat16") for name in ("h100-sxm5-80gb", "h20-96gb", "l4")]
@@ -47,8 +47,8 @@ def tried(geometry, ceilings, seq_len, element_bytes):
     by_flops, by_bound = [], []
     for query_len in range(1, seq_len + 1):
         forward = Pass(batch=1, query_len=query_len, seq_len=seq_len, element_bytes=element_bytes)
-        flops = [layer_flops(shape, forward) for shape in (reexpanded, absorbed)]
-        traffic = [layer_bytes(shape, forward) for shape in (reexpanded, absorbed)]
+        works = [layer_work(shape, forward) for shape in (reexpanded, absorbed)]
+        flops, traffic = [work.flops for work in works], [work.traffic_bytes for work in works]
         bounds = [ceilings.bound_s(flops=f, traffic_bytes=b) for f, b in zip(flops, traffic, strict=True)]
         by_flops.append(flops[0] < flops[1])
         by_bound.append(bounds[0] < bounds[1])
@@ -100,8 +100,8 @@ def test_good_kernels_are_expected_to_cross_earlier(geometry, device, seq_len, s
     rates = RATES[device, geometry.num_heads]
 
     def layer_s(shape, forward, kernel_s, products):
-        rest = (layer_flops(shape, forward) - kernel_flops(shape, forward)) / peak
-        traffic = (layer_bytes(shape, forward) - kernel_bytes(shape, forward)) / rates["bandwidth"]
+        around = layer_work(shape, forward) - kernel_work(shape, forward)
+        rest, traffic = around.flops / peak, around.traffic_bytes / rates["bandwidth"]
         matmul, floor_s = PRODUCTS[device][max(rows for rows in PRODUCTS[device] if rows <= forward.query_len)]
         return rates["floor_s"] + kernel_s + products * floor_s + max(rest, traffic) / matmul
 
@@ -110,9 +110,9 @@ def test_good_kernels_are_expected_to_cross_earlier(geometry, device, seq_len, s
         forward = Pass(batch=1, query_len=count, seq_len=seq_len, element_bytes=2)
         absorbed, again = absorbed_shape(geometry), reexpanded_shape(geometry)
         of_cache = cache_bytes(absorbed, forward) / rates["bandwidth"] / rates["of_latent"]
-        absorbed_s = max(of_cache, kernel_flops(absorbed, forward) / peak / rates["of_peak"])
-        by_memory = kernel_bytes(again, forward) / rates["bandwidth"] / of_keys
-        again_s = max(kernel_flops(again, forward) / peak / share, by_memory)
+        absorbed_s = max(of_cache, kernel_work(absorbed, forward).flops / peak / rates["of_peak"])
+        by_memory = kernel_work(again, forward).traffic_bytes / rates["bandwidth"] / of_keys
+        again_s = max(kernel_work(again, forward).flops / peak / share, by_memory)
         cheaper.append(layer_s(again, forward, again_s, 4) < layer_s(absorbed, forward, absorbed_s, 5))
     assert cheaper == sorted(cheaper)
     assert first(cheaper) == expected == expected_crossover(geometry, load_calibration(device), seq_len=seq_len)

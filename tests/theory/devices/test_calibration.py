@@ -1,7 +1,7 @@
 """Expected times against what others measured, and that nothing is expected beyond it."""
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import product
 from statistics import median
 
@@ -22,7 +22,7 @@ from suite.theory.devices.hardware import load_hardware
 from suite.theory.layers.algebra import Pass
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape, expanded_once_shape, expanded_shape, reexpanded_shape
-from suite.theory.layers.shapes import grouped_shape, kernel_bytes, kernel_flops
+from suite.theory.layers.shapes import grouped_shape, kernel_work
 
 V3, LLAMA = load_geometry("deepseek-v3"), load_geometry("llama-3.1-8b")
 H100, H200 = "h100-sxm5-80gb", "h200-sxm-141gb"
@@ -87,7 +87,7 @@ def test_absorbed_mla_computes_at_two_thirds_of_the_peak():
             shape = absorbed_shape(replace(V3, num_heads=heads, num_kv_heads=heads))
             seconds = calibration.expected(shape, forward, "bfloat16").seconds
             peak = load_hardware(device).dense_flops_per_s["bfloat16"]
-            assert 0.64 < kernel_flops(shape, forward) / seconds / peak < 0.68
+            assert 0.64 < kernel_work(shape, forward).flops / seconds / peak < 0.68
 
 
 def test_three_cells_of_an_h100_turn_from_mla_to_gqa():
@@ -208,9 +208,7 @@ def test_what_is_expected_never_beats_the_bound():
         for shape in (absorbed_shape(V3), grouped_shape(V3, kv_heads=8), grouped_shape(LLAMA, kv_heads=1)):
             forward = decoded(batch=batch, query_len=count, seq_len=512)
             expected = calibration.expected(shape, forward, "bfloat16")
-            bound_s = calibration.ceilings.bound_s(
-                flops=kernel_flops(shape, forward), traffic_bytes=kernel_bytes(shape, forward)
-            )
+            bound_s = calibration.ceilings.bound_s(**asdict(kernel_work(shape, forward)))
             assert expected is None or bound_s <= expected.low <= expected.seconds <= expected.high
 
 
@@ -218,7 +216,7 @@ def test_what_is_expected_never_beats_the_bound():
 def test_a_prompt_reaches_the_share_of_its_length(seq_len, share):
     shape, forward = expanded_once_shape(V3), prompt(seq_len, batch=64)
     expected = load_calibration(H100).expected(shape, forward, "bfloat16")
-    assert kernel_flops(shape, forward) / 989.4e12 / expected.seconds == pytest.approx(share, abs=1e-3)
+    assert kernel_work(shape, forward).flops / 989.4e12 / expected.seconds == pytest.approx(share, abs=1e-3)
     assert (expected.low, expected.high, expected.family) == (None, None, "MLA expanded prefill")
 
 

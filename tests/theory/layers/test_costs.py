@@ -8,7 +8,7 @@ from suite.theory.layers.algebra import Pass
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape, expanded_shape, reexpanded_shape
 from suite.theory.layers.roofline import Ceilings, MeasuredCeilings
-from suite.theory.layers.shapes import cache_bytes, grouped_shape, kernel_bytes, layer_flops, tied_shape, window_shape
+from suite.theory.layers.shapes import cache_bytes, grouped_shape, kernel_work, layer_work, tied_shape, window_shape
 
 V3 = load_geometry("deepseek-v3")
 
@@ -146,7 +146,7 @@ def test_a_windows_cache_and_step_do_not_grow_with_the_context():
     shape = window_shape(load_geometry("llama-3.1-8b"), window=128)
     steps = [Pass(batch=2, query_len=1, seq_len=tokens, element_bytes=2) for tokens in (64, 128, 4096, 65_536)]
     assert [cache_bytes(shape, step) for step in steps] == [2 * kept * 2 * 8 * 128 * 2 for kept in (64, 128, 128, 128)]
-    assert len({(kernel_bytes(shape, step), layer_flops(shape, step)) for step in steps[1:]}) == 1
+    assert len({(kernel_work(shape, step).traffic_bytes, layer_work(shape, step).flops) for step in steps[1:]}) == 1
     assert cache_bytes(shape, replace(steps[-1], query_len=3)) == cache_bytes(shape, steps[-1]) // 128 * 130
 
 
