@@ -86,21 +86,20 @@ def specified_ceilings(gpu: str, dtype: str) -> Ceilings:
 
 
 def _of_source(source: Mapping[str, Any]) -> Iterator[PublishedFigure]:
-    shared = {"problem": "", "note": "", **{name: value for name, value in source.items() if name != "results"}}
     for result in source["results"]:
-        figure = {**shared, **result}
+        figure = {"problem": "", "note": "", **source, **result}
         (measure,) = (name for name in UNITS if name in figure)
         unit, in_si = UNITS[measure]
-        texts = {name: figure[name] for name in ("kernel", "gpu", "dtype", "problem", "source", "note")}
-        named = {**texts, "kind": figure["pass"], "unit": unit}
+        facts = {name: figure[name] for name in ("kernel", "gpu", "dtype", "problem", "source", "note")}
+        facts |= {"kind": figure["pass"], "unit": unit}
         if "limit" in figure:
             ceilings = specified_ceilings(figure["gpu"], figure["dtype"])
             ceiling = {"compute": ceilings.flops_per_s, "memory": ceilings.bytes_per_s}[figure["limit"]]
             share = figure[measure] * in_si / ceiling
-            yield PublishedFigure(**named, published=figure[measure], share=share, regime=figure["limit"])
+            yield PublishedFigure(**facts, published=figure[measure], share=share, regime=figure["limit"])
         else:
             for seq_len, value in figure[measure].items():
-                yield PublishedFigure(**named, published=value, **_share(figure, measure, seq_len, value * in_si))
+                yield PublishedFigure(**facts, published=value, **_share(figure, measure, seq_len, value * in_si))
 
 
 def _share(figure: Mapping[str, Any], measure: str, seq_len: int, rate_or_time: float) -> dict[str, Any]:
@@ -136,12 +135,11 @@ def _lay_out(figure: Mapping[str, Any], seq_len: int) -> tuple[FigureSizes, Laye
         seq_len=seq_len,
         is_causal=figure.get("causal", False),
     )
+    geometry = load_geometry(setting.get("latent_of", ANY_GROUPED_GEOMETRY))
+    geometry = replace(geometry, num_heads=heads, num_kv_heads=heads)
     if kv_heads is None:
-        geometry = replace(load_geometry(setting["latent_of"]), num_heads=heads, num_kv_heads=heads)
         return sizes, absorbed_shape(geometry)
-    geometry = load_geometry(ANY_GROUPED_GEOMETRY)
-    geometry = replace(geometry, num_heads=heads, num_kv_heads=heads, head_dim=width)
-    return sizes, grouped_shape(geometry, kv_heads=kv_heads)
+    return sizes, grouped_shape(replace(geometry, head_dim=width), kv_heads=kv_heads)
 
 
 def _credited_flops(kind: str, sizes: FigureSizes, shape: LayerShape) -> float:
@@ -175,14 +173,12 @@ class ModelCache:
 @functools.cache
 def published_caches() -> tuple[ModelCache, ...]:
     """Every published geometry, the one that grows least first."""
-    geometries = {name: read_choice("geometry", name) for name in geometry_names()}
-    models = [
-        ModelCache(
-            name=name, variant=settings["attention"], plan=plan_from(settings), parameters=parameters_from(settings)
-        )
-        for name, settings in geometries.items()
-        if settings["family"] != "synthetic"
-    ]
+    models = []
+    for name in geometry_names():
+        settings = read_choice("geometry", name)
+        if settings["family"] != "synthetic":
+            sizes = {"plan": plan_from(settings), "parameters": parameters_from(settings)}
+            models.append(ModelCache(name=name, variant=settings["attention"], **sizes))
     return tuple(sorted(models, key=lambda model: (model.plan.growth_bytes, model.plan.fixed_bytes)))
 
 
