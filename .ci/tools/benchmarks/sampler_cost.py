@@ -18,7 +18,7 @@ from suite.measure.clock import cpu_clock
 from suite.measure.meter import Meter
 from suite.measure.telemetry.sampler import Telemetry
 from suite.statistics.intervals import median_interval
-from tools.benchmarks.paired_ratio import paired_ratio_interval
+from tools.benchmarks.rates import paired_ratio_interval
 
 SECONDS_A_TURN = 0.5
 
