@@ -103,9 +103,7 @@ class Sweep:
         # Of whole runs alone: other processes may be writing others, and let locks go.
         folders = [path.parent for path in self.results.rglob(RECORD)]
         paths = [path for folder in folders for name in (RECORD, *FILES) if (path := folder / name).is_file()]
-        digests = {
-            str(path.relative_to(self.results)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths
-        }
+        digests = {str(path.relative_to(self.results)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
         lost = self._digests.items() - digests.items()
         assert not lost, f"recorded before, now gone or changed: {lost}"
         contents = read_contents([self.results])

@@ -58,14 +58,14 @@ def methods() -> dict[str, Callable[[Values], list[int]]]:
 
 
 def flat(method: Callable[[Values], list[int]], noise: str, count: int, series: int) -> str:
-    """Return how many flat series show any change."""
+    """How many flat series show any change."""
     random = np.random.default_rng(1)
     wrong = sum(bool(method(0.01 * NOISES[noise](random, count))) for _ in range(series))
     return f"{wrong} of {series}"
 
 
 def steps(method: Callable[[Values], list[int]], noise: str, count: int, deviation: float, series: int) -> list[str]:
-    """Return how many steps are found, how many within one commit of their own, and how many changes too many."""
+    """How many steps are found, how many within one commit of their own, and how many changes too many."""
     random = np.random.default_rng(2)
     found, near, more, begun = 0, 0, 0, time.perf_counter()
     for _ in range(series):
@@ -80,7 +80,7 @@ def steps(method: Callable[[Values], list[int]], noise: str, count: int, deviati
 
 
 def correlated(method: Callable[[Values], list[int]], correlation: float, count: int, series: int) -> str:
-    """Return how many stationary series show any change, where each value resembles the one before."""
+    """How many stationary series show any change, where each value resembles the one before."""
     random, wrong = np.random.default_rng(1), 0
     for _ in range(series):
         values = random.normal(size=count)
@@ -91,7 +91,7 @@ def correlated(method: Callable[[Values], list[int]], correlation: float, count:
 
 
 def chains(count: int, loss: float, noise: str, series: int, alpha: float) -> str:
-    """Return how many chains show a change. `loss`: at each commit of their newer half."""
+    """How many chains show a change. `loss`: at each commit of their newer half."""
     random, found = np.random.default_rng(3), 0
     for _ in range(series):
         ratios = ERROR * NOISES[noise](random, count)

@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def judged(top: Path, python: Path) -> str:
-    """Return the verdicts of one run and its seconds."""
+    """The verdicts of one run and its seconds."""
     begun, out = time.monotonic(), top.parent / "out"
     command = [sys.executable, "-m", "suite", "gate", "pytest", "--against", "HEAD", "--clock", CLOCK]
     here = str(Path(__file__).parents[3])

@@ -129,7 +129,7 @@ class FileKind:
     codes: Sequence[int] = CODES
 
     def attempt(self, what: str, make: Prepare) -> Attempt:
-        """Return the attempt with what `make` puts in the file's place."""
+        """The attempt with what `make` puts in the file's place."""
 
         def prepare(folder: Path) -> None:
             self.beside(folder)
@@ -152,7 +152,7 @@ class FileKind:
         return lambda path: self.put(path, text) if self.put else path.write_bytes(text)
 
     def with_value(self, place: Sequence[Any], value: Any) -> Prepare:
-        """Return what writes a whole file with another value at one place."""
+        """What writes a whole file with another value at one place."""
 
         def make(path: Path) -> None:
             changed = holder = copy.deepcopy(self.whole())
@@ -186,7 +186,7 @@ def attempts(chance: random.Random) -> Iterator[Attempt]:
 
 
 def _places(value: Any) -> Iterator[tuple[Any, ...]]:
-    """Yield the way to every value below one, at most a row of each list."""
+    """The way to every value below one, at most a row of each list."""
     pairs = value.items() if isinstance(value, dict) else enumerate(value[:1]) if isinstance(value, list) else ()
     for key, inner in pairs:
         yield (key,)

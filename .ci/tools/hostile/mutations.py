@@ -39,7 +39,7 @@ COLUMNS = pa.schema(
 
 
 def by_chance(chance: random.Random) -> Change:
-    """Return a change of a random kind."""
+    """A change of a random kind."""
     kind = chance.random()
     if kind < 0.7:
         return _some_values(chance)

@@ -37,7 +37,7 @@ MODELS = {
 
 
 def laid_out(titles, lines):
-    """Return a Markdown table on lines of its own, as a marker holds it."""
+    """A Markdown table on lines of its own, as a marker holds it."""
     cells = [titles, ["---"] * len(titles), *lines]
     return "\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in cells) + "\n\n"
 
@@ -64,7 +64,7 @@ def decode():
 
 
 def _time(variant):
-    """Return a median with its interval, or with the count of samples where these give none."""
+    """A median with its interval, or with the count of samples where these give none."""
     count = readers.one("cpu/attention", "latency_s_count", attention=variant, **STEP)
     if count > 5:
         return readers.timed(attention=variant, **STEP)
@@ -72,7 +72,7 @@ def _time(variant):
 
 
 def call_form():
-    """Return MLA's decode step in each form of calling it, the fastest last."""
+    """MLA's decode step in each form of calling it, the fastest last."""
     forms = {
         "transformers 5.24, `sdpa` (it re-expands the latent, and copies its cache)": (
             "transformers",
@@ -109,7 +109,7 @@ VARIANTS = {
 
 
 def variants():
-    """Return the newer variants' decode kernels beside MHA's, GQA's and MLA's, the largest cache first."""
+    """The newer variants' decode kernels beside MHA's, GQA's and MLA's, the largest cache first."""
     where = {"phase": "decode", "seq_len": 65_536}
 
     def kernel(variant, dtype):
@@ -135,7 +135,7 @@ def variants():
 
 
 def sparse():
-    """Return MLA over all tokens and over those that an indexer of 8 or 64 heads chooses."""
+    """MLA over all tokens and over those that an indexer of 8 or 64 heads chooses."""
     arms = {
         "MLA, over all tokens": ("mla", None),
         "2,048 chosen by 8 index heads": ("mla_dsa", "attention.index_heads=8"),
@@ -162,7 +162,7 @@ def sparse():
 
 
 def eight_bits():
-    """Return what a cache in eight bits saves, costs and errs by."""
+    """What a cache in eight bits saves, costs and errs by."""
     where = {"seq_len": 16_384, "dtype": "float32"}
 
     def line(variant, kind):
@@ -207,7 +207,7 @@ def tiers():
 
 
 def cpp_decode():
-    """Return a decode step of each variant by our kernel in C++ and by torch's best form, in both dtypes."""
+    """A decode step of each variant by our kernel in C++ and by torch's best form, in both dtypes."""
     dtypes = ("float32", "bfloat16")
     lines = []
     for variant, of_dtype in readers.cpp_decode().items():
@@ -224,7 +224,7 @@ TASKS = {"sort": "sort four digits", "addition": "add two numbers", "postfix": "
 
 
 def rl(budget):
-    """Return where each arm ends on each task, and by how much above PPO, where all have spent as much of a budget."""
+    """Where each arm ends on each task, and by how much above PPO, where all have spent as much of a budget."""
     found = readers.compared("cpu/rl")
     (_, over) = readers.over_tasks("cpu/rl")
     titles, lines = ["arm (10 seeds)"], {}
@@ -245,7 +245,7 @@ def rl(budget):
 
 
 def _ends_less(values, found):
-    """Return where an arm ends and what that is less its reference, in bold if told apart, after ≈ if alike."""
+    """Where an arm ends and what that is less its reference, in bold if told apart, after ≈ if alike."""
     return f"{share(fmean(values))}, {'≈ ' if found.outcome is ArmOutcome.ALIKE else ''}{_less(found)}"
 
 
@@ -259,7 +259,7 @@ def _spread(found):
 
 
 def defaults():
-    """Return where the field's own settings of each algorithm end, best first, less TRL's defaults of GRPO."""
+    """Where the field's own settings of each algorithm end, best first, less TRL's defaults of GRPO."""
     ((experiment, _),) = readers.compared("cpu_rl_defaults").values()
     arms = {arm.value(ALGORITHM): arm for arm in experiment.arms}
     first = arms.pop("trl_default")
@@ -281,7 +281,7 @@ def defaults():
 
 
 def tuned():
-    """Return what as many trials come to for each algorithm: the best expected of them, and the best on fresh seeds."""
+    """What as many trials come to for each algorithm: the best expected of them, and the best on fresh seeds."""
     trials, fresh = readers.trials_of("cpu_rl_tuned/trials"), readers.chosen_of("cpu_rl_tuned/fresh")
     others = [name for name in fresh if name != "ppo"]
     judged = judge_together([compare(fresh[name][0], fresh["ppo"][0], margin=0.02) for name in others])
@@ -311,7 +311,7 @@ def tuned():
 
 
 def why():
-    """Return the mean accuracy of every combination of settings; the leader, and whom the rule does not tell from it,
+    """The mean accuracy of every combination of settings; the leader, and whom the rule does not tell from it,
     in bold."""
     cells, _, duels = readers.crossed()
     below = {
@@ -334,7 +334,7 @@ def why():
 
 
 def ppo_settings():
-    """Return what each change to PPO comes to, less PPO as it is, and what its critic explains."""
+    """What each change to PPO comes to, less PPO as it is, and what its critic explains."""
     changed = {
         "as in `sweep=rl`": {},
         "the critic warmed alone for 10 steps": {"critic_warmup_steps": "10"},
@@ -362,7 +362,7 @@ def ppo_settings():
 
 
 def recipes():
-    """Return where each recipe ends, for both sizes of policy."""
+    """Where each recipe ends, for both sizes of policy."""
     tasks = {"sort": "sort four digits", "addition": "add two numbers", "countdown": "countdown, three numbers"}
     arms = {
         "small": {
@@ -415,7 +415,7 @@ def memory():
 
 
 def gate():
-    """Return the gate's error rates beside other tools' rules on the same samples."""
+    """The gate's error rates beside other tools' rules on the same samples."""
     names = {
         readers.GATE: "**`suite gate --against`**",
         "asv 0.6 (factor 1.1, p < 0.002)": "asv 0.6's rule",
@@ -434,7 +434,7 @@ def gate():
 
 
 def gate_shifts():
-    """Return the gate's simulated error rates where launches of identical code shift, in the rows that tell most."""
+    """The gate's simulated error rates where launches of identical code shift, in the rows that tell most."""
     names = {
         "none": "nothing",
         "one timing: normal, sd 3%": "one timing of sixteen, normal, 3 %",
@@ -468,7 +468,7 @@ def gate_shifts():
 
 
 def gate_stored():
-    """Return a judgement's simulated false alarms by stored times, the most of any number of runs and cases, and how
+    """A judgement's simulated false alarms by stored times, the most of any number of runs and cases, and how
     often it finds one of sixteen cases that takes twice its time."""
     names = {
         "normal": "normal",
@@ -489,7 +489,7 @@ def gate_stored():
 
 
 def gate_few():
-    """Return what the gate's cautious interval does where few launches ran, in the rows that tell most."""
+    """What the gate's cautious interval does where few launches ran, in the rows that tell most."""
     names = {
         ("each its own: normal, sd 3%", "recorded"): "normal, 3 %",
         ("each its own: t3, sd 3%", "recorded"): "t with 3 degrees, 3 %",
