@@ -47,9 +47,6 @@ def test_an_unmasked_forward_pass_counts_as_its_source_does():
 def test_a_causal_pass_counts_the_whole_triangle():
     figure = of("FlashAttention-3", "TFLOP/s", 616)
     assert figure.share == pytest.approx(616 / 989.4 * (16384 + 1) / 16384, rel=1e-6)
-
-
-def test_short_sequences_are_compared_with_their_memory_limit():
     # S / 4 = 128 FLOP/B at 512 causal tokens, and an H100's ridge is at 295.
     assert of("FlashAttention-3", "TFLOP/s", 292).regime == "memory"
 

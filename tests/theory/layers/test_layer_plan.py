@@ -11,7 +11,7 @@ from suite.theory.layers.geometry import geometry_from, geometry_names
 from suite.theory.layers.latent_shapes import AbsorbedShape, absorbed_shape, expanded_once_shape
 from suite.theory.layers.layer_plan import load_plan, plan_from
 from suite.theory.layers.model_layers import CompressedLayer
-from suite.theory.layers.shapes import GroupedShape, cache_bytes, grouped_shape, kernel_work, layer_work
+from suite.theory.layers.shapes import cache_bytes, grouped_shape, kernel_work, layer_work
 
 KIB, MIB = 1024, 1024**2
 STEP = Pass(batch=2, query_len=1, seq_len=4096, element_bytes=2)
@@ -200,9 +200,3 @@ def test_only_plans_of_equal_plain_layers_are_uniform():
 def test_a_wrong_plan_is_refused_in_one_sentence(layers, said):
     with pytest.raises(ValueError, match=said):
         plan_from({**read_choice("geometry", "probe"), "layers": layers})
-
-
-def test_layers_take_sizes_that_they_do_not_say_from_the_model():
-    (full,) = plan_from({**read_choice("geometry", "probe"), "layers": [{"kind": "full", "count": 2}]}).layers
-    assert isinstance(full, GroupedShape)
-    assert (full.num_heads, full.kv_heads, full.qk_dim, full.v_dim) == (4, 4, 16, 16)
