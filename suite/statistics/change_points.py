@@ -242,12 +242,12 @@ def _correlation(values: NDArray[np.float64], stretch: _Stretch) -> float:
     return min(MOST_CORRELATED, max(0.0, CORRELATION_SCALE * plain))
 
 
-def _p_by_chance(seen: float, drawn: Callable[[np.random.Generator], NDArray[np.float64]], alpha: float) -> float:
+def _p_by_chance(seen: float, draw: Callable[[np.random.Generator], NDArray[np.float64]], alpha: float) -> float:
     """How often chance shows as much, as far as it takes to tell that from alpha."""
     random = np.random.default_rng(0)
     draws, beyond = 0, 0
     while beyond < ENOUGH_BEYOND and draws < min((ENOUGH_BEYOND if beyond else NONE_BEYOND) / alpha, MOST_DRAWS):
-        beyond += int((drawn(random) >= seen).sum())
+        beyond += int((draw(random) >= seen).sum())
         draws += AT_ONCE
     return min(1.0, (beyond + 1) / (draws + 1))
 
@@ -269,14 +269,14 @@ def _pruned(values: NDArray[np.float64], bounds: Sequence[int], alpha: float) ->
     one."""
     remaining = list(bounds)
     while remaining:
-        weakest = max(range(len(remaining)), key=lambda index: _p_of_step(values, remaining, index))
-        if _p_of_step(values, remaining, weakest) < alpha:
+        weakest = max(range(len(remaining)), key=lambda index: _step_p(values, remaining, index))
+        if _step_p(values, remaining, weakest) < alpha:
             break
         del remaining[weakest]
     return remaining
 
 
-def _p_of_step(values: NDArray[np.float64], bounds: Sequence[int], index: int) -> float:
+def _step_p(values: NDArray[np.float64], bounds: Sequence[int], index: int) -> float:
     shift, error, freedom = _step(values, bounds, index)
     return 1 - t_within(shift / error, freedom) if error > 0 else float(shift == 0)
 

@@ -73,20 +73,20 @@ def interaction(
     cells: Cells,
     factor: int,
     levels: tuple[str, str],
-    other: int,
-    others: tuple[str, str],
+    second_factor: int,
+    second_levels: tuple[str, str],
     *,
     margin: float | None = None,
 ) -> Comparison | None:
     """Compare the effect of a factor's level at another factor's level with its effect at that one's reference.
 
-    `levels` and `others` are a level and its reference. The difference is the same with the two factors exchanged.
+    `levels` and `second_levels` are a level and its reference. The difference is the same with both factors exchanged.
     None where no seed has all that it takes.
     """
-    shared, seeds = _shared(cells, {factor: levels, other: others})
+    shared, seeds = _shared(cells, {factor: levels, second_factor: second_levels})
     effects = []
-    for at in others:
-        high, low = (_means(cells, shared, seeds, {factor: level, other: at}) for level in levels)
+    for at in second_levels:
+        high, low = (_means(cells, shared, seeds, {factor: level, second_factor: at}) for level in levels)
         effects.append({seed: high[seed] - low[seed] for seed in seeds})
     return compare(*effects, margin=margin)
 

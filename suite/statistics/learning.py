@@ -106,7 +106,7 @@ def expected_best(trials: ArrayLike, k: int) -> float:
     Raises ValueError unless 1 <= k <= n: beyond n the trials know nothing.
     """
     ordered = np.sort(_series(trials, "trials"))
-    return float(_chance_of_best(len(ordered), k) @ ordered)
+    return float(_best_chances(len(ordered), k) @ ordered)
 
 
 def expected_best_band(trials: ArrayLike, k: int, *, level: float = 0.95) -> Estimate:
@@ -115,13 +115,13 @@ def expected_best_band(trials: ArrayLike, k: int, *, level: float = 0.95) -> Est
     Raises ValueError unless 1 <= k <= n and n >= 2.
     """
     scores_R = np.sort(_series(trials, "trials"))  # so that their order does not change what is drawn
-    chance_R = _chance_of_best(len(scores_R), k)
+    chance_R = _best_chances(len(scores_R), k)
     return stratified_bootstrap(
         lambda drawn_RT: np.sort(drawn_RT[..., 0], axis=-1) @ chance_R, scores_R[:, None], level=level
     )
 
 
-def _chance_of_best(count: int, k: int) -> NDArray[np.float64]:
+def _best_chances(count: int, k: int) -> NDArray[np.float64]:
     """The chance of each of the ordered trials to be the best of k: P(maximum <= i-th of n) = (i/n)^k."""
     if not 1 <= k <= count:
         raise ValueError(f"k must lie between 1 and the number of trials, {count}; got {k}")

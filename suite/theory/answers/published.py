@@ -177,8 +177,8 @@ def published_caches() -> tuple[ModelCache, ...]:
     for name in geometry_names():
         settings = read_choice("geometry", name)
         if settings["family"] != "synthetic":
-            sizes = {"plan": plan_from(settings), "parameters": parameters_from(settings)}
-            models.append(ModelCache(name=name, variant=settings["attention"], **sizes))
+            plan, parameters = plan_from(settings), parameters_from(settings)
+            models.append(ModelCache(name=name, variant=settings["attention"], plan=plan, parameters=parameters))
     return tuple(sorted(models, key=lambda model: (model.plan.growth_bytes, model.plan.fixed_bytes)))
 
 

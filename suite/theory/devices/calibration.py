@@ -283,7 +283,8 @@ class Calibration:
     @property
     def errors(self) -> dict[str, Fit | Products]:
         """Fits by their family, with how far each is off."""
-        return {fit.family: fit for fit in (*self.decode, *self.products)}
+        fits: list[Fit | Products] = [*self.decode, *self.products]
+        return {fit.family: fit for fit in fits}
 
     def nearest(self, kernel: Kernel) -> Fit:
         """The fit of the nearest family. There must be one of the same widths."""

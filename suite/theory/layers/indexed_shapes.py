@@ -88,7 +88,7 @@ def indexed_shape(
     are wrong in themselves.
     """
     mla = absorbed_shape(geometry, tp=tp, latent_norm=latent_norm, latent_heads=1, **sizes)
-    laid = dict(DEEPSEEK_V3_2)
+    laid: dict[str, Any] = dict(DEEPSEEK_V3_2)
     for sizes_set in (vars(geometry), {"top_k": top_k, "index_heads": index_heads, "index_head_dim": index_head_dim}):
         laid |= {name: sizes_set[name] for name in DEEPSEEK_V3_2 if sizes_set[name] is not None}
     heads, head_dim, top_k = (
