@@ -75,7 +75,7 @@ class PublishedFigure:
 
 def published_figures() -> list[PublishedFigure]:
     """Every figure of conf/published, source by source."""
-    return [figure for name in choices("published") for figure in _of_source(read_choice("published", name))]
+    return [figure for name in choices("published") for figure in _source_figures(read_choice("published", name))]
 
 
 @functools.cache
@@ -85,7 +85,7 @@ def specified_ceilings(gpu: str, dtype: str) -> Ceilings:
     return Ceilings(flops_per_s=card["dense_tflops"][dtype] * 1e12, bytes_per_s=card["mem_bw_gbs"] * 1e9)
 
 
-def _of_source(source: Mapping[str, Any]) -> Iterator[PublishedFigure]:
+def _source_figures(source: Mapping[str, Any]) -> Iterator[PublishedFigure]:
     for result in source["results"]:
         figure = {"problem": "", "note": "", **source, **result}
         (measure,) = (name for name in UNITS if name in figure)

@@ -37,7 +37,7 @@ class ProjectionPlan(AttentionPlan):
             self.ceilings = ceilings
 
     @staticmethod
-    def way_of(settings: Mapping[str, Any]) -> str:
+    def parallel_way(settings: Mapping[str, Any]) -> str:
         """How devices share the layer. Raises ValueError for a way that does not exist."""
         way: str = one_of(settings, "parallel", WAYS)
         return way

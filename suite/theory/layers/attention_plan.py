@@ -40,7 +40,7 @@ class AttentionPlan:
             raise ValueError(
                 f"query_len must be at most seq_len, which counts all tokens; got {query_len} and {seq_len}"
             )
-        self.parallel = self.way_of(settings)
+        self.parallel = self.parallel_way(settings)
         whole = algebra.Pass(
             batch=whole_number(settings, "batch", at_least=1),
             query_len=query_len,
@@ -72,7 +72,7 @@ class AttentionPlan:
         self.mha_shape = shapes.grouped_shape(geometry, tp=heads_shared_by(self.parallel, tp), kv_heads="all")
 
     @staticmethod
-    def way_of(settings: Mapping[str, Any]) -> str:
+    def parallel_way(settings: Mapping[str, Any]) -> str:
         """How devices share the layer; one that runs is its heads' share."""
         return "tp"
 
