@@ -14,6 +14,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,31 +31,24 @@ NOISES: dict[str, Callable[[np.random.Generator, int], Values]] = {
 """All with a mean of 0 and a standard deviation of 1."""
 
 
-def alone(values: Values) -> list[int]:
-    return [change.first for change in value_changes([values])[0]]
-
-
-def unmarked(values: Values) -> list[int]:
-    """Changes that are not marked as possible drift, which alone make an exit code."""
-    return [change.first for change in value_changes([values])[0] if not change.drift]
-
-
-def at_otavas_rate(values: Values) -> list[int]:
-    return [change.first for change in value_changes([values], 0.03)[0]]
-
-
-def among_others(values: Values) -> list[int]:
-    return [change.first for change in value_changes([values], ALPHA / TOGETHER)[0]]
+def ours(values: Values, alpha: float = ALPHA, *, marked: bool = True) -> list[int]:
+    """Places of changes; without `marked` those alone that are no possible drift, which make an exit code."""
+    return [change.first for change in value_changes([values], alpha)[0] if marked or not change.drift]
 
 
 def methods() -> dict[str, Callable[[Values], list[int]]]:
-    found = {"alone": alone, "unmarked": unmarked, "at 3 %": at_otavas_rate, f"among {TOGETHER}": among_others}
+    own = {
+        "alone": ours,
+        "unmarked": partial(ours, marked=False),
+        "at 3 %": partial(ours, alpha=0.03),  # otava's rate
+        f"among {TOGETHER}": partial(ours, alpha=ALPHA / TOGETHER),
+    }
     try:
         from otava.analysis import compute_change_points
     except ImportError:
         print("apache-otava is not installed here, and left out", file=sys.stderr)
-        return found
-    return found | {"otava": lambda values: [point.index for point in compute_change_points(list(np.exp(values)))[0]]}
+        return own
+    return own | {"otava": lambda values: [point.index for point in compute_change_points(list(np.exp(values)))[0]]}
 
 
 def flat(method: Callable[[Values], list[int]], noise: str, count: int, series: int) -> str:
