@@ -51,15 +51,10 @@ def decode():
         "mla_expanded": "MLA, full keys and values cached",
         "mla_latent": "MLA, latent re-expanded at each step",
     }
-    lines = [
-        [
-            name,
-            mebibytes(cached(variant)),
-            _time(variant),
-            readers.number(median_s(variant, **STEP) / median_s("mha", **STEP)),
-        ]
-        for variant, name in names.items()
-    ]
+    lines = []
+    for variant, name in names.items():
+        over_mha = median_s(variant, **STEP) / median_s("mha", **STEP)
+        lines.append([name, mebibytes(cached(variant)), _time(variant), readers.number(over_mha)])
     return laid_out(["one layer, one new token", "KV cache a layer", "latency", "× MHA"], lines)
 
 
@@ -73,27 +68,23 @@ def _time(variant):
 
 def call_form():
     """MLA's decode step in each form of calling it, the fastest last."""
-    forms = {
-        "transformers 5.24, `sdpa` (it re-expands the latent, and copies its cache)": (
-            "transformers",
-            "mla_latent",
-            "sdpa",
-        ),
-        "transformers 5.24, `eager`": ("transformers", "mla_latent", "eager"),
-        "absorbed, `sdpa` (torch leaves its fast kernel without a word)": ("call_form", "mla", "sdpa"),
-        "absorbed, `flex`: FlexAttention, compiled": ("call_form", "mla", "flex"),
-        "absorbed, `eager`: two matrix products": ("call_form", "mla", "eager"),
-        "absorbed, `sdpa_folded`: heads folded into query rows": ("call_form", "mla", "sdpa_folded"),
+    transformers, call_form = ("cpu/transformers", "mla_latent"), ("cpu/call_form", "mla")
+    forms = [
+        ("transformers 5.24, `sdpa` (it re-expands the latent, and copies its cache)", transformers, "sdpa"),
+        ("transformers 5.24, `eager`", transformers, "eager"),
+        ("absorbed, `sdpa` (torch leaves its fast kernel without a word)", call_form, "sdpa"),
+        ("absorbed, `flex`: FlexAttention, compiled", call_form, "flex"),
+        ("absorbed, `eager`: two matrix products", call_form, "eager"),
+        ("absorbed, `sdpa_folded`: heads folded into query rows", call_form, "sdpa_folded"),
+    ]
+    latencies_s = {
+        name: rows(folder, attention=variant, backend=backend, **STEP)["latency_s"].item()
+        for name, (folder, variant), backend in forms
     }
-    where = {"span": "layer", "geometry": "deepseek-v2-lite", "dtype": "float32", "phase": "decode", "seq_len": 16_384}
-    found = {
-        form: rows(f"cpu/{folder}", attention=variant, backend=backend, **where)["latency_s"].item()
-        for form, (folder, variant, backend) in forms.items()
-    }
-    fastest_s = min(found.values())
+    fastest_s = min(latencies_s.values())
     lines = [
-        [form, f"{readers.number(latency_s * 1e3)} ms", readers.number(latency_s / fastest_s)]
-        for form, latency_s in found.items()
+        [name, f"{readers.number(latency_s * 1e3)} ms", readers.number(latency_s / fastest_s)]
+        for name, latency_s in latencies_s.items()
     ]
     return laid_out(["MLA, one new token, 16,384 tokens, float32", "layer", "× best"], lines)
 
@@ -110,26 +101,19 @@ VARIANTS = {
 
 def variants():
     """The newer variants' decode kernels beside MHA's, GQA's and MLA's, the largest cache first."""
-    where = {"phase": "decode", "seq_len": 65_536}
+
+    def one(metric, variant, span, dtype):
+        case = {"phase": "decode", "seq_len": 65_536, "attention": variant, "dtype": dtype}
+        return readers.one("cpu_variants/variants", metric, span=span, **case)
 
     def kernel(variant, dtype):
-        found = [
-            readers.one(
-                "cpu_variants/variants", f"latency_s{end}", **where, span="kernel", attention=variant, dtype=dtype
-            )
-            for end in ("", "_low", "_high")
-        ]
-        return readers.ranged([seconds * 1e3 for seconds in found], "{} ms")
+        times_s = [one(f"latency_s{end}", variant, "kernel", dtype) for end in ("", "_low", "_high")]
+        return readers.ranged([time_s * 1e3 for time_s in times_s], "{} ms")
 
-    kept = {
-        variant: readers.one(
-            "cpu_variants/variants", "cache_bytes", **where, span="case", attention=variant, dtype="bfloat16"
-        )
-        for variant in VARIANTS
-    }
+    caches = {variant: one("cache_bytes", variant, "case", "bfloat16") for variant in VARIANTS}
     lines = [
-        [VARIANTS[variant], bytes_iec(kept[variant]), kernel(variant, "float32"), kernel(variant, "bfloat16")]
-        for variant in sorted(kept, key=lambda variant: -kept[variant])
+        [VARIANTS[variant], bytes_iec(size), kernel(variant, "float32"), kernel(variant, "bfloat16")]
+        for variant, size in sorted(caches.items(), key=lambda item: -item[1])
     ]
     return laid_out(["a decode kernel at 65,536 tokens", "cache a layer, bfloat16", "float32", "bfloat16"], lines)
 
@@ -166,17 +150,12 @@ def eight_bits():
     where = {"seq_len": 16_384, "dtype": "float32"}
 
     def line(variant, kind):
-        found = {**where, "attention": variant, "cache_dtype": kind}
-        kept = readers.one("cpu_variants/cache_dtype", "cache_bytes_counted", **found, span="case")
-        spent_s = readers.one("cpu_variants/cache_dtype", "latency_s", **found, span="kernel")
-        error = rows("cpu_variants/cache_dtype", **found, span="kernel").get("cache_error")
-        erred = "" if kind is None or error is None else f"{error.item():.1%}".replace("%", " %")
-        return [
-            f"{variant.upper()}, {kind or 'float32'}",
-            mebibytes(kept),
-            f"{readers.number(spent_s * 1e3)} ms",
-            erred or "–",
-        ]
+        case = {**where, "attention": variant, "cache_dtype": kind}
+        size = readers.one("cpu_variants/cache_dtype", "cache_bytes_counted", **case, span="case")
+        time_s = readers.one("cpu_variants/cache_dtype", "latency_s", **case, span="kernel")
+        error = rows("cpu_variants/cache_dtype", **case, span="kernel").get("cache_error")
+        error = "–" if kind is None or error is None else f"{error.item():.1%}".replace("%", " %")
+        return [f"{variant.upper()}, {kind or 'float32'}", mebibytes(size), f"{readers.number(time_s * 1e3)} ms", error]
 
     lines = [line(variant, kind) for variant in ("gqa", "mla") for kind in (None, "int8", "fp8")]
     return laid_out(["cache of 16,384 tokens", "a layer", "kernel", "error of the output"], lines)
@@ -299,15 +278,8 @@ def tuned():
         lines.append(
             [label_of(ALGORITHM, name), mean, best, *ends, " and ".join(share(fmean(one)) for one in next_two)]
         )
-    titles = [
-        "algorithm",
-        "a trial's mean",
-        "best of eight",
-        "its choice on fresh seeds",
-        "less PPO's (points)",
-        "next two",
-    ]
-    return laid_out(titles, lines)
+    titles = ["algorithm", "a trial's mean", "best of eight", "its choice on fresh seeds", "less PPO's (points)"]
+    return laid_out([*titles, "next two"], lines)
 
 
 def why():
@@ -425,12 +397,8 @@ def gate():
     }
     slowdowns = ("identical", "+3%", "+5%", "+10%")
     lines = [[name, *(readers.rules()[rule][slowdown] for slowdown in slowdowns)] for rule, name in names.items()]
-    titles = [
-        "",
-        "a false alarm in runs of identical code",
-        *(f"{one.replace('%', ' %')} found" for one in slowdowns[1:]),
-    ]
-    return laid_out(titles, lines)
+    found = (f"{slowdown.replace('%', ' %')} found" for slowdown in slowdowns[1:])
+    return laid_out(["", "a false alarm in runs of identical code", *found], lines)
 
 
 def gate_shifts():
@@ -457,14 +425,8 @@ def gate_shifts():
     ]
     for line, shift in zip(lines, names, strict=True):
         line.append(f"{rows[shift]['launches']} launches, {rows[shift]['s']} s")
-    titles = [
-        "what shifts",
-        "a false alarm in runs of identical code",
-        "+5 % found",
-        "+10 % found",
-        "+5 % called the same",
-    ]
-    return laid_out([*titles, "identical code takes"], lines)
+    titles = ["what shifts", "a false alarm in runs of identical code", "+5 % found", "+10 % found"]
+    return laid_out([*titles, "+5 % called the same", "identical code takes"], lines)
 
 
 def gate_stored():
