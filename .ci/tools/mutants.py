@@ -1,9 +1,10 @@
-"""Changes of one place each, by which code would be wrong: those of Python by its syntax tree, those of JavaScript by
-patterns. Left alone is what says nothing of behaviour: docstrings, types, decorators, asserts, errors' sentences."""
+"""Changes of one place each, by which code would be wrong, by its syntax tree.
+
+Left alone is what says nothing of behaviour: docstrings, types, decorators, asserts, errors' sentences.
+"""
 
 import ast
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 BOUNDS = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
@@ -22,15 +23,6 @@ LARGE = 16
 """Sizes above are doubled: one more or less of them is as good."""
 SMALLEST = 1e-6
 """Numbers below are tolerances of rounding, of which twice as much is as good."""
-SCRIPT = (
-    (r" === ", " !== "), (r" !== ", " === "), (r" && ", " || "), (r" \|\| ", " && "), (r" < ", " <= "),
-    (r" <= ", " < "), (r" > ", " >= "), (r" >= ", " > "), (r" \+ ", " - "), (r" - ", " + "), (r" \* ", " / "),
-    (r" / ", " * "), (r"\bMath\.max\b", "Math.min"), (r"\bMath\.min\b", "Math.max"), (r"\.every\(", ".some("),
-    (r"\.some\(", ".every("), (r"(?<=[\s(])!(?=[\w(])", ""), (r"\btrue\b", "false"), (r"\bfalse\b", "true"),
-    (r"(?<![\w.\"#])0(?![\w.])", "1"), (r"(?<![\w.\"#])1(?![\w.])", "2"), (r"\bcontinue;", "break;"),
-    (r"(?<=return )(?=[^;]*;$)", "undefined && "),
-)  # fmt: skip
-QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|`[^`]*`|//.*|/(?:[^/\\ ]|\\.)+/[a-z]*')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +35,6 @@ class Mutant:
     end: int
     before: str
     after: str
-    statement: int
-    """The first line of the statement within a function that it lies in; 0 outside of functions."""
 
     def applied(self, text: str) -> str:
         source = text.encode()
@@ -54,49 +44,28 @@ class Mutant:
 
 def changes_of(file: str, text: str) -> list[Mutant]:
     """Every change of a file, in the order of its places."""
-    drawn = _of_script(file, text) if file.endswith(".js") else _Python(file, text).all()
-    return sorted(drawn, key=lambda mutant: (mutant.begin, mutant.end, mutant.after))
-
-
-def _of_script(file: str, text: str) -> Iterator[Mutant]:
-    begin = 0
-    for number, line in enumerate(text.splitlines(keepends=True), 1):
-        code = QUOTED.sub(lambda match: "~" * len(match[0]), line)  # nothing within texts
-        for pattern, after in SCRIPT:
-            for match in re.finditer(pattern, code.rstrip("\n")):
-                place = begin + len(line[: match.start()].encode())
-                yield Mutant(
-                    file=file,
-                    line=number,
-                    begin=place,
-                    end=place + len(match[0]),
-                    before=match[0],
-                    after=after,
-                    statement=0,
-                )
-        begin += len(line.encode())
+    return sorted(_Changes(file, text).all(), key=lambda mutant: (mutant.begin, mutant.end, mutant.after))
 
 
 def is_change(mutant: Mutant, text: str) -> bool:
     """Whether Python would read the changed text, and as something else."""
     try:
-        return mutant.file.endswith(".js") or ast.dump(ast.parse(mutant.applied(text))) != ast.dump(ast.parse(text))
+        return ast.dump(ast.parse(mutant.applied(text))) != ast.dump(ast.parse(text))
     except SyntaxError:
         return False
 
 
-class _Python(ast.NodeVisitor):
+class _Changes(ast.NodeVisitor):
     def __init__(self, file: str, text: str) -> None:
-        self.file, self.source, self.found = file, text.encode(), list[Mutant]()
+        self.file, self.source, self.mutants = file, text.encode(), list[Mutant]()
         self.starts = [0]
         for line in self.source.splitlines(keepends=True):
             self.starts.append(self.starts[-1] + len(line))
-        self.statement, self.is_within = 0, False
         self.tree = ast.parse(text)
 
     def all(self) -> list[Mutant]:
         self.visit(self.tree)
-        return self.found
+        return self.mutants
 
     def _span(self, node: ast.AST) -> tuple[int, int]:
         return self.starts[node.lineno - 1] + node.col_offset, self.starts[node.end_lineno - 1] + node.end_col_offset
@@ -105,10 +74,7 @@ class _Python(ast.NodeVisitor):
         before = self.source[begin:end].decode()
         line = self.source.count(b"\n", 0, begin) + 1
         if "\n" not in before.strip():
-            statement = self.statement if self.is_within else 0
-            self.found.append(
-                Mutant(file=self.file, line=line, begin=begin, end=end, before=before, after=after, statement=statement)
-            )
+            self.mutants.append(Mutant(file=self.file, line=line, begin=begin, end=end, before=before, after=after))
 
     def _between(self, left: ast.AST, right: ast.AST, table: dict[str, str]) -> None:
         """Change the operator between two nodes, whatever brackets stand around it."""
@@ -117,21 +83,13 @@ class _Python(ast.NodeVisitor):
         if match and (word := match[0].decode()) in table:
             self._add(begin + match.start(), begin + match.end(), table[word])
 
-    def visit(self, node: ast.AST) -> None:
-        before = self.statement
-        self.statement = node.lineno if isinstance(node, ast.stmt) else before
-        super().visit(node)
-        self.statement = before
-
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         if node.name in ("__repr__", "__str__"):
             return
         for default in (*node.args.defaults, *filter(None, node.args.kw_defaults)):
             self.visit(default)
-        before, self.is_within = self.is_within, True
         for statement in node.body:
             self.visit(statement)
-        self.is_within = before
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         if "Protocol" not in map(ast.unparse, node.bases):

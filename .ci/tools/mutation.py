@@ -1,119 +1,134 @@
 """How many wrong lines the tests see: draws changes of one line each, and runs the tests that can see each of them.
 
-    .ci/tool mutation --seed 1 --count 100 --map /tmp/lines.json --out /tmp/mutants.jsonl
+    .ci/tool mutation --seed 1 --count 100 --only suite/theory --out /tmp/mutants.jsonl
 
-The checkout stays as it is: the changes are made in a scratch copy, and each run of tests is a fork that imports the
-copy. A change is seen when a test fails that passes without it, or does not end. First runs the module's own file of
-tests, then what passes through the line by --map, then the tests that mirror its package, then, with --whole, all there
-are. Where there is no map yet it is made, by one run of all tests under coverage.py (`pip install coverage`). Where a
-module has changed since then, tests that passed through any of its lines count. Scripts of the page are tried in
-Chromium, as by `make browser`. What --out holds already is not run again.
+The checkout stays as it is: the changes are made in a scratch copy, uncommitted files included, and each run of tests
+is a fork that imports the copy. A change is seen when a test fails that passes without it, or does not end. First runs
+the module's own file of tests, then the files that import it, then those that mirror its package, then, with --whole,
+all there are. What --out holds already is not run again.
 
 A change that survives is a hole in the tests, or means the same; say which of the two, and why.
 """
 
 import argparse
-import hashlib
 import importlib
 import json
 import os
 import random
 import re
+import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tests.wrong_lines import ROOT
-from tools.mutants import Mutant, changes_of, is_change
-from tools.scratch_copy import LONGEST_S, Copy, Watch
+import pytest
 
-PACKAGES = ("statistics", "gate", "report", "theory", "records", "rl", "attention", "report/page/scripts")
+from tests.wrong_lines import ROOT, written
+from tools.mutants import Mutant, changes_of, is_change
+
+PACKAGES = ("statistics", "gate", "report", "theory", "records", "rl", "attention")
 ELSEWHERE = ("suite/attention/triton_decode.py", "suite/attention/backends/triton.py")
 """What runs in Triton alone, whose tests are `make test-kernels`."""
 APART = ("browser", "contracts", "kernels", "launchers", "parity", "parity_rliable", "ray", "stores", "trackers")
 """Folders of tests that need more than `make test` installs."""
 DEAR = ("torch", "torch._dynamo", "hydra", "omegaconf", "pandas", "pyarrow.parquet", "typer", "rich.console", "psutil")
 """Imported once, before the forks; nothing of the suite may be among it."""
-NEAREST = 60
-"""Tests that run first of those that pass through a line: the fastest."""
-PATIENCE, SLACK_S = 6.0, 60.0
-"""A run may take so many times as long as its tests took when the map was made, and a minute more."""
-COVERAGE = """
-[run]
-source_pkgs = suite
-parallel = true
-data_file = {folder}/lines
-concurrency = multiprocessing,thread
-context = ${{PYTEST_CURRENT_TEST-}}
-"""
-"""Processes that a test starts read this too, and so note their lines under the test's name."""
+OPTIONS = ("-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+LONGEST_S = 3600.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Map:
-    """The tests that pass through each line, with their seconds."""
+@dataclass(eq=False)
+class Failures:
+    """A plugin of pytest that notes what fails."""
 
-    tests: Mapping[str, float]
-    digests: Mapping[str, str]
-    """Of each module as it was."""
-    lines: Mapping[str, Mapping[str, Sequence[str]]]
-    """Tests by the module's path, and by the number of the line."""
+    names: list[str] = field(default_factory=list)
 
-    def tests_of(self, mutant: Mutant, text: str) -> dict[str, float]:
-        """Tests that pass through the statement; through the module, where it lies outside of functions or the module
-        has changed since."""
-        lines = self.lines.get(mutant.file, {})
-        names = lines.get(str(mutant.statement), ()) if self.digests.get(mutant.file) == _digest(text) else ()
-        return {name: self.tests[name] for name in names or {name for of_line in lines.values() for name in of_line}}
+    def pytest_runtest_logreport(self, report):
+        self.names += [report.nodeid] if report.failed else []
+
+    pytest_collectreport = pytest_runtest_logreport
 
 
-def make_map(copy: Copy, file: Path) -> None:
-    """Run all tests once, and note which line each passes through, in the processes that it starts as well."""
-    import coverage
+@dataclass(kw_only=True)
+class Copy:
+    """A copy of the checkout as it is, in which tests run on changed files, each time in a fork of its own."""
 
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "rc").write_text(COVERAGE.format(folder=folder))
-        (folder / "sitecustomize.py").write_text("import coverage\ncoverage.process_startup()\n")
-        watch = Watch()
+    folder: Path
+    root: Path = ROOT
+    broken: set[str] = field(default_factory=set)
+    """Tests that fail without any change, and so see none."""
+    sound: set[str] = field(default_factory=set)
 
-        def prepare():
-            os.environ["COVERAGE_PROCESS_START"] = str(folder / "rc")
-            os.environ["PYTHONPATH"] += f"{os.pathsep}{folder}"
-            running = coverage.Coverage(config_file=str(folder / "rc"))
-            running.start()
+    def __post_init__(self):
+        subprocess.run(["git", "clone", "--quiet", self.root, self.folder], check=True)
+        listed = ("git", "ls-files", "-z", "--modified", "--others", "--exclude-standard")
+        for name in filter(None, subprocess.check_output(listed, cwd=self.root, text=True).split("\0")):
+            source, target = self.root / name, self.folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target) if source.exists() else target.unlink(missing_ok=True)
 
-            def finish():
-                running.stop()
-                running.save()
-                (folder / "seconds.json").write_text(json.dumps(watch.seconds))
+    def run(self, *arguments: str, limit_s: float = LONGEST_S) -> str | None:
+        """The first test that fails, "no end" where the tests are not over in time, or None."""
+        reads, writes = os.pipe()
+        child = os.fork()
+        if not child:
+            try:
+                failure = self._result(arguments)
+            except BaseException as error:
+                failure = f"pytest failed: {error}"
+            os.write(writes, failure.encode())
+            os._exit(0)
+        os.close(writes)
+        until, is_over = time.monotonic() + limit_s, False
+        try:
+            while not is_over and time.monotonic() < until:
+                is_over = os.waitpid(child, os.WNOHANG)[0] == child
+                time.sleep(0.02)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)  # and whatever its tests left running
+            if not is_over:
+                os.waitpid(child, 0)
+        with os.fdopen(reads, encoding="utf-8", errors="replace") as pipe:
+            return (pipe.read() or None) if is_over else "no end"
 
-            return finish
+    def _result(self, arguments) -> str:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.setsid()
+        os.chdir(self.folder)
+        null = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(null, stream)
+        for name in [name for name in sys.modules if name.partition(".")[0] in ("suite", "tests", "tools")]:
+            del sys.modules[name]
+        roots = (self.folder, self.folder / ".ci")
+        replaced = (self.root, self.root / ".ci")
+        sys.path[:] = [*map(str, roots), *(path for path in sys.path if path and Path(path).resolve() not in replaced)]
+        os.environ["PYTHONPATH"] = os.pathsep.join(map(str, roots))
+        failures = Failures()
+        code = pytest.main([*OPTIONS, *arguments], plugins=[failures])
+        return failures.names[0] if failures.names else "" if code in (0, 5) else f"pytest ended with {code}"
 
-        copy.run(watch=watch, limit_s=4 * 3600, prepare=prepare)
-        tests, lines, digests = json.loads((folder / "seconds.json").read_text()), {}, {}
-        combined = coverage.Coverage(config_file=str(folder / "rc"))
-        combined.combine([name])
-        data = combined.get_data()
-        for path in data.measured_files():
-            if copy.folder.resolve() not in Path(path).resolve().parents:
-                continue  # a test's own copy of the suite
-            module = Path(path).resolve().relative_to(copy.folder.resolve()).as_posix()
-            digests[module] = _digest((copy.folder / module).read_text(encoding="utf-8"))
-            for line, contexts in data.contexts_by_lineno(path).items():
-                names = {re.sub(r" \(\w+\)$", "", context.rpartition("|")[2]) for context in contexts} & tests.keys()
-                lines.setdefault(module, {})[line] = sorted(names, key=tests.get)
-    file.write_text(json.dumps({"tests": tests, "digests": digests, "lines": lines}), encoding="utf-8")
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    def sees(self, mutant: Mutant, *paths: str) -> str | None:
+        """The first test that fails with the change and passes without it."""
+        path = self.folder / mutant.file
+        while True:
+            avoided = [f"--{'deselect' if '::' in name else 'ignore'}={name}" for name in self.broken]
+            with written(path, mutant.applied(path.read_text(encoding="utf-8"))):
+                failed = self.run("-x", *paths, *avoided)
+            if failed is None or not failed.startswith("tests/") or failed in self.sound:
+                return failed
+            if self.run(failed) is None:
+                self.sound.add(failed)
+                return failed
+            self.broken.add(failed)
 
 
 def draw(root: Path, seed: int, count: int, only: Sequence[str] = ()) -> list[Mutant]:
@@ -121,59 +136,43 @@ def draw(root: Path, seed: int, count: int, only: Sequence[str] = ()) -> list[Mu
     by_line = defaultdict(list)
     texts = {}
     for package in PACKAGES:
-        pattern = "*.js" if package.endswith("scripts") else "**/*.py"
-        for path in sorted((root / "suite" / package).glob(pattern)):
+        for path in sorted((root / "suite" / package).glob("**/*.py")):
             name = path.relative_to(root).as_posix()
             if name not in ELSEWHERE and (not only or name.startswith(tuple(only))):
                 texts[name] = path.read_text(encoding="utf-8")
                 for mutant in changes_of(name, texts[name]):
                     by_line[name, mutant.line].append(mutant)
-    chance, drawn = random.Random(seed), []
+    chance, mutants = random.Random(seed), []
     for place in chance.sample(sorted(by_line), len(by_line)):
         mutant = chance.choice(by_line[place])
-        if len(drawn) < count and is_change(mutant, texts[mutant.file]):
-            drawn.append(mutant)
-    return drawn
+        if len(mutants) < count and is_change(mutant, texts[mutant.file]):
+            mutants.append(mutant)
+    return mutants
 
 
-def naming(copy: Copy, path: Path) -> list[str]:
-    """Files of tests that name a module, or a script by its own name, but those of other environments."""
+def importing_tests(copy: Copy, path: Path) -> list[str]:
+    """Files of tests that import a module, but those of other environments."""
     dotted = path.with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
     package, _, name = dotted.rpartition(".")
     imported = re.compile(rf"{re.escape(dotted)}\b|from {re.escape(package)} import [^\n]*\b{name}\b")
-    found = []
-    for test in sorted((copy.folder / "tests").glob("**/test_*.py")):
-        relative = test.relative_to(copy.folder)
-        if path.suffix == ".js":
-            is_meant = relative.parts[1] == "browser" and name in relative.stem
-        else:
-            is_meant = relative.parts[1] not in APART and imported.search(test.read_text(encoding="utf-8"))
-        found += [relative.as_posix()] if is_meant else []
-    return found
+    tests = sorted((copy.folder / "tests").glob("**/test_*.py"))
+    return [
+        str(test.relative_to(copy.folder))
+        for test in tests
+        if test.relative_to(copy.folder).parts[1] not in APART and imported.search(test.read_text(encoding="utf-8"))
+    ]
 
 
-def seen_by(copy: Copy, mutant: Mutant, known: Map | None, *, whole: bool) -> str | None:
+def seen_by(copy: Copy, mutant: Mutant, *, whole: bool) -> str | None:
     """The first test that fails with a change and not without it, from the nearest tests on; None for none."""
     path = Path(mutant.file)
-    of_page = path.suffix == ".js"
-    mirror = Path("tests/browser" if of_page else path.parent.as_posix().replace("suite", "tests", 1))
-    stages: list[tuple[list[str], Mapping[str, float] | None]] = [([f"{mirror}/test_{path.stem}.py"], None)]
-    stages.append(([*naming(copy, path), f"{Path(*mirror.parts[:2])}/test_snapshot.py"], None))
-    if known is not None and not of_page:
-        text = (copy.root / path).read_text(encoding="utf-8")
-        tests = sorted(known.tests_of(mutant, text).items(), key=lambda pair: pair[1])
-        for part in map(dict, filter(None, (tests[:NEAREST], tests[NEAREST:]))):
-            stages.append((sorted({name.partition("::")[0] for name in part}), part))
-    stages += [([str(Path(*mirror.parts[:2]))], None), *([([], None)] if whole else [])]
-    for paths, chosen in stages:
+    mirror = Path(path.parent.as_posix().replace("suite", "tests", 1))
+    package = Path(*mirror.parts[:2])
+    stages = [[f"{mirror}/test_{path.stem}.py"], [*importing_tests(copy, path), f"{package}/test_snapshot.py"]]
+    stages += [[str(package)], *([["tests"]] if whole else [])]
+    for paths in stages:
         present = [name for name in paths if (copy.folder / name).exists()]
-        limit_s = LONGEST_S
-        if known is not None and not of_page:
-            usual_s = [took_s for name, took_s in known.tests.items() if name.startswith(tuple(paths) or "tests")]
-            limit_s = SLACK_S + PATIENCE * sum(usual_s if chosen is None else chosen.values())
-        if (present or not paths) and (
-            failed := copy.sees(mutant, *present, watch=Watch(chosen=chosen), limit_s=limit_s)
-        ):
+        if present and (failed := copy.sees(mutant, *present)):
             return failed
     return None
 
@@ -183,29 +182,25 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--only", nargs="*", default=[], help="folders or files of suite/ to draw from")
-    parser.add_argument("--map", type=Path, help="the file of the tests by line, made where it is not there")
     parser.add_argument("--out", type=Path, help="JSON lines; what they hold already is not run again")
     parser.add_argument("--whole", action="store_true", help="run all tests where the mirrors see nothing")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # so that neither copy nor fork stays
-    drawn = draw(ROOT, asked.seed, asked.count, asked.only)
-    lines = asked.out.read_text(encoding="utf-8").splitlines() if asked.out and asked.out.exists() else []
-    ends = {(one["file"], one["begin"], one["before"], one["after"]): one["seen_by"] for one in map(json.loads, lines)}
+    out = options.out
+    rows = map(json.loads, out.read_text(encoding="utf-8").splitlines() if out and out.exists() else [])
+    ends = {(row["file"], row["begin"], row["before"], row["after"]): row["seen_by"] for row in rows}
     for name in DEAR:
         with suppress(ImportError):
             importlib.import_module(name)
+    table = defaultdict(Counter)
     with tempfile.TemporaryDirectory() as folder:
         copy = Copy(folder=Path(folder) / "checkout")
-        if asked.map and not asked.map.exists():
-            make_map(copy, asked.map)
-        known = Map(**json.loads(asked.map.read_text(encoding="utf-8"))) if asked.map else None
-        table = defaultdict(Counter)
-        for number, mutant in enumerate(drawn, 1):
+        for number, mutant in enumerate(draw(ROOT, options.seed, options.count, options.only), 1):
             key, begun = (mutant.file, mutant.begin, mutant.before, mutant.after), time.monotonic()
             if key not in ends:
-                ends[key] = seen_by(copy, mutant, known, whole=asked.whole)
-                if asked.out:
-                    with asked.out.open("a", encoding="utf-8") as file:
+                ends[key] = seen_by(copy, mutant, whole=options.whole)
+                if out:
+                    with out.open("a", encoding="utf-8") as file:
                         file.write(json.dumps({**asdict(mutant), "seen_by": ends[key]}) + "\n")
             table[mutant.file.split("/")[1]]["seen" if ends[key] else "SURVIVED"] += 1
             changed = mutant.applied((ROOT / mutant.file).read_text(encoding="utf-8")).splitlines()[mutant.line - 1]

@@ -33,11 +33,11 @@ from suite.theory.answers.step_memory import (
     model_sizes,
     step_peak,
 )
-from suite.theory.devices.calibration import DTYPE, ELEMENT_BYTES, GQA, WIDTHS
+from suite.theory.devices.calibration import DTYPE, GQA, WIDTHS
 from suite.theory.devices.calibration_file import calibrated_by, load_calibration
 from suite.theory.devices.gpus import GPU_GIGABYTES, SHARDS
 from suite.theory.devices.hardware import load_hardware
-from suite.theory.layers.algebra import Pass
+from suite.theory.layers.algebra import SERVED_BYTES, Pass
 from suite.theory.layers.geometry import Geometry, load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape
 from suite.theory.layers.layer_plan import load_plan
@@ -48,7 +48,7 @@ DEFAULT_GEOMETRY = {"mla": "deepseek-v3", "gqa": "llama-3.1-8b", "grpo": "llama-
 DEVICES = {"H100": "h100-sxm5-80gb", "H200": "h200-sxm-141gb", "H20": "h20-96gb"}
 CONTEXT = 131_072
 # The decode step that every ratio is of.
-STEP = Pass(batch=1, query_len=1, seq_len=CONTEXT, element_bytes=ELEMENT_BYTES)
+STEP = Pass(batch=1, query_len=1, seq_len=CONTEXT, element_bytes=SERVED_BYTES)
 # Tensor-parallel devices of the text's example.
 RANKS = 8
 # Smaller models named before the list ends in dots.
@@ -209,7 +209,7 @@ def _variants_table(shapes: dict[str, LayerShape], num_layers: int, words: Words
     rows = []
     for name, shape in shapes.items():
         flops, traffic = shape.core_flops(STEP), cache_bytes(shape, STEP)
-        per_token, whole_gb = f"{shape.cache_elements_per_token * ELEMENT_BYTES:,}", f"{traffic * num_layers / 1e9:.1f}"
+        per_token, whole_gb = f"{shape.cache_elements_per_token * SERVED_BYTES:,}", f"{traffic * num_layers / 1e9:.1f}"
         regimes = [words[_ceilings(device).regime(flops=flops, traffic_bytes=traffic)] for device in DEVICES]
         rows.append([name, per_token, whole_gb, f"{flops / traffic:.1f}", *regimes])
     return _table(["", *(column.format(context=f"{CONTEXT:,}") for column in words["columns"]), *ridges], rows)
@@ -237,7 +237,7 @@ def _rl_facts(topic: str, geometry: str, words: Words) -> dict[str, str]:
         """PPO's update with another critic, which is as much larger or smaller in all."""
         return {**ppo, "critic": nbytes, TOTAL: ppo[TOTAL] - critic_bytes + nbytes}
 
-    on_trunk = with_critic(critic_bytes / weights_bytes * model.hidden * ELEMENT_BYTES)
+    on_trunk = with_critic(critic_bytes / weights_bytes * model.hidden * SERVED_BYTES)
 
     def saved(from_bytes: float, to_bytes: float = grpo[TOTAL]) -> str:
         share = 1 - to_bytes / from_bytes
@@ -270,7 +270,7 @@ def _rl_facts(topic: str, geometry: str, words: Words) -> dict[str, str]:
         "saved_small": saved(with_critic(critic_bytes / SMALLER)[TOTAL]),
         "smaller": str(SMALLER),
         "saved_shared": saved(on_trunk[TOTAL]),
-        "critic": f"{weights_bytes / ELEMENT_BYTES / 1e9:.3g}",
+        "critic": f"{weights_bytes / SERVED_BYTES / 1e9:.3g}",
         "cache": numbers.bytes_iec(cache_bytes),
         "at_once": f"{int((grpo['gradients'] + grpo['logits'] + grpo[REST]) // cache_bytes):,}",
         "literature": "\n".join(works),

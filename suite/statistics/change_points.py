@@ -79,7 +79,7 @@ class _Stretch:
 
 
 def value_changes(series: Sequence[Sequence[float]], alpha: float = ALPHA) -> list[list[Change]]:
-    """Return the changes of each series of logarithms of values, oldest first.
+    """Changes of each series of logarithms of values, oldest first.
 
     Raises ValueError for a series of fewer than FEWEST_VALUES values.
     """
@@ -115,22 +115,22 @@ class Steps:
     """True if its own comparison called it a change."""
 
     def least_errors(self) -> NDArray[np.float64]:
-        """Return errors that are no narrower than their median: a few launches tell their own spread badly."""
+        """The errors, none narrower than their median: a few launches tell their own spread badly."""
         errors = np.asarray(self.errors, dtype=float)
         return np.asarray(np.maximum(errors, np.median(errors)))
 
     def widened(self) -> NDArray[np.float64]:
-        """Return errors that are also no narrower than the steps themselves show."""
+        """The errors, none narrower than the steps themselves show either."""
         least = self.least_errors()
         return np.asarray(least * _excess(np.asarray(self.ratios, dtype=float)[None, :], least)[0])
 
     def counted(self) -> NDArray[np.float64]:
-        """Return the ratios as far as they count as evidence."""
+        """The ratios as far as they count as evidence."""
         ratios, most = np.asarray(self.ratios, dtype=float), MOST_ERRORS * self.widened()
         return np.where(self.called, ratios, np.clip(ratios, -most, most))
 
     def sum(self, first: int = 0, end: int | None = None) -> Change:
-        """Return steps from the first to before the end as one change: their whole sum, likely or not."""
+        """Steps from the first to before the end as one change: their whole sum, likely or not."""
         part, count = slice(first, end), len(self.ratios)
         shift = float(np.sum(np.asarray(self.ratios, dtype=float)[part]))
         error = math.sqrt(float(np.sum(self.widened()[part] ** 2)))
@@ -140,7 +140,7 @@ class Steps:
 
 
 def step_changes(series: Sequence[Steps], alpha: float = ALPHA) -> list[list[Change]]:
-    """Return the changes of each series of steps. Raises ValueError for one of fewer than FEWEST_STEPS."""
+    """Changes of each series of steps. Raises ValueError for one of fewer than FEWEST_STEPS."""
     if short := [len(steps.ratios) for steps in series if len(steps.ratios) < FEWEST_STEPS]:
         raise ValueError(f"a series must have at least {FEWEST_STEPS} steps; got {short[0]}")
     if any(not error > 0 for steps in series for error in steps.errors):
@@ -155,7 +155,7 @@ def step_changes(series: Sequence[Steps], alpha: float = ALPHA) -> list[list[Cha
 
 
 def visible_step(values: Sequence[float], changes: Sequence[Change], tests: int, alpha: float = ALPHA) -> float:
-    """Return the step of the logarithm, halfway through the series, that POWER of all such series would show.
+    """The step of the logarithm, halfway through the series, that POWER of all such series would show.
 
     By Student's t with Bonferroni's correction over all splits: in simulation a little more than the test by orders
     needs. Infinity where so few values have no order that is rare enough. `tests`: series that are looked at together.
@@ -171,7 +171,7 @@ def visible_step(values: Sequence[float], changes: Sequence[Change], tests: int,
 
 
 def visible_sum(steps: Steps, tests: int, alpha: float = ALPHA) -> float:
-    """Return the sum, spread over the whole series, that POWER of all such series would show.
+    """The sum, spread over the whole series, that POWER of all such series would show.
 
     By a normal distribution with Bonferroni's correction over all stretches, about what the test asks for.
     """
@@ -242,12 +242,12 @@ def _correlation(values: NDArray[np.float64], stretch: _Stretch) -> float:
     return min(MOST_CORRELATED, max(0.0, CORRELATION_SCALE * plain))
 
 
-def _p_by_chance(seen: float, drawn: Callable[[np.random.Generator], NDArray[np.float64]], alpha: float) -> float:
+def _p_by_chance(seen: float, draw: Callable[[np.random.Generator], NDArray[np.float64]], alpha: float) -> float:
     """How often chance shows as much, as far as it takes to tell that from alpha."""
     random = np.random.default_rng(0)
     draws, beyond = 0, 0
     while beyond < ENOUGH_BEYOND and draws < min((ENOUGH_BEYOND if beyond else NONE_BEYOND) / alpha, MOST_DRAWS):
-        beyond += int((drawn(random) >= seen).sum())
+        beyond += int((draw(random) >= seen).sum())
         draws += AT_ONCE
     return min(1.0, (beyond + 1) / (draws + 1))
 
@@ -269,20 +269,20 @@ def _pruned(values: NDArray[np.float64], bounds: Sequence[int], alpha: float) ->
     one."""
     remaining = list(bounds)
     while remaining:
-        weakest = max(range(len(remaining)), key=lambda index: _p_of_step(values, remaining, index))
-        if _p_of_step(values, remaining, weakest) < alpha:
+        weakest = max(range(len(remaining)), key=lambda index: _step_p(values, remaining, index))
+        if _step_p(values, remaining, weakest) < alpha:
             break
         del remaining[weakest]
     return remaining
 
 
-def _p_of_step(values: NDArray[np.float64], bounds: Sequence[int], index: int) -> float:
+def _step_p(values: NDArray[np.float64], bounds: Sequence[int], index: int) -> float:
     shift, error, freedom = _step(values, bounds, index)
     return 1 - t_within(shift / error, freedom) if error > 0 else float(shift == 0)
 
 
 def steps_at(series: Sequence[float], bounds: Sequence[int]) -> list[Change]:
-    """Return the step at each bound, the place of the first value of a new level, with Student's interval."""
+    """The step at each bound, the place of the first value of a new level, with Student's interval."""
     values, changes = np.asarray(series, dtype=float), []
     for index, bound in enumerate(bounds):
         shift, error, freedom = _step(values, bounds, index)

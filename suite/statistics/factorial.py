@@ -23,7 +23,7 @@ Bounds = tuple[float | None, float | None]
 
 
 def is_crossed(cells: Collection[Cell]) -> bool:
-    """Return whether two factors have two levels each, all four combinations of which are there, all else equal."""
+    """Two factors have two levels each, all four combinations of which are there, all else equal."""
     present = set(cells)
     for first, second in combinations(present, 2):
         differ = [place for place, levels in enumerate(zip(first, second, strict=True)) if levels[0] != levels[1]]
@@ -33,7 +33,6 @@ def is_crossed(cells: Collection[Cell]) -> bool:
 
 
 def levels_of(cells: Collection[Cell], factor: int) -> list[str]:
-    """Return the levels of a factor, in the order in which cells have them."""
     return list(dict.fromkeys(cell[factor] for cell in cells))
 
 
@@ -57,7 +56,7 @@ def effect(
 
 
 def simple_effects(cells: Cells, factor: int, level: str, reference: str) -> list[float]:
-    """Return what a level adds to its reference in each cell that both have, as the mean over the seeds of `effect`.
+    """What a level adds to its reference in each cell that both have, as the mean over the seeds of `effect`.
 
     They tell whether that average stands for its parts, and no more: none is judged.
     """
@@ -74,20 +73,20 @@ def interaction(
     cells: Cells,
     factor: int,
     levels: tuple[str, str],
-    other: int,
-    others: tuple[str, str],
+    second_factor: int,
+    second_levels: tuple[str, str],
     *,
     margin: float | None = None,
 ) -> Comparison | None:
     """Compare the effect of a factor's level at another factor's level with its effect at that one's reference.
 
-    `levels` and `others` are a level and its reference. The difference is the same with the two factors exchanged.
+    `levels` and `second_levels` are a level and its reference. The difference is the same with both factors exchanged.
     None where no seed has all that it takes.
     """
-    shared, seeds = _shared(cells, {factor: levels, other: others})
+    shared, seeds = _shared(cells, {factor: levels, second_factor: second_levels})
     effects = []
-    for at in others:
-        high, low = (_means(cells, shared, seeds, {factor: level, other: at}) for level in levels)
+    for at in second_levels:
+        high, low = (_means(cells, shared, seeds, {factor: level, second_factor: at}) for level in levels)
         effects.append({seed: high[seed] - low[seed] for seed in seeds})
     return compare(*effects, margin=margin)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return adjusted p-values in the order given: those below alpha are rejected, with at most alpha for any false
+    """Adjust p-values, in the order given: those below alpha are rejected, with at most alpha for any false
     one.
 
     S. Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6 (1979). It

@@ -43,7 +43,7 @@ class Interval:
 
 
 def median_interval(samples: ArrayLike, *, level: float = 0.95) -> Interval:
-    """Return the median and the narrowest symmetric pair of order statistics that covers it with at least `level`.
+    """The median and the narrowest symmetric pair of order statistics that covers it with at least `level`.
 
     Exact for independent samples of any continuous distribution (David and Nagaraja, Order Statistics, section 7.1).
     With fewer than six samples 95 % is out of reach: the extremes are returned with the level that they reach.
@@ -73,7 +73,7 @@ def median_interval(samples: ArrayLike, *, level: float = 0.95) -> Interval:
 
 
 def launched_interval(launches: Sequence[ArrayLike], *, level: float = 0.95) -> Interval:
-    """Return the median of all samples and an interval for what launches have in common; of one launch, within it.
+    """The median of all samples and an interval for what launches have in common; of one launch, within it.
 
     Two reaches on a logarithmic scale, as the sides of a right angle: Student's t over the launches' medians, and what
     holds as large a share of the single samples, by their quartiles. Where launches are independent draws the first is
@@ -108,7 +108,7 @@ def launched_interval(launches: Sequence[ArrayLike], *, level: float = 0.95) -> 
 
 
 def _reach_of_samples(launches: Sequence[NDArray[np.float64]], medians: NDArray[np.float64], level: float) -> float:
-    """Return how far from their launch's median as large a share of samples lies, were they normal."""
+    """How far from their launch's median as large a share of samples lies, were they normal."""
     rests = np.concatenate([samples - median for samples, median in zip(launches, medians, strict=True)])
     left = len(rests) - len(medians)  # each launch's median took a degree of freedom
     if left == 0:
@@ -126,7 +126,7 @@ def comparable_interval(interval: Interval) -> Interval:
 
 
 def may_be_equal(first: Interval, other: Interval) -> bool:
-    """Return whether two medians may be one; that of a single sample cannot be said to differ."""
+    """Two medians may be one; that of a single sample cannot be said to differ."""
     if 1 in (first.count, other.count):
         return True
     first, other = comparable_interval(first), comparable_interval(other)
@@ -145,7 +145,7 @@ class Ratio:
 
 
 def ratio_of_medians(first: Interval, other: Interval) -> Ratio:
-    """Return the ratio of two medians between the ends that both intervals allow, as far as these may be compared."""
+    """The ratio of two medians between the ends that both intervals allow, as far as these may be compared."""
     is_told_apart = not may_be_equal(first, other)
     first, other = comparable_interval(first), comparable_interval(other)
     ratio, low, high = first.median / other.median, first.low / other.high, first.high / other.low
@@ -153,8 +153,10 @@ def ratio_of_medians(first: Interval, other: Interval) -> Ratio:
 
 
 def lag1_autocorrelation(launches: Sequence[ArrayLike]) -> float | None:
-    """Return the correlation of neighbouring samples within launches, each about its own mean; None for fewer than
-    three samples in every launch, or samples that are all alike."""
+    """Correlation of neighbouring samples within launches, each about its own mean.
+
+    None for fewer than three samples in every launch, or samples that are all alike.
+    """
     samples_by_launch = [np.asarray(samples, dtype=float) for samples in launches]
     rests = [samples - samples.mean() for samples in samples_by_launch if len(samples) > 2]
     total = sum(float(rest @ rest) for rest in rests)

@@ -33,7 +33,6 @@ class Effect:
     """The standard deviation over launches of what shifts all benchmarks alike; 0 where chance may do as much."""
 
     def bounds(self, level: float) -> tuple[float, float]:
-        """The two-sided interval of this confidence."""
         half = t_quantile((1 + level) / 2, self.freedom) * self.error
         return self.estimate - half, self.estimate + half
 
@@ -51,7 +50,7 @@ class Effect:
 
 
 def effect_over(launches: Sequence[float]) -> Effect:
-    """Return the mean of the launches' log-ratios as an effect. Raises ValueError for fewer than two.
+    """The mean of the launches' log-ratios as an effect. Raises ValueError for fewer than two.
 
     At the levels that tests use, Student's t errs on the safe side where launches spread unequally, by long and short
     ones or by heavy tails: R. Ibragimov and U. K. Müller, t-statistic based correlation and heterogeneity robust

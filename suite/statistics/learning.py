@@ -30,7 +30,7 @@ class Arrivals:
 
 
 def to_threshold(spent: ArrayLike, values: ArrayLike, threshold: float) -> float | None:
-    """Return the spend at the first evaluation with a value of at least the threshold; None where there is none.
+    """The spend at the first evaluation with a value of at least the threshold; None where there is none.
 
     Too late by up to the spend between two evaluations, so curves are compared that were evaluated equally often. And
     one lucky evaluation suffices: at_budget and is_collapsed say whether the level was held.
@@ -61,7 +61,7 @@ def arrivals(spends: Sequence[float | None]) -> Arrivals:
 
 
 def at_budget(spent: ArrayLike, values: ArrayLike, budget: float) -> float | None:
-    """Return the value of the last evaluation at which no more than the budget had been spent; None before the first.
+    """The value of the last evaluation at which no more than the budget had been spent; None before the first.
 
     Not the best by then: whoever picks that has chosen by the very score that is reported.
     """
@@ -73,13 +73,13 @@ def at_budget(spent: ArrayLike, values: ArrayLike, budget: float) -> float | Non
 
 
 def worst_drawdown(values: ArrayLike) -> float:
-    """Return the largest fall from an earlier maximum to a later value; 0 for a curve that never falls."""
+    """The largest fall from an earlier maximum to a later value; 0 for a curve that never falls."""
     reached = _series(values, "values")
     return float((np.maximum.accumulate(reached) - reached).max())
 
 
 def is_collapsed(values: ArrayLike, *, worth: float = WORTH, kept: float = KEPT) -> bool:
-    """Return whether the last value is below `kept` of the curve's own best, and that best was at least `worth`.
+    """The last value is below `kept` of the curve's own best, and that best was at least `worth`.
 
     For scores from 0 up. A simple rule: a run that fell and recovered is not collapsed (worst_drawdown shows it), one
     that fell by a third is not either, and one that never learned has nothing to lose. Only the last evaluation is
@@ -93,7 +93,7 @@ def is_collapsed(values: ArrayLike, *, worth: float = WORTH, kept: float = KEPT)
 
 
 def expected_best(trials: ArrayLike, k: int) -> float:
-    """Return the expected score of the best of k tuning trials, from the scores of n ≥ k trials.
+    """The expected score of the best of k tuning trials, from the scores of n ≥ k trials.
 
     The expected maximum of k draws with replacement from the trials' own distribution, as J. Dodge et al. report it in
     Show Your Work (arXiv 1909.03004). So arms that were tuned with different effort are compared at equal k.
@@ -106,22 +106,22 @@ def expected_best(trials: ArrayLike, k: int) -> float:
     Raises ValueError unless 1 <= k <= n: beyond n the trials know nothing.
     """
     ordered = np.sort(_series(trials, "trials"))
-    return float(_chance_of_best(len(ordered), k) @ ordered)
+    return float(_best_chances(len(ordered), k) @ ordered)
 
 
 def expected_best_band(trials: ArrayLike, k: int, *, level: float = 0.95) -> Estimate:
-    """Return `expected_best` with a percentile interval over other trials of as many, drawn again from these.
+    """`expected_best` with a percentile interval over other trials of as many, drawn again from these.
 
     Raises ValueError unless 1 <= k <= n and n >= 2.
     """
     scores_R = np.sort(_series(trials, "trials"))  # so that their order does not change what is drawn
-    chance_R = _chance_of_best(len(scores_R), k)
+    chance_R = _best_chances(len(scores_R), k)
     return stratified_bootstrap(
         lambda drawn_RT: np.sort(drawn_RT[..., 0], axis=-1) @ chance_R, scores_R[:, None], level=level
     )
 
 
-def _chance_of_best(count: int, k: int) -> NDArray[np.float64]:
+def _best_chances(count: int, k: int) -> NDArray[np.float64]:
     """The chance of each of the ordered trials to be the best of k: P(maximum <= i-th of n) = (i/n)^k."""
     if not 1 <= k <= count:
         raise ValueError(f"k must lie between 1 and the number of trials, {count}; got {k}")

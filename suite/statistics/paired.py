@@ -78,22 +78,19 @@ class Comparison:
 
     @property
     def pairs(self) -> int:
-        """Return how many there are."""
         return len(self.ours)
 
     @functools.cached_property
     def differences(self) -> tuple[float, ...]:
-        """Return the first arm less the second, pair by pair."""
         return tuple(ours - theirs for ours, theirs in zip(self.ours, self.theirs, strict=True))
 
     @property
     def mean(self) -> float:
-        """Return the mean of the differences."""
         return math.fsum(self.differences) / self.pairs
 
     @property
     def error(self) -> float:
-        """Return the standard error of the mean, with `pairs - 1` degrees of freedom; of one pair it is infinite."""
+        """Standard error of the mean, with `pairs - 1` degrees of freedom; infinite for one pair."""
         if self.pairs < 2:
             return math.inf
         return float(np.std(self.differences, ddof=1)) / math.sqrt(self.pairs)
@@ -121,7 +118,7 @@ class Comparison:
 
     @functools.cached_property
     def p(self) -> float | None:
-        """Return the two-sided p of Student's t; None for too few pairs."""
+        """Two-sided p of Student's t; None for too few pairs."""
         if self.pairs < FEWEST_PAIRS:
             return None
         if self.error == 0:
@@ -130,12 +127,12 @@ class Comparison:
 
     @property
     def sign_flip_p(self) -> float | None:
-        """Return the exact two-sided p where each difference is as likely as its opposite; None for too many pairs."""
+        """Exact two-sided p where each difference is as likely as its opposite; None for too many pairs."""
         return sign_flip_p(self.differences) if self.pairs <= MOST_FLIPPED else None
 
     @property
     def at_bounds(self) -> ArmOutcome | None:
-        """Return CEILING or FLOOR where both arms are there, however many the pairs are."""
+        """CEILING or FLOOR where both arms are there, however many the pairs are."""
         chance, best = self.bounds
         means = [math.fsum(values) / self.pairs for values in (self.ours, self.theirs)]
         if best is not None and min(means) >= best - ALL_BUT:
@@ -146,12 +143,12 @@ class Comparison:
 
     @property
     def is_tested(self) -> bool:
-        """Return whether the pairs are enough and the task can tell."""
+        """The pairs are enough and the task can tell."""
         return self.pairs >= FEWEST_PAIRS and self.at_bounds is None
 
     @functools.cached_property
     def outcome(self) -> ArmOutcome:
-        """Return what may be said, by the rule above."""
+        """The verdict by the rule above."""
         if self.pairs < FEWEST_PAIRS:
             return ArmOutcome.FEW
         if self.at_bounds is not None:
@@ -164,16 +161,6 @@ class Comparison:
         if self.margin is not None and -self.margin < self.interval.low and self.interval.high < self.margin:
             return ArmOutcome.ALIKE
         return ArmOutcome.OPEN
-
-    @property
-    def rules_out_higher(self) -> bool:
-        """Whether the first arm is not higher by as much as matters: evidence against a claim that it is."""
-        return self.is_tested and self.margin is not None and self._interval.high < self.margin
-
-    @property
-    def _interval(self) -> Estimate:
-        assert self.interval is not None
-        return self.interval
 
 
 def compare(
@@ -207,7 +194,7 @@ def changes(
 
 
 def judge_together(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Return the same comparisons, those of one table, with Holm's correction over all that were tested."""
+    """Correct the comparisons of one table: the same ones, with Holm's correction over all that were tested."""
     adjusted = iter(
         holm([comparison.p for comparison in comparisons if comparison.is_tested and comparison.p is not None])
     )
@@ -218,7 +205,7 @@ def judge_together(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 
 def sign_flip_p(differences: Sequence[float]) -> float:
-    """Return the exact two-sided p of Fisher's randomisation test: the share of all sign flips with as large a sum.
+    """Exact two-sided p of Fisher's randomisation test: the share of all sign flips with as large a sum.
 
     Counted in two halves, each sum of one with each of the other, so 2^(n/2) sums stand for 2^n flips. It assumes
     nothing but that a difference is as likely as its opposite. Raises ValueError for none, or more than MOST_FLIPPED.

@@ -87,7 +87,12 @@ class Pooled:
     def contradiction(self) -> tuple[int, int] | None:
         """Places among `telling` of the two units that contradict each other most clearly; None where none do."""
         pairs = list(combinations(range(len(self.telling)), 2))
-        adjusted = holm([_p_of_two(self.telling[first], self.telling[second]) for first, second in pairs])
+        # By Welch's test that two units have one mean.
+        p_values = []
+        for units in combinations(self.telling, 2):
+            error = math.hypot(units[0].error, units[1].error)
+            p_values.append(_p(units[0].mean - units[1].mean, error, _freedom(units)))
+        adjusted = holm(p_values)
         for p, (first, second) in sorted(zip(adjusted, pairs, strict=True)):
             outcomes = {self.telling[first].outcome, self.telling[second].outcome}
             opposed = outcomes == {*TOLD_APART} or (ArmOutcome.ALIKE in outcomes and len(outcomes & {*TOLD_APART}) == 1)
@@ -115,7 +120,7 @@ class Pooled:
 
 
 def differing_rows(rows: Sequence[Pooled]) -> list[bool]:
-    """Tell for each row of a table whether it is clearly not zero, after Holm's correction over the table."""
+    """For each row of a table whether it is clearly not zero, after Holm's correction over the table."""
     tested = [row for row in rows if row.telling]
     adjusted = iter(holm([row.p for row in tested]))
     return [bool(row.telling) and next(adjusted) < ALPHA for row in rows]
@@ -125,11 +130,6 @@ def _p(mean: float, error: float, freedom: int) -> float:
     if error == 0:
         return 1.0 if mean == 0 else 0.0
     return 1 - t_within(mean / error, freedom)
-
-
-def _p_of_two(first: Comparison, second: Comparison) -> float:
-    """p of Welch's test that two units have one mean."""
-    return _p(first.mean - second.mean, math.hypot(first.error, second.error), _freedom([first, second]))
 
 
 def _freedom(units: Sequence[Comparison]) -> int:

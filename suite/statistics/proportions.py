@@ -17,7 +17,7 @@ class Proportion:
 
 
 def wilson(successes: int, trials: int, level: float = 0.95) -> Proportion:
-    """Return Wilson's score interval without continuity correction (Wilson 1927, JASA 22, 209–212).
+    """Wilson's score interval without continuity correction (Wilson 1927, JASA 22, 209–212).
 
     Raises ValueError unless 0 <= successes <= trials, trials >= 1 and 0 < level < 1.
     """

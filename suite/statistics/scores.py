@@ -21,45 +21,34 @@ Statistic = Callable[..., Numbers]
 
 def mean(scores: ArrayLike) -> Numbers:
     """Mean over runs, then over tasks. A single excellent task can carry it."""
-    # A named result: numpy's stubs type a mean along an axis as Any.
-    of_tasks: Numbers = _matrix(scores).mean(axis=-2)
-    return np.asarray(of_tasks.mean(axis=-1))
-
-
-def median(scores: ArrayLike) -> Numbers:
-    """Median over tasks of the mean over runs. Nearly half of the tasks could be failed without moving it."""
-    return np.asarray(np.median(_matrix(scores).mean(axis=-2), axis=-1))
+    task_means: Numbers = _matrix(scores).mean(axis=-2)  # numpy's stubs type a mean along an axis as Any
+    return np.asarray(task_means.mean(axis=-1))
 
 
 def iqm(scores: ArrayLike) -> Numbers:
-    """Return the interquartile mean: the mean of the middle half of all runs × tasks, less a quarter, rounded down, at
-    each end.
+    """Interquartile mean: of all runs × tasks the middle half, less a quarter, rounded down, at each end.
 
     Equal to scipy.stats.trim_mean(scores, 0.25, axis=None). Of three scores or fewer nothing is trimmed.
     """
     matrix = _matrix(scores)
     flat = matrix.reshape(*matrix.shape[:-2], -1)
     trimmed = flat.shape[-1] // 4
-    middle = flat.shape[-1] - trimmed
+    end = flat.shape[-1] - trimmed
     # Partitioned as scipy does it and not sorted: the sum then has its order, and the result its last bit.
-    return np.asarray(np.partition(flat, (trimmed, middle - 1), axis=-1)[..., trimmed:middle].mean(axis=-1))
-
-
-def optimality_gap(scores: ArrayLike, gamma: float = 1.0) -> Numbers:
-    """Return the mean shortfall of the scores from gamma, those above it counting as gamma. Lower is better."""
-    matrix = _matrix(scores)
-    return np.asarray(gamma - np.minimum(matrix, gamma).reshape(*matrix.shape[:-2], -1).mean(axis=-1))
+    return np.asarray(np.partition(flat, (trimmed, end - 1), axis=-1)[..., trimmed:end].mean(axis=-1))
 
 
 def performance_profile(scores: ArrayLike, thresholds: ArrayLike) -> Numbers:
     """The share of all runs × tasks with a score above each threshold; thresholds are the last axis of the result."""
-    matrix = _matrix(scores)
-    return np.stack([(matrix > tau).mean(axis=(-2, -1)) for tau in _thresholds(thresholds)], axis=-1)
+    matrix, taus = _matrix(scores), np.asarray(thresholds, dtype=np.float64)
+    if taus.ndim != 1 or len(taus) == 0 or not np.isfinite(taus).all():
+        raise ValueError(f"thresholds must be a list of at least one finite number; got {thresholds!r}")
+    return np.stack([(matrix > tau).mean(axis=(-2, -1)) for tau in taus], axis=-1)
 
 
 def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> Numbers:
-    """Return P(X > Y), the share of pairs in which a run of x beats a run of y on the same task, ties counting half, in
-    the mean over tasks.
+    """P(X > Y): the share of pairs in which a run of x beats a run of y on the same task, ties counting half, in the
+    mean over tasks.
 
     Mann and Whitney's U over the number of pairs. x and y may have different numbers of runs. It says nothing about by
     how much, and 0.5 is what equals give.
@@ -70,10 +59,10 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> Numbers:
     # Whole and half numbers, so the sums are exact. One run of y at a time: all pairs of all resamples would be large.
     wins_T = np.zeros(x_RT.shape[-1])
     for run in range(y_RT.shape[-2]):
-        other_T = y_RT[..., run, None, :]
-        wins_T = wins_T + (x_RT > other_T).sum(axis=-2) + (x_RT == other_T).sum(axis=-2) / 2
-    of_tasks: Numbers = wins_T / (x_RT.shape[-2] * y_RT.shape[-2])
-    return np.asarray(of_tasks.mean(axis=-1))
+        rival_T = y_RT[..., run, None, :]
+        wins_T = wins_T + (x_RT > rival_T).sum(axis=-2) + (x_RT == rival_T).sum(axis=-2) / 2
+    shares_T: Numbers = wins_T / (x_RT.shape[-2] * y_RT.shape[-2])
+    return np.asarray(shares_T.mean(axis=-1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,27 +78,14 @@ class Estimate:
     """Runs of the matrix with the fewest."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Profile:
-    """A performance profile; the interval holds for each threshold by itself, not for the whole curve at once."""
-
-    thresholds: Numbers
-    shares: Numbers
-    low: Numbers
-    high: Numbers
-    level: float
-    runs: int
-
-
 def stratified_bootstrap(
     statistic: Statistic, *scores: ArrayLike, level: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> Estimate:
-    """Return the statistic of one matrix, or of several, with a percentile interval over other runs on these same
-    tasks.
+    """A statistic of one matrix, or of several, with a percentile interval over other runs on these same tasks.
 
     Runs are drawn again within each task by itself, and in each matrix by itself: for bands of curves and for profiles.
     Arms are compared by suite.statistics.paired. The same seed gives the same interval. A statistic with a setting is
-    passed as functools.partial(optimality_gap, gamma=0.9).
+    passed as functools.partial(performance_profile, thresholds=[0.5]).
 
     A bootstrap of few runs is too narrow, since it takes their spread about their own mean for the whole spread. An
     interval at 95 % for the mean of normal scores on one task held the truth in 85 % of cases with 5 runs and in 90 %
@@ -117,47 +93,25 @@ def stratified_bootstrap(
 
     Raises ValueError for a matrix that is empty, ragged, not finite, or has fewer than two runs.
     """
-    matrices = [_runs(matrix) for matrix in scores]
+    matrices = [_matrix(matrix) for matrix in scores]
     if not matrices:
         raise ValueError("scores must hold at least one matrix; got none")
-    generator = _generator(level, resamples, seed)
-    resampled = [_drawn(one_RT, _choices(one_RT, resamples, generator)) for one_RT in matrices]
-    low, high = _percentiles(statistic(*resampled), level)
-    runs = min(len(one_RT) for one_RT in matrices)
-    return Estimate(estimate=float(statistic(*matrices)), low=float(low), high=float(high), level=level, runs=runs)
-
-
-def bootstrap_profile(
-    scores: ArrayLike, thresholds: ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> Profile:
-    """The performance profile with an interval at each threshold, drawn as in stratified_bootstrap."""
-    scores_RT, taus = _runs(scores), _thresholds(thresholds)
-    choices_BRT = _choices(scores_RT, resamples, _generator(level, resamples, seed))
-    low, high = _percentiles(performance_profile(_drawn(scores_RT, choices_BRT), taus), level)
-    shares = performance_profile(scores_RT, taus)
-    return Profile(thresholds=taus, shares=shares, low=low, high=high, level=level, runs=len(scores_RT))
-
-
-def _generator(level: float, resamples: int, seed: int) -> np.random.Generator:
+    for matrix in matrices:
+        if matrix.ndim != 2 or len(matrix) < 2:
+            shape = matrix.shape
+            raise ValueError(f"scores must be one matrix of at least two runs, to draw from; got the shape {shape}")
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1; got {level}")
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1; got {resamples}")
-    return np.random.default_rng(seed)
-
-
-def _choices(scores_RT: Numbers, resamples: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Rows to take, for each resample and task by itself."""
-    return generator.integers(len(scores_RT), size=(resamples, *scores_RT.shape))
-
-
-def _drawn(scores_RT: Numbers, choices_BRT: NDArray[np.int64]) -> Numbers:
-    return scores_RT[choices_BRT, np.arange(scores_RT.shape[1])]
-
-
-def _percentiles(resampled: Numbers, level: float) -> tuple[Numbers, Numbers]:
-    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return low, high
+    generator = np.random.default_rng(seed)
+    resampled = []
+    for scores_RT in matrices:
+        rows_BRT = generator.integers(len(scores_RT), size=(resamples, *scores_RT.shape))
+        resampled.append(scores_RT[rows_BRT, np.arange(scores_RT.shape[1])])
+    low, high = np.quantile(statistic(*resampled), [(1 - level) / 2, (1 + level) / 2], axis=0)
+    runs = min(map(len, matrices))
+    return Estimate(estimate=float(statistic(*matrices)), low=float(low), high=float(high), level=level, runs=runs)
 
 
 def _matrix(scores: ArrayLike, name: str = "scores") -> Numbers:
@@ -170,17 +124,3 @@ def _matrix(scores: ArrayLike, name: str = "scores") -> Numbers:
     if not np.isfinite(matrix).all():
         raise ValueError(f"{name} must be finite; got {matrix[~np.isfinite(matrix)][0]}")
     return matrix
-
-
-def _runs(scores: ArrayLike, name: str = "scores") -> Numbers:
-    matrix = _matrix(scores, name)
-    if matrix.ndim != 2 or len(matrix) < 2:
-        raise ValueError(f"{name} must be one matrix of at least two runs, to draw from; got the shape {matrix.shape}")
-    return matrix
-
-
-def _thresholds(thresholds: ArrayLike) -> Numbers:
-    taus = np.asarray(thresholds, dtype=np.float64)
-    if taus.ndim != 1 or len(taus) == 0 or not np.isfinite(taus).all():
-        raise ValueError(f"thresholds must be a list of at least one finite number; got {thresholds!r}")
-    return taus

@@ -14,7 +14,7 @@ from suite.statistics.student import t_quantile
 
 
 def mean_of_seeds(values: Sequence[float], *, level: float = 0.95) -> Estimate:
-    """Return the mean and its interval; of paired seeds give their differences.
+    """The mean of one value a seed, and its interval. Of paired seeds give their differences.
 
     Where all values agree it has no width, which is no proof. Raises ValueError for fewer than two values, or one that
     is not finite.
@@ -25,3 +25,25 @@ def mean_of_seeds(values: Sequence[float], *, level: float = 0.95) -> Estimate:
     mean = float(series.mean())
     half = t_quantile((1 + level) / 2, len(series) - 1) * float(series.std(ddof=1)) / math.sqrt(len(series))
     return Estimate(estimate=mean, low=mean - half, high=mean + half, level=level, runs=len(series))
+
+
+def ratio_by_cluster(numerators: Sequence[float], denominators: Sequence[float]) -> list[float]:
+    """R + n (y - R x) / sum x of each cluster, with R = sum y / sum x: values whose mean is the ratio of two sums.
+
+    For loss a word over windows of text that do not hold equally many words: the mean of the windows' own ratios would
+    count a window of three words as much as one of a hundred. A cluster moves the ratio of the sums linearly to first
+    order (Cochran, Sampling Techniques, 3rd edition, chapter 6), so `mean_of_seeds` of these values is its interval,
+    and of the differences of two such lists over the same clusters that of the difference of their ratios. With a few
+    clusters both are approximate.
+
+    Raises ValueError unless both have as many finite numbers, at least one, and the denominators a sum above zero.
+    """
+    total = math.fsum(denominators)
+    numbers = [*numerators, *denominators]
+    if not numerators or len(numerators) != len(denominators) or not all(map(math.isfinite, numbers)) or total <= 0:
+        raise ValueError(
+            "numerators and denominators must be as many finite numbers, and the denominators' sum above zero; "
+            f"got {len(numerators)} and {len(denominators)} with a sum of {total}"
+        )
+    ratio = math.fsum(numerators) / total
+    return [ratio + len(numerators) * (y - ratio * x) / total for y, x in zip(numerators, denominators, strict=True)]

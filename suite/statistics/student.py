@@ -9,7 +9,7 @@ from functools import lru_cache
 
 
 def t_within(t: float, freedom: int) -> float:
-    """Return P(|T| <= |t|). Raises ValueError for degrees of freedom below 1 or a t that is no number."""
+    """P(|T| <= |t|). Raises ValueError for degrees of freedom below 1 or a t that is no number."""
     if freedom < 1 or math.isnan(t):
         raise ValueError(f"freedom must be at least 1 and t a number; got {freedom} and {t}")
     angle = math.atan2(abs(t), math.sqrt(freedom))
@@ -26,14 +26,14 @@ def t_within(t: float, freedom: int) -> float:
 
 
 def t_above(t: float, freedom: int) -> float:
-    """Return P(T > t), the one-sided p of an observed t."""
+    """P(T > t), the one-sided p of an observed t."""
     half = (1 - t_within(t, freedom)) / 2
     return half if t >= 0 else 1 - half
 
 
 @lru_cache  # a judgement asks the same few of each of its benchmarks
 def t_quantile(probability: float, freedom: int) -> float:
-    """Return the t that T stays below with this probability. Raises ValueError unless it is between 0 and 1, exclusive.
+    """The t that T stays below with this probability. Raises ValueError unless it is between 0 and 1, exclusive.
 
     By bisection: the distribution is monotone and cheap, and a few dozen halvings reach the last bit.
     """

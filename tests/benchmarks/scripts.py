@@ -8,23 +8,19 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SELFTEST = "results/reference/cpu/gate/selftest"
 QUICK = {
-    "clock_agreement": "2",
     "evidence": "20",
     "expected": "",
-    "history": "--series 5",
     "launch_coverage": "--records results/reference/cpu/crossover",
-    "published": "",
-    "sampler_cost": "2",
 }
-"""Arguments of what `make test` runs: 13 s of CPU time in all."""
+"""Arguments of what `make test` runs: 5 s of CPU time in all."""
 SLOW = {
+    "history": "--series 5",
+    "sampler_cost": "2",
     "cpp_decode": "256 1",
     "gate_few_launches": f"{SELFTEST} --runs 2 --slowed-runs 1",
     "gate_shifts": f"{SELFTEST} --runs 2 --slowed-runs 1 --seconds 1",
     "gate_stored_tails": "--runs 2",
-    "many_runs": "20 3",
     "million_records": "20",
-    "rival_gates": "--runs 1 --slow-runs 0 --max-time 0.01 --out {folder}",
     "rival_rules": SELFTEST,
     "roomy_cache": "1",
     "rounding": "1",
@@ -41,8 +37,6 @@ MINUTES = {
 PARITY = {
     "rl_rivals": "--pairs 2 --policies small --only up",
 }
-BY_HAND = {"real_model_sampling": "--pairs 2 --only 256/"}
-"""Needs a published model's weights and the environment of `make parity`; nobody has timed its short form alone."""
 RAY = {"ray_engine": "12 0.1"}
 """Run by `make parity` and `make test-ray`, in whose environments their packages are."""
 ELSEWHERE = {

@@ -19,7 +19,7 @@ from suite.theory.devices.hardware import load_hardware
 from suite.theory.layers.algebra import Pass
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape, expanded_once_shape
-from suite.theory.layers.shapes import cache_bytes, grouped_shape, kernel_flops
+from suite.theory.layers.shapes import cache_bytes, grouped_shape, kernel_work
 from tests.records.factory import build, store
 from tests.theory.devices.test_projection_plan import plan
 
@@ -48,7 +48,8 @@ def timed(attention, batch, seq_len, time_s, *, shape=None, phase="decode", envi
         settings={"geometry": {"num_heads": V3.num_heads}},
         **(sizes | facts),
     )
-    amounts = {("kernel", "flops"): kernel_flops(shape, forward), ("case", "cache_bytes"): cache_bytes(shape, forward)}
+    flops, size = kernel_work(shape, forward).flops, cache_bytes(shape, forward)
+    amounts = {("kernel", "flops"): flops, ("case", "cache_bytes"): size}
     kept = [one for one in record.readings if (one.span, one.metric) not in amounts]
     new = [Reading(step=0, span=span, metric=name, value=float(value)) for (span, name), value in amounts.items()]
     return replace(record, readings=kept + new)
@@ -132,7 +133,7 @@ def test_a_fit_holds_its_share_whatever_some_cells_took(tmp_path, records, media
 def test_prompts_give_shares_by_length(tmp_path):
     shape = expanded_once_shape(V3)
     passes = {tokens: Pass(batch=4, query_len=tokens, seq_len=tokens, element_bytes=2) for tokens in (2048, 4096)}
-    flops = {tokens: kernel_flops(shape, forward) for tokens, forward in passes.items()}
+    flops = {tokens: kernel_work(shape, forward).flops for tokens, forward in passes.items()}
     prompts = [
         timed("mla_expanded", 4, tokens, of / 989.4e12 / 0.5, shape=shape, phase="prefill", query_len=None)
         for tokens, of in flops.items()

@@ -18,10 +18,9 @@ def cells(noise=NOISE, both=0.3):
 
 
 def test_an_effect_is_the_mean_over_the_other_factors_cells():
-    found = effect(cells(), 0, "b", "a")
+    comparison = effect(cells(), 0, "b", "a")
     # (0.1 + 0.4) / 2 in every seed, whatever its base.
-    assert found.differences == pytest.approx([0.25] * 5)
-    assert found.pairs == 5
+    assert comparison.differences == pytest.approx([0.25] * 5)
     assert simple_effects(cells(), 0, "b", "a") == pytest.approx([0.1, 0.4])
     assert effect(cells(), 1, "y", "x").mean == pytest.approx((0.2 + 0.5) / 2)
 

@@ -32,10 +32,6 @@ def test_a_budget_buys_the_last_evaluation_within_it(budget, value):
     assert at_budget(SPENT, VALUES, budget) == value
 
 
-def test_a_curve_may_begin_above_the_budget():
-    assert at_budget([10.0], [0.5], 9.9) is None
-
-
 def test_of_evaluations_at_one_spend_the_later_counts():
     assert at_budget([0, 5, 5, 6], [0.0, 0.1, 0.2, 0.3], 5) == 0.2
     assert to_threshold([0, 5, 5, 6], [0.0, 0.1, 0.2, 0.3], 0.2) == 5
@@ -44,14 +40,11 @@ def test_of_evaluations_at_one_spend_the_later_counts():
 @pytest.mark.parametrize(
     ("spends", "arrived", "median"),
     [
-        ([3, 1, 2], 3, 2),
         ([3, 1], 2, 2),
         ([5.0, None, 1.0], 2, 5),  # Of those that arrived alone it would be 3.
         ([1.0, None], 1, None),
         ([1.0, 2.0, None, 4.0], 3, 3),
-        ([1.0, 2.0, None, None], 2, None),
         ([None, None], 0, None),
-        ([0.0], 1, 0),
     ],
 )
 def test_runs_that_never_arrive_count_as_infinitely_late(spends, arrived, median):
@@ -60,7 +53,6 @@ def test_runs_that_never_arrive_count_as_infinitely_late(spends, arrived, median
 
 def test_a_drawdown_is_the_largest_fall_from_any_earlier_value():
     assert worst_drawdown(VALUES) == pytest.approx(0.4)
-    assert worst_drawdown([0.5, 0.1, 0.9, 0.6]) == pytest.approx(0.4)
     assert worst_drawdown([0.1, 0.1, 0.9]) == worst_drawdown([0.5]) == 0
     walk = np.random.default_rng(1).normal(size=40).cumsum()
     assert worst_drawdown(walk) == max(early - late for early, late in itertools.combinations(walk, 2))
@@ -69,7 +61,6 @@ def test_a_drawdown_is_the_largest_fall_from_any_earlier_value():
 @pytest.mark.parametrize(
     ("values", "collapsed"),
     [
-        ([0.0, 0.8, 0.0], True),
         ([0.0, 0.8, 0.39], True),
         ([0.0, 0.8, 0.4], False),  # Exactly half is kept.
         ([0.0, 0.8, 0.1, 0.7], False),  # It recovered.
@@ -83,32 +74,10 @@ def test_a_run_is_collapsed_below_half_of_a_worthy_best(values, collapsed):
     assert is_collapsed(values) is collapsed
 
 
-def test_what_counts_as_collapsed_can_be_set():
-    assert is_collapsed([0.05, 0.02], worth=0.05)
-    assert is_collapsed([0.8, 0.7], kept=0.9)
-
-
-@pytest.mark.parametrize("k", [1, 2, 3, 4])
+@pytest.mark.parametrize("k", [1, 3])
 def test_the_expected_best_is_the_mean_over_all_draws(k):
     trials = [0.3, 0.9, 0.1, 0.3]
     assert expected_best(trials, k) == pytest.approx(np.mean([max(d) for d in itertools.product(trials, repeat=k)]))
-
-
-def test_the_expected_best_grows_from_the_mean_to_the_best():
-    trials = np.random.default_rng(2).uniform(size=9)
-    bests = [expected_best(trials, k) for k in range(1, 10)]
-    assert bests[0] == pytest.approx(trials.mean())
-    assert (np.diff(bests) > 0).all()
-    assert bests[-1] < trials.max()
-    assert expected_best([0.5, 0.5], 2) == 0.5
-
-
-def test_the_expected_best_is_too_low_and_least_for_small_k():
-    # The expected maximum of k uniform numbers is k / (k + 1).
-    experiments = np.random.default_rng(3).uniform(size=(2000, 10))
-    off = {k: np.mean([expected_best(trials, k) for trials in experiments]) - k / (k + 1) for k in (1, 3, 10)}
-    assert off[1] == pytest.approx(0, abs=0.006)
-    assert off[10] < off[3] < -0.01
 
 
 def test_the_band_of_the_expected_best_is_of_other_trials():
@@ -117,11 +86,7 @@ def test_the_band_of_the_expected_best_is_of_other_trials():
     drawn = [expected_best(np.random.default_rng(seed).choice(trials, 8), 4) for seed in range(1000)]
     assert band.estimate == expected_best(trials, 4)
     assert [band.low, band.high] == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.02)
-
-
-def test_the_order_of_trials_does_not_change_their_band():
-    trials = [0.66, 0.94, 0.94, 0.0, 0.82, 0.76, 0.87, 0.1]
-    assert expected_best_band(trials, 8) == expected_best_band(trials[::-1], 8)
+    assert band == expected_best_band(trials[::-1], 4)
 
 
 # --- what is refused

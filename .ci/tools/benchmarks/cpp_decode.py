@@ -117,7 +117,7 @@ def drawn(heads, kv_heads, qk_dim, v_dim, value_layout, *, seq_len, dtype, query
 
 
 def bound_s(problem, ceilings):
-    """Return the roofline's time: of the products, or of the cache's bytes, whichever is longer."""
+    """The roofline's time: of the products, or of the cache's bytes, whichever is longer."""
     width = problem.qk_dim + (0 if problem.value_layout is ValueLayout.PREFIX_OF_KEY else problem.v_dim)
     nbytes = problem.kv_heads * problem.seq_len * width * problem.dtype.itemsize
     flops = 2 * problem.heads * problem.query_len * problem.seq_len * (problem.qk_dim + problem.v_dim)

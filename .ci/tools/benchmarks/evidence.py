@@ -35,7 +35,7 @@ SPREADS: dict[str, Draw] = {
 
 
 def by_rule(drawn: np.ndarray) -> tuple[float, float]:
-    """Return the share told apart of single comparisons, and of tables with any such comparison."""
+    """The share told apart of single comparisons, and of tables with any such comparison."""
     tables = [
         [Comparison(ours=tuple(pairs), theirs=(0.0,) * len(pairs)) for pairs in table] for table in drawn.tolist()
     ]
@@ -45,7 +45,7 @@ def by_rule(drawn: np.ndarray) -> tuple[float, float]:
 
 
 def by_bootstrap(drawn: np.ndarray, generator: np.random.Generator) -> float:
-    """Return the share of 95 % percentile intervals of the mean that miss zero."""
+    """The share of 95 % percentile intervals of the mean that miss zero."""
     pairs = drawn.shape[-1]
     choices = generator.integers(pairs, size=(RESAMPLES, pairs))
     means = drawn[:, 0, :][:, choices].mean(axis=-1)

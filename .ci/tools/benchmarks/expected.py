@@ -42,7 +42,7 @@ def _line(calibration: Calibration, name: str, cells: Sequence[Cell]) -> str:
 
 
 def gla_speedup(count: int, tokens: int = 1 << 24) -> float:
-    """Return how many times as fast as MLA two latents, as wide in all, are expected to be at a long context."""
+    """How many times as fast as MLA two latents, as wide in all, are expected to be at a long context."""
     calibration = load_calibration(DEVICE)
     assert calibration is not None
     seconds = {
@@ -57,7 +57,7 @@ def gla_speedup(count: int, tokens: int = 1 << 24) -> float:
 
 
 def by_its_shares(count: int) -> float:
-    """Return the same by the shares that the paper names of its own kernels, of which MLA's are older."""
+    """The same by the shares that the paper names of its own kernels, of which MLA's are older."""
     calibration = load_calibration(DEVICE)
     assert calibration is not None
     ceilings = calibration.ceilings

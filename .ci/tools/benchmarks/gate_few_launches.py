@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from suite.gate.rules.decision import FAR, LAUNCH_SPREAD, LEAST_ROUNDS, LEVEL
 from suite.records.record import CorruptRecordError
-from suite.statistics.proportions import wilson
 from suite.statistics.student import t_quantile
 from tools.benchmarks.gate_shifts import EACH, HEAVY, LAYOUTS, SHARED, Recorded, Shift, read
+from tools.benchmarks.rates import aligned, share
 
 LAUNCHES, SLOWED = (1, 2, 3, 5), (0.5, 1.0, 2.0, 18.0)
 SHIFTS = (
@@ -41,42 +41,34 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--runs", type=int, default=2000)
     parser.add_argument("--slowed-runs", type=int, default=500)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     try:
-        recorded = read(asked.folder)
+        recorded = read(options.folder)
     except (ValueError, OSError, CorruptRecordError) as error:
         print(f"gate_few_launches: {error}", file=sys.stderr)
         return 4
-    for line in report(recorded, asked.runs, asked.slowed_runs):
+    for line in report(recorded, options.runs, options.slowed_runs):
         print(line, flush=True)
     return 0
 
 
 def report(recorded: Recorded, runs: int, slowed_runs: int) -> Iterator[str]:
-    """Yield the lines to print."""
     timings = recorded.log_ratios_LBR.shape[1]
     yield (
         f"{timings} timings in launches of {LEAST_ROUNDS} rounds; {runs} runs of identical code and {slowed_runs} of "
         "each slowdown; shares with Wilson's 95 % intervals"
     )
-    yield _line(HEADS)
+    yield aligned(HEADS, WIDTHS)
     for shift, disturbed in [*((shift, 0.0) for shift in SHIFTS), *((SHIFTS[1], spread) for spread in DISTURBED)]:
         for launches in LAUNCHES:
             alarms = sum(slower(recorded, shift, launches, runs, disturbed=disturbed).any(axis=1))
-            found = wilson(int(alarms), runs)
             powers = (
-                slower(recorded, shift, launches, slowed_runs, disturbed=disturbed, slowed=share).mean()
-                for share in SLOWED
+                slower(recorded, shift, launches, slowed_runs, disturbed=disturbed, slowed=slowed).mean()
+                for slowed in SLOWED
             )
-            yield _line(
-                [
-                    shift.name,
-                    f"normal, {disturbed:.0%}" if disturbed else "recorded",
-                    str(launches),
-                    f"{alarms} of {runs}, {found.share:.1%} [{found.low:.1%}, {found.high:.1%}]",
-                    *(f"{power:.1%}" for power in powers),
-                ]
-            )
+            rounds = f"normal, {disturbed:.0%}" if disturbed else "recorded"
+            cells = [shift.name, rounds, str(launches), share(int(alarms), runs), *(f"{power:.1%}" for power in powers)]
+            yield aligned(cells, WIDTHS)
 
 
 def slower(
@@ -89,7 +81,7 @@ def slower(
     slowed: float = 0.0,
     seed: int = 0,
 ) -> NDArray[np.bool_]:
-    """Return which timings of each run are called slower. `disturbed`: spread of normal rounds in place of recorded.
+    """Which timings of each run are called slower. `disturbed`: spread of normal rounds in place of recorded.
 
     A test holds this to `cautious_effect` and `far_outcome`. L: launches, T: timings, N: rounds of a launch.
     """
@@ -117,10 +109,6 @@ def far_slower(rounds_LTN: NDArray[np.float64]) -> NDArray[np.bool_]:
     low_T = medians_LT.mean(axis=0) - t_quantile((1 + LEVEL) / 2, max(2, launches - 1)) * error_T
     far: NDArray[np.bool_] = low_T > math.log(FAR)
     return far
-
-
-def _line(cells: tuple[str, ...] | list[str]) -> str:
-    return "  ".join(cell.ljust(width) for cell, width in zip(cells, WIDTHS, strict=True)).rstrip()
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ from suite.gate.side_by_side.timing import TimingComparison, first_side
 from suite.gate.verdict import Outcome
 from suite.records.record import CorruptRecordError
 from suite.statistics.launches import effects_together
-from suite.statistics.proportions import wilson
+from tools.benchmarks.rates import aligned, share
 from tools.benchmarks.selftest_tables import samples_of, tables_in
 
 START_S = 3.0
@@ -78,34 +78,25 @@ class Shift:
         launch: int = 1,
         before_B: NDArray[np.float64] | None = None,
     ) -> NDArray[np.float64]:
-        """Return one launch's shift of each of so many timings; `half` is always the first half, as `one` the first.
+        """One launch's shift of each of so many timings; `half` is always the first half, as `one` the first.
 
         `launch`: its number in the run, from 1. `before_B`: the shifts of the launch before.
         """
-        forms = {NORMAL: _normal, HEAVY: _heavy, LAYOUTS: _layouts, LASTING: _normal}
-        drawn = self.size * (forms[self.form](generator, count) if self.form in forms else np.ones(count))
-        if self.form == DRIFT:
-            drawn *= launch
-        sign = -1 if self.of == SECOND and first_side(launch - 1) == AFTER else 1
+        shift_B = np.ones(count)
+        if self.form in (NORMAL, LASTING):
+            shift_B = generator.normal(size=count)
+        elif self.form == HEAVY:
+            shift_B = generator.standard_t(3, size=count) / math.sqrt(3)
+        elif self.form == LAYOUTS:
+            shift_B = (generator.integers(2, size=count) - generator.integers(2, size=count)).astype(float)
+        shift_B = self.size * shift_B * (launch if self.form == DRIFT else 1)
         if self.of == SECOND:
-            drawn = sign * np.full(count, drawn[0])
+            shift_B = np.full(count, shift_B[0] * (-1 if first_side(launch - 1) == AFTER else 1))
         if self.form == LASTING and before_B is not None:
             turned = -1 if self.of == SECOND and first_side(launch - 2) != first_side(launch - 1) else 1
-            drawn = CORRELATION * turned * before_B + math.sqrt(1 - CORRELATION**2) * drawn
+            shift_B = CORRELATION * turned * before_B + math.sqrt(1 - CORRELATION**2) * shift_B
         moved = {ONE: 1, HALF: count // 2, EACH: count, SHARED: count, SECOND: count, "": 0}[self.of]
-        return np.where(np.arange(count) < moved, drawn[0] if self.of == SHARED else drawn, 0.0)
-
-
-def _normal(generator: np.random.Generator, count: int) -> NDArray[np.float64]:
-    return generator.normal(size=count)
-
-
-def _heavy(generator: np.random.Generator, count: int) -> NDArray[np.float64]:
-    return generator.standard_t(3, size=count) / math.sqrt(3)
-
-
-def _layouts(generator: np.random.Generator, count: int) -> NDArray[np.float64]:
-    return (generator.integers(2, size=count) - generator.integers(2, size=count)).astype(float)
+        return np.where(np.arange(count) < moved, shift_B[0] if self.of == SHARED else shift_B, 0.0)
 
 
 SHIFTS = (
@@ -169,9 +160,9 @@ class SimulatedRounds:
     def _rounds(self, chosen: Sequence[int], count: int) -> NDArray[np.float64]:
         launches, _, length = self.recorded.log_ratios_LBR.shape
         blocks = min(MOST_BLOCKS, -(-count // length))
-        drawn = self.recorded.log_ratios_LBR[self.generator.integers(launches, size=blocks)][:, chosen]
-        drawn = drawn * self.generator.choice((-1.0, 1.0), size=(blocks, 1, 1))  # either side may have been the newer
-        return np.concatenate(list(drawn), axis=1)[:, :count]
+        rounds_LBR = self.recorded.log_ratios_LBR[self.generator.integers(launches, size=blocks)][:, chosen]
+        rounds_LBR = rounds_LBR * self.generator.choice((-1.0, 1.0), size=(blocks, 1, 1))  # either may have been newer
+        return np.concatenate(list(rounds_LBR), axis=1)[:, :count]
 
 
 class SimulatedDecisions(Decisions):
@@ -179,8 +170,8 @@ class SimulatedDecisions(Decisions):
 
     def interim_analysis(self, samples: Any, measured_s: float) -> None:
         enough = {benchmark: medians for benchmark, medians in samples.items() if len(medians) > 2}
-        found = {one: (effect, 0, len(samples[one])) for one, effect in effects_together(enough).items()}
-        self.analyse(found, measured_s)
+        effects = effects_together(enough)
+        self.analyse({name: (effect, 0, len(samples[name])) for name, effect in effects.items()}, measured_s)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,16 +192,16 @@ def simulate(
     seconds: float = 30.0,
     seed: int = 0,
 ) -> list[Run]:
-    """Return so many runs of the shipped procedure, each on benchmarks in another order."""
+    """So many runs of the shipped procedure, each on benchmarks in another order."""
     generator = np.random.default_rng(seed)
     count = recorded.log_ratios_LBR.shape[1]
     benchmarks = [Benchmark(case=str(index), span="", clock="thread_cpu") for index in range(count)]
-    made = []
+    simulated = []
     for _ in range(runs):
         order = generator.permutation(count)
         shuffled = Recorded(log_ratios_LBR=recorded.log_ratios_LBR[:, order], round_s_B=recorded.round_s_B[order])
-        made.append(_simulate_one(shuffled, shift, slowed, seconds, generator, benchmarks))
-    return made
+        simulated.append(_simulate_one(shuffled, shift, slowed, seconds, generator, benchmarks))
+    return simulated
 
 
 def _simulate_one(
@@ -236,7 +227,7 @@ def _simulate_one(
     timing.run()
     decided = timing.decisions.decided
     return Run(
-        outcomes=[decided[one].outcome if one in decided else Outcome.INCONCLUSIVE for one in benchmarks],
+        outcomes=[decided[name].outcome if name in decided else Outcome.INCONCLUSIVE for name in benchmarks],
         measured_s=rounds.measured_s,
         launches=rounds.launches,
     )
@@ -249,28 +240,28 @@ def main() -> int:
     parser.add_argument("--slowed-runs", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--only", default="", help="shifts whose name holds this text")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     try:
-        recorded = read(asked.folder)
+        recorded = read(options.folder)
     except (ValueError, OSError, CorruptRecordError) as error:
         print(f"gate_shifts: {error}", file=sys.stderr)
         return 4
-    shifts = [shift for shift in SHIFTS if asked.only in shift.name]
-    for line in report(recorded, asked.runs, asked.slowed_runs, asked.seconds, shifts):
+    shifts = [shift for shift in SHIFTS if options.only in shift.name]
+    for line in report(recorded, options.runs, options.slowed_runs, options.seconds, shifts):
         print(line, flush=True)
     return 0
 
 
 def read(folder: Path) -> Recorded:
-    """Return the launches in which every benchmark of identical code ran, cut to the fewest rounds of any.
+    """The launches in which every benchmark of identical code ran, cut to the fewest rounds of any.
 
     Raises ValueError where there is none.
     """
     about = folder / ABOUT
     if not about.exists():
         raise ValueError(f"{folder} must be a folder that `suite gate selftest --out` wrote; it has no {ABOUT}")
-    benchmarks = [Benchmark(**one) for one in json.loads(about.read_text(encoding="utf-8"))["benchmarks"]]
-    columns = {(one.case, one.span): one.column for one in benchmarks}
+    benchmarks = [Benchmark(**fields) for fields in json.loads(about.read_text(encoding="utf-8"))["benchmarks"]]
+    columns = {(benchmark.case, benchmark.span): benchmark.column for benchmark in benchmarks}
     tables, launches, waits, measured_s = tables_in(folder), [], [], 0.0
     for run in read_runs(folder):
         if (run["form"], run["slowed"]) != (TWO_WORKERS, 0) or run["name"] not in tables:
@@ -305,46 +296,35 @@ def _log_ratios(rounds: Mapping[int, Mapping[int, float]]) -> list[float]:
 def report(
     recorded: Recorded, runs: int, slowed_runs: int, seconds: float, shifts: Sequence[Shift] = SHIFTS
 ) -> Iterator[str]:
-    """Yield the lines to print."""
     launches, benchmarks, length = recorded.log_ratios_LBR.shape
     yield (
         f"{benchmarks} timings, their rounds from {launches} recorded launches of {length}; {runs} runs of identical "
         f"code and {slowed_runs} of each slowdown, at most {seconds:g} s of measuring"
     )
     yield "shares with Wilson's 95 % intervals; s: median measuring time of identical code; started: and of all starts"
-    yield _line(HEADS)
+    yield aligned(HEADS, WIDTHS)
     for shift in shifts:
         identical = simulate(recorded, shift, runs=runs, seconds=seconds)
-        slowed = [simulate(recorded, shift, runs=slowed_runs, slowed=share, seconds=seconds) for share in SLOWED]
-        every = _outcomes(identical)
+        slowed = [_outcomes(simulate(recorded, shift, runs=slowed_runs, slowed=by, seconds=seconds)) for by in SLOWED]
+        outcomes = _outcomes(identical)
         cells = [
             shift.name,
             *(
-                _share(sum(wrong in run.outcomes for run in identical), runs)
+                share(sum(wrong in run.outcomes for run in identical), runs)
                 for wrong in (Outcome.SLOWER, Outcome.FASTER)
             ),
-            *(f"{every.count(one) / len(every):.1%}" for one in (Outcome.SAME, Outcome.INCONCLUSIVE)),
+            *(f"{outcomes.count(kind) / len(outcomes):.1%}" for kind in (Outcome.SAME, Outcome.INCONCLUSIVE)),
             f"{fmean(run.launches for run in identical):.1f}",
             f"{median(run.measured_s for run in identical):.0f}",
             f"{median(run.measured_s + START_S * run.launches for run in identical):.0f}",
-            *(_share(_outcomes(of).count(Outcome.SLOWER), len(_outcomes(of)), counts=False) for of in slowed),
-            _share(_outcomes(slowed[1]).count(Outcome.SAME), len(_outcomes(slowed[1])), counts=False),
+            *(share(ends.count(Outcome.SLOWER), len(ends), has_counts=False) for ends in slowed),
+            share(slowed[1].count(Outcome.SAME), len(slowed[1]), has_counts=False),
         ]
-        yield _line(cells)
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "  ".join(cell.ljust(width) for cell, width in zip(cells, WIDTHS, strict=True)).rstrip()
+        yield aligned(cells, WIDTHS)
 
 
 def _outcomes(runs: Sequence[Run]) -> list[Outcome]:
     return [outcome for run in runs for outcome in run.outcomes]
-
-
-def _share(successes: int, trials: int, *, counts: bool = True) -> str:
-    found = wilson(successes, trials)
-    counted = f"{successes} of {trials}, " if counts else ""
-    return f"{counted}{found.share:.1%} [{found.low:.1%}, {found.high:.1%}]"
 
 
 if __name__ == "__main__":

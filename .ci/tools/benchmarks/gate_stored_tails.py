@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from suite.gate.rules.multiple_testing import ALPHA, BUSY_HOUR, ENOUGH_OTHERS, tails_freedom
 from suite.gate.rules.tolerances import Tolerances
-from suite.statistics.proportions import Proportion, wilson
 from suite.statistics.student import t_quantile
+from tools.benchmarks.rates import aligned, share
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], NDArray[np.float64]]
 NEW = -1
@@ -53,33 +53,33 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--slowed-runs", type=int, default=2000)
-    asked = parser.parse_args()
-    for line in report(asked.runs, asked.slowed_runs):
+    options = parser.parse_args()
+    for line in report(options.runs, options.slowed_runs):
         print(line, flush=True)
     return 0
 
 
 def report(runs: int, slowed_runs: int) -> Iterator[str]:
-    """Yield the lines to print."""
     yield (
         f"{runs} judgements of identical code, runs spread by {SPREAD:.0%}, and {slowed_runs} of each slowdown, spread "
         f"by {SLOWED_SPREAD:.0%}; a busy hour is {BUSY:.0%}; Wilson's 95 % intervals"
     )
-    yield _line(HEADS)
+    yield aligned(HEADS, WIDTHS)
     for name, draw in RUNS.items():
         for cases in CASES:
             for stored in STORED:
                 alarms = [false_alarms(draw, stored, cases, runs, busy=busy) for busy in (None, NEW)]
                 powers = [
-                    *(power(draw, stored, cases, slowed_runs, share) for share in SLOWED),
+                    *(power(draw, stored, cases, slowed_runs, slowed) for slowed in SLOWED),
                     power(draw, stored, cases, slowed_runs, SLOWED[-1], busy=0),
                 ]
-                told = [_share(wilson(count, runs)) for count in alarms]
-                yield _line((name, str(stored), str(cases), *told, *(f"{found:.1%}" for found in powers)))
+                shares = [share(count, runs, digits=2) for count in alarms]
+                cells = (name, str(stored), str(cases), *shares, *(f"{found_share:.1%}" for found_share in powers))
+                yield aligned(cells, WIDTHS)
 
 
 def false_alarms(draw: Draw, stored: int, cases: int, runs: int, *, busy: int | None = None, seed: int = 0) -> int:
-    """Return the number of judgements of identical code in which any case is called slower.
+    """The number of judgements of identical code in which any case is called slower.
 
     `busy`: the place of the run whose hour is busy, NEW or that of a stored one.
     """
@@ -89,14 +89,14 @@ def false_alarms(draw: Draw, stored: int, cases: int, runs: int, *, busy: int | 
 def power(
     draw: Draw, stored: int, cases: int, runs: int, slowed: float, *, busy: int | None = None, seed: int = 0
 ) -> float:
-    """Return the share of judgements that call the first case slower, which is so by `slowed`, and the others not."""
+    """The share of judgements that call the first case slower, which is so by `slowed`, and the others not."""
     logs_JCR = _logs(draw, stored, cases, runs, SLOWED_SPREAD, busy, seed)
     logs_JCR[:, 0, NEW] += math.log1p(slowed)
     return float(slower(logs_JCR)[:, 0].mean())
 
 
 def slower(logs_JCR: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which cases of each judgement are called slower. J: judgements, C: cases, R: runs, the last being new.
+    """Which cases of each judgement are called slower. J: judgements, C: cases, R: runs, the last being new.
 
     Without Holm's second step: where one case is called, it may call another that lies nearer.
     """
@@ -126,14 +126,6 @@ def _logs(
     if busy is not None:
         logs_JCR[:, :, busy] += math.log1p(BUSY)
     return logs_JCR
-
-
-def _share(found: Proportion) -> str:
-    return f"{found.successes} of {found.trials}, {found.share:.2%} [{found.low:.2%}, {found.high:.2%}]"
-
-
-def _line(cells: tuple[str, ...]) -> str:
-    return "  ".join(cell.ljust(width) for cell, width in zip(cells, WIDTHS, strict=True)).rstrip()
 
 
 if __name__ == "__main__":

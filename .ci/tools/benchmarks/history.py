@@ -14,6 +14,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,42 +31,35 @@ NOISES: dict[str, Callable[[np.random.Generator, int], Values]] = {
 """All with a mean of 0 and a standard deviation of 1."""
 
 
-def alone(values: Values) -> list[int]:
-    return [change.first for change in value_changes([values])[0]]
-
-
-def unmarked(values: Values) -> list[int]:
-    """Changes that are not marked as possible drift, which alone make an exit code."""
-    return [change.first for change in value_changes([values])[0] if not change.drift]
-
-
-def at_otavas_rate(values: Values) -> list[int]:
-    return [change.first for change in value_changes([values], 0.03)[0]]
-
-
-def among_others(values: Values) -> list[int]:
-    return [change.first for change in value_changes([values], ALPHA / TOGETHER)[0]]
+def ours(values: Values, alpha: float = ALPHA, *, marked: bool = True) -> list[int]:
+    """Places of changes; without `marked` those alone that are no possible drift, which make an exit code."""
+    return [change.first for change in value_changes([values], alpha)[0] if marked or not change.drift]
 
 
 def methods() -> dict[str, Callable[[Values], list[int]]]:
-    found = {"alone": alone, "unmarked": unmarked, "at 3 %": at_otavas_rate, f"among {TOGETHER}": among_others}
+    own = {
+        "alone": ours,
+        "unmarked": partial(ours, marked=False),
+        "at 3 %": partial(ours, alpha=0.03),  # otava's rate
+        f"among {TOGETHER}": partial(ours, alpha=ALPHA / TOGETHER),
+    }
     try:
         from otava.analysis import compute_change_points
     except ImportError:
         print("apache-otava is not installed here, and left out", file=sys.stderr)
-        return found
-    return found | {"otava": lambda values: [point.index for point in compute_change_points(list(np.exp(values)))[0]]}
+        return own
+    return own | {"otava": lambda values: [point.index for point in compute_change_points(list(np.exp(values)))[0]]}
 
 
 def flat(method: Callable[[Values], list[int]], noise: str, count: int, series: int) -> str:
-    """Return how many flat series show any change."""
+    """How many flat series show any change."""
     random = np.random.default_rng(1)
     wrong = sum(bool(method(0.01 * NOISES[noise](random, count))) for _ in range(series))
     return f"{wrong} of {series}"
 
 
 def steps(method: Callable[[Values], list[int]], noise: str, count: int, deviation: float, series: int) -> list[str]:
-    """Return how many steps are found, how many within one commit of their own, and how many changes too many."""
+    """How many steps are found, how many within one commit of their own, and how many changes too many."""
     random = np.random.default_rng(2)
     found, near, more, begun = 0, 0, 0, time.perf_counter()
     for _ in range(series):
@@ -80,7 +74,7 @@ def steps(method: Callable[[Values], list[int]], noise: str, count: int, deviati
 
 
 def correlated(method: Callable[[Values], list[int]], correlation: float, count: int, series: int) -> str:
-    """Return how many stationary series show any change, where each value resembles the one before."""
+    """How many stationary series show any change, where each value resembles the one before."""
     random, wrong = np.random.default_rng(1), 0
     for _ in range(series):
         values = random.normal(size=count)
@@ -91,7 +85,7 @@ def correlated(method: Callable[[Values], list[int]], correlation: float, count:
 
 
 def chains(count: int, loss: float, noise: str, series: int, alpha: float) -> str:
-    """Return how many chains show a change. `loss`: at each commit of their newer half."""
+    """How many chains show a change. `loss`: at each commit of their newer half."""
     random, found = np.random.default_rng(3), 0
     for _ in range(series):
         ratios = ERROR * NOISES[noise](random, count)

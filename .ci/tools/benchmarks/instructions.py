@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from suite.gate.pytest_benchmark.callgrind import CLOCK
+from tests.gate.repositories import repository
 
 CODE = """
 def words(text, times):
@@ -66,26 +67,18 @@ def main() -> None:
     parser.add_argument("python", type=Path)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--longer", type=int, nargs="+", default=[0, 1, 2, 5], help="percent that the loops are longer")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        top = Path(folder) / "pure"
-        for name, text in {"src/pure.py": CODE, "tests/test_pure.py": TESTS, "pyproject.toml": SETTINGS}.items():
-            (top / name).parent.mkdir(parents=True, exist_ok=True)
-            (top / name).write_text(text, encoding="utf-8")
-        for command in (
-            ["init", "-q"],
-            ["add", "-A"],
-            ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "one"],
-        ):
-            subprocess.run(["git", *command], cwd=top, check=True)
-        for longer in asked.longer:
-            (top / "src" / "pure.py").write_text(CODE.replace("LONGER = 0", f"LONGER = {longer}"), encoding="utf-8")
-            for _ in range(asked.runs):
-                print(f"+{longer} %: {judged(top, asked.python)}", flush=True)
+        pure = repository(Path(folder) / "pure")
+        pure.commit({"src/pure.py": CODE, "tests/test_pure.py": TESTS, "pyproject.toml": SETTINGS})
+        for longer in options.longer:
+            pure.write({"src/pure.py": CODE.replace("LONGER = 0", f"LONGER = {longer}")})
+            for _ in range(options.runs):
+                print(f"+{longer} %: {judged(pure.folder, options.python)}", flush=True)
 
 
 def judged(top: Path, python: Path) -> str:
-    """Return the verdicts of one run and its seconds."""
+    """The verdicts of one run and its seconds."""
     begun, out = time.monotonic(), top.parent / "out"
     command = [sys.executable, "-m", "suite", "gate", "pytest", "--against", "HEAD", "--clock", CLOCK]
     here = str(Path(__file__).parents[3])
@@ -98,9 +91,9 @@ def judged(top: Path, python: Path) -> str:
         check=False,
     )
     content = json.loads((out / "judgement.json").read_text(encoding="utf-8"))
-    verdicts = sorted(content["verdicts"], key=lambda one: one["case"])
-    told = ", ".join(f"{one['outcome']} {100 * (one['ratio'] - 1):+.2f} %" for one in verdicts if one["ratio"])
-    return f"{told or ended.stderr.strip()}; exit code {ended.returncode}, {time.monotonic() - begun:.0f} s"
+    verdicts = sorted(content["verdicts"], key=lambda verdict: verdict["case"])
+    outcomes = ", ".join(f"{v['outcome']} {100 * (v['ratio'] - 1):+.2f} %" for v in verdicts if v["ratio"])
+    return f"{outcomes or ended.stderr.strip()}; exit code {ended.returncode}, {time.monotonic() - begun:.0f} s"
 
 
 if __name__ == "__main__":

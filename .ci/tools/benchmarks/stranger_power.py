@@ -240,7 +240,7 @@ def told(run: Mapping[str, Any]) -> str:
 
 
 def table(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a line a slowdown: runs that fail, and benchmarks by what they are called."""
+    """A line a slowdown: runs that fail, and benchmarks by what they are called."""
     lines = [f"{len(runs)} runs of {runs[0]['python']}, code {runs[0]['code']}"] if runs else ["no run"]
     for slower_by in (0.0, *SLOWDOWNS):
         of_kind = [run for run in runs if run["slower_by"] == slower_by]

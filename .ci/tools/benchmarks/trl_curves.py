@@ -282,7 +282,7 @@ def compared_by(runs: Mapping[int, Mapping[str, Run]], other: str, measure: str)
 
 
 def tost_p(comparison: Comparison) -> float:
-    """Return the larger p of the two one-sided tests: below 0.05 the 90 % interval lies within the margin."""
+    """The larger p of the two one-sided tests: below 0.05 the 90 % interval lies within the margin."""
     if comparison.error == 0:
         return 0.0 if abs(comparison.mean) < SHARE_MARGIN else 1.0
     ts = [(SHARE_MARGIN + sign * comparison.mean) / comparison.error for sign in (1, -1)]

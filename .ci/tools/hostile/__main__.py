@@ -29,15 +29,8 @@ KINDS = {
     "models": models.attempts,
 }
 LOADED = (
-    *(
-        "suite.commands.run",
-        "suite.commands.results",
-        "suite.report.command",
-        "suite.gate.command",
-        "suite.commands.explain",
-        "suite.commands.doctor",
-    ),
-    *("pandas", "plotly.graph_objects", "typer"),
+    *(f"suite.commands.{name}" for name in ("run", "results", "explain", "doctor")),
+    *("suite.report.command", "suite.gate.command", "pandas", "plotly.graph_objects", "typer"),
 )
 """Imported before the first fork, so that no attempt takes a second for it."""
 
@@ -48,19 +41,19 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=1.0, help="for all kinds together")
     parser.add_argument("--attempts", type=int, help="of each kind, however long they take")
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    kinds = asked.kinds or list(KINDS)
+    options = parser.parse_args()
+    kinds = options.kinds or list(KINDS)
     for module in (*LOADED, *(models.LOADED if "models" in kinds else ())):
         importlib.import_module(module)
-    failed = [_failures(kind, asked, 60 * asked.minutes / len(kinds)) for kind in kinds]
-    return 1 if any(failed) else 0
+    failures = [_failures(kind, options, 60 * options.minutes / len(kinds)) for kind in kinds]
+    return int(any(failures))
 
 
-def _failures(kind: str, asked: argparse.Namespace, most_s: float) -> int:
+def _failures(kind: str, options: argparse.Namespace, most_s: float) -> int:
     """Print what failed of a kind and the counts, and return how many did."""
     begun, codes, failures, longest_s, peak_bytes = time.monotonic(), Counter(), 0, 0.0, 0
-    for number, attempt in enumerate(KINDS[kind](random.Random(asked.seed))):
-        if number == asked.attempts or (asked.attempts is None and time.monotonic() - begun > most_s):
+    for number, attempt in enumerate(KINDS[kind](random.Random(options.seed))):
+        if number == options.attempts or (options.attempts is None and time.monotonic() - begun > most_s):
             break
         ended = tried(attempt)
         codes[ended.code] += 1

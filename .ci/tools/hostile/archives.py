@@ -10,36 +10,12 @@ from pathlib import Path
 from suite.records.stores.archive import pack
 from tests.records.factory import build, store
 from tools.hostile.attempt import CODES, Attempt, command
+from tools.hostile.texts import words
 
 NAMES = (
-    *("../outside", "/etc/outside", "a/../../outside", "./../outside", "C:outside", "C:\\outside", "\\\\server\\share"),
-    *(
-        "a\\..\\..\\outside",
-        "",
-        ".",
-        "..",
-        "/",
-        "//",
-        "a//b",
-        "a/./b",
-        "x" * 300,
-        "x/" * 1500,
-        "d/" * 40_000,
-        "\x1b[2J",
-    ),
-    *(
-        "a\nb",
-        "\udcff",
-        "\u202egnp",
-        "CON",
-        "record.json",
-        "run/record.json/x",
-        "::error::x",
-        " ",
-        "-",
-        "~/x",
-        "$HOME/x",
-    ),
+    *words(r"../outside /etc/outside a/../../outside ./../outside C:outside C:\outside \\server\share a\..\..\outside"),
+    *words(". .. / // a//b a/./b CON record.json run/record.json/x ::error::x - ~/x $HOME/x"),
+    *("", " ", "x" * 300, "x/" * 1500, "d/" * 40_000, "\x1b[2J", "a\nb", "\udcff", "\u202egnp"),
 )
 KINDS = {
     "a symbolic link": tarfile.SYMTYPE,

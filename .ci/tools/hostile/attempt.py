@@ -70,7 +70,7 @@ class Ended:
 
 
 def command(*arguments: str) -> Callable[[], int]:
-    """Return what calls `suite` with these arguments, in the process itself."""
+    """What calls `suite` with these arguments, in the process itself."""
 
     def call() -> int:
         from suite import __main__ as command_line
@@ -135,7 +135,7 @@ def _kind(path: Path) -> tuple[int, int, int] | None:
 
 
 def _child(attempt: Attempt, place: Path) -> int:
-    """Return the exit code, or 70 after a traceback."""
+    """The exit code, or 70 after a traceback."""
     os.setsid()
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(place / name, os.O_CREAT | os.O_WRONLY | os.O_APPEND), number)
@@ -163,7 +163,7 @@ def _child(attempt: Attempt, place: Path) -> int:
 
 
 def _memory_bytes(place: int) -> int:
-    """Return what this process has mapped (0), or what of that is in memory (1)."""
+    """What this process has mapped (0), or what of that is in memory (1)."""
     return int(Path("/proc/self/statm").read_text().split()[place]) * resource.getpagesize()
 
 

@@ -48,8 +48,8 @@ def workloads(chance: random.Random) -> Iterator[Attempt]:
     for what, (test, files) in cheats.CHEATS.items():
         yield _cheat(what, test, files)
     while True:
-        (one, (test, files)), (other, (_, more)) = chance.sample(list(cheats.CHEATS.items()), 2)
-        yield _cheat(f"{one} and {other}", test, {**more, **files})
+        (first, (test, files)), (second, (_, more)) = chance.sample(list(cheats.CHEATS.items()), 2)
+        yield _cheat(f"{first} and {second}", test, {**more, **files})
 
 
 def _cheat(what: str, test: str, files: dict[str, str]) -> Attempt:
@@ -60,17 +60,8 @@ def _cheat(what: str, test: str, files: dict[str, str]) -> Attempt:
 
     def run() -> int:
         os.chdir("checkout")
-        return command(
-            "gate",
-            "pytest",
-            f"benchmarks/test_work.py::{test}",
-            "--against",
-            "HEAD",
-            "--seconds",
-            "5",
-            "--python",
-            sys.executable,
-        )()
+        line = f"gate pytest benchmarks/test_work.py::{test} --against HEAD --seconds 5 --python"
+        return command(*line.split(), sys.executable)()
 
     return Attempt(what=what, run=run, prepare=prepare, codes=(3,), shows_texts=True)
 

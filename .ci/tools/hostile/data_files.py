@@ -92,21 +92,8 @@ TEXTS_OF_JSON: Mapping[str, bytes] = {
 }
 VALUES: Sequence[Any] = (
     *(None, True, -1, 0, 1.5, 2, 1e5, 1e308, 5e-324, 1 << 62, 10**19, float("inf"), float("nan")),
-    *(
-        "",
-        "1",
-        "x" * 5_000,
-        "\x1b[2J::error::x",
-        "*" * 40,
-        "2026-99-99",
-        [],
-        [1],
-        [[]],
-        {},
-        {"a": 1},
-        {0: 0},
-        {-1: 0.5},
-    ),
+    *("", "1", "x" * 5_000, "\x1b[2J::error::x", "*" * 40, "2026-99-99"),
+    *([], [1], [[]], {}, {"a": 1}, {0: 0}, {-1: 0.5}),
 )
 Prepare = Callable[[Path], object]
 
@@ -129,7 +116,7 @@ class FileKind:
     codes: Sequence[int] = CODES
 
     def attempt(self, what: str, make: Prepare) -> Attempt:
-        """Return the attempt with what `make` puts in the file's place."""
+        """The attempt with what `make` puts in the file's place."""
 
         def prepare(folder: Path) -> None:
             self.beside(folder)
@@ -152,7 +139,7 @@ class FileKind:
         return lambda path: self.put(path, text) if self.put else path.write_bytes(text)
 
     def with_value(self, place: Sequence[Any], value: Any) -> Prepare:
-        """Return what writes a whole file with another value at one place."""
+        """What writes a whole file with another value at one place."""
 
         def make(path: Path) -> None:
             changed = holder = copy.deepcopy(self.whole())
@@ -186,7 +173,7 @@ def attempts(chance: random.Random) -> Iterator[Attempt]:
 
 
 def _places(value: Any) -> Iterator[tuple[Any, ...]]:
-    """Yield the way to every value below one, at most a row of each list."""
+    """The way to every value below one, at most a row of each list."""
     pairs = value.items() if isinstance(value, dict) else enumerate(value[:1]) if isinstance(value, list) else ()
     for key, inner in pairs:
         yield (key,)

@@ -8,6 +8,7 @@ from suite.compose.compose import compose
 from suite.compose.point import leaves
 from suite.configuration.files import choices, conf_dir
 from tools.hostile.attempt import CODES, UNMEASURED, Attempt, command
+from tools.hostile.texts import words
 
 BASES = (
     (),
@@ -20,101 +21,30 @@ BASES = (
 )
 HUGE, LONG = "9" * 400, "x" * 10_000
 VALUES = (
-    *("null", "~", "", "''", "[]", "{}", "[1,2]", "{a:1}", "true", "maybe", "0", "-1", "1.5", "0.1", "1e400", "-1e400"),
-    *("nan", "inf", "1e9", "1k", "9m", "0x10", "0o7", "1_0", "1__0", "007", "-0", HUGE, f"-{HUGE}", f"0.{HUGE}", LONG),
-    *("18446744073709551616", "9223372036854775807", "9223372036854775808", "2**64", "a,b", "1,2", "range(1,5)"),
-    *(
-        "choice(1,2)",
-        "glob(*)",
-        "sort(3,1)",
-        "shuffle(1,2)",
-        "interval(0,1)",
-        "tag(a,1)",
-        "int(x)",
-        "str(1)",
-        "json_str(1)",
+    *words(
+        "null ~ '' [] {} [1,2] {a:1} true maybe 0 -1 1.5 0.1 1e400 -1e400 nan inf 1e9 1k 9m 0x10 0o7 1_0 1__0 007 -0"
     ),
-    *(
-        "../x",
-        "./x",
-        "/etc/passwd",
-        "/dev/zero",
-        "x.yaml",
-        "a/b",
-        "a@b",
-        "a:b",
-        "a b",
-        "'a b'",
-        '"a"',
-        "'",
-        '"',
-        "[",
-        "}",
+    *words(
+        "-0 18446744073709551616 9223372036854775807 9223372036854775808 2**64 a,b 1,2 range(1,5) choice(1,2) glob(*)"
     ),
-    *(
-        "${seed}",
-        "${seq_len}",
-        "${nope}",
-        "${oc.env:HOME}",
-        "${oc.env:NOPE}",
-        "${",
-        "${a.${b}}",
-        "${hydra:run.dir}",
-        "???",
-    ),
-    *("é", "数", "\u202e", "\x1b[31m", "\ud800", "a\nb", "a\tb", "a=b", "==", "\\", "%", "$HOME", "`id`", "$(id)"),
+    *words("sort(3,1) shuffle(1,2) interval(0,1) tag(a,1) int(x) str(1) json_str(1) ../x ./x /etc/passwd /dev/zero"),
+    *words("""x.yaml a/b a@b a:b "a" ' " [ } ${seed} ${seq_len} ${nope} ${oc.env:HOME} ${oc.env:NOPE} ${ ${a.${b}}"""),
+    *words("${hydra:run.dir} ??? é 数 a=b == \\ % $HOME `id` $(id)"),
+    *("", "a b", "'a b'", "\u202e", "\x1b[31m", "\ud800", "a\nb", "a\tb", HUGE, f"-{HUGE}", f"0.{HUGE}", LONG),
 )
 FLAGS = (
-    *(
-        "--help",
-        "--hydra-help",
-        "--version",
-        "-V",
-        "--cfg",
-        "--cfg=job",
-        "--cfg=nope",
-        "--info",
-        "--info=all",
-        "--resolve",
-    ),
-    *("--package=x", "--config-name=x", "--config-name=", "--config-name=../x", "--config-dir=/nope", "--config-dir=."),
-    *(
-        "--config-path=/nope",
-        "--run",
-        "--multirun",
-        "-m",
-        "--shell-completion",
-        "-sc",
-        "install=bash",
-        "--nope",
-        "-x",
-        "--",
-    ),
-    *("--experimental-rerun", "--experimental-rerun=x.pickle", "-p", "-c", "-h"),
+    *words("--help --hydra-help --version -V --cfg --cfg=job --cfg=nope --info --info=all --resolve --package=x"),
+    *words("--config-name=x --config-name= --config-name=../x --config-dir=/nope --config-dir=. --config-path=/nope"),
+    *words("--run --multirun -m --shell-completion -sc install=bash --nope -x -- --experimental-rerun"),
+    *words("--experimental-rerun=x.pickle -p -c -h"),
 )
 WHOLE = (
-    *("~{group}", "~{group}=x", "+{group}=x", "++{group}=x", "{group}@x=y", "{group}@=y", "+{group}@x={option}"),
-    *("{group}={option}.yaml", "{group}=./{option}", "{group}=../{group}/{option}", "{group}={option},{option}"),
-    *(
-        "{group}={upper}",
-        "{group}= {option}",
-        "{group}=[{option}]",
-        "{group}.nope=1",
-        "~{group}.name",
-        "{group}={option}/",
-    ),
+    *words("~{group} ~{group}=x +{group}=x ++{group}=x {group}@x=y {group}@=y +{group}@x={option}"),
+    *words("{group}={option}.yaml {group}=./{option} {group}=../{group}/{option} {group}={option},{option}"),
+    *words("{group}={upper} {group}=[{option}] {group}.nope=1 ~{group}.name {group}={option}/"),
+    "{group}= {option}",
 )
-OF_HYDRA = (
-    "run.dir",
-    "sweep.dir",
-    "sweep.subdir",
-    "searchpath",
-    "job.name",
-    "job.chdir",
-    "output_subdir",
-    "mode",
-    "verbose",
-)
+OF_HYDRA = words("run.dir sweep.dir sweep.subdir searchpath job.name job.chdir output_subdir mode verbose")
 OTHERS = ("report", "gate", "results", "explain", "doctor", "demo", "gpu")
 OPTIONS = {
     "report": ("--results", "--label", "--format", "--lang", "--out"),
@@ -158,14 +88,14 @@ def all_lines() -> Iterator[list[str]]:
             yield ["run", "-m", f"{name}={value}", "seq_len=64,128"]
         yield ["run", value]
     for command_name, options in OPTIONS.items():
-        words = command_name.split()
+        name = command_name.split()
         for value in VALUES:
-            yield [*words, value]
-            yield [*words, value, value]
+            yield [*name, value]
+            yield [*name, value, value]
             for option in options:
-                yield [*words, f"{option}={value}"]
-                yield [*words, value, option, value]
-        yield from ([*words, "--nope"], [*words, *options], words)
+                yield [*name, f"{option}={value}"]
+                yield [*name, value, option, value]
+        yield from ([*name, "--nope"], [*name, *options], name)
     yield from (["nope"], [""], ["--"], ["-"], ["--version", "x"], ["results", "nope"], ["gate", "nope"])
 
 
@@ -181,7 +111,7 @@ def attempts(chance: random.Random) -> Iterator[Attempt]:
 
 
 def _attempt(line: list[str]) -> Attempt:
-    return Attempt(what=" ".join(_short(one) for one in line), run=_unmeasured(command(*line)), codes=CODES)
+    return Attempt(what=" ".join(map(_short, line)), run=_unmeasured(command(*line)), codes=CODES)
 
 
 def _short(word: str) -> str:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import math
 import os
 import random
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +12,7 @@ from unittest import mock
 
 from tools.hostile.attempt import CODES, UNMEASURED, Attempt, command
 from tools.hostile.mutations import KINDS_OF_FILE, OTHERS, TEXTS
+from tools.hostile.texts import words
 
 CAN_LOAD = importlib.util.find_spec("transformers") is not None
 LOADED = ("torch", "transformers", "suite.lm.checkpoint.load", "suite.lm.checkpoint.tokenizer") if CAN_LOAD else ()
@@ -57,32 +59,22 @@ NUMBERS = (*OTHERS, 10**12, 10**18, 2**31, "8", 8.5, "")
 def attempts(chance: random.Random) -> Iterator[Attempt]:
     """Every folder of the catalogue, composed and loaded, then bytes changed by chance, without end."""
     for what, change in _catalogue():
-        yield _composed(what, change)
-        yield from _loaded(what, change)
+        yield from _composed_and_loaded(what, change)
     while True:
         seed, name = chance.randrange(1 << 30), chance.choice((CONFIG, WEIGHTS, TOKENS))
-        what, change = f"{name} changed by seed {seed}", _bytes_changed(name, seed)
-        yield _composed(what, change)
-        yield from _loaded(what, change)
+        yield from _composed_and_loaded(f"{name} changed by seed {seed}", _bytes_changed(name, seed))
 
 
-def _composed(what: str, change: Callable[[Path], object]) -> Attempt:
-    typed = command("run", "workload=compress", "checkpoint=hostile", "rank=2")
-
-    def unmeasured() -> int:
-        with mock.patch("suite.commands.run.execute", return_value=UNMEASURED):
-            return typed()
-
-    return Attempt(what=f"composed, {what}", run=unmeasured, prepare=_prepared(change), codes=_codes(what))
-
-
-def _loaded(what: str, change: Callable[[Path], object]) -> Iterator[Attempt]:
+def _composed_and_loaded(what: str, change: Callable[[Path], object]) -> Iterator[Attempt]:
+    codes, prepare = (0,) if what == UNCHANGED else CODES, _prepared(change)
+    yield Attempt(what=f"composed, {what}", run=_compose, prepare=prepare, codes=codes)
     if CAN_LOAD:
-        yield Attempt(what=f"loaded, {what}", run=_load, prepare=_prepared(change), codes=_codes(what))
+        yield Attempt(what=f"loaded, {what}", run=_load, prepare=prepare, codes=codes)
 
 
-def _codes(what: str) -> tuple[int, ...]:
-    return (0,) if what == UNCHANGED else CODES
+def _compose() -> int:
+    with mock.patch("suite.commands.run.execute", return_value=UNMEASURED):
+        return command("run", "workload=compress", "checkpoint=hostile", "rank=2")()
 
 
 def _load() -> int:
@@ -124,9 +116,7 @@ def _safetensors(tensors: Mapping[str, tuple[int, ...]], **header: Any) -> bytes
     """A file as its format says: the header's length, the header, the numbers."""
     described, end = dict[str, Any](), 0
     for name, shape in tensors.items():
-        size = 4
-        for one in shape:
-            size *= one
+        size = 4 * math.prod(shape)
         described[name] = {"dtype": "F32", "shape": shape, "data_offsets": [end, end + size]}
         end += size
     text = json.dumps({**described, **header}).encode()
@@ -140,14 +130,7 @@ def _catalogue() -> Iterator[tuple[str, Callable[[Path], object]]]:
             yield f"{name} is {what}", _file(name, make)
         yield f"{name} is torn", lambda model, name=name: os.truncate(model / name, 20)
         yield f"{name} is gone", lambda model, name=name: (model / name).unlink()
-    for setting in (
-        "hidden_size",
-        "num_hidden_layers",
-        "num_attention_heads",
-        "vocab_size",
-        "head_dim",
-        "rope_scaling",
-    ):
+    for setting in words("hidden_size num_hidden_layers num_attention_heads vocab_size head_dim rope_scaling"):
         for value in NUMBERS:
             yield f"{setting} is {str(value)[:20]}", _config(setting, value)
     for setting in ("model_type", "architectures", "layer_types", "rope_parameters", "hidden_act", "rms_norm_eps"):
@@ -168,29 +151,21 @@ def _catalogue() -> Iterator[tuple[str, Callable[[Path], object]]]:
         )
     yield "pickled weights beside", lambda model: (model / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'id'\ntR.")
     yield "pickled weights alone", lambda model: (model / WEIGHTS).rename(model / "pytorch_model.bin")
-    yield (
-        "code beside",
-        lambda model: (
-            (
-                _config("auto_map", {"AutoConfig": "evil.Evil", "AutoTokenizer": ["evil.Evil", "evil.Evil"]})(model),
-                (model / "evil.py").write_text("raise SystemExit('it ran')"),
-            )
-        ),
-    )
-    yield (
-        "a tokenizer with code",
-        lambda model: _write(
-            model / "tokenizer_config.json",
-            {"auto_map": {"AutoTokenizer": ["evil.Evil", None]}, "tokenizer_class": "Evil"},
-        ),
-    )
-    yield (
-        "a template without an end",
-        lambda model: _write(
-            model / "tokenizer_config.json",
-            {"chat_template": "{% for a in range(10**12) %}x{% endfor %}", "eos_token": "</s>"},
-        ),
-    )
+    yield "code beside", _code_beside
+    tokenizers = {
+        "a tokenizer with code": {"auto_map": {"AutoTokenizer": ["evil.Evil", None]}, "tokenizer_class": "Evil"},
+        "a template without an end": {
+            "chat_template": "{% for a in range(10**12) %}x{% endfor %}",
+            "eos_token": "</s>",
+        },
+    }
+    for what, settings in tokenizers.items():
+        yield what, lambda model, settings=settings: _write(model / "tokenizer_config.json", settings)
+
+
+def _code_beside(model: Path) -> None:
+    _config("auto_map", {"AutoConfig": "evil.Evil", "AutoTokenizer": ["evil.Evil", "evil.Evil"]})(model)
+    (model / "evil.py").write_text("raise SystemExit('it ran')")
 
 
 def _file(name: str, make: Callable[[Path], object]) -> Callable[[Path], object]:

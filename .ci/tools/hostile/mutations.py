@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from suite.records.stores.store import RECORD, SAMPLES
 from tools.hostile import texts
+from tools.hostile.texts import words
 
 ALL, WHOLE, VERIFY, NOBODY = "all", "whoever reads runs whole", "verify", "nobody"
 Change = Callable[[Path], object]
@@ -30,6 +31,8 @@ OTHERS = (
     *(None, True, False, 0, -1, 1, 2**63, 2**64, -(2**63), HUGE, -HUGE, 1e308, -1e308, 5e-324, 0.1),
     *(float("nan"), float("inf"), -float("inf"), [], {}, [[]], [None], {"": ""}, {"a": {"b": {"c": 1}}}, [1] * 1000),
 )
+KEYS = ("0" * 63, "0" * 65, "A" * 64, "0" * 63 + "\n", "g" * 64, "0" * 62 + "é")
+MOMENTS = ("9999-12-31T23:59:59+00:00", "yesterday", "0001-01-01", "2026-13-45T99:99:99", "3026-01-01T00:00:00")
 COLUMNS = pa.schema(
     [("step", pa.int64()), ("span", pa.string()), ("metric", pa.string()), ("value", pa.float64())]
     + [(name, pa.float64()) for name in ("wall_s", "thread_cpu_s", "process_cpu_s")]
@@ -39,7 +42,7 @@ COLUMNS = pa.schema(
 
 
 def by_chance(chance: random.Random) -> Change:
-    """Return a change of a random kind."""
+    """A change of a random kind."""
     kind = chance.random()
     if kind < 0.7:
         return _some_values(chance)
@@ -61,49 +64,15 @@ def catalogue() -> Iterator[tuple[str, Change, str]]:
         for opening, closing in (("[", "]"), ('{"a":', "}")):
             for depth in (800, DEEP):
                 yield f"{'.'.join(place)} is {depth} levels deep", _nested(place, opening, closing, depth), ALL
-    for key in (
-        "../../outside",
-        "",
-        "x",
-        "0" * 63,
-        "0" * 65,
-        "A" * 64,
-        "0" * 63 + "\n",
-        7,
-        None,
-        "g" * 64,
-        "0" * 62 + "é",
-    ):
+    for key in ("../../outside", "", "x", *KEYS, 7, None):
         yield f"run_key is {key!r}", _with(("run_key",), key), ALL
-    for name in (
-        "../outside",
-        "/etc/passwd",
-        "a/b",
-        "",
-        ".",
-        "..",
-        "__init__.py",
-        ".bashrc",
-        "record.json",
-        "claim.lock",
-    ):
+    for name in ("", *words("../outside /etc/passwd a/b . .. __init__.py .bashrc record.json claim.lock")):
         yield f"files names {name!r}", _with(("files",), {name: "0" * 64}), VERIFY
     for text in TEXTS:
-        yield f"workload is {text[:20]!r}", _with(("case", "workload"), text), NOBODY if text.isprintable() else ALL
-        yield (
-            f"an axis is {text[:20]!r}",
-            _with(("case", "axes", "attention"), text),
-            NOBODY if text.isprintable() else ALL,
-        )
-    for moment in (
-        "9999-12-31T23:59:59+00:00",
-        "yesterday",
-        "0001-01-01",
-        "2026-13-45T99:99:99",
-        "",
-        7,
-        "3026-01-01T00:00:00",
-    ):
+        who = NOBODY if text.isprintable() else ALL
+        yield f"workload is {text[:20]!r}", _with(("case", "workload"), text), who
+        yield f"an axis is {text[:20]!r}", _with(("case", "axes", "attention"), text), who
+    for moment in (*MOMENTS, "", 7):
         yield f"started_at is {moment!r}", _with(("provenance", "started_at"), moment), VERIFY
     for what, table in TABLES.items():
         yield f"{SAMPLES} has {what}", _with_table(table), WHOLE
@@ -286,12 +255,11 @@ def _with_table(make: Callable[[], bytes]) -> Change:
 
 
 def _table(rows: int, **columns: Any) -> pa.Table:
+    zeros = pa.nulls(rows, pa.int32()).fill_null(0)
     usual = {
-        "step": pa.array(range(rows), pa.int64()) if rows < 100_000 else pa.nulls(rows, pa.int64()).fill_null(0),
-        "span": pa.DictionaryArray.from_arrays(pa.nulls(rows, pa.int32()).fill_null(0), ["layer"]).cast(pa.string()),
-        "metric": pa.DictionaryArray.from_arrays(pa.nulls(rows, pa.int32()).fill_null(0), ["latency_s"]).cast(
-            pa.string()
-        ),
+        "step": pa.array(range(rows), pa.int64()) if rows < 100_000 else zeros.cast(pa.int64()),
+        "span": pa.DictionaryArray.from_arrays(zeros, ["layer"]).cast(pa.string()),
+        "metric": pa.DictionaryArray.from_arrays(zeros, ["latency_s"]).cast(pa.string()),
         "value": pa.nulls(rows, pa.float64()).fill_null(0.001),
     }
     rest = {name: pa.nulls(rows, COLUMNS.field(name).type) for name in COLUMNS.names if name not in usual}

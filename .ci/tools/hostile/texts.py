@@ -33,3 +33,8 @@ def harmful(text):
     """The lines of what was printed that do something."""
     lines = re.split(r"\r\n|\r|\n", text)
     return [line for line in lines if is_command(line) or not line.isprintable()]
+
+
+def words(line):
+    """A list of words as a person types them: a line for each would hide how they belong together."""
+    return line.split()

@@ -40,7 +40,7 @@ NO_SETTING = (
 
 
 def groups():
-    """Return the settings of every run, then a list of options for each group."""
+    """The settings of every run, then a list of options for each group."""
     parts = ["", "## Settings of every run", "", *_settings(CONF / "run.yaml"), ""]
     for group, meaning in GROUPS.items():
         parts += [f"## `{group}=`: {meaning}", "", *map(_option, sorted((CONF / group).glob("*.yaml"))), ""]
@@ -48,7 +48,7 @@ def groups():
 
 
 def workload_settings():
-    """Return a table for each file of settings that one workload has."""
+    """A table for each file of settings that one workload has."""
     parts = [""]
     for path in sorted((CONF / "settings").glob("*.yaml")):
         parts += [f"### {path.stem}", "", *_settings(path), ""]
@@ -56,7 +56,7 @@ def workload_settings():
 
 
 def _option(path):
-    """Return an option's line: its first comment, or its sizes where it is a model or a device, and its settings."""
+    """An option's line: its first comment, or its sizes where it is a model or a device, and its settings."""
     content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     group = path.parent.name
     if group == "geometry" and "source" in content:
@@ -90,7 +90,7 @@ def _settings(path):
 
 
 def _rows(path):
-    """Return a file's settings: dotted name, default and comment. A comment of lines of its own has no name."""
+    """A file's settings: dotted name, default and comment. A comment of lines of its own has no name."""
     found, parents, comment = [], [], []
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):

@@ -1,12 +1,20 @@
-"""Documents that hold figures, and how their markers are filled."""
+"""Documents that hold figures, and how they are filled: markers by figures.py, and the table "What we found" whole.
+
+The table has the cards of the sample report, so that prose, page and picture say the same.
+"""
 
 import functools
 import re
 
-from tools.prose.answers import answers
+from suite.report.answers.answers import build_answers
+from suite.report.page.texts import load_texts
 from tools.prose.figures import FIGURES
-from tools.prose.readers import ROOT
+from tools.prose.readers import ROOT, sample_results
 
+HEADS = {
+    "en": ("question", "answer", "evidence", "when it changes"),
+    "zh": ("问题", "答案", "依据", "何时改变"),
+}
 MARKED = re.compile(r"(<!--=(\w+\.\w+)-->)(.*?)(<!--/-->)", re.DOTALL)
 BLOCK = re.compile(r"(<!-- figures:answers -->\n)(.*?)(<!-- /figures:answers -->)", re.DOTALL)
 """A block that is generated whole: the sentences around it hold no markers."""
@@ -21,14 +29,14 @@ IN_CHINESE = {
 
 
 def documents():
-    """Return the checkout's Markdown files, those beside records and in environments left out."""
+    """The checkout's Markdown files, those beside records and in environments left out."""
     folders = [ROOT, *(ROOT / name for name in ("reports", "results", "tests", ".cluster", ".devcontainer"))]
     below = [path for name in ("conf", "suite") for path in (ROOT / name).rglob("*.md")]
     return sorted([*(path for folder in folders for path in folder.glob("*.md")), *below])
 
 
 def filled(path, text):
-    """Return a document with every figure as the records have it, in the language of its name."""
+    """A document with every figure as the records have it, in the language of its name."""
     is_chinese = ".zh" in path.suffixes
     text = BLOCK.sub(lambda match: f"{match[1]}{answers('zh' if is_chinese else 'en')}\n{match[3]}", text)
     return MARKED.sub(lambda match: f"{match[1]}{said(match[2], is_chinese=is_chinese)}{match[4]}", text)
@@ -36,13 +44,36 @@ def filled(path, text):
 
 @functools.cache
 def read_once(name):
-    """Return a figure's text in English; several documents show most of them."""
+    """A figure's text in English; several documents show most of them."""
     return FIGURES[name]()
 
 
 def said(name, *, is_chinese=False):
-    """Return a figure's text. Raises KeyError for a name that figures.py does not have."""
+    """A figure's text. Raises KeyError for a name that figures.py does not have."""
     text = read_once(name)
     for english, chinese in IN_CHINESE.items() if is_chinese else ():
         text = re.sub(english, chinese, text)
     return text
+
+
+@functools.cache
+def sample_cards():
+    return build_answers(sample_results(), "").cards
+
+
+def answers(lang):
+    """The cards as a table in Markdown."""
+    texts = load_texts(lang)
+    rows = [HEADS[lang], ("---",) * 4]
+    for card in sample_cards():
+        lead = texts.render_block(card.ruling.lead)
+        inside = "; ".join(filter(None, [lead.interval, lead.count]))
+        number = f"**{lead.written}**"
+        number = texts("claim.number.with", written=number, inside=inside) if inside else number
+        evidence = texts("claim.number.about", about=lead.about, written=number)
+        answer = texts.render(card.answer)
+        rows.append(
+            (texts.render(card.question), answer[:1].upper() + answer[1:], evidence, texts.render(card.ruling.flips))
+        )
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return re.sub(r"(?<![\w-])-(?=\d)", "−", table)

@@ -6,6 +6,7 @@ raises. No reader holds a number.
 
 import functools
 import re
+import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -87,7 +88,7 @@ class ReadRuns(Runs):
 
 @functools.cache
 def table(folder, **axes):
-    """Return the table of a folder's cases on these axes and with these settings; readings of no others are read."""
+    """The table of a folder's cases on these axes and with these settings; readings of no others are read."""
     results = unread(folder)
     kept = [one for one in results.records if axes.items() <= (one.record.case.axes | settings_of(one.record)).items()]
     named = {one.record.case.id: settings_of(one.record)["settings"] for one in kept}
@@ -100,7 +101,7 @@ def settings_of(record):
 
 
 def rows(folder, **wanted):
-    """Return the rows of a folder's table that hold all this; None stands for a setting that is absent."""
+    """The rows of a folder's table that hold all this; None stands for a setting that is absent."""
     frame = table(folder, **{name: wanted[name] for name in NARROWING.get(folder, ()) if name in wanted})
     for name, value in wanted.items():
         frame = frame[frame[name].isna() if value is None else frame[name] == value]
@@ -108,7 +109,7 @@ def rows(folder, **wanted):
 
 
 def one(folder, metric, **wanted):
-    """Return a metric of the one case that fits."""
+    """A metric of the one case that fits."""
     (value,) = rows(folder, **wanted)[metric].dropna()
     return value
 
@@ -120,7 +121,7 @@ def by_seed(folder, metric, **wanted):
 
 
 def timed(**wanted):
-    """Return a layer's median with its interval, in milliseconds."""
+    """A layer's median with its interval, in milliseconds."""
     return ranged([one("cpu/attention", f"latency_s{end}", **wanted) * 1e3 for end in ("", "_low", "_high")], "{} ms")
 
 
@@ -129,14 +130,14 @@ def median_s(attention, **wanted):
 
 
 def prefilled(attention):
-    """Return the one reading of a prefill of 4,096 tokens, in seconds."""
+    """The one reading of a prefill of 4,096 tokens, in seconds."""
     where = {**LAYER, "phase": "prefill", "seq_len": 4096, "attention": attention}
     assert one("cpu/attention", "latency_s_count", **where) == 1
     return f"{number(one('cpu/attention', 'latency_s', **where))} s"
 
 
 def cached(attention):
-    """Return what a layer keeps at 16,384 tokens, counted on the real tensors and equal to the closed form (bytes)."""
+    """What a layer keeps at 16,384 tokens, counted on the real tensors and equal to the closed form (bytes)."""
     where = {**STEP, "span": "case", "attention": attention}
     counted = one("cpu/attention", "cache_bytes_counted", **where)
     assert counted == one("cpu/attention", "cache_bytes", **where)
@@ -144,18 +145,18 @@ def cached(attention):
 
 
 def speedup(query_len=1, tp=1, device="h100-sxm5-80gb"):
-    """Return how many times as fast as GQA-8's kernel absorbed MLA's can be at 128 heads, by the specification."""
+    """How many times as fast as GQA-8's kernel absorbed MLA's can be at 128 heads, by the specification."""
     return duel(load_hardware(device).ceilings(DTYPE), heads=128, query_len=query_len, tp=tp).speedup
 
 
 def expected_speedup(query_len=1, tp=1, device="h100-sxm5-80gb", tokens=CONTEXT_TOKENS):
-    """Return the same as it is expected of the best public kernels, for one sequence of so many tokens."""
+    """The same as it is expected of the best public kernels, for one sequence of so many tokens."""
     calibration = load_calibration(device)
     return expected_duel(calibration, heads=128, query_len=query_len, tp=tp, seq_len=tokens).speedup
 
 
 def measured_speedup(tokens, device="h100-sxm5-80gb"):
-    """Return the same as others measured it: the median of cells with so many cached tokens of all sequences."""
+    """The same as others measured it: the median of cells with so many cached tokens of all sequences."""
     (found,) = [
         one
         for one in load_calibration(device).speedups
@@ -166,7 +167,7 @@ def measured_speedup(tokens, device="h100-sxm5-80gb"):
 
 @functools.cache
 def chosen_tokens(outcome):
-    """Return in how many cells MLA over chosen tokens is told faster or slower than over all, by `suite compare`."""
+    """In how many cells MLA over chosen tokens is told faster or slower than over all, by `suite compare`."""
     stored = whole("cpu_variants/variants_sparse").records
     entries = [SummaryEntry(record=run.record, summary=summary_of(run.record)) for run in stored]
     verdicts = by_setting(entries, "attention", "mla")
@@ -174,7 +175,7 @@ def chosen_tokens(outcome):
 
 
 def calibration_error(device):
-    """Return the median error of expected times against the cells that others measured."""
+    """The median error of expected times against the cells that others measured."""
     calibration = load_calibration(device)
     errors = relative_errors([(calibration, cell) for cell in calibration.measured])
     assert len(errors) == len(calibration.measured) > 50
@@ -182,13 +183,13 @@ def calibration_error(device):
 
 
 def tier(attention, settings, name="rarely", **wanted):
-    """Return the share of a tier that is answered, by seed."""
+    """The share of a tier that is answered, by seed."""
     where = {**TIERS, "attention": attention, "settings": settings, "span": f"evaluate/{name}", **wanted}
     return by_seed("cpu/quality", ACCURACY, **where)
 
 
 def difference(ours: Mapping[str, float], theirs: Mapping[str, float], verdict: ArmOutcome):
-    """Return the paired difference in points, which must have earned the verdict that prose gives it."""
+    """The paired difference in points, which must have earned the verdict that prose gives it."""
     found = compare(ours, theirs, margin=0.02)
     assert found.outcome is verdict, found.outcome
     return points(found.mean, found.interval.low, found.interval.high)
@@ -196,14 +197,14 @@ def difference(ours: Mapping[str, float], theirs: Mapping[str, float], verdict: 
 
 @functools.cache
 def recipes_compared(against="r1_zero"):
-    """Return recipes beside one of them; an arm is called by its recipe, and where it has none by DPO's settings."""
+    """Recipes beside one of them; an arm is called by its recipe, and where it has none by DPO's settings."""
     frame = ReadRuns(whole("cpu/recipes")).compare(by="recipe", against=against)
     names = {"r1_preference (rpo_alpha=1.0)": "r1_preference", "r1_preference (rpo_alpha=0)": "dpo"}
     return frame.assign(arm=frame["arm"].astype(str).replace(names))
 
 
 def recipe(name, policy, verdict, task="sort", against="r1_zero"):
-    """Return what a recipe adds to another, with the verdict after Holm's correction."""
+    """What a recipe adds to another, with the verdict after Holm's correction."""
     frame = recipes_compared(against)
     (found,) = frame[(frame["arm"] == name) & (frame["task"] == task) & (frame["policy"] == policy)].itertuples()
     assert found.outcome == verdict, found.outcome
@@ -211,7 +212,7 @@ def recipe(name, policy, verdict, task="sort", against="r1_zero"):
 
 
 def preferred_loss():
-    """Return the loss on a token of what was preferred, in DPO's first step and in its last, mean over seeds."""
+    """The loss on a token of what was preferred, in DPO's first step and in its last, mean over seeds."""
     found = []
     for run in design.layout(whole("cpu/recipes")).runs:
         if run.value("recipe.rpo_alpha") == "0":
@@ -223,7 +224,7 @@ def preferred_loss():
 
 @functools.cache
 def compared(folder):
-    """Return the algorithms of a folder by task: the experiment, and its arms beside its reference at equal budgets."""
+    """The algorithms of a folder by task: the experiment, and its arms beside its reference at equal budgets."""
     experiments = [one for one in design.algorithms(whole(folder)) if len(one.arms) > 1]
     found = {dict(experiment.key)["task"]: (experiment, at_equal_budgets(experiment)) for experiment in experiments}
     assert len(found) == len(experiments), "a task has several experiments"
@@ -231,7 +232,7 @@ def compared(folder):
 
 
 def told_apart(*tasks):
-    """Return how many comparisons with PPO are told apart on these tasks, at equal completions and at equal seconds."""
+    """How many comparisons with PPO are told apart on these tasks, at equal completions and at equal seconds."""
     told = {design.COMPLETIONS, design.CPU}
     rows = [row for task in tasks for row in compared("cpu/rl")[task][1] if row.quantity.name in told]
     return f"{sum(row.outcome in TOLD_APART for row in rows)} of {len(rows)}"
@@ -239,7 +240,7 @@ def told_apart(*tasks):
 
 @functools.cache
 def over_tasks(folder):
-    """Return the experiment of a folder's arms that ran on all tasks, and their final accuracies, a row a seed."""
+    """The experiment of a folder's arms that ran on all tasks, and their final accuracies, a row a seed."""
     (found,) = efficiency.over_tasks([experiment for experiment, _ in compared(folder).values()], has_labels=False)
     return found
 
@@ -249,7 +250,7 @@ def arm_name(arm):
 
 
 def arms_of_sort():
-    """Return the arms of sorting by name, of as many completions; and the one of groups of 11, which has more."""
+    """The arms of sorting by name, of as many completions; and the one of groups of 11, which has more."""
     found = design.algorithms(whole("cpu/rl"))
     of_task = [experiment for experiment in found if dict(experiment.key)["task"] == "sort"]
     (alike, (eleven,)) = [experiment.arms for experiment in of_task]
@@ -257,7 +258,7 @@ def arms_of_sort():
 
 
 def of_one_base(name=None):
-    """Return where an arm ends from the base model from which GRPO ends lowest, which is most of what it lacks of PPO;
+    """Where an arm ends from the base model from which GRPO ends lowest, which is most of what it lacks of PPO;
     without a name, the least and the most of the arms that lack less."""
     finals = {name: arm.by_seed(design.final) for name, arm in arms_of_sort()[0].items()}
     of_ppo, seed = finals.pop(PPO_GROUPED), min(finals[GRPO_GROUPED], key=finals[GRPO_GROUPED].__getitem__)
@@ -270,7 +271,7 @@ def of_one_base(name=None):
 
 
 def ahead_without_critic():
-    """Return how many of the arms of sorting that have no critic are told above PPO at equal CPU seconds."""
+    """How many of the arms of sorting that have no critic are told above PPO at equal CPU seconds."""
     rows = [row for row in compared("cpu/rl")["sort"][1] if row.quantity.name == design.CPU]
     outcomes = {arm_name(row.arm): row.outcome for row in rows if not row.arm.value("critic_lr").strip("-")}
     assert outcomes[GRPO_GROUPED] is ArmOutcome.OPEN
@@ -278,13 +279,13 @@ def ahead_without_critic():
 
 
 def of_eleven(verdict):
-    """Return what GRPO with groups of 11 ends at, less PPO: after as many steps, on more completions."""
+    """What GRPO with groups of 11 ends at, less PPO: after as many steps, on more completions."""
     alike, eleven = arms_of_sort()
     return difference(eleven.by_seed(design.final), alike[PPO_GROUPED].by_seed(design.final), verdict)
 
 
 def cost_of_completion():
-    """Return what a completion costs GRPO of PPO's CPU time, the least and the most over tasks."""
+    """What a completion costs GRPO of PPO's CPU time, the least and the most over tasks."""
     found = []
     for experiment, _ in compared("cpu/rl").values():
         cpu_s = {arm_name(arm): arm.mean(lambda run: run.curve.spent[design.CPU][-1]) for arm in experiment.arms}
@@ -293,13 +294,13 @@ def cost_of_completion():
 
 
 def collapsed(folder):
-    """Return how many runs collapsed, and how many there are."""
+    """How many runs collapsed, and how many there are."""
     runs = [run for run in design.layout(whole(folder)).runs if run.curve]
     return f"{sum(is_collapsed(run.curve.accuracy) for run in runs)} of {len(runs)}"
 
 
 def _finals(folder, setting):
-    """Return where the runs of a folder end, by algorithm, by this setting's value and by seed."""
+    """Where the runs of a folder end, by algorithm, by this setting's value and by seed."""
     found = {}
     for run in sorted(design.layout(whole(folder)).runs, key=lambda run: int(run.setting(setting))):
         of_algorithm = found.setdefault(run.value(ALGORITHM), {})
@@ -309,19 +310,19 @@ def _finals(folder, setting):
 
 @functools.cache
 def trials_of(folder):
-    """Return each algorithm's tuning trials: the mean of each over its seeds."""
+    """Each algorithm's tuning trials: the mean of each over its seeds."""
     of_algorithm = _finals(folder, "trial")
     return {name: [fmean(ends.values()) for ends in of_trial.values()] for name, of_trial in of_algorithm.items()}
 
 
 @functools.cache
 def chosen_of(folder):
-    """Return what tuning chose of each algorithm, best first: where each ends on fresh seeds."""
+    """What tuning chose of each algorithm, best first: where each ends on fresh seeds."""
     return {name: list(of_rank.values()) for name, of_rank in _finals(folder, "rank").items()}
 
 
 def range_of_trials():
-    """Return where trials end: the least and the most of each algorithm, as ranges over algorithms."""
+    """Where trials end: the least and the most of each algorithm, as ranges over algorithms."""
     ends = trials_of("cpu_rl_tuned/trials").values()
     lowest, highest = {share(min(means)) for means in ends}, [max(means) for means in ends]
     (low,) = lowest
@@ -329,7 +330,7 @@ def range_of_trials():
 
 
 def defaults_end(divides):
-    """Return where the field's settings end that divide by the group's deviation, or do not; without VAPO, whose λ is 0
+    """Where the field's settings end that divide by the group's deviation, or do not; without VAPO, whose λ is 0
     here."""
     ((experiment, _),) = compared("cpu_rl_defaults").values()
     ends = [
@@ -341,7 +342,7 @@ def defaults_end(divides):
 
 
 def grpo_chosen():
-    """Return what tuning chose for GRPO: its deviation and its KL."""
+    """What tuning chose for GRPO: its deviation and its KL."""
     runs = design.layout(whole("cpu_rl_tuned/fresh")).runs
     of_grpo = [run for run in runs if run.value(ALGORITHM) == "grpo" and run.setting("rank") == "1"]
     ((deviation, strength),) = {(run.setting("scale_rewards"), run.setting("kl_coef")) for run in of_grpo}
@@ -352,14 +353,14 @@ def grpo_chosen():
 
 @functools.cache
 def crossed():
-    """Return the study of crossed settings as a table of cells, its effects, and the duels of its arms."""
+    """The study of crossed settings as a table of cells, its effects, and the duels of its arms."""
     (experiment,) = design.layout(whole("cpu_rl_why")).factorials
     cells = factorial_of(experiment)
     return cells, effects_of(cells), duels_of(cells)
 
 
 def effect(factor, level, verdict, algorithm="grpo"):
-    """Return what a level of a setting is worth within an algorithm, or an arm against PPO at equal settings."""
+    """What a level of a setting is worth within an algorithm, or an arm against PPO at equal settings."""
     _, effects, _ = crossed()
     (found,) = [
         one.found for one in effects
@@ -370,7 +371,7 @@ def effect(factor, level, verdict, algorithm="grpo"):
 
 
 def changed_where_unpaid(verdict):
-    """Return what not paying the form changes about the worth of the batch's deviation within GRPO."""
+    """What not paying the form changes about the worth of the batch's deviation within GRPO."""
     names = level_name("deviation", "batch"), level_name("deviation", "group")
     others = level_name("format", "0"), level_name("format", "0.1")
     (found,) = [row.found for row in interactions() if (row.names, row.others) == (names, others)]
@@ -388,7 +389,7 @@ def interactions_told():
 
 
 def explained():
-    """Return what PPO's critic explains in the arms that end above one half, the least and the most of it."""
+    """What PPO's critic explains in the arms that end above one half, the least and the most of it."""
     cells = crossed()[0].cells.items()
     learnt = [arm for cell, arm in cells if cell[0].startswith("ppo") and arm.mean(design.final) > 0.5]
     shares = [mean_of_steps("explained_variance", arm) for arm in learnt]
@@ -396,7 +397,7 @@ def explained():
 
 
 def peak(algorithm, **wanted):
-    """Return the projected peak of a step of RL, over its phases, at Llama-3.1-8B (bytes)."""
+    """The projected peak of a step of RL, over its phases, at Llama-3.1-8B (bytes)."""
     usual = {"geometry": "llama-3.1-8b", "seq_len": 4096, "num_generations": 8, "micro_batch": 1, "checkpointing": True}
     return rows("cpu/rl_memory", algorithm=algorithm, **{**usual, **wanted})["held_peak_bytes"].max()
 
@@ -407,13 +408,13 @@ def saved(**wanted):
 
 @functools.cache
 def ppo_arms():
-    """Return the arms of PPO in which one setting at a time is another."""
+    """The arms of PPO in which one setting at a time is another."""
     (experiment,) = design.algorithms(whole("cpu_rl_ppo"))
     return experiment.arms
 
 
 def held(algorithm, num_generations=8):
-    """Return the measured peak of a step of the small policy's RL, over its phases."""
+    """The measured peak of a step of the small policy's RL, over its phases."""
     found = rows("cpu_rl_owners", algorithm=algorithm, num_generations=num_generations)
     peaks = found.groupby("case_id")["held_peak_bytes"].max()
     return f"{peaks.max() / 2**20:.1f} MiB"  # of PPO's two critics the whole one holds more
@@ -421,7 +422,7 @@ def held(algorithm, num_generations=8):
 
 @functools.cache
 def rules():
-    """Return how often each rule was wrong in the gate's self-test: by rule and slowdown, with Wilson's interval."""
+    """How often each rule was wrong in the gate's self-test: by rule and slowdown, with Wilson's interval."""
     found, rule = {}, ""
     for line in (REFERENCE / "cpu/gate/rival_rules.txt").read_text(encoding="utf-8").splitlines():
         if match := RATE.search(line):
@@ -434,14 +435,14 @@ def rules():
 
 
 def simulated(name):
-    """Return the rows of a simulation's table by their heads."""
+    """The rows of a simulation's table by their heads."""
     lines = (REFERENCE / f"cpu/gate/{name}.txt").read_text(encoding="utf-8").splitlines()
     heads, *rows = [re.split(r"\s{2,}", line) for line in lines if "  " in line]
     return [dict(zip(heads, row, strict=True)) for row in rows]
 
 
 def simulated_share(cell):
-    """Return a simulated count or share with Wilson's interval, as a table has it."""
+    """A simulated count or share with Wilson's interval, as a table has it."""
     share, low, high = map(_percent, re.findall(r"([\d.]+)%", cell))
     counted = re.match(r"\d+ of \d+", cell)
     return f"{counted[0] if counted else f'{share} %'} ({low}–{high} %)"
@@ -449,7 +450,7 @@ def simulated_share(cell):
 
 @functools.cache
 def cpp_decode():
-    """Return what a decode step takes by variant and dtype: by our C++ kernel and torch's best form (ms), and the
+    """What a decode step takes by variant and dtype: by our C++ kernel and torch's best form (ms), and the
     former's share of the roofline."""
     found = {}
     for line in (REFERENCE / "cpu/cpp_decode.txt").read_text(encoding="utf-8").splitlines():
@@ -461,7 +462,7 @@ def cpp_decode():
 
 
 def gqa_ahead():
-    """Return in how many cells of the CPU's sign row GQA takes less time than absorbed MLA."""
+    """In how many cells of the CPU's sign row GQA takes less time than absorbed MLA."""
     cells = SIGNS.findall((REFERENCE / "cpu/cpp_decode.txt").read_text(encoding="utf-8"))
     by_torch, by_cpp = (sum(float(ratio) < 1 for ratio in ratios) for ratios in zip(*cells, strict=True))
     return f"{by_torch} of {len(cells)} cells by torch's best forms and in {by_cpp} by `cpp`"
@@ -471,11 +472,20 @@ def _percent(text):
     return f"{float(text):.1f}".removesuffix(".0") if float(text) < 10 else f"{float(text):.0f}"
 
 
+def wheel_size():
+    """The size of this checkout's wheel, in steps of 0.1 MB, so that few changes change it."""
+    from hatchling.builders.wheel import WheelBuilder  # here, since it comes with the development tools alone
+
+    with tempfile.TemporaryDirectory() as folder:
+        (wheel,) = WheelBuilder(str(ROOT)).build(directory=folder, versions=["standard"])
+        return f"{Path(wheel).stat().st_size / 1e6:.1f} MB"
+
+
 # --- how they are written
 
 
 def number(value):
-    """Return three significant digits."""
+    """Three significant digits."""
     return f"{value:#.3g}".rstrip(".") if abs(value) < 1000 else f"{value:,.0f}"
 
 
@@ -489,7 +499,7 @@ def share(value):
 
 
 def mean_share(values: Mapping[str, float], has_ends=True):
-    """Return the mean over seeds with Student's 95 % interval, which cannot pass 100 %."""
+    """The mean over seeds with Student's 95 % interval, which cannot pass 100 %."""
     found = mean_of_seeds(tuple(values.values()))
     low, high = f"{max(found.low, 0) * 100:.0f}", f"{min(found.high, 1) * 100:.0f}"
     return share(found.estimate) + (f" ({low}–{high})" if has_ends and low != high else "")

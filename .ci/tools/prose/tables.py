@@ -37,7 +37,7 @@ MODELS = {
 
 
 def laid_out(titles, lines):
-    """Return a Markdown table on lines of its own, as a marker holds it."""
+    """A Markdown table on lines of its own, as a marker holds it."""
     cells = [titles, ["---"] * len(titles), *lines]
     return "\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in cells) + "\n\n"
 
@@ -51,20 +51,15 @@ def decode():
         "mla_expanded": "MLA, full keys and values cached",
         "mla_latent": "MLA, latent re-expanded at each step",
     }
-    lines = [
-        [
-            name,
-            mebibytes(cached(variant)),
-            _time(variant),
-            readers.number(median_s(variant, **STEP) / median_s("mha", **STEP)),
-        ]
-        for variant, name in names.items()
-    ]
+    lines = []
+    for variant, name in names.items():
+        over_mha = median_s(variant, **STEP) / median_s("mha", **STEP)
+        lines.append([name, mebibytes(cached(variant)), _time(variant), readers.number(over_mha)])
     return laid_out(["one layer, one new token", "KV cache a layer", "latency", "× MHA"], lines)
 
 
 def _time(variant):
-    """Return a median with its interval, or with the count of samples where these give none."""
+    """A median with its interval, or with the count of samples where these give none."""
     count = readers.one("cpu/attention", "latency_s_count", attention=variant, **STEP)
     if count > 5:
         return readers.timed(attention=variant, **STEP)
@@ -72,28 +67,24 @@ def _time(variant):
 
 
 def call_form():
-    """Return MLA's decode step in each form of calling it, the fastest last."""
-    forms = {
-        "transformers 5.24, `sdpa` (it re-expands the latent, and copies its cache)": (
-            "transformers",
-            "mla_latent",
-            "sdpa",
-        ),
-        "transformers 5.24, `eager`": ("transformers", "mla_latent", "eager"),
-        "absorbed, `sdpa` (torch leaves its fast kernel without a word)": ("call_form", "mla", "sdpa"),
-        "absorbed, `flex`: FlexAttention, compiled": ("call_form", "mla", "flex"),
-        "absorbed, `eager`: two matrix products": ("call_form", "mla", "eager"),
-        "absorbed, `sdpa_folded`: heads folded into query rows": ("call_form", "mla", "sdpa_folded"),
+    """MLA's decode step in each form of calling it, the fastest last."""
+    transformers, call_form = ("cpu/transformers", "mla_latent"), ("cpu/call_form", "mla")
+    forms = [
+        ("transformers 5.24, `sdpa` (it re-expands the latent, and copies its cache)", transformers, "sdpa"),
+        ("transformers 5.24, `eager`", transformers, "eager"),
+        ("absorbed, `sdpa` (torch leaves its fast kernel without a word)", call_form, "sdpa"),
+        ("absorbed, `flex`: FlexAttention, compiled", call_form, "flex"),
+        ("absorbed, `eager`: two matrix products", call_form, "eager"),
+        ("absorbed, `sdpa_folded`: heads folded into query rows", call_form, "sdpa_folded"),
+    ]
+    latencies_s = {
+        name: rows(folder, attention=variant, backend=backend, **STEP)["latency_s"].item()
+        for name, (folder, variant), backend in forms
     }
-    where = {"span": "layer", "geometry": "deepseek-v2-lite", "dtype": "float32", "phase": "decode", "seq_len": 16_384}
-    found = {
-        form: rows(f"cpu/{folder}", attention=variant, backend=backend, **where)["latency_s"].item()
-        for form, (folder, variant, backend) in forms.items()
-    }
-    fastest_s = min(found.values())
+    fastest_s = min(latencies_s.values())
     lines = [
-        [form, f"{readers.number(latency_s * 1e3)} ms", readers.number(latency_s / fastest_s)]
-        for form, latency_s in found.items()
+        [name, f"{readers.number(latency_s * 1e3)} ms", readers.number(latency_s / fastest_s)]
+        for name, latency_s in latencies_s.items()
     ]
     return laid_out(["MLA, one new token, 16,384 tokens, float32", "layer", "× best"], lines)
 
@@ -109,33 +100,26 @@ VARIANTS = {
 
 
 def variants():
-    """Return the newer variants' decode kernels beside MHA's, GQA's and MLA's, the largest cache first."""
-    where = {"phase": "decode", "seq_len": 65_536}
+    """The newer variants' decode kernels beside MHA's, GQA's and MLA's, the largest cache first."""
+
+    def one(metric, variant, span, dtype):
+        case = {"phase": "decode", "seq_len": 65_536, "attention": variant, "dtype": dtype}
+        return readers.one("cpu_variants/variants", metric, span=span, **case)
 
     def kernel(variant, dtype):
-        found = [
-            readers.one(
-                "cpu_variants/variants", f"latency_s{end}", **where, span="kernel", attention=variant, dtype=dtype
-            )
-            for end in ("", "_low", "_high")
-        ]
-        return readers.ranged([seconds * 1e3 for seconds in found], "{} ms")
+        times_s = [one(f"latency_s{end}", variant, "kernel", dtype) for end in ("", "_low", "_high")]
+        return readers.ranged([time_s * 1e3 for time_s in times_s], "{} ms")
 
-    kept = {
-        variant: readers.one(
-            "cpu_variants/variants", "cache_bytes", **where, span="case", attention=variant, dtype="bfloat16"
-        )
-        for variant in VARIANTS
-    }
+    caches = {variant: one("cache_bytes", variant, "case", "bfloat16") for variant in VARIANTS}
     lines = [
-        [VARIANTS[variant], bytes_iec(kept[variant]), kernel(variant, "float32"), kernel(variant, "bfloat16")]
-        for variant in sorted(kept, key=lambda variant: -kept[variant])
+        [VARIANTS[variant], bytes_iec(size), kernel(variant, "float32"), kernel(variant, "bfloat16")]
+        for variant, size in sorted(caches.items(), key=lambda item: -item[1])
     ]
     return laid_out(["a decode kernel at 65,536 tokens", "cache a layer, bfloat16", "float32", "bfloat16"], lines)
 
 
 def sparse():
-    """Return MLA over all tokens and over those that an indexer of 8 or 64 heads chooses."""
+    """MLA over all tokens and over those that an indexer of 8 or 64 heads chooses."""
     arms = {
         "MLA, over all tokens": ("mla", None),
         "2,048 chosen by 8 index heads": ("mla_dsa", "attention.index_heads=8"),
@@ -162,21 +146,16 @@ def sparse():
 
 
 def eight_bits():
-    """Return what a cache in eight bits saves, costs and errs by."""
+    """What a cache in eight bits saves, costs and errs by."""
     where = {"seq_len": 16_384, "dtype": "float32"}
 
     def line(variant, kind):
-        found = {**where, "attention": variant, "cache_dtype": kind}
-        kept = readers.one("cpu_variants/cache_dtype", "cache_bytes_counted", **found, span="case")
-        spent_s = readers.one("cpu_variants/cache_dtype", "latency_s", **found, span="kernel")
-        error = rows("cpu_variants/cache_dtype", **found, span="kernel").get("cache_error")
-        erred = "" if kind is None or error is None else f"{error.item():.1%}".replace("%", " %")
-        return [
-            f"{variant.upper()}, {kind or 'float32'}",
-            mebibytes(kept),
-            f"{readers.number(spent_s * 1e3)} ms",
-            erred or "–",
-        ]
+        case = {**where, "attention": variant, "cache_dtype": kind}
+        size = readers.one("cpu_variants/cache_dtype", "cache_bytes_counted", **case, span="case")
+        time_s = readers.one("cpu_variants/cache_dtype", "latency_s", **case, span="kernel")
+        error = rows("cpu_variants/cache_dtype", **case, span="kernel").get("cache_error")
+        error = "–" if kind is None or error is None else f"{error.item():.1%}".replace("%", " %")
+        return [f"{variant.upper()}, {kind or 'float32'}", mebibytes(size), f"{readers.number(time_s * 1e3)} ms", error]
 
     lines = [line(variant, kind) for variant in ("gqa", "mla") for kind in (None, "int8", "fp8")]
     return laid_out(["cache of 16,384 tokens", "a layer", "kernel", "error of the output"], lines)
@@ -207,7 +186,7 @@ def tiers():
 
 
 def cpp_decode():
-    """Return a decode step of each variant by our kernel in C++ and by torch's best form, in both dtypes."""
+    """A decode step of each variant by our kernel in C++ and by torch's best form, in both dtypes."""
     dtypes = ("float32", "bfloat16")
     lines = []
     for variant, of_dtype in readers.cpp_decode().items():
@@ -224,7 +203,7 @@ TASKS = {"sort": "sort four digits", "addition": "add two numbers", "postfix": "
 
 
 def rl(budget):
-    """Return where each arm ends on each task, and by how much above PPO, where all have spent as much of a budget."""
+    """Where each arm ends on each task, and by how much above PPO, where all have spent as much of a budget."""
     found = readers.compared("cpu/rl")
     (_, over) = readers.over_tasks("cpu/rl")
     titles, lines = ["arm (10 seeds)"], {}
@@ -245,7 +224,7 @@ def rl(budget):
 
 
 def _ends_less(values, found):
-    """Return where an arm ends and what that is less its reference, in bold if told apart, after ≈ if alike."""
+    """Where an arm ends and what that is less its reference, in bold if told apart, after ≈ if alike."""
     return f"{share(fmean(values))}, {'≈ ' if found.outcome is ArmOutcome.ALIKE else ''}{_less(found)}"
 
 
@@ -259,7 +238,7 @@ def _spread(found):
 
 
 def defaults():
-    """Return where the field's own settings of each algorithm end, best first, less TRL's defaults of GRPO."""
+    """Where the field's own settings of each algorithm end, best first, less TRL's defaults of GRPO."""
     ((experiment, _),) = readers.compared("cpu_rl_defaults").values()
     arms = {arm.value(ALGORITHM): arm for arm in experiment.arms}
     first = arms.pop("trl_default")
@@ -281,7 +260,7 @@ def defaults():
 
 
 def tuned():
-    """Return what as many trials come to for each algorithm: the best expected of them, and the best on fresh seeds."""
+    """What as many trials come to for each algorithm: the best expected of them, and the best on fresh seeds."""
     trials, fresh = readers.trials_of("cpu_rl_tuned/trials"), readers.chosen_of("cpu_rl_tuned/fresh")
     others = [name for name in fresh if name != "ppo"]
     judged = judge_together([compare(fresh[name][0], fresh["ppo"][0], margin=0.02) for name in others])
@@ -299,19 +278,12 @@ def tuned():
         lines.append(
             [label_of(ALGORITHM, name), mean, best, *ends, " and ".join(share(fmean(one)) for one in next_two)]
         )
-    titles = [
-        "algorithm",
-        "a trial's mean",
-        "best of eight",
-        "its choice on fresh seeds",
-        "less PPO's (points)",
-        "next two",
-    ]
-    return laid_out(titles, lines)
+    titles = ["algorithm", "a trial's mean", "best of eight", "its choice on fresh seeds", "less PPO's (points)"]
+    return laid_out([*titles, "next two"], lines)
 
 
 def why():
-    """Return the mean accuracy of every combination of settings; the leader, and whom the rule does not tell from it,
+    """The mean accuracy of every combination of settings; the leader, and whom the rule does not tell from it,
     in bold."""
     cells, _, duels = readers.crossed()
     below = {
@@ -334,7 +306,7 @@ def why():
 
 
 def ppo_settings():
-    """Return what each change to PPO comes to, less PPO as it is, and what its critic explains."""
+    """What each change to PPO comes to, less PPO as it is, and what its critic explains."""
     changed = {
         "as in `sweep=rl`": {},
         "the critic warmed alone for 10 steps": {"critic_warmup_steps": "10"},
@@ -362,7 +334,7 @@ def ppo_settings():
 
 
 def recipes():
-    """Return where each recipe ends, for both sizes of policy."""
+    """Where each recipe ends, for both sizes of policy."""
     tasks = {"sort": "sort four digits", "addition": "add two numbers", "countdown": "countdown, three numbers"}
     arms = {
         "small": {
@@ -415,7 +387,7 @@ def memory():
 
 
 def gate():
-    """Return the gate's error rates beside other tools' rules on the same samples."""
+    """The gate's error rates beside other tools' rules on the same samples."""
     names = {
         readers.GATE: "**`suite gate --against`**",
         "asv 0.6 (factor 1.1, p < 0.002)": "asv 0.6's rule",
@@ -425,16 +397,12 @@ def gate():
     }
     slowdowns = ("identical", "+3%", "+5%", "+10%")
     lines = [[name, *(readers.rules()[rule][slowdown] for slowdown in slowdowns)] for rule, name in names.items()]
-    titles = [
-        "",
-        "a false alarm in runs of identical code",
-        *(f"{one.replace('%', ' %')} found" for one in slowdowns[1:]),
-    ]
-    return laid_out(titles, lines)
+    found = (f"{slowdown.replace('%', ' %')} found" for slowdown in slowdowns[1:])
+    return laid_out(["", "a false alarm in runs of identical code", *found], lines)
 
 
 def gate_shifts():
-    """Return the gate's simulated error rates where launches of identical code shift, in the rows that tell most."""
+    """The gate's simulated error rates where launches of identical code shift, in the rows that tell most."""
     names = {
         "none": "nothing",
         "one timing: normal, sd 3%": "one timing of sixteen, normal, 3 %",
@@ -457,18 +425,12 @@ def gate_shifts():
     ]
     for line, shift in zip(lines, names, strict=True):
         line.append(f"{rows[shift]['launches']} launches, {rows[shift]['s']} s")
-    titles = [
-        "what shifts",
-        "a false alarm in runs of identical code",
-        "+5 % found",
-        "+10 % found",
-        "+5 % called the same",
-    ]
-    return laid_out([*titles, "identical code takes"], lines)
+    titles = ["what shifts", "a false alarm in runs of identical code", "+5 % found", "+10 % found"]
+    return laid_out([*titles, "+5 % called the same", "identical code takes"], lines)
 
 
 def gate_stored():
-    """Return a judgement's simulated false alarms by stored times, the most of any number of runs and cases, and how
+    """A judgement's simulated false alarms by stored times, the most of any number of runs and cases, and how
     often it finds one of sixteen cases that takes twice its time."""
     names = {
         "normal": "normal",
@@ -489,7 +451,7 @@ def gate_stored():
 
 
 def gate_few():
-    """Return what the gate's cautious interval does where few launches ran, in the rows that tell most."""
+    """What the gate's cautious interval does where few launches ran, in the rows that tell most."""
     names = {
         ("each its own: normal, sd 3%", "recorded"): "normal, 3 %",
         ("each its own: t3, sd 3%", "recorded"): "t with 3 degrees, 3 %",

@@ -20,7 +20,7 @@ from suite.report.model.run import mapping
 from suite.theory.layers.algebra import Pass
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape, expanded_once_shape, expanded_shape
-from suite.theory.layers.shapes import LayerShape, grouped_shape, layer_flops
+from suite.theory.layers.shapes import LayerShape, grouped_shape, layer_work
 
 SHIPPED = "deepseek-v3"
 """The published model whose sizes closed forms take."""
@@ -149,7 +149,10 @@ def lowers_compute(_: Results, __: Claim) -> ClaimVerdict:
     mha, gqa8 = grouped_shape(geometry, kv_heads="all"), grouped_shape(geometry, kv_heads=8)
     prefill, decode = expanded_once_shape(geometry), absorbed_shape(geometry)
     ratios = {
-        phase: {tokens: layer_flops(shape, forward(tokens)) / layer_flops(mha, forward(tokens)) for tokens in CONTEXTS}
+        phase: {
+            tokens: layer_work(shape, forward(tokens)).flops / layer_work(mha, forward(tokens)).flops
+            for tokens in CONTEXTS
+        }
         for phase, shape, forward in (
             ("prefill", prefill, lambda tokens: _pass(tokens, tokens)),
             ("decode", decode, _pass),
@@ -177,6 +180,6 @@ def lowers_compute(_: Results, __: Claim) -> ClaimVerdict:
 
 def _evens_at(ours: LayerShape, theirs: LayerShape) -> int:
     """The context from which a decode step of a whole layer takes more FLOPs, which grow evenly with it."""
-    first, second = ([layer_flops(shape, _pass(tokens)) for tokens in (1, 2)] for shape in (ours, theirs))
+    first, second = ([layer_work(shape, _pass(tokens)).flops for tokens in (1, 2)] for shape in (ours, theirs))
     slope, ahead = (first[1] - first[0]) - (second[1] - second[0]), second[0] - first[0]
     return max(1, 1 + -(-ahead // slope)) if slope > 0 else 0

@@ -207,11 +207,11 @@ def _layer(layer: Layer) -> dict[str, Any]:
 
 
 def _rows(rows: CacheRows) -> list[Any]:
-    return [rows.count, rows.width, rows.every, rows.at_most or 0, int(rows.is_wide)]
+    return [rows.count, rows.width, rows.stride, rows.at_most or 0, int(rows.is_wide)]
 
 
 def _scan(scan: Scan) -> list[Any]:
-    bounds = [scan.every, scan.window or 0, scan.picks or 0, int(scan.is_chunked)]
+    bounds = [scan.stride, scan.window or 0, scan.picks or 0, int(scan.is_chunked)]
     return [scan.pair_flops, scan.token_elements, [_rows(rows) for rows in scan.rows], *bounds]
 
 

@@ -11,7 +11,7 @@ from suite.records.record import Reading, Record, Status
 from suite.report.model.experiment import Arm, ArmQuantity, Contrast, R, contrast, judged
 from suite.report.model.formats import nats, plain, points, signed
 from suite.statistics.paired import NATS_MARGIN, SHARE_MARGIN
-from suite.statistics.ratios import ratio_by_cluster
+from suite.statistics.seeds import ratio_by_cluster
 
 UNITS: Mapping[str, tuple[Callable[[float], str], Callable[[float], str], float | None]] = {
     "points": (numbers.percent, points, SHARE_MARGIN),

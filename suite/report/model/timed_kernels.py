@@ -11,18 +11,9 @@ from dataclasses import dataclass, replace
 from suite.records.derived import by_launch, constant
 from suite.records.record import Evidence, Record, Status
 from suite.statistics.intervals import launched_interval
-from suite.theory.devices.calibration import (
-    DTYPE,
-    ELEMENT_BYTES,
-    EXPANDED,
-    GQA,
-    LEAST_PREFILL_FLOPS,
-    MLA,
-    WIDTHS,
-    Cell,
-    Kernel,
-)
+from suite.theory.devices.calibration import DTYPE, EXPANDED, GQA, LEAST_PREFILL_FLOPS, MLA, WIDTHS, Cell, Kernel
 from suite.theory.devices.hardware import hardware_reported_as
+from suite.theory.layers.algebra import SERVED_BYTES
 
 KERNEL = "kernel"
 KERNELS = {"mha": GQA, "gqa": GQA, "mqa": GQA, "mla": MLA, "mla_absorbed": MLA}
@@ -113,7 +104,7 @@ def _kernel(record: Record) -> Kernel | None:
         return None
     pairs = query_len * (2 * seq_len - query_len + 1) // 2
     both = _whole(flops / (2 * batch * heads * pairs))
-    elements = _whole(cache_bytes / (ELEMENT_BYTES * batch * seq_len))
+    elements = _whole(cache_bytes / (SERVED_BYTES * batch * seq_len))
     if not both or not elements:
         return None
     if name == MLA:

@@ -26,8 +26,8 @@ from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import Pairs, Run, clip_text, whole_of
 from suite.report.quality.design import ALL, WITHOUT_EFFECT, by_span, decoded_s, possible_readings
 from suite.statistics.paired import NATS_MARGIN, Comparison, changes, judge_together
-from suite.statistics.ratios import ratio_by_cluster
 from suite.statistics.scores import Estimate
+from suite.statistics.seeds import ratio_by_cluster
 
 NONE, SVD, ACTIVATION_SVD, BALANCED, INT8 = "none", "svd", "activation_svd", "activation_svd_balanced", "int8"
 LOW_RANK = (SVD, ACTIVATION_SVD, BALANCED)

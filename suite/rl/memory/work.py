@@ -16,7 +16,7 @@ from suite.theory.answers.step_memory import COMPUTED_BYTES, TRAINED_BYTES
 from suite.theory.layers.algebra import Pass
 from suite.theory.layers.decoder_shape import DecoderShape
 from suite.theory.layers.roofline import Ceilings
-from suite.theory.layers.shapes import kernel_bytes, kernel_flops
+from suite.theory.layers.shapes import kernel_work
 
 ROLLOUT, SCORE, UPDATE = PHASES
 ADAMW_ACCESSES = 7
@@ -59,7 +59,7 @@ def _rollout(plan: RlMemoryPlan, batch: int) -> list[Passes]:
     for size in dict.fromkeys(sizes):
         token = Pass(batch=size, query_len=1, seq_len=mean_len, element_bytes=element_bytes)
         of_token = _forward(plan.shape, token, heads=size)
-        cache = plan.shape.num_layers * kernel_bytes(plan.shape.layer, token)
+        cache = plan.shape.num_layers * kernel_work(plan.shape.layer, token).traffic_bytes
         traffic = of_token.traffic_bytes / split + cache
         works.append(Passes(times=sizes.count(size) * plan.completion_len, flops=of_token.flops, traffic_bytes=traffic))
     return works
@@ -90,7 +90,7 @@ def _updates(plan: RlMemoryPlan) -> list[Passes]:
         trained[CRITIC] = plan.critic_training_shape, 0
     minibatches, works = math.ceil(plan.completions / plan.minibatch), []
     for owner, (shape, heads) in trained.items():
-        whole, core = _forward(shape, forward, heads=heads), shape.num_layers * kernel_flops(shape.layer, forward)
+        whole, core = _forward(shape, forward, heads=heads), shape.num_layers * kernel_work(shape.layer, forward).flops
         products = 3 if plan.lora_rank is None else 2
         again = _forward(shape, forward, heads=0).flops if plan.checkpointing else 0
         flops = 3 * core + products * (whole.flops - core) + again
@@ -118,7 +118,7 @@ def _heads(plan: RlMemoryPlan) -> int:
 def _forward(shape: DecoderShape, forward: Pass, *, heads: int) -> Passes:
     """A forward pass; `heads`: the tokens whose logits are computed. Each weight is read once."""
     mlp = 6 * shape.hidden_size * shape.intermediate_size * forward.tokens
-    layer = kernel_flops(shape.layer, forward) + shape.layer.projection_flops(forward) + mlp
+    layer = kernel_work(shape.layer, forward).flops + shape.layer.projection_flops(forward) + mlp
     logits = 2 * shape.vocab_size * shape.hidden_size * heads
     # A head that is the embeddings is read whole, embeddings alone a row a token.
     weights = shape.num_layers * shape.block_parameter_count + (shape.vocab_size * shape.hidden_size if heads else 0)

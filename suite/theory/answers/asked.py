@@ -9,10 +9,7 @@ from suite.configuration.files import choices, did_you_mean, read_choice, read_y
 from suite.configuration.values import whole_number
 from suite.theory.devices.gpus import Gpus, gpus_from
 
-SIZES = (
-    *("hidden_size", "num_layers", "num_heads", "num_kv_heads", "head_dim"),
-    *("intermediate_size", "vocab_size"),
-)
+SIZES = ("hidden_size", "num_layers", "num_heads", "num_kv_heads", "head_dim", "intermediate_size", "vocab_size")
 """Sizes of a model of one's own, all of which it has to say."""
 TOKENS = re.compile(r"(\d+)(k|m)?", re.IGNORECASE)
 PREFERRED = {
@@ -48,23 +45,23 @@ def gpus_named(text: object) -> Gpus:
 
 def tokens_from(text: str, name: str) -> int:
     """Read a number of tokens, as 32768 or 32k, which is 32 times 1,024."""
-    written = TOKENS.fullmatch(text.strip().replace(",", ""))
-    if written is None:
+    match = TOKENS.fullmatch(text.strip().replace(",", ""))
+    if match is None:
         raise ValueError(f"{name} must be a whole number of tokens, as 32768 or 32k; got {text!r}")
-    return int(written[1]) * {"": 1, "k": 1024, "m": 1024**2}[(written[2] or "").lower()]
+    return int(match[1]) * {"": 1, "k": 1024, "m": 1024**2}[(match[2] or "").lower()]
 
 
 def sizes_from(text: str) -> dict[str, int]:
     """Read sizes of one's own, as `hidden_size=4096,num_layers=32,…`."""
-    given: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, value = part.partition("=")
         if name not in SIZES:
             raise ValueError(f"sizes must be of {', '.join(SIZES)}; got {name!r}{did_you_mean(name, SIZES)}")
         if not value.isdecimal():
             raise ValueError(f"sizes.{name} must be a whole number of at least 1; got {value!r}")
-        given[name] = int(value)
-    return given
+        sizes[name] = int(value)
+    return sizes
 
 
 def model_named(name: str) -> str:
@@ -73,8 +70,8 @@ def model_named(name: str) -> str:
     if full_name not in choices("geometry"):
         parts = set(name.split("-"))
         near = [option for option in choices("geometry") if parts <= set(option.split("-"))]
-        meant = f"; did you mean {' or '.join(near[:4])}?" if near else did_you_mean(name, choices("geometry"))
-        raise ValueError(f"model must be a geometry, which `suite ls geometry` lists; got {name!r}{meant}")
+        hint = f"; did you mean {' or '.join(near[:4])}?" if near else did_you_mean(name, choices("geometry"))
+        raise ValueError(f"model must be a geometry, which `suite ls geometry` lists; got {name!r}{hint}")
     return full_name
 
 
@@ -95,7 +92,7 @@ def short_names(group: str) -> dict[str, str]:
 def own_model(sizes: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a dense model of one's own. Raises ValueError for wrong sizes."""
     checked = {name: whole_number(sizes, name, at_least=1, where="sizes.") for name in SIZES}
-    heads, groups, width = (checked[name] for name in ("num_heads", "num_kv_heads", "head_dim"))
+    heads, groups, width = checked["num_heads"], checked["num_kv_heads"], checked["head_dim"]
     if heads % groups:
         raise ValueError(f"sizes.num_heads must be a multiple of sizes.num_kv_heads; got {heads} and {groups}")
     if width % 4:

@@ -18,7 +18,6 @@ from typing import Any
 from suite.configuration.values import one_of, positive_number, whole_number
 from suite.theory.devices.calibration import (
     DTYPE,
-    ELEMENT_BYTES,
     EXPERTS,
     GQA,
     MATRICES,
@@ -30,7 +29,7 @@ from suite.theory.devices.calibration import (
 )
 from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.devices.hardware import hardware_from, hardware_names
-from suite.theory.layers.algebra import Pass, Work
+from suite.theory.layers.algebra import SERVED_BYTES, Pass, Work
 from suite.theory.layers.layer_plan import LayerPlan, plan_from
 from suite.theory.layers.parallel import WAYS, Layout, layouts
 from suite.theory.layers.parameters import parameters_from
@@ -226,7 +225,7 @@ class SharedModel:
             batch=-(-batch // self._layout.groups),
             query_len=query_len,
             seq_len=-(-seq_len // self._layout.tp) if self._layout.shares_context else seq_len,
-            element_bytes=ELEMENT_BYTES,
+            element_bytes=SERVED_BYTES,
             cache_dtype=self._cache_dtype,
         )
 

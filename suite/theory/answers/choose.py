@@ -39,12 +39,11 @@ USUAL_GROUPS, MOST_DEVICES = 8, 1024
 
 @dataclass(frozen=True, kw_only=True)
 class ServingQuestion:
-    """A question about serving, as `question_from` checks it."""
+    """A question about serving a model, as `question_from` checks it."""
 
     name: str
-    """The model's."""
     settings: Mapping[str, Any]
-    """The model's, as those of conf/geometry."""
+    """As those of conf/geometry."""
     gpus: Gpus
     parallel: tuple[str, int] | None
     """None asks for the best layout."""
@@ -150,24 +149,11 @@ def question_from(given: Mapping[str, Any]) -> ServingQuestion:
 
 
 def answers_to(question: ServingQuestion, order: str = FITS) -> ServingAnswers:
-    """Answer for the model as it is, and then for each variant over it, the best by `order` first."""
+    """Answer for the model as it is, and then for each variant over it, the best by `order`, one of ORDERS, first."""
     share = read_settings("capacity")["memory_share"]
     watts = question.watts
     if watts is None and question.gpus.device is not None:
         watts = question.gpus.device.tdp_w
-
-    def compared(answers: Sequence[ServingAnswer]) -> list[ServingAnswer]:
-        by = _clock(answers)
-        return ordered([_priced(question, answer, by, watts) for answer in answers], order)
-
-    by_variant = [compared(_by_layout(question, variant, share)) for variant in variants_of(question.settings)]
-    answers = compared([best for best, *_ in by_variant])
-    return ServingAnswers(by=_clock(answers), watts=watts, answers=answers, layouts=by_variant[0])
-
-
-def ordered(answers: Sequence[ServingAnswer], order: str) -> list[ServingAnswer]:
-    """Sort answers by one of ORDERS, the model as it is before all variants; those of which the size is not known come
-    behind, and last those that do not fit."""
 
     def place(answer: ServingAnswer) -> tuple[bool, bool, float]:
         is_variant = answer.variant != OWN
@@ -177,7 +163,15 @@ def ordered(answers: Sequence[ServingAnswer], order: str) -> list[ServingAnswer]
         size = {FITS: answer.largest_batch, FASTEST: answer.tokens_per_s, CHEAPEST: cost}[order]
         return is_variant, False, float("inf") if size is None else size if order == CHEAPEST else -size
 
-    return sorted(answers, key=place)
+    def rank(answers: Sequence[ServingAnswer]) -> list[ServingAnswer]:
+        """The best first, and the model as it is before all variants; those of which the size is not known come
+        behind, and last those that do not fit."""
+        clock = _clock(answers)
+        return sorted((_priced(question, answer, clock, watts) for answer in answers), key=place)
+
+    by_variant = [rank(_by_layout(question, variant, share)) for variant in variants_of(question.settings)]
+    answers = rank([best for best, *_ in by_variant])
+    return ServingAnswers(by=_clock(answers), watts=watts, answers=answers, layouts=by_variant[0])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,10 +211,9 @@ def usual_groups(geometry: Geometry) -> int:
 
 def _own_variant(geometry: Geometry, plan: LayerPlan) -> tuple[str | None, int | None]:
     """Which variant the model as it is is, and its groups; None where its layers are of several kinds."""
-    mixing = [layer for layer in plan.layers if layer.kind != "mlp"]
-    if len(mixing) != 1 or not mixing[0].is_plain:
+    layer, *further = [layer for layer in plan.layers if layer.kind != "mlp"]
+    if further or not layer.is_plain:
         return None, None
-    (layer,) = mixing
     if not isinstance(layer, GroupedShape):
         return MLA, None
     width = geometry.v_head_dim if geometry.is_latent else geometry.head_dim
@@ -242,8 +235,8 @@ def _over(settings: Mapping[str, Any], plan: LayerPlan, kind: str, sizes: Mappin
     blocks = sum(layer.count for layer in plan.layers if layer.kind == "mlp")
     mixing = sum(layer.count for layer in plan.layers) - blocks
     rest = {name: value for name, value in settings.items() if name not in OWN_ATTENTION}
-    listed = [{"kind": kind, "count": mixing}, {"kind": "mlp", "count": blocks}]
-    return {**rest, **sizes, "layers": [layer for layer in listed if layer["count"]]}
+    layers = [{"kind": kind, "count": mixing}, {"kind": "mlp", "count": blocks}]
+    return {**rest, **sizes, "layers": [layer for layer in layers if layer["count"]]}
 
 
 def _by_layout(question: ServingQuestion, laid: LaidVariant, share: float) -> list[ServingAnswer]:
@@ -274,9 +267,8 @@ def _models(
 def _answer(
     question: ServingQuestion, laid: LaidVariant, layout: Layout, model: SharedModel, share: float
 ) -> ServingAnswer:
-    gpus = question.gpus
-    sequence_bytes = model.cache_bytes(question.context)
-    largest = model.largest_batch(gpus.memory_bytes * share, sequence_bytes)
+    memory_bytes, sequence_bytes = question.gpus.memory_bytes, model.cache_bytes(question.context)
+    largest = model.largest_batch(memory_bytes * share, sequence_bytes)
     answer = ServingAnswer(
         variant=laid.variant,
         kv_heads=laid.kv_heads,
@@ -290,7 +282,7 @@ def _answer(
         largest_batch=largest,
     )
     if not largest:
-        return replace(answer, why=no_room(model.weight_bytes, sequence_bytes, gpus.memory_bytes, share))
+        return replace(answer, why=no_room(model.weight_bytes, sequence_bytes, memory_bytes, share))
     batch = largest if question.batch is None else question.batch
     if batch > largest:
         return replace(answer, why=f"at most {largest:,} sequences fit; got {batch:,}")
@@ -322,9 +314,9 @@ def _clock(answers: Sequence[ServingAnswer]) -> str | None:
     return EXPECTED if all(answer.expected_s is not None for answer in fitting) else BOUND
 
 
-def _priced(question: ServingQuestion, answer: ServingAnswer, by: str | None, watts: float | None) -> ServingAnswer:
+def _priced(question: ServingQuestion, answer: ServingAnswer, clock: str | None, watts: float | None) -> ServingAnswer:
     """Add the rate by the shared clock, and what a million tokens take."""
-    step_s = {BOUND: answer.bound_s, EXPECTED: answer.expected_s, None: None}[by]
+    step_s = {BOUND: answer.bound_s, EXPECTED: answer.expected_s, None: None}[clock]
     if step_s is None or answer.batch is None:
         return answer
     rate, count = answer.batch * question.new_tokens / step_s, question.gpus.count

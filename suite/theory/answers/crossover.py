@@ -9,7 +9,7 @@ By the bound both compute at the peak. Good kernels do not, and not equally: wha
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise, product
 from typing import Any
 
@@ -30,7 +30,7 @@ from suite.theory.layers.attention_plan import ELEMENT_BYTES
 from suite.theory.layers.geometry import Geometry, load_geometry
 from suite.theory.layers.latent_shapes import AbsorbedShape, absorbed_shape, reexpanded_shape
 from suite.theory.layers.roofline import Ceilings
-from suite.theory.layers.shapes import LayerShape, grouped_shape, kernel_bytes, kernel_flops, layer_bytes, layer_flops
+from suite.theory.layers.shapes import LayerShape, grouped_shape, kernel_work, layer_work
 
 Cost = Callable[[LayerShape, Pass], float]
 
@@ -41,7 +41,7 @@ def flops_crossover(geometry: Geometry, *, seq_len: int, tp: int = 1, **sizes: i
     `sizes`: MLA's, as the variant's YAML sets them. None where it takes no fewer up to `seq_len`.
     """
     step = Pass(batch=1, query_len=1, seq_len=seq_len, element_bytes=1)
-    return _first_cheaper(geometry, layer_flops, step, tp, sizes)
+    return _first_cheaper(geometry, lambda shape, forward: layer_work(shape, forward).flops, step, tp, sizes)
 
 
 def roofline_crossover(
@@ -57,7 +57,7 @@ def roofline_crossover(
     """The fewest new tokens at which the least time of the whole layer is shorter when re-expanding, or None."""
 
     def bound_s(shape: LayerShape, forward: Pass) -> float:
-        return ceilings.bound_s(flops=layer_flops(shape, forward), traffic_bytes=layer_bytes(shape, forward))
+        return ceilings.bound_s(**asdict(layer_work(shape, forward)))
 
     step = Pass(batch=batch, query_len=1, seq_len=seq_len, element_bytes=element_bytes)
     return _first_cheaper(geometry, bound_s, step, tp, sizes)
@@ -86,18 +86,14 @@ def expected_crossover(geometry: Geometry, calibration: Calibration, *, seq_len:
     floor_s = calibration.nearest(latent).floor_s
 
     def expected_s(shape: LayerShape, forward: Pass) -> float:
-        flops, traffic_bytes = kernel_flops(shape, forward), kernel_bytes(shape, forward)
-        around, kernel = MLA, None
-        if not isinstance(shape, AbsorbedShape):
-            kernel_s = floor_s + rates.bound_s(flops=flops, traffic_bytes=traffic_bytes)
+        work = kernel_work(shape, forward)
+        if isinstance(shape, AbsorbedShape):
+            around, kernel = MLA, calibration.decoded_shape(shape, forward)
+        else:
+            kernel_s = floor_s + rates.bound_s(**asdict(work))
             around, kernel = EXPANDED, Expected(seconds=kernel_s, low=None, high=None, family=EXPANDED)
-        layer = calibration.with_rest(
-            kernel or calibration.decoded_shape(shape, forward),
-            around=around,
-            rows=forward.tokens,
-            flops=layer_flops(shape, forward) - flops,
-            traffic_bytes=layer_bytes(shape, forward) - traffic_bytes,
-        )
+        rest = asdict(layer_work(shape, forward) - work)
+        layer = calibration.with_rest(kernel, around=around, rows=forward.tokens, **rest)
         assert layer is not None
         return layer.seconds
 
@@ -138,7 +134,7 @@ def bracket(ratios: Sequence[tuple[int, float]]) -> Bracket | None:
         return None if first[1] < 1 else Bracket(low=last[0], at=None, high=None)
     if first[1] < 1:
         return Bracket(low=None, at=None, high=first[0])
-    passing = [both for both in pairwise(ratios) if (both[0][1] < 1) != (both[1][1] < 1)]
+    passing = [pair for pair in pairwise(ratios) if (pair[0][1] < 1) != (pair[1][1] < 1)]
     (low, above), (high, below) = passing[len(passing) // 2]
     share = math.log(above) / (math.log(above) - math.log(below))
     return Bracket(low=passing[0][0][0], at=low * (high / low) ** share, high=passing[-1][1][0])

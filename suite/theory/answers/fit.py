@@ -6,7 +6,7 @@ weights, gradients and moments as FSDP and ZeRO-3 do. What a device's context an
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from suite.configuration.files import choices, no_choice, read_choice, read_look, read_settings
@@ -33,7 +33,7 @@ class Algorithm:
 
 @dataclass(frozen=True, kw_only=True)
 class FitQuestion:
-    """A question about a step of RL, as `fit_question_from` checks it."""
+    """A question about a step of RL, as `fit_question_from` checks it. `name`: the model's."""
 
     algorithm: str
     name: str
@@ -126,32 +126,24 @@ def fits_of(question: FitQuestion) -> list[StepFit]:
 
 def _fit(question: FitQuestion, algorithm: Algorithm) -> StepFit:
     reserve, completions = reserve_bytes(), question.group * question.prompts
-    held = {
-        shards: step_peak(
-            StepSizes(
-                model=question.model,
-                has_critic=algorithm.has_critic,
-                has_reference=algorithm.has_reference,
-                kl_in_loss=algorithm.kl_in_loss,
-                precision=question.precision,
-                lora_rank=question.lora_rank,
-                seq_len=question.seq_len,
-                prompt_len=question.prompt_len,
-                completions=completions,
-                shards=shards,
-            )
-        )
-        for shards in SHARDS
-        if shards <= completions
-    }
-    peaks = {shards: sum(parts.values()) for shards, (_, parts) in held.items()}
-    phase, parts = held[question.gpus.count]
+    step = StepSizes(
+        model=question.model,
+        has_critic=algorithm.has_critic,
+        has_reference=algorithm.has_reference,
+        kl_in_loss=algorithm.kl_in_loss,
+        precision=question.precision,
+        lora_rank=question.lora_rank,
+        seq_len=question.seq_len,
+        prompt_len=question.prompt_len,
+        completions=completions,
+    )
+    by_shards = {shards: step_peak(replace(step, shards=shards)) for shards in SHARDS if shards <= completions}
+    peaks = {shards: sum(parts.values()) for shards, (_, parts) in by_shards.items()}
+    phase, parts = by_shards[question.gpus.count]
     spare = question.gpus.memory_bytes - reserve - peaks[question.gpus.count]
-    fewest = {
-        gigabytes: next((shards for shards, peak in peaks.items() if peak <= gigabytes * 1e9 - reserve), None)
-        for gigabytes in GPU_GIGABYTES
-    }
-    sets = [(count, gigabytes) for gigabytes, count in fewest.items() if count is not None]
+    sets = []
+    for gigabytes in GPU_GIGABYTES:
+        sets += [(shards, gigabytes) for shards, peak in peaks.items() if peak <= gigabytes * 1e9 - reserve][:1]
     return StepFit(
         algorithm=algorithm.name,
         label=algorithm.label,

@@ -21,11 +21,11 @@ from suite.theory.layers.latent_shapes import absorbed_shape
 from suite.theory.layers.layer_plan import LayerPlan, plan_from
 from suite.theory.layers.parameters import Parameters, parameters_from
 from suite.theory.layers.roofline import Ceilings
-from suite.theory.layers.shapes import LayerShape, grouped_shape, kernel_bytes, kernel_flops
+from suite.theory.layers.shapes import LayerShape, grouped_shape, kernel_work
 
 UNITS = {"tflops": ("TFLOP/s", 1e12), "gbytes_per_s": ("GB/s", 1e9), "us": ("µs", 1e-6)}
 """A file's name of a number, people's name of its unit, and the unit in SI."""
-ELEMENT_BYTES = {"fp16": 2, "bf16": 2, "fp8": 1}
+DTYPE_BYTES = {"fp16": 2, "bf16": 2, "fp8": 1}
 TIMES_FORWARD = {"forward": 1.0, "backward": 2.5, "forward_backward": 3.5}
 """FLOPs as multiples of the forward pass's, in FlashAttention's convention
 (benchmarks/benchmark_flash_attention.py)."""
@@ -75,7 +75,7 @@ class PublishedFigure:
 
 def published_figures() -> list[PublishedFigure]:
     """Every figure of conf/published, source by source."""
-    return [figure for name in choices("published") for figure in _of_source(read_choice("published", name))]
+    return [figure for name in choices("published") for figure in _source_figures(read_choice("published", name))]
 
 
 @functools.cache
@@ -85,22 +85,21 @@ def specified_ceilings(gpu: str, dtype: str) -> Ceilings:
     return Ceilings(flops_per_s=card["dense_tflops"][dtype] * 1e12, bytes_per_s=card["mem_bw_gbs"] * 1e9)
 
 
-def _of_source(source: Mapping[str, Any]) -> Iterator[PublishedFigure]:
-    shared = {"problem": "", "note": "", **{name: value for name, value in source.items() if name != "results"}}
+def _source_figures(source: Mapping[str, Any]) -> Iterator[PublishedFigure]:
     for result in source["results"]:
-        figure = {**shared, **result}
+        figure = {"problem": "", "note": "", **source, **result}
         (measure,) = (name for name in UNITS if name in figure)
         unit, in_si = UNITS[measure]
-        texts = {name: figure[name] for name in ("kernel", "gpu", "dtype", "problem", "source", "note")}
-        named = {**texts, "kind": figure["pass"], "unit": unit}
+        facts = {name: figure[name] for name in ("kernel", "gpu", "dtype", "problem", "source", "note")}
+        facts |= {"kind": figure["pass"], "unit": unit}
         if "limit" in figure:
             ceilings = specified_ceilings(figure["gpu"], figure["dtype"])
             ceiling = {"compute": ceilings.flops_per_s, "memory": ceilings.bytes_per_s}[figure["limit"]]
             share = figure[measure] * in_si / ceiling
-            yield PublishedFigure(**named, published=figure[measure], share=share, regime=figure["limit"])
+            yield PublishedFigure(**facts, published=figure[measure], share=share, regime=figure["limit"])
         else:
             for seq_len, value in figure[measure].items():
-                yield PublishedFigure(**named, published=value, **_share(figure, measure, seq_len, value * in_si))
+                yield PublishedFigure(**facts, published=value, **_share(figure, measure, seq_len, value * in_si))
 
 
 def _share(figure: Mapping[str, Any], measure: str, seq_len: int, rate_or_time: float) -> dict[str, Any]:
@@ -112,12 +111,12 @@ def _share(figure: Mapping[str, Any], measure: str, seq_len: int, rate_or_time: 
         batch=sizes.batch,
         query_len=1 if kind == "decode" else sizes.seq_len,
         seq_len=sizes.seq_len,
-        element_bytes=ELEMENT_BYTES[figure["dtype"]],
+        element_bytes=DTYPE_BYTES[figure["dtype"]],
         is_training=kind == "forward_backward",
     )
     # Our passes are causal. Without a mask each of S queries sees all S keys, as S passes of one query each would.
     counted = whole if sizes.is_causal else replace(whole, batch=whole.tokens, query_len=1)
-    work = {"flops": kernel_flops(shape, counted), "traffic_bytes": kernel_bytes(shape, whole)}
+    work = {"flops": kernel_work(shape, counted).flops, "traffic_bytes": kernel_work(shape, whole).traffic_bytes}
     ceilings = specified_ceilings(figure["gpu"], figure["dtype"])
     bound_s, regime = ceilings.bound_s(**work), ceilings.regime(**work)
     return {"sizes": sizes, "time_s": time_s, "bound_s": bound_s, "share": bound_s / time_s, "regime": regime}
@@ -136,12 +135,11 @@ def _lay_out(figure: Mapping[str, Any], seq_len: int) -> tuple[FigureSizes, Laye
         seq_len=seq_len,
         is_causal=figure.get("causal", False),
     )
+    geometry = load_geometry(setting.get("latent_of", ANY_GROUPED_GEOMETRY))
+    geometry = replace(geometry, num_heads=heads, num_kv_heads=heads)
     if kv_heads is None:
-        geometry = replace(load_geometry(setting["latent_of"]), num_heads=heads, num_kv_heads=heads)
         return sizes, absorbed_shape(geometry)
-    geometry = load_geometry(ANY_GROUPED_GEOMETRY)
-    geometry = replace(geometry, num_heads=heads, num_kv_heads=heads, head_dim=width)
-    return sizes, grouped_shape(geometry, kv_heads=kv_heads)
+    return sizes, grouped_shape(replace(geometry, head_dim=width), kv_heads=kv_heads)
 
 
 def _credited_flops(kind: str, sizes: FigureSizes, shape: LayerShape) -> float:
@@ -175,14 +173,12 @@ class ModelCache:
 @functools.cache
 def published_caches() -> tuple[ModelCache, ...]:
     """Every published geometry, the one that grows least first."""
-    geometries = {name: read_choice("geometry", name) for name in geometry_names()}
-    models = [
-        ModelCache(
-            name=name, variant=settings["attention"], plan=plan_from(settings), parameters=parameters_from(settings)
-        )
-        for name, settings in geometries.items()
-        if settings["family"] != "synthetic"
-    ]
+    models = []
+    for name in geometry_names():
+        settings = read_choice("geometry", name)
+        if settings["family"] != "synthetic":
+            plan, parameters = plan_from(settings), parameters_from(settings)
+            models.append(ModelCache(name=name, variant=settings["attention"], plan=plan, parameters=parameters))
     return tuple(sorted(models, key=lambda model: (model.plan.growth_bytes, model.plan.fixed_bytes)))
 
 

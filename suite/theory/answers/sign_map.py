@@ -11,12 +11,12 @@ what is expected of good ones stands beside it (calibration.py); records have th
 import functools
 from dataclasses import dataclass, replace
 
-from suite.theory.devices.calibration import DTYPE, ELEMENT_BYTES, GQA, MLA, Calibration, Expected
-from suite.theory.layers.algebra import Pass
+from suite.theory.devices.calibration import DTYPE, GQA, MLA, Calibration, Expected
+from suite.theory.layers.algebra import SERVED_BYTES, Pass
 from suite.theory.layers.geometry import Geometry, load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape
 from suite.theory.layers.roofline import Ceilings
-from suite.theory.layers.shapes import LayerShape, cache_bytes, grouped_shape, kernel_flops
+from suite.theory.layers.shapes import LayerShape, cache_bytes, grouped_shape, kernel_work
 
 SIZES_OF = "deepseek-v3"
 """Its c 512, d_r 64 and d_n = d_v = 128, at any number of heads; GQA's heads are as wide as its value heads."""
@@ -62,7 +62,7 @@ def duel(ceilings: Ceilings, *, heads: int, query_len: int, tp: int) -> KernelDu
 
     Raises ValueError where `heads` is no multiple of `tp` or of GQA's groups.
     """
-    forward = Pass(batch=1, query_len=query_len, seq_len=CONTEXT_TOKENS, element_bytes=ELEMENT_BYTES)
+    forward = Pass(batch=1, query_len=query_len, seq_len=CONTEXT_TOKENS, element_bytes=SERVED_BYTES)
     gqa, mla = (
         {"flops": shape.core_flops(forward), "traffic_bytes": cache_bytes(shape, forward)}
         for shape in rivals(heads, tp)
@@ -91,7 +91,7 @@ def expected_duel(
     """
     if calibration is None or not calibration.has(GQA, MLA):
         return None
-    forward = Pass(batch=batch, query_len=query_len, seq_len=seq_len, element_bytes=ELEMENT_BYTES)
+    forward = Pass(batch=batch, query_len=query_len, seq_len=seq_len, element_bytes=SERVED_BYTES)
     gqa, mla = (calibration.expected(shape, forward, DTYPE) for shape in rivals(heads, tp))
     return ExpectedDuel(gqa=gqa, mla=mla) if gqa and mla else None
 
@@ -106,7 +106,7 @@ def rivals(heads: int, tp: int) -> tuple[LayerShape, LayerShape]:
 def exact_quantities(heads: int, tp: int, forward: Pass) -> list[tuple[int, int]]:
     """The kernel's FLOPs and the cache's bytes of both sides; none where `duel` raises."""
     try:
-        return [(kernel_flops(shape, forward), cache_bytes(shape, forward)) for shape in rivals(heads, tp)]
+        return [(kernel_work(shape, forward).flops, cache_bytes(shape, forward)) for shape in rivals(heads, tp)]
     except ValueError:
         return []
 

@@ -168,35 +168,31 @@ class StepSizes:
         return int(math.ceil(self.completions / self.shards / self.micro_batch) > 1)
 
 
-def step_peak(sizes: StepSizes) -> tuple[str, Held]:
-    """The phase that holds most on each device, and its bytes by owner and kind."""
-    return max(_shared_moments(sizes, PHASES), key=_bytes)
+def step_peak(sizes: StepSizes, phases: Collection[str] = PHASES) -> tuple[str, Held]:
+    """The phase, of these, that holds most on each device, and its bytes by owner and kind."""
+    static = static_parts(sizes)
+    held_bytes = [
+        (moment.phase, _divided(sizes, static | moment.held))
+        for moment in moments(sizes)
+        if moment.exists and moment.phase in phases
+    ]
+    return max(held_bytes, key=lambda phase_bytes: sum(phase_bytes[1].values()))
 
 
 def held_in(phase: str, sizes: StepSizes) -> Held:
-    """The same of one phase."""
-    return max(_shared_moments(sizes, (phase,)), key=_bytes)[1]
+    """Bytes of each device at the peak of one phase, by owner and kind."""
+    return step_peak(sizes, (phase,))[1]
 
 
-def _shared_moments(sizes: StepSizes, phases: Collection[str]) -> list[tuple[str, Held]]:
-    static = static_parts(sizes)
-    made = [moment for moment in moments(sizes) if moment.exists and moment.phase in phases]
-    return [(moment.phase, _divided(sizes, static | moment.held)) for moment in made]
-
-
-def _bytes(moment: tuple[str, Held]) -> float:
-    return sum(moment[1].values())
-
-
-def _divided(sizes: StepSizes, held: Held) -> Held:
+def _divided(sizes: StepSizes, parts: Held) -> Held:
     """What each device holds of what one would, with the largest unit that it gathers."""
     if sizes.shards == 1:
-        return {label: size for label, size in held.items() if size}
+        return {label: size for label, size in parts.items() if size}
     share = {EXPERIENCE: math.ceil(sizes.completions / sizes.shards) / sizes.completions, GATHERED: 0.0}
     share |= dict.fromkeys(DIVIDED, 1 / sizes.shards)
-    parts = {label: size * share.get(label[1], 1.0) for label, size in held.items()}
-    parts[NOBODY, GATHERED] = COMPUTED_BYTES[sizes.precision] * max(sizes.model.block, sizes.model.table)
-    return {label: size for label, size in parts.items() if size}
+    divided = {label: size * share.get(label[1], 1.0) for label, size in parts.items()}
+    divided[NOBODY, GATHERED] = COMPUTED_BYTES[sizes.precision] * max(sizes.model.block, sizes.model.table)
+    return {label: size for label, size in divided.items() if size}
 
 
 class Moment(NamedTuple):
@@ -217,33 +213,33 @@ def moments(sizes: StepSizes) -> list[Moment]:
     sizes alone is a factor of 0 or 1 (`tied`, `adds_up`, `is_deep`), and branches are by what is trained and how.
     """
     model, computed, rows = sizes.model, COMPUTED_BYTES[sizes.precision], sizes.micro_batch * sizes.completion_len
-    made = _updates(sizes, POLICY)
+    candidates = _updates(sizes, POLICY)
     if sizes.has_critic:
-        made += _updates(sizes, CRITIC)
+        candidates += _updates(sizes, CRITIC)
     if sizes.has_reference:
-        made.append(Moment(SCORE, REFERENCE, {(REFERENCE, LOGITS): 2 * rows * model.vocabulary * computed}))
+        candidates.append(Moment(SCORE, REFERENCE, {(REFERENCE, LOGITS): 2 * rows * model.vocabulary * computed}))
     prompt = sizes.prompt_len * computed * (4 * model.inner + 4 * model.hidden)
     cache = model.layers * model.cached * (sizes.seq_len + sizes.prompt_len) * computed
-    made.append(Moment(ROLLOUT, POLICY, {(POLICY, KV_CACHE): cache, (POLICY, ACTIVATIONS): prompt}))
-    return made
+    candidates.append(Moment(ROLLOUT, POLICY, {(POLICY, KV_CACHE): cache, (POLICY, ACTIVATIONS): prompt}))
+    return candidates
 
 
 def static_parts(sizes: StepSizes) -> Held:
     """What is held all the while: weights, moments, tables of angles and the experience."""
     model, computed, trained = sizes.model, COMPUTED_BYTES[sizes.precision], TRAINED_BYTES[sizes.precision]
-    held: Held = {}
+    parts: Held = {}
     for owner, count in _trained_counts(sizes).items():
         frozen = 0 if sizes.lora_rank is None else _whole(sizes, owner)
-        held[owner, PARAMETERS] = trained * count + computed * frozen
-        held[owner, OPTIMISER] = MOMENTS * trained * count
-        held[owner, OTHER] = sizes.seq_len * model.angles * (computed if sizes.lora_rank else trained)
+        parts[owner, PARAMETERS] = trained * count + computed * frozen
+        parts[owner, OPTIMISER] = MOMENTS * trained * count
+        parts[owner, OTHER] = sizes.seq_len * model.angles * (computed if sizes.lora_rank else trained)
     if sizes.has_reference:
-        held[REFERENCE, PARAMETERS] = 0 if sizes.lora_rank else computed * model.parameters
-        held[REFERENCE, OTHER] = sizes.seq_len * model.angles * computed
+        parts[REFERENCE, PARAMETERS] = 0 if sizes.lora_rank else computed * model.parameters
+        parts[REFERENCE, OTHER] = sizes.seq_len * model.angles * computed
     numbers = 4 + sizes.kl_in_loss + 2 * sizes.has_critic + 1
     """Words of four bytes of a token: its id, mask and log-probability, its advantage, and what the algorithm adds."""
-    held[NOBODY, EXPERIENCE] = sizes.completions * (4 * numbers * sizes.completion_len + 8 * sizes.prompt_len)
-    return held
+    parts[NOBODY, EXPERIENCE] = sizes.completions * (4 * numbers * sizes.completion_len + 8 * sizes.prompt_len)
+    return parts
 
 
 def _whole(sizes: StepSizes, owner: str) -> int:
@@ -273,13 +269,13 @@ def _updates(sizes: StepSizes, owner: str) -> list[Moment]:
     inputs = model.layers * seen * model.hidden * stream
     tail = states * ((10 if trains_all else 6) if stream == 2 else 8)
     is_policy, table = int(owner == POLICY), trained * model.table
-    made: list[Moment] = []
+    candidates: list[Moment] = []
 
     def moment(
         of_gradients: float, activations: float, logits: float = 0, gathered: float = 0, exists: int = 1
     ) -> None:
         labels = {GRADIENTS: of_gradients, ACTIVATIONS: activations, LOGITS: logits, GATHERED: gathered}
-        made.append(Moment(UPDATE, owner, {(owner, kind): size for kind, size in labels.items()}, exists))
+        candidates.append(Moment(UPDATE, owner, {(owner, kind): size for kind, size in labels.items()}, exists))
 
     before = gradients * adds_up
     if is_policy:
@@ -309,7 +305,7 @@ def _updates(sizes: StepSizes, owner: str) -> list[Moment]:
             casting = 2 * model.inner * model.hidden if casts else 0
             moment(of_gradients + matrix, of_block + 2 * matrix + casting, exists=exists * (1 - adds_up))
             moment(of_gradients + 3 * matrix, of_block + 2 * matrix, exists=exists * (1 - adds_up))
-    return made
+    return candidates
 
 
 def _block(sizes: StepSizes, seen: int, rows: int) -> float:

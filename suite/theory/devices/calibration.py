@@ -19,15 +19,15 @@ import functools
 import math
 from bisect import bisect
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from suite.theory.devices.hardware import load_hardware
-from suite.theory.layers.algebra import Pass
+from suite.theory.layers.algebra import SERVED_BYTES, Pass
 from suite.theory.layers.latent_shapes import ExpandedShape
 from suite.theory.layers.roofline import Ceilings
-from suite.theory.layers.shapes import GroupedShape, LayerShape, kernel_bytes, kernel_flops, layer_bytes, layer_flops
+from suite.theory.layers.shapes import GroupedShape, LayerShape, kernel_work, layer_work
 
-DTYPE, ELEMENT_BYTES = "bfloat16", 2
+DTYPE = "bfloat16"
 """All that is fitted is measured in it, and whole models are computed in it."""
 GQA, MLA, EXPANDED = KERNELS = ("gqa", "mla", "mla_expanded")
 WIDTHS = {GQA: (128, 128), MLA: (576, 512), EXPANDED: (192, 128)}
@@ -97,13 +97,12 @@ class Kernel:
     def bytes_per_token(self) -> int:
         """Bytes of the cache for each token of the context. MLA's value is a part of its key."""
         width = self.qk_dim if self.kernel == MLA else self.qk_dim + self.v_dim
-        return self.kv_heads * width * ELEMENT_BYTES
+        return self.kv_heads * width * SERVED_BYTES
 
     def distance(self, other: "Kernel") -> tuple[float, float, float]:
         """How far another one is: in heads per group, then in heads, then in groups, as logarithms."""
         heads, groups = math.log(other.heads / self.heads), math.log(other.kv_heads / self.kv_heads)
-        per_group, of_heads, of_groups = (round(abs(apart), 9) for apart in (heads - groups, heads, groups))
-        return per_group, of_heads, of_groups
+        return round(abs(heads - groups), 9), round(abs(heads), 9), round(abs(groups), 9)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +113,7 @@ class TwoNumbers:
     """The part of the time, without its floor, that the roofline bound is."""
     floor_s: float
     median_error: float
-    """Both: |ln(predicted / measured)|."""
+    """This and the next: |ln(predicted / measured)|."""
     p90_error: float
     cells: int
     """Those fitted on and those not seen."""
@@ -122,7 +121,7 @@ class TwoNumbers:
 
 @dataclass(frozen=True, kw_only=True)
 class Fit(TwoNumbers):
-    """Those of a family of decode kernels, at one new token."""
+    """A family of decode kernels, at one new token."""
 
     of: Kernel
     largest_error: float
@@ -134,7 +133,7 @@ class Fit(TwoNumbers):
 
 @dataclass(frozen=True, kw_only=True)
 class Products(TwoNumbers):
-    """Those of matrix products of at least so many rows, up to the rows of the next."""
+    """Matrix products of at least so many rows, up to the rows of the next."""
 
     kind: str
     """MATRICES or EXPERTS, whose rows are all tokens of the step."""
@@ -226,7 +225,7 @@ class Calibration:
         kernel = prefill_kernel(shape)
         if not forward.is_prompt or kernel is None:
             return self.decoded_shape(shape, forward)
-        memory_s, arithmetic_s = self._least_s(kernel_flops(shape, forward), kernel_bytes(shape, forward))
+        memory_s, arithmetic_s = self._least_s(**asdict(kernel_work(shape, forward)))
         # Shares of prefill are of the peak, not of the bound, which memory may set in short prompts.
         seconds = max(arithmetic_s / interpolated(self.prefill[kernel], forward.seq_len), memory_s)
         return Expected(seconds=seconds, low=None, high=None, family=PREFILL[kernel])
@@ -236,7 +235,7 @@ class Calibration:
         cell = decode_cell(shape, forward)
         assert cell is not None
         # Many new tokens at a short context: queries and outputs, which the fits do not count, may weigh more.
-        least_s = max(self._least_s(kernel_flops(shape, forward), kernel_bytes(shape, forward)))
+        least_s = max(self._least_s(**asdict(kernel_work(shape, forward))))
         return _at_least(least_s, self.decoded(cell.of, **cell.work))
 
     def expected_cell(self, cell: Cell) -> Expected | None:
@@ -262,8 +261,7 @@ class Calibration:
             kernel,
             around=decoding.kernel if decoding else str(prefill_kernel(shape)),
             rows=forward.tokens,
-            flops=layer_flops(shape, forward, around) - kernel_flops(shape, forward),
-            traffic_bytes=layer_bytes(shape, forward, around) - kernel_bytes(shape, forward),
+            **asdict(layer_work(shape, forward, around) - kernel_work(shape, forward)),
         )
 
     def with_rest(self, kernel: Expected, *, around: str, rows: int, **work: float) -> Expected | None:
@@ -290,11 +288,12 @@ class Calibration:
 
     def nearest(self, kernel: Kernel) -> Fit:
         """The fit of the nearest family. There must be one of the same widths."""
-        return min(self._alike(kernel), key=lambda fit: fit.of.distance(kernel))
+        return min(self._comparable_fits(kernel), key=lambda fit: fit.of.distance(kernel))
 
-    def _alike(self, kernel: Kernel) -> list[Fit]:
-        key = (kernel.kernel, kernel.qk_dim, kernel.v_dim)
-        return [fit for fit in self.decode if (fit.of.kernel, fit.of.qk_dim, fit.of.v_dim) == key]
+    def _comparable_fits(self, kernel: Kernel) -> list[Fit]:
+        """Families of the same widths."""
+        widths = (kernel.kernel, kernel.qk_dim, kernel.v_dim)
+        return [fit for fit in self.decode if (fit.of.kernel, fit.of.qk_dim, fit.of.v_dim) == widths]
 
     def _least_s(self, flops: float, traffic_bytes: float) -> tuple[float, float]:
         """The least times of memory and of arithmetic."""
@@ -304,7 +303,7 @@ class Calibration:
         name = cell.of.kernel.upper()
         if not self.has(cell.of.kernel):
             return f"its calibration has no {name} kernels"
-        if not self._alike(cell.of):
+        if not self._comparable_fits(cell.of):
             return f"its calibration has no {name} kernel with heads of widths {cell.of.qk_dim} and {cell.of.v_dim}"
         if cell.seq_len < FEWEST_TOKENS:
             return f"its calibration begins at {FEWEST_TOKENS} tokens of context"
@@ -323,39 +322,38 @@ class Calibration:
             return "its calibration has no prefill of this kernel"
         if forward.seq_len < min(shares):
             return f"its calibration of prefill begins at {min(shares)} tokens"
-        if kernel_flops(shape, forward) < LEAST_PREFILL_FLOPS:
+        if kernel_work(shape, forward).flops < LEAST_PREFILL_FLOPS:
             return f"its calibration of prefill begins at {LEAST_PREFILL_FLOPS / 1e12:g} TFLOP of work"
         return None
 
     @functools.cached_property
     def shares(self) -> dict[Fit, tuple[float, float | None]]:
-        """Each family's share of the bandwidth, and of the peak where that is known."""
-        return {fit: (self._memory_share(fit), self._arithmetic_share(fit)) for fit in self.decode}
+        """Each family's share of the bandwidth, and of the peak where that is known.
 
-    def _token_s(self, fit: Fit) -> tuple[float, float]:
-        """The least times of memory and of arithmetic for one new token, of a token of context."""
-        return self._least_s(fit.of.flops_per_token, fit.of.bytes_per_token)
-
-    def _memory_share(self, fit: Fit) -> float:
-        """A family's share of the bandwidth; of one that arithmetic limits, that of the nearest that it does not."""
-        by_memory = [other for other in self._alike(fit.of) if self._token_s(other)[0] >= self._token_s(other)[1]]
-        return min(by_memory, key=lambda other: other.of.distance(fit.of), default=fit).share
-
-    def _arithmetic_share(self, fit: Fit) -> float | None:
-        """A family's share of the peak: its own where arithmetic limits it, else the highest that its kernel is
-        known to reach."""
-        memory_s, arithmetic_s = self._token_s(fit)
-        if arithmetic_s > memory_s:
-            return fit.share
-        kernel, reached = fit.of.kernel, []
-        for other in self._alike(fit.of):
-            memory_s, arithmetic_s = self._token_s(other)
-            if arithmetic_s >= NEAR_PEAK * memory_s:
-                reached.append(other.share * arithmetic_s / max(memory_s, arithmetic_s))
-        reached += [self.arithmetic[kernel]] if kernel in self.arithmetic else []
-        of_prompts = self.prefill.get(kernel, {})
-        reached += [of_prompts[max(of_prompts)]] if of_prompts else []
-        return max(reached, default=None)
+        Of the bandwidth: for a family that arithmetic limits, that of the nearest one that it does not limit. Of the
+        peak: a family's own where arithmetic limits it, else the highest that its kernel is known to reach.
+        """
+        shares: dict[Fit, tuple[float, float | None]] = {}
+        for fit in self.decode:
+            kernel = fit.of.kernel
+            # The least times of memory and of arithmetic for one new token, of a token of context.
+            times_s = {
+                rival: self._least_s(rival.of.flops_per_token, rival.of.bytes_per_token)
+                for rival in self._comparable_fits(fit.of)
+            }
+            by_memory = [rival for rival, (memory_s, arithmetic_s) in times_s.items() if memory_s >= arithmetic_s]
+            memory_share = min(by_memory, key=lambda rival: rival.of.distance(fit.of), default=fit).share
+            reached = [
+                rival.share * arithmetic_s / max(memory_s, arithmetic_s)
+                for rival, (memory_s, arithmetic_s) in times_s.items()
+                if arithmetic_s >= NEAR_PEAK * memory_s
+            ]
+            reached += [self.arithmetic[kernel]] if kernel in self.arithmetic else []
+            if prompt_shares := self.prefill.get(kernel):
+                reached.append(prompt_shares[max(prompt_shares)])
+            is_own = times_s[fit][1] > times_s[fit][0]
+            shares[fit] = memory_share, fit.share if is_own else max(reached, default=None)
+        return shares
 
 
 def _expected(fit: Fit | Products, seconds: float, bound_s: float) -> Expected:

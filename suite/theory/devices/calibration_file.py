@@ -37,10 +37,10 @@ _in_force: dict[str, Calibration] = {}
 @contextmanager
 def calibrated_by(file: Path | None) -> Iterator[None]:
     """Use a file of `suite calibrate` instead of conf/calibration for its device meanwhile; None changes nothing."""
-    own = None if file is None else read_calibration(file)
     before = dict(_in_force)
-    if own is not None:
-        _in_force[own.name] = own
+    if file is not None:
+        calibration = read_calibration(file)
+        _in_force[calibration.name] = calibration
     try:
         yield
     finally:

@@ -10,8 +10,6 @@ SHARDS = (1, 2, 4, 8)
 """Devices that may share a step of RL."""
 GPU_GIGABYTES = (24, 40, 80, 141)
 """Memory of a GPU as it is sold, in decimal units."""
-WRITTEN = re.compile(r"(\d+)x(.+)")
-GIGABYTES = re.compile(r"\d+(\.\d+)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,22 +23,21 @@ class Gpus:
 
 def gpus_from(text: object) -> Gpus:
     """Read a set of GPUs. Raises ValueError, in one sentence, for what is none."""
-    written = WRITTEN.fullmatch(text) if isinstance(text, str) else None
-    if written is None or int(written[1]) < 1:
+    match = re.fullmatch(r"(\d+)x(.+)", text) if isinstance(text, str) else None
+    if match is None or int(match[1]) < 1:
         raise ValueError(
             f"gpus must be a count, an x, and the decimal GB of one or a device of conf/hardware, as 4x80 or "
             f"4xh100-sxm5-80gb; got {text!r}"
         )
-    count, named = int(written[1]), written[2]
-    if GIGABYTES.fullmatch(named):
-        if float(named) == 0:
+    count, one_gpu = int(match[1]), match[2]
+    if re.fullmatch(r"\d+(\.\d+)?", one_gpu):
+        if float(one_gpu) == 0:
             raise ValueError(f"gpus must be of more than 0 GB; got {text!r}")
-        return Gpus(count=count, memory_bytes=int(float(named) * 1e9), device=None)
-    name = full_name("hardware", named)
-    if name not in hardware_names():
-        devices = hardware_names()
-        near = did_you_mean(named, devices)
-        raise ValueError(f"gpus must be of so many decimal GB or of one of {', '.join(devices)}; got {named!r}{near}")
+        return Gpus(count=count, memory_bytes=int(float(one_gpu) * 1e9), device=None)
+    name, devices = full_name("hardware", one_gpu), hardware_names()
+    if name not in devices:
+        rule = f"gpus must be of so many decimal GB or of one of {', '.join(devices)}"
+        raise ValueError(f"{rule}; got {one_gpu!r}{did_you_mean(one_gpu, devices)}")
     device = load_hardware(name)
     return Gpus(count=count, memory_bytes=device.memory_bytes, device=device)
 

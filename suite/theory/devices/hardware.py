@@ -34,17 +34,13 @@ def load_hardware(name: str) -> Hardware:
 
 def hardware_from(content: Mapping[str, Any]) -> Hardware:
     """A device from the contents of its file."""
-
-    def by_dtype(key: str) -> dict[str, float]:
-        rates = content.get(key) or {}
-        peaks = {dtype: rates.get(short) for dtype, short in SPECIFICATION_DTYPES.items()}
-        return {dtype: rate * 1e12 for dtype, rate in peaks.items() if rate is not None}
-
+    rates = content.get("dense_tflops") or {}
+    peaks = {dtype: rates.get(short) for dtype, short in SPECIFICATION_DTYPES.items()}
     return Hardware(
         name=str(content["name"]),
         memory_bytes=int(content["memory_gb"] * 1e9),
         bytes_per_s=content["mem_bw_gbs"] * 1e9,
-        dense_flops_per_s=by_dtype("dense_tflops"),
+        dense_flops_per_s={dtype: rate * 1e12 for dtype, rate in peaks.items() if rate is not None},
         tdp_w=content.get("tdp_w"),
     )
 
@@ -62,7 +58,6 @@ def hardware_reported_as(name: str) -> str | None:
 
 @functools.cache
 def known_hardware() -> tuple[Hardware, ...]:
-    """Every device that is listed."""
     return tuple(map(load_hardware, hardware_names()))
 
 

@@ -22,8 +22,8 @@ class ProjectionPlan(AttentionPlan):
         if settings.get("hardware") is None:
             raise ValueError(f"hardware must be one of {', '.join(hardware_names())}; got none")
         self.hardware = hardware = hardware_from(settings["hardware"])
-        own = settings.get("calibration_file")
-        self.calibration = load_calibration(hardware.name) if own is None else read_calibration(Path(str(own)))
+        file = settings.get("calibration_file")
+        self.calibration = load_calibration(hardware.name) if file is None else read_calibration(Path(str(file)))
         if self.calibration is not None and self.calibration.name != hardware.name:
             raise ValueError(
                 f"calibration_file must be of the device that hardware names, {hardware.name}; got one of "
@@ -37,7 +37,7 @@ class ProjectionPlan(AttentionPlan):
             self.ceilings = ceilings
 
     @staticmethod
-    def way_of(settings: Mapping[str, Any]) -> str:
+    def parallel_way(settings: Mapping[str, Any]) -> str:
         """How devices share the layer. Raises ValueError for a way that does not exist."""
         way: str = one_of(settings, "parallel", WAYS)
         return way

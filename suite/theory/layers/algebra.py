@@ -47,11 +47,6 @@ class Pass:
         return self.batch * self.query_len
 
     @property
-    def pairs(self) -> int:
-        """Query-key pairs of one head and one sequence under the causal mask."""
-        return self.pairs_seen()
-
-    @property
     def is_whole(self) -> bool:
         """Every token is a new one, as in a prefill and in training."""
         return self.query_len == self.seq_len
@@ -61,18 +56,15 @@ class Pass:
         """A prompt of several tokens; a single first one is a decode step to a kernel."""
         return self.query_len == self.seq_len > 1
 
-    def pairs_seen(self, every: int = 1, cap: int | None = None) -> int:
-        """Query-row pairs of one head and one sequence where a row stands for `every` tokens and a query attends to at
-        most `cap` rows: the sum of min(p // every, cap) over the pass's queries."""
-
-        def uncapped(count: int) -> int:
-            blocks, rest = divmod(count, every)
-            return every * blocks * (blocks - 1) // 2 + blocks * (rest + 1)
+    def pairs_seen(self, stride: int = 1, cap: int | None = None) -> int:
+        """Query-row pairs of one head and one sequence where a row stands for `stride` tokens and a query attends to at
+        most `cap` rows: the sum of min(p // stride, cap) over the pass's queries."""
 
         def total(count: int) -> int:
-            if cap is None or count < cap * every:
-                return uncapped(count)
-            return uncapped(cap * every - 1) + cap * (count - cap * every + 1)
+            # From the token that completes row number `cap` on, each query sees as many.
+            capped = 0 if cap is None else max(0, count - cap * stride + 1)
+            blocks, rest = divmod(count - capped, stride)
+            return stride * blocks * (blocks - 1) // 2 + blocks * (rest + 1) + (cap or 0) * capped
 
         return total(self.seq_len) - total(self.seq_len - self.query_len)
 
@@ -88,11 +80,11 @@ class Pass:
 
 @dataclass(frozen=True, kw_only=True)
 class CacheRows:
-    """Equally wide rows that every `every`-th token leaves in a cache, of the last `at_most` tokens or of all."""
+    """Equally wide rows that every `stride`-th token leaves in a cache, of the last `at_most` tokens or of all."""
 
     width: int
     count: int = 1
-    every: int = 1
+    stride: int = 1
     at_most: int | None = None
     is_wide: bool = False
     """Stays in 16 bits in a quantised cache: a rotary key that stands apart, what waits to be compressed."""
@@ -102,24 +94,20 @@ class CacheRows:
         return self.count * self.width
 
     def row_bytes(self, element_bytes: int, cache_dtype: str | None) -> int:
-        """Bytes of what one `every`-th token leaves."""
+        """Bytes of what one `stride`-th token leaves, in a quantised cache with its scales."""
         if cache_dtype is None:
             return self.elements * element_bytes
-        return self.elements * SERVED_BYTES if self.is_wide else self.count * quantised_bytes(self.width)
+        if self.is_wide:
+            return self.elements * SERVED_BYTES
+        return self.count * (self.width + SCALE_BYTES * math.ceil(self.width / SCALED_ELEMENTS))
 
     def growth_bytes(self, cache_dtype: str | None = None) -> float:
         """Bytes that a token adds in the long run."""
-        return self.row_bytes(SERVED_BYTES, cache_dtype) / self.every if self.at_most is None else 0.0
+        return self.row_bytes(SERVED_BYTES, cache_dtype) / self.stride if self.at_most is None else 0.0
 
     def bytes_at(self, tokens: int, cache_dtype: str | None = None) -> int:
-        """Bytes that a sequence of so many tokens keeps."""
         tokens = tokens if self.at_most is None else min(tokens, self.at_most)
-        return self.row_bytes(SERVED_BYTES, cache_dtype) * (tokens // self.every)
-
-
-def quantised_bytes(width: int) -> int:
-    """Bytes of a row of a quantised cache, with its scales."""
-    return width + SCALE_BYTES * math.ceil(width / SCALED_ELEMENTS)
+        return self.row_bytes(SERVED_BYTES, cache_dtype) * (tokens // self.stride)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +119,9 @@ class Work:
 
     def __add__(self, other: "Work") -> "Work":
         return Work(flops=self.flops + other.flops, traffic_bytes=self.traffic_bytes + other.traffic_bytes)
+
+    def __sub__(self, other: "Work") -> "Work":
+        return self + other * -1
 
     def __mul__(self, times: int) -> "Work":
         return Work(flops=self.flops * times, traffic_bytes=self.traffic_bytes * times)
@@ -151,8 +142,8 @@ class Scan:
     qk_dim: int
     v_dim: int
     rows: Sequence[CacheRows]
-    """What one `every`-th token's row is read as."""
-    every: int = 1
+    """What one `stride`-th token's row is read as."""
+    stride: int = 1
     window: int | None = None
     picks: int | None = None
     is_chunked: bool = False
@@ -164,19 +155,14 @@ class Scan:
     def pairs(self, forward: Pass) -> int:
         if self.is_chunked and self.window is not None:
             return forward.pairs_in_chunks(self.window)
-        return forward.pairs_seen(self.every, self.window if self.picks is None else self.picks)
+        return forward.pairs_seen(self.stride, self.window if self.picks is None else self.picks)
 
     def rows_read(self, forward: Pass) -> int:
         """Rows of a sequence that its queries together read, where each picks its own."""
-        seen = forward.seq_len // self.every
+        seen = forward.seq_len // self.stride
         if self.window is not None:
             seen = min(seen, self.window + forward.query_len - 1)
         return seen if self.picks is None else min(seen, self.picks * forward.query_len)
-
-    def row_bytes(self, forward: Pass) -> int:
-        """Bytes of a row: they are read once, for all queries of a sequence."""
-        dtype = forward.cache_dtype if self.reads_cache else None
-        return sum(rows.row_bytes(forward.element_bytes, dtype) for rows in self.rows)
 
     @property
     def pair_flops(self) -> int:
@@ -191,11 +177,14 @@ class Scan:
         return forward.batch * self.pairs(forward) * self.pair_flops
 
     def attended_bytes(self, forward: Pass) -> int:
-        return forward.batch * self.rows_read(forward) * self.row_bytes(forward)
+        """Bytes of the rows, each read once for all queries of a sequence."""
+        dtype = forward.cache_dtype if self.reads_cache else None
+        row_bytes = sum(rows.row_bytes(forward.element_bytes, dtype) for rows in self.rows)
+        return forward.batch * self.rows_read(forward) * row_bytes
 
     def work(self, forward: Pass) -> Work:
-        around = forward.tokens * self.token_elements * forward.element_bytes
-        return Work(flops=self.flops(forward), traffic_bytes=self.attended_bytes(forward) + around)
+        queries_outputs = forward.tokens * self.token_elements * forward.element_bytes
+        return Work(flops=self.flops(forward), traffic_bytes=self.attended_bytes(forward) + queries_outputs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,7 +242,6 @@ class Layer(ABC):
         return 0, 0
 
     def scans(self, forward: Pass) -> Sequence[Scan]:
-        """What attends in a pass."""
         return ()
 
     def kernel(self, forward: Pass) -> Work:
@@ -262,8 +250,8 @@ class Layer(ABC):
         # A prompt starts from no state, a step reads the one before it.
         states = forward.batch * self.state_bytes * (1 if forward.is_whole else 2)
         moved = forward.tokens * elements * forward.element_bytes
-        own = Work(flops=forward.tokens * flops, traffic_bytes=moved + states)
-        return sum((scan.work(forward) for scan in self.scans(forward)), own)
+        recurrence = Work(flops=forward.tokens * flops, traffic_bytes=moved + states)
+        return sum((scan.work(forward) for scan in self.scans(forward)), recurrence)
 
     def projection_flops(self, forward: Pass) -> int:
         """FLOPs around the kernel in a forward pass."""
@@ -313,18 +301,18 @@ class Indexer:
     """Heads' scores are weighted by the token and summed; else each group of heads picks its own."""
 
     @property
-    def _keys(self) -> CacheRows:
-        return CacheRows(width=self.head_dim, every=self.every)
-
-    @property
     def cache_rows(self) -> Sequence[CacheRows]:
         """Keys, and keys and gates of the tokens whose common key is not made yet."""
+        if self.shared:
+            return ()
+        keys = CacheRows(width=self.head_dim, stride=self.every)
         waiting = CacheRows(width=2 * self.head_dim, at_most=self.every - 1, is_wide=True)
-        return () if self.shared else (self._keys, waiting) if self.every > 1 else (self._keys,)
+        return (keys, waiting) if self.every > 1 else (keys,)
 
     @property
     def scans(self) -> Sequence[Scan]:
-        scan = Scan(heads=self.heads, qk_dim=self.head_dim, v_dim=0, rows=(self._keys,), every=self.every)
+        keys = self.cache_rows[:1]
+        scan = Scan(heads=self.heads, qk_dim=self.head_dim, v_dim=0, rows=keys, stride=self.every)
         return () if self.shared else (scan,)
 
     def matrix_parameters(self, hidden_size: int, query_rank: int | None) -> int:

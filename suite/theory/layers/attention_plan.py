@@ -40,7 +40,7 @@ class AttentionPlan:
             raise ValueError(
                 f"query_len must be at most seq_len, which counts all tokens; got {query_len} and {seq_len}"
             )
-        self.parallel = self.way_of(settings)
+        self.parallel = self.parallel_way(settings)
         whole = algebra.Pass(
             batch=whole_number(settings, "batch", at_least=1),
             query_len=query_len,
@@ -72,7 +72,7 @@ class AttentionPlan:
         self.mha_shape = shapes.grouped_shape(geometry, tp=heads_shared_by(self.parallel, tp), kv_heads="all")
 
     @staticmethod
-    def way_of(settings: Mapping[str, Any]) -> str:
+    def parallel_way(settings: Mapping[str, Any]) -> str:
         """How devices share the layer; one that runs is its heads' share."""
         return "tp"
 
@@ -89,18 +89,9 @@ class AttentionPlan:
         """Exact quantities by span: FLOPs and traffic of the layer and of each part that is timed, and the sizes
         of weights and cache."""
         shape, forward = self.shape, self.forward
-        kernel: dict[str, float] = {
-            "flops": shapes.kernel_flops(shape, forward),
-            "traffic_bytes": shapes.kernel_bytes(shape, forward),
-        }
-        layer: dict[str, float] = {
-            "flops": shapes.layer_flops(shape, forward, self.around),
-            "traffic_bytes": shapes.layer_bytes(shape, forward, self.around),
-        }
-        case: dict[str, float] = {
-            "parameter_count": self.around.parameter_count,
-            "tokens": forward.batch * forward.query_len,
-        }
+        kernel: dict[str, float] = asdict(shapes.kernel_work(shape, forward))
+        layer: dict[str, float] = asdict(shapes.layer_work(shape, forward, self.around))
+        case: dict[str, float] = {"parameter_count": self.around.parameter_count, "tokens": forward.tokens}
         if forward.is_training:
             kernel["flops_with_recomputation"] = kernel["flops"] + shape.recomputation_flops(forward)
         else:
@@ -115,24 +106,23 @@ class AttentionPlan:
 
     def facts(self) -> dict[str, Any]:
         """The variant's shape over the geometry and its mode, for a record's provenance."""
-        facts = {"shape": self.shape.describe(), "mode": self.shape.describe_mode(self.forward)}
-        return {name: fact for name, fact in {**facts, "match": self.match.described}.items() if fact is not None}
+        mode = self.shape.describe_mode(self.forward)
+        facts = {"shape": self.shape.describe(), "mode": mode, "match": self.match.described}
+        return {name: fact for name, fact in facts.items() if fact is not None}
 
     def least_bytes(self) -> float:
         """Count weights, cache and the new tokens' input; in training the weights' gradients instead of a cache."""
         forward, element_bytes = self.forward, ELEMENT_BYTES[self.dtype]
-        input_elements = forward.batch * forward.query_len * self.hidden_size
-        kept = self.around.parameter_count * element_bytes
-        beside = kept if forward.is_training else shapes.cache_bytes(self.shape, forward)
-        return kept + beside + input_elements * element_bytes
+        input_elements = forward.tokens * self.hidden_size
+        weights = self.around.parameter_count * element_bytes
+        cache = weights if forward.is_training else shapes.cache_bytes(self.shape, forward)
+        return weights + cache + input_elements * element_bytes
 
     def predicted_step_s(self, measured: MeasuredCeilings) -> float:
         """The least time of one step, which runs every span once."""
-        costs = [self.constants()[span] for span in self.spans]
-        return sum(
-            measured.at(cost["traffic_bytes"]).bound_s(flops=cost["flops"], traffic_bytes=cost["traffic_bytes"])
-            for cost in costs
-        )
+        constants = self.constants()
+        spans = [{name: constants[span][name] for name in ("flops", "traffic_bytes")} for span in self.spans]
+        return sum(measured.at(work["traffic_bytes"]).bound_s(**work) for work in spans)
 
 
 def laid_over(match: str, geometry: Geometry, attention: Mapping[str, Any], tp: int) -> Match:

@@ -49,45 +49,33 @@ def geometry_from(settings: Mapping[str, Any], where: str = "geometry.") -> Geom
     `where`: the part's name and a dot. Raises ValueError for sizes that are wrong in themselves.
     """
     kind = one_of(settings, "attention", ATTENTION_KINDS, where=where)
-    sizes = ["hidden_size", "num_layers", "num_heads"]
-    sizes += ["kv_lora_rank", "qk_nope_head_dim", "v_head_dim"] if kind == "mla" else ["head_dim"]
-    sizes += [] if kind in UNGROUPED_KINDS else ["num_kv_heads"]
-    checked = {size: whole_number(settings, size, at_least=1, where=where) for size in sizes}
+    names = ["hidden_size", "num_layers", "num_heads"]
+    names += ["kv_lora_rank", "qk_nope_head_dim", "v_head_dim"] if kind == "mla" else ["head_dim"]
+    names += [] if kind in UNGROUPED_KINDS else ["num_kv_heads"]
+    sizes = {name: whole_number(settings, name, at_least=1, where=where) for name in names}
     if kind == "mla":  # 0 where nothing is rotated
-        checked["qk_rope_head_dim"] = whole_number(settings, "qk_rope_head_dim", at_least=0, where=where)
+        sizes["qk_rope_head_dim"] = whole_number(settings, "qk_rope_head_dim", at_least=0, where=where)
     if settings.get("q_lora_rank") is not None:
-        checked["q_lora_rank"] = whole_number(settings, "q_lora_rank", at_least=1, where=where)
-    heads, kv_heads = checked["num_heads"], settings.get("num_kv_heads")
+        sizes["q_lora_rank"] = whole_number(settings, "q_lora_rank", at_least=1, where=where)
+    heads, kv_heads = sizes["num_heads"], settings.get("num_kv_heads")
     if kind in UNGROUPED_KINDS and kv_heads not in (None, heads):
         raise ValueError(
             f"{where}num_kv_heads must be null or the {heads} of {where}num_heads, since this model is {kind}; "
             f"got {kv_heads!r}; attention.kv_heads sets GQA's"
         )
-    checked.setdefault("num_kv_heads", heads)
-    checked |= _indexer_of(settings)
-    if not isinstance(name := settings.get("name"), str):
-        raise ValueError(f"{where}name must be the model's name, as its file is called; got {name!r}")
-    geometry = Geometry(name=name, attention=kind, rope=rope_from(settings, where), **checked)
-    if geometry.num_heads % geometry.num_kv_heads:
-        raise ValueError(
-            f"{where}num_heads must be a multiple of {where}num_kv_heads; "
-            f"got {geometry.num_heads} and {geometry.num_kv_heads}"
-        )
-    return geometry
-
-
-def _indexer_of(settings: Mapping[str, Any]) -> dict[str, int]:
-    """The sizes of the first indexer among the latent layers, as attention's settings name them; none where
-    there is none, or one that pools its keys."""
+    kv_heads = sizes.setdefault("num_kv_heads", heads)
+    # The first indexer among the latent layers, unless it pools its keys.
     for layer in settings.get("layers") or ():
         indexer = layer.get("indexer") or {}
-        if layer.get("kind") == "latent" and {"heads", "head_dim", "top_k"} == indexer.keys():
-            return {
-                "index_heads": indexer["heads"],
-                "index_head_dim": indexer["head_dim"],
-                "top_k": indexer["top_k"],
-            }
-    return {}
+        if layer.get("kind") == "latent" and indexer.keys() == {"heads", "head_dim", "top_k"}:
+            sizes |= {"index_heads": indexer["heads"], "index_head_dim": indexer["head_dim"], "top_k": indexer["top_k"]}
+            break
+    if not isinstance(name := settings.get("name"), str):
+        raise ValueError(f"{where}name must be the model's name, as its file is called; got {name!r}")
+    geometry = Geometry(name=name, attention=kind, rope=rope_from(settings, where), **sizes)
+    if heads % kv_heads:
+        raise ValueError(f"{where}num_heads must be a multiple of {where}num_kv_heads; got {heads} and {kv_heads}")
+    return geometry
 
 
 @functools.cache

@@ -88,14 +88,16 @@ def indexed_shape(
     are wrong in themselves.
     """
     mla = absorbed_shape(geometry, tp=tp, latent_norm=latent_norm, latent_heads=1, **sizes)
-    given = {"top_k": top_k, "index_heads": index_heads, "index_head_dim": index_head_dim}
-    sizes_set = {name: size for name, size in given.items() if size is not None}
-    sized = DEEPSEEK_V3_2 | {name: size for name in given if (size := getattr(geometry, name)) is not None} | sizes_set
-    own = {name: whole_number(sized, name, at_least=1, where="attention.") for name in given}
-    if own["index_head_dim"] < mla.qk_rope_head_dim:
+    laid: dict[str, Any] = dict(DEEPSEEK_V3_2)
+    for sizes_set in (vars(geometry), {"top_k": top_k, "index_heads": index_heads, "index_head_dim": index_head_dim}):
+        laid |= {name: sizes_set[name] for name in DEEPSEEK_V3_2 if sizes_set[name] is not None}
+    heads, head_dim, top_k = (
+        whole_number(laid, name, at_least=1, where="attention.") for name in ("index_heads", "index_head_dim", "top_k")
+    )
+    if head_dim < mla.qk_rope_head_dim:
         raise ValueError(
             f"attention.index_head_dim must be at least qk_rope_head_dim, since that many of its columns are rotated; "
-            f"got {own['index_head_dim']} and {mla.qk_rope_head_dim}"
+            f"got {head_dim} and {mla.qk_rope_head_dim}"
         )
-    indexer = Indexer(heads=own["index_heads"], head_dim=own["index_head_dim"], top_k=own["top_k"])
+    indexer = Indexer(heads=heads, head_dim=head_dim, top_k=top_k)
     return IndexedShape(**{**vars(mla), "indexer": indexer})

@@ -72,24 +72,8 @@ class LatentShape(LayerShape):
         )
 
     @property
-    def _expanded_rows(self) -> Sequence[CacheRows]:
-        """Keys and values of all heads of one token, written out."""
-        return (
-            CacheRows(width=self.qk_nope_head_dim, count=self.num_heads),
-            CacheRows(width=self.qk_rope_head_dim, count=self.num_heads, is_wide=True),
-            CacheRows(width=self.v_head_dim, count=self.num_heads),
-        )
-
-    @property
     def mha_elements(self) -> int:
         return 2 * self.num_heads * self.v_head_dim
-
-    @property
-    def _query_weights(self) -> int:
-        wide = self.num_heads * self.qk_head_dim
-        if self.q_lora_rank is None:
-            return self.hidden_size * wide
-        return self.q_lora_rank * (self.hidden_size + wide)
 
     @property
     def _up_weights(self) -> int:
@@ -98,8 +82,10 @@ class LatentShape(LayerShape):
 
     @property
     def _plain_weights(self) -> int:
+        queries, rank = self.num_heads * self.qk_head_dim, self.q_lora_rank
+        query = self.hidden_size * queries if rank is None else rank * (self.hidden_size + queries)
         latent = self.hidden_size * (self.kv_lora_rank + self.qk_rope_head_dim)
-        return self._query_weights + latent + self.num_heads * self.v_head_dim * self.hidden_size
+        return query + latent + self.num_heads * self.v_head_dim * self.hidden_size
 
     @property
     def matrix_parameters(self) -> int:
@@ -116,12 +102,11 @@ class LatentShape(LayerShape):
         latent = f"latent {self.kv_lora_rank}"
         if self.latent_heads > 1:
             latent = f"{self.latent_heads} latents of {self.latent_dim}"
-        rotary, beside = ", no rotary part", ""
-        if self.qk_rope_head_dim:
-            rotary, beside = f" + rotary {self.qk_rope_head_dim}", f" + {self.qk_rope_head_dim}"
+        width = self.qk_rope_head_dim
+        rotary, head = (f" + rotary {width}", f" + {width}") if width else (", no rotary part", "")
         return (
             f"{self.num_heads} heads, {latent}{norm}{rotary}, "
-            f"head {self.qk_nope_head_dim}{beside} / {self.v_head_dim}, {lora} ({self.rule})"
+            f"head {self.qk_nope_head_dim}{head} / {self.v_head_dim}, {lora} ({self.rule})"
         )
 
 
@@ -157,8 +142,8 @@ class AbsorbedShape(LatentShape):
         if not (forward.is_prompt and self.is_plain):
             return super().kernel(forward)
         expanded = ExpandedOnceShape(**vars(self))
-        written = expanded.moved_bytes(forward) - expanded.attended_bytes(forward)
-        return expanded.kernel(forward) + Work(flops=0, traffic_bytes=written)
+        write_bytes = expanded.moved_bytes(forward) - expanded.attended_bytes(forward)
+        return expanded.kernel(forward) + Work(flops=0, traffic_bytes=write_bytes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +164,11 @@ class ExpandedShape(LatentShape):
 
     @property
     def rows(self) -> Sequence[CacheRows]:
-        return self._expanded_rows
+        return (
+            CacheRows(width=self.qk_nope_head_dim, count=self.num_heads),
+            CacheRows(width=self.qk_rope_head_dim, count=self.num_heads, is_wide=True),
+            CacheRows(width=self.v_head_dim, count=self.num_heads),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,45 +247,39 @@ def _sizes(
     tensor-parallel ranks share the latents among them; one that several ranks need is replicated. Raises ValueError for
     sizes that are wrong in themselves.
     """
-    own: dict[str, Any]
+    laid: dict[str, Any]
     if geometry.is_latent:
-        own, rule = {name: getattr(geometry, name) for name in LATENT_SIZES}, "the geometry's own"
+        laid, rule = {name: getattr(geometry, name) for name in LATENT_SIZES}, "the geometry's own"
     else:
         d = geometry.head_dim
         assert d is not None
-        own = {
-            "q_lora_rank": None,
-            "kv_lora_rank": 4 * d,
-            "qk_nope_head_dim": d,
-            "qk_rope_head_dim": d // 2,
-            "v_head_dim": d,
-        }
+        laid = dict(zip(LATENT_SIZES, (None, 4 * d, d, d // 2, d), strict=True))
         rule = "DeepSeek-V2's ratios: c = 4d, d_r = d/2"
     given = {name: size for name, size in sizes.items() if size is not None}
-    unknown = sorted(set(given) - set(LATENT_SIZES))
-    if unknown:
+    if unknown := sorted(set(given) - set(LATENT_SIZES)):
         raise ValueError(f"attention.{unknown[0]} is no size of MLA; the sizes are {', '.join(LATENT_SIZES)}")
     for name in given:
-        own[name] = whole_number(given, name, at_least=0 if name in MAY_BE_NONE else 1, where="attention.")
-    own["q_lora_rank"] = own["q_lora_rank"] or None
-    rotary = own["qk_rope_head_dim"]
+        laid[name] = whole_number(given, name, at_least=0 if name in MAY_BE_NONE else 1, where="attention.")
+    laid["q_lora_rank"] = laid["q_lora_rank"] or None
+    rotary = laid["qk_rope_head_dim"]
     if rotary % 2:
         raise ValueError(f"attention.qk_rope_head_dim must be even, since rotary embedding turns pairs; got {rotary}")
+    if given:
+        rule += ", " + ", ".join(f"{name} set to {size}" for name, size in sorted(given.items()))
     latents = whole_number({"latent_heads": latent_heads}, "latent_heads", at_least=1, where="attention.")
-    for name, size in (("geometry.num_heads", geometry.num_heads), ("attention.kv_lora_rank", own["kv_lora_rank"])):
+    for name, size in (("geometry.num_heads", geometry.num_heads), ("attention.kv_lora_rank", laid["kv_lora_rank"])):
         if size % latents:
             raise ValueError(f"{name} must be a multiple of attention.latent_heads; got {size} and {latents}")
     if latents % tp and tp % latents:
         raise ValueError(f"tp must divide attention.latent_heads or be a multiple of it; got {tp} and {latents}")
-    of_rank = max(1, latents // tp)
-    own["kv_lora_rank"] = own["kv_lora_rank"] // latents * of_rank
+    rank_latents = max(1, latents // tp)
     return {
-        "latent_heads": of_rank,
+        **laid,
+        "kv_lora_rank": laid["kv_lora_rank"] // latents * rank_latents,
+        "latent_heads": rank_latents,
         "hidden_size": geometry.hidden_size,
         "num_heads": rank_share(geometry.num_heads, tp),
         "rope": geometry.rope,
-        "rule": rule
-        + (", " + ", ".join(f"{name} set to {size}" for name, size in sorted(given.items())) if given else ""),
+        "rule": rule,
         "latent_norm": one_of({"latent_norm": latent_norm}, "latent_norm", (True, False), where="attention."),
-        **own,
     }

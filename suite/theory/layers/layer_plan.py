@@ -119,9 +119,9 @@ def plan_from(settings: Mapping[str, Any], where: str = "geometry.") -> LayerPla
     A layer's sizes are the geometry's own where it does not say others. Raises ValueError for wrong ones.
     """
     geometry = geometry_from(settings, where)
-    own_kind = "latent" if geometry.is_latent else "full"
+    uniform = [{"kind": "latent" if geometry.is_latent else "full", "count": geometry.num_layers}]
     layers = []
-    for place, entry in enumerate(settings.get("layers") or [{"kind": own_kind, "count": geometry.num_layers}]):
+    for place, entry in enumerate(settings.get("layers") or uniform):
         inside = f"{where}layers[{place}]."
         kind = one_of({"kind": None, **entry}, "kind", KINDS, where=inside)
         count = whole_number(entry, "count", at_least=1, where=inside)
@@ -147,14 +147,14 @@ def _layer(kind: str, settings: Mapping[str, Any], geometry: Geometry, entry: di
         one_of(entry, "cell", CELLS, where="a state layer's ")
         return StateLayer(hidden_size=geometry.hidden_size, **entry)
     if kind == "compressed":
-        own = {name: entry.pop(name, settings.get(name)) for name in ("num_heads", "head_dim", "q_lora_rank")}
-        return CompressedLayer(hidden_size=geometry.hidden_size, **own, **entry)
+        sizes = {name: entry.pop(name, settings.get(name)) for name in ("num_heads", "head_dim", "q_lora_rank")}
+        return CompressedLayer(hidden_size=geometry.hidden_size, **sizes, **entry)
     extras = ("sinks", "output_gate") if kind == "latent" else ("sinks", "output_gate", "qk_norm", "qkv_bias", "o_bias")
     entry = {name: settings[name] for name in extras if settings.get(name)} | entry
     if kind == "latent":
-        own = {name: entry.pop(name) for name in ("num_heads", *LATENT_SIZES) if name in entry}
-        sizes = {**settings, **own, "attention": "mla", "num_kv_heads": None}
-        return replace(absorbed_shape(geometry_from(sizes)), **entry)
+        sizes = {**settings, **{name: entry.pop(name) for name in ("num_heads", *LATENT_SIZES) if name in entry}}
+        geometry = geometry_from({**sizes, "attention": "mla", "num_kv_heads": None})
+        return replace(absorbed_shape(geometry), **entry)
     if kind != "shared" and (kind == "window") != ("window" in entry):
         raise TypeError(f"{'it needs' if kind == 'window' else 'it has no'} 'window'")
     if kind == "window":

@@ -76,8 +76,10 @@ def _by_cache(
         raise UnmatchedError("match=cache needs a size that sets the variant's cache, and this variant has none")
     if sizes.get(cache_size) is not None:
         raise ValueError(f"match=cache sets attention.{cache_size} itself; got {sizes[cache_size]}")
-    own = absorbed_shape(geometry) if geometry.is_latent else grouped_shape(geometry, kv_heads=geometry.num_kv_heads)
-    target = own.cache_elements_per_token
+    published = (
+        absorbed_shape(geometry) if geometry.is_latent else grouped_shape(geometry, kv_heads=geometry.num_kv_heads)
+    )
+    target = published.cache_elements_per_token
 
     def laid(size: int, tp: int = 1) -> LayerShape:
         return build(geometry, tp=tp, **{**sizes, cache_size: size})

@@ -54,7 +54,7 @@ class CompressedLayer(Layer):
     def cache_rows(self) -> Sequence[CacheRows]:
         rows = [CacheRows(width=self.head_dim, at_most=self.window)]
         if self.every is not None:
-            rows += [CacheRows(width=width, every=self.every) for width in self._made_widths]
+            rows += [CacheRows(width=width, stride=self.every) for width in self._made_widths]
             rows.append(CacheRows(width=2 * self._made_from, at_most=self.every - 1, is_wide=True))
             if self.overlaps:  # the half of the last tokens with a row that enters the next row, too
                 rows.append(CacheRows(width=self._made_from, at_most=self.every, is_wide=True))
@@ -85,7 +85,7 @@ class CompressedLayer(Layer):
         if self.every is None:
             return (near,)
         picks, scores = (self.indexer.top_k, self.indexer.scans) if self.indexer else (None, ())
-        return (near, replace(near, window=None, every=self.every, picks=picks, has_queries=False), *scores)
+        return (near, replace(near, window=None, stride=self.every, picks=picks, has_queries=False), *scores)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,12 +119,8 @@ class StateLayer(Layer):
         return 2 * self.key_heads * self.key_dim + self._outputs
 
     @property
-    def _cells(self) -> int:
-        return self.value_heads * self.key_dim * self.value_dim
-
-    @property
     def state_bytes(self) -> int:
-        return STATE_BYTES * self._cells
+        return STATE_BYTES * self._outputs * self.key_dim
 
     @property
     def cache_rows(self) -> Sequence[CacheRows]:
@@ -137,11 +133,10 @@ class StateLayer(Layer):
             return self.hidden_size * (projected + self._outputs)
         if self.cell == GATED_DELTA:  # the gate z, beta and the decay, one a head
             return self.hidden_size * (projected + self.value_heads + self._outputs)
-        decay = self._factored(self.key_heads * self.key_dim, self.decay_rank)
-        return self.hidden_size * projected + decay + self._factored(self._outputs, self.gate_rank)
-
-    def _factored(self, width: int, rank: int | None) -> int:
-        return self.hidden_size * width if rank is None else rank * (self.hidden_size + width)
+        matrices = self.hidden_size * projected
+        for width, rank in ((self.key_heads * self.key_dim, self.decay_rank), (self._outputs, self.gate_rank)):
+            matrices += self.hidden_size * width if rank is None else rank * (self.hidden_size + width)
+        return matrices
 
     @property
     def vector_parameters(self) -> int:
@@ -156,7 +151,8 @@ class StateLayer(Layer):
     def token_work(self) -> tuple[int, int]:
         """The recurrence itself: decay (1 FLOP a cell), update and reading (2 each), and the delta rule's own reading
         (2). A kernel that works in chunks computes more."""
-        return (5 if self.cell == MAMBA2 else 7) * self._cells, self._convolved + self._outputs
+        cells = self._outputs * self.key_dim
+        return (5 if self.cell == MAMBA2 else 7) * cells, self._convolved + self._outputs
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,14 +46,14 @@ def read_parallel(text: object, devices: int) -> tuple[str, int] | None:
     """
     if text is None:
         return None
-    written = re.fullmatch(r"(tp|dp|dcp)([1-9]\d*)?", str(text))
-    size = devices if written is None or written[2] is None else int(written[2])
-    if written is None or devices % size or (written[1] == "dcp" and size != devices):
+    match = re.fullmatch(r"(tp|dp|dcp)([1-9]\d*)?", str(text))
+    size = devices if match is None or match[2] is None else int(match[2])
+    if match is None or devices % size or (match[1] == "dcp" and size != devices):
         sizes = "|".join(str(size) for size in range(1, devices + 1) if devices % size == 0)
         raise ValueError(
             f"parallel must be tp, dp (followed by {sizes}, the size on {devices} devices) or dcp; got {text!r}"
         )
-    return written[1], size
+    return match[1], size
 
 
 def layouts(devices: int, parallel: tuple[str, int] | None, *, shares_mlps: bool) -> list[Layout]:
@@ -107,5 +107,5 @@ def exchanged_elements(way: str, devices: int, shape: LayerShape, forward: Pass)
     """
     if way != "dcp":
         return 0
-    own = forward.tokens * shape.num_heads // devices
-    return (devices - 1) * own * (shape.qk_dim + shape.v_dim + 1)
+    token_heads = forward.tokens * shape.num_heads // devices
+    return (devices - 1) * token_heads * (shape.qk_dim + shape.v_dim + 1)

@@ -66,13 +66,13 @@ class Experts:
     routed_norms: int = 0
     unrouted: int = 0
 
-    def of_one(self, hidden_size: int, matrices: int) -> int:
+    def expert_parameters(self, hidden_size: int, matrices: int) -> int:
         """Parameters of one routed expert, each MLP of so many matrices."""
         width = self.routed_hidden or hidden_size
         biases = (matrices - 1) * self.moe_intermediate + width if self.expert_bias else 0
         return matrices * width * self.moe_intermediate + biases
 
-    def of_layer(self, hidden_size: int, matrices: int) -> int:
+    def layer_parameters(self, hidden_size: int, matrices: int) -> int:
         """Parameters of one MLP with all its experts."""
         choices = self.n_routed + self.unrouted
         router = choices * hidden_size + (choices if self.router_bias else 0)
@@ -80,7 +80,7 @@ class Experts:
         shared = matrices * hidden_size * shared_width if self.n_shared else 0
         gate = hidden_size if self.shared_gate else 0
         latent = self.routed_hidden * (2 * hidden_size + self.routed_norms) if self.routed_hidden else 0
-        return self.n_routed * self.of_one(hidden_size, matrices) + router + shared + gate + latent
+        return self.n_routed * self.expert_parameters(hidden_size, matrices) + router + shared + gate + latent
 
 
 def parameters_from(settings: Mapping[str, Any]) -> Parameters:
@@ -119,5 +119,5 @@ def _mlps(settings: Mapping[str, Any], blocks: int, hidden: int, where: str) -> 
     first = whole_number(vars(experts), "first_dense", at_least=0, where=inside)
     count = experts.n_layers if experts.n_layers is not None else blocks - first
     whole_number({"n_layers": count}, "n_layers", at_least=1, where=inside)
-    idle = count * (experts.n_routed - experts.top_k) * experts.of_one(hidden, matrices)
-    return first * dense + count * experts.of_layer(hidden, matrices), idle, count
+    idle = count * (experts.n_routed - experts.top_k) * experts.expert_parameters(hidden, matrices)
+    return first * dense + count * experts.layer_parameters(hidden, matrices), idle, count

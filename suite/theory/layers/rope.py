@@ -7,22 +7,9 @@ Llama 3.1's own rule. Scaling changes frequencies at every position, so a model 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from suite.configuration.values import one_of, positive_number
-
-
-class Scaling(Protocol):
-    def frequencies(self, plain: list[float], theta: float) -> list[float]:
-        """The scaled frequencies, from the plain ones of one head."""
-
-    @property
-    def rotation_factor(self) -> float:
-        """Factor on cosines and sines."""
-
-    @property
-    def score_factor(self) -> float:
-        """Factor on the softmax scale."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +26,11 @@ class Yarn:
     def frequencies(self, plain: list[float], theta: float) -> list[float]:
         """Keep fast pairs, slow down slow ones by the factor, and blend with a ramp over the pairs between."""
         width = 2 * len(plain)
-
-        def pair_that_turns(times: float) -> float:
-            """The pair, as a fraction, that turns so often over the original length."""
-            return width * math.log(self.original_max_position / (times * 2 * math.pi)) / (2 * math.log(theta))
-
-        low, high = pair_that_turns(self.beta_fast), pair_that_turns(self.beta_slow)
+        # The pairs, as fractions, that turn so often over the original length.
+        low, high = (
+            width * math.log(self.original_max_position / (turns * 2 * math.pi)) / (2 * math.log(theta))
+            for turns in (self.beta_fast, self.beta_slow)
+        )
         if self.truncate:
             low, high = math.floor(low), math.ceil(high)
         low, high = max(low, 0), min(high, width - 1)
@@ -76,21 +62,20 @@ class Llama3:
 
     def frequencies(self, plain: list[float], theta: float) -> list[float]:
         """Keep waves that turn often within the original length, slow down long ones, and blend between."""
-        return [self._scaled(frequency) for frequency in plain]
-
-    def _scaled(self, frequency: float) -> float:
-        turns = self.original_max_position * frequency / (2 * math.pi)
-        between = self.high_freq_factor - self.low_freq_factor
-        # Equal factors leave nothing between, as Llama 4 Scout's do.
-        share = (turns - self.low_freq_factor) / between if between else float(turns > self.low_freq_factor)
-        share = min(max(share, 0.0), 1.0)
-        return (1 - share) * frequency / self.factor + share * frequency
+        scaled, span = [], self.high_freq_factor - self.low_freq_factor
+        for frequency in plain:
+            turns = self.original_max_position * frequency / (2 * math.pi)
+            # Equal factors leave nothing between, as Llama 4 Scout's do.
+            share = (turns - self.low_freq_factor) / span if span else float(turns > self.low_freq_factor)
+            share = min(max(share, 0.0), 1.0)
+            scaled.append((1 - share) * frequency / self.factor + share * frequency)
+        return scaled
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rope:
     theta: float
-    scaling: Scaling | None = None
+    scaling: Yarn | Llama3 | None = None
 
     def frequencies(self, width: int) -> list[float]:
         """Radians a position for each of the `width / 2` pairs."""
@@ -99,10 +84,12 @@ class Rope:
 
     @property
     def rotation_factor(self) -> float:
+        """Factor on cosines and sines."""
         return 1.0 if self.scaling is None else self.scaling.rotation_factor
 
     @property
     def score_factor(self) -> float:
+        """Factor on the softmax scale."""
         return 1.0 if self.scaling is None else self.scaling.score_factor
 
 
@@ -117,14 +104,10 @@ def rope_from(settings: Mapping[str, Any], where: str) -> Rope:
         return Rope(theta=theta)
     inside = f"{where}rope_scaling."
     kind = SCALINGS[one_of({"type": None, **scaling}, "type", SCALINGS, where=inside)]
-    given = {
-        name: one_of(scaling, name, (True, False), where=inside)
-        if name == "truncate"
-        else positive_number(scaling, name, where=inside)
-        for name in scaling
-        if name != "type"
-    }
+    sizes = {name: positive_number(scaling, name, where=inside) for name in scaling if name not in ("type", "truncate")}
+    if "truncate" in scaling:
+        sizes["truncate"] = one_of(scaling, "truncate", (True, False), where=inside)
     try:
-        return Rope(theta=theta, scaling=kind(**given))
+        return Rope(theta=theta, scaling=kind(**sizes))
     except TypeError as error:
         raise ValueError(f"{inside.rstrip('.')} does not fit its type ({error})") from error

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 from suite.configuration.values import one_of, whole_number
-from suite.theory.layers.algebra import CacheRows, Indexer, Layer, Pass, Scan, Work, rank_share
+from suite.theory.layers.algebra import NO_WORK, CacheRows, Indexer, Layer, Pass, Scan, Work, rank_share
 from suite.theory.layers.geometry import Geometry
 from suite.theory.layers.rope import Rope
 
@@ -72,8 +72,8 @@ class LayerShape(Layer):
 
     @property
     def cache_rows(self) -> Sequence[CacheRows]:
-        own = self.rows if self.window is None else [replace(rows, at_most=self.window) for rows in self.rows]
-        return (*own, *(self.indexer.cache_rows if self.indexer else ()))
+        rows = [replace(rows, at_most=self.window) for rows in self.rows]
+        return (*rows, *(self.indexer.cache_rows if self.indexer else ()))
 
     @property
     def cache_elements_per_token(self) -> int:
@@ -90,10 +90,6 @@ class LayerShape(Layer):
         """The kernel reads rows as they are cached; else as they were projected."""
         return True
 
-    def writes_cache(self, forward: Pass) -> bool:
-        """What is cached is another thing than the kernel reads, and is written beside it."""
-        return not self.reads_cache(forward) and not forward.is_training
-
     def read_tokens(self, forward: Pass) -> int:
         """The tokens of a sequence whose keys and values the kernel reads."""
         return self.scans(forward)[0].rows_read(forward)
@@ -103,7 +99,7 @@ class LayerShape(Layer):
         return forward.seq_len
 
     def scans(self, forward: Pass) -> Sequence[Scan]:
-        own = Scan(
+        kernel = Scan(
             heads=self.num_heads,
             qk_dim=self.qk_dim,
             v_dim=self.v_dim,
@@ -112,7 +108,7 @@ class LayerShape(Layer):
             picks=self.indexer.top_k if self.indexer else None,
             reads_cache=self.reads_cache(forward),
         )
-        return (own, *(self.indexer.scans if self.indexer else ()))
+        return (kernel, *(self.indexer.scans if self.indexer else ()))
 
     def extra_parameters(self, output_width: int, query_rank: int | None) -> int:
         """Matrices of the output's gate, as wide as a head's output, and of the indexer."""
@@ -130,8 +126,9 @@ class LayerShape(Layer):
 
     def moved_bytes(self, forward: Pass) -> int:
         """The least traffic between cache and kernel in a forward pass, the kernel's reads included."""
-        written = cache_bytes(self, forward) if self.writes_cache(forward) else 0
-        return self.attended_bytes(forward) + written
+        # A cache that holds another thing than the kernel reads is written beside it.
+        is_written = not self.reads_cache(forward) and not forward.is_training
+        return self.attended_bytes(forward) + (cache_bytes(self, forward) if is_written else 0)
 
     def before_kernel(self, forward: Pass) -> Mapping[str, Work]:
         """The work between projections and kernel, by the span in which it is timed."""
@@ -151,33 +148,25 @@ def cache_bytes(shape: LayerShape, forward: Pass) -> int:
     return forward.batch * shape.cached_tokens(forward) * shape.cache_bytes_per_token(forward)
 
 
-def kernel_flops(shape: LayerShape, forward: Pass) -> int:
-    return forward.times_forward * shape.core_flops(forward)
+def kernel_work(shape: LayerShape, forward: Pass) -> Work:
+    """The kernel's FLOPs and least traffic: keys and values read once, the queries read and the outputs written."""
+    queries_outputs = forward.tokens * shape.num_heads * (shape.qk_dim + shape.v_dim) * forward.element_bytes
+    traffic_bytes = shape.attended_bytes(forward) + queries_outputs
+    return Work(flops=shape.core_flops(forward), traffic_bytes=traffic_bytes) * forward.times_forward
 
 
-def kernel_bytes(shape: LayerShape, forward: Pass) -> int:
-    """The least traffic of the kernel: keys and values read once, the queries read and the outputs written."""
-    return forward.times_forward * (shape.attended_bytes(forward) + _query_and_output_bytes(shape, forward))
+def layer_work(shape: LayerShape, forward: Pass, around: LayerShape | None = None) -> Work:
+    """The whole layer's FLOPs and least traffic: the kernel's, what comes before it, the cache's preparation, the
+    projections, and each parameter read once.
 
-
-def layer_flops(shape: LayerShape, forward: Pass, around: LayerShape | None = None) -> int:
-    """The whole layer's FLOPs. `around`: the share of the layer whose projections count, where it is another than the
-    kernel's."""
-    before = sum(work.flops for work in shape.before_kernel(forward).values())
-    projections = (around or shape).projection_flops(forward)
-    return kernel_flops(shape, forward) + forward.times_forward * (before + projections)
-
-
-def layer_bytes(shape: LayerShape, forward: Pass, around: LayerShape | None = None) -> int:
-    """The least traffic of the whole layer: the kernel's and what comes before it, the cache's preparation, and each
-    parameter of `around` read once."""
-    before = sum(work.traffic_bytes for work in shape.before_kernel(forward).values())
-    moved = shape.moved_bytes(forward) + before + _query_and_output_bytes(shape, forward)
-    return forward.times_forward * (moved + (around or shape).parameter_count * forward.element_bytes)
-
-
-def _query_and_output_bytes(shape: LayerShape, forward: Pass) -> int:
-    return forward.tokens * shape.num_heads * (shape.qk_dim + shape.v_dim) * forward.element_bytes
+    `around`: the share of the layer whose projections count, where it is another than the kernel's.
+    """
+    around = around or shape
+    before = sum(shape.before_kernel(forward).values(), NO_WORK)
+    cache_bytes = shape.moved_bytes(forward) - shape.attended_bytes(forward)
+    parameter_bytes = around.parameter_count * forward.element_bytes
+    projections = Work(flops=around.projection_flops(forward), traffic_bytes=cache_bytes + parameter_bytes)
+    return kernel_work(shape, forward) + (before + projections) * forward.times_forward
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,8 +202,9 @@ class GroupedShape(LayerShape):
 
     @property
     def is_plain(self) -> bool:
-        has_own_values = not self.keys_are_values and self.v_dim == self.qk_dim
-        return type(self) is GroupedShape and self.window is None and self.indexer is None and has_own_values
+        has_equal_widths = not self.keys_are_values and self.v_dim == self.qk_dim
+        # A variant of somebody's own may subclass this with another kernel.
+        return type(self) is GroupedShape and self.window is None and self.indexer is None and has_equal_widths
 
     @property
     def qk_dim(self) -> int:
@@ -248,8 +238,8 @@ class GroupedShape(LayerShape):
         return self.window is None or not forward.is_whole or forward.seq_len <= self.window
 
     def scans(self, forward: Pass) -> Sequence[Scan]:
-        own, *others = super().scans(forward)
-        return (replace(own, is_chunked=self.is_chunked), *others)
+        kernel, *indexing = super().scans(forward)
+        return (replace(kernel, is_chunked=self.is_chunked), *indexing)
 
     @property
     def _row_elements(self) -> int:
@@ -258,8 +248,8 @@ class GroupedShape(LayerShape):
     @property
     def matrix_parameters(self) -> int:
         queries, outputs = self.num_heads * self.head_dim, self.num_heads * self.v_dim
-        own = 0 if self.is_shared else self._row_elements
-        return self.hidden_size * (queries + own + outputs) + self.extra_parameters(self.v_dim, None)
+        rows = 0 if self.is_shared else self._row_elements
+        return self.hidden_size * (queries + rows + outputs) + self.extra_parameters(self.v_dim, None)
 
     @property
     def vector_parameters(self) -> int:
@@ -347,9 +337,7 @@ class TiedShape(LayerShape):
     def qk_dim(self) -> int:
         return self.head_dim
 
-    @property
-    def v_dim(self) -> int:
-        return self.head_dim
+    v_dim = qk_dim
 
     @property
     def rows(self) -> Sequence[CacheRows]:
@@ -359,15 +347,15 @@ class TiedShape(LayerShape):
         return not forward.is_whole
 
     def scans(self, forward: Pass) -> Sequence[Scan]:
-        (own,) = super().scans(forward)
+        (kernel,) = super().scans(forward)
         whole_keys = (CacheRows(width=self.head_dim, count=2 * self.kv_heads),)
-        return (own if own.reads_cache else replace(own, rows=whole_keys),)
+        return (kernel if kernel.reads_cache else replace(kernel, rows=whole_keys),)
 
     def describe_mode(self, forward: Pass) -> str:
         if not forward.is_whole:
             return "attention on the tied states and the shared rotary key as they are cached"
-        kept = "" if forward.is_training else "; the cache keeps the tied states and the rotary key"
-        return f"whole keys, made once{kept}"
+        cached = "" if forward.is_training else "; the cache keeps the tied states and the rotary key"
+        return f"whole keys, made once{cached}"
 
     @property
     def matrix_parameters(self) -> int:

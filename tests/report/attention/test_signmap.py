@@ -1,7 +1,7 @@
 """The sign map on the page: what is computed, what is measured, and that both are told apart."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import plotly.graph_objects
 import pytest
@@ -12,7 +12,7 @@ from suite.report.attention import signmap
 from suite.report.model.results import read_results
 from suite.theory.answers.sign_map import rivals, sized
 from suite.theory.layers.algebra import Pass
-from suite.theory.layers.shapes import cache_bytes, grouped_shape, kernel_bytes, kernel_flops
+from suite.theory.layers.shapes import cache_bytes, grouped_shape, kernel_work
 from tests.records.factory import build, store
 from tests.report.reading import results_of, rows_of, said
 
@@ -118,7 +118,7 @@ def on_the_map(query_len=1, dtype="bfloat16", heads=128, tp=1, seq_len=16384, **
     records = pair(query_len=query_len, dtype=dtype, tp=tp, seq_len=seq_len, settings=settings, **facts)
     return [
         with_quantities(
-            with_quantities(record, flops=kernel_flops(shape, forward), traffic_bytes=kernel_bytes(shape, forward)),
+            with_quantities(record, **asdict(kernel_work(shape, forward))),
             "case",
             cache_bytes=cache_bytes(shape, forward),
             cache_bytes_mha=cache_bytes(grouped_shape(sized(heads), tp=tp, kv_heads="all"), forward),

@@ -12,19 +12,17 @@ from suite.theory.layers.algebra import Pass
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape, reexpanded_shape
 from suite.theory.layers.roofline import Ceilings
-from suite.theory.layers.shapes import cache_bytes, kernel_bytes, kernel_flops, layer_bytes, layer_flops
+from suite.theory.layers.shapes import cache_bytes, kernel_work, layer_work
 
 V3, LITE = load_geometry("deepseek-v3"), load_geometry("deepseek-v2-lite")
 DEVICES = [load_hardware(name).ceilings("bfloat16") for name in ("h100-sxm5-80gb", "h20-96gb", "l4")]
 CONTEXTS = (256, 512, 1024, 4096, 16384)
 
 
-def closed_form(seq_len, *, causal):
+def closed_form(seq_len):
     """New tokens at which both modes take the same FLOPs, from the formula and not from the shapes: V3's sizes."""
     c, d_n, d_v = 512, 128, 128
     k = c * (d_n + d_v) / (2 * c - d_n - d_v)
-    if not causal:
-        return k * seq_len / (k + seq_len)
     # (2c - d_n - d_v) N = c (d_n + d_v) (Sk - Sq) with N = Sq (2 Sk - Sq + 1) / 2, a quadratic in Sq.
     half = seq_len + 0.5 + k
     return half - (half * half - 2 * k * seq_len) ** 0.5
@@ -32,23 +30,18 @@ def closed_form(seq_len, *, causal):
 
 @pytest.mark.parametrize(("seq_len", "expected"), list(zip(CONTEXTS, (119, 143, 157, 168, 170), strict=True)))
 def test_flops_cross_at_the_published_counts(seq_len, expected):
-    assert expected - 1 < closed_form(seq_len, causal=True) < expected
+    assert expected - 1 < closed_form(seq_len) < expected
     assert flops_crossover(V3, seq_len=seq_len) == flops_crossover(LITE, seq_len=seq_len) == expected
 
 
-@pytest.mark.parametrize(("seq_len", "expected"), list(zip(CONTEXTS, (102, 128, 146, 164, 169), strict=True)))
-def test_with_every_key_for_every_query_they_would_cross_earlier(seq_len, expected):
-    assert round(closed_form(seq_len, causal=False)) == expected < flops_crossover(V3, seq_len=seq_len)
-
-
 def tried(geometry, ceilings, seq_len, element_bytes):
-    """Tell for every number of new tokens if re-expanding is cheaper: by FLOPs, and by the roofline bound."""
+    """For every number of new tokens if re-expanding is cheaper: by FLOPs, and by the roofline bound."""
     absorbed, reexpanded = absorbed_shape(geometry), reexpanded_shape(geometry)
     by_flops, by_bound = [], []
     for query_len in range(1, seq_len + 1):
         forward = Pass(batch=1, query_len=query_len, seq_len=seq_len, element_bytes=element_bytes)
-        flops = [layer_flops(shape, forward) for shape in (reexpanded, absorbed)]
-        traffic = [layer_bytes(shape, forward) for shape in (reexpanded, absorbed)]
+        works = [layer_work(shape, forward) for shape in (reexpanded, absorbed)]
+        flops, traffic = [work.flops for work in works], [work.traffic_bytes for work in works]
         bounds = [ceilings.bound_s(flops=f, traffic_bytes=b) for f, b in zip(flops, traffic, strict=True)]
         by_flops.append(flops[0] < flops[1])
         by_bound.append(bounds[0] < bounds[1])
@@ -100,8 +93,8 @@ def test_good_kernels_are_expected_to_cross_earlier(geometry, device, seq_len, s
     rates = RATES[device, geometry.num_heads]
 
     def layer_s(shape, forward, kernel_s, products):
-        rest = (layer_flops(shape, forward) - kernel_flops(shape, forward)) / peak
-        traffic = (layer_bytes(shape, forward) - kernel_bytes(shape, forward)) / rates["bandwidth"]
+        around = layer_work(shape, forward) - kernel_work(shape, forward)
+        rest, traffic = around.flops / peak, around.traffic_bytes / rates["bandwidth"]
         matmul, floor_s = PRODUCTS[device][max(rows for rows in PRODUCTS[device] if rows <= forward.query_len)]
         return rates["floor_s"] + kernel_s + products * floor_s + max(rest, traffic) / matmul
 
@@ -110,9 +103,9 @@ def test_good_kernels_are_expected_to_cross_earlier(geometry, device, seq_len, s
         forward = Pass(batch=1, query_len=count, seq_len=seq_len, element_bytes=2)
         absorbed, again = absorbed_shape(geometry), reexpanded_shape(geometry)
         of_cache = cache_bytes(absorbed, forward) / rates["bandwidth"] / rates["of_latent"]
-        absorbed_s = max(of_cache, kernel_flops(absorbed, forward) / peak / rates["of_peak"])
-        by_memory = kernel_bytes(again, forward) / rates["bandwidth"] / of_keys
-        again_s = max(kernel_flops(again, forward) / peak / share, by_memory)
+        absorbed_s = max(of_cache, kernel_work(absorbed, forward).flops / peak / rates["of_peak"])
+        by_memory = kernel_work(again, forward).traffic_bytes / rates["bandwidth"] / of_keys
+        again_s = max(kernel_work(again, forward).flops / peak / share, by_memory)
         cheaper.append(layer_s(again, forward, again_s, 4) < layer_s(absorbed, forward, absorbed_s, 5))
     assert cheaper == sorted(cheaper)
     assert first(cheaper) == expected == expected_crossover(geometry, load_calibration(device), seq_len=seq_len)
@@ -125,15 +118,7 @@ def test_no_crossover_is_expected_outside_what_was_measured():
     assert expected_crossover(replace(V3, kv_lora_rank=256), h100, seq_len=4096) is None
 
 
-def test_there_is_no_crossing_where_the_latent_is_narrow():
-    narrow = replace(V3, kv_lora_rank=128)
-    assert flops_crossover(narrow, seq_len=512) is None
-
-
-def test_through_a_slow_memory_there_is_no_crossing():
-    fast = Ceilings(flops_per_s=1e30, bytes_per_s=1.0)
-    assert roofline_crossover(load_geometry("glm-4.7-flash"), fast, seq_len=256, element_bytes=2) is None
-
-
-def test_heads_on_one_device_or_shared_out_cross_alike_in_flops():
-    assert flops_crossover(V3, seq_len=1024, tp=8) == flops_crossover(V3, seq_len=1024)
+def test_there_is_none_with_a_narrow_latent_or_a_slow_memory():
+    assert flops_crossover(replace(V3, kv_lora_rank=128), seq_len=512) is None
+    slow = Ceilings(flops_per_s=1e30, bytes_per_s=1.0)
+    assert roofline_crossover(load_geometry("glm-4.7-flash"), slow, seq_len=256, element_bytes=2) is None

@@ -7,7 +7,7 @@ import pytest
 from suite.configuration.files import choices, read_choice
 from suite.theory.answers import published
 from suite.theory.answers.published import published_figures
-from suite.theory.layers import shapes
+from suite.theory.layers.shapes import kernel_work
 
 
 def of(kernel, unit, value):
@@ -47,15 +47,10 @@ def test_an_unmasked_forward_pass_counts_as_its_source_does():
 def test_a_causal_pass_counts_the_whole_triangle():
     figure = of("FlashAttention-3", "TFLOP/s", 616)
     assert figure.share == pytest.approx(616 / 989.4 * (16384 + 1) / 16384, rel=1e-6)
-
-
-def test_short_sequences_are_compared_with_their_memory_limit():
     # S / 4 = 128 FLOP/B at 512 causal tokens, and an H100's ridge is at 295.
     assert of("FlashAttention-3", "TFLOP/s", 292).regime == "memory"
 
 
-@pytest.mark.parametrize("name", ["kernel_flops", "kernel_bytes"])
-def test_a_closed_form_that_counted_twice_would_be_caught(monkeypatch, name):
-    right = getattr(shapes, name)
-    monkeypatch.setattr(published, name, lambda shape, forward: 2 * right(shape, forward))
+def test_a_closed_form_that_counted_twice_would_be_caught(monkeypatch):
+    monkeypatch.setattr(published, "kernel_work", lambda shape, forward: kernel_work(shape, forward) * 2)
     assert max(figure.share for figure in published_figures()) > 1

@@ -3,12 +3,12 @@
 import pytest
 
 from suite.theory.answers.sign_map import CONTEXT_TOKENS, duel, sized
-from suite.theory.devices.calibration import DTYPE, ELEMENT_BYTES
+from suite.theory.devices.calibration import DTYPE
 from suite.theory.devices.hardware import hardware_names, load_hardware
-from suite.theory.layers.algebra import Pass
+from suite.theory.layers.algebra import SERVED_BYTES, Pass
 from suite.theory.layers.latent_shapes import absorbed_shape
 from suite.theory.layers.roofline import Ceilings
-from suite.theory.layers.shapes import cache_bytes, kernel_bytes
+from suite.theory.layers.shapes import cache_bytes, kernel_work
 
 
 def speedup(device, **where):
@@ -31,9 +31,9 @@ def test_on_eight_ranks_mla_takes_the_inverse_of_0_44_everywhere():
 
 
 def test_queries_and_outputs_would_add_three_percent_at_most():
-    forward = Pass(batch=1, query_len=16, seq_len=CONTEXT_TOKENS, element_bytes=ELEMENT_BYTES)
+    forward = Pass(batch=1, query_len=16, seq_len=CONTEXT_TOKENS, element_bytes=SERVED_BYTES)
     shape = absorbed_shape(sized(128))
-    assert kernel_bytes(shape, forward) / cache_bytes(shape, forward) < 1.03
+    assert kernel_work(shape, forward).traffic_bytes / cache_bytes(shape, forward) < 1.03
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])

@@ -92,10 +92,6 @@ def test_a_plan_says_how_mla_computes_in_its_phase(attention, decode, prefill, t
         assert plan.attention.get("mode") == plan.shape.mode
 
 
-def test_devices_that_run_a_layer_share_its_heads():
-    assert AttentionPlan.way_of({}) == "tp"
-
-
 def test_a_mode_that_is_not_the_variants_own_is_refused():
     false = read_choice("attention", "mla_latent") | {"mode": "absorbed"}
     with pytest.raises(ValueError, match=r"attention\.mode must be latent, .*; got 'absorbed'"):

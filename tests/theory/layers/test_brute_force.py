@@ -6,19 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from suite.theory.layers.algebra import Pass
+from suite.theory.layers.algebra import Pass, Work
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape, expanded_once_shape, expanded_shape, reexpanded_shape
-from suite.theory.layers.shapes import (
-    cache_bytes,
-    grouped_shape,
-    kernel_bytes,
-    kernel_flops,
-    layer_bytes,
-    layer_flops,
-    tied_shape,
-    window_shape,
-)
+from suite.theory.layers.shapes import cache_bytes, grouped_shape, kernel_work, layer_work, tied_shape, window_shape
 
 TINY = load_geometry("tiny")
 GEOMETRIES = (TINY, replace(TINY, hidden_size=40, num_heads=6, num_kv_heads=6, v_head_dim=10))
@@ -170,11 +161,9 @@ def expected(variant, shape, forward):
         made = 2 * tokens * s.num_heads * (s.qk_nope_head_dim + s.v_head_dim) * element
         layer += passes * (counter.kept_bytes() + made - reads)
     return {
-        "kernel_flops": 2 * counter.kernel_multiply_adds(),
-        "layer_flops": 2 * counter.layer_multiply_adds(),
-        "cache_bytes": counter.kept_bytes(),
-        "kernel_bytes": kernel,
-        "layer_bytes": layer,
+        "kernel": Work(flops=2 * counter.kernel_multiply_adds(), traffic_bytes=kernel),
+        "layer": Work(flops=2 * counter.layer_multiply_adds(), traffic_bytes=layer),
+        "cache": counter.kept_bytes(),
     }
 
 
@@ -194,8 +183,8 @@ def test_a_closed_form_is_what_counting_gives(variant, geometry, batch, query_le
         is_training=is_training,
     )
     shape = VARIANTS[variant](geometry)
-    forms = (kernel_flops, layer_flops, cache_bytes, kernel_bytes, layer_bytes)
-    assert {form.__name__: form(shape, forward) for form in forms} == expected(variant, shape, forward)
+    forms = {"kernel": kernel_work, "layer": layer_work, "cache": cache_bytes}
+    assert {name: form(shape, forward) for name, form in forms.items()} == expected(variant, shape, forward)
 
 
 def test_at_least_five_hundred_cases_are_counted():
@@ -207,6 +196,6 @@ def test_recomputing_scores_does_one_more_product_a_pair(variant):
     shape = VARIANTS[variant](TINY)
     forward = Pass(batch=2, query_len=5, seq_len=5, element_bytes=2, is_training=True)
     scored, summed = shape.qk_dim, shape.v_dim
-    again = kernel_flops(shape, forward) + shape.recomputation_flops(forward)
+    again = kernel_work(shape, forward).flops + shape.recomputation_flops(forward)
     ratio = (again - shape.core_flops(forward)) / shape.core_flops(forward)
     assert ratio == pytest.approx((3 * scored + 2 * summed) / (scored + summed))

@@ -12,7 +12,7 @@ from suite.theory.layers.decoder_shape import decoder_shape
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.indexed_shapes import INDEXER, indexed_shape
 from suite.theory.layers.latent_shapes import absorbed_shape
-from suite.theory.layers.shapes import cache_bytes, kernel_bytes, kernel_flops, layer_bytes, layer_flops
+from suite.theory.layers.shapes import cache_bytes, kernel_work, layer_work
 from tests.theory.layers.test_attention_plan import plan_of
 
 TINY = load_geometry("tiny")
@@ -60,16 +60,17 @@ def test_dsa_costs_what_counting_gives(batch, query_len, context, top_k, cache_d
     shape = shape_of(top_k)
     work, counted = shape.before_kernel(forward)[INDEXER], count(shape, forward)
     assert {
-        "kernel_flops": kernel_flops(shape, forward),
+        "kernel_flops": kernel_work(shape, forward).flops,
         "indexer_flops": work.flops,
         "attended_bytes": shape.attended_bytes(forward),
         "indexer_bytes": work.traffic_bytes,
         "cache_bytes": cache_bytes(shape, forward),
     } == counted
     queries_and_outputs = forward.tokens * shape.num_heads * (shape.qk_dim + shape.v_dim) * 4
-    assert kernel_bytes(shape, forward) == counted["attended_bytes"] + queries_and_outputs
+    assert kernel_work(shape, forward).traffic_bytes == counted["attended_bytes"] + queries_and_outputs
     parameters = 4 * shape.parameter_count
-    assert layer_bytes(shape, forward) == kernel_bytes(shape, forward) + counted["indexer_bytes"] + parameters
+    around = layer_work(shape, forward) - kernel_work(shape, forward)
+    assert around.traffic_bytes == counted["indexer_bytes"] + parameters
 
 
 @pytest.mark.parametrize("rank", [0, 24])
@@ -78,7 +79,7 @@ def test_the_indexers_weights_are_beside_mlas(rank):
     matrices = 3 * 10 * (rank or 64) + 3 * 64 + 10 * 64
     assert shape.parameter_count - mla.parameter_count == matrices + 2 * 10
     forward = Pass(batch=2, query_len=1, seq_len=9, element_bytes=4)
-    around = [layer_flops(one, forward) - kernel_flops(one, forward) for one in (shape, mla)]
+    around = [(layer_work(layer, forward) - kernel_work(layer, forward)).flops for layer in (shape, mla)]
     assert around[0] - around[1] == 2 * 2 * matrices + shape.before_kernel(forward)[INDEXER].flops
 
 

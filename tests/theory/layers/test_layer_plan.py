@@ -6,13 +6,12 @@ from dataclasses import replace
 import pytest
 
 from suite.configuration.files import read_choice
-from suite.theory.layers import shapes
-from suite.theory.layers.algebra import Indexer, Pass
+from suite.theory.layers.algebra import Indexer, Pass, Work
 from suite.theory.layers.geometry import geometry_from, geometry_names
 from suite.theory.layers.latent_shapes import AbsorbedShape, absorbed_shape, expanded_once_shape
 from suite.theory.layers.layer_plan import load_plan, plan_from
 from suite.theory.layers.model_layers import CompressedLayer
-from suite.theory.layers.shapes import GroupedShape, grouped_shape
+from suite.theory.layers.shapes import cache_bytes, grouped_shape, kernel_work, layer_work
 
 KIB, MIB = 1024, 1024**2
 STEP = Pass(batch=2, query_len=1, seq_len=4096, element_bytes=2)
@@ -31,10 +30,6 @@ def positions(forward):
     return range(forward.seq_len - forward.query_len + 1, forward.seq_len + 1)
 
 
-def work(of):
-    return of.flops, of.traffic_bytes
-
-
 @pytest.mark.parametrize("name", UNIFORM)
 def test_a_plan_of_equal_layers_is_that_many_layers(name):
     geometry, plan = geometry_from(read_choice("geometry", name)), load_plan(name)
@@ -45,22 +40,16 @@ def test_a_plan_of_equal_layers_is_that_many_layers(name):
         else:
             shape = absorbed_shape(geometry) if forward is STEP else expanded_once_shape(geometry)
         assert plan.growth_bytes == count * shape.cache_bytes_per_token(forward)
-        assert 2 * plan.cache_bytes(4096) == count * shapes.cache_bytes(shape, forward)
+        assert 2 * plan.cache_bytes(4096) == count * cache_bytes(shape, forward)
         assert (plan.fixed_bytes, plan.state_bytes) == (0, 0)
-        written = 0
+        latents = 0
         if geometry.is_latent:  # a prompt's latents, which the shape counts in its layer
-            written = shape.moved_bytes(forward) - shape.attended_bytes(forward)
-        assert work(plan.kernel(forward)) == (
-            count * shapes.kernel_flops(shape, forward),
-            count * (shapes.kernel_bytes(shape, forward) + written),
-        )
+            latents = shape.moved_bytes(forward) - shape.attended_bytes(forward)
+        assert plan.kernel(forward) == (kernel_work(shape, forward) + Work(flops=0, traffic_bytes=latents)) * count
         extras = sum(layer.vector_parameters for layer in plan.layers) - (
             shape.parameter_count - shape.projection_flops(forward) // 2 // forward.tokens
         )
-        assert work(plan.attention(forward)) == (
-            count * shapes.layer_flops(shape, forward),
-            count * (shapes.layer_bytes(shape, forward) + 2 * extras),
-        )
+        assert plan.attention(forward) == (layer_work(shape, forward) + Work(flops=0, traffic_bytes=2 * extras)) * count
 
 
 @pytest.mark.parametrize(("query_len", "context"), PASSES)
@@ -112,8 +101,8 @@ def test_a_window_bounds_cache_pairs_and_traffic():
     window, full = load_plan("gemma-2-9b").layers
     long = replace(STEP, seq_len=10_000)
     assert window.cache_bytes(10_000) == window.cache_bytes(4096) == full.cache_bytes(4096)
-    assert work(window.kernel(long)) == work(full.kernel(STEP))
-    assert work(window.kernel(STEP)) == work(full.kernel(STEP))
+    assert window.kernel(long) == full.kernel(STEP)
+    assert window.kernel(STEP) == full.kernel(STEP)
     prompt = replace(PROMPT, query_len=10_000, seq_len=10_000)
     assert window.kernel(prompt).flops < full.kernel(prompt).flops
     assert window.kernel(prompt).traffic_bytes == full.kernel(prompt).traffic_bytes
@@ -124,7 +113,7 @@ def test_layers_that_share_a_cache_add_none():
     sizes["layers"].append({"kind": "shared", "count": 6})
     plan, own = plan_from(sizes), load_plan("llama-3.2-1b")
     assert plan.growth_bytes == own.growth_bytes * 10 / 16
-    assert work(plan.kernel(STEP)) == work(own.kernel(STEP))
+    assert plan.kernel(STEP) == own.kernel(STEP)
     full, shared = plan.layers
     assert full.matrix_parameters - shared.matrix_parameters == 2048 * 2 * 8 * 64
 
@@ -133,7 +122,7 @@ def test_a_state_is_read_and_written_whatever_the_context():
     state = load_plan("qwen3.5-397b-a17b").layers[1]
     assert state.state_bytes == 64 * 128 * 128 * 4
     short, long = (state.kernel(replace(STEP, seq_len=tokens)) for tokens in (4096, 1 << 20))
-    assert work(short) == work(long)
+    assert short == long
     assert short.traffic_bytes > 2 * 2 * state.state_bytes
     assert short.flops == 2 * 7 * 64 * 128 * 128
     assert state.cache_bytes(1) == state.cache_bytes(1 << 20) - 2 * 2 * (2 * 16 + 64) * 128
@@ -211,9 +200,3 @@ def test_only_plans_of_equal_plain_layers_are_uniform():
 def test_a_wrong_plan_is_refused_in_one_sentence(layers, said):
     with pytest.raises(ValueError, match=said):
         plan_from({**read_choice("geometry", "probe"), "layers": layers})
-
-
-def test_layers_take_sizes_that_they_do_not_say_from_the_model():
-    (full,) = plan_from({**read_choice("geometry", "probe"), "layers": [{"kind": "full", "count": 2}]}).layers
-    assert isinstance(full, GroupedShape)
-    assert (full.num_heads, full.kv_heads, full.qk_dim, full.v_dim) == (4, 4, 16, 16)

@@ -76,13 +76,9 @@ def test_dcp_exchanges_queries_and_parts_of_outputs_by_count():
         ("dcp", {"phase": "prefill"}, "parallel must be tp or dp where no context is cached yet; got 'dcp'"),
         ("dcp", {"seq_len": 16, "query_len": 3}, "seq_len / tp must be at least query_len under parallel=dcp"),
         ("pp", {}, "parallel must be one of tp, dp, dcp; got 'pp'"),
+        ("dcp", {"variant": "mla_latent"}, "parallel=dcp shares a cache that is attended to as it lies"),
     ],
 )
 def test_what_cannot_be_shared_so_is_refused_in_a_sentence(way, changes, said):
     with pytest.raises(ValueError, match=said):
-        plan("mla", way, **changes)
-
-
-def test_a_cache_that_is_expanded_anew_is_not_shared_by_context():
-    with pytest.raises(ValueError, match="parallel=dcp shares a cache that is attended to as it lies"):
-        plan("mla_latent", "dcp")
+        plan(**{"variant": "mla", "way": way, **changes})
