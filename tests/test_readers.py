@@ -24,13 +24,13 @@ MAY_READ = {
     OWN: """
         attention/cpp_decode/kernel.py _text folder.joinpath(name).read_text
         configuration/comments.py _first_sentence path.read_text
-        configuration/comments.py settings_of (conf_dir() / relative).read_text
+        configuration/comments.py file_settings (conf_dir() / relative).read_text
         configuration/files.py _loaded path.read_text
         configuration/files.py _loaded yaml.load
         lm/shakespeare.py _read (folder / f'{name}{_ENDING}').read_text
         records/machine/code.py _digest path.read_bytes
         records/machine/code.py _imports path.read_bytes
-        records/machine/environment.py commit_of (root / BUNDLED).read_text
+        records/machine/environment.py read_commit (root / BUNDLED).read_text
         records/machine/environment.py source_digest path.read_bytes
         report/page/page.py _part (HERE / folder / name).read_text
         """,

@@ -28,24 +28,24 @@ from suite.records.stores.folder import StoreFolder, remove_run
 from suite.records.stores.mirror import existing, on_this_machine
 from suite.records.stores.objects import open_store
 from suite.records.stores.pack import PACK
-from suite.records.stores.place import is_store, shown, url_in, url_of
+from suite.records.stores.place import is_store, mirrored_url, shown, url_in
 from suite.records.stores.store import (
     RECORD,
     SAMPLES,
     Contents,
     StoredRecord,
-    digest_of,
     each_run,
+    file_digest,
+    find_withdrawal,
     has_record,
     read_blocks,
     read_contents,
     read_record,
-    withdrawal_of,
     write_whole,
 )
 from suite.records.stores.walk import Damage, folders_below
 from suite.records.verify.copies import Copies
-from suite.records.verify.faults import faults_of_files, reasons_against, whole_runs
+from suite.records.verify.faults import file_faults, reasons_against, whole_runs
 
 DONE, BROKEN = 0, 4
 SHORTEST_KEY, LONGEST_CELL = 4, 200
@@ -147,7 +147,7 @@ def _setting_column(name: str, settings: Sequence[Mapping[str, str]], nothing: S
 
 def _above(folders: Sequence[Path]) -> Path | None:
     """The folder that all of them lie in; None where there is none, as for a store's beside this machine's."""
-    schemes = {url.partition("://")[0] if (url := url_of(folder)) else "" for folder in folders}
+    schemes = {url.partition("://")[0] if (url := mirrored_url(folder)) else "" for folder in folders}
     if len(schemes) != 1 or len({folder.is_absolute() for folder in folders}) > 1:
         return None
     return Path(os.path.commonpath([folder.parent for folder in folders]))
@@ -185,7 +185,7 @@ def show(name: str, folders: Sequence[Path]) -> int:
     try:
         folder = find_run(name, folders)
         record = read_record(folder)
-        withdrawal = withdrawal_of(record, folder)
+        withdrawal = find_withdrawal(record, folder)
     except CorruptRecordError as error:
         complain(f"suite results: the run is damaged: {error}")
         return BROKEN
@@ -290,7 +290,7 @@ def pack(folders: Sequence[Path], *, remove: bool) -> int:
         if isinstance(found, Path):
             say(one_line(f"{found}: unfinished, stays as it is"))
             continue
-        reasons = [found.reason] if isinstance(found, Damage) else list(faults_of_files(found))
+        reasons = [found.reason] if isinstance(found, Damage) else list(file_faults(found))
         faults += len(reasons)
         for reason in reasons:
             complain(f"{found.folder}: {reason}")
@@ -336,12 +336,12 @@ def _merged(
     there, copies = set[str](), Copies()  # digests of the runs that lie there, and their timings: none may come again
     for run in each_run([into]):
         if isinstance(run, StoredRecord):
-            there.add(digest_of(run.folder / RECORD))
+            there.add(file_digest(run.folder / RECORD))
             copies.remember(run)
     for run in whole_runs(chain(torn, each_run(folders)), copies, left_out, named):
         if run.withdrawal:
             complain(f"left out, {run.withdrawal.said}: {named(run.folder)}")
-        elif (digest := digest_of(run.folder / RECORD)) in there:
+        elif (digest := file_digest(run.folder / RECORD)) in there:
             known += 1
         else:
             copy(run)

@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Glob, Override
 
 from suite.configuration.files import LOOK, OF_ITS_RECORDS, choices, full_name
 from suite.records.case import OF_CONFIGURATION
-from suite.records.stores.place import is_store, mirror_of, url_in
+from suite.records.stores.place import is_store, mirror_folder, url_in
 
 MULTIRUN = {"-m", "--multirun"}
 LONGEST_NAME = 200
@@ -113,7 +113,7 @@ def _with_mirror(argument: str) -> str:
     value = override.value()
     if not isinstance(value, str) or not is_store(value):
         return argument
-    return f"{argument.partition('=')[0]}={_quoted(str(mirror_of(url_in(value))))}"
+    return f"{argument.partition('=')[0]}={_quoted(str(mirror_folder(url_in(value))))}"
 
 
 def check_options(overrides: Iterable[Override]) -> None:
@@ -157,7 +157,7 @@ def settings_in(arguments: Sequence[str]) -> list[Override]:
     return parse_overrides(argument for argument in arguments if "=" in argument or argument.startswith("~"))
 
 
-def key_of(override: Override) -> str:
+def override_key(override: Override) -> str:
     """`policy@recipe.teacher.policy` for an option that is put at another place than its group's."""
     key = str(override.key_or_group).replace("/", ".")
     return f"{key}@{override.package}" if override.package else key

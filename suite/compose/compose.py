@@ -19,7 +19,7 @@ from rich.console import Console
 from suite.compose.arguments import (
     MULTIRUN,
     checked_arguments,
-    key_of,
+    override_key,
     parse_overrides,
     with_full_names,
 )
@@ -32,7 +32,7 @@ from suite.compose.point import (
     is_why,
     no_such_setting,
     note_unused,
-    refusal_of,
+    refusal_sentence,
 )
 from suite.configuration.files import no_choice
 from suite.records.case import as_typed
@@ -66,7 +66,9 @@ class Composition:
             self._lines = [line for line in self._written if not self._loader.parsed(line).is_hydra_override()]
             self._sweep = self._composed_sweep(is_asked=bool(MULTIRUN & flags))
             parsed = [self._loader.parsed(line) for line in self._lines]
-        several = any(override.is_sweep_override() for override in parsed if key_of(override) in OF_THE_WHOLE_SWEEP)
+        several = any(
+            override.is_sweep_override() for override in parsed if override_key(override) in OF_THE_WHOLE_SWEEP
+        )
         self._parts = [] if self._sweep is None or several else checked_parts(_plain(self._sweep.get(PARTS)))
 
     def _composed_sweep(self, *, is_asked: bool) -> DictConfig | None:
@@ -76,7 +78,9 @@ class Composition:
         of_all = [
             line
             for line in self._written
-            if line not in self._lines or self._loader.is_choice(line) or key_of(self._loader.parsed(line)) == PARTS
+            if line not in self._lines
+            or self._loader.is_choice(line)
+            or override_key(self._loader.parsed(line)) == PARTS
         ]
         try:
             sweep = self._loader.run_file(of_all, RunMode.MULTIRUN, validate_sweep_overrides=is_asked)
@@ -121,21 +125,21 @@ class Composition:
             with hydras_refusals():
                 call_hydra(lambda config: None, self._arguments)
             return []
-        typed = {key_of(override) for override in parse_overrides(self._written)}
+        typed = {override_key(override) for override in parse_overrides(self._written)}
         composed, in_vain = list[SweepPoint](), list[set[str]]()
         # A sweep may have thousands of points. Seen in a terminal only.
         with Console(stderr=True).status("composing the sweep") as notice:
             for part in self._parts or [{}]:
-                points = self._cross_product(overrides_of(part, typed=typed))
+                points = self._cross_product(part_overrides(part, typed=typed))
                 inapplicable = set(inapplicable_to_all(points))
                 for key in sorted(inapplicable - typed):
                     if not is_why(typed, key, points):
-                        raise ValueError(refusal_of(key, points))
+                        raise ValueError(refusal_sentence(key, points))
                 composed += as_if_not_named(points, inapplicable & typed)
                 in_vain.append(inapplicable & typed)
                 notice.update(f"composing the sweep: {len(composed)} points")
         for key in sorted(set.intersection(*in_vain)):
-            raise ValueError(refusal_of(key, points))
+            raise ValueError(refusal_sentence(key, points))
         if not self._parts or any(SEED in part for part in self._parts):
             return composed
         # Seeds that no part names are outermost: an interrupted sweep has then run every part equally often.
@@ -156,7 +160,7 @@ def compose(arguments: Sequence[str]) -> list[SweepPoint]:
     return Composition(arguments).points()
 
 
-def point_of_job(config: DictConfig) -> SweepPoint:
+def hydra_job_point(config: DictConfig) -> SweepPoint:
     """The point of a job that another launcher than Hydra's basic one runs, with what was named in vain."""
     with hydras_refusals():
         of_hydra, of_task = (_plain(HydraConfig.get().overrides[name]) for name in ("hydra", "task"))
@@ -177,7 +181,7 @@ def checked_parts(parts: Any) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in part.items()} for part in parts]
 
 
-def overrides_of(part: Mapping[str, Any], *, typed: Collection[str]) -> list[str]:
+def part_overrides(part: Mapping[str, Any], *, typed: Collection[str]) -> list[str]:
     """A part as a command line has it, without the keys that the command line itself sets: `typed`."""
     return [f"{key}={as_typed(value)}" for key, value in part.items() if key.lstrip("+~") not in typed]
 

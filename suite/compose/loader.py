@@ -33,13 +33,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
-from suite.compose.arguments import LAUNCHER, TOO_MANY_BRACKETS, check_options, key_of, settings_in_full
-from suite.compose.point import NO_SUCH_SETTING, SweepPoint, fixed_by, group_of, leaves
+from suite.compose.arguments import LAUNCHER, TOO_MANY_BRACKETS, check_options, override_key, settings_in_full
+from suite.compose.point import NO_SUCH_SETTING, SweepPoint, fixed_by, group_name, leaves
 from suite.compose.resolvers import RESOLVERS
 from suite.configuration.files import LOOK, OF_ITS_RECORDS, conf_dir
 from suite.process.streams import CommandFailedError
 from suite.records.case import without
-from suite.records.machine.privacy import of_setting
+from suite.records.machine.privacy import clean_setting
 from suite.records.stores.place import is_store
 
 REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
@@ -133,7 +133,7 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
         have: among `attention=mha,gqa,mla` some take `attention.kv_heads` and some do not."""
         values, fixed, missing = list[Override](), list[str](), list[str]()
         for override in overrides:
-            key = key_of(override)
+            key = override_key(override)
             group, _, name = key.partition(".")
             if override.type not in (OverrideType.CHANGE, OverrideType.FORCE_ADD) or not name:
                 values.append(override)
@@ -183,7 +183,7 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
 def point_from(choice: Choice, overrides: Sequence[Override], *, is_sweep: bool, is_part: bool = False) -> SweepPoint:
     """Read the configuration as it stands now. Raises OmegaConf's errors, or ValueError."""
     overrides = [override for override in overrides if not override.is_hydra_override()]
-    if looks := [key for key in map(key_of, overrides) if group_of(key) == LOOK]:
+    if looks := [key for key in map(override_key, overrides) if group_name(key) == LOOK]:
         raise ValueError(NO_SUCH_SETTING.format(looks[0]))
     if not is_sweep and (name := choice.base.chosen.get("sweep")) is not None:
         raise ValueError(f"sweep={name} runs many cases and needs -m: suite run -m sweep={name}")
@@ -199,18 +199,18 @@ def point_from(choice: Choice, overrides: Sequence[Override], *, is_sweep: bool,
         choice.base,
         settings=settings_in_full(_measured(settings)),
         summary=settings["workload"].get("summary"),
-        named=[*choice.base.named, *map(key_of, overrides)],
+        named=[*choice.base.named, *map(override_key, overrides)],
         folder=folder,
         is_sweep=is_sweep,
         # Where a case ran is none of its settings, and the address of a cluster names a machine.
-        overrides=[_without_path(override) for override in overrides if group_of(key_of(override)) != LAUNCHER],
+        overrides=[_without_path(override) for override in overrides if group_name(override_key(override)) != LAUNCHER],
     )
 
 
 def _without_path(override: Override) -> str:
     """An override as it was typed, with a stand-in for a path of this machine."""
     key, sign, value = str(override.input_line).partition("=")
-    return f"{key}{sign}{of_setting(key_of(override), value)}"
+    return f"{key}{sign}{clean_setting(override_key(override), value)}"
 
 
 def _measured(settings: Mapping[Any, Any]) -> dict[str, Any]:
@@ -230,7 +230,7 @@ def _set_in(config: DictConfig, values: Sequence[Override]) -> Iterator[None]:
     """Set values in a configuration, and take them back: copying all of it was half of the time of `sweep=rl_why`."""
     content = config.__dict__["_content"]
     before = dict(content)
-    for name in {group_of(str(value.key_or_group)) for value in values} & content.keys():
+    for name in {group_name(str(value.key_or_group)) for value in values} & content.keys():
         content[name] = copy.deepcopy(content[name])
     try:
         ConfigLoaderImpl._apply_overrides_to_config(values, config)

@@ -63,7 +63,7 @@ class SweepPoint:
     @property
     def fixed(self) -> list[str]:
         """The named keys that the option taken in their group fixes, as MHA fixes its key-value heads."""
-        return [key for key in self.named if key.partition(".")[2] in fixed_by(self.settings.get(group_of(key)))]
+        return [key for key in self.named if key.partition(".")[2] in fixed_by(self.settings.get(group_name(key)))]
 
 
 def fixed_by(option: Any) -> Sequence[str]:
@@ -73,7 +73,7 @@ def fixed_by(option: Any) -> Sequence[str]:
     return [*option.get("fixed", ()), *(CODE if "in_phase" in option else ())]
 
 
-def group_of(key: str) -> str:
+def group_name(key: str) -> str:
     """The first part of a dotted key."""
     return key.partition(".")[0]
 
@@ -106,7 +106,7 @@ def is_left_out(point: SweepPoint) -> bool:
             f"leave_out must be a list of points, as [{{phase: prefill, seq_len: 16384}}]; got {left_out!r}"
         )
     for some in left_out if point.is_sweep else ():
-        _refuse_unknown((name for name in some if group_of(name) not in point.settings | point.chosen), point)
+        _refuse_unknown((name for name in some if group_name(name) not in point.settings | point.chosen), point)
         if all(point.chosen.get(name, value_under(point.settings, name)) == value for name, value in some.items()):
             return True
     return False
@@ -126,16 +126,16 @@ def used_by(workload: Mapping[str, Any]) -> set[str]:
 def has_use_for(point: SweepPoint, key: str) -> bool:
     """Whether a setting can change what a point measures, or how; one that nobody knows is refused elsewhere."""
     place = key.rpartition("@")[2]
-    name, workload = group_of(place), point.settings["workload"]
-    is_own = name in used_by(workload) or name in map(group_of, point.of_workload)
+    name, workload = group_name(place), point.settings["workload"]
+    is_own = name in used_by(workload) or name in map(group_name, point.of_workload)
     if name in (*OF_THE_COMMAND, "hydra", "sweep", "workload") or not (is_own or name in _shared(point)):
         return True
     return is_own and not {name, place} & {*workload.get("unused", ())} and not unmet(point.settings, name)
 
 
-def unused_of(point: SweepPoint) -> list[str]:
+def unused_settings(point: SweepPoint) -> list[str]:
     """The settings that are null in a case of this point, since its workload has no use for them."""
-    used = used_by(point.settings["workload"]).union(map(group_of, point.of_workload))
+    used = used_by(point.settings["workload"]).union(map(group_name, point.of_workload))
     kept = {*used, *NEVER_IN_ID, *OF_EVERY_PLAN, "workload"}
     return [name for name in point.settings if name in _shared(point) and name not in kept]
 
@@ -169,21 +169,21 @@ def as_if_not_named(points: Sequence[SweepPoint], keys: Collection[str]) -> list
 
 def is_why(typed: Collection[str], key: str, points: Sequence[SweepPoint]) -> bool:
     """Whether the command line can be why a setting that a sweep's file names does not apply."""
-    needs = {other for point in points for other in unmet(point.settings, group_of(key))}
+    needs = {other for point in points for other in unmet(point.settings, group_name(key))}
     # What only a workload's own settings have, an option may set, as an algorithm its estimator.
     groups = {group for point in points for group in point.chosen} if needs - _of_run() else set()
-    return bool({group_of(key), "workload", *needs, *groups} & set(typed) - {key})
+    return bool({group_name(key), "workload", *needs, *groups} & set(typed) - {key})
 
 
-def refusal_of(key: str, points: Sequence[SweepPoint]) -> str:
+def refusal_sentence(key: str, points: Sequence[SweepPoint]) -> str:
     """Say why a setting that applies to no point must not be set, and what to set in its place."""
     if any(key in point.fixed for point in points):
-        return IS_FIXED.format(key=key, option=points[0].chosen[group_of(key)])
+        return IS_FIXED.format(key=key, option=points[0].chosen[group_name(key)])
     points = [point for point in points if not has_use_for(point, key)]
     if not points:
         return no_such_setting(key)
     place, point = key.rpartition("@")[2], points[0]
-    name, workload, own = group_of(place), point.settings["workload"], point.chosen["workload"]
+    name, workload, own = group_name(place), point.settings["workload"], point.chosen["workload"]
     ours = _listed("workload", sorted({point.chosen["workload"] for point in points}))
     others = [other for other in workloads_with(name) if other != own]
     if needs := unmet(point.settings, name):
@@ -217,7 +217,7 @@ def no_such_setting(key: str) -> str:
         launchers = f", and a launcher is {' or '.join(choices('launcher'))}" if key == "engine" else ""
         return f"{absent} of this workload; {_listed('workload', having)} has it{launchers}"
     keys = {*_of_run(), *(key for some in (*of_options.values(), *of_workloads.values()) for key in some)}
-    near = [other.partition(".")[2] for other in keys if group_of(other) == group] if name else map(group_of, keys)
+    near = [other.partition(".")[2] for other in keys if group_name(other) == group] if name else map(group_name, keys)
     meant = did_you_mean(name or group, near, before=f"{group}." if name else "")
     return f"{absent}{meant}" if meant else NO_SUCH_SETTING.format(key)
 

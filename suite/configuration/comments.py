@@ -23,7 +23,7 @@ class Setting:
     comment: str
 
 
-def settings_of(relative: str) -> list[Setting]:
+def file_settings(relative: str) -> list[Setting]:
     """The settings at the top of a file below conf/, in its order, without Hydra's own.
 
     Files of the same folder that its defaults take in come first.
@@ -33,7 +33,7 @@ def settings_of(relative: str) -> list[Setting]:
         if line.startswith("hydra:"):
             break
         if taken := TAKEN.fullmatch(line):
-            found += settings_of(str(Path(relative).with_name(f"{taken['name']}.yaml")))
+            found += file_settings(str(Path(relative).with_name(f"{taken['name']}.yaml")))
         if (match := SETTING.fullmatch(line)) and match["key"] != "defaults":
             found.append(Setting(key=match["key"], value=match["value"], comment=match["comment"] or ""))
     return found

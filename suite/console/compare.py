@@ -16,7 +16,7 @@ from suite.configuration.files import workload_definition
 from suite.console.summary import Cost, SummaryEntry
 from suite.records import numbers
 from suite.records.case import telling_apart
-from suite.records.machines import machine_of
+from suite.records.machines import recorded_machine
 from suite.records.plain_text import one_line
 from suite.records.record import Status
 from suite.report.model.by_setting import design_of, experiments_by, resolved, telling
@@ -244,7 +244,7 @@ def _of_same_machines(
     if len({entry.label for entry in first}) < 2 and len({entry.label for entry in second}) < 2:
         return [([*first], [*second])]
     of_first, of_second = (
-        grouped(entries, lambda entry: machine_of(entry.record) if entry.is_of_one_machine else "")
+        grouped(entries, lambda entry: recorded_machine(entry.record) if entry.is_of_one_machine else "")
         for entries in (first, second)
     )
     common = [(of_first[machine], of_second[machine]) for machine in of_first if machine in of_second]

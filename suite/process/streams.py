@@ -95,7 +95,7 @@ def refusing(command: "Callable[[], int]") -> int:
         return USAGE
     except OSError as error:
         _complain(f"suite: {said_by_system(error)}")
-        return code_of_system(error)
+        return system_error_code(error)
     except Exception:
         return _fault()
 
@@ -111,7 +111,7 @@ def said_by_system(error: OSError) -> str:
     return f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}"
 
 
-def code_of_system(error: OSError) -> int:
+def system_error_code(error: OSError) -> int:
     """Return the exit code of a system's error: a name that no file can have is the user's mistake."""
     return USAGE if error.errno == errno.ENAMETOOLONG else BROKEN
 

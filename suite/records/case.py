@@ -18,7 +18,7 @@ from suite.records import labels
 from suite.records.aliases import CAME_LATER, axes_by_one_name, axes_today, pairs_today, settings_today
 from suite.records.machine.code import code_digest
 from suite.records.machine.environment import machine_id, machine_kind
-from suite.records.machine.privacy import of_setting
+from suite.records.machine.privacy import clean_setting
 
 NEVER_IN_ID = (
     "measure",
@@ -72,7 +72,7 @@ def _pairs(case: Case) -> dict[str, Any]:
     return {"workload": case.workload, **case.axes, **dict(sorted(case.extras.items()))}
 
 
-def command_of(case: Case) -> str:
+def command_line(case: Case) -> str:
     """The command line that runs a case again; what does not apply to it is left unsaid."""
     pairs = [(name, value) for name, value in _pairs(case).items() if value is not None]
     return shlex.join(["suite", "run", *(f"{name}={as_typed(value)}" for name, value in pairs)])
@@ -82,9 +82,9 @@ def commands_again(cases: Sequence[Case]) -> list[str]:
     """One command line for cases that differ in a single axis, as in their seed; else one for each."""
     names = telling_apart(cases)
     if len(names) != 1 or names[0] not in cases[0].axes:
-        return list(dict.fromkeys(map(command_of, cases)))
+        return list(dict.fromkeys(map(command_line, cases)))
     every = ",".join(dict.fromkeys(as_typed(case.axes[names[0]]) for case in cases))
-    return [command_of(replace(cases[0], axes={**cases[0].axes, names[0]: every})).replace("run", "run -m", 1)]
+    return [command_line(replace(cases[0], axes={**cases[0].axes, names[0]: every})).replace("run", "run -m", 1)]
 
 
 def telling_apart(cases: Iterable[Case]) -> list[str]:
@@ -216,7 +216,7 @@ def value_under(settings: Mapping[str, Any], key: str) -> Any:
 def _plain(name: str, value: Any) -> Any:
     """A value that may stand in an id: one line, and the same on every machine, so without its paths."""
     text = value if isinstance(value, str) else json.dumps(value) if isinstance(value, list | dict) else None
-    return value if text is None else of_setting(name, " ".join(text.split()))
+    return value if text is None else clean_setting(name, " ".join(text.split()))
 
 
 def as_typed(value: Any) -> str:

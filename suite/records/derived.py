@@ -56,7 +56,7 @@ def by_launch(readings: Iterable[Reading]) -> list[list[float]]:
     return [launches[launch] for launch in sorted(launches)]
 
 
-def ceilings_of(record: Record, span: str) -> Ceilings | None:
+def measured_ceilings(record: Record, span: str) -> Ceilings | None:
     """The measured ceilings at a span's working set."""
     flops, traffic = constant(record, span, "ceiling_flops_per_s"), constant(record, span, "ceiling_bytes_per_s")
     return None if flops is None or traffic is None else Ceilings(flops_per_s=flops, bytes_per_s=traffic)
@@ -66,7 +66,7 @@ def roofline(record: Record, span: str, median_s: float) -> tuple[float | None, 
     """The least time at the measured ceilings over the median (1 is as fast as they allow), and which one
     binds."""
     flops, traffic = constant(record, span, "flops"), constant(record, span, "traffic_bytes")
-    ceilings = ceilings_of(record, span)
+    ceilings = measured_ceilings(record, span)
     if flops is None or traffic is None or ceilings is None:
         return None, None
     bound_s = ceilings.bound_s(flops=flops, traffic_bytes=traffic)
@@ -92,13 +92,13 @@ def possible_time(said: object) -> str:
     return "" if time > datetime.now(UTC) + CLOCKS_DIFFER else time.isoformat(timespec="seconds")
 
 
-def warnings_of(record: Record) -> list[str]:
+def run_warnings(record: Record) -> list[str]:
     """The warnings that its own run gave."""
     warnings = record.provenance.get("warnings")
     return list(map(str, warnings)) if isinstance(warnings, list) else []
 
 
-def operators_of(record: Record, span: str) -> tuple[str, ...]:
+def span_operators(record: Record, span: str) -> tuple[str, ...]:
     """Names of the operators that a span ran; none where the record does not say."""
     spans = record.provenance.get("operators")
     names = spans.get(span) if isinstance(spans, Mapping) else None

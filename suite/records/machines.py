@@ -10,7 +10,7 @@ SHORT_ID, LONGEST_NAME = 4, 60
 MARKETING = ("(R)", "(TM)", "(r)", "(tm)")
 
 
-def machine_of(record: Record) -> str:
+def recorded_machine(record: Record) -> str:
     """The id of a record's machine; empty where it names none."""
     return str(record.environment.get("machine_id") or "")
 
@@ -18,7 +18,7 @@ def machine_of(record: Record) -> str:
 def machine_names(records: Sequence[Record]) -> list[str]:
     """For each record the name of its machine, by its processor and its first GPU, which no other machine of these
     records has; empty for a record that names none."""
-    machines = [machine_of(record) for record in records]
+    machines = [recorded_machine(record) for record in records]
     plain = {}
     for machine, record in zip(machines, records, strict=True):
         cpu, gpus = record.environment.get("cpu"), record.environment.get("gpus")

@@ -11,7 +11,7 @@ from suite.records.plain_text import one_line
 from suite.records.record import REFUSED_UNRUN, CorruptRecordError, Record, Status
 from suite.records.stores.claim import run_folders
 from suite.records.stores.place import shown
-from suite.records.stores.store import StoredRecord, each_run, has_record, read_record, withdrawal_of
+from suite.records.stores.store import StoredRecord, each_run, find_withdrawal, has_record, read_record
 from suite.records.stores.walk import Damage
 from suite.run.job import Job
 
@@ -26,16 +26,16 @@ def find_cached_record(job: Job, folder: Path, notice: Notice | None = None) -> 
     A record that failed, ran out of memory, was cut short or was withdrawn does not; nor one that was refused unrun and
     would not be refused now. `notice`: told of a record that cannot be read.
     """
-    newest = newest_of_key(job.run_key, folder, notice)
+    newest = newest_with_key(job.run_key, folder, notice)
     return newest if newest is not None and is_answer(newest.record, is_refused=job.refusal is not None) else None
 
 
-def newest_of_key(run_key: str, folder: Path, notice: Notice | None = None) -> StoredRecord | None:
+def newest_with_key(run_key: str, folder: Path, notice: Notice | None = None) -> StoredRecord | None:
     """Return the newest whole record of a run key that was not withdrawn, whatever became of it."""
     for run_folder in reversed(list(takewhile(_is_taken, run_folders(folder, run_key)))):
         try:
             record = read_record(run_folder) if has_record(run_folder) else None
-            is_withdrawn = record is not None and withdrawal_of(record, run_folder) is not None
+            is_withdrawn = record is not None and find_withdrawal(record, run_folder) is not None
         except CorruptRecordError as error:
             if notice is not None:
                 notice(one_line(f"{shown(run_folder)}: damaged, so the case is run again: {error}"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
 
-from suite.compose.point import IS_FIXED, OF_THE_COMMAND, SweepPoint, group_of, no_such_setting, unused_of
+from suite.compose.point import IS_FIXED, OF_THE_COMMAND, SweepPoint, group_name, no_such_setting, unused_settings
 from suite.configuration.files import locate, read_yaml
 from suite.configuration.values import one_of, true_or_false
 from suite.measure.precision import MATMUL_PRECISIONS
@@ -107,7 +107,7 @@ def job_of(point: SweepPoint) -> Job:
     _check_names(point)
     of_case = {key: value for key, value in point.settings.items() if key not in OF_THE_COMMAND}
     # First: an option is as the phase has it, and a workload may have none.
-    settings = without_inapplicable({**of_case, **dict.fromkeys(unused_of(point))})
+    settings = without_inapplicable({**of_case, **dict.fromkeys(unused_settings(point))})
     case = case_from(settings, chosen=point.chosen, named=point.named, inapplicable=point.inapplicable)
     _check_numbers(settings)
     Effort.from_settings(settings)
@@ -123,14 +123,14 @@ def planned(case: Case, settings: Mapping[str, Any], overrides: Sequence[str]) -
 
 
 def _check_names(point: SweepPoint) -> None:
-    of_workload = {group_of(key) for key in point.of_workload}
+    of_workload = {group_name(key) for key in point.of_workload}
     named_in_file = set(read_yaml("run.yaml")) - {"defaults", "hydra"} | of_workload
     if unknown := sorted(set(point.settings) - named_in_file - set(point.chosen)):
         raise ValueError(_unknown(unknown[0], point))
     if missing := sorted(named_in_file - set(point.settings)):
         raise ValueError(f"{missing[0]} must have a value; got none")
     for key in point.fixed if not point.is_sweep else ():
-        raise ValueError(IS_FIXED.format(key=key, option=point.chosen[group_of(key)]))
+        raise ValueError(IS_FIXED.format(key=key, option=point.chosen[group_name(key)]))
     for name in point.settings["workload"]["axes"]:
         if name not in point.chosen and isinstance(value := point.settings.get(name), list | dict):
             raise ValueError(f"{name} must be one value; got {value!r}")

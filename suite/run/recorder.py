@@ -283,7 +283,7 @@ def _of_course(state: MachineState, job: Job, folder: Path) -> dict[str, Any]:
     }
 
 
-def provenance_of(job: Job, started_at: datetime, duration_s: float) -> dict[str, Any]:
+def base_provenance(job: Job, started_at: datetime, duration_s: float) -> dict[str, Any]:
     """Where a record comes from: the code, and when it was made."""
     return {
         "suite_version": __version__,
@@ -309,7 +309,7 @@ def _record(job: Job, received: _Received, started_at: datetime, duration_s: flo
         settings=job.settings,
         environment=environment(),
         provenance={
-            **provenance_of(job, started_at, duration_s),
+            **base_provenance(job, started_at, duration_s),
             "durations_s": received.durations_s,
             **received.facts,
             "warnings": received.warnings,

@@ -19,7 +19,7 @@ from suite.records.stores import walk
 from suite.records.stores.archive import write_pack
 from suite.records.stores.claim import alone_in, claim_folder
 from suite.records.stores.pack import PACK, packed_file, read_pack
-from suite.records.stores.place import locks_of
+from suite.records.stores.place import locks_folder
 from suite.records.stores.store import (
     LOCK,
     PART,
@@ -235,7 +235,7 @@ def test_an_acceptance_that_another_program_replaced_is_not_said(tmp_path, monke
 def test_an_acceptance_waits_for_who_writes_the_file(tmp_path):
     path = tmp_path / "accepted.yaml"
     entry = {"reason": "why", "ceiling": 1.1, "expires": together.TODAY, "today": together.TODAY}
-    with alone_in(locks_of(path)):
+    with alone_in(locks_folder(path)):
         accepting = Thread(target=accept, args=(path, "case"), kwargs=entry)
         accepting.start()
         accepting.join(timeout=0.2)
@@ -275,7 +275,7 @@ def test_a_lock_is_waited_for_or_refused(tmp_path):
     with alone_in(tmp_path):
         with pytest.raises(ValueError, match="another process writes into"), alone_in(tmp_path, waits=False):
             pass
-        with alone_in(tmp_path / "other", waits=False), alone_in(locks_of(tmp_path / "file"), waits=False):
+        with alone_in(tmp_path / "other", waits=False), alone_in(locks_folder(tmp_path / "file"), waits=False):
             pass
     with alone_in(tmp_path, waits=False):
         pass

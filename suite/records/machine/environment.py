@@ -135,10 +135,10 @@ def source_digest() -> str:
 def commit() -> dict[str, Any]:
     """The commit of the checkout that this package lies in, and whether it was changed; of a bundle without git
     the commit that it was made of. Empty elsewhere."""
-    return commit_of(Path(__file__).resolve().parents[3])
+    return read_commit(Path(__file__).resolve().parents[3])
 
 
-def commit_of(root: Path) -> dict[str, Any]:
+def read_commit(root: Path) -> dict[str, Any]:
     """The same of the folder that the package lies in. A bundle does not know whether it was changed since."""
     try:
         if not (root / ".git").exists():

@@ -42,14 +42,14 @@ class ShownGpu:
     label: str
     """`gpu0` and so on, by NVML's own index."""
     state: str
-    """`measured`, or the reason why nothing can be read of it, by `reason_of`."""
+    """`measured`, or the reason why nothing can be read of it, by `failure_reason`."""
     handle: Any = None
     name: str | None = None
     uuid: str | None = None
     pci: Any = None
     """NVML's structure of numbers."""
     missing: Mapping[str, str] = field(default_factory=dict)
-    """For each fact that it does not give, the reason by `reason_of`."""
+    """For each fact that it does not give, the reason by `failure_reason`."""
 
     @property
     def is_readable(self) -> bool:
@@ -95,7 +95,7 @@ def find_gpus(platform: str = sys.platform, pci_drivers: Path = PCI_DRIVERS) -> 
     return FoundGpus(state=State(gpus[0].state.partition(":")[0]), why=why, gpus=gpus)
 
 
-def reason_of(error: Exception) -> str:
+def failure_reason(error: Exception) -> str:
     """The state that an error stands for; one without a name of its own brings its text behind a colon."""
     if isinstance(error, pynvml.NVMLError_GpuIsLost | pynvml.NVMLError_ResetRequired):
         return State.LOST
@@ -111,7 +111,7 @@ def _shown(index: int) -> ShownGpu:
     try:
         handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     except pynvml.NVMLError as error:
-        return ShownGpu(label=label, state=reason_of(error))
+        return ShownGpu(label=label, state=failure_reason(error))
     asked: dict[str, Callable[[Any], Any]] = {
         "name": pynvml.nvmlDeviceGetName,
         "uuid": pynvml.nvmlDeviceGetUUID,
@@ -122,7 +122,7 @@ def _shown(index: int) -> ShownGpu:
         try:
             facts[fact] = ask(handle)
         except UNREADABLE as error:
-            missing[fact] = reason_of(error)
+            missing[fact] = failure_reason(error)
     state = State.LOST if State.LOST in missing.values() else State.MEASURED
     return ShownGpu(label=label, state=state, handle=handle, missing=missing, **facts)
 

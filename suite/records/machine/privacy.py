@@ -74,17 +74,17 @@ def scrub(text: str, *, is_ours: bool = True) -> str:
     `is_ours`: it was written on this machine. Another's may have this one's names as words, and loses only what is
     private beyond doubt.
     """
-    return _Scrubber(is_ours=is_ours).of_free_text(text)
+    return _Scrubber(is_ours=is_ours).clean_text(text)
 
 
 def without_paths(text: str) -> str:
     """A fact or a setting without paths and what is a secret beyond doubt."""
-    return _Scrubber().of_fact(text)
+    return _Scrubber().clean_fact(text)
 
 
-def of_setting(name: str, text: str) -> str:
+def clean_setting(name: str, text: str) -> str:
     """A setting's value likewise; of one that may be a path, the last part."""
-    return _Scrubber().of_setting(name, text)
+    return _Scrubber().clean_setting(name, text)
 
 
 def scrubbed(value: Any, *, is_free: bool = False, is_ours: bool = True) -> Any:
@@ -92,7 +92,7 @@ def scrubbed(value: Any, *, is_free: bool = False, is_ours: bool = True) -> Any:
 
     `is_free`: texts in it are free ones, as they are anyhow below a key that holds such. `is_ours`: see `scrub`.
     """
-    return _Scrubber(is_ours=is_ours).of_data(value, is_free=is_free)
+    return _Scrubber(is_ours=is_ours).clean_data(value, is_free=is_free)
 
 
 class _Scrubber:
@@ -106,34 +106,34 @@ class _Scrubber:
         self._secrets = secrets if is_ours else self._unmistakable
         self._names = list(_names()) if is_ours else []
 
-    def of_free_text(self, text: str) -> str:
+    def clean_text(self, text: str) -> str:
         text = PATH.sub(_without_place, _without(self._secrets, text))
         for private, stand_in in self._names:
             text = re.sub(rf"\b{re.escape(private)}\b", stand_in, text)
         return text
 
-    def of_fact(self, text: str) -> str:
+    def clean_fact(self, text: str) -> str:
         text = _without(self._unmistakable, text)
         if not re.search(r"[\\/]|\.\.", text):
             return text
         return _last_part(text) if _is_path(text) else PATH.sub(_without_place, text)
 
-    def of_setting(self, name: str, text: str) -> str:
+    def clean_setting(self, name: str, text: str) -> str:
         is_path = name.rpartition(".")[2] in PATH_SETTINGS and re.search(r"[\\/]", text)
-        return _last_part(text) if is_path and "://" not in text else self.of_fact(text)
+        return _last_part(text) if is_path and "://" not in text else self.clean_fact(text)
 
-    def of_data(self, value: Any, *, is_free: bool) -> Any:
+    def clean_data(self, value: Any, *, is_free: bool) -> Any:
         if isinstance(value, str):
-            return self.of_free_text(value) if is_free else self.of_fact(value)
+            return self.clean_text(value) if is_free else self.clean_fact(value)
         if isinstance(value, Mapping):
             return {
-                key: self.of_setting(str(key), item)
+                key: self.clean_setting(str(key), item)
                 if isinstance(item, str) and not is_free and key not in FREE_TEXTS
-                else self.of_data(item, is_free=is_free or key in FREE_TEXTS)
+                else self.clean_data(item, is_free=is_free or key in FREE_TEXTS)
                 for key, item in value.items()
             }
         if isinstance(value, list | tuple):
-            return [self.of_data(item, is_free=is_free) for item in value]
+            return [self.clean_data(item, is_free=is_free) for item in value]
         return value
 
 

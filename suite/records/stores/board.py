@@ -24,7 +24,7 @@ from suite.records.stores.claim import run_names
 from suite.records.stores.objects import ObjectStore
 from suite.records.stores.pack import PACK, pack_bytes
 from suite.records.stores.store import READINGS, StoredRecord, read_blocks
-from suite.records.stores.tables import MOST_ROWS, chunks_of, page_bytes
+from suite.records.stores.tables import MOST_ROWS, column_chunks, page_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -142,7 +142,7 @@ def card() -> bytes:
     return "\n".join(lines).encode()
 
 
-def files_of(entries: Sequence[Entry]) -> list[File]:
+def board_files(entries: Sequence[Entry]) -> list[File]:
     """The files of runs of one workload and machine, in the order in which they are put. Raises
     CorruptRecordError for a run whose files cannot be read."""
     ordered = sorted(entries, key=lambda entry: entry.digest)
@@ -179,7 +179,7 @@ def known_runs(board: ObjectStore, folder: str) -> set[str]:
     for name in (name for name in board.names(folder) if name.endswith(".parquet")):
         content = board.read(name, LARGEST_INDEX_BYTES)
         try:
-            nbytes = sum(sum(page_bytes(content, chunk)) for chunk in chunks_of(content))
+            nbytes = sum(sum(page_bytes(content, chunk)) for chunk in column_chunks(content))
             table = pq.ParquetFile(io.BytesIO(content), read_dictionary=[RECORD_DIGEST])
             if nbytes > MOST_UNPACKED_BYTES or table.metadata.num_rows > MOST_ROWS:
                 raise CorruptRecordError("it holds more than an index of runs does")
@@ -189,7 +189,7 @@ def known_runs(board: ObjectStore, folder: str) -> set[str]:
     return found
 
 
-def schema_of(columns: Columns) -> "pa.Schema":
+def arrow_schema(columns: Columns) -> "pa.Schema":
     """The columns as Arrow has them."""
     import pyarrow as pa
 
@@ -201,7 +201,7 @@ def _table(folder: str, columns: Columns, rows: Iterable[Sequence[Any]]) -> File
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = schema_of(columns)
+    schema = arrow_schema(columns)
     cells = list(zip(*rows, strict=True)) or [()] * len(schema)
     arrays = [pa.array(column, field.type) for column, field in zip(cells, schema, strict=True)]
     written = io.BytesIO()

@@ -22,7 +22,7 @@ from suite.records.record import FILES, OVERRIDES
 from suite.records.stores.claim import NAME_LENGTH, Claim, alone_in, claim_folder, hold, run_names
 from suite.records.stores.mirror import CLAIM, WRITER, refresh
 from suite.records.stores.objects import ObjectStore, StoreError, open_store
-from suite.records.stores.place import mirror_of, own_of, url_of
+from suite.records.stores.place import mirror_folder, mirrored_url, own_folder
 from suite.records.stores.store import RECORD, SAMPLES, has_record, read_blocks, read_record, write_whole
 
 RENEW_EVERY_S, STALE_AFTER_S = 30.0, 120.0
@@ -63,12 +63,12 @@ class StoreFolder:
 
     @property
     def folder(self) -> Path:
-        return mirror_of(self.store.url)
+        return mirror_folder(self.store.url)
 
     @property
     def runs(self) -> Path:
         """The folder of this machine in which runs are written, and in which checkpoints of unfinished ones stay."""
-        return own_of(self.store.url) / RUNS
+        return own_folder(self.store.url) / RUNS
 
     def prepare(self, run_keys: Collection[str] | None) -> None:
         """Put what an earlier process could not, and mirror the runs of these keys, or all. Raises ValueError for a
@@ -165,7 +165,7 @@ class StoreFolder:
 
     def _owner(self) -> bytes:
         """A name by chance for this machine, which tells nobody anything."""
-        path = own_of(self.store.url) / OWNER
+        path = own_folder(self.store.url) / OWNER
         with alone_in(path.parent):
             if not path.exists():
                 write_whole(path, uuid.uuid4().hex.encode())
@@ -179,7 +179,7 @@ ResultsFolder = LocalFolder | StoreFolder
 def results_folder(folder: Path) -> ResultsFolder:
     """The place that a folder stands for: a store's where it is that store's mirror. Raises ValueError where the
     store's library is not installed."""
-    url = url_of(folder)
+    url = mirrored_url(folder)
     return LocalFolder(folder=folder) if url is None else StoreFolder(store=open_store(url))
 
 

@@ -21,7 +21,7 @@ from suite.records.record import FILES, OVERRIDES, TRACE
 from suite.records.stores.claim import NAME_LENGTH, alone_in
 from suite.records.stores.objects import Info, ObjectStore, StoreError, open_store
 from suite.records.stores.pack import LARGEST_PACK_BYTES, PACK
-from suite.records.stores.place import is_store, mirror_of, own_of, shown, url_in, url_of
+from suite.records.stores.place import is_store, mirror_folder, mirrored_url, own_folder, shown, url_in
 from suite.records.stores.store import JUDGEMENT, LARGEST_TRACE_BYTES, LOCK, LONGEST_RECORD_BYTES, RECORD, write_whole
 from suite.records.stores.tables import LARGEST_TABLE_BYTES
 from suite.records.stores.walk import MOST_IN_ALL, MOST_LEVELS
@@ -53,7 +53,7 @@ def on_this_machine(folder: Path) -> Path:
 
     Raises ValueError for what is no URL of a store or cannot be mirrored, and StoreError where it cannot be reached.
     """
-    url = url_in(folder) if is_store(folder) else url_of(folder)
+    url = url_in(folder) if is_store(folder) else mirrored_url(folder)
     return folder if url is None else refresh(open_store(url))
 
 
@@ -73,7 +73,7 @@ def refresh(store: ObjectStore, keys: Collection[str] | None = None, *, again: s
     pack and a list of withdrawals beside them. `again`: only those of one such, which costs a single short list where
     nothing is new. Raises ValueError for names that lead out of the folder.
     """
-    mirror, own = mirror_of(store.url), own_of(store.url)
+    mirror, own = mirror_folder(store.url), own_folder(store.url)
     asked_keys, beside = (keys, (PACK, WITHDRAWN)) if again is None else ([again], ())
 
     def is_asked(name: str) -> bool:

@@ -254,7 +254,7 @@ def each_run(
             yield Damage(folder=folder / WITHDRAWN, reason=f"no run here was begun before it was {entry.said}")
 
 
-def withdrawal_of(record: Record, folder: Path) -> Withdrawal | None:
+def find_withdrawal(record: Record, folder: Path) -> Withdrawal | None:
     """The withdrawal of a run in a folder, if the list beside it has one. Raises CorruptRecordError for a list
     that cannot be read."""
     path = folder.parent / WITHDRAWN
@@ -324,7 +324,7 @@ def read_blocks(path: Path, most_bytes: int | None = None, *, may_be_link: bool 
         raise CorruptRecordError(f"{path.name} cannot be read ({error.__class__.__name__})") from error
 
 
-def digest_of(path: Path) -> str:
+def file_digest(path: Path) -> str:
     """The sha256 of a run's file. Raises CorruptRecordError as `read_file`."""
     digest = hashlib.sha256()
     for block in read_blocks(path):

@@ -3,7 +3,7 @@
 What a file takes in memory is bounded before it is taken: its size, its rows and its pages are, one text is held once,
 however many rows have it, and only what our writer uses is decoded, since other codecs make gigabytes of a few bytes.
 Arrow allocates what a page's header says, and ends the whole process at a codec that it does not know: turning one of
-139 bits among the 20,800 of a small table is enough (Arrow 26). So `chunks_of` reads the footer first.
+139 bits among the 20,800 of a small table is enough (Arrow 26). So `column_chunks` reads the footer first.
 
 Why not in a child process with a memory limit: that takes 0.15 s of a CPU for every command and again for every file
 that ends it, where reading a footer here takes 0.3 ms, and macOS and Windows enforce no such limit. Reading starts no
@@ -98,7 +98,7 @@ class TableFile:
         import pyarrow.parquet as pq
 
         try:
-            chunks = chunks_of(content)
+            chunks = column_chunks(content)
         except CorruptRecordError as error:
             raise CorruptRecordError(f"{self.name} is no whole table: {error}") from error
         texts = [name for name, kind in self.types.items() if kind == TEXT]
@@ -192,7 +192,7 @@ class Chunk:
     nbytes: int
 
 
-def chunks_of(content: bytes) -> list[Chunk]:
+def column_chunks(content: bytes) -> list[Chunk]:
     """Where each column lies. Raises CorruptRecordError for what is no parquet, or not as ours are.
 
     By the field numbers of apache/parquet-format: FileMetaData, RowGroup, ColumnChunk, ColumnMetaData, PageHeader.

@@ -65,20 +65,20 @@ def read_series(record: Record, folder: Path) -> Rows[TelemetrySample]:
     return Rows(TelemetrySample, read_columns(SERIES, folder, record) if is_taken else dict.fromkeys(SERIES.types, ()))
 
 
-def telemetry_of(record: Record) -> Mapping[str, Any]:
+def telemetry_facts(record: Record) -> Mapping[str, Any]:
     """What a record's provenance says of its telemetry; empty where it says nothing."""
     return _object(record.provenance.get("telemetry"))
 
 
 def source_states(record: Record) -> dict[str, tuple[str, str]]:
     """The state that each source named, and why."""
-    sources = _objects(telemetry_of(record).get("sources"))
+    sources = _objects(telemetry_facts(record).get("sources"))
     return {name: (str(source.get("state")), str(source.get("why", ""))) for name, source in sources.items()}
 
 
-def gpus_of(record: Record) -> dict[str, Mapping[str, Any]]:
+def recorded_gpus(record: Record) -> dict[str, Mapping[str, Any]]:
     """What NVML showed of each GPU, by label: `name`, `used`, `state` and more."""
-    return _objects(telemetry_of(record).get("devices"))
+    return _objects(telemetry_facts(record).get("devices"))
 
 
 def _object(value: Any) -> Mapping[str, Any]:

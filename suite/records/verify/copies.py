@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from suite.records.record import RECORD, TELEMETRY, Evidence, Record
-from suite.records.stores.store import StoredRecord, digest_of
-from suite.records.verify.rules import JUDGES, Timings, and_more, named_row, timings_of
+from suite.records.stores.store import StoredRecord, file_digest
+from suite.records.verify.rules import JUDGES, Timings, and_more, launch_timings, named_row
 
 LEAST_DIFFERENT = 8
 """Different values without which two stretches may be alike by chance."""
@@ -65,7 +65,7 @@ class Copies:
 
     def remember(self, run: StoredRecord) -> None:
         """Keep what a later run must not share. A run that was refused is not kept: it may be the copy."""
-        for order, heads in _heads_of(run, timings_of(run.record)).items():
+        for order, heads in _heads_of(run, launch_timings(run.record)).items():
             self._heads[order] = [*self._heads[order], *heads][:MOST_ALIKE]
         if series := run.record.files.get(TELEMETRY):
             self._telemetry.setdefault(series, _identity(run))
@@ -75,7 +75,7 @@ class Copies:
         record in two folders is one run."""
         if run.record.evidence is not Evidence.MEASURED:
             return
-        timings = timings_of(run.record)
+        timings = launch_timings(run.record)
         yield from constant_timings(run.record, timings)
         yield from repeated_block(run.record, timings)
         digest, _ = _identity(run)
@@ -95,7 +95,7 @@ class Copies:
 
 def _identity(run: StoredRecord) -> tuple[str, str]:
     """The sha256 of a run's record, and the run's name."""
-    return digest_of(run.folder / RECORD), "/".join(run.folder.parts[-2:])
+    return file_digest(run.folder / RECORD), "/".join(run.folder.parts[-2:])
 
 
 def _heads_of(run: StoredRecord, timings: Timings) -> Mapping[tuple[int, ...], list[LaunchHead]]:

@@ -11,7 +11,7 @@ from suite.records.plain_text import complain
 from suite.records.record import RECORD, TELEMETRY, CorruptRecordError, Status
 from suite.records.stores.claim import NAME_LENGTH
 from suite.records.stores.place import shown
-from suite.records.stores.store import PRIVATE_PARTS, SAMPLES, StoredRecord, digest_of
+from suite.records.stores.store import PRIVATE_PARTS, SAMPLES, StoredRecord, file_digest
 from suite.records.stores.telemetry import read_series
 from suite.records.stores.walk import Damage
 from suite.records.verify.copies import Copies
@@ -47,7 +47,7 @@ def reasons_against(run: StoredRecord | Damage, copies: Copies) -> list[str]:
     """
     if isinstance(run, Damage):
         return [run.reason]
-    faults = [*_faults_of_facts(run), *faults_of_files(run, is_judged=run.withdrawal is None), *_private_parts(run)]
+    faults = [*_faults_of_facts(run), *file_faults(run, is_judged=run.withdrawal is None), *_private_parts(run)]
     if run.withdrawal is None:
         faults += [*impossible_timings(run.record), *implausible_readings(run.record), *copies.faults(run)]
         if not faults:
@@ -55,7 +55,7 @@ def reasons_against(run: StoredRecord | Damage, copies: Copies) -> list[str]:
     return faults
 
 
-def faults_of_files(run: StoredRecord, *, is_judged: bool = False) -> Iterator[str]:
+def file_faults(run: StoredRecord, *, is_judged: bool = False) -> Iterator[str]:
     """Yield the faults of files beside the samples, which reading has compared already, and if `is_judged` those of
     what the telemetry says."""
     for name, digest in run.record.files.items():
@@ -64,7 +64,7 @@ def faults_of_files(run: StoredRecord, *, is_judged: bool = False) -> Iterator[s
                 yield from implausible_series(run.record, run.folder)
             elif name == TELEMETRY:
                 read_series(run.record, run.folder)
-            elif name != SAMPLES and digest_of(run.folder / name) != digest:
+            elif name != SAMPLES and file_digest(run.folder / name) != digest:
                 yield f"{name} is not the file that {RECORD} was written with"
         except CorruptRecordError as error:
             yield str(error)

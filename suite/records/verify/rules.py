@@ -19,12 +19,12 @@ from statistics import median
 
 from suite.configuration.files import workload_definition
 from suite.records import numbers
-from suite.records.derived import by_launch, ceilings_of, constant, started_at
+from suite.records.derived import by_launch, constant, measured_ceilings, started_at
 from suite.records.holdings import ALLOCATOR_PEAK, PEAK
 from suite.records.metrics import METRICS, TRIVIAL_ACCURACY
 from suite.records.record import SAMPLES, TELEMETRY, Evidence, Reading, Record, Status
 from suite.records.rows import Rows
-from suite.records.stores.telemetry import TelemetrySample, gpus_of, read_series, telemetry_of
+from suite.records.stores.telemetry import TelemetrySample, read_series, recorded_gpus, telemetry_facts
 from suite.theory.devices.hardware import Hardware, hardware_reported_as, load_hardware
 from suite.theory.layers.roofline import Ceilings
 
@@ -92,10 +92,10 @@ TIME = Bound(low=math.ulp(0.0), rule="a time is finite and above zero")
 SHARE = Bound(low=1 - ROUNDING, high=ROUNDING, rule="a share lies between 0 and 1", may_be_nan=True)
 
 
-def bounds_of(record: Record) -> tuple[dict[str, Bound], dict[tuple[str, str], Bound], dict[str, float]]:
+def device_bounds(record: Record) -> tuple[dict[str, Bound], dict[tuple[str, str], Bound], dict[str, float]]:
     """The bounds that a record's own devices set: by metric, by device and quantity of its telemetry, and the power in
     W that each of its GPUs may draw for a second and longer."""
-    gpus, machine_bytes = gpus_of(record), fact(record.environment, "memory_bytes")
+    gpus, machine_bytes = recorded_gpus(record), fact(record.environment, "memory_bytes")
     card, nbytes, holder = None, machine_bytes, "the machine"
     if str(record.case.axes.get("device")).startswith("cuda"):
         used, named = record.provenance.get("device"), record.environment.get("gpus")
@@ -148,7 +148,7 @@ def implausible_readings(record: Record) -> Iterator[str]:
     values are out of bounds, nothing else is asked of them."""
     if record.evidence is not Evidence.MEASURED:
         return
-    timings = timings_of(record)
+    timings = launch_timings(record)
     for rule in READING_RULES:
         if faults := sorted(rule(record, timings)):
             row, wrong = faults[0]
@@ -157,7 +157,7 @@ def implausible_readings(record: Record) -> Iterator[str]:
                 return
 
 
-def timings_of(record: Record) -> Timings:
+def launch_timings(record: Record) -> Timings:
     return {
         (span, metric, launch): rows
         for (span, metric), readings in record.by_span.items()
@@ -182,7 +182,7 @@ def _values_out_of_bounds(record: Record, _timings: Timings) -> Iterator[Fault]:
     for name in COUNTED:
         column = record.rows.column(name)
         yield from AMOUNT.faults(range(len(column)), column, name)
-    by_metric, _, _ = bounds_of(record)
+    by_metric, _, _ = device_bounds(record)
     for (_span, metric), readings in record.by_span.items():
         if bound := by_metric.get(metric, _bound_by_unit(metric)):
             yield from bound.faults(readings.places, readings.column("value"))
@@ -255,7 +255,7 @@ def _duration_s(record: Record) -> float:
 
 
 def _more_energy_than_there_is(record: Record, _timings: Timings) -> Iterator[Fault]:
-    by_metric, _, _ = bounds_of(record)
+    by_metric, _, _ = device_bounds(record)
     summed_j, most_j = 0.0, by_metric["energy_power_w"].high * _duration_s(record)
     energies = record.series("energy_j")
     for row, energy in zip(energies.places, energies, strict=True):
@@ -312,7 +312,7 @@ def _roofline(record: Record, span: str) -> tuple[Ceilings, float, str] | None:
         specified = card.ceilings(str(record.case.axes.get("dtype")))
         if specified is not None:
             return specified, SPECIFIED_SLACK, f"the specification of {card.name}"
-    measured = ceilings_of(record, span)
+    measured = measured_ceilings(record, span)
     return None if measured is None else (measured, MEASURED_SLACK, "the roofline that the run itself measured")
 
 
@@ -320,7 +320,7 @@ def implausible_series(record: Record, folder: Path) -> Iterator[str]:
     """Yield a sentence for each rule that samples break: the first row, and how many more things do. Raises
     CorruptRecordError for a file that is not the record's own."""
     samples = read_series(record, folder)
-    _, bounds, powers_w = bounds_of(record)
+    _, bounds, powers_w = device_bounds(record)
     shares = dict.fromkeys(SAMPLED_SHARES, SHARE)
     rules = [_faults_of_time(record, samples.column("time_s"), samples.column("unix_s"))]
     out_of_bounds: list[Fault] = []
@@ -336,7 +336,7 @@ def implausible_series(record: Record, folder: Path) -> Iterator[str]:
 
 
 def _faults_of_time(record: Record, time_s: Sequence[float], unix_s: Sequence[float]) -> Iterator[Fault]:
-    ends = (fact(telemetry_of(record), "elapsed_s"), fact(record.provenance, "duration_s"))
+    ends = (fact(telemetry_facts(record), "elapsed_s"), fact(record.provenance, "duration_s"))
     end_s = max((end for end in ends if math.isfinite(end)), default=math.inf) + AFTER_THE_END_S
     yield from Bound(high=end_s, rule="lies between the run's begin and its end").faults(
         range(len(time_s)), time_s, "time_s"

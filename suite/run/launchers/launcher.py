@@ -130,7 +130,7 @@ class LocalLauncher:
         yield [CaseSlot(WorkerSlot(state=state, worker=worker)) for worker in workers]
 
 
-def launcher_of(points: Sequence[SweepPoint]) -> Launcher:
+def chosen_launcher(points: Sequence[SweepPoint]) -> Launcher:
     """The launcher that all points name. Raises ValueError where they do not agree, and for wrong settings."""
     options: list[Any] = [point.settings.get(LAUNCHER) for point in points]
     for option in options:

@@ -38,11 +38,11 @@ from suite.records.plain_text import one_line
 from suite.records.record import OVERRIDES, Evidence, Record, Status
 from suite.records.stores.claim import NAME_LENGTH
 from suite.records.stores.store import StoredRecord
-from suite.run.cached import Notice, find_on_any_machine, newest_of_key, runs_by_case
+from suite.run.cached import Notice, find_on_any_machine, newest_with_key, runs_by_case
 from suite.run.job import Job
 from suite.run.launchers.launcher import CaseSlot, SlotLostError, own_modules
 from suite.run.launchers.remote import Description, Errand, RemoteAnswer, RemoteWorker, Terms
-from suite.run.recorder import MeasuredCase, SharedState, overrides_file, provenance_of
+from suite.run.recorder import MeasuredCase, SharedState, base_provenance, overrides_file
 
 NAME = "ray"
 MISSING = "launcher=ray needs the package ray, which is not installed here: pip install 'mla-grpo-suite[ray]'"
@@ -88,10 +88,10 @@ class WorkerPlace:
 
     def takes(self, job: Job) -> bool:
         """Tell whether a worker here can run a job."""
-        return device_of(job) == self.device
+        return needed_device(job) == self.device
 
 
-def device_of(job: Job) -> str:
+def needed_device(job: Job) -> str:
     """Return the device that a worker must have for a job."""
     return CUDA if job.stays else CPU
 
@@ -102,7 +102,7 @@ def places_in(nodes: Iterable[Mapping[str, Any]], jobs: Sequence[Job], *, shares
     `nodes`: as `ray.nodes()` describes them. `shares_nodes`: cases whose time counts may run side by side on one
     node's CPU, each on cores of its own, where one alone has the memory's bandwidth for itself.
     """
-    on_gpu, on_cpu = ([job for job in jobs if device_of(job) == device] for device in (CUDA, CPU))
+    on_gpu, on_cpu = ([job for job in jobs if needed_device(job) == device] for device in (CUDA, CPU))
     is_timed = any(not (job.is_course or job.is_projection) for job in on_cpu)
     most_on_cpu = 1 if is_timed and not shares_nodes else None
     of_nodes = []
@@ -126,7 +126,7 @@ def lacking(places: Sequence[WorkerPlace], jobs: Sequence[Job]) -> str | None:
     """Say what a cluster has no room for; None where each job has a place."""
     for job in jobs:
         if not any(place.takes(job) for place in places):
-            gpu = " and a GPU" if device_of(job) == CUDA else ""
+            gpu = " and a GPU" if needed_device(job) == CUDA else ""
             cpus = "a CPU" if job.plan.threads == 1 else f"{job.plan.threads} CPUs"
             return f"{cpus}{gpu} on one node, for {job.case.id}"
     return None
@@ -180,7 +180,7 @@ class Cluster:
         with self.lock:
             described = [one for one in self.described if job.case.id in one.code_digests]
         known = {(one.machine_id, one.code_digests[job.case.id]) for one in described}
-        meanwhile = [newest_of_key(job.run_key_on(machine, code), folder, notice) for machine, code in known]
+        meanwhile = [newest_with_key(job.run_key_on(machine, code), folder, notice) for machine, code in known]
         runs = [*self.runs.get(job.case.id, ()), *(run for run in meanwhile if run is not None)]
         codes = {code_digest(job.settings), *(code for _, code in known)}
         return find_on_any_machine(job, runs, codes, is_refused=is_refused)
@@ -340,7 +340,7 @@ class RaySlot(CaseSlot):
 
     def _failed(self, job: Job, why: str, started_at: datetime, *, duration_s: float) -> MeasuredCase:
         """The record of a case of which nothing came back, on the machine where it ran last."""
-        provenance = provenance_of(job, started_at, duration_s) | {
+        provenance = base_provenance(job, started_at, duration_s) | {
             "source_digest": self._here.source_digest,
             "code_digest": self._here.code_digests[job.case.id],
             "launcher": {"name": NAME, "workers": self._cluster.workers},

@@ -12,7 +12,7 @@ from suite.records.record import CorruptRecordError, Reading
 from suite.records.rows import Rows
 from suite.records.stores import tables
 from suite.records.stores.store import READINGS
-from suite.records.stores.tables import chunks_of, page_bytes
+from suite.records.stores.tables import column_chunks, page_bytes
 
 
 def readings(count):
@@ -57,7 +57,7 @@ def test_rows_are_grouped_by_columns_in_their_order():
 def test_columns_and_pages_are_as_large_as_arrow_says():
     content = READINGS.content(readings(50_000))
     group = pq.ParquetFile(pa.BufferReader(content)).metadata.row_group(0)
-    chunks = chunks_of(content)
+    chunks = column_chunks(content)
     assert [chunk.column for chunk in chunks] == READINGS.schema.names
     for theirs, chunk in zip(map(group.column, range(group.num_columns)), chunks, strict=True):
         begin = min(theirs.data_page_offset, theirs.dictionary_page_offset or theirs.data_page_offset)
