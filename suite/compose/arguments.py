@@ -10,13 +10,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override
 
 from suite.configuration.files import LOOK, OF_ITS_RECORDS, choices, full_name
-from suite.records.case import OF_CONFIGURATION
+from suite.records.case import CONFIG_ONLY_KEYS
 from suite.records.stores.place import is_store, mirror_folder, url_in
 
 MULTIRUN = {"-m", "--multirun"}
 LONGEST_NAME = 200
 TOO_MANY_BRACKETS = "a value has too many brackets within brackets"
-OF_CODE = (*OF_CONFIGURATION, "in_phase", "name", "plan", LOOK, *OF_ITS_RECORDS)
+OF_CODE = (*CONFIG_ONLY_KEYS, "in_phase", "name", "plan", LOOK, *OF_ITS_RECORDS)
 """Keys of an option's file about settings or code, which no command line sets."""
 FOLDERS = re.compile(r"\+*hydra\.(run|sweep)\.dir=")
 """Hydra makes these folders itself, before any case is known."""

@@ -20,7 +20,7 @@ from suite.configuration.files import (
     workload_definition,
 )
 from suite.records.aliases import SETTINGS
-from suite.records.case import NEVER_IN_ID, as_typed, unmet, value_under
+from suite.records.case import KEYS_NOT_IN_ID, as_typed, unmet, value_under
 
 NO_SUCH_SETTING = "there is no setting {!r}; the settings are the keys of conf/run.yaml and of the chosen groups"
 CODE = ("_target_", "shape")
@@ -136,7 +136,7 @@ def has_use_for(point: SweepPoint, key: str) -> bool:
 def unused_settings(point: SweepPoint) -> list[str]:
     """The settings that are null in a case of this point, since its workload has no use for them."""
     used = used_by(point.settings["workload"]).union(map(group_name, point.of_workload))
-    kept = {*used, *NEVER_IN_ID, *OF_EVERY_PLAN, "workload"}
+    kept = {*used, *KEYS_NOT_IN_ID, *OF_EVERY_PLAN, "workload"}
     return [name for name in point.settings if name in _shared(point) and name not in kept]
 
 
