@@ -54,8 +54,8 @@ MAY_READ = {
         records/machine/limits.py _first path.read_text
         records/machine/limits.py _own_folder Path('/proc/self/cgroup').read_text
         records/machine/limits.py oom_kills path.read_text
-        run/launchers/cores.py busy_s path.read_text
-        run/launchers/cores.py siblings (topology / f'cpu{cpu}' / 'topology' / 'thread_siblings_list').read_text
+        run/launchers/cores.py count_busy_s path.read_text
+        run/launchers/cores.py hardware_threads (topology / f'cpu{cpu}' / 'topology' / 'thread_siblings_list').read_text
         """,
     JUST_WRITTEN: """
         attention/cpp_decode/kernel.py _build Path(builder.get_target_file_path()).read_bytes

@@ -112,7 +112,7 @@ def said_by_system(error: OSError) -> str:
 
 
 def system_error_code(error: OSError) -> int:
-    """Return the exit code of a system's error: a name that no file can have is the user's mistake."""
+    """The exit code of a system's error: a name that no file can have is the user's mistake."""
     return USAGE if error.errno == errno.ENAMETOOLONG else BROKEN
 
 

@@ -206,16 +206,16 @@ def _run(
 
     plan, precision, state = job.plan, job.settings.get("matmul_precision"), slot.state
     if job.is_course:
-        for _ in messages("stateful", _of_course(state, job, shared)):
+        for _ in messages("stateful", _course_arguments(state, job, shared)):
             pass
         return
     key = (plan.device, plan.dtype, plan.threads, precision)
     if key not in state.ceilings:
         begun = time.perf_counter()
         watch.on_message({"phase": "ceilings"})
-        asked = {"device": plan.device, "dtype": plan.dtype, "threads": plan.threads, "precision": precision}
+        conditions = {"device": plan.device, "dtype": plan.dtype, "threads": plan.threads, "precision": precision}
         with state.measuring_ceilings:
-            for message in messages("ceilings", asked) if key not in state.ceilings else ():
+            for message in messages("ceilings", conditions) if key not in state.ceilings else ():
                 if "result" in message:
                     state.ceilings[key] = message["result"]
         received.durations_s["ceilings"] = time.perf_counter() - begun
@@ -241,7 +241,7 @@ def _run(
         if reason is not None:
             received.outcome = status, f"launch {launch + 1} of {launches}: {reason}"
     if received.outcome[0] is Status.OK:
-        received.facts |= _of_timings(received.readings, launches, job)
+        received.facts |= _launch_facts(received.readings, launches, job)
         warning = shortfall(received.readings, effort, predicted_s=predicted_s)
         received.warnings += [warning] if warning else []
 
@@ -256,17 +256,17 @@ def _with_chosen_backend(settings: Mapping[str, Any], facts: Mapping[str, Any]) 
     return {**settings, "backend": read_choice("backend", chosen)}
 
 
-def _of_timings(readings: Sequence[Reading], launches: int, job: Job) -> dict[str, Any]:
+def _launch_facts(readings: Sequence[Reading], launches: int, job: Job) -> dict[str, Any]:
     """The launches of a case, and how far neighbouring samples of a launch are alike, by span."""
     timed = [reading for reading in readings if reading.metric == "latency_s"]
-    names = {reading.span for reading in timed}
-    spans = {name: by_launch(reading for reading in timed if reading.span == name) for name in names}
-    alike = {span: lag1_autocorrelation(values) for span, values in sorted(spans.items())}
+    spans = sorted({reading.span for reading in timed})
+    launches_by_span = {span: by_launch(reading for reading in timed if reading.span == span) for span in spans}
+    autocorrelation = {span: lag1_autocorrelation(values) for span, values in launches_by_span.items()}
     each = "allocations in one process" if job.stays else "a fork of one process" if FORKS else "a process"
-    return {"launches": {"count": launches, "each": each}, "lag1_autocorrelation": alike}
+    return {"launches": {"count": launches, "each": each}, "lag1_autocorrelation": autocorrelation}
 
 
-def _of_course(state: MachineState, job: Job, folder: Path) -> dict[str, Any]:
+def _course_arguments(state: MachineState, job: Job, folder: Path) -> dict[str, Any]:
     """The arguments of a course: it goes on from the checkpoint that an unfinished run of the same key left."""
     checkpoint = folder / CHECKPOINTS / f"{job.run_key[:NAME_LENGTH]}.pt"
     if not state.resume:

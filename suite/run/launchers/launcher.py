@@ -61,8 +61,8 @@ class CaseSlot:
         """The run key of a record that is made here."""
         return job.run_key
 
-    def is_first(self, job: Job, parent: Path, held: ExitStack) -> bool:
-        """Keep other machines from the case until `held` is left; False where one of them runs it into the same
+    def is_first(self, job: Job, parent: Path, locks: ExitStack) -> bool:
+        """Keep other machines from the case until `locks` is left; False where one of them runs it into the same
         place."""
         return True  # no other machine's record would answer it
 
@@ -156,7 +156,7 @@ def own_modules(jobs: Sequence[Job]) -> list[str]:
     """Modules that every worker will need. Other packages' are left to their case, which may fail alone."""
     workloads = [job.settings["workload"] for job in jobs if not job.is_projection]
     modules = {workload["_target_"].rpartition(".")[0] for workload in workloads}
-    own = {module for module in modules if module.startswith("suite.")}
+    own_package = {module for module in modules if module.startswith("suite.")}
     # torch's first optimiser imports it, which takes a case of training 1.7 s of processor time.
     optimisers = {"torch._dynamo"} if any(workload.get("course") for workload in workloads) else set()
-    return sorted(own | optimisers)
+    return sorted(own_package | optimisers)
