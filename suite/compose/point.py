@@ -214,12 +214,9 @@ def no_such_setting(key: str) -> str:
 
 def workloads_with(name: str) -> list[str]:
     """The suite's workloads that use a setting or a group."""
-    own = {workload: read_settings(workload) for workload in choices("workload") if workload in choices("settings")}
-    return [
-        workload
-        for workload in choices("workload")
-        if name in own.get(workload, ()) or name in used_by(workload_definition(workload))
-    ]
+    used = {workload: used_by(workload_definition(workload)) for workload in choices("workload")}
+    of_files = {workload: read_settings(workload) for workload in choices("settings")}
+    return [workload for workload in used if name in used[workload] or name in of_files.get(workload, ())]
 
 
 def _listed(name: str, values: Sequence[Any]) -> str:

@@ -28,15 +28,15 @@ def file_settings(relative: str) -> list[Setting]:
 
     Files of the same folder that its defaults take in come first.
     """
-    found: list[Setting] = []
+    settings: list[Setting] = []
     for line in (conf_dir() / relative).read_text(encoding="utf-8").splitlines():
         if line.startswith("hydra:"):
             break
-        if taken := TAKEN.fullmatch(line):
-            found += file_settings(str(Path(relative).with_name(f"{taken['name']}.yaml")))
+        if default := TAKEN.fullmatch(line):
+            settings += file_settings(str(Path(relative).with_name(f"{default['name']}.yaml")))
         if (match := SETTING.fullmatch(line)) and match["key"] != "defaults":
-            found.append(Setting(key=match["key"], value=match["value"], comment=match["comment"] or ""))
-    return found
+            settings.append(Setting(key=match["key"], value=match["value"], comment=match["comment"] or ""))
+    return settings
 
 
 def described(group: str) -> dict[str, str]:

@@ -76,10 +76,10 @@ def _foreign_confs() -> Iterator[Path]:
 
 def no_choice(group: str, name: str, options: Sequence[str]) -> str:
     """Say that a name is none of a group's options, and which of them may have been meant; of many where they stand."""
-    meant = did_you_mean(name, options)
+    suggestion = did_you_mean(name, options)
     if len(options) > MOST_LISTED:
-        return f"there is no {group} {name!r}{meant or ';'} suite ls {group} lists all {len(options)}"
-    return f"{group} must be one of {', '.join(options)}; got {name!r}{meant}"
+        return f"there is no {group} {name!r}{suggestion or ';'} suite ls {group} lists all {len(options)}"
+    return f"{group} must be one of {', '.join(options)}; got {name!r}{suggestion}"
 
 
 def full_name(group: str, name: str) -> str:
@@ -114,8 +114,8 @@ def _loaded(path: Path) -> Any:
 def read_settings(workload: str) -> dict[str, Any]:
     """A workload's own settings, with those of the files beside it that its `defaults` take in."""
     content = read_yaml(f"settings/{workload}.yaml")
-    taken = [name for name in content.pop("defaults", ()) if name != "_self_"]
-    return {key: value for name in taken for key, value in read_settings(name).items()} | content
+    defaults = [name for name in content.pop("defaults", ()) if name != "_self_"]
+    return {key: value for name in defaults for key, value in read_settings(name).items()} | content
 
 
 def in_phase(option: Mapping[str, Any], phase: str | None) -> dict[str, Any]:
@@ -146,13 +146,13 @@ def read_text(text: str, lang: str) -> Mapping[str, Any]:
 @functools.cache
 def read_sentences(path: Path) -> Mapping[str, Any]:
     """The sentences of a file, or of all files of a folder; two of one key are a fault."""
-    found: dict[str, Any] = {}
+    sentences: dict[str, Any] = {}
     for file in sorted(path.glob("*.yaml")) if path.is_dir() else [path]:
         content = _loaded(file)
         assert isinstance(content, dict), file
-        assert not found.keys() & content.keys(), file
-        found |= content
-    return found
+        assert not sentences.keys() & content.keys(), file
+        sentences |= content
+    return sentences
 
 
 def locate(dotted: Any) -> Any:

@@ -45,8 +45,8 @@ class _Kept(io.FileIO):
     def write(self, data: "Any") -> int:
         try:
             while self.failure is None:
-                if (written := super().write(data)) is not None:
-                    return written
+                if (num_bytes := super().write(data)) is not None:
+                    return num_bytes
                 self._wait()
         except OSError as error:
             self.failure = error
@@ -139,7 +139,7 @@ def _keep(name: str, descriptor: int) -> "tuple[io.TextIOWrapper, _Kept] | None"
         return None
     closed = OSError(errno.EBADF, "it is closed") if usual is None else None
     raw = _Kept(descriptor, closed)
-    kept = io.TextIOWrapper(
+    stream = io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=getattr(usual, "encoding", "utf-8"),
         # An old encoding, as a redirected stream's on Windows, shows a stand-in for what it cannot hold.
@@ -147,8 +147,8 @@ def _keep(name: str, descriptor: int) -> "tuple[io.TextIOWrapper, _Kept] | None"
         line_buffering=descriptor == 2 or getattr(usual, "line_buffering", True),
         write_through=getattr(usual, "write_through", False),
     )
-    setattr(sys, name, kept)
-    return kept, raw
+    setattr(sys, name, stream)
+    return stream, raw
 
 
 def _code_with(out: io.TextIOWrapper, raw: _Kept, code: int) -> int:

@@ -30,17 +30,12 @@ def constant(record: Record, span: str, metric: str) -> float | None:
     """A size or a rate that a record notes once, where it is above zero."""
     value = noted(record, span, metric)
     if value is None and (span, metric) == (EVALUATE, TRIVIAL_ACCURACY):
-        value = _trivial_accuracy_of_settings(record)
+        # Older records do not hold it. The table has not every task and number of prompts.
+        table, task = read_yaml("trivial_accuracy.yaml"), record.settings.get("task")
+        if isinstance(task, Mapping) and record.settings.get("eval_prompts") == table["eval_prompts"]:
+            right = (row["right"] for row in table["tasks"] if row["of"].items() <= task.items())
+            value = next((count / table["eval_prompts"] for count in right), None)
     return value if value is not None and value > 0 else None
-
-
-def _trivial_accuracy_of_settings(record: Record) -> float | None:
-    """Look up what older records do not hold; None for a task or a number of prompts that the table does not have."""
-    table, task = read_yaml("trivial_accuracy.yaml"), record.settings.get("task")
-    if not isinstance(task, Mapping) or record.settings.get("eval_prompts") != table["eval_prompts"]:
-        return None
-    right = (row["right"] for row in table["tasks"] if row["of"].items() <= task.items())
-    return next((count / table["eval_prompts"] for count in right), None)
 
 
 def by_launch(readings: Iterable[Reading]) -> list[list[float]]:
@@ -79,11 +74,11 @@ def started_at(record: Record) -> str:
     return possible_time(record.provenance.get("started_at"))
 
 
-def possible_time(said: object) -> str:
+def possible_time(text: object) -> str:
     """The time in UTC; empty for what is none, or lies before there was a suite or in the future. Whoever writes
     a time that cannot be would else be the newest of all."""
     try:
-        time = datetime.fromisoformat(said) if isinstance(said, str) else None
+        time = datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:
         return ""
     if time is None or not FIRST_YEAR <= time.year <= datetime.now(UTC).year + 1:

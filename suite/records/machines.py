@@ -1,7 +1,7 @@
 """Which machine a record is of, in words that tell it from the others and do not say where it stands."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from suite.records.machine.privacy import without_paths
 from suite.records.record import Record
@@ -39,10 +39,9 @@ def plain_name(name: str) -> str:
     return without_paths(" ".join(name.split()))[:LONGEST_NAME]
 
 
-def short_id(machine: str, machines: Iterable[str]) -> str:
+def short_id(machine: str, machines: Collection[str]) -> str:
     """How a machine's id begins, with as many digits as tell it from the others."""
-    others = [other for other in machines if other != machine]
     for digits in range(SHORT_ID, len(machine)):
-        if not any(other.startswith(machine[:digits]) for other in others):
+        if not any(other != machine and other.startswith(machine[:digits]) for other in machines):
             return machine[:digits]
     return machine

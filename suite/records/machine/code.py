@@ -39,7 +39,7 @@ def code_digest(settings: Mapping[str, Any]) -> str:
 
 @functools.cache
 def _digest(roots: frozenset[str]) -> str:
-    own = {"suite", *(_top(root) for root in roots)}
+    hashed = {"suite", *(_top(root) for root in roots)}
     reached: dict[str, bytes] = {}
     versions: dict[str, str] = {}
     waiting = [module for root in roots for module in _with_parents(root)]
@@ -50,7 +50,7 @@ def _digest(roots: frozenset[str]) -> str:
             continue
         reached[module] = path.read_bytes()
         for imported in _imports(module, path):
-            if _top(imported) in own or _is_local(_top(imported)):
+            if _top(imported) in hashed or _is_local(_top(imported)):
                 waiting += _with_parents(imported)
             elif version := _version(_top(imported)):
                 versions[_top(imported)] = version
@@ -86,8 +86,8 @@ def _source(module: str) -> Path | None:
         path = Path(spec.origin or "")
         return path if not rest and path.suffix == ".py" else None
     for folder in spec.submodule_search_locations:
-        beside = Path(folder).joinpath(*rest)
-        for path in (beside / "__init__.py", beside.with_suffix(".py")):
+        place = Path(folder).joinpath(*rest)
+        for path in (place / "__init__.py", place.with_suffix(".py")):
             if path.is_file():
                 return path
     return None

@@ -59,8 +59,7 @@ RECORDED_PACKAGES = (
 @functools.cache
 def environment() -> dict[str, Any]:
     """Facts about this machine and installation, as plain data."""
-    found = gpus()
-    unread = {"gpus_unread": found.unread} if found.unread else {}
+    unread = {"gpus_unread": gpus().unread} if gpus().unread else {}
     return {
         "machine_id": machine_id(),
         "cpu": cpu_model(),

@@ -112,15 +112,15 @@ def _shown(index: int) -> ShownGpu:
         handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     except pynvml.NVMLError as error:
         return ShownGpu(label=label, state=failure_reason(error))
-    asked: dict[str, Callable[[Any], Any]] = {
+    queries: dict[str, Callable[[Any], Any]] = {
         "name": pynvml.nvmlDeviceGetName,
         "uuid": pynvml.nvmlDeviceGetUUID,
         "pci": pynvml.nvmlDeviceGetPciInfo,
     }
     facts, missing = {}, {}
-    for fact, ask in asked.items():
+    for fact, query in queries.items():
         try:
-            facts[fact] = ask(handle)
+            facts[fact] = query(handle)
         except UNREADABLE as error:
             missing[fact] = failure_reason(error)
     state = State.LOST if State.LOST in missing.values() else State.MEASURED

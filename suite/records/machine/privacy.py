@@ -6,7 +6,6 @@ what is private wherever it is found. A free text quotes what a program said, wh
 private here besides.
 """
 
-import functools
 import getpass
 import os
 import platform
@@ -99,7 +98,7 @@ class _Scrubber:
     """The secrets and names of this process, looked up once for all that one call is given."""
 
     def __init__(self, *, is_ours: bool = False) -> None:
-        named = [(name, os.environ[name]) for name in os.environ if _is_named_secret(name)]
+        named = [(name, os.environ[name]) for name in os.environ if SECRET_NAME.search(name)]
         # A longer one comes before one that it holds.
         secrets = sorted((pair for pair in named if len(pair[1]) >= SHORTEST_SECRET), key=lambda pair: -len(pair[1]))
         self._unmistakable = [pair for pair in secrets if _is_unmistakable(pair[1])]
@@ -143,11 +142,6 @@ def _without(secrets: Iterable[tuple[str, str]], text: str) -> str:
     return TOKEN.sub("<secret>", text)
 
 
-@functools.cache
-def _is_named_secret(name: str) -> bool:
-    return SECRET_NAME.search(name) is not None
-
-
 def _is_unmistakable(value: str) -> bool:
     """Tell a secret from a word or a model's name, which a variable named like a secret may hold too."""
     has = [re.search(signs, value) for signs in ("[A-Za-z]", "[0-9]")]
@@ -174,13 +168,13 @@ def _is_path(text: str) -> bool:
     return "\n" not in text and "://" not in text and (leads or is_absolute)
 
 
-def _without_place(found: re.Match[str]) -> str:
-    text = found.group()
+def _without_place(match: re.Match[str]) -> str:
+    text = match.group()
     scheme, _, rest = text.partition("://")
     leads = rest.startswith("/") or (scheme.lower() == "file" and re.search(r"[\\/]", rest) is not None)
-    if found["url"] and not leads:
+    if match["url"] and not leads:
         return _PERSONAL.sub("<user>@<host>", _SIGNED.sub("<secret>@", text))
-    return _last_part(rest if found["url"] else text)
+    return _last_part(rest if match["url"] else text)
 
 
 def _last_part(path: str) -> str:

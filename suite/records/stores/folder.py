@@ -92,11 +92,11 @@ class StoreFolder:
         with ExitStack() as released:
             released.callback(_remove_if_empty, folder)
             released.enter_context(local)
-            taken = None if has_record(folder) else self._take(run_key[:NAME_LENGTH])
-            if taken is None:
+            name = None if has_record(folder) else self._take(run_key[:NAME_LENGTH])
+            if name is None:
                 return None
             released.pop_all()
-        return StoreClaim(folder=folder, lock=local.lock, runs=self, taken=taken)
+        return StoreClaim(folder=folder, lock=local.lock, runs=self, claimed=name)
 
     def put_run(self, folder: Path, first: str) -> str:
         """Put a whole run into the store, its record last, and return its name there: `first`, or the next number that
@@ -130,12 +130,12 @@ class StoreFolder:
                     remove_run(folder)
             _remove_if_empty(folder)
 
-    def _take(self, key: str) -> "TakenName | None":
+    def _take(self, key: str) -> "ClaimedName | None":
         """Create the claim of the first name that has no record; None where another process holds it."""
         objects = self.store.listing(key)
         for name in run_names(key):
-            files = [found.removeprefix(f"{name}/") for found in objects if found.startswith(f"{name}/")]
-            claims = [int(found[1]) for file in files if (found := CLAIM.fullmatch(file))]
+            files = [key.removeprefix(f"{name}/") for key in objects if key.startswith(f"{name}/")]
+            claims = [int(match[1]) for file in files if (match := CLAIM.fullmatch(file))]
             latest = max(claims, default=0)
             if RECORD in files or has_record(self.folder / name):
                 continue
@@ -143,12 +143,13 @@ class StoreFolder:
                 return None
             if len(files) > len(claims):  # whoever put files there died before the record
                 continue
-            taken = TakenName(name=name, number=latest + 1, mark=self._owner() + b" " + uuid.uuid4().hex.encode())
-            if not self.store.create(taken.claim, taken.mark):
+            mark = self._owner() + b" " + uuid.uuid4().hex.encode()
+            claimed = ClaimedName(name=name, number=latest + 1, mark=mark)
+            if not self.store.create(claimed.claim, mark):
                 return None
             if not self.store.has(f"{name}/{RECORD}"):
-                return taken
-            self.store.remove([taken.claim])  # its holder ended between the two looks
+                return claimed
+            self.store.remove([claimed.claim])  # its holder ended between the two looks
             return None
         raise AssertionError("run_names has no end")
 
@@ -184,7 +185,7 @@ def results_folder(folder: Path) -> ResultsFolder:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TakenName:
+class ClaimedName:
     """A claim in a store: the name of the run's folder there, the claim's number in it, and its content."""
 
     name: str
@@ -201,11 +202,11 @@ class StoreClaim(Claim):
     """A claim of this machine's folder, and of a name in the store."""
 
     runs: StoreFolder
-    taken: TakenName
+    claimed: ClaimedName
     renewal: "Renewal" = field(init=False)
 
     def __enter__(self) -> "StoreClaim":
-        object.__setattr__(self, "renewal", Renewal(self.runs.store, self.taken))
+        object.__setattr__(self, "renewal", Renewal(self.runs.store, self.claimed))
         self.renewal.start()
         return self
 
@@ -215,8 +216,8 @@ class StoreClaim(Claim):
         self.renewal.end()
         with suppress(OSError):  # it grows stale by itself
             # With those before it, whose holders are dead or stopped.
-            numbers = range(1, self.taken.number + 1)
-            self.runs.store.remove([f"{self.taken.name}/claim-{number}" for number in numbers])
+            numbers = range(1, self.claimed.number + 1)
+            self.runs.store.remove([f"{self.claimed.name}/claim-{number}" for number in numbers])
         super().__exit__(kind, error, trace)
         _remove_if_empty(self.folder)
 
@@ -224,10 +225,11 @@ class StoreClaim(Claim):
         """Put the run into the store, then remove it here. Raises StoreError where that fails: it stays, and the next
         process that runs cases of this URL puts it."""
         try:
-            name = self.runs.put_run(self.folder, self.taken.name)
+            name = self.runs.put_run(self.folder, self.claimed.name)
         except OSError as error:
-            kept = "the record is kept on this machine, and the same command puts it there"
-            raise StoreError(f"{error}; {kept}") from error
+            raise StoreError(
+                f"{error}; the record is kept on this machine, and the same command puts it there"
+            ) from error
         remove_run(self.folder)
         return self.runs.folder / name
 
@@ -235,14 +237,14 @@ class StoreClaim(Claim):
 class Renewal(Thread):
     """Writes a claim anew until it is told to end."""
 
-    def __init__(self, store: ObjectStore, taken: TakenName) -> None:
-        super().__init__(daemon=True, name=taken.claim)
-        self._store, self._taken, self._ended = store, taken, Event()
+    def __init__(self, store: ObjectStore, claimed: ClaimedName) -> None:
+        super().__init__(daemon=True, name=claimed.claim)
+        self._store, self._claimed, self._ended = store, claimed, Event()
 
     def run(self) -> None:
         while not self._ended.wait(RENEW_EVERY_S):
             with suppress(OSError):  # the next may succeed; a claim that is lost costs a second run and no record
-                self._store.put(self._taken.claim, self._taken.mark)
+                self._store.put(self._claimed.claim, self._claimed.mark)
 
     def end(self) -> None:
         """End, and wait for a request under way: it would bring the claim back after its removal."""

@@ -79,15 +79,15 @@ class PackedFile:
 
 def pack_bytes(runs: Mapping[str, Mapping[str, bytes]]) -> bytes:
     """The pack of these files, by run and name; equal files make equal packs."""
-    written = io.BytesIO()
-    with zipfile.ZipFile(written, "w") as pack:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as pack:
         for run, files in sorted(runs.items()):
             for name, content in sorted(files.items()):
                 entry = zipfile.ZipInfo(f"{run}/{name}", NEVER_LATER)
                 entry.create_system, entry.external_attr = 3, (stat.S_IFREG | 0o644) << 16
                 deflated = zipfile.ZIP_DEFLATED if name == RECORD else zipfile.ZIP_STORED
                 pack.writestr(entry, content, compress_type=deflated, compresslevel=9)
-    return written.getvalue()
+    return buffer.getvalue()
 
 
 def packed_file(path: Path) -> PackedFile | None:
@@ -116,16 +116,16 @@ def names_in_pack(folder: Path) -> frozenset[str]:
 def read_pack(path: Path) -> Runs:
     """What lies in a pack. Raises CorruptRecordError for a torn or foreign one."""
     try:
-        found = path.lstat()
-        if not stat.S_ISREG(found.st_mode):
-            raise CorruptRecordError(f"{PACK} is {'a link' if stat.S_ISLNK(found.st_mode) else 'no file'}")
-        if found.st_size > LARGEST_PACK_BYTES:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            raise CorruptRecordError(f"{PACK} is {'a link' if stat.S_ISLNK(status.st_mode) else 'no file'}")
+        if status.st_size > LARGEST_PACK_BYTES:
             raise CorruptRecordError(f"{PACK} is larger than {LARGEST_PACK_BYTES >> 20} MiB")
-        return _index(path, found.st_size, found.st_mtime_ns, found.st_ino)
+        return _index(path, status.st_size, status.st_mtime_ns, status.st_ino)
     except OSError as error:
         raise CorruptRecordError(f"{PACK} cannot be read ({type(error).__name__})") from error
     except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError, EOFError, OverflowError) as error:
-        if os.path.lexists(path) and not os.path.samestat(path.lstat(), found):  # replaced since it was looked at
+        if os.path.lexists(path) and not os.path.samestat(path.lstat(), status):  # replaced since it was looked at
             return read_pack(path)
         raise CorruptRecordError(f"{PACK} is torn, or no pack of runs") from error
 

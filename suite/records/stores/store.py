@@ -36,6 +36,8 @@ PRIVATE_PARTS = ("reason", "settings", "environment", "provenance")
 """Parts of a record that may hold something private, until it is written."""
 PART = ".part"
 """Ends the name of a file until it is whole."""
+RUN_BEGUN = {RECORD, SAMPLES, LOCK, *(name + PART for name in (RECORD, *FILES))}
+"""Files of which a folder has one as soon as a run was begun in it."""
 LONGEST_RECORD_BYTES, LARGEST_TRACE_BYTES = 1 << 20, 1 << 30
 """A record is at most 8 kilobytes, and a trace is never loaded. What is larger is none of ours."""
 READINGS = TableFile(
@@ -113,14 +115,14 @@ class Contents:
 def write_record(record: Record, folder: Path, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
     """Write a run's files into its folder, the record last. `files`: further ones of FILES, by name."""
     assert set(files) <= set(FILES), f"a run has the files {FILES}; got {list(files)}"
-    beside = {**files, SAMPLES: READINGS.content(record.readings)}
-    digests = {name: hashlib.sha256(written).hexdigest() for name, written in beside.items()}
-    content = replace(record, files=digests).as_json()
-    content |= scrubbed({part: content[part] for part in PRIVATE_PARTS})
-    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
-    for name, written in {**beside, RECORD: text.encode()}.items():
+    contents = {**files, SAMPLES: READINGS.content(record.readings)}
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    plain = replace(record, files=digests).as_json()
+    plain |= scrubbed({part: plain[part] for part in PRIVATE_PARTS})
+    text = json.dumps(plain, indent=1, allow_nan=False) + "\n"
+    for name, content in {**contents, RECORD: text.encode()}.items():  # the record last
         (folder / name).parent.mkdir(exist_ok=True)
-        write_whole(folder / name, written)
+        write_whole(folder / name, content)
 
 
 @contextmanager
@@ -133,16 +135,16 @@ def whole_file(path: Path, *, mark: str = "") -> Iterator[IO[bytes]]:
     """
     if os.path.lexists(path) and not (path.is_symlink() or path.is_file()):
         raise OSError(errno.EINVAL, "no plain file, and left as it is", str(path))
-    beside = path.with_name(path.name + mark + PART)
-    beside.unlink(missing_ok=True)  # it may be a link
+    part = path.with_name(path.name + mark + PART)
+    part.unlink(missing_ok=True)  # it may be a link
     try:
-        with beside.open("xb") as file:
+        with part.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+        part.replace(path)
     except BaseException:  # an interruption too: it is raised on, and nothing stays that it left half-written
-        beside.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
 
 
@@ -211,12 +213,12 @@ def read_contents(roots: Iterable[Path], *, with_readings: bool = True, room: Ro
 
     `room`: for all that a command reads, where it calls this more than once.
     """
-    found = list(each_run(roots, with_readings=with_readings, room=room or Room()))
-    runs = [run for run in found if isinstance(run, StoredRecord)]
+    entries = list(each_run(roots, with_readings=with_readings, room=room or Room()))
+    runs = [entry for entry in entries if isinstance(entry, StoredRecord)]
     return Contents(
         stored=[run for run in runs if run.withdrawal is None],
-        damaged=[run for run in found if isinstance(run, Damage)],
-        unfinished=[run for run in found if isinstance(run, Path)],
+        damaged=[entry for entry in entries if isinstance(entry, Damage)],
+        unfinished=[entry for entry in entries if isinstance(entry, Path)],
         withdrawn=[run for run in runs if run.withdrawal],
     )
 
@@ -231,7 +233,8 @@ def each_run(
     lists: dict[Path, Sequence[Withdrawal]] = {}
     covering = set[tuple[Path, Withdrawal]]()
     for folder, names in (entry for root in roots for entry in folders_below(root, damaged)):
-        begun |= {folder: names} if _is_begun(names) else {}
+        # Others' files end with PART too, where a process was killed; these names are of runs alone.
+        begun |= {} if RUN_BEGUN.isdisjoint(names) else {folder: names}
         try:
             lists |= {folder: _read_list(folder / WITHDRAWN)} if WITHDRAWN in names else {}
         except CorruptRecordError as error:
@@ -267,12 +270,6 @@ def _read_list(path: Path) -> Sequence[Withdrawal]:
 
 def _covering(record: Record, entries: Iterable[Withdrawal]) -> Withdrawal | None:
     return next((entry for entry in entries if entry.covers(record)), None)
-
-
-def _is_begun(names: Iterable[str]) -> bool:
-    """True if a run was begun in a folder with these names: others' files end with PART too, where one was killed."""
-    parts = {name + PART for name in (RECORD, *FILES)}
-    return not {RECORD, SAMPLES, LOCK, *parts}.isdisjoint(names)
 
 
 def reading_rows(record: Record) -> Iterable[dict[str, Any]]:

@@ -65,9 +65,9 @@ class TableFile:
             name: rows.column(name) if isinstance(rows, Rows) else [getattr(row, name) for row in rows]
             for name in self.types
         }
-        written = io.BytesIO()
-        pq.write_table(pa.table(columns, schema=self.schema), written)
-        return written.getvalue()
+        buffer = io.BytesIO()
+        pq.write_table(pa.table(columns, schema=self.schema), buffer)
+        return buffer.getvalue()
 
     def columns_in(self, content: bytes, take: Callable[[int], None] = lambda rows: None) -> Columns:
         """The values of every column, in their order. Raises CorruptRecordError for a file that is none of ours.
@@ -118,13 +118,13 @@ class TableFile:
 
     def _check(self, batch: "pa.RecordBatch") -> None:
         if any(batch.column(name).null_count for name in self.required):
-            *others, last = self.required
-            raise CorruptRecordError(f"{self.name} has {self.rows} without a {', '.join(others)} or {last}")
+            *first, last = self.required
+            raise CorruptRecordError(f"{self.name} has {self.rows} without a {', '.join(first)} or {last}")
         for name in (name for name, kind in self.types.items() if kind == TEXT):
             batch.column(name).validate(full=True)  # an index may lead out of its dictionary
-            held = batch.column(name).dictionary
-            is_many = len(held) > MOST_TEXTS or held.nbytes > MOST_TEXTS * BYTES_A_LETTER * LONGEST_TEXT
-            texts = [] if is_many else [text for text in held.to_pylist() if text is not None]
+            dictionary = batch.column(name).dictionary
+            is_many = len(dictionary) > MOST_TEXTS or dictionary.nbytes > MOST_TEXTS * BYTES_A_LETTER * LONGEST_TEXT
+            texts = [] if is_many else [text for text in dictionary.to_pylist() if text is not None]
             if is_many or any(len(text) > LONGEST_TEXT for text in texts):
                 raise CorruptRecordError(
                     f"{self.name} has a {name} of more than {LONGEST_TEXT} letters, or more than {MOST_TEXTS:,} of them"

@@ -79,9 +79,9 @@ def _packed_in(folder: Path, inner: frozenset[str], damaged: list[Damage]) -> di
 
 def _is_copy(path: Path, packed: zipfile.ZipInfo) -> bool:
     try:
-        found = path.lstat()
-        is_alike = stat.S_ISREG(found.st_mode) and found.st_size == packed.file_size
-        return is_alike and zlib.crc32(path.read_bytes()) == packed.CRC
+        status = path.lstat()
+        has_size = stat.S_ISREG(status.st_mode) and status.st_size == packed.file_size
+        return has_size and zlib.crc32(path.read_bytes()) == packed.CRC
     except OSError as error:
         return isinstance(error, FileNotFoundError)  # without a record nothing hides the pack's
 

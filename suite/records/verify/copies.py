@@ -47,8 +47,8 @@ class LaunchHead:
         if max(factors) - min(factors) > SAME_FACTOR * min(factors):
             return None
         scaled = "" if abs(factors[0] - 1) <= SAME_FACTOR else f", times {factors[0]:.4g}"
-        whose = "this run's" if other.digest == self.digest else f"those of {other.run}"
-        return f"{whose} from row {other.row} on{scaled}"
+        origin = "this run's" if other.digest == self.digest else f"those of {other.run}"
+        return f"{origin} from row {other.row} on{scaled}"
 
 
 Heads = dict[tuple[int, ...], list[LaunchHead]]
@@ -65,7 +65,7 @@ class Copies:
 
     def remember(self, run: StoredRecord) -> None:
         """Keep what a later run must not share. A run that was refused is not kept: it may be the copy."""
-        for order, heads in _heads_of(run, launch_timings(run.record)).items():
+        for order, heads in _launch_heads(run, launch_timings(run.record)).items():
             self._heads[order] = [*self._heads[order], *heads][:MOST_ALIKE]
         if series := run.record.files.get(TELEMETRY):
             self._telemetry.setdefault(series, _identity(run))
@@ -80,7 +80,7 @@ class Copies:
         yield from repeated_block(run.record, timings)
         digest, _ = _identity(run)
         copies = []
-        for order, heads in _heads_of(run, timings).items():
+        for order, heads in _launch_heads(run, timings).items():
             earlier = [head for head in self._heads.get(order, ()) if head.digest != digest]
             for number, head in enumerate(heads[:MOST_ALIKE]):
                 if origin := next(filter(None, map(head.is_scaled_from, [*earlier, *heads[:number]])), None):
@@ -88,9 +88,9 @@ class Copies:
         if copies:
             row, wrong = min(copies)
             yield f"{named_row(run.record, row)}: {wrong}{and_more(copies)}"
-        before, whose = self._telemetry.get(run.record.files.get(TELEMETRY, ""), (digest, ""))
-        if before != digest:
-            yield f"{TELEMETRY} row 0 and all that follow are byte for byte those of {whose}"
+        earlier_digest, earlier_run = self._telemetry.get(run.record.files.get(TELEMETRY, ""), (digest, ""))
+        if earlier_digest != digest:
+            yield f"{TELEMETRY} row 0 and all that follow are byte for byte those of {earlier_run}"
 
 
 def _identity(run: StoredRecord) -> tuple[str, str]:
@@ -98,7 +98,7 @@ def _identity(run: StoredRecord) -> tuple[str, str]:
     return file_digest(run.folder / RECORD), "/".join(run.folder.parts[-2:])
 
 
-def _heads_of(run: StoredRecord, timings: Timings) -> Mapping[tuple[int, ...], list[LaunchHead]]:
+def _launch_heads(run: StoredRecord, timings: Timings) -> Mapping[tuple[int, ...], list[LaunchHead]]:
     """The beginnings of a run's launches that are no chance."""
     (digest, name), heads = _identity(run), defaultdict[tuple[int, ...], list[LaunchHead]](list)
     for rows in timings.values():

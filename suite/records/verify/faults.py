@@ -19,14 +19,14 @@ from suite.records.verify.rules import implausible_readings, implausible_series,
 
 
 def whole_runs(
-    found: Iterable[StoredRecord | Damage | Path],
+    runs: Iterable[StoredRecord | Damage | Path],
     copies: Copies,
     left_out: list[Path],
     named: Callable[[Path], str] = shown,
 ) -> Iterator[StoredRecord]:
     """Yield the runs without a fault, withdrawn ones too, and print why each other one is left out. `left_out`: takes
     the folders of those that are damaged or have a fault. `named`: how a folder is printed."""
-    for run in found:
+    for run in runs:
         if isinstance(run, Path):
             complain(f"left out, unfinished: {named(run)}")
             continue
@@ -47,7 +47,7 @@ def reasons_against(run: StoredRecord | Damage, copies: Copies) -> list[str]:
     """
     if isinstance(run, Damage):
         return [run.reason]
-    faults = [*_faults_of_facts(run), *file_faults(run, is_judged=run.withdrawal is None), *_private_parts(run)]
+    faults = [*_fact_faults(run), *file_faults(run, is_judged=run.withdrawal is None), *_private_parts(run)]
     if run.withdrawal is None:
         faults += [*impossible_timings(run.record), *implausible_readings(run.record), *copies.faults(run)]
         if not faults:
@@ -81,7 +81,7 @@ def _private_parts(run: StoredRecord) -> Iterator[str]:
             yield f"{name} holds a path{', a name' * is_ours} or a secret{' of this machine' * is_ours}"
 
 
-def _faults_of_facts(run: StoredRecord) -> Iterator[str]:
+def _fact_faults(run: StoredRecord) -> Iterator[str]:
     record, begin = run.record, run.record.run_key[:NAME_LENGTH]
     if not run.folder.name.startswith(begin):
         yield f"the folder's name is not how its run key begins, {begin}"

@@ -74,14 +74,14 @@ def test_a_living_claim_is_respected_here_and_elsewhere(one, tmp_path):
             assert results.claim(RUN_KEY) is None
     assert objects_at(results.store.url) == {}
     with machine(tmp_path / "two"), results.claim(RUN_KEY) as claim:
-        assert claim.taken.name == KEY
+        assert claim.claimed.name == KEY
 
 
 def test_a_claim_of_a_killed_process_here_is_taken_over(one):
     results = results_at(new_url())
     results.store.put(f"{KEY}/claim-1", results._owner() + b" mark")
     with results.claim(RUN_KEY) as claim:
-        assert (claim.taken.name, claim.taken.number) == (KEY, 2)
+        assert (claim.claimed.name, claim.claimed.number) == (KEY, 2)
     assert objects_at(results.store.url) == {}
 
 
@@ -92,18 +92,18 @@ def test_the_stores_own_clock_tells_a_stale_claim(one, monkeypatch):
     content = results.store.files.store[f"{results.store.root}/{KEY}/claim-1"]
     content.modified -= timedelta(seconds=folder.STALE_AFTER_S + 1)
     with results.claim(RUN_KEY) as claim:
-        assert claim.taken.number == 2
+        assert claim.claimed.number == 2
 
 
 def test_a_claim_is_renewed_until_its_end(one, monkeypatch):
     monkeypatch.setattr(folder, "RENEW_EVERY_S", 0.01)
     results = results_at(new_url())
     with results.claim(RUN_KEY) as claim:
-        begun = results.store.changed_at(claim.taken.claim)
+        begun = results.store.changed_at(claim.claimed.claim)
         looks = iter(range(500))
-        while results.store.changed_at(claim.taken.claim) == begun and next(looks, None) is not None:
+        while results.store.changed_at(claim.claimed.claim) == begun and next(looks, None) is not None:
             claim.renewal.join(0.01)
-        assert results.store.changed_at(claim.taken.claim) > begun
+        assert results.store.changed_at(claim.claimed.claim) > begun
     assert not claim.renewal.is_alive()
     assert objects_at(results.store.url) == {}
 
