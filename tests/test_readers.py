@@ -23,8 +23,8 @@ OWN, SYSTEM, JUST_WRITTEN, BOUNDED, RUN_ANYWAY = (
 MAY_READ = {
     OWN: """
         attention/cpp_decode/kernel.py _text folder.joinpath(name).read_text
-        configuration/comments.py _first_sentence path.read_text
-        configuration/comments.py file_settings (conf_dir() / relative).read_text
+        configuration/files.py described (conf_dir() / group / f'{name}.yaml').read_text
+        configuration/files.py file_settings (conf_dir() / relative).read_text
         configuration/files.py _loaded path.read_text
         configuration/files.py _loaded yaml.load
         lm/shakespeare.py _read (folder / f'{name}{_ENDING}').read_text
@@ -98,7 +98,7 @@ MAY_READ = {
         records/stores/pack.py pack_bytes zipfile.ZipFile
         records/stores/tables.py _opened pq.ParquetFile
         records/machine/temporary.py _is_ours (folder / MARK).read_bytes
-        records/stores/walk.py _is_copy path.read_bytes
+        records/stores/pack.py _is_copy path.read_bytes
         report/command.py _said_to_be_of path.open
         """,
     RUN_ANYWAY: """

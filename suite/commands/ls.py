@@ -4,8 +4,7 @@ import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from suite.configuration.comments import Setting, described, file_settings
-from suite.configuration.files import choices, full_name
+from suite.configuration.files import Setting, choices, described, file_settings, full_name
 from suite.records.plain_text import say
 
 GROUPS = (

@@ -27,7 +27,7 @@ from suite.records.stores.claim import NAME_LENGTH, alone_in, claim_new_folder
 from suite.records.stores.folder import StoreFolder, remove_run
 from suite.records.stores.mirror import existing, on_this_machine
 from suite.records.stores.objects import open_store
-from suite.records.stores.pack import PACK
+from suite.records.stores.pack import PACK, Damage, folders_below
 from suite.records.stores.place import is_store, mirrored_url, shown, url_in
 from suite.records.stores.store import (
     RECORD,
@@ -43,7 +43,6 @@ from suite.records.stores.store import (
     read_record,
     write_whole,
 )
-from suite.records.stores.walk import Damage, folders_below
 from suite.records.verify.copies import Copies
 from suite.records.verify.faults import file_faults, reasons_against, whole_runs
 

@@ -10,8 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from suite.configuration.files import read_yaml
 from suite.records.metrics import EVALUATE, TRIVIAL_ACCURACY
-from suite.records.record import Reading, Record
-from suite.records.rows import Rows
+from suite.records.record import Reading, Record, Rows
 from suite.theory.layers.roofline import Ceilings
 
 FIRST_YEAR = 2020

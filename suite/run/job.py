@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from suite.compose.point import IS_FIXED, OF_THE_COMMAND, SweepPoint, group_name, no_such_setting, unused_settings
 from suite.configuration.files import locate, read_yaml
@@ -16,28 +16,12 @@ from suite.records import numbers
 from suite.records.case import Case, case_from, run_key, run_key_on, without_inapplicable
 from suite.records.machine.environment import gpu_memory_bytes
 from suite.records.machine.limits import capacity_bytes, most_threads
-from suite.theory.layers.roofline import MeasuredCeilings
+
+if TYPE_CHECKING:
+    from suite.measure.workload import Plan  # whose module imports torch
 
 LARGEST = 2**63 - 1
 """The largest integer of a table, and the largest seed of a generator."""
-
-
-class PlannedWork(Protocol):
-    """The part of a workload's plan that is needed here; suite.measure.workload.Plan is all of it."""
-
-    device: str
-    dtype: str
-    threads: int
-    refusal: str | None
-    """Why a case that is right in itself cannot be laid out."""
-
-    def facts(self) -> Mapping[str, Any]: ...
-
-    def constants(self) -> Mapping[str, Mapping[str, float]]: ...
-
-    def least_bytes(self) -> float: ...
-
-    def predicted_step_s(self, measured: MeasuredCeilings) -> float: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +30,7 @@ class Job:
 
     case: Case
     settings: Mapping[str, Any]
-    plan: PlannedWork
+    plan: "Plan"
     overrides: Sequence[str] = ()
     """The overrides that repeat it, as Hydra has them, without paths."""
     spread: bool = False

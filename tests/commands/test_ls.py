@@ -3,8 +3,7 @@
 import pytest
 
 from suite.commands.ls import GROUPS, list_options, run_help
-from suite.configuration.comments import described, file_settings
-from suite.configuration.files import choices, groups, read_settings, read_yaml
+from suite.configuration.files import choices, described, file_settings, groups, read_settings, read_yaml
 
 DATA = {"calibration", "published", "published_quality", "published_training", "settings"}
 """Groups of conf/ that no run chooses from."""

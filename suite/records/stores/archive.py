@@ -15,9 +15,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Self
 
 from suite.records.record import FILES, RECORD, CorruptRecordError
-from suite.records.stores.pack import LARGEST_PACK_BYTES, PACK, PackedFile, pack_bytes, read_pack
+from suite.records.stores.pack import LARGEST_PACK_BYTES, MOST_LEVELS, PACK, PackedFile, pack_bytes, read_pack
 from suite.records.stores.store import read_blocks, whole_file, write_whole
-from suite.records.stores.walk import MOST_LEVELS
 
 MOST_PACKED_BYTES = 16 << 20
 """A size that can be carried anywhere, as through a paste or a mail."""

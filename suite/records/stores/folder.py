@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
-from types import TracebackType
 
 from suite.records.record import FILES, OVERRIDES
 from suite.records.stores.claim import NAME_LENGTH, Claim, alone_in, claim_folder, hold, run_names
@@ -210,15 +209,13 @@ class StoreClaim(Claim):
         self.renewal.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.renewal.end()
         with suppress(OSError):  # it grows stale by itself
             # With those before it, whose holders are dead or stopped.
             numbers = range(1, self.claimed.number + 1)
             self.runs.store.remove([f"{self.claimed.name}/claim-{number}" for number in numbers])
-        super().__exit__(kind, error, trace)
+        super().__exit__(*error)
         _remove_if_empty(self.folder)
 
     def publish(self) -> Path:

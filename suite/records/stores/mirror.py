@@ -20,11 +20,10 @@ from suite.records.plain_text import complain
 from suite.records.record import FILES, OVERRIDES, TRACE
 from suite.records.stores.claim import NAME_LENGTH, alone_in
 from suite.records.stores.objects import Info, ObjectStore, StoreError, open_store
-from suite.records.stores.pack import LARGEST_PACK_BYTES, PACK
+from suite.records.stores.pack import LARGEST_PACK_BYTES, MOST_IN_ALL, MOST_LEVELS, PACK
 from suite.records.stores.place import is_store, mirror_folder, mirrored_url, own_folder, shown, url_in
 from suite.records.stores.store import JUDGEMENT, LARGEST_TRACE_BYTES, LOCK, LONGEST_RECORD_BYTES, RECORD, write_whole
 from suite.records.stores.tables import LARGEST_TABLE_BYTES
-from suite.records.stores.walk import MOST_IN_ALL, MOST_LEVELS
 from suite.records.stores.withdrawn import LARGEST_LIST_BYTES, WITHDRAWN
 
 LARGEST_JUDGEMENT_BYTES = 16 << 20

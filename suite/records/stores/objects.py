@@ -16,8 +16,8 @@ from typing import Any, cast
 from suite.configuration.values import clipped
 from suite.records.machine.privacy import scrub
 from suite.records.plain_text import one_line
+from suite.records.stores.pack import MOST_IN_ALL, MOST_LEVELS
 from suite.records.stores.store import write_whole
-from suite.records.stores.walk import MOST_IN_ALL, MOST_LEVELS
 
 TRIES, BETWEEN_S, MOST_FOLDERS = 3, 0.2, 10_000
 EXTRAS = {"s3": "stores", "s3a": "stores", "hf": "board"}

@@ -20,13 +20,11 @@ from suite.records import aliases
 from suite.records.aliases import span_today
 from suite.records.machine.privacy import scrubbed
 from suite.records.metrics import METRICS
-from suite.records.record import FILES, TRACE, CorruptRecordError, Reading, Record, record_from_json
+from suite.records.record import FILES, TRACE, Columns, CorruptRecordError, Reading, Record, Rows, record_from_json
 from suite.records.record import RECORD as RECORD
 from suite.records.record import SAMPLES as SAMPLES
-from suite.records.rows import Columns, Rows
-from suite.records.stores.pack import packed_file
+from suite.records.stores.pack import Damage, folders_below, packed_file
 from suite.records.stores.tables import FLOAT, INT, LARGEST_TABLE_BYTES, TEXT, TableFile
-from suite.records.stores.walk import Damage, folders_below
 from suite.records.stores.withdrawn import LARGEST_LIST_BYTES, WITHDRAWN, Withdrawal, withdrawals_in
 
 LOCK = "claim.lock"

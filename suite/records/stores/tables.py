@@ -23,8 +23,7 @@ from operator import length_hint
 from typing import TYPE_CHECKING, Any
 
 from suite.records.plain_text import one_line
-from suite.records.record import SCHEMA, CorruptRecordError
-from suite.records.rows import Columns, Rows
+from suite.records.record import SCHEMA, Columns, CorruptRecordError, Rows
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.records.record import TELEMETRY as TELEMETRY
-from suite.records.record import Record
-from suite.records.rows import Rows
+from suite.records.record import Record, Rows
 from suite.records.stores.store import read_columns
 from suite.records.stores.tables import FLOAT, TEXT, TableFile
 

@@ -22,8 +22,7 @@ from suite.records import numbers
 from suite.records.derived import by_launch, constant, measured_ceilings, started_at
 from suite.records.holdings import ALLOCATOR_PEAK, PEAK
 from suite.records.metrics import METRICS, TRIVIAL_ACCURACY
-from suite.records.record import SAMPLES, TELEMETRY, Evidence, Reading, Record, Status
-from suite.records.rows import Rows
+from suite.records.record import SAMPLES, TELEMETRY, Evidence, Reading, Record, Rows, Status
 from suite.records.stores.telemetry import TelemetrySample, read_series, recorded_gpus, telemetry_facts
 from suite.theory.devices.hardware import Hardware, hardware_reported_as, load_hardware
 from suite.theory.layers.roofline import Ceilings

@@ -17,9 +17,9 @@ from suite.records.labels import distinct
 from suite.records.machines import recorded_machine
 from suite.records.record import Record
 from suite.records.stores.mirror import on_this_machine
+from suite.records.stores.pack import Damage, folders_below
 from suite.records.stores.place import shown
 from suite.records.stores.store import Contents, Room, StoredRecord, read_contents
-from suite.records.stores.walk import Damage, folders_below
 from suite.report.model.machine_labels import machine_labels
 
 RESULTS = Path("results")

@@ -14,7 +14,6 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 STAT, TOPOLOGY = Path("/proc/stat"), Path("/sys/devices/system/cpu")
@@ -111,9 +110,7 @@ class CoreWatch:
         self._start = self._now()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         start, end = self._start, self._now()
         elapsed_s = end[0] - start[0]
         self.facts = {"own_cores": list(self._cores.cpus), "watched_s": elapsed_s}

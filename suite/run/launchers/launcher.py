@@ -8,7 +8,6 @@ says how many slots there are and what a case in one of them is measured by.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol
 
 from suite.compose.point import SweepPoint
@@ -40,10 +39,8 @@ class CaseSlot:
         self._slot.worker.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._slot.worker.__exit__(kind, error, trace)
+    def __exit__(self, *error: object) -> None:
+        self._slot.worker.__exit__(None, None, None)
 
     def is_ready(self, is_over: Callable[[], bool]) -> bool:
         """Wait until a case can run here; False where none ever will. `is_over`: asked whether one is left at all."""

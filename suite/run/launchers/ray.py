@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Lock
-from types import TracebackType
 from typing import Any
 
 from suite.configuration.values import positive_number, whole_number
@@ -123,9 +122,7 @@ class RaySlot(CaseSlot):
     def __enter__(self) -> "RaySlot":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._is_up:
             with suppress(self._ray.exceptions.RayError):
                 self._ray.get(self._actor.close.remote(), timeout=GRACE_S)

@@ -11,8 +11,7 @@ import pytest
 
 import suite
 from suite.records.derived import by_launch
-from suite.records.record import CorruptRecordError, Reading, Status
-from suite.records.rows import Rows
+from suite.records.record import CorruptRecordError, Reading, Rows, Status
 from suite.records.stores.store import (
     LOCK,
     LONGEST_RECORD_BYTES,

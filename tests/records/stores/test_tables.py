@@ -8,8 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from suite.records.record import CorruptRecordError, Reading
-from suite.records.rows import Rows
+from suite.records.record import CorruptRecordError, Reading, Rows
 from suite.records.stores import tables
 from suite.records.stores.store import READINGS
 from suite.records.stores.tables import column_chunks, page_bytes
