@@ -1,7 +1,8 @@
 """Records as a run writes them, from a few named facts, and those that are committed."""
 
+import functools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,8 @@ def store(parent: Path, *records: Record, series: Sequence[TelemetrySample] = ()
     return folders
 
 
-def committed(root: Path = REFERENCE) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield the folder of every committed run, and what its record.json holds as it stands there."""
-    for folder in sorted(folder for folder, names in folders_below(root, []) if RECORD in names):
-        yield folder, json.loads(read_file(folder / RECORD, LONGEST_RECORD_BYTES))
+@functools.cache
+def committed(root: Path = REFERENCE) -> Sequence[tuple[Path, dict[str, Any]]]:
+    """The folder of every committed run, and what its record.json holds as it stands there."""
+    folders = sorted(folder for folder, names in folders_below(root, []) if RECORD in names)
+    return [(folder, json.loads(read_file(folder / RECORD, LONGEST_RECORD_BYTES))) for folder in folders]
