@@ -52,7 +52,7 @@ MAY_READ = {
         records/machine/environment.py cpuinfo Path('/proc/cpuinfo').read_text
         records/machine/environment.py _installation Path(path).read_text
         records/machine/limits.py _first path.read_text
-        records/machine/limits.py _own_folder Path('/proc/self/cgroup').read_text
+        records/machine/limits.py _first Path('/proc/self/cgroup').read_text
         records/machine/limits.py oom_kills path.read_text
         run/launchers/cores.py count_busy_s path.read_text
         run/launchers/cores.py hardware_threads (topology / f'cpu{cpu}' / 'topology' / 'thread_siblings_list').read_text

@@ -47,7 +47,9 @@ class _Kept(io.FileIO):
             while self.failure is None:
                 if (num_bytes := super().write(data)) is not None:
                     return num_bytes
-                self._wait()
+                import select
+
+                select.select([], [self], [])  # a pipe that does not block is full
         except OSError as error:
             self.failure = error
             if self.fileno() == 1 and isinstance(error, BrokenPipeError):
@@ -55,16 +57,15 @@ class _Kept(io.FileIO):
         self.has_lost = True
         return len(data)
 
-    def _wait(self) -> None:
-        """Until a pipe that does not block has room again."""
-        import select
-
-        select.select([], [self], [])
-
 
 def ended(command: "Callable[[], int]") -> int:
     """Run a command; return its exit code once its output is written or known to be lost."""
-    _fill_gaps()
+    # Opened where closed, for children too: else the next file, even a record, gets a standard stream's number.
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     usual = sys.stdout, sys.stderr
     out, _ = _keep("stdout", 1), _keep("stderr", 2)
     try:
@@ -121,15 +122,6 @@ def _fault() -> int:
 
     traceback.print_exc()
     return FAULT
-
-
-def _fill_gaps() -> None:
-    """Open what was closed, for children too: the next file, even a record, would get a standard stream's number."""
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
 
 
 def _keep(name: str, descriptor: int) -> "tuple[io.TextIOWrapper, _Kept] | None":

@@ -22,7 +22,7 @@ from suite.records.machine.environment import commit, environment, source_digest
 from suite.records.record import OVERRIDES, REFUSED_UNRUN, Evidence, Reading, Record, Status, constant_readings
 from suite.records.stores.claim import NAME_LENGTH, Claim
 from suite.records.stores.store import StoredRecord, write_record
-from suite.records.stores.telemetry import TELEMETRY, series_bytes
+from suite.records.stores.telemetry import SERIES, TELEMETRY
 from suite.run.job import Job
 from suite.statistics.intervals import lag1_autocorrelation
 from suite.theory.layers.roofline import MeasuredCeilings
@@ -141,7 +141,25 @@ def measure(slot: WorkerSlot, job: Job, *, complaints: Path, shared: Path) -> Me
     """
     started_at, start = datetime.now(UTC), time.perf_counter()
     received = _received(slot, job, complaints, shared)
-    record = _record(job, received, started_at, duration_s=time.perf_counter() - start)
+    duration_s = time.perf_counter() - start
+    received.durations_s["overhead"] = duration_s - sum(received.durations_s.values())
+    status, reason = received.outcome
+    record = Record(
+        case=job.case,
+        run_key=job.run_key,
+        status=status,
+        reason=reason,
+        evidence=Evidence.PROJECTED if job.projects else Evidence.MEASURED,
+        settings=job.settings,
+        environment=environment(),
+        provenance={
+            **base_provenance(job, started_at, duration_s),
+            "durations_s": received.durations_s,
+            **received.facts,
+            "warnings": received.warnings,
+        },
+        readings=received.readings,
+    )
     return MeasuredCase(record=record, files={**received.files, OVERRIDES: overrides_file(job.overrides)})
 
 
@@ -171,25 +189,21 @@ def _received(slot: WorkerSlot, job: Job, complaints: Path, shared: Path) -> _Re
         received.take({"readings": constant_readings(job.plan.constants()), "facts": job.plan.facts()})
         received.outcome = (Status.OK, None)
     else:
-        _watch_and_measure(slot, job, complaints, shared, received)
+        watch = slot.watch(job.settings["telemetry"])
+        try:
+            with watch:
+                _run(slot, job, complaints, shared, received, watch)
+        except TaskInterruptedError:
+            pass  # the outcome that nothing has replaced says so
+        finally:
+            received.warnings += watch.warnings()
+            received.facts |= {"telemetry": facts} if (facts := watch.facts()) else {}
+            received.files |= {TELEMETRY: SERIES.content(watch.samples)} if watch.samples else {}
     if slot.state.workers > 1:
         received.facts["side_by_side"] = slot.state.workers
     if job.spread:
         received.facts["spread"] = True
     return received
-
-
-def _watch_and_measure(slot: WorkerSlot, job: Job, complaints: Path, shared: Path, received: _Received) -> None:
-    watch = slot.watch(job.settings["telemetry"])
-    try:
-        with watch:
-            _run(slot, job, complaints, shared, received, watch)
-    except TaskInterruptedError:
-        pass  # the outcome that nothing has replaced says so
-    finally:
-        received.warnings += watch.warnings()
-        received.facts |= {"telemetry": facts} if (facts := watch.facts()) else {}
-        received.files |= {TELEMETRY: series_bytes(watch.samples)} if watch.samples else {}
 
 
 def _run(
@@ -295,24 +309,3 @@ def base_provenance(job: Job, started_at: datetime, duration_s: float) -> dict[s
         "durations_s": {},
         "warnings": [],
     }
-
-
-def _record(job: Job, received: _Received, started_at: datetime, duration_s: float) -> Record:
-    status, reason = received.outcome
-    received.durations_s["overhead"] = duration_s - sum(received.durations_s.values())
-    return Record(
-        case=job.case,
-        run_key=job.run_key,
-        status=status,
-        reason=reason,
-        evidence=Evidence.PROJECTED if job.projects else Evidence.MEASURED,
-        settings=job.settings,
-        environment=environment(),
-        provenance={
-            **base_provenance(job, started_at, duration_s),
-            "durations_s": received.durations_s,
-            **received.facts,
-            "warnings": received.warnings,
-        },
-        readings=received.readings,
-    )

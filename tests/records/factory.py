@@ -12,7 +12,7 @@ from suite.records.record import Evidence, Reading, Record, Status
 from suite.records.stores.claim import claim_folder
 from suite.records.stores.pack import folders_below
 from suite.records.stores.store import LONGEST_RECORD_BYTES, RECORD, read_file, write_record
-from suite.records.stores.telemetry import TELEMETRY, TelemetrySample, series_bytes
+from suite.records.stores.telemetry import SERIES, TELEMETRY, TelemetrySample
 
 REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
 
@@ -117,7 +117,7 @@ def in_launches(record: Record, *medians_s: float, spans: Sequence[str] = ("laye
 
 def store(parent: Path, *records: Record, series: Sequence[TelemetrySample] = ()) -> list[Path]:
     """Write each record into a folder of its own, as runs do, all with the same telemetry series if there is one."""
-    folders, files = [], {TELEMETRY: series_bytes(series)} if series else {}
+    folders, files = [], {TELEMETRY: SERIES.content(series)} if series else {}
     for record in records:
         claim = claim_folder(parent, record.run_key)
         assert claim is not None

@@ -108,7 +108,15 @@ def _imports(module: str, path: Path) -> tuple[str, ...]:
     except (SyntaxError, ValueError):
         return ()
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    return tuple(name for node in _statements(tree.body) for name in _imported(node, package))
+    names: list[str] = []
+    for node in _statements(tree.body):
+        if isinstance(node, ast.Import):
+            names += (alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            above = ".".join(package.split(".")[: 1 - node.level or None]) if node.level else ""
+            base = ".".join(part for part in (above, node.module) if part)
+            names += (f"{base}.{alias.name}" for alias in node.names)
+    return tuple(names)
 
 
 def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
@@ -117,15 +125,6 @@ def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
         yield node
         for inner in ("body", "orelse", "finalbody", "handlers", "cases"):
             yield from _statements(getattr(node, inner, ()))
-
-
-def _imported(node: ast.AST, package: str) -> Iterator[str]:
-    if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-    if isinstance(node, ast.ImportFrom):
-        above = ".".join(package.split(".")[: 1 - node.level or None]) if node.level else ""
-        base = ".".join(part for part in (above, node.module) if part)
-        yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
 @functools.cache

@@ -72,19 +72,14 @@ def oom_kills(root: Path = CGROUP_ROOT) -> int:
 
 def _first(root: Path, *names: str) -> str | None:
     """The first of these files that there is, in this process's own cgroup or at the root."""
-    for path in (folder / name for folder in (_own_folder(root), root) for name in names):
+    folders = [root]
+    with contextlib.suppress(OSError):  # version 2 names it by 0::, as / inside a container with its own namespace
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        folders[:0] = [root / line[3:].lstrip("/") for line in lines if line.startswith("0::")]
+    for path in (folder / name for folder in folders for name in names):
         with contextlib.suppress(OSError):
             return path.read_text().strip()
     return None
-
-
-def _own_folder(root: Path) -> Path:
-    """The folder of this process's own cgroup (version 2); the root inside a container with its own namespace."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
-            if line.startswith("0::"):
-                return root / line[3:].lstrip("/")
-    return root
 
 
 def _number(text: str | None) -> int | None:

@@ -81,7 +81,12 @@ def find_gpus(platform: str = sys.platform, pci_drivers: Path = PCI_DRIVERS) -> 
         pynvml.nvmlInit()
         count = pynvml.nvmlDeviceGetCount()
     except (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded):
-        return _other_maker(platform, pci_drivers) or FoundGpus(state=State.NO_DRIVER, why="no NVIDIA driver")
+        # A GPU of another maker explains the absence.
+        if platform == "darwin":
+            return FoundGpus(state=State.APPLE, why="Apple's GPUs are unknown to NVML")
+        if any((pci_drivers / "amdgpu").glob("*:*:*")):
+            return FoundGpus(state=State.AMD, why="AMD's GPUs are unknown to NVML")
+        return FoundGpus(state=State.NO_DRIVER, why="no NVIDIA driver")
     except pynvml.NVMLError_NoPermission:
         return FoundGpus(state=State.NO_PERMISSION, why="the NVIDIA driver does not let this user ask")
     except pynvml.NVMLError as error:
@@ -125,12 +130,3 @@ def _shown(index: int) -> ShownGpu:
             missing[fact] = failure_reason(error)
     state = State.LOST if State.LOST in missing.values() else State.MEASURED
     return ShownGpu(label=label, state=state, handle=handle, missing=missing, **facts)
-
-
-def _other_maker(platform: str, pci_drivers: Path) -> FoundGpus | None:
-    """A GPU that NVML cannot know, where that explains its absence."""
-    if platform == "darwin":
-        return FoundGpus(state=State.APPLE, why="Apple's GPUs are unknown to NVML")
-    if any((pci_drivers / "amdgpu").glob("*:*:*")):
-        return FoundGpus(state=State.AMD, why="AMD's GPUs are unknown to NVML")
-    return None

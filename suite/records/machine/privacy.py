@@ -31,7 +31,8 @@ PATH_SETTINGS = ("checkpoint", "calibration_file")
 """Settings that may hold a path, which then may be a relative one."""
 SHORTEST_SECRET = 8
 """Shorter values of variables ("1", "en_US") are words that mean nothing by themselves."""
-SHORTEST_UNMISTAKABLE = 12
+UNMISTAKABLE = re.compile(r"(?=.*[A-Za-z])(?=.*[0-9])\S{12,}")
+"""A value with letters and digits that is no word."""
 ANYBODY = ("root", "user", "runner", "ubuntu", "docker", "admin", "localhost")
 """Names of users and hosts that name nobody."""
 SECRET_NAME = re.compile(
@@ -101,7 +102,8 @@ class _Scrubber:
         named = [(name, os.environ[name]) for name in os.environ if SECRET_NAME.search(name)]
         # A longer one comes before one that it holds.
         secrets = sorted((pair for pair in named if len(pair[1]) >= SHORTEST_SECRET), key=lambda pair: -len(pair[1]))
-        self._unmistakable = [pair for pair in secrets if _is_unmistakable(pair[1])]
+        # A variable named like a secret may hold a word or a model's name too.
+        self._unmistakable = [pair for pair in secrets if UNMISTAKABLE.fullmatch(pair[1])]
         self._secrets = secrets if is_ours else self._unmistakable
         self._names = list(_names()) if is_ours else []
 
@@ -140,12 +142,6 @@ def _without(secrets: Iterable[tuple[str, str]], text: str) -> str:
     for name, value in secrets:
         text = text.replace(value, f"<{name}>")
     return TOKEN.sub("<secret>", text)
-
-
-def _is_unmistakable(value: str) -> bool:
-    """Tell a secret from a word or a model's name, which a variable named like a secret may hold too."""
-    has = [re.search(signs, value) for signs in ("[A-Za-z]", "[0-9]")]
-    return len(value) >= SHORTEST_UNMISTAKABLE and all(has) and not re.search(r"\s", value)
 
 
 def _names() -> Iterator[tuple[str, str]]:

@@ -166,24 +166,19 @@ def read_record(folder: Path, *, with_readings: bool = True, room: Room | None =
     room = room or Room()
     left = room.left
     try:
-        record = _record_in(folder, room)
+        text = read_file(folder / RECORD, LONGEST_RECORD_BYTES)
+        try:
+            content, values = parse_json(text)
+        except ValueError as error:
+            raise CorruptRecordError(f"{RECORD} cannot be read: it {error}") from error
+        room.grow(len(text))
+        room.take(VALUE_BYTES * values + LETTER_BYTES * len(text))
+        record = record_from_json(content)
+        room.name([*record.case.axes, *record.case.extras])
         return replace(record, readings=read_readings(folder, record, room)) if with_readings else record
     except CorruptRecordError:
         room.left = left
         raise
-
-
-def _record_in(folder: Path, room: Room) -> Record:
-    text = read_file(folder / RECORD, LONGEST_RECORD_BYTES)
-    try:
-        content, values = parse_json(text)
-    except ValueError as error:
-        raise CorruptRecordError(f"{RECORD} cannot be read: it {error}") from error
-    room.grow(len(text))
-    room.take(VALUE_BYTES * values + LETTER_BYTES * len(text))
-    record = record_from_json(content)
-    room.name([*record.case.axes, *record.case.extras])
-    return record
 
 
 def read_readings(folder: Path, record: Record, room: Room | None = None) -> Rows[Reading]:

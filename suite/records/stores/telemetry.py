@@ -4,7 +4,7 @@ A sample is one quantity of one device at one time. Nothing is dropped: a sample
 others pressed on it is marked. What could not be read has no sample and a named state, never a zero.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -50,11 +50,6 @@ class TelemetrySample:
     quantity: str
     value: float
     mark: str | None = None
-
-
-def series_bytes(samples: Sequence[TelemetrySample]) -> bytes:
-    """The content of telemetry.parquet."""
-    return SERIES.content(samples)
 
 
 def read_series(record: Record, folder: Path) -> Rows[TelemetrySample]:
