@@ -40,20 +40,19 @@ def test_a_lost_gpu_is_named_beside_the_other(play, line, state):
     assert gpu_memory_bytes() == 80 << 30
 
 
-def test_gpus_that_all_answer_leave_nothing_to_say(play):
-    play(*TWO)
+@pytest.mark.parametrize(
+    ("lines", "names"),
+    [
+        ([], ["Test GPU", "Test GPU"]),
+        (["error nvmlDeviceGetName 3 0"], ["a GPU that does not give its name", "Test GPU"]),
+        (["error nvmlDeviceGetMemoryInfo 3 0"], ["Test GPU", "Test GPU"]),
+    ],
+)
+def test_a_gpu_without_a_name_or_a_size_is_still_counted(play, lines, names):
+    play(*TWO, *lines)
     facts = environment.environment()
-    assert facts["gpus"] == ["Test GPU", "Test GPU"]
+    assert facts["gpus"] == names
     assert "gpus_unread" not in facts
-
-
-def test_a_gpu_without_a_name_is_still_counted(play):
-    play(*TWO, "error nvmlDeviceGetName 3 0")
-    assert environment.environment()["gpus"] == ["a GPU that does not give its name", "Test GPU"]
-
-
-def test_memory_is_that_of_the_gpus_that_tell_theirs(play):
-    play(*TWO, "error nvmlDeviceGetMemoryInfo 3 0")
     assert gpu_memory_bytes() == 80 << 30
 
 
