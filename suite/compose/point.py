@@ -69,7 +69,7 @@ class SweepPoint:
     @property
     def shared(self) -> set[str]:
         """The names that workloads share: the keys of run.yaml, and the groups."""
-        return {*_keys_of_every_run(), *self.chosen}
+        return {*_common_keys(), *self.chosen}
 
 
 def fixed_by(option: Any) -> Sequence[str]:
@@ -161,7 +161,7 @@ def typed_settings_decide(typed: Iterable[str], key: str, points: Sequence[Sweep
     """Whether the command line can be why a setting that a sweep's file names does not apply."""
     conditions = {other for point in points for other in unmet(point.settings, group_name(key))}
     # What only a workload's own settings have, an option may set, as an algorithm its estimator.
-    chosen = {group for point in points for group in point.chosen} if conditions - _keys_of_every_run() else set()
+    chosen = {group for point in points for group in point.chosen} if conditions - _common_keys() else set()
     return bool({group_name(key), "workload", *conditions, *chosen} & set(typed) - {key})
 
 
@@ -206,7 +206,7 @@ def no_such_setting(key: str) -> str:
     if owners := [owner for owner in workloads_with(group) if not name or key in of_workloads.get(owner, ())]:
         launchers = f", and a launcher is {' or '.join(choices('launcher'))}" if key == "engine" else ""
         return f"{absent} of this workload; {_listed('workload', owners)} has it{launchers}"
-    keys = {*_keys_of_every_run(), *(key for some in (*of_options.values(), *of_workloads.values()) for key in some)}
+    keys = {*_common_keys(), *(key for some in (*of_options.values(), *of_workloads.values()) for key in some)}
     near = [other.partition(".")[2] for other in keys if group_name(other) == group] if name else map(group_name, keys)
     suggestion = did_you_mean(name or group, near, before=f"{group}." if name else "")
     return f"{absent}{suggestion}" if suggestion else NO_SUCH_SETTING.format(key)
@@ -226,5 +226,5 @@ def _listed(name: str, values: Sequence[Any]) -> str:
 
 
 @functools.cache
-def _keys_of_every_run() -> frozenset[str]:
+def _common_keys() -> frozenset[str]:
     return groups() | set(read_yaml("run.yaml")) - {"defaults"}

@@ -73,7 +73,7 @@ def workload_definition(name: str) -> Mapping[str, Any]:
 def _foreign_confs() -> Iterator[Path]:
     """Find the packages with groups of options in them, which they name as entry points: `mine = "package"`."""
     for point in entry_points(group=CONFS):
-        spec = importlib.util.find_spec(point.value)
+        spec = importlib.util.find_spec(point.value)  # found without running its code
         yield from map(Path, spec.submodule_search_locations or () if spec else ())
 
 

@@ -75,7 +75,7 @@ def parse_json(
 
 
 def _count(value: Any, most_values: int) -> int:
-    count, level, levels = 0, [value], 0
+    count, level, levels = 0, [value], 0  # level by level: recursion would end at a depth of its own
     while level:
         count, levels = count + len(level), levels + 1
         if levels > MOST_LEVELS:

@@ -81,13 +81,13 @@ def forest(runs: Runs, *, by: str = "attention", **compared: Any) -> "go.Figure"
         Point(
             x=row[value],
             y=place,
-            ends=(row["low"], row["high"]) if row["low"] == row["low"] else None,
+            ends=(row["low"], row["high"]) if row["low"] == row["low"] else None,  # NaN is unlike itself
             hover=", ".join([row["outcome"], *([f"{row['pairs']} pairs"] if "pairs" in row else [])])
             + f"; {_experiment(row, settings)}",
         )
         for place, row in enumerate(comparisons)
     ]
-    sign, neutral = ("−", 0) if value == "difference" else ("/", 1)
+    sign, neutral = ("−", 0) if value == "difference" else ("/", 1)  # neutral: where both arms are equal
     names = [
         " · ".join([*(str(row[name]) for name in settings if name == "task"), f"{row['arm']} {sign} {row['other']}"])
         for row in comparisons

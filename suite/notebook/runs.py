@@ -90,7 +90,7 @@ class Runs:
             raise ValueError(f"where takes settings of the runs, of {', '.join(names)}; got {', '.join(unknown)}")
         wanted = {name: value if isinstance(value, list | tuple | set) else [value] for name, value in settings.items()}
         fitting = {id(record) for record, row in rows if all(row.get(name) in of for name, of in wanted.items())}
-        return Runs(self._results.narrowed(lambda _, record: id(record) in fitting))
+        return Runs(self._results.narrowed(lambda _, record: id(record) in fitting))  # a record has no hash
 
     @property
     def workloads(self) -> list[str]:
@@ -306,7 +306,7 @@ def _frame(rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
     count = 0
     for count, row in enumerate(rows, 1):
         for name, value in row.items():
-            columns[name] += [None] * (count - 1 - len(columns[name]))
+            columns[name] += [None] * (count - 1 - len(columns[name]))  # rows before that lack it
             columns[name].append(value)
     for values in columns.values():
         values += [None] * (count - len(values))
@@ -321,9 +321,9 @@ def _typed(values: Sequence[Any]) -> "pd.Series[Any]":
 
     kinds = {type(value) for value in values} - {type(None)}
     if kinds == {int}:
-        return pd.Series(values, dtype="Int64")
+        return pd.Series(values, dtype="Int64")  # numpy's int64 has no missing value
     if kinds == {bool}:
-        return pd.Series(values, dtype="boolean")
+        return pd.Series(values, dtype="boolean")  # likewise
     if kinds <= {int, float}:
         return pd.Series(values, dtype="float64")
     return pd.Series([value if value is None else str(value) for value in values], dtype="object")

@@ -92,7 +92,7 @@ def pairs_today(pairs: Mapping[str, Any]) -> dict[str, Any]:
     renamed = {}
     for name, value in pairs.items():
         today, values = SETTINGS.get(name, (name, {}))
-        renamed[today] = values.get(value, value) if isinstance(value, str) else value
+        renamed[today] = values.get(value, value) if isinstance(value, str) else value  # a list has no older spelling
     return renamed
 
 

@@ -190,7 +190,7 @@ def run_key(case: Case, settings: Mapping[str, Any], *, spread: bool = False) ->
 
 def run_key_on(machine: str, code: str, case: Case, settings: Mapping[str, Any]) -> str:
     """The run key that a case has on a machine of this id, with code of this digest."""
-    parts = [case.id, json.dumps(settings, sort_keys=True), code, machine]
+    parts = [case.id, json.dumps(settings, sort_keys=True), code, machine]  # sorted: order is no difference
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

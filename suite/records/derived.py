@@ -46,7 +46,7 @@ def by_launch(readings: Iterable[Reading]) -> list[list[float]]:
     )
     launches: dict[int, list[float]] = defaultdict(list)
     for launch, value in pairs:
-        launches[launch or 0].append(value)
+        launches[launch or 0].append(value)  # None in records of version 0.2 and older
     return [launches[launch] for launch in sorted(launches)]
 
 
@@ -80,7 +80,7 @@ def possible_time(text: object) -> str:
         time = datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:
         return ""
-    if time is None or not FIRST_YEAR <= time.year <= datetime.now(UTC).year + 1:
+    if time is None or not FIRST_YEAR <= time.year <= datetime.now(UTC).year + 1:  # astimezone fails at year 9999
         return ""
     time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     return "" if time > datetime.now(UTC) + CLOCKS_DIFFER else time.isoformat(timespec="seconds")

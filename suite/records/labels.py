@@ -103,7 +103,7 @@ def distinct(names: Iterable[str]) -> list[str]:
     numbered_names: list[str] = []
     for name in names:
         numbered = (name, *(f"{name} ({number})" for number in range(2, len(numbered_names) + 2)))
-        numbered_names.append(next(text for text in numbered if text not in numbered_names))
+        numbered_names.append(next(text for text in numbered if text not in numbered_names))  # `run (2)` may be a name
     return numbered_names
 
 

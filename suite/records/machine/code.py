@@ -77,7 +77,7 @@ def _source(module: str) -> Path | None:
     """The module's file, found without running anything; None for what is no module in Python source."""
     top, *rest = module.split(".")
     try:
-        spec = importlib.util.find_spec(top)
+        spec = importlib.util.find_spec(top)  # not of a submodule, whose parents it would import
     except (ImportError, ValueError):
         return None
     if spec is None or (spec.origin is None and not spec.submodule_search_locations):

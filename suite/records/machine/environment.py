@@ -101,7 +101,7 @@ def _short_hash(*parts: str) -> str:
 
 
 def _hardware() -> list[str]:
-    memory_gib = round(psutil.virtual_memory().total / 2**30)
+    memory_gib = round(psutil.virtual_memory().total / 2**30)  # a kernel keeps some MiB more or less for itself
     return [platform.machine(), cpu_model(), cpu_family(), str(psutil.cpu_count()), str(memory_gib)]
 
 

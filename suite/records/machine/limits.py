@@ -30,7 +30,7 @@ def cpu_limit(root: Path = CGROUP_ROOT) -> float | None:
     """The CPUs that the cgroup's quota allows."""
     quota, _, period = (_first(root, "cpu.max") or "").partition(" ")
     if quota:
-        return None if quota == "max" else int(quota) / int(period or 100_000)
+        return None if quota == "max" else int(quota) / int(period or 100_000)  # the kernel's default, in µs
     quota_us, period_us = (_number(_first(root, f"cpu/cpu.cfs_{name}_us")) for name in ("quota", "period"))
     return quota_us / period_us if quota_us and period_us and quota_us > 0 else None
 
@@ -83,4 +83,4 @@ def _first(root: Path, *names: str) -> str | None:
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.lstrip("-").isdigit() else None
+    return int(text) if text is not None and text.lstrip("-").isdigit() else None  # version 1 writes -1 for no limit

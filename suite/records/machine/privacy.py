@@ -152,7 +152,7 @@ def _names() -> Iterator[tuple[str, str]]:
         user = ""
     host = platform.node()
     for private, stand_in in ((user, "<user>"), (host, "<host>"), (host.partition(".")[0], "<host>")):
-        if len(private) >= 4 and private not in ANYBODY:
+        if len(private) >= 4 and private not in ANYBODY:  # shorter ones are parts of words
             yield private, stand_in
 
 

@@ -50,7 +50,7 @@ class ObjectStore:
         return {
             name.removeprefix(f"{self.root}/"): info
             for name, info in objects.items()
-            if name.startswith(f"{self.root}/{prefix}") and info.get("type") == "file"
+            if name.startswith(f"{self.root}/{prefix}") and info.get("type") == "file"  # S3 lists marks of folders, too
         }
 
     @property

@@ -84,7 +84,7 @@ def pack_bytes(runs: Mapping[str, Mapping[str, bytes]]) -> bytes:
         for run, files in sorted(runs.items()):
             for name, content in sorted(files.items()):
                 entry = zipfile.ZipInfo(f"{run}/{name}", NEVER_LATER)
-                entry.create_system, entry.external_attr = 3, (stat.S_IFREG | 0o644) << 16
+                entry.create_system, entry.external_attr = 3, (stat.S_IFREG | 0o644) << 16  # Unix, wherever it is made
                 deflated = zipfile.ZIP_DEFLATED if name == RECORD else zipfile.ZIP_STORED
                 pack.writestr(entry, content, compress_type=deflated, compresslevel=9)
     return buffer.getvalue()
@@ -130,7 +130,7 @@ def read_pack(path: Path) -> Runs:
         raise CorruptRecordError(f"{PACK} is torn, or no pack of runs") from error
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=64)  # by what changes when a pack is replaced
 def _index(path: Path, nbytes: int, modified_ns: int, inode: int) -> Runs:
     with path.open("rb") as file:
         last = b""

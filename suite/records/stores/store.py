@@ -139,7 +139,7 @@ def whole_file(path: Path, *, mark: str = "") -> Iterator[IO[bytes]]:
         with part.open("xb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # before its name: a power cut would leave the name of an empty file
         part.replace(path)
     except BaseException:  # an interruption too: it is raised on, and nothing stays that it left half-written
         part.unlink(missing_ok=True)
@@ -233,7 +233,7 @@ def each_run(
         except CorruptRecordError as error:
             damaged.append(Damage(folder=folder / WITHDRAWN, reason=str(error)))
     yield from damaged
-    for folder in sorted(begun):
+    for folder in sorted(begun):  # a disk lists folders in any order
         if RECORD not in begun[folder]:
             yield folder
             continue

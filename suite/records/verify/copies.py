@@ -127,7 +127,7 @@ def repeated_block(record: Record, timings: Timings) -> Iterator[str]:
         values = rows.column("value")
         for at, (row, value) in enumerate(zip(rows.places, values, strict=True)):
             block = values[at : at + BLOCK]
-            before, earlier = blocks.setdefault(value, (row, block))
+            before, earlier = blocks.setdefault(value, (row, block))  # a block is found by its first value
             if before != row and len(block) == BLOCK and block == earlier and len(set(block)) >= LEAST_DIFFERENT:
                 yield f"{named_row(record, row)}: the {BLOCK} timings from here on are those from row {before} on"
                 return

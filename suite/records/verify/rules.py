@@ -77,7 +77,7 @@ class Bound:
     may_be_nan: bool = False
 
     def faults(self, places: Iterable[int], values: Iterable[float | None], name: str = "its value") -> Iterator[Fault]:
-        most = min(self.high, sys.float_info.max)
+        most = min(self.high, sys.float_info.max)  # no bound admits infinity
         for row, value in zip(places, values, strict=True):
             if value is not None and not self.low <= value <= most and not (self.may_be_nan and math.isnan(value)):
                 yield row, f"{name} is {value:.6g}, and {self.rule}"
