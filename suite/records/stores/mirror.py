@@ -96,8 +96,15 @@ def refresh(store: ObjectStore, keys: Collection[str] | None = None, *, again: s
         # All that the store says of an object, such as its ETag and when it was written.
         shown_infos = {name: repr(sorted(info.items())).encode() for name, info in wanted.items()}
         marks = {name: hashlib.sha256(info).hexdigest()[:NAME_LENGTH] for name, info in shown_infos.items()}
-        is_new = {name: index.get(name) != marks[name] or not _lies(mirror, name, wanted[name]) for name in wanted}
-        for names in _batches(name for name in wanted if is_new[name]):
+
+        def is_new(name: str) -> bool:
+            with suppress(OSError):
+                size = min(int(wanted[name]["size"]), MOST_BYTES[_kind(name)] + 1)  # a longer one is a stand-in
+                return index.get(name) != marks[name] or (mirror / name).stat().st_size != size
+            return True
+
+        new = sorted(filter(is_new, wanted), key=_commits_last)
+        for names in (new[at : at + AT_ONCE] for at in range(0, len(new), AT_ONCE)):
             _bring(store, {name: wanted[name] for name in names}, mirror, private / COMING)
             index |= {name: marks[name] for name in names}
             write_whole(private / INDEX, json.dumps(index).encode())
@@ -146,17 +153,8 @@ def _remove(mirror: Path, names: Iterable[str]) -> None:
         mirror.rmdir()
 
 
-def _lies(mirror: Path, name: str, info: Info) -> bool:
-    """True if a file of an object's size lies there, or what stands for one that is too large."""
-    with suppress(OSError):
-        return (mirror / name).stat().st_size == min(int(info["size"]), MOST_BYTES[_kind(name)] + 1)
-    return False
-
-
-def _batches(names: Iterable[str]) -> Iterator[Sequence[str]]:
-    """Yield names some at a time, commit points last."""
-    ordered = sorted(names, key=lambda name: (_last(name) in COMMITS, name))
-    yield from (ordered[at : at + AT_ONCE] for at in range(0, len(ordered), AT_ONCE))
+def _commits_last(name: str) -> tuple[bool, str]:
+    return _last(name) in COMMITS, name
 
 
 def _bring(store: ObjectStore, coming: Mapping[str, Info], mirror: Path, into: Path) -> None:

@@ -13,6 +13,7 @@ threads: one of Arrow's may still let go of a buffer of Python's when the interp
 Arrow is imported where a table is written or read: the gate imports what lies beside it, and installs without it.
 """
 
+import contextlib
 import functools
 import io
 import itertools
@@ -104,16 +105,13 @@ class TableFile:
         for chunk in chunks if len(content) > UNCHECKED_BYTES else ():
             if sum(page_bytes(content, chunk)) > MOST_TEXT_BYTES and chunk.column in texts:
                 raise CorruptRecordError(f"{self.name} holds more than {MOST_TEXT_BYTES} bytes of text")
-        of_another = CorruptRecordError(
-            f"{self.name} must be of schema {SCHEMA}, with the columns {', '.join(self.types)}"
-        )
-        try:
+        with contextlib.suppress(KeyError):  # one of the texts is no column there
+            # Pre-buffering would start threads.
             file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts, pre_buffer=False)
-        except KeyError as error:  # one of the texts is no column there
-            raise of_another from error
-        if not any(file.schema_arrow.equals(schema, check_metadata=True) for schema in self._schemas_as_read):
-            raise of_another
-        return file
+            if any(file.schema_arrow.equals(schema, check_metadata=True) for schema in self._schemas_as_read):
+                return file
+        columns = ", ".join(self.types)
+        raise CorruptRecordError(f"{self.name} must be of schema {SCHEMA}, with the columns {columns}")
 
     def _check(self, batch: "pa.RecordBatch") -> None:
         if any(batch.column(name).null_count for name in self.required):
@@ -203,7 +201,7 @@ def column_chunks(content: bytes) -> list[Chunk]:
     try:
         if content[:4] != MAGIC or content[-4:] != MAGIC or begin < len(MAGIC):
             raise IndexError(begin)
-        footer = _struct(iter(content[begin:-8]))
+        footer = _value(iter(content[begin:-8]))
         metas = [chunk[3] for group in footer.get(4, []) for chunk in group[1]]
         codecs = {meta[4] for meta in metas}
         chunks = [
@@ -235,7 +233,7 @@ def page_bytes(content: bytes, chunk: Chunk) -> Iterator[int]:
                 return
             stream = iter(content[at : min(end, at + LARGEST_HEADER_BYTES)])
             header_bytes = length_hint(stream)
-            header = _struct(stream)
+            header = _value(stream)
             unpacked, packed = int(header[2]), int(header[3])
             if not 0 <= unpacked <= MOST_PAGE_BYTES or packed < 0:
                 raise CorruptRecordError(f"a column has a page of more than {MOST_PAGE_BYTES} bytes")
@@ -249,21 +247,18 @@ def page_bytes(content: bytes, chunk: Chunk) -> Iterator[int]:
 TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, _MAP, STRUCT = range(1, 13)
 
 
-def _struct(stream: Iterator[int], levels: int = 1) -> dict[int, Any]:
-    """A struct of Thrift's compact protocol, by the numbers of its fields. Raises LookupError, StopIteration or
+def _value(stream: Iterator[int], kind: int = STRUCT, levels: int = 0) -> Any:
+    """A value of Thrift's compact protocol, a struct by the numbers of its fields. Raises LookupError, StopIteration or
     ValueError for what is none."""
-    fields: dict[int, Any] = {}
-    number = 0
-    while byte := next(stream):
-        number = number + (byte >> 4) if byte >> 4 else _integer(stream)
-        kind = byte & 15
-        fields[number] = kind == TRUE if kind in (TRUE, FALSE) else _value(stream, kind, levels)
-    return fields
-
-
-def _value(stream: Iterator[int], kind: int, levels: int) -> Any:
     if levels > MOST_LEVELS:
         raise LookupError(levels)
+    if kind == STRUCT:
+        fields, number = dict[int, Any](), 0
+        while byte := next(stream):
+            number = number + (byte >> 4) if byte >> 4 else _integer(stream)
+            is_truth = byte & 15 in (TRUE, FALSE)  # which the kind of a field holds already
+            fields[number] = byte & 15 == TRUE if is_truth else _value(stream, byte & 15, levels + 1)
+        return fields
     if kind in (I16, I32, I64):
         return _integer(stream)
     if kind == BINARY:
@@ -272,8 +267,6 @@ def _value(stream: Iterator[int], kind: int, levels: int) -> Any:
         if len(text) < size:
             raise LookupError(size)
         return text
-    if kind == STRUCT:
-        return _struct(stream, levels + 1)
     if kind in (LIST, SET):
         byte = next(stream)
         size = byte >> 4 if byte >> 4 < 15 else _varint(stream)

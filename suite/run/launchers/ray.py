@@ -55,6 +55,10 @@ class _TimeOutError(Exception):
     """The case took longer than it may."""
 
 
+class _OtherCodeError(Exception):
+    """A worker would run other code than the one that its records are asked of."""
+
+
 @dataclass(kw_only=True)
 class Cluster:
     """State that the slots of one sweep share."""
@@ -342,10 +346,6 @@ class RayLauncher:
             yield [RaySlot(cluster, place) for place in places]
         finally:
             ray.shutdown()
-
-
-class _OtherCodeError(Exception):
-    """A worker would run other code than the one that its records are asked of."""
 
 
 def hold_case(job: Job, parent: Path, locks: ExitStack) -> bool:
