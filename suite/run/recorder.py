@@ -244,11 +244,14 @@ def _run(
         pass
     if is_due and not is_alone:  # a counter has the energy of all that runs beside it
         received.facts["energy"] = {"state": "side_by_side"}
+    settings, chosen = job.settings, received.facts.get("backend")
+    is_auto = (settings.get("backend") or {}).get("_target_") == read_choice("backend", "auto")["_target_"]
+    if is_auto and chosen is not None:  # later launches repeat the first's choice: a record never mixes kernels' times
+        settings = {**settings, "backend": read_choice("backend", chosen)}
     for launch in range(1, launches):
         if received.outcome[0] is not Status.OK:
             return
         received.outcome = UNDONE
-        settings = _with_chosen_backend(job.settings, received.facts)
         for _ in messages("launch", {**arguments, "settings": settings, "launch": launch}):
             pass
         status, reason = received.outcome
@@ -258,16 +261,6 @@ def _run(
         received.facts |= _launch_facts(received.readings, launches, job)
         warning = shortfall(received.readings, effort, predicted_s=predicted_s)
         received.warnings += [warning] if warning else []
-
-
-def _with_chosen_backend(settings: Mapping[str, Any], facts: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Settings of a later launch. `backend=auto` tries kernels in the first launch; the others repeat its choice, so
-    that a record never mixes the times of several kernels.
-    """
-    chosen = facts.get("backend")
-    if chosen is None or (settings.get("backend") or {}).get("_target_") != read_choice("backend", "auto")["_target_"]:
-        return settings
-    return {**settings, "backend": read_choice("backend", chosen)}
 
 
 def _launch_facts(readings: Sequence[Reading], launches: int, job: Job) -> dict[str, Any]:
