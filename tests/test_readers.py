@@ -23,14 +23,14 @@ OWN, SYSTEM, JUST_WRITTEN, BOUNDED, RUN_ANYWAY = (
 MAY_READ = {
     OWN: """
         attention/cpp_decode/kernel.py _text folder.joinpath(name).read_text
-        configuration/comments.py _first_sentence path.read_text
-        configuration/comments.py settings_of (conf_dir() / relative).read_text
+        configuration/files.py described (conf_dir() / group / f'{name}.yaml').read_text
+        configuration/files.py file_settings (conf_dir() / relative).read_text
         configuration/files.py _loaded path.read_text
         configuration/files.py _loaded yaml.load
         lm/shakespeare.py _read (folder / f'{name}{_ENDING}').read_text
         records/machine/code.py _digest path.read_bytes
         records/machine/code.py _imports path.read_bytes
-        records/machine/environment.py commit_of (root / BUNDLED).read_text
+        records/machine/environment.py read_commit (root / BUNDLED).read_text
         records/machine/environment.py source_digest path.read_bytes
         report/page/page.py _part (HERE / folder / name).read_text
         """,
@@ -52,10 +52,10 @@ MAY_READ = {
         records/machine/environment.py cpuinfo Path('/proc/cpuinfo').read_text
         records/machine/environment.py _installation Path(path).read_text
         records/machine/limits.py _first path.read_text
-        records/machine/limits.py _own_folder Path('/proc/self/cgroup').read_text
+        records/machine/limits.py _first Path('/proc/self/cgroup').read_text
         records/machine/limits.py oom_kills path.read_text
-        run/launchers/cores.py busy_s path.read_text
-        run/launchers/cores.py siblings (topology / f'cpu{cpu}' / 'topology' / 'thread_siblings_list').read_text
+        run/launchers/cores.py count_busy_s path.read_text
+        run/launchers/cores.py hardware_threads (topology / f'cpu{cpu}' / 'topology' / 'thread_siblings_list').read_text
         """,
     JUST_WRITTEN: """
         attention/cpp_decode/kernel.py _build Path(builder.get_target_file_path()).read_bytes
@@ -98,7 +98,7 @@ MAY_READ = {
         records/stores/pack.py pack_bytes zipfile.ZipFile
         records/stores/tables.py _opened pq.ParquetFile
         records/machine/temporary.py _is_ours (folder / MARK).read_bytes
-        records/stores/walk.py _is_copy path.read_bytes
+        records/stores/pack.py _is_copy path.read_bytes
         report/command.py _said_to_be_of path.open
         """,
     RUN_ANYWAY: """

@@ -46,7 +46,7 @@ from suite.records.stores.archive import pack as write_archive
 from suite.records.stores.claim import claim_folder
 from suite.records.stores.store import read_contents, write_record
 from suite.records.stores.withdrawn import WITHDRAWN
-from suite.run.cached import newest_of_key
+from suite.run.cached import newest_with_key
 from tests.commands.test_calibrate import records_of
 from tests.gate.history.made import history_of, judged
 from tests.gate.repositories import Repository
@@ -92,7 +92,7 @@ def run_of(name: str) -> Record:
 def write_runs(folder: Path, *names: str) -> None:
     """Write runs as a sweep does; one that another process has written counts."""
     for record in map(run_of, names):
-        if newest_of_key(record.run_key, folder) is None and (claim := claim_folder(folder, record.run_key)):
+        if newest_with_key(record.run_key, folder) is None and (claim := claim_folder(folder, record.run_key)):
             with claim:
                 write_record(record, claim.folder)
 

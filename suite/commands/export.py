@@ -17,8 +17,8 @@ from suite.records.plain_text import say
 from suite.records.record import RECORD, Record, Status
 from suite.records.stores.claim import alone_in
 from suite.records.stores.mirror import existing
-from suite.records.stores.place import locks_of
-from suite.records.stores.store import digest_of, each_run
+from suite.records.stores.place import locks_folder
+from suite.records.stores.store import each_run, file_digest
 from suite.records.verify.copies import Copies
 from suite.records.verify.faults import whole_runs
 from suite.records.verify.rules import TIMINGS
@@ -47,11 +47,11 @@ def export(folders: Sequence[Path], to: str) -> int:
         Path(to.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
     num_written, left_out = 0, list[Path]()
     try:
-        with alone_in(locks_of(to)):  # two at once would each make the tables, look first and write a run twice
+        with alone_in(locks_folder(to)):  # two at once would each make the tables, look first and write a run twice
             client = MlflowClient(tracking_uri=to)
             for run in whole_runs(each_run(existing(folders)), Copies(), left_out):
                 if not run.withdrawal:
-                    num_written += _write(client, run.record, digest_of(run.folder / RECORD))
+                    num_written += _write(client, run.record, file_digest(run.folder / RECORD))
     except MlflowException as error:
         raise ValueError(f"MLflow refuses: {str(error).strip().splitlines()[0]}") from error
     say(f"{num_written} runs written, {len(left_out)} left out")

@@ -18,7 +18,7 @@ from typing import Any
 from suite.configuration.files import choices, read_yaml
 from suite.configuration.untrusted import parse_json, read_bounded
 from suite.lm.checkpoint.locate import PACKAGES, is_package, missing
-from suite.records.derived import warnings_of
+from suite.records.derived import run_warnings
 from suite.records.machine.privacy import scrub
 from suite.records.plain_text import one_line, say
 from suite.records.record import Status
@@ -200,7 +200,7 @@ def _recorded(folder: Path) -> tuple[str, dict[str, int]]:
     counts = Counter[str](stored.record.status for stored in contents.stored)
     counts["damaged"] = len(contents.damaged)
     text = ", ".join(f"{counts[name]} {name}" for name in (*Status, "damaged") if counts[name]) or "no run"
-    warnings = (warning for stored in contents.stored for warning in warnings_of(stored.record))
+    warnings = (warning for stored in contents.stored for warning in run_warnings(stored.record))
     return text, dict(Counter(NUMBER.sub("#", warning) for warning in warnings))
 
 

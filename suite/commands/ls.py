@@ -4,8 +4,7 @@ import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from suite.configuration.comments import Setting, described, settings_of
-from suite.configuration.files import choices, full_name
+from suite.configuration.files import Setting, choices, described, file_settings, full_name
 from suite.records.plain_text import say
 
 # The groups of conf/ that `suite run` chooses an option from, in the order of their use.
@@ -48,9 +47,9 @@ def run_help(arguments: Sequence[str]) -> None:
     workload = full_name("workload", named[-1]) if named else None
     if workload is not None and workload in choices("settings"):
         say(f"Settings of workload={workload}, beside those of suite run --help:")
-        say(*_settings(settings_of(f"settings/{workload}.yaml")))
+        say(*_settings(file_settings(f"settings/{workload}.yaml")))
         return
-    say(USAGE, "Groups (group=option):", *_groups(), "Settings (setting=value):", *_settings(settings_of("run.yaml")))
+    say(USAGE, "Groups (group=option):", *_groups(), "Settings (setting=value):", *_settings(file_settings("run.yaml")))
     say(FOOTER)
 
 

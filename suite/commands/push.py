@@ -9,12 +9,12 @@ from pathlib import Path
 from suite.records import numbers
 from suite.records.plain_text import complain, one_line, say
 from suite.records.record import RECORD, CorruptRecordError
-from suite.records.stores.board import CARD, Entry, File, card, files_of, known_runs, withdrawn_file
+from suite.records.stores.board import CARD, Entry, File, board_files, card, known_runs, withdrawn_file
 from suite.records.stores.claim import alone_in
 from suite.records.stores.mirror import existing
 from suite.records.stores.objects import ObjectStore, open_store
-from suite.records.stores.place import is_store, locks_of, shown, url_in
-from suite.records.stores.store import digest_of, each_run
+from suite.records.stores.place import is_store, locks_folder, shown, url_in
+from suite.records.stores.store import each_run, file_digest
 from suite.records.verify.copies import Copies
 from suite.records.verify.faults import whole_runs
 
@@ -52,7 +52,7 @@ class _Push:
         """Yield each whole run that the board has not, and take note of those that were withdrawn since."""
         yielded = set[str]()
         for run in whole_runs(each_run(existing(folders)), Copies(), self.left_out):
-            entry = Entry(digest=digest_of(run.folder / RECORD), run=run)
+            entry = Entry(digest=file_digest(run.folder / RECORD), run=run)
             if run.withdrawal:
                 if entry.digest not in self.digests:
                     complain(f"left out, {run.withdrawal.said}: {shown(run.folder)}")
@@ -74,13 +74,13 @@ def push(folders: Sequence[Path], to: str, *, dry_run: bool) -> int:
     board = open_store(url_in(to) if is_store(to) else to)
     try:
         # Two at once would each find that the other's runs are not there yet, and put them twice.
-        with nullcontext() if dry_run else alone_in(locks_of(board.url if is_store(to) else Path(to))):
+        with nullcontext() if dry_run else alone_in(locks_folder(board.url if is_store(to) else Path(to))):
             digests, withdrawn = known_runs(board, "index"), known_runs(board, "withdrawn")
             pushing = _Push(board=board, dry_run=dry_run, digests=digests, withdrawn_before=withdrawn)
             if board.size(CARD) is None:
                 pushing.put(File(CARD, card()))
             for entries in _batches(pushing.new_entries(folders)):
-                for file in files_of(entries):
+                for file in board_files(entries):
                     pushing.put(file)
                 pushing.runs += len(entries)
             if pushing.withdrawn:

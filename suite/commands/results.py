@@ -27,25 +27,24 @@ from suite.records.stores.claim import NAME_LENGTH, alone_in, claim_new_folder
 from suite.records.stores.folder import StoreFolder, remove_run
 from suite.records.stores.mirror import existing, on_this_machine
 from suite.records.stores.objects import open_store
-from suite.records.stores.pack import PACK
-from suite.records.stores.place import is_store, shown, url_in, url_of
+from suite.records.stores.pack import PACK, Damage, folders_below
+from suite.records.stores.place import is_store, mirrored_url, shown, url_in
 from suite.records.stores.store import (
     RECORD,
     SAMPLES,
     Contents,
     StoredRecord,
-    digest_of,
     each_run,
+    file_digest,
+    find_withdrawal,
     has_record,
     read_blocks,
     read_contents,
     read_record,
-    withdrawal_of,
     write_whole,
 )
-from suite.records.stores.walk import Damage, folders_below
 from suite.records.verify.copies import Copies
-from suite.records.verify.faults import faults_of_files, reasons_against, whole_runs
+from suite.records.verify.faults import file_faults, reasons_against, whole_runs
 
 DONE, BROKEN = 0, 4
 SHORTEST_KEY, LONGEST_CELL = 4, 200
@@ -143,7 +142,7 @@ def _list_lines(runs: Sequence[ListedRun]) -> list[str]:
 
 def _common_parent(folders: Sequence[Path]) -> Path | None:
     """The folder that all of them lie in; None where there is none, as for a store's beside this machine's."""
-    schemes = {url.partition("://")[0] if (url := url_of(folder)) else "" for folder in folders}
+    schemes = {url.partition("://")[0] if (url := mirrored_url(folder)) else "" for folder in folders}
     if len(schemes) != 1 or len({folder.is_absolute() for folder in folders}) > 1:
         return None
     return Path(os.path.commonpath([folder.parent for folder in folders]))
@@ -181,7 +180,7 @@ def show(name: str, folders: Sequence[Path]) -> int:
     try:
         folder = find_run(name, folders)
         record = read_record(folder)
-        withdrawal = withdrawal_of(record, folder)
+        withdrawal = find_withdrawal(record, folder)
     except CorruptRecordError as error:
         complain(f"suite results: the run is damaged: {error}")
         return BROKEN
@@ -284,12 +283,12 @@ def _merge(
     digests, copies = set[str](), Copies()
     for run in each_run([into]):
         if isinstance(run, StoredRecord):
-            digests.add(digest_of(run.folder / RECORD))
+            digests.add(file_digest(run.folder / RECORD))
             copies.remember(run)
     for run in whole_runs(chain(torn, each_run(sources)), copies, left_out, original_name):
         if run.withdrawal:
             complain(f"left out, {run.withdrawal.said}: {original_name(run.folder)}")
-        elif (digest := digest_of(run.folder / RECORD)) in digests:
+        elif (digest := file_digest(run.folder / RECORD)) in digests:
             num_present += 1
         else:
             copy(run)
@@ -328,7 +327,7 @@ def pack(folders: Sequence[Path], *, remove: bool) -> int:
         if isinstance(run, Path):
             say(one_line(f"{run}: unfinished, stays as it is"))
             continue
-        reasons = [run.reason] if isinstance(run, Damage) else list(faults_of_files(run))
+        reasons = [run.reason] if isinstance(run, Damage) else list(file_faults(run))
         faults += len(reasons)
         for reason in reasons:
             complain(f"{run.folder}: {reason}")

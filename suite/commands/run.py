@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.commands.ls import run_help
-from suite.compose.compose import REFUSALS, Composition, point_of_job, sentence
+from suite.compose.compose import REFUSALS, Composition, hydra_job_point, sentence
 from suite.compose.point import SweepPoint, is_left_out, without_left_out
 from suite.configuration.values import true_or_false
 from suite.console.eta import SeveralSweeps
@@ -25,7 +25,7 @@ from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.record import Record, Status
 from suite.records.stores.place import shown
 from suite.run.job import Job, job_of
-from suite.run.launchers.launcher import Launcher, LocalLauncher, launcher_of
+from suite.run.launchers.launcher import Launcher, LocalLauncher, chosen_launcher
 from suite.run.scheduler import execute
 from suite.statistics.intervals import launched_interval
 
@@ -82,7 +82,7 @@ def _run(arguments: Sequence[str], several: SeveralSweeps | None) -> tuple[int, 
             raise ValueError("leave_out leaves no case to run")
         jobs = [job_of(point) for point in left]
         resume, wants_page = ([true_or_false(point.settings, key) for point in points] for key in ("resume", "report"))
-        launcher = launcher_of(points)
+        launcher = chosen_launcher(points)
         launcher.check(jobs)
         terminal = _terminal(jobs, left, launcher, several)
     except REFUSALS as error:
@@ -107,12 +107,12 @@ def run_case(config: Any) -> float | None:
     if multiprocessing.get_start_method(allow_none=True) not in multiprocessing.get_all_start_methods():
         # joblib's own, which the workers' processes do not know.
         multiprocessing.set_start_method(None, force=True)
-    point = point_of_job(config)
+    point = hydra_job_point(config)
     for key in point.inapplicable:
         say(one_line(f"{key} does not apply to this case"))
     if is_left_out(point):
         return None
-    launcher = launcher_of([point])
+    launcher = chosen_launcher([point])
     if not isinstance(launcher, LocalLauncher):
         raise ValueError("launcher must be local where Hydra's own launcher decides where cases run")
     if launcher.workers > 1:

@@ -7,6 +7,7 @@ line: `{task: sort, attention: "mha,mla", attention.kv_lora_rank: "8,16"}`.
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +17,15 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from suite.compose.arguments import (
-    MULTIRUN,
-    checked_arguments,
-    key_of,
-    parse_overrides,
-    with_full_names,
-)
+from suite.compose.arguments import MULTIRUN, checked_arguments, override_key, parse_overrides, with_full_names
 from suite.compose.loader import REFUSALS as REFUSALS
 from suite.compose.loader import Loader, call_hydra, hydras_refusals, point_from
 from suite.compose.point import (
     SweepPoint,
-    as_if_not_named,
-    inapplicable_to_all,
-    is_why,
+    inapplicable_keys,
     no_such_setting,
-    note_unused,
-    refusal_of,
+    refusal_sentence,
+    typed_settings_decide,
 )
 from suite.configuration.files import no_choice
 from suite.records.case import as_typed
@@ -55,36 +48,39 @@ class Composition:
         """Raise Hydra's errors, or ValueError, for flags, options and sweeps that do not exist."""
         self._arguments = checked_arguments(arguments)
         flags = {argument for argument in self._arguments if argument.startswith("-")}
-        self._written = [argument for argument in self._arguments if not argument.startswith("-")]
-        self._is_hydras = bool(flags - MULTIRUN - RUN)
-        """Hydra answers by itself, as with --cfg."""
+        self._overrides = [argument for argument in self._arguments if not argument.startswith("-")]
+        self._hydra_answers = bool(flags - MULTIRUN - RUN)
+        """As with --cfg."""
         self._sweep: DictConfig | None = None
-        if self._is_hydras:
-            return
-        with hydras_refusals():
-            self._loader = Loader(self._written)
-            self._lines = [line for line in self._written if not self._loader.parsed(line).is_hydra_override()]
-            self._sweep = self._composed_sweep(is_asked=bool(MULTIRUN & flags))
-            parsed = [self._loader.parsed(line) for line in self._lines]
-        several = any(override.is_sweep_override() for override in parsed if key_of(override) in OF_THE_WHOLE_SWEEP)
-        self._parts = [] if self._sweep is None or several else checked_parts(_plain(self._sweep.get(PARTS)))
-
-    def _composed_sweep(self, *, is_asked: bool) -> DictConfig | None:
         """The configuration of the sweep as a whole; None for a single run."""
-        if not is_asked and not any(map(MAY_SET_MODE.match, self._written)):
-            return None
-        of_all = [
+        if self._hydra_answers:
+            return
+        has_multirun_flag = bool(MULTIRUN & flags)
+        with hydras_refusals():
+            self._loader = Loader(self._overrides)
+            parsed = list(map(self._loader.parsed, self._overrides))
+            self._lines = [str(override.input_line) for override in parsed if not override.is_hydra_override()]
+            if has_multirun_flag or any(map(MAY_SET_MODE.match, self._overrides)):
+                self._sweep = self._compose_sweep(has_multirun_flag=has_multirun_flag)
+        # Where the parts themselves vary from point to point, Hydra's own sentence refuses them later.
+        swept = {override_key(override) for override in parsed if override.is_sweep_override()}
+        is_whole = swept.isdisjoint(OF_THE_WHOLE_SWEEP)
+        self._parts = checked_parts(_plain(self._sweep.get(PARTS))) if self._sweep is not None and is_whole else []
+
+    def _compose_sweep(self, *, has_multirun_flag: bool) -> DictConfig | None:
+        values = [
             line
-            for line in self._written
-            if line not in self._lines or self._loader.is_choice(line) or key_of(self._loader.parsed(line)) == PARTS
+            for line in self._lines
+            if not self._loader.is_choice(line) and override_key(self._loader.parsed(line)) != PARTS
         ]
+        of_whole_sweep = [line for line in self._overrides if line not in values]
         try:
-            sweep = self._loader.run_file(of_all, RunMode.MULTIRUN, validate_sweep_overrides=is_asked)
+            sweep = self._loader.run_file(of_whole_sweep, RunMode.MULTIRUN, validate_sweep_overrides=has_multirun_flag)
         except ConfigCompositionException:
-            if is_asked:
+            if has_multirun_flag:
                 raise
             return None  # the single run is refused for the same cause
-        return sweep if is_asked or sweep.hydra.mode == RunMode.MULTIRUN else None
+        return sweep if has_multirun_flag or sweep.hydra.mode == RunMode.MULTIRUN else None
 
     @property
     def engines(self) -> list[str]:
@@ -117,38 +113,45 @@ class Composition:
         part's value, and applies to the parts that know it. What is named and used by no point is refused, unless a
         sweep's file names it and the command line is why.
         """
-        if self._is_hydras:
+        if self._hydra_answers:
             with hydras_refusals():
                 call_hydra(lambda config: None, self._arguments)
             return []
-        typed = {key_of(override) for override in parse_overrides(self._written)}
-        composed, in_vain = list[SweepPoint](), list[set[str]]()
+        typed = {override_key(override) for override in parse_overrides(self._overrides)}
+        composed, ignored_by_part = list[SweepPoint](), list[set[str]]()
         # A sweep may have thousands of points. Seen in a terminal only.
         with Console(stderr=True).status("composing the sweep") as notice:
             for part in self._parts or [{}]:
-                points = self._cross_product(overrides_of(part, typed=typed))
-                inapplicable = set(inapplicable_to_all(points))
+                points = self._cross_product(part_overrides(part, typed=typed))
+                inapplicable = set.intersection(*(set(point.inapplicable) for point in points)) if points else set()
                 for key in sorted(inapplicable - typed):
-                    if not is_why(typed, key, points):
-                        raise ValueError(refusal_of(key, points))
-                composed += as_if_not_named(points, inapplicable & typed)
-                in_vain.append(inapplicable & typed)
+                    if not typed_settings_decide(typed, key, points):
+                        raise ValueError(refusal_sentence(key, points))
+                ignored_by_part.append(inapplicable & typed)
+                composed += [_without_names(point, inapplicable & typed) for point in points]
                 notice.update(f"composing the sweep: {len(composed)} points")
-        for key in sorted(set.intersection(*in_vain)):
-            raise ValueError(refusal_of(key, points))
-        if not self._parts or any(SEED in part for part in self._parts):
-            return composed
-        # Seeds that no part names are outermost: an interrupted sweep has then run every part equally often.
-        seeds = list(dict.fromkeys(point.settings[SEED] for point in composed))
-        return sorted(composed, key=lambda point: seeds.index(point.settings[SEED]))
+        for key in sorted(set.intersection(*ignored_by_part)):
+            raise ValueError(refusal_sentence(key, points))
+        if self._parts and not any(SEED in part for part in self._parts):
+            # Seeds that no part names are outermost: an interrupted sweep has then run every part equally often.
+            seeds = list(dict.fromkeys(point.settings[SEED] for point in composed))
+            composed.sort(key=lambda point: seeds.index(point.settings[SEED]))
+        return composed
 
-    def _cross_product(self, own: Sequence[str]) -> list[SweepPoint]:
-        """The points of a part, whose `own` overrides stand before the command's."""
+    def _cross_product(self, of_part: Sequence[str]) -> list[SweepPoint]:
+        """The points of a part, whose overrides stand before the command's."""
         with hydras_refusals():
             if self._sweep is None:
-                return note_unused([self._loader.single(self._written)])
-            lines = [*map(with_full_names, own), *self._lines]
-            return note_unused(self._loader.points(self._sweep, lines, is_part=bool(self._parts)))
+                points = [self._loader.single(self._overrides)]
+            else:
+                lines = [*map(with_full_names, of_part), *self._lines]
+                points = list(self._loader.points(self._sweep, lines, is_part=bool(self._parts)))
+            return [replace(point, inapplicable=inapplicable_keys(point)) for point in points]
+
+
+def _without_names(point: SweepPoint, keys: Collection[str]) -> SweepPoint:
+    named, inapplicable = ([key for key in names if key not in keys] for names in (point.named, point.inapplicable))
+    return replace(point, named=named, inapplicable=inapplicable)
 
 
 def compose(arguments: Sequence[str]) -> list[SweepPoint]:
@@ -156,13 +159,14 @@ def compose(arguments: Sequence[str]) -> list[SweepPoint]:
     return Composition(arguments).points()
 
 
-def point_of_job(config: DictConfig) -> SweepPoint:
+def hydra_job_point(config: DictConfig) -> SweepPoint:
     """The point of a job that another launcher than Hydra's basic one runs, with what was named in vain."""
     with hydras_refusals():
         of_hydra, of_task = (_plain(HydraConfig.get().overrides[name]) for name in ("hydra", "task"))
         choice = Loader(of_hydra).choice_from(config)
         is_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-        return note_unused([point_from(choice, parse_overrides(of_task), is_sweep=is_sweep)])[0]
+        point = point_from(choice, parse_overrides(of_task), is_sweep=is_sweep)
+        return replace(point, inapplicable=inapplicable_keys(point))
 
 
 def checked_parts(parts: Any) -> list[dict[str, Any]]:
@@ -177,7 +181,7 @@ def checked_parts(parts: Any) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in part.items()} for part in parts]
 
 
-def overrides_of(part: Mapping[str, Any], *, typed: Collection[str]) -> list[str]:
+def part_overrides(part: Mapping[str, Any], *, typed: Collection[str]) -> list[str]:
     """A part as a command line has it, without the keys that the command line itself sets: `typed`."""
     return [f"{key}={as_typed(value)}" for key, value in part.items() if key.lstrip("+~") not in typed]
 

@@ -11,7 +11,7 @@ import functools
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,13 +33,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
-from suite.compose.arguments import LAUNCHER, TOO_MANY_BRACKETS, check_options, key_of, settings_in_full
-from suite.compose.point import NO_SUCH_SETTING, SweepPoint, fixed_by, group_of, leaves
+from suite.compose.arguments import LAUNCHER, TOO_MANY_BRACKETS, check_options, override_key, settings_in_full
+from suite.compose.point import NO_SUCH_SETTING, SweepPoint, fixed_by, group_name, leaves
 from suite.compose.resolvers import RESOLVERS
 from suite.configuration.files import LOOK, OF_ITS_RECORDS, conf_dir
 from suite.process.streams import CommandFailedError
 from suite.records.case import without
-from suite.records.machine.privacy import of_setting
+from suite.records.machine.privacy import clean_setting
 from suite.records.stores.place import is_store
 
 REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
@@ -63,10 +63,9 @@ class Choice:
 
 
 class Loader(ConfigLoaderImpl):  # type: ignore[misc]
-    """Hydra's loader of configurations for one command."""
+    """Hydra's loader of configurations for one command, with all of its `overrides`: one of them may add folders."""
 
     def __init__(self, overrides: Sequence[str]) -> None:
-        """`overrides`: all of the command's. One of them may add folders."""
         version.setbase(VERSION_BASE)
         setup_globals()
         super().__init__(create_config_search_path(str(conf_dir())))
@@ -74,8 +73,9 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
         self._files: CachingConfigRepository = super()._parse_overrides_and_create_caching_repo("run", places)[1]
         self._contents: dict[tuple[str, str], dict[Any, Any]] = {}
         self._choices: dict[tuple[str, ...], Choice] = {}
-        parser = OverridesParser.create(config_loader=self)
-        self.parsed: Callable[[str], Override] = functools.cache(lambda line: parser.parse_overrides([line])[0])
+        self._parser = OverridesParser.create(config_loader=self)
+        self.parsed: Callable[[str], Override] = functools.cache(lambda line: self._parser.parse_overrides([line])[0])
+        self.is_choice: Callable[[str], bool] = functools.cache(self._is_choice)
 
     def _parse_overrides_and_create_caching_repo(
         self, config_name: str | None, overrides: list[str]
@@ -85,21 +85,21 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
     @staticmethod
     def _embed_result_config(ret: ConfigResult, package_override: str | None) -> ConfigResult:
         # What is composed takes the nodes of the files in, and changes them.
-        own = dataclasses.replace(ret, config=copy.deepcopy(ret.config))
-        return ConfigLoaderImpl._embed_result_config(own, package_override)
+        own_copy = dataclasses.replace(ret, config=copy.deepcopy(ret.config))
+        return ConfigLoaderImpl._embed_result_config(own_copy, package_override)
 
     def run_file(self, overrides: Sequence[str], mode: RunMode, **how: bool) -> DictConfig:
         return self.load_configuration("run", list(overrides), mode, **how)
 
-    def is_choice(self, line: str) -> bool:
+    def _is_choice(self, line: str) -> bool:
         """Whether an override takes an option of a group, or several."""
         override = self.parsed(line)
         return not isinstance(override.value(), dict) and self._files.group_exists(override.key_or_group)
 
-    def single(self, written: Sequence[str]) -> SweepPoint:
+    def single(self, lines: Sequence[str]) -> SweepPoint:
         """The point of a command without -m."""
-        choice = self.choice_from(self.run_file(written, RunMode.RUN))
-        return point_from(choice, [self.parsed(line) for line in written], is_sweep=False)
+        choice = self.choice_from(self.run_file(lines, RunMode.RUN))
+        return point_from(choice, [self.parsed(line) for line in lines], is_sweep=False)
 
     def points(self, sweep: DictConfig, lines: Sequence[str], *, is_part: bool = False) -> Iterator[SweepPoint]:
         """The points of a cross product, as Hydra's basic sweeper expands it.
@@ -107,60 +107,34 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
         `sweep`: the configuration of the whole sweep. `lines`: overrides of settings, of which later ones win.
         """
         params = sweep.hydra.sweeper.get("params") or {}
-        parser = OverridesParser.create(config_loader=self)
-        lines = [*(f"{key}={value}" for key, value in params.items()), *lines]
-        parsed = parser.parse_overrides(lines)
-        check_options(parsed)
-        (combinations,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
-        is_choice = functools.cache(self.is_choice)
+        overrides = self._parser.parse_overrides([*(f"{key}={value}" for key, value in params.items()), *lines])
+        check_options(overrides)
+        (combinations,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
         for combination in combinations:
-            options = tuple(filter(is_choice, combination))
+            options = tuple(filter(self.is_choice, combination))
             if options not in self._choices:
                 config = self.run_file([*sweep.hydra.overrides.hydra, *options], RunMode.RUN)
                 OmegaConf.copy_cache(from_config=sweep, to_config=config)
                 self._choices[options] = self.choice_from(config)
-            choice, overrides = self._choices[options], list(map(self.parsed, combination))
+            choice = self._choices[options]
             HydraConfig.instance().cfg = choice.hydra  # for `${hydra:...}`
-            values, inapplicable = self._applicable(
-                choice, [self.parsed(line) for line in combination if not is_choice(line)]
-            )
+            set_here = [self.parsed(line) for line in combination if not self.is_choice(line)]
+            values, inapplicable = _applicable(choice, set_here)
             with _set_in(choice.config, values):
-                point = point_from(choice, overrides, is_sweep=True, is_part=is_part)
+                point = point_from(choice, list(map(self.parsed, combination)), is_sweep=True, is_part=is_part)
             yield dataclasses.replace(point, inapplicable=inapplicable)
-
-    def _applicable(self, choice: Choice, overrides: Sequence[Override]) -> tuple[list[Override], list[str]]:
-        """The values that are to be set under a choice of options, and keys of those that its options fix or do not
-        have: among `attention=mha,gqa,mla` some take `attention.kv_heads` and some do not."""
-        values, fixed, missing = list[Override](), list[str](), list[str]()
-        for override in overrides:
-            key = key_of(override)
-            group, _, name = key.partition(".")
-            if override.type not in (OverrideType.CHANGE, OverrideType.FORCE_ADD) or not name:
-                values.append(override)
-            elif group not in choice.base.chosen:  # of a group without an option; refused where nobody has a use for it
-                values.append(dataclasses.replace(override, type=OverrideType.FORCE_ADD))
-            elif name in fixed_by(choice.config.get(group)):
-                fixed.append(key)
-            elif not _has(choice.config, key):
-                missing.append(key)
-            else:
-                values.append(override)
-        return values, [*fixed, *missing]
 
     def content(self, group: str, name: str) -> dict[Any, Any]:
         """What an option's file and those beside it that its defaults take in say; {} where there is no such file."""
         if (group, name) not in self._contents:
             file = self._files.load_config(f"{group}/{name}")
-            own = {} if file is None else OmegaConf.to_container(file.config)
-            assert isinstance(own, dict)
             defaults = () if file is None else file.defaults_list or ()
             names = [default.path for default in defaults if isinstance(default, ConfigDefault)]
-            beside = [self.content(group, other) for other in names if other is not None and other != "_self_"]
-            merged = OmegaConf.merge(*beside, own)
-            content = OmegaConf.to_container(merged)
-            assert isinstance(content, dict)
-            content.pop("hydra", None)
-            self._contents[group, name] = content
+            contents = [self.content(group, taken_in) for taken_in in names if taken_in not in (None, "_self_")]
+            merged = OmegaConf.to_container(OmegaConf.merge(*contents, {} if file is None else file.config))
+            assert isinstance(merged, dict)
+            merged.pop("hydra", None)
+            self._contents[group, name] = merged
         return self._contents[group, name]
 
     def choice_from(self, config: DictConfig) -> Choice:
@@ -169,21 +143,43 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
             HydraConfig.instance().set_config(config)
             with flag_override(config, "struct", False):
                 config.pop("hydra")
-        hydras = HydraConfig.instance().cfg
+        of_hydra = HydraConfig.instance().cfg
         for key in OF_HYDRAS_RUNS:
-            if OmegaConf.select(hydras.hydra, key):
+            if OmegaConf.select(of_hydra.hydra, key):
                 raise ValueError(f"hydra.{key} is of a run by Hydra; the suite runs its cases itself, without it")
-        chosen = {group: name for group, name in hydras.hydra.runtime.choices.items() if isinstance(name, str)}
+        chosen = {group: name for group, name in of_hydra.hydra.runtime.choices.items() if isinstance(name, str)}
         named = {group: leaves(self.content(group, name)) for group, name in chosen.items() if group in NAMED_IN}
         in_sweep, of_workload, of_task = (named.get(group, []) for group in NAMED_IN)
         base = SweepPoint(chosen=chosen, named=in_sweep, of_workload=of_workload, of_task=of_task)
-        return Choice(config=config, hydra=hydras, base=base)
+        return Choice(config=config, hydra=of_hydra, base=base)
+
+
+def _applicable(choice: Choice, overrides: Sequence[Override]) -> tuple[list[Override], list[str]]:
+    """The values that are to be set under a choice of options, and keys of those that its options fix or do not have:
+    among `attention=mha,gqa,mla` some take `attention.kv_heads` and some do not."""
+    values, fixed, missing = list[Override](), list[str](), list[str]()
+    for override in overrides:
+        key = override_key(override)
+        group, _, name = key.partition(".")
+        parent, _, last = key.rpartition(".")
+        if override.type not in (OverrideType.CHANGE, OverrideType.FORCE_ADD) or not name:
+            values.append(override)
+        elif group not in choice.base.chosen:  # of a group without an option; refused where nobody has a use for it
+            values.append(dataclasses.replace(override, type=OverrideType.FORCE_ADD))
+        elif name in fixed_by(choice.config.get(group)):
+            fixed.append(key)
+        elif isinstance(node := OmegaConf.select(choice.config, parent), DictConfig) and last in node:
+            values.append(override)
+        else:
+            missing.append(key)
+    return values, [*fixed, *missing]
 
 
 def point_from(choice: Choice, overrides: Sequence[Override], *, is_sweep: bool, is_part: bool = False) -> SweepPoint:
     """Read the configuration as it stands now. Raises OmegaConf's errors, or ValueError."""
     overrides = [override for override in overrides if not override.is_hydra_override()]
-    if looks := [key for key in map(key_of, overrides) if group_of(key) == LOOK]:
+    keys = list(map(override_key, overrides))
+    if looks := [key for key in keys if group_name(key) == LOOK]:
         raise ValueError(NO_SUCH_SETTING.format(looks[0]))
     if not is_sweep and (name := choice.base.chosen.get("sweep")) is not None:
         raise ValueError(f"sweep={name} runs many cases and needs -m: suite run -m sweep={name}")
@@ -195,42 +191,31 @@ def point_from(choice: Choice, overrides: Sequence[Override], *, is_sweep: bool,
     folder = Path(choice.hydra.hydra.sweep.dir if is_sweep else choice.hydra.hydra.run.dir)
     if is_store(folder):
         raise ValueError(f"a store is named on the command line, as hydra.{'sweep' if is_sweep else 'run'}.dir=URL")
+    # Labels of options, and how a workload's records are read, change nothing that is measured.
+    unmeasured = [LOOK, *(f"{group}.{LOOK}" for group in settings), *(f"workload.{key}" for key in OF_ITS_RECORDS)]
+    typed = []
+    for key, override in zip(keys, overrides, strict=True):
+        # Where a case ran is none of its settings, and the address of a cluster names a machine.
+        if group_name(key) != LAUNCHER:
+            name, sign, value = str(override.input_line).partition("=")
+            typed.append(f"{name}{sign}{clean_setting(key, value)}")
     return dataclasses.replace(
         choice.base,
-        settings=settings_in_full(_measured(settings)),
+        settings=settings_in_full(without(settings, unmeasured)),
         summary=settings["workload"].get("summary"),
-        named=[*choice.base.named, *map(key_of, overrides)],
+        named=[*choice.base.named, *keys],
         folder=folder,
         is_sweep=is_sweep,
-        # Where a case ran is none of its settings, and the address of a cluster names a machine.
-        overrides=[_without_path(override) for override in overrides if group_of(key_of(override)) != LAUNCHER],
+        overrides=typed,
     )
-
-
-def _without_path(override: Override) -> str:
-    """An override as it was typed, with a stand-in for a path of this machine."""
-    key, sign, value = str(override.input_line).partition("=")
-    return f"{key}{sign}{of_setting(key_of(override), value)}"
-
-
-def _measured(settings: Mapping[Any, Any]) -> dict[str, Any]:
-    """Leave out labels of options, and the reading of a workload's records: neither changes what is measured."""
-    shown = {key: without(value, [LOOK]) if isinstance(value, dict) else value for key, value in settings.items()}
-    return without({**shown, "workload": without(shown["workload"], OF_ITS_RECORDS)}, [LOOK])
-
-
-def _has(config: DictConfig, key: str) -> bool:
-    above, _, name = key.rpartition(".")
-    node = OmegaConf.select(config, above)
-    return isinstance(node, DictConfig) and name in node
 
 
 @contextmanager
 def _set_in(config: DictConfig, values: Sequence[Override]) -> Iterator[None]:
     """Set values in a configuration, and take them back: copying all of it was half of the time of `sweep=rl_why`."""
-    content = config.__dict__["_content"]
+    content: dict[Any, Any] = config.__dict__["_content"]
     before = dict(content)
-    for name in {group_of(str(value.key_or_group)) for value in values} & content.keys():
+    for name in {group_name(str(value.key_or_group)) for value in values} & content.keys():
         content[name] = copy.deepcopy(content[name])
     try:
         ConfigLoaderImpl._apply_overrides_to_config(values, config)

@@ -16,7 +16,7 @@ DEVICE_DTYPES = ("bfloat16", "float16", "float32")
 """A projection is of the first of these that the device has a published peak of."""
 
 
-def _dtype_of(hardware: Mapping[str, Any] | None) -> str:
+def _default_dtype(hardware: Mapping[str, Any] | None) -> str:
     """The dtype in which one computes on a device of conf/hardware: the first that it has a peak of."""
     peaks = DEVICE_DTYPES if hardware is None else hardware_from(hardware).dense_flops_per_s
     return next((dtype for dtype in DEVICE_DTYPES if dtype in peaks), DEVICE_DTYPES[0])
@@ -45,7 +45,7 @@ def _critic_sizes(group: str, name: str | None) -> dict[str, Any] | None:
 
 RESOLVERS: Mapping[str, Callable[..., Any]] = {
     "default_dtype": lambda device: DEFAULT_DTYPES.get(device, "float32"),
-    "dtype_of": _dtype_of,
+    "dtype_of": _default_dtype,
     "critic_sizes": _critic_sizes,
     "divided": _divided,
     "at_most_cpus": lambda count: min(count, most_threads()),

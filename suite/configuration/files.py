@@ -1,4 +1,4 @@
-"""The YAML below conf/ and suite/texts, found and read without Hydra.
+"""The YAML below conf/ and suite/texts, found and read without Hydra, and its comments, which are shown to people.
 
 `suite run` composes its settings with Hydra. Everything else (report, doctor, explain, projections) needs only single
 files: this module reads those with PyYAML, so that it works where neither Hydra nor torch is installed.
@@ -7,8 +7,11 @@ files: this module reads those with PyYAML, so that it works where neither Hydra
 import difflib
 import functools
 import importlib.util
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import entry_points
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -70,16 +73,16 @@ def workload_definition(name: str) -> Mapping[str, Any]:
 def _foreign_confs() -> Iterator[Path]:
     """Find the packages with groups of options in them, which they name as entry points: `mine = "package"`."""
     for point in entry_points(group=CONFS):
-        spec = importlib.util.find_spec(point.value)
+        spec = importlib.util.find_spec(point.value)  # found without running its code
         yield from map(Path, spec.submodule_search_locations or () if spec else ())
 
 
 def no_choice(group: str, name: str, options: Sequence[str]) -> str:
     """Say that a name is none of a group's options, and which of them may have been meant; of many where they stand."""
-    meant = did_you_mean(name, options)
+    suggestion = did_you_mean(name, options)
     if len(options) > MOST_LISTED:
-        return f"there is no {group} {name!r}{meant or ';'} suite ls {group} lists all {len(options)}"
-    return f"{group} must be one of {', '.join(options)}; got {name!r}{meant}"
+        return f"there is no {group} {name!r}{suggestion or ';'} suite ls {group} lists all {len(options)}"
+    return f"{group} must be one of {', '.join(options)}; got {name!r}{suggestion}"
 
 
 def full_name(group: str, name: str) -> str:
@@ -114,8 +117,8 @@ def _loaded(path: Path) -> Any:
 def read_settings(workload: str) -> dict[str, Any]:
     """A workload's own settings, with those of the files beside it that its `defaults` take in."""
     content = read_yaml(f"settings/{workload}.yaml")
-    taken = [name for name in content.pop("defaults", ()) if name != "_self_"]
-    return {key: value for name in taken for key, value in read_settings(name).items()} | content
+    defaults = [name for name in content.pop("defaults", ()) if name != "_self_"]
+    return {key: value for name in defaults for key, value in read_settings(name).items()} | content
 
 
 def in_phase(option: Mapping[str, Any], phase: str | None) -> dict[str, Any]:
@@ -146,13 +149,13 @@ def read_text(text: str, lang: str) -> Mapping[str, Any]:
 @functools.cache
 def read_sentences(path: Path) -> Mapping[str, Any]:
     """The sentences of a file, or of all files of a folder; two of one key are a fault."""
-    found: dict[str, Any] = {}
+    sentences: dict[str, Any] = {}
     for file in sorted(path.glob("*.yaml")) if path.is_dir() else [path]:
         content = _loaded(file)
         assert isinstance(content, dict), file
-        assert not found.keys() & content.keys(), file
-        found |= content
-    return found
+        assert not sentences.keys() & content.keys(), file
+        sentences |= content
+    return sentences
 
 
 def locate(dotted: Any) -> Any:
@@ -164,3 +167,54 @@ def locate(dotted: Any) -> Any:
         return getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"cannot load {dotted!r} ({error})") from error
+
+
+_SETTING = re.compile(r"(?P<key>[a-z]\w*): (?P<value>.*?)(?:\s+#\s*(?P<comment>.*))?")
+TAKEN = re.compile(r"  - (?P<name>[a-z]\w*)(?:\s+#.*)?")
+"""A file beside it whose settings come first, in a file's own defaults."""
+SENTENCE_END = re.compile(r"(?<!Dr\.)(?<!eq\.)(?<=[.?])\s")
+SIZES = ("family", "attention", "hidden_size", "num_layers", "vendor", "arch", "memory_gb")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """A key of a file with its default and its comment."""
+
+    key: str
+    value: str
+    comment: str
+
+
+def file_settings(relative: str) -> list[Setting]:
+    """The settings at the top of a file below conf/, in its order, without Hydra's own.
+
+    Files of the same folder that its defaults take in come first.
+    """
+    settings: list[Setting] = []
+    for line in (conf_dir() / relative).read_text(encoding="utf-8").splitlines():
+        if line.startswith("hydra:"):
+            break
+        if default := TAKEN.fullmatch(line):
+            settings += file_settings(str(Path(relative).with_name(f"{default['name']}.yaml")))
+        if (match := _SETTING.fullmatch(line)) and match["key"] != "defaults":
+            settings.append(Setting(key=match["key"], value=match["value"], comment=match["comment"] or ""))
+    return settings
+
+
+def described(group: str) -> dict[str, str]:
+    """Each option of a group with the first sentence of its file's comment, or with its sizes.
+
+    Raises ValueError for a group that does not exist.
+    """
+    if not choices(group):
+        folders = sorted(path.name for path in conf_dir().iterdir() if path.is_dir())
+        raise ValueError(f"group must be one of {', '.join(folders)}; got {group!r}")
+    descriptions = {}
+    for name in choices(group):
+        text = (conf_dir() / group / f"{name}.yaml").read_text(encoding="utf-8")
+        lines = (line for line in text.splitlines() if not line.startswith("# @package"))
+        comment = " ".join(line.removeprefix("#").strip() for line in takewhile(lambda line: line[:1] == "#", lines))
+        option = read_choice(group, name)
+        sizes = ", ".join(f"{key} {option[key]}" for key in SIZES if key in option)
+        descriptions[name] = SENTENCE_END.split(comment)[0] or sizes
+    return descriptions

@@ -31,12 +31,12 @@ def bounded_blocks(path: Path, most_bytes: int, *, may_be_link: bool = False) ->
 
     `may_be_link`: a person named it, or keeps it elsewhere.
     """
-    found = path.stat() if may_be_link else path.lstat()
-    if stat.S_ISLNK(found.st_mode):  # it may lead anywhere
+    status = path.stat() if may_be_link else path.lstat()
+    if stat.S_ISLNK(status.st_mode):  # it may lead anywhere
         raise ValueError("is a link")
-    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for without end
+    if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for without end
         raise ValueError("is no file")
-    left = most_bytes if found.st_size <= most_bytes else -1
+    left = most_bytes if status.st_size <= most_bytes else -1
     with path.open("rb") as file:
         while left >= 0 and (block := file.read(min(BLOCK_BYTES, left + 1))):  # it may grow meanwhile
             left -= len(block)
@@ -58,7 +58,7 @@ def parse_json(
     if content.count(b",") > most_values:
         raise ValueError(f"has more than {most_values:,} values")
     try:
-        found = json.loads(
+        value = json.loads(
             content.decode(),
             parse_int=whole_number,
             parse_float=finite_number,
@@ -71,11 +71,11 @@ def parse_json(
         raise ValueError("is not JSON") from error
     except RecursionError as error:
         raise ValueError(f"has more than {MOST_LEVELS} levels") from error
-    return found, _count(found, most_values)
+    return value, _count(value, most_values)
 
 
 def _count(value: Any, most_values: int) -> int:
-    count, level, levels = 0, [value], 0
+    count, level, levels = 0, [value], 0  # level by level: recursion would end at a depth of its own
     while level:
         count, levels = count + len(level), levels + 1
         if levels > MOST_LEVELS:
@@ -92,10 +92,10 @@ def _count(value: Any, most_values: int) -> int:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    content = dict(pairs)
+    if len(content) < len(pairs):
         raise ValueError("has one key twice in an object")
-    return found
+    return content
 
 
 def whole_number(text: str) -> int:

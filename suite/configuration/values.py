@@ -18,7 +18,7 @@ def whole_number(
 ) -> int:
     """A whole number from the settings. As all here, raises ValueError, in one sentence, for anything else."""
     value = _given(settings, name, where)
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    is_whole = isinstance(value, int) and not isinstance(value, bool)  # True is an int
     if not is_whole or value < at_least or (at_most is not None and value > at_most):
         allowed = f"of at least {at_least}" if at_most is None else f"from {at_least} to {at_most}"
         raise ValueError(f"{where}{name} must be a whole number {allowed}; got {clipped(value)}")

@@ -16,8 +16,8 @@ from typing import Any
 from suite.configuration.files import workload_definition
 from suite.console.summary import Cost, SummaryEntry
 from suite.records import numbers
-from suite.records.case import telling_apart
-from suite.records.machines import machine_of
+from suite.records.labels import differing
+from suite.records.machines import recorded_machine
 from suite.records.plain_text import one_line
 from suite.records.record import Status
 from suite.report.model.by_setting import design_of, experiments_by, resolved, telling
@@ -179,7 +179,7 @@ def _likeliest_factor(runs: Sequence[EntryRun]) -> str | None:
 
 
 def _differing_names(runs: Sequence[EntryRun]) -> list[str]:
-    return [name for name in telling_apart([run.record.case for run in runs]) if name != SEED]
+    return [name for name in differing(run.record.case.settings for run in runs) if name != SEED]
 
 
 def groups_of(entries: Iterable[SummaryEntry], by: str, against: str | None) -> list[ArmGroup]:
@@ -243,7 +243,7 @@ def between_folders(first: Sequence[SummaryEntry], second: Sequence[SummaryEntry
     spread over machines are one label. Raises ValueError where the folders share no case.
     """
     by_machines = [
-        grouped(entries, lambda entry: machine_of(entry.record) if entry.is_of_one_machine else "")
+        grouped(entries, lambda entry: recorded_machine(entry.record) if entry.is_of_one_machine else "")
         for entries in (first, second)
     ]
     if any(len({entry.label for entry in entries}) > 1 for entries in (first, second)):
@@ -270,7 +270,8 @@ def by_setting(entries: Sequence[SummaryEntry], by: str, against: str | None) ->
     groups = groups_of(entries, by, against)
     if not groups:
         cases = grouped((entry.record.case for entry in entries), lambda case: case.workload)
-        names = {name for same_workload in cases.values() for name in telling_apart(same_workload)} - {SEED}
+        differences = (differing(case.settings for case in same_workload) for same_workload in cases.values())
+        names = {name for setting_names in differences for name in setting_names} - {SEED}
         choices = ", ".join(sorted(names)) or "none: they are alike"
         raise ValueError(f"by must be a setting in which runs that are else alike differ, of {choices}; got {by!r}")
     comparisons = [comparison for group in groups for comparison in group.comparisons()]

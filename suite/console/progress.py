@@ -22,8 +22,8 @@ from suite.console.record import DISTURBED, answer, brief, find_disturbances, ot
 from suite.console.summary import Summarise, SummaryEntry, stored_json, summary_of
 from suite.console.sweep_table import sweep_lines, values_of
 from suite.console.table import folded, has_colour, row_lines, status_text, terminal_width
-from suite.records import numbers
-from suite.records.case import Case, shared, telling_apart, value_of
+from suite.records import labels, numbers
+from suite.records.case import Case
 from suite.records.derived import started_at
 from suite.records.plain_text import one_line, say
 from suite.records.record import Record, Status
@@ -55,9 +55,10 @@ class Terminal:
         self._summaries, self._several, self._workers = summaries, several, workers
         self._waiting = {case.id: case for case in cases}
         self._total, self._is_sweep = len(cases), is_sweep
-        self._names, self._shared = telling_apart(cases), shared(cases)
+        settings = [case.settings for case in cases]
+        self._names, self._shared = list(labels.differing(settings)), labels.written(labels.shared(settings))
         # From the first line on: those above cannot be laid out again.
-        self._widths = [max(len(name), *(len(value_of(case, name)) for case in cases)) for name in self._names]
+        self._widths = [max(len(name), *(len(case.cell(name)) for case in cases)) for name in self._names]
         self._width, self._colour = terminal_width(), has_colour()
         self.records: list[StoredRecord] = []
         """As they came, those that were there before among them."""
@@ -144,7 +145,7 @@ class Terminal:
             say(*self._whole(stored))
         else:
             text = one_line(brief(record, self._entry(stored).summary))
-            values = [value_of(record.case, name) for name in self._names]
+            values = [record.case.cell(name) for name in self._names]
             say(*self._in_columns(self._count(), values, status_text(str(record.status), behind=f"  {text}")))
         self._show_progress()
         now = time.monotonic()
@@ -178,7 +179,7 @@ class Terminal:
     def running(self) -> str:
         """What runs, and since when; called from a thread of its own, while cases start and end."""
         return ", ".join(
-            f"{' '.join(value_of(case, name) for name in self._names) or 'measuring'}, {time.monotonic() - since:.0f} s"
+            f"{' '.join(case.cell(name) for name in self._names) or 'measuring'}, {time.monotonic() - since:.0f} s"
             for case, since in list(self._running.values())
         )
 

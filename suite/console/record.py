@@ -8,20 +8,20 @@ from suite.console.summary import SPANS, Summary, latency, timed_values
 from suite.records import numbers
 from suite.records.derived import (
     IMPRECISE,
-    ceilings_of,
     constant,
     cost_per_million_tokens,
     joules_per_token,
+    measured_ceilings,
     noted,
-    operators_of,
     roofline,
-    warnings_of,
+    run_warnings,
+    span_operators,
 )
 from suite.records.machine.nvml import State
 from suite.records.metrics import DECODE
 from suite.records.plain_text import one_line
 from suite.records.record import Record, Status
-from suite.records.stores.telemetry import gpus_of, source_states
+from suite.records.stores.telemetry import recorded_gpus, source_states
 
 BOUND_BY = {"compute": "arithmetic", "memory": "memory traffic"}
 CLOCKS = {"thread_cpu": "thread CPU time", "wall": "wall time", "cuda_events": "device time"}
@@ -57,7 +57,7 @@ def find_disturbances(record: Record) -> list[str]:
     timed = [reading for reading in record.series("latency_s") if reading.span in SPANS]
     interrupted = [reading for reading in timed if reading.involuntary_switches]
     switches = ["context switches"] if len(interrupted) > MOST_INTERRUPTED * len(timed) else []
-    kinds = [kind for warning in warnings_of(record) for words, kind in BY_OTHERS.items() if words in warning]
+    kinds = [kind for warning in run_warnings(record) for words, kind in BY_OTHERS.items() if words in warning]
     return switches + list(dict.fromkeys(kinds))
 
 
@@ -69,7 +69,7 @@ def unchecked_layer(record: Record) -> list[str]:
 def other_warnings(record: Record) -> list[str]:
     """The warnings that name no disturbance, but for that of an interval that stands beside the value."""
     told_elsewhere = (IMPRECISE, *BY_OTHERS)
-    warnings = [text for text in warnings_of(record) if not any(words in text for words in told_elsewhere)]
+    warnings = [text for text in run_warnings(record) if not any(words in text for words in told_elsewhere)]
     return unchecked_layer(record) + warnings
 
 
@@ -88,7 +88,7 @@ def answer(record: Record, status: str, summary: Summary) -> list[str]:
     facts, reason = record.provenance, f": {record.reason}" if record.reason else ""
     lines = [(name, facts[name]) for name in ("shape", "mode", "match") if name in facts]
     if "backend" in facts:
-        operators = ", ".join(operators_of(record, "kernel"))
+        operators = ", ".join(span_operators(record, "kernel"))
         form = f" ({facts['backend_form']})" if "backend_form" in facts else ""
         kernel = f", whose kernel ran {operators}" if operators else ""
         lines.append(("what ran", f"backend {facts['backend']}{form}{kernel}"))
@@ -103,7 +103,7 @@ def answer(record: Record, status: str, summary: Summary) -> list[str]:
     lines += _energy(record)
     lines += [("telemetry", text) for text in [watched(record)] if text is not None]
     lines += [("disturbed", f"by {', '.join(causes)}") for causes in [find_disturbances(record)] if causes]
-    lines += [("warning", warning) for warning in warnings_of(record)]
+    lines += [("warning", warning) for warning in run_warnings(record)]
     return [row("status", "") + status + one_line(reason), *(row(name, text) for name, text in lines)]
 
 
@@ -147,7 +147,7 @@ def _timing(record: Record, span: str) -> Iterator[tuple[str, str]]:
         spread = f"{warm.level:.0%} interval {numbers.seconds_range(warm.low, warm.high)} {across}, {spread}"
     yield span, f"{numbers.seconds(warm.median)} median of {CLOCKS.get(clock, clock)} ({spread})"
     share, regime = roofline(record, span, warm.median)
-    ceilings, flops = ceilings_of(record, span), constant(record, span, "flops")
+    ceilings, flops = measured_ceilings(record, span), constant(record, span, "flops")
     traffic = constant(record, span, "traffic_bytes")
     if share is not None and ceilings and flops and traffic:
         reached = (
@@ -161,7 +161,7 @@ def _timing(record: Record, span: str) -> Iterator[tuple[str, str]]:
 
 
 def _projection(record: Record, span: str) -> Iterator[tuple[str, str]]:
-    bound_s, ceilings = constant(record, span, "bound_s"), ceilings_of(record, span)
+    bound_s, ceilings = constant(record, span, "bound_s"), measured_ceilings(record, span)
     flops, traffic = constant(record, span, "flops"), constant(record, span, "traffic_bytes")
     if bound_s is None or ceilings is None or flops is None or traffic is None:
         return
@@ -192,7 +192,9 @@ def _energy(record: Record) -> Iterator[tuple[str, str]]:
 def watched(record: Record) -> str | None:
     """Which GPUs were watched, or why none; None where the record says nothing."""
     state, why = source_states(record).get("nvml", ("", ""))
-    gpus = [f"{label} {gpu.get('name', 'without a name')} ({_use(gpu)})" for label, gpu in gpus_of(record).items()]
+    gpus = [
+        f"{label} {gpu.get('name', 'without a name')} ({_use(gpu)})" for label, gpu in recorded_gpus(record).items()
+    ]
     text = ", ".join(gpus) if gpus else f"no GPU: not measured ({why})"
     return text if state else None
 

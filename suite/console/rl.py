@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from suite.console.summary import HeadlineValue, Summary
 from suite.records import numbers
-from suite.records.holdings import PART, PEAK, parts_of
+from suite.records.holdings import PART, PEAK, holder_parts
 from suite.records.metrics import EVALUATE, PHASES
 from suite.records.record import STEP, Record
 
@@ -113,6 +113,6 @@ def largest_parts(record: Record, phase: str, step: int = 0) -> list[tuple[str, 
     parts = {
         f"{named[1]} {named[2].replace('_', ' ')}": reading.value
         for reading in record.series(PART)
-        if reading.step == step and (named := parts_of(reading.span)) and named[0] == phase
+        if reading.step == step and (named := holder_parts(reading.span)) and named[0] == phase
     }
     return sorted(parts.items(), key=lambda part: -part[1])

@@ -43,7 +43,7 @@ from suite.gate.stored.benchmark_json import holds_benchmarks, judge_benchmarks
 from suite.gate.stored.folders import judge_stored
 from suite.gate.verdict import BROKEN, PASSED, Judgement, Outcome, Verdict
 from suite.process.signals import Interruptions
-from suite.process.streams import ReaderLeftError, code_of_system, said_by_system
+from suite.process.streams import ReaderLeftError, said_by_system, system_error_code
 from suite.records.machine.environment import cpu_model, environment, source_digest
 from suite.records.machine.temporary import remove_abandoned, temporary_folder
 from suite.records.plain_text import complain, one_line, say
@@ -74,7 +74,7 @@ def reported(judge: Callable[[], int]) -> int:
         raise
     except OSError as error:
         complain(f"suite gate: {said_by_system(error)}")
-        return code_of_system(error)
+        return system_error_code(error)
     return BROKEN
 
 

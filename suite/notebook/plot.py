@@ -76,26 +76,26 @@ def forest(runs: Runs, *, by: str = "attention", **compared: Any) -> "go.Figure"
     value = "difference" if "difference" in frame else "ratio"
     frame = frame[frame[value].notna()]
     settings = [name for name in frame.columns[list(frame.columns).index("margin") + 1 :] if frame[name].nunique() > 1]
-    found = frame.to_dict("records")
+    comparisons = frame.to_dict("records")
     points = [
         Point(
             x=row[value],
             y=place,
-            ends=(row["low"], row["high"]) if row["low"] == row["low"] else None,
+            ends=(row["low"], row["high"]) if row["low"] == row["low"] else None,  # NaN is unlike itself
             hover=", ".join([row["outcome"], *([f"{row['pairs']} pairs"] if "pairs" in row else [])])
             + f"; {_experiment(row, settings)}",
         )
-        for place, row in enumerate(found)
+        for place, row in enumerate(comparisons)
     ]
-    sign, neutral = ("−", 0) if value == "difference" else ("/", 1)
+    sign, neutral = ("−", 0) if value == "difference" else ("/", 1)  # neutral: where both arms are equal
     names = [
         " · ".join([*(str(row[name]) for name in settings if name == "task"), f"{row['arm']} {sign} {row['other']}"])
-        for row in found
+        for row in comparisons
     ]
     series = Series(name=by, points=points, style=Style(colour=BLUE), along="x", in_legend=False)
-    axis = linear(", ".join(dict.fromkeys(str(row["metric"]) for row in found)))
-    drawn = rows(names, [series], xaxis=axis, shapes=[rule(x=neutral, solid=True)])
-    return _figure(drawn, f"{by}: {value}, with its 95 % interval", height_px(len(found)))
+    axis = linear(", ".join(dict.fromkeys(str(row["metric"]) for row in comparisons)))
+    plot = rows(names, [series], xaxis=axis, shapes=[rule(x=neutral, solid=True)])
+    return _figure(plot, f"{by}: {value}, with its 95 % interval", height_px(len(comparisons)))
 
 
 def _experiment(row: Mapping[Any, Any], settings: Iterable[str]) -> str:
@@ -124,16 +124,16 @@ def _named(figure: Any) -> str:
     return " · ".join(filter(None, [figure.title, figure.settings]))
 
 
-def _figure(drawn: Mapping[str, Any], title: str, height_px: int) -> "go.Figure":
+def _figure(plot: Mapping[str, Any], title: str, height_px: int) -> "go.Figure":
     """The page's data and layout as a figure with its title, which the page has as a heading."""
     import plotly.graph_objects as go
 
     heading = {"text": title, "x": 0, "xanchor": "left", "y": 1, "yanchor": "top", "yref": "container"}
-    return go.Figure(drawn).update_layout(
+    return go.Figure(plot).update_layout(
         title={**heading, "pad": {"l": 8, "t": 12}},
         # Beside the plot: over it stands the title, which the page has as a heading of its own.
         legend={"orientation": "v", "x": 1.02, "y": 1, "yanchor": "top"},
         template="plotly_white",
         height=height_px + TITLE_PX,
-        margin={**drawn["layout"].get("margin", {}), "t": TITLE_PX + 8},
+        margin={**plot["layout"].get("margin", {}), "t": TITLE_PX + 8},
     )

@@ -75,8 +75,8 @@ class Runs:
         cases = {(current.label, current.record.case.id) for current in runs}
         if len(cases) < len(runs):
             raise ValueError("runs must have one run of a case under a label; load both folders: suite.load([A, B])")
-        labels, every = dict.fromkeys((*ours.labels, *theirs.labels)), [(run.label, run.record) for run in runs]
-        return Runs(replace(ours, labels=list(labels), records=runs, every=every))
+        labels = list(dict.fromkeys((*ours.labels, *theirs.labels)))
+        return Runs(replace(ours, labels=labels, records=runs, every=[(run.label, run.record) for run in runs]))
 
     def where(self, **settings: Any) -> "Runs":
         """The runs whose setting has this value, or one of a list: `where(attention="mla", seq_len=[64, 128])`.
@@ -89,8 +89,8 @@ class Runs:
         if unknown := settings.keys() - set(names):
             raise ValueError(f"where takes settings of the runs, of {', '.join(names)}; got {', '.join(unknown)}")
         wanted = {name: value if isinstance(value, list | tuple | set) else [value] for name, value in settings.items()}
-        kept = {id(record) for record, row in rows if all(row.get(name) in of for name, of in wanted.items())}
-        return Runs(self._results.narrowed(lambda _, record: id(record) in kept))
+        fitting = {id(record) for record, row in rows if all(row.get(name) in of for name, of in wanted.items())}
+        return Runs(self._results.narrowed(lambda _, record: id(record) in fitting))  # a record has no hash
 
     @property
     def workloads(self) -> list[str]:
@@ -195,13 +195,13 @@ class Runs:
         """Group a workload's runs by a setting, the oldest first."""
         # Of all readings those that are compared are kept, and none of a clock where seeds were spread over machines.
         is_timed = outcome.metric in METRICS and METRICS[outcome.metric].unit in OF_A_MACHINE
-        kept = [
+        currents = [
             replace(current, record=replace(current.record, readings=outcome.readings(current.record)))
             for current in self._read(workload)
             if current.is_of_one_machine or not is_timed
         ]
-        kept.sort(key=lambda current: started_at(current.record))
-        return experiments_by(kept, workload, by, lambda current, key: Run(current=current, key=key), against)
+        currents.sort(key=lambda current: started_at(current.record))
+        return experiments_by(currents, workload, by, lambda current, key: Run(current=current, key=key), against)
 
     def _ratios(self, workload: str, by: str, span: str | None, against: str | None) -> Iterator[dict[str, Any]]:
         """Yield a row for each arm, compared by time or size as a terminal compares them."""
@@ -214,9 +214,9 @@ class Runs:
             entries.append(replace(entry, is_of_one_machine=current.is_of_one_machine))
         entries.sort(key=lambda entry: started_at(entry.record))
         for group in groups_of(entries, by, against):
-            for found in group.comparisons():
-                named = {"by": by, "arm": found.arm, "other": found.other, "span": span, "metric": found.quantity}
-                ends = {"ratio": found.estimate, "low": found.low, "high": found.high, "outcome": found.outcome}
+            for ratio in group.comparisons():
+                named = {"by": by, "arm": ratio.arm, "other": ratio.other, "span": span, "metric": ratio.quantity}
+                ends = {"ratio": ratio.estimate, "low": ratio.low, "high": ratio.high, "outcome": ratio.outcome}
                 yield named | ends | {"margin": None} | dict(group.experiment.key)
 
 
@@ -261,8 +261,8 @@ def _spans(current: CurrentRecord) -> Iterator[dict[str, Any]]:
             noted[span][metric] = readings.column("value")[steps.index(max(steps))]
         elif launches := [finite for of in by_launch(readings) if (finite := list(filter(math.isfinite, of)))]:
             interval = launched_interval(launches)
-            beside = ("low", "high", "level", "count", "launches")
-            timed[span] = {TIMED: interval.median} | {f"{TIMED}_{name}": getattr(interval, name) for name in beside}
+            parts = ("low", "high", "level", "count", "launches")
+            timed[span] = {TIMED: interval.median} | {f"{TIMED}_{name}": getattr(interval, name) for name in parts}
     case, spans = _case(current), dict.fromkeys(span for span, _ in current.record.by_span)
     for span in spans or {None: None}:
         yield case | {"span": span} | noted.get(span or "", {}) | timed.get(span or "", {})
@@ -287,14 +287,15 @@ def _rows(experiment: Experiment[Run], by: str, outcome: ScoredMetric) -> Iterat
     if other is None:
         return
     for pair in outcome.contrasts(experiment.others, other):
-        found, interval = pair.found, pair.found.interval
+        comparison, interval = pair.found, pair.found.interval
+        sign_flip_p = comparison.sign_flip_p if comparison.is_tested else None
         values = (
-            *(found.pairs, fmean(found.ours), fmean(found.theirs), found.mean),
+            *(comparison.pairs, fmean(comparison.ours), fmean(comparison.theirs), comparison.mean),
             *((interval.low, interval.high) if interval else (None, None)),
-            *(found.p, found.adjusted_p, found.sign_flip_p if found.is_tested else None, str(found.outcome)),
+            *(comparison.p, comparison.adjusted_p, sign_flip_p, str(comparison.outcome)),
         )
         named = {"by": by, "arm": pair.arm.name, "other": other.name, "span": outcome.span, "metric": outcome.metric}
-        yield named | dict(zip(COMPARED, values, strict=True)) | {"margin": found.margin} | dict(experiment.key)
+        yield named | dict(zip(COMPARED, values, strict=True)) | {"margin": comparison.margin} | dict(experiment.key)
 
 
 def _frame(rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
@@ -305,7 +306,7 @@ def _frame(rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
     count = 0
     for count, row in enumerate(rows, 1):
         for name, value in row.items():
-            columns[name] += [None] * (count - 1 - len(columns[name]))
+            columns[name] += [None] * (count - 1 - len(columns[name]))  # rows before that lack it
             columns[name].append(value)
     for values in columns.values():
         values += [None] * (count - len(values))
@@ -320,9 +321,9 @@ def _typed(values: Sequence[Any]) -> "pd.Series[Any]":
 
     kinds = {type(value) for value in values} - {type(None)}
     if kinds == {int}:
-        return pd.Series(values, dtype="Int64")
+        return pd.Series(values, dtype="Int64")  # numpy's int64 has no missing value
     if kinds == {bool}:
-        return pd.Series(values, dtype="boolean")
+        return pd.Series(values, dtype="boolean")  # likewise
     if kinds <= {int, float}:
         return pd.Series(values, dtype="float64")
     return pd.Series([value if value is None else str(value) for value in values], dtype="object")

@@ -45,9 +45,11 @@ class _Kept(io.FileIO):
     def write(self, data: "Any") -> int:
         try:
             while self.failure is None:
-                if (written := super().write(data)) is not None:
-                    return written
-                self._wait()
+                if (num_bytes := super().write(data)) is not None:
+                    return num_bytes
+                import select
+
+                select.select([], [self], [])  # a pipe that does not block is full
         except OSError as error:
             self.failure = error
             if self.fileno() == 1 and isinstance(error, BrokenPipeError):
@@ -55,16 +57,15 @@ class _Kept(io.FileIO):
         self.has_lost = True
         return len(data)
 
-    def _wait(self) -> None:
-        """Until a pipe that does not block has room again."""
-        import select
-
-        select.select([], [self], [])
-
 
 def ended(command: "Callable[[], int]") -> int:
     """Run a command; return its exit code once its output is written or known to be lost."""
-    _fill_gaps()
+    # Opened where closed, for children too: else the next file, even a record, gets a standard stream's number.
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     usual = sys.stdout, sys.stderr
     out, _ = _keep("stdout", 1), _keep("stderr", 2)
     try:
@@ -95,7 +96,7 @@ def refusing(command: "Callable[[], int]") -> int:
         return USAGE
     except OSError as error:
         _complain(f"suite: {said_by_system(error)}")
-        return code_of_system(error)
+        return system_error_code(error)
     except Exception:
         return _fault()
 
@@ -111,8 +112,8 @@ def said_by_system(error: OSError) -> str:
     return f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}"
 
 
-def code_of_system(error: OSError) -> int:
-    """Return the exit code of a system's error: a name that no file can have is the user's mistake."""
+def system_error_code(error: OSError) -> int:
+    """The exit code of a system's error: a name that no file can have is the user's mistake."""
     return USAGE if error.errno == errno.ENAMETOOLONG else BROKEN
 
 
@@ -123,15 +124,6 @@ def _fault() -> int:
     return FAULT
 
 
-def _fill_gaps() -> None:
-    """Open what was closed, for children too: the next file, even a record, would get a standard stream's number."""
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-
-
 def _keep(name: str, descriptor: int) -> "tuple[io.TextIOWrapper, _Kept] | None":
     """Put a stream that is kept in the place of the usual one; None where a test or a notebook has its own there."""
     usual = getattr(sys, name)
@@ -139,7 +131,7 @@ def _keep(name: str, descriptor: int) -> "tuple[io.TextIOWrapper, _Kept] | None"
         return None
     closed = OSError(errno.EBADF, "it is closed") if usual is None else None
     raw = _Kept(descriptor, closed)
-    kept = io.TextIOWrapper(
+    stream = io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=getattr(usual, "encoding", "utf-8"),
         # An old encoding, as a redirected stream's on Windows, shows a stand-in for what it cannot hold.
@@ -147,8 +139,8 @@ def _keep(name: str, descriptor: int) -> "tuple[io.TextIOWrapper, _Kept] | None"
         line_buffering=descriptor == 2 or getattr(usual, "line_buffering", True),
         write_through=getattr(usual, "write_through", False),
     )
-    setattr(sys, name, kept)
-    return kept, raw
+    setattr(sys, name, stream)
+    return stream, raw
 
 
 def _code_with(out: io.TextIOWrapper, raw: _Kept, code: int) -> int:

@@ -31,7 +31,7 @@ METRICS = {
 }
 SPANS = {"knocked_out": "head_ablation"}
 """Today's name by the old one, of a whole span or of the first part of one."""
-CAME_LATER = {
+EARLIER_DEFAULTS = {
     "recipe": {"stages": [{"kind": "rl", "share": 1.0}]},
     "reward_source": "ground_truth",
     "outcome_as_step": False,
@@ -69,32 +69,38 @@ NAMES_CODE = {"attention": "shape", "workload": "plan"}
 
 def settings_today(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings under today's names, with the mode of MLA that today's say."""
-    found = pairs_today(settings)
-    for name, value in found.items():
-        if isinstance(value, Mapping) and any(old.startswith(f"{name}.") for old in SETTINGS):
-            inner = pairs_today({f"{name}.{key}": of_key for key, of_key in value.items()})
-            found[name] = {key.removeprefix(f"{name}."): of_key for key, of_key in inner.items()}
+    renamed = pairs_today(settings)
+    for group, options in renamed.items():
+        if isinstance(options, Mapping) and any(old.startswith(f"{group}.") for old in SETTINGS):
+            dotted_names = pairs_today({f"{group}.{name}": value for name, value in options.items()})
+            renamed[group] = {name.removeprefix(f"{group}."): value for name, value in dotted_names.items()}
     for group, name in NAMES_CODE.items():
-        if isinstance(found.get(group), Mapping) and isinstance(dotted := found[group].get(name), str):
+        if isinstance(renamed.get(group), Mapping) and isinstance(dotted := renamed[group].get(name), str):
             module, _, code = dotted.rpartition(".")
-            found[group] = {**found[group], name: f"{MODULES.get(module, module)}.{code}"}
-    mode = _mode_before(found)
-    return found if mode is None else {**found, "attention": {**found["attention"], "mode": mode}}
+            renamed[group] = {**renamed[group], name: f"{MODULES.get(module, module)}.{code}"}
+    attention = renamed.get("attention")
+    if isinstance(attention, Mapping) and "mode" not in attention:
+        mode = MODES.get(str(attention.get("_target_")))
+        # A language model with `attention=mla`, which has no phase, has no mode: it trains expanded, decodes absorbed.
+        if mode is not None and (mode != "absorbed" or renamed.get("phase") is not None):
+            renamed["attention"] = {**attention, "mode": mode}
+    return renamed
 
 
 def pairs_today(pairs: Mapping[str, Any]) -> dict[str, Any]:
     """Settings by dotted name under today's names, in their order."""
-    found = {}
+    renamed = {}
     for name, value in pairs.items():
         today, values = SETTINGS.get(name, (name, {}))
-        found[today] = values.get(value, value) if isinstance(value, str) else value
-    return found
+        renamed[today] = values.get(value, value) if isinstance(value, str) else value  # a list has no older spelling
+    return renamed
 
 
 def axes_today(axes: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """The axes of a case, which may be an old one, under today's names."""
-    found = pairs_today(axes)
-    return found if says_mode(settings) else _with_variant(found, VARIANTS)
+    attention = settings.get("attention")
+    says_mode = isinstance(attention, Mapping) and "mode" in attention
+    return pairs_today(axes) if says_mode else _with_variant(pairs_today(axes), VARIANTS)
 
 
 def axes_by_one_name(axes: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,21 +114,6 @@ def span_today(span: str) -> str:
     return f"{SPANS.get(first, first)}{slash}{rest}"
 
 
-def says_mode(settings: Mapping[str, Any]) -> bool:
-    attention = settings.get("attention")
-    return isinstance(attention, Mapping) and "mode" in attention
-
-
 def _with_variant(axes: Mapping[str, Any], names: Mapping[tuple[str, str], str]) -> dict[str, Any]:
     variant = names.get((str(axes.get("attention")), str(axes.get("phase"))))
     return {**axes} if variant is None else {**axes, "attention": variant}
-
-
-def _mode_before(settings: Mapping[str, Any]) -> str | None:
-    """The mode of an older case of MLA. A language model with `attention=mla`, which has no phase, has none: it
-    trains expanded and decodes absorbed."""
-    attention = settings.get("attention")
-    if not isinstance(attention, Mapping) or says_mode(settings):
-        return None
-    mode = MODES.get(str(attention.get("_target_")))
-    return None if mode == "absorbed" and settings.get("phase") is None else mode

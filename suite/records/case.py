@@ -15,12 +15,18 @@ from typing import Any
 
 from suite.configuration.files import in_phase
 from suite.records import labels
-from suite.records.aliases import CAME_LATER, axes_by_one_name, axes_today, pairs_today, settings_today
+from suite.records.aliases import (
+    EARLIER_DEFAULTS,
+    axes_by_one_name,
+    axes_today,
+    pairs_today,
+    settings_today,
+)
 from suite.records.machine.code import code_digest
 from suite.records.machine.environment import machine_id, machine_kind
-from suite.records.machine.privacy import of_setting
+from suite.records.machine.privacy import clean_setting
 
-NEVER_IN_ID = (
+KEYS_NOT_IN_ID = (
     "measure",
     "telemetry",
     "resume",
@@ -38,11 +44,11 @@ NEVER_IN_ID = (
 )
 """Settings that say how, not what, is measured; they and all below them stay out of the id."""
 
-
-OF_CONFIGURATION = ("axes", "only", "named_only", "uses", "unused", "instead", "fixed", "reaches", "aliases")
+CONFIG_ONLY_KEYS = ("axes", "only", "named_only", "uses", "unused", "instead", "fixed", "reaches", "aliases")
 """Keys of an option's file about settings or code. They are no settings themselves."""
 OWN_CODE = re.compile(r"suite(\.[A-Za-z_]\w*)+")
 """A dotted name of this package's code, such as a `_target_`, a `shape` or a `plan`."""
+_NOTHING = object()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,51 +61,40 @@ class Case:
 
     @property
     def id(self) -> str:
-        return " ".join(f"{name}={as_typed(value)}" for name, value in _pairs(self).items())
+        return " ".join(f"{name}={as_typed(value)}" for name, value in self.values.items())
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """All that the id says, in its order."""
+        return {"workload": self.workload, **self.axes, **dict(sorted(self.extras.items()))}
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The same as it is typed; empty where a setting does not apply."""
+        return {name: "" if value is None else as_typed(value) for name, value in self.values.items()}
+
+    def cell(self, name: str) -> str:
+        """A setting as a table shows it."""
+        return self.settings.get(name) or "-"
 
     def today(self, settings: Mapping[str, Any]) -> "Case":
         """The same under the names of today; it and its settings may be older."""
         return replace(self, axes=axes_today(self.axes, settings), extras=pairs_today(self.extras))
 
-    @property
-    def settings(self) -> dict[str, str]:
-        """All that the id says, each value as it is typed; empty where a setting does not apply."""
-        return {name: "" if value is None else as_typed(value) for name, value in _pairs(self).items()}
 
-
-def _pairs(case: Case) -> dict[str, Any]:
-    """All that the id says, in its order."""
-    return {"workload": case.workload, **case.axes, **dict(sorted(case.extras.items()))}
-
-
-def command_of(case: Case) -> str:
-    """The command line that runs a case again; what does not apply to it is left unsaid."""
-    pairs = [(name, value) for name, value in _pairs(case).items() if value is not None]
-    return shlex.join(["suite", "run", *(f"{name}={as_typed(value)}" for name, value in pairs)])
+def command_line(case: Case) -> str:
+    """The command line that runs a case again, without what does not apply to it."""
+    settings = [f"{name}={as_typed(value)}" for name, value in case.values.items() if value is not None]
+    return shlex.join(["suite", "run", *settings])
 
 
 def commands_again(cases: Sequence[Case]) -> list[str]:
     """One command line for cases that differ in a single axis, as in their seed; else one for each."""
-    names = telling_apart(cases)
+    names = list(labels.differing(case.settings for case in cases))
     if len(names) != 1 or names[0] not in cases[0].axes:
-        return list(dict.fromkeys(map(command_of, cases)))
-    every = ",".join(dict.fromkeys(as_typed(case.axes[names[0]]) for case in cases))
-    return [command_of(replace(cases[0], axes={**cases[0].axes, names[0]: every})).replace("run", "run -m", 1)]
-
-
-def telling_apart(cases: Iterable[Case]) -> list[str]:
-    """The axes and settings that differ between cases; the id has them all."""
-    return list(labels.differing(case.settings for case in cases))
-
-
-def shared(cases: Iterable[Case]) -> str:
-    """The axes and settings that do not differ between cases and apply to them, in the words of an id."""
-    return labels.written(labels.shared(case.settings for case in cases))
-
-
-def value_of(case: Case, name: str) -> str:
-    """The value under a name of `telling_apart`, as a table shows it."""
-    return case.settings.get(name) or "-"
+        return list(dict.fromkeys(map(command_line, cases)))
+    values = ",".join(dict.fromkeys(as_typed(case.axes[names[0]]) for case in cases))
+    return [command_line(replace(cases[0], axes={**cases[0].axes, names[0]: values})).replace("run", "run -m", 1)]
 
 
 def without_inapplicable(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,12 +109,12 @@ def without_inapplicable(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unmet(settings: Mapping[str, Any], name: str) -> dict[str, list[Any]]:
-    """What the workload's `only` or `named_only` asks of other settings for this one to apply, and is not so:
-    their values, any of which will do."""
+    """Conditions of a setting, by the workload's `only` and `named_only`, that the settings do not meet: accepted
+    values by the name of the other setting."""
     workload = settings["workload"]
-    needs = {**workload.get("only", {}), **workload.get("named_only", {})}.get(name, {})
-    asked = {other: value if isinstance(value, list) else [value] for other, value in needs.items()}
-    return {other: values for other, values in asked.items() if settings[other] not in values}
+    conditions = {**workload.get("only", {}), **workload.get("named_only", {})}.get(name, {})
+    accepted = {other: value if isinstance(value, list) else [value] for other, value in conditions.items()}
+    return {other: values for other, values in accepted.items() if settings[other] not in values}
 
 
 def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,12 +128,12 @@ def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
         key: {
             name: inner
             for name, inner in value.items()
-            if name not in OF_CONFIGURATION and CAME_LATER.get(f"{key}.{name}", _NOTHING) != inner
+            if name not in CONFIG_ONLY_KEYS and EARLIER_DEFAULTS.get(f"{key}.{name}", _NOTHING) != inner
         }
         if isinstance(value, Mapping)
         else value
         for key, value in _without_own_code(settings_today(settings)).items()
-        if key not in NEVER_IN_ID and value is not None and CAME_LATER.get(key) != value
+        if key not in KEYS_NOT_IN_ID and value is not None and EARLIER_DEFAULTS.get(key) != value
     }
 
 
@@ -149,9 +144,6 @@ def _without_own_code(settings: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in settings.items()
         if not (isinstance(value, str) and OWN_CODE.fullmatch(value))
     }
-
-
-_NOTHING = object()
 
 
 def without(settings: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
@@ -176,10 +168,14 @@ def case_from(
     """
     workload = settings["workload"]
     axes = {axis: _plain(axis, chosen.get(axis, settings.get(axis))) for axis in workload["axes"]}
-    told_apart = [key for key in named if key not in (*axes, "workload") and key.split(".")[0] not in NEVER_IN_ID]
-    extras = {
-        key: None if key in inapplicable else _plain(key, _chosen_or_set(settings, chosen, key)) for key in told_apart
-    }
+    extras = {}
+    for key in named:
+        if key in (*axes, "workload") or key.split(".")[0] in KEYS_NOT_IN_ID:
+            continue
+        # Behind an @ stands where a group's settings are, if not under its name. Null: the workload has no use for it.
+        value = value_under(settings, key.rpartition("@")[2])
+        is_option = key in chosen and value is not None
+        extras[key] = None if key in inapplicable else _plain(key, chosen[key] if is_option else value)
     return Case(workload=workload["name"], axes=axes_by_one_name(axes), extras=extras)
 
 
@@ -194,15 +190,8 @@ def run_key(case: Case, settings: Mapping[str, Any], *, spread: bool = False) ->
 
 def run_key_on(machine: str, code: str, case: Case, settings: Mapping[str, Any]) -> str:
     """The run key that a case has on a machine of this id, with code of this digest."""
-    parts = [case.id, json.dumps(settings, sort_keys=True), code, machine]
+    parts = [case.id, json.dumps(settings, sort_keys=True), code, machine]  # sorted: order is no difference
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _chosen_or_set(settings: Mapping[str, Any], chosen: Mapping[str, str], key: str) -> Any:
-    """A group's option by its name; null where the workload has no use for it. Behind an @ stands where its
-    settings are, if not under the group's name."""
-    found = value_under(settings, key.rpartition("@")[2])
-    return chosen[key] if key in chosen and found is not None else found
 
 
 def value_under(settings: Mapping[str, Any], key: str) -> Any:
@@ -216,7 +205,7 @@ def value_under(settings: Mapping[str, Any], key: str) -> Any:
 def _plain(name: str, value: Any) -> Any:
     """A value that may stand in an id: one line, and the same on every machine, so without its paths."""
     text = value if isinstance(value, str) else json.dumps(value) if isinstance(value, list | dict) else None
-    return value if text is None else of_setting(name, " ".join(text.split()))
+    return value if text is None else clean_setting(name, " ".join(text.split()))
 
 
 def as_typed(value: Any) -> str:

@@ -10,8 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from suite.configuration.files import read_yaml
 from suite.records.metrics import EVALUATE, TRIVIAL_ACCURACY
-from suite.records.record import Reading, Record
-from suite.records.rows import Rows
+from suite.records.record import Reading, Record, Rows
 from suite.theory.layers.roofline import Ceilings
 
 FIRST_YEAR = 2020
@@ -30,17 +29,12 @@ def constant(record: Record, span: str, metric: str) -> float | None:
     """A size or a rate that a record notes once, where it is above zero."""
     value = noted(record, span, metric)
     if value is None and (span, metric) == (EVALUATE, TRIVIAL_ACCURACY):
-        value = _trivial_accuracy_of_settings(record)
+        # Older records do not hold it. The table has not every task and number of prompts.
+        table, task = read_yaml("trivial_accuracy.yaml"), record.settings.get("task")
+        if isinstance(task, Mapping) and record.settings.get("eval_prompts") == table["eval_prompts"]:
+            right = (row["right"] for row in table["tasks"] if row["of"].items() <= task.items())
+            value = next((count / table["eval_prompts"] for count in right), None)
     return value if value is not None and value > 0 else None
-
-
-def _trivial_accuracy_of_settings(record: Record) -> float | None:
-    """Look up what older records do not hold; None for a task or a number of prompts that the table does not have."""
-    table, task = read_yaml("trivial_accuracy.yaml"), record.settings.get("task")
-    if not isinstance(task, Mapping) or record.settings.get("eval_prompts") != table["eval_prompts"]:
-        return None
-    right = (row["right"] for row in table["tasks"] if row["of"].items() <= task.items())
-    return next((count / table["eval_prompts"] for count in right), None)
 
 
 def by_launch(readings: Iterable[Reading]) -> list[list[float]]:
@@ -52,11 +46,11 @@ def by_launch(readings: Iterable[Reading]) -> list[list[float]]:
     )
     launches: dict[int, list[float]] = defaultdict(list)
     for launch, value in pairs:
-        launches[launch or 0].append(value)
+        launches[launch or 0].append(value)  # None in records of version 0.2 and older
     return [launches[launch] for launch in sorted(launches)]
 
 
-def ceilings_of(record: Record, span: str) -> Ceilings | None:
+def measured_ceilings(record: Record, span: str) -> Ceilings | None:
     """The measured ceilings at a span's working set."""
     flops, traffic = constant(record, span, "ceiling_flops_per_s"), constant(record, span, "ceiling_bytes_per_s")
     return None if flops is None or traffic is None else Ceilings(flops_per_s=flops, bytes_per_s=traffic)
@@ -66,7 +60,7 @@ def roofline(record: Record, span: str, median_s: float) -> tuple[float | None, 
     """The least time at the measured ceilings over the median (1 is as fast as they allow), and which one
     binds."""
     flops, traffic = constant(record, span, "flops"), constant(record, span, "traffic_bytes")
-    ceilings = ceilings_of(record, span)
+    ceilings = measured_ceilings(record, span)
     if flops is None or traffic is None or ceilings is None:
         return None, None
     bound_s = ceilings.bound_s(flops=flops, traffic_bytes=traffic)
@@ -79,26 +73,26 @@ def started_at(record: Record) -> str:
     return possible_time(record.provenance.get("started_at"))
 
 
-def possible_time(said: object) -> str:
+def possible_time(text: object) -> str:
     """The time in UTC; empty for what is none, or lies before there was a suite or in the future. Whoever writes
     a time that cannot be would else be the newest of all."""
     try:
-        time = datetime.fromisoformat(said) if isinstance(said, str) else None
+        time = datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:
         return ""
-    if time is None or not FIRST_YEAR <= time.year <= datetime.now(UTC).year + 1:
+    if time is None or not FIRST_YEAR <= time.year <= datetime.now(UTC).year + 1:  # astimezone fails at year 9999
         return ""
     time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     return "" if time > datetime.now(UTC) + CLOCKS_DIFFER else time.isoformat(timespec="seconds")
 
 
-def warnings_of(record: Record) -> list[str]:
+def run_warnings(record: Record) -> list[str]:
     """The warnings that its own run gave."""
     warnings = record.provenance.get("warnings")
     return list(map(str, warnings)) if isinstance(warnings, list) else []
 
 
-def operators_of(record: Record, span: str) -> tuple[str, ...]:
+def span_operators(record: Record, span: str) -> tuple[str, ...]:
     """Names of the operators that a span ran; none where the record does not say."""
     spans = record.provenance.get("operators")
     names = spans.get(span) if isinstance(spans, Mapping) else None

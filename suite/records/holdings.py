@@ -26,21 +26,17 @@ ALLOCATOR_PEAK = "allocator_peak_bytes"
 give back within themselves, and with memory that evaluations alone need."""
 
 
-def span_of(phase: str, owner: str, kind: str) -> str:
-    return f"{phase}/{owner}/{kind}"
-
-
-def parts_of(span: str) -> tuple[str, str, str] | None:
+def holder_parts(span: str) -> tuple[str, str, str] | None:
     """Phase, owner and kind of a `held_bytes` reading's span; None for any other span."""
     parts = span.split("/")
     return (parts[0], parts[1], parts[2]) if len(parts) == 3 else None
 
 
-def held_readings(step: int, phase: str, held: Mapping[tuple[str, str], int]) -> list[Reading]:
+def held_readings(step: int, phase: str, nbytes: Mapping[tuple[str, str], int]) -> list[Reading]:
     """The peak of a phase and its parts by owner and kind, in bytes; their sum is the peak."""
     parts = [
-        Reading(step=step, span=span_of(phase, owner, kind), metric=PART, value=value)
-        for (owner, kind), value in held.items()
+        Reading(step=step, span=f"{phase}/{owner}/{kind}", metric=PART, value=value)
+        for (owner, kind), value in nbytes.items()
         if value
     ]
-    return [Reading(step=step, span=phase, metric=PEAK, value=sum(held.values())), *parts]
+    return [Reading(step=step, span=phase, metric=PEAK, value=sum(nbytes.values())), *parts]

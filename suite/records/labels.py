@@ -33,9 +33,13 @@ def differing(cases: Iterable[Settings], *, alike_in: Collection[str] = (), igno
     no difference, such as the empty one: then a setting that some cases lack differs only among those that have it.
     """
     settings = [dict(case) for case in cases]
-    groups = _alike(settings, alike_in).values()
+    groups = _grouped(settings, alike_in).values()
     names = dict.fromkeys(name for case in settings for name in case)
-    return {name: None for name in names if any(len(_values(name, group, ignoring)) > 1 for group in groups)}.keys()
+
+    def differs(name: str) -> bool:
+        return any(len({case.get(name, "") for case in group} - {*ignoring}) > 1 for group in groups)
+
+    return dict.fromkeys(filter(differs, names)).keys()
 
 
 def differences(
@@ -45,7 +49,7 @@ def differences(
     value. `unnamed`: values of settings that a case does not name.
     """
     settings = [dict(case) for case in cases]
-    names = {key: differing(group) for key, group in _alike(settings, alike_in).items()}
+    names = {key: differing(group) for key, group in _grouped(settings, alike_in).items()}
     values = [
         {name: case.get(name) or unnamed.get(name, "") for name in names[_key(case, alike_in)]} for case in settings
     ]
@@ -55,9 +59,9 @@ def differences(
 def shared(cases: Iterable[Settings]) -> dict[str, str]:
     """The settings that all cases have, each with the one value, without those that do not apply."""
     settings = [dict(case) for case in cases]
-    every = {name: value for case in settings for name, value in case.items()}
+    values = {name: value for case in settings for name, value in case.items()}
     names = differing(settings)
-    return {name: value for name, value in every.items() if name not in names and value not in ("", NOT_APPLIED)}
+    return {name: value for name, value in values.items() if name not in names and value not in ("", NOT_APPLIED)}
 
 
 def written(settings: Settings) -> str:
@@ -77,10 +81,10 @@ def short_names(case_ids: Iterable[str]) -> dict[str, str]:
     The id itself where it is no list of settings, or where its settings say too little.
     """
     settings = {case_id: settings_in(case_id) for case_id in case_ids}
-    telling = _telling([own for own in settings.values() if own])
+    in_names = _settings_in_names([case for case in settings.values() if case])
     names = {
-        case_id: " ".join(_label(name, own[name]) for name in telling if own.get(name, NOT_APPLIED) != NOT_APPLIED)
-        for case_id, own in settings.items()
+        case_id: " ".join(_label(name, case[name]) for name in in_names if case.get(name, NOT_APPLIED) != NOT_APPLIED)
+        for case_id, case in settings.items()
     }
     counts = Counter(names.values())
     return {case_id: name if name and counts[name] == 1 else case_id for case_id, name in names.items()}
@@ -89,9 +93,9 @@ def short_names(case_ids: Iterable[str]) -> dict[str, str]:
 def shared_settings(case_ids: Iterable[str]) -> str:
     """What the short names of these ids leave out, since all share it; empty where one is no list of settings."""
     settings = [settings_in(case_id) for case_id in dict.fromkeys(case_ids)]
-    telling = _telling(settings)
-    every = {name: value for own in settings for name, value in own.items() if value != NOT_APPLIED}
-    return written({name: value for name, value in every.items() if name not in telling}) if all(settings) else ""
+    in_names = _settings_in_names(settings)
+    values = {name: value for case in settings for name, value in case.items() if value != NOT_APPLIED}
+    return written({name: value for name, value in values.items() if name not in in_names}) if all(settings) else ""
 
 
 def distinct(names: Iterable[str]) -> list[str]:
@@ -99,12 +103,11 @@ def distinct(names: Iterable[str]) -> list[str]:
     numbered_names: list[str] = []
     for name in names:
         numbered = (name, *(f"{name} ({number})" for number in range(2, len(numbered_names) + 2)))
-        numbered_names.append(next(text for text in numbered if text not in numbered_names))
+        numbered_names.append(next(text for text in numbered if text not in numbered_names))  # `run (2)` may be a name
     return numbered_names
 
 
-def _telling(settings: Sequence[Settings]) -> Collection[str]:
-    """The names that a short name is made of."""
+def _settings_in_names(settings: Sequence[Settings]) -> Collection[str]:
     if len(settings) == 1:
         return list(dict(settings[0]))[:SETTINGS_OF_ONE]
     # A setting that does not apply to some, and is the same for the others, follows from what tells them apart.
@@ -116,7 +119,7 @@ def _label(name: str, value: str) -> str:
     return value if WORD.fullmatch(value) and value not in SAYS_NOTHING_ALONE else f"{name}={value}"
 
 
-def _alike(cases: Iterable[dict[str, str]], names: Collection[str]) -> dict[tuple[str, ...], list[dict[str, str]]]:
+def _grouped(cases: Iterable[dict[str, str]], names: Collection[str]) -> dict[tuple[str, ...], list[dict[str, str]]]:
     groups = defaultdict[tuple[str, ...], list[dict[str, str]]](list)
     for case in cases:
         groups[_key(case, names)].append(case)
@@ -125,7 +128,3 @@ def _alike(cases: Iterable[dict[str, str]], names: Collection[str]) -> dict[tupl
 
 def _key(case: Mapping[str, str], names: Collection[str]) -> tuple[str, ...]:
     return tuple(case.get(name, "") for name in names)
-
-
-def _values(name: str, cases: Iterable[Mapping[str, str]], ignoring: Collection[str]) -> set[str]:
-    return {case.get(name, "") for case in cases} - {*ignoring}

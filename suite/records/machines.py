@@ -1,7 +1,7 @@
 """Which machine a record is of, in words that tell it from the others and do not say where it stands."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from suite.records.machine.privacy import without_paths
 from suite.records.record import Record
@@ -10,7 +10,7 @@ SHORT_ID, LONGEST_NAME = 4, 60
 MARKETING = ("(R)", "(TM)", "(r)", "(tm)")
 
 
-def machine_of(record: Record) -> str:
+def recorded_machine(record: Record) -> str:
     """The id of a record's machine; empty where it names none."""
     return str(record.environment.get("machine_id") or "")
 
@@ -18,7 +18,7 @@ def machine_of(record: Record) -> str:
 def machine_names(records: Sequence[Record]) -> list[str]:
     """For each record the name of its machine, by its processor and its first GPU, which no other machine of these
     records has; empty for a record that names none."""
-    machines = [machine_of(record) for record in records]
+    machines = [recorded_machine(record) for record in records]
     plain = {}
     for machine, record in zip(machines, records, strict=True):
         cpu, gpus = record.environment.get("cpu"), record.environment.get("gpus")
@@ -39,10 +39,9 @@ def plain_name(name: str) -> str:
     return without_paths(" ".join(name.split()))[:LONGEST_NAME]
 
 
-def short_id(machine: str, machines: Iterable[str]) -> str:
+def short_id(machine: str, machines: Collection[str]) -> str:
     """How a machine's id begins, with as many digits as tell it from the others."""
-    others = [other for other in machines if other != machine]
     for digits in range(SHORT_ID, len(machine)):
-        if not any(other.startswith(machine[:digits]) for other in others):
+        if not any(other != machine and other.startswith(machine[:digits]) for other in machines):
             return machine[:digits]
     return machine

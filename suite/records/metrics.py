@@ -218,9 +218,9 @@ METRICS = {
         noisy("cache_error", "", "Relative Frobenius error that a quantised cache makes of the output", Better.LOWER),
         *(
             metric
-            for part, whose in ERRORS.items()
+            for part, description in ERRORS.items()
             for metric in (
-                noisy(f"relative_error_{part}", "", f"The same of {whose}", Better.LOWER),
+                noisy(f"relative_error_{part}", "", f"The same of {description}", Better.LOWER),
                 noisy(f"allowed_error_{part}", "", "Largest error of it that passes"),
             )
         ),

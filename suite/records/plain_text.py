@@ -32,7 +32,7 @@ def one_line(text: str) -> str:
 def obeyed_by_nobody(line: str) -> str:
     """A whole line, or several, as a log of CI may have it: as long, with a space for what would make it a
     command."""
-    return COMMAND.sub(lambda found: re.sub("[:#]", " ", found[0]), line)
+    return COMMAND.sub(lambda match: re.sub("[:#]", " ", match[0]), line)
 
 
 def say(*lines: str, to: TextIO | None = None) -> None:

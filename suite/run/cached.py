@@ -10,9 +10,9 @@ from suite.records.derived import started_at
 from suite.records.plain_text import one_line
 from suite.records.record import REFUSED_UNRUN, CorruptRecordError, Record, Status
 from suite.records.stores.claim import run_folders
+from suite.records.stores.pack import Damage
 from suite.records.stores.place import shown
-from suite.records.stores.store import StoredRecord, each_run, has_record, read_record, withdrawal_of
-from suite.records.stores.walk import Damage
+from suite.records.stores.store import StoredRecord, each_run, find_withdrawal, has_record, read_record
 from suite.run.job import Job
 
 Notice = Callable[[str], None]
@@ -21,21 +21,23 @@ ANSWERS = (Status.OK, Status.INCORRECT, Status.UNSUPPORTED)
 
 
 def find_cached_record(job: Job, folder: Path, notice: Notice | None = None) -> StoredRecord | None:
-    """Return the newest whole record of the job's run key, if it answers it.
+    """The newest whole record of the job's run key, if it answers it.
 
     A record that failed, ran out of memory, was cut short or was withdrawn does not; nor one that was refused unrun and
     would not be refused now. `notice`: told of a record that cannot be read.
     """
-    newest = newest_of_key(job.run_key, folder, notice)
-    return newest if newest is not None and is_answer(newest.record, is_refused=job.refusal is not None) else None
+    newest = newest_with_key(job.run_key, folder, notice)
+    is_usable = newest is not None and is_answer(newest.record, is_refused=job.refusal is not None)
+    return newest if is_usable else None
 
 
-def newest_of_key(run_key: str, folder: Path, notice: Notice | None = None) -> StoredRecord | None:
-    """Return the newest whole record of a run key that was not withdrawn, whatever became of it."""
-    for run_folder in reversed(list(takewhile(_is_taken, run_folders(folder, run_key)))):
+def newest_with_key(run_key: str, folder: Path, notice: Notice | None = None) -> StoredRecord | None:
+    """The newest whole record of a run key that was not withdrawn, whatever became of it."""
+    existing = takewhile(lambda place: place.exists() or has_record(place), run_folders(folder, run_key))
+    for run_folder in reversed(list(existing)):
         try:
             record = read_record(run_folder) if has_record(run_folder) else None
-            is_withdrawn = record is not None and withdrawal_of(record, run_folder) is not None
+            is_withdrawn = record is not None and find_withdrawal(record, run_folder) is not None
         except CorruptRecordError as error:
             if notice is not None:
                 notice(one_line(f"{shown(run_folder)}: damaged, so the case is run again: {error}"))
@@ -46,31 +48,27 @@ def newest_of_key(run_key: str, folder: Path, notice: Notice | None = None) -> S
 
 
 def is_answer(record: Record, *, is_refused: bool) -> bool:
-    """Tell whether a record need not be made again. `is_refused`: whether the case would be refused unrun now."""
+    """Whether a record need not be made again. `is_refused`: whether the case would be refused unrun now."""
     is_overtaken = record.provenance.get(REFUSED_UNRUN) is True and not is_refused
     return record.status in ANSWERS and not is_overtaken
 
 
-def _is_taken(run_folder: Path) -> bool:
-    return run_folder.exists() or has_record(run_folder)
-
-
 def runs_by_case(folder: Path, notice: Notice) -> dict[str, list[StoredRecord]]:
-    """Return by case id every run that lies directly in a folder and was not withdrawn, without readings, the newest
+    """By case id every run that lies directly in a folder and was not withdrawn, without readings, the newest
     first."""
-    found = defaultdict[str, list[StoredRecord]](list)
+    by_case = defaultdict[str, list[StoredRecord]](list)
     for run in each_run([folder], with_readings=False) if folder.is_dir() else ():
         if isinstance(run, Damage):
             notice(one_line(f"{shown(run.folder)}: damaged, so the case is run again: {run.reason}"))
         elif isinstance(run, StoredRecord) and run.folder.parent == folder and run.withdrawal is None:
-            found[run.record.case.id].append(run)
-    return {id: sorted(runs, key=_age, reverse=True) for id, runs in found.items()}
+            by_case[run.record.case.id].append(run)
+    return {id: sorted(runs, key=_age, reverse=True) for id, runs in by_case.items()}
 
 
 def find_on_any_machine(
     job: Job, runs: Iterable[StoredRecord], codes: Collection[str], *, is_refused: bool
 ) -> StoredRecord | None:
-    """Return the newest of the runs of a case, wherever it was measured, if it answers the job.
+    """The newest of the runs of a case, wherever it was measured, if it answers the job.
 
     `codes`: digests of the code that the case reaches, any of which will do. Its settings must be the job's.
     """

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from suite.compose.point import IS_FIXED, OF_THE_COMMAND, SweepPoint, group_of, no_such_setting, unused_of
+from suite.compose.point import IS_FIXED, OF_THE_COMMAND, SweepPoint, group_name, no_such_setting, unused_settings
 from suite.configuration.files import locate, read_yaml
 from suite.configuration.values import one_of, true_or_false
 from suite.measure.precision import MATMUL_PRECISIONS
@@ -16,28 +16,12 @@ from suite.records import numbers
 from suite.records.case import Case, case_from, run_key, run_key_on, without_inapplicable
 from suite.records.machine.environment import gpu_memory_bytes
 from suite.records.machine.limits import capacity_bytes, most_threads
-from suite.theory.layers.roofline import MeasuredCeilings
+
+if TYPE_CHECKING:
+    from suite.measure.workload import Plan  # whose module imports torch
 
 LARGEST = 2**63 - 1
 """The largest integer of a table, and the largest seed of a generator."""
-
-
-class PlannedWork(Protocol):
-    """The part of a workload's plan that is needed here; suite.measure.workload.Plan is all of it."""
-
-    device: str
-    dtype: str
-    threads: int
-    refusal: str | None
-    """Why a case that is right in itself cannot be laid out."""
-
-    def facts(self) -> Mapping[str, Any]: ...
-
-    def constants(self) -> Mapping[str, Mapping[str, float]]: ...
-
-    def least_bytes(self) -> float: ...
-
-    def predicted_step_s(self, measured: MeasuredCeilings) -> float: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +30,7 @@ class Job:
 
     case: Case
     settings: Mapping[str, Any]
-    plan: PlannedWork
+    plan: "Plan"
     overrides: Sequence[str] = ()
     """The overrides that repeat it, as Hydra has them, without paths."""
     spread: bool = False
@@ -72,7 +56,7 @@ class Job:
         return run_key(self.case, self.settings, spread=self.spread)
 
     def run_key_on(self, machine: str, code: str) -> str:
-        """Return the run key that the case has on a machine of this id, with code of this digest. With its own id and
+        """The run key that the case has on a machine of this id, with code of this digest. With its own id and
         digest it is `run_key`."""
         return run_key_on(machine, code, self.case, self.settings)
 
@@ -87,13 +71,13 @@ class Job:
             return f"threads={plan.threads} is more than the {most_threads()} CPUs that this process may use at once"
         least = plan.least_bytes()
         # Where NVML shows no GPU, the worker says what torch finds.
-        most, whose = (gpu_memory_bytes(), "a GPU here") if self.stays else (capacity_bytes(), "this process")
-        if most is not None and least > most:
-            return (
-                f"holds at least {numbers.bytes_iec(least)} at once, by the closed forms of its sizes; "
-                f"{whose} can have {numbers.bytes_iec(most)}"
-            )
-        return None
+        most, owner = (gpu_memory_bytes(), "a GPU here") if self.stays else (capacity_bytes(), "this process")
+        if most is None or least <= most:
+            return None
+        return (
+            f"holds at least {numbers.bytes_iec(least)} at once, by the closed forms of its sizes; "
+            f"{owner} can have {numbers.bytes_iec(most)}"
+        )
 
     @property
     def stays(self) -> bool:
@@ -105,9 +89,9 @@ def job_of(point: SweepPoint) -> Job:
     """Make the case of a point and its settings. Raises ValueError, before anything is allocated, for names that do not
     exist and for values that are wrong in themselves."""
     _check_names(point)
-    of_case = {key: value for key, value in point.settings.items() if key not in OF_THE_COMMAND}
+    case_settings = {key: value for key, value in point.settings.items() if key not in OF_THE_COMMAND}
     # First: an option is as the phase has it, and a workload may have none.
-    settings = without_inapplicable({**of_case, **dict.fromkeys(unused_of(point))})
+    settings = without_inapplicable({**case_settings, **dict.fromkeys(unused_settings(point))})
     case = case_from(settings, chosen=point.chosen, named=point.named, inapplicable=point.inapplicable)
     _check_numbers(settings)
     Effort.from_settings(settings)
@@ -123,26 +107,20 @@ def planned(case: Case, settings: Mapping[str, Any], overrides: Sequence[str]) -
 
 
 def _check_names(point: SweepPoint) -> None:
-    of_workload = {group_of(key) for key in point.of_workload}
-    named_in_file = set(read_yaml("run.yaml")) - {"defaults", "hydra"} | of_workload
-    if unknown := sorted(set(point.settings) - named_in_file - set(point.chosen)):
-        raise ValueError(_unknown(unknown[0], point))
+    named_in_file = set(read_yaml("run.yaml")) - {"defaults", "hydra"} | set(map(group_name, point.of_workload))
+    for key in sorted(set(point.settings) - named_in_file - set(point.chosen)):
+        if key not in point.of_task:
+            raise ValueError(no_such_setting(key))
+        task, workload = (f"{group}={point.chosen[group]}" for group in ("task", "workload"))
+        raise ValueError(f"{task} sets {key}, which is none of {workload}'s settings: it is another workload's task")
     if missing := sorted(named_in_file - set(point.settings)):
         raise ValueError(f"{missing[0]} must have a value; got none")
     for key in point.fixed if not point.is_sweep else ():
-        raise ValueError(IS_FIXED.format(key=key, option=point.chosen[group_of(key)]))
+        raise ValueError(IS_FIXED.format(key=key, option=point.chosen[group_name(key)]))
     for name in point.settings["workload"]["axes"]:
         if name not in point.chosen and isinstance(value := point.settings.get(name), list | dict):
             raise ValueError(f"{name} must be one value; got {value!r}")
     true_or_false(point.settings, "profile")
-
-
-def _unknown(key: str, point: SweepPoint) -> str:
-    """Say why a setting is none of a case's."""
-    if key not in point.of_task:
-        return no_such_setting(key)
-    task, workload = point.chosen["task"], point.chosen["workload"]
-    return f"task={task} sets {key}, which is none of workload={workload}'s settings: it is another workload's task"
 
 
 def _check_numbers(value: Any, key: str = "") -> None:

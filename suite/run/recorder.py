@@ -22,7 +22,7 @@ from suite.records.machine.environment import commit, environment, source_digest
 from suite.records.record import OVERRIDES, REFUSED_UNRUN, Evidence, Reading, Record, Status, constant_readings
 from suite.records.stores.claim import NAME_LENGTH, Claim
 from suite.records.stores.store import StoredRecord, write_record
-from suite.records.stores.telemetry import TELEMETRY, series_bytes
+from suite.records.stores.telemetry import SERIES, TELEMETRY
 from suite.run.job import Job
 from suite.statistics.intervals import lag1_autocorrelation
 from suite.theory.layers.roofline import MeasuredCeilings
@@ -141,7 +141,25 @@ def measure(slot: WorkerSlot, job: Job, *, complaints: Path, shared: Path) -> Me
     """
     started_at, start = datetime.now(UTC), time.perf_counter()
     received = _received(slot, job, complaints, shared)
-    record = _record(job, received, started_at, duration_s=time.perf_counter() - start)
+    duration_s = time.perf_counter() - start
+    received.durations_s["overhead"] = duration_s - sum(received.durations_s.values())
+    status, reason = received.outcome
+    record = Record(
+        case=job.case,
+        run_key=job.run_key,
+        status=status,
+        reason=reason,
+        evidence=Evidence.PROJECTED if job.projects else Evidence.MEASURED,
+        settings=job.settings,
+        environment=environment(),
+        provenance={
+            **base_provenance(job, started_at, duration_s),
+            "durations_s": received.durations_s,
+            **received.facts,
+            "warnings": received.warnings,
+        },
+        readings=received.readings,
+    )
     return MeasuredCase(record=record, files={**received.files, OVERRIDES: overrides_file(job.overrides)})
 
 
@@ -171,25 +189,21 @@ def _received(slot: WorkerSlot, job: Job, complaints: Path, shared: Path) -> _Re
         received.take({"readings": constant_readings(job.plan.constants()), "facts": job.plan.facts()})
         received.outcome = (Status.OK, None)
     else:
-        _watch_and_measure(slot, job, complaints, shared, received)
+        watch = slot.watch(job.settings["telemetry"])
+        try:
+            with watch:
+                _run(slot, job, complaints, shared, received, watch)
+        except TaskInterruptedError:
+            pass  # the outcome that nothing has replaced says so
+        finally:
+            received.warnings += watch.warnings()
+            received.facts |= {"telemetry": facts} if (facts := watch.facts()) else {}
+            received.files |= {TELEMETRY: SERIES.content(watch.samples)} if watch.samples else {}
     if slot.state.workers > 1:
         received.facts["side_by_side"] = slot.state.workers
     if job.spread:
         received.facts["spread"] = True
     return received
-
-
-def _watch_and_measure(slot: WorkerSlot, job: Job, complaints: Path, shared: Path, received: _Received) -> None:
-    watch = slot.watch(job.settings["telemetry"])
-    try:
-        with watch:
-            _run(slot, job, complaints, shared, received, watch)
-    except TaskInterruptedError:
-        pass  # the outcome that nothing has replaced says so
-    finally:
-        received.warnings += watch.warnings()
-        received.facts |= {"telemetry": facts} if (facts := watch.facts()) else {}
-        received.files |= {TELEMETRY: series_bytes(watch.samples)} if watch.samples else {}
 
 
 def _run(
@@ -206,16 +220,16 @@ def _run(
 
     plan, precision, state = job.plan, job.settings.get("matmul_precision"), slot.state
     if job.is_course:
-        for _ in messages("stateful", _of_course(state, job, shared)):
+        for _ in messages("stateful", _course_arguments(state, job, shared)):
             pass
         return
     key = (plan.device, plan.dtype, plan.threads, precision)
     if key not in state.ceilings:
         begun = time.perf_counter()
         watch.on_message({"phase": "ceilings"})
-        asked = {"device": plan.device, "dtype": plan.dtype, "threads": plan.threads, "precision": precision}
+        conditions = {"device": plan.device, "dtype": plan.dtype, "threads": plan.threads, "precision": precision}
         with state.measuring_ceilings:
-            for message in messages("ceilings", asked) if key not in state.ceilings else ():
+            for message in messages("ceilings", conditions) if key not in state.ceilings else ():
                 if "result" in message:
                     state.ceilings[key] = message["result"]
         received.durations_s["ceilings"] = time.perf_counter() - begun
@@ -230,43 +244,36 @@ def _run(
         pass
     if is_due and not is_alone:  # a counter has the energy of all that runs beside it
         received.facts["energy"] = {"state": "side_by_side"}
+    settings, chosen = job.settings, received.facts.get("backend")
+    is_auto = (settings.get("backend") or {}).get("_target_") == read_choice("backend", "auto")["_target_"]
+    if is_auto and chosen is not None:  # later launches repeat the first's choice: a record never mixes kernels' times
+        settings = {**settings, "backend": read_choice("backend", chosen)}
     for launch in range(1, launches):
         if received.outcome[0] is not Status.OK:
             return
         received.outcome = UNDONE
-        settings = _with_chosen_backend(job.settings, received.facts)
         for _ in messages("launch", {**arguments, "settings": settings, "launch": launch}):
             pass
         status, reason = received.outcome
         if reason is not None:
             received.outcome = status, f"launch {launch + 1} of {launches}: {reason}"
     if received.outcome[0] is Status.OK:
-        received.facts |= _of_timings(received.readings, launches, job)
+        received.facts |= _launch_facts(received.readings, launches, job)
         warning = shortfall(received.readings, effort, predicted_s=predicted_s)
         received.warnings += [warning] if warning else []
 
 
-def _with_chosen_backend(settings: Mapping[str, Any], facts: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Settings of a later launch. `backend=auto` tries kernels in the first launch; the others repeat its choice, so
-    that a record never mixes the times of several kernels.
-    """
-    chosen = facts.get("backend")
-    if chosen is None or (settings.get("backend") or {}).get("_target_") != read_choice("backend", "auto")["_target_"]:
-        return settings
-    return {**settings, "backend": read_choice("backend", chosen)}
-
-
-def _of_timings(readings: Sequence[Reading], launches: int, job: Job) -> dict[str, Any]:
+def _launch_facts(readings: Sequence[Reading], launches: int, job: Job) -> dict[str, Any]:
     """The launches of a case, and how far neighbouring samples of a launch are alike, by span."""
     timed = [reading for reading in readings if reading.metric == "latency_s"]
-    names = {reading.span for reading in timed}
-    spans = {name: by_launch(reading for reading in timed if reading.span == name) for name in names}
-    alike = {span: lag1_autocorrelation(values) for span, values in sorted(spans.items())}
+    spans = sorted({reading.span for reading in timed})
+    launches_by_span = {span: by_launch(reading for reading in timed if reading.span == span) for span in spans}
+    autocorrelation = {span: lag1_autocorrelation(values) for span, values in launches_by_span.items()}
     each = "allocations in one process" if job.stays else "a fork of one process" if FORKS else "a process"
-    return {"launches": {"count": launches, "each": each}, "lag1_autocorrelation": alike}
+    return {"launches": {"count": launches, "each": each}, "lag1_autocorrelation": autocorrelation}
 
 
-def _of_course(state: MachineState, job: Job, folder: Path) -> dict[str, Any]:
+def _course_arguments(state: MachineState, job: Job, folder: Path) -> dict[str, Any]:
     """The arguments of a course: it goes on from the checkpoint that an unfinished run of the same key left."""
     checkpoint = folder / CHECKPOINTS / f"{job.run_key[:NAME_LENGTH]}.pt"
     if not state.resume:
@@ -283,7 +290,7 @@ def _of_course(state: MachineState, job: Job, folder: Path) -> dict[str, Any]:
     }
 
 
-def provenance_of(job: Job, started_at: datetime, duration_s: float) -> dict[str, Any]:
+def base_provenance(job: Job, started_at: datetime, duration_s: float) -> dict[str, Any]:
     """Where a record comes from: the code, and when it was made."""
     return {
         "suite_version": __version__,
@@ -295,24 +302,3 @@ def provenance_of(job: Job, started_at: datetime, duration_s: float) -> dict[str
         "durations_s": {},
         "warnings": [],
     }
-
-
-def _record(job: Job, received: _Received, started_at: datetime, duration_s: float) -> Record:
-    status, reason = received.outcome
-    received.durations_s["overhead"] = duration_s - sum(received.durations_s.values())
-    return Record(
-        case=job.case,
-        run_key=job.run_key,
-        status=status,
-        reason=reason,
-        evidence=Evidence.PROJECTED if job.projects else Evidence.MEASURED,
-        settings=job.settings,
-        environment=environment(),
-        provenance={
-            **provenance_of(job, started_at, duration_s),
-            "durations_s": received.durations_s,
-            **received.facts,
-            "warnings": received.warnings,
-        },
-        readings=received.readings,
-    )

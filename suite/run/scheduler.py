@@ -39,7 +39,7 @@ class SweepOutcome:
     """Cases that did not run, since nothing was left that they could run on."""
 
     def exit_code(self, *, is_sweep: bool) -> int:
-        """Return 1 for a bad answer, 3 where nothing can be judged, 130 for an interruption, else 0."""
+        """1 for a bad answer, 3 where nothing can be judged, 130 for an interruption, else 0."""
         counts = Counter(record.status for record in self.records)
         if self.was_interrupted or counts[Status.INTERRUPTED]:
             return INTERRUPTED
@@ -112,7 +112,7 @@ class _Sweep:
         with slot:
             while slot.is_ready(lambda: queue.is_over) and (job := queue.take(slot.takes)) is not None:
                 try:
-                    record = self._record_of(slot, job)
+                    record = self._run_or_find(slot, job)
                 except SlotLostError as lost:
                     queue.put_back(job)
                     self.state.notice(f"{lost}; run again: {job.case.id}")
@@ -120,20 +120,20 @@ class _Sweep:
                     self.records.extend([record] if record is not None else [])
                     queue.finish()
 
-    def _record_of(self, slot: CaseSlot, job: Job) -> Record | None:
+    def _run_or_find(self, slot: CaseSlot, job: Job) -> Record | None:
         """The record of a job that runs now, or that another process has run; None while another one runs it, and for
         one that was interrupted and left nothing to record."""
         # Looked for again: another process may be running the same sweep into the same folder.
         if (record := self._recorded_by_another(slot, job, notice=self.state.notice)) is not None:
             return record
         listener, results = self.state.listener, self.results
-        with ExitStack() as held:
-            claim = results.claim(slot.run_key(job)) if slot.is_first(job, results.runs, held) else None
+        with ExitStack() as locks:
+            claim = results.claim(slot.run_key(job)) if slot.is_first(job, results.runs, locks) else None
             if claim is None:
                 with self.state.print_lock:
                     listener.elsewhere(job.case)
                 return None
-            held.enter_context(claim)
+            locks.enter_context(claim)
             # And once more: whoever had the claim may have ended between the look and it.
             if (record := self._recorded_by_another(slot, job)) is not None:
                 return record
@@ -168,7 +168,7 @@ class JobQueue:
         """Jobs that are not finished."""
 
     def take(self, takes: Callable[[Job], bool] = lambda job: True) -> Job | None:
-        """Return the next job that `takes` says yes to; None where none is left.
+        """The next job that `takes` says yes to; None where none is left.
 
         Waits while one that was handed out may yet come back.
         """

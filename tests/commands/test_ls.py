@@ -3,8 +3,7 @@
 import pytest
 
 from suite.commands.ls import GROUPS, list_options, run_help
-from suite.configuration.comments import described, settings_of
-from suite.configuration.files import choices, groups, read_settings, read_yaml
+from suite.configuration.files import choices, described, file_settings, groups, read_settings, read_yaml
 
 DATA = {"calibration", "published", "published_quality", "published_training", "settings"}
 """Groups of conf/ that no run chooses from."""
@@ -18,7 +17,9 @@ def test_help_shows_every_group_and_setting_whole(columns, monkeypatch, capsys):
     assert max(map(len, lines)) <= columns
     assert all(f"… suite ls {line.split()[0]}" in line for line in lines if "…" in line)
     assert all(
-        setting.comment.split()[-1] in " ".join(lines).split() for setting in settings_of("run.yaml") if setting.comment
+        setting.comment.split()[-1] in " ".join(lines).split()
+        for setting in file_settings("run.yaml")
+        if setting.comment
     )
     begun = {line.split("=")[0].split()[0] for line in lines if line.startswith("  ") and line.split()}
     assert begun >= {*GROUPS, *(set(read_yaml("run.yaml")) - {"defaults", "hydra"})}
@@ -46,6 +47,6 @@ def test_a_group_that_is_none_is_refused_with_the_choices():
 
 
 def test_a_comment_with_its_default_is_read_from_the_file():
-    seed, batch = (next(one for one in settings_of("run.yaml") if one.key == key) for key in ("query_len", "batch"))
+    seed, batch = (next(one for one in file_settings("run.yaml") if one.key == key) for key in ("query_len", "batch"))
     assert (seed.value, seed.comment) == ("1", "new tokens of a decode step")
     assert (batch.value, batch.comment) == ("1", "")

@@ -7,7 +7,7 @@ import yaml
 
 from suite.commands import demo as module
 from suite.commands.demo import RESULTS_AGAIN, arguments_of, reproduce, sweeps
-from suite.compose.arguments import key_of, parse_overrides
+from suite.compose.arguments import override_key, parse_overrides
 from suite.compose.compose import checked_parts
 from suite.configuration.files import choices, read_yaml
 from suite.records.case import value_under
@@ -104,7 +104,7 @@ def test_every_claim_of_a_sweep_has_one_that_runs_again():
 
 @pytest.mark.parametrize("sweep", sweeps(), ids=lambda sweep: sweep["sweep"])
 def test_hydra_reads_what_narrows_a_sweep(sweep):
-    written = {key_of(override): override.value() for override in parse_overrides(arguments_of(sweep))}
+    written = {override_key(override): override.value() for override in parse_overrides(arguments_of(sweep))}
     assert written["sweep"] == sweep["sweep"]
     if "parts" in written:
         assert checked_parts(written["parts"])

@@ -11,7 +11,6 @@ import pytest
 from suite.commands.results import list_runs, merge, pack, show, verify
 from suite.records.machine.environment import machine_id
 from suite.records.record import Status
-from suite.records.stores import walk
 from suite.records.stores.claim import claim_folder
 from suite.records.stores.store import read_contents
 from tests.records.factory import build, store
@@ -320,7 +319,7 @@ def test_what_cannot_be_listed_is_named_by_every_command(tmp_path, capsys, monke
     (tmp_path / "results" / "full").mkdir()
     for number in range(4):
         (tmp_path / "results" / "full" / str(number)).touch()
-    monkeypatch.setattr(walk, "MOST_ENTRIES", 3)
+    monkeypatch.setattr("suite.records.stores.pack.MOST_ENTRIES", 3)
     results = [tmp_path / "results"]
     for command in (
         lambda: verify(results),

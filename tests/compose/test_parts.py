@@ -3,7 +3,7 @@
 import pytest
 
 from suite.commands.run import main
-from suite.compose.compose import checked_parts, compose, overrides_of
+from suite.compose.compose import checked_parts, compose, part_overrides
 from suite.compose.point import without_left_out
 from suite.records.stores.store import read_contents
 from suite.run.job import job_of
@@ -69,7 +69,7 @@ def test_the_command_line_wins_and_unknown_settings_are_null(sweep):
 
 def test_the_command_line_wins_over_a_key_that_a_part_adds():
     part = {"seed": 1, "++task.corrections": "0.0,0.5", "lora_rank": None, "checkpointing": True}
-    assert overrides_of(part, typed={"task.corrections"}) == ["seed=1", "lora_rank=null", "checkpointing=true"]
+    assert part_overrides(part, typed={"task.corrections"}) == ["seed=1", "lora_rank=null", "checkpointing=true"]
 
 
 def test_a_setting_some_parts_know_leaves_the_others_as_they_are(sweep):

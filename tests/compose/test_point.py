@@ -4,7 +4,7 @@ import pytest
 
 from suite.commands.run import main
 from suite.compose.compose import compose
-from suite.compose.point import OF_EVERY_PLAN, has_use_for, unused_of, used_by
+from suite.compose.point import OF_EVERY_PLAN, has_use_for, unused_settings, used_by
 from suite.configuration.files import choices, locate, read_yaml
 from suite.run.job import job_of
 from tests.commands.test_run import ELSEWHERE, FOREIGN, SMALL, cases
@@ -81,7 +81,7 @@ def test_a_workload_reads_what_it_says_it_uses_and_nothing_else(workload):
         "sweep",
     }:
         assert has_use_for(point, name) == (name in told), name
-    nulls = {name for name in unused_of(point) if settings[name] is not None}
+    nulls = {name for name in unused_settings(point) if settings[name] is not None}
     assert nulls == set()
 
 

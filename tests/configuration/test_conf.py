@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from suite.configuration.files import choices, conf_dir, did_you_mean, full_name, locate, read_choice, read_yaml
+from suite.configuration.files import choices, did_you_mean, full_name, locate, read_choice, read_yaml
 from suite.theory.devices.hardware import hardware_names, load_hardware
 from suite.theory.layers.geometry import geometry_names, load_geometry
 
@@ -62,32 +62,6 @@ def test_the_code_that_a_choice_names_exists(group, key):
     assert named or key != "_target_"
     for dotted in named:
         assert callable(locate(dotted))
-
-
-def test_every_yaml_below_conf_is_in_a_known_group():
-    groups = {path.parent.name for path in conf_dir().rglob("*.yaml")}
-    known = {
-        "conf",
-        "attention",
-        "backend",
-        "calibration",
-        "geometry",
-        "hardware",
-        "measure",
-        "published",
-        "published_quality",
-        "published_training",
-        "sweep",
-        "telemetry",
-        "launcher",
-        "algorithm",
-        "task",
-        "policy",
-        "recipe",
-        "settings",
-        "workload",
-    }
-    assert groups <= known
 
 
 def test_each_published_need_of_memory_is_a_projected_case():

@@ -1,7 +1,8 @@
 """Records as a run writes them, from a few named facts, and those that are committed."""
 
+import functools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 from suite.records.case import Case
 from suite.records.record import Evidence, Reading, Record, Status
 from suite.records.stores.claim import claim_folder
+from suite.records.stores.pack import folders_below
 from suite.records.stores.store import LONGEST_RECORD_BYTES, RECORD, read_file, write_record
-from suite.records.stores.telemetry import TELEMETRY, TelemetrySample, series_bytes
-from suite.records.stores.walk import folders_below
+from suite.records.stores.telemetry import SERIES, TELEMETRY, TelemetrySample
 
 REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
 
@@ -116,7 +117,7 @@ def in_launches(record: Record, *medians_s: float, spans: Sequence[str] = ("laye
 
 def store(parent: Path, *records: Record, series: Sequence[TelemetrySample] = ()) -> list[Path]:
     """Write each record into a folder of its own, as runs do, all with the same telemetry series if there is one."""
-    folders, files = [], {TELEMETRY: series_bytes(series)} if series else {}
+    folders, files = [], {TELEMETRY: SERIES.content(series)} if series else {}
     for record in records:
         claim = claim_folder(parent, record.run_key)
         assert claim is not None
@@ -126,7 +127,8 @@ def store(parent: Path, *records: Record, series: Sequence[TelemetrySample] = ()
     return folders
 
 
-def committed(root: Path = REFERENCE) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield the folder of every committed run, and what its record.json holds as it stands there."""
-    for folder in sorted(folder for folder, names in folders_below(root, []) if RECORD in names):
-        yield folder, json.loads(read_file(folder / RECORD, LONGEST_RECORD_BYTES))
+@functools.cache
+def committed(root: Path = REFERENCE) -> Sequence[tuple[Path, dict[str, Any]]]:
+    """The folder of every committed run, and what its record.json holds as it stands there."""
+    folders = sorted(folder for folder, names in folders_below(root, []) if RECORD in names)
+    return [(folder, json.loads(read_file(folder / RECORD, LONGEST_RECORD_BYTES))) for folder in folders]

@@ -133,7 +133,7 @@ def test_every_record_names_code_that_the_suite_has():
 
 
 def test_old_metrics_and_spans_are_read_under_todays_names():
-    folder, _ = next(committed(REFERENCE / "cpu" / "quality"))
+    folder, _ = committed(REFERENCE / "cpu" / "quality")[0]
     before = pq.read_table(io.BytesIO(read_file(folder / SAMPLES, LARGEST_TABLE_BYTES))).to_pylist()
     after = read_record(folder).readings
     assert {row["metric"] for row in before} >= {"answered", "recoverable"}

@@ -12,11 +12,11 @@ from suite.records.derived import (
     cost_per_million_tokens,
     joules_per_token,
     noted,
-    operators_of,
     possible_time,
     roofline,
+    run_warnings,
+    span_operators,
     started_at,
-    warnings_of,
 )
 from suite.records.record import Reading
 from tests.records.factory import build
@@ -108,6 +108,6 @@ def test_what_is_no_price_costs_nothing_that_is_known(price):
 
 def test_words_of_a_record_in_another_type_are_none():
     record = build(provenance={"warnings": ["a", 1], "operators": {"layer": ["mm"], "kernel": "mm"}})
-    assert (warnings_of(record), warnings_of(build(provenance={"warnings": "a"}))) == (["a", "1"], [])
-    assert [operators_of(record, span) for span in ("layer", "kernel", "case")] == [("mm",), (), ()]
-    assert operators_of(build(provenance={"operators": ["layer"]}), "layer") == ()
+    assert (run_warnings(record), run_warnings(build(provenance={"warnings": "a"}))) == (["a", "1"], [])
+    assert [span_operators(record, span) for span in ("layer", "kernel", "case")] == [("mm",), (), ()]
+    assert span_operators(build(provenance={"operators": ["layer"]}), "layer") == ()

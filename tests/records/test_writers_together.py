@@ -15,11 +15,10 @@ from suite.gate.rules.acceptances import CorruptAcceptancesError, accept, read_a
 from suite.records.machine.git import git
 from suite.records.record import RECORD, SAMPLES, CorruptRecordError
 from suite.records.stores import pack as packs
-from suite.records.stores import walk
 from suite.records.stores.archive import write_pack
 from suite.records.stores.claim import alone_in, claim_folder
-from suite.records.stores.pack import PACK, packed_file, read_pack
-from suite.records.stores.place import locks_of
+from suite.records.stores.pack import PACK, folders_below, packed_file, read_pack
+from suite.records.stores.place import locks_folder
 from suite.records.stores.store import (
     LOCK,
     PART,
@@ -31,7 +30,6 @@ from suite.records.stores.store import (
     write_named,
     write_record,
 )
-from suite.records.stores.walk import folders_below
 from tests.records.factory import build, store
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
@@ -117,17 +115,17 @@ def test_a_listing_sees_each_run_once_while_they_are_packed(sweep, listed):
 
 def test_a_run_that_a_listing_missed_is_found_in_the_pack(sweep, monkeypatch):
     """A folder is listed bit by bit: a name that went meanwhile may be missed, and one that came too."""
-    runs, usual, damaged = names_in(sweep), walk._listed, []
+    runs, usual, damaged = names_in(sweep), packs._listed, []
 
     def listed(folder, most):
         names, inner = usual(folder, most)
         if folder != sweep:
             return names, inner
-        monkeypatch.setattr(walk, "_listed", usual)
+        monkeypatch.setattr(packs, "_listed", usual)
         assert pack([sweep], remove=True) == 0
         return names - {runs[1]}, [name for name in inner if name != runs[1]]
 
-    monkeypatch.setattr(walk, "_listed", listed)
+    monkeypatch.setattr(packs, "_listed", listed)
     folders = [*folders_below(sweep, damaged)]
     assert sorted(folder.name for folder, names in folders if RECORD in names) == runs
     assert damaged == []
@@ -235,7 +233,7 @@ def test_an_acceptance_that_another_program_replaced_is_not_said(tmp_path, monke
 def test_an_acceptance_waits_for_who_writes_the_file(tmp_path):
     path = tmp_path / "accepted.yaml"
     entry = {"reason": "why", "ceiling": 1.1, "expires": together.TODAY, "today": together.TODAY}
-    with alone_in(locks_of(path)):
+    with alone_in(locks_folder(path)):
         accepting = Thread(target=accept, args=(path, "case"), kwargs=entry)
         accepting.start()
         accepting.join(timeout=0.2)
@@ -275,7 +273,7 @@ def test_a_lock_is_waited_for_or_refused(tmp_path):
     with alone_in(tmp_path):
         with pytest.raises(ValueError, match="another process writes into"), alone_in(tmp_path, waits=False):
             pass
-        with alone_in(tmp_path / "other", waits=False), alone_in(locks_of(tmp_path / "file"), waits=False):
+        with alone_in(tmp_path / "other", waits=False), alone_in(locks_folder(tmp_path / "file"), waits=False):
             pass
     with alone_in(tmp_path, waits=False):
         pass

@@ -11,7 +11,7 @@ from suite.measure.memory_tracker import MemoryTracker
 from suite.measure.meter import Meter
 from suite.measure.profiling import AllocatorProbe
 from suite.measure.stateful import run_stateful
-from suite.records.holdings import ALLOCATOR_PEAK, LOGITS, NOBODY, OTHER, PART, PEAK, parts_of, span_of
+from suite.records.holdings import ALLOCATOR_PEAK, LOGITS, NOBODY, OTHER, PART, PEAK, holder_parts
 from suite.records.metrics import EVALUATE, METRICS, PHASES
 from suite.records.record import Status
 from suite.rl.step_memory import TrackedMemory
@@ -56,7 +56,9 @@ def stepped(workload, *probes, steps=1):
 def held(readings, phase, step=0):
     """Return bytes by owner and kind."""
     parts = {
-        parts_of(reading.span): reading.value for reading in readings if reading.metric == PART and reading.step == step
+        holder_parts(reading.span): reading.value
+        for reading in readings
+        if reading.metric == PART and reading.step == step
     }
     return {named[1:]: value for named, value in parts.items() if named[0] == phase}
 
@@ -199,5 +201,5 @@ def test_a_tracked_run_says_its_times_are_not_comparable(shared, tmp_path):
     asked = {"shared": shared, "checkpoint": tmp_path / "checkpoint.pt", "run_key": "0" * 64, "no_energy": "off"}
     assert run_stateful(send, settings=settings(track_memory=True, steps=1), **asked) == (Status.OK, None)
     assert facts["memory"] == {"tracked": True, "times": "not comparable: every operator was watched"}
-    assert any(reading.span == span_of("update", "policy", "activations") for reading in readings)
+    assert any(reading.span == "update/policy/activations" for reading in readings)
     assert not any(reading.metric == ALLOCATOR_PEAK for reading in readings)

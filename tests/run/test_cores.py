@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from suite.run.launchers.cores import Cores, CoreWatch, busy_s, in_order, own_cores, siblings
+from suite.run.launchers.cores import Cores, CoreWatch, count_busy_s, hardware_threads, in_order, own_cores
 
 needs_affinity = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system pins no process to cores")
 STAT = "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 100 20 30 4000 50 6 7 8 9 9\ncpu1 10 0 0 0 0 0 0 0 0 0\nintr 5\n"
@@ -43,27 +43,27 @@ def test_hardware_threads_of_one_core_are_taken_last(tmp_path):
         (folder / "thread_siblings_list").write_text(f"{listed}\n")
     assert in_order({3, 2, 1, 0}, tmp_path) == [0, 1, 2, 3]
     assert in_order({2, 1}, tmp_path) == [1, 2]
-    assert siblings(3, tmp_path) == [1, 3]
+    assert hardware_threads(3, tmp_path) == [1, 3]
     for cpu, listed in enumerate(("0-1", "0-1", "2-3", "2-3")):  # a core's threads are neighbours
         (tmp_path / f"cpu{cpu}" / "topology" / "thread_siblings_list").write_text(f"{listed}\n")
     assert in_order({0, 1, 2, 3}, tmp_path) == [0, 2, 1, 3]
-    assert siblings(7, tmp_path) == [7]
+    assert hardware_threads(7, tmp_path) == [7]
 
 
 def test_busy_time_is_all_but_idle_and_waiting(tmp_path):
     (tmp_path / "stat").write_text(STAT)
     ticks_per_s = os.sysconf("SC_CLK_TCK")
-    assert busy_s({0}, tmp_path / "stat") == (100 + 20 + 30 + 6 + 7 + 8) / ticks_per_s
-    assert busy_s({0, 1}, tmp_path / "stat") == 181 / ticks_per_s
-    assert busy_s({0, 5}, tmp_path / "stat") is None
-    assert busy_s({0}, tmp_path / "nothing") is None
+    assert count_busy_s({0}, tmp_path / "stat") == (100 + 20 + 30 + 6 + 7 + 8) / ticks_per_s
+    assert count_busy_s({0, 1}, tmp_path / "stat") == 181 / ticks_per_s
+    assert count_busy_s({0, 5}, tmp_path / "stat") is None
+    assert count_busy_s({0}, tmp_path / "nothing") is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc/stat")
 def test_others_on_a_core_are_told_and_the_own_work_is_not(monkeypatch):
     cpu = max(os.sched_getaffinity(0))
     busy = iter([10.0, 13.0])
-    monkeypatch.setattr("suite.run.launchers.cores.busy_s", lambda cpus: next(busy))
+    monkeypatch.setattr("suite.run.launchers.cores.count_busy_s", lambda cpus: next(busy))
     own = iter([1.0, 2.0])
     clock = iter([100.0, 110.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))

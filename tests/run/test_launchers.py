@@ -11,7 +11,7 @@ from suite.compose.compose import compose
 from suite.records.record import OVERRIDES, Status
 from suite.records.stores.store import read_contents
 from suite.run.job import job_of
-from suite.run.launchers.launcher import LocalLauncher, SlotLostError, launcher_of
+from suite.run.launchers.launcher import LocalLauncher, SlotLostError, chosen_launcher
 from suite.run.launchers.ray import hold_case
 from suite.run.scheduler import execute
 from tests.commands.test_run import PROJECTED, SMALL
@@ -42,7 +42,7 @@ def test_engine_is_another_name_of_the_launcher():
 
 
 def test_by_default_cases_run_here():
-    launcher = launcher_of(points())
+    launcher = chosen_launcher(points())
     assert isinstance(launcher, LocalLauncher)
     assert launcher.workers == 1
 

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from suite.run.launchers.ray import CPU, CUDA, lacking, places_in
+from suite.run.launchers.cluster import CPU, CUDA, lacking, places_in
 
 
 def node(name, cpus, gpus=0, *, alive=True, host="here"):

@@ -10,7 +10,7 @@ from suite.commands.compare import compare
 from suite.commands.results import list_runs, merge, pack, show, verify
 from suite.commands.run import main
 from suite.gate.command import gate_stored
-from suite.records.stores.place import mirror_of
+from suite.records.stores.place import mirror_folder
 from suite.report.command import report
 from suite.run.scheduler import execute
 from tests.records.stores.places import CACHE, new_url, objects_at
@@ -51,7 +51,7 @@ def test_a_sweep_goes_into_the_store_and_is_resumed(url, tmp_path, capsys):
 
 def test_a_case_put_there_just_before_its_claim_is_not_run(tmp_path, monkeypatch):
     monkeypatch.setattr(CACHE, lambda: tmp_path / "cache")
-    place, told = mirror_of(url := new_url()), Told()
+    place, told = mirror_folder(url := new_url()), Told()
     monkeypatch.setattr(Overtaken, "into", place)
     outcome = execute(jobs_of(*PROJECTED), folder=place, resume=True, listener=told, launcher=Only(Overtaken))
     assert (outcome.exit_code(is_sweep=True), [name for name, _ in told.calls]) == (0, ["by another"] * 2)
@@ -116,7 +116,7 @@ def test_what_a_store_cannot_do_is_refused(url, capsys):
 
 
 def test_baseline_and_candidate_of_one_store_must_not_overlap(url, tmp_path, capsys):
-    part = Path(f"{url}/{mirror_of(url).name}")
+    part = Path(f"{url}/{mirror_folder(url).name}")
     assert main(["-m", *PROJECTED, f"hydra.sweep.dir={url}/{part.name}"]) == 0
     assert gate_stored([Path(url)], [part], inconclusive_fails=False, out=tmp_path / "gate") == 4
     assert "overlap" in capsys.readouterr().out

@@ -173,12 +173,12 @@ def take(url):
 def test_one_of_many_claims_a_case_and_one_a_stale_claim(bucket, monkeypatch):
     url = f"s3://{bucket[0]}/sweep"
     (first,) = take(url)
-    assert first.taken.claim == f"{KEY}/claim-1"
+    assert first.claimed.claim == f"{KEY}/claim-1"
     assert take(url) == []
     monkeypatch.setattr(folder, "STALE_AFTER_S", 3.0)
     time.sleep(4)
     (second,) = take(url)
-    assert second.taken.claim == f"{KEY}/claim-2"
+    assert second.claimed.claim == f"{KEY}/claim-2"
 
 
 def test_of_many_writers_at_once_one_creates_an_object(bucket):

@@ -29,7 +29,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from suite.records.record import RECORD, SAMPLES
-from suite.records.stores.board import INDEX, READING_ROWS, schema_of
+from suite.records.stores.board import INDEX, READING_ROWS, arrow_schema
 from suite.records.stores.pack import PACK, pack_bytes
 from suite.records.stores.store import READINGS
 from tests.records.factory import build
@@ -157,7 +157,7 @@ def as_columns(root: Path, count: int, in_a_file: int) -> None:
         folder = root / "readings" / "workload=attention" / f"machine_id={machine(first)}"
         folder.mkdir(parents=True)
         (root / "index").mkdir(exist_ok=True)
-        pq.write_table(pa.table(index, schema=schema_of(INDEX)), root / "index" / f"{first:08d}.parquet")
+        pq.write_table(pa.table(index, schema=arrow_schema(INDEX)), root / "index" / f"{first:08d}.parquet")
         rows = len(digests) * READINGS_EACH
         timed = [("layer", "latency_s"), ("kernel", "latency_s")] * 3 + [("case", "cache_bytes")] * 4
         seconds = 1e-3 * chance.uniform(0.9, 1.1, rows)
@@ -171,7 +171,7 @@ def as_columns(root: Path, count: int, in_a_file: int) -> None:
             **dict.fromkeys(("value", "wall_s", "thread_cpu_s", "process_cpu_s"), seconds),
             **dict.fromkeys(("involuntary_switches", "launch"), np.zeros(rows, dtype="int64")),
         }
-        pq.write_table(pa.table(readings, schema=schema_of(READING_ROWS)), folder / "readings.parquet")
+        pq.write_table(pa.table(readings, schema=arrow_schema(READING_ROWS)), folder / "readings.parquet")
 
 
 def _cell(name: str, kind: str, number: int) -> object:

@@ -27,8 +27,8 @@ from suite.gate.stored.benchmark_json import read_run
 from suite.gate.verdict import LATENCY, CorruptJudgementError
 from suite.records.machine.git import git
 from suite.records.record import CorruptRecordError
+from suite.records.stores.pack import Damage, folders_below
 from suite.records.stores.store import JUDGEMENT, LETTER_BYTES, VALUE_BYTES, Room
-from suite.records.stores.walk import Damage, folders_below
 
 NOTES = "suite-gate"
 MOST_COMMITS = 10_000

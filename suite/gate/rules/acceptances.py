@@ -20,7 +20,7 @@ from suite.gate.verdict import Outcome, Verdict
 from suite.records.metrics import METRICS, Better
 from suite.records.numbers import times
 from suite.records.stores.claim import alone_in
-from suite.records.stores.place import locks_of
+from suite.records.stores.place import locks_folder
 from suite.records.stores.store import write_named
 
 ACCEPTED = Path("results/baseline/accepted.yaml")
@@ -109,7 +109,7 @@ def accept(
     if entry.expires < today:
         raise ValueError(f"expires must be today, {today}, or later; got {entry.expires}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with alone_in(locks_of(path)):
+    with alone_in(locks_folder(path)):
         entries = read_acceptances(path, today)
         position = next((index for index, old in enumerate(entries) if old.quantity == entry.quantity), len(entries))
         entries[position : position + 1] = [entry]

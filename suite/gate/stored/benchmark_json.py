@@ -34,8 +34,8 @@ from suite.gate.stored.case import (
 )
 from suite.gate.verdict import LATENCY, Judgement, Outcome, Side, Verdict
 from suite.records.record import RECORD, CorruptRecordError
+from suite.records.stores.pack import Damage, folders_below
 from suite.records.stores.store import JUDGEMENT, LETTER_BYTES, VALUE_BYTES, Room, read_file
-from suite.records.stores.walk import Damage, folders_below
 
 SUFFIX = ".json"
 VERSIONS = ("4.", "5.")

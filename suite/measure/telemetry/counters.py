@@ -9,7 +9,7 @@ import pynvml
 
 from suite.measure.telemetry.nvml import is_same_gpu, is_split
 from suite.measure.telemetry.rapl import POWERCAP, packages
-from suite.records.machine.nvml import State, find_gpus, reason_of
+from suite.records.machine.nvml import State, failure_reason, find_gpus
 
 MILLI = 1e-3
 WHY_NO_ENERGY = {
@@ -60,7 +60,7 @@ def _of_gpu(identity: Mapping[str, Any]) -> EnergyCounter | NoCounter:
             return NoCounter(state=State.MIG, why="the GPU is split by MIG: its energy is the whole card's")
         pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
     except pynvml.NVMLError as error:
-        state = State(reason_of(error).partition(":")[0])
+        state = State(failure_reason(error).partition(":")[0])
         return NoCounter(state=state, why=WHY_NO_ENERGY.get(state, f"the NVIDIA driver does not answer: {error}"))
 
     def read_j() -> float:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pynvml
 
 from suite.measure.telemetry.source import Seen, Source, Target
-from suite.records.machine.nvml import UNREADABLE, ShownGpu, State, find_gpus, reason_of
+from suite.records.machine.nvml import UNREADABLE, ShownGpu, State, failure_reason, find_gpus
 
 GA100_PCI_IDS = range(0x2080, 0x2100)
 MILLI, KILO, MEGA, PERCENT = 1e-3, 1e3, 1e6, 1e-2
@@ -137,7 +137,7 @@ class Gpu:
         try:
             return read(self._handle)
         except UNREADABLE as error:
-            reason = reason_of(error)
+            reason = failure_reason(error)
             if reason == State.LOST:
                 self.state = State.LOST
             else:
@@ -187,7 +187,7 @@ class Nvml(Source):
             try:
                 driver = str(pynvml.nvmlSystemGetDriverVersion())
             except UNREADABLE as error:
-                driver = reason_of(error)
+                driver = failure_reason(error)
             self._library = {**loaded_library("libnvidia-ml.so"), "driver": driver}
 
     def begin(self) -> None:

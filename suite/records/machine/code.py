@@ -39,7 +39,7 @@ def code_digest(settings: Mapping[str, Any]) -> str:
 
 @functools.cache
 def _digest(roots: frozenset[str]) -> str:
-    own = {"suite", *(_top(root) for root in roots)}
+    hashed = {"suite", *(_top(root) for root in roots)}
     reached: dict[str, bytes] = {}
     versions: dict[str, str] = {}
     waiting = [module for root in roots for module in _with_parents(root)]
@@ -50,7 +50,7 @@ def _digest(roots: frozenset[str]) -> str:
             continue
         reached[module] = path.read_bytes()
         for imported in _imports(module, path):
-            if _top(imported) in own or _is_local(_top(imported)):
+            if _top(imported) in hashed or _is_local(_top(imported)):
                 waiting += _with_parents(imported)
             elif version := _version(_top(imported)):
                 versions[_top(imported)] = version
@@ -77,7 +77,7 @@ def _source(module: str) -> Path | None:
     """The module's file, found without running anything; None for what is no module in Python source."""
     top, *rest = module.split(".")
     try:
-        spec = importlib.util.find_spec(top)
+        spec = importlib.util.find_spec(top)  # not of a submodule, whose parents it would import
     except (ImportError, ValueError):
         return None
     if spec is None or (spec.origin is None and not spec.submodule_search_locations):
@@ -86,8 +86,8 @@ def _source(module: str) -> Path | None:
         path = Path(spec.origin or "")
         return path if not rest and path.suffix == ".py" else None
     for folder in spec.submodule_search_locations:
-        beside = Path(folder).joinpath(*rest)
-        for path in (beside / "__init__.py", beside.with_suffix(".py")):
+        place = Path(folder).joinpath(*rest)
+        for path in (place / "__init__.py", place.with_suffix(".py")):
             if path.is_file():
                 return path
     return None
@@ -108,7 +108,15 @@ def _imports(module: str, path: Path) -> tuple[str, ...]:
     except (SyntaxError, ValueError):
         return ()
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    return tuple(name for node in _statements(tree.body) for name in _imported(node, package))
+    names: list[str] = []
+    for node in _statements(tree.body):
+        if isinstance(node, ast.Import):
+            names += (alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            above = ".".join(package.split(".")[: 1 - node.level or None]) if node.level else ""
+            base = ".".join(part for part in (above, node.module) if part)
+            names += (f"{base}.{alias.name}" for alias in node.names)
+    return tuple(names)
 
 
 def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
@@ -117,15 +125,6 @@ def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
         yield node
         for inner in ("body", "orelse", "finalbody", "handlers", "cases"):
             yield from _statements(getattr(node, inner, ()))
-
-
-def _imported(node: ast.AST, package: str) -> Iterator[str]:
-    if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-    if isinstance(node, ast.ImportFrom):
-        above = ".".join(package.split(".")[: 1 - node.level or None]) if node.level else ""
-        base = ".".join(part for part in (above, node.module) if part)
-        yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
 @functools.cache

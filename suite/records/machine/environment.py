@@ -59,8 +59,7 @@ RECORDED_PACKAGES = (
 @functools.cache
 def environment() -> dict[str, Any]:
     """Facts about this machine and installation, as plain data."""
-    found = gpus()
-    unread = {"gpus_unread": found.unread} if found.unread else {}
+    unread = {"gpus_unread": gpus().unread} if gpus().unread else {}
     return {
         "machine_id": machine_id(),
         "cpu": cpu_model(),
@@ -102,7 +101,7 @@ def _short_hash(*parts: str) -> str:
 
 
 def _hardware() -> list[str]:
-    memory_gib = round(psutil.virtual_memory().total / 2**30)
+    memory_gib = round(psutil.virtual_memory().total / 2**30)  # a kernel keeps some MiB more or less for itself
     return [platform.machine(), cpu_model(), cpu_family(), str(psutil.cpu_count()), str(memory_gib)]
 
 
@@ -135,10 +134,10 @@ def source_digest() -> str:
 def commit() -> dict[str, Any]:
     """The commit of the checkout that this package lies in, and whether it was changed; of a bundle without git
     the commit that it was made of. Empty elsewhere."""
-    return commit_of(Path(__file__).resolve().parents[3])
+    return read_commit(Path(__file__).resolve().parents[3])
 
 
-def commit_of(root: Path) -> dict[str, Any]:
+def read_commit(root: Path) -> dict[str, Any]:
     """The same of the folder that the package lies in. A bundle does not know whether it was changed since."""
     try:
         if not (root / ".git").exists():

@@ -30,7 +30,7 @@ def cpu_limit(root: Path = CGROUP_ROOT) -> float | None:
     """The CPUs that the cgroup's quota allows."""
     quota, _, period = (_first(root, "cpu.max") or "").partition(" ")
     if quota:
-        return None if quota == "max" else int(quota) / int(period or 100_000)
+        return None if quota == "max" else int(quota) / int(period or 100_000)  # the kernel's default, in µs
     quota_us, period_us = (_number(_first(root, f"cpu/cpu.cfs_{name}_us")) for name in ("quota", "period"))
     return quota_us / period_us if quota_us and period_us and quota_us > 0 else None
 
@@ -72,20 +72,15 @@ def oom_kills(root: Path = CGROUP_ROOT) -> int:
 
 def _first(root: Path, *names: str) -> str | None:
     """The first of these files that there is, in this process's own cgroup or at the root."""
-    for path in (folder / name for folder in (_own_folder(root), root) for name in names):
+    folders = [root]
+    with contextlib.suppress(OSError):  # version 2 names it by 0::, as / inside a container with its own namespace
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        folders[:0] = [root / line[3:].lstrip("/") for line in lines if line.startswith("0::")]
+    for path in (folder / name for folder in folders for name in names):
         with contextlib.suppress(OSError):
             return path.read_text().strip()
     return None
 
 
-def _own_folder(root: Path) -> Path:
-    """The folder of this process's own cgroup (version 2); the root inside a container with its own namespace."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
-            if line.startswith("0::"):
-                return root / line[3:].lstrip("/")
-    return root
-
-
 def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.lstrip("-").isdigit() else None
+    return int(text) if text is not None and text.lstrip("-").isdigit() else None  # version 1 writes -1 for no limit

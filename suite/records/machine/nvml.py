@@ -42,14 +42,14 @@ class ShownGpu:
     label: str
     """`gpu0` and so on, by NVML's own index."""
     state: str
-    """`measured`, or the reason why nothing can be read of it, by `reason_of`."""
+    """`measured`, or the reason why nothing can be read of it, by `failure_reason`."""
     handle: Any = None
     name: str | None = None
     uuid: str | None = None
     pci: Any = None
     """NVML's structure of numbers."""
     missing: Mapping[str, str] = field(default_factory=dict)
-    """For each fact that it does not give, the reason by `reason_of`."""
+    """For each fact that it does not give, the reason by `failure_reason`."""
 
     @property
     def is_readable(self) -> bool:
@@ -81,7 +81,12 @@ def find_gpus(platform: str = sys.platform, pci_drivers: Path = PCI_DRIVERS) -> 
         pynvml.nvmlInit()
         count = pynvml.nvmlDeviceGetCount()
     except (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded):
-        return _other_maker(platform, pci_drivers) or FoundGpus(state=State.NO_DRIVER, why="no NVIDIA driver")
+        # A GPU of another maker explains the absence.
+        if platform == "darwin":
+            return FoundGpus(state=State.APPLE, why="Apple's GPUs are unknown to NVML")
+        if any((pci_drivers / "amdgpu").glob("*:*:*")):
+            return FoundGpus(state=State.AMD, why="AMD's GPUs are unknown to NVML")
+        return FoundGpus(state=State.NO_DRIVER, why="no NVIDIA driver")
     except pynvml.NVMLError_NoPermission:
         return FoundGpus(state=State.NO_PERMISSION, why="the NVIDIA driver does not let this user ask")
     except pynvml.NVMLError as error:
@@ -95,7 +100,7 @@ def find_gpus(platform: str = sys.platform, pci_drivers: Path = PCI_DRIVERS) -> 
     return FoundGpus(state=State(gpus[0].state.partition(":")[0]), why=why, gpus=gpus)
 
 
-def reason_of(error: Exception) -> str:
+def failure_reason(error: Exception) -> str:
     """The state that an error stands for; one without a name of its own brings its text behind a colon."""
     if isinstance(error, pynvml.NVMLError_GpuIsLost | pynvml.NVMLError_ResetRequired):
         return State.LOST
@@ -111,26 +116,17 @@ def _shown(index: int) -> ShownGpu:
     try:
         handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     except pynvml.NVMLError as error:
-        return ShownGpu(label=label, state=reason_of(error))
-    asked: dict[str, Callable[[Any], Any]] = {
+        return ShownGpu(label=label, state=failure_reason(error))
+    queries: dict[str, Callable[[Any], Any]] = {
         "name": pynvml.nvmlDeviceGetName,
         "uuid": pynvml.nvmlDeviceGetUUID,
         "pci": pynvml.nvmlDeviceGetPciInfo,
     }
     facts, missing = {}, {}
-    for fact, ask in asked.items():
+    for fact, query in queries.items():
         try:
-            facts[fact] = ask(handle)
+            facts[fact] = query(handle)
         except UNREADABLE as error:
-            missing[fact] = reason_of(error)
+            missing[fact] = failure_reason(error)
     state = State.LOST if State.LOST in missing.values() else State.MEASURED
     return ShownGpu(label=label, state=state, handle=handle, missing=missing, **facts)
-
-
-def _other_maker(platform: str, pci_drivers: Path) -> FoundGpus | None:
-    """A GPU that NVML cannot know, where that explains its absence."""
-    if platform == "darwin":
-        return FoundGpus(state=State.APPLE, why="Apple's GPUs are unknown to NVML")
-    if any((pci_drivers / "amdgpu").glob("*:*:*")):
-        return FoundGpus(state=State.AMD, why="AMD's GPUs are unknown to NVML")
-    return None

@@ -6,7 +6,6 @@ what is private wherever it is found. A free text quotes what a program said, wh
 private here besides.
 """
 
-import functools
 import getpass
 import os
 import platform
@@ -32,7 +31,8 @@ PATH_SETTINGS = ("checkpoint", "calibration_file")
 """Settings that may hold a path, which then may be a relative one."""
 SHORTEST_SECRET = 8
 """Shorter values of variables ("1", "en_US") are words that mean nothing by themselves."""
-SHORTEST_UNMISTAKABLE = 12
+UNMISTAKABLE = re.compile(r"(?=.*[A-Za-z])(?=.*[0-9])\S{12,}")
+"""A value with letters and digits that is no word."""
 ANYBODY = ("root", "user", "runner", "ubuntu", "docker", "admin", "localhost")
 """Names of users and hosts that name nobody."""
 SECRET_NAME = re.compile(
@@ -74,17 +74,17 @@ def scrub(text: str, *, is_ours: bool = True) -> str:
     `is_ours`: it was written on this machine. Another's may have this one's names as words, and loses only what is
     private beyond doubt.
     """
-    return _Scrubber(is_ours=is_ours).of_free_text(text)
+    return _Scrubber(is_ours=is_ours).clean_text(text)
 
 
 def without_paths(text: str) -> str:
     """A fact or a setting without paths and what is a secret beyond doubt."""
-    return _Scrubber().of_fact(text)
+    return _Scrubber().clean_fact(text)
 
 
-def of_setting(name: str, text: str) -> str:
+def clean_setting(name: str, text: str) -> str:
     """A setting's value likewise; of one that may be a path, the last part."""
-    return _Scrubber().of_setting(name, text)
+    return _Scrubber().clean_setting(name, text)
 
 
 def scrubbed(value: Any, *, is_free: bool = False, is_ours: bool = True) -> Any:
@@ -92,48 +92,49 @@ def scrubbed(value: Any, *, is_free: bool = False, is_ours: bool = True) -> Any:
 
     `is_free`: texts in it are free ones, as they are anyhow below a key that holds such. `is_ours`: see `scrub`.
     """
-    return _Scrubber(is_ours=is_ours).of_data(value, is_free=is_free)
+    return _Scrubber(is_ours=is_ours).clean_data(value, is_free=is_free)
 
 
 class _Scrubber:
     """The secrets and names of this process, looked up once for all that one call is given."""
 
     def __init__(self, *, is_ours: bool = False) -> None:
-        named = [(name, os.environ[name]) for name in os.environ if _is_named_secret(name)]
+        named = [(name, os.environ[name]) for name in os.environ if SECRET_NAME.search(name)]
         # A longer one comes before one that it holds.
         secrets = sorted((pair for pair in named if len(pair[1]) >= SHORTEST_SECRET), key=lambda pair: -len(pair[1]))
-        self._unmistakable = [pair for pair in secrets if _is_unmistakable(pair[1])]
+        # A variable named like a secret may hold a word or a model's name too.
+        self._unmistakable = [pair for pair in secrets if UNMISTAKABLE.fullmatch(pair[1])]
         self._secrets = secrets if is_ours else self._unmistakable
         self._names = list(_names()) if is_ours else []
 
-    def of_free_text(self, text: str) -> str:
+    def clean_text(self, text: str) -> str:
         text = PATH.sub(_without_place, _without(self._secrets, text))
         for private, stand_in in self._names:
             text = re.sub(rf"\b{re.escape(private)}\b", stand_in, text)
         return text
 
-    def of_fact(self, text: str) -> str:
+    def clean_fact(self, text: str) -> str:
         text = _without(self._unmistakable, text)
         if not re.search(r"[\\/]|\.\.", text):
             return text
         return _last_part(text) if _is_path(text) else PATH.sub(_without_place, text)
 
-    def of_setting(self, name: str, text: str) -> str:
+    def clean_setting(self, name: str, text: str) -> str:
         is_path = name.rpartition(".")[2] in PATH_SETTINGS and re.search(r"[\\/]", text)
-        return _last_part(text) if is_path and "://" not in text else self.of_fact(text)
+        return _last_part(text) if is_path and "://" not in text else self.clean_fact(text)
 
-    def of_data(self, value: Any, *, is_free: bool) -> Any:
+    def clean_data(self, value: Any, *, is_free: bool) -> Any:
         if isinstance(value, str):
-            return self.of_free_text(value) if is_free else self.of_fact(value)
+            return self.clean_text(value) if is_free else self.clean_fact(value)
         if isinstance(value, Mapping):
             return {
-                key: self.of_setting(str(key), item)
+                key: self.clean_setting(str(key), item)
                 if isinstance(item, str) and not is_free and key not in FREE_TEXTS
-                else self.of_data(item, is_free=is_free or key in FREE_TEXTS)
+                else self.clean_data(item, is_free=is_free or key in FREE_TEXTS)
                 for key, item in value.items()
             }
         if isinstance(value, list | tuple):
-            return [self.of_data(item, is_free=is_free) for item in value]
+            return [self.clean_data(item, is_free=is_free) for item in value]
         return value
 
 
@@ -141,17 +142,6 @@ def _without(secrets: Iterable[tuple[str, str]], text: str) -> str:
     for name, value in secrets:
         text = text.replace(value, f"<{name}>")
     return TOKEN.sub("<secret>", text)
-
-
-@functools.cache
-def _is_named_secret(name: str) -> bool:
-    return SECRET_NAME.search(name) is not None
-
-
-def _is_unmistakable(value: str) -> bool:
-    """Tell a secret from a word or a model's name, which a variable named like a secret may hold too."""
-    has = [re.search(signs, value) for signs in ("[A-Za-z]", "[0-9]")]
-    return len(value) >= SHORTEST_UNMISTAKABLE and all(has) and not re.search(r"\s", value)
 
 
 def _names() -> Iterator[tuple[str, str]]:
@@ -162,7 +152,7 @@ def _names() -> Iterator[tuple[str, str]]:
         user = ""
     host = platform.node()
     for private, stand_in in ((user, "<user>"), (host, "<host>"), (host.partition(".")[0], "<host>")):
-        if len(private) >= 4 and private not in ANYBODY:
+        if len(private) >= 4 and private not in ANYBODY:  # shorter ones are parts of words
             yield private, stand_in
 
 
@@ -174,13 +164,13 @@ def _is_path(text: str) -> bool:
     return "\n" not in text and "://" not in text and (leads or is_absolute)
 
 
-def _without_place(found: re.Match[str]) -> str:
-    text = found.group()
+def _without_place(match: re.Match[str]) -> str:
+    text = match.group()
     scheme, _, rest = text.partition("://")
     leads = rest.startswith("/") or (scheme.lower() == "file" and re.search(r"[\\/]", rest) is not None)
-    if found["url"] and not leads:
+    if match["url"] and not leads:
         return _PERSONAL.sub("<user>@<host>", _SIGNED.sub("<secret>@", text))
-    return _last_part(rest if found["url"] else text)
+    return _last_part(rest if match["url"] else text)
 
 
 def _last_part(path: str) -> str:

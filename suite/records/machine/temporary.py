@@ -55,8 +55,8 @@ def _remove(folder: Path) -> bool:
 
 def _is_ours(folder: Path) -> bool:
     with suppress(OSError):
-        found, lock, mark = (path.lstat() for path in (folder, folder / LOCK, folder / MARK))
+        itself, lock, mark = (path.lstat() for path in (folder, folder / LOCK, folder / MARK))
         is_marked = stat.S_ISREG(mark.st_mode) and stat.S_ISREG(lock.st_mode) and mark.st_size == len(MARKED)
-        is_own = not hasattr(os, "getuid") or {entry.st_uid for entry in (found, lock, mark)} == {os.getuid()}
-        return stat.S_ISDIR(found.st_mode) and is_marked and is_own and (folder / MARK).read_bytes() == MARKED
+        is_own = not hasattr(os, "getuid") or {entry.st_uid for entry in (itself, lock, mark)} == {os.getuid()}
+        return stat.S_ISDIR(itself.st_mode) and is_marked and is_own and (folder / MARK).read_bytes() == MARKED
     return False

@@ -46,10 +46,10 @@ def private_content(path: Path) -> bytes:
         return file.read()
 
 
-def _check(found: os.stat_result, path: Path, kind: str, is_kind: Callable[[int], bool]) -> None:
-    mode = stat.filemode(found.st_mode)
-    if not is_kind(found.st_mode):
+def _check(status: os.stat_result, path: Path, kind: str, is_kind: Callable[[int], bool]) -> None:
+    mode = stat.filemode(status.st_mode)
+    if not is_kind(status.st_mode):
         raise OSError(f"{path} must be a plain {kind}; got {mode}")
     # Windows keeps neither, and closes a user's folder to others.
-    if sys.platform != "win32" and (found.st_uid != os.geteuid() or found.st_mode & 0o022):
-        raise OSError(f"{path} must belong to this user, and be written by nobody else; got {mode} of {found.st_uid}")
+    if sys.platform != "win32" and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
+        raise OSError(f"{path} must belong to this user, and be written by nobody else; got {mode} of {status.st_uid}")

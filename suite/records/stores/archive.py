@@ -15,9 +15,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Self
 
 from suite.records.record import FILES, RECORD, CorruptRecordError
-from suite.records.stores.pack import LARGEST_PACK_BYTES, PACK, PackedFile, pack_bytes, read_pack
+from suite.records.stores.pack import LARGEST_PACK_BYTES, MOST_LEVELS, PACK, PackedFile, pack_bytes, read_pack
 from suite.records.stores.store import read_blocks, whole_file, write_whole
-from suite.records.stores.walk import MOST_LEVELS
 
 MOST_PACKED_BYTES = 16 << 20
 """A size that can be carried anywhere, as through a paste or a mail."""
@@ -74,13 +73,13 @@ def write_pack(folder: Path, runs: Sequence[Path]) -> int:
     with whole_file(pack) as file:
         nbytes = file.write(pack_bytes(content))
         file.flush()
-        beside = Path(file.name)
-        written = read_pack(beside)
+        new_pack = Path(file.name)
+        entries = read_pack(new_pack)
         for run_name, files in content.items():
             for name, wanted in files.items():
-                if b"".join(PackedFile(pack=beside, entry=written[run_name][name]).blocks()) != wanted:
+                if b"".join(PackedFile(pack=new_pack, entry=entries[run_name][name]).blocks()) != wanted:
                     raise CorruptRecordError(f"{run_name}/{name} was not read back as it was written")
-        if os.path.lexists(pack) and not read_pack(pack).keys() <= written.keys():
+        if os.path.lexists(pack) and not read_pack(pack).keys() <= entries.keys():
             raise CorruptRecordError(f"{PACK} was replaced meanwhile, by a process that holds no lock")
     return nbytes
 
@@ -102,17 +101,14 @@ def unpacked(archive: Path, into: Path) -> Path:
             for name, member in _files(_Limited(content)):
                 target = into.joinpath(*name.parts)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                with target.open("wb") as written:
-                    shutil.copyfileobj(member, written)
+                with target.open("wb") as copy:
+                    shutil.copyfileobj(member, copy)
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise CorruptRecordError(f"it is torn, or no archive of runs ({error})") from error
     except RecursionError as error:  # each header that only says more of the next is read within the one before
         raise CorruptRecordError("it holds a chain of headers without a file") from error
-    except (
-        OSError,
-        ValueError,
-        OverflowError,
-    ) as error:  # a file where a folder should be, or a name that no file can have
+    # A file where a folder should be, or a name that no file can have.
+    except (OSError, ValueError, OverflowError) as error:
         raise CorruptRecordError(f"it cannot be unpacked ({type(error).__name__})") from error
     return into
 

@@ -13,7 +13,7 @@ is written last: what an interrupted push left is found and used by the next.
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,7 +24,7 @@ from suite.records.stores.claim import run_names
 from suite.records.stores.objects import ObjectStore
 from suite.records.stores.pack import PACK, pack_bytes
 from suite.records.stores.store import READINGS, StoredRecord, read_blocks
-from suite.records.stores.tables import MOST_ROWS, chunks_of, page_bytes
+from suite.records.stores.tables import MOST_ROWS, column_chunks, page_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -142,12 +142,11 @@ def card() -> bytes:
     return "\n".join(lines).encode()
 
 
-def files_of(entries: Sequence[Entry]) -> list[File]:
+def board_files(entries: Sequence[Entry]) -> list[File]:
     """The files of runs of one workload and machine, in the order in which they are put. Raises
     CorruptRecordError for a run whose files cannot be read."""
     ordered = sorted(entries, key=lambda entry: entry.digest)
-    (workload, machine_id), *others = {entry.partition for entry in ordered}
-    assert not others, "runs of one workload and machine lie in one file"
+    ((workload, machine_id),) = {entry.partition for entry in ordered}  # they lie in one file
     contents: dict[str, Mapping[str, bytes]] = {}
     for entry in ordered:
         names = dict.fromkeys((RECORD, SAMPLES, *entry.run.record.files))
@@ -156,15 +155,20 @@ def files_of(entries: Sequence[Entry]) -> list[File]:
     packed = pack_bytes(contents)
     runs = File(f"runs/{_digest(packed)}/{PACK}", packed)
     folder = f"readings/workload={workload}/machine_id={machine_id}"
-    readings = _table(folder, READING_ROWS, (row for entry in ordered for row in _reading_rows(entry)))
+    rows: list[Sequence[Any]] = []
+    for entry in ordered:
+        columns = [entry.run.record.rows.column(name) for name in READINGS.types]
+        cells = enumerate(zip(*columns, strict=True))
+        rows += [(entry.digest, entry.run.record.case.id, number, *values) for number, values in cells]
+    readings = _table(folder, READING_ROWS, rows)
     index = _table("index", INDEX, (_index_row(entry, readings.name, runs.name) for entry in ordered))
     return [runs, readings, index]
 
 
 def withdrawn_file(withdrawn: Sequence[Entry]) -> File:
     """The file that names runs of the board as withdrawn."""
-    entries = [(entry.digest, entry.run.withdrawal) for entry in sorted(withdrawn, key=lambda entry: entry.digest)]
-    rows = [(digest, said.date, said.reason, said.by) for digest, said in entries if said is not None]
+    withdrawals = {entry.digest: entry.run.withdrawal for entry in withdrawn if entry.run.withdrawal}
+    rows = [(digest, entry.date, entry.reason, entry.by) for digest, entry in sorted(withdrawals.items())]
     return _table("withdrawn", WITHDRAWN, rows)
 
 
@@ -174,22 +178,22 @@ def known_runs(board: ObjectStore, folder: str) -> set[str]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    found = set[str]()
+    digests = set[str]()
     # What else lies there is none of the board's: a killed push leaves the beginning of a table, with another ending.
     for name in (name for name in board.names(folder) if name.endswith(".parquet")):
         content = board.read(name, LARGEST_INDEX_BYTES)
         try:
-            nbytes = sum(sum(page_bytes(content, chunk)) for chunk in chunks_of(content))
+            nbytes = sum(sum(page_bytes(content, chunk)) for chunk in column_chunks(content))
             table = pq.ParquetFile(io.BytesIO(content), read_dictionary=[RECORD_DIGEST])
             if nbytes > MOST_UNPACKED_BYTES or table.metadata.num_rows > MOST_ROWS:
                 raise CorruptRecordError("it holds more than an index of runs does")
-            found.update(table.read([RECORD_DIGEST], use_threads=False)[RECORD_DIGEST].unique().to_pylist())
+            digests.update(table.read([RECORD_DIGEST], use_threads=False)[RECORD_DIGEST].unique().to_pylist())
         except (pa.ArrowException, OSError, CorruptRecordError) as error:
             raise CorruptRecordError(f"{name} of the board cannot be read: {one_line(str(error))}") from error
-    return found
+    return digests
 
 
-def schema_of(columns: Columns) -> "pa.Schema":
+def arrow_schema(columns: Columns) -> "pa.Schema":
     """The columns as Arrow has them."""
     import pyarrow as pa
 
@@ -201,12 +205,12 @@ def _table(folder: str, columns: Columns, rows: Iterable[Sequence[Any]]) -> File
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = schema_of(columns)
+    schema = arrow_schema(columns)
     cells = list(zip(*rows, strict=True)) or [()] * len(schema)
     arrays = [pa.array(column, field.type) for column, field in zip(cells, schema, strict=True)]
-    written = io.BytesIO()
-    pq.write_table(pa.table(arrays, schema=schema), written)
-    return File(f"{folder}/{_digest(written.getvalue())}.parquet", written.getvalue())
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(arrays, schema=schema), buffer)
+    return File(f"{folder}/{_digest(buffer.getvalue())}.parquet", buffer.getvalue())
 
 
 def _index_row(entry: Entry, readings_file: str, runs_file: str) -> Sequence[Any]:
@@ -236,12 +240,6 @@ def _index_row(entry: Entry, readings_file: str, runs_file: str) -> Sequence[Any
         "runs_file": runs_file,
     }
     return [row[name] for name in INDEX]
-
-
-def _reading_rows(entry: Entry) -> Iterator[Sequence[Any]]:
-    columns = [entry.run.record.rows.column(name) for name in READINGS.types]
-    for number, values in enumerate(zip(*columns, strict=True)):
-        yield [entry.digest, entry.run.record.case.id, number, *values]
 
 
 def _digest(content: bytes) -> str:

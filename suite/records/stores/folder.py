@@ -16,13 +16,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
-from types import TracebackType
 
 from suite.records.record import FILES, OVERRIDES
 from suite.records.stores.claim import NAME_LENGTH, Claim, alone_in, claim_folder, hold, run_names
 from suite.records.stores.mirror import CLAIM, WRITER, refresh
 from suite.records.stores.objects import ObjectStore, StoreError, open_store
-from suite.records.stores.place import mirror_of, own_of, url_of
+from suite.records.stores.place import mirror_folder, mirrored_url, own_folder
 from suite.records.stores.store import RECORD, SAMPLES, has_record, read_blocks, read_record, write_whole
 
 RENEW_EVERY_S, STALE_AFTER_S = 30.0, 120.0
@@ -63,12 +62,12 @@ class StoreFolder:
 
     @property
     def folder(self) -> Path:
-        return mirror_of(self.store.url)
+        return mirror_folder(self.store.url)
 
     @property
     def runs(self) -> Path:
         """The folder of this machine in which runs are written, and in which checkpoints of unfinished ones stay."""
-        return own_of(self.store.url) / RUNS
+        return own_folder(self.store.url) / RUNS
 
     def prepare(self, run_keys: Collection[str] | None) -> None:
         """Put what an earlier process could not, and mirror the runs of these keys, or all. Raises ValueError for a
@@ -92,11 +91,11 @@ class StoreFolder:
         with ExitStack() as released:
             released.callback(_remove_if_empty, folder)
             released.enter_context(local)
-            taken = None if has_record(folder) else self._take(run_key[:NAME_LENGTH])
-            if taken is None:
+            name = None if has_record(folder) else self._take(run_key[:NAME_LENGTH])
+            if name is None:
                 return None
             released.pop_all()
-        return StoreClaim(folder=folder, lock=local.lock, runs=self, taken=taken)
+        return StoreClaim(folder=folder, lock=local.lock, runs=self, claimed=name)
 
     def put_run(self, folder: Path, first: str) -> str:
         """Put a whole run into the store, its record last, and return its name there: `first`, or the next number that
@@ -130,12 +129,12 @@ class StoreFolder:
                     remove_run(folder)
             _remove_if_empty(folder)
 
-    def _take(self, key: str) -> "TakenName | None":
+    def _take(self, key: str) -> "ClaimedName | None":
         """Create the claim of the first name that has no record; None where another process holds it."""
         objects = self.store.listing(key)
         for name in run_names(key):
-            files = [found.removeprefix(f"{name}/") for found in objects if found.startswith(f"{name}/")]
-            claims = [int(found[1]) for file in files if (found := CLAIM.fullmatch(file))]
+            files = [key.removeprefix(f"{name}/") for key in objects if key.startswith(f"{name}/")]
+            claims = [int(match[1]) for file in files if (match := CLAIM.fullmatch(file))]
             latest = max(claims, default=0)
             if RECORD in files or has_record(self.folder / name):
                 continue
@@ -143,12 +142,13 @@ class StoreFolder:
                 return None
             if len(files) > len(claims):  # whoever put files there died before the record
                 continue
-            taken = TakenName(name=name, number=latest + 1, mark=self._owner() + b" " + uuid.uuid4().hex.encode())
-            if not self.store.create(taken.claim, taken.mark):
+            mark = self._owner() + b" " + uuid.uuid4().hex.encode()
+            claimed = ClaimedName(name=name, number=latest + 1, mark=mark)
+            if not self.store.create(claimed.claim, mark):
                 return None
             if not self.store.has(f"{name}/{RECORD}"):
-                return taken
-            self.store.remove([taken.claim])  # its holder ended between the two looks
+                return claimed
+            self.store.remove([claimed.claim])  # its holder ended between the two looks
             return None
         raise AssertionError("run_names has no end")
 
@@ -165,7 +165,7 @@ class StoreFolder:
 
     def _owner(self) -> bytes:
         """A name by chance for this machine, which tells nobody anything."""
-        path = own_of(self.store.url) / OWNER
+        path = own_folder(self.store.url) / OWNER
         with alone_in(path.parent):
             if not path.exists():
                 write_whole(path, uuid.uuid4().hex.encode())
@@ -179,12 +179,12 @@ ResultsFolder = LocalFolder | StoreFolder
 def results_folder(folder: Path) -> ResultsFolder:
     """The place that a folder stands for: a store's where it is that store's mirror. Raises ValueError where the
     store's library is not installed."""
-    url = url_of(folder)
+    url = mirrored_url(folder)
     return LocalFolder(folder=folder) if url is None else StoreFolder(store=open_store(url))
 
 
 @dataclass(frozen=True, kw_only=True)
-class TakenName:
+class ClaimedName:
     """A claim in a store: the name of the run's folder there, the claim's number in it, and its content."""
 
     name: str
@@ -201,33 +201,32 @@ class StoreClaim(Claim):
     """A claim of this machine's folder, and of a name in the store."""
 
     runs: StoreFolder
-    taken: TakenName
+    claimed: ClaimedName
     renewal: "Renewal" = field(init=False)
 
     def __enter__(self) -> "StoreClaim":
-        object.__setattr__(self, "renewal", Renewal(self.runs.store, self.taken))
+        object.__setattr__(self, "renewal", Renewal(self.runs.store, self.claimed))
         self.renewal.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.renewal.end()
         with suppress(OSError):  # it grows stale by itself
             # With those before it, whose holders are dead or stopped.
-            numbers = range(1, self.taken.number + 1)
-            self.runs.store.remove([f"{self.taken.name}/claim-{number}" for number in numbers])
-        super().__exit__(kind, error, trace)
+            numbers = range(1, self.claimed.number + 1)
+            self.runs.store.remove([f"{self.claimed.name}/claim-{number}" for number in numbers])
+        super().__exit__(*error)
         _remove_if_empty(self.folder)
 
     def publish(self) -> Path:
         """Put the run into the store, then remove it here. Raises StoreError where that fails: it stays, and the next
         process that runs cases of this URL puts it."""
         try:
-            name = self.runs.put_run(self.folder, self.taken.name)
+            name = self.runs.put_run(self.folder, self.claimed.name)
         except OSError as error:
-            kept = "the record is kept on this machine, and the same command puts it there"
-            raise StoreError(f"{error}; {kept}") from error
+            raise StoreError(
+                f"{error}; the record is kept on this machine, and the same command puts it there"
+            ) from error
         remove_run(self.folder)
         return self.runs.folder / name
 
@@ -235,14 +234,14 @@ class StoreClaim(Claim):
 class Renewal(Thread):
     """Writes a claim anew until it is told to end."""
 
-    def __init__(self, store: ObjectStore, taken: TakenName) -> None:
-        super().__init__(daemon=True, name=taken.claim)
-        self._store, self._taken, self._ended = store, taken, Event()
+    def __init__(self, store: ObjectStore, claimed: ClaimedName) -> None:
+        super().__init__(daemon=True, name=claimed.claim)
+        self._store, self._claimed, self._ended = store, claimed, Event()
 
     def run(self) -> None:
         while not self._ended.wait(RENEW_EVERY_S):
             with suppress(OSError):  # the next may succeed; a claim that is lost costs a second run and no record
-                self._store.put(self._taken.claim, self._taken.mark)
+                self._store.put(self._claimed.claim, self._claimed.mark)
 
     def end(self) -> None:
         """End, and wait for a request under way: it would bring the claim back after its removal."""

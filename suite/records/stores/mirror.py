@@ -20,11 +20,10 @@ from suite.records.plain_text import complain
 from suite.records.record import FILES, OVERRIDES, TRACE
 from suite.records.stores.claim import NAME_LENGTH, alone_in
 from suite.records.stores.objects import Info, ObjectStore, StoreError, open_store
-from suite.records.stores.pack import LARGEST_PACK_BYTES, PACK
-from suite.records.stores.place import is_store, mirror_of, own_of, shown, url_in, url_of
+from suite.records.stores.pack import LARGEST_PACK_BYTES, MOST_IN_ALL, MOST_LEVELS, PACK
+from suite.records.stores.place import is_store, mirror_folder, mirrored_url, own_folder, shown, url_in
 from suite.records.stores.store import JUDGEMENT, LARGEST_TRACE_BYTES, LOCK, LONGEST_RECORD_BYTES, RECORD, write_whole
 from suite.records.stores.tables import LARGEST_TABLE_BYTES
-from suite.records.stores.walk import MOST_IN_ALL, MOST_LEVELS
 from suite.records.stores.withdrawn import LARGEST_LIST_BYTES, WITHDRAWN
 
 LARGEST_JUDGEMENT_BYTES = 16 << 20
@@ -53,17 +52,17 @@ def on_this_machine(folder: Path) -> Path:
 
     Raises ValueError for what is no URL of a store or cannot be mirrored, and StoreError where it cannot be reached.
     """
-    url = url_in(folder) if is_store(folder) else url_of(folder)
+    url = url_in(folder) if is_store(folder) else mirrored_url(folder)
     return folder if url is None else refresh(open_store(url))
 
 
 def existing(folders: Sequence[Path]) -> list[Path]:
     """Where the folders that a person named can be read. Raises ValueError for one that is not there, too."""
-    found = [on_this_machine(folder) for folder in folders]
-    for folder in found:
+    readable = [on_this_machine(folder) for folder in folders]
+    for folder in readable:
         if not folder.is_dir():
             raise ValueError(f"results must be folders that exist; got {shown(folder)!r}")
-    return found
+    return readable
 
 
 def refresh(store: ObjectStore, keys: Collection[str] | None = None, *, again: str | None = None) -> Path:
@@ -73,13 +72,13 @@ def refresh(store: ObjectStore, keys: Collection[str] | None = None, *, again: s
     pack and a list of withdrawals beside them. `again`: only those of one such, which costs a single short list where
     nothing is new. Raises ValueError for names that lead out of the folder.
     """
-    mirror, own = mirror_of(store.url), own_of(store.url)
-    asked_keys, beside = (keys, (PACK, WITHDRAWN)) if again is None else ([again], ())
+    mirror, private = mirror_folder(store.url), own_folder(store.url)
+    wanted_keys, further = (keys, (PACK, WITHDRAWN)) if again is None else ([again], ())
 
     def is_asked(name: str) -> bool:
-        return asked_keys is None or name.partition("/")[0].partition("-")[0] in asked_keys or name in beside
+        return wanted_keys is None or name.partition("/")[0].partition("-")[0] in wanted_keys or name in further
 
-    with alone_in(own):
+    with alone_in(private):
         objects = {name: info for name, info in store.listing(again or "").items() if is_asked(name)}
         if too_long := [name for name in objects if max(map(len, name.encode().split(b"/"))) > LONGEST_NAME]:
             complain(f"{store.url}: left out, longer than a file's name can be: {clipped(too_long)}")
@@ -87,23 +86,28 @@ def refresh(store: ObjectStore, keys: Collection[str] | None = None, *, again: s
         wanted = store.sized({name: info for name, info in objects.items() if _kind(name) in MOST_BYTES})
         begun = _begun(objects)
         _check_names(store.url, [*wanted, *begun])
-        here = (
-            path.relative_to(mirror).as_posix() for path in mirror.rglob("*") if path.is_file() or path.is_symlink()
-        )
-        mirrored = set(filter(is_asked, here))
+        files = (path for path in mirror.rglob("*") if path.is_file() or path.is_symlink())
+        mirrored = {name for path in files if is_asked(name := path.relative_to(mirror).as_posix())}
         _remove(mirror, mirrored - wanted.keys() - begun)
         for name in begun - mirrored:
             (mirror / name).parent.mkdir(parents=True, exist_ok=True)
             (mirror / name).touch()
-        index = {name: mark for name, mark in _read_index(own).items() if name in wanted or not is_asked(name)}
+        index = {name: mark for name, mark in _read_index(private).items() if name in wanted or not is_asked(name)}
         # All that the store says of an object, such as its ETag and when it was written.
         shown_infos = {name: repr(sorted(info.items())).encode() for name, info in wanted.items()}
         marks = {name: hashlib.sha256(info).hexdigest()[:NAME_LENGTH] for name, info in shown_infos.items()}
-        is_new = {name: index.get(name) != marks[name] or not _lies(mirror, name, wanted[name]) for name in wanted}
-        for names in _batches(name for name in wanted if is_new[name]):
-            _bring(store, {name: wanted[name] for name in names}, mirror, own / COMING)
+
+        def is_new(name: str) -> bool:
+            with suppress(OSError):
+                size = min(int(wanted[name]["size"]), MOST_BYTES[_kind(name)] + 1)  # a longer one is a stand-in
+                return index.get(name) != marks[name] or (mirror / name).stat().st_size != size
+            return True
+
+        new = sorted(filter(is_new, wanted), key=_commits_last)
+        for names in (new[at : at + AT_ONCE] for at in range(0, len(new), AT_ONCE)):
+            _bring(store, {name: wanted[name] for name in names}, mirror, private / COMING)
             index |= {name: marks[name] for name in names}
-            write_whole(own / INDEX, json.dumps(index).encode())
+            write_whole(private / INDEX, json.dumps(index).encode())
     return mirror
 
 
@@ -117,9 +121,9 @@ def _check_names(url: str, names: Sequence[str]) -> None:
             raise ValueError(f"{url} is not read: it holds an object whose name is no file's below a folder, {name!r}")
 
 
-def _begun(found: Iterable[str]) -> set[str]:
+def _begun(objects: Iterable[str]) -> set[str]:
     """A lock's file for each folder in which a run was begun and has no record."""
-    names = set(found)
+    names = set(objects)
     folders = {name.rpartition("/")[0] for name in names if CLAIM.fullmatch(_last(name)) or _last(name) == WRITER}
     return {f"{folder}/{LOCK}" for folder in folders if folder and f"{folder}/{RECORD}" not in names}
 
@@ -149,17 +153,8 @@ def _remove(mirror: Path, names: Iterable[str]) -> None:
         mirror.rmdir()
 
 
-def _lies(mirror: Path, name: str, info: Info) -> bool:
-    """True if a file of an object's size lies there, or what stands for one that is too large."""
-    with suppress(OSError):
-        return (mirror / name).stat().st_size == min(int(info["size"]), MOST_BYTES[_kind(name)] + 1)
-    return False
-
-
-def _batches(names: Iterable[str]) -> Iterator[Sequence[str]]:
-    """Yield names some at a time, commit points last."""
-    ordered = sorted(names, key=lambda name: (_last(name) in COMMITS, name))
-    yield from (ordered[at : at + AT_ONCE] for at in range(0, len(ordered), AT_ONCE))
+def _commits_last(name: str) -> tuple[bool, str]:
+    return _last(name) in COMMITS, name
 
 
 def _bring(store: ObjectStore, coming: Mapping[str, Info], mirror: Path, into: Path) -> None:
@@ -181,9 +176,9 @@ def _bring(store: ObjectStore, coming: Mapping[str, Info], mirror: Path, into: P
     shutil.rmtree(into)
 
 
-def _read_index(own: Path) -> dict[str, str]:
+def _read_index(private: Path) -> dict[str, str]:
     """The marks of what was brought. A file that is torn or of another form only costs bringing it again."""
     with suppress(OSError, ValueError):
-        found, _ = parse_json(read_bounded(own / INDEX, LARGEST_INDEX_BYTES), most_values=MOST_IN_ALL)
-        return found if isinstance(found, dict) else {}
+        marks, _ = parse_json(read_bounded(private / INDEX, LARGEST_INDEX_BYTES), most_values=MOST_IN_ALL)
+        return marks if isinstance(marks, dict) else {}
     return {}

@@ -16,8 +16,8 @@ from typing import Any, cast
 from suite.configuration.values import clipped
 from suite.records.machine.privacy import scrub
 from suite.records.plain_text import one_line
+from suite.records.stores.pack import MOST_IN_ALL, MOST_LEVELS
 from suite.records.stores.store import write_whole
-from suite.records.stores.walk import MOST_IN_ALL, MOST_LEVELS
 
 TRIES, BETWEEN_S, MOST_FOLDERS = 3, 0.2, 10_000
 EXTRAS = {"s3": "stores", "s3a": "stores", "hf": "board"}
@@ -40,17 +40,17 @@ class ObjectStore:
     root: str
 
     def listing(self, prefix: str = "") -> dict[str, Info]:
-        """What is known of each object whose name begins so. Raises ValueError where they are too many."""
-        found: Mapping[str, Info] = {}
-        with self._said("listed"), suppress(FileNotFoundError):
-            narrowed = {"prefix": prefix} if prefix else {}
-            found = self._walked() if self._lists_by_folder else self.files.find(self.root, detail=True, **narrowed)
-        if len(found) > MOST_IN_ALL:
+        """Each object whose name begins so, as its store describes it. Raises ValueError where they are too many."""
+        objects: Mapping[str, Info] = {}
+        with self._in_one_sentence("listed"), suppress(FileNotFoundError):
+            filters = {"prefix": prefix} if prefix else {}
+            objects = self._walk() if self._lists_by_folder else self.files.find(self.root, detail=True, **filters)
+        if len(objects) > MOST_IN_ALL:
             raise ValueError(f"{self.url} holds more than {MOST_IN_ALL:,} objects, and is not read")
         return {
             name.removeprefix(f"{self.root}/"): info
-            for name, info in found.items()
-            if name.startswith(f"{self.root}/{prefix}") and info.get("type") == "file"
+            for name, info in objects.items()
+            if name.startswith(f"{self.root}/{prefix}") and info.get("type") == "file"  # S3 lists marks of folders, too
         }
 
     @property
@@ -62,9 +62,9 @@ class ObjectStore:
         kind, usual = type(self.files), AsyncFileSystem._find
         return kind.find is AbstractFileSystem.find and getattr(kind, "_find", usual) is usual
 
-    def _walked(self) -> dict[str, Info]:
+    def _walk(self) -> dict[str, Info]:
         """Find the same in so many folders and levels: a server may make up folders within folders without end."""
-        found, waiting, folders = dict[str, Info](), [(self.root, 0)], 0
+        objects, waiting, folders = dict[str, Info](), [(self.root, 0)], 0
         while waiting:
             (folder, levels), folders = waiting.pop(), folders + 1
             if folders > MOST_FOLDERS or levels > MOST_LEVELS:
@@ -76,24 +76,25 @@ class ObjectStore:
                     name, is_folder = info["name"].rstrip("/"), info["type"] == "directory"
                     if is_folder and name.startswith(f"{folder}/"):
                         waiting.append((name, levels + 1))
-                    found |= {} if is_folder else {name: info}
-        return found
+                    objects |= {} if is_folder else {name: info}
+        return objects
 
-    def sized(self, found: Mapping[str, Info]) -> dict[str, Info]:
+    def sized(self, objects: Mapping[str, Info]) -> dict[str, Info]:
         """The same, each with its size, which no list over HTTP has. Raises StoreError where nothing says it."""
-        with self._said("read"):
-            asked = {name: self.files.info(self._at(name)) for name, info in found.items() if info.get("size") is None}
-        for name, info in asked.items():
+        unsized = [name for name, info in objects.items() if info.get("size") is None]
+        with self._in_one_sentence("read"):
+            infos = {name: self.files.info(self._at(name)) for name in unsized}
+        for name, info in infos.items():
             if not isinstance(info.get("size"), int) or info["size"] < 0:
                 raise StoreError(f"{self.url} cannot be read: it does not say how large {clipped(name)} is")
-        return {**found, **asked}
+        return {**objects, **infos}
 
     def names(self, folder: str) -> list[str]:
         return sorted(self.listing(f"{folder}/"))
 
     def size(self, name: str) -> int | None:
         """The bytes of an object; None where there is none."""
-        with self._said("read"), suppress(FileNotFoundError):
+        with self._in_one_sentence("read"), suppress(FileNotFoundError):
             return int(self.files.info(self._at(name))["size"])
         return None
 
@@ -105,14 +106,14 @@ class ObjectStore:
 
     def read(self, name: str, most_bytes: int) -> bytes:
         """An object's content; nothing where there is none, or one that is larger."""
-        with self._said("read"), suppress(FileNotFoundError):
+        with self._in_one_sentence("read"), suppress(FileNotFoundError):
             if (self.size(name) or 0) <= most_bytes:
                 return bytes(self.files.cat_file(self._at(name)))
         return b""
 
     def put(self, name: str, content: bytes) -> None:
         """Put an object there, in place of one that lies there."""
-        with self._said("written"):
+        with self._in_one_sentence("written"):
             self.files.pipe_file(self._at(name), content)
 
     def create(self, name: str, content: bytes) -> bool:
@@ -122,7 +123,7 @@ class ObjectStore:
         """
         for left in reversed(range(TRIES)):
             try:
-                with self._said("written"):
+                with self._in_one_sentence("written"):
                     self.files.pipe_file(self._at(name), content, mode="create")
                 return True
             except FileExistsError:
@@ -149,7 +150,7 @@ class ObjectStore:
                 write_whole(Path(path), content)
         else:
             if not getattr(self.files, "async_impl", False):  # others have folders, or make nothing of it
-                with self._said("written"):
+                with self._in_one_sentence("written"):
                     self.files.makedirs(path.rpartition("/")[0], exist_ok=True)
             is_put = self.create(name, content)
         if not is_put:
@@ -158,18 +159,18 @@ class ObjectStore:
     def remove(self, names: Iterable[str]) -> None:
         """Remove objects; one that is gone already counts as removed."""
         for name in names:
-            with self._said("written"), suppress(FileNotFoundError):
+            with self._in_one_sentence("written"), suppress(FileNotFoundError):
                 self.files.rm_file(self._at(name))
 
     def changed_at(self, name: str) -> datetime | None:
         """When an object was last written, by the store's own clock; None where there is none."""
-        with self._said("read"), suppress(FileNotFoundError):
+        with self._in_one_sentence("read"), suppress(FileNotFoundError):
             return cast(datetime, self.files.modified(self._at(name)))
         return None
 
     def fetch(self, places: Mapping[str, Path]) -> None:
         """Bring objects into files of this machine, side by side where the store's library can."""
-        with self._said("read"):
+        with self._in_one_sentence("read"):
             self.files.get([self._at(name) for name in places], [str(path) for path in places.values()])
 
     def check_create(self) -> None:
@@ -194,7 +195,7 @@ class ObjectStore:
         return f"{self.root}/{name}"
 
     @contextmanager
-    def _said(self, done: str) -> Iterator[None]:
+    def _in_one_sentence(self, done: str) -> Iterator[None]:
         """Put what a store's library raises into one sentence, without secrets."""
         try:
             yield

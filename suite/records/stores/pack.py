@@ -1,4 +1,4 @@
-"""The runs of a folder in one file, so that a clone has hundreds of files and not thousands.
+"""The runs of a folder in one file, so that a clone has hundreds of files and not thousands, and the walk over both.
 
 A pack is a zip, `runs.zip`, in the place of the run folders that it holds. It is read as those folders, under their
 names and with their checks, and nothing of it is written to the disk. Only what `pack_bytes` makes is read: anything
@@ -79,15 +79,15 @@ class PackedFile:
 
 def pack_bytes(runs: Mapping[str, Mapping[str, bytes]]) -> bytes:
     """The pack of these files, by run and name; equal files make equal packs."""
-    written = io.BytesIO()
-    with zipfile.ZipFile(written, "w") as pack:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as pack:
         for run, files in sorted(runs.items()):
             for name, content in sorted(files.items()):
                 entry = zipfile.ZipInfo(f"{run}/{name}", NEVER_LATER)
-                entry.create_system, entry.external_attr = 3, (stat.S_IFREG | 0o644) << 16
+                entry.create_system, entry.external_attr = 3, (stat.S_IFREG | 0o644) << 16  # Unix, wherever it is made
                 deflated = zipfile.ZIP_DEFLATED if name == RECORD else zipfile.ZIP_STORED
                 pack.writestr(entry, content, compress_type=deflated, compresslevel=9)
-    return written.getvalue()
+    return buffer.getvalue()
 
 
 def packed_file(path: Path) -> PackedFile | None:
@@ -116,21 +116,21 @@ def names_in_pack(folder: Path) -> frozenset[str]:
 def read_pack(path: Path) -> Runs:
     """What lies in a pack. Raises CorruptRecordError for a torn or foreign one."""
     try:
-        found = path.lstat()
-        if not stat.S_ISREG(found.st_mode):
-            raise CorruptRecordError(f"{PACK} is {'a link' if stat.S_ISLNK(found.st_mode) else 'no file'}")
-        if found.st_size > LARGEST_PACK_BYTES:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            raise CorruptRecordError(f"{PACK} is {'a link' if stat.S_ISLNK(status.st_mode) else 'no file'}")
+        if status.st_size > LARGEST_PACK_BYTES:
             raise CorruptRecordError(f"{PACK} is larger than {LARGEST_PACK_BYTES >> 20} MiB")
-        return _index(path, found.st_size, found.st_mtime_ns, found.st_ino)
+        return _index(path, status.st_size, status.st_mtime_ns, status.st_ino)
     except OSError as error:
         raise CorruptRecordError(f"{PACK} cannot be read ({type(error).__name__})") from error
     except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError, EOFError, OverflowError) as error:
-        if os.path.lexists(path) and not os.path.samestat(path.lstat(), found):  # replaced since it was looked at
+        if os.path.lexists(path) and not os.path.samestat(path.lstat(), status):  # replaced since it was looked at
             return read_pack(path)
         raise CorruptRecordError(f"{PACK} is torn, or no pack of runs") from error
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=64)  # by what changes when a pack is replaced
 def _index(path: Path, nbytes: int, modified_ns: int, inode: int) -> Runs:
     with path.open("rb") as file:
         last = b""
@@ -178,3 +178,88 @@ def _check_entry(entry: zipfile.ZipInfo, run: str, name: str) -> None:
     is_stored = entry.compress_type == zipfile.ZIP_STORED and entry.file_size == entry.compress_size
     if entry.flag_bits or not (is_stored or (is_deflated and name == RECORD)):
         raise CorruptRecordError(f"{PACK} is not compressed as ours are")
+
+
+MOST_LEVELS = 32
+"""Levels of folders below the one that is given. Ours have 4."""
+MOST_ENTRIES, MOST_IN_ALL = 100_000, 400_000
+"""In one folder, and below all of it: a sweep has one entry a run, and a run about four."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Damage:
+    folder: Path
+    reason: str
+
+
+def folders_below(root: Path, damaged: list[Damage]) -> Iterator[tuple[Path, frozenset[str]]]:
+    """Yield each folder, `root` first, and the names in it. Links are not followed; a folder that is not read is named
+    in `damaged`, and the rest goes on. A run that `pack --remove` takes meanwhile is yielded once: what its folder has
+    no longer, the pack has had since before."""
+    left, waiting = MOST_IN_ALL, [(root, 0)]
+
+    def skip(folder: Path, reason: str) -> None:
+        damaged.append(Damage(folder=folder, reason=reason))
+
+    while waiting:
+        folder, levels = waiting.pop()
+        try:
+            names, inner = _listed(folder, min(MOST_ENTRIES, left))
+        except OSError as error:
+            if packed_names := names_in_pack(folder):
+                yield folder, packed_names
+            else:
+                skip(folder, f"the folder cannot be listed ({type(error).__name__})")
+            continue
+        if names is None and left >= MOST_ENTRIES:
+            skip(folder, f"the folder holds more than {MOST_ENTRIES:,} entries, and is not read")
+            continue
+        packed = {} if PACK in inner or names is None else _packed_in(folder, frozenset(inner), damaged)
+        left -= len(names or ()) + sum(map(len, packed.values()))
+        if names is None or left < 0:
+            skip(root, f"more than {MOST_IN_ALL:,} entries lie below it; from {folder.name!r} on they are not read")
+            return
+        if inner and levels == MOST_LEVELS:
+            skip(folder, f"folders lie more than {MOST_LEVELS} levels deep")
+        else:
+            waiting += [(folder / name, levels + 1) for name in sorted(inner, reverse=True)]
+        yield folder, names if RECORD in names else names_in_pack(folder) or names
+        yield from packed.items()
+
+
+def _packed_in(folder: Path, inner: frozenset[str], damaged: list[Damage]) -> dict[Path, frozenset[str]]:
+    """The folders that a pack stands for, and their files, but those that lie beside it, which are listed."""
+    if not os.path.lexists(folder / PACK):
+        return {}
+    try:
+        runs = read_pack(folder / PACK)
+    except CorruptRecordError as error:
+        damaged.append(Damage(folder=folder / PACK, reason=str(error)))
+        return {}
+    for name in runs.keys() & inner:
+        if not _is_copy(folder / name / RECORD, runs[name][RECORD]):
+            reason = f"{PACK} beside it holds another run of this name, which is not read"
+            damaged.append(Damage(folder=folder / name, reason=reason))
+    return {folder / name: frozenset(files) for name, files in runs.items() if name not in inner}
+
+
+def _is_copy(path: Path, packed: zipfile.ZipInfo) -> bool:
+    try:
+        status = path.lstat()
+        has_size = stat.S_ISREG(status.st_mode) and status.st_size == packed.file_size
+        return has_size and zlib.crc32(path.read_bytes()) == packed.CRC
+    except OSError as error:
+        return isinstance(error, FileNotFoundError)  # without a record nothing hides the pack's
+
+
+def _listed(folder: Path, most: int) -> tuple[frozenset[str] | None, list[str]]:
+    """All names and those of folders; none where there are more than `most`."""
+    names, inner = [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            names.append(entry.name)
+            if len(names) > most:
+                return None, []
+            if entry.is_dir(follow_symlinks=False):
+                inner.append(entry.name)
+    return frozenset(names), inner

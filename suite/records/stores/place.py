@@ -32,9 +32,9 @@ def url_in(place: str | Path) -> str:
 
     Raises ValueError for one of another form, which it does not repeat: it may hold a password.
     """
-    found = URL.fullmatch(_text(place))
-    assert found is not None, "is_store comes first"
-    scheme, parts = found[1].lower(), found[2].rstrip("/").split("/")
+    match = URL.fullmatch(_text(place))
+    assert match is not None, "is_store comes first"
+    scheme, parts = match[1].lower(), match[2].rstrip("/").split("/")
     if scheme in OF_THIS_MACHINE:
         raise ValueError(f"{scheme}:// names a folder of this machine: name the folder itself")
     if "::" in scheme or not all(PART.fullmatch(part) for part in parts):
@@ -46,18 +46,18 @@ def url_in(place: str | Path) -> str:
     return f"{scheme}://{'/'.join(parts)}"
 
 
-def mirror_of(url: str) -> Path:
+def mirror_folder(url: str) -> Path:
     """The folder of this machine that mirrors what lies below a URL, whether it is there or not."""
-    return user_cache().joinpath(*STORES, MIRROR, *_parts(url))
+    return _store_folder(MIRROR, url)
 
 
-def own_of(url: str) -> Path:
+def own_folder(url: str) -> Path:
     """The folder of what belongs to a URL and stays here, such as runs that are not in the store yet. Its names
     begin with a dot."""
-    return user_cache().joinpath(*STORES, OWN, *_parts(url))
+    return _store_folder(OWN, url)
 
 
-def locks_of(thing: str | Path) -> Path:
+def locks_folder(thing: str | Path) -> Path:
     """The folder of this user's lock on a file or a URL, for `alone_in`: what lies beside it may be somebody's
     checkout, which gets no further file, or a server's."""
     name = thing if isinstance(thing, str) else os.path.realpath(thing)
@@ -65,7 +65,7 @@ def locks_of(thing: str | Path) -> Path:
     return user_cache().joinpath(STORES[0], "locks", hashlib.sha256(os.fsencode(name)).hexdigest()[:2])
 
 
-def url_of(folder: Path) -> str | None:
+def mirrored_url(folder: Path) -> str | None:
     """The URL that a folder of any machine's mirror stands for; None for every other folder."""
     parts, mark = folder.parts, (*STORES, MIRROR)
     for at in range(len(parts) - len(mark) - 1):
@@ -77,10 +77,10 @@ def url_of(folder: Path) -> str | None:
 
 def shown(place: Path) -> str:
     """A path as people are shown it: of what lies in a store the URL, and never where its mirror is."""
-    if (url := url_of(place)) is not None:
+    if (url := mirrored_url(place)) is not None:
         return url
-    found = URL.fullmatch(_text(place))
-    return f"{found[1].lower()}://{found[2]}" if found else str(place)
+    match = URL.fullmatch(_text(place))
+    return f"{match[1].lower()}://{match[2]}" if match else str(place)
 
 
 def check_is_here(out: Path | None) -> None:
@@ -93,6 +93,6 @@ def _text(place: str | Path) -> str:
     return place if isinstance(place, str) else place.as_posix()
 
 
-def _parts(url: str) -> list[str]:
+def _store_folder(kind: str, url: str) -> Path:
     scheme, _, names = url.partition("://")
-    return [scheme, *names.split("/")]
+    return user_cache().joinpath(*STORES, kind, scheme, *names.split("/"))

@@ -20,13 +20,11 @@ from suite.records import aliases
 from suite.records.aliases import span_today
 from suite.records.machine.privacy import scrubbed
 from suite.records.metrics import METRICS
-from suite.records.record import FILES, TRACE, CorruptRecordError, Reading, Record, record_from_json
+from suite.records.record import FILES, TRACE, Columns, CorruptRecordError, Reading, Record, Rows, record_from_json
 from suite.records.record import RECORD as RECORD
 from suite.records.record import SAMPLES as SAMPLES
-from suite.records.rows import Columns, Rows
-from suite.records.stores.pack import packed_file
+from suite.records.stores.pack import Damage, folders_below, packed_file
 from suite.records.stores.tables import FLOAT, INT, LARGEST_TABLE_BYTES, TEXT, TableFile
-from suite.records.stores.walk import Damage, folders_below
 from suite.records.stores.withdrawn import LARGEST_LIST_BYTES, WITHDRAWN, Withdrawal, withdrawals_in
 
 LOCK = "claim.lock"
@@ -36,6 +34,8 @@ PRIVATE_PARTS = ("reason", "settings", "environment", "provenance")
 """Parts of a record that may hold something private, until it is written."""
 PART = ".part"
 """Ends the name of a file until it is whole."""
+RUN_BEGUN = {RECORD, SAMPLES, LOCK, *(name + PART for name in (RECORD, *FILES))}
+"""Files of which a folder has one as soon as a run was begun in it."""
 LONGEST_RECORD_BYTES, LARGEST_TRACE_BYTES = 1 << 20, 1 << 30
 """A record is at most 8 kilobytes, and a trace is never loaded. What is larger is none of ours."""
 READINGS = TableFile(
@@ -113,14 +113,14 @@ class Contents:
 def write_record(record: Record, folder: Path, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
     """Write a run's files into its folder, the record last. `files`: further ones of FILES, by name."""
     assert set(files) <= set(FILES), f"a run has the files {FILES}; got {list(files)}"
-    beside = {**files, SAMPLES: READINGS.content(record.readings)}
-    digests = {name: hashlib.sha256(written).hexdigest() for name, written in beside.items()}
-    content = replace(record, files=digests).as_json()
-    content |= scrubbed({part: content[part] for part in PRIVATE_PARTS})
-    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
-    for name, written in {**beside, RECORD: text.encode()}.items():
+    contents = {**files, SAMPLES: READINGS.content(record.readings)}
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    plain = replace(record, files=digests).as_json()
+    plain |= scrubbed({part: plain[part] for part in PRIVATE_PARTS})
+    text = json.dumps(plain, indent=1, allow_nan=False) + "\n"
+    for name, content in {**contents, RECORD: text.encode()}.items():  # the record last
         (folder / name).parent.mkdir(exist_ok=True)
-        write_whole(folder / name, written)
+        write_whole(folder / name, content)
 
 
 @contextmanager
@@ -133,16 +133,16 @@ def whole_file(path: Path, *, mark: str = "") -> Iterator[IO[bytes]]:
     """
     if os.path.lexists(path) and not (path.is_symlink() or path.is_file()):
         raise OSError(errno.EINVAL, "no plain file, and left as it is", str(path))
-    beside = path.with_name(path.name + mark + PART)
-    beside.unlink(missing_ok=True)  # it may be a link
+    part = path.with_name(path.name + mark + PART)
+    part.unlink(missing_ok=True)  # it may be a link
     try:
-        with beside.open("xb") as file:
+        with part.open("xb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+            os.fsync(file.fileno())  # before its name: a power cut would leave the name of an empty file
+        part.replace(path)
     except BaseException:  # an interruption too: it is raised on, and nothing stays that it left half-written
-        beside.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
 
 
@@ -166,24 +166,19 @@ def read_record(folder: Path, *, with_readings: bool = True, room: Room | None =
     room = room or Room()
     left = room.left
     try:
-        record = _record_in(folder, room)
+        text = read_file(folder / RECORD, LONGEST_RECORD_BYTES)
+        try:
+            content, values = parse_json(text)
+        except ValueError as error:
+            raise CorruptRecordError(f"{RECORD} cannot be read: it {error}") from error
+        room.grow(len(text))
+        room.take(VALUE_BYTES * values + LETTER_BYTES * len(text))
+        record = record_from_json(content)
+        room.name([*record.case.axes, *record.case.extras])
         return replace(record, readings=read_readings(folder, record, room)) if with_readings else record
     except CorruptRecordError:
         room.left = left
         raise
-
-
-def _record_in(folder: Path, room: Room) -> Record:
-    text = read_file(folder / RECORD, LONGEST_RECORD_BYTES)
-    try:
-        content, values = parse_json(text)
-    except ValueError as error:
-        raise CorruptRecordError(f"{RECORD} cannot be read: it {error}") from error
-    room.grow(len(text))
-    room.take(VALUE_BYTES * values + LETTER_BYTES * len(text))
-    record = record_from_json(content)
-    room.name([*record.case.axes, *record.case.extras])
-    return record
 
 
 def read_readings(folder: Path, record: Record, room: Room | None = None) -> Rows[Reading]:
@@ -211,12 +206,12 @@ def read_contents(roots: Iterable[Path], *, with_readings: bool = True, room: Ro
 
     `room`: for all that a command reads, where it calls this more than once.
     """
-    found = list(each_run(roots, with_readings=with_readings, room=room or Room()))
-    runs = [run for run in found if isinstance(run, StoredRecord)]
+    entries = list(each_run(roots, with_readings=with_readings, room=room or Room()))
+    runs = [entry for entry in entries if isinstance(entry, StoredRecord)]
     return Contents(
         stored=[run for run in runs if run.withdrawal is None],
-        damaged=[run for run in found if isinstance(run, Damage)],
-        unfinished=[run for run in found if isinstance(run, Path)],
+        damaged=[entry for entry in entries if isinstance(entry, Damage)],
+        unfinished=[entry for entry in entries if isinstance(entry, Path)],
         withdrawn=[run for run in runs if run.withdrawal],
     )
 
@@ -231,13 +226,14 @@ def each_run(
     lists: dict[Path, Sequence[Withdrawal]] = {}
     covering = set[tuple[Path, Withdrawal]]()
     for folder, names in (entry for root in roots for entry in folders_below(root, damaged)):
-        begun |= {folder: names} if _is_begun(names) else {}
+        # Others' files end with PART too, where a process was killed; these names are of runs alone.
+        begun |= {} if RUN_BEGUN.isdisjoint(names) else {folder: names}
         try:
             lists |= {folder: _read_list(folder / WITHDRAWN)} if WITHDRAWN in names else {}
         except CorruptRecordError as error:
             damaged.append(Damage(folder=folder / WITHDRAWN, reason=str(error)))
     yield from damaged
-    for folder in sorted(begun):
+    for folder in sorted(begun):  # a disk lists folders in any order
         if RECORD not in begun[folder]:
             yield folder
             continue
@@ -254,7 +250,7 @@ def each_run(
             yield Damage(folder=folder / WITHDRAWN, reason=f"no run here was begun before it was {entry.said}")
 
 
-def withdrawal_of(record: Record, folder: Path) -> Withdrawal | None:
+def find_withdrawal(record: Record, folder: Path) -> Withdrawal | None:
     """The withdrawal of a run in a folder, if the list beside it has one. Raises CorruptRecordError for a list
     that cannot be read."""
     path = folder.parent / WITHDRAWN
@@ -267,12 +263,6 @@ def _read_list(path: Path) -> Sequence[Withdrawal]:
 
 def _covering(record: Record, entries: Iterable[Withdrawal]) -> Withdrawal | None:
     return next((entry for entry in entries if entry.covers(record)), None)
-
-
-def _is_begun(names: Iterable[str]) -> bool:
-    """True if a run was begun in a folder with these names: others' files end with PART too, where one was killed."""
-    parts = {name + PART for name in (RECORD, *FILES)}
-    return not {RECORD, SAMPLES, LOCK, *parts}.isdisjoint(names)
 
 
 def reading_rows(record: Record) -> Iterable[dict[str, Any]]:
@@ -324,7 +314,7 @@ def read_blocks(path: Path, most_bytes: int | None = None, *, may_be_link: bool 
         raise CorruptRecordError(f"{path.name} cannot be read ({error.__class__.__name__})") from error
 
 
-def digest_of(path: Path) -> str:
+def file_digest(path: Path) -> str:
     """The sha256 of a run's file. Raises CorruptRecordError as `read_file`."""
     digest = hashlib.sha256()
     for block in read_blocks(path):

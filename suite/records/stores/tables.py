@@ -3,7 +3,7 @@
 What a file takes in memory is bounded before it is taken: its size, its rows and its pages are, one text is held once,
 however many rows have it, and only what our writer uses is decoded, since other codecs make gigabytes of a few bytes.
 Arrow allocates what a page's header says, and ends the whole process at a codec that it does not know: turning one of
-139 bits among the 20,800 of a small table is enough (Arrow 26). So `chunks_of` reads the footer first.
+139 bits among the 20,800 of a small table is enough (Arrow 26). So `column_chunks` reads the footer first.
 
 Why not in a child process with a memory limit: that takes 0.15 s of a CPU for every command and again for every file
 that ends it, where reading a footer here takes 0.3 ms, and macOS and Windows enforce no such limit. Reading starts no
@@ -13,6 +13,7 @@ threads: one of Arrow's may still let go of a buffer of Python's when the interp
 Arrow is imported where a table is written or read: the gate imports what lies beside it, and installs without it.
 """
 
+import contextlib
 import functools
 import io
 import itertools
@@ -23,8 +24,7 @@ from operator import length_hint
 from typing import TYPE_CHECKING, Any
 
 from suite.records.plain_text import one_line
-from suite.records.record import SCHEMA, CorruptRecordError
-from suite.records.rows import Columns, Rows
+from suite.records.record import SCHEMA, Columns, CorruptRecordError, Rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,9 +65,9 @@ class TableFile:
             name: rows.column(name) if isinstance(rows, Rows) else [getattr(row, name) for row in rows]
             for name in self.types
         }
-        written = io.BytesIO()
-        pq.write_table(pa.table(columns, schema=self.schema), written)
-        return written.getvalue()
+        buffer = io.BytesIO()
+        pq.write_table(pa.table(columns, schema=self.schema), buffer)
+        return buffer.getvalue()
 
     def columns_in(self, content: bytes, take: Callable[[int], None] = lambda rows: None) -> Columns:
         """The values of every column, in their order. Raises CorruptRecordError for a file that is none of ours.
@@ -98,33 +98,30 @@ class TableFile:
         import pyarrow.parquet as pq
 
         try:
-            chunks = chunks_of(content)
+            chunks = column_chunks(content)
         except CorruptRecordError as error:
             raise CorruptRecordError(f"{self.name} is no whole table: {error}") from error
         texts = [name for name, kind in self.types.items() if kind == TEXT]
         for chunk in chunks if len(content) > UNCHECKED_BYTES else ():
             if sum(page_bytes(content, chunk)) > MOST_TEXT_BYTES and chunk.column in texts:
                 raise CorruptRecordError(f"{self.name} holds more than {MOST_TEXT_BYTES} bytes of text")
-        of_another = CorruptRecordError(
-            f"{self.name} must be of schema {SCHEMA}, with the columns {', '.join(self.types)}"
-        )
-        try:
+        with contextlib.suppress(KeyError):  # one of the texts is no column there
+            # Pre-buffering would start threads.
             file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts, pre_buffer=False)
-        except KeyError as error:  # one of the texts is no column there
-            raise of_another from error
-        if not any(file.schema_arrow.equals(schema, check_metadata=True) for schema in self._schemas_as_read):
-            raise of_another
-        return file
+            if any(file.schema_arrow.equals(schema, check_metadata=True) for schema in self._schemas_as_read):
+                return file
+        columns = ", ".join(self.types)
+        raise CorruptRecordError(f"{self.name} must be of schema {SCHEMA}, with the columns {columns}")
 
     def _check(self, batch: "pa.RecordBatch") -> None:
         if any(batch.column(name).null_count for name in self.required):
-            *others, last = self.required
-            raise CorruptRecordError(f"{self.name} has {self.rows} without a {', '.join(others)} or {last}")
+            *first, last = self.required
+            raise CorruptRecordError(f"{self.name} has {self.rows} without a {', '.join(first)} or {last}")
         for name in (name for name, kind in self.types.items() if kind == TEXT):
             batch.column(name).validate(full=True)  # an index may lead out of its dictionary
-            held = batch.column(name).dictionary
-            is_many = len(held) > MOST_TEXTS or held.nbytes > MOST_TEXTS * BYTES_A_LETTER * LONGEST_TEXT
-            texts = [] if is_many else [text for text in held.to_pylist() if text is not None]
+            dictionary = batch.column(name).dictionary
+            is_many = len(dictionary) > MOST_TEXTS or dictionary.nbytes > MOST_TEXTS * BYTES_A_LETTER * LONGEST_TEXT
+            texts = [] if is_many else [text for text in dictionary.to_pylist() if text is not None]
             if is_many or any(len(text) > LONGEST_TEXT for text in texts):
                 raise CorruptRecordError(
                     f"{self.name} has a {name} of more than {LONGEST_TEXT} letters, or more than {MOST_TEXTS:,} of them"
@@ -192,7 +189,7 @@ class Chunk:
     nbytes: int
 
 
-def chunks_of(content: bytes) -> list[Chunk]:
+def column_chunks(content: bytes) -> list[Chunk]:
     """Where each column lies. Raises CorruptRecordError for what is no parquet, or not as ours are.
 
     By the field numbers of apache/parquet-format: FileMetaData, RowGroup, ColumnChunk, ColumnMetaData, PageHeader.
@@ -204,7 +201,7 @@ def chunks_of(content: bytes) -> list[Chunk]:
     try:
         if content[:4] != MAGIC or content[-4:] != MAGIC or begin < len(MAGIC):
             raise IndexError(begin)
-        footer = _struct(iter(content[begin:-8]))
+        footer = _value(iter(content[begin:-8]))
         metas = [chunk[3] for group in footer.get(4, []) for chunk in group[1]]
         codecs = {meta[4] for meta in metas}
         chunks = [
@@ -236,7 +233,7 @@ def page_bytes(content: bytes, chunk: Chunk) -> Iterator[int]:
                 return
             stream = iter(content[at : min(end, at + LARGEST_HEADER_BYTES)])
             header_bytes = length_hint(stream)
-            header = _struct(stream)
+            header = _value(stream)
             unpacked, packed = int(header[2]), int(header[3])
             if not 0 <= unpacked <= MOST_PAGE_BYTES or packed < 0:
                 raise CorruptRecordError(f"a column has a page of more than {MOST_PAGE_BYTES} bytes")
@@ -250,21 +247,18 @@ def page_bytes(content: bytes, chunk: Chunk) -> Iterator[int]:
 TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, _MAP, STRUCT = range(1, 13)
 
 
-def _struct(stream: Iterator[int], levels: int = 1) -> dict[int, Any]:
-    """A struct of Thrift's compact protocol, by the numbers of its fields. Raises LookupError, StopIteration or
+def _value(stream: Iterator[int], kind: int = STRUCT, levels: int = 0) -> Any:
+    """A value of Thrift's compact protocol, a struct by the numbers of its fields. Raises LookupError, StopIteration or
     ValueError for what is none."""
-    fields: dict[int, Any] = {}
-    number = 0
-    while byte := next(stream):
-        number = number + (byte >> 4) if byte >> 4 else _integer(stream)
-        kind = byte & 15
-        fields[number] = kind == TRUE if kind in (TRUE, FALSE) else _value(stream, kind, levels)
-    return fields
-
-
-def _value(stream: Iterator[int], kind: int, levels: int) -> Any:
     if levels > MOST_LEVELS:
         raise LookupError(levels)
+    if kind == STRUCT:
+        fields, number = dict[int, Any](), 0
+        while byte := next(stream):
+            number = number + (byte >> 4) if byte >> 4 else _integer(stream)
+            is_truth = byte & 15 in (TRUE, FALSE)  # which the kind of a field holds already
+            fields[number] = byte & 15 == TRUE if is_truth else _value(stream, byte & 15, levels + 1)
+        return fields
     if kind in (I16, I32, I64):
         return _integer(stream)
     if kind == BINARY:
@@ -273,8 +267,6 @@ def _value(stream: Iterator[int], kind: int, levels: int) -> Any:
         if len(text) < size:
             raise LookupError(size)
         return text
-    if kind == STRUCT:
-        return _struct(stream, levels + 1)
     if kind in (LIST, SET):
         byte = next(stream)
         size = byte >> 4 if byte >> 4 < 15 else _varint(stream)

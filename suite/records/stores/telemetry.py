@@ -4,15 +4,14 @@ A sample is one quantity of one device at one time. Nothing is dropped: a sample
 others pressed on it is marked. What could not be read has no sample and a named state, never a zero.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from suite.records.record import TELEMETRY as TELEMETRY
-from suite.records.record import Record
-from suite.records.rows import Rows
+from suite.records.record import Record, Rows
 from suite.records.stores.store import read_columns
 from suite.records.stores.tables import FLOAT, TEXT, TableFile
 
@@ -53,11 +52,6 @@ class TelemetrySample:
     mark: str | None = None
 
 
-def series_bytes(samples: Sequence[TelemetrySample]) -> bytes:
-    """The content of telemetry.parquet."""
-    return SERIES.content(samples)
-
-
 def read_series(record: Record, folder: Path) -> Rows[TelemetrySample]:
     """The samples beside a record; empty where its run took none. Raises CorruptRecordError for a file not its
     own."""
@@ -65,20 +59,20 @@ def read_series(record: Record, folder: Path) -> Rows[TelemetrySample]:
     return Rows(TelemetrySample, read_columns(SERIES, folder, record) if is_taken else dict.fromkeys(SERIES.types, ()))
 
 
-def telemetry_of(record: Record) -> Mapping[str, Any]:
+def telemetry_facts(record: Record) -> Mapping[str, Any]:
     """What a record's provenance says of its telemetry; empty where it says nothing."""
     return _object(record.provenance.get("telemetry"))
 
 
 def source_states(record: Record) -> dict[str, tuple[str, str]]:
     """The state that each source named, and why."""
-    sources = _objects(telemetry_of(record).get("sources"))
+    sources = _objects(telemetry_facts(record).get("sources"))
     return {name: (str(source.get("state")), str(source.get("why", ""))) for name, source in sources.items()}
 
 
-def gpus_of(record: Record) -> dict[str, Mapping[str, Any]]:
+def recorded_gpus(record: Record) -> dict[str, Mapping[str, Any]]:
     """What NVML showed of each GPU, by label: `name`, `used`, `state` and more."""
-    return _objects(telemetry_of(record).get("devices"))
+    return _objects(telemetry_facts(record).get("devices"))
 
 
 def _object(value: Any) -> Mapping[str, Any]:

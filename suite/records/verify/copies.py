@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from suite.records.record import RECORD, TELEMETRY, Evidence, Record
-from suite.records.stores.store import StoredRecord, digest_of
-from suite.records.verify.rules import JUDGES, Timings, and_more, named_row, timings_of
+from suite.records.stores.store import StoredRecord, file_digest
+from suite.records.verify.rules import JUDGES, Timings, and_more, launch_timings, named_row
 
 LEAST_DIFFERENT = 8
 """Different values without which two stretches may be alike by chance."""
@@ -47,8 +47,8 @@ class LaunchHead:
         if max(factors) - min(factors) > SAME_FACTOR * min(factors):
             return None
         scaled = "" if abs(factors[0] - 1) <= SAME_FACTOR else f", times {factors[0]:.4g}"
-        whose = "this run's" if other.digest == self.digest else f"those of {other.run}"
-        return f"{whose} from row {other.row} on{scaled}"
+        origin = "this run's" if other.digest == self.digest else f"those of {other.run}"
+        return f"{origin} from row {other.row} on{scaled}"
 
 
 Heads = dict[tuple[int, ...], list[LaunchHead]]
@@ -65,7 +65,7 @@ class Copies:
 
     def remember(self, run: StoredRecord) -> None:
         """Keep what a later run must not share. A run that was refused is not kept: it may be the copy."""
-        for order, heads in _heads_of(run, timings_of(run.record)).items():
+        for order, heads in _launch_heads(run, launch_timings(run.record)).items():
             self._heads[order] = [*self._heads[order], *heads][:MOST_ALIKE]
         if series := run.record.files.get(TELEMETRY):
             self._telemetry.setdefault(series, _identity(run))
@@ -75,12 +75,12 @@ class Copies:
         record in two folders is one run."""
         if run.record.evidence is not Evidence.MEASURED:
             return
-        timings = timings_of(run.record)
+        timings = launch_timings(run.record)
         yield from constant_timings(run.record, timings)
         yield from repeated_block(run.record, timings)
         digest, _ = _identity(run)
         copies = []
-        for order, heads in _heads_of(run, timings).items():
+        for order, heads in _launch_heads(run, timings).items():
             earlier = [head for head in self._heads.get(order, ()) if head.digest != digest]
             for number, head in enumerate(heads[:MOST_ALIKE]):
                 if origin := next(filter(None, map(head.is_scaled_from, [*earlier, *heads[:number]])), None):
@@ -88,17 +88,17 @@ class Copies:
         if copies:
             row, wrong = min(copies)
             yield f"{named_row(run.record, row)}: {wrong}{and_more(copies)}"
-        before, whose = self._telemetry.get(run.record.files.get(TELEMETRY, ""), (digest, ""))
-        if before != digest:
-            yield f"{TELEMETRY} row 0 and all that follow are byte for byte those of {whose}"
+        earlier_digest, earlier_run = self._telemetry.get(run.record.files.get(TELEMETRY, ""), (digest, ""))
+        if earlier_digest != digest:
+            yield f"{TELEMETRY} row 0 and all that follow are byte for byte those of {earlier_run}"
 
 
 def _identity(run: StoredRecord) -> tuple[str, str]:
     """The sha256 of a run's record, and the run's name."""
-    return digest_of(run.folder / RECORD), "/".join(run.folder.parts[-2:])
+    return file_digest(run.folder / RECORD), "/".join(run.folder.parts[-2:])
 
 
-def _heads_of(run: StoredRecord, timings: Timings) -> Mapping[tuple[int, ...], list[LaunchHead]]:
+def _launch_heads(run: StoredRecord, timings: Timings) -> Mapping[tuple[int, ...], list[LaunchHead]]:
     """The beginnings of a run's launches that are no chance."""
     (digest, name), heads = _identity(run), defaultdict[tuple[int, ...], list[LaunchHead]](list)
     for rows in timings.values():
@@ -127,7 +127,7 @@ def repeated_block(record: Record, timings: Timings) -> Iterator[str]:
         values = rows.column("value")
         for at, (row, value) in enumerate(zip(rows.places, values, strict=True)):
             block = values[at : at + BLOCK]
-            before, earlier = blocks.setdefault(value, (row, block))
+            before, earlier = blocks.setdefault(value, (row, block))  # a block is found by its first value
             if before != row and len(block) == BLOCK and block == earlier and len(set(block)) >= LEAST_DIFFERENT:
                 yield f"{named_row(record, row)}: the {BLOCK} timings from here on are those from row {before} on"
                 return

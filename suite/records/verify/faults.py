@@ -10,23 +10,23 @@ from suite.records.machine.privacy import scrubbed
 from suite.records.plain_text import complain
 from suite.records.record import RECORD, TELEMETRY, CorruptRecordError, Status
 from suite.records.stores.claim import NAME_LENGTH
+from suite.records.stores.pack import Damage
 from suite.records.stores.place import shown
-from suite.records.stores.store import PRIVATE_PARTS, SAMPLES, StoredRecord, digest_of
+from suite.records.stores.store import PRIVATE_PARTS, SAMPLES, StoredRecord, file_digest
 from suite.records.stores.telemetry import read_series
-from suite.records.stores.walk import Damage
 from suite.records.verify.copies import Copies
 from suite.records.verify.rules import implausible_readings, implausible_series, impossible_timings
 
 
 def whole_runs(
-    found: Iterable[StoredRecord | Damage | Path],
+    runs: Iterable[StoredRecord | Damage | Path],
     copies: Copies,
     left_out: list[Path],
     named: Callable[[Path], str] = shown,
 ) -> Iterator[StoredRecord]:
     """Yield the runs without a fault, withdrawn ones too, and print why each other one is left out. `left_out`: takes
     the folders of those that are damaged or have a fault. `named`: how a folder is printed."""
-    for run in found:
+    for run in runs:
         if isinstance(run, Path):
             complain(f"left out, unfinished: {named(run)}")
             continue
@@ -47,7 +47,7 @@ def reasons_against(run: StoredRecord | Damage, copies: Copies) -> list[str]:
     """
     if isinstance(run, Damage):
         return [run.reason]
-    faults = [*_faults_of_facts(run), *faults_of_files(run, is_judged=run.withdrawal is None), *_private_parts(run)]
+    faults = [*_fact_faults(run), *file_faults(run, is_judged=run.withdrawal is None), *_private_parts(run)]
     if run.withdrawal is None:
         faults += [*impossible_timings(run.record), *implausible_readings(run.record), *copies.faults(run)]
         if not faults:
@@ -55,7 +55,7 @@ def reasons_against(run: StoredRecord | Damage, copies: Copies) -> list[str]:
     return faults
 
 
-def faults_of_files(run: StoredRecord, *, is_judged: bool = False) -> Iterator[str]:
+def file_faults(run: StoredRecord, *, is_judged: bool = False) -> Iterator[str]:
     """Yield the faults of files beside the samples, which reading has compared already, and if `is_judged` those of
     what the telemetry says."""
     for name, digest in run.record.files.items():
@@ -64,7 +64,7 @@ def faults_of_files(run: StoredRecord, *, is_judged: bool = False) -> Iterator[s
                 yield from implausible_series(run.record, run.folder)
             elif name == TELEMETRY:
                 read_series(run.record, run.folder)
-            elif name != SAMPLES and digest_of(run.folder / name) != digest:
+            elif name != SAMPLES and file_digest(run.folder / name) != digest:
                 yield f"{name} is not the file that {RECORD} was written with"
         except CorruptRecordError as error:
             yield str(error)
@@ -81,7 +81,7 @@ def _private_parts(run: StoredRecord) -> Iterator[str]:
             yield f"{name} holds a path{', a name' * is_ours} or a secret{' of this machine' * is_ours}"
 
 
-def _faults_of_facts(run: StoredRecord) -> Iterator[str]:
+def _fact_faults(run: StoredRecord) -> Iterator[str]:
     record, begin = run.record, run.record.run_key[:NAME_LENGTH]
     if not run.folder.name.startswith(begin):
         yield f"the folder's name is not how its run key begins, {begin}"

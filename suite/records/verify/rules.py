@@ -19,19 +19,15 @@ from statistics import median
 
 from suite.configuration.files import workload_definition
 from suite.records import numbers
-from suite.records.derived import by_launch, ceilings_of, constant, started_at
+from suite.records.derived import by_launch, constant, measured_ceilings, started_at
 from suite.records.holdings import ALLOCATOR_PEAK, PEAK
 from suite.records.metrics import METRICS, TRIVIAL_ACCURACY
-from suite.records.record import SAMPLES, TELEMETRY, Evidence, Reading, Record, Status
-from suite.records.rows import Rows
-from suite.records.stores.telemetry import TelemetrySample, gpus_of, read_series, telemetry_of
+from suite.records.record import SAMPLES, TELEMETRY, Evidence, Reading, Record, Rows, Status
+from suite.records.stores.telemetry import TelemetrySample, read_series, recorded_gpus, telemetry_facts
 from suite.theory.devices.hardware import Hardware, hardware_reported_as, load_hardware
 from suite.theory.layers.roofline import Ceilings
 
 TIMINGS = ("latency_s", "cold_latency_s")
-AMOUNTS = ("B", "FLOP", "FLOP/s", "B/s", "J", "W", "1/s")
-"""Units of what is never below zero, but for MAY_BE_BELOW_ZERO."""
-MAY_BE_BELOW_ZERO = ("spare_bytes",)
 SHARES = (
     *("accuracy", "format", "compiles", "cases_passed", "unscorable", "corrections", "truncated"),
     *("heldout_accuracy", "heldout_format", "heldout_corrections", "preference_accuracy"),
@@ -81,7 +77,7 @@ class Bound:
     may_be_nan: bool = False
 
     def faults(self, places: Iterable[int], values: Iterable[float | None], name: str = "its value") -> Iterator[Fault]:
-        most = min(self.high, sys.float_info.max)
+        most = min(self.high, sys.float_info.max)  # no bound admits infinity
         for row, value in zip(places, values, strict=True):
             if value is not None and not self.low <= value <= most and not (self.may_be_nan and math.isnan(value)):
                 yield row, f"{name} is {value:.6g}, and {self.rule}"
@@ -90,30 +86,32 @@ class Bound:
 AMOUNT = Bound()
 TIME = Bound(low=math.ulp(0.0), rule="a time is finite and above zero")
 SHARE = Bound(low=1 - ROUNDING, high=ROUNDING, rule="a share lies between 0 and 1", may_be_nan=True)
+BOUNDS_BY_UNIT = {"s": TIME} | dict.fromkeys(("B", "FLOP", "FLOP/s", "B/s", "J", "W", "1/s"), AMOUNT)
+BOUNDS_BY_METRIC: Mapping[str, Bound | None] = {"spare_bytes": None} | dict.fromkeys(SHARES, SHARE)
+"""Before those by unit: what a step lacks is below zero."""
 
 
-def bounds_of(record: Record) -> tuple[dict[str, Bound], dict[tuple[str, str], Bound], dict[str, float]]:
+def device_bounds(record: Record) -> tuple[dict[str, Bound], dict[tuple[str, str], Bound], dict[str, float]]:
     """The bounds that a record's own devices set: by metric, by device and quantity of its telemetry, and the power in
     W that each of its GPUs may draw for a second and longer."""
-    gpus, machine_bytes = gpus_of(record), fact(record.environment, "memory_bytes")
-    card, nbytes, holder = None, machine_bytes, "the machine"
+    machine_bytes = fact(record.environment, "memory_bytes")
+    holder, nbytes, power_w = "the machine", machine_bytes, math.inf
     if str(record.case.axes.get("device")).startswith("cuda"):
         used, named = record.provenance.get("device"), record.environment.get("gpus")
         name = used.get("name") if isinstance(used, Mapping) else None
-        card = _card(name or (named[0] if isinstance(named, list) and named else None))
-        nbytes, holder = fact(used, "memory_bytes"), card.name if card else "the device"
-    power_w = _power_w(card)
-    by_metric = dict.fromkeys(PEAKS, _memory_bound(holder, min(nbytes, _memory_bytes(card)))) | {
+        card_name, card_bytes, power_w = _card_limits(name or (named[0] if isinstance(named, list) and named else None))
+        holder, nbytes = card_name or "the device", min(fact(used, "memory_bytes"), card_bytes)
+    by_metric = dict.fromkeys(PEAKS, _memory_bound(holder, nbytes)) | {
         "energy_power_w": Bound(high=power_w, rule=f"{holder} draws at most {power_w:,.0f} W with its limit raised")
     }
     by_device, powers_w = {("worker", "rss_bytes"): _memory_bound("the machine", machine_bytes)}, {}
-    for label, gpu in gpus.items():
-        shown = _card(gpu.get("name"))
-        powers_w[label] = min(fact(gpu, "power_limit_w"), _power_w(shown))
+    for label, gpu in recorded_gpus(record).items():
+        _, card_bytes, card_w = _card_limits(gpu.get("name"))
+        powers_w[label] = min(fact(gpu, "power_limit_w"), card_w)
         most_w = TRANSIENT * powers_w[label]
         transient = Bound(high=most_w, rule=f"a transient of this card is {most_w:,.0f} W at most")
         by_device |= dict.fromkeys([(label, "power_instant_w"), (label, "power_average_w")], transient)
-        by_device[label, "memory_used_bytes"] = _memory_bound("the card", _memory_bytes(shown))
+        by_device[label, "memory_used_bytes"] = _memory_bound("the card", card_bytes)
     return by_metric, by_device, powers_w
 
 
@@ -129,18 +127,17 @@ def fact(facts: object, name: str) -> float:
     return float(value)
 
 
-def _card(name: object) -> Hardware | None:
+def _card(driver_name: object) -> Hardware | None:
     """The known device that a driver reports by this name."""
-    known = hardware_reported_as(name) if isinstance(name, str) else None
-    return None if known is None else load_hardware(known)
+    name = hardware_reported_as(driver_name) if isinstance(driver_name, str) else None
+    return None if name is None else load_hardware(name)
 
 
-def _memory_bytes(card: Hardware | None) -> float:
-    return math.inf if card is None else GIB_OVER_GB * card.memory_bytes
-
-
-def _power_w(card: Hardware | None) -> float:
-    return math.inf if card is None or card.tdp_w is None else RAISED * card.tdp_w
+def _card_limits(driver_name: object) -> tuple[str | None, float, float]:
+    """The name of a known device, and the most bytes and W that it may show; both infinite for an unknown one."""
+    if (card := _card(driver_name)) is None:
+        return None, math.inf, math.inf
+    return card.name, GIB_OVER_GB * card.memory_bytes, math.inf if card.tdp_w is None else RAISED * card.tdp_w
 
 
 def implausible_readings(record: Record) -> Iterator[str]:
@@ -148,16 +145,16 @@ def implausible_readings(record: Record) -> Iterator[str]:
     values are out of bounds, nothing else is asked of them."""
     if record.evidence is not Evidence.MEASURED:
         return
-    timings = timings_of(record)
+    timings = launch_timings(record)
     for rule in READING_RULES:
         if faults := sorted(rule(record, timings)):
             row, wrong = faults[0]
             yield f"{named_row(record, row)}: {wrong}{and_more(faults)}"
-            if rule is _values_out_of_bounds:
+            if rule is _values_beyond_bounds:
                 return
 
 
-def timings_of(record: Record) -> Timings:
+def launch_timings(record: Record) -> Timings:
     return {
         (span, metric, launch): rows
         for (span, metric), readings in record.by_span.items()
@@ -178,21 +175,15 @@ def named_row(record: Record, row: int) -> str:
     return f"{SAMPLES} row {row} ({reading.span} {reading.metric}{launch}, step {reading.step})"
 
 
-def _values_out_of_bounds(record: Record, _timings: Timings) -> Iterator[Fault]:
+def _values_beyond_bounds(record: Record, _timings: Timings) -> Iterator[Fault]:
     for name in COUNTED:
         column = record.rows.column(name)
         yield from AMOUNT.faults(range(len(column)), column, name)
-    by_metric, _, _ = bounds_of(record)
+    by_metric, _, _ = device_bounds(record)
     for (_span, metric), readings in record.by_span.items():
-        if bound := by_metric.get(metric, _bound_by_unit(metric)):
+        unit = METRICS[metric].unit if metric in METRICS else ""
+        if bound := by_metric.get(metric, BOUNDS_BY_METRIC.get(metric, BOUNDS_BY_UNIT.get(unit))):
             yield from bound.faults(readings.places, readings.column("value"))
-
-
-def _bound_by_unit(metric: str) -> Bound | None:
-    unit = METRICS[metric].unit if metric in METRICS else ""
-    if metric in SHARES:
-        return SHARE
-    return TIME if unit == "s" else AMOUNT if unit in AMOUNTS and metric not in MAY_BE_BELOW_ZERO else None
 
 
 def _clocks_that_disagree(record: Record, _: Timings) -> Iterator[Fault]:
@@ -255,24 +246,22 @@ def _duration_s(record: Record) -> float:
 
 
 def _more_energy_than_there_is(record: Record, _timings: Timings) -> Iterator[Fault]:
-    by_metric, _, _ = bounds_of(record)
+    by_metric, _, _ = device_bounds(record)
     summed_j, most_j = 0.0, by_metric["energy_power_w"].high * _duration_s(record)
     energies = record.series("energy_j")
     for row, energy in zip(energies.places, energies, strict=True):
         summed_j += energy.value
-        beside = (record.series(f"energy_{name}", energy.span).column("value") for name in ("power_w", "window_s"))
-        power_w, window_s = (values[-1] if len(values) else math.inf for values in beside)
+        conditions = (record.series(f"energy_{name}", energy.span).column("value") for name in ("power_w", "window_s"))
+        power_w, window_s = (values[-1] if len(values) else math.inf for values in conditions)
         if energy.value > power_w * window_s * ROUNDING:
-            yield (
-                row,
-                f"{energy.value:g} J of one step are more than its window of {window_s:g} s at {power_w:g} W took",
-            )
+            window = f"its window of {window_s:g} s at {power_w:g} W took"
+            yield row, f"{energy.value:g} J of one step are more than {window}"
         elif summed_j > most_j:
             yield row, f"{summed_j:g} J so far are more than the run's time at the card's limit gives, {most_j:g} J"
 
 
 READING_RULES: tuple[Callable[[Record, Timings], Iterator[Fault]], ...] = (
-    _values_out_of_bounds,
+    _values_beyond_bounds,
     _clocks_that_disagree,
     _steps_that_do_not_follow,
     _launches_that_are_missing,
@@ -312,7 +301,7 @@ def _roofline(record: Record, span: str) -> tuple[Ceilings, float, str] | None:
         specified = card.ceilings(str(record.case.axes.get("dtype")))
         if specified is not None:
             return specified, SPECIFIED_SLACK, f"the specification of {card.name}"
-    measured = ceilings_of(record, span)
+    measured = measured_ceilings(record, span)
     return None if measured is None else (measured, MEASURED_SLACK, "the roofline that the run itself measured")
 
 
@@ -320,27 +309,26 @@ def implausible_series(record: Record, folder: Path) -> Iterator[str]:
     """Yield a sentence for each rule that samples break: the first row, and how many more things do. Raises
     CorruptRecordError for a file that is not the record's own."""
     samples = read_series(record, folder)
-    _, bounds, powers_w = bounds_of(record)
+    _, bounds, powers_w = device_bounds(record)
     shares = dict.fromkeys(SAMPLED_SHARES, SHARE)
-    rules = [_faults_of_time(record, samples.column("time_s"), samples.column("unix_s"))]
+    rules = [_time_faults(record, samples.column("time_s"), samples.column("unix_s"))]
     out_of_bounds: list[Fault] = []
     for (device, quantity), rows in samples.grouped("device", "quantity").items():
         bound = bounds.get((device, quantity), shares.get(quantity, AMOUNT))
         out_of_bounds += bound.faults(rows.places, rows.column("value"), f"{device} {quantity}")
         if quantity == "energy_j":
-            rules.append(_faults_of_counter(device, rows, powers_w.get(device, math.inf)))
+            rules.append(_counter_faults(device, rows, powers_w.get(device, math.inf)))
     for faults in map(sorted, [*rules, out_of_bounds]):
         if faults:
             row, wrong = faults[0]
             yield f"{TELEMETRY} row {row}: {wrong}{and_more(faults)}"
 
 
-def _faults_of_time(record: Record, time_s: Sequence[float], unix_s: Sequence[float]) -> Iterator[Fault]:
-    ends = (fact(telemetry_of(record), "elapsed_s"), fact(record.provenance, "duration_s"))
+def _time_faults(record: Record, time_s: Sequence[float], unix_s: Sequence[float]) -> Iterator[Fault]:
+    ends = (fact(telemetry_facts(record), "elapsed_s"), fact(record.provenance, "duration_s"))
     end_s = max((end for end in ends if math.isfinite(end)), default=math.inf) + AFTER_THE_END_S
-    yield from Bound(high=end_s, rule="lies between the run's begin and its end").faults(
-        range(len(time_s)), time_s, "time_s"
-    )
+    bound = Bound(high=end_s, rule="lies between the run's begin and its end")
+    yield from bound.faults(range(len(time_s)), time_s, "time_s")
     for row, (before, after) in enumerate(pairwise(time_s), 1):
         if after < before:
             yield row, f"time_s is {after:.6g}, which is before the sample above it"
@@ -350,7 +338,7 @@ def _faults_of_time(record: Record, time_s: Sequence[float], unix_s: Sequence[fl
             yield 0, f"unix_s is {unix_s[0]:.0f}, which is {apart_s:,.0f} s from when the record says it began"
 
 
-def _faults_of_counter(device: str, samples: Rows[TelemetrySample], limit_w: float) -> Iterator[Fault]:
+def _counter_faults(device: str, samples: Rows[TelemetrySample], limit_w: float) -> Iterator[Fault]:
     """What is wrong with a counter of joules."""
     counter = list(zip(samples.places, samples.column("time_s"), samples.column("value"), strict=True))
     _, begin_s, begin_j = counter[0]

@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any
 
 from suite.records import numbers
-from suite.records.aliases import CAME_LATER
+from suite.records.aliases import EARLIER_DEFAULTS
 from suite.records.case import value_under
 from suite.records.record import Record
 from suite.report.answers.claims import Claim, ClaimVerdict, Standing, setting_name, standing_of_sizes
@@ -118,7 +118,7 @@ def _setting(record: Record, name: str) -> Any:
         if name in named:
             return named[name]
     value = value_under(record.settings, name)
-    value = CAME_LATER.get(name) if value is None else value
+    value = EARLIER_DEFAULTS.get(name) if value is None else value
     return value if isinstance(value, str | int | float) else None
 
 

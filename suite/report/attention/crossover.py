@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any
 
 from suite.records import numbers
-from suite.records.derived import ceilings_of
+from suite.records.derived import measured_ceilings
 from suite.records.labels import differences
 from suite.report.attention.groups import axes_of, lines_of, representatives
 from suite.report.attention.timings import CONTEXT, DTYPE, GEOMETRY, LAYER, Timing, row_facets, timings
@@ -124,7 +124,7 @@ def _predicted(both: Sequence[Timing], tokens: int) -> tuple[int | None, int | N
     first, axes, settings = both[0], both[0].record.case.axes, both[0].record.settings
     if first.axis("match") != "heads" or first.axis("cache_dtype"):
         return None, None
-    ceilings = [found for timing in both[1:] if (found := ceilings_of(timing.record, LAYER))]
+    ceilings = [found for timing in both[1:] if (found := measured_ceilings(timing.record, LAYER))]
     try:
         geometry, attention = geometry_from(settings["geometry"]), settings["attention"]
         sizes = {name: attention.get(name) for name in LATENT_SIZES}

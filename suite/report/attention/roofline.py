@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from suite.records import numbers
-from suite.records.derived import ceilings_of
+from suite.records.derived import measured_ceilings
 from suite.report.attention.groups import representatives
 from suite.report.attention.lines import span_views
 from suite.report.attention.timings import CONTEXT, LAYER, SHARE, Timing, plausible_rate, timings
@@ -127,7 +127,7 @@ def _legend(firsts: Sequence[Timing]) -> list[dict[str, Any]]:
 
 def _roof(timed: Sequence[Timing]) -> list[Series]:
     """The measured ceilings: the best arithmetic level, the fastest and the slowest memory rising to it."""
-    ceilings = [ceiling for timing in timed if (ceiling := ceilings_of(timing.record, timing.span))]
+    ceilings = [ceiling for timing in timed if (ceiling := measured_ceilings(timing.record, timing.span))]
     peaks = [rate for ceiling in ceilings if (rate := plausible_rate(ceiling.flops_per_s))]
     speeds = [rate for ceiling in ceilings if (rate := plausible_rate(ceiling.bytes_per_s))]
     if not peaks or not speeds:

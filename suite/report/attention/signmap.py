@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import Any
 
 from suite.records import numbers
-from suite.records.derived import ceilings_of
+from suite.records.derived import measured_ceilings
 from suite.report.attention.groups import axes_of, lines_of, representatives, side_by_side, told_apart
 from suite.report.attention.timings import (
     CONTEXT,
@@ -120,7 +120,7 @@ class VariantPair:
 
 def _bound_s(timing: Timing) -> float | None:
     """The kernel's least time at the ceilings that its own run measured, where it did."""
-    ceilings = ceilings_of(timing.record, KERNEL)
+    ceilings = measured_ceilings(timing.record, KERNEL)
     flops, traffic = timing.amount("flops"), timing.amount("traffic_bytes")
     bound_s = ceilings.bound_s(flops=flops, traffic_bytes=traffic) if ceilings and flops and traffic else 0.0
     return bound_s if is_plausible(bound_s) else None

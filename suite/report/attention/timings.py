@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from suite.records import numbers
-from suite.records.derived import by_launch, constant, operators_of, roofline
+from suite.records.derived import by_launch, constant, roofline, span_operators
 from suite.records.machine.privacy import without_paths
 from suite.records.record import Status
 from suite.report.blocks import Kind, Text, joined, say, say_or
@@ -218,12 +218,12 @@ def clock_names(found: Iterable[Timing]) -> Text:
 
 
 def fell_to_math(timing: Timing) -> bool:
-    return MATH_PATH in operators_of(timing.record, KERNEL)
+    return MATH_PATH in span_operators(timing.record, KERNEL)
 
 
 def _ran(timing: Timing) -> Text:
     """The operator that tells which path was taken: the math path, else the first whole attention."""
-    operators = operators_of(timing.record, KERNEL) or operators_of(timing.record, LAYER)
+    operators = span_operators(timing.record, KERNEL) or span_operators(timing.record, LAYER)
     whole = [name for name in operators if WHOLE_ATTENTION in name]
     if MATH_PATH in operators:
         return say("ran.math", operator=MATH_PATH)

@@ -7,7 +7,7 @@ the folder's own label, and their times are left out.
 from collections import defaultdict
 from collections.abc import Sequence
 
-from suite.records.machines import machine_names, machine_of
+from suite.records.machines import machine_names, recorded_machine
 from suite.records.record import Record
 
 SEED = "seed"
@@ -18,7 +18,7 @@ def machine_labels(label: str, records: Sequence[Record]) -> list[tuple[str, boo
 
     A folder of one machine keeps its label. Of several, each adds its name, and what tells it from another of its name.
     """
-    machines = [machine_of(record) for record in records]
+    machines = [recorded_machine(record) for record in records]
     if len(set(machines)) < 2:
         return [(label, True)] * len(records)
     # The workloads of which an arm has its seeds on several machines, and on none of them all.

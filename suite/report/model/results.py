@@ -14,12 +14,12 @@ from suite.gate.verdict import CorruptJudgementError, Judgement
 from suite.records.case import comparable
 from suite.records.derived import possible_time, started_at
 from suite.records.labels import distinct
-from suite.records.machines import machine_of
+from suite.records.machines import recorded_machine
 from suite.records.record import Record
 from suite.records.stores.mirror import on_this_machine
+from suite.records.stores.pack import Damage, folders_below
 from suite.records.stores.place import shown
 from suite.records.stores.store import Contents, Room, StoredRecord, read_contents
-from suite.records.stores.walk import Damage, folders_below
 from suite.report.model.machine_labels import machine_labels
 
 RESULTS = Path("results")
@@ -188,11 +188,11 @@ def _is_kept(folder: Path) -> bool:
 def _withdrawn(label: str, contents: Contents, labelled: Sequence[tuple[str, bool]]) -> Iterable[LeftOut]:
     """Yield the withdrawn runs, each under the label of its machine where that has one by its other runs."""
     pairs = zip(contents.stored, labelled, strict=True)
-    of_machines = {machine_of(run.record): name for run, (name, is_of_one) in pairs if is_of_one}
+    of_machines = {recorded_machine(run.record): name for run, (name, is_of_one) in pairs if is_of_one}
     for run in contents.withdrawn:
         if entry := run.withdrawal:
             yield LeftOut(
-                label=of_machines.get(machine_of(run.record), label),
+                label=of_machines.get(recorded_machine(run.record), label),
                 name=run.folder.name,
                 case_id=run.record.case.id,
                 withdrawn_on=entry.date,

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from suite.records.aliases import CAME_LATER
+from suite.records.aliases import EARLIER_DEFAULTS
 from suite.records.case import as_typed, value_under
 from suite.records.derived import constant
 from suite.records.machine.privacy import scrub, without_paths
@@ -18,7 +18,7 @@ from suite.report.model.results import CurrentRecord
 
 Pairs = tuple[tuple[str, str], ...]
 """Settings and what they are, as a case names them."""
-AS_BEFORE = {name: as_typed(value) for name, value in CAME_LATER.items() if not isinstance(value, Mapping)}
+AS_BEFORE = {name: as_typed(value) for name, value in EARLIER_DEFAULTS.items() if not isinstance(value, Mapping)}
 NO_DEFAULTS: Mapping[str, str] = {}
 SEED, LABEL = "seed", "label"
 LONGEST_TEXT = 80

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from suite.records.case import command_of
+from suite.records.case import command_line
 from suite.records.derived import by_launch, started_at
 from suite.records.machine.privacy import FREE_TEXTS, scrubbed
 from suite.records.machines import machine_names
@@ -76,7 +76,7 @@ def _line(label: str, record: Record, machine: str) -> dict[str, Any]:
         "at": started_at(record),
         "commit": clip_text(commit)[:12] + "+" * (record.provenance.get("dirty") is True),
         "clock": clip_text(record.provenance.get("clock")),
-        "command": command_of(record.case),
+        "command": command_line(record.case),
         "numbers": _numbers(record),
     }
 

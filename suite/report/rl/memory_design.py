@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from suite.records.derived import noted
-from suite.records.holdings import ALLOCATOR_PEAK, KINDS, NOBODY, OTHER, OWNERS, PART, PEAK, REFERENCE, parts_of
+from suite.records.holdings import ALLOCATOR_PEAK, KINDS, NOBODY, OTHER, OWNERS, PART, PEAK, REFERENCE, holder_parts
 from suite.records.labels import differing
 from suite.records.metrics import PHASES
 from suite.records.record import Record, Status
@@ -117,7 +117,7 @@ def _phase(of_spans: Mapping[str, OfSteps], phase: str) -> Phase:
     at = max(peaks, key=lambda step: (peaks[step], -step))
     peak, parts = peaks[at], defaultdict[Part, float](float)
     for span, of_span in of_spans.items():
-        of, owner, kind = parts_of(span) or ("", "", "")
+        of, owner, kind = holder_parts(span) or ("", "", "")
         if of == phase and (size := of_span.get(PART, {}).get(at)):
             parts[owner if owner in OWNERS else NOBODY, kind if kind in KINDS else OTHER] += size
     if sum(parts.values()) > peak * SLACK:

@@ -16,7 +16,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.record import CorruptRecordError, Record
-from suite.records.stores.telemetry import Mark, TelemetrySample, read_series, telemetry_of
+from suite.records.stores.telemetry import Mark, TelemetrySample, read_series, telemetry_facts
 from suite.report.blocks import Headline, Kind, Table, Text, dotted, joined, say, say_or
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import ALGORITHM, VARIANT, case_facets, label_of, phase_name, variant_label
@@ -73,7 +73,7 @@ class TelemetryRun(Run):
 
     @property
     def telemetry(self) -> Mapping[str, Any]:
-        return telemetry_of(self.record)
+        return telemetry_facts(self.record)
 
     @property
     def devices(self) -> Mapping[str, Any]:
@@ -114,7 +114,7 @@ def telemetry_runs(results: Results) -> Sequence[TelemetryRun]:
             samples, is_unreadable = list(read_series(current.record, current.folder)), False
         except (CorruptRecordError, OSError):
             samples, is_unreadable = [], True
-        if samples or is_unreadable or telemetry_of(current.record):
+        if samples or is_unreadable or telemetry_facts(current.record):
             runs.append(_read(current, samples, is_unreadable))
     return runs
 
@@ -177,7 +177,7 @@ def _mean_over_time(watts: Curve) -> float:
 
 def _marked(record: Record, of_devices: Mapping[str, Sequence[TelemetrySample]]) -> dict[tuple[str, str], float]:
     """The marked shares as the record says them; where it says none, of its samples."""
-    by_device = mapping(telemetry_of(record), "marked_share")
+    by_device = mapping(telemetry_facts(record), "marked_share")
     noted = [(device, mark, value) for device in by_device for mark, value in mapping(by_device, device).items()]
     if shares := {
         (clip_text(device), clip_text(mark)): portion for device, mark, value in noted if (portion := share(value))

@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Any
 
 from suite.records import numbers
-from suite.records.derived import started_at, warnings_of
+from suite.records.derived import run_warnings, started_at
 from suite.records.machine.privacy import scrub
 from suite.records.record import Record
 from suite.report.blocks import Headline, Joined, Kind, Say, Table, Text, joined, say, say_or
@@ -111,7 +111,7 @@ def _written(value: Any) -> Text:
 
 def warning_table(results: Results) -> Table:
     """The warnings of the runs; those that differ in numbers alone are one row with the numbers of the first."""
-    warnings = [(current.label, warning) for current in results.records for warning in warnings_of(current.record)]
+    warnings = [(current.label, warning) for current in results.records for warning in run_warnings(current.record)]
     alike = grouped(warnings, lambda item: (item[0], NUMBER.sub("", item[1])))
     columns: list[Column[Sequence[tuple[str, str]]]] = [
         column("column.warning", lambda alike: scrub(alike[0][1], is_ours=False), kind=Kind.LONG),

@@ -14,7 +14,6 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 STAT, TOPOLOGY = Path("/proc/stat"), Path("/sys/devices/system/cpu")
@@ -50,106 +49,98 @@ def own_cores(count: int, *, parent: Path | None = None) -> Iterator[Cores]:
         yield Cores(why="this system pins no process to cores")
         return
     folder = (parent or Path(tempfile.gettempdir())) / f"{LOCKS}-{os.getuid()}"
-    with ExitStack() as held:
-        if not _is_own_folder(folder):
+    with ExitStack() as locks:
+        if not _make_private(folder):
             yield Cores(why="the folder of the cores' locks is somebody else's")
             return
         cpus: list[int] = []
         for cpu in in_order(os.sched_getaffinity(0)):
-            if len(cpus) < count and _is_held(folder / f"cpu-{cpu}.lock", held):
+            if len(cpus) < count and _take_lock(folder / f"cpu-{cpu}.lock", locks):
                 cpus.append(cpu)
         if len(cpus) < count:
-            held.close()  # half a set is of no use here, and may be of use to another
+            locks.close()  # half a set is of no use here, and may be of use to another
             yield Cores(why=f"fewer than {count} of this machine's cores were free for it alone")
             return
         yield Cores(cpus=tuple(cpus))
 
 
 def in_order(cpus: Collection[int], topology: Path = TOPOLOGY) -> list[int]:
-    """Return the CPUs, first one hardware thread of each core, so that two workers share a core last of all."""
-
-    def place(cpu: int) -> tuple[int, int]:
-        return siblings(cpu, topology).index(cpu), cpu
-
-    return sorted(cpus, key=place)
+    """The CPUs, first one hardware thread of each core, so that two workers share a core last of all."""
+    return sorted(cpus, key=lambda cpu: (hardware_threads(cpu, topology).index(cpu), cpu))
 
 
-def siblings(cpu: int, topology: Path = TOPOLOGY) -> list[int]:
-    """Return the hardware threads of a CPU's core, itself among them; itself alone where the system does not say."""
-    found: list[int] = []
+def hardware_threads(cpu: int, topology: Path = TOPOLOGY) -> list[int]:
+    """The hardware threads of a CPU's core, itself among them; itself alone where the system does not say."""
+    threads: list[int] = []
     with suppress(OSError, ValueError):
         for part in (topology / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text().strip().split(","):
             first, _, last = part.partition("-")
-            found += range(int(first), int(last or first) + 1)
-    return found if cpu in found else [cpu]
+            threads += range(int(first), int(last or first) + 1)
+    return threads if cpu in threads else [cpu]
 
 
-def busy_s(cpus: Collection[int], path: Path = STAT) -> float | None:
-    """Return the seconds so far in which these CPUs did anything; None where the system does not count them."""
-    ticks = 0
-    seen = 0
+def count_busy_s(cpus: Collection[int], path: Path = STAT) -> float | None:
+    """The seconds so far in which these CPUs did anything; None where the system does not count them."""
+    ticks = num_counted = 0
     with suppress(OSError):
         for line in path.read_text().splitlines():
             name, *counts = line.split()
             if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in cpus:
                 user, nice, system, _idle, _waiting, irq, softirq, steal = map(int, counts[:8])
                 ticks += user + nice + system + irq + softirq + steal
-                seen += 1
-    return ticks / os.sysconf("SC_CLK_TCK") if seen == len(cpus) > 0 else None
+                num_counted += 1
+    return ticks / os.sysconf("SC_CLK_TCK") if num_counted == len(cpus) > 0 else None
 
 
 class CoreWatch:
     """A context manager that counts what others did on a worker's cores, or on all where it has none of its own.
 
-    `own_s`: returns the processor time of the worker's own processes so far, or None where they are not there.
+    `worker_s`: gives the processor time of the worker's own processes so far, or None where they are not there.
     """
 
-    def __init__(self, cores: Cores, own_s: Callable[[], float | None]) -> None:
-        self._cores, self._own_s = cores, own_s
+    def __init__(self, cores: Cores, worker_s: Callable[[], float | None]) -> None:
+        self._cores, self._worker_s = cores, worker_s
         usable: Collection[int] = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
         self._cpus: Sequence[int] = cores.cpus or sorted(usable)
-        self._began: tuple[float, float | None, float | None] | None = None
         self.facts: dict[str, Any] = {}
         """For the record: the cores, the seconds of watching, and what others took of them."""
         self.warnings: list[str] = []
 
     def __enter__(self) -> "CoreWatch":
-        self._began = self._now()
+        self._start = self._now()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._began is not None
-        (begun_s, busy_before, own_before), (ended_s, busy, own) = self._began, self._now()
-        elapsed_s = ended_s - begun_s
+    def __exit__(self, *error: object) -> None:
+        start, end = self._start, self._now()
+        elapsed_s = end[0] - start[0]
         self.facts = {"own_cores": list(self._cores.cpus), "watched_s": elapsed_s}
         if self._cores.why:
             self.facts["why"] = self._cores.why
-        if None in (busy_before, own_before, busy, own) or elapsed_s <= 0:
+        if None in (*start, *end) or elapsed_s <= 0:
             self.facts["others"] = "not counted"
             return
-        others_s = max(0.0, (busy or 0.0) - (busy_before or 0.0) - (own or 0.0) + (own_before or 0.0))
+        busy_s, worker_s = ((after or 0.0) - (before or 0.0) for before, after in zip(start[1:], end[1:], strict=True))
+        others_s = max(0.0, busy_s - worker_s)
         share = min(1.0, others_s / (elapsed_s * len(self._cpus)))
         self.facts |= {"others_s": others_s, "others_share": share}
         if others_s > LEAST_S and share > MORE_THAN_A_LITTLE:
-            whose = "the cores of this case" if self._cores.cpus else "the cores of this machine, none of them its own"
-            self.warnings.append(f"other work was running on {whose}: {share:.0%} of their time")
+            place = "the cores of this case" if self._cores.cpus else "the cores of this machine, none of them its own"
+            self.warnings.append(f"other work was running on {place}: {share:.0%} of their time")
 
     def _now(self) -> tuple[float, float | None, float | None]:
-        return time.monotonic(), busy_s(self._cpus), self._own_s()
+        return time.monotonic(), count_busy_s(self._cpus), self._worker_s()
 
 
-def _is_own_folder(folder: Path) -> bool:
+def _make_private(folder: Path) -> bool:
     """Make the folder; False where somebody else has put one or a link in its place."""
     with suppress(OSError):
         folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-        return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+        status = folder.lstat()
+        return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
     return False
 
 
-def _is_held(path: Path, held: ExitStack) -> bool:
+def _take_lock(path: Path, locks: ExitStack) -> bool:
     from filelock import FileLock, Timeout
 
     lock = FileLock(path, thread_local=False)  # a worker may end in another thread than it began in
@@ -157,5 +148,5 @@ def _is_held(path: Path, held: ExitStack) -> bool:
         lock.acquire(timeout=0)
     except Timeout:
         return False
-    held.callback(lock.release)
+    locks.callback(lock.release)
     return True

@@ -8,7 +8,6 @@ says how many slots there are and what a case in one of them is measured by.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol
 
 from suite.compose.point import SweepPoint
@@ -40,10 +39,8 @@ class CaseSlot:
         self._slot.worker.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._slot.worker.__exit__(kind, error, trace)
+    def __exit__(self, *error: object) -> None:
+        self._slot.worker.__exit__(None, None, None)
 
     def is_ready(self, is_over: Callable[[], bool]) -> bool:
         """Wait until a case can run here; False where none ever will. `is_over`: asked whether one is left at all."""
@@ -61,8 +58,8 @@ class CaseSlot:
         """The run key of a record that is made here."""
         return job.run_key
 
-    def is_first(self, job: Job, parent: Path, held: ExitStack) -> bool:
-        """Keep other machines from the case until `held` is left; False where one of them runs it into the same
+    def is_first(self, job: Job, parent: Path, locks: ExitStack) -> bool:
+        """Keep other machines from the case until `locks` is left; False where one of them runs it into the same
         place."""
         return True  # no other machine's record would answer it
 
@@ -130,7 +127,7 @@ class LocalLauncher:
         yield [CaseSlot(WorkerSlot(state=state, worker=worker)) for worker in workers]
 
 
-def launcher_of(points: Sequence[SweepPoint]) -> Launcher:
+def chosen_launcher(points: Sequence[SweepPoint]) -> Launcher:
     """The launcher that all points name. Raises ValueError where they do not agree, and for wrong settings."""
     options: list[Any] = [point.settings.get(LAUNCHER) for point in points]
     for option in options:
@@ -156,7 +153,7 @@ def own_modules(jobs: Sequence[Job]) -> list[str]:
     """Modules that every worker will need. Other packages' are left to their case, which may fail alone."""
     workloads = [job.settings["workload"] for job in jobs if not job.is_projection]
     modules = {workload["_target_"].rpartition(".")[0] for workload in workloads}
-    own = {module for module in modules if module.startswith("suite.")}
+    own_package = {module for module in modules if module.startswith("suite.")}
     # torch's first optimiser imports it, which takes a case of training 1.7 s of processor time.
     optimisers = {"torch._dynamo"} if any(workload.get("course") for workload in workloads) else set()
-    return sorted(own | optimisers)
+    return sorted(own_package | optimisers)

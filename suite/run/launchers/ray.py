@@ -7,54 +7,36 @@ was lost goes back into the queue, so that another one runs it.
 
 import importlib
 import importlib.util
-import logging
 import os
 import pickle
-import re
-import secrets
-import signal
-import socket
 import time
-import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import zip_longest
 from pathlib import Path
 from threading import Event, Lock
-from types import TracebackType
 from typing import Any
 
 from suite.configuration.values import positive_number, whole_number
 from suite.measure.worker import TaskInterruptedError
-from suite.process.signals import POLITE
 from suite.process.streams import CANNOT_JUDGE, CommandFailedError
 from suite.records.machine.code import code_digest
 from suite.records.machine.environment import source_digest
-from suite.records.machine.limits import most_threads
 from suite.records.plain_text import one_line
 from suite.records.record import OVERRIDES, Evidence, Record, Status
 from suite.records.stores.claim import NAME_LENGTH
 from suite.records.stores.store import StoredRecord
-from suite.run.cached import Notice, find_on_any_machine, newest_of_key, runs_by_case
+from suite.run.cached import Notice, find_on_any_machine, newest_with_key, runs_by_case
 from suite.run.job import Job
+from suite.run.launchers.cluster import AUTO, CUDA, HOST_PORT, WorkerPlace, joined, lacking, places_in
 from suite.run.launchers.launcher import CaseSlot, SlotLostError, own_modules
 from suite.run.launchers.remote import Description, Errand, RemoteAnswer, RemoteWorker, Terms
-from suite.run.recorder import MeasuredCase, SharedState, overrides_file, provenance_of
+from suite.run.recorder import MeasuredCase, SharedState, base_provenance, overrides_file
 
 NAME = "ray"
 MISSING = "launcher=ray needs the package ray, which is not installed here: pip install 'mla-grpo-suite[ray]'"
-AUTO, HOST_PORT = "auto", re.compile(r"(?P<host>[\w.-]+|\[[\da-fA-F:]+\]):(?P<port>\d{1,5})")
-LONGEST_ANSWER_S = 10.0
-SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # a cluster that is started here tells nobody of it
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's own default to be; else it warns
-    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # its servers' words, with addresses, would stand in standard output
-    "RAY_NUM_REDIS_GET_RETRIES": "2",  # of joining a cluster, each of which takes up to 40 s
-}
-"""Environment variables of Ray, where the user has not set them."""
 LOOK_EVERY_S = 0.2
 LONGEST_START_S = 60.0
 """The time after which a worker that does not begin is tried on another node, if there is room on one."""
@@ -67,69 +49,14 @@ NO_TOKEN = (
 CLAIMS = ".claims"
 """A folder beside the runs': whoever runs a case, on whatever machine, holds the lock of its name there."""
 SHOWN_DIGITS = 12
-CPU, CUDA = "cpu", "cuda"
 
 
 class _TimeOutError(Exception):
     """The case took longer than it may."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class WorkerPlace:
-    """Room for one worker."""
-
-    node: str
-    """The node's id."""
-    host: str
-    """The machine's name, which never leaves this process: two nodes may be on one machine."""
-    device: str
-    cpus: int
-    """Cores, as many as the case with the most threads has."""
-
-    def takes(self, job: Job) -> bool:
-        """Tell whether a worker here can run a job."""
-        return device_of(job) == self.device
-
-
-def device_of(job: Job) -> str:
-    """Return the device that a worker must have for a job."""
-    return CUDA if job.stays else CPU
-
-
-def places_in(nodes: Iterable[Mapping[str, Any]], jobs: Sequence[Job], *, shares_nodes: bool) -> list[WorkerPlace]:
-    """Return room for workers on the nodes, which take turns in the order.
-
-    `nodes`: as `ray.nodes()` describes them. `shares_nodes`: cases whose time counts may run side by side on one
-    node's CPU, each on cores of its own, where one alone has the memory's bandwidth for itself.
-    """
-    on_gpu, on_cpu = ([job for job in jobs if device_of(job) == device] for device in (CUDA, CPU))
-    is_timed = any(not (job.is_course or job.is_projection) for job in on_cpu)
-    most_on_cpu = 1 if is_timed and not shares_nodes else None
-    of_nodes = []
-    for node in nodes:
-        if not node["Alive"]:
-            continue
-        cpus, gpus = (int(node["Resources"].get(name, 0)) for name in ("CPU", "GPU"))
-        found: list[WorkerPlace] = []
-        for device, own, most in ((CUDA, on_gpu, gpus), (CPU, on_cpu, most_on_cpu)):
-            each = max((job.plan.threads for job in own), default=0)
-            room = cpus // each if each else 0
-            count = room if most is None else min(room, most)
-            place = WorkerPlace(node=node["NodeID"], host=node["NodeManagerHostname"], device=device, cpus=each)
-            found += [place] * count
-            cpus -= each * count
-        of_nodes.append(found)
-    return [place for turn in zip_longest(*of_nodes) for place in turn if place is not None]
-
-
-def lacking(places: Sequence[WorkerPlace], jobs: Sequence[Job]) -> str | None:
-    """Say what a cluster has no room for; None where each job has a place."""
-    for job in jobs:
-        if not any(place.takes(job) for place in places):
-            gpu = " and a GPU" if device_of(job) == CUDA else ""
-            cpus = "a CPU" if job.plan.threads == 1 else f"{job.plan.threads} CPUs"
-            return f"{cpus}{gpu} on one node, for {job.case.id}"
-    return None
+class _OtherCodeError(Exception):
+    """A worker would run other code than the one that its records are asked of."""
 
 
 @dataclass(kw_only=True)
@@ -165,24 +92,24 @@ class Cluster:
         )
         return worker.remote(self.terms[place])
 
-    def other_place(self, instead: WorkerPlace | None = None) -> WorkerPlace | None:
-        """Return room on a node that is there; None where there is none. `instead`: room that is given back for it."""
+    def take_spare(self, instead: WorkerPlace | None = None) -> WorkerPlace | None:
+        """Take room on a node that is there; None where there is none. `instead`: room that is given back for it."""
         alive = {node["NodeID"] for node in self.ray.nodes() if node["Alive"]}
         with self.lock:
-            found = next((place for place in self.spare if place.node in alive), None)
-            if found is not None:
-                self.spare.remove(found)
+            spare = next((place for place in self.spare if place.node in alive), None)
+            if spare is not None:
+                self.spare.remove(spare)
                 self.spare.extend([] if instead is None else [instead])
-        return found
+        return spare
 
     def find_cached(self, job: Job, folder: Path, notice: Notice, *, is_refused: bool) -> StoredRecord | None:
-        """Return the newest record of the case, of whatever machine, if it answers the job."""
+        """The newest record of the case, of whatever machine, if it answers the job."""
         with self.lock:
-            described = [one for one in self.described if job.case.id in one.code_digests]
-        known = {(one.machine_id, one.code_digests[job.case.id]) for one in described}
-        meanwhile = [newest_of_key(job.run_key_on(machine, code), folder, notice) for machine, code in known]
+            described = [worker for worker in self.described if job.case.id in worker.code_digests]
+        sources = {(worker.machine_id, worker.code_digests[job.case.id]) for worker in described}
+        meanwhile = [newest_with_key(job.run_key_on(machine, code), folder, notice) for machine, code in sources]
         runs = [*self.runs.get(job.case.id, ()), *(run for run in meanwhile if run is not None)]
-        codes = {code_digest(job.settings), *(code for _, code in known)}
+        codes = {code_digest(job.settings), *(code for _, code in sources)}
         return find_on_any_machine(job, runs, codes, is_refused=is_refused)
 
 
@@ -199,35 +126,42 @@ class RaySlot(CaseSlot):
     def __enter__(self) -> "RaySlot":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._is_up:
             with suppress(self._ray.exceptions.RayError):
                 self._ray.get(self._actor.close.remote(), timeout=GRACE_S)
         self._drop()
 
     def is_ready(self, is_over: Callable[[], bool]) -> bool:
-        is_told = False
+        has_noticed = False
         while not (self._is_up or self._interrupted.is_set()):
             try:
-                content = self._description(give_up=lambda: is_over() or self._interrupted.is_set())
+                if self._actor is None:
+                    self._actor = self._cluster.start(self._place)
+                errands = pickle.dumps([Errand.of(job) for job in self._cluster.jobs if self.takes(job)])
+                # An actor that starts again is asked again: it answers the same.
+                request = self._actor.describe.options(max_task_retries=-1).remote(errands)
+                content = self._answer(
+                    request,
+                    give_up=lambda: is_over() or self._interrupted.is_set(),
+                    timeout_s=LONGEST_START_S,
+                )
                 if content is None:
                     return False
                 self._accept(pickle.loads(content))
             except _TimeOutError:  # somebody else has what it waits for
-                place = self._cluster.other_place(instead=self._place)
+                place = self._cluster.take_spare(instead=self._place)
                 if place is not None:
                     self._drop()
                     self._place = place
-                elif not is_told:
+                elif not has_noticed:
                     self._cluster.state.notice("ray: a worker waits until the cluster has room for it")
-                    is_told = True
+                    has_noticed = True
             except (self._ray.exceptions.RayError, _OtherCodeError) as error:
                 why = str(error) if isinstance(error, _OtherCodeError) else _why(self._ray, error)
                 self._cluster.state.notice(one_line(f"ray: a worker cannot begin: {why}"))
                 self._drop()
-                place = self._cluster.other_place()
+                place = self._cluster.take_spare()
                 if place is None:
                     return False
                 self._place = place
@@ -243,14 +177,14 @@ class RaySlot(CaseSlot):
     def run_key(self, job: Job) -> str:
         return job.run_key_on(self._here.machine_id, self._here.code_digests[job.case.id])
 
-    def is_first(self, job: Job, parent: Path, held: ExitStack) -> bool:
-        return hold_case(job, parent, held)
+    def is_first(self, job: Job, parent: Path, locks: ExitStack) -> bool:
+        return hold_case(job, parent, locks)
 
     def measure(self, job: Job, folder: Path) -> MeasuredCase:
         started_at, start = datetime.now(UTC), time.perf_counter()
-        asked = self._actor.measure.remote(pickle.dumps(Errand.of(job)))
+        request = self._actor.measure.remote(pickle.dumps(Errand.of(job)))
         try:
-            content = self._answer(asked, timeout_s=self._cluster.timeout_s)
+            content = self._answer(request, timeout_s=self._cluster.timeout_s)
         except _TimeOutError:
             self._is_up = False
             self._ray.kill(self._actor, no_restart=False)
@@ -280,16 +214,6 @@ class RaySlot(CaseSlot):
             with suppress(self._ray.exceptions.RayError):
                 self._actor.interrupt.remote()
 
-    def _description(self, give_up: Callable[[], bool]) -> bytes | None:
-        """The pickled description of the actor, which is started where it is not there; None where nobody waits
-        for it any more. Raises _TimeOutError while there is no room for it."""
-        if self._actor is None:
-            self._actor = self._cluster.start(self._place)
-        errands = pickle.dumps([Errand.of(job) for job in self._cluster.jobs if self.takes(job)])
-        # An actor that starts again is asked again: it answers the same.
-        asked = self._actor.describe.options(max_task_retries=-1).remote(errands)
-        return self._answer(asked, give_up=give_up, timeout_s=LONGEST_START_S)
-
     @property
     def _here(self) -> Description:
         assert self._described is not None
@@ -310,7 +234,7 @@ class RaySlot(CaseSlot):
             self._cluster.described.append(described)
 
     def _answer(
-        self, asked: Any, *, give_up: Callable[[], bool] = lambda: False, timeout_s: float | None = None
+        self, request: Any, *, give_up: Callable[[], bool] = lambda: False, timeout_s: float | None = None
     ) -> bytes | None:
         """Wait for an actor's answer; None where nobody waits for it any more.
 
@@ -319,9 +243,9 @@ class RaySlot(CaseSlot):
         begun_s = time.monotonic()
         ends_s = None
         while True:
-            ready, _ = self._ray.wait([asked], timeout=LOOK_EVERY_S)
+            ready, _ = self._ray.wait([request], timeout=LOOK_EVERY_S)
             if ready:
-                content: bytes = self._ray.get(asked)
+                content: bytes = self._ray.get(request)
                 return content
             now_s = time.monotonic()
             if give_up():
@@ -340,7 +264,7 @@ class RaySlot(CaseSlot):
 
     def _failed(self, job: Job, why: str, started_at: datetime, *, duration_s: float) -> MeasuredCase:
         """The record of a case of which nothing came back, on the machine where it ran last."""
-        provenance = provenance_of(job, started_at, duration_s) | {
+        provenance = base_provenance(job, started_at, duration_s) | {
             "source_digest": self._here.source_digest,
             "code_digest": self._here.code_digests[job.case.id],
             "launcher": {"name": NAME, "workers": self._cluster.workers},
@@ -370,8 +294,8 @@ class RayLauncher:
         if self._address not in (None, AUTO) and not HOST_PORT.fullmatch(str(self._address)):
             raise ValueError(f"launcher.address must be null, auto or HOST:PORT; got {self._address!r}")
         self._retries = whole_number(settings, "retries", at_least=0, where="launcher.")
-        asked = settings.get("timeout_s")
-        self._timeout_s = None if asked is None else positive_number(settings, "timeout_s", where="launcher.")
+        is_limited = settings.get("timeout_s") is not None
+        self._timeout_s = positive_number(settings, "timeout_s", where="launcher.") if is_limited else None
         self._most = workers
         self._runs: Mapping[str, Sequence[StoredRecord]] = {}
         self.workers = workers or 1
@@ -386,13 +310,13 @@ class RayLauncher:
 
     def find_cached(self, jobs: Sequence[Job], folder: Path) -> Mapping[str, StoredRecord]:
         self._runs = runs_by_case(folder, notice=lambda text: None)
-        found: dict[str, StoredRecord] = {}
+        answers: dict[str, StoredRecord] = {}
         for job in jobs:
             if runs := self._runs.get(job.case.id):
                 # Whether a node would refuse it now, the node says.
                 answer = find_on_any_machine(job, runs, {code_digest(job.settings)}, is_refused=False)
-                found |= {job.case.id: answer} if answer is not None else {}
-        return found
+                answers |= {job.case.id: answer} if answer is not None else {}
+        return answers
 
     @contextmanager
     def slots(self, jobs: Sequence[Job], state: SharedState) -> Iterator[Sequence[RaySlot]]:
@@ -406,7 +330,8 @@ class RayLauncher:
                 raise CommandFailedError(f"the Ray cluster has no room for {want}", CANNOT_JUDGE)
             self.workers = len(places)
             nodes = len({place.node for place in places})
-            state.notice(f"ray: {_count(len(places), 'worker')} on {_count(nodes, 'node')}")
+            plurals = ["s" * (number != 1) for number in (len(places), nodes)]
+            state.notice(f"ray: {len(places)} worker{plurals[0]} on {nodes} node{plurals[1]}")
             cluster = Cluster(
                 ray=ray,
                 state=state,
@@ -423,51 +348,8 @@ class RayLauncher:
             ray.shutdown()
 
 
-class _OtherCodeError(Exception):
-    """A worker would run other code than the one that its records are asked of."""
-
-
-def joined(address: str | None) -> Any:
-    """Import Ray and join the cluster, or start one of this machine; return the module.
-
-    Raises CommandFailedError where that does not succeed.
-    """
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
-    if address is None:  # with a token of its own, since Ray would leave one in the user's home
-        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex()}
-    before = {number: signal.getsignal(number) for number in POLITE}
-    ray: Any = importlib.import_module("ray")
-    own: dict[str, Any] = {} if address is not None else {"num_cpus": most_threads(), "include_dashboard": False}
-    try:
-        _probe(address if address != AUTO else os.environ.get("RAY_ADDRESS"))
-        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
-    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise CommandFailedError(
-            f"the Ray cluster launcher.address={address or 'null'} cannot be joined: {_told(error)}", CANNOT_JUDGE
-        ) from error
-    finally:
-        for number, handler in before.items():  # Ray sets its own, which would end this process without its records
-            if handler is not None:
-                signal.signal(number, handler)
-    return ray
-
-
-def _told(error: Exception) -> str:
-    """The sentence of an error of Ray's that says what to do."""
-    if "InvalidAuthToken" in "".join(traceback.format_exception(error)):
-        return "its token is another one: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
-    return one_line(" ".join(str(error).partition("\n\n")[0].split()))
-
-
-def _probe(address: str | None) -> None:
-    """Raise OSError where nobody listens at an address, for which Ray itself tries for minutes."""
-    if address is not None and (written := HOST_PORT.fullmatch(address)):
-        socket.create_connection((written["host"].strip("[]"), int(written["port"])), LONGEST_ANSWER_S).close()
-
-
-def hold_case(job: Job, parent: Path, held: ExitStack) -> bool:
-    """Hold a case's lock, which names no machine, until `held` is left; False where another process holds it."""
+def hold_case(job: Job, parent: Path, locks: ExitStack) -> bool:
+    """Hold a case's lock, which names no machine, until `locks` is left; False where another process holds it."""
     from filelock import FileLock, Timeout
 
     path = parent / CLAIMS / f"{job.run_key_on('', source_digest())[:NAME_LENGTH]}.lock"
@@ -486,7 +368,7 @@ def hold_case(job: Job, parent: Path, held: ExitStack) -> bool:
         with suppress(OSError):  # others run there
             path.parent.rmdir()
 
-    held.callback(give_up)
+    locks.callback(give_up)
     return True
 
 
@@ -506,12 +388,8 @@ def _why(ray: Any, error: Exception) -> str:
     """Say why an actor gave no answer, without the names and addresses that Ray's own words hold."""
     if isinstance(error, ray.exceptions.RayTaskError):
         cause = getattr(error, "cause", None) or error
-        told = str(cause).strip().partition("\n")[0]
-        return f"its worker raised {type(cause).__name__}: {told}"
+        message = str(cause).strip().partition("\n")[0]
+        return f"its worker raised {type(cause).__name__}: {message}"
     if isinstance(error, ray.exceptions.OutOfMemoryError):
         return "its node ran out of memory"
     return "its worker or its node was lost"
-
-
-def _count(number: int, name: str) -> str:
-    return f"{number} {name}{'s' * (number != 1)}"

@@ -104,7 +104,7 @@ class RemoteWorker:
         self._slot = WorkerSlot(state=state, worker=worker)
 
     def describe(self, errands: bytes) -> bytes:
-        """Return the pickled Description, given pickled errands."""
+        """The pickled Description, given pickled errands."""
         jobs = [errand.job() for errand in pickle.loads(errands)]
         return pickle.dumps(
             Description(
@@ -112,7 +112,7 @@ class RemoteWorker:
                 environment=environment(),
                 code_digests={job.case.id: code_digest(job.settings) for job in jobs},
                 refusals={job.case.id: job.refusal for job in jobs if job.refusal is not None},
-                notices=self._told(),
+                notices=self._take_notices(),
             )
         )
 
@@ -129,7 +129,7 @@ class RemoteWorker:
         if self._terms.device != CPU:  # the record's telemetry warns by itself
             shared, warnings = others_on_gpus(measured.record), []
         record = self._with_facts(measured.record, shared, warnings)
-        return pickle.dumps(RemoteAnswer(measured=replace(measured, record=record), notices=self._told()))
+        return pickle.dumps(RemoteAnswer(measured=replace(measured, record=record), notices=self._take_notices()))
 
     def interrupt(self) -> None:
         """End the case that runs, whose record then says so, and every later one."""
@@ -152,13 +152,13 @@ class RemoteWorker:
         content = replace(record, provenance=provenance).as_json()
         return replace(record, **scrubbed({part: content[part] for part in PRIVATE_PARTS}))
 
-    def _told(self) -> list[str]:
-        told, self._notices[:] = list(self._notices), []
-        return told
+    def _take_notices(self) -> list[str]:
+        notices, self._notices[:] = list(self._notices), []
+        return notices
 
 
 def others_on_gpus(record: Record) -> dict[str, Any]:
-    """Return by GPU how many other processes computed on it while the case did, as telemetry saw it."""
+    """By GPU how many other processes computed on it while the case did, as telemetry saw it."""
     telemetry = record.provenance.get("telemetry", {})
     used = {label: gpu for label, gpu in telemetry.get("devices", {}).items() if gpu.get("used")}
     if not used:
@@ -167,7 +167,7 @@ def others_on_gpus(record: Record) -> dict[str, Any]:
 
 
 def fork_server() -> int | None:
-    """Return the number of the process that all cases are forked from; None where it has not begun."""
+    """The number of the process that all cases are forked from; None where it has not begun."""
     number: int | None = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
     return number
 
@@ -178,12 +178,8 @@ def _fork_server_s() -> float | None:
     try:
         server = psutil.Process(number) if number else None
         processes = [] if server is None else [server, *server.children(recursive=True)]
-        return sum(map(_process_s, processes)) if processes else None
+        times = [process.cpu_times() for process in processes]
     except psutil.Error:
         return None
-
-
-def _process_s(process: psutil.Process) -> float:
-    """The processor time of a process, and of its children that have ended."""
-    times = process.cpu_times()
-    return float(times.user + times.system + times.children_user + times.children_system)
+    # With the time of children that have ended.
+    return sum(time.user + time.system + time.children_user + time.children_system for time in times) if times else None

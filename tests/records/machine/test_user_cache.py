@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from suite.records.machine.user_cache import KERNELS, kernels_folder, private_content
-from suite.records.stores.place import mirror_of
+from suite.records.stores.place import mirror_folder
 
 pwd = pytest.importorskip("pwd")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps no owner and mode of this kind")
@@ -52,7 +52,7 @@ def test_a_user_without_a_home_is_told_so(monkeypatch):
     with pytest.raises(OSError, match=r"^this user has no home folder$"):
         kernels_folder()
     with pytest.raises(OSError, match=r"^this user has no home folder$"):
-        mirror_of("s3://bucket/folder")
+        mirror_folder("s3://bucket/folder")
 
 
 def link_elsewhere(folder):

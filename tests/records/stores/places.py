@@ -9,7 +9,7 @@ import pytest
 
 from suite.records.stores.folder import StoreFolder
 from suite.records.stores.objects import ObjectStore, open_store
-from suite.records.stores.place import mirror_of
+from suite.records.stores.place import mirror_folder
 from suite.records.stores.store import RECORD
 from tests.records.factory import build, store
 
@@ -83,5 +83,5 @@ class Watched(ObjectStore):
 
 def names_in(url: str) -> set[str]:
     """The names of runs' files in the mirror of this machine."""
-    mirror = mirror_of(url)
+    mirror = mirror_folder(url)
     return {path.relative_to(mirror).as_posix() for path in mirror.rglob("*") if path.is_file()}

@@ -11,7 +11,7 @@ from suite.records.stores.claim import NAME_LENGTH, hold
 from suite.records.stores.folder import LocalFolder, StoreFolder, results_folder
 from suite.records.stores.mirror import on_this_machine
 from suite.records.stores.objects import StoreError, open_store
-from suite.records.stores.place import mirror_of
+from suite.records.stores.place import mirror_folder
 from suite.records.stores.store import RECORD, read_contents, read_record, write_record
 from tests.records.factory import build, store
 from tests.records.stores.places import Watched, machine, new_url, objects_at, put, results_at
@@ -42,7 +42,7 @@ def run(claim, record):
 def runs_at(url, tmp_path):
     """The names and starts of the runs that a third machine reads, all of them whole."""
     with machine(tmp_path / "reader"):
-        mirror = on_this_machine(mirror_of(url))
+        mirror = on_this_machine(mirror_folder(url))
         contents = read_contents([mirror])
         assert (contents.damaged, contents.unfinished) == ([], [])
         assert verify([mirror]) == 0
@@ -50,7 +50,7 @@ def runs_at(url, tmp_path):
 
 
 def test_a_mirror_stands_for_its_store_and_a_folder_for_itself(one, tmp_path):
-    assert isinstance(results_folder(mirror_of(new_url())), StoreFolder)
+    assert isinstance(results_folder(mirror_folder(new_url())), StoreFolder)
     assert results_folder(tmp_path) == LocalFolder(folder=tmp_path)
 
 
@@ -59,7 +59,7 @@ def test_a_run_is_put_whole_and_not_kept_here(one, tmp_path):
     results = results_at(url)
     results.prepare([RUN_KEY])
     place = run(results.claim(RUN_KEY), FIRST)
-    assert place == mirror_of(url) / KEY
+    assert place == mirror_folder(url) / KEY
     assert set(objects_at(url)) == {f"{KEY}/{RECORD}", f"{KEY}/{SAMPLES}"}
     assert not list(results.runs.iterdir())
     assert runs_at(url, tmp_path) == {KEY: "2026-03-01"}
@@ -74,14 +74,14 @@ def test_a_living_claim_is_respected_here_and_elsewhere(one, tmp_path):
             assert results.claim(RUN_KEY) is None
     assert objects_at(results.store.url) == {}
     with machine(tmp_path / "two"), results.claim(RUN_KEY) as claim:
-        assert claim.taken.name == KEY
+        assert claim.claimed.name == KEY
 
 
 def test_a_claim_of_a_killed_process_here_is_taken_over(one):
     results = results_at(new_url())
     results.store.put(f"{KEY}/claim-1", results._owner() + b" mark")
     with results.claim(RUN_KEY) as claim:
-        assert (claim.taken.name, claim.taken.number) == (KEY, 2)
+        assert (claim.claimed.name, claim.claimed.number) == (KEY, 2)
     assert objects_at(results.store.url) == {}
 
 
@@ -92,18 +92,18 @@ def test_the_stores_own_clock_tells_a_stale_claim(one, monkeypatch):
     content = results.store.files.store[f"{results.store.root}/{KEY}/claim-1"]
     content.modified -= timedelta(seconds=folder.STALE_AFTER_S + 1)
     with results.claim(RUN_KEY) as claim:
-        assert claim.taken.number == 2
+        assert claim.claimed.number == 2
 
 
 def test_a_claim_is_renewed_until_its_end(one, monkeypatch):
     monkeypatch.setattr(folder, "RENEW_EVERY_S", 0.01)
     results = results_at(new_url())
     with results.claim(RUN_KEY) as claim:
-        begun = results.store.changed_at(claim.taken.claim)
+        begun = results.store.changed_at(claim.claimed.claim)
         looks = iter(range(500))
-        while results.store.changed_at(claim.taken.claim) == begun and next(looks, None) is not None:
+        while results.store.changed_at(claim.claimed.claim) == begun and next(looks, None) is not None:
             claim.renewal.join(0.01)
-        assert results.store.changed_at(claim.taken.claim) > begun
+        assert results.store.changed_at(claim.claimed.claim) > begun
     assert not claim.renewal.is_alive()
     assert objects_at(results.store.url) == {}
 

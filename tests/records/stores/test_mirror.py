@@ -9,7 +9,7 @@ from suite.records.stores.claim import NAME_LENGTH
 from suite.records.stores.mirror import on_this_machine, refresh
 from suite.records.stores.objects import ObjectStore, StoreError, open_store
 from suite.records.stores.pack import PACK
-from suite.records.stores.place import mirror_of
+from suite.records.stores.place import mirror_folder
 from suite.records.stores.store import LOCK, LONGEST_RECORD_BYTES, RECORD, SAMPLES, read_contents, read_record
 from suite.records.stores.withdrawn import WITHDRAWN
 from tests.records.factory import build, store
@@ -36,7 +36,7 @@ class Listing:
 def test_runs_are_read_as_those_of_a_folder(tmp_path):
     url = new_url()
     put(url, tmp_path / "there", build(), build(seq_len=64))
-    here = read_contents([on_this_machine(mirror_of(url))])
+    here = read_contents([on_this_machine(mirror_folder(url))])
     there = read_contents([tmp_path / "there"])
     assert [stored.record for stored in here.stored] == [stored.record for stored in there.stored]
     assert (here.damaged, here.unfinished) == ([], [])
@@ -63,7 +63,7 @@ def test_nothing_is_fetched_twice_and_the_record_comes_last(tmp_path):
 def test_what_changed_is_fetched_anew_and_what_is_gone_goes(tmp_path):
     url = new_url()
     put(url, tmp_path / "there", build(), build())
-    on_this_machine(mirror_of(url))
+    on_this_machine(mirror_folder(url))
     opened = open_store(url)
     content = objects_at(url)[f"{KEY}/{RECORD}"]
     opened.put(f"{KEY}/{RECORD}", content.replace(b"2026-03-01", b"2026-03-02"))  # as long as before
@@ -71,17 +71,17 @@ def test_what_changed_is_fetched_anew_and_what_is_gone_goes(tmp_path):
     again = Watched(url)
     refresh(again)
     assert again.fetched == [f"{KEY}/{RECORD}"]
-    assert read_record(mirror_of(url) / KEY).provenance["started_at"].startswith("2026-03-02")
-    assert [folder.name for folder in mirror_of(url).iterdir()] == [KEY]
+    assert read_record(mirror_folder(url) / KEY).provenance["started_at"].startswith("2026-03-02")
+    assert [folder.name for folder in mirror_folder(url).iterdir()] == [KEY]
 
 
 def test_a_file_that_was_cut_short_here_is_fetched_anew(tmp_path):
     url = new_url()
     put(url, tmp_path / "there")
-    folder = on_this_machine(mirror_of(url)) / KEY
+    folder = on_this_machine(mirror_folder(url)) / KEY
     (folder / SAMPLES).write_bytes(b"")
     (folder / "foreign").write_bytes(b"")
-    on_this_machine(mirror_of(url))
+    on_this_machine(mirror_folder(url))
     assert read_record(folder).readings
     assert names_in(url) == {f"{KEY}/{SAMPLES}", f"{KEY}/{RECORD}"}
 
@@ -89,17 +89,17 @@ def test_a_file_that_was_cut_short_here_is_fetched_anew(tmp_path):
 def test_a_store_without_objects_is_no_folder(tmp_path):
     assert on_this_machine(tmp_path) == tmp_path, "a folder of this machine is itself"
     assert not (tmp_path / "cache").exists()
-    assert not on_this_machine(mirror_of(new_url())).exists()
+    assert not on_this_machine(mirror_folder(new_url())).exists()
 
 
 def test_a_run_that_was_begun_is_unfinished(tmp_path):
     url = new_url()
     opened = open_store(url)
     opened.put(f"{KEY}/claim-1", b"mark")
-    (unfinished,) = read_contents([on_this_machine(mirror_of(url))]).unfinished
+    (unfinished,) = read_contents([on_this_machine(mirror_folder(url))]).unfinished
     assert unfinished.name == KEY
     put(url, tmp_path / "there")
-    contents = read_contents([on_this_machine(mirror_of(url))])
+    contents = read_contents([on_this_machine(mirror_folder(url))])
     assert (len(contents.stored), contents.unfinished) == (1, [])
     assert f"{KEY}/{LOCK}" not in names_in(url)
 
@@ -164,7 +164,7 @@ def test_a_pack_in_a_store_is_read_as_its_runs(tmp_path):
     folders = store(tmp_path / "there", build(), build())
     write_pack(tmp_path / "there", folders)
     open_store(url).put(PACK, (tmp_path / "there" / PACK).read_bytes())
-    assert len(read_contents([on_this_machine(mirror_of(url))]).stored) == 2
+    assert len(read_contents([on_this_machine(mirror_folder(url))]).stored) == 2
 
 
 class WithoutSizes(LocalFileSystem):

@@ -4,6 +4,7 @@ import os
 import stat
 import struct
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from suite.commands.results import list_runs, merge, pack, show, verify
 from suite.records.record import OVERRIDES, CorruptRecordError
 from suite.records.stores import pack as packs
 from suite.records.stores.claim import WRITERS_LOCK, claim_folder
-from suite.records.stores.pack import PACK, pack_bytes, read_pack
+from suite.records.stores.pack import MOST_LEVELS, PACK, folders_below, pack_bytes, read_pack
 from suite.records.stores.store import read_contents, read_file, read_record, write_record
 from suite.records.stores.telemetry import TelemetrySample, read_series
 from tests.records.factory import build, store
@@ -224,3 +225,62 @@ def test_a_pack_and_a_record_in_it_have_a_bound_each(packed, monkeypatch):
     monkeypatch.setattr(packs, "LARGEST_PACK_BYTES", 100)
     with pytest.raises(CorruptRecordError, match="larger than"):
         read_pack(packed / PACK)
+
+
+# --- folders that anybody may have made
+
+
+def walk(root):
+    """Names of the folders that are walked, and of those that are not with why."""
+    damaged = []
+    walked = [folder.relative_to(root).as_posix() for folder, _ in folders_below(root, damaged)]
+    return walked, {damage.folder.relative_to(root).as_posix(): damage.reason for damage in damaged}
+
+
+def test_folders_are_walked_in_order_and_no_link_is_followed(tmp_path):
+    (tmp_path / "b" / "inner").mkdir(parents=True)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "b")
+    assert walk(tmp_path) == ([".", "a", "b", "b/inner"], {})
+    assert dict(folders_below(tmp_path, []))[tmp_path] == {"a", "b", "link"}
+
+
+def test_folders_too_deep_are_named_and_the_rest_is_walked(tmp_path):
+    (tmp_path / "e").mkdir()
+    (tmp_path / "/".join(["d"] * (MOST_LEVELS + 3))).mkdir(parents=True)
+    walked, damaged = walk(tmp_path)
+    assert len(walked) == MOST_LEVELS + 2
+    assert walked[-1] == "e"
+    assert damaged == {"/".join(["d"] * MOST_LEVELS): f"folders lie more than {MOST_LEVELS} levels deep"}
+
+
+def test_a_folder_of_too_many_entries_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(packs, "MOST_ENTRIES", 5)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "other").mkdir()
+    for number in range(6):
+        (tmp_path / "full" / str(number)).touch()
+    assert walk(tmp_path) == ([".", "other"], {"full": "the folder holds more than 5 entries, and is not read"})
+
+
+def test_all_entries_together_have_a_bound(tmp_path, monkeypatch):
+    monkeypatch.setattr(packs, "MOST_IN_ALL", 5)
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    walked, damaged = walk(tmp_path)
+    assert walked == [".", "a", "b"]
+    assert damaged == {".": "more than 5 entries lie below it; from 'c' on they are not read"}
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
+    (tmp_path / "closed").mkdir()
+    scandir = os.scandir
+
+    def failing(path):
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", failing)
+    assert walk(tmp_path) == (["."], {"closed": "the folder cannot be listed (PermissionError)"})

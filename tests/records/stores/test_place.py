@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from suite.records.stores.place import is_store, mirror_of, own_of, shown, url_in, url_of
+from suite.records.stores.place import is_store, mirror_folder, mirrored_url, own_folder, shown, url_in
 from tests.records.stores.places import machine
 
 
@@ -20,7 +20,7 @@ def test_a_url_is_known_after_it_became_a_path(url):
 def test_other_names_are_folders_of_this_machine(place):
     assert not is_store(place)
     assert not is_store(Path(place))
-    assert url_of(Path(place)) is None
+    assert mirrored_url(Path(place)) is None
     assert shown(Path(place)) == str(Path(place))
 
 
@@ -53,9 +53,9 @@ def test_a_scheme_of_this_machine_is_refused():
 
 def test_a_mirror_is_shown_as_its_url_on_any_machine(tmp_path):
     with machine(tmp_path / "one"):
-        mirror, own = mirror_of("s3://bucket/sweep"), own_of("s3://bucket/sweep")
+        mirror, own = mirror_folder("s3://bucket/sweep"), own_folder("s3://bucket/sweep")
     assert mirror.name == "sweep"
     assert shown(mirror / "0123" / "record.json") == "s3://bucket/sweep/0123/record.json"
-    assert url_of(mirror) == "s3://bucket/sweep"
-    assert url_of(own) is None
+    assert mirrored_url(mirror) == "s3://bucket/sweep"
+    assert mirrored_url(own) is None
     assert not own.is_relative_to(mirror)

@@ -73,16 +73,17 @@ def test_what_is_measured_after_the_date_counts(results):
     assert not read_contents([results]).withdrawn, "it began at that very moment"
 
 
-def test_an_entry_that_names_no_run_is_a_fault(results, capsys):
-    (results / WITHDRAWN).write_text(ENTRY + ENTRY.replace(KEY, "e" * 16))
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (ENTRY + ENTRY.replace(KEY, "e" * 16), "no run here was begun before it was withdrawn on 2026-03-01"),
+        (ENTRY.replace("Another", "/home/alice/another"), "why it was withdrawn holds a path or a secret"),
+    ],
+)
+def test_an_entry_of_no_run_or_with_a_path_is_a_fault(text, fault, results, capsys):
+    (results / WITHDRAWN).write_text(text)
     assert verify([results]) == 4
-    assert f"{WITHDRAWN}: no run here was begun before it was withdrawn on 2026-03-01" in capsys.readouterr().out
-
-
-def test_a_private_reason_is_a_fault(results, capsys):
-    (results / WITHDRAWN).write_text(ENTRY.replace("Another", "/home/alice/another"))
-    assert verify([results]) == 4
-    assert "why it was withdrawn holds a path or a secret" in capsys.readouterr().out
+    assert fault in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -61,10 +61,10 @@ def test_a_process_may_be_busy_on_every_cpu(tmp_path, capsys):
     assert faults(tmp_path, capsys) == ([], 0)
 
 
-def test_fifty_committed_records_are_accepted(tmp_path, capsys):
+def test_committed_records_are_accepted(tmp_path, capsys):
     runs = [folder for folder, _ in committed()]
-    chosen = runs[:: len(runs) // 50][:50]
-    assert len({folder.parent for folder in chosen}) > 15
+    chosen = runs[:: len(runs) // 25][:25]
+    assert len({folder.parent for folder in chosen}) > 12
     packs = sorted({folder.parent / PACK for folder in chosen})
     wanted = {folder.parent: {one.name for one in chosen if one.parent == folder.parent} for folder in chosen}
     for number, pack in enumerate(packs):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from suite.records.case import command_of, commands_again
+from suite.records.case import command_line, commands_again
 from suite.report.answers.answers import build_answers
 from suite.report.command import build_views
 from suite.report.page.content import ran_content
@@ -80,7 +80,7 @@ def test_each_case_is_a_ranking_of_its_own():
 def test_cases_that_differ_in_more_than_an_axis_run_one_by_one():
     sizes = (("gqa", {"attention.kv_heads": 2}), ("mla", {}))
     one, other = (timed(name, 1e-3, extras=extras).case for name, extras in sizes)
-    assert commands_again([one, other, one]) == [command_of(one), command_of(other)]
+    assert commands_again([one, other, one]) == [command_line(one), command_line(other)]
 
 
 def test_trained_arms_stand_by_what_they_learnt():
