@@ -15,7 +15,7 @@ from typing import Any
 from suite.configuration.files import workload_definition
 from suite.console.summary import Cost, SummaryEntry
 from suite.records import numbers
-from suite.records.case import telling_apart
+from suite.records.labels import differing
 from suite.records.machines import machine_of
 from suite.records.plain_text import one_line
 from suite.records.record import Status
@@ -171,7 +171,7 @@ def headline(
 
 def factor_of(runs: Sequence[EntryRun]) -> str | None:
     """The setting whose values are arms: the first of its workload's that differs, else the first that does."""
-    names = [name for name in telling_apart([run.record.case for run in runs]) if name != SEED]
+    names = [name for name in differing(run.record.case.settings for run in runs) if name != SEED]
     likeliest = workload_definition(runs[0].record.case.workload).get("compared_by", ()) if runs else ()
     of_workload = [own for own in likeliest if any(name == own or name.startswith(f"{own}.") for name in names)]
     return next(iter([*of_workload, *names]), None)
@@ -212,7 +212,7 @@ def between_two(first: SummaryEntry, second: SummaryEntry) -> ArmComparison | No
     runs = [_run(entry) for entry in (first, second)]
     if runs[0].kind is None or runs[0].kind != runs[1].kind:
         return None
-    names = [name for name in telling_apart([run.record.case for run in runs]) if name != SEED]
+    names = [name for name in differing(run.record.case.settings for run in runs) if name != SEED]
     differences = [_differences(run, names) for run in runs]
     labels = next(
         pair for pair in (differences, [run.label for run in runs], ["the first", "the second"]) if pair[0] != pair[1]
@@ -256,7 +256,9 @@ def by_setting(entries: Sequence[SummaryEntry], by: str, against: str | None) ->
     groups = groups_of(entries, by, against)
     if not groups:
         cases = grouped((entry.record.case for entry in entries), lambda case: case.workload)
-        names = {name for of_workload in cases.values() for name in telling_apart(of_workload)} - {SEED}
+        names = {
+            name for of_workload in cases.values() for name in differing(case.settings for case in of_workload)
+        } - {SEED}
         choices = ", ".join(sorted(names)) or "none: they are alike"
         raise ValueError(f"by must be a setting in which runs that are else alike differ, of {choices}; got {by!r}")
     comparisons = [comparison for group in groups for comparison in group.comparisons()]

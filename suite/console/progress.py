@@ -23,8 +23,9 @@ from suite.console.summary import Summarise, SummaryEntry, stored_json, summary_
 from suite.console.sweep_table import sweep_lines, values_of
 from suite.console.table import folded, has_colour, row_lines, status_text, terminal_width
 from suite.records import numbers
-from suite.records.case import Case, shared, telling_apart, value_of
+from suite.records.case import Case
 from suite.records.derived import started_at
+from suite.records.labels import differing, shared, written
 from suite.records.plain_text import one_line, say
 from suite.records.record import Record, Status
 from suite.records.stores.place import shown
@@ -55,8 +56,9 @@ class Terminal:
         self._summaries, self._several, self._workers = summaries, several, workers
         self._waiting = {case.id: case for case in cases}
         self._total, self._is_sweep = len(cases), is_sweep
-        self._names, self._shared = telling_apart(cases), shared(cases)
-        self._widths = [max(len(name), *(len(value_of(case, name)) for case in cases)) for name in self._names]
+        settings = [case.settings for case in cases]
+        self._names, self._shared = list(differing(settings)), written(shared(settings))
+        self._widths = [max(len(name), *(len(case.shown(name)) for case in cases)) for name in self._names]
         self._width, self._colour = terminal_width(), has_colour()
         self._found: list[StoredRecord] = []
         """Records that were there before."""
@@ -147,7 +149,7 @@ class Terminal:
             say(*self._whole(stored))
         else:
             text = one_line(brief(record, self._entry(stored).summary))
-            values = [value_of(record.case, name) for name in self._names]
+            values = [record.case.shown(name) for name in self._names]
             say(*self._in_columns(self._count(), values, status_text(str(record.status), behind=f"  {text}")))
         self._show_progress()
         now = time.monotonic()
@@ -181,7 +183,7 @@ class Terminal:
     def running(self) -> str:
         """What runs, and since when; called from a thread of its own, while cases start and end."""
         return ", ".join(
-            f"{' '.join(value_of(case, name) for name in self._names) or 'measuring'}, {time.monotonic() - since:.0f} s"
+            f"{' '.join(case.shown(name) for name in self._names) or 'measuring'}, {time.monotonic() - since:.0f} s"
             for case, since in list(self._running.values())
         )
 

@@ -6,7 +6,7 @@ from statistics import fmean
 from suite.console.record import marks_of
 from suite.console.summary import HeadlineValue, SummaryEntry
 from suite.console.table import ConsoleColumn, table_lines
-from suite.records.case import telling_apart, value_of
+from suite.records.labels import differing
 from suite.records.machines import machine_names
 from suite.records.record import Status
 
@@ -20,7 +20,7 @@ LEAST_TELLING = 10
 def sweep_lines(entries: Sequence[SummaryEntry], *, width: int | None, colour: bool) -> list[str]:
     """A table of values, a row a case, or in big sweeps a row a setting with the mean over its seeds, those of each
     machine apart. Of too many settings the largest sizes are shown."""
-    names = telling_apart([entry.record.case for entry in entries])
+    names = list(differing(entry.record.case.settings for entry in entries))
     if not entries:
         return []
     is_big = len(entries) > MOST_RUNS and SEED in names
@@ -28,7 +28,7 @@ def sweep_lines(entries: Sequence[SummaryEntry], *, width: int | None, colour: b
     machines = machine_names([entry.record for entry in entries])
     rows: dict[tuple[str, ...], list[SummaryEntry]] = {}
     for number, (entry, machine) in enumerate(zip(entries, machines, strict=True)):
-        key = (machine, *(value_of(entry.record.case, name) for name in names), "" if is_big else str(number))
+        key = (machine, *(entry.record.case.shown(name) for name in names), "" if is_big else str(number))
         rows.setdefault(key, []).append(entry)
     shown = list(rows)[-MOST_ROWS:]
     columns = [ConsoleColumn(title=name, cells=[key[1 + place] for key in shown]) for place, name in enumerate(names)]

@@ -66,6 +66,10 @@ class Case:
         """All that the id says, each value as it is typed; empty where a setting does not apply."""
         return {name: "" if value is None else as_typed(value) for name, value in _pairs(self).items()}
 
+    def shown(self, name: str) -> str:
+        """A setting's value as a table shows it: a dash where the case has none."""
+        return self.settings.get(name) or "-"
+
 
 def _pairs(case: Case) -> dict[str, Any]:
     """All that the id says, in its order."""
@@ -80,26 +84,11 @@ def command_of(case: Case) -> str:
 
 def commands_again(cases: Sequence[Case]) -> list[str]:
     """One command line for cases that differ in a single axis, as in their seed; else one for each."""
-    names = telling_apart(cases)
+    names = list(labels.differing(case.settings for case in cases))
     if len(names) != 1 or names[0] not in cases[0].axes:
         return list(dict.fromkeys(map(command_of, cases)))
     every = ",".join(dict.fromkeys(as_typed(case.axes[names[0]]) for case in cases))
     return [command_of(replace(cases[0], axes={**cases[0].axes, names[0]: every})).replace("run", "run -m", 1)]
-
-
-def telling_apart(cases: Iterable[Case]) -> list[str]:
-    """The axes and settings that differ between cases; the id has them all."""
-    return list(labels.differing(case.settings for case in cases))
-
-
-def shared(cases: Iterable[Case]) -> str:
-    """The axes and settings that do not differ between cases and apply to them, in the words of an id."""
-    return labels.written(labels.shared(case.settings for case in cases))
-
-
-def value_of(case: Case, name: str) -> str:
-    """The value under a name of `telling_apart`, as a table shows it."""
-    return case.settings.get(name) or "-"
 
 
 def without_inapplicable(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 import pytest
 
 from suite.configuration.files import in_phase, read_choice
-from suite.records.case import Case, case_from, comparable, run_key, shared, without_inapplicable
+from suite.records.case import Case, case_from, comparable, run_key, without_inapplicable
+from suite.records.labels import shared, written
 from suite.records.machine import environment
 from suite.records.machine.nvml import FoundGpus, ShownGpu, State
 
@@ -38,8 +39,8 @@ def test_a_later_setting_at_its_former_value_counts_as_absent():
 def test_what_cases_share_is_said_in_the_words_of_an_id():
     first = Case(workload="rl", axes={"seed": 0, "lam": None}, extras={"steps": 2, "base.lr": 0.1})
     second = Case(workload="rl", axes={"seed": 1, "lam": None}, extras={"steps": 2, "base.lr": 0.1})
-    assert shared([first, second]) == "workload=rl base.lr=0.1 steps=2"
-    assert shared([first]) == "workload=rl seed=0 base.lr=0.1 steps=2"
+    assert written(shared([first.settings, second.settings])) == "workload=rl base.lr=0.1 steps=2"
+    assert written(shared([first.settings])) == "workload=rl seed=0 base.lr=0.1 steps=2"
 
 
 def test_an_axis_that_does_not_apply_is_null():
