@@ -11,7 +11,7 @@ from suite.report.answers.claims import Claim, ClaimVerdict, setting_name, stand
 from suite.report.answers.trials import machine_of
 from suite.report.attention import memory
 from suite.report.attention.groups import side_by_side
-from suite.report.attention.timings import Timing, one_a_record, timings
+from suite.report.attention.timings import Timing, one_per_record, timings
 from suite.report.blocks import Text, joined, say
 from suite.report.evidence import lead_number
 from suite.report.model.labels import phase_name, rank, variant_label
@@ -84,7 +84,7 @@ def counted_caches(results: Results) -> list[CacheRatio]:
     """
     counted = [
         timing
-        for timing in one_a_record(timings(results))
+        for timing in one_per_record(timings(results))
         if timing.axis("phase") == "decode" and timing.axis("match") in ("", "heads") and timing.tokens
         if memory.COUNTED(timing) and not timing.axis("cache_dtype") and not timing.own_sizes
     ]

@@ -15,7 +15,7 @@ from suite.records.labels import differing
 from suite.report.answers.claims import Claim, ClaimVerdict, Standing, setting_name
 from suite.report.answers.trials import machine_of
 from suite.report.attention import callstyle, memory
-from suite.report.attention.groups import axes_of, representatives, side_by_side
+from suite.report.attention.groups import axes_without, representatives, side_by_side
 from suite.report.attention.timings import KERNEL, LAYER, Timing, timings
 from suite.report.blocks import Lead, Text, joined, say
 from suite.report.evidence import Write, lead_of_times
@@ -69,7 +69,7 @@ class TimeRatio:
         """Sorts cases by how near they are to what a claim means, and never by how they came out."""
         matches = sum(self.timing.axis(name) == str(value) for name, value in usual.items())
         launches = min(self.timing.interval.launches, self.base.interval.launches)
-        extras, axes = self.timing.shared_extras, sorted(axes_of(self.timing, ["attention", "backend"]))
+        extras, axes = self.timing.shared_extras, sorted(axes_without(self.timing, ["attention", "backend"]))
         return -matches, len(extras), launches == 1, -self.tokens, extras, axes, machine_of(self.timing)
 
     def lead(self, key: str, *, write: Write = numbers.times, neutral: float = 1.0, **fields: Text | int) -> Lead:
@@ -223,7 +223,7 @@ def kernel_shares(results: Results) -> list[TimeRatio]:
 
 def _case_of_share(share: TimeRatio) -> Pairs:
     """What it shares with other contexts."""
-    return (*axes_of(share.timing, ["attention", "seq_len", "backend"]), ("machine", machine_of(share.timing)))
+    return (*axes_without(share.timing, ["attention", "seq_len", "backend"]), ("machine", machine_of(share.timing)))
 
 
 def _share_text(share: TimeRatio) -> Text:
@@ -253,7 +253,7 @@ def form_spreads(results: Results) -> list[FormSpread]:
     for forms in (forms for of_subject in callstyle.computations(results, (callstyle.OURS,)) for forms in of_subject):
         layers = sorted((form[LAYER] for form in forms if LAYER in form), key=lambda timing: timing.median_s)
         if len({timing.backend for timing in layers}) > 1:
-            family, (fastest, *_, slowest) = callstyle.family_of(forms[0]), layers
+            family, (fastest, *_, slowest) = forms[0].family, layers
             spreads.append(FormSpread(family=family, timing=slowest, base=fastest, forms=len(layers)))
     return spreads
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.case import commands_again
-from suite.report.attention.groups import PHASES, by_key, representatives, titles_of
+from suite.report.attention.groups import group_timings, group_titles, phase_place, representatives
 from suite.report.attention.latency import RANGE
 from suite.report.attention.timings import BACKEND, Timing, by_span, is_clearly_faster, timings
 from suite.report.blocks import Kind, Ranking, Text, dotted, joined, say
@@ -37,16 +37,17 @@ def rank_own_runs(results: Results) -> list[Ranking]:
 
 
 def _by_time(results: Results) -> list[Ranking]:
-    by_axes = by_key(timing for timing in timings(results) if timing.is_measured)
-    titles, rankings = titles_of(by_axes), []
+    by_axes = group_timings(timing for timing in timings(results) if timing.is_measured)
+    titles, rankings = group_titles(by_axes), []
     for key, of_axes in by_axes.items():
         for (tokens, extras), of_case in grouped(of_axes, lambda t: (t.tokens or 0, t.shared_extras)).items():
             of_span = next(iter(by_span(of_case).values()))  # the whole layer, where it was timed
             order = sorted(of_span, key=lambda timing: (not timing.is_checked, timing.median_s))
             phase, context = order[0].axis("phase"), say("own.tokens", count=numbers.count(tokens)) if tokens else ""
             title = dotted(titles[key][0], context, titles[key][1], *extras, order[0].label if results.several else "")
-            place = PHASES.index(phase) if phase in PHASES else len(PHASES)
-            rankings.append(((place, -len(order), order[0].axis("geometry"), -tokens), _ranked_times(order, title)))
+            rankings.append(
+                ((phase_place(phase), -len(order), order[0].axis("geometry"), -tokens), _ranked_times(order, title))
+            )
     return [ranking for _, ranking in sorted(rankings, key=lambda ranked: ranked[0])]
 
 

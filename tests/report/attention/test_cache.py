@@ -85,7 +85,7 @@ def test_figures_draw_the_best_known_of_every_family(tmp_path):
     bars, *variants = cache.build(read_results([tmp_path])).figures
     for view in bars.views:
         assert {name for trace in view.figure["data"] for name in trace["y"]} == set(cache.BEST_KNOWN)
-    assert [figure.facets["geometry"] for figure in variants] == list(cache.SIZES_OF)
+    assert [figure.facets["geometry"] for figure in variants] == list(cache.MODELS_WITH_VARIANTS)
     assert {published_cache(name).family for name in cache.BEST_KNOWN} == set(CACHE_FAMILIES)
 
 

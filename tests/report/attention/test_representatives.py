@@ -159,7 +159,7 @@ def test_lines_and_rows_say_the_size_and_never_that_it_is_none(tmp_path):
 
 def test_each_size_of_gqa_is_paired_with_mla(tmp_path):
     pairs = signmap.measured_pairs(ragged(tmp_path))
-    assert [(told, pair.mla.tokens) for pair, told in signmap.settings_of(pairs).items()] == [
+    assert [(told, pair.mla.tokens) for pair, told in signmap.pair_settings(pairs).items()] == [
         ("attention.kv_heads=1", 1024),
         ("attention.kv_heads=1", 4096),
         ("attention.kv_heads=2", 1024),
