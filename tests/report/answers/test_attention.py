@@ -9,7 +9,7 @@ import pytest
 
 import suite
 from suite.records.record import Reading
-from suite.report.answers import attention_time
+from suite.report.answers import attention
 from suite.report.answers.claims import Standing, claims, verdicts_on
 from suite.report.page.texts import load_texts
 from tests.records.factory import build
@@ -185,7 +185,7 @@ def test_mla_is_hard_by_its_lines_and_by_its_spread(slowest, lines, outcome):
         for variant, times in (("mla", (1e-3, slowest)), ("mha", (1e-3, 5e-3)))
         for backend, seconds in zip(("sdpa_folded", "sdpa"), times, strict=True)
     ]
-    verdict = attention_time.hard_to_implement(in_memory(*records), claim)
+    verdict = attention.hard_to_implement(in_memory(*records), claim)
     assert (verdict.outcome, verdict.lead.value) == (outcome, pytest.approx(slowest / 1e-3))
     assert f"wider than MHA’s or GQA’s in {int(slowest > 5e-3)} of 1 comparisons" in text_of(verdict)
 
