@@ -233,9 +233,11 @@ def _share_text(share: TimeRatio) -> Text:
     """The kernel's part of the time, and the cache's of the bytes that the layer holds, weights included."""
     cache, weights = memory.COUNTED(share.base), noted(share.base.record, "case", "parameter_count")
     element = ELEMENT_BYTES.get(share.base.axis("dtype"))
-    held = numbers.percent(cache / (cache + weights * element)) if cache and weights and element else numbers.NOTHING
+    memory_share = (
+        numbers.percent(cache / (cache + weights * element)) if cache and weights and element else numbers.NOTHING
+    )
     time = numbers.percent(share.ratio.ratio)
-    return say("answer.told.share", tokens=numbers.count(share.tokens), time=time, memory=held)
+    return say("answer.told.share", tokens=numbers.count(share.tokens), time=time, memory=memory_share)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -431,8 +433,8 @@ def lowers_compute(_: Results, __: Claim) -> ClaimVerdict:
             say("answer.told.at", ratio=numbers.times(ratio), tokens=numbers.count(tokens))
             for tokens, ratio in by_tokens.items()
         ]
-        told = joined("list", texts)
-        evidence.append(say("answer.told.compute", phase=phase_name(phase), model=FORM_MODEL, told=told))
+        ratios_text = joined("list", texts)
+        evidence.append(say("answer.told.compute", phase=phase_name(phase), model=FORM_MODEL, told=ratios_text))
     about = say("answer.about.compute", model=FORM_MODEL, tokens=numbers.count(LEAD_TOKENS))
     even_mha, even_gqa = (numbers.count(_even_context(decode, rival)) for rival in (mha, gqa8))
     return ClaimVerdict(
