@@ -136,8 +136,8 @@ def record_facets(record: Record) -> dict[str, Text]:
 
 def setting_text(name: str, value: str) -> Text:
     """A setting in plain words; `name=value` of one that nobody has words for."""
-    written = numbers.count(int(value)) if value.isdecimal() and len(value) < LONGEST_COUNT else value
-    return Say(f"setting.{name}.{value}", otherwise=Say(f"setting.{name}", (("value", written),), f"{name}={value}"))
+    text = numbers.count(int(value)) if value.isdecimal() and len(value) < LONGEST_COUNT else value
+    return Say(f"setting.{name}.{value}", otherwise=Say(f"setting.{name}", (("value", text),), f"{name}={value}"))
 
 
 def phase_name(phase: str) -> Text:

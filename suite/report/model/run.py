@@ -3,6 +3,7 @@
 A record may be old or foreign: what it lacks, or has in another type, is absent here.
 """
 
+import functools
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -142,7 +143,13 @@ def defaults_in(records: Collection[Record], named: Iterable[str]) -> dict[str, 
 
 def clip_text(text: Any, longest: int = LONGEST_TEXT) -> str:
     """Text of a record as a table or a figure may show it."""
-    return scrub(text, is_ours=False)[:longest] if isinstance(text, str) else ""
+    return _scrubbed(text)[:longest] if isinstance(text, str) else ""
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _scrubbed(text: str) -> str:
+    # A scrub reads the whole environment, and records repeat the same few values thousands of times.
+    return scrub(text, is_ours=False)
 
 
 def mapping(value: Any, name: str) -> Mapping[str, Any]:
@@ -173,13 +180,16 @@ def whole_of(text: str) -> int | None:
 
 def machine_name(record: Record) -> str:
     """The GPU's or the processor's own name, where the record has it."""
-    device, gpus = axis(record, "device"), record.environment.get("gpus")
-    if device.startswith("cuda"):
-        used = mapping(record.provenance, "device").get("name")  # of several GPUs the one that the case ran on
-        first = gpus[0] if isinstance(gpus, list) and gpus else None
-        return without_paths(str(used or first))[:LONGEST_TEXT] if used or first else device
-    cpu = record.environment.get("cpu")
-    return without_paths(str(cpu))[:LONGEST_TEXT] if cpu and device == "cpu" else device
+    device = axis(record, "device")
+    is_cpu = device == "cpu"
+    name = gpu_name(record) if device.startswith("cuda") else record.environment.get("cpu") if is_cpu else None
+    return without_paths(str(name))[:LONGEST_TEXT] if name else device
+
+
+def gpu_name(record: Record) -> str | None:
+    """The name of the GPU that the case ran on; without it, of the machine's first."""
+    gpus = record.environment.get("gpus")
+    return mapping(record.provenance, "device").get("name") or (gpus[0] if isinstance(gpus, list) and gpus else None)
 
 
 def machine_id(current: CurrentRecord) -> str:
