@@ -9,36 +9,20 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from suite.records import numbers
-from suite.records.derived import by_launch
-from suite.records.record import Status
-from suite.report.blocks import Headline, Kind, Table, Text, dotted, say, say_or
+from suite.report.attention.timings import span_title, timings_of
+from suite.report.blocks import Headline, Kind, Table, Text, dotted, say
 from suite.report.evidence import difference, verdict_of
 from suite.report.model.by_setting import design_of, experiments_by, telling
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import times_range
-from suite.report.model.labels import VARIANT, variant_label
+from suite.report.model.labels import variant_label
 from suite.report.model.outcome import outcome_of
-from suite.report.model.results import CurrentRecord, Results
-from suite.report.model.run import LABEL, PLAUSIBLE_S, Run
+from suite.report.model.results import Results
+from suite.report.model.run import LABEL, Run
 from suite.report.runs.devices import name_parts, run_settings
 from suite.report.table import column, table
-from suite.statistics.intervals import Interval, launched_interval, ratio_of_medians
+from suite.statistics.intervals import ratio_of_medians
 from suite.statistics.paired import TOLD_APART
-
-LATENCY = "latency_s"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SpanTiming(Run):
-    """A record's timings of one span."""
-
-    span: str
-    interval: Interval
-
-    @property
-    def name(self) -> Text:
-        span, variant = say_or(f"span.{self.span}", self.span), variant_label(self.axis(VARIANT))
-        return dotted(variant, *name_parts(self.record), self.axis("dtype"), span)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,33 +73,30 @@ def shared_headline(results: Results) -> Headline | None:
 
 def _timings(results: Results) -> Iterable[SharedCase]:
     """The spans of cases that at least two labels have timed."""
-    timings = [timing for current in results.records if current.is_of_one_machine for timing in _of_spans(current)]
-    for alike in grouped(timings, lambda timing: (timing.record.case.id, timing.span)).values():
-        by_label = {timing.label: timing for timing in alike}
-        first, *others = [by_label[label] for label in results.labels if label in by_label]
-        for timing in others:
-            ratio = ratio_of_medians(timing.interval, first.interval)
-            written = {"ratio": numbers.times(ratio.ratio), "range": times_range(ratio.low, ratio.high)}
+    timings = [
+        timing
+        for current in results.records
+        # A workload that is run for a score is compared by that.
+        if current.is_of_one_machine and outcome_of(current.record.case.workload) is None
+        for timing in timings_of(current, workloads=[current.record.case.workload])
+    ]
+    for cases in grouped(timings, lambda timing: (timing.record.case.id, timing.span)).values():
+        by_label = {timing.label: timing for timing in cases}
+        first, *rest = [by_label[label] for label in results.labels if label in by_label]
+        for timing in rest:
+            ratio, variant = ratio_of_medians(timing.interval, first.interval), variant_label(timing.variant)
+            ends = times_range(ratio.low, ratio.high)
             yield SharedCase(
-                name=timing.name,
+                name=dotted(variant, *name_parts(timing.record), timing.axis("dtype"), span_title(timing.span)),
                 labels=(timing.label, first.label),
-                ours=numbers.seconds(timing.interval.median),
-                theirs=numbers.seconds(first.interval.median),
-                change=say("trust.ratio", **written),
+                ours=numbers.seconds(timing.median_s),
+                theirs=numbers.seconds(first.median_s),
+                change=say("trust.ratio", ratio=numbers.times(ratio.ratio), range=ends),
                 verdict=say("trust.clear" if ratio.is_told_apart else "trust.unclear"),
                 is_clear=ratio.is_told_apart,
                 distance=abs(math.log(ratio.ratio)),
                 settings=run_settings(timing),
             )
-
-
-def _of_spans(current: CurrentRecord) -> Iterable[SpanTiming]:
-    """A record's timings by span; none of a workload that is run for a score."""
-    record = current.record
-    readings = record.readings if record.status is Status.OK and outcome_of(record.case.workload) is None else ()
-    usable = [one for one in readings if one.metric == LATENCY and PLAUSIBLE_S[0] < one.value < PLAUSIBLE_S[1]]
-    for span, of_span in grouped(usable, lambda reading: reading.span).items():
-        yield SpanTiming(current=current, span=span, interval=launched_interval(by_launch(of_span)))
 
 
 def _scores(results: Results) -> Iterable[SharedCase]:
