@@ -13,8 +13,7 @@ P = TypeVar("P")
 Cell = Text | float | None
 Said = Callable[[Any], Text]
 BACKEND = say("column.backend")
-MOST_ROWS_OPEN = 16
-"""A longer table is a line that opens: the figures have said it already."""
+MOST_ROWS_OPEN = 16  # a longer table is a line that opens: the figures have said it already
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,10 +93,10 @@ def table(
     `facets` hold for all rows; `facets_of` says of each row what no column of its own does.
     """
     listed = list(rows)
-    written = [(column, [column.written(row) for row in listed]) for column in columns]
+    cells_by_column = [(column, [column.written(row) for row in listed]) for column in columns]
     filled = [
         (Head(title=column.title, kind=column.kind, facet=column.facet), cells)
-        for column, cells in written
+        for column, cells in cells_by_column
         if not column.only_where_known or any(cell != numbers.NOTHING for cell in cells)
     ]
     # A page hides the last columns of a wide table: a backend that tells rows apart stands among the first.

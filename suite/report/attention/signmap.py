@@ -37,7 +37,7 @@ from suite.report.model.run import LABEL, extras, mapping
 from suite.report.plot.heatmap import colour_bar, diverging, heatmap
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import rule
-from suite.report.plot.rows import drawn_of, rows
+from suite.report.plot.rows import first_rows, rows
 from suite.report.plot.scales import decimal_ticks, log
 from suite.report.plot.text import figure_text, short_names
 from suite.report.table import column, columns_of, label_column, table
@@ -244,7 +244,7 @@ def _heat(map_rows: Sequence[MapRow]) -> dict[str, Any]:
         list(map(str, QUERY_LENS)),
         [name for name, _ in map_rows],
         values=[[None if value is None else round(math.log2(value), 3) for value in row] for row in speedups],
-        written=[["" if value is None else ratio(value) for value in row] for row in speedups],
+        texts=[["" if value is None else ratio(value) for value in row] for row in speedups],
         hovers=[[cell.hover for cell in cells] for _, cells in map_rows],
         colours=colours | {"colorbar": colour_bar(say("signmap.scale"), TICKS)},
         title=say("signmap.new_tokens"),
@@ -266,15 +266,15 @@ def _pair_figures(pairs: Sequence[VariantPair], results: Results) -> list[Figure
     by_label = grouped(longest, lambda pair: (pair.mla.label, pair.mla.axis("dtype")))
     figures = []
     for label, dtype in sorted(by_label, key=lambda key: (key[1], -len(by_label[key]))):
-        first_pairs, left_out = drawn_of(by_label[label, dtype], MOST_DRAWN)
+        shown_pairs, left_out = first_rows(by_label[label, dtype], MOST_DRAWN)
         facets: dict[str, Text] = {"dtype": dtype, **({LABEL: label} if results.several else {})}
         figure = Figure(
             title=dotted(label if results.several else "", dtype),
             family=say("signmap.measured"),
             finding=_finding(by_label[label, dtype]),
             caption=joined("sentence", [say("signmap.measured_caption", reach=one_launch_reach()), left_out]),
-            views=[View(title="", figure=_dumbbells(first_pairs))],
-            height_px=100 + PAIR_PX * len(first_pairs),
+            views=[View(title="", figure=_dumbbells(shown_pairs))],
+            height_px=100 + PAIR_PX * len(shown_pairs),
             facets=facets,
         )
         figures.append(figure)

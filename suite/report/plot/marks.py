@@ -128,15 +128,15 @@ def meaning(name: Text, *, facets: Facets | None = None, **marker: Any) -> dict[
 
 def _error_bars(points: Sequence[Point], along: str, colour: str) -> dict[str, Any]:
     """Intervals along an axis; none where any point has none."""
-    known = [(point.y if along == "y" else point.x, point.ends) for point in points if point.ends is not None]
-    if len(known) < len(points) or not known:
+    intervals = [(point.y if along == "y" else point.x, point.ends) for point in points if point.ends is not None]
+    if len(intervals) < len(points) or not intervals:
         return {}
     return {
         f"error_{along}": {
             "type": "data",
             "symmetric": False,
-            "array": [short(high - value) for value, (_, high) in known],
-            "arrayminus": [short(value - low) for value, (low, _) in known],
+            "array": [short(high - value) for value, (_, high) in intervals],
+            "arrayminus": [short(value - low) for value, (low, _) in intervals],
             "color": colour,
             "thickness": 1.25,
             "width": 4,

@@ -64,15 +64,15 @@ def banded(series: Sequence[Series], *, xaxis: Axis, yaxis: Axis, **more: Any) -
     return plot([*bands, *lines], xaxis=xaxis, yaxis=yaxis, **more)
 
 
-def panels(found: Sequence[Panel], *, xaxis: Axis, title: Text, titles_on_top: bool = False) -> dict[str, Any]:
+def panels(parts: Sequence[Panel], *, xaxis: Axis, title: Text, titles_on_top: bool = False) -> dict[str, Any]:
     """Draw panels from the top down over one x axis; the middle one bears the title of their y axes.
 
     Their own titles stand in their lower right corners, or in the upper ones.
     """
-    count = len(found)
+    count = len(parts)
     height = (1 - GAP * (count - 1)) / count
     traces, axes, levels, titles = list[dict[str, Any]](), dict[str, Axis](), [], []
-    for place, panel in enumerate(found):
+    for place, panel in enumerate(parts):
         number = str(place + 1) if place else ""  # Plotly's names: yaxis, yaxis2 and so on
         low = max(0.0, 1 - (place + 1) * height - place * GAP)
         domain = [round(low, 4), round(min(1.0, low + height), 4)]

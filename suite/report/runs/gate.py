@@ -32,7 +32,7 @@ from suite.report.model.results import Judged, Results, newest
 from suite.report.model.run import clip_text
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import rule
-from suite.report.plot.rows import drawn_of, rows
+from suite.report.plot.rows import first_rows, rows
 from suite.report.plot.scales import Ticks, log
 from suite.report.plot.text import ending
 from suite.report.table import Column, column, table
@@ -150,8 +150,8 @@ def _figure(judged: ShownJudgement) -> Figure:
     An exact quantity, and what changes by points, of which more is better, stand in the table alone.
     """
     noisy = [verdict for verdict in judged.judgement.worst_first if verdict.low is not None]
-    rows = [row for verdict in noisy if verdict.metric not in POINTS and (row := _row(verdict, judged)) is not None]
-    first_rows, left_out = drawn_of(rows, MOST_DRAWN)
+    changes = [row for verdict in noisy if verdict.metric not in POINTS and (row := _row(verdict, judged)) is not None]
+    drawable, left_out = first_rows(changes, MOST_DRAWN)
     label = judged.judged.label
     return Figure(
         title=say("gate.timed"),
@@ -159,8 +159,8 @@ def _figure(judged: ShownJudgement) -> Figure:
         settings=judged.label,
         caption=joined("sentence", [say("gate.timed_caption"), say("gate.caption"), left_out]),
         source=say("gate.source", label=label, at=judged.judged.at[:10]),
-        views=[View(title="", figure=_forest(first_rows, label))] if rows else [],
-        height_px=FRAME_PX + ROW_PX * len(first_rows),
+        views=[View(title="", figure=_forest(drawable, label))] if drawable else [],
+        height_px=FRAME_PX + ROW_PX * len(drawable),
         facets={"label": label},
     )
 
