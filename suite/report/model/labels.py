@@ -26,8 +26,7 @@ COLOURS = {
     "purple": PURPLE,
     "grey": GREY,
 }
-LONGEST_COUNT = 16
-"""Digits of a setting from which it is no count."""
+LONGEST_COUNT = 16  # digits of a setting from which it is no count
 VARIANT, ALGORITHM, RECIPE = "attention", "algorithm", "recipe"
 FACETS = (
     *("algorithm", "variant", "geometry", "model", "phase", "dtype", "label", "device"),
@@ -45,12 +44,11 @@ class Style:
     marker: str = "circle"
 
 
-OTHER = Style(colour=GREY, marker="x")
-"""What is no option: its name tells it apart."""
+OTHER = Style(colour=GREY, marker="x")  # what is no option: its name tells it apart
+# Looks of options of other packages, which none of ours has.
 FOREIGN_COLOURS = ("#8C564B", "#17807E", "#7A4FA3", "#8A6D00", "#B5306E")
 FOREIGN_MARKERS = ("star-triangle-up", "star-square", "octagon", "hexagram", "diamond-tall", "star-triangle-down")
 FOREIGN_DASHES = ("solid", "dash", "dot", "dashdot")
-"""Looks of options of other packages, which none of ours has."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,8 +20,7 @@ from suite.report.model.run import clip_text
 from suite.statistics.intervals import launched_interval
 
 TIMED = ("latency_s", "cold_latency_s")
-MOST_READINGS = 1000
-"""Readings up to which the timings of a run stand in the page."""
+MOST_READINGS = 1000  # readings up to which the timings of a run stand in the page
 
 
 def runs_content(results: Results) -> dict[str, Any]:

@@ -12,8 +12,7 @@ from suite.report.blocks import Joined, Say, Section, Text, View
 from suite.report.plot.text import figure_text
 
 LANGUAGES = languages("report")
-SECTIONS = "mla_grpo_suite.sections"
-"""The group of entry points in which other packages name sections of theirs."""
+SECTIONS = "mla_grpo_suite.sections"  # the group of entry points in which other packages name sections of theirs
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,7 @@ from suite.report.plot.plots import plot
 from suite.report.plot.scales import Ticks, ticked
 from suite.report.plot.text import figure_text
 
-OPACITY = 0.7
-"""Text in the page's own colour stays readable on it, in light and in dark."""
+OPACITY = 0.7  # text in the page's own colour stays readable on it, in light and in dark
 
 
 def heatmap(

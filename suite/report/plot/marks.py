@@ -8,8 +8,7 @@ from suite.report.blocks import Facets, Text
 from suite.report.model.labels import BLUE, FACETS, GREEN, GREY, ORANGE, OTHER, PURPLE, SKY, VERMILION, Style
 from suite.report.plot.text import figure_text
 
-DIGITS = 5
-"""Significant ones of a point: a page of many curves stays small."""
+DIGITS = 5  # significant ones of a point: a page of many curves stays small
 FILLS = ("", "-open", "-dot", "-open-dot")
 """Several series of one style differ by the filling of their markers, and by their dash."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
