@@ -19,10 +19,10 @@ from suite.records.labels import differing
 from suite.records.machines import machine_of
 from suite.records.plain_text import one_line
 from suite.records.record import Status
-from suite.report.model.by_setting import design_of, experiments_by, resolved, telling
+from suite.report.model.by_setting import experiments_by, resolved, telling, workload_design
 from suite.report.model.experiment import Arm, Contrast, Experiment, grouped
 from suite.report.model.machine_labels import machine_labels
-from suite.report.model.outcome import ScoredMetric, outcome_of
+from suite.report.model.outcome import ScoredMetric, outcome_metric
 from suite.report.model.results import CurrentRecord
 from suite.report.model.run import LABEL, SEED, Pairs, Run, number_of
 from suite.statistics import paired
@@ -113,7 +113,7 @@ class EntryRun(Run):
     @property
     def outcome(self) -> ScoredMetric | None:
         """What its scores are of; None where it has none, so that its cost counts."""
-        outcome = outcome_of(self.record.case.workload)
+        outcome = outcome_metric(self.record.case.workload)
         return outcome if outcome and outcome.scores(self.record) else None
 
     @property
@@ -187,7 +187,7 @@ def groups_by(runs: Sequence[EntryRun], by: str, against: str | None = None) -> 
         return replace(of_record[id(current.record)], key=key)
 
     experiments = experiments_by([run.current for run in runs], workload, by, read, against)
-    names = telling([experiment.key for experiment in experiments], design_of(workload))
+    names = telling([experiment.key for experiment in experiments], workload_design(workload))
     is_timed = runs[0].outcome is None and not (runs[0].cost and runs[0].cost.is_size)
     settings = dict.fromkeys([*names, *([TOKENS] if is_timed else [])])
     return [
@@ -298,7 +298,7 @@ def _run(entry: SummaryEntry) -> EntryRun:
 
 def _differences(run: EntryRun, names: Sequence[str]) -> str:
     """The settings in which a run differs from another one."""
-    design = design_of(run.record.case.workload)
+    design = workload_design(run.record.case.workload)
     values = {name: resolved(run.record, name, design) or "null" for name in names}
     return " ".join(value if len(names) == 1 else f"{name}={value}" for name, value in values.items())
 

@@ -67,12 +67,12 @@ def report(
         raise ValueError(f"format must be one of {', '.join(WRITERS)}; got {format!r}")
     check_is_here(out)
     default, write = WRITERS[format]
-    path, made_of = out or Path("reports") / default, digest_of_folders(results or [RESULTS])
+    path, made_of = out or Path("reports") / default, folders_digest(results or [RESULTS])
     if path.exists() and not path.is_file():
         raise ValueError(f"out must be a file, not a folder or a device; got {str(path)!r}")
     load_texts(lang)  # refuses a language that is not there before anything is read
     read = read or read_results(results or default_folders(), labels)
-    is_page_of_others = format == "html" and path.exists() and _said_to_be_of(path) != made_of
+    is_page_of_others = format == "html" and path.exists() and _page_digest(path) != made_of
     if out is None and not overwrite and is_page_of_others:
         raise ValueError(
             f"{path} is there and was made of other folders, or does not say of which: name another place with --out, "
@@ -85,13 +85,13 @@ def report(
     return path, BROKEN if read.damaged else DONE
 
 
-def digest_of_folders(folders: Iterable[Path]) -> str:
+def folders_digest(folders: Iterable[Path]) -> str:
     """Return a digest of where folders lie, in any order: it tells whether two pages are of the same, and no path."""
     places = sorted({shown(folder if is_store(folder) else Path(os.path.realpath(folder))) for folder in folders})
     return sha256("\n".join(places).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
-def _said_to_be_of(path: Path) -> str:
+def _page_digest(path: Path) -> str:
     """The digest that a page says it was made of; empty for any other file."""
     with path.open("rb") as file:
         match = MADE_OF.search(file.read(HEAD_BYTES))

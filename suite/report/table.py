@@ -69,11 +69,11 @@ def plain(text: Text) -> Text:
 def columns_of(part: Callable[[R], P | None], columns: Iterable[Column[P]]) -> list[Column[R]]:
     """Columns over a part of a row; dashes where a row has no such part."""
 
-    def cell_of(column: Column[P]) -> Callable[[R], Cell]:
-        return lambda row: None if (part_of_row := part(row)) is None else column.cell(part_of_row)
+    def cell(column: Column[P]) -> Callable[[R], Cell]:
+        return lambda row: None if (row_part := part(row)) is None else column.cell(row_part)
 
-    of_any_rows: Iterable[Column[Any]] = columns
-    return [replace(column, cell=cell_of(column)) for column in of_any_rows]
+    any_columns: Iterable[Column[Any]] = columns
+    return [replace(column, cell=cell(column)) for column in any_columns]
 
 
 def table(

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from suite.records import numbers
 from suite.records.derived import noted
 from suite.records.labels import differing
-from suite.report.answers.claims import Claim, ClaimVerdict, Standing, setting_name, standing_of_sizes
-from suite.report.answers.trials import machine_of
+from suite.report.answers.claims import Claim, ClaimVerdict, Standing, setting_name, size_standing
+from suite.report.answers.trials import machine_label
 from suite.report.attention import callstyle, memory
 from suite.report.attention.groups import axes_without, representatives, side_by_side
 from suite.report.attention.timings import KERNEL, LAYER, Timing, one_per_record, timings
 from suite.report.blocks import Lead, Text, joined, say
-from suite.report.evidence import Write, lead_number, lead_of_times
+from suite.report.evidence import Write, lead_number, times_lead
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import phase_name, rank, variant_label
 from suite.report.model.results import Results
@@ -80,13 +80,13 @@ class TimeRatio:
         matches = sum(self.timing.axis(name) == str(value) for name, value in usual.items())
         launches = min(self.timing.interval.launches, self.base.interval.launches)
         extras, axes = self.timing.shared_extras, sorted(axes_without(self.timing, ["attention", "backend"]))
-        return -matches, len(extras), launches == 1, -self.tokens, extras, axes, machine_of(self.timing)
+        return -matches, len(extras), launches == 1, -self.tokens, extras, axes, machine_label(self.timing)
 
     def lead(self, key: str, *, write: Write = numbers.times, neutral: float = 1.0, **fields: Text | int) -> Lead:
         """The ratio as the number of a verdict, about its case."""
         about = say(key, tokens=numbers.count(self.tokens), **self.case_fields, **fields)
         ratio = replace(self.ratio, high=min(self.ratio.high, 1.0)) if neutral < 1 else self.ratio  # a share ends at 1
-        return lead_of_times(ratio, [self.timing.interval, self.base.interval], about, write=write, neutral=neutral)
+        return times_lead(ratio, [self.timing.interval, self.base.interval], about, write=write, neutral=neutral)
 
 
 def speed_cases(results: Results, phase: str, variants: Sequence[str], span: str) -> list[TimeRatio]:
@@ -140,7 +140,7 @@ def faster(results: Results, claim: Claim) -> ClaimVerdict | None:
         depends_on=setting_name("versus" if len({*standings.values()}) > 1 else "geometry"),
         lead=replace(lead, link={**first.case_fields, "phase": phase_name(phase)}),
         flips=joined("sentence", [flips, _published_on_gpu() if design.get("tells_published") else ""]),
-        machine=machine_of(first.timing),
+        machine=machine_label(first.timing),
         suffices=any(case.is_repeated for case in deciding),
     )
 
@@ -205,7 +205,7 @@ def heavy(results: Results, _: Claim) -> ClaimVerdict | None:
         depends_on=joined("list", map(setting_name, differing(map(_share_case, longest)))),
         lead=first.lead("answer.about.heavy", write=numbers.percent, neutral=HALF),
         flips=flips,
-        machine=machine_of(first.timing),
+        machine=machine_label(first.timing),
         suffices=any(sides),
     )
 
@@ -226,7 +226,7 @@ def kernel_shares(results: Results) -> list[TimeRatio]:
 
 def _share_case(share: TimeRatio) -> Pairs:
     """What it shares with other contexts."""
-    return (*axes_without(share.timing, ["attention", "seq_len", "backend"]), ("machine", machine_of(share.timing)))
+    return (*axes_without(share.timing, ["attention", "seq_len", "backend"]), ("machine", machine_label(share.timing)))
 
 
 def _share_text(share: TimeRatio) -> Text:
@@ -291,7 +291,7 @@ def hard_to_implement(results: Results, claim: Claim) -> ClaimVerdict | None:
         evidence=[say("answer.told.code", **counts), *([spread_text] if pairs else [])],
         lead=first.lead("answer.about.spread", forms=first.forms),
         flips=joined("sentence", [say("answer.flips.code", **counts), spread_text]),
-        machine=machine_of(first.timing),
+        machine=machine_label(first.timing),
         suffices=bool(pairs),
     )
 
@@ -327,7 +327,7 @@ def less_kv_memory(results: Results, _: Claim) -> ClaimVerdict:
     evidence = [say("answer.told.cached", told=joined("notes", [cache.text for cache in counted]))] if counted else []
     form_texts = joined("notes", [cache.text for cache in forms])
     return ClaimVerdict(
-        outcome=standing_of_sizes(cache.ratio for cache in against_mha),
+        outcome=size_standing(cache.ratio for cache in against_mha),
         evidence=[*evidence, say("answer.told.cached_forms", model=FORM_MODEL, told=form_texts)],
         depends_on=setting_name("geometry"),
         lead=lead_number(
@@ -339,7 +339,7 @@ def less_kv_memory(results: Results, _: Claim) -> ClaimVerdict:
             neutral=1.0,
         ),
         flips=say("answer.flips.cache", told=joined("notes", texts)),
-        machine=machine_of(first.mla) if first.mla else "",
+        machine=machine_label(first.mla) if first.mla else "",
         is_projected=first.mla is None,
     )
 
@@ -438,7 +438,7 @@ def lowers_compute(_: Results, __: Claim) -> ClaimVerdict:
     about = say("answer.about.compute", model=FORM_MODEL, tokens=numbers.count(LEAD_TOKENS))
     even_mha, even_gqa = (numbers.count(_even_context(decode, rival)) for rival in (mha, gqa8))
     return ClaimVerdict(
-        outcome=standing_of_sizes(ratio for by_tokens in ratios.values() for ratio in by_tokens.values()),
+        outcome=size_standing(ratio for by_tokens in ratios.values() for ratio in by_tokens.values()),
         evidence=evidence,
         depends_on=joined("list", map(setting_name, ("seq_len", "phase"))),
         lead=lead_number(ratios["prefill"][LEAD_TOKENS], None, numbers.times, about=about, neutral=1.0),

@@ -92,7 +92,7 @@ def by_definition(_: Results, claim: Claim) -> ClaimVerdict:
     return ClaimVerdict(outcome=Standing.DEFINED, evidence=[say(f"claim.defined.{claim['id']}")])
 
 
-def standing_of_sizes(ratios: Iterable[float]) -> Standing:
+def size_standing(ratios: Iterable[float]) -> Standing:
     """The standing of a claim that a size is smaller, by its ratios to another in all cases: sizes have no noise."""
     ratios = list(ratios)
     if all(ratio < 1 for ratio in ratios):

@@ -20,7 +20,7 @@ from suite.report.evidence import difference, verdict_of
 from suite.report.model.experiment import Arm, Contrast, Experiment, contrast, grouped, judged
 from suite.report.model.formats import share_with_range
 from suite.report.model.labels import ALGORITHM
-from suite.report.model.outcome import outcome_of
+from suite.report.model.outcome import outcome_metric
 from suite.report.model.results import Results
 from suite.report.quality.design import cache_bytes, is_by_loss, quality_experiments
 from suite.report.rl import design, naming
@@ -97,7 +97,7 @@ def _by_score(results: Results) -> Iterator[Ranking]:
 
 def _ranked_arms(view: str, experiment: Experiment[Any]) -> Iterator[Ranking]:
     """Rank arms by their mean over seeds, the best first; nothing where no run ended."""
-    outcome = outcome_of(view)
+    outcome = outcome_metric(view)
     assert outcome is not None
     scores = {arm: values for arm in experiment.arms if (values := arm.values(outcome.quantity(arm).value))}
     order = sorted(scores, key=lambda arm: fmean(scores[arm]), reverse=True)

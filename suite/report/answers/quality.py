@@ -11,7 +11,7 @@ from itertools import chain
 from statistics import fmean
 
 from suite.report.answers.claims import Claim, ClaimVerdict
-from suite.report.answers.trials import Question, Trial, decide_by_trials, trial_of_arms, trial_of_change
+from suite.report.answers.trials import Question, Trial, arms_trial, change_trial, decide_by_trials
 from suite.report.blocks import joined, say
 from suite.report.evidence import estimate
 from suite.report.model.experiment import grouped, of_outcome
@@ -53,7 +53,7 @@ def quality_trials(results: Results, over: Sequence[str], question: Question) ->
     measure = question["measure"]
     if measure in ("answered", "loss"):
         pairs = [pair for pair in _pairs(results, question) if (pair.quantity is design.LOSS) is (measure == "loss")]
-        trials = list(map(trial_of_arms, pairs))
+        trials = list(map(arms_trial, pairs))
     else:
         family_trials = {"grading": _gradings, "reversed": _reversed, "fixed": _fixed}.get(measure, _heads)
         trials = [trial for family in families.families(results) for trial in family_trials(family, question)]
@@ -98,7 +98,7 @@ def _gradings(family: Family, question: Question) -> list[Trial]:
     """The tier asked often less the one asked rarely."""
     gradings = families.gradings_of(family.main)
     arms = [arm for arm in family.main.arms if ARMS[question["arms"]](arm) and arm in gradings]
-    return [trial_of_change(arm, gradings[arm], points, variant_label(arm.first.attention)) for arm in arms]
+    return [change_trial(arm, gradings[arm], points, variant_label(arm.first.attention)) for arm in arms]
 
 
 def _reversed(family: Family, _: Question) -> list[Trial]:
@@ -106,7 +106,7 @@ def _reversed(family: Family, _: Question) -> list[Trial]:
     contrasts = families.form_contrasts(family)
     arms = [arm for _, *forms in family.latents_in_forms for arm in forms if arm in contrasts]
     pairs = [contrasts[arm] for arm in arms if asked_of(arm) == REVERSED and family.times(arm) == 1]
-    return [trial_of_arms(pair, [family.form_of(pair.arm), family.form_of(pair.other)]) for pair in pairs]
+    return [arms_trial(pair, [family.form_of(pair.arm), family.form_of(pair.other)]) for pair in pairs]
 
 
 def _fixed(family: Family, _: Question) -> list[Trial]:
@@ -115,7 +115,7 @@ def _fixed(family: Family, _: Question) -> list[Trial]:
     for arm in (forms[0] for forms in family.latents_in_forms):
         shares = [arm.by_seed(families.mix_share(mix)) for mix in ("trained", REVERSED)]
         if change := compare(*shares, margin=SHARE_MARGIN):
-            trials.append(trial_of_change(arm, change, points, variant_label(arm.first.attention)))
+            trials.append(change_trial(arm, change, points, variant_label(arm.first.attention)))
     return trials
 
 
@@ -129,7 +129,7 @@ def _heads(family: Family, question: Question) -> list[Trial]:
         else:
             values, less, write, name = [float(fall.first_heads) for fall in falls], FEWEST_FIRST, signed, "claim.first"
         if change := changes(values, less=less):
-            trials.append(trial_of_change(arm, change, write, say(name)))
+            trials.append(change_trial(arm, change, write, say(name)))
     return trials
 
 

@@ -15,15 +15,15 @@ from suite.records import numbers
 from suite.records.aliases import CAME_LATER
 from suite.records.case import value_under
 from suite.records.record import Record
-from suite.report.answers.claims import Claim, ClaimVerdict, Standing, setting_name, standing_of_sizes
+from suite.report.answers.claims import Claim, ClaimVerdict, Standing, setting_name, size_standing
 from suite.report.answers.trials import (
     Question,
     Trial,
+    arms_trial,
+    change_trial,
     decide_by_trials,
-    machine_of,
+    machine_label,
     pooled_trials,
-    trial_of_arms,
-    trial_of_change,
 )
 from suite.report.blocks import Text, dotted, joined, say
 from suite.report.evidence import lead_number
@@ -85,7 +85,7 @@ def _arms(experiment: RlExperiment, values: Mapping[str, str]) -> list[RlArm]:
     return [arm for arm in arms if all(fnmatchcase(setting(arm, name), pattern) for name, pattern in values.items())]
 
 
-def pairs_of_arms(results: Results, question: Question) -> Iterator[tuple[RlArm, RlArm]]:
+def arm_pairs(results: Results, question: Question) -> Iterator[tuple[RlArm, RlArm]]:
     """The arms that a question compares, which agree in all settings besides `differ_in`."""
     ours, theirs = question["arms"], question["against"]
     differ_in = question.get("differ_in") or {name for name in ours if theirs.get(name) != ours[name]}
@@ -122,13 +122,13 @@ def _setting(record: Record, name: str) -> Any:
 def rl_trials(results: Results, question: Question) -> list[Trial]:
     """The comparisons that answer a question of conf/claims.yaml."""
     if "against" not in question:
-        return _trials_of_changes(results, question)
+        return _change_trials(results, question)
     trials = []
-    for arm, reference in pairs_of_arms(results, question):
+    for arm, reference in arm_pairs(results, question):
         values = [(name, arm.first.value(name), reference.first.value(name)) for name in (RECIPE, ALGORITHM)]
         labels = ([label_of(name, ours), label_of(name, theirs)] for name, ours, theirs in values if ours != theirs)
         names = next(labels, ())
-        trials += [trial_of_arms(compared, names) for compared in _contrasts(arm, reference, question["measure"])]
+        trials += [arms_trial(compared, names) for compared in _contrasts(arm, reference, question["measure"])]
     return trials
 
 
@@ -151,7 +151,7 @@ def _contrasts(arm: RlArm, reference: RlArm, measure: str) -> list[Contrast[RlRu
     return [compared] if compared else []
 
 
-def _trials_of_changes(results: Results, question: Question) -> list[Trial]:
+def _change_trials(results: Results, question: Question) -> list[Trial]:
     """The change in each arm by itself: from its first evaluation to its last, or what its last stage of RL added."""
     measure, trials = GAINS.get(question["measure"]), list[Trial]()
     write = signed if measure == evolution.LENGTH else points
@@ -161,7 +161,7 @@ def _trials_of_changes(results: Results, question: Question) -> list[Trial]:
             if change is not None:
                 bounds = (change.bounds[0], 1.0) if write is points else change.bounds
                 name = label_of(ALGORITHM, arm.first.value(ALGORITHM))
-                trials.append(trial_of_change(arm, replace(change, bounds=bounds), write, name))
+                trials.append(change_trial(arm, replace(change, bounds=bounds), write, name))
     return trials
 
 
@@ -206,7 +206,7 @@ def cheaper(results: Results, claim: Claim) -> ClaimVerdict | None:
     share = 1 - leading.share
     by_evidence = grouped(savings, lambda saving: "measured" if saving.arm.first.is_measured else "projected")
     return ClaimVerdict(
-        outcome=standing_of_sizes(1 - saving.share for saving in deciding),
+        outcome=size_standing(1 - saving.share for saving in deciding),
         evidence=[
             *(say(f"claim.memory.{kind}", told=_least_saved(of_kind)) for kind, of_kind in by_evidence.items()),
             *(by_seconds.evidence if by_seconds else []),
@@ -222,7 +222,7 @@ def cheaper(results: Results, claim: Claim) -> ClaimVerdict | None:
             neutral=1.0,
         ),
         flips=_least_saved(deciding),
-        machine=machine_of(run) if run.is_measured else by_seconds.machine if by_seconds else "",
+        machine=machine_label(run) if run.is_measured else by_seconds.machine if by_seconds else "",
         is_projected=not run.is_measured,
     )
 
@@ -250,7 +250,7 @@ def cost_decides(results: Results, claim: Claim) -> ClaimVerdict | None:
     for question in claim["trial"]["decides"]:
         answer = pooled_trials(claim["trial"], rl_trials(results, question))
         conclusions |= {answer.pooled.conclusion} if answer else set()
-        arms |= dict.fromkeys(arm for pair in pairs_of_arms(results, question) for arm in pair)
+        arms |= dict.fromkeys(arm for pair in arm_pairs(results, question) for arm in pair)
     is_turned = conclusions == {Conclusion.HIGHER, Conclusion.LOWER}
     prices = []
     for arm, of_runs in ((arm, arm.values(price_of)) for arm in arms):

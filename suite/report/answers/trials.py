@@ -15,7 +15,7 @@ from typing import Any
 from suite.records.machines import plain_name
 from suite.report.answers.claims import Claim, ClaimVerdict, Standing, sensitivity, setting_name
 from suite.report.blocks import Lead, Text, dotted, joined, say, say_or
-from suite.report.evidence import Write, estimate, lead_number, lead_of_comparison
+from suite.report.evidence import Write, comparison_lead, estimate, lead_number
 from suite.report.model.experiment import Arm, Contrast, grouped
 from suite.report.model.labels import VARIANT
 from suite.report.model.run import Pairs, Run, machine_name, number_of
@@ -75,7 +75,7 @@ class Trial:
         return frozenset((name, self.value(name)) for name in self.settings if name not in names and self.value(name))
 
 
-def trial_of_arms(contrast: Contrast[Any], names: Sequence[Text] = ()) -> Trial:
+def arms_trial(contrast: Contrast[Any], names: Sequence[Text] = ()) -> Trial:
     """A trial of two arms. `names`: what a sentence calls them, where that is not their own names."""
     arms = contrast.arm, contrast.other
     ours, theirs = ({**dict(arm.setting), **dict(arm.key)} for arm in arms)
@@ -90,13 +90,13 @@ def trial_of_arms(contrast: Contrast[Any], names: Sequence[Text] = ()) -> Trial:
     )
 
 
-def trial_of_change(arm: Arm[Any], change: Comparison, write: Write, name: Text) -> Trial:
+def change_trial(arm: Arm[Any], change: Comparison, write: Write, name: Text) -> Trial:
     """A trial of what changed in one arm, by seed."""
     settings = {**dict(arm.setting), **dict(arm.key)}
     return Trial(name=name, comparison=replace(change, adjusted_p=None), write=write, settings=settings, arms=[arm])
 
 
-def machine_of(run: Run) -> str:
+def machine_label(run: Run) -> str:
     """The name of the machine that a run ran on."""
     return plain_name(machine_name(run.record))
 
@@ -189,7 +189,7 @@ class PooledTrials:
         names = joined("list", dict.fromkeys(trial.name for trial in self.tested or self.trials[:1]))
         if len(self.tested) < 2:
             about = say("answer.about", where=self.unit_name(self.first), name=names, measure=measure)
-            return lead_of_comparison(self.first.comparison, self.first.write, about)
+            return comparison_lead(self.first.comparison, self.first.write, about)
         about = say("answer.about.mean", units=self.units, name=names, measure=measure)
         count = say("answer.count.units", count=sum(trial.comparison.pairs for trial in self.tested))
         return lead_number(self.pooled.mean, self.pooled.interval, self.first.write, about=about, count=count)
@@ -299,7 +299,7 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
         depends_on=joined("list", map(setting_name, dividing)),
         lead=replace(answer.lead(measure), link={"task": task} if task and task != "tiers" else {}),
         flips=flips,
-        machine=machine_of(answer.first.arms[0].first),
+        machine=machine_label(answer.first.arms[0].first),
         suffices=conclusion is not Conclusion.FEW,
     )
 

@@ -13,7 +13,7 @@ from suite.report.blocks import Figure, Headline, Kind, Section, Text, View, joi
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import BLUE, GREEN, ORANGE, PURPLE, VERMILION, variant_label, variant_style
 from suite.report.model.results import Results
-from suite.report.model.run import Run, tokens_of
+from suite.report.model.run import Run, context_tokens
 from suite.report.plot.marks import Point
 from suite.report.plot.plots import plot
 from suite.report.plot.rows import bars
@@ -218,7 +218,7 @@ MODEL_COLUMNS: list[Column[ModelCache]] = [
 CAPACITY_COLUMNS: list[Column[Run]] = [
     column("column.model", lambda run: run.axis("geometry")),
     column("signmap.device", _devices, kind=Kind.CODE),
-    column("latency.context", lambda run: tokens_of(run.record), numbers.count),
+    column("latency.context", lambda run: context_tokens(run.record), numbers.count),
     column("capacity.batch", lambda run: run.constant("largest_batch"), numbers.count),
     column("capacity.most", _at_most, numbers.count),
     column("capacity.expected", lambda run: run.constant("expected_tokens_per_s", "step"), numbers.count),

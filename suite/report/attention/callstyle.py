@@ -22,9 +22,9 @@ from suite.report.attention.timings import (
     Timing,
     clock_names,
     order_finding,
+    record_timings,
     row_facets,
     span_title,
-    timings_of,
 )
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped
@@ -112,7 +112,7 @@ def build(results: Results) -> Section | None:
 
 def computations(results: Results, workloads: Sequence[str] = (OURS, FOREIGN)) -> list[list[Forms]]:
     """Each computation that was measured in several forms, those of one family, geometry, phase and dtype together."""
-    records = [list(timings_of(current, workloads=workloads)) for current in results.records]
+    records = [list(record_timings(current, workloads=workloads)) for current in results.records]
     forms = [CallForm({timing.span: timing for timing in spans}) for spans in records if spans]
     # `auto` may have chosen what somebody also asked for by name: one form, shown once.
     by_computation = grouped(sorted(forms, key=lambda form: form.has_named_backend), lambda form: form.computation)

@@ -27,9 +27,9 @@ from suite.report.attention.timings import (
     Timing,
     by_span,
     is_plausible,
+    record_timings,
     span_title,
     timings,
-    timings_of,
 )
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped, without
@@ -107,7 +107,7 @@ def build(results: Results) -> Section | None:
 
 def measured_groups(results: Results, projected: Collection[Pairs]) -> dict[Pairs, list[Timing]]:
     """The groups with the most machines and variants, and of those that differ in dtype alone one."""
-    measured = grouped(representatives(t for t in timings(results) if t.is_measured and t.tokens), key_of)
+    measured = grouped(representatives(t for t in timings(results) if t.is_measured and t.tokens), shared_key)
     # The numbers of machines and of variants that a group compares.
     sizes = {key: (len(set(map(_machine, of))), len({timing.variant for timing in of})) for key, of in measured.items()}
     chosen: dict[Pairs, Pairs] = {}
@@ -121,12 +121,12 @@ def measured_groups(results: Results, projected: Collection[Pairs]) -> dict[Pair
 
 def projected_groups(results: Results) -> dict[Pairs, list[Timing]]:
     """Projected cases that may stand in one figure, by the axes and settings that they share."""
-    bounds = [timing for current in results.records for timing in timings_of(current, "bound_s", ["projection"])]
+    bounds = [timing for current in results.records for timing in record_timings(current, "bound_s", ["projection"])]
     projected = [timing for timing in bounds if timing.record.evidence is Evidence.PROJECTED]
-    return dict(sorted(grouped(projected, key_of).items()))
+    return dict(sorted(grouped(projected, shared_key).items()))
 
 
-def key_of(timing: Timing) -> Pairs:
+def shared_key(timing: Timing) -> Pairs:
     """What a timing shares with those on other devices."""
     settings = [pair for pair in timing.extra_settings if not pair[0].startswith(VARIANT_SETTING)]
     return (*axes_without(timing, NOT_SHARED), *settings)

@@ -244,7 +244,7 @@ def _heat(map_rows: Sequence[MapRow]) -> dict[str, Any]:
         list(map(str, QUERY_LENS)),
         [name for name, _ in map_rows],
         values=[[None if value is None else round(math.log2(value), 3) for value in row] for row in speedups],
-        texts=[["" if value is None else ratio(value) for value in row] for row in speedups],
+        cell_texts=[["" if value is None else ratio(value) for value in row] for row in speedups],
         hovers=[[cell.hover for cell in cells] for _, cells in map_rows],
         colours=colours | {"colorbar": colour_bar(say("signmap.scale"), TICKS)},
         title=say("signmap.new_tokens"),

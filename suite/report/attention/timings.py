@@ -20,7 +20,7 @@ from suite.report.model.experiment import grouped
 from suite.report.model.formats import times_range
 from suite.report.model.labels import case_facets, phase_name, rank, variant_label
 from suite.report.model.results import CurrentRecord, Results
-from suite.report.model.run import PLAUSIBLE_S, Pairs, Run, extras, tokens_of
+from suite.report.model.run import PLAUSIBLE_S, Pairs, Run, context_tokens, extras
 from suite.report.table import Column, column
 from suite.statistics.intervals import ONE_LAUNCH_REACH, Interval, launched_interval, may_be_equal, ratio_of_medians
 
@@ -86,7 +86,7 @@ class Timing(Run):
 
     @property
     def tokens(self) -> int | None:
-        return tokens_of(self.record)
+        return context_tokens(self.record)
 
     @property
     def median_s(self) -> float:
@@ -132,10 +132,10 @@ class Timing(Run):
 @functools.lru_cache(maxsize=1)
 def timings(results: Results) -> Sequence[Timing]:
     """Every timing of an attention case that ran."""
-    return [timing for current in results.records for timing in timings_of(current)]
+    return [timing for current in results.records for timing in record_timings(current)]
 
 
-def timings_of(
+def record_timings(
     current: CurrentRecord, metric: str = "latency_s", workloads: Collection[str] = ("attention",)
 ) -> Iterable[Timing]:
     """Yield a timing for each span that has a usable reading, of a record that ran one of the workloads."""

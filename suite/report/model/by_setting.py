@@ -14,10 +14,10 @@ from suite.records.record import Record
 from suite.report.model.experiment import Arm, Design, Experiment, R, arms_of, grouped, runs_of, without
 from suite.report.model.labels import rank_of
 from suite.report.model.results import CurrentRecord
-from suite.report.model.run import AS_BEFORE, LABEL, SEED, Pairs, Run, axis, setting_of
+from suite.report.model.run import AS_BEFORE, LABEL, SEED, Pairs, Run, axis, resolved_setting
 
 
-def design_of(workload: str) -> Design[Any]:
+def workload_design(workload: str) -> Design[Any]:
     """The design that a workload's YAML names under `design`; a plain one where it names none."""
     dotted = workload_definition(workload).get("design")
     if dotted is not None:
@@ -50,7 +50,7 @@ def experiments_by(
     Arms stand in the order of the options' own files, others as they come. An experiment's baseline is its first arm,
     or the one that `against` names, by its name or its value; None where there is no such arm.
     """
-    design = design_of(workload)
+    design = workload_design(workload)
 
     def read_with(current: CurrentRecord, key: Pairs) -> R:
         # The setting that is asked about counts at its default, too, and where no case names it.
@@ -72,7 +72,7 @@ def experiments_by(
 
 def resolved(record: Record, name: str, design: Design[Any]) -> str:
     """A setting as a record resolved it, or as it was before it came; empty where it says nothing."""
-    given = axis(record, name) or setting_of(record, name)
+    given = axis(record, name) or resolved_setting(record, name)
     return given or AS_BEFORE.get(name, "") or design.defaults.get(name, "")
 
 

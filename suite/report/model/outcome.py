@@ -85,7 +85,7 @@ class ScoredMetric:
         )
 
 
-def outcome_of(workload: str, span: str | None = None, metric: str | None = None) -> ScoredMetric | None:
+def outcome_metric(workload: str, span: str | None = None, metric: str | None = None) -> ScoredMetric | None:
     """What a workload is run for, or the metric that is asked for; None where nobody says which."""
     usual = workload_definition(workload).get("outcome", {})
     span, metric = span or usual.get("span"), metric or usual.get("metric")

@@ -72,7 +72,7 @@ class Run:
 
     def setting(self, name: str, defaults: Mapping[str, str] = NO_DEFAULTS) -> str:
         """A setting as the record resolved it; empty where it says nothing."""
-        return setting_of(self.record, name, defaults)
+        return resolved_setting(self.record, name, defaults)
 
     def constant(self, metric: str, span: str = "case") -> float | None:
         """A size or a rate that is noted once and that a machine could have."""
@@ -86,7 +86,7 @@ def axis(record: Record, name: str) -> str:
     return "" if value is None else str(value)
 
 
-def tokens_of(record: Record) -> int | None:
+def context_tokens(record: Record) -> int | None:
     """The context of a case, where a device could hold it."""
     tokens = record.case.axes.get("seq_len")
     return tokens if isinstance(tokens, int) and 0 < tokens < MOST_TOKENS else None
@@ -101,7 +101,7 @@ def extras(record: Record, prefix: str = "") -> list[str]:
     return [text.removeprefix(prefix) for text in named if text.startswith(prefix)]
 
 
-def setting_of(record: Record, name: str, defaults: Mapping[str, str] = NO_DEFAULTS) -> str:
+def resolved_setting(record: Record, name: str, defaults: Mapping[str, str] = NO_DEFAULTS) -> str:
     """A setting as the record resolved it, whether its case names it or not; empty where it says nothing."""
     value = record.case.extras.get(name)
     if value is None:
@@ -123,7 +123,7 @@ def case_key(record: Record, named: Iterable[str], defaults: Mapping[str, str] =
     """
     axes = record.case.axes
     settings = [(name, text_of(axes[name])) for name in axes]
-    settings += [(name, setting_of(record, name, defaults)) for name in sorted(set(named) - set(axes))]
+    settings += [(name, resolved_setting(record, name, defaults)) for name in sorted(set(named) - set(axes))]
     return tuple((name, value) for name, value in settings if value)
 
 
@@ -135,7 +135,7 @@ def named_in(records: Iterable[Record], *, ignored: Iterable[str] = ()) -> set[s
 def defaults_in(records: Collection[Record], named: Iterable[str]) -> dict[str, str]:
     """The value that each of these settings has wherever no case names it, of those that have one."""
     values = {
-        name: {setting_of(record, name) for record in records if name not in record.case.extras} - {""}
+        name: {resolved_setting(record, name) for record in records if name not in record.case.extras} - {""}
         for name in named
     }
     return {name: of_name.pop() for name, of_name in values.items() if len(of_name) == 1}

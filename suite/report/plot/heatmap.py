@@ -18,7 +18,7 @@ def heatmap(
     rows: Sequence[Text],
     *,
     values: Sequence[Sequence[float | None]],
-    texts: Sequence[Sequence[Text]],
+    cell_texts: Sequence[Sequence[Text]],
     hovers: Sequence[Sequence[Text]],
     colours: dict[str, Any],
     title: Text,
@@ -63,7 +63,7 @@ def heatmap(
         "mode": "text",
         "x": heads * len(names),
         "y": [name for name in names for _ in heads],
-        "text": [text for row in texts for text in row],
+        "text": [text for row in cell_texts for text in row],
         "textfont": {"size": text_px},
         "hoverinfo": "skip",
     }

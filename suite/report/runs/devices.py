@@ -20,9 +20,9 @@ from suite.records.stores.telemetry import Mark, TelemetrySample, read_series, t
 from suite.report.blocks import Headline, Kind, Table, Text, dotted, joined, say, say_or
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import ALGORITHM, VARIANT, case_facets, label_of, phase_name, variant_label
-from suite.report.model.outcome import outcome_of
+from suite.report.model.outcome import outcome_metric
 from suite.report.model.results import CurrentRecord, Results
-from suite.report.model.run import Run, axis, clip_text, extras, mapping, share, tokens_of
+from suite.report.model.run import Run, axis, clip_text, context_tokens, extras, mapping, share
 from suite.report.table import Column, column, columns_of, label_column, table
 
 POWER, AVERAGE_POWER, ENERGY, STEAL_SHARE = "power_instant_w", "power_average_w", "energy_j", "steal_share"
@@ -86,7 +86,7 @@ def run_settings(run: Run) -> str:
 
 def name_parts(record: Record) -> list[Text]:
     """Model, phase and context of a run; of a training run its task, algorithm and seed."""
-    algorithm, tokens = axis(record, ALGORITHM), tokens_of(record)
+    algorithm, tokens = axis(record, ALGORITHM), context_tokens(record)
     if algorithm:
         seed = axis(record, "seed") or numbers.NOTHING
         return [axis(record, "task"), say("rl.run", algorithm=label_of(ALGORITHM, algorithm), seed=seed)]
@@ -215,7 +215,7 @@ def watched_devices(results: Results) -> list[WatchedDevice]:
     devices = [device for run in telemetry_runs(results) if run.is_measured for device in _devices(run)]
 
     def place(row: WatchedDevice) -> tuple[bool, float, int]:
-        return outcome_of(row.run.record.case.workload) is not None, -row.worst, -row.foreign_processes
+        return outcome_metric(row.run.record.case.workload) is not None, -row.worst, -row.foreign_processes
 
     return sorted(devices, key=place)
 
