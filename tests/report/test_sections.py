@@ -1,24 +1,8 @@
-"""What the sections say of records."""
+"""Numbers as every section writes them."""
 
 import pytest
 
 from suite.records import numbers
-from suite.report.command import render_sections
-from suite.report.model.results import read_results
-from suite.report.page.texts import load_texts
-from tests.records.factory import store
-
-
-def read(tmp_path, *records):
-    store(tmp_path / "results", *records)
-    return read_results([tmp_path / "results"])
-
-
-def table_of(results, section_id, index=0):
-    """Rows of a table as dictionaries by column title."""
-    (section,) = [one for one in render_sections(results, load_texts("en")) if one.id == section_id]
-    table = section.tables[index]
-    return [dict(zip([column.title for column in table.columns], row, strict=True)) for row in table.rows]
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from suite.records.record import Reading
 from suite.report.attention import latency
 from suite.report.model.results import read_results
-from tests.records.factory import build, in_launches, store
+from tests.records.factory import build, in_launches, store, with_readings
 from tests.report.reading import rows_of, said
 
 FUSED = "_scaled_dot_product_flash_attention_for_cpu"
@@ -67,9 +66,9 @@ def test_a_record_without_ceilings_has_no_roofline_share(tmp_path):
 
 
 def test_a_cold_median_stands_beside_the_warm_one(tmp_path):
-    cold = [Reading(step=0, span="layer", metric="cold_latency_s", value=x) for x in (5e-3, 7e-3, 6e-3, float("nan"))]
-    record = build(latencies_s=(2e-3,) * 6)
-    layer, kernel = section_of(read(tmp_path, replace(record, readings=[*record.readings, *cold]))).tables
+    cold = (5e-3, 7e-3, 6e-3, float("nan"))
+    record = with_readings(build(latencies_s=(2e-3,) * 6), "layer", cold_latency_s=cold)
+    layer, kernel = section_of(read(tmp_path, record)).tables
     (row,) = rows_of(layer)
     assert (row["Median"], row["Cold"]) == ("2.00 ms", "6.00 ms")
     assert "Cold" not in rows_of(kernel)[0]
@@ -292,11 +291,10 @@ def test_single_contexts_are_not_drawn_beside_lines(tmp_path):
 
 
 def with_energy(record, layer_j=0.06, kernel_j=0.02, tokens=1.0):
-    readings = [Reading(step=0, span="case", metric="tokens", value=tokens)]
+    record = with_readings(record, "case", tokens=tokens)
     for span, joules in (("layer", layer_j), ("kernel", kernel_j)):
-        of_span = {"energy_j": joules, "energy_power_w": 310.0, "energy_window_s": 1.3}
-        readings += [Reading(step=0, span=span, metric=name, value=value) for name, value in of_span.items()]
-    return replace(record, readings=[*record.readings, *readings])
+        record = with_readings(record, span, energy_j=joules, energy_power_w=310.0, energy_window_s=1.3)
+    return record
 
 
 def energy_of(tmp_path, *records):
