@@ -304,10 +304,8 @@ class CacheRatio:
     rival: str
     rival_name: str
     where: Text
-    mode: str = "latent"
-    """One of MODES."""
-    mla: Timing | None = None
-    """The case that was counted; None for a closed form."""
+    mode: str = "latent"  # one of MODES
+    mla: Timing | None = None  # the case that was counted; None for a closed form
 
     @property
     def text(self) -> Text:

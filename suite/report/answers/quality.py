@@ -14,7 +14,7 @@ from suite.report.answers.claims import Claim, ClaimVerdict
 from suite.report.answers.trials import Question, Trial, arms_trial, change_trial, decide_by_trials
 from suite.report.blocks import joined, say
 from suite.report.evidence import estimate
-from suite.report.model.experiment import grouped, of_outcome
+from suite.report.model.experiment import grouped, with_outcome
 from suite.report.model.formats import points, signed
 from suite.report.model.labels import variant_label
 from suite.report.model.results import Results
@@ -139,7 +139,7 @@ def lower_ceiling(results: Results, claim: Claim) -> ClaimVerdict | None:
     narrow = _pairs(results, {"arms": "mla_other_rank", "against": "mha"})
     if verdict is None or not narrow:
         return verdict
-    lower = sorted(of_outcome(narrow, ArmOutcome.LOWER), key=lambda pair: pair.found.mean)
+    lower = sorted(with_outcome(narrow, ArmOutcome.LOWER), key=lambda pair: pair.found.mean)
     if not lower:
         return replace(verdict, flips=say("answer.flips.no_narrow", total=len(narrow)))
     widest = max(lower, key=lambda pair: design.latent_rank(pair.arm) or 0)

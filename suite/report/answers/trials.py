@@ -46,8 +46,7 @@ STANDINGS = {
 class Trial:
     """A comparison of two arms, or of one arm with its own beginning, at one choice of settings."""
 
-    name: Text
-    """What is subtracted from what: `GRPO minus PPO`."""
+    name: Text  # what is subtracted from what: `GRPO minus PPO`
     comparison: Comparison
     write: Write
     settings: Mapping[str, str]
@@ -125,10 +124,8 @@ class PooledTrials:
     """The estimate of a claim, and what other settings add to it."""
 
     over: Sequence[str]
-    trials: Sequence[Trial]
-    """One a unit."""
-    effects: Sequence[SettingEffect]
-    """The largest first."""
+    trials: Sequence[Trial]  # one a unit
+    effects: Sequence[SettingEffect]  # the largest first
 
     @functools.cached_property
     def pooled(self) -> Pooled:

@@ -47,8 +47,7 @@ class Crossing:
     """The number that is expected of good kernels, on a device with a calibration."""
     measured: Bracket | None = None
     tried: Sequence[int] = ()
-    timings: Sequence[Timing] = ()
-    """Those of both modes; the first for what they share."""
+    timings: Sequence[Timing] = ()  # those of both modes; the first for what they share
 
 
 def build(results: Results) -> Section:

@@ -32,8 +32,7 @@ class CaseGroup:
     settings: Text = ""
     facets: Mapping[str, Text] = field(default_factory=dict)
     """The subject by which a reader chooses it; empty for what has no figure."""
-    timings: Sequence[Timing]
-    """In the order of tables."""
+    timings: Sequence[Timing]  # in the order of tables
     plotted: Sequence[Timing] = ()
     names: Mapping[Timing, Text] = field(default_factory=dict)
     """The group of each timing, where the title does not say it."""

@@ -58,10 +58,8 @@ BASELINE, LATENT = "mha", "mla"
 class DeviceTime:
     """A variant's time on a device, by a timing there or by the closed forms that it holds."""
 
-    evidence: str
-    """`measured`, `projected` or `expected`."""
-    device: str
-    """Its row."""
+    evidence: str  # `measured`, `projected` or `expected`
+    device: str  # its row
     timing: Timing
     time_s: float
 

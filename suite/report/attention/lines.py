@@ -36,12 +36,10 @@ Columns = Sequence[Column[Timing]]
 class LineMetric:
     """A number of a timing that is drawn against the context."""
 
-    key: str
-    """Of its texts: .family, .caption, .axis, .hover and .note below it."""
+    key: str  # of its texts: .family, .caption, .axis, .hover and .note below it
     value: Callable[[Timing], float | None]
     text: Callable[[float], str]
-    axis: Callable[[Text, Sequence[float]], Axis]
-    """Makes the axis from its title and all values."""
+    axis: Callable[[Text, Sequence[float]], Axis]  # makes the axis from its title and all values
     columns: Columns
     has_intervals: bool = False
     """It is the median itself, whose interval is drawn and says what may be equal."""

@@ -41,8 +41,7 @@ class Timing(Run):
 
     span: str
     interval: Interval
-    left_out: int
-    """Readings that no clock can have given."""
+    left_out: int  # readings that no clock can have given
     wall_over_judged: float | None
 
     @property

@@ -288,6 +288,6 @@ def leading_arm(scores: Mapping[K, Mapping[str, float]]) -> K | None:
     return ranked[0] if is_ahead and len(judged) == len(pairs) > 0 else None
 
 
-def of_outcome(contrasts: Iterable[Contrast[R]], *outcomes: ArmOutcome) -> list[Contrast[R]]:
+def with_outcome(contrasts: Iterable[Contrast[R]], *outcomes: ArmOutcome) -> list[Contrast[R]]:
     """The comparisons that ended in one of these ways."""
     return [pair for pair in contrasts if pair.outcome in outcomes]

@@ -111,7 +111,7 @@ def resolved_setting(record: Record, name: str, defaults: Mapping[str, str] = NO
         # A size that makes the variant what it is, as MQA's single head, is none that somebody chose.
         if isinstance(fixed, list) and field in fixed:
             return ""
-    text = text_of(value)
+    text = plain_text(value)
     return "" if text in (defaults.get(name), AS_BEFORE.get(name)) else text
 
 
@@ -122,7 +122,7 @@ def case_key(record: Record, named: Iterable[str], defaults: Mapping[str, str] =
     differ in which of these it is are one experiment.
     """
     axes = record.case.axes
-    settings = [(name, text_of(axes[name])) for name in axes]
+    settings = [(name, plain_text(axes[name])) for name in axes]
     settings += [(name, resolved_setting(record, name, defaults)) for name in sorted(set(named) - set(axes))]
     return tuple((name, value) for name, value in settings if value)
 
@@ -172,7 +172,7 @@ def number_of(text: str) -> float | None:
     return value if 0 <= value < MOST else None
 
 
-def whole_of(text: str) -> int | None:
+def whole_number(text: str) -> int | None:
     """A setting that is a whole number above zero."""
     value = number_of(text)
     return int(value) if value is not None and value == int(value) and 0 < value < 1 << 31 else None
@@ -197,6 +197,6 @@ def machine_id(current: CurrentRecord) -> str:
     return str(current.record.environment.get("machine_id") or current.label)
 
 
-def text_of(value: Any) -> str:
+def plain_text(value: Any) -> str:
     """A setting as an id writes it; empty for what is no plain value."""
     return clip_text(as_typed(value)) if isinstance(value, str | int | float | bool) else ""

@@ -37,8 +37,7 @@ class Point:
     hover: Text = ""
     ends: tuple[float, float] | None = None
     """The ends of its interval, along the axis of the values."""
-    text: Text = ""
-    """Written beside it."""
+    text: Text = ""  # written beside it
     facets: Mapping[str, Text] = field(default_factory=dict)
     """Its subject, where the points of a series differ in it."""
     runs: Sequence[str] = ()
@@ -52,21 +51,16 @@ class Series:
     name: Text
     points: Sequence[Point]
     style: Style = OTHER
-    ordinal: int = 0
-    """Which series of its style it is: each has a dash and a filling of its own."""
+    ordinal: int = 0  # which series of its style it is: each has a dash and a filling of its own
     mode: str = "markers"
     """One of Plotly's modes: lines, markers, lines+markers, with +text for texts beside the points."""
     facets: Facets = field(default_factory=dict)
-    runs: Sequence[str] = ()
-    """Run keys of the records that every point is made of."""
+    runs: Sequence[str] = ()  # run keys of the records that every point is made of
     in_legend: bool = True
-    group: Text = ""
-    """Series of one group are shown and hidden together; its own name where empty."""
-    along: str = "y"
-    """The axis of the values, along which intervals lie."""
+    group: Text = ""  # series of one group are shown and hidden together; its own name where empty
+    along: str = "y"  # the axis of the values, along which intervals lie
     size: float = 9
-    more: Mapping[str, Any] = field(default_factory=dict)
-    """Anything else of Plotly's scatter."""
+    more: Mapping[str, Any] = field(default_factory=dict)  # anything else of Plotly's scatter
 
 
 def trace(series: Series) -> dict[str, Any]:

@@ -44,29 +44,22 @@ Curve = Sequence[tuple[float, float]]
 class Power:
     """What one device drew through a run."""
 
-    quantity: str
-    """The source: one of the two powers, or the counter of joules."""
-    mean_w: float
-    """Weighted by time, since samples need not be evenly spaced."""
+    quantity: str  # the source: one of the two powers, or the counter of joules
+    mean_w: float  # weighted by time, since samples need not be evenly spaced
     peak_w: float
-    joules: float | None
-    """None where the device has no counter, or one that ran backwards."""
+    joules: float | None  # None where the device has no counter, or one that ran backwards
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TelemetryRun(Run):
     """A run with telemetry, or with the reason why it has none."""
 
-    powers: Mapping[str, Power]
-    """By device."""
+    powers: Mapping[str, Power]  # by device
     marked: Mapping[tuple[str, str], float]
     """Share of a device's samples that carry a mark, by device and mark."""
-    moments: int
-    """Times at which the device with the most samples was sampled."""
-    steal_share: float
-    """Mean of the samples: time that the host gave to others."""
-    is_unreadable: bool
-    """It has a series that could not be read."""
+    moments: int  # times at which the device with the most samples was sampled
+    steal_share: float  # mean of the samples: time that the host gave to others
+    is_unreadable: bool  # it has a series that could not be read
 
     @property
     def telemetry(self) -> Mapping[str, Any]:
@@ -189,10 +182,8 @@ class WatchedDevice:
     run: TelemetryRun
     device: str
     power: Power | None
-    shares: Mapping[str, float]
-    """The share of marked samples by mark, and that of stolen time."""
-    foreign_processes: int
-    """Processes of others on the GPU."""
+    shares: Mapping[str, float]  # the share of marked samples by mark, and that of stolen time
+    foreign_processes: int  # processes of others on the GPU
 
     @property
     def worst(self) -> float:

@@ -68,8 +68,7 @@ class ShownJudgement:
     """A judgement as the page has it."""
 
     judged: Judged
-    label: str
-    """Empty where it stands alone."""
+    label: str  # empty where it stands alone
 
     @property
     def judgement(self) -> Judgement:

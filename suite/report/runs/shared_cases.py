@@ -39,15 +39,13 @@ class SharedCase:
     """A timing or a score of one case under a label, beside the first label that has it."""
 
     name: Text
-    labels: tuple[Text, Text]
-    """This one, and the first."""
+    labels: tuple[Text, Text]  # this one, and the first
     ours: Text
     theirs: Text
     change: Text
     verdict: Text
     is_clear: bool
-    distance: float = 0.0
-    """The logarithm of a ratio; 0 of a score."""
+    distance: float = 0.0  # the logarithm of a ratio; 0 of a score
     pairs: int | None = None
     settings: str = ""
 
