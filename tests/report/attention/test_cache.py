@@ -9,7 +9,7 @@ from suite.report.attention import cache
 from suite.report.model.results import read_results
 from suite.theory.answers.published import CACHE_FAMILIES, published_cache, published_caches
 from tests.records.factory import ENVIRONMENT, PROVENANCE
-from tests.report.reading import results_of, rows_of, said
+from tests.report.reading import built, rows_of, said
 from tests.theory.answers.test_capacity import plan
 
 
@@ -123,13 +123,9 @@ def capacity_record(geometry, hardware="h200-sxm-141gb", **changes):
     )
 
 
-def capacity_section(tmp_path, *records):
-    return said(cache.build(results_of(tmp_path, *records)))
-
-
 def test_the_fastest_model_is_first_and_in_the_headline(tmp_path):
     models = [("deepseek-v3", "tp"), ("deepseek-v3", "dp"), ("qwen3.5-397b-a17b", "dp")]
-    section = capacity_section(tmp_path, *(capacity_record(name, parallel=way) for name, way in models))
+    section = built(cache.build, tmp_path, *(capacity_record(name, parallel=way) for name, way in models))
     fastest, *others = rows_of(section.tables[1])
     assert (fastest["Model"], fastest["Tokens/s expected"]) == ("qwen3.5-397b-a17b", "–")
     assert [row["Device"] for row in others] == [f"8 × h200-sxm-141gb, {way}" for way in ("dp", "tp")]
@@ -140,7 +136,7 @@ def test_the_fastest_model_is_first_and_in_the_headline(tmp_path):
 
 
 def test_what_does_not_fit_says_how_large_it_is(tmp_path):
-    section = capacity_section(tmp_path, capacity_record("deepseek-v3", tp=1))
+    section = built(cache.build, tmp_path, capacity_record("deepseek-v3", tp=1))
     (row,) = rows_of(section.tables[1])
     assert row["Why"].startswith("the weights, 625 GiB on each device, do not fit")
     assert len(section.headlines) == 1

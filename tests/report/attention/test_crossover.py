@@ -1,6 +1,7 @@
 """The crossover on the page: predicted for known devices, measured where records hold both modes."""
 
 import json
+from functools import partial
 
 import plotly.graph_objects
 import pytest
@@ -9,14 +10,10 @@ from suite.configuration.files import read_choice
 from suite.report.attention import crossover
 from suite.theory.answers.crossover import Bracket, bracket
 from tests.records.factory import build
-from tests.report.reading import results_of, rows_of, said
+from tests.report.reading import built, rows_of
 
+section_of = partial(built, crossover.build)
 SETTINGS = {"geometry": read_choice("geometry", "deepseek-v2-lite"), "attention": {"q_lora_rank": None}}
-
-
-def section_of(tmp_path, *records):
-    (tmp_path / "results").mkdir(exist_ok=True)
-    return said(crossover.build(results_of(tmp_path, *records)))
 
 
 def both_modes(ratios, **facts):

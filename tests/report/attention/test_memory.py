@@ -1,10 +1,14 @@
 """What the memory section says of records."""
 
+from functools import partial
+
 import pytest
 
 from suite.report.attention.memory import build as build_section
 from tests.records.factory import build, with_readings
-from tests.report.reading import results_of, rows_of, said
+from tests.report.reading import built, rows_of
+
+section_of = partial(built, build_section)
 
 CACHE = 4096 * 576 * 2
 
@@ -12,10 +16,6 @@ CACHE = 4096 * 576 * 2
 def sized(record, *, layer=3 << 20, kernel=1 << 20, counted=CACHE):
     record = with_readings(with_readings(record, "layer", peak_bytes=layer), "kernel", peak_bytes=kernel)
     return with_readings(record, "case", cache_bytes_counted=counted)
-
-
-def section_of(tmp_path, *records, **labelled):
-    return said(build_section(results_of(tmp_path, *records, **labelled)))
 
 
 def test_a_row_has_the_cache_its_formula_and_both_peaks(tmp_path):

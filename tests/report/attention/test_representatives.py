@@ -1,6 +1,7 @@
 """Which record stands for a case that several have: in sentences, figures and tables alike."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -8,8 +9,9 @@ from suite.report.attention import crossover, hardware, latency, memory, rooflin
 from suite.report.attention.groups import representatives
 from suite.report.attention.timings import LAYER, timings
 from tests.records.factory import build, in_launches, with_readings
-from tests.report.reading import results_of, rows_of, said
+from tests.report.reading import built, results_of, rows_of, said
 
+section_of = partial(built, latency.build)
 UNCHECKED = {"layer_check": "none: the variant states no definition"}
 
 
@@ -23,10 +25,6 @@ def timed(variant, backend, latency_s, *, ran="", launches=1, spread=0.01, **mor
 def chosen(tmp_path, *records):
     found = [timing for timing in timings(results_of(tmp_path, *records)) if timing.span == LAYER]
     return [timing.chosen_line[0] for timing in representatives(found)]
-
-
-def section_of(tmp_path, *records):
-    return said(latency.build(results_of(tmp_path, *records)))
 
 
 def test_what_auto_chose_stands_or_else_the_fastest_backend(tmp_path):

@@ -3,17 +3,16 @@
 import json
 import re
 from dataclasses import replace
+from functools import partial
 
 import plotly.graph_objects
 import pytest
 
 from suite.report.attention.roofline import build as build_section
 from tests.records.factory import build, with_readings
-from tests.report.reading import results_of, said
+from tests.report.reading import built
 
-
-def section_of(tmp_path, *records, **labelled):
-    return said(build_section(results_of(tmp_path, *records, **labelled)))
+section_of = partial(built, build_section)
 
 
 def without(record, *metrics):

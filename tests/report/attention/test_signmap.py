@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import plotly.graph_objects
 import pytest
@@ -9,20 +10,15 @@ import pytest
 from suite.configuration.files import read_choice
 from suite.records.record import Evidence
 from suite.report.attention import signmap
-from suite.report.model.results import read_results
 from suite.theory.answers.sign_map import rivals, sized
 from suite.theory.layers.algebra import Pass
 from suite.theory.layers.shapes import cache_bytes, grouped_shape, kernel_bytes, kernel_flops
-from tests.records.factory import build, store, with_readings
-from tests.report.reading import results_of, rows_of, said
+from tests.records.factory import build, with_readings
+from tests.report.reading import built, rows_of
 
+section_of = partial(built, signmap.build)
 CALIBRATED = {"h100-sxm5-80gb", "h200-sxm-141gb"}
 LLAMA = {"geometry": read_choice("geometry", "llama-3.1-8b")}
-
-
-def section_of(tmp_path, *records):
-    (tmp_path / "results").mkdir(exist_ok=True, parents=True)
-    return said(signmap.build(results_of(tmp_path, *records)))
 
 
 def pair(gqa_s=3e-3, mla_s=1e-3, **facts):
@@ -150,10 +146,7 @@ def test_another_dtype_has_rows_of_its_own(tmp_path):
 
 
 def test_machines_of_names_cut_alike_keep_their_own_rows(tmp_path):
-    folders = [tmp_path / "a very long name of one", tmp_path / "a very long name of another"]
-    for folder in folders:
-        store(folder, *on_the_map())
-    section = said(signmap.build(read_results(folders)))
+    section = section_of(tmp_path, **{f"a very long name of {name}": on_the_map() for name in ("one", "another")})
     names = [name for name in section.figures[0].views[0].figure["data"][0]["y"] if "MEASURED" in name]
     assert names == ["a very long name of…: MEASURED", "a very long name of… (2): MEASURED"]
 
