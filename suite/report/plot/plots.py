@@ -90,10 +90,10 @@ def panels(parts: Sequence[Panel], *, xaxis: Axis, title: Text) -> dict[str, Any
                 "xref": "paper",
                 "x": 1,
                 "xanchor": "right",
-                "xshift": -4,
                 "yref": "paper",
                 "y": domain[0] + 0.005,
                 "yanchor": "bottom",
+                "xshift": -4,
                 "showarrow": False,
                 "font": {"size": 12, "weight": "bold"},
             }
