@@ -30,6 +30,7 @@ QUESTIONS = (
 Verdicts = Mapping[str, ClaimVerdict]
 
 
+# The first view and the table of claims ask for the answers of the same results.
 @lru_cache(maxsize=1)
 def build_answers(results: Results, here: str) -> Answers:
     """Rule on every claim and rank the person's own runs.

@@ -449,4 +449,4 @@ def _even_context(ours: LayerShape, theirs: LayerShape) -> int:
     """The context from which a decode step of a whole layer takes more FLOPs, which grow evenly with it."""
     first, second = ([layer_flops(shape, _pass(tokens)) for tokens in (1, 2)] for shape in (ours, theirs))
     slope, ahead = (first[1] - first[0]) - (second[1] - second[0]), second[0] - first[0]
-    return max(1, 1 + -(-ahead // slope)) if slope > 0 else 0
+    return max(1, 1 + -(-ahead // slope)) if slope > 0 else 0  # rounded up: the first whole token

@@ -31,6 +31,7 @@ DEVICES = ("h100-sxm5-80gb", "h20-96gb")
 GEOMETRIES = ("deepseek-v2-lite", "deepseek-v3")
 CONTEXTS = tuple(1 << power for power in range(8, 18))
 NAMED_BY_VALUE = (LABEL, "device", "geometry", "dtype")  # a line is called by their value alone, before all others
+# Wide and pale, so that it is seen beneath the lines that lie on it.
 BY_FLOPS = {"color": "rgba(128, 128, 128, 0.45)", "width": 7, "dash": "solid"}
 
 

@@ -64,6 +64,7 @@ def representatives(timings: Iterable[Timing]) -> list[Timing]:
     cases = grouped(timings, lambda t: (t.label, machine_id(t.current), axes_without(t, ["backend"]), t.line[1:]))
     chosen = []
     for candidates in cases.values():
+        # Spans of one record stay together, so the layer decides for its kernel, too.
         layers = [timing for timing in candidates if timing.span == LAYER] or candidates
         by_backend = grouped(layers, lambda timing: timing.chosen_line[0]).values()
         latest = [max(repeats, key=lambda t: (t.interval.launches, started_at(t.record))) for repeats in by_backend]

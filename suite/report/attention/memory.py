@@ -69,7 +69,7 @@ def _least(order: Sequence[Timing]) -> Text:
     if len(order) < 2:
         return ""
     by_peak = grouped(order, lambda timing: _peak(timing) or 0.0)
-    (low, least), *_, (high, most) = 2 * [*by_peak.items()]
+    (low, least), *_, (high, most) = 2 * [*by_peak.items()]  # twice, since all may have one peak
     fields = {"tokens": numbers.count(order[0].tokens or 0), "size": numbers.bytes_iec(low)}
     fields |= {"ratio": numbers.times(high / low), "most": most[-1].full_name}
     names = joined("list", [timing.full_name for timing in least])

@@ -127,6 +127,7 @@ def _roof(cases: Sequence[Timing]) -> list[Series]:
         return []
     peak, fastest, slowest = max(peaks), max(speeds), min(speeds)
     intensities = [_intensity(timing) or 1 for timing in cases]
+    # From left of every point and of where the roof bends to right of both.
     first, last = min(*intensities, peak / fastest) / 2, max(*intensities, peak / slowest) * 2
     level = say("roofline.arithmetic", rate=numbers.giga(peak))
     roof = [_line(level, "solid", (peak / fastest, peak), (last, peak))]

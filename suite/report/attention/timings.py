@@ -128,6 +128,7 @@ class Timing(Run):
         return constant(self.record, span or self.span, metric)
 
 
+# One page at a time: every section asks for the timings of the same results.
 @functools.lru_cache(maxsize=1)
 def timings(results: Results) -> Sequence[Timing]:
     """Every timing of an attention case that ran."""

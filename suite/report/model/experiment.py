@@ -160,7 +160,7 @@ def runs_of(
     read = [design.read(current, (*key, (LABEL, current.label))) for current, key in zip(records, keys, strict=True)]
     runs = [run for run in read if run is not None]
     by_seed = grouped(runs, lambda run: (run.key, run.axis(design.repeats))).values()
-    weigh = weight or (lambda run, _: (run.ended, started_at(run.record)))
+    weigh = weight or (lambda run, _: (run.ended, started_at(run.record)))  # one that ended before a newer one
     return [repeats[0] if len(repeats) == 1 else max(repeats, key=lambda run: weigh(run, runs)) for repeats in by_seed]
 
 

@@ -85,7 +85,7 @@ def style_of(group: str, name: str) -> Style:
     """How an option is drawn; one that no YAML gives a look always has the same, by its name."""
     if name in looks(group):
         return looks(group)[name].style
-    digest = crc32(name.encode(errors="replace"))
+    digest = crc32(name.encode(errors="replace"))  # Python's own hash of a text differs from run to run
     return Style(
         colour=FOREIGN_COLOURS[digest % len(FOREIGN_COLOURS)],
         dash=FOREIGN_DASHES[(digest >> 8) % len(FOREIGN_DASHES)],

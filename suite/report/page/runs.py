@@ -85,7 +85,7 @@ def _numbers(record: Record) -> list[list[Any]]:
     rows = []
     for (span, metric), repeats in record.by_span.items():
         if metric not in TIMED:
-            rows.append([span, metric, len(repeats), _plain(repeats.column("value")[-1])])
+            rows.append([span, metric, len(repeats), _plain(repeats.column("value")[-1])])  # where training ended
         elif usable := [reading for reading in repeats if is_plausible(reading.value)]:
             interval = launched_interval(by_launch(usable))
             ends = [interval.low, interval.high] if interval.count > 1 else []

@@ -87,6 +87,7 @@ def name_parts(record: Record) -> list[Text]:
     return [axis(record, "geometry"), phase_name(axis(record, "phase")), context]
 
 
+# A series is read from its file, and a headline and two tables ask for the runs of the same results.
 @functools.lru_cache(maxsize=1)
 def telemetry_runs(results: Results) -> Sequence[TelemetryRun]:
     """The runs that say anything of telemetry."""
