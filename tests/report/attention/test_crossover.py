@@ -74,9 +74,7 @@ def test_series_stay_apart_and_only_what_differs_names_them(tmp_path):
     section = section_of(tmp_path, *records)
     names = [trace["name"] for trace in section.figures[0].views[0].figure["data"] if trace["mode"] == "markers"]
     assert sorted(names) == [
-        "measured · bfloat16 · tp=1",
-        "measured · bfloat16 · tp=2",
-        "measured · float32 · tp=1",
+        f"measured · {series}" for series in ("bfloat16 · tp=1", "bfloat16 · tp=2", "float32 · tp=1")
     ]
     assert section.figures[0].finding.endswith("from 128 (64–256) new tokens on, measured in bfloat16; 168 by FLOPs")
 
